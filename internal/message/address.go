@@ -1,0 +1,135 @@
+package message
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Address is one recipient.
+type Address struct {
+	Addr string // what goes between the angle brackets of RCPT; with Err: the text as found, made printable, at most 200 bytes
+	Err  error  // why it is not an address; nil: it passes [CheckAddress]
+}
+
+// Addresses says who a message is from and to. Each recipient is there once, in its first place: local parts are
+// compared exactly, domains in any case of letters.
+type Addresses struct {
+	From        string // reverse-path; empty without FromErr: the null sender
+	FromErr     error  // why there is no sender
+	To, Cc, Bcc []Address
+}
+
+// Addresses returns the sender and the recipients: those of the envelope line if there is one (all in To), those of the
+// header otherwise. If the envelope line is broken there are no recipients, and FromErr says so.
+//
+// In a header the recipients are all addresses of every To, Cc and Bcc field, or of every Resent-To, Resent-Cc and
+// Resent-Bcc field if there is any. The sender is in the first of these fields that says something: Return-Path, Resent-Sender and
+// Resent-From (with Resent recipients only), Sender, From. A bad recipient fails alone, with its Err.
+func (h *Header) Addresses() Addresses {
+	env, err := h.Envelope()
+	switch {
+	case err != nil:
+		return Addresses{FromErr: err}
+	case env != nil:
+		return env.addresses()
+	}
+	seen := make(map[string]bool)
+	resent := h.has("Resent-To") || h.has("Resent-Cc") || h.has("Resent-Bcc")
+	prefix := ""
+	if resent {
+		prefix = "Resent-"
+	}
+	var a Addresses
+	a.From, a.FromErr = h.sender(resent)
+	a.To = h.recipients(prefix+"To", seen)
+	a.Cc = h.recipients(prefix+"Cc", seen)
+	a.Bcc = h.recipients(prefix+"Bcc", seen)
+	return a
+}
+
+// addresses checks the envelope's addresses one by one.
+func (e *Envelope) addresses() Addresses {
+	var a Addresses
+	if e.From != "" {
+		if err := CheckAddress(e.From); err != nil {
+			a.FromErr = fmt.Errorf("sender %q: %w", printable(e.From), err)
+		} else {
+			a.From = e.From
+		}
+	}
+	seen := make(map[string]bool, len(e.To))
+	for _, to := range e.To {
+		a.To = appendNew(a.To, checked(to, to), seen)
+	}
+	return a
+}
+
+// recipients returns the addresses of all fields of that name that are not in seen.
+func (h *Header) recipients(name string, seen map[string]bool) []Address {
+	var list []Address
+	for _, f := range h.fields {
+		if !f.is(name) {
+			continue
+		}
+		for _, a := range parseList(f.value()) {
+			list = appendNew(list, a, seen)
+		}
+	}
+	return list
+}
+
+func appendNew(list []Address, a Address, seen map[string]bool) []Address {
+	key := a.Addr
+	if at := strings.LastIndexByte(key, '@'); at >= 0 {
+		key = key[:at] + strings.ToLower(key[at:])
+	}
+	if seen[key] {
+		return list
+	}
+	seen[key] = true
+	return append(list, a)
+}
+
+// sender returns the address of the first sender field that says something.
+func (h *Header) sender(resent bool) (string, error) {
+	if h.has("Return-Path") {
+		v := h.Get("Return-Path")
+		if v == "" || strings.Join(strings.Fields(v), "") == "<>" {
+			return "", nil
+		}
+		return firstAddress("Return-Path", v)
+	}
+	names := []string{"Resent-Sender", "Resent-From", "Sender", "From"}
+	if !resent {
+		names = names[2:]
+	}
+	for _, name := range names {
+		if v := h.Get(name); v != "" {
+			return firstAddress(name, v)
+		}
+	}
+	return "", errors.New("no sender: there is no Return-Path, Sender or From")
+}
+
+// firstAddress returns the first good address of a sender field.
+func firstAddress(name, value string) (string, error) {
+	list := parseList(value)
+	for _, a := range list {
+		if a.Err == nil {
+			return a.Addr, nil
+		}
+	}
+	if len(list) == 0 {
+		return "", fmt.Errorf("no sender: no address in %s", name)
+	}
+	return "", fmt.Errorf("sender %q in %s: %w", list[0].Addr, name, list[0].Err)
+}
+
+// checked makes an Address of addr; found is the text it was read from.
+func checked(addr, found string) Address {
+	if err := CheckAddress(addr); err != nil {
+		return Address{Addr: printable(found), Err: err}
+	}
+	return Address{Addr: addr}
+}

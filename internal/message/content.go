@@ -1,0 +1,198 @@
+package message
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+)
+
+// Added says what is put in front of a header that lacks it.
+type Added struct {
+	Date      time.Time // zero: no Date is added
+	MessageID string    // with its angle brackets; empty: no Message-ID is added
+}
+
+// Content is a message as it goes out. It is for one goroutine.
+type Content struct {
+	header *Header
+	field  int    // the next field to send; len(fields): the blank line, more: the body
+	run    []byte // sent next, as it is
+
+	f         io.ReaderAt
+	off, size int64
+	buf       *[bufSize]byte
+	raw       []byte // part of buf: read from f, not yet sent
+	open      bool   // the last byte taken from raw did not end a line
+	err       error  // what Read returns from now on
+}
+
+// Content returns the message in the first size bytes of f as it goes out; f is the file h was read from. Every line
+// ends in CRLF, the last one too; a CR that ends no line is a space; dots are not stuffed. The envelope line, a byte order mark
+// and an mbox line in front, and the fields Bcc, Resent-Bcc and Return-Path are left out; a Date and a Message-ID are put
+// in front if the header has no such field. All else is kept, byte for byte. A file without a header gets one.
+func (h *Header) Content(f io.ReaderAt, size int64, add Added) *Content {
+	var front []byte
+	if !add.Date.IsZero() && !h.has("Date") {
+		front = append(front, "Date: "...)
+		front = add.Date.AppendFormat(front, time.RFC1123Z)
+		front = append(front, crlf...)
+	}
+	if add.MessageID != "" && !h.has("Message-ID") {
+		front = append(front, "Message-ID: "...)
+		front = append(front, add.MessageID...)
+		front = append(front, crlf...)
+	}
+	return &Content{header: h, run: front, f: f, off: h.body, size: size}
+}
+
+// Read reads the next bytes of the message. An error of the file, and io.ErrUnexpectedEOF if it is shorter than it
+// should be, is returned wrapped, again at every further call; io.EOF comes after the whole message only.
+func (c *Content) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		if len(c.run) == 0 {
+			c.advance()
+		}
+		if len(c.run) == 0 {
+			break
+		}
+		m := copy(p[n:], c.run)
+		c.run = c.run[m:]
+		n += m
+	}
+	if n > 0 || len(p) == 0 {
+		return n, nil
+	}
+	return 0, c.err
+}
+
+// Close gives the read buffer back; it may be called more than once. The file stays open. Reading on is an error (fs.ErrClosed).
+func (c *Content) Close() error {
+	c.stop(fs.ErrClosed)
+	c.run = nil
+	return nil
+}
+
+// stop makes err what Read returns from now on. The first one stays.
+func (c *Content) stop(err error) {
+	if c.err == nil || err == fs.ErrClosed {
+		c.err = err
+	}
+	if c.buf != nil {
+		buffers.Put(c.buf)
+		c.buf, c.raw = nil, nil
+	}
+}
+
+// advance sets run to the next bytes to send, or err if there are none.
+func (c *Content) advance() {
+	if c.err != nil {
+		return
+	}
+	for fields := c.header.fields; c.field <= len(fields); {
+		c.field++
+		if c.field > len(fields) {
+			c.run = crlf
+			return
+		}
+		if f := fields[c.field-1]; !f.private() {
+			c.run = f.text
+			return
+		}
+	}
+	c.advanceBody()
+}
+
+func (c *Content) advanceBody() {
+	// What a CR is depends on the byte behind it.
+	if len(c.raw) == 0 || len(c.raw) == 1 && c.raw[0] == '\r' {
+		if err := c.fill(); err != nil {
+			c.stop(err)
+			return
+		}
+	}
+	switch n := verbatim(c.raw); {
+	case n > 0:
+		c.run, c.raw = c.raw[:n], c.raw[n:]
+		c.open = c.run[n-1] != '\n'
+	case len(c.raw) == 0 && !c.open:
+		c.stop(io.EOF)
+	case len(c.raw) == 0:
+		c.run, c.open = crlf, false
+	case c.raw[0] == '\n':
+		c.run, c.raw, c.open = crlf, c.raw[1:], false
+	default:
+		c.run, c.raw, c.open = space, c.raw[1:], true
+	}
+}
+
+// fill reads on behind what is left in raw.
+func (c *Content) fill() error {
+	if c.off >= c.size {
+		return nil
+	}
+	if c.buf == nil {
+		c.buf = buffers.Get().(*[bufSize]byte)
+	}
+	left := copy(c.buf[:], c.raw)
+	n := int(min(c.size-c.off, int64(len(c.buf)-left)))
+	if err := readFull(c.f, c.buf[left:left+n], c.off); err != nil {
+		return fmt.Errorf("read message: %w", err)
+	}
+	c.off += int64(n)
+	c.raw = c.buf[:left+n]
+	return nil
+}
+
+// verbatim returns how many bytes at the start of raw go out as they are: up to a CR or LF which is not in a CR LF.
+func verbatim(raw []byte) int {
+	for n := 0; ; {
+		lf := bytes.IndexByte(raw[n:], '\n')
+		line := raw[n:]
+		if lf >= 0 {
+			line = line[:lf]
+		}
+		cr := bytes.IndexByte(line, '\r')
+		switch {
+		case cr < 0:
+			return n + len(line)
+		case lf < 0 || cr < lf-1:
+			return n + cr
+		}
+		n += lf + 1
+	}
+}
+
+// Measure reads r to its end, through a small buffer, and returns how many bytes there were and whether one was above 127.
+func Measure(r io.Reader) (size int64, eightBit bool, err error) {
+	buf := buffers.Get().(*[bufSize]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := r.Read(buf[:])
+		size += int64(n)
+		eightBit = eightBit || hasHighBit(buf[:n])
+		if err == io.EOF {
+			return size, eightBit, nil
+		}
+		if err != nil {
+			return size, eightBit, fmt.Errorf("measure message: %w", err)
+		}
+	}
+}
+
+// hasHighBit reports whether a byte of b is above 127; it looks at eight at a time.
+func hasHighBit(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.NativeEndian.Uint64(b)&0x8080808080808080 != 0 {
+			return true
+		}
+	}
+	for _, c := range b {
+		if c > 127 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,160 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+var added = Added{Date: time.Date(2026, 3, 4, 5, 6, 7, 0, time.FixedZone("", 3600)), MessageID: "<id@x>"}
+
+const (
+	dateLine = "Date: Wed, 04 Mar 2026 05:06:07 +0100\r\n"
+	idLine   = "Message-ID: <id@x>\r\n"
+)
+
+// contentOf returns the message as it goes out.
+func contentOf(t testing.TB, text string, add Added) string {
+	t.Helper()
+	c := headerOf(t, text).Content(strings.NewReader(text), int64(len(text)), add)
+	defer c.Close()
+	out, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("content of %.80q: %v", text, err)
+	}
+	return string(out)
+}
+
+func TestContent(t *testing.T) {
+	const kept = "Date: d\r\nMessage-ID: m\r\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"empty file", "", dateLine + idLine + "\r\n"},
+		{"no header", "hello\nA: 1\n", dateLine + idLine + "\r\nhello\r\nA: 1\r\n"},
+		{"header ends with the file", "Subject: x", dateLine + idLine + "Subject: x\r\n\r\n"},
+		{"body only", "\nbody", dateLine + idLine + "\r\nbody\r\n"},
+		{"Date there", "Date: d\n\n", idLine + "Date: d\r\n\r\n"},
+		{"empty Date there", "date:\n\n", idLine + "date:\r\n\r\n"},
+		{"Message-ID there", "message-id : m\n\n", dateLine + "message-id : m\r\n\r\n"},
+		{"nothing missing", kept + "\r\nb\r\n", kept + "\r\nb\r\n"},
+		{"Bcc", "Bcc: a@x,\n b@x\nc@x\n\x01: d@x\nSubject: x\n\n", dateLine + idLine + "Subject: x\r\n\r\n"},
+		{"all Bcc", "bcc : a@x\n" + kept + "BCC\t:b@x\nResent-BCC: c@x\n\n", kept + "\r\n"},
+		{"Bcc behind a CR CR LF", kept + "Subject: x\r\n\r\r\nBcc: a@x\r\n\r\n", kept + "Subject: x\r\n \r\n\r\n"},
+		{"Bcc with lone CRs", kept + "Bcc\r: a@x\n\rb@x\n\n", kept + "\r\n"},
+		{"Bcc in the body", kept + "\nBcc: a@x", kept + "\r\nBcc: a@x\r\n"},
+		{"other names stay", kept + "Bccx: 1\nX-Bcc: 2\nReturn-Path-X: 3\n\n", kept + "Bccx: 1\r\nX-Bcc: 2\r\nReturn-Path-X: 3\r\n\r\n"},
+		{"Return-Path", "Return-Path: <a@x>\n\tx\n" + kept + "\n", kept + "\r\n"},
+		{"only Bcc", "Bcc: a@x", dateLine + idLine + "\r\n"},
+		{"envelope, BOM, mbox", bom + "X-Spoolgore-Envelope: {\"to\":[\"secret@x\"]}\nFrom a@x Mon\n" + kept + "\nb", kept + "\r\nb\r\n"},
+		{"envelope line elsewhere", kept + "X-Spoolgore-Envelope: {}\n\n", kept + "X-Spoolgore-Envelope: {}\r\n\r\n"},
+		{"order, folding and spacing", "B:1\n\t 2 \nA  : \nDate: d\nMessage-ID: m\n\n", "B:1\r\n\t 2 \r\nA  : \r\n" + kept + "\r\n"},
+		{"line ends", kept + "\na\nb\r\nc\rd\r\r\ne\n\r\nf\r\n\r", kept + "\r\na\r\nb\r\nc d \r\ne\r\n\r\nf\r\n \r\n"},
+		{"dots and NUL pass", kept + "\n.\n..a\x00\xff\n", kept + "\r\n.\r\n..a\x00\xff\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			is.Equal(contentOf(t, tt.text, added), tt.want) // what goes out
+		})
+	}
+}
+
+func TestNothingIsAddedThatWasNotGiven(t *testing.T) {
+	is := is.New(t)
+	is.Equal(contentOf(t, "A: 1\n\nb", Added{}), "A: 1\r\n\r\nb\r\n") // no Date, no Message-ID
+}
+
+// Whatever falls on the edge of the read buffer is sent as if it did not.
+func TestContentAcrossBuffers(t *testing.T) {
+	is := is.New(t)
+	for _, end := range []string{"\n", "\r\n", "\r", "\r\r\n", "\r\r", "\n\r", "\r\rx", "x\r\nx", "\r\n\r\n"} {
+		for n := bufSize - 4; n <= bufSize+1; n++ {
+			body := strings.Repeat("x", n) + end + strings.Repeat("y", 2*bufSize) + end
+			got := contentOf(t, "A: 1\n\n"+body, Added{})
+			is.Equal(got, "A: 1\r\n\r\n"+naiveBody(body)) // the same as for a body in one piece
+		}
+	}
+}
+
+func TestContentPassesReadErrorsOn(t *testing.T) {
+	text := "A: 1\r\n\r\n" + strings.Repeat("line\r\n", 10_000) // goes out as it is
+	size := int64(len(text))
+	for _, from := range []int64{8192, 20_000, size - 1} {
+		is := is.New(t)
+		h := headerOf(t, text)
+		for file, want := range map[io.ReaderAt]error{
+			failing{text, from}:               errDisk,
+			strings.NewReader(text[:from]):    io.ErrUnexpectedEOF,
+			silentReaderAt{text: text[:from]}: io.ErrUnexpectedEOF,
+		} {
+			c := h.Content(file, size, Added{})
+			out, err := io.ReadAll(c)
+			is.True(errors.Is(err, want))   // told
+			is.True(int64(len(out)) < size) // before the end
+			_, err = c.Read(make([]byte, 1))
+			is.True(errors.Is(err, want)) // and told again
+			is.NoErr(c.Close())
+		}
+	}
+}
+
+// silentReaderAt ends without an error.
+type silentReaderAt struct{ text string }
+
+func (r silentReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	n, _ := strings.NewReader(r.text).ReadAt(p, off)
+	return n, nil
+}
+
+func TestCloseContent(t *testing.T) {
+	is := is.New(t)
+	text := "A: 1\n\n" + strings.Repeat("line\n", 10_000)
+	c := headerOf(t, text).Content(strings.NewReader(text), int64(len(text)), added)
+	_, err := io.ReadFull(c, make([]byte, 1000))
+	is.NoErr(err)
+	is.NoErr(c.Close())
+	is.NoErr(c.Close()) // twice is fine
+	n, err := c.Read(make([]byte, 10))
+	is.Equal(n, 0)                        // nothing from a buffer that is somebody else's
+	is.True(errors.Is(err, fs.ErrClosed)) // and no clean end
+}
+
+func TestFileThatGrewIsSentAsItWas(t *testing.T) {
+	is := is.New(t)
+	text := "A: 1\n\nbody\n"
+	h := headerOf(t, text)
+	out, err := io.ReadAll(h.Content(strings.NewReader(text+"more\n"), int64(len(text)), Added{}))
+	is.NoErr(err)
+	is.Equal(string(out), "A: 1\r\n\r\nbody\r\n") // size bytes count
+}
+
+func TestMeasure(t *testing.T) {
+	is := is.New(t)
+	for _, at := range []int{-1, 0, 7, 8, bufSize - 1, bufSize, 3*bufSize + 4} {
+		b := bytes.Repeat([]byte("x"), 3*bufSize+5)
+		if at >= 0 {
+			b[at] = 0x80
+		}
+		size, eight, err := Measure(bytes.NewReader(b))
+		is.NoErr(err)
+		is.Equal(size, int64(len(b))) // all bytes
+		is.Equal(eight, at >= 0)      // one of them above 127
+	}
+	_, _, err := Measure(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("xyz"))))
+	is.True(errors.Is(err, iotest.ErrTimeout)) // a read error comes through
+}
+
+// naiveBody is the rule for line ends, written down as simply as possible.
+func naiveBody(body string) string {
+	body = strings.ReplaceAll(body, "\r\n", "\n")
+	body = strings.ReplaceAll(body, "\r", " ")
+	if body != "" && !strings.HasSuffix(body, "\n") {
+		body += "\n"
+	}
+	return strings.ReplaceAll(body, "\n", "\r\n")
+}

@@ -1,0 +1,128 @@
+package message
+
+import (
+	"net/mail"
+	"strings"
+
+	"github.com/jhillyerd/enmime/v2"
+)
+
+// placeholder stands for every '?' while an address list is parsed: enmime decodes encoded words (RFC 2047) even in an
+// addr-spec, where they could bring in anything, line ends and angle brackets included. Without '?' there is no encoded word,
+// not even after the parser has taken backslashes off. It is no character for use in texts, and allowed in an atom.
+const placeholder = "\uFDD0"
+
+// parseList returns the addresses in the value of an address field. A value that follows RFC 5322 is taken as it
+// reads; any other is cut into pieces, each read for itself, so that a bad one fails alone.
+//
+// The strict parser is net/mail's, the one inside enmime. It is called directly because enmime answers a missing
+// comma by putting one at every space after an '@', also in a list like `old@x.org <new@x.org>`, which would then be
+// sent to both, and in quoted local parts.
+func parseList(value string) []Address {
+	value = strings.ToValidUTF8(value, "\uFFFD")
+	value = strings.ReplaceAll(value, placeholder, "\uFFFD")
+	value = strings.ReplaceAll(value, "?", placeholder)
+	var list []Address
+	parsed, err := mail.ParseAddressList(value)
+	if err != nil {
+		return parsePieces(splitList(value))
+	}
+	for _, p := range parsed {
+		addr := restore(requote(p.Address))
+		list = append(list, checked(addr, addr))
+	}
+	return list
+}
+
+func restore(s string) string { return strings.ReplaceAll(s, placeholder, "?") }
+
+func parsePieces(pieces []piece) []Address {
+	var list []Address
+	for i, p := range pieces {
+		if i+1 < len(pieces) && p.beginsNameOf(pieces[i+1]) {
+			continue
+		}
+		spec := p.spec()
+		if spec == "" && p.open < 0 {
+			continue // nothing, or a comment, between two commas
+		}
+		// What enmime does not know, like an IPv6 literal, is taken as it is: CheckAddress has the last word.
+		if parsed, err := enmime.ParseAddressList(spec); err == nil && len(parsed) == 1 {
+			spec = requote(parsed[0].Address)
+		}
+		list = append(list, checked(restore(spec), restore(p.text)))
+	}
+	return list
+}
+
+// piece is the part of an address list that seems to be one mailbox.
+type piece struct {
+	text string
+	open int  // offset of the angle bracket, which ends with the piece; -1: there is none
+	sep  byte // the separator behind it; 0: none
+}
+
+// beginsNameOf reports whether p is the first half of an unquoted display name, as in `Doe, John <a@x.org>`.
+func (p piece) beginsNameOf(next piece) bool {
+	if p.sep != ',' || p.open >= 0 || strings.Contains(p.text, "@") {
+		return false
+	}
+	rest := strings.Trim(withoutComments(next.text[:max(next.open, 0)]), blanks)
+	return rest != "" && rest[0] != '"'
+}
+
+// spec returns the addr-spec in p, without comments, angle brackets and source route, and without blanks around the '@'.
+func (p piece) spec() string {
+	s := strings.Trim(withoutComments(p.text[max(p.open, 0):]), blanks)
+	if p.open >= 0 {
+		s = strings.Trim(s, "<>"+blanks)
+		if colon := strings.IndexByte(s, ':'); colon > 0 && s[0] == '@' {
+			s = strings.Trim(s[colon+1:], blanks)
+		}
+	}
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		s = strings.TrimRight(s[:at], blanks) + "@" + strings.TrimLeft(s[at+1:], blanks)
+	}
+	return s
+}
+
+// splitList cuts an address list at ',' and ';', after a closing angle bracket, and at blanks after an addr-spec.
+// The name of a group is left out.
+func splitList(s string) []piece {
+	var (
+		pieces []piece
+		lex    = lexer{s: s}
+		start  = 0
+		at     = false // an '@' was seen since start
+	)
+	cut := func(end, open int, sep byte) {
+		if text := strings.Trim(s[start:end], blanks); text != "" {
+			if open >= 0 {
+				open -= start + strings.Index(s[start:end], text)
+			}
+			pieces = append(pieces, piece{text, open, sep})
+		}
+		at = false
+	}
+	for i := 0; i < len(s); {
+		end := lex.skip(i)
+		switch c := s[i]; {
+		case c == ',' || c == ';':
+			cut(i, -1, c)
+			start = end
+		case c == '<' && end > i+1:
+			cut(end, i, 0)
+			start = end
+		case c == ':' && !at:
+			start = end
+		case c == '@':
+			at = true
+		case at && strings.IndexByte(blanks, c) >= 0 && s[i-1] != '@' && lex.beginsMailbox(end):
+			cut(i, -1, 0)
+			start = end
+		}
+		i = end
+	}
+	cut(len(s), -1, 0)
+	return pieces
+}

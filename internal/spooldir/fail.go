@@ -1,0 +1,239 @@
+package spooldir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+)
+
+const (
+	whySuffix = ".json"
+	// maxWhy bounds what Why reads into memory, in bytes.
+	maxWhy = 64 << 20
+	// keptName is the longest name that keeps its place in failed/: a number, the suffix and what WriteFile adds while it
+	// writes have to fit into 255 bytes too.
+	keptName = 200
+)
+
+// Fail moves the version id of name to failed/newName and leaves why beside it, in failed/newName.json. It overwrites no
+// message: newName is name or, if that is taken, name.1, name.2 and so on (always one of these for a name that ends in
+// .json, since only why-files end so in failed/; a new name for one too long to add to). A why-file without its message
+// counts as taken, for its message has been moved back by hand; own says that it is this very message's, so that its
+// place can be taken again.
+//
+// The why-file is on disk before the message is in failed/, and that is on disk before it leaves the spool; when Fail
+// returns, all of it is. A crash in between leaves the message in the spool, perhaps with a why-file ahead of it, or in
+// both places, which Recover puts right.
+//
+// Errors: fs.ErrNotExist; ErrChanged for another version, which stays in the spool; others of the disk. If newName comes
+// with an error the message is in failed/ and it is not certain that it left the spool for good. If newName is empty
+// failed/ is as it was, but for an own why-file, which may be gone.
+func (d *Dir) Fail(name string, id ID, why []byte, own bool) (newName string, err error) {
+	if err := d.check("fail", name); err != nil {
+		return "", err
+	}
+	if err := same(d.File(name), id); err != nil {
+		return "", fmt.Errorf("fail %s: %w", name, err)
+	}
+	newName, err = d.enterFailed(name, id, why, own)
+	if err == nil {
+		newName, err = d.leaveSpool(name, newName, id)
+	}
+	if err == nil {
+		err = d.ops.syncDir(d.path)
+	}
+	if err != nil {
+		return newName, fmt.Errorf("fail %s: %w", name, err)
+	}
+	return newName, nil
+}
+
+// enterFailed puts the why-file and then the message under a free name in failed/, both on disk when it returns.
+func (d *Dir) enterFailed(name string, id ID, why []byte, own bool) (newName string, err error) {
+	base, n := name, 0
+	if len(base) > keptName {
+		base = d.ops.newName()
+	}
+	if strings.HasSuffix(base, whySuffix) {
+		n = 1
+	}
+	for ; ; n++ {
+		newName = base
+		if n > 0 {
+			newName += "." + strconv.Itoa(n)
+		}
+		free, err := d.failedFree(newName, own && newName == name)
+		if err != nil {
+			return "", err
+		}
+		if !free {
+			continue
+		}
+		err = d.enterAs(name, newName, id, why)
+		if err == nil {
+			return newName, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+	}
+}
+
+// enterAs is enterFailed for one newName. After an error (fs.ErrExist: taken meanwhile) nothing of it is in failed/.
+func (d *Dir) enterAs(name, newName string, id ID, why []byte) error {
+	if err := d.writeWhy(newName, why); err != nil {
+		return err
+	}
+	undo, err := d.linkFailed(name, newName)
+	if err != nil {
+		return errors.Join(err, d.removeWhy(newName))
+	}
+	err = same(d.in(failedDir, newName), id)
+	if err == nil {
+		err = d.ops.syncDir(d.File(failedDir))
+	}
+	if err != nil {
+		return errors.Join(err, undo(), d.removeWhy(newName))
+	}
+	return nil
+}
+
+// failedFree reports whether a message can be called name in failed/.
+func (d *Dir) failedFree(name string, ownWhy bool) (bool, error) {
+	if taken, err := exists(d.in(failedDir, name)); taken || err != nil {
+		return false, err
+	}
+	if ownWhy {
+		return true, nil
+	}
+	taken, err := exists(d.in(failedDir, name+whySuffix))
+	return !taken, err
+}
+
+// exists reports whether there is anything at path.
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// writeWhy writes the why-file of a message that is about to be called name in failed/.
+func (d *Dir) writeWhy(name string, why []byte) error {
+	return d.withSub(failedDir, func() error {
+		return WriteFile(d.in(failedDir, name+whySuffix), 0o600, func(w io.Writer) error {
+			_, err := w.Write(why)
+			return err
+		})
+	})
+}
+
+// linkFailed gives the file name a second name, in failed/ (fs.ErrExist if that is taken), and returns how to take it back.
+// Where a file cannot be linked it is moved.
+func (d *Dir) linkFailed(name, newName string) (undo func() error, err error) {
+	place := d.in(failedDir, newName)
+	err = d.ops.link(d.File(name), place)
+	if err == nil {
+		return func() error { return os.Remove(place) }, nil
+	}
+	if !linkless(err) {
+		return nil, err
+	}
+	if err := d.ops.move(d.File(name), place); err != nil {
+		return nil, err
+	}
+	return func() error {
+		_, err := d.moveIn(place, name)
+		return err
+	}, nil
+}
+
+// leaveSpool removes name from the spool, once failed/ has it as newName. If name was replaced meanwhile the new file
+// stays. If it is still the file in failed/, written to or not to be moved, failed/ gives it up: newName is empty then.
+func (d *Dir) leaveSpool(name, newName string, id ID) (string, error) {
+	aside, err := d.setAside(name, id)
+	if err == nil {
+		return newName, os.Remove(aside)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // it was moved, or somebody deletes what has failed anyway
+		return newName, nil
+	}
+	place := d.in(failedDir, newName)
+	// Only what is in the spool for certain may go from failed/.
+	if sameFile(d.File(name), place) {
+		return "", errors.Join(err, os.Remove(place), d.removeWhy(newName))
+	}
+	if errors.Is(err, ErrChanged) {
+		return newName, nil // the new file is none of our business
+	}
+	return newName, err
+}
+
+// sameFile reports whether both names are certain to be names of one file.
+func sameFile(a, b string) bool {
+	fa, errA := os.Lstat(a)
+	fb, errB := os.Lstat(b)
+	return errA == nil && errB == nil && os.SameFile(fa, fb)
+}
+
+// Why returns what was written beside name when it was given up, if it has been moved out of failed/ since, back into
+// the spool most likely; fs.ErrNotExist if it is still there or there is nothing. A text of more than 64 MiB is an error.
+func (d *Dir) Why(name string) ([]byte, error) {
+	path, err := d.orphanWhy("read why", name)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read why", Path: path, Err: ErrNotRegular}
+	}
+	if fi.Size() > maxWhy {
+		return nil, fmt.Errorf("read %s: larger than %d bytes", path, maxWhy)
+	}
+	f, err := os.OpenFile(path, openFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, fi.Size())) // it is only ever replaced, it does not grow
+}
+
+// RemoveWhy removes what Why returns, when it is no longer wanted. It does nothing if that is missing, or if the message
+// is in failed/.
+func (d *Dir) RemoveWhy(name string) error {
+	_, err := d.orphanWhy("remove why", name)
+	if err == nil {
+		err = d.removeWhy(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// removeWhy removes the why-file of name, whether the message is there or not.
+func (d *Dir) removeWhy(name string) error { return os.Remove(d.in(failedDir, name+whySuffix)) }
+
+// orphanWhy returns the path of the why-file of name: fs.ErrNotExist while the message itself is in failed/.
+func (d *Dir) orphanWhy(act, name string) (string, error) {
+	if err := d.check(act, name); err != nil {
+		return "", err
+	}
+	path := d.in(failedDir, name+whySuffix)
+	present, err := exists(d.in(failedDir, name))
+	if err != nil {
+		return "", err
+	}
+	if present {
+		return "", &fs.PathError{Op: act, Path: path, Err: fs.ErrNotExist}
+	}
+	return path, nil
+}

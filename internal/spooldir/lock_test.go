@@ -1,0 +1,82 @@
+package spooldir
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestLockInOneProcess(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	other, err := New(d.Path())
+	is.NoErr(err)
+	unlock, err := d.Lock()
+	is.NoErr(err)
+	fi, err := os.Stat(d.File(lockName))
+	is.NoErr(err)
+	is.Equal(fi.Mode().Perm(), os.FileMode(0o600))
+
+	_, err = other.Lock()
+	var locked *LockedError
+	is.True(errors.As(err, &locked)) // a second Dir is told
+	is.Equal(locked.PID, os.Getpid())
+	is.Equal(locked.Path, d.File(lockName))
+	_, err = d.Lock()
+	is.True(errors.As(err, &locked)) // and so is the same one
+
+	unlock()
+	unlock() // twice does no harm
+	unlock, err = other.Lock()
+	is.NoErr(err) // free again
+	defer unlock()
+	_, err = d.Lock()
+	is.True(errors.As(err, &locked)) // the first unlock does not open the second lock
+}
+
+func TestLockOfAnotherProcess(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, lockName, "a pid that is much longer than ours, from an earlier life")
+	cmd, stdin := startHolder(t, d)
+	_, err := d.Lock()
+	var locked *LockedError
+	is.True(errors.As(err, &locked))
+	is.Equal(locked.PID, cmd.Process.Pid) // the holder is named
+	stdin.Close()
+	is.NoErr(cmd.Wait())
+	unlock, err := d.Lock()
+	is.NoErr(err) // it ended
+	unlock()
+}
+
+func TestLockDiesWithItsHolder(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	cmd, _ := startHolder(t, d)
+	is.NoErr(cmd.Process.Kill())
+	cmd.Wait()
+	unlock, err := d.Lock()
+	is.NoErr(err) // the file of the killed process is there, its lock is not
+	defer unlock()
+	pid, err := os.ReadFile(d.File(lockName))
+	is.NoErr(err)
+	is.Equal(string(pid), strconv.Itoa(os.Getpid()))
+}
+
+func TestLockOfAMissingSpool(t *testing.T) {
+	is := is.New(t)
+	d, err := New(t.TempDir() + "/gone")
+	is.NoErr(err)
+	_, err = d.Lock()
+	is.True(errors.Is(err, os.ErrNotExist))
+}
+
+func TestLockedError(t *testing.T) {
+	is := is.New(t)
+	is.Equal((&LockedError{Path: "x", PID: 7}).Error(), "x is locked by process 7")
+	is.Equal((&LockedError{Path: "x"}).Error(), "x is locked by another process")
+}

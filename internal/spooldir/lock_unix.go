@@ -1,0 +1,35 @@
+//go:build unix
+
+package spooldir
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const lockFlags = os.O_RDWR | os.O_CREATE | unix.O_NOFOLLOW
+
+// tryLock locks f until it is closed, if nobody else has.
+func tryLock(f *os.File) (got bool, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	var flock error
+	err = raw.Control(func(fd uintptr) {
+		for {
+			if flock = unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB); flock != unix.EINTR {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	if errors.Is(flock, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return flock == nil, flock
+}

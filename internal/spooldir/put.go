@@ -1,0 +1,83 @@
+package spooldir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Put brings a new file into the spool: write writes it, and when Put has returned its name the file survives a power
+// cut. The name sorts by time and was never used before, and nothing is ever overwritten. The spool directory must
+// exist, tmp/ is made if it is missing. After an error, be it of write or of the disk, nothing is left in the spool.
+//
+// A crash may leave an unfinished file in tmp/, which is never taken for a message.
+func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
+	tmp, err := d.build(write)
+	if err != nil {
+		return "", fmt.Errorf("put message: %w", err)
+	}
+	name, err = d.moveIn(tmp, d.ops.newName())
+	if err != nil {
+		return "", fmt.Errorf("put message: %w", errors.Join(err, os.Remove(tmp)))
+	}
+	if err := d.ops.syncDir(d.path); err != nil {
+		// The caller will be told that it failed and may try again: this one must not be sent too.
+		return "", fmt.Errorf("put message: %w", errors.Join(err, os.Remove(d.File(name))))
+	}
+	return name, nil
+}
+
+// build makes a synced file in tmp/ and returns its path; after an error there is none.
+func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
+	f, err := d.createTmp()
+	if err != nil {
+		return "", err
+	}
+	built := false
+	defer func() {
+		f.Close()
+		if !built { // also when write panics
+			os.Remove(f.Name())
+		}
+	}()
+	if err := buffered(f, write); err != nil {
+		return "", err
+	}
+	if err := d.ops.syncFile(f); err != nil {
+		return "", err
+	}
+	if err := f.Close(); err != nil { // some network file systems report a full disk only here
+		return "", err
+	}
+	built = true
+	return f.Name(), nil
+}
+
+// createTmp creates a file in tmp/ under a name that is not taken.
+func (d *Dir) createTmp() (f *os.File, err error) {
+	err = d.withSub(tmpDir, func() error {
+		for range maxTries {
+			f, err = os.OpenFile(d.in(tmpDir, d.ops.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if !errors.Is(err, fs.ErrExist) {
+				break
+			}
+		}
+		return err
+	})
+	return f, err
+}
+
+// maxTries bounds the search for a free name. Names are random: a second try is already a miracle, or a sick disk.
+const maxTries = 10
+
+// moveIn moves the file at path into the spool under name or, if that is taken, under a new one.
+func (d *Dir) moveIn(path, name string) (string, error) {
+	err := d.ops.move(path, d.File(name))
+	for try := 1; try < maxTries && errors.Is(err, fs.ErrExist); try++ {
+		name = d.ops.newName()
+		err = d.ops.move(path, d.File(name))
+	}
+	return name, err
+}

@@ -1,0 +1,191 @@
+package spooldir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+var errDisk = errors.New("disk on fire")
+
+// writing returns a function for Put that writes text.
+func writing(text string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
+}
+
+func TestPut(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	is.NoErr(os.Remove(d.File("tmp"))) // is made again
+	name, err := d.Put(writing("hello"))
+	is.NoErr(err)
+	is.Equal(tree(t, d), files{name: "hello"}) // there, and nothing else
+	is.True(regexp.MustCompile(`^\d{8}T\d{6}\.\d{9}-[a-z2-7]{16}\.eml$`).MatchString(name))
+	fi, err := os.Stat(d.File(name))
+	is.NoErr(err)
+	is.Equal(fi.Mode(), fs.FileMode(0o600))
+}
+
+func TestNamesSortByTime(t *testing.T) {
+	is := is.New(t)
+	now := time.Date(2026, 11, 23, 21, 49, 5, 999_999_999, time.FixedZone("", 3600))
+	first, second := newName(now), newName(now.Add(1))
+	is.True(strings.HasPrefix(first, "20261123T204905.999999999-")) // UTC
+	is.True(first < second)
+	is.True(newName(now) != first) // the same moment gives another name
+}
+
+func TestPutSyncsInOrder(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	var steps []string
+	real := d.ops
+	d.ops.syncFile = func(f *os.File) error {
+		text, err := os.ReadFile(f.Name())
+		is.NoErr(err)
+		is.Equal(string(text), "hello") // all is written when it is synced
+		steps = append(steps, "sync "+filepath.Base(filepath.Dir(f.Name())))
+		return real.syncFile(f)
+	}
+	d.ops.move = func(from, to string) error {
+		steps = append(steps, "rename")
+		return real.move(from, to)
+	}
+	d.ops.syncDir = func(path string) error {
+		is.Equal(path, d.Path())
+		names, err := d.Names()
+		is.NoErr(err)
+		is.Equal(len(names), 1) // the name is there when the directory is synced
+		steps = append(steps, "sync spool")
+		return real.syncDir(path)
+	}
+	_, err := d.Put(writing("hello"))
+	is.NoErr(err)
+	is.Equal(steps, []string{"sync tmp", "rename", "sync spool"})
+}
+
+func TestPutThatFailsLeavesNothing(t *testing.T) {
+	fail := func() error { return errDisk }
+	for _, row := range []struct {
+		name  string
+		spoil func(*ops)
+		write func(io.Writer) error
+	}{
+		{"write", func(*ops) {}, func(w io.Writer) error { writing("half")(w); return errDisk }},
+		{"write of much", func(*ops) {}, func(w io.Writer) error { writing(strings.Repeat("x", 1<<20))(w); return errDisk }},
+		{"sync of the file", func(o *ops) { o.syncFile = func(*os.File) error { return fail() } }, writing("x")},
+		{"rename", func(o *ops) { o.move = func(string, string) error { return fail() } }, writing("x")},
+		{"sync of the spool", func(o *ops) { o.syncDir = func(string) error { return fail() } }, writing("x")},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			is := is.New(t)
+			d := newSpool(t)
+			row.spoil(&d.ops)
+			name, err := d.Put(row.write)
+			is.True(errors.Is(err, errDisk)) // the cause is told
+			is.Equal(name, "")
+			is.Equal(tree(t, d), files{}) // neither in the spool nor in tmp
+		})
+	}
+}
+
+func TestPutThatPanicsLeavesNothing(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	func() {
+		defer func() { is.True(recover() != nil) }() // it is the caller's panic, and stays so
+		d.Put(func(io.Writer) error { panic("bug in the caller") })
+	}()
+	is.Equal(tree(t, d), files{})
+}
+
+func TestPutNeverOverwrites(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "taken", "old")
+	drop(t, d, "tmp/taken", "unfinished")
+	names := []string{"taken", "free-in-tmp", "taken", "free"}
+	d.ops.newName = func() string {
+		next := names[0]
+		names = names[1:]
+		return next
+	}
+	name, err := d.Put(writing("new"))
+	is.NoErr(err)
+	is.Equal(name, "free")
+	is.Equal(tree(t, d), files{"taken": "old", "tmp/taken": "unfinished", "free": "new"})
+}
+
+func TestPutGivesUpLookingForAName(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "taken", "old")
+	tmp := 0
+	d.ops.newName = func() string { return "taken" }
+	_, err := d.Put(func(io.Writer) error { tmp++; return nil })
+	is.True(errors.Is(err, fs.ErrExist))
+	is.Equal(tmp, 1)
+	is.Equal(tree(t, d), files{"taken": "old"})
+}
+
+func TestPutIntoAMissingSpool(t *testing.T) {
+	is := is.New(t)
+	d, err := New(filepath.Join(t.TempDir(), "gone"))
+	is.NoErr(err)
+	_, err = d.Put(writing("x"))
+	is.True(errors.Is(err, fs.ErrNotExist))
+	_, err = os.Stat(d.Path())
+	is.True(errors.Is(err, fs.ErrNotExist)) // a mistyped path does not become a spool
+}
+
+func TestParallelPuts(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	is.NoErr(os.Remove(d.File("tmp"))) // they also race for making it
+	const n = 1000
+	names, errs := make([]string, n), make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { names[i], errs[i] = d.Put(writing(fmt.Sprint(i))) })
+	}
+	wg.Wait()
+	want := files{}
+	for i, name := range names {
+		is.NoErr(errs[i])
+		want[name] = fmt.Sprint(i)
+	}
+	is.Equal(len(want), n)     // distinct names
+	is.Equal(tree(t, d), want) // each with its own content
+	listed, err := d.Names()
+	is.NoErr(err)
+	slices.Sort(names)
+	is.Equal(listed, names)
+}
+
+func TestLinkMove(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "a")
+	drop(t, d, "b", "b")
+	for _, move := range []func(string, string) error{moveNew, linkMove} {
+		is.True(errors.Is(move(d.File("a"), d.File("b")), fs.ErrExist))    // never overwrites
+		is.True(errors.Is(move(d.File("x"), d.File("y")), fs.ErrNotExist)) // nothing to move
+		is.NoErr(move(d.File("a"), d.File("c")))
+		is.Equal(tree(t, d), files{"b": "b", "c": "a"})
+		is.NoErr(move(d.File("c"), d.File("a")))
+	}
+}

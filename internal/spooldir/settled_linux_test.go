@@ -1,0 +1,140 @@
+package spooldir
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+	"golang.org/x/sys/unix"
+)
+
+// settled opens name and asks whether its writer has finished, as long after its last change as the SettleTime rule
+// would want: only a lease can still say no.
+func settled(t *testing.T, d *Dir, name string) error {
+	t.Helper()
+	f, id, err := d.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return d.Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
+}
+
+func TestSettledSeesAWriter(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "hello")
+	is.NoErr(settled(t, d, "a")) // at once: no waiting where leases work
+
+	w, err := os.OpenFile(d.File("a"), os.O_WRONLY|os.O_APPEND, 0)
+	is.NoErr(err)
+	is.True(errors.Is(settled(t, d, "a"), ErrBeingWritten)) // however long the writer rests
+	is.NoErr(w.Close())
+	is.NoErr(settled(t, d, "a")) // closed
+
+	r, err := os.Open(d.File("a"))
+	is.NoErr(err)
+	defer r.Close()
+	is.NoErr(settled(t, d, "a")) // another reader does not matter
+}
+
+func TestSettledKeepsNoLease(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "hello")
+	f, id, err := d.Open("a")
+	is.NoErr(err)
+	defer f.Close()
+	is.NoErr(d.Settled(f, id, time.Time{}, time.Now()))
+	held, err := unix.FcntlInt(f.Fd(), unix.F_GETLEASE, 0)
+	is.NoErr(err)
+	is.Equal(held, unix.F_UNLCK) // a writer that comes now need not wait for us
+}
+
+func TestSettledSeesAWritableMapping(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "hello")
+	w, err := os.OpenFile(d.File("a"), os.O_RDWR, 0)
+	is.NoErr(err)
+	mapped, err := unix.Mmap(int(w.Fd()), 0, 5, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	is.NoErr(err)
+	is.NoErr(w.Close())
+	is.True(errors.Is(settled(t, d, "a"), ErrBeingWritten)) // the mapping outlives the descriptor
+	is.NoErr(unix.Munmap(mapped))
+	is.NoErr(settled(t, d, "a"))
+}
+
+func TestSettledSeesALastWrite(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "hel")
+	f, id, err := d.Open("a")
+	is.NoErr(err)
+	defer f.Close()
+	drop(t, d, "a", "hello") // in place, by a writer that is gone when we ask
+	err = d.Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
+	is.True(errors.Is(err, ErrBeingWritten)) // id is of a version that nobody will see again
+}
+
+func TestSettledWithoutLeases(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	f, w, err := os.Pipe() // the kernel's answer is that of a file system without leases
+	is.NoErr(err)
+	defer f.Close()
+	defer w.Close()
+	answer, err := probeLease(f)
+	is.NoErr(err)
+	is.Equal(answer, leaseUnknown)
+	fi, err := f.Stat()
+	is.NoErr(err)
+	id, _ := fileID(fi)
+	is.True(errors.Is(d.Settled(f, id, time.Time{}, id.ModTime.Add(time.Second)), ErrUnsettled)) // too early
+	is.NoErr(d.Settled(f, id, time.Time{}, id.ModTime.Add(SettleTime)))                          // late enough
+}
+
+// The kernel signals the holder of a lease when a writer comes. Nobody may be harmed: neither we nor the writer, whose
+// open only waits.
+func TestSIGIOIsHarmless(t *testing.T) {
+	is := is.New(t)
+	breakLease(t) // with nobody listening: if the signal could end us, the test would end here
+
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGIO)
+	defer signal.Stop(signals)
+	breakLease(t)
+	is.Equal(<-signals, os.Signal(unix.SIGIO)) // it does come
+}
+
+// breakLease holds a lease until a writer has made the kernel ask for it back.
+func breakLease(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "hello")
+	f, err := os.Open(d.File("a"))
+	is.NoErr(err)
+	defer f.Close()
+	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	is.NoErr(err)
+	opened := make(chan error)
+	go func() {
+		w, err := os.OpenFile(d.File("a"), os.O_WRONLY, 0)
+		if err == nil {
+			err = w.Close()
+		}
+		opened <- err
+	}()
+	for held := unix.F_RDLCK; held == unix.F_RDLCK; {
+		held, err = unix.FcntlInt(f.Fd(), unix.F_GETLEASE, 0)
+		is.NoErr(err)
+		runtime.Gosched()
+	}
+	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	is.NoErr(err)
+	is.NoErr(<-opened) // the writer gets its file
+}

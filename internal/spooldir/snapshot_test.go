@@ -1,0 +1,80 @@
+package spooldir
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+func TestCovers(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	dir := stamp{dev: 1, ino: 2, mtime: at, ctime: at}
+	seen := func(later time.Duration) Snapshot { return Snapshot{stamp: dir, taken: at.Add(later)} }
+	for _, row := range []struct {
+		name string
+		last Snapshot
+		now  stamp
+		want bool
+	}{
+		{"never seen", Snapshot{}, dir, false},
+		{"never seen, no times", Snapshot{}, stamp{}, false},
+		{"seen at once", seen(0), dir, false},
+		{"seen almost late enough", seen(coarse - 1), dir, false},
+		{"seen late enough", seen(coarse), dir, true},
+		{"seen by a clock that is behind", seen(-time.Hour), dir, false},
+		{"changed", seen(time.Hour), stamp{1, 2, at.Add(1), at}, false},
+		{"changed, time set back", seen(time.Hour), stamp{1, 2, at, at.Add(1)}, false},
+		{"another directory", seen(time.Hour), stamp{1, 3, at, at}, false},
+		{"another device", seen(time.Hour), stamp{2, 2, at, at}, false},
+		{"attributes changed a moment ago", Snapshot{stamp{1, 2, at, at.Add(time.Hour)}, at.Add(time.Hour)},
+			stamp{1, 2, at, at.Add(time.Hour)}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			is := is.New(t)
+			is.Equal(row.last.covers(row.now), row.want)
+		})
+	}
+}
+
+func TestChanged(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	last, changed, err := d.Changed(Snapshot{})
+	is.NoErr(err)
+	is.True(changed) // never seen
+	_, changed, err = d.Changed(last)
+	is.NoErr(err)
+	is.True(changed) // seen right after it was made: something may hide behind the clock's tick
+
+	for _, step := range []struct {
+		name    string
+		act     func()
+		changed bool
+	}{
+		{"nothing", func() {}, false},
+		{"added", func() { drop(t, d, "a", "x") }, true},
+		{"written to", func() { drop(t, d, "a", "xy") }, false},
+		{"renamed", func() { os.Rename(d.File("a"), d.File("b")) }, true},
+		{"removed", func() { os.Remove(d.File("b")) }, true},
+		{"added in a subdirectory", func() { drop(t, d, "tmp/a", "x") }, false},
+		{"added, time set back", func() { drop(t, d, "c", "x"); age(t, d.Path(), time.Hour) }, true},
+	} {
+		last, _, err = d.Changed(Snapshot{})
+		is.NoErr(err)
+		last.taken = last.taken.Add(time.Minute) // as if it had been seen long after
+		step.act()
+		_, changed, err := d.Changed(last)
+		is.NoErr(err)
+		if changed != step.changed {
+			t.Errorf("%s: changed is %v", step.name, changed)
+		}
+	}
+
+	is.NoErr(os.RemoveAll(d.Path()))
+	last, changed, err = d.Changed(last)
+	is.True(err != nil) // the directory is gone
+	is.True(changed)
+	is.Equal(last, Snapshot{})
+}

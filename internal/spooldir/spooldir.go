@@ -1,0 +1,170 @@
+// Package spooldir handles the files of a spool directory: how one gets in, is noticed, opened and moved aside.
+// It knows nothing of what the files say.
+//
+//	SPOOL/NAME              one message; names that start with a dot are no messages
+//	SPOOL/tmp/              files being built, and files being removed (.sent-*)
+//	SPOOL/failed/NAME       a message given up, and beside it NAME.json: why
+//	SPOOL/hold/             messages set aside by hand
+//	SPOOL/.spoolgore.lock   held while a daemon runs the spool
+package spooldir
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	tmpDir    = "tmp"
+	failedDir = "failed"
+	holdDir   = "hold"
+)
+
+// A Dir is a spool directory. It keeps no descriptor open and is safe for concurrent use by several goroutines,
+// and beside other processes that work on the same directory.
+type Dir struct {
+	path string
+	ops  ops
+}
+
+// ops are the steps whose order decides what a power cut leaves behind. Tests record them, or make them fail.
+type ops struct {
+	newName  func() string
+	syncFile func(*os.File) error
+	syncDir  func(path string) error
+	link     func(from, to string) error
+	move     func(from, to string) error // never overwrites: fs.ErrExist
+}
+
+// New returns the spool directory at path, which is made absolute. It does not look at the disk; the only error is
+// that of a relative path without a working directory.
+func New(path string) (*Dir, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("make %s absolute: %w", path, err)
+	}
+	return &Dir{path: abs, ops: ops{
+		newName:  func() string { return newName(time.Now()) },
+		syncFile: (*os.File).Sync,
+		syncDir:  SyncDir,
+		link:     os.Link,
+		move:     moveNew,
+	}}, nil
+}
+
+// newName returns a name that sorts by time and was never used before: 80 random bits follow the nanosecond.
+func newName(now time.Time) string {
+	random := strings.ToLower(rand.Text()[:16])
+	return now.UTC().Format("20060102T150405.000000000-") + random + ".eml"
+}
+
+// Path returns the absolute path of the spool directory.
+func (d *Dir) Path() string { return d.path }
+
+// File returns the absolute path of the entry name.
+func (d *Dir) File(name string) string { return filepath.Join(d.path, name) }
+
+// in returns the path of name in one of the subdirectories.
+func (d *Dir) in(sub, name string) string { return filepath.Join(d.path, sub, name) }
+
+// Usable reports whether name can be that of a message: not empty, no dot in front, no path separator in it.
+func (d *Dir) Usable(name string) bool {
+	return name != "" && name[0] != '.' && !strings.ContainsRune(name, '/') &&
+		!strings.ContainsRune(name, filepath.Separator)
+}
+
+// check keeps a name from leading out of the spool directory.
+func (d *Dir) check(act, name string) error {
+	if d.Usable(name) {
+		return nil
+	}
+	return &fs.PathError{Op: act, Path: name, Err: fs.ErrInvalid}
+}
+
+// Prepare makes the subdirectories that are missing, with the permission bits of the spool directory, which has to
+// exist (else fs.ErrNotExist): a mistyped path must not become a new spool.
+func (d *Dir) Prepare() error {
+	fi, err := os.Stat(d.path)
+	if err != nil {
+		return fmt.Errorf("prepare spool: %w", err)
+	}
+	if !fi.IsDir() {
+		return fmt.Errorf("prepare spool: %s is not a directory", d.path)
+	}
+	for _, sub := range []string{tmpDir, failedDir, holdDir} {
+		if _, err := d.makeSub(sub); err != nil {
+			return fmt.Errorf("prepare spool: %w", err)
+		}
+	}
+	return nil
+}
+
+// makeSub makes a subdirectory and reports whether it was missing.
+func (d *Dir) makeSub(sub string) (made bool, err error) {
+	path := d.File(sub)
+	if fi, err := os.Stat(path); err == nil {
+		if !fi.IsDir() {
+			return false, fmt.Errorf("%s is not a directory", path)
+		}
+		return false, nil
+	}
+	spool, err := os.Stat(d.path)
+	if err != nil {
+		return false, err
+	}
+	// A spool shared by a group, or by everybody, has to have subdirectories that are shared the same way.
+	mode := spool.Mode() & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
+	if err := os.Mkdir(path, mode); errors.Is(err, fs.ErrExist) {
+		return true, nil // somebody else was faster
+	} else if err != nil {
+		return false, err
+	}
+	return true, os.Chmod(path, mode) // what the umask took away
+}
+
+// withSub runs act, and once more if it failed only because the subdirectory it needs was missing.
+func (d *Dir) withSub(sub string, act func() error) error {
+	err := act()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if made, mkErr := d.makeSub(sub); mkErr != nil {
+		return mkErr
+	} else if !made {
+		return err
+	}
+	return act()
+}
+
+// Names returns the names in the spool that may be messages, sorted: usable ones, directories left out. After an
+// error there are none, since with half a list the other half would look deleted.
+func (d *Dir) Names() (names []string, err error) {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("read spool: %w", err)
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(1024) // in parts: the entries are much larger than their names
+		for _, e := range entries {
+			if d.Usable(e.Name()) && !e.IsDir() {
+				names = append(names, e.Name())
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read spool: %w", err)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}

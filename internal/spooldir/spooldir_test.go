@@ -1,0 +1,115 @@
+package spooldir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestNewTouchesNothing(t *testing.T) {
+	is := is.New(t)
+	t.Chdir(t.TempDir())
+	d, err := New("some/../spool/")
+	is.NoErr(err)
+	is.True(filepath.IsAbs(d.Path()))          // the path is absolute
+	is.Equal(filepath.Base(d.Path()), "spool") // and clean
+	is.Equal(d.File("a"), d.Path()+string(filepath.Separator)+"a")
+	_, err = os.Lstat(d.Path())
+	is.True(errors.Is(err, fs.ErrNotExist)) // New does not make the directory
+}
+
+func TestPrepare(t *testing.T) {
+	is := is.New(t)
+	d, err := New(filepath.Join(t.TempDir(), "spool"))
+	is.NoErr(err)
+	is.True(errors.Is(d.Prepare(), fs.ErrNotExist)) // a missing spool is not made
+
+	is.NoErr(os.Mkdir(d.Path(), 0o700))
+	is.NoErr(os.Chmod(d.Path(), 0o770|fs.ModeSticky))
+	is.NoErr(d.Prepare())
+	is.NoErr(d.Prepare()) // twice is as good as once
+	for _, sub := range []string{"tmp", "failed", "hold"} {
+		fi, err := os.Stat(d.File(sub))
+		is.NoErr(err)
+		is.Equal(fi.Mode(), fs.ModeDir|fs.ModeSticky|0o770) // as the spool, whatever the umask
+	}
+}
+
+func TestPrepareRefusesWhatIsNoDirectory(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	is.NoErr(os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	d, err := New(filepath.Join(dir, "file"))
+	is.NoErr(err)
+	is.True(d.Prepare() != nil) // the spool is a file
+
+	d, err = New(dir)
+	is.NoErr(err)
+	is.NoErr(os.WriteFile(d.File("failed"), nil, 0o600))
+	is.True(d.Prepare() != nil) // failed is a file
+}
+
+func TestUsable(t *testing.T) {
+	d := &Dir{}
+	for name, want := range map[string]bool{
+		"a": true, "a.eml": true, "with space": true, "ünï": true, "a.": true, "-rf": true, "\xff": true,
+		"": false, ".": false, "..": false, ".hidden": false, "a/b": false, "/": false, "a/": false,
+	} {
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
+			is := is.New(t)
+			is.Equal(d.Usable(name), want)
+		})
+	}
+}
+
+func TestNamesThatLeadOutAreRefused(t *testing.T) {
+	d := newSpool(t)
+	drop(t, d, "hold/x", "kept")
+	for _, name := range []string{"", "..", "hold/x", "../x", ".spoolgore.js"} {
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
+			is := is.New(t)
+			_, _, err := d.Open(name)
+			is.True(errors.Is(err, fs.ErrInvalid)) // Open
+			_, err = d.Stat(name)
+			is.True(errors.Is(err, fs.ErrInvalid))                  // Stat
+			is.True(errors.Is(d.Remove(name, ID{}), fs.ErrInvalid)) // Remove
+			is.True(errors.Is(d.RemoveWhy(name), fs.ErrInvalid))    // RemoveWhy
+			_, err = d.Fail(name, ID{}, nil, false)
+			is.True(errors.Is(err, fs.ErrInvalid)) // Fail
+			_, err = d.Why(name)
+			is.True(errors.Is(err, fs.ErrInvalid)) // Why
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	var want []string
+	for i := range 3000 { // several parts of ReadDir
+		name := fmt.Sprintf("%06d.eml", (i*7919)%3000)
+		drop(t, d, name, "")
+		want = append(want, name)
+	}
+	slices.Sort(want)
+	drop(t, d, ".spoolgore.js", "{}")
+	is.NoErr(os.Mkdir(d.File("subdirectory"), 0o700))
+	got, err := d.Names()
+	is.NoErr(err)
+	is.True(slices.Equal(got, want)) // every file once, sorted; no directory, no dot name
+}
+
+func TestNamesOfAMissingSpool(t *testing.T) {
+	is := is.New(t)
+	d, err := New(filepath.Join(t.TempDir(), "gone"))
+	is.NoErr(err)
+	names, err := d.Names()
+	is.True(errors.Is(err, fs.ErrNotExist))
+	is.Equal(len(names), 0)
+}

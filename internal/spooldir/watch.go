@@ -1,0 +1,52 @@
+package spooldir
+
+import (
+	"errors"
+	"os"
+	"sync"
+)
+
+// Why there is no notification. Test with errors.Is.
+var (
+	ErrNoWatch  = errors.New("no file notification on this system")
+	ErrUnlinked = errors.New("spool directory was removed or renamed")
+)
+
+// An Event is a hint that something has happened in the spool. Events get lost on network file systems and say nothing
+// of what happened before Watch, so they can only make a scan come earlier.
+type Event struct {
+	Names  []string // usable names of files that appeared, were closed by a writer, or went away; each once
+	Rescan bool     // more has happened than Names tells: read the directory
+}
+
+// A Watcher notices what happens in the spool.
+type Watcher struct {
+	f        *os.File
+	events   chan Event
+	closing  chan struct{}
+	finished chan struct{} // closed after err was set
+	err      error
+	once     sync.Once
+}
+
+// Events returns the channel of events. What happens while nobody receives is collected by the kernel, within limits:
+// beyond them one event says Rescan. The channel is closed after Close, after a read error, and after the Rescan that
+// reports that the directory was removed, renamed or unmounted.
+func (w *Watcher) Events() <-chan Event { return w.events }
+
+// Err tells why the channel was closed: nil after Close, ErrUnlinked if the directory is gone. Before that it waits.
+func (w *Watcher) Err() error {
+	<-w.finished
+	return w.err
+}
+
+// Close ends the watch and waits for its goroutine. It may be called more than once.
+func (w *Watcher) Close() error {
+	var err error
+	w.once.Do(func() {
+		close(w.closing)
+		err = w.f.Close() // wakes the goroutine from its read
+	})
+	<-w.finished
+	return err
+}

@@ -1,0 +1,256 @@
+package spooldir
+
+import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+	"golang.org/x/sys/unix"
+)
+
+// watch watches d until the test ends.
+func watch(t *testing.T, d *Dir) *Watcher {
+	t.Helper()
+	w, err := d.Watch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// next returns the next event; a test that waits for one that never comes fails after ten seconds.
+func next(t *testing.T, w *Watcher) (event Event, ok bool) {
+	t.Helper()
+	select {
+	case event, ok = <-w.Events():
+		return event, ok
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event")
+		return Event{}, false
+	}
+}
+
+func TestWatch(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "tmp/renamed", "x")
+	drop(t, d, "tmp/linked", "x")
+	w := watch(t, d)
+	for _, step := range []struct {
+		act   func() error
+		names []string // reported in any number of events
+	}{
+		{func() error { drop(t, d, "written", "x"); return nil }, []string{"written"}},
+		{func() error { return os.Rename(d.File("tmp/renamed"), d.File("renamed")) }, []string{"renamed"}},
+		{func() error { return os.Link(d.File("tmp/linked"), d.File("linked")) }, []string{"linked"}},
+		{func() error { return os.Remove(d.File("written")) }, []string{"written"}},
+		{func() error { return os.Rename(d.File("renamed"), d.File("hold/renamed")) }, []string{"renamed"}},
+		{func() error { _, err := d.Put(writing("x")); return err }, nil},
+	} {
+		is.NoErr(step.act())
+		if step.names == nil {
+			names, err := d.Names()
+			is.NoErr(err)
+			step.names = names[:1] // the one that was put
+		}
+		// What must not be seen comes before what ends the wait.
+		drop(t, d, ".spoolgore.js", "{}")
+		is.NoErr(os.Mkdir(d.File("directory"), 0o700))
+		is.NoErr(os.Remove(d.File("directory")))
+		drop(t, d, "tmp/other", "x")
+		drop(t, d, "end", "")
+		is.Equal(namesUntil(t, w, "end"), step.names)
+	}
+}
+
+// namesUntil collects what is reported before the name end has been closed by its writer.
+func namesUntil(t *testing.T, w *Watcher, end string) (names []string) {
+	t.Helper()
+	for {
+		event, ok := next(t, w)
+		if !ok || event.Rescan {
+			t.Fatal("the watch has ended")
+		}
+		for _, name := range event.Names {
+			if name != end && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		if slices.Contains(event.Names, end) {
+			return names
+		}
+	}
+}
+
+func TestWatchOfAnUnnamedFile(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	w := watch(t, d)
+	fd, err := unix.Open(d.Path(), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	is.NoErr(err)
+	f := os.NewFile(uintptr(fd), "unnamed")
+	_, err = f.WriteString("hello")
+	is.NoErr(err)
+	is.NoErr(unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, d.File("a"), unix.AT_SYMLINK_FOLLOW))
+	event, _ := next(t, w)
+	is.Equal(event.Names, []string{"a"}) // though the only notice is that of its creation
+	is.NoErr(f.Close())
+}
+
+func TestWatchOverflow(t *testing.T) {
+	is := is.New(t)
+	limit, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	is.NoErr(err)
+	queue, err := strconv.Atoi(string(limit[:len(limit)-1]))
+	is.NoErr(err)
+	d := newSpool(t)
+	drop(t, d, "a", "x")
+	w := watch(t, d)
+	for range queue { // two events each, beyond the queue and the buffer
+		is.NoErr(os.Rename(d.File("a"), d.File("b")))
+		is.NoErr(os.Rename(d.File("b"), d.File("a")))
+	}
+	for {
+		event, ok := next(t, w)
+		is.True(ok)                    // an overflow does not end the watch
+		is.True(len(event.Names) <= 2) // each name once
+		if event.Rescan {
+			break
+		}
+	}
+	drop(t, d, "later", "x")
+	for event, ok := next(t, w); !slices.Contains(event.Names, "later"); event, ok = next(t, w) {
+		is.True(ok) // it goes on
+	}
+}
+
+func TestWatchEndsWithTheDirectory(t *testing.T) {
+	for name, act := range map[string]func(d *Dir) error{
+		"removed": func(d *Dir) error { return os.RemoveAll(d.Path()) },
+		"renamed": func(d *Dir) error { return os.Rename(d.Path(), d.Path()+".old") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			d := newSpool(t)
+			w := watch(t, d)
+			is.NoErr(act(d))
+			rescan := false
+			for {
+				event, ok := next(t, w)
+				if !ok {
+					break
+				}
+				rescan = event.Rescan
+			}
+			is.True(rescan)                          // the last event asks for a look
+			is.True(errors.Is(w.Err(), ErrUnlinked)) // and the reason is told
+			is.NoErr(w.Close())
+		})
+	}
+}
+
+func TestWatchClose(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	w := watch(t, d)
+	is.NoErr(w.Close()) // while its goroutine waits for the kernel
+	is.NoErr(w.Close()) // again
+	_, ok := next(t, w)
+	is.True(!ok) // the channel is closed
+	is.NoErr(w.Err())
+
+	w = watch(t, d)
+	drop(t, d, "a", "x")
+	next(t, w)
+	drop(t, d, "b", "x")
+	is.NoErr(w.Close()) // while its goroutine waits for us
+	is.NoErr(w.Err())
+}
+
+func TestWatchOfWhatIsNoDirectory(t *testing.T) {
+	is := is.New(t)
+	d, err := New(t.TempDir() + "/x")
+	is.NoErr(err)
+	_, err = d.Watch()
+	is.True(errors.Is(err, fs.ErrNotExist)) // missing
+	is.NoErr(os.WriteFile(d.Path(), nil, 0o600))
+	_, err = d.Watch()
+	is.True(errors.Is(err, unix.ENOTDIR)) // a file
+}
+
+// record builds what the kernel writes for one event.
+func record(mask uint32, name string) []byte {
+	length := (len(name) + 16) / 16 * 16 // filled up with at least one NUL
+	if name == "" {
+		length = 0
+	}
+	buf := make([]byte, unix.SizeofInotifyEvent+length)
+	binary.NativeEndian.PutUint32(buf[0:], 1)
+	binary.NativeEndian.PutUint32(buf[4:], mask)
+	binary.NativeEndian.PutUint32(buf[12:], uint32(length))
+	copy(buf[unix.SizeofInotifyEvent:], name)
+	return buf
+}
+
+func TestDecode(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		buf  []byte
+		want Event
+		gone bool
+	}{
+		{"nothing", nil, Event{}, false},
+		{"one", record(unix.IN_CLOSE_WRITE, "a"), Event{Names: []string{"a"}}, false},
+		{"name without padding", record(unix.IN_CREATE, "123456789012345"), Event{Names: []string{"123456789012345"}}, false},
+		{"several, twice", slices.Concat(record(unix.IN_CREATE, "b"), record(unix.IN_MOVED_TO, "a"), record(unix.IN_CLOSE_WRITE, "b")),
+			Event{Names: []string{"a", "b"}}, false},
+		{"dot name", record(unix.IN_CLOSE_WRITE, ".spoolgore.js"), Event{}, false},
+		{"directory", record(unix.IN_CREATE|unix.IN_ISDIR, "a"), Event{}, false},
+		{"overflow", slices.Concat(record(unix.IN_CREATE, "a"), record(unix.IN_Q_OVERFLOW, "")), Event{Names: []string{"a"}, Rescan: true}, false},
+		{"removed", slices.Concat(record(unix.IN_DELETE_SELF, ""), record(unix.IN_IGNORED, "")), Event{Rescan: true}, true},
+		{"renamed", record(unix.IN_MOVE_SELF, ""), Event{Rescan: true}, true},
+		{"unmounted", record(unix.IN_UNMOUNT, ""), Event{Rescan: true}, true},
+		{"cut in the head", record(unix.IN_CREATE, "a")[:10], Event{Rescan: true}, false},
+		{"cut in the name", record(unix.IN_CREATE, "a")[:20], Event{Rescan: true}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			is := is.New(t)
+			got, gone := decode(row.buf, (&Dir{}).Usable)
+			is.Equal(got, row.want)
+			is.Equal(gone, row.gone)
+		})
+	}
+}
+
+// Whatever the bytes: no panic; names are usable, sorted and distinct; a watch that is gone asks for a rescan; and a
+// buffer that is cut anywhere tells of no name that the whole one does not have.
+func FuzzDecode(f *testing.F) {
+	f.Add(slices.Concat(record(unix.IN_CREATE, "b"), record(unix.IN_MOVED_TO, "a")), uint16(20))
+	f.Add(slices.Concat(record(unix.IN_Q_OVERFLOW, ""), record(unix.IN_IGNORED, "")), uint16(16))
+	f.Add([]byte{0xff, 0xff}, uint16(1))
+	d := &Dir{}
+	f.Fuzz(func(t *testing.T, buf []byte, cut uint16) {
+		whole, gone := decode(buf, d.Usable)
+		for i, name := range whole.Names {
+			if !d.Usable(name) || i > 0 && name <= whole.Names[i-1] {
+				t.Fatalf("names %q", whole.Names)
+			}
+		}
+		if gone && !whole.Rescan {
+			t.Fatal("gone without a rescan")
+		}
+		part, _ := decode(buf[:min(int(cut), len(buf))], d.Usable)
+		for _, name := range part.Names {
+			if !slices.Contains(whole.Names, name) {
+				t.Fatalf("%q is in a part only", name)
+			}
+		}
+	})
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package spooldir
+
+// Watch returns ErrNoWatch: only Linux tells when a writer closes a file.
+func (d *Dir) Watch() (*Watcher, error) { return nil, ErrNoWatch }

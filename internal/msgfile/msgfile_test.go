@@ -1,0 +1,111 @@
+package msgfile
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// put writes a message file, closed, as old as age.
+func put(t *testing.T, text string, age time.Duration) (dir *spooldir.Dir, at time.Time) {
+	t.Helper()
+	is := is.New(t)
+	dir, err := spooldir.New(t.TempDir())
+	is.NoErr(err)
+	at = time.Now().Add(-age)
+	is.NoErr(os.WriteFile(dir.File("m"), []byte(text), 0o600))
+	is.NoErr(os.Chtimes(dir.File("m"), at, at))
+	return dir, at
+}
+
+const header = "From: a@example.com\nTo: b@example.org\n"
+
+func TestOpen(t *testing.T) {
+	tests := []struct {
+		name, text string
+		age        time.Duration
+		want       error
+	}{
+		{"whole", header + "\nbody\n", 0, nil},
+		{"empty, just made", "", 0, spooldir.ErrUnsettled},
+		{"empty for long", "", time.Hour, ErrUnusable},
+		{"no body yet", header + "\n", 0, spooldir.ErrUnsettled},
+		{"no end of the header yet", header, 0, spooldir.ErrUnsettled},
+		{"no body for long", header + "\n", time.Hour, nil},
+		{"no end of the header for long", header, time.Hour, nil},
+		{"envelope line and no body", "X-Spoolgore-Envelope: {\"from\":\"\",\"to\":[\"b@example.org\"]}\nS: x\n", 0, nil},
+		{"broken envelope line", "X-Spoolgore-Envelope: {\n" + header + "\nbody\n", 0, ErrUnusable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			dir, _ := put(t, tt.text, tt.age)
+			m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
+			is.True(errors.Is(err, tt.want)) // complete files open, and nothing else
+			if err == nil {
+				m.Close()
+			}
+		})
+	}
+}
+
+func TestOpenWaitsFromTheFirstLookWhereTheFilesClockIsAhead(t *testing.T) {
+	is := is.New(t)
+	dir, _ := put(t, header, -time.Hour)
+	now := time.Now()
+	known, err := dir.Stat("m")
+	is.NoErr(err)
+	_, err = Open(dir, "m", known, now.Add(-time.Second), now)
+	is.True(errors.Is(err, spooldir.ErrUnsettled)) // seen a second ago
+	m, err := Open(dir, "m", known, now.Add(-spooldir.SettleTime), now)
+	is.NoErr(err) // seen long enough ago
+	m.Close()
+	_, err = Open(dir, "m", spooldir.ID{}, now.Add(-time.Hour), now)
+	is.True(errors.Is(err, spooldir.ErrUnsettled)) // another version of it was
+}
+
+func TestMessageIDIsTheFilesOwn(t *testing.T) {
+	is := is.New(t)
+	open := func(dir *spooldir.Dir) *File {
+		m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
+		is.NoErr(err)
+		t.Cleanup(m.Close)
+		return m
+	}
+	dir, _ := put(t, header+"\nbody\n", time.Hour)
+	id := open(dir).MessageID("a@example.com", "host")
+	is.True(strings.HasSuffix(id, ".spoolgore@example.com>"))             // in the sender's domain
+	is.True(strings.HasSuffix(open(dir).MessageID("", "host"), "@host>")) // or the host's
+	is.Equal(open(dir).MessageID("a@example.com", "host"), id)            // a retry carries the same
+	is.NoErr(os.Mkdir(dir.File("failed"), 0o700))
+	is.NoErr(os.Rename(dir.File("m"), filepath.Join(dir.File("failed"), "m")))
+	is.NoErr(os.Rename(filepath.Join(dir.File("failed"), "m"), dir.File("m")))
+	is.Equal(open(dir).MessageID("a@example.com", "host"), id) // also when it comes back from failed/
+	other, _ := put(t, header+"\nbody\n", 2*time.Hour)
+	is.True(open(other).MessageID("a@example.com", "host") != id) // the same text in another file is another message
+	own, _ := put(t, "Message-ID: <own@x>\n"+header+"\nbody\n", 0)
+	is.Equal(open(own).MessageID("a@example.com", "host"), "<own@x>") // what has one keeps it
+}
+
+func TestContentCanBeReadAgain(t *testing.T) {
+	is := is.New(t)
+	dir, at := put(t, header+"\nbody\n", time.Hour)
+	m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
+	is.NoErr(err)
+	defer m.Close()
+	want := "Date: " + at.Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\nMessage-ID: <x@y>\r\n" +
+		strings.ReplaceAll(header, "\n", "\r\n") + "\r\nbody\r\n"
+	for range 2 {
+		text, err := io.ReadAll(m.Content("<x@y>"))
+		is.NoErr(err)
+		is.Equal(string(text), want) // the date is the file's, so a retry carries the same
+	}
+}

@@ -1,0 +1,114 @@
+package smtpclient
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The lengths RFC 3461 has for the parameters (sections 4.2 and 4.4). What is longer is left out.
+const (
+	maxEnvID = 100
+	maxORcpt = 500
+)
+
+// checkAddress is the last gate before an address is written between < and >: it must not be able to end there, or to
+// start another command. A backslash outside quotes is none of RFC 5321, and not read alike everywhere.
+func checkAddress(addr string) error {
+	if !utf8.ValidString(addr) {
+		return fmt.Errorf("%w: %q is not UTF-8", ErrAddress, addr)
+	}
+	quoted, escaped := false, false
+	for _, r := range addr {
+		if unicode.IsControl(r) || !quoted && strings.ContainsRune(` <>\`, r) {
+			return fmt.Errorf("%w: %q holds %q", ErrAddress, addr, r)
+		}
+		switch {
+		case escaped:
+			escaped = false
+		case quoted && r == '\\':
+			escaped = true
+		case r == '"':
+			quoted = !quoted
+		}
+	}
+	if quoted {
+		return fmt.Errorf("%w: %q has a quote without end", ErrAddress, addr)
+	}
+	return nil
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// xtext encodes a parameter (RFC 3461, section 4).
+func xtext(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c > ' ' && c < 0x7f && c != '+' && c != '=' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "+%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// unicodeXtext encodes an address of the type utf-8 in ASCII (RFC 6533, section 3).
+func unicodeXtext(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r > ' ' && r < 0x7f && r != '+' && r != '=' && r != '\\' {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\x{%02X}`, r)
+		}
+	}
+	return b.String()
+}
+
+// originalRecipient is the value of ORCPT for "type;address" or an address alone; "" where there is none to send.
+func originalRecipient(orcpt string) string {
+	kind, addr, ok := strings.Cut(orcpt, ";")
+	if !ok || !isAtom(kind) {
+		kind, addr = "rfc822", orcpt
+	}
+	if !isASCII(addr) {
+		kind = "utf-8"
+	}
+	if strings.EqualFold(kind, "utf-8") {
+		addr = unicodeXtext(addr)
+	} else {
+		addr = xtext(addr)
+	}
+	if orcpt == "" || len(kind)+1+len(addr) > maxORcpt {
+		return ""
+	}
+	return kind + ";" + addr
+}
+
+func isAtom(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// notifyValue is the value of NOTIFY; "" for one that RFC 3461, section 4.1, does not know.
+func notifyValue(notify string) string {
+	notify = strings.ToUpper(strings.ReplaceAll(notify, " ", ""))
+	if notify == "NEVER" {
+		return notify
+	}
+	for word := range strings.SplitSeq(notify, ",") {
+		if !slices.Contains([]string{"SUCCESS", "FAILURE", "DELAY"}, word) {
+			return ""
+		}
+	}
+	return notify
+}

@@ -1,0 +1,358 @@
+package smtpclient
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+const (
+	remote = "relay.test:25"
+	local  = "127.0.0.1:25"
+)
+
+// script answers to a verb, or to "VERB arg", with a text.
+func script(answers map[string]string) func(verb, arg string) string {
+	return func(verb, arg string) string {
+		if text, ok := answers[verb+" "+arg]; ok {
+			return text
+		}
+		return answers[verb]
+	}
+}
+
+// open connects to a relay in memory.
+func open(ctx context.Context, r *smtptest.Relay, addr string, cfg Config) (*Conn, error) {
+	nc, err := r.Dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	cfg.LocalName = "client.test"
+	return Connect(ctx, nc, cfg)
+}
+
+// mustOpen is open for a relay that has no reason to refuse.
+func mustOpen(t *testing.T, r *smtptest.Relay) *Conn {
+	t.Helper()
+	c, err := open(t.Context(), r, remote, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const hi = "Subject: hi\r\n\r\nhello\r\n"
+
+// letter is a small message.
+func letter(to ...string) *Transaction {
+	return &Transaction{From: "from@client.test", To: to, Size: int64(len(hi)), Content: strings.NewReader(hi)}
+}
+
+// asError returns err as an *Error; a zero one if it is none, so that what is expected of it is not there.
+func asError(err error) *Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return &Error{}
+	}
+	return e
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+func TestMessageArrivesAsItIs(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{}
+	c := mustOpen(t, r)
+	content := "Subject: dots\r\n\r\n.\r\n..\r\n.leading\r\nin.line\r\n\r\n.\r\n"
+	results := c.Transact(t.Context(), &Transaction{
+		From: "a@client.test", To: []string{"b@x.test", "c@x.test"}, Size: int64(len(content)), EightBit: true,
+		Content: strings.NewReader(content),
+	})
+	is.Equal(len(results), 2) // a result for each recipient
+	for _, result := range results {
+		is.Equal(result.Err, nil)                             // it is accepted
+		is.Equal(result.Reply.String(), "250 2.0.0 accepted") // with the answer to the end of the data
+	}
+	is.True(c.Usable())            // another transaction can follow
+	is.NoErr(c.Quit())             // a session ends in good order
+	is.True(!c.Usable())           // and is over then
+	is.Equal(len(r.Messages()), 1) // one message for both
+	m := r.Messages()[0]
+	is.Equal(m.From, "a@client.test")                            // the sender is kept
+	is.Equal(m.To, []string{"b@x.test", "c@x.test"})             // the recipients are kept
+	is.Equal(m.MailParams, []string{"SIZE=48", "BODY=8BITMIME"}) // what is offered and of use is declared
+	is.Equal(string(m.Data), content)                            // the content is kept
+	is.Equal(r.Commands(), []string{"EHLO client.test", "MAIL FROM:<a@client.test> SIZE=48 BODY=8BITMIME",
+		"RCPT TO:<b@x.test>", "RCPT TO:<c@x.test>", "DATA", "QUIT"}) // nothing else is said
+}
+
+func TestSecondTransactionStartsWithReset(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{Reply: script(map[string]string{"RCPT bad@x.test": "550 5.1.1 nobody"})}
+	c := mustOpen(t, r)
+	is.Equal(c.Transact(t.Context(), letter("bad@x.test"))[0].Err.Reply.Code, 550)        // all recipients are refused
+	is.True(c.Usable())                                                                   // that is no harm to the session
+	is.Equal(c.Transact(t.Context(), letter("good@x.test"))[0].Err, nil)                  // a relay that keeps the sender in mind takes the next
+	is.Equal(c.Transact(t.Context(), letter("good@x.test"))[0].Err, nil)                  // and the next after an acceptance
+	is.Equal(r.Commands()[3:5], []string{"RSET", "MAIL FROM:<from@client.test> SIZE=22"}) // no DATA without a recipient; RSET comes first
+	is.Equal(len(r.Messages()), 2)                                                        // both have arrived
+}
+
+func TestHELOWhereEHLOIsNotKnown(t *testing.T) {
+	for code, known := range map[string]bool{"500": true, "502": true, "504": true, "550": true, "501": false, "554": false, "450": false} {
+		t.Run(code, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Reply: script(map[string]string{"EHLO": code + "-what\r\n" + code + " SIZE 1"})}
+			c, err := open(t.Context(), r, remote, Config{})
+			if !known {
+				is.Equal(asError(err).Op, OpEHLO) // other refusals are final
+				is.Equal(len(r.Commands()), 1)    // nothing is sent after them
+				return
+			}
+			is.NoErr(err) // HELO is enough
+			_, offered := c.Extension("SIZE")
+			is.True(!offered)                                                 // a refusal offers nothing
+			is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // mail goes without extensions
+			is.Equal(r.Commands()[2], "MAIL FROM:<from@client.test>")         // and parameters
+		})
+	}
+}
+
+func TestExtensionsInAnyCase(t *testing.T) {
+	is := is.New(t)
+	c := mustOpen(t, &smtptest.Relay{Ext: []string{"size 1000", "8BitMime", "X"}})
+	param, ok := c.Extension("Size")
+	is.True(ok)             // lower case is found
+	is.Equal(param, "1000") // with its parameter
+	_, ok = c.Extension("8BITMIME")
+	is.True(ok) // mixed case is found
+	_, ok = c.Extension("relay.test")
+	is.True(!ok) // the name of the relay is no extension
+}
+
+// Each step has to give up at its own limit, name itself, and close the connection.
+func TestEachStepHasItsLimit(t *testing.T) {
+	for _, test := range []struct {
+		verb, answer string
+		op           Op
+		limit        time.Duration
+		uncertain    bool
+	}{
+		{"CONNECT", "hang", OpGreeting, 5 * time.Minute, false},
+		{"CONNECT", strings.Repeat("2", 1000) + "|drip", OpGreeting, 5 * time.Minute, false},
+		{"CONNECT", "220 hi|stall", OpEHLO, 5*time.Minute + lastLimit, false},
+		{"EHLO", "hang", OpEHLO, 5 * time.Minute, false},
+		{"MAIL", "hang", OpMail, 5 * time.Minute, false},
+		{"RCPT", "hang", OpRcpt, 5 * time.Minute, false},
+		{"RCPT", "250-" + strings.Repeat("x", 1000) + "|drip", OpRcpt, 5 * time.Minute, false},
+		{"DATA", "hang", OpData, 2 * time.Minute, false},
+		{"DATA", "354 go|stall", OpContent, 3*time.Minute + lastLimit, false},
+		{"END", "hang", OpEnd, 10 * time.Minute, true},
+		{"END", "450-" + strings.Repeat("x", 1000) + "|drip", OpEnd, 10 * time.Minute, true},
+	} {
+		for _, timeout := range []time.Duration{0, 20 * time.Second} {
+			limit := test.limit
+			if timeout > 0 {
+				limit = timeout + test.limit%time.Minute
+			}
+			t.Run(test.verb+" "+test.answer[:min(len(test.answer), 12)]+" "+timeout.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					is := is.New(t)
+					r := &smtptest.Relay{Reply: script(map[string]string{test.verb: test.answer})}
+					start := time.Now()
+					var failed *Error
+					c, err := open(t.Context(), r, remote, Config{Timeout: timeout})
+					if err != nil {
+						failed = asError(err)
+					} else {
+						failed = c.Transact(t.Context(), letter("a@x.test"))[0].Err
+						is.True(!c.Usable()) // nothing more is sent
+					}
+					is.Equal(time.Since(start), limit)         // it gave up in time
+					is.Equal(failed.Op, test.op)               // the step is named
+					is.True(isTimeout(failed))                 // the cause is time
+					is.Equal(failed.Uncertain, test.uncertain) // uncertain once all is sent
+					is.Equal(len(r.Messages()), 0)             // nothing is accepted
+				})
+			})
+		}
+	}
+}
+
+// The first answer to go wrong at each step, in each way it can.
+func TestWhatGoesWrongAtEachStep(t *testing.T) {
+	ways := map[string]string{
+		"close":         "close",
+		"garbage":       "SSH-2.0-what",
+		"short":         "45",
+		"other class":   "300 what",
+		"mixed codes":   "451-one\r\n452 two",
+		"endless line":  "451 " + strings.Repeat("x", 5000),
+		"endless reply": strings.Repeat("451-x\r\n", 10000) + "451 x",
+		"421":           "421 4.3.2 shutting down",
+		"451":           "451 4.3.0 later",
+		"554":           "554 5.7.1 no",
+	}
+	for verb, op := range map[string]Op{"CONNECT": OpGreeting, "EHLO": OpEHLO, "MAIL": OpMail, "RCPT": OpRcpt, "DATA": OpData, "END": OpEnd} {
+		for way, answer := range ways {
+			t.Run(verb+" "+way, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					is := is.New(t)
+					r := &smtptest.Relay{Reply: script(map[string]string{verb: answer})}
+					c, err := open(t.Context(), r, remote, Config{})
+					failed, usable := asError(err), false
+					if err == nil {
+						failed, usable = c.Transact(t.Context(), letter("a@x.test"))[0].Err, c.Usable()
+						is.NoErr(c.Close()) // closing is always in order
+					}
+					refusal := way == "451" || way == "554"
+					answered := refusal || way == "421"
+					is.Equal(failed.Op, op)                                          // the step is named
+					is.Equal(failed.Reply.Code != 0, answered)                       // a reply is one that makes sense
+					is.Equal(failed.Err != nil, !answered)                           // else there is a cause
+					is.Equal(failed.Uncertain, verb == "END" && !answered)           // uncertain once all is sent
+					is.Equal(usable, refusal && verb != "CONNECT" && verb != "EHLO") // only a refusal leaves things clear
+					is.Equal(len(r.Messages()), 0)                                   // nothing is accepted
+				})
+			})
+		}
+	}
+}
+
+// The steps of a transaction want one code each.
+func TestWrongKindOfYes(t *testing.T) {
+	for verb, answer := range map[string]string{"CONNECT": "250 hi", "EHLO": "220 hi", "MAIL": "251 ok", "RCPT": "354 ok", "DATA": "250 ok"} {
+		t.Run(verb, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Reply: script(map[string]string{verb: answer})}
+			c, err := open(t.Context(), r, remote, Config{})
+			if err == nil {
+				err = c.Transact(t.Context(), letter("a@x.test"))[0].Err
+				is.True(!c.Usable()) // the session is out of step
+			}
+			is.True(strings.Contains(asError(err).Error(), "unexpected reply")) // it says so
+		})
+	}
+}
+
+func TestEndOfContextEndsEverything(t *testing.T) {
+	for verb, op := range map[string]Op{"CONNECT": OpGreeting, "EHLO": OpEHLO, "MAIL": OpMail, "RCPT": OpRcpt, "DATA": OpData, "END": OpEnd} {
+		t.Run(verb, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				r := &smtptest.Relay{Reply: script(map[string]string{verb: "hang"})}
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+				defer cancel()
+				var failed *Error
+				c, err := open(ctx, r, remote, Config{})
+				if failed = asError(err); err == nil {
+					failed = c.Transact(ctx, letter("a@x.test"))[0].Err
+					is.True(!c.Usable()) // nothing more is sent
+				}
+				is.Equal(time.Since(start), 7*time.Second)           // at once
+				is.Equal(failed.Op, op)                              // the step is named
+				is.True(errors.Is(failed, context.DeadlineExceeded)) // and the cause
+				is.Equal(failed.Uncertain, verb == "END")            // uncertain once all is sent
+			})
+		})
+	}
+}
+
+func TestContextThatHasEndedSendsNothing(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{}
+	c := mustOpen(t, r)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	is.True(errors.Is(c.Transact(ctx, letter("a@x.test"))[0].Err, context.Canceled)) // the cause is named
+	is.True(c.Usable())                                                              // nothing has happened to the session
+	is.Equal(len(r.Commands()), 1)                                                   // nothing was sent
+}
+
+func TestStrayReplyEndsTheSession(t *testing.T) {
+	for answer, code := range map[string]int{"250 ok\r\n250 again": 0, "250 ok\r\n550 what": 0, "250 ok\r\n421 4.4.2 bye": 421} {
+		t.Run(answer, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Reply: script(map[string]string{"END": answer})}
+			c := mustOpen(t, r)
+			is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first answer counts
+			failed := c.Transact(t.Context(), letter("b@x.test"))[0].Err
+			is.Equal(failed.Op, OpMail)                                        // the next message does not get
+			is.Equal(failed.Reply.Code, code)                                  // a reply that was not its own
+			is.True(!c.Usable())                                               // the session is over
+			is.Equal(len(r.Commands()), 4)                                     // nothing was sent after EHLO, MAIL, RCPT, DATA
+			is.True(c.Transact(t.Context(), letter("b@x.test"))[0].Err != nil) // and stays over
+		})
+	}
+}
+
+func TestResetRefusedIsNoFaultOfTheMessage(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{Reply: script(map[string]string{"RSET": "550 5.5.1 no"})}
+	c := mustOpen(t, r)
+	is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first needs none
+	failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
+	is.Equal(failed.Reply, Reply{}) // no 5yz that would give the message up
+	is.True(!c.Usable())            // but the relay is of no use
+}
+
+func TestQuitIsShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		c := mustOpen(t, &smtptest.Relay{Reply: script(map[string]string{"QUIT": "hang"})})
+		start := time.Now()
+		is.NoErr(c.Quit())                     // no answer is no error
+		is.Equal(time.Since(start), quitLimit) // and not waited for long
+		is.NoErr(c.Quit())                     // twice does no harm
+	})
+}
+
+func TestLocalNameIsChecked(t *testing.T) {
+	for _, name := range []string{"", "a b", "a\r\nMAIL FROM:<>"} {
+		r := &smtptest.Relay{}
+		nc, _ := r.Dial(t.Context(), "tcp", remote)
+		_, err := Connect(t.Context(), nc, Config{LocalName: name})
+		is := is.New(t)
+		is.Equal(asError(err).Op, OpEHLO) // it is refused
+		is.Equal(len(r.Commands()), 0)    // and not sent
+	}
+}
+
+// counter counts writes.
+type counter struct {
+	net.Conn
+	writes int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(p)
+}
+
+func TestOneWriteForEachStep(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{}
+	nc, err := r.Dial(t.Context(), "tcp", remote)
+	is.NoErr(err) // connected
+	counted := &counter{Conn: nc}
+	c, err := Connect(t.Context(), counted, Config{LocalName: "client.test"})
+	is.NoErr(err)               // set up
+	is.Equal(counted.writes, 1) // EHLO
+	body := bytes.Repeat([]byte("0123456789\r\n"), 400)
+	result := c.Transact(t.Context(), &Transaction{From: "a@x.test", To: []string{"b@x.test"}, Content: io.MultiReader(bytes.NewReader(body))})
+	is.Equal(result[0].Err, nil) // accepted
+	is.Equal(counted.writes, 5)  // MAIL, RCPT, DATA, and the content with its end
+}

@@ -1,0 +1,110 @@
+package smtpclient
+
+import (
+	"bufio"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/matryer/is"
+)
+
+func parse(text string) (Reply, error) {
+	return readReply(bufio.NewReaderSize(strings.NewReader(text), maxLine), nil)
+}
+
+func TestReplies(t *testing.T) {
+	for text, want := range map[string]Reply{
+		"250 ok\r\n":                 {250, "", "ok"},
+		"250 ok\n":                   {250, "", "ok"},
+		"250\r\n":                    {250, "", ""},
+		"250 \r\n":                   {250, "", ""},
+		"452 4.5.3\r\n":              {452, "4.5.3", ""},
+		"550 5.1.1 no such user\r\n": {550, "5.1.1", "no such user"},
+		"550-5.1.1 no\r\n550-5.1.1\r\n550 5.1.1 user\r\n": {550, "5.1.1", "no user"},
+		"550-5.1.1 no\r\n550 user 5.1.1\r\n":              {550, "5.1.1", "no user 5.1.1"},
+		"550-no\r\n550 5.1.1 user\r\n":                    {550, "", "no 5.1.1 user"},
+		"550 4.1.1 other class\r\n":                       {550, "", "4.1.1 other class"},
+		"354 3.0.0 no such class\r\n":                     {354, "", "3.0.0 no such class"},
+		"550 5.1 short\r\n":                               {550, "", "5.1 short"},
+		"550 5.1.1.1 long\r\n":                            {550, "", "5.1.1.1 long"},
+		"550 5.1234.1 long\r\n":                           {550, "", "5.1234.1 long"},
+		"550 5..1 empty\r\n":                              {550, "", "5..1 empty"},
+		"550 5.7.123 three\r\n":                           {550, "5.7.123", "three"},
+		"550 a\tb\x00c\x1b[1m\r\n":                        {550, "", "a b?c?[1m"},
+		"550 \xff\xc3\xbc\u0085\r\n":                      {550, "", "?ü?"},
+		"550-" + strings.Repeat("x", 4000) + "\r\n550 " + strings.Repeat("ü", 1000) + "\r\n": {550, "", strings.Repeat("x", 4000) + " " + strings.Repeat("ü", 47)},
+	} {
+		t.Run(text[:min(len(text), 40)], func(t *testing.T) {
+			is := is.New(t)
+			reply, err := parse(text)
+			is.NoErr(err)         // it is a reply
+			is.Equal(reply, want) // code, enhanced code and text are told apart
+		})
+	}
+}
+
+func TestNoReplies(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":       "",
+		"no line end":   "250 ok",
+		"empty line":    "\r\n",
+		"short":         "25\r\n",
+		"no number":     "2x0 ok\r\n",
+		"sign":          "+50 ok\r\n",
+		"1yz":           "150 ok\r\n",
+		"6yz":           "650 ok\r\n",
+		"four digits":   "2500 ok\r\n",
+		"no space":      "250ok\r\n",
+		"no last line":  "250-ok\r\n",
+		"other code":    "250-ok\r\n251 ok\r\n",
+		"garbage after": "250-ok\r\nok\r\n",
+		"long line":     "250 " + strings.Repeat("x", maxLine) + "\r\n",
+		"many lines":    strings.Repeat("250-x\r\n", maxReply/7+1) + "250 x\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			reply, err := parse(text)
+			is.True(err != nil)             // it is none
+			is.Equal(reply, Reply{})        // nothing is made of it
+			is.True(len(err.Error()) < 400) // and the error is short
+		})
+	}
+}
+
+func TestReplyString(t *testing.T) {
+	is := is.New(t)
+	is.Equal(Reply{}.String(), "")                                      // no reply
+	is.Equal(Reply{Code: 250}.String(), "250")                          // a code alone
+	is.Equal(Reply{Code: 452, Enhanced: "4.5.3"}.String(), "452 4.5.3") // with an enhanced code
+}
+
+// Whatever comes: no panic, no more read than the limits allow, and what is kept is short, valid, on one line, and has
+// codes that agree. What String gives is read as the same codes again.
+func FuzzReply(f *testing.F) {
+	for _, seed := range []string{"250 ok\r\n", "550-5.1.1 a\r\n550 5.1.1 b\r\n", "452 4.5.3\r\n", "250\n", "250-\r\n", "\x00", "250 \xff\r\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		in := strings.NewReader(text)
+		reply, err := readReply(bufio.NewReaderSize(in, maxLine), func(string) {})
+		if read := len(text) - in.Len(); read > maxReply+2*maxLine {
+			t.Fatalf("read %d octets", read)
+		}
+		if err != nil {
+			return
+		}
+		if reply.Code < 200 || reply.Code > 599 || len(reply.Text) > maxText || !utf8.ValidString(reply.Text) ||
+			strings.ContainsFunc(reply.Text, unicode.IsControl) {
+			t.Fatalf("bad reply %+v", reply)
+		}
+		if e := reply.Enhanced; e != "" && (len(e) > 9 || e[0] != text[0]) {
+			t.Fatalf("bad enhanced code %q", e)
+		}
+		again, err := readReply(bufio.NewReaderSize(strings.NewReader(reply.String()+"\n"), 2*maxLine), nil)
+		if err != nil || again.Code != reply.Code || reply.Enhanced != "" && again.Enhanced != reply.Enhanced {
+			t.Fatalf("%+v became %+v, %v", reply, again, err)
+		}
+	})
+}

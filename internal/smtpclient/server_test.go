@@ -1,0 +1,107 @@
+package smtpclient
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+	"github.com/matryer/is"
+)
+
+// A mailbox is the backend of a real server: it keeps what it gets.
+type mailbox struct {
+	mu    sync.Mutex
+	mails []string // "user from to to: content"
+}
+
+// A session of the server.
+type visit struct {
+	box  *mailbox
+	user string
+	mail string
+}
+
+func (b *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return &visit{box: b}, nil }
+
+func (v *visit) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+func (v *visit) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if password != secret {
+			return errors.New("wrong password")
+		}
+		v.user = user
+		return nil
+	}), nil
+}
+
+func (v *visit) Mail(from string, opts *smtp.MailOptions) error {
+	if opts.Size == 0 {
+		return errors.New("no size")
+	}
+	v.mail = v.user + " " + from
+	return nil
+}
+
+func (v *visit) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if strings.HasPrefix(to, "nobody") {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	}
+	v.mail += " " + to
+	return nil
+}
+
+func (v *visit) Data(r io.Reader) error {
+	content, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	v.box.mu.Lock()
+	defer v.box.mu.Unlock()
+	v.box.mails = append(v.box.mails, v.mail+": "+string(content))
+	return nil
+}
+
+func (v *visit) Reset() { v.mail = "" }
+
+func (v *visit) Logout() error { return nil }
+
+// With a server that nobody here has written, over TCP, with STARTTLS and AUTH.
+func TestWithARealServer(t *testing.T) {
+	is := is.New(t)
+	cfg, pool := serverTLS(t, "127.0.0.1")
+	box := &mailbox{}
+	server := smtp.NewServer(box)
+	server.MaxLineLength, server.TLSConfig = 0, cfg
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	is.NoErr(err) // listening
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	is.NoErr(err) // connected
+	c, err := Connect(t.Context(), nc, Config{LocalName: "client.test", Host: "127.0.0.1", TLS: TLSStartTLS,
+		TLSConfig: &tls.Config{RootCAs: pool}, Auth: Plain("ann", secret)})
+	is.NoErr(err) // set up, with TLS and AUTH
+
+	long := "Subject: long\r\n\r\n" + strings.Repeat("x", 100_000) + "\r\n" + strings.Repeat(".\r\n..\r\n\r\n", 20_000)
+	var want []string
+	for _, content := range []string{hi, long, ".\r\n", hi} {
+		results := c.Transact(t.Context(), &Transaction{From: "a@x.test", To: []string{"b@x.test", "nobody@x.test", "c@x.test"},
+			Size: int64(len(content)), Content: bytes.NewReader([]byte(content))})
+		is.Equal(results[0].Err, nil)                                    // accepted
+		is.Equal(results[1].Err.Error(), "rcpt: 550 5.1.1 no such user") // refused
+		is.Equal(results[2].Err, nil)                                    // accepted
+		want = append(want, "ann a@x.test b@x.test c@x.test: "+content)
+	}
+	is.NoErr(c.Quit())        // ends in good order
+	is.NoErr(server.Close())  // the server too
+	is.NoErr(<-done)          // and has ended
+	is.Equal(box.mails, want) // everything has arrived, byte for byte
+}

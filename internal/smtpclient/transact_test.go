@@ -1,0 +1,239 @@
+package smtpclient
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+
+	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// outcome makes a result short: "ok", or the error's text with its flags.
+func outcome(r Result) string {
+	switch {
+	case r.Err == nil:
+		return "ok"
+	case r.Err.NotTried:
+		return "next: " + r.Err.Error()
+	}
+	return r.Err.Error()
+}
+
+func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		rcpt  map[string]string
+		want  string // outcomes of a, b, c and d
+		taken string // recipients of the message that arrives
+		live  bool   // the session goes on
+	}{
+		{"all taken", nil, "ok,ok,ok,ok", "a b c d", true},
+		{"251 and 252", map[string]string{"RCPT a": "251 forwarded", "RCPT b": "252 perhaps"}, "ok,ok,ok,ok", "a b c d", true},
+		{"some refused", map[string]string{"RCPT a": "550 5.1.1 nobody", "RCPT c": "450 4.2.1 later"},
+			"rcpt: 550 5.1.1 nobody,ok,rcpt: 450 4.2.1 later,ok", "b d", true},
+		{"all refused", map[string]string{"RCPT": "550 no"}, "rcpt: 550 no,rcpt: 550 no,rcpt: 550 no,rcpt: 550 no", "", true},
+		{"too many", map[string]string{"RCPT a": "550 no", "RCPT c": "452 4.5.3"},
+			"rcpt: 550 no,ok,next: rcpt: 452 4.5.3,next: rcpt: 452 4.5.3", "b", true},
+		{"too many without an enhanced code", map[string]string{"RCPT d": "452 enough"}, "ok,ok,ok,next: rcpt: 452 enough", "a b c", true},
+		{"too many with another code", map[string]string{"RCPT d": "451 4.5.3 enough"}, "ok,ok,ok,next: rcpt: 451 4.5.3 enough", "a b c", true},
+		{"552 is a 452", map[string]string{"RCPT b": "552 5.5.3 enough"},
+			"ok,next: rcpt: 452 4.5.3 enough,next: rcpt: 452 4.5.3 enough,next: rcpt: 452 4.5.3 enough", "a", true},
+		{"552 for the first", map[string]string{"RCPT a": "552 full"}, "rcpt: 452 full,ok,ok,ok", "b c d", true},
+		{"452 for the first", map[string]string{"RCPT a": "452 4.5.3 none"}, "rcpt: 452 4.5.3 none,ok,ok,ok", "b c d", true},
+		{"452 of a mailbox", map[string]string{"RCPT b": "452 4.2.2 full"}, "ok,rcpt: 452 4.2.2 full,ok,ok", "a c d", true},
+		{"552 of a mailbox", map[string]string{"RCPT b": "552 5.2.2 full"}, "ok,rcpt: 552 5.2.2 full,ok,ok", "a c d", true},
+		{"421", map[string]string{"RCPT a": "550 no", "RCPT c": "421 bye"}, "rcpt: 550 no,rcpt: 421 bye,rcpt: 421 bye,rcpt: 421 bye", "", false},
+		{"MAIL refused", map[string]string{"MAIL": "550 5.7.1 not you"},
+			"mail: 550 5.7.1 not you,mail: 550 5.7.1 not you,mail: 550 5.7.1 not you,mail: 550 5.7.1 not you", "", true},
+		{"DATA refused", map[string]string{"RCPT a": "550 no", "DATA": "451 later"}, "rcpt: 550 no,data: 451 later,data: 451 later,data: 451 later", "", true},
+		{"content refused", map[string]string{"RCPT d": "450 busy", "END": "554 5.6.0 spam"},
+			"end: 554 5.6.0 spam,end: 554 5.6.0 spam,end: 554 5.6.0 spam,rcpt: 450 busy", "", true},
+		{"any 2yz at the end", map[string]string{"END": "299"}, "ok,ok,ok,ok", "a b c d", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Reply: script(test.rcpt)}
+			c := mustOpen(t, r)
+			var outcomes []string
+			for _, result := range c.Transact(t.Context(), letter("a", "b", "c", "d")) {
+				outcomes = append(outcomes, outcome(result))
+			}
+			is.Equal(strings.Join(outcomes, ","), test.want) // each recipient has the right outcome
+			is.Equal(c.Usable(), test.live)                  // only a 421 ends the session
+			var taken []string
+			for _, m := range r.Messages() {
+				taken = append(taken, m.To...)
+			}
+			is.Equal(strings.Join(taken, " "), test.taken) // the message arrives for those who were taken
+			if slices.Contains(outcomes, "mail: 550 5.7.1 not you") {
+				is.Equal(len(r.Commands()), 2) // nothing is sent after a refused MAIL
+			}
+		})
+	}
+}
+
+// Whatever keeps the content from being read to its end, the relay must not take what it has got for a message.
+func TestContentThatBreaksOffIsNeverAMessage(t *testing.T) {
+	broken := errors.New("input/output error")
+	for name, content := range map[string]io.Reader{
+		"at once":         iotest.ErrReader(broken),
+		"after a line":    io.MultiReader(strings.NewReader(hi), iotest.ErrReader(broken)),
+		"after a dot":     io.MultiReader(strings.NewReader("a\r\n."), iotest.ErrReader(broken)),
+		"after a buffer":  io.MultiReader(strings.NewReader(strings.Repeat(hi, 1000)), iotest.ErrReader(broken)),
+		"with some bytes": iotest.DataErrReader(io.MultiReader(strings.NewReader(hi), iotest.ErrReader(broken))),
+		"too short":       strings.NewReader(hi[2:]),
+		"too long":        strings.NewReader("a\r\n" + hi),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				r := &smtptest.Relay{Reply: script(map[string]string{"RCPT a": "550 no"})}
+				c := mustOpen(t, r)
+				x := letter("a", "b")
+				if x.Content = content; !strings.HasPrefix(name, "too") {
+					x.Size = 0
+				}
+				results := c.Transact(t.Context(), x)
+				is.Equal(outcome(results[0]), "rcpt: 550 no")                                // what was known before stays
+				is.Equal(results[1].Err.Op, OpContent)                                       // the step is named
+				is.True(results[1].Err.Source)                                               // the message is to blame
+				is.True(!results[1].Err.Uncertain)                                           // nothing is in doubt
+				is.Equal(errors.Is(results[1].Err, broken), !strings.HasPrefix(name, "too")) // the cause is there
+				is.True(!c.Usable())                                                         // the session is over
+				is.NoErr(c.Quit())                                                           // quitting does not complete the message
+				synctest.Wait()
+				is.Equal(len(r.Messages()), 0)                      // the relay has no message
+				is.Equal(r.Commands()[len(r.Commands())-1], "DATA") // and heard nothing after it
+			})
+		})
+	}
+}
+
+// A relay that has seen enough says so and stops reading.
+func TestAnswerInTheMiddleOfTheContent(t *testing.T) {
+	for answer, want := range map[string]string{
+		"354 go\r\n421 bye|close":         "content: 421 bye",
+		"354 go\r\n552 too much|close":    `content: unexpected reply "552 too much"`,
+		"354 go|close":                    "content: the relay hung up",
+		"354 go\r\n250 fine already|hang": `content: unexpected reply "250 fine already"`,
+	} {
+		t.Run(answer, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Reply: script(map[string]string{"DATA": answer})}
+			c := mustOpen(t, r)
+			failed := c.Transact(t.Context(), &Transaction{To: []string{"a"}, Content: strings.NewReader(strings.Repeat(hi, 1000))})[0].Err
+			is.True(strings.HasPrefix(failed.Error(), want)) // its answer is the cause, if there is one
+			is.True(!failed.Uncertain)                       // it cannot have the message
+			is.True(!c.Usable())                             // the session is over
+		})
+	}
+}
+
+func TestRefusalWhileContentIsSent(t *testing.T) {
+	is := is.New(t)
+	client, server := pipe(t)
+	go func() { // a relay that reads some of the content, refuses, and stops reading
+		for _, answer := range []string{"220 hi", "250 hi", "250 ok", "250 ok", "354 go"} {
+			_, _ = io.WriteString(server, answer+"\r\n")
+			_, _ = server.Read(make([]byte, 512))
+		}
+		_, _ = io.WriteString(server, "552 5.3.4 too big\r\n")
+	}()
+	c, err := Connect(t.Context(), client, Config{LocalName: "me", Timeout: 1e9})
+	is.NoErr(err) // set up
+	failed := c.Transact(t.Context(), &Transaction{To: []string{"a"}, Content: strings.NewReader(strings.Repeat(hi, 1e6))})[0].Err
+	is.Equal(failed.Error(), "end: 552 5.3.4 too big") // the refusal counts
+	is.True(!failed.Uncertain && !c.Usable())          // and the session is over
+}
+
+func TestWhatTheRelayCannotTakeIsNotSent(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		ext  []string
+		t    Transaction
+		want string // ops of the outcomes
+	}{
+		{"size", []string{"SIZE 100"}, Transaction{To: []string{"a", "b"}, Size: 101}, "size,size"},
+		{"size and address", []string{"SIZE 100"}, Transaction{To: []string{"a b", "b"}, Size: 101}, "rcpt,size"},
+		{"sender", nil, Transaction{From: "jürgen@x", To: []string{"a", "b"}}, "smtputf8,smtputf8"},
+		{"recipients", nil, Transaction{To: []string{"jürgen@x", "ä@x"}}, "smtputf8,smtputf8"},
+		{"bad sender", nil, Transaction{From: "a>", To: []string{"a"}}, "mail"},
+		{"bad recipients", nil, Transaction{To: []string{"", "a\r\n", "a>"}}, "rcpt,rcpt,rcpt"},
+		{"no recipients", nil, Transaction{}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Ext: test.ext}
+			c := mustOpen(t, r)
+			test.t.Content = iotest.ErrReader(errors.New("read"))
+			var ops []string
+			for _, result := range c.Transact(t.Context(), &test.t) {
+				ops = append(ops, string(result.Err.Op))
+				address := result.Err.Op == OpMail || result.Err.Op == OpRcpt
+				is.Equal(errors.Is(result.Err, ErrAddress), address) // a bad address can be told from a refusal
+			}
+			is.Equal(strings.Join(ops, ","), test.want) // the reason is named
+			is.Equal(len(r.Commands()), 1)              // nothing is sent
+			is.True(c.Usable())                         // the next message can go
+		})
+	}
+}
+
+func TestParameters(t *testing.T) {
+	full := func() *Transaction {
+		x := letter("a@x", "b@x", "c@x")
+		x.EightBit, x.UTF8, x.Ret, x.EnvID = true, true, "hdrs", "a+b c=d"
+		x.Notify = []string{"never", "SUCCESS, delay", "NEVER,DELAY"}
+		x.ORcpt = []string{"o@x", "rfc822;p+q@x", "jürgen@x"}
+		return x
+	}
+	for _, test := range []struct {
+		name, ext, mail, rcpt string
+		change                func(*Transaction)
+	}{
+		{"none offered", "X", "", "||", nil},
+		{"all", "SIZE,8BITMIME,SMTPUTF8,DSN", "SIZE=22 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb+20c+3Dd",
+			`NOTIFY=NEVER ORCPT=rfc822;o@x|NOTIFY=SUCCESS,DELAY ORCPT=rfc822;p+2Bq@x|ORCPT=utf-8;j\x{FC}rgen@x`, nil},
+		{"size at the limit", "SIZE 22", "SIZE=22", "||", nil},
+		{"size without limit", "SIZE 0", "SIZE=22", "||", nil},
+		{"size not known", "SIZE 1", "", "||", func(x *Transaction) { x.Size = 0 }},
+		{"SMTPUTF8 not needed", "SMTPUTF8", "", "||", func(x *Transaction) { x.UTF8 = false }},
+		{"SMTPUTF8 for the sender", "SMTPUTF8", "SMTPUTF8", "||", func(x *Transaction) { x.UTF8, x.From = false, "ü@x" }},
+		{"SMTPUTF8 for a recipient", "SMTPUTF8", "SMTPUTF8", "||", func(x *Transaction) { x.UTF8, x.To[1] = false, "ü@x" }},
+		{"nothing wished for", "DSN", "", "||", func(x *Transaction) { *x = *letter("a@x", "b@x", "c@x") }},
+		{"nonsense", "DSN", "", "||", func(x *Transaction) {
+			x.Ret, x.EnvID = "FULL SIZE=1", strings.Repeat("x", 101)
+			x.Notify, x.ORcpt = []string{"SOON", "DELAY ORCPT=x", ","}, []string{"", strings.Repeat("x", 500)}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Ext: strings.Split(test.ext, ",")}
+			x := full()
+			if test.change != nil {
+				test.change(x)
+			}
+			c := mustOpen(t, r)
+			is.Equal(c.Transact(t.Context(), x)[0].Err, nil) // accepted
+			m := r.Messages()[0]
+			is.Equal(strings.Join(m.MailParams, " "), test.mail) // MAIL has what is offered and of use
+			is.Equal(strings.Join(m.RcptParams, "|"), test.rcpt) // so has each RCPT
+		})
+	}
+}
+
+func TestASCIIRecipientsGoWithoutSMTPUTF8(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{}
+	x := letter("jürgen@x", "a@x")
+	x.UTF8 = true
+	results := mustOpen(t, r).Transact(t.Context(), x)
+	is.Equal(results[0].Err.Op, OpUTF8)           // one needs what the relay lacks
+	is.Equal(results[1].Err, nil)                 // the other does not
+	is.Equal(r.Messages()[0].To, []string{"a@x"}) // and gets the message
+}

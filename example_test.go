@@ -1,0 +1,245 @@
+package spoolgore_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jhillyerd/enmime/v2"
+
+	"github.com/unbit/spoolgore"
+)
+
+// quiet keeps the log of the examples out of their output.
+var quiet = slog.New(slog.DiscardHandler)
+
+// tempSpool makes a spool directory for an example.
+func tempSpool() (dir string, remove func()) {
+	dir, err := os.MkdirTemp("", "spool")
+	if err != nil {
+		log.Fatal(err)
+	}
+	return dir, func() { os.RemoveAll(dir) }
+}
+
+// printer is a Transport of a few lines: it prints what it is given and takes everything but mail to nobody@.
+type printer struct{}
+
+func (printer) Deliver(ctx context.Context, t *spoolgore.Transaction) []spoolgore.Result {
+	results := make([]spoolgore.Result, len(t.To))
+	for i, to := range t.To {
+		if strings.HasPrefix(to, "nobody@") {
+			results[i].Err = &spoolgore.DeliveryError{Fault: spoolgore.FaultRecipient, Permanent: true, Err: fmt.Errorf("%s: no such user", to)}
+			continue
+		}
+		text, err := io.ReadAll(t.Content())
+		if err == nil {
+			_, body, _ := strings.Cut(string(text), "\r\n\r\n")
+			fmt.Printf("%s -> %s: %s\n", t.From, to, strings.TrimSpace(body))
+		}
+		results[i].Err = err
+	}
+	return results
+}
+
+func Example() {
+	dir, remove := tempSpool()
+	defer remove()
+	ctx, stop := context.WithTimeout(context.Background(), 50*time.Millisecond) // a service runs it until it ends itself
+	defer stop()
+	err := spoolgore.New(dir, spoolgore.Options{SMTPAddr: "localhost:25", Logger: quiet}).Run(ctx)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleSpool_Run() {
+	dir, remove := tempSpool()
+	defer remove()
+	ctx, stop := context.WithCancel(context.Background())
+	spool := spoolgore.New(dir, spoolgore.Options{
+		Transport: printer{}, // SMTPAddr: "mail.example.com:587" in earnest
+		Logger:    quiet,
+		OnEvent: func(ev spoolgore.Event) {
+			if ev.Kind == spoolgore.Sent {
+				stop()
+			}
+		},
+	})
+	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello Ann!\n")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(spool.Run(ctx))
+	// Output:
+	// app@example.com -> ann@example.org: Hello Ann!
+	// <nil>
+}
+
+func ExampleSpool_Put() {
+	dir, remove := tempSpool()
+	defer remove()
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet})
+	ctx := context.Background()
+	name, err := spool.Put(ctx, spoolgore.Envelope{
+		From:   "app@example.com",
+		To:     []string{"ann@example.org"},
+		Expire: time.Now().Add(10 * time.Minute), // a code that nobody wants tomorrow
+	}, strings.NewReader("Subject: your code\n\n123456\n"))
+	fmt.Println(strings.HasSuffix(name, ".eml"), err) // on disk, whatever happens now
+	fmt.Println(spool.Drain(ctx))
+	// Output:
+	// true <nil>
+	// app@example.com -> ann@example.org: 123456
+	// <nil>
+}
+
+func ExampleSpool_Send() {
+	dir, remove := tempSpool()
+	defer remove()
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet})
+	err := enmime.Builder().
+		From("The App", "app@example.com").
+		To("Ann", "ann@example.org").
+		BCC("", "archive@example.com").
+		Subject("Report").
+		Text([]byte("All is well.")).
+		Send(spool) // returns as soon as the message is safe on disk
+	fmt.Println(err)
+	fmt.Println(spool.Drain(context.Background()))
+	// Output:
+	// <nil>
+	// app@example.com -> ann@example.org: All is well.
+	// app@example.com -> archive@example.com: All is well.
+	// <nil>
+}
+
+func ExampleSpool_Drain() {
+	dir, remove := tempSpool()
+	defer remove()
+	// Any program may have left the file.
+	text := "From: cron@example.com\nTo: ann@example.org\nSubject: backup\n\nDone.\n"
+	if err := os.WriteFile(dir+"/backup.eml", []byte(text), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet})
+	fmt.Println(spool.Drain(context.Background()))
+	// Output:
+	// cron@example.com -> ann@example.org: Done.
+	// <nil>
+}
+
+func ExampleTransport() {
+	// See printer above: a method Deliver is all it takes. What it refuses for good ends in failed/.
+	dir, remove := tempSpool()
+	defer remove()
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet})
+	to := []string{"nobody@example.org", "ann@example.org"}
+	if err := spool.Send("app@example.com", to, []byte("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(spool.Drain(context.Background()))
+	failed, err := os.ReadDir(dir + "/failed")
+	fmt.Println(len(failed), "files in failed/,", err) // the message, and why
+	// Output:
+	// app@example.com -> ann@example.org: Hello!
+	// <nil>
+	// 2 files in failed/, <nil>
+}
+
+func ExampleEvent() {
+	dir, remove := tempSpool()
+	defer remove()
+	spool := spoolgore.New(dir, spoolgore.Options{
+		Transport: printer{},
+		Logger:    quiet,
+		OnEvent: func(ev spoolgore.Event) {
+			switch ev.Kind {
+			case spoolgore.Sent:
+				fmt.Println("sent to", ev.To)
+			case spoolgore.Failed:
+				fmt.Printf("given up, the fault is the %s's: %v\n", ev.Fault, ev.Err)
+			}
+		},
+	})
+	if err := spool.Send("app@example.com", []string{"nobody@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(spool.Drain(context.Background()))
+	// Output:
+	// given up, the fault is the recipient's: nobody@example.org: no such user
+	// <nil>
+}
+
+func ExampleSpool_Status() {
+	dir, remove := tempSpool()
+	defer remove()
+	later := transport(func(t *spoolgore.Transaction) error { return fmt.Errorf("mailbox full") })
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: later, Logger: quiet})
+	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	if err := spool.Drain(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	for _, message := range spool.Status() {
+		for _, r := range message.To {
+			fmt.Println(r.Address, "waits, attempts:", r.Attempts, "error:", r.Error)
+		}
+	}
+	// Output: ann@example.org waits, attempts: 1 error: mailbox full
+}
+
+// transport makes a Transport of a function.
+type transport func(t *spoolgore.Transaction) error
+
+func (f transport) Deliver(ctx context.Context, t *spoolgore.Transaction) []spoolgore.Result {
+	results := make([]spoolgore.Result, len(t.To))
+	for i := range results {
+		results[i].Err = f(t)
+	}
+	return results
+}
+
+// A person edits the status file: Pause, edit, Reload, Resume. What waits is then tried at once with Flush.
+func ExampleSpool_Pause() {
+	dir, remove := tempSpool()
+	defer remove()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	busy := make(chan bool, 1)
+	spool := spoolgore.New(dir, spoolgore.Options{Logger: quiet, Transport: transport(func(*spoolgore.Transaction) error {
+		select {
+		case busy <- true:
+		default:
+		}
+		return fmt.Errorf("mailbox full")
+	})})
+	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	go func() { done <- spool.Run(ctx) }()
+	<-busy
+	spool.Pause()
+	text, err := os.ReadFile(dir + "/.spoolgore.js")
+	if err != nil {
+		log.Fatal(err)
+	}
+	edited := strings.Replace(strings.Replace(string(text), `"Status":0`, `"Status":2`, 1), `"Status":1`, `"Status":2`, 1) // Ann has been told by telephone
+	if err := os.WriteFile(dir+"/.spoolgore.js", []byte(edited), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(spool.Reload())
+	spool.Resume()
+	spool.Flush()
+	fmt.Println(len(spool.Status()), "messages in the spool")
+	stop()
+	fmt.Println(<-done)
+	// Output:
+	// <nil>
+	// 0 messages in the spool
+	// <nil>
+}

@@ -1,0 +1,494 @@
+package spoolgore
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/pile"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// The queue knows what is in the spool, for whom, when it is due, and what an outcome means. It has one owner, the
+// loop of Run, and so no lock; the time is always an argument.
+//
+// An entry is in exactly one state, and by it in at most one of the piles:
+//
+//	unread ──read──▶ waiting ──due──▶ ready ──next──▶ busy ──settle──▶ waiting, finishing, or gone
+//	   ▲ not yet complete, or not usable                                  │
+//	   └──────────────── the file is another one now ────────────────────┘
+type queue struct {
+	dir     *spooldir.Dir
+	opts    Options
+	entries map[string]*entry  // by file name
+	pending *pile.Pile[*entry] // unread, waiting, finishing: by when there is something to do
+	ready   *pile.Pile[*entry] // may be sent now: by priority, fresh mail before retries
+	expiry  *pile.Pile[*entry] // all that were read: by when they are given up
+	seen    spooldir.Snapshot  // of the directory, when it was last read
+	memory  Status             // of the status file, as long as the file it speaks of was not seen
+	host    string             // for the Message-ID of a message whose sender has no domain
+	changed bool               // the status file is to be written
+}
+
+type state uint8
+
+const (
+	unread    state = iota // the file is to be opened, or opened again
+	waiting                // its recipients wait for their next attempt
+	ready                  // may be sent now
+	busy                   // with a worker
+	finishing              // all recipients are done; the file is to be removed or moved to failed/
+	held                   // the file was moved to hold/
+)
+
+type entry struct {
+	name     string
+	msg      *Message // never nil; replaced, never changed, so that a snapshot costs a pointer
+	id       spooldir.ID
+	state    state
+	due      time.Time
+	since    time.Time     // unread: when this version of the file was first seen
+	delay    time.Duration // unread: time to the next look, doubled each time
+	soon     bool          // unread: it only has to settle, Drain waits for that
+	judged   bool          // unread: this version of the file was read, and is not usable
+	returned bool          // it came back from failed/, where its why-file still is
+	place    [3]int        // in pending, ready and expiry; -1: not there
+}
+
+// newQueue makes a queue that remembers what the status file says of messages that it has yet to see.
+func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status) *queue {
+	q := &queue{dir: dir, opts: opts, host: host, entries: make(map[string]*entry), memory: memory}
+	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
+	place := func(i int) func(*entry) *int { return func(e *entry) *int { return &e.place[i] } }
+	q.pending = pile.New(byDue, place(0))
+	q.ready = pile.New(func(a, b *entry) bool {
+		if a.msg.Priority != b.msg.Priority {
+			return a.msg.Priority > b.msg.Priority
+		}
+		if fresh := a.msg.Attempts == 0; fresh != (b.msg.Attempts == 0) {
+			return fresh
+		}
+		return byDue(a, b)
+	}, place(1))
+	q.expiry = pile.New(func(a, b *entry) bool { return q.expires(a).Before(q.expires(b)) }, place(2))
+	return q
+}
+
+// backoff is the retry rule of the 2014 tool: n minutes after the n-th failure, 30 at most.
+func backoff(attempts int) time.Duration {
+	return time.Duration(min(max(attempts, 1), 30)) * time.Minute
+}
+
+// jitter spreads d by a tenth to either side, so that what failed together is not tried again together.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
+}
+
+func (q *queue) expires(e *entry) time.Time {
+	at := e.msg.Enqueued.Add(q.opts.MaxAge)
+	if !e.msg.Expire.IsZero() && e.msg.Expire.Before(at) {
+		return e.msg.Expire
+	}
+	return at
+}
+
+// move puts e into a state, and into the pile that belongs to it.
+func (q *queue) move(e *entry, to state, due time.Time) {
+	q.pending.Remove(e)
+	q.ready.Remove(e)
+	e.state, e.due = to, due
+	switch to {
+	case unread, waiting, finishing:
+		q.pending.Push(e)
+	case ready:
+		q.ready.Push(e)
+	}
+}
+
+func (q *queue) drop(e *entry) {
+	q.pending.Remove(e)
+	q.ready.Remove(e)
+	q.expiry.Remove(e)
+	delete(q.entries, e.name)
+	q.changed = true
+}
+
+// remember gives e another record.
+func (q *queue) remember(e *entry, m *Message) {
+	e.msg = m
+	q.changed = true
+	q.expiry.Remove(e)
+	if len(m.To)+len(m.Cc)+len(m.Bcc) > 0 && e.state != held {
+		q.expiry.Push(e)
+	}
+}
+
+// scan compares the directory with the queue, if it has changed since the last time.
+func (q *queue) scan(now time.Time) error {
+	snap, changed, err := q.dir.Changed(q.seen)
+	if err != nil || !changed {
+		return err
+	}
+	names, err := q.dir.Names()
+	if err != nil {
+		return err
+	}
+	q.seen = snap
+	there := make(map[string]bool, len(names))
+	for _, name := range names {
+		there[name] = true
+		if e := q.entries[name]; e == nil {
+			q.add(name, now)
+		} else if e.state == held || e.state == waiting || e.state == ready {
+			q.verify(e, now)
+		}
+	}
+	for name, e := range q.entries {
+		if !there[name] {
+			q.vanished(e)
+		}
+	}
+	q.restoreHeld()
+	return nil
+}
+
+// notice looks at files that may have come, gone or changed.
+func (q *queue) notice(names []string, now time.Time) {
+	for _, name := range names {
+		e := q.entries[name]
+		switch {
+		case e == nil && q.dir.Usable(name):
+			q.add(name, now)
+		case e != nil && e.state == unread:
+			e.delay = 0
+			q.move(e, unread, now)
+		case e != nil && e.state != busy:
+			q.verify(e, now)
+		}
+	}
+}
+
+func (q *queue) add(name string, now time.Time) {
+	e := &entry{name: name, msg: &Message{}, since: now, place: [3]int{-1, -1, -1}}
+	q.entries[name] = e
+	q.move(e, unread, now)
+}
+
+// verify makes e unread if its file is not the one that was read, and lets go of it if there is none.
+func (q *queue) verify(e *entry, now time.Time) {
+	id, err := q.dir.Stat(e.name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		q.vanished(e)
+	case err != nil || !id.Equal(e.id):
+		q.forget(e, now)
+	case e.state == held:
+		m := e.msg.clone()
+		m.Held = false
+		q.move(e, waiting, nextAttempt(m))
+		q.remember(e, m)
+	}
+}
+
+// forget starts afresh with the file that is there now.
+func (q *queue) forget(e *entry, now time.Time) {
+	q.drop(e)
+	q.add(e.name, now)
+}
+
+// vanished is told that the file of e is gone from the spool: removed, which cancels it, or moved to hold/.
+func (q *queue) vanished(e *entry) {
+	if e.state == busy || e.state == held && q.isHeld(e) {
+		return
+	}
+	if e.state == unread || !q.isHeld(e) {
+		q.drop(e)
+		return
+	}
+	m := e.msg.clone()
+	m.Held = true
+	q.move(e, held, time.Time{})
+	q.remember(e, m)
+}
+
+func (q *queue) isHeld(e *entry) bool {
+	id, err := q.dir.StatHeld(e.name)
+	return err == nil && id.Equal(e.id)
+}
+
+// advance does what is due: reads files, makes waiting messages ready, gives up what is too old, finishes what is done.
+// It stops after budget files, so that the loop stays responsive; more says that there is more to do.
+func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
+	for q.expiry.Len() > 0 && !q.expires(q.expiry.Top()).After(now) {
+		events = append(events, q.expire(q.expiry.Top(), now)...)
+	}
+	for q.pending.Len() > 0 && !q.pending.Top().due.After(now) {
+		if budget--; budget < 0 {
+			return events, true
+		}
+		switch e := q.pending.Top(); e.state {
+		case unread:
+			events = append(events, q.read(e, now)...)
+		case waiting:
+			q.move(e, ready, e.due)
+		case finishing:
+			events = append(events, q.finish(e, now)...)
+		}
+	}
+	return events, false
+}
+
+// next hands out the message that is to be sent first; there must be one in ready.
+func (q *queue) next(now time.Time) job {
+	e := q.ready.Top()
+	m := e.msg.clone()
+	j := job{name: e.name, id: e.id, from: m.From, attempt: m.Attempts + 1}
+	for _, r := range m.recipients() {
+		if r.Status == Waiting && !r.NextAttempt.After(now) {
+			r.Status = InProgress
+			j.to = append(j.to, r.Address)
+		}
+	}
+	q.move(e, busy, now)
+	q.remember(e, m)
+	return j
+}
+
+// wait is how long nothing is due; negative: nothing will be.
+func (q *queue) wait(now time.Time) time.Duration {
+	if q.pending.Len() == 0 {
+		return -1
+	}
+	return max(0, q.pending.Top().due.Sub(now))
+}
+
+// idle says that nothing can be sent now, nor in a moment when a file has settled.
+func (q *queue) idle(now time.Time) bool {
+	if q.ready.Len() > 0 {
+		return false
+	}
+	for _, e := range q.pending.All() {
+		if e.soon || !e.due.After(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// flush makes everything that waits due.
+func (q *queue) flush(now time.Time) {
+	q.seen = spooldir.Snapshot{}
+	for _, m := range q.memory {
+		m.retryAt(now)
+	}
+	for _, e := range q.entries {
+		switch e.state {
+		case waiting, ready:
+			m := e.msg.clone()
+			m.retryAt(now)
+			q.remember(e, m)
+			q.move(e, waiting, now)
+		case unread, finishing:
+			e.delay = 0
+			q.move(e, e.state, now)
+		}
+	}
+}
+
+func (q *queue) snapshot() []record {
+	all := make([]record, 0, len(q.entries))
+	for name, e := range q.entries {
+		if e.state != unread || e.msg.Error != "" {
+			all = append(all, record{name, e.msg})
+		}
+	}
+	return all
+}
+
+// nextAttempt is when the first waiting recipient of m is due; zero: none waits.
+func nextAttempt(m *Message) (at time.Time) {
+	for _, r := range m.recipients() {
+		if r.Status == Waiting && (at.IsZero() || r.NextAttempt.Before(at)) {
+			at = r.NextAttempt
+		}
+	}
+	return at
+}
+
+// settle takes what came of an attempt.
+func (q *queue) settle(res result, now time.Time) []Event {
+	e := q.entries[res.name]
+	m := e.msg.clone()
+	tried := make(map[string]*Recipient)
+	for _, r := range m.recipients() {
+		if r.Status == InProgress {
+			r.Status = Waiting
+			tried[r.Address] = r
+		}
+	}
+	if res.err != nil { // nothing was offered to anybody
+		q.remember(e, m)
+		return q.forgetOrRetry(e, res.err, now)
+	}
+	m.Error = ""
+	events := m.settle(tried, res, q.opts, now)
+	q.remember(e, m)
+	return append(events, q.conclude(e, now)...)
+}
+
+// forgetOrRetry deals with a message file that could not be offered at all.
+func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		q.move(e, waiting, nextAttempt(e.msg))
+		q.vanished(e)
+	case errors.Is(err, errReplaced), errors.Is(err, spooldir.ErrBeingWritten), errors.Is(err, spooldir.ErrNotRegular):
+		q.forget(e, now)
+	default: // the disk, or permissions: not the message's fault
+		m := e.msg.clone()
+		m.retryAt(now.Add(q.opts.Freq))
+		news := m.Error != err.Error()
+		m.Error = err.Error()
+		q.remember(e, m)
+		q.move(e, waiting, now.Add(q.opts.Freq))
+		if news {
+			return []Event{{Kind: Unusable, Time: now, File: e.name, From: m.From, Err: err}}
+		}
+	}
+	return nil
+}
+
+// conclude sees what is left to do for a message: wait, or finish.
+func (q *queue) conclude(e *entry, now time.Time) []Event {
+	if at := nextAttempt(e.msg); !at.IsZero() {
+		q.move(e, waiting, at)
+		return nil
+	}
+	q.move(e, finishing, now)
+	return q.finish(e, now)
+}
+
+// expire gives up the recipients of e that are still waiting, as it is too old.
+func (q *queue) expire(e *entry, now time.Time) []Event {
+	at := q.expires(e)
+	q.expiry.Remove(e)
+	if e.state != waiting && e.state != ready {
+		return nil // settle or read puts it back
+	}
+	m := e.msg.clone()
+	events := m.expire(e.name, at, now)
+	q.remember(e, m)
+	return append(events, q.conclude(e, now)...)
+}
+
+// read opens a file and learns from it whom it is for.
+func (q *queue) read(e *entry, now time.Time) []Event {
+	if e.judged && q.unchanged(e) {
+		q.move(e, unread, now.Add(q.opts.Freq))
+		return nil
+	}
+	key := statusKey(q.dir, e.name)
+	old, known := q.memory[key]
+	delete(q.memory, key)
+	if known && q.adopt(e, &old) {
+		return q.conclude(e, now)
+	}
+	f, err := msgfile.Open(q.dir, e.name, e.id, e.since, now)
+	if err != nil {
+		return q.postpone(e, err, now)
+	}
+	defer f.Close()
+	to, err := f.Addresses()
+	if err != nil {
+		return q.postpone(e, err, now)
+	}
+	e.id, e.soon, e.judged = f.ID, false, false
+	m := newMessage(e.name, f, to, now)
+	if known {
+		m.merge(&old)
+	}
+	if e.returned, err = q.recall(e.name, f, m); err != nil {
+		return q.postpone(e, err, now)
+	}
+	events := m.admitted(e.name, now)
+	q.remember(e, m)
+	return append(events, q.conclude(e, now)...)
+}
+
+func (q *queue) unchanged(e *entry) bool {
+	id, err := q.dir.Stat(e.name)
+	return err == nil && id.Equal(e.id)
+}
+
+// postpone says when to look again at a file that cannot be read now, and remembers why.
+func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
+	if errors.Is(err, fs.ErrNotExist) {
+		q.drop(e)
+		return nil
+	}
+	if id, err := q.dir.Stat(e.name); err == nil && !id.Equal(e.id) {
+		e.id, e.since = id, now
+	}
+	if errors.Is(err, message.ErrHeaderTooLong) {
+		return q.putAside(e, err, now)
+	}
+	e.judged = errors.Is(err, msgfile.ErrUnusable)
+	e.soon = errors.Is(err, spooldir.ErrUnsettled)
+	writing := errors.Is(err, spooldir.ErrBeingWritten)
+	wait := q.opts.Freq
+	if e.soon || writing || errors.Is(err, spooldir.ErrLinked) { // usual, and often over in a moment: look again soon
+		e.delay = min(max(2*e.delay, 5*time.Millisecond), q.opts.Freq)
+		wait = e.delay
+		if e.soon {
+			wait = min(wait, spooldir.SettleTime/8)
+		}
+		if e.soon || now.Sub(e.since) < time.Second {
+			q.move(e, unread, now.Add(wait))
+			return nil
+		}
+	}
+	q.move(e, unread, now.Add(wait))
+	if e.msg.Error == err.Error() {
+		return nil
+	}
+	q.remember(e, q.unreadable(e, err, now))
+	if writing {
+		return nil // no reason to be alarmed
+	}
+	return []Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}
+}
+
+// unreadable is the record of a file that has no recipients to tell of.
+func (q *queue) unreadable(e *entry, err error, now time.Time) *Message {
+	return &Message{Error: err.Error(), Enqueued: now, Size: e.id.Size, Modified: e.id.ModTime, RawName: rawName(e.name)}
+}
+
+// putAside moves a file that can never be a message to failed/.
+func (q *queue) putAside(e *entry, err error, now time.Time) []Event {
+	q.remember(e, q.unreadable(e, err, now))
+	q.move(e, finishing, now)
+	return append([]Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}, q.finish(e, now)...)
+}
+
+// finish takes a message whose recipients are all done out of the spool: it goes to failed/ if one was given up.
+func (q *queue) finish(e *entry, now time.Time) []Event {
+	err := q.leave(e, now)
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		q.drop(e)
+	case errors.Is(err, spooldir.ErrChanged):
+		q.forget(e, now)
+	default: // it stays Done, and the file is tried again
+		q.move(e, finishing, now.Add(q.opts.Freq))
+		if e.msg.Error != err.Error() {
+			m := e.msg.clone()
+			m.Error = err.Error()
+			q.remember(e, m)
+			return []Event{{Kind: Unusable, Time: now, File: e.name, From: m.From, Err: err}}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,632 @@
+package spoolgore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+const simple = "From: a@example.com\nTo: b@example.org\nSubject: hello\nDate: Mon, 23 Nov 2026 10:00:00 +0000\nMessage-ID: <1@example.com>\n\nhello\n"
+
+// drop writes a message into the spool dir the way any program does: in tmp/, then by rename.
+func drop(t *testing.T, dir, name, text string) {
+	t.Helper()
+	tmp := filepath.Join(dir, "tmp")
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// events remembers what a spool tells.
+type events struct {
+	mu  sync.Mutex
+	all []Event
+}
+
+func (e *events) add(ev Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, ev)
+}
+
+// kinds lists the events of one recipient, in order.
+func (e *events) kinds(to string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var kinds []string
+	for _, ev := range e.all {
+		if ev.To == to {
+			kinds = append(kinds, string(ev.Kind))
+		}
+	}
+	return strings.Join(kinds, " ")
+}
+
+func (e *events) last() Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.all[len(e.all)-1]
+}
+
+// exact is the retry rule without its jitter, so that tests can count.
+func exact(opts Options) Options {
+	if opts.Backoff == nil {
+		opts.Backoff = backoff
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.SMTPAddr == "" {
+		opts.SMTPAddr = "smarthost.test:25"
+	}
+	return opts
+}
+
+// start runs a spool in the bubble of the test until stop is called or the test ends.
+func start(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
+	t.Helper()
+	s = New(dir, exact(opts))
+	s.noWatch = true // a goroutine that waits for the kernel would keep the bubble's clock from moving
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return s, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error("Run:", err)
+		}
+	}
+}
+
+// lines collects a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// pass lets time go by in the bubble, and then everything come to rest.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// exists reports whether a file is there.
+func exists(elem ...string) bool {
+	_, err := os.Lstat(filepath.Join(elem...))
+	return err == nil
+}
+
+// one returns the only message of a status.
+func one(t *testing.T, s Status) Message {
+	t.Helper()
+	if len(s) != 1 {
+		t.Fatalf("%d messages in the status, want 1: %v", len(s), s)
+	}
+	for _, m := range s {
+		return m
+	}
+	panic("unreachable")
+}
+
+func TestMessageIsSentAndItsFileRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay, told := t.TempDir(), &smtptest.Relay{}, &events{}
+		drop(t, dir, "one.eml", "Bcc: c@example.org\n"+simple)
+		_, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
+		pass(time.Second)
+		stop()
+		got := relay.Messages()
+		is.Equal(len(got), 1)                                                   // one transaction for all recipients
+		is.Equal(got[0].From, "a@example.com")                                  // the sender is the From address
+		is.Equal(got[0].To, []string{"b@example.org", "c@example.org"})         // the recipients are To and Bcc
+		is.Equal(string(got[0].Data), strings.ReplaceAll(simple, "\n", "\r\n")) // the bytes are kept, but Bcc
+		is.True(!exists(dir, "one.eml"))                                        // the file is gone
+		is.Equal(told.kinds("c@example.org"), "queued sent")                    // the application was told
+		is.True(strings.HasPrefix(told.last().Reply, "250"))                    // with the relay's reply
+		is.Equal(told.last().Relay, "smarthost.test:25")                        // and the relay's name
+		text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
+		is.NoErr(err)
+		is.Equal(string(text), "{\n}\n") // and the status file is empty again
+	})
+}
+
+func TestTemporaryRefusalIsRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, began, tries := t.TempDir(), time.Now(), []int(nil)
+		relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+			if verb != "RCPT" {
+				return ""
+			}
+			tries = append(tries, int(time.Since(began).Round(time.Second).Minutes()))
+			return "451 later"
+		}}
+		drop(t, dir, "one.eml", simple)
+		s, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Hour)
+		m := one(t, s.Status())
+		stop()
+		is.Equal(tries, []int{0, 1, 3, 6, 10, 15, 21, 28, 36, 45, 55}) // n minutes after the n-th failure
+		is.Equal(m.Attempts, 11)
+		is.Equal(m.To[0].Attempts, 11)
+		is.Equal(m.To[0].Error, "rcpt: 451 later")
+		is.Equal(m.To[0].NextAttempt.Sub(m.To[0].LastAttempt), 11*time.Minute)
+		is.True(exists(dir, "one.eml")) // the file stays
+	})
+}
+
+func TestOutcomes(t *testing.T) {
+	const later, never = "deferred", "given up"
+	tests := []struct {
+		name, verb, answer string
+		ext                []string
+		want               string // what becomes of the message
+		attempts           int    // that were counted
+		fault              Fault
+		uncertain          bool
+	}{
+		{name: "cannot connect", verb: "DIAL", answer: "connection refused", want: later, fault: FaultRelay},
+		{name: "5yz greeting", verb: "CONNECT", answer: "554 go away|close", want: later, fault: FaultRelay},
+		{name: "421 greeting", verb: "CONNECT", answer: "421 busy|close", want: later, fault: FaultRelay},
+		{name: "EHLO refused for now", verb: "EHLO", answer: "450 later", want: later, fault: FaultRelay},
+		{name: "hung up at MAIL", verb: "MAIL", answer: "close", want: later, fault: FaultRelay},
+		{name: "421 to MAIL", verb: "MAIL", answer: "421 4.3.2 closing", want: later, fault: FaultRelay},
+		{name: "421 to RCPT", verb: "RCPT", answer: "421 4.3.2 closing", want: later, fault: FaultRelay},
+		{name: "421 to the end of data", verb: "END", answer: "421 4.3.2 closing", want: later, fault: FaultRelay},
+		{name: "login wanted", verb: "MAIL", answer: "530 5.7.0 authentication required", want: later, fault: FaultRelay},
+		{name: "4yz to MAIL", verb: "MAIL", answer: "451 later", want: later, attempts: 1, fault: FaultMessage},
+		{name: "5yz to MAIL", verb: "MAIL", answer: "550 no", want: never, attempts: 1, fault: FaultMessage},
+		{name: "4yz to RCPT", verb: "RCPT", answer: "450 later", want: later, attempts: 1, fault: FaultRecipient},
+		{name: "5yz to RCPT", verb: "RCPT", answer: "550 5.1.1 no such user", want: never, attempts: 1, fault: FaultRecipient},
+		{name: "452 to the only RCPT", verb: "RCPT", answer: "452 4.5.3 too many", want: later, attempts: 1, fault: FaultRecipient},
+		{name: "4yz to DATA", verb: "DATA", answer: "451 later", want: later, attempts: 1, fault: FaultMessage},
+		{name: "5yz to DATA", verb: "DATA", answer: "554 no", want: never, attempts: 1, fault: FaultMessage},
+		{name: "hung up at DATA", verb: "DATA", answer: "close", want: later, attempts: 1, fault: FaultMessage},
+		{name: "4yz to the end of data", verb: "END", answer: "452 disk full", want: later, attempts: 1, fault: FaultMessage},
+		{name: "5yz to the end of data", verb: "END", answer: "554 5.7.1 spam", want: never, attempts: 1, fault: FaultMessage},
+		{name: "lost after the end of data", verb: "END", answer: "close", want: later, attempts: 1, fault: FaultMessage, uncertain: true},
+		{name: "silence after the end of data", verb: "END", answer: "hang", want: later, attempts: 1, fault: FaultMessage, uncertain: true},
+		{name: "larger than SIZE", ext: []string{"SIZE 10"}, want: never, attempts: 1, fault: FaultMessage},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, told := t.TempDir(), &events{}
+				relay := &smtptest.Relay{Ext: tt.ext, Reply: func(verb, _ string) string {
+					if verb == tt.verb {
+						return tt.answer
+					}
+					return ""
+				}}
+				drop(t, dir, "one.eml", simple)
+				s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add, Backoff: func(int) time.Duration { return 24 * time.Hour }})
+				pass(15 * time.Minute) // longer than any limit of a step
+				st := s.Status()
+				stop()
+				ev := told.last()
+				is.Equal(ev.Fault, tt.fault) // whose fault it is
+				var d *DeliveryError
+				is.True(errors.As(ev.Err, &d))
+				is.Equal(d.Uncertain, tt.uncertain)
+				if tt.want == never {
+					is.Equal(ev.Kind, Failed)
+					is.True(exists(dir, "failed", "one.eml"))      // the message is kept
+					is.True(exists(dir, "failed", "one.eml.json")) // with the reason
+					is.Equal(len(st), 0)
+					is.Equal(relay.Connections(), 1) // a final answer is not asked for twice
+					return
+				}
+				is.Equal(ev.Kind, Deferred)
+				is.True(exists(dir, "one.eml"))
+				m := one(t, st)
+				is.Equal(m.To[0].Attempts, tt.attempts)                                                 // attempts counted for the recipient
+				is.Equal(m.Attempts, tt.attempts)                                                       // and for the message
+				is.True(m.To[0].Error != "")                                                            // the status names the cause
+				is.True(tt.fault != FaultRelay || strings.Contains(m.To[0].Error, "smarthost.test:25")) // and the relay
+			})
+		})
+	}
+}
+
+func TestEachRecipientHasItsOwnFate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, told := t.TempDir(), &events{}
+		var slow atomic.Bool
+		slow.Store(true)
+		relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+			switch {
+			case verb == "RCPT" && arg == "bad@example.org":
+				return "550 5.1.1 no such user"
+			case verb == "RCPT" && arg == "slow@example.org" && slow.Load():
+				return "450 4.2.1 later"
+			}
+			return ""
+		}}
+		drop(t, dir, "m", "From: a@example.com\nTo: good@example.org, bad@example.org\nCc: slow@example.org, broken@\n\nhello\n")
+		s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
+		pass(time.Second)
+		m := one(t, s.Status())
+		is.Equal(m.To[0].Status, Done)    // the good one was served
+		is.True(m.To[1].GivenUp)          // the refused one is given up
+		is.Equal(m.Cc[0].Status, Waiting) // the deferred one waits
+		is.True(m.Cc[1].GivenUp)          // what is no address fails alone
+		is.Equal(relay.Messages()[0].To, []string{"good@example.org"})
+		is.True(exists(dir, "m")) // the file stays for the one that waits
+		slow.Store(false)
+		pass(2 * time.Minute)
+		is.Equal(relay.Messages()[1].To, []string{"slow@example.org"}) // only the waiting one is tried again
+		is.True(!exists(dir, "m"))
+		is.True(exists(dir, "failed", "m")) // then the message goes to failed/
+		is.Equal(told.kinds("slow@example.org"), "queued deferred sent")
+		is.Equal(told.kinds("bad@example.org"), "queued failed")
+		why, err := os.ReadFile(filepath.Join(dir, "failed", "m.json"))
+		is.NoErr(err)
+		is.True(strings.Contains(string(why), "550 5.1.1 no such user"))
+
+		// The user corrects the address and moves the message back.
+		text, err := os.ReadFile(filepath.Join(dir, "failed", "m"))
+		is.NoErr(err)
+		is.NoErr(os.WriteFile(filepath.Join(dir, "failed", "m"), []byte("Message-ID: "+messageID(t, string(why))+"\n"+strings.Replace(string(text), "bad@", "better@", 1)), 0o600))
+		is.NoErr(os.Rename(filepath.Join(dir, "failed", "m"), filepath.Join(dir, "m")))
+		pass(time.Minute)
+		stop()
+		is.Equal(len(relay.Messages()), 3)
+		is.Equal(relay.Messages()[2].To, []string{"better@example.org"}) // those who have got it do not get it again
+	})
+}
+
+// messageID picks the Message-ID out of a why-file.
+func messageID(t *testing.T, why string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(why, `"MessageID": "`)
+	id, _, ok2 := strings.Cut(rest, `"`)
+	if !ok || !ok2 || id == "" {
+		t.Fatal("no MessageID in", why)
+	}
+	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(id)
+}
+
+func TestMovedBackFromFailedTriesTheFailedRecipientsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var refuse atomic.Bool
+		refuse.Store(true)
+		relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+			if verb == "RCPT" && arg == "c@example.org" && refuse.Load() {
+				return "550 not yet"
+			}
+			return ""
+		}}
+		drop(t, dir, "m", "From: a@example.com\nTo: b@example.org, c@example.org\n\nhello\n")
+		_, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Second)
+		is.NoErr(os.Rename(filepath.Join(dir, "failed", "m"), filepath.Join(dir, "m")))
+		pass(time.Minute)
+		is.True(exists(dir, "failed", "m"))    // refused again
+		is.True(!exists(dir, "failed", "m.1")) // it has its old place, and one why-file
+		is.Equal(len(relay.Messages()), 1)     // b did not get it again
+		stop()
+		refuse.Store(false)
+		is.NoErr(os.Rename(filepath.Join(dir, "failed", "m"), filepath.Join(dir, "m"))) // also while no daemon runs
+		_, stop = start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Minute)
+		stop()
+		is.Equal(len(relay.Messages()), 2)
+		is.Equal(relay.Messages()[1].To, []string{"c@example.org"}) // now c has it, and only c
+		left, err := os.ReadDir(filepath.Join(dir, "failed"))
+		is.NoErr(err)
+		is.Equal(len(left), 0) // and nothing is left of the failure
+	})
+}
+
+func TestTooManyRecipientsGoOnInTheNextTransactionAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, n := t.TempDir(), 0
+		relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+			switch {
+			case verb == "MAIL":
+				n = 0
+			case verb == "RCPT":
+				if n++; n > 2 {
+					return "452 4.5.3 too many recipients"
+				}
+			}
+			return ""
+		}}
+		drop(t, dir, "m", "From: a@example.com\nTo: 1@x.org, 2@x.org, 3@x.org, 4@x.org, 5@x.org\n\nhello\n")
+		_, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Second)
+		stop()
+		is.Equal(len(relay.Messages()), 3) // two and two and one, without a pause
+		is.True(!exists(dir, "m"))
+	})
+}
+
+func TestRelayTroubleRestsTheRelayAndCountsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var dials atomic.Int64
+		var down atomic.Bool
+		down.Store(true)
+		relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+			if verb == "DIAL" {
+				if dials.Add(1); down.Load() {
+					return "connection refused"
+				}
+			}
+			return ""
+		}}
+		for _, name := range []string{"1", "2", "3", "4", "5"} {
+			drop(t, dir, name, simple)
+		}
+		log := &lines{}
+		s, stop := start(t, dir, Options{Dial: relay.Dial, Concurrency: 2, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		pass(time.Hour)
+		is.True(dials.Load() < 30) // it is probed less and less often, by one message
+		for _, m := range s.Status() {
+			is.Equal(m.To[0].Attempts, 0)                                  // nobody loses an attempt
+			is.True(strings.Contains(m.To[0].Error, "connection refused")) // every message says what it waits for
+		}
+		down.Store(false)
+		pass(6 * time.Minute)
+		stop()
+		is.Equal(len(relay.Messages()), 5)                        // all are sent when the relay is back
+		is.Equal(strings.Count(log.String(), "relay rests"), 1)   // the log names the trouble once
+		is.Equal(strings.Count(log.String(), "relay is back"), 1) // and its end
+		is.Equal(strings.Count(log.String(), "delivery deferred"), 0)
+	})
+}
+
+func TestTheNextRelayServesWhileTheFirstRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var down atomic.Bool
+		down.Store(true)
+		first := &smtptest.Relay{Reply: func(verb, _ string) string {
+			if verb == "CONNECT" && down.Load() {
+				return "554 no service|close"
+			}
+			return ""
+		}}
+		second := &smtptest.Relay{}
+		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "first") {
+				return first.Dial(ctx, network, addr)
+			}
+			return second.Dial(ctx, network, addr)
+		}
+		drop(t, dir, "1", simple)
+		_, stop := start(t, dir, Options{SMTPAddr: "first.test:25, second.test:25", Dial: dial})
+		pass(100 * time.Millisecond)
+		is.Equal(len(second.Messages()), 1) // at once, by the second
+		down.Store(false)
+		pass(10 * time.Second)
+		drop(t, dir, "2", simple)
+		pass(20 * time.Second)
+		stop()
+		is.Equal(len(first.Messages()), 1) // the first one is preferred again when it is back
+	})
+}
+
+func TestGivenUp(t *testing.T) {
+	tests := []struct {
+		name   string
+		header string
+		opts   Options
+		within time.Duration
+		tries  int // that were deferred
+	}{
+		{"after the attempts are used up", "", Options{Attempts: 3}, 3*time.Minute + time.Second, 2},
+		{"when it is too old", "", Options{MaxAge: 2 * time.Hour}, 2*time.Hour + time.Second, 15},
+		{"when its envelope says so", `X-Spoolgore-Envelope: {"from":"a@x.org","to":["b@example.org"],"expire":"2000-01-01T00:10:00Z"}` + "\n", Options{}, 10*time.Minute + time.Second, 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, told := t.TempDir(), &events{}
+				relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+					if verb == "RCPT" {
+						return "450 4.2.2 mailbox full"
+					}
+					return ""
+				}}
+				drop(t, dir, "m", tt.header+simple)
+				tt.opts.Dial, tt.opts.OnEvent = relay.Dial, told.add
+				s, stop := start(t, dir, tt.opts)
+				pass(tt.within - 2*time.Second)
+				is.Equal(len(s.Status()), 1) // not before its time
+				pass(2 * time.Second)
+				stop()
+				is.True(exists(dir, "failed", "m"))                                        // the message is kept
+				is.Equal(told.last().Kind, Failed)                                         // the application is told
+				is.True(strings.Contains(told.last().Err.Error(), "4.2.2 mailbox full"))   // with the last answer
+				is.Equal(strings.Count(told.kinds("b@example.org"), "deferred"), tt.tries) // after it was tried
+			})
+		})
+	}
+}
+
+func TestRelayTroubleEndsWithMaxAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay := &smtptest.Relay{Reply: func(verb, _ string) string { return map[string]string{"DIAL": "no route"}[verb] }}
+		drop(t, dir, "1", simple)
+		drop(t, dir, "2", simple)
+		_, stop := start(t, dir, Options{Dial: relay.Dial, MaxAge: 24 * time.Hour, Concurrency: 1})
+		pass(24*time.Hour + time.Second)
+		stop()
+		is.True(exists(dir, "failed", "1")) // also what was never tried
+		is.True(exists(dir, "failed", "2"))
+	})
+}
+
+type transportFunc func(ctx context.Context, t *Transaction) []Result
+
+func (f transportFunc) Deliver(ctx context.Context, t *Transaction) []Result { return f(ctx, t) }
+
+func TestNotBeforeAndPriority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var mu sync.Mutex
+		var order []string
+		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, tx.To[0])
+			return make([]Result, len(tx.To))
+		})
+		taken := func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(order) }
+		s := New(dir, exact(Options{Transport: take, Concurrency: 1}))
+		s.noWatch = true
+		put := func(to string, env Envelope) {
+			env.From, env.To = "a@x.org", []string{to}
+			_, err := s.Put(t.Context(), env, strings.NewReader("Subject: x\n\nhello\n"))
+			is.NoErr(err)
+		}
+		put("later@x.org", Envelope{NotBefore: time.Now().Add(time.Hour)})
+		put("low@x.org", Envelope{Priority: -1})
+		put("usual@x.org", Envelope{})
+		put("high@x.org", Envelope{Priority: 1})
+		go s.Run(t.Context())
+		pass(59 * time.Minute)
+		is.Equal(taken(), []string{"high@x.org", "usual@x.org", "low@x.org"}) // by priority
+		pass(2 * time.Minute)
+		is.Equal(taken()[3], "later@x.org") // and not before its time
+	})
+}
+
+func TestTransportThatMisbehavesLosesNothing(t *testing.T) {
+	for name, results := range map[string][]Result{
+		"no result at all":         nil,
+		"a fault that is nobody's": {{Err: &DeliveryError{Fault: FaultNone, Err: io.EOF}}},
+		"an error of its own":      {{Err: io.ErrUnexpectedEOF}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, calls := t.TempDir(), 0
+				drop(t, dir, "m", simple)
+				s, stop := start(t, dir, Options{Transport: transportFunc(func(context.Context, *Transaction) []Result { calls++; return results })})
+				pass(150 * time.Second)
+				m := one(t, s.Status())
+				stop()
+				is.Equal(calls, 2)            // tried again by the retry rule, not at once
+				is.Equal(m.To[0].Attempts, 2) // and counted
+			})
+		})
+	}
+}
+
+func TestRunLetsTransactionsInFlightEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		takes, grace, want time.Duration
+		left               bool
+	}{
+		"in time": {takes: 10 * time.Second, grace: 30 * time.Second, want: 10 * time.Second},
+		"cut off": {takes: time.Hour, grace: 30 * time.Second, want: 30 * time.Second, left: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir := t.TempDir()
+				drop(t, dir, "m", simple)
+				_, stop := start(t, dir, Options{Grace: tt.grace, Transport: transportFunc(func(ctx context.Context, tx *Transaction) []Result {
+					select {
+					case <-time.After(tt.takes):
+						return make([]Result, len(tx.To))
+					case <-ctx.Done():
+						return []Result{{Err: ctx.Err()}}
+					}
+				})})
+				synctest.Wait()
+				began := time.Now()
+				stop()
+				is.Equal(time.Since(began), tt.want) // Run waits, but not for ever
+				is.Equal(exists(dir, "m"), tt.left)
+			})
+		})
+	}
+}
+
+func TestRunSaysWhatIsWrongBeforeItTouchesAnything(t *testing.T) {
+	for name, tt := range map[string]struct {
+		dir  string
+		opts Options
+		want string
+	}{
+		"no relay":          {".", Options{}, "no relay"},
+		"relay":             {".", Options{SMTPAddr: "mail.example.com"}, "is not host:port"},
+		"one of the relays": {".", Options{SMTPAddr: "mail.example.com:25,"}, "is not host:port"},
+		"negative":          {".", Options{SMTPAddr: "x:25", Attempts: -1}, "option Attempts is negative"},
+		"no directory":      {"missing", Options{SMTPAddr: "x:25"}, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			err := New(filepath.Join(dir, tt.dir), tt.opts).Run(t.Context())
+			is.True(err != nil)
+			is.True(strings.HasPrefix(err.Error(), "spoolgore: ")) // says whose error it is
+			is.True(strings.Contains(err.Error(), tt.want))        // and what is wrong
+			left, _ := os.ReadDir(dir)
+			is.Equal(len(left), 0) // nothing was made
+		})
+	}
+}
+
+func TestASpoolIsRunOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		s, stop := start(t, dir, Options{Transport: transportFunc(nil)})
+		synctest.Wait()
+		is.True(errors.Is(s.Drain(t.Context()), ErrRunning)) // not twice by one Spool
+		other := New(dir, exact(Options{}))
+		is.True(errors.Is(other.Run(t.Context()), ErrRunning)) // nor by two
+		stop()
+		other.noWatch = true
+		is.NoErr(other.Drain(t.Context())) // but one after the other
+	})
+}

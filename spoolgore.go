@@ -1,0 +1,573 @@
+// Package spoolgore sends the mail messages found as files in a directory through an SMTP smarthost, and keeps
+// trying until each is delivered or given up. Delivery is at least once: nothing is lost, a crash may send twice.
+//
+//	err := spoolgore.New("spool", spoolgore.Options{SMTPAddr: "mail.example.com:25"}).Run(ctx)
+//
+// A message is a regular file in the spool directory whose name does not start with a dot. It is handed over by
+// [Spool.Put], by [Spool.Send] (which makes a *Spool an enmime Sender), or by any program that writes the file.
+// Recipients and sender are those of its header, or of the envelope line that Put writes in front.
+//
+// A message leaves the disk only when a relay has accepted it for every recipient. One that is given up is moved,
+// untouched, to failed/ beside a JSON file that says why; moving it back into the spool tries the failed recipients again.
+package spoolgore
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/pacedfile"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// Options says how a spool is run. SMTPAddr (or Transport) is required; the zero value of every other field is a
+// good default. A negative number is an error that Run reports.
+type Options struct {
+	// SMTPAddr is the relay as "host:port"; several, in order of preference, are separated by commas: the next one
+	// serves while those before it cannot be used. Port 465 means TLS from the first byte (RFC 8314); elsewhere
+	// STARTTLS is used where it is offered. Ignored when Transport is set.
+	SMTPAddr string
+
+	// SMTPUser and SMTPPassword log in with AUTH PLAIN (RFC 4616), SMTPMD5User and SMTPMD5Password with CRAM-MD5
+	// (RFC 2195); no user: no AUTH. When both are set the first pair is used. Credentials are only sent over a
+	// verified TLS connection or to a loopback address, and mail is never sent without them once they are set.
+	SMTPUser, SMTPPassword       string
+	SMTPMD5User, SMTPMD5Password string
+
+	SMTPTimeout time.Duration // upper bound of each step of a transaction; zero: the limits of RFC 5321, section 4.5.3.2
+	LocalName   string        // name given with EHLO; empty: the host's name, or its address where the name has no domain
+	TLSConfig   *tls.Config   // nil: the system's certificate authorities, TLS 1.2 at least; a loopback relay is not verified
+
+	// Dial connects to a relay; nil: a net.Dialer with a limit of 30 seconds.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	Transport Transport // takes the messages on; nil: SMTP to SMTPAddr
+
+	Freq        time.Duration // time between two scans of the directory; zero: 10 seconds
+	Attempts    int           // failed attempts after which a recipient is given up; zero: 100
+	MaxAge      time.Duration // age at which a message is given up, however few the attempts; zero: 5 days
+	Concurrency int           // transactions at the same time, at most; zero: 20
+	Grace       time.Duration // how long Run lets transactions in flight go on when its context ends; zero: 30 seconds
+
+	// Backoff is the time from the n-th failed attempt of a recipient (n counts from 1) to the next one; it may be
+	// called by Run's goroutine only. Nil: n minutes, 30 at most, give or take a tenth.
+	Backoff func(attempts int) time.Duration
+
+	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
+	Logger     *slog.Logger // nil: slog.Default()
+
+	// OnEvent is told what becomes of every recipient. It is called by Run's goroutine, one event at a time: it must
+	// not block, and must not call methods of the Spool other than Put and Send.
+	OnEvent func(Event)
+}
+
+// Errors that tell a caller what to do; test for them with errors.Is.
+var (
+	ErrRunning      = errors.New("spool is being run already") // by this process or another one
+	ErrNoRecipients = errors.New("no recipients")              // Put and Send: an envelope goes to somebody
+)
+
+// Envelope says who a message is from and to, whatever its header says (RFC 5321, section 2.3.1), and what its
+// sender wishes. Only From and To are usually set.
+type Envelope struct {
+	From   string   // reverse-path, without angle brackets; empty: the null sender, who is never told of a failure
+	To     []string // recipients, at least one
+	Ret    string   // how much a delivery report returns: "FULL" or "HDRS" (RFC 3461, section 4.3); empty: no wish
+	EnvID  string   // envelope identifier for delivery reports (RFC 3461, section 4.4)
+	Notify []string // Notify[i] says when the sender hears of To[i]: "NEVER", or a list of SUCCESS,FAILURE,DELAY; may be shorter than To
+	ORcpt  []string // ORcpt[i] is the original recipient of To[i], as "rfc822;a@example.com"; may be shorter than To
+
+	NotBefore time.Time // not sent before; zero: at once
+	Expire    time.Time // given up if not delivered by then; zero: Options.MaxAge alone decides
+	Priority  int       // of the messages that are due, higher ones go first
+}
+
+// Spool is one spool directory. Its methods may be called before, during and after Run, from any goroutine.
+type Spool struct {
+	dir     *spooldir.Dir
+	dirErr  error
+	opts    Options
+	noWatch bool // tests in a synctest bubble: no goroutine may wait for the kernel
+
+	mu      sync.Mutex
+	current *session // the Run or Drain that is going on; nil: none
+	paused  bool
+	flush   bool // asked for while nothing ran
+}
+
+// session is one Run as other goroutines see it: what they want done is a function, carried out by the loop.
+type session struct {
+	commands chan func(*runner)
+	done     chan struct{}
+}
+
+// New returns a spool on the directory dir. It touches and starts nothing; Run reports what is wrong with dir and opts.
+func New(dir string, opts Options) *Spool {
+	d, err := spooldir.New(dir)
+	return &Spool{dir: d, dirErr: err, opts: opts}
+}
+
+// Run sends what is and what comes into the spool until ctx ends. It then starts nothing new, waits up to
+// Options.Grace for transactions in flight, writes the status file and returns nil. An error means that the spool
+// could not be run: a bad option, no directory, an unreadable status file, or [ErrRunning].
+func (s *Spool) Run(ctx context.Context) error { return s.run(ctx, false) }
+
+// Drain is Run until nothing is due now and nothing is in flight: every message was tried at least once, those to
+// be tried again later stay in the spool. It waits for a file that has just been written, not for one that is still
+// being written. When no relay could be used it returns that trouble, and the messages stay as they are.
+func (s *Spool) Drain(ctx context.Context) error { return s.run(ctx, true) }
+
+func (s *Spool) run(ctx context.Context, drain bool) error {
+	if s.dirErr != nil {
+		return fmt.Errorf("spoolgore: %w", s.dirErr)
+	}
+	opts, err := s.opts.complete(s.dir)
+	if err != nil {
+		return fmt.Errorf("spoolgore: %w", err)
+	}
+	r, err := newRunner(s.dir, opts, drain)
+	if err != nil {
+		return fmt.Errorf("spoolgore: %w", err)
+	}
+	defer r.close()
+	r.watching = !s.noWatch
+	r.watch()
+	now := &session{commands: make(chan func(*runner)), done: make(chan struct{})}
+	s.mu.Lock()
+	s.current, r.commands = now, now.commands
+	r.paused, s.paused = s.paused && !drain, false
+	if s.flush {
+		s.flush = false
+		r.flush()
+	}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.current = nil
+		s.mu.Unlock()
+		close(now.done)
+	}()
+	if err := r.loop(ctx); err != nil {
+		return fmt.Errorf("spoolgore: %w", err)
+	}
+	return nil
+}
+
+// complete returns the options with every default filled in, or says what is wrong with them.
+func (o Options) complete(dir *spooldir.Dir) (Options, error) {
+	if o.SMTPAddr == "" && o.Transport == nil {
+		return o, errors.New("no relay: Options.SMTPAddr is empty")
+	}
+	for name, n := range map[string]int64{
+		"Freq": int64(o.Freq), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge), "Concurrency": int64(o.Concurrency),
+		"Grace": int64(o.Grace), "SMTPTimeout": int64(o.SMTPTimeout),
+	} {
+		if n < 0 {
+			return o, fmt.Errorf("option %s is negative", name)
+		}
+	}
+	orDefault(&o.Freq, 10*time.Second)
+	orDefault(&o.Attempts, 100)
+	orDefault(&o.MaxAge, 5*24*time.Hour)
+	orDefault(&o.Concurrency, 20)
+	orDefault(&o.Grace, 30*time.Second)
+	orDefault(&o.Logger, slog.Default())
+	orDefault(&o.StatusFile, dir.File(".spoolgore.js"))
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
+	}
+	if o.Backoff == nil {
+		o.Backoff = func(attempts int) time.Duration { return jitter(backoff(attempts)) }
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
+	var err error
+	o.StatusFile, err = filepath.Abs(o.StatusFile)
+	return o, err
+}
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Put leaves the message read from r in the spool for the recipients of env and returns the name of its file. When
+// it returns without an error the message survives a power cut. It needs no Run: a runner, in this process or in
+// another one, picks the file up. The header is sent as it is, without Bcc and Return-Path; an error of r or the end
+// of ctx leaves nothing behind.
+func (s *Spool) Put(ctx context.Context, env Envelope, r io.Reader) (name string, err error) {
+	if s.dirErr != nil {
+		return "", fmt.Errorf("spoolgore: put: %w", s.dirErr)
+	}
+	if len(env.To) == 0 {
+		return "", fmt.Errorf("spoolgore: put: %w", ErrNoRecipients)
+	}
+	line, err := message.Envelope(env).AppendLine(nil)
+	if err != nil {
+		return "", fmt.Errorf("spoolgore: put: %w", err)
+	}
+	name, err = s.dir.Put(func(w io.Writer) error {
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, contextReader{ctx, r})
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("spoolgore: put: %w", err)
+	}
+	s.mu.Lock()
+	current := s.current
+	s.mu.Unlock()
+	if current != nil { // notice it at once also where the system does not tell; never wait for the loop
+		select {
+		case current.commands <- func(r *runner) { r.q.notice([]string{name}, time.Now()) }:
+		default:
+		}
+	}
+	return name, nil
+}
+
+// contextReader reads until its context ends.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.Reader.Read(p)
+}
+
+// Send is Put for a message in memory. It makes a *Spool an enmime Sender, so that an enmime MailBuilder can Send(spool).
+func (s *Spool) Send(reversePath string, recipients []string, msg []byte) error {
+	_, err := s.Put(context.Background(), Envelope{From: reversePath, To: recipients}, bytes.NewReader(msg))
+	return err
+}
+
+// Flush scans the directory and tries everything that waits now, whatever its next attempt, relays at rest included.
+// It does not wait for the outcome. While nothing runs it is remembered for the next Run.
+func (s *Spool) Flush() { s.do((*runner).flush, func() { s.flush = true }) }
+
+// Pause brings the status file up to date and then stops scanning, sending and writing that file, so that it can be
+// edited, until Resume. Transactions in flight go on; what comes of them is remembered. Before Run, Run starts paused.
+func (s *Spool) Pause() { s.do((*runner).pause, func() { s.paused = true }) }
+
+// Resume ends a pause. The status file is not read (that is Reload's part) and will be written over.
+func (s *Spool) Resume() { s.do((*runner).resume, func() { s.paused = false }) }
+
+// Reload reads the status file, edited during a pause, and believes it: states, attempts, next attempts, and which
+// recipients there are. Only an acceptance seen since the pause is not forgotten. It does not end the pause. A file
+// that cannot be read or parsed is an error and changes nothing.
+func (s *Spool) Reload() error {
+	var err error
+	check := func() {
+		var opts Options
+		if opts, err = s.opts.complete(s.dir); err == nil {
+			_, err = loadStatus(opts.StatusFile) // the next Run reads it anyway; say now what it would say then
+		}
+	}
+	s.do(func(r *runner) { err = r.reload() }, check)
+	if err != nil {
+		return fmt.Errorf("spoolgore: reload: %w", err)
+	}
+	return nil
+}
+
+// Status is a snapshot of what the spool knows: message file, by absolute path, and the state of its recipients. While
+// nothing runs in this process it is what the status file says. It belongs to the caller.
+func (s *Spool) Status() Status {
+	var snap []record
+	var cause string
+	var read Status
+	s.do(func(r *runner) { snap, cause = r.q.snapshot(), r.cause() }, func() {
+		if opts, err := s.opts.complete(s.dir); err == nil {
+			read, _ = loadStatus(opts.StatusFile)
+		}
+	})
+	if read != nil {
+		return read
+	}
+	return statusOf(s.dir, snap, cause, time.Now())
+}
+
+// do has the loop carry out command and waits until it has; while nothing runs it calls idle instead, under s.mu.
+func (s *Spool) do(command func(*runner), idle func()) {
+	for {
+		s.mu.Lock()
+		current := s.current
+		if current == nil {
+			idle()
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		finished := make(chan struct{})
+		select {
+		case current.commands <- func(r *runner) { command(r); close(finished) }:
+			<-finished
+			return
+		case <-current.done:
+		}
+	}
+}
+
+// runner is one Run: it owns the queue, the relays and every goroutine. Only its loop touches them.
+type runner struct {
+	dir      *spooldir.Dir
+	opts     Options
+	host     string
+	drain    bool
+	unlock   func()
+	watching bool // the system may be able to tell of new files
+	watcher  *spooldir.Watcher
+	noticed  <-chan spooldir.Event // nil: it does not tell, scanning must do
+	commands <-chan func(*runner)
+	results  chan result
+	status   *pacedfile.File
+	q        *queue
+	relays   relays
+	busy     int
+	nextScan time.Time
+	sick     bool // the last scan failed; said once
+	paused   bool
+	pausedAt time.Time
+}
+
+// newRunner locks the spool and reads the status file.
+func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
+	relays, err := newRelays(opts)
+	if err != nil {
+		return nil, err
+	}
+	host := opts.LocalName
+	if host == "" {
+		if host, err = os.Hostname(); err != nil {
+			host = "localhost"
+		}
+	}
+	r := &runner{dir: dir, opts: opts, host: host, drain: drain, relays: relays, results: make(chan result, opts.Concurrency)}
+	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
+	if err := dir.Prepare(); err != nil {
+		return nil, err
+	}
+	if r.unlock, err = dir.Lock(); err != nil {
+		if errors.As(err, new(*spooldir.LockedError)) {
+			return nil, fmt.Errorf("%w: %w", ErrRunning, err)
+		}
+		return nil, err
+	}
+	memory, err := loadStatus(opts.StatusFile)
+	if err == nil {
+		err = dir.Recover()
+	}
+	if err != nil {
+		r.unlock()
+		return nil, err
+	}
+	r.q = newQueue(dir, opts, host, memory)
+	r.q.changed = true // the status file is written once even if there is nothing to tell
+	return r, nil
+}
+
+// watch asks the system to tell of new files; where it cannot, the scan finds them.
+func (r *runner) watch() {
+	if !r.watching || r.noticed != nil {
+		return
+	}
+	w, err := r.dir.Watch()
+	if err != nil {
+		r.watching = !errors.Is(err, spooldir.ErrNoWatch)
+		r.opts.Logger.Debug("no notice of new files, scanning only", "dir", r.dir.Path(), "err", err)
+		return
+	}
+	r.watcher, r.noticed = w, w.Events()
+}
+
+func (r *runner) close() {
+	if r.watcher != nil {
+		r.watcher.Close()
+	}
+	r.unlock()
+}
+
+// loop runs until ctx ends or, to drain, until there is nothing left to do.
+func (r *runner) loop(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx)) // deliveries outlive ctx by at most Grace
+	defer cut()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop, grace := ctx.Done(), (<-chan time.Time)(nil)
+	r.opts.Logger.Info("started", "dir", r.dir.Path())
+	for stopping, drained := false, false; !drained && (!stopping || r.busy > 0); {
+		select {
+		case <-stop: // start nothing new, let what runs end
+			stopping, stop, grace = true, nil, time.After(r.opts.Grace)
+		case <-grace:
+			cut()
+		case command := <-r.commands:
+			command(r)
+		case res := <-r.results:
+			r.settle(res)
+		case ev, ok := <-r.noticed:
+			r.notice(ev, ok)
+		case w := <-r.status.Done():
+			r.wrote(r.status.Finish(w, time.Now()))
+		case <-timer.C:
+		}
+		wait := time.Duration(-1)
+		if !stopping && !r.paused {
+			wait = r.turn(work)
+			drained = r.drain && r.busy == 0 && (r.q.idle(time.Now()) || r.relays.trouble() != nil)
+		}
+		timer.Stop()
+		if wait >= 0 {
+			timer.Reset(wait)
+		}
+	}
+	if !r.paused {
+		r.wrote(r.writeNow(), false)
+	}
+	r.opts.Logger.Info("stopped", "dir", r.dir.Path(), "waiting", len(r.q.entries))
+	if r.drain && ctx.Err() == nil && !r.q.idle(time.Now()) {
+		return r.relays.trouble()
+	}
+	return nil
+}
+
+// turn does what is due now and returns how long there is nothing more to do.
+func (r *runner) turn(work context.Context) time.Duration {
+	now := time.Now()
+	if !now.Before(r.nextScan) {
+		r.scan(now)
+	}
+	events, more := r.q.advance(now, 100)
+	r.report(events)
+	r.start(work, now)
+	if r.q.changed {
+		r.q.changed = false
+		r.status.Touch(now)
+	}
+	if r.status.Wait(now) == 0 {
+		records := r.q.snapshot()
+		cause := r.cause()
+		r.status.Start(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+	}
+	if more {
+		return 0
+	}
+	waits := []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now)}
+	if r.q.ready.Len() > 0 && r.busy < r.opts.Concurrency {
+		waits = append(waits, r.relays.wait(now))
+	}
+	wait := r.opts.Freq
+	for _, w := range waits {
+		if w >= 0 {
+			wait = min(wait, w)
+		}
+	}
+	return wait
+}
+
+func (r *runner) notice(ev spooldir.Event, ok bool) {
+	switch now := time.Now(); {
+	case !ok: // the directory is gone, say; the next scan asks again
+		r.opts.Logger.Warn("no more notice of new files, scanning only", "dir", r.dir.Path(), "err", r.watcher.Err())
+		r.watcher.Close()
+		r.watcher, r.noticed = nil, nil
+	case ev.Rescan:
+		r.q.seen, r.nextScan = spooldir.Snapshot{}, now
+	default:
+		r.q.notice(ev.Names, now)
+	}
+}
+
+func (r *runner) scan(now time.Time) {
+	r.nextScan = now.Add(r.opts.Freq)
+	r.watch()
+	err := r.q.scan(now)
+	if (err != nil) != r.sick {
+		r.sick = err != nil
+		if r.sick {
+			r.opts.Logger.Error("spool cannot be read, will be tried again", "dir", r.dir.Path(), "err", err)
+		} else {
+			r.opts.Logger.Info("spool can be read again", "dir", r.dir.Path())
+		}
+	}
+}
+
+// wrote tells of a failure to write the status file, and of its end.
+func (r *runner) wrote(err error, recovered bool) {
+	if err != nil {
+		r.opts.Logger.Error("status cannot be written, will be tried again", "file", r.opts.StatusFile, "err", err)
+	}
+	if recovered {
+		r.opts.Logger.Info("status can be written again", "file", r.opts.StatusFile)
+	}
+}
+
+// cause says why nothing can be sent now; empty: something can.
+func (r *runner) cause() string {
+	if err := r.relays.trouble(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func (r *runner) writeNow() error {
+	records, cause, now := r.q.snapshot(), r.cause(), time.Now()
+	r.q.changed = false
+	return r.status.Sync(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+}
+
+func (r *runner) flush() {
+	now := time.Now()
+	r.q.flush(now)
+	r.relays.flush(now)
+	r.nextScan = now
+}
+
+func (r *runner) pause() {
+	if r.paused {
+		return
+	}
+	r.paused, r.pausedAt = true, time.Now()
+	r.wrote(r.writeNow(), false)
+	r.opts.Logger.Info("paused", "dir", r.dir.Path())
+}
+
+func (r *runner) resume() {
+	if r.paused {
+		r.paused = false
+		r.opts.Logger.Info("resumed", "dir", r.dir.Path())
+	}
+}
+
+func (r *runner) reload() error {
+	edited, err := loadStatus(r.opts.StatusFile)
+	if err != nil {
+		return err
+	}
+	since := r.pausedAt
+	if !r.paused {
+		since = time.Time{} // nobody could edit it in peace: all that was seen counts
+	}
+	r.report(r.q.reload(edited, since, time.Now()))
+	r.opts.Logger.Info("status reloaded", "file", r.opts.StatusFile)
+	return nil
+}

@@ -1,0 +1,535 @@
+package spoolgore
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// State is how far a recipient has come.
+type State int
+
+// The states of a recipient, as the status file writes them.
+const (
+	Waiting    State = 0 // to be tried at NextAttempt
+	InProgress State = 1 // in a transaction now
+	Done       State = 2 // accepted by a relay or, with GivenUp, not to be tried again
+)
+
+// Recipient is what became of one recipient so far.
+type Recipient struct {
+	Address     string
+	Status      State
+	Attempts    int       // failed attempts; what was only the relay's trouble does not count
+	NextAttempt time.Time // meaningful while Waiting
+	Error       string    // of the last attempt; empty: none
+
+	GivenUp     bool      `json:",omitempty"` // Done without having been accepted; the message will go to failed/
+	Relay       string    `json:",omitempty"` // who answered last
+	LastAttempt time.Time `json:",omitzero"`  // zero: none yet
+}
+
+// Message is one message file in the spool: the value of an entry of the status file. The names and meanings of the
+// fields down to Enqueued are those of the 2014 tool and fixed; people and scripts read and edit them.
+type Message struct {
+	From     string // envelope sender; empty: the null sender
+	To       []Recipient
+	Cc       []Recipient
+	Bcc      []Recipient
+	Attempts int       // transactions that counted
+	Enqueued time.Time // when the message was first seen
+
+	Error    string    `json:",omitempty"` // why the file cannot be sent or removed; empty while all is well
+	Expire   time.Time `json:",omitzero"`  // given up if not delivered by then; zero: by Options.MaxAge alone
+	Priority int       `json:",omitempty"`
+	Size     int64     // of the file, and with Modified what tells it from another one under the same name
+	Modified time.Time // of the file
+	Held     bool      `json:",omitempty"` // the file was moved to hold/
+	RawName  []byte    `json:",omitempty"` // the file's name where it is not valid UTF-8, as JSON cannot hold it
+}
+
+// Status is the content of the status file: every message in the spool, by the absolute path of its file.
+type Status map[string]Message
+
+// Failure is the content of a why-file, failed/NAME.json: the message as it was when it was given up, and why.
+type Failure struct {
+	File      string    // where the message file was
+	Time      time.Time // when it was given up
+	Reason    string    // in one line
+	MessageID string    // by it the message is known again when its file is moved back; empty: it had no usable header
+	Message
+}
+
+// record is a message as the queue remembers it: the file's name, and a Message that is never changed again.
+type record struct {
+	name string
+	msg  *Message
+}
+
+// recipients returns all recipients, in the order To, Cc, Bcc, to be read or, in a clone, changed.
+func (m *Message) recipients() []*Recipient {
+	all := make([]*Recipient, 0, len(m.To)+len(m.Cc)+len(m.Bcc))
+	for _, list := range [][]Recipient{m.To, m.Cc, m.Bcc} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	return all
+}
+
+func (m *Message) clone() *Message {
+	c := *m
+	c.To, c.Cc, c.Bcc = slices.Clone(m.To), slices.Clone(m.Cc), slices.Clone(m.Bcc)
+	return &c
+}
+
+// retryAt makes all that wait due at the time at.
+func (m *Message) retryAt(at time.Time) {
+	for _, r := range m.recipients() {
+		if r.Status == Waiting {
+			r.NextAttempt = at
+		}
+	}
+}
+
+// withCause returns m with the cause why no relay can be used as the error of every recipient that waits for one.
+func (m *Message) withCause(cause string, now time.Time) *Message {
+	if cause == "" || m.Held {
+		return m
+	}
+	c := m.clone()
+	for _, r := range c.recipients() {
+		if r.Status == Waiting && !r.NextAttempt.After(now) {
+			r.Error = cause
+		}
+	}
+	return c
+}
+
+// newMessage is the record of a message file that was just read. An address that is none is given up at once.
+func newMessage(name string, f *msgfile.File, a message.Addresses, now time.Time) *Message {
+	m := &Message{From: a.From, Enqueued: now, Size: f.ID.Size, Modified: f.ID.ModTime, RawName: rawName(name)}
+	next := now
+	if env := f.Envelope; env != nil {
+		m.Expire, m.Priority = env.Expire, env.Priority
+		if env.NotBefore.After(now) {
+			next = env.NotBefore
+		}
+	}
+	list := func(addresses []message.Address) []Recipient {
+		to := make([]Recipient, 0, len(addresses)) // in the file, nobody is [], as it always was
+		for _, a := range addresses {
+			r := Recipient{Address: a.Addr, NextAttempt: next}
+			if a.Err != nil {
+				r.Status, r.GivenUp, r.Error = Done, true, a.Err.Error()
+			}
+			to = append(to, r)
+		}
+		return to
+	}
+	m.To, m.Cc, m.Bcc = list(a.To), list(a.Cc), list(a.Bcc)
+	return m
+}
+
+// admitted tells of the recipients of a message that has just been read.
+func (m *Message) admitted(file string, now time.Time) (events []Event) {
+	for _, r := range m.recipients() {
+		ev := Event{Kind: Queued, Time: now, File: file, From: m.From, To: r.Address}
+		if r.GivenUp {
+			ev.Kind, ev.Fault, ev.Err = Failed, FaultRecipient, errors.New(r.Error)
+		}
+		if r.GivenUp || r.Status == Waiting {
+			events = append(events, ev)
+		}
+	}
+	return events
+}
+
+// merge takes over from old what is known of the recipients that both have.
+func (m *Message) merge(old *Message) {
+	known := make(map[string]*Recipient)
+	for _, r := range old.recipients() {
+		known[r.Address] = r
+	}
+	for _, r := range m.recipients() {
+		if k := known[r.Address]; k != nil && !r.GivenUp {
+			*r = *k
+		}
+	}
+	m.Attempts = old.Attempts
+	if !old.Enqueued.IsZero() && old.Enqueued.Before(m.Enqueued) {
+		m.Enqueued = old.Enqueued
+	}
+}
+
+// isOf reports whether the status file spoke of this version of the file.
+func (m *Message) isOf(id spooldir.ID) bool {
+	return m.Size == id.Size && m.Modified.Equal(id.ModTime)
+}
+
+// hasFailed reports whether the message belongs in failed/.
+func (m *Message) hasFailed() bool {
+	all := m.recipients()
+	return len(all) == 0 || slices.ContainsFunc(all, func(r *Recipient) bool { return r.GivenUp })
+}
+
+// reason says in one line why the message was given up.
+func (m *Message) reason() string {
+	var first string
+	failed := 0
+	for _, r := range m.recipients() {
+		if r.GivenUp {
+			if failed++; failed == 1 {
+				first = r.Address + ": " + r.Error
+			}
+		}
+	}
+	switch {
+	case failed == 0:
+		return m.Error
+	case failed > 1:
+		return fmt.Sprintf("%s (and %d more recipients)", first, failed-1)
+	}
+	return first
+}
+
+// expire gives up whoever still waits.
+func (m *Message) expire(file string, at, now time.Time) (events []Event) {
+	for _, r := range m.recipients() {
+		if r.Status != Waiting {
+			continue
+		}
+		why := "not delivered by " + at.Format(time.RFC3339)
+		if r.Error != "" {
+			why += ": " + r.Error
+		}
+		ev := Event{Time: now, File: file, From: m.From, To: r.Address, Attempt: m.Attempts, Relay: r.Relay, Fault: FaultMessage, Err: errors.New(why)}
+		r.giveUp(&ev)
+		events = append(events, ev)
+	}
+	return events
+}
+
+// edited returns the record that a person made of m in the status file, while what was in progress stays so and an
+// acceptance since the time paused is not forgotten.
+func (m *Message) edited(by *Message, paused time.Time) *Message {
+	c := by.clone()
+	c.Size, c.Modified, c.RawName, c.Held = m.Size, m.Modified, m.RawName, m.Held
+	now := make(map[string]*Recipient)
+	for _, r := range m.recipients() {
+		now[r.Address] = r
+	}
+	for _, r := range c.recipients() {
+		if k := now[r.Address]; k != nil && (k.Status == InProgress || k.acceptedSince(paused)) {
+			*r = *k
+		}
+	}
+	return c
+}
+
+func (r *Recipient) acceptedSince(at time.Time) bool {
+	return r.Status == Done && !r.GivenUp && r.LastAttempt.After(at)
+}
+
+// rawName is the name where JSON cannot hold it, else nothing.
+func rawName(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return []byte(name)
+}
+
+// nameOf is the name of the file that an entry of the status file is about.
+func nameOf(key string, m *Message) string {
+	if len(m.RawName) > 0 {
+		return string(m.RawName)
+	}
+	return filepath.Base(key)
+}
+
+// statusOf makes the public snapshot of the queue's records; cause is why no relay can be used now, or empty.
+func statusOf(dir *spooldir.Dir, records []record, cause string, now time.Time) Status {
+	s := make(Status, len(records))
+	for _, r := range records {
+		s[statusKey(dir, r.name)] = *r.msg.withCause(cause, now).clone()
+	}
+	return s
+}
+
+// statusKey is the absolute path of a message file, in valid UTF-8.
+func statusKey(dir *spooldir.Dir, name string) string {
+	path := dir.File(name)
+	if utf8.ValidString(path) {
+		return path
+	}
+	quoted := strconv.Quote(path)
+	return quoted[1 : len(quoted)-1]
+}
+
+// loadStatus reads a status file; a missing one is empty. A recipient in progress when it was written waits again.
+func loadStatus(path string) (Status, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Status{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read status: %w", err)
+	}
+	var s Status
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, fmt.Errorf("status file %s is not valid: %w", path, locate(text, err))
+	}
+	for _, m := range s {
+		for _, r := range m.recipients() {
+			if r.Status == InProgress {
+				r.Status = Waiting
+			}
+			if r.Status < Waiting || r.Status > Done {
+				return nil, fmt.Errorf("status file %s: recipient %q has status %d, not 0, 1 or 2", path, r.Address, r.Status)
+			}
+		}
+	}
+	return s, nil
+}
+
+// locate adds the line to an error of encoding/json, which knows only a byte offset.
+func locate(text []byte, err error) error {
+	var syntax *json.SyntaxError
+	var typed *json.UnmarshalTypeError
+	var offset int64
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &typed):
+		offset = typed.Offset
+	default:
+		return err
+	}
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(text[:min(offset, int64(len(text)))], []byte("\n")), err)
+}
+
+// writeStatus writes the records as the status file: one JSON object, one message a line, in the order of the names.
+func writeStatus(w io.Writer, dir *spooldir.Dir, records []record, cause string, now time.Time) error {
+	slices.SortFunc(records, func(a, b record) int { return cmp.Compare(a.name, b.name) })
+	line := bytes.NewBufferString("{")
+	encoder := json.NewEncoder(line)
+	encoder.SetEscapeHTML(false)
+	for i, r := range records {
+		if i > 0 {
+			line.WriteByte(',')
+		}
+		line.WriteByte('\n')
+		if err := encoder.Encode(statusKey(dir, r.name)); err != nil {
+			return err
+		}
+		line.Truncate(line.Len() - 1) // the line end that Encode adds
+		line.WriteString(": ")
+		if err := encoder.Encode(r.msg.withCause(cause, now)); err != nil {
+			return err
+		}
+		line.Truncate(line.Len() - 1)
+		if _, err := line.WriteTo(w); err != nil {
+			return err
+		}
+	}
+	line.WriteString("\n}\n")
+	_, err := line.WriteTo(w)
+	return err
+}
+
+// settle takes the result of an attempt; tried has the recipients that it was made for, by address.
+func (m *Message) settle(tried map[string]*Recipient, res result, opts Options, now time.Time) (events []Event) {
+	counts := verdicts(res.recipients)
+	for i, to := range res.to {
+		r := tried[to]
+		if r == nil {
+			r = &Recipient{Address: to} // taken out of the status file meanwhile
+		}
+		ev := r.settle(res.recipients[i], counts, opts, now)
+		ev.File, ev.From, ev.Attempt = res.name, m.From, res.attempt
+		events = append(events, ev)
+	}
+	if counts.any {
+		m.Attempts++
+	}
+	return events
+}
+
+// counted says what a transaction as a whole means for its recipients.
+type counted struct {
+	any      bool // it was an attempt: somebody but the relay decided something
+	progress bool // at least one recipient was accepted
+}
+
+func verdicts(results []Result) (c counted) {
+	for _, r := range results {
+		if r.Err == nil {
+			c.any, c.progress = true, true
+		} else if f := faultOf(r.Err); f.Fault != FaultRelay && f.Fault != FaultNone {
+			c.any = true
+		}
+	}
+	return c
+}
+
+// settle is the table of outcomes: what a result means for its recipient.
+func (r *Recipient) settle(res Result, c counted, opts Options, now time.Time) Event {
+	ev := Event{Time: now, To: r.Address, Relay: res.Relay, Reply: res.Reply}
+	r.Relay, r.LastAttempt, r.NextAttempt = res.Relay, now, now
+	if res.Err == nil {
+		r.Status, r.Error = Done, ""
+		ev.Kind = Sent
+		return ev
+	}
+	fault := faultOf(res.Err)
+	ev.Kind, ev.Err, ev.Fault = Deferred, res.Err, fault.Fault
+	r.Error = res.Err.Error()
+	switch {
+	case fault.Fault == FaultRelay:
+		// no attempt: the message waits for a relay
+	case fault.Fault == FaultNone && c.progress:
+		r.Error = "" // not offered yet: in the next transaction, at once
+	case fault.Permanent:
+		r.giveUp(&ev)
+	default:
+		r.Attempts++
+		r.NextAttempt = now.Add(opts.Backoff(r.Attempts))
+		if r.Attempts >= opts.Attempts {
+			ev.Err = fmt.Errorf("given up after %d attempts: %w", r.Attempts, res.Err)
+			r.giveUp(&ev)
+		}
+	}
+	if r.Status == Waiting {
+		ev.Next = r.NextAttempt
+	}
+	return ev
+}
+
+func (r *Recipient) giveUp(ev *Event) {
+	r.Status, r.GivenUp, r.Error = Done, true, ev.Err.Error()
+	ev.Kind, ev.Next = Failed, time.Time{}
+}
+
+// restoreHeld finds the messages of the status file that lie in hold/, and forgets those whose file is nowhere.
+func (q *queue) restoreHeld() {
+	for key, m := range q.memory {
+		name := nameOf(key, &m)
+		if q.entries[name] != nil {
+			continue
+		}
+		delete(q.memory, key)
+		if id, err := q.dir.StatHeld(name); err == nil && m.isOf(id) {
+			q.entries[name] = &entry{name: name, msg: &m, id: id, state: held, place: [3]int{-1, -1, -1}}
+		}
+		q.changed = true
+	}
+}
+
+// adopt takes the message that the status file remembers, if the file is still the one that it speaks of.
+func (q *queue) adopt(e *entry, m *Message) bool {
+	id, err := q.dir.Stat(e.name)
+	if err != nil || !m.isOf(id) || len(m.recipients()) == 0 {
+		return false
+	}
+	_, err = q.dir.Why(e.name)
+	e.id, e.returned = id, err == nil
+	m.Held, m.Error = false, ""
+	q.remember(e, m)
+	return true
+}
+
+// recall lets a message that was moved back from failed/ go only to those who have not got it.
+func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool, err error) {
+	text, err := q.dir.Why(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var why Failure
+	if err := json.Unmarshal(text, &why); err != nil {
+		return false, fmt.Errorf("failed/%s.json, which says who has got the message: %w", name, err)
+	}
+	if why.MessageID != f.MessageID(m.From, q.host) {
+		return false, nil // another message that has the same name
+	}
+	got := why.Message.clone()
+	for _, r := range got.recipients() {
+		if r.GivenUp {
+			*r = Recipient{Address: r.Address, NextAttempt: m.Enqueued}
+		}
+	}
+	m.merge(got)
+	return true, nil
+}
+
+// reload believes the status file, edited since the time paused. A message that it does not know is read anew.
+func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
+	for _, e := range slices.Collect(maps.Values(q.entries)) {
+		by, known := edited[statusKey(q.dir, e.name)]
+		switch {
+		case e.state == unread:
+		case known:
+			q.remember(e, e.msg.edited(&by, paused))
+			if e.state != busy && e.state != held {
+				events = append(events, q.conclude(e, now)...)
+			}
+		case e.state != busy:
+			seen := e.msg.clone()
+			for _, r := range seen.recipients() {
+				if !r.acceptedSince(paused) {
+					*r = Recipient{Address: r.Address, NextAttempt: now}
+				}
+			}
+			seen.Size = -1 // not adopted as it is: its file is read, and this merged
+			q.memory[statusKey(q.dir, e.name)] = *seen
+			q.forget(e, now)
+		}
+	}
+	return events
+}
+
+// leave takes the file of e out of the spool.
+func (q *queue) leave(e *entry, now time.Time) error {
+	if e.msg.hasFailed() {
+		why, err := json.MarshalIndent(q.failure(e, now), "", "\t")
+		if err != nil {
+			return err
+		}
+		_, err = q.dir.Fail(e.name, e.id, why, e.returned)
+		return err
+	}
+	if err := q.dir.Remove(e.name, e.id); err != nil {
+		return err
+	}
+	if e.returned {
+		return q.dir.RemoveWhy(e.name)
+	}
+	return nil
+}
+
+// failure is the why-file of e.
+func (q *queue) failure(e *entry, now time.Time) Failure {
+	why := Failure{File: q.dir.File(e.name), Time: now, Reason: e.msg.reason(), Message: *e.msg}
+	if f, err := msgfile.Open(q.dir, e.name, e.id, time.Time{}, now); err == nil {
+		why.MessageID = f.MessageID(e.msg.From, q.host)
+		f.Close()
+	}
+	return why
+}

@@ -1,0 +1,358 @@
+package spoolgore
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// later is a relay that defers everybody as long as defers is true.
+func later() (relay *smtptest.Relay, defers *atomic.Bool) {
+	defers = &atomic.Bool{}
+	defers.Store(true)
+	return &smtptest.Relay{Reply: func(verb, _ string) string {
+		if verb == "RCPT" && defers.Load() {
+			return "450 4.2.1 later"
+		}
+		return ""
+	}}, defers
+}
+
+func TestStatusFileHasTheNamesOfThe2014Tool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay, _ := later()
+		drop(t, dir, "m", "Bcc: d@example.org\nCc: c@example.org\n"+simple)
+		path := filepath.Join(t.TempDir(), "status.js")
+		_, stop := start(t, dir, Options{Dial: relay.Dial, StatusFile: path})
+		pass(900 * time.Millisecond)
+		text, err := os.ReadFile(path) // current within a second
+		is.NoErr(err)
+		stop()
+		var all map[string]map[string]any
+		is.NoErr(json.Unmarshal(text, &all))
+		m := all[filepath.Join(dir, "m")]
+		is.True(m != nil) // the key is the absolute path
+		is.Equal(m["From"], "a@example.com")
+		is.Equal(m["Attempts"], 1.0)
+		is.Equal(m["Enqueued"], "2000-01-01T00:00:00Z")
+		for field, addr := range map[string]string{"To": "b@example.org", "Cc": "c@example.org", "Bcc": "d@example.org"} {
+			list := m[field].([]any)
+			is.Equal(len(list), 1)
+			r := list[0].(map[string]any)
+			is.Equal(r["Address"], addr)
+			is.Equal(r["Status"], 0.0)
+			is.Equal(r["Attempts"], 1.0)
+			is.Equal(r["NextAttempt"], "2000-01-01T00:01:00Z") // RFC 3339
+			is.Equal(r["Error"], "rcpt: 450 4.2.1 later")
+		}
+		info, err := os.Stat(path)
+		is.NoErr(err)
+		is.Equal(info.Mode().Perm(), os.FileMode(0o600))
+	})
+}
+
+func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
+	is := is.New(t)
+	dir, err := spooldir.New("/spool")
+	is.NoErr(err)
+	at := time.Date(2026, 11, 23, 10, 0, 0, 5, time.FixedZone("", 3600))
+	full := &Message{
+		From: `"q<>&"@x.org`, To: []Recipient{{Address: "ü@x.org", Status: Done, Error: "line\nbreak \x01 \"", GivenUp: true, Relay: "r:25", LastAttempt: at}, {}},
+		Cc: []Recipient{}, Bcc: []Recipient{{NextAttempt: at, Attempts: 3}},
+		Attempts: 7, Enqueued: at, Error: "e", Expire: at, Priority: -2, Size: 9, Modified: at, Held: true, RawName: []byte("\xff"),
+	}
+	records := []record{{"b", full}, {"a", &Message{To: []Recipient{}, Cc: []Recipient{}, Bcc: []Recipient{}}}, {"bad \xff name", full}}
+	var buf bytes.Buffer
+	is.NoErr(writeStatus(&buf, dir, records, "", at))
+	var got Status
+	is.NoErr(json.Unmarshal(buf.Bytes(), &got))
+	is.Equal(len(got), 3) // no entry is lost to another one's name
+	want, err := json.Marshal(full)
+	is.NoErr(err)
+	again, err := json.Marshal(got["/spool/b"])
+	is.NoErr(err)
+	is.Equal(string(again), string(want))                                                             // every field comes back
+	is.Equal(strings.Count(buf.String(), "\n"), len(records)+2)                                       // a line for each message, so that people can edit it
+	is.True(strings.Index(buf.String(), "/a") < strings.Index(buf.String(), "/b"))                    // in order
+	is.True(strings.Contains(buf.String(), `"q<>&\"@x.org`) || strings.Contains(buf.String(), `<>&`)) // and with readable addresses
+	m := got[`/spool/bad \xff name`]
+	is.Equal(nameOf(`/spool/bad \xff name`, &m), "\xff") // a name that JSON cannot hold is kept beside it
+}
+
+func TestStateSurvivesARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay, defers := later()
+		drop(t, dir, "m", simple)
+		drop(t, dir, "gone", simple)
+		s, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(4 * time.Minute)
+		before := s.Status()[filepath.Join(dir, "m")]
+		stop()
+		is.NoErr(os.Remove(filepath.Join(dir, "gone")))
+		pass(time.Minute)
+		s, stop = start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Second)
+		after := one(t, s.Status()) // the entry whose file is gone is dropped
+		is.Equal(after.To[0].Attempts, 3)
+		is.True(after.To[0].NextAttempt.Equal(before.To[0].NextAttempt)) // nothing is forgotten, nothing is tried early
+		is.True(after.Enqueued.Equal(before.Enqueued))
+		defers.Store(false)
+		pass(time.Minute)
+		stop()
+		is.Equal(len(relay.Messages()), 1)
+	})
+}
+
+func TestAStatusFileOfAnotherMessageIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay, defers := later()
+		drop(t, dir, "m", simple)
+		_, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(4 * time.Minute)
+		stop()
+		drop(t, dir, "m", strings.Replace(simple, "b@", "other@", 1)) // replaced while no daemon ran
+		defers.Store(false)
+		_, stop = start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Second)
+		stop()
+		is.Equal(relay.Messages()[0].To, []string{"other@example.org"})
+	})
+}
+
+func TestAStatusFileOfThe2014ToolIsUnderstood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &smtptest.Relay{}
+		drop(t, dir, "m", "Cc: c@example.org, d@example.org\n"+simple)
+		old := fmt.Sprintf(`{%q: {"From": "Joe <a@example.com>",
+			"To": [{"Address": "b@example.org", "Status": 2, "Attempts": 0, "NextAttempt": "1999-01-01T00:00:00Z", "Error": ""}],
+			"Cc": [{"Address": "c@example.org", "Status": 1, "Attempts": 4, "NextAttempt": "2000-01-01T01:00:00Z", "Error": "x"}],
+			"Bcc": [], "Attempts": 0, "Enqueued": "1999-12-31T00:00:00Z"}}`, filepath.Join(dir, "m"))
+		is.NoErr(os.WriteFile(filepath.Join(dir, ".spoolgore.js"), []byte(old), 0o644))
+		s, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Minute)
+		m := one(t, s.Status())
+		is.Equal(m.From, "a@example.com")                                   // its From was the raw header field, no envelope sender
+		is.Equal(m.Enqueued, time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)) // age and attempts count on
+		is.Equal(m.Cc[0].Attempts, 4)
+		is.Equal(relay.Messages()[0].To, []string{"d@example.org"}) // who has got it does not get it again, who waits waits
+		pass(time.Hour)
+		stop()
+		is.Equal(relay.Messages()[1].To, []string{"c@example.org"})
+	})
+}
+
+func TestRunRefusesAStatusFileThatItCannotRead(t *testing.T) {
+	for name, text := range map[string]string{
+		"no JSON":      "{\n\"/x\": {,}\n}",
+		"wrong type":   "{\n\"/x\": {\"Attempts\": \"many\"}}",
+		"wrong status": `{"/x": {"To": [{"Address": "b@x.org", "Status": 3}]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			path := filepath.Join(dir, ".spoolgore.js")
+			is.NoErr(os.WriteFile(path, []byte(text), 0o600))
+			drop(t, dir, "m", simple)
+			s := New(dir, exact(Options{Transport: transportFunc(nil)}))
+			err := s.Run(t.Context())
+			is.True(err != nil)                          // what it says of who has got what cannot be known
+			is.True(strings.Contains(err.Error(), path)) // so the user is told where
+			is.True(name == "wrong status" || strings.Contains(err.Error(), "line 2"))
+			is.True(s.Reload() != nil) // Reload would say the same
+			left, err := os.ReadFile(path)
+			is.NoErr(err)
+			is.Equal(string(left), text) // and the file is left as it is
+			is.NoErr(s.dir.Prepare())
+			unlock, err := s.dir.Lock()
+			is.NoErr(err) // nothing stays locked
+			unlock()
+		})
+	}
+}
+
+// edit replaces old by new in the status file, which must contain it.
+func edit(t *testing.T, path, old, new string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	check(t, err)
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("%q is not in the status file:\n%s", old, text)
+	}
+	check(t, os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o600))
+}
+
+func TestPauseEditReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay, defers := later()
+		path := filepath.Join(dir, ".spoolgore.js")
+		drop(t, dir, "m", "Cc: c@example.org, d@example.org\n"+simple)
+		s, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(10 * time.Millisecond)
+		s.Pause()
+		before, err := os.ReadFile(path)
+		is.NoErr(err)
+		is.True(strings.Contains(string(before), "450 4.2.1 later")) // the pause brings the file up to date
+		defers.Store(false)
+		drop(t, dir, "new", simple)
+		pass(time.Hour)
+		is.Equal(len(relay.Messages()), 0) // while paused nothing is sent
+		after, err := os.ReadFile(path)
+		is.NoErr(err)
+		is.Equal(string(after), string(before)) // nor written
+
+		is.NoErr(os.WriteFile(path, []byte("{broken"), 0o600))
+		is.True(s.Reload() != nil)
+		is.Equal(len(s.Status()), 1) // a file that does not parse changes nothing
+		is.NoErr(os.WriteFile(path, before, 0o600))
+		edit(t, path, `"c@example.org","Status":0`, `"c@example.org","Status":2`)
+		edit(t, path, `,{"Address":"d@example.org"`, `],"Ignored":[{"Address":"d@example.org"`)
+		is.NoErr(s.Reload())
+		pass(time.Hour)
+		is.Equal(len(relay.Messages()), 0) // Reload does not end the pause
+		s.Resume()
+		pass(time.Minute)
+		stop()
+		is.Equal(len(relay.Messages()), 2)
+		is.Equal(relay.Messages()[0].To, []string{"b@example.org"}) // neither who was marked done nor who was taken out
+		is.True(!exists(dir, "m") && !exists(dir, "failed", "m"))
+	})
+}
+
+func TestAnAcceptanceSeenDuringThePauseIsNotForgotten(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		t.Run(fmt.Sprintf("entry removed %v", gone), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir := t.TempDir()
+				relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+					if verb == "RCPT" && arg == "c@example.org" && time.Now().Year() == 2000 && time.Now().YearDay() == 1 {
+						return "450 later"
+					}
+					if verb == "END" && time.Now().YearDay() == 1 {
+						time.Sleep(time.Minute)
+					}
+					return ""
+				}}
+				path := filepath.Join(dir, ".spoolgore.js")
+				drop(t, dir, "m", "Cc: c@example.org\n"+simple)
+				s, stop := start(t, dir, Options{Dial: relay.Dial})
+				pass(time.Second)
+				s.Pause() // in mid-transaction
+				pass(time.Hour)
+				is.Equal(len(relay.Messages()), 1)
+				if gone {
+					is.NoErr(os.WriteFile(path, []byte("{}"), 0o600))
+				}
+				is.NoErr(s.Reload()) // it says that b is in progress still
+				s.Resume()
+				pass(48 * time.Hour)
+				stop()
+				is.Equal(len(relay.Messages()), 2)
+				is.Equal(relay.Messages()[1].To, []string{"c@example.org"})
+			})
+		})
+	}
+}
+
+func TestFlushTriesEverythingNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay, defers := later()
+		drop(t, dir, "m", simple)
+		s, stop := start(t, dir, Options{Dial: relay.Dial, Backoff: func(int) time.Duration { return 24 * time.Hour }})
+		pass(time.Hour)
+		defers.Store(false)
+		drop(t, dir, "new", simple)
+		s.Flush()
+		pass(10 * time.Millisecond)
+		stop()
+		is.Equal(len(relay.Messages()), 2) // what waits, and what is new
+	})
+}
+
+func TestStatusBelongsToTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay, _ := later()
+		drop(t, dir, "m", simple)
+		s, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(time.Second)
+		m := one(t, s.Status())
+		m.To[0].Address = "changed@example.org"
+		is.Equal(one(t, s.Status()).To[0].Address, "b@example.org")
+		stop()
+		is.Equal(one(t, s.Status()).To[0].Address, "b@example.org") // also after Run, from the file
+	})
+}
+
+func TestAFullDiskIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, path := t.TempDir(), filepath.Join(t.TempDir(), "missing", "status.js")
+		log := &lines{}
+		relay := &smtptest.Relay{}
+		_, stop := start(t, dir, Options{Dial: relay.Dial, StatusFile: path, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		for range 20 {
+			drop(t, dir, "m", simple)
+			pass(time.Minute)
+		}
+		is.Equal(len(relay.Messages()), 20)                                  // mail goes on
+		is.Equal(strings.Count(log.String(), "status cannot be written"), 1) // it is said once
+		is.NoErr(os.Mkdir(filepath.Dir(path), 0o700))
+		pass(time.Minute)
+		is.Equal(strings.Count(log.String(), "status can be written again"), 1) // and so is its end
+		is.True(exists(path))
+		stop()
+	})
+}
+
+func BenchmarkWriteStatus(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			dir, err := spooldir.New(b.TempDir())
+			check(b, err)
+			now := time.Now()
+			records := make([]record, n)
+			for i := range records {
+				records[i] = record{fmt.Sprintf("20261123T214905.%09d-k7f3q2aa.eml", i), &Message{
+					From: "sender@example.com", Enqueued: now, Modified: now, Size: 4096, Attempts: 1, Cc: []Recipient{}, Bcc: []Recipient{},
+					To: []Recipient{{Address: fmt.Sprintf("recipient%d@example.org", i), Attempts: 1, NextAttempt: now, LastAttempt: now,
+						Error: "rcpt: 450 4.2.1 mailbox busy, try again later", Relay: "mail.example.com:25"}},
+				}}
+			}
+			path := filepath.Join(dir.Path(), ".spoolgore.js")
+			b.ReportAllocs()
+			for b.Loop() {
+				check(b, spooldir.WriteFile(path, 0o600, func(w io.Writer) error { return writeStatus(w, dir, records, "", now) }))
+			}
+			info, err := os.Stat(path)
+			check(b, err)
+			b.SetBytes(info.Size())
+		})
+	}
+}

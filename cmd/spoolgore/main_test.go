@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+	"github.com/unbit/spoolgore"
+)
+
+// asCommand is the environment variable that makes the test binary the command.
+const asCommand = "SPOOLGORE_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil { // they wait for time and other processes, not for a processor
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+func TestUsageErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		say  string
+	}{
+		"nothing":               {nil, "which directory"},
+		"flags only":            {[]string{"-freq", "5"}, "which directory"},
+		"empty directory":       {[]string{""}, "empty"},
+		"two directories":       {[]string{"a", "b"}, "one directory at a time, not 2: a, b"},
+		"flag behind":           {[]string{"a", "-freq", "5"}, "-freq comes after the directory a: flags go before the directory"},
+		"flag=value behind":     {[]string{"a", "-smtppassword=secret"}, "-smtppassword comes after"},
+		"unknown flag":          {[]string{"-frequency", "5", "a"}, "-frequency"},
+		"flag without value":    {[]string{"-smtpaddr"}, "-smtpaddr"},
+		"freq no time":          {[]string{"-freq", "often", "a"}, "-freq"},
+		"freq zero":             {[]string{"-freq", "0", "a"}, "-freq"},
+		"freq negative":         {[]string{"-freq", "-1", "a"}, "-freq"},
+		"freq beyond all":       {[]string{"-freq", "99999999999999999999", "a"}, "-freq"},
+		"attempts zero":         {[]string{"-attempts", "0", "a"}, "-attempts"},
+		"attempts no number":    {[]string{"-attempts", "1.5", "a"}, "-attempts"},
+		"concurrency negative":  {[]string{"-concurrency", "-2", "a"}, "-concurrency"},
+		"password without user": {[]string{"-smtppassword", "secret", "a"}, "-smtppassword without -smtpuser"},
+		"md5 without user":      {[]string{"-smtpmd5password", "secret", "a"}, "-smtpmd5password without -smtpmd5user"},
+		"demo with a directory": {[]string{"demo", "a"}, "demo takes no directory"},
+		"demo with a flag":      {[]string{"demo", "-freq", "5"}, "-freq"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			var stdout, stderr bytes.Buffer
+			is.Equal(run(c.args, &stdout, &stderr), 64)                // exit code of a usage error
+			is.Equal(stdout.Len(), 0)                                  // standard output is not for errors
+			is.True(strings.HasPrefix(stderr.String(), "spoolgore: ")) // it says who speaks
+			is.True(strings.Contains(stderr.String(), c.say))          // it says what is wrong
+			is.True(strings.Contains(stderr.String(), "-help"))        // it says where to read on
+			is.Equal(strings.Count(stderr.String(), "\n"), 1)          // it is one line
+			is.True(!strings.Contains(stderr.String(), "secret"))      // no password is shown
+		})
+	}
+}
+
+func TestFlagsAreBoundToOptions(t *testing.T) {
+	is := is.New(t)
+	c, err := parse([]string{
+		"-smtpaddr", "a:25,b:26", "-smtpuser", "u", "-smtppassword", "p", "-smtpmd5user", "mu", "-smtpmd5password", "mp",
+		"-freq", "5", "-attempts", "7", "-json", "/j", "-smtptimeout", "1m30s", "-maxage", "48h", "-concurrency", "3",
+		"-localname", "me.example.com", "-once", "-logjson", "-verbose", "dir",
+	})
+	is.NoErr(err)
+	want := config{dir: "dir", once: true, logJSON: true, verbose: true}
+	want.opts.SMTPAddr, want.opts.SMTPUser, want.opts.SMTPPassword = "a:25,b:26", "u", "p"
+	want.opts.SMTPMD5User, want.opts.SMTPMD5Password = "mu", "mp"
+	want.opts.Freq, want.opts.Attempts, want.opts.StatusFile = 5*time.Second, 7, "/j"
+	want.opts.SMTPTimeout, want.opts.MaxAge, want.opts.Concurrency = 90*time.Second, 48*time.Hour, 3
+	want.opts.LocalName = "me.example.com"
+	is.Equal(c, want) // every flag reaches the option of its name
+
+	c, err = parse([]string{"dir"})
+	is.NoErr(err)
+	is.Equal(c, config{dir: "dir", opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25"}}) // all else is left to the package
+}
+
+func TestTimes(t *testing.T) {
+	for text, want := range map[string]time.Duration{"10": 10 * time.Second, "1": time.Second, "500ms": 500 * time.Millisecond, "2h30m": 150 * time.Minute} {
+		t.Run(text, func(t *testing.T) {
+			is := is.New(t)
+			var s span
+			is.NoErr(s.Set(text))
+			is.Equal(time.Duration(s), want) // a plain number is seconds, as in 2014
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	is := is.New(t)
+	var stdout, stderr bytes.Buffer
+	is.Equal(run([]string{"-help"}, &stdout, &stderr), 0) // help that was asked for is no error
+	is.Equal(stderr.Len(), 0)                             // it goes to standard output
+	flags(&config{}).VisitAll(func(f *flag.Flag) {
+		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + ` `).MatchString(stdout.String())) // the help has a line for every flag
+	})
+	for line := range strings.Lines(stdout.String()) {
+		is.True(len(line) <= 121) // lines fit a window of 120 columns
+	}
+}
+
+func TestVersion(t *testing.T) {
+	is := is.New(t)
+	var stdout, stderr bytes.Buffer
+	is.Equal(run([]string{"-version"}, &stdout, &stderr), 0)        // needs no directory
+	is.True(strings.HasPrefix(stdout.String(), "spoolgore "))       // says what it is
+	is.True(strings.Contains(stdout.String(), runtime.Version()))   // and what made it
+	is.Equal(strings.Count(stdout.String(), "\n"), 1)               // in one line
+	is.Equal(run([]string{"-version", "dir"}, &stdout, &stderr), 0) // and starts nothing
+	is.Equal(stderr.Len(), 0)                                       // without a word more
+}

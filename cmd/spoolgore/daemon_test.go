@@ -17,8 +17,9 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// patience is how long a test waits for what is to happen; machines under load are slow.
-const patience = 20 * time.Second
+// patience is how long a test waits for what is to happen. It is long since on a slow disk the status file, which may
+// take a twentieth of the time only, comes late.
+const patience = time.Minute
 
 // daemon is the command as a process.
 type daemon struct {

@@ -12,7 +12,7 @@ import (
 
 // Recipients whom the relay of the demo does not simply take.
 const (
-	busyRcpt    = "later@example.com" // not at the first try
+	busyRcpt    = "later@example.com" // not at first
 	unknownRcpt = "nobdy@example.com" // never
 )
 
@@ -23,7 +23,8 @@ type demoRelay struct {
 	served sync.WaitGroup
 
 	mu    sync.Mutex
-	tried bool // busyRcpt was
+	tries int  // for busyRcpt
+	free  bool // busyRcpt is taken now
 	mails []demoMail
 }
 
@@ -63,6 +64,20 @@ func (r *demoRelay) mailFor(to string) (mail demoMail, ok bool) {
 	return mail, ok
 }
 
+// release has busyRcpt taken from now on.
+func (r *demoRelay) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.free = true
+}
+
+// attempts is how many it took to deliver to busyRcpt.
+func (r *demoRelay) attempts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tries + 1
+}
+
 // demoSession is one connection to a demoRelay.
 type demoSession struct {
 	relay *demoRelay
@@ -83,8 +98,8 @@ func (s *demoSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	switch {
 	case to == unknownRcpt:
 		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user here"}
-	case to == busyRcpt && !s.relay.tried:
-		s.relay.tried = true
+	case to == busyRcpt && !s.relay.free:
+		s.relay.tries++
 		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 2, 1}, Message: "mailbox busy, try again"}
 	}
 	s.mail.to = append(s.mail.to, to)

@@ -1,17 +1,25 @@
 package spoolgore
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/emersion/go-sasl"
 
 	"github.com/unbit/spoolgore/internal/health"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -102,12 +110,17 @@ func faultOf(err error) *DeliveryError {
 
 // job is one attempt for a worker to make, and result what came of it: plain values, no pointer into the queue.
 type job struct {
-	name    string
-	id      spooldir.ID
-	from    string
-	to      []string
-	attempt int // counts from 1
-	relays  []*relay
+	name      string
+	id        spooldir.ID
+	from      string
+	to        []string
+	messageID string // for a message that has none of its own
+	attempt   int    // counts from 1
+	began     time.Time
+	relays    []*member
+	route     *route
+	large     bool
+	last      bool // when all of to have accepted, the message is done, and the worker removes its file
 }
 
 type result struct {
@@ -115,46 +128,46 @@ type result struct {
 	recipients []Result  // one for each of to; none if err is set
 	err        error     // the message file could not be offered: gone, another one, unreadable
 	trouble    []trouble // relays that could not be used
-	served     *relay    // the one that could; nil: none
+	removed    bool      // the message is done and its file gone
+	served     *member   // the one that could; nil: none
 }
 
-// errReplaced says that the file is not the one whose recipients are known.
-var errReplaced = errors.New("the file was replaced or changed")
-
 // deliver makes one attempt: it offers the message of j to the first of its relays that can be used.
-func deliver(ctx context.Context, dir *spooldir.Dir, host string, j job) result {
+func deliver(ctx context.Context, dir *spooldir.Dir, j job) result {
 	res := result{job: j}
-	f, err := msgfile.Open(dir, j.name, spooldir.ID{}, time.Time{}, time.Now())
+	f, err := msgfile.Reopen(dir, j.name, j.id)
 	if err != nil {
 		res.err = err
 		return res
 	}
 	defer f.Close()
-	if !f.ID.Equal(j.id) {
-		res.err = errReplaced
-		return res
-	}
-	t, err := transaction(f, host, j)
+	t, err := transaction(f, j)
 	if err != nil {
 		res.err = err
 		return res
 	}
-	for _, relay := range j.relays {
-		res.recipients = offer(ctx, relay, t)
+	for _, m := range j.relays {
+		res.recipients = offer(ctx, m.Item, t)
 		if err := relayTrouble(res.recipients); err != nil {
-			res.trouble = append(res.trouble, trouble{relay, err})
+			res.trouble = append(res.trouble, trouble{m, err})
 			continue
 		}
-		res.served = relay
+		res.served = m
 		break
+	}
+	if j.last && accepted(res.recipients) {
+		res.removed = dir.Remove(j.name, j.id) == nil // otherwise the queue tries again, and says why it cannot
 	}
 	return res
 }
 
+func accepted(results []Result) bool {
+	return !slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil })
+}
+
 // transaction prepares the offer of f to the recipients of j.
-func transaction(f *msgfile.File, host string, j job) (*Transaction, error) {
-	id := f.MessageID(j.from, host)
-	t := &Transaction{Name: j.name, UTF8: f.Header.EightBit(), Content: func() io.Reader { return f.Content(id) }}
+func transaction(f *msgfile.File, j job) (*Transaction, error) {
+	t := &Transaction{Name: j.name, UTF8: f.Header.EightBit(), Content: func() io.Reader { return f.Content(j.messageID) }}
 	t.From, t.To = j.from, j.to
 	if env := f.Envelope; env != nil {
 		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
@@ -184,17 +197,35 @@ func wishes(env *message.Envelope, to, list []string) []string {
 }
 
 // offer has relay deliver t and sees that there is a result for each recipient.
-func offer(ctx context.Context, r *relay, t *Transaction) []Result {
+func offer(ctx context.Context, r relay, t *Transaction) []Result {
 	results := r.transport.Deliver(ctx, t)
-	for len(results) < len(t.To) {
-		results = append(results, Result{Err: errors.New("the transport gave no result")})
-	}
+	results = missing(results, len(t.To))
 	for i := range results {
 		if results[i].Relay == "" {
 			results[i].Relay = r.name
 		}
 	}
 	return results[:len(t.To)]
+}
+
+// missing fills results up to n.
+func missing(results []Result, n int) []Result {
+	for len(results) < n {
+		results = append(results, Result{Err: errors.New("the transport gave no result")})
+	}
+	return results
+}
+
+// overMessage reports whether the relay's trouble may be over this message, as it came when it had heard of it.
+func (r *result) overMessage() bool {
+	if len(r.trouble) == 0 {
+		return false
+	}
+	switch faultOf(r.trouble[len(r.trouble)-1].err).Op {
+	case "dial", "greeting", "ehlo", "tls", "auth":
+		return false
+	}
+	return true
 }
 
 // relayTrouble returns the error that says why the relay could not be used, nil if it could.
@@ -204,128 +235,268 @@ func relayTrouble(results []Result) error {
 			return nil
 		}
 	}
+	if len(results) == 0 {
+		return nil
+	}
 	return results[0].Err
 }
 
-// A relay is a Transport and its health. Workers use name and transport; the health belongs to the loop.
+// A relay is a Transport with its name; its health belongs to the loop, and workers leave it alone.
 type relay struct {
 	name      string
 	transport Transport
-	health    health.Health
 }
+
+// A member is a relay and its health, in the relays of a route, which are in order of preference.
+type (
+	member = health.Member[relay]
+	relays = health.Group[relay]
+)
 
 // trouble is why a relay could not be used.
 type trouble struct {
-	relay *relay
+	relay *member
 	err   error
 }
 
-// relays are in order of preference.
-type relays []*relay
+// A route is the way that the mail of some senders takes: relays of its own, and its share of the workers.
+type route struct {
+	relays relays
+	busy   int       // jobs in flight
+	large  int       // of them with large messages
+	served time.Time // when a relay last took part in a transaction to its end
+}
 
-// newRelays makes the relays that opts name.
-func newRelays(opts Options) (relays, error) {
-	if opts.Transport != nil {
-		return relays{{name: "transport", transport: opts.Transport}}, nil
+// newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for.
+func newRoutes(opts Options) (all []*route, err error) {
+	for _, way := range append(slices.Clone(opts.Routes), Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.login()}) {
+		var rs relays
+		if opts.Transport != nil {
+			rs = relays{{Item: relay{"transport", opts.Transport}}}
+		} else if rs, err = newRelays(way, opts); err != nil {
+			return nil, err
+		}
+		all = append(all, &route{relays: rs})
 	}
-	config := smtpclient.Config{LocalName: opts.LocalName, TLSConfig: opts.TLSConfig, Timeout: opts.SMTPTimeout}
-	switch {
-	case opts.SMTPUser != "":
-		config.Auth = smtpclient.Plain(opts.SMTPUser, opts.SMTPPassword)
-	case opts.SMTPMD5User != "":
-		config.Auth = smtpclient.CRAMMD5(opts.SMTPMD5User, opts.SMTPMD5Password)
+	return all, nil
+}
+
+// routeOf returns the function that tells the route of a sender: that for the address, else for its domain, else for "*",
+// else the last.
+func routeOf(opts Options) func(sender string) int {
+	of := make(map[string]int)
+	for i, way := range opts.Routes {
+		if key := strings.ToLower(way.Sender); opts.Transport == nil {
+			of[key] = i
+		}
 	}
-	var rs relays
-	for addr := range strings.SplitSeq(opts.SMTPAddr, ",") {
-		r, err := smarthost.New(strings.TrimSpace(addr), opts.Dial, config)
+	return func(sender string) int {
+		sender = strings.ToLower(sender)
+		for _, key := range []string{sender, sender[max(0, strings.LastIndexByte(sender, '@')):], "*"} {
+			if i, ok := of[key]; ok && key != "" {
+				return i
+			}
+		}
+		return len(opts.Routes)
+	}
+}
+
+// newRelays makes the relays of a route.
+func newRelays(way Route, opts Options) (rs relays, err error) {
+	config, err := way.SMTP.config(opts)
+	if err != nil {
+		return nil, err
+	}
+	for addr := range strings.SplitSeq(way.SMTPAddr, ",") {
+		r, err := smarthost.New(smarthost.Options{
+			Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Concurrency: opts.Concurrency,
+		})
 		if err != nil {
 			return nil, err
 		}
-		rs = append(rs, &relay{name: r.Addr, transport: smtpTransport{r}})
+		rs = append(rs, &member{Item: relay{r.Name(), smtpTransport{r}}})
 	}
 	return rs, nil
 }
 
-// pick returns the relays that a job may use now: those that are well, and those that this one job is to probe.
-func (rs relays) pick(now time.Time) (usable []*relay) {
-	for _, r := range rs {
-		if r.health.Take(now) {
-			usable = append(usable, r)
+// room is how many jobs the route can make use of at the same time, and how many of them may be large ones.
+func (rt *route) room(opts Options) (all, large int) {
+	all, connections := opts.Concurrency, opts.Concurrency
+	if m := rt.relays.Well(); m != nil {
+		if smtp, ok := m.Item.transport.(smtpTransport); ok {
+			all, connections = smtp.relay.Slots(), smtp.relay.Connections()
 		}
 	}
-	return usable
+	return all, max(1, connections-1-connections/4)
+}
+
+// close ends the connections of the route.
+func (rt *route) close() {
+	for _, r := range rt.relays {
+		if smtp, ok := r.Item.transport.(smtpTransport); ok {
+			smtp.relay.Close()
+		}
+	}
 }
 
 // settle takes what a job found out about its relays and returns those that went to rest and those that are back.
-func (rs relays) settle(res result, now time.Time) (gone []trouble, back []*relay) {
+func (rt *route) settle(res result, now time.Time) (gone []trouble, back []*member) {
 	for _, t := range res.trouble {
-		if t.relay.health.Trouble(t.err, now, jitter) {
+		if t.relay.Trouble(t.err, res.began, now, jitter) {
 			gone = append(gone, t)
 		}
 	}
-	if r := res.served; r != nil && r.health.Back() {
-		back = append(back, r)
+	if m := res.served; m != nil && m.Back() {
+		back = append(back, m)
 	}
-	for _, r := range res.relays {
-		r.health.Release()
+	for _, m := range res.relays {
+		m.Release()
 	}
 	return gone, back
 }
 
-// wait is how long it is until a relay can be tried; zero: now; negative: when a probe has ended.
-func (rs relays) wait(now time.Time) time.Duration {
-	wait := time.Duration(-1)
-	for _, r := range rs {
-		if w := r.health.Wait(now); w >= 0 && (wait < 0 || w < wait) {
+// trouble is why none of the relays can be used; nil: one can.
+func (rt *route) trouble() error {
+	if rt.relays.Well() != nil {
+		return nil
+	}
+	var errs []error
+	for _, m := range rt.relays {
+		errs = append(errs, fmt.Errorf("%s: %w", m.Item.name, m.Err()))
+	}
+	return errors.Join(errs...)
+}
+
+// trouble is why nothing that is ready can be sent; nil: something can, or nothing is ready.
+func (r *runner) trouble() error {
+	var errs []error
+	for i, rt := range r.routes {
+		if r.q.ready[i].len() > 0 {
+			err := rt.trouble()
+			if err == nil {
+				return nil
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// stuck reports whether nothing that is ready can be sent, and a second try has shown so.
+func (r *runner) stuck() bool {
+	stuck := false
+	for i, rt := range r.routes {
+		if r.q.ready[i].len() == 0 {
+			continue
+		}
+		for _, m := range rt.relays {
+			if !m.Probed() {
+				return false
+			}
+		}
+		stuck = true
+	}
+	return stuck
+}
+
+// cause returns what says why mail of a sender cannot be sent now; empty: it can.
+func (r *runner) cause() func(sender string) string {
+	causes := make([]string, len(r.routes))
+	for i, rt := range r.routes {
+		if err := rt.trouble(); err != nil {
+			causes[i] = err.Error()
+		}
+	}
+	return func(sender string) string { return causes[r.q.routeOf(sender)] }
+}
+
+// start hands what is ready to workers, as many as there may be, and returns how long to wait for more to be allowed;
+// negative: until a job has ended.
+func (r *runner) start(work context.Context, now time.Time) (wait time.Duration) {
+	wait = -1
+	for i, rt := range r.routes {
+		if w := r.startRoute(work, rt, r.q.ready[i], now); w >= 0 && (wait < 0 || w < wait) {
 			wait = w
 		}
 	}
 	return wait
 }
 
-// flush lets every relay be tried now.
-func (rs relays) flush(now time.Time) {
-	for _, r := range rs {
-		r.health.Wake(now)
-	}
-}
-
-// trouble is why no relay can be used; nil: one can.
-func (rs relays) trouble() error {
-	var errs []error
-	for _, r := range rs {
-		if r.health.Well() {
-			return nil
+func (r *runner) startRoute(work context.Context, rt *route, ready lanes, now time.Time) (wait time.Duration) {
+	for ready.len() > 0 {
+		if wait := r.quota.Wait(1, now); wait > 0 {
+			return wait
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", r.name, r.health.Err()))
-	}
-	return errors.Join(errs...)
-}
-
-// start hands what is ready to workers, as many as there may be.
-func (r *runner) start(work context.Context, now time.Time) {
-	for r.busy < r.opts.Concurrency && r.q.ready.Len() > 0 {
-		usable := r.relays.pick(now)
+		all, large := rt.room(r.opts)
+		lane := ready.small
+		if lane.Len() == 0 || ready.large.Len() > 0 && rt.large == 0 {
+			lane = ready.large // one at a time while there are small ones
+		}
+		if rt.busy >= all || lane == ready.large && rt.large >= large {
+			return -1
+		}
+		usable := rt.relays.Take(now)
 		if len(usable) == 0 {
-			return
+			return rt.relays.Wait(now)
 		}
-		j := r.q.next(now)
-		j.relays = usable
+		j, ok := r.q.next(lane, now)
+		if !ok {
+			for _, m := range usable {
+				m.Release()
+			}
+			continue
+		}
+		j.route, j.relays = rt, usable
+		if r.opts.Rate != "" {
+			r.quota.Spend(len(j.to), now)
+			r.spent.Touch(now)
+		}
 		r.busy++
-		go func() { r.results <- deliver(work, r.dir, r.host, j) }() // never blocks; the loop takes every result before it ends
+		rt.count(j, 1)
+		go r.work(work, j)
+	}
+	return -1
+}
+
+// work makes an attempt and tells the loop, which takes every result before it ends. A Transport that ends its
+// goroutine has failed.
+func (r *runner) work(ctx context.Context, j job) {
+	res := result{job: j, recipients: missing(make([]Result, 0, len(j.to)), len(j.to))}
+	defer func() { r.results <- res }()
+	res = deliver(ctx, r.dir, j)
+}
+
+func (rt *route) count(j job, n int) {
+	rt.busy += n
+	if j.large {
+		rt.large += n
 	}
 }
 
 // settle takes what a worker found out.
 func (r *runner) settle(res result) {
 	now := time.Now()
+	r.settled = now
 	r.busy--
-	gone, back := r.relays.settle(res, now)
+	res.route.count(res.job, -1)
+	if suspect := r.q.entries[res.name].suspect; !suspect.IsZero() && res.route.served.After(suspect) && res.overMessage() {
+		// Others got through since the relay last stumbled over this message: it is the message.
+		for i := range res.recipients {
+			fault := *faultOf(res.recipients[i].Err)
+			fault.Fault = FaultMessage
+			res.recipients[i].Err = &fault
+		}
+		res.trouble = nil
+	}
+	if res.served != nil {
+		res.route.served = now
+	}
+	gone, back := res.route.settle(res, now)
 	for _, t := range gone {
-		r.opts.Logger.Warn("relay rests", "relay", t.relay.name, "next", t.relay.health.Until(), "err", t.err)
+		r.opts.Logger.Warn("relay rests", "relay", t.relay.Item.name, "next", t.relay.Until(), "err", t.err)
 	}
 	for _, relay := range back {
-		r.opts.Logger.Info("relay is back", "relay", relay.name)
+		r.opts.Logger.Info("relay is back", "relay", relay.Item.name)
 	}
 	r.report(r.q.settle(res, now))
 }
@@ -338,9 +509,9 @@ func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
 	results := make([]Result, len(t.To))
 	for i, o := range s.relay.Deliver(ctx, &smtpclient.Transaction{
 		From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
-		Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: t.Content(),
+		Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
 	}) {
-		results[i] = Result{Relay: s.relay.Addr, Reply: o.Reply.String()}
+		results[i] = Result{Relay: s.relay.Name(), Reply: o.Reply.String()}
 		if o.Err != nil {
 			results[i].Reply, results[i].Err = o.Err.Reply.String(), smtpError(o.Err)
 		}
@@ -434,4 +605,80 @@ func (ev *Event) attrs() []slog.Attr {
 		attrs = append(attrs, slog.Time("next", ev.Next))
 	}
 	return attrs
+}
+
+// Route sends the mail of some senders through relays of their own.
+type Route struct {
+	Sender   string // envelope sender: "ann@example.com", else "@example.com" for a domain, else "*"; the most exact one counts
+	SMTPAddr string // as Options.SMTPAddr
+	SMTP     SMTP
+}
+
+// SMTP says how relays are spoken to. The zero value is a good default.
+type SMTP struct {
+	// User logs in, with the strongest mechanism that the relay offers and the settings allow; empty: no AUTH.
+	User string
+
+	// Secret gives the password, or with Token an OAuth 2.0 access token; it is called for each login, from any
+	// goroutine. again says that the relay has refused the last one. Nil: Password.
+	Secret    func(ctx context.Context, again bool) (string, error)
+	Password  string
+	Token     bool                               // XOAUTH2 or OAUTHBEARER (RFC 7628)
+	Mechanism string                             // the only one to use: "SCRAM-SHA-256", "PLAIN", "EXTERNAL", ...; empty: any
+	Auth      func(mechanism string) sasl.Client // a client of your own for a mechanism; nil, or a nil client: ours
+
+	// TLS is "starttls" for STARTTLS, and an error where it is not offered (RFC 3207), "tls" for TLS from the first
+	// byte (RFC 8314), "none" for no TLS; empty, or "auto": from the first byte on port 465, else STARTTLS where it is
+	// offered. A handshake that fails is never followed by an attempt in the clear.
+	TLS       string
+	TLSConfig *tls.Config // nil: Options.TLSConfig
+	Pins      []string    // "sha256//BASE64" of the public keys (RFC 7469, section 2.4) of which the relay must have one; the certificate is not verified further
+
+	NoPipelining, NoChunking bool // do without an extension although it is offered (RFC 2920, RFC 3030)
+	Window                   int  // small messages that may share a flight where CHUNKING is offered: as many a crash can send twice; zero: 4
+}
+
+// login is what the options of the 2014 tool say, unless SMTP says more.
+func (o Options) login() SMTP {
+	s := o.SMTP
+	switch {
+	case s.User != "":
+	case o.SMTPUser != "":
+		s.User, s.Password = o.SMTPUser, o.SMTPPassword
+	case o.SMTPMD5User != "":
+		s.User, s.Password, s.Mechanism = o.SMTPMD5User, o.SMTPMD5Password, "CRAM-MD5"
+	}
+	return s
+}
+
+// config is s in the words of the SMTP client.
+func (s SMTP) config(opts Options) (smtpclient.Config, error) {
+	c := smtpclient.Config{
+		LocalName: opts.LocalName, Timeout: opts.SMTPTimeout, TLSConfig: cmp.Or(s.TLSConfig, opts.TLSConfig), Pins: s.Pins,
+		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Sessions: tls.NewLRUClientSessionCache(0),
+	}
+	mode, ok := map[string]smtpclient.TLSMode{
+		"": smtpclient.TLSAuto, "auto": smtpclient.TLSAuto, "starttls": smtpclient.TLSStartTLS, "tls": smtpclient.TLSImplicit, "none": smtpclient.TLSNone,
+	}[s.TLS]
+	if !ok {
+		return c, fmt.Errorf("TLS mode %q is not auto, starttls, tls or none", s.TLS)
+	}
+	c.TLS = mode
+	if s.User != "" || s.Mechanism == "EXTERNAL" {
+		secret := s.Secret
+		if secret == nil {
+			secret = func(context.Context, bool) (string, error) { return s.Password, nil }
+		}
+		c.Auth = smtpclient.Credentials{User: s.User, Password: secret, Token: s.Token, Mechanism: s.Mechanism, Client: s.Auth}.Auth()
+	}
+	return c, nil
+}
+
+// loadQuota makes the quota of opts, which goes on where the last one stopped.
+func loadQuota(dir *spooldir.Dir, limits []quota.Limit) (*quota.Quota, error) {
+	text, err := os.ReadFile(dir.File(".spoolgore.rate"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return quota.New(limits, text, time.Now())
 }

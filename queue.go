@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/fair"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/pile"
@@ -23,14 +24,15 @@ import (
 type queue struct {
 	dir     *spooldir.Dir
 	opts    Options
-	entries map[string]*entry  // by file name
-	pending *pile.Pile[*entry] // unread, waiting, finishing: by when there is something to do
-	ready   *pile.Pile[*entry] // may be sent now: by priority, fresh mail before retries
-	expiry  *pile.Pile[*entry] // all that were read: by when they are given up
-	seen    spooldir.Snapshot  // of the directory, when it was last read
-	memory  Status             // of the status file, as long as the file it speaks of was not seen
-	host    string             // for the Message-ID of a message whose sender has no domain
-	changed bool               // the status file is to be written
+	entries map[string]*entry   // by file name
+	pending *pile.Pile[*entry]  // unread, waiting, finishing: by when there is something to do
+	ready   []lanes             // may be sent now, by the route that it takes
+	expiry  *pile.Pile[*entry]  // all that were read: by when they are given up
+	seen    spooldir.Snapshot   // of the directory, when it was last read
+	memory  map[string]*Message // by file name: messages whose file is to be read, or read again
+	host    string              // for the Message-ID of a message whose sender has no domain
+	routeOf func(sender string) int
+	changed bool // the status file is to be written
 }
 
 type state uint8
@@ -53,26 +55,23 @@ type entry struct {
 	since    time.Time     // unread: when this version of the file was first seen
 	delay    time.Duration // unread: time to the next look, doubled each time
 	soon     bool          // unread: it only has to settle, Drain waits for that
+	suspect  time.Time     // when the relay last failed in the middle of its transaction; zero: it did not
 	judged   bool          // unread: this version of the file was read, and is not usable
 	returned bool          // it came back from failed/, where its why-file still is
+	route    int           // ready: where it is in queue.ready
 	place    [3]int        // in pending, ready and expiry; -1: not there
 }
 
 // newQueue makes a queue that remembers what the status file says of messages that it has yet to see.
-func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status) *queue {
-	q := &queue{dir: dir, opts: opts, host: host, entries: make(map[string]*entry), memory: memory}
+// Its messages take one of so many routes, and routeOf tells by the sender which.
+func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status, routes int, routeOf func(sender string) int) *queue {
+	q := &queue{dir: dir, opts: opts, host: host, entries: make(map[string]*entry), memory: byName(memory), routeOf: routeOf}
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
 	place := func(i int) func(*entry) *int { return func(e *entry) *int { return &e.place[i] } }
 	q.pending = pile.New(byDue, place(0))
-	q.ready = pile.New(func(a, b *entry) bool {
-		if a.msg.Priority != b.msg.Priority {
-			return a.msg.Priority > b.msg.Priority
-		}
-		if fresh := a.msg.Attempts == 0; fresh != (b.msg.Attempts == 0) {
-			return fresh
-		}
-		return byDue(a, b)
-	}, place(1))
+	for range routes {
+		q.ready = append(q.ready, newLanes(place(1)))
+	}
 	q.expiry = pile.New(func(a, b *entry) bool { return q.expires(a).Before(q.expires(b)) }, place(2))
 	return q
 }
@@ -88,29 +87,72 @@ func jitter(d time.Duration) time.Duration {
 }
 
 func (q *queue) expires(e *entry) time.Time {
-	at := e.msg.Enqueued.Add(q.opts.MaxAge)
+	at := later(e.msg.Enqueued, e.msg.NotBefore).Add(q.opts.MaxAge)
 	if !e.msg.Expire.IsZero() && e.msg.Expire.Before(at) {
 		return e.msg.Expire
 	}
 	return at
 }
 
+// lanes hold what may be sent by one route: by priority, fresh mail before retries, and each sender in turn. Large
+// messages are kept apart, so that they cannot take every connection.
+type lanes struct{ small, large *fair.Queue[*entry] }
+
+// largeSize is the size of a file, in bytes, from which a message takes its connection for a while.
+const largeSize = 1 << 20
+
+func newLanes(place func(*entry) *int) lanes {
+	rules := fair.Rules[*entry]{
+		Owner: func(e *entry) string { return e.msg.From },
+		// A message whose attempts have all failed for the relay's sake is fresh.
+		Urgent: func(a, b *entry) bool {
+			if a.suspect.IsZero() != b.suspect.IsZero() {
+				return a.suspect.IsZero() // what a relay stumbled over is not what shows whether it is well
+			}
+			if a.msg.Priority != b.msg.Priority {
+				return a.msg.Priority > b.msg.Priority
+			}
+			return a.msg.Attempts == 0 && b.msg.Attempts > 0
+		},
+		First: func(a, b *entry) bool { return a.due.Before(b.due) },
+		Place: place,
+	}
+	return lanes{small: fair.New(rules), large: fair.New(rules)}
+}
+
+func (l lanes) of(e *entry) *fair.Queue[*entry] {
+	if e.id.Size >= largeSize {
+		return l.large
+	}
+	return l.small
+}
+
+func (l lanes) len() int { return l.small.Len() + l.large.Len() }
+
+// unready takes e out of its lane. Call it before e gets a record with another sender or priority.
+func (q *queue) unready(e *entry) {
+	if e.state == ready {
+		q.ready[e.route].of(e).Remove(e)
+	}
+}
+
 // move puts e into a state, and into the pile that belongs to it.
 func (q *queue) move(e *entry, to state, due time.Time) {
 	q.pending.Remove(e)
-	q.ready.Remove(e)
+	q.unready(e)
 	e.state, e.due = to, due
 	switch to {
 	case unread, waiting, finishing:
 		q.pending.Push(e)
 	case ready:
-		q.ready.Push(e)
+		e.route = q.routeOf(e.msg.From)
+		q.ready[e.route].of(e).Push(e)
 	}
 }
 
 func (q *queue) drop(e *entry) {
 	q.pending.Remove(e)
-	q.ready.Remove(e)
+	q.unready(e)
 	q.expiry.Remove(e)
 	delete(q.entries, e.name)
 	q.changed = true
@@ -126,8 +168,9 @@ func (q *queue) remember(e *entry, m *Message) {
 	}
 }
 
-// scan compares the directory with the queue, if it has changed since the last time.
-func (q *queue) scan(now time.Time) error {
+// scan compares the directory with the queue, if it has changed since the last time. With verify it also looks whether
+// the files that are known are still the same ones, which the system may have told already, and delivery will see.
+func (q *queue) scan(now time.Time, verify bool) error {
 	snap, changed, err := q.dir.Changed(q.seen)
 	if err != nil || !changed {
 		return err
@@ -141,14 +184,16 @@ func (q *queue) scan(now time.Time) error {
 	for _, name := range names {
 		there[name] = true
 		if e := q.entries[name]; e == nil {
-			q.add(name, now)
-		} else if e.state == held || e.state == waiting || e.state == ready {
+			if q.takes(name) {
+				q.add(name, now)
+			}
+		} else if e.state == held || verify && (e.state == waiting || e.state == ready) {
 			q.verify(e, now)
 		}
 	}
 	for name, e := range q.entries {
 		if !there[name] {
-			q.vanished(e)
+			q.vanished(e, now)
 		}
 	}
 	q.restoreHeld()
@@ -160,7 +205,7 @@ func (q *queue) notice(names []string, now time.Time) {
 	for _, name := range names {
 		e := q.entries[name]
 		switch {
-		case e == nil && q.dir.Usable(name):
+		case e == nil && q.takes(name):
 			q.add(name, now)
 		case e != nil && e.state == unread:
 			e.delay = 0
@@ -171,47 +216,66 @@ func (q *queue) notice(names []string, now time.Time) {
 	}
 }
 
+// miss looks at messages whose files are said to have gone away.
+func (q *queue) miss(names []string, now time.Time) {
+	for _, name := range names {
+		if e := q.entries[name]; e != nil && e.state != busy {
+			q.verify(e, now)
+		}
+	}
+}
+
+// takes reports whether a file of that name can be a message: it must not be the status file.
+func (q *queue) takes(name string) bool {
+	return q.dir.Usable(name) && q.dir.File(name) != q.opts.StatusFile
+}
+
 func (q *queue) add(name string, now time.Time) {
 	e := &entry{name: name, msg: &Message{}, since: now, place: [3]int{-1, -1, -1}}
 	q.entries[name] = e
 	q.move(e, unread, now)
 }
 
-// verify makes e unread if its file is not the one that was read, and lets go of it if there is none.
+// verify makes e unread if its file is not the one that was read, and lets go of it if there is none. While the file
+// cannot be looked at nothing changes: delivery looks again.
 func (q *queue) verify(e *entry, now time.Time) {
 	id, err := q.dir.Stat(e.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		q.vanished(e)
-	case err != nil || !id.Equal(e.id):
+		q.vanished(e, now)
+	case err != nil:
+	case !id.Equal(e.id):
 		q.forget(e, now)
 	case e.state == held:
 		m := e.msg.clone()
-		m.Held = false
-		q.move(e, waiting, nextAttempt(m))
+		m.release(now)
+		q.move(e, waiting, now)
 		q.remember(e, m)
+		q.conclude(e, now) // makes no events: at worst the file of a message that is done is removed
 	}
 }
 
-// forget starts afresh with the file that is there now.
+// forget starts afresh with the file that is there now. What was known is remembered, in case it is the same message.
 func (q *queue) forget(e *entry, now time.Time) {
+	if len(e.msg.recipients()) > 0 {
+		q.memory[e.name] = e.msg
+	}
 	q.drop(e)
 	q.add(e.name, now)
 }
 
 // vanished is told that the file of e is gone from the spool: removed, which cancels it, or moved to hold/.
-func (q *queue) vanished(e *entry) {
-	if e.state == busy || e.state == held && q.isHeld(e) {
-		return
-	}
-	if e.state == unread || !q.isHeld(e) {
+func (q *queue) vanished(e *entry, now time.Time) {
+	switch {
+	case e.state == busy, e.state == held && q.isHeld(e):
+	case e.state == unread || !q.isHeld(e):
 		q.drop(e)
-		return
+	default:
+		m := e.msg.clone()
+		m.Held = now
+		q.move(e, held, time.Time{})
+		q.remember(e, m)
 	}
-	m := e.msg.clone()
-	m.Held = true
-	q.move(e, held, time.Time{})
-	q.remember(e, m)
 }
 
 func (q *queue) isHeld(e *entry) bool {
@@ -241,20 +305,28 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 	return events, false
 }
 
-// next hands out the message that is to be sent first; there must be one in ready.
-func (q *queue) next(now time.Time) job {
-	e := q.ready.Top()
+// next hands out the message that is to be sent first of those in lane, of which there must be one. It is not ok if
+// nobody is due after all, as when the clock was set back.
+func (q *queue) next(lane *fair.Queue[*entry], now time.Time) (j job, ok bool) {
+	e := lane.Next()
+	e.state = busy // it is in no lane any more
 	m := e.msg.clone()
-	j := job{name: e.name, id: e.id, from: m.From, attempt: m.Attempts + 1}
+	j = job{name: e.name, id: e.id, large: e.id.Size >= largeSize, from: m.From, messageID: m.MessageID, attempt: m.Attempts + 1, began: now}
+	j.last = !e.returned
 	for _, r := range m.recipients() {
 		if r.Status == Waiting && !r.NextAttempt.After(now) {
 			r.Status = InProgress
 			j.to = append(j.to, r.Address)
+		} else if r.Status != Done || r.GivenUp {
+			j.last = false
 		}
 	}
-	q.move(e, busy, now)
+	if len(j.to) == 0 {
+		q.conclude(e, now)
+		return j, false
+	}
 	q.remember(e, m)
-	return j
+	return j, true
 }
 
 // wait is how long nothing is due; negative: nothing will be.
@@ -267,8 +339,10 @@ func (q *queue) wait(now time.Time) time.Duration {
 
 // idle says that nothing can be sent now, nor in a moment when a file has settled.
 func (q *queue) idle(now time.Time) bool {
-	if q.ready.Len() > 0 {
-		return false
+	for _, l := range q.ready {
+		if l.len() > 0 {
+			return false
+		}
 	}
 	for _, e := range q.pending.All() {
 		if e.soon || !e.due.After(now) {
@@ -300,22 +374,15 @@ func (q *queue) flush(now time.Time) {
 
 func (q *queue) snapshot() []record {
 	all := make([]record, 0, len(q.entries))
+	for name, m := range q.memory { // not to be forgotten while its file is not read yet
+		all = append(all, record{name, m})
+	}
 	for name, e := range q.entries {
-		if e.state != unread || e.msg.Error != "" {
+		if e.state != unread || e.msg.Error != "" && q.memory[name] == nil {
 			all = append(all, record{name, e.msg})
 		}
 	}
 	return all
-}
-
-// nextAttempt is when the first waiting recipient of m is due; zero: none waits.
-func nextAttempt(m *Message) (at time.Time) {
-	for _, r := range m.recipients() {
-		if r.Status == Waiting && (at.IsZero() || r.NextAttempt.Before(at)) {
-			at = r.NextAttempt
-		}
-	}
-	return at
 }
 
 // settle takes what came of an attempt.
@@ -334,7 +401,15 @@ func (q *queue) settle(res result, now time.Time) []Event {
 		return q.forgetOrRetry(e, res.err, now)
 	}
 	m.Error = ""
+	e.suspect = time.Time{}
+	if res.overMessage() {
+		e.suspect = now
+	}
 	events := m.settle(tried, res, q.opts, now)
+	if res.removed {
+		q.drop(e)
+		return events
+	}
 	q.remember(e, m)
 	return append(events, q.conclude(e, now)...)
 }
@@ -343,17 +418,21 @@ func (q *queue) settle(res result, now time.Time) []Event {
 func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		q.move(e, waiting, nextAttempt(e.msg))
-		q.vanished(e)
-	case errors.Is(err, errReplaced), errors.Is(err, spooldir.ErrBeingWritten), errors.Is(err, spooldir.ErrNotRegular):
+		q.move(e, waiting, now)
+		q.vanished(e, now)
+	case errors.Is(err, spooldir.ErrChanged), errors.Is(err, spooldir.ErrNotRegular):
 		q.forget(e, now)
 	default: // the disk, or permissions: not the message's fault
 		m := e.msg.clone()
-		m.retryAt(now.Add(q.opts.Freq))
+		for _, r := range m.recipients() {
+			if r.Status == Waiting {
+				r.NextAttempt = later(r.NextAttempt, now.Add(q.opts.Freq))
+			}
+		}
 		news := m.Error != err.Error()
 		m.Error = err.Error()
 		q.remember(e, m)
-		q.move(e, waiting, now.Add(q.opts.Freq))
+		q.conclude(e, now)
 		if news {
 			return []Event{{Kind: Unusable, Time: now, File: e.name, From: m.From, Err: err}}
 		}
@@ -363,7 +442,7 @@ func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 
 // conclude sees what is left to do for a message: wait, or finish.
 func (q *queue) conclude(e *entry, now time.Time) []Event {
-	if at := nextAttempt(e.msg); !at.IsZero() {
+	if at, waits := e.msg.nextAttempt(); waits {
 		q.move(e, waiting, at)
 		return nil
 	}
@@ -390,10 +469,9 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 		q.move(e, unread, now.Add(q.opts.Freq))
 		return nil
 	}
-	key := statusKey(q.dir, e.name)
-	old, known := q.memory[key]
-	delete(q.memory, key)
-	if known && q.adopt(e, &old) {
+	old := q.memory[e.name]
+	if old != nil && q.adopt(e, old, now) {
+		delete(q.memory, e.name)
 		return q.conclude(e, now)
 	}
 	f, err := msgfile.Open(q.dir, e.name, e.id, e.since, now)
@@ -406,13 +484,15 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 		return q.postpone(e, err, now)
 	}
 	e.id, e.soon, e.judged = f.ID, false, false
-	m := newMessage(e.name, f, to, now)
-	if known {
-		m.merge(&old)
+	m := newMessage(e.name, q.host, f, to, now)
+	if old != nil && m.same(old) {
+		m.resume(old)
+		m.mend(now, q.opts.MaxAge)
 	}
 	if e.returned, err = q.recall(e.name, f, m); err != nil {
 		return q.postpone(e, err, now)
 	}
+	delete(q.memory, e.name)
 	events := m.admitted(e.name, now)
 	q.remember(e, m)
 	return append(events, q.conclude(e, now)...)
@@ -427,6 +507,7 @@ func (q *queue) unchanged(e *entry) bool {
 func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 	if errors.Is(err, fs.ErrNotExist) {
 		q.drop(e)
+		q.restoreHeld()
 		return nil
 	}
 	if id, err := q.dir.Stat(e.name); err == nil && !id.Equal(e.id) {
@@ -477,8 +558,10 @@ func (q *queue) putAside(e *entry, err error, now time.Time) []Event {
 func (q *queue) finish(e *entry, now time.Time) []Event {
 	err := q.leave(e, now)
 	switch {
-	case err == nil, errors.Is(err, fs.ErrNotExist):
+	case err == nil:
 		q.drop(e)
+	case errors.Is(err, fs.ErrNotExist):
+		q.vanished(e, now)
 	case errors.Is(err, spooldir.ErrChanged):
 		q.forget(e, now)
 	default: // it stays Done, and the file is tried again

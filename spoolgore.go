@@ -27,16 +27,21 @@ import (
 
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/pacedfile"
+	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // Options says how a spool is run. SMTPAddr (or Transport) is required; the zero value of every other field is a
 // good default. A negative number is an error that Run reports.
 type Options struct {
-	// SMTPAddr is the relay as "host:port"; several, in order of preference, are separated by commas: the next one
-	// serves while those before it cannot be used. Port 465 means TLS from the first byte (RFC 8314); elsewhere
-	// STARTTLS is used where it is offered. Ignored when Transport is set.
+	// SMTPAddr is the relay; several, in order of preference, are separated by commas: the next one serves while those
+	// before it cannot be used. One is "host:port", "smtp://host", "smtps://host" (TLS from the first byte, RFC 8314,
+	// as on port 465), "lmtp://host:port", "lmtp+unix:///path" (RFC 2033), "mx:example.com" for the hosts that take a
+	// domain's mail, or "srv:example.com" for its submission servers (RFC 6186). Ignored when Transport is set.
 	SMTPAddr string
+
+	// Routes send the mail of some senders through relays of their own; all other mail goes to SMTPAddr.
+	Routes []Route
 
 	// SMTPUser and SMTPPassword log in with AUTH PLAIN (RFC 4616), SMTPMD5User and SMTPMD5Password with CRAM-MD5
 	// (RFC 2195); no user: no AUTH. When both are set the first pair is used. Credentials are only sent over a
@@ -47,6 +52,7 @@ type Options struct {
 	SMTPTimeout time.Duration // upper bound of each step of a transaction; zero: the limits of RFC 5321, section 4.5.3.2
 	LocalName   string        // name given with EHLO; empty: the host's name, or its address where the name has no domain
 	TLSConfig   *tls.Config   // nil: the system's certificate authorities, TLS 1.2 at least; a loopback relay is not verified
+	SMTP        SMTP          // what else there is to say of TLS, AUTH and extensions, for SMTPAddr
 
 	// Dial connects to a relay; nil: a net.Dialer with a limit of 30 seconds.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -56,7 +62,8 @@ type Options struct {
 	Freq        time.Duration // time between two scans of the directory; zero: 10 seconds
 	Attempts    int           // failed attempts after which a recipient is given up; zero: 100
 	MaxAge      time.Duration // age at which a message is given up, however few the attempts; zero: 5 days
-	Concurrency int           // transactions at the same time, at most; zero: 20
+	Concurrency int           // connections to a relay at the same time, at most (calls of Deliver, with a Transport); zero: 20
+	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d", over restarts too; empty: none
 	Grace       time.Duration // how long Run lets transactions in flight go on when its context ends; zero: 30 seconds
 
 	// Backoff is the time from the n-th failed attempt of a recipient (n counts from 1) to the next one; it may be
@@ -109,6 +116,30 @@ type Spool struct {
 type session struct {
 	commands chan func(*runner)
 	done     chan struct{}
+	put      chan struct{} // has room for one: there are names in arrived
+
+	mu      sync.Mutex
+	arrived []string // files that Put has made and the loop has not heard of
+}
+
+// arrive tells the loop of a new file, and never waits for it.
+func (s *session) arrive(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrived = append(s.arrived, name)
+	select {
+	case s.put <- struct{}{}:
+	default:
+	}
+}
+
+// arrivals returns the new files since it was last called.
+func (s *session) arrivals() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := s.arrived
+	s.arrived = nil
+	return names
 }
 
 // New returns a spool on the directory dir. It touches and starts nothing; Run reports what is wrong with dir and opts.
@@ -142,10 +173,12 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	defer r.close()
 	r.watching = !s.noWatch
 	r.watch()
-	now := &session{commands: make(chan func(*runner)), done: make(chan struct{})}
+	now := &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
 	s.mu.Lock()
-	s.current, r.commands = now, now.commands
-	r.paused, s.paused = s.paused && !drain, false
+	s.current, r.session = now, now
+	if !drain {
+		r.paused, s.paused = s.paused, false
+	}
 	if s.flush {
 		s.flush = false
 		r.flush()
@@ -232,11 +265,8 @@ func (s *Spool) Put(ctx context.Context, env Envelope, r io.Reader) (name string
 	s.mu.Lock()
 	current := s.current
 	s.mu.Unlock()
-	if current != nil { // notice it at once also where the system does not tell; never wait for the loop
-		select {
-		case current.commands <- func(r *runner) { r.q.notice([]string{name}, time.Now()) }:
-		default:
-		}
+	if current != nil {
+		current.arrive(name) // noticed at once also where the system does not tell
 	}
 	return name, nil
 }
@@ -293,7 +323,7 @@ func (s *Spool) Reload() error {
 // nothing runs in this process it is what the status file says. It belongs to the caller.
 func (s *Spool) Status() Status {
 	var snap []record
-	var cause string
+	var cause func(sender string) string
 	var read Status
 	s.do(func(r *runner) { snap, cause = r.q.snapshot(), r.cause() }, func() {
 		if opts, err := s.opts.complete(s.dir); err == nil {
@@ -337,21 +367,29 @@ type runner struct {
 	watching bool // the system may be able to tell of new files
 	watcher  *spooldir.Watcher
 	noticed  <-chan spooldir.Event // nil: it does not tell, scanning must do
-	commands <-chan func(*runner)
+	session  *session
 	results  chan result
 	status   *pacedfile.File
+	spent    *pacedfile.File // of the quota
 	q        *queue
-	relays   relays
+	routes   []*route
+	quota    *quota.Quota
 	busy     int
 	nextScan time.Time
-	sick     bool // the last scan failed; said once
+	unsure   bool      // the system may have told of less than there was
+	sick     error     // why the last scan failed; said once
+	settled  time.Time // when an outcome was last seen
 	paused   bool
 	pausedAt time.Time
 }
 
 // newRunner locks the spool and reads the status file.
 func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
-	relays, err := newRelays(opts)
+	routes, err := newRoutes(opts)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := quota.Parse(opts.Rate)
 	if err != nil {
 		return nil, err
 	}
@@ -361,8 +399,9 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 			host = "localhost"
 		}
 	}
-	r := &runner{dir: dir, opts: opts, host: host, drain: drain, relays: relays, results: make(chan result, opts.Concurrency)}
+	r := &runner{dir: dir, opts: opts, host: host, drain: drain, routes: routes, results: make(chan result, opts.Concurrency)}
 	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
+	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), spooldir.WriteFile)
 	if err := dir.Prepare(); err != nil {
 		return nil, err
 	}
@@ -376,11 +415,14 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	if err == nil {
 		err = dir.Recover()
 	}
+	if err == nil {
+		r.quota, err = loadQuota(dir, limits)
+	}
 	if err != nil {
 		r.unlock()
 		return nil, err
 	}
-	r.q = newQueue(dir, opts, host, memory)
+	r.q = newQueue(dir, opts, host, memory, len(routes), routeOf(opts))
 	r.q.changed = true // the status file is written once even if there is nothing to tell
 	return r, nil
 }
@@ -400,6 +442,9 @@ func (r *runner) watch() {
 }
 
 func (r *runner) close() {
+	for _, rt := range r.routes {
+		rt.close()
+	}
 	if r.watcher != nil {
 		r.watcher.Close()
 	}
@@ -420,68 +465,105 @@ func (r *runner) loop(ctx context.Context) error {
 			stopping, stop, grace = true, nil, time.After(r.opts.Grace)
 		case <-grace:
 			cut()
-		case command := <-r.commands:
+		case command := <-r.session.commands:
 			command(r)
+		case <-r.session.put:
 		case res := <-r.results:
 			r.settle(res)
 		case ev, ok := <-r.noticed:
 			r.notice(ev, ok)
 		case w := <-r.status.Done():
-			r.wrote(r.status.Finish(w, time.Now()))
+			r.wrote(r.opts.StatusFile)(r.status.Finish(w, time.Now()))
+		case w := <-r.spent.Done():
+			r.wrote(".spoolgore.rate")(r.spent.Finish(w, time.Now()))
 		case <-timer.C:
 		}
 		wait := time.Duration(-1)
 		if !stopping && !r.paused {
 			wait = r.turn(work)
-			drained = r.drain && r.busy == 0 && (r.q.idle(time.Now()) || r.relays.trouble() != nil)
+			drained = r.drain && r.busy == 0 && len(r.session.arrivals()) == 0 && (r.q.idle(time.Now()) || r.stuck())
 		}
 		timer.Stop()
 		if wait >= 0 {
 			timer.Reset(wait)
 		}
 	}
-	if !r.paused {
-		r.wrote(r.writeNow(), false)
+	r.keep()
+	if r.opts.Rate != "" {
+		r.wrote(".spoolgore.rate")(r.spent.Sync(false, r.spending(time.Now())), false)
 	}
 	r.opts.Logger.Info("stopped", "dir", r.dir.Path(), "waiting", len(r.q.entries))
-	if r.drain && ctx.Err() == nil && !r.q.idle(time.Now()) {
-		return r.relays.trouble()
+	if r.drain && ctx.Err() == nil {
+		return errors.Join(r.sick, r.trouble())
 	}
 	return nil
+}
+
+// keep writes the status file at the end. If it is being edited, it is only touched if there is something that must not
+// be forgotten, and then what was edited is kept.
+func (r *runner) keep() {
+	if r.paused {
+		if r.settled.Before(r.pausedAt) {
+			return
+		}
+		edited, err := loadStatus(r.opts.StatusFile)
+		if err != nil {
+			r.opts.Logger.Error("what was delivered during the pause cannot be written down, it may be sent again", "err", err)
+			return
+		}
+		r.report(r.q.reload(edited, r.pausedAt, time.Now()))
+	}
+	r.wrote(r.opts.StatusFile)(r.writeNow(), false)
 }
 
 // turn does what is due now and returns how long there is nothing more to do.
 func (r *runner) turn(work context.Context) time.Duration {
 	now := time.Now()
+	r.q.notice(r.session.arrivals(), now)
 	if !now.Before(r.nextScan) {
 		r.scan(now)
 	}
 	events, more := r.q.advance(now, 100)
 	r.report(events)
-	r.start(work, now)
-	if r.q.changed {
-		r.q.changed = false
-		r.status.Touch(now)
-	}
-	if r.status.Wait(now) == 0 {
-		records := r.q.snapshot()
-		cause := r.cause()
-		r.status.Start(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
-	}
+	started := r.start(work, now)
+	r.write(now)
 	if more {
 		return 0
 	}
-	waits := []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now)}
-	if r.q.ready.Len() > 0 && r.busy < r.opts.Concurrency {
-		waits = append(waits, r.relays.wait(now))
-	}
 	wait := r.opts.Freq
-	for _, w := range waits {
+	for _, w := range []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), started} {
 		if w >= 0 {
 			wait = min(wait, w)
 		}
 	}
 	return wait
+}
+
+// write brings the files up to date that show what has changed, where it is time to.
+func (r *runner) write(now time.Time) {
+	if r.q.changed {
+		r.q.changed = false
+		r.status.Touch(now)
+	}
+	if r.status.Wait(now) == 0 {
+		records, cause := r.q.snapshot(), r.cause()
+		r.status.Start(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+	}
+	if r.spent.Wait(now) == 0 {
+		r.spent.Start(false, r.spending(now))
+	}
+}
+
+// spending returns what writes down how much of the quota is spent now.
+func (r *runner) spending(now time.Time) func(io.Writer) error {
+	text, err := r.quota.State(now)
+	return func(w io.Writer) error {
+		if err != nil {
+			return err
+		}
+		_, err := w.Write(text)
+		return err
+	}
 }
 
 func (r *runner) notice(ev spooldir.Event, ok bool) {
@@ -491,42 +573,38 @@ func (r *runner) notice(ev spooldir.Event, ok bool) {
 		r.watcher.Close()
 		r.watcher, r.noticed = nil, nil
 	case ev.Rescan:
-		r.q.seen, r.nextScan = spooldir.Snapshot{}, now
+		r.q.seen, r.nextScan, r.unsure = spooldir.Snapshot{}, now, true
 	default:
 		r.q.notice(ev.Names, now)
+		r.q.miss(ev.Gone, now)
 	}
 }
 
 func (r *runner) scan(now time.Time) {
 	r.nextScan = now.Add(r.opts.Freq)
 	r.watch()
-	err := r.q.scan(now)
-	if (err != nil) != r.sick {
-		r.sick = err != nil
-		if r.sick {
+	err := r.q.scan(now, r.noticed == nil || r.unsure)
+	r.unsure = false
+	if was := r.sick; (err != nil) != (was != nil) {
+		if err != nil {
 			r.opts.Logger.Error("spool cannot be read, will be tried again", "dir", r.dir.Path(), "err", err)
 		} else {
 			r.opts.Logger.Info("spool can be read again", "dir", r.dir.Path())
 		}
 	}
+	r.sick = err
 }
 
-// wrote tells of a failure to write the status file, and of its end.
-func (r *runner) wrote(err error, recovered bool) {
-	if err != nil {
-		r.opts.Logger.Error("status cannot be written, will be tried again", "file", r.opts.StatusFile, "err", err)
+// wrote returns what tells of a failure to write file, and of its end.
+func (r *runner) wrote(file string) func(err error, recovered bool) {
+	return func(err error, recovered bool) {
+		if err != nil {
+			r.opts.Logger.Error("file cannot be written, will be tried again", "file", file, "err", err)
+		}
+		if recovered {
+			r.opts.Logger.Info("file can be written again", "file", file)
+		}
 	}
-	if recovered {
-		r.opts.Logger.Info("status can be written again", "file", r.opts.StatusFile)
-	}
-}
-
-// cause says why nothing can be sent now; empty: something can.
-func (r *runner) cause() string {
-	if err := r.relays.trouble(); err != nil {
-		return err.Error()
-	}
-	return ""
 }
 
 func (r *runner) writeNow() error {
@@ -538,7 +616,9 @@ func (r *runner) writeNow() error {
 func (r *runner) flush() {
 	now := time.Now()
 	r.q.flush(now)
-	r.relays.flush(now)
+	for _, rt := range r.routes {
+		rt.relays.Wake(now)
+	}
 	r.nextScan = now
 }
 
@@ -547,7 +627,11 @@ func (r *runner) pause() {
 		return
 	}
 	r.paused, r.pausedAt = true, time.Now()
-	r.wrote(r.writeNow(), false)
+	err := r.writeNow()
+	if err != nil {
+		r.pausedAt = time.Time{} // the file knows nothing for certain: whatever was seen counts more
+	}
+	r.wrote(r.opts.StatusFile)(err, false)
 	r.opts.Logger.Info("paused", "dir", r.dir.Path())
 }
 
@@ -559,6 +643,9 @@ func (r *runner) resume() {
 }
 
 func (r *runner) reload() error {
+	if _, err := os.Stat(r.opts.StatusFile); err != nil {
+		return err // that it is missing says nothing
+	}
 	edited, err := loadStatus(r.opts.StatusFile)
 	if err != nil {
 		return err

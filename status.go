@@ -59,8 +59,13 @@ type Message struct {
 	Priority int       `json:",omitempty"`
 	Size     int64     // of the file, and with Modified what tells it from another one under the same name
 	Modified time.Time // of the file
-	Held     bool      `json:",omitempty"` // the file was moved to hold/
-	RawName  []byte    `json:",omitempty"` // the file's name where it is not valid UTF-8, as JSON cannot hold it
+	Held     time.Time `json:",omitzero"` // since when the file has been in hold/; zero: it is not
+
+	NotBefore time.Time `json:",omitzero"`  // not sent before, and its age counts from then
+	MessageID string    `json:",omitempty"` // that it is sent with
+	Digest    string    `json:",omitempty"` // where the header has no Message-ID: of the header, and with
+	Inode     uint64    `json:",omitempty"` // the file's number what the message is known by
+	RawName   []byte    `json:",omitempty"` // the file's name where it is not valid UTF-8, as JSON cannot hold it
 }
 
 // Status is the content of the status file: every message in the spool, by the absolute path of its file.
@@ -68,11 +73,11 @@ type Status map[string]Message
 
 // Failure is the content of a why-file, failed/NAME.json: the message as it was when it was given up, and why.
 type Failure struct {
-	File      string    // where the message file was
-	Time      time.Time // when it was given up
-	Reason    string    // in one line
-	MessageID string    // by it the message is known again when its file is moved back; empty: it had no usable header
-	Message
+	File    string    // where the message file was
+	Time    time.Time // when it was given up
+	Reason  string    // in one line
+	Body    string    `json:",omitempty"` // where the header has no Message-ID: digest of the body, by which the message is known again
+	Message           // as it was then
 }
 
 // record is a message as the queue remembers it: the file's name, and a Message that is never changed again.
@@ -98,18 +103,42 @@ func (m *Message) clone() *Message {
 	return &c
 }
 
-// retryAt makes all that wait due at the time at.
+// retryAt makes all that wait due at the time at, or when they may be sent at all.
 func (m *Message) retryAt(at time.Time) {
 	for _, r := range m.recipients() {
 		if r.Status == Waiting {
-			r.NextAttempt = at
+			r.NextAttempt = later(at, m.NotBefore)
 		}
 	}
 }
 
-// withCause returns m with the cause why no relay can be used as the error of every recipient that waits for one.
-func (m *Message) withCause(cause string, now time.Time) *Message {
-	if cause == "" || m.Held {
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// nextAttempt is when the first waiting recipient is due, and whether one waits at all.
+func (m *Message) nextAttempt() (at time.Time, waits bool) {
+	for _, r := range m.recipients() {
+		if r.Status == Waiting && (!waits || r.NextAttempt.Before(at)) {
+			at, waits = r.NextAttempt, true
+		}
+	}
+	return at, waits
+}
+
+// served reports whether every recipient was accepted by a relay, or marked as done by hand: only then may the file go.
+func (m *Message) served() bool {
+	all := m.recipients()
+	return len(all) > 0 && !slices.ContainsFunc(all, func(r *Recipient) bool { return r.Status != Done || r.GivenUp })
+}
+
+// withCause returns m with the cause why its sender's mail cannot be sent as the error of every recipient that is due.
+func (m *Message) withCause(of func(sender string) string, now time.Time) *Message {
+	cause := of(m.From)
+	if cause == "" || !m.Held.IsZero() {
 		return m
 	}
 	c := m.clone()
@@ -122,15 +151,16 @@ func (m *Message) withCause(cause string, now time.Time) *Message {
 }
 
 // newMessage is the record of a message file that was just read. An address that is none is given up at once.
-func newMessage(name string, f *msgfile.File, a message.Addresses, now time.Time) *Message {
+func newMessage(name, host string, f *msgfile.File, a message.Addresses, now time.Time) *Message {
 	m := &Message{From: a.From, Enqueued: now, Size: f.ID.Size, Modified: f.ID.ModTime, RawName: rawName(name)}
-	next := now
-	if env := f.Envelope; env != nil {
-		m.Expire, m.Priority = env.Expire, env.Priority
-		if env.NotBefore.After(now) {
-			next = env.NotBefore
-		}
+	m.MessageID = f.MessageID(a.From, host)
+	if !f.HasMessageID() {
+		m.Digest, m.Inode = f.Header.Digest(), f.ID.Ino
 	}
+	if env := f.Envelope; env != nil {
+		m.Expire, m.Priority, m.NotBefore = env.Expire, env.Priority, env.NotBefore
+	}
+	next := later(now, m.NotBefore)
 	list := func(addresses []message.Address) []Recipient {
 		to := make([]Recipient, 0, len(addresses)) // in the file, nobody is [], as it always was
 		for _, a := range addresses {
@@ -160,6 +190,12 @@ func (m *Message) admitted(file string, now time.Time) (events []Event) {
 	return events
 }
 
+// same reports whether old tells of the message m, whatever has happened to its file since.
+func (m *Message) same(old *Message) bool {
+	by2014 := old.MessageID == "" && old.Size == 0 && old.Modified.IsZero() // that tool knew a message by its file's name alone
+	return by2014 || old.MessageID == m.MessageID || m.Digest != "" && old.Digest == m.Digest && old.Inode == m.Inode
+}
+
 // merge takes over from old what is known of the recipients that both have.
 func (m *Message) merge(old *Message) {
 	known := make(map[string]*Recipient)
@@ -171,9 +207,30 @@ func (m *Message) merge(old *Message) {
 			*r = *k
 		}
 	}
+}
+
+// resume is merge for a message that has been here all the time: its age and its identity go on as well.
+func (m *Message) resume(old *Message) {
+	m.merge(old)
 	m.Attempts = old.Attempts
 	if !old.Enqueued.IsZero() && old.Enqueued.Before(m.Enqueued) {
 		m.Enqueued = old.Enqueued
+	}
+	if old.MessageID != "" {
+		m.MessageID = old.MessageID
+	}
+}
+
+// mend corrects what a clock that was wrong has left in the record of the file id: nothing was seen or tried in the
+// future, and nothing was seen long before it was written.
+func (m *Message) mend(now time.Time, maxAge time.Duration) {
+	if m.Enqueued.After(now) || !m.Modified.After(now) && m.Enqueued.Before(m.Modified.Add(-maxAge)) {
+		m.Enqueued = now
+	}
+	for _, r := range m.recipients() {
+		if r.Status == Waiting && r.LastAttempt.After(now) {
+			r.NextAttempt, r.LastAttempt = later(now, m.NotBefore), now
+		}
 	}
 }
 
@@ -225,25 +282,37 @@ func (m *Message) expire(file string, at, now time.Time) (events []Event) {
 	return events
 }
 
-// edited returns the record that a person made of m in the status file, while what was in progress stays so and an
-// acceptance since the time paused is not forgotten.
+// edited returns the record that a person made of m in the status file. What is in progress stays so, and an outcome
+// seen since the time paused is not forgotten, unless the person has marked the recipient as done.
 func (m *Message) edited(by *Message, paused time.Time) *Message {
 	c := by.clone()
-	c.Size, c.Modified, c.RawName, c.Held = m.Size, m.Modified, m.RawName, m.Held
+	c.Size, c.Modified, c.RawName, c.Held, c.MessageID, c.Digest, c.Inode = m.Size, m.Modified, m.RawName, m.Held, m.MessageID, m.Digest, m.Inode
 	now := make(map[string]*Recipient)
 	for _, r := range m.recipients() {
 		now[r.Address] = r
 	}
 	for _, r := range c.recipients() {
-		if k := now[r.Address]; k != nil && (k.Status == InProgress || k.acceptedSince(paused)) {
+		k := now[r.Address]
+		if k == nil || r.Status == Done && k.Status == Waiting {
+			continue
+		}
+		if k.Status == InProgress || !k.LastAttempt.IsZero() && !k.LastAttempt.Before(paused) {
 			*r = *k
 		}
 	}
 	return c
 }
 
-func (r *Recipient) acceptedSince(at time.Time) bool {
-	return r.Status == Done && !r.GivenUp && r.LastAttempt.After(at)
+// acceptedOnly returns a record of those who have the message; the others start afresh.
+func (m *Message) acceptedOnly(now time.Time) *Message {
+	c := m.clone()
+	for _, r := range c.recipients() {
+		if r.Status != Done || r.GivenUp {
+			*r = Recipient{Address: r.Address, NextAttempt: later(now, m.NotBefore)}
+		}
+	}
+	c.Attempts, c.Size = 0, -1 // the size is no file's: the message is read anew
+	return c
 }
 
 // rawName is the name where JSON cannot hold it, else nothing.
@@ -262,8 +331,8 @@ func nameOf(key string, m *Message) string {
 	return filepath.Base(key)
 }
 
-// statusOf makes the public snapshot of the queue's records; cause is why no relay can be used now, or empty.
-func statusOf(dir *spooldir.Dir, records []record, cause string, now time.Time) Status {
+// statusOf makes the public snapshot of the queue's records; cause is why the mail of a sender cannot be sent, or empty.
+func statusOf(dir *spooldir.Dir, records []record, cause func(sender string) string, now time.Time) Status {
 	s := make(Status, len(records))
 	for _, r := range records {
 		s[statusKey(dir, r.name)] = *r.msg.withCause(cause, now).clone()
@@ -294,10 +363,16 @@ func loadStatus(path string) (Status, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("status file %s is not valid: %w", path, locate(text, err))
 	}
+	if s == nil { // it says null
+		s = Status{}
+	}
 	for _, m := range s {
 		for _, r := range m.recipients() {
 			if r.Status == InProgress {
 				r.Status = Waiting
+			}
+			if r.Status != Done {
+				r.GivenUp = false // made to wait again by hand
 			}
 			if r.Status < Waiting || r.Status > Done {
 				return nil, fmt.Errorf("status file %s: recipient %q has status %d, not 0, 1 or 2", path, r.Address, r.Status)
@@ -324,7 +399,7 @@ func locate(text []byte, err error) error {
 }
 
 // writeStatus writes the records as the status file: one JSON object, one message a line, in the order of the names.
-func writeStatus(w io.Writer, dir *spooldir.Dir, records []record, cause string, now time.Time) error {
+func writeStatus(w io.Writer, dir *spooldir.Dir, records []record, cause func(sender string) string, now time.Time) error {
 	slices.SortFunc(records, func(a, b record) int { return cmp.Compare(a.name, b.name) })
 	line := bytes.NewBufferString("{")
 	encoder := json.NewEncoder(line)
@@ -392,7 +467,7 @@ func (r *Recipient) settle(res Result, c counted, opts Options, now time.Time) E
 	ev := Event{Time: now, To: r.Address, Relay: res.Relay, Reply: res.Reply}
 	r.Relay, r.LastAttempt, r.NextAttempt = res.Relay, now, now
 	if res.Err == nil {
-		r.Status, r.Error = Done, ""
+		r.Status, r.Error, r.GivenUp = Done, "", false
 		ev.Kind = Sent
 		return ev
 	}
@@ -425,32 +500,55 @@ func (r *Recipient) giveUp(ev *Event) {
 	ev.Kind, ev.Next = Failed, time.Time{}
 }
 
-// restoreHeld finds the messages of the status file that lie in hold/, and forgets those whose file is nowhere.
+// byName makes the queue's memory of a status file.
+func byName(s Status) map[string]*Message {
+	memory := make(map[string]*Message, len(s))
+	for key, m := range s {
+		memory[nameOf(key, &m)] = &m
+	}
+	return memory
+}
+
+// restoreHeld finds the messages in memory that lie in hold/, and forgets those whose file is nowhere.
 func (q *queue) restoreHeld() {
-	for key, m := range q.memory {
-		name := nameOf(key, &m)
+	for name, m := range q.memory {
 		if q.entries[name] != nil {
 			continue
 		}
-		delete(q.memory, key)
-		if id, err := q.dir.StatHeld(name); err == nil && m.isOf(id) {
-			q.entries[name] = &entry{name: name, msg: &m, id: id, state: held, place: [3]int{-1, -1, -1}}
+		id, err := q.dir.StatHeld(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			continue // it cannot be seen now
 		}
+		delete(q.memory, name)
 		q.changed = true
+		if err == nil && m.isOf(id) {
+			q.entries[name] = &entry{name: name, msg: m, id: id, state: held, place: [3]int{-1, -1, -1}}
+		}
 	}
 }
 
-// adopt takes the message that the status file remembers, if the file is still the one that it speaks of.
-func (q *queue) adopt(e *entry, m *Message) bool {
+// adopt takes the message that is remembered, if the file is still the one that it speaks of.
+func (q *queue) adopt(e *entry, m *Message, now time.Time) bool {
 	id, err := q.dir.Stat(e.name)
 	if err != nil || !m.isOf(id) || len(m.recipients()) == 0 {
 		return false
 	}
 	_, err = q.dir.Why(e.name)
 	e.id, e.returned = id, err == nil
-	m.Held, m.Error = false, ""
-	q.remember(e, m)
+	c := m.clone()
+	c.Error = ""
+	c.release(now)
+	c.mend(now, q.opts.MaxAge)
+	q.remember(e, c)
 	return true
+}
+
+// release ends the time in hold/, which does not count as age.
+func (m *Message) release(now time.Time) {
+	if !m.Held.IsZero() {
+		m.Enqueued = m.Enqueued.Add(now.Sub(m.Held))
+		m.Held = time.Time{}
+	}
 }
 
 // recall lets a message that was moved back from failed/ go only to those who have not got it.
@@ -466,39 +564,45 @@ func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool,
 	if err := json.Unmarshal(text, &why); err != nil {
 		return false, fmt.Errorf("failed/%s.json, which says who has got the message: %w", name, err)
 	}
-	if why.MessageID != f.MessageID(m.From, q.host) {
+	known := m.same(&why.Message)
+	if !known && !f.HasMessageID() && why.Body != "" { // its header may have been corrected meanwhile
+		body, err := f.BodyDigest()
+		if err != nil {
+			return false, err
+		}
+		known = body == why.Body
+	}
+	if !known {
 		return false, nil // another message that has the same name
 	}
-	got := why.Message.clone()
-	for _, r := range got.recipients() {
-		if r.GivenUp {
-			*r = Recipient{Address: r.Address, NextAttempt: m.Enqueued}
-		}
-	}
-	m.merge(got)
+	m.MessageID = cmp.Or(why.MessageID, m.MessageID)
+	m.merge(why.acceptedOnly(m.Enqueued))
 	return true, nil
 }
 
 // reload believes the status file, edited since the time paused. A message that it does not know is read anew.
 func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
+	said := byName(edited)
+	for name := range q.memory { // of files not read yet
+		if by := said[name]; by != nil {
+			q.memory[name] = by
+		} else {
+			q.memory[name] = q.memory[name].acceptedOnly(now)
+		}
+	}
 	for _, e := range slices.Collect(maps.Values(q.entries)) {
-		by, known := edited[statusKey(q.dir, e.name)]
-		switch {
+		switch by := said[e.name]; {
 		case e.state == unread:
-		case known:
-			q.remember(e, e.msg.edited(&by, paused))
+		case by != nil:
+			if e.state == ready {
+				q.move(e, waiting, now) // out of its lane: it may get another sender
+			}
+			q.remember(e, e.msg.edited(by, paused))
 			if e.state != busy && e.state != held {
 				events = append(events, q.conclude(e, now)...)
 			}
 		case e.state != busy:
-			seen := e.msg.clone()
-			for _, r := range seen.recipients() {
-				if !r.acceptedSince(paused) {
-					*r = Recipient{Address: r.Address, NextAttempt: now}
-				}
-			}
-			seen.Size = -1 // not adopted as it is: its file is read, and this merged
-			q.memory[statusKey(q.dir, e.name)] = *seen
+			q.remember(e, e.msg.acceptedOnly(now))
 			q.forget(e, now)
 		}
 	}
@@ -515,6 +619,9 @@ func (q *queue) leave(e *entry, now time.Time) error {
 		_, err = q.dir.Fail(e.name, e.id, why, e.returned)
 		return err
 	}
+	if !e.msg.served() {
+		return errors.New("not every recipient is done") // never: but what it would cost to be wrong here is a message
+	}
 	if err := q.dir.Remove(e.name, e.id); err != nil {
 		return err
 	}
@@ -527,8 +634,11 @@ func (q *queue) leave(e *entry, now time.Time) error {
 // failure is the why-file of e.
 func (q *queue) failure(e *entry, now time.Time) Failure {
 	why := Failure{File: q.dir.File(e.name), Time: now, Reason: e.msg.reason(), Message: *e.msg}
+	if e.msg.Digest == "" {
+		return why
+	}
 	if f, err := msgfile.Open(q.dir, e.name, e.id, time.Time{}, now); err == nil {
-		why.MessageID = f.MessageID(e.msg.From, q.host)
+		why.Body, _ = f.BodyDigest() // without it the message is still known again if its header stays as it is
 		f.Close()
 	}
 	return why

@@ -20,8 +20,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// later is a relay that defers everybody as long as defers is true.
-func later() (relay *smtptest.Relay, defers *atomic.Bool) {
+// deferring is a relay that defers everybody as long as defers is true.
+func deferring() (relay *smtptest.Relay, defers *atomic.Bool) {
 	defers = &atomic.Bool{}
 	defers.Store(true)
 	return &smtptest.Relay{Reply: func(verb, _ string) string {
@@ -36,7 +36,7 @@ func TestStatusFileHasTheNamesOfThe2014Tool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		relay, _ := later()
+		relay, _ := deferring()
 		drop(t, dir, "m", "Bcc: d@example.org\nCc: c@example.org\n"+simple)
 		path := filepath.Join(t.TempDir(), "status.js")
 		_, stop := start(t, dir, Options{Dial: relay.Dial, StatusFile: path})
@@ -67,6 +67,9 @@ func TestStatusFileHasTheNamesOfThe2014Tool(t *testing.T) {
 	})
 }
 
+// well says that nobody's mail is held up.
+func well(string) string { return "" }
+
 func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 	is := is.New(t)
 	dir, err := spooldir.New("/spool")
@@ -75,11 +78,11 @@ func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 	full := &Message{
 		From: `"q<>&"@x.org`, To: []Recipient{{Address: "ü@x.org", Status: Done, Error: "line\nbreak \x01 \"", GivenUp: true, Relay: "r:25", LastAttempt: at}, {}},
 		Cc: []Recipient{}, Bcc: []Recipient{{NextAttempt: at, Attempts: 3}},
-		Attempts: 7, Enqueued: at, Error: "e", Expire: at, Priority: -2, Size: 9, Modified: at, Held: true, RawName: []byte("\xff"),
+		Attempts: 7, Enqueued: at, Error: "e", Expire: at, Priority: -2, Size: 9, Modified: at, Held: at, RawName: []byte("\xff"),
 	}
 	records := []record{{"b", full}, {"a", &Message{To: []Recipient{}, Cc: []Recipient{}, Bcc: []Recipient{}}}, {"bad \xff name", full}}
 	var buf bytes.Buffer
-	is.NoErr(writeStatus(&buf, dir, records, "", at))
+	is.NoErr(writeStatus(&buf, dir, records, well, at))
 	var got Status
 	is.NoErr(json.Unmarshal(buf.Bytes(), &got))
 	is.Equal(len(got), 3) // no entry is lost to another one's name
@@ -99,7 +102,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		relay, defers := later()
+		relay, defers := deferring()
 		drop(t, dir, "m", simple)
 		drop(t, dir, "gone", simple)
 		s, stop := start(t, dir, Options{Dial: relay.Dial})
@@ -125,7 +128,7 @@ func TestAStatusFileOfAnotherMessageIsNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		relay, defers := later()
+		relay, defers := deferring()
 		drop(t, dir, "m", simple)
 		_, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(4 * time.Minute)
@@ -206,7 +209,7 @@ func TestPauseEditReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		relay, defers := later()
+		relay, defers := deferring()
 		path := filepath.Join(dir, ".spoolgore.js")
 		drop(t, dir, "m", "Cc: c@example.org, d@example.org\n"+simple)
 		s, stop := start(t, dir, Options{Dial: relay.Dial})
@@ -281,7 +284,7 @@ func TestFlushTriesEverythingNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		relay, defers := later()
+		relay, defers := deferring()
 		drop(t, dir, "m", simple)
 		s, stop := start(t, dir, Options{Dial: relay.Dial, Backoff: func(int) time.Duration { return 24 * time.Hour }})
 		pass(time.Hour)
@@ -298,7 +301,7 @@ func TestStatusBelongsToTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		relay, _ := later()
+		relay, _ := deferring()
 		drop(t, dir, "m", simple)
 		s, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(time.Second)
@@ -321,11 +324,11 @@ func TestAFullDiskIsToldOnce(t *testing.T) {
 			drop(t, dir, "m", simple)
 			pass(time.Minute)
 		}
-		is.Equal(len(relay.Messages()), 20)                                  // mail goes on
-		is.Equal(strings.Count(log.String(), "status cannot be written"), 1) // it is said once
+		is.Equal(len(relay.Messages()), 20)                                // mail goes on
+		is.Equal(strings.Count(log.String(), "file cannot be written"), 1) // it is said once
 		is.NoErr(os.Mkdir(filepath.Dir(path), 0o700))
 		pass(time.Minute)
-		is.Equal(strings.Count(log.String(), "status can be written again"), 1) // and so is its end
+		is.Equal(strings.Count(log.String(), "file can be written again"), 1) // and so is its end
 		is.True(exists(path))
 		stop()
 	})
@@ -348,7 +351,7 @@ func BenchmarkWriteStatus(b *testing.B) {
 			path := filepath.Join(dir.Path(), ".spoolgore.js")
 			b.ReportAllocs()
 			for b.Loop() {
-				check(b, spooldir.WriteFile(path, 0o600, func(w io.Writer) error { return writeStatus(w, dir, records, "", now) }))
+				check(b, spooldir.WriteFile(path, 0o600, func(w io.Writer) error { return writeStatus(w, dir, records, well, now) }))
 			}
 			info, err := os.Stat(path)
 			check(b, err)

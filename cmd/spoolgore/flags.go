@@ -11,62 +11,24 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/relayfile"
 )
-
-const help = `Spoolgore sends the mail messages found as files in a directory through a mail relay, and keeps trying until
-each is delivered or given up.
-
-usage: spoolgore [flags] DIR
-       spoolgore demo          show it at work, with a relay and a spool of its own (-keep keeps the spool)
-
-Relay
-  -smtpaddr HOST:PORT          the relay; several, in order of preference, separated by commas (127.0.0.1:25)
-  -smtpuser USER               log in with AUTH PLAIN
-  -smtppassword PASSWORD
-  -smtpmd5user USER            log in with CRAM-MD5
-  -smtpmd5password PASSWORD
-  -smtptimeout TIME            limit of each step of a delivery (the limits of RFC 5321)
-  -localname NAME              name to greet the relay with (that of this host)
-  -concurrency N               deliveries at the same time, at most (20)
-
-Queue
-  -freq TIME                   time between two scans of the directory (10)
-  -attempts N                  failed attempts after which a recipient is given up (100)
-  -maxage TIME                 age at which a message is given up (120h)
-  -json PATH                   the status file (DIR/.spoolgore.js)
-  -once                        try everything that is due once, and end
-
-Other
-  -logjson                     log lines in JSON; the log goes to standard error
-  -verbose                     log more
-  -version                     print the version
-  -help                        print this
-
-TIME is a number of seconds, or has a unit: 10, 500ms, 1m, 2h30m. What holds without a flag is in parentheses.
-Flags go before DIR. A directory that is called demo is ./demo.
-
-Signals
-  TERM, INT                    finish what is in flight (up to 30 seconds), write the status file, end; again: at once
-  URG, USR1                    scan, and retry everything that waits, now; ends a pause
-  TSTP                         pause: bring the status file up to date, then leave it and the messages alone
-  HUP                          take over the edited status file and end the pause; if it is not valid, change nothing
-
-Exit codes
-  0   ended as told            64  wrong usage            70  the system failed, or the demo did
-  75  the spool is run already, or with -once no relay could be used: try again later
-  78  something to put right: no such directory, no access, a status file that is not valid, a bad relay address
-`
 
 // config is what the command line says.
 type config struct {
 	dir                             string
-	opts                            spoolgore.Options
+	opts                            spoolgore.Options  // without what stands in files
+	relay                           relayfile.Settings // for opts.SMTPAddr
+	md5User, md5Password            string
+	relaysFile                      string
+	visible                         string // the flag that shows a password to every user of the host
 	once, logJSON, verbose, version bool
 }
 
-// parse reads the command line. What it does not say is zero, for which the package has its defaults. The error is
-// flag.ErrHelp if help was asked for.
-func parse(args []string) (config, error) {
+// parse reads the command line and, for a password, the environment. What they do not say is zero, for which the package
+// has its defaults. The error is flag.ErrHelp if help was asked for.
+func parse(args []string, env func(string) string) (config, error) {
 	var c config
 	fs := flags(&c)
 	if err := fs.Parse(args); err != nil || c.version {
@@ -75,21 +37,18 @@ func parse(args []string) (config, error) {
 	switch operands := fs.Args(); {
 	case len(operands) == 0:
 		return c, errors.New("which directory is the spool?")
+	case len(operands) > 1 && c.relay.Token: // the first one may be a token, which is not to be shown
+		return c, errors.New("one directory at a time; -smtptoken takes no value, the token is the password")
 	case len(operands) > 1:
 		return c, tooMany(operands)
 	case operands[0] == "": // an unset variable in a script: not the current directory
 		return c, errors.New("the name of the directory is empty")
 	}
 	c.dir = fs.Arg(0)
-	for _, login := range [][4]string{
-		{"-smtpuser", c.opts.SMTPUser, "-smtppassword", c.opts.SMTPPassword},
-		{"-smtpmd5user", c.opts.SMTPMD5User, "-smtpmd5password", c.opts.SMTPMD5Password},
-	} {
-		if login[1] == "" && login[3] != "" {
-			return c, fmt.Errorf("%s without %s", login[2], login[0])
-		}
+	if err := c.login(env); err != nil {
+		return c, err
 	}
-	return c, nil
+	return c, c.relay.Check("-smtp")
 }
 
 // flags are the flags of the daemon, bound to c.
@@ -97,13 +56,20 @@ func flags(c *config) *flag.FlagSet {
 	fs := flag.NewFlagSet("spoolgore", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // run says what is wrong, once
 	fs.StringVar(&c.opts.SMTPAddr, "smtpaddr", "127.0.0.1:25", "")
-	fs.StringVar(&c.opts.SMTPUser, "smtpuser", "", "")
-	fs.StringVar(&c.opts.SMTPPassword, "smtppassword", "", "")
-	fs.StringVar(&c.opts.SMTPMD5User, "smtpmd5user", "", "")
-	fs.StringVar(&c.opts.SMTPMD5Password, "smtpmd5password", "", "")
+	fs.StringVar(&c.relaysFile, "relays", "", "")
+	loginFlags(fs, c)
+	fs.StringVar(&c.relay.TLS, "smtptls", "", "")
+	fs.StringVar(&c.relay.CA, "smtpca", "", "")
+	fs.StringVar(&c.relay.Cert, "smtpcert", "", "")
+	fs.StringVar(&c.relay.Key, "smtpkey", "", "")
+	fs.StringVar(&c.relay.Pin, "smtppin", "", "")
 	fs.Var((*span)(&c.opts.SMTPTimeout), "smtptimeout", "")
 	fs.StringVar(&c.opts.LocalName, "localname", "", "")
 	fs.Var((*count)(&c.opts.Concurrency), "concurrency", "")
+	fs.Var((*rate)(&c.opts.Rate), "rate", "")
+	fs.BoolVar(&c.opts.SMTP.NoPipelining, "nopipelining", false, "")
+	fs.BoolVar(&c.opts.SMTP.NoChunking, "nochunking", false, "")
+	fs.Var((*count)(&c.opts.SMTP.Window), "window", "")
 	fs.Var((*span)(&c.opts.Freq), "freq", "")
 	fs.Var((*count)(&c.opts.Attempts), "attempts", "")
 	fs.Var((*span)(&c.opts.MaxAge), "maxage", "")
@@ -156,4 +122,18 @@ func (c *count) Set(text string) error {
 	}
 	*c = count(n)
 	return nil
+}
+
+// rate is a list of limits as a flag, as "14/s,600/m".
+type rate string
+
+func (r *rate) String() string { return string(*r) }
+
+func (r *rate) Set(text string) error {
+	limits, err := quota.Parse(text)
+	if err == nil && len(limits) == 0 {
+		err = errors.New("want limits, such as 14/s,600/m,50000/d")
+	}
+	*r = rate(text)
+	return err
 }

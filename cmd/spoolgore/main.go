@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "demo" {
 		return runDemo(args[1:], stdout, stderr)
 	}
-	c, err := parse(args)
+	c, err := parse(args, os.Getenv)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, help)
@@ -60,20 +60,27 @@ func usageError(stderr io.Writer, err error) int {
 // serve runs the spool until a signal ends it or, with -once, until nothing is due.
 func serve(c config, stderr io.Writer) int {
 	log := newLogger(c, stderr)
-	c.opts.Logger = log
-	spool := spoolgore.New(c.dir, c.opts)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	handleSignals(spool, stop, log)
-	work := spool.Run
-	if c.once {
-		work = spool.Drain
+	orders := prepareSignals(log)
+	err := c.complete(log)
+	if err == nil {
+		err = runSpool(c, orders, log)
 	}
-	err := work(ctx)
 	if err != nil {
 		log.Error("cannot go on", "dir", c.dir, "err", err)
 	}
 	return exitCode(err)
+}
+
+func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
+	c.opts.Logger = log
+	spool := spoolgore.New(c.dir, c.opts)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	handleSignals(spool, stop, orders, log)
+	if c.once {
+		return spool.Drain(ctx)
+	}
+	return spool.Run(ctx)
 }
 
 func newLogger(c config, stderr io.Writer) *slog.Logger {

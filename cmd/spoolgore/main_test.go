@@ -12,6 +12,7 @@ import (
 
 	"github.com/matryer/is"
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/relayfile"
 )
 
 // asCommand is the environment variable that makes the test binary the command.
@@ -50,6 +51,16 @@ func TestUsageErrors(t *testing.T) {
 		"concurrency negative":  {[]string{"-concurrency", "-2", "a"}, "-concurrency"},
 		"password without user": {[]string{"-smtppassword", "secret", "a"}, "-smtppassword without -smtpuser"},
 		"md5 without user":      {[]string{"-smtpmd5password", "secret", "a"}, "-smtpmd5password without -smtpmd5user"},
+		"user without password": {[]string{"-smtpuser", "u", "a"}, "-smtpuser without a password"},
+		"two passwords":         {[]string{"-smtpuser", "u", "-smtppassword", "secret", "-smtppasswordfile", "f", "a"}, "-smtppassword and -smtppasswordfile"},
+		"token as a value":      {[]string{"-smtpuser", "u", "-smtptoken", "secret", "a"}, "-smtptoken takes no value"},
+		"unknown mechanism":     {[]string{"-smtpuser", "u", "-smtppasswordcmd", "secret", "-smtpauth", "NTLM", "a"}, "-smtpauth is none of"},
+		"unknown TLS mode":      {[]string{"-smtptls", "ssl", "a"}, "-smtptls is none of"},
+		"key without cert":      {[]string{"-smtpkey", "k", "a"}, "-smtpcert and -smtpkey"},
+		"bad pin":               {[]string{"-smtppin", "md5//x", "a"}, "-smtppin"},
+		"bad rate":              {[]string{"-rate", "14/fortnight", "a"}, "-rate"},
+		"empty rate":            {[]string{"-rate", "", "a"}, "-rate"},
+		"window zero":           {[]string{"-window", "0", "a"}, "-window"},
 		"demo with a directory": {[]string{"demo", "a"}, "demo takes no directory"},
 		"demo with a flag":      {[]string{"demo", "-freq", "5"}, "-freq"},
 	} {
@@ -70,23 +81,32 @@ func TestUsageErrors(t *testing.T) {
 func TestFlagsAreBoundToOptions(t *testing.T) {
 	is := is.New(t)
 	c, err := parse([]string{
-		"-smtpaddr", "a:25,b:26", "-smtpuser", "u", "-smtppassword", "p", "-smtpmd5user", "mu", "-smtpmd5password", "mp",
-		"-freq", "5", "-attempts", "7", "-json", "/j", "-smtptimeout", "1m30s", "-maxage", "48h", "-concurrency", "3",
+		"-smtpaddr", "a:25,b:26", "-relays", "/r", "-smtpuser", "u", "-smtppassword", "p", "-smtpauth", "plain", "-smtptls", "tls",
+		"-smtpca", "/ca", "-smtpcert", "/cert", "-smtpkey", "/key", "-smtppin", pinOfNothing,
+		"-freq", "5", "-attempts", "7", "-json", "/j", "-smtptimeout", "1m30s", "-maxage", "48h", "-concurrency", "300",
+		"-rate", "14/s,600/m", "-nopipelining", "-nochunking", "-window", "8",
 		"-localname", "me.example.com", "-once", "-logjson", "-verbose", "dir",
-	})
+	}, noEnv)
 	is.NoErr(err)
-	want := config{dir: "dir", once: true, logJSON: true, verbose: true}
-	want.opts.SMTPAddr, want.opts.SMTPUser, want.opts.SMTPPassword = "a:25,b:26", "u", "p"
-	want.opts.SMTPMD5User, want.opts.SMTPMD5Password = "mu", "mp"
+	want := config{dir: "dir", relaysFile: "/r", visible: "-smtppassword", once: true, logJSON: true, verbose: true}
+	want.relay = relayfile.Settings{User: "u", Password: "p", Auth: "plain", TLS: "tls", CA: "/ca", Cert: "/cert", Key: "/key", Pin: pinOfNothing}
+	want.opts.SMTPAddr, want.opts.Rate = "a:25,b:26", "14/s,600/m"
+	want.opts.SMTP = spoolgore.SMTP{NoPipelining: true, NoChunking: true, Window: 8}
 	want.opts.Freq, want.opts.Attempts, want.opts.StatusFile = 5*time.Second, 7, "/j"
-	want.opts.SMTPTimeout, want.opts.MaxAge, want.opts.Concurrency = 90*time.Second, 48*time.Hour, 3
+	want.opts.SMTPTimeout, want.opts.MaxAge, want.opts.Concurrency = 90*time.Second, 48*time.Hour, 300
 	want.opts.LocalName = "me.example.com"
 	is.Equal(c, want) // every flag reaches the option of its name
 
-	c, err = parse([]string{"dir"})
+	c, err = parse([]string{"dir"}, noEnv)
 	is.NoErr(err)
 	is.Equal(c, config{dir: "dir", opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25"}}) // all else is left to the package
 }
+
+// pinOfNothing is a pin that is well formed.
+const pinOfNothing = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+// noEnv is an environment without a variable.
+func noEnv(string) string { return "" }
 
 func TestTimes(t *testing.T) {
 	for text, want := range map[string]time.Duration{"10": 10 * time.Second, "1": time.Second, "500ms": 500 * time.Millisecond, "2h30m": 150 * time.Minute} {

@@ -14,15 +14,20 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// handleSignals makes signals method calls of spool, for as long as the process lives. The first SIGTERM or SIGINT
-// calls stop, the second one ends the process.
-func handleSignals(spool *spoolgore.Spool, stop context.CancelFunc, log *slog.Logger) {
-	orders := []os.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGTSTP}
+// prepareSignals returns the signals to obey. It comes before everything else: it may execute the process again, and so
+// what was done, logged, or read from a pipe before would be so a second time.
+func prepareSignals(log *slog.Logger) (orders []os.Signal) {
+	orders = []os.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGTSTP}
 	if err := becomeQuiet(orders); err != nil {
 		log.Warn("SIGURG is not listened to, use SIGUSR1", "err", err)
-	} else {
-		orders = append(orders, syscall.SIGURG)
+		return orders
 	}
+	return append(orders, syscall.SIGURG)
+}
+
+// handleSignals makes the orders method calls of spool, for as long as the process lives. The first SIGTERM or SIGINT
+// calls stop, the second one ends the process.
+func handleSignals(spool *spoolgore.Spool, stop context.CancelFunc, orders []os.Signal, log *slog.Logger) {
 	ordered := make(chan os.Signal, 16)
 	signal.Notify(ordered, orders...)
 	ends := []os.Signal{syscall.SIGTERM}

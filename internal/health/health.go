@@ -13,6 +13,7 @@ const (
 // Health is the state of one thing; the zero value is well. It has one owner.
 type Health struct {
 	rest    time.Duration
+	since   time.Time
 	until   time.Time
 	err     error
 	probing bool
@@ -20,6 +21,9 @@ type Health struct {
 
 // Well reports whether it can be used freely.
 func (h *Health) Well() bool { return h.rest == 0 }
+
+// Probed reports whether it has failed again after a rest.
+func (h *Health) Probed() bool { return h.rest > First }
 
 // Err is the trouble that it rests from; nil: it is well.
 func (h *Health) Err() error { return h.err }
@@ -44,14 +48,14 @@ func (h *Health) Take(now time.Time) bool {
 func (h *Health) Release() { h.probing = false }
 
 // Trouble sends it to rest; spread changes the length a little, so that not all come back together. It reports whether
-// that is news: it is not if it was resting already, nor when a probe failed.
-func (h *Health) Trouble(err error, now time.Time, spread func(time.Duration) time.Duration) (news bool) {
-	if h.until.After(now) {
-		return false // of a use that began before the rest did
+// that is news: it is not if the use began before the rest did, nor when a probe failed.
+func (h *Health) Trouble(err error, began, now time.Time, spread func(time.Duration) time.Duration) (news bool) {
+	if !h.Well() && began.Before(h.since) {
+		return false
 	}
 	news = h.Well()
 	h.rest = min(max(2*h.rest, First), Most)
-	h.until, h.err = now.Add(spread(h.rest)), err
+	h.since, h.until, h.err = now, now.Add(spread(h.rest)), err
 	return news
 }
 
@@ -78,4 +82,51 @@ func (h *Health) Wait(now time.Time) time.Duration {
 		return -1
 	}
 	return max(0, h.until.Sub(now))
+}
+
+// A Member is a thing of a Group and its health.
+type Member[T any] struct {
+	Item T
+	Health
+}
+
+// Group holds things of which each does, in order of preference.
+type Group[T any] []*Member[T]
+
+// Take returns those that a user may use now, in order: all that are well, and those that this one user is to probe.
+func (g Group[T]) Take(now time.Time) (usable []*Member[T]) {
+	for _, m := range g {
+		if m.Health.Take(now) {
+			usable = append(usable, m)
+		}
+	}
+	return usable
+}
+
+// Wait is how long it is until Take returns something; zero: now; negative: not before a Release.
+func (g Group[T]) Wait(now time.Time) time.Duration {
+	wait := time.Duration(-1)
+	for _, m := range g {
+		if w := m.Health.Wait(now); w >= 0 && (wait < 0 || w < wait) {
+			wait = w
+		}
+	}
+	return wait
+}
+
+// Wake ends every rest.
+func (g Group[T]) Wake(now time.Time) {
+	for _, m := range g {
+		m.Health.Wake(now)
+	}
+}
+
+// Well returns the first one that is well; nil: none is.
+func (g Group[T]) Well() *Member[T] {
+	for _, m := range g {
+		if m.Health.Well() {
+			return m
+		}
+	}
+	return nil
 }

@@ -8,6 +8,8 @@ package message
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -149,4 +151,13 @@ func (f field) value() string {
 		b.Write(line)
 	}
 	return b.String()
+}
+
+// Digest tells header blocks apart: it is the same only where every field is, byte for byte.
+func (h *Header) Digest() string {
+	sum := sha256.New()
+	for _, f := range h.fields {
+		sum.Write(f.text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:12])
 }

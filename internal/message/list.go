@@ -38,10 +38,7 @@ func restore(s string) string { return strings.ReplaceAll(s, placeholder, "?") }
 
 func parsePieces(pieces []piece) []Address {
 	var list []Address
-	for i, p := range pieces {
-		if i+1 < len(pieces) && p.beginsNameOf(pieces[i+1]) {
-			continue
-		}
+	for _, p := range pieces {
 		spec := p.spec()
 		if spec == "" && p.open < 0 {
 			continue // nothing, or a comment, between two commas
@@ -58,17 +55,7 @@ func parsePieces(pieces []piece) []Address {
 // piece is the part of an address list that seems to be one mailbox.
 type piece struct {
 	text string
-	open int  // offset of the angle bracket, which ends with the piece; -1: there is none
-	sep  byte // the separator behind it; 0: none
-}
-
-// beginsNameOf reports whether p is the first half of an unquoted display name, as in `Doe, John <a@x.org>`.
-func (p piece) beginsNameOf(next piece) bool {
-	if p.sep != ',' || p.open >= 0 || strings.Contains(p.text, "@") {
-		return false
-	}
-	rest := strings.Trim(withoutComments(next.text[:max(next.open, 0)]), blanks)
-	return rest != "" && rest[0] != '"'
+	open int // offset of the angle bracket, which ends with the piece; -1: there is none
 }
 
 // spec returns the addr-spec in p, without comments, angle brackets and source route, and without blanks around the '@'.
@@ -86,6 +73,19 @@ func (p piece) spec() string {
 	return s
 }
 
+// skipEncodedWord returns the end of the encoded word (RFC 2047) at s[i]; i: there is none. A comma in it is no separator.
+func skipEncodedWord(s string, i int) int {
+	if !strings.HasPrefix(s[i:], "="+placeholder) {
+		return i
+	}
+	length := strings.Index(s[i:], placeholder+"=")
+	parts := strings.Count(s[i:i+max(length, 0)], placeholder)
+	if length < 0 || parts != 3 || strings.ContainsAny(s[i:i+length], blanks+"<>\"") {
+		return i
+	}
+	return i + length + len(placeholder) + 1
+}
+
 // splitList cuts an address list at ',' and ';', after a closing angle bracket, and at blanks after an addr-spec.
 // The name of a group is left out.
 func splitList(s string) []piece {
@@ -95,34 +95,34 @@ func splitList(s string) []piece {
 		start  = 0
 		at     = false // an '@' was seen since start
 	)
-	cut := func(end, open int, sep byte) {
+	cut := func(end, open int) {
 		if text := strings.Trim(s[start:end], blanks); text != "" {
 			if open >= 0 {
 				open -= start + strings.Index(s[start:end], text)
 			}
-			pieces = append(pieces, piece{text, open, sep})
+			pieces = append(pieces, piece{text, open})
 		}
 		at = false
 	}
 	for i := 0; i < len(s); {
-		end := lex.skip(i)
+		end := max(lex.skip(i), skipEncodedWord(s, i))
 		switch c := s[i]; {
 		case c == ',' || c == ';':
-			cut(i, -1, c)
+			cut(i, -1)
 			start = end
 		case c == '<' && end > i+1:
-			cut(end, i, 0)
+			cut(end, i)
 			start = end
 		case c == ':' && !at:
 			start = end
 		case c == '@':
 			at = true
 		case at && strings.IndexByte(blanks, c) >= 0 && s[i-1] != '@' && lex.beginsMailbox(end):
-			cut(i, -1, 0)
+			cut(i, -1)
 			start = end
 		}
 		i = end
 	}
-	cut(len(s), -1, 0)
+	cut(len(s), -1)
 	return pieces
 }

@@ -3,14 +3,18 @@
 package msgfile
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
@@ -26,7 +30,10 @@ type File struct {
 	Header   *message.Header
 	Envelope *message.Envelope // of the envelope line; nil: the header is the envelope
 	file     *os.File
+
+	mu       sync.Mutex // a Transport may read in another goroutine, and after its time
 	contents []*message.Content
+	closed   bool
 }
 
 // Open opens the message file name of dir. known is the version of it that was seen at the time since; both may be
@@ -41,6 +48,24 @@ func Open(dir *spooldir.Dir, name string, known spooldir.ID, since, now time.Tim
 		since = now
 	}
 	if err := m.read(dir, since, now); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Reopen opens the version id of the message file name, which Open has found complete; spooldir.ErrChanged if there is
+// another one now. Whoever changes it from here on makes it another message, which is seen when it is to be removed.
+func Reopen(dir *spooldir.Dir, name string, id spooldir.ID) (*File, error) {
+	f, err := dir.Reopen(name, id)
+	if err != nil {
+		return nil, err
+	}
+	m := &File{ID: id, file: f}
+	if m.Header, err = message.ReadHeader(f, id.Size); err == nil {
+		m.Envelope, err = m.Header.Envelope()
+	}
+	if err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -101,16 +126,62 @@ func (m *File) MessageID(from, host string) string {
 	return "<" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:15])) + ".spoolgore@" + host + ">"
 }
 
+// HasMessageID reports whether the header has a Message-ID.
+func (m *File) HasMessageID() bool { return m.Header.Get("Message-ID") != "" }
+
+// BodyDigest tells bodies apart by their first MiB, whatever the header says.
+func (m *File) BodyDigest() (string, error) {
+	const most = 1 << 20
+	r := bufio.NewReader(m.Content("<x>"))
+	for { // the header, as it would go out
+		line, err := r.ReadSlice('\n')
+		if err == bufio.ErrBufferFull {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if string(line) == "\r\n" {
+			break
+		}
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.LimitReader(r, most)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:12]), nil
+}
+
 // Content returns the message as it goes out, from its beginning. It may be called again to read it again; what it
 // returned is good until Close. The date of a message without one is that of its file, so that a retry carries the same.
 func (m *File) Content(messageID string) io.Reader {
 	c := m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.ID.ModTime, MessageID: messageID})
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.contents = append(m.contents, c)
-	return c
+	return &content{m, c}
+}
+
+// content reads until its file is closed.
+type content struct {
+	file *File
+	from *message.Content
+}
+
+func (c *content) Read(p []byte) (int, error) {
+	c.file.mu.Lock()
+	defer c.file.mu.Unlock()
+	if c.file.closed {
+		return 0, fs.ErrClosed
+	}
+	return c.from.Read(p)
 }
 
 // Close closes the file and everything that Content returned.
 func (m *File) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
 	for _, c := range m.contents {
 		c.Close()
 	}

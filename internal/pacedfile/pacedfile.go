@@ -32,7 +32,7 @@ type File struct {
 // Written is what became of one write.
 type Written struct {
 	err   error
-	cost  time.Duration
+	cost  time.Duration // of making the content
 	empty bool
 }
 
@@ -105,7 +105,11 @@ func (f *File) Sync(empty bool, write func(io.Writer) error) error {
 }
 
 func (f *File) write(empty bool, write func(io.Writer) error) Written {
-	began := time.Now()
-	err := f.replace(f.path, 0o600, write)
-	return Written{err: err, cost: time.Since(began), empty: empty && err == nil}
+	var cost time.Duration
+	err := f.replace(f.path, 0o600, func(w io.Writer) error {
+		began := time.Now()
+		defer func() { cost = time.Since(began) }() // waiting for the disk costs nobody anything
+		return write(w)
+	})
+	return Written{err: err, cost: cost, empty: empty && err == nil}
 }

@@ -21,15 +21,25 @@ type disk struct {
 }
 
 func (d *disk) replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	time.Sleep(d.cost)
 	if d.err != nil {
 		return d.err
 	}
 	var buf bytes.Buffer
 	d.writes++
-	err := write(&buf)
+	err := write(slow{&buf, d.cost})
 	d.text = buf.String()
 	return err
+}
+
+// slow takes its time.
+type slow struct {
+	io.Writer
+	cost time.Duration
+}
+
+func (s slow) Write(p []byte) (int, error) {
+	time.Sleep(s.cost)
+	return s.Writer.Write(p)
 }
 
 func say(text string) func(io.Writer) error {

@@ -1,138 +1,150 @@
-// Package smarthost offers messages to one relay: it connects, and speaks SMTP over the connection.
+// Package smarthost hands messages to one relay over a few connections, which it makes, reuses and closes as needed. It
+// finds out by itself how many connections and what speed the relay bears; it does not retry what the relay refused, and
+// it does not decide when a relay in trouble is tried again.
 package smarthost
 
 import (
+	"container/list"
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"os"
-	"strings"
+	"sync"
+	"time"
 
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// Relay is one relay and how it is spoken to. It may be used by several goroutines.
-type Relay struct {
-	Addr   string // host:port
-	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
-	Config smtpclient.Config // with an empty LocalName the host's name or address is given
+// Options say how a relay is spoken to. Addr and Concurrency are required.
+type Options struct {
+	// Addr is one relay:
+	//
+	//	host:port                 SMTP; TLS from the first byte on port 465 (RFC 8314), unless Client.TLS says otherwise
+	//	smtp://host[:port]        the same; port 25 if there is none
+	//	smtps://host[:port]       SMTP with TLS from the first byte; port 465 if there is none
+	//	lmtp://host:port          LMTP (RFC 2033), also as lmtp:host:port
+	//	lmtp+unix:///path         LMTP over a Unix socket, also as lmtp:/path
+	//	mx:example.com            the MX hosts of a domain, port 25 (RFC 5321, section 5.1)
+	//	srv:example.com           its hosts for submission, those with TLS from the first byte first (RFC 6186, RFC 8314)
+	Addr string
+
+	// Dial makes the connections; nil: a net.Dialer with a limit of 30 seconds, which tries all addresses of a host.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	Resolver    Resolver          // for mx: and srv:; nil: net.DefaultResolver
+	Client      smtpclient.Config // Host is filled in; with an empty LocalName the host's name or address is given
+	Concurrency int               // connections at the same time, at most; below 1: 1
+	Idle        time.Duration     // a connection without work is closed after this time; zero: 5 seconds
 }
 
-// New checks addr, "host:port", and sets what follows from it: the name that the relay's certificate must have, and
-// TLS from the first byte on port 465 (RFC 8314, section 3.3).
-func New(addr string, dial func(ctx context.Context, network, addr string) (net.Conn, error), config smtpclient.Config) (*Relay, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil || host == "" || port == "" {
-		return nil, fmt.Errorf("relay %q is not host:port", addr)
-	}
-	config.Host = host
-	if port == "465" {
-		config.TLS = smtpclient.TLSImplicit
-	}
-	return &Relay{Addr: addr, Dial: dial, Config: config}, nil
-}
-
-// OpDial is the step of an error before the relay could be heard.
-const OpDial smtpclient.Op = "dial"
-
-// Deliver offers t in a session of its own and returns a result for each recipient.
-func (r *Relay) Deliver(ctx context.Context, t *smtpclient.Transaction) []smtpclient.Result {
-	conn, err := r.connect(ctx)
-	if err != nil {
-		results := make([]smtpclient.Result, len(t.To))
-		for i := range results {
-			results[i].Err = err
-		}
-		return results
-	}
-	defer conn.Quit()
-	return conn.Transact(ctx, t)
-}
-
-func (r *Relay) connect(ctx context.Context) (*smtpclient.Conn, *smtpclient.Error) {
-	nc, err := r.Dial(ctx, "tcp", r.Addr)
-	if err != nil {
-		return nil, &smtpclient.Error{Op: OpDial, Err: err}
-	}
-	config := r.Config
-	if config.LocalName == "" {
-		config.LocalName = greetingName(nc)
-	}
-	conn, err := smtpclient.Connect(ctx, nc, config)
-	if err == nil {
-		return conn, nil
-	}
-	var e *smtpclient.Error
-	if !errors.As(err, &e) {
-		e = &smtpclient.Error{Op: smtpclient.OpGreeting, Err: err}
-	}
-	return nil, e
-}
-
-// greetingName is the host's name, or its address as a literal where the name has no domain (RFC 5321, section 4.1.3):
-// relays refuse "localhost".
-func greetingName(nc net.Conn) string {
-	name, err := os.Hostname()
-	if err != nil {
-		name = ""
-	}
-	return greetingNameFor(name, nc.LocalAddr())
-}
-
-func greetingNameFor(hostname string, local net.Addr) string {
-	if strings.Contains(hostname, ".") {
-		return hostname
-	}
-	tcp, ok := local.(*net.TCPAddr)
-	if !ok {
-		return "localhost"
-	}
-	if ip := tcp.IP.To4(); ip != nil {
-		return "[" + ip.String() + "]"
-	}
-	return "[IPv6:" + tcp.IP.String() + "]"
-}
-
-// Blame says whose fault it is that a transaction did not serve a recipient.
-type Blame int
-
-// Whom to blame.
+// The defaults of Options.
 const (
-	Nobody    Blame = iota // not offered in this transaction, which took others
-	TheRelay               // it cannot be used
-	Message                // it was not taken
-	Recipient              // it was not taken
+	defaultIdle = 5 * time.Second
+	dialLimit   = 30 * time.Second
 )
 
-// Judge says whose fault e is, and whether another try is pointless.
-//
-// A connection that is lost before MAIL was answered is the relay's trouble. Lost later, it counts against the message:
-// else one message that makes a relay hang up would keep the relay at rest, and hold up all the others.
-func Judge(e *smtpclient.Error) (whom Blame, permanent bool) {
-	code := e.Reply.Code
-	switch e.Op {
-	case OpDial, smtpclient.OpGreeting, smtpclient.OpEHLO, smtpclient.OpTLS, smtpclient.OpAuth:
-		return TheRelay, false
-	case smtpclient.OpSize, smtpclient.OpUTF8:
-		return Message, true
-	}
-	answered, unsendable := code != 0, errors.Is(e.Err, smtpclient.ErrAddress)
-	switch {
-	case e.NotTried:
-		return Nobody, false
-	case code == 421, loginWanted(code):
-		return TheRelay, false
-	case e.Op == smtpclient.OpMail && !answered && !unsendable:
-		return TheRelay, false
-	case e.Op == smtpclient.OpRcpt && (answered || unsendable):
-		return Recipient, code/100 == 5 || unsendable
-	}
-	return Message, code/100 == 5 || unsendable
+// Relay is one relay and the connections to it. Its methods may be called by any number of goroutines.
+type Relay struct {
+	opts    Options
+	address address
+
+	mu         sync.Mutex            // for what follows; never held while the network is used
+	ended      *sync.Cond            // a session has ended
+	waiting    list.List             // of *offer: not taken by a session yet; given back ones are in front
+	running    int                   // goroutines of sessions
+	sessions   map[*session]struct{} // that are connected, or may be yet
+	connecting int                   // of sessions: not connected yet
+	leaving    int                   // of sessions: saying goodbye
+	resting    []*session            // connected, without work; the one that rests longest is first
+	limits     limits
+	depth      int // messages that a connection can have in hand, as seen on the last one that was made
+	closing    bool
 }
 
-// loginWanted reports whether the code asks for another login or for TLS (RFC 4954, section 6; RFC 3207, section 4). That
-// is about the settings, whatever command it answers, and no reason to give up mail.
-func loginWanted(code int) bool {
-	return code == 530 || code == 534 || code == 535 || code == 538
+// New checks the options. It starts nothing.
+func New(o Options) (*Relay, error) {
+	a, err := parseAddress(o.Addr)
+	if err != nil {
+		return nil, err
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: dialLimit}).DialContext
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	if o.Idle == 0 {
+		o.Idle = defaultIdle
+	}
+	o.Client.LMTP = a.lmtp
+	r := &Relay{opts: o, address: a, sessions: make(map[*session]struct{}), limits: newLimits(o.Concurrency), depth: 1}
+	r.ended = sync.NewCond(&r.mu)
+	return r, nil
+}
+
+// Name is the address as it was configured, for logs.
+func (r *Relay) Name() string { return r.opts.Addr }
+
+// Deliver offers t and returns a result for each recipient when its outcome is known. When no connection can be made, and
+// there is none, all who wait get the reason.
+//
+// A connection that turns out to have been closed by the relay before this message is not the message's trouble: it is
+// offered on another one. That needs a Content that was not read yet or is an io.Seeker; see Content.
+//
+// When ctx ends, an offer that was not made is withdrawn; its Error has NotTried and the cause. One that was made is cut
+// off with its connection, and so are others that share the connection; of those, the ones that the relay has not heard
+// of are offered again.
+func (r *Relay) Deliver(ctx context.Context, t *smtpclient.Transaction) []smtpclient.Result {
+	if len(t.To) == 0 {
+		return nil
+	}
+	o := newOffer(ctx, t)
+	r.add(o)
+	select {
+	case results := <-o.done:
+		return results
+	case <-ctx.Done():
+		r.withdraw(o)
+		return <-o.done
+	}
+}
+
+// Connections is how many connections there may be at the same time, as far as is known now.
+func (r *Relay) Connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.limits.allowed(time.Now())
+}
+
+// Slots is how many calls of Deliver can be made use of at the same time, as far as is known now: with PIPELINING a
+// connection has use for the next message before it is done with the one before, with CHUNKING for a window of them. It
+// is never less than 1.
+func (r *Relay) Slots() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.limits.allowed(time.Now()) * r.depth
+}
+
+// errClosed is why a connection is not made.
+var errClosed = errors.New("not needed any more")
+
+// Close ends all connections, those without work with a QUIT that is given two seconds, and waits until no goroutine is
+// left. Calls of Deliver that are in progress are let end first. The relay can be used again afterwards.
+func (r *Relay) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closing = true
+	for _, s := range r.resting {
+		r.leave(s)
+		s.hand <- nil
+	}
+	r.resting = nil
+	for s := range r.sessions {
+		if s.conn == nil && r.waiting.Len() == 0 {
+			s.cut(errClosed)
+		}
+	}
+	for r.running > 0 || r.waiting.Len() > 0 {
+		r.ended.Wait()
+	}
+	r.closing = false
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // The lengths RFC 3461 has for the parameters (sections 4.2 and 4.4). What is longer is left out.
@@ -47,6 +49,19 @@ func isASCII(s string) bool {
 		}
 	}
 	return true
+}
+
+// withALabels writes the domain of an address in ASCII (RFC 5891), if that makes the whole address ASCII.
+func withALabels(addr string) (ascii string, ok bool) {
+	at := strings.LastIndexByte(addr, '@')
+	if at < 0 || !isASCII(addr[:at]) {
+		return "", false
+	}
+	domain, err := idna.Lookup.ToASCII(addr[at+1:])
+	if err != nil || checkAddress(domain) != nil {
+		return "", false
+	}
+	return addr[:at+1] + domain, true
 }
 
 // xtext encodes a parameter (RFC 3461, section 4).

@@ -1,49 +1,33 @@
 package smtpclient
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/smtp"
 	"slices"
 	"strings"
 
 	"github.com/emersion/go-sasl"
 )
 
-// AuthFunc picks one of the mechanisms a relay offers, in upper case, and makes a client for it, which is used once. An
-// error says why there is none.
-type AuthFunc func(mechanisms []string) (mech string, client sasl.Client, err error)
+// AuthFunc picks one of the mechanisms a relay offers and makes a client for it, which is used once. An error says why
+// there is none. After a 535 it is asked once more, with offer.Refused set: an error then leaves it at the refusal.
+type AuthFunc func(ctx context.Context, offer AuthOffer) (mech string, client sasl.Client, err error)
+
+// AuthOffer is what a relay has to say about AUTH.
+type AuthOffer struct {
+	Mechanisms []string             // in upper case, in the order of the relay
+	TLS        *tls.ConnectionState // nil: the session has no TLS
+	Refused    sasl.Client          // the client whose credentials were refused in this session; nil: none
+}
 
 // maxChallenges bounds how long a relay can go on asking.
 const maxChallenges = 10
 
-// Plain logs in with PLAIN (RFC 4616).
-func Plain(user, password string) AuthFunc {
-	return only(sasl.Plain, func() sasl.Client { return sasl.NewPlainClient("", user, password) })
-}
-
-// CRAMMD5 logs in with CRAM-MD5 (RFC 2195).
-func CRAMMD5(user, secret string) AuthFunc {
-	return only("CRAM-MD5", func() sasl.Client { return netAuth{smtp.CRAMMD5Auth(user, secret)} })
-}
-
-// only picks one mechanism, if it is offered.
-func only(mech string, client func() sasl.Client) AuthFunc {
-	return func(mechanisms []string) (string, sasl.Client, error) {
-		if !slices.Contains(mechanisms, mech) {
-			return "", nil, fmt.Errorf("the relay offers AUTH with %s, not with %s", strings.Join(mechanisms, ", "), mech)
-		}
-		return mech, client(), nil
-	}
-}
-
-// netAuth makes a sasl.Client of a mechanism of net/smtp.
-type netAuth struct{ auth smtp.Auth }
-
-func (a netAuth) Start() (mech string, ir []byte, err error) { return a.auth.Start(&smtp.ServerInfo{}) }
-
-func (a netAuth) Next(challenge []byte) ([]byte, error) { return a.auth.Next(challenge, true) }
+// A finisher is a client that has something to say about an acceptance.
+type finisher interface{ finish() error }
 
 // logIn speaks AUTH (RFC 4954) where it is configured. After an error the connection is closed: no mail goes out
 // without AUTH, and a relay takes every further line for a bad command.
@@ -58,17 +42,34 @@ func (c *Conn) logIn() *Error {
 	case !ok:
 		return authError(errors.New("the relay does not offer AUTH"))
 	}
-	mechanisms := strings.Fields(strings.ToUpper(offered))
-	mech, client, err := c.cfg.Auth(mechanisms)
-	if err != nil {
-		return authError(err)
+	offer := AuthOffer{Mechanisms: strings.Fields(strings.ToUpper(offered))}
+	if secure, ok := c.nc.(*tls.Conn); ok {
+		state := secure.ConnectionState()
+		offer.TLS = &state
 	}
-	if !slices.Contains(mechanisms, mech) {
-		return authError(fmt.Errorf("the relay does not offer AUTH with %q", mech))
+	client, failed := c.attempt(offer)
+	if failed == nil || failed.Reply.Code != 535 || c.broken {
+		return failed
+	}
+	offer.Refused = client
+	if _, again := c.attempt(offer); again == nil || again.Reply.Code != 0 || c.broken {
+		return again
+	}
+	return failed
+}
+
+// attempt logs in once, and returns the client it did that with.
+func (c *Conn) attempt(offer AuthOffer) (sasl.Client, *Error) {
+	mech, client, err := c.cfg.Auth(c.ctx, offer)
+	if err != nil {
+		return nil, authError(err)
+	}
+	if !slices.Contains(offer.Mechanisms, mech) {
+		return nil, authError(fmt.Errorf("the relay does not offer AUTH with %q", mech))
 	}
 	_, initial, err := client.Start()
 	if err != nil {
-		return authError(fmt.Errorf("start %s: %w", mech, err))
+		return nil, authError(fmt.Errorf("start %s: %w", mech, err))
 	}
 	command := []string{"AUTH ", mech}
 	switch {
@@ -77,7 +78,15 @@ func (c *Conn) logIn() *Error {
 	case initial != nil:
 		command = append(command, " ", base64.StdEncoding.EncodeToString(initial))
 	}
-	return c.challenges(client, command)
+	if failed := c.challenges(client, command); failed != nil {
+		return client, failed
+	}
+	if f, ok := client.(finisher); ok {
+		if err := f.finish(); err != nil {
+			return client, authError(err)
+		}
+	}
+	return client, nil
 }
 
 // challenges sends the command and answers what the relay asks.

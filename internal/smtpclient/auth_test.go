@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"strings"
@@ -64,7 +65,9 @@ func TestAUTH(t *testing.T) {
 
 // own is a mechanism that fails at the first challenge.
 func own(mech string, initial []byte) AuthFunc {
-	return func([]string) (string, sasl.Client, error) { return mech, ownClient{mech, initial}, nil }
+	return func(context.Context, AuthOffer) (string, sasl.Client, error) {
+		return mech, ownClient{mech, initial}, nil
+	}
 }
 
 type ownClient struct {

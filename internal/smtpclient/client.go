@@ -1,10 +1,9 @@
-// Package smtpclient speaks SMTP (RFC 5321) as a client of a mail relay. It takes an open connection and hands over
-// messages; it knows nothing of files, queues and retries. Whatever goes wrong comes back as an Error that says at which
-// step, so that its caller can tell whose fault it is.
+// Package smtpclient speaks SMTP (RFC 5321) and LMTP (RFC 2033) as a client of a mail relay. It takes an open connection
+// and hands over messages; it knows nothing of files, queues and retries. Whatever goes wrong comes back as an Error that
+// says at which step, so that its caller can tell whose fault it is.
 package smtpclient
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -40,6 +39,23 @@ type Config struct {
 	// Auth picks the mechanism for AUTH; nil: no AUTH. Where it is set, no mail is sent without.
 	Auth AuthFunc
 
+	// Pins are the public keys one of which the relay must have: "sha256//" and the base64 of the SHA-256 of its
+	// SubjectPublicKeyInfo. A certificate with such a key needs no other verification, and TLSAuto does not go on
+	// without TLS. Nil: none are asked for.
+	Pins []string
+
+	// Sessions lets later connections resume TLS sessions; copies of a Config share it. Nil: none are resumed, unless
+	// TLSConfig has a cache of its own.
+	Sessions tls.ClientSessionCache
+
+	LMTP         bool // LMTP (RFC 2033): LHLO, and an answer for each recipient after the data
+	NoPipelining bool // PIPELINING (RFC 2920) is not used where it is offered, and CHUNKING neither
+	NoChunking   bool // CHUNKING (RFC 3030) is not used where it is offered
+
+	// Window is how many transactions may share a flight where CHUNKING is used; zero: 4. It is also how many messages
+	// a lost connection can leave uncertain.
+	Window int
+
 	// Timeout is an upper bound for each step. Zero: only the limits of RFC 5321, section 4.5.3.2, apply, from 2
 	// minutes (DATA, TLS, AUTH) to 10 (the answer to the end of the data).
 	Timeout time.Duration
@@ -48,22 +64,23 @@ type Config struct {
 // Conn is a session with a relay. It is used by one goroutine at a time.
 type Conn struct {
 	cfg     Config
-	raw     net.Conn      // as it came in: closing it ends everything at once, also inside a TLS handshake
-	nc      net.Conn      // raw, or TLS over it
-	r       *bufio.Reader // its size is the limit for a reply line
-	w       *bufio.Writer // from a pool, only while there is something to send; see put and flush
+	raw     net.Conn // as it came in: closing it ends everything at once, also inside a TLS handshake
+	nc      net.Conn // raw, or TLS over it
+	r       *lineReader
+	out     flight        // holds memory only while there is something to send
 	limit   time.Duration // for the step in progress
 	ext     map[string]string
 	private bool            // what is sent now can be read by the relay alone
 	used    bool            // there has been a transaction
 	broken  bool            // the state of the session is not known, or it is over
+	failed  error           // what made sending fail: nothing more is sent
 	ctx     context.Context // of the call in progress; it tells why a connection was closed under it
 }
 
 // Connect sets up a session on an open connection: greeting, EHLO (HELO, where EHLO is not known), STARTTLS, AUTH. It
 // owns nc from then on and closes it on an error, which is always an *Error. When ctx ends, nc is closed at once.
 func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
-	c := &Conn{cfg: cfg, raw: nc, nc: nc, r: bufio.NewReaderSize(nc, maxLine), private: isLocal(nc.RemoteAddr())}
+	c := &Conn{cfg: cfg, raw: nc, nc: nc, r: newLineReader(nc), private: isLocal(nc.RemoteAddr())}
 	done := c.watch(ctx)
 	err := c.setUp()
 	done()
@@ -91,7 +108,7 @@ func (c *Conn) Usable() bool { return !c.broken }
 // Close hangs up, without a QUIT.
 func (c *Conn) Close() error {
 	c.broken = true
-	c.releaseWriter()
+	c.out.release()
 	if err := c.raw.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("close the connection: %w", err)
 	}
@@ -126,22 +143,25 @@ func (c *Conn) greeting() *Error {
 	return err
 }
 
-// hello says EHLO and notes what is offered. Old relays, and some firewalls, know HELO only.
+// hello says EHLO (LHLO) and notes what is offered. Old relays, and some firewalls, know HELO only.
 func (c *Conn) hello() *Error {
 	if c.cfg.LocalName == "" || checkAddress(c.cfg.LocalName) != nil {
 		return &Error{Op: OpEHLO, Err: fmt.Errorf("the local name %q is no host name", c.cfg.LocalName)}
 	}
 	c.ext = map[string]string{}
-	first := true
+	first, greet := true, "EHLO "
+	if c.cfg.LMTP {
+		greet = "LHLO "
+	}
 	_, err := c.askLines(OpEHLO, []int{250}, func(line string) {
 		if !first {
 			keyword, param, _ := strings.Cut(line, " ")
 			c.ext[strings.ToUpper(keyword)] = strings.TrimSpace(param)
 		}
 		first = false
-	}, "EHLO ", c.cfg.LocalName)
-	if err == nil {
-		return nil
+	}, greet, c.cfg.LocalName)
+	if err == nil || c.cfg.LMTP {
+		return err
 	}
 	clear(c.ext)
 	switch err.Reply.Code {

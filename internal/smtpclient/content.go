@@ -2,8 +2,10 @@ package smtpclient
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -14,6 +16,15 @@ var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
 // A sourceError says that the content could not be read, as opposed to sent.
 type sourceError struct{ error }
+
+// unreadable is the cause of a sourceError; nil for any other error.
+func unreadable(err error) error {
+	var source sourceError
+	if errors.As(err, &source) {
+		return source.error
+	}
+	return nil
+}
 
 // sendContent copies content to w with dots stuffed, and ends it. With size > 0 it has to be exactly that long: a file
 // cut short while it is sent must not arrive as a whole message.
@@ -55,7 +66,10 @@ const (
 	inLine                 // anything else
 )
 
-var crlfDot = []byte("\r\n.")
+var (
+	crlf    = []byte("\r\n")
+	crlfDot = []byte("\r\n.")
+)
 
 func (s *stuffer) write(p []byte) error {
 	if s.last == afterCR && len(p) > 0 && p[0] == '\n' {
@@ -83,7 +97,7 @@ func (s *stuffer) write(p []byte) error {
 		p = p[i+2:] // the dot once more
 	}
 	switch {
-	case bytes.HasSuffix(p, crlfDot[:2]):
+	case bytes.HasSuffix(p, crlf):
 		s.last = lineStart
 	case p[len(p)-1] == '\r':
 		s.last = afterCR
@@ -107,4 +121,23 @@ func (s *stuffer) end() error {
 func (s *stuffer) pass(p []byte) error {
 	_, err := s.w.Write(p)
 	return err
+}
+
+// appendContent appends all of content, which has to be size octets long, to buf.
+func appendContent(buf []byte, content io.Reader, size int64) ([]byte, error) {
+	start := len(buf)
+	buf = slices.Grow(buf, int(size)+1) // one more, to see the end, or that there is none
+	for {
+		n, err := content.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		got := int64(len(buf) - start)
+		switch {
+		case got > size || err == io.EOF && got < size:
+			return buf, sourceError{fmt.Errorf("the content is not %d octets long", size)}
+		case err == io.EOF:
+			return buf, nil
+		case err != nil:
+			return buf, sourceError{fmt.Errorf("read the content: %w", err)}
+		}
+	}
 }

@@ -41,7 +41,7 @@ type Error struct {
 	NotTried bool
 
 	// Uncertain says that the content was sent to its end and no answer was seen, or none that makes sense: the relay
-	// may have the message or not.
+	// may have the message or not. In a flight, Op is the first step without an answer, which can be as early as OpMail.
 	Uncertain bool
 }
 

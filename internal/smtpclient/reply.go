@@ -1,8 +1,6 @@
 package smtpclient
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -38,16 +36,13 @@ func (r Reply) String() string {
 	return text
 }
 
-// readReply reads one reply, which may have many lines, and hands the text of each to each, if that is not nil. The
-// buffer of r limits a line, maxReply the whole. After an error the rest of the input makes no sense.
-func readReply(r *bufio.Reader, each func(text string)) (Reply, error) {
+// readReply reads one reply, which may have many lines, and hands the text of each to each, if that is not nil. There
+// are limits for a line and, maxReply, for the whole. After an error the rest of the input makes no sense.
+func readReply(r *lineReader, each func(text string)) (Reply, error) {
 	var reply Reply
 	total := 0
 	for {
-		raw, err := r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			return Reply{}, fmt.Errorf("a reply line is longer than %d octets", r.Size())
-		}
+		raw, err := r.next()
 		if err != nil {
 			return Reply{}, fmt.Errorf("read a reply: %w", err)
 		}

@@ -1,7 +1,6 @@
 package smtpclient
 
 import (
-	"bufio"
 	"strings"
 	"testing"
 	"unicode"
@@ -11,7 +10,7 @@ import (
 )
 
 func parse(text string) (Reply, error) {
-	return readReply(bufio.NewReaderSize(strings.NewReader(text), maxLine), nil)
+	return readReply(newLineReader(strings.NewReader(text)), nil)
 }
 
 func TestReplies(t *testing.T) {
@@ -88,7 +87,7 @@ func FuzzReply(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		in := strings.NewReader(text)
-		reply, err := readReply(bufio.NewReaderSize(in, maxLine), func(string) {})
+		reply, err := readReply(newLineReader(in), func(string) {})
 		if read := len(text) - in.Len(); read > maxReply+2*maxLine {
 			t.Fatalf("read %d octets", read)
 		}
@@ -102,7 +101,9 @@ func FuzzReply(f *testing.F) {
 		if e := reply.Enhanced; e != "" && (len(e) > 9 || e[0] != text[0]) {
 			t.Fatalf("bad enhanced code %q", e)
 		}
-		again, err := readReply(bufio.NewReaderSize(strings.NewReader(reply.String()+"\n"), 2*maxLine), nil)
+		more := newLineReader(strings.NewReader(reply.String() + "\n"))
+		more.limit = 2 * maxLine
+		again, err := readReply(more, nil)
 		if err != nil || again.Code != reply.Code || reply.Enhanced != "" && again.Enhanced != reply.Enhanced {
 			t.Fatalf("%+v became %+v, %v", reply, again, err)
 		}

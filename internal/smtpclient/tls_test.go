@@ -1,8 +1,10 @@
 package smtpclient
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -41,7 +43,7 @@ func TestTLS(t *testing.T) {
 		{"not wanted", true, remote, Config{TLS: TLSNone}, "", false},
 		{"required", true, remote, Config{TLS: TLSStartTLS, Host: "relay.test", TLSConfig: trusted}, "", true},
 		{"required, not offered", false, remote, Config{TLS: TLSStartTLS}, "does not offer STARTTLS", false},
-		{"other name", true, remote, Config{Host: "other.test", TLSConfig: trusted}, "not other.test", false},
+		{"other name", true, remote, Config{Host: "other.test", TLSConfig: trusted}, "is for relay.test, not other.test", false},
 		{"unknown authority", true, remote, Config{Host: "relay.test"}, "unknown authority", false},
 		{"too old", true, remote, Config{Host: "relay.test", TLSConfig: &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11}}, "tls", false},
 		{"verification off", true, remote, Config{Host: "relay.test", TLSConfig: anything}, "", true},
@@ -134,7 +136,7 @@ func TestHandshakeHasALimit(t *testing.T) {
 		is := is.New(t)
 		r := &smtptest.Relay{Ext: []string{"STARTTLS"}, Reply: script(map[string]string{"STARTTLS": "220 go|hang"})}
 		start := time.Now()
-		_, err := open(t.Context(), r, remote, Config{Host: "relay.test"})
+		_, err := open(t.Context(), r, remote, Config{Host: "relay.test", Timeout: noLimit})
 		is.Equal(asError(err).Op, OpTLS)           // the step is named
 		is.True(isTimeout(err))                    // the cause is time
 		is.Equal(time.Since(start), 2*time.Minute) // after the limit
@@ -173,3 +175,77 @@ func TestIsLocal(t *testing.T) {
 }
 
 var errPin = errors.New("not the pinned key")
+
+// pinOf is the pin of a certificate.
+func pinOf(t *testing.T, cfg *tls.Config) string {
+	t.Helper()
+	sum := sha256.Sum256(cfg.Certificates[0].Leaf.RawSubjectPublicKeyInfo)
+	return "sha256//" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func TestPins(t *testing.T) {
+	server, pool := serverTLS(t, "relay.test")
+	other, _ := serverTLS(t, "relay.test")
+	good, bad := pinOf(t, server), pinOf(t, other)
+	for _, test := range []struct {
+		name  string
+		offer string
+		cfg   Config
+		err   string
+	}{
+		{"right", "STARTTLS", Config{Host: "other.test", Pins: []string{good}}, ""},
+		{"one of them", "STARTTLS", Config{Host: "relay.test", Pins: []string{bad, good}}, ""},
+		{"another", "STARTTLS", Config{Host: "relay.test", Pins: []string{bad}}, "the relay's key is " + good + ", which is not pinned"},
+		{"another, but verified", "STARTTLS", Config{Host: "relay.test", Pins: []string{bad}, TLSConfig: &tls.Config{RootCAs: pool}}, "not pinned"},
+		{"no TLS", "SIZE", Config{Host: "relay.test", Pins: []string{good}}, "does not offer STARTTLS"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			is := is.New(t)
+			test.cfg.Auth = Plain("ann", secret)
+			r := &smtptest.Relay{TLS: server, Ext: []string{test.offer, "AUTH PLAIN"}, Users: map[string]string{"ann": secret}}
+			_, err := open(t.Context(), r, remote, test.cfg)
+			is.Equal(err == nil, test.err == "") // only the pinned key is good enough, for credentials too
+			if err != nil {
+				is.Equal(asError(err).Op, OpTLS)                 // the step is named
+				is.True(strings.Contains(err.Error(), test.err)) // with the reason
+			}
+		})
+	}
+}
+
+// A pinned key counts only for the certificate that the relay has proved to have the key of.
+func TestPinOfACertificateBehindAnother(t *testing.T) {
+	is := is.New(t)
+	server, _ := serverTLS(t, "relay.test")
+	attacker, _ := serverTLS(t, "relay.test")
+	attacker.Certificates[0].Certificate = append(attacker.Certificates[0].Certificate, server.Certificates[0].Certificate[0])
+	r := &smtptest.Relay{TLS: attacker, Ext: []string{"STARTTLS"}}
+	_, err := open(t.Context(), r, remote, Config{Host: "relay.test", Pins: []string{pinOf(t, server)}})
+	is.Equal(asError(err).Op, OpTLS) // anybody can send a copy of a certificate
+}
+
+func TestSessionsAreResumed(t *testing.T) {
+	is := is.New(t)
+	server, pool := serverTLS(t, "relay.test")
+	cfg := Config{TLS: TLSStartTLS, Host: "relay.test", TLSConfig: &tls.Config{RootCAs: pool}, Sessions: tls.NewLRUClientSessionCache(2)}
+	r := &smtptest.Relay{TLS: server, Ext: []string{"STARTTLS"}}
+	for i := range 3 {
+		c, err := open(t.Context(), r, remote, cfg)
+		is.NoErr(err)                                                     // set up
+		is.Equal(c.nc.(*tls.Conn).ConnectionState().DidResume, i > 0)     // the first has nothing to resume
+		is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // accepted
+		is.NoErr(c.Quit())                                                // ends in good order
+	}
+}
+
+func TestCertificateThatHasExpired(t *testing.T) {
+	is := is.New(t)
+	server, pool := serverTLS(t, "relay.test")
+	later := func() time.Time { return time.Now().Add(100 * time.Hour) }
+	r := &smtptest.Relay{TLS: server, Ext: []string{"STARTTLS"}}
+	_, err := open(t.Context(), r, remote, Config{Host: "relay.test", TLSConfig: &tls.Config{RootCAs: pool, Time: later}})
+	is.Equal(asError(err).Op, OpTLS)                        // the step is named
+	is.True(strings.Contains(err.Error(), "is valid from")) // with the reason
+	var invalid x509.CertificateInvalidError
+	is.True(errors.As(err, &invalid)) // and the cause
+}

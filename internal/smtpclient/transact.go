@@ -2,10 +2,8 @@ package smtpclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -34,154 +32,100 @@ type Result struct {
 // A transaction is a Transaction being carried out.
 type transaction struct {
 	*Transaction
-	c       *Conn
 	results []Result
-	utf8    bool // SMTPUTF8 is asked for
+	open    int   // recipients whose outcome is not known
+	taken   int   // recipients whose RCPT was accepted
+	full    Reply // the relay wants no more recipients, and said so; zero: it has not
+	utf8    bool  // SMTPUTF8 is asked for
+	refused bool  // MAIL was
+	ready   bool  // the relay waits for the content after DATA
+	dot     bool  // the relay waits for content that must not come: all recipients are refused
+	sent    bool  // the content has been sent to its end
+	told    bool  // the results have been handed over
 }
 
 // Transact offers a message to the relay and returns a Result for each recipient, in the order of t.To. When ctx ends,
-// the connection is closed at once. It is also closed when Content cannot be read to its end: the relay never sees a
-// message that was cut short. Usable tells whether another transaction can follow.
-func (c *Conn) Transact(ctx context.Context, t *Transaction) []Result {
-	x := &transaction{Transaction: t, c: c, results: make([]Result, len(t.To))}
-	switch {
-	case c.broken:
-		x.fail(&Error{Op: OpMail, Err: errors.New("the connection is closed")})
-	case ctx.Err() != nil:
-		x.fail(&Error{Op: OpMail, Err: context.Cause(ctx)})
-	}
-	x.check()
-	if !x.pending() {
-		return x.results
-	}
-	defer c.watch(ctx)()
-	if err := x.envelope(); err != nil {
-		x.fail(err)
-	} else if x.pending() {
-		x.message()
-	}
-	return x.results
+// the connection is closed at once. It is also closed when Content cannot be read to its end after something of the
+// transaction was sent: the relay never sees a message that was cut short. Usable tells whether another transaction can
+// follow.
+func (c *Conn) Transact(ctx context.Context, t *Transaction) (results []Result) {
+	nothing := func() *Transaction { return nil }
+	c.Serve(ctx, t, nothing, func(_ *Transaction, r []Result) { results = r })
+	return results
 }
 
-// fail gives err to all recipients that have no error yet.
-func (x *transaction) fail(err *Error) {
-	for i := range x.results {
-		if x.results[i].Err == nil {
-			x.results[i].Err = err
-		}
-	}
-}
-
-// pending tells whether there is a recipient without an error.
-func (x *transaction) pending() bool {
-	return slices.ContainsFunc(x.results, func(r Result) bool { return r.Err == nil })
-}
-
-// check sorts out what need not be offered to this relay.
-func (x *transaction) check() {
+// newTransaction sorts out what need not be offered to this relay.
+func (c *Conn) newTransaction(t *Transaction) *transaction {
+	x := &transaction{Transaction: t, results: make([]Result, len(t.To)), open: len(t.To)}
 	if err := checkAddress(x.From); err != nil {
 		x.fail(&Error{Op: OpMail, Err: err})
 	}
-	_, canUTF8 := x.c.Extension("SMTPUTF8")
-	if !canUTF8 && !isASCII(x.From) {
+	_, canUTF8 := c.Extension("SMTPUTF8")
+	if _, ok := c.onWire(x.From); !ok {
 		x.fail(noUTF8(x.From))
 	}
 	x.utf8 = canUTF8 && (x.UTF8 || !isASCII(x.From))
 	for i, addr := range x.To {
-		err := checkAddress(addr)
-		switch {
-		case x.results[i].Err != nil:
-		case addr == "":
-			x.results[i].Err = &Error{Op: OpRcpt, Err: fmt.Errorf("%w: it is empty", ErrAddress)}
-		case err != nil:
-			x.results[i].Err = &Error{Op: OpRcpt, Err: err}
-		case isASCII(addr):
-		case canUTF8:
+		if err := checkAddress(addr); err != nil || addr == "" {
+			if err == nil {
+				err = fmt.Errorf("%w: it is empty", ErrAddress)
+			}
+			x.failOne(i, &Error{Op: OpRcpt, Err: err})
+		} else if _, ok := c.onWire(addr); !ok {
+			x.failOne(i, noUTF8(addr))
+		} else if canUTF8 && !isASCII(addr) {
 			x.utf8 = true
-		default:
-			x.results[i].Err = noUTF8(addr)
 		}
 	}
-	if limit := x.c.maxSize(); limit > 0 && x.Size > limit {
+	if limit := c.maxSize(); limit > 0 && x.Size > limit {
 		x.fail(&Error{Op: OpSize, Err: fmt.Errorf("the message has %d octets, the relay takes %d", x.Size, limit)})
 	}
+	return x
 }
 
-func noUTF8(addr string) *Error {
-	return &Error{Op: OpUTF8, Err: fmt.Errorf("%q needs SMTPUTF8, which the relay does not offer", addr)}
+// fail gives err to all recipients that have no outcome yet.
+func (x *transaction) fail(err *Error) {
+	for i := range x.results {
+		x.failOne(i, err)
+	}
 }
 
-// maxSize is the largest message the relay says it takes (RFC 1870); zero: it does not say.
-func (c *Conn) maxSize() int64 {
-	param, _ := c.Extension("SIZE")
-	limit, err := strconv.ParseInt(param, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return limit
-}
-
-// envelope sends MAIL and RCPT. An error is one for all recipients that have none yet.
-func (x *transaction) envelope() *Error {
-	// Some relays want RSET even after a transaction that came to nothing, others only then: it never does any harm.
-	if x.c.used {
-		if err := x.c.reset(); err != nil {
-			return err
-		}
-	}
-	x.c.used = true
-	if _, err := x.c.ask(OpMail, []int{250}, "MAIL FROM:<", x.From, ">", x.mailParams()); err != nil {
-		return err
-	}
-	taken := 0
-	for i, addr := range x.To {
-		if x.results[i].Err != nil {
-			continue
-		}
-		_, err := x.c.ask(OpRcpt, []int{250, 251, 252}, "RCPT TO:<", addr, ">", x.rcptParams(i))
-		switch {
-		case err == nil:
-			taken++
-		case x.c.broken:
-			return err
-		default:
-			x.refused(i, err, taken)
-		}
-	}
-	return nil
-}
-
-// reset forgets the transaction before. A relay that refuses even that is of no use, but the message is not to blame:
-// so the error has no reply, unless that is the 421 it may give at any time.
-func (c *Conn) reset() *Error {
-	_, err := c.ask(OpMail, []int{250}, "RSET")
-	if err != nil && !c.broken {
-		c.abandon()
-		return &Error{Op: OpMail, Err: fmt.Errorf("RSET refused: %s", err.Reply)}
-	}
-	return err
-}
-
-// refused notes that recipient i was not taken. Once the relay has taken some and says that these are enough, neither
-// this one nor those after it have had their turn.
-func (x *transaction) refused(i int, err *Error, taken int) {
-	if !tooMany(err.Reply) {
+// failOne gives err to a recipient, if it has no outcome yet.
+func (x *transaction) failOne(i int, err *Error) {
+	if x.waits(i) {
 		x.results[i].Err = err
+		x.open--
+	}
+}
+
+// accept notes that the relay has the message for a recipient.
+func (x *transaction) accept(i int, reply Reply) {
+	if x.waits(i) {
+		x.results[i].Reply = reply
+		x.open--
+	}
+}
+
+// waits tells whether a recipient has no outcome yet.
+func (x *transaction) waits(i int) bool {
+	return x.results[i].Err == nil && x.results[i].Reply.Code == 0
+}
+
+// turnedDown notes that recipient i was not taken. Once the relay has taken some and says that these are enough, neither
+// this one nor those after it have had their turn.
+func (x *transaction) turnedDown(i int, err *Error) {
+	if !tooMany(err.Reply) {
+		x.failOne(i, err)
 		return
 	}
 	reply := err.Reply
 	if reply.Code == 552 { // as it was before RFC 5321, which wants it taken for a 452 (section 4.5.3.1.10)
 		reply.Code, reply.Enhanced = 452, strings.Replace(reply.Enhanced, "5.", "4.", 1)
 	}
-	if taken == 0 {
-		x.results[i].Err = &Error{Op: OpRcpt, Reply: reply}
-		return
+	if x.taken > 0 {
+		x.full = reply
 	}
-	for j := i; j < len(x.results); j++ {
-		if x.results[j].Err == nil {
-			x.results[j].Err = &Error{Op: OpRcpt, Reply: reply, NotTried: true}
-		}
-	}
+	x.failOne(i, &Error{Op: OpRcpt, Reply: reply, NotTried: x.taken > 0})
 }
 
 // tooMany tells whether a reply to RCPT is about the number of recipients. An enhanced code can say that it is not, but
@@ -196,92 +140,72 @@ func tooMany(r Reply) bool {
 	return false
 }
 
-// message sends DATA and the content, and settles all recipients that are still pending.
-func (x *transaction) message() {
-	if _, err := x.c.ask(OpData, []int{354}, "DATA"); err != nil {
-		x.fail(err)
-		return
+func noUTF8(addr string) *Error {
+	return &Error{Op: OpUTF8, Err: fmt.Errorf("%q needs SMTPUTF8, which the relay does not offer", addr)}
+}
+
+// onWire is an address as this relay takes it. Where SMTPUTF8 is not offered, a domain can go as A-labels (RFC 5890);
+// not ok: the local part needs SMTPUTF8 too.
+func (c *Conn) onWire(addr string) (wire string, ok bool) {
+	if isASCII(addr) {
+		return addr, true
 	}
-	if err := x.content(); err != nil {
-		x.fail(err)
-		return
+	if _, ok := c.Extension("SMTPUTF8"); ok {
+		return addr, true
 	}
-	reply, err := x.c.expect(OpEnd, 2)
+	return withALabels(addr)
+}
+
+// maxSize is the largest message the relay says it takes (RFC 1870); zero: it does not say.
+func (c *Conn) maxSize() int64 {
+	param, _ := c.Extension("SIZE")
+	limit, err := strconv.ParseInt(param, 10, 64)
 	if err != nil {
-		err.Uncertain = err.Reply.Code == 0
-		x.fail(err)
-		return
+		return 0
 	}
-	for i := range x.results {
-		if x.results[i].Err == nil {
-			x.results[i].Reply = reply
-		}
-	}
+	return limit
 }
 
-// content sends the content to its end. After an error the connection is closed, so that the relay cannot take what it
-// has got for a message.
-func (x *transaction) content() *Error {
-	if err := x.c.quiet(OpContent); err != nil {
-		return err
+// putMail adds MAIL to the flight.
+func (c *Conn) putMail(x *transaction) {
+	from, _ := c.onWire(x.From)
+	c.out.put("MAIL FROM:<", from, ">")
+	if _, ok := c.Extension("SIZE"); ok && x.Size > 0 {
+		c.out.put(" SIZE=")
+		c.out.set(strconv.AppendInt(c.out.room(), x.Size, 10))
 	}
-	x.c.limit = x.c.limitFor(OpContent)
-	err := sendContent(x.c.writer(), x.Content, x.Size)
-	var source sourceError
-	if errors.As(err, &source) {
-		x.c.abandon()
-		return &Error{Op: OpContent, Err: source.error, Source: true}
-	}
-	if err == nil {
-		err = x.c.flush()
-	}
-	if err == nil {
-		return nil
-	}
-	if reply := x.c.lastWords(); reply.Code >= 400 { // it has seen enough
-		return &Error{Op: OpEnd, Reply: reply}
-	}
-	return x.c.lost(OpContent, err)
-}
-
-// mailParams are the parameters of MAIL, each after a space.
-func (x *transaction) mailParams() string {
-	var b strings.Builder
-	if _, ok := x.c.Extension("SIZE"); ok && x.Size > 0 {
-		b.WriteString(" SIZE=" + strconv.FormatInt(x.Size, 10))
-	}
-	if _, ok := x.c.Extension("8BITMIME"); ok && x.EightBit {
-		b.WriteString(" BODY=8BITMIME")
+	if _, ok := c.Extension("8BITMIME"); ok && x.EightBit {
+		c.out.put(" BODY=8BITMIME")
 	}
 	if x.utf8 {
-		b.WriteString(" SMTPUTF8")
+		c.out.put(" SMTPUTF8")
 	}
-	if _, ok := x.c.Extension("DSN"); ok {
+	if _, ok := c.Extension("DSN"); ok {
 		if ret := strings.ToUpper(x.Ret); ret == "FULL" || ret == "HDRS" {
-			b.WriteString(" RET=" + ret)
+			c.out.put(" RET=", ret)
 		}
 		if id := xtext(x.EnvID); id != "" && len(id) <= maxEnvID {
-			b.WriteString(" ENVID=" + id)
+			c.out.put(" ENVID=", id)
 		}
 	}
-	return b.String()
+	c.out.put("\r\n")
 }
 
-// rcptParams are the parameters of RCPT for recipient i, each after a space.
-func (x *transaction) rcptParams(i int) string {
-	params := ""
-	if _, ok := x.c.Extension("DSN"); !ok {
-		return ""
-	}
-	if i < len(x.Notify) {
-		if notify := notifyValue(x.Notify[i]); notify != "" {
-			params += " NOTIFY=" + notify
+// putRcpt adds RCPT for recipient i to the flight.
+func (c *Conn) putRcpt(x *transaction, i int) {
+	to, _ := c.onWire(x.To[i])
+	c.out.put("RCPT TO:<", to, ">")
+	if _, ok := c.Extension("DSN"); ok {
+		if i < len(x.Notify) {
+			if notify := notifyValue(x.Notify[i]); notify != "" {
+				c.out.put(" NOTIFY=", notify)
+			}
+		}
+		if i < len(x.ORcpt) {
+			if orcpt := originalRecipient(x.ORcpt[i]); orcpt != "" {
+				c.out.put(" ORCPT=", orcpt)
+			}
 		}
 	}
-	if i < len(x.ORcpt) {
-		if orcpt := originalRecipient(x.ORcpt[i]); orcpt != "" {
-			params += " ORCPT=" + orcpt
-		}
-	}
-	return params
+	c.out.put("\r\n")
 }

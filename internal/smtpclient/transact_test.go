@@ -37,17 +37,17 @@ func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
 		{"some refused", map[string]string{"RCPT a": "550 5.1.1 nobody", "RCPT c": "450 4.2.1 later"},
 			"rcpt: 550 5.1.1 nobody,ok,rcpt: 450 4.2.1 later,ok", "b d", true},
 		{"all refused", map[string]string{"RCPT": "550 no"}, "rcpt: 550 no,rcpt: 550 no,rcpt: 550 no,rcpt: 550 no", "", true},
-		{"too many", map[string]string{"RCPT a": "550 no", "RCPT c": "452 4.5.3"},
+		{"too many", map[string]string{"RCPT a": "550 no", "RCPT c": "452 4.5.3", "RCPT d": "452 4.5.3"},
 			"rcpt: 550 no,ok,next: rcpt: 452 4.5.3,next: rcpt: 452 4.5.3", "b", true},
 		{"too many without an enhanced code", map[string]string{"RCPT d": "452 enough"}, "ok,ok,ok,next: rcpt: 452 enough", "a b c", true},
 		{"too many with another code", map[string]string{"RCPT d": "451 4.5.3 enough"}, "ok,ok,ok,next: rcpt: 451 4.5.3 enough", "a b c", true},
-		{"552 is a 452", map[string]string{"RCPT b": "552 5.5.3 enough"},
+		{"552 is a 452", map[string]string{"RCPT b": "552 5.5.3 enough", "RCPT c": "552 5.5.3 enough", "RCPT d": "552 5.5.3 enough"},
 			"ok,next: rcpt: 452 4.5.3 enough,next: rcpt: 452 4.5.3 enough,next: rcpt: 452 4.5.3 enough", "a", true},
 		{"552 for the first", map[string]string{"RCPT a": "552 full"}, "rcpt: 452 full,ok,ok,ok", "b c d", true},
 		{"452 for the first", map[string]string{"RCPT a": "452 4.5.3 none"}, "rcpt: 452 4.5.3 none,ok,ok,ok", "b c d", true},
 		{"452 of a mailbox", map[string]string{"RCPT b": "452 4.2.2 full"}, "ok,rcpt: 452 4.2.2 full,ok,ok", "a c d", true},
 		{"552 of a mailbox", map[string]string{"RCPT b": "552 5.2.2 full"}, "ok,rcpt: 552 5.2.2 full,ok,ok", "a c d", true},
-		{"421", map[string]string{"RCPT a": "550 no", "RCPT c": "421 bye"}, "rcpt: 550 no,rcpt: 421 bye,rcpt: 421 bye,rcpt: 421 bye", "", false},
+		{"421", map[string]string{"RCPT a": "550 no", "RCPT c": "421 bye|close"}, "rcpt: 550 no,rcpt: 421 bye,rcpt: 421 bye,rcpt: 421 bye", "", false},
 		{"MAIL refused", map[string]string{"MAIL": "550 5.7.1 not you"},
 			"mail: 550 5.7.1 not you,mail: 550 5.7.1 not you,mail: 550 5.7.1 not you,mail: 550 5.7.1 not you", "", true},
 		{"DATA refused", map[string]string{"RCPT a": "550 no", "DATA": "451 later"}, "rcpt: 550 no,data: 451 later,data: 451 later,data: 451 later", "", true},
@@ -55,9 +55,12 @@ func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
 			"end: 554 5.6.0 spam,end: 554 5.6.0 spam,end: 554 5.6.0 spam,rcpt: 450 busy", "", true},
 		{"any 2yz at the end", map[string]string{"END": "299"}, "ok,ok,ok,ok", "a b c d", true},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
+			if m.chunking() && test.rcpt["DATA"] != "" {
+				return // is not said
+			}
 			is := is.New(t)
-			r := &smtptest.Relay{Reply: script(test.rcpt)}
+			r.Reply = script(test.rcpt)
 			c := mustOpen(t, r)
 			var outcomes []string
 			for _, result := range c.Transact(t.Context(), letter("a", "b", "c", "d")) {
@@ -70,7 +73,7 @@ func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
 				taken = append(taken, m.To...)
 			}
 			is.Equal(strings.Join(taken, " "), test.taken) // the message arrives for those who were taken
-			if slices.Contains(outcomes, "mail: 550 5.7.1 not you") {
+			if m.lockStep() && slices.Contains(outcomes, "mail: 550 5.7.1 not you") {
 				is.Equal(len(r.Commands()), 2) // nothing is sent after a refused MAIL
 			}
 		})
@@ -89,10 +92,13 @@ func TestContentThatBreaksOffIsNeverAMessage(t *testing.T) {
 		"too short":       strings.NewReader(hi[2:]),
 		"too long":        strings.NewReader("a\r\n" + hi),
 	} {
-		t.Run(name, func(t *testing.T) {
+		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
+			if m.chunking() && strings.HasPrefix(name, "too") {
+				return // nothing is sent then, see TestUnreadableMessageInAFlight
+			}
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				r := &smtptest.Relay{Reply: script(map[string]string{"RCPT a": "550 no"})}
+				r.Reply = script(map[string]string{"RCPT a": "550 no"})
 				c := mustOpen(t, r)
 				x := letter("a", "b")
 				if x.Content = content; !strings.HasPrefix(name, "too") {
@@ -122,9 +128,9 @@ func TestAnswerInTheMiddleOfTheContent(t *testing.T) {
 		"354 go|close":                    "content: the relay hung up",
 		"354 go\r\n250 fine already|hang": `content: unexpected reply "250 fine already"`,
 	} {
-		t.Run(answer, func(t *testing.T) {
+		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) { // Size is not known, so DATA it is in each of them
 			is := is.New(t)
-			r := &smtptest.Relay{Reply: script(map[string]string{"DATA": answer})}
+			r.Reply = script(map[string]string{"DATA": answer})
 			c := mustOpen(t, r)
 			failed := c.Transact(t.Context(), &Transaction{To: []string{"a"}, Content: strings.NewReader(strings.Repeat(hi, 1000))})[0].Err
 			is.True(strings.HasPrefix(failed.Error(), want)) // its answer is the cause, if there is one

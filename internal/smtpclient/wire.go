@@ -1,7 +1,6 @@
 package smtpclient
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,22 +11,66 @@ import (
 )
 
 const (
-	writeBuffer = 8 << 10 // one flight of commands, or a small message, in one write
+	usualFlight = 8 << 10  // what a buffer for a flight starts with: a small message with its envelope
+	maxFlight   = 64 << 10 // the most content that waits for one write, or may be left unanswered by sharing a flight
+	pieceSize   = 32 << 10 // what is written at once of content that is larger
 	quitLimit   = 10 * time.Second
 	lastLimit   = time.Second // to read what a relay said before it stopped listening
 )
 
-// writers are shared by all sessions: one that waits for an answer, as most do most of the time, holds none.
-var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writeBuffer) }}
+// flights are shared by all sessions: one that waits for an answer, as most do most of the time, holds none.
+var flights = sync.Pool{New: func() any {
+	buf := make([]byte, 0, usualFlight)
+	return &buf
+}}
 
-// A step is the writer below the buffer: each write has the time of the step in progress.
-type step struct{ c *Conn }
+// A flight is what is sent with the next write.
+type flight struct{ buf *[]byte }
 
-func (s step) Write(p []byte) (int, error) {
-	if err := s.c.nc.SetDeadline(time.Now().Add(s.c.limit)); err != nil {
-		return 0, err
+// room returns the flight as a slice to append to; set puts it back.
+func (f *flight) room() []byte {
+	if f.buf == nil {
+		f.buf = flights.Get().(*[]byte)
 	}
-	return s.c.nc.Write(p)
+	return *f.buf
+}
+
+func (f *flight) set(buf []byte) { *f.buf = buf }
+
+func (f *flight) len() int {
+	if f.buf == nil {
+		return 0
+	}
+	return len(*f.buf)
+}
+
+func (f *flight) put(parts ...string) {
+	buf := f.room()
+	for _, part := range parts {
+		buf = append(buf, part...)
+	}
+	f.set(buf)
+}
+
+// cut forgets what stands behind the first octets.
+func (f *flight) cut(length int) {
+	if length == 0 {
+		f.release()
+		return
+	}
+	f.set(f.room()[:length])
+}
+
+// release forgets the flight. A buffer that has grown out of all proportion is not kept.
+func (f *flight) release() {
+	if f.buf == nil {
+		return
+	}
+	if cap(*f.buf) <= 2*maxFlight {
+		*f.buf = (*f.buf)[:0]
+		flights.Put(f.buf)
+	}
+	f.buf = nil
 }
 
 // watch closes the connection as soon as ctx ends, until done is called.
@@ -45,38 +88,17 @@ func (c *Conn) watch(ctx context.Context) (done func()) {
 // abandon hangs up because nobody can say any more what the relay would make of the next line.
 func (c *Conn) abandon() { _ = c.Close() }
 
-// put adds to what the next flush sends. Errors show there.
-func (c *Conn) put(parts ...string) {
-	w := c.writer()
-	for _, part := range parts {
-		_, _ = w.WriteString(part)
+// write sends the flight in one write, and returns how much of it has left.
+func (c *Conn) write(op Op) (int, error) {
+	if c.out.len() == 0 {
+		return 0, nil
 	}
-}
-
-func (c *Conn) writer() *bufio.Writer {
-	if c.w == nil {
-		c.w = writers.Get().(*bufio.Writer)
-		c.w.Reset(step{c})
+	defer c.out.release()
+	c.limit = c.limitFor(op)
+	if err := c.nc.SetDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
 	}
-	return c.w
-}
-
-func (c *Conn) releaseWriter() {
-	if c.w != nil {
-		c.w.Reset(nil)
-		writers.Put(c.w)
-		c.w = nil
-	}
-}
-
-// flush sends what was put.
-func (c *Conn) flush() error {
-	if c.w == nil {
-		return nil
-	}
-	err := c.w.Flush()
-	c.releaseWriter()
-	return err
+	return c.nc.Write(c.out.room())
 }
 
 // ask sends a command, given in parts, and returns the answer, if it is one of those wanted.
@@ -86,13 +108,12 @@ func (c *Conn) ask(op Op, want []int, command ...string) (Reply, *Error) {
 
 // askLines is ask, and hands each line of the answer to each.
 func (c *Conn) askLines(op Op, want []int, each func(string), command ...string) (Reply, *Error) {
-	c.limit = c.limitFor(op)
 	if err := c.quiet(op); err != nil {
 		return Reply{}, err
 	}
-	c.put(command...)
-	c.put("\r\n")
-	if err := c.flush(); err != nil {
+	c.out.put(command...)
+	c.out.put("\r\n")
+	if _, err := c.write(op); err != nil {
 		return Reply{}, c.unsent(op, err)
 	}
 	return c.expectLines(op, want, each)
@@ -101,7 +122,7 @@ func (c *Conn) askLines(op Op, want []int, each func(string), command ...string)
 // quiet makes sure that the relay has not said anything nobody asked for: from then on each answer would be taken for
 // the one to the command after it. A 421 may come at any time (RFC 5321, section 3.8).
 func (c *Conn) quiet(op Op) *Error {
-	if c.r.Buffered() == 0 {
+	if c.r.buffered() == 0 {
 		return nil
 	}
 	_, err := c.expect(op)
@@ -113,21 +134,19 @@ func (c *Conn) quiet(op Op) *Error {
 
 // unsent makes the error for a command that could not be sent, perhaps because the relay has said goodbye before.
 func (c *Conn) unsent(op Op, err error) *Error {
-	if reply := c.lastWords(); reply.Code == 421 {
+	c.dying(err)
+	reply, failed := c.expect(op, 2, 3, 4, 5)
+	if failed == nil && reply.Code == 421 {
+		c.abandon()
 		return &Error{Op: op, Reply: reply}
 	}
 	return c.lost(op, err)
 }
 
-// lastWords reads what a relay that takes nothing more has said; zero: nothing. The connection is closed then.
-func (c *Conn) lastWords() Reply {
-	defer c.abandon()
-	if c.ctx != nil && c.ctx.Err() != nil {
-		return Reply{}
-	}
+// dying notes that nothing more can be sent, and leaves a moment to read what the relay has said.
+func (c *Conn) dying(err error) {
+	c.failed = err
 	_ = c.nc.SetReadDeadline(time.Now().Add(min(c.limit, lastLimit)))
-	reply, _ := readReply(c.r, nil)
-	return reply
 }
 
 // expect reads an answer. One that refuses (4yz, 5yz) is an error with that reply; one that makes no sense here, or none
@@ -137,10 +156,13 @@ func (c *Conn) expect(op Op, want ...int) (Reply, *Error) {
 }
 
 func (c *Conn) expectLines(op Op, want []int, each func(string)) (Reply, *Error) {
-	c.limit = c.limitFor(op)
-	err := c.nc.SetDeadline(time.Now().Add(c.limit)) // for the whole answer, however slowly it comes
+	var err error
+	if c.failed == nil {
+		c.limit = c.limitFor(op)
+		err = c.nc.SetDeadline(time.Now().Add(c.limit)) // for the whole answer, however slowly it comes
+	}
 	var reply Reply
-	if err == nil || c.r.Buffered() > 0 { // a relay that has hung up may have said why
+	if err == nil || c.r.buffered() > 0 { // a relay that has hung up may have said why
 		reply, err = readReply(c.r, each)
 	}
 	if err != nil {
@@ -165,9 +187,12 @@ func (c *Conn) unexpected(op Op, reply Reply) *Error {
 	return &Error{Op: op, Err: fmt.Errorf("unexpected reply %q", reply.String())}
 }
 
-// lost makes the error for a connection that failed, and closes it.
+// lost makes the error for a connection that failed, and closes it. What failed first is the cause.
 func (c *Conn) lost(op Op, err error) *Error {
 	c.abandon()
+	if c.failed != nil {
+		err = c.failed
+	}
 	switch {
 	case c.ctx != nil && c.ctx.Err() != nil:
 		err = context.Cause(c.ctx)

@@ -228,6 +228,9 @@ func (d *Dir) orphanWhy(act, name string) (string, error) {
 		return "", err
 	}
 	path := d.in(failedDir, name+whySuffix)
+	if _, err := os.Lstat(path); err != nil { // nearly always: so it is looked at first
+		return "", err
+	}
 	present, err := exists(d.in(failedDir, name))
 	if err != nil {
 		return "", err

@@ -76,6 +76,27 @@ func (d *Dir) Open(name string) (*os.File, ID, error) {
 	return f, id, nil
 }
 
+// Reopen opens the version id of name, which Open has opened and Settled has found complete before; ErrChanged if there is
+// another one now.
+func (d *Dir) Reopen(name string, id ID) (*os.File, error) {
+	if err := d.check("open", name); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(d.File(name), openFlags, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.File(name), Err: openReason(err)}
+	}
+	now, err := openID(f)
+	if err == nil && !now.Equal(id) {
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: ErrChanged}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // lstatID identifies the file at path; a symbolic link is not followed.
 func lstatID(path string) (ID, error) {
 	fi, err := os.Lstat(path)

@@ -55,7 +55,7 @@ func (w *Watcher) run(d *Dir) error {
 			return fmt.Errorf("watch spool: %w", err)
 		}
 		event, gone := decode(buf[:n], d.Usable)
-		if event.Rescan || len(event.Names) > 0 {
+		if event.Rescan || len(event.Names)+len(event.Gone) > 0 {
 			select {
 			case w.events <- event:
 			case <-w.closing:
@@ -92,11 +92,17 @@ func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 			event.Rescan = true
 		}
 		name, _, _ := bytes.Cut(field, []byte{0})
-		if mask&unix.IN_ISDIR == 0 && usable(string(name)) {
+		switch {
+		case mask&unix.IN_ISDIR != 0 || !usable(string(name)):
+		case mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0:
+			event.Gone = append(event.Gone, string(name))
+		default:
 			event.Names = append(event.Names, string(name))
 		}
 	}
-	slices.Sort(event.Names)
-	event.Names = slices.Compact(event.Names)
+	for _, names := range []*[]string{&event.Names, &event.Gone} {
+		slices.Sort(*names)
+		*names = slices.Compact(*names)
+	}
 	return event, gone
 }

@@ -45,13 +45,13 @@ func TestWatch(t *testing.T) {
 	w := watch(t, d)
 	for _, step := range []struct {
 		act   func() error
-		names []string // reported in any number of events
+		names []string // reported in any number of events, those of what went away with a minus
 	}{
 		{func() error { drop(t, d, "written", "x"); return nil }, []string{"written"}},
 		{func() error { return os.Rename(d.File("tmp/renamed"), d.File("renamed")) }, []string{"renamed"}},
 		{func() error { return os.Link(d.File("tmp/linked"), d.File("linked")) }, []string{"linked"}},
-		{func() error { return os.Remove(d.File("written")) }, []string{"written"}},
-		{func() error { return os.Rename(d.File("renamed"), d.File("hold/renamed")) }, []string{"renamed"}},
+		{func() error { return os.Remove(d.File("written")) }, []string{"-written"}},
+		{func() error { return os.Rename(d.File("renamed"), d.File("hold/renamed")) }, []string{"-renamed"}},
 		{func() error { _, err := d.Put(writing("x")); return err }, nil},
 	} {
 		is.NoErr(step.act())
@@ -78,7 +78,11 @@ func namesUntil(t *testing.T, w *Watcher, end string) (names []string) {
 		if !ok || event.Rescan {
 			t.Fatal("the watch has ended")
 		}
-		for _, name := range event.Names {
+		reported := slices.Clone(event.Names)
+		for _, name := range event.Gone {
+			reported = append(reported, "-"+name)
+		}
+		for _, name := range reported {
 			if name != end && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -211,6 +215,8 @@ func TestDecode(t *testing.T) {
 		{"name without padding", record(unix.IN_CREATE, "123456789012345"), Event{Names: []string{"123456789012345"}}, false},
 		{"several, twice", slices.Concat(record(unix.IN_CREATE, "b"), record(unix.IN_MOVED_TO, "a"), record(unix.IN_CLOSE_WRITE, "b")),
 			Event{Names: []string{"a", "b"}}, false},
+		{"gone", slices.Concat(record(unix.IN_DELETE, "b"), record(unix.IN_MOVED_FROM, "a"), record(unix.IN_MOVED_TO, "b")),
+			Event{Names: []string{"b"}, Gone: []string{"a", "b"}}, false},
 		{"dot name", record(unix.IN_CLOSE_WRITE, ".spoolgore.js"), Event{}, false},
 		{"directory", record(unix.IN_CREATE|unix.IN_ISDIR, "a"), Event{}, false},
 		{"overflow", slices.Concat(record(unix.IN_CREATE, "a"), record(unix.IN_Q_OVERFLOW, "")), Event{Names: []string{"a"}, Rescan: true}, false},

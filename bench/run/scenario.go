@@ -1,0 +1,113 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A scenario is a question: a load, a relay, and what is measured.
+type scenario struct {
+	name  string
+	title string
+	load  load
+	sink  []string // arguments of the sink
+	peers string
+	trial func(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error)
+}
+
+const noChunking = "PIPELINING,8BITMIME,SMTPUTF8,DSN,ENHANCEDSTATUSCODES,SIZE 104857600"
+
+// scenarios are all there are, in the order in which they are run.
+func scenarios() []scenario {
+	return []scenario{
+		{
+			name: "flood-0ms", title: "5,000 messages of 4 KiB, relay at 0 ms", load: load{5000, 4 << 10}, trial: flood,
+			peers: "spoolgore,postfix,postfix:20,postfix:100,dma,nullmailer,msmtpq",
+		},
+		{
+			name: "flood-50ms", title: "5,000 messages of 4 KiB, relay at 50 ms", load: load{5000, 4 << 10}, trial: flood,
+			sink:  []string{"-latency", "50ms"},
+			peers: "spoolgore,postfix,postfix:100,dma,nullmailer,msmtpq",
+		},
+		{
+			name: "flood-50ms-100", title: "5,000 messages of 4 KiB, relay at 50 ms without CHUNKING, 100 connections",
+			load: load{5000, 4 << 10}, trial: flood,
+			sink:  []string{"-latency", "50ms", "-ext", noChunking},
+			peers: "spoolgore:100,postfix:100",
+		},
+		{
+			name: "big", title: "50 messages of 10 MiB, relay at 0 ms", load: load{50, 10 << 20}, trial: flood,
+			peers: "spoolgore,postfix,postfix:4,postfix:20,dma,nullmailer,msmtpq",
+		},
+		{
+			name: "held", title: "1,000 transactions held open, the relay takes 2 s over each message", load: load{2000, 4 << 10},
+			trial: hold, sink: []string{"-data-delay", "2s"}, peers: "spoolgore:1000,postfix:1000,dma",
+		},
+		{
+			name: "idle", title: "200 messages, one at a time, nothing else to do, relay at 0 ms", load: load{200, 4 << 10},
+			trial: idle, peers: "spoolgore,postfix,nullmailer",
+		},
+		{
+			name: "rest", title: "100,000 messages deferred, none due: 30 s", load: load{100_000, 4 << 10},
+			trial: rest, peers: "spoolgore,postfix",
+		},
+	}
+}
+
+func scenarioNames() string {
+	var names []string
+	for _, s := range scenarios() {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// findScenarios returns the scenarios called names; empty: all.
+func findScenarios(names string) ([]scenario, error) {
+	all := scenarios()
+	if names == "" {
+		return all, nil
+	}
+	var chosen []scenario
+	for _, name := range strings.Split(names, ",") {
+		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("scenario %q: not one of %s", name, scenarioNames())
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// measure runs the scenario for each peer in turn, as often as it is to be measured, and prints the table. A peer that
+// cannot be measured is told of and left out.
+func (s *scenario) measure(c *config, out io.Writer) error {
+	peers, err := findPeers(s.peers)
+	if c.peers != "" {
+		peers, err = findPeers(c.peers)
+	}
+	if err != nil {
+		return err
+	}
+	if c.quick {
+		s.load.n = max(20, s.load.n/10)
+	}
+	results := make(map[string][]result)
+	for n := range c.runs {
+		for _, p := range peers {
+			r, err := c.trial(s, p)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%s, run %d, %s: %v\n", s.name, n+1, p.name, r)
+			results[p.name] = append(results[p.name], r)
+		}
+	}
+	return printTable(out, s.title, peers, results)
+}

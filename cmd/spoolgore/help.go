@@ -1,0 +1,81 @@
+package main
+
+const help = `Spoolgore sends the mail messages found as files in a directory through a mail relay, and keeps trying until
+each is delivered or given up.
+
+usage: spoolgore [flags] DIR
+       spoolgore demo          show it at work, with a relay and a spool of its own (-keep keeps the spool)
+
+Relay
+  -smtpaddr LIST               the relay, as HOST:PORT, smtp://HOST, smtps://HOST, lmtp://HOST:PORT, lmtp+unix:///PATH,
+                               mx:DOMAIN or srv:DOMAIN; several, in order of preference, separated by commas
+                               (127.0.0.1:25)
+  -relays FILE                 other relays for the mail of some senders, see below
+  -smtptimeout TIME            limit of each step of a delivery (the limits of RFC 5321)
+  -localname NAME              name to greet the relay with (that of this host)
+  -concurrency N               connections to a relay at the same time, at most; several hundred work (20)
+  -rate LIST                   recipients in a second, minute, hour, day, at most, as 14/s,600/m,50000/d (no limit)
+  -nopipelining                do without PIPELINING, and so CHUNKING, although the relay offers it
+  -nochunking                  do without CHUNKING although the relay offers it
+  -window N                    small messages that may share a flight where the relay offers CHUNKING: as many can
+                               arrive twice after a lost connection (4)
+
+Login
+  -smtpuser USER               log in with the strongest mechanism that the relay offers, over verified TLS only
+  -smtpmd5user USER            log in with CRAM-MD5; ignored with -smtpuser
+  -smtpauth MECHANISM          the only mechanism to use: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, CRAM-MD5,
+                               XOAUTH2, OAUTHBEARER, EXTERNAL
+  -smtptoken                   the password is an OAuth 2.0 access token
+  The password is what the first of these gives:
+  -smtppasswordfile FILE       a file with one line, read for each login
+  -smtppasswordcmd COMMAND     the first line that /bin/sh -c COMMAND prints within 30 seconds; it is run again when the
+                               relay has refused the last one; its standard error goes to the log
+  -smtppassword PASSWORD       for -smtpuser; every user of this host can see it
+  -smtpmd5password PASSWORD    for -smtpmd5user; every user of this host can see it
+  SPOOLGORE_SMTPPASSWORD       in the environment, for -smtpuser; SPOOLGORE_SMTPMD5PASSWORD for -smtpmd5user
+  $CREDENTIALS_DIRECTORY       a directory that systemd makes (LoadCredential=); of it the file smtppassword
+
+TLS
+  -smtptls MODE                auto: from the first byte on port 465, else STARTTLS where it is offered; starttls: it
+                               must be offered; tls: from the first byte; none (auto)
+  -smtpca FILE                 certificates (PEM) of the only authorities to trust (those of the system)
+  -smtpcert FILE               certificate (PEM) to show to the relay
+  -smtpkey FILE                its key (PEM)
+  -smtppin LIST                sha256//BASE64 of public keys, separated by commas: the relay must have one of them, and
+                               its certificate is not verified further
+
+Queue
+  -freq TIME                   time between two scans of the directory (10)
+  -attempts N                  failed attempts after which a recipient is given up (100)
+  -maxage TIME                 age at which a message is given up (120h)
+  -json PATH                   the status file (DIR/.spoolgore.js)
+  -once                        try everything that is due once, and end
+
+Other
+  -logjson                     log lines in JSON; the log goes to standard error
+  -verbose                     log more
+  -version                     print the version
+  -help                        print this
+
+TIME is a number of seconds, or has a unit: 10, 500ms, 1m, 2h30m. What holds without a flag is in parentheses.
+Flags go before DIR. A directory that is called demo is ./demo.
+
+Relays file
+  SENDER RELAYS [KEY=VALUE ...]
+  SENDER is an address, @DOMAIN, or * for all others (without it: -smtpaddr); the most exact one counts. RELAYS are
+  as for -smtpaddr. The keys are user, password, passwordfile, passwordcmd, token (yes), auth, tls, ca, cert, key, pin,
+  each as the flag of its name; none of those flags counts for these relays. "VALUES WITH SPACES" are quoted, files are
+  relative to the directory of the relays file, and # begins a comment.
+
+Signals
+  TERM, INT                    finish what is in flight (up to 30 seconds), write the status file, end; again: at once
+  URG, USR1                    scan, and retry everything that waits, now; ends a pause
+  TSTP                         pause: bring the status file up to date, then leave it and the messages alone
+  HUP                          take over the edited status file and end the pause; if it is not valid, change nothing
+
+Exit codes
+  0   ended as told            64  wrong usage            70  the system failed, or the demo did
+  75  the spool is run already, or with -once no relay could be used: try again later
+  78  something to put right: no such directory, no access, a status file that is not valid, a bad relay address,
+      a relays file or certificate that cannot be used
+`

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/relayfile"
+	"github.com/unbit/spoolgore/internal/secret"
+	"github.com/unbit/spoolgore/internal/smarthost"
+)
+
+// complete fills in the options that stand in files: certificates, and the routes of the relays file. It warns of
+// passwords that other users of the host can see.
+func (c *config) complete(log *slog.Logger) (err error) {
+	if c.visible != "" {
+		log.Warn("password on the command line can be seen by every user of this host", "flag", c.visible,
+			"better", "-smtppasswordfile, -smtppasswordcmd, the environment")
+	}
+	every := c.opts.SMTP // what holds for all relays
+	if c.opts.SMTP, err = settings(every, c.relay, "-smtp", log); err != nil || c.relaysFile == "" {
+		return err
+	}
+	lines, exposed, err := relayfile.Read(c.relaysFile)
+	if err != nil {
+		return fmt.Errorf("-relays: %w", err)
+	}
+	if exposed {
+		log.Warn("relays file with passwords can be read by every user of this host", "file", c.relaysFile)
+	}
+	for _, line := range lines {
+		where := fmt.Sprintf("%s:%d: ", c.relaysFile, line.Line)
+		if err := checkAddresses(line.Relays); err != nil {
+			return fmt.Errorf("%s%w", where, err)
+		}
+		route := spoolgore.Route{Sender: line.Sender, SMTPAddr: line.Relays}
+		if route.SMTP, err = settings(every, line.Settings, where, log); err != nil {
+			return err
+		}
+		c.opts.Routes = append(c.opts.Routes, route)
+	}
+	return nil
+}
+
+// checkAddresses says which of the relays is none. The package would too, but without the line it stands in.
+func checkAddresses(relays string) error {
+	for addr := range strings.SplitSeq(relays, ",") {
+		if _, err := smarthost.New(smarthost.Options{Addr: strings.TrimSpace(addr)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settings adds s to what holds for every relay. Their names, behind prefix, say where the settings stand.
+func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *slog.Logger) (smtp spoolgore.SMTP, err error) {
+	smtp = every
+	smtp.User, smtp.Mechanism, smtp.Token = s.User, s.Mechanism(), s.IsToken()
+	smtp.Secret = password(s, prefix, log)
+	smtp.TLS, smtp.Pins = s.TLS, s.Pins()
+	smtp.TLSConfig, err = tlsConfig(s, prefix)
+	return smtp, err
+}
+
+// password is where the password comes from; nil: from nowhere.
+func password(s relayfile.Settings, prefix string, log *slog.Logger) secret.Func {
+	switch {
+	case s.PasswordCmd != "":
+		return secret.Source{Name: prefix + "passwordcmd", Log: log}.Command(s.PasswordCmd)
+	case s.PasswordFile != "":
+		give := secret.Source{Name: prefix + "passwordfile", Log: log}.File(s.PasswordFile)
+		if _, err := give(context.Background(), false); err != nil { // tell now of a wrong name; it may be right by the first login
+			log.Warn("password cannot be read, will be tried again for each login", "setting", prefix+"passwordfile", "err", err)
+		}
+		return give
+	case s.Password != "":
+		return secret.Fixed(s.Password)
+	}
+	return nil
+}
+
+// tlsConfig is what certificates make of TLS; nil: there are none. It sets nothing else, so that the rest stays as the
+// package has it.
+func tlsConfig(s relayfile.Settings, prefix string) (*tls.Config, error) {
+	if s.CA == "" && s.Cert == "" {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.CA != "" {
+		text, err := os.ReadFile(s.CA)
+		if err != nil {
+			return nil, fmt.Errorf("%sca: %w", prefix, err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%sca: %s holds no certificate in PEM", prefix, s.CA)
+		}
+	}
+	if s.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+		if err != nil {
+			return nil, fmt.Errorf("%[1]scert %[2]s, %[1]skey %[3]s: %[4]w", prefix, s.Cert, s.Key, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}

@@ -1,0 +1,163 @@
+package spoolgore
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+func TestMailGoesByItsSendersRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relays := map[string]*smtptest.Relay{}
+		for _, name := range []string{"main", "domain", "ann", "down"} {
+			relays[name] = &smtptest.Relay{Reply: func(verb, _ string) string {
+				if verb == "DIAL" && name == "down" {
+					return "connection refused"
+				}
+				return ""
+			}}
+		}
+		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			name, _, _ := strings.Cut(addr, ".")
+			return relays[name].Dial(ctx, network, addr)
+		}
+		for i, from := range []string{"x@elsewhere.org", "bob@Example.com", "ANN@example.com", "y@down.org"} {
+			drop(t, dir, fmt.Sprint(i), "From: "+from+"\nTo: b@example.org\n\nhello\n")
+		}
+		s, stop := start(t, dir, Options{Dial: dial, SMTPAddr: "main.test:25", Routes: []Route{
+			{Sender: "@example.com", SMTPAddr: "domain.test:25"},
+			{Sender: "ann@example.com", SMTPAddr: "ann.test:25"},
+			{Sender: "@down.org", SMTPAddr: "down.test:25"},
+		}})
+		pass(time.Minute)
+		st := s.Status()
+		stop()
+		is.Equal(relays["main"].Messages()[0].From, "x@elsewhere.org")   // whoever has no route of his own
+		is.Equal(relays["domain"].Messages()[0].From, "bob@Example.com") // a domain
+		is.Equal(relays["ann"].Messages()[0].From, "ANN@example.com")    // an address goes before its domain
+		m := one(t, st)
+		is.Equal(m.From, "y@down.org")                           // trouble with one relay holds up no mail of the others
+		is.True(strings.Contains(m.To[0].Error, "down.test:25")) // and is told where it matters
+		is.Equal(m.To[0].Attempts, 0)
+	})
+}
+
+func TestRateHoldsOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var mu sync.Mutex
+		sent := 0
+		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+			mu.Lock()
+			defer mu.Unlock()
+			sent += len(tx.To)
+			return make([]Result, len(tx.To))
+		})
+		count := func() int { mu.Lock(); defer mu.Unlock(); return sent }
+		for i := range 200 {
+			drop(t, dir, fmt.Sprint(i), "From: a@x.org\nTo: b@y.org, c@y.org\n\nhello\n")
+		}
+		opts := Options{Transport: take, Rate: "100/h"}
+		_, stop := start(t, dir, opts)
+		pass(time.Second)
+		is.True(count() >= 10 && count() <= 12) // a tenth of the hour's recipients at once
+		for range 6 {
+			stop()
+			_, stop = start(t, dir, opts)
+			pass(10 * time.Minute)
+		}
+		is.True(count() >= 80 && count() <= 100) // in an hour never more than the limit, however often it is restarted
+		pass(4 * time.Hour)
+		stop()
+		is.Equal(count(), 400) // and all of them in the end
+	})
+}
+
+func TestAFloodLeavesOtherSendersTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var mu sync.Mutex
+		var single time.Time
+		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+			time.Sleep(50 * time.Millisecond)
+			if tx.From == "single@x.org" {
+				mu.Lock()
+				single = time.Now()
+				mu.Unlock()
+			}
+			return make([]Result, len(tx.To))
+		})
+		s, stop := start(t, dir, Options{Transport: take, Concurrency: 2, Freq: time.Second})
+		for i := range 2000 {
+			check(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("a%05d", i)), []byte("From: flood@x.org\nTo: b@y.org\n\nhello\n"), 0o600))
+		}
+		pass(5 * time.Second)
+		dropped := time.Now()
+		drop(t, dir, "z", "From: single@x.org\nTo: b@y.org\n\nhello\n")
+		pass(5 * time.Second)
+		left := len(s.Status())
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		is.True(left > 1000)                                  // the flood goes on
+		is.True(!single.IsZero())                             // the single message was sent
+		is.True(single.Sub(dropped) <= 1500*time.Millisecond) // within a scan and a moment
+	})
+}
+
+func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var mu sync.Mutex
+		var small []time.Duration
+		began := time.Now()
+		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+			if tx.Size > largeSize {
+				time.Sleep(time.Hour)
+			} else {
+				time.Sleep(time.Second)
+				mu.Lock()
+				small = append(small, time.Since(began))
+				mu.Unlock()
+			}
+			return make([]Result, len(tx.To))
+		})
+		huge := simple + strings.Repeat(strings.Repeat("x", 72)+"\n", largeSize/72)
+		for i := range 10 {
+			drop(t, dir, fmt.Sprintf("a%d", i), huge)
+			drop(t, dir, fmt.Sprintf("b%d", i), simple)
+		}
+		_, stop := start(t, dir, Options{Transport: take, Concurrency: 4})
+		pass(time.Minute)
+		mu.Lock()
+		is.Equal(len(small), 10)           // the small ones are through
+		is.True(small[9] < 10*time.Second) // at once, as the large ones do not take every connection
+		mu.Unlock()
+		drop(t, dir, "c", simple)
+		pass(time.Minute)
+		mu.Lock()
+		is.Equal(len(small), 11) // nor do they when there was nothing else
+		mu.Unlock()
+		pass(12 * time.Hour)
+		stop()
+		left, err := filepath.Glob(filepath.Join(dir, "a*"))
+		is.NoErr(err)
+		is.Equal(len(left), 0) // and they get through themselves
+	})
+}

@@ -1,0 +1,90 @@
+package relayfile
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// keys are those of all settings.
+func keys() []string {
+	return []string{"user", "password", "passwordfile", "passwordcmd", "token", "auth", "tls", "ca", "cert", "key", "pin"}
+}
+
+// set takes one setting. The keys in seen were set before; file names are relative to dir.
+func (s *Settings) set(word, dir string, seen map[string]bool) error {
+	key, value, ok := strings.Cut(word, "=")
+	if !ok { // the word is not shown: it may be the second half of a password
+		return errors.New("it is not key=value; a value with spaces goes in double quotes")
+	}
+	fields := map[string]*string{
+		"user": &s.User, "password": &s.Password, "passwordcmd": &s.PasswordCmd, "auth": &s.Auth, "tls": &s.TLS, "pin": &s.Pin,
+	}
+	files := map[string]*string{"passwordfile": &s.PasswordFile, "ca": &s.CA, "cert": &s.Cert, "key": &s.Key}
+	field, file := fields[key], files[key]
+	if field == nil && file == nil && key != "token" {
+		return unknown(key)
+	}
+	if seen[key] {
+		return fmt.Errorf("%s is there twice", key)
+	}
+	seen[key] = true
+	value, err := unquote(value)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", key, err)
+	case value == "":
+		return fmt.Errorf("%s is empty", key)
+	case key == "token":
+		s.Token = value == "yes"
+		if value != "yes" && value != "no" {
+			return errors.New("token is neither yes nor no")
+		}
+	case file == nil:
+		*field = value
+	case filepath.IsAbs(value):
+		*file = value
+	default:
+		*file = filepath.Join(dir, value)
+	}
+	return nil
+}
+
+// unknown is the error for a key that is none. It shows the key only where that looks like a typing error: else it may be
+// a part of a password with spaces.
+func unknown(key string) error {
+	bare := strings.TrimPrefix(strings.TrimLeft(strings.ToLower(key), "-"), "smtp") // as the flag is called
+	bare = bare[:min(len(bare), 30)]
+	nearest := slices.MinFunc(keys(), func(a, b string) int { return distance(bare, a) - distance(bare, b) })
+	if distance(bare, nearest) <= max(1, len(nearest)/3) {
+		return fmt.Errorf("unknown key %s, is it %s?", key, nearest)
+	}
+	return fmt.Errorf("unknown key; there are %s", strings.Join(keys(), ", "))
+}
+
+// distance is how many letters have to be added, taken away or changed, or neighbours swapped, to make b of a.
+func distance(a, b string) int {
+	var before []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
+		for j := range len(b) {
+			change := row[j]
+			if a[i] != b[j] {
+				change++
+			}
+			next[j+1] = min(change, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
+		}
+		before, row = row, next
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,140 @@
+package relayfile
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Settings say how the relays of a route are spoken to. Each means what the daemon's flag of its name does ("-smtpuser"
+// for User). The zero value is: no login, TLS where it is offered.
+type Settings struct {
+	User                                string
+	Password, PasswordFile, PasswordCmd string // one of them at most
+	Token                               bool   // the password is an OAuth 2.0 access token
+	Auth                                string // mechanism, in any case
+	TLS                                 string // "auto", "starttls", "tls", "none"; empty: auto
+	CA, Cert, Key                       string // PEM files
+	Pin                                 string // public keys as "sha256//BASE64", separated by commas
+}
+
+// HasPassword reports whether there is a password, or a place to get one from.
+func (s Settings) HasPassword() bool {
+	return s.Password != "" || s.PasswordFile != "" || s.PasswordCmd != ""
+}
+
+// Pins are the parts of Pin.
+func (s Settings) Pins() (pins []string) {
+	for pin := range strings.SplitSeq(s.Pin, ",") {
+		if pin = strings.TrimSpace(pin); pin != "" {
+			pins = append(pins, pin)
+		}
+	}
+	return pins
+}
+
+// Check says what is wrong with the settings, apart from what files hold. The names it uses for them begin with prefix:
+// "-smtp" for flags, nothing for a relays file. No value is shown that could be a secret. The user may lack a password.
+func (s Settings) Check(prefix string) error {
+	for _, check := range []func(string) error{s.checkPassword, s.checkAuth, s.checkTLS, s.checkPins} {
+		if err := check(prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPassword sees that there is one password, of somebody.
+func (s Settings) checkPassword(prefix string) error {
+	var given []string
+	for _, p := range [][2]string{{"password", s.Password}, {"passwordfile", s.PasswordFile}, {"passwordcmd", s.PasswordCmd}} {
+		if p[1] != "" {
+			given = append(given, prefix+p[0])
+		}
+	}
+	if len(given) > 1 {
+		return fmt.Errorf("%s: only one of them can be the password", strings.Join(given, " and "))
+	}
+	if s.Token {
+		given = append(given, prefix+"token")
+	}
+	if s.User == "" && len(given) > 0 {
+		return fmt.Errorf("%s without %suser", given[0], prefix)
+	}
+	return nil
+}
+
+const external = "EXTERNAL"
+
+// checkAuth sees that the mechanism is one, and fits the rest.
+func (s Settings) checkAuth(prefix string) error {
+	known := []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER", external}
+	switch mech := s.Mechanism(); {
+	case mech == "":
+		return nil
+	case !slices.Contains(known, mech):
+		return fmt.Errorf("%sauth is none of %s", prefix, strings.Join(known, ", "))
+	case s.Token && !isOAuth(mech):
+		return fmt.Errorf("%stoken goes with XOAUTH2 and OAUTHBEARER, not with %s", prefix, mech)
+	case mech == external && s.HasPassword():
+		return fmt.Errorf("%sauth EXTERNAL takes no password: the certificate says who it is", prefix)
+	case mech != external && s.User == "":
+		return fmt.Errorf("%sauth without %suser", prefix, prefix)
+	}
+	return nil
+}
+
+// Mechanism is Auth as relays write it.
+func (s Settings) Mechanism() string { return strings.ToUpper(s.Auth) }
+
+// IsToken reports whether the password is an OAuth 2.0 access token: as Token says, or for want of another meaning.
+func (s Settings) IsToken() bool { return s.Token || isOAuth(s.Mechanism()) }
+
+func isOAuth(mech string) bool { return mech == "XOAUTH2" || mech == "OAUTHBEARER" }
+
+// NeedsPassword reports whether there is somebody to log in who has to prove it with a password.
+func (s Settings) NeedsPassword() bool { return s.User != "" && s.Mechanism() != external }
+
+// checkTLS sees that there is TLS where it has settings.
+func (s Settings) checkTLS(prefix string) error {
+	if !slices.Contains([]string{"", "auto", "starttls", "tls", "none"}, s.TLS) {
+		return fmt.Errorf("%stls is none of auto, starttls, tls, none", prefix)
+	}
+	if (s.Cert == "") != (s.Key == "") {
+		return fmt.Errorf("%[1]scert and %[1]skey go together", prefix)
+	}
+	for _, p := range [][2]string{{"ca", s.CA}, {"cert", s.Cert}, {"pin", s.Pin}} {
+		if s.TLS == "none" && p[1] != "" {
+			return fmt.Errorf("%s%s is of no use with %stls none", prefix, p[0], prefix)
+		}
+	}
+	return nil
+}
+
+// checkPins sees that each is the SHA-256 of something.
+func (s Settings) checkPins(prefix string) error {
+	pins := s.Pins()
+	if s.Pin != "" && len(pins) == 0 {
+		return fmt.Errorf("%spin is empty", prefix)
+	}
+	for _, pin := range pins {
+		if err := checkPin(pin); err != nil {
+			return fmt.Errorf("%spin: %q %w", prefix, pin, err)
+		}
+	}
+	return nil
+}
+
+func checkPin(pin string) error {
+	text, ok := strings.CutPrefix(pin, "sha256//")
+	if !ok {
+		return errors.New("does not begin with sha256//")
+	}
+	sum, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(sum) != 32 {
+		return errors.New("is not the base64 of 32 bytes")
+	}
+	return nil
+}

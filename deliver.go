@@ -20,6 +20,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/sevenbit"
 	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -510,6 +511,7 @@ func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
 	for i, o := range s.relay.Deliver(ctx, &smtpclient.Transaction{
 		From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 		Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
+		SevenBit: func() (io.Reader, int64, error) { return sevenBit(t.Content) },
 	}) {
 		results[i] = Result{Relay: s.relay.Name(), Reply: o.Reply.String()}
 		if o.Err != nil {
@@ -517,6 +519,18 @@ func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
 		}
 	}
 	return results
+}
+
+// sevenBit re-encodes a message for a relay without 8BITMIME (RFC 6152, section 3).
+func sevenBit(open func() io.Reader) (io.Reader, int64, error) {
+	content, size, err := sevenbit.Convert(open)
+	switch {
+	case errors.Is(err, sevenbit.ErrSigned), errors.Is(err, sevenbit.ErrBroken):
+		return nil, 0, fmt.Errorf("the relay does not offer 8BITMIME: %w", err)
+	case err != nil:
+		return nil, 0, fmt.Errorf("%w: %w", smtpclient.ErrSource, err)
+	}
+	return content(), size, nil
 }
 
 func smtpError(e *smtpclient.Error) *DeliveryError {

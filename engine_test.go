@@ -161,3 +161,37 @@ func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
 		is.Equal(len(left), 0) // and they get through themselves
 	})
 }
+
+func TestEightBitTextForASevenBitRelay(t *testing.T) {
+	const text = "From: a@x.org\nTo: b@y.org\nSubject: x\nDate: Mon, 23 Nov 2026 10:00:00 +0000\nMessage-ID: <1@x.org>\n%s\nGr\xc3\xbc\xc3\x9fe\n"
+	tests := map[string]struct {
+		ext    []string
+		header string
+		want   string // in what the relay gets; empty: nothing
+	}{
+		"8BITMIME":        {[]string{"8BITMIME"}, "", "Gr\xc3\xbc\xc3\x9fe"},
+		"none":            {[]string{"SIZE"}, "", "Gr=C3=BC=C3=9Fe"},
+		"none, chunking":  {[]string{"PIPELINING", "CHUNKING"}, "", "Gr=C3=BC=C3=9Fe"},
+		"none and signed": {[]string{"SIZE"}, "DKIM-Signature: v=1\n", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay, told := t.TempDir(), &smtptest.Relay{Ext: tt.ext}, &events{}
+				drop(t, dir, "m", fmt.Sprintf(text, tt.header))
+				_, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
+				pass(time.Minute)
+				stop()
+				if tt.want == "" {
+					is.Equal(len(relay.Messages()), 0)                             // what is signed is not touched
+					is.True(exists(dir, "failed", "m"))                            // it is given up
+					is.True(strings.Contains(told.last().Err.Error(), "8BITMIME")) // with the reason
+					is.True(strings.Contains(told.last().Err.Error(), "signed"))
+					return
+				}
+				is.True(strings.Contains(string(relay.Messages()[0].Data), tt.want)) // the text arrives, in a form the relay can take
+			})
+		})
+	}
+}

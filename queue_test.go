@@ -288,6 +288,10 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 		return after.TotalAlloc - before.TotalAlloc
 	}
 	small, large := allocated(1<<10), allocated(32<<20)
+	if poolsLeak {
+		is.True(large < small+24<<20) // less than the message, even so; without the race detector the rule holds as it is
+		return
+	}
 	is.True(large < small+256<<10) // 32 MiB take no more memory than 1 KiB
 }
 

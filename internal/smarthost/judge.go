@@ -31,7 +31,10 @@ func Judge(e *smtpclient.Error) (whom Blame, permanent bool) {
 	switch e.Op {
 	case OpDial, smtpclient.OpGreeting, smtpclient.OpEHLO, smtpclient.OpTLS, smtpclient.OpAuth:
 		return TheRelay, false
-	case smtpclient.OpSize, smtpclient.OpUTF8:
+	case smtpclient.OpSize, smtpclient.OpUTF8, smtpclient.OpEightBit:
+		if e.Source {
+			return Message, false
+		}
 		return Message, true
 	}
 	answered, unsendable := code != 0, errors.Is(e.Err, smtpclient.ErrAddress)

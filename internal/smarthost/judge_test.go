@@ -48,6 +48,8 @@ func TestJudge(t *testing.T) {
 		{"4yz to the end of data", answer(smtpclient.OpEnd, 450, ""), Message, false},
 		{"too large", lost(smtpclient.OpSize), Message, true},
 		{"no SMTPUTF8", lost(smtpclient.OpUTF8), Message, true},
+		{"8-bit and signed, no 8BITMIME", lost(smtpclient.OpEightBit), Message, true},
+		{"8-bit, no 8BITMIME, unreadable", &smtpclient.Error{Op: smtpclient.OpEightBit, Err: io.EOF, Source: true}, Message, false},
 		{"too many recipients", &smtpclient.Error{Op: smtpclient.OpRcpt, NotTried: true}, Nobody, false},
 		{"withdrawn", &smtpclient.Error{Op: smtpclient.OpMail, Err: io.EOF, NotTried: true}, Nobody, false},
 		{"sender no address", &smtpclient.Error{Op: smtpclient.OpMail, Err: smtpclient.ErrAddress}, Message, true},

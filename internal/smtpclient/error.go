@@ -17,6 +17,7 @@ const (
 	OpContent  Op = "content"  // sending the content
 	OpEnd      Op = "end"      // the relay's answer to the content, which may come before its end
 	OpSize     Op = "size"     // the message is larger than the relay takes (RFC 1870); nothing was sent
+	OpEightBit Op = "8bitmime" // the message has 8-bit text, 8BITMIME (RFC 6152) is not offered, and it cannot be converted; nothing was sent
 	OpUTF8     Op = "smtputf8" // an address needs SMTPUTF8 (RFC 6531), which is not offered; it was not sent
 
 	opQuit Op = "quit" // never seen outside

@@ -272,6 +272,6 @@ func (s *serving) tell(x *transaction) {
 	s.flying = slices.DeleteFunc(s.flying, func(y *transaction) bool { return x == y })
 	if !x.told {
 		x.told = true
-		s.done(x.Transaction, x.results)
+		s.done(x.asked, x.results)
 	}
 }

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -21,7 +22,15 @@ type Transaction struct {
 	Notify   []string  // for each of To, or nil: NEVER, or some of SUCCESS,FAILURE,DELAY
 	ORcpt    []string  // for each of To, or nil: an address, or "type;address"
 	Content  io.Reader // lines end with CRLF, the last one too, and there is no CR or LF alone; read at most once
+
+	// SevenBit makes a Content without octets above 127, and says how long it is. It is called where 8BITMIME is not
+	// offered and EightBit is set; its error is final, unless it is an ErrSource. Nil: the
+	// Content goes as it is.
+	SevenBit func() (content io.Reader, size int64, err error)
 }
+
+// ErrSource in an error of SevenBit says that the message could not be read now.
+var ErrSource = errors.New("cannot read the message")
 
 // Result is what became of one recipient.
 type Result struct {
@@ -31,17 +40,18 @@ type Result struct {
 
 // A transaction is a Transaction being carried out.
 type transaction struct {
-	*Transaction
-	results []Result
-	open    int   // recipients whose outcome is not known
-	taken   int   // recipients whose RCPT was accepted
-	full    Reply // the relay wants no more recipients, and said so; zero: it has not
-	utf8    bool  // SMTPUTF8 is asked for
-	refused bool  // MAIL was
-	ready   bool  // the relay waits for the content after DATA
-	dot     bool  // the relay waits for content that must not come: all recipients are refused
-	sent    bool  // the content has been sent to its end
-	told    bool  // the results have been handed over
+	*Transaction              // as it is offered
+	asked        *Transaction // as it came
+	results      []Result
+	open         int   // recipients whose outcome is not known
+	taken        int   // recipients whose RCPT was accepted
+	full         Reply // the relay wants no more recipients, and said so; zero: it has not
+	utf8         bool  // SMTPUTF8 is asked for
+	refused      bool  // MAIL was
+	ready        bool  // the relay waits for the content after DATA
+	dot          bool  // the relay waits for content that must not come: all recipients are refused
+	sent         bool  // the content has been sent to its end
+	told         bool  // the results have been handed over
 }
 
 // Transact offers a message to the relay and returns a Result for each recipient, in the order of t.To. When ctx ends,
@@ -56,7 +66,7 @@ func (c *Conn) Transact(ctx context.Context, t *Transaction) (results []Result) 
 
 // newTransaction sorts out what need not be offered to this relay.
 func (c *Conn) newTransaction(t *Transaction) *transaction {
-	x := &transaction{Transaction: t, results: make([]Result, len(t.To)), open: len(t.To)}
+	x := &transaction{Transaction: t, asked: t, results: make([]Result, len(t.To)), open: len(t.To)}
 	if err := checkAddress(x.From); err != nil {
 		x.fail(&Error{Op: OpMail, Err: err})
 	}
@@ -77,10 +87,25 @@ func (c *Conn) newTransaction(t *Transaction) *transaction {
 			x.utf8 = true
 		}
 	}
+	if _, ok := c.Extension("8BITMIME"); !ok && x.EightBit && x.SevenBit != nil && x.open > 0 {
+		x.toSevenBit()
+	}
 	if limit := c.maxSize(); limit > 0 && x.Size > limit {
 		x.fail(&Error{Op: OpSize, Err: fmt.Errorf("the message has %d octets, the relay takes %d", x.Size, limit)})
 	}
 	return x
+}
+
+// toSevenBit exchanges the content for one that every relay can take.
+func (x *transaction) toSevenBit() {
+	content, size, err := x.SevenBit()
+	if err != nil {
+		x.fail(&Error{Op: OpEightBit, Err: err, Source: errors.Is(err, ErrSource)})
+		return
+	}
+	t := *x.Transaction
+	t.Content, t.Size, t.EightBit = content, size, false
+	x.Transaction = &t
 }
 
 // fail gives err to all recipients that have no outcome yet.

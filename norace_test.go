@@ -1,0 +1,5 @@
+//go:build !race
+
+package spoolgore
+
+const poolsLeak = false

@@ -175,7 +175,7 @@ func transaction(f *msgfile.File, j job) (*Transaction, error) {
 		t.Notify, t.ORcpt = wishes(env, j.to, env.Notify), wishes(env, j.to, env.ORcpt)
 	}
 	var err error
-	t.Size, t.EightBit, err = message.Measure(t.Content())
+	t.Size, t.EightBit, err = f.Measure(j.messageID)
 	return t, err
 }
 

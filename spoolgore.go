@@ -133,6 +133,13 @@ func (s *session) arrive(name string) {
 	}
 }
 
+// arriving reports whether there are new files, and leaves them to arrivals.
+func (s *session) arriving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.arrived) > 0
+}
+
 // arrivals returns the new files since it was last called.
 func (s *session) arrivals() []string {
 	s.mu.Lock()
@@ -481,7 +488,7 @@ func (r *runner) loop(ctx context.Context) error {
 		wait := time.Duration(-1)
 		if !stopping && !r.paused {
 			wait = r.turn(work)
-			drained = r.drain && r.busy == 0 && len(r.session.arrivals()) == 0 && (r.q.idle(time.Now()) || r.stuck())
+			drained = r.drain && r.busy == 0 && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck())
 		}
 		timer.Stop()
 		if wait >= 0 {

@@ -89,12 +89,16 @@ func BenchmarkContent1MiB(b *testing.B) {
 }
 
 func BenchmarkMeasure1MiB(b *testing.B) {
-	f := strings.NewReader(strings.Repeat("x", 1<<20))
-	b.SetBytes(1 << 20)
+	text := "A: 1\n\n" + strings.Repeat(strings.Repeat("x", 72)+"\n", 1<<20/73)
+	f := strings.NewReader(text)
+	h, err := ReadHeader(f, int64(len(text)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		f.Seek(0, io.SeekStart)
-		if _, _, err := Measure(f); err != nil {
+		if _, _, err := h.Content(f, int64(len(text)), Added{}).Measure(); err != nil {
 			b.Fatal(err)
 		}
 	}

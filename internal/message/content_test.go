@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/matryer/is"
@@ -135,18 +134,21 @@ func TestFileThatGrewIsSentAsItWas(t *testing.T) {
 
 func TestMeasure(t *testing.T) {
 	is := is.New(t)
+	const header = "A: 1\nBcc: \xff@x\n\n"
 	for _, at := range []int{-1, 0, 7, 8, bufSize - 1, bufSize, 3*bufSize + 4} {
-		b := bytes.Repeat([]byte("x"), 3*bufSize+5)
+		body := bytes.Repeat([]byte("x"), 3*bufSize+5)
 		if at >= 0 {
-			b[at] = 0x80
+			body[at] = 0x80
 		}
-		size, eight, err := Measure(bytes.NewReader(b))
+		text := header + string(body)
+		size, eight, err := headerOf(t, text).Content(strings.NewReader(text), int64(len(text)), Added{MessageID: "<1@x>"}).Measure()
 		is.NoErr(err)
-		is.Equal(size, int64(len(b))) // all bytes
-		is.Equal(eight, at >= 0)      // one of them above 127
+		is.Equal(size, int64(len("Message-ID: <1@x>\r\nA: 1\r\n\r\n")+len(body)+2)) // all bytes that go out, and no others
+		is.Equal(eight, at >= 0)                                                    // one of them above 127
 	}
-	_, _, err := Measure(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("xyz"))))
-	is.True(errors.Is(err, iotest.ErrTimeout)) // a read error comes through
+	text := header + "body\n"
+	_, _, err := headerOf(t, text).Content(strings.NewReader(text), int64(len(text))+1, Added{}).Measure()
+	is.True(errors.Is(err, io.ErrUnexpectedEOF)) // a read error comes through
 }
 
 // naiveBody is the rule for line ends, written down as simply as possible.

@@ -205,7 +205,7 @@ func FuzzContent(f *testing.F) {
 		}
 		h := headerOf(t, text)
 		content := func() *Content { return h.Content(strings.NewReader(text), int64(len(text)), Added{}) }
-		size, eight, err := Measure(content())
+		size, eight, err := content().Measure()
 		if err != nil || size != int64(len(out)) || eight != HasUTF8(out) {
 			t.Fatalf("measured %d, %v, %v for %q", size, eight, err, out)
 		}

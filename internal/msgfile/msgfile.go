@@ -162,6 +162,11 @@ func (m *File) Content(messageID string) io.Reader {
 	return &content{m, c}
 }
 
+// Measure returns how long Content is, and whether an octet of it is above 127.
+func (m *File) Measure(messageID string) (size int64, eightBit bool, err error) {
+	return m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.ID.ModTime, MessageID: messageID}).Measure()
+}
+
 // content reads until its file is closed.
 type content struct {
 	file *File

@@ -116,13 +116,20 @@ func (r *Relay) Connections() int {
 }
 
 // Slots is how many calls of Deliver can be made use of at the same time, as far as is known now: with PIPELINING a
-// connection has use for the next message before it is done with the one before, with CHUNKING for a window of them. It
-// is never less than 1.
+// connection has use for the next message before it is done with the one before, with CHUNKING for a window of them, and
+// half as many more are to be at hand when an answer comes: a flight takes only what waits then. It is never less than 1.
 func (r *Relay) Slots() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.limits.allowed(time.Now()) * r.depth
+	slots := r.limits.allowed(time.Now()) * r.depth
+	if r.depth > 1 {
+		slots += min(slots/2, atHand)
+	}
+	return slots
 }
+
+// atHand bounds how many messages are kept ready for the next flights: each holds an open file and its header.
+const atHand = 64
 
 // errClosed is why a connection is not made.
 var errClosed = errors.New("not needed any more")

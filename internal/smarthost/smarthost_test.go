@@ -245,10 +245,10 @@ func TestSlots(t *testing.T) {
 		want   int
 	}{
 		"lock-step":        {ext: []string{"CHUNKING"}, want: 5},
-		"pipelining":       {ext: modes["pipelining"], want: 10},
-		"chunking":         {ext: modes["chunking"], want: 20},
-		"chunking, window": {ext: modes["chunking"], config: smtpclient.Config{Window: 7}, want: 35},
-		"chunking off":     {ext: modes["chunking"], config: smtpclient.Config{NoChunking: true}, want: 10},
+		"pipelining":       {ext: modes["pipelining"], want: 15},
+		"chunking":         {ext: modes["chunking"], want: 30},
+		"chunking, window": {ext: modes["chunking"], config: smtpclient.Config{Window: 7}, want: 52},
+		"chunking off":     {ext: modes["chunking"], config: smtpclient.Config{NoChunking: true}, want: 15},
 		"pipelining off":   {ext: modes["chunking"], config: smtpclient.Config{NoPipelining: true}, want: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestSlots(t *testing.T) {
 			is.NoErr(err)
 			is.Equal(len(failures(deliver(t.Context(), r, 3))), 0)
 			is.Equal(r.Connections(), 5)
-			is.Equal(r.Slots(), tt.want) // connections times what each can have in hand
+			is.Equal(r.Slots(), tt.want) // connections times what each can have in hand, and half as many ready
 			r.Close()
 		})
 	}

@@ -1,0 +1,279 @@
+package spoolgore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// seldom is a retry rule by which nothing is tried twice in a test that does not ask for it.
+func seldom(int) time.Duration { return 24 * time.Hour }
+
+// launch is start for a spool that something was done to before it runs.
+func launch(t *testing.T, s *Spool) (stop func()) {
+	t.Helper()
+	s.noWatch = true
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return func() {
+		t.Helper()
+		cancel()
+		check(t, <-done)
+	}
+}
+
+func TestAWaitingRecipientWithoutNextAttemptIsTriedNow(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		t.Run(fmt.Sprintf("edited while down %v", down), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir := t.TempDir()
+				relay := &ledger{answer: func(_, _ string, n int) error {
+					if n == 1 {
+						return errLater
+					}
+					return nil
+				}}
+				opts := Options{Transport: relay, Backoff: seldom}
+				drop(t, dir, "m", simple)
+				s, stop := start(t, dir, opts)
+				pass(10 * time.Second)
+				if down {
+					stop()
+				}
+				s.Pause()
+				edit(t, filepath.Join(dir, ".spoolgore.js"), `"2000-01-02T00:00:00Z"`, `"0001-01-01T00:00:00Z"`)
+				is.NoErr(s.Reload())
+				s.Resume()
+				if down {
+					_, stop = start(t, dir, opts)
+				}
+				pass(time.Minute)
+				stop()
+				is.Equal(relay.accepted("m", "b@example.org"), 1) // zero is a time that has come, and not "done"
+				is.True(!exists(dir, "m"))
+				is.True(!exists(dir, "failed", "m"))
+			})
+		})
+	}
+}
+
+func TestARunThatEndsBeforeItHasReadEveryFileForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		const messages = 110 // more than are read in one turn
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		for i := range messages {
+			drop(t, dir, fmt.Sprint(i), named)
+		}
+		opts := Options{Transport: relay, Backoff: seldom}
+		_, stop := start(t, dir, opts)
+		pass(10 * time.Second)
+		stop()
+		is.Equal(relay.accepted("", "a@x.org"), messages)
+		for range 5 { // how many turns there are before it sees that it is to stop is chance
+			s, stop := start(t, dir, opts)
+			stop()
+			is.Equal(len(s.Status()), messages) // what was not read yet is still in the status file
+		}
+		_, stop = start(t, dir, opts)
+		pass(10 * time.Second)
+		stop()
+		is.Equal(relay.accepted("", "a@x.org"), messages) // so nobody gets anything twice
+	})
+}
+
+func TestASpoolUnderAnotherPathIsTheSameSpool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		drop(t, dir, "m", named)
+		_, stop := start(t, dir, Options{Transport: relay})
+		pass(5 * time.Second)
+		stop()
+		other := filepath.Join(t.TempDir(), "link")
+		is.NoErr(os.Symlink(dir, other))
+		_, stop = start(t, other, Options{Transport: relay})
+		pass(time.Minute)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1) // the path is where the spool is, not what a message is
+		is.Equal(relay.tries("m", "b@x.org"), 2)
+	})
+}
+
+func TestWhatIsSeenDuringAPauseIsKeptWhenTheSpoolStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}
+		opts := Options{Transport: relay, Backoff: seldom}
+		drop(t, dir, "waits", named)
+		s, stop := start(t, dir, opts)
+		pass(15 * time.Second)
+		drop(t, dir, "m", named)
+		pass(10 * time.Second)
+		s.Pause() // in mid-transaction of m
+		edit(t, filepath.Join(dir, ".spoolgore.js"), `"b@x.org","Status":0`, `"b@x.org","Status":2`)
+		pass(30 * time.Second)
+		stop()
+		s, stop = start(t, dir, opts)
+		pass(30 * time.Second)
+		m := one(t, s.Status()) // what was edited counts as well: the message that waited is done
+		stop()
+		is.True(!exists(dir, "waits"))
+		is.Equal(relay.tries("m", "a@x.org"), 1) // the acceptance was written down at the end
+		is.Equal(m.To[1].Attempts, 1)            // and so was the failure
+		is.Equal(relay.tries("m", "b@x.org"), 1)
+	})
+}
+
+func TestReloadDoesNotForgetARefusalSeenDuringThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay := &ledger{takes: 5 * time.Second, answer: func(_, to string, _ int) error {
+			if to == "b@x.org" {
+				return refused()
+			}
+			return errLater
+		}}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay})
+		pass(2 * time.Second)
+		s.Pause() // in mid-transaction: the file says that both are in progress
+		pass(10 * time.Second)
+		is.NoErr(s.Reload())
+		s.Resume()
+		pass(2 * time.Minute)
+		stop()
+		is.Equal(relay.tries("m", "b@x.org"), 1) // a final answer is not asked for twice
+		is.True(relay.tries("m", "a@x.org") > 1) // the other one goes on
+	})
+}
+
+func TestAGivenUpRecipientMadeToWaitByHandIsNotGivenUpWhenAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay := &ledger{answer: func(_, to string, n int) error {
+			switch {
+			case to == "b@x.org":
+				return errLater
+			case n == 1:
+				return refused()
+			}
+			return nil
+		}}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay, Attempts: 5})
+		pass(5 * time.Second)
+		s.Pause()
+		edit(t, filepath.Join(dir, ".spoolgore.js"), `"a@x.org","Status":2`, `"a@x.org","Status":0`)
+		is.NoErr(s.Reload())
+		s.Resume()
+		pass(time.Hour)
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // it is tried again
+		is.True(exists(dir, "failed", "m"))         // for the sake of the other one
+		shift(t, filepath.Join(dir, "failed"), dir, "m")
+		pass(time.Minute)
+		stop()
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // and accepted is what it stays
+	})
+}
+
+func TestAPauseBeforeRunLetsTheStatusFileBeEdited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		drop(t, dir, "m", named)
+		_, stop := start(t, dir, Options{Transport: relay})
+		pass(5 * time.Second)
+		stop()
+		s := New(dir, exact(Options{Transport: relay}))
+		s.Pause()
+		stop = launch(t, s)
+		pass(time.Second)
+		edit(t, filepath.Join(dir, ".spoolgore.js"), `"b@x.org","Status":0`, `"b@x.org","Status":2`)
+		is.NoErr(s.Reload())
+		s.Resume()
+		pass(10 * time.Minute)
+		stop()
+		is.Equal(relay.tries("m", "b@x.org"), 1) // who was marked done, of a file not read yet, is not tried
+		is.True(!exists(dir, "m"))
+	})
+}
+
+func TestReloadOfAMissingFileChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay})
+		pass(5 * time.Second)
+		s.Pause()
+		is.NoErr(os.Remove(filepath.Join(dir, ".spoolgore.js")))
+		is.True(s.Reload() != nil) // that it is missing is no edit
+		s.Resume()
+		pass(30 * time.Second)
+		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // nobody starts afresh
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1) // nor gets it again
+	})
+}
+
+func TestReloadDoesNotBelieveAFileThatThePauseCouldNotWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay := &ledger{answer: func(_, to string, n int) error {
+			if to == "b@x.org" || n == 1 {
+				return errLater
+			}
+			return nil
+		}}
+		path := filepath.Join(t.TempDir(), "status.js")
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay, StatusFile: path})
+		pass(5 * time.Second)
+		stale, err := os.ReadFile(path) // both wait
+		is.NoErr(err)
+		is.NoErr(os.Remove(path))
+		is.NoErr(os.Mkdir(path, 0o700)) // from now on it cannot be written
+		pass(90 * time.Second)
+		is.Equal(relay.accepted("m", "a@x.org"), 1)
+		s.Pause()
+		is.NoErr(os.Remove(path))
+		is.NoErr(os.WriteFile(path, stale, 0o600))
+		is.NoErr(s.Reload())
+		s.Resume()
+		pass(time.Hour)
+		stop()
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // it is older than the acceptance
+	})
+}
+
+func TestAStatusFileThatSaysNullIsEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		path := filepath.Join(dir, ".spoolgore.js")
+		is.NoErr(os.WriteFile(path, []byte("null\n"), 0o600))
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay})
+		pass(5 * time.Second)
+		s.Pause()
+		is.NoErr(os.WriteFile(path, []byte("null\n"), 0o600))
+		is.NoErr(s.Reload()) // every entry was taken out: the file is read anew
+		s.Resume()
+		pass(5 * time.Second)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1)
+		is.Equal(relay.tries("m", "b@x.org"), 2) // as who has not got it starts afresh
+	})
+}

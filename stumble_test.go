@@ -1,0 +1,143 @@
+package spoolgore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// stumble answers 421 whenever it is offered the file "poison".
+func stumble(file, _ string, _ int) error {
+	if file == "poison" {
+		return busyRelay()
+	}
+	return nil
+}
+
+func TestAMessageThatTheRelayStumblesOverHoldsUpNoOther(t *testing.T) {
+	tests := []struct {
+		name   string
+		prefix string // of the poison
+		first  error  // what the others are answered at first
+	}{
+		{"fresh mail", "", nil},
+		{"retries", "", errLater},
+		{"mail of lower priority", `X-Spoolgore-Envelope: {"from":"s@x.org","to":["a@x.org"],"priority":1}` + "\n", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				const others = 5
+				dir := t.TempDir()
+				relay := &ledger{answer: func(file, to string, n int) error {
+					if n == 1 && file != "poison" {
+						return tt.first
+					}
+					return stumble(file, to, n)
+				}}
+				drop(t, dir, "poison", tt.prefix+simple)
+				for i := range others {
+					drop(t, dir, fmt.Sprint(i), simple)
+				}
+				_, stop := start(t, dir, Options{Transport: relay, Concurrency: 1})
+				pass(24 * time.Hour)
+				stop()
+				is.Equal(relay.accepted("", "b@example.org"), others) // they are all through
+				is.True(exists(dir, "poison"))                        // and it waits
+			})
+		})
+	}
+}
+
+func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		const others = 50
+		dir, relay := t.TempDir(), &ledger{answer: stumble}
+		drop(t, dir, "poison", simple)
+		for i := range others {
+			drop(t, dir, fmt.Sprintf("z%d", i), simple)
+		}
+		s := New(dir, exact(Options{Transport: relay, Concurrency: 1}))
+		s.noWatch = true
+		is.NoErr(s.Drain(t.Context())) // that others got through shows that the relay is well
+		is.Equal(relay.accepted("", "b@example.org"), others)
+		is.True(exists(dir, "poison"))
+	})
+}
+
+func TestDrainSendsWhatIsPutInMeanwhile(t *testing.T) {
+	for name, tt := range map[string]struct{ text, about string }{
+		"after an attempt":  {named, "b@x.org"},
+		"as a file is read": {"From: s@x.org\nTo: root\n\nhello\n", "root"}, // given up at once, by no attempt
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay := t.TempDir(), &ledger{answer: refuseB}
+				drop(t, dir, "m", tt.text)
+				var s *Spool
+				s = New(dir, exact(Options{Transport: relay, OnEvent: func(ev Event) {
+					if ev.Kind == Failed && ev.To == tt.about {
+						_, err := s.Put(context.Background(), Envelope{To: []string{ev.From}}, strings.NewReader("Subject: not delivered\n\nhello\n"))
+						is.NoErr(err)
+					}
+				}}))
+				s.noWatch = true
+				is.NoErr(s.Drain(t.Context()))
+				is.Equal(relay.accepted("", "s@x.org"), 1) // the report is sent too
+			})
+		})
+	}
+}
+
+func TestContentIsNotReadOnceDeliverHasReturned(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	drop(t, dir, "m", simple+strings.Repeat("0123456789 hello world\n", 100_000))
+	var content io.Reader
+	copied := make(chan struct{})
+	s := New(dir, exact(Options{Transport: transportFunc(func(_ context.Context, tx *Transaction) []Result {
+		content = tx.Content()
+		go func() { // as an HTTP client may go on with the body of a request that was answered before its end
+			io.Copy(io.Discard, struct{ io.Reader }{content}) // its error is of no matter: it stops
+			close(copied)
+		}()
+		return []Result{{Err: errLater}}
+	})}))
+	is.NoErr(s.Drain(t.Context()))
+	<-copied
+	n, err := content.Read(make([]byte, 10))
+	is.Equal(n, 0)                        // there is not one byte more: they might be another message's
+	is.True(errors.Is(err, fs.ErrClosed)) // nor does it seem to have ended well
+}
+
+func TestNobodyIsOfferedAMessageWhenTheClockWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		s := New(dir, exact(Options{Transport: &ledger{}}))
+		opts, err := s.opts.complete(s.dir)
+		is.NoErr(err)
+		is.NoErr(s.dir.Prepare())
+		drop(t, dir, "m", simple)
+		q := newQueue(s.dir, opts, "host.example", nil, 1, func(string) int { return 0 })
+		now := time.Now()
+		is.NoErr(q.scan(now, false))
+		q.advance(now, 100)
+		is.Equal(q.ready[0].len(), 1)
+		_, ok := q.next(q.ready[0].small, now.Add(-time.Hour))
+		is.True(!ok) // it is not due after all: a job for nobody is none
+		is.Equal(q.ready[0].len(), 0)
+		is.Equal(q.wait(now.Add(-time.Hour)), time.Hour) // it waits until it is
+	})
+}

@@ -442,7 +442,11 @@ func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 
 // conclude sees what is left to do for a message: wait, or finish.
 func (q *queue) conclude(e *entry, now time.Time) []Event {
-	if at, waits := e.msg.nextAttempt(); waits {
+	switch at, waits := e.msg.nextAttempt(); {
+	case waits && !at.After(now):
+		q.move(e, ready, at)
+		return nil
+	case waits:
 		q.move(e, waiting, at)
 		return nil
 	}

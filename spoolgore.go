@@ -406,7 +406,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 			host = "localhost"
 		}
 	}
-	r := &runner{dir: dir, opts: opts, host: host, drain: drain, routes: routes, results: make(chan result, opts.Concurrency)}
+	r := &runner{dir: dir, opts: opts, host: host, drain: drain, routes: routes, results: make(chan result, 100)}
 	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), spooldir.WriteFile)
 	if err := dir.Prepare(); err != nil {
@@ -477,6 +477,9 @@ func (r *runner) loop(ctx context.Context) error {
 		case <-r.session.put:
 		case res := <-r.results:
 			r.settle(res)
+			for range len(r.results) { // those that are there already
+				r.settle(<-r.results)
+			}
 		case ev, ok := <-r.noticed:
 			r.notice(ev, ok)
 		case w := <-r.status.Done():
@@ -530,7 +533,11 @@ func (r *runner) turn(work context.Context) time.Duration {
 	if !now.Before(r.nextScan) {
 		r.scan(now)
 	}
-	events, more := r.q.advance(now, 100)
+	budget := 100
+	if r.busy > 0 {
+		budget = 10 // of the files that are read between two looks at what the workers have done
+	}
+	events, more := r.q.advance(now, budget)
 	r.report(events)
 	started := r.start(work, now)
 	r.write(now)

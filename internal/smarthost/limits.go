@@ -12,8 +12,9 @@ const (
 )
 
 // limits is what is known of how much a relay bears: how many connections, and whether it wants a pause. The number of
-// connections grows and shrinks as the window of TCP does (RFC 5681): by one for each accepted message at first; halved
-// at each sign of trouble, and from half of where that was on by one for as many messages as there may be connections.
+// connections grows and shrinks as the window of TCP does (RFC 5681): by one for each accepted message at first, which
+// doubles it every round trip; halved at each sign of trouble, and from half of where that was on by one for as many
+// messages as there may be connections.
 type limits struct {
 	most      int // what the settings allow
 	now       int // what the relay seems to bear
@@ -48,8 +49,9 @@ func (l *limits) allowed(now time.Time) int {
 	return min(l.now, top)
 }
 
-// served notes that a message, taken at that time, was accepted.
-func (l *limits) served(taken time.Time) {
+// served notes that a message, taken at that time, was accepted, while so many connections were at work: to connect
+// takes several round trips, and while some are at it the others count for them.
+func (l *limits) served(taken time.Time, working int) {
 	l.suspect = false
 	if !taken.Before(l.until) {
 		l.pause = 0
@@ -59,7 +61,12 @@ func (l *limits) served(taken time.Time) {
 		top = min(top, l.ceiling+1)
 	}
 	l.accepted++
-	if l.now < top && (l.now < l.threshold || l.accepted >= l.now) {
+	switch {
+	case l.now >= top:
+	case l.now < l.threshold:
+		l.now = min(top, l.now+max(1, l.now/max(1, working)))
+		l.accepted = 0
+	case l.accepted >= l.now:
 		l.now++
 		l.accepted = 0
 	}

@@ -16,7 +16,7 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 	l := newLimits(10)
 	accept := func(n int) int {
 		for range n {
-			l.served(noon)
+			l.served(noon, 99)
 		}
 		return l.allowed(noon)
 	}
@@ -47,18 +47,18 @@ func TestCeiling(t *testing.T) {
 	is := is.New(t)
 	l := newLimits(10)
 	for range 8 {
-		l.served(noon)
+		l.served(noon, 99)
 	}
 	is.True(!l.started(9)) // no ceiling, no probe
 	l.refused(3, noon)
 	is.Equal(l.allowed(noon), 3) // as many as there were
-	l.served(noon)
-	l.served(noon)
-	l.served(noon)
+	l.served(noon, 99)
+	l.served(noon, 99)
+	l.served(noon, 99)
 	is.Equal(l.allowed(after(time.Minute-1)), 3)
 	l.refused(2, noon) // another one that was on its way
-	l.served(noon)
-	l.served(noon)
+	l.served(noon, 99)
+	l.served(noon, 99)
 	is.Equal(l.allowed(after(time.Minute-1)), 2)
 
 	now := noon
@@ -71,7 +71,7 @@ func TestCeiling(t *testing.T) {
 		is.True(l.started(2))       // this is the one
 		l.refused(2, now)
 		for range 10 {
-			l.served(now)
+			l.served(now, 99)
 		}
 	}
 	now = now.Add(lastProbe)
@@ -79,14 +79,14 @@ func TestCeiling(t *testing.T) {
 	l.lift()
 	is.Equal(l.allowed(now), 3)
 	for range 30 {
-		l.served(now)
+		l.served(now, 99)
 	}
 	is.Equal(l.allowed(now), 10) // no ceiling any more
 	l.refused(2, now)
 	l.down(now)
 	is.True(l.allowed(now) < 2) // half
 	for range 100 {
-		l.served(now)
+		l.served(now, 99)
 	}
 	is.Equal(l.allowed(now), 10) // what cannot be reached has no ceiling
 }
@@ -101,13 +101,13 @@ func TestPause(t *testing.T) {
 	is.Equal(l.allowed(noon), 1)                                                             // half
 	is.Equal(l.tooFast(after(time.Second-1), after(2*time.Second), false), time.Duration(0)) // on its way before the pause
 	is.Equal(l.tooFast(after(time.Second), after(time.Second), false), 2*time.Second)        // it goes on
-	l.served(after(time.Second))                                                             // on its way before the pause too
+	l.served(after(time.Second), 99)                                                         // on its way before the pause too
 	is.Equal(l.tooFast(after(3*time.Second), after(3*time.Second), false), 4*time.Second)    // so it tells nothing
-	l.served(after(7 * time.Second))                                                         // now it does
+	l.served(after(7*time.Second), 99)                                                       // now it does
 	is.Equal(l.tooFast(after(8*time.Second), after(8*time.Second), false), time.Second)      // it begins anew
 	now := after(time.Minute)
 	is.Equal(l.tooFast(now, now, true), time.Duration(0)) // a recipient, which may be greylisted
-	l.served(now)
+	l.served(now, 99)
 	is.Equal(l.tooFast(now, now, true), time.Duration(0)) // another one, with others between them
 	is.Equal(l.tooFast(now, now, true), 2*time.Second-time.Second)
 	for range 10 {

@@ -189,7 +189,7 @@ func (r *Relay) settle(s *session, out *outcome) {
 			time.AfterFunc(pause, r.resume)
 		}
 	case out.accepted:
-		r.limits.served(out.taken)
+		r.limits.served(out.taken, len(r.sessions)-r.connecting)
 		if s.probe {
 			s.probe = false
 			r.limits.lift()

@@ -1,0 +1,107 @@
+package realpeers
+
+import (
+	"errors"
+	"io"
+	"log"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+	"github.com/matryer/is"
+)
+
+// startGoSMTP starts go-smtp's server in this process.
+func startGoSMTP(t *testing.T, c certs) peer {
+	is := is.New(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	is.NoErr(err)
+	var box mailbox
+	server := smtp.NewServer(smtp.BackendFunc(func(conn *smtp.Conn) (smtp.Session, error) {
+		return &session{box: &box, conn: conn}, nil
+	}))
+	server.Domain = "peer.example.test"
+	server.TLSConfig = c.server
+	server.EnableSMTPUTF8 = true
+	server.EnableDSN = true
+	server.MaxLineLength = 0                     // it counts for lines of the content, too
+	server.ErrorLog = log.New(io.Discard, "", 0) // it minds how a connection ends after QUIT
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = server.Serve(l) })
+	t.Cleanup(func() {
+		_ = server.Close()
+		wg.Wait()
+	})
+	return peer{addr: l.Addr().String(), copies: func(*testing.T) []delivery { return box.all() }}
+}
+
+// A mailbox is where sessions leave what they have taken.
+type mailbox struct {
+	mu  sync.Mutex
+	got []delivery
+}
+
+func (b *mailbox) add(d ...delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.got = append(b.got, d...)
+}
+
+func (b *mailbox) all() []delivery {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.got)
+}
+
+// A session takes mail over TLS from a user who is logged in.
+type session struct {
+	box    *mailbox
+	conn   *smtp.Conn
+	logged bool
+	from   string
+	to     []string
+}
+
+func (s *session) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+func (s *session) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, name, secret string) error {
+		_, secure := s.conn.TLSConnectionState()
+		s.logged = secure && name == user && secret == password
+		if !s.logged {
+			return errors.New("who?")
+		}
+		return nil
+	}), nil
+}
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	if !s.logged {
+		return smtp.ErrAuthRequired
+	}
+	s.from = from
+	return nil
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.to = append(s.to, to)
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	for _, to := range s.to {
+		s.box.add(delivery{from: s.from, to: to, data: data})
+	}
+	return nil
+}
+
+func (s *session) Reset() { s.from, s.to = "", nil }
+
+func (s *session) Logout() error { return nil }

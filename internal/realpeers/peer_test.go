@@ -1,0 +1,209 @@
+package realpeers
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/smtp"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+)
+
+// Who may send: every peer takes mail from nobody else.
+const (
+	user     = "ann"
+	password = "s3cret, with a space"
+)
+
+// A peer is a mail server that is running.
+type peer struct {
+	addr   string
+	copies func(t *testing.T) []delivery // waits until the peer has delivered everything, and returns it
+}
+
+// A delivery is one message that a peer has delivered to one recipient.
+type delivery struct {
+	from, to string
+	trace    string // what the peer has put in front
+	data     []byte // with CRLF line ends
+}
+
+func TestPeersDeliverEveryByteOnce(t *testing.T) {
+	peers := []struct {
+		name  string
+		start func(t *testing.T, certs certs) peer
+	}{
+		{"go-smtp", startGoSMTP},
+		{"Exim", startExim},
+		{"Postfix", startPostfix},
+	}
+	for _, p := range peers {
+		t.Run(p.name, func(t *testing.T) {
+			is := is.New(t)
+			c := newCerts(t)
+			server := p.start(t, c)
+			offered(t, server.addr, c)
+			var mails []mail
+			for n := range chunked + dotted {
+				mails = append(mails, newMail(n))
+			}
+			send(t, mails[:chunked], server.addr, c, spoolgore.SMTP{})
+			send(t, mails[chunked:], server.addr, c, spoolgore.SMTP{NoChunking: true})
+			problems := compare(mails, server.copies(t))
+			for _, problem := range problems[:min(len(problems), 10)] {
+				t.Log(problem)
+			}
+			is.Equal(len(problems), 0) // every message has come to every recipient once, as it was
+		})
+	}
+}
+
+// offered fails the test if the peer does not offer what it is here for.
+func offered(t *testing.T, addr string, c certs) {
+	is := is.New(t)
+	client, err := smtp.Dial(addr)
+	is.NoErr(err)
+	defer client.Close()
+	is.NoErr(client.StartTLS(c.client))
+	var list []string
+	for _, name := range strings.Fields("PIPELINING CHUNKING AUTH SIZE 8BITMIME SMTPUTF8 DSN ENHANCEDSTATUSCODES BINARYMIME PRDR") {
+		if ok, params := client.Extension(name); ok {
+			list = append(list, strings.TrimSpace(name+" "+params))
+		}
+	}
+	t.Logf("offered over TLS: %s", strings.Join(list, ", "))
+	for _, name := range []string{"PIPELINING", "CHUNKING", "AUTH", "8BITMIME", "SMTPUTF8"} {
+		ok, _ := client.Extension(name)
+		is.True(ok) // what is to be tested is offered
+	}
+	is.NoErr(client.Quit())
+}
+
+// send fills a spool with mails and runs it until it is empty.
+func send(t *testing.T, mails []mail, addr string, c certs, settings spoolgore.SMTP) {
+	is := is.New(t)
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	settings.TLS, settings.User, settings.Password = "starttls", user, password
+	var line meter
+	var sent, other int
+	s := spoolgore.New(dir, spoolgore.Options{
+		SMTPAddr:  addr,
+		LocalName: "client.example.org",
+		TLSConfig: c.client,
+		SMTP:      settings,
+		Dial:      line.dial,
+		Logger:    slog.New(slog.DiscardHandler),
+		OnEvent: func(e spoolgore.Event) {
+			switch e.Kind {
+			case spoolgore.Queued:
+			case spoolgore.Sent:
+				sent++
+			default:
+				other++
+				if other <= 10 {
+					t.Logf("%s %s to %s: %v", e.Kind, e.File, e.To, e.Err)
+				}
+			}
+		},
+	})
+	recipients := fill(t, s, dir, mails)
+	begin := time.Now()
+	is.NoErr(s.Drain(ctx)) // the spool could be run until nothing was due
+	t.Logf("%d messages in %v over %d connections; %d reads and %d writes per 1,000 messages", len(mails),
+		time.Since(begin).Round(time.Millisecond), line.conns.Load(), line.reads.Load()*1000/int64(len(mails)),
+		line.writes.Load()*1000/int64(len(mails)))
+	is.Equal(other, 0)           // nothing was deferred or failed
+	is.Equal(sent, recipients)   // everything was accepted
+	is.Equal(len(s.Status()), 0) // and has left the spool
+}
+
+// fill leaves mails in the spool, some as files, and returns the number of their recipients.
+func fill(t *testing.T, s *spoolgore.Spool, dir string, mails []mail) (recipients int) {
+	is := is.New(t)
+	old := time.Now().Add(-time.Hour) // nobody is still writing such a file
+	for n, m := range mails {
+		recipients += len(m.to)
+		if m.put {
+			_, err := s.Put(t.Context(), spoolgore.Envelope{From: m.from, To: m.to}, bytes.NewReader(m.raw))
+			is.NoErr(err)
+			continue
+		}
+		path := filepath.Join(dir, fmt.Sprintf("%d.eml", n))
+		is.NoErr(os.WriteFile(path, m.raw, 0o600))
+		is.NoErr(os.Chtimes(path, old, old))
+	}
+	return recipients
+}
+
+// compare returns what is wrong with what was delivered.
+func compare(mails []mail, got []delivery) []string {
+	type key struct {
+		n  int
+		to string
+	}
+	var problems []string
+	times := map[key]int{}
+	for _, d := range got {
+		n := -1
+		fmt.Sscanf(string(d.data), mark+"%d", &n)
+		if n < 0 || n >= len(mails) || !slices.Contains(mails[n].to, d.to) {
+			problems = append(problems, fmt.Sprintf("nobody sent this to %s: %.200q", d.to, d.trace+string(d.data)))
+			continue
+		}
+		times[key{n, d.to}]++
+		if d.from != mails[n].from {
+			problems = append(problems, fmt.Sprintf("message %d is from %q, not %q", n, d.from, mails[n].from))
+		}
+		if !bytes.Equal(d.data, mails[n].want) {
+			problems = append(problems, fmt.Sprintf("message %d to %s: %s", n, d.to, difference(d.data, mails[n].want)))
+		}
+	}
+	for n, m := range mails {
+		for _, to := range m.to {
+			if k := times[key{n, to}]; k != 1 {
+				problems = append(problems, fmt.Sprintf("message %d has come to %s %d times", n, to, k))
+			}
+		}
+	}
+	return problems
+}
+
+// difference shows where got leaves want.
+func difference(got, want []byte) string {
+	i := 0
+	for i < len(got) && i < len(want) && got[i] == want[i] {
+		i++
+	}
+	from := max(0, i-20)
+	return fmt.Sprintf("%d octets, not %d; from %d on %.80q, not %.80q", len(got), len(want), from, got[from:], want[from:])
+}
+
+// A meter counts what goes over its connections.
+type meter struct{ conns, reads, writes atomic.Int64 }
+
+func (m *meter) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	m.conns.Add(1)
+	return &metered{conn, m}, err
+}
+
+type metered struct {
+	net.Conn
+	meter *meter
+}
+
+func (c *metered) Read(p []byte) (int, error)  { c.meter.reads.Add(1); return c.Conn.Read(p) }
+func (c *metered) Write(p []byte) (int, error) { c.meter.writes.Add(1); return c.Conn.Write(p) }

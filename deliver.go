@@ -576,7 +576,9 @@ type Event struct {
 func (r *runner) report(events []Event) {
 	for i := range events {
 		ev := &events[i]
-		r.opts.Logger.LogAttrs(context.Background(), ev.level(), ev.text(), ev.attrs()...)
+		if level := ev.level(); r.opts.Logger.Enabled(context.Background(), level) {
+			r.opts.Logger.LogAttrs(context.Background(), level, ev.text(), ev.attrs()...)
+		}
 		r.opts.OnEvent(*ev)
 	}
 }
@@ -595,11 +597,21 @@ func (ev *Event) level() slog.Level {
 }
 
 func (ev *Event) text() string {
-	return map[Kind]string{Queued: "queued", Sent: "delivered", Deferred: "delivery deferred", Failed: "given up", Unusable: "file cannot be sent"}[ev.Kind]
+	switch ev.Kind {
+	case Queued:
+		return "queued"
+	case Sent:
+		return "delivered"
+	case Deferred:
+		return "delivery deferred"
+	case Failed:
+		return "given up"
+	}
+	return "file cannot be sent"
 }
 
 func (ev *Event) attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("file", ev.File)}
+	attrs := append(make([]slog.Attr, 0, 9), slog.String("file", ev.File))
 	if ev.To != "" {
 		attrs = append(attrs, slog.String("from", ev.From), slog.String("to", ev.To), slog.Int("attempt", ev.Attempt))
 	}

@@ -53,6 +53,10 @@ func (h *Header) Content(f io.ReaderAt, size int64, add Added) *Content {
 func (c *Content) Read(p []byte) (n int, err error) {
 	for n < len(p) {
 		if len(c.run) == 0 {
+			if m := c.lines(p[n:]); m > 0 {
+				n += m
+				continue
+			}
 			c.advance()
 		}
 		if len(c.run) == 0 {
@@ -66,6 +70,23 @@ func (c *Content) Read(p []byte) (n int, err error) {
 		return n, nil
 	}
 	return 0, c.err
+}
+
+// lines copies lines of the body that end in LF and hold no CR, as far as they are at hand and there is room: most text
+// is nothing else. What is left is for advance.
+func (c *Content) lines(dst []byte) (n int) {
+	if c.field <= len(c.header.fields) {
+		return 0
+	}
+	for {
+		end := bytes.IndexByte(c.raw, '\n')
+		if end < 0 || len(dst)-n < end+len(crlf) || bytes.IndexByte(c.raw[:end], '\r') >= 0 {
+			return n
+		}
+		n += copy(dst[n:], c.raw[:end])
+		n += copy(dst[n:], crlf)
+		c.raw, c.open = c.raw[end+1:], false
+	}
 }
 
 // Close gives the read buffer back; it may be called more than once. The file stays open. Reading on is an error (fs.ErrClosed).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 	"time"
 )
 
@@ -198,8 +199,8 @@ func (c *Content) Measure() (size int64, eightBit bool, err error) {
 		eightBit = eightBit || hasHighBit(c.run)
 		c.run = nil
 	}
-	buf := buffers.Get().(*[bufSize]byte)
-	defer buffers.Put(buf)
+	buf := largeBuffers.Get().(*[largeBufSize]byte)
+	defer largeBuffers.Put(buf)
 	last := byte('\n')
 	for c.off < c.size {
 		b := buf[:min(c.size-c.off, int64(len(buf)))]
@@ -221,6 +222,11 @@ func (c *Content) Measure() (size int64, eightBit bool, err error) {
 }
 
 var lf = []byte("\n")
+
+// largeBufSize is what is read at once to measure. It is held for no longer than that takes, and so by few at a time.
+const largeBufSize = 64 << 10
+
+var largeBuffers = sync.Pool{New: func() any { return new([largeBufSize]byte) }}
 
 // hasHighBit reports whether a byte of b is above 127; it looks at eight at a time.
 func hasHighBit(b []byte) bool {

@@ -548,7 +548,11 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 
 // unreadable is the record of a file that has no recipients to tell of.
 func (q *queue) unreadable(e *entry, err error, now time.Time) *Message {
-	return &Message{Error: err.Error(), Enqueued: now, Size: e.id.Size, Modified: e.id.ModTime, RawName: rawName(e.name)}
+	nobody := []Recipient{} // in the file, nobody is [], as it always was
+	return &Message{
+		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: now,
+		Size: e.id.Size, Modified: e.id.ModTime, RawName: rawName(e.name),
+	}
 }
 
 // putAside moves a file that can never be a message to failed/.

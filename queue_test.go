@@ -89,7 +89,10 @@ func TestOddFilesHoldUpNothing(t *testing.T) {
 					return
 				}
 				is.True(strings.Contains(one(t, st).Error, tt.reason)) // the status says why
-				is.True(len(told.kinds("")) == len(Unusable))          // it was told once
+				text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
+				is.NoErr(err)
+				is.True(strings.Contains(string(text), `"To":[],"Cc":[],"Bcc":[]`)) // in lists that scripts can go through
+				is.True(len(told.kinds("")) == len(Unusable))                       // it was told once
 			})
 		})
 	}

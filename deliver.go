@@ -270,6 +270,14 @@ type route struct {
 
 // newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for.
 func newRoutes(opts Options) (all []*route, err error) {
+	seen := make(map[string]bool)
+	for _, way := range opts.Routes {
+		sender := strings.ToLower(way.Sender)
+		if sender == "" || seen[sender] {
+			return nil, fmt.Errorf("route for %q: no sender, or one that has a route already", way.Sender)
+		}
+		seen[sender] = true
+	}
 	for _, way := range append(slices.Clone(opts.Routes), Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.login()}) {
 		var rs relays
 		if opts.Transport != nil {
@@ -688,6 +696,9 @@ func (s SMTP) config(opts Options) (smtpclient.Config, error) {
 	}[s.TLS]
 	if !ok {
 		return c, fmt.Errorf("TLS mode %q is not auto, starttls, tls or none", s.TLS)
+	}
+	if s.Window < 0 {
+		return c, errors.New("option SMTP.Window is negative")
 	}
 	c.TLS = mode
 	if s.User != "" || s.Mechanism == "EXTERNAL" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -241,6 +242,41 @@ func TestAFileReplacedInFlightIsANewMessage(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, calls := t.TempDir(), make(chan string, 9)
+		drop(t, dir, "m", simple)
+		s := New(dir, exact(Options{Transport: transportFunc(nil)}))
+		opts, err := s.opts.complete(s.dir)
+		is.NoErr(err)
+		q := newQueue(s.dir, opts, "host.example", nil, 1, func(string) int { return 0 })
+		now := time.Now()
+		is.NoErr(q.scan(now, false))
+		q.advance(now, 100)
+		for range 2 { // made unreadable: root may read everything, so the worker's answer stands for it
+			j, ok := q.next(q.ready[0].small, now)
+			is.True(ok)
+			for _, ev := range q.settle(result{job: j, err: &fs.PathError{Op: "open", Path: "m", Err: fs.ErrPermission}}, now) {
+				calls <- string(ev.Kind)
+			}
+			m := q.entries["m"].msg
+			is.True(strings.Contains(m.Error, "permission denied")) // the status says why
+			is.Equal(m.To[0].Attempts, 0)                           // it is not the message's fault
+			is.Equal(q.wait(now), opts.Freq)                        // and it is tried again
+			now = now.Add(opts.Freq)
+			q.advance(now, 100)
+		}
+		is.Equal(len(calls), 1) // it is told once
+		is.Equal(<-calls, string(Unusable))
+		j, ok := q.next(q.ready[0].small, now)
+		is.True(ok)
+		q.settle(result{job: j, recipients: make([]Result, 1)}, now)
+		is.Equal(len(q.entries), 0) // readable again, it is sent as ever
+		is.True(!exists(dir, "m"))
+	})
 }
 
 func TestConcurrencyIsBounded(t *testing.T) {

@@ -43,8 +43,8 @@ type Options struct {
 	// Routes send the mail of some senders through relays of their own; all other mail goes to SMTPAddr.
 	Routes []Route
 
-	// SMTPUser and SMTPPassword log in with AUTH PLAIN (RFC 4616), SMTPMD5User and SMTPMD5Password with CRAM-MD5
-	// (RFC 2195); no user: no AUTH. When both are set the first pair is used. Credentials are only sent over a
+	// SMTPUser and SMTPPassword log in, with the strongest mechanism that the relay offers; SMTPMD5User and
+	// SMTPMD5Password with CRAM-MD5 (RFC 2195) only; no user: no AUTH. When both are set the first pair is used. Credentials are only sent over a
 	// verified TLS connection or to a loopback address, and mail is never sent without them once they are set.
 	SMTPUser, SMTPPassword       string
 	SMTPMD5User, SMTPMD5Password string
@@ -284,6 +284,7 @@ type contextReader struct {
 	io.Reader
 }
 
+// Read reads unless the context has ended.
 func (c contextReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
@@ -368,7 +369,6 @@ func (s *Spool) do(command func(*runner), idle func()) {
 type runner struct {
 	dir      *spooldir.Dir
 	opts     Options
-	host     string
 	drain    bool
 	unlock   func()
 	watching bool // the system may be able to tell of new files
@@ -406,7 +406,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 			host = "localhost"
 		}
 	}
-	r := &runner{dir: dir, opts: opts, host: host, drain: drain, routes: routes, results: make(chan result, 100)}
+	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100)}
 	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), spooldir.WriteFile)
 	if err := dir.Prepare(); err != nil {

@@ -227,7 +227,7 @@ func TestLoginRefusedEndsTheTry(t *testing.T) {
 		return relay.Dial(ctx, network, "127.0.0.1:25")
 	}
 	r, err := New(Options{Addr: "mx:example.com", Dial: loopback, Resolver: z, Concurrency: 1,
-		Client: smtpclient.Config{LocalName: "me.example.com", Auth: smtpclient.Plain("user", "wrong")}})
+		Client: smtpclient.Config{LocalName: "me.example.com", Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}})
 	is.NoErr(err)
 	e := r.Deliver(t.Context(), mail("a@x.org"))[0].Err
 	is.True(e != nil && e.Op == smtpclient.OpAuth)
@@ -248,3 +248,5 @@ func TestLMTP(t *testing.T) {
 	is.Equal(relay.Commands()[0], "LHLO me.example.com")
 	r.Close()
 }
+
+func wrongPassword(context.Context, bool) (string, error) { return "wrong", nil }

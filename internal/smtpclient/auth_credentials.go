@@ -35,20 +35,6 @@ type Credentials struct {
 	Client func(mech string) sasl.Client
 }
 
-// Plain logs in with PLAIN (RFC 4616).
-func Plain(user, password string) AuthFunc {
-	return Credentials{User: user, Password: fixed(password), Mechanism: sasl.Plain}.Auth()
-}
-
-// CRAMMD5 logs in with CRAM-MD5 (RFC 2195).
-func CRAMMD5(user, secret string) AuthFunc {
-	return Credentials{User: user, Password: fixed(secret), Mechanism: cramMD5}.Auth()
-}
-
-func fixed(password string) func(context.Context, bool) (string, error) {
-	return func(context.Context, bool) (string, error) { return password, nil }
-}
-
 // Auth returns the AuthFunc that logs in with the credentials. It may be used for many connections at the same time.
 func (cr Credentials) Auth() AuthFunc { return cr.pick }
 

@@ -158,3 +158,17 @@ func TestNoMailWithoutAUTHAfterHELO(t *testing.T) {
 	is.Equal(asError(err).Op, OpAuth)                        // it fails
 	is.True(strings.Contains(err.Error(), "does not offer")) // with the reason
 }
+
+// Plain logs in with PLAIN (RFC 4616).
+func Plain(user, password string) AuthFunc {
+	return Credentials{User: user, Password: fixed(password), Mechanism: sasl.Plain}.Auth()
+}
+
+// CRAMMD5 logs in with CRAM-MD5 (RFC 2195).
+func CRAMMD5(user, secret string) AuthFunc {
+	return Credentials{User: user, Password: fixed(secret), Mechanism: cramMD5}.Auth()
+}
+
+func fixed(password string) func(context.Context, bool) (string, error) {
+	return func(context.Context, bool) (string, error) { return password, nil }
+}

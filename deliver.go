@@ -133,33 +133,60 @@ type result struct {
 	served     *member   // the one that could; nil: none
 }
 
-// deliver makes one attempt: it offers the message of j to the first of its relays that can be used.
-func deliver(ctx context.Context, dir *spooldir.Dir, j job) result {
-	res := result{job: j}
-	f, err := msgfile.Reopen(dir, j.name, j.id)
-	if err != nil {
-		res.err = err
-		return res
+// A delivery is an attempt under way: the message of a job is offered to the first of its relays that can be used. While
+// a relay takes its time no goroutine waits for it: each step has one of its own, which ends.
+type delivery struct {
+	ctx     context.Context
+	dir     *spooldir.Dir
+	results chan<- result // takes what came of it
+	result
+	file *msgfile.File
+	t    *Transaction
+	next int // of the job's relays: to be offered to next
+}
+
+// begin opens the message and offers it.
+func (d *delivery) begin() {
+	if d.file, d.err = msgfile.Reopen(d.dir, d.name, d.id); d.err == nil {
+		d.t, d.err = transaction(d.file, d.job)
 	}
-	defer f.Close()
-	t, err := transaction(f, j)
-	if err != nil {
-		res.err = err
-		return res
+	if d.err != nil {
+		d.end()
+		return
 	}
-	for _, m := range j.relays {
-		res.recipients = offer(ctx, m.Item, t)
-		if err := relayTrouble(res.recipients); err != nil {
-			res.trouble = append(res.trouble, trouble{m, err})
-			continue
+	d.offer()
+}
+
+// offer offers the message to the next relay.
+func (d *delivery) offer() {
+	d.relays[d.next].Item.start(d.ctx, d.t, d.offered)
+}
+
+// offered takes the answer of a relay.
+func (d *delivery) offered(results []Result) {
+	m := d.relays[d.next]
+	d.recipients = filled(results, len(d.t.To), m.Item.name)
+	if err := relayTrouble(d.recipients); err != nil {
+		d.trouble = append(d.trouble, trouble{m, err})
+		if d.next++; d.next < len(d.relays) {
+			d.offer()
+			return
 		}
-		res.served = m
-		break
+	} else {
+		d.served = m
 	}
-	if j.last && accepted(res.recipients) {
-		res.removed = dir.Remove(j.name, j.id) == nil // otherwise the queue tries again, and says why it cannot
+	d.end()
+}
+
+// end closes the message, removes it if all have accepted it, and tells the loop, which takes every result before it ends.
+func (d *delivery) end() {
+	if d.last && d.err == nil && accepted(d.recipients) {
+		d.removed = d.dir.Remove(d.name, d.id) == nil // otherwise the queue tries again, and says why it cannot
 	}
-	return res
+	if d.file != nil {
+		d.file.Close()
+	}
+	d.results <- d.result
 }
 
 func accepted(results []Result) bool {
@@ -197,24 +224,17 @@ func wishes(env *message.Envelope, to, list []string) []string {
 	return picked
 }
 
-// offer has relay deliver t and sees that there is a result for each recipient.
-func offer(ctx context.Context, r relay, t *Transaction) []Result {
-	results := r.transport.Deliver(ctx, t)
-	results = missing(results, len(t.To))
-	for i := range results {
-		if results[i].Relay == "" {
-			results[i].Relay = r.name
-		}
-	}
-	return results[:len(t.To)]
-}
-
-// missing fills results up to n.
-func missing(results []Result, n int) []Result {
+// filled sees that there is a result with the name of a relay for each of n recipients.
+func filled(results []Result, n int, relay string) []Result {
 	for len(results) < n {
 		results = append(results, Result{Err: errors.New("the transport gave no result")})
 	}
-	return results
+	for i := range results {
+		if results[i].Relay == "" {
+			results[i].Relay = relay
+		}
+	}
+	return results[:n]
 }
 
 // overMessage reports whether the relay's trouble may be over this message, as it came when it had heard of it.
@@ -242,10 +262,12 @@ func relayTrouble(results []Result) error {
 	return results[0].Err
 }
 
-// A relay is a Transport with its name; its health belongs to the loop, and workers leave it alone.
+// A relay is what takes messages on, and its name; its health belongs to the loop, and deliveries leave it alone.
 type relay struct {
-	name      string
-	transport Transport
+	name string
+	smtp *smarthost.Relay // nil: a Transport of the application's own
+	// start offers a message, and calls done in a goroutine of its own when the outcome is known.
+	start func(ctx context.Context, t *Transaction, done func([]Result))
 }
 
 // A member is a relay and its health, in the relays of a route, which are in order of preference.
@@ -268,8 +290,9 @@ type route struct {
 	served time.Time // when a relay last took part in a transaction to its end
 }
 
-// newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for.
-func newRoutes(opts Options) (all []*route, err error) {
+// newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for. grown is called
+// when a relay can make use of more than it could before, by any goroutine.
+func newRoutes(opts Options, grown func()) (all []*route, err error) {
 	seen := make(map[string]bool)
 	for _, way := range opts.Routes {
 		sender := strings.ToLower(way.Sender)
@@ -281,8 +304,8 @@ func newRoutes(opts Options) (all []*route, err error) {
 	for _, way := range append(slices.Clone(opts.Routes), Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.login()}) {
 		var rs relays
 		if opts.Transport != nil {
-			rs = relays{{Item: relay{"transport", opts.Transport}}}
-		} else if rs, err = newRelays(way, opts); err != nil {
+			rs = relays{{Item: relay{name: "transport", start: calling(opts.Transport)}}}
+		} else if rs, err = newRelays(way, opts, grown); err != nil {
 			return nil, err
 		}
 		all = append(all, &route{relays: rs})
@@ -311,19 +334,19 @@ func routeOf(opts Options) func(sender string) int {
 }
 
 // newRelays makes the relays of a route.
-func newRelays(way Route, opts Options) (rs relays, err error) {
+func newRelays(way Route, opts Options, grown func()) (rs relays, err error) {
 	config, err := way.SMTP.config(opts)
 	if err != nil {
 		return nil, err
 	}
 	for addr := range strings.SplitSeq(way.SMTPAddr, ",") {
 		r, err := smarthost.New(smarthost.Options{
-			Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Concurrency: opts.Concurrency,
+			Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Concurrency: opts.Concurrency, Grown: grown,
 		})
 		if err != nil {
 			return nil, err
 		}
-		rs = append(rs, &member{Item: relay{r.Name(), smtpTransport{r}}})
+		rs = append(rs, &member{Item: relay{r.Name(), r, offeringTo(r)}})
 	}
 	return rs, nil
 }
@@ -332,8 +355,8 @@ func newRelays(way Route, opts Options) (rs relays, err error) {
 func (rt *route) room(opts Options) (all, large int) {
 	all, connections := opts.Concurrency, opts.Concurrency
 	if m := rt.relays.Well(); m != nil {
-		if smtp, ok := m.Item.transport.(smtpTransport); ok {
-			all, connections = smtp.relay.Slots(), smtp.relay.Connections()
+		if smtp := m.Item.smtp; smtp != nil {
+			all, connections = smtp.Slots(), smtp.Connections()
 		}
 	}
 	return all, max(1, connections-1-connections/4)
@@ -342,8 +365,8 @@ func (rt *route) room(opts Options) (all, large int) {
 // close ends the connections of the route.
 func (rt *route) close() {
 	for _, r := range rt.relays {
-		if smtp, ok := r.Item.transport.(smtpTransport); ok {
-			smtp.relay.Close()
+		if r.Item.smtp != nil {
+			r.Item.smtp.Close()
 		}
 	}
 }
@@ -462,17 +485,9 @@ func (r *runner) startRoute(work context.Context, rt *route, ready lanes, now ti
 		}
 		r.busy++
 		rt.count(j, 1)
-		go r.work(work, j)
+		go (&delivery{ctx: work, dir: r.dir, results: r.results, result: result{job: j}}).begin()
 	}
 	return -1
-}
-
-// work makes an attempt and tells the loop, which takes every result before it ends. A Transport that ends its
-// goroutine has failed.
-func (r *runner) work(ctx context.Context, j job) {
-	res := result{job: j, recipients: missing(make([]Result, 0, len(j.to)), len(j.to))}
-	defer func() { r.results <- res }()
-	res = deliver(ctx, r.dir, j)
 }
 
 func (rt *route) count(j job, n int) {
@@ -510,18 +525,33 @@ func (r *runner) settle(res result) {
 	r.report(r.q.settle(res, now))
 }
 
-// smtpTransport is the Transport that speaks SMTP to one relay.
-type smtpTransport struct{ relay *smarthost.Relay }
+// calling returns what starts a call of a Transport. One that ends its goroutine has failed.
+func calling(t Transport) func(context.Context, *Transaction, func([]Result)) {
+	return func(ctx context.Context, tx *Transaction, done func([]Result)) {
+		go func() {
+			var results []Result
+			defer func() { done(results) }()
+			results = t.Deliver(ctx, tx)
+		}()
+	}
+}
 
-// Deliver offers t to the relay.
-func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
-	results := make([]Result, len(t.To))
-	for i, o := range s.relay.Deliver(ctx, &smtpclient.Transaction{
-		From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
-		Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
-		SevenBit: func() (io.Reader, int64, error) { return sevenBit(t.Content) },
-	}) {
-		results[i] = Result{Relay: s.relay.Name(), Reply: o.Reply.String()}
+// offeringTo returns what starts an offer to a relay that speaks SMTP.
+func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]Result)) {
+	return func(ctx context.Context, t *Transaction, done func([]Result)) {
+		r.Offer(ctx, &smtpclient.Transaction{
+			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
+			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
+			SevenBit: func() (io.Reader, int64, error) { return sevenBit(t.Content) },
+		}, func(outcomes []smtpclient.Result) { go done(smtpResults(r.Name(), outcomes)) })
+	}
+}
+
+// smtpResults is what the SMTP client says, in the words of a Transport.
+func smtpResults(relay string, outcomes []smtpclient.Result) []Result {
+	results := make([]Result, len(outcomes))
+	for i, o := range outcomes {
+		results[i] = Result{Relay: relay, Reply: o.Reply.String()}
 		if o.Err != nil {
 			results[i].Reply, results[i].Err = o.Err.Reply.String(), smtpError(o.Err)
 		}

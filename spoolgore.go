@@ -376,6 +376,7 @@ type runner struct {
 	noticed  <-chan spooldir.Event // nil: it does not tell, scanning must do
 	session  *session
 	results  chan result
+	room     chan struct{} // has room for one: a relay can make use of more
 	status   *pacedfile.File
 	spent    *pacedfile.File // of the quota
 	q        *queue
@@ -392,7 +393,13 @@ type runner struct {
 
 // newRunner locks the spool and reads the status file.
 func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
-	routes, err := newRoutes(opts)
+	room := make(chan struct{}, 1)
+	routes, err := newRoutes(opts, func() {
+		select {
+		case room <- struct{}{}:
+		default:
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -406,7 +413,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 			host = "localhost"
 		}
 	}
-	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100)}
+	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room}
 	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), spooldir.WriteFile)
 	if err := dir.Prepare(); err != nil {
@@ -475,6 +482,7 @@ func (r *runner) loop(ctx context.Context) error {
 		case command := <-r.session.commands:
 			command(r)
 		case <-r.session.put:
+		case <-r.room:
 		case res := <-r.results:
 			r.settle(res)
 			for range len(r.results) { // those that are there already

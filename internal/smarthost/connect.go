@@ -21,8 +21,8 @@ type link struct {
 }
 
 // connect tries all places of the relay. One that refuses our login ends that: the others would count it too, and some
-// lock an account after a few.
-func (r *Relay) connect(ctx context.Context) (*link, *smtpclient.Error) {
+// lock an account after a few. It calls welcomed when one has greeted.
+func (r *Relay) connect(ctx context.Context, welcomed func()) (*link, *smtpclient.Error) {
 	lookup, cancel := context.WithTimeout(ctx, dialLimit)
 	places, err := r.address.places(lookup, r.opts.Resolver)
 	cancel()
@@ -31,7 +31,7 @@ func (r *Relay) connect(ctx context.Context) (*link, *smtpclient.Error) {
 	}
 	var last *smtpclient.Error
 	for _, p := range places {
-		l, err := r.connectTo(ctx, p)
+		l, err := r.connectTo(ctx, p, welcomed)
 		if err == nil {
 			return l, nil
 		}
@@ -46,13 +46,13 @@ func (r *Relay) connect(ctx context.Context) (*link, *smtpclient.Error) {
 	return nil, last
 }
 
-func (r *Relay) connectTo(ctx context.Context, p place) (*link, *smtpclient.Error) {
+func (r *Relay) connectTo(ctx context.Context, p place, welcomed func()) (*link, *smtpclient.Error) {
 	nc, err := r.opts.Dial(ctx, p.network, p.addr)
 	if err != nil {
 		return nil, &smtpclient.Error{Op: OpDial, Err: err}
 	}
 	config := r.opts.Client
-	config.Host = p.host
+	config.Host, config.Welcomed = p.host, welcomed
 	if p.tls || config.TLS == smtpclient.TLSAuto && p.usesTLS() {
 		config.TLS = smtpclient.TLSImplicit
 	}

@@ -115,3 +115,27 @@ func TestPause(t *testing.T) {
 		is.True(l.tooFast(now, now, false) <= time.Minute) // no longer than that
 	}
 }
+
+// Whoever asks for hundreds of connections has them soon, and a relay that bears a few is not overrun.
+func TestLimitFollowsGreetings(t *testing.T) {
+	is := is.New(t)
+	l := newLimits(100)
+	is.Equal(l.allowed(noon), 10) // a tenth
+	l.welcomed(9)
+	is.Equal(l.allowed(noon), 10) // it may be one that bears ten
+	l.welcomed(10)
+	is.Equal(l.allowed(noon), 20) // as many again as there are
+	l.welcomed(80)
+	is.Equal(l.allowed(noon), 100) // at most
+	l.strained(noon)
+	l.welcomed(51)
+	is.Equal(l.allowed(noon), 50) // after a sign of trouble only messages count
+
+	l = newLimits(20)
+	is.Equal(l.allowed(noon), 2)
+	l.welcomed(2)
+	is.Equal(l.allowed(noon), 2) // first it is to take a message
+	l.refused(12, noon)
+	l.welcomed(12)
+	is.Equal(l.allowed(noon), 2) // nor where there is a ceiling
+}

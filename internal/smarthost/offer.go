@@ -10,24 +10,31 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// An offer is a call of Deliver. It belongs to the Relay (and its mutex) while it waits, and to a session once that has
+// An offer is a call of Offer. It belongs to the Relay (and its mutex) while it waits, and to a session once that has
 // taken it.
 type offer struct {
 	t       smtpclient.Transaction // its Content is the offer itself
 	ctx     context.Context
 	content io.Reader
 	read    bool // content has been read from
-	done    chan []smtpclient.Result
+	done    func([]smtpclient.Result)
+	unwatch func() bool   // ends the watch over ctx
 	place   *list.Element // among the waiting; nil: not there
 	session *session      // that took it; nil: none yet
 	taken   time.Time     // when that was
 	losses  int           // connections that were lost under it
 }
 
-func newOffer(ctx context.Context, t *smtpclient.Transaction) *offer {
-	o := &offer{t: *t, ctx: ctx, content: t.Content, done: make(chan []smtpclient.Result, 1)}
+func newOffer(ctx context.Context, t *smtpclient.Transaction, done func([]smtpclient.Result)) *offer {
+	o := &offer{t: *t, ctx: ctx, content: t.Content, done: done}
 	o.t.Content = o
 	return o
+}
+
+// settle tells the outcome.
+func (o *offer) settle(results []smtpclient.Result) {
+	o.unwatch()
+	o.done(results)
 }
 
 // Read reads the content of the message.
@@ -58,7 +65,7 @@ func (o *offer) fail(err *smtpclient.Error) {
 	for i := range results {
 		results[i].Err = err
 	}
-	o.done <- results
+	o.settle(results)
 }
 
 // giveUp settles an offer that its caller does not wait for any more, and that the relay has not heard of.

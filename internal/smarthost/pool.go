@@ -13,6 +13,7 @@ import (
 func (r *Relay) add(o *offer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	o.unwatch = context.AfterFunc(o.ctx, func() { r.withdraw(o) })
 	o.place = r.waiting.PushBack(o)
 	r.dispatch()
 }
@@ -57,7 +58,7 @@ func (r *Relay) dispatch() {
 		r.sessions[s] = struct{}{}
 		r.running++
 		r.connecting++
-		go s.run()
+		go s.connect()
 	}
 }
 
@@ -121,6 +122,30 @@ func (r *Relay) rested(s *session) bool {
 	return false
 }
 
+// welcome notes that the relay has greeted s, long before s can be used: there may be room for others now. It takes r.mu.
+func (r *Relay) welcome(s *session) {
+	r.mu.Lock()
+	s.welcome = true
+	r.welcomed++
+	before := r.limits.allowed(time.Now())
+	r.limits.welcomed(r.welcomed)
+	grown := r.limits.allowed(time.Now()) > before
+	r.dispatch()
+	r.mu.Unlock()
+	if grown && r.opts.Grown != nil {
+		r.opts.Grown()
+	}
+}
+
+// forget takes a session that has no connection any more out of the count. It takes no mutex.
+func (r *Relay) forget(s *session) {
+	delete(r.sessions, s)
+	if s.welcome {
+		s.welcome = false
+		r.welcomed--
+	}
+}
+
 // connected notes what came of connecting. It takes r.mu.
 func (r *Relay) connected(s *session, l *link, err *smtpclient.Error) {
 	r.mu.Lock()
@@ -130,7 +155,7 @@ func (r *Relay) connected(s *session, l *link, err *smtpclient.Error) {
 		s.conn, s.raw, r.depth = l.conn, l.raw, depth(l.conn, &r.opts.Client)
 		return
 	}
-	delete(r.sessions, s)
+	r.forget(s)
 	now := time.Now()
 	switch others := len(r.sessions); {
 	case s.ctx.Err() != nil: // by Close
@@ -156,7 +181,7 @@ func (r *Relay) end(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running--
-	delete(r.sessions, s)
+	r.forget(s)
 	if s.leaving {
 		r.leaving--
 	}
@@ -200,7 +225,7 @@ func (r *Relay) settle(s *session, out *outcome) {
 	}
 	if out.results != nil {
 		out.session = nil
-		out.done <- out.results
+		out.settle(out.results)
 	}
 }
 
@@ -215,7 +240,7 @@ func (r *Relay) resume() {
 func (r *Relay) lost(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.sessions, s)
+	r.forget(s)
 }
 
 // hasOthers reports, for a session that has no connection any more, whether others have. It takes r.mu.

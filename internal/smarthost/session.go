@@ -14,8 +14,8 @@ const (
 	maxLosses = 3               // connections that may be lost under one offer before that counts as its outcome
 )
 
-// A session is one connection and the goroutine that uses it. Leaving, probe and conn are written with the relay's mutex
-// held, the other fields belong to the goroutine; flying, while it rests, to whoever has the mutex.
+// A session is one connection and the goroutine that uses it. Leaving, probe, welcome and conn are written with the
+// relay's mutex held, the other fields belong to the goroutine; flying, while it rests, to whoever has the mutex.
 type session struct {
 	relay   *Relay
 	ctx     context.Context
@@ -31,6 +31,7 @@ type session struct {
 	spoiled bool     // closed because a message could not be read to its end
 	probe   bool     // one more than the ceiling
 	leaving bool
+	welcome bool // the relay has greeted it
 }
 
 func newSession(r *Relay, probe bool) *session {
@@ -46,15 +47,25 @@ type outcome struct {
 	verdict
 }
 
-// run is the life of a session.
-func (s *session) run() {
-	defer s.relay.end(s)
-	defer s.cut(nil)
-	l, err := s.relay.connect(s.ctx)
+// connect is the beginning of a session, and in a goroutine of its own, as connecting takes a stack that would be kept.
+func (s *session) connect() {
+	l, err := s.relay.connect(s.ctx, s.welcomed)
 	s.relay.connected(s, l, err)
 	if err != nil {
+		s.end()
 		return
 	}
+	go s.run()
+}
+
+func (s *session) end() {
+	s.cut(nil)
+	s.relay.end(s)
+}
+
+// run is the rest of its life.
+func (s *session) run() {
+	defer s.end()
 	defer s.quit()
 	for s.conn.Usable() {
 		o, rest := s.relay.next(s)
@@ -71,6 +82,13 @@ func (s *session) run() {
 		}
 		s.conn.Serve(s.ctx, &o.t, s.more, s.done)
 		s.decide()
+	}
+}
+
+// welcomed hears that the relay has greeted the connection. A relay with several places may greet several times.
+func (s *session) welcomed() {
+	if !s.welcome {
+		s.relay.welcome(s)
 	}
 }
 

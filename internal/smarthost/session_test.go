@@ -56,7 +56,7 @@ func TestLostAtRest(t *testing.T) {
 				}
 				r := newRelay(t, relay.Dial, 1)
 				for i := range 4 {
-					e := r.Deliver(t.Context(), mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
+					e := offerTo(t.Context(), r, mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
 					if script.answered && len(ext) == 2 {
 						// With CHUNKING the relay has it by then: to offer it again would make two of it.
 						is.Equal(e != nil && e.Uncertain, i%2 == 1)
@@ -138,7 +138,7 @@ func TestSignsOfTrouble(t *testing.T) {
 				is.Equal(len(failures(deliver(t.Context(), r, 10))), 0)
 				is.Equal(r.Connections(), 6)
 				trouble.Store(true)
-				e := r.Deliver(t.Context(), mail("a@x.org"))[0].Err
+				e := offerTo(t.Context(), r, mail("a@x.org"))[0].Err
 				is.True(e != nil)                         // it is told
 				is.Equal(e.Uncertain, name == "time-out") // as it is
 				is.Equal(r.Connections(), 3)              // and half as many connections are made
@@ -159,7 +159,7 @@ func TestUnreadableMessage(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			m := mail("bad@x.org")
 			m.Content = io.MultiReader(strings.NewReader(text[:5]), iotest.ErrReader(broken))
-			e := r.Deliver(t.Context(), m)[0].Err
+			e := offerTo(t.Context(), r, m)[0].Err
 			is.True(e != nil && e.Source && errors.Is(e, broken))
 		})
 		wg.Go(func() {
@@ -191,7 +191,7 @@ func TestContextEnds(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), after, why)
 				defer cancel()
 				began := time.Now()
-				check(r.Deliver(ctx, mail(from))[0].Err)
+				check(offerTo(ctx, r, mail(from))[0].Err)
 				is.True(time.Since(began) <= after) // at once
 			})
 			synctest.Wait()
@@ -216,7 +216,7 @@ func TestContextEnds(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		e := r.Deliver(ctx, mail("late@x.org"))[0].Err
+		e := offerTo(ctx, r, mail("late@x.org"))[0].Err
 		is.True(e == nil || errors.Is(e, context.Canceled)) // either may come first
 	})
 }
@@ -277,7 +277,7 @@ func TestCloseWhileConnecting(t *testing.T) {
 		}, 2)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		is.True(r.Deliver(ctx, mail("a@x.org"))[0].Err.NotTried)
+		is.True(offerTo(ctx, r, mail("a@x.org"))[0].Err.NotTried)
 		began := time.Now()
 		r.Close()
 		is.Equal(time.Since(began), time.Duration(0)) // nobody needs it
@@ -331,7 +331,7 @@ func TestMoodyRelay(t *testing.T) {
 func insist(ctx context.Context, r *Relay, m *smtpclient.Transaction) *smtpclient.Error {
 	for {
 		m.Content = strings.NewReader(text)
-		e := r.Deliver(ctx, m)[0].Err
+		e := offerTo(ctx, r, m)[0].Err
 		if e == nil {
 			return nil
 		}
@@ -412,7 +412,7 @@ func TestHungUpRelay(t *testing.T) {
 	for i := range 20 {
 		m := mail(fmt.Sprintf("a%d@x.org", i))
 		m.Content = Content(func() io.Reader { opened++; return strings.NewReader(text) })
-		is.Equal(r.Deliver(t.Context(), m)[0].Err, nil)
+		is.Equal(offerTo(t.Context(), r, m)[0].Err, nil)
 		arrived(t, atRest(r))
 	}
 	is.True(eachOnce(relay, 20))

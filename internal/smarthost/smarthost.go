@@ -34,6 +34,10 @@ type Options struct {
 	Client      smtpclient.Config // Host is filled in; with an empty LocalName the host's name or address is given
 	Concurrency int               // connections at the same time, at most; below 1: 1
 	Idle        time.Duration     // a connection without work is closed after this time; zero: 5 seconds
+
+	// Grown, if not nil, is called when there is more room than Slots said before without an offer having been
+	// settled. It is called from any goroutine, and must not block.
+	Grown func()
 }
 
 // The defaults of Options.
@@ -53,6 +57,7 @@ type Relay struct {
 	running    int                   // goroutines of sessions
 	sessions   map[*session]struct{} // that are connected, or may be yet
 	connecting int                   // of sessions: not connected yet
+	welcomed   int                   // of sessions: greeted by the relay
 	leaving    int                   // of sessions: saying goodbye
 	resting    []*session            // connected, without work; the one that rests longest is first
 	limits     limits
@@ -84,8 +89,9 @@ func New(o Options) (*Relay, error) {
 // Name is the address as it was configured, for logs.
 func (r *Relay) Name() string { return r.opts.Addr }
 
-// Deliver offers t and returns a result for each recipient when its outcome is known. When no connection can be made, and
-// there is none, all who wait get the reason.
+// Offer offers t, and calls done once, with a result for each recipient, when its outcome is known. When no connection
+// can be made, and there is none, all who wait get the reason. Offer does not wait, and no goroutine does for it, so that
+// what is under way costs little. done is called from any goroutine, must not block, and must not call the Relay.
 //
 // A connection that turns out to have been closed by the relay before this message is not the message's trouble: it is
 // offered on another one. That needs a Content that was not read yet or is an io.Seeker; see Content.
@@ -93,19 +99,13 @@ func (r *Relay) Name() string { return r.opts.Addr }
 // When ctx ends, an offer that was not made is withdrawn; its Error has NotTried and the cause. One that was made is cut
 // off with its connection, and so are others that share the connection; of those, the ones that the relay has not heard
 // of are offered again.
-func (r *Relay) Deliver(ctx context.Context, t *smtpclient.Transaction) []smtpclient.Result {
+func (r *Relay) Offer(ctx context.Context, t *smtpclient.Transaction, done func([]smtpclient.Result)) {
 	if len(t.To) == 0 {
-		return nil
+		done(nil)
+		return
 	}
-	o := newOffer(ctx, t)
+	o := newOffer(ctx, t, done)
 	r.add(o)
-	select {
-	case results := <-o.done:
-		return results
-	case <-ctx.Done():
-		r.withdraw(o)
-		return <-o.done
-	}
 }
 
 // Connections is how many connections there may be at the same time, as far as is known now.
@@ -115,7 +115,7 @@ func (r *Relay) Connections() int {
 	return r.limits.allowed(time.Now())
 }
 
-// Slots is how many calls of Deliver can be made use of at the same time, as far as is known now: with PIPELINING a
+// Slots is how many offers can be made use of at the same time, as far as is known now: with PIPELINING a
 // connection has use for the next message before it is done with the one before, with CHUNKING for a window of them, and
 // half as many more are to be at hand when an answer comes: a flight takes only what waits then. It is never less than 1.
 func (r *Relay) Slots() int {

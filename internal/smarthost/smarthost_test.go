@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -114,6 +115,13 @@ func newRelay(t *testing.T, dial func(context.Context, string, string) (net.Conn
 	return r
 }
 
+// offerTo offers a message and waits for the outcome.
+func offerTo(ctx context.Context, r *Relay, t *smtpclient.Transaction) []smtpclient.Result {
+	done := make(chan []smtpclient.Result, 1)
+	r.Offer(ctx, t, func(results []smtpclient.Result) { done <- results })
+	return <-done
+}
+
 const text = "Subject: x\r\n\r\nx\r\n"
 
 func mail(from string) *smtpclient.Transaction {
@@ -125,7 +133,7 @@ func deliver(ctx context.Context, r *Relay, n int) []smtpclient.Result {
 	results := make([]smtpclient.Result, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { results[i] = r.Deliver(ctx, mail(fmt.Sprintf("a%d@x.org", i)))[0] })
+		wg.Go(func() { results[i] = offerTo(ctx, r, mail(fmt.Sprintf("a%d@x.org", i)))[0] })
 	}
 	wg.Wait()
 	return results
@@ -171,7 +179,7 @@ func TestDeliver(t *testing.T) {
 		relay := &smtptest.Relay{Ext: ext}
 		r := newRelay(t, relay.Dial, 20)
 		for range 3 {
-			results := r.Deliver(t.Context(), &smtpclient.Transaction{
+			results := offerTo(t.Context(), r, &smtpclient.Transaction{
 				From: "a@x.org", To: []string{"b@x.org", "c@x.org"}, Size: int64(len(text)), Content: strings.NewReader(text),
 			})
 			is.Equal(len(results), 2) // one for each recipient
@@ -187,8 +195,8 @@ func TestDeliver(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		is.Equal(relay.Commands()[len(relay.Commands())-1], "QUIT") // it says goodbye after a longer one
 		synctest.Wait()
-		is.Equal(len(r.sessions), 0)                                                    // and nothing is left of it
-		is.Equal(r.Deliver(t.Context(), &smtpclient.Transaction{From: "a@x.org"}), nil) // nobody, no result
+		is.Equal(len(r.sessions), 0)                                                     // and nothing is left of it
+		is.Equal(offerTo(t.Context(), r, &smtpclient.Transaction{From: "a@x.org"}), nil) // nobody, no result
 		for _, m := range relay.Messages() {
 			is.Equal(string(m.Data), text) // as it was
 		}
@@ -339,7 +347,7 @@ func TestTooFast(t *testing.T) {
 		}
 		r := newRelay(t, relay.Dial, 1)
 		for _, seconds := range []int{0, 1, 3, 7, 15, 31, 63, 123} {
-			err := r.Deliver(t.Context(), mail("a@x.org"))[0].Err
+			err := offerTo(t.Context(), r, mail("a@x.org"))[0].Err
 			is.True(err != nil && TooFast(err))
 			is.Equal(int(time.Since(began).Seconds()), seconds) // pauses of 1, 2, 4 ... 60 seconds
 		}
@@ -348,9 +356,9 @@ func TestTooFast(t *testing.T) {
 		is.Equal(len(failures(deliver(t.Context(), r, 10))), 0) // it recovers
 		is.Equal(time.Since(began), time.Minute)                // and there is no pause between them
 		full = true
-		r.Deliver(t.Context(), mail("a@x.org"))
+		offerTo(t.Context(), r, mail("a@x.org"))
 		began = time.Now()
-		r.Deliver(t.Context(), mail("a@x.org"))
+		offerTo(t.Context(), r, mail("a@x.org"))
 		is.Equal(time.Since(began), time.Second) // it begins anew
 		r.Close()
 	})
@@ -359,7 +367,7 @@ func TestTooFast(t *testing.T) {
 func TestContentIsReadAgain(t *testing.T) {
 	is := is.New(t)
 	opened := 0
-	o := newOffer(t.Context(), &smtpclient.Transaction{Content: Content(func() io.Reader { opened++; return strings.NewReader(text) })})
+	o := newOffer(t.Context(), &smtpclient.Transaction{Content: Content(func() io.Reader { opened++; return strings.NewReader(text) })}, nil)
 	is.True(o.rewind())
 	is.Equal(opened, 0) // not before it is needed
 	for range 2 {
@@ -372,7 +380,7 @@ func TestContentIsReadAgain(t *testing.T) {
 	_, err := Content(nil).Seek(1, io.SeekStart)
 	is.True(errors.Is(err, errSeek)) // there is no other place to go to
 
-	once := newOffer(t.Context(), &smtpclient.Transaction{Content: io.MultiReader(strings.NewReader(text))})
+	once := newOffer(t.Context(), &smtpclient.Transaction{Content: io.MultiReader(strings.NewReader(text))}, nil)
 	is.True(once.rewind()) // not read yet
 	_, err = once.Read(make([]byte, 1))
 	is.NoErr(err)
@@ -408,6 +416,59 @@ func TestGreetingName(t *testing.T) {
 	relay := &smtptest.Relay{}
 	r, err := New(Options{Addr: "relay.test:25", Dial: relay.Dial})
 	is.NoErr(err)
-	is.Equal(r.Deliver(t.Context(), mail("a@x.org"))[0].Err, nil) // with a name found by itself
+	is.Equal(offerTo(t.Context(), r, mail("a@x.org"))[0].Err, nil) // with a name found by itself
 	r.Close()
+}
+
+// A hundred connections are there after four greetings, long before the first message is accepted; that there is room for
+// more is told.
+func TestManyConnectionsComeSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l := &line{relay: &smtptest.Relay{Reply: func(verb, _ string) string {
+			if verb != "DIAL" && verb != "QUIT" {
+				time.Sleep(50 * time.Millisecond)
+			}
+			return ""
+		}}}
+		grown := make(chan struct{}, 1000)
+		r, err := New(Options{Addr: "relay.test:25", Dial: l.dial, Client: smtpclient.Config{LocalName: "me.example.com"}, Concurrency: 100,
+			Grown: func() { grown <- struct{}{} }})
+		is.NoErr(err)
+		done := make(chan []smtpclient.Result, 200)
+		for i := range 200 {
+			r.Offer(t.Context(), mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
+		}
+		is.Equal(r.Connections(), 10)
+		time.Sleep(201 * time.Millisecond)
+		open, _, _, _ := l.counts()
+		is.Equal(open, 100)     // after 50, 100, 150 and 200 ms there were twice as many
+		is.Equal(len(done), 0)  // and nothing has been accepted yet
+		is.True(len(grown) > 0) // whoever makes the offers knows
+		is.Equal(r.Connections(), 100)
+		for range 200 {
+			is.Equal((<-done)[0].Err, nil)
+		}
+		r.Close()
+	})
+}
+
+// An offer that waits costs no goroutine.
+func TestOffersNeedNoGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l := &line{relay: &smtptest.Relay{Reply: slow("END")}}
+		r := newRelay(t, l.dial, 1)
+		before := runtime.NumGoroutine()
+		done := make(chan []smtpclient.Result, 100)
+		for i := range 100 {
+			r.Offer(t.Context(), mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
+		}
+		synctest.Wait()
+		is.True(runtime.NumGoroutine()-before <= 5) // the session's, and those of the relay
+		for range 100 {
+			is.Equal((<-done)[0].Err, nil)
+		}
+		r.Close()
+	})
 }

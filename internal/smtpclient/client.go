@@ -56,6 +56,9 @@ type Config struct {
 	// a lost connection can leave uncertain.
 	Window int
 
+	// Welcomed, if not nil, is called when the relay has greeted the connection, by the goroutine that called Connect.
+	Welcomed func()
+
 	// Timeout is an upper bound for each step. Zero: only the limits of RFC 5321, section 4.5.3.2, apply, from 2
 	// minutes (DATA, TLS, AUTH) to 10 (the answer to the end of the data).
 	Timeout time.Duration
@@ -140,6 +143,9 @@ func (c *Conn) setUp() error {
 
 func (c *Conn) greeting() *Error {
 	_, err := c.expect(OpGreeting, 220)
+	if err == nil && c.cfg.Welcomed != nil {
+		c.cfg.Welcomed()
+	}
 	return err
 }
 

@@ -195,7 +195,8 @@ func accepted(results []Result) bool {
 
 // transaction prepares the offer of f to the recipients of j.
 func transaction(f *msgfile.File, j job) (*Transaction, error) {
-	t := &Transaction{Name: j.name, UTF8: f.Header.EightBit(), Content: func() io.Reader { return f.Content(j.messageID) }}
+	id := j.messageID // without the rest of j, which would live as long
+	t := &Transaction{Name: j.name, UTF8: f.Header.EightBit(), Content: func() io.Reader { return f.Content(id) }}
 	t.From, t.To = j.from, j.to
 	if env := f.Envelope; env != nil {
 		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
@@ -360,6 +361,15 @@ func (rt *route) room(opts Options) (all, large int) {
 		}
 	}
 	return all, max(1, connections-1-connections/4)
+}
+
+// cut ends what is in flight.
+func (rt *route) cut(cause error) {
+	for _, r := range rt.relays {
+		if r.Item.smtp != nil {
+			r.Item.smtp.Cut(cause)
+		}
+	}
 }
 
 // close ends the connections of the route.
@@ -536,10 +546,10 @@ func calling(t Transport) func(context.Context, *Transaction, func([]Result)) {
 	}
 }
 
-// offeringTo returns what starts an offer to a relay that speaks SMTP.
+// offeringTo returns what starts an offer to a relay that speaks SMTP; route.cut ends it.
 func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]Result)) {
-	return func(ctx context.Context, t *Transaction, done func([]Result)) {
-		r.Offer(ctx, &smtpclient.Transaction{
+	return func(_ context.Context, t *Transaction, done func([]Result)) {
+		r.Offer(&smtpclient.Transaction{
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
 			SevenBit: func() (io.Reader, int64, error) { return sevenBit(t.Content) },

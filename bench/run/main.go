@@ -131,12 +131,18 @@ func (c *config) trial(s *scenario, p peer) (result, error) {
 		return nil, err
 	}
 	defer log.Close()
-	relay, err := startSink(s.sink)
+	e := &env{conf: c, dir: dir, log: log}
+	args := s.sink
+	if s.tls {
+		e.ca = filepath.Join(c.base, "relay.pem")
+		args = append([]string{"-tls", e.ca}, args...)
+	}
+	relay, err := startSink(args)
 	if err != nil {
 		return nil, err
 	}
 	defer relay.end()
-	e := &env{conf: c, dir: dir, relay: relay.addr, log: log}
+	e.relay = relay.addr
 	r, err := s.trial(s, c, e, relay, p)
 	if e.cell != nil { // not ended, as something went wrong
 		e.cell.end()

@@ -33,6 +33,7 @@ type env struct {
 	conf  *config
 	dir   string // its own, empty, on a file system in memory where there is one
 	relay string // address of the sink
+	ca    string // file with its certificate, if it speaks TLS
 	log   *os.File
 	cell  *cell // once started
 }

@@ -16,11 +16,15 @@ type scenario struct {
 	title string
 	load  load
 	sink  []string // arguments of the sink
+	tls   bool     // from the first byte
 	peers string
 	trial func(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error)
 }
 
-const noChunking = "PIPELINING,8BITMIME,SMTPUTF8,DSN,ENHANCEDSTATUSCODES,SIZE 104857600"
+const (
+	noPipelining = "8BITMIME,SMTPUTF8,DSN,ENHANCEDSTATUSCODES,SIZE 104857600"
+	noChunking   = "PIPELINING," + noPipelining
+)
 
 // scenarios are all there are, in the order in which they are run.
 func scenarios() []scenario {
@@ -45,8 +49,16 @@ func scenarios() []scenario {
 			peers: "spoolgore,postfix,postfix:4,postfix:20,dma,nullmailer,msmtpq",
 		},
 		{
-			name: "held", title: "1,000 transactions held open, the relay takes 2 s over each message", load: load{2000, 4 << 10},
-			trial: hold, sink: []string{"-data-delay", "2s"}, peers: "spoolgore:1000,postfix:1000,dma",
+			name: "held", title: "1,000 transactions held open, one a connection, the relay takes 4 s over each message", load: load{1000, 4 << 10},
+			trial: hold, sink: []string{"-data-delay", "4s", "-ext", noPipelining}, peers: "spoolgore:1000,postfix:1000,dma",
+		},
+		{
+			name: "held-big", title: "1,000 transactions of 1 MiB held open (large ones take three connections in four at most)", load: load{1000, 1 << 20},
+			trial: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1340",
+		},
+		{
+			name: "held-tls", title: "1,000 transactions held open over TLS", load: load{1000, 4 << 10}, tls: true,
+			trial: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1000",
 		},
 		{
 			name: "idle", title: "200 messages, one at a time, nothing else to do, relay at 0 ms", load: load{200, 4 << 10},

@@ -4,10 +4,17 @@ package main
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +37,7 @@ func runSink(args []string, in io.Reader, out io.Writer) error {
 	fs.DurationVar(&c.Latency, "latency", 0, "what a round trip takes")
 	fs.DurationVar(&c.DataDelay, "data-delay", 0, "what the answer to a message takes in addition")
 	fs.BoolVar(&c.Refuse, "refuse", false, "refuse every recipient for now")
+	certFile := fs.String("tls", "", "TLS from the first byte, with a new certificate, which is written to this `file`")
 	fs.IntVar(&c.MaxConns, "max", 0, "connections at the same time, at most; 0: no limit")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -40,6 +48,13 @@ func runSink(args []string, in io.Reader, out io.Writer) error {
 	l, err := net.Listen("tcp", *addr)
 	if err != nil {
 		return err
+	}
+	if *certFile != "" {
+		config, err := newCertificate(*certFile)
+		if err != nil {
+			return err
+		}
+		l = tls.NewListener(l, config)
 	}
 	s := sink.New(c)
 	go s.Serve(l)
@@ -54,6 +69,27 @@ func runSink(args []string, in io.Reader, out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// newCertificate makes a certificate for this host, signed by itself, and writes it to file.
+func newCertificate(file string) (*tls.Config, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return nil, err
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, nil
 }
 
 // A sinkProc is a sink in a process of its own.

@@ -42,6 +42,9 @@ func spoolFiles(e *env, l load, head string) error {
 
 func spoolgoreStart(e *env, n int) error {
 	args := []string{e.conf.spoolgore, "-smtpaddr", e.relay, "-localname", "bench.test"}
+	if e.ca != "" {
+		args = append(args, "-smtptls", "tls", "-smtpca", e.ca)
+	}
 	if n > 0 {
 		args = append(args, "-concurrency", strconv.Itoa(n))
 	}

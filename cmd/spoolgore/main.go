@@ -60,7 +60,7 @@ func usageError(stderr io.Writer, err error) int {
 // serve runs the spool until a signal ends it or, with -once, until nothing is due.
 func serve(c config, stderr io.Writer) int {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // a daemon that mostly waits shall be small; it costs a few per cent of its time under load
+		debug.SetGCPercent(40) // a daemon that mostly waits shall be small; it costs a few per cent of its time under load
 	}
 	log := newLogger(c, stderr)
 	orders := prepareSignals(log)

@@ -172,7 +172,7 @@ func TestImplicitTLS(t *testing.T) {
 			r, err := New(Options{Addr: tt.addr, Dial: relay.Dial, Client: smtpclient.Config{LocalName: "me.example.com", TLS: tt.mode}})
 			is.NoErr(err)
 			err = nil
-			if e := offerTo(t.Context(), r, mail("a@x.org"))[0].Err; e != nil && e.Reply.Code == 0 {
+			if e := offerTo(r, mail("a@x.org"))[0].Err; e != nil && e.Reply.Code == 0 {
 				err = e
 			}
 			starttls := tt.mode == smtpclient.TLSStartTLS
@@ -202,13 +202,13 @@ func TestPlacesInTurn(t *testing.T) {
 	is := is.New(t)
 	r, err := New(Options{Addr: "mx:example.com", Dial: dial, Resolver: z, Client: smtpclient.Config{LocalName: "me.example.com"}, Concurrency: 1})
 	is.NoErr(err)
-	is.True(offerTo(t.Context(), r, mail("a@x.org"))[0].Err == nil)
+	is.True(offerTo(r, mail("a@x.org"))[0].Err == nil)
 	r.Close()
 	is.Equal(strings.Join(dialled, ", "), "tcp down.test:25, tcp greets.test:25, tcp good.test:25")
 
 	dialled, relay.Reply = nil, func(string, string) string { return "554 not here|close" }
 	r.opts.Resolver = zone{mx: []*net.MX{{Host: "good.test."}, {Host: "down.test."}}}
-	e := offerTo(t.Context(), r, mail("a@x.org"))[0].Err
+	e := offerTo(r, mail("a@x.org"))[0].Err
 	is.True(e != nil && e.Op == OpDial)                            // the last trouble counts
 	is.True(strings.Contains(e.Error(), "down.test:25: no route")) // and says where
 	r.Close()
@@ -229,7 +229,7 @@ func TestLoginRefusedEndsTheTry(t *testing.T) {
 	r, err := New(Options{Addr: "mx:example.com", Dial: loopback, Resolver: z, Concurrency: 1,
 		Client: smtpclient.Config{LocalName: "me.example.com", Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}})
 	is.NoErr(err)
-	e := offerTo(t.Context(), r, mail("a@x.org"))[0].Err
+	e := offerTo(r, mail("a@x.org"))[0].Err
 	is.True(e != nil && e.Op == smtpclient.OpAuth)
 	is.Equal(relay.Connections(), 1) // the wrong password is not taken from host to host
 	r.Close()
@@ -244,7 +244,7 @@ func TestLMTP(t *testing.T) {
 	}
 	r, err := New(Options{Addr: "lmtp+unix:///run/lmtp", Dial: dial, Client: smtpclient.Config{LocalName: "me.example.com"}})
 	is.NoErr(err)
-	is.Equal(offerTo(t.Context(), r, mail("a@x.org"))[0].Err, nil)
+	is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil)
 	is.Equal(relay.Commands()[0], "LHLO me.example.com")
 	r.Close()
 }

@@ -24,7 +24,7 @@ func BenchmarkDeliver(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
 					t := &smtpclient.Transaction{From: "a@x.org", To: []string{"b@x.org"}, Size: int64(len(body)), Content: bytes.NewReader(body)}
-					if res := offerTo(b.Context(), r, t); res[0].Err != nil {
+					if res := offerTo(r, t); res[0].Err != nil {
 						b.Error(res[0].Err)
 					}
 				}

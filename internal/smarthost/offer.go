@@ -2,7 +2,6 @@ package smarthost
 
 import (
 	"container/list"
-	"context"
 	"errors"
 	"io"
 	"time"
@@ -14,27 +13,18 @@ import (
 // taken it.
 type offer struct {
 	t       smtpclient.Transaction // its Content is the offer itself
-	ctx     context.Context
 	content io.Reader
 	read    bool // content has been read from
 	done    func([]smtpclient.Result)
-	unwatch func() bool   // ends the watch over ctx
 	place   *list.Element // among the waiting; nil: not there
-	session *session      // that took it; nil: none yet
 	taken   time.Time     // when that was
 	losses  int           // connections that were lost under it
 }
 
-func newOffer(ctx context.Context, t *smtpclient.Transaction, done func([]smtpclient.Result)) *offer {
-	o := &offer{t: *t, ctx: ctx, content: t.Content, done: done}
+func newOffer(t *smtpclient.Transaction, done func([]smtpclient.Result)) *offer {
+	o := &offer{t: *t, content: t.Content, done: done}
 	o.t.Content = o
 	return o
-}
-
-// settle tells the outcome.
-func (o *offer) settle(results []smtpclient.Result) {
-	o.unwatch()
-	o.done(results)
 }
 
 // Read reads the content of the message.
@@ -65,12 +55,12 @@ func (o *offer) fail(err *smtpclient.Error) {
 	for i := range results {
 		results[i].Err = err
 	}
-	o.settle(results)
+	o.done(results)
 }
 
-// giveUp settles an offer that its caller does not wait for any more, and that the relay has not heard of.
-func (o *offer) giveUp() {
-	o.fail(&smtpclient.Error{Op: smtpclient.OpMail, Err: context.Cause(o.ctx), NotTried: true})
+// withdraw settles an offer that the relay has not heard of, for that cause.
+func (o *offer) withdraw(cause error) {
+	o.fail(&smtpclient.Error{Op: smtpclient.OpMail, Err: cause, NotTried: true})
 }
 
 // Content makes the Content of a Transaction from open, whose every call starts the message afresh: Deliver can go back

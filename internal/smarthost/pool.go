@@ -1,7 +1,6 @@
 package smarthost
 
 import (
-	"context"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -13,23 +12,22 @@ import (
 func (r *Relay) add(o *offer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o.unwatch = context.AfterFunc(o.ctx, func() { r.withdraw(o) })
+	if r.ending != nil {
+		o.withdraw(r.ending)
+		return
+	}
 	o.place = r.waiting.PushBack(o)
 	r.dispatch()
 }
 
-// withdraw ends an offer whose caller has gone. It takes r.mu.
-func (r *Relay) withdraw(o *offer) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case o.place != nil:
+// withdrawAll ends the offers that wait.
+func (r *Relay) withdrawAll() {
+	for e := r.waiting.Front(); e != nil; e = r.waiting.Front() {
+		o := e.Value.(*offer)
 		r.remove(o)
-		o.giveUp()
-		r.ended.Broadcast() // Close waits for offers too
-	case o.session != nil:
-		o.session.cut(context.Cause(o.ctx))
+		o.withdraw(r.ending)
 	}
+	r.ended.Broadcast() // Close waits for offers too
 }
 
 func (r *Relay) remove(o *offer) {
@@ -70,7 +68,7 @@ func (r *Relay) take(s *session, now time.Time) *offer {
 	}
 	o := front.Value.(*offer)
 	r.remove(o)
-	o.session, o.taken = s, now
+	o.taken = now
 	s.flying = append(s.flying, o)
 	return o
 }
@@ -190,9 +188,8 @@ func (r *Relay) end(s *session) {
 	}
 	for i := len(s.back) - 1; i >= 0; i-- {
 		o := s.back[i]
-		o.session = nil
-		if o.ctx.Err() != nil {
-			o.giveUp()
+		if r.ending != nil {
+			o.withdraw(r.ending)
 			continue
 		}
 		o.place = r.waiting.PushFront(o)
@@ -224,8 +221,7 @@ func (r *Relay) settle(s *session, out *outcome) {
 		r.limits.strained(now)
 	}
 	if out.results != nil {
-		out.session = nil
-		out.settle(out.results)
+		out.done(out.results)
 	}
 }
 

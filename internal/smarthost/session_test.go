@@ -56,7 +56,7 @@ func TestLostAtRest(t *testing.T) {
 				}
 				r := newRelay(t, relay.Dial, 1)
 				for i := range 4 {
-					e := offerTo(t.Context(), r, mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
+					e := offerTo(r, mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
 					if script.answered && len(ext) == 2 {
 						// With CHUNKING the relay has it by then: to offer it again would make two of it.
 						is.Equal(e != nil && e.Uncertain, i%2 == 1)
@@ -90,7 +90,7 @@ func TestEnoughOnOneConnection(t *testing.T) {
 			return ""
 		}
 		r := newRelay(t, relay.Dial, 1)
-		is.Equal(len(failures(deliver(t.Context(), r, 30))), 0) // no trouble
+		is.Equal(len(failures(deliver(r, 30))), 0) // no trouble
 		is.True(eachOnce(relay, 30))
 		is.Equal(relay.Connections(), 10)
 		is.True(r.limits.cutAt.IsZero()) // nor a sign of any
@@ -110,7 +110,7 @@ func TestNewConnectionFails(t *testing.T) {
 					return ""
 				}}
 				r := newRelay(t, relay.Dial, 1)
-				results := deliver(t.Context(), r, 5)
+				results := deliver(r, 5)
 				is.Equal(len(failures(results)), 5) // there is no other
 				for _, res := range results {
 					whom, _ := Judge(res.Err)
@@ -135,10 +135,10 @@ func TestSignsOfTrouble(t *testing.T) {
 					return ""
 				}}
 				r := newRelay(t, relay.Dial, 6)
-				is.Equal(len(failures(deliver(t.Context(), r, 10))), 0)
+				is.Equal(len(failures(deliver(r, 10))), 0)
 				is.Equal(r.Connections(), 6)
 				trouble.Store(true)
-				e := offerTo(t.Context(), r, mail("a@x.org"))[0].Err
+				e := offerTo(r, mail("a@x.org"))[0].Err
 				is.True(e != nil)                         // it is told
 				is.Equal(e.Uncertain, name == "time-out") // as it is
 				is.Equal(r.Connections(), 3)              // and half as many connections are made
@@ -159,19 +159,20 @@ func TestUnreadableMessage(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			m := mail("bad@x.org")
 			m.Content = io.MultiReader(strings.NewReader(text[:5]), iotest.ErrReader(broken))
-			e := offerTo(t.Context(), r, m)[0].Err
+			e := offerTo(r, m)[0].Err
 			is.True(e != nil && e.Source && errors.Is(e, broken))
 		})
 		wg.Go(func() {
 			time.Sleep(2 * time.Millisecond)
-			is.Equal(len(failures(deliver(t.Context(), r, 10))), 0)
+			is.Equal(len(failures(deliver(r, 10))), 0)
 		})
 		wg.Wait()
 		is.True(eachOnce(relay, 10))
 	})
 }
 
-func TestContextEnds(t *testing.T) {
+// Cut ends what was offered and what waits, at once, and nobody gets anything more until Close.
+func TestCut(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
 		var stuck atomic.Bool
@@ -186,38 +187,36 @@ func TestContextEnds(t *testing.T) {
 		r := newRelay(t, relay.Dial, 1)
 		why := errors.New("time to go")
 		var wg sync.WaitGroup
-		offer := func(from string, after time.Duration, check func(*smtpclient.Error)) {
+		offer := func(from string, check func(*smtpclient.Error)) {
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeoutCause(t.Context(), after, why)
-				defer cancel()
 				began := time.Now()
-				check(offerTo(ctx, r, mail(from))[0].Err)
-				is.True(time.Since(began) <= after) // at once
+				check(offerTo(r, mail(from))[0].Err)
+				is.True(time.Since(began) <= 2*time.Second) // at once
 			})
 			synctest.Wait()
 		}
-		offer("flying@x.org", 2*time.Second, func(e *smtpclient.Error) {
+		offer("flying@x.org", func(e *smtpclient.Error) {
 			is.True(e != nil && errors.Is(e, why)) // cut off
 			is.Equal(e.Uncertain, len(ext) == 2)   // with CHUNKING all of it had been sent
 			is.Equal(e.NotTried, !e.Uncertain)
 		})
-		offer("waiting@x.org", time.Second, func(e *smtpclient.Error) {
+		withdrawn := func(e *smtpclient.Error) {
 			is.True(e != nil && errors.Is(e, why) && e.NotTried)
 			whom, _ := Judge(e)
-			is.Equal(whom, Nobody) // it was withdrawn
-		})
-		offer("patient@x.org", time.Minute, func(e *smtpclient.Error) { is.Equal(e, nil) })
-		time.Sleep(1500 * time.Millisecond)
-		is.Equal(relay.Connections(), 1) // a withdrawn one does no harm
-		stuck.Store(false)
+			is.Equal(whom, Nobody)
+		}
+		offer("waiting@x.org", withdrawn)
+		offer("patient@x.org", withdrawn)
+		time.Sleep(2 * time.Second)
+		r.Cut(why)
 		wg.Wait()
-		is.Equal(senders(relay), []string{"patient@x.org"})
-		is.Equal(relay.Connections(), 2)
-
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		e := offerTo(ctx, r, mail("late@x.org"))[0].Err
-		is.True(e == nil || errors.Is(e, context.Canceled)) // either may come first
+		stuck.Store(false)
+		offer("late@x.org", withdrawn)
+		wg.Wait()
+		is.Equal(len(relay.Messages()), 0)
+		is.Equal(relay.Connections(), 1)
+		r.Close()
+		is.Equal(offerTo(r, mail("again@x.org"))[0].Err, nil) // it can be used again
 	})
 }
 
@@ -234,7 +233,7 @@ func TestClose(t *testing.T) {
 		r := newRelay(t, l.dial, 5)
 		r.Close() // there is nothing yet
 		for range 2 {
-			is.Equal(len(failures(deliver(t.Context(), r, 20))), 0)
+			is.Equal(len(failures(deliver(r, 20))), 0)
 			open, _, _, _ := l.counts()
 			is.Equal(open, 5)
 			began := time.Now()
@@ -256,7 +255,7 @@ func TestCloseWaits(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			results = deliver(t.Context(), r, 20)
+			results = deliver(r, 20)
 		}()
 		time.Sleep(80 * time.Millisecond)
 		began := time.Now()
@@ -271,13 +270,17 @@ func TestCloseWaits(t *testing.T) {
 func TestCloseWhileConnecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		r := newRelay(t, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		relay := &smtptest.Relay{Reply: slow("END")}
+		var dials atomic.Int32
+		r := newRelay(t, func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials.Add(1) == 1 {
+				return relay.Dial(ctx, network, addr)
+			}
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}, 2)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		is.True(offerTo(ctx, r, mail("a@x.org"))[0].Err.NotTried)
+		is.Equal(len(failures(deliver(r, 2))), 0)
+		is.Equal(dials.Load(), int32(2)) // one connection was enough, the other one is still being made
 		began := time.Now()
 		r.Close()
 		is.Equal(time.Since(began), time.Duration(0)) // nobody needs it
@@ -311,7 +314,7 @@ func TestMoodyRelay(t *testing.T) {
 		outcomes := make([]*smtpclient.Error, 500)
 		var wg sync.WaitGroup
 		for i := range outcomes {
-			wg.Go(func() { outcomes[i] = insist(t.Context(), r, mail(fmt.Sprintf("a%d@x.org", i))) })
+			wg.Go(func() { outcomes[i] = insist(r, mail(fmt.Sprintf("a%d@x.org", i))) })
 		}
 		wg.Wait()
 		taken := map[string]int{}
@@ -328,10 +331,10 @@ func TestMoodyRelay(t *testing.T) {
 }
 
 // insist offers m until the relay can be used.
-func insist(ctx context.Context, r *Relay, m *smtpclient.Transaction) *smtpclient.Error {
+func insist(r *Relay, m *smtpclient.Transaction) *smtpclient.Error {
 	for {
 		m.Content = strings.NewReader(text)
-		e := offerTo(ctx, r, m)[0].Err
+		e := offerTo(r, m)[0].Err
 		if e == nil {
 			return nil
 		}
@@ -412,7 +415,7 @@ func TestHungUpRelay(t *testing.T) {
 	for i := range 20 {
 		m := mail(fmt.Sprintf("a%d@x.org", i))
 		m.Content = Content(func() io.Reader { opened++; return strings.NewReader(text) })
-		is.Equal(offerTo(t.Context(), r, m)[0].Err, nil)
+		is.Equal(offerTo(r, m)[0].Err, nil)
 		arrived(t, atRest(r))
 	}
 	is.True(eachOnce(relay, 20))

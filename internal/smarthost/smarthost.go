@@ -44,6 +44,10 @@ type Options struct {
 const (
 	defaultIdle = 5 * time.Second
 	dialLimit   = 30 * time.Second
+
+	// With more connections than these, each holds less of a large message in memory.
+	manyConnections = 50
+	smallPiece      = 4 << 10
 )
 
 // Relay is one relay and the connections to it. Its methods may be called by any number of goroutines.
@@ -63,6 +67,7 @@ type Relay struct {
 	limits     limits
 	depth      int // messages that a connection can have in hand, as seen on the last one that was made
 	closing    bool
+	ending     error // the cause of Cut; nil: there was none
 }
 
 // New checks the options. It starts nothing.
@@ -81,6 +86,9 @@ func New(o Options) (*Relay, error) {
 		o.Idle = defaultIdle
 	}
 	o.Client.LMTP = a.lmtp
+	if o.Client.Piece == 0 && o.Concurrency > manyConnections {
+		o.Client.Piece = smallPiece
+	}
 	r := &Relay{opts: o, address: a, sessions: make(map[*session]struct{}), limits: newLimits(o.Concurrency), depth: 1}
 	r.ended = sync.NewCond(&r.mu)
 	return r, nil
@@ -96,16 +104,25 @@ func (r *Relay) Name() string { return r.opts.Addr }
 // A connection that turns out to have been closed by the relay before this message is not the message's trouble: it is
 // offered on another one. That needs a Content that was not read yet or is an io.Seeker; see Content.
 //
-// When ctx ends, an offer that was not made is withdrawn; its Error has NotTried and the cause. One that was made is cut
-// off with its connection, and so are others that share the connection; of those, the ones that the relay has not heard
-// of are offered again.
-func (r *Relay) Offer(ctx context.Context, t *smtpclient.Transaction, done func([]smtpclient.Result)) {
+// The offers that are in progress end with Cut.
+func (r *Relay) Offer(t *smtpclient.Transaction, done func([]smtpclient.Result)) {
 	if len(t.To) == 0 {
 		done(nil)
 		return
 	}
-	o := newOffer(ctx, t, done)
-	r.add(o)
+	r.add(newOffer(t, done))
+}
+
+// Cut ends all that is in progress, at once: offers that were not made are withdrawn, and their Error has NotTried and the
+// cause; those that were made are cut off with their connections. So are the offers that come after, until Close.
+func (r *Relay) Cut(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ending = cause
+	r.withdrawAll()
+	for s := range r.sessions {
+		s.cut(cause)
+	}
 }
 
 // Connections is how many connections there may be at the same time, as far as is known now.
@@ -153,5 +170,5 @@ func (r *Relay) Close() {
 	for r.running > 0 || r.waiting.Len() > 0 {
 		r.ended.Wait()
 	}
-	r.closing = false
+	r.closing, r.ending = false, nil
 }

@@ -116,9 +116,9 @@ func newRelay(t *testing.T, dial func(context.Context, string, string) (net.Conn
 }
 
 // offerTo offers a message and waits for the outcome.
-func offerTo(ctx context.Context, r *Relay, t *smtpclient.Transaction) []smtpclient.Result {
+func offerTo(r *Relay, t *smtpclient.Transaction) []smtpclient.Result {
 	done := make(chan []smtpclient.Result, 1)
-	r.Offer(ctx, t, func(results []smtpclient.Result) { done <- results })
+	r.Offer(t, func(results []smtpclient.Result) { done <- results })
 	return <-done
 }
 
@@ -129,11 +129,11 @@ func mail(from string) *smtpclient.Transaction {
 }
 
 // deliver offers n messages, each from an address of its own and all at once, and returns what became of them.
-func deliver(ctx context.Context, r *Relay, n int) []smtpclient.Result {
+func deliver(r *Relay, n int) []smtpclient.Result {
 	results := make([]smtpclient.Result, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { results[i] = offerTo(ctx, r, mail(fmt.Sprintf("a%d@x.org", i)))[0] })
+		wg.Go(func() { results[i] = offerTo(r, mail(fmt.Sprintf("a%d@x.org", i)))[0] })
 	}
 	wg.Wait()
 	return results
@@ -179,7 +179,7 @@ func TestDeliver(t *testing.T) {
 		relay := &smtptest.Relay{Ext: ext}
 		r := newRelay(t, relay.Dial, 20)
 		for range 3 {
-			results := offerTo(t.Context(), r, &smtpclient.Transaction{
+			results := offerTo(r, &smtpclient.Transaction{
 				From: "a@x.org", To: []string{"b@x.org", "c@x.org"}, Size: int64(len(text)), Content: strings.NewReader(text),
 			})
 			is.Equal(len(results), 2) // one for each recipient
@@ -195,8 +195,8 @@ func TestDeliver(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		is.Equal(relay.Commands()[len(relay.Commands())-1], "QUIT") // it says goodbye after a longer one
 		synctest.Wait()
-		is.Equal(len(r.sessions), 0)                                                     // and nothing is left of it
-		is.Equal(offerTo(t.Context(), r, &smtpclient.Transaction{From: "a@x.org"}), nil) // nobody, no result
+		is.Equal(len(r.sessions), 0)                                        // and nothing is left of it
+		is.Equal(offerTo(r, &smtpclient.Transaction{From: "a@x.org"}), nil) // nobody, no result
 		for _, m := range relay.Messages() {
 			is.Equal(string(m.Data), text) // as it was
 		}
@@ -214,7 +214,7 @@ func TestUnusableRelay(t *testing.T) {
 			}
 			return relay.Dial(ctx, network, addr)
 		}, 20)
-		results := deliver(t.Context(), r, 50)
+		results := deliver(r, 50)
 		is.Equal(len(failures(results)), 50) // all who wait are told
 		for _, res := range results {
 			is.Equal(res.Err.Op, OpDial)      // at which step
@@ -222,8 +222,8 @@ func TestUnusableRelay(t *testing.T) {
 		}
 		is.Equal(r.Connections(), 1) // half as many as at first
 		down = nil
-		is.Equal(len(failures(deliver(t.Context(), r, 50))), 0) // no memory of it
-		is.True(r.Connections() > 5)                            // nor of how many there were
+		is.Equal(len(failures(deliver(r, 50))), 0) // no memory of it
+		is.True(r.Connections() > 5)               // nor of how many there were
 		r.Close()
 	})
 }
@@ -234,9 +234,9 @@ func TestConcurrency(t *testing.T) {
 		l := &line{relay: &smtptest.Relay{Ext: ext, Reply: slow("END")}}
 		r := newRelay(t, l.dial, 20)
 		is.Equal(r.Slots(), 2) // at first
-		is.Equal(len(failures(deliver(t.Context(), r, 18))), 0)
+		is.Equal(len(failures(deliver(r, 18))), 0)
 		is.Equal(r.Connections(), 20) // one more for each accepted message
-		is.Equal(len(failures(deliver(t.Context(), r, 500))), 0)
+		is.Equal(len(failures(deliver(r, 500))), 0)
 		_, peak, _, _ := l.counts()
 		is.Equal(peak, 20)                   // as many as there may be
 		is.Equal(len(senders(l.relay)), 518) // all arrived
@@ -265,7 +265,7 @@ func TestSlots(t *testing.T) {
 			tt.config.LocalName = "me.example.com"
 			r, err := New(Options{Addr: "relay.test:25", Dial: relay.Dial, Client: tt.config, Concurrency: 5})
 			is.NoErr(err)
-			is.Equal(len(failures(deliver(t.Context(), r, 3))), 0)
+			is.Equal(len(failures(deliver(r, 3))), 0)
 			is.Equal(r.Connections(), 5)
 			is.Equal(r.Slots(), tt.want) // connections times what each can have in hand, and half as many ready
 			r.Close()
@@ -290,7 +290,7 @@ func TestThirdConnectionRefused(t *testing.T) {
 				}
 				r := newRelay(t, l.dial, 20)
 				began := time.Now()
-				is.Equal(len(failures(deliver(t.Context(), r, 200))), 0) // nobody loses an attempt
+				is.Equal(len(failures(deliver(r, 200))), 0) // nobody loses an attempt
 				took := time.Since(began)
 				is.True(eachOnce(l.relay, 200))
 				is.Equal(r.Connections(), 2)   // it has learned
@@ -315,7 +315,7 @@ func TestCeilingIsProbed(t *testing.T) {
 		r := newRelay(t, l.dial, 20)
 		tries := func(d time.Duration) (refused int) {
 			for began := time.Now(); time.Since(began) < d; {
-				is.Equal(len(failures(deliver(t.Context(), r, r.Slots()))), 0) // no trouble
+				is.Equal(len(failures(deliver(r, r.Slots()))), 0) // no trouble
 			}
 			_, _, _, refused = l.counts()
 			return refused
@@ -347,18 +347,18 @@ func TestTooFast(t *testing.T) {
 		}
 		r := newRelay(t, relay.Dial, 1)
 		for _, seconds := range []int{0, 1, 3, 7, 15, 31, 63, 123} {
-			err := offerTo(t.Context(), r, mail("a@x.org"))[0].Err
+			err := offerTo(r, mail("a@x.org"))[0].Err
 			is.True(err != nil && TooFast(err))
 			is.Equal(int(time.Since(began).Seconds()), seconds) // pauses of 1, 2, 4 ... 60 seconds
 		}
 		full = false
 		began = time.Now()
-		is.Equal(len(failures(deliver(t.Context(), r, 10))), 0) // it recovers
-		is.Equal(time.Since(began), time.Minute)                // and there is no pause between them
+		is.Equal(len(failures(deliver(r, 10))), 0) // it recovers
+		is.Equal(time.Since(began), time.Minute)   // and there is no pause between them
 		full = true
-		offerTo(t.Context(), r, mail("a@x.org"))
+		offerTo(r, mail("a@x.org"))
 		began = time.Now()
-		offerTo(t.Context(), r, mail("a@x.org"))
+		offerTo(r, mail("a@x.org"))
 		is.Equal(time.Since(began), time.Second) // it begins anew
 		r.Close()
 	})
@@ -367,7 +367,7 @@ func TestTooFast(t *testing.T) {
 func TestContentIsReadAgain(t *testing.T) {
 	is := is.New(t)
 	opened := 0
-	o := newOffer(t.Context(), &smtpclient.Transaction{Content: Content(func() io.Reader { opened++; return strings.NewReader(text) })}, nil)
+	o := newOffer(&smtpclient.Transaction{Content: Content(func() io.Reader { opened++; return strings.NewReader(text) })}, nil)
 	is.True(o.rewind())
 	is.Equal(opened, 0) // not before it is needed
 	for range 2 {
@@ -380,7 +380,7 @@ func TestContentIsReadAgain(t *testing.T) {
 	_, err := Content(nil).Seek(1, io.SeekStart)
 	is.True(errors.Is(err, errSeek)) // there is no other place to go to
 
-	once := newOffer(t.Context(), &smtpclient.Transaction{Content: io.MultiReader(strings.NewReader(text))}, nil)
+	once := newOffer(&smtpclient.Transaction{Content: io.MultiReader(strings.NewReader(text))}, nil)
 	is.True(once.rewind()) // not read yet
 	_, err = once.Read(make([]byte, 1))
 	is.NoErr(err)
@@ -392,13 +392,13 @@ func TestSurplusIsClosed(t *testing.T) {
 		is := is.New(t)
 		l := &line{relay: &smtptest.Relay{Ext: ext, Reply: slow("END")}}
 		r := newRelay(t, l.dial, 8)
-		is.Equal(len(failures(deliver(t.Context(), r, 100))), 0)
+		is.Equal(len(failures(deliver(r, 100))), 0)
 		open, _, _, _ := l.counts()
 		is.Equal(open, 8)
 		r.mu.Lock()
 		r.limits.strained(time.Now())
 		r.mu.Unlock()
-		is.Equal(len(failures(deliver(t.Context(), r, 4))), 0)
+		is.Equal(len(failures(deliver(r, 4))), 0)
 		synctest.Wait()
 		open, _, _, _ = l.counts()
 		is.True(open < 8 && open >= 4) // those that are too many go when they would be used
@@ -416,7 +416,7 @@ func TestGreetingName(t *testing.T) {
 	relay := &smtptest.Relay{}
 	r, err := New(Options{Addr: "relay.test:25", Dial: relay.Dial})
 	is.NoErr(err)
-	is.Equal(offerTo(t.Context(), r, mail("a@x.org"))[0].Err, nil) // with a name found by itself
+	is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil) // with a name found by itself
 	r.Close()
 }
 
@@ -437,7 +437,7 @@ func TestManyConnectionsComeSoon(t *testing.T) {
 		is.NoErr(err)
 		done := make(chan []smtpclient.Result, 200)
 		for i := range 200 {
-			r.Offer(t.Context(), mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
+			r.Offer(mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
 		}
 		is.Equal(r.Connections(), 10)
 		time.Sleep(201 * time.Millisecond)
@@ -462,7 +462,7 @@ func TestOffersNeedNoGoroutine(t *testing.T) {
 		before := runtime.NumGoroutine()
 		done := make(chan []smtpclient.Result, 100)
 		for i := range 100 {
-			r.Offer(t.Context(), mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
+			r.Offer(mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
 		}
 		synctest.Wait()
 		is.True(runtime.NumGoroutine()-before <= 5) // the session's, and those of the relay

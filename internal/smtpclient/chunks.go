@@ -33,7 +33,7 @@ func (s *serving) inOneChunk(x *transaction) {
 // next; the last one is read before it is sent, so that a message cut short never ends.
 func (s *serving) inChunks(x *transaction) {
 	s.envelope(x)
-	last, ahead := min(x.Size, pieceSize), 0
+	last, ahead := min(x.Size, int64(s.c.piece())), 0
 	for rest := x.Size - last; rest > 0; ahead = 1 {
 		n := min(rest, chunkSize)
 		rest -= n
@@ -56,8 +56,9 @@ func (s *serving) inChunks(x *transaction) {
 func (s *serving) chunk(x *transaction, size int64) bool {
 	s.c.out.putBDAT(size, "\r\n")
 	s.steps = append(s.steps, step{x: x, kind: chunkStep, end: notYet})
+	piece := s.c.piece()
 	for size > 0 {
-		buf := slices.Grow(s.c.out.room(), pieceSize)
+		buf := slices.Grow(s.c.out.room(), piece)
 		n, err := x.Content.Read(buf[len(buf):min(cap(buf), len(buf)+int(size))])
 		s.c.out.set(buf[:len(buf)+n])
 		if size -= int64(n); err == io.EOF && size > 0 {
@@ -67,7 +68,7 @@ func (s *serving) chunk(x *transaction, size int64) bool {
 			s.sourceFailed(x, fmt.Errorf("read the content: %w", err))
 			return false
 		}
-		if s.c.out.len() < pieceSize {
+		if s.c.out.len() < piece {
 			continue
 		}
 		if s.flush(); s.c.failed != nil {

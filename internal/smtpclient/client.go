@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unique"
 )
 
 // TLSMode says when TLS is used.
@@ -56,6 +57,10 @@ type Config struct {
 	// a lost connection can leave uncertain.
 	Window int
 
+	// Piece is how much of a message that does not fit into one flight is written at once, in octets: a connection that
+	// waits for the network holds as much. Zero: 32 KiB.
+	Piece int
+
 	// Welcomed, if not nil, is called when the relay has greeted the connection, by the goroutine that called Connect.
 	Welcomed func()
 
@@ -72,7 +77,7 @@ type Conn struct {
 	r       *lineReader
 	out     flight        // holds memory only while there is something to send
 	limit   time.Duration // for the step in progress
-	ext     map[string]string
+	ext     []extension
 	private bool            // what is sent now can be read by the relay alone
 	used    bool            // there has been a transaction
 	broken  bool            // the state of the session is not known, or it is over
@@ -97,11 +102,23 @@ func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
+// An extension is a line of the answer to EHLO. Its strings are shared with those of all other connections.
+type extension struct{ keyword, param string }
+
+func newExtension(line string) extension {
+	keyword, param, _ := strings.Cut(line, " ")
+	return extension{unique.Make(strings.ToUpper(keyword)).Value(), unique.Make(strings.TrimSpace(param)).Value()}
+}
+
 // Extension tells whether the relay offers an extension, and the parameters it gave for it. The case of the name does
 // not matter. After STARTTLS only what was offered since counts.
 func (c *Conn) Extension(name string) (param string, ok bool) {
-	param, ok = c.ext[strings.ToUpper(name)]
-	return param, ok
+	for _, e := range c.ext {
+		if strings.EqualFold(e.keyword, name) {
+			return e.param, true
+		}
+	}
+	return "", false
 }
 
 // Usable tells whether there can be another transaction: false after Close and Quit, after a 421, and after any error
@@ -154,22 +171,21 @@ func (c *Conn) hello() *Error {
 	if c.cfg.LocalName == "" || checkAddress(c.cfg.LocalName) != nil {
 		return &Error{Op: OpEHLO, Err: fmt.Errorf("the local name %q is no host name", c.cfg.LocalName)}
 	}
-	c.ext = map[string]string{}
+	c.ext = nil
 	first, greet := true, "EHLO "
 	if c.cfg.LMTP {
 		greet = "LHLO "
 	}
 	_, err := c.askLines(OpEHLO, []int{250}, func(line string) {
 		if !first {
-			keyword, param, _ := strings.Cut(line, " ")
-			c.ext[strings.ToUpper(keyword)] = strings.TrimSpace(param)
+			c.ext = append(c.ext, newExtension(line))
 		}
 		first = false
 	}, greet, c.cfg.LocalName)
 	if err == nil || c.cfg.LMTP {
 		return err
 	}
-	clear(c.ext)
+	c.ext = nil
 	switch err.Reply.Code {
 	case 500, 502, 504, 550:
 		_, err = c.ask(OpEHLO, []int{250}, "HELO ", c.cfg.LocalName)

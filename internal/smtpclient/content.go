@@ -10,7 +10,7 @@ import (
 )
 
 // copyBuffer is how much content is read at once.
-const copyBuffer = 8 << 10
+const copyBuffer = 4 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 

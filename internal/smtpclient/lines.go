@@ -8,7 +8,7 @@ import (
 )
 
 // lineRoom is what a session that waits for an answer holds: enough for the answers to a usual flight.
-const lineRoom = 512
+const lineRoom = 256
 
 // A lineReader reads lines. Unlike a bufio.Reader it is small, and grows only while a line is long.
 type lineReader struct {

@@ -164,7 +164,7 @@ func (s *serving) withData(x *transaction) {
 // has got for a message.
 func (s *serving) content(x *transaction) {
 	s.steps = append(s.steps, step{x: x, kind: endStep, end: notYet})
-	w := &pieces{s: s, limit: pieceSize}
+	w := &pieces{s: s, limit: s.c.piece()}
 	if 0 < x.Size && x.Size <= maxFlight {
 		w.limit = 2 * maxFlight // in one write, however many dots there are
 	}

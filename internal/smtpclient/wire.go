@@ -13,7 +13,7 @@ import (
 const (
 	usualFlight = 8 << 10  // what a buffer for a flight starts with: a small message with its envelope
 	maxFlight   = 64 << 10 // the most content that waits for one write, or may be left unanswered by sharing a flight
-	pieceSize   = 32 << 10 // what is written at once of content that is larger
+	pieceSize   = 32 << 10 // what is written at once of content that is larger, unless Config says otherwise
 	quitLimit   = 10 * time.Second
 	lastLimit   = time.Second // to read what a relay said before it stopped listening
 )
@@ -26,6 +26,14 @@ var flights = sync.Pool{New: func() any {
 
 // A flight is what is sent with the next write.
 type flight struct{ buf *[]byte }
+
+// piece is how much of a large message is written at once.
+func (c *Conn) piece() int {
+	if c.cfg.Piece > 0 {
+		return c.cfg.Piece
+	}
+	return pieceSize
+}
 
 // room returns the flight as a slice to append to; set puts it back.
 func (f *flight) room() []byte {

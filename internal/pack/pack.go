@@ -1,0 +1,128 @@
+// Package pack puts the fields of a record that is looked at rarely into one string: a tenth of the memory, and one thing
+// for the garbage collector to look at instead of a dozen. It is for memory only: nothing checks what Unpack is given.
+package pack
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// A Packer appends fields. Base is a moment of this process, which has a monotonic clock reading.
+type Packer struct {
+	Base time.Time
+	buf  []byte
+}
+
+// An Unpacker gives them back in the same order. The strings it returns are parts of the packed one.
+type Unpacker struct {
+	Base time.Time
+	rest string
+}
+
+// Reset begins another record.
+func (p *Packer) Reset() { p.buf = p.buf[:0] }
+
+// Packed returns the record.
+func (p *Packer) Packed() string { return string(p.buf) }
+
+// Unpack begins to read a record.
+func Unpack(packed string, base time.Time) *Unpacker { return &Unpacker{Base: base, rest: packed} }
+
+// Int adds a number; small ones, of either sign, take little room.
+func (p *Packer) Int(n int64) { p.buf = binary.AppendVarint(p.buf, n) }
+
+// Int returns a number.
+func (u *Unpacker) Int() int64 {
+	var n uint64
+	for shift := 0; ; shift += 7 {
+		b := u.rest[0]
+		u.rest = u.rest[1:]
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return int64(n>>1) ^ -int64(n&1)
+		}
+	}
+}
+
+// Bool adds a truth value.
+func (p *Packer) Bool(b bool) {
+	n := byte(0)
+	if b {
+		n = 1
+	}
+	p.buf = append(p.buf, n)
+}
+
+// Bool returns a truth value.
+func (u *Unpacker) Bool() bool {
+	b := u.rest[0]
+	u.rest = u.rest[1:]
+	return b == 1
+}
+
+// String adds a string.
+func (p *Packer) String(s string) {
+	p.Int(int64(len(s)))
+	p.buf = append(p.buf, s...)
+}
+
+// String returns a string.
+func (u *Unpacker) String() string {
+	n := u.Int()
+	s := u.rest[:n]
+	u.rest = u.rest[n:]
+	return s
+}
+
+// What a time is.
+const (
+	zeroTime     = iota
+	clockTime    // goes by the clock, as what a person or a file says
+	distantTime  // likewise, and too far away for nanoseconds
+	steadyTime   // goes by the monotonic clock, as what was measured
+	localTime    = 1 << 3
+	kindOfTime   = localTime - 1
+	farthestYear = 2200
+)
+
+// Time adds a time, to the nanosecond. One that has a monotonic clock reading keeps it, as seen from Base; one that has
+// none gets none. Of its location only is kept whether it is UTC.
+func (p *Packer) Time(t time.Time) {
+	local := byte(0)
+	if t.Location() != time.UTC {
+		local = localTime
+	}
+	switch {
+	case t.IsZero():
+		p.buf = append(p.buf, zeroTime)
+	case t != t.Round(0): // which takes the monotonic reading off
+		p.buf = append(p.buf, steadyTime|local)
+		p.Int(int64(t.Sub(p.Base)))
+	case t.Year() > 1700 && t.Year() < farthestYear:
+		p.buf = append(p.buf, clockTime|local)
+		p.Int(t.UnixNano())
+	default:
+		p.buf = append(p.buf, distantTime|local)
+		p.Int(t.Unix())
+		p.Int(int64(t.Nanosecond()))
+	}
+}
+
+// Time returns a time.
+func (u *Unpacker) Time() (t time.Time) {
+	kind := u.rest[0]
+	u.rest = u.rest[1:]
+	switch kind & kindOfTime {
+	case steadyTime:
+		t = u.Base.Add(time.Duration(u.Int()))
+	case clockTime:
+		t = time.Unix(0, u.Int())
+	case distantTime:
+		sec := u.Int()
+		t = time.Unix(sec, u.Int())
+	}
+	if kind&localTime == 0 {
+		t = t.UTC()
+	}
+	return t
+}

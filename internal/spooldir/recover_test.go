@@ -2,6 +2,7 @@ package spooldir
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -80,12 +81,49 @@ func TestRecoverOtherFiles(t *testing.T) {
 			files{"a": "text", "failed/a": "text"}},
 		{"own half-written files", func(t *testing.T, d *Dir) {
 			drop(t, d, "..spoolgore.js123", "old")
-			age(t, d.File("..spoolgore.js123"), 2*time.Hour)
+			age(t, d.File("..spoolgore.js123"), 25*time.Hour)
 			drop(t, d, "..spoolgore.js456", "young")
+			age(t, d.File("..spoolgore.js456"), 23*time.Hour)
 			drop(t, d, ".spoolgore.js", "{}")
-			age(t, d.File(".spoolgore.js"), 2*time.Hour)
+			age(t, d.File(".spoolgore.js"), 25*time.Hour)
 		}, files{"..spoolgore.js456": "young", ".spoolgore.js": "{}"}},
 	})
+}
+
+func TestRecoverStaleFiles(t *testing.T) {
+	const day = 24 * time.Hour
+	aged := func(name string, ago time.Duration) func(t *testing.T, d *Dir) {
+		return func(t *testing.T, d *Dir) {
+			drop(t, d, name, "half")
+			age(t, d.File(name), ago)
+		}
+	}
+	put := "tmp/" + putPrefix + newName(time.Now())
+	testRecover(t, []recoverRow{
+		{"of Put", aged(put, day+time.Hour), files{}},
+		{"of Put, from tomorrow", aged(put, -day-time.Hour), files{}}, // the clock was wrong then, or is now
+		{"of Put, a moment old", aged(put, 0), files{put: "half"}},
+		{"of Put, not a day old", aged(put, day-time.Hour), files{put: "half"}},
+		{"of Put, a clock that goes before", aged(put, time.Hour-day), files{put: "half"}},
+		{"of Put, with several links", func(t *testing.T, d *Dir) { linked(t, d, put, "a", 2*day) }, files{"a": "text"}},
+		{"of another program", aged("tmp/20250101T000000.000000000-aaaaaaaaaaaaaaaa.eml", 900*day),
+			files{"tmp/20250101T000000.000000000-aaaaaaaaaaaaaaaa.eml": "half"}},
+		{"hidden, of another program", aged("tmp/.putty", 900*day), files{"tmp/.putty": "half"}},
+		{"a message that is called so", aged("hold/.put-a", 900*day), files{"hold/.put-a": "half"}},
+		{"of a why-file", aged("failed/.a.json1234567890", 2*day), files{}},
+		{"of a why-file, young", aged("failed/.a.json1234567890", time.Hour), files{"failed/.a.json1234567890": "half"}},
+		{"hidden in failed", aged("failed/.a.json", 2*day), files{"failed/.a.json": "half"}},
+		{"a why-file with digits", aged("failed/a.json7", 2*day), files{"failed/a.json7": "half"}},
+	})
+}
+
+func TestRecoverLeavesWhatItMayNotRemove(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "tmp/.put-a", "of another user")
+	age(t, d.File("tmp/.put-a"), 48*time.Hour)
+	d.ops.remove = func(string) error { return fs.ErrPermission }
+	is.NoErr(d.Recover()) // it does no harm, and so is no reason not to start
 }
 
 // setAside leaves the file a as a crash in Remove does, which was told to remove id.
@@ -115,45 +153,6 @@ func TestRecoverGoesOnAfterAnError(t *testing.T) {
 	setAside(t, d, id)
 	is.True(errors.Is(d.Recover(), errDisk))
 	is.Equal(tree(t, d), files{"tmp/.sent-0-0-0-changed": "x"}) // the other one was dealt with
-}
-
-// After a crash at any step of Fail, Recover and a second Fail lead to the same end.
-func TestFailAfterACrash(t *testing.T) {
-	is := is.New(t)
-	for step := range 6 {
-		d := newSpool(t)
-		id := drop(t, d, "a", "text")
-		crashAt(d, step)
-		crashed := func() (crashed bool) {
-			defer func() { crashed = recover() != nil }()
-			_, err := d.Fail("a", id, []byte("why"), false)
-			is.NoErr(err)
-			return false
-		}()
-		again, err := New(d.Path())
-		is.NoErr(err)
-		is.NoErr(again.Recover())
-		if _, err := again.Stat("a"); err == nil {
-			_, why := again.Why("a")
-			_, err = again.Fail("a", id, []byte("why"), why == nil)
-			is.NoErr(err)
-		}
-		is.Equal(tree(t, again), files{"failed/a": "text", "failed/a.json": "why"})
-		is.Equal(crashed, step < 4) // link, sync of failed/, move, sync of the spool: the steps that exist
-	}
-}
-
-// crashAt makes the n-th of the recorded steps of d panic.
-func crashAt(d *Dir, n int) {
-	step := func() {
-		if n--; n == -1 {
-			panic("crash")
-		}
-	}
-	real := d.ops
-	d.ops.link = func(from, to string) error { step(); return real.link(from, to) }
-	d.ops.move = func(from, to string) error { step(); return real.move(from, to) }
-	d.ops.syncDir = func(path string) error { step(); return real.syncDir(path) }
 }
 
 func TestRecoverOfAMissingSpool(t *testing.T) {

@@ -420,9 +420,9 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	}
 	memory, err := loadStatus(opts.StatusFile)
 	if err == nil {
-		err = dir.Recover()
-	}
-	if err == nil {
+		if err := dir.Recover(); err != nil { // what it leaves is not sent, so it holds up nothing
+			opts.Logger.Error("what a crash left is not all put right, the next start tries again", "dir", dir.Path(), "err", err)
+		}
 		r.quota, err = loadQuota(dir, limits)
 	}
 	if err != nil {

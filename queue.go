@@ -33,6 +33,7 @@ type queue struct {
 	host    string              // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
 	changed bool // the status file is to be written
+	removed bool // a file was removed, and a power cut could bring it back
 }
 
 type state uint8
@@ -407,6 +408,7 @@ func (q *queue) settle(res result, now time.Time) []Event {
 	}
 	events := m.settle(tried, res, q.opts, now)
 	if res.removed {
+		q.removed = true
 		q.drop(e)
 		return events
 	}

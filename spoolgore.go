@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -378,6 +379,7 @@ type runner struct {
 	results  chan result
 	status   *pacedfile.File
 	spent    *pacedfile.File // of the quota
+	removals *pacedfile.File // not a file, but the directory, which is synced some time after files were removed
 	q        *queue
 	routes   []*route
 	quota    *quota.Quota
@@ -409,6 +411,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100)}
 	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), spooldir.WriteFile)
+	r.removals = pacedfile.New(dir.Path(), func(string, fs.FileMode, func(io.Writer) error) error { return dir.Sync() })
 	if err := dir.Prepare(); err != nil {
 		return nil, err
 	}
@@ -486,6 +489,8 @@ func (r *runner) loop(ctx context.Context) error {
 			r.wrote(r.opts.StatusFile)(r.status.Finish(w, time.Now()))
 		case w := <-r.spent.Done():
 			r.wrote(".spoolgore.rate")(r.spent.Finish(w, time.Now()))
+		case w := <-r.removals.Done():
+			r.wrote(r.dir.Path())(r.removals.Finish(w, time.Now()))
 		case <-timer.C:
 		}
 		wait := time.Duration(-1)
@@ -499,6 +504,7 @@ func (r *runner) loop(ctx context.Context) error {
 		}
 	}
 	r.keep()
+	r.wrote(r.dir.Path())(r.removals.Sync(false, nil), false)
 	if r.opts.Rate != "" {
 		r.wrote(".spoolgore.rate")(r.spent.Sync(false, r.spending(time.Now())), false)
 	}
@@ -545,7 +551,9 @@ func (r *runner) turn(work context.Context) time.Duration {
 		return 0
 	}
 	wait := r.opts.Freq
-	for _, w := range []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), started} {
+	for _, w := range []time.Duration{
+		r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.removals.Wait(now), started,
+	} {
 		if w >= 0 {
 			wait = min(wait, w)
 		}
@@ -565,6 +573,13 @@ func (r *runner) write(now time.Time) {
 	}
 	if r.spent.Wait(now) == 0 {
 		r.spent.Start(false, r.spending(now))
+	}
+	if r.q.removed {
+		r.q.removed = false
+		r.removals.Touch(now)
+	}
+	if r.removals.Wait(now) == 0 {
+		r.removals.Start(false, nil)
 	}
 }
 

@@ -30,7 +30,7 @@ func operations() []operation {
 			{"renamed back", "move to spool", files{"a": "another"}, nil},
 		}},
 		{section: "Giving up", name: "Fail", prepare: inSpool, run: runFail, again: failAgain, end: failedFiles, rows: []crashRow{
-			{"half of `failed/.NAME.jsonN` is written", fail[0], files{"a": "whole", "failed/.a.json*": "w"}, nil},
+			{"half of `failed/.NAME.jsonN` is written", fail[0], files{"a": "whole", "failed/.a.json*": "w"}, files{"a": "whole"}},
 			{"it is synced and renamed to `failed/NAME.json`, the why-file", fail[1], files{"a": "whole", "failed/a.json": "why"}, nil},
 			{"`failed/` is synced", fail[2], files{"a": "whole", "failed/a.json": "why"}, nil},
 			{"the message is linked to `failed/NAME`", fail[3],
@@ -50,7 +50,7 @@ func operations() []operation {
 			{"the why-file is removed", "remove in failed", files{}, nil},
 		}},
 		{section: "Status file", name: "Status", prepare: withStatus, run: runStatus, rows: []crashRow{
-			{"half of `..spoolgore.jsN` is written", "write half", files{".spoolgore.js": "old", "..spoolgore.js*": "ne"}, nil},
+			{"half of `..spoolgore.jsN` is written", "write half", files{".spoolgore.js": "old", "..spoolgore.js*": "ne"}, files{".spoolgore.js": "old"}},
 			{"it is synced and renamed to `.spoolgore.js`", "replace in spool", files{".spoolgore.js": "new!"}, nil},
 			{"the spool directory is synced", "sync spool", files{".spoolgore.js": "new!"}, nil},
 		}},

@@ -14,7 +14,7 @@ const (
 	handOver = time.Minute
 	// ownTemp begins the names under which WriteFile builds the daemon's own files in the spool.
 	ownTemp = "..spoolgore."
-	// stale is the age of a file of ours that was never finished: longer than any write of it takes.
+	// stale is longer than any Put takes.
 	stale = 24 * time.Hour
 )
 
@@ -23,8 +23,9 @@ const (
 //   - a message linked into failed/ and still in the spool: Fail's last step is done;
 //   - a file linked into the spool out of tmp/ over a minute ago and not unlinked there (Open refuses it as ErrLinked):
 //     it is unlinked in tmp/;
-//   - an unfinished file of ours that is a day old and that nobody is known to write: it is removed. Ours are what Put
-//     builds in tmp/, and the daemon's own files and why-files; what other programs build is never touched.
+//   - an unfinished file of the daemon's own, or a why-file: it is removed, since its writer must have had the lock;
+//   - an unfinished file of Put that is a day old and that nobody is known to write: it is removed. What other programs
+//     build in tmp/ is never touched.
 //
 // It goes on after an error and returns all of them.
 func (d *Dir) Recover() error {
@@ -32,15 +33,15 @@ func (d *Dir) Recover() error {
 	err := errors.Join(
 		d.each(tmpDir, func(name string, fi fs.FileInfo) error { return d.recoverTmp(name, fi, now) }),
 		d.recoverFailed(),
-		d.each("", func(name string, fi fs.FileInfo) error {
+		d.each("", func(name string, _ fs.FileInfo) error {
 			if strings.HasPrefix(name, ownTemp) {
-				d.dropStale(d.File(name), fi, now)
+				d.dropUnfinished(d.File(name))
 			}
 			return nil
 		}),
-		d.each(failedDir, func(name string, fi fs.FileInfo) error {
+		d.each(failedDir, func(name string, _ fs.FileInfo) error {
 			if isWhyTemp(name) {
-				d.dropStale(d.in(failedDir, name), fi, now)
+				d.dropUnfinished(d.in(failedDir, name))
 			}
 			return nil
 		}),
@@ -85,8 +86,10 @@ func (d *Dir) recoverTmp(name string, fi fs.FileInfo, now time.Time) error {
 	if links > 1 && now.Sub(fi.ModTime()) >= handOver && sameFile(path, d.File(final)) {
 		return d.ops.remove(path)
 	}
-	if ours {
-		d.dropStale(path, fi, now)
+	// One from tomorrow is stale too: the clock was wrong when it was written, or is now. Should its writer be alive all the
+	// same it loses nothing but time: Put finds its file gone and says so.
+	if ours && now.Sub(fi.ModTime()).Abs() > stale {
+		d.dropUnfinished(path)
 	}
 	return nil
 }
@@ -132,11 +135,10 @@ func (d *Dir) twins(path string) (twins []string, err error) {
 	return twins, nil
 }
 
-// dropStale removes a file of ours that was never finished, if it is stale and nobody is known to write it. One from
-// tomorrow is stale too: the clock was wrong when it was written, or is now. Should a writer be alive all the same it loses
-// nothing but time: Put finds its file gone and says so. One that cannot be removed, as it is another user's, does no harm.
-func (d *Dir) dropStale(path string, fi fs.FileInfo, now time.Time) {
-	if now.Sub(fi.ModTime()).Abs() > stale && !hasWriter(path) {
+// dropUnfinished removes a file of ours that was never finished, unless somebody is known to write it. If it cannot be
+// removed, as it is another user's, it does no harm.
+func (d *Dir) dropUnfinished(path string) {
+	if !hasWriter(path) {
 		_ = d.ops.remove(path)
 	}
 }

@@ -80,13 +80,16 @@ func TestRecoverOtherFiles(t *testing.T) {
 		{"being linked back by hand", func(t *testing.T, d *Dir) { linked(t, d, "failed/a", "a", 0) },
 			files{"a": "text", "failed/a": "text"}},
 		{"own half-written files", func(t *testing.T, d *Dir) {
-			drop(t, d, "..spoolgore.js123", "old")
-			age(t, d.File("..spoolgore.js123"), 25*time.Hour)
-			drop(t, d, "..spoolgore.js456", "young")
-			age(t, d.File("..spoolgore.js456"), 23*time.Hour)
+			drop(t, d, "..spoolgore.js123", "half")
+			drop(t, d, "failed/.a.json1234567890", "half")
 			drop(t, d, ".spoolgore.js", "{}")
-			age(t, d.File(".spoolgore.js"), 25*time.Hour)
-		}, files{"..spoolgore.js456": "young", ".spoolgore.js": "{}"}},
+			drop(t, d, "failed/a.json", "why")
+		}, files{".spoolgore.js": "{}", "failed/a.json": "why"}},
+		{"other files in failed", func(t *testing.T, d *Dir) {
+			drop(t, d, "failed/.a.json", "hidden")
+			drop(t, d, "failed/a.json7", "a message")
+			drop(t, d, "failed/.a7", "of a person")
+		}, files{"failed/.a.json": "hidden", "failed/a.json7": "a message", "failed/.a7": "of a person"}},
 	})
 }
 
@@ -110,10 +113,6 @@ func TestRecoverStaleFiles(t *testing.T) {
 			files{"tmp/20250101T000000.000000000-aaaaaaaaaaaaaaaa.eml": "half"}},
 		{"hidden, of another program", aged("tmp/.putty", 900*day), files{"tmp/.putty": "half"}},
 		{"a message that is called so", aged("hold/.put-a", 900*day), files{"hold/.put-a": "half"}},
-		{"of a why-file", aged("failed/.a.json1234567890", 2*day), files{}},
-		{"of a why-file, young", aged("failed/.a.json1234567890", time.Hour), files{"failed/.a.json1234567890": "half"}},
-		{"hidden in failed", aged("failed/.a.json", 2*day), files{"failed/.a.json": "half"}},
-		{"a why-file with digits", aged("failed/a.json7", 2*day), files{"failed/a.json7": "half"}},
 	})
 }
 

@@ -356,8 +356,10 @@ func (q *queue) idle(now time.Time) bool {
 // flush makes everything that waits due.
 func (q *queue) flush(now time.Time) {
 	q.seen = spooldir.Snapshot{}
-	for _, m := range q.memory {
-		m.retryAt(now)
+	for name, m := range q.memory {
+		c := m.clone() // what is being written must not change
+		c.retryAt(now)
+		q.memory[name] = c
 	}
 	for _, e := range q.entries {
 		switch e.state {

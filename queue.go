@@ -33,6 +33,7 @@ type queue struct {
 	host    string              // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
 	changed bool // the status file is to be written
+	removed bool // a file was removed, and a power cut could bring it back
 }
 
 type state uint8
@@ -355,8 +356,10 @@ func (q *queue) idle(now time.Time) bool {
 // flush makes everything that waits due.
 func (q *queue) flush(now time.Time) {
 	q.seen = spooldir.Snapshot{}
-	for _, m := range q.memory {
-		m.retryAt(now)
+	for name, m := range q.memory {
+		c := m.clone() // what is being written must not change
+		c.retryAt(now)
+		q.memory[name] = c
 	}
 	for _, e := range q.entries {
 		switch e.state {
@@ -407,6 +410,7 @@ func (q *queue) settle(res result, now time.Time) []Event {
 	}
 	events := m.settle(tried, res, q.opts, now)
 	if res.removed {
+		q.removed = true
 		q.drop(e)
 		return events
 	}

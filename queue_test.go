@@ -540,3 +540,15 @@ func knownFiles(b *testing.B, n int) (string, *queue) {
 	}
 	return path, q
 }
+
+func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
+	is := is.New(t)
+	s := New(t.TempDir(), exact(Options{}))
+	later, now := time.Now().Add(time.Hour), time.Now()
+	memory := Status{"/spool/m": {To: []Recipient{{Address: "a@x.org", NextAttempt: later}}}}
+	q := newQueue(s.dir, s.opts, "host.example", memory, 1, func(string) int { return 0 })
+	written := q.snapshot() // by another goroutine, meanwhile
+	q.flush(now)
+	is.True(written[0].msg.To[0].NextAttempt.Equal(later))
+	is.True(q.snapshot()[0].msg.To[0].NextAttempt.Equal(now)) // but it is due
+}

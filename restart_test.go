@@ -3,8 +3,10 @@ package spoolgore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -275,5 +277,19 @@ func TestAStatusFileThatSaysNullIsEmpty(t *testing.T) {
 		stop()
 		is.Equal(relay.tries("m", "a@x.org"), 1)
 		is.Equal(relay.tries("m", "b@x.org"), 2) // as who has not got it starts afresh
+	})
+}
+
+func TestWhatCannotBePutRightHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay, log := t.TempDir(), &ledger{}, &lines{}
+		check(t, os.Symlink("tmp", filepath.Join(dir, "tmp"))) // a loop: nobody can read it
+		check(t, os.WriteFile(filepath.Join(dir, "m"), []byte(simple), 0o600))
+		_, stop := start(t, dir, Options{Transport: relay, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		pass(time.Minute)
+		stop()
+		is.Equal(relay.accepted("m", "b@example.org"), 1)            // it runs all the same
+		is.True(strings.Contains(log.String(), "not all put right")) // and says what is wrong
 	})
 }

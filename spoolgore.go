@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -379,6 +380,7 @@ type runner struct {
 	room     chan struct{} // has room for one: a relay can make use of more
 	status   *pacedfile.File
 	spent    *pacedfile.File // of the quota
+	removals *pacedfile.File // not a file, but the directory, which is synced some time after files were removed
 	q        *queue
 	routes   []*route
 	quota    *quota.Quota
@@ -416,6 +418,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room}
 	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), spooldir.WriteFile)
+	r.removals = pacedfile.New(dir.Path(), func(string, fs.FileMode, func(io.Writer) error) error { return dir.Sync() })
 	if err := dir.Prepare(); err != nil {
 		return nil, err
 	}
@@ -427,9 +430,9 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	}
 	memory, err := loadStatus(opts.StatusFile)
 	if err == nil {
-		err = dir.Recover()
-	}
-	if err == nil {
+		if err := dir.Recover(); err != nil { // what it leaves is not sent, so it holds up nothing
+			opts.Logger.Error("what a crash left is not all put right, the next start tries again", "dir", dir.Path(), "err", err)
+		}
 		r.quota, err = loadQuota(dir, limits)
 	}
 	if err != nil {
@@ -497,6 +500,8 @@ func (r *runner) loop(ctx context.Context) error {
 			r.wrote(r.opts.StatusFile)(r.status.Finish(w, time.Now()))
 		case w := <-r.spent.Done():
 			r.wrote(".spoolgore.rate")(r.spent.Finish(w, time.Now()))
+		case w := <-r.removals.Done():
+			r.wrote(r.dir.Path())(r.removals.Finish(w, time.Now()))
 		case <-timer.C:
 		}
 		wait := time.Duration(-1)
@@ -510,6 +515,7 @@ func (r *runner) loop(ctx context.Context) error {
 		}
 	}
 	r.keep()
+	r.wrote(r.dir.Path())(r.removals.Sync(false, nil), false)
 	if r.opts.Rate != "" {
 		r.wrote(".spoolgore.rate")(r.spent.Sync(false, r.spending(time.Now())), false)
 	}
@@ -556,7 +562,9 @@ func (r *runner) turn(work context.Context) time.Duration {
 		return 0
 	}
 	wait := r.opts.Freq
-	for _, w := range []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), started} {
+	for _, w := range []time.Duration{
+		r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.removals.Wait(now), started,
+	} {
 		if w >= 0 {
 			wait = min(wait, w)
 		}
@@ -576,6 +584,13 @@ func (r *runner) write(now time.Time) {
 	}
 	if r.spent.Wait(now) == 0 {
 		r.spent.Start(false, r.spending(now))
+	}
+	if r.q.removed {
+		r.q.removed = false
+		r.removals.Touch(now)
+	}
+	if r.removals.Wait(now) == 0 {
+		r.removals.Start(false, nil)
 	}
 }
 

@@ -625,6 +625,7 @@ func (q *queue) leave(e *entry, now time.Time) error {
 	if err := q.dir.Remove(e.name, e.id); err != nil {
 		return err
 	}
+	q.removed = true
 	if e.returned {
 		return q.dir.RemoveWhy(e.name)
 	}

@@ -38,6 +38,19 @@ func start(t *testing.T, args ...string) *daemon {
 // startWith is start with additions to the environment.
 func startWith(t *testing.T, env []string, args ...string) *daemon {
 	t.Helper()
+	var d *daemon
+	t.Cleanup(func() {
+		if t.Failed() && d != nil {
+			t.Logf("log of spoolgore %s:\n%s", strings.Join(args, " "), d.log.String())
+		}
+	})
+	d = launch(t, env, args...)
+	return d
+}
+
+// launch is startWith for a test that shows of the log itself what is of use.
+func launch(t *testing.T, env []string, args ...string) *daemon {
+	t.Helper()
 	d := &daemon{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
 	d.cmd.Env = []string{asCommand + "=1"}
 	for _, v := range os.Environ() {
@@ -57,9 +70,6 @@ func startWith(t *testing.T, env []string, args ...string) *daemon {
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
 		<-d.exited
-		if t.Failed() {
-			t.Logf("log of spoolgore %s:\n%s", strings.Join(args, " "), d.log.String())
-		}
 	})
 	return d
 }

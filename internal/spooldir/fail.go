@@ -66,14 +66,15 @@ func (d *Dir) enterFailed(name string, id ID, why []byte, own bool) (newName str
 		if n > 0 {
 			newName += "." + strconv.Itoa(n)
 		}
-		free, err := d.failedFree(newName, own && newName == name)
+		ownWhy := own && newName == name
+		free, err := d.failedFree(newName, ownWhy)
 		if err != nil {
 			return "", err
 		}
 		if !free {
 			continue
 		}
-		err = d.enterAs(name, newName, id, why)
+		err = d.enterAs(name, newName, id, why, ownWhy)
 		if err == nil {
 			return newName, nil
 		}
@@ -83,9 +84,16 @@ func (d *Dir) enterFailed(name string, id ID, why []byte, own bool) (newName str
 	}
 }
 
-// enterAs is enterFailed for one newName. After an error (fs.ErrExist: taken meanwhile) nothing of it is in failed/.
-func (d *Dir) enterAs(name, newName string, id ID, why []byte) error {
+// enterAs is enterFailed for one newName. After an error (fs.ErrExist: taken meanwhile) nothing of it is in failed/, but for
+// a why-file that was its own before.
+func (d *Dir) enterAs(name, newName string, id ID, why []byte, ownWhy bool) error {
 	if err := d.writeWhy(newName, why); err != nil {
+		if ownWhy {
+			return err
+		}
+		if undo := d.removeWhy(newName); !errors.Is(undo, fs.ErrNotExist) { // it is there, but not for certain
+			err = errors.Join(err, undo)
+		}
 		return err
 	}
 	undo, err := d.linkFailed(name, newName)
@@ -126,7 +134,7 @@ func exists(path string) (bool, error) {
 // writeWhy writes the why-file of a message that is about to be called name in failed/.
 func (d *Dir) writeWhy(name string, why []byte) error {
 	return d.withSub(failedDir, func() error {
-		return WriteFile(d.in(failedDir, name+whySuffix), 0o600, func(w io.Writer) error {
+		return d.ops.writeFile(d.in(failedDir, name+whySuffix), 0o600, func(w io.Writer) error {
 			_, err := w.Write(why)
 			return err
 		})
@@ -139,7 +147,7 @@ func (d *Dir) linkFailed(name, newName string) (undo func() error, err error) {
 	place := d.in(failedDir, newName)
 	err = d.ops.link(d.File(name), place)
 	if err == nil {
-		return func() error { return os.Remove(place) }, nil
+		return func() error { return d.ops.remove(place) }, nil
 	}
 	if !linkless(err) {
 		return nil, err
@@ -158,7 +166,7 @@ func (d *Dir) linkFailed(name, newName string) (undo func() error, err error) {
 func (d *Dir) leaveSpool(name, newName string, id ID) (string, error) {
 	aside, err := d.setAside(name, id)
 	if err == nil {
-		return newName, os.Remove(aside)
+		return newName, d.ops.remove(aside)
 	}
 	if errors.Is(err, fs.ErrNotExist) { // it was moved, or somebody deletes what has failed anyway
 		return newName, nil
@@ -166,7 +174,7 @@ func (d *Dir) leaveSpool(name, newName string, id ID) (string, error) {
 	place := d.in(failedDir, newName)
 	// Only what is in the spool for certain may go from failed/.
 	if sameFile(d.File(name), place) {
-		return "", errors.Join(err, os.Remove(place), d.removeWhy(newName))
+		return "", errors.Join(err, d.ops.remove(place), d.removeWhy(newName))
 	}
 	if errors.Is(err, ErrChanged) {
 		return newName, nil // the new file is none of our business
@@ -220,7 +228,7 @@ func (d *Dir) RemoveWhy(name string) error {
 }
 
 // removeWhy removes the why-file of name, whether the message is there or not.
-func (d *Dir) removeWhy(name string) error { return os.Remove(d.in(failedDir, name+whySuffix)) }
+func (d *Dir) removeWhy(name string) error { return d.ops.remove(d.in(failedDir, name+whySuffix)) }
 
 // orphanWhy returns the path of the why-file of name: fs.ErrNotExist while the message itself is in failed/.
 func (d *Dir) orphanWhy(act, name string) (string, error) {

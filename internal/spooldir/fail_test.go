@@ -3,6 +3,7 @@ package spooldir
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,7 +91,7 @@ func TestFailSyncsInOrder(t *testing.T) {
 	}
 	_, err := d.Fail("a", id, []byte("why"), false)
 	is.NoErr(err)
-	is.Equal(steps, []string{"link", "sync failed", "move a", "sync " + filepath.Base(d.Path())})
+	is.Equal(steps, []string{"sync failed", "link", "sync failed", "move a", "sync " + filepath.Base(d.Path())})
 }
 
 func TestFailOfAnotherVersion(t *testing.T) {
@@ -192,7 +193,20 @@ func TestFailOnASickDisk(t *testing.T) {
 		done  bool // the message has reached failed/
 	}{
 		{"link", func(d *Dir) { d.ops.link = func(string, string) error { return errDisk } }, false},
-		{"sync of failed", func(d *Dir) { d.ops.syncDir = func(string) error { return errDisk } }, false},
+		{"why-file", func(d *Dir) {
+			d.ops.replace = func(string, fs.FileMode, func(io.Writer) error) error { return errDisk }
+		}, false},
+		{"sync of the why-file's name", func(d *Dir) { d.ops.syncDir = func(string) error { return errDisk } }, false},
+		{"sync of the message's name", func(d *Dir) {
+			first := true
+			d.ops.syncDir = func(string) error {
+				if first {
+					first = false
+					return nil
+				}
+				return errDisk
+			}
+		}, false},
 		{"move out of the spool", func(d *Dir) { d.ops.move = func(string, string) error { return errDisk } }, false},
 		{"sync of the spool", func(d *Dir) {
 			d.ops.syncDir = func(path string) error {
@@ -219,6 +233,16 @@ func TestFailOnASickDisk(t *testing.T) {
 			is.Equal(tree(t, d), files{"a": "text"}) // as before: it can be tried again
 		})
 	}
+}
+
+func TestFailOnASickDiskKeepsItsOwnWhy(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "failed/a.json", "old")
+	d.ops.syncDir = func(string) error { return errDisk }
+	_, err := d.Fail("a", drop(t, d, "a", "text"), []byte("why"), true)
+	is.True(errors.Is(err, errDisk))
+	is.Equal(tree(t, d), files{"a": "text", "failed/a.json": "why"}) // who has got the message is still known
 }
 
 func TestWhy(t *testing.T) {

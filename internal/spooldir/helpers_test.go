@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(lockEnv); path != "" {
 		os.Exit(holdLock(path))
 	}
+	if os.Getenv(crashEnv) != "" {
+		os.Exit(crash(os.Args[1:]))
+	}
 	os.Exit(m.Run())
 }
 

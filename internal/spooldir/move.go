@@ -8,12 +8,17 @@ import (
 )
 
 // linkMove renames from to to without overwriting (fs.ErrExist), by means that every system has: link, then unlink.
-// In between the file has two names, and Open refuses it.
-func linkMove(from, to string) error {
-	err := os.Link(from, to)
+// In between the file has two names, and Open refuses it; Recover takes one of them away if a crash leaves it so.
+func linkMove(from, to string) error { return moveByLink(from, to, os.Link, os.Remove) }
+
+func moveByLink(from, to string, link func(from, to string) error, remove func(path string) error) error {
+	err := link(from, to)
+	if errors.Is(err, fs.ErrExist) && sameFile(from, to) {
+		err = nil // NFS may have done it and lost its answer, and the second request finds it done
+	}
 	if err == nil {
-		if err := os.Remove(from); err != nil {
-			return errors.Join(err, os.Remove(to))
+		if err := remove(from); err != nil {
+			return errors.Join(err, remove(to))
 		}
 		return nil
 	}

@@ -6,25 +6,27 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 // Put brings a new file into the spool: write writes it, and when Put has returned its name the file survives a power
 // cut. The name sorts by time and was never used before, and nothing is ever overwritten. The spool directory must
 // exist, tmp/ is made if it is missing. After an error, be it of write or of the disk, nothing is left in the spool.
 //
-// A crash may leave an unfinished file in tmp/, which is never taken for a message.
+// A crash may leave an unfinished tmp/.put-NAME, which is never taken for a message and which Recover removes in time.
 func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
 	tmp, err := d.build(write)
 	if err != nil {
 		return "", fmt.Errorf("put message: %w", err)
 	}
-	name, err = d.moveIn(tmp, d.ops.newName())
+	name, err = d.moveIn(tmp, strings.TrimPrefix(filepath.Base(tmp), putPrefix))
 	if err != nil {
-		return "", fmt.Errorf("put message: %w", errors.Join(err, os.Remove(tmp)))
+		return "", fmt.Errorf("put message: %w", errors.Join(err, d.ops.remove(tmp)))
 	}
 	if err := d.ops.syncDir(d.path); err != nil {
 		// The caller will be told that it failed and may try again: this one must not be sent too.
-		return "", fmt.Errorf("put message: %w", errors.Join(err, os.Remove(d.File(name))))
+		return "", fmt.Errorf("put message: %w", errors.Join(err, d.ops.remove(d.File(name))))
 	}
 	return name, nil
 }
@@ -39,7 +41,7 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 	defer func() {
 		f.Close()
 		if !built { // also when write panics
-			os.Remove(f.Name())
+			d.ops.remove(f.Name())
 		}
 	}()
 	if err := buffered(f, write); err != nil {
@@ -55,11 +57,15 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 	return f.Name(), nil
 }
 
+// putPrefix begins the names of the files that Put builds in tmp/; what is to be the name in the spool follows. Nobody else
+// uses it.
+const putPrefix = ".put-"
+
 // createTmp creates a file in tmp/ under a name that is not taken.
 func (d *Dir) createTmp() (f *os.File, err error) {
 	err = d.withSub(tmpDir, func() error {
 		for range maxTries {
-			f, err = os.OpenFile(d.in(tmpDir, d.ops.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			f, err = os.OpenFile(d.in(tmpDir, putPrefix+d.ops.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if !errors.Is(err, fs.ErrExist) {
 				break
 			}

@@ -117,8 +117,8 @@ func TestPutNeverOverwrites(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "taken", "old")
-	drop(t, d, "tmp/taken", "unfinished")
-	names := []string{"taken", "free-in-tmp", "taken", "free"}
+	drop(t, d, "tmp/.put-building", "unfinished")
+	names := []string{"building", "taken", "free"}
 	d.ops.newName = func() string {
 		next := names[0]
 		names = names[1:]
@@ -127,7 +127,7 @@ func TestPutNeverOverwrites(t *testing.T) {
 	name, err := d.Put(writing("new"))
 	is.NoErr(err)
 	is.Equal(name, "free")
-	is.Equal(tree(t, d), files{"taken": "old", "tmp/taken": "unfinished", "free": "new"})
+	is.Equal(tree(t, d), files{"taken": "old", "tmp/.put-building": "unfinished", "free": "new"})
 }
 
 func TestPutGivesUpLookingForAName(t *testing.T) {
@@ -174,6 +174,15 @@ func TestParallelPuts(t *testing.T) {
 	is.NoErr(err)
 	slices.Sort(names)
 	is.Equal(listed, names)
+}
+
+func TestLinkMoveWhoseAnswerWasLost(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "a")
+	link := func(from, to string) error { return errors.Join(os.Link(from, to), fs.ErrExist) }
+	is.NoErr(moveByLink(d.File("a"), d.File("b"), link, os.Remove))
+	is.Equal(tree(t, d), files{"b": "a"})
 }
 
 func TestLinkMove(t *testing.T) {

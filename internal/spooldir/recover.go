@@ -14,8 +14,8 @@ const (
 	handOver = time.Minute
 	// ownTemp begins the names under which WriteFile builds the daemon's own files in the spool.
 	ownTemp = "..spoolgore."
-	// ownTempAge is longer than any write of such a file takes.
-	ownTempAge = time.Hour
+	// stale is longer than any Put takes.
+	stale = 24 * time.Hour
 )
 
 // Recover puts right what a crash has left. It is to be called at start, under the lock:
@@ -23,7 +23,9 @@ const (
 //   - a message linked into failed/ and still in the spool: Fail's last step is done;
 //   - a file linked into the spool out of tmp/ over a minute ago and not unlinked there (Open refuses it as ErrLinked):
 //     it is unlinked in tmp/;
-//   - a half-written file of the daemon's own, older than an hour: it is removed.
+//   - an unfinished file of the daemon's own, or a why-file: it is removed, since its writer must have had the lock;
+//   - an unfinished file of Put that is a day old and that nobody is known to write: it is removed. What other programs
+//     build in tmp/ is never touched.
 //
 // It goes on after an error and returns all of them.
 func (d *Dir) Recover() error {
@@ -31,9 +33,15 @@ func (d *Dir) Recover() error {
 	err := errors.Join(
 		d.each(tmpDir, func(name string, fi fs.FileInfo) error { return d.recoverTmp(name, fi, now) }),
 		d.recoverFailed(),
-		d.each("", func(name string, fi fs.FileInfo) error {
-			if strings.HasPrefix(name, ownTemp) && now.Sub(fi.ModTime()) > ownTempAge {
-				return os.Remove(d.File(name))
+		d.each("", func(name string, _ fs.FileInfo) error {
+			if strings.HasPrefix(name, ownTemp) {
+				d.dropUnfinished(d.File(name))
+			}
+			return nil
+		}),
+		d.each(failedDir, func(name string, _ fs.FileInfo) error {
+			if isWhyTemp(name) {
+				d.dropUnfinished(d.in(failedDir, name))
 			}
 			return nil
 		}),
@@ -72,22 +80,85 @@ func (d *Dir) recoverTmp(name string, fi fs.FileInfo, now time.Time) error {
 	path := d.in(tmpDir, name)
 	found, links := fileID(fi)
 	if id, original, ok := parseSent(name); ok {
-		if found.Equal(id) {
-			return os.Remove(path)
+		return d.recoverSent(path, fi, original, found.Equal(id))
+	}
+	final, ours := strings.CutPrefix(name, putPrefix)
+	if links > 1 && now.Sub(fi.ModTime()) >= handOver && sameFile(path, d.File(final)) {
+		return d.ops.remove(path)
+	}
+	// One from tomorrow is stale too: the clock was wrong when it was written, or is now. Should its writer be alive all the
+	// same it loses nothing but time: Put finds its file gone and says so.
+	if ours && now.Sub(fi.ModTime()).Abs() > stale {
+		d.dropUnfinished(path)
+	}
+	return nil
+}
+
+// recoverSent deals with a file that was set aside in tmp/ and called original. Done says that it is the version that was to
+// be removed. If it has several links the crash may have come in the middle of a move by linkMove, there or back.
+func (d *Dir) recoverSent(path string, fi fs.FileInfo, original string, done bool) error {
+	var twins []string
+	if _, links := fileID(fi); links > 1 {
+		var err error
+		if twins, err = d.twins(path); err != nil {
+			return err
 		}
-		if !d.Usable(original) {
-			original = d.ops.newName()
+	}
+	if done {
+		for _, name := range twins {
+			if err := d.ops.remove(d.File(name)); err != nil {
+				return err
+			}
 		}
-		_, err := d.moveIn(path, original)
-		return err
 	}
-	if links < 2 || now.Sub(fi.ModTime()) < handOver {
-		return nil
+	if done || len(twins) > 0 {
+		return d.ops.remove(path)
 	}
-	if !sameFile(path, d.File(name)) {
-		return nil
+	if !d.Usable(original) {
+		original = d.ops.newName()
 	}
-	return os.Remove(path)
+	_, err := d.moveIn(path, original)
+	return err
+}
+
+// twins returns the names in the spool of the very file at path.
+func (d *Dir) twins(path string) (twins []string, err error) {
+	names, err := d.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if sameFile(path, d.File(name)) {
+			twins = append(twins, name)
+		}
+	}
+	return twins, nil
+}
+
+// dropUnfinished removes a file of ours that was never finished, unless somebody is known to write it. If it cannot be
+// removed, as it is another user's, it does no harm.
+func (d *Dir) dropUnfinished(path string) {
+	if !hasWriter(path) {
+		_ = d.ops.remove(path)
+	}
+}
+
+// hasWriter reports whether somebody is known to have the file at path open for writing.
+func hasWriter(path string) bool {
+	f, err := os.OpenFile(path, openFlags, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	answer, err := probeLease(f)
+	return err == nil && answer == leaseBusy
+}
+
+// isWhyTemp reports whether name, in failed/, is one under which a why-file is written: its own, a dot in front, digits behind.
+func isWhyTemp(name string) bool {
+	name, dotted := strings.CutPrefix(name, ".")
+	why := strings.TrimRight(name, "0123456789")
+	return dotted && why != name && strings.HasSuffix(why, whySuffix)
 }
 
 // recoverFailed removes from the spool what failed/ has as well. Only a file with several links can be in both, and
@@ -133,5 +204,5 @@ func (d *Dir) dropFailed(name string, linked map[uint64]string) error {
 	if err != nil || !explained {
 		return err
 	}
-	return os.Remove(d.File(name))
+	return d.ops.remove(d.File(name))
 }

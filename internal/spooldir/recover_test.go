@@ -2,6 +2,7 @@ package spooldir
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -79,13 +80,49 @@ func TestRecoverOtherFiles(t *testing.T) {
 		{"being linked back by hand", func(t *testing.T, d *Dir) { linked(t, d, "failed/a", "a", 0) },
 			files{"a": "text", "failed/a": "text"}},
 		{"own half-written files", func(t *testing.T, d *Dir) {
-			drop(t, d, "..spoolgore.js123", "old")
-			age(t, d.File("..spoolgore.js123"), 2*time.Hour)
-			drop(t, d, "..spoolgore.js456", "young")
+			drop(t, d, "..spoolgore.js123", "half")
+			drop(t, d, "failed/.a.json1234567890", "half")
 			drop(t, d, ".spoolgore.js", "{}")
-			age(t, d.File(".spoolgore.js"), 2*time.Hour)
-		}, files{"..spoolgore.js456": "young", ".spoolgore.js": "{}"}},
+			drop(t, d, "failed/a.json", "why")
+		}, files{".spoolgore.js": "{}", "failed/a.json": "why"}},
+		{"other files in failed", func(t *testing.T, d *Dir) {
+			drop(t, d, "failed/.a.json", "hidden")
+			drop(t, d, "failed/a.json7", "a message")
+			drop(t, d, "failed/.a7", "of a person")
+		}, files{"failed/.a.json": "hidden", "failed/a.json7": "a message", "failed/.a7": "of a person"}},
 	})
+}
+
+func TestRecoverStaleFiles(t *testing.T) {
+	const day = 24 * time.Hour
+	aged := func(name string, ago time.Duration) func(t *testing.T, d *Dir) {
+		return func(t *testing.T, d *Dir) {
+			drop(t, d, name, "half")
+			age(t, d.File(name), ago)
+		}
+	}
+	put := "tmp/" + putPrefix + newName(time.Now())
+	testRecover(t, []recoverRow{
+		{"of Put", aged(put, day+time.Hour), files{}},
+		{"of Put, from tomorrow", aged(put, -day-time.Hour), files{}}, // the clock was wrong then, or is now
+		{"of Put, a moment old", aged(put, 0), files{put: "half"}},
+		{"of Put, not a day old", aged(put, day-time.Hour), files{put: "half"}},
+		{"of Put, a clock that goes before", aged(put, time.Hour-day), files{put: "half"}},
+		{"of Put, with several links", func(t *testing.T, d *Dir) { linked(t, d, put, "a", 2*day) }, files{"a": "text"}},
+		{"of another program", aged("tmp/20250101T000000.000000000-aaaaaaaaaaaaaaaa.eml", 900*day),
+			files{"tmp/20250101T000000.000000000-aaaaaaaaaaaaaaaa.eml": "half"}},
+		{"hidden, of another program", aged("tmp/.putty", 900*day), files{"tmp/.putty": "half"}},
+		{"a message that is called so", aged("hold/.put-a", 900*day), files{"hold/.put-a": "half"}},
+	})
+}
+
+func TestRecoverLeavesWhatItMayNotRemove(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "tmp/.put-a", "of another user")
+	age(t, d.File("tmp/.put-a"), 48*time.Hour)
+	d.ops.remove = func(string) error { return fs.ErrPermission }
+	is.NoErr(d.Recover()) // it does no harm, and so is no reason not to start
 }
 
 // setAside leaves the file a as a crash in Remove does, which was told to remove id.
@@ -115,45 +152,6 @@ func TestRecoverGoesOnAfterAnError(t *testing.T) {
 	setAside(t, d, id)
 	is.True(errors.Is(d.Recover(), errDisk))
 	is.Equal(tree(t, d), files{"tmp/.sent-0-0-0-changed": "x"}) // the other one was dealt with
-}
-
-// After a crash at any step of Fail, Recover and a second Fail lead to the same end.
-func TestFailAfterACrash(t *testing.T) {
-	is := is.New(t)
-	for step := range 6 {
-		d := newSpool(t)
-		id := drop(t, d, "a", "text")
-		crashAt(d, step)
-		crashed := func() (crashed bool) {
-			defer func() { crashed = recover() != nil }()
-			_, err := d.Fail("a", id, []byte("why"), false)
-			is.NoErr(err)
-			return false
-		}()
-		again, err := New(d.Path())
-		is.NoErr(err)
-		is.NoErr(again.Recover())
-		if _, err := again.Stat("a"); err == nil {
-			_, why := again.Why("a")
-			_, err = again.Fail("a", id, []byte("why"), why == nil)
-			is.NoErr(err)
-		}
-		is.Equal(tree(t, again), files{"failed/a": "text", "failed/a.json": "why"})
-		is.Equal(crashed, step < 4) // link, sync of failed/, move, sync of the spool: the steps that exist
-	}
-}
-
-// crashAt makes the n-th of the recorded steps of d panic.
-func crashAt(d *Dir, n int) {
-	step := func() {
-		if n--; n == -1 {
-			panic("crash")
-		}
-	}
-	real := d.ops
-	d.ops.link = func(from, to string) error { step(); return real.link(from, to) }
-	d.ops.move = func(from, to string) error { step(); return real.move(from, to) }
-	d.ops.syncDir = func(path string) error { step(); return real.syncDir(path) }
 }
 
 func TestRecoverOfAMissingSpool(t *testing.T) {

@@ -16,20 +16,23 @@ import (
 // No system call removes a file on condition, so it is first renamed into tmp/, where nobody replaces it, looked at
 // there, and then removed, or moved back without overwriting: if its name was taken meanwhile, under a new one. A
 // crash after the rename leaves tmp/.sent-INO-SIZE-TIME-NAME, which Recover removes or brings back. A removal is not
-// synced: after a power cut the file may be there again, as if it had not been delivered.
+// synced: until Sync a power cut may bring the file back, as if it had not been delivered.
 func (d *Dir) Remove(name string, id ID) error {
 	if err := d.check("remove", name); err != nil {
 		return err
 	}
 	aside, err := d.setAside(name, id)
 	if err == nil {
-		err = os.Remove(aside)
+		err = d.ops.remove(aside)
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
 }
+
+// Sync makes the removals so far survive a power cut.
+func (d *Dir) Sync() error { return d.ops.syncDir(d.path) }
 
 // setAside moves the version id of name into tmp/ and returns its path there. After an error the file is in the spool.
 func (d *Dir) setAside(name string, id ID) (aside string, err error) {

@@ -2,7 +2,7 @@
 // It knows nothing of what the files say.
 //
 //	SPOOL/NAME              one message; names that start with a dot are no messages
-//	SPOOL/tmp/              files being built, and files being removed (.sent-*)
+//	SPOOL/tmp/              files being built (.put-* by Put), and files being removed (.sent-*)
 //	SPOOL/failed/NAME       a message given up, and beside it NAME.json: why
 //	SPOOL/hold/             messages set aside by hand
 //	SPOOL/.spoolgore.lock   held while a daemon runs the spool
@@ -34,13 +34,29 @@ type Dir struct {
 	ops  ops
 }
 
-// ops are the steps whose order decides what a power cut leaves behind. Tests record them, or make them fail.
+// ops are the steps whose order decides what a crash leaves behind. Tests record them, make them fail, or end the process
+// at one of them.
 type ops struct {
 	newName  func() string
 	syncFile func(*os.File) error
 	syncDir  func(path string) error
+	replace  func(path string, perm fs.FileMode, write func(io.Writer) error) error // by a file built beside path and synced
 	link     func(from, to string) error
 	move     func(from, to string) error // never overwrites: fs.ErrExist
+	remove   func(path string) error
+}
+
+// system are the steps as the system takes them.
+func system() ops {
+	return ops{
+		newName:  func() string { return newName(time.Now()) },
+		syncFile: (*os.File).Sync,
+		syncDir:  SyncDir,
+		replace:  replaceFile,
+		link:     os.Link,
+		move:     moveNew,
+		remove:   os.Remove,
+	}
 }
 
 // New returns the spool directory at path, which is made absolute. It does not look at the disk; the only error is
@@ -50,13 +66,7 @@ func New(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make %s absolute: %w", path, err)
 	}
-	return &Dir{path: abs, ops: ops{
-		newName:  func() string { return newName(time.Now()) },
-		syncFile: (*os.File).Sync,
-		syncDir:  SyncDir,
-		link:     os.Link,
-		move:     moveNew,
-	}}, nil
+	return &Dir{path: abs, ops: system()}, nil
 }
 
 // newName returns a name that sorts by time and was never used before: 80 random bits follow the nanosecond.
@@ -126,7 +136,10 @@ func (d *Dir) makeSub(sub string) (made bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
-	return true, os.Chmod(path, mode) // what the umask took away
+	if err := os.Chmod(path, mode); err != nil { // what the umask took away
+		return true, err
+	}
+	return true, d.ops.syncDir(d.path) // or what is moved there could be gone with it
 }
 
 // withSub runs act, and once more if it failed only because the subdirectory it needs was missing.

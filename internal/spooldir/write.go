@@ -17,10 +17,15 @@ const bufferSize = 64 << 10
 // write, or of the disk before the replacement, the old file is still there; if only the sync of the directory failed,
 // the new one is.
 func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	if err := replaceFile(path, perm, func(w io.Writer) error { return buffered(w, write) }); err != nil {
+	return system().writeFile(path, perm, write)
+}
+
+// writeFile is WriteFile by the steps of o.
+func (o ops) writeFile(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	if err := o.replace(path, perm, func(w io.Writer) error { return buffered(w, write) }); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := SyncDir(filepath.Dir(path)); err != nil {
+	if err := o.syncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

@@ -231,7 +231,7 @@ func (q *queue) takes(name string) bool {
 }
 
 func (q *queue) add(name string, now time.Time) {
-	e := &entry{name: name, msg: &Message{}, since: now, place: [3]int{-1, -1, -1}}
+	e := &entry{name: name, msg: &Message{Enqueued: now}, since: now, place: [3]int{-1, -1, -1}}
 	q.entries[name] = e
 	q.move(e, unread, now)
 }
@@ -530,7 +530,7 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 		if e.soon {
 			wait = min(wait, spooldir.SettleTime/8)
 		}
-		if e.soon || now.Sub(e.since) < time.Second {
+		if e.soon || now.Sub(e.msg.Enqueued) < time.Second {
 			q.move(e, unread, now.Add(wait))
 			return nil
 		}
@@ -539,7 +539,7 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 	if e.msg.Error == err.Error() {
 		return nil
 	}
-	q.remember(e, q.unreadable(e, err, now))
+	q.remember(e, q.unreadable(e, err))
 	if writing {
 		return nil // no reason to be alarmed
 	}
@@ -547,17 +547,17 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 }
 
 // unreadable is the record of a file that has no recipients to tell of.
-func (q *queue) unreadable(e *entry, err error, now time.Time) *Message {
+func (q *queue) unreadable(e *entry, err error) *Message {
 	nobody := []Recipient{} // in the file, nobody is [], as it always was
 	return &Message{
-		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: now,
+		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: e.msg.Enqueued,
 		Size: e.id.Size, Modified: e.id.ModTime, RawName: rawName(e.name),
 	}
 }
 
 // putAside moves a file that can never be a message to failed/.
 func (q *queue) putAside(e *entry, err error, now time.Time) []Event {
-	q.remember(e, q.unreadable(e, err, now))
+	q.remember(e, q.unreadable(e, err))
 	q.move(e, finishing, now)
 	return append([]Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}, q.finish(e, now)...)
 }

@@ -49,7 +49,12 @@ type trial struct {
 // try runs the spool in dir, which sends to relay, until stop is called or the test ends.
 func try(t testing.TB, dir string, relay *smtptest.Relay, opts Options) *trial {
 	t.Helper()
-	r := &trial{dir: dir, relay: relay, log: &lines{}, told: &events{}}
+	return tryIt(t, New(dir, opts), dir, relay, opts)
+}
+
+func tryIt(t testing.TB, sp *Spool, dir string, relay *smtptest.Relay, opts Options) *trial {
+	t.Helper()
+	r := &trial{Spool: sp, dir: dir, relay: relay, log: &lines{}, told: &events{}}
 	if opts.SMTPAddr == "" {
 		opts.Dial = relay.Dial
 	}
@@ -58,7 +63,7 @@ func try(t testing.TB, dir string, relay *smtptest.Relay, opts Options) *trial {
 	}
 	opts.Logger = slog.New(slog.NewTextHandler(r.log, nil))
 	orDefault(&opts.Freq, 100*time.Millisecond)
-	r.Spool = New(dir, exact(opts))
+	sp.opts = exact(opts)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -209,8 +214,9 @@ func hardLink(t *testing.T, path string) {
 }
 
 func unreadable(t *testing.T, path string) {
-	check(t, os.WriteFile(path+".x", []byte(to("x@x.org")), 0))
-	check(t, os.Rename(path+".x", path))
+	other := filepath.Join(t.TempDir(), "other")
+	check(t, os.WriteFile(other, []byte(to("x@x.org")), 0))
+	check(t, os.Rename(other, path))
 }
 
 // vanishing files are there for a moment only.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -263,6 +264,21 @@ func (m *Message) reason() string {
 		return fmt.Sprintf("%s (and %d more recipients)", first, failed-1)
 	}
 	return first
+}
+
+// tells reports whether the record gives the cause of err already. The files that it names may have been made for the
+// occasion.
+func (m *Message) tells(err error) bool {
+	for {
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			err = e.Unwrap()[0]
+		default:
+			return err != nil && strings.Contains(m.Error, err.Error())
+		}
+	}
 }
 
 // expire gives up whoever still waits.

@@ -53,7 +53,7 @@ type entry struct {
 	id       spooldir.ID
 	state    state
 	due      time.Time
-	since    time.Time     // unread: when this version of the file was first seen
+	since    time.Time     // when this version of the file was first seen, by this process
 	delay    time.Duration // unread: time to the next look, doubled each time
 	soon     bool          // unread: it only has to settle, Drain waits for that
 	suspect  time.Time     // when the relay last failed in the middle of its transaction; zero: it did not
@@ -87,8 +87,13 @@ func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }
 
+// lastChance is how long a message that has been here before is tried again, however old it looks: no daemon may have run
+// for days, or the clock may be wrong.
+const lastChance = 30 * time.Minute
+
 func (q *queue) expires(e *entry) time.Time {
 	at := later(e.msg.Enqueued, e.msg.NotBefore).Add(q.opts.MaxAge)
+	at = later(at, e.since.Add(min(lastChance, q.opts.MaxAge)))
 	if !e.msg.Expire.IsZero() && e.msg.Expire.Before(at) {
 		return e.msg.Expire
 	}

@@ -55,7 +55,7 @@ func try(t testing.TB, dir string, relay *smtptest.Relay, opts Options) *trial {
 func tryIt(t testing.TB, sp *Spool, dir string, relay *smtptest.Relay, opts Options) *trial {
 	t.Helper()
 	r := &trial{Spool: sp, dir: dir, relay: relay, log: &lines{}, told: &events{}}
-	if opts.SMTPAddr == "" {
+	if relay != nil {
 		opts.Dial = relay.Dial
 	}
 	if opts.OnEvent == nil {
@@ -315,4 +315,5 @@ func again(t *testing.T, attr *syscall.SysProcAttr, env ...string) {
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	t.Logf("%s", out)
 }

@@ -104,6 +104,7 @@ var sicknesses = map[string]sickness{
 func TestASickDisk(t *testing.T) {
 	for name, s := range sicknesses {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			d := newDisk(t, 1<<20)
 			if d == nil {
 				return
@@ -171,4 +172,46 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 	soon(t, "its end is said", func() bool {
 		return r.says("files can be worked on again") == 1 && r.says("file can be written again") == 1
 	})
+}
+
+// The file system of a spool is unmounted under a daemon that runs, and mounted again.
+func TestAnUnmountedSpool(t *testing.T) {
+	d := newDisk(t, 1<<20) // for the sake of the namespace
+	if d == nil {
+		return
+	}
+	is := is.New(t)
+	store := filepath.Join(d.path, "store")
+	spool := filepath.Join(t.TempDir(), "spool")
+	for _, dir := range []string{store, spool} {
+		check(t, os.Mkdir(dir, 0o700))
+	}
+	mount := func() { check(t, unix.Mount(store, spool, "", unix.MS_BIND, "")) }
+	mount()
+	t.Cleanup(func() { _ = unix.Unmount(spool, unix.MNT_DETACH) })
+	drop(t, spool, "m", named)
+	relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+		if verb == "RCPT" && arg == "b@x.org" {
+			return "450 4.2.1 later"
+		}
+		return ""
+	}}
+	r := try(t, spool, relay, Options{Backoff: func(int) time.Duration { return 50 * time.Millisecond }})
+	tries := func() int { return r.says("delivery deferred") }
+	soon(t, "it is tried", func() bool { return tries() > 2 })
+	for n := range 3 {
+		check(t, unix.Unmount(spool, unix.MNT_DETACH))
+		soon(t, "that is noticed", func() bool { return r.says("going on with that") == 2*n+1 })
+		drop(t, spool, "beneath", to(fmt.Sprintf("beneath%d@x.org", n))) // into what lies below
+		soon(t, "mail is sent there", func() bool { return r.got(fmt.Sprintf("beneath%d@x.org", n)) == 1 && !exists(spool, "beneath") })
+		mount()
+		soon(t, "it is back", func() bool { return r.says("going on with that") == 2*n+2 })
+		before := tries()
+		soon(t, "it is tried again", func() bool { return tries() > before+2 })
+		drop(t, spool, "new", to(fmt.Sprintf("new%d@x.org", n)))
+		soon(t, "new mail is sent", func() bool { return r.got(fmt.Sprintf("new%d@x.org", n)) == 1 })
+	}
+	is.Equal(r.got("a@x.org"), 1) // nobody gets it again
+	is.True(exists(spool, "m"))
+	r.stop()
 }

@@ -162,6 +162,7 @@ func TestWhateverLiesBesideAGoodMessage(t *testing.T) {
 	tests = append(tests, onThisSystem...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // they wait more than they work
 			if tt.name == "unreadable" && os.Geteuid() == 0 {
 				asNobody(t) // root may read everything
 				return

@@ -32,8 +32,9 @@ type queue struct {
 	memory  map[string]*Message // by file name: messages whose file is to be read, or read again
 	host    string              // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
-	changed bool // the status file is to be written
-	removed bool // a file was removed, and a power cut could bring it back
+	changed bool             // the status file is to be written
+	removed bool             // a file was removed, and a power cut could bring it back
+	ailing  map[*entry]error // what could not be done for the system's sake: no file is to blame
 }
 
 type state uint8
@@ -53,7 +54,7 @@ type entry struct {
 	id       spooldir.ID
 	state    state
 	due      time.Time
-	since    time.Time     // unread: when this version of the file was first seen
+	since    time.Time     // when this version of the file was first seen, by this process
 	delay    time.Duration // unread: time to the next look, doubled each time
 	soon     bool          // unread: it only has to settle, Drain waits for that
 	suspect  time.Time     // when the relay last failed in the middle of its transaction; zero: it did not
@@ -66,7 +67,7 @@ type entry struct {
 // newQueue makes a queue that remembers what the status file says of messages that it has yet to see.
 // Its messages take one of so many routes, and routeOf tells by the sender which.
 func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status, routes int, routeOf func(sender string) int) *queue {
-	q := &queue{dir: dir, opts: opts, host: host, entries: make(map[string]*entry), memory: byName(memory), routeOf: routeOf}
+	q := &queue{dir: dir, opts: opts, host: host, entries: make(map[string]*entry), memory: byName(memory), routeOf: routeOf, ailing: make(map[*entry]error)}
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
 	place := func(i int) func(*entry) *int { return func(e *entry) *int { return &e.place[i] } }
 	q.pending = pile.New(byDue, place(0))
@@ -87,8 +88,13 @@ func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }
 
+// lastChance is how long a message that has been here before is tried again, however old it looks: no daemon may have run
+// for days, or the clock may be wrong.
+const lastChance = 30 * time.Minute
+
 func (q *queue) expires(e *entry) time.Time {
 	at := later(e.msg.Enqueued, e.msg.NotBefore).Add(q.opts.MaxAge)
+	at = later(at, e.since.Add(min(lastChance, q.opts.MaxAge)))
 	if !e.msg.Expire.IsZero() && e.msg.Expire.Before(at) {
 		return e.msg.Expire
 	}
@@ -156,6 +162,7 @@ func (q *queue) drop(e *entry) {
 	q.unready(e)
 	q.expiry.Remove(e)
 	delete(q.entries, e.name)
+	delete(q.ailing, e)
 	q.changed = true
 }
 
@@ -177,6 +184,9 @@ func (q *queue) scan(now time.Time, verify bool) error {
 		return err
 	}
 	names, err := q.dir.Names()
+	if err == nil {
+		err = q.dir.Here() // looked at behind them: they are this spool's
+	}
 	if err != nil {
 		return err
 	}
@@ -232,7 +242,7 @@ func (q *queue) takes(name string) bool {
 }
 
 func (q *queue) add(name string, now time.Time) {
-	e := &entry{name: name, msg: &Message{}, since: now, place: [3]int{-1, -1, -1}}
+	e := &entry{name: name, msg: &Message{Enqueued: now}, since: now, place: [3]int{-1, -1, -1}}
 	q.entries[name] = e
 	q.move(e, unread, now)
 }
@@ -242,7 +252,7 @@ func (q *queue) add(name string, now time.Time) {
 func (q *queue) verify(e *entry, now time.Time) {
 	id, err := q.dir.Stat(e.name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case q.missing(err):
 		q.vanished(e, now)
 	case err != nil:
 	case !id.Equal(e.id):
@@ -263,6 +273,28 @@ func (q *queue) forget(e *entry, now time.Time) {
 	}
 	q.drop(e)
 	q.add(e.name, now)
+}
+
+// missing reports whether err says that a file is gone. While the whole spool is, as when its file system is not mounted,
+// nothing is known of any file.
+func (q *queue) missing(err error) bool { return errors.Is(err, fs.ErrNotExist) && q.dir.Here() == nil }
+
+// ails notes what came of an act for e, and reports whether it failed for the system's sake.
+func (q *queue) ails(e *entry, err error) bool {
+	if spooldir.Ailing(err) || errors.Is(err, fs.ErrNotExist) {
+		q.ailing[e] = err
+		return true
+	}
+	delete(q.ailing, e)
+	return false
+}
+
+// ailment is why something cannot be done for the system's sake; nil: there is nothing.
+func (q *queue) ailment() error {
+	for _, err := range q.ailing {
+		return err
+	}
+	return nil
 }
 
 // vanished is told that the file of e is gone from the spool: removed, which cancels it, or moved to hold/.
@@ -399,6 +431,7 @@ func (q *queue) settle(res result, now time.Time) []Event {
 			tried[r.Address] = r
 		}
 	}
+	delete(q.ailing, e)
 	if res.err != nil { // nothing was offered to anybody
 		q.remember(e, m)
 		return q.forgetOrRetry(e, res.err, now)
@@ -421,7 +454,7 @@ func (q *queue) settle(res result, now time.Time) []Event {
 // forgetOrRetry deals with a message file that could not be offered at all.
 func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case q.missing(err):
 		q.move(e, waiting, now)
 		q.vanished(e, now)
 	case errors.Is(err, spooldir.ErrChanged), errors.Is(err, spooldir.ErrNotRegular):
@@ -437,7 +470,7 @@ func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 		m.Error = err.Error()
 		q.remember(e, m)
 		q.conclude(e, now)
-		if news {
+		if !q.ails(e, err) && news {
 			return []Event{{Kind: Unusable, Time: now, File: e.name, From: m.From, Err: err}}
 		}
 	}
@@ -492,6 +525,7 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 		return q.postpone(e, err, now)
 	}
 	e.id, e.soon, e.judged = f.ID, false, false
+	delete(q.ailing, e)
 	m := newMessage(e.name, q.host, f, to, now)
 	if old != nil && m.same(old) {
 		m.resume(old)
@@ -513,7 +547,7 @@ func (q *queue) unchanged(e *entry) bool {
 
 // postpone says when to look again at a file that cannot be read now, and remembers why.
 func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
-	if errors.Is(err, fs.ErrNotExist) {
+	if q.missing(err) {
 		q.drop(e)
 		q.restoreHeld()
 		return nil
@@ -534,34 +568,35 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 		if e.soon {
 			wait = min(wait, spooldir.SettleTime/8)
 		}
-		if e.soon || now.Sub(e.since) < time.Second {
+		if e.soon || now.Sub(e.msg.Enqueued) < time.Second {
 			q.move(e, unread, now.Add(wait))
 			return nil
 		}
 	}
 	q.move(e, unread, now.Add(wait))
+	ails := q.ails(e, err)
 	if e.msg.Error == err.Error() {
 		return nil
 	}
-	q.remember(e, q.unreadable(e, err, now))
-	if writing {
-		return nil // no reason to be alarmed
+	q.remember(e, q.unreadable(e, err))
+	if writing || ails {
+		return nil // no reason to be alarmed, or none that this file has
 	}
 	return []Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}
 }
 
 // unreadable is the record of a file that has no recipients to tell of.
-func (q *queue) unreadable(e *entry, err error, now time.Time) *Message {
+func (q *queue) unreadable(e *entry, err error) *Message {
 	nobody := []Recipient{} // in the file, nobody is [], as it always was
 	return &Message{
-		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: now,
+		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: e.msg.Enqueued,
 		Size: e.id.Size, Modified: e.id.ModTime, RawName: rawName(e.name),
 	}
 }
 
 // putAside moves a file that can never be a message to failed/.
 func (q *queue) putAside(e *entry, err error, now time.Time) []Event {
-	q.remember(e, q.unreadable(e, err, now))
+	q.remember(e, q.unreadable(e, err))
 	q.move(e, finishing, now)
 	return append([]Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}, q.finish(e, now)...)
 }
@@ -572,16 +607,19 @@ func (q *queue) finish(e *entry, now time.Time) []Event {
 	switch {
 	case err == nil:
 		q.drop(e)
-	case errors.Is(err, fs.ErrNotExist):
+	case q.missing(err):
 		q.vanished(e, now)
 	case errors.Is(err, spooldir.ErrChanged):
 		q.forget(e, now)
 	default: // it stays Done, and the file is tried again
 		q.move(e, finishing, now.Add(q.opts.Freq))
-		if e.msg.Error != err.Error() {
+		if ails := q.ails(e, err); !e.msg.tells(err) {
 			m := e.msg.clone()
 			m.Error = err.Error()
 			q.remember(e, m)
+			if ails {
+				return nil
+			}
 			return []Event{{Kind: Unusable, Time: now, File: e.name, From: m.From, Err: err}}
 		}
 	}

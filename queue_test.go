@@ -486,8 +486,8 @@ func (s started) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func BenchmarkScanOf100kKnownFiles(b *testing.B) {
-	dir, q := knownFiles(b, 100_000)
+func BenchmarkScanOf200kKnownFiles(b *testing.B) {
+	dir, q := knownFiles(b, 200_000)
 	b.Run("unchanged", func(b *testing.B) {
 		time.Sleep(2 * spooldir.SettleTime) // a directory that has changed a moment ago is read again
 		check(b, q.scan(time.Now(), false))

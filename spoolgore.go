@@ -388,6 +388,8 @@ type runner struct {
 	nextScan time.Time
 	unsure   bool      // the system may have told of less than there was
 	sick     error     // why the last scan failed; said once
+	ails     bool      // files cannot be worked on for the system's sake; said once
+	past     []record  // of the last spool that another directory has taken the place of
 	settled  time.Time // when an outcome was last seen
 	paused   bool
 	pausedAt time.Time
@@ -416,32 +418,68 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 		}
 	}
 	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room}
-	r.status = pacedfile.New(opts.StatusFile, spooldir.WriteFile)
-	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), spooldir.WriteFile)
+	r.status = pacedfile.New(opts.StatusFile, r.replace)
+	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), r.replace)
 	r.removals = pacedfile.New(dir.Path(), func(string, fs.FileMode, func(io.Writer) error) error { return dir.Sync() })
-	if err := dir.Prepare(); err != nil {
+	if err := r.open(host); err != nil {
 		return nil, err
 	}
-	if r.unlock, err = dir.Lock(); err != nil {
-		if errors.As(err, new(*spooldir.LockedError)) {
-			return nil, fmt.Errorf("%w: %w", ErrRunning, err)
-		}
-		return nil, err
-	}
-	memory, err := loadStatus(opts.StatusFile)
-	if err == nil {
-		if err := dir.Recover(); err != nil { // what it leaves is not sent, so it holds up nothing
-			opts.Logger.Error("what a crash left is not all put right, the next start tries again", "dir", dir.Path(), "err", err)
-		}
-		r.quota, err = loadQuota(dir, limits)
-	}
-	if err != nil {
+	if r.quota, err = loadQuota(dir, limits); err != nil {
 		r.unlock()
 		return nil, err
 	}
-	r.q = newQueue(dir, opts, host, memory, len(routes), routeOf(opts))
-	r.q.changed = true // the status file is written once even if there is nothing to tell
 	return r, nil
+}
+
+// open locks the directory that is there now, and makes the queue of what is in it.
+func (r *runner) open(host string) error {
+	if err := r.dir.Prepare(); err != nil {
+		return err
+	}
+	unlock, err := r.dir.Lock()
+	if err != nil {
+		if errors.As(err, new(*spooldir.LockedError)) {
+			return fmt.Errorf("%w: %w", ErrRunning, err)
+		}
+		return err
+	}
+	memory, err := loadStatus(r.opts.StatusFile)
+	if err != nil {
+		unlock()
+		return err
+	}
+	if err := r.dir.Recover(); err != nil { // what it leaves is not sent, so it holds up nothing
+		r.opts.Logger.Error("what a crash left is not all put right, the next start tries again", "dir", r.dir.Path(), "err", err)
+	}
+	r.unlock = unlock
+	r.q = newQueue(r.dir, r.opts, host, memory, len(r.routes), routeOf(r.opts))
+	r.q.changed = true // the status file is written once even if there is nothing to tell
+	return nil
+}
+
+// adopt goes on with the directory that has taken the place of the spool, as after a restart. What is known of the
+// messages of the old one is kept, in case it comes back.
+func (r *runner) adopt() error {
+	if r.busy > 0 {
+		return errors.New("messages of the old one are still being sent")
+	}
+	old, release := r.q, r.unlock
+	if err := r.open(old.host); err != nil {
+		return err
+	}
+	release()
+	if records := old.snapshot(); len(records) > 0 {
+		r.past = records
+	}
+	for _, known := range r.past {
+		r.q.memory[known.name] = known.msg
+	}
+	if r.watcher != nil {
+		r.watcher.Close()
+		r.watcher, r.noticed = nil, nil
+	}
+	r.opts.Logger.Warn("spool directory is another one now, going on with that", "dir", r.dir.Path())
+	return nil
 }
 
 // watch asks the system to tell of new files; where it cannot, the scan finds them.
@@ -507,7 +545,7 @@ func (r *runner) loop(ctx context.Context) error {
 		wait := time.Duration(-1)
 		if !stopping && !r.paused {
 			wait = r.turn(work)
-			drained = r.drain && r.busy == 0 && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck())
+			drained = r.drain && r.busy == 0 && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck() || r.away())
 		}
 		timer.Stop()
 		if wait >= 0 {
@@ -521,7 +559,7 @@ func (r *runner) loop(ctx context.Context) error {
 	}
 	r.opts.Logger.Info("stopped", "dir", r.dir.Path(), "waiting", len(r.q.entries))
 	if r.drain && ctx.Err() == nil {
-		return errors.Join(r.sick, r.trouble())
+		return errors.Join(r.sick, r.q.ailment(), r.trouble())
 	}
 	return nil
 }
@@ -550,12 +588,16 @@ func (r *runner) turn(work context.Context) time.Duration {
 	if !now.Before(r.nextScan) {
 		r.scan(now)
 	}
+	if r.away() {
+		return r.nextScan.Sub(now) // no file of the queue is there
+	}
 	budget := 100
 	if r.busy > 0 {
 		budget = 10 // of the files that are read between two looks at what the workers have done
 	}
 	events, more := r.q.advance(now, budget)
 	r.report(events)
+	r.tellAilment()
 	started := r.start(work, now)
 	r.write(now)
 	if more {
@@ -624,6 +666,14 @@ func (r *runner) scan(now time.Time) {
 	r.nextScan = now.Add(r.opts.Freq)
 	r.watch()
 	err := r.q.scan(now, r.noticed == nil || r.unsure)
+	if errors.Is(err, spooldir.ErrReplaced) {
+		if err = r.adopt(); err == nil {
+			r.watch()
+			err = r.q.scan(now, true)
+		} else {
+			err = fmt.Errorf("%w: %w", spooldir.ErrReplaced, err)
+		}
+	}
 	r.unsure = false
 	if was := r.sick; (err != nil) != (was != nil) {
 		if err != nil {
@@ -633,6 +683,33 @@ func (r *runner) scan(now time.Time) {
 		}
 	}
 	r.sick = err
+}
+
+// away reports whether the spool was not there when it was last looked for.
+func (r *runner) away() bool {
+	return errors.Is(r.sick, spooldir.ErrReplaced) || errors.Is(r.sick, fs.ErrNotExist)
+}
+
+// replace writes a file of the runner's own, but never into a directory that has taken the place of the spool, which may
+// have one that knows more.
+func (r *runner) replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	if filepath.Dir(path) == r.dir.Path() {
+		if err := r.dir.Here(); err != nil {
+			return err
+		}
+	}
+	return spooldir.WriteFile(path, perm, write)
+}
+
+// tellAilment tells once that there is trouble with files that is no file's fault, and when it is over.
+func (r *runner) tellAilment() {
+	switch err := r.q.ailment(); {
+	case err != nil && !r.ails:
+		r.opts.Logger.Error("files cannot be worked on, will be tried again", "dir", r.dir.Path(), "err", err)
+	case err == nil && r.ails:
+		r.opts.Logger.Info("files can be worked on again", "dir", r.dir.Path())
+	}
+	r.ails = len(r.q.ailing) > 0
 }
 
 // wrote returns what tells of a failure to write file, and of its end.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -221,7 +222,7 @@ func (m *Message) resume(old *Message) {
 	}
 }
 
-// mend corrects what a clock that was wrong has left in the record of the file id: nothing was seen or tried in the
+// mend corrects what a clock that was wrong has left in a record: nothing was seen or tried in the
 // future, and nothing was seen long before it was written.
 func (m *Message) mend(now time.Time, maxAge time.Duration) {
 	if m.Enqueued.After(now) || !m.Modified.After(now) && m.Enqueued.Before(m.Modified.Add(-maxAge)) {
@@ -230,6 +231,25 @@ func (m *Message) mend(now time.Time, maxAge time.Duration) {
 	for _, r := range m.recipients() {
 		if r.Status == Waiting && r.LastAttempt.After(now) {
 			r.NextAttempt, r.LastAttempt = later(now, m.NotBefore), now
+		}
+	}
+	m.anchor(now)
+}
+
+// anchor makes the times of a record that was read from a file go on by the monotonic clock, as those made in this process
+// do: a clock that is set, by however much, makes no message older and no wait longer. What a sender has set by the clock,
+// NotBefore and Expire, stays so.
+func (m *Message) anchor(now time.Time) {
+	times := []*time.Time{&m.Enqueued}
+	for _, r := range m.recipients() {
+		if !r.NextAttempt.Equal(m.NotBefore) {
+			times = append(times, &r.NextAttempt)
+		}
+		times = append(times, &r.LastAttempt)
+	}
+	for _, t := range times {
+		if d := t.Sub(now); d.Abs() < 100*365*24*time.Hour { // neither the zero time nor one that Sub cannot reach
+			*t = now.Add(d)
 		}
 	}
 }
@@ -263,6 +283,21 @@ func (m *Message) reason() string {
 		return fmt.Sprintf("%s (and %d more recipients)", first, failed-1)
 	}
 	return first
+}
+
+// tells reports whether the record gives the cause of err already. The files that it names may have been made for the
+// occasion.
+func (m *Message) tells(err error) bool {
+	for {
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			err = e.Unwrap()[0]
+		default:
+			return err != nil && strings.Contains(m.Error, err.Error())
+		}
+	}
 }
 
 // expire gives up whoever still waits.
@@ -597,7 +632,9 @@ func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 			if e.state == ready {
 				q.move(e, waiting, now) // out of its lane: it may get another sender
 			}
-			q.remember(e, e.msg.edited(by, paused))
+			m := e.msg.edited(by, paused)
+			m.anchor(now)
+			q.remember(e, m)
 			if e.state != busy && e.state != held {
 				events = append(events, q.conclude(e, now)...)
 			}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -236,7 +237,9 @@ func (d *Dir) orphanWhy(act, name string) (string, error) {
 		return "", err
 	}
 	path := d.in(failedDir, name+whySuffix)
-	if _, err := os.Lstat(path); err != nil { // nearly always: so it is looked at first
+	if _, err := os.Lstat(path); errors.Is(err, syscall.ENAMETOOLONG) { // Fail has given such a message another name
+		return "", &fs.PathError{Op: act, Path: path, Err: fs.ErrNotExist}
+	} else if err != nil { // nearly always: so it is looked at first
 		return "", err
 	}
 	present, err := exists(d.in(failedDir, name))

@@ -267,6 +267,18 @@ func TestWhy(t *testing.T) {
 	is.Equal(tree(t, d), files{"a": "text"})
 }
 
+func TestWhyOfANameTooLongToHaveOne(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	long := strings.Repeat("x", 255)
+	id := drop(t, d, long, "text")
+	_, err := d.Why(long)
+	is.True(errors.Is(err, fs.ErrNotExist)) // nothing was written beside it, ever: that is no trouble
+	is.NoErr(d.RemoveWhy(long))
+	_, err = d.Fail(long, id, []byte("why"), false)
+	is.NoErr(err)
+}
+
 func TestWhyIsBounded(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)

@@ -1,8 +1,10 @@
 package spooldir
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -26,6 +28,30 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s is locked by process %d", e.Path, e.PID)
 }
 
+// ErrReplaced says that the spool directory is not the one that was locked.
+var ErrReplaced = errors.New("spool directory is another one now")
+
+// Here returns nil if the directory is the one that Lock has locked last, or any if it has locked none. ErrReplaced if
+// another one has taken its place, as when a file system was mounted or unmounted, or the directory was made anew;
+// fs.ErrNotExist if there is none.
+func (d *Dir) Here() error {
+	if _, err := os.Stat(d.path); err != nil {
+		return fmt.Errorf("look at spool: %w", err)
+	}
+	locked := d.locked.Load()
+	if locked == nil {
+		return nil
+	}
+	fi, err := os.Lstat(d.File(lockName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(*locked, fi):
+		return fmt.Errorf("look at spool: %s: %w", d.path, ErrReplaced)
+	case err != nil:
+		return fmt.Errorf("look at spool: %w", err)
+	}
+	return nil
+}
+
 // Lock makes the caller the only one to run the spool, until unlock is called or the process ends, in whatever way. Keep
 // unlock: the lock goes with it; it may be called more than once. Lock does not wait: while another process, or another
 // Dir in this one, has the lock, it returns a *LockedError.
@@ -43,10 +69,15 @@ func (d *Dir) Lock() (unlock func(), err error) {
 		defer f.Close()
 		return nil, &LockedError{Path: f.Name(), PID: readPID(f)}
 	}
-	if err := writePID(f); err != nil {
+	fi, err := f.Stat()
+	if err == nil {
+		err = writePID(f)
+	}
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock spool: %w", err)
 	}
+	d.locked.Store(&fi)
 	// Closing gives up the lock, and if nobody kept unlock the garbage collector would close it.
 	return sync.OnceFunc(func() { f.Close() }), nil
 }

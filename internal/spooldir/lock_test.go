@@ -80,3 +80,29 @@ func TestLockedError(t *testing.T) {
 	is.Equal((&LockedError{Path: "x", PID: 7}).Error(), "x is locked by process 7")
 	is.Equal((&LockedError{Path: "x"}).Error(), "x is locked by another process")
 }
+
+func TestHere(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	is.NoErr(d.Here()) // none was locked
+	unlock, err := d.Lock()
+	is.NoErr(err)
+	defer unlock()
+	is.NoErr(d.Here())
+
+	is.NoErr(os.Rename(d.Path(), d.Path()+".away"))
+	err = d.Here()
+	is.True(errors.Is(err, os.ErrNotExist) && !errors.Is(err, ErrReplaced)) // it is gone
+	is.NoErr(os.Mkdir(d.Path(), 0o700))
+	is.True(errors.Is(d.Here(), ErrReplaced)) // another one, where nothing is locked
+	other, err := New(d.Path())
+	is.NoErr(err)
+	unlockOther, err := other.Lock()
+	is.NoErr(err)
+	defer unlockOther()
+	is.True(errors.Is(d.Here(), ErrReplaced)) // or somebody else has locked it
+
+	is.NoErr(os.RemoveAll(d.Path()))
+	is.NoErr(os.Rename(d.Path()+".away", d.Path()))
+	is.NoErr(d.Here()) // it is back
+}

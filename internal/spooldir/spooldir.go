@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +31,9 @@ const (
 // A Dir is a spool directory. It keeps no descriptor open and is safe for concurrent use by several goroutines,
 // and beside other processes that work on the same directory.
 type Dir struct {
-	path string
-	ops  ops
+	path   string
+	ops    ops
+	locked atomic.Pointer[fs.FileInfo] // the lock file that Lock has locked last; nil: none
 }
 
 // ops are the steps whose order decides what a crash leaves behind. Tests record them, make them fail, or end the process

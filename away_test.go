@@ -1,0 +1,117 @@
+package spoolgore
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// A spool that goes away, as when its file system is unmounted, takes nothing along that was known of its messages.
+func TestWhatIsKnownOutlivesTheSpoolsAbsence(t *testing.T) {
+	type act func(t *testing.T, dir string)
+	leave := func(t *testing.T, dir string) { check(t, os.Rename(dir, dir+".away")) }
+	comeBack := func(t *testing.T, dir string) { check(t, os.Rename(dir+".away", dir)) }
+	empty := func(t *testing.T, dir string) { leave(t, dir); check(t, os.Mkdir(dir, 0o700)) }
+	uncover := func(t *testing.T, dir string) { check(t, os.RemoveAll(dir)); comeBack(t, dir) }
+	for name, tt := range map[string]struct{ away, back act }{
+		"nothing in its place":            {leave, comeBack},
+		"an empty directory in its place": {empty, uncover},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, log := filepath.Join(t.TempDir(), "spool"), &lines{}
+				check(t, os.Mkdir(dir, 0o700))
+				relay := &ledger{answer: deferB, takes: 5 * time.Second}
+				drop(t, dir, "waits", named)
+				drop(t, dir, "done", to("d@x.org"))
+				s, stop := start(t, dir, Options{Transport: relay, Backoff: func(int) time.Duration { return time.Hour }, Logger: slog.New(slog.NewTextHandler(log, nil))})
+				pass(8 * time.Second)
+				drop(t, dir, "flying", to("f@x.org"))
+				pass(4 * time.Second) // in mid-transaction
+				tt.away(t, dir)
+				pass(30 * time.Second)
+				s.Flush() // all is tried now that can be
+				pass(2 * time.Hour)
+				is.Equal(relay.accepted("flying", "f@x.org"), 1)
+				tt.back(t, dir)
+				pass(3 * time.Hour)
+				stop()
+				is.Equal(relay.tries("waits", "a@x.org"), 1)  // who has got it does not get it again
+				is.True(relay.tries("waits", "b@x.org") > 1)  // who has not is tried again
+				is.True(exists(dir, "waits"))                 // and it waits for him
+				is.Equal(relay.tries("flying", "f@x.org"), 1) // what was accepted meanwhile is done
+				is.True(!exists(dir, "flying"))               // and its file gone
+				is.Equal(relay.accepted("done", "d@x.org"), 1)
+				is.True(strings.Count(log.String(), "ERROR") <= 3) // each trouble is said once
+			})
+		})
+	}
+}
+
+func TestASpoolMadeAnewIsLockedAndRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := filepath.Join(t.TempDir(), "spool"), &ledger{}
+		check(t, os.Mkdir(dir, 0o700))
+		drop(t, dir, "old", to("old@x.org"))
+		_, stop := start(t, dir, Options{Transport: relay})
+		pass(time.Minute)
+		is.NoErr(os.RemoveAll(dir))
+		is.NoErr(os.Mkdir(dir, 0o700))
+		drop(t, dir, "new", to("new@x.org"))
+		pass(time.Minute)
+		is.Equal(relay.accepted("new", "new@x.org"), 1)
+		is.True(errors.Is(New(dir, exact(Options{})).Run(t.Context()), ErrRunning)) // nobody else can run it
+		stop()
+	})
+}
+
+func TestASpoolThatSomebodyElseRunsIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay, log := filepath.Join(t.TempDir(), "spool"), &ledger{}, &lines{}
+		check(t, os.Mkdir(dir, 0o700))
+		_, stop := start(t, dir, Options{Transport: relay, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		pass(time.Minute)
+		is.NoErr(os.RemoveAll(dir))
+		is.NoErr(os.Mkdir(dir, 0o700))
+		other, theirs := New(dir, exact(Options{})), &ledger{}
+		unlock, err := other.dir.Lock() // faster than us
+		is.NoErr(err)
+		drop(t, dir, "m", named)
+		pass(time.Hour)
+		is.Equal(relay.tries("m", "a@x.org"), 0)                        // it is theirs
+		is.True(!exists(dir, ".spoolgore.js"))                          // and so is the status
+		is.True(strings.Contains(log.String(), "is being run already")) // we say why
+		unlock()
+		pass(time.Minute)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1) // until they are done
+		is.Equal(theirs.tries("m", "a@x.org"), 0)
+	})
+}
+
+func TestADrainOfASpoolThatGoesAwayEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := filepath.Join(t.TempDir(), "spool")
+		check(t, os.Mkdir(dir, 0o700))
+		for _, name := range []string{"1", "2", "3"} {
+			drop(t, dir, name, named)
+		}
+		s := New(dir, exact(Options{Transport: &ledger{takes: time.Minute}, Concurrency: 1}))
+		s.noWatch = true
+		time.AfterFunc(90*time.Second, func() { check(t, os.Rename(dir, dir+".away")) })
+		err := s.Drain(t.Context())
+		is.True(errors.Is(err, os.ErrNotExist)) // and says why
+		is.True(exists(dir+".away", "3"))
+	})
+}

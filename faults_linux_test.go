@@ -1,0 +1,30 @@
+package spoolgore
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// What only this system has, or can tell.
+var onThisSystem = []nuisance{
+	{name: "growing for ever", make: growing, where: inSpool, reason: "being written"},
+	{name: "device", make: device, where: inSpool, reason: "not a regular file"},
+}
+
+// device makes what reads as nothing, for ever; one whose driver does not exist needs no privilege that CI lacks.
+func device(t *testing.T, path string) {
+	if err := unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))); err != nil {
+		unavailable(t, "make a device", err)
+	}
+}
+
+// unavailable skips a test for which the system does not give what it needs. In CI it does, so there nothing is skipped.
+func unavailable(t *testing.T, what string, err error) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s: %v", what, err)
+	}
+	t.Skipf("%s: %v", what, err)
+}

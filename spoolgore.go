@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -69,6 +70,11 @@ type Options struct {
 	// Backoff is the time from the n-th failed attempt of a recipient (n counts from 1) to the next one; it may be
 	// called by Run's goroutine only. Nil: n minutes, 30 at most, give or take a tenth.
 	Backoff func(attempts int) time.Duration
+
+	// NoReports keeps senders from being told (RFC 3464) of messages that were given up. WarnAfter is the age at which the
+	// sender of a message that is still tried is told so, once; zero: never.
+	NoReports bool
+	WarnAfter time.Duration
 
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
@@ -210,7 +216,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	}
 	for name, n := range map[string]int64{
 		"Freq": int64(o.Freq), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge), "Concurrency": int64(o.Concurrency),
-		"Grace": int64(o.Grace), "SMTPTimeout": int64(o.SMTPTimeout),
+		"Grace": int64(o.Grace), "SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter),
 	} {
 		if n < 0 {
 			return o, fmt.Errorf("option %s is negative", name)
@@ -379,6 +385,7 @@ type runner struct {
 	status   *pacedfile.File
 	spent    *pacedfile.File // of the quota
 	q        *queue
+	desk     *notify.Desk // tells senders
 	routes   []*route
 	quota    *quota.Quota
 	busy     int
@@ -423,6 +430,9 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 		err = dir.Recover()
 	}
 	if err == nil {
+		r.desk, err = newDesk(dir, host, opts)
+	}
+	if err == nil {
 		r.quota, err = loadQuota(dir, limits)
 	}
 	if err != nil {
@@ -455,6 +465,7 @@ func (r *runner) close() {
 	if r.watcher != nil {
 		r.watcher.Close()
 	}
+	r.desk.Close()
 	r.unlock()
 }
 
@@ -486,18 +497,21 @@ func (r *runner) loop(ctx context.Context) error {
 			r.wrote(r.opts.StatusFile)(r.status.Finish(w, time.Now()))
 		case w := <-r.spent.Done():
 			r.wrote(".spoolgore.rate")(r.spent.Finish(w, time.Now()))
+		case o := <-r.desk.Done():
+			r.told(o)
 		case <-timer.C:
 		}
 		wait := time.Duration(-1)
 		if !stopping && !r.paused {
 			wait = r.turn(work)
-			drained = r.drain && r.busy == 0 && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck())
+			drained = r.drain && r.busy == 0 && !r.telling(time.Now()) && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck())
 		}
 		timer.Stop()
 		if wait >= 0 {
 			timer.Reset(wait)
 		}
 	}
+	r.report(nil)
 	r.keep()
 	if r.opts.Rate != "" {
 		r.wrote(".spoolgore.rate")(r.spent.Sync(false, r.spending(time.Now())), false)
@@ -540,12 +554,13 @@ func (r *runner) turn(work context.Context) time.Duration {
 	events, more := r.q.advance(now, budget)
 	r.report(events)
 	started := r.start(work, now)
+	r.tell(now)
 	r.write(now)
 	if more {
 		return 0
 	}
 	wait := r.opts.Freq
-	for _, w := range []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), started} {
+	for _, w := range []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.desk.Wait(now), started} {
 		if w >= 0 {
 			wait = min(wait, w)
 		}

@@ -8,7 +8,8 @@
 // Recipients and sender are those of its header, or of the envelope line that Put writes in front.
 //
 // A message leaves the disk only when a relay has accepted it for every recipient. One that is given up is moved,
-// untouched, to failed/ beside a JSON file that says why; moving it back into the spool tries the failed recipients again.
+// untouched, to failed/ beside a JSON file that says why, and its sender is told by a delivery report (RFC 3464); moving it
+// back into the spool tries the failed recipients again.
 package spoolgore
 
 import (
@@ -71,10 +72,8 @@ type Options struct {
 	// called by Run's goroutine only. Nil: n minutes, 30 at most, give or take a tenth.
 	Backoff func(attempts int) time.Duration
 
-	// NoReports keeps senders from being told (RFC 3464) of messages that were given up. WarnAfter is the age at which the
-	// sender of a message that is still tried is told so, once; zero: never.
-	NoReports bool
-	WarnAfter time.Duration
+	NoReports bool          // senders are not told (RFC 3464) of what was given up, or takes long
+	WarnAfter time.Duration // age at which the sender of a message that is still tried is told so, once; zero: never
 
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -57,7 +58,7 @@ type Attempt struct {
 	Time   time.Time
 	Relay  string // who answered
 	TLS    string // version of TLS, as "TLS 1.3"; empty: none
-	Reply  string // of the relay; empty: there was none
+	Reply  string // of the relay, at most 500 bytes of it; empty: there was none
 	Status string `json:",omitempty"` // enhanced status code (RFC 3463) of what is final without a reply
 }
 
@@ -288,10 +289,13 @@ func (m *Message) newsAt(opts Options) (at time.Time) {
 			at = t
 		}
 	}
-	for _, r := range m.recipients() {
-		waits, warned = waits || r.Status != Done, warned || r.Warned
-		if r.GivenUp && !r.Told {
-			sooner(later(m.Enqueued, r.LastAttempt).Add(tellAfter))
+	for _, list := range [][]Recipient{m.To, m.Cc, m.Bcc} {
+		for i := range list {
+			r := &list[i]
+			waits, warned = waits || r.Status != Done, warned || r.Warned
+			if r.GivenUp && !r.Told {
+				sooner(later(m.Enqueued, r.LastAttempt).Add(tellAfter))
+			}
 		}
 	}
 	if !warned {
@@ -376,7 +380,11 @@ func (r *Recipient) note(res Result, now time.Time) {
 	if res.Err != nil && faultOf(res.Err).Fault == FaultNone {
 		return // there was none
 	}
+	const longest = 500 // what more there is of a reply would be kept for every recipient, and is in the log
 	last := Attempt{Time: now, Relay: res.Relay, TLS: res.TLS, Reply: res.Reply}
+	if len(last.Reply) > longest {
+		last.Reply = strings.Clone(strings.ToValidUTF8(last.Reply[:longest], ""))
+	}
 	if res.Err != nil {
 		last.Status = faultOf(res.Err).status()
 	}

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +21,9 @@ import (
 	"github.com/unbit/spoolgore/internal/health"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/sevenbit"
 	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -53,6 +57,8 @@ type Transaction struct {
 type Result struct {
 	Relay string // who answered, "mail.example.com:25"; empty: the relay's name is filled in
 	Reply string // the answer, "250 2.0.0 Ok: queued as 4F1"; empty: none
+	TLS   string // version of TLS that was used, "TLS 1.3"; empty: none
+	DSN   bool   // whoever answered reports of its own what Notify asks for (RFC 3461); else a wish for SUCCESS is seen to here
 	Err   error  // nil: accepted, never to be sent again; a *DeliveryError says more
 }
 
@@ -100,6 +106,17 @@ func (e *DeliveryError) Error() string {
 // Unwrap returns the cause.
 func (e *DeliveryError) Unwrap() error { return e.Err }
 
+// status is the enhanced status code (RFC 3463) of what is final and was not said by a relay; empty: it is not that.
+func (e *DeliveryError) status() string {
+	if !e.Permanent || e.Code != 0 {
+		return ""
+	}
+	if code := map[string]string{"size": "5.3.4", "8bitmime": "5.6.3", "smtputf8": "5.6.7", "rcpt": "5.1.3", "mail": "5.1.7"}[e.Op]; code != "" {
+		return code
+	}
+	return "5.0.0"
+}
+
 // faultOf makes sense of any error of a Transport: what is unknown is temporary, and the message's.
 func faultOf(err error) *DeliveryError {
 	var d *DeliveryError
@@ -121,6 +138,8 @@ type job struct {
 	relays    []*member
 	route     *route
 	large     bool
+	host      string // in whose name senders are told that there will be no other report; empty: they are not
+	enqueued  time.Time
 	last      bool // when all of to have accepted, the message is done, and the worker removes its file
 }
 
@@ -131,6 +150,8 @@ type result struct {
 	trouble    []trouble // relays that could not be used
 	removed    bool      // the message is done and its file gone
 	served     *member   // the one that could; nil: none
+	report     string    // file of a report in the spool; empty: there is none
+	untold     error     // why there is none
 }
 
 // A delivery is an attempt under way: the message of a job is offered to the first of its relays that can be used. While
@@ -175,6 +196,7 @@ func (d *delivery) offered(results []Result) {
 	} else {
 		d.served = m
 	}
+	d.report, d.untold = handOn(d.dir, d.file, d.job, d.t, d.recipients)
 	d.end()
 }
 
@@ -187,6 +209,24 @@ func (d *delivery) end() {
 		d.file.Close()
 	}
 	d.results <- d.result
+}
+
+// handOn tells a sender who wants to know of success that his message was accepted by a relay that will not tell (RFC 3461,
+// section 5.2.2). It is done while the message is still there.
+func handOn(dir *spooldir.Dir, f *msgfile.File, j job, t *Transaction, results []Result) (name string, err error) {
+	if j.host == "" || len(t.Notify) == 0 {
+		return "", nil
+	}
+	now := time.Now()
+	news := notify.News{Report: report.Report{To: t.From, Arrival: j.enqueued}, MessageID: j.messageID, Total: len(f.Envelope.To)}
+	for i, r := range results {
+		if r.Err == nil && !r.DSN {
+			news.Recipients = append(news.Recipients, report.Recipient{
+				Address: t.To[i], Action: report.Relayed, Relay: r.Relay, Reply: r.Reply, Last: now,
+			})
+		}
+	}
+	return notify.Put(dir, j.host, f, news, now)
 }
 
 func accepted(results []Result) bool {
@@ -532,6 +572,12 @@ func (r *runner) settle(res result) {
 	for _, relay := range back {
 		r.opts.Logger.Info("relay is back", "relay", relay.Item.name)
 	}
+	if res.report != "" {
+		r.session.arrive(res.report)
+	}
+	if res.untold != nil {
+		r.opts.Logger.Error("sender cannot be told that the message was handed on", "file", res.name, "err", res.untold)
+	}
 	r.report(r.q.settle(res, now))
 }
 
@@ -561,7 +607,7 @@ func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]R
 func smtpResults(relay string, outcomes []smtpclient.Result) []Result {
 	results := make([]Result, len(outcomes))
 	for i, o := range outcomes {
-		results[i] = Result{Relay: relay, Reply: o.Reply.String()}
+		results[i] = Result{Relay: relay, Reply: o.Reply.String(), TLS: o.TLS, DSN: o.DSN}
 		if o.Err != nil {
 			results[i].Reply, results[i].Err = o.Err.Reply.String(), smtpError(o.Err)
 		}
@@ -602,6 +648,7 @@ const (
 	Sent     Kind = "sent"     // accepted by a relay
 	Deferred Kind = "deferred" // not accepted now, will be tried again
 	Failed   Kind = "failed"   // given up
+	Kept     Kind = "kept"     // a message was moved to failed/, as somebody in it was given up; To is empty
 	Unusable Kind = "unusable" // a file that cannot be read, sent or removed as it is; it stays, and To is empty
 )
 
@@ -615,13 +662,22 @@ type Event struct {
 	Attempt int       // transaction of this message, counted from 1; zero: there was none
 	Relay   string    // who answered
 	Reply   string    // what it said
+	TLS     string    // version of TLS it was spoken to with, "TLS 1.3"; empty: none
 	Fault   Fault     // Deferred and Failed: whose fault it is
-	Err     error     // Deferred, Failed and Unusable: why; often a *DeliveryError
+	Err     error     // Deferred, Failed, Kept and Unusable: why; often a *DeliveryError
 	Next    time.Time // Deferred: when it is tried again, at the earliest
+	Path    string    // Kept: the message's file now; beside it, with .json behind its name, is what became of everybody (a Failure)
 }
 
-// report tells of events: in the log, and to the application.
+// report tells of events: in the log, and to the application. It adds what the queue has moved to failed/.
 func (r *runner) report(events []Event) {
+	for _, k := range r.q.kept {
+		events = append(events, k.Event)
+		if k.untold {
+			r.desk.Owe(filepath.Base(k.Path), k.Time)
+		}
+	}
+	r.q.kept = nil
 	for i := range events {
 		ev := &events[i]
 		if level := ev.level(); r.opts.Logger.Enabled(context.Background(), level) {
@@ -631,12 +687,63 @@ func (r *runner) report(events []Event) {
 	}
 }
 
+// newDesk makes the desk that tells senders. It begins with those who were not told before the last run ended.
+func newDesk(dir *spooldir.Dir, host string, opts Options) (*notify.Desk, error) {
+	desk := notify.New(dir, host, func(text []byte) (notify.News, error) {
+		var why Failure
+		err := json.Unmarshal(text, &why)
+		return why.failed(), err
+	})
+	if opts.NoReports {
+		return desk, nil
+	}
+	names, err := dir.Untold()
+	for _, name := range names {
+		desk.Owe(name, time.Now())
+	}
+	return desk, err
+}
+
+// tell hands the desk what there is to tell, and has it make the next report.
+func (r *runner) tell(now time.Time) {
+	for _, n := range r.q.news {
+		r.desk.Tell(n.name, n.id, n.News, now)
+	}
+	r.q.news = nil
+	if r.desk.Wait(now) == 0 {
+		r.desk.Start(now)
+	}
+}
+
+// telling reports whether a report is being made, or is to be made now.
+func (r *runner) telling(now time.Time) bool { return r.desk.Busy() || r.desk.Wait(now) == 0 }
+
+// told takes what came of a report.
+func (r *runner) told(o notify.Outcome) {
+	first, recovered := r.desk.Finish(o, time.Now())
+	switch {
+	case first && o.Again:
+		r.opts.Logger.Error("sender cannot be told, will be tried again", "file", o.Name, "err", o.Err)
+	case first:
+		r.opts.Logger.Error("sender cannot be told", "file", o.Name, "err", o.Err)
+	case recovered:
+		r.opts.Logger.Info("senders can be told again")
+	}
+	if o.Report != "" {
+		r.opts.Logger.Info("sender is told", "file", o.Name, "to", o.News.To, "report", o.Report)
+		r.session.arrive(o.Report)
+	}
+	if !o.Failed && o.News != nil {
+		r.q.told(o.Name, o.ID, o.News)
+	}
+}
+
 // level, text and attrs are the log line of an event: a constant text, and the facts.
 func (ev *Event) level() slog.Level {
 	switch {
 	case ev.Kind == Queued, ev.Kind == Deferred && (ev.Fault == FaultRelay || ev.Fault == FaultNone):
 		return slog.LevelDebug // of the relay's trouble the log tells once, not once a message
-	case ev.Kind == Sent:
+	case ev.Kind == Sent, ev.Kind == Kept:
 		return slog.LevelInfo
 	case ev.Kind == Deferred:
 		return slog.LevelWarn
@@ -654,6 +761,8 @@ func (ev *Event) text() string {
 		return "delivery deferred"
 	case Failed:
 		return "given up"
+	case Kept:
+		return "kept in failed"
 	}
 	return "file cannot be sent"
 }
@@ -674,6 +783,9 @@ func (ev *Event) attrs() []slog.Attr {
 	}
 	if ev.Err != nil {
 		attrs = append(attrs, slog.String("err", ev.Err.Error()))
+	}
+	if ev.Path != "" {
+		attrs = append(attrs, slog.String("path", ev.Path))
 	}
 	if !ev.Next.IsZero() {
 		attrs = append(attrs, slog.Time("next", ev.Next))

@@ -2,6 +2,7 @@ package spoolgore_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -136,7 +137,7 @@ func ExampleTransport() {
 	// See printer above: a method Deliver is all it takes. What it refuses for good ends in failed/.
 	dir, remove := tempSpool()
 	defer remove()
-	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet})
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet, NoReports: true})
 	to := []string{"nobody@example.org", "ann@example.org"}
 	if err := spool.Send("app@example.com", to, []byte("Subject: hello\n\nHello!\n")); err != nil {
 		log.Fatal(err)
@@ -153,15 +154,19 @@ func ExampleTransport() {
 func ExampleEvent() {
 	dir, remove := tempSpool()
 	defer remove()
+	var kept string
 	spool := spoolgore.New(dir, spoolgore.Options{
 		Transport: printer{},
 		Logger:    quiet,
+		NoReports: true, // else the sender would be told too, with a message of its own (RFC 3464)
 		OnEvent: func(ev spoolgore.Event) {
 			switch ev.Kind {
 			case spoolgore.Sent:
 				fmt.Println("sent to", ev.To)
 			case spoolgore.Failed:
 				fmt.Printf("given up, the fault is the %s's: %v\n", ev.Fault, ev.Err)
+			case spoolgore.Kept:
+				kept = ev.Path
 			}
 		},
 	})
@@ -169,9 +174,16 @@ func ExampleEvent() {
 		log.Fatal(err)
 	}
 	fmt.Println(spool.Drain(context.Background()))
+	text, err := os.ReadFile(kept + ".json") // beside the message, which is kept
+	if err != nil {
+		log.Fatal(err)
+	}
+	var why spoolgore.Failure
+	fmt.Println(json.Unmarshal(text, &why), why.Reason, why.To[0].Tried.Last.Status)
 	// Output:
 	// given up, the fault is the recipient's: nobody@example.org: no such user
 	// <nil>
+	// <nil> nobody@example.org: nobody@example.org: no such user 5.0.0
 }
 
 func ExampleSpool_Status() {

@@ -9,6 +9,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fair"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pile"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -27,7 +28,7 @@ type queue struct {
 	entries map[string]*entry   // by file name
 	pending *pile.Pile[*entry]  // unread, waiting, finishing: by when there is something to do
 	ready   []lanes             // may be sent now, by the route that it takes
-	expiry  *pile.Pile[*entry]  // all that were read: by when they are given up
+	expiry  *pile.Pile[*entry]  // all that were read: by when they are given up, or their sender is told something
 	seen    spooldir.Snapshot   // of the directory, when it was last read
 	memory  map[string]*Message // by file name: messages whose file is to be read, or read again
 	host    string              // for the Message-ID of a message whose sender has no domain
@@ -35,6 +36,21 @@ type queue struct {
 	changed bool             // the status file is to be written
 	removed bool             // a file was removed, and a power cut could bring it back
 	ailing  map[*entry]error // what could not be done for the system's sake: no file is to blame
+	kept    []kept           // what was moved to failed/, for the loop to tell
+	news    []news           // what senders are to be told of messages that go on
+}
+
+// kept is a message that was moved to failed/; untold says that its sender is to be told.
+type kept struct {
+	Event
+	untold bool
+}
+
+// news are of the version id of the message name.
+type news struct {
+	name string
+	id   spooldir.ID
+	notify.News
 }
 
 type state uint8
@@ -60,6 +76,8 @@ type entry struct {
 	suspect  time.Time     // when the relay last failed in the middle of its transaction; zero: it did not
 	judged   bool          // unread: this version of the file was read, and is not usable
 	returned bool          // it came back from failed/, where its why-file still is
+	telling  bool          // its sender is being told something
+	look     time.Time     // in expiry: its place there
 	route    int           // ready: where it is in queue.ready
 	place    [3]int        // in pending, ready and expiry; -1: not there
 }
@@ -74,7 +92,7 @@ func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status, route
 	for range routes {
 		q.ready = append(q.ready, newLanes(place(1)))
 	}
-	q.expiry = pile.New(func(a, b *entry) bool { return q.expires(a).Before(q.expires(b)) }, place(2))
+	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, place(2))
 	return q
 }
 
@@ -152,7 +170,7 @@ func (q *queue) move(e *entry, to state, due time.Time) {
 	case unread, waiting, finishing:
 		q.pending.Push(e)
 	case ready:
-		e.route = q.routeOf(e.msg.From)
+		e.route = q.routeOf(e.msg.via())
 		q.ready[e.route].of(e).Push(e)
 	}
 }
@@ -171,9 +189,19 @@ func (q *queue) remember(e *entry, m *Message) {
 	e.msg = m
 	q.changed = true
 	q.expiry.Remove(e)
-	if len(m.To)+len(m.Cc)+len(m.Bcc) > 0 && e.state != held {
-		q.expiry.Push(e)
+	q.watch(e)
+}
+
+// watch puts e in its place in expiry.
+func (q *queue) watch(e *entry) {
+	if len(e.msg.To)+len(e.msg.Cc)+len(e.msg.Bcc) == 0 || e.state == held {
+		return
 	}
+	e.look = q.expires(e)
+	if at := e.msg.newsAt(q.opts); !e.telling && !at.IsZero() && at.Before(e.look) {
+		e.look = at
+	}
+	q.expiry.Push(e)
 }
 
 // scan compares the directory with the queue, if it has changed since the last time. With verify it also looks whether
@@ -260,6 +288,7 @@ func (q *queue) verify(e *entry, now time.Time) {
 	case e.state == held:
 		m := e.msg.clone()
 		m.release(now)
+		e.telling = false
 		q.move(e, waiting, now)
 		q.remember(e, m)
 		q.conclude(e, now) // makes no events: at worst the file of a message that is done is removed
@@ -319,7 +348,7 @@ func (q *queue) isHeld(e *entry) bool {
 // advance does what is due: reads files, makes waiting messages ready, gives up what is too old, finishes what is done.
 // It stops after budget files, so that the loop stays responsive; more says that there is more to do.
 func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
-	for q.expiry.Len() > 0 && !q.expires(q.expiry.Top()).After(now) {
+	for q.expiry.Len() > 0 && !q.expiry.Top().look.After(now) {
 		events = append(events, q.expire(q.expiry.Top(), now)...)
 	}
 	for q.pending.Len() > 0 && !q.pending.Top().due.After(now) {
@@ -345,7 +374,10 @@ func (q *queue) next(lane *fair.Queue[*entry], now time.Time) (j job, ok bool) {
 	e.state = busy // it is in no lane any more
 	m := e.msg.clone()
 	j = job{name: e.name, id: e.id, large: e.id.Size >= largeSize, from: m.From, messageID: m.MessageID, attempt: m.Attempts + 1, began: now}
-	j.last = !e.returned
+	j.last, j.enqueued = !e.returned, m.Enqueued
+	if !q.opts.NoReports {
+		j.host = q.host
+	}
 	for _, r := range m.recipients() {
 		if r.Status == Waiting && !r.NextAttempt.After(now) {
 			r.Status = InProgress
@@ -491,17 +523,33 @@ func (q *queue) conclude(e *entry, now time.Time) []Event {
 	return q.finish(e, now)
 }
 
-// expire gives up the recipients of e that are still waiting, as it is too old.
+// expire gives up the recipients of e that are still waiting, if it is too old; else there is something to tell its sender.
 func (q *queue) expire(e *entry, now time.Time) []Event {
 	at := q.expires(e)
 	q.expiry.Remove(e)
 	if e.state != waiting && e.state != ready {
 		return nil // settle or read puts it back
 	}
+	if at.After(now) {
+		e.telling = true
+		q.news = append(q.news, news{e.name, e.id, e.msg.news(q.opts, at, now)})
+		q.watch(e)
+		return nil
+	}
 	m := e.msg.clone()
 	events := m.expire(e.name, at, now)
 	q.remember(e, m)
 	return append(events, q.conclude(e, now)...)
+}
+
+// told notes that the sender of a message that goes on has been told.
+func (q *queue) told(name string, id spooldir.ID, of *notify.News) {
+	if e := q.entries[name]; e != nil && e.telling && e.id.Equal(id) {
+		m := e.msg.clone()
+		m.told(of.Recipients)
+		e.telling = false
+		q.remember(e, m)
+	}
 }
 
 // read opens a file and learns from it whom it is for.

@@ -66,11 +66,21 @@ func (e *events) kinds(to string) string {
 func (e *events) last() Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.all[len(e.all)-1]
+	for i := len(e.all) - 1; ; i-- {
+		if e.all[i].Kind != Kept {
+			return e.all[i]
+		}
+	}
 }
 
-// exact is the retry rule without its jitter, so that tests can count.
+// exact is the retry rule without its jitter, so that tests can count. They do without reports: begin is with them.
 func exact(opts Options) Options {
+	opts.NoReports = true
+	return telling(opts)
+}
+
+// telling is exact, with reports.
+func telling(opts Options) Options {
 	if opts.Backoff == nil {
 		opts.Backoff = backoff
 	}
@@ -86,7 +96,13 @@ func exact(opts Options) Options {
 // start runs a spool in the bubble of the test until stop is called or the test ends.
 func start(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
 	t.Helper()
-	s = New(dir, exact(opts))
+	return begin(t, dir, exact(opts))
+}
+
+// begin is start with reports, unless the options say otherwise.
+func begin(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
+	t.Helper()
+	s = New(dir, telling(opts))
 	s.noWatch = true // a goroutine that waits for the kernel would keep the bubble's clock from moving
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

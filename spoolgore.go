@@ -8,7 +8,8 @@
 // Recipients and sender are those of its header, or of the envelope line that Put writes in front.
 //
 // A message leaves the disk only when a relay has accepted it for every recipient. One that is given up is moved,
-// untouched, to failed/ beside a JSON file that says why; moving it back into the spool tries the failed recipients again.
+// untouched, to failed/ beside a JSON file that says why, and its sender is told by a delivery report (RFC 3464); moving it
+// back into the spool tries the failed recipients again.
 package spoolgore
 
 import (
@@ -27,6 +28,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -70,6 +72,9 @@ type Options struct {
 	// Backoff is the time from the n-th failed attempt of a recipient (n counts from 1) to the next one; it may be
 	// called by Run's goroutine only. Nil: n minutes, 30 at most, give or take a tenth.
 	Backoff func(attempts int) time.Duration
+
+	NoReports bool          // senders are not told (RFC 3464) of what was given up, or takes long
+	WarnAfter time.Duration // age at which the sender of a message that is still tried is told so, once; zero: never
 
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
@@ -211,7 +216,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	}
 	for name, n := range map[string]int64{
 		"Freq": int64(o.Freq), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge), "Concurrency": int64(o.Concurrency),
-		"Grace": int64(o.Grace), "SMTPTimeout": int64(o.SMTPTimeout),
+		"Grace": int64(o.Grace), "SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter),
 	} {
 		if n < 0 {
 			return o, fmt.Errorf("option %s is negative", name)
@@ -382,6 +387,7 @@ type runner struct {
 	spent    *pacedfile.File // of the quota
 	removals *pacedfile.File // not a file, but the directory, which is synced some time after files were removed
 	q        *queue
+	desk     *notify.Desk // tells senders
 	routes   []*route
 	quota    *quota.Quota
 	busy     int
@@ -424,7 +430,10 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	if err := r.open(host); err != nil {
 		return nil, err
 	}
-	if r.quota, err = loadQuota(dir, limits); err != nil {
+	if r.desk, err = newDesk(dir, host, opts); err == nil {
+		r.quota, err = loadQuota(dir, limits)
+	}
+	if err != nil {
 		r.unlock()
 		return nil, err
 	}
@@ -503,6 +512,7 @@ func (r *runner) close() {
 	if r.watcher != nil {
 		r.watcher.Close()
 	}
+	r.desk.Close()
 	r.unlock()
 }
 
@@ -540,18 +550,22 @@ func (r *runner) loop(ctx context.Context) error {
 			r.wrote(".spoolgore.rate")(r.spent.Finish(w, time.Now()))
 		case w := <-r.removals.Done():
 			r.wrote(r.dir.Path())(r.removals.Finish(w, time.Now()))
+		case o := <-r.desk.Done():
+			r.told(o)
 		case <-timer.C:
 		}
 		wait := time.Duration(-1)
 		if !stopping && !r.paused {
 			wait = r.turn(work)
-			drained = r.drain && r.busy == 0 && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck() || r.away())
+			drained = r.drain && r.busy == 0 && !r.telling(time.Now()) && !r.session.arriving() &&
+				(r.q.idle(time.Now()) || r.stuck() || r.away())
 		}
 		timer.Stop()
 		if wait >= 0 {
 			timer.Reset(wait)
 		}
 	}
+	r.report(nil)
 	r.keep()
 	r.wrote(r.dir.Path())(r.removals.Sync(false, nil), false)
 	if r.opts.Rate != "" {
@@ -599,13 +613,14 @@ func (r *runner) turn(work context.Context) time.Duration {
 	r.report(events)
 	r.tellAilment()
 	started := r.start(work, now)
+	r.tell(now)
 	r.write(now)
 	if more {
 		return 0
 	}
 	wait := r.opts.Freq
 	for _, w := range []time.Duration{
-		r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.removals.Wait(now), started,
+		r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.removals.Wait(now), r.desk.Wait(now), started,
 	} {
 		if w >= 0 {
 			wait = min(wait, w)

@@ -19,6 +19,8 @@ import (
 
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/notify"
+	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -41,8 +43,23 @@ type Recipient struct {
 	Error       string    // of the last attempt; empty: none
 
 	GivenUp     bool      `json:",omitempty"` // Done without having been accepted; the message will go to failed/
+	Told        bool      `json:",omitempty"` // GivenUp, and the sender was told so while others still waited
+	Warned      bool      `json:",omitempty"` // the time to tell the sender that it takes long has come, and he was told, if he wants that
 	Relay       string    `json:",omitempty"` // who answered last
 	LastAttempt time.Time `json:",omitzero"`  // zero: none yet
+	Tried       *Tried    `json:",omitempty"` // nil: no attempt yet, or all that is needed is said above
+}
+
+// Tried is what came of the attempts for a recipient. It is replaced, never changed.
+type Tried struct{ First, Last Attempt }
+
+// Attempt is one attempt for one recipient.
+type Attempt struct {
+	Time   time.Time
+	Relay  string // who answered
+	TLS    string // version of TLS, as "TLS 1.3"; empty: none
+	Reply  string // of the relay, at most 500 bytes of it; empty: there was none
+	Status string `json:",omitempty"` // enhanced status code (RFC 3463) of what is final without a reply
 }
 
 // Message is one message file in the spool: the value of an entry of the status file. The names and meanings of the
@@ -136,9 +153,20 @@ func (m *Message) served() bool {
 	return len(all) > 0 && !slices.ContainsFunc(all, func(r *Recipient) bool { return r.Status != Done || r.GivenUp })
 }
 
+// via is the sender whose route the message takes: its own or, as the null sender has none, its first recipient. A report,
+// which is sent by the null sender, so takes the way on which the message came that it is about.
+func (m *Message) via() string {
+	for _, list := range [][]Recipient{m.To, m.Cc, m.Bcc} {
+		if m.From == "" && len(list) > 0 {
+			return list[0].Address
+		}
+	}
+	return m.From
+}
+
 // withCause returns m with the cause why its sender's mail cannot be sent as the error of every recipient that is due.
 func (m *Message) withCause(of func(sender string) string, now time.Time) *Message {
-	cause := of(m.From)
+	cause := of(m.via())
 	if cause == "" || !m.Held.IsZero() {
 		return m
 	}
@@ -263,6 +291,127 @@ func (m *Message) isOf(id spooldir.ID) bool {
 func (m *Message) hasFailed() bool {
 	all := m.recipients()
 	return len(all) == 0 || slices.ContainsFunc(all, func(r *Recipient) bool { return r.GivenUp })
+}
+
+// tellAfter is the time from the first refusal to a report on it while other recipients still wait. Most often these are
+// served, or refused, within it, so that one report says all.
+const tellAfter = time.Hour
+
+// newsAt is when the sender is to be told something although the message goes on; zero: never.
+func (m *Message) newsAt(opts Options) (at time.Time) {
+	if m.From == "" || opts.NoReports {
+		return at
+	}
+	waits, warned := false, opts.WarnAfter == 0
+	sooner := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	for _, list := range [][]Recipient{m.To, m.Cc, m.Bcc} {
+		for i := range list {
+			r := &list[i]
+			waits, warned = waits || r.Status != Done, warned || r.Warned
+			if r.GivenUp && !r.Told {
+				sooner(later(m.Enqueued, r.LastAttempt).Add(tellAfter))
+			}
+		}
+	}
+	if !warned {
+		sooner(later(m.Enqueued, m.NotBefore).Add(opts.WarnAfter))
+	}
+	if !waits {
+		return time.Time{} // it is on its way to failed/, from where everything is told
+	}
+	return at
+}
+
+// news are of the recipients given up so far and, if it is time for that, of those who wait, until the time end at most.
+func (m *Message) news(opts Options, end, now time.Time) notify.News {
+	n := m.about()
+	late := opts.WarnAfter > 0 && !later(m.Enqueued, m.NotBefore).Add(opts.WarnAfter).After(now)
+	for _, r := range m.recipients() {
+		late = late && !r.Warned
+	}
+	for _, r := range m.recipients() {
+		switch {
+		case r.GivenUp && !r.Told:
+			n.Recipients = append(n.Recipients, r.fate(report.Failed))
+		case r.Status == Waiting && late:
+			fate := r.fate(report.Delayed)
+			fate.Until = end
+			n.Recipients = append(n.Recipients, fate)
+		}
+	}
+	return n
+}
+
+// failed are the news of a message that is in failed/.
+func (why *Failure) failed() notify.News {
+	n := why.about()
+	for _, r := range why.recipients() {
+		if r.GivenUp && !r.Told {
+			n.Recipients = append(n.Recipients, r.fate(report.Failed))
+		}
+	}
+	return n
+}
+
+// about begins the news of m.
+func (m *Message) about() notify.News {
+	return notify.News{Report: report.Report{To: m.From, Arrival: m.Enqueued}, MessageID: m.MessageID, Total: len(m.recipients())}
+}
+
+// fate is what became of r, in the words of a report.
+func (r *Recipient) fate(action report.Action) report.Recipient {
+	f := report.Recipient{Address: r.Address, Action: action, Relay: r.Relay, Reason: r.Error, Attempts: r.Attempts, Last: r.LastAttempt}
+	if r.Tried != nil {
+		f.Reply, f.Status = r.Tried.Last.Reply, r.Tried.Last.Status
+	} else if message.CheckAddress(r.Address) != nil {
+		f.Status = "5.1.3" // it was no address
+	}
+	return f
+}
+
+// told notes that the sender has been told of these recipients.
+func (m *Message) told(of []report.Recipient) {
+	told := make(map[string]report.Action)
+	for _, r := range of {
+		told[r.Address] = r.Action
+	}
+	for _, r := range m.recipients() {
+		switch told[r.Address] {
+		case report.Failed:
+			r.Told = r.GivenUp
+		case report.Delayed:
+			r.Warned = true
+		}
+	}
+}
+
+// untold reports whether the sender is to be told of somebody who was given up.
+func (m *Message) untold() bool {
+	return m.From != "" && slices.ContainsFunc(m.recipients(), func(r *Recipient) bool { return r.GivenUp && !r.Told })
+}
+
+// note remembers what came of an attempt.
+func (r *Recipient) note(res Result, now time.Time) {
+	if res.Err != nil && faultOf(res.Err).Fault == FaultNone {
+		return // there was none
+	}
+	const longest = 500 // what more there is of a reply would be kept for every recipient, and is in the log
+	last := Attempt{Time: now, Relay: res.Relay, TLS: res.TLS, Reply: res.Reply}
+	if len(last.Reply) > longest {
+		last.Reply = strings.Clone(strings.ToValidUTF8(last.Reply[:longest], ""))
+	}
+	if res.Err != nil {
+		last.Status = faultOf(res.Err).status()
+	}
+	if r.Tried == nil {
+		r.Tried = &Tried{last, last}
+	} else {
+		r.Tried = &Tried{r.Tried.First, last}
+	}
 }
 
 // reason says in one line why the message was given up.
@@ -407,7 +556,7 @@ func loadStatus(path string) (Status, error) {
 				r.Status = Waiting
 			}
 			if r.Status != Done {
-				r.GivenUp = false // made to wait again by hand
+				r.GivenUp, r.Told = false, false // made to wait again by hand
 			}
 			if r.Status < Waiting || r.Status > Done {
 				return nil, fmt.Errorf("status file %s: recipient %q has status %d, not 0, 1 or 2", path, r.Address, r.Status)
@@ -471,6 +620,9 @@ func (m *Message) settle(tried map[string]*Recipient, res result, opts Options, 
 			r = &Recipient{Address: to} // taken out of the status file meanwhile
 		}
 		ev := r.settle(res.recipients[i], counts, opts, now)
+		if !res.removed {
+			r.note(res.recipients[i], now)
+		}
 		ev.File, ev.From, ev.Attempt = res.name, m.From, res.attempt
 		events = append(events, ev)
 	}
@@ -499,7 +651,7 @@ func verdicts(results []Result) (c counted) {
 
 // settle is the table of outcomes: what a result means for its recipient.
 func (r *Recipient) settle(res Result, c counted, opts Options, now time.Time) Event {
-	ev := Event{Time: now, To: r.Address, Relay: res.Relay, Reply: res.Reply}
+	ev := Event{Time: now, To: r.Address, Relay: res.Relay, Reply: res.Reply, TLS: res.TLS}
 	r.Relay, r.LastAttempt, r.NextAttempt = res.Relay, now, now
 	if res.Err == nil {
 		r.Status, r.Error, r.GivenUp = Done, "", false
@@ -653,7 +805,15 @@ func (q *queue) leave(e *entry, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		_, err = q.dir.Fail(e.name, e.id, why, e.returned)
+		fail, untold := q.dir.Fail, !q.opts.NoReports && e.msg.untold()
+		if untold {
+			fail = q.dir.FailUntold
+		}
+		name, err := fail(e.name, e.id, why, e.returned)
+		if name != "" {
+			ev := Event{Kind: Kept, Time: now, File: e.name, From: e.msg.From, Err: errors.New(e.msg.reason()), Path: q.dir.File(filepath.Join("failed", name))}
+			q.kept = append(q.kept, kept{ev, untold})
+		}
 		return err
 	}
 	if !e.msg.served() {

@@ -76,7 +76,7 @@ func (d *demo) show() error {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
 	}
-	fmt.Fprint(d.out, "\nAll went as told: three sent, one kept with the reason, nothing lost.\n")
+	fmt.Fprint(d.out, "\nAll went as told: three sent, one kept and its sender told, nothing lost.\n")
 	return nil
 }
 
@@ -173,6 +173,18 @@ func (d *demo) refused() error {
 	}
 	d.fact("failed/", "typo.eml is kept there, byte for byte")
 	d.fact("failed/typo.eml.json", "%s", why.Reason)
+	got, err := d.arrival(why.From)
+	if err != nil {
+		return err
+	}
+	mail, err := enmime.ReadEnvelope(bytes.NewReader(got.data))
+	if err != nil {
+		return err
+	}
+	if got.from != "" || !strings.HasPrefix(mail.GetHeader("Content-Type"), "multipart/report") {
+		return errors.New("the sender got something, but no report")
+	}
+	d.fact(why.From+" got", "%q, a report that says why", mail.GetHeader("Subject"))
 	d.fact("what now?", "put the cause right, then: mv failed/typo.eml .")
 	return nil
 }

@@ -23,6 +23,8 @@ type config struct {
 	md5User, md5Password            string
 	relaysFile                      string
 	visible                         string // the flag that shows a password to every user of the host
+	onFail                          string // a command to run for what was given up
+	bounce                          bool
 	once, logJSON, verbose, version bool
 }
 
@@ -44,7 +46,7 @@ func parse(args []string, env func(string) string) (config, error) {
 	case operands[0] == "": // an unset variable in a script: not the current directory
 		return c, errors.New("the name of the directory is empty")
 	}
-	c.dir = fs.Arg(0)
+	c.dir, c.opts.NoReports = fs.Arg(0), !c.bounce
 	if err := c.login(env); err != nil {
 		return c, err
 	}
@@ -73,6 +75,9 @@ func flags(c *config) *flag.FlagSet {
 	fs.Var((*span)(&c.opts.Freq), "freq", "")
 	fs.Var((*count)(&c.opts.Attempts), "attempts", "")
 	fs.Var((*span)(&c.opts.MaxAge), "maxage", "")
+	fs.BoolVar(&c.bounce, "bounce", true, "")
+	fs.Var((*span)(&c.opts.WarnAfter), "warnafter", "")
+	fs.StringVar(&c.onFail, "onfail", "", "")
 	fs.StringVar(&c.opts.StatusFile, "json", "", "")
 	fs.BoolVar(&c.once, "once", false, "")
 	fs.BoolVar(&c.logJSON, "logjson", false, "")

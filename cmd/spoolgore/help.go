@@ -48,6 +48,12 @@ Queue
   -freq TIME                   time between two scans of the directory (10)
   -attempts N                  failed attempts after which a recipient is given up (100)
   -maxage TIME                 age at which a message is given up (120h)
+  -bounce                      tell the sender, by mail, of a message that was given up; -bounce=false: do not (true)
+  -warnafter TIME              age at which the sender of a message that is still tried is told so, once (never)
+  -onfail COMMAND              for each message that was given up, run /bin/sh -c COMMAND, one at a time and for 30
+                               seconds at most, with SPOOLGORE_FILE (the message in failed/), SPOOLGORE_WHY (the JSON
+                               file beside it), SPOOLGORE_FROM, SPOOLGORE_TO (a line for each recipient given up),
+                               SPOOLGORE_REASON and SPOOLGORE_MESSAGE_ID in its environment
   -json PATH                   the status file (DIR/.spoolgore.js)
   -once                        try everything that is due once, and end
 

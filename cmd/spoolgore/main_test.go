@@ -68,6 +68,7 @@ func TestUsageErrors(t *testing.T) {
 		"bad pin":               {[]string{"-smtppin", "md5//x", "a"}, "-smtppin"},
 		"bad rate":              {[]string{"-rate", "14/fortnight", "a"}, "-rate"},
 		"empty rate":            {[]string{"-rate", "", "a"}, "-rate"},
+		"warnafter zero":        {[]string{"-warnafter", "0", "a"}, "-warnafter"},
 		"window zero":           {[]string{"-window", "0", "a"}, "-window"},
 		"demo with a directory": {[]string{"demo", "a"}, "demo takes no directory"},
 		"demo with a flag":      {[]string{"demo", "-freq", "5"}, "-freq"},
@@ -93,10 +94,11 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 		"-smtpca", "/ca", "-smtpcert", "/cert", "-smtpkey", "/key", "-smtppin", pinOfNothing,
 		"-freq", "5", "-attempts", "7", "-json", "/j", "-smtptimeout", "1m30s", "-maxage", "48h", "-concurrency", "300",
 		"-rate", "14/s,600/m", "-nopipelining", "-nochunking", "-window", "8",
-		"-localname", "me.example.com", "-once", "-logjson", "-verbose", "dir",
+		"-localname", "me.example.com", "-bounce=false", "-warnafter", "4h", "-onfail", "logger x", "-once", "-logjson", "-verbose", "dir",
 	}, noEnv)
 	is.NoErr(err)
-	want := config{dir: "dir", relaysFile: "/r", visible: "-smtppassword", once: true, logJSON: true, verbose: true}
+	want := config{dir: "dir", relaysFile: "/r", visible: "-smtppassword", onFail: "logger x", once: true, logJSON: true, verbose: true}
+	want.opts.NoReports, want.opts.WarnAfter = true, 4*time.Hour
 	want.relay = relayfile.Settings{User: "u", Password: "p", Auth: "plain", TLS: "tls", CA: "/ca", Cert: "/cert", Key: "/key", Pin: pinOfNothing}
 	want.opts.SMTPAddr, want.opts.Rate = "a:25,b:26", "14/s,600/m"
 	want.opts.SMTP = spoolgore.SMTP{NoPipelining: true, NoChunking: true, Window: 8}
@@ -107,7 +109,7 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 
 	c, err = parse([]string{"dir"}, noEnv)
 	is.NoErr(err)
-	is.Equal(c, config{dir: "dir", opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25"}}) // all else is left to the package
+	is.Equal(c, config{dir: "dir", bounce: true, opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25"}}) // all else is left to the package
 }
 
 // pinOfNothing is a pin that is well formed.

@@ -61,9 +61,25 @@ func Reopen(dir *spooldir.Dir, name string, id spooldir.ID) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &File{ID: id, file: f}
+	return load(f, id)
+}
+
+// OpenFailed opens a message in failed/. Errors: those of spooldir's OpenFailed, [message.ErrHeaderTooLong], and ErrUnusable.
+func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
+	f, id, err := dir.OpenFailed(name)
+	if err != nil {
+		return nil, err
+	}
+	return load(f, id)
+}
+
+// load reads the header and the envelope of the version id. It closes f if it fails.
+func load(f *os.File, id spooldir.ID) (m *File, err error) {
+	m = &File{ID: id, file: f}
 	if m.Header, err = message.ReadHeader(f, id.Size); err == nil {
-		m.Envelope, err = m.Header.Envelope()
+		if m.Envelope, err = m.Header.Envelope(); err != nil {
+			err = fmt.Errorf("%w: %w", ErrUnusable, err)
+		}
 	}
 	if err != nil {
 		m.Close()

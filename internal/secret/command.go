@@ -8,12 +8,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/shell"
 )
 
 const (
 	commandLimit = 30 * time.Second
-	pipeLimit    = 2 * time.Second // how long a process that a command left behind can hold up its output
-	maxStderr    = 4 << 10         // bytes of a command's standard error that go to the log
+	maxStderr    = 4 << 10 // bytes of a command's standard error that go to the log
 )
 
 // Command returns a Func that gives the first line of what the command line prints, run by /bin/sh -c with nothing to
@@ -65,10 +66,9 @@ func (c *command) run(ctx context.Context) (string, error) {
 	tooLate := fmt.Errorf("the command has not ended within %v", c.source.limit)
 	ctx, stop := context.WithTimeoutCause(ctx, c.source.limit, tooLate)
 	defer stop()
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", c.text)
-	stdout, stderr := head{max: maxSize + 2}, head{max: maxStderr + maxSize} // so that no half of a secret is left in it
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &stdout, &stderr, pipeLimit
-	killGroup(cmd)
+	cmd := shell.Command(ctx, c.text)
+	stdout, stderr := shell.Head{Max: maxSize + 2}, shell.Head{Max: maxStderr + maxSize} // so that no half of a secret is left in it
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	answer, _, _ := strings.Cut(stdout.String(), "\n")
 	answer = strings.TrimSuffix(answer, "\r")
@@ -95,15 +95,4 @@ func (c *command) tell(stderr, answer string) {
 	if stderr = strings.TrimSpace(stderr); stderr != "" {
 		c.source.Log.Warn("password command says", "setting", c.source.Name, "stderr", stderr)
 	}
-}
-
-// head is a Writer that keeps the first max bytes.
-type head struct {
-	strings.Builder
-	max int
-}
-
-func (h *head) Write(p []byte) (int, error) {
-	h.Builder.Write(p[:min(len(p), h.max-h.Len())])
-	return len(p), nil
 }

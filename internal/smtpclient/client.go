@@ -78,6 +78,7 @@ type Conn struct {
 	out     flight        // holds memory only while there is something to send
 	limit   time.Duration // for the step in progress
 	ext     []extension
+	version uint16          // of TLS; zero: none
 	private bool            // what is sent now can be read by the relay alone
 	used    bool            // there has been a transaction
 	broken  bool            // the state of the session is not known, or it is over

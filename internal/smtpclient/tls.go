@@ -54,7 +54,7 @@ func (c *Conn) handshake() *Error {
 	if err := secure.Handshake(); err != nil {
 		return c.lost(OpTLS, fmt.Errorf("handshake: %w", inWords(err)))
 	}
-	c.nc = secure
+	c.nc, c.version = secure, secure.ConnectionState().Version
 	c.r = newLineReader(secure)
 	c.private = c.private || verified
 	return nil

@@ -64,10 +64,12 @@ func TestTLS(t *testing.T) {
 				is.True(!strings.Contains(strings.Join(r.Commands(), " "), "MAIL")) // no mail goes without TLS
 				return
 			}
-			is.NoErr(err)                                                     // set up
-			is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // accepted
-			is.NoErr(c.Quit())                                                // ends in good order
-			is.Equal(r.Messages()[0].TLS, test.secure)                        // over TLS or not
+			is.NoErr(err) // set up
+			got := c.Transact(t.Context(), letter("a@x.test"))[0]
+			is.Equal(got.Err, nil)                     // accepted
+			is.NoErr(c.Quit())                         // ends in good order
+			is.Equal(r.Messages()[0].TLS, test.secure) // over TLS or not
+			is.Equal(got.TLS, map[bool]string{true: "TLS 1.3"}[test.secure])
 		})
 	}
 }

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,8 @@ var ErrSource = errors.New("cannot read the message")
 type Result struct {
 	Reply Reply  // the relay's answer to the end of the data, when Err is nil
 	Err   *Error // nil: the relay has accepted the message for this recipient
+	TLS   string // version of TLS that the session had, as "TLS 1.3"; "" for none
+	DSN   bool   // the relay offers DSN (RFC 3461), so that it does what Ret, EnvID, Notify and ORcpt ask
 }
 
 // A transaction is a Transaction being carried out.
@@ -73,6 +76,14 @@ func (c *Conn) newTransaction(t *Transaction) *transaction {
 	_, canUTF8 := c.Extension("SMTPUTF8")
 	if _, ok := c.onWire(x.From); !ok {
 		x.fail(noUTF8(x.From))
+	}
+	version := ""
+	if c.version != 0 {
+		version = tls.VersionName(c.version)
+	}
+	_, dsn := c.Extension("DSN")
+	for i := range x.results {
+		x.results[i].TLS, x.results[i].DSN = version, dsn
 	}
 	x.utf8 = canUTF8 && (x.UTF8 || !isASCII(x.From))
 	for i, addr := range x.To {

@@ -225,7 +225,9 @@ func TestParameters(t *testing.T) {
 				test.change(x)
 			}
 			c := mustOpen(t, r)
-			is.Equal(c.Transact(t.Context(), x)[0].Err, nil) // accepted
+			got := c.Transact(t.Context(), x)[0]
+			is.Equal(got.Err, nil)                               // accepted
+			is.Equal(got.DSN, strings.Contains(test.ext, "DSN")) // by a relay that reports, or not
 			m := r.Messages()[0]
 			is.Equal(strings.Join(m.MailParams, " "), test.mail) // MAIL has what is offered and of use
 			is.Equal(strings.Join(m.RcptParams, "|"), test.rcpt) // so has each RCPT

@@ -13,6 +13,8 @@ import (
 
 const (
 	whySuffix = ".json"
+	// untold begins the name of the empty file that says that the sender of a message in failed/ is to be told.
+	untold = ".untold-"
 	// maxWhy bounds what Why reads into memory, in bytes.
 	maxWhy = 64 << 20
 	// keptName is the longest name that keeps its place in failed/: a number, the suffix and what WriteFile adds while it
@@ -34,13 +36,23 @@ const (
 // with an error the message is in failed/ and it is not certain that it left the spool for good. If newName is empty
 // failed/ is as it was, but for an own why-file, which may be gone.
 func (d *Dir) Fail(name string, id ID, why []byte, own bool) (newName string, err error) {
+	return d.fail(name, id, why, own, false)
+}
+
+// FailUntold is Fail for a message whose sender is to be told: it is among those of Untold until Told. The mark for that,
+// an empty file failed/.untold-NAME, is on disk before the message leaves the spool, and costs no sync of its own.
+func (d *Dir) FailUntold(name string, id ID, why []byte, own bool) (newName string, err error) {
+	return d.fail(name, id, why, own, true)
+}
+
+func (d *Dir) fail(name string, id ID, why []byte, own, mark bool) (newName string, err error) {
 	if err := d.check("fail", name); err != nil {
 		return "", err
 	}
 	if err := same(d.File(name), id); err != nil {
 		return "", fmt.Errorf("fail %s: %w", name, err)
 	}
-	newName, err = d.enterFailed(name, id, why, own)
+	newName, err = d.enterFailed(name, id, why, own, mark)
 	if err == nil {
 		newName, err = d.leaveSpool(name, newName, id)
 	}
@@ -54,7 +66,7 @@ func (d *Dir) Fail(name string, id ID, why []byte, own bool) (newName string, er
 }
 
 // enterFailed puts the why-file and then the message under a free name in failed/, both on disk when it returns.
-func (d *Dir) enterFailed(name string, id ID, why []byte, own bool) (newName string, err error) {
+func (d *Dir) enterFailed(name string, id ID, why []byte, own, mark bool) (newName string, err error) {
 	base, n := name, 0
 	if len(base) > keptName {
 		base = d.ops.newName()
@@ -75,7 +87,7 @@ func (d *Dir) enterFailed(name string, id ID, why []byte, own bool) (newName str
 		if !free {
 			continue
 		}
-		err = d.enterAs(name, newName, id, why, ownWhy)
+		err = d.enterAs(name, newName, id, why, ownWhy, mark)
 		if err == nil {
 			return newName, nil
 		}
@@ -87,12 +99,18 @@ func (d *Dir) enterFailed(name string, id ID, why []byte, own bool) (newName str
 
 // enterAs is enterFailed for one newName. After an error (fs.ErrExist: taken meanwhile) nothing of it is in failed/, but for
 // a why-file that was its own before.
-func (d *Dir) enterAs(name, newName string, id ID, why []byte, ownWhy bool) error {
+func (d *Dir) enterAs(name, newName string, id ID, why []byte, ownWhy, mark bool) error {
+	if mark { // first: what makes the why-file durable does so for the mark
+		if err := d.markUntold(newName); err != nil {
+			return err
+		}
+	}
 	if err := d.writeWhy(newName, why); err != nil {
+		err = errors.Join(err, d.Told(newName))
 		if ownWhy {
 			return err
 		}
-		if undo := d.removeWhy(newName); !errors.Is(undo, fs.ErrNotExist) { // it is there, but not for certain
+		if undo := d.ops.remove(d.in(failedDir, newName+whySuffix)); !errors.Is(undo, fs.ErrNotExist) { // it is there, but not for certain
 			err = errors.Join(err, undo)
 		}
 		return err
@@ -190,6 +208,81 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(fa, fb)
 }
 
+// OpenFailed opens the message name in failed/. Errors: fs.ErrNotExist if it is not there any more; ErrNotRegular.
+func (d *Dir) OpenFailed(name string) (*os.File, ID, error) {
+	if err := d.check("open failed", name); err != nil {
+		return nil, ID{}, err
+	}
+	f, err := os.OpenFile(d.in(failedDir, name), openFlags, 0)
+	if err != nil {
+		return nil, ID{}, &fs.PathError{Op: "open", Path: d.in(failedDir, name), Err: openReason(err)}
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: f.Name(), Err: ErrNotRegular}
+	}
+	if err != nil {
+		f.Close()
+		return nil, ID{}, err
+	}
+	id, _ := fileID(fi)
+	return f, id, nil
+}
+
+// FailedWhy returns what was written beside the message name in failed/; fs.ErrNotExist if there is nothing.
+func (d *Dir) FailedWhy(name string) ([]byte, error) {
+	if err := d.check("read why", name); err != nil {
+		return nil, err
+	}
+	return readWhy(d.in(failedDir, name+whySuffix))
+}
+
+// Untold returns the names, in failed/, of the messages whose senders are to be told. Some of them may not be there any
+// more, or not yet.
+func (d *Dir) Untold() (names []string, err error) {
+	f, err := os.Open(d.File(failedDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for what is to be told: %w", err)
+	}
+	defer f.Close()
+	for {
+		entries, err := f.Readdirnames(1024)
+		for _, e := range entries {
+			if name, ok := strings.CutPrefix(e, untold); ok && d.Usable(name) {
+				names = append(names, name)
+			}
+		}
+		if err == io.EOF {
+			return names, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for what is to be told: %w", err)
+		}
+	}
+}
+
+// Told says that the sender of name was told, or need not be. It is not synced: after a power cut he may be told again.
+func (d *Dir) Told(name string) error {
+	if err := os.Remove(d.in(failedDir, untold+name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// markUntold is the opposite of Told.
+func (d *Dir) markUntold(name string) error {
+	return d.withSub(failedDir, func() error {
+		f, err := os.OpenFile(d.in(failedDir, untold+name), os.O_WRONLY|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
+}
+
 // Why returns what was written beside name when it was given up, if it has been moved out of failed/ since, back into
 // the spool most likely; fs.ErrNotExist if it is still there or there is nothing. A text of more than 64 MiB is an error.
 func (d *Dir) Why(name string) ([]byte, error) {
@@ -197,6 +290,10 @@ func (d *Dir) Why(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readWhy(path)
+}
+
+func readWhy(path string) ([]byte, error) {
 	fi, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
@@ -228,8 +325,10 @@ func (d *Dir) RemoveWhy(name string) error {
 	return err
 }
 
-// removeWhy removes the why-file of name, whether the message is there or not.
-func (d *Dir) removeWhy(name string) error { return d.ops.remove(d.in(failedDir, name+whySuffix)) }
+// removeWhy removes the why-file of name, whether the message is there or not, and what says that it is to be told of.
+func (d *Dir) removeWhy(name string) error {
+	return errors.Join(d.ops.remove(d.in(failedDir, name+whySuffix)), d.Told(name))
+}
 
 // orphanWhy returns the path of the why-file of name: fs.ErrNotExist while the message itself is in failed/.
 func (d *Dir) orphanWhy(act, name string) (string, error) {

@@ -156,6 +156,9 @@ func hasWriter(path string) bool {
 
 // isWhyTemp reports whether name, in failed/, is one under which a why-file is written: its own, a dot in front, digits behind.
 func isWhyTemp(name string) bool {
+	if strings.HasPrefix(name, untold) {
+		return false
+	}
 	name, dotted := strings.CutPrefix(name, ".")
 	why := strings.TrimRight(name, "0123456789")
 	return dotted && why != name && strings.HasSuffix(why, whySuffix)

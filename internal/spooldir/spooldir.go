@@ -3,7 +3,7 @@
 //
 //	SPOOL/NAME              one message; names that start with a dot are no messages
 //	SPOOL/tmp/              files being built (.put-* by Put), and files being removed (.sent-*)
-//	SPOOL/failed/NAME       a message given up, and beside it NAME.json: why
+//	SPOOL/failed/NAME       a message given up, and beside it NAME.json: why; .untold-NAME: its sender is to be told
 //	SPOOL/hold/             messages set aside by hand
 //	SPOOL/.spoolgore.lock   held while a daemon runs the spool
 package spooldir

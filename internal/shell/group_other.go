@@ -1,6 +1,6 @@
 //go:build !unix
 
-package secret
+package shell
 
 import "os/exec"
 

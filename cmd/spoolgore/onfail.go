@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/shell"
+)
+
+const (
+	onFailLimit = 30 * time.Second // for one command, and at the end for all that wait
+	onFailQueue = 1000             // messages for which the command has yet to be run
+	onFailText  = 64 << 10         // bytes of a variable: the system has a limit for these
+	onFailSaid  = 4 << 10          // bytes of a command's output that go to the log
+)
+
+// onFail runs a command for every message that was moved to failed/, one at a time.
+type onFail struct {
+	command string
+	log     *slog.Logger
+	limit   time.Duration
+	queue   chan spoolgore.Event
+	ended   chan struct{} // closed when nothing is left of the queue
+}
+
+// newOnFail returns what runs the command, by /bin/sh -c, with a limit for each.
+func newOnFail(command string, limit time.Duration, log *slog.Logger) *onFail {
+	return &onFail{command, log, limit, make(chan spoolgore.Event, onFailQueue), make(chan struct{})}
+}
+
+// tell is an OnEvent: it never waits. When too many messages wait for their command the others do without; they lie in
+// failed/ all the same.
+func (f *onFail) tell(ev spoolgore.Event) {
+	if ev.Kind != spoolgore.Kept {
+		return
+	}
+	select {
+	case f.queue <- ev:
+	default:
+		f.log.Error("-onfail command is not run, too many messages wait for it", "path", ev.Path)
+	}
+}
+
+// run runs the commands until close is called and ctx has ended or none is left.
+func (f *onFail) run(ctx context.Context) {
+	defer close(f.ended)
+	for ev := range f.queue {
+		err := context.Cause(ctx)
+		if err == nil {
+			err = f.runFor(ctx, ev)
+		}
+		if err != nil {
+			f.log.Error("-onfail command failed", "path", ev.Path, "err", err)
+		}
+	}
+}
+
+// close ends run. What waits is still run, but for no longer than the limit.
+func (f *onFail) close(cut context.CancelCauseFunc) {
+	close(f.queue)
+	timer := time.AfterFunc(f.limit, func() { cut(errors.New("the daemon ends")) })
+	defer timer.Stop()
+	<-f.ended
+}
+
+// runFor runs the command for one message. The facts are in its environment, never in its text.
+func (f *onFail) runFor(ctx context.Context, ev spoolgore.Event) error {
+	ctx, stop := context.WithTimeoutCause(ctx, f.limit, fmt.Errorf("it has not ended within %v", f.limit))
+	defer stop()
+	cmd := shell.Command(ctx, f.command)
+	said := shell.Head{Max: onFailSaid}
+	cmd.Stdout, cmd.Stderr, cmd.Env = &said, &said, append(os.Environ(), facts(ev)...)
+	err := cmd.Run()
+	if text := strings.TrimSpace(said.String()); text != "" {
+		f.log.Info("-onfail command says", "path", ev.Path, "output", text)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay): // it has left something running
+		return nil
+	}
+	return err
+}
+
+// facts are the environment of the command.
+func facts(ev spoolgore.Event) (env []string) {
+	var why spoolgore.Failure
+	text, err := os.ReadFile(ev.Path + ".json")
+	if err == nil {
+		err = json.Unmarshal(text, &why)
+	}
+	reason := why.Reason
+	if err != nil { // it was moved back already, say
+		reason = ev.Err.Error()
+	}
+	var to []string
+	for _, r := range slices.Concat(why.To, why.Cc, why.Bcc) {
+		if r.GivenUp {
+			to = append(to, r.Address)
+		}
+	}
+	for _, v := range [][2]string{
+		{"FILE", ev.Path}, {"WHY", ev.Path + ".json"}, {"FROM", ev.From}, {"TO", strings.Join(to, "\n")},
+		{"REASON", reason}, {"MESSAGE_ID", why.MessageID},
+	} {
+		value := strings.ReplaceAll(v[1], "\x00", "?")
+		if len(value) > onFailText {
+			value = value[:strings.LastIndexByte(value[:onFailText], '\n')+1]
+		}
+		env = append(env, "SPOOLGORE_"+v[0]+"="+value)
+	}
+	return env
+}

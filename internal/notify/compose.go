@@ -1,0 +1,140 @@
+package notify
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/report"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+var (
+	// errBroken is in the error of a report that cannot be made, however often it is tried.
+	errBroken = errors.New("no report can be made of this")
+	// errGone says that there is nothing to report any more: the message was moved or removed by hand, or is another one
+	// now, or it has gone to failed/ and is told of from there.
+	errGone = errors.New("the message is gone")
+)
+
+// compose makes the report of j and puts it into the spool.
+func (d *Desk) compose(j *job, now time.Time) (news *News, name string, err error) {
+	f, news, err := d.open(j)
+	if err != nil {
+		return nil, "", err
+	}
+	defer f.Close()
+	name, err = Put(d.dir, d.host, f, *news, now)
+	return news, name, err
+}
+
+// open opens the message and finds out what there is to tell.
+func (d *Desk) open(j *job) (*msgfile.File, *News, error) {
+	if j.news != nil {
+		f, err := msgfile.Reopen(d.dir, j.name, j.id)
+		return f, j.news, orGone(err)
+	}
+	f, err := msgfile.OpenFailed(d.dir, j.name)
+	if err != nil {
+		return nil, nil, orGone(err)
+	}
+	news, err := d.why(j.name)
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, news, nil
+}
+
+// why reads what lies beside a message in failed/.
+func (d *Desk) why(name string) (*News, error) {
+	text, err := d.dir.FailedWhy(name)
+	if err != nil {
+		return nil, orGone(err)
+	}
+	news, err := d.decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: failed/%s.json: %w", errBroken, name, err)
+	}
+	news.Kept = "failed/" + name
+	return &news, nil
+}
+
+func orGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spooldir.ErrChanged) {
+		return errGone
+	}
+	return err
+}
+
+// Put puts a report of the news of f into the spool of dir and returns its name; empty: there is nobody to tell. The null
+// sender, as which reports are sent themselves, is never told.
+func Put(dir *spooldir.Dir, host string, f *msgfile.File, news News, now time.Time) (name string, err error) {
+	r := news.Report
+	wishes(&r, f.Envelope)
+	if r.To == "" || len(r.Recipients) == 0 {
+		return "", nil
+	}
+	r.Host, r.Date, r.Others = host, now, max(0, news.Total-len(r.Recipients))
+	r.Original = func() io.Reader { return f.Content(news.MessageID) }
+	line, err := message.Envelope{To: []string{r.To}}.AppendLine(nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return dir.Put(func(w io.Writer) error {
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+		return report.Compose(w, &r)
+	})
+}
+
+// wishes has the report say what the sender asked for, and no more (RFC 3461). Without an envelope line he asked for nothing.
+func wishes(r *report.Report, env *message.Envelope) {
+	notify, orcpt := map[string]string{}, map[string]string{}
+	if env != nil {
+		r.EnvID, r.Full = env.EnvID, env.Ret == "FULL"
+		for i, to := range env.To {
+			if _, again := notify[to]; again {
+				continue
+			}
+			notify[to], orcpt[to] = at(env.Notify, i), at(env.ORcpt, i)
+		}
+	}
+	var told []report.Recipient
+	for _, rcpt := range r.Recipients {
+		if wanted(rcpt.Action, notify[rcpt.Address]) {
+			rcpt.ORcpt = orcpt[rcpt.Address]
+			told = append(told, rcpt)
+		}
+	}
+	r.Recipients = told
+}
+
+// at is list[i], or empty.
+func at(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
+	}
+	return ""
+}
+
+// wanted reports whether a sender who gave the value notify of NOTIFY (RFC 3461, section 4.1; empty: none) is to hear of
+// such an action. Without one he hears of failures and of delays.
+func wanted(a report.Action, notify string) bool {
+	word := map[report.Action]string{report.Failed: "FAILURE", report.Delayed: "DELAY", report.Relayed: "SUCCESS"}[a]
+	if notify == "" {
+		return a != report.Relayed
+	}
+	for w := range strings.SplitSeq(notify, ",") {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}

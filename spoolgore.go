@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pacedfile"
@@ -384,6 +385,7 @@ type runner struct {
 	results  chan result
 	room     chan struct{} // has room for one: a relay can make use of more
 	status   *pacedfile.File
+	mark     int64           // position in the journal before which all is in what was last written as status
 	spent    *pacedfile.File // of the quota
 	removals *pacedfile.File // not a file, but the directory, which is synced some time after files were removed
 	q        *queue
@@ -460,8 +462,14 @@ func (r *runner) open(host string) error {
 	if err := r.dir.Recover(); err != nil { // what it leaves is not sent, so it holds up nothing
 		r.opts.Logger.Error("what a crash left is not all put right, the next start tries again", "dir", r.dir.Path(), "err", err)
 	}
-	r.unlock = unlock
+	old := r.q
 	r.q = newQueue(r.dir, r.opts, host, memory, len(r.routes), routeOf(r.opts))
+	if err := r.replay(); err != nil {
+		r.q = old
+		unlock()
+		return err
+	}
+	r.unlock = unlock
 	r.q.changed = true // the status file is written once even if there is nothing to tell
 	return nil
 }
@@ -477,6 +485,10 @@ func (r *runner) adopt() error {
 		return err
 	}
 	release()
+	old.journal.Close()
+	for _, p := range old.pledges {
+		r.report(p.events) // what it was to be written down in is away
+	}
 	if records := old.snapshot(); len(records) > 0 {
 		r.past = records
 	}
@@ -488,6 +500,27 @@ func (r *runner) adopt() error {
 		r.watcher, r.noticed = nil, nil
 	}
 	r.opts.Logger.Warn("spool directory is another one now, going on with that", "dir", r.dir.Path())
+	return nil
+}
+
+// replay takes what the journal says over what the status file says, which then has to say as much: it may be edited, and
+// believed, before it is next written.
+func (r *runner) replay() error {
+	file, found, err := journal.Open(r.dir.File(journalName), r.q.replay)
+	if err != nil {
+		return err
+	}
+	r.q.journal, r.pausedAt = file, time.Now()
+	if found.Bad > 0 || found.Torn > 0 {
+		r.opts.Logger.Warn("journal is not whole, what is not was ignored", "file", journalName, "lines", found.Bad, "tail", found.Torn)
+	}
+	if found.Records > 0 {
+		r.opts.Logger.Info("journal replayed", "file", journalName, "records", found.Records)
+		if err := r.writeNow(); err != nil {
+			r.pausedAt = time.Time{} // whatever was seen counts more than that file
+			r.wrote(r.opts.StatusFile)(err, false)
+		}
+	}
 	return nil
 }
 
@@ -513,6 +546,7 @@ func (r *runner) close() {
 		r.watcher.Close()
 	}
 	r.desk.Close()
+	r.q.journal.Close()
 	r.unlock()
 }
 
@@ -545,7 +579,10 @@ func (r *runner) loop(ctx context.Context) error {
 		case ev, ok := <-r.noticed:
 			r.notice(ev, ok)
 		case w := <-r.status.Done():
+			r.saved(w.OK())
 			r.wrote(r.opts.StatusFile)(r.status.Finish(w, time.Now()))
+		case w := <-r.q.journal.Done():
+			r.wrote(journalName)(r.q.journal.Finish(w, time.Now()))
 		case w := <-r.spent.Done():
 			r.wrote(".spoolgore.rate")(r.spent.Finish(w, time.Now()))
 		case w := <-r.removals.Done():
@@ -554,11 +591,10 @@ func (r *runner) loop(ctx context.Context) error {
 			r.told(o)
 		case <-timer.C:
 		}
-		wait := time.Duration(-1)
+		wait := r.record(time.Now())
 		if !stopping && !r.paused {
 			wait = r.turn(work)
-			drained = r.drain && r.busy == 0 && !r.telling(time.Now()) && !r.session.arriving() &&
-				(r.q.idle(time.Now()) || r.stuck() || r.away())
+			drained = r.drained()
 		}
 		timer.Stop()
 		if wait >= 0 {
@@ -566,16 +602,64 @@ func (r *runner) loop(ctx context.Context) error {
 		}
 	}
 	r.report(nil)
-	r.keep()
+	lost := r.end()
 	r.wrote(r.dir.Path())(r.removals.Sync(false, nil), false)
 	if r.opts.Rate != "" {
 		r.wrote(".spoolgore.rate")(r.spent.Sync(false, r.spending(time.Now())), false)
 	}
 	r.opts.Logger.Info("stopped", "dir", r.dir.Path(), "waiting", len(r.q.entries))
 	if r.drain && ctx.Err() == nil {
-		return errors.Join(r.sick, r.q.ailment(), r.trouble())
+		return errors.Join(r.sick, r.q.ailment(), r.trouble(), lost)
 	}
 	return nil
+}
+
+// drained reports whether there is nothing to do for Drain any more.
+func (r *runner) drained() bool {
+	return r.drain && r.busy == 0 && !r.telling(time.Now()) && !r.session.arriving() &&
+		(r.q.idle(time.Now()) || r.stuck() || r.away()) &&
+		(len(r.q.pledges) == 0 || r.q.journal.Failing())
+}
+
+// record goes on with the messages whose outcome is safe by now, has the journal written, and returns how long it is to the
+// next time; negative: there is nothing to write.
+func (r *runner) record(now time.Time) time.Duration {
+	r.report(r.q.recorded(now))
+	wait := r.q.journal.Wait(now)
+	if wait == 0 {
+		r.q.journal.Start()
+		wait = -1
+	}
+	return wait
+}
+
+// saved is told whether the status file was written: then the journal need not say any more what that says.
+func (r *runner) saved(ok bool) {
+	if ok {
+		r.q.journal.Cut(r.mark)
+	}
+}
+
+// end writes down what must not be forgotten. An error says that it could be written nowhere.
+func (r *runner) end() error {
+	sync := func() {
+		r.wrote(journalName)(r.q.journal.Sync(time.Now()))
+		r.report(r.q.recorded(time.Now()))
+	}
+	if len(r.q.pledges) > 0 {
+		sync() // before the status file, so that it tells what comes of them
+	}
+	r.keep()
+	sync() // what only one of them can take is safe now, and the journal is empty
+	if len(r.q.pledges) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%d messages: some of their recipients have accepted, which cannot be written down", len(r.q.pledges))
+	r.opts.Logger.Error("what was delivered cannot be written down, it may be sent again", "dir", r.dir.Path(), "err", err)
+	for _, p := range r.q.pledges {
+		r.report(p.events)
+	}
+	return err
 }
 
 // keep writes the status file at the end. If it is being edited, it is only touched if there is something that must not
@@ -587,7 +671,7 @@ func (r *runner) keep() {
 		}
 		edited, err := loadStatus(r.opts.StatusFile)
 		if err != nil {
-			r.opts.Logger.Error("what was delivered during the pause cannot be written down, it may be sent again", "err", err)
+			r.opts.Logger.Error("status file cannot be read, only the journal has what was delivered during the pause", "err", err)
 			return
 		}
 		r.report(r.q.reload(edited, r.pausedAt, time.Now()))
@@ -620,7 +704,8 @@ func (r *runner) turn(work context.Context) time.Duration {
 	}
 	wait := r.opts.Freq
 	for _, w := range []time.Duration{
-		r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.removals.Wait(now), r.desk.Wait(now), started,
+		r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.removals.Wait(now), r.desk.Wait(now),
+		r.q.journal.Wait(now), started,
 	} {
 		if w >= 0 {
 			wait = min(wait, w)
@@ -637,7 +722,11 @@ func (r *runner) write(now time.Time) {
 	}
 	if r.status.Wait(now) == 0 {
 		records, cause := r.q.snapshot(), r.cause()
-		r.status.Start(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+		r.mark = r.q.journal.End()
+		write := func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) }
+		if !r.status.Start(len(records) == 0, write) {
+			r.saved(true)
+		}
 	}
 	if r.spent.Wait(now) == 0 {
 		r.spent.Start(false, r.spending(now))
@@ -741,8 +830,10 @@ func (r *runner) wrote(file string) func(err error, recovered bool) {
 
 func (r *runner) writeNow() error {
 	records, cause, now := r.q.snapshot(), r.cause(), time.Now()
-	r.q.changed = false
-	return r.status.Sync(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+	r.q.changed, r.mark = false, r.q.journal.End()
+	err := r.status.Sync(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+	r.saved(err == nil)
+	return err
 }
 
 func (r *runner) flush() {
@@ -764,6 +855,7 @@ func (r *runner) pause() {
 		r.pausedAt = time.Time{} // the file knows nothing for certain: whatever was seen counts more
 	}
 	r.wrote(r.opts.StatusFile)(err, false)
+	r.wrote(journalName)(r.q.journal.Sync(time.Now())) // it is empty before the file is edited
 	r.opts.Logger.Info("paused", "dir", r.dir.Path())
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"time"
 )
@@ -130,7 +131,20 @@ func identify(act, path string, fi fs.FileInfo) (ID, error) {
 // fileID reads the ID and the number of hard links out of fi.
 func fileID(fi fs.FileInfo) (ID, uint64) {
 	ino, links := inode(fi)
-	return ID{Ino: ino, Size: fi.Size(), ModTime: fi.ModTime()}, links
+	return ID{Ino: ino, Size: fi.Size(), ModTime: near(fi.ModTime())}, links
+}
+
+// near returns t, or the nearest time that can be counted in nanoseconds since 1970: some file systems keep years that
+// neither the name of a file set aside nor JSON can hold.
+func near(t time.Time) time.Time {
+	first, last := time.Unix(0, math.MinInt64+1), time.Unix(0, math.MaxInt64)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // lease is the answer of the system to the question whether a file has a writer.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/matryer/is"
 	"golang.org/x/sys/unix"
@@ -87,5 +88,24 @@ func TestReasonsOfOpen(t *testing.T) {
 			is := is.New(t)
 			is.True(errors.Is(openReason(&os.PathError{Op: "open", Path: "x", Err: errno}), want))
 		})
+	}
+}
+
+func TestAFileOfAnotherCenturyIsKnownAgain(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "sent")
+	at := unix.Timespec{Sec: 13_569_465_600} // the year 2400
+	is.NoErr(unix.UtimesNanoAt(unix.AT_FDCWD, d.File("a"), []unix.Timespec{at, at}, 0))
+	id, err := d.Stat("a")
+	is.NoErr(err)
+	was, name, ok := parseSent(sentName(id, "a"))
+	is.True(ok)
+	is.Equal(name, "a")
+	is.True(was.Equal(id)) // else it would come back after a crash, and be sent again
+	is.NoErr(d.Remove("a", id))
+	for _, year := range []int{-5, 10000} {
+		_, err := near(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)).MarshalJSON()
+		is.NoErr(err) // nor may one file keep the status of all from being written
 	}
 }

@@ -1,0 +1,34 @@
+package spooldir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestOpenOwn(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	path := d.File(".spoolgore.x")
+	for range 2 { // it is made, and then it is there
+		f, err := OpenOwn(path)
+		is.NoErr(err)
+		_, err = f.WriteAt([]byte("text"), 0)
+		is.NoErr(err)
+		is.NoErr(f.Close())
+	}
+	info, err := os.Stat(path)
+	is.NoErr(err)
+	is.Equal(info.Mode(), fs.FileMode(0o600)) // nobody else reads it
+	is.NoErr(os.Rename(path, d.File("theirs")))
+	is.NoErr(os.Symlink("theirs", path))
+	_, err = OpenOwn(path)
+	is.True(errors.Is(err, ErrNotRegular)) // a link leads nowhere
+	is.NoErr(os.Remove(path))
+	is.NoErr(os.Mkdir(path, 0o700))
+	_, err = OpenOwn(path)
+	is.True(err != nil)
+}

@@ -153,7 +153,7 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 	}
 	is.Equal(r.says("file cannot be sent"), 0)       // it is no file's fault
 	is.Equal(r.says("files cannot be worked on"), 1) // but said, once
-	is.Equal(r.says("file cannot be written"), 1)
+	is.Equal(r.says("file cannot be written"), 2) // the status file and the journal, each once
 	laterIsNow.Store(true)
 	s.well(d)
 	soon(t, "all is as it should be", func() bool {
@@ -170,7 +170,7 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 	is.NoErr(err)
 	soon(t, "put is sent", func() bool { return r.got("put@example.org") == 1 })
 	soon(t, "its end is said", func() bool {
-		return r.says("files can be worked on again") == 1 && r.says("file can be written again") == 1
+		return r.says("files can be worked on again") == 1 && r.says("file can be written again") == 2
 	})
 }
 

@@ -153,7 +153,7 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 	}
 	is.Equal(r.says("file cannot be sent"), 0)       // it is no file's fault
 	is.Equal(r.says("files cannot be worked on"), 1) // but said, once
-	is.Equal(r.says("file cannot be written"), 2) // the status file and the journal, each once
+	is.Equal(r.says("file cannot be written"), 2)    // the status file and the journal, each once
 	laterIsNow.Store(true)
 	s.well(d)
 	soon(t, "all is as it should be", func() bool {

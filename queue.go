@@ -3,8 +3,10 @@ package spoolgore
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"time"
+	"unique"
 
 	"github.com/unbit/spoolgore/internal/fair"
 	"github.com/unbit/spoolgore/internal/journal"
@@ -27,17 +29,19 @@ import (
 type queue struct {
 	dir     *spooldir.Dir
 	opts    Options
-	entries map[string]*entry   // by file name
-	pending *pile.Pile[*entry]  // unread, waiting, finishing: by when there is something to do
-	ready   []lanes             // may be sent now, by the route that it takes
-	expiry  *pile.Pile[*entry]  // all that were read: by when they are given up, or their sender is told something
-	seen    spooldir.Snapshot   // of the directory, when it was last read
-	memory  map[string]*Message // by file name: messages whose file is to be read, or read again
-	host    string              // for the Message-ID of a message whose sender has no domain
+	entries map[string]*entry  // by file name
+	pending *pile.Pile[*entry] // unread, waiting, finishing: by when there is something to do
+	ready   []lanes            // may be sent now, by the route that it takes
+	expiry  *pile.Pile[*entry] // all that were read: by when they are given up, or their sender is told something
+	seen    spooldir.Snapshot  // of the directory, when it was last read
+	memory  map[string]parcel  // by file name: messages whose file is to be read, or read again
+	base    *time.Time         // when the queue was made: a moment that parcels count from
+	host    string             // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
 	journal *journal.File    // what must not be forgotten until the status file is written
 	pledges []pledge         // messages that are recording, in the order in which the journal will hold them
 	changed bool             // the status file is to be written
+	round   uint32           // number of the last scan
 	removed bool             // a file was removed, and a power cut could bring it back
 	ailing  map[*entry]error // what could not be done for the system's sake: no file is to blame
 	kept    []kept           // what was moved to failed/, for the loop to tell
@@ -76,22 +80,29 @@ const (
 	held                   // the file was moved to hold/
 )
 
+// An entry is one file of the spool. There may be a million of them, so the message itself is kept in one piece, and what
+// the piles go by stands beside it.
 type entry struct {
-	name     string
-	msg      *Message // never nil; replaced, never changed, so that a snapshot costs a pointer
-	id       spooldir.ID
-	state    state
-	due      time.Time
-	since    time.Time     // when this version of the file was first seen, by this process
-	delay    time.Duration // unread: time to the next look, doubled each time
+	name  string
+	msg   parcel
+	id    spooldir.ID
+	due   time.Time // when there is something to do, by the state
+	look  time.Time // in expiry: its place there
+	since time.Time // when this version of the file was first seen, by this process
+
+	sender   string        // of the message: whose turn it is
+	priority int32         // of the message
+	route    int32         // of the message: where it is in queue.ready
+	fresh    bool          // the message has not been tried yet, or for the relay's sake in vain
+	state    state         // where it is
+	round    uint32        // the scan that last saw the file
 	soon     bool          // unread: it only has to settle, Drain waits for that
-	suspect  time.Time     // when the relay last failed in the middle of its transaction; zero: it did not
 	judged   bool          // unread: this version of the file was read, and is not usable
 	returned bool          // it came back from failed/, where its why-file still is
 	telling  bool          // its sender is being told something
-	look     time.Time     // in expiry: its place there
-	route    int           // ready: where it is in queue.ready
-	place    [3]int        // in pending, ready and expiry; -1: not there
+	place    [3]int32      // in pending, ready and expiry; -1: not there
+	delay    time.Duration // unread: time to the next look, doubled each time
+	suspect  time.Time     // when the relay last failed in the middle of its transaction; zero: it did not
 }
 
 // away reports whether e is with a worker or with the journal: what happens to its file meanwhile is seen afterwards.
@@ -100,10 +111,17 @@ func (e *entry) away() bool { return e.state == busy || e.state == recording }
 // newQueue makes a queue that remembers what the status file says of messages that it has yet to see.
 // Its messages take one of so many routes, and routeOf tells by the sender which.
 func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status, routes int, routeOf func(sender string) int) *queue {
-	q := &queue{dir: dir, opts: opts, host: host, entries: make(map[string]*entry), memory: byName(memory), routeOf: routeOf, ailing: make(map[*entry]error)}
+	now := time.Now()
+	q := &queue{
+		dir: dir, opts: opts, host: host, routeOf: routeOf, base: &now,
+		entries: make(map[string]*entry), memory: make(map[string]parcel), ailing: make(map[*entry]error),
+	}
+	for key, m := range memory {
+		q.memory[nameOf(key, &m)] = q.wrap(&m)
+	}
 	q.journal = journal.New(dir.File(journalName))
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
-	place := func(i int) func(*entry) *int { return func(e *entry) *int { return &e.place[i] } }
+	place := func(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
 	q.pending = pile.New(byDue, place(0))
 	for range routes {
 		q.ready = append(q.ready, newLanes(place(1)))
@@ -126,11 +144,11 @@ func jitter(d time.Duration) time.Duration {
 // for days, or the clock may be wrong.
 const lastChance = 30 * time.Minute
 
-func (q *queue) expires(e *entry) time.Time {
-	at := later(e.msg.Enqueued, e.msg.NotBefore).Add(q.opts.MaxAge)
+func (q *queue) expires(e *entry, m *Message) time.Time {
+	at := later(m.Enqueued, m.NotBefore).Add(q.opts.MaxAge)
 	at = later(at, e.since.Add(min(lastChance, q.opts.MaxAge)))
-	if !e.msg.Expire.IsZero() && e.msg.Expire.Before(at) {
-		return e.msg.Expire
+	if !m.Expire.IsZero() && m.Expire.Before(at) {
+		return m.Expire
 	}
 	return at
 }
@@ -142,18 +160,17 @@ type lanes struct{ small, large *fair.Queue[*entry] }
 // largeSize is the size of a file, in bytes, from which a message takes its connection for a while.
 const largeSize = 1 << 20
 
-func newLanes(place func(*entry) *int) lanes {
+func newLanes(place func(*entry) *int32) lanes {
 	rules := fair.Rules[*entry]{
-		Owner: func(e *entry) string { return e.msg.From },
-		// A message whose attempts have all failed for the relay's sake is fresh.
+		Owner: func(e *entry) string { return e.sender },
 		Urgent: func(a, b *entry) bool {
 			if a.suspect.IsZero() != b.suspect.IsZero() {
 				return a.suspect.IsZero() // what a relay stumbled over is not what shows whether it is well
 			}
-			if a.msg.Priority != b.msg.Priority {
-				return a.msg.Priority > b.msg.Priority
+			if a.priority != b.priority {
+				return a.priority > b.priority
 			}
-			return a.msg.Attempts == 0 && b.msg.Attempts > 0
+			return a.fresh && !b.fresh
 		},
 		First: func(a, b *entry) bool { return a.due.Before(b.due) },
 		Place: place,
@@ -186,7 +203,6 @@ func (q *queue) move(e *entry, to state, due time.Time) {
 	case unread, waiting, finishing:
 		q.pending.Push(e)
 	case ready:
-		e.route = q.routeOf(e.msg.via())
 		q.ready[e.route].of(e).Push(e)
 	}
 }
@@ -200,21 +216,25 @@ func (q *queue) drop(e *entry) {
 	q.changed = true
 }
 
-// remember gives e another record.
+// remember gives e another record. One with another sender or priority must not be given to what is ready.
 func (q *queue) remember(e *entry, m *Message) {
-	e.msg = m
+	e.msg = q.wrap(m)
+	e.sender, e.priority, e.fresh = unique.Make(m.From).Value(), int32(max(min(m.Priority, math.MaxInt32), math.MinInt32)), m.Attempts == 0
+	if e.state != ready {
+		e.route = int32(q.routeOf(m.via()))
+	}
 	q.changed = true
-	q.watch(e)
+	q.watch(e, m)
 }
 
 // watch puts e in its place in expiry, if it has one.
-func (q *queue) watch(e *entry) {
+func (q *queue) watch(e *entry, m *Message) {
 	q.expiry.Remove(e)
-	if len(e.msg.To)+len(e.msg.Cc)+len(e.msg.Bcc) == 0 || e.state == held {
+	if len(m.To)+len(m.Cc)+len(m.Bcc) == 0 || e.state == held {
 		return
 	}
-	e.look = q.expires(e)
-	if at := e.msg.newsAt(q.opts); !e.telling && !at.IsZero() && at.Before(e.look) {
+	e.look = q.expires(e, m)
+	if at := m.newsAt(q.opts); !e.telling && !at.IsZero() && at.Before(e.look) {
 		e.look = at
 	}
 	q.expiry.Push(e)
@@ -235,19 +255,19 @@ func (q *queue) scan(now time.Time, verify bool) error {
 		return err
 	}
 	q.seen = snap
-	there := make(map[string]bool, len(names))
+	q.round++
 	for _, name := range names {
-		there[name] = true
 		if e := q.entries[name]; e == nil {
 			if q.takes(name) {
 				q.add(name, now)
 			}
-		} else if e.state == held || verify && (e.state == waiting || e.state == ready) {
+			continue
+		} else if e.round = q.round; e.state == held || verify && (e.state == waiting || e.state == ready) {
 			q.verify(e, now)
 		}
 	}
-	for name, e := range q.entries {
-		if !there[name] {
+	for _, e := range q.entries {
+		if e.round != q.round {
 			q.vanished(e, now)
 		}
 	}
@@ -285,8 +305,11 @@ func (q *queue) takes(name string) bool {
 	return q.dir.Usable(name) && q.dir.File(name) != q.opts.StatusFile
 }
 
+func newEntry(name string) *entry { return &entry{name: name, place: [3]int32{-1, -1, -1}} }
+
 func (q *queue) add(name string, now time.Time) {
-	e := &entry{name: name, msg: &Message{Enqueued: now}, since: now, place: [3]int{-1, -1, -1}}
+	e := newEntry(name)
+	e.msg, e.since, e.round = q.wrap(&Message{Enqueued: now}), now, q.round
 	q.entries[name] = e
 	q.move(e, unread, now)
 }
@@ -299,10 +322,10 @@ func (q *queue) verify(e *entry, now time.Time) {
 	case q.missing(err):
 		q.vanished(e, now)
 	case err != nil:
-	case !id.Equal(e.id), e.state == held && e.msg.partial():
+	case !id.Equal(e.id), e.state == held && e.msg.open().partial():
 		q.forget(e, now)
 	case e.state == held:
-		m := e.msg.clone()
+		m := e.msg.open()
 		m.release(now)
 		e.telling = false
 		q.move(e, waiting, now)
@@ -313,7 +336,7 @@ func (q *queue) verify(e *entry, now time.Time) {
 
 // forget starts afresh with the file that is there now. What was known is remembered, in case it is the same message.
 func (q *queue) forget(e *entry, now time.Time) {
-	if len(e.msg.recipients()) > 0 {
+	if len(e.msg.open().recipients()) > 0 {
 		q.memory[e.name] = e.msg
 	}
 	q.drop(e)
@@ -349,7 +372,7 @@ func (q *queue) vanished(e *entry, now time.Time) {
 	case e.state == unread || !q.isHeld(e):
 		q.drop(e)
 	default:
-		m := e.msg.clone()
+		m := e.msg.open()
 		m.Held = now
 		q.move(e, held, time.Time{})
 		q.remember(e, m)
@@ -388,7 +411,7 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 func (q *queue) next(lane *fair.Queue[*entry], now time.Time) (j job, ok bool) {
 	e := lane.Next()
 	e.state = busy // it is in no lane any more
-	m := e.msg.clone()
+	m := e.msg.open()
 	j = job{name: e.name, id: e.id, large: e.id.Size >= largeSize, from: m.From, messageID: m.MessageID, attempt: m.Attempts + 1, began: now}
 	j.last, j.enqueued = !e.returned, m.Enqueued
 	if !q.opts.NoReports {
@@ -436,20 +459,20 @@ func (q *queue) idle(now time.Time) bool {
 // flush makes everything that waits due.
 func (q *queue) flush(now time.Time) {
 	q.seen = spooldir.Snapshot{}
-	for name, m := range q.memory {
-		c := m.clone() // what is being written must not change
-		c.retryAt(now)
-		q.memory[name] = c
+	for name, known := range q.memory {
+		m := known.open()
+		m.retryAt(now)
+		q.memory[name] = q.wrap(m)
 	}
 	for _, e := range q.entries {
 		switch e.state {
 		case waiting, ready:
-			m := e.msg.clone()
+			m := e.msg.open()
 			m.retryAt(now)
 			q.remember(e, m)
 			q.move(e, waiting, now)
 		case recording:
-			m := e.msg.clone()
+			m := e.msg.open()
 			m.retryAt(now)
 			q.remember(e, m)
 		case unread, finishing:
@@ -465,7 +488,7 @@ func (q *queue) snapshot() []record {
 		all = append(all, record{name, m})
 	}
 	for name, e := range q.entries {
-		if e.state != unread || e.msg.Error != "" && q.memory[name] == nil {
+		if _, known := q.memory[name]; e.state != unread || !known && e.msg.open().Error != "" {
 			all = append(all, record{name, e.msg})
 		}
 	}
@@ -475,7 +498,7 @@ func (q *queue) snapshot() []record {
 // settle takes what came of an attempt.
 func (q *queue) settle(res result, now time.Time) []Event {
 	e := q.entries[res.name]
-	m := e.msg.clone()
+	m := e.msg.open()
 	tried := make(map[string]*Recipient)
 	for _, r := range m.recipients() {
 		if r.Status == InProgress {
@@ -506,7 +529,7 @@ func (q *queue) settle(res result, now time.Time) []Event {
 // record sees that what came of an attempt is not forgotten, and goes on with e. If somebody has accepted, then not before
 // that is safe; and the events are not told before either, since what was told must stay true.
 func (q *queue) record(e *entry, n note, events []Event, now time.Time) []Event {
-	if e.msg.served() && q.leave(e, now) == nil {
+	if e.msg.open().served() && q.leave(e, now) == nil {
 		q.drop(e)
 		return events // its removal is the record
 	}
@@ -531,7 +554,7 @@ func (q *queue) recorded(now time.Time) (events []Event) {
 		p := q.pledges[0]
 		q.pledges[0] = pledge{}
 		q.pledges = q.pledges[1:]
-		q.watch(p.e)
+		q.watch(p.e, p.e.msg.open())
 		events = append(append(events, p.events...), q.conclude(p.e, now)...)
 	}
 	return events
@@ -546,7 +569,7 @@ func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 	case errors.Is(err, spooldir.ErrChanged), errors.Is(err, spooldir.ErrNotRegular):
 		q.forget(e, now)
 	default: // the disk, or permissions: not the message's fault
-		m := e.msg.clone()
+		m := e.msg.open()
 		for _, r := range m.recipients() {
 			if r.Status == Waiting {
 				r.NextAttempt = later(r.NextAttempt, now.Add(q.opts.Freq))
@@ -565,7 +588,7 @@ func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 
 // conclude sees what is left to do for a message: wait, or finish.
 func (q *queue) conclude(e *entry, now time.Time) []Event {
-	switch at, waits := e.msg.nextAttempt(); {
+	switch at, waits := e.msg.open().nextAttempt(); {
 	case waits && !at.After(now):
 		q.move(e, ready, at)
 		return nil
@@ -579,18 +602,18 @@ func (q *queue) conclude(e *entry, now time.Time) []Event {
 
 // expire gives up the recipients of e that are still waiting, if it is too old; else there is something to tell its sender.
 func (q *queue) expire(e *entry, now time.Time) []Event {
-	at := q.expires(e)
+	m := e.msg.open()
+	at := q.expires(e, m)
 	q.expiry.Remove(e)
 	if e.state != waiting && e.state != ready {
 		return nil // settle, recorded or read puts it back
 	}
 	if at.After(now) {
 		e.telling = true
-		q.news = append(q.news, news{e.name, e.id, e.msg.news(q.opts, at, now)})
-		q.watch(e)
+		q.news = append(q.news, news{e.name, e.id, m.news(q.opts, at, now)})
+		q.watch(e, m)
 		return nil
 	}
-	m := e.msg.clone()
 	events := m.expire(e.name, at, now)
 	q.remember(e, m)
 	return append(events, q.conclude(e, now)...)
@@ -599,7 +622,7 @@ func (q *queue) expire(e *entry, now time.Time) []Event {
 // told notes that the sender of a message that goes on has been told.
 func (q *queue) told(name string, id spooldir.ID, of *notify.News) {
 	if e := q.entries[name]; e != nil && e.telling && e.id.Equal(id) {
-		m := e.msg.clone()
+		m := e.msg.open()
 		m.told(of.Recipients)
 		e.telling = false
 		q.remember(e, m)
@@ -612,7 +635,10 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 		q.move(e, unread, now.Add(q.opts.Freq))
 		return nil
 	}
-	old := q.memory[e.name]
+	var old *Message
+	if known, ok := q.memory[e.name]; ok {
+		old = known.open()
+	}
 	if old != nil && q.adopt(e, old, now) {
 		delete(q.memory, e.name)
 		return q.conclude(e, now)
@@ -670,14 +696,14 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 		if e.soon {
 			wait = min(wait, spooldir.SettleTime/8)
 		}
-		if e.soon || now.Sub(e.msg.Enqueued) < time.Second {
+		if e.soon || now.Sub(e.msg.open().Enqueued) < time.Second {
 			q.move(e, unread, now.Add(wait))
 			return nil
 		}
 	}
 	q.move(e, unread, now.Add(wait))
 	ails := q.ails(e, err)
-	if e.msg.Error == err.Error() {
+	if e.msg.open().Error == err.Error() {
 		return nil
 	}
 	q.remember(e, q.unreadable(e, err))
@@ -691,7 +717,7 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 func (q *queue) unreadable(e *entry, err error) *Message {
 	nobody := []Recipient{} // in the file, nobody is [], as it always was
 	return &Message{
-		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: e.msg.Enqueued,
+		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: e.msg.open().Enqueued,
 		Size: e.id.Size, Modified: e.id.ModTime, RawName: rawName(e.name),
 	}
 }
@@ -715,8 +741,8 @@ func (q *queue) finish(e *entry, now time.Time) []Event {
 		q.forget(e, now)
 	default: // it stays Done, and the file is tried again
 		q.move(e, finishing, now.Add(q.opts.Freq))
-		if ails := q.ails(e, err); !e.msg.tells(err) {
-			m := e.msg.clone()
+		m := e.msg.open()
+		if ails := q.ails(e, err); !m.tells(err) {
 			m.Error = err.Error()
 			q.remember(e, m)
 			if ails {

@@ -20,6 +20,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
+	"github.com/unbit/spoolgore/internal/pack"
 	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -98,10 +99,127 @@ type Failure struct {
 	Message           // as it was then
 }
 
-// record is a message as the queue remembers it: the file's name, and a Message that is never changed again.
+// record is a message as the queue remembers it: the file's name, and what is known of the message.
 type record struct {
 	name string
-	msg  *Message
+	msg  parcel
+}
+
+// A parcel is a Message in one string, and so in a tenth of the room. It never changes.
+type parcel struct {
+	text string
+	base *time.Time
+}
+
+// wrap makes a parcel of m.
+func (q *queue) wrap(m *Message) parcel {
+	p := &pack.Packer{Base: *q.base}
+	p.String(m.From)
+	for _, list := range [][]Recipient{m.To, m.Cc, m.Bcc} {
+		p.Int(int64(len(list)))
+		for i := range list {
+			list[i].pack(p)
+		}
+	}
+	p.Int(int64(m.Attempts))
+	p.Time(m.Enqueued)
+	p.String(m.Error)
+	p.Time(m.Expire)
+	p.Int(int64(m.Priority))
+	p.Int(m.Size)
+	p.Time(m.Modified)
+	p.Time(m.Held)
+	p.Time(m.NotBefore)
+	p.String(m.MessageID)
+	p.String(m.Digest)
+	p.Int(int64(m.Inode))
+	p.String(string(m.RawName))
+	return parcel{p.Packed(), q.base}
+}
+
+// open returns a Message of the caller's own.
+func (c parcel) open() *Message {
+	m := &Message{}
+	if c.base == nil {
+		return m
+	}
+	u := pack.Unpack(c.text, *c.base)
+	m.From = u.String()
+	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
+		*list = make([]Recipient, u.Int())
+		for i := range *list {
+			(*list)[i].unpack(u)
+		}
+	}
+	m.Attempts = int(u.Int())
+	m.Enqueued = u.Time()
+	m.Error = u.String()
+	m.Expire = u.Time()
+	m.Priority = int(u.Int())
+	m.Size = u.Int()
+	m.Modified = u.Time()
+	m.Held = u.Time()
+	m.NotBefore = u.Time()
+	m.MessageID = u.String()
+	m.Digest = u.String()
+	m.Inode = uint64(u.Int())
+	if name := u.String(); name != "" {
+		m.RawName = []byte(name)
+	}
+	return m
+}
+
+func (r *Recipient) pack(p *pack.Packer) {
+	p.String(r.Address)
+	p.Int(int64(r.Status))
+	p.Int(int64(r.Attempts))
+	p.Time(r.NextAttempt)
+	p.String(r.Error)
+	p.Bool(r.GivenUp)
+	p.Bool(r.Told)
+	p.Bool(r.Warned)
+	p.String(r.Relay)
+	p.Time(r.LastAttempt)
+	p.Bool(r.Tried != nil)
+	if r.Tried != nil {
+		r.Tried.First.pack(p)
+		p.Bool(r.Tried.Last == r.Tried.First)
+		if r.Tried.Last != r.Tried.First {
+			r.Tried.Last.pack(p)
+		}
+	}
+}
+
+func (r *Recipient) unpack(u *pack.Unpacker) {
+	r.Address = u.String()
+	r.Status = State(u.Int())
+	r.Attempts = int(u.Int())
+	r.NextAttempt = u.Time()
+	r.Error = u.String()
+	r.GivenUp, r.Told, r.Warned = u.Bool(), u.Bool(), u.Bool()
+	r.Relay = u.String()
+	r.LastAttempt = u.Time()
+	if !u.Bool() {
+		return
+	}
+	r.Tried = &Tried{}
+	r.Tried.First.unpack(u)
+	if r.Tried.Last = r.Tried.First; !u.Bool() {
+		r.Tried.Last.unpack(u)
+	}
+}
+
+func (a *Attempt) pack(p *pack.Packer) {
+	p.Time(a.Time)
+	p.String(a.Relay)
+	p.String(a.TLS)
+	p.String(a.Reply)
+	p.String(a.Status)
+}
+
+func (a *Attempt) unpack(u *pack.Unpacker) {
+	a.Time = u.Time()
+	a.Relay, a.TLS, a.Reply, a.Status = u.String(), u.String(), u.String(), u.String()
 }
 
 // recipients returns all recipients, in the order To, Cc, Bcc, to be read or, in a clone, changed.
@@ -544,7 +662,7 @@ func nameOf(key string, m *Message) string {
 func statusOf(dir *spooldir.Dir, records []record, cause func(sender string) string, now time.Time) Status {
 	s := make(Status, len(records))
 	for _, r := range records {
-		s[statusKey(dir, r.name)] = *r.msg.withCause(cause, now).clone()
+		s[statusKey(dir, r.name)] = *r.msg.open().withCause(cause, now)
 	}
 	return s
 }
@@ -623,7 +741,7 @@ func writeStatus(w io.Writer, dir *spooldir.Dir, records []record, cause func(se
 		}
 		line.Truncate(line.Len() - 1) // the line end that Encode adds
 		line.WriteString(": ")
-		if err := encoder.Encode(r.msg.withCause(cause, now)); err != nil {
+		if err := encoder.Encode(r.msg.open().withCause(cause, now)); err != nil {
 			return err
 		}
 		line.Truncate(line.Len() - 1)
@@ -729,7 +847,7 @@ func byName(s Status) map[string]*Message {
 
 // restoreHeld finds the messages in memory that lie in hold/, and forgets those whose file is nowhere.
 func (q *queue) restoreHeld() {
-	for name, m := range q.memory {
+	for name, known := range q.memory {
 		if q.entries[name] != nil {
 			continue
 		}
@@ -739,8 +857,11 @@ func (q *queue) restoreHeld() {
 		}
 		delete(q.memory, name)
 		q.changed = true
-		if err == nil && (m.isOf(id) || m.partial()) {
-			q.entries[name] = &entry{name: name, msg: m, id: id, state: held, place: [3]int{-1, -1, -1}}
+		if m := known.open(); err == nil && (m.isOf(id) || m.partial()) {
+			e := newEntry(name)
+			e.id, e.state = id, held
+			q.entries[name] = e
+			q.remember(e, m)
 		}
 	}
 }
@@ -801,29 +922,29 @@ func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool,
 // reload believes the status file, edited since the time paused. A message that it does not know is read anew.
 func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 	said := byName(edited)
-	for name := range q.memory { // of files not read yet
-		switch m, by := q.memory[name], said[name]; {
+	for name, known := range q.memory { // of files not read yet
+		switch m, by := known.open(), said[name]; {
 		case by == nil:
-			q.memory[name] = m.acceptedOnly(now)
+			q.memory[name] = q.wrap(m.acceptedOnly(now))
 		case by.mayEdit(m):
-			q.memory[name] = m.edited(by, paused)
+			q.memory[name] = q.wrap(m.edited(by, paused))
 		}
 	}
 	for _, e := range slices.Collect(maps.Values(q.entries)) {
-		switch by := said[e.name]; {
-		case e.state == unread, by != nil && !by.mayEdit(e.msg):
+		switch m, by := e.msg.open(), said[e.name]; {
+		case e.state == unread, by != nil && !by.mayEdit(m):
 		case by != nil:
 			if e.state == ready {
 				q.move(e, waiting, now) // out of its lane: it may get another sender
 			}
-			m := e.msg.edited(by, paused)
-			m.anchor(now)
-			q.remember(e, m)
+			edited := m.edited(by, paused)
+			edited.anchor(now)
+			q.remember(e, edited)
 			if !e.away() && e.state != held {
 				events = append(events, q.conclude(e, now)...)
 			}
 		case !e.away():
-			q.remember(e, e.msg.acceptedOnly(now))
+			q.remember(e, m.acceptedOnly(now))
 			q.forget(e, now)
 		}
 	}
@@ -873,15 +994,15 @@ func (q *queue) replay(line []byte) error {
 		return err
 	}
 	name := nameOf(n.File, &n.Message)
-	old := q.memory[name]
-	if old == nil || !n.same(old) { // the status file does not know it yet
+	known, ok := q.memory[name]
+	m := known.open()
+	if !ok || !n.same(m) { // the status file does not know it yet
 		n.Size = -1 // these are not all of its recipients
-		q.memory[name] = &n.Message
+		q.memory[name] = q.wrap(&n.Message)
 		return nil
 	}
-	c := old.clone()
-	c.take(&n)
-	q.memory[name] = c
+	m.take(&n)
+	q.memory[name] = q.wrap(m)
 	return nil
 }
 
@@ -913,23 +1034,24 @@ func (m *Message) take(n *note) {
 
 // leave takes the file of e out of the spool.
 func (q *queue) leave(e *entry, now time.Time) error {
-	if e.msg.hasFailed() {
-		why, err := json.MarshalIndent(q.failure(e, now), "", "\t")
+	m := e.msg.open()
+	if m.hasFailed() {
+		why, err := json.MarshalIndent(q.failure(e, m, now), "", "\t")
 		if err != nil {
 			return err
 		}
-		fail, untold := q.dir.Fail, !q.opts.NoReports && e.msg.untold()
+		fail, untold := q.dir.Fail, !q.opts.NoReports && m.untold()
 		if untold {
 			fail = q.dir.FailUntold
 		}
 		name, err := fail(e.name, e.id, why, e.returned)
 		if name != "" {
-			ev := Event{Kind: Kept, Time: now, File: e.name, From: e.msg.From, Err: errors.New(e.msg.reason()), Path: q.dir.File(filepath.Join("failed", name))}
+			ev := Event{Kind: Kept, Time: now, File: e.name, From: m.From, Err: errors.New(m.reason()), Path: q.dir.File(filepath.Join("failed", name))}
 			q.kept = append(q.kept, kept{ev, untold})
 		}
 		return err
 	}
-	if !e.msg.served() {
+	if !m.served() {
 		return errors.New("not every recipient is done") // never: but what it would cost to be wrong here is a message
 	}
 	if err := q.dir.Remove(e.name, e.id); err != nil {
@@ -942,10 +1064,10 @@ func (q *queue) leave(e *entry, now time.Time) error {
 	return nil
 }
 
-// failure is the why-file of e.
-func (q *queue) failure(e *entry, now time.Time) Failure {
-	why := Failure{File: q.dir.File(e.name), Time: now, Reason: e.msg.reason(), Message: *e.msg}
-	if e.msg.Digest == "" {
+// failure is the why-file of e, whose message is m.
+func (q *queue) failure(e *entry, m *Message, now time.Time) Failure {
+	why := Failure{File: q.dir.File(e.name), Time: now, Reason: m.reason(), Message: *m}
+	if m.Digest == "" {
 		return why
 	}
 	if f, err := msgfile.Open(q.dir, e.name, e.id, time.Time{}, now); err == nil {

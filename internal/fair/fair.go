@@ -18,7 +18,7 @@ type Rules[T any] struct {
 	Owner  func(T) string
 	Urgent func(a, b T) bool // a goes before b, whoever they belong to
 	First  func(a, b T) bool // of two items of one owner that are equally urgent, a goes first
-	Place  func(T) *int      // where an item's position is kept; it must be -1 before the item is first pushed
+	Place  func(T) *int32    // where an item's position is kept; it must be -1 before the item is first pushed
 }
 
 // lane holds the items of one owner; it is never empty.
@@ -26,7 +26,7 @@ type lane[T any] struct {
 	owner string
 	items *pile.Pile[T]
 	turn  int
-	place int
+	place int32
 }
 
 // New returns an empty queue.
@@ -41,7 +41,7 @@ func New[T any](rules Rules[T]) *Queue[T] {
 			return false
 		}
 		return a.turn < b.turn
-	}, func(l *lane[T]) *int { return &l.place })
+	}, func(l *lane[T]) *int32 { return &l.place })
 	return q
 }
 

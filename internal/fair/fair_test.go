@@ -11,7 +11,7 @@ import (
 type item struct {
 	owner           string
 	urgency, number int
-	place           int
+	place           int32
 }
 
 func newQueue() *Queue[*item] {
@@ -19,7 +19,7 @@ func newQueue() *Queue[*item] {
 		Owner:  func(x *item) string { return x.owner },
 		Urgent: func(a, b *item) bool { return a.urgency > b.urgency },
 		First:  func(a, b *item) bool { return a.number < b.number },
-		Place:  func(x *item) *int { return &x.place },
+		Place:  func(x *item) *int32 { return &x.place },
 	})
 }
 

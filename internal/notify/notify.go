@@ -52,7 +52,7 @@ type job struct {
 	order int
 	due   time.Time
 	delay time.Duration // to the next try; zero: there was none yet
-	place int
+	place int32
 }
 
 // Outcome is what came of one report.
@@ -76,7 +76,7 @@ func New(dir *spooldir.Dir, host string, decode func(why []byte) (News, error)) 
 			return a.due.Before(b.due)
 		}
 		return a.order < b.order
-	}, func(j *job) *int { return &j.place })
+	}, func(j *job) *int32 { return &j.place })
 	return d
 }
 

@@ -9,7 +9,7 @@ type Pile[T any] struct{ inner[T] }
 
 // New returns an empty pile ordered by less. Index gives the place where this pile keeps an item's position;
 // it must be -1 before the item is first pushed.
-func New[T any](less func(a, b T) bool, index func(T) *int) *Pile[T] {
+func New[T any](less func(a, b T) bool, index func(T) *int32) *Pile[T] {
 	return &Pile[T]{inner[T]{less: less, index: index}}
 }
 
@@ -22,7 +22,7 @@ func (p *Pile[T]) Top() T { return p.items[0] }
 // Push adds x, or puts it in its new place if it is in the pile already.
 func (p *Pile[T]) Push(x T) {
 	if i := *p.index(x); i >= 0 {
-		heap.Fix(&p.inner, i)
+		heap.Fix(&p.inner, int(i))
 		return
 	}
 	heap.Push(&p.inner, x)
@@ -31,7 +31,7 @@ func (p *Pile[T]) Push(x T) {
 // Remove takes x out; it need not be in the pile.
 func (p *Pile[T]) Remove(x T) {
 	if i := *p.index(x); i >= 0 {
-		heap.Remove(&p.inner, i)
+		heap.Remove(&p.inner, int(i))
 	}
 }
 
@@ -42,7 +42,7 @@ func (p *Pile[T]) All() []T { return p.items }
 type inner[T any] struct {
 	items []T
 	less  func(a, b T) bool
-	index func(T) *int
+	index func(T) *int32
 }
 
 func (in *inner[T]) Len() int           { return len(in.items) }
@@ -50,12 +50,12 @@ func (in *inner[T]) Less(i, j int) bool { return in.less(in.items[i], in.items[j
 
 func (in *inner[T]) Swap(i, j int) {
 	in.items[i], in.items[j] = in.items[j], in.items[i]
-	*in.index(in.items[i]), *in.index(in.items[j]) = i, j
+	*in.index(in.items[i]), *in.index(in.items[j]) = int32(i), int32(j)
 }
 
 func (in *inner[T]) Push(x any) {
 	item := x.(T)
-	*in.index(item) = len(in.items)
+	*in.index(item) = int32(len(in.items))
 	in.items = append(in.items, item)
 }
 

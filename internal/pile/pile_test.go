@@ -7,13 +7,16 @@ import (
 	"github.com/matryer/is"
 )
 
-type item struct{ key, a, b int }
+type item struct {
+	key  int
+	a, b int32
+}
 
 func TestPileGivesTheLeastAndLetsAnyItemGo(t *testing.T) {
 	is := is.New(t)
 	rng := rand.New(rand.NewPCG(1, 2))
-	up := New(func(x, y *item) bool { return x.key < y.key }, func(x *item) *int { return &x.a })
-	down := New(func(x, y *item) bool { return x.key > y.key }, func(x *item) *int { return &x.b })
+	up := New(func(x, y *item) bool { return x.key < y.key }, func(x *item) *int32 { return &x.a })
+	down := New(func(x, y *item) bool { return x.key > y.key }, func(x *item) *int32 { return &x.b })
 	in := map[*item]bool{}
 	for range 5000 {
 		switch n := rng.IntN(4); {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/fair"
+	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/pile"
@@ -19,8 +20,9 @@ import (
 // An entry is in exactly one state, and by it in at most one of the piles:
 //
 //	unread ──read──▶ waiting ──due──▶ ready ──next──▶ busy ──settle──▶ waiting, finishing, or gone
-//	   ▲ not yet complete, or not usable                                  │
-//	   └──────────────── the file is another one now ────────────────────┘
+//	   ▲ not yet complete, or not usable                 │                ▲ │
+//	   │                                  somebody has accepted ──▶ recording
+//	   └──────────────── the file is another one now ─────────────────────┘
 type queue struct {
 	dir     *spooldir.Dir
 	opts    Options
@@ -32,7 +34,16 @@ type queue struct {
 	memory  map[string]*Message // by file name: messages whose file is to be read, or read again
 	host    string              // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
-	changed bool // the status file is to be written
+	journal *journal.File // what must not be forgotten until the status file is written
+	pledges []pledge      // messages that are recording, in the order in which the journal will hold them
+	changed bool          // the status file is to be written
+}
+
+// pledge is a message whose outcome is not safe yet, where the journal will hold it, and what is to be told then.
+type pledge struct {
+	e      *entry
+	at     int64
+	events []Event
 }
 
 type state uint8
@@ -42,6 +53,7 @@ const (
 	waiting                // its recipients wait for their next attempt
 	ready                  // may be sent now
 	busy                   // with a worker
+	recording              // with the journal, as a recipient has accepted: until that is safe nothing is done for the message
 	finishing              // all recipients are done; the file is to be removed or moved to failed/
 	held                   // the file was moved to hold/
 )
@@ -62,10 +74,14 @@ type entry struct {
 	place    [3]int        // in pending, ready and expiry; -1: not there
 }
 
+// away reports whether e is with a worker or with the journal: what happens to its file meanwhile is seen afterwards.
+func (e *entry) away() bool { return e.state == busy || e.state == recording }
+
 // newQueue makes a queue that remembers what the status file says of messages that it has yet to see.
 // Its messages take one of so many routes, and routeOf tells by the sender which.
 func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status, routes int, routeOf func(sender string) int) *queue {
 	q := &queue{dir: dir, opts: opts, host: host, entries: make(map[string]*entry), memory: byName(memory), routeOf: routeOf}
+	q.journal = journal.New(dir.File(journalName))
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
 	place := func(i int) func(*entry) *int { return func(e *entry) *int { return &e.place[i] } }
 	q.pending = pile.New(byDue, place(0))
@@ -162,8 +178,13 @@ func (q *queue) drop(e *entry) {
 func (q *queue) remember(e *entry, m *Message) {
 	e.msg = m
 	q.changed = true
+	q.watchAge(e)
+}
+
+// watchAge sees that e is given up in time, if it can be.
+func (q *queue) watchAge(e *entry) {
 	q.expiry.Remove(e)
-	if len(m.To)+len(m.Cc)+len(m.Bcc) > 0 && e.state != held {
+	if m := e.msg; len(m.To)+len(m.Cc)+len(m.Bcc) > 0 && e.state != held {
 		q.expiry.Push(e)
 	}
 }
@@ -210,7 +231,7 @@ func (q *queue) notice(names []string, now time.Time) {
 		case e != nil && e.state == unread:
 			e.delay = 0
 			q.move(e, unread, now)
-		case e != nil && e.state != busy:
+		case e != nil && !e.away():
 			q.verify(e, now)
 		}
 	}
@@ -219,7 +240,7 @@ func (q *queue) notice(names []string, now time.Time) {
 // miss looks at messages whose files are said to have gone away.
 func (q *queue) miss(names []string, now time.Time) {
 	for _, name := range names {
-		if e := q.entries[name]; e != nil && e.state != busy {
+		if e := q.entries[name]; e != nil && !e.away() {
 			q.verify(e, now)
 		}
 	}
@@ -244,7 +265,7 @@ func (q *queue) verify(e *entry, now time.Time) {
 	case errors.Is(err, fs.ErrNotExist):
 		q.vanished(e, now)
 	case err != nil:
-	case !id.Equal(e.id):
+	case !id.Equal(e.id), e.state == held && e.msg.partial():
 		q.forget(e, now)
 	case e.state == held:
 		m := e.msg.clone()
@@ -267,7 +288,7 @@ func (q *queue) forget(e *entry, now time.Time) {
 // vanished is told that the file of e is gone from the spool: removed, which cancels it, or moved to hold/.
 func (q *queue) vanished(e *entry, now time.Time) {
 	switch {
-	case e.state == busy, e.state == held && q.isHeld(e):
+	case e.away(), e.state == held && q.isHeld(e):
 	case e.state == unread || !q.isHeld(e):
 		q.drop(e)
 	default:
@@ -365,6 +386,10 @@ func (q *queue) flush(now time.Time) {
 			m.retryAt(now)
 			q.remember(e, m)
 			q.move(e, waiting, now)
+		case recording:
+			m := e.msg.clone()
+			m.retryAt(now)
+			q.remember(e, m)
 		case unread, finishing:
 			e.delay = 0
 			q.move(e, e.state, now)
@@ -411,7 +436,41 @@ func (q *queue) settle(res result, now time.Time) []Event {
 		return events
 	}
 	q.remember(e, m)
-	return append(events, q.conclude(e, now)...)
+	return q.record(e, m.note(tried, res), events, now)
+}
+
+// record sees that what came of an attempt is not forgotten, and goes on with e. If somebody has accepted, then not before
+// that is safe; and the events are not told before either, since what was told must stay true.
+func (q *queue) record(e *entry, n note, events []Event, now time.Time) []Event {
+	if e.msg.served() && q.leave(e, now) == nil {
+		q.drop(e)
+		return events // its removal is the record
+	}
+	if n.hasAccepted() {
+		q.move(e, recording, time.Time{})
+		q.pledges = append(q.pledges, pledge{e, q.journal.Append(n.line(), now), events})
+		return nil
+	}
+	events = append(events, q.conclude(e, now)...)
+	if len(n.To) > 0 && q.entries[e.name] == e && !q.journal.Strained() { // else failed/ says it, or the status file has to
+		q.journal.Append(n.line(), now.Add(noteDelay))
+	}
+	return events
+}
+
+// noteDelay is how long it may take until an attempt that was in vain is in the journal: the status file may have it by then.
+const noteDelay = time.Second
+
+// recorded goes on with the messages whose outcome is safe by now.
+func (q *queue) recorded(now time.Time) (events []Event) {
+	for len(q.pledges) > 0 && q.pledges[0].at <= q.journal.Safe() {
+		p := q.pledges[0]
+		q.pledges[0] = pledge{}
+		q.pledges = q.pledges[1:]
+		q.watchAge(p.e)
+		events = append(append(events, p.events...), q.conclude(p.e, now)...)
+	}
+	return events
 }
 
 // forgetOrRetry deals with a message file that could not be offered at all.
@@ -459,7 +518,7 @@ func (q *queue) expire(e *entry, now time.Time) []Event {
 	at := q.expires(e)
 	q.expiry.Remove(e)
 	if e.state != waiting && e.state != ready {
-		return nil // settle or read puts it back
+		return nil // settle, recorded or read puts it back
 	}
 	m := e.msg.clone()
 	events := m.expire(e.name, at, now)

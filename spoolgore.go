@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/quota"
@@ -73,8 +74,8 @@ type Options struct {
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
 
-	// OnEvent is told what becomes of every recipient. It is called by Run's goroutine, one event at a time: it must
-	// not block, and must not call methods of the Spool other than Put and Send.
+	// OnEvent is told what becomes of every recipient, of an acceptance when it cannot be forgotten any more. It is called
+	// by Run's goroutine, one event at a time: it must not block, and must not call methods of the Spool other than Put and Send.
 	OnEvent func(Event)
 }
 
@@ -377,6 +378,7 @@ type runner struct {
 	session  *session
 	results  chan result
 	status   *pacedfile.File
+	mark     int64           // position in the journal before which all is in what was last written as status
 	spent    *pacedfile.File // of the quota
 	q        *queue
 	routes   []*route
@@ -425,13 +427,37 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	if err == nil {
 		r.quota, err = loadQuota(dir, limits)
 	}
+	if err == nil {
+		r.q = newQueue(dir, opts, host, memory, len(routes), routeOf(opts))
+		err = r.replay()
+	}
 	if err != nil {
 		r.unlock()
 		return nil, err
 	}
-	r.q = newQueue(dir, opts, host, memory, len(routes), routeOf(opts))
 	r.q.changed = true // the status file is written once even if there is nothing to tell
 	return r, nil
+}
+
+// replay takes what the journal says over what the status file says, which then has to say as much: it may be edited, and
+// believed, before it is next written.
+func (r *runner) replay() error {
+	file, found, err := journal.Open(r.dir.File(journalName), r.q.replay)
+	if err != nil {
+		return err
+	}
+	r.q.journal, r.pausedAt = file, time.Now()
+	if found.Bad > 0 || found.Torn > 0 {
+		r.opts.Logger.Warn("journal is not whole, what is not was ignored", "file", journalName, "lines", found.Bad, "tail", found.Torn)
+	}
+	if found.Records > 0 {
+		r.opts.Logger.Info("journal replayed", "file", journalName, "records", found.Records)
+		if err := r.writeNow(); err != nil {
+			r.pausedAt = time.Time{} // whatever was seen counts more than that file
+			r.wrote(r.opts.StatusFile)(err, false)
+		}
+	}
+	return nil
 }
 
 // watch asks the system to tell of new files; where it cannot, the scan finds them.
@@ -455,6 +481,7 @@ func (r *runner) close() {
 	if r.watcher != nil {
 		r.watcher.Close()
 	}
+	r.q.journal.Close()
 	r.unlock()
 }
 
@@ -483,30 +510,80 @@ func (r *runner) loop(ctx context.Context) error {
 		case ev, ok := <-r.noticed:
 			r.notice(ev, ok)
 		case w := <-r.status.Done():
+			r.saved(w.OK())
 			r.wrote(r.opts.StatusFile)(r.status.Finish(w, time.Now()))
+		case w := <-r.q.journal.Done():
+			r.wrote(journalName)(r.q.journal.Finish(w, time.Now()))
 		case w := <-r.spent.Done():
 			r.wrote(".spoolgore.rate")(r.spent.Finish(w, time.Now()))
 		case <-timer.C:
 		}
-		wait := time.Duration(-1)
+		wait := r.record(time.Now())
 		if !stopping && !r.paused {
 			wait = r.turn(work)
-			drained = r.drain && r.busy == 0 && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck())
+			drained = r.drained()
 		}
 		timer.Stop()
 		if wait >= 0 {
 			timer.Reset(wait)
 		}
 	}
-	r.keep()
+	lost := r.end()
 	if r.opts.Rate != "" {
 		r.wrote(".spoolgore.rate")(r.spent.Sync(false, r.spending(time.Now())), false)
 	}
 	r.opts.Logger.Info("stopped", "dir", r.dir.Path(), "waiting", len(r.q.entries))
 	if r.drain && ctx.Err() == nil {
-		return errors.Join(r.sick, r.trouble())
+		return errors.Join(r.sick, r.trouble(), lost)
 	}
 	return nil
+}
+
+// drained reports whether there is nothing to do for Drain any more.
+func (r *runner) drained() bool {
+	return r.drain && r.busy == 0 && !r.session.arriving() && (r.q.idle(time.Now()) || r.stuck()) &&
+		(len(r.q.pledges) == 0 || r.q.journal.Failing())
+}
+
+// record goes on with the messages whose outcome is safe by now, has the journal written, and returns how long it is to the
+// next time; negative: there is nothing to write.
+func (r *runner) record(now time.Time) time.Duration {
+	r.report(r.q.recorded(now))
+	wait := r.q.journal.Wait(now)
+	if wait == 0 {
+		r.q.journal.Start()
+		wait = -1
+	}
+	return wait
+}
+
+// saved is told whether the status file was written: then the journal need not say any more what that says.
+func (r *runner) saved(ok bool) {
+	if ok {
+		r.q.journal.Cut(r.mark)
+	}
+}
+
+// end writes down what must not be forgotten. An error says that it could be written nowhere.
+func (r *runner) end() error {
+	sync := func() {
+		r.wrote(journalName)(r.q.journal.Sync(time.Now()))
+		r.report(r.q.recorded(time.Now()))
+	}
+	if len(r.q.pledges) > 0 {
+		sync() // before the status file, so that it tells what comes of them
+	}
+	r.keep()
+	sync() // what only one of them can take is safe now, and the journal is empty
+	if len(r.q.pledges) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%d messages: some of their recipients have accepted, which cannot be written down", len(r.q.pledges))
+	r.opts.Logger.Error("what was delivered cannot be written down, it may be sent again", "dir", r.dir.Path(), "err", err)
+	for _, p := range r.q.pledges {
+		r.report(p.events)
+	}
+	return err
 }
 
 // keep writes the status file at the end. If it is being edited, it is only touched if there is something that must not
@@ -518,7 +595,7 @@ func (r *runner) keep() {
 		}
 		edited, err := loadStatus(r.opts.StatusFile)
 		if err != nil {
-			r.opts.Logger.Error("what was delivered during the pause cannot be written down, it may be sent again", "err", err)
+			r.opts.Logger.Error("status file cannot be read, only the journal has what was delivered during the pause", "err", err)
 			return
 		}
 		r.report(r.q.reload(edited, r.pausedAt, time.Now()))
@@ -545,7 +622,9 @@ func (r *runner) turn(work context.Context) time.Duration {
 		return 0
 	}
 	wait := r.opts.Freq
-	for _, w := range []time.Duration{r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), started} {
+	for _, w := range []time.Duration{
+		r.nextScan.Sub(now), r.q.wait(now), r.status.Wait(now), r.spent.Wait(now), r.q.journal.Wait(now), started,
+	} {
 		if w >= 0 {
 			wait = min(wait, w)
 		}
@@ -561,7 +640,11 @@ func (r *runner) write(now time.Time) {
 	}
 	if r.status.Wait(now) == 0 {
 		records, cause := r.q.snapshot(), r.cause()
-		r.status.Start(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+		r.mark = r.q.journal.End()
+		write := func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) }
+		if !r.status.Start(len(records) == 0, write) {
+			r.saved(true)
+		}
 	}
 	if r.spent.Wait(now) == 0 {
 		r.spent.Start(false, r.spending(now))
@@ -623,8 +706,10 @@ func (r *runner) wrote(file string) func(err error, recovered bool) {
 
 func (r *runner) writeNow() error {
 	records, cause, now := r.q.snapshot(), r.cause(), time.Now()
-	r.q.changed = false
-	return r.status.Sync(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+	r.q.changed, r.mark = false, r.q.journal.End()
+	err := r.status.Sync(len(records) == 0, func(w io.Writer) error { return writeStatus(w, r.dir, records, cause, now) })
+	r.saved(err == nil)
+	return err
 }
 
 func (r *runner) flush() {
@@ -646,6 +731,7 @@ func (r *runner) pause() {
 		r.pausedAt = time.Time{} // the file knows nothing for certain: whatever was seen counts more
 	}
 	r.wrote(r.opts.StatusFile)(err, false)
+	r.wrote(journalName)(r.q.journal.Sync(time.Now())) // it is empty before the file is edited
 	r.opts.Logger.Info("paused", "dir", r.dir.Path())
 }
 

@@ -209,6 +209,21 @@ func (m *Message) merge(old *Message) {
 	}
 }
 
+// spare takes over from old who has the message already.
+func (m *Message) spare(old *Message) {
+	has := make(map[string]*Recipient)
+	for _, r := range old.recipients() {
+		if r.accepted() {
+			has[r.Address] = r
+		}
+	}
+	for _, r := range m.recipients() {
+		if k := has[r.Address]; k != nil && r.Status != Done {
+			*r = *k
+		}
+	}
+}
+
 // resume is merge for a message that has been here all the time: its age and its identity go on as well.
 func (m *Message) resume(old *Message) {
 	m.merge(old)
@@ -220,6 +235,9 @@ func (m *Message) resume(old *Message) {
 		m.MessageID = old.MessageID
 	}
 }
+
+// partial reports whether m does not know the whole message: its file is to be read anew, and m merged into what it says.
+func (m *Message) partial() bool { return m.Size < 0 }
 
 // mend corrects what a clock that was wrong has left in the record of the file id: nothing was seen or tried in the
 // future, and nothing was seen long before it was written.
@@ -280,6 +298,13 @@ func (m *Message) expire(file string, at, now time.Time) (events []Event) {
 		events = append(events, ev)
 	}
 	return events
+}
+
+// mayEdit reports whether m, from the status file, can be what a person made of old: if it speaks of another version of the
+// file, or of only some of its recipients, it was written before old was known.
+func (m *Message) mayEdit(old *Message) bool {
+	none := m.Size == 0 && m.Modified.IsZero() // left out by a program that knows only what the 2014 tool wrote
+	return none || m.Size == old.Size && m.Modified.Equal(old.Modified)
 }
 
 // edited returns the record that a person made of m in the status file. What is in progress stays so, and an outcome
@@ -453,13 +478,19 @@ type counted struct {
 
 func verdicts(results []Result) (c counted) {
 	for _, r := range results {
-		if r.Err == nil {
-			c.any, c.progress = true, true
-		} else if f := faultOf(r.Err); f.Fault != FaultRelay && f.Fault != FaultNone {
-			c.any = true
-		}
+		c.any = c.any || decided(r)
+		c.progress = c.progress || r.Err == nil
 	}
 	return c
+}
+
+// decided reports whether r was an attempt: somebody but the relay decided something about the recipient.
+func decided(r Result) bool {
+	if r.Err == nil {
+		return true
+	}
+	fault := faultOf(r.Err).Fault
+	return fault != FaultRelay && fault != FaultNone
 }
 
 // settle is the table of outcomes: what a result means for its recipient.
@@ -521,7 +552,7 @@ func (q *queue) restoreHeld() {
 		}
 		delete(q.memory, name)
 		q.changed = true
-		if err == nil && m.isOf(id) {
+		if err == nil && (m.isOf(id) || m.partial()) {
 			q.entries[name] = &entry{name: name, msg: m, id: id, state: held, place: [3]int{-1, -1, -1}}
 		}
 	}
@@ -576,7 +607,7 @@ func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool,
 		return false, nil // another message that has the same name
 	}
 	m.MessageID = cmp.Or(why.MessageID, m.MessageID)
-	m.merge(why.acceptedOnly(m.Enqueued))
+	m.spare(&why.Message)
 	return true, nil
 }
 
@@ -584,29 +615,111 @@ func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool,
 func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 	said := byName(edited)
 	for name := range q.memory { // of files not read yet
-		if by := said[name]; by != nil {
-			q.memory[name] = by
-		} else {
-			q.memory[name] = q.memory[name].acceptedOnly(now)
+		switch m, by := q.memory[name], said[name]; {
+		case by == nil:
+			q.memory[name] = m.acceptedOnly(now)
+		case by.mayEdit(m):
+			q.memory[name] = m.edited(by, paused)
 		}
 	}
 	for _, e := range slices.Collect(maps.Values(q.entries)) {
 		switch by := said[e.name]; {
-		case e.state == unread:
+		case e.state == unread, by != nil && !by.mayEdit(e.msg):
 		case by != nil:
 			if e.state == ready {
 				q.move(e, waiting, now) // out of its lane: it may get another sender
 			}
 			q.remember(e, e.msg.edited(by, paused))
-			if e.state != busy && e.state != held {
+			if !e.away() && e.state != held {
 				events = append(events, q.conclude(e, now)...)
 			}
-		case e.state != busy:
+		case !e.away():
 			q.remember(e, e.msg.acceptedOnly(now))
 			q.forget(e, now)
 		}
 	}
 	return events
+}
+
+// journalName is the file that remembers what has happened since the status file was written.
+const journalName = ".spoolgore.journal"
+
+// note is a line of the journal: what came of one attempt.
+type note struct {
+	File    string // its name
+	Message        // what it is known by, and in To those who were tried, as they are since
+}
+
+// note says what came of an attempt for those of tried about whom something was decided. Its size is that of the
+// transaction, however many recipients the message has.
+func (m *Message) note(tried map[string]*Recipient, res result) note {
+	n := note{File: res.name, Message: Message{
+		From: m.From, Attempts: m.Attempts, Size: m.Size, Modified: m.Modified,
+		MessageID: m.MessageID, Digest: m.Digest, Inode: m.Inode, RawName: m.RawName,
+	}}
+	for i, to := range res.to {
+		if r := tried[to]; r != nil && decided(res.recipients[i]) {
+			n.To = append(n.To, *r)
+		}
+	}
+	return n
+}
+
+func (n *note) hasAccepted() bool { return slices.ContainsFunc(n.To, Recipient.accepted) }
+
+// accepted reports whether a relay has the message for r, or a person says so.
+func (r Recipient) accepted() bool { return r.Status == Done && !r.GivenUp }
+
+// line is n as the journal keeps it.
+func (n *note) line() []byte {
+	line, _ := json.Marshal(n) // cannot fail: only a time could that no file has
+	return line
+}
+
+// replay takes a line of the journal over what the status file says. It may be older than that, if a crash came before the
+// journal was emptied, and must do no harm then.
+func (q *queue) replay(line []byte) error {
+	var n note
+	if err := json.Unmarshal(line, &n); err != nil {
+		return err
+	}
+	name := nameOf(n.File, &n.Message)
+	old := q.memory[name]
+	if old == nil || !n.same(old) { // the status file does not know it yet
+		n.Size = -1 // these are not all of its recipients
+		q.memory[name] = &n.Message
+		return nil
+	}
+	c := old.clone()
+	c.take(&n)
+	q.memory[name] = c
+	return nil
+}
+
+// take learns from a note about the same message.
+func (m *Message) take(n *note) {
+	version := m.Size == n.Size && m.Modified.Equal(n.Modified)
+	known := make(map[string]*Recipient)
+	for _, r := range m.recipients() {
+		known[r.Address] = r
+	}
+	var more []Recipient
+	for _, r := range n.To {
+		switch k := known[r.Address]; {
+		case k != nil:
+			if r.accepted() || !k.accepted() && !r.LastAttempt.Before(k.LastAttempt) {
+				*k = r
+			}
+		case r.accepted() || !version: // else he was taken out of the status file by hand
+			more = append(more, r)
+		}
+	}
+	m.To = append(m.To, more...)
+	if len(more) > 0 && !version {
+		m.Size = -1 // the status file spoke of an older version of the file
+	}
+	m.Attempts = max(m.Attempts, n.Attempts)
+	m.MessageID, m.Digest, m.Inode = cmp.Or(n.MessageID, m.MessageID), cmp.Or(n.Digest, m.Digest), cmp.Or(n.Inode, m.Inode)
 }
 
 // leave takes the file of e out of the spool.

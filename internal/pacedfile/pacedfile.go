@@ -36,6 +36,9 @@ type Written struct {
 	empty bool
 }
 
+// OK reports whether the file says now what it was to say.
+func (w Written) OK() bool { return w.err == nil }
+
 // New returns the file at path, mode 0600, which replace writes.
 func New(path string, replace Writer) *File {
 	return &File{path: path, replace: replace, written: make(chan Written, 1)}
@@ -61,14 +64,15 @@ func (f *File) Wait(now time.Time) time.Duration {
 }
 
 // Start writes in the background; Done tells when it is over. With empty, write has nothing to say: if the file said
-// as little before, it is left alone.
-func (f *File) Start(empty bool, write func(io.Writer) error) {
+// as little before, it is left alone, and nothing is begun.
+func (f *File) Start(empty bool, write func(io.Writer) error) (begun bool) {
 	f.changed = false
 	if empty && f.empty {
-		return
+		return false
 	}
 	f.writing = true
 	go func() { f.written <- f.write(empty, write) }() // never blocks: one write at a time, and room for its end
+	return true
 }
 
 // Done carries the end of a write that Start began, for Finish.

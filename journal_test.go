@@ -1,0 +1,767 @@
+package spoolgore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/journal"
+)
+
+// crash ends a run as kill -9 does, as far as its disk can tell: what it writes from now on goes nowhere. It returns where
+// the spool is then. The run must be at rest.
+func crash(t *testing.T, dir string, stop func()) (after string) {
+	t.Helper()
+	after = dir + ".crashed"
+	check(t, os.Rename(dir, after))
+	stop()
+	return after
+}
+
+// journalOf returns what is in the journal's file; nothing if it is missing.
+func journalOf(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, journalName))
+	if !errors.Is(err, os.ErrNotExist) {
+		check(t, err)
+	}
+	return string(text)
+}
+
+// unwritable is the path of a status file that cannot be written.
+func unwritable(t *testing.T) string { return filepath.Join(t.TempDir(), "missing", "status.js") }
+
+// block keeps the journal from being written until unblock is called.
+func block(t *testing.T, dir string) (unblock func()) {
+	t.Helper()
+	path := filepath.Join(dir, journalName)
+	check(t, os.RemoveAll(path))
+	check(t, os.Mkdir(path, 0o700))
+	return func() { check(t, os.Remove(path)) }
+}
+
+// few is a Transport that takes n recipients at a time and has no room for more of them.
+func few(l *ledger, n int) Transport {
+	return transportFunc(func(ctx context.Context, tx *Transaction) []Result {
+		room := *tx
+		room.To = tx.To[:min(n, len(tx.To))]
+		results := l.Deliver(ctx, &room)
+		for len(results) < len(tx.To) {
+			results = append(results, Result{Err: &DeliveryError{Fault: FaultNone, Err: errors.New("452 4.5.3 too many recipients")}})
+		}
+		return results
+	})
+}
+
+func TestAnAcceptanceSurvivesACrash(t *testing.T) {
+	for text, about := range map[string]string{named: "by its Message-ID", nameless: "by its header and its file"} {
+		for _, name := range []string{"m", "bad \xff utf-8", `"quoted"`} {
+			t.Run("known "+about+" "+fmt.Sprintf("%q", name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					is := is.New(t)
+					dir, relay := t.TempDir(), &ledger{answer: deferB}
+					opts := Options{Transport: relay, StatusFile: unwritable(t)}
+					drop(t, dir, name, text)
+					_, stop := start(t, dir, opts)
+					pass(2 * time.Second)
+					dir = crash(t, dir, stop)
+					s, stop := start(t, dir, opts)
+					pass(time.Second)
+					is.Equal(one(t, s.Status()).Attempts, 1)
+					is.Equal(relay.tries(name, "b@x.org"), 1) // an attempt that was in vain is not forgotten either
+					pass(time.Hour)
+					stop()
+					is.Equal(relay.tries(name, "a@x.org"), 1) // who has it does not get it again
+					is.True(relay.tries(name, "b@x.org") > 5) // who has not is tried again
+					is.True(exists(dir, name))                // and it waits for him
+				})
+			})
+		}
+	}
+}
+
+func TestNothingIsWrittenForMailThatIsTakenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: func(_, to string, _ int) error {
+			if to == "later@x.org" {
+				return errLater
+			}
+			return nil
+		}}
+		for i := range 50 {
+			drop(t, dir, fmt.Sprint("one", i), simple)
+			drop(t, dir, fmt.Sprint("two", i), named)
+			drop(t, dir, fmt.Sprint("later", i), strings.Replace(simple, "b@example.org", "later@x.org", 1))
+		}
+		_, stop := start(t, dir, Options{Transport: relay})
+		pass(10 * time.Minute)
+		is.Equal(relay.accepted("", "b@example.org"), 50)
+		is.Equal(relay.accepted("", "b@x.org"), 50)
+		is.True(relay.tries("", "later@x.org") > 100)
+		stop()
+		is.True(!exists(dir, journalName)) // what is sent leaves by being removed, what is deferred is in the status file soon
+	})
+}
+
+func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
+	tests := []struct {
+		name  string
+		relay func() (*ledger, Transport)
+		done  func(dir string) bool
+	}{
+		{"there are more recipients to be offered it", func() (*ledger, Transport) { l := &ledger{}; return l, few(l, 1) },
+			func(dir string) bool { return !exists(dir, "m") }},
+		{"the other one was refused", func() (*ledger, Transport) { l := &ledger{answer: refuseB}; return l, l },
+			func(dir string) bool { return exists(dir, "failed", "m") }},
+		{"the other one was deferred", func() (*ledger, Transport) { l := &ledger{answer: deferB}; return l, l },
+			func(dir string) bool { return exists(dir, "m") }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				ledger, relay := tt.relay()
+				dir, told, log, status := t.TempDir(), &events{}, &lines{}, unwritable(t)
+				_, stop := start(t, dir, Options{
+					Transport: relay, StatusFile: status, OnEvent: told.add, Logger: slog.New(slog.NewTextHandler(log, nil)),
+				})
+				pass(time.Second)
+				unblock := block(t, dir)
+				drop(t, dir, "m", named)
+				drop(t, dir, "other", simple)
+				drop(t, dir, "all", "From: s@x.org\nTo: c@x.org\nCc: d@x.org\n\nhello\n")
+				pass(10 * time.Minute)
+				is.Equal(ledger.accepted("m", "a@x.org"), 1)
+				is.True(ledger.tries("m", "b@x.org") <= 1)             // nobody is offered it
+				is.True(exists(dir, "m"))                              // nor is it taken away
+				is.True(!exists(dir, "failed", "m"))                   // wherever to
+				is.Equal(told.kinds("a@x.org"), "queued")              // nor is told what could be forgotten
+				is.Equal(ledger.accepted("other", "b@example.org"), 1) // the others go on
+				is.True(!exists(dir, "other"))
+				is.Equal(strings.Count(log.String(), "file cannot be written"), 2) // it is said once of each
+				unblock()
+				pass(10 * time.Second)
+				is.Equal(told.kinds("a@x.org"), "queued sent")
+				is.Equal(strings.Count(log.String(), "file can be written again"), 1)
+				pass(2 * time.Minute)
+				stop()
+				is.Equal(ledger.tries("m", "a@x.org"), 1)
+				is.True(tt.done(dir)) // and it goes on by itself
+			})
+		})
+	}
+}
+
+func TestWhatAllHaveLeavesAlthoughNothingCanBeWrittenDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, status := t.TempDir(), unwritable(t)
+		relay := &ledger{answer: func(_, to string, n int) error {
+			if to == "b@x.org" && n == 1 {
+				return refused()
+			}
+			return nil
+		}}
+		drop(t, dir, "m", named)
+		_, stop := start(t, dir, Options{Transport: relay, StatusFile: status})
+		pass(5 * time.Second)
+		block(t, dir)
+		shift(t, filepath.Join(dir, "failed"), dir, "m")
+		pass(time.Minute)
+		is.Equal(relay.tries("m", "b@x.org"), 2)
+		is.True(!exists(dir, "m")) // that it is gone says all
+		is.True(!exists(dir, "failed", "m.json"))
+		stop()
+	})
+}
+
+func TestAttemptsDoNotGatherWhileNothingCanBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		_, stop := start(t, dir, Options{Transport: relay, StatusFile: unwritable(t)})
+		pass(time.Second)
+		unblock := block(t, dir)
+		drop(t, dir, "m", strings.Replace(named, "a@x.org, ", "", 1))
+		pass(30 * time.Hour)
+		is.True(relay.tries("m", "b@x.org") > 50)
+		unblock()
+		pass(time.Minute)
+		is.True(strings.Count(journalOf(t, dir), "\n") < 5)
+		stop()
+	})
+}
+
+func TestAFileTouchedAfterACrashIsTheSameMessage(t *testing.T) {
+	for _, text := range []string{named, nameless} {
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			dir, relay := t.TempDir(), &ledger{answer: deferB}
+			opts := Options{Transport: relay, StatusFile: unwritable(t)}
+			drop(t, dir, "m", text)
+			_, stop := start(t, dir, opts)
+			pass(5 * time.Second)
+			dir = crash(t, dir, stop)
+			is.NoErr(os.Chtimes(filepath.Join(dir, "m"), time.Time{}, time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)))
+			_, stop = start(t, dir, opts)
+			pass(2 * time.Minute)
+			stop()
+			is.Equal(relay.tries("m", "a@x.org"), 1)
+			is.True(relay.tries("m", "b@x.org") > 1)
+		})
+	}
+}
+
+func TestWhatTheJournalCannotTakeTheStatusFileCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, l := t.TempDir(), &ledger{}
+		opts := Options{Transport: few(l, 1)}
+		s, stop := start(t, dir, opts)
+		pass(time.Second)
+		unblock := block(t, dir)
+		drop(t, dir, "m", "From: s@x.org\nTo: a@x.org, b@x.org, c@x.org\nSubject: one\n\nhello\n")
+		s.Flush()
+		pass(10 * time.Millisecond)
+		is.Equal(l.tries("", "b@x.org"), 0)
+		pass(time.Minute)
+		stop()
+		unblock()
+		is.True(!exists(dir, "m")) // slower, but it gets through
+		for _, to := range []string{"a@x.org", "b@x.org", "c@x.org"} {
+			is.Equal(l.tries("", to), 1)
+		}
+	})
+}
+
+func TestARecordIsAsLongAsItsTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		const all, each = 2000, 100
+		dir, l := t.TempDir(), &ledger{takes: time.Second}
+		opts := Options{Transport: few(l, each), StatusFile: unwritable(t)}
+		to := make([]string, all)
+		for i := range to {
+			to[i] = fmt.Sprintf("r%d@x.org", i)
+		}
+		drop(t, dir, "m", "From: s@x.org\nTo: "+strings.Join(to, ",\n ")+"\nMessage-ID: <1@x>\n\nhello\n")
+		_, stop := start(t, dir, opts)
+		pass(10*time.Second + time.Second/2)
+		dir = crash(t, dir, stop)
+		text := journalOf(t, dir)
+		is.Equal(strings.Count(text, "\n"), 10)
+		is.True(len(text) < 10*each*300) // not all of the recipients each time
+		_, stop = start(t, dir, opts)
+		pass(time.Hour)
+		stop()
+		is.True(!exists(dir, "m"))
+		for _, r := range to {
+			is.True(l.tries("", r) == 1 || l.tries("", r) == 2) // in flight in the crash
+		}
+		is.Equal(l.tries("", "r0@x.org"), 1)
+		is.Equal(len(l.offered), all+each) // one transaction was
+	})
+}
+
+func TestTheJournalIsEmptyWhenTheStatusFileSaysAsMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom})
+		pass(50 * time.Millisecond)
+		is.True(strings.Contains(journalOf(t, dir), "a@x.org"))
+		pass(time.Second)
+		is.Equal(journalOf(t, dir), "") // when it was written
+		drop(t, dir, "n", named)
+		s.Flush()
+		pass(10 * time.Millisecond)
+		is.True(strings.Contains(journalOf(t, dir), "a@x.org"))
+		s.Pause()
+		is.Equal(journalOf(t, dir), "") // before it is edited
+		s.Resume()
+		drop(t, dir, "o", named)
+		s.Flush()
+		pass(10 * time.Millisecond)
+		is.True(journalOf(t, dir) != "")
+		stop()
+		is.Equal(journalOf(t, dir), "") // and at the end
+		edit(t, filepath.Join(dir, ".spoolgore.js"), `"a@x.org","Status":2`, `"a@x.org","Status":0`)
+		tries := relay.tries("", "a@x.org")
+		_, stop = start(t, dir, Options{Transport: relay, Backoff: seldom})
+		pass(time.Minute)
+		stop()
+		is.Equal(relay.tries("", "a@x.org"), tries+1) // so an edit while nothing runs counts
+	})
+}
+
+func TestMailThatComesAndGoesDoesNotMakeTheJournalGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, l := t.TempDir(), &ledger{}
+		s, stop := start(t, dir, Options{Transport: few(l, 1)})
+		pass(time.Second)
+		for range 20 {
+			drop(t, dir, "m", named)
+			s.Flush()
+			pass(10 * time.Second)
+			is.True(!exists(dir, "m"))
+			is.Equal(journalOf(t, dir), "") // although the status file never had a reason to be written
+		}
+		stop()
+	})
+}
+
+func TestWhatIsSeenDuringAPauseSurvivesACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}
+		path := filepath.Join(dir, ".spoolgore.js")
+		opts := Options{Transport: relay, Backoff: seldom}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, opts)
+		pass(15 * time.Second)
+		drop(t, dir, "n", named)
+		pass(10 * time.Second)
+		s.Pause() // in mid-transaction of n
+		edit(t, path, `"b@x.org","Status":0`, `"b@x.org","Status":2`)
+		before, err := os.ReadFile(path)
+		is.NoErr(err)
+		pass(20 * time.Second)
+		after, err := os.ReadFile(path)
+		is.NoErr(err)
+		is.Equal(string(after), string(before)) // the file is the person's
+		is.Equal(relay.accepted("n", "a@x.org"), 1)
+		dir = crash(t, dir, stop)
+		s, stop = start(t, dir, opts)
+		pass(30 * time.Second)
+		m := one(t, s.Status()) // who was marked done stays so
+		s.Flush()
+		pass(30 * time.Second)
+		stop()
+		is.Equal(relay.tries("n", "a@x.org"), 1) // the acceptance was in the journal
+		is.Equal(relay.tries("n", "b@x.org"), 2)
+		is.Equal(m.To[1].Attempts, 1) // and so was the attempt
+		is.Equal(relay.tries("m", "b@x.org"), 1)
+	})
+}
+
+func TestAMessageHeldInMidTransactionIsRememberedOverACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}
+		opts := Options{Transport: relay, StatusFile: unwritable(t)}
+		drop(t, dir, "m", named)
+		_, stop := start(t, dir, opts)
+		pass(5 * time.Second)
+		shift(t, dir, filepath.Join(dir, "hold"), "m")
+		pass(30 * time.Second)
+		opts.StatusFile = ""
+		for range 3 { // what is known of it is in the journal, and then in the status file
+			dir = crash(t, dir, stop)
+			_, stop = start(t, dir, opts)
+			pass(time.Minute)
+		}
+		is.True(exists(dir, "hold", "m"))
+		shift(t, filepath.Join(dir, "hold"), dir, "m")
+		pass(time.Hour)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1)
+		is.True(relay.tries("m", "b@x.org") > 1)
+	})
+}
+
+func TestMovedBackFromFailedIsRememberedOverACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay := &ledger{answer: func(_, to string, n int) error {
+			switch {
+			case to != "a@x.org" && n == 1:
+				return refused()
+			case to == "c@x.org":
+				return errLater
+			}
+			return nil
+		}}
+		opts := Options{Transport: relay, Backoff: seldom, StatusFile: unwritable(t)}
+		drop(t, dir, "m", strings.Replace(named, "b@x.org", "b@x.org, c@x.org", 1))
+		_, stop := start(t, dir, opts)
+		pass(15 * time.Second)
+		shift(t, filepath.Join(dir, "failed"), dir, "m")
+		pass(15 * time.Second)
+		is.Equal(relay.accepted("m", "b@x.org"), 1)
+		dir = crash(t, dir, stop)
+		s, stop := start(t, dir, opts)
+		pass(time.Minute)
+		is.Equal(one(t, s.Status()).To[2].Attempts, 1)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1) // what the why-file says
+		is.Equal(relay.tries("m", "b@x.org"), 2) // and what has happened since
+		is.Equal(relay.tries("m", "c@x.org"), 2)
+	})
+}
+
+func TestAnotherMessageThanTheJournalKnowsInheritsNothing(t *testing.T) {
+	for _, text := range []string{strings.Replace(named, "<1@x>", "<2@x>", 1), nameless} {
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			dir, relay := t.TempDir(), &ledger{answer: deferB}
+			opts := Options{Transport: relay, StatusFile: unwritable(t)}
+			drop(t, dir, "m", named)
+			_, stop := start(t, dir, opts)
+			pass(5 * time.Second)
+			dir = crash(t, dir, stop)
+			drop(t, dir, "m", text)
+			_, stop = start(t, dir, opts)
+			pass(5 * time.Second)
+			stop()
+			is.Equal(relay.accepted("m", "a@x.org"), 2)
+		})
+	}
+}
+
+func TestWhatIsInFlightWhenItStopsIsInTheJournal(t *testing.T) {
+	for _, tt := range []struct{ journal, status bool }{{true, false}, {false, true}, {false, false}} {
+		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay, log, told := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}, &lines{}, &events{}
+				opts := Options{Transport: relay, StatusFile: unwritable(t)}
+				if tt.status {
+					opts.StatusFile = ""
+				}
+				drop(t, dir, "m", named)
+				logged := opts
+				logged.Logger, logged.OnEvent = slog.New(slog.NewTextHandler(log, nil)), told.add
+				_, stop := start(t, dir, logged)
+				pass(5 * time.Second)
+				unblock := func() {}
+				if !tt.journal {
+					unblock = block(t, dir)
+				}
+				stop()
+				unblock()
+				is.Equal(told.kinds("a@x.org"), "queued sent") // it is told in any case
+				is.Equal(strings.Contains(log.String(), "it may be sent again"), !tt.journal && !tt.status)
+				if !tt.journal && !tt.status {
+					return
+				}
+				_, stop = start(t, dir, opts)
+				pass(time.Minute)
+				stop()
+				is.Equal(relay.tries("m", "a@x.org"), 1)
+			})
+		})
+	}
+}
+
+func TestDrainSeesToWhatFollowsAnAcceptance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, l := t.TempDir(), &ledger{}
+		drop(t, dir, "m", named)
+		s := New(dir, exact(Options{Transport: few(l, 1), StatusFile: unwritable(t)}))
+		s.noWatch = true
+		is.NoErr(s.Drain(t.Context()))
+		is.True(!exists(dir, "m")) // both have it
+	})
+}
+
+func TestDrainDoesNotWaitForADiskThatIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, l := t.TempDir(), &ledger{takes: time.Second}
+		drop(t, dir, "m", named)
+		s := New(dir, exact(Options{Transport: few(l, 1), StatusFile: unwritable(t)}))
+		s.noWatch = true
+		go func() { time.Sleep(time.Second / 2); block(t, dir) }()
+		is.True(s.Drain(t.Context()) != nil) // it says so
+		is.True(exists(dir, "m"))
+		is.Equal(l.tries("m", "b@x.org"), 0)
+	})
+}
+
+func TestAJournalThatIsNotWhole(t *testing.T) {
+	tests := []struct {
+		name string
+		ruin func(text string) string
+	}{
+		{"torn", func(text string) string { return text + text[:20] }},
+		{"torn at its only record", func(text string) string { return text[:20] }},
+		{"with a bad line", func(text string) string { return "00000000 x\n" + text }},
+		{"zeros", func(text string) string { return text + strings.Repeat("\x00", 4096) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay, log := t.TempDir(), &ledger{answer: deferB}, &lines{}
+				opts := Options{Transport: relay, StatusFile: unwritable(t), Logger: slog.New(slog.NewTextHandler(log, nil))}
+				drop(t, dir, "m", named)
+				_, stop := start(t, dir, opts)
+				pass(5 * time.Second)
+				dir = crash(t, dir, stop)
+				text := journalOf(t, dir)
+				is.Equal(strings.Count(text, "\n"), 1)
+				is.NoErr(os.WriteFile(filepath.Join(dir, journalName), []byte(tt.ruin(text)), 0o600))
+				opts.StatusFile = ""
+				for range 2 {
+					_, stop = start(t, dir, opts)
+					pass(time.Minute)
+					stop()
+				}
+				is.Equal(strings.Count(log.String(), "journal is not whole"), 1) // it is told, and mended
+				is.Equal(relay.tries("m", "a@x.org") == 1, tt.name != "torn at its only record")
+				is.True(relay.tries("m", "b@x.org") > 1)
+			})
+		})
+	}
+}
+
+func TestRunRefusesAJournalThatItCannotRead(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, dir string){
+		"it is a directory": func(t *testing.T, dir string) { block(t, dir) },
+		"it says what nobody understands": func(t *testing.T, dir string) {
+			f := journal.New(filepath.Join(dir, journalName))
+			f.Append([]byte("no JSON"), time.Now())
+			err, _ := f.Sync(time.Now())
+			check(t, err)
+			f.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			spoil(t, dir)
+			s := New(dir, exact(Options{Transport: transportFunc(nil)}))
+			err := s.Run(t.Context())
+			is.True(err != nil) // who has got what cannot be known
+			is.True(strings.Contains(err.Error(), journalName))
+			is.True(!exists(dir, ".spoolgore.js")) // nothing was touched
+			unlock, err := s.dir.Lock()
+			is.NoErr(err) // nothing stays locked
+			unlock()
+		})
+	}
+}
+
+func TestReplay(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 23, 10, minute, 0, 0, time.UTC) }
+	to := func(addr string, state State, minute int) Recipient {
+		return Recipient{Address: addr, Status: state, LastAttempt: at(minute)}
+	}
+	message := func(size int64, to ...Recipient) *Message {
+		return &Message{To: to, Size: size, Modified: at(0), MessageID: "<1@x>"}
+	}
+	waits := to("b", Waiting, 1)
+	waits.Attempts = 1
+	refused := to("b", Done, 1)
+	refused.GivenUp = true
+	byHand := to("b", Done, 0)
+	tests := []struct {
+		name    string
+		status  *Message // what the status file says; nil: nothing
+		note    *Message
+		want    []Recipient
+		partial bool // the file must be read anew
+	}{
+		{"what is not known", nil, message(9, to("a", Done, 1)), []Recipient{to("a", Done, 1)}, true},
+		{"what has come of it", message(9, to("a", Waiting, 0), to("b", Waiting, 0)), message(9, to("a", Done, 1), waits),
+			[]Recipient{to("a", Done, 1), waits}, false},
+		{"given up", message(9, to("a", Done, 0), to("b", Waiting, 0)), message(9, refused), []Recipient{to("a", Done, 0), refused}, false},
+		{"what is older than the status file", message(9, to("b", Waiting, 2)), message(9, waits), []Recipient{to("b", Waiting, 2)}, false},
+		{"an acceptance is never undone", message(9, byHand), message(9, waits), []Recipient{byHand}, false},
+		{"an acceptance counts whatever the clock says", message(9, to("a", Waiting, 5)), message(9, to("a", Done, 1)),
+			[]Recipient{to("a", Done, 1)}, false},
+		{"taken out by hand", message(9, to("a", Waiting, 0)), message(9, waits), []Recipient{to("a", Waiting, 0)}, false},
+		{"accepted and taken out by hand", message(9, to("a", Waiting, 0)), message(9, to("b", Done, 1)),
+			[]Recipient{to("a", Waiting, 0), to("b", Done, 1)}, false},
+		{"of a later version of the file", message(8, to("a", Waiting, 0)), message(9, waits),
+			[]Recipient{to("a", Waiting, 0), waits}, true},
+		{"of another message", &Message{To: []Recipient{to("a", Done, 0)}, MessageID: "<2@x>", Size: 9, Modified: at(0)}, message(9, waits),
+			[]Recipient{waits}, true},
+		{"over what the 2014 tool has written", &Message{To: []Recipient{to("a", Done, 0), to("b", Waiting, 0)}}, message(9, waits),
+			[]Recipient{to("a", Done, 0), waits}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			q := &queue{memory: map[string]*Message{}}
+			if tt.status != nil {
+				q.memory["m"] = tt.status
+			}
+			n := note{File: "m", Message: *tt.note}
+			for range 2 { // once more does no harm
+				is.NoErr(q.replay(n.line()))
+				m := q.memory["m"]
+				is.Equal(len(m.To), len(tt.want))
+				for i := range tt.want {
+					is.Equal(m.To[i], tt.want[i])
+				}
+				is.Equal(m.partial(), tt.partial)
+				is.Equal(m.MessageID, "<1@x>") // from now on it is known by more than its name
+			}
+		})
+	}
+}
+
+func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
+	tests := []struct {
+		name string
+		act  func(t *testing.T, q *queue, now time.Time)
+		want state // afterwards
+	}{
+		{"nothing", func(*testing.T, *queue, time.Time) {}, waiting},
+		{"its file is touched", func(t *testing.T, q *queue, now time.Time) {
+			check(t, os.Chtimes(q.dir.File("m"), now, now.Add(time.Hour)))
+			q.notice([]string{"m"}, now)
+			q.miss([]string{"m"}, now)
+			check(t, q.scan(now, true))
+		}, waiting},
+		{"its file is removed", func(t *testing.T, q *queue, now time.Time) {
+			check(t, os.Rename(q.dir.File("m"), q.dir.File("tmp/m")))
+			q.miss([]string{"m"}, now)
+			check(t, q.scan(now, true))
+			check(t, os.Rename(q.dir.File("tmp/m"), q.dir.File("m")))
+		}, waiting},
+		{"all is flushed", func(_ *testing.T, q *queue, now time.Time) { q.flush(now) }, ready},
+		{"it is too old", func(_ *testing.T, q *queue, now time.Time) { q.advance(now.Add(10*24*time.Hour), 100) }, waiting},
+		{"it is not in the edited status", func(_ *testing.T, q *queue, now time.Time) { q.reload(Status{}, now, now) }, waiting},
+		{"b is marked done by hand", func(_ *testing.T, q *queue, now time.Time) {
+			m := q.entries["m"].msg.clone()
+			m.To[1].Status = Done
+			q.reload(Status{q.dir.File("m"): *m}, now.Add(time.Second), now)
+		}, finishing},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			s := New(dir, exact(Options{Transport: &ledger{}}))
+			opts, err := s.opts.complete(s.dir)
+			is.NoErr(err)
+			is.NoErr(s.dir.Prepare())
+			drop(t, dir, "m", named)
+			now := time.Now()
+			q := newQueue(s.dir, opts, "host.example", nil, 1, func(string) int { return 0 })
+			is.NoErr(q.scan(now, false))
+			q.advance(now, 100)
+			j, ok := q.next(q.ready[0].small, now)
+			is.True(ok)
+			is.Equal(len(q.settle(result{job: j, recipients: []Result{{}, {Err: errLater}}}, now)), 0) // nothing is told yet
+			e := q.entries["m"]
+			tt.act(t, q, now)
+			is.Equal(len(q.recorded(now)), 0)
+			is.True(q.entries["m"] == e && e.state == recording) // whatever happens it stays
+			is.Equal(q.ready[0].len(), 0)                        // and is offered to nobody
+			is.True(exists(dir, "m"))
+			is.Equal(q.snapshot()[0].msg.To[0].Status, Done) // the status tells it at once
+			err, _ = q.journal.Sync(now)
+			is.NoErr(err)
+			q.journal.Close()
+			is.Equal(len(q.recorded(now)), 2) // and then it is told
+			if tt.want == finishing {
+				is.Equal(len(q.entries), 0) // removed
+				return
+			}
+			is.Equal(e.state, tt.want)
+			is.True(q.expiry.Len() == 1) // and in time it is given up
+		})
+	}
+}
+
+func TestAStatusFileOlderThanWhatIsKnownIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom})
+		pass(5 * time.Second)
+		drop(t, dir, "m", "From: s@x.org\nTo: b@x.org, c@x.org\nMessage-ID: <2@x>\n\nhello\n")
+		s.Flush()
+		pass(50 * time.Millisecond)
+		is.NoErr(s.Reload()) // the file still tells of the first message
+		pass(time.Minute)
+		m := one(t, s.Status())
+		stop()
+		is.Equal(len(m.To), 2)
+		is.Equal(m.To[1].Address, "c@x.org") // the second one keeps its recipients
+	})
+}
+
+func TestAStatusFileOfAPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		l := &ledger{answer: func(_, to string, n int) error {
+			if to == "b@x.org" && n == 1 {
+				return busyRelay()
+			}
+			return nil
+		}}
+		opts := Options{Transport: few(l, 1), StatusFile: unwritable(t)}
+		drop(t, dir, "m", named)
+		_, stop := start(t, dir, opts)
+		pass(100 * time.Millisecond)
+		dir = crash(t, dir, stop)
+		opts.StatusFile = ""
+		s, stop := start(t, dir, opts)
+		pass(50 * time.Millisecond)
+		text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
+		is.NoErr(err)
+		is.True(!strings.Contains(string(text), "b@x.org")) // the journal knew of the one who has accepted only
+		is.NoErr(s.Reload())
+		pass(time.Minute)
+		stop()
+		is.Equal(l.tries("m", "a@x.org"), 1)
+		is.Equal(l.accepted("m", "b@x.org"), 1) // nobody is left out
+		is.True(!exists(dir, "m"))
+	})
+}
+
+func TestReloadOfAnOlderStatusFileTakesNothingFromAFileThatIsToBeReadAgain(t *testing.T) {
+	is := is.New(t)
+	now := time.Now()
+	full := &Message{To: []Recipient{{Address: "a", Status: Done, LastAttempt: now}, {Address: "b"}}, Size: 9, Modified: now}
+	q := &queue{memory: map[string]*Message{"m": full}}
+	part := full.clone()
+	part.To, part.Size = part.To[:1], -1
+	q.reload(Status{"/spool/m": *part}, time.Time{}, now)
+	is.Equal(len(q.memory["m"].To), 2) // b is not left out
+	edited := full.clone()
+	edited.To[1].Status = Done
+	q.reload(Status{"/spool/m": *edited}, now.Add(time.Second), now)
+	is.Equal(q.memory["m"].To[1].Status, Done) // what a person says of it counts
+	edited.To[0].Status = Waiting
+	q.reload(Status{"/spool/m": *edited}, now, now)
+	is.Equal(q.memory["m"].To[0].Status, Done) // but an acceptance since the pause does too
+}
+
+// Whatever a line says, nobody who has the message is forgotten, and nobody is taken out of a list that is believed.
+func FuzzReplay(f *testing.F) {
+	f.Add([]byte(`{"File":"m","To":[{"Address":"a","Status":0}],"Size":9,"MessageID":"<1@x>"}`))
+	f.Add([]byte(`{"File":"m","To":[{"Address":"c","Status":2}],"Size":8,"MessageID":"<1@x>"}`))
+	f.Add([]byte(`{"File":"m","To":[{"Address":"a"},{"Address":"a","Status":1}],"Cc":[{"Address":"b"}],"MessageID":"<2@x>"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		old := &Message{To: []Recipient{{Address: "a", Status: Done}}, Cc: []Recipient{{Address: "b"}}, Size: 9, MessageID: "<1@x>"}
+		q := &queue{memory: map[string]*Message{"m": old}}
+		if q.replay(line) != nil || q.memory["m"].MessageID != "<1@x>" {
+			return
+		}
+		m := q.memory["m"]
+		if len(m.To) < 1 || !m.To[0].accepted() || len(m.Cc) != 1 || m.Cc[0].Address != "b" {
+			t.Fatalf("%s left %+v", line, m)
+		}
+	})
+}

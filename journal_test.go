@@ -597,14 +597,11 @@ func TestReplay(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
-			q := &queue{memory: map[string]*Message{}}
-			if tt.status != nil {
-				q.memory["m"] = tt.status
-			}
+			q := knowing(tt.status)
 			n := note{File: "m", Message: *tt.note}
 			for range 2 { // once more does no harm
 				is.NoErr(q.replay(n.line()))
-				m := q.memory["m"]
+				m := q.memory["m"].open()
 				is.Equal(len(m.To), len(tt.want))
 				for i := range tt.want {
 					is.Equal(m.To[i], tt.want[i])
@@ -614,6 +611,16 @@ func TestReplay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// knowing returns a queue that remembers m, if it is not nil, of the file m.
+func knowing(m *Message) *queue {
+	now := time.Now()
+	q := &queue{memory: map[string]parcel{}, base: &now}
+	if m != nil {
+		q.memory["m"] = q.wrap(m)
+	}
+	return q
 }
 
 func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
@@ -639,7 +646,7 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 		{"it is too old", func(_ *testing.T, q *queue, now time.Time) { q.advance(now.Add(10*24*time.Hour), 100) }, waiting},
 		{"it is not in the edited status", func(_ *testing.T, q *queue, now time.Time) { q.reload(Status{}, now, now) }, waiting},
 		{"b is marked done by hand", func(_ *testing.T, q *queue, now time.Time) {
-			m := q.entries["m"].msg.clone()
+			m := q.entries["m"].msg.open()
 			m.To[1].Status = Done
 			q.reload(Status{q.dir.File("m"): *m}, now.Add(time.Second), now)
 		}, finishing},
@@ -666,7 +673,7 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 			is.True(q.entries["m"] == e && e.state == recording) // whatever happens it stays
 			is.Equal(q.ready[0].len(), 0)                        // and is offered to nobody
 			is.True(exists(dir, "m"))
-			is.Equal(q.snapshot()[0].msg.To[0].Status, Done) // the status tells it at once
+			is.Equal(q.snapshot()[0].msg.open().To[0].Status, Done) // the status tells it at once
 			err, _ = q.journal.Sync(now)
 			is.NoErr(err)
 			q.journal.Close()
@@ -734,16 +741,34 @@ func TestReloadOfAnOlderStatusFileTakesNothingFromAFileThatIsToBeReadAgain(t *te
 	is := is.New(t)
 	now := time.Now()
 	full := &Message{To: []Recipient{{Address: "a", Status: Done, LastAttempt: now}, {Address: "b"}}, Size: 9, Modified: now}
-	q := &queue{memory: map[string]*Message{"m": full}}
+	q := knowing(full)
 	part := full.clone()
 	part.To, part.Size = part.To[:1], -1
 	q.reload(Status{"/spool/m": *part}, time.Time{}, now)
-	is.Equal(len(q.memory["m"].To), 2) // b is not left out
+	is.Equal(len(q.memory["m"].open().To), 2) // b is not left out
 	edited := full.clone()
 	edited.To[1].Status = Done
 	q.reload(Status{"/spool/m": *edited}, now.Add(time.Second), now)
-	is.Equal(q.memory["m"].To[1].Status, Done) // what a person says of it counts
+	is.Equal(q.memory["m"].open().To[1].Status, Done) // what a person says of it counts
 	edited.To[0].Status = Waiting
 	q.reload(Status{"/spool/m": *edited}, now, now)
-	is.Equal(q.memory["m"].To[0].Status, Done) // but an acceptance since the pause does too
+	is.Equal(q.memory["m"].open().To[0].Status, Done) // but an acceptance since the pause does too
+}
+
+// Whatever a line says, nobody who has the message is forgotten, and nobody is taken out of a list that is believed.
+func FuzzReplay(f *testing.F) {
+	f.Add([]byte(`{"File":"m","To":[{"Address":"a","Status":0}],"Size":9,"MessageID":"<1@x>"}`))
+	f.Add([]byte(`{"File":"m","To":[{"Address":"c","Status":2}],"Size":8,"MessageID":"<1@x>"}`))
+	f.Add([]byte(`{"File":"m","To":[{"Address":"a"},{"Address":"a","Status":1}],"Cc":[{"Address":"b"}],"MessageID":"<2@x>"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		old := &Message{To: []Recipient{{Address: "a", Status: Done}}, Cc: []Recipient{{Address: "b"}}, Size: 9, MessageID: "<1@x>"}
+		q := knowing(old)
+		if q.replay(line) != nil || q.memory["m"].open().MessageID != "<1@x>" {
+			return
+		}
+		m := q.memory["m"].open()
+		if len(m.To) < 1 || !m.To[0].accepted() || len(m.Cc) != 1 || m.Cc[0].Address != "b" {
+			t.Fatalf("%s left %+v", line, m)
+		}
+	})
 }

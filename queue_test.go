@@ -262,7 +262,7 @@ func TestAFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
 			for _, ev := range q.settle(result{job: j, err: &fs.PathError{Op: "open", Path: "m", Err: fs.ErrPermission}}, now) {
 				calls <- string(ev.Kind)
 			}
-			m := q.entries["m"].msg
+			m := q.entries["m"].msg.open()
 			is.True(strings.Contains(m.Error, "permission denied")) // the status says why
 			is.Equal(m.To[0].Attempts, 0)                           // it is not the message's fault
 			is.Equal(q.wait(now), opts.Freq)                        // and it is tried again
@@ -549,6 +549,6 @@ func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
 	q := newQueue(s.dir, s.opts, "host.example", memory, 1, func(string) int { return 0 })
 	written := q.snapshot() // by another goroutine, meanwhile
 	q.flush(now)
-	is.True(written[0].msg.To[0].NextAttempt.Equal(later))
-	is.True(q.snapshot()[0].msg.To[0].NextAttempt.Equal(now)) // but it is due
+	is.True(written[0].msg.open().To[0].NextAttempt.Equal(later))
+	is.True(q.snapshot()[0].msg.open().To[0].NextAttempt.Equal(now)) // but it is due
 }

@@ -80,8 +80,8 @@ type Options struct {
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
 
-	// OnEvent is told what becomes of every recipient. It is called by Run's goroutine, one event at a time: it must
-	// not block, and must not call methods of the Spool other than Put and Send.
+	// OnEvent is told what becomes of every recipient, of an acceptance when it cannot be forgotten any more. It is called
+	// by Run's goroutine, one event at a time: it must not block, and must not call methods of the Spool other than Put and Send.
 	OnEvent func(Event)
 }
 

@@ -970,6 +970,9 @@ func (m *Message) note(tried map[string]*Recipient, res result) note {
 	for i, to := range res.to {
 		if r := tried[to]; r != nil && decided(res.recipients[i]) {
 			n.To = append(n.To, *r)
+			if r.accepted() {
+				n.To[len(n.To)-1].Tried = nil // nobody is told how it came to that
+			}
 		}
 	}
 	return n

@@ -80,7 +80,8 @@ func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 		Cc: []Recipient{}, Bcc: []Recipient{{NextAttempt: at, Attempts: 3}},
 		Attempts: 7, Enqueued: at, Error: "e", Expire: at, Priority: -2, Size: 9, Modified: at, Held: at, RawName: []byte("\xff"),
 	}
-	records := []record{{"b", full}, {"a", &Message{To: []Recipient{}, Cc: []Recipient{}, Bcc: []Recipient{}}}, {"bad \xff name", full}}
+	wrap := knowing(nil).wrap
+	records := []record{{"b", wrap(full)}, {"a", wrap(&Message{})}, {"bad \xff name", wrap(full)}}
 	var buf bytes.Buffer
 	is.NoErr(writeStatus(&buf, dir, records, well, at))
 	var got Status
@@ -342,11 +343,11 @@ func BenchmarkWriteStatus(b *testing.B) {
 			now := time.Now()
 			records := make([]record, n)
 			for i := range records {
-				records[i] = record{fmt.Sprintf("20261123T214905.%09d-k7f3q2aa.eml", i), &Message{
+				records[i] = record{fmt.Sprintf("20261123T214905.%09d-k7f3q2aa.eml", i), knowing(nil).wrap(&Message{
 					From: "sender@example.com", Enqueued: now, Modified: now, Size: 4096, Attempts: 1, Cc: []Recipient{}, Bcc: []Recipient{},
 					To: []Recipient{{Address: fmt.Sprintf("recipient%d@example.org", i), Attempts: 1, NextAttempt: now, LastAttempt: now,
 						Error: "rcpt: 450 4.2.1 mailbox busy, try again later", Relay: "mail.example.com:25"}},
-				}}
+				})}
 			}
 			path := filepath.Join(dir.Path(), ".spoolgore.js")
 			b.ReportAllocs()

@@ -88,7 +88,9 @@ func TestAFailureIsToldOnceAndSoIsRecovery(t *testing.T) {
 		write := func() (error, bool) {
 			time.Sleep(f.Wait(time.Now()))
 			f.Start(false, say("x"))
-			return f.Finish(<-f.Done(), time.Now())
+			w := <-f.Done()
+			is.Equal(w.OK(), d.err == nil)
+			return f.Finish(w, time.Now())
 		}
 		err, _ := write()
 		is.True(err != nil)             // the first failure is told
@@ -110,7 +112,7 @@ func TestNothingIsWrittenForWhatCameAndWent(t *testing.T) {
 		f := New("f", d.replace)
 		is.NoErr(f.Sync(true, say("{}"))) // an empty file is written once, so that it is there
 		f.Touch(time.Now())
-		f.Start(true, say("{}"))
+		is.True(!f.Start(true, say("{}"))) // nothing is begun
 		is.NoErr(f.Sync(true, say("{}")))
 		is.Equal(d.writes, 1) // and not again while it stays empty
 		is.NoErr(f.Sync(false, say("x")))
@@ -125,7 +127,7 @@ func TestSyncWaitsForTheWriteInTheBackground(t *testing.T) {
 		is := is.New(t)
 		d := &disk{cost: time.Minute}
 		f := New("f", d.replace)
-		f.Start(false, say("old"))
+		is.True(f.Start(false, say("old")))
 		is.NoErr(f.Sync(false, say("new")))
 		is.Equal(d.text, "new") // the later text is the one that stays
 		is.Equal(d.writes, 2)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Packer appends fields. Base is a moment of this process, which has a monotonic clock reading.
+// A Packer appends fields. Base is a moment of this process, as time.Now returns it.
 type Packer struct {
 	Base time.Time
 	buf  []byte
@@ -74,37 +74,48 @@ func (u *Unpacker) String() string {
 	return s
 }
 
-// What a time is.
+// What a time is, and where.
 const (
-	zeroTime     = iota
-	clockTime    // goes by the clock, as what a person or a file says
-	distantTime  // likewise, and too far away for nanoseconds
-	steadyTime   // goes by the monotonic clock, as what was measured
-	localTime    = 1 << 3
-	kindOfTime   = localTime - 1
-	farthestYear = 2200
+	zeroTime    = iota
+	clockTime   // goes by the clock, as what a person or a file says
+	distantTime // likewise, and too far away for nanoseconds
+	steadyTime  // goes by the monotonic clock, as what was measured
+	kindOfTime  = 1<<3 - 1
+
+	local  = 1 << 3
+	offset = 1 << 4 // in a zone that has no name here
 )
 
-// Time adds a time, to the nanosecond. One that has a monotonic clock reading keeps it, as seen from Base; one that has
-// none gets none. Of its location only is kept whether it is UTC.
+// Time adds a time, to the nanosecond, and how it is written. One that has a monotonic clock reading keeps it, as seen from
+// Base; one that has none gets none.
 func (p *Packer) Time(t time.Time) {
-	local := byte(0)
-	if t.Location() != time.UTC {
-		local = localTime
+	place := byte(0)
+	_, seconds := t.Zone()
+	switch t.Location() {
+	case time.UTC:
+	case time.Local:
+		place = local
+	default:
+		place = offset
 	}
 	switch {
 	case t.IsZero():
 		p.buf = append(p.buf, zeroTime)
-	case t != t.Round(0): // which takes the monotonic reading off
-		p.buf = append(p.buf, steadyTime|local)
+		return
+	case t != t.Round(0): // which takes the monotonic reading off, as would any change of place
+		p.buf = append(p.buf, steadyTime)
 		p.Int(int64(t.Sub(p.Base)))
-	case t.Year() > 1700 && t.Year() < farthestYear:
-		p.buf = append(p.buf, clockTime|local)
+		return
+	case t.Year() > 1700 && t.Year() < 2200:
+		p.buf = append(p.buf, clockTime|place)
 		p.Int(t.UnixNano())
 	default:
-		p.buf = append(p.buf, distantTime|local)
+		p.buf = append(p.buf, distantTime|place)
 		p.Int(t.Unix())
 		p.Int(int64(t.Nanosecond()))
+	}
+	if place == offset {
+		p.Int(int64(seconds))
 	}
 }
 
@@ -113,15 +124,22 @@ func (u *Unpacker) Time() (t time.Time) {
 	kind := u.rest[0]
 	u.rest = u.rest[1:]
 	switch kind & kindOfTime {
+	case zeroTime:
+		return t
 	case steadyTime:
-		t = u.Base.Add(time.Duration(u.Int()))
+		return u.Base.Add(time.Duration(u.Int()))
 	case clockTime:
 		t = time.Unix(0, u.Int())
 	case distantTime:
 		sec := u.Int()
 		t = time.Unix(sec, u.Int())
 	}
-	if kind&localTime == 0 {
+	switch {
+	case kind&offset != 0:
+		t = t.In(time.FixedZone("", int(u.Int())))
+	case kind&local != 0:
+		t = t.Local()
+	default:
 		t = t.UTC()
 	}
 	return t

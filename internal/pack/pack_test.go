@@ -14,6 +14,7 @@ func TestAllComesBack(t *testing.T) {
 	times := []time.Time{
 		{}, now, now.Add(-time.Hour), now.Round(0), now.UTC(), now.Round(0).UTC(), time.Unix(0, 0), time.Unix(-1, 5).UTC(),
 		time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), now.Add(100 * 24 * time.Hour),
+		now.Round(0).In(time.FixedZone("", 3600)), now.In(time.FixedZone("x", -7200)),
 	}
 	numbers := []int64{0, 1, -1, 63, -64, 64, 1 << 40, math.MaxInt64, math.MinInt64}
 	texts := []string{"", "a", "g\x00\xff", string(make([]byte, 300))}

@@ -47,7 +47,9 @@ func clockQueue(t *testing.T, enqueued, last, next time.Time) *queue {
 			{Address: "b@x.org", Attempts: 1, NextAttempt: next.Round(0), LastAttempt: last.Round(0)},
 		},
 	}}
-	return newQueue(dir, opts, "host.example", memory, 1, func(string) int { return 0 })
+	q := newQueue(dir, opts, "host.example", 1, func(string) int { return 0 })
+	q.believe(memory)
+	return q
 }
 
 // turn is one of the loop: it scans, and counts what is given up.

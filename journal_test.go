@@ -613,6 +613,13 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// believe is load without a file.
+func (q *queue) believe(s Status) {
+	for key, m := range s {
+		q.memory[nameOf(key, &m)] = q.wrap(&m)
+	}
+}
+
 // knowing returns a queue that remembers m, if it is not nil, of the file m.
 func knowing(m *Message) *queue {
 	now := time.Now()
@@ -661,7 +668,7 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 			is.NoErr(s.dir.Prepare())
 			drop(t, dir, "m", named)
 			now := time.Now()
-			q := newQueue(s.dir, opts, "host.example", nil, 1, func(string) int { return 0 })
+			q := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 })
 			is.NoErr(q.scan(now, false))
 			q.advance(now, 100)
 			j, ok := q.next(q.ready[0].small, now)

@@ -108,16 +108,12 @@ type entry struct {
 // away reports whether e is with a worker or with the journal: what happens to its file meanwhile is seen afterwards.
 func (e *entry) away() bool { return e.state == busy || e.state == recording }
 
-// newQueue makes a queue that remembers what the status file says of messages that it has yet to see.
-// Its messages take one of so many routes, and routeOf tells by the sender which.
-func newQueue(dir *spooldir.Dir, opts Options, host string, memory Status, routes int, routeOf func(sender string) int) *queue {
+// newQueue makes a queue that knows nothing yet. Its messages take one of so many routes, and routeOf tells by the sender which.
+func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf func(sender string) int) *queue {
 	now := time.Now()
 	q := &queue{
 		dir: dir, opts: opts, host: host, routeOf: routeOf, base: &now,
 		entries: make(map[string]*entry), memory: make(map[string]parcel), ailing: make(map[*entry]error),
-	}
-	for key, m := range memory {
-		q.memory[nameOf(key, &m)] = q.wrap(&m)
 	}
 	q.journal = journal.New(dir.File(journalName))
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }

@@ -252,7 +252,7 @@ func TestAFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
 		s := New(dir, exact(Options{Transport: transportFunc(nil)}))
 		opts, err := s.opts.complete(s.dir)
 		is.NoErr(err)
-		q := newQueue(s.dir, opts, "host.example", nil, 1, func(string) int { return 0 })
+		q := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 })
 		now := time.Now()
 		is.NoErr(q.scan(now, false))
 		q.advance(now, 100)
@@ -528,7 +528,7 @@ func knownFiles(b *testing.B, n int) (string, *queue) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	q := newQueue(dir, opts, "host.example", nil, 1, func(string) int { return 0 })
+	q := newQueue(dir, opts, "host.example", 1, func(string) int { return 0 })
 	if err := q.scan(time.Now(), false); err != nil {
 		b.Fatal(err)
 	}
@@ -546,7 +546,8 @@ func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
 	s := New(t.TempDir(), exact(Options{}))
 	later, now := time.Now().Add(time.Hour), time.Now()
 	memory := Status{"/spool/m": {To: []Recipient{{Address: "a@x.org", NextAttempt: later}}}}
-	q := newQueue(s.dir, s.opts, "host.example", memory, 1, func(string) int { return 0 })
+	q := newQueue(s.dir, s.opts, "host.example", 1, func(string) int { return 0 })
+	q.believe(memory)
 	written := q.snapshot() // by another goroutine, meanwhile
 	q.flush(now)
 	is.True(written[0].msg.open().To[0].NextAttempt.Equal(later))

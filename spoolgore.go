@@ -454,17 +454,16 @@ func (r *runner) open(host string) error {
 		}
 		return err
 	}
-	memory, err := loadStatus(r.opts.StatusFile)
-	if err != nil {
-		unlock()
-		return err
-	}
-	if err := r.dir.Recover(); err != nil { // what it leaves is not sent, so it holds up nothing
-		r.opts.Logger.Error("what a crash left is not all put right, the next start tries again", "dir", r.dir.Path(), "err", err)
-	}
 	old := r.q
-	r.q = newQueue(r.dir, r.opts, host, memory, len(r.routes), routeOf(r.opts))
-	if err := r.replay(); err != nil {
+	r.q = newQueue(r.dir, r.opts, host, len(r.routes), routeOf(r.opts))
+	err = r.q.load(r.opts.StatusFile)
+	if err == nil {
+		if err := r.dir.Recover(); err != nil { // what it leaves is not sent, so it holds up nothing
+			r.opts.Logger.Error("what a crash left is not all put right, the next start tries again", "dir", r.dir.Path(), "err", err)
+		}
+		err = r.replay()
+	}
+	if err != nil {
 		r.q = old
 		unlock()
 		return err

@@ -1,6 +1,7 @@
 package spoolgore
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
@@ -679,50 +680,91 @@ func statusKey(dir *spooldir.Dir, name string) string {
 
 // loadStatus reads a status file; a missing one is empty. A recipient in progress when it was written waits again.
 func loadStatus(path string) (Status, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Status{}, nil
-	}
+	s := Status{}
+	err := readStatus(path, func(key string, m *Message) { s[key] = *m })
 	if err != nil {
-		return nil, fmt.Errorf("read status: %w", err)
-	}
-	var s Status
-	if err := json.Unmarshal(text, &s); err != nil {
-		return nil, fmt.Errorf("status file %s is not valid: %w", path, locate(text, err))
-	}
-	if s == nil { // it says null
-		s = Status{}
-	}
-	for _, m := range s {
-		for _, r := range m.recipients() {
-			if r.Status == InProgress {
-				r.Status = Waiting
-			}
-			if r.Status != Done {
-				r.GivenUp, r.Told = false, false // made to wait again by hand
-			}
-			if r.Status < Waiting || r.Status > Done {
-				return nil, fmt.Errorf("status file %s: recipient %q has status %d, not 0, 1 or 2", path, r.Address, r.Status)
-			}
-		}
+		return nil, err
 	}
 	return s, nil
 }
 
-// locate adds the line to an error of encoding/json, which knows only a byte offset.
-func locate(text []byte, err error) error {
-	var syntax *json.SyntaxError
-	var typed *json.UnmarshalTypeError
-	var offset int64
-	switch {
-	case errors.As(err, &syntax):
-		offset = syntax.Offset
-	case errors.As(err, &typed):
-		offset = typed.Offset
-	default:
+// readStatus is loadStatus one message at a time, as there may be a million. After an error nothing of it counts.
+func readStatus(path string, each func(key string, m *Message)) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read status: %w", err)
+	}
+	defer f.Close()
+	d := json.NewDecoder(bufio.NewReaderSize(f, 64<<10))
+	if err := decodeStatus(d, each); err != nil {
+		return fmt.Errorf("status file %s is not valid: %w", path, locate(path, d.InputOffset(), err))
+	}
+	return nil
+}
+
+func decodeStatus(d *json.Decoder, each func(key string, m *Message)) error {
+	switch first, err := d.Token(); {
+	case err != nil:
+		return err
+	case first == nil: // it says null
+		return nil
+	case first != json.Delim('{'):
+		return errors.New("it is not an object of messages by file name")
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var m Message
+		if err := d.Decode(&m); err != nil {
+			return err
+		}
+		if err := m.check(); err != nil {
+			return err
+		}
+		each(key.(string), &m)
+	}
+	if _, err := d.Token(); err != nil {
 		return err
 	}
-	return fmt.Errorf("line %d: %w", 1+bytes.Count(text[:min(offset, int64(len(text)))], []byte("\n")), err)
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows after its end")
+	}
+	return nil
+}
+
+// check puts right what is read from a status file, and reports what cannot be.
+func (m *Message) check() error {
+	for _, r := range m.recipients() {
+		if r.Status == InProgress {
+			r.Status = Waiting
+		}
+		if r.Status != Done {
+			r.GivenUp, r.Told = false, false // made to wait again by hand
+		}
+		if r.Status < Waiting || r.Status > Done {
+			return fmt.Errorf("recipient %q has status %d, not 0, 1 or 2", r.Address, r.Status)
+		}
+	}
+	return nil
+}
+
+// locate adds the line to an error of encoding/json, which knows only a byte offset, and not always that.
+func locate(path string, offset int64, err error) error {
+	if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+		offset = syntax.Offset
+	}
+	f, openErr := os.Open(path)
+	if openErr != nil {
+		return err
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, offset))
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(text, []byte("\n")), err)
 }
 
 // writeStatus writes the records as the status file: one JSON object, one message a line, in the order of the names.
@@ -836,13 +878,9 @@ func (r *Recipient) giveUp(ev *Event) {
 	ev.Kind, ev.Next = Failed, time.Time{}
 }
 
-// byName makes the queue's memory of a status file.
-func byName(s Status) map[string]*Message {
-	memory := make(map[string]*Message, len(s))
-	for key, m := range s {
-		memory[nameOf(key, &m)] = &m
-	}
-	return memory
+// load makes the status file at path the queue's memory of messages that it has yet to see.
+func (q *queue) load(path string) error {
+	return readStatus(path, func(key string, m *Message) { q.memory[nameOf(key, m)] = q.wrap(m) })
 }
 
 // restoreHeld finds the messages in memory that lie in hold/, and forgets those whose file is nowhere.
@@ -921,7 +959,10 @@ func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool,
 
 // reload believes the status file, edited since the time paused. A message that it does not know is read anew.
 func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
-	said := byName(edited)
+	said := make(map[string]*Message, len(edited))
+	for key, m := range edited {
+		said[nameOf(key, &m)] = &m
+	}
 	for name, known := range q.memory { // of files not read yet
 		switch m, by := known.open(), said[name]; {
 		case by == nil:

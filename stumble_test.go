@@ -130,7 +130,7 @@ func TestNobodyIsOfferedAMessageWhenTheClockWasSetBack(t *testing.T) {
 		is.NoErr(err)
 		is.NoErr(s.dir.Prepare())
 		drop(t, dir, "m", simple)
-		q := newQueue(s.dir, opts, "host.example", nil, 1, func(string) int { return 0 })
+		q := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 })
 		now := time.Now()
 		is.NoErr(q.scan(now, false))
 		q.advance(now, 100)

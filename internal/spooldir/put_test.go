@@ -198,3 +198,22 @@ func TestLinkMove(t *testing.T) {
 		is.NoErr(move(d.File("c"), d.File("a")))
 	}
 }
+
+// The first writers of a new spool all miss tmp/, and one of them makes it.
+func TestFirstPutsAtTheSameTime(t *testing.T) {
+	for range 20 {
+		d, err := New(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if _, err := d.Put(func(w io.Writer) error { _, err := io.WriteString(w, "text"); return err }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}

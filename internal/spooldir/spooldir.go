@@ -111,48 +111,47 @@ func (d *Dir) Prepare() error {
 		return fmt.Errorf("prepare spool: %s is not a directory", d.path)
 	}
 	for _, sub := range []string{tmpDir, failedDir, holdDir} {
-		if _, err := d.makeSub(sub); err != nil {
+		if err := d.makeSub(sub); err != nil {
 			return fmt.Errorf("prepare spool: %w", err)
 		}
 	}
 	return nil
 }
 
-// makeSub makes a subdirectory and reports whether it was missing.
-func (d *Dir) makeSub(sub string) (made bool, err error) {
+// makeSub makes a subdirectory, unless it is there.
+func (d *Dir) makeSub(sub string) error {
 	path := d.File(sub)
 	if fi, err := os.Stat(path); err == nil {
 		if !fi.IsDir() {
-			return false, fmt.Errorf("%s is not a directory", path)
+			return fmt.Errorf("%s is not a directory", path)
 		}
-		return false, nil
+		return nil
 	}
 	spool, err := os.Stat(d.path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	// A spool shared by a group, or by everybody, has to have subdirectories that are shared the same way.
 	mode := spool.Mode() & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
 	if err := os.Mkdir(path, mode); errors.Is(err, fs.ErrExist) {
-		return true, nil // somebody else was faster
+		return nil // somebody else was faster
 	} else if err != nil {
-		return false, err
+		return err
 	}
 	if err := os.Chmod(path, mode); err != nil { // what the umask took away
-		return true, err
+		return err
 	}
-	return true, d.ops.syncDir(d.path) // or what is moved there could be gone with it
+	return d.ops.syncDir(d.path) // or what is moved there could be gone with it
 }
 
-// withSub runs act, and once more if it failed only because the subdirectory it needs was missing.
+// withSub runs act, and once more if it may have failed only because the subdirectory it needs was missing. That may be
+// there by now without our doing: somebody else was missing it too.
 func (d *Dir) withSub(sub string, act func() error) error {
 	err := act()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if made, mkErr := d.makeSub(sub); mkErr != nil {
-		return mkErr
-	} else if !made {
+	if err := d.makeSub(sub); err != nil {
 		return err
 	}
 	return act()

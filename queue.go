@@ -236,6 +236,10 @@ func (q *queue) watch(e *entry, m *Message) {
 	q.expiry.Push(e)
 }
 
+// readPace is the time between two looks, after a start, at files whose messages are not due: it leaves room for those that
+// are, and for what comes.
+const readPace = 50 * time.Microsecond
+
 // scan compares the directory with the queue, if it has changed since the last time. With verify it also looks whether
 // the files that are known are still the same ones, which the system may have told already, and delivery will see.
 func (q *queue) scan(now time.Time, verify bool) error {
@@ -252,10 +256,16 @@ func (q *queue) scan(now time.Time, verify bool) error {
 	}
 	q.seen = snap
 	q.round++
+	later := now // for what need not be looked at soon
 	for _, name := range names {
 		if e := q.entries[name]; e == nil {
+			due := now
+			if known, ok := q.memory[name]; ok && known.rests(now) {
+				due = later
+				later = later.Add(readPace)
+			}
 			if q.takes(name) {
-				q.add(name, now)
+				q.add(name, now, due)
 			}
 			continue
 		} else if e.round = q.round; e.state == held || verify && (e.state == waiting || e.state == ready) {
@@ -277,7 +287,7 @@ func (q *queue) notice(names []string, now time.Time) {
 		e := q.entries[name]
 		switch {
 		case e == nil && q.takes(name):
-			q.add(name, now)
+			q.add(name, now, now)
 		case e != nil && e.state == unread:
 			e.delay = 0
 			q.move(e, unread, now)
@@ -303,11 +313,12 @@ func (q *queue) takes(name string) bool {
 
 func newEntry(name string) *entry { return &entry{name: name, place: [3]int32{-1, -1, -1}} }
 
-func (q *queue) add(name string, now time.Time) {
+// add takes in a file that was seen now and is to be read at the time due.
+func (q *queue) add(name string, now, due time.Time) {
 	e := newEntry(name)
 	e.msg, e.since, e.round = q.wrap(&Message{Enqueued: now}), now, q.round
 	q.entries[name] = e
-	q.move(e, unread, now)
+	q.move(e, unread, due)
 }
 
 // verify makes e unread if its file is not the one that was read, and lets go of it if there is none. While the file
@@ -336,7 +347,7 @@ func (q *queue) forget(e *entry, now time.Time) {
 		q.memory[e.name] = e.msg
 	}
 	q.drop(e)
-	q.add(e.name, now)
+	q.add(e.name, now, now)
 }
 
 // missing reports whether err says that a file is gone. While the whole spool is, as when its file system is not mounted,

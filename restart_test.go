@@ -293,3 +293,32 @@ func TestWhatCannotBePutRightHoldsUpNothing(t *testing.T) {
 		is.True(strings.Contains(log.String(), "not all put right")) // and says what is wrong
 	})
 }
+
+// After a start with a long queue, what is due goes out before all that rests is looked at.
+func TestAfterAStartWhatIsDueGoesFirst(t *testing.T) {
+	is := is.New(t)
+	s := New(t.TempDir(), exact(Options{Transport: &ledger{}}))
+	opts, err := s.opts.complete(s.dir)
+	is.NoErr(err)
+	is.NoErr(s.dir.Prepare())
+	q, now, rests := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 }), time.Now(), Status{}
+	for i := range 1000 {
+		name := fmt.Sprintf("m%04d", i)
+		drop(t, s.dir.Path(), name, simple)
+		info, err := os.Stat(s.dir.File(name))
+		is.NoErr(err)
+		rests[s.dir.File(name)] = Message{From: "a@example.com", Size: info.Size(), Modified: info.ModTime(), MessageID: "<1@example.com>",
+			Enqueued: now, To: []Recipient{{Address: "b@example.org", NextAttempt: now.Add(time.Hour)}}}
+	}
+	q.believe(rests)
+	drop(t, s.dir.Path(), "z", simple)
+	is.NoErr(q.scan(now, true))
+	_, more := q.advance(now, 10)
+	is.True(!more)                // for now there is no more to do
+	is.Equal(q.ready[0].len(), 1) // than the new one
+	is.Equal(len(q.memory), 999) // what rests is known from the status file meanwhile
+	_, more = q.advance(now.Add(time.Second), 1000)
+	is.True(!more)
+	is.Equal(len(q.memory), 0) // and looked at soon after
+	is.Equal(q.ready[0].len(), 1)
+}

@@ -170,6 +170,12 @@ func (c parcel) open() *Message {
 	return m
 }
 
+// rests reports whether the message has nothing to do at the time now.
+func (c parcel) rests(now time.Time) bool {
+	at, waits := c.open().nextAttempt()
+	return waits && at.After(now)
+}
+
 func (r *Recipient) pack(p *pack.Packer) {
 	p.String(r.Address)
 	p.Int(int64(r.Status))

@@ -553,7 +553,7 @@ func (r *runner) settle(res result) {
 	r.settled = now
 	r.busy--
 	res.route.count(res.job, -1)
-	if suspect := r.q.entries[res.name].suspect; !suspect.IsZero() && res.route.served.After(suspect) && res.overMessage() {
+	if suspect := r.q.entries[res.name].suspect; suspect != nil && res.route.served.After(*suspect) && res.overMessage() {
 		// Others got through since the relay last stumbled over this message: it is the message.
 		for i := range res.recipients {
 			fault := *faultOf(res.recipients[i].Err)

@@ -85,10 +85,10 @@ const (
 type entry struct {
 	name  string
 	msg   parcel
-	id    spooldir.ID
-	due   time.Time // when there is something to do, by the state
-	look  time.Time // in expiry: its place there
-	since time.Time // when this version of the file was first seen, by this process
+	id    version    // of the file
+	due   time.Time  // when there is something to do, by the state
+	look  time.Time  // in expiry: its place there
+	since *time.Time // when this version of the file was first seen, by this process; not changed, as others have it too
 
 	sender   string        // of the message: whose turn it is
 	priority int32         // of the message
@@ -102,7 +102,28 @@ type entry struct {
 	telling  bool          // its sender is being told something
 	place    [3]int32      // in pending, ready and expiry; -1: not there
 	delay    time.Duration // unread: time to the next look, doubled each time
-	suspect  time.Time     // when the relay last failed in the middle of its transaction; zero: it did not
+	suspect  *time.Time    // when the relay last failed in the middle of its transaction; nil: it did not
+}
+
+// A version is a spooldir.ID in less room: the times of files can be counted in nanoseconds.
+type version struct {
+	ino         uint64
+	size, mtime int64
+}
+
+func versionOf(id spooldir.ID) version { return version{id.Ino, id.Size, id.ModTime.UnixNano()} }
+
+// firstSeen is when this version of the file was first seen; zero: it was not seen in the spool.
+func (e *entry) firstSeen() time.Time {
+	if e.since == nil {
+		return time.Time{}
+	}
+	return *e.since
+}
+
+// version is that of the file, as it was last seen.
+func (e *entry) version() spooldir.ID {
+	return spooldir.ID{Ino: e.id.ino, Size: e.id.size, ModTime: time.Unix(0, e.id.mtime)}
 }
 
 // away reports whether e is with a worker or with the journal: what happens to its file meanwhile is seen afterwards.
@@ -142,7 +163,7 @@ const lastChance = 30 * time.Minute
 
 func (q *queue) expires(e *entry, m *Message) time.Time {
 	at := later(m.Enqueued, m.NotBefore).Add(q.opts.MaxAge)
-	at = later(at, e.since.Add(min(lastChance, q.opts.MaxAge)))
+	at = later(at, e.firstSeen().Add(min(lastChance, q.opts.MaxAge)))
 	if !m.Expire.IsZero() && m.Expire.Before(at) {
 		return m.Expire
 	}
@@ -160,8 +181,8 @@ func newLanes(place func(*entry) *int32) lanes {
 	rules := fair.Rules[*entry]{
 		Owner: func(e *entry) string { return e.sender },
 		Urgent: func(a, b *entry) bool {
-			if a.suspect.IsZero() != b.suspect.IsZero() {
-				return a.suspect.IsZero() // what a relay stumbled over is not what shows whether it is well
+			if (a.suspect == nil) != (b.suspect == nil) {
+				return a.suspect == nil // what a relay stumbled over is not what shows whether it is well
 			}
 			if a.priority != b.priority {
 				return a.priority > b.priority
@@ -175,7 +196,7 @@ func newLanes(place func(*entry) *int32) lanes {
 }
 
 func (l lanes) of(e *entry) *fair.Queue[*entry] {
-	if e.id.Size >= largeSize {
+	if e.id.size >= largeSize {
 		return l.large
 	}
 	return l.small
@@ -265,7 +286,7 @@ func (q *queue) scan(now time.Time, verify bool) error {
 				later = later.Add(readPace)
 			}
 			if q.takes(name) {
-				q.add(name, now, due)
+				q.add(name, &now, due)
 			}
 			continue
 		} else if e.round = q.round; e.state == held || verify && (e.state == waiting || e.state == ready) {
@@ -287,7 +308,7 @@ func (q *queue) notice(names []string, now time.Time) {
 		e := q.entries[name]
 		switch {
 		case e == nil && q.takes(name):
-			q.add(name, now, now)
+			q.add(name, &now, now)
 		case e != nil && e.state == unread:
 			e.delay = 0
 			q.move(e, unread, now)
@@ -313,10 +334,10 @@ func (q *queue) takes(name string) bool {
 
 func newEntry(name string) *entry { return &entry{name: name, place: [3]int32{-1, -1, -1}} }
 
-// add takes in a file that was seen now and is to be read at the time due.
-func (q *queue) add(name string, now, due time.Time) {
+// add takes in a file that was seen at the time now, which is kept, and is to be read at the time due.
+func (q *queue) add(name string, now *time.Time, due time.Time) {
 	e := newEntry(name)
-	e.msg, e.since, e.round = q.wrap(&Message{Enqueued: now}), now, q.round
+	e.msg, e.since, e.round = q.wrap(&Message{Enqueued: *now}), now, q.round
 	q.entries[name] = e
 	q.move(e, unread, due)
 }
@@ -329,7 +350,7 @@ func (q *queue) verify(e *entry, now time.Time) {
 	case q.missing(err):
 		q.vanished(e, now)
 	case err != nil:
-	case !id.Equal(e.id), e.state == held && e.msg.open().partial():
+	case !id.Equal(e.version()), e.state == held && e.msg.open().partial():
 		q.forget(e, now)
 	case e.state == held:
 		m := e.msg.open()
@@ -347,7 +368,7 @@ func (q *queue) forget(e *entry, now time.Time) {
 		q.memory[e.name] = e.msg
 	}
 	q.drop(e)
-	q.add(e.name, now, now)
+	q.add(e.name, &now, now)
 }
 
 // missing reports whether err says that a file is gone. While the whole spool is, as when its file system is not mounted,
@@ -388,7 +409,7 @@ func (q *queue) vanished(e *entry, now time.Time) {
 
 func (q *queue) isHeld(e *entry) bool {
 	id, err := q.dir.StatHeld(e.name)
-	return err == nil && id.Equal(e.id)
+	return err == nil && id.Equal(e.version())
 }
 
 // advance does what is due: reads files, makes waiting messages ready, gives up what is too old, finishes what is done.
@@ -419,7 +440,7 @@ func (q *queue) next(lane *fair.Queue[*entry], now time.Time) (j job, ok bool) {
 	e := lane.Next()
 	e.state = busy // it is in no lane any more
 	m := e.msg.open()
-	j = job{name: e.name, id: e.id, large: e.id.Size >= largeSize, from: m.From, messageID: m.MessageID, attempt: m.Attempts + 1, began: now}
+	j = job{name: e.name, id: e.version(), large: e.id.size >= largeSize, from: m.From, messageID: m.MessageID, attempt: m.Attempts + 1, began: now}
 	j.last, j.enqueued = !e.returned, m.Enqueued
 	if !q.opts.NoReports {
 		j.host = q.host
@@ -519,9 +540,9 @@ func (q *queue) settle(res result, now time.Time) []Event {
 		return q.forgetOrRetry(e, res.err, now)
 	}
 	m.Error = ""
-	e.suspect = time.Time{}
+	e.suspect = nil
 	if res.overMessage() {
-		e.suspect = now
+		e.suspect = &now
 	}
 	events := m.settle(tried, res, q.opts, now)
 	if res.removed {
@@ -617,7 +638,7 @@ func (q *queue) expire(e *entry, now time.Time) []Event {
 	}
 	if at.After(now) {
 		e.telling = true
-		q.news = append(q.news, news{e.name, e.id, m.news(q.opts, at, now)})
+		q.news = append(q.news, news{e.name, e.version(), m.news(q.opts, at, now)})
 		q.watch(e, m)
 		return nil
 	}
@@ -628,7 +649,7 @@ func (q *queue) expire(e *entry, now time.Time) []Event {
 
 // told notes that the sender of a message that goes on has been told.
 func (q *queue) told(name string, id spooldir.ID, of *notify.News) {
-	if e := q.entries[name]; e != nil && e.telling && e.id.Equal(id) {
+	if e := q.entries[name]; e != nil && e.telling && e.version().Equal(id) {
 		m := e.msg.open()
 		m.told(of.Recipients)
 		e.telling = false
@@ -650,7 +671,7 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 		delete(q.memory, e.name)
 		return q.conclude(e, now)
 	}
-	f, err := msgfile.Open(q.dir, e.name, e.id, e.since, now)
+	f, err := msgfile.Open(q.dir, e.name, e.version(), e.firstSeen(), now)
 	if err != nil {
 		return q.postpone(e, err, now)
 	}
@@ -659,7 +680,7 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	if err != nil {
 		return q.postpone(e, err, now)
 	}
-	e.id, e.soon, e.judged = f.ID, false, false
+	e.id, e.soon, e.judged = versionOf(f.ID), false, false
 	delete(q.ailing, e)
 	m := newMessage(e.name, q.host, f, to, now)
 	if old != nil && m.same(old) {
@@ -677,7 +698,7 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 
 func (q *queue) unchanged(e *entry) bool {
 	id, err := q.dir.Stat(e.name)
-	return err == nil && id.Equal(e.id)
+	return err == nil && id.Equal(e.version())
 }
 
 // postpone says when to look again at a file that cannot be read now, and remembers why.
@@ -687,8 +708,8 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 		q.restoreHeld()
 		return nil
 	}
-	if id, err := q.dir.Stat(e.name); err == nil && !id.Equal(e.id) {
-		e.id, e.since = id, now
+	if id, err := q.dir.Stat(e.name); err == nil && !id.Equal(e.version()) {
+		e.id, e.since = versionOf(id), &now
 	}
 	if errors.Is(err, message.ErrHeaderTooLong) {
 		return q.putAside(e, err, now)
@@ -725,7 +746,7 @@ func (q *queue) unreadable(e *entry, err error) *Message {
 	nobody := []Recipient{} // in the file, nobody is [], as it always was
 	return &Message{
 		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: e.msg.open().Enqueued,
-		Size: e.id.Size, Modified: e.id.ModTime, RawName: rawName(e.name),
+		Size: e.id.size, Modified: e.version().ModTime, RawName: rawName(e.name),
 	}
 }
 

@@ -316,7 +316,7 @@ func TestAfterAStartWhatIsDueGoesFirst(t *testing.T) {
 	_, more := q.advance(now, 10)
 	is.True(!more)                // for now there is no more to do
 	is.Equal(q.ready[0].len(), 1) // than the new one
-	is.Equal(len(q.memory), 999) // what rests is known from the status file meanwhile
+	is.Equal(len(q.memory), 999)  // what rests is known from the status file meanwhile
 	_, more = q.advance(now.Add(time.Second), 1000)
 	is.True(!more)
 	is.Equal(len(q.memory), 0) // and looked at soon after

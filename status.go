@@ -903,7 +903,7 @@ func (q *queue) restoreHeld() {
 		q.changed = true
 		if m := known.open(); err == nil && (m.isOf(id) || m.partial()) {
 			e := newEntry(name)
-			e.id, e.state = id, held
+			e.id, e.state = versionOf(id), held
 			q.entries[name] = e
 			q.remember(e, m)
 		}
@@ -917,7 +917,7 @@ func (q *queue) adopt(e *entry, m *Message, now time.Time) bool {
 		return false
 	}
 	_, err = q.dir.Why(e.name)
-	e.id, e.returned = id, err == nil
+	e.id, e.returned = versionOf(id), err == nil
 	c := m.clone()
 	c.Error = ""
 	c.release(now)
@@ -1094,7 +1094,7 @@ func (q *queue) leave(e *entry, now time.Time) error {
 		if untold {
 			fail = q.dir.FailUntold
 		}
-		name, err := fail(e.name, e.id, why, e.returned)
+		name, err := fail(e.name, e.version(), why, e.returned)
 		if name != "" {
 			ev := Event{Kind: Kept, Time: now, File: e.name, From: m.From, Err: errors.New(m.reason()), Path: q.dir.File(filepath.Join("failed", name))}
 			q.kept = append(q.kept, kept{ev, untold})
@@ -1104,7 +1104,7 @@ func (q *queue) leave(e *entry, now time.Time) error {
 	if !m.served() {
 		return errors.New("not every recipient is done") // never: but what it would cost to be wrong here is a message
 	}
-	if err := q.dir.Remove(e.name, e.id); err != nil {
+	if err := q.dir.Remove(e.name, e.version()); err != nil {
 		return err
 	}
 	q.removed = true
@@ -1120,7 +1120,7 @@ func (q *queue) failure(e *entry, m *Message, now time.Time) Failure {
 	if m.Digest == "" {
 		return why
 	}
-	if f, err := msgfile.Open(q.dir, e.name, e.id, time.Time{}, now); err == nil {
+	if f, err := msgfile.Open(q.dir, e.name, e.version(), time.Time{}, now); err == nil {
 		why.Body, _ = f.BodyDigest() // without it the message is still known again if its header stays as it is
 		f.Close()
 	}

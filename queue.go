@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 	"unique"
 
@@ -257,10 +258,6 @@ func (q *queue) watch(e *entry, m *Message) {
 	q.expiry.Push(e)
 }
 
-// readPace is the time between two looks, after a start, at files whose messages are not due: it leaves room for those that
-// are, and for what comes.
-const readPace = 50 * time.Microsecond
-
 // scan compares the directory with the queue, if it has changed since the last time. With verify it also looks whether
 // the files that are known are still the same ones, which the system may have told already, and delivery will see.
 func (q *queue) scan(now time.Time, verify bool) error {
@@ -277,16 +274,12 @@ func (q *queue) scan(now time.Time, verify bool) error {
 	}
 	q.seen = snap
 	q.round++
-	later := now // for what need not be looked at soon
+	seen := q.see(now)
+	q.expect(names, seen)
 	for _, name := range names {
 		if e := q.entries[name]; e == nil {
-			due := now
-			if known, ok := q.memory[name]; ok && known.rests(now) {
-				due = later
-				later = later.Add(readPace)
-			}
 			if q.takes(name) {
-				q.add(name, &now, due)
+				q.add(name, seen, now)
 			}
 			continue
 		} else if e.round = q.round; e.state == held || verify && (e.state == waiting || e.state == ready) {
@@ -302,13 +295,34 @@ func (q *queue) scan(now time.Time, verify bool) error {
 	return nil
 }
 
+// readPace is the time between two looks, after a start, at files whose messages are not due: it leaves room for those that
+// are, and for what comes.
+const readPace = 50 * time.Microsecond
+
+// expect takes in those of names, which are sorted, that the status file has told of.
+func (q *queue) expect(names []string, seen *sighting) {
+	later := seen.at // for what need not be looked at soon
+	for name, known := range q.memory { // its string serves the entry too: there may be a million
+		_, there := slices.BinarySearch(names, name)
+		if !there || q.entries[name] != nil || !q.takes(name) {
+			continue
+		}
+		due := seen.at
+		if known.rests(seen.at) {
+			due = later
+			later = later.Add(readPace)
+		}
+		q.add(name, seen, due)
+	}
+}
+
 // notice looks at files that may have come, gone or changed.
 func (q *queue) notice(names []string, now time.Time) {
 	for _, name := range names {
 		e := q.entries[name]
 		switch {
 		case e == nil && q.takes(name):
-			q.add(name, &now, now)
+			q.add(name, q.see(now), now)
 		case e != nil && e.state == unread:
 			e.delay = 0
 			q.move(e, unread, now)
@@ -334,10 +348,18 @@ func (q *queue) takes(name string) bool {
 
 func newEntry(name string) *entry { return &entry{name: name, place: [3]int32{-1, -1, -1}} }
 
-// add takes in a file that was seen at the time now, which is kept, and is to be read at the time due.
-func (q *queue) add(name string, now *time.Time, due time.Time) {
+// A sighting is when files were first seen, and what is known of them then. It is shared, and never changed.
+type sighting struct {
+	at  time.Time
+	msg parcel
+}
+
+func (q *queue) see(now time.Time) *sighting { return &sighting{now, q.wrap(&Message{Enqueued: now})} }
+
+// add takes in a file that is to be read at the time due.
+func (q *queue) add(name string, seen *sighting, due time.Time) {
 	e := newEntry(name)
-	e.msg, e.since, e.round = q.wrap(&Message{Enqueued: *now}), now, q.round
+	e.msg, e.since, e.round = seen.msg, &seen.at, q.round
 	q.entries[name] = e
 	q.move(e, unread, due)
 }
@@ -368,7 +390,7 @@ func (q *queue) forget(e *entry, now time.Time) {
 		q.memory[e.name] = e.msg
 	}
 	q.drop(e)
-	q.add(e.name, &now, now)
+	q.add(e.name, q.see(now), now)
 }
 
 // missing reports whether err says that a file is gone. While the whole spool is, as when its file system is not mounted,

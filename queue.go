@@ -301,7 +301,7 @@ const readPace = 50 * time.Microsecond
 
 // expect takes in those of names, which are sorted, that the status file has told of.
 func (q *queue) expect(names []string, seen *sighting) {
-	later := seen.at // for what need not be looked at soon
+	later := seen.at                    // for what need not be looked at soon
 	for name, known := range q.memory { // its string serves the entry too: there may be a million
 		_, there := slices.BinarySearch(names, name)
 		if !there || q.entries[name] != nil || !q.takes(name) {

@@ -14,6 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
+	"github.com/unbit/spoolgore/internal/pack"
 	"github.com/unbit/spoolgore/internal/pile"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -37,6 +38,7 @@ type queue struct {
 	seen    spooldir.Snapshot  // of the directory, when it was last read
 	memory  map[string]parcel  // by file name: messages whose file is to be read, or read again
 	base    *time.Time         // when the queue was made: a moment that parcels count from
+	packer  pack.Packer        // makes them
 	host    string             // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
 	journal *journal.File    // what must not be forgotten until the status file is written
@@ -380,7 +382,7 @@ func (q *queue) verify(e *entry, now time.Time) {
 		e.telling = false
 		q.move(e, waiting, now)
 		q.remember(e, m)
-		q.conclude(e, now) // makes no events: at worst the file of a message that is done is removed
+		q.conclude(e, m, now) // makes no events: at worst the file of a message that is done is removed
 	}
 }
 
@@ -450,7 +452,7 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 		case waiting:
 			q.move(e, ready, e.due)
 		case finishing:
-			events = append(events, q.finish(e, now)...)
+			events = append(events, q.finish(e, e.msg.open(), now)...)
 		}
 	}
 	return events, false
@@ -476,7 +478,7 @@ func (q *queue) next(lane *fair.Queue[*entry], now time.Time) (j job, ok bool) {
 		}
 	}
 	if len(j.to) == 0 {
-		q.conclude(e, now)
+		q.conclude(e, m, now)
 		return j, false
 	}
 	q.remember(e, m)
@@ -573,13 +575,13 @@ func (q *queue) settle(res result, now time.Time) []Event {
 		return events
 	}
 	q.remember(e, m)
-	return q.record(e, m.note(tried, res), events, now)
+	return q.record(e, m, m.note(tried, res), events, now)
 }
 
 // record sees that what came of an attempt is not forgotten, and goes on with e. If somebody has accepted, then not before
 // that is safe; and the events are not told before either, since what was told must stay true.
-func (q *queue) record(e *entry, n note, events []Event, now time.Time) []Event {
-	if e.msg.open().served() && q.leave(e, now) == nil {
+func (q *queue) record(e *entry, m *Message, n note, events []Event, now time.Time) []Event {
+	if m.served() && q.leave(e, m, now) == nil {
 		q.drop(e)
 		return events // its removal is the record
 	}
@@ -588,7 +590,7 @@ func (q *queue) record(e *entry, n note, events []Event, now time.Time) []Event 
 		q.pledges = append(q.pledges, pledge{e, q.journal.Append(n.line(), now), events})
 		return nil
 	}
-	events = append(events, q.conclude(e, now)...)
+	events = append(events, q.conclude(e, m, now)...)
 	if len(n.To) > 0 && q.entries[e.name] == e && !q.journal.Strained() { // else failed/ says it, or the status file has to
 		q.journal.Append(n.line(), now.Add(noteDelay))
 	}
@@ -604,8 +606,9 @@ func (q *queue) recorded(now time.Time) (events []Event) {
 		p := q.pledges[0]
 		q.pledges[0] = pledge{}
 		q.pledges = q.pledges[1:]
-		q.watch(p.e, p.e.msg.open())
-		events = append(append(events, p.events...), q.conclude(p.e, now)...)
+		m := p.e.msg.open()
+		q.watch(p.e, m)
+		events = append(append(events, p.events...), q.conclude(p.e, m, now)...)
 	}
 	return events
 }
@@ -628,7 +631,7 @@ func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 		news := m.Error != err.Error()
 		m.Error = err.Error()
 		q.remember(e, m)
-		q.conclude(e, now)
+		q.conclude(e, m, now)
 		if !q.ails(e, err) && news {
 			return []Event{{Kind: Unusable, Time: now, File: e.name, From: m.From, Err: err}}
 		}
@@ -636,9 +639,9 @@ func (q *queue) forgetOrRetry(e *entry, err error, now time.Time) []Event {
 	return nil
 }
 
-// conclude sees what is left to do for a message: wait, or finish.
-func (q *queue) conclude(e *entry, now time.Time) []Event {
-	switch at, waits := e.msg.open().nextAttempt(); {
+// conclude sees what is left to do for m, the message of e: wait, or finish.
+func (q *queue) conclude(e *entry, m *Message, now time.Time) []Event {
+	switch at, waits := m.nextAttempt(); {
 	case waits && !at.After(now):
 		q.move(e, ready, at)
 		return nil
@@ -647,7 +650,7 @@ func (q *queue) conclude(e *entry, now time.Time) []Event {
 		return nil
 	}
 	q.move(e, finishing, now)
-	return q.finish(e, now)
+	return q.finish(e, m, now)
 }
 
 // expire gives up the recipients of e that are still waiting, if it is too old; else there is something to tell its sender.
@@ -666,7 +669,7 @@ func (q *queue) expire(e *entry, now time.Time) []Event {
 	}
 	events := m.expire(e.name, at, now)
 	q.remember(e, m)
-	return append(events, q.conclude(e, now)...)
+	return append(events, q.conclude(e, m, now)...)
 }
 
 // told notes that the sender of a message that goes on has been told.
@@ -691,7 +694,7 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	}
 	if old != nil && q.adopt(e, old, now) {
 		delete(q.memory, e.name)
-		return q.conclude(e, now)
+		return q.conclude(e, e.msg.open(), now)
 	}
 	f, err := msgfile.Open(q.dir, e.name, e.version(), e.firstSeen(), now)
 	if err != nil {
@@ -715,7 +718,7 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	delete(q.memory, e.name)
 	events := m.admitted(e.name, now)
 	q.remember(e, m)
-	return append(events, q.conclude(e, now)...)
+	return append(events, q.conclude(e, m, now)...)
 }
 
 func (q *queue) unchanged(e *entry) bool {
@@ -774,14 +777,15 @@ func (q *queue) unreadable(e *entry, err error) *Message {
 
 // putAside moves a file that can never be a message to failed/.
 func (q *queue) putAside(e *entry, err error, now time.Time) []Event {
-	q.remember(e, q.unreadable(e, err))
+	m := q.unreadable(e, err)
+	q.remember(e, m)
 	q.move(e, finishing, now)
-	return append([]Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}, q.finish(e, now)...)
+	return append([]Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}, q.finish(e, m, now)...)
 }
 
-// finish takes a message whose recipients are all done out of the spool: it goes to failed/ if one was given up.
-func (q *queue) finish(e *entry, now time.Time) []Event {
-	err := q.leave(e, now)
+// finish takes m, the message of e, whose recipients are all done, out of the spool: it goes to failed/ if one was given up.
+func (q *queue) finish(e *entry, m *Message, now time.Time) []Event {
+	err := q.leave(e, m, now)
 	switch {
 	case err == nil:
 		q.drop(e)
@@ -791,7 +795,6 @@ func (q *queue) finish(e *entry, now time.Time) []Event {
 		q.forget(e, now)
 	default: // it stays Done, and the file is tried again
 		q.move(e, finishing, now.Add(q.opts.Freq))
-		m := e.msg.open()
 		if ails := q.ails(e, err); !m.tells(err) {
 			m.Error = err.Error()
 			q.remember(e, m)

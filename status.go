@@ -114,7 +114,8 @@ type parcel struct {
 
 // wrap makes a parcel of m.
 func (q *queue) wrap(m *Message) parcel {
-	p := &pack.Packer{Base: *q.base}
+	p := &q.packer
+	p.Reset(*q.base)
 	p.String(m.From)
 	for _, list := range [][]Recipient{m.To, m.Cc, m.Bcc} {
 		p.Int(int64(len(list)))
@@ -988,7 +989,7 @@ func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 			edited.anchor(now)
 			q.remember(e, edited)
 			if !e.away() && e.state != held {
-				events = append(events, q.conclude(e, now)...)
+				events = append(events, q.conclude(e, edited, now)...)
 			}
 		case !e.away():
 			q.remember(e, m.acceptedOnly(now))
@@ -1082,9 +1083,8 @@ func (m *Message) take(n *note) {
 	m.MessageID, m.Digest, m.Inode = cmp.Or(n.MessageID, m.MessageID), cmp.Or(n.Digest, m.Digest), cmp.Or(n.Inode, m.Inode)
 }
 
-// leave takes the file of e out of the spool.
-func (q *queue) leave(e *entry, now time.Time) error {
-	m := e.msg.open()
+// leave takes the file of e, whose message is m, out of the spool.
+func (q *queue) leave(e *entry, m *Message, now time.Time) error {
 	if m.hasFailed() {
 		why, err := json.MarshalIndent(q.failure(e, m, now), "", "\t")
 		if err != nil {

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// A Packer appends fields. Base is a moment of this process, as time.Now returns it.
+// A Packer appends fields. Call Reset first.
 type Packer struct {
-	Base time.Time
+	base time.Time
 	buf  []byte
 }
 
 // An Unpacker gives them back in the same order. The strings it returns are parts of the packed one.
 type Unpacker struct {
-	Base time.Time
+	base time.Time
 	rest string
 }
 
-// Reset begins another record.
-func (p *Packer) Reset() { p.buf = p.buf[:0] }
+// Reset begins a record. Its times are told from base, which is a moment of this process, as time.Now returns it.
+func (p *Packer) Reset(base time.Time) { p.base, p.buf = base, p.buf[:0] }
 
 // Packed returns the record.
 func (p *Packer) Packed() string { return string(p.buf) }
 
-// Unpack begins to read a record.
-func Unpack(packed string, base time.Time) *Unpacker { return &Unpacker{Base: base, rest: packed} }
+// Unpack begins to read a record that was made with that base.
+func Unpack(packed string, base time.Time) *Unpacker { return &Unpacker{base: base, rest: packed} }
 
 // Int adds a number; small ones, of either sign, take little room.
 func (p *Packer) Int(n int64) { p.buf = binary.AppendVarint(p.buf, n) }
@@ -86,8 +86,8 @@ const (
 	offset = 1 << 4 // in a zone that has no name here
 )
 
-// Time adds a time, to the nanosecond, and how it is written. One that has a monotonic clock reading keeps it, as seen from
-// Base; one that has none gets none.
+// Time adds a time, to the nanosecond, and how it is written. One that has a monotonic clock reading gets one back, good to
+// a second; one that has none gets none.
 func (p *Packer) Time(t time.Time) {
 	place := byte(0)
 	_, seconds := t.Zone()
@@ -104,7 +104,11 @@ func (p *Packer) Time(t time.Time) {
 		return
 	case t != t.Round(0): // which takes the monotonic reading off, as would any change of place
 		p.buf = append(p.buf, steadyTime)
-		p.Int(int64(t.Sub(p.Base)))
+		d := t.Sub(p.base)
+		if w := t.Round(0).Sub(p.base.Round(0)); (w - d).Abs() < time.Second { // the clock was not set: say the time as it is written
+			d = w
+		}
+		p.Int(int64(d))
 		return
 	case t.Year() > 1700 && t.Year() < 2200:
 		p.buf = append(p.buf, clockTime|place)
@@ -127,7 +131,7 @@ func (u *Unpacker) Time() (t time.Time) {
 	case zeroTime:
 		return t
 	case steadyTime:
-		return u.Base.Add(time.Duration(u.Int()))
+		return u.base.Add(time.Duration(u.Int()))
 	case clockTime:
 		t = time.Unix(0, u.Int())
 	case distantTime:

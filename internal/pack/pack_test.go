@@ -18,16 +18,17 @@ func TestAllComesBack(t *testing.T) {
 	}
 	numbers := []int64{0, 1, -1, 63, -64, 64, 1 << 40, math.MaxInt64, math.MinInt64}
 	texts := []string{"", "a", "g\x00\xff", string(make([]byte, 300))}
-	p := &Packer{Base: now.Add(-time.Minute)}
+	p, base := &Packer{}, now.Add(-time.Minute)
+	p.Reset(base)
 	p.String("of another record")
-	p.Reset()
+	p.Reset(base)
 	for i := range times {
 		p.Time(times[i])
 		p.Int(numbers[i%len(numbers)])
 		p.String(texts[i%len(texts)])
 		p.Bool(i%2 == 0)
 	}
-	u := Unpack(p.Packed(), p.Base)
+	u := Unpack(p.Packed(), base)
 	for i := range times {
 		got := u.Time()
 		is.True(got.Equal(times[i]))
@@ -44,13 +45,14 @@ func FuzzPack(f *testing.F) {
 	f.Add("a", int64(5), int64(7), true)
 	f.Fuzz(func(t *testing.T, s string, n, unix int64, b bool) {
 		is := is.New(t)
-		p := &Packer{Base: time.Now()}
+		p, base := &Packer{}, time.Now()
+		p.Reset(base)
 		at := time.Unix(unix, n&0xfffff)
 		p.Bool(b)
 		p.String(s)
 		p.Time(at)
 		p.Int(n)
-		u := Unpack(p.Packed(), p.Base)
+		u := Unpack(p.Packed(), base)
 		is.Equal(u.Bool(), b)
 		is.Equal(u.String(), s)
 		is.True(u.Time().Equal(at))

@@ -104,11 +104,7 @@ func (p *Packer) Time(t time.Time) {
 		return
 	case t != t.Round(0): // which takes the monotonic reading off, as would any change of place
 		p.buf = append(p.buf, steadyTime)
-		d := t.Sub(p.base)
-		if w := t.Round(0).Sub(p.base.Round(0)); (w - d).Abs() < time.Second { // the clock was not set: say the time as it is written
-			d = w
-		}
-		p.Int(int64(d))
+		p.Int(int64(t.Sub(p.base)))
 		return
 	case t.Year() > 1700 && t.Year() < 2200:
 		p.buf = append(p.buf, clockTime|place)

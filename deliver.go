@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-sasl"
@@ -160,6 +161,8 @@ type delivery struct {
 	ctx     context.Context
 	dir     *spooldir.Dir
 	results chan<- result // takes what came of it
+	edits   *atomic.Int32 // of the runner
+	as      int32         // what that was when the job was made: since then others may wait
 	result
 	file *msgfile.File
 	t    *Transaction
@@ -202,7 +205,7 @@ func (d *delivery) offered(results []Result) {
 
 // end closes the message, removes it if all have accepted it, and tells the loop, which takes every result before it ends.
 func (d *delivery) end() {
-	if d.last && d.err == nil && accepted(d.recipients) {
+	if d.last && d.edits.Load() == d.as && d.err == nil && accepted(d.recipients) {
 		d.removed = d.dir.Remove(d.name, d.id) == nil // otherwise the queue tries again, and says why it cannot
 	}
 	if d.file != nil {
@@ -535,7 +538,7 @@ func (r *runner) startRoute(work context.Context, rt *route, ready lanes, now ti
 		}
 		r.busy++
 		rt.count(j, 1)
-		go (&delivery{ctx: work, dir: r.dir, results: r.results, result: result{job: j}}).begin()
+		go (&delivery{ctx: work, dir: r.dir, results: r.results, edits: &r.edits, as: r.edits.Load(), result: result{job: j}}).begin()
 	}
 	return -1
 }
@@ -687,21 +690,27 @@ func (r *runner) report(events []Event) {
 	}
 }
 
-// newDesk makes the desk that tells senders. It begins with those who were not told before the last run ended.
-func newDesk(dir *spooldir.Dir, host string, opts Options) (*notify.Desk, error) {
-	desk := notify.New(dir, host, func(text []byte) (notify.News, error) {
+// newDesk makes the desk that tells senders.
+func newDesk(dir *spooldir.Dir, host string) *notify.Desk {
+	return notify.New(dir, host, func(text []byte) (notify.News, error) {
 		var why Failure
 		err := json.Unmarshal(text, &why)
 		return why.failed(), err
 	})
-	if opts.NoReports {
-		return desk, nil
+}
+
+// owe has the desk begin with those who were not told before the last run on the directory ended.
+func (r *runner) owe() {
+	if r.opts.NoReports {
+		return
 	}
-	names, err := dir.Untold()
+	names, err := r.dir.Untold()
 	for _, name := range names {
-		desk.Owe(name, time.Now())
+		r.desk.Owe(name, time.Now())
 	}
-	return desk, err
+	if err != nil {
+		r.opts.Logger.Error("not all who are to be told can be found, the next start tries again", "dir", r.dir.Path(), "err", err)
+	}
 }
 
 // tell hands the desk what there is to tell, and has it make the next report.

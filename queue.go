@@ -99,7 +99,7 @@ type entry struct {
 	fresh    bool          // the message has not been tried yet, or for the relay's sake in vain
 	state    state         // where it is
 	round    uint32        // the scan that last saw the file
-	soon     bool          // unread: it only has to settle, Drain waits for that
+	soon     bool          // unread: it only has to settle, or was not looked at yet, Drain waits for that
 	judged   bool          // unread: this version of the file was read, and is not usable
 	returned bool          // it came back from failed/, where its why-file still is
 	telling  bool          // its sender is being told something
@@ -315,6 +315,7 @@ func (q *queue) expect(names []string, seen *sighting) {
 			later = later.Add(readPace)
 		}
 		q.add(name, seen, due)
+		q.entries[name].soon = due.After(seen.at)
 	}
 }
 
@@ -419,27 +420,35 @@ func (q *queue) ailment() error {
 
 // vanished is told that the file of e is gone from the spool: removed, which cancels it, or moved to hold/.
 func (q *queue) vanished(e *entry, now time.Time) {
-	switch {
-	case e.away(), e.state == held && q.isHeld(e):
-	case e.state == unread || !q.isHeld(e):
+	if e.away() {
+		return
+	}
+	id, err := q.dir.StatHeld(e.name)
+	if e.state == unread || errors.Is(err, fs.ErrNotExist) {
 		q.drop(e)
-	default:
-		m := e.msg.open()
+		return
+	}
+	m, edited := e.msg.open(), err == nil && !id.Equal(e.version())
+	if e.state == held && !edited {
+		return // or it cannot be seen now
+	}
+	if e.state != held {
 		m.Held = now
 		q.move(e, held, time.Time{})
-		q.remember(e, m)
 	}
-}
-
-func (q *queue) isHeld(e *entry) bool {
-	id, err := q.dir.StatHeld(e.name)
-	return err == nil && id.Equal(e.version())
+	if edited {
+		e.id, m.Size = versionOf(id), -1 // it is read anew when it is back
+	}
+	q.remember(e, m)
 }
 
 // advance does what is due: reads files, makes waiting messages ready, gives up what is too old, finishes what is done.
 // It stops after budget files, so that the loop stays responsive; more says that there is more to do.
 func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 	for q.expiry.Len() > 0 && !q.expiry.Top().look.After(now) {
+		if budget--; budget < 0 {
+			return events, true
+		}
 		events = append(events, q.expire(q.expiry.Top(), now)...)
 	}
 	for q.pending.Len() > 0 && !q.pending.Top().due.After(now) {

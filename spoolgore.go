@@ -25,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/journal"
@@ -394,11 +395,12 @@ type runner struct {
 	quota    *quota.Quota
 	busy     int
 	nextScan time.Time
-	unsure   bool      // the system may have told of less than there was
-	sick     error     // why the last scan failed; said once
-	ails     bool      // files cannot be worked on for the system's sake; said once
-	past     []record  // of the last spool that another directory has taken the place of
-	settled  time.Time // when an outcome was last seen
+	unsure   bool         // the system may have told of less than there was
+	sick     error        // why the last scan failed; said once
+	ails     bool         // files cannot be worked on for the system's sake; said once
+	past     []record     // of spools that another directory has taken the place of
+	edits    atomic.Int32 // how often the status file was believed since the start: who is done may not be, since
+	settled  time.Time    // when an outcome was last seen
 	paused   bool
 	pausedAt time.Time
 }
@@ -432,10 +434,9 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	if err := r.open(host); err != nil {
 		return nil, err
 	}
-	if r.desk, err = newDesk(dir, host, opts); err == nil {
-		r.quota, err = loadQuota(dir, limits)
-	}
-	if err != nil {
+	r.desk = newDesk(dir, host)
+	r.owe()
+	if r.quota, err = loadQuota(dir, limits); err != nil {
 		r.unlock()
 		return nil, err
 	}
@@ -476,8 +477,8 @@ func (r *runner) open(host string) error {
 // adopt goes on with the directory that has taken the place of the spool, as after a restart. What is known of the
 // messages of the old one is kept, in case it comes back.
 func (r *runner) adopt() error {
-	if r.busy > 0 {
-		return errors.New("messages of the old one are still being sent")
+	if r.busy > 0 || r.q.journal.Busy() || r.status.Busy() {
+		return errors.New("what becomes of messages of the old one is still to be seen, or being written")
 	}
 	old, release := r.q, r.unlock
 	if err := r.open(old.host); err != nil {
@@ -488,12 +489,11 @@ func (r *runner) adopt() error {
 	for _, p := range old.pledges {
 		r.report(p.events) // what it was to be written down in is away
 	}
-	if records := old.snapshot(); len(records) > 0 {
-		r.past = records
-	}
+	r.past = append(r.past, old.snapshot()...)
 	for _, known := range r.past {
-		r.q.memory[known.name] = known.msg
+		r.q.learn(known)
 	}
+	r.owe()
 	if r.watcher != nil {
 		r.watcher.Close()
 		r.watcher, r.noticed = nil, nil
@@ -509,6 +509,7 @@ func (r *runner) replay() error {
 	if err != nil {
 		return err
 	}
+	file.Guard(r.dir.Here)
 	r.q.journal, r.pausedAt = file, time.Now()
 	if found.Bad > 0 || found.Torn > 0 {
 		r.opts.Logger.Warn("journal is not whole, what is not was ignored", "file", journalName, "lines", found.Bad, "tail", found.Torn)
@@ -599,6 +600,9 @@ func (r *runner) loop(ctx context.Context) error {
 		if wait >= 0 {
 			timer.Reset(wait)
 		}
+	}
+	if r.desk.Busy() {
+		r.told(<-r.desk.Done()) // or he would be told again
 	}
 	r.report(nil)
 	lost := r.end()
@@ -877,6 +881,7 @@ func (r *runner) reload() error {
 	if !r.paused {
 		since = time.Time{} // nobody could edit it in peace: all that was seen counts
 	}
+	r.edits.Add(1)
 	r.report(r.q.reload(edited, since, time.Now()))
 	r.opts.Logger.Info("status reloaded", "file", r.opts.StatusFile)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,6 +115,9 @@ type parcel struct {
 
 // wrap makes a parcel of m.
 func (q *queue) wrap(m *Message) parcel {
+	if now := time.Now(); (now.Round(0).Sub(q.base.Round(0)) - now.Sub(*q.base)).Abs() > time.Millisecond {
+		q.base = &now // the clock was set, or the machine has slept: what is seen from here on is seen from another moment
+	}
 	p := &q.packer
 	p.Reset(*q.base)
 	p.String(m.From)
@@ -139,13 +143,19 @@ func (q *queue) wrap(m *Message) parcel {
 	return parcel{p.Packed(), q.base}
 }
 
-// open returns a Message of the caller's own.
-func (c parcel) open() *Message {
+// open returns a Message of the caller's own, whose times are to be compared.
+func (c parcel) open() *Message { return c.unpack(false) }
+
+// shown is open for times that are to be written down.
+func (c parcel) shown() *Message { return c.unpack(true) }
+
+func (c parcel) unpack(shown bool) *Message {
 	m := &Message{}
 	if c.base == nil {
 		return m
 	}
 	u := pack.Unpack(c.text, *c.base)
+	u.Shown = shown
 	m.From = u.String()
 	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
 		*list = make([]Recipient, u.Int())
@@ -670,7 +680,7 @@ func nameOf(key string, m *Message) string {
 func statusOf(dir *spooldir.Dir, records []record, cause func(sender string) string, now time.Time) Status {
 	s := make(Status, len(records))
 	for _, r := range records {
-		s[statusKey(dir, r.name)] = *r.msg.open().withCause(cause, now)
+		s[statusKey(dir, r.name)] = *r.msg.shown().withCause(cause, now)
 	}
 	return s
 }
@@ -762,16 +772,14 @@ func (m *Message) check() error {
 
 // locate adds the line to an error of encoding/json, which knows only a byte offset, and not always that.
 func locate(path string, offset int64, err error) error {
-	if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
-		offset = syntax.Offset
-	}
-	f, openErr := os.Open(path)
-	if openErr != nil {
+	text, readErr := os.ReadFile(path)
+	if readErr != nil {
 		return err
 	}
-	defer f.Close()
-	text, _ := io.ReadAll(io.LimitReader(f, offset))
-	return fmt.Errorf("line %d: %w", 1+bytes.Count(text, []byte("\n")), err)
+	if syntax := new(json.SyntaxError); errors.As(json.Unmarshal(text, new(json.RawMessage)), &syntax) {
+		offset = syntax.Offset // that of a Decoder does not count what is between values
+	}
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(text[:min(offset, int64(len(text)))], []byte("\n")), err)
 }
 
 // writeStatus writes the records as the status file: one JSON object, one message a line, in the order of the names.
@@ -790,7 +798,7 @@ func writeStatus(w io.Writer, dir *spooldir.Dir, records []record, cause func(se
 		}
 		line.Truncate(line.Len() - 1) // the line end that Encode adds
 		line.WriteString(": ")
-		if err := encoder.Encode(r.msg.open().withCause(cause, now)); err != nil {
+		if err := encoder.Encode(r.msg.shown().withCause(cause, now)); err != nil {
 			return err
 		}
 		line.Truncate(line.Len() - 1)
@@ -862,8 +870,8 @@ func (r *Recipient) settle(res Result, c counted, opts Options, now time.Time) E
 	switch {
 	case fault.Fault == FaultRelay:
 		// no attempt: the message waits for a relay
-	case fault.Fault == FaultNone && c.progress:
-		r.Error = "" // not offered yet: in the next transaction, at once
+	case fault.Fault == FaultNone && (c.progress || errors.Is(res.Err, context.Canceled)):
+		r.Error = "" // not offered yet: in the next transaction, at once, or after the next start
 	case fault.Permanent:
 		r.giveUp(&ev)
 	default:
@@ -902,7 +910,10 @@ func (q *queue) restoreHeld() {
 		}
 		delete(q.memory, name)
 		q.changed = true
-		if m := known.open(); err == nil && (m.isOf(id) || m.partial()) {
+		if m := known.open(); err == nil {
+			if !m.isOf(id) {
+				m.Size = -1 // it was edited there: it is read anew when it is back
+			}
 			e := newEntry(name)
 			e.id, e.state = versionOf(id), held
 			q.entries[name] = e
@@ -923,6 +934,7 @@ func (q *queue) adopt(e *entry, m *Message, now time.Time) bool {
 	c.Error = ""
 	c.release(now)
 	c.mend(now, q.opts.MaxAge)
+	e.soon = false
 	q.remember(e, c)
 	return true
 }
@@ -1057,6 +1069,23 @@ func (q *queue) replay(line []byte) error {
 	return nil
 }
 
+// learn takes over what was known of a message before its directory went away.
+func (q *queue) learn(past record) {
+	known, ok := q.memory[past.name]
+	if !ok {
+		q.memory[past.name] = past.msg
+		return
+	}
+	m, old := known.open(), past.msg.open()
+	if !m.same(old) {
+		return
+	}
+	n := note{Message: *old}
+	n.To = slices.Concat(old.To, old.Cc, old.Bcc)
+	m.take(&n)
+	q.memory[past.name] = q.wrap(m)
+}
+
 // take learns from a note about the same message.
 func (m *Message) take(n *note) {
 	version := m.Size == n.Size && m.Modified.Equal(n.Modified)
@@ -1069,6 +1098,7 @@ func (m *Message) take(n *note) {
 		switch k := known[r.Address]; {
 		case k != nil:
 			if r.accepted() || !k.accepted() && !r.LastAttempt.Before(k.LastAttempt) {
+				r.Told, r.Warned = r.Told || r.GivenUp && k.Told, r.Warned || k.Warned
 				*k = r
 			}
 		case r.accepted() || !version: // else he was taken out of the status file by hand

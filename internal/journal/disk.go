@@ -21,6 +21,7 @@ type disk struct {
 	named      bool    // that the file is there under its name is on disk
 	size, dead int64
 	start      int64
+	here       func() error // nil while the directory is the journal's own
 	open       func(path string) (storage, error)
 	replace    func(path string, perm fs.FileMode, write func(io.Writer) error) error
 	syncDir    func(path string) error
@@ -38,7 +39,7 @@ type storage interface {
 
 func newDisk(path string, size int64) *disk {
 	return &disk{
-		path: path, size: size,
+		path: path, size: size, here: func() error { return nil },
 		open:    func(path string) (storage, error) { return spooldir.OpenOwn(path) },
 		replace: spooldir.WriteFile,
 		syncDir: spooldir.SyncDir,
@@ -65,7 +66,10 @@ func (d *disk) close() {
 
 // ready sees that the file is open, is the one under its name, and ends where it should.
 func (d *disk) ready() error {
-	if d.f != nil && !d.isNamed() { // the directory was removed, say, and is another one now
+	if err := d.here(); err != nil { // what lies there may know more, and is not ours to cut
+		return err
+	}
+	if d.f != nil && !d.isNamed() { // it was removed by hand, say
 		d.close()
 	}
 	if d.f == nil {

@@ -51,6 +51,12 @@ func newFile(d *disk) *File {
 	return &File{disk: d, end: d.size, safe: d.size, size: d.size, written: make(chan Written, 1)}
 }
 
+// Guard has here asked before the file is touched: an error of it says that the directory is another one now.
+func (f *File) Guard(here func() error) { f.disk.here = here }
+
+// Busy reports whether a write is going on.
+func (f *File) Busy() bool { return f.writing }
+
 // Append adds a record, which must not be empty nor hold a line end. It is on its way to the disk at the time due, with
 // all that was appended before and meanwhile; it may be used again at once. Its end is at the position at: when Safe has
 // come there the record will not be forgotten.

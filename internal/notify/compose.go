@@ -37,11 +37,11 @@ func (d *Desk) compose(j *job, now time.Time) (news *News, name string, err erro
 func (d *Desk) open(j *job) (*msgfile.File, *News, error) {
 	if j.news != nil {
 		f, err := msgfile.Reopen(d.dir, j.name, j.id)
-		return f, j.news, orGone(err)
+		return f, j.news, d.orGone(err)
 	}
 	f, err := msgfile.OpenFailed(d.dir, j.name)
 	if err != nil {
-		return nil, nil, orGone(err)
+		return nil, nil, d.orGone(err)
 	}
 	news, err := d.why(j.name)
 	if err != nil {
@@ -55,7 +55,7 @@ func (d *Desk) open(j *job) (*msgfile.File, *News, error) {
 func (d *Desk) why(name string) (*News, error) {
 	text, err := d.dir.FailedWhy(name)
 	if err != nil {
-		return nil, orGone(err)
+		return nil, d.orGone(err)
 	}
 	news, err := d.decode(text)
 	if err != nil {
@@ -65,8 +65,9 @@ func (d *Desk) why(name string) (*News, error) {
 	return &news, nil
 }
 
-func orGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spooldir.ErrChanged) {
+// orGone is err, or errGone. While the whole spool is away nothing is known of any file.
+func (d *Desk) orGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) && d.dir.Here() == nil || errors.Is(err, spooldir.ErrChanged) {
 		return errGone
 	}
 	return err

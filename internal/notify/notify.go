@@ -37,6 +37,7 @@ type Desk struct {
 	decode func(why []byte) (News, error)
 
 	jobs    *pile.Pile[*job]
+	owed    map[string]bool // names in failed/ for which there is a job
 	count   int
 	busy    bool
 	rests   time.Time // until then, after an error
@@ -70,7 +71,7 @@ type Outcome struct {
 
 // New returns a desk that speaks for host; decode makes news of what lies beside a message in failed/.
 func New(dir *spooldir.Dir, host string, decode func(why []byte) (News, error)) *Desk {
-	d := &Desk{dir: dir, host: host, decode: decode, done: make(chan Outcome, 1)}
+	d := &Desk{dir: dir, host: host, decode: decode, owed: make(map[string]bool), done: make(chan Outcome, 1)}
 	d.jobs = pile.New(func(a, b *job) bool {
 		if !a.due.Equal(b.due) {
 			return a.due.Before(b.due)
@@ -80,8 +81,13 @@ func New(dir *spooldir.Dir, host string, decode func(why []byte) (News, error)) 
 	return d
 }
 
-// Owe asks for a report on the message name in failed/.
-func (d *Desk) Owe(name string, now time.Time) { d.add(&job{name: name, due: now}) }
+// Owe asks for a report on the message name in failed/, unless one is to be made already.
+func (d *Desk) Owe(name string, now time.Time) {
+	if !d.owed[name] {
+		d.owed[name] = true
+		d.add(&job{name: name, due: now})
+	}
+}
 
 // Tell asks for a report on the version id of the message name in the spool. When it is another one by then, or gone,
 // there is none.
@@ -111,6 +117,9 @@ func (d *Desk) Busy() bool { return d.busy }
 func (d *Desk) Start(now time.Time) {
 	j := d.jobs.Top()
 	d.jobs.Remove(j)
+	if j.news == nil {
+		delete(d.owed, j.name)
+	}
 	d.busy = true
 	go func() { d.done <- d.make(j, now) }() // never blocks: one at a time, and room for its end
 }
@@ -125,7 +134,10 @@ func (d *Desk) Finish(o Outcome, now time.Time) (first, recovered bool) {
 		j := o.job
 		j.delay = min(max(2*j.delay, firstRetry), lastRetry)
 		j.due, d.rests = now.Add(j.delay), now.Add(rest)
-		d.jobs.Push(j)
+		if j.news != nil || !d.owed[j.name] {
+			d.owed[j.name] = d.owed[j.name] || j.news == nil
+			d.jobs.Push(j)
+		}
 	}
 	first, recovered = o.Err != nil && (!d.failing || !o.Again), d.failing && o.Report != ""
 	d.failing = o.Again || d.failing && !recovered

@@ -75,6 +75,9 @@ func (f *File) Start(empty bool, write func(io.Writer) error) (begun bool) {
 	return true
 }
 
+// Busy reports whether a write is going on.
+func (f *File) Busy() bool { return f.writing }
+
 // Done carries the end of a write that Start began, for Finish.
 func (f *File) Done() <-chan Written { return f.written }
 

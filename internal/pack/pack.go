@@ -15,8 +15,9 @@ type Packer struct {
 
 // An Unpacker gives them back in the same order. The strings it returns are parts of the packed one.
 type Unpacker struct {
-	base time.Time
-	rest string
+	Shown bool // times are what the clock said, to be written down, and have no monotonic clock reading
+	base  time.Time
+	rest  string
 }
 
 // Reset begins a record. Its times are told from base, which is a moment of this process, as time.Now returns it.
@@ -103,8 +104,10 @@ func (p *Packer) Time(t time.Time) {
 		p.buf = append(p.buf, zeroTime)
 		return
 	case t != t.Round(0): // which takes the monotonic reading off, as would any change of place
+		passed, shown := t.Sub(p.base), t.Round(0).Sub(p.base.Round(0)) // which differ if the clock was set, and by nanoseconds always
 		p.buf = append(p.buf, steadyTime)
-		p.Int(int64(t.Sub(p.base)))
+		p.Int(int64(passed))
+		p.Int(int64(shown - passed))
 		return
 	case t.Year() > 1700 && t.Year() < 2200:
 		p.buf = append(p.buf, clockTime|place)
@@ -127,7 +130,11 @@ func (u *Unpacker) Time() (t time.Time) {
 	case zeroTime:
 		return t
 	case steadyTime:
-		return u.base.Add(time.Duration(u.Int()))
+		passed, more := time.Duration(u.Int()), time.Duration(u.Int())
+		if u.Shown {
+			return u.base.Round(0).Add(passed + more)
+		}
+		return u.base.Add(passed)
 	case clockTime:
 		t = time.Unix(0, u.Int())
 	case distantTime:

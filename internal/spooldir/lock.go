@@ -77,9 +77,12 @@ func (d *Dir) Lock() (unlock func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("lock spool: %w", err)
 	}
-	d.locked.Store(&fi)
+	before := d.locked.Swap(&fi)
 	// Closing gives up the lock, and if nobody kept unlock the garbage collector would close it.
-	return sync.OnceFunc(func() { f.Close() }), nil
+	return sync.OnceFunc(func() {
+		d.locked.CompareAndSwap(&fi, before) // who could not go on with this one is still at home in the one before
+		f.Close()
+	}), nil
 }
 
 // writePID leaves our process id for those who come later.

@@ -1,0 +1,153 @@
+package spoolgore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+func TestTheStatusOfADirectoryThatComesBackCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := filepath.Join(t.TempDir(), "spool")
+		check(t, os.Mkdir(dir, 0o700))
+		first, second := &ledger{answer: deferB}, &ledger{answer: func(_, to string, _ int) error {
+			if to == "c@x.org" {
+				return errLater
+			}
+			return nil
+		}}
+		drop(t, dir, "m", strings.Replace(named, "b@x.org", "b@x.org, c@x.org", 1))
+		first.answer = func(_, to string, _ int) error {
+			if to != "a@x.org" {
+				return errLater
+			}
+			return nil
+		}
+		_, stop := start(t, dir, Options{Transport: first})
+		pass(15 * time.Second)
+		another(t, dir) // unmounted here
+		pass(15 * time.Second)
+		_, stopOther := start(t, dir+".away", Options{Transport: second}) // mounted on another host for a while
+		pass(10 * time.Minute)
+		stopOther()
+		is.Equal(second.accepted("m", "b@x.org"), 1)
+		check(t, os.RemoveAll(dir))
+		check(t, os.Rename(dir+".away", dir))
+		pass(2 * time.Hour)
+		stop()
+		is.Equal(first.tries("m", "a@x.org")+second.tries("m", "a@x.org"), 1)
+		before := first.tries("m", "b@x.org")
+		is.Equal(before, 1) // who has got it there does not get it again here
+	})
+}
+
+func TestTheDirectoryUnderneathMayHaveMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := filepath.Join(t.TempDir(), "spool")
+		check(t, os.Mkdir(dir, 0o700))
+		relay := &ledger{answer: deferB, takes: 5 * time.Second}
+		_, stop := start(t, dir, Options{Transport: relay, Backoff: func(int) time.Duration { return time.Hour }})
+		pass(8 * time.Second)
+		drop(t, dir, "m", named)
+		pass(4 * time.Second) // in mid-transaction
+		another(t, dir)
+		drop(t, dir, "under", to("b@x.org")) // a program leaves a message in what is there
+		pass(20 * time.Minute)
+		is.Equal(relay.accepted("m", "a@x.org"), 1)
+		check(t, os.RemoveAll(dir))
+		check(t, os.Rename(dir+".away", dir))
+		pass(3 * time.Hour)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1)
+	})
+}
+
+func TestAWarningIsGivenOnceAlsoAtTheEnd(t *testing.T) {
+	for range 5 {
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			relay := refusing(map[string]string{"b@x.org": "450 4.2.1 later"})
+			drop(t, dir, "m", strings.Replace(named, "a@x.org, ", "", 1))
+			opts := telling(Options{Dial: relay.Dial, WarnAfter: time.Hour, Backoff: func(int) time.Duration { return 6 * time.Hour }})
+			s := New(dir, opts)
+			s.noWatch = true
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- s.Run(ctx) }()
+			pass(time.Hour - time.Second)
+			s.do(func(r *runner) {
+				events, _ := r.q.advance(time.Now().Add(2*time.Second), 10)
+				r.report(events)
+				r.tell(time.Now())
+				is.True(r.desk.Busy())
+				cancel()
+			}, nil)
+			is.NoErr(<-done)
+			_, stop := begin(t, dir, opts)
+			pass(time.Hour)
+			stop()
+			is.Equal(len(reports(t, relay)), 1)
+		})
+	}
+}
+
+func TestAReplayForgetsNoWarning(t *testing.T) {
+	is := is.New(t)
+	at := time.Now().Round(0)
+	m := &Message{MessageID: "<1@x>", Size: 1, Modified: at, To: []Recipient{{Address: "b@x", Warned: true, LastAttempt: at, Attempts: 1}, {Address: "c@x", Status: Done, GivenUp: true, Told: true, LastAttempt: at}}}
+	n := note{File: "m", Message: Message{MessageID: "<1@x>", Size: 1, Modified: at, To: []Recipient{{Address: "b@x", LastAttempt: at, Attempts: 1}, {Address: "c@x", Status: Done, GivenUp: true, LastAttempt: at}}}}
+	q := knowing(m)
+	is.NoErr(q.replay(n.line()))
+	got := q.memory["m"].open()
+	is.True(got.To[0].Warned)
+	is.True(got.To[1].Told)
+}
+
+func TestManyThatAreTooOldHoldUpNothing(t *testing.T) {
+	is := is.New(t)
+	s := New(t.TempDir(), exact(Options{Transport: &ledger{}}))
+	opts, err := s.opts.complete(s.dir)
+	is.NoErr(err)
+	is.NoErr(s.dir.Prepare())
+	q, now := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 }), time.Now()
+	for i := range 200 {
+		drop(t, s.dir.Path(), fmt.Sprint(i), simple)
+	}
+	is.NoErr(q.scan(now, true))
+	q.advance(now, 1000)
+	_, more := q.advance(now.Add(opts.MaxAge), 10)
+	is.True(len(q.kept) <= 10) // a turn of the loop does only so much
+	is.True(more)
+}
+
+// A recipient added by hand while the last one of the others is in flight.
+func TestARecipientAddedWhileTheOthersAreInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{takes: time.Minute}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay})
+		pass(12 * time.Second)
+		s.Pause()
+		path := filepath.Join(dir, ".spoolgore.js")
+		text, err := os.ReadFile(path)
+		is.NoErr(err)
+		edited := strings.Replace(string(text), `"Cc":[]`, `"Cc":[{"Address":"c@x.org","Status":0}]`, 1)
+		is.NoErr(os.WriteFile(path, []byte(edited), 0o600))
+		is.NoErr(s.Reload())
+		s.Resume()
+		pass(time.Hour)
+		stop()
+		is.Equal(relay.tries("m", "c@x.org"), 1)
+	})
+}

@@ -11,6 +11,8 @@ import (
 // Put brings a new file into the spool: write writes it, and when Put has returned its name the file survives a power
 // cut. The name sorts by time and was never used before, and nothing is ever overwritten. The spool directory must
 // exist, tmp/ is made if it is missing. After an error, be it of write or of the disk, nothing is left in the spool.
+// The file is for its owner only, but in a spool that is shared by a group (setgid, mode 2770) the group may read it: the
+// daemon is in it, and the owner is whoever wrote the message.
 //
 // A crash may leave an unfinished file in tmp/, which is never taken for a message.
 func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
@@ -42,6 +44,9 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 			os.Remove(f.Name())
 		}
 	}()
+	if err := d.share(f); err != nil {
+		return "", err
+	}
 	if err := buffered(f, write); err != nil {
 		return "", err
 	}
@@ -67,6 +72,18 @@ func (d *Dir) createTmp() (f *os.File, err error) {
 		return err
 	})
 	return f, err
+}
+
+// share lets the group read f in a spool that belongs to one, whatever the umask.
+func (d *Dir) share(f *os.File) error {
+	spool, err := os.Stat(d.path)
+	if err != nil {
+		return err
+	}
+	if shared := fs.ModeSetgid | 0o070; spool.Mode()&shared != shared {
+		return nil
+	}
+	return f.Chmod(0o640)
 }
 
 // maxTries bounds the search for a free name. Names are random: a second try is already a miracle, or a sick disk.

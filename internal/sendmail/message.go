@@ -13,11 +13,11 @@ import (
 
 // Defaults is what the arguments and the message leave open.
 type Defaults struct {
-	Domain  string                                        // of names without one; it must be one
-	Login   string                                        // name of the user who calls
-	Name    string                                        // full name of that user; empty: unknown
-	Aliases func(name string) (targets []string, ok bool) // what a name without a domain stands for; nil: itself
-	MaxSize int64                                         // of a message, in bytes as it is given; zero: no limit
+	Domain  string                               // of names without one; it must be one
+	Login   string                               // name of the user who calls
+	Name    string                               // full name of that user; empty: unknown
+	Aliases func(name string) (targets []string) // what a name without a domain stands for; none, or nil: itself
+	MaxSize int64                                // of a message, in bytes as it is given; zero: no limit
 }
 
 // Message is one that is ready for the spool.
@@ -64,7 +64,7 @@ func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 	if env.From, err = d.sender(c, a); err != nil {
 		return nil, err
 	}
-	to := d.resolve(list)
+	to := d.recipients(list)
 	switch {
 	case len(to) == 0 && c.Header:
 		return nil, fmt.Errorf("%w: no recipient, neither in the header nor in the arguments", ErrData)
@@ -85,8 +85,17 @@ func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 		return nil, fmt.Errorf("%w: recipient %q: %w", ErrData, to[0].Addr, to[0].Err)
 	}
 	m.Envelope = env
-	author := d.author(c, env.From)
-	return m, m.finish(drafted, d, author, c.Header)
+	return m, m.finish(drafted, d, d.author(c, env.From), c.Header)
+}
+
+// Complete is New where sender and recipients are known, as in an SMTP session: they are taken as they are.
+func (d Defaults) Complete(env message.Envelope, r io.Reader) (*Message, error) {
+	drafted, err := readDraft(&input{r: r, limit: d.MaxSize}, message.MaxHeader)
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{Envelope: env}
+	return m, m.finish(drafted, d, d.author(Command{Sender: &env.From}, env.From), false)
 }
 
 // finish puts the message together. Where envelope and header are too long for whoever reads the file the header becomes
@@ -175,57 +184,66 @@ func parseList(list string) []message.Address {
 	return message.ParseList(message.Qualify(list, bare))
 }
 
-// resolve puts aliases and the default domain in place of names without a domain, and leaves each address once.
-func (d Defaults) resolve(list []message.Address) (to []message.Address) {
-	seen := make(map[string]bool, len(list))
-	add := func(a message.Address) {
-		at := strings.LastIndexByte(a.Addr, '@')
-		key := a.Addr[:at+1] + strings.ToLower(a.Addr[at+1:])
-		if !seen[key] {
-			seen[key] = true
-			to = append(to, a)
-		}
-	}
+// Resolved is one recipient and who gets the mail in the end.
+type Resolved struct {
+	Given string            // as it was given, without the default domain
+	To    []message.Address // itself, or who it is an alias for
+}
+
+// Resolve reads a list of addresses and puts aliases and the default domain in place of names without a domain.
+func (d Defaults) Resolve(list string) []Resolved { return d.resolve(parseList(list)) }
+
+func (d Defaults) resolve(list []message.Address) []Resolved {
+	var all []Resolved
 	for _, a := range list {
 		name, isBare := strings.CutSuffix(a.Addr, "@"+bare)
+		r := Resolved{Given: strings.ReplaceAll(a.Addr, "@"+bare, "")}
 		switch {
-		case a.Err != nil:
-			a.Addr = strings.ReplaceAll(a.Addr, "@"+bare, "")
-			add(a)
-		case !isBare:
-			add(a)
+		case a.Err != nil || !isBare:
+			r.To = []message.Address{{Addr: r.Given, Err: a.Err}}
 		default:
-			for _, a := range d.expand(name) {
-				add(a)
+			r.To = d.expand(name)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// expand returns the addresses that a name without a domain stands for.
+func (d Defaults) expand(name string) (list []message.Address) {
+	var targets []string
+	if d.Aliases != nil {
+		targets = d.Aliases(name)
+	}
+	if len(targets) == 0 {
+		targets = []string{name}
+	}
+	for _, target := range targets {
+		for _, a := range parseList(target) {
+			list = append(list, message.Address{Addr: d.absolute(a.Addr), Err: a.Err})
+		}
+	}
+	return list
+}
+
+// recipients returns who gets the mail, each once: local parts are compared exactly, domains in any case of letters.
+func (d Defaults) recipients(list []message.Address) (to []message.Address) {
+	seen := make(map[string]bool, len(list))
+	for _, r := range d.resolve(list) {
+		for _, a := range r.To {
+			at := strings.LastIndexByte(a.Addr, '@') + 1
+			if key := a.Addr[:at] + strings.ToLower(a.Addr[at:]); !seen[key] {
+				seen[key] = true
+				to = append(to, a)
 			}
 		}
 	}
 	return to
 }
 
-// expand returns the addresses that a name without a domain stands for.
-func (d Defaults) expand(name string) (list []message.Address) {
-	targets, ok := []string{name}, false
-	if d.Aliases != nil {
-		if targets, ok = d.Aliases(name); !ok {
-			targets = []string{name}
-		}
-	}
-	for _, target := range targets {
-		for _, a := range parseList(target) {
-			a.Addr = d.absolute(a.Addr)
-			list = append(list, a)
-		}
-	}
-	return list
-}
-
 // absolute gives the default domain to a name without one.
 func (d Defaults) absolute(addr string) string {
-	if name, ok := strings.CutSuffix(addr, "@"+bare); ok {
-		return name + "@" + d.Domain
-	}
-	return addr
+	return strings.ReplaceAll(addr, "@"+bare, "@"+d.Domain)
 }
 
 // sender is that of the envelope: the one that was given, else the author in the header, else the user who calls.

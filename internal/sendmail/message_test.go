@@ -15,14 +15,11 @@ import (
 )
 
 // onHost are the defaults of the tests: joe, on a host where root is also known as ann@x.
-var onHost = Defaults{Domain: "h.example", Login: "joe", Name: "Joe Doe", Aliases: func(name string) ([]string, bool) {
-	switch name {
-	case "root":
-		return []string{"ann@x", "joe"}, true
-	case "nobody":
-		return nil, true
+var onHost = Defaults{Domain: "h.example", Login: "joe", Name: "Joe Doe", Aliases: func(name string) []string {
+	if name == "root" {
+		return []string{"ann@x", "joe"}
 	}
-	return nil, false
+	return nil
 }}
 
 // spooled is what New makes of text: the envelope, and the file without its first line.
@@ -108,7 +105,6 @@ func TestRecipients(t *testing.T) {
 		"no domain":              {"joe", "", "joe@h.example"},
 		"an alias":               {"root", "", "ann@x joe@h.example"},
 		"an alias, and itself":   {"joe root", "", "joe@h.example ann@x"},
-		"an alias for nobody":    {"a@x nobody", "", "a@x"},
 		"no alias with a domain": {"root@h.example", "", "root@h.example"},
 		"UTF-8":                  {"jürgen@müller.example", "", "jürgen@müller.example"},
 		"header":                 {"-t", "To: a@x\nTo: b@x\nCc: c@x,\n d@x\nBcc: e@x\n\n", "a@x b@x c@x d@x e@x"},
@@ -195,6 +191,32 @@ func TestAuthor(t *testing.T) {
 			is.Equal(file, "From: "+row.want+"\nSubject: s\n\n")
 		})
 	}
+}
+
+func TestComplete(t *testing.T) {
+	is := is.New(t)
+	env := message.Envelope{From: "s@x", To: []string{"b@x"}, Notify: []string{"NEVER"}}
+	m, err := onHost.Complete(env, strings.NewReader("To: root\n\nbody"))
+	is.NoErr(err)
+	var b strings.Builder
+	_, err = m.WriteTo(&b)
+	is.NoErr(err)
+	is.Equal(b.String(), `X-Spoolgore-Envelope: {"from":"s@x","to":["b@x"],"notify":["NEVER"]}`+"\nFrom: s@x\nTo: root@h.example\n\nbody")
+}
+
+func TestResolve(t *testing.T) {
+	is := is.New(t)
+	got := onHost.Resolve("root, Joe <joe>, a@x, b c")
+	var said []string
+	for _, r := range got {
+		line := r.Given + ":"
+		for _, a := range r.To {
+			line += " " + a.Addr
+		}
+		said = append(said, line)
+	}
+	is.Equal(said, []string{"root: ann@x joe@h.example", "joe: joe@h.example", "a@x: a@x", "b c: b c"})
+	is.True(got[3].To[0].Err != nil) // it is no address
 }
 
 func TestRefusedData(t *testing.T) {

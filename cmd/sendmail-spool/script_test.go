@@ -39,8 +39,12 @@ func testHost() system {
 			return &user.User{Username: "joe", Name: "& Doe,Room 7", HomeDir: filepath.Join(work, "home")}
 		},
 	}
+	sys.elevated = host().elevated
 	if os.Getenv("SETGID") != "" {
-		sys.elevated, sys.uid, sys.env = true, 1<<20, func(string) string { return "" }
+		sys.elevated, sys.uid = true, 1<<20
+	}
+	if sys.elevated {
+		sys.env = func(string) string { return "" }
 	}
 	return sys
 }
@@ -75,6 +79,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SPOOLGORE_DIR", filepath.Join(env.WorkDir, "spool"))
 			env.Setenv("GODEBUG", "asyncpreemptoff=1") // for daemon: no SIGURG but ours
+			env.Vars = append(env.Vars, noRaceSleep)
 			return os.Mkdir(filepath.Join(env.WorkDir, "spool"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

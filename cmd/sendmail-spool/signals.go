@@ -9,19 +9,20 @@ import (
 	"syscall"
 )
 
-// ignoreSignals makes errors of those signals that stand for one: without it they would end the process with a file left
-// in tmp/, or, for a broken standard error, after the message has been accepted.
-func ignoreSignals() { signal.Ignore(syscall.SIGXFSZ, syscall.SIGPIPE) }
+// ignoreSignals makes an error of the signal that a file would become larger than the process may write: it would end
+// the process with a file left in tmp/.
+func ignoreSignals() { signal.Ignore(syscall.SIGXFSZ) }
 
 // interruptible returns a reader of what f gives. The signals that ask a program to end make it fail from now on, so that
-// what was begun is taken back. Once it has ended they change nothing: the message is about to be accepted.
+// what was begun is taken back. Once it has ended they change nothing: the message is about to be accepted. SIGPIPE is
+// among them, as a standard error that nobody reads must not end the process behind an accepted message.
 func interruptible(f *os.File) io.Reader {
 	r := &signalReader{full: make(chan piece), free: make(chan []byte, 2), signals: make(chan os.Signal, 1)}
 	for range 2 {
 		r.free <- make([]byte, 64<<10)
 	}
 	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE} {
-		if sig == syscall.SIGPIPE || !signal.Ignored(sig) { // nohup stays what it is
+		if !signal.Ignored(sig) { // nohup stays what it is
 			signal.Notify(r.signals, sig)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -282,6 +283,31 @@ func TestInputErrors(t *testing.T) {
 	is.NoErr(err)
 	_, err = m.WriteTo(io.Discard)
 	is.True(errors.Is(err, ErrTooLarge)) // above it
+}
+
+// zeros is an endless message.
+type zeros struct{}
+
+// Read implements io.Reader.
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// Memory does not depend on the size of a message.
+func TestLargeMessage(t *testing.T) {
+	is := is.New(t)
+	const size = 64 << 20
+	text := io.MultiReader(strings.NewReader("From: f@x\n\n"), io.LimitReader(zeros{}, size))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := New(Command{Operands: []string{"a@x"}}, onHost, text)
+	is.NoErr(err)
+	n, err := m.WriteTo(io.Discard)
+	is.NoErr(err)
+	runtime.ReadMemStats(&after)
+	is.True(n > size)
+	is.True(after.TotalAlloc-before.TotalAlloc < 1<<20) // bytes allocated, of which some are free again
 }
 
 // However the input comes in pieces, the file is the same.

@@ -92,7 +92,7 @@ func (s *shim) do(args []string) error {
 	}
 	switch c.Mode {
 	case sendmail.SMTP:
-		return s.serveSMTP(s.in, s.stdout)
+		return s.serveSMTP(s.stdout)
 	case sendmail.List:
 		return s.list(c.JSON)
 	case sendmail.Verify:

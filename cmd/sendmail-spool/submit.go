@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/aliases"
-	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/sendmail"
 )
 
@@ -37,22 +36,6 @@ func (s *shim) submit(c sendmail.Command) error {
 		s.say("accepted, but not for " + strings.Join(bad, ", ") + ": its sender will be told")
 	}
 	return nil
-}
-
-// submitFor takes a message from r for the sender and recipients in env.
-func (s *shim) submitFor(env message.Envelope, r io.Reader) error {
-	defaults, err := s.defaults()
-	if err != nil {
-		return err
-	}
-	if err := s.checkQuota(); err != nil {
-		return err
-	}
-	m, err := defaults.Complete(env, r)
-	if err != nil {
-		return err
-	}
-	return s.put(m)
 }
 
 // put leaves a message in the spool, by the same code as the package.

@@ -96,6 +96,14 @@ func TestSharedSpool(t *testing.T) {
 	is.True(strings.Contains(out, "3 messages of yours"))
 	_, err = as(bob, nil, shim, "b@x.org")
 	is.NoErr(err) // not that of others
-	_, err = as(0, nil, shim, "b@x.org")
-	is.NoErr(err) // the host's own mail always goes
+	for range 4 {
+		_, err = as(0, nil, shim, "b@x.org")
+		is.NoErr(err) // the host's own mail always goes
+	}
+
+	is.NoErr(os.Chmod(filepath.Join(dir, "etc", "spoolgore.conf"), 0o640)) // there may be passwords in it
+	is.NoErr(os.Chmod(shim, 0o755))
+	out, err = as(bob, nil, shim, "-bP")
+	is.Equal(exitOf(err), exitCantCreate) // who may not read it goes by the environment
+	is.True(strings.Contains(out, "not read: ") && strings.Contains(out, "($SPOOLGORE_DIR)"))
 }

@@ -31,10 +31,7 @@ const (
 	exitConfig      = 78 // no spool is configured, or wrongly
 )
 
-func main() {
-	ignoreSignals()
-	os.Exit(run(host(), os.Args, os.Stdin, os.Stdout, os.Stderr))
-}
+func main() { os.Exit(run(host(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
 // shim is one call of the command.
 type shim struct {

@@ -22,10 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	command := func() {
-		ignoreSignals()
-		os.Exit(run(testHost(), os.Args, os.Stdin, os.Stdout, os.Stderr))
-	}
+	command := func() { os.Exit(run(testHost(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 	testscript.Main(m, map[string]func(){"sendmail": command, "mailq": command, "newaliases": command, "daemon": hold})
 }
 

@@ -62,12 +62,17 @@ func TestSharedSpool(t *testing.T) {
 	file := d.File(names[0])
 	fi, err := os.Stat(file)
 	is.NoErr(err)
-	is.Equal(fi.Mode(), fs.FileMode(0o640)) // for its owner and the daemon's group
+	is.Equal(fi.Mode(), fs.FileMode(0o660)) // for its owner and the daemon's group
 	is.Equal(spooldir.Owner(fi), alice)     // so that it counts for her
 	is.Equal(int(fi.Sys().(*syscall.Stat_t).Gid), group)
 
 	_, err = as(daemon, []uint32{group}, "cat", file)
 	is.NoErr(err) // the daemon can send it
+	is.NoErr(os.Mkdir(filepath.Join(spool, "failed"), 0o770))
+	is.NoErr(os.Chown(filepath.Join(spool, "failed"), daemon, group))
+	_, err = as(daemon, []uint32{group}, "ln", file, filepath.Join(spool, "failed", "x"))
+	is.NoErr(err) // and set it aside
+	is.NoErr(os.Remove(filepath.Join(spool, "failed", "x")))
 	for _, args := range [][]string{{"cat", file}, {"rm", "-f", file}, {"ls", spool}, {"ln", file, "/tmp/"}, {"touch", filepath.Join(spool, "x")}} {
 		for _, uid := range []uint32{alice, bob} {
 			_, err := as(uid, nil, args[0], args[1:]...)
@@ -91,6 +96,14 @@ func TestSharedSpool(t *testing.T) {
 	is.True(strings.Contains(out, "3 messages of yours"))
 	_, err = as(bob, nil, shim, "b@x.org")
 	is.NoErr(err) // not that of others
-	_, err = as(0, nil, shim, "b@x.org")
-	is.NoErr(err) // the host's own mail always goes
+	for range 4 {
+		_, err = as(0, nil, shim, "b@x.org")
+		is.NoErr(err) // the host's own mail always goes
+	}
+
+	is.NoErr(os.Chmod(filepath.Join(dir, "etc", "spoolgore.conf"), 0o640)) // there may be passwords in it
+	is.NoErr(os.Chmod(shim, 0o755))
+	out, err = as(bob, nil, shim, "-bP")
+	is.Equal(exitOf(err), exitCantCreate) // who may not read it goes by the environment
+	is.True(strings.Contains(out, "not read: ") && strings.Contains(out, "($SPOOLGORE_DIR)"))
 }

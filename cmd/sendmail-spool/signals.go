@@ -9,10 +9,6 @@ import (
 	"syscall"
 )
 
-// ignoreSignals makes an error of the signal that a file would become larger than the process may write: it would end
-// the process with a file left in tmp/.
-func ignoreSignals() { signal.Ignore(syscall.SIGXFSZ) }
-
 // interruptible returns a reader of what f gives. The signals that ask a program to end make it fail from now on, so that
 // what was begun is taken back. Once it has ended they change nothing: the message is about to be accepted. SIGPIPE is
 // among them, as a standard error that nobody reads must not end the process behind an accepted message.

@@ -44,7 +44,7 @@ func TestPutIntoASharedSpool(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	for mode, want := range map[fs.FileMode]fs.FileMode{
-		0o770 | fs.ModeSetgid: 0o640, // the daemon has to read what others have written
+		0o770 | fs.ModeSetgid: 0o660, // the daemon has to read and to link what others have written
 		0o700 | fs.ModeSetgid: 0o600, // the group is not let in
 		0o770:                 0o600, // the file may have another group than the spool
 	} {

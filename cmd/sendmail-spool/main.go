@@ -20,15 +20,14 @@ import (
 
 // Exit codes, those of sysexits.h.
 const (
-	exitOK          = 0
-	exitUsage       = 64 // wrong arguments; nobody to send to
-	exitData        = 65 // what was given cannot be sent
-	exitUnavailable = 69
-	exitCantCreate  = 73 // the spool does not let us in
-	exitIO          = 74 // standard input cannot be read
-	exitTempFail    = 75 // the spool cannot take it now; interrupted
-	exitNoPerm      = 77
-	exitConfig      = 78 // no spool is configured, or wrongly
+	exitOK         = 0
+	exitUsage      = 64 // wrong arguments; nobody to send to
+	exitData       = 65 // what was given cannot be sent
+	exitCantCreate = 73 // the spool does not let us in
+	exitIO         = 74 // standard input cannot be read
+	exitTempFail   = 75 // the spool cannot take it now; interrupted
+	exitNoPerm     = 77
+	exitConfig     = 78 // no spool is configured, or wrongly
 )
 
 func main() { os.Exit(run(host(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }

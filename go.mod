@@ -8,6 +8,7 @@ require (
 	github.com/google/renameio/v2 v2.0.2
 	github.com/jhillyerd/enmime/v2 v2.3.0
 	github.com/matryer/is v1.4.1
+	github.com/rogpeppe/go-internal v1.16.0
 	github.com/xdg-go/scram v1.2.0
 	golang.org/x/net v0.50.0
 	golang.org/x/sys v0.41.0
@@ -34,4 +35,5 @@ require (
 	github.com/xdg-go/pbkdf2 v1.0.0 // indirect
 	github.com/xdg-go/stringprep v1.0.4 // indirect
 	golang.org/x/text v0.34.0 // indirect
+	golang.org/x/tools v0.41.0 // indirect
 )

@@ -22,6 +22,7 @@ import (
 type config struct {
 	spoolgore     string // path of the binary
 	spoolgoreArgs string // flags for it
+	shim          string // path of sendmail-spool
 	peersRoot     string // directory with unpacked packages, for the small peers
 	base          string // directory for the queues
 	scenarios     string
@@ -38,6 +39,8 @@ func main() {
 		err = runSink(args[1:], os.Stdin, os.Stdout)
 	case len(args) > 2 && args[0] == "cell":
 		err = runCell(args[1], args[2:])
+	case len(args) > 4 && args[0] == "drop":
+		err = runDrop(args[1], args[2], args[3], args[4:])
 	default:
 		err = run(args, os.Stdout)
 	}
@@ -52,6 +55,7 @@ func run(args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("run", flag.ContinueOnError)
 	fs.StringVar(&c.spoolgore, "spoolgore", "", "`path` of the binary under test; it is built if there is none")
 	fs.StringVar(&c.spoolgoreArgs, "spoolgore-args", "", "more `flags` for it")
+	fs.StringVar(&c.shim, "sendmail-spool", "", "`path` of that command; it is built if there is none")
 	fs.StringVar(&c.peersRoot, "root", filepath.Join(os.TempDir(), "bench-peers", "root"), "`directory` that peers.sh made")
 	fs.StringVar(&c.base, "dir", "", "`directory` for the queues (/dev/shm if there is one)")
 	fs.StringVar(&c.scenarios, "scenario", "", "`names`, separated by commas (all): "+scenarioNames())
@@ -104,14 +108,17 @@ func (c *config) prepare() (clean func(), err error) {
 	if err := os.Chmod(c.base, 0o755); err != nil { // peers that give up root must get in
 		return clean, err
 	}
-	if c.spoolgore != "" {
-		return clean, nil
-	}
-	c.spoolgore = filepath.Join(c.base, "spoolgore")
-	build := exec.Command("go", "build", "-o", c.spoolgore, "./cmd/spoolgore")
-	build.Dir = ".."
-	if text, err := build.CombinedOutput(); err != nil {
-		return clean, fmt.Errorf("build Spoolgore: %w\n%s(is the working directory bench?)", err, text)
+	for name, path := range map[string]*string{"spoolgore": &c.spoolgore, "sendmail-spool": &c.shim} {
+		if *path != "" {
+			continue
+		}
+		*path = filepath.Join(c.base, name)
+		build := exec.Command("go", "build", "-o", *path, "./cmd/"+name)
+		build.Dir = ".."
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is packaged
+		if text, err := build.CombinedOutput(); err != nil {
+			return clean, fmt.Errorf("build %s: %w\n%s(is the working directory bench?)", name, err, text)
+		}
 	}
 	return clean, nil
 }

@@ -22,6 +22,8 @@ type peer struct {
 	submit func(e *env, l load, n int) error
 	// later starts the peer with l in its queue and nothing due for hours.
 	later func(e *env, l load) error
+	// sendmail prepares an empty queue and returns how to call the command that takes a message on standard input.
+	sendmail func(e *env) (view, error)
 	// slow: it is given one in so many messages of a load, as a whole one would take minutes; 0: all.
 	slow int
 	// unwaited: it does not wait for its processes, so that nobody learns what CPU time they took.

@@ -64,8 +64,9 @@ const postfixQueueManager = "qmgr unix n - n 300 1 qmgr\n"
 // postfixPeer is Postfix with n connections at the same time; 0: as it comes.
 func postfixPeer(n int) peer {
 	return peer{
-		fill:    func(e *env, l load) error { return postfixFill(e, l, n, "", "") },
-		release: postfixRelease,
+		fill:     func(e *env, l load) error { return postfixFill(e, l, n, "", "") },
+		release:  postfixRelease,
+		sendmail: postfixSendmail,
 		submit: func(e *env, l load, n int) error {
 			cmd := exec.Command("/usr/sbin/sendmail", "-C", filepath.Join(e.dir, "etc"), "-i", "-f", sender, recipient)
 			cmd.Stdin, cmd.Stderr = bytes.NewReader(l.message(n)), e.log

@@ -45,7 +45,8 @@ func nullmailerPeer() peer {
 	spool := func(e *env) string { return filepath.Join(e.dir, "nullmailer") }
 	const head = sender + "\n" + recipient + "\n\n"
 	return peer{
-		slow: 50,
+		slow:     50,
+		sendmail: nullmailerSendmail,
 		fill: func(e *env, l load) error {
 			for _, dir := range []string{"tmp", "failed"} {
 				if err := os.MkdirAll(filepath.Join(spool(e), dir), 0o777); err != nil {

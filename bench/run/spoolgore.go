@@ -14,8 +14,9 @@ import (
 // spoolgorePeer is Spoolgore with n transactions at the same time; 0: as it comes.
 func spoolgorePeer(n int) peer {
 	return peer{
-		fill:    func(e *env, l load) error { return spoolFiles(e, l, "") },
-		release: func(e *env) error { return spoolgoreStart(e, n) },
+		fill:     func(e *env, l load) error { return spoolFiles(e, l, "") },
+		release:  func(e *env) error { return spoolgoreStart(e, n) },
+		sendmail: spoolgoreSendmail,
 		submit: func(e *env, l load, n int) error {
 			tmp := filepath.Join(spool(e), "tmp", strconv.Itoa(n))
 			if err := os.WriteFile(tmp, l.message(n), 0o600); err != nil {

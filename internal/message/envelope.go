@@ -35,17 +35,23 @@ type Envelope struct {
 // recipient, an address does not pass [CheckAddress] (an empty From does), a delivery notification wish is not one of RFC 3461,
 // or the line does not fit [MaxHeader] ([ErrHeaderTooLong]).
 func (e Envelope) AppendLine(b []byte) ([]byte, error) {
+	for _, to := range e.To {
+		if err := CheckAddress(to); err != nil {
+			return b, fmt.Errorf("envelope: recipient %q: %w", printable(to), err)
+		}
+	}
+	return e.AppendAnyLine(b)
+}
+
+// AppendAnyLine is AppendLine for recipients of which some may be no addresses. It is for who must not lose a message
+// over that: each such one fails alone once the file is read, and its sender is told.
+func (e Envelope) AppendAnyLine(b []byte) ([]byte, error) {
 	if len(e.To) == 0 {
 		return b, errors.New("envelope: no recipient")
 	}
 	if e.From != "" {
 		if err := CheckAddress(e.From); err != nil {
 			return b, fmt.Errorf("envelope: sender %q: %w", printable(e.From), err)
-		}
-	}
-	for _, to := range e.To {
-		if err := CheckAddress(to); err != nil {
-			return b, fmt.Errorf("envelope: recipient %q: %w", printable(to), err)
 		}
 	}
 	if err := e.checkWishes(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/jhillyerd/enmime/v2"
 )
 
 var (
@@ -223,6 +225,30 @@ func FuzzContent(f *testing.F) {
 		}
 		if string(got) != out {
 			t.Fatalf("in steps of %d %q\nwant %q", len(p), got, out)
+		}
+	})
+}
+
+// One piece of a list reads as enmime reads it: net/mail's parser alone does not know less.
+func FuzzPieces(f *testing.F) {
+	for _, list := range []string{
+		"", "root", "a@x", "<a@x>", "Ann <a@x>", "a b@x", "a@x b", "a@x\v.org", "a@x\u00a0", "\"q u\"@x", "\"a@b c\"@x",
+		"<@r:a@x>", "a@[IPv6:::1]", "a@[1;2]", "G: a@x;", "(c) a@x (d)", "=?utf-8?Q?a=40x?=", "<=?utf-8?q?a?=@x>", "a@x\t\t.org",
+		"\"a;b\"@x;", "a@x <b@x>", "a..b@x", "a@x@y", "<a@x", "a@x>", "@", "a@", "a@x\v", "\\@x", "a@\u2003x",
+	} {
+		f.Add(list)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		list = strings.ReplaceAll(strings.ToValidUTF8(list, "\uFFFD"), "?", placeholder)
+		for _, p := range splitList(list) {
+			want, err := enmime.ParseAddressList(p.spec())
+			if err != nil || len(want) != 1 {
+				continue
+			}
+			got, err := mail.ParseAddressList(p.spec())
+			if err != nil || len(got) != 1 || got[0].Address != want[0].Address {
+				t.Errorf("%q: enmime reads %v, net/mail %v (%v)", p.spec(), want, got, err)
+			}
 		}
 	})
 }

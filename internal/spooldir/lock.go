@@ -85,6 +85,31 @@ func (d *Dir) Lock() (unlock func(), err error) {
 	}), nil
 }
 
+// Holder returns the process id of who runs the spool; zero: nobody does, or it cannot be told who. While a process has
+// the number that the last holder had but not the lock, it is taken for a moment.
+func (d *Dir) Holder() (pid int, err error) {
+	f, err := os.Open(d.File(lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find who runs the spool: %w", err)
+	}
+	defer f.Close()
+	pid = readPID(f)
+	if pid <= 0 || !alive(pid) {
+		return 0, nil
+	}
+	free, err := tryLock(f) // there may be another process with that number by now
+	if err != nil {
+		return 0, fmt.Errorf("find who runs the spool: %s: %w", f.Name(), err)
+	}
+	if free {
+		return 0, nil
+	}
+	return pid, nil
+}
+
 // writePID leaves our process id for those who come later.
 func writePID(f *os.File) error {
 	if err := f.Truncate(0); err != nil {

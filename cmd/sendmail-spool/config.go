@@ -1,0 +1,251 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// Limits for each user of a spool that is shared, where nothing else is configured.
+const (
+	sharedUserFiles = "10000"
+	sharedUserSize  = "1G"
+)
+
+// value is a setting, and where it was found.
+type value struct{ value, origin string }
+
+// config is what the configuration says.
+type config struct {
+	dir, domain, aliases, json value
+	sizes                      map[string]value // maxsize, userfiles, usersize
+	maxSize                    int64            // of a message, in bytes; zero: no limit
+	userFiles, userSize        int64            // of one user in the spool; zero: no limit
+	notes                      []string         // what was passed over, for -bP
+}
+
+// keys are those of the configuration that are for this command; the others are the daemon's, or mistakes.
+var keys = []string{"dir", "domain", "aliases", "json", "maxsize", "userfiles", "usersize"}
+
+// config finds out what is configured, key by key: $SPOOLGORE_DIR, the caller's file, the system's file. Where the
+// command has a group of its own only the system's file counts.
+func (sys system) config() (config, error) {
+	c := config{sizes: map[string]value{}}
+	paths := []string{filepath.Join(sys.etc, "spoolgore.conf")}
+	if own := sys.userConfig(); own != "" && !sys.elevated {
+		paths = append(paths, own)
+	}
+	if sys.elevated {
+		const origin = "the default of a command with a group of its own"
+		c.sizes["userfiles"], c.sizes["usersize"] = value{sharedUserFiles, origin}, value{sharedUserSize, origin}
+	}
+	for _, path := range paths {
+		if err := c.read(path); err != nil {
+			return c, fail(exitConfig, "%w", err)
+		}
+	}
+	if err := c.complete(sys); err != nil {
+		return c, fail(exitConfig, "%w", err)
+	}
+	return c, nil
+}
+
+// read takes the settings in the file at path, if there is one. One that the caller may not read is passed over: it may
+// hold the daemon's passwords.
+func (c *config) read(path string) error {
+	settings, err := conf.Read(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		c.notes = append(c.notes, fmt.Sprintf("not read: %v", err))
+		return nil
+	case err != nil:
+		return err
+	}
+	for _, s := range settings {
+		v := value{s.Value, fmt.Sprintf("%s, line %d", path, s.Line)}
+		switch s.Key {
+		case "dir":
+			c.dir = v
+		case "domain":
+			c.domain = v
+		case "aliases":
+			c.aliases = v
+		case "json":
+			c.json = v
+		case "maxsize", "userfiles", "usersize":
+			c.sizes[s.Key] = v
+		default:
+			if near := conf.Nearest(s.Key, keys); near != "" {
+				c.notes = append(c.notes, fmt.Sprintf("%s: unknown key %q: is it %s?", v.origin, s.Key, near))
+			}
+		}
+	}
+	return nil
+}
+
+// complete fills in what stands in no file, and checks all.
+func (c *config) complete(sys system) error {
+	if c.dir.value != "" {
+		dir, err := expand(c.dir.value, sys)
+		if err != nil {
+			return fmt.Errorf("%s: dir: %w", c.dir.origin, err)
+		}
+		c.dir.value = dir
+	}
+	if env := sys.env("SPOOLGORE_DIR"); env != "" {
+		c.dir = value{env, "$SPOOLGORE_DIR"}
+	}
+	if c.dir.value == "" {
+		if fi, err := os.Stat(sys.spool); err == nil && fi.IsDir() {
+			c.dir = value{sys.spool, "it is there"}
+		}
+	}
+	for key, to := range map[string]*int64{"maxsize": &c.maxSize, "userfiles": &c.userFiles, "usersize": &c.userSize} {
+		v, ok := c.sizes[key]
+		if !ok {
+			continue
+		}
+		n, err := parseSize(v.value)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", v.origin, key, err)
+		}
+		*to = n
+	}
+	if c.aliases.value != "" && !filepath.IsAbs(c.aliases.value) {
+		return fmt.Errorf("%s: aliases: %q is not an absolute path", c.aliases.origin, c.aliases.value)
+	}
+	return c.completeDomain(sys)
+}
+
+// completeDomain finds the domain of names without one.
+func (c *config) completeDomain(sys system) error {
+	if c.domain.value != "" {
+		if !isDomain(c.domain.value) {
+			return fmt.Errorf("%s: domain: %q is none", c.domain.origin, c.domain.value)
+		}
+		return nil
+	}
+	mailname := filepath.Join(sys.etc, "mailname")
+	if text, err := os.ReadFile(mailname); err == nil {
+		c.domain = value{strings.TrimSpace(string(text)), mailname}
+	}
+	if !isDomain(c.domain.value) {
+		name, _ := sys.hostname()
+		c.domain = value{name, "the name of the host"}
+	}
+	if !isDomain(c.domain.value) {
+		c.domain = value{"localhost", "there is no other"}
+	}
+	return nil
+}
+
+func isDomain(name string) bool { return message.CheckAddress("a@"+name) == nil }
+
+// expand puts the login name for %u, the home directory for %h, and % for %%.
+func expand(dir string, sys system) (string, error) {
+	var err error
+	part := func(name, value string, ok bool) string {
+		if !ok {
+			err = fmt.Errorf("%q: %s of this user is not known", dir, name)
+		}
+		return value
+	}
+	var b strings.Builder
+	for rest := dir; rest != ""; {
+		before, after, found := strings.Cut(rest, "%")
+		b.WriteString(before)
+		if !found {
+			break
+		}
+		if after == "" {
+			return "", fmt.Errorf("%q: a %% at the end", dir)
+		}
+		switch after[0] {
+		case '%':
+			b.WriteByte('%')
+		case 'u':
+			login := sys.login()
+			b.WriteString(part("the name", login, login != "." && login != ".." && !strings.Contains(login, "/")))
+		case 'h':
+			home := sys.home()
+			b.WriteString(part("the home directory", home, filepath.IsAbs(home)))
+		default:
+			return "", fmt.Errorf("%q: %%%c is neither %%u, %%h nor %%%%", dir, after[0])
+		}
+		rest = after[1:]
+	}
+	if err == nil && !filepath.IsAbs(b.String()) {
+		err = fmt.Errorf("%q is not an absolute path", dir)
+	}
+	return b.String(), err
+}
+
+// parseSize reads a number that may end in K, M or G, which are powers of 1024.
+func parseSize(text string) (int64, error) {
+	digits := strings.TrimRight(text, "KMGkmg")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	shift, known := map[string]uint{"": 0, "K": 10, "M": 20, "G": 30}[strings.ToUpper(text[len(digits):])]
+	if err != nil || !known || n < 0 || n > math.MaxInt64>>shift {
+		return 0, fmt.Errorf("%q: want a number, such as 10000, 50M or 1G; 0 is no limit", text)
+	}
+	return n << shift, nil
+}
+
+// spool is the spool directory that is configured.
+func (c *config) spool() (*spooldir.Dir, error) {
+	if c.dir.value == "" {
+		text := "no spool: neither $SPOOLGORE_DIR, nor dir in a configuration, nor /var/spool/spoolgore is there"
+		if len(c.notes) > 0 {
+			text += "; " + strings.Join(c.notes, "; ")
+		}
+		return nil, fail(exitConfig, "%s", text)
+	}
+	dir, err := spooldir.New(c.dir.value)
+	if err != nil {
+		return nil, fail(exitConfig, "%w", err)
+	}
+	return dir, nil
+}
+
+// showConfig is -bP: what was found, and where.
+func (s *shim) showConfig() error {
+	c := &s.conf
+	show := func(key string, v value) {
+		if v.value != "" {
+			fmt.Fprintf(s.stdout, "%-9s %s (%s)\n", key, oneLine(v.value), oneLine(v.origin))
+		}
+	}
+	show("dir", c.dir)
+	show("domain", c.domain)
+	show("aliases", c.aliases)
+	show("json", c.json)
+	for _, key := range []string{"maxsize", "userfiles", "usersize"} {
+		show(key, c.sizes[key])
+	}
+	for _, note := range c.notes {
+		fmt.Fprintln(s.stdout, oneLine(note))
+	}
+	spool, err := c.spool()
+	if err != nil {
+		return err
+	}
+	if fi, err := os.Stat(spool.Path()); err != nil {
+		return err
+	} else if !fi.IsDir() {
+		return fail(exitCantCreate, "%s is not a directory", spool.Path())
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+//go:build unix
+
+// Command sendmail-spool takes mail from programs that call sendmail and leaves it in a Spoolgore spool. It is done when
+// the message is safe on disk; no daemon needs to run. Linked to as mailq or newaliases it does their part.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/unbit/spoolgore/internal/sendmail"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// Exit codes, those of sysexits.h.
+const (
+	exitOK         = 0
+	exitUsage      = 64 // wrong arguments; nobody to send to
+	exitData       = 65 // what was given cannot be sent
+	exitCantCreate = 73 // the spool does not let us in
+	exitIO         = 74 // standard input cannot be read
+	exitTempFail   = 75 // the spool cannot take it now; interrupted
+	exitNoPerm     = 77
+	exitConfig     = 78 // no spool is configured, or wrongly
+)
+
+func main() { os.Exit(run(host(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// shim is one call of the command.
+type shim struct {
+	sys            system
+	conf           config
+	spool          *spooldir.Dir
+	in             *os.File
+	stdout, stderr io.Writer
+}
+
+// run does what the arguments say, args[0] being the name of the command, and returns the exit code.
+func run(sys system, args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	s := &shim{sys: sys, in: stdin, stdout: stdout, stderr: stderr}
+	err := s.do(args)
+	if err != nil {
+		s.say(err.Error())
+	}
+	return exitCode(err)
+}
+
+// say writes one line to standard error.
+func (s *shim) say(text string) {
+	fmt.Fprintf(s.stderr, "sendmail-spool: %s\n", oneLine(text))
+}
+
+// oneLine makes text of unknown origin fit for a terminal and a log.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+func (s *shim) do(args []string) error {
+	if len(args) == 0 {
+		args = []string{"sendmail-spool"}
+	}
+	c, err := sendmail.Parse(args[0], args[1:])
+	if err != nil {
+		return err
+	}
+	if s.conf, err = s.sys.config(); err != nil {
+		return err
+	}
+	if c.Mode == sendmail.ShowConfig {
+		return s.showConfig()
+	}
+	if c.Mode == sendmail.Aliases {
+		return s.checkAliases()
+	}
+	if s.spool, err = s.conf.spool(); err != nil {
+		return err
+	}
+	switch c.Mode {
+	case sendmail.SMTP:
+		return s.serveSMTP(s.stdout)
+	case sendmail.List:
+		return s.list(c.JSON)
+	case sendmail.Verify:
+		return s.verify(c)
+	case sendmail.Flush:
+		return s.flush()
+	}
+	return s.submit(c)
+}
+
+// An exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+// Error implements error.
+func (e *exitError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *exitError) Unwrap() error { return e.err }
+
+// fail is an error with an exit code.
+func fail(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...)}
+}
+
+// exitCode is what err means to who called.
+func exitCode(err error) int {
+	var own *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &own):
+		return own.code
+	case errors.Is(err, sendmail.ErrUsage):
+		return exitUsage
+	case errors.Is(err, sendmail.ErrData), errors.Is(err, sendmail.ErrTooLarge):
+		return exitData
+	case errors.Is(err, sendmail.ErrInput):
+		return exitIO
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+		return exitCantCreate // somebody has to put that right
+	}
+	return exitTempFail // a full disk, no more descriptors: later it may go better
+}

@@ -1,0 +1,182 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// noRaceSleep is for the environment: a program with the race detector sleeps for a second when it ends.
+const noRaceSleep = "GORACE=atexit_sleep_ms=0"
+
+// shimProcess is a call of the command in a process of its own, with a spool of its own.
+func shimProcess(t *testing.T, dir string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sendmail", args...) // testscript has put it there
+	cmd.Env = []string{"WORK=" + dir, "SPOOLGORE_DIR=" + filepath.Join(dir, "spool"), noRaceSleep}
+	return cmd
+}
+
+// newSpool returns a directory with a spool in it.
+func newSpool(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "spool"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// inSpool returns the files in the spool, tmp/ included.
+func inSpool(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(dir, "spool"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// Every one that ended well is there, once and whole.
+func TestManyAtOnce(t *testing.T) {
+	is := is.New(t)
+	dir := newSpool(t)
+	const n = 500
+	body := strings.Repeat("a line of text\n", 700)
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			cmd := shimProcess(t, dir, "-oi", fmt.Sprintf("%d@x.org", i))
+			cmd.Stdin = strings.NewReader("From: f@x.org\n\n" + body)
+			errs[i] = cmd.Run()
+		})
+	}
+	wg.Wait()
+	want := map[string]bool{}
+	for i, err := range errs {
+		is.NoErr(err)
+		want[fmt.Sprintf(`X-Spoolgore-Envelope: {"from":"f@x.org","to":["%d@x.org"]}`+"\nFrom: f@x.org\n\n", i)+body] = true
+	}
+	files := inSpool(t, dir)
+	is.Equal(len(files), n) // none is lost, none is there twice, none is left in tmp/
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		is.NoErr(err)
+		is.True(want[string(text)]) // whole, and not seen before
+		delete(want, string(text))
+	}
+}
+
+// What is interrupted was not accepted, and leaves nothing.
+func TestInterrupted(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE} {
+		t.Run(sig.String(), func(t *testing.T) {
+			is := is.New(t)
+			dir := newSpool(t)
+			cmd, stdin, stderr := halfGiven(t, dir)
+			is.NoErr(cmd.Process.Signal(sig))
+			is.Equal(exitOf(cmd.Wait()), exitTempFail)
+			is.True(strings.Contains(stderr.String(), "interrupted ("+sig.String()+"), nothing was accepted"))
+			is.Equal(len(inSpool(t, dir)), 0) // neither in the spool nor in tmp/
+			stdin.Close()
+		})
+	}
+}
+
+// What is killed cannot tidy up, but is no message either.
+func TestKilled(t *testing.T) {
+	is := is.New(t)
+	dir := newSpool(t)
+	cmd, stdin, _ := halfGiven(t, dir)
+	defer stdin.Close()
+	is.NoErr(cmd.Process.Kill())
+	is.True(cmd.Wait() != nil)
+	files := inSpool(t, dir)
+	is.Equal(len(files), 1)
+	is.Equal(filepath.Base(filepath.Dir(files[0])), "tmp")
+}
+
+// A signal that was ignored when the command was started, as under nohup, stays so.
+func TestNohup(t *testing.T) {
+	is := is.New(t)
+	dir := newSpool(t)
+	cmd := shimProcess(t, dir)
+	cmd.Args = []string{"sh", "-c", `trap "" HUP; exec "$0" a@x.org`, cmd.Path}
+	cmd.Path = "/bin/sh"
+	stdin := give(t, cmd, dir)
+	is.NoErr(cmd.Process.Signal(syscall.SIGHUP))
+	_, err := io.WriteString(stdin, "the end")
+	is.NoErr(err)
+	is.NoErr(stdin.Close())
+	is.NoErr(cmd.Wait())
+	is.Equal(len(inSpool(t, dir)), 1)
+}
+
+// Nobody to hear a warning is no reason to fail behind an accepted message.
+func TestBrokenStandardError(t *testing.T) {
+	is := is.New(t)
+	dir := newSpool(t)
+	r, w, err := os.Pipe()
+	is.NoErr(err)
+	is.NoErr(r.Close())
+	defer w.Close()
+	cmd := shimProcess(t, dir, "a@", "b@x.org") // the first one is worth a warning
+	cmd.Stderr = w
+	is.NoErr(cmd.Run())
+	is.Equal(len(inSpool(t, dir)), 1)
+}
+
+// halfGiven starts the command and gives it part of a message, which it has begun to write when this returns.
+func halfGiven(t *testing.T, dir string) (*exec.Cmd, io.WriteCloser, *strings.Builder) {
+	t.Helper()
+	cmd := shimProcess(t, dir, "a@x.org")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	return cmd, give(t, cmd, dir), &stderr
+}
+
+func give(t *testing.T, cmd *exec.Cmd, dir string) io.WriteCloser {
+	t.Helper()
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err == nil {
+		_, err = io.WriteString(stdin, "From: f@x.org\n\n"+strings.Repeat("x", 300_000))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); len(inSpool(t, dir)) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not begin to write")
+		}
+	}
+	return stdin
+}
+
+// exitOf is the exit code that err tells of; -1: it tells of none.
+func exitOf(err error) int {
+	if exit, ok := err.(*exec.ExitError); ok {
+		return exit.ExitCode()
+	}
+	return -1
+}

@@ -1,0 +1,77 @@
+//go:build unix
+
+package main
+
+import (
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// interruptible returns a reader of what f gives. The signals that ask a program to end make it fail from now on, so that
+// what was begun is taken back. Once it has ended they change nothing: the message is about to be accepted. SIGPIPE is
+// among them, as a standard error that nobody reads must not end the process behind an accepted message.
+func interruptible(f *os.File) io.Reader {
+	r := &signalReader{full: make(chan piece), free: make(chan []byte, 2), signals: make(chan os.Signal, 1)}
+	for range 2 {
+		r.free <- make([]byte, 64<<10)
+	}
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE} {
+		if !signal.Ignored(sig) { // nohup stays what it is
+			signal.Notify(r.signals, sig)
+		}
+	}
+	go r.fill(f)
+	return r
+}
+
+// signalReader reads in a goroutine of its own: a read from a pipe cannot be interrupted.
+type signalReader struct {
+	full    chan piece
+	free    chan []byte
+	signals chan os.Signal
+	current piece
+	buf     []byte // what current was cut from
+	err     error  // stays
+}
+
+// piece is the outcome of one read.
+type piece struct {
+	data []byte
+	err  error
+}
+
+func (r *signalReader) fill(f *os.File) {
+	for buf := range r.free {
+		n, err := f.Read(buf)
+		r.full <- piece{buf[:n], err}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Read implements io.Reader.
+func (r *signalReader) Read(p []byte) (int, error) {
+	for len(r.current.data) == 0 && r.err == nil {
+		if r.buf != nil {
+			r.free <- r.buf
+			r.buf = nil
+		}
+		select {
+		case sig := <-r.signals:
+			r.err = fail(exitTempFail, "interrupted (%v), nothing was accepted", sig)
+			return 0, r.err
+		case r.current = <-r.full:
+			r.err = r.current.err
+			r.buf = r.current.data[:cap(r.current.data)]
+		}
+	}
+	if len(r.current.data) == 0 {
+		return 0, r.err
+	}
+	n := copy(p, r.current.data)
+	r.current.data = r.current.data[n:]
+	return n, nil
+}

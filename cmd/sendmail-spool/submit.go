@@ -1,0 +1,131 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/aliases"
+	"github.com/unbit/spoolgore/internal/sendmail"
+)
+
+// submit takes a message from standard input. When it returns nil the message is safe.
+func (s *shim) submit(c sendmail.Command) error {
+	defaults, err := s.defaults()
+	if err != nil {
+		return err
+	}
+	if err := s.checkQuota(); err != nil {
+		return err
+	}
+	in := interruptible(s.in)
+	m, err := sendmail.New(c, defaults, in)
+	if err != nil {
+		return err
+	}
+	if err := s.put(m); err != nil {
+		return err
+	}
+	if len(m.Bad) > 0 {
+		var bad []string
+		for _, a := range m.Bad {
+			bad = append(bad, fmt.Sprintf("%q (%v)", a.Addr, a.Err))
+		}
+		s.say("accepted, but not for " + strings.Join(bad, ", ") + ": its sender will be told")
+	}
+	return nil
+}
+
+// put leaves a message in the spool, by the same code as the package.
+func (s *shim) put(m *sendmail.Message) error {
+	_, err := s.spool.Put(func(w io.Writer) error {
+		_, err := m.WriteTo(w)
+		return err
+	})
+	return err
+}
+
+// defaults is what messages are completed with.
+func (s *shim) defaults() (sendmail.Defaults, error) {
+	d := sendmail.Defaults{Domain: s.conf.domain.value, Login: s.sys.login(), MaxSize: s.conf.maxSize}
+	d.Name = s.sys.fullName()
+	if s.conf.aliases.value == "" {
+		return d, nil
+	}
+	table, err := aliases.Load(s.conf.aliases.value)
+	if err != nil {
+		return d, fail(exitConfig, "aliases: %w", err)
+	}
+	d.Aliases = func(name string) []string {
+		targets, problems := table.Expand(name)
+		for _, p := range problems {
+			s.say("aliases: " + p.Error())
+		}
+		return targets
+	}
+	return d, nil
+}
+
+// checkAliases is all that newaliases has to do: the file is read for every message anyway. What is wrong with it is
+// said, and no failure, as scripts of packages call it.
+func (s *shim) checkAliases() error {
+	if s.conf.aliases.value == "" {
+		return nil
+	}
+	table, err := aliases.Load(s.conf.aliases.value)
+	if err != nil {
+		s.say("aliases: " + err.Error())
+		return nil
+	}
+	for _, p := range table.Problems {
+		s.say("aliases: " + p.Error())
+	}
+	return nil
+}
+
+// verify says what would be done with the recipients, and sends nothing.
+func (s *shim) verify(c sendmail.Command) error {
+	d, err := s.defaults()
+	if err != nil {
+		return err
+	}
+	if len(c.Operands) == 0 {
+		return fmt.Errorf("%w: -bv: which recipient?", sendmail.ErrUsage)
+	}
+	var bad error
+	for _, operand := range c.Operands {
+		for _, r := range d.Resolve(operand) {
+			var to []string
+			for _, a := range r.To {
+				if a.Err != nil {
+					bad = fmt.Errorf("%w: %q: %w", sendmail.ErrData, a.Addr, a.Err)
+					to = append(to, fmt.Sprintf("%s (cannot be sent: %v)", a.Addr, a.Err))
+					continue
+				}
+				to = append(to, a.Addr)
+			}
+			fmt.Fprintf(s.stdout, "%s: %s, through %s\n", oneLine(r.Given), oneLine(strings.Join(to, ", ")), s.spool.Path())
+		}
+	}
+	return bad
+}
+
+// checkQuota keeps one user from filling up a spool of many. Root is not counted: the host's own reports must get through.
+func (s *shim) checkQuota() error {
+	if s.sys.uid == 0 || s.conf.userFiles == 0 && s.conf.userSize == 0 {
+		return nil
+	}
+	files, bytes, err := s.spool.Usage(s.sys.uid)
+	if err != nil {
+		return err
+	}
+	if limit := s.conf.userFiles; limit > 0 && int64(files) >= limit {
+		return fail(exitTempFail, "%d messages of yours wait in the spool; the limit is %d", files, limit)
+	}
+	if limit := s.conf.userSize; limit > 0 && bytes >= limit {
+		return fail(exitTempFail, "your messages in the spool have %d bytes; the limit is %d", bytes, limit)
+	}
+	return nil
+}

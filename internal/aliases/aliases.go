@@ -1,0 +1,260 @@
+// Package aliases reads a file in the syntax of /etc/aliases and says who a name stands for. Commands and files as
+// recipients are not supported: mail is for addresses.
+package aliases
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	include    = ":include:"
+	maxSize    = 16 << 20 // of a file
+	maxDepth   = 50       // names on the way to an address
+	maxTargets = 100_000  // that one name stands for
+)
+
+// Table is what a file says.
+type Table struct {
+	names    map[string][]string // in lower case
+	Problems []error             // lines that say nothing; they are passed over
+	open     func(path string) (io.ReadCloser, error)
+}
+
+// Load reads the file at path.
+func Load(path string) (*Table, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return Parse(f, path)
+}
+
+// Parse reads r, which is called name in problems:
+//
+//	name: target, target   # more in lines that begin with a blank
+//
+// A target is a name, an address, :include:/path of a file with targets, or a name that is not looked up again, as \name.
+// Of two lines with one name the first counts.
+func Parse(r io.Reader, name string) (*Table, error) {
+	text, err := readAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	t := &Table{names: map[string][]string{}, open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
+	entry, start, n := "", 0, 0
+	for line := range strings.Lines(text) {
+		n++
+		switch trimmed := strings.TrimSpace(line); {
+		case trimmed == "" || trimmed[0] == '#':
+		case strings.IndexByte(" \t", line[0]) >= 0 && entry != "":
+			entry += " " + trimmed
+		default:
+			t.add(entry, name, start)
+			entry, start = trimmed, n
+		}
+	}
+	t.add(entry, name, start)
+	return t, nil
+}
+
+func readAll(r io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	if err == nil && len(text) > maxSize {
+		err = errors.New("longer than 16 MiB")
+	}
+	return string(text), err
+}
+
+// add takes an entry: a line, with those that go on with it.
+func (t *Table) add(entry, file string, line int) {
+	if entry == "" {
+		return
+	}
+	colon := index(entry, ":")
+	if colon < 0 {
+		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: no colon behind a name", file, line))
+		return
+	}
+	name, targets := key(entry[:colon]), split(entry[colon+1:])
+	_, twice := t.names[name]
+	switch {
+	case name == "":
+		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: no name before the colon", file, line))
+	case twice:
+		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: %s is there already", file, line, name))
+	case len(targets) == 0:
+		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: %s stands for nobody", file, line, name))
+	default:
+		t.names[name] = targets
+	}
+}
+
+// key is a name as it is looked up.
+func key(name string) string { return strings.ToLower(unquote(strings.TrimSpace(name))) }
+
+// index returns the offset of the first of these bytes that is not in quotes, or -1.
+func index(s, bytes string) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case !quoted && strings.IndexByte(bytes, s[i]) >= 0:
+			return i
+		}
+	}
+	return -1
+}
+
+// split cuts a list of targets at its commas, and at a comment.
+func split(list string) (targets []string) {
+	if i := index(list, "#"); i > 0 && strings.IndexByte(" \t", list[i-1]) >= 0 {
+		list = list[:i]
+	}
+	for list != "" {
+		target := list
+		if i := index(list, ","); i >= 0 {
+			target, list = list[:i], list[i+1:]
+		} else {
+			list = ""
+		}
+		if target = unquote(strings.TrimSpace(target)); target != "" {
+			targets = append(targets, target)
+		}
+	}
+	return targets
+}
+
+// unquote takes off the quotes around the whole of s. In an address they stay.
+func unquote(s string) string {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' || index(s[1:len(s)-1], "\x00") >= 0 {
+		return s
+	}
+	if strings.IndexByte(s[1:len(s)-1], '"') >= 0 {
+		return s
+	}
+	return s[1 : len(s)-1]
+}
+
+// Expand returns the names and addresses that name stands for in the end; none: it stands for itself. A name that leads
+// back to itself stands for itself there, so every loop ends. The problems are targets that were passed over.
+func (t *Table) Expand(name string) (targets []string, problems []error) {
+	e := expansion{table: t, seen: map[string]bool{}}
+	if _, ok := t.names[key(name)]; ok {
+		e.name(name)
+	}
+	return e.targets, e.problems
+}
+
+// expansion is one Expand.
+type expansion struct {
+	table    *Table
+	path     []string        // names and files that are being expanded
+	seen     map[string]bool // those that were
+	targets  []string
+	problems []error
+}
+
+// name adds what name stands for.
+func (e *expansion) name(name string) {
+	k := key(name)
+	targets, known := e.table.names[k]
+	switch {
+	case !known || e.inPath(k):
+		e.add(name)
+	case !e.seen[k]:
+		e.each(k, targets)
+	}
+}
+
+func (e *expansion) inPath(k string) bool {
+	for _, p := range e.path {
+		if p == k {
+			return true
+		}
+	}
+	return false
+}
+
+// each adds the targets of what is called k.
+func (e *expansion) each(k string, targets []string) {
+	if len(e.path) == maxDepth {
+		e.fail("%s: more than %d names one behind the other", k, maxDepth)
+		return
+	}
+	e.seen[k] = true
+	e.path = append(e.path, k)
+	defer func() { e.path = e.path[:len(e.path)-1] }()
+	for _, target := range targets {
+		switch path, isFile := strings.CutPrefix(target, include); {
+		case isFile:
+			e.include(k, strings.TrimSpace(path))
+		case target[0] == '|':
+			e.fail("%s: a command is no recipient", k)
+		case target[0] == '/':
+			e.fail("%s: a file is no recipient", k)
+		case target[0] == '\\':
+			e.add(target[1:])
+		case strings.Contains(target, "@"):
+			e.add(target)
+		default:
+			e.name(target)
+		}
+	}
+}
+
+// include adds the targets in a file, one or several a line.
+func (e *expansion) include(k, path string) {
+	if !filepath.IsAbs(path) {
+		e.fail("%s: %s%s: not an absolute path", k, include, path)
+		return
+	}
+	if e.seen[include+path] {
+		return
+	}
+	text, err := e.read(path)
+	if err != nil {
+		e.fail("%s: %s: %w", k, include, err)
+		return
+	}
+	var targets []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			targets = append(targets, split(line)...)
+		}
+	}
+	e.each(include+path, targets)
+}
+
+func (e *expansion) read(path string) (string, error) {
+	f, err := e.table.open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return readAll(f)
+}
+
+func (e *expansion) add(target string) {
+	if target == "" {
+		return
+	}
+	if len(e.targets) == maxTargets {
+		e.fail("more than %d recipients", maxTargets)
+	}
+	if len(e.targets) < maxTargets {
+		e.targets = append(e.targets, target)
+	}
+}
+
+func (e *expansion) fail(format string, args ...any) {
+	e.problems = append(e.problems, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,114 @@
+// Package conf reads configuration files of "key value" lines. The daemon and sendmail-spool read the same file, each
+// with the keys it knows; the names are those of the daemon's flags.
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// maxSize is more than any configuration has.
+const maxSize = 1 << 20
+
+// A Setting is one line of a file.
+type Setting struct {
+	Key   string
+	Value string // empty: there is only the key
+	Line  int    // its number, from 1
+}
+
+// Read reads the file at path. Errors are those of the system, and those of Parse with the path in front.
+func Read(path string) ([]Setting, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	settings, err := Parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return settings, nil
+}
+
+// Parse reads lines: a key, blanks, and a value that goes to the end of the line, blanks in it included. Lines that are
+// empty or begin with '#' count for nothing; a '#' further on is part of the value, as it may be one of a password.
+func Parse(r io.Reader) ([]Setting, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxSize {
+		return nil, errors.New("longer than 1 MiB")
+	}
+	var settings []Setting
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if strings.IndexByte(line, 0) >= 0 {
+			return nil, fmt.Errorf("line %d: this is no text", n)
+		}
+		key, value := line, ""
+		if i := strings.IndexAny(line, " \t"); i >= 0 {
+			key, value = line[:i], strings.TrimSpace(line[i:])
+		}
+		settings = append(settings, Setting{Key: key, Value: value, Line: n})
+	}
+	return settings, nil
+}
+
+// Check reports the first key that is not known, with its line, and the known one that may be meant.
+func Check(settings []Setting, known []string) error {
+	for _, s := range settings {
+		if slices.Contains(known, s.Key) {
+			continue
+		}
+		if near := Nearest(s.Key, known); near != "" {
+			return fmt.Errorf("line %d: unknown key %q: is it %s?", s.Line, s.Key, near)
+		}
+		return fmt.Errorf("line %d: unknown key %q", s.Line, s.Key)
+	}
+	return nil
+}
+
+// Nearest returns which of the known keys is most like key; empty: none is.
+func Nearest(key string, known []string) string {
+	near, best := "", max(1, len(key)/3)+1
+	for _, k := range known {
+		if d := distance(strings.ToLower(strings.Trim(key, "-:=")), k, best); d < best {
+			near, best = k, d
+		}
+	}
+	return near
+}
+
+// distance counts the letters to insert, take out or replace to come from a to b (Levenshtein), up to limit.
+func distance(a, b string, limit int) int {
+	if max(len(a), len(b))-min(len(a), len(b)) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = min(diagonal, row[j], row[j+1]) + 1
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return min(row[len(b)], limit)
+}

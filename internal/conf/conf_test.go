@@ -1,0 +1,67 @@
+package conf
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestParse(t *testing.T) {
+	is := is.New(t)
+	got, err := Parse(strings.NewReader("# a comment\n\n  dir\t /var/spool/a b \r\nsmtppassword a #b # c\nonce\n\t# indented\nlast x"))
+	is.NoErr(err)
+	is.Equal(got, []Setting{
+		{"dir", "/var/spool/a b", 3},
+		{"smtppassword", "a #b # c", 4},
+		{"once", "", 5},
+		{"last", "x", 7},
+	})
+	_, err = Parse(strings.NewReader("a b\nc\x00d\n"))
+	is.Equal(err.Error(), "line 2: this is no text")
+	_, err = Parse(strings.NewReader(strings.Repeat("a b\n", 1<<19)))
+	is.True(err != nil) // what does not end is no configuration
+}
+
+func TestRead(t *testing.T) {
+	is := is.New(t)
+	path := filepath.Join(t.TempDir(), "c")
+	_, err := Read(path)
+	is.True(errors.Is(err, fs.ErrNotExist))
+	is.NoErr(os.WriteFile(path, []byte("a b\n\x00"), 0o600))
+	_, err = Read(path)
+	is.Equal(err.Error(), path+": line 2: this is no text")
+}
+
+func TestUnknownKeys(t *testing.T) {
+	known := []string{"dir", "domain", "aliases", "smtpaddr", "smtpca", "freq"}
+	for key, want := range map[string]string{
+		"dir":       "",
+		"smtpadr":   `line 1: unknown key "smtpadr": is it smtpaddr?`,
+		"-smtpaddr": `line 1: unknown key "-smtpaddr": is it smtpaddr?`,
+		"SMTPAddr":  `line 1: unknown key "SMTPAddr": is it smtpaddr?`,
+		"smtpaddr:": `line 1: unknown key "smtpaddr:": is it smtpaddr?`,
+		"alias":     `line 1: unknown key "alias"`,
+		"alaises":   `line 1: unknown key "alaises": is it aliases?`,
+		"dri":       `line 1: unknown key "dri"`,
+		"di":        `line 1: unknown key "di": is it dir?`,
+		"relayhost": `line 1: unknown key "relayhost"`,
+	} {
+		t.Run(key, func(t *testing.T) {
+			is := is.New(t)
+			settings, err := Parse(strings.NewReader(key + " x"))
+			is.NoErr(err)
+			err = Check(settings, known)
+			if want == "" {
+				is.NoErr(err)
+				return
+			}
+			is.True(err != nil)
+			is.Equal(err.Error(), want)
+		})
+	}
+}

@@ -1,0 +1,204 @@
+// Package sendmail answers what a call of sendmail means: its arguments, and from what comes on standard input the
+// message with its envelope. Who calls it with what is in docs/sendmail.md; where a caller and an older sendmail
+// disagree the caller wins, as for many of them a refusal is a lost message.
+package sendmail
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Mode is what is to be done.
+type Mode int
+
+// The modes.
+const (
+	Submit     Mode = iota // take a message (-bm, and when nothing else is said)
+	SMTP                   // speak SMTP on standard input and output (-bs)
+	List                   // show what is in the spool (-bp, mailq)
+	Verify                 // say what would be done with the recipients (-bv)
+	Flush                  // try everything now (-q)
+	Aliases                // rebuild the aliases, of which nothing needs to be built (-bi, newaliases)
+	ShowConfig             // say where the spool is, and from where that is known (-bP)
+)
+
+// Command is what the arguments say.
+type Command struct {
+	Mode     Mode
+	JSON     bool     // List: as JSON
+	Header   bool     // recipients are in the header too (-t)
+	Sender   *string  // of the envelope, as it was given; nil: it was not
+	FullName string   // for a From field that has to be added; empty: none was given
+	Notify   string   // RFC 3461, section 4.1, as "SUCCESS,DELAY"; empty: no wish
+	Ret      string   // RFC 3461, section 4.3: "FULL" or "HDRS"; empty: no wish
+	EnvID    string   // RFC 3461, section 4.4, in plain text; empty: none
+	Operands []string // each a list of addresses, as cron's MAILTO
+}
+
+// ErrUsage says that the arguments are wrong, and nothing was done.
+var ErrUsage = errors.New("wrong usage")
+
+// Flags, by what follows them. What is in none of these lists is refused.
+const (
+	plainFlags    = "GIUcimnstvx"         // nothing
+	valueFlags    = "ABCDFLMNORVXbefhopr" // a value, in the same argument or in the next
+	attachedFlags = "dq"                  // a value in the same argument, or none
+)
+
+// Parse reads the arguments; name is that of the program, without them, and may be a path. Flags are read as getopt(3)
+// does it: bundled, their value attached or in the next argument, up to "--" or the first operand. Of a flag that is
+// given twice the last one counts. No flag makes anything be opened: those for other configurations, queues and logs are
+// read over. The error is [ErrUsage].
+func Parse(name string, args []string) (Command, error) {
+	var c Command
+	switch filepath.Base(name) {
+	case "mailq":
+		c.Mode = List
+	case "newaliases":
+		c.Mode = Aliases
+	}
+	for len(args) > 0 {
+		arg := args[0]
+		if arg == "--" {
+			args = args[1:]
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			break
+		}
+		args = args[1:]
+		if arg == "-json" || arg == "--json" {
+			c.JSON = true
+			continue
+		}
+		var err error
+		if args, err = c.cluster(arg[1:], args); err != nil {
+			return Command{}, err
+		}
+	}
+	c.Operands = slices.Clone(args)
+	if c.JSON && c.Mode != List {
+		return Command{}, fmt.Errorf("%w: -json goes with -bp only", ErrUsage)
+	}
+	if c.Mode == Submit && len(c.Operands) == 0 && !c.Header {
+		return Command{}, fmt.Errorf("%w: no recipient, and no -t to take them from the header", ErrUsage)
+	}
+	return c, nil
+}
+
+// cluster reads the flags of one argument, and returns what is left of the others behind it.
+func (c *Command) cluster(flags string, args []string) ([]string, error) {
+	for i := range len(flags) {
+		flag, value := flags[i], flags[i+1:]
+		switch {
+		case strings.IndexByte(plainFlags, flag) >= 0:
+			c.plain(flag)
+			continue
+		case strings.IndexByte(attachedFlags, flag) >= 0:
+			if flag == 'q' && c.Mode != SMTP {
+				c.Mode = Flush
+			}
+			return args, nil
+		case strings.IndexByte(valueFlags, flag) < 0:
+			return nil, fmt.Errorf("%w: unknown flag -%q", ErrUsage, rune(flag))
+		case value == "" && len(args) == 0:
+			return nil, fmt.Errorf("%w: -%c needs a value", ErrUsage, flag)
+		case value == "":
+			value, args = args[0], args[1:]
+		}
+		return args, c.value(flag, value)
+	}
+	return args, nil
+}
+
+// plain takes a flag without a value. Dots are kept whether -i is there or not: a line with a dot alone is part of the
+// report that a program pipes in without thinking of it.
+func (c *Command) plain(flag byte) {
+	switch flag {
+	case 't':
+		c.Header = true
+	case 'I':
+		c.Mode = Aliases
+	}
+}
+
+// value takes a flag with its value.
+func (c *Command) value(flag byte, value string) error {
+	switch flag {
+	case 'b':
+		return c.mode(value)
+	case 'f', 'r':
+		c.Sender = &value
+	case 'F':
+		c.FullName = value
+	case 'N':
+		c.Notify = notify(value)
+	case 'R':
+		c.Ret = ret(value)
+	case 'V':
+		c.EnvID = envID(value)
+	}
+	return nil
+}
+
+func (c *Command) mode(value string) error {
+	switch value {
+	case "m", "a":
+		c.Mode = Submit
+	case "s":
+		c.Mode = SMTP
+	case "p":
+		c.Mode = List
+	case "v":
+		c.Mode = Verify
+	case "i":
+		c.Mode = Aliases
+	case "P":
+		c.Mode = ShowConfig
+	case "d", "D", "l":
+		return fmt.Errorf("%w: -b%s: this is no server; the daemon is spoolgore", ErrUsage, value)
+	default:
+		return fmt.Errorf("%w: -b%s is not among -bm -bs -bp -bv -bi -bP", ErrUsage, printable(value))
+	}
+	return nil
+}
+
+// A wish for delivery reports that is none is left out: the message is worth more.
+
+func notify(value string) string {
+	words := strings.Split(strings.ToUpper(value), ",")
+	for i, w := range words {
+		words[i] = strings.TrimSpace(w)
+		known := words[i] == "SUCCESS" || words[i] == "FAILURE" || words[i] == "DELAY" || words[i] == "NEVER" && len(words) == 1
+		if !known || slices.Contains(words[:i], words[i]) {
+			return ""
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+func ret(value string) string {
+	switch strings.ToUpper(value) {
+	case "FULL":
+		return "FULL"
+	case "HDRS":
+		return "HDRS"
+	}
+	return ""
+}
+
+func envID(value string) string {
+	if len(value) > 100 || strings.IndexFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
+		return ""
+	}
+	return value
+}
+
+// printable makes an argument fit for a line of text.
+func printable(s string) string {
+	s = fmt.Sprintf("%q", s[:min(len(s), 100)])
+	return s[1 : len(s)-1]
+}

@@ -1,0 +1,147 @@
+package sendmail
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/message"
+)
+
+func sender(s string) *string { return &s }
+
+// What programs that call sendmail are known to say, and what it means.
+func TestParse(t *testing.T) {
+	for args, want := range map[string]Command{
+		"a@x":                                   {Operands: []string{"a@x"}},
+		"-FCronDaemon -i -B8BITMIME -oem a@x":   {FullName: "CronDaemon", Operands: []string{"a@x"}},         // cron
+		"-FCronDaemon -i -odi -oem -oi -t -f u": {FullName: "CronDaemon", Header: true, Sender: sender("u")}, // cronie
+		"-oi -f '' a@x":                         {Sender: sender(""), Operands: []string{"a@x"}},             // maildrop
+		"-i -f <> -- a@x":                       {Sender: sender("<>"), Operands: []string{"a@x"}},           // dovecot
+		"-f<> a@x":                              {Sender: sender("<>"), Operands: []string{"a@x"}},           //
+		"-oem -oi -B 8BITMIME -f u@x -N failure,delay -R hdrs -- a@x": {
+			Sender: sender("u@x"), Notify: "FAILURE,DELAY", Ret: "HDRS", Operands: []string{"a@x"}}, // mutt
+		"-t -i -fX@x":                    {Header: true, Sender: sender("X@x")},              // PHP
+		"-ti":                            {Header: true},                                     //
+		"-it -fa@x -f b@x":               {Header: true, Sender: sender("b@x")},              // the last one counts
+		"-r a@x b@x":                     {Sender: sender("a@x"), Operands: []string{"b@x"}}, //
+		"-ra@x b@x":                      {Sender: sender("a@x"), Operands: []string{"b@x"}}, //
+		"-tifa@x":                        {Header: true, Sender: sender("a@x")},              // a value ends a bundle
+		"-oi -ODeliveryMode=b -O a=b -t": {Header: true},                                     // RT
+		"-h 3 -L tag -X /log -C /cf -p x -A c -Ac -Am -v -U -G -n -m -t": {Header: true}, //
+		"-em -eq -o7 -o8 -o i -oQ/q -d1.2 -d -t":                         {Header: true}, //
+		"-V id -Nnever -RFULL a@x":                                       {EnvID: "id", Notify: "NEVER", Ret: "FULL", Operands: []string{"a@x"}},
+		"-N perhaps -R half -N x a@x":                                    {Operands: []string{"a@x"}},               // no wish worth a message
+		"-N never,delay -V ä a@x":                                        {Operands: []string{"a@x"}},               //
+		"-N delay,delay a@x":                                             {Operands: []string{"a@x"}},               //
+		"a@x -t -i":                                                      {Operands: []string{"a@x", "-t", "-i"}},   // flags end with the first operand
+		"-- -t":                                                          {Operands: []string{"-t"}},                //
+		"- a@x":                                                          {Operands: []string{"-", "a@x"}},          //
+		"-F '' a@x":                                                      {Operands: []string{"a@x"}},               //
+		"-bm a@x":                                                        {Operands: []string{"a@x"}},               //
+		"-bs":                                                            {Mode: SMTP},                              // Symfony
+		"-bs -odb -oem -om":                                              {Mode: SMTP},                              // nmh
+		"-bs -i":                                                         {Mode: SMTP},                              // Laravel
+		"-bp":                                                            {Mode: List},                              //
+		"-bp -json":                                                      {Mode: List, JSON: true},                  //
+		"-bv a@x":                                                        {Mode: Verify, Operands: []string{"a@x"}}, //
+		"-bi":                                                            {Mode: Aliases},                           //
+		"-I":                                                             {Mode: Aliases},                           //
+		"-bP":                                                            {Mode: ShowConfig},                        //
+		"-q":                                                             {Mode: Flush},                             //
+		"-q15m":                                                          {Mode: Flush},                             //
+		"-qRexample.com":                                                 {Mode: Flush},                             //
+	} {
+		t.Run(args, func(t *testing.T) {
+			is := is.New(t)
+			words := strings.Fields(args)
+			for i, w := range words {
+				if w == "''" {
+					words[i] = ""
+				}
+			}
+			c, err := Parse("/usr/sbin/sendmail", words)
+			is.NoErr(err)
+			if want.Operands == nil {
+				want.Operands = []string{}
+			}
+			if c.Operands == nil {
+				c.Operands = []string{}
+			}
+			is.Equal(c, want)
+		})
+	}
+}
+
+func TestParseByName(t *testing.T) {
+	is := is.New(t)
+	c, err := Parse("/usr/bin/mailq", []string{"-Ac"})
+	is.NoErr(err)
+	is.Equal(c.Mode, List)
+	c, err = Parse("newaliases", nil)
+	is.NoErr(err)
+	is.Equal(c.Mode, Aliases)
+	c, err = Parse("sendmail-spool", []string{"-bs"})
+	is.NoErr(err)
+	is.Equal(c.Mode, SMTP)
+}
+
+func TestParseRefuses(t *testing.T) {
+	for args, say := range map[string]string{
+		"":            "no recipient",
+		"-i":          "no recipient",
+		"-Z a@x":      `unknown flag -'Z'`,
+		"-tZ":         `unknown flag -'Z'`,
+		"--help":      `unknown flag -'-'`,
+		"-f":          "-f needs a value",
+		"-t -N":       "-N needs a value",
+		"-bd":         "this is no server",
+		"-bD":         "this is no server",
+		"-bd -q30m":   "this is no server",
+		"-q30m -bd":   "this is no server",
+		"-bt":         "-bt is not among",
+		"-bh":         "-bh is not among",
+		"-bH":         "-bH is not among",
+		"-t -json":    "-json goes with -bp only",
+		"-b\x1b[m -t": `-b\x1b[m is not among`,
+	} {
+		t.Run(args, func(t *testing.T) {
+			is := is.New(t)
+			_, err := Parse("sendmail", strings.Fields(args))
+			is.True(errors.Is(err, ErrUsage))           // it is the arguments' fault
+			is.True(strings.Contains(err.Error(), say)) // it says what is wrong with them
+		})
+	}
+}
+
+// Whatever the arguments are: no flag is taken for an operand, nor what stands behind "--" for a flag; an error is one
+// printable line; a wish for reports is one that the envelope can carry.
+func FuzzParse(f *testing.F) {
+	for _, args := range []string{"-ti\n-f\na@x", "-oi\n--\n-t\nb@x", "-FCron Daemon\n-B8BITMIME\nroot", "-q15m", "-bp\n-json", "-N\nnever\n-R\nhdrs\n-V\nid\nx", "-Z\n\x00", "-f\n\n<>"} {
+		f.Add(args)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		args := strings.Split(text, "\n")
+		c, err := Parse("sendmail", args)
+		if err != nil {
+			if !errors.Is(err, ErrUsage) || strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r == 0x7f }) {
+				t.Errorf("%q: error %q", args, err)
+			}
+			return
+		}
+		if n := len(c.Operands); !slices.Equal(c.Operands, args[len(args)-n:]) {
+			t.Errorf("%q: operands %q are not the last arguments", args, c.Operands)
+		}
+		if len(c.Operands) > 0 && len(c.Operands[0]) > 1 && c.Operands[0][0] == '-' {
+			if before := args[:len(args)-len(c.Operands)]; len(before) == 0 || before[len(before)-1] != "--" {
+				t.Errorf("%q: flag %q taken for an operand", args, c.Operands[0])
+			}
+		}
+		env := message.Envelope{To: []string{"a@x"}, Notify: []string{c.Notify}, Ret: c.Ret, EnvID: c.EnvID}
+		if _, err := env.AppendLine(nil); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+	})
+}

@@ -1,0 +1,59 @@
+//go:build unix
+
+package spooldir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Owner returns the user id of the owner of the file that fi describes, -1 if that is not known.
+func Owner(fi fs.FileInfo) int {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
+}
+
+// Usage counts the files of the user uid, and their bytes: those in the spool, unfinished ones in tmp/, held and given up
+// ones. It looks at every file of everybody, about 2 ms for a thousand.
+func (d *Dir) Usage(uid int) (files int, bytes int64, err error) {
+	for _, sub := range []string{"", tmpDir, holdDir, failedDir} {
+		f, err := os.Open(d.File(sub))
+		if errors.Is(err, fs.ErrNotExist) && sub != "" {
+			continue
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("count files: %w", err)
+		}
+		n, size, err := usage(f, uid)
+		f.Close()
+		if err != nil {
+			return 0, 0, fmt.Errorf("count files: %w", err)
+		}
+		files, bytes = files+n, bytes+size
+	}
+	return files, bytes, nil
+}
+
+// usage is Usage for one directory.
+func usage(dir *os.File, uid int) (files int, bytes int64, err error) {
+	for {
+		entries, err := dir.ReadDir(1024)
+		for _, e := range entries {
+			if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && Owner(fi) == uid {
+				files, bytes = files+1, bytes+fi.Size()
+			}
+		}
+		if err == io.EOF {
+			return files, bytes, nil
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+}

@@ -72,7 +72,7 @@ func (h *Header) recipients(name string, seen map[string]bool) []Address {
 		if !f.is(name) {
 			continue
 		}
-		for _, a := range parseList(f.value()) {
+		for _, a := range parseListBy(h.Parser, f.value()) {
 			list = appendNew(list, a, seen)
 		}
 	}
@@ -98,7 +98,7 @@ func (h *Header) sender(resent bool) (string, error) {
 		if v == "" || strings.Join(strings.Fields(v), "") == "<>" {
 			return "", nil
 		}
-		return firstAddress("Return-Path", v)
+		return h.firstAddress("Return-Path", v)
 	}
 	names := []string{"Resent-Sender", "Resent-From", "Sender", "From"}
 	if !resent {
@@ -106,15 +106,15 @@ func (h *Header) sender(resent bool) (string, error) {
 	}
 	for _, name := range names {
 		if v := h.Get(name); v != "" {
-			return firstAddress(name, v)
+			return h.firstAddress(name, v)
 		}
 	}
 	return "", errors.New("no sender: there is no Return-Path, Sender or From")
 }
 
 // firstAddress returns the first good address of a sender field.
-func firstAddress(name, value string) (string, error) {
-	list := parseList(value)
+func (h *Header) firstAddress(name, value string) (string, error) {
+	list := parseListBy(h.Parser, value)
 	for _, a := range list {
 		if a.Err == nil {
 			return a.Addr, nil

@@ -33,6 +33,9 @@ var buffers = sync.Pool{New: func() any { return new([bufSize]byte) }}
 // Header is the header block of one message file, grouped into fields. It holds its own copy of the text, does not
 // change any more, and may be used by several goroutines.
 type Header struct {
+	// Parser reads one mailbox of an address field that does not follow RFC 5322 as a whole; nil: net/mail.ParseAddressList.
+	Parser Parser
+
 	envelope []byte // JSON text of the envelope line; nil: there is no such line
 	fields   []field
 	body     int64 // offset of the body in the file

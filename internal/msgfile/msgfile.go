@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jhillyerd/enmime/v2"
+
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -116,6 +118,7 @@ func (m *File) read(dir *spooldir.Dir, since, now time.Time) error {
 
 // Addresses returns whom the message is from and to, and ErrUnusable if it has no sender or nobody to go to.
 func (m *File) Addresses() (message.Addresses, error) {
+	m.Header.Parser = enmime.ParseAddressList
 	a := m.Header.Addresses()
 	if len(a.To)+len(a.Cc)+len(a.Bcc) == 0 {
 		return a, fmt.Errorf("%w: no recipients: no address in To, Cc, Bcc or an envelope line", ErrUnusable)

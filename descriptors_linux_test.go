@@ -15,7 +15,7 @@ import (
 
 // With too few file descriptors mail goes on, slower, and it is no message's fault.
 func TestTooFewFileDescriptors(t *testing.T) {
-	const messages, spare, addrEnv = 200, 12, "SPOOLGORE_TEST_RELAY"
+	const messages, spare, addrEnv = 200, 7, "SPOOLGORE_TEST_RELAY"
 	addr := os.Getenv(addrEnv)
 	if addr == "" {
 		is := is.New(t)

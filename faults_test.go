@@ -24,7 +24,7 @@ import (
 )
 
 // patience is how long a test waits for what is to happen in a moment.
-const patience = 20 * time.Second
+const patience = 60 * time.Second // a slow machine may take its time
 
 // soon waits until so says yes: a spool that runs in real time tells nobody when it is done.
 func soon(t testing.TB, what string, so func() bool) {

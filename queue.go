@@ -380,7 +380,7 @@ func (q *queue) verify(e *entry, now time.Time) {
 	case e.state == held:
 		m := e.msg.open()
 		m.release(now)
-		e.telling = false
+		e.telling, e.since = false, &now
 		q.move(e, waiting, now)
 		q.remember(e, m)
 		q.conclude(e, m, now) // makes no events: at worst the file of a message that is done is removed

@@ -727,7 +727,7 @@ func decodeStatus(d *json.Decoder, each func(key string, m *Message)) error {
 	case err != nil:
 		return err
 	case first == nil: // it says null
-		return nil
+		return onlyEnd(d)
 	case first != json.Delim('{'):
 		return errors.New("it is not an object of messages by file name")
 	}
@@ -748,6 +748,10 @@ func decodeStatus(d *json.Decoder, each func(key string, m *Message)) error {
 	if _, err := d.Token(); err != nil {
 		return err
 	}
+	return onlyEnd(d)
+}
+
+func onlyEnd(d *json.Decoder) error {
 	if _, err := d.Token(); err != io.EOF {
 		return errors.New("something follows after its end")
 	}

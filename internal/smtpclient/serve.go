@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 const (
@@ -185,7 +186,11 @@ type pieces struct {
 
 func (p *pieces) Write(b []byte) (int, error) {
 	out := &p.s.c.out
-	out.set(append(out.room(), b...))
+	buf := out.room()
+	if missing := min(p.limit, pieceSize) - cap(buf); missing > 0 {
+		buf = slices.Grow(buf, min(p.limit, pieceSize)-len(buf)) // at once, not bit by bit
+	}
+	out.set(append(buf, b...))
 	if out.len() < p.limit {
 		return len(b), nil
 	}

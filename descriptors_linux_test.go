@@ -3,7 +3,6 @@ package spoolgore
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -43,9 +42,12 @@ func TestTooFewFileDescriptors(t *testing.T) {
 	var limit unix.Rlimit
 	is.NoErr(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	few := limit
-	few.Cur = uint64(len(open) + spare)
+	few.Cur = uint64(len(open) - 1) // none at all
 	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
 	r.Resume()
+	soon(t, "it is said", func() bool { return r.says("too many open files") > 0 })
+	few.Cur = uint64(len(open) + spare)
+	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
 	soon(t, "all are sent", func() bool { return r.says("msg=delivered") == messages })
 	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	soon(t, "nothing is left", func() bool { names, err := r.Spool.dir.Names(); return err == nil && len(names) == 0 })
@@ -54,6 +56,5 @@ func TestTooFewFileDescriptors(t *testing.T) {
 	is.Equal(r.says("file cannot be sent"), 0) // nobody's fault
 	is.Equal(r.says("given up")+r.says("delivery deferred"), 0)
 	is.True(!exists(dir, "failed", "m000"))
-	is.True(strings.Contains(r.log.String(), "too many open files")) // but that is said
-	is.True(r.says("too many open files") < messages/4)              // and not for each message
+	is.True(r.says("too many open files") < messages/4) // once or so, and not for each message
 }

@@ -152,3 +152,15 @@ func TestVersion(t *testing.T) {
 	is.Equal(run([]string{"-version", "dir"}, &stdout, &stderr), 0) // and starts nothing
 	is.Equal(stderr.Len(), 0)                                       // without a word more
 }
+
+func TestTheManPageHasEveryFlag(t *testing.T) {
+	text, err := os.ReadFile("../../docs/man/spoolgore.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags(&config{}).VisitAll(func(f *flag.Flag) {
+		if !regexp.MustCompile(`(?m)^\.It .*Fl ` + f.Name + `\b`).Match(text) {
+			t.Errorf("-%s is not in it", f.Name)
+		}
+	})
+}

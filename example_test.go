@@ -222,25 +222,24 @@ func ExampleSpool_Pause() {
 	defer remove()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
-	busy := make(chan bool, 1)
-	spool := spoolgore.New(dir, spoolgore.Options{Logger: quiet, Transport: transport(func(*spoolgore.Transaction) error {
-		select {
-		case busy <- true:
-		default:
+	deferred := make(chan bool, 1)
+	full := transport(func(*spoolgore.Transaction) error { return fmt.Errorf("mailbox full") })
+	spool := spoolgore.New(dir, spoolgore.Options{Logger: quiet, Transport: full, OnEvent: func(ev spoolgore.Event) {
+		if ev.Kind == spoolgore.Deferred {
+			deferred <- true
 		}
-		return fmt.Errorf("mailbox full")
-	})})
+	}})
 	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {
 		log.Fatal(err)
 	}
 	go func() { done <- spool.Run(ctx) }()
-	<-busy
+	<-deferred
 	spool.Pause()
 	text, err := os.ReadFile(dir + "/.spoolgore.js")
 	if err != nil {
 		log.Fatal(err)
 	}
-	edited := strings.Replace(strings.Replace(string(text), `"Status":0`, `"Status":2`, 1), `"Status":1`, `"Status":2`, 1) // Ann has been told by telephone
+	edited := strings.Replace(string(text), `"Status":0`, `"Status":2`, 1) // Ann has been told by telephone
 	if err := os.WriteFile(dir+"/.spoolgore.js", []byte(edited), 0o600); err != nil {
 		log.Fatal(err)
 	}

@@ -360,3 +360,15 @@ func BenchmarkWriteStatus(b *testing.B) {
 		})
 	}
 }
+
+func TestNothingMayFollowTheStatus(t *testing.T) {
+	for text, good := range map[string]bool{
+		"null\n": true, "{}\n": true, "": false, "null {}": false, "{} {}": false, "[]": false, "{\"a\": {}": false,
+	} {
+		path := filepath.Join(t.TempDir(), "status")
+		check(t, os.WriteFile(path, []byte(text), 0o600))
+		if _, err := loadStatus(path); (err == nil) != good {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

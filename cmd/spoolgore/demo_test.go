@@ -14,7 +14,7 @@ func TestDemo(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"demo"}, &stdout, &stderr), 0) // everything went as told
+	is.Equal(run([]string{"demo"}, nil, &stdout, &stderr), 0) // everything went as told
 	is.Equal(stderr.String(), "")                        // and without a complaint
 	for _, line := range []string{
 		"1. A program leaves a file", "from app@example.com, to ann@example.com,",
@@ -28,7 +28,7 @@ func TestDemo(t *testing.T) {
 	is.NoErr(err)
 	is.Equal(len(left), 0) // the spool is removed
 
-	is.Equal(run([]string{"demo", "-keep"}, &stdout, &stderr), 0)
+	is.Equal(run([]string{"demo", "-keep"}, nil, &stdout, &stderr), 0)
 	left, err = os.ReadDir(tmp)
 	is.NoErr(err)
 	is.Equal(len(left), 1)                                                         // the spool is kept

@@ -76,7 +76,7 @@ func TestUsageErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			var stdout, stderr bytes.Buffer
-			is.Equal(run(c.args, &stdout, &stderr), 64)                // exit code of a usage error
+			is.Equal(run(c.args, nil, &stdout, &stderr), 64)           // exit code of a usage error
 			is.Equal(stdout.Len(), 0)                                  // standard output is not for errors
 			is.True(strings.HasPrefix(stderr.String(), "spoolgore: ")) // it says who speaks
 			is.True(strings.Contains(stderr.String(), c.say))          // it says what is wrong
@@ -132,8 +132,8 @@ func TestTimes(t *testing.T) {
 func TestHelp(t *testing.T) {
 	is := is.New(t)
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"-help"}, &stdout, &stderr), 0) // help that was asked for is no error
-	is.Equal(stderr.Len(), 0)                             // it goes to standard output
+	is.Equal(run([]string{"-help"}, nil, &stdout, &stderr), 0) // help that was asked for is no error
+	is.Equal(stderr.Len(), 0)                                  // it goes to standard output
 	flags(&config{}).VisitAll(func(f *flag.Flag) {
 		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + ` `).MatchString(stdout.String())) // the help has a line for every flag
 	})
@@ -145,12 +145,12 @@ func TestHelp(t *testing.T) {
 func TestVersion(t *testing.T) {
 	is := is.New(t)
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"-version"}, &stdout, &stderr), 0)        // needs no directory
-	is.True(strings.HasPrefix(stdout.String(), "spoolgore "))       // says what it is
-	is.True(strings.Contains(stdout.String(), runtime.Version()))   // and what made it
-	is.Equal(strings.Count(stdout.String(), "\n"), 1)               // in one line
-	is.Equal(run([]string{"-version", "dir"}, &stdout, &stderr), 0) // and starts nothing
-	is.Equal(stderr.Len(), 0)                                       // without a word more
+	is.Equal(run([]string{"-version"}, nil, &stdout, &stderr), 0)        // needs no directory
+	is.True(strings.HasPrefix(stdout.String(), "spoolgore "))            // says what it is
+	is.True(strings.Contains(stdout.String(), runtime.Version()))        // and what made it
+	is.Equal(strings.Count(stdout.String(), "\n"), 1)                    // in one line
+	is.Equal(run([]string{"-version", "dir"}, nil, &stdout, &stderr), 0) // and starts nothing
+	is.Equal(stderr.Len(), 0)                                            // without a word more
 }
 
 func TestTheManPageHasEveryFlag(t *testing.T) {

@@ -131,6 +131,7 @@ func faultOf(err error) *DeliveryError {
 type job struct {
 	name      string
 	id        spooldir.ID
+	file      *msgfile.File // open; nil: it is to be opened
 	from      string
 	to        []string
 	messageID string // for a message that has none of its own
@@ -164,14 +165,16 @@ type delivery struct {
 	edits   *atomic.Int32 // of the runner
 	as      int32         // what that was when the job was made: since then others may wait
 	result
-	file *msgfile.File
 	t    *Transaction
 	next int // of the job's relays: to be offered to next
 }
 
 // begin opens the message and offers it.
 func (d *delivery) begin() {
-	if d.file, d.err = msgfile.Reopen(d.dir, d.name, d.id); d.err == nil {
+	if d.file == nil {
+		d.file, d.err = msgfile.Reopen(d.dir, d.name, d.id)
+	}
+	if d.err == nil {
 		d.t, d.err = transaction(d.file, d.job)
 	}
 	if d.err != nil {
@@ -210,6 +213,7 @@ func (d *delivery) end() {
 	}
 	if d.file != nil {
 		d.file.Close()
+		d.file = nil
 	}
 	d.results <- d.result
 }
@@ -404,6 +408,16 @@ func (rt *route) room(opts Options) (all, large int) {
 		}
 	}
 	return all, max(1, connections-1-connections/4)
+}
+
+// vacancy is how much more can be sent now.
+func (r *runner) vacancy() (m room) {
+	for _, rt := range r.routes {
+		all, _ := rt.room(r.opts)
+		m.free += max(0, all-rt.busy)
+	}
+	m.busy = r.busy > 0
+	return m
 }
 
 // cut ends what is in flight.

@@ -41,14 +41,22 @@ type queue struct {
 	packer  pack.Packer        // makes them
 	host    string             // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
-	journal *journal.File    // what must not be forgotten until the status file is written
-	pledges []pledge         // messages that are recording, in the order in which the journal will hold them
-	changed bool             // the status file is to be written
-	round   uint32           // number of the last scan
-	removed bool             // a file was removed, and a power cut could bring it back
-	ailing  map[*entry]error // what could not be done for the system's sake: no file is to blame
-	kept    []kept           // what was moved to failed/, for the loop to tell
-	news    []news           // what senders are to be told of messages that go on
+	journal *journal.File            // what must not be forgotten until the status file is written
+	pledges []pledge                 // messages that are recording, in the order in which the journal will hold them
+	changed bool                     // the status file is to be written
+	round   uint32                   // number of the last scan
+	removed bool                     // a file was removed, and a power cut could bring it back
+	ailing  map[*entry]error         // what could not be done for the system's sake: no file is to blame
+	kept    []kept                   // what was moved to failed/, for the loop to tell
+	news    []news                   // what senders are to be told of messages that go on
+	room    room                     // for more in flight
+	open    map[*entry]*msgfile.File // files that were read in this turn of the loop, for those that are sent in it
+}
+
+// room is what the loop knows of deliveries, for the queue to read as much as can be sent.
+type room struct {
+	free int  // messages that could be handed out now
+	busy bool // some are in flight: when one ends is an occasion to read the next
 }
 
 // pledge is a message whose outcome is not safe yet, where the journal will hold it, and what is to be told then.
@@ -138,6 +146,7 @@ func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf 
 	q := &queue{
 		dir: dir, opts: opts, host: host, routeOf: routeOf, base: &now,
 		entries: make(map[string]*entry), memory: make(map[string]parcel), ailing: make(map[*entry]error),
+		open: make(map[*entry]*msgfile.File),
 	}
 	q.journal = journal.New(dir.File(journalName))
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
@@ -443,7 +452,8 @@ func (q *queue) vanished(e *entry, now time.Time) {
 }
 
 // advance does what is due: reads files, makes waiting messages ready, gives up what is too old, finishes what is done.
-// It stops after budget files, so that the loop stays responsive; more says that there is more to do.
+// It stops after budget files, so that the loop stays responsive; more says that there is more to do. The files of messages
+// that can be handed out at once stay open until shut.
 func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 	for q.expiry.Len() > 0 && !q.expiry.Top().look.After(now) {
 		if budget--; budget < 0 {
@@ -451,7 +461,7 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 		}
 		events = append(events, q.expire(q.expiry.Top(), now)...)
 	}
-	for q.pending.Len() > 0 && !q.pending.Top().due.After(now) {
+	for q.pending.Len() > 0 && !q.due(q.pending.Top()).After(now) {
 		if budget--; budget < 0 {
 			return events, true
 		}
@@ -465,6 +475,35 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 		}
 	}
 	return events, false
+}
+
+// readPatience is how long a file may wait to be read while there is enough to send. It is short, as nobody knows yet how
+// urgent a message it holds, or whose.
+const readPatience = time.Second
+
+// due is when there is something to do for e, which is in pending. A file that need not be read yet is read when it is
+// to be sent, and then opened once.
+func (q *queue) due(e *entry) time.Time {
+	if e.state == unread && q.room.busy && q.backlog() >= q.room.free {
+		return e.due.Add(readPatience)
+	}
+	return e.due
+}
+
+// backlog is how many messages are ready.
+func (q *queue) backlog() (n int) {
+	for _, l := range q.ready {
+		n += l.len()
+	}
+	return n
+}
+
+// shut closes the files that are open for messages that were not handed out.
+func (q *queue) shut() {
+	for _, f := range q.open {
+		f.Close()
+	}
+	clear(q.open)
 }
 
 // next hands out the message that is to be sent first of those in lane, of which there must be one. It is not ok if
@@ -491,6 +530,10 @@ func (q *queue) next(lane *fair.Queue[*entry], now time.Time) (j job, ok bool) {
 		return j, false
 	}
 	q.remember(e, m)
+	if f := q.open[e]; f != nil && f.ID.Equal(j.id) {
+		j.file = f
+		delete(q.open, e)
+	}
 	return j, true
 }
 
@@ -499,7 +542,7 @@ func (q *queue) wait(now time.Time) time.Duration {
 	if q.pending.Len() == 0 {
 		return -1
 	}
-	return max(0, q.pending.Top().due.Sub(now))
+	return max(0, q.due(q.pending.Top()).Sub(now))
 }
 
 // idle says that nothing can be sent now, nor in a moment when a file has settled.
@@ -709,7 +752,13 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	if err != nil {
 		return q.postpone(e, err, now)
 	}
-	defer f.Close()
+	defer func() {
+		if e.state == ready && len(q.open) < q.room.free {
+			q.open[e] = f
+		} else {
+			f.Close()
+		}
+	}()
 	to, err := f.Addresses()
 	if err != nil {
 		return q.postpone(e, err, now)

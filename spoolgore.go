@@ -696,10 +696,13 @@ func (r *runner) turn(work context.Context) time.Duration {
 	if r.busy > 0 {
 		budget = 10 // of the files that are read between two looks at what the workers have done
 	}
+	r.q.room = r.vacancy()
 	events, more := r.q.advance(now, budget)
 	r.report(events)
 	r.tellAilment()
 	started := r.start(work, now)
+	r.q.shut()
+	r.q.room = r.vacancy()
 	r.tell(now)
 	r.write(now)
 	if more {

@@ -40,6 +40,7 @@ type Header struct {
 	fields   []field
 	body     int64 // offset of the body in the file
 	complete bool
+	rest     *extent // of the body; nil: it was not read with the header
 }
 
 // ReadHeader reads the header block of the message in the first size bytes of f, usually with one ReadAt. A read error
@@ -56,7 +57,12 @@ func ReadHeader(f io.ReaderAt, size int64) (*Header, error) {
 		}
 		n = want
 		if l, found := findLayout(buf[:n], int64(n) == size); found {
-			return newHeader(buf, l, size), nil
+			h := newHeader(buf, l, size)
+			if int64(n) == size {
+				h.rest = newExtent()
+				h.rest.add(buf[l.body:n])
+			}
+			return h, nil
 		}
 		if n == MaxHeader {
 			return nil, fmt.Errorf("read header: %w", ErrHeaderTooLong)

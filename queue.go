@@ -108,6 +108,7 @@ type entry struct {
 	state    state         // where it is
 	round    uint32        // the scan that last saw the file
 	soon     bool          // unread: it only has to settle, or was not looked at yet, Drain waits for that
+	flawed   bool          // of the message: there is an Error
 	judged   bool          // unread: this version of the file was read, and is not usable
 	returned bool          // it came back from failed/, where its why-file still is
 	telling  bool          // its sender is being told something
@@ -248,6 +249,7 @@ func (q *queue) drop(e *entry) {
 // remember gives e another record. One with another sender or priority must not be given to what is ready.
 func (q *queue) remember(e *entry, m *Message) {
 	e.msg = q.wrap(m)
+	e.flawed = m.Error != ""
 	e.sender, e.priority, e.fresh = unique.Make(m.From).Value(), int32(max(min(m.Priority, math.MaxInt32), math.MinInt32)), m.Attempts == 0
 	if e.state != ready {
 		e.route = int32(q.routeOf(m.via()))
@@ -592,7 +594,7 @@ func (q *queue) snapshot() []record {
 		all = append(all, record{name, m})
 	}
 	for name, e := range q.entries {
-		if _, known := q.memory[name]; e.state != unread || !known && e.msg.open().Error != "" {
+		if _, known := q.memory[name]; e.state != unread || !known && e.flawed {
 			all = append(all, record{name, e.msg})
 		}
 	}

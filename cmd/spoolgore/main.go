@@ -59,17 +59,13 @@ func usageError(stderr io.Writer, err error) int {
 	return exitUsage
 }
 
-// memoryLimit is what a queue of a million messages needs, in bytes: from there on garbage is collected earlier rather than
-// memory taken. A longer queue takes what it needs, and more processor time.
-const memoryLimit = 640 << 20
-
 // serve runs the spool until a signal ends it or, with -once, until nothing is due.
 func serve(c config, stderr io.Writer) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40) // a daemon that mostly waits shall be small; it costs a few per cent of its time under load
+		paceGC()
 	}
 	log := newLogger(c, stderr)
 	orders := prepareSignals(log)

@@ -36,3 +36,18 @@ func TestPaceOfGarbageCollectionFollows(t *testing.T) {
 	runtime.KeepAlive(ballast)
 	is.True(becomes(fewGC)) // and back
 }
+
+func TestWhatABurstLeavesGoesBack(t *testing.T) {
+	is := is.New(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	var burst [][]byte
+	for range 1000 {
+		burst = append(burst, make([]byte, 16<<10))
+	}
+	runtime.KeepAlive(burst)
+	burst = nil
+	_ = burst
+	tidy()
+	is.True(metric("/memory/classes/heap/free:bytes") < worthwhile)
+	is.True(metric("/memory/classes/heap/objects:bytes") < 16<<20)
+}

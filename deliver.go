@@ -25,6 +25,7 @@ import (
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/report"
+	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/sevenbit"
 	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -357,24 +358,16 @@ func newRoutes(opts Options, grown func()) (all []*route, err error) {
 	return all, nil
 }
 
-// routeOf returns the function that tells the route of a sender: that for the address, else for its domain, else for "*",
-// else the last.
+// routeOf returns the function that tells the route of a sender.
 func routeOf(opts Options) func(sender string) int {
-	of := make(map[string]int)
+	if opts.Transport != nil {
+		return func(string) int { return len(opts.Routes) }
+	}
+	senders := make([]string, len(opts.Routes))
 	for i, way := range opts.Routes {
-		if key := strings.ToLower(way.Sender); opts.Transport == nil {
-			of[key] = i
-		}
+		senders[i] = way.Sender
 	}
-	return func(sender string) int {
-		sender = strings.ToLower(sender)
-		for _, key := range []string{sender, sender[max(0, strings.LastIndexByte(sender, '@')):], "*"} {
-			if i, ok := of[key]; ok && key != "" {
-				return i
-			}
-		}
-		return len(opts.Routes)
-	}
+	return routing.By(senders)
 }
 
 // newRelays makes the relays of a route.

@@ -33,6 +33,7 @@ import (
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -225,8 +226,8 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		}
 	}
 	orDefault(&o.Freq, 10*time.Second)
-	orDefault(&o.Attempts, 100)
-	orDefault(&o.MaxAge, 5*24*time.Hour)
+	orDefault(&o.Attempts, retry.Attempts)
+	orDefault(&o.MaxAge, retry.MaxAge)
 	orDefault(&o.Concurrency, 20)
 	orDefault(&o.Grace, 30*time.Second)
 	orDefault(&o.Logger, slog.Default())
@@ -235,7 +236,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		o.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
 	}
 	if o.Backoff == nil {
-		o.Backoff = func(attempts int) time.Duration { return jitter(backoff(attempts)) }
+		o.Backoff = func(attempts int) time.Duration { return jitter(retry.After(attempts)) }
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}

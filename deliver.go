@@ -1,7 +1,6 @@
 package spoolgore
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -20,7 +19,6 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/unbit/spoolgore/internal/health"
-	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/quota"
@@ -244,29 +242,11 @@ func transaction(f *msgfile.File, j job) (*Transaction, error) {
 	t.From, t.To = j.from, j.to
 	if env := f.Envelope; env != nil {
 		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
-		t.Notify, t.ORcpt = wishes(env, j.to, env.Notify), wishes(env, j.to, env.ORcpt)
+		t.Notify, t.ORcpt = env.Wishes(j.to)
 	}
 	var err error
 	t.Size, t.EightBit, err = f.Measure(j.messageID)
 	return t, err
-}
-
-// wishes picks of list, which is in step with env.To, what belongs to the recipients to.
-func wishes(env *message.Envelope, to, list []string) []string {
-	if len(list) == 0 {
-		return nil
-	}
-	of := make(map[string]string, len(list))
-	for i, wish := range list[:min(len(list), len(env.To))] {
-		if _, again := of[env.To[i]]; !again {
-			of[env.To[i]] = wish
-		}
-	}
-	picked := make([]string, len(to))
-	for i, rcpt := range to {
-		picked[i] = of[rcpt]
-	}
-	return picked
 }
 
 // filled sees that there is a result with the name of a relay for each of n recipients.
@@ -841,28 +821,7 @@ func (o Options) login() SMTP {
 
 // config is s in the words of the SMTP client.
 func (s SMTP) config(opts Options) (smtpclient.Config, error) {
-	c := smtpclient.Config{
-		LocalName: opts.LocalName, Timeout: opts.SMTPTimeout, TLSConfig: cmp.Or(s.TLSConfig, opts.TLSConfig), Pins: s.Pins,
-		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Sessions: tls.NewLRUClientSessionCache(0),
-	}
-	mode, ok := map[string]smtpclient.TLSMode{
-		"": smtpclient.TLSAuto, "auto": smtpclient.TLSAuto, "starttls": smtpclient.TLSStartTLS, "tls": smtpclient.TLSImplicit, "none": smtpclient.TLSNone,
-	}[s.TLS]
-	if !ok {
-		return c, fmt.Errorf("TLS mode %q is not auto, starttls, tls or none", s.TLS)
-	}
-	if s.Window < 0 {
-		return c, errors.New("option SMTP.Window is negative")
-	}
-	c.TLS = mode
-	if s.User != "" || s.Mechanism == "EXTERNAL" {
-		secret := s.Secret
-		if secret == nil {
-			secret = func(context.Context, bool) (string, error) { return s.Password, nil }
-		}
-		c.Auth = smtpclient.Credentials{User: s.User, Password: secret, Token: s.Token, Mechanism: s.Mechanism, Client: s.Auth}.Auth()
-	}
-	return c, nil
+	return smarthost.Settings(s).Config(opts.LocalName, opts.SMTPTimeout, opts.TLSConfig)
 }
 
 // loadQuota makes the quota of opts, which goes on where the last one stopped.

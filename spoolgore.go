@@ -30,6 +30,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/quota"
@@ -422,12 +423,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := opts.LocalName
-	if host == "" {
-		if host, err = os.Hostname(); err != nil {
-			host = "localhost"
-		}
-	}
+	host := msgfile.Host(opts.LocalName)
 	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room}
 	r.status = pacedfile.New(opts.StatusFile, r.replace)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), r.replace)

@@ -67,6 +67,7 @@ func (c *Conn) attempt(offer AuthOffer) (sasl.Client, *Error) {
 	if !slices.Contains(offer.Mechanisms, mech) {
 		return nil, authError(fmt.Errorf("the relay does not offer AUTH with %q", mech))
 	}
+	c.mech = mech
 	_, initial, err := client.Start()
 	if err != nil {
 		return nil, authError(fmt.Errorf("start %s: %w", mech, err))

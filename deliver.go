@@ -24,7 +24,6 @@ import (
 	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/routing"
-	"github.com/unbit/spoolgore/internal/sevenbit"
 	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -574,7 +573,7 @@ func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]R
 		r.Offer(&smtpclient.Transaction{
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
-			SevenBit: func() (io.Reader, int64, error) { return sevenBit(t.Content) },
+			SevenBit: smarthost.SevenBit(t.Content),
 		}, func(outcomes []smtpclient.Result) { go done(smtpResults(r.Name(), outcomes)) })
 	}
 }
@@ -589,18 +588,6 @@ func smtpResults(relay string, outcomes []smtpclient.Result) []Result {
 		}
 	}
 	return results
-}
-
-// sevenBit re-encodes a message for a relay without 8BITMIME (RFC 6152, section 3).
-func sevenBit(open func() io.Reader) (io.Reader, int64, error) {
-	content, size, err := sevenbit.Convert(open)
-	switch {
-	case errors.Is(err, sevenbit.ErrSigned), errors.Is(err, sevenbit.ErrBroken):
-		return nil, 0, fmt.Errorf("the relay does not offer 8BITMIME: %w", err)
-	case err != nil:
-		return nil, 0, fmt.Errorf("%w: %w", smtpclient.ErrSource, err)
-	}
-	return content(), size, nil
 }
 
 func smtpError(e *smtpclient.Error) *DeliveryError {

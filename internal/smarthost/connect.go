@@ -71,10 +71,7 @@ func (r *Relay) dial(ctx context.Context, p place) (net.Conn, smtpclient.Config,
 	if err != nil {
 		return nil, config, &smtpclient.Error{Op: OpDial, Err: err}
 	}
-	config.Host = p.host
-	if p.tls || config.TLS == smtpclient.TLSAuto && p.usesTLS() {
-		config.TLS = smtpclient.TLSImplicit
-	}
+	config.Host, config.TLS = p.host, p.mode(config.TLS)
 	if config.LocalName == "" {
 		config.LocalName = greetingName(nc)
 	}

@@ -97,6 +97,11 @@ func New(o Options) (*Relay, error) {
 // Name is the address as it was configured, for logs.
 func (r *Relay) Name() string { return r.opts.Addr }
 
+// TLS is how the relay is spoken to. It is not fixed where the DNS has a say in that: with "srv:".
+func (r *Relay) TLS() (mode smtpclient.TLSMode, fixed bool) {
+	return r.address.mode(r.opts.Client.TLS), r.address.srv == ""
+}
+
 // Offer offers t, and calls done once, with a result for each recipient, when its outcome is known. When no connection
 // can be made, and there is none, all who wait get the reason. Offer does not wait, and no goroutine does for it, so that
 // what is under way costs little. done is called from any goroutine, must not block, and must not call the Relay.

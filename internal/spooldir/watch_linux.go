@@ -21,6 +21,9 @@ const (
 	watchBuffer = 64 << 10
 )
 
+// tellsTouch says whether Watch tells of a file whose time was set.
+const tellsTouch = true
+
 // Watch begins to watch the spool. ErrNoWatch on systems without inotify; other errors if the directory is missing, or
 // the kernel's limit of watches is reached. The Watcher has to be closed.
 func (d *Dir) Watch() (*Watcher, error) {

@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -24,11 +23,14 @@ import (
 
 // Exit codes, where there is one those of sysexits.h: a supervisor can tell what to start again and what to leave.
 const (
-	exitOK       = 0
-	exitUsage    = 64
-	exitSoftware = 70 // also: a step of the demo did not go as told
-	exitTempFail = 75
-	exitConfig   = 78
+	exitOK          = 0
+	exitUsage       = 64
+	exitDataErr     = 65
+	exitNoInput     = 66
+	exitUnavailable = 69
+	exitSoftware    = 70 // also: a step of the demo did not go as told
+	exitTempFail    = 75
+	exitConfig      = 78
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -48,8 +50,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err != nil:
 		return usageError(stderr, err)
 	case c.version:
-		fmt.Fprintln(stdout, "spoolgore", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
-		return exitOK
+		return printVersion(stdout)
 	}
 	return serve(c, stderr)
 }

@@ -56,6 +56,9 @@ func (s Settings) Config(localName string, timeout time.Duration, tlsConfig *tls
 // LogsIn reports whether mail is sent after a login only.
 func (s Settings) LogsIn() bool { return s.User != "" || s.Mechanism == "EXTERNAL" }
 
+// NeedsSecret reports whether the login takes a password or a token.
+func (s Settings) NeedsSecret() bool { return s.User != "" && s.Mechanism != "EXTERNAL" }
+
 // Mechanisms are those that it can log in with, the strongest first; none: it does not log in.
 func (s Settings) Mechanisms() []string {
 	if !s.LogsIn() {

@@ -51,6 +51,15 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 	return w, nil
 }
 
+// RelaysFor are the relays that mail from one to another goes by, in order of preference, or what is wrong with their addresses.
+func RelaysFor(opts spoolgore.Options, from, to string) (names []string, err error) {
+	w, err := wayOf(opts, message.Addresses{From: from, To: []message.Address{{Addr: to}}})
+	for _, r := range w.relays {
+		names = append(names, r.Name())
+	}
+	return names, err
+}
+
 // chosenBy says whose relays these are.
 func (w *way) chosenBy() string {
 	whose := "the sender " + w.sender

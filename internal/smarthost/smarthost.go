@@ -70,6 +70,11 @@ type Relay struct {
 	ending     error // the cause of Cut; nil: there was none
 }
 
+// Dial is how connections are made where nothing else is said.
+func Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, network, addr)
+}
+
 // New checks the options. It starts nothing.
 func New(o Options) (*Relay, error) {
 	a, err := parseAddress(o.Addr)
@@ -77,7 +82,7 @@ func New(o Options) (*Relay, error) {
 		return nil, err
 	}
 	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: dialLimit}).DialContext
+		o.Dial = Dial
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver

@@ -19,6 +19,8 @@ import (
 	"syscall"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/progress"
 )
 
 // Exit codes, where there is one those of sysexits.h: a supervisor can tell what to start again and what to leave.
@@ -72,6 +74,11 @@ func serve(c config, stderr io.Writer) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(40) // a daemon that mostly waits shall be small; it costs a few per cent of its time under load
 	}
+	if c.once && console.IsTerminal(stderr) {
+		bar := progress.New(stderr, "sending", 0)
+		defer bar.Done()
+		stderr, c.opts.OnEvent = bar, newTally(c.dir, bar.Set).tell // the log goes past the bar
+	}
 	log := newLogger(c, stderr)
 	orders := prepareSignals(log)
 	err := c.complete(log)
@@ -91,7 +98,7 @@ func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
 		ctx, cut := context.WithCancelCause(context.Background())
 		defer hook.close(cut)
 		go hook.run(ctx)
-		c.opts.OnEvent = hook.tell
+		c.opts.OnEvent = inTurn(c.opts.OnEvent, hook.tell)
 	}
 	spool := spoolgore.New(c.dir, c.opts)
 	ctx, stop := context.WithCancel(context.Background())

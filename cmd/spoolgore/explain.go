@@ -17,16 +17,16 @@ import (
 	"github.com/unbit/spoolgore/internal/explain"
 )
 
-const explainHelp = `What would happen to a message file, and why: who it is from and to and where that stands, what of it is sent, by which
-relay, how that is spoken to, and when it is tried again and given up. Nothing is sent, and the file is only read.
+const explainHelp = `What would happen to a message file, and why: who it is from and to and where that stands, what of it is sent, by
+which relay, how that is spoken to, and when it is tried again and given up. Nothing is sent, and the file is only read.
 
 usage: spoolgore explain [-probe] [flags] FILE
        spoolgore explain [-probe] [flags] -         the message is read from standard input
 
   -probe    connect to the relay, log in, and ask whether it would take the message; no content is sent
 
-The flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given. If FILE
-lies in a spool, in its failed/ or in its hold/, what is known of it there is shown too.
+The flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given. If
+FILE lies in a spool, in its failed/ or in its hold/, what is known of it there is shown too.
 
 Exit codes
   0   it would be sent, and with -probe taken by the relay

@@ -4,6 +4,8 @@ const help = `Spoolgore sends the mail messages found as files in a directory th
 each is delivered or given up.
 
 usage: spoolgore [flags] DIR
+       spoolgore explain FILE  what would happen to a message file, and with -probe what its relay says (explain -help)
+       spoolgore test ADDRESS  send one message, and say what comes of each step (test -help)
        spoolgore demo          show it at work, with a relay and a spool of its own (-keep keeps the spool)
 
 Relay

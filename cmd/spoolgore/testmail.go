@@ -21,19 +21,21 @@ import (
 	"github.com/unbit/spoolgore/internal/progress"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/trial"
+	"github.com/unbit/spoolgore/internal/vitals"
 )
 
-const testHelp = `Send one message on the way that all mail takes, and say what comes of each step, what a failure means, and what to do.
+const testHelp = `Send one message on the way that all mail takes, and say what comes of each step, what a failure means, and what to
+do about it.
 
-usage: spoolgore test [-from ADDRESS] [-wait TIME] [flags] ADDRESS        through a spool of its own, by the relay of the flags
-       spoolgore test [-from ADDRESS] [-wait TIME] [flags] ADDRESS DIR    through the spool DIR and the daemon that runs it
+usage: spoolgore test [flags] ADDRESS        through a spool of its own, by the relay of the flags
+       spoolgore test [flags] ADDRESS DIR    through the spool DIR and the daemon that runs it
 
   -from ADDRESS   the sender (the user of the relay, if that is an address, else yours on this host)
   -wait TIME      go on for so long while it is put off (until the first answer, for two minutes at most)
   -once           no daemon runs DIR: try everything that is due in it once, the test message among it
 
-The flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given. A daemon
-that runs has its own, and those given here count for nothing, but for -json.
+The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given.
+A daemon that runs has its own, and those given here count for nothing, but for -json.
 
 Exit codes
   0   a relay has accepted it                       69  it was refused for good
@@ -254,10 +256,22 @@ func (t *testMail) follow(ctx context.Context, dir *spooldir.Dir) (code int, err
 	defer stop()
 	outcome := t.trial.Follow(limited, spool, dir, t.opts.StatusFile, t.wait > 0)
 	if outcome == trial.NoAnswer && ctx.Err() == nil && limited.Err() != nil {
-		fmt.Fprintf(t.out, "No answer within %v: the daemon may be paused, have a rate limit, or wait for the relay.\n", t.limit())
+		fmt.Fprintf(t.out, "No answer within %v: %s.\n", t.limit(), t.silence(dir))
 	}
 	t.where(dir, name, outcome, "the daemon goes on with it")
 	return t.ended(outcome), nil
+}
+
+// silence is why the daemon may not have answered.
+func (t *testMail) silence(dir *spooldir.Dir) string {
+	signs, _, _ := vitals.Read(dir.Path())
+	switch {
+	case signs.Paused:
+		return "the daemon is paused, and sends nothing until it is told to go on (SIGHUP)"
+	case signs.RateWait.After(time.Now()):
+		return "the daemon's rate limit holds all mail back until " + signs.RateWait.Local().Format(time.DateTime)
+	}
+	return "the daemon may be paused, have a rate limit, or wait for the relay"
 }
 
 // where says where the message is now, if it was not accepted.

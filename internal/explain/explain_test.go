@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/smtptest"
+	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 // write leaves a file in dir as one that has been there for a while.
@@ -267,5 +269,14 @@ func TestARunningDaemonIsTold(t *testing.T) {
 	go func() { ended <- spool.Run(t.Context()) }()
 	t.Cleanup(func() { is.NoErr(<-ended) })
 	<-arrived
-	says(t, explained(t, path, spoolgore.Options{}), " runs it\n")
+	spool.Pause() // the status file is up to date
+	says(t, explained(t, path, spoolgore.Options{}), " runs it\n", "put off     b@x.org  no attempt counted, next one at ")
+	for want, signs := range map[string]vitals.Signs{
+		"is paused: nothing is sent": {Paused: true}, "rate limit holds all mail back until": {RateWait: time.Now().Add(time.Hour)},
+	} {
+		var b bytes.Buffer
+		is.NoErr(vitals.Write(&b, signs))
+		is.NoErr(os.WriteFile(filepath.Join(dir, vitals.Name), b.Bytes(), 0o600))
+		says(t, explained(t, path, spoolgore.Options{}), want)
+	}
 }

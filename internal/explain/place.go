@@ -8,12 +8,14 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 // A place is where a file lies, if that is in a spool, and what is known of it there.
 type place struct {
 	dir     string             // the spool directory; empty: it lies in none
 	sub     string             // "failed", "hold" or "tmp"; empty: in the spool itself
+	signs   vitals.Signs       // of the daemon; zero: it gives none
 	pid     int                // of who runs it; zero: nobody does
 	err     error              // why that cannot be told
 	message *spoolgore.Message // what the status file says of it; nil: nothing
@@ -29,7 +31,9 @@ func findPlace(dir *spooldir.Dir, name string, opts spoolgore.Options) (p place)
 		return p
 	}
 	p.dir = dir.Path()
-	p.pid, p.err = dir.Holder()
+	if p.pid, p.err = dir.Holder(); p.pid != 0 {
+		p.signs, _, _ = vitals.Read(p.dir) // without them the daemon is of few words
+	}
 	switch p.sub {
 	case "failed":
 		p.failure = readFailure(os.ReadFile(dir.File(filepath.Join(p.sub, name+".json"))))

@@ -19,6 +19,10 @@ func (p *Plan) writePlace(page Page) {
 		page.Line("daemon", "cannot be told: %v", at.err)
 	case at.pid == 0:
 		page.Line("daemon", "none runs: nothing is sent until one does")
+	case at.signs.Paused:
+		page.Line("daemon", "process %d runs it, and is paused: nothing is sent until it is told to go on (SIGHUP)", at.pid)
+	case at.signs.RateWait.After(p.now):
+		page.Line("daemon", "process %d runs it; its rate limit holds all mail back until %s", at.pid, stamp(at.signs.RateWait))
 	default:
 		page.Line("daemon", "process %d runs it", at.pid)
 	}
@@ -72,20 +76,21 @@ func fate(r *spoolgore.Recipient, held bool) (label, text string) {
 	if r.Error != "" {
 		because = ": " + r.Error
 	}
-	tries := fmt.Sprintf("after %s", console.Count(r.Attempts, "failed attempt"))
 	switch {
 	case r.Status == spoolgore.InProgress:
 		return "now", "being sent"
 	case r.Status == spoolgore.Done && r.GivenUp:
-		return "failed", "given up " + tries + because
+		return "failed", "given up" + because
 	case r.Status == spoolgore.Done && r.Relay == "":
 		return "accepted", "done"
 	case r.Status == spoolgore.Done:
 		return "accepted", fmt.Sprintf("by %s at %s", r.Relay, stamp(r.LastAttempt))
+	case r.Attempts == 0 && r.Error != "" && !held:
+		return "put off", "no attempt counted, next one at " + stamp(r.NextAttempt) + because
 	case held:
 		return "waits", "while it is held" + because
-	case r.Attempts == 0 && r.Error == "":
+	case r.Attempts == 0:
 		return "waits", "to be tried at " + stamp(r.NextAttempt)
 	}
-	return "put off", fmt.Sprintf("%s, next one at %s%s", tries, stamp(r.NextAttempt), because)
+	return "put off", fmt.Sprintf("after %s, next one at %s%s", console.Count(r.Attempts, "failed attempt"), stamp(r.NextAttempt), because)
 }

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -71,12 +70,12 @@ func runExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // showPlan shows what would happen to the file at path, which is called name.
 func showPlan(c config, path, name string, probe bool, stdout, stderr io.Writer) int {
 	plan, err := explain.Open(path, c.opts, time.Now())
-	var file *fs.PathError
+	var settings *explain.SettingsError
 	switch {
-	case errors.As(err, &file):
-		return failure(stderr, "explain", err, exitNoInput)
-	case err != nil:
+	case errors.As(err, &settings):
 		return failure(stderr, "explain", err, exitConfig)
+	case err != nil:
+		return failure(stderr, "explain", err, exitNoInput)
 	}
 	defer plan.Close()
 	plan.Path = name

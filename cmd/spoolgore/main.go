@@ -93,13 +93,9 @@ func serve(c config, stderr io.Writer) int {
 
 func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
 	c.opts.Logger = log
-	if c.onFail != "" {
-		hook := newOnFail(c.onFail, onFailLimit, log)
-		ctx, cut := context.WithCancelCause(context.Background())
-		defer hook.close(cut)
-		go hook.run(ctx)
-		c.opts.OnEvent = inTurn(c.opts.OnEvent, hook.tell)
-	}
+	tell, end := startOnFail(c.onFail, log)
+	defer end()
+	c.opts.OnEvent = inTurn(c.opts.OnEvent, tell)
 	spool := spoolgore.New(c.dir, c.opts)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

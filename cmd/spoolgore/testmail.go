@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"os/user"
@@ -53,6 +54,7 @@ type testMail struct {
 	wait  time.Duration // zero: until the first answer
 	dir   string        // the spool; empty: one of its own
 	out   io.Writer
+	log   *slog.Logger
 	host  string
 }
 
@@ -76,21 +78,21 @@ func runTest(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		return usageError(stderr, fmt.Errorf("test: %w", err))
 	}
-	log := newLogger(c, stderr)
-	if err := t.complete(log); err != nil {
-		return failure(stderr, "test", err, exitConfig)
-	}
-	if c.verbose {
-		t.trial.Log = log.Handler()
-	}
-	t.out = stdout
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	t.out = stdout
 	if console.IsTerminal(stdout) && console.IsTerminal(stderr) {
 		bar := progress.New(stderr, "waiting for an answer, seconds", int64(t.limit().Seconds()))
 		defer bar.Done()
 		defer ticking(bar)()
-		t.out = bar // past which it writes to the terminal that both are
+		t.out, stderr = bar, bar // past which they write to the terminal that both are
+	}
+	t.log = newLogger(c, stderr)
+	if err := t.complete(t.log); err != nil {
+		return failure(stderr, "test", err, exitConfig)
+	}
+	if c.verbose {
+		t.trial.Log = t.log.Handler()
 	}
 	t.trial.Page = explain.Page{W: t.out, Paint: console.PainterFor(stdout)}
 	code, err := t.send(ctx)
@@ -232,7 +234,11 @@ func (t *testMail) alone(ctx context.Context, title string) (code int, err error
 
 // drain tries what is due in a spool, with the message among it.
 func (t *testMail) drain(ctx context.Context, dir *spooldir.Dir) (code int, err error) {
-	spool := spoolgore.New(dir.Path(), t.trial.Hooks(t.opts))
+	opts := t.trial.Hooks(t.opts)
+	tell, end := startOnFail(t.onFail, t.log)
+	defer end()
+	opts.OnEvent = inTurn(opts.OnEvent, tell)
+	spool := spoolgore.New(dir.Path(), opts)
 	name, err := t.trial.Put(ctx, spool, t.host)
 	if err != nil {
 		return 0, err

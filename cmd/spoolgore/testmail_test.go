@@ -119,7 +119,9 @@ func TestTestWithOnce(t *testing.T) {
 	is.Equal(len(relay.Messages()), 2) // the test message and the other one
 
 	_, addr = answering(t, "RCPT", "550 5.1.1 no such user")
-	code, out, _ = command("", "test", "-once", "-bounce=false", "-smtpaddr", addr, "-from", "me@x.org", "ann@x.org", spool)
+	hook := filepath.Join(t.TempDir(), "failed")
+	code, out, _ = command("", "test", "-once", "-bounce=false", "-onfail", `cp "$SPOOLGORE_FILE" `+hook, "-smtpaddr", addr, "-from", "me@x.org", "ann@x.org", spool)
 	is.Equal(code, 69)
+	is.True(exists(hook)) // -onfail is run as the daemon does
 	is.True(strings.Contains(out, "It is in "+filepath.Join(spool, "failed")))
 }

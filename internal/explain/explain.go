@@ -41,8 +41,17 @@ type Plan struct {
 	fixed     error // why 8-bit text cannot be re-encoded; nil: it can
 }
 
+// A SettingsError says that the options are not ones the daemon could start with.
+type SettingsError struct{ err error }
+
+// Error says what is wrong with them.
+func (e *SettingsError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *SettingsError) Unwrap() error { return e.err }
+
 // Open reads the file at path, as the daemon would that has these options at the time now. An error says that it cannot be
-// read, or that a relay's address is none; that it is not a message which can be sent is part of the plan.
+// read, or is a *SettingsError; that the file is not a message which can be sent is part of the plan.
 func Open(path string, opts spoolgore.Options, now time.Time) (*Plan, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -60,7 +69,7 @@ func Open(path string, opts spoolgore.Options, now time.Time) (*Plan, error) {
 	if p.Unusable == nil {
 		if p.way, err = wayOf(opts, p.addresses); err != nil {
 			p.Close()
-			return nil, err
+			return nil, &SettingsError{err}
 		}
 	}
 	return p, nil

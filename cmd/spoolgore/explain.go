@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
@@ -116,7 +117,7 @@ func keepInput(stdin io.Reader) (dir string, err error) {
 
 // failure says what went wrong with a command.
 func failure(stderr io.Writer, command string, err error, code int) int {
-	fmt.Fprintf(stderr, "spoolgore: %s: %s\n", command, console.Escape(err.Error()))
+	fmt.Fprintf(stderr, "spoolgore: %s: %s\n", command, console.Escape(strings.TrimPrefix(err.Error(), "spoolgore: ")))
 	return code
 }
 

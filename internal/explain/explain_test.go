@@ -73,7 +73,7 @@ func TestPlan(t *testing.T) {
 			"text        7-bit", "s@x.org is told by mail"}},
 		"envelope line": {`X-Spoolgore-Envelope: {"from":"e@x.org","to":["f@x.org","none"],"priority":3,"notify":["NEVER"],"expire":"2050-01-02T15:04:05Z"}` +
 			"\nFrom: a@x.org\nTo: b@x.org\nDate: x\nMessage-ID: <1@x>\n\nhi\n", spoolgore.Options{NoReports: true}, []string{
-			"sent to 1 recipient; as 1 more are no addresses", "from the envelope line", "from        e@x.org\n", "to          f@x.org\n",
+			"sent to 1 recipient; 1 more is no address, so that", "from the envelope line", "from        e@x.org\n", "to          f@x.org\n",
 			"bad         none  given up at once: ", "priority    3", "notify      NEVER of f@x.org", "left out    X-Spoolgore-Envelope: {", "nobody is told (-bounce=false)"}},
 		"null sender": {"Return-Path: <>\nFrom: a@x.org\nTo: b@x.org\n\n", spoolgore.Options{}, []string{
 			"<>  nobody, so nobody is told if it fails  (Return-Path)", "left out    Return-Path: <>", "as the sender b@x.org goes by -smtpaddr", "as it has no sender"}},
@@ -232,17 +232,17 @@ func TestWhatTheSpoolKnows(t *testing.T) {
 	drained(t, dir, relay)
 
 	shown := explained(t, waits, spoolgore.Options{})
-	says(t, shown, "it would be sent to 1 recipient, as 1 more are done\n", "In the spool "+dir, "none runs: nothing is sent until one does",
+	says(t, shown, "it would be sent to 1 recipient; 1 more is done\n", "In the spool "+dir, "none runs: nothing is sent until one does",
 		"accepted    yes@x.org  by relay.test:25 at ", "put off     later@x.org  after 1 failed attempt, next one at ", "451 4.7.1 ?[31mgreylisted")
 	is.True(!strings.Contains(shown, "after 99 failed attempts")) // the one that was made counts
 
 	failed := filepath.Join(dir, "failed", "fails")
 	shown = explained(t, failed, spoolgore.Options{})
-	says(t, shown, "it was given up; back in the spool, it would be sent to 1 recipient, as 1 more are done\n", "given up    ", "550 5.1.1 no such user", "failed      never@x.org  given up")
+	says(t, shown, "it was given up; back in the spool, it would be sent to 1 recipient; 1 more is done\n", "given up    ", "550 5.1.1 no such user", "failed      never@x.org  given up")
 
 	back := filepath.Join(dir, "fails")
 	is.NoErr(os.Rename(failed, back))
-	says(t, explained(t, back, spoolgore.Options{}), "it would be sent to 1 recipient, as 1 more are done", "it came back from failed/")
+	says(t, explained(t, back, spoolgore.Options{}), "it would be sent to 1 recipient; 1 more is done", "it came back from failed/")
 
 	is.NoErr(os.Rename(waits, filepath.Join(dir, "hold", "waits")))
 	says(t, explained(t, filepath.Join(dir, "hold", "waits"), spoolgore.Options{}), "it is held; back in the spool, it would be sent to 1 recipient")

@@ -46,11 +46,17 @@ func (p *Plan) verdict() string {
 		return "all is done for its recipients, and it is about to leave the spool"
 	}
 	text := where + "it would be sent to " + console.Count(len(to), "recipient")
-	if done > 0 {
-		text += fmt.Sprintf(", as %d more are done", done)
+	switch {
+	case done == 1:
+		text += "; 1 more is done"
+	case done > 1:
+		text += fmt.Sprintf("; %d more are done", done)
 	}
-	if bad > 0 {
-		text += fmt.Sprintf("; as %d more are no addresses, it would go to failed/ after that", bad)
+	switch {
+	case bad == 1:
+		text += "; 1 more is no address, so that it would go to failed/ then"
+	case bad > 1:
+		text += fmt.Sprintf("; %d more are no addresses, so that it would go to failed/ then", bad)
 	}
 	return text
 }

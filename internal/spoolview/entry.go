@@ -74,6 +74,7 @@ type Entry struct {
 
 	Attempts    int       `json:",omitempty"` // transactions that counted
 	NextAttempt time.Time `json:",omitzero"`  // of the recipient who is tried first; zero: nobody waits
+	Error       string    `json:",omitempty"` // why the file cannot be sent or removed as it is; empty: it can
 	Reason      string    `json:",omitempty"` // why it has not been sent, in one line; empty: nothing is wrong
 	GivenUp     time.Time `json:",omitzero"`  // when it went to failed/
 	Held        time.Time `json:",omitzero"`  // since when it has been in hold/, by the status file
@@ -87,7 +88,7 @@ type Entry struct {
 	Info    fs.FileInfo    `json:"-"` // of the file
 	Known   bool           `json:"-"` // the status file, or the one beside it in failed/, tells of it
 	Changed bool           `json:"-"` // the file is another one since
-	Error   string         `json:"-"` // why the file cannot be sent or removed
+
 }
 
 // Recipients calls each for every recipient, in the order To, Cc, Bcc.

@@ -17,16 +17,16 @@ import (
 	"github.com/unbit/spoolgore/internal/explain"
 )
 
-const explainHelp = `What would happen to a message file, and why: who it is from and to and where that stands, what of it is sent, by
-which relay, how that is spoken to, and when it is tried again and given up. Nothing is sent, and the file is only read.
+const explainHelp = `usage: spoolgore explain [flags] FILE
+       spoolgore explain [flags] -       the message is read from standard input
 
-usage: spoolgore explain [-probe] [flags] FILE
-       spoolgore explain [-probe] [flags] -         the message is read from standard input
+Says what would happen to a message file, and why: who it is from and to and where that stands, what of it is sent, by
+which relay, how that is spoken to, and when it is tried again and given up. Nothing is sent, and the file is only read.
 
   -probe    connect to the relay, log in, and ask whether it would take the message; no content is sent
 
-The flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given. If
-FILE lies in a spool, in its failed/ or in its hold/, what is known of it there is shown too.
+The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given.
+If FILE lies in a spool, in its failed/ or in its hold/, what is known of it there is shown too.
 
 Exit codes
   0   it would be sent, and with -probe taken by the relay
@@ -40,7 +40,7 @@ Exit codes
 // runExplain is the command "spoolgore explain".
 func runExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	probe := false
-	c, operands, err := configure(args, os.Getenv, func(fs *flag.FlagSet) { fs.BoolVar(&probe, "probe", false, "") })
+	c, operands, err := configureAnywhere(args, func(fs *flag.FlagSet) { fs.BoolVar(&probe, "probe", false, "") })
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, explainHelp)
@@ -50,7 +50,7 @@ func runExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err != nil:
 		return usageError(stderr, fmt.Errorf("explain: %w", err))
 	case len(operands) != 1:
-		return usageError(stderr, fmt.Errorf("explain: want one file, not %d; flags go before it", len(operands)))
+		return usageError(stderr, fmt.Errorf("explain: want one file, not %d", len(operands)))
 	}
 	if err := c.complete(newLogger(c, stderr)); err != nil {
 		return failure(stderr, "explain", err, exitConfig)
@@ -66,6 +66,35 @@ func runExplain(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		path = filepath.Join(dir, "stdin")
 	}
 	return showPlan(c, path, name, probe, stdout, stderr)
+}
+
+// configureAnywhere is configure for a command whose flags may stand behind its operands too; all that follows "--" is one.
+func configureAnywhere(args []string, own func(*flag.FlagSet)) (config, []string, error) {
+	var unused config
+	fs := flags(&unused)
+	own(fs)
+	return configure(flagsFirst(fs, args), os.Getenv, own)
+}
+
+// flagsFirst moves the operands among args behind the flags. Where fs knows a flag not, or not its value, it stands so that
+// it is found again.
+func flagsFirst(fs *flag.FlagSet, args []string) []string {
+	var front, operands []string
+	for {
+		if err := fs.Parse(args); err != nil {
+			return append(front, args...)
+		}
+		rest := fs.Args()
+		read := args[:len(args)-len(rest)]
+		if n := len(read); n > 0 && read[n-1] == "--" {
+			return append(append(append(front, read[:n-1]...), "--"), append(operands, rest...)...)
+		}
+		front = append(front, read...)
+		if len(rest) == 0 {
+			return append(append(front, "--"), operands...)
+		}
+		operands, args = append(operands, rest[0]), rest[1:]
+	}
 }
 
 // showPlan shows what would happen to the file at path, which is called name.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +46,8 @@ func TestExplainCommand(t *testing.T) {
 		"no address":     {[]string{"-"}, "From: a@x.org\nTo: b@x.org, c\n\n", 65, "bad         c", ""},
 		"probe":          {[]string{"-probe", "-smtpaddr", good, path}, "", 0, "taken       b@x.org", ""},
 		"probe of input": {[]string{"-probe", "-smtpaddr", good, "-"}, note, 0, "taken       b@x.org", ""},
+		"flags behind":   {[]string{path, "-probe", "-smtpaddr", good}, "", 0, "taken       b@x.org", ""},
+		"unknown behind": {[]string{path, "-prob"}, "", 64, "", "-prob"},
 		"refused":        {[]string{"-probe", "-smtpaddr", refusing, path}, "", 69, "refused     b@x.org", ""},
 		"put off":        {[]string{"-probe", "-smtpaddr", busy, path}, "", 75, "put off     b@x.org", ""},
 		"no such file":   {[]string{path + "x"}, "", 66, "", "no such file"},
@@ -76,4 +80,20 @@ func TestExplainKeepsNothing(t *testing.T) {
 	left, err := os.ReadDir(tmp)
 	is.NoErr(err)
 	is.Equal(len(left), 0)
+}
+
+func TestFlagsFirst(t *testing.T) {
+	for args, want := range map[string]string{
+		"": "--", "a": "-- a", "a b": "-- a b", "a -n 1 b -v": "-n 1 -v -- a b", "-v a -- -n b": "-v -- a -n b", "-": "-- -", "- -v": "-v -- -",
+		"a -x b": "-x b", "-n": "-n", "-v a -n x": "-v -n x",
+	} {
+		t.Run(args, func(t *testing.T) {
+			is := is.New(t)
+			fs := flag.NewFlagSet("", flag.ContinueOnError)
+			fs.SetOutput(io.Discard)
+			fs.Int("n", 0, "")
+			fs.Bool("v", false, "")
+			is.Equal(strings.Join(flagsFirst(fs, strings.Fields(args)), " "), want)
+		})
+	}
 }

@@ -25,11 +25,10 @@ import (
 	"github.com/unbit/spoolgore/internal/vitals"
 )
 
-const testHelp = `Send one message on the way that all mail takes, and say what comes of each step, what a failure means, and what to
-do about it.
-
-usage: spoolgore test [flags] ADDRESS        through a spool of its own, by the relay of the flags
+const testHelp = `usage: spoolgore test [flags] ADDRESS        through a spool of its own, by the relay of the flags
        spoolgore test [flags] ADDRESS DIR    through the spool DIR and the daemon that runs it
+
+Sends one message on the way that all mail takes, and says what comes of each step, and what to do about a failure.
 
   -from ADDRESS   the sender (the user of the relay, if that is an address, else yours on this host)
   -wait TIME      go on for so long while it is put off (until the first answer, for two minutes at most)
@@ -61,7 +60,7 @@ type testMail struct {
 // runTest is the command "spoolgore test".
 func runTest(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	var t testMail
-	c, operands, err := configure(args, os.Getenv, func(fs *flag.FlagSet) {
+	c, operands, err := configureAnywhere(args, func(fs *flag.FlagSet) {
 		fs.StringVar(&t.trial.From, "from", "", "")
 		fs.Var((*span)(&t.wait), "wait", "")
 	})
@@ -108,7 +107,7 @@ func (t *testMail) operands(operands []string) error {
 	case len(operands) == 0:
 		return errors.New("to which address?")
 	case len(operands) > 2:
-		return errors.New("want an address and perhaps a directory; flags go before them")
+		return errors.New("want an address and perhaps a directory")
 	case len(operands) == 2:
 		if t.dir = operands[1]; t.dir == "" {
 			return errors.New("the name of the directory is empty")

@@ -16,6 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pack"
 	"github.com/unbit/spoolgore/internal/pile"
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -160,27 +161,13 @@ func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf 
 	return q
 }
 
-// backoff is the retry rule of the 2014 tool: n minutes after the n-th failure, 30 at most.
-func backoff(attempts int) time.Duration {
-	return time.Duration(min(max(attempts, 1), 30)) * time.Minute
-}
-
 // jitter spreads d by a tenth to either side, so that what failed together is not tried again together.
 func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }
 
-// lastChance is how long a message that has been here before is tried again, however old it looks: no daemon may have run
-// for days, or the clock may be wrong.
-const lastChance = 30 * time.Minute
-
 func (q *queue) expires(e *entry, m *Message) time.Time {
-	at := later(m.Enqueued, m.NotBefore).Add(q.opts.MaxAge)
-	at = later(at, e.firstSeen().Add(min(lastChance, q.opts.MaxAge)))
-	if !m.Expire.IsZero() && m.Expire.Before(at) {
-		return m.Expire
-	}
-	return at
+	return retry.End(m.Enqueued, m.NotBefore, m.Expire, e.firstSeen(), q.opts.MaxAge)
 }
 
 // lanes hold what may be sent by one route: by priority, fresh mail before retries, and each sender in turn. Large
@@ -770,6 +757,9 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	m := newMessage(e.name, q.host, f, to, now)
 	if old != nil && m.same(old) {
 		m.resume(old)
+		if !old.Modified.IsZero() && !old.Modified.Equal(m.Modified) {
+			m.retryAt(now) // somebody has touched or corrected the file: that is how one message is tried now
+		}
 		m.mend(now, q.opts.MaxAge)
 	}
 	if e.returned, err = q.recall(e.name, f, m); err != nil {

@@ -28,11 +28,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-func TestBackoffIsTheRuleOfThe2014Tool(t *testing.T) {
+func TestJitter(t *testing.T) {
 	is := is.New(t)
-	for n, want := range map[int]time.Duration{0: 1, 1: 1, 2: 2, 29: 29, 30: 30, 31: 30, 100: 30} {
-		is.Equal(backoff(n), want*time.Minute) // n minutes, 30 at most
-	}
 	for range 1000 {
 		d := jitter(time.Hour)
 		is.True(d >= 54*time.Minute && d <= 66*time.Minute) // a tenth to either side

@@ -31,12 +31,13 @@ type config struct {
 // parse reads the command line and, for a password, the environment. What they do not say is zero, for which the package
 // has its defaults. The error is flag.ErrHelp if help was asked for.
 func parse(args []string, env func(string) string) (config, error) {
-	var c config
-	fs := flags(&c)
-	if err := fs.Parse(args); err != nil || c.version {
+	c, operands, err := configure(args, env, nil)
+	if c.version || errors.Is(err, flag.ErrHelp) {
 		return c, err
 	}
-	switch operands := fs.Args(); {
+	switch {
+	case err != nil && len(operands) == 0: // it is about the flags
+		return c, err
 	case len(operands) == 0:
 		return c, errors.New("which directory is the spool?")
 	case len(operands) > 1 && c.relay.Token: // the first one may be a token, which is not to be shown
@@ -46,11 +47,26 @@ func parse(args []string, env func(string) string) (config, error) {
 	case operands[0] == "": // an unset variable in a script: not the current directory
 		return c, errors.New("the name of the directory is empty")
 	}
-	c.dir, c.opts.NoReports = fs.Arg(0), !c.bounce
-	if err := c.login(env); err != nil {
-		return c, err
+	c.dir = operands[0]
+	return c, err
+}
+
+// configure is what the daemon's flags say in args, and the environment of a password. It serves every command that has these
+// flags: own adds flags of its own, and may be nil. The operands are what follows the flags; what they mean is the caller's.
+// The error is flag.ErrHelp if help was asked for. With -version nothing is looked at.
+func configure(args []string, env func(string) string, own func(*flag.FlagSet)) (c config, operands []string, err error) {
+	fs := flags(&c)
+	if own != nil {
+		own(fs)
 	}
-	return c, c.relay.Check("-smtp")
+	if err := fs.Parse(args); err != nil || c.version {
+		return c, nil, err
+	}
+	c.opts.NoReports = !c.bounce
+	if err = c.login(env); err == nil {
+		err = c.relay.Check("-smtp")
+	}
+	return c, fs.Args(), err
 }
 
 // flags are the flags of the daemon, bound to c.

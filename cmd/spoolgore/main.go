@@ -1,7 +1,7 @@
 // Command spoolgore sends the mail messages found as files in a directory through a mail relay.
 //
 //	spoolgore [flags] DIR
-//	spoolgore demo
+//	spoolgore COMMAND [flags] DIR ...
 //
 // "spoolgore -help" says the rest.
 package main
@@ -15,20 +15,24 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/progress"
 )
 
 // Exit codes, where there is one those of sysexits.h: a supervisor can tell what to start again and what to leave.
 const (
-	exitOK       = 0
-	exitUsage    = 64
-	exitSoftware = 70 // also: a step of the demo did not go as told
-	exitTempFail = 75
-	exitConfig   = 78
+	exitOK          = 0
+	exitUsage       = 64
+	exitDataErr     = 65
+	exitNoInput     = 66
+	exitUnavailable = 69
+	exitSoftware    = 70 // also: a step of the demo did not go as told
+	exitTempFail    = 75
+	exitConfig      = 78
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -39,6 +43,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if command, ok := commands[args[0]]; ok {
 			return command(args[1:], stdin, stdout, stderr)
 		}
+		if code, ok := runAbout(args[0], args[1:], stdout, stderr); ok {
+			return code
+		}
 	}
 	c, err := parse(args, os.Getenv)
 	switch {
@@ -48,8 +55,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err != nil:
 		return usageError(stderr, err)
 	case c.version:
-		fmt.Fprintln(stdout, "spoolgore", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
-		return exitOK
+		return printVersion(stdout)
 	}
 	return serve(c, stderr)
 }
@@ -67,6 +73,11 @@ func serve(c config, stderr io.Writer) int {
 	if os.Getenv("GOGC") == "" {
 		paceGC()
 	}
+	if c.once && console.IsTerminal(stderr) {
+		bar := progress.New(stderr, "sending", 0)
+		defer bar.Done()
+		stderr, c.opts.OnEvent = bar, newTally(c.dir, bar.Set).tell // the log goes past the bar
+	}
 	log := newLogger(c, stderr)
 	orders := prepareSignals(log)
 	err := c.complete(log)
@@ -81,13 +92,9 @@ func serve(c config, stderr io.Writer) int {
 
 func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
 	c.opts.Logger = log
-	if c.onFail != "" {
-		hook := newOnFail(c.onFail, onFailLimit, log)
-		ctx, cut := context.WithCancelCause(context.Background())
-		defer hook.close(cut)
-		go hook.run(ctx)
-		c.opts.OnEvent = hook.tell
-	}
+	tell, end := startOnFail(c.onFail, log)
+	defer end()
+	c.opts.OnEvent = inTurn(c.opts.OnEvent, tell)
 	spool := spoolgore.New(c.dir, c.opts)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -37,6 +37,17 @@ func newOnFail(command string, limit time.Duration, log *slog.Logger) *onFail {
 	return &onFail{command, log, limit, make(chan spoolgore.Event, onFailQueue), make(chan struct{})}
 }
 
+// startOnFail returns an OnEvent that has the command run, and what ends that; nil and nothing to end, if there is no command.
+func startOnFail(command string, log *slog.Logger) (tell func(spoolgore.Event), end func()) {
+	if command == "" {
+		return nil, func() {}
+	}
+	hook := newOnFail(command, onFailLimit, log)
+	ctx, cut := context.WithCancelCause(context.Background())
+	go hook.run(ctx)
+	return hook.tell, func() { hook.close(cut) }
+}
+
 // tell is an OnEvent: it never waits. When too many messages wait for their command the others do without; they lie in
 // failed/ all the same.
 func (f *onFail) tell(ev spoolgore.Event) {

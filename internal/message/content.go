@@ -35,7 +35,11 @@ type Content struct {
 // and an mbox line in front, and the fields Bcc, Resent-Bcc and Return-Path are left out; a Date and a Message-ID are put
 // in front if the header has no such field. All else is kept, byte for byte. A file without a header gets one.
 func (h *Header) Content(f io.ReaderAt, size int64, add Added) *Content {
-	var front []byte
+	return &Content{header: h, run: h.Front(add), f: f, off: h.body, size: size}
+}
+
+// Front is what is put in front of the header, each line with its CRLF; nil: nothing is.
+func (h *Header) Front(add Added) (front []byte) {
 	if !add.Date.IsZero() && !h.has("Date") {
 		front = append(front, "Date: "...)
 		front = add.Date.AppendFormat(front, time.RFC1123Z)
@@ -46,7 +50,7 @@ func (h *Header) Content(f io.ReaderAt, size int64, add Added) *Content {
 		front = append(front, add.MessageID...)
 		front = append(front, crlf...)
 	}
-	return &Content{header: h, run: front, f: f, off: h.body, size: size}
+	return front
 }
 
 // Read reads the next bytes of the message. An error of the file, and io.ErrUnexpectedEOF if it is shorter than it

@@ -38,7 +38,8 @@ type Header struct {
 
 	envelope []byte // JSON text of the envelope line; nil: there is no such line
 	fields   []field
-	body     int64 // offset of the body in the file
+	start    int64 // offset of the first field in the file
+	body     int64 // of the body
 	complete bool
 	rest     *extent // of the body; nil: it was not read with the header
 }
@@ -92,6 +93,7 @@ func newHeader(buf []byte, l layout, size int64) *Header {
 	return &Header{
 		envelope: bytes.Clone(l.envelope),
 		fields:   group(buf[l.start:l.end]),
+		start:    int64(l.start),
 		body:     int64(l.body),
 		complete: l.blank && int64(l.body) < size,
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/retry"
 )
 
 // Two messages to the same two recipients: one with a Message-ID, and one that is known by its header and its file.
@@ -276,7 +278,7 @@ func TestAMessageReleasedFromHoldHasHalfAnHour(t *testing.T) {
 				}
 				tries := relay.tries("m", "b@x.org")
 				shift(t, hold, dir, "m")
-				pass(lastChance - time.Second)
+				pass(retry.LastChance - time.Second)
 				is.True(exists(dir, "m"))
 				is.True(relay.tries("m", "b@x.org") >= tries+2)
 				pass(30 * time.Second) // it was seen with the next scan

@@ -173,10 +173,8 @@ func (c *call) reviewStatus() {
 		c.say("status file %s cannot be used, so of messages little is known: %v", c.view.StatusFile(), err)
 		return
 	}
-	if !c.view.Missing() {
-		return
-	}
-	if c.daemon().runs {
+	lock, err := os.Lstat(c.dir.File(".spoolgore.lock")) // written when the daemon starts, which writes its status then
+	if err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing() && c.daemon().runs {
 		c.say("a daemon runs, and there is no status file %s: if it has another one (-json), name it with -statusfile", c.view.StatusFile())
 	}
 }

@@ -16,18 +16,19 @@ import (
 
 const checkHelp = `usage: spoolgore check [flags] DIR
 
-Looks whether a spool is well, as a plugin for monitoring does: one line, with figures behind a bar, and the exit code 0
-(OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it cannot be told).
+Looks whether a spool is well, as a plugin for monitoring does: one line, with figures behind a bar, and the exit
+code 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it cannot be told).
 
   -warn AGE          WARNING if a message waits so long, or a relay has been at rest so long (15m)
-  -crit AGE          CRITICAL if a message waits so long, or all relays that could take some mail have rested so long (2h)
+  -crit AGE          CRITICAL if a message waits so long, or all relays for some mail have been at rest so long (2h)
   -failedwarn N      WARNING if so many messages were given up in the last 24 hours; 0: never (10)
   -failedcrit N      CRITICAL likewise (100)
   -nodaemon          no daemon is expected to run, as where cron runs it with -once
   -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
 
-It is CRITICAL too that mail waits and no daemon runs, or one that has been silent for two minutes, and a WARNING that the
-daemon is paused. Held messages and those for later are no reason for concern. Run it as the user of the daemon, or root.
+It is CRITICAL too that mail waits and no daemon runs, or one that has been silent for two minutes, and a WARNING
+that the daemon is paused. Held messages and those for later are no reason for concern. Run it as the user of the
+daemon, or root.
 `
 
 // level is the state of a service, as monitoring plugins tell it by their exit code.

@@ -219,7 +219,7 @@ func sender(e *spoolview.Entry) string {
 	switch {
 	case e.From != "":
 		return console.Escape(e.From)
-	case !e.Known && len(e.To)+len(e.Cc)+len(e.Bcc) == 0:
+	case len(e.To)+len(e.Cc)+len(e.Bcc) == 0: // nobody has been able to read it
 		return "-"
 	}
 	return "<>"

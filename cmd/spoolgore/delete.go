@@ -14,8 +14,9 @@ import (
 const deleteHelp = `usage: spoolgore delete [-y] DIR NAME...
        spoolgore delete [-y] [flags] -all DIR
 
-Deletes messages in the spool and in hold/, for good: nobody gets them, and nobody is told. A message of failed/ is named
-failed/NAME; what says why goes with it. On a terminal it asks first. A transaction that is in flight goes on.
+Deletes messages in the spool and in hold/, for good: nobody gets them, and nobody is told. A message of failed/
+is named failed/NAME; what says why goes with it. On a terminal it asks first. A transaction that is in flight
+goes on.
 
   -y                 do not ask; anywhere but on a terminal nothing is deleted without it
   -failed            in failed/, and there only
@@ -51,10 +52,10 @@ func (c *call) delete(o *chosen, places []spooldir.Place, yes bool) error {
 		}
 	}
 	targets, err := c.choose(o, places)
-	if err != nil || len(targets) == 0 {
+	if err != nil {
 		return err
 	}
-	if !yes && !c.confirm(targets) {
+	if !yes && len(targets) > 0 && !c.confirm(targets) {
 		return exitErr{exitNotDone, "nothing was deleted"}
 	}
 	deleted := c.doAll("deleted", targets, func(t target) error { return c.dir.Discard(t.place, t.name, t.id) })

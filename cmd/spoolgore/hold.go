@@ -26,15 +26,15 @@ const filterHelp = `
 const holdHelp = `usage: spoolgore hold DIR NAME...
        spoolgore hold [flags] -all DIR
 
-Holds messages: they are not sent until they are released, and do not grow older. It moves their files to hold/, with the
-daemon running or not. A transaction that is in flight goes on.
+Holds messages: they are not sent until they are released, and do not grow older. It moves their files to hold/,
+with the daemon running or not. A transaction that is in flight goes on.
 ` + filterHelp
 
 const releaseHelp = `usage: spoolgore release DIR NAME...
        spoolgore release [flags] -all DIR
 
-Releases messages that are held: each is tried when its next attempt was due. It moves their files from hold/ back into
-the spool, with the daemon running or not.
+Releases messages that are held: each is tried when its next attempt was due. It moves their files from hold/ back
+into the spool, with the daemon running or not.
 ` + filterHelp
 
 func runHold(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

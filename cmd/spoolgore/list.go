@@ -21,14 +21,14 @@ import (
 
 const listHelp = `usage: spoolgore list [flags] DIR
 
-Lists the messages in the spool and in hold/, newest last: name, age, size, state, failed attempts, next attempt, sender,
-recipients who have not got it (+2: and two more), and why not. States are new (not read by the daemon yet), waiting (for
-its turn, or a relay that rests), sending, deferred (to be tried again), scheduled (for later, by its sender), unusable
-(see the reason), held and failed. It works with the daemon running or not.
+Lists the messages in the spool and in hold/, newest last: name, age, size, state, failed attempts, next attempt,
+sender, recipients who have not got it (+2: and two more), and why not. States are new (not read by the daemon
+yet), waiting (for its turn, or a relay that rests), sending, deferred (to be tried again), scheduled (for later,
+by its sender), unusable (see the reason), held and failed. It works with the daemon running or not.
 
-On a terminal it is a table. Else it is a line for each message, of fields separated by tabs: name, state, when enqueued,
-bytes, failed attempts, next attempt, sender, recipients separated by commas, reason; what is not there is -. Control
-characters are escaped.
+On a terminal it is a table. Else it is a line for each message, of fields separated by tabs: name, state, when
+enqueued, bytes, failed attempts, next attempt, sender, recipients separated by commas, reason; what is not there
+is -. Control characters are escaped.
 
   -failed            those in failed/ instead: given up
   -state LIST        in these states only, separated by commas
@@ -145,7 +145,10 @@ func (t *table) add(e *spoolview.Entry) {
 	if !t.names {
 		r.from, r.reason = unique.Make(sender(e)).Value(), unique.Make(console.Escape(e.Reason)).Value()
 		r.to = cmp.Or(strings.Join(toWhom(e), ","), "-")
-		r.attempts, r.at = e.Attempts, e.NextAttempt
+		r.attempts = e.Attempts
+		if e.Place == spooldir.Spool {
+			r.at = e.NextAttempt
+		}
 	}
 	t.rows = append(t.rows, r)
 }

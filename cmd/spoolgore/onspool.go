@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func onSpool(name, help string, args []string, stdin io.Reader, stdout, stderr i
 	c := &call{name: name, stdin: stdin, stdout: stdout, stderr: stderr, out: bufio.NewWriterSize(stdout, 64<<10), now: time.Now()}
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(40) // hundreds of thousands of messages shall not take half a gigabyte
+	}
 	status := fs.String("statusfile", os.Getenv("SPOOLGORE_JSON"), "")
 	bind(fs)
 	operands, err := parseMixed(fs, args)
@@ -173,10 +177,8 @@ func (c *call) reviewStatus() {
 		c.say("status file %s cannot be used, so of messages little is known: %v", c.view.StatusFile(), err)
 		return
 	}
-	if !c.view.Missing() {
-		return
-	}
-	if c.daemon().runs {
+	lock, err := os.Lstat(c.dir.File(".spoolgore.lock")) // written when the daemon starts, which writes its status then
+	if err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing() && c.daemon().runs {
 		c.say("a daemon runs, and there is no status file %s: if it has another one (-json), name it with -statusfile", c.view.StatusFile())
 	}
 }

@@ -15,18 +15,19 @@ const retryHelp = `usage: spoolgore retry DIR NAME...
        spoolgore retry [flags] -all DIR
        spoolgore retry [flags] -failed DIR
 
-Tries messages now. Of one that waits the file is touched, which the daemon notices at once, or a later one when it
-starts: whoever has not got it is tried. One that was given up moves from failed/ back into the spool, and goes to those
-only who had failed. Without flags that choose, -all tells the daemon to try everything, relays at rest included, as flush
-does; if none runs all files are touched.
+Tries messages now. Of one that waits the file is touched, which the daemon notices at once, or a later one when
+it starts: whoever has not got it is tried. One that was given up moves from failed/ back into the spool, and goes
+to those only who had failed. Without flags that choose, -all tells the daemon to try everything, relays at rest
+included, as flush does; if none runs all files are touched.
 
   -failed            all in failed/, or of those all that the flags below let through
 ` + filterHelp
 
 const flushHelp = `usage: spoolgore flush DIR
 
-Tells the daemon to look at the spool and to try everything that waits, now, relays at rest included. It ends a pause. It
-is what kill -URG does. Nothing waits for the outcome: see spoolgore list. The exit code is 75 if no daemon runs.
+Tells the daemon to look at the spool and to try everything that waits, now, relays at rest included. It ends a
+pause. It is what kill -URG does. Nothing waits for the outcome: see spoolgore list. The exit code is 75 if no
+daemon runs.
 `
 
 func runRetry(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

@@ -18,8 +18,8 @@ import (
 
 const showHelp = `usage: spoolgore show [flags] DIR NAME...
 
-Shows what is known of a message in the spool, hold/ or failed/: its envelope, what became of each recipient, with the
-first and the last attempt, and its header. NAME is the name of the file, or its path, as failed/NAME.
+Shows what is known of a message in the spool, hold/ or failed/: its envelope, what became of each recipient, with
+the first and the last attempt, and its header. NAME is the name of the file, or its path, as failed/NAME.
 
   -raw               the file instead, byte for byte; on a terminal control characters are escaped
   -json              a JSON object a line, as of list -json

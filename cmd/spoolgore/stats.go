@@ -22,8 +22,9 @@ import (
 
 const statsHelp = `usage: spoolgore stats [flags] DIR
 
-Counts what is in a spool: messages in each state; who waits, by domain and by age (under 5 minutes, under 15, and so on);
-for which reasons. If a daemon runs it tells too how its relays are, how fast it goes, and when all will be sent.
+Counts what is in a spool: messages in each state; who waits, by domain and by age (under 5 minutes, under 15, and
+so on); for which reasons. If a daemon runs it tells too how its relays are, how fast it goes, and when all will
+be sent.
 
   -n N               domains and reasons to show, at most; 0: all (10)
   -watch             draw it again every two seconds; on a terminal only

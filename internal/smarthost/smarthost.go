@@ -132,6 +132,17 @@ func (r *Relay) Connections() int {
 	return r.limits.allowed(time.Now())
 }
 
+// Open is how many connections the relay has greeted and are still there, and until when it is left alone as it has said
+// that it gets too much; zero: it is not.
+func (r *Relay) Open() (connections int, slowed time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.limits.paused(time.Now()) {
+		slowed = r.limits.until
+	}
+	return r.welcomed, slowed
+}
+
 // Slots is how many offers can be made use of at the same time, as far as is known now: with PIPELINING a
 // connection has use for the next message before it is done with the one before, with CHUNKING for a window of them, and
 // half as many more are to be at hand when an answer comes: a flight takes only what waits then. It is never less than 1.

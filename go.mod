@@ -12,6 +12,7 @@ require (
 	github.com/xdg-go/scram v1.2.0
 	golang.org/x/net v0.50.0
 	golang.org/x/sys v0.41.0
+	golang.org/x/term v0.40.0
 	golang.org/x/time v0.14.0
 )
 

@@ -752,6 +752,9 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	m := newMessage(e.name, q.host, f, to, now)
 	if old != nil && m.same(old) {
 		m.resume(old)
+		if !old.Modified.IsZero() && !old.Modified.Equal(m.Modified) {
+			m.retryAt(now) // somebody has touched or corrected the file: that is how one message is tried now
+		}
 		m.mend(now, q.opts.MaxAge)
 	}
 	if e.returned, err = q.recall(e.name, f, m); err != nil {

@@ -20,6 +20,7 @@ import (
 	"syscall"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/pulse"
 )
 
 // Exit codes, where there is one those of sysexits.h: a supervisor can tell what to start again and what to leave.
@@ -97,14 +98,26 @@ func serve(c config, stderr io.Writer) int {
 
 func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
 	c.opts.Logger = log
+	var told []func(spoolgore.Event)
 	if c.onFail != "" {
 		hook := newOnFail(c.onFail, onFailLimit, log)
 		ctx, cut := context.WithCancelCause(context.Background())
 		defer hook.close(cut)
 		go hook.run(ctx)
-		c.opts.OnEvent = hook.tell
+		told = append(told, hook.tell)
 	}
-	spool := spoolgore.New(c.dir, c.opts)
+	var spool *spoolgore.Spool
+	vital := pulse.New(pulse.Options{
+		Dir: c.dir, Health: func() spoolgore.Health { return spool.Health() }, Version: version(), Rate: c.opts.Rate, Log: log,
+	})
+	told = append(told, vital.Observe)
+	c.opts.OnEvent = func(ev spoolgore.Event) {
+		for _, tell := range told {
+			tell(ev)
+		}
+	}
+	spool = spoolgore.New(c.dir, c.opts)
+	defer takePulse(vital, orders)()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	handleSignals(spool, stop, orders, log)

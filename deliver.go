@@ -631,7 +631,8 @@ func (r *runner) cause() func(sender string) string {
 			causes[i] = err.Error()
 		}
 	}
-	return func(sender string) string { return causes[r.q.routeOf(sender)] }
+	routeOf := r.q.routeOf // as it is now: the answers may be wanted elsewhere, while the loop goes on with other routes
+	return func(sender string) string { return causes[routeOf(sender)] }
 }
 
 // start hands what is ready to workers, as many as there may be, and returns how long to wait for more to be allowed;

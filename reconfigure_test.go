@@ -412,6 +412,36 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 	})
 }
 
+// Status is told in the words of the routes of its moment, whatever the loop has gone on with since.
+func TestStatusWhileTheRoutesChange(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	for i := range 50 {
+		drop(t, dir, fmt.Sprint(i), from("a@x.org"))
+	}
+	opts := exact(Options{SMTPAddr: "down.test:25", Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }})
+	s := New(dir, opts)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	soon(t, "the mail waits", func() bool { return len(s.Status()) == 50 })
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 200 {
+			for _, m := range s.Status() {
+				is.Equal(m.From, "a@x.org")
+			}
+		}
+	})
+	for i := range 200 {
+		opts.Routes = []Route{{Sender: "@x.org", SMTPAddr: "x.test:25"}, {Sender: "@y.org", SMTPAddr: "y.test:25"}}[:i%3]
+		is.NoErr(s.Reconfigure(opts))
+	}
+	wg.Wait()
+	stop()
+	is.NoErr(<-ended)
+}
+
 // TestSettingsThatAreTheSame changes each field there is.
 func TestSettingsThatAreTheSame(t *testing.T) {
 	is := is.New(t)

@@ -152,14 +152,47 @@ func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf 
 	}
 	q.journal = journal.New(dir.File(journalName))
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
-	place := func(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
-	q.pending = pile.New(byDue, place(0))
+	q.pending = pile.New(byDue, placeIn(0))
 	for range routes {
-		q.ready = append(q.ready, newLanes(place(1)))
+		q.ready = append(q.ready, newLanes(placeIn(1)))
 	}
-	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, place(2))
+	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, placeIn(2))
 	return q
 }
+
+// reconfigure goes on with other options, and with so many routes, of which routeOf tells by the sender which one is taken.
+func (q *queue) reconfigure(opts Options, routes int, routeOf func(sender string) int) {
+	was := q.opts
+	retimed := opts.MaxAge != was.MaxAge || opts.WarnAfter != was.WarnAfter || opts.NoReports != was.NoReports
+	var here []*entry // that are ready
+	for _, e := range q.entries {
+		if e.state == ready {
+			q.unready(e)
+			here = append(here, e)
+		}
+	}
+	q.opts, q.routeOf, q.ready = opts, routeOf, nil
+	for range routes {
+		q.ready = append(q.ready, newLanes(placeIn(1)))
+	}
+	for _, e := range q.entries {
+		via := e.sender
+		if via == "" || retimed {
+			m := e.msg.open()
+			via = m.via()
+			if retimed {
+				q.watch(e, m)
+			}
+		}
+		e.route = int32(routeOf(via))
+	}
+	for _, e := range here {
+		q.ready[e.route].of(e).Push(e)
+	}
+}
+
+// placeIn is where an entry has its place in pending (0), ready (1) and expiry (2).
+func placeIn(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
 
 // jitter spreads d by a tenth to either side, so that what failed together is not tried again together.
 func jitter(d time.Duration) time.Duration {

@@ -7,13 +7,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"syscall"
@@ -57,16 +55,25 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case c.version:
 		return printVersion(stdout)
 	}
-	return serve(c, stderr)
+	if c.print {
+		printConfig(stdout, &c)
+		return exitOK
+	}
+	return serve(args, c, stderr)
 }
 
+// usageError says what is wrong with the call, or with the configuration, and returns the exit code for it.
 func usageError(stderr io.Writer, err error) int {
+	if errors.As(err, new(*configError)) {
+		fmt.Fprintf(stderr, "spoolgore: %v\n", err)
+		return exitConfig
+	}
 	fmt.Fprintf(stderr, "spoolgore: %v (see spoolgore -help)\n", err)
 	return exitUsage
 }
 
-// serve runs the spool until a signal ends it or, with -once, until nothing is due.
-func serve(c config, stderr io.Writer) int {
+// serve runs the spool that c, made of args, asks for, and returns the exit code.
+func serve(args []string, c config, stderr io.Writer) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
@@ -78,42 +85,19 @@ func serve(c config, stderr io.Writer) int {
 		defer bar.Done()
 		stderr, c.opts.OnEvent = bar, newTally(c.dir, bar.Set).tell // the log goes past the bar
 	}
-	log := newLogger(c, stderr)
-	orders := prepareSignals(log)
-	err := c.complete(log)
+	s := newService(args, c, stderr)
+	orders := prepareSignals(s.log)
+	for _, name := range strays(os.Environ()) {
+		s.log.Warn("unknown variable in the environment", "name", name[0], "near", name[1])
+	}
+	err := s.c.complete(s.log)
 	if err == nil {
-		err = runSpool(c, orders, log)
+		err = s.run(orders)
 	}
 	if err != nil {
-		log.Error("cannot go on", "dir", c.dir, "err", err)
+		s.log.Error("cannot go on", "dir", c.dir, "err", err)
 	}
 	return exitCode(err)
-}
-
-func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
-	c.opts.Logger = log
-	tell, end := startOnFail(c.onFail, log)
-	defer end()
-	c.opts.OnEvent = inTurn(c.opts.OnEvent, tell)
-	spool := spoolgore.New(c.dir, c.opts)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	handleSignals(spool, stop, orders, log)
-	if c.once {
-		return spool.Drain(ctx)
-	}
-	return spool.Run(ctx)
-}
-
-func newLogger(c config, stderr io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{}
-	if c.verbose {
-		opts.Level = slog.LevelDebug
-	}
-	if c.logJSON {
-		return slog.New(slog.NewJSONHandler(stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(stderr, opts))
 }
 
 // exitCode is what an error of Run or Drain means to who started the command. Both fail before they begin, over what

@@ -71,6 +71,9 @@ func (r *Relay) dial(ctx context.Context, p place) (net.Conn, smtpclient.Config,
 	if err != nil {
 		return nil, config, &smtpclient.Error{Op: OpDial, Err: err}
 	}
+	r.mu.Lock()
+	config.Piece = r.piece
+	r.mu.Unlock()
 	config.Host, config.TLS = p.host, p.mode(config.TLS)
 	if config.LocalName == "" {
 		config.LocalName = greetingName(nc)

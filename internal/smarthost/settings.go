@@ -28,6 +28,8 @@ type Settings struct {
 
 	NoPipelining, NoChunking bool
 	Window                   int
+
+	Version string // of what cannot be compared: nothing here depends on it
 }
 
 // Config is s in the words of the SMTP client, with what holds for all relays: the name given with EHLO, the bound of each

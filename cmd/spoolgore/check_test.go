@@ -42,7 +42,9 @@ func writeSigns(t *testing.T, spool string, signs *vitals.Signs) {
 	}
 	var b bytes.Buffer
 	must(t, vitals.Write(&b, *signs))
-	must(t, os.WriteFile(filepath.Join(spool, vitals.Name), b.Bytes(), 0o600))
+	path := filepath.Join(spool, vitals.Name)
+	must(t, os.WriteFile(path, b.Bytes(), 0o600))
+	must(t, os.Chtimes(path, signs.Written, signs.Written)) // which counts too
 }
 
 // waiting makes a spool with one message that has been waiting so long.

@@ -5,9 +5,9 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// A tally counts the messages of a spool that -once has tried, to show how far it has come. Messages that are not due are
+// A onceTally counts the messages of a spool that -once has tried, to show how far it has come. Messages that are not due are
 // never tried, so that it may end before all are.
-type tally struct {
+type onceTally struct {
 	show             func(done, total int64)
 	total            int64 // in the spool when it began, or that have come, whichever is more
 	tried, came      int64
@@ -15,8 +15,8 @@ type tally struct {
 }
 
 // newTally returns one that shows what it counts by show.
-func newTally(dir string, show func(done, total int64)) *tally {
-	t := &tally{show: show}
+func newTally(dir string, show func(done, total int64)) *onceTally {
+	t := &onceTally{show: show}
 	if d, err := spooldir.New(dir); err == nil {
 		names, _ := d.Names() // if it cannot be read the run will say so
 		t.total = int64(len(names))
@@ -25,7 +25,7 @@ func newTally(dir string, show func(done, total int64)) *tally {
 }
 
 // tell is an OnEvent.
-func (t *tally) tell(ev spoolgore.Event) {
+func (t *onceTally) tell(ev spoolgore.Event) {
 	switch {
 	case ev.Kind == spoolgore.Queued && ev.File != t.arrival:
 		t.arrival = ev.File

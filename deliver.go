@@ -510,6 +510,7 @@ func (r *runner) start(work context.Context, now time.Time) (wait time.Duration)
 func (r *runner) startRoute(work context.Context, rt *route, ready lanes, now time.Time) (wait time.Duration) {
 	for ready.len() > 0 {
 		if wait := r.quota.Wait(1, now); wait > 0 {
+			r.holdBack(wait, now)
 			return wait
 		}
 		all, large := rt.room(r.opts)
@@ -541,6 +542,14 @@ func (r *runner) startRoute(work context.Context, rt *route, ready lanes, now ti
 		go (&delivery{ctx: work, dir: r.dir, results: r.results, edits: &r.edits, as: r.edits.Load(), result: result{job: j}}).begin()
 	}
 	return -1
+}
+
+// holdBack notes that the rate makes mail wait that could be sent.
+func (r *runner) holdBack(wait time.Duration, now time.Time) {
+	if !now.Before(r.rateWait) {
+		r.rateWaits++ // not the same wait, looked at again
+	}
+	r.rateWait = now.Add(wait)
 }
 
 func (rt *route) count(j job, n int) {
@@ -662,6 +671,7 @@ type Event struct {
 	File    string    // name of the message's file in the spool
 	From    string    // envelope sender
 	To      string    // recipient
+	Since   time.Time // Sent, Deferred and Failed: when the message was first seen or, if that is later, might first be sent
 	Attempt int       // transaction of this message, counted from 1; zero: there was none
 	Relay   string    // who answered
 	Reply   string    // what it said

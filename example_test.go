@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -203,6 +204,40 @@ func ExampleSpool_Status() {
 		}
 	}
 	// Output: ann@example.org waits, attempts: 1 error: mailbox full
+}
+
+// What Status says of messages, Health says of the way out. The relay here cannot be reached.
+func ExampleSpool_Health() {
+	dir, remove := tempSpool()
+	defer remove()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	tried := make(chan bool, 100)
+	spool := spoolgore.New(dir, spoolgore.Options{
+		SMTPAddr: "mail.example.com:25", Logger: quiet,
+		Dial: func(context.Context, string, string) (net.Conn, error) { return nil, fmt.Errorf("no route to host") },
+		OnEvent: func(ev spoolgore.Event) {
+			if ev.Kind == spoolgore.Deferred {
+				tried <- true
+			}
+		},
+	})
+	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	go func() { done <- spool.Run(ctx) }()
+	<-tried
+	h := spool.Health()
+	fmt.Println("running:", h.Running, "files:", h.Files)
+	for _, relay := range h.Relays {
+		fmt.Println(relay.Name, "rests:", relay.Trouble)
+	}
+	stop()
+	fmt.Println(<-done)
+	// Output:
+	// running: true files: 1
+	// mail.example.com:25 rests: dial: no route to host
+	// <nil>
 }
 
 // transport makes a Transport of a function.

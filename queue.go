@@ -165,7 +165,7 @@ func jitter(d time.Duration) time.Duration {
 const lastChance = 30 * time.Minute
 
 func (q *queue) expires(e *entry, m *Message) time.Time {
-	at := later(m.Enqueued, m.NotBefore).Add(q.opts.MaxAge)
+	at := m.since().Add(q.opts.MaxAge)
 	at = later(at, e.firstSeen().Add(min(lastChance, q.opts.MaxAge)))
 	if !m.Expire.IsZero() && m.Expire.Before(at) {
 		return m.Expire

@@ -14,6 +14,7 @@ package spoolgore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -352,6 +353,72 @@ func (s *Spool) Status() Status {
 	return statusOf(s.dir, snap, cause, time.Now())
 }
 
+// Health is how well a spool is run: what Status does not say, as it is about no message.
+type Health struct {
+	Running  bool   // by Run or Drain in this process; if not, all else is zero
+	Paused   bool   // see Pause
+	Away     bool   // the directory is not there, or another one is in its place: nothing is sent until that is over
+	Trouble  string // why the directory, or files in it, cannot be worked on; empty: they can
+	Files    int    // in the spool that are messages, or are still to be read
+	InFlight int    // messages that are being offered to a relay
+
+	RateWait  time.Time // until when Options.Rate holds back what could be sent; zero: it does not
+	RateWaits uint64    // how often it has done so
+
+	Relays []RelayHealth // in order of preference; those for all mail are first, those of Options.Routes follow in their order
+}
+
+// RelayHealth is how one relay is. A relay that several routes go through is in Health once for each.
+type RelayHealth struct {
+	Name        string
+	Senders     string    // Route.Sender of the route it belongs to; empty: all other mail
+	Connections int       // open now; none with a Transport
+	Limit       int       // of connections, as learnt so far
+	Slowed      time.Time // until when it gets nothing, as it has said that mail comes too fast; zero: it does not say so
+	Trouble     string    // why it rests; empty: it is well
+	Since       time.Time // when the trouble began
+	RestsUntil  time.Time // when it is tried again, at the earliest
+}
+
+// Health is a snapshot of how the spool is run. It costs little, and returns when the loop of Run comes to it: a loop that
+// hangs, as on a disk that does not answer, makes it wait.
+func (s *Spool) Health() (h Health) {
+	s.do(func(r *runner) { h = r.health(time.Now()) }, func() {})
+	return h
+}
+
+func (r *runner) health(now time.Time) Health {
+	h := Health{Running: true, Paused: r.paused, Away: r.away(), Files: len(r.q.entries), InFlight: r.busy, RateWaits: r.rateWaits}
+	if r.rateWait.After(now) {
+		h.RateWait = r.rateWait
+	}
+	if err := cmp.Or(r.sick, r.q.ailment()); err != nil {
+		h.Trouble = err.Error()
+	}
+	last := len(r.routes) - 1
+	for _, m := range r.routes[last].relays {
+		h.Relays = append(h.Relays, relayHealth(m, "", r.opts))
+	}
+	for i, rt := range r.routes[:last] {
+		for _, m := range rt.relays {
+			h.Relays = append(h.Relays, relayHealth(m, r.opts.Routes[i].Sender, r.opts))
+		}
+	}
+	return h
+}
+
+func relayHealth(m *member, senders string, opts Options) RelayHealth {
+	h := RelayHealth{Name: m.Item.name, Senders: senders, Limit: opts.Concurrency, Since: m.Since(), RestsUntil: m.Until()}
+	if smtp := m.Item.smtp; smtp != nil {
+		h.Limit = smtp.Connections()
+		h.Connections, h.Slowed = smtp.Open()
+	}
+	if err := m.Err(); err != nil {
+		h.Trouble = err.Error()
+	}
+	return h
+}
+
 // do has the loop carry out command and waits until it has; while nothing runs it calls idle instead, under s.mu.
 func (s *Spool) do(command func(*runner), idle func()) {
 	for {
@@ -375,34 +442,36 @@ func (s *Spool) do(command func(*runner), idle func()) {
 
 // runner is one Run: it owns the queue, the relays and every goroutine. Only its loop touches them.
 type runner struct {
-	dir      *spooldir.Dir
-	opts     Options
-	drain    bool
-	unlock   func()
-	watching bool // the system may be able to tell of new files
-	watcher  *spooldir.Watcher
-	noticed  <-chan spooldir.Event // nil: it does not tell, scanning must do
-	session  *session
-	results  chan result
-	room     chan struct{} // has room for one: a relay can make use of more
-	status   *pacedfile.File
-	mark     int64           // position in the journal before which all is in what was last written as status
-	spent    *pacedfile.File // of the quota
-	removals *pacedfile.File // not a file, but the directory, which is synced some time after files were removed
-	q        *queue
-	desk     *notify.Desk // tells senders
-	routes   []*route
-	quota    *quota.Quota
-	busy     int
-	nextScan time.Time
-	unsure   bool         // the system may have told of less than there was
-	sick     error        // why the last scan failed; said once
-	ails     bool         // files cannot be worked on for the system's sake; said once
-	past     []record     // of spools that another directory has taken the place of
-	edits    atomic.Int32 // how often the status file was believed since the start: who is done may not be, since
-	settled  time.Time    // when an outcome was last seen
-	paused   bool
-	pausedAt time.Time
+	dir       *spooldir.Dir
+	opts      Options
+	drain     bool
+	unlock    func()
+	watching  bool // the system may be able to tell of new files
+	watcher   *spooldir.Watcher
+	noticed   <-chan spooldir.Event // nil: it does not tell, scanning must do
+	session   *session
+	results   chan result
+	room      chan struct{} // has room for one: a relay can make use of more
+	status    *pacedfile.File
+	mark      int64           // position in the journal before which all is in what was last written as status
+	spent     *pacedfile.File // of the quota
+	removals  *pacedfile.File // not a file, but the directory, which is synced some time after files were removed
+	q         *queue
+	desk      *notify.Desk // tells senders
+	routes    []*route
+	quota     *quota.Quota
+	busy      int
+	nextScan  time.Time
+	unsure    bool         // the system may have told of less than there was
+	sick      error        // why the last scan failed; said once
+	ails      bool         // files cannot be worked on for the system's sake; said once
+	past      []record     // of spools that another directory has taken the place of
+	edits     atomic.Int32 // how often the status file was believed since the start: who is done may not be, since
+	settled   time.Time    // when an outcome was last seen
+	rateWait  time.Time    // until when the rate holds mail back, as was last seen
+	rateWaits uint64       // how often it did
+	paused    bool
+	pausedAt  time.Time
 }
 
 // newRunner locks the spool and reads the status file.

@@ -266,6 +266,9 @@ func (m *Message) retryAt(at time.Time) {
 	}
 }
 
+// since is what the age of m counts from.
+func (m *Message) since() time.Time { return later(m.Enqueued, m.NotBefore) }
+
 func later(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
@@ -346,7 +349,7 @@ func (m *Message) admitted(file string, now time.Time) (events []Event) {
 	for _, r := range m.recipients() {
 		ev := Event{Kind: Queued, Time: now, File: file, From: m.From, To: r.Address}
 		if r.GivenUp {
-			ev.Kind, ev.Fault, ev.Err = Failed, FaultRecipient, errors.New(r.Error)
+			ev.Kind, ev.Since, ev.Fault, ev.Err = Failed, m.since(), FaultRecipient, errors.New(r.Error)
 		}
 		if r.GivenUp || r.Status == Waiting {
 			events = append(events, ev)
@@ -472,7 +475,7 @@ func (m *Message) newsAt(opts Options) (at time.Time) {
 		}
 	}
 	if !warned {
-		sooner(later(m.Enqueued, m.NotBefore).Add(opts.WarnAfter))
+		sooner(m.since().Add(opts.WarnAfter))
 	}
 	if !waits {
 		return time.Time{} // it is on its way to failed/, from where everything is told
@@ -483,7 +486,7 @@ func (m *Message) newsAt(opts Options) (at time.Time) {
 // news are of the recipients given up so far and, if it is time for that, of those who wait, until the time end at most.
 func (m *Message) news(opts Options, end, now time.Time) notify.News {
 	n := m.about()
-	late := opts.WarnAfter > 0 && !later(m.Enqueued, m.NotBefore).Add(opts.WarnAfter).After(now)
+	late := opts.WarnAfter > 0 && !m.since().Add(opts.WarnAfter).After(now)
 	for _, r := range m.recipients() {
 		late = late && !r.Warned
 	}
@@ -613,7 +616,10 @@ func (m *Message) expire(file string, at, now time.Time) (events []Event) {
 		if r.Error != "" {
 			why += ": " + r.Error
 		}
-		ev := Event{Time: now, File: file, From: m.From, To: r.Address, Attempt: m.Attempts, Relay: r.Relay, Fault: FaultMessage, Err: errors.New(why)}
+		ev := Event{
+			Time: now, File: file, From: m.From, To: r.Address, Since: m.since(), Attempt: m.Attempts, Relay: r.Relay,
+			Fault: FaultMessage, Err: errors.New(why),
+		}
 		r.giveUp(&ev)
 		events = append(events, ev)
 	}
@@ -827,7 +833,7 @@ func (m *Message) settle(tried map[string]*Recipient, res result, opts Options, 
 		if !res.removed {
 			r.note(res.recipients[i], now)
 		}
-		ev.File, ev.From, ev.Attempt = res.name, m.From, res.attempt
+		ev.File, ev.From, ev.Attempt, ev.Since = res.name, m.From, res.attempt, m.since()
 		events = append(events, ev)
 	}
 	if counts.any {

@@ -15,7 +15,7 @@ func TestDemo(t *testing.T) {
 	t.Setenv("TMPDIR", tmp)
 	var stdout, stderr bytes.Buffer
 	is.Equal(run([]string{"demo"}, nil, &stdout, &stderr), 0) // everything went as told
-	is.Equal(stderr.String(), "")                        // and without a complaint
+	is.Equal(stderr.String(), "")                             // and without a complaint
 	for _, line := range []string{
 		"1. A program leaves a file", "from app@example.com, to ann@example.com,",
 		"2. A Go program sends an attachment", "to ann@example.com, eve@example.com, with invoice.pdf", "not a word of eve@example.com",

@@ -51,10 +51,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "spoolgore", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 		return exitOK
 	}
+	if c.print {
+		printConfig(stdout, &c)
+		return exitOK
+	}
 	return serve(c, stderr)
 }
 
+// usageError says what is wrong with the call, or with the configuration, and returns the exit code for it.
 func usageError(stderr io.Writer, err error) int {
+	if errors.As(err, new(*configError)) {
+		fmt.Fprintf(stderr, "spoolgore: %v\n", err)
+		return exitConfig
+	}
 	fmt.Fprintf(stderr, "spoolgore: %v (see spoolgore -help)\n", err)
 	return exitUsage
 }
@@ -73,6 +82,9 @@ func serve(c config, stderr io.Writer) int {
 	}
 	log := newLogger(c, stderr)
 	orders := prepareSignals(log)
+	for _, s := range strays(os.Environ()) {
+		log.Warn("unknown variable in the environment", "name", s[0], "near", s[1])
+	}
 	err := c.complete(log)
 	if err == nil {
 		err = runSpool(c, orders, log)

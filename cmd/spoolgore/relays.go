@@ -18,9 +18,12 @@ import (
 // complete fills in the options that stand in files: certificates, and the routes of the relays file. It warns of
 // passwords that other users of the host can see.
 func (c *config) complete(log *slog.Logger) (err error) {
-	if c.visible != "" {
-		log.Warn("password on the command line can be seen by every user of this host", "flag", c.visible,
+	if flag := c.visible(); flag != "" {
+		log.Warn("password on the command line can be seen by every user of this host", "flag", flag,
 			"better", "-smtppasswordfile, -smtppasswordcmd, the environment")
+	}
+	if c.exposed() {
+		log.Warn("configuration with a password can be read by every user of this host", "file", c.file)
 	}
 	every := c.opts.SMTP // what holds for all relays
 	if c.opts.SMTP, err = settings(every, c.relay, "-smtp", log); err != nil || c.relaysFile == "" {

@@ -13,7 +13,8 @@ const (
 // Health is the state of one thing; the zero value is well. It has one owner.
 type Health struct {
 	rest    time.Duration
-	since   time.Time
+	began   time.Time // the first of a row of troubles
+	since   time.Time // the last one
 	until   time.Time
 	err     error
 	probing bool
@@ -27,6 +28,9 @@ func (h *Health) Probed() bool { return h.rest > First }
 
 // Err is the trouble that it rests from; nil: it is well.
 func (h *Health) Err() error { return h.err }
+
+// Since is when the trouble began that it still has; zero: it is well.
+func (h *Health) Since() time.Time { return h.began }
 
 // Until is when the rest ends.
 func (h *Health) Until() time.Time { return h.until }
@@ -53,7 +57,9 @@ func (h *Health) Trouble(err error, began, now time.Time, spread func(time.Durat
 	if !h.Well() && began.Before(h.since) {
 		return false
 	}
-	news = h.Well()
+	if news = h.Well(); news {
+		h.began = now
+	}
 	h.rest = min(max(2*h.rest, First), Most)
 	h.since, h.until, h.err = now, now.Add(spread(h.rest)), err
 	return news

@@ -52,6 +52,9 @@ func (r *Relay) connectTo(ctx context.Context, p place, welcomed func()) (*link,
 		return nil, &smtpclient.Error{Op: OpDial, Err: err}
 	}
 	config := r.opts.Client
+	r.mu.Lock()
+	config.Piece = r.piece
+	r.mu.Unlock()
 	config.Host, config.Welcomed = p.host, welcomed
 	if p.tls || config.TLS == smtpclient.TLSAuto && p.usesTLS() {
 		config.TLS = smtpclient.TLSImplicit

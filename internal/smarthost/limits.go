@@ -42,6 +42,15 @@ func newLimits(most int) limits {
 	return limits{most: most, now: min(max(startLimit, most/startShare), most), threshold: most}
 }
 
+// resize notes that the settings allow so many connections from now on. What the relay has shown of itself stays known.
+func (l *limits) resize(most int) {
+	most = max(most, 1)
+	if l.threshold == l.most { // nothing has slowed its growth yet
+		l.threshold = most
+	}
+	l.most, l.now, l.threshold = most, min(l.now, most), min(l.threshold, most)
+}
+
 // welcomed notes that the relay has greeted a connection, so that there are so many now.
 func (l *limits) welcomed(connections int) {
 	if connections >= manyWelcome && l.now < l.threshold && l.ceiling == 0 {

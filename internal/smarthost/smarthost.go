@@ -67,7 +67,9 @@ type Relay struct {
 	limits     limits
 	depth      int // messages that a connection can have in hand, as seen on the last one that was made
 	closing    bool
-	ending     error // the cause of Cut; nil: there was none
+	ending     error // the cause of Cut or Retire; nil: there was none
+	retired    bool
+	piece      int // of large messages held by a connection, as Client.Piece; by the number of connections where that is zero
 }
 
 // New checks the options. It starts nothing.
@@ -86,12 +88,27 @@ func New(o Options) (*Relay, error) {
 		o.Idle = defaultIdle
 	}
 	o.Client.LMTP = a.lmtp
-	if o.Client.Piece == 0 && o.Concurrency > manyConnections {
-		o.Client.Piece = smallPiece
-	}
 	r := &Relay{opts: o, address: a, sessions: make(map[*session]struct{}), limits: newLimits(o.Concurrency), depth: 1}
+	r.piece = r.pieceFor(o.Concurrency)
 	r.ended = sync.NewCond(&r.mu)
 	return r, nil
+}
+
+func (r *Relay) pieceFor(concurrency int) int {
+	if r.opts.Client.Piece == 0 && concurrency > manyConnections {
+		return smallPiece
+	}
+	return r.opts.Client.Piece
+}
+
+// Allow changes how many connections there may be at the same time; below 1: 1. Those that are too many end when they have
+// no work. What the relay has shown to bear stays known.
+func (r *Relay) Allow(concurrency int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limits.resize(concurrency)
+	r.piece = r.pieceFor(concurrency)
+	r.dispatch()
 }
 
 // Name is the address as it was configured, for logs.
@@ -125,11 +142,37 @@ func (r *Relay) Cut(cause error) {
 	}
 }
 
+// Retire withdraws the offers that no connection has taken, and lets those end that one has: their transactions may be
+// under way. So it does with the offers that come after, for good. The Error of what is withdrawn has NotTried and the cause.
+// Close is still to be called.
+func (r *Relay) Retire(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ending, r.retired = cause, true
+	r.withdrawAll()
+	for s := range r.sessions {
+		if s.conn == nil {
+			s.cut(cause)
+		}
+	}
+}
+
 // Connections is how many connections there may be at the same time, as far as is known now.
 func (r *Relay) Connections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.limits.allowed(time.Now())
+}
+
+// Open is how many connections the relay has greeted and are still there, and until when it is left alone as it has said
+// that it gets too much; zero: it is not.
+func (r *Relay) Open() (connections int, slowed time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.limits.paused(time.Now()) {
+		slowed = r.limits.until
+	}
+	return r.welcomed, slowed
 }
 
 // Slots is how many offers can be made use of at the same time, as far as is known now: with PIPELINING a
@@ -152,7 +195,7 @@ const atHand = 64
 var errClosed = errors.New("not needed any more")
 
 // Close ends all connections, those without work with a QUIT that is given two seconds, and waits until no goroutine is
-// left. Calls of Deliver that are in progress are let end first. The relay can be used again afterwards.
+// left. Calls of Deliver that are in progress are let end first. The relay can be used again afterwards, unless it is retired.
 func (r *Relay) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,5 +213,8 @@ func (r *Relay) Close() {
 	for r.running > 0 || r.waiting.Len() > 0 {
 		r.ended.Wait()
 	}
-	r.closing, r.ending = false, nil
+	r.closing = false
+	if !r.retired {
+		r.ending = nil
+	}
 }

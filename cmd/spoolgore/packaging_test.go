@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"os"
 	"slices"
 	"strings"
@@ -11,31 +10,30 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 )
 
-// What is installed as /etc/spoolgore.conf sets nothing, and shows every flag that makes sense there under its name, with
+// What is installed as /etc/spoolgore.conf sets the spool and nothing else, and shows every key that makes sense there with
 // a value that it takes.
-func TestTheInstalledConfigurationShowsEveryFlag(t *testing.T) {
+func TestTheInstalledConfigurationShowsEveryKey(t *testing.T) {
 	is := is.New(t)
 	const path = "../../packaging/spoolgore.conf"
 	settings, err := conf.Read(path)
 	is.NoErr(err)
-	is.Equal(len(settings), 0)
-	var c config
+	is.Equal(len(settings), 1)
+	is.Equal(settings[0].Key, "dir")
+
+	c := config{from: map[string]setting{}}
 	fs := flags(&c)
-	ofCommand := []string{"domain", "aliases", "maxsize", "userfiles", "usersize"}
-	shown := map[string]bool{}
+	shown := []string{"dir"}
 	for _, s := range commentedOut(t, path) {
-		is.True(!shown[s.Key]) // once
-		shown[s.Key] = true
-		if !slices.Contains(ofCommand, s.Key) {
-			is.NoErr(fs.Set(s.Key, s.Value)) // a flag, and a value that it takes
+		is.True(!slices.Contains(shown, s.Key)) // once
+		shown = append(shown, s.Key)
+		is.NoErr(conf.Check([]conf.Setting{s}, conf.Names()))
+		is.NoErr(c.set(fs, setting{key: s.Key, value: s.Value}))
+	}
+	for _, key := range conf.Names() {
+		if elsewhere := key == "once" || key == "json"; slices.Contains(shown, key) == elsewhere { // json: a unit can write to the spool only
+			t.Errorf("%s shows %s: %v", path, key, !elsewhere)
 		}
 	}
-	notThere := []string{"once", "version", "config", "printconfig", "json"} // json: the status stays in the one spool
-	fs.VisitAll(func(f *flag.Flag) {
-		if shown[f.Name] == slices.Contains(notThere, f.Name) {
-			t.Errorf("-%s: shown: %v", f.Name, shown[f.Name])
-		}
-	})
 }
 
 // commentedOut are the settings in the file at path that stand right behind a #.

@@ -29,7 +29,8 @@ unshare --mount --pid --fork --kill-child --uts sh -euc '
 	mount --rbind /dev dev
 	for dir in run tmp var/spool/cron; do mount -t tmpfs -o mode=755 none "$dir"; done
 	chmod 1777 tmp
-	mkdir tmp/host
+	mkdir tmp/host tmp/upper
 	mount --bind "$1/host" tmp/host
+	mount --bind -o ro "$1/over/upper" tmp/upper
 	exec chroot . /bin/bash -eu /tmp/host/inside.sh
 ' sh "$work"

@@ -75,6 +75,12 @@ spoolgore -version | grep -q '^spoolgore 1\.0\.0~one ' || die 'the version'
 for page in man8/spoolgore.8 man8/sendmail.8 man1/mailq.1 man5/spoolgore-spool.5; do
 	zcat "/usr/share/man/$page.gz" | grep -q '^\.Dt' || die "$page"
 done
+units=/usr/lib/systemd
+systemd-analyze verify --man=no $units/system/spoolgore.service $units/system/spoolgore@.service || die 'a unit'
+XDG_RUNTIME_DIR=/run systemd-analyze verify --man=no --user $units/user/spoolgore.service || die "the user's unit"
+for unit in spoolgore.service spoolgore@.service; do # the figure in docs/installing.md, ten times
+	systemd-analyze security --offline=yes --no-pager --threshold=14 "$units/system/$unit" >/tmp/security || die "$(grep '✗' /tmp/security)"
+done
 
 step 'one line of configuration, then mail of cron and of a user'
 echo "smtpaddr 127.0.0.1:$port" >>/etc/spoolgore.conf

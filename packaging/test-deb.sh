@@ -3,7 +3,7 @@
 # line of configuration, mail of cron and of a user, an upgrade with mail in the queue, removal, purge.
 #
 # All of it happens in a copy of this machine that is gone afterwards: an overlay on /, with processes of its own. Needs
-# root, Linux, and Debian with cron, and smtp-sink of Postfix, which the package is installed in place of.
+# root, Linux, and Debian with cron, systemd (which is not run), and Postfix, which the package is installed in place of.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo 'test-deb.sh: needs root' >&2; exit 1; }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -308,8 +309,10 @@ func relayTrouble(results []Result) error {
 
 // A relay is what takes messages on, and its name; its health belongs to the loop, and deliveries leave it alone.
 type relay struct {
-	name string
-	smtp *smarthost.Relay // nil: a Transport of the application's own
+	name     string
+	smtp     *smarthost.Relay // nil: a Transport of the application's own
+	settings settings
+	retired  bool // others have taken its place; the loop's
 	// start offers a message, and calls done in a goroutine of its own when the outcome is known.
 	start func(ctx context.Context, t *Transaction, done func([]Result))
 }
@@ -326,17 +329,47 @@ type trouble struct {
 	err   error
 }
 
+// settings are all that makes a relay another one. How many connections there may be does not.
+type settings struct {
+	sender, addr string // of the route, and of the relay
+	smtp         SMTP
+	timeout      time.Duration
+	localName    string
+	tls          *tls.Config
+	transport    Transport
+}
+
+// same reports whether a and b are the same. Functions cannot be compared: what they do has to have a Version.
+func (a settings) same(b settings) bool {
+	named := a.smtp.Version != ""
+	functions := a.smtp.Secret != nil || a.smtp.Auth != nil || b.smtp.Secret != nil || b.smtp.Auth != nil
+	switch {
+	case functions && !named, !named && a.smtp.TLSConfig != b.smtp.TLSConfig, a.tls != b.tls:
+		return false
+	case (a.transport == nil) != (b.transport == nil):
+		return false
+	case a.transport != nil && (!reflect.ValueOf(a.transport).Comparable() || a.transport != b.transport):
+		return false
+	}
+	for _, s := range []*settings{&a, &b} { // what was compared, or cannot be
+		s.smtp.Secret, s.smtp.Auth, s.smtp.TLSConfig, s.tls, s.transport = nil, nil, nil, nil, nil
+	}
+	return reflect.DeepEqual(a, b)
+}
+
 // A route is the way that the mail of some senders takes: relays of its own, and its share of the workers.
 type route struct {
+	sender string // of the mail that takes it, in lower case; empty: all other mail
 	relays relays
 	busy   int       // jobs in flight
 	large  int       // of them with large messages
 	served time.Time // when a relay last took part in a transaction to its end
 }
 
-// newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for. grown is called
-// when a relay can make use of more than it could before, by any goroutine.
-func newRoutes(opts Options, grown func()) (all []*route, err error) {
+// newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for. Of old it takes over,
+// and takes out (nil), the relays whose settings are the same. grown is called when a relay can make use of more than it
+// could before, by any goroutine.
+func newRoutes(opts Options, old []*member, grown func()) (all []*route, err error) {
 	seen := make(map[string]bool)
 	for _, way := range opts.Routes {
 		sender := strings.ToLower(way.Sender)
@@ -346,13 +379,11 @@ func newRoutes(opts Options, grown func()) (all []*route, err error) {
 		seen[sender] = true
 	}
 	for _, way := range append(slices.Clone(opts.Routes), Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.login()}) {
-		var rs relays
-		if opts.Transport != nil {
-			rs = relays{{Item: relay{name: "transport", start: calling(opts.Transport)}}}
-		} else if rs, err = newRelays(way, opts, grown); err != nil {
+		rs, err := newRelays(way, opts, old, grown)
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, &route{relays: rs})
+		all = append(all, &route{sender: strings.ToLower(way.Sender), relays: rs})
 	}
 	return all, nil
 }
@@ -377,22 +408,130 @@ func routeOf(opts Options) func(sender string) int {
 	}
 }
 
-// newRelays makes the relays of a route.
-func newRelays(way Route, opts Options, grown func()) (rs relays, err error) {
+// newRelays makes the relays of a route, see newRoutes.
+func newRelays(way Route, opts Options, old []*member, grown func()) (rs relays, err error) {
 	config, err := way.SMTP.config(opts)
 	if err != nil {
 		return nil, err
 	}
-	for addr := range strings.SplitSeq(way.SMTPAddr, ",") {
-		r, err := smarthost.New(smarthost.Options{
-			Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Concurrency: opts.Concurrency, Grown: grown,
-		})
-		if err != nil {
-			return nil, err
+	addrs := strings.Split(way.SMTPAddr, ",")
+	if opts.Transport != nil {
+		addrs = []string{""}
+	}
+	for _, addr := range addrs {
+		item := relay{name: "transport", settings: settings{
+			strings.ToLower(way.Sender), strings.TrimSpace(addr), way.SMTP, opts.SMTPTimeout, opts.LocalName, opts.TLSConfig, opts.Transport,
+		}}
+		if i := slices.IndexFunc(old, func(m *member) bool { return m != nil && m.Item.settings.same(item.settings) }); i >= 0 {
+			rs, old[i] = append(rs, old[i]), nil
+			continue
 		}
-		rs = append(rs, &member{Item: relay{r.Name(), r, offeringTo(r)}})
+		if opts.Transport != nil {
+			item.start = calling(opts.Transport)
+		} else if item.smtp, err = smarthost.New(smarthost.Options{
+			Addr: item.settings.addr, Dial: opts.Dial, Client: config, Concurrency: opts.Concurrency, Grown: grown,
+		}); err != nil {
+			return nil, err
+		} else {
+			item.name, item.start = item.smtp.Name(), offeringTo(item.smtp)
+		}
+		rs = append(rs, &member{Item: item})
 	}
 	return rs, nil
+}
+
+// errRetired is why an offer is withdrawn from a relay that is retired: it is no attempt.
+var errRetired = fmt.Errorf("the settings have changed: %w", context.Canceled)
+
+// reconfigure goes on with other options, which are complete. After an error nothing has changed.
+func (r *runner) reconfigure(opts Options) error {
+	if opts.StatusFile != r.opts.StatusFile {
+		return fmt.Errorf("the status file %s cannot become %s while the spool is run", r.opts.StatusFile, opts.StatusFile)
+	}
+	limits, err := quota.Parse(opts.Rate)
+	if err != nil {
+		return err
+	}
+	var old []*member
+	for _, rt := range r.routes {
+		old = append(old, rt.relays...)
+	}
+	all := len(old)
+	routes, err := newRoutes(opts, old, r.grown)
+	if err != nil {
+		return err
+	}
+	now, spent := time.Now(), r.quota
+	if opts.Rate != r.opts.Rate {
+		state, err := r.quota.State(now)
+		if err == nil {
+			spent, err = quota.New(limits, state, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// From here on nothing can fail.
+	r.quota, r.opts = spent, opts
+	if next := now.Add(opts.Freq); next.Before(r.nextScan) {
+		r.nextScan = next
+	}
+	old = slices.DeleteFunc(old, func(m *member) bool { return m == nil })
+	for _, m := range old {
+		r.retire(m)
+	}
+	r.reroute(routes)
+	r.q.reconfigure(opts, len(routes), routeOf(opts))
+	r.opts.Logger.Info("options taken over", "dir", r.dir.Path(), "relays_kept", all-len(old), "relays_ended", len(old))
+	return nil
+}
+
+// reroute makes routes those of the runner. One that has all of its relays goes on; another one is not held up by what is
+// still with those that were retired.
+func (r *runner) reroute(routes []*route) {
+	for i, rt := range routes {
+		for _, m := range rt.relays {
+			if m.Item.smtp != nil {
+				m.Item.smtp.Allow(r.opts.Concurrency)
+			}
+		}
+		for _, was := range r.routes {
+			if was.sender == rt.sender && !slices.ContainsFunc(was.relays, func(m *member) bool { return m.Item.retired }) {
+				was.relays, routes[i] = rt.relays, was
+			}
+		}
+	}
+	r.routes = routes
+}
+
+// retire lets a relay end what it has begun, and has nothing else offered to it.
+func (r *runner) retire(m *member) {
+	m.Item.retired = true
+	smtp := m.Item.smtp
+	if smtp == nil {
+		return
+	}
+	smtp.Retire(errRetired)
+	r.retired = slices.DeleteFunc(r.retired, func(x retired) bool {
+		select {
+		case <-x.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	ended := make(chan struct{})
+	r.retired = append(r.retired, retired{smtp, ended})
+	go func() {
+		defer close(ended)
+		smtp.Close()
+	}()
+}
+
+// retired is a relay that was retired; ended is closed when it has no connection any more.
+type retired struct {
+	smtp  *smarthost.Relay
+	ended chan struct{}
 }
 
 // room is how many jobs the route can make use of at the same time, and how many of them may be large ones.
@@ -427,11 +566,11 @@ func (rt *route) close() {
 // settle takes what a job found out about its relays and returns those that went to rest and those that are back.
 func (rt *route) settle(res result, now time.Time) (gone []trouble, back []*member) {
 	for _, t := range res.trouble {
-		if t.relay.Trouble(t.err, res.began, now, jitter) {
+		if !t.relay.Item.retired && t.relay.Trouble(t.err, res.began, now, jitter) {
 			gone = append(gone, t)
 		}
 	}
-	if m := res.served; m != nil && m.Back() {
+	if m := res.served; m != nil && !m.Item.retired && m.Back() {
 		back = append(back, m)
 	}
 	for _, m := range res.relays {
@@ -492,7 +631,8 @@ func (r *runner) cause() func(sender string) string {
 			causes[i] = err.Error()
 		}
 	}
-	return func(sender string) string { return causes[r.q.routeOf(sender)] }
+	routeOf := r.q.routeOf // as it is now: the answers may be wanted elsewhere, while the loop goes on with other routes
+	return func(sender string) string { return causes[routeOf(sender)] }
 }
 
 // start hands what is ready to workers, as many as there may be, and returns how long to wait for more to be allowed;
@@ -574,7 +714,7 @@ func (r *runner) settle(res result) {
 		}
 		res.trouble = nil
 	}
-	if res.served != nil {
+	if res.served != nil && !res.served.Item.retired {
 		res.route.served = now
 	}
 	gone, back := res.route.settle(res, now)
@@ -841,6 +981,10 @@ type SMTP struct {
 
 	NoPipelining, NoChunking bool // do without an extension although it is offered (RFC 2920, RFC 3030)
 	Window                   int  // small messages that may share a flight where CHUNKING is offered: as many a crash can send twice; zero: 4
+
+	// Version names what Secret, Auth and TLSConfig do, for Reconfigure, which cannot compare them: two with the same Version
+	// are taken for the same. Empty: those with a Secret or an Auth are taken for others each time.
+	Version string
 }
 
 // login is what the options of the 2014 tool say, unless SMTP says more.

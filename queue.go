@@ -141,14 +141,47 @@ func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf 
 	}
 	q.journal = journal.New(dir.File(journalName))
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
-	place := func(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
-	q.pending = pile.New(byDue, place(0))
+	q.pending = pile.New(byDue, placeIn(0))
 	for range routes {
-		q.ready = append(q.ready, newLanes(place(1)))
+		q.ready = append(q.ready, newLanes(placeIn(1)))
 	}
-	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, place(2))
+	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, placeIn(2))
 	return q
 }
+
+// reconfigure goes on with other options, and with so many routes, of which routeOf tells by the sender which one is taken.
+func (q *queue) reconfigure(opts Options, routes int, routeOf func(sender string) int) {
+	was := q.opts
+	retimed := opts.MaxAge != was.MaxAge || opts.WarnAfter != was.WarnAfter || opts.NoReports != was.NoReports
+	var here []*entry // that are ready
+	for _, e := range q.entries {
+		if e.state == ready {
+			q.unready(e)
+			here = append(here, e)
+		}
+	}
+	q.opts, q.routeOf, q.ready = opts, routeOf, nil
+	for range routes {
+		q.ready = append(q.ready, newLanes(placeIn(1)))
+	}
+	for _, e := range q.entries {
+		via := e.sender
+		if via == "" || retimed {
+			m := e.msg.open()
+			via = m.via()
+			if retimed {
+				q.watch(e, m)
+			}
+		}
+		e.route = int32(routeOf(via))
+	}
+	for _, e := range here {
+		q.ready[e.route].of(e).Push(e)
+	}
+}
+
+// placeIn is where an entry has its place in pending (0), ready (1) and expiry (2).
+func placeIn(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
 
 // backoff is the retry rule of the 2014 tool: n minutes after the n-th failure, 30 at most.
 func backoff(attempts int) time.Duration {
@@ -719,6 +752,9 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	m := newMessage(e.name, q.host, f, to, now)
 	if old != nil && m.same(old) {
 		m.resume(old)
+		if !old.Modified.IsZero() && !old.Modified.Equal(m.Modified) {
+			m.retryAt(now) // somebody has touched or corrected the file: that is how one message is tried now
+		}
 		m.mend(now, q.opts.MaxAge)
 	}
 	if e.returned, err = q.recall(e.name, f, m); err != nil {

@@ -178,7 +178,9 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: %w", s.dirErr)
 	}
+	s.mu.Lock()
 	opts, err := s.opts.complete(s.dir)
+	s.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
@@ -336,6 +338,40 @@ func (s *Spool) Reload() error {
 	return nil
 }
 
+// Reconfigure goes on with other options, for the mail that waits as well; while nothing runs they are those of the next Run.
+// An error says what is wrong with them, or what cannot change during a Run, which is StatusFile; then nothing has changed.
+//
+// A relay whose settings are the same keeps its connections, its health, and what it has shown to bear (see SMTP.Version).
+// Another one ends what is under way, and then its connections; what it has not been offered yet goes to the new ones. What
+// is spent of Rate stays spent. Dial counts for new relays, and of LocalName reports and Message-IDs speak from the next Run on.
+func (s *Spool) Reconfigure(opts Options) error {
+	if s.dirErr != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", s.dirErr)
+	}
+	full, err := opts.complete(s.dir)
+	if err != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", err)
+	}
+	s.do(func(r *runner) {
+		if err = r.reconfigure(full); err == nil {
+			s.mu.Lock()
+			s.opts = opts
+			s.mu.Unlock()
+		}
+	}, func() {
+		if _, err = newRoutes(full, nil, nil); err == nil {
+			_, err = quota.Parse(full.Rate)
+		}
+		if err == nil {
+			s.opts = opts
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", err)
+	}
+	return nil
+}
+
 // Status is a snapshot of what the spool knows: message file, by absolute path, and the state of its recipients. While
 // nothing runs in this process it is what the status file says. It belongs to the caller.
 func (s *Spool) Status() Status {
@@ -452,6 +488,7 @@ type runner struct {
 	session   *session
 	results   chan result
 	room      chan struct{} // has room for one: a relay can make use of more
+	grown     func()        // says so
 	status    *pacedfile.File
 	mark      int64           // position in the journal before which all is in what was last written as status
 	spent     *pacedfile.File // of the quota
@@ -459,6 +496,7 @@ type runner struct {
 	q         *queue
 	desk      *notify.Desk // tells senders
 	routes    []*route
+	retired   []retired // relays that may have connections yet
 	quota     *quota.Quota
 	busy      int
 	nextScan  time.Time
@@ -477,12 +515,13 @@ type runner struct {
 // newRunner locks the spool and reads the status file.
 func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	room := make(chan struct{}, 1)
-	routes, err := newRoutes(opts, func() {
+	grown := func() {
 		select {
 		case room <- struct{}{}:
 		default:
 		}
-	})
+	}
+	routes, err := newRoutes(opts, nil, grown)
 	if err != nil {
 		return nil, err
 	}
@@ -496,7 +535,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 			host = "localhost"
 		}
 	}
-	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room}
+	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room, grown: grown}
 	r.status = pacedfile.New(opts.StatusFile, r.replace)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), r.replace)
 	r.removals = pacedfile.New(dir.Path(), func(string, fs.FileMode, func(io.Writer) error) error { return dir.Sync() })
@@ -611,6 +650,9 @@ func (r *runner) close() {
 	for _, rt := range r.routes {
 		rt.close()
 	}
+	for _, x := range r.retired {
+		<-x.ended
+	}
 	if r.watcher != nil {
 		r.watcher.Close()
 	}
@@ -635,6 +677,9 @@ func (r *runner) loop(ctx context.Context) error {
 			cut()
 			for _, rt := range r.routes {
 				rt.cut(context.Canceled)
+			}
+			for _, x := range r.retired {
+				x.smtp.Cut(context.Canceled)
 			}
 		case command := <-r.session.commands:
 			command(r)

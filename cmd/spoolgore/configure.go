@@ -168,7 +168,7 @@ func homeDirectory() string {
 	return home
 }
 
-// take sets what higher levels have not set. The settings are of one level.
+// take sets what higher levels have not set; a mistake in what they have is told all the same. The settings are of one level.
 func (c *config) take(fs *flag.FlagSet, settings []setting) error {
 	above := make(map[string]bool)
 	for key := range c.from {
@@ -177,13 +177,17 @@ func (c *config) take(fs *flag.FlagSet, settings []setting) error {
 		}
 	}
 	for _, s := range settings {
+		into, set := c, fs
 		if above[s.key] {
-			continue
+			into = new(config)
+			set = flags(into)
 		}
-		if err := c.set(fs, s); err != nil {
+		if err := into.set(set, s); err != nil {
 			return &configError{fmt.Errorf("%s: %s: %w", s.origin, s.key, err)}
 		}
-		c.from[s.key] = s
+		if !above[s.key] {
+			c.from[s.key] = s
+		}
 	}
 	return nil
 }

@@ -150,6 +150,7 @@ func TestMistakesInTheConfiguration(t *testing.T) {
 		"a key of no file":    {[]string{"printconfig"}, nil, `FILE: line 1: unknown key "printconfig"`},
 		"another file":        {[]string{"config /x"}, nil, `FILE: line 1: unknown key "config"`},
 		"no time":             {[]string{"freq often"}, nil, "FILE:1: freq: want a time"},
+		"overruled":           {[]string{"freq often"}, []string{"SPOOLGORE_FREQ=1"}, "FILE:1: freq: want a time"},
 		"no number":           {nil, []string{"SPOOLGORE_ATTEMPTS=many"}, "SPOOLGORE_ATTEMPTS: attempts: want a number"},
 		"no value":            {[]string{"smtpaddr"}, nil, "FILE:1: smtpaddr: there is no value"},
 		"no switch":           {[]string{"bounce never"}, nil, `FILE:1: bounce: "never": want yes or no`},

@@ -7,13 +7,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -55,7 +53,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		printConfig(stdout, &c)
 		return exitOK
 	}
-	return serve(c, stderr)
+	return serve(args, c, stderr)
 }
 
 // usageError says what is wrong with the call, or with the configuration, and returns the exit code for it.
@@ -72,57 +70,27 @@ func usageError(stderr io.Writer, err error) int {
 // memory taken. A longer queue takes what it needs, and more processor time.
 const memoryLimit = 640 << 20
 
-// serve runs the spool until a signal ends it or, with -once, until nothing is due.
-func serve(c config, stderr io.Writer) int {
+// serve runs the spool that c, made of args, asks for, and returns the exit code.
+func serve(args []string, c config, stderr io.Writer) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(40) // a daemon that mostly waits shall be small; it costs a few per cent of its time under load
 	}
-	log := newLogger(c, stderr)
-	orders := prepareSignals(log)
-	for _, s := range strays(os.Environ()) {
-		log.Warn("unknown variable in the environment", "name", s[0], "near", s[1])
+	s := newService(args, c, stderr)
+	orders := prepareSignals(s.log)
+	for _, name := range strays(os.Environ()) {
+		s.log.Warn("unknown variable in the environment", "name", name[0], "near", name[1])
 	}
-	err := c.complete(log)
+	err := s.c.complete(s.log)
 	if err == nil {
-		err = runSpool(c, orders, log)
+		err = s.run(orders)
 	}
 	if err != nil {
-		log.Error("cannot go on", "dir", c.dir, "err", err)
+		s.log.Error("cannot go on", "dir", c.dir, "err", err)
 	}
 	return exitCode(err)
-}
-
-func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
-	c.opts.Logger = log
-	if c.onFail != "" {
-		hook := newOnFail(c.onFail, onFailLimit, log)
-		ctx, cut := context.WithCancelCause(context.Background())
-		defer hook.close(cut)
-		go hook.run(ctx)
-		c.opts.OnEvent = hook.tell
-	}
-	spool := spoolgore.New(c.dir, c.opts)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	handleSignals(spool, stop, orders, log)
-	if c.once {
-		return spool.Drain(ctx)
-	}
-	return spool.Run(ctx)
-}
-
-func newLogger(c config, stderr io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{}
-	if c.verbose {
-		opts.Level = slog.LevelDebug
-	}
-	if c.logJSON {
-		return slog.New(slog.NewJSONHandler(stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(stderr, opts))
 }
 
 // exitCode is what an error of Run or Drain means to who started the command. Both fail before they begin, over what

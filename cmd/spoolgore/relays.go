@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -66,8 +68,24 @@ func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *sl
 	smtp.User, smtp.Mechanism, smtp.Token = s.User, s.Mechanism(), s.IsToken()
 	smtp.Secret = password(s, prefix, log)
 	smtp.TLS, smtp.Pins = s.TLS, s.Pins()
+	smtp.Version = fingerprint(s)
 	smtp.TLSConfig, err = tlsConfig(s, prefix)
 	return smtp, err
+}
+
+// fingerprint tells settings apart, the content of the files that they name included, for SMTP.Version. A file that cannot
+// be read counts as empty.
+func fingerprint(s relayfile.Settings) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%#v\n", s)
+	for _, path := range []string{s.PasswordFile, s.CA, s.Cert, s.Key} {
+		var text []byte
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() { // opening anything else might take for ever
+			text, _ = os.ReadFile(path)
+		}
+		fmt.Fprintf(h, "%d:%s", len(text), text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // password is where the password comes from; nil: from nowhere.

@@ -2,6 +2,7 @@ package spooldir
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -25,12 +26,37 @@ func moveByLink(from, to string, link func(from, to string) error, remove func(p
 	if !linkless(err) {
 		return err
 	}
+	return renameNew(from, to)
+}
+
+// renameNew renames from to to unless there is something, seen a moment before: the best that is left without links.
+func renameNew(from, to string) error {
 	if _, err := os.Lstat(to); err == nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: fs.ErrExist}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.Rename(from, to) // the best that is left
+	return os.Rename(from, to)
+}
+
+// handMove is linkMove for a person, beside whom the daemon, or another person, may be moving or removing the same file.
+// That to is there already is an error, even if it is the same file: somebody else has put it there, and would take it
+// back on finding from gone. For the same reason to stays if it is the only name that is left.
+func handMove(from, to string) error {
+	err := os.Link(from, to)
+	if linkless(err) {
+		return renameNew(from, to)
+	}
+	if err != nil {
+		return err
+	}
+	if err = os.Remove(from); err == nil {
+		return nil
+	}
+	if id, other := lstatID(to); other == nil && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it was delivered, deleted or moved at this very moment, and %s may be all that is left of it (%d bytes)", err, to, id.Size)
+	}
+	return errors.Join(err, os.Remove(to))
 }
 
 // linkless reports whether err says that hard links are not to be had: on this file system, or of a file that

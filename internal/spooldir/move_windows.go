@@ -21,3 +21,6 @@ func moveNew(from, to string) error {
 	}
 	return nil
 }
+
+// moveOr is moveNew.
+func moveOr(from, to string, _ func(from, to string) error) error { return moveNew(from, to) }

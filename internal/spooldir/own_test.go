@@ -32,3 +32,19 @@ func TestOpenOwn(t *testing.T) {
 	_, err = OpenOwn(path)
 	is.True(err != nil)
 }
+
+func TestOpenReadWaitsForNothing(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	path := d.File(".spoolgore.x")
+	_, err := OpenRead(path)
+	is.True(errors.Is(err, fs.ErrNotExist)) // it makes nothing
+	drop(t, d, ".spoolgore.x", "text")
+	f, err := OpenRead(path)
+	is.NoErr(err)
+	is.NoErr(f.Close())
+	is.NoErr(os.Remove(path))
+	is.NoErr(os.Mkdir(path, 0o700))
+	_, err = OpenRead(path)
+	is.True(errors.Is(err, ErrNotRegular))
+}

@@ -159,8 +159,11 @@ func (d *Dir) withSub(sub string, act func() error) error {
 
 // Names returns the names in the spool that may be messages, sorted: usable ones, directories left out. After an
 // error there are none, since with half a list the other half would look deleted.
-func (d *Dir) Names() (names []string, err error) {
-	f, err := os.Open(d.path)
+func (d *Dir) Names() (names []string, err error) { return d.NamesIn(Spool) }
+
+// NamesIn is Names for one of the places.
+func (d *Dir) NamesIn(place Place) (names []string, err error) {
+	f, err := os.Open(d.File(string(place)))
 	if err != nil {
 		return nil, fmt.Errorf("read spool: %w", err)
 	}

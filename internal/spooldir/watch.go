@@ -15,7 +15,7 @@ var (
 // An Event is a hint that something has happened in the spool. Events get lost on network file systems and say nothing
 // of what happened before Watch, so they can only make a scan come earlier.
 type Event struct {
-	Names  []string // usable names of files that appeared or were closed by a writer; each once
+	Names  []string // usable names of files that appeared, were closed by a writer or got another time; each once
 	Gone   []string // likewise, of files that went away; by now there may be another one
 	Rescan bool     // more has happened than Names tells: read the directory
 }

@@ -13,13 +13,16 @@ import (
 
 const (
 	// A hard link into the spool gives nothing but IN_CREATE, and so does linkat of an O_TMPFILE: its close carries
-	// another name.
+	// another name. A file whose time is set, which is to be tried now, gives IN_ATTRIB.
 	watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM |
-		unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+		unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	watchGone = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
 	// watchBuffer holds a burst of some thousand names of usual length: one event for all of them.
 	watchBuffer = 64 << 10
 )
+
+// tellsTouch says whether Watch tells of a file whose time was set.
+const tellsTouch = true
 
 // Watch begins to watch the spool. ErrNoWatch on systems without inotify; other errors if the directory is missing, or
 // the kernel's limit of watches is reached. The Watcher has to be closed.

@@ -50,6 +50,7 @@ func TestWatch(t *testing.T) {
 		{func() error { drop(t, d, "written", "x"); return nil }, []string{"written"}},
 		{func() error { return os.Rename(d.File("tmp/renamed"), d.File("renamed")) }, []string{"renamed"}},
 		{func() error { return os.Link(d.File("tmp/linked"), d.File("linked")) }, []string{"linked"}},
+		{func() error { return os.Chtimes(d.File("written"), time.Now(), time.Unix(1e9, 0)) }, []string{"written"}},
 		{func() error { return os.Remove(d.File("written")) }, []string{"-written"}},
 		{func() error { return os.Rename(d.File("renamed"), d.File("hold/renamed")) }, []string{"-renamed"}},
 		{func() error { _, err := d.Put(writing("x")); return err }, nil},

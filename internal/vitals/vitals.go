@@ -22,8 +22,9 @@ type Signs struct {
 	PID     int
 	Version string
 	Started time.Time
-	Written time.Time // of these signs: older than a minute, and the daemon hangs or is gone
+	Written time.Time // when these signs were last known to be true: older than a minute, and the daemon hangs or is gone
 	Paused  bool
+	Trouble string `json:",omitempty"` // why the spool directory, or files in it, cannot be worked on; empty: they can
 
 	Sent, Deferred, Failed uint64  // recipients since Started: accepted, put off (an attempt was counted), given up
 	PerMinute              float64 // recipients accepted a minute, over the last five minutes or since Started
@@ -41,6 +42,7 @@ type Relay struct {
 	Senders     string    `json:",omitempty"` // of a route: whose mail it takes, "@example.com"; empty: all other mail
 	Connections int       // open now
 	Limit       int       // of connections, as learnt so far
+	Slowed      time.Time `json:",omitzero"`  // until when it gets nothing, as it has said that mail comes too fast
 	Trouble     string    `json:",omitempty"` // why it rests; empty: it is well
 	Since       time.Time `json:",omitzero"`  // when the trouble began
 	RestsUntil  time.Time `json:",omitzero"`  // when it is tried again
@@ -56,7 +58,9 @@ func Write(w io.Writer, s Signs) error {
 // most is far more than the file is, in bytes.
 const most = 1 << 20
 
-// Read reads the signs of the daemon of the spool directory dir. ok is false where there are none.
+// Read reads the signs of the daemon of the spool directory dir. ok is false where there are none. While nothing changes
+// the daemon does not write the file anew, which would be a change of the directory: it sets the file's time, and that is
+// Written then.
 func Read(dir string) (s Signs, ok bool, err error) {
 	f, err := os.Open(filepath.Join(dir, Name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,6 +72,9 @@ func Read(dir string) (s Signs, ok bool, err error) {
 	defer f.Close()
 	if err := json.NewDecoder(io.LimitReader(f, most)).Decode(&s); err != nil {
 		return Signs{}, false, fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	if info, err := f.Stat(); err == nil && info.ModTime().After(s.Written) {
+		s.Written = info.ModTime()
 	}
 	return s, true, nil
 }

@@ -25,10 +25,17 @@ func TestReadGivesWhatWasWritten(t *testing.T) {
 	var b bytes.Buffer
 	is.NoErr(Write(&b, want))
 	is.NoErr(os.WriteFile(filepath.Join(dir, Name), b.Bytes(), 0o600))
+	is.NoErr(os.Chtimes(filepath.Join(dir, Name), at, at)) // older than it says
 	got, ok, err := Read(dir)
 	is.NoErr(err)
 	is.True(ok)
 	is.Equal(got, want)
+
+	later := at.Add(2 * time.Hour)
+	is.NoErr(os.Chtimes(filepath.Join(dir, Name), later, later))
+	got, _, err = Read(dir)
+	is.NoErr(err)
+	is.True(got.Written.Equal(later)) // it still held then
 }
 
 func TestReadSaysThatAFileIsBroken(t *testing.T) {

@@ -1,0 +1,139 @@
+package spooldir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+func TestShift(t *testing.T) {
+	for name, row := range map[string]struct {
+		before   files
+		from, to Place
+		err      error
+		after    files
+	}{
+		"hold":                {files{"a": "1"}, Spool, Hold, nil, files{"hold/a": "1"}},
+		"release":             {files{"hold/a": "1"}, Hold, Spool, nil, files{"a": "1"}},
+		"retry":               {files{"failed/a": "1", "failed/a.json": "why"}, Failed, Spool, nil, files{"a": "1", "failed/a.json": "why"}},
+		"nothing to hold":     {files{"b": "1"}, Spool, Hold, fs.ErrNotExist, files{"b": "1"}},
+		"held already":        {files{"a": "1", "hold/a": "2"}, Spool, Hold, fs.ErrExist, files{"a": "1", "hold/a": "2"}},
+		"a new one has come":  {files{"a": "1", "hold/a": "2"}, Hold, Spool, fs.ErrExist, files{"a": "1", "hold/a": "2"}},
+		"another one of that": {files{"a": "1", "failed/a": "2"}, Failed, Spool, fs.ErrExist, files{"a": "1", "failed/a": "2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			d := newSpool(t)
+			for name, text := range row.before {
+				drop(t, d, name, text)
+			}
+			err := d.Shift("a", row.from, row.to)
+			is.True(errors.Is(err, row.err))
+			is.Equal(tree(t, d), row.after)
+			is.NoErr(d.SyncPlaces())
+		})
+	}
+}
+
+func TestShiftMakesHold(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "1")
+	is.NoErr(os.Remove(d.File("hold")))
+	is.NoErr(d.Shift("a", Spool, Hold))
+	is.Equal(tree(t, d), files{"hold/a": "1"})
+	is.True(d.Shift("../a", Hold, Spool) != nil) // no name leads out of the spool
+}
+
+// The daemon links a message into failed/ before it takes it out of the spool. Whoever moved it back in between would
+// leave nothing of it.
+func TestShiftLeavesWhatIsJustBeingMovedToFailed(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	id := drop(t, d, "a", "text")
+	before(d, 1, func() { is.True(errors.Is(d.Shift("a", Failed, Spool), ErrLinked)) })
+	_, err := d.Fail("a", id, []byte("why"), false)
+	is.NoErr(err)
+	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"})
+	is.NoErr(d.Shift("a", Failed, Spool)) // now it may
+}
+
+func TestHandMove(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "a")
+	drop(t, d, "b", "b")
+	is.True(errors.Is(handMove(d.File("a"), d.File("b")), fs.ErrExist)) // never overwrites
+	is.True(errors.Is(handMove(d.File("x"), d.File("y")), fs.ErrNotExist))
+	is.NoErr(handMove(d.File("a"), d.File("c")))
+	is.Equal(tree(t, d), files{"b": "b", "c": "a"})
+	is.NoErr(os.Link(d.File("c"), d.File("tmp/c")))
+	is.True(errors.Is(handMove(d.File("c"), d.File("tmp/c")), fs.ErrExist)) // somebody else is moving it
+	is.Equal(tree(t, d), files{"b": "b", "c": "a", "tmp/c": "a"})
+}
+
+func TestDiscard(t *testing.T) {
+	for name, place := range map[string]Place{"spool": Spool, "hold": Hold, "failed": Failed} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			d := newSpool(t)
+			at := "a"
+			if place != Spool {
+				at = string(place) + "/a"
+			}
+			id := drop(t, d, at, "text")
+			keepInode(t, d, at)
+			drop(t, d, "failed/b.json", "of another one")
+			if place == Failed {
+				drop(t, d, "failed/a.json", "why")
+				is.NoErr(d.markUntold("a"))
+			}
+			other := id
+			other.Size++
+			is.True(errors.Is(d.Discard(place, "a", other), ErrChanged)) // nobody has asked for that one
+			is.Equal(tree(t, d)[at], "text")
+			is.NoErr(d.Discard(place, "a", id))
+			is.Equal(tree(t, d), files{"failed/b.json": "of another one"})
+			is.True(errors.Is(d.Discard(place, "a", id), fs.ErrNotExist))
+		})
+	}
+}
+
+func TestDiscardOfNoMessage(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, ".target", "text")
+	is.NoErr(os.Symlink(d.File(".target"), d.File("link")))
+	fi, err := os.Lstat(d.File("link"))
+	is.NoErr(err)
+	is.NoErr(d.Discard(Spool, "link", IDOf(fi)))
+	is.Equal(tree(t, d), files{".target": "text"}) // not what it leads to
+	fi, err = os.Lstat(d.File("hold"))
+	is.NoErr(err)
+	is.True(errors.Is(d.Discard(Spool, "hold", IDOf(fi)), ErrNotRegular))
+}
+
+func TestTouch(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	id := drop(t, d, "a", "text")
+	age(t, d.File("a"), time.Hour)
+	age(t, d.Path(), time.Hour)
+	old, err := d.Stat("a")
+	is.NoErr(err)
+	is.NoErr(d.Touch("a"))
+	is.NoErr(d.Touched())
+	now, err := d.Stat("a")
+	is.NoErr(err)
+	is.True(now.ModTime.Sub(old.ModTime) > 59*time.Minute)
+	is.Equal(now.Ino, id.Ino)
+	fi, err := os.Stat(d.Path())
+	is.NoErr(err)
+	is.True(fi.ModTime().Sub(old.ModTime) > 59*time.Minute)
+	is.NoErr(os.Symlink(d.File("a"), d.File("link")))
+	is.True(errors.Is(d.Touch("link"), ErrNotRegular))
+}

@@ -1,0 +1,110 @@
+package spoolgore
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// touch sets the time of a file and of the spool, as touch(1) and the command retry do.
+func touch(t *testing.T, path string) {
+	t.Helper()
+	for _, path := range []string{path, filepath.Dir(path)} {
+		check(t, os.Chtimes(path, time.Now(), time.Now().Add(time.Second)))
+	}
+}
+
+// TestAFileThatIsTouchedIsTriedNow is about one message that is not to wait for its turn: whoever waits is tried, and who
+// has got it is not.
+func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
+	tests := []struct {
+		name  string
+		text  string
+		takes time.Duration // of a transaction
+		act   func(t *testing.T, dir string, stop func(), again func() (stop func())) func()
+		tries int // of b@x.org
+	}{
+		{"while it waits", named, 0, func(t *testing.T, dir string, stop func(), _ func() func()) func() {
+			touch(t, filepath.Join(dir, "m"))
+			return stop
+		}, 2},
+		{"without a Message-ID", nameless, 0, func(t *testing.T, dir string, stop func(), _ func() func()) func() {
+			touch(t, filepath.Join(dir, "m"))
+			return stop
+		}, 2},
+		{"while no daemon runs", named, 0, func(t *testing.T, dir string, stop func(), again func() func()) func() {
+			stop()
+			touch(t, filepath.Join(dir, "m"))
+			return again()
+		}, 2},
+		{"in hold", named, 0, func(t *testing.T, dir string, stop func(), _ func() func()) func() {
+			shift(t, dir, filepath.Join(dir, "hold"), "m")
+			pass(2 * time.Minute)
+			touch(t, filepath.Join(dir, "hold", "m"))
+			pass(2 * time.Minute)
+			shift(t, filepath.Join(dir, "hold"), dir, "m")
+			return stop
+		}, 2},
+		{"not touched, in hold", named, 0, func(t *testing.T, dir string, stop func(), _ func() func()) func() {
+			shift(t, dir, filepath.Join(dir, "hold"), "m")
+			pass(2 * time.Minute)
+			shift(t, filepath.Join(dir, "hold"), dir, "m")
+			return stop
+		}, 1},
+		{"not touched, over a restart", named, 0, func(t *testing.T, _ string, stop func(), again func() func()) func() {
+			stop()
+			return again()
+		}, 1},
+		{"in mid transaction", named, 3 * time.Minute, func(t *testing.T, dir string, stop func(), _ func() func()) func() {
+			touch(t, filepath.Join(dir, "m"))
+			return stop
+		}, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay := t.TempDir(), &ledger{answer: deferB, takes: tt.takes}
+				opts := Options{Transport: relay, Freq: time.Minute, Backoff: func(int) time.Duration { return 6 * time.Hour }}
+				drop(t, dir, "m", tt.text)
+				s, stop := start(t, dir, opts)
+				pass(2 * time.Minute)
+				stop = tt.act(t, dir, stop, func() func() {
+					again, stop := start(t, dir, opts)
+					s = again
+					return stop
+				})
+				pass(time.Hour)
+				is.Equal(relay.tries("m", "b@x.org"), tt.tries)
+				m := one(t, s.Status())
+				is.Equal(m.Attempts, tt.tries) // what was is not forgotten
+				is.Equal(m.To[0].Status, Done)
+				pass(24 * time.Hour)
+				stop()
+				is.True(relay.tries("m", "b@x.org") > tt.tries) // it goes on as before
+				is.Equal(relay.tries("m", "a@x.org"), 1)        // who has got it does not get it again
+			})
+		})
+	}
+}
+
+func TestATouchTriesNobodyBeforeHisTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{}
+		at := time.Now().Add(12 * time.Hour).UTC().Format(time.RFC3339)
+		drop(t, dir, "m", `X-Spoolgore-Envelope: {"from":"s@x.org","to":["a@x.org"],"notBefore":"`+at+"\"}\nSubject: later\n\nhello\n")
+		_, stop := start(t, dir, Options{Transport: relay})
+		pass(2 * time.Minute)
+		touch(t, filepath.Join(dir, "m"))
+		pass(11 * time.Hour)
+		is.Equal(relay.tries("m", "a@x.org"), 0) // its sender has said when
+		pass(2 * time.Hour)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1)
+	})
+}

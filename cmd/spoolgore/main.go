@@ -139,8 +139,14 @@ func runDemo(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// release is the version of a build of packaging/build.sh, which has the linker set it; empty: it is another build.
+var release string
+
 // version is what the build recorded: a release, or a commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

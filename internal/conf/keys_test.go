@@ -95,6 +95,7 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
 // TestTheDocsHaveEveryKey checks the table of docs/configuration.md, and that the manual has an item for every key.
 func TestTheDocsHaveEveryKey(t *testing.T) {
 	docs := filepath.Join("..", "..", "docs")

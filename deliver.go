@@ -1,7 +1,6 @@
 package spoolgore
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -21,12 +20,11 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/unbit/spoolgore/internal/health"
-	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/report"
-	"github.com/unbit/spoolgore/internal/sevenbit"
+	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -132,6 +130,7 @@ func faultOf(err error) *DeliveryError {
 type job struct {
 	name      string
 	id        spooldir.ID
+	file      *msgfile.File // open; nil: it is to be opened
 	from      string
 	to        []string
 	messageID string // for a message that has none of its own
@@ -165,14 +164,16 @@ type delivery struct {
 	edits   *atomic.Int32 // of the runner
 	as      int32         // what that was when the job was made: since then others may wait
 	result
-	file *msgfile.File
 	t    *Transaction
 	next int // of the job's relays: to be offered to next
 }
 
 // begin opens the message and offers it.
 func (d *delivery) begin() {
-	if d.file, d.err = msgfile.Reopen(d.dir, d.name, d.id); d.err == nil {
+	if d.file == nil {
+		d.file, d.err = msgfile.Reopen(d.dir, d.name, d.id)
+	}
+	if d.err == nil {
 		d.t, d.err = transaction(d.file, d.job)
 	}
 	if d.err != nil {
@@ -211,6 +212,7 @@ func (d *delivery) end() {
 	}
 	if d.file != nil {
 		d.file.Close()
+		d.file = nil
 	}
 	d.results <- d.result
 }
@@ -244,29 +246,11 @@ func transaction(f *msgfile.File, j job) (*Transaction, error) {
 	t.From, t.To = j.from, j.to
 	if env := f.Envelope; env != nil {
 		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
-		t.Notify, t.ORcpt = wishes(env, j.to, env.Notify), wishes(env, j.to, env.ORcpt)
+		t.Notify, t.ORcpt = env.Wishes(j.to)
 	}
 	var err error
 	t.Size, t.EightBit, err = f.Measure(j.messageID)
 	return t, err
-}
-
-// wishes picks of list, which is in step with env.To, what belongs to the recipients to.
-func wishes(env *message.Envelope, to, list []string) []string {
-	if len(list) == 0 {
-		return nil
-	}
-	of := make(map[string]string, len(list))
-	for i, wish := range list[:min(len(list), len(env.To))] {
-		if _, again := of[env.To[i]]; !again {
-			of[env.To[i]] = wish
-		}
-	}
-	picked := make([]string, len(to))
-	for i, rcpt := range to {
-		picked[i] = of[rcpt]
-	}
-	return picked
 }
 
 // filled sees that there is a result with the name of a relay for each of n recipients.
@@ -388,24 +372,16 @@ func newRoutes(opts Options, old []*member, grown func()) (all []*route, err err
 	return all, nil
 }
 
-// routeOf returns the function that tells the route of a sender: that for the address, else for its domain, else for "*",
-// else the last.
+// routeOf returns the function that tells the route of a sender.
 func routeOf(opts Options) func(sender string) int {
-	of := make(map[string]int)
+	if opts.Transport != nil {
+		return func(string) int { return len(opts.Routes) }
+	}
+	senders := make([]string, len(opts.Routes))
 	for i, way := range opts.Routes {
-		if key := strings.ToLower(way.Sender); opts.Transport == nil {
-			of[key] = i
-		}
+		senders[i] = way.Sender
 	}
-	return func(sender string) int {
-		sender = strings.ToLower(sender)
-		for _, key := range []string{sender, sender[max(0, strings.LastIndexByte(sender, '@')):], "*"} {
-			if i, ok := of[key]; ok && key != "" {
-				return i
-			}
-		}
-		return len(opts.Routes)
-	}
+	return routing.By(senders)
 }
 
 // newRelays makes the relays of a route, see newRoutes.
@@ -543,6 +519,16 @@ func (rt *route) room(opts Options) (all, large int) {
 		}
 	}
 	return all, max(1, connections-1-connections/4)
+}
+
+// vacancy is how much more can be sent now.
+func (r *runner) vacancy() (m room) {
+	for _, rt := range r.routes {
+		all, _ := rt.room(r.opts)
+		m.free += max(0, all-rt.busy)
+	}
+	m.busy = r.busy > 0
+	return m
 }
 
 // cut ends what is in flight.
@@ -750,7 +736,7 @@ func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]R
 		r.Offer(&smtpclient.Transaction{
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
-			SevenBit: func() (io.Reader, int64, error) { return sevenBit(t.Content) },
+			SevenBit: smarthost.SevenBit(t.Content),
 		}, func(outcomes []smtpclient.Result) { go done(smtpResults(r.Name(), outcomes)) })
 	}
 }
@@ -765,18 +751,6 @@ func smtpResults(relay string, outcomes []smtpclient.Result) []Result {
 		}
 	}
 	return results
-}
-
-// sevenBit re-encodes a message for a relay without 8BITMIME (RFC 6152, section 3).
-func sevenBit(open func() io.Reader) (io.Reader, int64, error) {
-	content, size, err := sevenbit.Convert(open)
-	switch {
-	case errors.Is(err, sevenbit.ErrSigned), errors.Is(err, sevenbit.ErrBroken):
-		return nil, 0, fmt.Errorf("the relay does not offer 8BITMIME: %w", err)
-	case err != nil:
-		return nil, 0, fmt.Errorf("%w: %w", smtpclient.ErrSource, err)
-	}
-	return content(), size, nil
 }
 
 func smtpError(e *smtpclient.Error) *DeliveryError {
@@ -1002,28 +976,7 @@ func (o Options) login() SMTP {
 
 // config is s in the words of the SMTP client.
 func (s SMTP) config(opts Options) (smtpclient.Config, error) {
-	c := smtpclient.Config{
-		LocalName: opts.LocalName, Timeout: opts.SMTPTimeout, TLSConfig: cmp.Or(s.TLSConfig, opts.TLSConfig), Pins: s.Pins,
-		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Sessions: tls.NewLRUClientSessionCache(0),
-	}
-	mode, ok := map[string]smtpclient.TLSMode{
-		"": smtpclient.TLSAuto, "auto": smtpclient.TLSAuto, "starttls": smtpclient.TLSStartTLS, "tls": smtpclient.TLSImplicit, "none": smtpclient.TLSNone,
-	}[s.TLS]
-	if !ok {
-		return c, fmt.Errorf("TLS mode %q is not auto, starttls, tls or none", s.TLS)
-	}
-	if s.Window < 0 {
-		return c, errors.New("option SMTP.Window is negative")
-	}
-	c.TLS = mode
-	if s.User != "" || s.Mechanism == "EXTERNAL" {
-		secret := s.Secret
-		if secret == nil {
-			secret = func(context.Context, bool) (string, error) { return s.Password, nil }
-		}
-		c.Auth = smtpclient.Credentials{User: s.User, Password: secret, Token: s.Token, Mechanism: s.Mechanism, Client: s.Auth}.Auth()
-	}
-	return c, nil
+	return smarthost.Settings(s).Config(opts.LocalName, opts.SMTPTimeout, opts.TLSConfig)
 }
 
 // loadQuota makes the quota of opts, which goes on where the last one stopped.

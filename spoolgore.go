@@ -31,9 +31,11 @@ import (
 
 	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -228,8 +230,8 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		}
 	}
 	orDefault(&o.Freq, 10*time.Second)
-	orDefault(&o.Attempts, 100)
-	orDefault(&o.MaxAge, 5*24*time.Hour)
+	orDefault(&o.Attempts, retry.Attempts)
+	orDefault(&o.MaxAge, retry.MaxAge)
 	orDefault(&o.Concurrency, 20)
 	orDefault(&o.Grace, 30*time.Second)
 	orDefault(&o.Logger, slog.Default())
@@ -238,7 +240,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		o.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
 	}
 	if o.Backoff == nil {
-		o.Backoff = func(attempts int) time.Duration { return jitter(backoff(attempts)) }
+		o.Backoff = func(attempts int) time.Duration { return jitter(retry.After(attempts)) }
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}
@@ -529,12 +531,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := opts.LocalName
-	if host == "" {
-		if host, err = os.Hostname(); err != nil {
-			host = "localhost"
-		}
-	}
+	host := msgfile.Host(opts.LocalName)
 	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room, grown: grown}
 	r.status = pacedfile.New(opts.StatusFile, r.replace)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), r.replace)
@@ -810,10 +807,13 @@ func (r *runner) turn(work context.Context) time.Duration {
 	if r.busy > 0 {
 		budget = 10 // of the files that are read between two looks at what the workers have done
 	}
+	r.q.room = r.vacancy()
 	events, more := r.q.advance(now, budget)
 	r.report(events)
 	r.tellAilment()
 	started := r.start(work, now)
+	r.q.shut()
+	r.q.room = r.vacancy()
 	r.tell(now)
 	r.write(now)
 	if more {

@@ -13,11 +13,11 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 )
 
-// A level is where a setting stands. One of a higher level counts, whatever the lower ones say.
-type level int
+// A rank is where a setting stands. One of a higher rank counts, whatever the lower ones say.
+type rank int
 
 const (
-	inFile level = iota + 1
+	inFile rank = iota + 1
 	inEnvironment
 	onCommandLine
 )
@@ -25,7 +25,7 @@ const (
 // A setting is a value for a key, and where it stands: the origin is "-freq", "SPOOLGORE_FREQ" or "/etc/spoolgore.conf:7".
 type setting struct {
 	key, value string
-	level      level
+	rank       rank
 	origin     string
 }
 
@@ -38,7 +38,7 @@ func (e *configError) Error() string { return e.err.Error() }
 // Unwrap returns the cause.
 func (e *configError) Unwrap() error { return e.err }
 
-// rivals are settings of which one level has the say: a password on the command line leaves that of a file out of account.
+// rivals are settings of which one rank has the say: a password on the command line leaves that of a file out of account.
 var rivals = [][]string{
 	{"smtpuser", "smtpmd5user"},
 	{"smtppassword", "smtppasswordfile", "smtppasswordcmd", "smtpmd5password"},
@@ -168,7 +168,7 @@ func homeDirectory() string {
 	return home
 }
 
-// take sets what higher levels have not set; a mistake in what they have is told all the same. The settings are of one level.
+// take sets what higher ranks have not set; a mistake in what they have is told all the same. The settings are of one rank.
 func (c *config) take(fs *flag.FlagSet, settings []setting) error {
 	above := make(map[string]bool)
 	for key := range c.from {
@@ -244,7 +244,7 @@ func (c *config) blame(err error) error {
 	}
 	var where []string
 	for _, k := range conf.Keys {
-		if o := c.from[k.Name]; o.level != 0 && o.level != onCommandLine && strings.HasPrefix(k.Name, "smtp") && k.Name != "smtpaddr" {
+		if o := c.from[k.Name]; o.rank != 0 && o.rank != onCommandLine && strings.HasPrefix(k.Name, "smtp") && k.Name != "smtpaddr" {
 			where = append(where, k.Name+" is from "+o.origin)
 		}
 	}

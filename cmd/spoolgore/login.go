@@ -60,7 +60,7 @@ func (c *config) passwordOf(password, key string) {
 		return
 	}
 	for _, rival := range rivalsOf(key) {
-		switch c.from[rival].level {
+		switch c.from[rival].rank {
 		case onCommandLine:
 			return
 		case inFile:
@@ -82,7 +82,7 @@ func (c *config) passwordField(key string) *string {
 // visible is the flag that shows a password to every user of the host; empty: none does.
 func (c *config) visible() string {
 	for _, key := range []string{"smtppassword", "smtpmd5password"} {
-		if c.from[key].level == onCommandLine {
+		if c.from[key].rank == onCommandLine {
 			return "-" + key
 		}
 	}
@@ -91,7 +91,7 @@ func (c *config) visible() string {
 
 // exposed reports whether every user of the host may read a password in the file of -config.
 func (c *config) exposed() bool {
-	if c.from["smtppassword"].level != inFile && c.from["smtpmd5password"].level != inFile {
+	if c.from["smtppassword"].rank != inFile && c.from["smtpmd5password"].rank != inFile {
 		return false
 	}
 	info, err := os.Stat(c.file)

@@ -1,7 +1,7 @@
 // Command spoolgore sends the mail messages found as files in a directory through a mail relay.
 //
 //	spoolgore [flags] DIR
-//	spoolgore demo
+//	spoolgore COMMAND [flags] DIR ...
 //
 // "spoolgore -help" says the rest.
 package main
@@ -13,20 +13,24 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/progress"
 )
 
 // Exit codes, where there is one those of sysexits.h: a supervisor can tell what to start again and what to leave.
 const (
-	exitOK       = 0
-	exitUsage    = 64
-	exitSoftware = 70 // also: a step of the demo did not go as told
-	exitTempFail = 75
-	exitConfig   = 78
+	exitOK          = 0
+	exitUsage       = 64
+	exitDataErr     = 65
+	exitNoInput     = 66
+	exitUnavailable = 69
+	exitSoftware    = 70 // also: a step of the demo did not go as told
+	exitTempFail    = 75
+	exitConfig      = 78
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -37,6 +41,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if command, ok := commands[args[0]]; ok {
 			return command(args[1:], stdin, stdout, stderr)
 		}
+		if code, ok := runAbout(args[0], args[1:], stdout, stderr); ok {
+			return code
+		}
 	}
 	c, err := parse(args, os.Getenv)
 	switch {
@@ -46,8 +53,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err != nil:
 		return usageError(stderr, err)
 	case c.version:
-		fmt.Fprintln(stdout, "spoolgore", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
-		return exitOK
+		return printVersion(stdout)
 	}
 	if c.print {
 		printConfig(stdout, &c)
@@ -66,17 +72,18 @@ func usageError(stderr io.Writer, err error) int {
 	return exitUsage
 }
 
-// memoryLimit is what a queue of a million messages needs, in bytes: from there on garbage is collected earlier rather than
-// memory taken. A longer queue takes what it needs, and more processor time.
-const memoryLimit = 640 << 20
-
 // serve runs the spool that c, made of args, asks for, and returns the exit code.
 func serve(args []string, c config, stderr io.Writer) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40) // a daemon that mostly waits shall be small; it costs a few per cent of its time under load
+		paceGC()
+	}
+	if c.once && console.IsTerminal(stderr) {
+		bar := progress.New(stderr, "sending", 0)
+		defer bar.Done()
+		stderr, c.opts.OnEvent = bar, newTally(c.dir, bar.Set).tell // the log goes past the bar
 	}
 	s := newService(args, c, stderr)
 	orders := prepareSignals(s.log)

@@ -40,6 +40,17 @@ func newOnFail(command string, limit time.Duration, log *slog.Logger) *onFail {
 	return f
 }
 
+// startOnFail returns an OnEvent that has the command run, and what ends that; nil and nothing to end, if there is no command.
+func startOnFail(command string, log *slog.Logger) (tell func(spoolgore.Event), end func()) {
+	if command == "" {
+		return nil, func() {}
+	}
+	hook := newOnFail(command, onFailLimit, log)
+	ctx, cut := context.WithCancelCause(context.Background())
+	go hook.run(ctx)
+	return hook.tell, func() { hook.close(cut) }
+}
+
 // set makes another command the one for what comes, and for what waits.
 func (f *onFail) set(command string) { f.command.Store(command) }
 

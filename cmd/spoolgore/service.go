@@ -20,6 +20,7 @@ type service struct {
 	log    *slog.Logger
 	level  *slog.LevelVar
 	spool  *spoolgore.Spool
+	also   func(spoolgore.Event) // is told as well; nil: nobody
 	hook   *onFail
 	vital  *pulse.Pulse
 	herald *herald
@@ -27,7 +28,7 @@ type service struct {
 
 // newService makes the daemon that c asks for. It starts nothing, and logs to stderr.
 func newService(args []string, c config, stderr io.Writer) *service {
-	s := &service{args: args, c: c, level: new(slog.LevelVar)}
+	s := &service{args: args, c: c, also: c.opts.OnEvent, level: new(slog.LevelVar)}
 	s.level.Set(levelOf(c))
 	s.log = newLoggerAt(c, stderr, s.level)
 	return s
@@ -59,10 +60,7 @@ func (s *service) run(orders []os.Signal) error {
 // complete adds to the options of c what all configurations have in common.
 func (s *service) complete(c *config) {
 	c.opts.Logger = s.log
-	c.opts.OnEvent = func(ev spoolgore.Event) {
-		s.hook.tell(ev)
-		s.vital.Observe(ev)
-	}
+	c.opts.OnEvent = inTurn(s.also, s.hook.tell, s.vital.Observe)
 }
 
 // reload is SIGHUP: it reads the configuration and all files that this names again, and the status file, and goes on with

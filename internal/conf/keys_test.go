@@ -1,6 +1,9 @@
 package conf
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -91,4 +94,28 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTheDocsHaveEveryKey checks the table of docs/configuration.md, and that the manual has an item for every key.
+func TestTheDocsHaveEveryKey(t *testing.T) {
+	docs := filepath.Join("..", "..", "docs")
+	text, err := os.ReadFile(filepath.Join(docs, "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, err := os.ReadFile(filepath.Join(docs, "man", "spoolgore.conf.5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys {
+		if row := "\n| `" + k.Name + "` | " + k.Default + " | "; !strings.Contains(string(text), row) {
+			t.Errorf("docs/configuration.md has no row that begins with %q", row)
+		}
+		if !regexp.MustCompile(`(?m)^\.It .*Cm ` + k.Name + `\b`).Match(manual) {
+			t.Errorf("docs/man/spoolgore.conf.5 has no %s", k.Name)
+		}
+	}
+	if rows := strings.Count(string(text), "\n| `"); rows != len(Keys) {
+		t.Errorf("docs/configuration.md has %d rows for %d keys", rows, len(Keys))
+	}
 }

@@ -72,6 +72,11 @@ type Relay struct {
 	piece      int // of large messages held by a connection, as Client.Piece; by the number of connections where that is zero
 }
 
+// Dial is how connections are made where nothing else is said.
+func Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, network, addr)
+}
+
 // New checks the options. It starts nothing.
 func New(o Options) (*Relay, error) {
 	a, err := parseAddress(o.Addr)
@@ -79,7 +84,7 @@ func New(o Options) (*Relay, error) {
 		return nil, err
 	}
 	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: dialLimit}).DialContext
+		o.Dial = Dial
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -113,6 +118,11 @@ func (r *Relay) Allow(concurrency int) {
 
 // Name is the address as it was configured, for logs.
 func (r *Relay) Name() string { return r.opts.Addr }
+
+// TLS is how the relay is spoken to. It is not fixed where the DNS has a say in that: with "srv:".
+func (r *Relay) TLS() (mode smtpclient.TLSMode, fixed bool) {
+	return r.address.mode(r.opts.Client.TLS), r.address.srv == ""
+}
 
 // Offer offers t, and calls done once, with a result for each recipient, when its outcome is known. When no connection
 // can be made, and there is none, all who wait get the reason. Offer does not wait, and no goroutine does for it, so that

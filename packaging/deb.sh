@@ -27,8 +27,7 @@ link() { mkdir -p "$root/$(dirname "$2")" && ln -s "$1" "$root/$2"; }
 
 packaging/build.sh "$version" linux "$goarch" "$root/built"
 put 755 "$root/built/spoolgore" usr/bin/spoolgore
-# Two copies: one gets the group of the spool of all users, the other one is for whoever has a spool of his own.
-put 755 "$root/built/sendmail-spool" usr/lib/spoolgore/sendmail
+# This one is for whoever has a spool of his own; postinst makes a copy that has the group of the spool of all users.
 put 755 "$root/built/sendmail-spool" usr/bin/sendmail-spool
 link ../lib/spoolgore/sendmail usr/sbin/sendmail
 link spoolgore/sendmail usr/lib/sendmail

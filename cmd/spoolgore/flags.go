@@ -24,6 +24,7 @@ type config struct {
 	relaysFile                      string
 	visible                         string // the flag that shows a password to every user of the host
 	onFail                          string // a command to run for what was given up
+	http, httpToken, httpTokenFile  string // where to show the spool; empty: nowhere
 	bounce                          bool
 	once, logJSON, verbose, version bool
 }
@@ -48,6 +49,9 @@ func parse(args []string, env func(string) string) (config, error) {
 	}
 	c.dir, c.opts.NoReports = fs.Arg(0), !c.bounce
 	if err := c.login(env); err != nil {
+		return c, err
+	}
+	if err := c.webToken(env); err != nil {
 		return c, err
 	}
 	return c, c.relay.Check("-smtp")
@@ -79,6 +83,9 @@ func flags(c *config) *flag.FlagSet {
 	fs.Var((*span)(&c.opts.WarnAfter), "warnafter", "")
 	fs.StringVar(&c.onFail, "onfail", "", "")
 	fs.StringVar(&c.opts.StatusFile, "json", "", "")
+	fs.StringVar(&c.http, "http", "", "")
+	fs.StringVar(&c.httpToken, "httptoken", "", "")
+	fs.StringVar(&c.httpTokenFile, "httptokenfile", "", "")
 	fs.BoolVar(&c.once, "once", false, "")
 	fs.BoolVar(&c.logJSON, "logjson", false, "")
 	fs.BoolVar(&c.verbose, "verbose", false, "")

@@ -57,6 +57,14 @@ Queue
   -json PATH                   the status file (DIR/.spoolgore.js)
   -once                        try everything that is due once, and end
 
+Seen from outside
+  -http ADDRESS                show the spool over HTTP: a page at /, /metrics, /healthz, /status; HOST:PORT, and
+                               without a HOST, as 8025, on this host only, to everybody who has an account on it
+  -httptokenfile FILE          a file with one line of 16 characters or more that whoever wants to see it has to give: as
+                               password, with any name, or as Authorization: Bearer; other hosts need it always
+  -httptoken TOKEN             the same; every user of this host can see it
+  SPOOLGORE_HTTPTOKEN          the same in the environment; or the file httptoken in $CREDENTIALS_DIRECTORY
+
 Other
   -logjson                     log lines in JSON; the log goes to standard error
   -verbose                     log more

@@ -44,7 +44,7 @@ func (c *config) login(env func(string) string) error {
 		return nil
 	}
 	if s.Password = env(variable); s.Password == "" {
-		s.PasswordFile = credential(env("CREDENTIALS_DIRECTORY"))
+		s.PasswordFile = credential(env("CREDENTIALS_DIRECTORY"), "smtppassword")
 	}
 	if !s.HasPassword() {
 		return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user, variable)
@@ -67,12 +67,12 @@ func (c *config) loginMD5() error {
 	return nil
 }
 
-// credential is the file with the password among those that systemd has put in dir; empty: there is none.
-func credential(dir string) string {
+// credential is the file of that name among those that systemd has put in dir; empty: there is none.
+func credential(dir, name string) string {
 	if dir == "" {
 		return ""
 	}
-	path := filepath.Join(dir, "smtppassword")
+	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}

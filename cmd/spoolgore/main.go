@@ -86,7 +86,7 @@ func serve(c config, stderr io.Writer) int {
 
 func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
 	c.opts.Logger = log
-	var told []func(spoolgore.Event)
+	var told listeners
 	if c.onFail != "" {
 		hook := newOnFail(c.onFail, onFailLimit, log)
 		ctx, cut := context.WithCancelCause(context.Background())
@@ -96,14 +96,18 @@ func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
 	}
 	var spool *spoolgore.Spool
 	vital := pulse.New(pulse.Options{
-		Dir: c.dir, Health: func() spoolgore.Health { return spool.Health() }, Version: version(), Rate: c.opts.Rate, Log: log,
+		Dir: c.dir, Health: func() spoolgore.Health { return spool.Health() }, Version: version(), Rate: c.opts.Rate, Keep: c.keep(), Log: log,
 	})
 	told = append(told, vital.Observe)
-	c.opts.OnEvent = func(ev spoolgore.Event) {
-		for _, tell := range told {
-			tell(ev)
+	if c.http != "" {
+		observe, end, err := c.serveHTTP(vital, func() { spool.Flush() }, log)
+		if err != nil {
+			return err
 		}
+		defer end()
+		told = append(told, observe)
 	}
+	c.opts.OnEvent = told.tell
 	spool = spoolgore.New(c.dir, c.opts)
 	defer takePulse(vital, orders)()
 	ctx, stop := context.WithCancel(context.Background())
@@ -113,6 +117,15 @@ func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
 		return spool.Drain(ctx)
 	}
 	return spool.Run(ctx)
+}
+
+// listeners are told of every event, one after the other.
+type listeners []func(spoolgore.Event)
+
+func (l listeners) tell(ev spoolgore.Event) {
+	for _, tell := range l {
+		tell(ev)
+	}
 }
 
 func newLogger(c config, stderr io.Writer) *slog.Logger {

@@ -4,7 +4,19 @@ const help = `Spoolgore sends the mail messages found as files in a directory th
 each is delivered or given up.
 
 usage: spoolgore [flags] DIR
+       spoolgore COMMAND [flags] DIR ...
        spoolgore demo          show it at work, with a relay and a spool of its own (-keep keeps the spool)
+
+Commands work on a spool whether a daemon runs or not. spoolgore help COMMAND says more of each.
+  list DIR                     the messages in it: state, age, next attempt, sender, recipients, reason
+  show DIR NAME                all that is known of one, with its header; -raw: the file
+  hold, release DIR NAME...    set messages aside, and take them back
+  delete DIR NAME...           delete messages; asks first
+  retry DIR NAME...            try messages now; -failed: those that were given up
+  flush DIR                    have the daemon try everything now
+  stats DIR                    who waits, for how long and why; relays; pace; -watch: again and again
+  check DIR                    a plugin for monitoring
+  completion SHELL             completion for bash, zsh or fish
 
 Relay
   -smtpaddr LIST               the relay, as HOST:PORT, smtp://HOST, smtps://HOST, lmtp://HOST:PORT, lmtp+unix:///PATH,
@@ -72,7 +84,7 @@ Other
   -help                        print this
 
 TIME is a number of seconds, or has a unit: 10, 500ms, 1m, 2h30m. What holds without a flag is in parentheses.
-Flags go before DIR. A directory that is called demo is ./demo.
+Flags go before DIR. A directory that is called as a command is ./NAME.
 
 Relays file
   SENDER RELAYS [KEY=VALUE ...]

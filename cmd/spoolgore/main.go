@@ -1,7 +1,7 @@
 // Command spoolgore sends the mail messages found as files in a directory through a mail relay.
 //
 //	spoolgore [flags] DIR
-//	spoolgore demo
+//	spoolgore COMMAND [flags] DIR ...
 //
 // "spoolgore -help" says the rest.
 package main
@@ -39,6 +39,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 0 {
 		if command, ok := commands[args[0]]; ok {
 			return command(args[1:], stdin, stdout, stderr)
+		}
+		if code, ok := runAbout(args[0], args[1:], stdout, stderr); ok {
+			return code
 		}
 	}
 	c, err := parse(args, os.Getenv)

@@ -75,7 +75,17 @@ func (b *Bar) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// Done takes the bar away.
+// Clear takes the bar away for something else that is written to the terminal; the next step brings it back.
+func (b *Bar) Clear() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clear()
+}
+
+// Done takes the bar away for good.
 func (b *Bar) Done() {
 	if b == nil {
 		return

@@ -110,6 +110,21 @@ func (d *Dir) Holder() (pid int, err error) {
 	return pid, nil
 }
 
+// Held reports whether anybody runs the spool, also where Holder cannot see the process, as that is in another container. If
+// nobody does it takes the lock for a moment, in which a daemon that starts would be turned away: ask Holder first.
+func (d *Dir) Held() (bool, error) {
+	f, err := OpenRead(d.File(lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("find out whether the spool is run: %w", err)
+	}
+	defer f.Close()
+	free, err := tryLock(f)
+	return !free && err == nil, err
+}
+
 // writePID leaves our process id for those who come later.
 func writePID(f *os.File) error {
 	if err := f.Truncate(0); err != nil {

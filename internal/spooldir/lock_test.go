@@ -93,6 +93,29 @@ func TestHolder(t *testing.T) {
 	is.Equal(holder(), 0) // never everybody
 }
 
+func TestHeldSeesAHolderWithoutANumber(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	held := func() bool {
+		held, err := d.Held()
+		is.NoErr(err)
+		return held
+	}
+	is.True(!held()) // there was never one
+	unlock, err := d.Lock()
+	is.NoErr(err)
+	is.NoErr(os.WriteFile(d.File(lockName), []byte("4194999"), 0o600)) // the number it has in a container of its own
+	pid, err := d.Holder()
+	is.NoErr(err)
+	is.Equal(pid, 0)
+	is.True(held())
+	unlock()
+	is.True(!held())
+	unlock, err = d.Lock() // asking keeps nothing
+	is.NoErr(err)
+	unlock()
+}
+
 func TestLockOfAMissingSpool(t *testing.T) {
 	is := is.New(t)
 	d, err := New(t.TempDir() + "/gone")

@@ -236,3 +236,15 @@ func recipients(addresses []message.Address) []Recipient {
 	}
 	return all
 }
+
+// givenUp is when the message name came to failed/: when the file beside it was written.
+func (v *View) givenUp(name string) (time.Time, error) {
+	fi, err := os.Lstat(v.Dir.At(spooldir.Failed, name+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		fi, err = os.Lstat(v.Dir.At(spooldir.Failed, name))
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return fi.ModTime(), nil
+}

@@ -1,0 +1,229 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/vitals"
+)
+
+// runSpoolOf makes the test the daemon of a spool: it holds the lock, and says of itself what signs says.
+func runSpoolOf(t *testing.T, spool string, signs *vitals.Signs) {
+	t.Helper()
+	d, err := spooldir.New(spool)
+	must(t, err)
+	unlock, err := d.Lock()
+	must(t, err)
+	t.Cleanup(unlock)
+	if signs != nil {
+		writeSigns(t, spool, signs)
+	}
+}
+
+// writeSigns writes signs of the process of the test, or of another one if they are of that.
+func writeSigns(t *testing.T, spool string, signs *vitals.Signs) {
+	t.Helper()
+	if signs.PID == 0 {
+		signs.PID = os.Getpid()
+	}
+	if signs.Written.IsZero() {
+		signs.Written = time.Now()
+	}
+	var b bytes.Buffer
+	must(t, vitals.Write(&b, *signs))
+	must(t, os.WriteFile(filepath.Join(spool, vitals.Name), b.Bytes(), 0o600))
+}
+
+// waiting makes a spool with one message that has been waiting so long.
+func waiting(t *testing.T, long time.Duration) string {
+	t.Helper()
+	spool := t.TempDir()
+	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
+	fi, err := os.Stat(path)
+	must(t, err)
+	writeJSON(t, filepath.Join(spool, ".spoolgore.js"), spoolgore.Status{path: spoolgore.Message{
+		From: "a@x.org", Enqueued: time.Now().Add(-long), Size: fi.Size(), Modified: fi.ModTime(),
+		To: []spoolgore.Recipient{{Address: "ann@example.com", Error: "450 4.2.1 a|b"}},
+	}})
+	return spool
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	well := vitals.Relay{Name: "a:25", Limit: 20}
+	ill := func(name, senders string, since time.Duration) vitals.Relay {
+		return vitals.Relay{Name: name, Senders: senders, Trouble: "dial: refused", Since: time.Now().Add(-since)}
+	}
+	for name, row := range map[string]struct {
+		oldest time.Duration // zero: nothing waits
+		signs  *vitals.Signs // nil: no daemon runs
+		args   []string
+		more   func(t *testing.T, spool string)
+		code   int
+		say    string // in the line
+		not    string // not in the line
+	}{
+		"all is well":      {time.Minute, &vitals.Signs{Relays: []vitals.Relay{well}, PerMinute: 2.5}, nil, nil, 0, "1 message waiting, the oldest 60s | oldest=60s;900;7200;0 waiting=1;;;0 held=0;;;0 failed=0;;;0 failed_24h=0;10;100;0 relays_resting=0;;;0 sent_per_minute=2.5;;;0", ""},
+		"empty, no daemon": {0, nil, nil, nil, 0, "0 messages waiting, no daemon runs", ""},
+		"old":              {16 * time.Minute, &vitals.Signs{}, nil, nil, 1, "one.eml waits for 16m: 450 4.2.1 a/b; 1 message", ""},
+		"too old":          {3 * time.Hour, &vitals.Signs{}, nil, nil, 2, "one.eml waits for 3h", ""},
+		"limits":           {3 * time.Hour, &vitals.Signs{}, []string{"-warn", "4h", "-crit", "2d"}, nil, 0, "oldest=10800s;14400;172800;0", ""},
+		"dead daemon":      {time.Second, nil, nil, nil, 2, "no daemon runs, and mail waits", ""},
+		"cron":             {time.Second, nil, []string{"-nodaemon"}, nil, 0, "1 message waiting", "daemon"},
+		"signs of the dead": {0, nil, nil, func(t *testing.T, spool string) {
+			writeSigns(t, spool, &vitals.Signs{PID: 4194999, Paused: true, Written: time.Now().Add(-time.Hour)})
+		}, 0, "no daemon runs", "paused"},
+		"hangs":            {time.Second, &vitals.Signs{Written: time.Now().Add(-10 * time.Minute)}, nil, nil, 2, "has been silent for 10m", ""},
+		"paused":           {time.Second, &vitals.Signs{Paused: true}, nil, nil, 1, "the daemon is paused", ""},
+		"no signs":         {time.Second, &vitals.Signs{PID: 1}, nil, nil, 0, "waiting=1", "relays_resting"},
+		"a relay rests":    {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", time.Minute)}}, nil, nil, 0, "relays_resting=1", "at rest"},
+		"one of two":       {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", 3*time.Hour), well}}, nil, nil, 1, "relay a:25 has been at rest for 3h: dial: refused", ""},
+		"all that serve":   {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("b:25", "@x.org", 3*time.Hour), well}}, nil, nil, 2, "relay b:25 has been at rest", ""},
+		"failed grows":     {0, &vitals.Signs{}, []string{"-failedwarn", "2"}, giveUp(3, time.Hour), 1, "3 messages given up in 24 hours", ""},
+		"failed explodes":  {0, &vitals.Signs{}, []string{"-failedcrit", "3"}, giveUp(3, time.Hour), 2, "failed_24h=3;10;3;0", ""},
+		"failed long ago":  {0, &vitals.Signs{}, []string{"-failedwarn", "1"}, giveUp(3, 48*time.Hour), 0, "failed=3;;;0 failed_24h=0;1;100;0", ""},
+		"failed, whatever": {0, &vitals.Signs{}, []string{"-failedwarn", "0", "-failedcrit", "0"}, giveUp(200, time.Hour), 0, "failed_24h=200;;;0", ""},
+		"broken status": {time.Second, &vitals.Signs{}, nil, func(t *testing.T, spool string) {
+			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{"), 0o600))
+		}, 3, "status file", ""},
+		"broken signs": {time.Second, &vitals.Signs{}, nil, func(t *testing.T, spool string) {
+			must(t, os.WriteFile(filepath.Join(spool, vitals.Name), []byte("{"), 0o600))
+		}, 3, "what the daemon says of itself cannot be read", ""},
+		"no such spool":  {0, nil, nil, func(t *testing.T, spool string) { must(t, os.Remove(spool)) }, 3, "there is no directory", "waiting"},
+		"limits crossed": {0, nil, []string{"-warn", "3h"}, nil, 3, "-warn has to be less than -crit", ""},
+		"no such flag":   {0, nil, []string{"-critical", "3h"}, nil, 3, "-critical", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			is := is.New(t)
+			spool := t.TempDir()
+			if row.oldest > 0 {
+				spool = waiting(t, row.oldest)
+			}
+			if row.signs != nil {
+				runSpoolOf(t, spool, row.signs)
+			}
+			if row.more != nil {
+				row.more(t, spool)
+			}
+			r := operate(t, append([]string{"check", spool}, row.args...)...)
+			t.Log(r.out)
+			is.Equal(r.code, row.code)
+			is.Equal(strings.Count(r.out, "\n"), 1) // one line
+			is.True(strings.HasPrefix(r.out, "SPOOLGORE "+level(row.code).String()+" - "))
+			is.True(strings.Contains(r.out, row.say))
+			is.True(row.not == "" || !strings.Contains(r.out, row.not))
+			is.Equal(r.err, "") // who reads a plugin reads standard output only
+		})
+	}
+}
+
+// giveUp makes so many messages that were given up so long ago.
+func giveUp(n int, long time.Duration) func(t *testing.T, spool string) {
+	return func(t *testing.T, spool string) {
+		must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
+		at := time.Now().Add(-long)
+		for i := range n {
+			path := filepath.Join(spool, "failed", string(rune('a'+i/26))+string(rune('a'+i%26)))
+			must(t, os.WriteFile(path, []byte(mail()), 0o600))
+			must(t, os.WriteFile(path+".json", []byte("{}"), 0o600))
+			must(t, os.Chtimes(path+".json", at, at))
+		}
+	}
+}
+
+func TestStats(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := aSpool(t)
+	now := time.Now()
+	runSpoolOf(t, spool, &vitals.Signs{
+		Started: now.Add(-2 * time.Hour), Sent: 1234, Deferred: 5, Failed: 1, PerMinute: 0.5,
+		Relays: []vitals.Relay{
+			{Name: "mail:25", Trouble: "dial: \x1b[31mrefused", Since: now.Add(-10 * time.Minute), RestsUntil: now.Add(2*time.Minute + 30*time.Second)},
+			{Name: "other:25", Senders: "@example.net", Connections: 1, Limit: 20},
+		},
+	})
+	out := ok(t, "stats", spool)
+	for _, words := range []string{
+		"up 2h: 1234 sent, 5 deferred, 1 given up; 0.5 a minute; at this pace all is sent in 6m",
+		"deferred            1", "held                1", "failed              1",
+		"WHO WAITS    TOTAL", "example.org      1     .     .     .     1", "example.com      1", "all              3",
+		`rcpt: 450 4.2.1 \x1b[`, "relay mail:25: dial: connection refused", "not a message that can be sent: no sender",
+		`mail:25  at rest for 2m, in trouble for 10m: dial: \x1b[31mrefused`, "other:25 for @example.net  well, 1 of 20 connections open",
+	} {
+		if !strings.Contains(out, words) {
+			t.Errorf("%q is not in it:\n%s", words, out)
+		}
+	}
+	is.True(!strings.Contains(out, "\x1b"))
+	is.Equal(strings.Count(ok(t, "stats", "-n", "1", spool), "example."), 1+1) // domains, and the relay's
+
+	var s struct {
+		States    map[string]struct{ Messages int }
+		Waiting   int
+		AgeLimits []float64
+		Domains   []struct {
+			Name  string
+			Total int
+			ByAge []int
+		}
+		Daemon     bool
+		Signs      vitals.Signs
+		EmptyAfter float64
+	}
+	is.NoErr(json.Unmarshal([]byte(ok(t, "stats", "-json", spool)), &s))
+	is.Equal(s.States["deferred"].Messages, 1)
+	is.Equal(s.Waiting, 3)
+	is.Equal(len(s.Domains[0].ByAge), len(s.AgeLimits)+1)
+	is.True(s.Daemon)
+	is.Equal(s.Signs.Sent, uint64(1234))
+	is.Equal(s.EmptyAfter, 360.0)
+}
+
+func TestStatsOfNothing(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	out := ok(t, "stats", t.TempDir())
+	is.True(strings.Contains(out, "no daemon runs"))
+	is.True(strings.Contains(out, "nothing here"))
+}
+
+func TestFlushTellsOfAPause(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := t.TempDir()
+	relay, _ := deferring("451 4.2.1 not now")
+	d := start(t, "-smtpaddr", relay.Listen(t), spool)
+	d.logs("msg=started", 1)
+	writeSigns(t, spool, &vitals.Signs{PID: d.cmd.Process.Pid, Paused: true})
+	r := operate(t, "flush", spool)
+	is.Equal(r.code, 0)
+	is.True(strings.Contains(r.err, "the daemon was paused: that is over"))
+	d.logs("name=SIGURG action=flush", 1)
+	d.stop()
+}
+
+func TestADaemonInAnotherContainer(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := waiting(t, time.Minute)
+	runSpoolOf(t, spool, &vitals.Signs{PID: 1})
+	must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.lock"), []byte("4194999"), 0o600)) // a number that says nothing here
+	r := operate(t, "flush", spool)
+	is.Equal(r.code, 1)
+	is.True(strings.Contains(r.err, "in another container"))
+	is.Equal(operate(t, "check", spool).code, 0) // it runs
+	is.Equal(ok(t, "retry", "-all", spool), "to be tried again: one.eml\n")
+}

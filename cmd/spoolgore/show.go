@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/spoolview"
+)
+
+const showHelp = `usage: spoolgore show [flags] DIR NAME...
+
+Shows what is known of a message in the spool, hold/ or failed/: its envelope, what became of each recipient, with
+the first and the last attempt, and its header. NAME is the name of the file, or its path, as failed/NAME.
+
+  -raw               the file instead, byte for byte; on a terminal control characters are escaped
+  -json              a JSON object a line, as of list -json
+  -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
+`
+
+func runShow(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var raw, asJSON bool
+	return onSpool("show", showHelp, args, stdin, stdout, stderr, func(fs *flag.FlagSet) {
+		fs.BoolVar(&raw, "raw", false, "")
+		fs.BoolVar(&asJSON, "json", false, "")
+	}, func(c *call) error {
+		switch {
+		case len(c.operands) == 0:
+			return usageErr("which message? give its name (see spoolgore list)")
+		case raw && asJSON:
+			return usageErr("-raw and -json do not go together")
+		}
+		for _, name := range c.operands {
+			e, err := c.find(name, []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed})
+			if err == nil {
+				err = c.show(e, raw, asJSON)
+			}
+			if err != nil {
+				c.complain("%v", err)
+			}
+		}
+		c.reviewStatus()
+		return nil
+	})
+}
+
+func (c *call) show(e *spoolview.Entry, raw, asJSON bool) error {
+	if raw {
+		f, err := spooldir.OpenRead(c.dir.At(e.Place, e.Name))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return c.copyText(f)
+	}
+	c.view.ReadHeader(e)
+	if asJSON {
+		return writeEntry(c.out, e)
+	}
+	paint := console.PainterFor(c.stdout)
+	c.showEnvelope(e, paint)
+	c.showRecipients(e, paint)
+	return c.showHeader(e, paint)
+}
+
+// fact writes one line of what is known.
+func (c *call) fact(about, format string, args ...any) {
+	fmt.Fprintf(c.out, "%-12s %s\n", about, console.Escape(fmt.Sprintf(format, args...)))
+}
+
+func (c *call) showEnvelope(e *spoolview.Entry, paint console.Painter) {
+	fmt.Fprintln(c.out, paint.Paint(placed(e.Place, e.Name), console.Bold))
+	state := string(e.State)
+	if e.NextAttempt.After(c.now) && e.Place == spooldir.Spool {
+		state += ", next attempt " + c.at(e.NextAttempt)
+	}
+	c.fact("state", "%s", state)
+	if e.Reason != "" {
+		c.fact("reason", "%s", e.Reason)
+	}
+	c.fact("size", "%d bytes", e.Size)
+	c.fact("enqueued", "%s", c.at(e.Enqueued))
+	if !e.GivenUp.IsZero() {
+		c.fact("given up", "%s", c.at(e.GivenUp))
+	}
+	if !e.Held.IsZero() {
+		c.fact("held", "%s", c.at(e.Held))
+	}
+	if !e.NotBefore.IsZero() {
+		c.fact("not before", "%s", c.at(e.NotBefore))
+	}
+	if !e.Expire.IsZero() {
+		c.fact("expires", "%s", c.at(e.Expire))
+	}
+	if e.Priority != 0 {
+		c.fact("priority", "%d", e.Priority)
+	}
+	c.fact("message-id", "%s", cmp.Or(e.MessageID, "none yet"))
+	c.fact("attempts", "%d", e.Attempts)
+	c.fact("from", "%s", sender(e))
+}
+
+func (c *call) showRecipients(e *spoolview.Entry, paint console.Painter) {
+	for _, list := range []struct {
+		name string
+		of   []spoolview.Recipient
+	}{{"to", e.To}, {"cc", e.Cc}, {"bcc", e.Bcc}} {
+		for i := range list.of {
+			r := &list.of[i]
+			c.fact(list.name, "%s: %s", r.Address, c.fate(e, r))
+			if r.Tried == nil {
+				if r.Error != "" {
+					c.fact("", "  %s", r.Error)
+				}
+				continue
+			}
+			if r.Tried.First != r.Tried.Last {
+				c.fact("  first try", "%s", c.attempt(&r.Tried.First))
+			}
+			c.fact("  last try", "%s", c.attempt(&r.Tried.Last))
+			if r.Error != "" && !strings.Contains(r.Error, cmp.Or(r.Tried.Last.Reply, "\x00")) {
+				c.fact("", "%s", r.Error)
+			}
+		}
+	}
+}
+
+// fate is what became of a recipient, in words.
+func (c *call) fate(e *spoolview.Entry, r *spoolview.Recipient) string {
+	tries := ""
+	if r.Attempts > 0 {
+		tries = " after " + console.Count(r.Attempts, "failed attempt")
+	}
+	switch {
+	case r.Served() && r.Relay != "":
+		return "accepted by " + r.Relay + " " + c.at(r.LastAttempt)
+	case r.Served():
+		return "done"
+	case r.GivenUp:
+		return "given up" + tries
+	case r.Status == spoolview.InProgress:
+		return "being sent" + tries
+	case e.Place != spooldir.Spool, !r.NextAttempt.After(c.now):
+		return "waits" + tries
+	}
+	return "next attempt " + c.at(r.NextAttempt) + tries
+}
+
+func (c *call) attempt(a *spoolview.Attempt) string {
+	text := c.at(a.Time)
+	if a.Relay != "" {
+		text += ", " + a.Relay
+	}
+	if a.TLS != "" {
+		text += ", " + a.TLS
+	}
+	return text + ": " + cmp.Or(a.Reply, "no answer")
+}
+
+// showHeader writes the header of the file, with the subject before it as it is meant to be read.
+func (c *call) showHeader(e *spoolview.Entry, paint console.Painter) error {
+	f, err := spooldir.OpenRead(c.dir.At(e.Place, e.Name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err == nil {
+		if h, err := message.ReadHeader(f, fi.Size()); err == nil {
+			if subject := h.Get("Subject"); strings.Contains(subject, "=?") {
+				if text, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+					c.fact("subject", "%s", text)
+				}
+			}
+		}
+	}
+	fmt.Fprintf(c.out, "\n%s\n", paint.Paint("Header", console.Bold))
+	r := bufio.NewReaderSize(io.LimitReader(f, message.MaxHeader), 64<<10)
+	for {
+		line, err := r.ReadString('\n')
+		text := strings.TrimRight(line, "\r\n")
+		if text == "" {
+			return nil
+		}
+		fmt.Fprintln(c.out, escapeText(text))
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// copyText writes what r says, escaped if it goes to a terminal.
+func (c *call) copyText(r io.Reader) error {
+	if !console.IsTerminal(c.stdout) {
+		_, err := io.Copy(c.out, r)
+		return err
+	}
+	b := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := b.ReadSlice('\n') // or a part of a long one
+		text, ended := strings.CutSuffix(string(line), "\n")
+		if ended {
+			text = strings.TrimSuffix(text, "\r")
+		}
+		c.out.WriteString(escapeText(text))
+		if ended {
+			c.out.WriteByte('\n')
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+}
+
+// escapeText is console.Escape for a line that may have tabs.
+func escapeText(line string) string {
+	return console.Escape(strings.ReplaceAll(line, "\t", "        "))
+}

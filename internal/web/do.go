@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"path/filepath"
 
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -94,10 +95,11 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 
 // doTo does it to the version of a file that somebody has seen.
 func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.ID) error, place spooldir.Place, name, version string) error {
-	if !s.dir.Usable(name) {
-		return fs.ErrNotExist
+	path := s.dir.At(place, name)
+	if !s.dir.Usable(name) || place == spooldir.Failed && filepath.Ext(name) == ".json" || path == s.table.statusPath() {
+		return fs.ErrNotExist // as it is no message
 	}
-	fi, err := os.Lstat(s.dir.At(place, name))
+	fi, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}

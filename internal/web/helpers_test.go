@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // patience is how long a test waits for what is to happen.
@@ -51,10 +53,10 @@ func well() pulse.Reading {
 	}, Counts: pulse.Counts{Sent: 48211, Deferred: 96, Failed: 12}, PerMinute: 312}
 }
 
-// relay is a Transport: it refuses nobody@, has no@ given up, defers later@ and takes the rest.
-type relay struct{}
+// relay is a Transport. It refuses no...@ for good, but norbert@ once only, defers full...@ and later...@, and takes the rest.
+type relay struct{ norbert atomic.Bool }
 
-func (relay) Deliver(_ context.Context, t *spoolgore.Transaction) (results []spoolgore.Result) {
+func (l *relay) Deliver(_ context.Context, t *spoolgore.Transaction) (results []spoolgore.Result) {
 	for _, to := range t.To {
 		r := spoolgore.Result{Relay: "mail.example.com:587", TLS: "TLS 1.3", Reply: "250 2.0.0 Ok: queued"}
 		fail := func(code int, reply string, permanent bool) {
@@ -62,6 +64,7 @@ func (relay) Deliver(_ context.Context, t *spoolgore.Transaction) (results []spo
 			r.Err = &spoolgore.DeliveryError{Fault: spoolgore.FaultRecipient, Op: "rcpt", Code: code, Permanent: permanent, Err: errors.New(reply)}
 		}
 		switch name, _, _ := strings.Cut(to, "@"); {
+		case name == "norbert" && l.norbert.Swap(true):
 		case strings.HasPrefix(name, "no"):
 			fail(550, "550 5.1.1 <"+to+">: Recipient address rejected: User unknown in virtual mailbox table", true)
 		case strings.HasPrefix(name, "full"):
@@ -112,7 +115,7 @@ func soon(t *testing.T, what string, so func() bool) {
 // run runs the spool in dir until the test ends.
 func run(t *testing.T, dir string, opts spoolgore.Options) *spoolgore.Spool {
 	t.Helper()
-	opts.Transport, opts.NoReports, opts.Logger = relay{}, true, slog.New(slog.DiscardHandler)
+	opts.Transport, opts.NoReports, opts.Logger = &relay{}, true, slog.New(slog.DiscardHandler)
 	s := spoolgore.New(dir, opts)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error)
@@ -139,3 +142,5 @@ func serve(t *testing.T, dir string, o Options) (s *Server, url string) {
 	t.Cleanup(server.Close)
 	return s, server.URL
 }
+
+func idOf(fi os.FileInfo) spooldir.ID { return spooldir.IDOf(fi) }

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jhillyerd/enmime/v2"
-
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
 )
@@ -163,28 +162,21 @@ func (in *inside) open(path string) error {
 	raw = bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n"))
 	header, body, _ := bytes.Cut(raw, []byte("\n\n"))
 	in.Header = plain(header, mostHeader)
-	env, err := parse(raw)
+	h, err := message.ReadHeader(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil { // then it is shown as it is
 		in.Text = plain(body, mostText)
 		return err
 	}
-	in.Text = plain([]byte(env.Text), mostText)
-	for _, parts := range [][]*enmime.Part{env.Attachments, env.Inlines, env.OtherParts} {
-		for _, p := range parts {
-			in.Attachments = append(in.Attachments, attachment{console.Escape(p.FileName), console.Escape(p.ContentType), len(p.Content)})
-		}
+	var p parts
+	err = p.take(h.Get, bytes.NewReader(body), 0)
+	if in.Part {
+		err = nil // it cannot but break off somewhere
 	}
-	return nil
-}
-
-// parse takes a message apart. Of HTML only the text is left. What makes the parser panic is an error.
-func parse(raw []byte) (env *enmime.Envelope, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("the message cannot be taken apart")
-		}
-	}()
-	return enmime.ReadEnvelope(bytes.NewReader(raw))
+	in.Text, in.Attachments = plain([]byte(p.text()), mostText), append(in.Attachments, p.files...)
+	if in.Text == "" && len(in.Attachments) == 0 {
+		in.Text = plain(body, mostText)
+	}
+	return err
 }
 
 // plain is text of unknown origin as a person may see it, line by line, up to so many bytes.

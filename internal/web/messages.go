@@ -3,13 +3,10 @@ package web
 import (
 	"encoding/base64"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jhillyerd/enmime/v2"
 
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/message"
@@ -88,32 +85,45 @@ func number(r *http.Request, name string, otherwise, most int) int {
 	return min(n, most)
 }
 
+// show is a row with what the file itself tells: its subject and, if nothing else tells yet, whom it is from and to.
 func (s *Server) show(r *row) shown {
-	return shown{
+	m := shown{
 		Place: string(r.place), File: base64.RawURLEncoding.EncodeToString([]byte(r.name)), Version: versionOf(r.id), Name: console.Escape(r.name),
-		State: r.state, From: console.Escape(r.from), To: console.Escape(r.to), Recipients: int(r.recipients), Subject: s.subject(r), Size: r.id.Size,
+		State: r.state, From: console.Escape(r.from), To: console.Escape(r.to), Recipients: int(r.recipients), Size: r.id.Size,
 		Since: r.since, Next: r.next, Attempts: int(r.attempts), Reason: console.Escape(r.reason),
 	}
-}
-
-// subject reads the subject of a message; empty: it has none, or cannot be read.
-func (s *Server) subject(r *row) string {
 	f, err := spooldir.OpenRead(s.dir.At(r.place, r.name))
 	if err != nil {
-		return ""
+		return m
 	}
 	defer f.Close()
-	return subjectOf(f, r.id.Size)
+	h, err := message.ReadHeader(f, r.id.Size)
+	if err != nil {
+		return m
+	}
+	m.Subject = subject(h.Get("Subject"))
+	if m.From == "" && m.To == "" {
+		a := h.Addresses()
+		all := slices.Concat(a.To, a.Cc, a.Bcc)
+		var to []string
+		for _, rcpt := range all[:min(len(all), mostTo)] {
+			to = append(to, rcpt.Addr)
+		}
+		m.From, m.To, m.Recipients = console.Escape(a.From), console.Escape(strings.Join(to, ", ")), len(all)
+	}
+	return m
 }
 
-func subjectOf(f *os.File, size int64) string {
-	h, err := message.ReadHeader(f, size)
-	if err != nil {
-		return ""
+// subject is one as a person may see it, and not all of a long one.
+func subject(raw string) string {
+	if len(raw) > 10*mostSubject {
+		raw = raw[:10*mostSubject]
 	}
-	text := strings.Join(strings.Fields(enmime.DecodeRFC2047(h.Get("Subject"))), " ")
-	if len(text) > 200 {
-		text = strings.ToValidUTF8(text[:200], "") + "…"
+	text := strings.Join(strings.Fields(wordDecoded(raw)), " ")
+	if len(text) > mostSubject {
+		text = strings.ToValidUTF8(text[:mostSubject], "") + "…"
 	}
 	return console.Escape(text)
 }
+
+const mostSubject = 200 // bytes

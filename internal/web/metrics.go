@@ -120,10 +120,10 @@ func code(reply string) string {
 
 // What is looked at when Prometheus asks.
 var (
-	descQueued      = desc("queued_messages", "Messages by state: new, waiting, sending and deferred are to be sent; scheduled are not to be sent yet; held were put aside by hand; unusable need somebody.", "state")
+	descQueued      = desc("queued_messages", "Messages in the spool by state: new, waiting, sending and deferred are to be sent, unusable need somebody, scheduled are not to be sent yet, held were put aside by hand.", "state")
 	descFailed      = desc("failed_messages", "Messages in failed/, which were given up and wait for somebody.")
-	descOldest      = desc("oldest_message_age_seconds", "Age of the oldest message that is to be sent; zero if there is none.")
-	descQueuedBytes = desc("queued_bytes", "Size of the messages that are to be sent.")
+	descOldest      = desc("oldest_message_age_seconds", "Age of the oldest message that is to be sent or is unusable; zero if there is none.")
+	descQueuedBytes = desc("queued_bytes", "Size of the messages that are to be sent or are unusable.")
 	descRead        = desc("queue_read_age_seconds", "Age of the numbers on messages: the longer a spool takes to read the less often it is read.")
 	descInFlight    = desc("in_flight_messages", "Messages that are being offered to a relay.")
 	descUp          = desc("relay_up", "1 if the relay can be used as far as is known, 0 while it rests after trouble.", "relay")
@@ -163,21 +163,26 @@ func (m *metrics) Collect(all chan<- prometheus.Metric) {
 	gauge(descInFlight, float64(r.InFlight))
 	all <- prometheus.MustNewConstMetric(descRateWaits, prometheus.CounterValue, float64(r.RateWaits))
 	m.collectRelays(r.Relays, gauge)
+	m.collectQueue(now, gauge)
+}
+
+// collectQueue tells of the messages; where they cannot be looked at there are no numbers, rather than wrong ones.
+func (m *metrics) collectQueue(now time.Time, gauge func(*prometheus.Desc, float64, ...string)) {
 	t, err := m.server.table.get(false)
 	if err != nil {
-		return // there are no numbers, rather than wrong ones; spoolgore_healthy says that something is amiss
+		return
 	}
 	for _, state := range spoolview.States {
 		if state != spoolview.Failed {
-			gauge(descQueued, float64(t.counts[state]), string(state))
+			gauge(descQueued, float64(t.States[state].Messages), string(state))
 		}
 	}
-	gauge(descFailed, float64(t.counts[spoolview.Failed]))
-	gauge(descQueuedBytes, float64(t.bytes))
+	gauge(descFailed, float64(t.States[spoolview.Failed].Messages))
+	gauge(descQueuedBytes, float64(t.Queue.Bytes))
 	gauge(descRead, now.Sub(t.at).Seconds())
 	age := 0.0
-	if !t.oldest.IsZero() {
-		age = max(0, now.Sub(t.oldest).Seconds())
+	if !t.Queue.Oldest.IsZero() {
+		age = max(0, now.Sub(t.Queue.Oldest).Seconds())
 	}
 	gauge(descOldest, age)
 }

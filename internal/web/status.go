@@ -58,6 +58,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		Dir: s.dir.Path(), Version: s.opts.Version, Started: s.opts.Pulse.Started(), Now: now, Paused: r.Paused, Trouble: r.Trouble,
 		Files: r.Files, InFlight: r.InFlight, Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
 		RateWait: r.RateWait, RateWaits: r.RateWaits, Relays: []relayStatus{},
+		Queue: make(map[spoolview.State]int), QueuedAt: now, Reasons: []group{}, Domains: []group{},
 	}
 	for _, relay := range r.Relays {
 		relay.Trouble = console.Escape(relay.Trouble)
@@ -65,26 +66,31 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	}
 	problems, _ := s.healthy(now)
 	st.Healthy = len(problems) == 0
-	t, err := s.table.get(false)
-	if err != nil {
-		problems, st.Healthy = append(problems, "the spool cannot be read: "+err.Error()), false
-		t = &tally{at: now}
-	}
-	if t.trouble != "" {
-		problems = append(problems, "the status file cannot be read, so little is known of the messages: "+t.trouble)
-	}
-	st.Queue, st.QueuedAt, st.Bytes, st.Oldest, st.Reasons, st.Domains = t.counts, t.at, t.bytes, t.oldest, t.reasons, t.domains
-	for state, n := range t.counts {
-		if toSend(state) {
-			st.Waiting += n
-		}
-	}
+	problems = append(problems, st.count(s.table)...)
 	st.Problems = []string{} // a list even if it is empty
 	for _, text := range problems {
 		st.Problems = append(st.Problems, console.Escape(text))
 	}
 	st.Trouble = console.Escape(st.Trouble)
 	answer(w, st)
+}
+
+// count says what the messages in the spool are like, and returns what is wrong.
+func (st *status) count(t *table) (problems []string) {
+	r, err := t.get(false)
+	if err != nil {
+		st.Healthy = false
+		return []string{"the spool cannot be read: " + err.Error()}
+	}
+	if r.trouble != "" {
+		problems = []string{"the status file cannot be read, so little is known of the messages: " + r.trouble}
+	}
+	for _, state := range spoolview.States {
+		st.Queue[state] = r.States[state].Messages
+	}
+	st.QueuedAt, st.Waiting, st.Bytes, st.Oldest = r.at, r.Queue.Messages, r.Queue.Bytes, r.Queue.Oldest
+	st.Reasons, st.Domains = r.reasons, r.domains
+	return problems
 }
 
 // history answers with the minutes that are remembered, in columns; with ?after=UNIXTIME only with those that came later.

@@ -1,9 +1,8 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
-	"regexp"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,25 +28,22 @@ type table struct {
 	dir, status string
 
 	mu     sync.Mutex
-	last   *tally
+	last   *reading
 	next   time.Time // it is good until then
 	wanted time.Time // when rows were last asked for
 }
 
-// tally is one reading. It is never changed.
-type tally struct {
-	at      time.Time
-	counts  map[spoolview.State]int
-	bytes   int64     // of the messages that are to be sent
-	oldest  time.Time // of the messages that are to be sent: since when it waits; zero: there are none
-	reasons []group   // why they wait, most frequent first
-	domains []group   // of recipients who wait, likewise
-	trouble string    // why the status file tells nothing; empty: it does
-	rows    []row     // by age, the oldest first; nil: nobody has asked
-	more    int       // messages beyond mostRows
+// reading is one look at the spool. It is never changed.
+type reading struct {
+	at time.Time
+	*spoolview.Tally
+	reasons, domains []group
+	trouble          string // why the status file tells nothing; empty: it does
+	rows             []row  // by age, the oldest first; nil: nobody has asked
+	more             int    // messages beyond mostRows
 }
 
-// group is a reason or a domain, and how many there are of it.
+// group is a reason or a domain, and how many recipients wait for it.
 type group struct {
 	Name  string `json:"name"`
 	Count int    `json:"count"`
@@ -65,8 +61,20 @@ type row struct {
 
 var everywhere = []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}
 
+// statusPath is the absolute path of the status file; empty: it is where it usually is, under a name that no message has.
+func (t *table) statusPath() string {
+	if t.status == "" {
+		return ""
+	}
+	path, err := filepath.Abs(t.status)
+	if err != nil {
+		return t.status
+	}
+	return path
+}
+
 // get returns a reading that is not much older than it took to make. An error says that the spool cannot be read.
-func (t *table) get(rows bool) (*tally, error) {
+func (t *table) get(rows bool) (*reading, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
@@ -76,12 +84,12 @@ func (t *table) get(rows bool) (*tally, error) {
 	if t.last != nil && now.Before(t.next) && (!rows || t.last.rows != nil) {
 		return t.last, nil
 	}
-	tally, err := read(t.dir, t.status, now, now.Sub(t.wanted) < rowsTime)
+	r, err := read(t.dir, t.status, now, now.Sub(t.wanted) < rowsTime)
 	if err != nil {
 		return nil, err
 	}
-	t.last, t.next = tally, now.Add(max(shortest, (share+1)*time.Since(now)))
-	return tally, nil
+	t.last, t.next = r, now.Add(max(shortest, (share+1)*time.Since(now)))
+	return r, nil
 }
 
 // expire has the spool read anew, as it has just been changed.
@@ -92,47 +100,23 @@ func (t *table) expire() {
 }
 
 // read reads the spool.
-func read(dir, status string, now time.Time, rows bool) (*tally, error) {
+func read(dir, status string, now time.Time, rows bool) (*reading, error) {
 	view, err := spoolview.Of(dir, status, now)
 	if err != nil {
 		return nil, err
 	}
-	t := &tally{at: now, counts: make(map[spoolview.State]int)}
-	reasons, domains := make(counter), make(counter)
-	kinds := make(map[string]string) // most messages wait for the same reason, word for word
+	r := &reading{at: now, Tally: spoolview.NewTally(now)}
 	if rows {
-		t.rows = []row{}
+		r.rows = []row{}
 	}
 	err = view.Each(everywhere, func(e *spoolview.Entry) error {
-		t.counts[e.State]++
-		if toSend(e.State) {
-			t.bytes += e.Size
-			if since := e.Since(); t.oldest.IsZero() || since.Before(t.oldest) {
-				t.oldest = since
-			}
-		}
-		if e.State != spoolview.Failed && e.State != spoolview.Held && e.Reason != "" {
-			of, known := kinds[e.Reason]
-			if !known {
-				if of = kind(e.Reason); len(kinds) < mostNames {
-					kinds[e.Reason] = of
-				}
-			}
-			reasons.add(of)
-		}
+		r.Add(e)
 		switch {
 		case !rows:
-		case len(t.rows) < mostRows:
-			t.rows = append(t.rows, rowOf(e))
+		case len(r.rows) < mostRows:
+			r.rows = append(r.rows, rowOf(e))
 		default:
-			t.more++
-		}
-		if toSend(e.State) {
-			e.Recipients(func(r *spoolview.Recipient) {
-				if !r.Served() {
-					domains.add(console.Escape(strings.ToLower(r.Address[strings.LastIndexByte(r.Address, '@')+1:])))
-				}
-			})
+			r.more++
 		}
 		return nil
 	})
@@ -140,17 +124,28 @@ func read(dir, status string, now time.Time, rows bool) (*tally, error) {
 		return nil, err
 	}
 	if view.Trouble != nil {
-		t.trouble = view.Trouble.Error()
+		r.trouble = view.Trouble.Error()
 	}
-	slices.SortStableFunc(t.rows, func(a, b row) int { return a.since.Compare(b.since) })
-	t.reasons, t.domains = reasons.top(), domains.top()
-	return t, nil
+	slices.SortStableFunc(r.rows, func(a, b row) int { return a.since.Compare(b.since) })
+	r.reasons, r.domains = groups(r.Reasons(mostShown), -1), groups(r.Domains(mostShown), r.Recipients.Total)
+	return r, nil
 }
 
-// toSend reports whether a message in that state is to be sent as soon as may be.
-func toSend(s spoolview.State) bool {
-	return s == spoolview.New || s == spoolview.Waiting || s == spoolview.Sending || s == spoolview.Deferred
+// groups are the largest ones, fit to be shown; what is left of all is one more. Of how many there are in all may not be known: -1.
+func groups(shapes []spoolview.Shape, all int) []group {
+	list := []group{}
+	for _, s := range shapes {
+		list = append(list, group{console.Escape(s.Name), s.Total})
+		all -= s.Total
+	}
+	if all > 0 {
+		list = append(list, group{others, all})
+	}
+	return list
 }
+
+// others are those that are not told one by one.
+const others = "others"
 
 func rowOf(e *spoolview.Entry) row {
 	r := row{
@@ -189,48 +184,4 @@ func (r *row) matches(states []spoolview.State, text string) bool {
 // versionOf names a version of a file, so that nothing is done to another one that has taken its place.
 func versionOf(id spooldir.ID) string {
 	return fmt.Sprintf("%x-%x-%x", id.Ino, id.Size, id.ModTime.UnixNano())
-}
-
-// counter counts names.
-type counter map[string]int
-
-const mostNames = 10_000 // that are counted: they come from outside
-
-func (c counter) add(name string) {
-	if _, known := c[name]; !known && len(c) >= mostNames {
-		name = others
-	}
-	c[name]++
-}
-
-const others = "others"
-
-// top returns those that there are most of, and the rest together.
-func (c counter) top() []group {
-	all := make([]group, 0, len(c))
-	for name, n := range c {
-		all = append(all, group{name, n})
-	}
-	slices.SortFunc(all, func(a, b group) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name)) })
-	if len(all) <= mostShown {
-		return all
-	}
-	rest := group{Name: others}
-	for _, g := range all[mostShown-1:] {
-		rest.Count += g.Count
-	}
-	return append(all[:mostShown-1:mostShown-1], rest)
-}
-
-var (
-	anAddress = regexp.MustCompile(`<?[^\s<>@]+@[^\s<>@,;:]+>?`)
-	aNumber   = regexp.MustCompile(`\b[0-9A-Za-z]*[0-9]{3}[0-9A-Za-z]{3,}\b`)
-)
-
-// kind is a reason without what is in it of one message: addresses, and numbers that relays give.
-func kind(reason string) string {
-	if len(reason) > 300 {
-		reason = strings.ToValidUTF8(reason[:300], "")
-	}
-	return console.Escape(aNumber.ReplaceAllString(anAddress.ReplaceAllString(reason, "…"), "…"))
 }

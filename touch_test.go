@@ -108,3 +108,19 @@ func TestATouchTriesNobodyBeforeHisTime(t *testing.T) {
 		is.Equal(relay.tries("m", "a@x.org"), 1)
 	})
 }
+
+func TestATouchInMidTransactionSendsNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{takes: 3 * time.Minute}
+		drop(t, dir, "m", named)
+		_, stop := start(t, dir, Options{Transport: relay})
+		pass(time.Minute)
+		touch(t, filepath.Join(dir, "m"))
+		pass(time.Hour)
+		stop()
+		is.Equal(relay.tries("m", "a@x.org"), 1) // both have accepted by then
+		is.Equal(relay.tries("m", "b@x.org"), 1)
+		is.True(!exists(dir, "m")) // and the file goes, though it is another one to look at
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
+	"github.com/unbit/spoolgore/internal/tally"
 	"github.com/unbit/spoolgore/internal/vitals"
 )
 
@@ -135,9 +136,9 @@ func (c *call) check(o *checkOptions, v *verdict) error {
 	if o.warn > o.crit || o.failedWarn < 0 || o.failedCrit < 0 {
 		return usageErr("-warn has to be less than -crit, and no number less than 0")
 	}
-	tally := spoolview.NewTally(c.now)
+	sum := tally.New(c.now)
 	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold}, func(e *spoolview.Entry) error {
-		tally.Add(e)
+		sum.Add(e)
 		return nil
 	})
 	if err != nil {
@@ -148,16 +149,16 @@ func (c *call) check(o *checkOptions, v *verdict) error {
 		return err
 	}
 	c.reviewStatus()
-	c.checkQueue(o, v, tally)
+	c.checkQueue(o, v, sum)
 	d := c.daemon()
-	c.checkDaemon(o, v, d, tally.Queue.Messages)
+	c.checkDaemon(o, v, d, sum.Queue.Messages)
 	switch {
 	case o.failedCrit > 0 && recent >= o.failedCrit:
 		v.find(levelCritical, "%s given up in 24 hours", console.Count(recent, "message"))
 	case o.failedWarn > 0 && recent >= o.failedWarn:
 		v.find(levelWarning, "%s given up in 24 hours", console.Count(recent, "message"))
 	}
-	v.figure("held", tally.States[spoolview.Held].Messages, ";")
+	v.figure("held", sum.States[spoolview.Held].Messages, ";")
 	v.figure("failed", failed, ";")
 	v.figure("failed_24h", recent, fmt.Sprintf("%s;%s", limit(o.failedWarn), limit(o.failedCrit)))
 	if d.tells {
@@ -176,7 +177,7 @@ func limit(n int) string {
 }
 
 // checkQueue judges the age of what waits.
-func (c *call) checkQueue(o *checkOptions, v *verdict, t *spoolview.Tally) {
+func (c *call) checkQueue(o *checkOptions, v *verdict, t *tally.Tally) {
 	oldest := time.Duration(0)
 	v.summary = console.Count(t.Queue.Messages, "message") + " waiting"
 	if t.Queue.Messages > 0 {

@@ -66,10 +66,11 @@ _spoolgore() {
     COMPREPLY=($(compgen -d -- "$cur"))
     return
   fi
-  local IFS=$'\n' names
-  names=$(IFS=' '; "${COMP_WORDS[0]}" list -names $which "${dir/#\~/$HOME}" 2>/dev/null
+  local name # not by compgen -W, which would obey a name like $(reboot)
+  while IFS= read -r name; do
+    [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
+  done < <("${COMP_WORDS[0]}" list -names $which "${dir/#\~/$HOME}" 2>/dev/null
     [[ $command == @(show|delete|retry) ]] && "${COMP_WORDS[0]}" list -names -failed "${dir/#\~/$HOME}" 2>/dev/null)
-  COMPREPLY=($(compgen -W "${names//\\/\\\\}" -- "$cur"))
 }
 complete -o filenames -o bashdefault -F _spoolgore spoolgore
 `, flagWords(""), strings.Join(commandNames(), " "), valuesOf["state"], valuesOf["smtptls"],
@@ -180,7 +181,7 @@ function __spoolgore_names
   spoolgore list -names $argv $dir 2>/dev/null
 end
 complete -c spoolgore -f
-complete -c spoolgore -n 'not __spoolgore_dir' -a '(__fish_complete_directories)'
+complete -c spoolgore -n 'not __spoolgore_dir; and not __fish_seen_subcommand_from help completion' -a '(__fish_complete_directories)'
 `, strings.Join(withValues(), " "), names)
 	for _, f := range flagsOf("") {
 		fmt.Fprintf(&b, "complete -c spoolgore -n __spoolgore_no_command -o %s%s -d %s\n", f.name, fishValue(f), fishQuote(f.about))

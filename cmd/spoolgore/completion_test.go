@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,7 +14,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// about these commands help and completion know more than the table does.
+// ownHelp are the commands that say with -h what they do.
 var ownHelp = []string{"list", "show", "hold", "release", "delete", "retry", "flush", "stats", "check"}
 
 func TestHelpOfCommands(t *testing.T) {
@@ -61,6 +64,20 @@ func TestDocumentedFlagsAreKnown(t *testing.T) {
 	}
 }
 
+func TestTheDocumentsHaveEveryCommand(t *testing.T) {
+	for path, form := range map[string]string{"../../docs/commands.md": `(?m)^## .*\b%s\b`, "../../docs/man/spoolgore.8": `(?m)^\.It .*Cm %s\b`} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range append([]string{"completion"}, ownHelp...) {
+			if !regexp.MustCompile(fmt.Sprintf(form, name)).Match(text) {
+				t.Errorf("%s does not have %s", path, name)
+			}
+		}
+	}
+}
+
 // scripts are those for the shells.
 func scripts(t *testing.T) map[string]string {
 	t.Helper()
@@ -101,7 +118,8 @@ func TestCompletionInBash(t *testing.T) {
 	script := scripts(t)["bash"] + `
 cd ` + dir + ` && mkdir -p spool other && touch afile
 fake() { [[ $3 == -failed ]] && echo failed/f.eml || echo "one.eml
-two words.eml"; }
+two words.eml
+\$(touch pwned).eml"; }
 offer() { COMP_WORDS=(fake "$@"); COMP_CWORD=$#; _spoolgore; (IFS=,; echo "${COMPREPLY[*]}"); }
 offer rel
 offer s
@@ -120,7 +138,10 @@ offer help ret
 	t.Log(string(out))
 	is.NoErr(err)
 	is.Equal(strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), []string{
-		"release", "show,stats,spool", "-state,-statusfile", "held", "spool,other", "one.eml,two words.eml,failed/f.eml", "two words.eml",
+		"release", "show,stats,spool", "-state,-statusfile", "held", "spool,other", "one.eml,two words.eml,$(touch pwned).eml,failed/f.eml", "two words.eml",
 		"-older", "starttls", "other", "zsh", "retry",
 	})
+	left, err := filepath.Glob(filepath.Join(dir, "pwned*"))
+	is.NoErr(err)
+	is.Equal(len(left), 0) // no name of a file is obeyed
 }

@@ -93,6 +93,7 @@ func flagsIn(text string) (all []documented) {
 	for _, m := range flagLine.FindAllStringSubmatch(text, -1) {
 		about, _, _ := strings.Cut(m[3], ";")
 		about, _, _ = strings.Cut(about, ":")
+		about, _, _ = strings.Cut(about, " (")
 		all = append(all, documented{m[1], m[2], strings.TrimSpace(about)})
 	}
 	return all

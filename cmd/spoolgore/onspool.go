@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func onSpool(name, help string, args []string, stdin io.Reader, stdout, stderr i
 	c := &call{name: name, stdin: stdin, stdout: stdout, stderr: stderr, out: bufio.NewWriterSize(stdout, 64<<10), now: time.Now()}
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(40) // hundreds of thousands of messages shall not take half a gigabyte
+	}
 	status := fs.String("statusfile", os.Getenv("SPOOLGORE_JSON"), "")
 	bind(fs)
 	operands, err := parseMixed(fs, args)

@@ -17,6 +17,7 @@ import (
 	"github.com/unbit/spoolgore/internal/progress"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
+	"github.com/unbit/spoolgore/internal/tally"
 	"github.com/unbit/spoolgore/internal/vitals"
 )
 
@@ -128,14 +129,14 @@ type numbers struct {
 	States     map[spoolview.State]stateNumbers // those that there are
 	Waiting    int                              // recipients who wait: not those of held and scheduled messages
 	AgeLimits  []float64                        // upper ends of the groups of ByAge, in seconds; one more group has what is older
-	Domains    []spoolview.Shape
-	Reasons    []spoolview.Shape
+	Domains    []tally.Shape
+	Reasons    []tally.Shape
 	Daemon     bool          // one runs
 	Signs      *vitals.Signs `json:",omitempty"` // what it says of itself
 	EmptyAfter float64       `json:",omitempty"` // seconds until all is sent, at its pace of now; zero: that cannot be told
 
-	tally *spoolview.Tally
-	now   time.Time
+	counted *tally.Tally
+	now     time.Time
 }
 
 type stateNumbers struct {
@@ -146,7 +147,7 @@ type stateNumbers struct {
 
 // stats counts.
 func (c *call) stats(n int) (*numbers, error) {
-	t := spoolview.NewTally(c.now)
+	t := tally.New(c.now)
 	bar := progress.New(c.stderr, "counting", 0)
 	defer bar.Done()
 	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}, func(e *spoolview.Entry) error {
@@ -160,12 +161,12 @@ func (c *call) stats(n int) (*numbers, error) {
 	}
 	s := &numbers{
 		Dir: c.dir.Path(), Time: c.now, States: map[spoolview.State]stateNumbers{}, Waiting: t.Recipients.Total,
-		Domains: t.Domains(n), Reasons: t.Reasons(n), tally: t, now: c.now,
+		Domains: t.Domains(n), Reasons: t.Reasons(n), counted: t, now: c.now,
 	}
 	for state, sum := range t.States {
 		s.States[state] = stateNumbers(sum)
 	}
-	for _, limit := range spoolview.Ages {
+	for _, limit := range tally.Ages {
 		s.AgeLimits = append(s.AgeLimits, limit.Seconds())
 	}
 	d := c.daemon()
@@ -232,21 +233,21 @@ func (s *numbers) daemonLine() string {
 }
 
 // writeShapes writes a table of who, or why, by age.
-func (s *numbers) writeShapes(w io.Writer, paint console.Painter, width int, title string, shapes []spoolview.Shape) {
+func (s *numbers) writeShapes(w io.Writer, paint console.Painter, width int, title string, shapes []tally.Shape) {
 	if len(shapes) == 0 {
 		return
 	}
 	numbers := fmt.Sprintf(" %6s", "TOTAL")
-	for _, limit := range spoolview.Ages {
+	for _, limit := range tally.Ages {
 		numbers += fmt.Sprintf(" %5s", "<"+ageLabel(limit))
 	}
-	numbers += fmt.Sprintf(" %5s", ageLabel(spoolview.Ages[len(spoolview.Ages)-1])+"+")
+	numbers += fmt.Sprintf(" %5s", ageLabel(tally.Ages[len(tally.Ages)-1])+"+")
 	nameWidth := len(title)
 	for _, shape := range shapes {
 		nameWidth = max(nameWidth, console.Columns(console.Escape(shape.Name)))
 	}
 	nameWidth = max(10, min(nameWidth, 100, width-len(numbers)))
-	line := func(name string, of spoolview.Shape) {
+	line := func(name string, of tally.Shape) {
 		fmt.Fprintf(w, "%s %6d", console.Pad(console.Cut(name, nameWidth), nameWidth, false), of.Total)
 		for _, n := range of.ByAge {
 			fmt.Fprintf(w, " %5s", cmp.Or(dot(n), strconv.Itoa(n)))
@@ -258,7 +259,7 @@ func (s *numbers) writeShapes(w io.Writer, paint console.Painter, width int, tit
 		line(console.Escape(shape.Name), shape)
 	}
 	if title == "WHO WAITS" && len(shapes) > 1 {
-		line("all", s.tally.Recipients)
+		line("all", s.counted.Recipients)
 	}
 }
 

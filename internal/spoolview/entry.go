@@ -28,6 +28,16 @@ const (
 // States are all of them.
 var States = []State{New, Waiting, Sending, Deferred, Scheduled, Unusable, Held, Failed}
 
+// Queued reports whether messages in that state are to be sent as soon as they can be: those that are held, scheduled or
+// given up are not.
+func (s State) Queued() bool {
+	switch s {
+	case New, Waiting, Sending, Deferred, Unusable:
+		return true
+	}
+	return false
+}
+
 // The states of a recipient in the status file.
 const (
 	Open       = 0 // to be tried at NextAttempt

@@ -237,6 +237,24 @@ func recipients(addresses []message.Address) []Recipient {
 	return all
 }
 
+// GivenUpSince returns how many messages are in failed/, and how many of them were given up since then, by the time of the file beside each.
+func (v *View) GivenUpSince(since time.Time) (all, recent int, err error) {
+	names, err := v.names(spooldir.Failed)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, name := range names {
+		at, err := v.givenUp(name)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		if all++; at.After(since) {
+			recent++
+		}
+	}
+	return all, recent, nil
+}
+
 // givenUp is when the message name came to failed/: when the file beside it was written.
 func (v *View) givenUp(name string) (time.Time, error) {
 	fi, err := os.Lstat(v.Dir.At(spooldir.Failed, name+".json"))

@@ -271,3 +271,17 @@ func TestEveryFieldOfTheStatusIsKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestGivenUpSince(t *testing.T) {
+	is := is.New(t)
+	dir := spool(t)
+	v := view(t, dir, "")
+	all, recent, err := v.GivenUpSince(time.Now().Add(-time.Hour))
+	is.NoErr(err)
+	is.Equal([]int{all, recent}, []int{1, 1})
+	long := time.Now().Add(-48 * time.Hour)
+	is.NoErr(os.Chtimes(filepath.Join(dir, "failed", "refused.json"), long, long))
+	all, recent, err = v.GivenUpSince(time.Now().Add(-24 * time.Hour))
+	is.NoErr(err)
+	is.Equal([]int{all, recent}, []int{1, 0})
+}

@@ -1,4 +1,5 @@
-package spoolview
+// Package tally counts the messages of a spool, as qshape does: who waits, how long, and why.
+package tally
 
 import (
 	"cmp"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // Ages are the upper ends of the age groups of a Shape; one more group has what is older.
@@ -41,7 +42,7 @@ type Sum struct {
 
 // A Tally counts the messages of a spool.
 type Tally struct {
-	States     map[State]Sum
+	States     map[spoolview.State]Sum
 	Queue      Sum    // of the states that wait to be sent, or that something keeps from it; not held, scheduled, failed
 	Oldest     string // the name of the oldest of those
 	Recipients Shape  // all who wait, of the same messages
@@ -51,16 +52,16 @@ type Tally struct {
 	reasons map[string]*Shape
 }
 
-// NewTally returns a tally of nothing, at the time now.
-func NewTally(now time.Time) *Tally {
-	return &Tally{States: map[State]Sum{}, now: now, domains: map[string]*Shape{}, reasons: map[string]*Shape{}}
+// New returns a tally of nothing, at the time now.
+func New(now time.Time) *Tally {
+	return &Tally{States: map[spoolview.State]Sum{}, now: now, domains: map[string]*Shape{}, reasons: map[string]*Shape{}}
 }
 
 // Add counts e, whose header was read.
-func (t *Tally) Add(e *Entry) {
+func (t *Tally) Add(e *spoolview.Entry) {
 	since := e.Since()
 	t.States[e.State] = t.States[e.State].plus(e.Size, since)
-	if !Queued(e.State) {
+	if !e.State.Queued() {
 		return
 	}
 	before := t.Queue
@@ -68,8 +69,8 @@ func (t *Tally) Add(e *Entry) {
 		t.Oldest = e.Name
 	}
 	age := t.now.Sub(since)
-	e.Recipients(func(r *Recipient) {
-		if r.Status == Done {
+	e.Recipients(func(r *spoolview.Recipient) {
+		if r.Status == spoolview.Done {
 			return
 		}
 		t.Recipients.add(age)
@@ -81,11 +82,6 @@ func (t *Tally) Add(e *Entry) {
 	if e.Error != "" && len(e.To)+len(e.Cc)+len(e.Bcc) == 0 {
 		of(t.reasons, Kind(e.Error)).add(age)
 	}
-}
-
-// Queued reports whether messages in that state are to be sent as soon as they can be.
-func Queued(s State) bool {
-	return s == New || s == Waiting || s == Sending || s == Deferred || s == Unusable
 }
 
 func (s Sum) plus(size int64, since time.Time) Sum {
@@ -155,22 +151,4 @@ func Kind(reason string) string {
 		}
 		return word
 	})
-}
-
-// GivenUpSince returns how many messages are in failed/, and how many of them were given up since then, by the time of the file beside each.
-func (v *View) GivenUpSince(since time.Time) (all, recent int, err error) {
-	names, err := v.names(spooldir.Failed)
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, name := range names {
-		at, err := v.givenUp(name)
-		if err != nil {
-			continue // gone meanwhile
-		}
-		if all++; at.After(since) {
-			recent++
-		}
-	}
-	return all, recent, nil
 }

@@ -1,20 +1,19 @@
-package spoolview_test
+package tally_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/spoolview"
+	"github.com/unbit/spoolgore/internal/tally"
 )
 
 func TestTally(t *testing.T) {
 	is := is.New(t)
 	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
-	tally := spoolview.NewTally(now)
+	sum := tally.New(now)
 	for name, e := range map[string]*spoolview.Entry{
 		"young": {State: spoolview.Waiting, Size: 10, Enqueued: now.Add(-time.Minute), To: []spoolview.Recipient{{Address: "a@X.org"}}},
 		"old": {State: spoolview.Deferred, Size: 20, Enqueued: now.Add(-5 * time.Hour), Cc: []spoolview.Recipient{
@@ -26,32 +25,18 @@ func TestTally(t *testing.T) {
 		"later":  {State: spoolview.Scheduled, Size: 7, Enqueued: now.Add(-9 * time.Hour), NotBefore: now.Add(time.Hour), To: []spoolview.Recipient{{Address: "l@x.org"}}},
 	} {
 		e.Name = name
-		tally.Add(e)
+		sum.Add(e)
 	}
-	is.Equal(tally.Queue, spoolview.Sum{Messages: 3, Bytes: 31, Oldest: now.Add(-5 * time.Hour)})
-	is.Equal(tally.Oldest, "old")
-	is.Equal(tally.States[spoolview.Held].Messages, 1)
-	is.Equal(tally.Recipients.Total, 3)
-	domains := tally.Domains(0)
+	is.Equal(sum.Queue, tally.Sum{Messages: 3, Bytes: 31, Oldest: now.Add(-5 * time.Hour)})
+	is.Equal(sum.Oldest, "old")
+	is.Equal(sum.States[spoolview.Held].Messages, 1)
+	is.Equal(sum.Recipients.Total, 3)
+	domains := sum.Domains(0)
 	is.Equal(len(domains), 2)
-	is.Equal(domains[0], spoolview.Shape{Name: "x.org", Total: 2, ByAge: [8]int{0: 1, 4: 1}})
-	is.Equal(tally.Domains(1), domains[:1])
-	reasons := tally.Reasons(0)
+	is.Equal(domains[0], tally.Shape{Name: "x.org", Total: 2, ByAge: [8]int{0: 1, 4: 1}})
+	is.Equal(sum.Domains(1), domains[:1])
+	reasons := sum.Reasons(0)
 	is.Equal(reasons[0].Name, "rcpt: 450 4.2.1 <…>: wait, id …") // for both the same
 	is.Equal(reasons[0].Total, 2)
 	is.Equal(reasons[1].Name, "no recipients")
-}
-
-func TestGivenUpSince(t *testing.T) {
-	is := is.New(t)
-	dir := spool(t)
-	v := view(t, dir, "")
-	all, recent, err := v.GivenUpSince(time.Now().Add(-time.Hour))
-	is.NoErr(err)
-	is.Equal([]int{all, recent}, []int{1, 1})
-	long := time.Now().Add(-48 * time.Hour)
-	is.NoErr(os.Chtimes(filepath.Join(dir, "failed", "refused.json"), long, long))
-	all, recent, err = v.GivenUpSince(time.Now().Add(-24 * time.Hour))
-	is.NoErr(err)
-	is.Equal([]int{all, recent}, []int{1, 0})
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +43,9 @@ func writeSigns(t *testing.T, spool string, signs *vitals.Signs) {
 	}
 	var b bytes.Buffer
 	must(t, vitals.Write(&b, *signs))
-	must(t, os.WriteFile(filepath.Join(spool, vitals.Name), b.Bytes(), 0o600))
+	path := filepath.Join(spool, vitals.Name)
+	must(t, os.WriteFile(path, b.Bytes(), 0o600))
+	must(t, os.Chtimes(path, signs.Written, signs.Written))
 }
 
 // waiting makes a spool with one message that has been waiting so long.
@@ -207,7 +210,8 @@ func TestFlushTellsOfAPause(t *testing.T) {
 	relay, _ := deferring("451 4.2.1 not now")
 	d := start(t, "-smtpaddr", relay.Listen(t), spool)
 	d.logs("msg=started", 1)
-	writeSigns(t, spool, &vitals.Signs{PID: d.cmd.Process.Pid, Paused: true})
+	d.signal(syscall.SIGTSTP)
+	eventually(t, "the daemon tells of its pause", func() bool { s, _, _ := vitals.Read(spool); return s.Paused })
 	r := operate(t, "flush", spool)
 	is.Equal(r.code, 0)
 	is.True(strings.Contains(r.err, "the daemon was paused: that is over"))

@@ -70,12 +70,12 @@ Queue
   -once                        try everything that is due once, and end
 
 Seen from outside
-  -http ADDRESS                show the spool over HTTP: a page at /, /metrics, /healthz, /status; HOST:PORT, and
-                               without a HOST, as 8025, on this host only, to everybody who has an account on it
-  -httptokenfile FILE          a file with one line of 16 characters or more that whoever wants to see it has to give: as
-                               password, with any name, or as Authorization: Bearer; other hosts need it always
+  -http ADDRESS                show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; without a
+                               HOST, as 8025, only this host can reach it, and every user of it (nowhere)
+  -httptokenfile FILE          a file with one line, 16 characters or more, that has to be given to see it: as password
+                               with any name, or as Authorization: Bearer. Where other hosts can reach it, it is needed
   -httptoken TOKEN             the same; every user of this host can see it
-  SPOOLGORE_HTTPTOKEN          the same in the environment; or the file httptoken in $CREDENTIALS_DIRECTORY
+  SPOOLGORE_HTTPTOKEN          in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same
 
 Other
   -logjson                     log lines in JSON; the log goes to standard error

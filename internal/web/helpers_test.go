@@ -9,14 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/pulse"
-	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // patience is how long a test waits for what is to happen.
@@ -24,7 +22,6 @@ const patience = time.Minute
 
 // fakePulse says what a test wants.
 type fakePulse struct {
-	mu      sync.Mutex
 	started time.Time
 	last    pulse.Reading
 	past    []pulse.Minute
@@ -32,19 +29,9 @@ type fakePulse struct {
 
 func (p *fakePulse) Started() time.Time { return p.started }
 
-func (p *fakePulse) Last() pulse.Reading {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.last
-}
+func (p *fakePulse) Last() pulse.Reading { return p.last }
 
 func (p *fakePulse) Past() []pulse.Minute { return p.past }
-
-func (p *fakePulse) set(r pulse.Reading) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = r
-}
 
 // well is a reading of a spool that is run well.
 func well() pulse.Reading {
@@ -142,5 +129,3 @@ func serve(t *testing.T, dir string, o Options) (s *Server, url string) {
 	t.Cleanup(server.Close)
 	return s, server.URL
 }
-
-func idOf(fi os.FileInfo) spooldir.ID { return spooldir.IDOf(fi) }

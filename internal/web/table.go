@@ -12,6 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
+	"github.com/unbit/spoolgore/internal/tally"
 )
 
 const (
@@ -36,7 +37,7 @@ type table struct {
 // reading is one look at the spool. It is never changed.
 type reading struct {
 	at time.Time
-	*spoolview.Tally
+	*tally.Tally
 	reasons, domains []group
 	trouble          string // why the status file tells nothing; empty: it does
 	rows             []row  // by age, the oldest first; nil: nobody has asked
@@ -105,7 +106,7 @@ func read(dir, status string, now time.Time, rows bool) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{at: now, Tally: spoolview.NewTally(now)}
+	r := &reading{at: now, Tally: tally.New(now)}
 	if rows {
 		r.rows = []row{}
 	}
@@ -132,7 +133,7 @@ func read(dir, status string, now time.Time, rows bool) (*reading, error) {
 }
 
 // groups are the largest ones, fit to be shown; what is left of all is one more. Of how many there are in all may not be known: -1.
-func groups(shapes []spoolview.Shape, all int) []group {
+func groups(shapes []tally.Shape, all int) []group {
 	list := []group{}
 	for _, s := range shapes {
 		list = append(list, group{console.Escape(s.Name), s.Total})

@@ -89,9 +89,12 @@ func (t *table) get(rows bool) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.last, t.next = r, now.Add(max(shortest, (share+1)*time.Since(now)))
+	t.last, t.next = r, time.Now().Add(restAfter(time.Since(now)))
 	return r, nil
 }
+
+// restAfter is how long the spool is not read after a reading that took so long.
+func restAfter(cost time.Duration) time.Duration { return max(shortest, share*cost) }
 
 // expire has the spool read anew, as it has just been changed.
 func (t *table) expire() {

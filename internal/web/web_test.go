@@ -242,7 +242,7 @@ func TestOrdersThatAreNone(t *testing.T) {
 		"flush and one":   `{"act":"flush","messages":[{"place":"","file":"` + name("waits") + `"}]}`,
 		"another field":   `{"act":"delete","all":true}`,
 		"too many":        `{"act":"delete","messages":[` + strings.Repeat(`{},`, 300) + `{}]}`,
-		"a long one":      `{"act":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"a long one":      `{"act":"flush"` + strings.Repeat(" ", 1<<20) + `}`,
 		"names, no files": `{"act":"delete","messages":["waits"]}`,
 	}
 	for what, body := range tests {
@@ -253,6 +253,25 @@ func TestOrdersThatAreNone(t *testing.T) {
 			is.Equal(len(names(t, dir)), before)
 		})
 	}
+}
+
+// A status file that lies in the spool under a name like that of a message is none.
+func TestTheStatusFileIsNoMessage(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	is.NoErr(os.WriteFile(filepath.Join(dir, "status.js"), []byte("{}"), 0o600))
+	s, _ := serve(t, dir, Options{StatusFile: filepath.Join(dir, "status.js")})
+	m := shown{File: name("status.js")}
+	m.Version = versionAt(dir, m)
+	is.Equal(len(doOrder(t, s, "delete", m).Failed), 1)
+	is.True(exists(dir, "status.js"))
+	is.Equal(list(t, s, "new,unusable").Total, 0)
+}
+
+func TestReadingTakesATwentiethOfTheTime(t *testing.T) {
+	is := is.New(t)
+	is.Equal(restAfter(time.Millisecond), time.Second)
+	is.Equal(restAfter(2*time.Second), 38*time.Second)
 }
 
 func names(t *testing.T, dir string) (all []string) {

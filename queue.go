@@ -823,8 +823,10 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 		return q.putAside(e, err, now)
 	}
 	e.judged = errors.Is(err, msgfile.ErrUnusable)
-	e.soon = errors.Is(err, spooldir.ErrUnsettled)
 	writing := errors.Is(err, spooldir.ErrBeingWritten)
+	age := now.Sub(e.msg.open().Enqueued)
+	// A program that is being started has what its parent had open, the file of Put as well, until it runs.
+	e.soon = errors.Is(err, spooldir.ErrUnsettled) || writing && age < spooldir.SettleTime
 	wait := q.opts.Freq
 	if e.soon || writing || errors.Is(err, spooldir.ErrLinked) { // usual, and often over in a moment: look again soon
 		e.delay = min(max(2*e.delay, 5*time.Millisecond), q.opts.Freq)
@@ -832,7 +834,7 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 		if e.soon {
 			wait = min(wait, spooldir.SettleTime/8)
 		}
-		if e.soon || now.Sub(e.msg.open().Enqueued) < time.Second {
+		if e.soon || age < time.Second {
 			q.move(e, unread, now.Add(wait))
 			return nil
 		}

@@ -408,6 +408,22 @@ func TestDrain(t *testing.T) {
 	is.Equal(len(s.Status()), 0)       // read from the status file, as nothing runs
 }
 
+// A program that is just being started has for a moment what its parent had open: the file of a Put, say.
+func TestDrainWaitsForAFileThatIsStillOpenForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &smtptest.Relay{}
+		drop(t, dir, "m", simple)
+		f, err := os.OpenFile(filepath.Join(dir, "m"), os.O_WRONLY, 0)
+		is.NoErr(err)
+		time.AfterFunc(100*time.Millisecond, func() { f.Close() })
+		s := New(dir, exact(Options{Dial: relay.Dial}))
+		s.noWatch = true
+		is.NoErr(s.Drain(t.Context()))
+		is.Equal(len(relay.Messages()), 1)
+	})
+}
+
 func TestDrainTellsThatNoRelayCanBeUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

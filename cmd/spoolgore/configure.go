@@ -42,6 +42,7 @@ func (e *configError) Unwrap() error { return e.err }
 var rivals = [][]string{
 	{"smtpuser", "smtpmd5user"},
 	{"smtppassword", "smtppasswordfile", "smtppasswordcmd", "smtpmd5password"},
+	{"httptoken", "httptokenfile"},
 }
 
 // rivalsOf are those of key, and key itself.
@@ -82,7 +83,10 @@ func configure(args []string, env func(string) string, own func(*flag.FlagSet)) 
 	if err == nil {
 		err = c.relay.Check("-smtp")
 	}
-	return c, fs.Args(), c.blame(err)
+	if err != nil {
+		return c, fs.Args(), c.blame(err)
+	}
+	return c, fs.Args(), c.webToken(env)
 }
 
 // variable is the environment variable for a key.

@@ -45,6 +45,7 @@ func TestPrecedence(t *testing.T) {
 		"attempts": {"1", "2", "3"}, "maxage": {"1h", "2h", "3h"}, "bounce": {"no", "yes", "false"}, "warnafter": {"1h", "2h", "3h"},
 		"onfail": {"a", "b", "c"}, "json": {"/a", "/b", "/c"}, "once": {"yes", "no", "true"}, "logjson": {"yes", "no", "true"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},
+		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"},
 	}
 	user := []string{"-smtpuser", "u"} // for those that need one
 	for key, v := range values {
@@ -57,6 +58,9 @@ func TestPrecedence(t *testing.T) {
 			}
 			if strings.HasPrefix(key, "smtppassword") || key == "smtpauth" {
 				args = append(args, user...)
+			}
+			if strings.HasPrefix(key, "httptoken") {
+				args = append(args, "-http", "1")
 			}
 			if key == "smtpauth" || key == "smtpuser" {
 				args = append(args, "-smtppasswordcmd", "x")

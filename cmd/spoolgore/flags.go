@@ -24,6 +24,7 @@ type config struct {
 	md5User, md5Password            string
 	relaysFile                      string
 	onFail                          string // a command to run for what was given up
+	http, httpToken, httpTokenFile  string // where to show the spool; empty: nowhere
 	bounce                          bool
 	once, logJSON, verbose, version bool
 	file                            string // of -config; empty: none
@@ -85,6 +86,9 @@ func flags(c *config) *flag.FlagSet {
 	fs.Var((*span)(&c.opts.WarnAfter), "warnafter", "")
 	fs.StringVar(&c.onFail, "onfail", "", "")
 	fs.StringVar(&c.opts.StatusFile, "json", "", "")
+	fs.StringVar(&c.http, "http", "", "")
+	fs.StringVar(&c.httpToken, "httptoken", "", "")
+	fs.StringVar(&c.httpTokenFile, "httptokenfile", "", "")
 	fs.BoolVar(&c.once, "once", false, "")
 	fs.BoolVar(&c.logJSON, "logjson", false, "")
 	fs.BoolVar(&c.verbose, "verbose", false, "")

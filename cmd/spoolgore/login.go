@@ -46,7 +46,7 @@ func (c *config) login(env func(string) string) error {
 	if !s.NeedsPassword() || s.HasPassword() {
 		return nil
 	}
-	if s.PasswordFile = credential(env("CREDENTIALS_DIRECTORY")); s.PasswordFile != "" {
+	if s.PasswordFile = credential(env("CREDENTIALS_DIRECTORY"), "smtppassword"); s.PasswordFile != "" {
 		c.from["smtppasswordfile"] = setting{"smtppasswordfile", s.PasswordFile, inEnvironment, "CREDENTIALS_DIRECTORY"}
 		return nil
 	}
@@ -81,7 +81,7 @@ func (c *config) passwordField(key string) *string {
 
 // visible is the flag that shows a password to every user of the host; empty: none does.
 func (c *config) visible() string {
-	for _, key := range []string{"smtppassword", "smtpmd5password"} {
+	for _, key := range []string{"smtppassword", "smtpmd5password", "httptoken"} {
 		if c.from[key].rank == onCommandLine {
 			return "-" + key
 		}
@@ -91,7 +91,7 @@ func (c *config) visible() string {
 
 // exposed reports whether every user of the host may read a password in the file of -config.
 func (c *config) exposed() bool {
-	if c.from["smtppassword"].rank != inFile && c.from["smtpmd5password"].rank != inFile {
+	if c.from["smtppassword"].rank != inFile && c.from["smtpmd5password"].rank != inFile && c.from["httptoken"].rank != inFile {
 		return false
 	}
 	info, err := os.Stat(c.file)
@@ -113,12 +113,12 @@ func (c *config) loginMD5() error {
 	return nil
 }
 
-// credential is the file with the password among those that systemd has put in dir; empty: there is none.
-func credential(dir string) string {
+// credential is the file of that name among those that systemd has put in dir; empty: there is none.
+func credential(dir, name string) string {
 	if dir == "" {
 		return ""
 	}
-	path := filepath.Join(dir, "smtppassword")
+	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}

@@ -20,6 +20,7 @@ type service struct {
 	log    *slog.Logger
 	spool  *spoolgore.Spool
 	also   func(spoolgore.Event) // is told as well; nil: nobody
+	web    func(spoolgore.Event) // likewise
 	hook   *onFail
 	vital  *pulse.Pulse
 	herald *herald
@@ -39,8 +40,17 @@ func (s *service) run(orders []os.Signal) error {
 	defer s.hook.close(cut)
 	go s.hook.run(hooks)
 	s.vital = pulse.New(pulse.Options{
-		Dir: s.c.dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(), Rate: s.c.opts.Rate, Log: s.log,
+		Dir: s.c.dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(), Rate: s.c.opts.Rate, Keep: s.c.keep(),
+		Log: s.log,
 	})
+	if s.c.http != "" {
+		observe, end, err := s.c.serveHTTP(s.vital, func() { s.spool.Flush() }, s.log)
+		if err != nil {
+			return err
+		}
+		defer end()
+		s.web = observe
+	}
 	s.complete(&s.c)
 	s.spool = spoolgore.New(s.c.dir, s.c.opts)
 	defer takePulse(s.vital, orders)()
@@ -58,7 +68,7 @@ func (s *service) run(orders []os.Signal) error {
 // complete adds to the options of c what all configurations have in common.
 func (s *service) complete(c *config) {
 	c.opts.Logger = s.log
-	c.opts.OnEvent = inTurn(s.also, s.hook.tell, s.vital.Observe)
+	c.opts.OnEvent = inTurn(s.also, s.hook.tell, s.vital.Observe, s.web)
 }
 
 // reload is SIGHUP: it reads the configuration and all files that this names again, and the status file, and goes on with
@@ -111,6 +121,7 @@ func (s *service) renew() error {
 func (c *config) allows(next *config) error {
 	for key, same := range map[string]bool{
 		"dir": c.dir == next.dir, "json": c.opts.StatusFile == next.opts.StatusFile, "once": c.once == next.once, "logjson": c.logJSON == next.logJSON,
+		"http": c.http == next.http, "httptoken": c.httpToken == next.httpToken, "httptokenfile": c.httpTokenFile == next.httpTokenFile,
 	} {
 		if same {
 			continue

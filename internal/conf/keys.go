@@ -55,6 +55,9 @@ var Keys = []Key{
 	{Name: "bounce", Of: Daemon, Default: "true"},
 	{Name: "warnafter", Of: Daemon, Default: "never"},
 	{Name: "onfail", Of: Daemon, Secret: true}, // likewise
+	{Name: "http", Of: Daemon, Default: "not shown"},
+	{Name: "httptokenfile", Of: Daemon, File: true},
+	{Name: "httptoken", Of: Daemon, Secret: true},
 	{Name: "once", Of: Daemon, Default: "false"},
 	{Name: "logjson", Of: Daemon, Default: "false"},
 	{Name: "verbose", Of: Daemon, Default: "false"},

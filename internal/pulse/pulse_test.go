@@ -160,6 +160,27 @@ func TestAnIdleSpoolCostsNothing(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatIsOpenIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		busy := well
+		busy.Relays = []spoolgore.RelayHealth{{Name: "a:25", Limit: 2, Connections: 1}}
+		s, dir, touched, last := &spool{h: busy}, t.TempDir(), 0, time.Time{}
+		_, _, stop := begin(t, s, Options{Dir: dir})
+		pass(time.Minute)
+		s.looked()
+		for range 60 {
+			pass(time.Second)
+			if at := read(t, dir).Written; !at.Equal(last) {
+				touched, last = touched+1, at
+			}
+		}
+		is.True(s.looked() >= 29) // it may close at any moment
+		is.True(touched <= 4)     // but nothing is written as long as it does not
+		stop()
+	})
+}
+
 func TestWhatChangesIsToldSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -248,11 +269,13 @@ func TestAnotherSpoolsFileIsLeftAlone(t *testing.T) {
 		_, _, stop := begin(t, s, Options{Dir: dir})
 		pass(time.Minute)
 		away := well
-		away.Away = true
+		away.Away, away.Trouble = true, "another directory is in its place"
 		s.set(away) // the directory is another one now, with a daemon of its own
 		pass(time.Minute)
 		path := filepath.Join(dir, vitals.Name)
 		is.NoErr(os.WriteFile(path, []byte(`{"PID": 1}`), 0o600))
+		away.Trouble = "and somebody else has locked it" // news
+		s.set(away)
 		pass(time.Hour)
 		stop()
 		is.Equal(read(t, dir).PID, 1)

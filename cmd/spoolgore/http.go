@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/secret"
+	"github.com/unbit/spoolgore/internal/web"
+)
+
+// keptMinutes are how many of the past the page can show.
+const keptMinutes = 24 * 60
+
+// keep is how many minutes are to be remembered.
+func (c *config) keep() int {
+	if c.http == "" {
+		return 0
+	}
+	return keptMinutes
+}
+
+// webToken settles which token -http asks for: that of a flag, else of the environment, else of the file of -config, else
+// of systemd.
+func (c *config) webToken(env func(string) string) error {
+	key := "httptoken"
+	if c.httpTokenFile != "" {
+		key = "httptokenfile"
+	}
+	switch at := c.from[key]; {
+	case c.http == "" && at.rank == onCommandLine:
+		return errors.New("-httptoken and -httptokenfile are for -http, which is missing")
+	case c.http == "":
+		return nil
+	case c.httpTokenFile != "" && c.httpToken != "":
+		return fmt.Errorf("%s and %s: only one of them can be the token", c.from["httptoken"].origin, at.origin)
+	case at.rank != 0:
+		return nil
+	}
+	if file := credential(env("CREDENTIALS_DIRECTORY"), "httptoken"); file != "" {
+		c.httpTokenFile, c.from["httptokenfile"] = file, setting{"httptokenfile", file, inEnvironment, "CREDENTIALS_DIRECTORY"}
+	}
+	return nil
+}
+
+// serveHTTP shows the spool over HTTP until end is called. observe is to be told of its events.
+func (c *config) serveHTTP(vital *pulse.Pulse, flush func(), log *slog.Logger) (observe func(spoolgore.Event), end func(), err error) {
+	token := c.httpToken
+	if c.httpTokenFile != "" {
+		file := secret.Source{Name: "-httptokenfile", Log: log}.File(c.httpTokenFile)
+		if token, err = file(context.Background(), false); err != nil {
+			return nil, nil, fmt.Errorf("-httptokenfile: %w", err)
+		}
+	}
+	server, err := web.New(web.Options{
+		Dir: c.dir, StatusFile: c.opts.StatusFile, Token: token, Version: version(), Pulse: vital, Flush: flush, Log: log,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("-http: %w", err)
+	}
+	listener, err := server.Listen(c.http)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-http: %w", err)
+	}
+	log.Info("shown over HTTP", "addr", listener.Addr().String(), "token", token != "")
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := server.Serve(ctx, listener); err != nil {
+			log.Error("the spool is not shown over HTTP any more, mail goes on", "err", err)
+		}
+	}()
+	return server.Observe, func() { stop(); <-ended }, nil
+}

@@ -1,0 +1,126 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// mostDone is how many messages one request can be about.
+const mostDone = mostRow
+
+// order is what somebody wants done: the act "flush" to all, others to some messages.
+type order struct {
+	Act      string `json:"act"`
+	Messages []struct {
+		Place   string `json:"place"`
+		File    string `json:"file"`
+		Version string `json:"version"`
+	} `json:"messages"`
+}
+
+// outcome is what came of an order.
+type outcome struct {
+	Done   int      `json:"done"`
+	Failed []mishap `json:"failed"`
+}
+
+type mishap struct {
+	File  string `json:"file"`
+	Error string `json:"error"`
+}
+
+// acts are what can be done to a message: what mv, touch and rm can do.
+var acts = map[string]func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error{
+	"retry": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
+		if place == spooldir.Spool {
+			return errors.Join(d.Touch(name), d.Touched())
+		}
+		return d.Shift(name, place, spooldir.Spool)
+	},
+	"hold": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
+		return d.Shift(name, place, spooldir.Hold)
+	},
+	"delete": func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error {
+		return d.Discard(place, name, id)
+	},
+}
+
+// do carries out an order.
+func (s *Server) do(w http.ResponseWriter, r *http.Request) {
+	var o order
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&o); err != nil {
+		refuse(w, http.StatusBadRequest, "what is to be done cannot be read: "+err.Error())
+		return
+	}
+	if o.Act == "flush" && len(o.Messages) == 0 {
+		s.opts.Log.Info("asked over HTTP", "action", "flush", "remote", r.RemoteAddr)
+		s.opts.Flush()
+		answer(w, outcome{Failed: []mishap{}})
+		return
+	}
+	act := acts[o.Act]
+	if act == nil || len(o.Messages) == 0 || len(o.Messages) > mostDone {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("an act is retry, hold or delete, of 1 to %d messages; or flush", mostDone))
+		return
+	}
+	out := outcome{Failed: []mishap{}}
+	for _, m := range o.Messages {
+		place, name, err := target(m.Place, m.File)
+		if err == nil {
+			err = s.doTo(act, place, name, m.Version)
+		}
+		if err != nil {
+			out.Failed = append(out.Failed, mishap{m.File, reasonOf(err)})
+			continue
+		}
+		out.Done++
+		s.opts.Log.Info("asked over HTTP", "action", o.Act, "file", name, "place", string(place), "remote", r.RemoteAddr)
+	}
+	if err := s.dir.SyncPlaces(); err != nil {
+		s.opts.Log.Error("what was asked over HTTP may be undone by a power cut", "action", o.Act, "err", err)
+	}
+	s.table.expire()
+	answer(w, out)
+}
+
+// doTo does it to the version of a file that somebody has seen.
+func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.ID) error, place spooldir.Place, name, version string) error {
+	path := s.dir.At(place, name)
+	if !s.dir.Usable(name) || place == spooldir.Failed && filepath.Ext(name) == ".json" || path == s.table.statusPath() {
+		return fs.ErrNotExist // as it is no message
+	}
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	id := spooldir.IDOf(fi)
+	if versionOf(id) != version {
+		return spooldir.ErrChanged
+	}
+	return act(s.dir, place, name, id)
+}
+
+// reasonOf says in words why it was not done.
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is not there any more: it was sent, moved or deleted"
+	case errors.Is(err, fs.ErrExist):
+		return "there is a message of that name already"
+	case errors.Is(err, spooldir.ErrChanged):
+		return "it has changed since; look again"
+	case errors.Is(err, spooldir.ErrLinked):
+		return "it is just being moved; look again"
+	}
+	return console.Escape(err.Error())
+}

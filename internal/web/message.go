@@ -1,0 +1,202 @@
+package web
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/spoolview"
+)
+
+// How much of a message is shown, in bytes, and to how many people at the same time.
+const (
+	mostRead    = 1 << 20 // of the file
+	mostHeader  = 64 << 10
+	mostText    = 256 << 10
+	mostPeople  = 500 // recipients
+	maxLooking  = 2
+	lookingTime = 10 * time.Second // to wait for others who look
+)
+
+// inside is a message as it is told to who looks inside.
+type inside struct {
+	shown
+	People      []person     `json:"people"`
+	MorePeople  int          `json:"morePeople"` // recipients beyond mostPeople
+	Header      string       `json:"header"`
+	Text        string       `json:"text"`
+	Attachments []attachment `json:"attachments"`
+	Part        bool         `json:"part"`              // only the beginning of the message was read
+	Trouble     string       `json:"trouble,omitempty"` // why less is shown
+	Enqueued    time.Time    `json:"enqueued"`
+	MessageID   string       `json:"messageID"`
+}
+
+// person is a recipient.
+type person struct {
+	Address  string    `json:"address"`
+	As       string    `json:"as"`    // To, Cc or Bcc
+	State    string    `json:"state"` // waiting, sending, sent or failed
+	Attempts int       `json:"attempts"`
+	Next     time.Time `json:"next,omitzero"`
+	Error    string    `json:"error,omitempty"`
+	Relay    string    `json:"relay,omitempty"`
+	Last     time.Time `json:"last,omitzero"`
+	TLS      string    `json:"tls,omitempty"`
+	Reply    string    `json:"reply,omitempty"`
+}
+
+type attachment struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Size int    `json:"size"`
+}
+
+// message answers with what is in the message ?file= of ?place=: header and text, and what became of each recipient.
+func (s *Server) message(w http.ResponseWriter, r *http.Request) {
+	place, name, err := target(r.FormValue("place"), r.FormValue("file"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	select {
+	case s.looking <- struct{}{}:
+		defer func() { <-s.looking }()
+	case <-time.After(lookingTime):
+		refuse(w, http.StatusServiceUnavailable, "others look into messages; try again")
+		return
+	case <-r.Context().Done():
+		return
+	}
+	view, err := spoolview.Of(s.opts.Dir, s.opts.StatusFile, time.Now())
+	var e *spoolview.Entry
+	if err == nil {
+		e, err = view.Find(place, name)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		refuse(w, http.StatusNotFound, "the message is not there any more: it was sent, moved or deleted")
+		return
+	case err != nil:
+		refuse(w, http.StatusInternalServerError, console.Escape(err.Error()))
+		return
+	}
+	view.ReadHeader(e)
+	at := rowOf(e)
+	in := inside{shown: s.show(&at), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued, MessageID: console.Escape(e.MessageID)}
+	if more := len(in.People) - mostPeople; more > 0 {
+		in.People, in.MorePeople = in.People[:mostPeople], more
+	}
+	if err := in.open(s.dir.At(place, name)); err != nil {
+		in.Trouble = console.Escape(err.Error())
+	}
+	answer(w, in)
+}
+
+// target reads which file is meant.
+func target(place, file string) (spooldir.Place, string, error) {
+	p := spooldir.Place(place)
+	if p != spooldir.Spool && p != spooldir.Hold && p != spooldir.Failed {
+		return "", "", errors.New("no such place")
+	}
+	name, err := base64.RawURLEncoding.DecodeString(file)
+	if err != nil {
+		return "", "", errors.New("the name of the file is to be in base64url")
+	}
+	return p, string(name), nil
+}
+
+func people(e *spoolview.Entry) []person {
+	all := []person{}
+	for _, list := range []struct {
+		as string
+		of []spoolview.Recipient
+	}{{"To", e.To}, {"Cc", e.Cc}, {"Bcc", e.Bcc}} {
+		for i := range list.of {
+			r := &list.of[i]
+			p := person{
+				Address: console.Escape(r.Address), As: list.as, State: "waiting", Attempts: r.Attempts, Error: console.Escape(r.Error),
+				Relay: console.Escape(r.Relay), Last: r.LastAttempt,
+			}
+			switch {
+			case r.Served():
+				p.State = "sent"
+			case r.GivenUp:
+				p.State = "failed"
+			case r.Status == spoolview.InProgress:
+				p.State = "sending"
+			default:
+				p.Next = r.NextAttempt
+			}
+			if r.Tried != nil {
+				p.TLS, p.Reply = console.Escape(r.Tried.Last.TLS), console.Escape(r.Tried.Last.Reply)
+			}
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// open reads header and text of the file.
+func (in *inside) open(path string) error {
+	f, err := spooldir.OpenRead(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, mostRead+1))
+	if err != nil {
+		return err
+	}
+	if in.Part = len(raw) > mostRead; in.Part {
+		raw = raw[:mostRead]
+	}
+	raw = bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n"))
+	header, body, _ := bytes.Cut(raw, []byte("\n\n"))
+	in.Header = plain(header, mostHeader)
+	h, err := message.ReadHeader(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil { // then it is shown as it is
+		in.Text = plain(body, mostText)
+		return err
+	}
+	var p parts
+	err = p.take(h.Get, bytes.NewReader(body), 0)
+	if in.Part {
+		err = nil // it cannot but break off somewhere
+	}
+	in.Text, in.Attachments = plain([]byte(p.text()), mostText), append(in.Attachments, p.files...)
+	if in.Text == "" && len(in.Attachments) == 0 {
+		in.Text = plain(body, mostText)
+	}
+	return err
+}
+
+// plain is text of unknown origin as a person may see it, line by line, up to so many bytes.
+func plain(text []byte, most int) string {
+	cut := len(text) > most
+	if cut {
+		text = text[:most]
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		for i, part := range strings.Split(strings.TrimRight(line, "\r\n"), "\t") {
+			if i > 0 {
+				b.WriteByte('\t')
+			}
+			b.WriteString(console.Escape(part))
+		}
+		b.WriteByte('\n')
+	}
+	if cut {
+		b.WriteString("…\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,109 @@
+package web
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+// look looks inside.
+func look(t *testing.T, s *Server, m shown) inside {
+	t.Helper()
+	return get[inside](t, s, "/message?place="+m.Place+"&file="+m.File)
+}
+
+func TestLookInside(t *testing.T) {
+	is := is.New(t)
+	s, dir := tried(t)
+	in := look(t, s, list(t, s, "failed").Rows[0])
+	is.Equal(len(in.People), 2)
+	is.Equal(in.People[0].Address, "nobody@example.org")
+	is.Equal(in.People[0].State, "failed")
+	is.True(strings.Contains(in.People[0].Error, "User unknown"))
+	is.Equal(in.People[1].State, "sent")
+	is.Equal(in.People[1].TLS, "TLS 1.3")
+	is.Equal(in.Text, "text\n")
+	is.True(strings.Contains(in.Header, "Subject: two\n"))
+
+	for path, want := range map[string]int{
+		"place=failed&file=!!":                    http.StatusBadRequest,
+		"place=tmp&file=" + name("x"):             http.StatusBadRequest,
+		"place=..&file=" + name("x"):              http.StatusBadRequest,
+		"place=&file=" + name("../../etc/passwd"): http.StatusNotFound,
+		"place=failed&file=" + name("../waits"):   http.StatusNotFound,
+		"place=&file=" + name(".spoolgore.js"):    http.StatusNotFound,
+		"place=&file=" + name(".spoolgore.lock"):  http.StatusNotFound,
+		"place=failed&file=" + name("gone.json"):  http.StatusNotFound, // it is no message
+		"place=&file=" + name("tmp"):              http.StatusNotFound,
+		"place=&file=" + name(""):                 http.StatusNotFound,
+		"place=&file=" + name("nothing"):          http.StatusNotFound,
+	} {
+		is.Equal(send(s.Handler(), request{path: "/message?" + path}).Code, want) // path
+	}
+	outside := filepath.Join(t.TempDir(), "secret")
+	is.NoErr(os.WriteFile(outside, []byte("To: a@x\n\nthe secret"), 0o600))
+	is.NoErr(os.Symlink(outside, filepath.Join(dir, "link")))
+	got := send(s.Handler(), request{path: "/message?place=&file=" + name("link")})
+	is.True(!strings.Contains(got.Body.String(), "the secret")) // links lead nowhere
+	got = send(s.Handler(), request{path: "/messages?state=new,unusable"})
+	is.True(!strings.Contains(got.Body.String(), "the secret"))
+}
+
+func name(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+
+func TestLookIntoWhatIsHostile(t *testing.T) {
+	tests := map[string]struct{ text, want, trouble string }{
+		"control characters": {"To: a@x.org\n\n\x1b]0;title\x07 \x9b \u202e \x00\n", "\\x1b]0;title\\a \\x9b \\u202e \\x00", ""},
+		"no header":          {"\n\nhello\n", "", ""},
+		"one long line":      {"To: a@x.org\n\n" + strings.Repeat("x", 3<<20), "…", ""},
+		"parts in parts":     {nested(200), "", "more parts"},
+		"a bad encoding":     {"To: a@x.org\nContent-Type: text/plain; charset=klingon\nContent-Transfer-Encoding: base64\n\n!!!!\n", "", ""},
+		"deep HTML":          {"To: a@x.org\nContent-Type: text/html\n\n" + strings.Repeat("<div><b><table>", 60_000), "", ""},
+		"many parts":         {"To: a@x.org\nContent-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\nContent-Disposition: attachment; filename=\"\u202eexe.pdf\"\n\nx\n", 5_000), "", "more parts"},
+	}
+	for what, tt := range tests {
+		t.Run(what, func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			drop(t, dir, "m", tt.text)
+			s, _ := serve(t, dir, Options{})
+			got := send(s.Handler(), request{path: "/message?place=&file=" + name("m")})
+			is.Equal(got.Code, http.StatusOK)
+			var in inside
+			is.NoErr(json.Unmarshal(got.Body.Bytes(), &in))
+			is.True(strings.Contains(in.Text, tt.want))
+			is.True(strings.Contains(in.Trouble, tt.trouble))
+			is.True(s.fault.Load() == nil)
+			is.True(got.Body.Len() < 8<<20)
+			hidden := regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}]`)
+			for _, text := range append([]string{in.Text, in.Header, in.Subject}, attachmentNames(in)...) {
+				is.Equal(hidden.FindString(text), "") // all can be seen
+			}
+		})
+	}
+}
+
+func attachmentNames(in inside) (names []string) {
+	for _, a := range in.Attachments {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// nested is a message of so many parts, each in the one before.
+func nested(depth int) string {
+	var b strings.Builder
+	b.WriteString("To: a@x.org\n")
+	for i := range depth {
+		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n", i, i)
+	}
+	return b.String() + "\nhello\n"
+}

@@ -1,0 +1,129 @@
+package web
+
+import (
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/spoolview"
+)
+
+const (
+	pageSize = 50  // rows of an answer, if nobody says how many
+	mostRow  = 200 // at most
+)
+
+// shown is a message as it is told in a list.
+type shown struct {
+	Place      string          `json:"place"`   // "" for the spool itself, "hold" or "failed"
+	File       string          `json:"file"`    // name of the file, in base64url: it may be no text
+	Version    string          `json:"version"` // of the file
+	Name       string          `json:"name"`
+	State      spoolview.State `json:"state"`
+	From       string          `json:"from"`
+	To         string          `json:"to"` // the first of those who have not got it
+	Recipients int             `json:"recipients"`
+	Subject    string          `json:"subject"`
+	Size       int64           `json:"size"`
+	Since      time.Time       `json:"since"`
+	Next       time.Time       `json:"next,omitzero"`
+	Attempts   int             `json:"attempts"`
+	Reason     string          `json:"reason"`
+}
+
+// messages answers with a page of the messages in ?state=, a list, of which one has the text ?q= in sender, recipients, reason
+// or name: of what waits the oldest first, of what was given up the newest.
+func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
+	states, err := spoolview.ParseStates(r.FormValue("state"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	t, err := s.table.get(true)
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "the spool cannot be read: "+err.Error())
+		return
+	}
+	text := strings.ToLower(strings.TrimSpace(r.FormValue("q")))
+	offset, limit := number(r, "offset", 0, mostRows), number(r, "limit", pageSize, mostRow)
+	list := struct {
+		Total  int       `json:"total"`
+		Offset int       `json:"offset"`
+		More   int       `json:"more"` // messages of any state that are in no list, as there are too many
+		At     time.Time `json:"at"`
+		Rows   []shown   `json:"rows"`
+	}{Offset: offset, More: t.more, At: t.at, Rows: []shown{}}
+	newest := slices.Equal(states, []spoolview.State{spoolview.Failed})
+	for i := range t.rows {
+		at := &t.rows[i]
+		if newest {
+			at = &t.rows[len(t.rows)-1-i]
+		}
+		if !at.matches(states, text) {
+			continue
+		}
+		if list.Total >= offset && len(list.Rows) < limit {
+			list.Rows = append(list.Rows, s.show(at))
+		}
+		list.Total++
+	}
+	answer(w, list)
+}
+
+// number is the value of a parameter, from zero to most.
+func number(r *http.Request, name string, otherwise, most int) int {
+	n, err := strconv.Atoi(r.FormValue(name))
+	if err != nil || n < 0 {
+		return otherwise
+	}
+	return min(n, most)
+}
+
+// show is a row with what the file itself tells: its subject and, if nothing else tells yet, whom it is from and to.
+func (s *Server) show(r *row) shown {
+	m := shown{
+		Place: string(r.place), File: base64.RawURLEncoding.EncodeToString([]byte(r.name)), Version: versionOf(r.id), Name: console.Escape(r.name),
+		State: r.state, From: console.Escape(r.from), To: console.Escape(r.to), Recipients: int(r.recipients), Size: r.id.Size,
+		Since: r.since, Next: r.next, Attempts: int(r.attempts), Reason: console.Escape(r.reason),
+	}
+	f, err := spooldir.OpenRead(s.dir.At(r.place, r.name))
+	if err != nil {
+		return m
+	}
+	defer f.Close()
+	h, err := message.ReadHeader(f, r.id.Size)
+	if err != nil {
+		return m
+	}
+	m.Subject = subject(h.Get("Subject"))
+	if m.From == "" && m.To == "" {
+		a := h.Addresses()
+		all := slices.Concat(a.To, a.Cc, a.Bcc)
+		var to []string
+		for _, rcpt := range all[:min(len(all), mostTo)] {
+			to = append(to, rcpt.Addr)
+		}
+		m.From, m.To, m.Recipients = console.Escape(a.From), console.Escape(strings.Join(to, ", ")), len(all)
+	}
+	return m
+}
+
+// subject is one as a person may see it, and not all of a long one.
+func subject(raw string) string {
+	if len(raw) > 10*mostSubject {
+		raw = raw[:10*mostSubject]
+	}
+	text := strings.Join(strings.Fields(wordDecoded(raw)), " ")
+	if len(text) > mostSubject {
+		text = strings.ToValidUTF8(text[:mostSubject], "") + "…"
+	}
+	return console.Escape(text)
+}
+
+const mostSubject = 200 // bytes

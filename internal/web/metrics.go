@@ -1,0 +1,219 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/spoolview"
+)
+
+// metrics are what Prometheus is told. What comes of mail is counted as it comes; the rest is looked at when it asks.
+type metrics struct {
+	server     *Server
+	registry   *prometheus.Registry
+	recipients *prometheus.CounterVec
+	troubles   *prometheus.CounterVec
+	latency    prometheus.Histogram
+
+	mu     sync.Mutex
+	relays map[string]bool // that there are numbers for
+}
+
+// mostRelays bounds the label: the names of relays come from the settings, of which there may be many over time.
+const mostRelays = 64
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		server: s, registry: prometheus.NewRegistry(), relays: make(map[string]bool),
+		recipients: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spoolgore_recipients_total",
+			Help: "Recipients by outcome (sent, deferred with an attempt counted, failed), relay, and class and subject of the status code (RFC 3463).",
+		}, []string{"outcome", "relay", "code"}),
+		troubles: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "spoolgore_relay_troubles_total",
+			Help: "How often a relay could not be used, by the step that failed. No attempt is counted for the message.",
+		}, []string{"relay", "step"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "spoolgore_delivery_latency_seconds",
+			Help:    "From when a message was first seen, or might first be sent, until a recipient was accepted.",
+			Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600},
+		}),
+	}
+	m.registry.MustRegister(m, m.recipients, m.troubles, m.latency,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4, ErrorLog: slog.NewLogLogger(m.server.opts.Log.Handler(), slog.LevelError),
+	})
+}
+
+// observe counts an event. It never waits.
+func (m *metrics) observe(ev spoolgore.Event) {
+	switch {
+	case ev.Kind == spoolgore.Sent:
+		m.count("sent", &ev)
+		m.latency.Observe(max(0, ev.Time.Sub(ev.Since)).Seconds())
+	case ev.Kind == spoolgore.Failed:
+		m.count("failed", &ev)
+	case ev.Kind != spoolgore.Deferred, ev.Fault == spoolgore.FaultNone:
+	case ev.Fault == spoolgore.FaultRelay:
+		m.troubles.WithLabelValues(m.relay(ev.Relay), step(&ev)).Inc()
+	default:
+		m.count("deferred", &ev)
+	}
+}
+
+func (m *metrics) count(outcome string, ev *spoolgore.Event) {
+	m.recipients.WithLabelValues(outcome, m.relay(ev.Relay), code(ev.Reply)).Inc()
+}
+
+// relay is the value of the label for a relay.
+func (m *metrics) relay(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.relays[name] {
+		if len(m.relays) >= mostRelays {
+			return others
+		}
+		m.relays[name] = true
+	}
+	return strings.ToValidUTF8(name, "?")
+}
+
+// steps are those of a DeliveryError that are a relay's trouble.
+var steps = map[string]bool{"dial": true, "greeting": true, "ehlo": true, "tls": true, "auth": true, "mail": true, "rcpt": true, "data": true, "content": true, "end": true}
+
+func step(ev *spoolgore.Event) string {
+	var d *spoolgore.DeliveryError
+	if errors.As(ev.Err, &d) && steps[d.Op] {
+		return d.Op
+	}
+	return "other"
+}
+
+// code is class and subject of the enhanced status code in a reply, as "4.7" (RFC 3463): of all there are, a few dozen.
+// Without one it is the class of the reply, as "4"; without a reply "none".
+func code(reply string) string {
+	if len(reply) < 3 || reply[0] < '2' || reply[0] > '5' {
+		return "none"
+	}
+	class, rest, _ := strings.Cut(strings.TrimLeft(reply[3:], " -"), ".")
+	subject, _, detail := strings.Cut(rest, ".")
+	if class == reply[:1] && detail && len(subject) == 1 && subject[0] >= '0' && subject[0] <= '7' {
+		return class + "." + subject
+	}
+	return reply[:1]
+}
+
+// What is looked at when Prometheus asks.
+var (
+	descQueued      = desc("queued_messages", "Messages in the spool by state: new, waiting, sending and deferred are to be sent, unusable need somebody, scheduled are not to be sent yet, held were put aside by hand.", "state")
+	descFailed      = desc("failed_messages", "Messages in failed/, which were given up and wait for somebody.")
+	descOldest      = desc("oldest_message_age_seconds", "Age of the oldest message that is to be sent or is unusable; zero if there is none.")
+	descQueuedBytes = desc("queued_bytes", "Size of the messages that are to be sent or are unusable.")
+	descRead        = desc("queue_read_age_seconds", "Age of the numbers on messages: the longer a spool takes to read the less often it is read.")
+	descInFlight    = desc("in_flight_messages", "Messages that are being offered to a relay.")
+	descUp          = desc("relay_up", "1 if the relay can be used as far as is known, 0 while it rests after trouble.", "relay")
+	descConnections = desc("connections", "Connections open to the relay.", "relay")
+	descLimit       = desc("connections_limit", "Connections that the relay bears, as learnt so far.", "relay")
+	descRateWaits   = desc("rate_limit_waits_total", "How often -rate has held back what could be sent.")
+	descPaused      = desc("paused", "1 while the spool is paused by hand.")
+	descHealthy     = desc("healthy", "1 if /healthz says ok, else 0.")
+	descInfo        = desc("build_info", "1, with the version.", "version", "goversion")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("spoolgore_"+name, help, labels, nil)
+}
+
+// Describe is for the registry.
+func (m *metrics) Describe(all chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descQueued, descFailed, descOldest, descQueuedBytes, descRead, descInFlight, descUp, descConnections, descLimit, descRateWaits,
+		descPaused, descHealthy, descInfo,
+	} {
+		all <- d
+	}
+}
+
+// Collect is for the registry.
+func (m *metrics) Collect(all chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		all <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	now := time.Now()
+	wrong, _ := m.server.healthy(now)
+	gauge(descHealthy, truth(len(wrong) == 0))
+	gauge(descInfo, 1, strings.ToValidUTF8(m.server.opts.Version, "?"), runtime.Version())
+	r := m.server.opts.Pulse.Last()
+	gauge(descPaused, truth(r.Paused))
+	gauge(descInFlight, float64(r.InFlight))
+	all <- prometheus.MustNewConstMetric(descRateWaits, prometheus.CounterValue, float64(r.RateWaits))
+	m.collectRelays(r.Relays, gauge)
+	m.collectQueue(now, gauge)
+}
+
+// collectQueue tells of the messages; where they cannot be looked at there are no numbers, rather than wrong ones.
+func (m *metrics) collectQueue(now time.Time, gauge func(*prometheus.Desc, float64, ...string)) {
+	t, err := m.server.table.get(false)
+	if err != nil {
+		return
+	}
+	for _, state := range spoolview.States {
+		if state != spoolview.Failed {
+			gauge(descQueued, float64(t.States[state].Messages), string(state))
+		}
+	}
+	gauge(descFailed, float64(t.States[spoolview.Failed].Messages))
+	gauge(descQueuedBytes, float64(t.Queue.Bytes))
+	gauge(descRead, now.Sub(t.at).Seconds())
+	age := 0.0
+	if !t.Queue.Oldest.IsZero() {
+		age = max(0, now.Sub(t.Queue.Oldest).Seconds())
+	}
+	gauge(descOldest, age)
+}
+
+// collectRelays tells of the relays; one that several routes go through is one.
+func (m *metrics) collectRelays(relays []spoolgore.RelayHealth, gauge func(*prometheus.Desc, float64, ...string)) {
+	type sum struct{ connections, limit, up float64 }
+	sums, names := make(map[string]*sum), []string{}
+	for _, r := range relays {
+		name := m.relay(r.Name)
+		of := sums[name]
+		if of == nil {
+			of = &sum{up: 1}
+			sums[name], names = of, append(names, name)
+		}
+		of.connections += float64(r.Connections)
+		of.limit += float64(r.Limit)
+		if r.Trouble != "" {
+			of.up = 0
+		}
+	}
+	for _, name := range names {
+		gauge(descUp, sums[name].up, name)
+		gauge(descConnections, sums[name].connections, name)
+		gauge(descLimit, sums[name].limit, name)
+	}
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,142 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/spoolview"
+)
+
+// status is what /status says. Names and meanings are fixed, and told in docs/monitoring.md.
+type status struct {
+	Dir       string                  `json:"dir"`
+	Version   string                  `json:"version"`
+	Started   time.Time               `json:"started"`
+	Now       time.Time               `json:"now"`
+	Healthy   bool                    `json:"healthy"`
+	Problems  []string                `json:"problems"`
+	Paused    bool                    `json:"paused"`
+	Trouble   string                  `json:"trouble,omitempty"`
+	Files     int                     `json:"files"`
+	InFlight  int                     `json:"inFlight"`
+	Sent      uint64                  `json:"sent"`
+	Deferred  uint64                  `json:"deferred"`
+	Failed    uint64                  `json:"failed"`
+	PerMinute float64                 `json:"perMinute"`
+	RateWait  time.Time               `json:"rateWait,omitzero"`
+	RateWaits uint64                  `json:"rateWaits"`
+	Relays    []relayStatus           `json:"relays"`
+	Queue     map[spoolview.State]int `json:"queue"`
+	QueuedAt  time.Time               `json:"queuedAt"`
+	Waiting   int                     `json:"waiting"`
+	Bytes     int64                   `json:"bytes"`
+	Oldest    time.Time               `json:"oldest,omitzero"`
+	Reasons   []group                 `json:"reasons"`
+	Domains   []group                 `json:"domains"`
+}
+
+type relayStatus struct {
+	Name        string    `json:"name"`
+	Senders     string    `json:"senders,omitempty"`
+	Connections int       `json:"connections"`
+	Limit       int       `json:"limit"`
+	Slowed      time.Time `json:"slowed,omitzero"`
+	Trouble     string    `json:"trouble,omitempty"`
+	Since       time.Time `json:"since,omitzero"`
+	RestsUntil  time.Time `json:"restsUntil,omitzero"`
+}
+
+// status answers with how all is.
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	now := time.Now()
+	r := s.opts.Pulse.Last()
+	st := status{
+		Dir: s.dir.Path(), Version: s.opts.Version, Started: s.opts.Pulse.Started(), Now: now, Paused: r.Paused, Trouble: r.Trouble,
+		Files: r.Files, InFlight: r.InFlight, Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
+		RateWait: r.RateWait, RateWaits: r.RateWaits, Relays: []relayStatus{},
+		Queue: make(map[spoolview.State]int), QueuedAt: now, Reasons: []group{}, Domains: []group{},
+	}
+	for _, relay := range r.Relays {
+		relay.Trouble = console.Escape(relay.Trouble)
+		st.Relays = append(st.Relays, relayStatus(relay))
+	}
+	problems, _ := s.healthy(now)
+	st.Healthy = len(problems) == 0
+	problems = append(problems, st.count(s.table)...)
+	st.Problems = []string{} // a list even if it is empty
+	for _, text := range problems {
+		st.Problems = append(st.Problems, console.Escape(text))
+	}
+	st.Trouble = console.Escape(st.Trouble)
+	answer(w, st)
+}
+
+// count says what the messages in the spool are like, and returns what is wrong.
+func (st *status) count(t *table) (problems []string) {
+	r, err := t.get(false)
+	if err != nil {
+		st.Healthy = false
+		return []string{"the spool cannot be read: " + err.Error()}
+	}
+	if r.trouble != "" {
+		problems = []string{"the status file cannot be read, so little is known of the messages: " + r.trouble}
+	}
+	for _, state := range spoolview.States {
+		st.Queue[state] = r.States[state].Messages
+	}
+	st.QueuedAt, st.Waiting, st.Bytes, st.Oldest = r.at, r.Queue.Messages, r.Queue.Bytes, r.Queue.Oldest
+	st.Reasons, st.Domains = r.reasons, r.domains
+	return problems
+}
+
+// history answers with the minutes that are remembered, in columns; with ?after=UNIXTIME only with those that came later.
+func (s *Server) history(w http.ResponseWriter, r *http.Request) {
+	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64) // zero, where it says nothing
+	h := struct {
+		At       []int64  `json:"at"`
+		Files    []int    `json:"files"`
+		Sent     []uint64 `json:"sent"`
+		Deferred []uint64 `json:"deferred"`
+		Failed   []uint64 `json:"failed"`
+	}{At: []int64{}}
+	for _, m := range s.opts.Pulse.Past() {
+		if m.At.Unix() > after {
+			h.At, h.Files = append(h.At, m.At.Unix()), append(h.Files, m.Files)
+			h.Sent, h.Deferred, h.Failed = append(h.Sent, m.Sent), append(h.Deferred, m.Deferred), append(h.Failed, m.Failed)
+		}
+	}
+	answer(w, h)
+}
+
+// healthz answers 200 while the spool is run well, else 503 and why. It says so to everybody, but why only to who may know.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	wrong, _ := s.healthy(time.Now())
+	s.tell(w, r, wrong)
+}
+
+// livez is healthz of the daemon alone: it fails when a start anew may help.
+func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
+	wrong, dead := s.healthy(time.Now())
+	if !dead {
+		wrong = nil
+	}
+	s.tell(w, r, wrong)
+}
+
+func (s *Server) tell(w http.ResponseWriter, r *http.Request, wrong []string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if len(wrong) == 0 {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	if s.guard.none || r.Header.Get("Authorization") != "" && s.guard.knows(r) {
+		fmt.Fprintln(w, strings.Join(wrong, "\n"))
+		return
+	}
+	fmt.Fprintln(w, "not well; with the token this says why")
+}

@@ -73,7 +73,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("an act is retry, hold or delete, of 1 to %d messages; or flush", mostDone))
 		return
 	}
-	out := outcome{Failed: []mishap{}}
+	out, gone := outcome{Failed: []mishap{}}, make(map[[2]string]bool)
 	for _, m := range o.Messages {
 		place, name, err := target(m.Place, m.File)
 		if err == nil {
@@ -84,12 +84,13 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		out.Done++
+		gone[[2]string{m.Place, name}] = place != spooldir.Spool || o.Act != "retry"
 		s.opts.Log.Info("asked over HTTP", "action", o.Act, "file", name, "place", string(place), "remote", r.RemoteAddr)
 	}
 	if err := s.dir.SyncPlaces(); err != nil {
 		s.opts.Log.Error("what was asked over HTTP may be undone by a power cut", "action", o.Act, "err", err)
 	}
-	s.table.expire()
+	s.table.expire(gone)
 	answer(w, out)
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 // look looks inside.
@@ -64,7 +66,7 @@ func TestLookIntoWhatIsHostile(t *testing.T) {
 		"control characters": {"To: a@x.org\n\n\x1b]0;title\x07 \x9b \u202e \x00\n", "\\x1b]0;title\\a \\x9b \\u202e \\x00", ""},
 		"no header":          {"\n\nhello\n", "", ""},
 		"one long line":      {"To: a@x.org\n\n" + strings.Repeat("x", 3<<20), "…", ""},
-		"parts in parts":     {nested(200), "", "more parts"},
+		"parts in parts":     {nested(50), "", "more parts"},
 		"a bad encoding":     {"To: a@x.org\nContent-Type: text/plain; charset=klingon\nContent-Transfer-Encoding: base64\n\n!!!!\n", "", ""},
 		"deep HTML":          {"To: a@x.org\nContent-Type: text/html\n\n" + strings.Repeat("<div><b><table>", 60_000), "", ""},
 		"many parts":         {"To: a@x.org\nContent-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("--b\nContent-Disposition: attachment; filename=\"\u202eexe.pdf\"\n\nx\n", 5_000), "", "more parts"},
@@ -106,4 +108,44 @@ func nested(depth int) string {
 		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n", i, i)
 	}
 	return b.String() + "\nhello\n"
+}
+
+func TestPartsOfAMessage(t *testing.T) {
+	const html = "Content-Type: text/html; charset=iso-8859-1\n\n"
+	tests := map[string]struct {
+		text  string // a header and a body
+		want  string
+		files string // name, type and size of each
+	}{
+		"plain":              {"X: y\n\nhello\n", "hello\n", ""},
+		"a charset":          {"Content-Type: text/plain; charset=iso-8859-1\n\nGr\xfc\xdfe\n", "Grüße\n", ""},
+		"base64":             {"Content-Transfer-Encoding: BASE64\n\naGVs\nbG8K\n", "hello\n", ""},
+		"quoted":             {"Content-Transfer-Encoding: quoted-printable\n\na=3Db=\nc\n", "a=bc\n", ""},
+		"HTML":               {html + "<p>Hello\n <b>Ann</b>,</p><div>a&lt;b &amp; c<br>next</div>", "Hello Ann,\na<b & c\nnext\n", ""},
+		"what is not text":   {html + "<title>no</title><style>p{}</style><p>yes</p><script>no()</script><!-- no --><img alt=no>", "yes\n", ""},
+		"an image":           {"Content-Type: image/png; name=\"a.png\"\nContent-Transfer-Encoding: base64\n\nAAAA\n", "", "a.png image/png 3"},
+		"text as attachment": {"Content-Type: text/plain\nContent-Disposition: attachment; filename*=utf-8''b%C3%BC.txt\n\nx\n", "", "bü.txt text/plain 2"},
+		"alternatives": {"Content-Type: multipart/alternative; boundary=b\n\n--b\n" + html + "<p>no</p>\n--b\nContent-Type: text/plain\n\nyes\n--b--\n",
+			"yes", ""},
+		"an empty alternative": {"Content-Type: multipart/alternative; boundary=b\n\n--b\n\n \n--b\n" + html + "<p>yes</p>\n--b--\n", "yes", ""},
+		"cut off":              {"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nyes\n--b\nContent-Type: image/png\n", "yes", ""},
+		"no boundary":          {"Content-Type: multipart/mixed\n\nx\n", "", " multipart/mixed 2"},
+		"a bad type":           {"Content-Type: ;;;\n\nhello\n", "hello\n", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			h, err := message.ReadHeader(strings.NewReader(tt.text), int64(len(tt.text)))
+			is.NoErr(err)
+			_, body, _ := strings.Cut(tt.text, "\n\n")
+			var p parts
+			_ = p.take(h.Get, strings.NewReader(body), 0) // what is broken is shown as far as it goes
+			is.Equal(strings.TrimRight(p.text(), "\n"), strings.TrimRight(tt.want, "\n"))
+			var files []string
+			for _, f := range p.files {
+				files = append(files, fmt.Sprint(f.Name, " ", f.Type, " ", f.Size))
+			}
+			is.Equal(strings.Join(files, "\n"), tt.files)
+		})
+	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -45,7 +46,11 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	t, err := s.table.get(true)
+	t, err := s.table.get(r.Context(), true, answerTime-requestTime)
+	if errors.Is(err, errReading) {
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "the spool cannot be read: "+err.Error())
 		return

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -166,9 +167,12 @@ func (m *metrics) Collect(all chan<- prometheus.Metric) {
 	m.collectQueue(now, gauge)
 }
 
+// scrapeTime is how long Prometheus may wait for numbers when there are none yet. By itself it waits for 10 seconds.
+const scrapeTime = 5 * time.Second
+
 // collectQueue tells of the messages; where they cannot be looked at there are no numbers, rather than wrong ones.
 func (m *metrics) collectQueue(now time.Time, gauge func(*prometheus.Desc, float64, ...string)) {
-	t, err := m.server.table.get(false)
+	t, err := m.server.table.get(context.Background(), false, scrapeTime)
 	if err != nil {
 		return
 	}

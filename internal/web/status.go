@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -32,6 +34,7 @@ type status struct {
 	Relays    []relayStatus           `json:"relays"`
 	Queue     map[spoolview.State]int `json:"queue"`
 	QueuedAt  time.Time               `json:"queuedAt"`
+	Counting  bool                    `json:"counting,omitempty"` // the numbers from here on are not known yet
 	Waiting   int                     `json:"waiting"`
 	Bytes     int64                   `json:"bytes"`
 	Oldest    time.Time               `json:"oldest,omitzero"`
@@ -51,7 +54,7 @@ type relayStatus struct {
 }
 
 // status answers with how all is.
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	now := time.Now()
 	r := s.opts.Pulse.Last()
 	st := status{
@@ -66,7 +69,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	}
 	problems, _ := s.healthy(now)
 	st.Healthy = len(problems) == 0
-	problems = append(problems, st.count(s.table)...)
+	problems = append(problems, st.count(req.Context(), s.table)...)
 	st.Problems = []string{} // a list even if it is empty
 	for _, text := range problems {
 		st.Problems = append(st.Problems, console.Escape(text))
@@ -75,9 +78,16 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	answer(w, st)
 }
 
+// statusTime is how long a first answer waits for the numbers of a large spool.
+const statusTime = time.Second
+
 // count says what the messages in the spool are like, and returns what is wrong.
-func (st *status) count(t *table) (problems []string) {
-	r, err := t.get(false)
+func (st *status) count(ctx context.Context, t *table) (problems []string) {
+	r, err := t.get(ctx, false, statusTime)
+	if errors.Is(err, errReading) {
+		st.Counting, st.Waiting = true, st.Files
+		return nil
+	}
 	if err != nil {
 		st.Healthy = false
 		return []string{"the spool cannot be read: " + err.Error()}

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -18,6 +20,7 @@ import (
 const (
 	share     = 19              // time at rest for each unit of time that reading the spool took
 	shortest  = time.Second     // between two readings
+	quick     = time.Second / 4 // how long a reading may take to be waited for although there is an older one
 	rowsTime  = 2 * time.Minute // rows are kept that long after somebody has asked for some
 	mostRows  = 250_000         // that are kept
 	mostShown = 8               // groups
@@ -27,11 +30,15 @@ const (
 // table is what the spool holds, as was last read. It is read when somebody asks, and no more often than is cheap.
 type table struct {
 	dir, status string
+	load        func(dir, status string, now time.Time, rows bool) (*reading, error) // read, but for tests
 
 	mu     sync.Mutex
-	last   *reading
-	next   time.Time // it is good until then
-	wanted time.Time // when rows were last asked for
+	last   *reading      // nil: there is none yet
+	err    error         // why there is no later one; nil: there is, or it was not tried
+	next   time.Time     // last is good until then
+	wanted time.Time     // when rows were last asked for
+	under  chan struct{} // closed when the reading that is under way is over; nil: none is
+	stale  bool          // the spool has been changed since that began
 }
 
 // reading is one look at the spool. It is never changed.
@@ -74,33 +81,80 @@ func (t *table) statusPath() string {
 	return path
 }
 
-// get returns a reading that is not much older than it took to make. An error says that the spool cannot be read.
-func (t *table) get(rows bool) (*reading, error) {
+// errReading says that the spool is large and was not read yet.
+var errReading = errors.New("the messages are still being counted; ask again in a moment")
+
+// get returns a reading that is not much older than it took to make, with rows if they are wanted. Who can have the one
+// before does not wait for one that takes long; who cannot does for as long as patience says, or until ctx ends, and then
+// gets errReading. Other errors say that the spool cannot be read.
+func (t *table) get(ctx context.Context, rows bool, patience time.Duration) (*reading, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	now := time.Now()
 	if rows {
 		t.wanted = now
 	}
-	if t.last != nil && now.Before(t.next) && (!rows || t.last.rows != nil) {
+	if t.has(rows) && now.Before(t.next) {
+		defer t.mu.Unlock()
+		return t.last, t.err
+	}
+	if t.under == nil {
+		t.under, t.stale = make(chan struct{}), false
+		go t.read(t.under, now, now.Sub(t.wanted) < rowsTime)
+	}
+	under := t.under
+	if t.has(rows) {
+		patience = quick
+	}
+	t.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-under:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.err != nil:
+		return nil, t.err
+	case t.has(rows):
 		return t.last, nil
 	}
-	r, err := read(t.dir, t.status, now, now.Sub(t.wanted) < rowsTime)
-	if err != nil {
-		return nil, err
+	return nil, errReading
+}
+
+// has reports whether there is a reading, with rows if they are wanted.
+func (t *table) has(rows bool) bool { return t.last != nil && (!rows || t.last.rows != nil) }
+
+// read reads the spool and closes over.
+func (t *table) read(over chan struct{}, now time.Time, rows bool) {
+	r, err := t.load(t.dir, t.status, now, rows)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err = err; err == nil {
+		t.last = r
 	}
-	t.last, t.next = r, time.Now().Add(restAfter(time.Since(now)))
-	return r, nil
+	if t.next = time.Now().Add(restAfter(time.Since(now))); t.stale {
+		t.next = time.Time{}
+	}
+	t.under = nil
+	close(over)
 }
 
 // restAfter is how long the spool is not read after a reading that took so long.
 func restAfter(cost time.Duration) time.Duration { return max(shortest, share*cost) }
 
-// expire has the spool read anew, as it has just been changed.
-func (t *table) expire() {
+// expire has the spool read anew, as it has just been changed: what is in gone, place and name, is not there any more.
+func (t *table) expire(gone map[[2]string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.next = time.Time{}
+	t.next, t.stale = time.Time{}, true
+	if t.has(true) && len(gone) > 0 {
+		r := *t.last
+		r.rows = slices.DeleteFunc(slices.Clone(r.rows), func(r row) bool { return gone[[2]string{string(r.place), r.name}] })
+		t.last = &r
+	}
 }
 
 // read reads the spool.

@@ -76,7 +76,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: o, dir: dir, table: &table{dir: o.Dir, status: o.StatusFile}, guard: newGuard(o.Token, o.Log),
+		opts: o, dir: dir, table: &table{dir: o.Dir, status: o.StatusFile, load: read}, guard: newGuard(o.Token, o.Log),
 		looking: make(chan struct{}, maxLooking),
 	}
 	s.metrics = newMetrics(s)

@@ -79,7 +79,7 @@ func tried(t *testing.T) (s *Server, dir string) {
 	spool := run(t, dir, spoolgore.Options{})
 	s, _ = serve(t, dir, Options{Version: "v1", Flush: spool.Flush})
 	soon(t, "all was tried", func() bool {
-		s.table.expire()
+		s.table.expire(nil)
 		return len(list(t, s, "failed").Rows) == 1 && len(list(t, s, "deferred").Rows) == 2 && len(list(t, s, "unusable").Rows) == 1
 	})
 	return s, dir
@@ -152,17 +152,17 @@ func TestWhatAPersonMayDo(t *testing.T) {
 	is.Equal(doOrder(t, s, "hold", waits).Done, 1)
 	is.True(exists(dir, "hold", "waits"))
 	is.Equal(doOrder(t, s, "hold", waits).Failed[0].Error, "it is not there any more: it was sent, moved or deleted")
-	soon(t, "it is listed as held", func() bool { s.table.expire(); return list(t, s, "held").Total == 1 })
+	soon(t, "it is listed as held", func() bool { s.table.expire(nil); return list(t, s, "held").Total == 1 })
 	held := list(t, s, "held").Rows[0]
 	is.Equal(doOrder(t, s, "retry", held).Done, 1) // released
 	is.True(exists(dir, "waits"))
 
-	soon(t, "it waits again", func() bool { s.table.expire(); return list(t, s, "deferred", "&q=c@example.com").Total == 1 })
+	soon(t, "it waits again", func() bool { s.table.expire(nil); return list(t, s, "deferred", "&q=c@example.com").Total == 1 })
 	waits = list(t, s, "deferred", "&q=c@example.com").Rows[0]
 	attempts := waits.Attempts
 	is.Equal(doOrder(t, s, "retry", waits).Done, 1)
 	soon(t, "it is tried now", func() bool {
-		s.table.expire()
+		s.table.expire(nil)
 		l := list(t, s, "deferred", "&q=c@example.com")
 		return l.Total == 1 && l.Rows[0].Attempts > attempts
 	})
@@ -181,9 +181,9 @@ func TestAFailedMessageThatIsHeldGoesOnlyToWhoHasNotGotIt(t *testing.T) {
 	gone := list(t, s, "failed").Rows[0]
 	is.Equal(doOrder(t, s, "hold", gone).Done, 1)
 	is.True(exists(dir, "hold", "gone"))
-	soon(t, "it is listed as held", func() bool { s.table.expire(); return list(t, s, "held").Total == 1 })
+	soon(t, "it is listed as held", func() bool { s.table.expire(nil); return list(t, s, "held").Total == 1 })
 	is.Equal(doOrder(t, s, "retry", list(t, s, "held").Rows[0]).Done, 1)
-	soon(t, "it has failed again", func() bool { s.table.expire(); return list(t, s, "failed").Total == 1 })
+	soon(t, "it has failed again", func() bool { s.table.expire(nil); return list(t, s, "failed").Total == 1 })
 	in := look(t, s, list(t, s, "failed").Rows[0])
 	is.Equal(in.People[1].State, "sent")
 	is.True(in.People[1].Last.Before(in.People[0].Last)) // ann was not tried again
@@ -358,20 +358,20 @@ func TestTheSpoolIsReadOnceForMany(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
 	s, _ := serve(t, dir, Options{})
-	first, err := s.table.get(false)
+	first, err := s.table.get(t.Context(), false, patience)
 	is.NoErr(err)
-	again, err := s.table.get(false)
+	again, err := s.table.get(t.Context(), false, patience)
 	is.NoErr(err)
 	is.True(first == again)
 	is.True(first.rows == nil) // nobody has asked for them
-	rows, err := s.table.get(true)
+	rows, err := s.table.get(t.Context(), true, patience)
 	is.NoErr(err)
 	is.True(rows != first && rows.rows != nil)
-	again, err = s.table.get(false)
+	again, err = s.table.get(t.Context(), false, patience)
 	is.NoErr(err)
 	is.True(again == rows)
-	s.table.expire()
-	again, err = s.table.get(false)
+	s.table.expire(nil)
+	again, err = s.table.get(t.Context(), false, patience)
 	is.NoErr(err)
 	is.True(again != rows && again.rows != nil) // somebody looks: they are kept for a while
 }

@@ -16,7 +16,7 @@ import (
 
 const (
 	heraldStart = 50 * time.Millisecond // between two looks whether the spool runs
-	heraldPace  = 10 * time.Second      // between two looks whether there is something new to tell
+	heraldPace  = 5 * time.Second       // between two looks whether there is something new to tell
 	heraldText  = 500                   // bytes of the text, about
 )
 
@@ -111,13 +111,15 @@ func (h *herald) reloading() {
 	}
 }
 
-// reloaded tells that it was read; err is why it was not taken over.
+// reloaded tells that it was read, and what holds now; err is why it was not taken over.
 func (h *herald) reloaded(err error) {
+	health := h.health()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failed = err
 	if h.ready {
-		h.send(systemd.SdNotifyReady)
+		h.told = h.text(health)
+		h.send(systemd.SdNotifyReady + "\nSTATUS=" + h.told)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 
 	must(t, os.WriteFile(file, []byte("attempts many\n"), 0o600))
 	d.signal(syscall.SIGHUP)
-	eventually(t, "a mistake is told", has("new configuration not taken over: "+file+":1: attempts: want a number"))
+	eventually(t, "a mistake is told", has("\nREADY=1 | STATUS=1 waiting, 0 sent/min; new configuration not taken over: "+file+":1: attempts: want a number"))
 	is.True(has("\nRELOADING=1 | MONOTONIC_USEC=")()) // the time tells which reload it was
 	eventually(t, "the reload is over all the same", func() bool { return strings.Count(strings.Join(heard(), "\n"), "READY=1") == 2 })
 	must(t, os.WriteFile(file, []byte("attempts 7\n"), 0o600))

@@ -247,14 +247,15 @@ func ExampleSpool_Reconfigure() {
 	ctx, stop := context.WithCancel(context.Background())
 	done, sent := make(chan error), make(chan string, 1)
 	opts := spoolgore.Options{
-		Logger:    quiet,
-		Transport: transport(func(*spoolgore.Transaction) error { return fmt.Errorf("nobody is here") }),
+		Logger: quiet,
+		Transport: transport(func(*spoolgore.Transaction) error {
+			return &spoolgore.DeliveryError{Fault: spoolgore.FaultRelay, Err: fmt.Errorf("nobody is here")} // no attempt, it rests
+		}),
 		OnEvent: func(ev spoolgore.Event) {
 			if ev.Kind == spoolgore.Sent {
 				sent <- ev.To
 			}
 		},
-		Backoff: func(int) time.Duration { return time.Millisecond },
 	}
 	spool := spoolgore.New(dir, opts)
 	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -329,6 +331,43 @@ func TestReconfigureCountsForTheNextRun(t *testing.T) {
 		is.True(s.Reconfigure(opts) != nil) // it is told now, and not by Run
 		opts.SMTPAddr, opts.StatusFile = "new.test:25", dir+"/x.js"
 		is.NoErr(s.Reconfigure(opts))
+		is.NoErr(s.Drain(t.Context()))
+		is.Equal(len(relays["new"].Messages()), 1)
+		is.Equal(len(relays["old"].Commands()), 0)
+		is.True(exists(dir, "x.js"))
+	})
+}
+
+// onWords is a log that calls do once, when there is something to be told with those words.
+type onWords struct {
+	slog.Handler
+	words string
+	do    *sync.Once
+	f     func()
+}
+
+func (h onWords) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, h.words) {
+		h.do.Do(h.f)
+	}
+	return nil
+}
+
+func (h onWords) Enabled(context.Context, slog.Level) bool { return true }
+
+// Options that come while a Run begins, when it has read those that there were, are not passed over.
+func TestReconfigureWhileRunBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
+		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.journal"), []byte("no journal\n"), 0o600)) // which is told of
+		drop(t, dir, "a", simple)
+		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
+		var s *Spool
+		next := opts
+		next.SMTPAddr, next.StatusFile = "new.test:25", dir+"/x.js"
+		opts.Logger = slog.New(onWords{slog.DiscardHandler, "journal is not whole", new(sync.Once), func() { is.NoErr(s.Reconfigure(next)) }})
+		s = New(dir, opts)
 		is.NoErr(s.Drain(t.Context()))
 		is.Equal(len(relays["new"].Messages()), 1)
 		is.Equal(len(relays["old"].Commands()), 0)

@@ -121,6 +121,7 @@ type Spool struct {
 	current *session // the Run or Drain that is going on; nil: none
 	paused  bool
 	flush   bool // asked for while nothing ran
+	changes int  // of opts, while nothing ran
 }
 
 // session is one Run as other goroutines see it: what they want done is a function, carried out by the loop.
@@ -180,30 +181,14 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: %w", s.dirErr)
 	}
-	s.mu.Lock()
-	opts, err := s.opts.complete(s.dir)
-	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("spoolgore: %w", err)
+	r, now, err := s.begin(drain)
+	for err == nil && r == nil { // other options have come meanwhile
+		r, now, err = s.begin(drain)
 	}
-	r, err := newRunner(s.dir, opts, drain)
 	if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
 	defer r.close()
-	r.watching = !s.noWatch
-	r.watch()
-	now := &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
-	s.mu.Lock()
-	s.current, r.session = now, now
-	if !drain {
-		r.paused, s.paused = s.paused, false
-	}
-	if s.flush {
-		s.flush = false
-		r.flush()
-	}
-	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		s.current = nil
@@ -214,6 +199,39 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
 	return nil
+}
+
+// begin makes the runner, and lets others reach it. Both are nil if Reconfigure came in between: it has not heard of that.
+func (s *Spool) begin(drain bool) (*runner, *session, error) {
+	s.mu.Lock()
+	opts, err := s.opts.complete(s.dir)
+	changes := s.changes
+	s.mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := newRunner(s.dir, opts, drain)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.watching = !s.noWatch
+	r.watch()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changes != changes {
+		r.close()
+		return nil, nil, nil
+	}
+	now := &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
+	s.current, r.session = now, now
+	if !drain {
+		r.paused, s.paused = s.paused, false
+	}
+	if s.flush {
+		s.flush = false
+		r.flush()
+	}
+	return r, now, nil
 }
 
 // complete returns the options with every default filled in, or says what is wrong with them.
@@ -365,7 +383,7 @@ func (s *Spool) Reconfigure(opts Options) error {
 			_, err = quota.Parse(full.Rate)
 		}
 		if err == nil {
-			s.opts = opts
+			s.opts, s.changes = opts, s.changes+1
 		}
 	})
 	if err != nil {

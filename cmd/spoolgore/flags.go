@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type config struct {
 	once, logJSON, verbose, version bool
 	file                            string // of -config; empty: none
 	print                           bool
+	level                           *slog.LevelVar     // of the log, which may change; nil: as verbose says
 	from                            map[string]setting // by its key, every one that is not left to its default
 }
 

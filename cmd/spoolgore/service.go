@@ -18,7 +18,6 @@ type service struct {
 	args   []string // that c was made of
 	c      config   // in force; only reload changes it
 	log    *slog.Logger
-	level  *slog.LevelVar
 	spool  *spoolgore.Spool
 	also   func(spoolgore.Event) // is told as well; nil: nobody
 	hook   *onFail
@@ -28,10 +27,9 @@ type service struct {
 
 // newService makes the daemon that c asks for. It starts nothing, and logs to stderr.
 func newService(args []string, c config, stderr io.Writer) *service {
-	s := &service{args: args, c: c, also: c.opts.OnEvent, level: new(slog.LevelVar)}
-	s.level.Set(levelOf(c))
-	s.log = newLoggerAt(c, stderr, s.level)
-	return s
+	c.level = new(slog.LevelVar)
+	c.level.Set(levelOf(c))
+	return &service{args: args, c: c, also: c.opts.OnEvent, log: newLogger(c, stderr)}
 }
 
 // run runs the spool until a signal ends it or, with -once, until nothing is due.
@@ -101,7 +99,8 @@ func (s *service) renew() error {
 	if err := s.spool.Reconfigure(next.opts); err != nil {
 		return err
 	}
-	s.level.Set(levelOf(next))
+	next.level = s.c.level
+	next.level.Set(levelOf(next))
 	s.hook.set(next.onFail)
 	s.vital.SetRate(next.opts.Rate)
 	s.c = next
@@ -134,10 +133,11 @@ func levelOf(c config) slog.Level {
 }
 
 // newLogger is the log of a command that has the daemon's flags.
-func newLogger(c config, stderr io.Writer) *slog.Logger { return newLoggerAt(c, stderr, levelOf(c)) }
-
-func newLoggerAt(c config, stderr io.Writer, level slog.Leveler) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
+func newLogger(c config, stderr io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: levelOf(c)}
+	if c.level != nil {
+		opts.Level = c.level
+	}
 	if c.logJSON {
 		return slog.New(slog.NewJSONHandler(stderr, opts))
 	}

@@ -94,6 +94,8 @@ grep -q '^X-Mail-Args: <root@' "$(grep -l 'hello from cron' $arrived/*)" || die 
 mail_as nobody 'of a user'
 until_true has_arrived 'Subject: of a user'
 if setpriv --reuid nobody --regid nogroup --clear-groups ls $spool 2>/dev/null; then die 'a user looks into the spool'; fi
+runuser -u spoolgore -- spoolgore test -config /etc/spoolgore.conf b@example.org | tee /tmp/test
+grep -q 'The relay has it' /tmp/test || die 'spoolgore test'
 until_true queue_is_empty
 head -20 "$(grep -l 'hello from cron' $arrived/*)"
 

@@ -35,6 +35,13 @@ link ../sbin/sendmail usr/bin/mailq
 link ../sbin/sendmail usr/bin/newaliases
 rm -r "$root/built"
 
+GOFLAGS=-buildvcs=false go build -o "$root/native" ./cmd/spoolgore # which can be run here, whatever the package is for
+for shell in bash:bash-completion/completions/spoolgore zsh:zsh/vendor-completions/_spoolgore fish:fish/vendor_completions.d/spoolgore.fish; do
+	"$root/native" completion "${shell%%:*}" >"$root/completion"
+	put 644 "$root/completion" "usr/share/${shell#*:}"
+done
+rm "$root/native" "$root/completion"
+
 put 644 packaging/spoolgore.conf usr/share/spoolgore/spoolgore.conf
 mkdir -p "$root/etc/spoolgore"
 put 644 packaging/systemd/spoolgore.service usr/lib/systemd/system/spoolgore.service

@@ -75,6 +75,7 @@ spoolgore -version | grep -q '^spoolgore 1\.0\.0~one ' || die 'the version'
 for page in man8/spoolgore.8 man8/sendmail.8 man1/mailq.1 man5/spoolgore-spool.5; do
 	zcat "/usr/share/man/$page.gz" | grep -q '^\.Dt' || die "$page"
 done
+bash -c '. /usr/share/bash-completion/completions/spoolgore && complete -p spoolgore' >/dev/null || die 'completion'
 units=/usr/lib/systemd
 systemd-analyze verify --man=no $units/system/spoolgore.service $units/system/spoolgore@.service || die 'a unit'
 XDG_RUNTIME_DIR=/run systemd-analyze verify --man=no --user $units/user/spoolgore.service || die "the user's unit"
@@ -93,6 +94,8 @@ grep -q '^X-Mail-Args: <root@' "$(grep -l 'hello from cron' $arrived/*)" || die 
 mail_as nobody 'of a user'
 until_true has_arrived 'Subject: of a user'
 if setpriv --reuid nobody --regid nogroup --clear-groups ls $spool 2>/dev/null; then die 'a user looks into the spool'; fi
+runuser -u spoolgore -- spoolgore test -config /etc/spoolgore.conf b@example.org | tee /tmp/test
+grep -q 'The relay has it' /tmp/test || die 'spoolgore test'
 until_true queue_is_empty
 head -20 "$(grep -l 'hello from cron' $arrived/*)"
 

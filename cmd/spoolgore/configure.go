@@ -67,6 +67,9 @@ func configure(args []string, env func(string) string, own func(*flag.FlagSet)) 
 	if err := fs.Parse(args); err != nil || c.version {
 		return c, nil, err
 	}
+	if c.badToken {
+		return c, fs.Args(), errors.New("-smtptoken is a switch: the token is the password")
+	}
 	c.from = make(map[string]setting)
 	fs.Visit(func(f *flag.Flag) {
 		c.from[f.Name] = setting{f.Name, f.Value.String(), onCommandLine, "-" + f.Name}
@@ -206,7 +209,10 @@ func (c *config) set(fs *flag.FlagSet, s setting) error {
 	value := fs.Lookup(s.key).Value
 	if b, ok := value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
 		text, ok := map[string]string{"": "true", "yes": "true", "true": "true", "1": "true", "no": "false", "false": "false", "0": "false"}[strings.ToLower(s.value)]
-		if !ok {
+		switch {
+		case !ok && s.key == "smtptoken":
+			return errors.New("want yes or no: the token is the password") // and is not to be shown
+		case !ok:
 			return fmt.Errorf("%q: want yes or no", s.value)
 		}
 		return value.Set(text)

@@ -21,6 +21,7 @@ type config struct {
 	opts                            spoolgore.Options // without what stands in files
 	relay                           relaySettings     // for opts.SMTPAddr
 	md5User, md5Password            string
+	badToken                        bool // -smtptoken was given a value that is neither yes nor no
 	relaysFile                      string
 	onFail                          string // a command to run for what was given up
 	bounce                          bool

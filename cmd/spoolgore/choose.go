@@ -217,12 +217,12 @@ func (c *call) notFound(name, base string, looked []spooldir.Place) error {
 // sender is the sender of e, fit to be shown.
 func sender(e *spoolview.Entry) string {
 	switch {
-	case e.From != "":
-		return console.Escape(e.From)
-	case len(e.To)+len(e.Cc)+len(e.Bcc) == 0: // nobody has been able to read it
+	case !e.HasSender():
 		return "-"
+	case e.From == "":
+		return "<>"
 	}
-	return "<>"
+	return console.Escape(e.From)
 }
 
 // toWhom are the recipients of e who have not got it, fit to be shown.

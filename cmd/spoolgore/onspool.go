@@ -177,10 +177,28 @@ func (c *call) reviewStatus() {
 		c.say("status file %s cannot be used, so of messages little is known: %v", c.view.StatusFile(), err)
 		return
 	}
-	lock, err := os.Lstat(c.dir.File(".spoolgore.lock")) // written when the daemon starts, which writes its status then
-	if err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing() && c.daemon().runs {
+	if c.statusElsewhere() && c.daemon().runs {
 		c.say("a daemon runs, and there is no status file %s: if it has another one (-json), name it with -statusfile", c.view.StatusFile())
 	}
+}
+
+// checkStatus is asked once all messages were seen, before something is done to those that a filter has let through: who
+// does not know the status takes each message for a new one, and chooses others than were meant.
+func (c *call) checkStatus() error {
+	switch err := c.view.Trouble; {
+	case err != nil:
+		return exitErr{exitConfig, fmt.Sprintf("nothing was done, as by status file %s it cannot be told which messages are meant: %v", c.view.StatusFile(), err)}
+	case c.statusElsewhere():
+		return exitErr{exitConfig, fmt.Sprintf("nothing was done, as there is no status file %s by which to tell which messages are meant: "+
+			"if the daemon has another one (-json), name it with -statusfile", c.view.StatusFile())}
+	}
+	return nil
+}
+
+// statusElsewhere reports whether there is no status file although a daemon has run, which writes one soon after its lock.
+func (c *call) statusElsewhere() bool {
+	lock, err := os.Lstat(c.dir.File(".spoolgore.lock"))
+	return err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing()
 }
 
 // age is a time as a flag: seconds, or as Go writes it, or days as 2d.

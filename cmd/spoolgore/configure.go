@@ -113,28 +113,36 @@ func (c *config) readFile(fs *flag.FlagSet) error {
 		}
 		return nil
 	}
-	lines, err := conf.Read(c.file)
+	settings, err := fileSettings(c.file, c.from["config"].origin)
 	if err != nil {
-		return &configError{fmt.Errorf("%s: %w", c.from["config"].origin, err)}
+		return &configError{err}
+	}
+	return c.take(fs, settings)
+}
+
+// fileSettings are the lines of the file that origin, usually -config, names: all of them with keys that are known and there once.
+func fileSettings(path, origin string) (settings []setting, err error) {
+	lines, err := conf.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", origin, err)
 	}
 	if err := conf.Check(lines, conf.Names()); err != nil {
-		return &configError{fmt.Errorf("%s: %w", c.file, err)}
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	var settings []setting
 	first := make(map[string]int)
 	for _, l := range lines {
-		at := fmt.Sprintf("%s:%d", c.file, l.Line)
+		at := fmt.Sprintf("%s:%d", path, l.Line)
 		if first[l.Key] > 0 {
-			return &configError{fmt.Errorf("%s: %s is there twice, the first is in line %d: leave one", at, l.Key, first[l.Key])}
+			return nil, fmt.Errorf("%s: %s is there twice, the first is in line %d: leave one", at, l.Key, first[l.Key])
 		}
 		first[l.Key] = l.Line
-		value, err := fileValue(c.file, l)
+		value, err := fileValue(path, l)
 		if err != nil {
-			return &configError{fmt.Errorf("%s: %s: %w", at, l.Key, err)}
+			return nil, fmt.Errorf("%s: %s: %w", at, l.Key, err)
 		}
 		settings = append(settings, setting{l.Key, value, inFile, at})
 	}
-	return c.take(fs, settings)
+	return settings, nil
 }
 
 // fileValue is the value of a line of a file: the names of files in it are relative to its directory, and dir may hold %u

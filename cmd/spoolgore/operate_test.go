@@ -375,6 +375,31 @@ func TestNothingIsChangedInWhatIsNoSpool(t *testing.T) {
 	}
 }
 
+// TestTheDaemonsConfiguration says by -config where the spool and its status are.
+func TestTheDaemonsConfiguration(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := aSpool(t)
+	status := filepath.Join(t.TempDir(), "status.js")
+	must(t, os.Rename(filepath.Join(spool, ".spoolgore.js"), status))
+	file := configured(t, "dir "+spool, "json "+status, "smtpuser app") // whose password only the daemon has
+	is.True(strings.Contains(ok(t, "list", "-config", file), "deferred.eml\tdeferred\t"))
+	is.True(strings.Contains(ok(t, "show", "new.eml", "-config", file), "new@example.com"))
+	is.Equal(ok(t, "hold", "-config", file, "new.eml", "later.eml"), "held 2 messages\n")
+	is.Equal(operate(t, "check", "-config", file).code, 2) // mail waits, and no daemon runs
+
+	r := operate(t, "list", "-config", file, spool)
+	is.Equal(r.code, 64)
+	is.True(strings.Contains(r.err, "the directory is that of -config"))
+	other := t.TempDir()
+	is.Equal(ok(t, "list", "-names", other, "-config", configured(t, "smtpaddr mail:25")), "") // a file without dir
+
+	r = operate(t, "list", "-config", configured(t, "dri "+spool))
+	is.Equal(r.code, 78)
+	is.True(strings.Contains(r.err, `unknown key "dri"`))
+	is.Equal(operate(t, "list", "-config", filepath.Join(other, "none")).code, 78)
+}
+
 // TestOperatorsAndTheDaemon does by commands what an operator does while a daemon runs.
 func TestOperatorsAndTheDaemon(t *testing.T) {
 	t.Parallel()

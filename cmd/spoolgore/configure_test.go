@@ -210,12 +210,12 @@ func TestDirOfTheUser(t *testing.T) {
 func TestPrintConfig(t *testing.T) {
 	is := is.New(t)
 	file := configured(t, "dir /var/spool/x", "smtppassword se-cret", "smtpuser app", "onfail curl https://hook/se-cret",
-		"localname a\x1b[31mb", "maxsize 1M")
+		"localname a\x1b[31mb", "maxsize 1M", "verbose")
 	t.Setenv("SPOOLGORE_ATTEMPTS", "3")
 	t.Setenv("SPOOLGORE_SMTPADR", "x")
 	t.Setenv("SPOOLGORE_DIR", "")
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"-config", file, "-smtpaddr", "u:se-cret@a:25,b:25", "-printconfig"}, nil, &stdout, &stderr), 0)
+	is.Equal(run([]string{"-config", file, "-smtpaddr", "u:se-cret,se-cret@a:25,b:25", "-printconfig"}, nil, &stdout, &stderr), 0)
 	is.Equal(stderr.String(), "")
 	text := strings.ReplaceAll(stdout.String(), file, "FILE")
 	is.True(!strings.Contains(text, "se-cret")) // no secret
@@ -231,6 +231,7 @@ func TestPrintConfig(t *testing.T) {
 		"attempts         3 (SPOOLGORE_ATTEMPTS)",
 		"smtpaddr         ***@a:25,b:25 (-smtpaddr)",
 		"freq             10 (default)",
+		"verbose          true (FILE:7)",
 		"relays           - (default)",
 		"unknown variable SPOOLGORE_SMTPADR: is it SPOOLGORE_SMTPADDR?",
 	} {

@@ -26,6 +26,7 @@ code 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it cannot be told).
   -failedcrit N      CRITICAL likewise (100)
   -nodaemon          no daemon is expected to run, as where cron runs it with -once
   -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
+  -config FILE       the daemon's configuration: its dir is DIR, which is not named then, and its json the status file
 
 It is CRITICAL too that mail waits and no daemon runs, or one that has been silent for two minutes, and a WARNING
 that the daemon is paused. Held messages and those for later are no reason for concern. Run it as the user of the

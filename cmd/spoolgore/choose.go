@@ -95,6 +95,11 @@ func (c *call) choose(o *chosen, places []spooldir.Place) ([]target, error) {
 	defer bar.Done()
 	err := c.view.Each(places, func(e *spoolview.Entry) error {
 		bar.Add(1)
+		if e.Place != spooldir.Failed && c.view.IsStatus(e) {
+			bar.Clear()
+			c.complain("%s is left alone: it looks like the status file of the daemon; name it with -statusfile", placed(e.Place, e.Name))
+			return nil
+		}
 		if o.filter.Headers() {
 			c.view.ReadHeader(e)
 		}
@@ -104,8 +109,14 @@ func (c *call) choose(o *chosen, places []spooldir.Place) ([]target, error) {
 		return nil
 	})
 	bar.Done()
+	if err == nil && !o.filter.Empty() && places[0] != spooldir.Failed {
+		err = c.checkStatus() // by what else could be chosen?
+	}
+	if err != nil {
+		return nil, err
+	}
 	c.reviewStatus()
-	return targets, err
+	return targets, nil
 }
 
 // shownTargets is how many messages are shown before something is done to them.
@@ -217,12 +228,12 @@ func (c *call) notFound(name, base string, looked []spooldir.Place) error {
 // sender is the sender of e, fit to be shown.
 func sender(e *spoolview.Entry) string {
 	switch {
-	case e.From != "":
-		return console.Escape(e.From)
-	case len(e.To)+len(e.Cc)+len(e.Bcc) == 0: // nobody has been able to read it
+	case !e.HasSender():
 		return "-"
+	case e.From == "":
+		return "<>"
 	}
-	return "<>"
+	return console.Escape(e.From)
 }
 
 // toWhom are the recipients of e who have not got it, fit to be shown.

@@ -68,6 +68,9 @@ func configure(args []string, env func(string) string, own func(*flag.FlagSet)) 
 	if err := fs.Parse(args); err != nil || c.version {
 		return c, nil, err
 	}
+	if c.badToken {
+		return c, fs.Args(), errors.New("-smtptoken is a switch: the token is the password")
+	}
 	c.from = make(map[string]setting)
 	fs.Visit(func(f *flag.Flag) {
 		c.from[f.Name] = setting{f.Name, f.Value.String(), onCommandLine, "-" + f.Name}
@@ -114,28 +117,36 @@ func (c *config) readFile(fs *flag.FlagSet) error {
 		}
 		return nil
 	}
-	lines, err := conf.Read(c.file)
+	settings, err := fileSettings(c.file, c.from["config"].origin)
 	if err != nil {
-		return &configError{fmt.Errorf("%s: %w", c.from["config"].origin, err)}
+		return &configError{err}
+	}
+	return c.take(fs, settings)
+}
+
+// fileSettings are the lines of the file that origin, usually -config, names: all of them with keys that are known and there once.
+func fileSettings(path, origin string) (settings []setting, err error) {
+	lines, err := conf.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", origin, err)
 	}
 	if err := conf.Check(lines, conf.Names()); err != nil {
-		return &configError{fmt.Errorf("%s: %w", c.file, err)}
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	var settings []setting
 	first := make(map[string]int)
 	for _, l := range lines {
-		at := fmt.Sprintf("%s:%d", c.file, l.Line)
+		at := fmt.Sprintf("%s:%d", path, l.Line)
 		if first[l.Key] > 0 {
-			return &configError{fmt.Errorf("%s: %s is there twice, the first is in line %d: leave one", at, l.Key, first[l.Key])}
+			return nil, fmt.Errorf("%s: %s is there twice, the first is in line %d: leave one", at, l.Key, first[l.Key])
 		}
 		first[l.Key] = l.Line
-		value, err := fileValue(c.file, l)
+		value, err := fileValue(path, l)
 		if err != nil {
-			return &configError{fmt.Errorf("%s: %s: %w", at, l.Key, err)}
+			return nil, fmt.Errorf("%s: %s: %w", at, l.Key, err)
 		}
 		settings = append(settings, setting{l.Key, value, inFile, at})
 	}
-	return c.take(fs, settings)
+	return settings, nil
 }
 
 // fileValue is the value of a line of a file: the names of files in it are relative to its directory, and dir may hold %u
@@ -210,7 +221,10 @@ func (c *config) set(fs *flag.FlagSet, s setting) error {
 	value := fs.Lookup(s.key).Value
 	if b, ok := value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
 		text, ok := map[string]string{"": "true", "yes": "true", "true": "true", "1": "true", "no": "false", "false": "false", "0": "false"}[strings.ToLower(s.value)]
-		if !ok {
+		switch {
+		case !ok && s.key == "smtptoken":
+			return errors.New("want yes or no: the token is the password") // and is not to be shown
+		case !ok:
 			return fmt.Errorf("%q: want yes or no", s.value)
 		}
 		return value.Set(text)

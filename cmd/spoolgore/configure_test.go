@@ -158,6 +158,9 @@ func TestMistakesInTheConfiguration(t *testing.T) {
 		"no number":           {nil, []string{"SPOOLGORE_ATTEMPTS=many"}, "SPOOLGORE_ATTEMPTS: attempts: want a number"},
 		"no value":            {[]string{"smtpaddr"}, nil, "FILE:1: smtpaddr: there is no value"},
 		"no switch":           {[]string{"bounce never"}, nil, `FILE:1: bounce: "never": want yes or no`},
+		"token":               {[]string{"smtptoken se-cret"}, nil, "FILE:1: smtptoken: want yes or no: the token is the password"},
+		"token in a variable": {nil, []string{"SPOOLGORE_SMTPTOKEN=se-cret"}, "SPOOLGORE_SMTPTOKEN: smtptoken: want yes or no"},
+		"no blanks":           {[]string{"smtppassword=se-cret"}, nil, "FILE: line 1: blanks go between smtppassword and its value"},
 		"no relay":            {nil, []string{"SPOOLGORE_SMTPADDR=mail"}, `SPOOLGORE_SMTPADDR: smtpaddr: relay "mail": it is not host:port`},
 		"no mode":             {[]string{"smtptls ssl"}, nil, "FILE:1: smtptls: smtptls is none of auto"},
 		"no mechanism":        {[]string{"smtpauth NTLM"}, nil, "FILE:1: smtpauth: smtpauth is none of"},
@@ -211,12 +214,12 @@ func TestDirOfTheUser(t *testing.T) {
 func TestPrintConfig(t *testing.T) {
 	is := is.New(t)
 	file := configured(t, "dir /var/spool/x", "smtppassword se-cret", "smtpuser app", "onfail curl https://hook/se-cret",
-		"localname a\x1b[31mb", "maxsize 1M")
+		"localname a\x1b[31mb", "maxsize 1M", "verbose")
 	t.Setenv("SPOOLGORE_ATTEMPTS", "3")
 	t.Setenv("SPOOLGORE_SMTPADR", "x")
 	t.Setenv("SPOOLGORE_DIR", "")
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"-config", file, "-smtpaddr", "u:se-cret@a:25,b:25", "-printconfig"}, nil, &stdout, &stderr), 0)
+	is.Equal(run([]string{"-config", file, "-smtpaddr", "u:se-cret,se-cret@a:25,b:25", "-printconfig"}, nil, &stdout, &stderr), 0)
 	is.Equal(stderr.String(), "")
 	text := strings.ReplaceAll(stdout.String(), file, "FILE")
 	is.True(!strings.Contains(text, "se-cret")) // no secret
@@ -232,6 +235,7 @@ func TestPrintConfig(t *testing.T) {
 		"attempts         3 (SPOOLGORE_ATTEMPTS)",
 		"smtpaddr         ***@a:25,b:25 (-smtpaddr)",
 		"freq             10 (default)",
+		"verbose          true (FILE:7)",
 		"relays           - (default)",
 		"unknown variable SPOOLGORE_SMTPADR: is it SPOOLGORE_SMTPADDR?",
 	} {

@@ -22,6 +22,7 @@ type config struct {
 	opts                            spoolgore.Options // without what stands in files
 	relay                           relaySettings     // for opts.SMTPAddr
 	md5User, md5Password            string
+	badToken                        bool // -smtptoken was given a value that is neither yes nor no
 	relaysFile                      string
 	onFail                          string // a command to run for what was given up
 	http, httpToken, httpTokenFile  string // where to show the spool; empty: nowhere

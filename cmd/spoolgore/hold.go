@@ -21,6 +21,7 @@ const filterHelp = `
   -to PATTERN        to such a recipient, who has not got it
   -reason TEXT       with this in the reason
   -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
+  -config FILE       the daemon's configuration: its dir is DIR, which is not named then, and its json the status file
 `
 
 const holdHelp = `usage: spoolgore hold DIR NAME...

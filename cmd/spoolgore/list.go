@@ -40,6 +40,7 @@ is -. Control characters are escaped.
   -json              a JSON object a line, see docs/commands.md; unsorted
   -names             names only; those in hold/ and failed/ with that in front
   -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
+  -config FILE       the daemon's configuration: its dir is DIR, which is not named then, and its json the status file
 `
 
 // listOptions are the flags of list.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/unbit/spoolgore/internal/secret"
 )
@@ -18,9 +19,25 @@ func loginFlags(fs *flag.FlagSet, c *config) {
 	fs.StringVar(&c.relay.PasswordFile, "smtppasswordfile", "", "")
 	fs.StringVar(&c.relay.PasswordCmd, "smtppasswordcmd", "", "")
 	fs.StringVar(&c.relay.Auth, "smtpauth", "", "")
-	fs.BoolVar(&c.relay.Token, "smtptoken", false, "")
+	fs.Var((*tokenSwitch)(c), "smtptoken", "")
 	fs.StringVar(&c.md5User, "smtpmd5user", "", "")
 	fs.StringVar(&c.md5Password, "smtpmd5password", "", "")
+}
+
+// tokenSwitch is the flag -smtptoken. Package flag would show the value that it cannot use, which may be the token: so there
+// is no such value here, and configure says what is wrong.
+type tokenSwitch config
+
+func (t *tokenSwitch) String() string { return strconv.FormatBool(t.relay.Token) }
+
+// IsBoolFlag says that it stands without a value.
+func (t *tokenSwitch) IsBoolFlag() bool { return true }
+
+// Set implements flag.Value.
+func (t *tokenSwitch) Set(text string) (err error) {
+	t.relay.Token, err = strconv.ParseBool(text)
+	t.badToken = err != nil
+	return nil
 }
 
 // login settles who logs in, and with which password: that of a flag, else of the environment, else of the file of -config,

@@ -64,6 +64,7 @@ func TestUsageErrors(t *testing.T) {
 		"user without password": {[]string{"-smtpuser", "u", "a"}, "-smtpuser without a password"},
 		"two passwords":         {[]string{"-smtpuser", "u", "-smtppassword", "secret", "-smtppasswordfile", "f", "a"}, "-smtppassword and -smtppasswordfile"},
 		"token as a value":      {[]string{"-smtpuser", "u", "-smtptoken", "secret", "a"}, "-smtptoken takes no value"},
+		"token with =":          {[]string{"-smtpuser", "u", "-smtptoken=secret", "a"}, "-smtptoken is a switch"},
 		"unknown mechanism":     {[]string{"-smtpuser", "u", "-smtppasswordcmd", "secret", "-smtpauth", "NTLM", "a"}, "-smtpauth is none of"},
 		"unknown TLS mode":      {[]string{"-smtptls", "ssl", "a"}, "-smtptls is none of"},
 		"key without cert":      {[]string{"-smtpkey", "k", "a"}, "-smtpcert and -smtpkey"},

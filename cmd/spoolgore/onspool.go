@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +33,7 @@ type call struct {
 	now            time.Time
 	dir            *spooldir.Dir
 	view           *spoolview.View
+	configured     bool // the directory is that of -config, and no operand
 	failed         bool // something could not be done, and was said
 }
 
@@ -49,6 +51,7 @@ func onSpool(name, help string, args []string, stdin io.Reader, stdout, stderr i
 		debug.SetGCPercent(40) // hundreds of thousands of messages shall not take half a gigabyte
 	}
 	status := fs.String("statusfile", os.Getenv("SPOOLGORE_JSON"), "")
+	config := fs.String("config", "", "")
 	bind(fs)
 	operands, err := parseMixed(fs, args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -58,7 +61,7 @@ func onSpool(name, help string, args []string, stdin io.Reader, stdout, stderr i
 	if err != nil {
 		err = usageErr(err.Error())
 	} else {
-		err = c.open(operands, *status)
+		err = c.open(operands, *status, *config)
 	}
 	if err == nil {
 		err = do(c)
@@ -87,34 +90,63 @@ func parseMixed(fs *flag.FlagSet, args []string) (operands []string, err error) 
 	}
 }
 
-// open takes the spool directory from the operands and looks whether it is there.
-func (c *call) open(operands []string, status string) error {
-	if len(operands) == 0 || operands[0] == "" {
+// open takes the spool directory from the daemon's configuration or the operands, and looks whether it is there.
+func (c *call) open(operands []string, status, config string) error {
+	dir, json, err := spoolOf(config)
+	switch {
+	case err != nil:
+		return exitErr{exitConfig, err.Error()}
+	case dir != "":
+		c.configured = true
+	case len(operands) == 0 || operands[0] == "":
 		return usageErr("which directory is the spool?")
+	default:
+		dir, operands = operands[0], operands[1:]
 	}
-	fi, err := os.Stat(operands[0])
+	fi, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return exitErr{exitConfig, "there is no directory " + operands[0]}
+		return exitErr{exitConfig, "there is no directory " + dir}
 	case err != nil:
 		return err
 	case !fi.IsDir():
-		return exitErr{exitConfig, operands[0] + " is a file: name the spool directory, then the message"}
+		return exitErr{exitConfig, dir + " is a file: name the spool directory, then the message"}
 	}
-	c.operands = operands[1:]
-	c.view, err = spoolview.Of(operands[0], status, c.now)
+	c.operands = operands
+	c.view, err = spoolview.Of(dir, cmp.Or(status, json), c.now)
 	if err == nil {
 		c.dir = c.view.Dir
 	}
 	return err
 }
 
+// spoolOf returns the spool directory and the status file that a configuration of the daemon names; each may be empty, as
+// may the name of the configuration.
+func spoolOf(config string) (dir, json string, err error) {
+	if config == "" {
+		return "", "", nil
+	}
+	settings, err := fileSettings(config, "-config")
+	for _, s := range settings {
+		switch s.key {
+		case "dir":
+			dir = s.value
+		case "json":
+			json = s.value
+		}
+	}
+	return dir, json, err
+}
+
 // nothingElse is an error if there are operands behind the directory.
 func (c *call) nothingElse() error {
-	if len(c.operands) > 0 {
-		return usageErr(fmt.Sprintf("%s takes a directory, and nothing behind it like %q", c.name, c.operands[0]))
+	switch {
+	case len(c.operands) == 0:
+		return nil
+	case c.configured:
+		return usageErr(fmt.Sprintf("the directory is that of -config, and %s takes nothing else like %q", c.name, c.operands[0]))
 	}
-	return nil
+	return usageErr(fmt.Sprintf("%s takes a directory, and nothing behind it like %q", c.name, c.operands[0]))
 }
 
 // say writes one line to standard error.
@@ -177,10 +209,28 @@ func (c *call) reviewStatus() {
 		c.say("status file %s cannot be used, so of messages little is known: %v", c.view.StatusFile(), err)
 		return
 	}
-	lock, err := os.Lstat(c.dir.File(".spoolgore.lock")) // written when the daemon starts, which writes its status then
-	if err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing() && c.daemon().runs {
+	if c.statusElsewhere() && c.daemon().runs {
 		c.say("a daemon runs, and there is no status file %s: if it has another one (-json), name it with -statusfile", c.view.StatusFile())
 	}
+}
+
+// checkStatus is asked once all messages were seen, before something is done to those that a filter has let through: who
+// does not know the status takes each message for a new one, and chooses others than were meant.
+func (c *call) checkStatus() error {
+	switch err := c.view.Trouble; {
+	case err != nil:
+		return exitErr{exitConfig, fmt.Sprintf("nothing was done, as by status file %s it cannot be told which messages are meant: %v", c.view.StatusFile(), err)}
+	case c.statusElsewhere():
+		return exitErr{exitConfig, fmt.Sprintf("nothing was done, as there is no status file %s by which to tell which messages are meant: "+
+			"if the daemon has another one (-json), name it with -statusfile", c.view.StatusFile())}
+	}
+	return nil
+}
+
+// statusElsewhere reports whether there is no status file although a daemon has run, which writes one soon after its lock.
+func (c *call) statusElsewhere() bool {
+	lock, err := os.Lstat(c.dir.File(".spoolgore.lock"))
+	return err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing()
 }
 
 // age is a time as a flag: seconds, or as Go writes it, or days as 2d.

@@ -312,6 +312,55 @@ func TestDelete(t *testing.T) {
 	is.True(exists(filepath.Join(spool, ".spoolgore.js")))
 }
 
+// TestTheStatusFileIsNoMessage is about a daemon with -json: its memory must not be held or deleted with the messages.
+func TestTheStatusFileIsNoMessage(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := aSpool(t)
+	status := filepath.Join(spool, "status.js")
+	must(t, os.Rename(filepath.Join(spool, ".spoolgore.js"), status))
+	for _, command := range [][]string{{"hold"}, {"delete", "-y"}, {"retry"}} {
+		r := operate(t, append(command, "-all", spool)...)
+		is.Equal(r.code, 1) // not all could be done
+		is.True(strings.Contains(r.err, "status.js is left alone"))
+		is.True(exists(status))
+	}
+	is.Equal(names(t, spool), "status.js") // the messages were held, and deleted
+	must(t, os.WriteFile(status, []byte("{\n}\n"), 0o600))
+	is.Equal(operate(t, "delete", "-y", "-all", spool).code, 1) // of an empty spool as well
+	is.True(exists(status))
+	is.Equal(ok(t, "delete", "-y", "-all", spool, "-statusfile", status), "deleted 0 messages\n") // who is told knows
+	is.True(exists(status))
+}
+
+// TestFiltersNeedTheStatus sees that nothing is done by a filter that has nothing to go by.
+func TestFiltersNeedTheStatus(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(t *testing.T, spool, status string){
+		"broken": func(t *testing.T, _, status string) { must(t, os.WriteFile(status, []byte("{"), 0o600)) },
+		"elsewhere": func(t *testing.T, spool, status string) {
+			must(t, os.Remove(status))
+			long := time.Now().Add(-time.Minute)
+			must(t, os.Chtimes(filepath.Join(spool, ".spoolgore.lock"), long, long))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			is := is.New(t)
+			spool := aSpool(t)
+			spoil(t, spool, filepath.Join(spool, ".spoolgore.js"))
+			for _, command := range [][]string{{"delete", "-y"}, {"hold"}, {"release"}, {"retry"}} {
+				r := operate(t, append(command, "-all", "-younger", "1d", spool)...)
+				is.Equal(r.code, 78)
+				is.True(strings.Contains(r.err, "nothing was done, as "))
+			}
+			is.Equal(len(strings.Fields(operate(t, "list", "-names", spool).out)), 6)
+			is.Equal(ok(t, "delete", "-y", "-failed", "-all", "-older", "1m", spool), "deleted failed/failed.eml\n") // that says itself what it is
+			is.Equal(ok(t, "delete", "-y", spool, "new.eml"), "deleted new.eml\n")                                   // and so does a name
+		})
+	}
+}
+
 func TestNothingIsChangedInWhatIsNoSpool(t *testing.T) {
 	t.Parallel()
 	for _, command := range [][]string{{"delete", "-y"}, {"hold"}, {"retry"}, {"release"}} {
@@ -324,6 +373,31 @@ func TestNothingIsChangedInWhatIsNoSpool(t *testing.T) {
 		is.True(exists(filepath.Join(home, "thesis.txt")))
 		is.True(!exists(filepath.Join(home, "hold")))
 	}
+}
+
+// TestTheDaemonsConfiguration says by -config where the spool and its status are.
+func TestTheDaemonsConfiguration(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := aSpool(t)
+	status := filepath.Join(t.TempDir(), "status.js")
+	must(t, os.Rename(filepath.Join(spool, ".spoolgore.js"), status))
+	file := configured(t, "dir "+spool, "json "+status, "smtpuser app") // whose password only the daemon has
+	is.True(strings.Contains(ok(t, "list", "-config", file), "deferred.eml\tdeferred\t"))
+	is.True(strings.Contains(ok(t, "show", "new.eml", "-config", file), "new@example.com"))
+	is.Equal(ok(t, "hold", "-config", file, "new.eml", "later.eml"), "held 2 messages\n")
+	is.Equal(operate(t, "check", "-config", file).code, 2) // mail waits, and no daemon runs
+
+	r := operate(t, "list", "-config", file, spool)
+	is.Equal(r.code, 64)
+	is.True(strings.Contains(r.err, "the directory is that of -config"))
+	other := t.TempDir()
+	is.Equal(ok(t, "list", "-names", other, "-config", configured(t, "smtpaddr mail:25")), "") // a file without dir
+
+	r = operate(t, "list", "-config", configured(t, "dri "+spool))
+	is.Equal(r.code, 78)
+	is.True(strings.Contains(r.err, `unknown key "dri"`))
+	is.Equal(operate(t, "list", "-config", filepath.Join(other, "none")).code, 78)
 }
 
 // TestOperatorsAndTheDaemon does by commands what an operator does while a daemon runs.

@@ -39,14 +39,12 @@ func shown(k conf.Key, value string) string {
 	switch {
 	case k.Secret:
 		return "set, not shown"
-	case k.Name == "smtpaddr": // a password before an "@" is a mistake, and is there all the same
-		parts := strings.Split(value, ",")
-		for i, part := range parts {
-			if at := strings.LastIndexByte(part, '@'); at >= 0 {
-				parts[i] = "***" + part[at:]
-			}
+	case k.Name == "smtpaddr": // a password before an "@" is a mistake, and is there all the same; it may hold commas
+		if at := strings.LastIndexByte(value, '@'); at >= 0 {
+			value = "***" + value[at:]
 		}
-		value = strings.Join(parts, ",")
+	case value == "" && (k.Default == "false" || k.Default == "true"): // a switch alone is on
+		return "true"
 	case value == "":
 		return `""`
 	}

@@ -28,6 +28,8 @@ const flushHelp = `usage: spoolgore flush DIR
 Tells the daemon to look at the spool and to try everything that waits, now, relays at rest included. It ends a
 pause. It is what kill -URG does. Nothing waits for the outcome: see spoolgore list. The exit code is 75 if no
 daemon runs.
+
+  -config FILE       the daemon's configuration: its dir is DIR, which is not named then
 `
 
 func runRetry(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

@@ -24,6 +24,7 @@ the first and the last attempt, and its header. NAME is the name of the file, or
   -raw               the file instead, byte for byte; on a terminal control characters are escaped
   -json              a JSON object a line, as of list -json
   -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
+  -config FILE       the daemon's configuration: its dir is DIR, which is not named then, and its json the status file
 `
 
 func runShow(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

@@ -31,6 +31,7 @@ be sent.
   -watch             draw it again every two seconds; on a terminal only
   -json              as one JSON object, see docs/commands.md
   -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
+  -config FILE       the daemon's configuration: its dir is DIR, which is not named then, and its json the status file
 `
 
 // watchPace is the time between two drawings. Where counting takes long it is ten times as long as that.

@@ -286,6 +286,9 @@ func (t *testMail) where(dir *spooldir.Dir, name string, outcome trial.Outcome, 
 	case outcome == trial.Failed:
 		fmt.Fprintf(t.out, "It is in %s, with the reason beside it.\n", console.Escape(dir.File(filepath.Join("failed", name))))
 	default:
+		if _, err := dir.Stat(name); err != nil {
+			return // it was said where it went
+		}
 		if !next.IsZero() {
 			goesOn += " at " + next.Local().Format("15:04:05")
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/smtptest"
+	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/trial"
 )
 
 // answering listens as a relay that answers to one verb with a text.
@@ -86,7 +89,7 @@ func TestTestThroughADaemon(t *testing.T) {
 	is.Equal(code, 0)
 	is.Equal(errs, "")
 	is.True(strings.Contains(out, "by the daemon of "+spool))
-	is.True(strings.Contains(out, "it has left the spool, as a relay has it"))
+	is.True(strings.Contains(out, "it has left the spool: a relay has it"))
 	is.Equal(relay.Messages()[0].To, []string{"ann@x.org"})
 }
 
@@ -124,4 +127,17 @@ func TestTestWithOnce(t *testing.T) {
 	is.Equal(code, 69)
 	is.True(exists(hook)) // -onfail is run as the daemon does
 	is.True(strings.Contains(out, "It is in "+filepath.Join(spool, "failed")))
+}
+
+func TestWhereTheMessageIs(t *testing.T) {
+	is := is.New(t)
+	var out bytes.Buffer
+	mail, spool := testMail{out: &out}, t.TempDir()
+	dir, err := spooldir.New(spool)
+	is.NoErr(err)
+	mail.where(dir, "x.eml", trial.NoAnswer, "the daemon goes on with it")
+	is.Equal(out.String(), "") // somebody has taken it aside: it is not in the spool
+	must(t, os.WriteFile(filepath.Join(spool, "x.eml"), []byte("x"), 0o600))
+	mail.where(dir, "x.eml", trial.NoAnswer, "the daemon goes on with it")
+	is.Equal(out.String(), "It is in the spool, and the daemon goes on with it. To cancel it: rm "+filepath.Join(spool, "x.eml")+"\n")
 }

@@ -65,16 +65,24 @@ func Parse(r io.Reader) ([]Setting, error) {
 	return settings, nil
 }
 
-// Check reports the first key that is not known, with its line, and the known one that may be meant.
+// Check reports the first key that is not known, with its line, and the known one that may be meant. Of a line like
+// "smtppassword=x" what follows the = or the : is not told, as it may be a password.
 func Check(settings []Setting, known []string) error {
 	for _, s := range settings {
 		if slices.Contains(known, s.Key) {
 			continue
 		}
-		if near := Nearest(s.Key, known); near != "" {
-			return fmt.Errorf("line %d: unknown key %q: is it %s?", s.Line, s.Key, near)
+		key := s.Key
+		if i := strings.IndexAny(key, "=:"); i >= 0 && i < len(key)-1 {
+			key = key[:i]
+			if slices.Contains(known, key) {
+				return fmt.Errorf("line %d: blanks go between %s and its value", s.Line, key)
+			}
 		}
-		return fmt.Errorf("line %d: unknown key %q", s.Line, s.Key)
+		if near := Nearest(key, known); near != "" {
+			return fmt.Errorf("line %d: unknown key %q: is it %s?", s.Line, key, near)
+		}
+		return fmt.Errorf("line %d: unknown key %q", s.Line, key)
 	}
 	return nil
 }

@@ -50,6 +50,14 @@ func TestUnknownKeys(t *testing.T) {
 		"dri":       `line 1: unknown key "dri"`,
 		"di":        `line 1: unknown key "di": is it dir?`,
 		"relayhost": `line 1: unknown key "relayhost"`,
+
+		// A value is no business of who reads the log.
+		"smtpaddr=s3cret": `line 1: blanks go between smtpaddr and its value`,
+		"dir:s3cret":      `line 1: blanks go between dir and its value`,
+		"smtpadr=s3cret":  `line 1: unknown key "smtpadr": is it smtpaddr?`,
+		"relay=s3cret":    `line 1: unknown key "relay"`,
+		"=s3cret":         `line 1: unknown key ""`,
+		"freq=":           `line 1: unknown key "freq=": is it freq?`,
 	} {
 		t.Run(key, func(t *testing.T) {
 			is := is.New(t)

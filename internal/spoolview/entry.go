@@ -98,7 +98,6 @@ type Entry struct {
 	Info    fs.FileInfo    `json:"-"` // of the file
 	Known   bool           `json:"-"` // the status file, or the one beside it in failed/, tells of it
 	Changed bool           `json:"-"` // the file is another one since
-
 }
 
 // Recipients calls each for every recipient, in the order To, Cc, Bcc.
@@ -108,6 +107,11 @@ func (e *Entry) Recipients(each func(r *Recipient)) {
 			each(&list[i])
 		}
 	}
+}
+
+// HasSender reports whether it is known who e is from, be it the null sender: of a file that nobody could read it is not.
+func (e *Entry) HasSender() bool {
+	return e.From != "" || len(e.To)+len(e.Cc)+len(e.Bcc) > 0 && (e.Known || e.Error == "")
 }
 
 // Since is the moment from which the age of the message counts: since when it has been waiting, or been given up.

@@ -12,7 +12,7 @@ type Filter struct {
 	States  []State       // one of these; none: any
 	Older   time.Duration // at least this old; zero: any age
 	Younger time.Duration // younger than this; zero: any age
-	From    Pattern       // of the sender
+	From    Pattern       // of the sender, if it is known
 	To      Pattern       // of one recipient who has not got it
 	Reason  string        // a part of the reason, in any case of letters; empty: any
 }
@@ -31,7 +31,7 @@ func (f *Filter) Match(e *Entry, now time.Time) bool {
 	switch {
 	case len(f.States) > 0 && !slices.Contains(f.States, e.State),
 		f.Older > 0 && age < f.Older, f.Younger > 0 && age >= f.Younger,
-		f.From != "" && !f.From.Match(e.From),
+		f.From != "" && !(e.HasSender() && f.From.Match(e.From)),
 		f.Reason != "" && !strings.Contains(strings.ToLower(e.Reason), strings.ToLower(f.Reason)):
 		return false
 	}

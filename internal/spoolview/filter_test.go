@@ -70,6 +70,30 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// TestNobodyIsTakenForTheNullSender is about "delete -all -from '<>'", which must not hit what nobody could read.
+func TestNobodyIsTakenForTheNullSender(t *testing.T) {
+	to := []Recipient{{Address: "ann@x.org"}}
+	for name, row := range map[string]struct {
+		entry Entry
+		match bool
+	}{
+		"null sender":              {Entry{To: to}, true},
+		"as the status says":       {Entry{To: to, Known: true, Error: "cannot be removed"}, true},
+		"no sender in the header":  {Entry{To: to, Error: "no sender"}, false},
+		"nothing that can be read": {Entry{Error: "permission denied"}, false},
+		"unusable, by the status":  {Entry{Known: true, Error: "no sender"}, false},
+		"not read":                 {Entry{}, false},
+		"somebody":                 {Entry{From: "a@x.org", To: to}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			null, any := Filter{From: "<>"}, Filter{From: "*"}
+			is.Equal(null.Match(&row.entry, time.Time{}), row.match)
+			is.Equal(any.Match(&row.entry, time.Time{}), row.match || row.entry.From != "") // * is any sender, and no sender is none
+		})
+	}
+}
+
 func TestParseStates(t *testing.T) {
 	is := is.New(t)
 	got, err := ParseStates("held, failed")

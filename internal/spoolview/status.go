@@ -104,6 +104,24 @@ func decode(d *json.Decoder, each func(key string, r *record) bool) error {
 	return err
 }
 
+// IsStatus reports whether e, of which nothing is known, is no message but a status file: that of a daemon which has it in
+// the spool under a name of its own.
+func (v *View) IsStatus(e *Entry) bool {
+	if e.Known || !e.Info.Mode().IsRegular() {
+		return false
+	}
+	f, err := spooldir.OpenRead(v.Dir.At(e.Place, e.Name))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	d := json.NewDecoder(bufio.NewReader(f))
+	first, _ := d.Token()
+	key, err := d.Token()
+	path, _ := key.(string)
+	return first == json.Delim('{') && err == nil && (key == json.Delim('}') || filepath.IsAbs(path))
+}
+
 // Missing reports whether there is no status file.
 func (v *View) Missing() bool {
 	_, err := os.Lstat(v.status)

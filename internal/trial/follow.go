@@ -80,13 +80,24 @@ func (t *Trial) left(dir *spooldir.Dir) Outcome {
 	case err == nil:
 		t.outcome = Failed
 		t.Page.Line("failed", "see failed/%s.json", t.name)
+	case !errors.Is(err, fs.ErrNotExist):
+		t.Page.Line("trouble", "it has left the spool; whether a relay has it cannot be told: %v", err)
 	default:
-		if _, err := dir.StatHeld(t.name); err == nil {
-			t.Page.Line("trouble", "somebody has moved it to hold/")
-			return t.outcome
-		}
-		t.outcome = Accepted
-		t.Page.Line("accepted", "it has left the spool, as a relay has it")
+		t.gone(dir)
 	}
 	return t.outcome
+}
+
+// gone tells of a message that is neither in the spool nor in failed/.
+func (t *Trial) gone(dir *spooldir.Dir) {
+	if _, err := dir.StatHeld(t.name); err == nil {
+		t.Page.Line("trouble", "somebody has moved it to hold/")
+		return
+	}
+	if _, err := os.Stat(dir.Path()); err != nil {
+		t.Page.Line("trouble", "the spool is not there any more: %v", err)
+		return
+	}
+	t.outcome = Accepted
+	t.Page.Line("accepted", "it has left the spool: a relay has it, unless somebody has deleted it")
 }

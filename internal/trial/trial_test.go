@@ -256,7 +256,7 @@ func TestFollow(t *testing.T) {
 		outcome  Outcome
 		want     []string
 	}{
-		"accepted":        {nil, spoolgore.Options{}, false, Accepted, []string{"accepted    it has left the spool, as a relay has it"}},
+		"accepted":        {nil, spoolgore.Options{}, false, Accepted, []string{"accepted    it has left the spool: a relay has it"}},
 		"refused":         {map[string]string{"RCPT b@x.org": "550 5.1.1 no such user"}, spoolgore.Options{}, false, Failed, []string{"failed      b@x.org: rcpt: 550 5.1.1 no such user", "There is no such recipient"}},
 		"put off":         {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour}, false, PutOff, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
 		"no relay":        {map[string]string{"DIAL": "no route to host"}, spoolgore.Options{}, false, PutOff, []string{"trouble     ", "no route to host", "cannot be reached"}},
@@ -290,4 +290,13 @@ func TestFollowWhatDoesNotGoOn(t *testing.T) {
 	is.NoErr(os.Rename(filepath.Join(dir, name), filepath.Join(dir, "hold", name)))
 	is.Equal(trial.Follow(t.Context(), spool, d, "", true), NoAnswer)
 	says(t, p.String(), "moved it to hold/")
+
+	// Nor is it taken for accepted what only cannot be seen.
+	is.NoErr(os.Remove(filepath.Join(dir, "hold", name)))
+	is.NoErr(os.MkdirAll(filepath.Join(dir, "failed", name+".json"), 0o700)) // which no one can read, not even root
+	is.Equal(trial.Follow(t.Context(), spool, d, "", true), NoAnswer)
+	says(t, p.String(), "whether a relay has it cannot be told")
+	is.NoErr(os.RemoveAll(dir))
+	is.Equal(trial.Follow(t.Context(), spool, d, "", true), NoAnswer)
+	says(t, p.String(), "the spool is not there any more")
 }

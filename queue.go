@@ -788,7 +788,10 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	e.id, e.soon, e.judged = versionOf(f.ID), false, false
 	delete(q.ailing, e)
 	m := newMessage(e.name, q.host, f, to, now)
-	if old != nil && m.same(old) {
+	if old != nil && !m.same(old) {
+		old = nil
+	}
+	if old != nil {
 		m.resume(old)
 		if !old.Modified.IsZero() && !old.Modified.Equal(m.Modified) {
 			m.retryAt(now) // somebody has touched or corrected the file: that is how one message is tried now
@@ -799,7 +802,7 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 		return q.postpone(e, err, now)
 	}
 	delete(q.memory, e.name)
-	events := m.admitted(e.name, now)
+	events := m.admitted(e.name, old, now)
 	q.remember(e, m)
 	return append(events, q.conclude(e, m, now)...)
 }

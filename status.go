@@ -344,9 +344,18 @@ func newMessage(name, host string, f *msgfile.File, a message.Addresses, now tim
 	return m
 }
 
-// admitted tells of the recipients of a message that has just been read.
-func (m *Message) admitted(file string, now time.Time) (events []Event) {
+// admitted tells of the recipients of a message that has just been read, but for those that were known (nil: none).
+func (m *Message) admitted(file string, known *Message, now time.Time) (events []Event) {
+	told := make(map[string]bool)
+	if known != nil {
+		for _, r := range known.recipients() {
+			told[r.Address] = true
+		}
+	}
 	for _, r := range m.recipients() {
+		if told[r.Address] {
+			continue
+		}
 		ev := Event{Kind: Queued, Time: now, File: file, From: m.From, To: r.Address}
 		if r.GivenUp {
 			ev.Kind, ev.Since, ev.Fault, ev.Err = Failed, m.since(), FaultRecipient, errors.New(r.Error)

@@ -3,6 +3,7 @@ package spoolgore
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,5 +123,38 @@ func TestATouchInMidTransactionSendsNothingTwice(t *testing.T) {
 		is.Equal(relay.tries("m", "a@x.org"), 1) // both have accepted by then
 		is.Equal(relay.tries("m", "b@x.org"), 1)
 		is.True(!exists(dir, "m")) // and the file goes, though it is another one to look at
+	})
+}
+
+// A message is new once: whoever counts would count it again each time that its file is.
+func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay, told := t.TempDir(), &ledger{answer: deferB}, &events{}
+		count := func(kind Kind, to string) (n int) {
+			told.mu.Lock()
+			defer told.mu.Unlock()
+			for _, ev := range told.all {
+				if ev.Kind == kind && ev.To == to {
+					n++
+				}
+			}
+			return n
+		}
+		text := "From: s@x.org\nTo: a@x.org, b@x.org, nobody\nMessage-ID: <1@x>\n\nhello\n"
+		drop(t, dir, "m", text)
+		_, stop := start(t, dir, Options{Transport: relay, OnEvent: told.add, Freq: time.Minute, Backoff: seldom})
+		pass(2 * time.Minute)
+		touch(t, filepath.Join(dir, "m"))
+		pass(2 * time.Minute)
+		is.Equal(relay.tries("m", "b@x.org"), 2)
+		drop(t, dir, "m", strings.Replace(text, "nobody", "c@x.org", 1)) // corrected
+		pass(2 * time.Minute)
+		stop()
+		is.Equal(count(Queued, "a@x.org"), 1)
+		is.Equal(count(Queued, "b@x.org"), 1)
+		is.Equal(count(Queued, "c@x.org"), 1) // who is new is told of
+		is.Equal(count(Failed, "nobody"), 1)  // who was none is not given up twice
+		is.Equal(count(Sent, "c@x.org"), 1)
 	})
 }

@@ -278,6 +278,11 @@ func TestTheRateGoesOn(t *testing.T) {
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 60) // without a limit the rest goes at once
+		opts.Rate = "20/h"
+		is.NoErr(s.Reconfigure(opts))
+		drop(t, dir, "more", simple)
+		pass(time.Minute)
+		is.Equal(len(relay.Messages()), 60) // what was spent before is not forgotten over that
 		stop()
 	})
 }
@@ -338,40 +343,46 @@ func TestReconfigureCountsForTheNextRun(t *testing.T) {
 	})
 }
 
-// onWords is a log that calls do once, when there is something to be told with those words.
-type onWords struct {
+// atLog calls act when the log has a line of these words.
+type atLog struct {
 	slog.Handler
 	words string
-	do    *sync.Once
-	f     func()
+	act   func()
 }
 
-func (h onWords) Handle(ctx context.Context, r slog.Record) error {
-	if strings.Contains(r.Message, h.words) {
-		h.do.Do(h.f)
+func (*atLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *atLog) Handle(ctx context.Context, line slog.Record) error {
+	if line.Message == a.words {
+		a.act()
 	}
-	return nil
+	return a.Handler.Handle(ctx, line)
 }
 
-func (h onWords) Enabled(context.Context, slog.Level) bool { return true }
-
-// Options that come while a Run begins, when it has read those that there were, are not passed over.
-func TestReconfigureWhileRunBegins(t *testing.T) {
+// What is said while a Run begins, which may take a while where there are many messages, is not lost on it.
+func TestReconfigureWhileARunBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
-		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.journal"), []byte("no journal\n"), 0o600)) // which is told of
-		drop(t, dir, "a", simple)
+		check(t, os.WriteFile(filepath.Join(dir, journalName), []byte("torn"), 0o600)) // the log says so, when the options have been read
 		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
 		var s *Spool
-		next := opts
-		next.SMTPAddr, next.StatusFile = "new.test:25", dir+"/x.js"
-		opts.Logger = slog.New(onWords{slog.DiscardHandler, "journal is not whole", new(sync.Once), func() { is.NoErr(s.Reconfigure(next)) }})
+		began := 0
+		opts.Logger = slog.New(&atLog{slog.DiscardHandler, "journal is not whole, what is not was ignored", func() {
+			if began++; began == 1 {
+				next := opts
+				next.SMTPAddr = "new.test:25"
+				is.NoErr(s.Reconfigure(next))
+			}
+		}})
 		s = New(dir, opts)
-		is.NoErr(s.Drain(t.Context()))
+		drop(t, dir, "a", simple)
+		stop := launch(t, s)
+		pass(time.Minute)
+		stop()
+		is.True(began > 0)
 		is.Equal(len(relays["new"].Messages()), 1)
 		is.Equal(len(relays["old"].Commands()), 0)
-		is.True(exists(dir, "x.js"))
 	})
 }
 

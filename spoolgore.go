@@ -121,7 +121,7 @@ type Spool struct {
 	current *session // the Run or Drain that is going on; nil: none
 	paused  bool
 	flush   bool // asked for while nothing ran
-	changes int  // of opts, while nothing ran
+	changes int  // of what a Run begins with, made while nothing ran
 }
 
 // session is one Run as other goroutines see it: what they want done is a function, carried out by the loop.
@@ -181,10 +181,7 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: %w", s.dirErr)
 	}
-	r, now, err := s.begin(drain)
-	for err == nil && r == nil { // other options have come meanwhile
-		r, now, err = s.begin(drain)
-	}
+	r, err := s.open(drain)
 	if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
@@ -193,7 +190,7 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 		s.mu.Lock()
 		s.current = nil
 		s.mu.Unlock()
-		close(now.done)
+		close(r.session.done)
 	}()
 	if err := r.loop(ctx); err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
@@ -201,37 +198,47 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	return nil
 }
 
-// begin makes the runner, and lets others reach it. Both are nil if Reconfigure came in between: it has not heard of that.
-func (s *Spool) begin(drain bool) (*runner, *session, error) {
-	s.mu.Lock()
-	opts, err := s.opts.complete(s.dir)
-	changes := s.changes
-	s.mu.Unlock()
-	if err != nil {
-		return nil, nil, err
+// open makes what runs the spool. That may take a while, and is done again if what it was made of has changed meanwhile.
+func (s *Spool) open(drain bool) (*runner, error) {
+	for {
+		s.mu.Lock()
+		opts, err := s.opts.complete(s.dir)
+		changes := s.changes
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		r, err := newRunner(s.dir, opts, drain)
+		if err != nil {
+			return nil, err
+		}
+		r.watching = !s.noWatch
+		r.watch()
+		if s.attach(r, changes) {
+			return r, nil
+		}
+		r.close()
 	}
-	r, err := newRunner(s.dir, opts, drain)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.watching = !s.noWatch
-	r.watch()
+}
+
+// attach makes r the one that is told what to do, from what was asked for before it was there on; false: it was made of
+// what has changed since there were so many changes.
+func (s *Spool) attach(r *runner, changes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.changes != changes {
-		r.close()
-		return nil, nil, nil
+		return false
 	}
-	now := &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
-	s.current, r.session = now, now
-	if !drain {
+	r.session = &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
+	s.current = r.session
+	if !r.drain {
 		r.paused, s.paused = s.paused, false
 	}
 	if s.flush {
 		s.flush = false
 		r.flush()
 	}
-	return r, now, nil
+	return true
 }
 
 // complete returns the options with every default filled in, or says what is wrong with them.
@@ -341,14 +348,18 @@ func (s *Spool) Pause() { s.do((*runner).pause, func() { s.paused = true }) }
 func (s *Spool) Resume() { s.do((*runner).resume, func() { s.paused = false }) }
 
 // Reload reads the status file, edited during a pause, and believes it: states, attempts, next attempts, and which
-// recipients there are. Only an acceptance seen since the pause is not forgotten. It does not end the pause. A file
-// that cannot be read or parsed is an error and changes nothing.
+// recipients there are. Only an acceptance seen since the pause is not forgotten. It does not end the pause. Without one the
+// file may be older than what is known, which then counts. A file that cannot be read or parsed is an error and changes
+// nothing.
 func (s *Spool) Reload() error {
 	var err error
 	check := func() {
 		var opts Options
 		if opts, err = s.opts.complete(s.dir); err == nil {
 			_, err = loadStatus(opts.StatusFile) // the next Run reads it anyway; say now what it would say then
+		}
+		if err == nil {
+			s.changes++
 		}
 	}
 	s.do(func(r *runner) { err = r.reload() }, check)
@@ -383,7 +394,8 @@ func (s *Spool) Reconfigure(opts Options) error {
 			_, err = quota.Parse(full.Rate)
 		}
 		if err == nil {
-			s.opts, s.changes = opts, s.changes+1
+			s.opts = opts
+			s.changes++
 		}
 	})
 	if err != nil {
@@ -1011,7 +1023,7 @@ func (r *runner) reload() error {
 	}
 	since := r.pausedAt
 	if !r.paused {
-		since = time.Time{} // nobody could edit it in peace: all that was seen counts
+		since = time.Time{} // nobody could edit it in peace, and it may be old: all that was seen counts
 	}
 	r.edits.Add(1)
 	r.report(r.q.reload(edited, since, time.Now()))

@@ -344,9 +344,18 @@ func newMessage(name, host string, f *msgfile.File, a message.Addresses, now tim
 	return m
 }
 
-// admitted tells of the recipients of a message that has just been read.
-func (m *Message) admitted(file string, now time.Time) (events []Event) {
+// admitted tells of the recipients of a message that has just been read, but for those that were known (nil: none).
+func (m *Message) admitted(file string, known *Message, now time.Time) (events []Event) {
+	told := make(map[string]bool)
+	if known != nil {
+		for _, r := range known.recipients() {
+			told[r.Address] = true
+		}
+	}
 	for _, r := range m.recipients() {
+		if told[r.Address] {
+			continue
+		}
 		ev := Event{Kind: Queued, Time: now, File: file, From: m.From, To: r.Address}
 		if r.GivenUp {
 			ev.Kind, ev.Since, ev.Fault, ev.Err = Failed, m.since(), FaultRecipient, errors.New(r.Error)
@@ -986,7 +995,8 @@ func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool,
 	return true, nil
 }
 
-// reload believes the status file, edited since the time paused. A message that it does not know is read anew.
+// reload believes the status file, edited since the time paused. A message that it does not know is read anew or, with no
+// such time, goes on: it may be newer than the file.
 func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 	said := make(map[string]*Message, len(edited))
 	for key, m := range edited {
@@ -994,6 +1004,7 @@ func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 	}
 	for name, known := range q.memory { // of files not read yet
 		switch m, by := known.open(), said[name]; {
+		case by == nil && paused.IsZero():
 		case by == nil:
 			q.memory[name] = q.wrap(m.acceptedOnly(now))
 		case by.mayEdit(m):
@@ -1013,7 +1024,7 @@ func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 			if !e.away() && e.state != held {
 				events = append(events, q.conclude(e, edited, now)...)
 			}
-		case !e.away():
+		case !e.away() && !paused.IsZero():
 			q.remember(e, m.acceptedOnly(now))
 			q.forget(e, now)
 		}

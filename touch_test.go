@@ -1,8 +1,12 @@
 package spoolgore
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +96,51 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 	}
 }
 
+// TestWhatHappensToAFileThatIsAwayIsSeenAfterwards is about a relay that takes its time, and a person who does not wait for it.
+func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // only Linux tells of it, elsewhere the directory is touched as well
+	}
+	for name, c := range map[string]struct {
+		act  func(path string) error
+		seen func(s *Spool, tries int32) bool
+	}{
+		"touched": {func(path string) error { return os.Chtimes(path, time.Now(), time.Now().Add(time.Second)) },
+			func(_ *Spool, tries int32) bool { return tries == 2 }},
+		"corrected": {func(path string) error { return os.WriteFile(path, []byte(named+"and more\n"), 0o600) },
+			func(_ *Spool, tries int32) bool { return tries == 2 }},
+		"cancelled": {os.Remove, func(s *Spool, _ int32) bool { return s.Health().Files == 0 }},
+		"held": {func(path string) error { return os.Rename(path, filepath.Join(filepath.Dir(path), "hold", "m")) },
+			func(s *Spool, _ int32) bool {
+				for _, m := range s.Status() {
+					return !m.Held.IsZero()
+				}
+				return false
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			dir, tries, answer := t.TempDir(), atomic.Int32{}, make(chan struct{})
+			relay := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+				if tx.Name != "m" {
+					return make([]Result, len(tx.To))
+				}
+				tries.Add(1)
+				<-answer
+				return []Result{{Err: errLater}, {Err: errLater}}
+			})
+			drop(t, dir, "m", named)
+			s := try(t, dir, nil, Options{Transport: relay, Freq: time.Hour, Backoff: seldom})
+			soon(t, "it is offered", func() bool { return tries.Load() == 1 })
+			is.NoErr(c.act(filepath.Join(dir, "m")))
+			drop(t, dir, "n", simple)
+			soon(t, "the system has told of it", func() bool { return s.told.kinds("b@example.org") != "" })
+			close(answer)
+			soon(t, "it is seen", func() bool { return c.seen(s.Spool, tries.Load()) })
+		})
+	}
+}
+
 func TestATouchTriesNobodyBeforeHisTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -122,5 +171,38 @@ func TestATouchInMidTransactionSendsNothingTwice(t *testing.T) {
 		is.Equal(relay.tries("m", "a@x.org"), 1) // both have accepted by then
 		is.Equal(relay.tries("m", "b@x.org"), 1)
 		is.True(!exists(dir, "m")) // and the file goes, though it is another one to look at
+	})
+}
+
+// A message is new once: whoever counts would count it again each time that its file is.
+func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay, told := t.TempDir(), &ledger{answer: deferB}, &events{}
+		count := func(kind Kind, to string) (n int) {
+			told.mu.Lock()
+			defer told.mu.Unlock()
+			for _, ev := range told.all {
+				if ev.Kind == kind && ev.To == to {
+					n++
+				}
+			}
+			return n
+		}
+		text := "From: s@x.org\nTo: a@x.org, b@x.org, nobody\nMessage-ID: <1@x>\n\nhello\n"
+		drop(t, dir, "m", text)
+		_, stop := start(t, dir, Options{Transport: relay, OnEvent: told.add, Freq: time.Minute, Backoff: seldom})
+		pass(2 * time.Minute)
+		touch(t, filepath.Join(dir, "m"))
+		pass(2 * time.Minute)
+		is.Equal(relay.tries("m", "b@x.org"), 2)
+		drop(t, dir, "m", strings.Replace(text, "nobody", "c@x.org", 1)) // corrected
+		pass(2 * time.Minute)
+		stop()
+		is.Equal(count(Queued, "a@x.org"), 1)
+		is.Equal(count(Queued, "b@x.org"), 1)
+		is.Equal(count(Queued, "c@x.org"), 1) // who is new is told of
+		is.Equal(count(Failed, "nobody"), 1)  // who was none is not given up twice
+		is.Equal(count(Sent, "c@x.org"), 1)
 	})
 }

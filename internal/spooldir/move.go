@@ -14,19 +14,41 @@ func linkMove(from, to string) error { return moveByLink(from, to, os.Link, os.R
 
 func moveByLink(from, to string, link func(from, to string) error, remove func(path string) error) error {
 	err := link(from, to)
-	if errors.Is(err, fs.ErrExist) && sameFile(from, to) {
-		err = nil // NFS may have done it and lost its answer, and the second request finds it done
-	}
-	if err == nil {
-		if err := remove(from); err != nil {
-			return errors.Join(err, remove(to))
-		}
-		return nil
-	}
-	if !linkless(err) {
+	made := err == nil
+	switch {
+	case linkless(err):
+		return renameNew(from, to)
+	case errors.Is(err, fs.ErrExist) && sameFile(from, to): // NFS may have done it and lost its answer, and the second request finds it done
+	case err != nil:
 		return err
 	}
-	return renameNew(from, to)
+	return endMove(from, to, made, remove)
+}
+
+// endMove is the second step of a move. Somebody else may have done it, or have removed the file, taken it elsewhere or put
+// another one in its place: to stays if it is the only name that is left, and from if it is another file. Made says that to
+// is certain to be this move's, which is taken back if from has to stay.
+func endMove(from, to string, made bool, remove func(path string) error) error {
+	_, err := os.Lstat(from)
+	if err == nil && sameFile(from, to) {
+		if err = remove(from); err == nil {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && made && sameFile(from, to) {
+			return errors.Join(err, remove(to))
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err = lstatID(to)
+	if errors.Is(err, ErrLinked) { // it was taken elsewhere
+		err = &os.LinkError{Op: "rename", Old: from, New: to, Err: fs.ErrNotExist}
+		if made {
+			err = errors.Join(err, remove(to))
+		}
+	}
+	return err
 }
 
 // renameNew renames from to to unless there is something, seen a moment before: the best that is left without links.

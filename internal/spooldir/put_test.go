@@ -202,6 +202,82 @@ func TestLinkMoveWhoseAnswerWasLost(t *testing.T) {
 	is.Equal(tree(t, d), files{"b": "a"})
 }
 
+// Somebody else may be at the same file: the daemon and a person who delete it name the place for it by the same rule.
+// Whoever is late takes nothing away that is all there is of the message.
+func TestLinkMoveBesideAnotherOne(t *testing.T) {
+	later := errors.New("later")
+	tests := []struct {
+		name   string
+		unlink func(is *is.I, d *Dir, path string) error // in place of the step behind the link
+		err    error
+		left   files
+	}{
+		{"who does the same", func(is *is.I, d *Dir, path string) error {
+			is.NoErr(linkMove(path, d.File("b")))
+			return os.Remove(path)
+		}, nil, files{"b": "a"}},
+		{"who removes it", func(is *is.I, d *Dir, path string) error {
+			is.NoErr(os.Remove(path))
+			return os.Remove(path)
+		}, nil, files{"b": "a"}},
+		{"who takes it elsewhere", func(is *is.I, d *Dir, path string) error {
+			is.NoErr(os.Rename(path, d.File("c")))
+			return os.Remove(path)
+		}, fs.ErrNotExist, files{"c": "a"}},
+		{"who has moved and removed it", func(is *is.I, d *Dir, path string) error {
+			is.NoErr(linkMove(path, d.File("b")))
+			is.NoErr(os.Remove(d.File("b")))
+			return os.Remove(path)
+		}, fs.ErrNotExist, files{}},
+		{"who may not remove it", func(*is.I, *Dir, string) error { return later }, later, files{"a": "a"}},
+		{"who may not remove it, after another one has", func(is *is.I, d *Dir, path string) error {
+			is.NoErr(linkMove(path, d.File("b")))
+			return later
+		}, later, files{"b": "a"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			is := is.New(t)
+			d := newSpool(t)
+			drop(t, d, "a", "a")
+			first := true
+			err := moveByLink(d.File("a"), d.File("b"), os.Link, func(path string) error {
+				if first {
+					first = false
+					return tt.unlink(is, d, path)
+				}
+				return os.Remove(path)
+			})
+			is.True(errors.Is(err, tt.err))
+			is.Equal(tree(t, d), tt.left)
+		})
+	}
+}
+
+// What is there already, even if it is the same file, was put there by somebody else, perhaps: it is not for us to remove.
+func TestLinkMoveLeavesWhatItHasNotMade(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "a")
+	is.NoErr(os.Link(d.File("a"), d.File("b")))
+	failed := errors.New("failed")
+	is.True(errors.Is(moveByLink(d.File("a"), d.File("b"), os.Link, func(string) error { return failed }), failed))
+	is.Equal(tree(t, d), files{"a": "a", "b": "a"})
+}
+
+// A file that takes the name of the one that is moved stays.
+func TestLinkMoveWhileTheFileIsReplaced(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	drop(t, d, "a", "a")
+	drop(t, d, "tmp/new", "new")
+	link := func(from, to string) error {
+		return errors.Join(os.Link(from, to), os.Rename(d.File("tmp/new"), from))
+	}
+	is.NoErr(moveByLink(d.File("a"), d.File("b"), link, os.Remove))
+	is.Equal(tree(t, d), files{"a": "new", "b": "a"})
+}
+
 func TestLinkMove(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)

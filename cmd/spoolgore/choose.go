@@ -218,8 +218,12 @@ func (c *call) notFound(name, base string, looked []spooldir.Place) error {
 		if slices.Contains(looked, p) {
 			continue
 		}
-		if _, err := c.view.Find(p, base); err == nil {
+		switch _, err := c.view.Find(p, base); {
+		case err != nil:
+		case base == name:
 			return fmt.Errorf("%s is in %s, where %s does nothing", name, placeName(p), c.name)
+		default: // the name says where, and it is not there
+			return fmt.Errorf("%s: no message of that name; there is one in %s", name, placeName(p))
 		}
 	}
 	return fmt.Errorf("%s: no message of that name; it may have been delivered (see spoolgore list)", name)

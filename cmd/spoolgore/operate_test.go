@@ -208,6 +208,7 @@ func TestShow(t *testing.T) {
 	is.Equal(r.code, 1)
 	is.True(strings.Contains(r.err, "gone.eml: no message of that name"))
 	is.True(strings.Contains(r.out, "held.eml")) // the others are shown
+	is.True(strings.Contains(operate(t, "show", spool, "failed/held.eml").err, "failed/held.eml: no message of that name; there is one in hold/"))
 	r = operate(t, "show", spool, "/etc/passwd")
 	is.True(strings.Contains(r.err, "is not in the spool"))
 	is.Equal(r.code, 1)

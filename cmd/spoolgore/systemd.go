@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode"
 
-	systemd "github.com/coreos/go-systemd/v22/daemon"
-
 	"github.com/unbit/spoolgore"
 )
 
@@ -18,6 +16,8 @@ const (
 	heraldStart = 50 * time.Millisecond // between two looks whether the spool runs
 	heraldPace  = 5 * time.Second       // between two looks whether there is something new to tell
 	heraldText  = 500                   // bytes of the text, about
+
+	isReady, isAlive, isReloading, isStopping = "READY=1", "WATCHDOG=1", "RELOADING=1", "STOPPING=1"
 )
 
 // A herald tells the service manager that has started the daemon how it is (sd_notify(3)): that the spool is run, that the
@@ -39,10 +39,8 @@ type herald struct {
 
 // newHerald returns a herald to the manager that the environment names; without one it tells nobody.
 func newHerald(health func() spoolgore.Health, rate func() float64) *herald {
-	h := &herald{health: health, rate: rate, pace: heraldPace, send: func(state string) {
-		_, _ = systemd.SdNotify(false, state) // whoever does not listen needs no telling
-	}}
-	if watchdog, err := systemd.SdWatchdogEnabled(false); err == nil && watchdog > 0 {
+	h := &herald{health: health, rate: rate, pace: heraldPace, send: notify}
+	if watchdog := watchdog(); watchdog > 0 {
 		h.dogged, h.pace = true, min(heraldPace, watchdog/3)
 	}
 	return h
@@ -87,10 +85,10 @@ func (h *herald) look() time.Duration {
 	var state []string
 	if !h.ready {
 		h.ready = true
-		state = append(state, systemd.SdNotifyReady)
+		state = append(state, isReady)
 	}
 	if h.dogged {
-		state = append(state, systemd.SdNotifyWatchdog)
+		state = append(state, isAlive)
 	}
 	if text := h.text(health); text != h.told {
 		h.told = text
@@ -107,7 +105,7 @@ func (h *herald) reloading() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ready { // before, it is too early to say so afterwards
-		h.send(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
+		h.send(isReloading + "\n" + monotonic())
 	}
 }
 
@@ -119,7 +117,7 @@ func (h *herald) reloaded(err error) {
 	h.failed = err
 	if h.ready {
 		h.told = h.text(health)
-		h.send(systemd.SdNotifyReady + "\nSTATUS=" + h.told)
+		h.send(isReady + "\nSTATUS=" + h.told)
 	}
 }
 
@@ -131,7 +129,7 @@ func (h *herald) stopping() {
 		return
 	}
 	h.ending = true
-	h.send(systemd.SdNotifyStopping)
+	h.send(isStopping)
 }
 
 // text is the line for people: "12 waiting, 3 sent/min; relay mail.example.com:25 rests: 535 5.7.8 no".

@@ -15,6 +15,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/journal"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // crash ends a run as kill -9 does, as far as its disk can tell: what it writes from now on goes nowhere. It returns where
@@ -642,7 +643,12 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 			q.notice([]string{"m"}, now)
 			q.miss([]string{"m"}, now)
 			check(t, q.scan(now, true))
-		}, waiting},
+		}, unread},
+		{"its file is scanned only", func(t *testing.T, q *queue, now time.Time) {
+			check(t, os.Chtimes(q.dir.File("m"), now, now.Add(time.Hour)))
+			q.seen = spooldir.Snapshot{} // where the system does not tell of a file, the directory is touched too
+			check(t, q.scan(now, true))
+		}, unread},
 		{"its file is removed", func(t *testing.T, q *queue, now time.Time) {
 			check(t, os.Rename(q.dir.File("m"), q.dir.File("tmp/m")))
 			q.miss([]string{"m"}, now)
@@ -687,6 +693,11 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 			is.Equal(len(q.recorded(now)), 2) // and then it is told
 			if tt.want == finishing {
 				is.Equal(len(q.entries), 0) // removed
+				return
+			}
+			if tt.want == unread {
+				is.Equal(q.entries["m"].state, unread)            // it is tried now
+				is.Equal(q.memory["m"].open().To[0].Status, Done) // and who has it is not forgotten
 				return
 			}
 			is.Equal(e.state, tt.want)

@@ -113,6 +113,7 @@ type entry struct {
 	judged   bool          // unread: this version of the file was read, and is not usable
 	returned bool          // it came back from failed/, where its why-file still is
 	telling  bool          // its sender is being told something
+	stirred  bool          // something has happened to the file while it was away
 	place    [3]int32      // in pending, ready and expiry; -1: not there
 	delay    time.Duration // unread: time to the next look, doubled each time
 	suspect  *time.Time    // when the relay last failed in the middle of its transaction; nil: it did not
@@ -139,7 +140,7 @@ func (e *entry) version() spooldir.ID {
 	return spooldir.ID{Ino: e.id.ino, Size: e.id.size, ModTime: time.Unix(0, e.id.mtime)}
 }
 
-// away reports whether e is with a worker or with the journal: what happens to its file meanwhile is seen afterwards.
+// away reports whether e is with a worker or with the journal: what happens to its file meanwhile is seen afterwards, by settled.
 func (e *entry) away() bool { return e.state == busy || e.state == recording }
 
 // newQueue makes a queue that knows nothing yet. Its messages take one of so many routes, and routeOf tells by the sender which.
@@ -315,7 +316,7 @@ func (q *queue) scan(now time.Time, verify bool) error {
 				q.add(name, seen, now)
 			}
 			continue
-		} else if e.round = q.round; e.state == held || verify && (e.state == waiting || e.state == ready) {
+		} else if e.round = q.round; e.state == held || verify && (e.state == waiting || e.state == ready || e.away()) {
 			q.verify(e, now)
 		}
 	}
@@ -360,7 +361,7 @@ func (q *queue) notice(names []string, now time.Time) {
 		case e != nil && e.state == unread:
 			e.delay = 0
 			q.move(e, unread, now)
-		case e != nil && !e.away():
+		case e != nil:
 			q.verify(e, now)
 		}
 	}
@@ -369,7 +370,7 @@ func (q *queue) notice(names []string, now time.Time) {
 // miss looks at messages whose files are said to have gone away.
 func (q *queue) miss(names []string, now time.Time) {
 	for _, name := range names {
-		if e := q.entries[name]; e != nil && !e.away() {
+		if e := q.entries[name]; e != nil {
 			q.verify(e, now)
 		}
 	}
@@ -401,6 +402,9 @@ func (q *queue) add(name string, seen *sighting, due time.Time) {
 // verify makes e unread if its file is not the one that was read, and lets go of it if there is none. While the file
 // cannot be looked at nothing changes: delivery looks again.
 func (q *queue) verify(e *entry, now time.Time) {
+	if e.stirred = e.away(); e.stirred {
+		return
+	}
 	id, err := q.dir.Stat(e.name)
 	switch {
 	case q.missing(err):
@@ -451,7 +455,7 @@ func (q *queue) ailment() error {
 
 // vanished is told that the file of e is gone from the spool: removed, which cancels it, or moved to hold/.
 func (q *queue) vanished(e *entry, now time.Time) {
-	if e.away() {
+	if e.stirred = e.away(); e.stirred {
 		return
 	}
 	id, err := q.dir.StatHeld(e.name)
@@ -633,6 +637,7 @@ func (q *queue) settle(res result, now time.Time) []Event {
 		}
 	}
 	delete(q.ailing, e)
+	defer q.settled(e, now)
 	if res.err != nil { // nothing was offered to anybody
 		q.remember(e, m)
 		return q.forgetOrRetry(e, res.err, now)
@@ -671,6 +676,13 @@ func (q *queue) record(e *entry, m *Message, n note, events []Event, now time.Ti
 	return events
 }
 
+// settled looks at the file of e, which is not away any more, if something has happened to it meanwhile.
+func (q *queue) settled(e *entry, now time.Time) {
+	if e.stirred && q.entries[e.name] == e && (e.state == waiting || e.state == ready) {
+		q.verify(e, now)
+	}
+}
+
 // noteDelay is how long it may take until an attempt that was in vain is in the journal: the status file may have it by then.
 const noteDelay = time.Second
 
@@ -683,6 +695,7 @@ func (q *queue) recorded(now time.Time) (events []Event) {
 		m := p.e.msg.open()
 		q.watch(p.e, m)
 		events = append(append(events, p.events...), q.conclude(p.e, m, now)...)
+		q.settled(p.e, now)
 	}
 	return events
 }

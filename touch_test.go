@@ -1,9 +1,12 @@
 package spoolgore
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,6 +92,51 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 				is.True(relay.tries("m", "b@x.org") > tt.tries) // it goes on as before
 				is.Equal(relay.tries("m", "a@x.org"), 1)        // who has got it does not get it again
 			})
+		})
+	}
+}
+
+// TestWhatHappensToAFileThatIsAwayIsSeenAfterwards is about a relay that takes its time, and a person who does not wait for it.
+func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // only Linux tells of it, elsewhere the directory is touched as well
+	}
+	for name, c := range map[string]struct {
+		act  func(path string) error
+		seen func(s *Spool, tries int32) bool
+	}{
+		"touched": {func(path string) error { return os.Chtimes(path, time.Now(), time.Now().Add(time.Second)) },
+			func(_ *Spool, tries int32) bool { return tries == 2 }},
+		"corrected": {func(path string) error { return os.WriteFile(path, []byte(named+"and more\n"), 0o600) },
+			func(_ *Spool, tries int32) bool { return tries == 2 }},
+		"cancelled": {os.Remove, func(s *Spool, _ int32) bool { return s.Health().Files == 0 }},
+		"held": {func(path string) error { return os.Rename(path, filepath.Join(filepath.Dir(path), "hold", "m")) },
+			func(s *Spool, _ int32) bool {
+				for _, m := range s.Status() {
+					return !m.Held.IsZero()
+				}
+				return false
+			}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			dir, tries, answer := t.TempDir(), atomic.Int32{}, make(chan struct{})
+			relay := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+				if tx.Name != "m" {
+					return make([]Result, len(tx.To))
+				}
+				tries.Add(1)
+				<-answer
+				return []Result{{Err: errLater}, {Err: errLater}}
+			})
+			drop(t, dir, "m", named)
+			s := try(t, dir, nil, Options{Transport: relay, Freq: time.Hour, Backoff: seldom})
+			soon(t, "it is offered", func() bool { return tries.Load() == 1 })
+			is.NoErr(c.act(filepath.Join(dir, "m")))
+			drop(t, dir, "n", simple)
+			soon(t, "the system has told of it", func() bool { return s.told.kinds("b@example.org") != "" })
+			close(answer)
+			soon(t, "it is seen", func() bool { return c.seen(s.Spool, tries.Load()) })
 		})
 	}
 }

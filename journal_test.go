@@ -764,6 +764,8 @@ func TestReloadOfAnOlderStatusFileTakesNothingFromAFileThatIsToBeReadAgain(t *te
 	part.To, part.Size = part.To[:1], -1
 	q.reload(Status{"/spool/m": *part}, time.Time{}, now)
 	is.Equal(len(q.memory["m"].open().To), 2) // b is not left out
+	q.reload(Status{}, time.Time{}, now)
+	is.Equal(q.memory["m"].open().Size, int64(9)) // nobody has taken it out in peace: the file may be older
 	edited := full.clone()
 	edited.To[1].Status = Done
 	q.reload(Status{"/spool/m": *edited}, now.Add(time.Second), now)

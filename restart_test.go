@@ -229,6 +229,23 @@ func TestReloadOfAMissingFileChangesNothing(t *testing.T) {
 	})
 }
 
+// Who only wants another configuration does not pause, and a status file of many messages may be minutes old.
+func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom})
+		pass(5 * time.Second)
+		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.js"), []byte("{}\n"), 0o600)) // it was written before the message came
+		is.NoErr(s.Reload())
+		pass(time.Minute)
+		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // nobody starts afresh
+		stop()
+		is.Equal(relay.tries("m", "b@x.org"), 1)
+	})
+}
+
 func TestReloadDoesNotBelieveAFileThatThePauseCouldNotWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -323,8 +323,9 @@ func (s *Spool) Pause() { s.do((*runner).pause, func() { s.paused = true }) }
 func (s *Spool) Resume() { s.do((*runner).resume, func() { s.paused = false }) }
 
 // Reload reads the status file, edited during a pause, and believes it: states, attempts, next attempts, and which
-// recipients there are. Only an acceptance seen since the pause is not forgotten. It does not end the pause. A file
-// that cannot be read or parsed is an error and changes nothing.
+// recipients there are. Only an acceptance seen since the pause is not forgotten. It does not end the pause. Without one the
+// file may be older than what is known, which then counts. A file that cannot be read or parsed is an error and changes
+// nothing.
 func (s *Spool) Reload() error {
 	var err error
 	check := func() {
@@ -993,7 +994,7 @@ func (r *runner) reload() error {
 	}
 	since := r.pausedAt
 	if !r.paused {
-		since = time.Time{} // nobody could edit it in peace: all that was seen counts
+		since = time.Time{} // nobody could edit it in peace, and it may be old: all that was seen counts
 	}
 	r.edits.Add(1)
 	r.report(r.q.reload(edited, since, time.Now()))

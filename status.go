@@ -995,7 +995,8 @@ func (q *queue) recall(name string, f *msgfile.File, m *Message) (returned bool,
 	return true, nil
 }
 
-// reload believes the status file, edited since the time paused. A message that it does not know is read anew.
+// reload believes the status file, edited since the time paused. A message that it does not know is read anew or, with no
+// such time, goes on: it may be newer than the file.
 func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 	said := make(map[string]*Message, len(edited))
 	for key, m := range edited {
@@ -1003,6 +1004,7 @@ func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 	}
 	for name, known := range q.memory { // of files not read yet
 		switch m, by := known.open(), said[name]; {
+		case by == nil && paused.IsZero():
 		case by == nil:
 			q.memory[name] = q.wrap(m.acceptedOnly(now))
 		case by.mayEdit(m):
@@ -1022,7 +1024,7 @@ func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 			if !e.away() && e.state != held {
 				events = append(events, q.conclude(e, edited, now)...)
 			}
-		case !e.away():
+		case !e.away() && !paused.IsZero():
 			q.remember(e, m.acceptedOnly(now))
 			q.forget(e, now)
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -333,6 +335,49 @@ func TestReconfigureCountsForTheNextRun(t *testing.T) {
 		is.Equal(len(relays["new"].Messages()), 1)
 		is.Equal(len(relays["old"].Commands()), 0)
 		is.True(exists(dir, "x.js"))
+	})
+}
+
+// atLog calls act when the log has a line of these words.
+type atLog struct {
+	slog.Handler
+	words string
+	act   func()
+}
+
+func (*atLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *atLog) Handle(ctx context.Context, line slog.Record) error {
+	if line.Message == a.words {
+		a.act()
+	}
+	return a.Handler.Handle(ctx, line)
+}
+
+// What is said while a Run begins, which may take a while where there are many messages, is not lost on it.
+func TestReconfigureWhileARunBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
+		check(t, os.WriteFile(filepath.Join(dir, journalName), []byte("torn"), 0o600)) // the log says so, when the options have been read
+		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
+		var s *Spool
+		began := 0
+		opts.Logger = slog.New(&atLog{slog.DiscardHandler, "journal is not whole, what is not was ignored", func() {
+			if began++; began == 1 {
+				next := opts
+				next.SMTPAddr = "new.test:25"
+				is.NoErr(s.Reconfigure(next))
+			}
+		}})
+		s = New(dir, opts)
+		drop(t, dir, "a", simple)
+		stop := launch(t, s)
+		pass(time.Minute)
+		stop()
+		is.True(began > 0)
+		is.Equal(len(relays["new"].Messages()), 1)
+		is.Equal(len(relays["old"].Commands()), 0)
 	})
 }
 

@@ -121,6 +121,7 @@ type Spool struct {
 	current *session // the Run or Drain that is going on; nil: none
 	paused  bool
 	flush   bool // asked for while nothing ran
+	changes int  // of what a Run begins with, made while nothing ran
 }
 
 // session is one Run as other goroutines see it: what they want done is a function, carried out by the loop.
@@ -180,40 +181,64 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: %w", s.dirErr)
 	}
-	s.mu.Lock()
-	opts, err := s.opts.complete(s.dir)
-	s.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("spoolgore: %w", err)
-	}
-	r, err := newRunner(s.dir, opts, drain)
+	r, err := s.open(drain)
 	if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
 	defer r.close()
-	r.watching = !s.noWatch
-	r.watch()
-	now := &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
+	defer func() {
+		s.mu.Lock()
+		s.current = nil
+		s.mu.Unlock()
+		close(r.session.done)
+	}()
+	if err := r.loop(ctx); err != nil {
+		return fmt.Errorf("spoolgore: %w", err)
+	}
+	return nil
+}
+
+// open makes what runs the spool. That may take a while, and is done again if what it was made of has changed meanwhile.
+func (s *Spool) open(drain bool) (*runner, error) {
+	for {
+		s.mu.Lock()
+		opts, err := s.opts.complete(s.dir)
+		changes := s.changes
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		r, err := newRunner(s.dir, opts, drain)
+		if err != nil {
+			return nil, err
+		}
+		r.watching = !s.noWatch
+		r.watch()
+		if s.attach(r, changes) {
+			return r, nil
+		}
+		r.close()
+	}
+}
+
+// attach makes r the one that is told what to do, from what was asked for before it was there on; false: it was made of
+// what has changed since there were so many changes.
+func (s *Spool) attach(r *runner, changes int) bool {
 	s.mu.Lock()
-	s.current, r.session = now, now
-	if !drain {
+	defer s.mu.Unlock()
+	if s.changes != changes {
+		return false
+	}
+	r.session = &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
+	s.current = r.session
+	if !r.drain {
 		r.paused, s.paused = s.paused, false
 	}
 	if s.flush {
 		s.flush = false
 		r.flush()
 	}
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.current = nil
-		s.mu.Unlock()
-		close(now.done)
-	}()
-	if err := r.loop(ctx); err != nil {
-		return fmt.Errorf("spoolgore: %w", err)
-	}
-	return nil
+	return true
 }
 
 // complete returns the options with every default filled in, or says what is wrong with them.
@@ -333,6 +358,9 @@ func (s *Spool) Reload() error {
 		if opts, err = s.opts.complete(s.dir); err == nil {
 			_, err = loadStatus(opts.StatusFile) // the next Run reads it anyway; say now what it would say then
 		}
+		if err == nil {
+			s.changes++
+		}
 	}
 	s.do(func(r *runner) { err = r.reload() }, check)
 	if err != nil {
@@ -367,6 +395,7 @@ func (s *Spool) Reconfigure(opts Options) error {
 		}
 		if err == nil {
 			s.opts = opts
+			s.changes++
 		}
 	})
 	if err != nil {

@@ -278,6 +278,11 @@ func TestTheRateGoesOn(t *testing.T) {
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 60) // without a limit the rest goes at once
+		opts.Rate = "20/h"
+		is.NoErr(s.Reconfigure(opts))
+		drop(t, dir, "more", simple)
+		pass(time.Minute)
+		is.Equal(len(relay.Messages()), 60) // what was spent before is not forgotten over that
 		stop()
 	})
 }

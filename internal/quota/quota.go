@@ -4,6 +4,8 @@ package quota
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +49,7 @@ func Parse(s string) (limits []Limit, err error) {
 type Quota struct {
 	limits   []Limit
 	limiters []*rate.Limiter
+	past     map[string]bucketState // of limits for other periods, which may come back
 }
 
 // New returns a quota that has spent nothing yet, or what state says, which is what State gave before. What was spent of a
@@ -71,6 +74,11 @@ func New(limits []Limit, state []byte, now time.Time) (*Quota, error) {
 		}
 		q.spend(i, at, spent)
 	}
+	q.past = was
+	maps.DeleteFunc(q.past, func(key string, b bucketState) bool {
+		past, err := Parse(key)
+		return err != nil || len(past) != 1 || slices.ContainsFunc(limits, func(l Limit) bool { return l.Per == past[0].Per })
+	})
 	return q, nil
 }
 
@@ -98,9 +106,10 @@ type bucketState struct {
 	At     time.Time
 }
 
-// State is what New needs to go on from here.
+// State is what New needs to go on from here, with these limits or with others.
 func (q *Quota) State(now time.Time) ([]byte, error) {
 	state := make(map[string]bucketState)
+	maps.Copy(state, q.past)
 	for i, l := range q.limits {
 		state[l.String()] = bucketState{q.limiters[i].TokensAt(now), now}
 	}

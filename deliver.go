@@ -448,6 +448,9 @@ func (r *runner) reconfigure(opts Options) error {
 		}
 	}
 	// From here on nothing can fail.
+	if spent != r.quota {
+		r.rateWait = time.Time{} // it is another one now, if there is one
+	}
 	r.quota, r.opts = spent, opts
 	if next := now.Add(opts.Freq); next.Before(r.nextScan) {
 		r.nextScan = next

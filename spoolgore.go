@@ -702,12 +702,7 @@ func (r *runner) loop(ctx context.Context) error {
 			stopping, stop, grace = true, nil, time.After(r.opts.Grace)
 		case <-grace:
 			cut()
-			for _, rt := range r.routes {
-				rt.cut(context.Canceled)
-			}
-			for _, x := range r.retired {
-				x.smtp.Cut(context.Canceled)
-			}
+			r.cut(context.Canceled)
 		case command := <-r.session.commands:
 			command(r)
 		case <-r.session.put:

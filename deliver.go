@@ -448,6 +448,9 @@ func (r *runner) reconfigure(opts Options) error {
 		}
 	}
 	// From here on nothing can fail.
+	if spent != r.quota {
+		r.rateWait = time.Time{} // it is another one now, if there is one
+	}
 	r.quota, r.opts = spent, opts
 	if next := now.Add(opts.Freq); next.Before(r.nextScan) {
 		r.nextScan = next
@@ -532,11 +535,16 @@ func (r *runner) vacancy() (m room) {
 }
 
 // cut ends what is in flight.
-func (rt *route) cut(cause error) {
-	for _, r := range rt.relays {
-		if r.Item.smtp != nil {
-			r.Item.smtp.Cut(cause)
+func (r *runner) cut(cause error) {
+	for _, rt := range r.routes {
+		for _, m := range rt.relays {
+			if m.Item.smtp != nil {
+				m.Item.smtp.Cut(cause)
+			}
 		}
+	}
+	for _, x := range r.retired {
+		x.smtp.Cut(cause)
 	}
 }
 

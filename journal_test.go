@@ -15,6 +15,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/journal"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // crash ends a run as kill -9 does, as far as its disk can tell: what it writes from now on goes nowhere. It returns where
@@ -642,7 +643,12 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 			q.notice([]string{"m"}, now)
 			q.miss([]string{"m"}, now)
 			check(t, q.scan(now, true))
-		}, waiting},
+		}, unread},
+		{"its file is scanned only", func(t *testing.T, q *queue, now time.Time) {
+			check(t, os.Chtimes(q.dir.File("m"), now, now.Add(time.Hour)))
+			q.seen = spooldir.Snapshot{} // where the system does not tell of a file, the directory is touched too
+			check(t, q.scan(now, true))
+		}, unread},
 		{"its file is removed", func(t *testing.T, q *queue, now time.Time) {
 			check(t, os.Rename(q.dir.File("m"), q.dir.File("tmp/m")))
 			q.miss([]string{"m"}, now)
@@ -689,6 +695,11 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 				is.Equal(len(q.entries), 0) // removed
 				return
 			}
+			if tt.want == unread {
+				is.Equal(q.entries["m"].state, unread)            // it is tried now
+				is.Equal(q.memory["m"].open().To[0].Status, Done) // and who has it is not forgotten
+				return
+			}
 			is.Equal(e.state, tt.want)
 			is.True(q.expiry.Len() == 1) // and in time it is given up
 		})
@@ -705,6 +716,7 @@ func TestAStatusFileOlderThanWhatIsKnownIsNotBelieved(t *testing.T) {
 		drop(t, dir, "m", "From: s@x.org\nTo: b@x.org, c@x.org\nMessage-ID: <2@x>\n\nhello\n")
 		s.Flush()
 		pass(50 * time.Millisecond)
+		touch(t, filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(s.Reload()) // the file still tells of the first message
 		pass(time.Minute)
 		m := one(t, s.Status())
@@ -735,6 +747,7 @@ func TestAStatusFileOfAPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(err)
 		is.True(!strings.Contains(string(text), "b@x.org")) // the journal knew of the one who has accepted only
+		touch(t, filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(s.Reload())
 		pass(time.Minute)
 		stop()

@@ -276,6 +276,7 @@ func TestTheRateGoesOn(t *testing.T) {
 		is.True(!s.Health().RateWait.IsZero())
 		opts.Rate = ""
 		is.NoErr(s.Reconfigure(opts))
+		is.True(s.Health().RateWait.IsZero()) // nothing holds it back any more
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 60) // without a limit the rest goes at once
 		opts.Rate = "20/h"

@@ -229,7 +229,26 @@ func TestReloadOfAMissingFileChangesNothing(t *testing.T) {
 	})
 }
 
-// Who only wants another configuration does not pause, and a status file of many messages may be minutes old.
+// Who only wants another configuration does not pause. Then the file is read only if somebody has edited it all the same.
+func TestReloadWithoutAPauseReadsWhatWasEdited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay, log := t.TempDir(), &ledger{answer: deferB}, &lines{}
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		pass(5 * time.Second)
+		is.NoErr(s.Reload())
+		is.Equal(strings.Count(log.String(), "status reloaded"), 0)
+		edit(t, filepath.Join(dir, ".spoolgore.js"), `"b@x.org","Status":0`, `"b@x.org","Status":2`)
+		is.NoErr(s.Reload())
+		is.Equal(strings.Count(log.String(), "status reloaded"), 1)
+		pass(time.Second)
+		is.True(!exists(dir, "m")) // who was marked as done is
+		stop()
+	})
+}
+
+// A status file of many messages may be minutes old.
 func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -522,9 +522,10 @@ type runner struct {
 	room      chan struct{} // has room for one: a relay can make use of more
 	grown     func()        // says so
 	status    *pacedfile.File
-	mark      int64           // position in the journal before which all is in what was last written as status
-	spent     *pacedfile.File // of the quota
-	removals  *pacedfile.File // not a file, but the directory, which is synced some time after files were removed
+	ours      atomic.Pointer[spooldir.ID] // of the status file, as it was last written; nil: it was not
+	mark      int64                       // position in the journal before which all is in what was last written as status
+	spent     *pacedfile.File             // of the quota
+	removals  *pacedfile.File             // not a file, but the directory, which is synced some time after files were removed
 	q         *queue
 	desk      *notify.Desk // tells senders
 	routes    []*route
@@ -563,7 +564,7 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	}
 	host := msgfile.Host(opts.LocalName)
 	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room, grown: grown}
-	r.status = pacedfile.New(opts.StatusFile, r.replace)
+	r.status = pacedfile.New(opts.StatusFile, r.replaceStatus)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), r.replace)
 	r.removals = pacedfile.New(dir.Path(), func(string, fs.FileMode, func(io.Writer) error) error { return dir.Sync() })
 	if err := r.open(host); err != nil {
@@ -702,12 +703,7 @@ func (r *runner) loop(ctx context.Context) error {
 			stopping, stop, grace = true, nil, time.After(r.opts.Grace)
 		case <-grace:
 			cut()
-			for _, rt := range r.routes {
-				rt.cut(context.Canceled)
-			}
-			for _, x := range r.retired {
-				x.smtp.Cut(context.Canceled)
-			}
+			r.cut(context.Canceled)
 		case command := <-r.session.commands:
 			command(r)
 		case <-r.session.put:
@@ -952,6 +948,16 @@ func (r *runner) replace(path string, perm fs.FileMode, write func(io.Writer) er
 	return spooldir.WriteFile(path, perm, write)
 }
 
+// replaceStatus is replace for the status file, which it can tell then from one that somebody has edited.
+func (r *runner) replaceStatus(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	err := r.replace(path, perm, write)
+	if info, statErr := os.Stat(path); err == nil && statErr == nil {
+		id := spooldir.IDOf(info)
+		r.ours.Store(&id)
+	}
+	return err
+}
+
 // tellAilment tells once that there is trouble with files that is no file's fault, and when it is over.
 func (r *runner) tellAilment() {
 	switch err := r.q.ailment(); {
@@ -1014,8 +1020,12 @@ func (r *runner) resume() {
 }
 
 func (r *runner) reload() error {
-	if _, err := os.Stat(r.opts.StatusFile); err != nil {
+	info, err := os.Stat(r.opts.StatusFile)
+	if err != nil {
 		return err // that it is missing says nothing
+	}
+	if ours := r.ours.Load(); !r.paused && ours != nil && ours.Equal(spooldir.IDOf(info)) {
+		return nil // nobody has edited it, and there may be a million messages in it
 	}
 	edited, err := loadStatus(r.opts.StatusFile)
 	if err != nil {

@@ -244,7 +244,7 @@ func state(s vitals.Signs) string {
 
 // replace writes the file or, when it says already what is to be said, sets its time.
 func (p *Pulse) replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	if p.touch {
+	if info, err := os.Lstat(path); p.touch && err == nil && info.Mode().IsRegular() {
 		now := time.Now()
 		if err := os.Chtimes(path, now, now); err == nil {
 			return nil

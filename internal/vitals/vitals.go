@@ -9,9 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // Name is the name of the file in the spool directory.
@@ -60,9 +61,9 @@ const most = 1 << 20
 
 // Read reads the signs of the daemon of the spool directory dir. ok is false where there are none. While nothing changes
 // the daemon does not write the file anew, which would be a change of the directory: it sets the file's time, and that is
-// Written then.
+// Written then. It waits for nothing that stands in the file's place.
 func Read(dir string) (s Signs, ok bool, err error) {
-	f, err := os.Open(filepath.Join(dir, Name))
+	f, err := spooldir.OpenRead(filepath.Join(dir, Name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Signs{}, false, nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -123,7 +124,7 @@ func TestAfterALongTimeWithoutADaemonEachMessageIsTriedOnceMore(t *testing.T) {
 		tried := relay.tries("m", "b@x.org")
 		pass(7 * day)
 		_, stop = start(t, dir, opts)
-		pass(lastChance - time.Second)
+		pass(retry.LastChance - time.Second)
 		is.True(relay.tries("m", "b@x.org") > tried+1) // it is not given up unseen
 		is.True(!exists(dir, "failed", "m"))
 		pass(2 * time.Second)

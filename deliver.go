@@ -1,7 +1,6 @@
 package spoolgore
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,12 +20,11 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/unbit/spoolgore/internal/health"
-	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/quota"
 	"github.com/unbit/spoolgore/internal/report"
-	"github.com/unbit/spoolgore/internal/sevenbit"
+	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -131,6 +130,7 @@ func faultOf(err error) *DeliveryError {
 type job struct {
 	name      string
 	id        spooldir.ID
+	file      *msgfile.File // open; nil: it is to be opened
 	from      string
 	to        []string
 	messageID string // for a message that has none of its own
@@ -164,14 +164,16 @@ type delivery struct {
 	edits   *atomic.Int32 // of the runner
 	as      int32         // what that was when the job was made: since then others may wait
 	result
-	file *msgfile.File
 	t    *Transaction
 	next int // of the job's relays: to be offered to next
 }
 
 // begin opens the message and offers it.
 func (d *delivery) begin() {
-	if d.file, d.err = msgfile.Reopen(d.dir, d.name, d.id); d.err == nil {
+	if d.file == nil {
+		d.file, d.err = msgfile.Reopen(d.dir, d.name, d.id)
+	}
+	if d.err == nil {
 		d.t, d.err = transaction(d.file, d.job)
 	}
 	if d.err != nil {
@@ -210,6 +212,7 @@ func (d *delivery) end() {
 	}
 	if d.file != nil {
 		d.file.Close()
+		d.file = nil
 	}
 	d.results <- d.result
 }
@@ -243,29 +246,11 @@ func transaction(f *msgfile.File, j job) (*Transaction, error) {
 	t.From, t.To = j.from, j.to
 	if env := f.Envelope; env != nil {
 		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
-		t.Notify, t.ORcpt = wishes(env, j.to, env.Notify), wishes(env, j.to, env.ORcpt)
+		t.Notify, t.ORcpt = env.Wishes(j.to)
 	}
 	var err error
 	t.Size, t.EightBit, err = f.Measure(j.messageID)
 	return t, err
-}
-
-// wishes picks of list, which is in step with env.To, what belongs to the recipients to.
-func wishes(env *message.Envelope, to, list []string) []string {
-	if len(list) == 0 {
-		return nil
-	}
-	of := make(map[string]string, len(list))
-	for i, wish := range list[:min(len(list), len(env.To))] {
-		if _, again := of[env.To[i]]; !again {
-			of[env.To[i]] = wish
-		}
-	}
-	picked := make([]string, len(to))
-	for i, rcpt := range to {
-		picked[i] = of[rcpt]
-	}
-	return picked
 }
 
 // filled sees that there is a result with the name of a relay for each of n recipients.
@@ -308,8 +293,10 @@ func relayTrouble(results []Result) error {
 
 // A relay is what takes messages on, and its name; its health belongs to the loop, and deliveries leave it alone.
 type relay struct {
-	name string
-	smtp *smarthost.Relay // nil: a Transport of the application's own
+	name     string
+	smtp     *smarthost.Relay // nil: a Transport of the application's own
+	settings settings
+	retired  bool // others have taken its place; the loop's
 	// start offers a message, and calls done in a goroutine of its own when the outcome is known.
 	start func(ctx context.Context, t *Transaction, done func([]Result))
 }
@@ -326,17 +313,47 @@ type trouble struct {
 	err   error
 }
 
+// settings are all that makes a relay another one. How many connections there may be does not.
+type settings struct {
+	sender, addr string // of the route, and of the relay
+	smtp         SMTP
+	timeout      time.Duration
+	localName    string
+	tls          *tls.Config
+	transport    Transport
+}
+
+// same reports whether a and b are the same. Functions cannot be compared: what they do has to have a Version.
+func (a settings) same(b settings) bool {
+	named := a.smtp.Version != ""
+	functions := a.smtp.Secret != nil || a.smtp.Auth != nil || b.smtp.Secret != nil || b.smtp.Auth != nil
+	switch {
+	case functions && !named, !named && a.smtp.TLSConfig != b.smtp.TLSConfig, a.tls != b.tls:
+		return false
+	case (a.transport == nil) != (b.transport == nil):
+		return false
+	case a.transport != nil && (!reflect.ValueOf(a.transport).Comparable() || a.transport != b.transport):
+		return false
+	}
+	for _, s := range []*settings{&a, &b} { // what was compared, or cannot be
+		s.smtp.Secret, s.smtp.Auth, s.smtp.TLSConfig, s.tls, s.transport = nil, nil, nil, nil, nil
+	}
+	return reflect.DeepEqual(a, b)
+}
+
 // A route is the way that the mail of some senders takes: relays of its own, and its share of the workers.
 type route struct {
+	sender string // of the mail that takes it, in lower case; empty: all other mail
 	relays relays
 	busy   int       // jobs in flight
 	large  int       // of them with large messages
 	served time.Time // when a relay last took part in a transaction to its end
 }
 
-// newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for. grown is called
-// when a relay can make use of more than it could before, by any goroutine.
-func newRoutes(opts Options, grown func()) (all []*route, err error) {
+// newRoutes makes the routes that opts name; the last one is for the senders whom no other one is for. Of old it takes over,
+// and takes out (nil), the relays whose settings are the same. grown is called when a relay can make use of more than it
+// could before, by any goroutine.
+func newRoutes(opts Options, old []*member, grown func()) (all []*route, err error) {
 	seen := make(map[string]bool)
 	for _, way := range opts.Routes {
 		sender := strings.ToLower(way.Sender)
@@ -346,53 +363,151 @@ func newRoutes(opts Options, grown func()) (all []*route, err error) {
 		seen[sender] = true
 	}
 	for _, way := range append(slices.Clone(opts.Routes), Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.login()}) {
-		var rs relays
-		if opts.Transport != nil {
-			rs = relays{{Item: relay{name: "transport", start: calling(opts.Transport)}}}
-		} else if rs, err = newRelays(way, opts, grown); err != nil {
+		rs, err := newRelays(way, opts, old, grown)
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, &route{relays: rs})
+		all = append(all, &route{sender: strings.ToLower(way.Sender), relays: rs})
 	}
 	return all, nil
 }
 
-// routeOf returns the function that tells the route of a sender: that for the address, else for its domain, else for "*",
-// else the last.
+// routeOf returns the function that tells the route of a sender.
 func routeOf(opts Options) func(sender string) int {
-	of := make(map[string]int)
+	if opts.Transport != nil {
+		return func(string) int { return len(opts.Routes) }
+	}
+	senders := make([]string, len(opts.Routes))
 	for i, way := range opts.Routes {
-		if key := strings.ToLower(way.Sender); opts.Transport == nil {
-			of[key] = i
-		}
+		senders[i] = way.Sender
 	}
-	return func(sender string) int {
-		sender = strings.ToLower(sender)
-		for _, key := range []string{sender, sender[max(0, strings.LastIndexByte(sender, '@')):], "*"} {
-			if i, ok := of[key]; ok && key != "" {
-				return i
-			}
-		}
-		return len(opts.Routes)
-	}
+	return routing.By(senders)
 }
 
-// newRelays makes the relays of a route.
-func newRelays(way Route, opts Options, grown func()) (rs relays, err error) {
+// newRelays makes the relays of a route, see newRoutes.
+func newRelays(way Route, opts Options, old []*member, grown func()) (rs relays, err error) {
 	config, err := way.SMTP.config(opts)
 	if err != nil {
 		return nil, err
 	}
-	for addr := range strings.SplitSeq(way.SMTPAddr, ",") {
-		r, err := smarthost.New(smarthost.Options{
-			Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Concurrency: opts.Concurrency, Grown: grown,
-		})
-		if err != nil {
-			return nil, err
+	addrs := strings.Split(way.SMTPAddr, ",")
+	if opts.Transport != nil {
+		addrs = []string{""}
+	}
+	for _, addr := range addrs {
+		item := relay{name: "transport", settings: settings{
+			strings.ToLower(way.Sender), strings.TrimSpace(addr), way.SMTP, opts.SMTPTimeout, opts.LocalName, opts.TLSConfig, opts.Transport,
+		}}
+		if i := slices.IndexFunc(old, func(m *member) bool { return m != nil && m.Item.settings.same(item.settings) }); i >= 0 {
+			rs, old[i] = append(rs, old[i]), nil
+			continue
 		}
-		rs = append(rs, &member{Item: relay{r.Name(), r, offeringTo(r)}})
+		if opts.Transport != nil {
+			item.start = calling(opts.Transport)
+		} else if item.smtp, err = smarthost.New(smarthost.Options{
+			Addr: item.settings.addr, Dial: opts.Dial, Client: config, Concurrency: opts.Concurrency, Grown: grown,
+		}); err != nil {
+			return nil, err
+		} else {
+			item.name, item.start = item.smtp.Name(), offeringTo(item.smtp)
+		}
+		rs = append(rs, &member{Item: item})
 	}
 	return rs, nil
+}
+
+// errRetired is why an offer is withdrawn from a relay that is retired: it is no attempt.
+var errRetired = fmt.Errorf("the settings have changed: %w", context.Canceled)
+
+// reconfigure goes on with other options, which are complete. After an error nothing has changed.
+func (r *runner) reconfigure(opts Options) error {
+	if opts.StatusFile != r.opts.StatusFile {
+		return fmt.Errorf("the status file %s cannot become %s while the spool is run", r.opts.StatusFile, opts.StatusFile)
+	}
+	limits, err := quota.Parse(opts.Rate)
+	if err != nil {
+		return err
+	}
+	var old []*member
+	for _, rt := range r.routes {
+		old = append(old, rt.relays...)
+	}
+	all := len(old)
+	routes, err := newRoutes(opts, old, r.grown)
+	if err != nil {
+		return err
+	}
+	now, spent := time.Now(), r.quota
+	if opts.Rate != r.opts.Rate {
+		state, err := r.quota.State(now)
+		if err == nil {
+			spent, err = quota.New(limits, state, now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// From here on nothing can fail.
+	r.quota, r.opts = spent, opts
+	if next := now.Add(opts.Freq); next.Before(r.nextScan) {
+		r.nextScan = next
+	}
+	old = slices.DeleteFunc(old, func(m *member) bool { return m == nil })
+	for _, m := range old {
+		r.retire(m)
+	}
+	r.reroute(routes)
+	r.q.reconfigure(opts, len(routes), routeOf(opts))
+	r.opts.Logger.Info("options taken over", "dir", r.dir.Path(), "relays_kept", all-len(old), "relays_ended", len(old))
+	return nil
+}
+
+// reroute makes routes those of the runner. One that has all of its relays goes on; another one is not held up by what is
+// still with those that were retired.
+func (r *runner) reroute(routes []*route) {
+	for i, rt := range routes {
+		for _, m := range rt.relays {
+			if m.Item.smtp != nil {
+				m.Item.smtp.Allow(r.opts.Concurrency)
+			}
+		}
+		for _, was := range r.routes {
+			if was.sender == rt.sender && !slices.ContainsFunc(was.relays, func(m *member) bool { return m.Item.retired }) {
+				was.relays, routes[i] = rt.relays, was
+			}
+		}
+	}
+	r.routes = routes
+}
+
+// retire lets a relay end what it has begun, and has nothing else offered to it.
+func (r *runner) retire(m *member) {
+	m.Item.retired = true
+	smtp := m.Item.smtp
+	if smtp == nil {
+		return
+	}
+	smtp.Retire(errRetired)
+	r.retired = slices.DeleteFunc(r.retired, func(x retired) bool {
+		select {
+		case <-x.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	ended := make(chan struct{})
+	r.retired = append(r.retired, retired{smtp, ended})
+	go func() {
+		defer close(ended)
+		smtp.Close()
+	}()
+}
+
+// retired is a relay that was retired; ended is closed when it has no connection any more.
+type retired struct {
+	smtp  *smarthost.Relay
+	ended chan struct{}
 }
 
 // room is how many jobs the route can make use of at the same time, and how many of them may be large ones.
@@ -404,6 +519,16 @@ func (rt *route) room(opts Options) (all, large int) {
 		}
 	}
 	return all, max(1, connections-1-connections/4)
+}
+
+// vacancy is how much more can be sent now.
+func (r *runner) vacancy() (m room) {
+	for _, rt := range r.routes {
+		all, _ := rt.room(r.opts)
+		m.free += max(0, all-rt.busy)
+	}
+	m.busy = r.busy > 0
+	return m
 }
 
 // cut ends what is in flight.
@@ -427,11 +552,11 @@ func (rt *route) close() {
 // settle takes what a job found out about its relays and returns those that went to rest and those that are back.
 func (rt *route) settle(res result, now time.Time) (gone []trouble, back []*member) {
 	for _, t := range res.trouble {
-		if t.relay.Trouble(t.err, res.began, now, jitter) {
+		if !t.relay.Item.retired && t.relay.Trouble(t.err, res.began, now, jitter) {
 			gone = append(gone, t)
 		}
 	}
-	if m := res.served; m != nil && m.Back() {
+	if m := res.served; m != nil && !m.Item.retired && m.Back() {
 		back = append(back, m)
 	}
 	for _, m := range res.relays {
@@ -492,7 +617,8 @@ func (r *runner) cause() func(sender string) string {
 			causes[i] = err.Error()
 		}
 	}
-	return func(sender string) string { return causes[r.q.routeOf(sender)] }
+	routeOf := r.q.routeOf // as it is now: the answers may be wanted elsewhere, while the loop goes on with other routes
+	return func(sender string) string { return causes[routeOf(sender)] }
 }
 
 // start hands what is ready to workers, as many as there may be, and returns how long to wait for more to be allowed;
@@ -574,7 +700,7 @@ func (r *runner) settle(res result) {
 		}
 		res.trouble = nil
 	}
-	if res.served != nil {
+	if res.served != nil && !res.served.Item.retired {
 		res.route.served = now
 	}
 	gone, back := res.route.settle(res, now)
@@ -610,7 +736,7 @@ func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]R
 		r.Offer(&smtpclient.Transaction{
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
-			SevenBit: func() (io.Reader, int64, error) { return sevenBit(t.Content) },
+			SevenBit: smarthost.SevenBit(t.Content),
 		}, func(outcomes []smtpclient.Result) { go done(smtpResults(r.Name(), outcomes)) })
 	}
 }
@@ -625,18 +751,6 @@ func smtpResults(relay string, outcomes []smtpclient.Result) []Result {
 		}
 	}
 	return results
-}
-
-// sevenBit re-encodes a message for a relay without 8BITMIME (RFC 6152, section 3).
-func sevenBit(open func() io.Reader) (io.Reader, int64, error) {
-	content, size, err := sevenbit.Convert(open)
-	switch {
-	case errors.Is(err, sevenbit.ErrSigned), errors.Is(err, sevenbit.ErrBroken):
-		return nil, 0, fmt.Errorf("the relay does not offer 8BITMIME: %w", err)
-	case err != nil:
-		return nil, 0, fmt.Errorf("%w: %w", smtpclient.ErrSource, err)
-	}
-	return content(), size, nil
 }
 
 func smtpError(e *smtpclient.Error) *DeliveryError {
@@ -841,6 +955,10 @@ type SMTP struct {
 
 	NoPipelining, NoChunking bool // do without an extension although it is offered (RFC 2920, RFC 3030)
 	Window                   int  // small messages that may share a flight where CHUNKING is offered: as many a crash can send twice; zero: 4
+
+	// Version names what Secret, Auth and TLSConfig do, for Reconfigure, which cannot compare them: two with the same Version
+	// are taken for the same. Empty: those with a Secret or an Auth are taken for others each time.
+	Version string
 }
 
 // login is what the options of the 2014 tool say, unless SMTP says more.
@@ -858,28 +976,7 @@ func (o Options) login() SMTP {
 
 // config is s in the words of the SMTP client.
 func (s SMTP) config(opts Options) (smtpclient.Config, error) {
-	c := smtpclient.Config{
-		LocalName: opts.LocalName, Timeout: opts.SMTPTimeout, TLSConfig: cmp.Or(s.TLSConfig, opts.TLSConfig), Pins: s.Pins,
-		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Sessions: tls.NewLRUClientSessionCache(0),
-	}
-	mode, ok := map[string]smtpclient.TLSMode{
-		"": smtpclient.TLSAuto, "auto": smtpclient.TLSAuto, "starttls": smtpclient.TLSStartTLS, "tls": smtpclient.TLSImplicit, "none": smtpclient.TLSNone,
-	}[s.TLS]
-	if !ok {
-		return c, fmt.Errorf("TLS mode %q is not auto, starttls, tls or none", s.TLS)
-	}
-	if s.Window < 0 {
-		return c, errors.New("option SMTP.Window is negative")
-	}
-	c.TLS = mode
-	if s.User != "" || s.Mechanism == "EXTERNAL" {
-		secret := s.Secret
-		if secret == nil {
-			secret = func(context.Context, bool) (string, error) { return s.Password, nil }
-		}
-		c.Auth = smtpclient.Credentials{User: s.User, Password: secret, Token: s.Token, Mechanism: s.Mechanism, Client: s.Auth}.Auth()
-	}
-	return c, nil
+	return smarthost.Settings(s).Config(opts.LocalName, opts.SMTPTimeout, opts.TLSConfig)
 }
 
 // loadQuota makes the quota of opts, which goes on where the last one stopped.

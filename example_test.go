@@ -240,6 +240,42 @@ func ExampleSpool_Health() {
 	// <nil>
 }
 
+// A relay that is wrong is put right while the spool is run: what waits for it goes to the other one at once.
+func ExampleSpool_Reconfigure() {
+	dir, remove := tempSpool()
+	defer remove()
+	ctx, stop := context.WithCancel(context.Background())
+	done, sent := make(chan error), make(chan string, 1)
+	opts := spoolgore.Options{
+		Logger: quiet,
+		Transport: transport(func(*spoolgore.Transaction) error {
+			return &spoolgore.DeliveryError{Fault: spoolgore.FaultRelay, Err: fmt.Errorf("nobody is here")} // no attempt, it rests
+		}),
+		OnEvent: func(ev spoolgore.Event) {
+			if ev.Kind == spoolgore.Sent {
+				sent <- ev.To
+			}
+		},
+	}
+	spool := spoolgore.New(dir, opts)
+	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	go func() { done <- spool.Run(ctx) }()
+	opts.Attempts = -1
+	fmt.Println(spool.Reconfigure(opts)) // nothing has changed
+	opts.Attempts, opts.Transport = 0, transport(func(*spoolgore.Transaction) error { return nil })
+	fmt.Println(spool.Reconfigure(opts))
+	fmt.Println("sent to", <-sent)
+	stop()
+	fmt.Println(<-done)
+	// Output:
+	// spoolgore: reconfigure: option Attempts is negative
+	// <nil>
+	// sent to ann@example.org
+	// <nil>
+}
+
 // transport makes a Transport of a function.
 type transport func(t *spoolgore.Transaction) error
 

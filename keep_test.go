@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/retry"
 )
 
 // Two messages to the same two recipients: one with a Message-ID, and one that is known by its header and its file.
@@ -235,14 +237,8 @@ func TestAHeldMessageMarkedDoneIsFinishedWhenItIsReleased(t *testing.T) {
 func TestTheTimeInHoldIsNotAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir := t.TempDir()
+		dir, relay := t.TempDir(), &ledger{answer: deferB}
 		hold := filepath.Join(dir, "hold")
-		relay := &ledger{answer: func(_, _ string, n int) error {
-			if n == 1 {
-				return errLater
-			}
-			return nil
-		}}
 		drop(t, dir, "m", named)
 		_, stop := start(t, dir, Options{Transport: relay, MaxAge: 24 * time.Hour})
 		pass(5 * time.Second)
@@ -250,11 +246,48 @@ func TestTheTimeInHoldIsNotAge(t *testing.T) {
 		pass(48 * time.Hour)
 		is.True(exists(hold, "m")) // it is not given up there
 		shift(t, hold, dir, "m")
-		pass(time.Minute)
+		pass(23 * time.Hour)
+		is.True(exists(dir, "m")) // nor for that when it is released
+		pass(time.Hour)
 		stop()
-		is.Equal(relay.accepted("m", "a@x.org"), 1) // nor for that when it is released
-		is.True(!exists(dir, "failed", "m"))
+		is.True(exists(dir, "failed", "m")) // but when it is that old without the time in there
+		is.Equal(relay.tries("m", "a@x.org"), 1)
 	})
+}
+
+// Who takes a message out of hold/ wants it sent: however old it is by then, it is tried for half an hour.
+func TestAMessageReleasedFromHoldHasHalfAnHour(t *testing.T) {
+	for name, running := range map[string]bool{"held while the daemon ran": true, "held while none did": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay := t.TempDir(), &ledger{answer: deferB}
+				hold := filepath.Join(dir, "hold")
+				opts := Options{Transport: relay, MaxAge: 24 * time.Hour, Attempts: 1000, Backoff: func(int) time.Duration { return 10 * time.Minute }}
+				drop(t, dir, "m", named)
+				_, stop := start(t, dir, opts)
+				pass(24*time.Hour - time.Minute) // a minute later it would be given up
+				if !running {
+					stop()
+				}
+				shift(t, dir, hold, "m")
+				pass(48 * time.Hour)
+				if !running {
+					_, stop = start(t, dir, opts)
+					pass(2 * time.Hour)
+				}
+				tries := relay.tries("m", "b@x.org")
+				shift(t, hold, dir, "m")
+				pass(retry.LastChance - time.Second)
+				is.True(exists(dir, "m"))
+				is.True(relay.tries("m", "b@x.org") >= tries+2)
+				pass(30 * time.Second) // it was seen with the next scan
+				stop()
+				is.True(exists(dir, "failed", "m")) // and no longer
+				is.Equal(relay.tries("m", "a@x.org"), 1)
+			})
+		})
+	}
 }
 
 func TestMovedBackWhenGivenUpForItsAgeIsTriedAnew(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pack"
 	"github.com/unbit/spoolgore/internal/pile"
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -41,14 +42,22 @@ type queue struct {
 	packer  pack.Packer        // makes them
 	host    string             // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
-	journal *journal.File    // what must not be forgotten until the status file is written
-	pledges []pledge         // messages that are recording, in the order in which the journal will hold them
-	changed bool             // the status file is to be written
-	round   uint32           // number of the last scan
-	removed bool             // a file was removed, and a power cut could bring it back
-	ailing  map[*entry]error // what could not be done for the system's sake: no file is to blame
-	kept    []kept           // what was moved to failed/, for the loop to tell
-	news    []news           // what senders are to be told of messages that go on
+	journal *journal.File            // what must not be forgotten until the status file is written
+	pledges []pledge                 // messages that are recording, in the order in which the journal will hold them
+	changed bool                     // the status file is to be written
+	round   uint32                   // number of the last scan
+	removed bool                     // a file was removed, and a power cut could bring it back
+	ailing  map[*entry]error         // what could not be done for the system's sake: no file is to blame
+	kept    []kept                   // what was moved to failed/, for the loop to tell
+	news    []news                   // what senders are to be told of messages that go on
+	room    room                     // for more in flight
+	open    map[*entry]*msgfile.File // files that were read in this turn of the loop, for those that are sent in it
+}
+
+// room is what the loop knows of deliveries, for the queue to read as much as can be sent.
+type room struct {
+	free int  // messages that could be handed out now
+	busy bool // some are in flight: when one ends is an occasion to read the next
 }
 
 // pledge is a message whose outcome is not safe yet, where the journal will hold it, and what is to be told then.
@@ -100,6 +109,7 @@ type entry struct {
 	state    state         // where it is
 	round    uint32        // the scan that last saw the file
 	soon     bool          // unread: it only has to settle, or was not looked at yet, Drain waits for that
+	flawed   bool          // of the message: there is an Error
 	judged   bool          // unread: this version of the file was read, and is not usable
 	returned bool          // it came back from failed/, where its why-file still is
 	telling  bool          // its sender is being told something
@@ -138,39 +148,59 @@ func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf 
 	q := &queue{
 		dir: dir, opts: opts, host: host, routeOf: routeOf, base: &now,
 		entries: make(map[string]*entry), memory: make(map[string]parcel), ailing: make(map[*entry]error),
+		open: make(map[*entry]*msgfile.File),
 	}
 	q.journal = journal.New(dir.File(journalName))
 	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
-	place := func(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
-	q.pending = pile.New(byDue, place(0))
+	q.pending = pile.New(byDue, placeIn(0))
 	for range routes {
-		q.ready = append(q.ready, newLanes(place(1)))
+		q.ready = append(q.ready, newLanes(placeIn(1)))
 	}
-	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, place(2))
+	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, placeIn(2))
 	return q
 }
 
-// backoff is the retry rule of the 2014 tool: n minutes after the n-th failure, 30 at most.
-func backoff(attempts int) time.Duration {
-	return time.Duration(min(max(attempts, 1), 30)) * time.Minute
+// reconfigure goes on with other options, and with so many routes, of which routeOf tells by the sender which one is taken.
+func (q *queue) reconfigure(opts Options, routes int, routeOf func(sender string) int) {
+	was := q.opts
+	retimed := opts.MaxAge != was.MaxAge || opts.WarnAfter != was.WarnAfter || opts.NoReports != was.NoReports
+	var here []*entry // that are ready
+	for _, e := range q.entries {
+		if e.state == ready {
+			q.unready(e)
+			here = append(here, e)
+		}
+	}
+	q.opts, q.routeOf, q.ready = opts, routeOf, nil
+	for range routes {
+		q.ready = append(q.ready, newLanes(placeIn(1)))
+	}
+	for _, e := range q.entries {
+		via := e.sender
+		if via == "" || retimed {
+			m := e.msg.open()
+			via = m.via()
+			if retimed {
+				q.watch(e, m)
+			}
+		}
+		e.route = int32(routeOf(via))
+	}
+	for _, e := range here {
+		q.ready[e.route].of(e).Push(e)
+	}
 }
+
+// placeIn is where an entry has its place in pending (0), ready (1) and expiry (2).
+func placeIn(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
 
 // jitter spreads d by a tenth to either side, so that what failed together is not tried again together.
 func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }
 
-// lastChance is how long a message that has been here before is tried again, however old it looks: no daemon may have run
-// for days, or the clock may be wrong.
-const lastChance = 30 * time.Minute
-
 func (q *queue) expires(e *entry, m *Message) time.Time {
-	at := m.since().Add(q.opts.MaxAge)
-	at = later(at, e.firstSeen().Add(min(lastChance, q.opts.MaxAge)))
-	if !m.Expire.IsZero() && m.Expire.Before(at) {
-		return m.Expire
-	}
-	return at
+	return retry.End(m.Enqueued, m.NotBefore, m.Expire, e.firstSeen(), q.opts.MaxAge)
 }
 
 // lanes hold what may be sent by one route: by priority, fresh mail before retries, and each sender in turn. Large
@@ -239,6 +269,7 @@ func (q *queue) drop(e *entry) {
 // remember gives e another record. One with another sender or priority must not be given to what is ready.
 func (q *queue) remember(e *entry, m *Message) {
 	e.msg = q.wrap(m)
+	e.flawed = m.Error != ""
 	e.sender, e.priority, e.fresh = unique.Make(m.From).Value(), int32(max(min(m.Priority, math.MaxInt32), math.MinInt32)), m.Attempts == 0
 	if e.state != ready {
 		e.route = int32(q.routeOf(m.via()))
@@ -443,7 +474,8 @@ func (q *queue) vanished(e *entry, now time.Time) {
 }
 
 // advance does what is due: reads files, makes waiting messages ready, gives up what is too old, finishes what is done.
-// It stops after budget files, so that the loop stays responsive; more says that there is more to do.
+// It stops after budget files, so that the loop stays responsive; more says that there is more to do. The files of messages
+// that can be handed out at once stay open until shut.
 func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 	for q.expiry.Len() > 0 && !q.expiry.Top().look.After(now) {
 		if budget--; budget < 0 {
@@ -451,7 +483,7 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 		}
 		events = append(events, q.expire(q.expiry.Top(), now)...)
 	}
-	for q.pending.Len() > 0 && !q.pending.Top().due.After(now) {
+	for q.pending.Len() > 0 && !q.due(q.pending.Top()).After(now) {
 		if budget--; budget < 0 {
 			return events, true
 		}
@@ -465,6 +497,35 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 		}
 	}
 	return events, false
+}
+
+// readPatience is how long a file may wait to be read while there is enough to send. It is short, as nobody knows yet how
+// urgent a message it holds, or whose.
+const readPatience = time.Second
+
+// due is when there is something to do for e, which is in pending. A file that need not be read yet is read when it is
+// to be sent, and then opened once.
+func (q *queue) due(e *entry) time.Time {
+	if e.state == unread && q.room.busy && q.backlog() >= q.room.free {
+		return e.due.Add(readPatience)
+	}
+	return e.due
+}
+
+// backlog is how many messages are ready.
+func (q *queue) backlog() (n int) {
+	for _, l := range q.ready {
+		n += l.len()
+	}
+	return n
+}
+
+// shut closes the files that are open for messages that were not handed out.
+func (q *queue) shut() {
+	for _, f := range q.open {
+		f.Close()
+	}
+	clear(q.open)
 }
 
 // next hands out the message that is to be sent first of those in lane, of which there must be one. It is not ok if
@@ -491,6 +552,10 @@ func (q *queue) next(lane *fair.Queue[*entry], now time.Time) (j job, ok bool) {
 		return j, false
 	}
 	q.remember(e, m)
+	if f := q.open[e]; f != nil && f.ID.Equal(j.id) {
+		j.file = f
+		delete(q.open, e)
+	}
 	return j, true
 }
 
@@ -499,7 +564,7 @@ func (q *queue) wait(now time.Time) time.Duration {
 	if q.pending.Len() == 0 {
 		return -1
 	}
-	return max(0, q.pending.Top().due.Sub(now))
+	return max(0, q.due(q.pending.Top()).Sub(now))
 }
 
 // idle says that nothing can be sent now, nor in a moment when a file has settled.
@@ -549,7 +614,7 @@ func (q *queue) snapshot() []record {
 		all = append(all, record{name, m})
 	}
 	for name, e := range q.entries {
-		if _, known := q.memory[name]; e.state != unread || !known && e.msg.open().Error != "" {
+		if _, known := q.memory[name]; e.state != unread || !known && e.flawed {
 			all = append(all, record{name, e.msg})
 		}
 	}
@@ -709,7 +774,13 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	if err != nil {
 		return q.postpone(e, err, now)
 	}
-	defer f.Close()
+	defer func() {
+		if e.state == ready && len(q.open) < q.room.free {
+			q.open[e] = f
+		} else {
+			f.Close()
+		}
+	}()
 	to, err := f.Addresses()
 	if err != nil {
 		return q.postpone(e, err, now)

@@ -3,14 +3,17 @@ package spoolgore
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,11 +28,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-func TestBackoffIsTheRuleOfThe2014Tool(t *testing.T) {
+func TestJitter(t *testing.T) {
 	is := is.New(t)
-	for n, want := range map[int]time.Duration{0: 1, 1: 1, 2: 2, 29: 29, 30: 30, 31: 30, 100: 30} {
-		is.Equal(backoff(n), want*time.Minute) // n minutes, 30 at most
-	}
 	for range 1000 {
 		d := jitter(time.Hour)
 		is.True(d >= 54*time.Minute && d <= 66*time.Minute) // a tenth to either side
@@ -552,4 +552,73 @@ func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
 	q.flush(now)
 	is.True(written[0].msg.open().To[0].NextAttempt.Equal(later))
 	is.True(q.snapshot()[0].msg.open().To[0].NextAttempt.Equal(now)) // but it is due
+}
+
+// A file that is read while its message can be sent is opened once; one that cannot be sent yet is not hurried.
+func TestFilesAreReadAsTheyCanBeSent(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	names := []string{"a.eml", "b.eml", "c.eml"}
+	for _, name := range names {
+		drop(t, dir, name, simple)
+	}
+	now := time.Now()
+	q := testQueue(t, dir)
+	is.NoErr(q.scan(now, false))
+	q.room = room{free: 2, busy: true}
+	_, more := q.advance(now, 100)
+	is.True(!more)
+	is.Equal(q.backlog(), 2)            // as many as there is room for
+	is.Equal(len(q.open), 2)            // and they are still open
+	is.Equal(q.wait(now), readPatience) // no reason to look again before
+	j, ok := q.next(q.ready[0].small, now)
+	is.True(ok)
+	is.True(j.file != nil)
+	is.Equal(len(q.open), 1) // it is the worker's now
+	content := j.file.Content("")
+	left := slices.Collect(maps.Values(q.open))[0]
+	q.shut()
+	is.Equal(len(q.open), 0)
+	_, err := left.Content("").Read(make([]byte, 10))
+	is.True(errors.Is(err, fs.ErrClosed))
+	_, err = content.Read(make([]byte, 10))
+	is.NoErr(err) // only what was not handed out is closed
+	j.file.Close()
+
+	j, ok = q.next(q.ready[0].small, now)
+	is.True(ok)
+	is.True(j.file == nil) // the worker opens it
+
+	q.room = room{free: 0, busy: true}
+	q.advance(now, 100)
+	is.Equal(q.backlog(), 0) // no room
+	q.advance(now.Add(readPatience), 100)
+	is.Equal(q.backlog(), 1) // it may be urgent
+	is.Equal(len(q.open), 0) // but is not sent now
+}
+
+// While nothing is in flight nothing tells when to read on.
+func TestFilesAreReadWhileNothingIsInFlight(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	for i := range 5 {
+		drop(t, dir, fmt.Sprintf("%d.eml", i), simple)
+	}
+	now := time.Now()
+	q := testQueue(t, dir)
+	is.NoErr(q.scan(now, false))
+	q.room = room{free: 2}
+	q.advance(now, 100)
+	is.Equal(q.backlog(), 5)
+	is.Equal(len(q.open), 2)
+	q.shut()
+}
+
+// testQueue makes the queue of a spool that nothing runs.
+func testQueue(t *testing.T, dir string) *queue {
+	t.Helper()
+	s := New(dir, exact(Options{Transport: transportFunc(nil)}))
+	opts, err := s.opts.complete(s.dir)
+	check(t, err)
+	return newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 })
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -82,7 +83,7 @@ func exact(opts Options) Options {
 // telling is exact, with reports.
 func telling(opts Options) Options {
 	if opts.Backoff == nil {
-		opts.Backoff = backoff
+		opts.Backoff = retry.After
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

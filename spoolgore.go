@@ -31,9 +31,11 @@ import (
 
 	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -119,6 +121,7 @@ type Spool struct {
 	current *session // the Run or Drain that is going on; nil: none
 	paused  bool
 	flush   bool // asked for while nothing ran
+	changes int  // of opts, while nothing ran
 }
 
 // session is one Run as other goroutines see it: what they want done is a function, carried out by the loop.
@@ -178,28 +181,14 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: %w", s.dirErr)
 	}
-	opts, err := s.opts.complete(s.dir)
-	if err != nil {
-		return fmt.Errorf("spoolgore: %w", err)
+	r, now, err := s.begin(drain)
+	for err == nil && r == nil { // other options have come meanwhile
+		r, now, err = s.begin(drain)
 	}
-	r, err := newRunner(s.dir, opts, drain)
 	if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
 	defer r.close()
-	r.watching = !s.noWatch
-	r.watch()
-	now := &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
-	s.mu.Lock()
-	s.current, r.session = now, now
-	if !drain {
-		r.paused, s.paused = s.paused, false
-	}
-	if s.flush {
-		s.flush = false
-		r.flush()
-	}
-	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		s.current = nil
@@ -210,6 +199,39 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
 	return nil
+}
+
+// begin makes the runner, and lets others reach it. Both are nil if Reconfigure came in between: it has not heard of that.
+func (s *Spool) begin(drain bool) (*runner, *session, error) {
+	s.mu.Lock()
+	opts, err := s.opts.complete(s.dir)
+	changes := s.changes
+	s.mu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := newRunner(s.dir, opts, drain)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.watching = !s.noWatch
+	r.watch()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changes != changes {
+		r.close()
+		return nil, nil, nil
+	}
+	now := &session{commands: make(chan func(*runner)), done: make(chan struct{}), put: make(chan struct{}, 1)}
+	s.current, r.session = now, now
+	if !drain {
+		r.paused, s.paused = s.paused, false
+	}
+	if s.flush {
+		s.flush = false
+		r.flush()
+	}
+	return r, now, nil
 }
 
 // complete returns the options with every default filled in, or says what is wrong with them.
@@ -226,8 +248,8 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		}
 	}
 	orDefault(&o.Freq, 10*time.Second)
-	orDefault(&o.Attempts, 100)
-	orDefault(&o.MaxAge, 5*24*time.Hour)
+	orDefault(&o.Attempts, retry.Attempts)
+	orDefault(&o.MaxAge, retry.MaxAge)
 	orDefault(&o.Concurrency, 20)
 	orDefault(&o.Grace, 30*time.Second)
 	orDefault(&o.Logger, slog.Default())
@@ -236,7 +258,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		o.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
 	}
 	if o.Backoff == nil {
-		o.Backoff = func(attempts int) time.Duration { return jitter(backoff(attempts)) }
+		o.Backoff = func(attempts int) time.Duration { return jitter(retry.After(attempts)) }
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}
@@ -332,6 +354,40 @@ func (s *Spool) Reload() error {
 	s.do(func(r *runner) { err = r.reload() }, check)
 	if err != nil {
 		return fmt.Errorf("spoolgore: reload: %w", err)
+	}
+	return nil
+}
+
+// Reconfigure goes on with other options, for the mail that waits as well; while nothing runs they are those of the next Run.
+// An error says what is wrong with them, or what cannot change during a Run, which is StatusFile; then nothing has changed.
+//
+// A relay whose settings are the same keeps its connections, its health, and what it has shown to bear (see SMTP.Version).
+// Another one ends what is under way, and then its connections; what it has not been offered yet goes to the new ones. What
+// is spent of Rate stays spent. Dial counts for new relays, and of LocalName reports and Message-IDs speak from the next Run on.
+func (s *Spool) Reconfigure(opts Options) error {
+	if s.dirErr != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", s.dirErr)
+	}
+	full, err := opts.complete(s.dir)
+	if err != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", err)
+	}
+	s.do(func(r *runner) {
+		if err = r.reconfigure(full); err == nil {
+			s.mu.Lock()
+			s.opts = opts
+			s.mu.Unlock()
+		}
+	}, func() {
+		if _, err = newRoutes(full, nil, nil); err == nil {
+			_, err = quota.Parse(full.Rate)
+		}
+		if err == nil {
+			s.opts, s.changes = opts, s.changes+1
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", err)
 	}
 	return nil
 }
@@ -452,6 +508,7 @@ type runner struct {
 	session   *session
 	results   chan result
 	room      chan struct{} // has room for one: a relay can make use of more
+	grown     func()        // says so
 	status    *pacedfile.File
 	mark      int64           // position in the journal before which all is in what was last written as status
 	spent     *pacedfile.File // of the quota
@@ -459,6 +516,7 @@ type runner struct {
 	q         *queue
 	desk      *notify.Desk // tells senders
 	routes    []*route
+	retired   []retired // relays that may have connections yet
 	quota     *quota.Quota
 	busy      int
 	nextScan  time.Time
@@ -477,12 +535,13 @@ type runner struct {
 // newRunner locks the spool and reads the status file.
 func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	room := make(chan struct{}, 1)
-	routes, err := newRoutes(opts, func() {
+	grown := func() {
 		select {
 		case room <- struct{}{}:
 		default:
 		}
-	})
+	}
+	routes, err := newRoutes(opts, nil, grown)
 	if err != nil {
 		return nil, err
 	}
@@ -490,13 +549,8 @@ func newRunner(dir *spooldir.Dir, opts Options, drain bool) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := opts.LocalName
-	if host == "" {
-		if host, err = os.Hostname(); err != nil {
-			host = "localhost"
-		}
-	}
-	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room}
+	host := msgfile.Host(opts.LocalName)
+	r := &runner{dir: dir, opts: opts, drain: drain, routes: routes, results: make(chan result, 100), room: room, grown: grown}
 	r.status = pacedfile.New(opts.StatusFile, r.replace)
 	r.spent = pacedfile.New(dir.File(".spoolgore.rate"), r.replace)
 	r.removals = pacedfile.New(dir.Path(), func(string, fs.FileMode, func(io.Writer) error) error { return dir.Sync() })
@@ -611,6 +665,9 @@ func (r *runner) close() {
 	for _, rt := range r.routes {
 		rt.close()
 	}
+	for _, x := range r.retired {
+		<-x.ended
+	}
 	if r.watcher != nil {
 		r.watcher.Close()
 	}
@@ -635,6 +692,9 @@ func (r *runner) loop(ctx context.Context) error {
 			cut()
 			for _, rt := range r.routes {
 				rt.cut(context.Canceled)
+			}
+			for _, x := range r.retired {
+				x.smtp.Cut(context.Canceled)
 			}
 		case command := <-r.session.commands:
 			command(r)
@@ -765,10 +825,13 @@ func (r *runner) turn(work context.Context) time.Duration {
 	if r.busy > 0 {
 		budget = 10 // of the files that are read between two looks at what the workers have done
 	}
+	r.q.room = r.vacancy()
 	events, more := r.q.advance(now, budget)
 	r.report(events)
 	r.tellAilment()
 	started := r.start(work, now)
+	r.q.shut()
+	r.q.room = r.vacancy()
 	r.tell(now)
 	r.write(now)
 	if more {

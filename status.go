@@ -24,6 +24,7 @@ import (
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/pack"
 	"github.com/unbit/spoolgore/internal/report"
+	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -292,12 +293,11 @@ func (m *Message) served() bool {
 	return len(all) > 0 && !slices.ContainsFunc(all, func(r *Recipient) bool { return r.Status != Done || r.GivenUp })
 }
 
-// via is the sender whose route the message takes: its own or, as the null sender has none, its first recipient. A report,
-// which is sent by the null sender, so takes the way on which the message came that it is about.
+// via is the sender whose route the message takes.
 func (m *Message) via() string {
 	for _, list := range [][]Recipient{m.To, m.Cc, m.Bcc} {
-		if m.From == "" && len(list) > 0 {
-			return list[0].Address
+		if len(list) > 0 {
+			return routing.Sender(m.From, list[0].Address)
 		}
 	}
 	return m.From

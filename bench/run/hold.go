@@ -74,7 +74,8 @@ func holdNothing(e *env, p peer) (usage, error) {
 	return u, os.Mkdir(e.dir, 0o755)
 }
 
-// holdMost returns the greatest number of messages that were held at once, and what the peer used then. It returns when
+// holdMost returns the greatest number of messages that were held at once, and what the peer used when it had done nothing
+// else for the longest time, at the last look at so many. It returns when
 // three quarters of n messages have been accepted: from then on fewer and fewer are held.
 func holdMost(c *config, e *env, relay *sinkProc, n int64) (held int64, most usage, err error) {
 	for end := time.Now().Add(c.limit); ; time.Sleep(20 * time.Millisecond) {
@@ -82,7 +83,7 @@ func holdMost(c *config, e *env, relay *sinkProc, n int64) (held int64, most usa
 		if err := relay.ask("summary", &sum); err != nil {
 			return 0, usage{}, err
 		}
-		if sum.Held > held {
+		if sum.Held >= held {
 			held, most = sum.Held, e.cell.use()
 		}
 		switch {

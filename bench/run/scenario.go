@@ -66,7 +66,7 @@ func scenarios() []scenario {
 		},
 		{
 			name: "rest", title: "100,000 messages deferred, none due: 30 s", load: load{100_000, 4 << 10},
-			trial: rest, peers: "spoolgore,postfix",
+			trial: rest, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
 			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other", load: load{300, 4 << 10},

@@ -44,22 +44,29 @@ func dmaPeer() peer {
 func nullmailerPeer() peer {
 	spool := func(e *env) string { return filepath.Join(e.dir, "nullmailer") }
 	const head = sender + "\n" + recipient + "\n\n"
+	fill := func(e *env, l load) error {
+		for _, dir := range []string{"tmp", "failed"} {
+			if err := os.MkdirAll(filepath.Join(spool(e), dir), 0o777); err != nil {
+				return err
+			}
+		}
+		name := func(n int) string { return fmt.Sprintf("%d.%d", 1_700_000_000+n, n) }
+		return l.write(filepath.Join(spool(e), "queue"), 0o600, name, head)
+	}
+	start := func(e *env, remotes string) error {
+		return e.startSmall("etc/nullmailer/remotes", remotes, "sh", "-c",
+			"mount --bind "+e.dir+" /var/spool && mkfifo -m 600 /var/spool/nullmailer/trigger && exec nullmailer-send")
+	}
 	return peer{
 		slow:     50,
 		sendmail: nullmailerSendmail,
-		fill: func(e *env, l load) error {
-			for _, dir := range []string{"tmp", "failed"} {
-				if err := os.MkdirAll(filepath.Join(spool(e), dir), 0o777); err != nil {
-					return err
-				}
+		fill:     fill,
+		release:  func(e *env) error { return start(e, fmt.Sprintf("127.0.0.1 smtp port=%s\n", e.port())) },
+		later: func(e *env, l load) error {
+			if err := fill(e, l); err != nil {
+				return err
 			}
-			name := func(n int) string { return fmt.Sprintf("%d.%d", 1_700_000_000+n, n) }
-			return l.write(filepath.Join(spool(e), "queue"), 0o600, name, head)
-		},
-		release: func(e *env) error {
-			remote := fmt.Sprintf("127.0.0.1 smtp port=%s\n", e.port())
-			return e.startSmall("etc/nullmailer/remotes", remote, "sh", "-c",
-				"mount --bind "+e.dir+" /var/spool && mkfifo -m 600 /var/spool/nullmailer/trigger && exec nullmailer-send")
+			return start(e, "") // it reads its queue, and waits for a relay: it knows no time at which one message is due
 		},
 		submit: func(e *env, l load, n int) error { // as nullmailer-queue does it
 			tmp := filepath.Join(spool(e), "tmp", strconv.Itoa(n))

@@ -35,9 +35,6 @@ type config struct {
 	notes                      []string         // what was passed over, for -bP
 }
 
-// keys are those of the configuration that are for this command; the others are the daemon's, or mistakes.
-var keys = []string{"dir", "domain", "aliases", "json", "maxsize", "userfiles", "usersize"}
-
 // config finds out what is configured, key by key: $SPOOLGORE_DIR, the caller's file, the system's file. Where the
 // command has a group of its own only the system's file counts.
 func (sys system) config() (config, error) {
@@ -88,8 +85,9 @@ func (c *config) read(path string) error {
 		case "maxsize", "userfiles", "usersize":
 			c.sizes[s.Key] = v
 		default:
-			if near := conf.Nearest(s.Key, keys); near != "" {
-				c.notes = append(c.notes, fmt.Sprintf("%s: unknown key %q: is it %s?", v.origin, s.Key, near))
+			// The daemon's, or a mistake, for which no mail is refused: the daemon refuses to start with it.
+			if err := conf.Check([]conf.Setting{s}, conf.Names()); err != nil {
+				c.notes = append(c.notes, fmt.Sprintf("%s: %v", path, err))
 			}
 		}
 	}
@@ -99,7 +97,7 @@ func (c *config) read(path string) error {
 // complete fills in what stands in no file, and checks all.
 func (c *config) complete(sys system) error {
 	if c.dir.value != "" {
-		dir, err := expand(c.dir.value, sys)
+		dir, err := conf.Expand(c.dir.value, sys.login, sys.home)
 		if err != nil {
 			return fmt.Errorf("%s: dir: %w", c.dir.origin, err)
 		}
@@ -153,45 +151,6 @@ func (c *config) completeDomain(sys system) error {
 }
 
 func isDomain(name string) bool { return message.CheckAddress("a@"+name) == nil }
-
-// expand puts the login name for %u, the home directory for %h, and % for %%.
-func expand(dir string, sys system) (string, error) {
-	var err error
-	part := func(name, value string, ok bool) string {
-		if !ok {
-			err = fmt.Errorf("%q: %s of this user is not known", dir, name)
-		}
-		return value
-	}
-	var b strings.Builder
-	for rest := dir; rest != ""; {
-		before, after, found := strings.Cut(rest, "%")
-		b.WriteString(before)
-		if !found {
-			break
-		}
-		if after == "" {
-			return "", fmt.Errorf("%q: a %% at the end", dir)
-		}
-		switch after[0] {
-		case '%':
-			b.WriteByte('%')
-		case 'u':
-			login := sys.login()
-			b.WriteString(part("the name", login, login != "." && login != ".." && !strings.Contains(login, "/")))
-		case 'h':
-			home := sys.home()
-			b.WriteString(part("the home directory", home, filepath.IsAbs(home)))
-		default:
-			return "", fmt.Errorf("%q: %%%c is neither %%u, %%h nor %%%%", dir, after[0])
-		}
-		rest = after[1:]
-	}
-	if err == nil && !filepath.IsAbs(b.String()) {
-		err = fmt.Errorf("%q is not an absolute path", dir)
-	}
-	return b.String(), err
-}
 
 // parseSize reads a number that may end in K, M or G, which are powers of 1024.
 func parseSize(text string) (int64, error) {

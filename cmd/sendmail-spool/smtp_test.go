@@ -164,7 +164,7 @@ func TestSMTPSessions(t *testing.T) {
 		{"a second EHLO", hello + from + "RCPT TO:<b@x.org>\r\n" + hello + from + to + "DATA\r\n" + mail + ".\r\nQUIT\r\n",
 			"220 250 250 250 250 250 250 354 250 221", []string{stored}},
 		{"lines that end in LF", strings.ReplaceAll(hello+from+to+"DATA\r\n"+mail+".\r\nQUIT\r\n", "\r", ""),
-			"220 250 250 250 354 250 221", []string{strings.ReplaceAll(stored, "\r", "")}},
+			"220 250 250 250 354 250 221", []string{stored}},
 		{"a dot among lines that end in CRLF", hello + from + to + "DATA\r\nFrom: f@x.org\r\n\r\na\n.\nb\r\n.\r\nQUIT\r\n",
 			"220 250 250 250 354 250 221", []string{strings.Replace(stored, "body\r\n", "a\n.\nb\r\n", 1)}},
 		{"wishes", hello + "MAIL FROM:<> RET=HDRS ENVID=a+2Bb\r\nRCPT TO:<a@x.org>\r\n" +
@@ -183,10 +183,10 @@ func TestSMTPSessions(t *testing.T) {
 		{"without a domain", hello + "MAIL FROM:<joe>\r\nRCPT TO:<root>\r\nRCPT TO: Postmaster\r\nRCPT TO:<@y.org:a@x.org>\r\nDATA\r\n" + mail + ".\r\n",
 			"220 250 250 250 250 250 354 250", []string{`X-Spoolgore-Envelope: {"from":"joe@host.example","to":["root@host.example",` +
 				`"Postmaster@host.example","a@x.org"]}` + "\nFrom: f@x.org\r\n\nbody\r\n"}},
-		{"out of order", hello + to + "DATA\r\n" + from + from + "DATA\r\nQUIT\r\n", "220 250 503 503 250 503 503 221", nil},
-		{"what is no command", hello + "NONSENSE\r\n\r\nBDAT 5 LAST\r\nVRFY a@x.org\r\nNOOP\r\nQUIT\r\n", "220 250 500 500 500 252 250 221", nil},
+		{"out of order", hello + to + "DATA\r\n" + from + from + "DATA\r\nQUIT\r\n", "220 250 502 502 250 503 502 221", nil},
+		{"what is no command", hello + "NONSENSE\r\n\r\nVRFY a@x.org\r\nNOOP\r\nQUIT\r\n", "220 250 501 500 252 250 221", nil},
 		{"bad addresses", hello + "MAIL FROM:<f x@x.org>\r\nMAIL FROM:<f@x..org>\r\n" + from + "RCPT TO:<a@x\x01.org>\r\nRCPT TO:<>\r\nRCPT TO:<a@>\r\nQUIT\r\n",
-			"220 250 553 553 250 553 501 553 221", nil},
+			"220 250 501 553 250 501 501 501 221", nil},
 		{"a bad one among good ones", hello + from + "RCPT TO:<a@-..>\r\n" + to + "DATA\r\n" + mail + ".\r\nQUIT\r\n",
 			"220 250 250 553 250 354 250 221", []string{stored}},
 	}
@@ -223,6 +223,7 @@ func TestSMTPCutOff(t *testing.T) {
 		"DATA\r\nFrom: f@x.org\r\n\r\nbody\r\n.",
 		"DATA\r\nFrom: f@x.org\r\n\r\nbody\r\n.\n",
 		"DATA\r\nFrom: f@x.org\r\n\r\n" + strings.Repeat("body\r\n", 50_000),
+		"BDAT 1000 LAST\r\nFrom: f@x.org\r\n\r\nbody\r\n", // not offered, and refused for that reason
 	} {
 		t.Run(input[:min(len(input), 40)], func(t *testing.T) {
 			is := is.New(t)

@@ -45,7 +45,7 @@ func writeSigns(t *testing.T, spool string, signs *vitals.Signs) {
 	must(t, vitals.Write(&b, *signs))
 	path := filepath.Join(spool, vitals.Name)
 	must(t, os.WriteFile(path, b.Bytes(), 0o600))
-	must(t, os.Chtimes(path, signs.Written, signs.Written))
+	must(t, os.Chtimes(path, signs.Written, signs.Written)) // which counts too
 }
 
 // waiting makes a spool with one message that has been waiting so long.

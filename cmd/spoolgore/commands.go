@@ -16,4 +16,7 @@ var commands = map[string]func(args []string, stdin io.Reader, stdout, stderr io
 	"flush":   runFlush,
 	"stats":   runStats,
 	"check":   runCheck,
+
+	"explain": runExplain,
+	"test":    runTest,
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"strconv"
 	"strings"
@@ -15,46 +16,48 @@ import (
 	"github.com/unbit/spoolgore/internal/relayfile"
 )
 
-// config is what the command line says.
+// config is what the command line, the environment and the file of -config say.
 type config struct {
 	dir                             string
-	opts                            spoolgore.Options  // without what stands in files
-	relay                           relayfile.Settings // for opts.SMTPAddr
+	opts                            spoolgore.Options // without what stands in files
+	relay                           relaySettings     // for opts.SMTPAddr
 	md5User, md5Password            string
 	relaysFile                      string
-	visible                         string // the flag that shows a password to every user of the host
 	onFail                          string // a command to run for what was given up
 	http, httpToken, httpTokenFile  string // where to show the spool; empty: nowhere
 	bounce                          bool
 	once, logJSON, verbose, version bool
+	file                            string // of -config; empty: none
+	print                           bool
+	level                           *slog.LevelVar     // of the log, which may change; nil: as verbose says
+	from                            map[string]setting // by its key, every one that is not left to its default
 }
 
-// parse reads the command line and, for a password, the environment. What they do not say is zero, for which the package
-// has its defaults. The error is flag.ErrHelp if help was asked for.
+// relaySettings is short for the settings of a relay.
+type relaySettings = relayfile.Settings
+
+// parse reads the command line of the daemon, the environment, and the file of -config. The error is flag.ErrHelp if help
+// was asked for.
 func parse(args []string, env func(string) string) (config, error) {
-	var c config
-	fs := flags(&c)
-	if err := fs.Parse(args); err != nil || c.version {
+	c, operands, err := configure(args, env, nil)
+	if c.version || errors.Is(err, flag.ErrHelp) {
 		return c, err
 	}
-	switch operands := fs.Args(); {
-	case len(operands) == 0:
-		return c, errors.New("which directory is the spool?")
+	switch {
 	case len(operands) > 1 && c.relay.Token: // the first one may be a token, which is not to be shown
 		return c, errors.New("one directory at a time; -smtptoken takes no value, the token is the password")
 	case len(operands) > 1:
 		return c, tooMany(operands)
-	case operands[0] == "": // an unset variable in a script: not the current directory
+	case len(operands) == 1 && operands[0] == "": // an unset variable in a script: not the current directory
 		return c, errors.New("the name of the directory is empty")
-	}
-	c.dir, c.opts.NoReports = fs.Arg(0), !c.bounce
-	if err := c.login(env); err != nil {
+	case err != nil:
 		return c, err
+	case len(operands) == 1:
+		c.dir, c.from["dir"] = operands[0], setting{"dir", operands[0], onCommandLine, "the command line"}
+	case c.dir == "" && !c.print:
+		return c, errors.New("which directory is the spool? Name it behind the flags, in SPOOLGORE_DIR, or as dir in the file of -config")
 	}
-	if err := c.webToken(env); err != nil {
-		return c, err
-	}
-	return c, c.relay.Check("-smtp")
+	return c, nil
 }
 
 // flags are the flags of the daemon, bound to c.
@@ -89,6 +92,8 @@ func flags(c *config) *flag.FlagSet {
 	fs.BoolVar(&c.once, "once", false, "")
 	fs.BoolVar(&c.logJSON, "logjson", false, "")
 	fs.BoolVar(&c.verbose, "verbose", false, "")
+	fs.StringVar(&c.file, "config", "", "")
+	fs.BoolVar(&c.print, "printconfig", false, "")
 	fs.BoolVar(&c.version, "version", false, "")
 	return fs
 }

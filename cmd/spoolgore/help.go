@@ -3,7 +3,7 @@ package main
 const help = `Spoolgore sends the mail messages found as files in a directory through a mail relay, and keeps trying until
 each is delivered or given up.
 
-usage: spoolgore [flags] DIR
+usage: spoolgore [flags] [DIR]
        spoolgore COMMAND [flags] DIR ...
        spoolgore demo          show it at work, with a relay and a spool of its own (-keep keeps the spool)
 
@@ -16,6 +16,8 @@ Commands work on a spool whether a daemon runs or not. spoolgore help COMMAND sa
   flush DIR                    have the daemon try everything now
   stats DIR                    who waits, for how long and why; relays; pace; -watch: again and again
   check DIR                    a plugin for monitoring
+  explain FILE                 what would happen to a message file; -probe: what its relay says of it
+  test ADDRESS [DIR]           send one message, and say what comes of each step
   completion SHELL             completion for bash, zsh or fish
 
 Relay
@@ -77,6 +79,10 @@ Seen from outside
   -httptoken TOKEN             the same; every user of this host can see it
   SPOOLGORE_HTTPTOKEN          in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same
 
+Configuration
+  -config FILE                 lines of a flag's name, blanks and a value, see below; without it no file is read
+  -printconfig                 show every setting, and where it stands, without passwords, and end
+
 Other
   -logjson                     log lines in JSON; the log goes to standard error
   -verbose                     log more
@@ -85,6 +91,13 @@ Other
 
 TIME is a number of seconds, or has a unit: 10, 500ms, 1m, 2h30m. What holds without a flag is in parentheses.
 Flags go before DIR. A directory that is called as a command is ./NAME.
+
+Configuration file, and the environment
+  Every flag can stand in the file of -config, as "freq 5m", or in the environment, as SPOOLGORE_FREQ=5m. The command
+  line counts more than the environment, and that more than the file. A switch alone is on; yes and no do as well. In
+  the file DIR is dir, with %u for the user and %h for the home directory, names of files are relative to its own
+  directory, and a line that begins with # is a comment. An empty variable says nothing. DIR is SPOOLGORE_DIR there.
+  /etc/spoolgore.conf, which sendmail-spool reads, is a file for -config too. -printconfig shows what comes of it all.
 
 Relays file
   SENDER RELAYS [KEY=VALUE ...]
@@ -97,12 +110,14 @@ Signals
   TERM, INT                    finish what is in flight (up to 30 seconds), write the status file, end; again: at once
   URG, USR1                    scan, and retry everything that waits, now; ends a pause
   TSTP                         pause: bring the status file up to date, then leave it and the messages alone
-  HUP                          take over the edited status file and end the pause; if it is not valid, change nothing
+  HUP                          read the configuration, the relays file, certificates and passwords again, for the mail
+                               that waits too; take over the edited status file and end the pause; if one of them is
+                               not valid, change nothing
 
 Exit codes
   0   ended as told            64  wrong usage            70  the system failed, or the demo did
   1   a command could not do all that it was told
   75  the spool is run already, or with -once no relay could be used, or with flush no daemon runs: try again later
   78  something to put right: no such directory, no access, a status file that is not valid, a bad relay address,
-      a relays file or certificate that cannot be used
+      a configuration, relays file or certificate that cannot be used
 `

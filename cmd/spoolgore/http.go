@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,21 +23,18 @@ func (c *config) keep() int {
 	return keptMinutes
 }
 
-// webToken settles which token -http asks for: that of a flag, else of the environment, else of systemd.
+// webToken sees that there is one token for -http at most, and takes that of systemd if nothing else gives one.
 func (c *config) webToken(env func(string) string) error {
 	switch {
-	case c.http == "" && c.httpToken+c.httpTokenFile != "":
+	case c.http == "" && (c.from["httptoken"].rank == onCommandLine || c.from["httptokenfile"].rank == onCommandLine):
 		return errors.New("-httptoken and -httptokenfile are for -http, which is missing")
-	case c.http == "", c.httpTokenFile != "" && c.httpToken == "":
-		return nil
-	case c.httpTokenFile != "":
+	case c.httpToken != "" && c.httpTokenFile != "":
 		return errors.New("-httptoken and -httptokenfile: only one of them can be the token")
-	case c.httpToken != "":
-		c.visible = cmp.Or(c.visible, "-httptoken")
+	case c.http == "", c.httpToken+c.httpTokenFile != "":
 		return nil
 	}
-	if c.httpToken = env("SPOOLGORE_HTTPTOKEN"); c.httpToken == "" {
-		c.httpTokenFile = credential(env("CREDENTIALS_DIRECTORY"), "httptoken")
+	if c.httpTokenFile = credential(env("CREDENTIALS_DIRECTORY"), "httptoken"); c.httpTokenFile != "" {
+		c.from["httptokenfile"] = setting{"httptokenfile", c.httpTokenFile, inEnvironment, "CREDENTIALS_DIRECTORY"}
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/unbit/spoolgore/internal/secret"
 )
 
 // loginFlags are the flags that say who logs in, and how.
@@ -21,20 +23,21 @@ func loginFlags(fs *flag.FlagSet, c *config) {
 	fs.StringVar(&c.md5Password, "smtpmd5password", "", "")
 }
 
-// login settles who logs in, and with which password: that of a flag, else of the environment, else of systemd.
+// login settles who logs in, and with which password: that of a flag, else of the environment, else of the file of -config,
+// else of systemd.
 func (c *config) login(env func(string) string) error {
-	user, variable := "-smtpuser", "SPOOLGORE_SMTPPASSWORD"
-	switch {
-	case c.relay.Password != "":
-		c.visible = "-smtppassword"
-	case c.md5Password != "":
-		c.visible = "-smtpmd5password"
-	}
+	user, key := "-smtpuser", "smtppassword"
 	if c.md5User == "" && c.md5Password != "" {
 		return errors.New("-smtpmd5password without -smtpmd5user")
 	}
-	if c.md5User != "" && c.relay.User == "" {
-		user, variable = "-smtpmd5user", "SPOOLGORE_SMTPMD5PASSWORD"
+	md5 := c.md5User != "" && c.relay.User == ""
+	if md5 {
+		user, key = "-smtpmd5user", "smtpmd5password"
+	}
+	if md5 || c.relay.NeedsPassword() {
+		c.passwordOf(env(variable(key)), key)
+	}
+	if md5 {
 		if err := c.loginMD5(); err != nil {
 			return err
 		}
@@ -43,13 +46,56 @@ func (c *config) login(env func(string) string) error {
 	if !s.NeedsPassword() || s.HasPassword() {
 		return nil
 	}
-	if s.Password = env(variable); s.Password == "" {
-		s.PasswordFile = credential(env("CREDENTIALS_DIRECTORY"), "smtppassword")
+	if s.PasswordFile = credential(env("CREDENTIALS_DIRECTORY"), "smtppassword"); s.PasswordFile != "" {
+		c.from["smtppasswordfile"] = setting{"smtppasswordfile", s.PasswordFile, inEnvironment, "CREDENTIALS_DIRECTORY"}
+		return nil
 	}
-	if !s.HasPassword() {
-		return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user, variable)
+	return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user, variable(key))
+}
+
+// passwordOf takes the password that stands in the environment variable for key, if there is one: it counts less than those
+// of flags, and more than those of a file.
+func (c *config) passwordOf(password, key string) {
+	if password == "" {
+		return
 	}
-	return nil
+	for _, rival := range rivalsOf(key) {
+		switch c.from[rival].rank {
+		case onCommandLine:
+			return
+		case inFile:
+			delete(c.from, rival)
+			*c.passwordField(rival) = ""
+		}
+	}
+	*c.passwordField(key), c.from[key] = password, setting{key, password, inEnvironment, variable(key)}
+}
+
+// passwordField is where the value for one of the keys of passwords is kept.
+func (c *config) passwordField(key string) *string {
+	return map[string]*string{
+		"smtppassword": &c.relay.Password, "smtppasswordfile": &c.relay.PasswordFile, "smtppasswordcmd": &c.relay.PasswordCmd,
+		"smtpmd5password": &c.md5Password,
+	}[key]
+}
+
+// visible is the flag that shows a password to every user of the host; empty: none does.
+func (c *config) visible() string {
+	for _, key := range []string{"smtppassword", "smtpmd5password", "httptoken"} {
+		if c.from[key].rank == onCommandLine {
+			return "-" + key
+		}
+	}
+	return ""
+}
+
+// exposed reports whether every user of the host may read a password in the file of -config.
+func (c *config) exposed() bool {
+	if c.from["smtppassword"].rank != inFile && c.from["smtpmd5password"].rank != inFile && c.from["httptoken"].rank != inFile {
+		return false
+	}
+	info, err := os.Stat(c.file)
+	return err == nil && secret.Exposed(info)
 }
 
 // loginMD5 makes what the flags for CRAM-MD5 say the settings of the relay.

@@ -46,8 +46,8 @@ func TestLogin(t *testing.T) {
 			is := is.New(t)
 			got, err := parse(append(strings.Fields(c.args), "dir"), func(name string) string { return c.env[name] })
 			is.NoErr(err)
-			is.Equal(got.relay, c.want)      // who logs in with what
-			is.Equal(got.visible, c.visible) // the flag to warn of
+			is.Equal(got.relay, c.want)        // who logs in with what
+			is.Equal(got.visible(), c.visible) // the flag to warn of
 		})
 	}
 }

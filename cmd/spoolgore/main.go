@@ -7,29 +7,30 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/progress"
 )
 
 // Exit codes, where there is one those of sysexits.h: a supervisor can tell what to start again and what to leave.
 const (
-	exitOK       = 0
-	exitUsage    = 64
-	exitSoftware = 70 // also: a step of the demo did not go as told
-	exitTempFail = 75
-	exitConfig   = 78
+	exitOK          = 0
+	exitUsage       = 64
+	exitDataErr     = 65
+	exitNoInput     = 66
+	exitUnavailable = 69
+	exitSoftware    = 70 // also: a step of the demo did not go as told
+	exitTempFail    = 75
+	exitConfig      = 78
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -52,94 +53,51 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case err != nil:
 		return usageError(stderr, err)
 	case c.version:
-		fmt.Fprintln(stdout, "spoolgore", version(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+		return printVersion(stdout)
+	}
+	if c.print {
+		printConfig(stdout, &c)
 		return exitOK
 	}
-	return serve(c, stderr)
+	return serve(args, c, stderr)
 }
 
+// usageError says what is wrong with the call, or with the configuration, and returns the exit code for it.
 func usageError(stderr io.Writer, err error) int {
+	if errors.As(err, new(*configError)) {
+		fmt.Fprintf(stderr, "spoolgore: %v\n", err)
+		return exitConfig
+	}
 	fmt.Fprintf(stderr, "spoolgore: %v (see spoolgore -help)\n", err)
 	return exitUsage
 }
 
-// memoryLimit is what a queue of a million messages needs, in bytes: from there on garbage is collected earlier rather than
-// memory taken. A longer queue takes what it needs, and more processor time.
-const memoryLimit = 640 << 20
-
-// serve runs the spool until a signal ends it or, with -once, until nothing is due.
-func serve(c config, stderr io.Writer) int {
+// serve runs the spool that c, made of args, asks for, and returns the exit code.
+func serve(args []string, c config, stderr io.Writer) int {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40) // a daemon that mostly waits shall be small; it costs a few per cent of its time under load
+		paceGC()
 	}
-	log := newLogger(c, stderr)
-	orders := prepareSignals(log)
-	err := c.complete(log)
+	if c.once && console.IsTerminal(stderr) {
+		bar := progress.New(stderr, "sending", 0)
+		defer bar.Done()
+		stderr, c.opts.OnEvent = bar, newTally(c.dir, bar.Set).tell // the log goes past the bar
+	}
+	s := newService(args, c, stderr)
+	orders := prepareSignals(s.log)
+	for _, name := range strays(os.Environ()) {
+		s.log.Warn("unknown variable in the environment", "name", name[0], "near", name[1])
+	}
+	err := s.c.complete(s.log)
 	if err == nil {
-		err = runSpool(c, orders, log)
+		err = s.run(orders)
 	}
 	if err != nil {
-		log.Error("cannot go on", "dir", c.dir, "err", err)
+		s.log.Error("cannot go on", "dir", c.dir, "err", err)
 	}
 	return exitCode(err)
-}
-
-func runSpool(c config, orders []os.Signal, log *slog.Logger) error {
-	c.opts.Logger = log
-	var told listeners
-	if c.onFail != "" {
-		hook := newOnFail(c.onFail, onFailLimit, log)
-		ctx, cut := context.WithCancelCause(context.Background())
-		defer hook.close(cut)
-		go hook.run(ctx)
-		told = append(told, hook.tell)
-	}
-	var spool *spoolgore.Spool
-	vital := pulse.New(pulse.Options{
-		Dir: c.dir, Health: func() spoolgore.Health { return spool.Health() }, Version: version(), Rate: c.opts.Rate, Keep: c.keep(), Log: log,
-	})
-	told = append(told, vital.Observe)
-	if c.http != "" {
-		observe, end, err := c.serveHTTP(vital, func() { spool.Flush() }, log)
-		if err != nil {
-			return err
-		}
-		defer end()
-		told = append(told, observe)
-	}
-	c.opts.OnEvent = told.tell
-	spool = spoolgore.New(c.dir, c.opts)
-	defer takePulse(vital, orders)()
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	handleSignals(spool, stop, orders, log)
-	if c.once {
-		return spool.Drain(ctx)
-	}
-	return spool.Run(ctx)
-}
-
-// listeners are told of every event, one after the other.
-type listeners []func(spoolgore.Event)
-
-func (l listeners) tell(ev spoolgore.Event) {
-	for _, tell := range l {
-		tell(ev)
-	}
-}
-
-func newLogger(c config, stderr io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{}
-	if c.verbose {
-		opts.Level = slog.LevelDebug
-	}
-	if c.logJSON {
-		return slog.New(slog.NewJSONHandler(stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(stderr, opts))
 }
 
 // exitCode is what an error of Run or Drain means to who started the command. Both fail before they begin, over what
@@ -181,8 +139,14 @@ func runDemo(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// release is the version of a build of packaging/build.sh, which has the linker set it; empty: it is another build.
+var release string
+
 // version is what the build recorded: a release, or a commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

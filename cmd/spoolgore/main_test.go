@@ -7,12 +7,14 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/matryer/is"
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/relayfile"
 )
 
@@ -97,7 +99,7 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 		"-localname", "me.example.com", "-bounce=false", "-warnafter", "4h", "-onfail", "logger x", "-once", "-logjson", "-verbose", "dir",
 	}, noEnv)
 	is.NoErr(err)
-	want := config{dir: "dir", relaysFile: "/r", visible: "-smtppassword", onFail: "logger x", once: true, logJSON: true, verbose: true}
+	want := config{dir: "dir", relaysFile: "/r", onFail: "logger x", once: true, logJSON: true, verbose: true}
 	want.opts.NoReports, want.opts.WarnAfter = true, 4*time.Hour
 	want.relay = relayfile.Settings{User: "u", Password: "p", Auth: "plain", TLS: "tls", CA: "/ca", Cert: "/cert", Key: "/key", Pin: pinOfNothing}
 	want.opts.SMTPAddr, want.opts.Rate = "a:25,b:26", "14/s,600/m"
@@ -105,10 +107,15 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 	want.opts.Freq, want.opts.Attempts, want.opts.StatusFile = 5*time.Second, 7, "/j"
 	want.opts.SMTPTimeout, want.opts.MaxAge, want.opts.Concurrency = 90*time.Second, 48*time.Hour, 300
 	want.opts.LocalName = "me.example.com"
+	is.Equal(c.from["freq"], setting{"freq", "5s", onCommandLine, "-freq"})
+	is.Equal(len(c.from), 28) // and of each it is known where it stands
+	c.from = nil
 	is.Equal(c, want) // every flag reaches the option of its name
 
 	c, err = parse([]string{"dir"}, noEnv)
 	is.NoErr(err)
+	is.Equal(len(c.from), 1)
+	c.from = nil
 	is.Equal(c, config{dir: "dir", bounce: true, opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25"}}) // all else is left to the package
 }
 
@@ -134,10 +141,17 @@ func TestHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	is.Equal(run([]string{"-help"}, nil, &stdout, &stderr), 0) // help that was asked for is no error
 	is.Equal(stderr.Len(), 0)                                  // it goes to standard output
+	known := []string{"dir", "version", "printconfig", "config"}
+	for _, k := range conf.Keys {
+		if k.Of&conf.Daemon != 0 {
+			known = append(known, k.Name)
+		}
+	}
 	flags(&config{}).VisitAll(func(f *flag.Flag) {
+		is.True(slices.Contains(known, f.Name))                                             // internal/conf has a key for every flag
 		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + ` `).MatchString(stdout.String())) // the help has a line for every flag
 	})
-	for line := range strings.Lines(stdout.String()) {
+	for line := range strings.Lines(stdout.String() + explainHelp + testHelp) {
 		is.True(len(line) <= 121) // lines fit a window of 120 columns
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/unbit/spoolgore"
@@ -25,7 +26,7 @@ const (
 
 // onFail runs a command for every message that was moved to failed/, one at a time.
 type onFail struct {
-	command string
+	command atomic.Value // string; empty: there is none, and nothing is run
 	log     *slog.Logger
 	limit   time.Duration
 	queue   chan spoolgore.Event
@@ -34,13 +35,29 @@ type onFail struct {
 
 // newOnFail returns what runs the command, by /bin/sh -c, with a limit for each.
 func newOnFail(command string, limit time.Duration, log *slog.Logger) *onFail {
-	return &onFail{command, log, limit, make(chan spoolgore.Event, onFailQueue), make(chan struct{})}
+	f := &onFail{log: log, limit: limit, queue: make(chan spoolgore.Event, onFailQueue), ended: make(chan struct{})}
+	f.set(command)
+	return f
 }
+
+// startOnFail returns an OnEvent that has the command run, and what ends that; nil and nothing to end, if there is no command.
+func startOnFail(command string, log *slog.Logger) (tell func(spoolgore.Event), end func()) {
+	if command == "" {
+		return nil, func() {}
+	}
+	hook := newOnFail(command, onFailLimit, log)
+	ctx, cut := context.WithCancelCause(context.Background())
+	go hook.run(ctx)
+	return hook.tell, func() { hook.close(cut) }
+}
+
+// set makes another command the one for what comes, and for what waits.
+func (f *onFail) set(command string) { f.command.Store(command) }
 
 // tell is an OnEvent: it never waits. When too many messages wait for their command the others do without; they lie in
 // failed/ all the same.
 func (f *onFail) tell(ev spoolgore.Event) {
-	if ev.Kind != spoolgore.Kept {
+	if ev.Kind != spoolgore.Kept || f.command.Load() == "" {
 		return
 	}
 	select {
@@ -74,9 +91,13 @@ func (f *onFail) close(cut context.CancelCauseFunc) {
 
 // runFor runs the command for one message. The facts are in its environment, never in its text.
 func (f *onFail) runFor(ctx context.Context, ev spoolgore.Event) error {
+	command, _ := f.command.Load().(string)
+	if command == "" {
+		return nil
+	}
 	ctx, stop := context.WithTimeoutCause(ctx, f.limit, fmt.Errorf("it has not ended within %v", f.limit))
 	defer stop()
-	cmd := shell.Command(ctx, f.command)
+	cmd := shell.Command(ctx, command)
 	said := shell.Head{Max: onFailSaid}
 	cmd.Stdout, cmd.Stderr, cmd.Env = &said, &said, append(os.Environ(), facts(ev)...)
 	err := cmd.Run()

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,9 +20,12 @@ import (
 // complete fills in the options that stand in files: certificates, and the routes of the relays file. It warns of
 // passwords that other users of the host can see.
 func (c *config) complete(log *slog.Logger) (err error) {
-	if c.visible != "" {
-		log.Warn("password on the command line can be seen by every user of this host", "flag", c.visible,
+	if flag := c.visible(); flag != "" {
+		log.Warn("password on the command line can be seen by every user of this host", "flag", flag,
 			"better", "-smtppasswordfile, -smtppasswordcmd, the environment")
+	}
+	if c.exposed() {
+		log.Warn("configuration with a password can be read by every user of this host", "file", c.file)
 	}
 	every := c.opts.SMTP // what holds for all relays
 	if c.opts.SMTP, err = settings(every, c.relay, "-smtp", log); err != nil || c.relaysFile == "" {
@@ -63,8 +68,24 @@ func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *sl
 	smtp.User, smtp.Mechanism, smtp.Token = s.User, s.Mechanism(), s.IsToken()
 	smtp.Secret = password(s, prefix, log)
 	smtp.TLS, smtp.Pins = s.TLS, s.Pins()
+	smtp.Version = fingerprint(s)
 	smtp.TLSConfig, err = tlsConfig(s, prefix)
 	return smtp, err
+}
+
+// fingerprint tells settings apart, the content of the files that they name included, for SMTP.Version. A file that cannot
+// be read counts as empty.
+func fingerprint(s relayfile.Settings) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%#v\n", s)
+	for _, path := range []string{s.PasswordFile, s.CA, s.Cert, s.Key} {
+		var text []byte
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() { // opening anything else might take for ever
+			text, _ = os.ReadFile(path)
+		}
+		fmt.Fprintf(h, "%d:%s", len(text), text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // password is where the password comes from; nil: from nowhere.

@@ -10,8 +10,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-
-	"github.com/unbit/spoolgore"
 )
 
 // prepareSignals returns the signals to obey. It comes before everything else: it may execute the process again, and so
@@ -25,9 +23,10 @@ func prepareSignals(log *slog.Logger) (orders []os.Signal) {
 	return append(orders, syscall.SIGURG)
 }
 
-// handleSignals makes the orders method calls of spool, for as long as the process lives. The first SIGTERM or SIGINT
+// handleSignals makes the orders method calls of the spool, for as long as the process lives. The first SIGTERM or SIGINT
 // calls stop, the second one ends the process.
-func handleSignals(spool *spoolgore.Spool, stop context.CancelFunc, orders []os.Signal, log *slog.Logger) {
+func handleSignals(s *service, stop context.CancelFunc, orders []os.Signal) {
+	log := s.log
 	ordered := make(chan os.Signal, 16)
 	signal.Notify(ordered, orders...)
 	ends := []os.Signal{syscall.SIGTERM}
@@ -38,12 +37,13 @@ func handleSignals(spool *spoolgore.Spool, stop context.CancelFunc, orders []os.
 	signal.Notify(ended, ends...)
 	go func() {
 		for sig := range ordered {
-			obey(spool, sig, log)
+			s.obey(sig)
 		}
 	}()
 	// Apart from the others: those wait for the disk, and the second one must be heard even if it does not answer.
 	go func() {
 		log.Info("signal", "name", name(<-ended), "action", "stop")
+		s.herald.stopping()
 		stop()
 		sig := <-ended
 		log.Warn("signal", "name", name(sig), "action", "stop at once")
@@ -54,7 +54,8 @@ func handleSignals(spool *spoolgore.Spool, stop context.CancelFunc, orders []os.
 }
 
 // obey carries out one signal.
-func obey(spool *spoolgore.Spool, sig os.Signal, log *slog.Logger) {
+func (s *service) obey(sig os.Signal) {
+	spool, log := s.spool, s.log
 	switch sig {
 	case syscall.SIGURG, syscall.SIGUSR1:
 		log.Info("signal", "name", name(sig), "action", "flush")
@@ -65,11 +66,9 @@ func obey(spool *spoolgore.Spool, sig os.Signal, log *slog.Logger) {
 		spool.Pause()
 	case syscall.SIGHUP:
 		log.Info("signal", "name", name(sig), "action", "reload")
-		if err := spool.Reload(); err != nil {
-			log.Error("status file not taken over, nothing has changed; a pause goes on", "err", err)
-			return
+		if err := s.reload(); err != nil {
+			log.Error("not reloaded, nothing has changed; a pause goes on", "err", err)
 		}
-		spool.Resume()
 	}
 }
 

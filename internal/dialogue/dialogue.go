@@ -2,17 +2,19 @@
 // sendmail -bs, with PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), SIZE (RFC 1870) and
 // ENHANCEDSTATUSCODES (RFC 2034).
 //
-// It is no server for a network, which has to mind TLS, AUTH and strangers. One of those, linked into the command, would
-// make each call of it start later, and refuses names without a domain, which nmh has in its commands.
+// The server is go-smtp's. Here is what it needs to speak on a pipe, and what keeps it from what it does badly.
 package dialogue
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/mail"
 	"strings"
 	"unicode"
+
+	"github.com/emersion/go-smtp"
 
 	"github.com/unbit/spoolgore/internal/message"
 )
@@ -22,7 +24,7 @@ const maxRecipients = 1000
 
 // Server takes messages. Its functions may return a [Refusal]; of any other error the client is told that it may try again.
 type Server struct {
-	Name       string                                              // of the host, for the greeting
+	Name       string                                              // of the host, for the greeting; a domain
 	MaxSize    int64                                               // of a message, in bytes, to be announced; zero: no limit
 	Sender     func(path string) (string, error)                   // the address that path stands for; it is never empty
 	Recipients func(path string) ([]string, error)                 // the addresses that path stands for, one at least
@@ -32,7 +34,7 @@ type Server struct {
 // Refusal is an error for which the client has a code.
 type Refusal struct {
 	Code   int    // RFC 5321, section 4.2.3
-	Status string // RFC 3463
+	Status string // RFC 3463, three numbers
 	Err    error
 }
 
@@ -42,152 +44,105 @@ func (r *Refusal) Error() string { return r.Err.Error() }
 // Unwrap returns the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// ErrCutOff says that the input ended within a message, which was not accepted.
-var ErrCutOff = errors.New("it ended within a message, which was not accepted")
-
 // Serve speaks with a client until it quits or in ends. What was refused was told to the client; the error is that of in,
-// or [ErrCutOff]. An answer that nobody reads is none.
+// [ErrCutOff], [ErrChunk] or [ErrGivenUp]. An answer that nobody reads is none. It is over when Serve returns: nothing of
+// a message that was not accepted is in work any more.
 func (s *Server) Serve(in io.Reader, out io.Writer) error {
-	c := &conn{Server: s, in: lines{r: bufio.NewReaderSize(in, longest)}, out: bufio.NewWriter(out)}
-	c.answer("220 %s ESMTP", s.Name)
-	for !c.ended {
-		line, err := c.in.command()
-		switch {
-		case err == io.EOF:
-			return nil
-		case err == errTooLong:
-			c.answer("500 5.5.2 line too long")
-			continue
-		case err != nil:
-			c.answer("421 4.3.0 %s", oneLine(err.Error()))
-			return err
-		}
-		if err := c.do(line); err != nil {
-			return err
-		}
-	}
-	return nil
+	c := newConn(in, out, s.Name)
+	server := smtp.NewServer(nil)
+	server.Backend = smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
+		return &session{Server: s, conn: c, limits: server}, nil
+	})
+	server.Domain = s.Name
+	server.MaxMessageBytes = s.MaxSize
+	server.MaxLineLength = 0 // it would count for lines of a message, too; conn minds those of commands
+	server.EnableSMTPUTF8 = true
+	server.EnableDSN = true
+	server.ErrorLog = c
+	_ = server.Serve(c)                       // always says that there is no second connection
+	_ = server.Shutdown(context.Background()) // waits for the first
+	return c.failure()
 }
 
-// conn is a session.
-type conn struct {
+// session takes the messages of a session, one after the other.
+type session struct {
 	*Server
-	in    lines
-	out   *bufio.Writer
-	begun bool // there was a MAIL
-	env   message.Envelope
-	ended bool
+	conn   *conn
+	limits *smtp.Server // of this session alone
+	begun  bool         // there was a MAIL
+	env    message.Envelope
 }
 
-func (c *conn) answer(format string, args ...any) {
-	fmt.Fprintf(c.out, format+"\r\n", args...)
-	_ = c.out.Flush()
-}
-
-// refuse answers with what err says.
-func (c *conn) refuse(err error) {
-	var r *Refusal
-	if !errors.As(err, &r) {
-		r = &Refusal{Code: 451, Status: "4.3.0", Err: err}
+// Mail begins a message.
+func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
+	if s.begun { // the server does not mind
+		return reply(503, "5.5.1", errors.New("there was a MAIL already"))
 	}
-	c.answer("%d %s %s", r.Code, r.Status, oneLine(r.Err.Error()))
-}
-
-func (c *conn) reset() { c.begun, c.env = false, message.Envelope{} }
-
-// do answers a command. The error is that of the input.
-func (c *conn) do(line string) error {
-	verb, arg, _ := strings.Cut(line, " ")
-	arg = strings.TrimSpace(arg)
-	switch strings.ToUpper(verb) {
-	case "EHLO":
-		c.reset()
-		size := "SIZE"
-		if c.MaxSize > 0 {
-			size = fmt.Sprintf("SIZE %d", c.MaxSize)
-		}
-		c.answer("250-%s\r\n250-PIPELINING\r\n250-%s\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES", c.Name, size)
-	case "HELO":
-		c.reset()
-		c.answer("250 %s", c.Name)
-	case "MAIL":
-		c.mail(arg)
-	case "RCPT":
-		c.rcpt(arg)
-	case "DATA":
-		return c.data()
-	case "RSET":
-		c.reset()
-		c.answer("250 2.0.0 forgotten")
-	case "NOOP":
-		c.answer("250 2.0.0 ok")
-	case "VRFY":
-		c.answer("252 2.5.0 send some mail, that will tell")
-	case "QUIT":
-		c.ended = true
-		c.answer("221 2.0.0 bye")
-	default:
-		c.answer("500 5.5.1 no such command")
-	}
-	return nil
-}
-
-func (c *conn) mail(arg string) {
-	path, params, err := parsePath(arg, "FROM:")
-	if err == nil && c.begun {
-		err = outOfOrder("there was a MAIL already")
-	}
-	env := message.Envelope{To: []string{"somebody"}} // for check
-	if err == nil && path != "" {
-		env.From, err = c.Sender(path)
-	}
-	if err == nil {
-		err = mailParams(&env, params, c.MaxSize)
+	env := message.Envelope{To: []string{"somebody"}, Ret: string(opts.Return), EnvID: opts.EnvelopeID} // To is for check
+	if from != "" {
+		env.From, err = s.Sender(s.conn.path(from))
 	}
 	if err == nil {
 		err = check(env)
 	}
 	if err != nil {
-		c.refuse(err)
-		return
+		return refusal(err)
 	}
 	env.To = nil
-	c.begun, c.env = true, env
-	c.answer("250 2.1.0 ok")
+	s.begun, s.env = true, env
+	s.limits.MaxMessageBytes = 0 // the server would refuse a message of just that size; Accept knows better
+	return nil
 }
 
-func (c *conn) rcpt(arg string) {
-	path, params, err := parsePath(arg, "TO:")
-	switch {
-	case err == nil && !c.begun:
-		err = outOfOrder("MAIL first")
-	case err == nil && path == "":
-		err = &Refusal{501, "5.1.3", errors.New("an empty recipient")}
-	case len(c.env.To) >= maxRecipients:
-		err = &Refusal{452, "4.5.3", errors.New("too many recipients")}
+// Rcpt takes a recipient, or those that it stands for.
+func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
+	if len(s.env.To) >= maxRecipients {
+		return reply(452, "4.5.3", errors.New("too many recipients"))
 	}
-	var list []string
-	if err == nil {
-		list, err = c.Recipients(path)
-	}
-	notify, orcpt := "", ""
-	if err == nil {
-		notify, orcpt, err = rcptParams(params)
-	}
-	if err == nil {
-		err = check(message.Envelope{To: list[:1], Notify: []string{notify}, ORcpt: []string{orcpt}})
-	}
+	list, err := s.Recipients(s.conn.path(to))
 	if err != nil {
-		c.refuse(err)
-		return
+		return refusal(err)
+	}
+	var words []string
+	for _, n := range opts.Notify {
+		words = append(words, string(n))
+	}
+	notify, orcpt := strings.Join(words, ","), ""
+	if opts.OriginalRecipient != "" {
+		orcpt = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + opts.OriginalRecipient
+	}
+	if err := check(message.Envelope{To: list[:1], Notify: []string{notify}, ORcpt: []string{orcpt}}); err != nil {
+		return refusal(err)
 	}
 	for _, to := range list {
-		c.env.To = append(c.env.To, to)
-		c.env.Notify = append(c.env.Notify, notify)
-		c.env.ORcpt = append(c.env.ORcpt, orcpt)
+		s.env.To = append(s.env.To, to)
+		s.env.Notify = append(s.env.Notify, notify)
+		s.env.ORcpt = append(s.env.ORcpt, orcpt)
 	}
-	c.answer("250 2.1.5 ok")
+	return nil
 }
+
+// Data takes a message. The server calls it behind its 354, and Reset before it reads the next command.
+func (s *session) Data(r io.Reader) error {
+	s.conn.content = true
+	env := s.env
+	env.Notify, env.ORcpt = anyOf(env.Notify), anyOf(env.ORcpt)
+	err := s.Accept(env, r)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r) // there is nothing left, or the message was not whole
+	}
+	return refusal(err)
+}
+
+// Reset forgets the message that was begun.
+func (s *session) Reset() {
+	s.begun, s.env = false, message.Envelope{}
+	s.conn.content = false
+	s.limits.MaxMessageBytes = s.MaxSize
+}
+
+// Logout implements smtp.Session.
+func (s *session) Logout() error { return nil }
 
 // check refuses wishes that could not be written into an envelope.
 func check(env message.Envelope) error {
@@ -197,32 +152,29 @@ func check(env message.Envelope) error {
 	return nil
 }
 
-// data takes a message. What of it is not read by Accept is passed over: a refused message has an end, too.
-func (c *conn) data() error {
-	if len(c.env.To) == 0 {
-		c.refuse(outOfOrder("MAIL and RCPT first"))
-		return nil
-	}
-	c.answer("354 end with a dot alone in a line")
-	env := c.env
-	env.Notify, env.ORcpt = anyOf(env.Notify), anyOf(env.ORcpt)
-	c.reset()
-	content := c.in.message()
-	err := c.Accept(env, content)
-	_, _ = io.Copy(io.Discard, content)
+// refusal is err in the form in which the server gives it to the client.
+func refusal(err error) error {
+	var r *Refusal
 	switch {
-	case content.err != io.EOF:
-		c.refuse(content.err)
-		return content.err
-	case err != nil:
-		c.refuse(err)
-	default:
-		c.answer("250 2.0.0 queued")
+	case err == nil:
+		return nil
+	case errors.As(err, &r):
+		return reply(r.Code, r.Status, r.Err)
 	}
-	return nil
+	return reply(451, "4.3.0", err)
 }
 
-func outOfOrder(text string) error { return &Refusal{503, "5.5.1", errors.New(text)} }
+func reply(code int, status string, err error) error {
+	e := &smtp.SMTPError{Code: code, Message: oneLine(err.Error())}
+	_, _ = fmt.Sscanf(status, "%d.%d.%d", &e.EnhancedCode[0], &e.EnhancedCode[1], &e.EnhancedCode[2])
+	return e
+}
+
+// requote gives a local part its quotes back, which the server takes off.
+func requote(addr string) string {
+	s := (&mail.Address{Address: addr}).String()
+	return s[1 : len(s)-1]
+}
 
 // anyOf returns nil for wishes of which all are empty.
 func anyOf(wishes []string) []string {

@@ -35,13 +35,9 @@ func (h *Header) Addresses() Addresses {
 		return env.addresses()
 	}
 	seen := make(map[string]bool)
-	resent := h.has("Resent-To") || h.has("Resent-Cc") || h.has("Resent-Bcc")
-	prefix := ""
-	if resent {
-		prefix = "Resent-"
-	}
+	prefix := h.recipientPrefix()
 	var a Addresses
-	a.From, a.FromErr = h.sender(resent)
+	a.From, a.FromErr = h.sender()
 	a.To = h.recipients(prefix+"To", seen)
 	a.Cc = h.recipients(prefix+"Cc", seen)
 	a.Bcc = h.recipients(prefix+"Bcc", seen)
@@ -91,25 +87,41 @@ func appendNew(list []Address, a Address, seen map[string]bool) []Address {
 	return append(list, a)
 }
 
-// sender returns the address of the first sender field that says something.
-func (h *Header) sender(resent bool) (string, error) {
+// recipientPrefix is what the names of the fields with the recipients begin with: they are Resent- fields if there is any.
+func (h *Header) recipientPrefix() string {
+	if h.has("Resent-To") || h.has("Resent-Cc") || h.has("Resent-Bcc") {
+		return "Resent-"
+	}
+	return ""
+}
+
+// senderField is the name of the first sender field that says something, and what it says; empty: there is none.
+func (h *Header) senderField() (name, value string) {
 	if h.has("Return-Path") {
-		v := h.Get("Return-Path")
-		if v == "" || strings.Join(strings.Fields(v), "") == "<>" {
-			return "", nil
-		}
-		return h.firstAddress("Return-Path", v)
+		return "Return-Path", h.Get("Return-Path")
 	}
 	names := []string{"Resent-Sender", "Resent-From", "Sender", "From"}
-	if !resent {
+	if h.recipientPrefix() == "" {
 		names = names[2:]
 	}
 	for _, name := range names {
 		if v := h.Get(name); v != "" {
-			return h.firstAddress(name, v)
+			return name, v
 		}
 	}
-	return "", errors.New("no sender: there is no Return-Path, Sender or From")
+	return "", ""
+}
+
+// sender returns the address in the field that names the sender.
+func (h *Header) sender() (string, error) {
+	switch name, v := h.senderField(); {
+	case name == "":
+		return "", errors.New("no sender: there is no Return-Path, Sender or From")
+	case name == "Return-Path" && (v == "" || strings.Join(strings.Fields(v), "") == "<>"):
+		return "", nil
+	default:
+		return h.firstAddress(name, v)
+	}
 }
 
 // firstAddress returns the first good address of a sender field.

@@ -35,7 +35,11 @@ type Content struct {
 // and an mbox line in front, and the fields Bcc, Resent-Bcc and Return-Path are left out; a Date and a Message-ID are put
 // in front if the header has no such field. All else is kept, byte for byte. A file without a header gets one.
 func (h *Header) Content(f io.ReaderAt, size int64, add Added) *Content {
-	var front []byte
+	return &Content{header: h, run: h.Front(add), f: f, off: h.body, size: size}
+}
+
+// Front is what is put in front of the header, each line with its CRLF; nil: nothing is.
+func (h *Header) Front(add Added) (front []byte) {
 	if !add.Date.IsZero() && !h.has("Date") {
 		front = append(front, "Date: "...)
 		front = add.Date.AppendFormat(front, time.RFC1123Z)
@@ -46,7 +50,7 @@ func (h *Header) Content(f io.ReaderAt, size int64, add Added) *Content {
 		front = append(front, add.MessageID...)
 		front = append(front, crlf...)
 	}
-	return &Content{header: h, run: front, f: f, off: h.body, size: size}
+	return front
 }
 
 // Read reads the next bytes of the message. An error of the file, and io.ErrUnexpectedEOF if it is shorter than it
@@ -187,8 +191,8 @@ func verbatim(raw []byte) int {
 	}
 }
 
-// Measure returns how many bytes Read would give, and whether one is above 127. It reads the file to its end, many times
-// as fast as Read would, and leaves nothing to Read.
+// Measure returns how many bytes Read would give, and whether one is above 127. It reads what was not read with the header,
+// many times as fast as Read would, and leaves nothing to Read.
 func (c *Content) Measure() (size int64, eightBit bool, err error) {
 	defer c.Close()
 	for header := true; header; header = c.field <= len(c.header.fields) {
@@ -199,26 +203,61 @@ func (c *Content) Measure() (size int64, eightBit bool, err error) {
 		eightBit = eightBit || hasHighBit(c.run)
 		c.run = nil
 	}
+	body, err := c.measureBody()
+	if err != nil {
+		return 0, false, err
+	}
+	return size + body.length(), eightBit || body.eightBit, nil
+}
+
+// measureBody reads the body, unless all of it was there when the header was read.
+func (c *Content) measureBody() (*extent, error) {
+	if rest := c.header.rest; rest != nil && rest.read == c.size-c.off {
+		return rest, nil
+	}
 	buf := largeBuffers.Get().(*[largeBufSize]byte)
 	defer largeBuffers.Put(buf)
-	last := byte('\n')
+	x := newExtent()
 	for c.off < c.size {
 		b := buf[:min(c.size-c.off, int64(len(buf)))]
 		if err := readFull(c.f, b, c.off); err != nil {
-			return 0, false, fmt.Errorf("measure message: %w", err)
+			return nil, fmt.Errorf("measure message: %w", err)
 		}
 		c.off += int64(len(b))
-		size += int64(len(b) + bytes.Count(b, lf) - bytes.Count(b, crlf)) // an LF that has no CR gets one
-		if last == '\r' && b[0] == '\n' {
-			size--
-		}
-		last = b[len(b)-1]
-		eightBit = eightBit || hasHighBit(b)
+		x.add(b)
 	}
-	if last != '\n' {
-		size += int64(len(crlf))
+	return x, nil
+}
+
+// An extent is how long a body is as it goes out.
+type extent struct {
+	read     int64 // bytes of the file
+	size     int64 // of what was added, without a line end that is missing at its end
+	eightBit bool  // a byte is above 127
+	last     byte  // of what was added
+}
+
+func newExtent() *extent { return &extent{last: '\n'} }
+
+// add adds what follows in the body.
+func (x *extent) add(b []byte) {
+	if len(b) == 0 {
+		return
 	}
-	return size, eightBit, nil
+	x.read += int64(len(b))
+	x.size += int64(len(b) + bytes.Count(b, lf) - bytes.Count(b, crlf)) // an LF that has no CR gets one
+	if x.last == '\r' && b[0] == '\n' {
+		x.size--
+	}
+	x.last = b[len(b)-1]
+	x.eightBit = x.eightBit || hasHighBit(b)
+}
+
+func (x *extent) length() int64 {
+	if x.last != '\n' {
+		return x.size + int64(len(crlf))
+	}
+	return x.size
 }
 
 var lf = []byte("\n")

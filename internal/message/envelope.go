@@ -140,3 +140,26 @@ func isORcpt(s string) bool {
 func isPrintASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 }
+
+// Wishes picks of Notify and ORcpt, which are in step with To, what belongs to the recipients to. A list is nil where e has none.
+func (e *Envelope) Wishes(to []string) (notify, orcpt []string) {
+	return e.pick(to, e.Notify), e.pick(to, e.ORcpt)
+}
+
+// pick picks of list, which is in step with To, what belongs to the recipients to: where one is there twice, its first.
+func (e *Envelope) pick(to, list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	of := make(map[string]string, len(list))
+	for i, wish := range list[:min(len(list), len(e.To))] {
+		if _, again := of[e.To[i]]; !again {
+			of[e.To[i]] = wish
+		}
+	}
+	picked := make([]string, len(to))
+	for i, rcpt := range to {
+		picked[i] = of[rcpt]
+	}
+	return picked
+}

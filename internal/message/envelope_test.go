@@ -131,3 +131,11 @@ func TestEnvelopeLine(t *testing.T) {
 		})
 	}
 }
+
+func TestWishesGoWithTheirRecipients(t *testing.T) {
+	is := is.New(t)
+	env := Envelope{To: []string{"a@x", "b@x", "a@x", "c@x"}, Notify: []string{"NEVER", "FAILURE", "DELAY"}}
+	notify, orcpt := env.Wishes([]string{"c@x", "b@x", "a@x", "d@x"})
+	is.Equal(notify, []string{"", "FAILURE", "NEVER", ""}) // each has its own, the first where there are two
+	is.Equal(orcpt, nil)                                   // of what nobody wished there is no list
+}

@@ -38,8 +38,10 @@ type Header struct {
 
 	envelope []byte // JSON text of the envelope line; nil: there is no such line
 	fields   []field
-	body     int64 // offset of the body in the file
+	start    int64 // offset of the first field in the file
+	body     int64 // of the body
 	complete bool
+	rest     *extent // of the body; nil: it was not read with the header
 }
 
 // ReadHeader reads the header block of the message in the first size bytes of f, usually with one ReadAt. A read error
@@ -56,7 +58,12 @@ func ReadHeader(f io.ReaderAt, size int64) (*Header, error) {
 		}
 		n = want
 		if l, found := findLayout(buf[:n], int64(n) == size); found {
-			return newHeader(buf, l, size), nil
+			h := newHeader(buf, l, size)
+			if int64(n) == size {
+				h.rest = newExtent()
+				h.rest.add(buf[l.body:n])
+			}
+			return h, nil
 		}
 		if n == MaxHeader {
 			return nil, fmt.Errorf("read header: %w", ErrHeaderTooLong)
@@ -86,6 +93,7 @@ func newHeader(buf []byte, l layout, size int64) *Header {
 	return &Header{
 		envelope: bytes.Clone(l.envelope),
 		fields:   group(buf[l.start:l.end]),
+		start:    int64(l.start),
 		body:     int64(l.body),
 		complete: l.blank && int64(l.body) < size,
 	}

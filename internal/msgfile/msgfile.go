@@ -145,6 +145,17 @@ func (m *File) MessageID(from, host string) string {
 	return "<" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:15])) + ".spoolgore@" + host + ">"
 }
 
+// Host is the host that a Message-ID names whose message has no sender: localName or, if that is empty, this one.
+func Host(localName string) string {
+	if localName != "" {
+		return localName
+	}
+	if host, err := os.Hostname(); err == nil {
+		return host
+	}
+	return "localhost"
+}
+
 // HasMessageID reports whether the header has a Message-ID.
 func (m *File) HasMessageID() bool { return m.Header.Get("Message-ID") != "" }
 

@@ -107,6 +107,14 @@ func (p *Pulse) Observe(ev spoolgore.Event) {
 	}
 }
 
+// SetRate says that other limits are in force.
+func (p *Pulse) SetRate(rate string) {
+	p.mu.Lock()
+	p.opts.Rate = rate
+	p.mu.Unlock()
+	p.Nudge()
+}
+
 // Nudge has the pulse taken soon, and once more, as something may change of which no event tells.
 func (p *Pulse) Nudge() {
 	p.mu.Lock()

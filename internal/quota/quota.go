@@ -49,7 +49,8 @@ type Quota struct {
 	limiters []*rate.Limiter
 }
 
-// New returns a quota that has spent nothing yet, or what state says, which is what State gave before.
+// New returns a quota that has spent nothing yet, or what state says, which is what State gave before. What was spent of a
+// limit counts for another number in the same period as well.
 func New(limits []Limit, state []byte, now time.Time) (*Quota, error) {
 	q := &Quota{limits: limits}
 	for _, l := range limits {
@@ -64,15 +65,31 @@ func New(limits []Limit, state []byte, now time.Time) (*Quota, error) {
 		return nil, fmt.Errorf("state of the rate limits: %w", err)
 	}
 	for i, l := range limits {
-		if b, ok := was[l.String()]; ok {
-			at := b.At
-			if at.After(now) {
-				at = now // the clock was set back: what was spent stays spent, and comes back from now on
-			}
-			q.spend(i, at, float64(q.limiters[i].Burst())-b.Tokens)
+		spent, at := l.spent(was)
+		if at.After(now) {
+			at = now // the clock was set back: what was spent stays spent, and comes back from now on
 		}
+		q.spend(i, at, spent)
 	}
 	return q, nil
+}
+
+// spent is what was taken out of the bucket of l at a time, or out of that of the limits for the same period.
+func (l Limit) spent(was map[string]bucketState) (n float64, at time.Time) {
+	for key, b := range was {
+		limits, err := Parse(key)
+		if err != nil || len(limits) != 1 || limits[0].Per != l.Per {
+			continue
+		}
+		_, burst := limits[0].bucket()
+		if limits[0] == l {
+			return float64(burst) - b.Tokens, b.At
+		}
+		if out := min(float64(burst)-b.Tokens, float64(l.N)); out > n { // it comes back within a period
+			n, at = out, b.At
+		}
+	}
+	return n, at
 }
 
 // bucketState is what is left in a bucket at a time.

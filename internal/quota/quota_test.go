@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,42 @@ func TestARestartIsNoWayAround(t *testing.T) {
 	is.True(q.Wait(100, now.Add(-48*time.Hour)) > 0) // nor is setting the clock back
 	_, err = New(limits, []byte("{"), now)
 	is.True(err != nil) // a state that cannot be read is an error
+}
+
+func TestAnotherLimitIsNoWayAround(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for change, c := range map[string]struct {
+		spent          int
+		least, longest time.Duration // what the next one waits for
+	}{
+		"1000/d 2000/d":      {100, 0, 0},                                       // 100 of 200 are left
+		"1000/d 1500/d":      {100, 0, 0},                                       // 50 of 150
+		"2000/d 1000/d":      {200, 2 * time.Hour, 3 * time.Hour},               // 100 too many: they come back at 900 a day
+		"1000/d 10/d":        {100, 20 * time.Hour, 24*time.Hour + time.Second}, // never longer than the period
+		"1000/d 14/s":        {100, 0, 0},                                       // another period is another limit
+		"1000/d 14/s,1000/d": {100, time.Minute, 2 * time.Minute},               // the one that was there goes on
+		"60/m 60/m":          {1000, 16 * time.Minute, time.Hour},               // as does one in debt
+		"50/s,60/m 60/m":     {6, 0, 2 * time.Second},                           //
+		"100/h,1000/h 200/h": {100, 20 * time.Minute, 30 * time.Minute},         // the one of which more was spent counts
+	} {
+		t.Run(change, func(t *testing.T) {
+			is := is.New(t)
+			before, after, _ := strings.Cut(change, " ")
+			was, err := Parse(before)
+			is.NoErr(err)
+			q, err := New(was, nil, now)
+			is.NoErr(err)
+			q.Spend(c.spent, now)
+			state, err := q.State(now)
+			is.NoErr(err)
+			limits, err := Parse(after)
+			is.NoErr(err)
+			q, err = New(limits, state, now)
+			is.NoErr(err)
+			wait := q.Wait(1, now)
+			is.True(wait >= c.least && wait <= c.longest) // as long as what was spent says
+		})
+	}
 }
 
 func TestMoreRecipientsThanTheBucketHolds(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
 // Resolver looks up what mx: and srv: need. A *net.Resolver is one.
@@ -183,6 +185,14 @@ func hostPlace(host, port string) place {
 func isNotFound(err error) bool {
 	var e *net.DNSError
 	return errors.As(err, &e) && e.IsNotFound
+}
+
+// mode is how p is spoken to where mode is what the settings say.
+func (p place) mode(mode smtpclient.TLSMode) smtpclient.TLSMode {
+	if p.tls || mode == smtpclient.TLSAuto && p.usesTLS() {
+		return smtpclient.TLSImplicit
+	}
+	return mode
 }
 
 // usesTLS reports whether p is spoken to with TLS from the first byte where the settings leave that open.

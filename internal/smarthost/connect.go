@@ -39,7 +39,7 @@ func (r *Relay) connect(ctx context.Context, welcomed func()) (*link, *smtpclien
 		if len(places) > 1 && err.Err != nil {
 			last = &smtpclient.Error{Op: err.Op, Err: fmt.Errorf("%s: %w", p.addr, err.Err)}
 		}
-		if err.Op == smtpclient.OpAuth || ctx.Err() != nil {
+		if isLast(ctx, err) {
 			break
 		}
 	}
@@ -47,27 +47,46 @@ func (r *Relay) connect(ctx context.Context, welcomed func()) (*link, *smtpclien
 }
 
 func (r *Relay) connectTo(ctx context.Context, p place, welcomed func()) (*link, *smtpclient.Error) {
+	nc, config, failed := r.dial(ctx, p)
+	if failed != nil {
+		return nil, failed
+	}
+	config.Welcomed = welcomed
+	conn, err := smtpclient.Connect(ctx, nc, config)
+	if err != nil {
+		return nil, asError(err)
+	}
+	return &link{conn: conn, raw: nc}, nil
+}
+
+// isLast reports whether no other place is to be tried after err.
+func isLast(ctx context.Context, err *smtpclient.Error) bool {
+	return err.Op == smtpclient.OpAuth || ctx.Err() != nil
+}
+
+// dial connects to a place, and returns how the relay there is to be spoken to.
+func (r *Relay) dial(ctx context.Context, p place) (net.Conn, smtpclient.Config, *smtpclient.Error) {
+	config := r.opts.Client
 	nc, err := r.opts.Dial(ctx, p.network, p.addr)
 	if err != nil {
-		return nil, &smtpclient.Error{Op: OpDial, Err: err}
+		return nil, config, &smtpclient.Error{Op: OpDial, Err: err}
 	}
-	config := r.opts.Client
-	config.Host, config.Welcomed = p.host, welcomed
-	if p.tls || config.TLS == smtpclient.TLSAuto && p.usesTLS() {
-		config.TLS = smtpclient.TLSImplicit
-	}
+	r.mu.Lock()
+	config.Piece = r.piece
+	r.mu.Unlock()
+	config.Host, config.TLS = p.host, p.mode(config.TLS)
 	if config.LocalName == "" {
 		config.LocalName = greetingName(nc)
 	}
-	conn, err := smtpclient.Connect(ctx, nc, config)
-	if err == nil {
-		return &link{conn: conn, raw: nc}, nil
-	}
+	return nc, config, nil
+}
+
+func asError(err error) *smtpclient.Error {
 	var e *smtpclient.Error
 	if !errors.As(err, &e) {
 		e = &smtpclient.Error{Op: smtpclient.OpGreeting, Err: err}
 	}
-	return nil, e
+	return e
 }
 
 // depth is how many messages a connection can have in hand at the same time.

@@ -3,10 +3,12 @@ package smarthost
 import "time"
 
 const (
-	startLimit = 2 // connections at first, or a share of those that there may be
-	startShare = 10
+	startLimit = 2  // connections at first
+	fewAsked   = 20 // who allows more knows a relay that bears many, and begins with a share of them
+	startShare = 4
 
 	manyWelcome = 10               // connections that show that the relay does not bear a handful only
+	welcomeGain = 4                // times as many as it has welcomed then
 	cutPause    = time.Second      // between two cuts of the limit: what comes together is one sign
 	firstProbe  = time.Minute      // until one connection more is tried than the relay took
 	lastProbe   = 30 * time.Minute // longest time between two such tries
@@ -17,9 +19,9 @@ const (
 // limits is what is known of how much a relay bears: how many connections, and whether it wants a pause. The number of
 // connections grows and shrinks as the window of TCP does (RFC 5681): by one for each accepted message at first, which
 // doubles it every round trip; halved at each sign of trouble, and from half of where that was on by one for as many
-// messages as there may be connections. It starts with a tenth of what the settings allow, as who asks for hundreds knows
-// a relay that bears some. One that has welcomed many is not one of those that bear a few and say so only later: then it
-// doubles with every greeting, which comes three round trips earlier.
+// messages as there may be connections. Where the settings allow many it starts with a quarter of them, as who asks for hundreds
+// knows a relay that bears some. One that has welcomed many is not one of those that bear a few and say so only later: then it
+// grows fourfold with every greeting, which comes three round trips earlier.
 type limits struct {
 	most      int // what the settings allow
 	now       int // what the relay seems to bear
@@ -39,13 +41,26 @@ type limits struct {
 
 func newLimits(most int) limits {
 	most = max(most, 1)
-	return limits{most: most, now: min(max(startLimit, most/startShare), most), threshold: most}
+	start := min(startLimit, most)
+	if most > fewAsked {
+		start = most / startShare
+	}
+	return limits{most: most, now: start, threshold: most}
+}
+
+// resize notes that the settings allow so many connections from now on. What the relay has shown of itself stays known.
+func (l *limits) resize(most int) {
+	most = max(most, 1)
+	if l.threshold == l.most { // nothing has slowed its growth yet
+		l.threshold = most
+	}
+	l.most, l.now, l.threshold = most, min(l.now, most), min(l.threshold, most)
 }
 
 // welcomed notes that the relay has greeted a connection, so that there are so many now.
 func (l *limits) welcomed(connections int) {
 	if connections >= manyWelcome && l.now < l.threshold && l.ceiling == 0 {
-		l.now = min(l.threshold, max(l.now, 2*connections))
+		l.now = min(l.threshold, max(l.now, welcomeGain*connections))
 	}
 }
 

@@ -3,9 +3,11 @@ package smarthost
 import (
 	"container/list"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/sevenbit"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
@@ -61,6 +63,21 @@ func (o *offer) fail(err *smtpclient.Error) {
 // withdraw settles an offer that the relay has not heard of, for that cause.
 func (o *offer) withdraw(cause error) {
 	o.fail(&smtpclient.Error{Op: smtpclient.OpMail, Err: cause, NotTried: true})
+}
+
+// SevenBit makes the SevenBit of a Transaction from open, whose every call starts the message afresh: it re-encodes the message
+// for a relay without 8BITMIME (RFC 6152, section 3).
+func SevenBit(open func() io.Reader) func() (io.Reader, int64, error) {
+	return func() (io.Reader, int64, error) {
+		content, size, err := sevenbit.Convert(open)
+		switch {
+		case errors.Is(err, sevenbit.ErrSigned), errors.Is(err, sevenbit.ErrBroken):
+			return nil, 0, fmt.Errorf("the relay does not offer 8BITMIME: %w", err)
+		case err != nil:
+			return nil, 0, fmt.Errorf("%w: %w", smtpclient.ErrSource, err)
+		}
+		return content(), size, nil
+	}
 }
 
 // Content makes the Content of a Transaction from open, whose every call starts the message afresh: Deliver can go back

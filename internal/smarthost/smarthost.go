@@ -67,7 +67,14 @@ type Relay struct {
 	limits     limits
 	depth      int // messages that a connection can have in hand, as seen on the last one that was made
 	closing    bool
-	ending     error // the cause of Cut; nil: there was none
+	ending     error // the cause of Cut or Retire; nil: there was none
+	retired    bool
+	piece      int // of large messages held by a connection, as Client.Piece; by the number of connections where that is zero
+}
+
+// Dial is how connections are made where nothing else is said.
+func Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dialLimit}).DialContext(ctx, network, addr)
 }
 
 // New checks the options. It starts nothing.
@@ -77,7 +84,7 @@ func New(o Options) (*Relay, error) {
 		return nil, err
 	}
 	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: dialLimit}).DialContext
+		o.Dial = Dial
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -86,16 +93,36 @@ func New(o Options) (*Relay, error) {
 		o.Idle = defaultIdle
 	}
 	o.Client.LMTP = a.lmtp
-	if o.Client.Piece == 0 && o.Concurrency > manyConnections {
-		o.Client.Piece = smallPiece
-	}
 	r := &Relay{opts: o, address: a, sessions: make(map[*session]struct{}), limits: newLimits(o.Concurrency), depth: 1}
+	r.piece = r.pieceFor(o.Concurrency)
 	r.ended = sync.NewCond(&r.mu)
 	return r, nil
 }
 
+func (r *Relay) pieceFor(concurrency int) int {
+	if r.opts.Client.Piece == 0 && concurrency > manyConnections {
+		return smallPiece
+	}
+	return r.opts.Client.Piece
+}
+
+// Allow changes how many connections there may be at the same time; below 1: 1. Those that are too many end when they have
+// no work. What the relay has shown to bear stays known.
+func (r *Relay) Allow(concurrency int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limits.resize(concurrency)
+	r.piece = r.pieceFor(concurrency)
+	r.dispatch()
+}
+
 // Name is the address as it was configured, for logs.
 func (r *Relay) Name() string { return r.opts.Addr }
+
+// TLS is how the relay is spoken to. It is not fixed where the DNS has a say in that: with "srv:".
+func (r *Relay) TLS() (mode smtpclient.TLSMode, fixed bool) {
+	return r.address.mode(r.opts.Client.TLS), r.address.srv == ""
+}
 
 // Offer offers t, and calls done once, with a result for each recipient, when its outcome is known. When no connection
 // can be made, and there is none, all who wait get the reason. Offer does not wait, and no goroutine does for it, so that
@@ -122,6 +149,21 @@ func (r *Relay) Cut(cause error) {
 	r.withdrawAll()
 	for s := range r.sessions {
 		s.cut(cause)
+	}
+}
+
+// Retire withdraws the offers that no connection has taken, and lets those end that one has: their transactions may be
+// under way. So it does with the offers that come after, for good. The Error of what is withdrawn has NotTried and the cause.
+// Close is still to be called.
+func (r *Relay) Retire(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ending, r.retired = cause, true
+	r.withdrawAll()
+	for s := range r.sessions {
+		if s.conn == nil {
+			s.cut(cause)
+		}
 	}
 }
 
@@ -163,7 +205,7 @@ const atHand = 64
 var errClosed = errors.New("not needed any more")
 
 // Close ends all connections, those without work with a QUIT that is given two seconds, and waits until no goroutine is
-// left. Calls of Deliver that are in progress are let end first. The relay can be used again afterwards.
+// left. Calls of Deliver that are in progress are let end first. The relay can be used again afterwards, unless it is retired.
 func (r *Relay) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,5 +223,8 @@ func (r *Relay) Close() {
 	for r.running > 0 || r.waiting.Len() > 0 {
 		r.ended.Wait()
 	}
-	r.closing, r.ending = false, nil
+	r.closing = false
+	if !r.retired {
+		r.ending = nil
+	}
 }

@@ -127,3 +127,12 @@ func notifyValue(notify string) string {
 	}
 	return notify
 }
+
+// NeedsUTF8 reports whether an address can be given to a relay with SMTPUTF8 (RFC 6531) only.
+func NeedsUTF8(addr string) bool {
+	if isASCII(addr) {
+		return false
+	}
+	_, ok := withALabels(addr)
+	return !ok
+}

@@ -97,3 +97,10 @@ func TestOriginalRecipient(t *testing.T) {
 		})
 	}
 }
+
+func TestNeedsUTF8(t *testing.T) {
+	is := is.New(t)
+	for addr, want := range map[string]bool{"": false, "a@x.org": false, "a@münchen.example": false, "grüße@x.org": true, "grüße@münchen.example": true} {
+		is.Equal(NeedsUTF8(addr), want) // a domain has another way to be written
+	}
+}

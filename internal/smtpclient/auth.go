@@ -38,9 +38,9 @@ func (c *Conn) logIn() *Error {
 	offered, ok := c.Extension("AUTH")
 	switch {
 	case !c.private:
-		return authError(errors.New("will not send credentials over an unverified connection"))
+		return authError(ErrNotPrivate)
 	case !ok:
-		return authError(errors.New("the relay does not offer AUTH"))
+		return authError(ErrNoAuth)
 	}
 	offer := AuthOffer{Mechanisms: strings.Fields(strings.ToUpper(offered))}
 	if secure, ok := c.nc.(*tls.Conn); ok {
@@ -67,6 +67,7 @@ func (c *Conn) attempt(offer AuthOffer) (sasl.Client, *Error) {
 	if !slices.Contains(offer.Mechanisms, mech) {
 		return nil, authError(fmt.Errorf("the relay does not offer AUTH with %q", mech))
 	}
+	c.mech = mech
 	_, initial, err := client.Start()
 	if err != nil {
 		return nil, authError(fmt.Errorf("start %s: %w", mech, err))

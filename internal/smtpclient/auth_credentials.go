@@ -93,7 +93,7 @@ func (cr Credentials) ownClient(offer AuthOffer) (mech string, client sasl.Clien
 
 // mechanism picks the strongest of this package's mechanisms that the relay offers.
 func (cr Credentials) mechanism(offer AuthOffer) (string, error) {
-	usable := cr.mechanisms()
+	usable := cr.Mechanisms()
 	for _, mech := range usable {
 		if slices.Contains(offer.Mechanisms, mech) && (mech != scramPlus || canBind(offer.TLS)) {
 			return mech, nil
@@ -103,9 +103,9 @@ func (cr Credentials) mechanism(offer AuthOffer) (string, error) {
 		strings.Join(offer.Mechanisms, ", "), strings.Join(usable, ", "))
 }
 
-// mechanisms are those that the credentials are for, the strongest first. What PLAIN and LOGIN send is protected by the
+// Mechanisms are those that the credentials are for, the strongest first. What PLAIN and LOGIN send is protected by the
 // connection, CRAM-MD5 wants the relay to know the password, and some that offer it do not.
-func (cr Credentials) mechanisms() []string {
+func (cr Credentials) Mechanisms() []string {
 	switch {
 	case cr.Mechanism != "":
 		return []string{strings.ToUpper(cr.Mechanism)}

@@ -79,6 +79,7 @@ type Conn struct {
 	limit   time.Duration // for the step in progress
 	ext     []extension
 	version uint16          // of TLS; zero: none
+	mech    string          // that AUTH was last tried with; empty: it was not
 	private bool            // what is sent now can be read by the relay alone
 	used    bool            // there has been a transaction
 	broken  bool            // the state of the session is not known, or it is over
@@ -89,7 +90,19 @@ type Conn struct {
 // Connect sets up a session on an open connection: greeting, EHLO (HELO, where EHLO is not known), STARTTLS, AUTH. It
 // owns nc from then on and closes it on an error, which is always an *Error. When ctx ends, nc is closed at once.
 func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
-	c := &Conn{cfg: cfg, raw: nc, nc: nc, r: newLineReader(nc), private: isLocal(nc.RemoteAddr())}
+	c := newConn(nc, cfg)
+	if err := c.start(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func newConn(nc net.Conn, cfg Config) *Conn {
+	return &Conn{cfg: cfg, raw: nc, nc: nc, r: newLineReader(nc), private: isLocal(nc.RemoteAddr())}
+}
+
+// start is setUp until ctx ends. After an error the connection is closed.
+func (c *Conn) start(ctx context.Context) error {
 	done := c.watch(ctx)
 	err := c.setUp()
 	done()
@@ -98,9 +111,8 @@ func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 	}
 	if err != nil {
 		c.abandon()
-		return nil, err
 	}
-	return c, nil
+	return err
 }
 
 // An extension is a line of the answer to EHLO. Its strings are shared with those of all other connections.

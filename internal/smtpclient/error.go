@@ -27,6 +27,13 @@ const (
 // of its command. Another try is pointless.
 var ErrAddress = errors.New("not an address that SMTP can carry")
 
+// Why a session is not set up, where it was not the relay that refused anything.
+var (
+	ErrNoStartTLS = errors.New("the relay does not offer STARTTLS")
+	ErrNoAuth     = errors.New("the relay does not offer AUTH")
+	ErrNotPrivate = errors.New("will not send credentials over an unverified connection")
+)
+
 // Error says why a session could not be set up or a recipient was not served. Either Reply or Err is set.
 type Error struct {
 	Op    Op

@@ -27,7 +27,7 @@ func (c *Conn) startTLS() *Error {
 	}
 	if _, ok := c.Extension("STARTTLS"); !ok {
 		if c.cfg.TLS == TLSStartTLS || len(c.cfg.Pins) > 0 {
-			return &Error{Op: OpTLS, Err: errors.New("the relay does not offer STARTTLS")}
+			return &Error{Op: OpTLS, Err: ErrNoStartTLS}
 		}
 		return nil
 	}

@@ -3,6 +3,7 @@ package spooldir
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"testing"
 )
@@ -29,7 +30,7 @@ func operations() []operation {
 				files{"tmp/.sent-*-a": "another"}, files{"a": "another"}},
 			{"renamed back", "move to spool", files{"a": "another"}, nil},
 		}},
-		{section: "Giving up", name: "Fail", prepare: inSpool, run: runFail, again: failAgain, end: failedFiles, rows: []crashRow{
+		{section: "Giving up", name: "Fail", prepare: inSpool, run: runFail, again: failAgain, ends: []files{failedFiles}, rows: []crashRow{
 			{"half of `failed/.NAME.jsonN` is written", fail[0], files{"a": "whole", "failed/.a.json*": "w"}, files{"a": "whole"}},
 			{"it is synced and renamed to `failed/NAME.json`, the why-file", fail[1], files{"a": "whole", "failed/a.json": "why"}, nil},
 			{"`failed/` is synced", fail[2], files{"a": "whole", "failed/a.json": "why"}, nil},
@@ -54,7 +55,24 @@ func operations() []operation {
 			{"it is synced and renamed to `.spoolgore.js`", "replace in spool", files{".spoolgore.js": "new!"}, nil},
 			{"the spool directory is synced", "sync spool", files{".spoolgore.js": "new!"}, nil},
 		}},
-		{section: "A rename in two steps", name: "Put by link", byLink: true, run: runPut, before: put, rows: []crashRow{
+		{section: "Reports", name: "Report", prepare: inSpool, run: runReport, again: reportAgain,
+			since: [][]string{nil, append(fail, "move to tmp", "remove in tmp"), {"write", "sync file in tmp", "move to spool"}},
+			rows: []crashRow{
+				{"`failed/.untold-NAME` is made, before the why-file", "make in failed", files{"a": "whole", "failed/.untold-a": ""}, nil},
+				{"the message is given up, [as above](#giving-up)", "sync spool",
+					files{"failed/a": "whole", "failed/a.json": "why", "failed/.untold-a": ""}, nil},
+				{"the report is in the spool, [as above](#put)", "sync spool",
+					files{"failed/a": "whole", "failed/a.json": "why", "failed/.untold-a": "", "fresh": "report"}, nil},
+				{"`failed/.untold-NAME` is removed", "remove in failed",
+					files{"failed/a": "whole", "failed/a.json": "why", "fresh": "report"}, nil},
+			},
+			ends: []files{
+				{"failed/a": "whole", "failed/a.json": "why", "second": "report"},
+				{"failed/a": "whole", "failed/a.json": "why", "second": "report"},
+				{"failed/a": "whole", "failed/a.json": "why", "fresh": "report", "second": "report"},
+				{"failed/a": "whole", "failed/a.json": "why", "fresh": "report"},
+			}},
+		{section: "A rename in two steps", name: "Put by link", byLink: true, run: runPut, since: [][]string{put}, rows: []crashRow{
 			{"`Put`: linked into the spool", "link to spool", files{"fresh": "whole", "tmp/.put-fresh": "whole"}, files{"fresh": "whole"}},
 			{"`Put`: removed in `tmp/`", "remove in tmp", files{"fresh": "whole"}, nil},
 			{"`Put`: the spool directory is synced", "sync spool", files{"fresh": "whole"}, nil},
@@ -72,8 +90,8 @@ func operations() []operation {
 				files{"a": "another", "tmp/.sent-*-a": "another"}, files{"a": "another"}},
 			{"another file set aside: removed in `tmp/`", "remove in tmp", files{"a": "another"}, nil},
 		}},
-		{section: "A rename in two steps", name: "Fail by link", byLink: true, prepare: inSpool, run: runFail, before: fail,
-			again: failAgain, end: failedFiles, rows: []crashRow{
+		{section: "A rename in two steps", name: "Fail by link", byLink: true, prepare: inSpool, run: runFail, since: [][]string{fail},
+			again: failAgain, ends: []files{failedFiles}, rows: []crashRow{
 				{"giving up: linked in `tmp/`", "link to tmp",
 					files{"a": "whole", "tmp/.sent-*-a": "whole", "failed/a": "whole", "failed/a.json": "why"}, failedFiles},
 				{"giving up: removed in the spool", "remove in spool",
@@ -149,14 +167,40 @@ func runFail(d *Dir, _ func(step string)) error {
 }
 
 // failAgain is what the daemon does with a message that it remembers to be given up.
-func failAgain(d *Dir) error {
+func failAgain(d *Dir) error { return giveUpAgain(d, d.Fail) }
+
+func giveUpAgain(d *Dir, fail func(name string, id ID, why []byte, own bool) (string, error)) error {
 	id, err := d.Stat("a")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	_, noWhy := d.Why("a")
-	_, err = d.Fail("a", id, []byte("why"), noWhy == nil)
+	_, err = fail("a", id, []byte("why"), noWhy == nil)
 	return err
+}
+
+// Tell puts reports into the spool on all that is untold, as internal/notify does it.
+var Tell func(d *Dir) error
+
+func runReport(d *Dir, _ func(step string)) error {
+	id, err := d.Stat("a")
+	if err != nil {
+		return err
+	}
+	if _, err := d.FailUntold("a", id, []byte("why"), false); err != nil {
+		return err
+	}
+	return Tell(d)
+}
+
+func reportAgain(d *Dir) error {
+	if err := giveUpAgain(d, d.FailUntold); err != nil {
+		return err
+	}
+	return Tell(d)
 }
 
 func runMoveBack(d *Dir, after func(step string)) error {

@@ -266,7 +266,7 @@ func (d *Dir) Untold() (names []string, err error) {
 
 // Told says that the sender of name was told, or need not be. It is not synced: after a power cut he may be told again.
 func (d *Dir) Told(name string) error {
-	if err := os.Remove(d.in(failedDir, untold+name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := d.ops.remove(d.in(failedDir, untold+name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -274,13 +274,15 @@ func (d *Dir) Told(name string) error {
 
 // markUntold is the opposite of Told.
 func (d *Dir) markUntold(name string) error {
-	return d.withSub(failedDir, func() error {
-		f, err := os.OpenFile(d.in(failedDir, untold+name), os.O_WRONLY|os.O_CREATE, 0o600)
-		if err != nil {
-			return err
-		}
-		return f.Close()
-	})
+	return d.withSub(failedDir, func() error { return d.ops.touch(d.in(failedDir, untold+name)) })
+}
+
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Why returns what was written beside name when it was given up, if it has been moved out of failed/ since, back into

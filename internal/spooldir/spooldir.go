@@ -43,6 +43,7 @@ type ops struct {
 	syncFile func(*os.File) error
 	syncDir  func(path string) error
 	replace  func(path string, perm fs.FileMode, write func(io.Writer) error) error // by a file built beside path and synced
+	touch    func(path string) error                                                // makes an empty file, unless there is one
 	link     func(from, to string) error
 	move     func(from, to string) error // never overwrites: fs.ErrExist
 	remove   func(path string) error
@@ -55,6 +56,7 @@ func system() ops {
 		syncFile: (*os.File).Sync,
 		syncDir:  SyncDir,
 		replace:  replaceFile,
+		touch:    touch,
 		link:     os.Link,
 		move:     moveNew,
 		remove:   os.Remove,

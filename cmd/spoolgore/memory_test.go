@@ -1,0 +1,53 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestGarbageIsCollectedByWhatIsInUse(t *testing.T) {
+	is := is.New(t)
+	is.Equal(gcPercent(0), fewGC)
+	is.Equal(gcPercent(littleHeap/2), fewGC)    // as much again
+	is.Equal(gcPercent(littleHeap*2/3), 50)     // up to littleHeap
+	is.Equal(gcPercent(littleHeap), manyGC)     // and no less than that
+	is.Equal(gcPercent(100*littleHeap), manyGC) // however many messages there are
+}
+
+func TestPaceOfGarbageCollectionFollows(t *testing.T) {
+	is := is.New(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	paceGC()
+	becomes := func(want int) bool {
+		for range 1000 { // the finalizer runs some time after a collection
+			runtime.GC()
+			runtime.Gosched()
+			if debug.SetGCPercent(77) == want {
+				return true
+			}
+		}
+		return false
+	}
+	ballast := make([]byte, 4*littleHeap)
+	is.True(becomes(manyGC))
+	runtime.KeepAlive(ballast)
+	is.True(becomes(fewGC)) // and back
+}
+
+func TestWhatABurstLeavesGoesBack(t *testing.T) {
+	is := is.New(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	var burst [][]byte
+	for range 1000 {
+		burst = append(burst, make([]byte, 16<<10))
+	}
+	runtime.KeepAlive(burst)
+	burst = nil
+	_ = burst
+	tidy()
+	is.True(metric("/memory/classes/heap/free:bytes") < worthwhile)
+	is.True(metric("/memory/classes/heap/objects:bytes") < 16<<20)
+}

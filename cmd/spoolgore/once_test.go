@@ -1,0 +1,74 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// leave writes message files that have been there for a while.
+func leave(t *testing.T, dir string, messages map[string]string) {
+	t.Helper()
+	old := time.Now().Add(-time.Hour)
+	for name, text := range messages {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTallyCountsMessages(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	leave(t, dir, map[string]string{
+		"one": "From: a@x.org\nTo: b@x.org, c@x.org, d@x.org\n\nx\n", "two": "From: a@x.org\nTo: later@x.org\n\nx\n",
+		"three": "From: a@x.org\nTo: never@x.org\n\nx\n", "no message": "hello\n",
+	})
+	relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+		switch {
+		case verb == "RCPT" && arg == "later@x.org":
+			return "451 4.7.1 later"
+		case verb == "RCPT" && arg == "never@x.org":
+			return "550 5.1.1 never"
+		}
+		return ""
+	}}
+	var done, total, before int64
+	tally := newTally(dir, func(d, n int64) {
+		is.True(d >= before && d <= n) // it never goes back, nor past the end
+		done, total, before = d, n, d
+	})
+	var others int
+	opts := spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, NoReports: true, Logger: slog.New(slog.DiscardHandler),
+		OnEvent: inTurn(nil, tally.tell, func(spoolgore.Event) { others++ })}
+	is.NoErr(spoolgore.New(dir, opts).Drain(t.Context()))
+	is.Equal(done, int64(3))  // each message once, however many recipients it has and whatever became of it
+	is.Equal(total, int64(4)) // of those that were there
+	is.True(others > 3)       // who else wants to know is told too
+}
+
+func TestTallyOfWhatComesAndOfTrouble(t *testing.T) {
+	is := is.New(t)
+	var done, total int64
+	tally := newTally(filepath.Join(t.TempDir(), "none"), func(d, n int64) { done, total = d, n })
+	for _, ev := range []spoolgore.Event{
+		{Kind: spoolgore.Queued, File: "a", To: "x"}, {Kind: spoolgore.Queued, File: "a", To: "y"}, {Kind: spoolgore.Queued, File: "b"},
+		{Kind: spoolgore.Deferred, File: "a", Fault: spoolgore.FaultRelay}, {Kind: spoolgore.Sent, File: "a", To: "x"}, {Kind: spoolgore.Failed, File: "a", To: "y"},
+		{Kind: spoolgore.Kept, File: "a"},
+	} {
+		tally.tell(ev)
+	}
+	is.Equal(done, int64(1))  // trouble with a relay is no outcome of a message
+	is.Equal(total, int64(2)) // what comes is counted as well
+}

@@ -1,0 +1,259 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// rewrite makes a file say something else, as an editor does.
+func rewrite(t *testing.T, path string, lines ...string) {
+	t.Helper()
+	must(t, os.WriteFile(path+".new", []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	must(t, os.Rename(path+".new", path))
+}
+
+// TestReloadPutsARelayRight is what SIGHUP is for: mail waits for a relay that is wrong, then for a password that is.
+func TestReloadPutsARelayRight(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Users: map[string]string{"app": "right"}}
+	addr, spool, file := relay.Listen(t), t.TempDir(), configured(t, "smtpaddr 127.0.0.1:1")
+	secret := filepath.Join(t.TempDir(), "secret")
+	rewrite(t, secret, "wrong")
+	for i := range 20 {
+		drop(t, spool, fmt.Sprintf("%d.eml", i), mail("To: ann@example.com"))
+	}
+	d := start(t, "-config", file, "-freq", "100ms", spool)
+	d.logs("relay rests", 1)
+	rewrite(t, file, "smtpaddr "+addr, "smtpuser app", "smtppasswordfile "+secret)
+	d.signal(syscall.SIGHUP)
+	d.logs("535", 1)
+	is.True(strings.Contains(d.log.String(), "relays_kept=0 relays_ended=1"))
+	d.signal(syscall.SIGHUP)
+	d.logs("relays_kept=1 relays_ended=0", 1) // nothing is new
+	rewrite(t, secret, "right")
+	d.signal(syscall.SIGHUP) // the relay would rest for minutes in the end
+	eventually(t, "all is sent", func() bool { return len(relay.Messages()) == 20 })
+	is.Equal(relay.Messages()[0].User, "app")
+	d.stop()
+	is.True(!strings.Contains(d.log.String(), "right")) // no password in the log
+	is.True(!strings.Contains(d.log.String(), "attempt=2"))
+}
+
+func TestReloadTakesTheRelaysFileAndTheLogLevel(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	main, own := &smtptest.Relay{}, &smtptest.Relay{}
+	dir, spool := t.TempDir(), t.TempDir()
+	relays, file := filepath.Join(dir, "relays"), configured(t, "smtpaddr "+main.Listen(t), "verbose")
+	rewrite(t, relays, "nobody@example.org 127.0.0.1:1")
+	d := start(t, "-config", file, "-relays", relays, "-freq", "100ms", spool)
+	d.logs("level=INFO msg=started", 1)
+	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
+	eventually(t, "it is sent", func() bool { return !exists(path) })
+	is.Equal(len(main.Messages()), 1)
+	d.logs("level=DEBUG msg=queued", 1)
+
+	rewrite(t, relays, "app@example.com "+own.Listen(t))
+	rewrite(t, file, "smtpaddr 127.0.0.1:1")
+	d.signal(syscall.SIGHUP)
+	d.logs("options taken over", 1)
+	path = drop(t, spool, "two.eml", mail("To: ann@example.com"))
+	eventually(t, "it is sent", func() bool { return !exists(path) })
+	is.Equal(len(own.Messages()), 1)                                     // by the new line of the relays file
+	is.Equal(strings.Count(d.log.String(), "level=DEBUG msg=queued"), 1) // and told in fewer words
+	d.stop()
+}
+
+// TestReloadKeepsWhatIsInUse has a transaction in flight over a reload that changes nothing for its relay, and over one that
+// takes it away.
+func TestReloadKeepsWhatIsInUse(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	relay, arrived, release := holding(t)
+	other := &smtptest.Relay{}
+	spool, addr := t.TempDir(), relay.Listen(t)
+	file := configured(t, "smtpaddr "+addr, "attempts 5")
+	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
+	d := start(t, "-config", file, "-freq", "100ms", spool)
+	<-arrived
+	rewrite(t, file, "smtpaddr "+addr, "attempts 6")
+	d.signal(syscall.SIGHUP)
+	d.logs("relays_kept=1 relays_ended=0", 1)
+	rewrite(t, file, "smtpaddr "+other.Listen(t))
+	d.signal(syscall.SIGHUP)
+	d.logs("relays_kept=0 relays_ended=1", 1)
+	second := drop(t, spool, "two.eml", mail("To: bob@example.com"))
+	eventually(t, "the new relay has the second", func() bool { return !exists(second) })
+	is.True(exists(path)) // the first is still with the old one
+	release()
+	eventually(t, "the first is sent", func() bool { return !exists(path) })
+	is.Equal(len(relay.Messages()), 1)
+	is.Equal(len(other.Messages()), 1)
+	is.Equal(relay.Connections(), 1)
+	d.stop()
+}
+
+func TestReloadWithAMistakeChangesNothing(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	relay := &smtptest.Relay{}
+	spool, relays := t.TempDir(), filepath.Join(t.TempDir(), "relays")
+	good := "smtpaddr " + relay.Listen(t)
+	rewrite(t, relays, "# none")
+	file := configured(t, good)
+	d := start(t, "-config", file, "-relays", relays, "-freq", "100ms", spool)
+	d.logs("msg=started", 1)
+	errors := 0
+	for _, c := range []struct {
+		lines   []string
+		routes  string
+		mention string
+	}{
+		{[]string{"smtpadr 127.0.0.1:1"}, "", `line 1: unknown key \"smtpadr\": is it smtpaddr?`},
+		{[]string{"smtpaddr 127.0.0.1"}, "", ":1: smtpaddr: relay"},
+		{[]string{"smtpaddr 127.0.0.1:1", "freq never"}, "", ":2: freq: want a time"},
+		{[]string{"smtpaddr 127.0.0.1:1", "smtpca /nowhere.pem"}, "", "-smtpca: open /nowhere.pem"},
+		{[]string{"smtpaddr 127.0.0.1:1"}, "ann@example.com", "there are no relays"},
+		{[]string{"smtpaddr 127.0.0.1:1", "json /elsewhere.js"}, "", ":2: json is another one, which needs a restart of the daemon"},
+		{[]string{"smtpaddr 127.0.0.1:1", "logjson"}, "", ":2: logjson is another one"},
+		{[]string{"smtpaddr 127.0.0.1:1", "once"}, "", ":2: once is another one"},
+	} {
+		rewrite(t, file, c.lines...)
+		rewrite(t, relays, c.routes)
+		d.signal(syscall.SIGHUP)
+		errors++
+		d.logs("nothing has changed; a pause goes on", errors)
+		is.True(strings.Contains(d.log.String(), c.mention))           // it says what is wrong
+		is.Equal(strings.Count(d.log.String(), "level=ERROR"), errors) // once
+		path := drop(t, spool, fmt.Sprintf("%d.eml", errors), mail("To: ann@example.com"))
+		eventually(t, "mail goes on as before", func() bool { return !exists(path) })
+	}
+	is.Equal(len(relay.Messages()), errors)
+	d.stop()
+}
+
+// TestReloadAfterAPause has a status file that was edited, and a configuration with a mistake: neither counts without the other.
+func TestReloadAfterAPause(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	relay, open := deferring("451 4.2.1 not now")
+	spool := t.TempDir()
+	path, js := drop(t, spool, "one.eml", mail("To: ann@example.com")), filepath.Join(spool, ".spoolgore.js")
+	file := configured(t, "smtpaddr "+relay.Listen(t))
+	d := start(t, "-config", file, "-freq", "100ms", spool)
+	d.logs("delivery deferred", 1)
+	d.signal(syscall.SIGTSTP)
+	d.logs("msg=paused", 1)
+	open()
+	writeJSON(t, js, spoolgore.Status{path: {
+		From: "app@example.com", Enqueued: time.Now(), To: []spoolgore.Recipient{{Address: "bob@example.com", NextAttempt: time.Now()}},
+	}})
+	good, err := os.ReadFile(file)
+	must(t, err)
+	rewrite(t, file, "smtpaddr")
+	d.signal(syscall.SIGHUP)
+	d.logs("a pause goes on", 1)
+	throughout(t, time.Second, "the pause goes on", func() bool { return len(relay.Messages()) == 0 })
+	rewrite(t, file, string(good))
+	edited, err := os.ReadFile(js)
+	must(t, err)
+	must(t, os.WriteFile(js, []byte("{"), 0o600))
+	d.signal(syscall.SIGHUP)
+	d.logs("a pause goes on", 2)
+	is.Equal(strings.Count(d.log.String(), "options taken over"), 0)
+	must(t, os.WriteFile(js, edited, 0o600))
+	d.signal(syscall.SIGHUP)
+	eventually(t, "what was edited is sent", func() bool { return !exists(path) })
+	is.Equal(relay.Messages()[0].To, []string{"bob@example.com"})
+	d.stop()
+}
+
+func TestReloadTakesTheOnFailCommand(t *testing.T) {
+	t.Parallel()
+	relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+		if verb == "RCPT" {
+			return "550 no"
+		}
+		return ""
+	}}
+	dir, spool := t.TempDir(), t.TempDir()
+	addr := relay.Listen(t)
+	file := configured(t, "smtpaddr "+addr, "bounce no")
+	d := start(t, "-config", file, "-freq", "100ms", spool)
+	drop(t, spool, "one.eml", mail("To: ann@example.com"))
+	d.logs("kept in failed", 1)
+	rewrite(t, file, "smtpaddr "+addr, "bounce no", "onfail touch "+dir+"/called")
+	d.signal(syscall.SIGHUP)
+	d.logs("options taken over", 1)
+	drop(t, spool, "two.eml", mail("To: ann@example.com"))
+	eventually(t, "the command is run", func() bool { return exists(filepath.Join(dir, "called")) })
+	d.stop()
+}
+
+// TestReloadUnderLoad sends many messages while the relay changes all the time: each arrives once.
+func TestReloadUnderLoad(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	const n = 300
+	relays := []*smtptest.Relay{{Ext: []string{"PIPELINING", "CHUNKING"}}, {}}
+	addrs := []string{relays[0].Listen(t), relays[1].Listen(t)}
+	spool, file := t.TempDir(), configured(t, "smtpaddr "+addrs[0])
+	for i := range n {
+		drop(t, spool, fmt.Sprintf("%d.eml", i), mail(fmt.Sprintf("To: %d@example.com", i)))
+	}
+	d := start(t, "-config", file, "-freq", "100ms", spool)
+	d.logs("msg=started", 1)
+	got := func() (to []string) {
+		for _, r := range relays {
+			for _, m := range r.Messages() {
+				to = append(to, m.To...)
+			}
+		}
+		return to
+	}
+	for i := 0; len(got()) < n/2; i++ {
+		rewrite(t, file, "smtpaddr "+addrs[i%2], fmt.Sprint("concurrency ", 1+i%3), "rate 100/s")
+		d.signal(syscall.SIGHUP)
+		d.logs("options taken over", i+1)
+	}
+	rewrite(t, file, "smtpaddr "+addrs[1])
+	d.signal(syscall.SIGHUP)
+	eventually(t, "all are sent", func() bool { return len(got()) >= n })
+	d.stop()
+	once := make(map[string]bool)
+	for _, to := range got() {
+		is.True(!once[to]) // nobody gets it twice
+		once[to] = true
+	}
+	is.Equal(len(once), n)
+	is.Equal(strings.Count(d.log.String(), "attempt=2"), 0)
+}
+
+func TestFingerprint(t *testing.T) {
+	is := is.New(t)
+	file := filepath.Join(t.TempDir(), "secret")
+	rewrite(t, file, "a")
+	s := relaySettings{User: "u", PasswordFile: file}
+	one := fingerprint(s)
+	is.Equal(fingerprint(s), one)
+	rewrite(t, file, "b")
+	is.True(fingerprint(s) != one) // what is in the file counts
+	is.True(fingerprint(relaySettings{User: "u", Password: "p"}) != fingerprint(relaySettings{User: "u", Password: "q"}))
+	is.True(fingerprint(relaySettings{CA: file}) != fingerprint(relaySettings{PasswordFile: file}))
+	must(t, os.Remove(file))
+	must(t, syscall.Mkfifo(file, 0o600))
+	fingerprint(s) // nobody writes into it, and nobody waits
+}

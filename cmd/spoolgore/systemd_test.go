@@ -1,0 +1,177 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// manager listens as a service manager does, and returns what it has heard, a line for each message.
+func manager(t *testing.T) (socket string, heard func() []string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sg") // the name of a socket must be short
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket = filepath.Join(dir, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	must(t, err)
+	var mu sync.Mutex
+	var lines []string
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for buf := make([]byte, 8192); ; {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			lines = append(lines, strings.ReplaceAll(strings.TrimSuffix(string(buf[:n]), "\n"), "\n", " | "))
+			mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { _ = conn.Close(); <-ended })
+	return socket, func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), lines...) }
+}
+
+// TestServiceManagerIsTold runs the daemon as systemd does with Type=notify-reload and WatchdogSec=.
+func TestServiceManagerIsTold(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	socket, heard := manager(t)
+	has := func(words string) func() bool {
+		return func() bool { return strings.Contains("\n"+strings.Join(heard(), "\n")+"\n", words) }
+	}
+	relay, _ := deferring("451 4.2.1 not now")
+	spool, file := t.TempDir(), configured(t, "attempts 5")
+	d := startWith(t, []string{"NOTIFY_SOCKET=" + socket, "WATCHDOG_USEC=300000"}, "-config", file, "-smtpaddr", relay.Listen(t), spool)
+	eventually(t, "it is ready", has("\nREADY=1 | WATCHDOG=1 | STATUS=0 waiting, 0 sent/min\n"))
+	d.logs("msg=started", 1)
+	is.Equal(strings.Count(strings.Join(heard(), "\n"), "READY=1"), 1)
+	drop(t, spool, "one.eml", mail("To: ann@example.com"))
+	eventually(t, "the line for people goes with the time", has("STATUS=1 waiting, 0 sent/min\n"))
+	watched := strings.Count(strings.Join(heard(), "\n"), "WATCHDOG=1")
+	eventually(t, "it shows that it is alive", func() bool { return strings.Count(strings.Join(heard(), "\n"), "WATCHDOG=1") > watched+2 })
+
+	must(t, os.WriteFile(file, []byte("attempts many\n"), 0o600))
+	d.signal(syscall.SIGHUP)
+	eventually(t, "a mistake is told", has("new configuration not taken over: "+file+":1: attempts: want a number"))
+	is.True(has("\nRELOADING=1 | MONOTONIC_USEC=")()) // the time tells which reload it was
+	eventually(t, "the reload is over all the same", func() bool { return strings.Count(strings.Join(heard(), "\n"), "READY=1") == 2 })
+	must(t, os.WriteFile(file, []byte("attempts 7\n"), 0o600))
+	d.signal(syscall.SIGHUP)
+	d.logs("options taken over", 1)
+	eventually(t, "all is well again", func() bool {
+		last := ""
+		for _, line := range heard() {
+			if _, text, ok := strings.Cut(line, "STATUS="); ok {
+				last = text
+			}
+		}
+		return last == "1 waiting, 0 sent/min"
+	})
+	d.stop()
+	eventually(t, "the end is told", has("\nSTOPPING=1\n"))
+	is.Equal(strings.Count(strings.Join(heard(), "\n"), "STOPPING=1"), 1)
+}
+
+func TestNoManagerNoTrouble(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	d := startWith(t, []string{"NOTIFY_SOCKET=/nowhere/notify", "WATCHDOG_USEC=never"}, "-smtpaddr", (&smtptest.Relay{}).Listen(t), t.TempDir())
+	d.logs("msg=started", 1)
+	d.stop()
+	is.Equal(strings.Count(d.log.String(), "level=ERROR"), 0) // whoever does not listen is no failure
+}
+
+// TestTheWatchdogHearsTheLoop hangs the loop of a spool.
+func TestTheWatchdogHearsTheLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		var mu sync.Mutex
+		var sent []string
+		state, hang := spoolgore.Health{}, make(chan struct{})
+		running := func(h spoolgore.Health) { mu.Lock(); defer mu.Unlock(); state = h }
+		h := &herald{
+			send: func(s string) { mu.Lock(); defer mu.Unlock(); sent = append(sent, s) },
+			health: func() spoolgore.Health {
+				mu.Lock()
+				now, wait := state, hang
+				mu.Unlock()
+				if now.Paused {
+					<-wait
+				}
+				return now
+			},
+			rate: func() float64 { return 2.55 }, pace: time.Second, dogged: true,
+		}
+		told := func() []string { mu.Lock(); defer mu.Unlock(); all := sent; sent = nil; return all }
+		end := h.start()
+		time.Sleep(time.Minute + 10*time.Millisecond)
+		h.reloading()
+		h.reloaded(nil)
+		is.Equal(len(told()), 0) // nothing runs yet, and so nothing is ready
+		running(spoolgore.Health{Running: true, Files: 3})
+		time.Sleep(time.Second)
+		is.Equal(told()[0], "READY=1\nWATCHDOG=1\nSTATUS=3 waiting, 2.5 sent/min")
+		time.Sleep(10 * time.Second)
+		is.Equal(len(told()), 10) // one a second
+		running(spoolgore.Health{Running: true, Paused: true})
+		time.Sleep(2 * time.Second)
+		told()
+		time.Sleep(time.Hour)
+		is.Equal(len(told()), 0) // a loop that does not answer is not alive
+		close(hang)
+		time.Sleep(time.Second)
+		is.True(strings.HasPrefix(told()[0], "WATCHDOG=1\nSTATUS=0 waiting, 2.5 sent/min; paused"))
+		end()
+		last := told()
+		is.Equal(last[len(last)-1], "STOPPING=1") // and nothing after it
+	})
+}
+
+func TestTheLineForPeople(t *testing.T) {
+	at := time.Now()
+	for want, c := range map[string]struct {
+		health spoolgore.Health
+		rate   float64
+		failed error
+	}{
+		"0 waiting, 0 sent/min":                                 {spoolgore.Health{}, 0, nil},
+		"12 waiting, 3.0 sent/min":                              {spoolgore.Health{Files: 12}, 3, nil},
+		"12 waiting, 1234 sent/min":                             {spoolgore.Health{Files: 12}, 1234.4, nil},
+		"0 waiting, 0 sent/min; paused":                         {spoolgore.Health{Paused: true}, 0, nil},
+		"1 waiting, 0 sent/min; the rate limit holds mail back": {spoolgore.Health{Files: 1, RateWait: at}, 0, nil},
+		"2 waiting, 0 sent/min; relay a:25 rests: 535 no; relay b:25 rests: x": {spoolgore.Health{Files: 2, Relays: []spoolgore.RelayHealth{
+			{Name: "a:25", Trouble: "535 no"}, {Name: "c:25"}, {Name: "b:25", Trouble: "x"}}}, 0, nil},
+		"0 waiting, 0 sent/min; relay a:25 rests: 451  STOPPING=1  x": {spoolgore.Health{Relays: []spoolgore.RelayHealth{
+			{Name: "a:25", Trouble: "451\r\nSTOPPING=1\u2028\x1bx"}}}, 0, nil}, // a relay does not speak in our name
+		"0 waiting, 0 sent/min; the spool is not there: gone":        {spoolgore.Health{Away: true, Trouble: "gone"}, 0, nil},
+		"0 waiting, 0 sent/min; the spool cannot be worked on: no":   {spoolgore.Health{Trouble: "no"}, 0, nil},
+		"0 waiting, 0 sent/min; new configuration not taken over: x": {spoolgore.Health{}, 0, errors.New("x")},
+	} {
+		t.Run(want, func(t *testing.T) {
+			is := is.New(t)
+			h := &herald{rate: func() float64 { return c.rate }, failed: c.failed}
+			is.Equal(h.text(c.health), want)
+		})
+	}
+	is := is.New(t)
+	long := brief(strings.Repeat("ä", 400) + "\xff")
+	is.Equal(long, strings.Repeat("ä", 250)+"…") // cut between letters
+	is.Equal(brief("a\xffb"), "a?b")             // systemd takes UTF-8 only
+}

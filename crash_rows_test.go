@@ -1,0 +1,105 @@
+package spoolgore
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// journalRows are the rows of the table "Journal" in docs/durability.md. That each step leaves what is said there is
+// tested in internal/journal; here is what the next start makes of that. The message is for a@x.org, who accepts it, and
+// b@x.org, who does not.
+var journalRows = []struct {
+	text  string
+	leave func(t *testing.T, dir string, relay *ledger) (after string) // runs a spool until the crash
+	tries int                                                          // how often a@x.org is offered it in all
+	said  int                                                          // that the journal is not whole
+}{
+	{"some recipients of several have accepted", crashInDelivery, 2, 0},
+	{"a line for that is appended, with those of other messages", crashWith(func(line, _ string) (string, string) { return line[:len(line)-3], "" }), 2, 1},
+	{"it is synced; now it is told in the log, and the message goes on", crashWith(func(line, _ string) (string, string) { return line, "" }), 1, 0},
+	{"the status file that says as much is in place and synced", crashWith(func(line, status string) (string, string) { return line, status }), 1, 0},
+	{"the journal is emptied, or replaced by one with later lines only", crashWith(func(_, status string) (string, string) { return "", status }), 1, 0},
+}
+
+// crashInDelivery crashes when the relay has answered and nobody knows it yet.
+func crashInDelivery(t *testing.T, dir string, relay *ledger) string {
+	after := dir + ".crashed"
+	_, stop := start(t, dir, Options{Transport: transportFunc(func(ctx context.Context, tx *Transaction) []Result {
+		results := relay.Deliver(ctx, tx)
+		check(t, os.Rename(dir, after))
+		return results
+	})})
+	pass(time.Second)
+	stop()
+	return after
+}
+
+// crashWith runs a spool to where journal and status file both know of the acceptance, and leaves of them what left says.
+func crashWith(left func(line, status string) (journal, newStatus string)) func(*testing.T, string, *ledger) string {
+	return func(t *testing.T, dir string, relay *ledger) string {
+		_, stop := start(t, dir, Options{Transport: relay})
+		pass(50 * time.Millisecond)
+		line := journalOf(t, dir)
+		pass(2 * time.Second)
+		dir = crash(t, dir, stop)
+		if strings.Count(line, "\n") != 1 || journalOf(t, dir) != "" {
+			t.Fatal("the journal was not used as it should be")
+		}
+		path := filepath.Join(dir, ".spoolgore.js")
+		status, err := os.ReadFile(path)
+		check(t, err)
+		line, text := left(line, string(status))
+		check(t, os.WriteFile(filepath.Join(dir, journalName), []byte(line), 0o600))
+		if check(t, os.Remove(path)); text != "" {
+			check(t, os.WriteFile(path, []byte(strings.ReplaceAll(text, strings.TrimSuffix(dir, ".crashed")+"/", dir+"/")), 0o600))
+		}
+		return dir
+	}
+}
+
+func TestTheNextStartAfterEachRowOfTheJournal(t *testing.T) {
+	for _, row := range journalRows {
+		t.Run(row.text, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay, log := t.TempDir(), &ledger{answer: deferB}, &lines{}
+				drop(t, dir, "m", named)
+				dir = row.leave(t, dir, relay)
+				is.Equal(relay.tries("m", "a@x.org"), 1)
+				_, stop := start(t, dir, Options{Transport: relay, Logger: slog.New(slog.NewTextHandler(log, nil))})
+				pass(time.Hour)
+				stop()
+				is.Equal(relay.tries("m", "a@x.org"), row.tries)
+				is.True(relay.tries("m", "b@x.org") > 2) // who has not got it is tried on
+				is.Equal(strings.Count(log.String(), "journal is not whole"), row.said)
+			})
+		})
+	}
+}
+
+func TestTheRowsOfTheJournalAreTheDocumented(t *testing.T) {
+	is := is.New(t)
+	text, err := os.ReadFile("docs/durability.md")
+	is.NoErr(err)
+	_, section, _ := strings.Cut(string(text), "\n## Journal\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var documented, tested []string
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, " | ")
+		if first := strings.TrimPrefix(cells[0], "| "); len(cells) == 3 && first != "step" {
+			documented = append(documented, first)
+		}
+	}
+	for _, row := range journalRows {
+		tested = append(tested, row.text)
+	}
+	is.Equal(documented, tested)
+}

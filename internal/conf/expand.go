@@ -1,0 +1,48 @@
+package conf
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Expand returns the directory that a dir of a configuration stands for: %u is the login name and %h the home directory
+// of who asks, each looked up only where it is needed, and %% is %. An error says what is wrong with dir: it has another
+// %, what it needs is not known, or it is not absolute then.
+func Expand(dir string, login, home func() string) (string, error) {
+	var err error
+	part := func(name, value string, ok bool) string {
+		if !ok {
+			err = fmt.Errorf("%q: %s of this user is not known", dir, name)
+		}
+		return value
+	}
+	var b strings.Builder
+	for rest := dir; rest != ""; {
+		before, after, found := strings.Cut(rest, "%")
+		b.WriteString(before)
+		if !found {
+			break
+		}
+		if after == "" {
+			return "", fmt.Errorf("%q: a %% at the end", dir)
+		}
+		switch after[0] {
+		case '%':
+			b.WriteByte('%')
+		case 'u':
+			name := login()
+			b.WriteString(part("the name", name, name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/"+string(filepath.Separator))))
+		case 'h':
+			path := home()
+			b.WriteString(part("the home directory", path, filepath.IsAbs(path)))
+		default:
+			return "", fmt.Errorf("%q: %%%c is neither %%u, %%h nor %%%%", dir, after[0])
+		}
+		rest = after[1:]
+	}
+	if err == nil && !filepath.IsAbs(b.String()) {
+		err = fmt.Errorf("%q is not an absolute path", dir)
+	}
+	return b.String(), err
+}

@@ -1,0 +1,89 @@
+package conf
+
+// For says whose a key is.
+type For uint8
+
+// Whose a key may be.
+const (
+	Daemon   For = 1 << iota
+	Sendmail     // sendmail-spool
+	Both     = Daemon | Sendmail
+)
+
+// A Key is a setting that a configuration may hold. Those of the daemon are its flags, but for dir, which is its operand.
+type Key struct {
+	Name    string
+	Of      For
+	Default string // what holds where nothing else is said, as a person would write it; empty: nothing
+	Secret  bool   // the value is not to be shown to anybody
+	File    bool   // the value names a file; a relative name is relative to the directory of the configuration
+}
+
+// Keys are all that a configuration may hold, in the order in which they are shown.
+var Keys = []Key{
+	{Name: "dir", Of: Both},
+	{Name: "json", Of: Both, Default: "DIR/.spoolgore.js"},
+
+	{Name: "smtpaddr", Of: Daemon, Default: "127.0.0.1:25"},
+	{Name: "relays", Of: Daemon, File: true},
+	{Name: "smtptimeout", Of: Daemon, Default: "the limits of RFC 5321"},
+	{Name: "localname", Of: Daemon, Default: "that of this host"},
+	{Name: "concurrency", Of: Daemon, Default: "20"},
+	{Name: "rate", Of: Daemon, Default: "no limit"},
+	{Name: "nopipelining", Of: Daemon, Default: "false"},
+	{Name: "nochunking", Of: Daemon, Default: "false"},
+	{Name: "window", Of: Daemon, Default: "4"},
+
+	{Name: "smtpuser", Of: Daemon},
+	{Name: "smtpmd5user", Of: Daemon},
+	{Name: "smtpauth", Of: Daemon},
+	{Name: "smtptoken", Of: Daemon, Default: "false"},
+	{Name: "smtppasswordfile", Of: Daemon, File: true},
+	{Name: "smtppasswordcmd", Of: Daemon, Secret: true}, // a command line may hold a password as well
+	{Name: "smtppassword", Of: Daemon, Secret: true},
+	{Name: "smtpmd5password", Of: Daemon, Secret: true},
+
+	{Name: "smtptls", Of: Daemon, Default: "auto"},
+	{Name: "smtpca", Of: Daemon, Default: "those of the system", File: true},
+	{Name: "smtpcert", Of: Daemon, File: true},
+	{Name: "smtpkey", Of: Daemon, File: true},
+	{Name: "smtppin", Of: Daemon},
+
+	{Name: "freq", Of: Daemon, Default: "10"},
+	{Name: "attempts", Of: Daemon, Default: "100"},
+	{Name: "maxage", Of: Daemon, Default: "120h"},
+	{Name: "bounce", Of: Daemon, Default: "true"},
+	{Name: "warnafter", Of: Daemon, Default: "never"},
+	{Name: "onfail", Of: Daemon, Secret: true}, // likewise
+	{Name: "http", Of: Daemon, Default: "nowhere"},
+	{Name: "httptokenfile", Of: Daemon, File: true},
+	{Name: "httptoken", Of: Daemon, Secret: true},
+	{Name: "once", Of: Daemon, Default: "false"},
+	{Name: "logjson", Of: Daemon, Default: "false"},
+	{Name: "verbose", Of: Daemon, Default: "false"},
+
+	{Name: "domain", Of: Sendmail, Default: "that in /etc/mailname, else the host's name"},
+	{Name: "aliases", Of: Sendmail},
+	{Name: "maxsize", Of: Sendmail, Default: "no limit"},
+	{Name: "userfiles", Of: Sendmail, Default: "no limit; 10000 if setgid"},
+	{Name: "usersize", Of: Sendmail, Default: "no limit; 1G if setgid"},
+}
+
+// Names are the names of all keys.
+func Names() []string {
+	names := make([]string, len(Keys))
+	for i, k := range Keys {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// Find returns the key of that name; ok is false if there is none.
+func Find(name string) (k Key, ok bool) {
+	for _, k := range Keys {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Key{}, false
+}

@@ -1,0 +1,201 @@
+// Package explain says what would happen to a message file, and why. It reads the file and chooses the relay by the code
+// that the daemon runs, and has no rule of its own.
+package explain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/sevenbit"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// A Plan is what would happen to a message file. Close it after use.
+type Plan struct {
+	Path string // as it was given, to be shown
+
+	// Waits is why the daemon would not read the file yet; nil: it would.
+	Waits error
+
+	// Unusable is why the file is not sent as it is; nil: it is. With it nothing is known of the message.
+	Unusable error
+
+	opts      spoolgore.Options
+	now       time.Time
+	place     place
+	way       way
+	file      *msgfile.File
+	origin    message.Origin
+	addresses message.Addresses
+	preamble  string // what is before the header, and not sent
+	messageID string
+	size      int64 // of what is sent
+	eightBit  bool
+	fixed     error // why 8-bit text cannot be re-encoded; nil: it can
+}
+
+// A SettingsError says that the options are not ones the daemon could start with.
+type SettingsError struct{ err error }
+
+// Error says what is wrong with them.
+func (e *SettingsError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *SettingsError) Unwrap() error { return e.err }
+
+// Open reads the file at path, as the daemon would that has these options at the time now. An error says that it cannot be
+// read, or is a *SettingsError; that the file is not a message which can be sent is part of the plan.
+func Open(path string, opts spoolgore.Options, now time.Time) (*Plan, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := spooldir.New(filepath.Dir(abs))
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Path: path, opts: opts, now: now}
+	if err := p.read(dir, filepath.Base(abs)); err != nil {
+		return nil, err
+	}
+	p.place = findPlace(dir, filepath.Base(abs), opts)
+	if p.Unusable == nil {
+		if p.way, err = wayOf(opts, p.addresses); err != nil {
+			p.Close()
+			return nil, &SettingsError{err}
+		}
+	}
+	return p, nil
+}
+
+// Close closes the file.
+func (p *Plan) Close() {
+	if p.file != nil {
+		p.file.Close()
+	}
+}
+
+func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
+	if !dir.Usable(name) {
+		p.Unusable = errors.New("the daemon does not look at files whose names begin with a dot")
+		return nil
+	}
+	p.file, err = msgfile.Open(dir, name, spooldir.ID{}, time.Time{}, p.now)
+	if errors.Is(err, spooldir.ErrUnsettled) || errors.Is(err, spooldir.ErrBeingWritten) {
+		p.Waits = err
+		var id spooldir.ID
+		if id, err = dir.Stat(name); err == nil {
+			p.file, err = msgfile.Reopen(dir, name, id)
+		}
+	}
+	if err == nil {
+		err = p.message(dir.File(name))
+	}
+	for _, cause := range []error{msgfile.ErrUnusable, message.ErrHeaderTooLong, spooldir.ErrNotRegular, spooldir.ErrLinked} {
+		if errors.Is(err, cause) {
+			p.Unusable = err
+			return nil
+		}
+	}
+	return err
+}
+
+// message learns what the file says.
+func (p *Plan) message(path string) (err error) {
+	p.origin = p.file.Header.Origin()
+	if p.addresses, err = p.file.Addresses(); err != nil {
+		return err
+	}
+	p.messageID = p.file.MessageID(p.addresses.From, msgfile.Host(p.opts.LocalName))
+	if p.size, p.eightBit, err = p.file.Measure(p.messageID); err != nil {
+		return err
+	}
+	if p.eightBit {
+		if _, _, p.fixed = sevenbit.Convert(p.content); p.fixed != nil && !errors.Is(p.fixed, sevenbit.ErrSigned) && !errors.Is(p.fixed, sevenbit.ErrBroken) {
+			return p.fixed
+		}
+	}
+	p.preamble, err = beginning(path, p.file.Header.Start())
+	return err
+}
+
+func (p *Plan) content() io.Reader { return p.file.Content(p.messageID) }
+
+// beginning returns the first n bytes of a file.
+func beginning(path string, n int64) (string, error) {
+	if n == 0 {
+		return "", nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text := make([]byte, n)
+	if _, err := io.ReadFull(f, text); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return string(text), nil
+}
+
+// recipients are those to whom the message would be sent, in the order To, Cc, Bcc, how many are no addresses, and how many
+// are done already, as the spool knows.
+func (p *Plan) recipients() (to []string, bad, done int) {
+	for _, list := range [][]message.Address{p.addresses.To, p.addresses.Cc, p.addresses.Bcc} {
+		for _, a := range list {
+			switch {
+			case a.Err != nil:
+				bad++
+			case p.isDone(a.Addr):
+				done++
+			default:
+				to = append(to, a.Addr)
+			}
+		}
+	}
+	return to, bad, done
+}
+
+// isDone reports whether nothing more is done for a recipient. Who was given up is tried again when the message has come back
+// from failed/.
+func (p *Plan) isDone(addr string) bool {
+	if m := p.place.message; m != nil && p.knows(m) {
+		r := find(m, addr)
+		return r != nil && r.Status == spoolgore.Done
+	}
+	if f := p.place.failure; f != nil && f.MessageID == p.messageID {
+		r := find(&f.Message, addr)
+		return r != nil && r.Status == spoolgore.Done && !r.GivenUp
+	}
+	return false
+}
+
+// knows reports whether the status file speaks of this version of the file: one of the 2014 tool does not say of which.
+func (p *Plan) knows(m *spoolgore.Message) bool {
+	none := m.Size == 0 && m.Modified.IsZero()
+	return none || p.file != nil && m.Size == p.file.ID.Size && m.Modified.Equal(p.file.ID.ModTime)
+}
+
+func find(m *spoolgore.Message, addr string) *spoolgore.Recipient {
+	for _, list := range [][]spoolgore.Recipient{m.To, m.Cc, m.Bcc} {
+		for i := range list {
+			if list[i].Address == addr {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// Sendable reports whether it is a message, and every recipient an address.
+func (p *Plan) Sendable() bool {
+	_, bad, _ := p.recipients()
+	return p.Unusable == nil && bad == 0
+}

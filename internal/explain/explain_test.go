@@ -1,0 +1,282 @@
+package explain
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/retry"
+	"github.com/unbit/spoolgore/internal/smtptest"
+	"github.com/unbit/spoolgore/internal/vitals"
+)
+
+// write leaves a file in dir as one that has been there for a while.
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// explained is what is shown of the file at path.
+func explained(t *testing.T, path string, opts spoolgore.Options) string {
+	t.Helper()
+	if opts.SMTPAddr == "" {
+		opts.SMTPAddr = "relay.test:25"
+	}
+	p, err := Open(path, opts, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var b strings.Builder
+	p.Write(Page{W: &b})
+	return b.String()
+}
+
+// says checks that each of the texts is there.
+func says(t *testing.T, shown string, want ...string) {
+	t.Helper()
+	for _, text := range want {
+		if !strings.Contains(shown, text) {
+			t.Errorf("it does not say %q:\n%s", text, shown)
+		}
+	}
+}
+
+func TestPlan(t *testing.T) {
+	for name, c := range map[string]struct {
+		file string
+		opts spoolgore.Options
+		want []string
+	}{
+		"header": {"From: a@x.org\nSender: s@x.org\nTo: b@x.org\nCc: c@x.org\nBcc: d@x.org\n\nhi\n", spoolgore.Options{}, []string{
+			"it would be sent to 3 recipients\n", "Envelope, from the header", "from        s@x.org  (Sender)", "to          b@x.org  (To)",
+			"to          c@x.org  (Cc)", "to          d@x.org  (Bcc)", "left out    Bcc: d@x.org", "added       Date: ", "added       Message-ID: <",
+			"text        7-bit", "s@x.org is told by mail"}},
+		"envelope line": {`X-Spoolgore-Envelope: {"from":"e@x.org","to":["f@x.org","none"],"priority":3,"notify":["NEVER"],"expire":"2050-01-02T15:04:05Z"}` +
+			"\nFrom: a@x.org\nTo: b@x.org\nDate: x\nMessage-ID: <1@x>\n\nhi\n", spoolgore.Options{NoReports: true}, []string{
+			"sent to 1 recipient; 1 more is no address, so that", "from the envelope line", "from        e@x.org\n", "to          f@x.org\n",
+			"bad         none  given up at once: ", "priority    3", "notify      NEVER of f@x.org", "left out    X-Spoolgore-Envelope: {", "nobody is told (-bounce=false)"}},
+		"null sender": {"Return-Path: <>\nFrom: a@x.org\nTo: b@x.org\n\n", spoolgore.Options{}, []string{
+			"<>  nobody, so nobody is told if it fails  (Return-Path)", "left out    Return-Path: <>", "as the sender b@x.org goes by -smtpaddr", "as it has no sender"}},
+		"resent": {"From: a@x.org\nTo: b@x.org\nResent-From: r@x.org\nResent-To: c@x.org\n\nx", spoolgore.Options{}, []string{
+			"from        r@x.org  (Resent-From)", "to          c@x.org  (Resent-To)"}},
+		"8-bit":            {"From: a@x.org\nTo: b@x.org\n\ngr\u00fc\u00dfe\n", spoolgore.Options{}, []string{"8-bit, as it is to a relay with 8BITMIME, re-encoded for one without"}},
+		"8-bit and signed": {"From: a@x.org\nTo: b@x.org\nDKIM-Signature: v=1\n\ngr\u00fc\u00dfe\n", spoolgore.Options{}, []string{"one without does not get it: "}},
+		"letters": {"From: a@x.org\nTo: gr\u00fc\u00dfe@x.org, b@m\u00fcnchen.example\nSubject: \u00fc\n\nx\n", spoolgore.Options{}, []string{
+			"SMTPUTF8    is needed for gr\u00fc\u00dfe@x.org\n", "as the header has letters"}},
+		"nobody":          {"From: a@x.org\n\nx\n", spoolgore.Options{}, []string{"it would stay where it is, until it is changed: ", "no recipients"}},
+		"no sender":       {"To: a@x.org\n\nx\n", spoolgore.Options{}, []string{"it would stay where it is", "no sender"}},
+		"broken line":     {"X-Spoolgore-Envelope: {\nTo: a@x.org\n\nx\n", spoolgore.Options{}, []string{"it would stay where it is", "envelope line"}},
+		"empty":           {"", spoolgore.Options{}, []string{"it would stay where it is", "empty"}},
+		"header too long": {"X: " + strings.Repeat("x", 1<<20) + "\n\n", spoolgore.Options{}, []string{"would go to failed/"}},
+		"no address":      {"From: a@x.org\nTo: nobody\n\nx\n", spoolgore.Options{}, []string{"it would go to failed/ at once, as no recipient is an address"}},
+		"few tries":       {"From: a@x.org\nTo: b@x.org\n\nx\n", spoolgore.Options{Attempts: 2}, []string{"after 2 failed attempts"}},
+		"short life":      {"From: a@x.org\nTo: b@x.org\n\nx\n", spoolgore.Options{MaxAge: 20 * time.Minute}, []string{"when it is too old"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			says(t, explained(t, write(t, t.TempDir(), "m.eml", c.file), c.opts), c.want...)
+		})
+	}
+}
+
+func TestWhatIsNotToldOfAMessage(t *testing.T) {
+	is := is.New(t)
+	shown := explained(t, write(t, t.TempDir(), "m.eml", "From: a@x.org\nTo: b@m\u00fcnchen.example\nDate: x\nMessage-ID: <1@x>\n\nx\n"), spoolgore.Options{})
+	for _, text := range []string{"left out", "added", "needed", "In the spool"} {
+		is.True(!strings.Contains(shown, text)) // nothing of the kind
+	}
+}
+
+// A message may hold anything: what is shown of it is lines of text.
+func TestHostileMessage(t *testing.T) {
+	is := is.New(t)
+	evil := "\x1b]0;x\x07\x1b[2J\u202e\u009b31m"
+	dir := t.TempDir()
+	for name, file := range map[string]string{
+		"header\x1b[31m": "From: \"" + evil + "\"@x.org, a@x.org\nTo: b" + evil + "@x.org, c@x.org\nBcc: " + evil + "\r d@x.org\n" + evil + "\nMessage-ID: " + evil + "\n\n" + evil,
+		"line":           "X-Spoolgore-Envelope: {\"from\":\"a@x.org\",\"to\":[\"b\\u001b[31m@x.org\",\"c@x.org\"],\"x\":\"" + evil + "\"}\nFrom " + evil + "\nSubject: x\n\n",
+		"broken":         "X-Spoolgore-Envelope: {\"" + evil + "\nTo: c@x.org\n\n",
+	} {
+		shown := explained(t, write(t, dir, name, file), spoolgore.Options{})
+		is.Equal(strings.IndexFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1) // nothing for a terminal to obey
+		for line := range strings.Lines(shown) {
+			is.True(len(line) < 2000) // however long it was
+		}
+	}
+	long := "From: a@x.org\nTo: b@x.org\nBcc: " + strings.Repeat("c@x.org,\n ", 50_000) + "\n\n"
+	shown := explained(t, write(t, dir, "long", long), spoolgore.Options{})
+	is.True(len(shown) < 10_000) // a field is not shown without end
+}
+
+func TestWay(t *testing.T) {
+	opts := spoolgore.Options{SMTPAddr: "usual.test:25,smtps://other.test", Routes: []spoolgore.Route{
+		{Sender: "@x.org", SMTPAddr: "office.test:587", SMTP: spoolgore.SMTP{User: "office", Password: "se-cret", TLS: "starttls"}},
+		{Sender: "boss@x.org", SMTPAddr: "boss.test:465", SMTP: spoolgore.SMTP{User: "boss", Password: "se-cret", Mechanism: "PLAIN", Pins: []string{"sha256//x"}}},
+		{Sender: "@cert.org", SMTPAddr: "srv:cert.org", SMTP: spoolgore.SMTP{Mechanism: "EXTERNAL"}},
+		{Sender: "@clear.org", SMTPAddr: "127.0.0.1:25", SMTP: spoolgore.SMTP{TLS: "none"}},
+	}}
+	for from, want := range map[string][]string{
+		"a@y.org": {"the sender a@y.org goes by -smtpaddr", "relay       usual.test:25\n  TLS         STARTTLS where it is offered, else in the clear; its certificate must be valid, unless it is on this host",
+			"or else     smtps://other.test\n  TLS         from the first byte; its certificate must be valid", "login       none"},
+		"a@X.org": {"by the line for @x.org in the relays file", "relay       office.test:587\n  TLS         STARTTLS, and nothing without it; its certificate must be valid",
+			"login       office, with the first of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, CRAM-MD5 that the relay offers", "over a verified connection only, or to this host"},
+		"boss@x.org":  {"by the line for boss@x.org", "TLS         from the first byte; its key must be one that is pinned", "login       boss, with PLAIN"},
+		"a@cert.org":  {"TLS         from the first byte or STARTTLS, as the DNS says", "login       EXTERNAL: our certificate says who we are"},
+		"a@clear.org": {"TLS         none", "login       none"},
+	} {
+		t.Run(from, func(t *testing.T) {
+			is := is.New(t)
+			shown := explained(t, write(t, t.TempDir(), "m", "From: "+from+"\nTo: b@x.org\n\nx\n"), opts)
+			says(t, shown, want...)
+			is.True(!strings.Contains(shown, "se-cret")) // no secret is shown
+		})
+	}
+}
+
+func TestBadRelayIsAnError(t *testing.T) {
+	is := is.New(t)
+	path := write(t, t.TempDir(), "m", "From: a@x.org\nTo: b@x.org\n\nx\n")
+	_, err := Open(path, spoolgore.Options{SMTPAddr: "no relay"}, time.Now())
+	is.True(err != nil) // as when the daemon starts
+	_, err = Open(path, spoolgore.Options{SMTPAddr: "a.test:25", SMTP: spoolgore.SMTP{TLS: "ssl"}}, time.Now())
+	is.True(err != nil)
+	_, err = Open(path+"x", spoolgore.Options{SMTPAddr: "a.test:25"}, time.Now())
+	is.True(os.IsNotExist(err)) // a file that is not there cannot be explained
+}
+
+func TestFilesThatAreNoMessages(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	path := write(t, dir, "m", "From: a@x.org\nTo: b@x.org\n\nx\n")
+	is.NoErr(os.Symlink(path, filepath.Join(dir, "symlink")))
+	is.NoErr(os.Mkdir(filepath.Join(dir, "directory"), 0o700))
+	write(t, dir, ".dot", "From: a@x.org\nTo: b@x.org\n\nx\n")
+	for name, want := range map[string]string{"symlink": "not a regular file", "directory": "not a regular file", ".dot": "begin with a dot"} {
+		says(t, explained(t, filepath.Join(dir, name), spoolgore.Options{}), "it would stay where it is", want)
+	}
+	is.NoErr(os.Link(path, filepath.Join(dir, "link")))
+	says(t, explained(t, path, spoolgore.Options{}), "more than one hard link")
+}
+
+func TestSchedule(t *testing.T) {
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	minutes := func(n int) time.Time { return at.Add(time.Duration(n) * time.Minute) }
+	for name, c := range map[string]struct {
+		failed, most int
+		end, gone    time.Time
+		next         []time.Time
+		why          string
+	}{
+		"attempts":       {0, 4, minutes(1000), minutes(6), []time.Time{minutes(1), minutes(3), minutes(6)}, "after 4 failed attempts"},
+		"only one":       {0, 1, minutes(1000), at, nil, "after 1 failed attempt"},
+		"some are made":  {2, 4, minutes(1000), minutes(3), []time.Time{minutes(3)}, "after 4 failed attempts"},
+		"age":            {0, 100, minutes(5), minutes(5), []time.Time{minutes(1), minutes(3)}, "when it is too old"},
+		"too old by now": {0, 100, minutes(-1), minutes(-1), nil, "when it is too old"},
+		"all are made":   {4, 4, minutes(1000), at, nil, "after 4 failed attempts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			next, gone, why := schedule(at, c.failed, c.most, c.end)
+			is.Equal(next, c.next) // the attempts after the next one
+			is.Equal(gone, c.gone) // the end
+			is.Equal(why, c.why)
+		})
+	}
+	is := is.New(t)
+	next, _, _ := schedule(at, 0, retry.Attempts, at.Add(retry.MaxAge))
+	is.Equal(len(next), retry.Attempts-1) // by the usual limits, attempts end before the age does
+}
+
+// drained runs the spool once.
+func drained(t *testing.T, dir string, relay *smtptest.Relay) {
+	t.Helper()
+	err := spoolgore.New(dir, spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, Logger: slog.New(slog.DiscardHandler), NoReports: true}).Drain(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatTheSpoolKnows(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+		switch {
+		case verb == "RCPT" && arg == "later@x.org":
+			return "451 4.7.1 \x1b[31mgreylisted"
+		case verb == "RCPT" && arg == "never@x.org":
+			return "550 5.1.1 no such user"
+		}
+		return ""
+	}}
+	waits := write(t, dir, "waits", "From: a@x.org\nTo: yes@x.org, later@x.org\n\nx\n")
+	write(t, dir, "fails", "From: a@x.org\nTo: yes@x.org, never@x.org\n\nx\n")
+	drained(t, dir, relay)
+
+	shown := explained(t, waits, spoolgore.Options{})
+	says(t, shown, "it would be sent to 1 recipient; 1 more is done\n", "In the spool "+dir, "none runs: nothing is sent until one does",
+		"accepted    yes@x.org  by relay.test:25 at ", "put off     later@x.org  after 1 failed attempt, next one at ", "451 4.7.1 ?[31mgreylisted")
+	is.True(!strings.Contains(shown, "after 99 failed attempts")) // the one that was made counts
+
+	failed := filepath.Join(dir, "failed", "fails")
+	shown = explained(t, failed, spoolgore.Options{})
+	says(t, shown, "it was given up; back in the spool, it would be sent to 1 recipient; 1 more is done\n", "given up    ", "550 5.1.1 no such user", "failed      never@x.org  given up")
+
+	back := filepath.Join(dir, "fails")
+	is.NoErr(os.Rename(failed, back))
+	says(t, explained(t, back, spoolgore.Options{}), "it would be sent to 1 recipient; 1 more is done", "it came back from failed/")
+
+	is.NoErr(os.Rename(waits, filepath.Join(dir, "hold", "waits")))
+	says(t, explained(t, filepath.Join(dir, "hold", "waits"), spoolgore.Options{}), "it is held; back in the spool, it would be sent to 1 recipient")
+
+	says(t, explained(t, write(t, dir, "new", "From: a@x.org\nTo: b@x.org\n\nx\n"), spoolgore.Options{}), "the status file does not know it yet")
+	says(t, explained(t, write(t, dir, "tmp/new", "From: a@x.org\nTo: b@x.org\n\nx\n"), spoolgore.Options{}), "it is being written; in the spool, it would", "looked at when it has been moved")
+	write(t, dir, "hold/waits", "From: a@x.org\nTo: yes@x.org, later@x.org\n\nchanged\n")
+	says(t, explained(t, filepath.Join(dir, "hold", "waits"), spoolgore.Options{}), "it would be sent to 2 recipients\n", "speaks of another version of this file")
+}
+
+func TestARunningDaemonIsTold(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	relay := &smtptest.Relay{Reply: func(verb, _ string) string { return map[string]string{"DIAL": "no route to host"}[verb] }}
+	arrived := make(chan struct{}, 100)
+	spool := spoolgore.New(dir, spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, Logger: slog.New(slog.DiscardHandler),
+		OnEvent: func(ev spoolgore.Event) {
+			if ev.Kind == spoolgore.Deferred {
+				arrived <- struct{}{}
+			}
+		}})
+	path := write(t, dir, "m", "From: a@x.org\nTo: b@x.org\n\nx\n")
+	ended := make(chan error, 1)
+	go func() { ended <- spool.Run(t.Context()) }()
+	t.Cleanup(func() { is.NoErr(<-ended) })
+	<-arrived
+	spool.Pause() // the status file is up to date
+	says(t, explained(t, path, spoolgore.Options{}), " runs it\n", "put off     b@x.org  no attempt counted, next one at ")
+	for want, signs := range map[string]vitals.Signs{
+		"is paused: nothing is sent": {Paused: true}, "rate limit holds all mail back until": {RateWait: time.Now().Add(time.Hour)},
+	} {
+		var b bytes.Buffer
+		is.NoErr(vitals.Write(&b, signs))
+		is.NoErr(os.WriteFile(filepath.Join(dir, vitals.Name), b.Bytes(), 0o600))
+		says(t, explained(t, path, spoolgore.Options{}), want)
+	}
+}

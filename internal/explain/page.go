@@ -1,0 +1,63 @@
+package explain
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/advice"
+	"github.com/unbit/spoolgore/internal/console"
+)
+
+// A Page is what is shown to people: lines with a label, under headings. Whatever stands in a line, it is one line, and holds
+// nothing for a terminal to obey.
+type Page struct {
+	W     io.Writer
+	Paint console.Painter
+}
+
+// longest is how much of a line from a message or a relay is shown, in columns.
+const longest = 400
+
+// Head begins a part.
+func (p Page) Head(format string, args ...any) {
+	text := console.Cut(console.Escape(fmt.Sprintf(format, args...)), longest)
+	fmt.Fprintf(p.W, "\n%s\n", p.Paint.Paint(text, console.Bold))
+}
+
+// Line shows a line; without a label it goes on with the one above it.
+func (p Page) Line(label, format string, args ...any) {
+	text := console.Cut(console.Escape(fmt.Sprintf(format, args...)), longest)
+	if s := style(label); s != "" {
+		text = p.Paint.Paint(text, s)
+	}
+	fmt.Fprintf(p.W, "  %-11s %s\n", label, text)
+}
+
+// style is how the line with a label stands out.
+func style(label string) console.Style {
+	switch label {
+	case "accepted", "taken":
+		return console.Green
+	case "failed", "refused", "bad":
+		return console.Red
+	case "put off", "trouble", "not yet":
+		return console.Yellow
+	}
+	return ""
+}
+
+// Advice shows what a failure means, and what to do.
+func (p Page) Advice(a advice.Advice) {
+	p.Line("it means", "%s", a.Means)
+	p.Line("what to do", "%s", a.Do)
+}
+
+// stamp is how a time is shown.
+func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// folded is the text of a header field as one line.
+func folded(field string) string {
+	return strings.ReplaceAll(strings.TrimRight(field, "\r\n"), "\r\n", " ⏎")
+}

@@ -1,0 +1,149 @@
+package explain
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/advice"
+	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+)
+
+// An Answer is what a relay would make of a message.
+type Answer int
+
+// The answers, from good to bad.
+const (
+	Taken   Answer = iota // by all recipients
+	Later                 // not now, for one recipient at least, or no relay can be used
+	Refused               // for one recipient at least, for good
+)
+
+// Probe asks each of the relays whether it would take the message, shows what it finds out, and returns the answer of the
+// first one that can be used. Nothing is sent.
+func (p *Plan) Probe(ctx context.Context, page Page) Answer {
+	to, _, _ := p.recipients()
+	answer, answered := Later, false
+	for _, r := range p.way.relays {
+		visits := r.Probe(ctx, p.transaction(to))
+		for i, v := range visits {
+			p.writeVisit(page, r, v, to)
+			if last := i == len(visits)-1; last && v.Err == nil && !answered {
+				answer, answered = answerOf(v.Results), true
+			}
+		}
+	}
+	return answer
+}
+
+// transaction is the offer of the message, of which the content is only measured.
+func (p *Plan) transaction(to []string) *smtpclient.Transaction {
+	t := &smtpclient.Transaction{
+		From: p.addresses.From, To: to, Size: p.size, EightBit: p.eightBit, UTF8: p.file.Header.EightBit(),
+		Content: p.content(), SevenBit: smarthost.SevenBit(p.content),
+	}
+	if env := p.file.Envelope; env != nil {
+		t.Ret, t.EnvID = env.Ret, env.EnvID
+		t.Notify, t.ORcpt = env.Wishes(to)
+	}
+	return t
+}
+
+func answerOf(results []smtpclient.Result) Answer {
+	answer := Taken
+	for _, r := range results {
+		if r.Err == nil {
+			continue
+		}
+		if advice.Of(r.Err).Permanent {
+			return Refused
+		}
+		answer = Later
+	}
+	return answer
+}
+
+func (p *Plan) writeVisit(page Page, r *smarthost.Relay, v smarthost.Visit, to []string) {
+	name := r.Name()
+	if v.Addr != "" && v.Addr != name {
+		name += ", at " + v.Addr
+	}
+	page.Head("Probe of %s", name)
+	if v.Remote != "" {
+		page.Line("connected", "to %s", v.Remote)
+	}
+	var unverified *tls.CertificateVerificationError
+	switch state := v.Survey.TLS; {
+	case state != nil:
+		page.Line("TLS", "%s, %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
+		p.writeCertificate(page, state.PeerCertificates)
+	case v.Err != nil && errors.As(v.Err.Err, &unverified):
+		p.writeCertificate(page, unverified.UnverifiedCertificates)
+	case v.Err == nil:
+		page.Line("TLS", "none")
+	}
+	if len(v.Survey.Offers) > 0 {
+		page.Line("offers", "%s", strings.Join(v.Survey.Offers, ", "))
+	}
+	if v.Survey.Mechanism != "" {
+		page.Line("login", "%s with %s%s", p.way.settings.User, v.Survey.Mechanism, map[bool]string{true: " accepted"}[v.Err == nil])
+	}
+	if v.Err != nil {
+		page.Line("trouble", "%v", v.Err)
+		page.Advice(advice.Of(v.Err).Advice())
+		return
+	}
+	p.writeAnswers(page, v.Results, to)
+}
+
+// writeAnswers shows what the relay would do with the message.
+func (p *Plan) writeAnswers(page Page, results []smtpclient.Result, to []string) {
+	var told *smtpclient.Error
+	for i, r := range results {
+		switch {
+		case r.Err == nil:
+			page.Line("taken", "%s", to[i])
+			continue
+		case advice.Of(r.Err).Permanent:
+			page.Line("refused", "%s  %v", to[i], r.Err)
+		default:
+			page.Line("put off", "%s  %v", to[i], r.Err)
+		}
+		if told == nil || told.Op != r.Err.Op || told.Reply.Code != r.Err.Reply.Code || told.Reply.Enhanced != r.Err.Reply.Enhanced {
+			page.Advice(advice.Of(r.Err).Advice()) // once, if the next ones are refused for the same reason
+		}
+		told = r.Err
+	}
+}
+
+// writeCertificate shows the relay's certificate, the first of the chain, and by what its key is pinned.
+func (p *Plan) writeCertificate(page Page, chain []*x509.Certificate) {
+	if len(chain) == 0 {
+		return
+	}
+	cert := chain[0]
+	names := cert.DNSNames
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		names = []string{"no host"}
+	}
+	page.Line("certificate", "for %s", strings.Join(names, ", "))
+	page.Line("", "signed by %s", cert.Issuer)
+	left := cert.NotAfter.Sub(p.now)
+	switch {
+	case left < 0:
+		page.Line("", "valid until %s, which is over", stamp(cert.NotAfter))
+	default:
+		page.Line("", "valid until %s, %s more", stamp(cert.NotAfter), console.Span(left))
+	}
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	page.Line("", "its key is sha256//%s", base64.StdEncoding.EncodeToString(sum[:]))
+}

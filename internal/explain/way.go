@@ -1,0 +1,124 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/routing"
+	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+)
+
+// A way is where a message goes.
+type way struct {
+	sender   string // whose way it is
+	route    string // the sender of the line in the relays file; empty: it is that of all other mail
+	settings smarthost.Settings
+	relays   []*smarthost.Relay // in order of preference
+}
+
+// wayOf chooses the way of a message with these addresses.
+func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
+	w := way{sender: a.From}
+	for _, list := range [][]message.Address{a.To, a.Cc, a.Bcc} {
+		if len(list) > 0 {
+			w.sender = routing.Sender(a.From, list[0].Addr)
+			break
+		}
+	}
+	var senders []string
+	for _, r := range opts.Routes {
+		senders = append(senders, r.Sender)
+	}
+	route := spoolgore.Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.SMTP}
+	if i := routing.By(senders)(w.sender); i < len(opts.Routes) {
+		route = opts.Routes[i]
+	}
+	w.route, w.settings = route.Sender, smarthost.Settings(route.SMTP)
+	config, err := w.settings.Config(opts.LocalName, opts.SMTPTimeout, opts.TLSConfig)
+	if err != nil {
+		return w, err
+	}
+	for addr := range strings.SplitSeq(route.SMTPAddr, ",") {
+		r, err := smarthost.New(smarthost.Options{Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config})
+		if err != nil {
+			return w, err
+		}
+		w.relays = append(w.relays, r)
+	}
+	return w, nil
+}
+
+// RelaysFor are the relays that mail from one to another goes by, in order of preference, or what is wrong with their addresses.
+func RelaysFor(opts spoolgore.Options, from, to string) (names []string, err error) {
+	w, err := wayOf(opts, message.Addresses{From: from, To: []message.Address{{Addr: to}}})
+	for _, r := range w.relays {
+		names = append(names, r.Name())
+	}
+	return names, err
+}
+
+// chosenBy says whose relays these are.
+func (w *way) chosenBy() string {
+	whose := "the sender " + w.sender
+	if w.sender == "" {
+		whose = "the null sender"
+	}
+	if w.route == "" {
+		return whose + " goes by -smtpaddr"
+	}
+	return fmt.Sprintf("%s goes by the line for %s in the relays file", whose, w.route)
+}
+
+// tlsOf says how TLS is used with a relay.
+func (w *way) tlsOf(r *smarthost.Relay) string {
+	var text string
+	mode, fixed := r.TLS()
+	switch pinned := len(w.settings.Pins) > 0; {
+	case mode == smtpclient.TLSNone:
+		return "none"
+	case !fixed:
+		text = "from the first byte or STARTTLS, as the DNS says"
+	case mode == smtpclient.TLSImplicit:
+		text = "from the first byte"
+	case mode == smtpclient.TLSStartTLS || pinned:
+		text = "STARTTLS, and nothing without it"
+	default:
+		text = "STARTTLS where it is offered, else in the clear"
+	}
+	text += "; " + w.verified(mode)
+	if own := w.settings.TLSConfig; own != nil && len(own.Certificates) > 0 {
+		text += "; we show a certificate of ours"
+	}
+	return text
+}
+
+// verified says how the relay's certificate is looked at.
+func (w *way) verified(mode smtpclient.TLSMode) string {
+	switch own := w.settings.TLSConfig; {
+	case len(w.settings.Pins) > 0:
+		return "its key must be one that is pinned"
+	case own != nil && own.RootCAs != nil:
+		return "its certificate must be signed by an authority of the CA file"
+	case own == nil && mode == smtpclient.TLSAuto:
+		return "its certificate must be valid, unless it is on this host"
+	}
+	return "its certificate must be valid"
+}
+
+// login says who logs in, and how. No secret is shown, nor looked at.
+func (w *way) login() string {
+	s := w.settings
+	switch mechanisms := strings.Join(s.Mechanisms(), ", "); {
+	case !s.LogsIn():
+		return "none"
+	case s.Mechanism == "EXTERNAL":
+		return "EXTERNAL: our certificate says who we are"
+	case s.Mechanism != "":
+		return fmt.Sprintf("%s, with %s", s.User, mechanisms)
+	default:
+		return fmt.Sprintf("%s, with the first of %s that the relay offers", s.User, mechanisms)
+	}
+}

@@ -1,0 +1,213 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// crashEnv makes the test binary a program that does what a daemon does with its journal, and kills itself after one of the
+// steps. Its arguments are a directory and the number of the step, from 1; 0: it lives to the end.
+const crashEnv = "JOURNAL_TEST_CRASH"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(crashEnv) != "" {
+		os.Exit(crash(os.Args[1], os.Args[2]))
+	}
+	os.Exit(m.Run())
+}
+
+// crashRows are the rows of the table "Journal" in docs/durability.md. Of each the steps at which the process is killed,
+// and what is there then: the records in the journal, and those that the status file has.
+var crashRows = []struct {
+	text  string
+	kills []kill
+}{
+	{"some recipients of several have accepted", []kill{{step: "accepted"}}},
+	{"a line for that is appended, with those of other messages", []kill{
+		{step: "make"}, {step: "sync directory"}, {step: "write part", journal: "a", torn: true}, {step: "write", journal: "a b"},
+	}},
+	{"it is synced; now it is told in the log, and the message goes on", []kill{{step: "sync", journal: "a b"}}},
+	{"the status file that says as much is in place and synced", []kill{{step: "status", journal: "a b", status: "a b"}}},
+	{"the journal is emptied, or replaced by one with later lines only", []kill{
+		{step: "truncate", status: "a b"}, {step: "sync", status: "a b"},
+		{step: "write part", journal: "c", status: "a b", torn: true}, // once more for c and d, and then
+		{step: "write", journal: "c d", status: "a b"}, {step: "sync", journal: "c d", status: "a b"},
+		{step: "status", journal: "c d", status: "a b c"},
+		{step: "replace", journal: "d", status: "a b c"},
+	}},
+}
+
+type kill struct {
+	step, journal, status string
+	torn                  bool // there is a part of a line
+}
+
+// live is what a daemon does: it remembers what it has seen, writes the status file, and cuts what is in there.
+func live(dir string, after func(step string)) error {
+	f := New(filepath.Join(dir, "journal"))
+	watchSteps(f.disk, after)
+	status := func(text string) error {
+		path := filepath.Join(dir, "status")
+		err := spooldir.WriteFile(path, 0o600, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+		after("status")
+		return err
+	}
+	sync := func() error { err, _ := f.Sync(time.Now()); return err }
+	after("accepted")
+	at := add(f, "a", "b")
+	if err := errors.Join(sync(), status("a b")); err != nil {
+		return err
+	}
+	f.Cut(at)
+	if err := sync(); err != nil {
+		return err
+	}
+	at = add(f, "c")
+	add(f, "d")
+	if err := errors.Join(sync(), status("a b c")); err != nil {
+		return err
+	}
+	f.Cut(at)
+	return sync()
+}
+
+// watchSteps calls after for each step that d takes.
+func watchSteps(d *disk, after func(step string)) {
+	open, syncDir, replace := d.open, d.syncDir, d.replace
+	done := func(err error, step string) error {
+		if err == nil {
+			after(step)
+		}
+		return err
+	}
+	d.open = func(path string) (storage, error) {
+		s, err := open(path)
+		return watched{s, after}, done(err, "make")
+	}
+	d.syncDir = func(path string) error { return done(syncDir(path), "sync directory") }
+	d.replace = func(path string, perm fs.FileMode, write func(io.Writer) error) error {
+		return done(replace(path, perm, write), "replace")
+	}
+}
+
+// watched is a file on that disk. It writes all but the last three bytes first.
+type watched struct {
+	storage
+	after func(step string)
+}
+
+func (w watched) WriteAt(p []byte, at int64) (int, error) {
+	part := len(p) - 3
+	if n, err := w.storage.WriteAt(p[:part], at); err != nil {
+		return n, err
+	}
+	w.after("write part")
+	n, err := w.storage.WriteAt(p[part:], at+int64(part))
+	w.after("write")
+	return part + n, err
+}
+
+func (w watched) Sync() error {
+	err := w.storage.Sync()
+	w.after("sync")
+	return err
+}
+
+func (w watched) Truncate(size int64) error {
+	err := w.storage.Truncate(size)
+	w.after("truncate")
+	return err
+}
+
+// crash is the program that is killed.
+func crash(dir, steps string) int {
+	lives, err := strconv.Atoi(steps)
+	if err == nil {
+		err = live(dir, func(step string) {
+			fmt.Println(step)
+			if lives--; lives == 0 {
+				self, _ := os.FindProcess(os.Getpid())
+				_ = self.Kill()
+				select {}
+			}
+		})
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// runCrash has another process live in dir and be killed after so many steps. It returns the steps that were taken.
+func runCrash(t *testing.T, dir string, steps int) []string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], dir, strconv.Itoa(steps))
+	cmd.Env = append(os.Environ(), crashEnv+"=1")
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if killed := errors.As(err, &exit) && !exit.Exited(); killed != (steps > 0) || !killed && err != nil {
+		t.Fatalf("after %d steps: %v\n%s", steps, err, out)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+func TestCrash(t *testing.T) {
+	var steps []string
+	for _, row := range crashRows {
+		for _, k := range row.kills {
+			steps = append(steps, k.step)
+			t.Run(row.text+"/"+k.step, func(t *testing.T) {
+				is := is.New(t)
+				dir := t.TempDir()
+				is.Equal(runCrash(t, dir, len(steps)), steps) // it came so far, in this order
+				status, err := os.ReadFile(filepath.Join(dir, "status"))
+				is.True(err == nil || errors.Is(err, fs.ErrNotExist))
+				is.Equal(string(status), k.status)
+				f, records, found := reopen(t, filepath.Join(dir, "journal"))
+				is.Equal(strings.Join(records, " "), k.journal)
+				is.Equal(found.Torn > 0, k.torn) // which is to be logged
+				is.Equal(found.Bad, 0)
+				add(f, "next")
+				flush(t, f) // and it goes on
+				is.Equal(look(t, filepath.Join(dir, "journal")), append(slices.Clone(records), "next"))
+			})
+		}
+	}
+	is := is.New(t)
+	is.Equal(runCrash(t, t.TempDir(), 0), steps) // every step is in a row
+}
+
+// TestCrashRowsAreTheDocumented keeps docs/durability.md and the rows here together.
+func TestCrashRowsAreTheDocumented(t *testing.T) {
+	is := is.New(t)
+	text, err := os.ReadFile("../../docs/durability.md")
+	is.NoErr(err)
+	_, section, _ := strings.Cut(string(text), "\n## Journal\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var documented, tested []string
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, " | ")
+		if first := strings.TrimPrefix(cells[0], "| "); len(cells) == 3 && first != "step" {
+			documented = append(documented, first)
+		}
+	}
+	for _, row := range crashRows {
+		tested = append(tested, row.text)
+	}
+	is.Equal(documented, tested)
+}

@@ -1,0 +1,554 @@
+package spoolgore
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// relaysByName dials fake relays by the first label of the host's name.
+type relaysByName map[string]*smtptest.Relay
+
+func (r relaysByName) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	name, _, _ := strings.Cut(addr, ".")
+	return r[name].Dial(ctx, network, addr)
+}
+
+// from is a message with a sender of its own.
+func from(sender string) string { return "From: " + sender + "\nTo: b@example.org\n\nhello\n" }
+
+func TestAnotherRelayTakesWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, told := t.TempDir(), &events{}
+		relays := relaysByName{
+			"silent": {Reply: func(verb, _ string) string { // it is reached, and says nothing
+				if verb == "CONNECT" {
+					return "hang"
+				}
+				return ""
+			}},
+			"good": {},
+		}
+		opts := exact(Options{SMTPAddr: "silent.test:25", Dial: relays.dial, OnEvent: told.add})
+		for i := range 50 {
+			drop(t, dir, fmt.Sprint(i), simple)
+		}
+		s, stop := start(t, dir, opts)
+		pass(20 * time.Second)
+		is.Equal(len(s.Status()), 50)
+		opts.SMTPAddr = "good.test:25"
+		is.NoErr(s.Reconfigure(opts))
+		pass(time.Second)
+		is.Equal(len(relays["good"].Messages()), 50) // at once, those too that were to be offered to the other one
+		is.Equal(len(s.Status()), 0)
+		is.Equal(s.Health().InFlight, 0)
+		is.Equal(len(s.Health().Relays), 1)
+		is.Equal(s.Health().Relays[0].Name, "good.test:25")
+		stop()
+		for _, ev := range told.all {
+			is.True(ev.Kind != Failed && ev.Attempt < 2) // it was no attempt
+		}
+	})
+}
+
+func TestWhatIsUnderWayEndsOnceWithTheOldRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relays := relaysByName{
+			"old": {Reply: func(verb, _ string) string {
+				if verb == "END" {
+					time.Sleep(2 * time.Minute)
+				}
+				return ""
+			}},
+			"new": {},
+		}
+		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial, Concurrency: 1})
+		drop(t, dir, "a", from("a@x.org"))
+		s, stop := start(t, dir, opts)
+		pass(time.Second)
+		is.Equal(s.Health().InFlight, 1)
+		opts.SMTPAddr = "new.test:25"
+		is.NoErr(s.Reconfigure(opts))
+		drop(t, dir, "b", from("b@x.org"))
+		pass(20 * time.Second)
+		is.Equal(len(relays["new"].Messages()), 1) // the old relay holds up nothing
+		is.Equal(relays["new"].Messages()[0].From, "b@x.org")
+		is.Equal(s.Health().InFlight, 1)
+		pass(3 * time.Minute)
+		is.Equal(len(relays["old"].Messages()), 1) // and what it had begun came to its end
+		is.Equal(len(relays["new"].Messages()), 1)
+		is.Equal(len(s.Status()), 0)
+		commands := relays["old"].Commands()
+		is.Equal(commands[len(commands)-1], "QUIT") // then its connection is closed as is proper
+		is.Equal(relays["old"].Connections(), 1)
+		stop()
+	})
+}
+
+func TestARelayThatIsTheSameKeepsWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var dials [3]atomic.Int32
+		relay := &smtptest.Relay{}
+		opts := exact(Options{SMTPAddr: "0.test:25", Freq: 100 * time.Millisecond, Routes: []Route{
+			{Sender: "@down.org", SMTPAddr: "1.test:25"}, {Sender: "@other.org", SMTPAddr: "2.test:25"},
+		}})
+		opts.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials[addr[0]-'0'].Add(1)
+			if addr[0] == '1' {
+				return nil, errors.New("refused")
+			}
+			return relay.Dial(ctx, network, addr)
+		}
+		drop(t, dir, "a", from("a@x.org"))
+		drop(t, dir, "b", from("b@down.org"))
+		drop(t, dir, "c", from("c@other.org"))
+		s, stop := start(t, dir, opts)
+		pass(30 * time.Second)
+		drop(t, dir, "d", from("a@x.org"))
+		pass(time.Second)
+		is.Equal(dials[0].Load(), int32(2)) // the first connection had rested too long
+		before := s.Health()
+		is.True(before.Relays[1].Trouble != "")
+
+		// Another order, another way to speak to one of them, fewer connections, and one route more.
+		opts.Routes = []Route{
+			{Sender: "@other.org", SMTPAddr: "2.test:25", SMTP: SMTP{NoChunking: true}},
+			{Sender: "@more.org", SMTPAddr: "2.test:25"},
+			{Sender: "@DOWN.org", SMTPAddr: " 1.test:25"},
+		}
+		opts.Concurrency, opts.Attempts = 1, 7
+		is.NoErr(s.Reconfigure(opts))
+		after := s.Health()
+		is.Equal(after.Relays[0].Limit, 1) // there may be fewer at once
+		drop(t, dir, "e", from("a@x.org"))
+		pass(time.Second)
+		is.Equal(dials[0].Load(), int32(2)) // the connection was kept
+		is.Equal(after.Relays[3].Name, "1.test:25")
+		is.Equal(after.Relays[3].Since, before.Relays[1].Since)           // and the trouble is no other one
+		is.Equal(after.Relays[3].RestsUntil, before.Relays[1].RestsUntil) // nor is its rest over
+		pass(time.Minute)
+		is.Equal(len(relay.Messages()), 4)
+		stop()
+	})
+}
+
+func TestAPasswordIsPutRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, told := t.TempDir(), &events{}
+		relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Users: map[string]string{"app": "right"}}
+		login := func(password, version string) SMTP {
+			return SMTP{User: "app", Version: version, Secret: func(context.Context, bool) (string, error) { return password, nil }}
+		}
+		dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return relay.Dial(ctx, network, "127.0.0.1:25")
+		}
+		opts := exact(Options{SMTPAddr: "relay.test:25", Dial: dial, OnEvent: told.add, SMTP: login("wrong", "1")})
+		drop(t, dir, "a", simple)
+		s, stop := start(t, dir, opts)
+		pass(10 * time.Minute)
+		is.True(strings.Contains(s.Health().Relays[0].Trouble, "535"))
+		opts.SMTP = login("right", "1")
+		is.NoErr(s.Reconfigure(opts))
+		pass(time.Second)
+		is.Equal(len(relay.Messages()), 0) // the Version says that nothing is new
+		opts.SMTP = login("right", "2")
+		is.NoErr(s.Reconfigure(opts))
+		pass(time.Second)
+		is.Equal(len(relay.Messages()), 1) // at once, and not when the relay has rested
+		is.Equal(relay.Messages()[0].User, "app")
+		is.Equal(s.Health().Relays[0].Trouble, "")
+		stop()
+		is.Equal(told.last().Attempt, 1) // nobody lost an attempt over it
+	})
+}
+
+func TestMailThatWaitsTakesTheNewRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relays := relaysByName{"main": {}, "own": {}, "later": {Reply: func(verb, _ string) string {
+			if verb == "RCPT" {
+				return "450 later"
+			}
+			return ""
+		}}, "down": {Reply: func(verb, _ string) string {
+			if verb == "DIAL" {
+				return "refused"
+			}
+			return ""
+		}}}
+		opts := exact(Options{SMTPAddr: "down.test:25", Dial: relays.dial, Routes: []Route{{Sender: "@later.org", SMTPAddr: "later.test:25"}}})
+		drop(t, dir, "ready", from("a@x.org"))     // waits for a relay
+		drop(t, dir, "retry", from("a@later.org")) // waits for its next attempt
+		drop(t, dir, "null", "X-Spoolgore-Envelope: {\"from\":\"\",\"to\":[\"c@later.org\"]}\nSubject: x\n\nhello\n")
+		s, stop := start(t, dir, opts)
+		pass(10 * time.Second)
+		is.Equal(len(s.Status()), 3)
+		opts.SMTPAddr, opts.Routes = "main.test:25", []Route{{Sender: "*", SMTPAddr: "main.test:25"}, {Sender: "@LATER.org", SMTPAddr: "own.test:25"}}
+		is.NoErr(s.Reconfigure(opts))
+		pass(5 * time.Minute)
+		is.Equal(len(s.Status()), 0)
+		is.Equal(len(relays["main"].Messages()), 1)
+		is.Equal(relays["main"].Messages()[0].From, "a@x.org")
+		var senders []string
+		for _, m := range relays["own"].Messages() {
+			senders = append(senders, m.From)
+		}
+		slices.Sort(senders)
+		is.Equal(senders, []string{"", "a@later.org"}) // a report goes the way of its recipient
+		stop()
+	})
+}
+
+func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"attempts": func(o *Options) { o.Attempts = 3 },
+		"age":      func(o *Options) { o.MaxAge = 2 * time.Hour },
+		"backoff":  func(o *Options) { o.Backoff = func(int) time.Duration { return time.Second } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, told := t.TempDir(), &events{}
+				relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+					if verb == "RCPT" {
+						return "450 later"
+					}
+					return ""
+				}}
+				opts := exact(Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, OnEvent: told.add})
+				drop(t, dir, "m", simple)
+				s, stop := start(t, dir, opts)
+				pass(time.Hour)
+				change(&opts)
+				is.NoErr(s.Reconfigure(opts))
+				pass(65 * time.Minute)
+				stop()
+				is.True(exists(dir, "failed", "m")) // and not after five days
+			})
+		})
+	}
+}
+
+func TestTheRateGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &smtptest.Relay{}
+		for i := range 60 {
+			drop(t, dir, fmt.Sprintf("%02d", i), simple)
+		}
+		opts := exact(Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, Rate: "100/h"})
+		s, stop := start(t, dir, opts)
+		pass(time.Second)
+		is.Equal(len(relay.Messages()), 10)
+		opts.Rate = "120/h" // a bucket of 12, of which 10 are spent
+		is.NoErr(s.Reconfigure(opts))
+		pass(time.Second)
+		is.Equal(len(relay.Messages()), 12)
+		opts.Rate = "60/h"
+		is.NoErr(s.Reconfigure(opts))
+		pass(4 * time.Minute)
+		is.Equal(len(relay.Messages()), 12) // more than a bucket is spent
+		is.True(!s.Health().RateWait.IsZero())
+		opts.Rate = ""
+		is.NoErr(s.Reconfigure(opts))
+		pass(time.Second)
+		is.Equal(len(relay.Messages()), 60) // without a limit the rest goes at once
+		stop()
+	})
+}
+
+func TestWhatCannotBeTakenOverChangesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Options)
+		say    string
+	}{
+		"status file":    {func(o *Options) { o.StatusFile = "/x/y.js" }, "cannot become /x/y.js while the spool is run"},
+		"no relay":       {func(o *Options) { o.SMTPAddr = "" }, "no relay"},
+		"no address":     {func(o *Options) { o.SMTPAddr = "new.test:25,relay" }, "host:port"},
+		"negative":       {func(o *Options) { o.Attempts = -1 }, "Attempts is negative"},
+		"rate":           {func(o *Options) { o.Rate = "often" }, "rate"},
+		"route twice":    {func(o *Options) { o.Routes = []Route{{Sender: "@a", SMTPAddr: "a:1"}, {Sender: "@A", SMTPAddr: "a:1"}} }, "has a route already"},
+		"route's relay":  {func(o *Options) { o.Routes = []Route{{Sender: "@a", SMTPAddr: "a"}} }, "host:port"},
+		"no mode of TLS": {func(o *Options) { o.SMTP.TLS = "ssl" }, "TLS mode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
+				opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
+				s, stop := start(t, dir, opts)
+				drop(t, dir, "a", simple)
+				pass(time.Second)
+				wrong := opts
+				wrong.SMTPAddr, wrong.Freq = "new.test:25", time.Hour
+				c.change(&wrong)
+				err := s.Reconfigure(wrong)
+				is.True(err != nil)
+				is.True(strings.HasPrefix(err.Error(), "spoolgore: reconfigure: "))
+				is.True(strings.Contains(err.Error(), c.say))
+				drop(t, dir, "b", simple)
+				pass(20 * time.Second)
+				is.Equal(len(relays["old"].Messages()), 2) // it goes on as before
+				stop()
+			})
+		})
+	}
+}
+
+func TestReconfigureCountsForTheNextRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
+		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial, Logger: slog.New(slog.DiscardHandler)})
+		s := New(dir, opts)
+		drop(t, dir, "a", simple)
+		opts.SMTPAddr = "new.test"
+		is.True(s.Reconfigure(opts) != nil) // it is told now, and not by Run
+		opts.SMTPAddr, opts.StatusFile = "new.test:25", dir+"/x.js"
+		is.NoErr(s.Reconfigure(opts))
+		is.NoErr(s.Drain(t.Context()))
+		is.Equal(len(relays["new"].Messages()), 1)
+		is.Equal(len(relays["old"].Commands()), 0)
+		is.True(exists(dir, "x.js"))
+	})
+}
+
+// onWords is a log that calls do once, when there is something to be told with those words.
+type onWords struct {
+	slog.Handler
+	words string
+	do    *sync.Once
+	f     func()
+}
+
+func (h onWords) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, h.words) {
+		h.do.Do(h.f)
+	}
+	return nil
+}
+
+func (h onWords) Enabled(context.Context, slog.Level) bool { return true }
+
+// Options that come while a Run begins, when it has read those that there were, are not passed over.
+func TestReconfigureWhileRunBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
+		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.journal"), []byte("no journal\n"), 0o600)) // which is told of
+		drop(t, dir, "a", simple)
+		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
+		var s *Spool
+		next := opts
+		next.SMTPAddr, next.StatusFile = "new.test:25", dir+"/x.js"
+		opts.Logger = slog.New(onWords{slog.DiscardHandler, "journal is not whole", new(sync.Once), func() { is.NoErr(s.Reconfigure(next)) }})
+		s = New(dir, opts)
+		is.NoErr(s.Drain(t.Context()))
+		is.Equal(len(relays["new"].Messages()), 1)
+		is.Equal(len(relays["old"].Commands()), 0)
+		is.True(exists(dir, "x.js"))
+	})
+}
+
+// A relay that was retired and does not answer is cut off with the others when the time of grace is over.
+func TestRunEndsARetiredRelayToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relays := relaysByName{"old": {Reply: func(verb, _ string) string {
+			if verb == "END" {
+				return "stall"
+			}
+			return ""
+		}}, "new": {}}
+		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial, Grace: 5 * time.Second})
+		drop(t, dir, "a", simple)
+		s, stop := start(t, dir, opts)
+		pass(time.Second)
+		opts.SMTPAddr = "new.test:25"
+		is.NoErr(s.Reconfigure(opts))
+		began := time.Now()
+		stop()
+		is.Equal(time.Since(began), 5*time.Second) // and Run leaves nothing behind
+		is.True(exists(dir, "a"))                  // what is uncertain stays
+	})
+}
+
+// However often the settings change under load, each message arrives once.
+func TestNothingIsLostOrSentTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, told := t.TempDir(), &events{}
+		slow := func(verb, _ string) string {
+			if verb == "END" || verb == "MAIL" {
+				time.Sleep(30 * time.Millisecond)
+			}
+			return ""
+		}
+		relays := relaysByName{}
+		for _, name := range []string{"a", "b", "c"} {
+			relays[name] = &smtptest.Relay{Ext: []string{"PIPELINING", "CHUNKING", "8BITMIME"}, Reply: slow}
+		}
+		relays["c"].Ext = nil
+		const n = 600
+		for i := range n {
+			drop(t, dir, fmt.Sprintf("%03d", i), fmt.Sprintf("From: %d@%c.org\nTo: b@example.org\nMessage-ID: <%d@x>\n\nhello\n", i, 'x'+rune(i%3), i))
+		}
+		opts := exact(Options{SMTPAddr: "a.test:25", Dial: relays.dial, OnEvent: told.add, Logger: slog.New(slog.DiscardHandler)})
+		s, stop := start(t, dir, opts)
+		for i := range 120 {
+			pass(time.Duration(i%7) * 10 * time.Millisecond)
+			next := opts
+			next.SMTPAddr = []string{"a.test:25", "b.test:25,a.test:25", "c.test:25"}[i%3]
+			next.Concurrency = 1 + i%9
+			if i%4 > 0 {
+				next.Routes = []Route{{Sender: "@x.org", SMTPAddr: "b.test:25"}, {Sender: "@y.org", SMTPAddr: "c.test:25,b.test:25"}}[i%2:]
+			}
+			is.NoErr(s.Reconfigure(next))
+		}
+		pass(2 * time.Minute)
+		is.Equal(len(s.Status()), 0)
+		stop()
+		var ids []string
+		for _, r := range relays {
+			for _, m := range r.Messages() {
+				_, id, _ := strings.Cut(string(m.Data), "Message-ID: ")
+				id, _, _ = strings.Cut(id, "\r")
+				ids = append(ids, id)
+			}
+		}
+		is.Equal(len(ids), n) // copies
+		slices.Sort(ids)
+		is.Equal(len(slices.Compact(ids)), n) // messages
+		for _, ev := range told.all {
+			is.True(ev.Attempt < 2) // no change of the settings is an attempt
+		}
+	})
+}
+
+// Status is told in the words of the routes of its moment, whatever the loop has gone on with since.
+func TestStatusWhileTheRoutesChange(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	for i := range 50 {
+		drop(t, dir, fmt.Sprint(i), from("a@x.org"))
+	}
+	opts := exact(Options{SMTPAddr: "down.test:25", Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }})
+	s := New(dir, opts)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	soon(t, "the mail waits", func() bool { return len(s.Status()) == 50 })
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 200 {
+			for _, m := range s.Status() {
+				is.Equal(m.From, "a@x.org")
+			}
+		}
+	})
+	for i := range 200 {
+		opts.Routes = []Route{{Sender: "@x.org", SMTPAddr: "x.test:25"}, {Sender: "@y.org", SMTPAddr: "y.test:25"}}[:i%3]
+		is.NoErr(s.Reconfigure(opts))
+	}
+	wg.Wait()
+	stop()
+	is.NoErr(<-ended)
+}
+
+// TestSettingsThatAreTheSame changes each field there is.
+func TestSettingsThatAreTheSame(t *testing.T) {
+	is := is.New(t)
+	secret := func(context.Context, bool) (string, error) { return "", nil }
+	full := func() settings {
+		return settings{sender: "@a", addr: "a:1", timeout: 1, localName: "me", smtp: SMTP{
+			User: "u", Password: "p", Mechanism: "PLAIN", TLS: "tls", Pins: []string{"a"}, Window: 1, Version: "1", Secret: secret,
+			Auth: func(string) sasl.Client { return nil }, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		}}
+	}
+	is.True(full().same(full())) // functions and all, as the Version says
+	fields := reflect.TypeFor[SMTP]()
+	for i := range fields.NumField() {
+		other := full()
+		switch f := reflect.ValueOf(&other.smtp).Elem().Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Int:
+			f.SetInt(9)
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]string{"b"}))
+		default: // what Version stands for
+			continue
+		}
+		if full().same(other) || other.same(full()) {
+			t.Errorf("SMTP.%s makes no difference", fields.Field(i).Name)
+		}
+	}
+	for name, change := range map[string]func(*settings){
+		"sender": func(s *settings) { s.sender = "" }, "addr": func(s *settings) { s.addr = "a:2" }, "timeout": func(s *settings) { s.timeout = 2 },
+		"localName": func(s *settings) { s.localName = "" }, "tls": func(s *settings) { s.tls = &tls.Config{MinVersion: tls.VersionTLS13} },
+		"transport": func(s *settings) { s.transport = transportFunc(nil) },
+	} {
+		other := full()
+		change(&other)
+		if full().same(other) || other.same(full()) {
+			t.Errorf("%s makes no difference", name)
+		}
+	}
+}
+
+func TestSettingsWithoutAVersion(t *testing.T) {
+	is := is.New(t)
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	plain := settings{addr: "a:1", smtp: SMTP{User: "u", Password: "p", TLSConfig: config}}
+	is.True(plain.same(plain)) // all that there is can be compared
+	other := plain
+	other.smtp.TLSConfig = config.Clone()
+	is.True(!plain.same(other)) // what is in it may be another authority
+	other = plain
+	other.smtp.Secret = func(context.Context, bool) (string, error) { return "", nil }
+	is.True(!other.same(other)) // nobody knows what it will give
+	mine := &countingTransport{}
+	is.True(settings{transport: mine}.same(settings{transport: mine}))
+	is.True(!settings{transport: mine}.same(settings{transport: &countingTransport{}}))
+	is.True(!settings{transport: transportFunc(nil)}.same(settings{transport: transportFunc(nil)})) // a function
+}
+
+type countingTransport struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *countingTransport) Deliver(_ context.Context, t *Transaction) []Result {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+	return make([]Result, len(t.To))
+}

@@ -148,8 +148,16 @@ func newLogger(c config, stderr io.Writer) *slog.Logger {
 	if c.level != nil {
 		opts.Level = c.level
 	}
-	if c.logJSON {
-		return slog.New(slog.NewJSONHandler(stderr, opts))
+	journal := isJournal(stderr, os.Getenv)
+	inner := func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, opts) }
+	switch {
+	case c.logJSON:
+		inner = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, opts) }
+	case journal:
+		opts.ReplaceAttr = timeless
 	}
-	return slog.New(slog.NewTextHandler(stderr, opts))
+	if journal {
+		return slog.New(forJournal(stderr, inner))
+	}
+	return slog.New(inner(stderr))
 }

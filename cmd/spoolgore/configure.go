@@ -86,10 +86,10 @@ func configure(args []string, env func(string) string, own func(*flag.FlagSet)) 
 	if err == nil {
 		err = c.relay.Check("-smtp")
 	}
-	if err != nil {
-		return c, fs.Args(), c.blame(err)
+	if err == nil {
+		err = c.webToken(env)
 	}
-	return c, fs.Args(), c.webToken(env)
+	return c, fs.Args(), c.blame(err)
 }
 
 // variable is the environment variable for a key.

@@ -46,8 +46,8 @@ func TestPrecedence(t *testing.T) {
 		"smtpca": {"/a", "/b", "/c"}, "smtppin": {pinOfNothing, pinOfNothing, pinOfNothing}, "freq": {"1", "2", "3"},
 		"attempts": {"1", "2", "3"}, "maxage": {"1h", "2h", "3h"}, "bounce": {"no", "yes", "false"}, "warnafter": {"1h", "2h", "3h"},
 		"onfail": {"a", "b", "c"}, "json": {"/a", "/b", "/c"}, "once": {"yes", "no", "true"}, "logjson": {"yes", "no", "true"},
+		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"a", "b", "c"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},
-		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"},
 	}
 	user := []string{"-smtpuser", "u"} // for those that need one
 	for key, v := range values {

@@ -71,10 +71,6 @@ Queue
   -json PATH                   the status file (DIR/.spoolgore.js)
   -once                        try everything that is due once, and end
 
-Configuration
-  -config FILE                 lines of a flag's name, blanks and a value, see below; without it no file is read
-  -printconfig                 show every setting, and where it stands, without passwords, and end
-
 Seen from outside
   -http ADDRESS                show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; without a
                                HOST, as 8025, only this host can reach it, and every user of it (nowhere)
@@ -82,6 +78,10 @@ Seen from outside
                                with any name, or as Authorization: Bearer. Where other hosts can reach it, it is needed
   -httptoken TOKEN             the same; every user of this host can see it
   SPOOLGORE_HTTPTOKEN          in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same
+
+Configuration
+  -config FILE                 lines of a flag's name, blanks and a value, see below; without it no file is read
+  -printconfig                 show every setting, and where it stands, without passwords, and end
 
 Other
   -logjson                     log lines in JSON; the log goes to standard error

@@ -23,25 +23,18 @@ func (c *config) keep() int {
 	return keptMinutes
 }
 
-// webToken settles which token -http asks for: that of a flag, else of the environment, else of the file of -config, else
-// of systemd.
+// webToken sees that there is one token for -http at most, and takes that of systemd if nothing else gives one.
 func (c *config) webToken(env func(string) string) error {
-	key := "httptoken"
-	if c.httpTokenFile != "" {
-		key = "httptokenfile"
-	}
-	switch at := c.from[key]; {
-	case c.http == "" && at.rank == onCommandLine:
+	switch {
+	case c.http == "" && (c.from["httptoken"].rank == onCommandLine || c.from["httptokenfile"].rank == onCommandLine):
 		return errors.New("-httptoken and -httptokenfile are for -http, which is missing")
-	case c.http == "":
-		return nil
-	case c.httpTokenFile != "" && c.httpToken != "":
-		return fmt.Errorf("%s and %s: only one of them can be the token", c.from["httptoken"].origin, at.origin)
-	case at.rank != 0:
+	case c.httpToken != "" && c.httpTokenFile != "":
+		return errors.New("-httptoken and -httptokenfile: only one of them can be the token")
+	case c.http == "", c.httpToken+c.httpTokenFile != "":
 		return nil
 	}
-	if file := credential(env("CREDENTIALS_DIRECTORY"), "httptoken"); file != "" {
-		c.httpTokenFile, c.from["httptokenfile"] = file, setting{"httptokenfile", file, inEnvironment, "CREDENTIALS_DIRECTORY"}
+	if c.httpTokenFile = credential(env("CREDENTIALS_DIRECTORY"), "httptoken"); c.httpTokenFile != "" {
+		c.from["httptokenfile"] = setting{"httptokenfile", c.httpTokenFile, inEnvironment, "CREDENTIALS_DIRECTORY"}
 	}
 	return nil
 }

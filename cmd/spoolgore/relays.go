@@ -22,7 +22,7 @@ import (
 func (c *config) complete(log *slog.Logger) (err error) {
 	if flag := c.visible(); flag != "" {
 		log.Warn("password on the command line can be seen by every user of this host", "flag", flag,
-			"better", "-smtppasswordfile, -smtppasswordcmd, the environment")
+			"better", map[bool]string{true: "-httptokenfile, the environment", false: "-smtppasswordfile, -smtppasswordcmd, the environment"}[flag == "-httptoken"])
 	}
 	if c.exposed() {
 		log.Warn("configuration with a password can be read by every user of this host", "file", c.file)

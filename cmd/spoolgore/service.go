@@ -20,9 +20,9 @@ type service struct {
 	log    *slog.Logger
 	spool  *spoolgore.Spool
 	also   func(spoolgore.Event) // is told as well; nil: nobody
-	web    func(spoolgore.Event) // likewise
 	hook   *onFail
 	vital  *pulse.Pulse
+	shown  func(spoolgore.Event) // of -http, is told as well; nil: there is none
 	herald *herald
 }
 
@@ -40,8 +40,7 @@ func (s *service) run(orders []os.Signal) error {
 	defer s.hook.close(cut)
 	go s.hook.run(hooks)
 	s.vital = pulse.New(pulse.Options{
-		Dir: s.c.dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(), Rate: s.c.opts.Rate, Keep: s.c.keep(),
-		Log: s.log,
+		Dir: s.c.dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(), Rate: s.c.opts.Rate, Keep: s.c.keep(), Log: s.log,
 	})
 	if s.c.http != "" {
 		observe, end, err := s.c.serveHTTP(s.vital, func() { s.spool.Flush() }, s.log)
@@ -49,7 +48,7 @@ func (s *service) run(orders []os.Signal) error {
 			return err
 		}
 		defer end()
-		s.web = observe
+		s.shown = observe
 	}
 	s.complete(&s.c)
 	s.spool = spoolgore.New(s.c.dir, s.c.opts)
@@ -68,7 +67,7 @@ func (s *service) run(orders []os.Signal) error {
 // complete adds to the options of c what all configurations have in common.
 func (s *service) complete(c *config) {
 	c.opts.Logger = s.log
-	c.opts.OnEvent = inTurn(s.also, s.hook.tell, s.vital.Observe, s.web)
+	c.opts.OnEvent = inTurn(s.also, s.hook.tell, s.vital.Observe, s.shown)
 }
 
 // reload is SIGHUP: it reads the configuration and all files that this names again, and the status file, and goes on with
@@ -121,7 +120,7 @@ func (s *service) renew() error {
 func (c *config) allows(next *config) error {
 	for key, same := range map[string]bool{
 		"dir": c.dir == next.dir, "json": c.opts.StatusFile == next.opts.StatusFile, "once": c.once == next.once, "logjson": c.logJSON == next.logJSON,
-		"http": c.http == next.http, "httptoken": c.httpToken == next.httpToken, "httptokenfile": c.httpTokenFile == next.httpTokenFile,
+		"http": c.http == next.http, "httptokenfile": c.httpTokenFile == next.httpTokenFile, "httptoken": c.httpToken == next.httpToken,
 	} {
 		if same {
 			continue
@@ -149,8 +148,16 @@ func newLogger(c config, stderr io.Writer) *slog.Logger {
 	if c.level != nil {
 		opts.Level = c.level
 	}
-	if c.logJSON {
-		return slog.New(slog.NewJSONHandler(stderr, opts))
+	journal := isJournal(stderr, os.Getenv)
+	inner := func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, opts) }
+	switch {
+	case c.logJSON:
+		inner = func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, opts) }
+	case journal:
+		opts.ReplaceAttr = timeless
 	}
-	return slog.New(slog.NewTextHandler(stderr, opts))
+	if journal {
+		return slog.New(forJournal(stderr, inner))
+	}
+	return slog.New(inner(stderr))
 }

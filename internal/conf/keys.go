@@ -55,7 +55,7 @@ var Keys = []Key{
 	{Name: "bounce", Of: Daemon, Default: "true"},
 	{Name: "warnafter", Of: Daemon, Default: "never"},
 	{Name: "onfail", Of: Daemon, Secret: true}, // likewise
-	{Name: "http", Of: Daemon, Default: "not shown"},
+	{Name: "http", Of: Daemon, Default: "nowhere"},
 	{Name: "httptokenfile", Of: Daemon, File: true},
 	{Name: "httptoken", Of: Daemon, Secret: true},
 	{Name: "once", Of: Daemon, Default: "false"},

@@ -31,9 +31,6 @@ func need(t *testing.T, path string, err error) string {
 	return ""
 }
 
-// hostile is a subject that does all it can.
-const hostile = `</td></script><img src=x onerror="window.owned=1"><script>window.owned=1</script>`
-
 // TestPageInABrowser has Chromium do what a person does; testdata/browser.mjs is that person. The pictures are left in the
 // directory that SPOOLGORE_SHOTS names, if it does.
 func TestPageInABrowser(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -138,4 +139,23 @@ func TestCode(t *testing.T) {
 	} {
 		is.New(t).Equal(code(reply), want) // reply
 	}
+}
+
+// Every metric is told of in docs/monitoring.md, and no other.
+func TestTheDocsHaveEveryMetric(t *testing.T) {
+	is := is.New(t)
+	s, _ := tried(t)
+	s.Observe(spoolgore.Event{Kind: spoolgore.Sent, Relay: "a:25"})
+	s.Observe(spoolgore.Event{Kind: spoolgore.Deferred, Relay: "a:25", Fault: spoolgore.FaultRelay})
+	_, text := scrape(t, s)
+	docs, err := os.ReadFile("../../docs/monitoring.md")
+	is.NoErr(err)
+	told, there := make(map[string]bool), make(map[string]bool)
+	for _, m := range regexp.MustCompile("(?m)`(spoolgore_[a-z_]+)[`{]").FindAllSubmatch(docs, -1) {
+		told[string(m[1])] = true
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (spoolgore_[a-z_]+) `).FindAllStringSubmatch(text, -1) {
+		there[m[1]] = true
+	}
+	is.Equal(told, there)
 }

@@ -11,6 +11,7 @@ const browser = await chromium.launch({executablePath: program, args: ["--no-san
 // open opens a page of which nothing may go elsewhere or complain.
 async function open(at, options = {}) {
 	const context = await browser.newContext({viewport: {width: 1280, height: 960}, ...options});
+	context.setDefaultTimeout(120000); // on a busy machine too
 	const page = await context.newPage();
 	const wrong = [];
 	page.on("request", r => { if (!r.url().startsWith(at) && !r.url().startsWith("data:")) wrong.push("request to " + r.url()); });

@@ -30,9 +30,10 @@ type gcPacer struct {
 	calm        *time.Timer
 }
 
-// paceGC begins.
+// paceGC begins, at the end of the start.
 func paceGC() {
 	debug.SetGCPercent(manyGC)
+	unmap()
 	p := &gcPacer{calm: time.AfterFunc(calm, tidy)}
 	runtime.SetFinalizer(new(gcMark), p.collected)
 }
@@ -61,6 +62,7 @@ func tidy() {
 	if live < largeHeap && held > live+worthwhile {
 		runtime.GC()
 		debug.FreeOSMemory()
+		unmap()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -209,7 +210,11 @@ func TestFlushTellsOfAPause(t *testing.T) {
 	relay, _ := deferring("451 4.2.1 not now")
 	d := start(t, "-smtpaddr", relay.Listen(t), spool)
 	d.logs("msg=started", 1)
-	writeSigns(t, spool, &vitals.Signs{PID: d.cmd.Process.Pid, Paused: true})
+	d.signal(syscall.SIGTSTP)
+	eventually(t, "the daemon says that it is paused", func() bool {
+		signs, _, err := vitals.Read(spool)
+		return err == nil && signs.Paused
+	})
 	r := operate(t, "flush", spool)
 	is.Equal(r.code, 0)
 	is.True(strings.Contains(r.err, "the daemon was paused: that is over"))

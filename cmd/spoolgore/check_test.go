@@ -211,7 +211,10 @@ func TestFlushTellsOfAPause(t *testing.T) {
 	d := start(t, "-smtpaddr", relay.Listen(t), spool)
 	d.logs("msg=started", 1)
 	d.signal(syscall.SIGTSTP)
-	eventually(t, "the daemon tells of its pause", func() bool { s, _, _ := vitals.Read(spool); return s.Paused })
+	eventually(t, "the daemon says that it is paused", func() bool {
+		signs, _, err := vitals.Read(spool)
+		return err == nil && signs.Paused
+	})
 	r := operate(t, "flush", spool)
 	is.Equal(r.code, 0)
 	is.True(strings.Contains(r.err, "the daemon was paused: that is over"))

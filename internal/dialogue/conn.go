@@ -100,7 +100,10 @@ func (c *conn) line() ([]byte, error) {
 		return nil, err
 	}
 	text, ended := bytes.CutSuffix(raw, []byte("\n"))
-	text, crlf := bytes.CutSuffix(text, []byte("\r"))
+	crlf := false
+	if ended {
+		text, crlf = bytes.CutSuffix(text, []byte("\r"))
+	}
 	c.buf = append(c.buf[:0], text...)
 	for i, b := range c.buf {
 		if b == '\r' {

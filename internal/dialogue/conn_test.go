@@ -116,6 +116,7 @@ func FuzzContent(f *testing.F) {
 	}
 	f.Add(append(bytes.Repeat([]byte("x"), longest-1), "\r\n.\r\n"...), false, false)
 	f.Add(append(bytes.Repeat([]byte("x"), longest-1), "\r\r\n"...), false, false)
+	f.Add(append(bytes.Repeat([]byte("x"), longest-2), "\r\r\n"...), false, false)
 	f.Fuzz(func(t *testing.T, text []byte, lf, slow bool) {
 		end := "\r\n"
 		if lf {

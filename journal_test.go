@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -777,11 +778,13 @@ func TestReloadOfAnOlderStatusFileTakesNothingFromAFileThatIsToBeReadAgain(t *te
 	is.Equal(q.memory["m"].open().To[0].Status, Done) // but an acceptance since the pause does too
 }
 
-// Whatever a line says, nobody who has the message is forgotten, and nobody is taken out of a list that is believed.
+// Whatever a line says, nobody who has the message is forgotten, and nobody is taken out of a list that is believed; and what
+// it says of attempts takes no more room than it may from the next one on.
 func FuzzReplay(f *testing.F) {
 	f.Add([]byte(`{"File":"m","To":[{"Address":"a","Status":0}],"Size":9,"MessageID":"<1@x>"}`))
 	f.Add([]byte(`{"File":"m","To":[{"Address":"c","Status":2}],"Size":8,"MessageID":"<1@x>"}`))
 	f.Add([]byte(`{"File":"m","To":[{"Address":"a"},{"Address":"a","Status":1}],"Cc":[{"Address":"b"}],"MessageID":"<2@x>"}`))
+	f.Add([]byte(`{"File":"m","Size":9,"MessageID":"<1@x>","To":[{"Address":"b","Attempts":-9,"Tried":{"Times":9,"Runs":[{"Reply":"no","Times":-1},{}]}}]}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		old := &Message{To: []Recipient{{Address: "a", Status: Done}}, Cc: []Recipient{{Address: "b"}}, Size: 9, MessageID: "<1@x>"}
 		q := knowing(old)
@@ -791,6 +794,11 @@ func FuzzReplay(f *testing.F) {
 		m := q.memory["m"].open()
 		if len(m.To) < 1 || !m.To[0].accepted() || len(m.Cc) != 1 || m.Cc[0].Address != "b" {
 			t.Fatalf("%s left %+v", line, m)
+		}
+		b := &m.Cc[0]
+		b.note(Result{Reply: "451 later", Err: errLater}, began)
+		if runs, _ := b.Tried.attempts(0); len(runs) == 0 || len(runs) > mostRuns || !reflect.DeepEqual(knowing(m).memory["m"].open().Cc[0].Tried.Runs, b.Tried.Runs) {
+			t.Fatalf("%s left %+v", line, b.Tried)
 		}
 	})
 }

@@ -1,12 +1,17 @@
 package spoolgore
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // leaves calls each for every field of v that holds a value, and makes what they are in: two elements of every list, and
@@ -78,5 +83,43 @@ func TestEveryFieldOfAMessageIsInItsParcel(t *testing.T) {
 		if !reflect.DeepEqual(q.wrap(m).open(), m) { // and each alone, so that none is taken for another one
 			t.Errorf("%s does not come back", name)
 		}
+	}
+}
+
+// BenchmarkTried says what a message costs by the attempts for its one recipient, in memory and in the status file.
+func BenchmarkTried(b *testing.B) {
+	dir, err := spooldir.New(b.TempDir())
+	check(b, err)
+	for _, tt := range []struct {
+		name  string
+		tries int
+		reply string // a number is put in
+	}{
+		{"none", 0, ""}, {"one", 1, "450 4.2.1 mailbox busy, try again later"}, {"two", 2, "450 4.2.1 mailbox busy, try again later"},
+		{"10 alike", 10, "450 4.2.1 mailbox busy, try again later"}, {"10 each different", 10, "450 4.2.1 mailbox busy, try again in %d seconds"},
+		{"100 each different", 100, "450 4.2.1 mailbox busy, try again in %d seconds"}, {"100 each different and long", 100, strings.Repeat("%d-", 200)},
+		{"10 without a reply", 10, ""},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			now := time.Now()
+			m := &Message{From: "sender@example.com", To: []Recipient{{Address: "recipient@example.org"}}, Enqueued: now, Modified: now, Size: 4096, MessageID: "<20261123T214905.k7f3q2aa@example.com>"}
+			for i := range tt.tries {
+				now = now.Add(time.Duration(i+1)*time.Minute + 123456789)
+				reply, fault := "", &DeliveryError{Fault: FaultMessage, Op: "end", Err: errors.New("unexpected EOF")}
+				if tt.reply != "" {
+					reply = strings.ReplaceAll(tt.reply, "%d", fmt.Sprint(1000+i))
+					fault = &DeliveryError{Fault: FaultRecipient, Op: "rcpt", Code: 450, Err: errors.New(reply)}
+				}
+				res := Result{Relay: "mail.example.com:587", TLS: "TLS 1.3", Reply: reply, Err: fault}
+				m.settle(map[string]*Recipient{m.To[0].Address: &m.To[0]}, result{job: job{to: []string{m.To[0].Address}}, recipients: []Result{res}}, Options{Attempts: 1000, Backoff: seldom}, now)
+			}
+			p, file := knowing(nil).wrap(m), &bytes.Buffer{}
+			check(b, writeStatus(file, dir, []record{{"m", p}}, well, now))
+			for b.Loop() {
+				p.open()
+			}
+			b.ReportMetric(float64(len(p.text)), "B/parcel")
+			b.ReportMetric(float64(file.Len()), "B/status")
+		})
 	}
 }

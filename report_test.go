@@ -490,7 +490,7 @@ func TestWhoAsksForSuccessIsToldThatTheRelayWillNot(t *testing.T) {
 	}
 }
 
-func TestWhyFileTellsOfTheFirstAndTheLastAttempt(t *testing.T) {
+func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -516,6 +516,10 @@ func TestWhyFileTellsOfTheFirstAndTheLastAttempt(t *testing.T) {
 		is.Equal(r.Attempts, 3)
 		is.True(r.Tried.First.Time.Equal(began))
 		is.True(r.Tried.Last.Time.Equal(began.Add(3 * time.Minute)))
+		is.Equal(r.Tried.Times, 3)
+		is.Equal(len(r.Tried.Runs), 3)
+		is.Equal(r.Tried.Runs[1].Reply, "451 4.2.2 later")
+		is.True(r.Tried.Runs[1].Time.Equal(began.Add(time.Minute)))
 		is.Equal(r.Tried.First.Reply, "451 4.2.1 later")
 		is.Equal(r.Tried.Last.Reply, "451 4.2.3 later")
 		is.Equal(r.Tried.Last.Relay, "smarthost.test:25")

@@ -55,7 +55,21 @@ type Recipient struct {
 }
 
 // Tried is what came of the attempts for a recipient. It is replaced, never changed.
-type Tried struct{ First, Last Attempt }
+type Tried struct {
+	First, Last Attempt
+	// Times is the number of attempts; zero: one or, if Last is another than First, two.
+	Times int `json:",omitempty"`
+	// Runs are all attempts in their order: the first run, and the newest up to 16 and 2 KiB of text. Times tells whether some
+	// between them are left out. Empty: First and Last say all, as every attempt has come to the same or there were but two.
+	Runs []Run `json:",omitempty"`
+}
+
+// Run is attempts for one recipient that came one after the other and to the same.
+type Run struct {
+	Attempt           // the first of them
+	Until   time.Time `json:",omitzero"` // when the last of them was; zero: there is but one
+	Times   int       // how many they are
+}
 
 // Attempt is one attempt for one recipient.
 type Attempt struct {
@@ -64,6 +78,7 @@ type Attempt struct {
 	TLS    string // version of TLS, as "TLS 1.3"; empty: none
 	Reply  string // of the relay, at most 500 bytes of it; empty: there was none
 	Status string `json:",omitempty"` // enhanced status code (RFC 3463) of what is final without a reply
+	Error  string `json:",omitempty"` // what went wrong, where there was no reply; at most 500 bytes of it
 }
 
 // Message is one message file in the spool: the value of an entry of the status file. The names and meanings of the
@@ -201,11 +216,7 @@ func (r *Recipient) pack(p *pack.Packer) {
 	p.Time(r.LastAttempt)
 	p.Bool(r.Tried != nil)
 	if r.Tried != nil {
-		r.Tried.First.pack(p)
-		p.Bool(r.Tried.Last == r.Tried.First)
-		if r.Tried.Last != r.Tried.First {
-			r.Tried.Last.pack(p)
-		}
+		r.Tried.pack(p, r)
 	}
 }
 
@@ -218,27 +229,102 @@ func (r *Recipient) unpack(u *pack.Unpacker) {
 	r.GivenUp, r.Told, r.Warned = u.Bool(), u.Bool(), u.Bool()
 	r.Relay = u.String()
 	r.LastAttempt = u.Time()
-	if !u.Bool() {
+	if u.Bool() {
+		r.Tried = &Tried{}
+		r.Tried.unpack(u, r)
+	}
+}
+
+// What follows the first attempt in a parcel.
+const (
+	nothingMore = iota // the last one is the first one
+	lastOnly
+	allAttempts
+)
+
+// pack adds what came of the attempts for r, of which only that takes room which differs from what was said just before.
+func (t *Tried) pack(p *pack.Packer, r *Recipient) {
+	more := nothingMore
+	switch {
+	case t.Times != 0 || len(t.Runs) > 0:
+		more = allAttempts
+	case t.Last != t.First:
+		more = lastOnly
+	}
+	t.First.pack(p, &Attempt{Relay: r.Relay, Error: r.Error})
+	p.Int(int64(more))
+	if more == nothingMore {
 		return
 	}
-	r.Tried = &Tried{}
-	r.Tried.First.unpack(u)
-	if r.Tried.Last = r.Tried.First; !u.Bool() {
-		r.Tried.Last.unpack(u)
+	before := &t.First
+	if more == allAttempts {
+		p.Int(int64(t.Times))
+		p.Int(int64(len(t.Runs)))
+		for i := range t.Runs {
+			run := &t.Runs[i]
+			run.pack(p, before)
+			p.Time(run.Until)
+			p.Int(int64(run.Times))
+			before = &run.Attempt
+		}
+	}
+	t.Last.pack(p, before)
+}
+
+func (t *Tried) unpack(u *pack.Unpacker, r *Recipient) {
+	t.First.unpack(u, &Attempt{Relay: r.Relay, Error: r.Error})
+	before, more := &t.First, u.Int()
+	if more == nothingMore {
+		t.Last = t.First
+		return
+	}
+	if more == allAttempts {
+		t.Times = int(u.Int())
+		if n := u.Int(); n > 0 {
+			t.Runs = make([]Run, n)
+		}
+		for i := range t.Runs {
+			run := &t.Runs[i]
+			run.unpack(u, before)
+			run.Until, run.Times = u.Time(), int(u.Int())
+			before = &run.Attempt
+		}
+	}
+	t.Last.unpack(u, before)
+}
+
+// texts are the fields of a that are text.
+func (a *Attempt) texts() [5]*string {
+	return [...]*string{&a.Relay, &a.TLS, &a.Reply, &a.Status, &a.Error}
+}
+
+// pack adds a, and of its texts only those that differ from those of before.
+func (a *Attempt) pack(p *pack.Packer, before *Attempt) {
+	p.Time(a.Time)
+	texts, same := a.texts(), int64(0)
+	for i, said := range before.texts() {
+		if *texts[i] == *said {
+			same |= 1 << i
+		}
+	}
+	p.Int(same)
+	for i, text := range texts {
+		if same>>i&1 == 0 {
+			p.String(*text)
+		}
 	}
 }
 
-func (a *Attempt) pack(p *pack.Packer) {
-	p.Time(a.Time)
-	p.String(a.Relay)
-	p.String(a.TLS)
-	p.String(a.Reply)
-	p.String(a.Status)
-}
-
-func (a *Attempt) unpack(u *pack.Unpacker) {
+func (a *Attempt) unpack(u *pack.Unpacker, before *Attempt) {
 	a.Time = u.Time()
-	a.Relay, a.TLS, a.Reply, a.Status = u.String(), u.String(), u.String(), u.String()
+	texts, said, same := a.texts(), before.texts(), u.Int()
+	for i, text := range texts {
+		if same>>i&1 == 1 {
+			*text = *said[i]
+		} else {
+			*text = u.String()
+		}
+	}
 }
 
 // recipients returns all recipients, in the order To, Cc, Bcc, to be read or, in a clone, changed.
@@ -565,19 +651,110 @@ func (r *Recipient) note(res Result, now time.Time) {
 	if res.Err != nil && faultOf(res.Err).Fault == FaultNone {
 		return // there was none
 	}
-	const longest = 500 // what more there is of a reply would be kept for every recipient, and is in the log
-	last := Attempt{Time: now, Relay: res.Relay, TLS: res.TLS, Reply: res.Reply}
-	if len(last.Reply) > longest {
-		last.Reply = strings.Clone(strings.ToValidUTF8(last.Reply[:longest], ""))
-	}
+	last := Attempt{Time: now, Relay: res.Relay, TLS: res.TLS, Reply: brief(res.Reply)}
 	if res.Err != nil {
 		last.Status = faultOf(res.Err).status()
+		if last.Reply == "" {
+			last.Error = brief(withoutOurPort(res.Err.Error()))
+		}
 	}
-	if r.Tried == nil {
-		r.Tried = &Tried{last, last}
-	} else {
-		r.Tried = &Tried{r.Tried.First, last}
+	r.Tried = r.Tried.and(last, r.Attempts)
+}
+
+// brief is the beginning of text: what more there is would be kept for every recipient, and is in the log.
+func brief(text string) string {
+	const longest = 500
+	if len(text) <= longest {
+		return text
 	}
+	return strings.Clone(strings.ToValidUTF8(text[:longest], ""))
+}
+
+// withoutOurPort takes out of the text of an error what differs with each connection: of "ours->theirs" it leaves theirs.
+func withoutOurPort(text string) string {
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		if _, theirs, ok := strings.Cut(word, "->"); ok {
+			words[i] = theirs
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// How much is kept of the attempts for a recipient: their first run, and of the others the newest.
+const (
+	mostRuns = 16
+	mostText = 2 << 10 // bytes of it in the runs
+)
+
+// and returns t, which may be nil, with one attempt more. So many had failed before.
+func (t *Tried) and(a Attempt, failed int) *Tried {
+	if t == nil {
+		return &Tried{First: a, Last: a}
+	}
+	runs, times := t.attempts(failed)
+	runs, times = join(runs, a), times+1
+	n := &Tried{First: t.First, Last: a}
+	if times == 2 && !a.Time.Equal(t.First.Time) {
+		return n
+	}
+	for len(runs) > mostRuns || len(runs) > 2 && textIn(runs) > mostText {
+		runs = slices.Delete(runs, 1, 2)
+	}
+	if n.Times = times; len(runs) > 1 || runs[0].Times < times {
+		n.Runs = runs
+	}
+	return n
+}
+
+// attempts are those that t knows of, in a list of the caller's own, and how many there were. What an older version has
+// written gives no number: then so many as have failed.
+func (t *Tried) attempts(failed int) (runs []Run, times int) {
+	first := Run{Attempt: t.First, Times: 1}
+	switch once := t.First.Time.Equal(t.Last.Time) && t.First.like(&t.Last); {
+	case len(t.Runs) > 0:
+		runs = slices.Clone(t.Runs)
+	case once && t.Times == 0:
+		runs = []Run{first}
+	case t.Times > 0 && t.First.like(&t.Last):
+		runs = []Run{{t.First, t.Last.Time, t.Times}}
+	case t.Times == 0 && failed > 2: // nobody knows what came of those between
+		runs = []Run{first, {Attempt: t.Last, Times: 1}}
+	default:
+		runs = join([]Run{first}, t.Last)
+	}
+	for _, run := range runs {
+		times += run.Times
+	}
+	if t.Times == 0 {
+		return runs, max(times, failed)
+	}
+	return runs, max(times, t.Times)
+}
+
+// like reports whether both have come to the same.
+func (a Attempt) like(b *Attempt) bool {
+	a.Time = b.Time
+	return a == *b
+}
+
+// join adds an attempt to runs.
+func join(runs []Run, a Attempt) []Run {
+	last := &runs[len(runs)-1]
+	if !last.like(&a) {
+		return append(runs, Run{Attempt: a, Times: 1})
+	}
+	last.Until, last.Times = a.Time, last.Times+1
+	return runs
+}
+
+func textIn(runs []Run) (bytes int) {
+	for i := range runs {
+		for _, text := range runs[i].texts() {
+			bytes += len(*text)
+		}
+	}
+	return bytes
 }
 
 // reason says in one line why the message was given up.
@@ -838,10 +1015,10 @@ func (m *Message) settle(tried map[string]*Recipient, res result, opts Options, 
 		if r == nil {
 			r = &Recipient{Address: to} // taken out of the status file meanwhile
 		}
-		ev := r.settle(res.recipients[i], counts, opts, now)
 		if !res.removed {
 			r.note(res.recipients[i], now)
 		}
+		ev := r.settle(res.recipients[i], counts, opts, now)
 		ev.File, ev.From, ev.Attempt, ev.Since = res.name, m.From, res.attempt, m.since()
 		events = append(events, ev)
 	}

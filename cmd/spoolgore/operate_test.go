@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,51 @@ func TestListSaysWhatIsWrongWithTheStatus(t *testing.T) {
 		return strings.Contains(ok(t, "list", other, "-statusfile", elsewhere), "\tdeferred\t")
 	})
 	d.stop()
+}
+
+// TestShowTellsEveryAttempt has a status file of today, one of a daemon that kept two attempts only, and one edited by hand.
+func TestShowTellsEveryAttempt(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := aSpool(t)
+	made := func(minute int, reply, err string) spoolgore.Attempt {
+		return spoolgore.Attempt{Time: time.Date(2025, 11, 23, 10, minute, 0, 0, time.Local), Relay: "mail:25", TLS: "TLS 1.3", Reply: reply, Error: err}
+	}
+	with := func(tried *spoolgore.Tried) (lines []string) {
+		t.Helper()
+		status := statusOf(t, filepath.Join(spool, ".spoolgore.js"))
+		status[filepath.Join(spool, "deferred.eml")].To[0].Tried = tried
+		status[filepath.Join(spool, "deferred.eml")].To[0].Attempts = 40
+		writeJSON(t, filepath.Join(spool, ".spoolgore.js"), status)
+		ago := regexp.MustCompile(` \([^()]* ago\)`)
+		for line := range strings.Lines(ok(t, "show", spool, "deferred.eml")) {
+			if strings.HasPrefix(line, "cc ") {
+				return lines[1:]
+			}
+			if strings.HasPrefix(line, "to ") || len(lines) > 0 {
+				lines = append(lines, ago.ReplaceAllString(strings.TrimSuffix(line, "\n"), ""))
+			}
+		}
+		return lines
+	}
+	first, last := made(0, "451 4.7.1 wait", ""), made(59, "450 4.2.1 \x1b[31mlater", "")
+	is.Equal(with(&spoolgore.Tried{First: first, Last: last, Times: 120, Runs: []spoolgore.Run{
+		{Attempt: first, Times: 1}, {Attempt: made(20, "", "end: EOF\x1b"), Until: made(40, "", "").Time, Times: 7}, {Attempt: last, Times: 1},
+	}}), []string{
+		"  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 451 4.7.1 wait",
+		"             (111 attempts in between: what came of them is not kept)",
+		`  then       2025-11-23 10:20:00, mail:25, TLS 1.3: end: EOF\x1b (7 times until 2025-11-23 10:40:00)`,
+		`  last try   2025-11-23 10:59:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
+	})
+	first.Reply = last.Reply
+	is.Equal(with(&spoolgore.Tried{First: first, Last: last, Times: 40}), []string{
+		`  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater (40 times until 2025-11-23 10:59:00)`,
+	})
+	is.Equal(with(&spoolgore.Tried{First: first, Last: last}), []string{
+		`  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
+		"             (38 attempts in between: what came of them is not kept)",
+		`  last try   2025-11-23 10:59:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
+	})
 }
 
 func TestShow(t *testing.T) {

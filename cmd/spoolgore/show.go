@@ -19,7 +19,7 @@ import (
 const showHelp = `usage: spoolgore show [flags] DIR NAME...
 
 Shows what is known of a message in the spool, hold/ or failed/: its envelope, what became of each recipient, with
-the first and the last attempt, and its header. NAME is the name of the file, or its path, as failed/NAME.
+every attempt, and its header. NAME is the name of the file, or its path, as failed/NAME.
 
   -raw               the file instead, byte for byte; on a terminal control characters are escaped
   -json              a JSON object a line, as of list -json
@@ -117,20 +117,31 @@ func (c *call) showRecipients(e *spoolview.Entry, paint console.Painter) {
 		for i := range list.of {
 			r := &list.of[i]
 			c.fact(list.name, "%s: %s", r.Address, c.fate(e, r))
-			if r.Tried == nil {
-				if r.Error != "" {
-					c.fact("", "  %s", r.Error)
-				}
-				continue
-			}
-			if r.Tried.First != r.Tried.Last {
-				c.fact("  first try", "%s", c.attempt(&r.Tried.First))
-			}
-			c.fact("  last try", "%s", c.attempt(&r.Tried.Last))
-			if r.Error != "" && !strings.Contains(r.Error, cmp.Or(r.Tried.Last.Reply, "\x00")) {
-				c.fact("", "%s", r.Error)
-			}
+			c.showAttempts(r)
 		}
+	}
+}
+
+// showAttempts writes a line for each run of attempts that came to the same.
+func (c *call) showAttempts(r *spoolview.Recipient) {
+	runs, leftOut := r.Runs()
+	said := ""
+	for i := range runs {
+		about := "  then"
+		switch {
+		case i == len(runs)-1 && runs[i].Times <= 1:
+			about = "  last try"
+		case i == 0:
+			about = "  first try"
+		}
+		said = cmp.Or(runs[i].Reply, runs[i].Error)
+		c.fact(about, "%s", c.attempts(&runs[i]))
+		if i == 0 && leftOut > 0 {
+			c.fact("", "(%s in between: what came of them is not kept)", console.Count(leftOut, "attempt"))
+		}
+	}
+	if r.Error != "" && (said == "" || !strings.Contains(r.Error, said)) {
+		c.fact("", "%s", r.Error)
 	}
 }
 
@@ -155,15 +166,20 @@ func (c *call) fate(e *spoolview.Entry, r *spoolview.Recipient) string {
 	return "next attempt " + c.at(r.NextAttempt) + tries
 }
 
-func (c *call) attempt(a *spoolview.Attempt) string {
-	text := c.at(a.Time)
-	if a.Relay != "" {
-		text += ", " + a.Relay
+// attempts are those of a run, in one line.
+func (c *call) attempts(run *spoolview.Run) string {
+	text := c.at(run.Time)
+	if run.Relay != "" {
+		text += ", " + run.Relay
 	}
-	if a.TLS != "" {
-		text += ", " + a.TLS
+	if run.TLS != "" {
+		text += ", " + run.TLS
 	}
-	return text + ": " + cmp.Or(a.Reply, "no answer")
+	text += ": " + cmp.Or(run.Reply, run.Error, "no answer")
+	if run.Times > 1 {
+		text += fmt.Sprintf(" (%d times until %s)", run.Times, run.Until.Local().Format(stamp))
+	}
+	return text
 }
 
 // showHeader writes the header of the file, with the subject before it as it is meant to be read.

@@ -61,14 +61,53 @@ type Recipient struct {
 // Served reports whether a relay has the message for r.
 func (r *Recipient) Served() bool { return r.Status == Done && !r.GivenUp }
 
-// Tried is the first and the last attempt for a recipient.
-type Tried struct{ First, Last Attempt }
+// Tried is what came of the attempts for a recipient.
+type Tried struct {
+	First, Last Attempt
+	Times       int   `json:",omitempty"` // zero: one or, if Last is another than First, two
+	Runs        []Run `json:",omitempty"` // empty: First and Last say all
+}
 
 // Attempt is one of them.
 type Attempt struct {
 	Time              time.Time
 	Relay, TLS, Reply string
 	Status            string `json:",omitempty"`
+	Error             string `json:",omitempty"` // where there was no reply
+}
+
+// Run is attempts that came one after the other and to the same.
+type Run struct {
+	Attempt           // the first of them
+	Until   time.Time `json:",omitzero"` // when the last of them was; zero: there is but one
+	Times   int
+}
+
+// Runs are the attempts for r, and how many are left out behind the first run. There are none if nothing is known of them.
+func (r *Recipient) Runs() (runs []Run, leftOut int) {
+	t, all := r.Tried, 0
+	if t == nil {
+		return nil, 0
+	}
+	same := t.First
+	same.Time = t.Last.Time
+	switch first := (Run{Attempt: t.First, Times: 1}); {
+	case len(t.Runs) > 0:
+		runs = t.Runs
+	case t.Times > 1 && same == t.Last:
+		runs = []Run{{t.First, t.Last.Time, t.Times}}
+	case same == t.Last && t.First.Time.Equal(t.Last.Time):
+		runs = []Run{first}
+	default:
+		runs = []Run{first, {Attempt: t.Last, Times: 1}}
+	}
+	for _, run := range runs {
+		all += run.Times
+	}
+	if t.Times > 0 {
+		return runs, max(0, t.Times-all)
+	}
+	return runs, max(0, r.Attempts-all) // an older version of the daemon has kept no others
 }
 
 // An Entry is one message. Written as JSON it is a line of "spoolgore list -json", whose names and meanings are fixed.

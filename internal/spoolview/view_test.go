@@ -261,7 +261,7 @@ func TestEveryFieldOfTheStatusIsKnown(t *testing.T) {
 	}
 	for _, pair := range []struct{ theirs, ours any }{
 		{spoolgore.Message{}, spoolview.Entry{}}, {spoolgore.Recipient{}, spoolview.Recipient{}},
-		{spoolgore.Tried{}, spoolview.Tried{}}, {spoolgore.Attempt{}, spoolview.Attempt{}},
+		{spoolgore.Tried{}, spoolview.Tried{}}, {spoolgore.Attempt{}, spoolview.Attempt{}}, {spoolgore.Run{}, spoolview.Run{}},
 	} {
 		ours := here(pair.ours)
 		for name := range here(pair.theirs) {
@@ -269,6 +269,39 @@ func TestEveryFieldOfTheStatusIsKnown(t *testing.T) {
 				t.Errorf("%T has %s, which is not shown", pair.theirs, name)
 			}
 		}
+	}
+}
+
+func TestRuns(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 23, 10, minute, 0, 0, time.UTC) }
+	made := func(minute int, reply string) spoolview.Attempt {
+		return spoolview.Attempt{Time: at(minute), Reply: reply}
+	}
+	once := func(minute int, reply string) spoolview.Run {
+		return spoolview.Run{Attempt: made(minute, reply), Times: 1}
+	}
+	many := []spoolview.Run{once(0, "a"), {Attempt: made(3, "b"), Until: at(5), Times: 3}}
+	for name, tt := range map[string]struct {
+		of      spoolview.Recipient
+		runs    []spoolview.Run
+		leftOut int
+	}{
+		"nothing is known": {spoolview.Recipient{Attempts: 3}, nil, 0},
+		"one":              {spoolview.Recipient{Tried: &spoolview.Tried{First: made(0, "a"), Last: made(0, "a")}}, []spoolview.Run{once(0, "a")}, 0},
+		"two":              {spoolview.Recipient{Attempts: 2, Tried: &spoolview.Tried{First: made(0, "a"), Last: made(5, "a")}}, []spoolview.Run{once(0, "a"), once(5, "a")}, 0},
+		"all alike": {spoolview.Recipient{Attempts: 7, Tried: &spoolview.Tried{First: made(0, "a"), Last: made(9, "a"), Times: 7}},
+			[]spoolview.Run{{Attempt: made(0, "a"), Until: at(9), Times: 7}}, 0},
+		"runs":       {spoolview.Recipient{Attempts: 9, Tried: &spoolview.Tried{First: made(0, "a"), Last: made(5, "b"), Times: 4, Runs: many}}, many, 0},
+		"some of it": {spoolview.Recipient{Tried: &spoolview.Tried{First: made(0, "a"), Last: made(5, "b"), Times: 40, Runs: many}}, many, 36},
+		"by an older version": {spoolview.Recipient{Attempts: 40, Tried: &spoolview.Tried{First: made(0, "a"), Last: made(5, "a")}},
+			[]spoolview.Run{once(0, "a"), once(5, "a")}, 38},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			runs, leftOut := tt.of.Runs()
+			is.Equal(runs, tt.runs)
+			is.Equal(leftOut, tt.leftOut)
+		})
 	}
 }
 

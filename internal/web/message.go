@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -52,6 +53,17 @@ type person struct {
 	Last     time.Time `json:"last,omitzero"`
 	TLS      string    `json:"tls,omitempty"`
 	Reply    string    `json:"reply,omitempty"`
+	Tries    []try     `json:"tries,omitempty"`   // if there was more than one attempt
+	LeftOut  int       `json:"leftOut,omitempty"` // attempts after the first of Tries of which no more is known
+}
+
+// try is attempts that came one after the other and to the same.
+type try struct {
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until,omitzero"` // when the last of them was, if there are several
+	Times int       `json:"times"`
+	How   string    `json:"how"` // relay, and version of TLS
+	Reply string    `json:"reply"`
 }
 
 type attachment struct {
@@ -138,11 +150,28 @@ func people(e *spoolview.Entry) []person {
 			}
 			if r.Tried != nil {
 				p.TLS, p.Reply = console.Escape(r.Tried.Last.TLS), console.Escape(r.Tried.Last.Reply)
+				p.Tries, p.LeftOut = tries(r)
 			}
 			all = append(all, p)
 		}
 	}
 	return all
+}
+
+// tries are the attempts for r, if there was more than one.
+func tries(r *spoolview.Recipient) (all []try, leftOut int) {
+	runs, leftOut := r.Runs()
+	if len(runs) == 1 && runs[0].Times <= 1 && leftOut == 0 {
+		return nil, 0
+	}
+	for _, run := range runs {
+		how := strings.TrimPrefix(run.Relay+", "+run.TLS, ", ")
+		all = append(all, try{
+			At: run.Time, Until: run.Until, Times: run.Times, How: console.Escape(strings.TrimSuffix(how, ", ")),
+			Reply: console.Escape(cmp.Or(run.Reply, run.Error, "no answer")),
+		})
+	}
+	return all, leftOut
 }
 
 // open reads header and text of the file.

@@ -74,12 +74,6 @@ func usageError(stderr io.Writer, err error) int {
 
 // serve runs the spool that c, made of args, asks for, and returns the exit code.
 func serve(args []string, c config, stderr io.Writer) int {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-	if os.Getenv("GOGC") == "" {
-		paceGC()
-	}
 	if c.once && console.IsTerminal(stderr) {
 		bar := progress.New(stderr, "sending", 0)
 		defer bar.Done()
@@ -87,6 +81,12 @@ func serve(args []string, c config, stderr io.Writer) int {
 	}
 	s := newService(args, c, stderr)
 	orders := prepareSignals(s.log)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		paceGC()
+	}
 	for _, name := range strays(os.Environ()) {
 		s.log.Warn("unknown variable in the environment", "name", name[0], "near", name[1])
 	}

@@ -5,7 +5,7 @@ import "time"
 const (
 	startLimit = 2  // connections at first
 	fewAsked   = 20 // who allows more knows a relay that bears many, and begins with a share of them
-	startShare = 4
+	startShare = 2
 
 	manyWelcome = 10               // connections that show that the relay does not bear a handful only
 	welcomeGain = 4                // times as many as it has welcomed then
@@ -19,7 +19,7 @@ const (
 // limits is what is known of how much a relay bears: how many connections, and whether it wants a pause. The number of
 // connections grows and shrinks as the window of TCP does (RFC 5681): by one for each accepted message at first, which
 // doubles it every round trip; halved at each sign of trouble, and from half of where that was on by one for as many
-// messages as there may be connections. Where the settings allow many it starts with a quarter of them, as who asks for hundreds
+// messages as there may be connections. Where the settings allow many it starts with half of them, as who asks for hundreds
 // knows a relay that bears some. One that has welcomed many is not one of those that bear a few and say so only later: then it
 // grows fourfold with every greeting, which comes three round trips earlier.
 type limits struct {

@@ -120,11 +120,11 @@ func TestPause(t *testing.T) {
 func TestLimitFollowsGreetings(t *testing.T) {
 	is := is.New(t)
 	l := newLimits(100)
-	is.Equal(l.allowed(noon), 25) // a quarter
+	is.Equal(l.allowed(noon), 50) // half
 	l.welcomed(9)
-	is.Equal(l.allowed(noon), 25) // it may be one that bears ten
-	l.welcomed(10)
-	is.Equal(l.allowed(noon), 40) // four times as many as there are
+	is.Equal(l.allowed(noon), 50) // it may be one that bears ten
+	l.welcomed(20)
+	is.Equal(l.allowed(noon), 80) // four times as many as there are
 	l.welcomed(80)
 	is.Equal(l.allowed(noon), 100) // at most
 	l.strained(noon)

@@ -19,6 +19,7 @@ type proc struct {
 	own         time.Duration // CPU time, user and system, of the process itself
 	reaped      time.Duration // of its children that have ended, and theirs
 	rss, pss    int64         // octets in memory; in pss a page that n processes share counts as 1/n of a page
+	anon        int64         // of rss: what is not in a file, as code is
 }
 
 // family returns root and all processes below it, root first.
@@ -67,6 +68,7 @@ func readProc(dir string) (proc, bool) {
 func (p *proc) readMemory() {
 	text, _ := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/smaps_rollup")
 	p.rss, p.pss = kilobytes(text, "\nRss:"), kilobytes(text, "\nPss:")
+	p.anon = kilobytes(text, "\nAnonymous:")
 }
 
 // kilobytes returns, in octets, what stands behind label in a text like /proc/PID/smaps_rollup.
@@ -81,6 +83,7 @@ func kilobytes(text []byte, label string) int64 {
 type usage struct {
 	cpu       time.Duration // since the cell was made, processes that have ended included
 	rss, pss  int64         // as of a process, summed up
+	anon      int64         // likewise
 	processes int
 }
 
@@ -95,6 +98,7 @@ func use(root int) usage {
 		u.cpu += p.own
 		u.rss += p.rss
 		u.pss += p.pss
+		u.anon += p.anon
 		u.processes++
 	}
 	return u

@@ -24,7 +24,8 @@ type Content struct {
 
 	f         io.ReaderAt
 	off, size int64
-	buf       *[bufSize]byte
+	buf       []byte // pooled, small or large; nil: none
+	large     bool   // whoever reads takes much at once
 	raw       []byte // part of buf: read from f, not yet sent
 	open      bool   // the last byte taken from raw did not end a line
 	err       error  // what Read returns from now on
@@ -56,6 +57,7 @@ func (h *Header) Front(add Added) (front []byte) {
 // Read reads the next bytes of the message. An error of the file, and io.ErrUnexpectedEOF if it is shorter than it
 // should be, is returned wrapped, again at every further call; io.EOF comes after the whole message only.
 func (c *Content) Read(p []byte) (n int, err error) {
+	c.large = len(p) >= largeRead
 	for n < len(p) {
 		if len(c.run) == 0 {
 			if m := c.lines(p[n:]); m > 0 {
@@ -107,7 +109,7 @@ func (c *Content) stop(err error) {
 		c.err = err
 	}
 	if c.buf != nil {
-		buffers.Put(c.buf)
+		giveBuffer(c.buf)
 		c.buf, c.raw = nil, nil
 	}
 }
@@ -160,9 +162,9 @@ func (c *Content) fill() error {
 		return nil
 	}
 	if c.buf == nil {
-		c.buf = buffers.Get().(*[bufSize]byte)
+		c.buf = takeBuffer(c.large && c.size-c.off > largeRead)
 	}
-	left := copy(c.buf[:], c.raw)
+	left := copy(c.buf, c.raw)
 	n := int(min(c.size-c.off, int64(len(c.buf)-left)))
 	if err := readFull(c.f, c.buf[left:left+n], c.off); err != nil {
 		return fmt.Errorf("read message: %w", err)
@@ -262,7 +264,28 @@ func (x *extent) length() int64 {
 
 var lf = []byte("\n")
 
-// largeBufSize is what is read at once to measure. It is held for no longer than that takes, and so by few at a time.
+// largeRead is from how many bytes on, taken at once, a body is read in large pieces. Who sends many messages at a time takes
+// less.
+const largeRead = 16 << 10
+
+// takeBuffer returns a buffer for reading from its pool.
+func takeBuffer(large bool) []byte {
+	if large {
+		return largeBuffers.Get().(*[largeBufSize]byte)[:]
+	}
+	return buffers.Get().(*[bufSize]byte)[:]
+}
+
+// giveBuffer puts one back.
+func giveBuffer(b []byte) {
+	if len(b) == largeBufSize {
+		largeBuffers.Put((*[largeBufSize]byte)(b))
+		return
+	}
+	buffers.Put((*[bufSize]byte)(b))
+}
+
+// largeBufSize is what is read at once of a body to measure it, which is soon done, or for who takes much at once.
 const largeBufSize = 64 << 10
 
 var largeBuffers = sync.Pool{New: func() any { return new([largeBufSize]byte) }}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 )
 
 // A Place is one of the directories in which messages lie.
@@ -74,12 +73,12 @@ func (d *Dir) Touch(name string) error {
 	if _, err := d.Stat(name); err != nil {
 		return err
 	}
-	return setTime(d.File(name), time.Now())
+	return setNow(d.File(name))
 }
 
 // Touched lets a daemon look for files that were touched where the system does not tell of them.
 func (d *Dir) Touched() error {
-	if err := setTime(d.path, time.Now()); err != nil && !tellsTouch {
+	if err := setNow(d.path); err != nil && !tellsTouch {
 		return fmt.Errorf("have the daemon look at the spool: %w", err)
 	}
 	return nil

@@ -68,12 +68,16 @@ func SyncDir(path string) error {
 	return nil
 }
 
-// setTime sets the times of access and of change of the file at path, which is not followed if it is a symbolic link. Both,
-// since Linux tells of IN_ATTRIB only then.
-func setTime(path string, to time.Time) error {
-	ts, err := unix.TimeToTimespec(to)
+// setNow sets the times of access and of change of the file at path, which is not followed if it is a symbolic link. Both,
+// since Linux tells of IN_ATTRIB only then. Of a file of another user whoever may write it can set them to the time that
+// the system has, which is coarser, and to no other.
+func setNow(path string) error {
+	ts, err := unix.TimeToTimespec(time.Now())
 	if err == nil {
 		err = unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if errors.Is(err, unix.EPERM) {
+		err = unix.UtimesNanoAt(unix.AT_FDCWD, path, nil, unix.AT_SYMLINK_NOFOLLOW)
 	}
 	if err != nil {
 		return &fs.PathError{Op: "touch", Path: path, Err: err}

@@ -89,32 +89,25 @@ var errReading = errors.New("the messages are still being counted; ask again in 
 // gets errReading. Other errors say that the spool cannot be read.
 func (t *table) get(ctx context.Context, rows bool, patience time.Duration) (*reading, error) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	now := time.Now()
 	if rows {
 		t.wanted = now
 	}
-	if t.has(rows) && now.Before(t.next) {
-		defer t.mu.Unlock()
+	has := t.has(rows)
+	if has && now.Before(t.next) {
 		return t.last, t.err
 	}
-	if t.under == nil {
-		t.under, t.stale = make(chan struct{}), false
-		go t.read(t.under, now, now.Sub(t.wanted) < rowsTime)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	wait := patience
+	if has {
+		wait = quick
 	}
-	under := t.under
-	if t.has(rows) {
-		patience = quick
+	t.await(ctx, t.begin(), wait)
+	if !t.has(rows) && t.err == nil {
+		t.await(ctx, t.begin(), patience) // the one that was under way had been begun before anybody wanted rows
 	}
-	t.mu.Unlock()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-under:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	switch {
 	case t.err != nil:
 		return nil, t.err
@@ -124,12 +117,35 @@ func (t *table) get(ctx context.Context, rows bool, patience time.Duration) (*re
 	return nil, errReading
 }
 
+// begin has the spool read, if it is not just being read, and returns what is closed when that is over.
+func (t *table) begin() chan struct{} {
+	if t.under == nil {
+		now := time.Now()
+		t.under, t.stale = make(chan struct{}), false
+		go t.read(t.under, now, now.Sub(t.wanted) < rowsTime)
+	}
+	return t.under
+}
+
+// await waits, without the lock, until the reading is over, or ctx ends, and no longer than patience says.
+func (t *table) await(ctx context.Context, over chan struct{}, patience time.Duration) {
+	t.mu.Unlock()
+	defer t.mu.Lock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // has reports whether there is a reading, with rows if they are wanted.
 func (t *table) has(rows bool) bool { return t.last != nil && (!rows || t.last.rows != nil) }
 
 // read reads the spool and closes over.
 func (t *table) read(over chan struct{}, now time.Time, rows bool) {
-	r, err := t.load(t.dir, t.status, now, rows)
+	r, err := t.look(now, rows)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err = err; err == nil {
@@ -140,6 +156,16 @@ func (t *table) read(over chan struct{}, now time.Time, rows bool) {
 	}
 	t.under = nil
 	close(over)
+}
+
+// look is load. A panic, over a message that nobody has thought of, is an error: mail goes on.
+func (t *table) look(now time.Time, rows bool) (r *reading, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			r, err = nil, fmt.Errorf("this is a fault of the program: %v", v)
+		}
+	}()
+	return t.load(t.dir, t.status, now, rows)
 }
 
 // restAfter is how long the spool is not read after a reading that took so long.

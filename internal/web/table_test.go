@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,35 @@ func TestALargeSpoolKeepsNobodyWaiting(t *testing.T) {
 		is.True(again != first)
 		is.Equal(loads.Load(), int32(2))
 	})
+}
+
+// A page asks for how it is and for the messages in one breath.
+func TestRowsAreWaitedForBehindAReadingWithoutThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		cost, ctx := 10*time.Second, t.Context()
+		table, loads := slowTable(&cost)
+		_, err := table.get(ctx, false, time.Second)
+		is.Equal(err, errReading)
+		began := time.Now()
+		_, err = table.get(ctx, true, 5*time.Second)
+		is.Equal(err, errReading)
+		is.Equal(time.Since(began), 5*time.Second) // as long as was said, and no longer
+		r, err := table.get(ctx, true, time.Minute)
+		is.NoErr(err)
+		is.Equal(len(r.rows), 3)
+		is.Equal(loads.Load(), int32(2))
+	})
+}
+
+// A message that nobody has thought of must not end the daemon.
+func TestAFaultInReadingIsAnError(t *testing.T) {
+	is := is.New(t)
+	table := &table{load: func(string, string, time.Time, bool) (*reading, error) { panic("oh") }}
+	for range 2 {
+		_, err := table.get(t.Context(), true, patience)
+		is.True(err != nil && strings.Contains(err.Error(), "oh"))
+	}
 }
 
 func TestWhatWasDoneIsSeenAtOnce(t *testing.T) {

@@ -63,6 +63,10 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if o.Act == "flush" && len(o.Messages) == 0 {
+		if s.opts.Pulse.Last().Paused { // which is for whoever has asked for it to end
+			refuse(w, http.StatusConflict, "the spool is paused, so nothing is tried: it goes on when the daemon gets SIGHUP or SIGUSR1")
+			return
+		}
 		s.opts.Log.Info("asked over HTTP", "action", "flush", "remote", r.RemoteAddr)
 		s.opts.Flush()
 		answer(w, outcome{Failed: []mishap{}})

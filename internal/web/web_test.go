@@ -189,6 +189,18 @@ func TestAFailedMessageThatIsHeldGoesOnlyToWhoHasNotGotIt(t *testing.T) {
 	is.True(in.People[1].Last.Before(in.People[0].Last)) // ann was not tried again
 }
 
+// Somebody may be about to edit the status file: nobody is told that mail is tried, and nothing ends the pause.
+func TestNothingIsTriedWhileItIsPaused(t *testing.T) {
+	is := is.New(t)
+	vital, flushed := &fakePulse{last: well()}, false
+	vital.last.Paused = true
+	s, _ := serve(t, t.TempDir(), Options{Pulse: vital, Flush: func() { flushed = true }})
+	got := send(s.Handler(), request{method: "POST", path: "/do", header: []string{"Content-Type: application/json"}, body: `{"act":"flush"}`})
+	is.Equal(got.Code, http.StatusConflict)
+	is.True(strings.Contains(got.Body.String(), "SIGHUP")) // it says what ends it
+	is.True(!flushed)
+}
+
 func TestNothingIsDoneToWhatNobodyHasSeen(t *testing.T) {
 	is := is.New(t)
 	s, dir := tried(t)

@@ -39,8 +39,9 @@ func (c *config) webToken(env func(string) string) error {
 	return nil
 }
 
-// serveHTTP shows the spool over HTTP until end is called. observe is to be told of its events.
-func (c *config) serveHTTP(vital *pulse.Pulse, flush func(), log *slog.Logger) (observe func(spoolgore.Event), end func(), err error) {
+// listenHTTP makes the server that shows the spool over HTTP. observe is to be told of the events of the spool; once that
+// is there, serve begins to answer, until end is called.
+func (c *config) listenHTTP(vital *pulse.Pulse, flush func(), log *slog.Logger) (observe func(spoolgore.Event), serve func() (end func()), err error) {
 	token := c.httpToken
 	if c.httpTokenFile != "" {
 		file := secret.Source{Name: "-httptokenfile", Log: log}.File(c.httpTokenFile)
@@ -59,13 +60,16 @@ func (c *config) serveHTTP(vital *pulse.Pulse, flush func(), log *slog.Logger) (
 		return nil, nil, fmt.Errorf("-http: %w", err)
 	}
 	log.Info("shown over HTTP", "addr", listener.Addr().String(), "token", token != "")
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := server.Serve(ctx, listener); err != nil {
-			log.Error("the spool is not shown over HTTP any more, mail goes on", "err", err)
-		}
-	}()
-	return server.Observe, func() { stop(); <-ended }, nil
+	serve = func() (end func()) {
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if err := server.Serve(ctx, listener); err != nil {
+				log.Error("the spool is not shown over HTTP any more, mail goes on", "err", err)
+			}
+		}()
+		return func() { stop(); <-ended }
+	}
+	return server.Observe, serve, nil
 }

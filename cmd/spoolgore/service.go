@@ -42,16 +42,17 @@ func (s *service) run(orders []os.Signal) error {
 	s.vital = pulse.New(pulse.Options{
 		Dir: s.c.dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(), Rate: s.c.opts.Rate, Keep: s.c.keep(), Log: s.log,
 	})
+	serve := func() (end func()) { return func() {} }
 	if s.c.http != "" {
-		observe, end, err := s.c.serveHTTP(s.vital, func() { s.spool.Flush() }, s.log)
+		observe, begin, err := s.c.listenHTTP(s.vital, func() { s.spool.Flush() }, s.log)
 		if err != nil {
 			return err
 		}
-		defer end()
-		s.shown = observe
+		s.shown, serve = observe, begin
 	}
 	s.complete(&s.c)
 	s.spool = spoolgore.New(s.c.dir, s.c.opts)
+	defer serve()()
 	defer takePulse(s.vital, orders)()
 	s.herald = newHerald(s.spool.Health, func() float64 { return s.vital.Last().PerMinute })
 	defer s.herald.start()()

@@ -153,10 +153,21 @@ is "$(find $spool -printf '%M %u:%g %p %s\n' | sort)" "$before" 'the spool'
 [ ! -e /etc/spoolgore.conf ] || die 'the configuration is still there'
 getent passwd spoolgore >/dev/null || die 'the owner of the mail is gone'
 
-step 'purge, with an empty spool: nothing is left'
+step 'purge, with mail in a spool elsewhere: the user is kept'
 apt install /tmp/host/spoolgore_1.0.0~two_*.deb
 is "$(queue | wc -l)" 1 'mail in the spool'
 rm "$(queue)"
+install -d -m 2770 -o spoolgore -g spoolgore /tmp/elsewhere
+sed -i 's|^dir .*|dir /tmp/elsewhere|' /etc/spoolgore.conf
+mail_as nobody 'elsewhere'
+apt purge spoolgore | tee /tmp/purge
+grep -q 'there is mail in /tmp/elsewhere' /tmp/purge || die 'nothing was said of the mail'
+grep -l 'Subject: elsewhere' /tmp/elsewhere/*.eml
+getent passwd spoolgore >/dev/null || die 'the owner of the mail is gone'
+rm -r /tmp/elsewhere
+
+step 'purge, with an empty spool: nothing is left'
+apt install /tmp/host/spoolgore_1.0.0~two_*.deb
 apt purge spoolgore
 everything >/tmp/after
 diff /tmp/before /tmp/after || die 'this was left or taken (<: before, >: after)'

@@ -162,7 +162,7 @@ sed -i 's|^dir .*|dir /tmp/elsewhere|' /etc/spoolgore.conf
 mail_as nobody 'elsewhere'
 apt purge spoolgore | tee /tmp/purge
 grep -q 'there is mail in /tmp/elsewhere' /tmp/purge || die 'nothing was said of the mail'
-grep -l 'Subject: elsewhere' /tmp/elsewhere/*
+grep -l 'Subject: elsewhere' /tmp/elsewhere/*.eml
 getent passwd spoolgore >/dev/null || die 'the owner of the mail is gone'
 rm -r /tmp/elsewhere
 

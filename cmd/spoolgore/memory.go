@@ -27,6 +27,7 @@ const (
 // gcPacer keeps the pace of garbage collection to what is in use.
 type gcPacer struct {
 	collections uint64 // so far, those that tidy made left out
+	percent     int    // in force
 	calm        *time.Timer
 }
 
@@ -34,7 +35,7 @@ type gcPacer struct {
 func paceGC() {
 	debug.SetGCPercent(manyGC)
 	unmap()
-	p := &gcPacer{calm: time.AfterFunc(calm, tidy)}
+	p := &gcPacer{percent: manyGC, calm: time.AfterFunc(calm, tidy)}
 	runtime.SetFinalizer(new(gcMark), p.collected)
 }
 
@@ -43,7 +44,10 @@ type gcMark struct{ _ [16]byte }
 
 func (p *gcPacer) collected(*gcMark) {
 	runtime.SetFinalizer(new(gcMark), p.collected)
-	debug.SetGCPercent(gcPercent(metric("/gc/heap/live:bytes")))
+	if percent := gcPercent(metric("/gc/heap/live:bytes")); percent != p.percent { // it stops the world
+		p.percent = percent
+		debug.SetGCPercent(percent)
+	}
 	if n := metric("/gc/cycles/automatic:gc-cycles"); n != p.collections {
 		p.collections = n
 		p.calm.Reset(calm)

@@ -31,6 +31,7 @@ func TestPaceOfGarbageCollectionFollows(t *testing.T) {
 		}
 		return false
 	}
+	is.True(becomes(fewGC))
 	ballast := make([]byte, 4*littleHeap)
 	is.True(becomes(manyGC))
 	runtime.KeepAlive(ballast)

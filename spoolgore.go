@@ -738,6 +738,11 @@ func (r *runner) loop(ctx context.Context) error {
 			timer.Reset(wait)
 		}
 	}
+	return r.finish(ctx)
+}
+
+// finish writes down what is to outlast the run, when nothing is in flight any more. For Drain the error is what is in the way.
+func (r *runner) finish(ctx context.Context) error {
 	if r.desk.Busy() {
 		r.told(<-r.desk.Done()) // or he would be told again
 	}

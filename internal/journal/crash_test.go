@@ -16,6 +16,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/docrows"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -197,17 +198,9 @@ func TestCrashRowsAreTheDocumented(t *testing.T) {
 	is := is.New(t)
 	text, err := os.ReadFile("../../docs/durability.md")
 	is.NoErr(err)
-	_, section, _ := strings.Cut(string(text), "\n## Journal\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	var documented, tested []string
-	for line := range strings.Lines(section) {
-		cells := strings.Split(line, " | ")
-		if first := strings.TrimPrefix(cells[0], "| "); len(cells) == 3 && first != "step" {
-			documented = append(documented, first)
-		}
-	}
+	var tested []string
 	for _, row := range crashRows {
 		tested = append(tested, row.text)
 	}
-	is.Equal(documented, tested)
+	is.Equal(docrows.Steps(string(text))["Journal"], tested)
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/docrows"
 )
 
 // crashEnv makes the test binary a program that carries out an operation and kills itself after one of its steps. Its
@@ -296,17 +298,7 @@ func TestCrashRowsAreTheDocumented(t *testing.T) {
 			tested[op.section] = append(tested[op.section], row.text)
 		}
 	}
-	documented := map[string][]string{}
-	section := ""
-	for line := range strings.Lines(string(text)) {
-		if title, ok := strings.CutPrefix(line, "## "); ok {
-			section = strings.TrimSpace(title)
-		}
-		cells := strings.Split(line, " | ")
-		first := strings.TrimPrefix(cells[0], "| ")
-		if len(cells) == 3 && first != "step" && section != "Journal" { // that is for internal/journal
-			documented[section] = append(documented[section], first)
-		}
-	}
+	documented := docrows.Steps(string(text))
+	delete(documented, "Journal") // that is for internal/journal
 	is.Equal(documented, tested)
 }

@@ -52,13 +52,13 @@ func (s *service) run(orders []os.Signal) error {
 	}
 	s.complete(&s.c)
 	s.spool = spoolgore.New(s.c.dir, s.c.opts)
-	defer serve()()
 	defer takePulse(s.vital, orders)()
 	s.herald = newHerald(s.spool.Health, func() float64 { return s.vital.Last().PerMinute })
 	defer s.herald.start()()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	handleSignals(s, stop, orders)
+	defer serve()() // whoever sees it may end it
 	if s.c.once {
 		return s.spool.Drain(ctx)
 	}

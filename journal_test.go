@@ -603,7 +603,7 @@ func TestReplay(t *testing.T) {
 			n := note{File: "m", Message: *tt.note}
 			for range 2 { // once more does no harm
 				is.NoErr(q.replay(n.line()))
-				m := q.memory["m"].open()
+				m := q.known("m")
 				is.Equal(len(m.To), len(tt.want))
 				for i := range tt.want {
 					is.Equal(m.To[i], tt.want[i])
@@ -613,6 +613,14 @@ func TestReplay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// known is what q remembers of a message whose file is to be read.
+func (q *queue) known(name string) *Message {
+	if e := q.entries[name]; e != nil && e.state == unread {
+		return e.msg.open()
+	}
+	return q.memory[name].open()
 }
 
 // believe is load without a file.
@@ -697,8 +705,8 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 				return
 			}
 			if tt.want == unread {
-				is.Equal(q.entries["m"].state, unread)            // it is tried now
-				is.Equal(q.memory["m"].open().To[0].Status, Done) // and who has it is not forgotten
+				is.Equal(q.entries["m"].state, unread)    // it is tried now
+				is.Equal(q.known("m").To[0].Status, Done) // and who has it is not forgotten
 				return
 			}
 			is.Equal(e.state, tt.want)
@@ -766,16 +774,16 @@ func TestReloadOfAnOlderStatusFileTakesNothingFromAFileThatIsToBeReadAgain(t *te
 	part := full.clone()
 	part.To, part.Size = part.To[:1], -1
 	q.reload(Status{"/spool/m": *part}, time.Time{}, now)
-	is.Equal(len(q.memory["m"].open().To), 2) // b is not left out
+	is.Equal(len(q.known("m").To), 2) // b is not left out
 	q.reload(Status{}, time.Time{}, now)
-	is.Equal(q.memory["m"].open().Size, int64(9)) // nobody has taken it out in peace: the file may be older
+	is.Equal(q.known("m").Size, int64(9)) // nobody has taken it out in peace: the file may be older
 	edited := full.clone()
 	edited.To[1].Status = Done
 	q.reload(Status{"/spool/m": *edited}, now.Add(time.Second), now)
-	is.Equal(q.memory["m"].open().To[1].Status, Done) // what a person says of it counts
+	is.Equal(q.known("m").To[1].Status, Done) // what a person says of it counts
 	edited.To[0].Status = Waiting
 	q.reload(Status{"/spool/m": *edited}, now, now)
-	is.Equal(q.memory["m"].open().To[0].Status, Done) // but an acceptance since the pause does too
+	is.Equal(q.known("m").To[0].Status, Done) // but an acceptance since the pause does too
 }
 
 // Whatever a line says, nobody who has the message is forgotten, and nobody is taken out of a list that is believed; and what
@@ -788,16 +796,16 @@ func FuzzReplay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		old := &Message{To: []Recipient{{Address: "a", Status: Done}}, Cc: []Recipient{{Address: "b"}}, Size: 9, MessageID: "<1@x>"}
 		q := knowing(old)
-		if q.replay(line) != nil || q.memory["m"].open().MessageID != "<1@x>" {
+		if q.replay(line) != nil || q.known("m").MessageID != "<1@x>" {
 			return
 		}
-		m := q.memory["m"].open()
+		m := q.known("m")
 		if len(m.To) < 1 || !m.To[0].accepted() || len(m.Cc) != 1 || m.Cc[0].Address != "b" {
 			t.Fatalf("%s left %+v", line, m)
 		}
 		b := &m.Cc[0]
 		b.note(Result{Reply: "451 later", Err: errLater}, began)
-		if runs, _ := b.Tried.attempts(0); len(runs) == 0 || len(runs) > mostRuns || !reflect.DeepEqual(knowing(m).memory["m"].open().Cc[0].Tried.Runs, b.Tried.Runs) {
+		if runs, _ := b.Tried.attempts(0); len(runs) == 0 || len(runs) > mostRuns || !reflect.DeepEqual(knowing(m).known("m").Cc[0].Tried.Runs, b.Tried.Runs) {
 			t.Fatalf("%s left %+v", line, b.Tried)
 		}
 	})

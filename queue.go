@@ -37,15 +37,16 @@ type queue struct {
 	ready   []lanes            // may be sent now, by the route that it takes
 	expiry  *pile.Pile[*entry] // all that were read: by when they are given up, or their sender is told something
 	seen    spooldir.Snapshot  // of the directory, when it was last read
-	memory  map[string]parcel  // by file name: messages whose file is to be read, or read again
-	base    *time.Time         // when the queue was made: a moment that parcels count from
+	memory  map[string]parcel  // by file name: messages whose file was not seen yet, or has just gone
+	base    *time.Time         // when the queue was made: a time that parcels count from
+	epoch   time.Time          // likewise, for moments
 	packer  pack.Packer        // makes them
 	host    string             // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
 	journal *journal.File            // what must not be forgotten until the status file is written
 	pledges []pledge                 // messages that are recording, in the order in which the journal will hold them
 	changed bool                     // the status file is to be written
-	round   uint32                   // number of the last scan
+	round   uint16                   // number of the last scan
 	removed bool                     // a file was removed, and a power cut could bring it back
 	ailing  map[*entry]error         // what could not be done for the system's sake: no file is to blame
 	kept    []kept                   // what was moved to failed/, for the loop to tell
@@ -95,28 +96,34 @@ const (
 // An entry is one file of the spool. There may be a million of them, so the message itself is kept in one piece, and what
 // the piles go by stands beside it.
 type entry struct {
-	name  string
-	msg   parcel
-	id    version    // of the file
-	due   time.Time  // when there is something to do, by the state
-	look  time.Time  // in expiry: its place there
-	since *time.Time // when this version of the file was first seen, by this process; not changed, as others have it too
+	name    string
+	msg     parcel     // unread: what was known of the message before, if anything was
+	id      version    // of the file
+	due     moment     // when there is something to do, by the state
+	look    moment     // in expiry: its place there
+	seen    *sighting  // by this process
+	suspect *time.Time // when the relay last failed in the middle of its transaction; nil: it did not
 
-	sender   string        // of the message: whose turn it is
-	priority int32         // of the message
-	route    int32         // of the message: where it is in queue.ready
-	fresh    bool          // the message has not been tried yet, or for the relay's sake in vain
-	state    state         // where it is
-	round    uint32        // the scan that last saw the file
-	soon     bool          // unread: it only has to settle, or was not looked at yet, Drain waits for that
-	flawed   bool          // of the message: there is an Error
-	judged   bool          // unread: this version of the file was read, and is not usable
-	returned bool          // it came back from failed/, where its why-file still is
-	telling  bool          // its sender is being told something
-	stirred  bool          // something has happened to the file while it was away
-	place    [3]int32      // in pending, ready and expiry; -1: not there
-	delay    time.Duration // unread: time to the next look, doubled each time
-	suspect  *time.Time    // when the relay last failed in the middle of its transaction; nil: it did not
+	sender   string   // of the message: whose turn it is
+	priority int32    // of the message
+	route    int32    // of the message: where it is in queue.ready
+	place    [3]int32 // in pending, ready and expiry; -1: not there
+	round    uint16   // the scan that last saw the file
+	state    state    // where it is
+	looks    uint8    // unread: at a file that was not ready yet; after each it is left alone for longer
+	fresh    bool     // the message has not been tried yet, or for the relay's sake in vain
+	soon     bool     // unread: it only has to settle, or was not looked at yet, Drain waits for that
+	judged   bool     // unread: this version of the file was read, and is not usable
+	returned bool     // it came back from failed/, where its why-file still is
+	telling  bool     // its sender is being told something
+	stirred  bool     // something has happened to the file while it was away
+}
+
+// A sighting is what is known of a file that was seen and not read yet. It is shared, and never changed.
+type sighting struct {
+	at    time.Time // when this version of the file was first seen
+	first time.Time // when a version was
+	err   string    // why it cannot be read; empty: it was not tried yet, or only has to settle
 }
 
 // A version is a spooldir.ID in less room: the times of files can be counted in nanoseconds.
@@ -127,12 +134,63 @@ type version struct {
 
 func versionOf(id spooldir.ID) version { return version{id.Ino, id.Size, id.ModTime.UnixNano()} }
 
+// A moment is a time in a third of the room: nanoseconds, and one bit that tells whether it goes by the monotonic clock, which is
+// then counted from an epoch. Moments with the same epoch compare as numbers, as long as nobody sets the clock.
+type moment int64
+
+// momentOf is t, or where that cannot be the moment nearest to it.
+func momentOf(t, epoch time.Time) moment {
+	var steady moment
+	if t != t.Round(0) {
+		t, steady = epoch.Round(0).Add(t.Sub(epoch)), 1
+	}
+	switch {
+	case t.Year() < 1900:
+		return math.MinInt64
+	case t.Year() > 2100:
+		return math.MaxInt64 - 1
+	}
+	return moment(t.UnixNano())<<1 | steady
+}
+
+// time is what m stands for.
+func (m moment) time(epoch time.Time) time.Time {
+	ns := int64(m >> 1)
+	if m&1 == 0 {
+		return time.Unix(0, ns)
+	}
+	return epoch.Add(time.Duration(ns - epoch.UnixNano()))
+}
+
+// moment is t by the queue's epoch.
+func (q *queue) moment(t time.Time) moment { return momentOf(t, q.epoch) }
+
+// time is what m, of an entry, stands for.
+func (q *queue) time(m moment) time.Time { return m.time(q.epoch) }
+
+// clockSet is from where on the clock was set, or stood while the machine slept, and does not only drift.
+const clockSet = time.Second
+
+// keepTime sees that the moments of both clocks compare as the times that they stand for. What is ready needs no
+// order that is so exact.
+func (q *queue) keepTime(now time.Time) {
+	if (now.Round(0).Sub(q.epoch.Round(0)) - now.Sub(q.epoch)).Abs() < clockSet {
+		return
+	}
+	for _, e := range q.entries {
+		e.due, e.look = momentOf(q.time(e.due), now), momentOf(q.time(e.look), now)
+	}
+	q.epoch = now
+	q.pending.Reorder()
+	q.expiry.Reorder()
+}
+
 // firstSeen is when this version of the file was first seen; zero: it was not seen in the spool.
 func (e *entry) firstSeen() time.Time {
-	if e.since == nil {
+	if e.seen == nil {
 		return time.Time{}
 	}
-	return *e.since
+	return e.seen.at
 }
 
 // version is that of the file, as it was last seen.
@@ -147,17 +205,16 @@ func (e *entry) away() bool { return e.state == busy || e.state == recording }
 func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf func(sender string) int) *queue {
 	now := time.Now()
 	q := &queue{
-		dir: dir, opts: opts, host: host, routeOf: routeOf, base: &now,
+		dir: dir, opts: opts, host: host, routeOf: routeOf, base: &now, epoch: now,
 		entries: make(map[string]*entry), memory: make(map[string]parcel), ailing: make(map[*entry]error),
 		open: make(map[*entry]*msgfile.File),
 	}
 	q.journal = journal.New(dir.File(journalName))
-	byDue := func(a, b *entry) bool { return a.due.Before(b.due) }
-	q.pending = pile.New(byDue, placeIn(0))
+	q.pending = pile.New(func(a, b *entry) bool { return a.due < b.due }, placeIn(0))
 	for range routes {
 		q.ready = append(q.ready, newLanes(placeIn(1)))
 	}
-	q.expiry = pile.New(func(a, b *entry) bool { return a.look.Before(b.look) }, placeIn(2))
+	q.expiry = pile.New(func(a, b *entry) bool { return a.look < b.look }, placeIn(2))
 	return q
 }
 
@@ -177,6 +234,9 @@ func (q *queue) reconfigure(opts Options, routes int, routeOf func(sender string
 		q.ready = append(q.ready, newLanes(placeIn(1)))
 	}
 	for _, e := range q.entries {
+		if e.state == unread {
+			continue
+		}
 		via := e.sender
 		if via == "" || retimed {
 			m := e.msg.open()
@@ -223,7 +283,7 @@ func newLanes(place func(*entry) *int32) lanes {
 			}
 			return a.fresh && !b.fresh
 		},
-		First: func(a, b *entry) bool { return a.due.Before(b.due) },
+		First: func(a, b *entry) bool { return a.due < b.due },
 		Place: place,
 	}
 	return lanes{small: fair.New(rules), large: fair.New(rules)}
@@ -249,7 +309,7 @@ func (q *queue) unready(e *entry) {
 func (q *queue) move(e *entry, to state, due time.Time) {
 	q.pending.Remove(e)
 	q.unready(e)
-	e.state, e.due = to, due
+	e.state, e.due = to, q.moment(due)
 	switch to {
 	case unread, waiting, finishing:
 		q.pending.Push(e)
@@ -265,12 +325,14 @@ func (q *queue) drop(e *entry) {
 	delete(q.entries, e.name)
 	delete(q.ailing, e)
 	q.changed = true
+	if e.state == unread && e.msg.holds() {
+		q.memory[e.name] = e.msg
+	}
 }
 
 // remember gives e another record. One with another sender or priority must not be given to what is ready.
 func (q *queue) remember(e *entry, m *Message) {
 	e.msg = q.wrap(m)
-	e.flawed = m.Error != ""
 	e.sender, e.priority, e.fresh = unique.Make(m.From).Value(), int32(max(min(m.Priority, math.MaxInt32), math.MinInt32)), m.Attempts == 0
 	if e.state != ready {
 		e.route = int32(q.routeOf(m.via()))
@@ -285,10 +347,11 @@ func (q *queue) watch(e *entry, m *Message) {
 	if len(m.To)+len(m.Cc)+len(m.Bcc) == 0 || e.state == held {
 		return
 	}
-	e.look = q.expires(e, m)
-	if at := m.newsAt(q.opts); !e.telling && !at.IsZero() && at.Before(e.look) {
-		e.look = at
+	look := q.expires(e, m)
+	if at := m.newsAt(q.opts); !e.telling && !at.IsZero() && at.Before(look) {
+		look = at
 	}
+	e.look = q.moment(look)
 	q.expiry.Push(e)
 }
 
@@ -299,27 +362,39 @@ func (q *queue) scan(now time.Time, verify bool) error {
 	if err != nil || !changed {
 		return err
 	}
-	names, err := q.dir.Names()
-	if err == nil {
-		err = q.dir.Here() // looked at behind them: they are this spool's
-	}
+	q.round++
+	seen, rested := see(now), now
+	var fresh []string // names to be read at once: in their order, which may be that of their age
+	err = q.dir.EachName(func(names []string) error {
+		if err := q.dir.Here(); err != nil {
+			return err // looked at behind them: they are this spool's
+		}
+		for _, name := range names {
+			e, known := q.entries[name], q.memory[name]
+			switch {
+			case e != nil:
+				e.round = q.round
+				if e.state == held || verify && (e.state == waiting || e.state == ready || e.away()) {
+					q.verify(e, now)
+				}
+			case !q.takes(name):
+			case known.rests(now):
+				q.add(name, seen, rested).soon = rested.After(now)
+				rested = rested.Add(readPace)
+			default:
+				fresh = append(fresh, name)
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	q.seen = snap
-	q.round++
-	seen := q.see(now)
-	q.expect(names, seen)
-	for _, name := range names {
-		if e := q.entries[name]; e == nil {
-			if q.takes(name) {
-				q.add(name, seen, now)
-			}
-			continue
-		} else if e.round = q.round; e.state == held || verify && (e.state == waiting || e.state == ready || e.away()) {
-			q.verify(e, now)
-		}
+	slices.Sort(fresh)
+	for _, name := range fresh {
+		q.add(name, seen, now)
 	}
+	q.seen = snap
 	for _, e := range q.entries {
 		if e.round != q.round {
 			q.vanished(e, now)
@@ -333,33 +408,15 @@ func (q *queue) scan(now time.Time, verify bool) error {
 // are, and for what comes.
 const readPace = 50 * time.Microsecond
 
-// expect takes in those of names, which are sorted, that the status file has told of.
-func (q *queue) expect(names []string, seen *sighting) {
-	later := seen.at                    // for what need not be looked at soon
-	for name, known := range q.memory { // its string serves the entry too: there may be a million
-		_, there := slices.BinarySearch(names, name)
-		if !there || q.entries[name] != nil || !q.takes(name) {
-			continue
-		}
-		due := seen.at
-		if known.rests(seen.at) {
-			due = later
-			later = later.Add(readPace)
-		}
-		q.add(name, seen, due)
-		q.entries[name].soon = due.After(seen.at)
-	}
-}
-
 // notice looks at files that may have come, gone or changed.
 func (q *queue) notice(names []string, now time.Time) {
 	for _, name := range names {
 		e := q.entries[name]
 		switch {
 		case e == nil && q.takes(name):
-			q.add(name, q.see(now), now)
+			q.add(name, see(now), now)
 		case e != nil && e.state == unread:
-			e.delay = 0
+			e.looks = 0
 			q.move(e, unread, now)
 		case e != nil:
 			q.verify(e, now)
@@ -383,20 +440,20 @@ func (q *queue) takes(name string) bool {
 
 func newEntry(name string) *entry { return &entry{name: name, place: [3]int32{-1, -1, -1}} }
 
-// A sighting is when files were first seen, and what is known of them then. It is shared, and never changed.
-type sighting struct {
-	at  time.Time
-	msg parcel
-}
-
-func (q *queue) see(now time.Time) *sighting { return &sighting{now, q.wrap(&Message{Enqueued: now})} }
+// see is a sighting for the first time.
+func see(now time.Time) *sighting { return &sighting{at: now, first: now} }
 
 // add takes in a file that is to be read at the time due.
-func (q *queue) add(name string, seen *sighting, due time.Time) {
+func (q *queue) add(name string, seen *sighting, due time.Time) *entry {
 	e := newEntry(name)
-	e.msg, e.since, e.round = seen.msg, &seen.at, q.round
+	e.seen, e.round = seen, q.round
+	if known, ok := q.memory[name]; ok {
+		e.msg = known
+		delete(q.memory, name)
+	}
 	q.entries[name] = e
 	q.move(e, unread, due)
+	return e
 }
 
 // verify makes e unread if its file is not the one that was read, and lets go of it if there is none. While the file
@@ -415,7 +472,7 @@ func (q *queue) verify(e *entry, now time.Time) {
 	case e.state == held:
 		m := e.msg.open()
 		m.release(now)
-		e.telling, e.since = false, &now
+		e.telling, e.seen = false, see(now)
 		q.move(e, waiting, now)
 		q.remember(e, m)
 		q.conclude(e, m, now) // makes no events: at worst the file of a message that is done is removed
@@ -428,7 +485,7 @@ func (q *queue) forget(e *entry, now time.Time) {
 		q.memory[e.name] = e.msg
 	}
 	q.drop(e)
-	q.add(e.name, q.see(now), now)
+	q.add(e.name, see(now), now)
 }
 
 // missing reports whether err says that a file is gone. While the whole spool is, as when its file system is not mounted,
@@ -481,7 +538,8 @@ func (q *queue) vanished(e *entry, now time.Time) {
 // It stops after budget files, so that the loop stays responsive; more says that there is more to do. The files of messages
 // that can be handed out at once stay open until shut.
 func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
-	for q.expiry.Len() > 0 && !q.expiry.Top().look.After(now) {
+	q.keepTime(now)
+	for q.expiry.Len() > 0 && !q.time(q.expiry.Top().look).After(now) {
 		if budget--; budget < 0 {
 			return events, true
 		}
@@ -495,7 +553,7 @@ func (q *queue) advance(now time.Time, budget int) (events []Event, more bool) {
 		case unread:
 			events = append(events, q.read(e, now)...)
 		case waiting:
-			q.move(e, ready, e.due)
+			q.move(e, ready, q.time(e.due))
 		case finishing:
 			events = append(events, q.finish(e, e.msg.open(), now)...)
 		}
@@ -511,9 +569,9 @@ const readPatience = time.Second
 // to be sent, and then opened once.
 func (q *queue) due(e *entry) time.Time {
 	if e.state == unread && q.room.busy && q.backlog() >= q.room.free {
-		return e.due.Add(readPatience)
+		return q.time(e.due).Add(readPatience)
 	}
-	return e.due
+	return q.time(e.due)
 }
 
 // backlog is how many messages are ready.
@@ -579,7 +637,7 @@ func (q *queue) idle(now time.Time) bool {
 		}
 	}
 	for _, e := range q.pending.All() {
-		if e.soon || !e.due.After(now) {
+		if e.soon || !q.time(e.due).After(now) {
 			return false
 		}
 	}
@@ -589,10 +647,13 @@ func (q *queue) idle(now time.Time) bool {
 // flush makes everything that waits due.
 func (q *queue) flush(now time.Time) {
 	q.seen = spooldir.Snapshot{}
-	for name, known := range q.memory {
+	retried := func(known parcel) parcel {
 		m := known.open()
 		m.retryAt(now)
-		q.memory[name] = q.wrap(m)
+		return q.wrap(m)
+	}
+	for name, known := range q.memory {
+		q.memory[name] = retried(known)
 	}
 	for _, e := range q.entries {
 		switch e.state {
@@ -606,7 +667,10 @@ func (q *queue) flush(now time.Time) {
 			m.retryAt(now)
 			q.remember(e, m)
 		case unread, finishing:
-			e.delay = 0
+			if e.state == unread && e.msg.holds() {
+				e.msg = retried(e.msg)
+			}
+			e.looks = 0
 			q.move(e, e.state, now)
 		}
 	}
@@ -618,8 +682,11 @@ func (q *queue) snapshot() []record {
 		all = append(all, record{name, m})
 	}
 	for name, e := range q.entries {
-		if _, known := q.memory[name]; e.state != unread || !known && e.flawed {
+		switch {
+		case e.msg.holds():
 			all = append(all, record{name, e.msg})
+		case e.seen.err != "":
+			all = append(all, record{name, q.wrap(e.unreadable(e.seen.err))})
 		}
 	}
 	return all
@@ -776,11 +843,10 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 		return nil
 	}
 	var old *Message
-	if known, ok := q.memory[e.name]; ok {
-		old = known.open()
+	if e.msg.holds() {
+		old = e.msg.open()
 	}
 	if old != nil && q.adopt(e, old, now) {
-		delete(q.memory, e.name)
 		return q.conclude(e, e.msg.open(), now)
 	}
 	f, err := msgfile.Open(q.dir, e.name, e.version(), e.firstSeen(), now)
@@ -814,7 +880,6 @@ func (q *queue) read(e *entry, now time.Time) []Event {
 	if e.returned, err = q.recall(e.name, f, m); err != nil {
 		return q.postpone(e, err, now)
 	}
-	delete(q.memory, e.name)
 	events := m.admitted(e.name, old, now)
 	q.remember(e, m)
 	return append(events, q.conclude(e, m, now)...)
@@ -825,6 +890,9 @@ func (q *queue) unchanged(e *entry) bool {
 	return err == nil && id.Equal(e.version())
 }
 
+// firstLook is the time to the second look at a file that is not ready; it doubles with each.
+const firstLook = 5 * time.Millisecond
+
 // postpone says when to look again at a file that cannot be read now, and remembers why.
 func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 	if q.missing(err) {
@@ -833,20 +901,20 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 		return nil
 	}
 	if id, err := q.dir.Stat(e.name); err == nil && !id.Equal(e.version()) {
-		e.id, e.since = versionOf(id), &now
+		e.id, e.seen = versionOf(id), &sighting{now, e.seen.first, e.seen.err}
 	}
 	if errors.Is(err, message.ErrHeaderTooLong) {
 		return q.putAside(e, err, now)
 	}
 	e.judged = errors.Is(err, msgfile.ErrUnusable)
 	writing := errors.Is(err, spooldir.ErrBeingWritten)
-	age := now.Sub(e.msg.open().Enqueued)
+	age := now.Sub(e.seen.first)
 	// A program that is being started has what its parent had open, the file of Put as well, until it runs.
 	e.soon = errors.Is(err, spooldir.ErrUnsettled) || writing && age < spooldir.SettleTime
 	wait := q.opts.Freq
 	if e.soon || writing || errors.Is(err, spooldir.ErrLinked) { // usual, and often over in a moment: look again soon
-		e.delay = min(max(2*e.delay, 5*time.Millisecond), q.opts.Freq)
-		wait = e.delay
+		wait = min(firstLook<<e.looks, wait)
+		e.looks = min(e.looks+1, 20)
 		if e.soon {
 			wait = min(wait, spooldir.SettleTime/8)
 		}
@@ -857,10 +925,10 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 	}
 	q.move(e, unread, now.Add(wait))
 	ails := q.ails(e, err)
-	if e.msg.open().Error == err.Error() {
+	if e.seen.err == err.Error() {
 		return nil
 	}
-	q.remember(e, q.unreadable(e, err))
+	e.seen, q.changed = &sighting{e.seen.at, e.seen.first, err.Error()}, true
 	if writing || ails {
 		return nil // no reason to be alarmed, or none that this file has
 	}
@@ -868,17 +936,17 @@ func (q *queue) postpone(e *entry, err error, now time.Time) []Event {
 }
 
 // unreadable is the record of a file that has no recipients to tell of.
-func (q *queue) unreadable(e *entry, err error) *Message {
+func (e *entry) unreadable(why string) *Message {
 	nobody := []Recipient{} // in the file, nobody is [], as it always was
 	return &Message{
-		To: nobody, Cc: nobody, Bcc: nobody, Error: err.Error(), Enqueued: e.msg.open().Enqueued,
+		To: nobody, Cc: nobody, Bcc: nobody, Error: why, Enqueued: e.seen.first,
 		Size: e.id.size, Modified: e.version().ModTime, RawName: rawName(e.name),
 	}
 }
 
 // putAside moves a file that can never be a message to failed/.
 func (q *queue) putAside(e *entry, err error, now time.Time) []Event {
-	m := q.unreadable(e, err)
+	m := e.unreadable(err.Error())
 	q.remember(e, m)
 	q.move(e, finishing, now)
 	return append([]Event{{Kind: Unusable, Time: now, File: e.name, Err: err}}, q.finish(e, m, now)...)

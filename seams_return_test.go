@@ -108,7 +108,7 @@ func TestAReplayForgetsNoWarning(t *testing.T) {
 	n := note{File: "m", Message: Message{MessageID: "<1@x>", Size: 1, Modified: at, To: []Recipient{{Address: "b@x", LastAttempt: at, Attempts: 1}, {Address: "c@x", Status: Done, GivenUp: true, LastAttempt: at}}}}
 	q := knowing(m)
 	is.NoErr(q.replay(n.line()))
-	got := q.memory["m"].open()
+	got := q.known("m")
 	is.True(got.To[0].Warned)
 	is.True(got.To[1].Told)
 }

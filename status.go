@@ -159,6 +159,9 @@ func (q *queue) wrap(m *Message) parcel {
 	return parcel{p.Packed(), q.base}
 }
 
+// holds reports whether there is a message in c.
+func (c parcel) holds() bool { return c.base != nil }
+
 // open returns a Message of the caller's own, whose times are to be compared.
 func (c parcel) open() *Message { return c.unpack(false) }
 
@@ -167,7 +170,7 @@ func (c parcel) shown() *Message { return c.unpack(true) }
 
 func (c parcel) unpack(shown bool) *Message {
 	m := &Message{}
-	if c.base == nil {
+	if !c.holds() {
 		return m
 	}
 	u := pack.Unpack(c.text, *c.base)
@@ -1097,9 +1100,6 @@ func (q *queue) load(path string) error {
 // restoreHeld finds the messages in memory that lie in hold/, and forgets those whose file is nowhere.
 func (q *queue) restoreHeld() {
 	for name, known := range q.memory {
-		if q.entries[name] != nil {
-			continue
-		}
 		id, err := q.dir.StatHeld(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			continue // it cannot be seen now
@@ -1115,6 +1115,9 @@ func (q *queue) restoreHeld() {
 			q.entries[name] = e
 			q.remember(e, m)
 		}
+	}
+	if len(q.memory) == 0 {
+		q.memory = make(map[string]parcel) // there may have been a million, whose room it would keep
 	}
 }
 
@@ -1179,18 +1182,25 @@ func (q *queue) reload(edited Status, paused, now time.Time) (events []Event) {
 	for key, m := range edited {
 		said[nameOf(key, &m)] = &m
 	}
-	for name, known := range q.memory { // of files not read yet
+	edit := func(name string, known parcel) parcel { // of a file not read yet
 		switch m, by := known.open(), said[name]; {
-		case by == nil && paused.IsZero():
-		case by == nil:
-			q.memory[name] = q.wrap(m.acceptedOnly(now))
-		case by.mayEdit(m):
-			q.memory[name] = q.wrap(m.edited(by, paused))
+		case by == nil && !paused.IsZero():
+			return q.wrap(m.acceptedOnly(now))
+		case by != nil && by.mayEdit(m):
+			return q.wrap(m.edited(by, paused))
 		}
+		return known
+	}
+	for name, known := range q.memory {
+		q.memory[name] = edit(name, known)
 	}
 	for _, e := range slices.Collect(maps.Values(q.entries)) {
 		switch m, by := e.msg.open(), said[e.name]; {
-		case e.state == unread, by != nil && !by.mayEdit(m):
+		case e.state == unread:
+			if e.msg.holds() {
+				e.msg = edit(e.name, e.msg)
+			}
+		case by != nil && !by.mayEdit(m):
 		case by != nil:
 			if e.state == ready {
 				q.move(e, waiting, now) // out of its lane: it may get another sender

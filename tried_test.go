@@ -116,7 +116,7 @@ func TestAttemptsAreKept(t *testing.T) {
 	dir, err := spooldir.New(t.TempDir())
 	check(t, err)
 	kept := map[string]func(t *testing.T, m *Message) *Message{
-		"in a parcel": func(_ *testing.T, m *Message) *Message { return knowing(m).memory["m"].open() },
+		"in a parcel": func(_ *testing.T, m *Message) *Message { return knowing(m).known("m") },
 		"in the status file": func(t *testing.T, m *Message) *Message {
 			path := filepath.Join(dir.Path(), "status")
 			var file bytes.Buffer
@@ -131,14 +131,14 @@ func TestAttemptsAreKept(t *testing.T) {
 			n := note{File: "m", Message: *m}
 			q := knowing(nil)
 			check(t, q.replay(n.line()))
-			return q.memory["m"].open()
+			return q.known("m")
 		},
 		"in the journal and the status file": func(t *testing.T, m *Message) *Message {
 			n := note{File: "m", Message: *m}
 			q := knowing(m)
 			check(t, q.replay(n.line()))
 			check(t, q.replay(n.line()))
-			return q.memory["m"].open()
+			return q.known("m")
 		},
 	}
 	for place, keep := range kept {
@@ -167,7 +167,7 @@ func TestAnOlderNoteTakesNoAttemptAway(t *testing.T) {
 	m.To[0].tries("ba")
 	q := knowing(m)
 	is.NoErr(q.replay(n.line())) // the journal was not emptied yet when the status file was written
-	is.Equal(q.memory["m"].open().To[0].tell(), "5 a1-2*2 b3-4*2 a5")
+	is.Equal(q.known("m").To[0].tell(), "5 a1-2*2 b3-4*2 a5")
 }
 
 func TestAttemptsThatAnOlderVersionHasWritten(t *testing.T) {

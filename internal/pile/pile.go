@@ -35,6 +35,9 @@ func (p *Pile[T]) Remove(x T) {
 	}
 }
 
+// Reorder puts every item in its place, after what less goes by has changed.
+func (p *Pile[T]) Reorder() { heap.Init(&p.inner) }
+
 // All yields the items in no particular order; the pile must not change meanwhile.
 func (p *Pile[T]) All() []T { return p.items }
 

@@ -51,3 +51,23 @@ func TestPileGivesTheLeastAndLetsAnyItemGo(t *testing.T) {
 		}
 	}
 }
+
+func TestReorderPutsAllInTheirPlaces(t *testing.T) {
+	is := is.New(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	p := New(func(x, y *item) bool { return x.key < y.key }, func(x *item) *int32 { return &x.a })
+	for i := range 100 {
+		p.Push(&item{key: i, a: -1})
+	}
+	for _, x := range p.All() {
+		x.key = rng.IntN(1000)
+	}
+	p.Reorder()
+	for last := -1; p.Len() > 0; {
+		x := p.Top()
+		is.True(last <= x.key)
+		last = x.key
+		p.Remove(x)
+		is.Equal(x.a, int32(-1))
+	}
+}

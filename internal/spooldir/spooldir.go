@@ -165,25 +165,43 @@ func (d *Dir) Names() (names []string, err error) { return d.NamesIn(Spool) }
 
 // NamesIn is Names for one of the places.
 func (d *Dir) NamesIn(place Place) (names []string, err error) {
+	err = d.eachNameIn(place, func(some []string) error {
+		names = append(names, some...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// EachName gives do the names that Names would return, some at a time and in no order: there may be a million. An error of
+// do ends it. After an error what was not given may be there all the same.
+func (d *Dir) EachName(do func(names []string) error) error { return d.eachNameIn(Spool, do) }
+
+func (d *Dir) eachNameIn(place Place, do func(names []string) error) error {
 	f, err := os.Open(d.File(string(place)))
 	if err != nil {
-		return nil, fmt.Errorf("read spool: %w", err)
+		return fmt.Errorf("read spool: %w", err)
 	}
 	defer f.Close()
 	for {
+		var names []string
 		entries, err := f.ReadDir(1024) // in parts: the entries are much larger than their names
 		for _, e := range entries {
 			if d.Usable(e.Name()) && !e.IsDir() {
 				names = append(names, e.Name())
 			}
 		}
-		if err == io.EOF {
-			break
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("read spool: %w", err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read spool: %w", err)
+		if err := do(names); err != nil {
+			return err
+		}
+		if err == io.EOF {
+			return nil
 		}
 	}
-	slices.Sort(names)
-	return names, nil
 }

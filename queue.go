@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 	"unique"
 
@@ -435,7 +436,7 @@ func (q *queue) miss(names []string, now time.Time) {
 
 // takes reports whether a file of that name can be a message: it must not be the status file.
 func (q *queue) takes(name string) bool {
-	return q.dir.Usable(name) && q.dir.File(name) != q.opts.StatusFile
+	return q.dir.Usable(name) && (!strings.HasSuffix(q.opts.StatusFile, name) || q.dir.File(name) != q.opts.StatusFile)
 }
 
 func newEntry(name string) *entry { return &entry{name: name, place: [3]int32{-1, -1, -1}} }

@@ -527,6 +527,17 @@ func BenchmarkScanOf200kKnownFiles(b *testing.B) {
 	})
 }
 
+func BenchmarkScanOf5000NewFiles(b *testing.B) {
+	_, q := knownFiles(b, 5000)
+	b.ReportAllocs()
+	for b.Loop() {
+		fresh := newQueue(q.dir, q.opts, "host.example", 1, q.routeOf)
+		if err := fresh.scan(time.Now(), false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // knownFiles makes a spool of n messages and a queue that has read them all.
 func knownFiles(b *testing.B, n int) (string, *queue) {
 	b.Helper()

@@ -824,6 +824,9 @@ func (r *runner) keep() {
 	r.wrote(r.opts.StatusFile)(r.writeNow(), false)
 }
 
+// readBudget is how many files are read between two looks at what can be sent, and at what the workers have done.
+const readBudget = 10
+
 // turn does what is due now and returns how long there is nothing more to do.
 func (r *runner) turn(work context.Context) time.Duration {
 	now := time.Now()
@@ -834,12 +837,8 @@ func (r *runner) turn(work context.Context) time.Duration {
 	if r.away() {
 		return r.nextScan.Sub(now) // no file of the queue is there
 	}
-	budget := 100
-	if r.busy > 0 {
-		budget = 10 // of the files that are read between two looks at what the workers have done
-	}
 	r.q.room = r.vacancy()
-	events, more := r.q.advance(now, budget)
+	events, more := r.q.advance(now, readBudget)
 	r.report(events)
 	r.tellAilment()
 	started := r.start(work, now)

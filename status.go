@@ -202,6 +202,9 @@ func (c parcel) unpack(shown bool) *Message {
 
 // rests reports whether the message has nothing to do at the time now.
 func (c parcel) rests(now time.Time) bool {
+	if !c.holds() {
+		return false
+	}
 	at, waits := c.open().nextAttempt()
 	return waits && at.After(now)
 }

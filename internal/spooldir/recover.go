@@ -55,15 +55,20 @@ func (d *Dir) Recover() error {
 // each calls act for every entry of a subdirectory (none, if that is missing) that is a regular file. Messages in the
 // spool itself are left out: they may be many, and no step of Recover begins with one.
 func (d *Dir) each(sub string, act func(name string, fi fs.FileInfo) error) error {
-	entries, err := os.ReadDir(d.File(sub))
+	var found []fs.DirEntry // before anything is done: a directory that changes while it is read may not give all
+	err := eachEntry(d.File(sub), func(entries []fs.DirEntry) error {
+		for _, e := range entries {
+			if sub != "" || !d.Usable(e.Name()) {
+				found = append(found, e)
+			}
+		}
+		return nil
+	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var errs []error
-	for _, e := range entries {
-		if sub == "" && d.Usable(e.Name()) {
-			continue
-		}
+	for _, e := range found {
 		fi, err := e.Info()
 		if err == nil && fi.Mode().IsRegular() {
 			err = act(e.Name(), fi)

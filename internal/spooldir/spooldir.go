@@ -181,23 +181,35 @@ func (d *Dir) NamesIn(place Place) (names []string, err error) {
 func (d *Dir) EachName(do func(names []string) error) error { return d.eachNameIn(Spool, do) }
 
 func (d *Dir) eachNameIn(place Place, do func(names []string) error) error {
-	f, err := os.Open(d.File(string(place)))
-	if err != nil {
-		return fmt.Errorf("read spool: %w", err)
-	}
-	defer f.Close()
-	for {
-		var names []string
-		entries, err := f.ReadDir(1024) // in parts: the entries are much larger than their names
+	err := eachEntry(d.File(string(place)), func(entries []fs.DirEntry) error {
+		names := make([]string, 0, len(entries))
 		for _, e := range entries {
 			if d.Usable(e.Name()) && !e.IsDir() {
 				names = append(names, e.Name())
 			}
 		}
+		return do(names)
+	})
+	if err != nil {
+		return fmt.Errorf("read spool: %w", err)
+	}
+	return nil
+}
+
+// eachEntry reads a directory and gives do what it holds: in parts, as entries are much larger than their names. An error of
+// do ends it.
+func eachEntry(path string, do func([]fs.DirEntry) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(1024)
 		if err != nil && err != io.EOF {
-			return fmt.Errorf("read spool: %w", err)
+			return err
 		}
-		if err := do(names); err != nil {
+		if err := do(entries); err != nil {
 			return err
 		}
 		if err == io.EOF {

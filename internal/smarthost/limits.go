@@ -3,9 +3,9 @@ package smarthost
 import "time"
 
 const (
-	startLimit = 2  // connections at first
-	fewAsked   = 20 // who allows more knows a relay that bears many, and begins with a share of them
-	startShare = 2
+	startLimit = 2   // connections at first
+	fewAsked   = 20  // who allows more knows a relay that bears many, and so begins with
+	manyAsked  = 100 // as many as are allowed, up to so many
 
 	manyWelcome = 10               // connections that show that the relay does not bear a handful only
 	welcomeGain = 4                // times as many as it has welcomed then
@@ -19,8 +19,8 @@ const (
 // limits is what is known of how much a relay bears: how many connections, and whether it wants a pause. The number of
 // connections grows and shrinks as the window of TCP does (RFC 5681): by one for each accepted message at first, which
 // doubles it every round trip; halved at each sign of trouble, and from half of where that was on by one for as many
-// messages as there may be connections. Where the settings allow many it starts with half of them, as who asks for hundreds
-// knows a relay that bears some. One that has welcomed many is not one of those that bear a few and say so only later: then it
+// messages as there may be connections. Where the settings allow many it starts with them, a hundred at most, as who asks for more
+// than is usual knows what his relay bears. One that has welcomed many is not one of those that bear a few and say so only later: then it
 // grows fourfold with every greeting, which comes three round trips earlier.
 type limits struct {
 	most      int // what the settings allow
@@ -43,7 +43,7 @@ func newLimits(most int) limits {
 	most = max(most, 1)
 	start := min(startLimit, most)
 	if most > fewAsked {
-		start = most / startShare
+		start = min(most, manyAsked)
 	}
 	return limits{most: most, now: start, threshold: most}
 }

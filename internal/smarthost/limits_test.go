@@ -119,17 +119,20 @@ func TestPause(t *testing.T) {
 // Whoever asks for hundreds of connections has them soon, and a relay that bears a few is not overrun.
 func TestLimitFollowsGreetings(t *testing.T) {
 	is := is.New(t)
-	l := newLimits(100)
-	is.Equal(l.allowed(noon), 50) // half
+	l := newLimits(50)
+	is.Equal(l.allowed(noon), 50) // at once
+
+	l = newLimits(400)
+	is.Equal(l.allowed(noon), 100) // hundreds not quite
 	l.welcomed(9)
-	is.Equal(l.allowed(noon), 50) // it may be one that bears ten
-	l.welcomed(20)
-	is.Equal(l.allowed(noon), 80) // four times as many as there are
-	l.welcomed(80)
-	is.Equal(l.allowed(noon), 100) // at most
+	is.Equal(l.allowed(noon), 100) // it may be one that bears ten
+	l.welcomed(50)
+	is.Equal(l.allowed(noon), 200) // four times as many as there are
+	l.welcomed(150)
+	is.Equal(l.allowed(noon), 400) // at most
 	l.strained(noon)
-	l.welcomed(51)
-	is.Equal(l.allowed(noon), 50) // after a sign of trouble only messages count
+	l.welcomed(201)
+	is.Equal(l.allowed(noon), 200) // after a sign of trouble only messages count
 
 	l = newLimits(20)
 	is.Equal(l.allowed(noon), 2)

@@ -130,7 +130,14 @@ func (r *Relay) welcome(s *session) {
 	grown := r.limits.allowed(time.Now()) > before
 	r.dispatch()
 	r.mu.Unlock()
-	if grown && r.opts.Grown != nil {
+	if grown {
+		r.grown()
+	}
+}
+
+// grown tells that there is use for more offers than before. It must be called without r.mu.
+func (r *Relay) grown() {
+	if r.opts.Grown != nil {
 		r.opts.Grown()
 	}
 }
@@ -144,10 +151,21 @@ func (r *Relay) forget(s *session) {
 	}
 }
 
-// connected notes what came of connecting. It takes r.mu.
+// connected notes what came of connecting, and tells if a connection has shown that it can have more in hand than was known. It
+// takes r.mu.
 func (r *Relay) connected(s *session, l *link, err *smtpclient.Error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	before := r.depth
+	r.settleConnect(s, l, err)
+	deeper := r.depth > before
+	r.mu.Unlock()
+	if deeper {
+		r.grown() // or those that are still connecting find that the first have taken all there is
+	}
+}
+
+// settleConnect is connected with r.mu held.
+func (r *Relay) settleConnect(s *session, l *link, err *smtpclient.Error) {
 	r.connecting--
 	if err == nil {
 		s.conn, s.raw, r.depth = l.conn, l.raw, depth(l.conn, &r.opts.Client)

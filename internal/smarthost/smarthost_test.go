@@ -420,33 +420,40 @@ func TestGreetingName(t *testing.T) {
 	r.Close()
 }
 
-// A hundred connections are there after two greetings, long before the first message is accepted; that there is room for
-// more is told.
+// Who allows hundreds of connections has a hundred at once and the others after a greeting, long before the first message is
+// accepted; that there is room for more is told.
 func TestManyConnectionsComeSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		l := &line{relay: &smtptest.Relay{Reply: func(verb, _ string) string {
+		l := &line{relay: &smtptest.Relay{Ext: []string{"PIPELINING"}, Reply: func(verb, _ string) string {
 			if verb != "DIAL" && verb != "QUIT" {
 				time.Sleep(50 * time.Millisecond)
 			}
 			return ""
 		}}}
 		grown := make(chan struct{}, 1000)
-		r, err := New(Options{Addr: "relay.test:25", Dial: l.dial, Client: smtpclient.Config{LocalName: "me.example.com"}, Concurrency: 100,
+		r, err := New(Options{Addr: "relay.test:25", Dial: l.dial, Client: smtpclient.Config{LocalName: "me.example.com"}, Concurrency: 400,
 			Grown: func() { grown <- struct{}{} }})
 		is.NoErr(err)
-		done := make(chan []smtpclient.Result, 200)
-		for i := range 200 {
+		done := make(chan []smtpclient.Result, 800)
+		for i := range 800 {
 			r.Offer(mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
 		}
-		is.Equal(r.Connections(), 50)
-		time.Sleep(101 * time.Millisecond)
+		is.Equal(r.Connections(), 100)
+		time.Sleep(99 * time.Millisecond)
 		open, _, _, _ := l.counts()
-		is.Equal(open, 100)     // after 50 ms there were many more
+		is.Equal(open, 400)     // after 50 ms there were many more
 		is.Equal(len(done), 0)  // and nothing has been accepted yet
 		is.True(len(grown) > 0) // whoever makes the offers knows
-		is.Equal(r.Connections(), 100)
-		for range 200 {
+		is.Equal(r.Connections(), 400)
+		for range len(grown) {
+			<-grown
+		}
+		slots := r.Slots()
+		time.Sleep(2 * time.Millisecond)
+		is.True(r.Slots() > slots) // now that the answers to EHLO have shown what a connection can have in hand
+		is.True(len(grown) > 0)    // which is told as well
+		for range 800 {
 			is.Equal((<-done)[0].Err, nil)
 		}
 		r.Close()

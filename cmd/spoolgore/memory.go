@@ -19,9 +19,10 @@ const (
 	fewGC      = 100     // per cent
 	manyGC     = 40
 
-	calm       = time.Second // without a collection: the burst is over
-	worthwhile = 2 << 20     // bytes to give back
-	largeHeap  = 64 << 20    // to look through one costs more than it brings
+	settled    = 25 * time.Millisecond // after the start: while the first connections are made
+	calm       = time.Second           // without a collection: the burst is over
+	worthwhile = 2 << 20               // bytes to give back
+	largeHeap  = 64 << 20              // to look through one costs more than it brings
 )
 
 // gcPacer keeps the pace of garbage collection to what is in use.
@@ -34,7 +35,7 @@ type gcPacer struct {
 // paceGC begins, at the end of the start.
 func paceGC() {
 	debug.SetGCPercent(manyGC)
-	unmap()
+	time.AfterFunc(settled, unmap) // what is in the spool shall not wait for it
 	p := &gcPacer{percent: manyGC, calm: time.AfterFunc(calm, tidy)}
 	runtime.SetFinalizer(new(gcMark), p.collected)
 }

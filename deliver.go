@@ -19,6 +19,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 
+	"github.com/unbit/spoolgore/internal/crew"
 	"github.com/unbit/spoolgore/internal/health"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
@@ -156,7 +157,7 @@ type result struct {
 }
 
 // A delivery is an attempt under way: the message of a job is offered to the first of its relays that can be used. While
-// a relay takes its time no goroutine waits for it: each step has one of its own, which ends.
+// a relay takes its time no goroutine waits for it: each step is a job of its own.
 type delivery struct {
 	ctx     context.Context
 	dir     *spooldir.Dir
@@ -297,7 +298,7 @@ type relay struct {
 	smtp     *smarthost.Relay // nil: a Transport of the application's own
 	settings settings
 	retired  bool // others have taken its place; the loop's
-	// start offers a message, and calls done in a goroutine of its own when the outcome is known.
+	// start offers a message, and calls done when the outcome is known, in a goroutine that may wait for the disk.
 	start func(ctx context.Context, t *Transaction, done func([]Result))
 }
 
@@ -673,7 +674,12 @@ func (r *runner) startRoute(work context.Context, rt *route, ready lanes, now ti
 		}
 		r.busy++
 		rt.count(j, 1)
-		go (&delivery{ctx: work, dir: r.dir, results: r.results, edits: &r.edits, as: r.edits.Load(), result: result{job: j}}).begin()
+		d := &delivery{ctx: work, dir: r.dir, results: r.results, edits: &r.edits, as: r.edits.Load(), result: result{job: j}}
+		if j.large {
+			go d.begin() // it takes as long as to read it does, and others shall not wait for that
+		} else {
+			r.begins.Do(d.begin)
+		}
 	}
 	return -1
 }
@@ -740,12 +746,15 @@ func calling(t Transport) func(context.Context, *Transaction, func([]Result)) {
 
 // offeringTo returns what starts an offer to a relay that speaks SMTP; route.cut ends it.
 func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]Result)) {
+	var ends crew.Crew
 	return func(_ context.Context, t *Transaction, done func([]Result)) {
 		r.Offer(&smtpclient.Transaction{
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
 			SevenBit: smarthost.SevenBit(t.Content),
-		}, func(outcomes []smtpclient.Result) { go done(smtpResults(r.Name(), outcomes)) })
+		}, func(outcomes []smtpclient.Result) {
+			ends.Do(func() { done(smtpResults(r.Name(), outcomes)) })
+		})
 	}
 }
 

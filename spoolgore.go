@@ -29,6 +29,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/crew"
 	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
@@ -518,6 +519,7 @@ type runner struct {
 	watcher   *spooldir.Watcher
 	noticed   <-chan spooldir.Event // nil: it does not tell, scanning must do
 	session   *session
+	begins    crew.Crew // opens and offers what the loop hands out
 	results   chan result
 	room      chan struct{} // has room for one: a relay can make use of more
 	grown     func()        // says so

@@ -129,7 +129,10 @@ await page.done();
 // One that is hostile all over, wherever it is by now.
 page = await open(url);
 await page.locator("#search").fill("no.such.person");
-await page.waitForFunction(() => /onerror/.test(document.getElementById("rows").textContent) || /No message here/.test(document.getElementById("empty").textContent));
+await page.waitForFunction(() => { // of the rows before the search it may not be the first
+	const rows = document.querySelectorAll("#rows tr");
+	return rows.length === 1 && /onerror/.test(rows[0].textContent) || /No message here/.test(document.getElementById("empty").textContent);
+});
 if (await page.locator("#rows tr").count()) {
 	await page.locator("#rows .subject").first().click();
 	await page.waitForFunction(() => /quoted/.test(document.getElementById("content").textContent));

@@ -135,24 +135,6 @@ func TestAfterALongTimeWithoutADaemonEachMessageIsTriedOnceMore(t *testing.T) {
 	})
 }
 
-func TestMomentsAreTimesInOrder(t *testing.T) {
-	is := is.New(t)
-	epoch := time.Now()
-	times := []time.Time{
-		epoch.Add(-year), epoch.Add(-1), epoch, epoch.Add(1), epoch.Add(time.Hour), epoch.Round(0).Add(2 * time.Hour), epoch.Add(3 * time.Hour),
-		epoch.Round(0).Add(year), time.Date(2100, 12, 31, 23, 59, 59, 999999999, time.UTC),
-	}
-	for i, at := range times {
-		m := momentOf(at, epoch)
-		is.Equal(m.time(epoch).Sub(at), time.Duration(0))
-		is.Equal(m.time(epoch) != m.time(epoch).Round(0), at != at.Round(0)) // and by the same clock
-		is.True(i == 0 || momentOf(times[i-1], epoch) < m)
-	}
-	last := momentOf(times[len(times)-1], epoch)
-	is.True(momentOf(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), epoch) > last) // as late as can be
-	is.True(momentOf(time.Time{}, epoch) < momentOf(times[0], epoch))
-}
-
 func TestAMessageForLaterIsSentByTheClockAfterItIsSet(t *testing.T) {
 	for name, d := range map[string]time.Duration{"forward, as when the machine has slept": 8 * time.Hour, "back": -time.Hour} {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ type queue struct {
 	seen    spooldir.Snapshot  // of the directory, when it was last read
 	memory  map[string]parcel  // by file name: messages whose file was not seen yet, or has just gone
 	base    *time.Time         // when the queue was made: a time that parcels count from
-	epoch   time.Time          // likewise, for moments
+	epoch   time.Time          // likewise, for what is put in order
 	packer  pack.Packer        // makes them
 	host    string             // for the Message-ID of a message whose sender has no domain
 	routeOf func(sender string) int
@@ -98,12 +98,12 @@ const (
 // the piles go by stands beside it.
 type entry struct {
 	name    string
-	msg     parcel     // unread: what was known of the message before, if anything was
-	id      version    // of the file
-	due     moment     // when there is something to do, by the state
-	look    moment     // in expiry: its place there
-	seen    *sighting  // by this process
-	suspect *time.Time // when the relay last failed in the middle of its transaction; nil: it did not
+	msg     parcel      // unread: what was known of the message before, if anything was
+	id      version     // of the file
+	due     pack.Moment // when there is something to do, by the state
+	look    pack.Moment // in expiry: its place there
+	seen    *sighting   // by this process
+	suspect *time.Time  // when the relay last failed in the middle of its transaction; nil: it did not
 
 	sender   string   // of the message: whose turn it is
 	priority int32    // of the message
@@ -135,39 +135,11 @@ type version struct {
 
 func versionOf(id spooldir.ID) version { return version{id.Ino, id.Size, id.ModTime.UnixNano()} }
 
-// A moment is a time in a third of the room: nanoseconds, and one bit that tells whether it goes by the monotonic clock, which is
-// then counted from an epoch. Moments with the same epoch compare as numbers, as long as nobody sets the clock.
-type moment int64
-
-// momentOf is t, or where that cannot be the moment nearest to it.
-func momentOf(t, epoch time.Time) moment {
-	var steady moment
-	if t != t.Round(0) {
-		t, steady = epoch.Round(0).Add(t.Sub(epoch)), 1
-	}
-	switch {
-	case t.Year() < 1900:
-		return math.MinInt64
-	case t.Year() > 2100:
-		return math.MaxInt64 - 1
-	}
-	return moment(t.UnixNano())<<1 | steady
-}
-
-// time is what m stands for.
-func (m moment) time(epoch time.Time) time.Time {
-	ns := int64(m >> 1)
-	if m&1 == 0 {
-		return time.Unix(0, ns)
-	}
-	return epoch.Add(time.Duration(ns - epoch.UnixNano()))
-}
-
 // moment is t by the queue's epoch.
-func (q *queue) moment(t time.Time) moment { return momentOf(t, q.epoch) }
+func (q *queue) moment(t time.Time) pack.Moment { return pack.MomentOf(t, q.epoch) }
 
 // time is what m, of an entry, stands for.
-func (q *queue) time(m moment) time.Time { return m.time(q.epoch) }
+func (q *queue) time(m pack.Moment) time.Time { return m.Time(q.epoch) }
 
 // clockSet is from where on the clock was set, or stood while the machine slept, and does not only drift.
 const clockSet = time.Second
@@ -179,7 +151,7 @@ func (q *queue) keepTime(now time.Time) {
 		return
 	}
 	for _, e := range q.entries {
-		e.due, e.look = momentOf(q.time(e.due), now), momentOf(q.time(e.look), now)
+		e.due, e.look = pack.MomentOf(q.time(e.due), now), pack.MomentOf(q.time(e.look), now)
 	}
 	q.epoch = now
 	q.pending.Reorder()

@@ -304,8 +304,10 @@ func TestTheLastHoursAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		s, dir := &spool{h: well}, t.TempDir()
+		is.Equal(len(New(Options{Dir: dir, Keep: 10}).Past()), 0) // before it runs
 		p, _, stop := begin(t, s, Options{Dir: dir, Keep: 10})
-		is.Equal(len(p.Past()), 0)
+		synctest.Wait()
+		is.Equal(len(p.Past()), 1) // the minute that has begun
 		for i := range 25 {
 			h := well
 			h.Files = i

@@ -44,8 +44,12 @@ func (h *heldSpool) run(t *testing.T) (s *Spool, stop func()) {
 }
 
 // hold moves a message to hold/, and release moves it back.
-func (h *heldSpool) hold(t *testing.T, i int)    { shift(t, h.dir, filepath.Join(h.dir, "hold"), h.name(i)) }
-func (h *heldSpool) release(t *testing.T, i int) { shift(t, filepath.Join(h.dir, "hold"), h.dir, h.name(i)) }
+func (h *heldSpool) hold(t *testing.T, i int) {
+	shift(t, h.dir, filepath.Join(h.dir, "hold"), h.name(i))
+}
+func (h *heldSpool) release(t *testing.T, i int) {
+	shift(t, filepath.Join(h.dir, "hold"), h.dir, h.name(i))
+}
 
 // again counts the second copies.
 func (h *heldSpool) again() (copies int) {

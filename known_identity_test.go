@@ -174,17 +174,19 @@ func TestWhyFileOfAnotherMessageIsKept(t *testing.T) {
 	known.Fault(t, "F16", known.Bubble(func(t *testing.T) error {
 		dir, away := t.TempDir(), t.TempDir()
 		failed := filepath.Join(dir, "failed")
-		relay := &ledger{answer: refuseB}
+		relay := &ledger{answer: func(_, to string, n int) error {
+			switch {
+			case n == 1 && to == "b@x.org":
+				return refused()
+			case n == 1 && to == "c@x.org":
+				return errLater
+			}
+			return nil
+		}}
 		drop(t, dir, "m", named)
 		_, stop := start(t, dir, Options{Transport: relay})
 		pass(2 * time.Second)
 		shift(t, failed, away, "m") // somebody looks at it elsewhere
-		relay.answer = func(_, to string, n int) error {
-			if n == 1 && to == "c@x.org" {
-				return errLater
-			}
-			return nil
-		}
 		drop(t, dir, "m", "From: s@x.org\nTo: c@x.org\nMessage-ID: <other@x>\n\nhello\n")
 		pass(20 * time.Second)
 		stop()

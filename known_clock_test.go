@@ -67,7 +67,8 @@ func TestClockPutRightGivesNothingUpUntried(t *testing.T) {
 			pass(10 * 24 * time.Hour)
 			stop()
 			if relay.tries("", "a@x.org") == 0 {
-				return fmt.Errorf("the message was not tried within ten days; in failed/ %v", exists(dir, "failed", "m"))
+				return fmt.Errorf("the message was not tried within ten days; in failed/ %v",
+					exists(dir, "failed", "m"))
 			}
 			return nil
 		})(t)

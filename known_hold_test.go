@@ -11,7 +11,8 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// heldSpool is a spool in which each of so many messages has been accepted for its first recipient and waits for the other.
+// heldSpool is a spool in which each of so many messages has been accepted for its first recipient and waits for
+// the other.
 type heldSpool struct {
 	dir   string
 	n     int
@@ -22,7 +23,8 @@ type heldSpool struct {
 func newHeldSpool(t *testing.T, n int) *heldSpool {
 	t.Helper()
 	h := &heldSpool{dir: t.TempDir(), n: n, relay: &ledger{answer: deferB}}
-	h.opts = exact(Options{Transport: h.relay, Freq: 5 * time.Millisecond, Backoff: seldom, StatusFile: filepath.Join(t.TempDir(), "status.js")})
+	h.opts = exact(Options{Transport: h.relay, Freq: 5 * time.Millisecond, Backoff: seldom,
+		StatusFile: filepath.Join(t.TempDir(), "status.js")})
 	for i := range n {
 		text := strings.NewReplacer("a@x.org", h.to(i), "<1@x>", fmt.Sprintf("<%d@x>", i)).Replace(named)
 		drop(t, h.dir, h.name(i), text)

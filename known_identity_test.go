@@ -200,7 +200,8 @@ func TestWhyFileOfAnotherMessageIsKept(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		if lost {
-			return fmt.Errorf("failed/m.json was removed with another message; moved back: %v", copies(relay, "a@x.org", 1))
+			return fmt.Errorf("failed/m.json was removed with another message; moved back: %v",
+				copies(relay, "a@x.org", 1))
 		}
 		return copies(relay, "a@x.org", 1)
 	}))

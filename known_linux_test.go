@@ -14,8 +14,8 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// The first scan of the directory fails, and a file that has just come is gone again when it is opened. No message may be
-// forgotten before a complete scan. Root may read any directory, so the test runs as another user.
+// The first scan of the directory fails, and a file that has just come is gone again when it is opened. No message
+// may be forgotten before a complete scan. Root may read any directory, so the test runs as another user.
 func TestFailedScanForgetsNothing(t *testing.T) {
 	if os.Geteuid() == 0 {
 		asNobody(t)
@@ -47,8 +47,8 @@ func TestFailedScanForgetsNothing(t *testing.T) {
 	}))
 }
 
-// overlay mounts an overlay over spool, which becomes the lower layer. The upper layer is another file system, so that a
-// file gets another inode number when the kernel copies it up.
+// overlay mounts an overlay over spool, which becomes the lower layer. The upper layer is another file system, so
+// that a file gets another inode number when the kernel copies it up.
 func (d *disk) overlay(spool string) (upper string) {
 	d.t.Helper()
 	above := filepath.Join(d.path, "above")
@@ -66,8 +66,8 @@ func (d *disk) overlay(spool string) (upper string) {
 	return upper
 }
 
-// A refused message lies in the lower layer of an overlay: a link or a rename gives it another inode number. In real time,
-// as a daemon that goes round in circles would keep the clock of a bubble from moving.
+// A refused message lies in the lower layer of an overlay: a link or a rename gives it another inode number. In
+// real time, as a daemon that goes round in circles would keep the clock of a bubble from moving.
 func TestMessageInLowerLayerOfOverlayFails(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t, 1<<20)
@@ -97,16 +97,16 @@ func TestMessageInLowerLayerOfOverlayFails(t *testing.T) {
 			case !waits && failed && reports == 1:
 				return copies(relay, "a@x.org", 1)
 			case time.Now().After(last):
-				return fmt.Errorf("after %v a refused message is in the spool: %v, in failed/: %v; %d reports to the sender",
+				return fmt.Errorf("after %v a refused message is in the spool: %v, in failed/: %v; reports: %d",
 					limit, waits, failed, reports)
 			}
 		}
 	})
 }
 
-// A listing of the directory leaves a file out, as those of some FUSE file systems do. Here the file is in the lower layer
-// of an overlay, and the upper layer says behind the kernel's back that it is deleted: whoever has it open already can
-// open it again by name.
+// A listing of the directory leaves a file out, as those of some FUSE file systems do. Here the file is in the
+// lower layer of an overlay, and the upper layer says behind the kernel's back that it is deleted: whoever has it
+// open already can open it again by name.
 func TestListingThatLeavesFileOutForgetsNothing(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t, 1<<20)

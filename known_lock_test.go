@@ -45,8 +45,9 @@ func (p *pairing) count(file string) int {
 	return p.offers[file]
 }
 
-// The lock file is removed by hand and a second daemon is started. One of the two has to stop, and no message may be sent
-// by both. In real time: the daemons are told of new files by the system, and hardly ever look at the directory.
+// The lock file is removed by hand and a second daemon is started. One of the two has to stop, and no message may
+// be sent by both. In real time: the daemons are told of new files by the system, and hardly ever look at the
+// directory.
 func TestLockFileRemovedLeavesOneDaemon(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F13", func(t *testing.T) error {
@@ -54,7 +55,8 @@ func TestLockFileRemovedLeavesOneDaemon(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		run := func() (end chan error) {
 			log := &lines{}
-			s := New(dir, exact(Options{Transport: relay, Freq: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil))}))
+			s := New(dir, exact(Options{Transport: relay, Freq: time.Hour,
+				Logger: slog.New(slog.NewTextHandler(log, nil))}))
 			end = make(chan error, 1)
 			go func() { end <- s.Run(ctx) }()
 			soon(t, "the daemon runs", func() bool { return strings.Contains(log.String(), "msg=started") })
@@ -84,7 +86,8 @@ func TestLockFileRemovedLeavesOneDaemon(t *testing.T) {
 		<-first
 		<-second
 		if twice > 0 || alive != 1 {
-			return fmt.Errorf("%d daemons run on one spool, and %d of %d messages were sent twice", alive, twice, messages)
+			return fmt.Errorf("%d daemons run on one spool, and %d of %d messages were sent twice",
+				alive, twice, messages)
 		}
 		return nil
 	})

@@ -55,7 +55,8 @@ func TestMemoryOfFormerDirectoriesIsBounded(t *testing.T) {
 		grown := heap() - before
 		stop()
 		if all := int64(messages * len(long)); grown > 2*all {
-			return fmt.Errorf("after %d absences of a directory with %d KiB of records the heap has grown by %d KiB", swaps, all>>10, grown>>10)
+			return fmt.Errorf("after %d absences of a directory with %d KiB of records the heap has grown by %d KiB",
+				swaps, all>>10, grown>>10)
 		}
 		return nil
 	}))

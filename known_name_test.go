@@ -12,8 +12,8 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// A program has one name for its mail: it waits until the file is gone and uses the name again at once. The notice comes
-// before the result of the delivery, which is a race, so it is tried until that is seen.
+// A program has one name for its mail: it waits until the file is gone and uses the name again at once. The notice
+// comes before the result of the delivery, which is a race, so it is tried until that is seen.
 func TestNameUsedAgainIsNoticedAtOnce(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F9", func(t *testing.T) error {

@@ -42,8 +42,8 @@ func TestMessageMovedBackIsNotTakenForItsCopy(t *testing.T) {
 	}))
 }
 
-// The daemon is killed right after it has given a message up: the journal knows what the status file does not say yet. The
-// message is moved back.
+// The daemon is killed right after it has given a message up: the journal knows what the status file does not say
+// yet. The message is moved back.
 func TestMessageMovedBackAfterCrashIsTried(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F1/killed-after-giving-up", known.Bubble(func(t *testing.T) error {

@@ -72,7 +72,8 @@ func layOut(t *testing.T, dir string) (v version1) {
 			}
 			check(t, os.WriteFile(path, []byte(text), f.Mode))
 		}
-		name := strings.NewReplacer("{{INODE}}", fmt.Sprint(inodes[f.Path]), "{{MTIME}}", fmt.Sprint(modified.UnixNano())).Replace(path)
+		marks := []string{"{{INODE}}", fmt.Sprint(inodes[f.Path]), "{{MTIME}}", fmt.Sprint(modified.UnixNano())}
+		name := strings.NewReplacer(marks...).Replace(path)
 		check(t, os.Rename(path, name))
 		check(t, os.Chtimes(name, modified, modified))
 	}
@@ -89,11 +90,14 @@ func withChecksums(text string) string {
 	return b.String()
 }
 
-// What version 1 was to do with each recipient. Those of reports may get two, where a report was being made at the kill.
+// What version 1 was to do with each recipient. Those of reports may get two, where a report was being made at the
+// kill.
 var (
 	version1Waiting = []string{
-		"done@partly", "later@partly", "done@nameless", "later@nameless", "done@put", "later@put", "later@deferred", "later2@deferred",
-		"done@journal", "later@journal", "done@journal-nameless", "later@journal-nameless", "done@journal-put", "later@journal-put",
+		"done@partly", "later@partly", "done@nameless", "later@nameless", "done@put", "later@put",
+		"later@deferred", "later2@deferred",
+		"done@journal", "later@journal", "done@journal-nameless", "later@journal-nameless",
+		"done@journal-put", "later@journal-put",
 		"hang@flying", "later@flying", "hang@flying-too", "later@flying-too", "done@fresh", "done@sent",
 	}
 	version1Held   = []string{"done@held", "later@held", "done@held-new"}
@@ -167,8 +171,8 @@ func TestVersion1SpoolIsTakenOver(t *testing.T) {
 // isSent reports whether a name is that of a file that is being removed.
 func isSent(name string) bool { return strings.HasPrefix(name, ".sent-") }
 
-// movedBack takes the spool over with the present version. The given names are moved back from failed/, and what is on hold is
-// released. It returns the recipients that have not got their message once.
+// movedBack takes the spool over with the present version. The given names are moved back from failed/, and what is
+// on hold is released. It returns the recipients that have not got their message once.
 func movedBack(t *testing.T, running bool, names ...string) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, relay := t.TempDir(), &ledger{}

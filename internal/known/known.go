@@ -62,8 +62,9 @@ func Listed(name string) bool {
 	return false
 }
 
-// Fault runs the scenario of a fault. The test passes if the fault is listed and seen, and logs what was seen, or if
-// the fault is neither. A fault that is seen and not listed fails the test, and so does one that is listed and not seen.
+// Fault runs the scenario of a fault. The test passes if the fault is listed and seen, and logs what was seen, or
+// if the fault is neither. A fault that is seen and not listed fails the test, and so does one that is listed and
+// not seen.
 //
 // The name must be a literal: TestEachFaultHasATest looks for it in the source.
 func Fault(t *testing.T, name string, show Scenario) {
@@ -86,7 +87,8 @@ func judge(name string, listed bool, seen error) (fail bool, say string) {
 	case listed && seen != nil:
 		return false, fmt.Sprintf("known fault %s: %v", name, seen)
 	case listed:
-		return true, fmt.Sprintf("fault %s is listed as known but was not seen: take it off internal/known/list.txt", name)
+		return true, fmt.Sprintf("fault %s is listed as known but was not seen: take it off internal/known/list.txt",
+			name)
 	case seen != nil:
 		return true, fmt.Sprintf("fault %s: %v", name, seen)
 	}

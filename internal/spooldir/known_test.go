@@ -11,8 +11,8 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// A move to failed/ fails half-way, and so does the removal of the link in failed/. The why-file must stay with the link,
-// as the next start takes a link without a why-file for a move by hand.
+// A move to failed/ fails half-way, and so does the removal of the link in failed/. The why-file must stay with the
+// link, as the next start takes a link without a why-file for a move by hand.
 func TestUndoKeepsWhyFileWithLink(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F8/undo", func(t *testing.T) error {

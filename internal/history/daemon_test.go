@@ -125,19 +125,18 @@ func (d *daemon) log() []line {
 }
 
 // said counts the lines with that message.
-func (d *daemon) said(msg string) (n int) {
-	for _, l := range d.log() {
-		if l.Msg == msg {
-			n++
-		}
-	}
-	return n
-}
+func (d *daemon) said(msg string) int { return d.count(func(l *line) bool { return l.Msg == msg }) }
 
 // heard counts the signals of that name that the log tells of.
-func (d *daemon) heard(name string) (n int) {
-	for _, l := range d.log() {
-		if l.Msg == "signal" && l.Name == name {
+func (d *daemon) heard(name string) int {
+	return d.count(func(l *line) bool { return l.Msg == "signal" && l.Name == name })
+}
+
+func (d *daemon) count(is func(*line) bool) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.lines {
+		if is(&d.lines[i]) {
 			n++
 		}
 	}

@@ -3,7 +3,6 @@
 package history
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -110,11 +109,11 @@ func (h *history) empty() {
 	end := time.Now().Add(patience)
 	for {
 		left := h.left()
-		text, _ := os.ReadFile(h.status)
-		if len(left) == 0 && bytes.Equal(bytes.TrimSpace(text), []byte("{}")) {
+		if len(left) == 0 && len(h.readStatus()) == 0 {
 			return
 		}
 		if time.Now().After(end) {
+			text, _ := os.ReadFile(h.status)
 			h.found(nil, "the spool does not become empty: %q is left; the status file is %.1000s", left, text)
 			return
 		}

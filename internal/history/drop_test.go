@@ -18,12 +18,17 @@ import (
 // newMail makes the next mail of the history with its first version, known to the relay.
 func (h *history) newMail(r *rand.Rand) (*mail, *file) {
 	m := newMail(len(h.mails)+1, r)
+	return m, h.take(m)
+}
+
+// take makes a mail part of the history, with its first version, and returns its file, which is not there yet.
+func (h *history) take(m *mail) *file {
 	m.add(m.next(m.lines))
 	h.mu.Lock()
 	h.mails = append(h.mails, m)
 	h.mu.Unlock()
 	h.relay.know(m)
-	return m, &file{m: m, name: fmt.Sprintf("m%d.eml", m.n), place: inSpool}
+	return &file{m: m, name: fmt.Sprintf("m%d.eml", m.n), place: inSpool}
 }
 
 // drop leaves a new message in the spool, in one of the ways that programs have.

@@ -213,10 +213,25 @@ func (h *history) readStatus() spoolgore.Status {
 	return s
 }
 
+// readStatusIf reads the status file if it is asked to.
+func (h *history) readStatusIf(asked bool) spoolgore.Status {
+	if !asked {
+		return nil
+	}
+	return h.readStatus()
+}
+
 // poll reads the status file again and again until the history is over, and compares it with the ledger.
 func (h *history) poll(over <-chan struct{}) {
+	var last os.FileInfo
 	for {
-		for path, m := range h.readStatus() {
+		info, err := os.Stat(h.status)
+		if err == nil && last != nil && os.SameFile(info, last) && info.ModTime().Equal(last.ModTime()) {
+			info = nil // it is the same as before
+		} else {
+			last = info
+		}
+		for path, m := range h.readStatusIf(info != nil) {
 			for _, to := range slices.Concat(m.To, m.Cc, m.Bcc) {
 				if to.Status == spoolgore.Done && !to.GivenUp {
 					h.sawDone(path, to.Address)
@@ -264,25 +279,32 @@ func (h *history) recipient(addr string) (*mail, *rcpt) {
 
 // play runs a history of so many operations and checks it.
 func (h *history) play(operations int) {
+	r := h.random(-2)
+	h.run(func() {
+		for i := range 2 + r.IntN(4) { // some mail is there before the daemon
+			h.drop(h.random(-10 - i))
+		}
+		h.start(r.IntN(3) > 0)
+		hurry := time.Duration(1+r.IntN(40)) * time.Millisecond
+		for i := range operations {
+			h.operate(h.random(i + 1))
+			if r.IntN(3) > 0 {
+				time.Sleep(time.Duration(r.Int64N(int64(hurry))))
+			}
+		}
+	})
+}
+
+// run does what makes a history, drains the spool and checks.
+func (h *history) run(operations func()) {
 	over := make(chan struct{})
 	var polling sync.WaitGroup
 	polling.Go(func() { h.poll(over) })
 	defer polling.Wait()
 	stop := sync.OnceFunc(func() { close(over) })
 	defer stop()
-	r := h.random(-2)
-	for i := range 2 + r.IntN(4) { // some mail is there before the daemon
-		h.drop(h.random(-10 - i))
-	}
-	h.start(r.IntN(3) > 0)
-	hurry := time.Duration(1+r.IntN(40)) * time.Millisecond
-	for i := range operations {
-		h.operate(h.random(i + 1))
-		if r.IntN(3) > 0 {
-			time.Sleep(time.Duration(r.Int64N(int64(hurry))))
-		}
-	}
-	h.drainAll(r)
+	operations()
+	h.drainAll(h.random(-3))
 	stop()
 	polling.Wait()
 	h.check()

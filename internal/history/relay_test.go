@@ -43,14 +43,29 @@ type relay struct {
 	listeners []net.Listener
 	wg        sync.WaitGroup
 
-	mu    sync.Mutex
-	mails map[int]*mail
-	rows  []row
-	tries map[string]int // by recipient
-	cuts  map[string]int // by mail and what was done to it
-	drain bool           // those who stay are accepted, and nothing is slow
-	down  time.Time      // until then connections are answered with 421
-	conns map[net.Conn]bool
+	mu     sync.Mutex
+	mails  map[int]*mail
+	rows   []row
+	tries  map[string]int // by recipient
+	cuts   map[string]int // by mail and what was done to it
+	drain  bool           // those who stay are accepted, and nothing is slow
+	down   time.Time      // until then connections are answered with 421
+	conns  map[net.Conn]bool
+	taking int // contents that are being read
+}
+
+// conversing is how many contents are being read.
+func (r *relay) conversing() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.taking
+}
+
+// takes notes that a content begins (1) or ends (-1).
+func (r *relay) takes(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taking += n
 }
 
 // listen starts a relay, which ends with the test.
@@ -333,6 +348,8 @@ func (s *session) data() error {
 		return err
 	}
 	pause := s.pacer()
+	s.relay.takes(1)
+	defer s.relay.takes(-1)
 	for {
 		line, err := s.in.ReadBytes('\n')
 		if err == nil && string(line) == ".\r\n" {
@@ -356,6 +373,8 @@ func (s *session) bdat(arg string) error {
 		return err
 	}
 	pause, took := s.pacer(), s.open && len(s.to) > 0
+	s.relay.takes(1)
+	defer s.relay.takes(-1)
 	for n > 0 && err == nil {
 		piece := make([]byte, min(n, 16<<10))
 		_, err = io.ReadFull(s.in, piece)

@@ -17,7 +17,7 @@ func (h *history) report() string {
 	fmt.Fprintf(&b, "History with seed %d, begun at %s. Times are seconds since then.\n", h.seed, h.began.Format("15:04:05.000"))
 	var mails []*mail
 	for _, f := range h.findings {
-		fmt.Fprintf(&b, "BROKEN: %s%s\n", of(f.mail), f.text)
+		fmt.Fprintf(&b, "BROKEN: %s%s (operations of known faults: %s)\n", of(f.mail), f.text, h.suspects(f))
 		if f.mail != nil && !slices.Contains(mails, f.mail) {
 			mails = append(mails, f.mail)
 		}

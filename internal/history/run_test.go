@@ -9,12 +9,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // How many operations a history has.
-const operationsEach = 40
+const (
+	operationsEach  = 40
+	operationsShort = 25 // in the short run
+)
 
 // What SPOOLGORE_LAB asks for.
 const (
@@ -45,10 +49,13 @@ func seeds(t *testing.T, n int) (list []uint64) {
 // broken invariant.
 func TestHistories(t *testing.T) {
 	t.Parallel()
-	n := 6
+	n, operations := 4, operationsShort
+	if raced {
+		n = 3
+	}
 	switch mode() {
 	case long:
-		n = 200
+		n, operations = 200, operationsEach
 	case find:
 		t.Skip("TestFindings plays the histories of this run")
 	}
@@ -59,7 +66,7 @@ func TestHistories(t *testing.T) {
 			t.Parallel()
 			h := newHistory(t, seed, nil)
 			defer h.explain()
-			h.play(operationsEach)
+			h.play(operations)
 		})
 	}
 }
@@ -73,17 +80,16 @@ func (h *history) explain() {
 	}
 }
 
-// suspects are the known faults whose operations were applied to the messages of the findings.
-func (h *history) suspects() string {
+// suspects are the known faults whose operations were applied to the message of a finding, or to any if it is of none.
+func (h *history) suspects(f finding) string {
 	all := map[string]bool{}
-	for _, f := range h.findings {
-		if f.mail == nil || len(f.mail.faults) == 0 {
-			all["none"] = true
-			continue
+	for _, m := range h.mails {
+		if f.mail == nil || m == f.mail {
+			maps.Copy(all, m.faults)
 		}
-		for name := range f.mail.faults {
-			all[name] = true
-		}
+	}
+	if len(all) == 0 {
+		return "none"
 	}
 	return strings.Join(slices.Sorted(maps.Keys(all)), ", ")
 }
@@ -93,16 +99,30 @@ func TestFindings(t *testing.T) {
 	if mode() != find {
 		t.Skip("SPOOLGORE_LAB=find asks for it")
 	}
-	for _, seed := range seeds(t, 100) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			h := newHistory(t, seed, everything())
-			h.play(operationsEach)
-			if len(h.findings) == 0 {
-				return
-			}
-			t.Logf("seed %d finds something; operations of known faults on those messages: %s", seed, h.suspects())
-			t.Logf("\n%s", h.report())
-		})
+	var mu sync.Mutex
+	counts := map[string][]string{} // by suspects: the seeds
+	t.Run("histories", func(t *testing.T) {
+		for _, seed := range seeds(t, 100) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				h := newHistory(t, seed, everything())
+				h.play(operationsEach)
+				if len(h.findings) == 0 {
+					return
+				}
+				t.Logf("\n%s", h.report())
+				mu.Lock()
+				defer mu.Unlock()
+				for _, f := range h.findings {
+					by := h.suspects(f)
+					if list := counts[by]; len(list) == 0 || list[len(list)-1] != fmt.Sprint(seed) {
+						counts[by] = append(list, fmt.Sprint(seed))
+					}
+				}
+			})
+		}
+	})
+	for _, by := range slices.Sorted(maps.Keys(counts)) {
+		t.Logf("found with operations of %s: seeds %s", by, strings.Join(counts[by], " "))
 	}
 }

@@ -79,25 +79,24 @@ func (h *history) knowsHeld(f *file) bool {
 	return !h.readStatus()[h.inSpool(f.name)].Held.IsZero()
 }
 
-// flicker holds and releases messages at once, again and again.
+// flicker holds and releases a message at once, again and again.
 func (h *history) flicker(r *rand.Rand) bool {
-	if h.pick(r, inSpool, nil) == nil {
+	f := h.pick(r, inSpool, nil)
+	if f == nil {
 		return false
 	}
-	moves := 0
+	f.m.faults[string(holding)] = true
+	held, moves := filepath.Join(h.spool, "hold", f.name), 0
 	for range 20 + r.IntN(100) {
-		f := h.pick(r, inSpool, nil)
-		f.m.faults[string(holding)] = true
-		held := filepath.Join(h.spool, "hold", f.name)
 		if os.Rename(h.path(f), held) != nil {
-			continue
+			break
 		}
-		time.Sleep(time.Duration(r.IntN(300)) * time.Microsecond)
+		time.Sleep(time.Duration(r.IntN(200)) * time.Microsecond)
 		h.must(os.Rename(held, h.path(f)))
 		moves++
 		time.Sleep(time.Duration(r.IntN(300)) * time.Microsecond)
 	}
-	h.did(nil, "%d times a message of the spool is held and released at once", moves)
+	h.did(f.m, "%d times %s is held and released at once", moves, f.name)
 	return true
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ var commands = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built.Store(dir)
 	args := []string{"build", "-o", dir}
 	if raced {
 		args = append(args, "-race")
@@ -40,15 +42,14 @@ var commands = sync.OnceValues(func() (string, error) {
 // TestMain removes the commands in the end.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built {
-		dir, _ := commands()
+	if dir, is := built.Load().(string); is {
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
 
-// built says that commands was called.
-var built bool
+// built is the directory that commands has made; nil: none.
+var built atomic.Value
 
 // A line is one line of a daemon's log.
 type line struct {

@@ -87,7 +87,6 @@ func newHistory(t *testing.T, seed uint64, open opened) *history {
 	root := t.TempDir()
 	h := &history{t: t, seed: seed, open: open, root: root, spool: filepath.Join(root, "spool"), done: map[string]map[string]time.Time{}}
 	h.status = filepath.Join(h.spool, ".spoolgore.js")
-	built = true
 	dir, err := commands()
 	h.must(err)
 	h.commands = dir

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen. It is long, as the machine may be busy.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // commands is the directory with the two commands, built once.
 var commands = sync.OnceValues(func() (string, error) {

@@ -72,7 +72,8 @@ func (h *history) readFailed() map[int][]keep {
 			continue
 		}
 		for i, v := range m.versions {
-			if bytes.HasSuffix(content, v.file) && (len(content) == len(v.file) || bytes.HasPrefix(content, []byte("X-Spoolgore-Envelope: "))) {
+			before, is := bytes.CutSuffix(content, v.file)
+			if is && (len(before) == 0 || bytes.HasPrefix(before, []byte("X-Spoolgore-Envelope: "))) {
 				k.version = i
 			}
 		}
@@ -115,9 +116,11 @@ func (h *history) checkLog(d *daemon) {
 		for _, to := range m.rcpts {
 			switch n, of := said[to.addr], took[to.addr]; {
 			case n > of:
-				h.found(m, "daemon %d says %d times that %s has the message, and the ledger %d times", d.n, n, to.addr, of)
+				h.found(m, "daemon %d says %d times that %s has the message, and the ledger %d times",
+					d.n, n, to.addr, of)
 			case n < of && !d.killed:
-				h.found(m, "daemon %d was answered %d times that %s has the message, and its log says so %d times", d.n, of, to.addr, n)
+				h.found(m, "daemon %d was answered %d times that %s has the message, and its log says so %d times",
+					d.n, of, to.addr, n)
 			}
 		}
 	}
@@ -144,15 +147,16 @@ func (h *history) checkVersions(m *mail, rows []row, kept []keep) {
 	m.mu.Unlock()
 	for _, w := range rows {
 		if w.what == accepted && w.version >= 0 && w.version < last && w.began.After(h.drained) {
-			h.found(m, "%s got version %s in the drain, when %s was there", w.rcpt, m.versions[w.version].id, m.versions[last].id)
+			h.found(m, "%s got version %s in the drain, when %s was there",
+				w.rcpt, m.versions[w.version].id, m.versions[last].id)
 		}
 	}
-	for i, v := range m.versions {
-		is := func(version int) bool { return version == i }
-		if v == m.written && !slices.ContainsFunc(rows, func(w row) bool { return w.what != broken && is(w.version) }) &&
-			!slices.ContainsFunc(kept, func(k keep) bool { return is(k.version) }) && !slices.ContainsFunc(m.rcpts, func(r *rcpt) bool { return r.byHand }) {
-			h.found(m, "version %d (%s) was in the spool and is gone, sent to nobody", i+1, v.id)
-		}
+	i := slices.Index(m.versions, m.written)
+	sent := slices.ContainsFunc(rows, func(w row) bool { return w.what != broken && w.version == i })
+	lies := slices.ContainsFunc(kept, func(k keep) bool { return k.version == i })
+	byHand := slices.ContainsFunc(m.rcpts, func(r *rcpt) bool { return r.byHand })
+	if i >= 0 && !sent && !lies && !byHand {
+		h.found(m, "version %d (%s) was in the spool and is gone, sent to nobody", i+1, m.written.id)
 	}
 }
 
@@ -177,14 +181,16 @@ func (h *history) checkRcpt(m *mail, to *rcpt, rows []row, kept []keep) {
 		}
 	}
 	if missing := m.copies - m.deleted - givenUp - took; missing > 0 && !to.byHand {
-		h.found(m, "%s is missing: %d of %d messages (%d deleted, %d given up)", to.addr, missing, m.copies, m.deleted, givenUp)
+		h.found(m, "%s is missing: %d of %d messages (%d deleted, %d given up)",
+			to.addr, missing, m.copies, m.deleted, givenUp)
 	}
 	certain := 0
 	for n, times := range sure {
 		certain += h.certain(h.daemons[n-1], to.addr, times)
 	}
 	if most := m.copies + len(m.extra); certain > most {
-		h.found(m, "%s got the message %d times, and %d of the acceptances were known, where at most %d are right", to.addr, took, certain, most)
+		h.found(m, "%s got the message %d times, and %d of the acceptances were known, where at most %d are right",
+			to.addr, took, certain, most)
 	}
 	h.checkRecorded(m, to, rows)
 }

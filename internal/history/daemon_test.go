@@ -32,7 +32,8 @@ var commands = sync.OnceValues(func() (string, error) {
 	if raced {
 		args = append(args, "-race")
 	}
-	build := exec.Command("go", append(args, "github.com/unbit/spoolgore/cmd/spoolgore", "github.com/unbit/spoolgore/cmd/sendmail-spool")...)
+	const module = "github.com/unbit/spoolgore"
+	build := exec.Command("go", append(args, module+"/cmd/spoolgore", module+"/cmd/sendmail-spool")...)
 	if text, err := build.CombinedOutput(); err != nil {
 		return dir, fmt.Errorf("build the commands: %w\n%s", err, text)
 	}
@@ -53,11 +54,10 @@ var built atomic.Value
 
 // A line is one line of a daemon's log.
 type line struct {
-	Time                        time.Time
-	Level, Msg, File, To, Name  string
-	Err, Reply, Path, Action    string
-	Relay, From, Fault, Verbose string
-	text                        string // as it came
+	Time                             time.Time
+	Level, Msg, File, From, To, Name string
+	Err, Reply, Path, Action         string
+	text                             string // as it came
 }
 
 // A daemon is one process of cmd/spoolgore.
@@ -78,7 +78,8 @@ func launch(commands string, n int, config, spool string) (*daemon, error) {
 	d := &daemon{n: n, exited: make(chan struct{})}
 	d.cmd = exec.Command(filepath.Join(commands, "spoolgore"), "-config", config, "-logjson",
 		"-localname", fmt.Sprintf("n%d.lab.test", n), spool)
-	d.cmd.Env = environment("GODEBUG=asyncpreemptoff=1") // or it would start twice, to be sent no SIGURG by its own runtime
+	// Without this it would execute itself once more, so that its own runtime sends it no SIGURG.
+	d.cmd.Env = environment("GODEBUG=asyncpreemptoff=1")
 	d.cmd.Stderr = d
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
@@ -94,7 +95,8 @@ func launch(commands string, n int, config, spool string) (*daemon, error) {
 // environment is that of the test without what configures the commands or Go, and with more.
 func environment(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "SPOOLGORE_") || strings.HasPrefix(v, "GODEBUG=") || strings.HasPrefix(v, "XDG_CONFIG_HOME=")
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(name, "SPOOLGORE_") || name == "GODEBUG" || name == "XDG_CONFIG_HOME"
 	})
 	return append(env, more...)
 }

@@ -33,7 +33,9 @@ func (h *history) take(m *mail) *file {
 
 // drop leaves a new message in the spool, in one of the ways that programs have.
 func (h *history) drop(r *rand.Rand) bool {
-	ways := []func(*mail, *file, *rand.Rand){h.dropRenamed, h.dropRenamed, h.dropLinked, h.dropSlowly, h.dropPut, h.dropSendmail}
+	ways := []func(*mail, *file, *rand.Rand){
+		h.dropRenamed, h.dropRenamed, h.dropLinked, h.dropSlowly, h.dropPut, h.dropSendmail,
+	}
 	if h.open.lets(writing) {
 		ways = append(ways, h.dropInPieces)
 	}

@@ -74,7 +74,7 @@ type history struct {
 	mu       sync.Mutex
 	steps    []step
 	findings []finding
-	done     map[string]map[string]time.Time // by recipient and path: when the status file first said that the recipient has it
+	done     map[string]map[string]time.Time // by recipient and path: when the status file first said Done
 	arrived  []*file                         // of writers that are done, for the next operation to take over
 }
 
@@ -85,7 +85,8 @@ func (h *history) random(purpose int) *rand.Rand {
 
 func newHistory(t *testing.T, seed uint64, open opened) *history {
 	root := t.TempDir()
-	h := &history{t: t, seed: seed, open: open, root: root, spool: filepath.Join(root, "spool"), done: map[string]map[string]time.Time{}}
+	h := &history{t: t, seed: seed, open: open, root: root, done: map[string]map[string]time.Time{}}
+	h.spool = filepath.Join(root, "spool")
 	h.status = filepath.Join(h.spool, ".spoolgore.js")
 	dir, err := commands()
 	h.must(err)
@@ -112,8 +113,9 @@ func (h *history) must(err error) {
 // configure writes the configuration of the daemon. Relay, concurrency and extensions are drawn.
 func (h *history) configure(r *rand.Rand) string {
 	lines := []string{
-		"smtpaddr " + h.relay.addrs[r.IntN(2)], "freq 100ms", "attempts 1000000", fmt.Sprintf("concurrency %d", 1+r.IntN(6)),
-		fmt.Sprintf("window %d", 1+r.IntN(4)), fmt.Sprintf("bounce %s", map[bool]string{true: "yes", false: "no"}[h.bounce]),
+		"smtpaddr " + h.relay.addrs[r.IntN(2)], "freq 100ms", "attempts 1000000",
+		fmt.Sprint("concurrency ", 1+r.IntN(6)),
+		fmt.Sprint("window ", 1+r.IntN(4)), "bounce " + map[bool]string{true: "yes", false: "no"}[h.bounce],
 	}
 	switch r.IntN(4) {
 	case 0:
@@ -260,7 +262,8 @@ func (h *history) sawDone(path, addr string) {
 	}
 	seen[path] = time.Now()
 	if m, to := h.recipient(addr); m != nil && !has && !to.byHand {
-		h.findings = append(h.findings, finding{m, fmt.Sprintf("the status file says that %s has the message, and the ledger does not", addr)})
+		text := fmt.Sprintf("the status file says that %s has the message, and the ledger does not", addr)
+		h.findings = append(h.findings, finding{m, text})
 	}
 }
 

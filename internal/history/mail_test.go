@@ -67,7 +67,8 @@ func newMail(n int, r *rand.Rand) *mail {
 	kinds := []string{accept, accept, accept, later, stay, stay, refuse, once}
 	for i := range 1 + r.IntN(3) {
 		kind := kinds[r.IntN(len(kinds))]
-		m.rcpts = append(m.rcpts, &rcpt{addr: fmt.Sprintf("r%d.m%d.%s@lab.test", i, n, kind), kind: kind, defers: 1 + r.IntN(2)})
+		addr := fmt.Sprintf("r%d.m%d.%s@lab.test", i, n, kind)
+		m.rcpts = append(m.rcpts, &rcpt{addr: addr, kind: kind, defers: 1 + r.IntN(2)})
 	}
 	switch r.IntN(10) {
 	case 0:
@@ -121,8 +122,8 @@ func (m *mail) next(lines int) *version {
 	defer m.mu.Unlock()
 	id := fmt.Sprintf("%d.%d", m.n, len(m.versions)+1)
 	var b strings.Builder
-	fmt.Fprintf(&b, "From: %s\nTo: %s\nSubject: history\nDate: Mon, 2 Jan 2006 15:04:05 +0000\nMessage-ID: %s\nX-Lab: %s\n\n",
-		m.from(), strings.Join(m.addresses(), ", "), m.messageID(), id)
+	fmt.Fprintf(&b, "From: %s\nTo: %s\nSubject: history\n", m.from(), strings.Join(m.addresses(), ", "))
+	fmt.Fprintf(&b, "Date: Mon, 2 Jan 2006 15:04:05 +0000\nMessage-ID: %s\nX-Lab: %s\n\n", m.messageID(), id)
 	for i := range lines {
 		fmt.Fprintf(&b, "version %s, line %d of %d, and some more to fill it up\n", id, i+1, lines)
 	}
@@ -159,7 +160,8 @@ func (m *mail) inFile(v *version) []byte {
 	if !m.envelope {
 		return v.file
 	}
-	line := fmt.Sprintf("X-Spoolgore-Envelope: {\"from\":%q,\"to\":[\"%s\"]}\n", m.from(), strings.Join(m.addresses(), `","`))
+	to := strings.Join(m.addresses(), `","`)
+	line := fmt.Sprintf("X-Spoolgore-Envelope: {\"from\":%q,\"to\":[\"%s\"]}\n", m.from(), to)
 	return append([]byte(line), v.file...)
 }
 
@@ -189,7 +191,8 @@ func (m *mail) recognize(wire []byte) (place int, wrong string) {
 		wrong += fmt.Sprintf(" %d lines of version %s;", counts[id], id)
 	}
 	for i, v := range m.versions {
-		wrong += fmt.Sprintf(" version %d (%s) has %d octets, equal up to octet %d;", i+1, v.id, len(v.wire), common(v.wire, wire))
+		wrong += fmt.Sprintf(" version %d (%s) has %d octets, equal up to octet %d;",
+			i+1, v.id, len(v.wire), common(v.wire, wire))
 	}
 	return -1, strings.TrimSuffix(wrong, ";")
 }

@@ -350,7 +350,9 @@ func (h *history) writeInPlace(f *file, v *version, flag int, text []byte, what 
 var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
 	func(h *history, r *rand.Rand, m *spoolgore.Message) string {
 		for i := range m.To {
-			if to := &m.To[i]; to.Status == spoolgore.Waiting && !strings.Contains(to.Address, "."+stay+"@") && h.byHand(to.Address) {
+			to := &m.To[i]
+			stays := strings.Contains(to.Address, "."+stay+"@")
+			if to.Status == spoolgore.Waiting && !stays && h.byHand(to.Address) {
 				to.Status = spoolgore.Done
 				return "mark " + to.Address + " as done"
 			}

@@ -70,7 +70,9 @@ func (r *relay) takes(n int) {
 
 // listen starts a relay, which ends with the test.
 func listen(t *testing.T, ext []string) *relay {
-	r := &relay{ext: ext, mails: map[int]*mail{}, tries: map[string]int{}, cuts: map[string]int{}, conns: map[net.Conn]bool{}}
+	r := &relay{
+		ext: ext, mails: map[int]*mail{}, tries: map[string]int{}, cuts: map[string]int{}, conns: map[net.Conn]bool{},
+	}
 	for range 2 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -414,7 +416,8 @@ func (s *session) pacer() func() error {
 			time.Sleep(content / 8 * time.Duration(at-seen))
 			seen = at
 		}
-		if len(s.content) > size/2 && len(s.content) < size && s.relay.planned(s.mail, "middle", s.mail.plan.cutMiddle) {
+		middle := len(s.content) > size/2 && len(s.content) < size
+		if middle && s.relay.planned(s.mail, "middle", s.mail.plan.cutMiddle) {
 			return errCut
 		}
 		return nil

@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// report tells a stranger what is wrong: the broken invariants, and for each message concerned what was done to it, what
-// the relay did, and what the daemons said, in the order of time; then the whole history.
+// report tells a stranger what is wrong: the broken invariants, and for each message concerned what was done to it,
+// what the relay did, and what the daemons said, in the order of time; then the whole history.
 func (h *history) report() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "History with seed %d, begun at %s. Times are seconds since then.\n", h.seed, h.began.Format("15:04:05.000"))
+	fmt.Fprintf(&b, "History with seed %d, begun at %s. Times are seconds since then.\n",
+		h.seed, h.began.Format("15:04:05.000"))
 	var mails []*mail
 	for _, f := range h.findings {
 		fmt.Fprintf(&b, "BROKEN: %s%s (operations of known faults: %s)\n", of(f.mail), f.text, h.suspects(f))
@@ -72,14 +73,13 @@ func (h *history) reportMail(b *strings.Builder, m *mail) {
 			b.WriteString(" (marked as done by hand)")
 		}
 	}
-	fmt.Fprintf(b, ".\nThe relay: %v for the content, %v before the reply, closes in place of the reply %d times, in the content %d times, 451 %d times.\n",
-		m.plan.pause, m.plan.replyPause, m.plan.cutEnd, m.plan.cutMiddle, m.plan.deferEnd)
+	fmt.Fprintf(b, ".\nThe relay: %v for the content, %v before the reply; ", m.plan.pause, m.plan.replyPause)
+	fmt.Fprintf(b, "closes in place of the reply %d times, in the content %d times; says 451 %d times.\n",
+		m.plan.cutEnd, m.plan.cutMiddle, m.plan.deferEnd)
 	fmt.Fprintf(b, "Messages: %d, deleted: %d; more copies are right because: %q.\n", m.copies, m.deleted, m.extra)
 	var all []moment
 	for _, s := range h.steps {
-		if s.mail == m.n {
-			all = append(all, moment{s.at.UnixNano(), "did     " + s.text})
-		} else if strings.Contains(s.text, "daemon") || strings.Contains(s.text, "status file") || strings.Contains(s.text, "relay") {
+		if s.mail == m.n || s.mail == 0 { // or about the daemon, the status file, the relay
 			all = append(all, moment{s.at.UnixNano(), "did     " + s.text})
 		}
 	}
@@ -107,7 +107,8 @@ func (h *history) reportMail(b *strings.Builder, m *mail) {
 
 // concerns reports whether a line of the log is about a message.
 func (l line) concerns(m *mail) bool {
-	return l.From == m.from() || strings.Contains(l.To, fmt.Sprintf(".m%d.", m.n)) || strings.Contains(l.File, fmt.Sprintf("m%d.eml", m.n))
+	return l.From == m.from() || strings.Contains(l.To, fmt.Sprintf(".m%d.", m.n)) ||
+		strings.Contains(l.File, fmt.Sprintf("m%d.eml", m.n))
 }
 
 // logLine is a line of a log in short.
@@ -116,7 +117,10 @@ func (h *history) logLine(l line) string {
 		return l.text
 	}
 	text := h.clock(l.Time) + " " + l.Level + " " + l.Msg
-	for _, part := range [][2]string{{"file", l.File}, {"to", l.To}, {"name", l.Name}, {"action", l.Action}, {"reply", l.Reply}, {"err", l.Err}, {"path", l.Path}} {
+	for _, part := range [][2]string{
+		{"file", l.File}, {"to", l.To}, {"name", l.Name}, {"action", l.Action},
+		{"reply", l.Reply}, {"err", l.Err}, {"path", l.Path},
+	} {
 		if part[1] != "" {
 			text += fmt.Sprintf(" %s=%q", part[0], part[1])
 		}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Small histories, each around one known fault: while the fault is listed the model has to find it, which shows that the
-// model can fail; when it is not, the small history has to pass.
+// Small histories, each around one known fault: while the fault is listed the model has to find it, which shows that
+// the model can fail; when it is not, the small history has to pass.
 
 // A small is a small history.
 type small struct {
@@ -86,7 +86,8 @@ func (s small) run(t *testing.T) {
 		h.run(func() { s.play(h) })
 		switch {
 		case listed && len(h.findings) > 0:
-			t.Logf("known fault %s, seed %d, history %d: %s%s", s.gate, h.seed, i+1, of(h.findings[0].mail), h.findings[0].text)
+			f := h.findings[0]
+			t.Logf("known fault %s, seed %d, history %d: %s%s", s.gate, h.seed, i+1, of(f.mail), f.text)
 			if report := h.report(); !strings.Contains(report, "BROKEN") || !strings.Contains(report, "ledger") {
 				t.Errorf("the report does not tell it: %s", report)
 			}
@@ -96,7 +97,8 @@ func (s small) run(t *testing.T) {
 		}
 	}
 	if listed {
-		t.Errorf("%d small histories from seed %d on do not find %s, which is listed as known: is it fixed? Then take it off the list", tries, first, s.gate)
+		t.Errorf("%d small histories from seed %d on do not find %s, which is listed as known: "+
+			"is it fixed? Then take it off the list", tries, first, s.gate)
 	}
 }
 

@@ -196,7 +196,8 @@ func (h *history) tell(d *daemon, sig syscall.Signal, name string) {
 func (h *history) order(d *daemon, sig syscall.Signal, name string) {
 	n := d.heard(name)
 	h.tell(d, sig, name)
-	h.must(eventually(fmt.Sprintf("daemon %d hears %s", d.n, name), func() bool { return d.heard(name) > n || !d.running() }))
+	what := fmt.Sprintf("daemon %d hears %s", d.n, name)
+	h.must(eventually(what, func() bool { return d.heard(name) > n || !d.running() }))
 }
 
 func (h *history) flush(*rand.Rand) bool {

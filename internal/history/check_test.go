@@ -139,7 +139,7 @@ func (h *history) checkContent(m *mail, rows []row) {
 
 // checkVersions looks whether the last version of a message went to those who accepted last, and that none got lost.
 func (h *history) checkVersions(m *mail, rows []row, kept []keep) {
-	if m.copies > 1 || m.deleted > 0 {
+	if m.copies > 1 || m.deleted > 0 || slices.Contains(m.extra, linked) {
 		return // which file had which version is not told
 	}
 	m.mu.Lock()

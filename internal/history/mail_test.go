@@ -28,6 +28,9 @@ type rcpt struct {
 	byHand bool // a person marked the recipient as done in the status file
 }
 
+// linked is the reason for another copy of a message that had a second name.
+const linked = "it had a second name"
+
 // A plan is what the relay does with the transactions of a message.
 type plan struct {
 	pause      time.Duration // while the content is read, in all

@@ -198,16 +198,14 @@ func (h *history) copyFile(r *rand.Rand) bool {
 }
 
 // link gives a message a second name for a while: it is not sent while it has two. When the relay has taken it just
-// before, the second name is a message of its own for the daemon.
+// before, or another version is renamed over the first name, the second name is a message of its own.
 func (h *history) link(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
 		return false
 	}
 	name := fmt.Sprintf("l%d-%s", len(h.undo), f.name)
-	if !f.m.stays() {
-		f.m.extra = append(f.m.extra, "linked")
-	}
+	f.m.extra = append(f.m.extra, linked)
 	if err := os.Link(h.path(f), h.inSpool(name)); err != nil {
 		h.did(f.m, "ln %s %s: %s", f.name, name, outcome(err))
 		return true

@@ -47,8 +47,8 @@ func (h *history) drainAll(r *rand.Rand) {
 // releaseAll releases what is held. While F2 is listed, each is released when the daemon knows that it is held, or has
 // never heard of it.
 func (h *history) releaseAll() {
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		held, late := 0, time.Now().After(end)
+	for round := 0; ; round++ {
+		held, late := 0, round >= releaseRounds
 		careful := !h.open.lets(holding)
 		var unknown []*file
 		if careful {
@@ -68,8 +68,14 @@ func (h *history) releaseAll() {
 			return
 		}
 		h.wake()
+		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// releaseRounds is how often the daemon is asked whether it knows that a file is held. Each time it pauses, writes the
+// status file, and scans: what it does not know then, such as a hold that the daemon before has not written down, it
+// never will.
+const releaseRounds = 10
 
 // unheardOf returns held files of which the daemon knows nothing, as a status file shows that is up to date.
 func (h *history) unheardOf() (list []*file) {

@@ -5,8 +5,10 @@ package history
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -88,8 +90,17 @@ func (h *history) dropInPieces(m *mail, f *file, r *rand.Rand) {
 	h.did(m, "%s begins to grow in pieces, closed after each", f.name)
 	path := h.path(f)
 	h.writers.Go(func() {
-		err := inPieces(content, pauses, func(piece []byte) error { return appendTo(path, os.O_CREATE, piece) })
-		h.landed(f, "in pieces", err, nil)
+		flag := os.O_CREATE | os.O_EXCL
+		err := inPieces(content, pauses, func(piece []byte) error {
+			err := appendTo(path, flag, piece)
+			flag = 0
+			return err
+		})
+		if errors.Is(err, fs.ErrNotExist) {
+			h.did(f.m, "%s is gone before it is whole", f.name)
+			return
+		}
+		h.landed(f, "in pieces", err)
 	})
 }
 

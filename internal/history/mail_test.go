@@ -34,6 +34,7 @@ const linked = "it had a second name"
 // A plan is what the relay does with the transactions of a message.
 type plan struct {
 	pause      time.Duration // while the content is read, in all
+	half       chan struct{} // closed when the second half of the content may be read; nil: at once
 	replyPause time.Duration // between the last octet and the reply
 	cutEnd     int           // the connection is closed in place of the reply, so many times
 	cutMiddle  int           // the connection is closed in the middle of the content, so many times

@@ -416,6 +416,9 @@ func (s *session) pacer() func() error {
 			time.Sleep(content / 8 * time.Duration(at-seen))
 			seen = at
 		}
+		if s.mail.plan.half != nil && len(s.content) > size/2 {
+			<-s.mail.plan.half
+		}
 		middle := len(s.content) > size/2 && len(s.content) < size
 		if middle && s.relay.planned(s.mail, "middle", s.mail.plan.cutMiddle) {
 			return errCut

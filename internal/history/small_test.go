@@ -21,6 +21,15 @@ type small struct {
 	play  func(h *history)
 }
 
+// pause is how long a small history waits for the fault: without it the daemon must not take what has lain still for
+// two seconds for half a file.
+func (s small) pause() time.Duration {
+	if s.gate.listed() {
+		return patience
+	}
+	return 300 * time.Millisecond
+}
+
 func TestSmallHistoryFindsRename(t *testing.T) {
 	t.Parallel()
 	small{renaming, 3, func(h *history) {
@@ -34,21 +43,32 @@ func TestSmallHistoryFindsRename(t *testing.T) {
 
 func TestSmallHistoryFindsFileInPieces(t *testing.T) {
 	t.Parallel()
-	small{writing, 3, func(h *history) {
+	s := small{gate: writing, tries: 3}
+	s.play = func(h *history) {
 		h.start(true)
-		m, f := h.newMail(h.random(1))
-		h.dropInPieces(m, f, h.random(3))
-		h.writers.Wait()
-	}}.run(t)
+		m := crafted(1, []string{accept}, 3, plan{})
+		f := h.take(m)
+		content := m.inFile(m.last())
+		cut := len(content) - 20
+		m.faults[string(writing)] = true
+		h.must(appendTo(h.path(f), os.O_CREATE, content[:cut]))
+		h.did(m, "%s begins to grow in pieces, closed after each", f.name)
+		for end := time.Now().Add(s.pause()); !h.relay.has(m.rcpts[0].addr) && time.Now().Before(end); {
+			time.Sleep(5 * time.Millisecond)
+		}
+		h.did(m, "append the rest to %s: %s", f.name, outcome(appendTo(h.path(f), 0, content[cut:])))
+	}
+	s.run(t)
 }
 
 func TestSmallHistoryFindsOverwriteInFlight(t *testing.T) {
 	t.Parallel()
 	small{writing, 3, func(h *history) {
 		h.start(true)
-		h.dropCrafted([]string{accept}, 40_000, plan{pause: 400 * time.Millisecond})
+		half := make(chan struct{})
+		defer close(half)
+		h.dropCrafted([]string{accept}, 40_000, plan{half: half})
 		h.must(eventually("the content is on its way", func() bool { return h.relay.conversing() > 0 }))
-		time.Sleep(50 * time.Millisecond)
 		h.overwrite(h.random(4))
 	}}.run(t)
 }
@@ -104,13 +124,19 @@ func (s small) run(t *testing.T) {
 
 // dropCrafted drops a message with recipients of those kinds.
 func (h *history) dropCrafted(kinds []string, lines int, p plan) *file {
-	m := &mail{n: len(h.mails) + 1, copies: 1, faults: map[string]bool{}, lines: lines, plan: p}
-	for i, kind := range kinds {
-		m.rcpts = append(m.rcpts, &rcpt{addr: fmt.Sprintf("r%d.m%d.%s@lab.test", i, m.n, kind), kind: kind})
-	}
+	m := crafted(len(h.mails)+1, kinds, lines, p)
 	f := h.take(m)
 	h.dropRenamed(m, f, nil)
 	return f
+}
+
+// crafted makes a mail with recipients of those kinds.
+func crafted(n int, kinds []string, lines int, p plan) *mail {
+	m := &mail{n: n, copies: 1, faults: map[string]bool{}, lines: lines, plan: p}
+	for i, kind := range kinds {
+		m.rcpts = append(m.rcpts, &rcpt{addr: fmt.Sprintf("r%d.m%d.%s@lab.test", i, n, kind), kind: kind})
+	}
+	return m
 }
 
 // until waits until the ledger has a row of each kind for the message.

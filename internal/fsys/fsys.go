@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// FS makes file system calls. Its methods may be called by several goroutines at once. Errors are those of package os: a
-// *fs.PathError or *os.LinkError around a syscall.Errno.
+// FS makes file system calls. Its methods may be called by several goroutines at once. Errors are those of package os:
+// a *fs.PathError or *os.LinkError around a syscall.Errno.
 type FS interface {
 	// OpenFile is os.OpenFile. To read a directory, open it with os.O_RDONLY.
 	OpenFile(path string, flag int, perm fs.FileMode) (File, error)

@@ -59,7 +59,8 @@ func touch(path string) error {
 
 func replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	// Without WithTempDir the content may go through the system's directory for temporary files.
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(perm))
+	dir := renameio.WithTempDir(filepath.Dir(path))
+	f, err := renameio.NewPendingFile(path, dir, renameio.WithStaticPermissions(perm))
 	if err != nil {
 		return err
 	}

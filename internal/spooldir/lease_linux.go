@@ -2,15 +2,16 @@ package spooldir
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // probeLease asks for a read lease on f, which the kernel grants only while nobody can write the file, and gives it
 // back at once: a program that opens the file for writing has to wait as long as it is held. The SIGIO which the kernel
 // then sends to the holder is ignored by the Go runtime.
-func probeLease(f *os.File) (answer lease, err error) {
+func probeLease(f fsys.File) (answer lease, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return leaseUnknown, err

@@ -29,6 +29,7 @@ import (
 )
 
 func TestJitter(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	for range 1000 {
 		d := jitter(time.Hour)
@@ -37,6 +38,7 @@ func TestJitter(t *testing.T) {
 }
 
 func TestOddFilesHoldUpNothing(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		make   func(t *testing.T, path string)
@@ -111,6 +113,7 @@ func file(text string) func(t *testing.T, path string) {
 }
 
 func TestAnUnusableFileIsReadAgainWhenItHasChanged(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -125,6 +128,7 @@ func TestAnUnusableFileIsReadAgainWhenItHasChanged(t *testing.T) {
 }
 
 func TestAFileIsNotReadWhileItIsWritten(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -147,6 +151,7 @@ func TestAFileIsNotReadWhileItIsWritten(t *testing.T) {
 }
 
 func TestAFileClosedBeforeItsBodyIsWrittenSettlesFirst(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -168,6 +173,7 @@ func TestAFileClosedBeforeItsBodyIsWrittenSettlesFirst(t *testing.T) {
 }
 
 func TestFilesAreTheInterface(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -211,6 +217,7 @@ func TestFilesAreTheInterface(t *testing.T) {
 }
 
 func TestAFileReplacedInFlightIsANewMessage(t *testing.T) {
+	t.Parallel()
 	for name, replace := range map[string]func(t *testing.T, dir string){
 		"by rename": func(t *testing.T, dir string) { drop(t, dir, "m", strings.Replace(simple, "b@", "new@", 1)) },
 		"in place": func(t *testing.T, dir string) {
@@ -245,6 +252,7 @@ func TestAFileReplacedInFlightIsANewMessage(t *testing.T) {
 }
 
 func TestAFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, calls := t.TempDir(), make(chan string, 9)
@@ -280,6 +288,7 @@ func TestAFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
 }
 
 func TestConcurrencyIsBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -378,6 +387,7 @@ func (s *sinkhole) serve(conn net.Conn) {
 }
 
 func TestASpoolThatGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := filepath.Join(t.TempDir(), "spool"), &smtptest.Relay{}
@@ -396,6 +406,7 @@ func TestASpoolThatGoesAwayAndComesBack(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	dir, relay := t.TempDir(), &smtptest.Relay{}
 	drop(t, dir, "1", simple)
@@ -410,6 +421,7 @@ func TestDrain(t *testing.T) {
 
 // A program that is just being started has for a moment what its parent had open: the file of a Put, say.
 func TestDrainWaitsForAFileThatIsStillOpenForAMoment(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -425,6 +437,7 @@ func TestDrainWaitsForAFileThatIsStillOpenForAMoment(t *testing.T) {
 }
 
 func TestDrainTellsThatNoRelayCanBeUsed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		relay := &smtptest.Relay{Reply: func(verb, _ string) string { return map[string]string{"DIAL": "connection refused"}[verb] }}
@@ -440,6 +453,7 @@ func TestDrainTellsThatNoRelayCanBeUsed(t *testing.T) {
 }
 
 func TestDrainLeavesWhatIsNotDue(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		relay := &smtptest.Relay{Reply: func(verb, _ string) string { return map[string]string{"RCPT": "450 later"}[verb] }}
@@ -458,6 +472,7 @@ func TestDrainLeavesWhatIsNotDue(t *testing.T) {
 }
 
 func TestANewFileIsNoticedAtOnce(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	dir, relay := t.TempDir(), &smtptest.Relay{}
 	sent := make(chan Event, 9)
@@ -569,6 +584,7 @@ func knownFiles(b *testing.B, n int) (string, *queue) {
 }
 
 func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	s := New(t.TempDir(), exact(Options{}))
 	later, now := time.Now().Add(time.Hour), time.Now()
@@ -583,6 +599,7 @@ func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
 
 // A file that is read while its message can be sent is opened once; one that cannot be sent yet is not hurried.
 func TestFilesAreReadAsTheyCanBeSent(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	dir := t.TempDir()
 	names := []string{"a.eml", "b.eml", "c.eml"}
@@ -626,6 +643,7 @@ func TestFilesAreReadAsTheyCanBeSent(t *testing.T) {
 
 // While nothing is in flight nothing tells when to read on.
 func TestFilesAreReadWhileNothingIsInFlight(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	dir := t.TempDir()
 	for i := range 5 {

@@ -23,8 +23,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// patience is how long a test waits for what is to happen in a moment.
-const patience = 60 * time.Second // a slow machine may take its time
+// patience is how long a test waits for what happens in a moment on an idle machine. Only a failing test waits so long.
+const patience = 5 * time.Minute
 
 // soon waits until so says yes: a spool that runs in real time tells nobody when it is done.
 func soon(t testing.TB, what string, so func() bool) {
@@ -306,7 +306,7 @@ func again(t *testing.T, attr *syscall.SysProcAttr, env ...string) {
 	for part := range strings.SplitSeq(t.Name(), "/") {
 		only = append(only, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	cmd := exec.Command(self, "-test.run="+strings.Join(only, "/"), "-test.v", "-test.timeout=5m")
+	cmd := exec.Command(self, "-test.run="+strings.Join(only, "/"), "-test.v", "-test.timeout=9m")
 	cmd.Env, cmd.SysProcAttr = append(os.Environ(), env...), attr
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {

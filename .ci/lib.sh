@@ -8,16 +8,21 @@ mkdir -p .ci/bin
 step() {
 	finish
 	printf '\n== %s\n' "$*"
-	step_name=$* step_began=$SECONDS step_cpu=$(cpu)
+	step_name=$* step_began=$SECONDS step_processor=$processor
 }
 finish() {
-	[ -z "${step_name:-}" ] || printf -- '-- %s: %d s, processor %d s\n' "$step_name" $((SECONDS - step_began)) $(($(cpu) - step_cpu))
+	count_processor
+	[ -z "${step_name:-}" ] || printf -- '-- %s: %d s, processor %d s\n' "$step_name" $((SECONDS - step_began)) $((processor - step_processor))
 	step_name=
 }
 trap finish EXIT
 
-# cpu prints the seconds of processor time, user and system, of all child processes that have ended.
-cpu() { times | awk -F '[ms ]+' 'NR == 2 { print int($1 * 60 + $2 + $3 * 60 + $4) }'; }
+# count_processor sets processor to the seconds, user and system, of all child processes that have ended. (In $(...) times
+# would count from there.)
+count_processor() {
+	times >.ci/bin/times
+	processor=$(awk -F '[ms ]+' 'NR == 2 { print int($1 * 60 + $2 + $3 * 60 + $4) }' .ci/bin/times)
+}
 
 # in_memory DIRECTORY makes a directory for temporary files on a file system in memory, where there is one with 2 GiB
 # free; elsewhere TMPDIR stays what it was.

@@ -64,7 +64,7 @@ staticcheck() {
 with_goroutines() {
 	local dir
 	for dir in $(go list -f '{{.Dir}}' ./...); do
-		! find "$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec grep -qE '^\s*go |sync\.|atomic\.|\.Go\(' {} + || echo "$dir"
+		! find "$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec grep -qE "^\s*go |sync\.|atomic\.|\.Go\(" {} + || echo "$dir"
 	done
 }
 

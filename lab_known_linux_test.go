@@ -1,6 +1,7 @@
 package spoolgore
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -46,5 +47,17 @@ func TestLabFindsKnownFaults(t *testing.T) {
 		if fault := "F1/copy-in-tmp"; known.Listed(fault) != slices.Contains(found, fault) {
 			t.Errorf("listed as known: %v, but found %v", known.Listed(fault), found)
 		}
+	})
+}
+
+// A message is linked into failed/, the link cannot be taken back, and the message is given up under a second name.
+func TestMessageIsGivenUpUnderOneName(t *testing.T) {
+	t.Parallel()
+	known.Fault(t, "N1", func(t *testing.T) error {
+		problems, _ := runErrors(t, 37)
+		if found, _ := faultsOf(problems); slices.Contains(found, "N1") {
+			return fmt.Errorf("%v", problems)
+		}
+		return nil
 	})
 }

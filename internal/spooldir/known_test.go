@@ -18,10 +18,10 @@ func TestUndoKeepsWhyFileWithLink(t *testing.T) {
 	known.Fault(t, "F8/undo", func(t *testing.T) error {
 		d := newSpool(t)
 		id := drop(t, d, "m", "x")
-		d.ops.move = func(from, to string) error {
+		opsOf(d).move = func(from, to string) error {
 			return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EIO}
 		}
-		d.ops.remove = func(path string) error {
+		opsOf(d).remove = func(path string) error {
 			if strings.HasSuffix(path, filepath.Join("failed", "m")) {
 				return &os.PathError{Op: "remove", Path: path, Err: syscall.EIO}
 			}

@@ -339,7 +339,7 @@ func (l *lab) finish() (problems []string) {
 // signs looks for the traces of known faults before a start.
 func signs(d *fsystest.Disk) (found []string) {
 	links := make(map[uint64][]string)
-	for _, place := range []string{".", "tmp", "failed"} {
+	for _, place := range []string{".", "tmp", "failed", "hold"} {
 		entries, _ := os.ReadDir(d.Path(place))
 		for _, e := range entries {
 			if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() {
@@ -349,7 +349,7 @@ func signs(d *fsystest.Disk) (found []string) {
 		}
 	}
 	for _, names := range links {
-		var spool, sent, failed bool
+		var spool, sent, failed, held bool
 		inSpool, inFailed := 0, 0
 		for _, n := range names {
 			switch dir, base := filepath.Split(n); {
@@ -358,11 +358,16 @@ func signs(d *fsystest.Disk) (found []string) {
 			case dir == "":
 				spool = true
 				inSpool++
+			case dir == "hold/":
+				held = true
 			case dir == "failed/":
 				inFailed++
 				_, err := os.Lstat(d.Path(n + ".json"))
 				failed = failed || errors.Is(err, os.ErrNotExist)
 			}
+		}
+		if held && len(names) > 1 {
+			found = append(found, "sign N2")
 		}
 		if spool && sent {
 			found = append(found, "sign F1/copy-in-tmp")

@@ -189,6 +189,8 @@ func faultsOf(problems []string) (faults []string, others []string) {
 			found["F1/copy-in-tmp"] = true
 		case signs["F8/linked-without-why"] && unsent[kind] && known.Listed("F8/linked-without-why"):
 			found["F8/linked-without-why"] = true
+		case signs["N2"] && unsent[kind] && known.Listed("N2"):
+			found["N2"] = true
 		case signs["N1"] && unsent[kind] && known.Listed("N1"):
 			found["N1"] = true
 		case signs["F3"] && kind == "twice" && known.Listed("F3"):

@@ -133,12 +133,14 @@ func (h *history) empty() {
 
 // left returns what is left in the spool, tmp/ and hold/.
 func (h *history) left() (names []string) {
+	killed := slices.ContainsFunc(h.daemons, func(d *daemon) bool { return d.killed })
 	for _, sub := range []string{".", "tmp", "hold"} {
 		entries, err := os.ReadDir(filepath.Join(h.spool, sub))
 		h.must(err)
 		for _, e := range entries {
 			own := sub == "." && (e.IsDir() || strings.HasPrefix(strings.TrimLeft(e.Name(), "."), "spoolgore."))
-			if !own {
+			report := sub == "tmp" && strings.HasPrefix(e.Name(), ".put-") && killed // half of one: stays for a day
+			if !own && !report {
 				names = append(names, filepath.Join(sub, e.Name()))
 			}
 		}

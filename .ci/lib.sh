@@ -31,6 +31,7 @@ in_memory() {
 	free=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
 	[ "${free:-0}" -gt 2097152 ] || return 0
 	memory=$(mktemp -d /dev/shm/spoolgore-ci.XXXXXX)
+	chmod 755 "$memory" # some tests run as another user
 	trap 'rm -rf "$memory"; finish' EXIT
 }
 

@@ -15,6 +15,7 @@ import (
 
 // A spool that goes away, as when its file system is unmounted, takes nothing along that was known of its messages.
 func TestWhatIsKnownOutlivesTheSpoolsAbsence(t *testing.T) {
+	t.Parallel()
 	type act func(t *testing.T, dir string)
 	leave := func(t *testing.T, dir string) { check(t, os.Rename(dir, dir+".away")) }
 	comeBack := func(t *testing.T, dir string) { check(t, os.Rename(dir+".away", dir)) }
@@ -57,6 +58,7 @@ func TestWhatIsKnownOutlivesTheSpoolsAbsence(t *testing.T) {
 }
 
 func TestASpoolMadeAnewIsLockedAndRun(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := filepath.Join(t.TempDir(), "spool"), &ledger{}
@@ -75,6 +77,7 @@ func TestASpoolMadeAnewIsLockedAndRun(t *testing.T) {
 }
 
 func TestASpoolThatSomebodyElseRunsIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, log := filepath.Join(t.TempDir(), "spool"), &ledger{}, &lines{}
@@ -100,6 +103,7 @@ func TestASpoolThatSomebodyElseRunsIsLeftAlone(t *testing.T) {
 }
 
 func TestADrainOfASpoolThatGoesAwayEnds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := filepath.Join(t.TempDir(), "spool")

@@ -68,6 +68,7 @@ func turn(t *testing.T, q *queue, now time.Time) (failed int) {
 }
 
 func TestAClockThatIsSetWhileTheSpoolRuns(t *testing.T) {
+	t.Parallel()
 	for name, d := range map[string]time.Duration{"an hour back": -time.Hour, "a year forward": year, "30 years back": -30 * year} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
@@ -96,6 +97,7 @@ func TestAClockThatIsSetWhileTheSpoolRuns(t *testing.T) {
 }
 
 func TestAClockThatWasSetWhileNoDaemonRan(t *testing.T) {
+	t.Parallel()
 	for name, d := range map[string]time.Duration{"an hour back": -time.Hour, "a year forward": year, "30 years back": -30 * year} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
@@ -113,6 +115,7 @@ func TestAClockThatWasSetWhileNoDaemonRan(t *testing.T) {
 }
 
 func TestAfterALongTimeWithoutADaemonEachMessageIsTriedOnceMore(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -136,6 +139,7 @@ func TestAfterALongTimeWithoutADaemonEachMessageIsTriedOnceMore(t *testing.T) {
 }
 
 func TestAMessageForLaterIsSentByTheClockAfterItIsSet(t *testing.T) {
+	t.Parallel()
 	for name, d := range map[string]time.Duration{"forward, as when the machine has slept": 8 * time.Hour, "back": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

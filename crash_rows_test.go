@@ -68,6 +68,7 @@ func crashWith(left func(line, status string) (journal, newStatus string)) func(
 }
 
 func TestTheNextStartAfterEachRowOfTheJournal(t *testing.T) {
+	t.Parallel()
 	for _, row := range journalRows {
 		t.Run(row.text, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -88,6 +89,7 @@ func TestTheNextStartAfterEachRowOfTheJournal(t *testing.T) {
 }
 
 func TestTheRowsOfTheJournalAreTheDocumented(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	text, err := os.ReadFile("docs/durability.md")
 	is.NoErr(err)

@@ -17,6 +17,7 @@ import (
 )
 
 func TestThousandsOfFilesThatCannotBeSent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		const bad = 3000
@@ -47,6 +48,7 @@ func TestThousandsOfFilesThatCannotBeSent(t *testing.T) {
 
 // While the loop is busy the kernel's queue of notices overflows: nothing must depend on one that is lost.
 func TestMoreNoticesThanTheKernelKeeps(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		return // there are none
 	}

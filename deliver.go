@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/unbit/spoolgore/internal/crew"
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/health"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
@@ -998,7 +998,7 @@ func (s SMTP) config(opts Options) (smtpclient.Config, error) {
 
 // loadQuota makes the quota of opts, which goes on where the last one stopped.
 func loadQuota(dir *spooldir.Dir, limits []quota.Limit) (*quota.Quota, error) {
-	text, err := os.ReadFile(dir.File(".spoolgore.rate"))
+	text, err := fsys.ReadFile(dir.FS(), dir.File(".spoolgore.rate"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

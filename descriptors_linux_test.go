@@ -14,6 +14,7 @@ import (
 
 // With too few file descriptors mail goes on, slower, and it is no message's fault.
 func TestTooFewFileDescriptors(t *testing.T) {
+	t.Parallel()
 	const messages, spare, addrEnv = 200, 7, "SPOOLGORE_TEST_RELAY"
 	addr := os.Getenv(addrEnv)
 	if addr == "" {

@@ -176,6 +176,7 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 
 // The file system of a spool is unmounted under a daemon that runs, and mounted again.
 func TestAnUnmountedSpool(t *testing.T) {
+	t.Parallel()
 	d := newDisk(t, 1<<20) // for the sake of the namespace
 	if d == nil {
 		return

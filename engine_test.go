@@ -18,6 +18,7 @@ import (
 )
 
 func TestMailGoesByItsSendersRoute(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -56,6 +57,7 @@ func TestMailGoesByItsSendersRoute(t *testing.T) {
 }
 
 func TestRateHoldsOverARestart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -88,6 +90,7 @@ func TestRateHoldsOverARestart(t *testing.T) {
 }
 
 func TestAFloodLeavesOtherSendersTheirTurn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -121,6 +124,7 @@ func TestAFloodLeavesOtherSendersTheirTurn(t *testing.T) {
 }
 
 func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -163,6 +167,7 @@ func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
 }
 
 func TestEightBitTextForASevenBitRelay(t *testing.T) {
+	t.Parallel()
 	const text = "From: a@x.org\nTo: b@y.org\nSubject: x\nDate: Mon, 23 Nov 2026 10:00:00 +0000\nMessage-ID: <1@x.org>\n%s\nGr\xc3\xbc\xc3\x9fe\n"
 	tests := map[string]struct {
 		ext    []string

@@ -18,6 +18,7 @@ import (
 )
 
 func TestHealthTellsOfRelays(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, up, began := t.TempDir(), atomic.Bool{}, time.Now()
@@ -62,6 +63,7 @@ func TestHealthTellsOfRelays(t *testing.T) {
 }
 
 func TestHealthTellsOfTheRate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -85,6 +87,7 @@ func TestHealthTellsOfTheRate(t *testing.T) {
 }
 
 func TestHealthTellsOfARelayThatWantsAPause(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -105,6 +108,7 @@ func TestHealthTellsOfARelayThatWantsAPause(t *testing.T) {
 }
 
 func TestHealthTellsThatTheSpoolIsAway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir()+"/spool", &smtptest.Relay{}
@@ -127,6 +131,7 @@ func TestHealthTellsThatTheSpoolIsAway(t *testing.T) {
 }
 
 func TestEventsTellSinceWhenAMessageWaits(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, told, began := t.TempDir(), &sinces{}, time.Now()
@@ -172,6 +177,7 @@ func (s *sinces) of(kind Kind, to string) time.Time {
 
 // However many ask, and however it ends, nobody waits for ever.
 func TestHealthFromManyGoroutines(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	s := New(t.TempDir(), exact(Options{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }}))
 	ctx, stop := context.WithCancel(t.Context())

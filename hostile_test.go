@@ -23,6 +23,7 @@ const header = "From: a@example.com\nTo: b@example.org\nDate: d\nMessage-ID: <1@
 
 // Hostile content, from the file to the relay: who has sent what to whom, and which bytes.
 func TestHostileContent(t *testing.T) {
+	t.Parallel()
 	const b = "b@example.org"
 	type row struct {
 		name, text string

@@ -65,6 +65,7 @@ func few(l *ledger, n int) Transport {
 }
 
 func TestAnAcceptanceSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	for text, about := range map[string]string{named: "by its Message-ID", nameless: "by its header and its file"} {
 		for _, name := range []string{"m", "bad \xff utf-8", `"quoted"`} {
 			t.Run("known "+about+" "+fmt.Sprintf("%q", name), func(t *testing.T) {
@@ -92,6 +93,7 @@ func TestAnAcceptanceSurvivesACrash(t *testing.T) {
 }
 
 func TestNothingIsWrittenForMailThatIsTakenAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: func(_, to string, _ int) error {
@@ -116,6 +118,7 @@ func TestNothingIsWrittenForMailThatIsTakenAtOnce(t *testing.T) {
 }
 
 func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		relay func() (*ledger, Transport)
@@ -165,6 +168,7 @@ func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
 }
 
 func TestWhatAllHaveLeavesAlthoughNothingCanBeWrittenDown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, status := t.TempDir(), unwritable(t)
@@ -188,6 +192,7 @@ func TestWhatAllHaveLeavesAlthoughNothingCanBeWrittenDown(t *testing.T) {
 }
 
 func TestAttemptsDoNotGatherWhileNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -205,6 +210,7 @@ func TestAttemptsDoNotGatherWhileNothingCanBeWritten(t *testing.T) {
 }
 
 func TestAFileTouchedAfterACrashIsTheSameMessage(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{named, nameless} {
 		synctest.Test(t, func(t *testing.T) {
 			is := is.New(t)
@@ -225,6 +231,7 @@ func TestAFileTouchedAfterACrashIsTheSameMessage(t *testing.T) {
 }
 
 func TestWhatTheJournalCannotTakeTheStatusFileCan(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, l := t.TempDir(), &ledger{}
@@ -247,6 +254,7 @@ func TestWhatTheJournalCannotTakeTheStatusFileCan(t *testing.T) {
 }
 
 func TestARecordIsAsLongAsItsTransaction(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		const all, each = 2000, 100
@@ -276,6 +284,7 @@ func TestARecordIsAsLongAsItsTransaction(t *testing.T) {
 }
 
 func TestTheJournalIsEmptyWhenTheStatusFileSaysAsMuch(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -308,6 +317,7 @@ func TestTheJournalIsEmptyWhenTheStatusFileSaysAsMuch(t *testing.T) {
 }
 
 func TestMailThatComesAndGoesDoesNotMakeTheJournalGrow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, l := t.TempDir(), &ledger{}
@@ -325,6 +335,7 @@ func TestMailThatComesAndGoesDoesNotMakeTheJournalGrow(t *testing.T) {
 }
 
 func TestWhatIsSeenDuringAPauseSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}
@@ -359,6 +370,7 @@ func TestWhatIsSeenDuringAPauseSurvivesACrash(t *testing.T) {
 }
 
 func TestAMessageHeldInMidTransactionIsRememberedOverACrash(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}
@@ -384,6 +396,7 @@ func TestAMessageHeldInMidTransactionIsRememberedOverACrash(t *testing.T) {
 }
 
 func TestMovedBackFromFailedIsRememberedOverACrash(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -415,6 +428,7 @@ func TestMovedBackFromFailedIsRememberedOverACrash(t *testing.T) {
 }
 
 func TestAnotherMessageThanTheJournalKnowsInheritsNothing(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{strings.Replace(named, "<1@x>", "<2@x>", 1), nameless} {
 		synctest.Test(t, func(t *testing.T) {
 			is := is.New(t)
@@ -434,6 +448,7 @@ func TestAnotherMessageThanTheJournalKnowsInheritsNothing(t *testing.T) {
 }
 
 func TestWhatIsInFlightWhenItStopsIsInTheJournal(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ journal, status bool }{{true, false}, {false, true}, {false, false}} {
 		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -469,6 +484,7 @@ func TestWhatIsInFlightWhenItStopsIsInTheJournal(t *testing.T) {
 }
 
 func TestDrainSeesToWhatFollowsAnAcceptance(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, l := t.TempDir(), &ledger{}
@@ -481,6 +497,7 @@ func TestDrainSeesToWhatFollowsAnAcceptance(t *testing.T) {
 }
 
 func TestDrainDoesNotWaitForADiskThatIsFull(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, l := t.TempDir(), &ledger{takes: time.Second}
@@ -495,6 +512,7 @@ func TestDrainDoesNotWaitForADiskThatIsFull(t *testing.T) {
 }
 
 func TestAJournalThatIsNotWhole(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		ruin func(text string) string
@@ -532,6 +550,7 @@ func TestAJournalThatIsNotWhole(t *testing.T) {
 }
 
 func TestRunRefusesAJournalThatItCannotRead(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, dir string){
 		"it is a directory": func(t *testing.T, dir string) { block(t, dir) },
 		"it says what nobody understands": func(t *testing.T, dir string) {
@@ -559,6 +578,7 @@ func TestRunRefusesAJournalThatItCannotRead(t *testing.T) {
 }
 
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	at := func(minute int) time.Time { return time.Date(2026, 11, 23, 10, minute, 0, 0, time.UTC) }
 	to := func(addr string, state State, minute int) Recipient {
 		return Recipient{Address: addr, Status: state, LastAttempt: at(minute)}
@@ -641,6 +661,7 @@ func knowing(m *Message) *queue {
 }
 
 func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		act  func(t *testing.T, q *queue, now time.Time)
@@ -716,6 +737,7 @@ func TestWhatHappensToAMessageThatIsBeingRecorded(t *testing.T) {
 }
 
 func TestAStatusFileOlderThanWhatIsKnownIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -736,6 +758,7 @@ func TestAStatusFileOlderThanWhatIsKnownIsNotBelieved(t *testing.T) {
 }
 
 func TestAStatusFileOfAPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -767,6 +790,7 @@ func TestAStatusFileOfAPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
 }
 
 func TestReloadOfAnOlderStatusFileTakesNothingFromAFileThatIsToBeReadAgain(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	now := time.Now()
 	full := &Message{To: []Recipient{{Address: "a", Status: Done, LastAttempt: now}, {Address: "b"}}, Size: 9, Modified: now}

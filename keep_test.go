@@ -108,6 +108,7 @@ func shift(t *testing.T, from, to, name string) {
 }
 
 func TestAnotherMessageUnderTheSameNameInheritsNothing(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, first, second string
 		down                bool // it comes while no daemon runs
@@ -142,6 +143,7 @@ func TestAnotherMessageUnderTheSameNameInheritsNothing(t *testing.T) {
 }
 
 func TestAFileThatOnlyLooksDifferentIsTheSameMessage(t *testing.T) {
+	t.Parallel()
 	touch := func(t *testing.T, path string) {
 		check(t, os.Chtimes(path, time.Time{}, time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)))
 	}
@@ -191,6 +193,7 @@ func TestAFileThatOnlyLooksDifferentIsTheSameMessage(t *testing.T) {
 }
 
 func TestAMessageHeldInMidTransactionIsNotSentAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{takes: 10 * time.Second}
@@ -211,6 +214,7 @@ func TestAMessageHeldInMidTransactionIsNotSentAgain(t *testing.T) {
 }
 
 func TestAHeldMessageMarkedDoneIsFinishedWhenItIsReleased(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -235,6 +239,7 @@ func TestAHeldMessageMarkedDoneIsFinishedWhenItIsReleased(t *testing.T) {
 }
 
 func TestTheTimeInHoldIsNotAge(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -257,6 +262,7 @@ func TestTheTimeInHoldIsNotAge(t *testing.T) {
 
 // Who takes a message out of hold/ wants it sent: however old it is by then, it is tried for half an hour.
 func TestAMessageReleasedFromHoldHasHalfAnHour(t *testing.T) {
+	t.Parallel()
 	for name, running := range map[string]bool{"held while the daemon ran": true, "held while none did": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -291,6 +297,7 @@ func TestAMessageReleasedFromHoldHasHalfAnHour(t *testing.T) {
 }
 
 func TestMovedBackWhenGivenUpForItsAgeIsTriedAnew(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(_, to string, _ int) error{
 		"a recipient was deferred": deferB,
 		"the relay was down":       func(_, _ string, _ int) error { return busyRelay() },
@@ -326,6 +333,7 @@ func TestMovedBackWhenGivenUpForItsAgeIsTriedAnew(t *testing.T) {
 }
 
 func TestACorrectedHeaderIsKnownAgainByTheBody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: refuseB}
@@ -343,6 +351,7 @@ func TestACorrectedHeaderIsKnownAgainByTheBody(t *testing.T) {
 }
 
 func TestNotBeforeHoldsAgainstFlushAndMaxAge(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{}

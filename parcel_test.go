@@ -63,6 +63,7 @@ func fill(t *testing.T, path string, leaf reflect.Value, n int) {
 }
 
 func TestEveryFieldOfAMessageIsInItsParcel(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	q, full, fields := knowing(nil), &Message{}, 0
 	leaves(reflect.ValueOf(full).Elem(), "", func(path string, leaf reflect.Value) {

@@ -182,7 +182,7 @@ func newQueue(dir *spooldir.Dir, opts Options, host string, routes int, routeOf 
 		entries: make(map[string]*entry), memory: make(map[string]parcel), ailing: make(map[*entry]error),
 		open: make(map[*entry]*msgfile.File),
 	}
-	q.journal = journal.New(dir.File(journalName))
+	q.journal = journal.NewOn(dir.FS(), dir.File(journalName))
 	q.pending = pile.New(func(a, b *entry) bool { return a.due < b.due }, placeIn(0))
 	for range routes {
 		q.ready = append(q.ready, newLanes(placeIn(1)))

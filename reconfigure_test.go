@@ -36,6 +36,7 @@ func (r relaysByName) dial(ctx context.Context, network, addr string) (net.Conn,
 func from(sender string) string { return "From: " + sender + "\nTo: b@example.org\n\nhello\n" }
 
 func TestAnotherRelayTakesWhatWaits(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, told := t.TempDir(), &events{}
@@ -71,6 +72,7 @@ func TestAnotherRelayTakesWhatWaits(t *testing.T) {
 }
 
 func TestWhatIsUnderWayEndsOnceWithTheOldRelay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -107,6 +109,7 @@ func TestWhatIsUnderWayEndsOnceWithTheOldRelay(t *testing.T) {
 }
 
 func TestARelayThatIsTheSameKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -156,6 +159,7 @@ func TestARelayThatIsTheSameKeepsWhatItHas(t *testing.T) {
 }
 
 func TestAPasswordIsPutRight(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, told := t.TempDir(), &events{}
@@ -187,6 +191,7 @@ func TestAPasswordIsPutRight(t *testing.T) {
 }
 
 func TestMailThatWaitsTakesTheNewRoute(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -225,6 +230,7 @@ func TestMailThatWaitsTakesTheNewRoute(t *testing.T) {
 }
 
 func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*Options){
 		"attempts": func(o *Options) { o.Attempts = 3 },
 		"age":      func(o *Options) { o.MaxAge = 2 * time.Hour },
@@ -255,6 +261,7 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 }
 
 func TestTheRateGoesOn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -289,6 +296,7 @@ func TestTheRateGoesOn(t *testing.T) {
 }
 
 func TestWhatCannotBeTakenOverChangesNothing(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*Options)
 		say    string
@@ -327,6 +335,7 @@ func TestWhatCannotBeTakenOverChangesNothing(t *testing.T) {
 }
 
 func TestReconfigureCountsForTheNextRun(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
@@ -362,6 +371,7 @@ func (a *atLog) Handle(ctx context.Context, line slog.Record) error {
 
 // What is said while a Run begins, which may take a while where there are many messages, is not lost on it.
 func TestReconfigureWhileARunBegins(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
@@ -389,6 +399,7 @@ func TestReconfigureWhileARunBegins(t *testing.T) {
 
 // A relay that was retired and does not answer is cut off with the others when the time of grace is over.
 func TestRunEndsARetiredRelayToo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -413,6 +424,7 @@ func TestRunEndsARetiredRelayToo(t *testing.T) {
 
 // However often the settings change under load, each message arrives once.
 func TestNothingIsLostOrSentTwice(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, told := t.TempDir(), &events{}
@@ -465,6 +477,7 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 
 // Status is told in the words of the routes of its moment, whatever the loop has gone on with since.
 func TestStatusWhileTheRoutesChange(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	dir := t.TempDir()
 	for i := range 50 {
@@ -495,6 +508,7 @@ func TestStatusWhileTheRoutesChange(t *testing.T) {
 
 // TestSettingsThatAreTheSame changes each field there is.
 func TestSettingsThatAreTheSame(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	secret := func(context.Context, bool) (string, error) { return "", nil }
 	full := func() settings {
@@ -537,6 +551,7 @@ func TestSettingsThatAreTheSame(t *testing.T) {
 }
 
 func TestSettingsWithoutAVersion(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	plain := settings{addr: "a:1", smtp: SMTP{User: "u", Password: "p", TLSConfig: config}}

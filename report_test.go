@@ -89,6 +89,7 @@ func whyFile(t *testing.T, dir, name string) (why Failure) {
 const enveloped = "X-Spoolgore-Envelope: %s\nFrom: a@example.com\nSubject: hello\nMessage-ID: <1@example.com>\n\nthe body\n"
 
 func TestTheSenderIsTold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, events := t.TempDir(), &events{}
@@ -135,6 +136,7 @@ func (e *events) ofKind(k Kind) (list []Event) {
 }
 
 func TestAReportAboutAReportIsNeverMade(t *testing.T) {
+	t.Parallel()
 	for name, from := range map[string]string{"sender refused too": "From: a@example.com\n", "null sender": "Return-Path: <>\nFrom: a@example.com\n"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -172,6 +174,7 @@ func count(commands []string, verb string) (n int) {
 }
 
 func TestReportsAreAsTheSenderWishes(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, envelope string
 		want           string // actions of the only report; empty: none
@@ -214,6 +217,7 @@ func TestReportsAreAsTheSenderWishes(t *testing.T) {
 }
 
 func TestReportsCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), refusing(map[string]string{"b@example.org": "550 no", "slow@example.org": "451 later"})
@@ -228,6 +232,7 @@ func TestReportsCanBeSwitchedOff(t *testing.T) {
 }
 
 func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		later  string // the answer to who waits, in the end
 		second string // what a second report says; empty: there is none
@@ -282,6 +287,7 @@ func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
 }
 
 func TestTheSenderIsWarnedOnce(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, envelope string
 		want           string // the only warning; empty: none
@@ -326,6 +332,7 @@ func TestTheSenderIsWarnedOnce(t *testing.T) {
 }
 
 func TestMessagesThatNoRelayTookAreReportedToo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -355,6 +362,7 @@ func TestMessagesThatNoRelayTookAreReportedToo(t *testing.T) {
 }
 
 func TestACrashBetweenFailedAndTheReportIsMadeUpFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), refusing(map[string]string{"b@example.org": "550 5.1.1 no such user"})
@@ -381,6 +389,7 @@ func TestACrashBetweenFailedAndTheReportIsMadeUpFor(t *testing.T) {
 }
 
 func TestAReportThatCannotBeMadeNowIsMadeLater(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, log := t.TempDir(), refusing(map[string]string{"b@example.org": "550 no"}), &lines{}
@@ -412,6 +421,7 @@ func TestAReportThatCannotBeMadeNowIsMadeLater(t *testing.T) {
 }
 
 func TestMovedBackAndFailedAgainIsReportedAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), refusing(map[string]string{"bad@x.org": "550 no"})
@@ -436,6 +446,7 @@ func TestMovedBackAndFailedAgainIsReportedAgain(t *testing.T) {
 }
 
 func TestDrainSendsTheReportsToo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), refusing(map[string]string{"b@example.org": "550 no"})
@@ -448,6 +459,7 @@ func TestDrainSendsTheReportsToo(t *testing.T) {
 }
 
 func TestAReportTakesTheWayOfItsMessage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), refusing(map[string]string{"b@example.org": "550 no"})
@@ -463,6 +475,7 @@ func TestAReportTakesTheWayOfItsMessage(t *testing.T) {
 }
 
 func TestWhoAsksForSuccessIsToldThatTheRelayWillNot(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		ext  []string
 		want int
@@ -491,6 +504,7 @@ func TestWhoAsksForSuccessIsToldThatTheRelayWillNot(t *testing.T) {
 }
 
 func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -535,6 +549,7 @@ func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
 }
 
 func TestWhatIsFinalWithoutAReplyHasAStatus(t *testing.T) {
+	t.Parallel()
 	for ext, tt := range map[string]struct{ to, want string }{
 		"SIZE 10":  {"b@example.org", "5.3.4"},
 		"8BITMIME": {"jürgen@example.org", "5.6.7"},

@@ -32,6 +32,7 @@ func launch(t *testing.T, s *Spool) (stop func()) {
 }
 
 func TestAWaitingRecipientWithoutNextAttemptIsTriedNow(t *testing.T) {
+	t.Parallel()
 	for _, down := range []bool{false, true} {
 		t.Run(fmt.Sprintf("edited while down %v", down), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -68,6 +69,7 @@ func TestAWaitingRecipientWithoutNextAttemptIsTriedNow(t *testing.T) {
 }
 
 func TestARunThatEndsBeforeItHasReadEveryFileForgetsNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		const messages = 110 // more than are read in one turn
@@ -93,6 +95,7 @@ func TestARunThatEndsBeforeItHasReadEveryFileForgetsNothing(t *testing.T) {
 }
 
 func TestASpoolUnderAnotherPathIsTheSameSpool(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -111,6 +114,7 @@ func TestASpoolUnderAnotherPathIsTheSameSpool(t *testing.T) {
 }
 
 func TestWhatIsSeenDuringAPauseIsKeptWhenTheSpoolStops(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}
@@ -136,6 +140,7 @@ func TestWhatIsSeenDuringAPauseIsKeptWhenTheSpoolStops(t *testing.T) {
 }
 
 func TestReloadDoesNotForgetARefusalSeenDuringThePause(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -160,6 +165,7 @@ func TestReloadDoesNotForgetARefusalSeenDuringThePause(t *testing.T) {
 }
 
 func TestAGivenUpRecipientMadeToWaitByHandIsNotGivenUpWhenAccepted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -190,6 +196,7 @@ func TestAGivenUpRecipientMadeToWaitByHandIsNotGivenUpWhenAccepted(t *testing.T)
 }
 
 func TestAPauseBeforeRunLetsTheStatusFileBeEdited(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -212,6 +219,7 @@ func TestAPauseBeforeRunLetsTheStatusFileBeEdited(t *testing.T) {
 }
 
 func TestReloadOfAMissingFileChangesNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -231,6 +239,7 @@ func TestReloadOfAMissingFileChangesNothing(t *testing.T) {
 
 // Who only wants another configuration does not pause. Then the file is read only if somebody has edited it all the same.
 func TestReloadWithoutAPauseReadsWhatWasEdited(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, log := t.TempDir(), &ledger{answer: deferB}, &lines{}
@@ -250,6 +259,7 @@ func TestReloadWithoutAPauseReadsWhatWasEdited(t *testing.T) {
 
 // A status file of many messages may be minutes old.
 func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -266,6 +276,7 @@ func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
 }
 
 func TestReloadDoesNotBelieveAFileThatThePauseCouldNotWrite(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -297,6 +308,7 @@ func TestReloadDoesNotBelieveAFileThatThePauseCouldNotWrite(t *testing.T) {
 }
 
 func TestAStatusFileThatSaysNullIsEmpty(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -317,6 +329,7 @@ func TestAStatusFileThatSaysNullIsEmpty(t *testing.T) {
 }
 
 func TestWhatCannotBePutRightHoldsUpNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, log := t.TempDir(), &ledger{}, &lines{}
@@ -332,6 +345,7 @@ func TestWhatCannotBePutRightHoldsUpNothing(t *testing.T) {
 
 // After a start with a long queue, what is due goes out before all that rests is looked at.
 func TestAfterAStartWhatIsDueGoesFirst(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	s := New(t.TempDir(), exact(Options{Transport: &ledger{}}))
 	opts, err := s.opts.complete(s.dir)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestTheStatusOfADirectoryThatComesBackCounts(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := filepath.Join(t.TempDir(), "spool")
@@ -50,6 +51,7 @@ func TestTheStatusOfADirectoryThatComesBackCounts(t *testing.T) {
 }
 
 func TestTheDirectoryUnderneathMayHaveMessages(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := filepath.Join(t.TempDir(), "spool")
@@ -72,6 +74,7 @@ func TestTheDirectoryUnderneathMayHaveMessages(t *testing.T) {
 }
 
 func TestAWarningIsGivenOnceAlsoAtTheEnd(t *testing.T) {
+	t.Parallel()
 	for range 5 {
 		synctest.Test(t, func(t *testing.T) {
 			is := is.New(t)
@@ -102,6 +105,7 @@ func TestAWarningIsGivenOnceAlsoAtTheEnd(t *testing.T) {
 }
 
 func TestAReplayForgetsNoWarning(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	at := time.Now().Round(0)
 	m := &Message{MessageID: "<1@x>", Size: 1, Modified: at, To: []Recipient{{Address: "b@x", Warned: true, LastAttempt: at, Attempts: 1}, {Address: "c@x", Status: Done, GivenUp: true, Told: true, LastAttempt: at}}}
@@ -114,6 +118,7 @@ func TestAReplayForgetsNoWarning(t *testing.T) {
 }
 
 func TestManyThatAreTooOldHoldUpNothing(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	s := New(t.TempDir(), exact(Options{Transport: &ledger{}}))
 	opts, err := s.opts.complete(s.dir)
@@ -132,6 +137,7 @@ func TestManyThatAreTooOldHoldUpNothing(t *testing.T) {
 
 // A recipient added by hand while the last one of the others is in flight.
 func TestARecipientAddedWhileTheOthersAreInFlight(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{takes: time.Minute}

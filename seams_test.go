@@ -15,6 +15,7 @@ import (
 )
 
 func TestFailedAdoptionIsNoAdoption(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.NewRelaxed(t)
 		dir, relay, log := filepath.Join(t.TempDir(), "spool"), &ledger{answer: deferB}, &lines{}
@@ -46,6 +47,7 @@ func TestFailedAdoptionIsNoAdoption(t *testing.T) {
 }
 
 func TestAnotherSpoolsJournalIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.NewRelaxed(t)
 		base := t.TempDir()
@@ -73,6 +75,7 @@ func TestAnotherSpoolsJournalIsLeftAlone(t *testing.T) {
 }
 
 func TestDrainReadsAChangedFileThatRested(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.NewRelaxed(t)
 		dir, relay := t.TempDir(), &ledger{answer: func(_, _ string, n int) error {
@@ -100,6 +103,7 @@ func TestDrainReadsAChangedFileThatRested(t *testing.T) {
 }
 
 func TestLineOfAnError(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	path := filepath.Join(t.TempDir(), "s.js")
 	var b strings.Builder
@@ -114,6 +118,7 @@ func TestLineOfAnError(t *testing.T) {
 }
 
 func TestAHeldFileThatWasEdited(t *testing.T) {
+	t.Parallel()
 	for name, runs := range map[string]bool{"while it runs": true, "while it does not": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,6 +149,7 @@ func TestAHeldFileThatWasEdited(t *testing.T) {
 }
 
 func TestAHeldFileWithAnotherLink(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}

@@ -83,7 +83,7 @@ func TestSoak(t *testing.T) {
 	writers.Wait()
 	select {
 	case <-all:
-	case <-time.After(time.Minute + time.Duration(n)*10*time.Millisecond):
+	case <-time.After(patience + time.Duration(n)*10*time.Millisecond):
 		t.Error("not all have arrived")
 	}
 	cancel()

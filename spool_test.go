@@ -159,6 +159,7 @@ func one(t *testing.T, s Status) Message {
 }
 
 func TestMessageIsSentAndItsFileRemoved(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, told := t.TempDir(), &smtptest.Relay{}, &events{}
@@ -182,6 +183,7 @@ func TestMessageIsSentAndItsFileRemoved(t *testing.T) {
 }
 
 func TestTemporaryRefusalIsRetried(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, began, tries := t.TempDir(), time.Now(), []int(nil)
@@ -207,6 +209,7 @@ func TestTemporaryRefusalIsRetried(t *testing.T) {
 }
 
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	const later, never = "deferred", "given up"
 	tests := []struct {
 		name, verb, answer string
@@ -281,6 +284,7 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestEachRecipientHasItsOwnFate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, told := t.TempDir(), &events{}
@@ -340,6 +344,7 @@ func messageID(t *testing.T, why string) string {
 }
 
 func TestMovedBackFromFailedTriesTheFailedRecipientsAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -374,6 +379,7 @@ func TestMovedBackFromFailedTriesTheFailedRecipientsAgain(t *testing.T) {
 }
 
 func TestTooManyRecipientsGoOnInTheNextTransactionAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, n := t.TempDir(), 0
@@ -398,6 +404,7 @@ func TestTooManyRecipientsGoOnInTheNextTransactionAtOnce(t *testing.T) {
 }
 
 func TestRelayTroubleRestsTheRelayAndCountsForNobody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -434,6 +441,7 @@ func TestRelayTroubleRestsTheRelayAndCountsForNobody(t *testing.T) {
 }
 
 func TestTheNextRelayServesWhileTheFirstRests(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -466,6 +474,7 @@ func TestTheNextRelayServesWhileTheFirstRests(t *testing.T) {
 }
 
 func TestGivenUp(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		header string
@@ -505,6 +514,7 @@ func TestGivenUp(t *testing.T) {
 }
 
 func TestRelayTroubleEndsWithMaxAge(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -524,6 +534,7 @@ type transportFunc func(ctx context.Context, t *Transaction) []Result
 func (f transportFunc) Deliver(ctx context.Context, t *Transaction) []Result { return f(ctx, t) }
 
 func TestNotBeforeAndPriority(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -556,6 +567,7 @@ func TestNotBeforeAndPriority(t *testing.T) {
 }
 
 func TestTransportThatMisbehavesLosesNothing(t *testing.T) {
+	t.Parallel()
 	for name, results := range map[string][]Result{
 		"no result at all":         nil,
 		"a fault that is nobody's": {{Err: &DeliveryError{Fault: FaultNone, Err: io.EOF}}},
@@ -578,6 +590,7 @@ func TestTransportThatMisbehavesLosesNothing(t *testing.T) {
 }
 
 func TestRunLetsTransactionsInFlightEnd(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		takes, grace, want time.Duration
 		left               bool
@@ -609,6 +622,7 @@ func TestRunLetsTransactionsInFlightEnd(t *testing.T) {
 }
 
 func TestRunSaysWhatIsWrongBeforeItTouchesAnything(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		dir  string
 		opts Options
@@ -638,6 +652,7 @@ func TestRunSaysWhatIsWrongBeforeItTouchesAnything(t *testing.T) {
 }
 
 func TestASpoolIsRunOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()

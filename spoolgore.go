@@ -23,7 +23,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -357,7 +356,7 @@ func (s *Spool) Reload() error {
 	check := func() {
 		var opts Options
 		if opts, err = s.opts.complete(s.dir); err == nil {
-			_, err = loadStatus(opts.StatusFile) // the next Run reads it anyway; say now what it would say then
+			_, err = loadStatusOn(s.dir.FS(), opts.StatusFile) // the next Run reads it anyway; say now what it would say then
 		}
 		if err == nil {
 			s.changes++
@@ -413,7 +412,7 @@ func (s *Spool) Status() Status {
 	var read Status
 	s.do(func(r *runner) { snap, cause = r.q.snapshot(), r.cause() }, func() {
 		if opts, err := s.opts.complete(s.dir); err == nil {
-			read, _ = loadStatus(opts.StatusFile)
+			read, _ = loadStatusOn(s.dir.FS(), opts.StatusFile)
 		}
 	})
 	if read != nil {
@@ -643,7 +642,7 @@ func (r *runner) adopt() error {
 // replay takes what the journal says over what the status file says, which then has to say as much: it may be edited, and
 // believed, before it is next written.
 func (r *runner) replay() error {
-	file, found, err := journal.Open(r.dir.File(journalName), r.q.replay)
+	file, found, err := journal.OpenOn(r.dir.FS(), r.dir.File(journalName), r.q.replay)
 	if err != nil {
 		return err
 	}
@@ -816,7 +815,7 @@ func (r *runner) keep() {
 		if r.settled.Before(r.pausedAt) {
 			return
 		}
-		edited, err := loadStatus(r.opts.StatusFile)
+		edited, err := loadStatusOn(r.dir.FS(), r.opts.StatusFile)
 		if err != nil {
 			r.opts.Logger.Error("status file cannot be read, only the journal has what was delivered during the pause", "err", err)
 			return
@@ -951,13 +950,13 @@ func (r *runner) replace(path string, perm fs.FileMode, write func(io.Writer) er
 			return err
 		}
 	}
-	return spooldir.WriteFile(path, perm, write)
+	return spooldir.WriteFileOn(r.dir.FS(), path, perm, write)
 }
 
 // replaceStatus is replace for the status file, which it can tell then from one that somebody has edited.
 func (r *runner) replaceStatus(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	err := r.replace(path, perm, write)
-	if info, statErr := os.Stat(path); err == nil && statErr == nil {
+	if info, statErr := r.dir.FS().Stat(path); err == nil && statErr == nil {
 		id := spooldir.IDOf(info)
 		r.ours.Store(&id)
 	}
@@ -1026,14 +1025,14 @@ func (r *runner) resume() {
 }
 
 func (r *runner) reload() error {
-	info, err := os.Stat(r.opts.StatusFile)
+	info, err := r.dir.FS().Stat(r.opts.StatusFile)
 	if err != nil {
 		return err // that it is missing says nothing
 	}
 	if ours := r.ours.Load(); !r.paused && ours != nil && ours.Equal(spooldir.IDOf(info)) {
 		return nil // nobody has edited it, and there may be a million messages in it
 	}
-	edited, err := loadStatus(r.opts.StatusFile)
+	edited, err := loadStatusOn(r.dir.FS(), r.opts.StatusFile)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
@@ -894,9 +895,12 @@ func statusKey(dir *spooldir.Dir, name string) string {
 }
 
 // loadStatus reads a status file; a missing one is empty. A recipient in progress when it was written waits again.
-func loadStatus(path string) (Status, error) {
+func loadStatus(path string) (Status, error) { return loadStatusOn(fsys.System(), path) }
+
+// loadStatusOn is loadStatus on the file system on.
+func loadStatusOn(on fsys.FS, path string) (Status, error) {
 	s := Status{}
-	err := readStatus(path, func(key string, m *Message) { s[key] = *m })
+	err := readStatus(on, path, func(key string, m *Message) { s[key] = *m })
 	if err != nil {
 		return nil, err
 	}
@@ -904,8 +908,8 @@ func loadStatus(path string) (Status, error) {
 }
 
 // readStatus is loadStatus one message at a time, as there may be a million. After an error nothing of it counts.
-func readStatus(path string, each func(key string, m *Message)) error {
-	f, err := os.Open(path)
+func readStatus(on fsys.FS, path string, each func(key string, m *Message)) error {
+	f, err := on.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -915,7 +919,7 @@ func readStatus(path string, each func(key string, m *Message)) error {
 	defer f.Close()
 	d := json.NewDecoder(bufio.NewReaderSize(f, 64<<10))
 	if err := decodeStatus(d, each); err != nil {
-		return fmt.Errorf("status file %s is not valid: %w", path, locate(path, d.InputOffset(), err))
+		return fmt.Errorf("status file %s is not valid: %w", path, locate(on, path, d.InputOffset(), err))
 	}
 	return nil
 }
@@ -973,8 +977,8 @@ func (m *Message) check() error {
 }
 
 // locate adds the line to an error of encoding/json, which knows only a byte offset, and not always that.
-func locate(path string, offset int64, err error) error {
-	text, readErr := os.ReadFile(path)
+func locate(on fsys.FS, path string, offset int64, err error) error {
+	text, readErr := fsys.ReadFile(on, path)
 	if readErr != nil {
 		return err
 	}
@@ -1097,7 +1101,7 @@ func (r *Recipient) giveUp(ev *Event) {
 
 // load makes the status file at path the queue's memory of messages that it has yet to see.
 func (q *queue) load(path string) error {
-	return readStatus(path, func(key string, m *Message) { q.memory[nameOf(key, m)] = q.wrap(m) })
+	return readStatus(q.dir.FS(), path, func(key string, m *Message) { q.memory[nameOf(key, m)] = q.wrap(m) })
 }
 
 // restoreHeld finds the messages in memory that lie in hold/, and forgets those whose file is nowhere.

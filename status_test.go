@@ -33,6 +33,7 @@ func deferring() (relay *smtptest.Relay, defers *atomic.Bool) {
 }
 
 func TestStatusFileHasTheNamesOfThe2014Tool(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -71,6 +72,7 @@ func TestStatusFileHasTheNamesOfThe2014Tool(t *testing.T) {
 func well(string) string { return "" }
 
 func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	dir, err := spooldir.New("/spool")
 	is.NoErr(err)
@@ -100,6 +102,7 @@ func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 }
 
 func TestStateSurvivesARestart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -126,6 +129,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 }
 
 func TestAStatusFileOfAnotherMessageIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -144,6 +148,7 @@ func TestAStatusFileOfAnotherMessageIsNotBelieved(t *testing.T) {
 }
 
 func TestAStatusFileOfThe2014ToolIsUnderstood(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -167,6 +172,7 @@ func TestAStatusFileOfThe2014ToolIsUnderstood(t *testing.T) {
 }
 
 func TestRunRefusesAStatusFileThatItCannotRead(t *testing.T) {
+	t.Parallel()
 	for name, text := range map[string]string{
 		"no JSON":      "{\n\"/x\": {,}\n}",
 		"wrong type":   "{\n\"/x\": {\"Attempts\": \"many\"}}",
@@ -207,6 +213,7 @@ func edit(t *testing.T, path, old, new string) {
 }
 
 func TestPauseEditReload(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -246,6 +253,7 @@ func TestPauseEditReload(t *testing.T) {
 }
 
 func TestAnAcceptanceSeenDuringThePauseIsNotForgotten(t *testing.T) {
+	t.Parallel()
 	for _, gone := range []bool{false, true} {
 		t.Run(fmt.Sprintf("entry removed %v", gone), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -282,6 +290,7 @@ func TestAnAcceptanceSeenDuringThePauseIsNotForgotten(t *testing.T) {
 }
 
 func TestFlushTriesEverythingNow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -299,6 +308,7 @@ func TestFlushTriesEverythingNow(t *testing.T) {
 }
 
 func TestStatusBelongsToTheCaller(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -315,6 +325,7 @@ func TestStatusBelongsToTheCaller(t *testing.T) {
 }
 
 func TestAFullDiskIsToldOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, path := t.TempDir(), filepath.Join(t.TempDir(), "missing", "status.js")
@@ -337,6 +348,9 @@ func TestAFullDiskIsToldOnce(t *testing.T) {
 
 func BenchmarkWriteStatus(b *testing.B) {
 	for _, n := range []int{1_000, 10_000, 100_000} {
+		if oneRun() && n > 1000 {
+			break
+		}
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			dir, err := spooldir.New(b.TempDir())
 			check(b, err)
@@ -362,6 +376,7 @@ func BenchmarkWriteStatus(b *testing.B) {
 }
 
 func TestNothingMayFollowTheStatus(t *testing.T) {
+	t.Parallel()
 	for text, good := range map[string]bool{
 		"null\n": true, "{}\n": true, "": false, "null {}": false, "{} {}": false, "[]": false, "{\"a\": {}": false,
 	} {

@@ -23,6 +23,7 @@ func stumble(file, _ string, _ int) error {
 }
 
 func TestAMessageThatTheRelayStumblesOverHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		prefix string // of the poison
@@ -59,6 +60,7 @@ func TestAMessageThatTheRelayStumblesOverHoldsUpNoOther(t *testing.T) {
 }
 
 func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		const others = 50
@@ -76,6 +78,7 @@ func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) 
 }
 
 func TestDrainSendsWhatIsPutInMeanwhile(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ text, about string }{
 		"after an attempt":  {named, "b@x.org"},
 		"as a file is read": {"From: s@x.org\nTo: root\n\nhello\n", "root"}, // given up at once, by no attempt
@@ -101,6 +104,7 @@ func TestDrainSendsWhatIsPutInMeanwhile(t *testing.T) {
 }
 
 func TestContentIsNotReadOnceDeliverHasReturned(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	dir := t.TempDir()
 	drop(t, dir, "m", simple+strings.Repeat("0123456789 hello world\n", 100_000))
@@ -122,6 +126,7 @@ func TestContentIsNotReadOnceDeliverHasReturned(t *testing.T) {
 }
 
 func TestNobodyIsOfferedAMessageWhenTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()

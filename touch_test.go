@@ -25,6 +25,7 @@ func touch(t *testing.T, path string) {
 // TestAFileThatIsTouchedIsTriedNow is about one message that is not to wait for its turn: whoever waits is tried, and who
 // has got it is not.
 func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		text  string
@@ -98,6 +99,7 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 
 // TestWhatHappensToAFileThatIsAwayIsSeenAfterwards is about a relay that takes its time, and a person who does not wait for it.
 func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		return // only Linux tells of it, elsewhere the directory is touched as well
 	}
@@ -142,6 +144,7 @@ func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
 }
 
 func TestATouchTriesNobodyBeforeHisTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{}
@@ -159,6 +162,7 @@ func TestATouchTriesNobodyBeforeHisTime(t *testing.T) {
 }
 
 func TestATouchInMidTransactionSendsNothingTwice(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{takes: 3 * time.Minute}
@@ -176,6 +180,7 @@ func TestATouchInMidTransactionSendsNothingTwice(t *testing.T) {
 
 // A message is new once: whoever counts would count it again each time that its file is.
 func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, told := t.TempDir(), &ledger{answer: deferB}, &events{}

@@ -53,6 +53,7 @@ func (r *Recipient) tell() string {
 var began = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
 func TestAttemptsAreToldInRuns(t *testing.T) {
+	t.Parallel()
 	for outcomes, tt := range map[string]struct {
 		want string
 		runs int // that are stored
@@ -91,6 +92,7 @@ func TestAttemptsAreToldInRuns(t *testing.T) {
 }
 
 func TestAttemptsTakeNoMoreRoomThanTheyMay(t *testing.T) {
+	t.Parallel()
 	for _, reply := range []string{"451 again in %d seconds", "451 " + strings.Repeat("%d ", 100), "451 " + strings.Repeat("ü%d", 2000)} {
 		is := is.New(t)
 		r := &Recipient{}
@@ -113,6 +115,7 @@ func TestAttemptsTakeNoMoreRoomThanTheyMay(t *testing.T) {
 
 // Whatever keeps the attempts, and however often: none is forgotten, and none counted twice.
 func TestAttemptsAreKept(t *testing.T) {
+	t.Parallel()
 	dir, err := spooldir.New(t.TempDir())
 	check(t, err)
 	kept := map[string]func(t *testing.T, m *Message) *Message{
@@ -160,6 +163,7 @@ func TestAttemptsAreKept(t *testing.T) {
 }
 
 func TestAnOlderNoteTakesNoAttemptAway(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	m := &Message{To: []Recipient{{Address: "a@x.org", LastAttempt: began}}, Size: 9, MessageID: "<1@x>"}
 	m.To[0].tries("aab")
@@ -171,6 +175,7 @@ func TestAnOlderNoteTakesNoAttemptAway(t *testing.T) {
 }
 
 func TestAttemptsThatAnOlderVersionHasWritten(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ text, want string }{
 		"one": {`{"Attempts":1,"Tried":{"First":{"Time":"2026-11-23T10:01:00Z","Reply":"a"},"Last":{"Time":"2026-11-23T10:01:00Z","Reply":"a"}}}`,
 			"2 a1 b40"},
@@ -193,6 +198,7 @@ func TestAttemptsThatAnOlderVersionHasWritten(t *testing.T) {
 }
 
 func TestEveryAttemptIsToldAfterRestartsAndACrash(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
@@ -231,6 +237,7 @@ func TestEveryAttemptIsToldAfterRestartsAndACrash(t *testing.T) {
 }
 
 func TestTwoAttemptsInOneMomentAreTwo(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	r := &Recipient{}
 	for i := range 3 {
@@ -241,6 +248,7 @@ func TestTwoAttemptsInOneMomentAreTwo(t *testing.T) {
 }
 
 func TestWhatALongReplyIsCutTo(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	r := &Recipient{}
 	r.note(Result{Err: errors.New(strings.Repeat("ü", 400))}, began)

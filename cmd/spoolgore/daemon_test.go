@@ -19,7 +19,7 @@ import (
 
 // patience is how long a test waits for what is to happen. It is long since on a slow disk the status file, which may
 // take a twentieth of the time only, comes late.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // daemon is the command as a process.
 type daemon struct {

@@ -3,5 +3,5 @@
 //
 // The command is mounted over /usr/sbin/sendmail in a namespace of its own, with a copy of /etc that says where the spool
 // is, as programs like cron hand no environment on. That needs root and Linux. A test whose program is missing is skipped
-// and says why, but fails where $CI is set: there .ci/run has installed all of them.
+// and says why, but fails where $CI is set: there .ci/full has installed all of them.
 package callers

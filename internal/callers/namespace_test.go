@@ -68,7 +68,7 @@ func (h *host) command(dir string) *exec.Cmd {
 	return cmd
 }
 
-// nodePath is where .ci/run puts what comes from npm.
+// nodePath is where .ci/full puts what comes from npm.
 func nodePath() string {
 	dir, err := filepath.Abs("../../.ci/npm/node_modules")
 	if err != nil {
@@ -77,7 +77,7 @@ func nodePath() string {
 	return dir
 }
 
-// need skips the test if one of the things that it needs is not there. Where .ci/run has installed them that is a failure.
+// need skips the test if one of the things that it needs is not there. Where CI is set that is a failure: .ci/full has installed them.
 func need(t *testing.T, things ...string) {
 	t.Helper()
 	for _, thing := range things {

@@ -17,6 +17,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/docrows"
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -88,48 +89,66 @@ func live(dir string, after func(step string)) error {
 
 // watchSteps calls after for each step that d takes.
 func watchSteps(d *disk, after func(step string)) {
-	open, syncDir, replace := d.open, d.syncDir, d.replace
-	done := func(err error, step string) error {
-		if err == nil {
-			after(step)
-		}
-		return err
+	d.fs = &watchedFS{FS: d.fs, after: after}
+}
+
+// watchedFS is the file system of that disk.
+type watchedFS struct {
+	fsys.FS
+	after    func(step string)
+	replaced bool // a file was replaced: the sync of its directory is part of that step
+}
+
+func (w *watchedFS) done(err error, step string) error {
+	if err == nil {
+		w.after(step)
 	}
-	d.open = func(path string) (storage, error) {
-		s, err := open(path)
-		return watched{s, after}, done(err, "make")
+	return err
+}
+
+func (w *watchedFS) OpenFile(path string, flag int, perm fs.FileMode) (fsys.File, error) {
+	f, err := w.FS.OpenFile(path, flag, perm)
+	return watched{f, w.after}, w.done(err, "make")
+}
+
+func (w *watchedFS) SyncDir(path string) error {
+	step := "sync directory"
+	if w.replaced {
+		w.replaced, step = false, "replace"
 	}
-	d.syncDir = func(path string) error { return done(syncDir(path), "sync directory") }
-	d.replace = func(path string, perm fs.FileMode, write func(io.Writer) error) error {
-		return done(replace(path, perm, write), "replace")
-	}
+	return w.done(w.FS.SyncDir(path), step)
+}
+
+func (w *watchedFS) Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	w.replaced = true
+	return w.FS.Replace(path, perm, write)
 }
 
 // watched is a file on that disk. It writes all but the last three bytes first.
 type watched struct {
-	storage
+	fsys.File
 	after func(step string)
 }
 
 func (w watched) WriteAt(p []byte, at int64) (int, error) {
 	part := len(p) - 3
-	if n, err := w.storage.WriteAt(p[:part], at); err != nil {
+	if n, err := w.File.WriteAt(p[:part], at); err != nil {
 		return n, err
 	}
 	w.after("write part")
-	n, err := w.storage.WriteAt(p[part:], at+int64(part))
+	n, err := w.File.WriteAt(p[part:], at+int64(part))
 	w.after("write")
 	return part + n, err
 }
 
 func (w watched) Sync() error {
-	err := w.storage.Sync()
+	err := w.File.Sync()
 	w.after("sync")
 	return err
 }
 
 func (w watched) Truncate(size int64) error {
-	err := w.storage.Truncate(size)
+	err := w.File.Truncate(size)
 	w.after("truncate")
 	return err
 }

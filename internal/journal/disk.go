@@ -3,10 +3,10 @@ package journal
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -17,33 +17,18 @@ import (
 //	        └ position start
 type disk struct {
 	path       string
-	f          storage // nil: closed, as it is after every failure
-	named      bool    // that the file is there under its name is on disk
+	fs         fsys.FS
+	f          fsys.File // nil: closed, as it is after every failure
+	named      bool      // that the file is there under its name is on disk
 	size, dead int64
 	start      int64
 	here       func() error // nil while the directory is the journal's own
-	open       func(path string) (storage, error)
-	replace    func(path string, perm fs.FileMode, write func(io.Writer) error) error
-	syncDir    func(path string) error
 }
 
-// storage is what of an *os.File is used. Writes are at an offset: a file opened to append cannot be cut everywhere.
-type storage interface {
-	io.ReaderAt
-	io.WriterAt
-	io.Closer
-	Stat() (fs.FileInfo, error)
-	Truncate(size int64) error
-	Sync() error
-}
-
-func newDisk(path string, size int64) *disk {
-	return &disk{
-		path: path, size: size, here: func() error { return nil },
-		open:    func(path string) (storage, error) { return spooldir.OpenOwn(path) },
-		replace: spooldir.WriteFile,
-		syncDir: spooldir.SyncDir,
-	}
+// newDisk returns the file at path on the file system on. Writes to it are at an offset: a file opened to append cannot be
+// cut everywhere.
+func newDisk(on fsys.FS, path string, size int64) *disk {
+	return &disk{path: path, fs: on, size: size, here: func() error { return nil }}
 }
 
 // commit carries out b. That nothing can be cut does not keep its lines from being written.
@@ -73,7 +58,7 @@ func (d *disk) ready() error {
 		d.close()
 	}
 	if d.f == nil {
-		f, err := d.open(d.path)
+		f, err := spooldir.OpenOwnOn(d.fs, d.path)
 		if err != nil {
 			return err
 		}
@@ -91,7 +76,7 @@ func (d *disk) ready() error {
 		}
 	}
 	if !d.named {
-		if err := d.syncDir(filepath.Dir(d.path)); err != nil {
+		if err := d.fs.SyncDir(filepath.Dir(d.path)); err != nil {
 			return err
 		}
 		d.named = true
@@ -100,7 +85,7 @@ func (d *disk) ready() error {
 }
 
 func (d *disk) isNamed() bool {
-	there, err := os.Lstat(d.path)
+	there, err := d.fs.Lstat(d.path)
 	if err != nil {
 		return false
 	}
@@ -156,9 +141,9 @@ func (d *disk) rewrite() error {
 		return err
 	}
 	d.close() // or it could not be replaced everywhere
-	err := d.replace(d.path, 0o600, func(w io.Writer) error { _, err := w.Write(kept); return err })
+	err := spooldir.WriteFileOn(d.fs, d.path, 0o600, func(w io.Writer) error { _, err := w.Write(kept); return err })
 	// After an error the old file is there, or the new one, if only its name may not be on disk. The new one is shorter.
-	if fi, statErr := os.Lstat(d.path); err == nil || statErr == nil && fi.Size() == int64(len(kept)) {
+	if fi, statErr := d.fs.Lstat(d.path); err == nil || statErr == nil && fi.Size() == int64(len(kept)) {
 		d.size, d.dead = int64(len(kept)), 0
 	}
 	return err

@@ -4,7 +4,11 @@
 // What was appended has a position, which counts the bytes of all lines ever appended, whatever the file holds of them.
 package journal
 
-import "time"
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/fsys"
+)
 
 const (
 	retry = 5 * time.Second // after a failed write
@@ -45,7 +49,10 @@ type Written struct {
 
 // New returns a journal at path, of which there is no file yet. It touches nothing; the file is made, with mode 0600, when
 // there is something to write.
-func New(path string) *File { return newFile(newDisk(path, 0)) }
+func New(path string) *File { return NewOn(fsys.System(), path) }
+
+// NewOn is New on the file system on.
+func NewOn(on fsys.FS, path string) *File { return newFile(newDisk(on, path, 0)) }
 
 func newFile(d *disk) *File {
 	return &File{disk: d, end: d.size, safe: d.size, size: d.size, written: make(chan Written, 1)}

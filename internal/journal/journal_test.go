@@ -18,6 +18,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -40,35 +41,51 @@ func (x *faults) step(name string) error {
 
 // inject has f write to the disk x.
 func (x *faults) inject(f *File) *File {
-	d := f.disk
-	d.open = func(path string) (storage, error) {
-		if err := x.step("open"); err != nil {
-			return nil, err
-		}
-		own, err := spooldir.OpenOwn(path)
-		return faulty{own, x}, err
-	}
-	d.syncDir = func(string) error { return x.step("dir") }
-	d.replace = func(path string, perm fs.FileMode, write func(io.Writer) error) error {
-		if err := x.step("replace"); err != nil {
-			return err
-		}
-		var text bytes.Buffer
-		if err := spooldir.WriteFile(path, perm, func(w io.Writer) error { return write(io.MultiWriter(w, &text)) }); err != nil {
-			return err
-		}
-		if err := x.step("name"); err != nil {
-			return err // it is replaced, but a power cut may bring the old one back
-		}
-		x.durable = text.Bytes()
-		return nil
-	}
+	f.disk.fs = &faultyFS{FS: fsys.System(), faults: x}
 	return f
+}
+
+// faultyFS is the file system of that disk.
+type faultyFS struct {
+	fsys.FS
+	*faults
+	replaced []byte // not nil: the content of a file whose new name is not synced yet
+}
+
+func (x *faultyFS) OpenFile(path string, flag int, perm fs.FileMode) (fsys.File, error) {
+	if err := x.step("open"); err != nil {
+		return nil, err
+	}
+	f, err := x.FS.OpenFile(path, flag, perm)
+	return faulty{f, x.faults}, err
+}
+
+func (x *faultyFS) SyncDir(string) error {
+	if x.replaced == nil {
+		return x.step("dir")
+	}
+	text := x.replaced
+	x.replaced = nil
+	if err := x.step("name"); err != nil {
+		return err // it is replaced, but a power cut may bring the old one back
+	}
+	x.durable = text
+	return nil
+}
+
+func (x *faultyFS) Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	if err := x.step("replace"); err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	err := x.FS.Replace(path, perm, func(w io.Writer) error { return write(io.MultiWriter(w, &text)) })
+	x.replaced = append([]byte{}, text.Bytes()...)
+	return err
 }
 
 // faulty is an open file on that disk.
 type faulty struct {
-	*os.File
+	fsys.File
 	x *faults
 }
 

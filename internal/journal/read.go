@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"os"
+
+	"github.com/unbit/spoolgore/internal/fsys"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // A line is the CRC-32C of the record in eight hexadecimal digits, a space, the record and a line feed.
@@ -76,8 +78,13 @@ func Read(r io.Reader, each func(record []byte) error) (found Found, err error) 
 // Open reads the journal at path and returns it to be appended to: what is torn at its end is taken off. A missing file is
 // an empty journal. An error says that it cannot be known what the journal holds, or that it cannot be appended to.
 func Open(path string, each func(record []byte) error) (*File, Found, error) {
-	d := newDisk(path, 0)
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	return OpenOn(fsys.System(), path, each)
+}
+
+// OpenOn is Open on the file system on.
+func OpenOn(on fsys.FS, path string, each func(record []byte) error) (*File, Found, error) {
+	d := newDisk(on, path, 0)
+	if _, err := on.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return newFile(d), Found{}, nil
 	}
 	found, err := d.read(each)
@@ -90,7 +97,7 @@ func Open(path string, each func(record []byte) error) (*File, Found, error) {
 
 // read reads the file, and takes off what is torn.
 func (d *disk) read(each func(record []byte) error) (found Found, err error) {
-	f, err := d.open(d.path)
+	f, err := spooldir.OpenOwnOn(d.fs, d.path)
 	if err != nil {
 		return found, err
 	}

@@ -240,7 +240,7 @@ func TestHostileListsAreReadInTime(t *testing.T) {
 			is := is.New(t)
 			start := time.Now()
 			parseList("!," + strings.Repeat(unit, MaxHeader/4/len(unit)))
-			is.True(time.Since(start) < 10*time.Second) // a quadratic reader takes minutes
+			is.True(time.Since(start) < time.Minute) // a quadratic reader takes minutes on an idle machine
 		})
 	}
 }

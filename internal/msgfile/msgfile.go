@@ -19,6 +19,7 @@ import (
 
 	"github.com/jhillyerd/enmime/v2"
 
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -31,7 +32,7 @@ type File struct {
 	ID       spooldir.ID
 	Header   *message.Header
 	Envelope *message.Envelope // of the envelope line; nil: the header is the envelope
-	file     *os.File
+	file     fsys.File
 
 	mu       sync.Mutex // a Transport may read in another goroutine, and after its time
 	contents []*message.Content
@@ -76,7 +77,7 @@ func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
 }
 
 // load reads the header and the envelope of the version id. It closes f if it fails.
-func load(f *os.File, id spooldir.ID) (m *File, err error) {
+func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 	m = &File{ID: id, file: f}
 	if m.Header, err = message.ReadHeader(f, id.Size); err == nil {
 		if m.Envelope, err = m.Header.Envelope(); err != nil {

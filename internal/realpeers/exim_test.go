@@ -133,7 +133,7 @@ func eximProgram(t *testing.T) string {
 			return program
 		}
 	}
-	t.Skip("Exim is not there: neither .ci/exim/usr/sbin/exim4 (unpacked by .ci/run) nor /usr/sbin/exim4")
+	t.Skip("Exim is not there: neither .ci/exim/usr/sbin/exim4 (unpacked by .ci/full) nor /usr/sbin/exim4")
 	return ""
 }
 

@@ -94,7 +94,7 @@ func offered(t *testing.T, addr string, c certs) {
 func send(t *testing.T, mails []mail, addr string, c certs, settings spoolgore.SMTP) {
 	is := is.New(t)
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	settings.TLS, settings.User, settings.Password = "starttls", user, password
 	var line meter

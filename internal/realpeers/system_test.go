@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a peer may take to start, and to deliver what it has accepted.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // needRoot skips the test where a server that changes its user cannot be run.
 func needRoot(t *testing.T) {

@@ -386,7 +386,7 @@ func arrived(t *testing.T, nc net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Minute))
 	asked := false
 	err = rc.Read(func(uintptr) bool {
 		done := asked

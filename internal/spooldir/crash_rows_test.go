@@ -140,7 +140,7 @@ func runRemoveAnother(d *Dir, after func(step string)) error {
 	if err != nil {
 		return err
 	}
-	link, move := d.ops.link, d.ops.move
+	link, move := opsOf(d).link, opsOf(d).move
 	replaced := false
 	replace := func() error {
 		if replaced {
@@ -149,8 +149,8 @@ func runRemoveAnother(d *Dir, after func(step string)) error {
 		replaced = true
 		return errors.Join(os.WriteFile(d.File(".new"), []byte("another"), 0o600), os.Rename(d.File(".new"), d.File("a")))
 	}
-	d.ops.link = func(from, to string) error { return errors.Join(replace(), link(from, to)) }
-	d.ops.move = func(from, to string) error { return errors.Join(replace(), move(from, to)) }
+	opsOf(d).link = func(from, to string) error { return errors.Join(replace(), link(from, to)) }
+	opsOf(d).move = func(from, to string) error { return errors.Join(replace(), move(from, to)) }
 	if err := d.Remove("a", id); !errors.Is(err, ErrChanged) {
 		return errors.New("removed a file that was not delivered")
 	}
@@ -215,7 +215,7 @@ func runMoveBack(d *Dir, after func(step string)) error {
 }
 
 func runStatus(d *Dir, _ func(step string)) error {
-	return d.ops.writeFile(d.File(".spoolgore.js"), 0o600, func(w io.Writer) error {
+	return WriteFileOn(d.fs, d.File(".spoolgore.js"), 0o600, func(w io.Writer) error {
 		_, err := io.WriteString(w, "new!")
 		return err
 	})

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 const (
@@ -49,7 +51,7 @@ func (d *Dir) fail(name string, id ID, why []byte, own, mark bool) (newName stri
 	if err := d.check("fail", name); err != nil {
 		return "", err
 	}
-	if err := same(d.File(name), id); err != nil {
+	if err := d.same(d.File(name), id); err != nil {
 		return "", fmt.Errorf("fail %s: %w", name, err)
 	}
 	newName, err = d.enterFailed(name, id, why, own, mark)
@@ -57,7 +59,7 @@ func (d *Dir) fail(name string, id ID, why []byte, own, mark bool) (newName stri
 		newName, err = d.leaveSpool(name, newName, id)
 	}
 	if err == nil {
-		err = d.ops.syncDir(d.path)
+		err = d.fs.SyncDir(d.path)
 	}
 	if err != nil {
 		return newName, fmt.Errorf("fail %s: %w", name, err)
@@ -69,7 +71,7 @@ func (d *Dir) fail(name string, id ID, why []byte, own, mark bool) (newName stri
 func (d *Dir) enterFailed(name string, id ID, why []byte, own, mark bool) (newName string, err error) {
 	base, n := name, 0
 	if len(base) > keptName {
-		base = d.ops.newName()
+		base = d.newName()
 	}
 	if strings.HasSuffix(base, whySuffix) {
 		n = 1
@@ -110,7 +112,7 @@ func (d *Dir) enterAs(name, newName string, id ID, why []byte, ownWhy, mark bool
 		if ownWhy {
 			return err
 		}
-		if undo := d.ops.remove(d.in(failedDir, newName+whySuffix)); !errors.Is(undo, fs.ErrNotExist) { // it is there, but not for certain
+		if undo := d.fs.Remove(d.in(failedDir, newName+whySuffix)); !errors.Is(undo, fs.ErrNotExist) { // it is there, but not for certain
 			err = errors.Join(err, undo)
 		}
 		return err
@@ -119,9 +121,9 @@ func (d *Dir) enterAs(name, newName string, id ID, why []byte, ownWhy, mark bool
 	if err != nil {
 		return errors.Join(err, d.removeWhy(newName))
 	}
-	err = same(d.in(failedDir, newName), id)
+	err = d.same(d.in(failedDir, newName), id)
 	if err == nil {
-		err = d.ops.syncDir(d.File(failedDir))
+		err = d.fs.SyncDir(d.File(failedDir))
 	}
 	if err != nil {
 		return errors.Join(err, undo(), d.removeWhy(newName))
@@ -131,19 +133,19 @@ func (d *Dir) enterAs(name, newName string, id ID, why []byte, ownWhy, mark bool
 
 // failedFree reports whether a message can be called name in failed/.
 func (d *Dir) failedFree(name string, ownWhy bool) (bool, error) {
-	if taken, err := exists(d.in(failedDir, name)); taken || err != nil {
+	if taken, err := d.exists(d.in(failedDir, name)); taken || err != nil {
 		return false, err
 	}
 	if ownWhy {
 		return true, nil
 	}
-	taken, err := exists(d.in(failedDir, name+whySuffix))
+	taken, err := d.exists(d.in(failedDir, name+whySuffix))
 	return !taken, err
 }
 
 // exists reports whether there is anything at path.
-func exists(path string) (bool, error) {
-	_, err := os.Lstat(path)
+func (d *Dir) exists(path string) (bool, error) {
+	_, err := d.fs.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -153,7 +155,7 @@ func exists(path string) (bool, error) {
 // writeWhy writes the why-file of a message that is about to be called name in failed/.
 func (d *Dir) writeWhy(name string, why []byte) error {
 	return d.withSub(failedDir, func() error {
-		return d.ops.writeFile(d.in(failedDir, name+whySuffix), 0o600, func(w io.Writer) error {
+		return WriteFileOn(d.fs, d.in(failedDir, name+whySuffix), 0o600, func(w io.Writer) error {
 			_, err := w.Write(why)
 			return err
 		})
@@ -164,14 +166,14 @@ func (d *Dir) writeWhy(name string, why []byte) error {
 // Where a file cannot be linked it is moved.
 func (d *Dir) linkFailed(name, newName string) (undo func() error, err error) {
 	place := d.in(failedDir, newName)
-	err = d.ops.link(d.File(name), place)
+	err = d.fs.Link(d.File(name), place)
 	if err == nil {
-		return func() error { return d.ops.remove(place) }, nil
+		return func() error { return d.fs.Remove(place) }, nil
 	}
 	if !linkless(err) {
 		return nil, err
 	}
-	if err := d.ops.move(d.File(name), place); err != nil {
+	if err := d.move(d.File(name), place); err != nil {
 		return nil, err
 	}
 	return func() error {
@@ -185,15 +187,15 @@ func (d *Dir) linkFailed(name, newName string) (undo func() error, err error) {
 func (d *Dir) leaveSpool(name, newName string, id ID) (string, error) {
 	aside, err := d.setAside(name, id)
 	if err == nil {
-		return newName, d.ops.remove(aside)
+		return newName, d.fs.Remove(aside)
 	}
 	if errors.Is(err, fs.ErrNotExist) { // it was moved, or somebody deletes what has failed anyway
 		return newName, nil
 	}
 	place := d.in(failedDir, newName)
 	// Only what is in the spool for certain may go from failed/.
-	if sameFile(d.File(name), place) {
-		return "", errors.Join(err, d.ops.remove(place), d.removeWhy(newName))
+	if sameFile(d.fs, d.File(name), place) {
+		return "", errors.Join(err, d.fs.Remove(place), d.removeWhy(newName))
 	}
 	if errors.Is(err, ErrChanged) {
 		return newName, nil // the new file is none of our business
@@ -202,18 +204,18 @@ func (d *Dir) leaveSpool(name, newName string, id ID) (string, error) {
 }
 
 // sameFile reports whether both names are certain to be names of one file.
-func sameFile(a, b string) bool {
-	fa, errA := os.Lstat(a)
-	fb, errB := os.Lstat(b)
+func sameFile(on fsys.FS, a, b string) bool {
+	fa, errA := on.Lstat(a)
+	fb, errB := on.Lstat(b)
 	return errA == nil && errB == nil && os.SameFile(fa, fb)
 }
 
 // OpenFailed opens the message name in failed/. Errors: fs.ErrNotExist if it is not there any more; ErrNotRegular.
-func (d *Dir) OpenFailed(name string) (*os.File, ID, error) {
+func (d *Dir) OpenFailed(name string) (fsys.File, ID, error) {
 	if err := d.check("open failed", name); err != nil {
 		return nil, ID{}, err
 	}
-	f, err := os.OpenFile(d.in(failedDir, name), openFlags, 0)
+	f, err := d.fs.OpenFile(d.in(failedDir, name), openFlags, 0)
 	if err != nil {
 		return nil, ID{}, &fs.PathError{Op: "open", Path: d.in(failedDir, name), Err: openReason(err)}
 	}
@@ -234,13 +236,13 @@ func (d *Dir) FailedWhy(name string) ([]byte, error) {
 	if err := d.check("read why", name); err != nil {
 		return nil, err
 	}
-	return readWhy(d.in(failedDir, name+whySuffix))
+	return d.readWhy(d.in(failedDir, name+whySuffix))
 }
 
 // Untold returns the names, in failed/, of the messages whose senders are to be told. Some of them may not be there any
 // more, or not yet.
 func (d *Dir) Untold() (names []string, err error) {
-	f, err := os.Open(d.File(failedDir))
+	f, err := d.fs.OpenFile(d.File(failedDir), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -266,7 +268,7 @@ func (d *Dir) Untold() (names []string, err error) {
 
 // Told says that the sender of name was told, or need not be. It is not synced: after a power cut he may be told again.
 func (d *Dir) Told(name string) error {
-	if err := d.ops.remove(d.in(failedDir, untold+name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := d.fs.Remove(d.in(failedDir, untold+name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -274,11 +276,11 @@ func (d *Dir) Told(name string) error {
 
 // markUntold is the opposite of Told.
 func (d *Dir) markUntold(name string) error {
-	return d.withSub(failedDir, func() error { return d.ops.touch(d.in(failedDir, untold+name)) })
+	return d.withSub(failedDir, func() error { return touch(d.fs, d.in(failedDir, untold+name)) })
 }
 
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+func touch(on fsys.FS, path string) error {
+	f, err := on.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -292,11 +294,11 @@ func (d *Dir) Why(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readWhy(path)
+	return d.readWhy(path)
 }
 
-func readWhy(path string) ([]byte, error) {
-	fi, err := os.Lstat(path)
+func (d *Dir) readWhy(path string) ([]byte, error) {
+	fi, err := d.fs.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +308,7 @@ func readWhy(path string) ([]byte, error) {
 	if fi.Size() > maxWhy {
 		return nil, fmt.Errorf("read %s: larger than %d bytes", path, maxWhy)
 	}
-	f, err := os.OpenFile(path, openFlags, 0)
+	f, err := d.fs.OpenFile(path, openFlags, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +331,7 @@ func (d *Dir) RemoveWhy(name string) error {
 
 // removeWhy removes the why-file of name, whether the message is there or not, and what says that it is to be told of.
 func (d *Dir) removeWhy(name string) error {
-	return errors.Join(d.ops.remove(d.in(failedDir, name+whySuffix)), d.Told(name))
+	return errors.Join(d.fs.Remove(d.in(failedDir, name+whySuffix)), d.Told(name))
 }
 
 // orphanWhy returns the path of the why-file of name: fs.ErrNotExist while the message itself is in failed/.
@@ -338,12 +340,12 @@ func (d *Dir) orphanWhy(act, name string) (string, error) {
 		return "", err
 	}
 	path := d.in(failedDir, name+whySuffix)
-	if _, err := os.Lstat(path); errors.Is(err, syscall.ENAMETOOLONG) { // Fail has given such a message another name
+	if _, err := d.fs.Lstat(path); errors.Is(err, syscall.ENAMETOOLONG) { // Fail has given such a message another name
 		return "", &fs.PathError{Op: act, Path: path, Err: fs.ErrNotExist}
 	} else if err != nil { // nearly always: so it is looked at first
 		return "", err
 	}
-	present, err := exists(d.in(failedDir, name))
+	present, err := d.exists(d.in(failedDir, name))
 	if err != nil {
 		return "", err
 	}

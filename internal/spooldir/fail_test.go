@@ -39,7 +39,7 @@ func TestFailChoosesAFreeName(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			is := is.New(t)
 			d := newSpool(t)
-			d.ops.newName = func() string { return "fresh" }
+			d.newName = func() string { return "fresh" }
 			want := files{}
 			for _, name := range row.there {
 				drop(t, d, "failed/"+name, "old")
@@ -73,19 +73,19 @@ func TestFailSyncsInOrder(t *testing.T) {
 	d := newSpool(t)
 	id := drop(t, d, "a", "text")
 	var steps []string
-	real := d.ops
-	d.ops.link = func(from, to string) error {
+	real := *opsOf(d)
+	opsOf(d).link = func(from, to string) error {
 		why, err := os.ReadFile(to + ".json")
 		is.NoErr(err)
 		is.Equal(string(why), "why") // the why-file is first
 		steps = append(steps, "link")
 		return real.link(from, to)
 	}
-	d.ops.syncDir = func(path string) error {
+	opsOf(d).syncDir = func(path string) error {
 		steps = append(steps, "sync "+filepath.Base(path))
 		return real.syncDir(path)
 	}
-	d.ops.move = func(from, to string) error {
+	opsOf(d).move = func(from, to string) error {
 		steps = append(steps, "move "+filepath.Base(from))
 		return real.move(from, to)
 	}
@@ -120,7 +120,7 @@ func TestFailOfAnotherVersion(t *testing.T) {
 				d := newSpool(t)
 				id := drop(t, d, "a", "text")
 				keepInode(t, d, "a")
-				d.ops.link = func(from, to string) error {
+				opsOf(d).link = func(from, to string) error {
 					row.change(t, d)
 					if linkErr != nil {
 						return linkErr
@@ -168,7 +168,7 @@ func TestFailNeverOverwritesInARace(t *testing.T) {
 			d := newSpool(t)
 			id := drop(t, d, "a", "text")
 			first := true
-			d.ops.link = func(from, to string) error {
+			opsOf(d).link = func(from, to string) error {
 				if first {
 					first = false
 					drop(t, d, "failed/a", "somebody else's")
@@ -192,14 +192,14 @@ func TestFailOnASickDisk(t *testing.T) {
 		spoil func(d *Dir)
 		done  bool // the message has reached failed/
 	}{
-		{"link", func(d *Dir) { d.ops.link = func(string, string) error { return errDisk } }, false},
+		{"link", func(d *Dir) { opsOf(d).link = func(string, string) error { return errDisk } }, false},
 		{"why-file", func(d *Dir) {
-			d.ops.replace = func(string, fs.FileMode, func(io.Writer) error) error { return errDisk }
+			opsOf(d).replace = func(string, fs.FileMode, func(io.Writer) error) error { return errDisk }
 		}, false},
-		{"sync of the why-file's name", func(d *Dir) { d.ops.syncDir = func(string) error { return errDisk } }, false},
+		{"sync of the why-file's name", func(d *Dir) { opsOf(d).syncDir = func(string) error { return errDisk } }, false},
 		{"sync of the message's name", func(d *Dir) {
 			first := true
-			d.ops.syncDir = func(string) error {
+			opsOf(d).syncDir = func(string) error {
 				if first {
 					first = false
 					return nil
@@ -207,9 +207,9 @@ func TestFailOnASickDisk(t *testing.T) {
 				return errDisk
 			}
 		}, false},
-		{"move out of the spool", func(d *Dir) { d.ops.move = func(string, string) error { return errDisk } }, false},
+		{"move out of the spool", func(d *Dir) { opsOf(d).move = func(string, string) error { return errDisk } }, false},
 		{"sync of the spool", func(d *Dir) {
-			d.ops.syncDir = func(path string) error {
+			opsOf(d).syncDir = func(path string) error {
 				if path == d.Path() {
 					return errDisk
 				}
@@ -239,7 +239,7 @@ func TestFailOnASickDiskKeepsItsOwnWhy(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "failed/a.json", "old")
-	d.ops.syncDir = func(string) error { return errDisk }
+	opsOf(d).syncDir = func(string) error { return errDisk }
 	_, err := d.Fail("a", drop(t, d, "a", "text"), []byte("why"), true)
 	is.True(errors.Is(err, errDisk))
 	is.Equal(tree(t, d), files{"a": "text", "failed/a.json": "why"}) // who has got the message is still known

@@ -5,5 +5,5 @@ func (d *Dir) StatHeld(name string) (ID, error) {
 	if err := d.check("stat", name); err != nil {
 		return ID{}, err
 	}
-	return lstatID(d.in(holdDir, name))
+	return lstatID(d.fs, d.in(holdDir, name))
 }

@@ -5,22 +5,39 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // probeLease asks for a read lease on f, which the kernel grants only while nobody can write the file, and gives it
 // back at once: a program that opens the file for writing has to wait as long as it is held. The SIGIO which the kernel
 // then sends to the holder is ignored by the Go runtime.
-func probeLease(f *os.File) (answer lease, err error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return leaseUnknown, err
+func probeLease(f fsys.File) (lease, error) {
+	if file, ok := f.(*os.File); ok { // nearly always; the compiler keeps all of it on the stack
+		var set, unset error
+		raw, err := file.SyscallConn()
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { set, unset = lendRead(fd) })
+		}
+		return leaseAnswer(set, unset, err)
 	}
 	var set, unset error
-	err = raw.Control(func(fd uintptr) {
-		if _, set = unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_RDLCK); set == nil {
-			_, unset = unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_UNLCK)
-		}
-	})
+	raw, err := f.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { set, unset = lendRead(fd) })
+	}
+	return leaseAnswer(set, unset, err)
+}
+
+// lendRead asks for a read lease and gives it back. It returns what each of the two has come to.
+func lendRead(fd uintptr) (set, unset error) {
+	if _, set = unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_RDLCK); set == nil {
+		_, unset = unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_UNLCK)
+	}
+	return set, unset
+}
+
+func leaseAnswer(set, unset, err error) (lease, error) {
 	switch {
 	case err != nil:
 		return leaseUnknown, err

@@ -2,7 +2,7 @@
 
 package spooldir
 
-import "os"
+import "github.com/unbit/spoolgore/internal/fsys"
 
 // probeLease cannot tell: leases that a program may ask for are a thing of Linux.
-func probeLease(*os.File) (lease, error) { return leaseUnknown, nil }
+func probeLease(fsys.File) (lease, error) { return leaseUnknown, nil }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // lockName is never removed: a process that waits at a removed lock file would not exclude one that makes a new file.
@@ -35,14 +37,14 @@ var ErrReplaced = errors.New("spool directory is another one now")
 // another one has taken its place, as when a file system was mounted or unmounted, or the directory was made anew;
 // fs.ErrNotExist if there is none.
 func (d *Dir) Here() error {
-	if _, err := os.Stat(d.path); err != nil {
+	if _, err := d.fs.Stat(d.path); err != nil {
 		return fmt.Errorf("look at spool: %w", err)
 	}
 	locked := d.locked.Load()
 	if locked == nil {
 		return nil
 	}
-	fi, err := os.Lstat(d.File(lockName))
+	fi, err := d.fs.Lstat(d.File(lockName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(*locked, fi):
 		return fmt.Errorf("look at spool: %s: %w", d.path, ErrReplaced)
@@ -56,7 +58,7 @@ func (d *Dir) Here() error {
 // unlock: the lock goes with it; it may be called more than once. Lock does not wait: while another process, or another
 // Dir in this one, has the lock, it returns a *LockedError.
 func (d *Dir) Lock() (unlock func(), err error) {
-	f, err := os.OpenFile(d.File(lockName), lockFlags, 0o600)
+	f, err := d.fs.OpenFile(d.File(lockName), lockFlags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock spool: %w", err)
 	}
@@ -88,7 +90,7 @@ func (d *Dir) Lock() (unlock func(), err error) {
 // Holder returns the process id of who runs the spool; zero: nobody does, or it cannot be told who. While a process has
 // the number that the last holder had but not the lock, it is taken for a moment.
 func (d *Dir) Holder() (pid int, err error) {
-	f, err := os.Open(d.File(lockName))
+	f, err := d.fs.OpenFile(d.File(lockName), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -113,7 +115,7 @@ func (d *Dir) Holder() (pid int, err error) {
 // Held reports whether anybody runs the spool, also where Holder cannot see the process, as that is in another container. If
 // nobody does it takes the lock for a moment, in which a daemon that starts would be turned away: ask Holder first.
 func (d *Dir) Held() (bool, error) {
-	f, err := OpenRead(d.File(lockName))
+	f, err := openRegular(d.fs, d.File(lockName), openFlags)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -126,7 +128,7 @@ func (d *Dir) Held() (bool, error) {
 }
 
 // writePID leaves our process id for those who come later.
-func writePID(f *os.File) error {
+func writePID(f fsys.File) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
@@ -135,7 +137,7 @@ func writePID(f *os.File) error {
 }
 
 // readPID returns zero when there is no number: the holder may have been about to write it.
-func readPID(f *os.File) int {
+func readPID(f fsys.File) int {
 	text, err := io.ReadAll(io.LimitReader(f, 32))
 	if err != nil {
 		return 0

@@ -7,12 +7,14 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 const lockFlags = os.O_RDWR | os.O_CREATE | unix.O_NOFOLLOW
 
 // tryLock locks f until it is closed, if nobody else has.
-func tryLock(f *os.File) (got bool, err error) {
+func tryLock(f fsys.File) (got bool, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return false, err

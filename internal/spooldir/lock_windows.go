@@ -5,15 +5,24 @@ import (
 	"os"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 const lockFlags = os.O_RDWR | os.O_CREATE
 
 // tryLock locks f until it is closed, if nobody else has. The locked byte lies far behind the process id: a locked
 // region cannot be read by others.
-func tryLock(f *os.File) (got bool, err error) {
+func tryLock(f fsys.File) (got bool, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false, err
+	}
 	at := windows.Overlapped{Offset: 1 << 30}
-	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)
+	flags := uint32(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
+	if failed := raw.Control(func(fd uintptr) { err = windows.LockFileEx(windows.Handle(fd), flags, 0, 1, 0, &at) }); failed != nil {
+		return false, failed
+	}
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
 		return false, nil
 	}

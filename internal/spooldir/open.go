@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // SettleTime is how long a file must have been left alone before it counts as complete, where the system cannot
@@ -48,24 +49,24 @@ func (d *Dir) Stat(name string) (ID, error) {
 	if err := d.check("stat", name); err != nil {
 		return ID{}, err
 	}
-	return lstatID(d.File(name))
+	return lstatID(d.fs, d.File(name))
 }
 
 // Open opens name for reading and tells which version of it that is. It never waits, not even for a FIFO, and opens
 // nothing but regular files. Errors: fs.ErrNotExist; ErrNotRegular for a symbolic link, directory, FIFO, socket or
 // device; ErrLinked while the file has a second hard link, so its writer may not be done putting it in place;
 // ErrBeingWritten where the system locks out readers; anything else (such as a lack of permission) as the system says.
-func (d *Dir) Open(name string) (*os.File, ID, error) {
+func (d *Dir) Open(name string) (fsys.File, ID, error) {
 	if err := d.check("open", name); err != nil {
 		return nil, ID{}, err
 	}
 	path := d.File(name)
 	// To open a device can have an effect of its own, so look first. What is there may change before it is opened:
 	// the flags and the second look at the open file are what can be relied on.
-	if _, err := lstatID(path); err != nil {
+	if _, err := lstatID(d.fs, path); err != nil {
 		return nil, ID{}, err
 	}
-	f, err := os.OpenFile(path, openFlags, 0)
+	f, err := d.fs.OpenFile(path, openFlags, 0)
 	if err != nil {
 		return nil, ID{}, &fs.PathError{Op: "open", Path: path, Err: openReason(err)}
 	}
@@ -79,11 +80,11 @@ func (d *Dir) Open(name string) (*os.File, ID, error) {
 
 // Reopen opens the version id of name, which Open has opened and Settled has found complete before; ErrChanged if there is
 // another one now.
-func (d *Dir) Reopen(name string, id ID) (*os.File, error) {
+func (d *Dir) Reopen(name string, id ID) (fsys.File, error) {
 	if err := d.check("open", name); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(d.File(name), openFlags, 0)
+	f, err := d.fs.OpenFile(d.File(name), openFlags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.File(name), Err: openReason(err)}
 	}
@@ -99,8 +100,8 @@ func (d *Dir) Reopen(name string, id ID) (*os.File, error) {
 }
 
 // lstatID identifies the file at path; a symbolic link is not followed.
-func lstatID(path string) (ID, error) {
-	fi, err := os.Lstat(path)
+func lstatID(on fsys.FS, path string) (ID, error) {
+	fi, err := on.Lstat(path)
 	if err != nil {
 		return ID{}, err
 	}
@@ -108,7 +109,7 @@ func lstatID(path string) (ID, error) {
 }
 
 // openID identifies an open file.
-func openID(f *os.File) (ID, error) {
+func openID(f fsys.File) (ID, error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return ID{}, err
@@ -162,7 +163,7 @@ const (
 // ErrUnsettled if it is not. ErrBeingWritten also means that f is no longer the version id: open it again.
 //
 // A program that closes the file and opens it again to write more looks finished in between.
-func (d *Dir) Settled(f *os.File, id ID, since, now time.Time) error {
+func (d *Dir) Settled(f fsys.File, id ID, since, now time.Time) error {
 	answer, err := probeLease(f)
 	if err != nil {
 		return fmt.Errorf("probe %s for a writer: %w", f.Name(), err)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // Put brings a new file into the spool: write writes it, and when Put has returned its name the file survives a power
@@ -24,11 +26,11 @@ func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
 	}
 	name, err = d.moveIn(tmp, strings.TrimPrefix(filepath.Base(tmp), putPrefix))
 	if err != nil {
-		return "", fmt.Errorf("put message: %w", errors.Join(err, d.ops.remove(tmp)))
+		return "", fmt.Errorf("put message: %w", errors.Join(err, d.fs.Remove(tmp)))
 	}
-	if err := d.ops.syncDir(d.path); err != nil {
+	if err := d.fs.SyncDir(d.path); err != nil {
 		// The caller will be told that it failed and may try again: this one must not be sent too.
-		return "", fmt.Errorf("put message: %w", errors.Join(err, d.ops.remove(d.File(name))))
+		return "", fmt.Errorf("put message: %w", errors.Join(err, d.fs.Remove(d.File(name))))
 	}
 	return name, nil
 }
@@ -43,7 +45,7 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 	defer func() {
 		f.Close()
 		if !built { // also when write panics
-			d.ops.remove(f.Name())
+			d.fs.Remove(f.Name())
 		}
 	}()
 	if err := d.share(f); err != nil {
@@ -52,7 +54,7 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 	if err := buffered(f, write); err != nil {
 		return "", err
 	}
-	if err := d.ops.syncFile(f); err != nil {
+	if err := f.Sync(); err != nil {
 		return "", err
 	}
 	if err := f.Close(); err != nil { // some network file systems report a full disk only here
@@ -67,10 +69,10 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 const putPrefix = ".put-"
 
 // createTmp creates a file in tmp/ under a name that is not taken.
-func (d *Dir) createTmp() (f *os.File, err error) {
+func (d *Dir) createTmp() (f fsys.File, err error) {
 	err = d.withSub(tmpDir, func() error {
 		for range maxTries {
-			f, err = os.OpenFile(d.in(tmpDir, putPrefix+d.ops.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			f, err = d.fs.OpenFile(d.in(tmpDir, putPrefix+d.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if !errors.Is(err, fs.ErrExist) {
 				break
 			}
@@ -82,8 +84,8 @@ func (d *Dir) createTmp() (f *os.File, err error) {
 
 // share lets the group have f in a spool that belongs to one, whatever the umask. Reading is not enough: nobody may link a
 // file of others that he cannot write (fs.protected_hardlinks on Linux), and that is the way to failed/.
-func (d *Dir) share(f *os.File) error {
-	spool, err := os.Stat(d.path)
+func (d *Dir) share(f fsys.File) error {
+	spool, err := d.fs.Stat(d.path)
 	if err != nil {
 		return err
 	}
@@ -98,10 +100,10 @@ const maxTries = 10
 
 // moveIn moves the file at path into the spool under name or, if that is taken, under a new one.
 func (d *Dir) moveIn(path, name string) (string, error) {
-	err := d.ops.move(path, d.File(name))
+	err := d.move(path, d.File(name))
 	for try := 1; try < maxTries && errors.Is(err, fs.ErrExist); try++ {
-		name = d.ops.newName()
-		err = d.ops.move(path, d.File(name))
+		name = d.newName()
+		err = d.move(path, d.File(name))
 	}
 	return name, err
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 var errDisk = errors.New("disk on fire")
@@ -70,19 +72,19 @@ func TestPutSyncsInOrder(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	var steps []string
-	real := d.ops
-	d.ops.syncFile = func(f *os.File) error {
+	real := *opsOf(d)
+	opsOf(d).syncFile = func(f fsys.File) error {
 		text, err := os.ReadFile(f.Name())
 		is.NoErr(err)
 		is.Equal(string(text), "hello") // all is written when it is synced
 		steps = append(steps, "sync "+filepath.Base(filepath.Dir(f.Name())))
 		return real.syncFile(f)
 	}
-	d.ops.move = func(from, to string) error {
+	opsOf(d).move = func(from, to string) error {
 		steps = append(steps, "rename")
 		return real.move(from, to)
 	}
-	d.ops.syncDir = func(path string) error {
+	opsOf(d).syncDir = func(path string) error {
 		is.Equal(path, d.Path())
 		names, err := d.Names()
 		is.NoErr(err)
@@ -104,14 +106,14 @@ func TestPutThatFailsLeavesNothing(t *testing.T) {
 	}{
 		{"write", func(*ops) {}, func(w io.Writer) error { writing("half")(w); return errDisk }},
 		{"write of much", func(*ops) {}, func(w io.Writer) error { writing(strings.Repeat("x", 1<<20))(w); return errDisk }},
-		{"sync of the file", func(o *ops) { o.syncFile = func(*os.File) error { return fail() } }, writing("x")},
+		{"sync of the file", func(o *ops) { o.syncFile = func(fsys.File) error { return fail() } }, writing("x")},
 		{"rename", func(o *ops) { o.move = func(string, string) error { return fail() } }, writing("x")},
 		{"sync of the spool", func(o *ops) { o.syncDir = func(string) error { return fail() } }, writing("x")},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			is := is.New(t)
 			d := newSpool(t)
-			row.spoil(&d.ops)
+			row.spoil(opsOf(d))
 			name, err := d.Put(row.write)
 			is.True(errors.Is(err, errDisk)) // the cause is told
 			is.Equal(name, "")
@@ -136,7 +138,7 @@ func TestPutNeverOverwrites(t *testing.T) {
 	drop(t, d, "taken", "old")
 	drop(t, d, "tmp/.put-building", "unfinished")
 	names := []string{"building", "taken", "free"}
-	d.ops.newName = func() string {
+	d.newName = func() string {
 		next := names[0]
 		names = names[1:]
 		return next
@@ -152,7 +154,7 @@ func TestPutGivesUpLookingForAName(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "taken", "old")
 	tmp := 0
-	d.ops.newName = func() string { return "taken" }
+	d.newName = func() string { return "taken" }
 	_, err := d.Put(func(io.Writer) error { tmp++; return nil })
 	is.True(errors.Is(err, fs.ErrExist))
 	is.Equal(tmp, 1)
@@ -198,7 +200,7 @@ func TestLinkMoveWhoseAnswerWasLost(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "a")
 	link := func(from, to string) error { return errors.Join(os.Link(from, to), fs.ErrExist) }
-	is.NoErr(moveByLink(d.File("a"), d.File("b"), link, os.Remove))
+	is.NoErr(moveByLink(d, d.File("a"), d.File("b"), link, os.Remove))
 	is.Equal(tree(t, d), files{"b": "a"})
 }
 
@@ -213,7 +215,7 @@ func TestLinkMoveBesideAnotherOne(t *testing.T) {
 		left   files
 	}{
 		{"who does the same", func(is *is.I, d *Dir, path string) error {
-			is.NoErr(linkMove(path, d.File("b")))
+			is.NoErr(moveByLink(d, path, d.File("b"), os.Link, os.Remove))
 			return os.Remove(path)
 		}, nil, files{"b": "a"}},
 		{"who removes it", func(is *is.I, d *Dir, path string) error {
@@ -225,13 +227,13 @@ func TestLinkMoveBesideAnotherOne(t *testing.T) {
 			return os.Remove(path)
 		}, fs.ErrNotExist, files{"c": "a"}},
 		{"who has moved and removed it", func(is *is.I, d *Dir, path string) error {
-			is.NoErr(linkMove(path, d.File("b")))
+			is.NoErr(moveByLink(d, path, d.File("b"), os.Link, os.Remove))
 			is.NoErr(os.Remove(d.File("b")))
 			return os.Remove(path)
 		}, fs.ErrNotExist, files{}},
 		{"who may not remove it", func(*is.I, *Dir, string) error { return later }, later, files{"a": "a"}},
 		{"who may not remove it, after another one has", func(is *is.I, d *Dir, path string) error {
-			is.NoErr(linkMove(path, d.File("b")))
+			is.NoErr(moveByLink(d, path, d.File("b"), os.Link, os.Remove))
 			return later
 		}, later, files{"b": "a"}},
 	}
@@ -241,7 +243,7 @@ func TestLinkMoveBesideAnotherOne(t *testing.T) {
 			d := newSpool(t)
 			drop(t, d, "a", "a")
 			first := true
-			err := moveByLink(d.File("a"), d.File("b"), os.Link, func(path string) error {
+			err := moveByLink(d, d.File("a"), d.File("b"), os.Link, func(path string) error {
 				if first {
 					first = false
 					return tt.unlink(is, d, path)
@@ -261,7 +263,7 @@ func TestLinkMoveLeavesWhatItHasNotMade(t *testing.T) {
 	drop(t, d, "a", "a")
 	is.NoErr(os.Link(d.File("a"), d.File("b")))
 	failed := errors.New("failed")
-	is.True(errors.Is(moveByLink(d.File("a"), d.File("b"), os.Link, func(string) error { return failed }), failed))
+	is.True(errors.Is(moveByLink(d, d.File("a"), d.File("b"), os.Link, func(string) error { return failed }), failed))
 	is.Equal(tree(t, d), files{"a": "a", "b": "a"})
 }
 
@@ -274,7 +276,7 @@ func TestLinkMoveWhileTheFileIsReplaced(t *testing.T) {
 	link := func(from, to string) error {
 		return errors.Join(os.Link(from, to), os.Rename(d.File("tmp/new"), from))
 	}
-	is.NoErr(moveByLink(d.File("a"), d.File("b"), link, os.Remove))
+	is.NoErr(moveByLink(d, d.File("a"), d.File("b"), link, os.Remove))
 	is.Equal(tree(t, d), files{"a": "new", "b": "a"})
 }
 
@@ -283,7 +285,7 @@ func TestLinkMove(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "a")
 	drop(t, d, "b", "b")
-	for _, move := range []func(string, string) error{moveNew, linkMove} {
+	for _, move := range []func(string, string) error{d.move, d.linkMove} {
 		is.True(errors.Is(move(d.File("a"), d.File("b")), fs.ErrExist))    // never overwrites
 		is.True(errors.Is(move(d.File("x"), d.File("y")), fs.ErrNotExist)) // nothing to move
 		is.NoErr(move(d.File("a"), d.File("c")))

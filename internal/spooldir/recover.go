@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 )
@@ -56,7 +55,7 @@ func (d *Dir) Recover() error {
 // spool itself are left out: they may be many, and no step of Recover begins with one.
 func (d *Dir) each(sub string, act func(name string, fi fs.FileInfo) error) error {
 	var found []fs.DirEntry // before anything is done: a directory that changes while it is read may not give all
-	err := eachEntry(d.File(sub), func(entries []fs.DirEntry) error {
+	err := d.eachEntry(d.File(sub), func(entries []fs.DirEntry) error {
 		for _, e := range entries {
 			if sub != "" || !d.Usable(e.Name()) {
 				found = append(found, e)
@@ -88,8 +87,8 @@ func (d *Dir) recoverTmp(name string, fi fs.FileInfo, now time.Time) error {
 		return d.recoverSent(path, fi, original, found.Equal(id))
 	}
 	final, ours := strings.CutPrefix(name, putPrefix)
-	if links > 1 && now.Sub(fi.ModTime()) >= handOver && sameFile(path, d.File(final)) {
-		return d.ops.remove(path)
+	if links > 1 && now.Sub(fi.ModTime()) >= handOver && sameFile(d.fs, path, d.File(final)) {
+		return d.fs.Remove(path)
 	}
 	// One from tomorrow is stale too: the clock was wrong when it was written, or is now. Should its writer be alive all the
 	// same it loses nothing but time: Put finds its file gone and says so.
@@ -111,16 +110,16 @@ func (d *Dir) recoverSent(path string, fi fs.FileInfo, original string, done boo
 	}
 	if done {
 		for _, name := range twins {
-			if err := d.ops.remove(d.File(name)); err != nil {
+			if err := d.fs.Remove(d.File(name)); err != nil {
 				return err
 			}
 		}
 	}
 	if done || len(twins) > 0 {
-		return d.ops.remove(path)
+		return d.fs.Remove(path)
 	}
 	if !d.Usable(original) {
-		original = d.ops.newName()
+		original = d.newName()
 	}
 	_, err := d.moveIn(path, original)
 	return err
@@ -133,7 +132,7 @@ func (d *Dir) twins(path string) (twins []string, err error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if sameFile(path, d.File(name)) {
+		if sameFile(d.fs, path, d.File(name)) {
 			twins = append(twins, name)
 		}
 	}
@@ -143,14 +142,14 @@ func (d *Dir) twins(path string) (twins []string, err error) {
 // dropUnfinished removes a file of ours that was never finished, unless somebody is known to write it. If it cannot be
 // removed, as it is another user's, it does no harm.
 func (d *Dir) dropUnfinished(path string) {
-	if !hasWriter(path) {
-		_ = d.ops.remove(path)
+	if !d.hasWriter(path) {
+		_ = d.fs.Remove(path)
 	}
 }
 
 // hasWriter reports whether somebody is known to have the file at path open for writing.
-func hasWriter(path string) bool {
-	f, err := os.OpenFile(path, openFlags, 0)
+func (d *Dir) hasWriter(path string) bool {
+	f, err := d.fs.OpenFile(path, openFlags, 0)
 	if err != nil {
 		return false
 	}
@@ -196,7 +195,7 @@ func (d *Dir) recoverFailed() error {
 // dropFailed removes name from the spool if it is the same file as one of those in failed/ that have several links, and
 // that one has its why-file, which Fail writes first: without one, somebody may be moving it back by hand.
 func (d *Dir) dropFailed(name string, linked map[uint64]string) error {
-	fi, err := os.Lstat(d.File(name))
+	fi, err := d.fs.Lstat(d.File(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -205,12 +204,12 @@ func (d *Dir) dropFailed(name string, linked map[uint64]string) error {
 	}
 	id, _ := fileID(fi)
 	failed, ok := linked[id.Ino]
-	if !ok || !sameFile(d.File(name), d.in(failedDir, failed)) {
+	if !ok || !sameFile(d.fs, d.File(name), d.in(failedDir, failed)) {
 		return nil
 	}
-	explained, err := exists(d.in(failedDir, failed+whySuffix))
+	explained, err := d.exists(d.in(failedDir, failed+whySuffix))
 	if err != nil || !explained {
 		return err
 	}
-	return d.ops.remove(d.File(name))
+	return d.fs.Remove(d.File(name))
 }

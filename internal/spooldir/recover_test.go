@@ -23,7 +23,7 @@ func testRecover(t *testing.T, rows []recoverRow) {
 		t.Run(row.name, func(t *testing.T) {
 			is := is.New(t)
 			d := newSpool(t)
-			d.ops.newName = func() string { return "fresh" }
+			d.newName = func() string { return "fresh" }
 			row.crash(t, d)
 			is.NoErr(d.Recover())
 			is.Equal(tree(t, d), row.want)
@@ -121,7 +121,7 @@ func TestRecoverLeavesWhatItMayNotRemove(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "tmp/.put-a", "of another user")
 	age(t, d.File("tmp/.put-a"), 48*time.Hour)
-	d.ops.remove = func(string) error { return fs.ErrPermission }
+	opsOf(d).remove = func(string) error { return fs.ErrPermission }
 	is.NoErr(d.Recover()) // it does no harm, and so is no reason not to start
 }
 
@@ -146,7 +146,7 @@ func linked(t *testing.T, d *Dir, first, second string, ago time.Duration) {
 func TestRecoverGoesOnAfterAnError(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	d.ops.move = func(string, string) error { return errDisk }
+	opsOf(d).move = func(string, string) error { return errDisk }
 	drop(t, d, "tmp/.sent-0-0-0-changed", "x")
 	id := drop(t, d, "a", "sent")
 	setAside(t, d, id)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ func (d *Dir) Remove(name string, id ID) error {
 	}
 	aside, err := d.setAside(name, id)
 	if err == nil {
-		err = d.ops.remove(aside)
+		err = d.fs.Remove(aside)
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", name, err)
@@ -32,23 +31,23 @@ func (d *Dir) Remove(name string, id ID) error {
 }
 
 // Sync makes the removals so far survive a power cut.
-func (d *Dir) Sync() error { return d.ops.syncDir(d.path) }
+func (d *Dir) Sync() error { return d.fs.SyncDir(d.path) }
 
 // setAside moves the version id of name into tmp/ and returns its path there. After an error the file is in the spool.
 func (d *Dir) setAside(name string, id ID) (aside string, err error) {
-	if err := same(d.File(name), id); err != nil {
+	if err := d.same(d.File(name), id); err != nil {
 		return "", err // by far the most changes are seen here, before anything has moved
 	}
 	aside = d.in(tmpDir, sentName(id, name))
-	err = d.withSub(tmpDir, func() error { return d.ops.move(d.File(name), aside) })
+	err = d.withSub(tmpDir, func() error { return d.move(d.File(name), aside) })
 	if errors.Is(err, fs.ErrExist) { // left by a crash
-		aside = d.in(tmpDir, sentName(id, d.ops.newName()))
-		err = d.ops.move(d.File(name), aside)
+		aside = d.in(tmpDir, sentName(id, d.newName()))
+		err = d.move(d.File(name), aside)
 	}
 	if err != nil {
 		return "", err
 	}
-	if err := same(aside, id); err != nil {
+	if err := d.same(aside, id); err != nil {
 		_, back := d.moveIn(aside, name)
 		return "", errors.Join(err, back)
 	}
@@ -56,8 +55,8 @@ func (d *Dir) setAside(name string, id ID) (aside string, err error) {
 }
 
 // same returns nil if the file at path is the version id, else ErrChanged. The number of links does not matter here.
-func same(path string, id ID) error {
-	fi, err := os.Lstat(path)
+func (d *Dir) same(path string, id ID) error {
+	fi, err := d.fs.Lstat(path)
 	if err != nil {
 		return err
 	}

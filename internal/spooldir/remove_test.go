@@ -14,8 +14,8 @@ import (
 
 // before makes act happen just before the n-th move that d makes from now on.
 func before(d *Dir, n int, act func()) {
-	move := d.ops.move
-	d.ops.move = func(from, to string) error {
+	move := opsOf(d).move
+	opsOf(d).move = func(from, to string) error {
 		if n--; n == 0 {
 			act()
 		}
@@ -87,7 +87,7 @@ func TestRemoveWhenTheNameIsTakenMeanwhile(t *testing.T) {
 	d := newSpool(t)
 	id := drop(t, d, "a", "first")
 	keepInode(t, d, "a")
-	d.ops.newName = func() string { return "fresh" }
+	d.newName = func() string { return "fresh" }
 	before(d, 1, func() { replace(t, d, "a", "second") })
 	before(d, 2, func() { drop(t, d, "a", "third") }) // while the second is looked at in tmp
 	is.True(errors.Is(d.Remove("a", id), ErrChanged))

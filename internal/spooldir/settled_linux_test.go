@@ -50,7 +50,7 @@ func TestSettledKeepsNoLease(t *testing.T) {
 	is.NoErr(err)
 	defer f.Close()
 	is.NoErr(d.Settled(f, id, time.Time{}, time.Now()))
-	held, err := unix.FcntlInt(f.Fd(), unix.F_GETLEASE, 0)
+	held, err := unix.FcntlInt(f.(*os.File).Fd(), unix.F_GETLEASE, 0)
 	is.NoErr(err)
 	is.Equal(held, unix.F_UNLCK) // a writer that comes now need not wait for us
 }

@@ -3,20 +3,15 @@ package spooldir
 import (
 	"fmt"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // A Snapshot remembers what the spool directory looked like when Changed was called. The zero value differs from
 // every directory.
 type Snapshot struct {
-	stamp
+	fsys.Stamp
 	taken time.Time
-}
-
-// stamp changes whenever a name is added to a directory, removed or replaced. The change time sees what the modification
-// time, which programs that copy directories set back, does not.
-type stamp struct {
-	dev, ino     uint64
-	mtime, ctime time.Time
 }
 
 // coarse is the longest tick of a file system's clock (FAT: two seconds). Two changes within one tick leave the same
@@ -30,16 +25,16 @@ const coarse = 2 * time.Second
 // happens inside a file does not count. After an error the Snapshot is the zero one.
 func (d *Dir) Changed(last Snapshot) (Snapshot, bool, error) {
 	now := time.Now() // before the stat: what happens after it must look later
-	st, err := stampOf(d.path)
+	st, err := d.fs.Stamp(d.path)
 	if err != nil {
 		return Snapshot{}, true, fmt.Errorf("look at spool: %w", err)
 	}
-	current := Snapshot{stamp: st, taken: now}
+	current := Snapshot{Stamp: st, taken: now}
 	return current, !last.covers(st), nil
 }
 
 // covers reports whether a directory that now shows st must be the one that s saw.
-func (s Snapshot) covers(st stamp) bool {
-	return s.dev == st.dev && s.ino == st.ino && s.mtime.Equal(st.mtime) && s.ctime.Equal(st.ctime) &&
-		s.taken.Sub(st.mtime) >= coarse && s.taken.Sub(st.ctime) >= coarse
+func (s Snapshot) covers(st fsys.Stamp) bool {
+	return s.Dev == st.Dev && s.Ino == st.Ino && s.MTime.Equal(st.MTime) && s.CTime.Equal(st.CTime) &&
+		s.taken.Sub(st.MTime) >= coarse && s.taken.Sub(st.CTime) >= coarse
 }

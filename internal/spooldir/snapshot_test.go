@@ -6,30 +6,35 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 func TestCovers(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	dir := stamp{dev: 1, ino: 2, mtime: at, ctime: at}
-	seen := func(later time.Duration) Snapshot { return Snapshot{stamp: dir, taken: at.Add(later)} }
+	dir := fsys.Stamp{Dev: 1, Ino: 2, MTime: at, CTime: at}
+	stamp := func(dev, ino uint64, m, c time.Time) fsys.Stamp {
+		return fsys.Stamp{Dev: dev, Ino: ino, MTime: m, CTime: c}
+	}
+	seen := func(later time.Duration) Snapshot { return Snapshot{Stamp: dir, taken: at.Add(later)} }
 	for _, row := range []struct {
 		name string
 		last Snapshot
-		now  stamp
+		now  fsys.Stamp
 		want bool
 	}{
 		{"never seen", Snapshot{}, dir, false},
-		{"never seen, no times", Snapshot{}, stamp{}, false},
+		{"never seen, no times", Snapshot{}, fsys.Stamp{}, false},
 		{"seen at once", seen(0), dir, false},
 		{"seen almost late enough", seen(coarse - 1), dir, false},
 		{"seen late enough", seen(coarse), dir, true},
 		{"seen by a clock that is behind", seen(-time.Hour), dir, false},
-		{"changed", seen(time.Hour), stamp{1, 2, at.Add(1), at}, false},
-		{"changed, time set back", seen(time.Hour), stamp{1, 2, at, at.Add(1)}, false},
-		{"another directory", seen(time.Hour), stamp{1, 3, at, at}, false},
-		{"another device", seen(time.Hour), stamp{2, 2, at, at}, false},
-		{"attributes changed a moment ago", Snapshot{stamp{1, 2, at, at.Add(time.Hour)}, at.Add(time.Hour)},
-			stamp{1, 2, at, at.Add(time.Hour)}, false},
+		{"changed", seen(time.Hour), stamp(1, 2, at.Add(1), at), false},
+		{"changed, time set back", seen(time.Hour), stamp(1, 2, at, at.Add(1)), false},
+		{"another directory", seen(time.Hour), stamp(1, 3, at, at), false},
+		{"another device", seen(time.Hour), stamp(2, 2, at, at), false},
+		{"attributes changed a moment ago", Snapshot{stamp(1, 2, at, at.Add(time.Hour)), at.Add(time.Hour)},
+			stamp(1, 2, at, at.Add(time.Hour)), false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			is := is.New(t)

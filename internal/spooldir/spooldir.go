@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 const (
@@ -31,47 +33,28 @@ const (
 // A Dir is a spool directory. It keeps no descriptor open and is safe for concurrent use by several goroutines,
 // and beside other processes that work on the same directory.
 type Dir struct {
-	path   string
-	ops    ops
-	locked atomic.Pointer[fs.FileInfo] // the lock file that Lock has locked last; nil: none
-}
-
-// ops are the steps whose order decides what a crash leaves behind. Tests record them, make them fail, or end the process
-// at one of them.
-type ops struct {
-	newName  func() string
-	syncFile func(*os.File) error
-	syncDir  func(path string) error
-	replace  func(path string, perm fs.FileMode, write func(io.Writer) error) error // by a file built beside path and synced
-	touch    func(path string) error                                                // makes an empty file, unless there is one
-	link     func(from, to string) error
-	move     func(from, to string) error // never overwrites: fs.ErrExist
-	remove   func(path string) error
-}
-
-// system are the steps as the system takes them.
-func system() ops {
-	return ops{
-		newName:  func() string { return newName(time.Now()) },
-		syncFile: (*os.File).Sync,
-		syncDir:  SyncDir,
-		replace:  replaceFile,
-		touch:    touch,
-		link:     os.Link,
-		move:     moveNew,
-		remove:   os.Remove,
-	}
+	path    string
+	fs      fsys.FS
+	newName func() string
+	locked  atomic.Pointer[fs.FileInfo] // the lock file that Lock has locked last; nil: none
 }
 
 // New returns the spool directory at path, which is made absolute. It does not look at the disk; the only error is
 // that of a relative path without a working directory.
-func New(path string) (*Dir, error) {
+func New(path string) (*Dir, error) { return NewOn(path, fsys.System()) }
+
+// NewOn is New for a directory on the file system on: all calls for files of the spool go there, but for locks and
+// notification.
+func NewOn(path string, on fsys.FS) (*Dir, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("make %s absolute: %w", path, err)
 	}
-	return &Dir{path: abs, ops: system()}, nil
+	return &Dir{path: abs, fs: on, newName: func() string { return newName(time.Now()) }}, nil
 }
+
+// FS returns the file system that the spool is on.
+func (d *Dir) FS() fsys.FS { return d.fs }
 
 // newName returns a name that sorts by time and was never used before: 80 random bits follow the nanosecond.
 func newName(now time.Time) string {
@@ -105,7 +88,7 @@ func (d *Dir) check(act, name string) error {
 // Prepare makes the subdirectories that are missing, with the permission bits of the spool directory, which has to
 // exist (else fs.ErrNotExist): a mistyped path must not become a new spool.
 func (d *Dir) Prepare() error {
-	fi, err := os.Stat(d.path)
+	fi, err := d.fs.Stat(d.path)
 	if err != nil {
 		return fmt.Errorf("prepare spool: %w", err)
 	}
@@ -123,27 +106,27 @@ func (d *Dir) Prepare() error {
 // makeSub makes a subdirectory, unless it is there.
 func (d *Dir) makeSub(sub string) error {
 	path := d.File(sub)
-	if fi, err := os.Stat(path); err == nil {
+	if fi, err := d.fs.Stat(path); err == nil {
 		if !fi.IsDir() {
 			return fmt.Errorf("%s is not a directory", path)
 		}
 		return nil
 	}
-	spool, err := os.Stat(d.path)
+	spool, err := d.fs.Stat(d.path)
 	if err != nil {
 		return err
 	}
 	// A spool shared by a group, or by everybody, has to have subdirectories that are shared the same way.
 	mode := spool.Mode() & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)
-	if err := os.Mkdir(path, mode); errors.Is(err, fs.ErrExist) {
+	if err := d.fs.Mkdir(path, mode); errors.Is(err, fs.ErrExist) {
 		return nil // somebody else was faster
 	} else if err != nil {
 		return err
 	}
-	if err := os.Chmod(path, mode); err != nil { // what the umask took away
+	if err := d.fs.Chmod(path, mode); err != nil { // what the umask took away
 		return err
 	}
-	return d.ops.syncDir(d.path) // or what is moved there could be gone with it
+	return d.fs.SyncDir(d.path) // or what is moved there could be gone with it
 }
 
 // withSub runs act, and once more if it may have failed only because the subdirectory it needs was missing. That may be
@@ -181,7 +164,7 @@ func (d *Dir) NamesIn(place Place) (names []string, err error) {
 func (d *Dir) EachName(do func(names []string) error) error { return d.eachNameIn(Spool, do) }
 
 func (d *Dir) eachNameIn(place Place, do func(names []string) error) error {
-	err := eachEntry(d.File(string(place)), func(entries []fs.DirEntry) error {
+	err := d.eachEntry(d.File(string(place)), func(entries []fs.DirEntry) error {
 		names := make([]string, 0, len(entries))
 		for _, e := range entries {
 			if d.Usable(e.Name()) && !e.IsDir() {
@@ -198,8 +181,8 @@ func (d *Dir) eachNameIn(place Place, do func(names []string) error) error {
 
 // eachEntry reads a directory and gives do what it holds: in parts, as entries are much larger than their names. An error of
 // do ends it.
-func eachEntry(path string, do func([]fs.DirEntry) error) error {
-	f, err := os.Open(path)
+func (d *Dir) eachEntry(path string, do func([]fs.DirEntry) error) error {
+	f, err := d.fs.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 )
 
 // A Place is one of the directories in which messages lie.
@@ -34,11 +33,11 @@ func (d *Dir) Shift(name string, from, to Place) error {
 		return err
 	}
 	if from == Failed {
-		if _, err := lstatID(d.At(from, name)); err != nil {
+		if _, err := lstatID(d.fs, d.At(from, name)); err != nil {
 			return err
 		}
 	}
-	return d.withSub(string(to), func() error { return moveOr(d.At(from, name), d.At(to, name), handMove) })
+	return d.withSub(string(to), func() error { return d.moveOr(d.At(from, name), d.At(to, name), d.handMove) })
 }
 
 // Discard removes the version id of name from place: ErrChanged, and it stays, if another file is there. What lies
@@ -48,7 +47,7 @@ func (d *Dir) Discard(place Place, name string, id ID) error {
 		return err
 	}
 	path := d.At(place, name)
-	fi, err := os.Lstat(path)
+	fi, err := d.fs.Lstat(path)
 	switch {
 	case err != nil:
 		return err
@@ -59,7 +58,7 @@ func (d *Dir) Discard(place Place, name string, id ID) error {
 	case place == Spool && fi.Mode().IsRegular():
 		return d.Remove(name, id) // programs may put another file in its place at any moment
 	}
-	if err := d.ops.remove(path); err != nil || place != Failed {
+	if err := d.fs.Remove(path); err != nil || place != Failed {
 		return err
 	}
 	if err := d.removeWhy(name); !errors.Is(err, fs.ErrNotExist) {
@@ -73,12 +72,12 @@ func (d *Dir) Touch(name string) error {
 	if _, err := d.Stat(name); err != nil {
 		return err
 	}
-	return setNow(d.File(name))
+	return d.fs.Touch(d.File(name))
 }
 
 // Touched lets a daemon look for files that were touched where the system does not tell of them.
 func (d *Dir) Touched() error {
-	if err := setNow(d.path); err != nil && !tellsTouch {
+	if err := d.fs.Touch(d.path); err != nil && !tellsTouch {
 		return fmt.Errorf("have the daemon look at the spool: %w", err)
 	}
 	return nil
@@ -87,7 +86,7 @@ func (d *Dir) Touched() error {
 // SyncPlaces makes what Shift and Discard have done survive a power cut.
 func (d *Dir) SyncPlaces() error {
 	for _, place := range []Place{Hold, Failed, Spool} {
-		if err := d.ops.syncDir(d.File(string(place))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := d.fs.SyncDir(d.File(string(place))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

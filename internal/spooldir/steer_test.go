@@ -67,12 +67,12 @@ func TestHandMove(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "a")
 	drop(t, d, "b", "b")
-	is.True(errors.Is(handMove(d.File("a"), d.File("b")), fs.ErrExist)) // never overwrites
-	is.True(errors.Is(handMove(d.File("x"), d.File("y")), fs.ErrNotExist))
-	is.NoErr(handMove(d.File("a"), d.File("c")))
+	is.True(errors.Is(d.handMove(d.File("a"), d.File("b")), fs.ErrExist)) // never overwrites
+	is.True(errors.Is(d.handMove(d.File("x"), d.File("y")), fs.ErrNotExist))
+	is.NoErr(d.handMove(d.File("a"), d.File("c")))
 	is.Equal(tree(t, d), files{"b": "b", "c": "a"})
 	is.NoErr(os.Link(d.File("c"), d.File("tmp/c")))
-	is.True(errors.Is(handMove(d.File("c"), d.File("tmp/c")), fs.ErrExist)) // somebody else is moving it
+	is.True(errors.Is(d.handMove(d.File("c"), d.File("tmp/c")), fs.ErrExist)) // somebody else is moving it
 	is.Equal(tree(t, d), files{"b": "b", "c": "a", "tmp/c": "a"})
 }
 

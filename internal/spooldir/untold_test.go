@@ -82,15 +82,15 @@ func crashAt(d *Dir, n int) {
 			panic("crash")
 		}
 	}
-	real := d.ops
-	d.ops.replace = func(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	real := *opsOf(d)
+	opsOf(d).replace = func(path string, perm fs.FileMode, write func(io.Writer) error) error {
 		step()
 		return real.replace(path, perm, write)
 	}
-	d.ops.link = func(from, to string) error { step(); return real.link(from, to) }
-	d.ops.move = func(from, to string) error { step(); return real.move(from, to) }
-	d.ops.remove = func(path string) error { step(); return real.remove(path) }
-	d.ops.syncDir = func(path string) error { step(); return real.syncDir(path) }
+	opsOf(d).link = func(from, to string) error { step(); return real.link(from, to) }
+	opsOf(d).move = func(from, to string) error { step(); return real.move(from, to) }
+	opsOf(d).remove = func(path string) error { step(); return real.remove(path) }
+	opsOf(d).syncDir = func(path string) error { step(); return real.syncDir(path) }
 }
 
 // The mark is there before the message can have left the spool, at whatever step there is a crash.
@@ -115,9 +115,9 @@ func TestUntoldAfterACrash(t *testing.T) {
 
 func TestNoMarkStaysOnASickDisk(t *testing.T) {
 	for name, spoil := range map[string]func(d *Dir){
-		"link":                  func(d *Dir) { d.ops.link = func(string, string) error { return errDisk } },
-		"sync of failed":        func(d *Dir) { d.ops.syncDir = func(string) error { return errDisk } },
-		"move out of the spool": func(d *Dir) { d.ops.move = func(string, string) error { return errDisk } },
+		"link":                  func(d *Dir) { opsOf(d).link = func(string, string) error { return errDisk } },
+		"sync of failed":        func(d *Dir) { opsOf(d).syncDir = func(string) error { return errDisk } },
+		"move out of the spool": func(d *Dir) { opsOf(d).move = func(string, string) error { return errDisk } },
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

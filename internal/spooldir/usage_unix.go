@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // Owner returns the user id of the owner of the file that fi describes, -1 if that is not known.
@@ -23,7 +25,7 @@ func Owner(fi fs.FileInfo) int {
 // ones. It looks at every file of everybody, about 2 ms for a thousand.
 func (d *Dir) Usage(uid int) (files int, bytes int64, err error) {
 	for _, sub := range []string{"", tmpDir, holdDir, failedDir} {
-		f, err := os.Open(d.File(sub))
+		f, err := d.fs.OpenFile(d.File(sub), os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) && sub != "" {
 			continue
 		}
@@ -41,7 +43,7 @@ func (d *Dir) Usage(uid int) (files int, bytes int64, err error) {
 }
 
 // usage is Usage for one directory.
-func usage(dir *os.File, uid int) (files int, bytes int64, err error) {
+func usage(dir fsys.File, uid int) (files int, bytes int64, err error) {
 	for {
 		entries, err := dir.ReadDir(1024)
 		for _, e := range entries {

@@ -25,13 +25,13 @@ func watch(t *testing.T, d *Dir) *Watcher {
 	return w
 }
 
-// next returns the next event; a test that waits for one that never comes fails after ten seconds.
+// next returns the next event; a test that waits for one that never comes fails after five minutes.
 func next(t *testing.T, w *Watcher) (event Event, ok bool) {
 	t.Helper()
 	select {
 	case event, ok = <-w.Events():
 		return event, ok
-	case <-time.After(10 * time.Second):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("no event")
 		return Event{}, false
 	}

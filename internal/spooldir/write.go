@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // bufferSize is large enough that a status file of many entries costs few system calls.
@@ -17,15 +19,15 @@ const bufferSize = 64 << 10
 // write, or of the disk before the replacement, the old file is still there; if only the sync of the directory failed,
 // the new one is.
 func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	return system().writeFile(path, perm, write)
+	return WriteFileOn(fsys.System(), path, perm, write)
 }
 
-// writeFile is WriteFile by the steps of o.
-func (o ops) writeFile(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	if err := o.replace(path, perm, func(w io.Writer) error { return buffered(w, write) }); err != nil {
+// WriteFileOn is WriteFile on the file system on.
+func WriteFileOn(on fsys.FS, path string, perm fs.FileMode, write func(io.Writer) error) error {
+	if err := on.Replace(path, perm, func(w io.Writer) error { return buffered(w, write) }); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := o.syncDir(filepath.Dir(path)); err != nil {
+	if err := on.SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 func TestWriteFile(t *testing.T) {
@@ -78,6 +80,6 @@ func TestWriteFileIntoAMissingDirectory(t *testing.T) {
 func TestSyncDir(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
-	is.NoErr(SyncDir(dir))
-	is.True(errors.Is(SyncDir(filepath.Join(dir, "gone")), fs.ErrNotExist))
+	is.NoErr(fsys.System().SyncDir(dir))
+	is.True(errors.Is(fsys.System().SyncDir(filepath.Join(dir, "gone")), fs.ErrNotExist))
 }

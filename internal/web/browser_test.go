@@ -27,7 +27,7 @@ func need(t *testing.T, path string, err error) string {
 	case os.Getenv("CI") != "":
 		t.Fatal(err)
 	}
-	t.Skip("not installed, see .ci/run: ", err)
+	t.Skip("not installed, see .ci/full: ", err)
 	return ""
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what is to happen.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // hostile is a subject that does all it can.
 const hostile = `</td></script><img src=x onerror="window.owned=1"><script>window.owned=1</script>`

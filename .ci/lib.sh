@@ -1,0 +1,116 @@
+# Read by .ci/run and .ci/full: both start in the root of the repository with it.
+set -euo pipefail
+export GOFLAGS=-buildvcs=false CI=true # with CI set, a test that cannot have what it needs fails
+export DEBIAN_FRONTEND=noninteractive
+mkdir -p .ci/bin
+
+# step NAME begins a step and prints what the one before has taken: time on the clock, and of processors.
+step() {
+	finish
+	printf '\n== %s\n' "$*"
+	step_name=$* step_began=$SECONDS step_processor=$processor
+}
+finish() {
+	count_processor
+	[ -z "${step_name:-}" ] || printf -- '-- %s: %d s, processor %d s\n' "$step_name" $((SECONDS - step_began)) $((processor - step_processor))
+	step_name=
+}
+trap finish EXIT
+
+# count_processor sets processor to the seconds, user and system, of all child processes that have ended. (In $(...) times
+# would count from there.)
+count_processor() {
+	times >.ci/bin/times
+	processor=$(awk -F '[ms ]+' 'NR == 2 { print int($1 * 60 + $2 + $3 * 60 + $4) }' .ci/bin/times)
+}
+
+# in_memory DIRECTORY makes a directory for temporary files on a file system in memory, where there is one with 2 GiB
+# free; elsewhere TMPDIR stays what it was.
+in_memory() {
+	local free
+	free=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
+	[ "${free:-0}" -gt 2097152 ] || return 0
+	memory=$(mktemp -d /dev/shm/spoolgore-ci.XXXXXX)
+	chmod 755 "$memory" # some tests run as another user
+	trap 'rm -rf "$memory"; finish' EXIT
+}
+
+# may_install tells whether programs can be installed here.
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# need PACKAGE ... installs packages that are not there yet.
+need() {
+	local package missing=()
+	for package; do
+		dpkg -s "$package" 2>/dev/null | grep -q '^Status: install ok' || missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ -n "${updated:-}" ] || apt-get -qq update
+	updated=yes
+	apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null
+}
+
+# staticcheck runs the version named here, which is built once for each version of Go.
+staticcheck() {
+	local version=v0.8.2 bin
+	bin=.ci/bin/staticcheck-$version-$(go env GOVERSION)
+	if [ ! -x "$bin" ]; then
+		GOBIN=$PWD/.ci/bin go install "honnef.co/go/tools/cmd/staticcheck@$version"
+		mv .ci/bin/staticcheck "$bin"
+	fi
+	"$bin" ./...
+}
+
+# with_goroutines lists the packages that start goroutines or share values between them.
+with_goroutines() {
+	local dir
+	for dir in $(go list -f '{{.Dir}}' ./...); do
+		! find "$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec grep -qE "^\s*go |sync\.|atomic\.|\.Go\(" {} + || echo "$dir"
+	done
+}
+
+# build_for OS ... compiles both commands, which must not depend on C, for other systems.
+build_for() {
+	local os commands
+	for os; do
+		commands=(./cmd/spoolgore ./cmd/sendmail-spool)
+		[ "$os" != windows ] || commands=(./cmd/spoolgore) # a sendmail is what only a Unix has
+		GOOS=$os GOARCH=amd64 CGO_ENABLED=0 go build -o /dev/null "${commands[@]}"
+		echo "$os: ok"
+	done
+}
+
+# vet_for OS ... vets everything, tests included, for other systems.
+vet_for() {
+	local os
+	for os; do GOOS=$os GOARCH=amd64 CGO_ENABLED=0 go vet ./...; done
+}
+
+# need_everything installs what the longest run uses. Exim is only unpacked: it cannot be installed beside Postfix.
+need_everything() {
+	need_a_little
+	need s-nail mutt git-email libmailtools-perl at php-cli php-symfony-mailer php-swiftmailer libemail-sender-perl ruby-mail \
+		smartmontools nmh chromium # which looks at the page of -http
+	local debs module
+	if [ ! -x .ci/exim/usr/sbin/exim4 ]; then
+		need libidn12 libgnutls-dane0 libdb5.3 libnsl2 libpcre2-8-0
+		debs=$(mktemp -d)
+		(cd "$debs" && apt-get -qq download exim4-daemon-light)
+		dpkg -x "$debs"/exim4-daemon-light_*.deb .ci/exim
+		rm -r "$debs"
+	fi
+	for module in nodemailer@10 playwright-core@1; do
+		[ ! -d ".ci/npm/node_modules/${module%@*}" ] || continue
+		command -v npm >/dev/null || need nodejs npm
+		npm install --silent --no-audit --no-fund --prefix .ci/npm "$module"
+	done
+}
+
+# need_a_little installs what .ci/run uses: what -race needs, what tests look through, and a few programs that send mail.
+need_a_little() {
+	dpkg -s postfix >/dev/null 2>&1 ||
+		{ command -v debconf-set-selections >/dev/null && debconf-set-selections <<<'postfix postfix/main_mailer_type select No configuration'; }
+	command -v gcc >/dev/null || need gcc libc6-dev
+	command -v python3 >/dev/null || need python3
+	need postfix strace mandoc systemd bsd-mailx cron
+}

@@ -1,0 +1,12 @@
+//go:build !linux && !windows
+
+package fsys
+
+import (
+	"errors"
+	"os"
+)
+
+func renameNew(from, to string) error {
+	return &os.LinkError{Op: "rename", Old: from, New: to, Err: errors.ErrUnsupported}
+}

@@ -1,0 +1,74 @@
+//go:build unix
+
+package fsys
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+)
+
+func stamp(path string) (Stamp, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return Stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return Stamp{
+		Dev:   uint64(st.Dev),
+		Ino:   uint64(st.Ino),
+		MTime: time.Unix(st.Mtim.Unix()),
+		CTime: time.Unix(st.Ctim.Unix()),
+	}, nil
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	defer f.Close()
+	err = f.Sync()
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}
+
+// touch sets both times: Linux reports IN_ATTRIB only then. A user who may write a file of somebody else cannot set an
+// exact time but only the time of the system, which is coarser.
+func touch(path string) error {
+	ts, err := unix.TimeToTimespec(time.Now())
+	if err == nil {
+		err = unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if errors.Is(err, unix.EPERM) {
+		err = unix.UtimesNanoAt(unix.AT_FDCWD, path, nil, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "touch", Path: path, Err: err}
+	}
+	return nil
+}
+
+func replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	// Without WithTempDir the content may go through the system's directory for temporary files.
+	dir := renameio.WithTempDir(filepath.Dir(path))
+	f, err := renameio.NewPendingFile(path, dir, renameio.WithStaticPermissions(perm))
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		return errors.Join(err, f.Cleanup())
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return errors.Join(err, f.Cleanup())
+	}
+	return nil
+}

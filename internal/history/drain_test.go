@@ -1,0 +1,158 @@
+//go:build unix
+
+package history
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// drainAll ends the history: all that is held, away or twice there is brought back, the relay takes everything, and the
+// daemon runs until the spool is empty. Some of what was given up is tried once more.
+func (h *history) drainAll(r *rand.Rand) {
+	h.writers.Wait()
+	h.mu.Lock()
+	h.files, h.arrived = append(h.files, h.arrived...), nil
+	h.mu.Unlock()
+	h.did(nil, "the drain begins")
+	for _, undo := range h.undo {
+		undo()
+	}
+	if r.IntN(2) == 0 {
+		h.start(true)
+	}
+	for _, f := range h.files {
+		if f.place == away {
+			h.bringBack(f)
+		}
+	}
+	h.start(true)
+	h.releaseAll()
+	h.drained = time.Now()
+	h.did(nil, "the relay accepts everybody but those whom it refuses")
+	h.relay.open()
+	h.empty()
+	if r.IntN(2) == 0 {
+		h.retryFailed(r)
+		h.empty()
+	}
+	h.end(h.daemon())
+}
+
+// releaseAll releases what is held. While F2 is listed, each is released when the daemon knows that it is held, or has
+// never heard of it.
+func (h *history) releaseAll() {
+	for round := 0; ; round++ {
+		held, late := 0, round >= releaseRounds
+		careful := !h.open.lets(holding)
+		var unknown []*file
+		if careful {
+			unknown = h.unheardOf()
+		}
+		for _, f := range h.files {
+			if f.place != inHold {
+				continue
+			}
+			if !careful || late || h.knowsHeld(f) || slices.Contains(unknown, f) {
+				h.free(f, false)
+				continue
+			}
+			held++
+		}
+		if held == 0 {
+			return
+		}
+		h.wake()
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// releaseRounds is how often the daemon is asked whether it knows that a file is held. Each time it pauses, writes the
+// status file, and scans: what it does not know then, such as a hold that the daemon before has not written down, it
+// never will.
+const releaseRounds = 10
+
+// unheardOf returns held files of which the daemon knows nothing, as a status file shows that is up to date.
+func (h *history) unheardOf() (list []*file) {
+	if !slices.ContainsFunc(h.files, func(f *file) bool { return f.place == inHold }) {
+		return nil
+	}
+	d := h.daemon()
+	if h.paused {
+		h.wake()
+	}
+	h.stop(d)
+	status := h.readStatus()
+	h.wake()
+	for _, f := range h.files {
+		if _, known := status[h.inSpool(f.name)]; f.place == inHold && !known {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// wake has the daemon try everything now, and ends a pause.
+func (h *history) wake() {
+	d := h.daemon()
+	if d == nil {
+		h.t.Fatalf("seed %d: the daemon has ended by itself\n%s", h.seed, h.report())
+	}
+	n := d.heard("SIGURG")
+	h.must(d.signal(syscall.SIGURG))
+	h.must(eventually("daemon hears SIGURG", func() bool { return d.heard("SIGURG") > n || !d.running() }))
+	h.paused = false
+}
+
+// empty has the daemon try everything until the spool is empty, and the status file says so.
+func (h *history) empty() {
+	next := time.Now()
+	end := time.Now().Add(patience)
+	for {
+		left := h.left()
+		if len(left) == 0 && len(h.readStatus()) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			text, _ := os.ReadFile(h.status)
+			h.found(nil, "the spool does not become empty: %q is left; the status file is %.1000s", left, text)
+			return
+		}
+		if !time.Now().Before(next) {
+			h.wake()
+			next = time.Now().Add(200 * time.Millisecond)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// left returns what is left in the spool, tmp/ and hold/.
+func (h *history) left() (names []string) {
+	killed := slices.ContainsFunc(h.daemons, func(d *daemon) bool { return d.killed })
+	for _, sub := range []string{".", "tmp", "hold"} {
+		entries, err := os.ReadDir(filepath.Join(h.spool, sub))
+		h.must(err)
+		for _, e := range entries {
+			own := sub == "." && (e.IsDir() || strings.HasPrefix(strings.TrimLeft(e.Name(), "."), "spoolgore."))
+			report := sub == "tmp" && strings.HasPrefix(e.Name(), ".put-") && killed // half of one: stays for a day
+			if !own && !report {
+				names = append(names, filepath.Join(sub, e.Name()))
+			}
+		}
+	}
+	return names
+}
+
+// retryFailed moves everything back from failed/.
+func (h *history) retryFailed(r *rand.Rand) {
+	for _, f := range h.files {
+		if f.place == inSpool && exists(h.failed(f.name)) {
+			h.tryAgain(f, r.IntN(4) == 0)
+		}
+	}
+}

@@ -1,0 +1,313 @@
+//go:build unix
+
+package history
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/unbit/spoolgore"
+)
+
+// Where a file lies, as far as the history has put it there. The daemon may have removed it from the spool since, or
+// moved it to failed/.
+const (
+	inSpool = "spool"
+	inHold  = "hold"
+	away    = "away"
+	gone    = "gone"
+	growing = "growing" // a slow writer is not done
+)
+
+// A file is a file of a mail.
+type file struct {
+	m        *mail
+	name     string
+	place    string
+	released bool // it was held before
+}
+
+// A step is a line of the report: what the history did, or noticed.
+type step struct {
+	at   time.Time
+	mail int // 0: of none, or of all
+	text string
+}
+
+// A finding is a broken invariant.
+type finding struct {
+	mail *mail // nil: of none
+	text string
+}
+
+// A history is one run of the model.
+type history struct {
+	t        *testing.T
+	seed     uint64
+	open     opened
+	commands string
+	root     string // spool, away, home and config lie in it
+	spool    string
+	status   string
+	began    time.Time
+	relay    *relay
+	daemons  []*daemon
+	paused   bool
+	bounce   bool
+	drained  time.Time // when the drain began
+
+	mails   []*mail
+	files   []*file
+	undo    []func() // what has to be done before the drain: bring back, remove second names
+	writers sync.WaitGroup
+
+	mu       sync.Mutex
+	steps    []step
+	findings []finding
+	done     map[string]map[string]time.Time // by recipient and path: when the status file first said Done
+	arrived  []*file                         // of writers that are done, for the next operation to take over
+}
+
+// random returns the source of random numbers for one purpose. What one operation draws changes nothing for the next.
+func (h *history) random(purpose int) *rand.Rand {
+	return rand.New(rand.NewPCG(h.seed, uint64(purpose)))
+}
+
+func newHistory(t *testing.T, seed uint64, open opened) *history {
+	root := t.TempDir()
+	h := &history{t: t, seed: seed, open: open, root: root, done: map[string]map[string]time.Time{}}
+	h.spool = filepath.Join(root, "spool")
+	h.status = filepath.Join(h.spool, ".spoolgore.js")
+	dir, err := commands()
+	h.must(err)
+	h.commands = dir
+	for _, sub := range []string{"spool/tmp", "spool/hold", "spool/failed", "away", "home"} {
+		h.must(os.MkdirAll(filepath.Join(root, sub), 0o700))
+	}
+	r := h.random(-1)
+	ext := [][]string{{"PIPELINING", "CHUNKING"}, {"PIPELINING", "CHUNKING"}, {"PIPELINING"}, {}}[r.IntN(4)]
+	h.relay = listen(t, append(ext, "ENHANCEDSTATUSCODES"))
+	h.bounce = r.IntN(2) == 0
+	h.configure(r)
+	h.began = time.Now()
+	return h
+}
+
+func (h *history) must(err error) {
+	if err != nil {
+		h.t.Helper()
+		h.t.Fatalf("seed %d: %v", h.seed, err)
+	}
+}
+
+// configure writes the configuration of the daemon. Relay, concurrency and extensions are drawn.
+func (h *history) configure(r *rand.Rand) string {
+	lines := []string{
+		"smtpaddr " + h.relay.addrs[r.IntN(2)], "freq 100ms", "attempts 1000000",
+		fmt.Sprint("concurrency ", 1+r.IntN(6)),
+		fmt.Sprint("window ", 1+r.IntN(4)), "bounce " + map[bool]string{true: "yes", false: "no"}[h.bounce],
+	}
+	switch r.IntN(4) {
+	case 0:
+		lines = append(lines, "nopipelining")
+	case 1:
+		lines = append(lines, "nochunking")
+	}
+	path := filepath.Join(h.root, "config")
+	h.must(os.WriteFile(path+".new", []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	h.must(os.Rename(path+".new", path))
+	return strings.Join(lines, "; ")
+}
+
+// did notes a step.
+func (h *history) did(m *mail, format string, args ...any) {
+	s := step{at: time.Now(), text: fmt.Sprintf(format, args...)}
+	if m != nil {
+		s.mail = m.n
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.steps = append(h.steps, s)
+}
+
+// found notes a broken invariant.
+func (h *history) found(m *mail, format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.findings = append(h.findings, finding{m, fmt.Sprintf(format, args...)})
+}
+
+// daemon is the one that runs; nil: none does.
+func (h *history) daemon() *daemon {
+	if n := len(h.daemons); n > 0 && h.daemons[n-1].running() {
+		return h.daemons[n-1]
+	}
+	return nil
+}
+
+// start starts a daemon. Wait: until it says so.
+func (h *history) start(wait bool) {
+	d := h.daemon()
+	if d == nil {
+		var err error
+		d, err = launch(h.commands, len(h.daemons)+1, filepath.Join(h.root, "config"), h.spool)
+		h.must(err)
+		h.daemons, h.paused = append(h.daemons, d), false
+		h.did(nil, "daemon %d is started (process %d)", d.n, d.cmd.Process.Pid)
+		h.t.Cleanup(func() { _ = d.kill() })
+	}
+	if wait {
+		h.must(eventually("daemon starts", func() bool { return d.said("started") > 0 || !d.running() }))
+	}
+}
+
+// path is where a file lies.
+func (h *history) path(f *file) string {
+	switch f.place {
+	case inHold:
+		return filepath.Join(h.spool, "hold", f.name)
+	case away:
+		return filepath.Join(h.root, "away", f.name)
+	}
+	return filepath.Join(h.spool, f.name)
+}
+
+func (h *history) inSpool(name string) string { return filepath.Join(h.spool, name) }
+func (h *history) failed(name string) string  { return filepath.Join(h.spool, "failed", name) }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// outcome is how a step tells of an error.
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "done"
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is not there"
+	}
+	return err.Error()
+}
+
+// readStatus reads the status file. It is nil if there is none.
+func (h *history) readStatus() spoolgore.Status {
+	text, err := os.ReadFile(h.status)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var s spoolgore.Status
+	if err = errors.Join(err, json.Unmarshal(text, &s)); err != nil {
+		h.found(nil, "the status file is no valid JSON: %v: %.200q", err, text)
+	}
+	return s
+}
+
+// readStatusIf reads the status file if it is asked to.
+func (h *history) readStatusIf(asked bool) spoolgore.Status {
+	if !asked {
+		return nil
+	}
+	return h.readStatus()
+}
+
+// poll reads the status file again and again until the history is over, and compares it with the ledger.
+func (h *history) poll(over <-chan struct{}) {
+	var last os.FileInfo
+	for {
+		info, err := os.Stat(h.status)
+		if err == nil && last != nil && os.SameFile(info, last) && info.ModTime().Equal(last.ModTime()) {
+			info = nil // it is the same as before
+		} else {
+			last = info
+		}
+		for path, m := range h.readStatusIf(info != nil) {
+			for _, to := range slices.Concat(m.To, m.Cc, m.Bcc) {
+				if to.Status == spoolgore.Done && !to.GivenUp {
+					h.sawDone(path, to.Address)
+				}
+			}
+		}
+		select {
+		case <-over:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// sawDone notes that the status file says that a recipient has the message.
+func (h *history) sawDone(path, addr string) {
+	has := h.relay.has(addr)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := h.done[addr]
+	if seen == nil {
+		seen = map[string]time.Time{}
+		h.done[addr] = seen
+	}
+	if !seen[path].IsZero() {
+		return
+	}
+	seen[path] = time.Now()
+	if m, to := h.recipient(addr); m != nil && !has && !to.byHand {
+		text := fmt.Sprintf("the status file says that %s has the message, and the ledger does not", addr)
+		h.findings = append(h.findings, finding{m, text})
+	}
+}
+
+// recipient finds a recipient by the address. The caller holds the lock.
+func (h *history) recipient(addr string) (*mail, *rcpt) {
+	for _, m := range h.mails {
+		for _, r := range m.rcpts {
+			if r.addr == addr {
+				return m, r
+			}
+		}
+	}
+	return nil, nil
+}
+
+// play runs a history of so many operations and checks it.
+func (h *history) play(operations int) {
+	r := h.random(-2)
+	h.run(func() {
+		for i := range 2 + r.IntN(4) { // some mail is there before the daemon
+			h.drop(h.random(-10 - i))
+		}
+		h.start(r.IntN(3) > 0)
+		hurry := time.Duration(1+r.IntN(40)) * time.Millisecond
+		for i := range operations {
+			h.operate(h.random(i + 1))
+			if r.IntN(3) > 0 {
+				time.Sleep(time.Duration(r.Int64N(int64(hurry))))
+			}
+		}
+	})
+}
+
+// run does what makes a history, drains the spool and checks.
+func (h *history) run(operations func()) {
+	over := make(chan struct{})
+	var polling sync.WaitGroup
+	polling.Go(func() { h.poll(over) })
+	defer polling.Wait()
+	stop := sync.OnceFunc(func() { close(over) })
+	defer stop()
+	operations()
+	h.drainAll(h.random(-3))
+	stop()
+	polling.Wait()
+	h.check()
+}

@@ -1,0 +1,413 @@
+//go:build unix
+
+package history
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore"
+)
+
+// An operation does something to the spool. It returns false if there was nothing to do it to.
+type operation struct {
+	name   string
+	weight int
+	gate   gate
+	do     func(h *history, r *rand.Rand) bool
+}
+
+// operations are all there are.
+var operations = []operation{
+	{"drop", 12, always, (*history).drop},
+	{"touch", 3, always, (*history).touch},
+	{"edit", 4, always, (*history).edit},
+	{"replace", 2, always, (*history).replace},
+	{"delete", 2, always, (*history).remove},
+	{"copy", 2, always, (*history).copyFile},
+	{"link", 2, always, (*history).link},
+	{"hold", 4, always, (*history).hold},
+	{"release", 4, always, (*history).release},
+	{"move away", 2, always, (*history).moveAway},
+	{"move back", 3, always, (*history).moveBack},
+	{"retry", 2, always, (*history).retry},
+	{"back from failed", 4, always, (*history).backFromFailed},
+	{"flush", 5, always, (*history).flush},
+	{"reload", 2, always, (*history).reload},
+	{"reconfigure", 2, always, (*history).reconfigure},
+	{"pause", 2, always, (*history).pause},
+	{"relay rests", 1, always, (*history).relayRests},
+	{"kill", 2, always, (*history).kill},
+	{"terminate", 2, always, (*history).terminate},
+	{"terminate twice", 1, always, (*history).terminateTwice},
+	{"rename", 4, renaming, (*history).rename},
+	{"sed -i", 2, renaming, (*history).sed},
+	{"hold and release", 4, holding, (*history).flicker},
+	{"hold under another name", 3, heldOther, (*history).holdOther},
+	{"append", 3, writing, (*history).appendMore},
+	{"overwrite", 3, writing, (*history).overwrite},
+}
+
+// operate does one operation. A daemon that was stopped is started again soon, and a pause ends soon.
+func (h *history) operate(r *rand.Rand) {
+	h.mu.Lock()
+	h.files, h.arrived = append(h.files, h.arrived...), nil
+	h.mu.Unlock()
+	switch {
+	case h.daemon() == nil && r.IntN(3) == 0:
+		h.start(r.IntN(2) == 0)
+		return
+	case h.paused && h.daemon() != nil && r.IntN(3) == 0:
+		h.resume(r)
+		return
+	}
+	for range 10 {
+		if o := choose(r); h.open.lets(o.gate) && o.do(h, r) {
+			return
+		}
+	}
+}
+
+func choose(r *rand.Rand) operation {
+	total := 0
+	for _, o := range operations {
+		total += o.weight
+	}
+	at := r.IntN(total)
+	for _, o := range operations {
+		if at -= o.weight; at < 0 {
+			return o
+		}
+	}
+	panic("no operation")
+}
+
+// pick draws a file that was put in that place, and of which more is true.
+func (h *history) pick(r *rand.Rand, place string, is func(*file) bool) *file {
+	var list []*file
+	for _, f := range h.files {
+		if f.place == place && (is == nil || is(f)) {
+			list = append(list, f)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list[r.IntN(len(list))]
+}
+
+// stays is for pick: the daemon cannot have taken the file away.
+func stays(f *file) bool { return f.m.stays() }
+
+// spoolgore runs a command on the spool.
+func (h *history) spoolgore(args ...string) (string, error) {
+	return run(nil, environment(), filepath.Join(h.commands, "spoolgore"), args...)
+}
+
+func (h *history) touch(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, nil)
+	if f == nil {
+		return false
+	}
+	now := time.Now()
+	h.did(f.m, "touch %s: %s", f.name, outcome(os.Chtimes(h.path(f), now, now)))
+	return true
+}
+
+// edit puts another version of a message in its place by rename: the same Message-ID, other text.
+func (h *history) edit(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, stays)
+	if f == nil {
+		return false
+	}
+	v := f.m.next(1 + r.IntN(f.m.lines+3))
+	tmp := h.intoTmp(f.name+"-edited", f.m.inFile(v))
+	f.m.add(v)
+	h.must(os.Rename(tmp, h.path(f)))
+	h.did(f.m, "edit %s: version %s (%d octets) is renamed over it", f.name, v.id, len(f.m.inFile(v)))
+	return true
+}
+
+// replace puts another message in the place of one, which is cancelled by that.
+func (h *history) replace(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, stays)
+	if f == nil {
+		return false
+	}
+	m, other := h.newMail(r)
+	other.name = f.name
+	tmp := h.intoTmp(fmt.Sprintf("%s-%d", f.name, m.n), m.inFile(m.last()))
+	f.m.deleted++
+	f.place = gone
+	h.must(os.Rename(tmp, h.path(other)))
+	h.files = append(h.files, other)
+	h.did(f.m, "%s is replaced by another message, m%d", f.name, m.n)
+	h.did(m, "drop %s by rename, in the place of m%d", other.name, f.m.n)
+	return true
+}
+
+func (h *history) remove(r *rand.Rand) bool {
+	place := []string{inSpool, inSpool, inHold}[r.IntN(3)]
+	f := h.pick(r, place, nil)
+	if f == nil {
+		return false
+	}
+	var err error
+	how := "rm"
+	if r.IntN(3) == 0 {
+		how = "spoolgore delete"
+		rel, _ := filepath.Rel(h.spool, h.path(f))
+		var text string
+		if text, err = h.spoolgore("delete", "-y", h.spool, rel); err != nil {
+			err = fmt.Errorf("%w: %s", err, text)
+		}
+	} else {
+		err = os.Remove(h.path(f))
+	}
+	if err == nil {
+		f.m.deleted++
+		f.place = gone
+	}
+	h.did(f.m, "%s %s (in %s): %s", how, f.name, place, outcome(err))
+	return true
+}
+
+// copyFile is cp in the spool: the copy is a message of its own.
+func (h *history) copyFile(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, nil)
+	if f == nil || len(f.m.last().file) > 1<<20 {
+		return false
+	}
+	content, err := os.ReadFile(h.path(f))
+	if err != nil {
+		h.did(f.m, "cp %s: %s", f.name, outcome(err))
+		return true
+	}
+	f.m.copies++
+	c := &file{m: f.m, name: fmt.Sprintf("c%d-%s", f.m.copies, f.name), place: inSpool}
+	h.must(appendTo(h.path(c), os.O_CREATE|os.O_EXCL, content))
+	h.files = append(h.files, c)
+	h.did(f.m, "cp %s %s", f.name, c.name)
+	return true
+}
+
+// link gives a message a second name for a while: it is not sent while it has two. When the relay has taken it just
+// before, or another version is renamed over the first name, the second name is a message of its own.
+func (h *history) link(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, nil)
+	if f == nil {
+		return false
+	}
+	name := fmt.Sprintf("l%d-%s", len(h.undo), f.name)
+	f.m.extra = append(f.m.extra, linked)
+	if err := os.Link(h.path(f), h.inSpool(name)); err != nil {
+		h.did(f.m, "ln %s %s: %s", f.name, name, outcome(err))
+		return true
+	}
+	h.did(f.m, "ln %s %s", f.name, name)
+	if r.IntN(2) == 0 {
+		time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
+		h.unlink(f, name, h.open.lets(renaming) && r.IntN(2) == 0)
+		return true
+	}
+	h.undo = append(h.undo, func() { h.unlink(f, name, false) })
+	return true
+}
+
+// unlink removes the second name of a file, or the first: then the file is renamed.
+func (h *history) unlink(f *file, name string, first bool) {
+	if first {
+		f.m.faults[string(renaming)] = true
+		err := os.Remove(h.path(f))
+		h.did(f.m, "rm %s, which is %s now: %s", f.name, name, outcome(err))
+		f.name = name
+		return
+	}
+	h.did(f.m, "rm %s: %s", name, outcome(os.Remove(h.inSpool(name))))
+}
+
+// rename gives a message another name in the spool.
+func (h *history) rename(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, nil)
+	if f == nil {
+		return false
+	}
+	name := fmt.Sprintf("r%d-%s", r.IntN(1000), f.name)
+	f.m.faults[string(renaming)] = true
+	err := os.Rename(h.path(f), h.inSpool(name))
+	h.did(f.m, "mv %s %s: %s", f.name, name, outcome(err))
+	if err == nil {
+		f.name = name
+	}
+	return true
+}
+
+// sed is sed -i: the other version is built in the spool itself, under a name of its own, and renamed.
+func (h *history) sed(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, stays)
+	if f == nil {
+		return false
+	}
+	f.m.faults[string(renaming)] = true
+	v := f.m.add(f.m.next(1 + r.IntN(f.m.lines+3)))
+	tmp := h.inSpool(fmt.Sprintf("sed%06d", r.IntN(1e6)))
+	h.must(appendTo(tmp, os.O_CREATE|os.O_EXCL, f.m.inFile(v)))
+	h.must(os.Rename(tmp, h.path(f)))
+	h.did(f.m, "sed -i %s: version %s is written to %s and renamed over it", f.name, v.id, filepath.Base(tmp))
+	return true
+}
+
+// moveAway moves a message out of the spool. That cancels it, and what comes back is a new message, as long as F5 is
+// listed.
+func (h *history) moveAway(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, nil)
+	if f == nil {
+		return false
+	}
+	if !h.open.lets(awaying) {
+		f.m.extra = append(f.m.extra, "moved away")
+	} else {
+		f.m.faults[string(awaying)] = true
+	}
+	from := h.path(f)
+	err := os.Rename(from, filepath.Join(h.root, "away", f.name))
+	h.did(f.m, "mv %s ../away: %s", f.name, outcome(err))
+	if err == nil {
+		f.place = away
+	}
+	return true
+}
+
+func (h *history) moveBack(r *rand.Rand) bool {
+	f := h.pick(r, away, nil)
+	if f == nil {
+		return false
+	}
+	h.bringBack(f)
+	return true
+}
+
+func (h *history) bringBack(f *file) {
+	from := h.path(f)
+	f.place = inSpool
+	err := os.Rename(from, h.path(f))
+	h.did(f.m, "mv ../away/%s . : %s", f.name, outcome(err))
+}
+
+// appendMore adds lines to a message, as echo >> does.
+func (h *history) appendMore(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, nil)
+	if f == nil {
+		return false
+	}
+	v, more := f.m.appended()
+	return h.writeInPlace(f, v, os.O_APPEND, more, "append to")
+}
+
+// overwrite writes another version over a message, as cp does. Often it is as long as the one before.
+func (h *history) overwrite(r *rand.Rand) bool {
+	f := h.pick(r, inSpool, nil)
+	if f == nil {
+		return false
+	}
+	lines := f.m.lines
+	if r.IntN(3) == 0 {
+		lines = 1 + r.IntN(lines+3)
+	}
+	v := f.m.next(lines)
+	return h.writeInPlace(f, v, os.O_TRUNC, f.m.inFile(v), "overwrite")
+}
+
+func (h *history) writeInPlace(f *file, v *version, flag int, text []byte, what string) bool {
+	out, err := os.OpenFile(h.path(f), os.O_WRONLY|flag, 0)
+	if err != nil {
+		h.did(f.m, "%s %s: %s", what, f.name, outcome(err))
+		return true
+	}
+	f.m.faults[string(writing)] = true
+	f.m.add(v)
+	_, err = out.Write(text)
+	h.must(err)
+	info, err := out.Stat()
+	h.must(err)
+	h.must(out.Close())
+	if exists(h.path(f)) && links(info) > 0 {
+		f.m.written = v // it was there as a whole, so somebody gets it, or it is kept
+	}
+	h.did(f.m, "%s %s: version %s, %d octets now", what, f.name, v.id, len(f.m.inFile(v)))
+	return true
+}
+
+// pauseEdits are what a person changes in the status file.
+var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
+	func(h *history, r *rand.Rand, m *spoolgore.Message) string {
+		for i := range m.To {
+			to := &m.To[i]
+			stays := strings.Contains(to.Address, "."+stay+"@")
+			if to.Status == spoolgore.Waiting && !stays && h.byHand(to.Address) {
+				to.Status = spoolgore.Done
+				return "mark " + to.Address + " as done"
+			}
+		}
+		return ""
+	},
+	func(_ *history, _ *rand.Rand, m *spoolgore.Message) string {
+		for i := range m.To {
+			if m.To[i].Status == spoolgore.Waiting {
+				m.To[i].NextAttempt = time.Now()
+			}
+		}
+		return "make everybody due who waits"
+	},
+	func(_ *history, _ *rand.Rand, m *spoolgore.Message) string {
+		m.Attempts = 0
+		for i := range m.To {
+			m.To[i].Attempts = 0
+		}
+		return "set attempts to 0"
+	},
+}
+
+// byHand notes that a person marks a recipient as done. It is false if the recipient is not one of this history's.
+func (h *history) byHand(addr string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, to := h.recipient(addr)
+	if m != nil {
+		to.byHand = true
+	}
+	return m != nil
+}
+
+// editStatus changes the status file in a pause.
+func (h *history) editStatus(r *rand.Rand) {
+	status := h.readStatus()
+	paths := make([]string, 0, len(status))
+	for path := range status {
+		paths = append(paths, path)
+	}
+	if len(paths) == 0 {
+		return
+	}
+	slices.Sort(paths)
+	path := paths[r.IntN(len(paths))]
+	m, what := status[path], ""
+	if r.IntN(4) == 0 {
+		delete(status, path)
+		what = "remove the entry"
+	} else if what = pauseEdits[r.IntN(len(pauseEdits))](h, r, &m); what != "" {
+		status[path] = m
+	}
+	text, err := json.Marshal(status)
+	h.must(err)
+	tmp := filepath.Join(h.root, "edited.js")
+	h.must(os.WriteFile(tmp, text, 0o600))
+	h.must(os.Rename(tmp, h.status))
+	h.did(nil, "status file is edited: %s: %s", filepath.Base(path), what)
+}

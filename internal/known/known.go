@@ -1,0 +1,105 @@
+// Package known supports tests of known faults: a fault that is not fixed yet is listed by name in list.txt and has a
+// test that shows it. It is for tests only.
+//
+// A fix takes the fault's line off the list and keeps the test, which from then on guards against a relapse. Nobody can
+// forget the line: a listed fault that is not seen any more fails its test.
+package known
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+//go:embed list.txt
+var text string
+
+// An Entry is one line of the list.
+type Entry struct {
+	Name  string // of the fault: a number and, after a slash, the variant, such as "F5/renamed"
+	Issue string // the issue that fixes the fault, such as "4/14"
+	About string // one line: what goes wrong
+}
+
+// A Scenario tries to show a fault. It returns an error that describes the damage if the fault is there, and nil if
+// the program does the right thing. What is no sign of the fault, such as a file that cannot be made, fails t.
+type Scenario func(t *testing.T) error
+
+// List returns the listed faults in the order of the file. The error names the first line that is not in order.
+func List() ([]Entry, error) { return parse(text) }
+
+// parse reads a list: fields between tabs, no name twice. Empty lines and lines that begin with # do not count.
+func parse(text string) (list []Entry, err error) {
+	names := map[string]bool{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		fields := strings.Split(line, "\t")
+		switch {
+		case len(fields) != 3 || fields[0] == "" || fields[1] == "" || fields[2] == "":
+			return nil, fmt.Errorf("list.txt: not NAME, ISSUE and DESCRIPTION with tabs between them: %q", line)
+		case names[fields[0]]:
+			return nil, fmt.Errorf("list.txt: %s is listed twice", fields[0])
+		}
+		names[fields[0]] = true
+		list = append(list, Entry{fields[0], fields[1], fields[2]})
+	}
+	return list, nil
+}
+
+// Listed reports whether the fault is listed as known.
+func Listed(name string) bool {
+	list, _ := List() // TestList checks the file
+	for _, e := range list {
+		if e.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Fault runs the scenario of a fault. The test passes if the fault is listed and seen, and logs what was seen, or
+// if the fault is neither. A fault that is seen and not listed fails the test, and so does one that is listed and
+// not seen.
+//
+// The name must be a literal: TestEachFaultHasATest looks for it in the source.
+func Fault(t *testing.T, name string, show Scenario) {
+	t.Helper()
+	seen := show(t)
+	if t.Failed() || t.Skipped() {
+		return
+	}
+	fail, say := judge(name, Listed(name), seen)
+	if fail {
+		t.Error(say)
+	} else if say != "" {
+		t.Log(say)
+	}
+}
+
+// judge decides what a test says of a fault, and whether the test fails.
+func judge(name string, listed bool, seen error) (fail bool, say string) {
+	switch {
+	case listed && seen != nil:
+		return false, fmt.Sprintf("known fault %s: %v", name, seen)
+	case listed:
+		return true, fmt.Sprintf("fault %s is listed as known but was not seen: take it off internal/known/list.txt",
+			name)
+	case seen != nil:
+		return true, fmt.Sprintf("fault %s: %v", name, seen)
+	}
+	return false, ""
+}
+
+// Bubble returns a scenario that runs show in a bubble of testing/synctest, where time costs nothing.
+func Bubble(show Scenario) Scenario {
+	return func(t *testing.T) (seen error) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) { seen = show(t) })
+		return seen
+	}
+}

@@ -1,0 +1,81 @@
+package spooldir
+
+import (
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/unbit/spoolgore/internal/fsys"
+)
+
+// ops is the system's file system with those calls in fields whose order decides what a crash leaves behind. Tests
+// record them, make them fail, or end the process at one of them.
+type ops struct {
+	fsys.FS
+	syncFile func(fsys.File) error
+	syncDir  func(path string) error
+	replace  func(path string, perm fs.FileMode, write func(io.Writer) error) error
+	touch    func(path string) error // makes an empty file, unless there is one
+	link     func(from, to string) error
+	move     func(from, to string) error // fsys.FS.RenameNew
+	remove   func(path string) error
+}
+
+// opsOf returns the calls of d to be replaced. The first time it puts an ops in the place of the file system of d.
+func opsOf(d *Dir) *ops {
+	o, ok := d.fs.(*ops)
+	if !ok {
+		system := d.fs
+		o = &ops{
+			FS:       system,
+			syncFile: fsys.File.Sync,
+			syncDir:  system.SyncDir,
+			replace:  system.Replace,
+			touch:    func(path string) error { return touch(system, path) },
+			link:     system.Link,
+			move:     system.RenameNew,
+			remove:   system.Remove,
+		}
+		d.fs = o
+	}
+	return o
+}
+
+func (o *ops) SyncDir(path string) error       { return o.syncDir(path) }
+func (o *ops) Link(from, to string) error      { return o.link(from, to) }
+func (o *ops) RenameNew(from, to string) error { return o.move(from, to) }
+func (o *ops) Remove(path string) error        { return o.remove(path) }
+func (f syncedFile) Sync() error               { return f.ops.syncFile(f.File) }
+
+func (o *ops) Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	return o.replace(path, perm, write)
+}
+
+func (o *ops) OpenFile(path string, flag int, perm fs.FileMode) (fsys.File, error) {
+	if flag == os.O_WRONLY|os.O_CREATE {
+		if err := o.touch(path); err != nil {
+			return nil, err
+		}
+	}
+	f, err := o.FS.OpenFile(path, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return syncedFile{f, o}, nil
+}
+
+// syncedFile is a file whose Sync is that of ops.
+type syncedFile struct {
+	fsys.File
+	ops *ops
+}
+
+// moveByLink is linkMove with other calls.
+func moveByLink(d *Dir, from, to string, link func(from, to string) error, remove func(path string) error) error {
+	o := *opsOf(d)
+	o.link, o.remove = link, remove
+	return (&Dir{path: d.path, fs: &o, newName: d.newName}).linkMove(from, to)
+}
+
+// WriteString is that of *os.File: a buffered writer uses it.
+func (f syncedFile) WriteString(s string) (int, error) { return io.WriteString(f.File, s) }

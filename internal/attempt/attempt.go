@@ -1,5 +1,5 @@
-// Package attempt describes the outcome of a delivery attempt for a recipient, and classifies SMTP failures. The package
-// does no I/O. Each failure is classified once, in the SMTP client; the queue and the reports read the result.
+// Package attempt describes the outcome of a delivery attempt for a recipient, and classifies SMTP failures. The
+// package does no I/O. Each failure is classified once, in the SMTP client; the queue and the reports read the result.
 package attempt
 
 import (
@@ -41,8 +41,8 @@ const (
 	OpData     Op = "data"     // DATA
 	OpContent  Op = "content"  // transfer of the content
 	OpEnd      Op = "end"      // reply to the content; some relays reply before the end of the content
-	OpSize     Op = "size"     // message larger than the SIZE limit of the relay (RFC 1870); nothing was sent
-	OpEightBit Op = "8bitmime" // 8-bit message, no 8BITMIME (RFC 6152), no conversion possible; nothing was sent
+	OpSize     Op = "size"     // message larger than the SIZE limit of the relay (RFC 1870); not offered
+	OpEightBit Op = "8bitmime" // 8-bit message, no 8BITMIME (RFC 6152), no conversion possible; not offered
 	OpUTF8     Op = "smtputf8" // address needs SMTPUTF8 (RFC 6531), relay does not offer SMTPUTF8; address was not sent
 )
 

@@ -14,8 +14,9 @@ type Failure struct {
 
 // Classify returns the party at fault, and whether a retry is pointless.
 //
-// A connection lost before the reply to MAIL is the fault of the relay. A connection lost later, or after the content was
-// sent, is the fault of the message: otherwise a message that crashes the relay would stop the mail of all other senders.
+// A connection lost before the reply to MAIL is the fault of the relay. A connection lost later, or after the content
+// was sent, is the fault of the message: otherwise a message that crashes the relay would stop the mail of all other
+// senders.
 func (f Failure) Classify() (fault Fault, permanent bool) {
 	switch f.Op {
 	case OpDial, OpGreeting, OpEHLO, OpTLS, OpAuth:

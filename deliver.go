@@ -18,6 +18,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/crew"
 	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/health"
@@ -752,34 +753,30 @@ func offeringTo(r *smarthost.Relay) func(context.Context, *Transaction, func([]R
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt, Content: smarthost.Content(t.Content),
 			SevenBit: smarthost.SevenBit(t.Content),
-		}, func(outcomes []smtpclient.Result) {
-			ends.Do(func() { done(smtpResults(r.Name(), outcomes)) })
+		}, func(outcomes []attempt.Outcome) {
+			ends.Do(func() { done(smtpResults(outcomes)) })
 		})
 	}
 }
 
-// smtpResults is what the SMTP client says, in the words of a Transport.
-func smtpResults(relay string, outcomes []smtpclient.Result) []Result {
+// smtpResults converts outcomes to the results of a Transport.
+func smtpResults(outcomes []attempt.Outcome) []Result {
 	results := make([]Result, len(outcomes))
-	for i, o := range outcomes {
-		results[i] = Result{Relay: relay, Reply: o.Reply.String(), TLS: o.TLS, DSN: o.DSN}
+	for i := range outcomes {
+		o := &outcomes[i]
+		results[i] = Result{Relay: o.Relay, Reply: o.Reply.String(), TLS: o.TLS, DSN: o.DSN}
 		if o.Err != nil {
-			results[i].Reply, results[i].Err = o.Err.Reply.String(), smtpError(o.Err)
+			results[i].Err = smtpError(o)
 		}
 	}
 	return results
 }
 
-func smtpError(e *smtpclient.Error) *DeliveryError {
-	whom, permanent := smarthost.Judge(e)
-	d := &DeliveryError{Op: string(e.Op), Code: e.Reply.Code, Permanent: permanent, Uncertain: e.Uncertain, Err: e.Err}
-	d.Fault = map[smarthost.Blame]Fault{
-		smarthost.Nobody: FaultNone, smarthost.TheRelay: FaultRelay, smarthost.Message: FaultMessage, smarthost.Recipient: FaultRecipient,
-	}[whom]
-	if d.Err == nil {
-		d.Err = errors.New(e.Reply.String())
+func smtpError(o *attempt.Outcome) *DeliveryError {
+	return &DeliveryError{
+		Fault: Fault(o.Fault), Op: string(o.Op), Code: o.Reply.Code,
+		Permanent: o.Permanent, Uncertain: o.Uncertain, Err: o.Err,
 	}
-	return d
 }
 
 // Kind says what an Event is about.

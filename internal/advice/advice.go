@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
@@ -40,15 +40,21 @@ func Of(err error) Failure {
 	}
 	var e *smtpclient.Error
 	if errors.As(err, &e) {
-		return judged(e)
+		return ofOutcome(e.Outcome())
 	}
 	return Failure{Err: err}
 }
 
-func judged(e *smtpclient.Error) Failure {
-	whom, permanent := smarthost.Judge(e)
-	return Failure{Op: string(e.Op), Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Err: e.Err,
-		Permanent: permanent, Relay: whom == smarthost.TheRelay, Uncertain: e.Uncertain}
+// ofOutcome returns the Failure of a classified error.
+func ofOutcome(o attempt.Outcome) Failure {
+	f := Failure{
+		Op: string(o.Op), Code: o.Reply.Code, Enhanced: o.Reply.Enhanced,
+		Permanent: o.Permanent, Relay: o.Fault == attempt.Relay, Uncertain: o.Uncertain,
+	}
+	if f.Code == 0 {
+		f.Err = o.Err
+	}
+	return f
 }
 
 // Read makes what sense there is of the text of such an error, as it stands in a status file, perhaps behind a relay's name
@@ -57,9 +63,10 @@ func Read(text string) Failure {
 	for rest, more := text, true; more; {
 		var part string
 		if part, rest, more = strings.Cut(rest, ": "); more && isOp(part) {
-			e := &smtpclient.Error{Op: smtpclient.Op(part)}
-			e.Reply.Code, e.Reply.Enhanced = codes(rest)
-			return judged(e)
+			o := attempt.Outcome{Op: attempt.Op(part)}
+			o.Reply.Code, o.Reply.Enhanced = codes(rest)
+			o.Fault, o.Permanent = attempt.Failure{Op: o.Op, Code: o.Reply.Code}.Classify()
+			return ofOutcome(o)
 		}
 	}
 	return Failure{}

@@ -17,6 +17,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
@@ -154,10 +155,10 @@ func TestReadIsNotTakenIn(t *testing.T) {
 
 func TestOfProbe(t *testing.T) {
 	is := is.New(t)
-	e := &smtpclient.Error{Op: smtpclient.OpRcpt, Reply: smtpclient.Reply{Code: 550, Enhanced: "5.1.1", Text: "no"}}
+	e := &smtpclient.Error{Op: attempt.OpRcpt, Reply: attempt.Reply{Code: 550, Enhanced: "5.1.1", Text: "no"}}
 	f := Of(e)
 	is.True(f.Permanent)                                             // it would be given up
 	is.True(!f.Relay)                                                // for the recipient's sake
 	is.Equal(f.Advice(), Of(reply("rcpt", "550 5.1.1 no")).Advice()) // a probe is explained as a delivery
-	is.True(Of(&smtpclient.Error{Op: smtpclient.OpAuth, Reply: smtpclient.Reply{Code: 535}}).Relay)
+	is.True(Of(&smtpclient.Error{Op: attempt.OpAuth, Reply: attempt.Reply{Code: 535}}).Relay)
 }

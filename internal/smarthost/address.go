@@ -12,24 +12,24 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// Resolver looks up what mx: and srv: need. A *net.Resolver is one.
+// Resolver makes the DNS lookups for mx: and srv:. *net.Resolver implements Resolver.
 type Resolver interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupSRV(ctx context.Context, service, proto, name string) (cname string, addrs []*net.SRV, err error)
 }
 
-// A place is where to connect to.
+// A place is a host and port, or a Unix socket, to connect to.
 type place struct {
 	network, addr string // as for Options.Dial
-	host          string // name that the certificate must have
-	tls           bool   // from the first byte, whatever the settings say
+	host          string // host name for the certificate
+	tls           bool   // TLS from the first byte, for any setting of the TLS mode
 }
 
-// An address is a relay as it is configured: a place, or a domain whose places stand in the DNS.
+// An address is the configured address of a relay: a place, or a domain with places in the DNS.
 type address struct {
 	place
 	lmtp    bool
-	mx, srv string // the domain
+	mx, srv string // domain of mx: or srv:; empty: place is set
 }
 
 const (
@@ -37,9 +37,9 @@ const (
 	smtpsPort = "465"
 )
 
-// parseAddress reads one of the forms of Options.Addr.
+// parseAddress parses Options.Addr.
 func parseAddress(addr string) (a address, err error) {
-	if strings.ContainsRune(addr, '@') { // not repeated in the error: a password may stand before it
+	if strings.ContainsRune(addr, '@') { // the error does not repeat addr, which may hold a password
 		return a, errors.New("a relay's address cannot hold an \"@\": user and password are settings of their own")
 	}
 	scheme, rest := cutScheme(addr)
@@ -70,25 +70,29 @@ func parseAddress(addr string) (a address, err error) {
 	return a, nil
 }
 
-// cutScheme parts addr after the scheme; with an empty scheme it is host:port. So is "mx:25": a host may have such a name.
+// cutScheme splits addr after the scheme. An empty scheme means host:port. "mx:25" is host:port, too: a host may be
+// named mx.
 func cutScheme(addr string) (scheme, rest string) {
-	for _, scheme := range []string{"smtp://", "smtps://", "lmtp+unix://", "lmtp://", "lmtp:/", "lmtp:", "mx:", "srv:"} {
+	for _, scheme := range []string{
+		"smtp://", "smtps://", "lmtp+unix://", "lmtp://", "lmtp:/", "lmtp:", "mx:", "srv:",
+	} {
 		if len(addr) < len(scheme) || !strings.EqualFold(addr[:len(scheme)], scheme) {
 			continue
 		}
-		if rest := addr[len(scheme):]; strings.Trim(rest, "0123456789") != "" || rest == "" || strings.HasSuffix(scheme, "/") {
+		rest := addr[len(scheme):]
+		if strings.Trim(rest, "0123456789") != "" || rest == "" || strings.HasSuffix(scheme, "/") {
 			return scheme, rest
 		}
 	}
 	return "", addr
 }
 
-// tcpPlace reads host:port; with a port that stands for none, also a host alone, and a slash at the end.
-func tcpPlace(s, noPort string) (place, error) {
-	if noPort != "" {
+// tcpPlace parses host:port. If defaultPort is set, the port is optional, and a slash may follow.
+func tcpPlace(s, defaultPort string) (place, error) {
+	if defaultPort != "" {
 		s = strings.TrimSuffix(s, "/")
 		if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil || !strings.Contains(s, ":") {
-			s = net.JoinHostPort(strings.Trim(s, "[]"), noPort)
+			s = net.JoinHostPort(strings.Trim(s, "[]"), defaultPort)
 		}
 	}
 	host, port, err := net.SplitHostPort(s)
@@ -101,6 +105,7 @@ func tcpPlace(s, noPort string) (place, error) {
 	return place{network: "tcp", addr: s, host: host}, nil
 }
 
+// unixPlace parses the path of a Unix socket.
 func unixPlace(path string) (place, error) {
 	if path == "/" || strings.ContainsRune(path, 0) {
 		return place{}, errors.New("it has no path of a socket")
@@ -108,6 +113,7 @@ func unixPlace(path string) (place, error) {
 	return place{network: "unix", addr: path, host: "localhost"}, nil
 }
 
+// domain checks the domain of mx: and srv:.
 func domain(s string) (string, error) {
 	if strings.Trim(s, ".") == "" || strings.ContainsAny(s, ":/ \t\r\n") {
 		return "", errors.New("it has no domain")
@@ -115,7 +121,7 @@ func domain(s string) (string, error) {
 	return s, nil
 }
 
-// places returns where to connect to, in order of preference: one at least, or an error.
+// places returns the places of the relay, in order of preference: at least one, or an error.
 func (a *address) places(ctx context.Context, r Resolver) ([]place, error) {
 	switch {
 	case a.mx != "":
@@ -126,8 +132,8 @@ func (a *address) places(ctx context.Context, r Resolver) ([]place, error) {
 	return []place{a.place}, nil
 }
 
-// mxPlaces returns the MX hosts of a domain, the domain itself if it has none (RFC 5321, section 5.1), and an error if it
-// says that it takes no mail (RFC 7505).
+// mxPlaces returns the MX hosts of a domain, or the domain if there is no MX (RFC 5321, section 5.1). A null MX is an
+// error (RFC 7505).
 func mxPlaces(ctx context.Context, r Resolver, domain string) (places []place, err error) {
 	if _, err := netip.ParseAddr(domain); err == nil {
 		return []place{hostPlace(domain, smtpPort)}, nil
@@ -150,14 +156,14 @@ func mxPlaces(ctx context.Context, r Resolver, domain string) (places []place, e
 	return places, nil
 }
 
-// srvPlaces returns the hosts for submission of a domain: those with TLS from the first byte, then the others. A host "."
-// says that there is no such service (RFC 2782).
+// srvPlaces returns the submission hosts of a domain, hosts with implicit TLS first. The host "." means no service
+// (RFC 2782).
 func srvPlaces(ctx context.Context, r Resolver, domain string) (places []place, err error) {
-	var troubles []error
+	var failures []error
 	for _, service := range []string{"submissions", "submission"} {
 		_, hosts, err := r.LookupSRV(ctx, service, "tcp", domain)
 		if err != nil && len(hosts) == 0 && !isNotFound(err) {
-			troubles = append(troubles, err)
+			failures = append(failures, err)
 		}
 		for _, srv := range hosts {
 			if srv.Target == "." || srv.Target == "" {
@@ -171,8 +177,8 @@ func srvPlaces(ctx context.Context, r Resolver, domain string) (places []place, 
 	switch {
 	case len(places) > 0:
 		return places, nil
-	case len(troubles) > 0:
-		return nil, fmt.Errorf("look up the SRV for submission of %s: %w", domain, errors.Join(troubles...))
+	case len(failures) > 0:
+		return nil, fmt.Errorf("look up the SRV for submission of %s: %w", domain, errors.Join(failures...))
 	}
 	return nil, fmt.Errorf("%s has no SRV for submission", domain)
 }
@@ -187,7 +193,7 @@ func isNotFound(err error) bool {
 	return errors.As(err, &e) && e.IsNotFound
 }
 
-// mode is how p is spoken to where mode is what the settings say.
+// mode returns the TLS mode for p. The argument is the configured mode.
 func (p place) mode(mode smtpclient.TLSMode) smtpclient.TLSMode {
 	if p.tls || mode == smtpclient.TLSAuto && p.usesTLS() {
 		return smtpclient.TLSImplicit
@@ -195,7 +201,7 @@ func (p place) mode(mode smtpclient.TLSMode) smtpclient.TLSMode {
 	return mode
 }
 
-// usesTLS reports whether p is spoken to with TLS from the first byte where the settings leave that open.
+// usesTLS reports whether the port of p implies TLS from the first byte.
 func (p place) usesTLS() bool {
 	_, port, err := net.SplitHostPort(p.addr)
 	return err == nil && slices.Contains([]string{smtpsPort, "smtps", "submissions"}, port)

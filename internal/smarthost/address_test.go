@@ -10,6 +10,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
@@ -207,9 +208,9 @@ func TestPlacesInTurn(t *testing.T) {
 	is.Equal(strings.Join(dialled, ", "), "tcp down.test:25, tcp greets.test:25, tcp good.test:25")
 
 	dialled, relay.Reply = nil, func(string, string) string { return "554 not here|close" }
-	r.opts.Resolver = zone{mx: []*net.MX{{Host: "good.test."}, {Host: "down.test."}}}
+	r.connector.resolver = zone{mx: []*net.MX{{Host: "good.test."}, {Host: "down.test."}}}
 	e := offerTo(r, mail("a@x.org"))[0].Err
-	is.True(e != nil && e.Op == OpDial)                            // the last trouble counts
+	is.True(e != nil && e.Op == attempt.OpDial)                    // the last trouble counts
 	is.True(strings.Contains(e.Error(), "down.test:25: no route")) // and says where
 	r.Close()
 }
@@ -230,7 +231,7 @@ func TestLoginRefusedEndsTheTry(t *testing.T) {
 		Client: smtpclient.Config{LocalName: "me.example.com", Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}})
 	is.NoErr(err)
 	e := offerTo(r, mail("a@x.org"))[0].Err
-	is.True(e != nil && e.Op == smtpclient.OpAuth)
+	is.True(e != nil && e.Op == attempt.OpAuth)
 	is.Equal(relay.Connections(), 1) // the wrong password is not taken from host to host
 	r.Close()
 }

@@ -7,31 +7,68 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// OpDial is the step of an error before the relay could be heard.
-const OpDial smtpclient.Op = "dial"
+const (
+	manyConnections = 50      // above, a connection holds only smallPiece of a large message in memory
+	smallPiece      = 4 << 10 // in octets
+)
 
-// A link is a connection on which the relay can be offered messages.
-type link struct {
-	conn *smtpclient.Conn
-	raw  net.Conn // below conn
+// A connector opens connections to a relay.
+type connector struct {
+	address  address
+	dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+	resolver Resolver
+	client   smtpclient.Config
+	piece    atomic.Int64 // Config.Piece of new connections
 }
 
-// connect tries all places of the relay. One that refuses our login ends that: the others would count it too, and some
-// lock an account after a few. It calls welcomed when one has greeted.
-func (r *Relay) connect(ctx context.Context, welcomed func()) (*link, *smtpclient.Error) {
-	lookup, cancel := context.WithTimeout(ctx, dialLimit)
-	places, err := r.address.places(lookup, r.opts.Resolver)
-	cancel()
+func newConnector(o Options) (*connector, error) {
+	a, err := parseAddress(o.Addr)
 	if err != nil {
-		return nil, &smtpclient.Error{Op: OpDial, Err: err}
+		return nil, err
+	}
+	c := &connector{address: a, dialFunc: o.Dial, resolver: o.Resolver, client: o.Client}
+	if c.dialFunc == nil {
+		c.dialFunc = Dial
+	}
+	if c.resolver == nil {
+		c.resolver = net.DefaultResolver
+	}
+	c.client.LMTP = a.lmtp
+	c.setConcurrency(o.Concurrency)
+	return c, nil
+}
+
+// setConcurrency sets the size of a piece from the limit for connections.
+func (c *connector) setConcurrency(concurrency int) {
+	piece := c.client.Piece
+	if piece == 0 && concurrency > manyConnections {
+		piece = smallPiece
+	}
+	c.piece.Store(int64(piece))
+}
+
+// A link is a connection ready for transactions.
+type link struct {
+	conn *smtpclient.Conn
+	raw  net.Conn // connection below conn
+}
+
+// connect opens a connection to the first usable host of the relay. connect calls greeted for each greeting. A refused
+// login ends the search: the other hosts would count the failed login, too, and some relays lock the account.
+func (c *connector) connect(ctx context.Context, greeted func()) (*link, *smtpclient.Error) {
+	places, failed := c.lookup(ctx)
+	if failed != nil {
+		return nil, failed
 	}
 	var last *smtpclient.Error
 	for _, p := range places {
-		l, err := r.connectTo(ctx, p, welcomed)
+		l, err := c.connectTo(ctx, p, greeted)
 		if err == nil {
 			return l, nil
 		}
@@ -39,19 +76,30 @@ func (r *Relay) connect(ctx context.Context, welcomed func()) (*link, *smtpclien
 		if len(places) > 1 && err.Err != nil {
 			last = &smtpclient.Error{Op: err.Op, Err: fmt.Errorf("%s: %w", p.addr, err.Err)}
 		}
-		if isLast(ctx, err) {
+		if endsSearch(ctx, err) {
 			break
 		}
 	}
 	return nil, last
 }
 
-func (r *Relay) connectTo(ctx context.Context, p place, welcomed func()) (*link, *smtpclient.Error) {
-	nc, config, failed := r.dial(ctx, p)
+// lookup returns the hosts of the relay.
+func (c *connector) lookup(ctx context.Context) ([]place, *smtpclient.Error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	places, err := c.address.places(ctx, c.resolver)
+	if err != nil {
+		return nil, &smtpclient.Error{Op: attempt.OpDial, Err: err}
+	}
+	return places, nil
+}
+
+func (c *connector) connectTo(ctx context.Context, p place, greeted func()) (*link, *smtpclient.Error) {
+	nc, config, failed := c.dial(ctx, p)
 	if failed != nil {
 		return nil, failed
 	}
-	config.Welcomed = welcomed
+	config.Welcomed = greeted
 	conn, err := smtpclient.Connect(ctx, nc, config)
 	if err != nil {
 		return nil, asError(err)
@@ -59,21 +107,14 @@ func (r *Relay) connectTo(ctx context.Context, p place, welcomed func()) (*link,
 	return &link{conn: conn, raw: nc}, nil
 }
 
-// isLast reports whether no other place is to be tried after err.
-func isLast(ctx context.Context, err *smtpclient.Error) bool {
-	return err.Op == smtpclient.OpAuth || ctx.Err() != nil
-}
-
-// dial connects to a place, and returns how the relay there is to be spoken to.
-func (r *Relay) dial(ctx context.Context, p place) (net.Conn, smtpclient.Config, *smtpclient.Error) {
-	config := r.opts.Client
-	nc, err := r.opts.Dial(ctx, p.network, p.addr)
+// dial opens a connection to a host, and returns the settings for a session.
+func (c *connector) dial(ctx context.Context, p place) (net.Conn, smtpclient.Config, *smtpclient.Error) {
+	config := c.client
+	nc, err := c.dialFunc(ctx, p.network, p.addr)
 	if err != nil {
-		return nil, config, &smtpclient.Error{Op: OpDial, Err: err}
+		return nil, config, &smtpclient.Error{Op: attempt.OpDial, Err: err}
 	}
-	r.mu.Lock()
-	config.Piece = r.piece
-	r.mu.Unlock()
+	config.Piece = int(c.piece.Load())
 	config.Host, config.TLS = p.host, p.mode(config.TLS)
 	if config.LocalName == "" {
 		config.LocalName = greetingName(nc)
@@ -81,34 +122,21 @@ func (r *Relay) dial(ctx context.Context, p place) (net.Conn, smtpclient.Config,
 	return nc, config, nil
 }
 
+// endsSearch reports whether no other host is tried after err.
+func endsSearch(ctx context.Context, err *smtpclient.Error) bool {
+	return err.Op == attempt.OpAuth || ctx.Err() != nil
+}
+
 func asError(err error) *smtpclient.Error {
 	var e *smtpclient.Error
 	if !errors.As(err, &e) {
-		e = &smtpclient.Error{Op: smtpclient.OpGreeting, Err: err}
+		e = &smtpclient.Error{Op: attempt.OpGreeting, Err: err}
 	}
 	return e
 }
 
-// depth is how many messages a connection can have in hand at the same time.
-func depth(conn *smtpclient.Conn, c *smtpclient.Config) int {
-	_, pipelining := conn.Extension("PIPELINING")
-	_, chunking := conn.Extension("CHUNKING")
-	switch {
-	case !pipelining || c.NoPipelining:
-		return 1
-	case !chunking || c.NoChunking:
-		return 2
-	case c.Window > 0:
-		return c.Window
-	}
-	return defaultWindow
-}
-
-// defaultWindow is what smtpclient takes for a Window of zero.
-const defaultWindow = 4
-
-// greetingName is the host's name, or its address as a literal where the name has no domain (RFC 5321, section 4.1.3):
-// relays refuse "localhost".
+// greetingName returns the host name for EHLO, or an address literal if the host name has no domain (RFC 5321, section
+// 4.1.3): relays refuse "localhost".
 func greetingName(nc net.Conn) string {
 	name, err := os.Hostname()
 	if err != nil {

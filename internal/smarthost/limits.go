@@ -3,68 +3,69 @@ package smarthost
 import "time"
 
 const (
-	startLimit = 2   // connections at first
-	fewAsked   = 20  // who allows more knows a relay that bears many, and so begins with
-	manyAsked  = 100 // as many as are allowed, up to so many
+	startLimit = 2   // first limit for connections
+	fewAllowed = 20  // a higher configured limit means a relay for many connections: the first limit is then the
+	manyStart  = 100 // configured limit, or manyStart if lower
 
-	manyWelcome = 10               // connections that show that the relay does not bear a handful only
-	welcomeGain = 4                // times as many as it has welcomed then
-	cutPause    = time.Second      // between two cuts of the limit: what comes together is one sign
-	firstProbe  = time.Minute      // until one connection more is tried than the relay took
-	lastProbe   = 30 * time.Minute // longest time between two such tries
-	firstPause  = time.Second      // after "too fast"
-	lastPause   = time.Minute
+	manyGreeted  = 10               // greeted connections after which the relay is one for many connections
+	greetingGain = 4                // the limit is then at least as many times the greeted connections
+	cutPause     = time.Second      // least time between two cuts of the limit: signs of overload come in bursts
+	firstProbe   = time.Minute      // first time until a probe for one connection above the ceiling
+	lastProbe    = 30 * time.Minute // longest time until a probe
+	firstPause   = time.Second      // first pause after a throttling reply
+	lastPause    = time.Minute      // longest pause
 )
 
-// limits is what is known of how much a relay bears: how many connections, and whether it wants a pause. The number of
-// connections grows and shrinks as the window of TCP does (RFC 5681): by one for each accepted message at first, which
-// doubles it every round trip; halved at each sign of trouble, and from half of where that was on by one for as many
-// messages as there may be connections. Where the settings allow many it starts with them, a hundred at most, as who asks for more
-// than is usual knows what his relay bears. One that has welcomed many is not one of those that bear a few and say so only later: then it
-// grows fourfold with every greeting, which comes three round trips earlier.
+// limits hold the learnt limit for connections, and the pause after throttling replies.
+//
+// The limit grows and shrinks like the window of TCP (RFC 5681). At first the limit grows by one for each accepted
+// message (slow start), and so doubles in each round trip. A sign of overload halves the limit. From the threshold on,
+// the limit grows by one for as many accepted messages as there are connections. After manyGreeted greetings, the limit
+// grows with each greeting, three round trips before the first accepted message of the connection. Some relays accept
+// only a few connections and say so only after the greeting; such relays have a ceiling before manyGreeted is reached.
 type limits struct {
-	most      int // what the settings allow
-	now       int // what the relay seems to bear
-	threshold int // of now: fast growth ends here
-	accepted  int // messages since now has grown
-	cutAt     time.Time
+	most      int       // configured limit
+	now       int       // learnt limit
+	threshold int       // end of slow start
+	accepted  int       // accepted messages since the last growth
+	cutAt     time.Time // time of the last cut of the limit; zero: none
 
-	ceiling int // connections that there were when one more was refused; zero: that did not happen
-	probing bool
-	probeAt time.Time
-	wait    time.Duration // from a refusal to the next probe
+	ceiling int           // connections when the relay refused another connection; zero: none refused
+	probing bool          // a connection above the ceiling is in progress
+	probeAt time.Time     // time of the next probe
+	wait    time.Duration // time between a refusal and the next probe
 
-	pause   time.Duration // the last one; zero: the relay is content
-	until   time.Time
-	suspect bool // the last word was a recipient refused as too fast
+	pause         time.Duration // last pause; zero: none, or a message was accepted since
+	until         time.Time     // end of the last pause
+	rcptThrottled bool          // the last reply was a throttling reply to RCPT
 }
 
 func newLimits(most int) limits {
 	most = max(most, 1)
 	start := min(startLimit, most)
-	if most > fewAsked {
-		start = min(most, manyAsked)
+	if most > fewAllowed {
+		start = min(most, manyStart)
 	}
 	return limits{most: most, now: start, threshold: most}
 }
 
-// resize notes that the settings allow so many connections from now on. What the relay has shown of itself stays known.
+// resize changes the configured limit. The learnt limit stays.
 func (l *limits) resize(most int) {
 	most = max(most, 1)
-	if l.threshold == l.most { // nothing has slowed its growth yet
+	if l.threshold == l.most { // still in slow start
 		l.threshold = most
 	}
 	l.most, l.now, l.threshold = most, min(l.now, most), min(l.threshold, most)
 }
 
-// welcomed notes that the relay has greeted a connection, so that there are so many now.
-func (l *limits) welcomed(connections int) {
-	if connections >= manyWelcome && l.now < l.threshold && l.ceiling == 0 {
-		l.now = min(l.threshold, max(l.now, welcomeGain*connections))
+// greeted records a greeting. connections is the number of connections with a greeting.
+func (l *limits) greeted(connections int) {
+	if connections >= manyGreeted && l.now < l.threshold && l.ceiling == 0 {
+		l.now = min(l.threshold, max(l.now, greetingGain*connections))
 	}
 }
 
-// allowed is how many connections there may be: one more than the ceiling while that is probed.
+// allowed returns the limit for connections: the learnt limit, but at most the ceiling, or one more during a probe.
 func (l *limits) allowed(now time.Time) int {
 	if l.ceiling == 0 {
 		return l.now
@@ -76,10 +77,11 @@ func (l *limits) allowed(now time.Time) int {
 	return min(l.now, top)
 }
 
-// served notes that a message, taken at that time, was accepted, while so many connections were at work: to connect
-// takes several round trips, and while some are at it the others count for them.
-func (l *limits) served(taken time.Time, working int) {
-	l.suspect = false
+// served records an accepted message. taken is the time when a session took the message. connected is the number of
+// connected sessions: during slow start, the connected sessions count for the sessions that are connecting, too,
+// because connecting takes several round trips.
+func (l *limits) served(taken time.Time, connected int) {
+	l.rcptThrottled = false
 	if !taken.Before(l.until) {
 		l.pause = 0
 	}
@@ -91,7 +93,7 @@ func (l *limits) served(taken time.Time, working int) {
 	switch {
 	case l.now >= top:
 	case l.now < l.threshold:
-		l.now = min(top, l.now+max(1, l.now/max(1, working)))
+		l.now = min(top, l.now+max(1, l.now/max(1, connected)))
 		l.accepted = 0
 	case l.accepted >= l.now:
 		l.now++
@@ -99,8 +101,8 @@ func (l *limits) served(taken time.Time, working int) {
 	}
 }
 
-// strained notes a sign of trouble.
-func (l *limits) strained(now time.Time) {
+// backOff halves the limit after a sign of overload.
+func (l *limits) backOff(now time.Time) {
 	if !l.cutAt.IsZero() && now.Sub(l.cutAt) < cutPause {
 		return
 	}
@@ -108,7 +110,8 @@ func (l *limits) strained(now time.Time) {
 	l.threshold, l.accepted, l.cutAt = l.now, 0, now
 }
 
-// refused notes that the relay did not want another connection beside the others that there are, at least one.
+// refused records that the relay refused a connection. others is the number of other connections, at least one: the new
+// ceiling.
 func (l *limits) refused(others int, now time.Time) {
 	switch {
 	case l.wait == 0:
@@ -120,38 +123,39 @@ func (l *limits) refused(others int, now time.Time) {
 	l.now = min(l.now, others)
 }
 
-// started notes that a connection is made beside the others that there are, and reports whether it is a probe.
+// started records that a connection is opened beside others, and reports whether the connection is a probe.
 func (l *limits) started(others int) (probe bool) {
 	probe = l.ceiling > 0 && others >= l.ceiling
 	l.probing = l.probing || probe
 	return probe
 }
 
-// lift notes that a probe has shown that the relay bears more than the ceiling.
-func (l *limits) lift() { l.ceiling, l.probing, l.wait = 0, false, 0 }
+// liftCeiling removes the ceiling after a successful probe.
+func (l *limits) liftCeiling() { l.ceiling, l.probing, l.wait = 0, false, 0 }
 
-// down notes that the relay takes no connection at all, which tells nothing about how many it takes when it is up.
-func (l *limits) down(now time.Time) {
+// unreachable records that the relay accepts no connection. The number of connections accepted later is unknown.
+func (l *limits) unreachable(now time.Time) {
 	l.ceiling, l.probing = 0, false
-	l.strained(now)
+	l.backOff(now)
 }
 
-// tooFast notes that the relay refused a message, taken at that time, as one too many, and returns for how long there
-// shall be a pause; zero: none, because the message was on its way before the last pause, or because it may well be about
-// the recipient alone: greylisting looks the same. Then it takes two without an accepted message between them.
-func (l *limits) tooFast(taken, now time.Time, recipient bool) time.Duration {
+// throttled records a throttling reply to a message, and returns the length of the pause, or zero for no pause. taken
+// is the time when a session took the message: a message taken before the end of the last pause starts no pause.
+// recipient is set for a reply to RCPT: greylisting looks the same, so only the second such reply without an accepted
+// message between starts a pause.
+func (l *limits) throttled(taken, now time.Time, recipient bool) time.Duration {
 	if taken.Before(l.until) {
 		return 0
 	}
-	if recipient && !l.suspect {
-		l.suspect = true
+	if recipient && !l.rcptThrottled {
+		l.rcptThrottled = true
 		return 0
 	}
 	l.pause = min(max(2*l.pause, firstPause), lastPause)
 	l.until = now.Add(l.pause)
-	l.strained(now)
+	l.backOff(now)
 	return l.pause
 }
 
-// paused reports whether the relay is to be left alone now.
+// paused reports whether a pause is in progress.
 func (l *limits) paused(now time.Time) bool { return now.Before(l.until) }

@@ -24,16 +24,16 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 	is.Equal(accept(1), 3)
 	is.Equal(accept(6), 9)
 	is.Equal(accept(100), 10) // at most
-	l.strained(noon)
+	l.backOff(noon)
 	is.Equal(l.allowed(noon), 5) // half
-	l.strained(after(time.Second - 1))
+	l.backOff(after(time.Second - 1))
 	is.Equal(l.allowed(noon), 5) // signs that come together count once
 	is.Equal(accept(4), 5)
 	is.Equal(accept(1), 6) // from there on slowly
 	is.Equal(accept(5), 6)
 	is.Equal(accept(1), 7)
 	for i := range 5 {
-		l.strained(after(time.Duration(i+1) * time.Second))
+		l.backOff(after(time.Duration(i+1) * time.Second))
 	}
 	is.Equal(l.allowed(noon), 1) // at least
 	is.Equal(accept(1), 2)       // and not for ever
@@ -76,14 +76,14 @@ func TestCeiling(t *testing.T) {
 	}
 	now = now.Add(lastProbe)
 	is.True(l.started(2))
-	l.lift()
+	l.liftCeiling()
 	is.Equal(l.allowed(now), 3)
 	for range 30 {
 		l.served(now, 99)
 	}
 	is.Equal(l.allowed(now), 10) // no ceiling any more
 	l.refused(2, now)
-	l.down(now)
+	l.unreachable(now)
 	is.True(l.allowed(now) < 2) // half
 	for range 100 {
 		l.served(now, 99)
@@ -95,24 +95,24 @@ func TestPause(t *testing.T) {
 	is := is.New(t)
 	l := newLimits(10)
 	is.True(!l.paused(noon))
-	is.Equal(l.tooFast(noon, noon, false), time.Second)
+	is.Equal(l.throttled(noon, noon, false), time.Second)
 	is.True(l.paused(after(time.Second - 1)))
 	is.True(!l.paused(after(time.Second)))
-	is.Equal(l.allowed(noon), 1)                                                             // half
-	is.Equal(l.tooFast(after(time.Second-1), after(2*time.Second), false), time.Duration(0)) // on its way before the pause
-	is.Equal(l.tooFast(after(time.Second), after(time.Second), false), 2*time.Second)        // it goes on
-	l.served(after(time.Second), 99)                                                         // on its way before the pause too
-	is.Equal(l.tooFast(after(3*time.Second), after(3*time.Second), false), 4*time.Second)    // so it tells nothing
-	l.served(after(7*time.Second), 99)                                                       // now it does
-	is.Equal(l.tooFast(after(8*time.Second), after(8*time.Second), false), time.Second)      // it begins anew
+	is.Equal(l.allowed(noon), 1)                                                               // half
+	is.Equal(l.throttled(after(time.Second-1), after(2*time.Second), false), time.Duration(0)) // on its way before the pause
+	is.Equal(l.throttled(after(time.Second), after(time.Second), false), 2*time.Second)        // it goes on
+	l.served(after(time.Second), 99)                                                           // on its way before the pause too
+	is.Equal(l.throttled(after(3*time.Second), after(3*time.Second), false), 4*time.Second)    // so it tells nothing
+	l.served(after(7*time.Second), 99)                                                         // now it does
+	is.Equal(l.throttled(after(8*time.Second), after(8*time.Second), false), time.Second)      // it begins anew
 	now := after(time.Minute)
-	is.Equal(l.tooFast(now, now, true), time.Duration(0)) // a recipient, which may be greylisted
+	is.Equal(l.throttled(now, now, true), time.Duration(0)) // a recipient, which may be greylisted
 	l.served(now, 99)
-	is.Equal(l.tooFast(now, now, true), time.Duration(0)) // another one, with others between them
-	is.Equal(l.tooFast(now, now, true), 2*time.Second-time.Second)
+	is.Equal(l.throttled(now, now, true), time.Duration(0)) // another one, with others between them
+	is.Equal(l.throttled(now, now, true), 2*time.Second-time.Second)
 	for range 10 {
 		now = now.Add(time.Hour)
-		is.True(l.tooFast(now, now, false) <= time.Minute) // no longer than that
+		is.True(l.throttled(now, now, false) <= time.Minute) // no longer than that
 	}
 }
 
@@ -124,21 +124,21 @@ func TestLimitFollowsGreetings(t *testing.T) {
 
 	l = newLimits(400)
 	is.Equal(l.allowed(noon), 100) // hundreds not quite
-	l.welcomed(9)
+	l.greeted(9)
 	is.Equal(l.allowed(noon), 100) // it may be one that bears ten
-	l.welcomed(50)
+	l.greeted(50)
 	is.Equal(l.allowed(noon), 200) // four times as many as there are
-	l.welcomed(150)
+	l.greeted(150)
 	is.Equal(l.allowed(noon), 400) // at most
-	l.strained(noon)
-	l.welcomed(201)
+	l.backOff(noon)
+	l.greeted(201)
 	is.Equal(l.allowed(noon), 200) // after a sign of trouble only messages count
 
 	l = newLimits(20)
 	is.Equal(l.allowed(noon), 2)
-	l.welcomed(2)
+	l.greeted(2)
 	is.Equal(l.allowed(noon), 2) // first it is to take a message
 	l.refused(12, noon)
-	l.welcomed(12)
+	l.greeted(12)
 	is.Equal(l.allowed(noon), 2) // nor where there is a ceiling
 }

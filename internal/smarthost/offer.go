@@ -1,30 +1,31 @@
 package smarthost
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/sevenbit"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// An offer is a call of Offer. It belongs to the Relay (and its mutex) while it waits, and to a session once that has
-// taken it.
+// An offer is a call of Relay.Offer. The mutex of the pool guards a waiting offer; a session owns an offer in a
+// transaction.
 type offer struct {
-	t       smtpclient.Transaction // its Content is the offer itself
+	relay   string                 // name of the relay, for the outcomes
+	t       smtpclient.Transaction // t.Content is the offer
 	content io.Reader
-	read    bool // content has been read from
-	done    func([]smtpclient.Result)
-	place   *list.Element // among the waiting; nil: not there
-	taken   time.Time     // when that was
-	losses  int           // connections that were lost under it
+	read    bool // content was read from
+	done    func([]attempt.Outcome)
+	one     [1]attempt.Outcome // memory for the outcome of a message with one recipient
+	taken   time.Time          // time when a session took the offer
+	losses  int                // connections lost under the offer
 }
 
-func newOffer(t *smtpclient.Transaction, done func([]smtpclient.Result)) *offer {
-	o := &offer{t: *t, content: t.Content, done: done}
+func newOffer(relay string, t *smtpclient.Transaction, done func([]attempt.Outcome)) *offer {
+	o := &offer{relay: relay, t: *t, content: t.Content, done: done}
 	o.t.Content = o
 	return o
 }
@@ -35,7 +36,7 @@ func (o *offer) Read(p []byte) (int, error) {
 	return o.content.Read(p)
 }
 
-// rewind goes back to the start of the content and reports whether the message can be offered again.
+// rewind goes back to the start of the content, and reports whether the message can be offered again.
 func (o *offer) rewind() bool {
 	if !o.read {
 		return true
@@ -51,22 +52,32 @@ func (o *offer) rewind() bool {
 	return true
 }
 
-// fail settles the offer with one error for all recipients.
-func (o *offer) fail(err *smtpclient.Error) {
-	results := make([]smtpclient.Result, len(o.t.To))
-	for i := range results {
-		results[i].Err = err
+// newOutcomes returns memory for n outcomes.
+func (o *offer) newOutcomes(n int) []attempt.Outcome {
+	if n == 1 {
+		return o.one[:]
 	}
-	o.done(results)
+	return make([]attempt.Outcome, n)
 }
 
-// withdraw settles an offer that the relay has not heard of, for that cause.
+// fail ends the offer with one error for all recipients.
+func (o *offer) fail(err *smtpclient.Error) {
+	outcomes := o.newOutcomes(len(o.t.To))
+	outcomes[0] = err.Outcome()
+	outcomes[0].Relay = o.relay
+	for i := range outcomes {
+		outcomes[i] = outcomes[0]
+	}
+	o.done(outcomes)
+}
+
+// withdraw ends an offer that the relay did not receive.
 func (o *offer) withdraw(cause error) {
-	o.fail(&smtpclient.Error{Op: smtpclient.OpMail, Err: cause, NotTried: true})
+	o.fail(&smtpclient.Error{Op: attempt.OpMail, Err: cause, NotTried: true})
 }
 
-// SevenBit makes the SevenBit of a Transaction from open, whose every call starts the message afresh: it re-encodes the message
-// for a relay without 8BITMIME (RFC 6152, section 3).
+// SevenBit returns the SevenBit of a Transaction: a function that encodes the message for a relay without 8BITMIME
+// (RFC 6152, section 3). Each call of open returns the message from the start.
 func SevenBit(open func() io.Reader) func() (io.Reader, int64, error) {
 	return func() (io.Reader, int64, error) {
 		content, size, err := sevenbit.Convert(open)
@@ -80,15 +91,17 @@ func SevenBit(open func() io.Reader) func() (io.Reader, int64, error) {
 	}
 }
 
-// Content makes the Content of a Transaction from open, whose every call starts the message afresh: Deliver can go back
-// to its start when the connection it was sent over turns out to be dead.
+// Content returns the Content of a Transaction. Each call of open returns the message from the start, so a Relay can
+// offer the message again after a lost connection.
 func Content(open func() io.Reader) io.ReadSeeker { return &content{open: open} }
 
+// content is a reader that can go back to the start.
 type content struct {
 	open func() io.Reader
 	r    io.Reader // nil: at the start
 }
 
+// Read reads the message.
 func (c *content) Read(p []byte) (int, error) {
 	if c.r == nil {
 		c.r = c.open()
@@ -96,9 +109,9 @@ func (c *content) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-var errSeek = errors.New("a message can be read again from its start only")
+var errSeek = errors.New("a message can be read again only from the start")
 
-// Seek knows the way to the start and no other.
+// Seek goes to the start. Any other position is an error.
 func (c *content) Seek(offset int64, whence int) (int64, error) {
 	if offset != 0 || whence != io.SeekStart {
 		return 0, errSeek

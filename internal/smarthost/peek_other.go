@@ -4,5 +4,5 @@ package smarthost
 
 import "net"
 
-// hungUp reports whether the relay has closed a connection at rest; false: that is not known.
+// hungUp would report whether the relay has closed an idle connection. The state is unknown on this system.
 func hungUp(net.Conn) bool { return false }

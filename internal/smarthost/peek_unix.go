@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hungUp reports whether the relay has closed a connection at rest, or said anything on it, which nobody asked for and so
-// is a goodbye: 421, or the end of TLS. What was sent then would be lost without a way to tell. False if that is not
-// known.
+// hungUp reports whether the relay has closed an idle connection, or has sent octets: 421, or the end of TLS. A message
+// sent over such a connection would be lost, and the outcome uncertain. hungUp returns false if the state is unknown.
 func hungUp(nc net.Conn) (gone bool) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {

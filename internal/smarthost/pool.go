@@ -1,265 +1,286 @@
 package smarthost
 
 import (
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// What is in this file decides who does what, and when. All of it needs r.mu unless it says that it takes it.
+// A pool assigns offers to sessions, and opens and ends sessions. The sessions call the pool from their goroutines.
+type pool struct {
+	connector   *connector
+	idleTimeout time.Duration
+	grown       func() // Options.Grown; called without mu
 
-// add puts an offer in the queue. It takes r.mu.
-func (r *Relay) add(o *offer) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ending != nil {
-		o.withdraw(r.ending)
-		return
-	}
-	o.place = r.waiting.PushBack(o)
-	r.dispatch()
+	mu      sync.Mutex // guards the following fields; never held during network I/O
+	ended   *sync.Cond // signalled when a session has ended or the waitlist is empty
+	waiting waitlist
+	roster  roster
+	limits  limits
+	depth   int  // transactions in progress per connection, as seen on the newest connection
+	closing bool // close is in progress
+	retired bool
 }
 
-// withdrawAll ends the offers that wait.
-func (r *Relay) withdrawAll() {
-	for e := r.waiting.Front(); e != nil; e = r.waiting.Front() {
-		o := e.Value.(*offer)
-		r.remove(o)
-		o.withdraw(r.ending)
-	}
-	r.ended.Broadcast() // Close waits for offers too
+func newPool(c *connector, o Options) *pool {
+	p := &pool{connector: c, idleTimeout: o.Idle, grown: o.Grown, roster: newRoster(), depth: 1}
+	p.limits = newLimits(o.Concurrency)
+	p.ended = sync.NewCond(&p.mu)
+	return p
 }
 
-func (r *Relay) remove(o *offer) {
-	r.waiting.Remove(o.place)
-	o.place = nil
+// poolStatus is the state of a pool.
+type poolStatus struct {
+	allowed     int       // limit for connections
+	greeted     int       // connections with a greeting
+	depth       int       // transactions in progress per connection
+	pausedUntil time.Time // end of the pause; zero: no pause
 }
 
-// dispatch finds sessions for the offers that wait. It hands nothing to those that have work: they ask by themselves.
-func (r *Relay) dispatch() {
+func (p *pool) status() poolStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
-	if r.limits.paused(now) {
+	s := poolStatus{allowed: p.limits.allowed(now), greeted: p.roster.greeted, depth: p.depth}
+	if p.limits.paused(now) {
+		s.pausedUntil = p.limits.until
+	}
+	return s
+}
+
+// allow changes the configured limit for connections.
+func (p *pool) allow(concurrency int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limits.resize(concurrency)
+	p.dispatch()
+}
+
+// add adds an offer to the waitlist.
+func (p *pool) add(o *offer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting.add(o)
+	p.dispatch()
+}
+
+// cut withdraws all waiting offers and closes all connections.
+func (p *pool) cut(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting.end(cause)
+	p.ended.Broadcast()
+	p.roster.cut(cause)
+}
+
+// retire withdraws all waiting offers and all later offers; transactions in progress go on.
+func (p *pool) retire(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retired = true
+	p.waiting.end(cause)
+	p.ended.Broadcast()
+	p.roster.cutConnecting(cause)
+}
+
+// errClosed is the cause for a connection that close stops.
+var errClosed = errors.New("the connection pool is closed")
+
+// close waits for the offers in progress and ends all sessions.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing = true
+	p.roster.dismissIdle()
+	if p.waiting.len() == 0 {
+		p.roster.cutConnecting(errClosed)
+	}
+	for p.roster.running > 0 || p.waiting.len() > 0 {
+		p.ended.Wait()
+	}
+	p.closing = false
+	if !p.retired {
+		p.waiting.reopen()
+	}
+}
+
+// dispatch gives the waiting offers to idle sessions, and opens sessions for the rest. Busy sessions call more
+// themselves. The caller holds p.mu.
+func (p *pool) dispatch() {
+	now := time.Now()
+	if p.limits.paused(now) {
 		return
 	}
-	for r.waiting.Len() > 0 && len(r.resting) > 0 {
-		last := len(r.resting) - 1
-		s := r.resting[last]
-		r.resting = r.resting[:last]
-		o := r.take(s, now)
+	for p.waiting.len() > 0 {
+		s := p.roster.takeIdle()
+		if s == nil {
+			break
+		}
+		o := p.take(s, now)
 		if o == nil {
-			r.leave(s)
+			p.roster.leave(s)
 		}
 		s.hand <- o
 	}
-	for r.connecting < r.waiting.Len() && len(r.sessions) < r.limits.allowed(now) {
-		s := newSession(r, r.limits.started(len(r.sessions)))
-		r.sessions[s] = struct{}{}
-		r.running++
-		r.connecting++
+	for p.roster.connecting < p.waiting.len() && p.roster.count() < p.limits.allowed(now) {
+		s := newSession(p, p.limits.started(p.roster.count()))
+		p.roster.add(s)
 		go s.connect()
 	}
 }
 
-// take gives s the next offer; nil: there is none that it may have.
-func (r *Relay) take(s *session, now time.Time) *offer {
-	front := r.waiting.Front()
-	if front == nil || r.limits.paused(now) || r.surplus(now) {
+// take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.
+func (p *pool) take(s *session, now time.Time) *offer {
+	if p.limits.paused(now) || p.surplus(now) {
 		return nil
 	}
-	o := front.Value.(*offer)
-	r.remove(o)
-	o.taken = now
-	s.flying = append(s.flying, o)
+	o := p.waiting.pop()
+	if o != nil {
+		o.taken = now
+		s.inFlight = append(s.inFlight, o)
+	}
 	return o
 }
 
-// surplus reports whether there are more connections than there may be.
-func (r *Relay) surplus(now time.Time) bool { return len(r.sessions)-r.leaving > r.limits.allowed(now) }
+// surplus reports whether there are more connections than allowed. The caller holds p.mu.
+func (p *pool) surplus(now time.Time) bool { return p.roster.staying() > p.limits.allowed(now) }
 
-// leave notes that s takes no more.
-func (r *Relay) leave(s *session) {
-	s.leaving = true
-	r.leaving++
+// more returns the next offer for a busy session, or nil.
+func (p *pool) more(s *session) *offer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.take(s, time.Now())
 }
 
-// more is take for a session that has work. It takes r.mu.
-func (r *Relay) more(s *session) *offer {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.take(s, time.Now())
-}
-
-// next is take for a session without work, or sends it to rest until there is some. With neither it is to end. It takes
-// r.mu.
-func (r *Relay) next(s *session) (o *offer, rest bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// next returns the next offer for a session without work. If there is no offer, the session is idle from now on (idle
+// is true), or ends (idle is false).
+func (p *pool) next(s *session) (o *offer, idle bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
-	if o := r.take(s, now); o != nil {
+	if o := p.take(s, now); o != nil {
 		return o, false
 	}
-	if r.surplus(now) || r.closing {
-		r.leave(s)
+	if p.surplus(now) || p.closing {
+		p.roster.leave(s)
 		return nil, false
 	}
-	r.resting = append(r.resting, s)
+	p.roster.park(s)
 	return nil, true
 }
 
-// rested ends the rest of a session that was given no work; false: it has just been given some. It takes r.mu.
-func (r *Relay) rested(s *session) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, other := range r.resting {
-		if other == s {
-			r.resting = append(r.resting[:i], r.resting[i+1:]...)
-			r.leave(s)
-			return true
-		}
+// expire ends the idle time of a session. expire returns false if the session was given an offer just before.
+func (p *pool) expire(s *session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.roster.unpark(s) {
+		return false
 	}
-	return false
+	p.roster.leave(s)
+	return true
 }
 
-// welcome notes that the relay has greeted s, long before s can be used: there may be room for others now. It takes r.mu.
-func (r *Relay) welcome(s *session) {
-	r.mu.Lock()
-	s.welcome = true
-	r.welcomed++
-	before := r.limits.allowed(time.Now())
-	r.limits.welcomed(r.welcomed)
-	grown := r.limits.allowed(time.Now()) > before
-	r.dispatch()
-	r.mu.Unlock()
+// greet records that the relay has sent a greeting to s. More connections may be allowed before s is set up.
+func (p *pool) greet(s *session) {
+	p.mu.Lock()
+	p.roster.greet(s)
+	before := p.limits.allowed(time.Now())
+	p.limits.greeted(p.roster.greeted)
+	grown := p.limits.allowed(time.Now()) > before
+	p.dispatch()
+	p.mu.Unlock()
 	if grown {
-		r.grown()
+		p.grown()
 	}
 }
 
-// grown tells that there is use for more offers than before. It must be called without r.mu.
-func (r *Relay) grown() {
-	if r.opts.Grown != nil {
-		r.opts.Grown()
-	}
-}
-
-// forget takes a session that has no connection any more out of the count. It takes no mutex.
-func (r *Relay) forget(s *session) {
-	delete(r.sessions, s)
-	if s.welcome {
-		s.welcome = false
-		r.welcomed--
-	}
-}
-
-// connected notes what came of connecting, and tells if a connection has shown that it can have more in hand than was known. It
-// takes r.mu.
-func (r *Relay) connected(s *session, l *link, err *smtpclient.Error) {
-	r.mu.Lock()
-	before := r.depth
-	r.settleConnect(s, l, err)
-	deeper := r.depth > before
-	r.mu.Unlock()
-	if deeper {
-		r.grown() // or those that are still connecting find that the first have taken all there is
-	}
-}
-
-// settleConnect is connected with r.mu held.
-func (r *Relay) settleConnect(s *session, l *link, err *smtpclient.Error) {
-	r.connecting--
+// connected records the result of connecting, and calls grown if the connection is deeper than the one before:
+// otherwise the sessions that are still connecting would find too few offers.
+func (p *pool) connected(s *session, l *link, err *smtpclient.Error) {
+	p.mu.Lock()
+	before := p.depth
+	p.roster.connecting--
 	if err == nil {
-		s.conn, s.raw, r.depth = l.conn, l.raw, depth(l.conn, &r.opts.Client)
-		return
+		s.conn, s.raw, p.depth = l.conn, l.raw, l.conn.Depth()
+	} else {
+		p.connectFailed(s, err)
 	}
-	r.forget(s)
+	deeper := p.depth > before
+	p.mu.Unlock()
+	if deeper {
+		p.grown()
+	}
+}
+
+// connectFailed removes s. Beside other connections, a failed connection is evidence for a limit of the relay.
+// Otherwise the relay is unreachable, and all waiting offers fail. The caller holds p.mu.
+func (p *pool) connectFailed(s *session, err *smtpclient.Error) {
+	p.roster.remove(s)
 	now := time.Now()
-	switch others := len(r.sessions); {
-	case s.ctx.Err() != nil: // by Close
+	switch others := p.roster.count(); {
+	case s.ctx.Err() != nil: // stopped by cut, retire or close
 	case others > 0:
-		r.limits.refused(others, now) // as many as there are may be what it bears
+		p.limits.refused(others, now)
 	default:
-		r.limits.down(now)
-		r.failAll(err)
+		p.limits.unreachable(now)
+		p.waiting.fail(err)
 	}
 }
 
-// failAll settles all offers that wait.
-func (r *Relay) failAll(err *smtpclient.Error) {
-	for e := r.waiting.Front(); e != nil; e = r.waiting.Front() {
-		o := e.Value.(*offer)
-		r.remove(o)
-		o.fail(err)
-	}
-}
-
-// end takes leave of a session and puts what it gives back to the front of the queue. It takes r.mu.
-func (r *Relay) end(s *session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.running--
-	r.forget(s)
-	if s.leaving {
-		r.leaving--
-	}
+// end removes a session whose goroutine ends, and puts the offers of the session back.
+func (p *pool) end(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.roster.end(s)
 	if s.probe {
-		r.limits.probing = false
+		p.limits.probing = false
 	}
-	for i := len(s.back) - 1; i >= 0; i-- {
-		o := s.back[i]
-		if r.ending != nil {
-			o.withdraw(r.ending)
-			continue
-		}
-		o.place = r.waiting.PushFront(o)
-	}
-	r.dispatch()
-	r.ended.Broadcast()
+	p.waiting.putBack(s.back)
+	p.dispatch()
+	p.ended.Broadcast()
 }
 
-// settle tells the caller of an offer its outcome, and draws conclusions about how much the relay bears. It takes r.mu.
-func (r *Relay) settle(s *session, out *outcome) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// settle adjusts the limits to the evidence of a transaction, and passes the outcomes to the caller of Offer, if final.
+func (p *pool) settle(s *session, c *completion) {
+	outcomes := c.outcomes()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
 	switch {
-	case out.refused:
-		r.limits.refused(max(1, len(r.sessions)), now)
-	case out.tooFast:
-		if pause := r.limits.tooFast(out.taken, now, out.recipient); pause > 0 {
-			time.AfterFunc(pause, r.resume)
+	case c.refused:
+		p.limits.refused(max(1, p.roster.count()), now)
+	case c.throttled:
+		if pause := p.limits.throttled(c.taken, now, c.recipient); pause > 0 {
+			time.AfterFunc(pause, p.resume)
 		}
-	case out.accepted:
-		r.limits.served(out.taken, len(r.sessions)-r.connecting)
+	case c.accepted:
+		p.limits.served(c.taken, p.roster.connected())
 		if s.probe {
 			s.probe = false
-			r.limits.lift()
+			p.limits.liftCeiling()
 		}
-		r.dispatch() // there may be room for another connection now
-	case out.strained:
-		r.limits.strained(now)
+		p.dispatch() // another connection may be allowed now
+	case c.overloaded:
+		p.limits.backOff(now)
 	}
-	if out.results != nil {
-		out.done(out.results)
+	if outcomes != nil {
+		c.done(outcomes)
 	}
 }
 
-// resume goes on after a pause. It takes r.mu.
-func (r *Relay) resume() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.dispatch()
+// resume dispatches the waiting offers after a pause.
+func (p *pool) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dispatch()
 }
 
-// lost notes that s has no connection any more. It takes r.mu.
-func (r *Relay) lost(s *session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.forget(s)
-}
-
-// hasOthers reports, for a session that has no connection any more, whether others have. It takes r.mu.
-func (r *Relay) hasOthers() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.sessions) > 0
+// lost removes a session that has lost the connection, and reports whether there are other sessions.
+func (p *pool) lost(s *session) (others bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.roster.remove(s)
+	return p.roster.count() > 0
 }

@@ -6,37 +6,36 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// A Visit is what came of a probe of one place of a relay.
+// A Visit is the result of a probe of one host of a relay.
 type Visit struct {
-	Addr    string              // where it is, as "host:port"; empty: where the relay is could not be found out
-	Remote  string              // the address that was connected to; empty: there was no connection
-	Survey  smtpclient.Survey   // what was found out, as far as it came
-	Results []smtpclient.Result // whether t would be taken, for each of its To; nil: it did not come to that
-	Err     *smtpclient.Error   // why it did not; nil: it did
+	Addr    string              // "host:port"; empty: the lookup of the hosts failed
+	Remote  string              // address of the connection; empty: no connection
+	Survey  smtpclient.Survey   // facts about the relay; incomplete after an error
+	Results []smtpclient.Result // reply to each recipient of the probe; nil: the session was not set up
+	Err     *smtpclient.Error   // reason why the session was not set up; nil: the session was set up
 }
 
-// Probe connects as for an offer of t, and asks the relay whether it would take it; see smtpclient.Probe. Where a relay
-// has several places, it is the last visit that an offer would have come to: those before could not be used.
+// Probe connects like an offer of t, and asks the relay whether the relay would accept t; see smtpclient.Probe. If a
+// relay has several hosts, an offer would use the host of the last visit.
 func (r *Relay) Probe(ctx context.Context, t *smtpclient.Transaction) (visits []Visit) {
-	lookup, cancel := context.WithTimeout(ctx, dialLimit)
-	places, err := r.address.places(lookup, r.opts.Resolver)
-	cancel()
+	places, err := r.connector.lookup(ctx)
 	if err != nil {
-		return []Visit{{Err: &smtpclient.Error{Op: OpDial, Err: err}}}
+		return []Visit{{Err: err}}
 	}
 	for _, p := range places {
-		v := r.visit(ctx, p, t)
+		v := r.connector.visit(ctx, p, t)
 		visits = append(visits, v)
-		if v.Err == nil || isLast(ctx, v.Err) {
+		if v.Err == nil || endsSearch(ctx, v.Err) {
 			break
 		}
 	}
 	return visits
 }
 
-func (r *Relay) visit(ctx context.Context, p place, t *smtpclient.Transaction) Visit {
+// visit probes one host.
+func (c *connector) visit(ctx context.Context, p place, t *smtpclient.Transaction) Visit {
 	v := Visit{Addr: p.addr}
-	nc, config, err := r.dial(ctx, p)
+	nc, config, err := c.dial(ctx, p)
 	if err != nil {
 		v.Err = err
 		return v

@@ -8,6 +8,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
@@ -34,7 +35,7 @@ func TestProbeGoesFromPlaceToPlace(t *testing.T) {
 	visits := r.Probe(t.Context(), letter)
 	is.Equal(len(visits), 2)                                   // the third place is not needed
 	is.Equal(visits[0].Addr, "down.test:25")                   // the first cannot be used
-	is.Equal(visits[0].Err.Op, OpDial)                         // and it is told why
+	is.Equal(visits[0].Err.Op, attempt.OpDial)                 // and it is told why
 	is.Equal(visits[1].Remote, "192.0.2.1:25")                 // where the second really is
 	is.Equal(visits[1].Err, nil)                               // it can
 	is.Equal(visits[1].Survey.Offers, []string{"SIZE 1000"})   // what it offers
@@ -60,7 +61,7 @@ func TestProbeThatDoesNotGetAnywhere(t *testing.T) {
 	is.NoErr(err)
 	visits := r.Probe(t.Context(), mail("a@x.org"))
 	is.Equal(len(visits), 1)                      // the wrong password is not taken from host to host
-	is.Equal(visits[0].Err.Op, smtpclient.OpAuth) // it was refused
+	is.Equal(visits[0].Err.Op, attempt.OpAuth)    // it was refused
 	is.Equal(visits[0].Survey.Mechanism, "PLAIN") // with what
 
 	o.Resolver = zone{mx: []*net.MX{{Host: "."}}}
@@ -70,5 +71,5 @@ func TestProbeThatDoesNotGetAnywhere(t *testing.T) {
 	is.Equal(len(visits), 1)
 	is.Equal(visits[0].Addr, "")  // there is no such place
 	is.True(visits[0].Err != nil) // and why
-	is.Equal(visits[0].Err.Op, OpDial)
+	is.Equal(visits[0].Err.Op, attempt.OpDial)
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/matryer/is"
 
-	"github.com/unbit/spoolgore/internal/smtpclient"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -27,7 +27,7 @@ func TestRetire(t *testing.T) {
 		}}
 		r := newRelay(t, relay.Dial, 1)
 		why := errors.New("other settings")
-		results := make(map[string]*smtpclient.Error)
+		results := make(map[string]*failure)
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		offer := func(from string) {
@@ -50,8 +50,8 @@ func TestRetire(t *testing.T) {
 		wg.Wait()
 		is.Equal(results["first@x.org"], nil) // what the relay had in hand is not cut off
 		late := results["late@x.org"]
-		is.True(late != nil && late.NotTried && errors.Is(late, why)) // and nothing is begun any more
-		is.True(results["g@x.org"] != nil && results["g@x.org"].NotTried)
+		is.True(late != nil && late.Fault == attempt.None && errors.Is(late, why)) // and nothing is begun any more
+		is.True(results["g@x.org"] != nil && results["g@x.org"].Fault == attempt.None)
 		taken := len(relay.Messages())
 		for _, e := range results {
 			if e == nil {
@@ -72,12 +72,12 @@ func TestRetireGivesUpConnecting(t *testing.T) {
 			return nil, ctx.Err()
 		}, 2)
 		why, began := errors.New("other settings"), time.Now()
-		ended := make(chan *smtpclient.Error, 1)
+		ended := make(chan *failure, 1)
 		go func() { ended <- offerTo(r, mail("a@x.org"))[0].Err }()
 		synctest.Wait()
 		r.Retire(why)
 		e := <-ended
-		is.True(e.NotTried && errors.Is(e, why)) // nobody waits for a relay that is not wanted any more
+		is.True(e.Fault == attempt.None && errors.Is(e, why)) // nobody waits for a relay that is not wanted any more
 		r.Close()
 		is.Equal(time.Since(began), time.Duration(0))
 	})
@@ -112,11 +112,11 @@ func TestAllow(t *testing.T) {
 func TestConnectionsMayBeManyLater(t *testing.T) {
 	is := is.New(t)
 	r := newRelay(t, (&smtptest.Relay{}).Dial, 10)
-	is.Equal(r.piece, 0)
+	is.Equal(int(r.connector.piece.Load()), 0)
 	r.Allow(500)
-	is.Equal(r.piece, smallPiece) // each holds less then
+	is.Equal(int(r.connector.piece.Load()), smallPiece) // each holds less then
 	r.Allow(10)
-	is.Equal(r.piece, 0)
+	is.Equal(int(r.connector.piece.Load()), 0)
 }
 
 func TestResize(t *testing.T) {
@@ -126,7 +126,7 @@ func TestResize(t *testing.T) {
 	l.resize(30)
 	is.Equal(l.now, 20)       // as many as before, at first
 	is.Equal(l.threshold, 30) // nothing has slowed its growth
-	l.strained(noon)
+	l.backOff(noon)
 	is.Equal(l.now, 10)
 	l.resize(100)
 	is.Equal(l.threshold, 10) // what the relay has shown counts on

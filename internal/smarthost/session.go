@@ -6,51 +6,67 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
 const (
-	quitLimit = 2 * time.Second // to say goodbye
-	maxLosses = 3               // connections that may be lost under one offer before that counts as its outcome
+	quitLimit = 2 * time.Second // time limit for QUIT
+	maxLosses = 3               // connections lost under one offer before the loss is the outcome of the offer
 )
 
-// A session is one connection and the goroutine that uses it. Leaving, probe, welcome and conn are written with the
-// relay's mutex held, the other fields belong to the goroutine; flying, while it rests, to whoever has the mutex.
+// A session is one connection and the goroutine of the connection. The mutex of the pool guards writes of conn,
+// greeted, leaving and probe. The goroutine owns the other fields; while the session is idle, the holder of the mutex
+// owns inFlight.
 type session struct {
-	relay   *Relay
-	ctx     context.Context
-	cut     context.CancelCauseFunc // ends the connection at once
-	hand    chan *offer             // to a session at rest: its next offer; nil: it is to end
-	conn    *smtpclient.Conn
-	raw     net.Conn // below conn
-	flying  []*offer // taken, and not answered yet
-	unheard []outcome
-	back    []*offer // to be offered on another connection
-	served  bool     // the relay has answered a transaction
-	silent  bool     // nothing has been heard since the last rest
-	spoiled bool     // closed because a message could not be read to its end
-	probe   bool     // one more than the ceiling
-	leaving bool
-	welcome bool // the relay has greeted it
+	pool     *pool
+	ctx      context.Context
+	cut      context.CancelCauseFunc // closes the connection at once
+	hand     chan *offer             // next offer for an idle session; nil: end
+	conn     *smtpclient.Conn        // nil: not connected yet
+	raw      net.Conn                // connection below conn
+	inFlight []*offer                // offers without a result
+	unheard  []completion            // lost offers, to be settled when the connection has ended
+	back     []*offer                // offers to put back into the waitlist
+	served   bool                    // the relay has replied to a transaction
+	silent   bool                    // no reply since the session was idle
+	spoiled  bool                    // closed because the content of an offer could not be read
+	probe    bool                    // probes for one connection above the ceiling
+	leaving  bool                    // takes no more offers
+	greeted  bool                    // the relay has sent a greeting
 }
 
-func newSession(r *Relay, probe bool) *session {
-	s := &session{relay: r, hand: make(chan *offer, 1), probe: probe}
+func newSession(p *pool, probe bool) *session {
+	s := &session{pool: p, hand: make(chan *offer, 1), probe: probe}
 	s.ctx, s.cut = context.WithCancelCause(context.Background())
 	return s
 }
 
-// An outcome is that of one offer; with results nil it is to be made again.
-type outcome struct {
+// A completion is an offer with the results of a transaction. With nil results, the offer is made again.
+type completion struct {
 	*offer
 	results []smtpclient.Result
-	verdict
+	evidence
 }
 
-// connect is the beginning of a session, and in a goroutine of its own, as connecting takes a stack that would be kept.
+// outcomes classifies the results, or returns nil if there are no results.
+func (c *completion) outcomes() []attempt.Outcome {
+	if c.results == nil {
+		return nil
+	}
+	outcomes := c.newOutcomes(len(c.results))
+	for i := range c.results {
+		outcomes[i] = c.results[i].Outcome()
+		outcomes[i].Relay = c.relay
+	}
+	return outcomes
+}
+
+// connect opens the connection. run has a goroutine of its own, because the stack that connect needs would stay
+// allocated.
 func (s *session) connect() {
-	l, err := s.relay.connect(s.ctx, s.welcomed)
-	s.relay.connected(s, l, err)
+	l, err := s.pool.connector.connect(s.ctx, s.greet)
+	s.pool.connected(s, l, err)
 	if err != nil {
 		s.end()
 		return
@@ -60,120 +76,123 @@ func (s *session) connect() {
 
 func (s *session) end() {
 	s.cut(nil)
-	s.relay.end(s)
+	s.pool.end(s)
 }
 
-// run is the rest of its life.
+// run sends offers until the session ends.
 func (s *session) run() {
 	defer s.end()
 	defer s.quit()
 	for s.conn.Usable() {
-		o, rest := s.relay.next(s)
-		if rest {
-			o = s.rest()
+		o, idle := s.pool.next(s)
+		if idle {
+			o = s.wait()
 		}
 		if o == nil {
 			return
 		}
-		if rest && hungUp(s.raw) {
-			s.back, s.flying = append(s.back, o), nil
+		if idle && hungUp(s.raw) {
+			s.back, s.inFlight = append(s.back, o), nil
 			_ = s.conn.Close()
 			return
 		}
 		s.conn.Serve(s.ctx, &o.t, s.more, s.done)
-		s.decide()
+		s.settleUnheard()
 	}
 }
 
-// welcomed hears that the relay has greeted the connection. A relay with several places may greet several times.
-func (s *session) welcomed() {
-	if !s.welcome {
-		s.relay.welcome(s)
+// greet reports the first greeting to the pool. A relay with several addresses may send several greetings.
+func (s *session) greet() {
+	if !s.greeted {
+		s.pool.greet(s)
 	}
 }
 
-// rest waits for work; nil: it is time to end.
-func (s *session) rest() *offer {
+// wait returns the next offer for an idle session, or nil if the session ends.
+func (s *session) wait() *offer {
 	s.silent = true
-	idle := time.NewTimer(s.relay.opts.Idle)
-	defer idle.Stop()
+	timer := time.NewTimer(s.pool.idleTimeout)
+	defer timer.Stop()
 	select {
 	case o := <-s.hand:
 		return o
-	case <-idle.C:
+	case <-timer.C:
 	}
-	if s.relay.rested(s) {
+	if s.pool.expire(s) {
 		return nil
 	}
 	return <-s.hand
 }
 
-// more gives the connection its next transaction; nil: there is none now.
+// more returns the next transaction, or nil if no offer waits.
 func (s *session) more() *smtpclient.Transaction {
-	if o := s.relay.more(s); o != nil {
+	if o := s.pool.more(s); o != nil {
 		return &o.t
 	}
 	return nil
 }
 
-// done takes the outcome of a transaction. Of one that the relay has not heard it is not told before it is known why the
-// connection was lost, which is soon.
+// done takes the results of a transaction. If the relay did not receive the transaction, done keeps the results until
+// the connection has ended, which is soon.
 func (s *session) done(t *smtpclient.Transaction, results []smtpclient.Result) {
-	i := slices.IndexFunc(s.flying, func(o *offer) bool { return &o.t == t })
-	out := outcome{s.flying[i], results, weigh(results)}
-	s.flying = slices.Delete(s.flying, i, i+1)
-	s.spoiled = s.spoiled || out.source
-	if out.unheard && !s.conn.Usable() {
-		s.unheard = append(s.unheard, out)
+	i := slices.IndexFunc(s.inFlight, func(o *offer) bool { return &o.t == t })
+	c := completion{s.inFlight[i], results, observe(results)}
+	s.inFlight = slices.Delete(s.inFlight, i, i+1)
+	s.spoiled = s.spoiled || c.source
+	if c.unheard && !s.conn.Usable() {
+		s.unheard = append(s.unheard, c)
 		return
 	}
-	if out.answered {
+	if c.answered {
 		s.served, s.silent = true, false
 	}
-	out.strained = out.closing || out.timeout
-	s.relay.settle(s, &out)
+	c.overloaded = c.closing || c.timeout
+	s.pool.settle(s, &c)
 }
 
-// decide what becomes of the offers that the relay has not heard, after the connection was lost.
-func (s *session) decide() {
+// settleUnheard settles the offers that the relay did not receive, after the connection was lost: another connection
+// takes the offer, or the offer fails.
+func (s *session) settleUnheard() {
 	if len(s.unheard) == 0 {
 		return
 	}
-	s.relay.lost(s)
-	for _, out := range s.unheard {
-		if s.again(&out) && out.rewind() {
-			s.back = append(s.back, out.offer)
-			out.results = nil
+	others := s.pool.lost(s)
+	for _, c := range s.unheard {
+		if s.offersAgain(&c, others) && c.rewind() {
+			s.back = append(s.back, c.offer)
+			c.results = nil
 		} else {
-			out.strained = out.closing
+			c.overloaded = c.closing
 		}
-		s.relay.settle(s, &out)
+		s.pool.settle(s, &c)
 	}
 	s.unheard = nil
 }
 
-// again decides whether an offer that the relay has not heard is to be made on another connection. On a connection that
-// was used before it is: relays close those that have been at rest or have carried so many messages. On a new one it is
-// only if the relay turns down one connection too many, and there are others.
-func (s *session) again(out *outcome) bool {
+// offersAgain decides whether another connection takes an offer that the relay did not receive. others is set if there
+// are other connections.
+//
+// Relays close connections that were idle, or that have carried a number of messages. So a connection with replies
+// before leads to another offer. A new connection does so only if the relay refuses one connection too many.
+func (s *session) offersAgain(c *completion, others bool) bool {
 	switch {
-	case s.ctx.Err() != nil, s.spoiled: // ended for the sake of a caller, who shares it with others
-		return !out.uncertain
+	case s.ctx.Err() != nil, s.spoiled: // the connection was closed because of another offer
+		return !c.uncertain
 	case !s.served:
-		out.refused = out.closing && s.relay.hasOthers()
-		return out.refused
-	case out.closing:
+		c.refused = c.closing && others
+		return c.refused
+	case c.closing:
 		return true
 	}
-	// What was sent in one go to a relay that had hung up before looks the same as what got lost on the way back. After
-	// a rest the first is far more likely; a second copy is no more likely than if it were tried again later.
-	out.losses++
-	return out.losses < maxLosses && (!out.uncertain || s.silent && out.hungUp)
+	// A flight sent to a relay that had hung up before looks like a flight whose replies were lost. After idle time the
+	// first is far more likely. A duplicate is no more likely than with a later retry.
+	c.losses++
+	return c.losses < maxLosses && (!c.uncertain || s.silent && c.hungUp)
 }
 
-// quit says goodbye, if the connection is still good for that, and hangs up.
+// quit sends QUIT, if the connection is usable, and closes the connection.
 func (s *session) quit() {
-	stop := time.AfterFunc(quitLimit, func() { _ = s.raw.Close() })
-	defer stop.Stop()
+	timer := time.AfterFunc(quitLimit, func() { _ = s.raw.Close() })
+	defer timer.Stop()
 	_ = s.conn.Quit()
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
@@ -93,12 +94,12 @@ func TestEnoughOnOneConnection(t *testing.T) {
 		is.Equal(len(failures(deliver(r, 30))), 0) // no trouble
 		is.True(eachOnce(relay, 30))
 		is.Equal(relay.Connections(), 10)
-		is.True(r.limits.cutAt.IsZero()) // nor a sign of any
+		is.True(r.pool.limits.cutAt.IsZero()) // nor a sign of any
 	})
 }
 
 func TestNewConnectionFails(t *testing.T) {
-	for reply, op := range map[string]smtpclient.Op{"CONNECT 421 no": smtpclient.OpGreeting, "EHLO 554 no": smtpclient.OpEHLO, "MAIL 421 no": smtpclient.OpMail} {
+	for reply, op := range map[string]attempt.Op{"CONNECT 421 no": attempt.OpGreeting, "EHLO 554 no": attempt.OpEHLO, "MAIL 421 no": attempt.OpMail} {
 		t.Run(reply, func(t *testing.T) {
 			inModes(t, func(t *testing.T, ext []string) {
 				is := is.New(t)
@@ -113,8 +114,7 @@ func TestNewConnectionFails(t *testing.T) {
 				results := deliver(r, 5)
 				is.Equal(len(failures(results)), 5) // there is no other
 				for _, res := range results {
-					whom, _ := Judge(res.Err)
-					is.Equal(whom, TheRelay)
+					is.Equal(res.Err.Fault, attempt.Relay)
 					is.Equal(res.Err.Op, op)
 				}
 			})
@@ -160,7 +160,7 @@ func TestUnreadableMessage(t *testing.T) {
 			m := mail("bad@x.org")
 			m.Content = io.MultiReader(strings.NewReader(text[:5]), iotest.ErrReader(broken))
 			e := offerTo(r, m)[0].Err
-			is.True(e != nil && e.Source && errors.Is(e, broken))
+			is.True(e != nil && e.Fault == attempt.Message && e.Op == attempt.OpContent && errors.Is(e, broken))
 		})
 		wg.Go(func() {
 			time.Sleep(2 * time.Millisecond)
@@ -187,7 +187,7 @@ func TestCut(t *testing.T) {
 		r := newRelay(t, relay.Dial, 1)
 		why := errors.New("time to go")
 		var wg sync.WaitGroup
-		offer := func(from string, check func(*smtpclient.Error)) {
+		offer := func(from string, check func(*failure)) {
 			wg.Go(func() {
 				began := time.Now()
 				check(offerTo(r, mail(from))[0].Err)
@@ -195,15 +195,14 @@ func TestCut(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		offer("flying@x.org", func(e *smtpclient.Error) {
+		offer("flying@x.org", func(e *failure) {
 			is.True(e != nil && errors.Is(e, why)) // cut off
 			is.Equal(e.Uncertain, len(ext) == 2)   // with CHUNKING all of it had been sent
-			is.Equal(e.NotTried, !e.Uncertain)
+			is.Equal(e.Fault == attempt.None, !e.Uncertain)
 		})
-		withdrawn := func(e *smtpclient.Error) {
-			is.True(e != nil && errors.Is(e, why) && e.NotTried)
-			whom, _ := Judge(e)
-			is.Equal(whom, Nobody)
+		withdrawn := func(e *failure) {
+			is.True(e != nil && errors.Is(e, why))
+			is.Equal(e.Fault, attempt.None)
 		}
 		offer("waiting@x.org", withdrawn)
 		offer("patient@x.org", withdrawn)
@@ -241,7 +240,7 @@ func TestClose(t *testing.T) {
 			is.Equal(time.Since(began), quitLimit) // all at the same time
 			open, _, _, _ = l.counts()
 			is.Equal(open, 0)
-			is.Equal(r.running+len(r.sessions)+r.connecting+r.leaving+len(r.resting), 0) // nothing is left
+			is.Equal(r.pool.roster.running+len(r.pool.roster.sessions)+r.pool.roster.connecting+r.pool.roster.leaving+len(r.pool.roster.idle), 0) // nothing is left
 		}
 	})
 }
@@ -251,7 +250,7 @@ func TestCloseWaits(t *testing.T) {
 		is := is.New(t)
 		relay := &smtptest.Relay{Reply: slow("END")}
 		r := newRelay(t, relay.Dial, 2)
-		var results []smtpclient.Result
+		var results []result
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -311,7 +310,7 @@ func TestMoodyRelay(t *testing.T) {
 			return ""
 		}}
 		r := newRelay(t, relay.Dial, 10)
-		outcomes := make([]*smtpclient.Error, 500)
+		outcomes := make([]*failure, 500)
 		var wg sync.WaitGroup
 		for i := range outcomes {
 			wg.Go(func() { outcomes[i] = insist(r, mail(fmt.Sprintf("a%d@x.org", i))) })
@@ -331,14 +330,14 @@ func TestMoodyRelay(t *testing.T) {
 }
 
 // insist offers m until the relay can be used.
-func insist(r *Relay, m *smtpclient.Transaction) *smtpclient.Error {
+func insist(r *Relay, m *smtpclient.Transaction) *failure {
 	for {
 		m.Content = strings.NewReader(text)
 		e := offerTo(r, m)[0].Err
 		if e == nil {
 			return nil
 		}
-		if whom, _ := Judge(e); whom != TheRelay {
+		if e.Fault != attempt.Relay {
 			return e
 		}
 		time.Sleep(time.Second)
@@ -425,9 +424,9 @@ func TestHungUpRelay(t *testing.T) {
 // atRest waits for a connection without work.
 func atRest(r *Relay) net.Conn {
 	for {
-		r.mu.Lock()
-		resting := slices.Clone(r.resting)
-		r.mu.Unlock()
+		r.pool.mu.Lock()
+		resting := slices.Clone(r.pool.roster.idle)
+		r.pool.mu.Unlock()
 		if len(resting) > 0 {
 			return resting[0].raw
 		}

@@ -13,7 +13,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// Settings say how a relay is spoken to. They are what the package's SMTP is, which documents them, and convert from it.
+// Settings are the SMTP settings of a relay. The fields are the fields of the root's SMTP, which has the documentation,
+// so the compiler checks the conversion from SMTP to Settings.
 type Settings struct {
 	User      string
 	Secret    func(ctx context.Context, again bool) (string, error)
@@ -29,39 +30,49 @@ type Settings struct {
 	NoPipelining, NoChunking bool
 	Window                   int
 
-	Version string // of what cannot be compared: nothing here depends on it
+	Version string // for comparison only
 }
 
-// Config is s in the words of the SMTP client, with what holds for all relays: the name given with EHLO, the bound of each
-// step, and what TLS uses where s has nothing of its own.
+// tlsMode returns the TLS mode for Settings.TLS.
+func tlsMode(name string) (smtpclient.TLSMode, error) {
+	switch name {
+	case "", "auto":
+		return smtpclient.TLSAuto, nil
+	case "starttls":
+		return smtpclient.TLSStartTLS, nil
+	case "tls":
+		return smtpclient.TLSImplicit, nil
+	case "none":
+		return smtpclient.TLSNone, nil
+	}
+	return 0, fmt.Errorf("TLS mode %q is not auto, starttls, tls or none", name)
+}
+
+// Config returns the settings for the SMTP client. localName is the name for EHLO, timeout the upper bound for each
+// step, tlsConfig the default for Settings.TLSConfig. An error names an invalid setting.
 func (s Settings) Config(localName string, timeout time.Duration, tlsConfig *tls.Config) (smtpclient.Config, error) {
+	mode, err := tlsMode(s.TLS)
+	if err == nil && s.Window < 0 {
+		err = errors.New("option SMTP.Window is negative")
+	}
 	c := smtpclient.Config{
-		LocalName: localName, Timeout: timeout, TLSConfig: cmp.Or(s.TLSConfig, tlsConfig), Pins: s.Pins,
-		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Sessions: tls.NewLRUClientSessionCache(0),
+		LocalName: localName, Timeout: timeout, TLS: mode, TLSConfig: cmp.Or(s.TLSConfig, tlsConfig), Pins: s.Pins,
+		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window,
+		Sessions: tls.NewLRUClientSessionCache(0),
 	}
-	mode, ok := map[string]smtpclient.TLSMode{
-		"": smtpclient.TLSAuto, "auto": smtpclient.TLSAuto, "starttls": smtpclient.TLSStartTLS, "tls": smtpclient.TLSImplicit, "none": smtpclient.TLSNone,
-	}[s.TLS]
-	if !ok {
-		return c, fmt.Errorf("TLS mode %q is not auto, starttls, tls or none", s.TLS)
-	}
-	if s.Window < 0 {
-		return c, errors.New("option SMTP.Window is negative")
-	}
-	c.TLS = mode
 	if s.LogsIn() {
 		c.Auth = s.credentials().Auth()
 	}
-	return c, nil
+	return c, err
 }
 
-// LogsIn reports whether mail is sent after a login only.
+// LogsIn reports whether the settings require a login.
 func (s Settings) LogsIn() bool { return s.User != "" || s.Mechanism == "EXTERNAL" }
 
-// NeedsSecret reports whether the login takes a password or a token.
+// NeedsSecret reports whether the login needs a password or a token.
 func (s Settings) NeedsSecret() bool { return s.User != "" && s.Mechanism != "EXTERNAL" }
 
-// Mechanisms are those that it can log in with, the strongest first; none: it does not log in.
+// Mechanisms returns the mechanisms for a login, the strongest first; none without a login.
 func (s Settings) Mechanisms() []string {
 	if !s.LogsIn() {
 		return nil
@@ -74,5 +85,7 @@ func (s Settings) credentials() smtpclient.Credentials {
 	if secret == nil {
 		secret = func(context.Context, bool) (string, error) { return s.Password, nil }
 	}
-	return smtpclient.Credentials{User: s.User, Password: secret, Token: s.Token, Mechanism: s.Mechanism, Client: s.Auth}
+	return smtpclient.Credentials{
+		User: s.User, Password: secret, Token: s.Token, Mechanism: s.Mechanism, Client: s.Auth,
+	}
 }

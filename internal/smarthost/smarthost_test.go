@@ -16,6 +16,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
@@ -115,10 +116,37 @@ func newRelay(t *testing.T, dial func(context.Context, string, string) (net.Conn
 	return r
 }
 
+// A result is the outcome of an offer. Err is nil after an acceptance.
+type result struct {
+	attempt.Outcome
+	Err *failure
+}
+
+// A failure is an outcome other than an acceptance.
+type failure struct{ attempt.Outcome }
+
+func (f *failure) Error() string { return string(f.Op) + ": " + f.Err.Error() }
+
+func (f *failure) Unwrap() error { return f.Err }
+
+func resultsOf(outcomes []attempt.Outcome) []result {
+	if outcomes == nil {
+		return nil
+	}
+	results := make([]result, len(outcomes))
+	for i, o := range outcomes {
+		results[i].Outcome = o
+		if o.Err != nil {
+			results[i].Err = &failure{o}
+		}
+	}
+	return results
+}
+
 // offerTo offers a message and waits for the outcome.
-func offerTo(r *Relay, t *smtpclient.Transaction) []smtpclient.Result {
-	done := make(chan []smtpclient.Result, 1)
-	r.Offer(t, func(results []smtpclient.Result) { done <- results })
+func offerTo(r *Relay, t *smtpclient.Transaction) []result {
+	done := make(chan []result, 1)
+	r.Offer(t, func(outcomes []attempt.Outcome) { done <- resultsOf(outcomes) })
 	return <-done
 }
 
@@ -129,8 +157,8 @@ func mail(from string) *smtpclient.Transaction {
 }
 
 // deliver offers n messages, each from an address of its own and all at once, and returns what became of them.
-func deliver(r *Relay, n int) []smtpclient.Result {
-	results := make([]smtpclient.Result, n)
+func deliver(r *Relay, n int) []result {
+	results := make([]result, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { results[i] = offerTo(r, mail(fmt.Sprintf("a%d@x.org", i)))[0] })
@@ -139,7 +167,7 @@ func deliver(r *Relay, n int) []smtpclient.Result {
 	return results
 }
 
-func failures(results []smtpclient.Result) (errs []*smtpclient.Error) {
+func failures(results []result) (errs []*failure) {
 	for _, r := range results {
 		if r.Err != nil {
 			errs = append(errs, r.Err)
@@ -195,7 +223,7 @@ func TestDeliver(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		is.Equal(relay.Commands()[len(relay.Commands())-1], "QUIT") // it says goodbye after a longer one
 		synctest.Wait()
-		is.Equal(len(r.sessions), 0)                                        // and nothing is left of it
+		is.Equal(len(r.pool.roster.sessions), 0)                            // and nothing is left of it
 		is.Equal(offerTo(r, &smtpclient.Transaction{From: "a@x.org"}), nil) // nobody, no result
 		for _, m := range relay.Messages() {
 			is.Equal(string(m.Data), text) // as it was
@@ -217,8 +245,8 @@ func TestUnusableRelay(t *testing.T) {
 		results := deliver(r, 50)
 		is.Equal(len(failures(results)), 50) // all who wait are told
 		for _, res := range results {
-			is.Equal(res.Err.Op, OpDial)      // at which step
-			is.True(errors.Is(res.Err, down)) // and why
+			is.Equal(res.Err.Op, attempt.OpDial) // at which step
+			is.True(errors.Is(res.Err, down))    // and why
 		}
 		is.Equal(r.Connections(), 1) // half as many as at first
 		down = nil
@@ -348,7 +376,7 @@ func TestTooFast(t *testing.T) {
 		r := newRelay(t, relay.Dial, 1)
 		for _, seconds := range []int{0, 1, 3, 7, 15, 31, 63, 123} {
 			err := offerTo(r, mail("a@x.org"))[0].Err
-			is.True(err != nil && TooFast(err))
+			is.True(err != nil && err.Reply.Throttled())
 			is.Equal(int(time.Since(began).Seconds()), seconds) // pauses of 1, 2, 4 ... 60 seconds
 		}
 		full = false
@@ -367,7 +395,7 @@ func TestTooFast(t *testing.T) {
 func TestContentIsReadAgain(t *testing.T) {
 	is := is.New(t)
 	opened := 0
-	o := newOffer(&smtpclient.Transaction{Content: Content(func() io.Reader { opened++; return strings.NewReader(text) })}, nil)
+	o := newOffer("", &smtpclient.Transaction{Content: Content(func() io.Reader { opened++; return strings.NewReader(text) })}, nil)
 	is.True(o.rewind())
 	is.Equal(opened, 0) // not before it is needed
 	for range 2 {
@@ -380,7 +408,7 @@ func TestContentIsReadAgain(t *testing.T) {
 	_, err := Content(nil).Seek(1, io.SeekStart)
 	is.True(errors.Is(err, errSeek)) // there is no other place to go to
 
-	once := newOffer(&smtpclient.Transaction{Content: io.MultiReader(strings.NewReader(text))}, nil)
+	once := newOffer("", &smtpclient.Transaction{Content: io.MultiReader(strings.NewReader(text))}, nil)
 	is.True(once.rewind()) // not read yet
 	_, err = once.Read(make([]byte, 1))
 	is.NoErr(err)
@@ -395,14 +423,14 @@ func TestSurplusIsClosed(t *testing.T) {
 		is.Equal(len(failures(deliver(r, 100))), 0)
 		open, _, _, _ := l.counts()
 		is.Equal(open, 8)
-		r.mu.Lock()
-		r.limits.strained(time.Now())
-		r.mu.Unlock()
+		r.pool.mu.Lock()
+		r.pool.limits.backOff(time.Now())
+		r.pool.mu.Unlock()
 		is.Equal(len(failures(deliver(r, 4))), 0)
 		synctest.Wait()
 		open, _, _, _ = l.counts()
-		is.True(open < 8 && open >= 4) // those that are too many go when they would be used
-		is.Equal(r.leaving, 0)         // for good
+		is.True(open < 8 && open >= 4)     // those that are too many go when they would be used
+		is.Equal(r.pool.roster.leaving, 0) // for good
 	})
 }
 
@@ -420,8 +448,8 @@ func TestGreetingName(t *testing.T) {
 	r.Close()
 }
 
-// Who allows hundreds of connections has a hundred at once and the others after a greeting, long before the first message is
-// accepted; that there is room for more is told.
+// Who allows hundreds of connections has a hundred at once and the others after a greeting, long before the first
+// message is accepted; that there is room for more is told.
 func TestManyConnectionsComeSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -435,9 +463,9 @@ func TestManyConnectionsComeSoon(t *testing.T) {
 		r, err := New(Options{Addr: "relay.test:25", Dial: l.dial, Client: smtpclient.Config{LocalName: "me.example.com"}, Concurrency: 400,
 			Grown: func() { grown <- struct{}{} }})
 		is.NoErr(err)
-		done := make(chan []smtpclient.Result, 800)
+		done := make(chan []result, 800)
 		for i := range 800 {
-			r.Offer(mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
+			r.Offer(mail(fmt.Sprintf("a%d@x.org", i)), func(outcomes []attempt.Outcome) { done <- resultsOf(outcomes) })
 		}
 		is.Equal(r.Connections(), 100)
 		time.Sleep(99 * time.Millisecond)
@@ -467,9 +495,9 @@ func TestOffersNeedNoGoroutine(t *testing.T) {
 		l := &line{relay: &smtptest.Relay{Reply: slow("END")}}
 		r := newRelay(t, l.dial, 1)
 		before := runtime.NumGoroutine()
-		done := make(chan []smtpclient.Result, 100)
+		done := make(chan []result, 100)
 		for i := range 100 {
-			r.Offer(mail(fmt.Sprintf("a%d@x.org", i)), func(results []smtpclient.Result) { done <- results })
+			r.Offer(mail(fmt.Sprintf("a%d@x.org", i)), func(outcomes []attempt.Outcome) { done <- resultsOf(outcomes) })
 		}
 		synctest.Wait()
 		is.True(runtime.NumGoroutine()-before <= 5) // the session's, and those of the relay

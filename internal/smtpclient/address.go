@@ -10,14 +10,14 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// The lengths RFC 3461 has for the parameters (sections 4.2 and 4.4). What is longer is left out.
+// The longest ENVID and ORCPT, in octets (RFC 3461, sections 4.2 and 4.4). Longer parameters are not sent.
 const (
 	maxEnvID = 100
 	maxORcpt = 500
 )
 
-// checkAddress is the last gate before an address is written between < and >: it must not be able to end there, or to
-// start another command. A backslash outside quotes is none of RFC 5321, and not read alike everywhere.
+// checkAddress checks an address before the address is sent between < and >. The address must not end the path or start
+// another command. A backslash outside quotes is invalid (RFC 5321), and relays read such a backslash differently.
 func checkAddress(addr string) error {
 	if !utf8.ValidString(addr) {
 		return fmt.Errorf("%w: %q is not UTF-8", ErrAddress, addr)
@@ -42,6 +42,14 @@ func checkAddress(addr string) error {
 	return nil
 }
 
+// checkRecipient is checkAddress for a recipient: an empty address is an error, too.
+func checkRecipient(addr string) error {
+	if addr == "" {
+		return fmt.Errorf("%w: it is empty", ErrAddress)
+	}
+	return checkAddress(addr)
+}
+
 func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
@@ -51,7 +59,8 @@ func isASCII(s string) bool {
 	return true
 }
 
-// withALabels writes the domain of an address in ASCII (RFC 5891), if that makes the whole address ASCII.
+// withALabels returns the address with an ASCII domain (RFC 5891). ok is false if the local part is not ASCII, or the
+// domain is invalid.
 func withALabels(addr string) (ascii string, ok bool) {
 	at := strings.LastIndexByte(addr, '@')
 	if at < 0 || !isASCII(addr[:at]) {
@@ -64,7 +73,7 @@ func withALabels(addr string) (ascii string, ok bool) {
 	return addr[:at+1] + domain, true
 }
 
-// xtext encodes a parameter (RFC 3461, section 4).
+// xtext encodes a parameter as xtext (RFC 3461, section 4).
 func xtext(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -77,7 +86,7 @@ func xtext(s string) string {
 	return b.String()
 }
 
-// unicodeXtext encodes an address of the type utf-8 in ASCII (RFC 6533, section 3).
+// unicodeXtext encodes an address of type utf-8 as ASCII (RFC 6533, section 3).
 func unicodeXtext(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -90,7 +99,8 @@ func unicodeXtext(s string) string {
 	return b.String()
 }
 
-// originalRecipient is the value of ORCPT for "type;address" or an address alone; "" where there is none to send.
+// originalRecipient returns the value of ORCPT for "type;address", or for an address without a type. originalRecipient
+// returns "" if the value is empty or too long.
 func originalRecipient(orcpt string) string {
 	kind, addr, ok := strings.Cut(orcpt, ";")
 	if !ok || !isAtom(kind) {
@@ -114,7 +124,7 @@ func isAtom(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// notifyValue is the value of NOTIFY; "" for one that RFC 3461, section 4.1, does not know.
+// notifyValue returns the value of NOTIFY, or "" for an invalid value (RFC 3461, section 4.1).
 func notifyValue(notify string) string {
 	notify = strings.ToUpper(strings.ReplaceAll(notify, " ", ""))
 	if notify == "NEVER" {
@@ -128,7 +138,7 @@ func notifyValue(notify string) string {
 	return notify
 }
 
-// NeedsUTF8 reports whether an address can be given to a relay with SMTPUTF8 (RFC 6531) only.
+// NeedsUTF8 reports whether an address can be sent only to a relay with SMTPUTF8 (RFC 6531).
 func NeedsUTF8(addr string) bool {
 	if isASCII(addr) {
 		return false

@@ -10,34 +10,35 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// The mechanisms of this package that go-sasl has no names for.
+// The mechanisms without a constant in go-sasl.
 const (
-	scramPlus = "SCRAM-SHA-256-PLUS" // RFC 7677, bound to the TLS connection
+	scramPlus = "SCRAM-SHA-256-PLUS" // RFC 7677, with channel binding to TLS
 	scramBare = "SCRAM-SHA-256"
 	cramMD5   = "CRAM-MD5" // RFC 2195
 	xoauth2   = "XOAUTH2"
 )
 
-// Credentials say who logs in to a relay, and how.
+// Credentials are the settings of a login.
 type Credentials struct {
 	User string
 
-	// Password gives the password, or with Token the token; nil: there is none, and the mechanism is EXTERNAL. With
-	// again the last one was refused: if another one comes then, it is tried in the same session, once.
+	// Password returns the password, or the token if Token is set. again is set after the relay refused the last
+	// password; another password is then tried once in the same session. Nil: no password, mechanism EXTERNAL.
 	Password func(ctx context.Context, again bool) (string, error)
 
-	Mechanism string // the one to use, in any case; empty: the strongest that both sides have
-	Token     bool   // Password gives an OAuth token, for OAUTHBEARER (RFC 7628) or XOAUTH2
+	Mechanism string // mechanism to use, in any case; empty: the strongest common mechanism
+	Token     bool   // Password returns an OAuth token, for OAUTHBEARER (RFC 7628) or XOAUTH2
 
-	// Client makes the client of a mechanism, in upper case; nil, or a nil client: the one of this package, if it has
-	// one. It is asked for each mechanism the relay offers, in the order of the relay, before any of this package is
-	// considered.
+	// Client returns a SASL client for a mechanism (in upper case), or nil. Client is called for each mechanism that
+	// the relay offers, in the order of the relay, before the clients of the package are considered. Nil: only the
+	// clients of the package are used.
 	Client func(mech string) sasl.Client
 }
 
-// Auth returns the AuthFunc that logs in with the credentials. It may be used for many connections at the same time.
+// Auth returns an AuthFunc for the credentials. Connections may share the AuthFunc.
 func (cr Credentials) Auth() AuthFunc { return cr.pick }
 
+// pick is the AuthFunc of the credentials.
 func (cr Credentials) pick(ctx context.Context, offer AuthOffer) (string, sasl.Client, error) {
 	if mech, client := cr.ownClient(offer); client != nil {
 		if offer.Refused != nil {
@@ -62,7 +63,7 @@ func (cr Credentials) pick(ctx context.Context, offer AuthOffer) (string, sasl.C
 	return mech, withSecret{client, secret}, err
 }
 
-// withSecret is a client, and what it logs in with, to tell whether another one would do the same.
+// withSecret is a SASL client with the secret of the login. A second login with the same secret is pointless.
 type withSecret struct {
 	sasl.Client
 	secret string
@@ -75,7 +76,7 @@ func (w withSecret) finish() error {
 	return nil
 }
 
-// ownClient asks the function Client.
+// ownClient returns the first client of the function Client.
 func (cr Credentials) ownClient(offer AuthOffer) (mech string, client sasl.Client) {
 	if cr.Client == nil {
 		return "", nil
@@ -91,7 +92,7 @@ func (cr Credentials) ownClient(offer AuthOffer) (mech string, client sasl.Clien
 	return "", nil
 }
 
-// mechanism picks the strongest of this package's mechanisms that the relay offers.
+// mechanism returns the strongest mechanism that the relay offers.
 func (cr Credentials) mechanism(offer AuthOffer) (string, error) {
 	usable := cr.Mechanisms()
 	for _, mech := range usable {
@@ -103,8 +104,8 @@ func (cr Credentials) mechanism(offer AuthOffer) (string, error) {
 		strings.Join(offer.Mechanisms, ", "), strings.Join(usable, ", "))
 }
 
-// Mechanisms are those that the credentials are for, the strongest first. What PLAIN and LOGIN send is protected by the
-// connection, CRAM-MD5 wants the relay to know the password, and some that offer it do not.
+// Mechanisms returns the mechanisms for the credentials, the strongest first. TLS protects the password of PLAIN and
+// LOGIN. CRAM-MD5 is last: the relay must store the password in the clear, and some relays offer CRAM-MD5 without.
 func (cr Credentials) Mechanisms() []string {
 	switch {
 	case cr.Mechanism != "":

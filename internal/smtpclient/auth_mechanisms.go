@@ -10,7 +10,7 @@ import (
 	"github.com/xdg-go/scram"
 )
 
-// newClient makes the client of a mechanism.
+// newClient returns a SASL client of the package.
 func newClient(mech, user, secret string, offer AuthOffer) (sasl.Client, error) {
 	switch mech {
 	case scramPlus, scramBare:
@@ -21,26 +21,27 @@ func newClient(mech, user, secret string, offer AuthOffer) (sasl.Client, error) 
 		return &byTurn{mech: mech, answers: []string{user, secret}}, nil
 	case cramMD5:
 		return netAuth{smtp.CRAMMD5Auth(user, secret)}, nil
-	case sasl.OAuthBearer: // a refusal comes as a challenge, which has to be answered before the 535 comes
+	case sasl.OAuthBearer: // a refusal is a challenge; the 535 follows the response
 		initial := "n,a=" + saslName(user) + ",\x01auth=Bearer " + secret + "\x01\x01"
 		return &byTurn{mech: mech, initial: initial, answers: []string{"\x01"}}, nil
-	case xoauth2: // likewise
+	case xoauth2: // same as OAUTHBEARER
 		initial := "user=" + user + "\x01auth=Bearer " + secret + "\x01\x01"
 		return &byTurn{mech: mech, initial: initial, answers: []string{""}}, nil
 	case sasl.External:
 		return sasl.NewExternalClient(user), nil
 	}
-	return nil, fmt.Errorf("the mechanism %q is not known here", mech)
+	return nil, fmt.Errorf("unknown AUTH mechanism %q", mech)
 }
 
-// byTurn is a mechanism whose answers do not depend on what the relay asks. The prompts of LOGIN, for one, are worded in
-// many ways, and their order is always the same.
+// byTurn is a mechanism with fixed responses. Relays word the prompts of LOGIN differently, but the order is always the
+// same.
 type byTurn struct {
 	mech    string
-	initial string // "" for none
+	initial string // initial response; empty: none
 	answers []string
 }
 
+// Start returns the initial response.
 func (b *byTurn) Start() (mech string, initial []byte, err error) {
 	if b.initial == "" {
 		return b.mech, nil, nil
@@ -48,6 +49,7 @@ func (b *byTurn) Start() (mech string, initial []byte, err error) {
 	return b.mech, []byte(b.initial), nil
 }
 
+// Next returns the next response.
 func (b *byTurn) Next([]byte) ([]byte, error) {
 	if len(b.answers) == 0 {
 		return nil, sasl.ErrUnexpectedServerChallenge
@@ -57,7 +59,7 @@ func (b *byTurn) Next([]byte) ([]byte, error) {
 	return []byte(answer), nil
 }
 
-// saslName escapes what ends a name (RFC 5801, section 4).
+// saslName escapes a name for a GS2 header (RFC 5801, section 4).
 func saslName(name string) string {
 	var out []byte
 	for i := range len(name) {
@@ -73,14 +75,16 @@ func saslName(name string) string {
 	return string(out)
 }
 
-// netAuth makes a sasl.Client of a mechanism of net/smtp.
+// netAuth adapts a mechanism of net/smtp to sasl.Client.
 type netAuth struct{ auth smtp.Auth }
 
+// Start returns the initial response.
 func (a netAuth) Start() (mech string, ir []byte, err error) { return a.auth.Start(&smtp.ServerInfo{}) }
 
+// Next returns the response to a challenge.
 func (a netAuth) Next(challenge []byte) ([]byte, error) { return a.auth.Next(challenge, true) }
 
-// scramClient is SCRAM (RFC 5802), in which the relay proves that it knows the password too.
+// scramClient is a client for SCRAM (RFC 5802). The relay proves knowledge of the password, too.
 type scramClient struct {
 	mech string
 	talk *scram.ClientConversation
@@ -88,7 +92,7 @@ type scramClient struct {
 
 func newSCRAM(mech, user, password string, state *tls.ConnectionState) (sasl.Client, error) {
 	client, err := scram.SHA256.NewClient(user, password, "")
-	if err != nil { // it holds the password
+	if err != nil { // the error holds the password
 		return nil, errors.New("the user or the password has characters that SCRAM does not allow")
 	}
 	if mech == scramBare {
@@ -101,17 +105,19 @@ func newSCRAM(mech, user, password string, state *tls.ConnectionState) (sasl.Cli
 	return &scramClient{mech, client.NewConversationWithChannelBinding(binding)}, nil
 }
 
+// Start returns the client-first message.
 func (s *scramClient) Start() (mech string, initial []byte, err error) {
 	first, err := s.talk.Step("")
 	return s.mech, []byte(first), err
 }
 
+// Next returns the response to a challenge.
 func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	response, err := s.talk.Step(string(challenge))
 	return []byte(response), err
 }
 
-// finish refuses a relay that says yes before it has proved anything.
+// finish fails if the relay accepted the login without a proof.
 func (s *scramClient) finish() error {
 	if !s.talk.Valid() {
 		return errors.New("the relay has not proved that it knows the password")
@@ -119,21 +125,21 @@ func (s *scramClient) finish() error {
 	return nil
 }
 
-// canBind tells whether SCRAM can be bound to the TLS connection.
+// canBind reports whether SCRAM can use channel binding.
 func canBind(state *tls.ConnectionState) bool {
 	binding, err := bindingTo(state)
 	return err == nil && binding.IsSupported()
 }
 
-// bindingTo ties SCRAM to the TLS connection: as RFC 9266 wants it for TLS 1.3, and RFC 5929 for what was before.
+// bindingTo returns the channel binding of a TLS connection: RFC 9266 for TLS 1.3, RFC 5929 for older versions.
 func bindingTo(state *tls.ConnectionState) (scram.ChannelBinding, error) {
 	switch {
 	case state == nil:
 		return scram.ChannelBinding{}, errors.New("the session has no TLS")
 	case state.Version >= tls.VersionTLS13:
 		return scram.NewTLSExporterBinding(state)
-	case len(state.TLSUnique) == 0: // a resumed session, for one
-		return scram.ChannelBinding{}, errors.New("the session has nothing to bind to")
+	case len(state.TLSUnique) == 0: // for example, a resumed session
+		return scram.ChannelBinding{}, errors.New("the TLS session has no channel binding")
 	}
 	return scram.NewTLSUniqueBinding(state.TLSUnique), nil
 }

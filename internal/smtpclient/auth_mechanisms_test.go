@@ -10,6 +10,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 	"github.com/xdg-go/scram"
 )
@@ -87,7 +88,7 @@ func TestSCRAM(t *testing.T) {
 				is.True(!strings.Contains(decode64(r.Commands()[1][19:]), secret)) // the password is not sent
 				return
 			}
-			is.Equal(asError(err).Op, OpAuth)                 // it fails
+			is.Equal(asError(err).Op, attempt.OpAuth)         // it fails
 			is.True(strings.Contains(err.Error(), test.want)) // with the reason
 			is.True(!strings.Contains(err.Error(), "a\x00b")) // and without the password
 		})

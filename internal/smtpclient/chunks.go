@@ -4,63 +4,64 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
+
+	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// chunkSize is how much of a large message is sent before the relay has to agree to more. While a chunk waits for its
-// answer the next one is on its way, so a refusal stops the rest.
+// chunkSize is the size of a chunk of a large message. The client sends a chunk while the relay replies to the chunk
+// before, so a refusal stops the message early.
 const chunkSize = 1 << 20
 
-// inOneChunk offers a small message with BDAT, as a part of the flight. If it cannot be read, the flight goes without.
+// inOneChunk sends a small message with one BDAT, in the current flight. If the content cannot be read, the message is
+// removed from the flight.
 func (s *serving) inOneChunk(x *transaction) {
-	start, steps, used := s.c.out.len(), len(s.steps), s.c.used
+	start, steps, used := s.c.wire.out.len(), len(s.pipe.steps), s.c.used
 	s.envelope(x)
-	if s.c.broken {
+	if s.c.wire.closed {
 		return
 	}
-	if err := s.putLast(x, x.Size); err != nil {
-		s.c.out.cut(start)
-		s.steps, s.c.used = s.steps[:steps], used
-		x.fail(&Error{Op: OpContent, Err: err, Source: true})
-		s.tell(x)
+	if err := s.putLastChunk(x, x.Size); err != nil {
+		s.c.wire.out.truncate(start)
+		s.pipe.steps, s.c.used = s.pipe.steps[:steps], used
+		x.fail(&Error{Op: attempt.OpContent, Err: err, Source: true})
+		s.pipe.finish(x)
 		return
 	}
-	s.await(step{x: x, kind: endStep})
+	s.pipe.sent(step{x: x, kind: endStep})
 }
 
-// inChunks offers a large message, or one for many. The first chunk goes with the envelope, and is answered before the
-// next; the last one is read before it is sent, so that a message cut short never ends.
+// inChunks sends a large message, or a message with many recipients. The first chunk shares the flight of the envelope.
+// The last chunk is read completely before the chunk is sent, so a truncated message never ends.
 func (s *serving) inChunks(x *transaction) {
 	s.envelope(x)
-	last, ahead := min(x.Size, int64(s.c.piece())), 0
+	last, ahead := min(x.Size, int64(s.c.cfg.piece())), 0
 	for rest := x.Size - last; rest > 0; ahead = 1 {
 		n := min(rest, chunkSize)
 		rest -= n
-		if x.open == 0 || s.c.broken || !s.chunk(x, n) {
+		if x.undecided == 0 || s.c.wire.closed || !s.chunk(x, n) {
 			return
 		}
-		s.settleTo(ahead)
+		s.pipe.drainTo(ahead)
 	}
-	if x.open == 0 || s.c.broken {
+	if x.undecided == 0 || s.c.wire.closed {
 		return
 	}
-	if err := s.putLast(x, last); err != nil {
+	if err := s.putLastChunk(x, last); err != nil {
 		s.sourceFailed(x, err)
 		return
 	}
-	s.await(step{x: x, kind: endStep})
+	s.pipe.sent(step{x: x, kind: endStep})
 }
 
-// chunk sends a chunk that is not the last one; false: it could not.
+// chunk sends a chunk other than the last, and reports success.
 func (s *serving) chunk(x *transaction, size int64) bool {
-	s.c.out.putBDAT(size, "\r\n")
-	s.steps = append(s.steps, step{x: x, kind: chunkStep, end: notYet})
-	piece := s.c.piece()
+	out, piece := &s.c.wire.out, s.c.cfg.piece()
+	out.putBDAT(size, "\r\n")
+	s.pipe.start(step{x: x, kind: chunkStep})
 	for size > 0 {
-		buf := slices.Grow(s.c.out.room(), piece)
+		buf := out.grow(piece)
 		n, err := x.Content.Read(buf[len(buf):min(cap(buf), len(buf)+int(size))])
-		s.c.out.set(buf[:len(buf)+n])
+		out.set(buf[:len(buf)+n])
 		if size -= int64(n); err == io.EOF && size > 0 {
 			err = fmt.Errorf("the content is not %d octets long", x.Size)
 		}
@@ -68,39 +69,39 @@ func (s *serving) chunk(x *transaction, size int64) bool {
 			s.sourceFailed(x, fmt.Errorf("read the content: %w", err))
 			return false
 		}
-		if s.c.out.len() < piece {
+		if out.len() < piece {
 			continue
 		}
-		if s.flush(); s.c.failed != nil {
-			s.settle()
+		if s.pipe.flush(); s.c.wire.writeErr != nil {
+			s.pipe.drain()
 			return false
 		}
 	}
-	s.await(s.pop())
+	s.pipe.complete()
 	return true
 }
 
-// putLast adds the last chunk to the flight, with a CRLF at the end if the content has none.
-func (s *serving) putLast(x *transaction, size int64) error {
-	out := &s.c.out
+// putLastChunk appends the last chunk to the flight, and completes the last line with CRLF.
+func (s *serving) putLastChunk(x *transaction, size int64) error {
+	out := &s.c.wire.out
 	start := out.len()
 	out.putBDAT(size, " LAST\r\n")
 	body := out.len()
-	buf, err := appendContent(out.room(), x.Content, size)
+	buf, err := appendContent(out.bytes(), x.Content, size)
 	out.set(buf)
 	if err != nil {
 		return unreadable(err)
 	}
 	if missing := missingEnd(buf[body:]); missing != "" {
 		content := bytes.Clone(buf[body:])
-		out.cut(start)
+		out.truncate(start)
 		out.putBDAT(size+int64(len(missing)), " LAST\r\n")
-		out.set(append(append(out.room(), content...), missing...))
+		out.set(append(append(out.bytes(), content...), missing...))
 	}
 	return nil
 }
 
-// missingEnd is what the last line lacks of its CRLF.
+// missingEnd returns the octets missing for a CRLF at the end of the content.
 func missingEnd(content []byte) string {
 	switch {
 	case bytes.HasSuffix(content, crlf):
@@ -109,9 +110,4 @@ func missingEnd(content []byte) string {
 		return "\n"
 	}
 	return "\r\n"
-}
-
-func (f *flight) putBDAT(size int64, end string) {
-	f.put("BDAT ")
-	f.set(append(strconv.AppendInt(f.room(), size, 10), end...))
 }

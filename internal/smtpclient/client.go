@@ -1,94 +1,108 @@
-// Package smtpclient speaks SMTP (RFC 5321) and LMTP (RFC 2033) as a client of a mail relay. It takes an open connection
-// and hands over messages; it knows nothing of files, queues and retries. Whatever goes wrong comes back as an Error that
-// says at which step, so that its caller can tell whose fault it is.
+// Package smtpclient is a client for SMTP (RFC 5321) and LMTP (RFC 2033). The package sends messages over an open
+// connection to a mail relay, and has no knowledge of files, queues and retries. Every failure is an Error with the
+// failed step.
 package smtpclient
 
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"time"
-	"unique"
+
+	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// TLSMode says when TLS is used.
+// TLSMode selects the use of TLS.
 type TLSMode int
 
-// The TLS modes. A handshake that fails is never followed by an attempt in the clear.
+// The TLS modes. A failed handshake is never followed by a session without TLS.
 const (
-	TLSAuto     TLSMode = iota // STARTTLS (RFC 3207) where it is offered
-	TLSImplicit                // TLS from the first byte (RFC 8314)
-	TLSStartTLS                // STARTTLS; an error where it is not offered
+	TLSAuto     TLSMode = iota // STARTTLS (RFC 3207) if offered
+	TLSImplicit                // TLS from the first octet (RFC 8314)
+	TLSStartTLS                // STARTTLS; an error if not offered
 	TLSNone                    // no TLS
 )
 
-// Config says how a connection is set up.
+const (
+	defaultWindow = 4        // default of Config.Window
+	defaultPiece  = 32 << 10 // default of Config.Piece
+)
+
+// Config holds the settings of a connection.
 type Config struct {
-	LocalName string  // name for EHLO; required
-	Host      string  // name of the relay, for its certificate
+	LocalName string  // host name for EHLO; required
+	Host      string  // host name of the relay, for the certificate
 	TLS       TLSMode // zero: TLSAuto
 
-	// TLSConfig is cloned, and Host is filled in where it has no ServerName, TLS 1.2 where it has no MinVersion.
-	// Nil: the roots of the system. With nil and TLSAuto the certificate of a relay on the same host (a loopback
-	// address or a Unix socket) is not verified: local relays sign their own, and nothing leaves the host.
+	// TLSConfig is cloned. Host is the default for an empty ServerName, TLS 1.2 for an empty MinVersion. Nil: the
+	// system's root certificates. With nil and TLSAuto, the certificate of a relay on the same host (loopback address
+	// or Unix socket) is not verified: local relays sign certificates themselves, and no octet leaves the host.
 	TLSConfig *tls.Config
 
-	// Auth picks the mechanism for AUTH; nil: no AUTH. Where it is set, no mail is sent without.
+	// Auth selects the mechanism for AUTH. Nil: no AUTH. If Auth is set, no mail is sent without a login.
 	Auth AuthFunc
 
-	// Pins are the public keys one of which the relay must have: "sha256//" and the base64 of the SHA-256 of its
-	// SubjectPublicKeyInfo. A certificate with such a key needs no other verification, and TLSAuto does not go on
-	// without TLS. Nil: none are asked for.
+	// Pins are the accepted public keys of the relay: "sha256//" and the base64 of the SHA-256 of the
+	// SubjectPublicKeyInfo. A certificate with a pinned key needs no other verification. With pins, TLSAuto requires
+	// STARTTLS. Nil: no pinning.
 	Pins []string
 
-	// Sessions lets later connections resume TLS sessions; copies of a Config share it. Nil: none are resumed, unless
-	// TLSConfig has a cache of its own.
+	// Sessions is the cache for TLS session resumption. Copies of a Config share the cache. Nil: no resumption, unless
+	// TLSConfig has a cache.
 	Sessions tls.ClientSessionCache
 
-	LMTP         bool // LMTP (RFC 2033): LHLO, and an answer for each recipient after the data
-	NoPipelining bool // PIPELINING (RFC 2920) is not used where it is offered, and CHUNKING neither
-	NoChunking   bool // CHUNKING (RFC 3030) is not used where it is offered
+	LMTP         bool // LMTP (RFC 2033): LHLO, and one reply for each recipient after the content
+	NoPipelining bool // do not use PIPELINING (RFC 2920) and CHUNKING, even if offered
+	NoChunking   bool // do not use CHUNKING (RFC 3030), even if offered
 
-	// Window is how many transactions may share a flight where CHUNKING is used; zero: 4. It is also how many messages
-	// a lost connection can leave uncertain.
+	// Window is the number of transactions that can share a flight if CHUNKING is used; zero: 4. A lost connection can
+	// leave as many messages uncertain.
 	Window int
 
-	// Piece is how much of a message that does not fit into one flight is written at once, in octets: a connection that
-	// waits for the network holds as much. Zero: 32 KiB.
+	// Piece is the size of a write, in octets, for a message larger than a flight. A connection that waits for the
+	// network holds as much memory. Zero: 32 KiB.
 	Piece int
 
-	// Welcomed, if not nil, is called when the relay has greeted the connection, by the goroutine that called Connect.
+	// Welcomed, if not nil, is called when the relay has sent a greeting, by the goroutine that called Connect.
 	Welcomed func()
 
-	// Timeout is an upper bound for each step. Zero: only the limits of RFC 5321, section 4.5.3.2, apply, from 2
-	// minutes (DATA, TLS, AUTH) to 10 (the answer to the end of the data).
+	// Timeout is an upper bound for each step. Zero: only the limits of RFC 5321, section 4.5.3.2, apply: from 2
+	// minutes (DATA, TLS, AUTH) to 10 minutes (reply to the end of the content).
 	Timeout time.Duration
 }
 
-// Conn is a session with a relay. It is used by one goroutine at a time.
-type Conn struct {
-	cfg     Config
-	raw     net.Conn // as it came in: closing it ends everything at once, also inside a TLS handshake
-	nc      net.Conn // raw, or TLS over it
-	r       *lineReader
-	out     flight        // holds memory only while there is something to send
-	limit   time.Duration // for the step in progress
-	ext     []extension
-	version uint16          // of TLS; zero: none
-	mech    string          // that AUTH was last tried with; empty: it was not
-	private bool            // what is sent now can be read by the relay alone
-	used    bool            // there has been a transaction
-	broken  bool            // the state of the session is not known, or it is over
-	failed  error           // what made sending fail: nothing more is sent
-	ctx     context.Context // of the call in progress; it tells why a connection was closed under it
+// window returns Window or the default.
+func (cfg *Config) window() int {
+	if cfg.Window > 0 {
+		return cfg.Window
+	}
+	return defaultWindow
 }
 
-// Connect sets up a session on an open connection: greeting, EHLO (HELO, where EHLO is not known), STARTTLS, AUTH. It
-// owns nc from then on and closes it on an error, which is always an *Error. When ctx ends, nc is closed at once.
+// piece returns Piece or the default.
+func (cfg *Config) piece() int {
+	if cfg.Piece > 0 {
+		return cfg.Piece
+	}
+	return defaultPiece
+}
+
+// Conn is a session with a relay. Only one goroutine at a time may use a Conn.
+type Conn struct {
+	cfg     Config
+	wire    wire
+	ext     extensions // offered by the relay
+	version uint16     // TLS version; zero: no TLS
+	mech    string     // mechanism of the last AUTH; empty: no AUTH
+	private bool       // only the relay can read the connection: verified TLS, or the same host
+	used    bool       // a transaction was started, so RSET comes before the next transaction
+}
+
+// Connect sets up a session on an open connection: greeting, EHLO (HELO for old relays), STARTTLS, AUTH. Connect owns
+// nc from then on, and closes nc after an error. The error is always an *Error. When ctx ends, nc is closed at once.
 func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 	c := newConn(nc, cfg)
 	if err := c.start(ctx); err != nil {
@@ -98,70 +112,24 @@ func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 }
 
 func newConn(nc net.Conn, cfg Config) *Conn {
-	return &Conn{cfg: cfg, raw: nc, nc: nc, r: newLineReader(nc), private: isLocal(nc.RemoteAddr())}
+	return &Conn{cfg: cfg, wire: newWire(nc, cfg.Timeout), private: isLocal(nc.RemoteAddr())}
 }
 
-// start is setUp until ctx ends. After an error the connection is closed.
+// start sets up the session and closes the connection after an error.
 func (c *Conn) start(ctx context.Context) error {
-	done := c.watch(ctx)
+	done := c.wire.watch(ctx)
 	err := c.setUp()
 	done()
-	if err == nil && c.broken { // ctx ended just after the last step
-		err = &Error{Op: OpGreeting, Err: context.Cause(ctx)}
+	if err == nil && c.wire.closed { // ctx ended just after the last step
+		err = &Error{Op: attempt.OpGreeting, Err: context.Cause(ctx)}
 	}
 	if err != nil {
-		c.abandon()
+		c.wire.abort()
 	}
 	return err
 }
 
-// An extension is a line of the answer to EHLO. Its strings are shared with those of all other connections.
-type extension struct{ keyword, param string }
-
-func newExtension(line string) extension {
-	keyword, param, _ := strings.Cut(line, " ")
-	return extension{unique.Make(strings.ToUpper(keyword)).Value(), unique.Make(strings.TrimSpace(param)).Value()}
-}
-
-// Extension tells whether the relay offers an extension, and the parameters it gave for it. The case of the name does
-// not matter. After STARTTLS only what was offered since counts.
-func (c *Conn) Extension(name string) (param string, ok bool) {
-	for _, e := range c.ext {
-		if strings.EqualFold(e.keyword, name) {
-			return e.param, true
-		}
-	}
-	return "", false
-}
-
-// Usable tells whether there can be another transaction: false after Close and Quit, after a 421, and after any error
-// that leaves the state of the session in doubt.
-func (c *Conn) Usable() bool { return !c.broken }
-
-// Close hangs up, without a QUIT.
-func (c *Conn) Close() error {
-	c.broken = true
-	c.out.release()
-	if err := c.raw.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("close the connection: %w", err)
-	}
-	return nil
-}
-
-// Quit says QUIT, waits a few seconds for an answer, and hangs up. What the relay says to it matters to nobody. A
-// session that is not usable is only closed.
-func (c *Conn) Quit() error {
-	if c.broken {
-		return c.Close()
-	}
-	_, _ = c.ask(opQuit, []int{2}, "QUIT")
-	if !c.broken && c.nc != c.raw {
-		_ = c.nc.Close() // says goodbye in TLS too
-	}
-	return c.Close()
-}
-
-// setUp is everything before the first transaction. It returns an *Error or a true nil.
+// setUp runs the steps before the first transaction. setUp returns an *Error, or nil as an error value.
 func (c *Conn) setUp() error {
 	for _, step := range []func() *Error{c.implicitTLS, c.greeting, c.hello, c.startTLS, c.logIn} {
 		if err := step(); err != nil {
@@ -171,25 +139,68 @@ func (c *Conn) setUp() error {
 	return nil
 }
 
+// Extension returns the parameters of an extension, and reports whether the relay offers the extension. The case of the
+// name is ignored. After STARTTLS, only the extensions offered over TLS count.
+func (c *Conn) Extension(name string) (param string, ok bool) { return c.ext.lookup(name) }
+
+// Usable reports whether another transaction can follow. Usable returns false after Close and Quit, after a 421, and
+// after any error that leaves the state of the session unknown.
+func (c *Conn) Usable() bool { return !c.wire.closed }
+
+// Depth returns the number of transactions that can be in progress on the connection: 1 without PIPELINING, 2 with
+// PIPELINING (the end of a transaction and the start of the next share a flight), Config.Window with CHUNKING.
+func (c *Conn) Depth() int {
+	switch {
+	case !c.pipelining():
+		return 1
+	case !c.chunking():
+		return 2
+	}
+	return c.cfg.window()
+}
+
+// pipelining reports whether commands are sent before the replies to earlier commands.
+func (c *Conn) pipelining() bool { return !c.cfg.NoPipelining && c.ext.has("PIPELINING") }
+
+// chunking reports whether content is sent with BDAT.
+func (c *Conn) chunking() bool { return c.pipelining() && !c.cfg.NoChunking && c.ext.has("CHUNKING") }
+
+// Close closes the connection without a QUIT.
+func (c *Conn) Close() error { return c.wire.close() }
+
+// Quit sends QUIT, waits at most a few seconds for the reply, ignores the reply, and closes the connection. If the
+// session is not usable, Quit only closes the connection.
+func (c *Conn) Quit() error {
+	if c.wire.closed {
+		return c.wire.close()
+	}
+	_, _ = c.wire.ask(opQuit, []int{2}, "QUIT")
+	if !c.wire.closed && c.wire.nc != c.wire.raw {
+		_ = c.wire.nc.Close() // sends the TLS close alert
+	}
+	return c.wire.close()
+}
+
+// greeting reads the greeting of the relay.
 func (c *Conn) greeting() *Error {
-	_, err := c.expect(OpGreeting, 220)
+	_, err := c.wire.expect(attempt.OpGreeting, 220)
 	if err == nil && c.cfg.Welcomed != nil {
 		c.cfg.Welcomed()
 	}
 	return err
 }
 
-// hello says EHLO (LHLO) and notes what is offered. Old relays, and some firewalls, know HELO only.
+// hello sends EHLO or LHLO and records the extensions. Old relays, and some firewalls, accept only HELO.
 func (c *Conn) hello() *Error {
 	if c.cfg.LocalName == "" || checkAddress(c.cfg.LocalName) != nil {
-		return &Error{Op: OpEHLO, Err: fmt.Errorf("the local name %q is no host name", c.cfg.LocalName)}
+		return &Error{Op: attempt.OpEHLO, Err: fmt.Errorf("the local name %q is no host name", c.cfg.LocalName)}
 	}
 	c.ext = nil
 	first, greet := true, "EHLO "
 	if c.cfg.LMTP {
 		greet = "LHLO "
 	}
-	_, err := c.askLines(OpEHLO, []int{250}, func(line string) {
+	_, err := c.wire.askLines(attempt.OpEHLO, []int{250}, func(line string) {
 		if !first {
 			c.ext = append(c.ext, newExtension(line))
 		}
@@ -201,12 +212,40 @@ func (c *Conn) hello() *Error {
 	c.ext = nil
 	switch err.Reply.Code {
 	case 500, 502, 504, 550:
-		_, err = c.ask(OpEHLO, []int{250}, "HELO ", c.cfg.LocalName)
+		_, err = c.wire.ask(attempt.OpEHLO, []int{250}, "HELO ", c.cfg.LocalName)
 	}
 	return err
 }
 
-// isLocal tells whether an address is on this host.
+// logIn runs AUTH (RFC 4954) if configured. After an error the connection is closed: no mail is sent without a login.
+func (c *Conn) logIn() *Error {
+	if c.cfg.Auth == nil {
+		return nil
+	}
+	offered, ok := c.ext.lookup("AUTH")
+	switch {
+	case !c.private:
+		return authError(ErrNotPrivate)
+	case !ok:
+		return authError(ErrNoAuth)
+	}
+	l := login{wire: &c.wire, auth: c.cfg.Auth}
+	err := l.run(AuthOffer{Mechanisms: strings.Fields(strings.ToUpper(offered)), TLS: c.tlsState()})
+	c.mech = l.mech
+	return err
+}
+
+// tlsState returns the state of TLS, or nil without TLS.
+func (c *Conn) tlsState() *tls.ConnectionState {
+	secure, ok := c.wire.nc.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := secure.ConnectionState()
+	return &state
+}
+
+// isLocal reports whether an address is on the same host.
 func isLocal(addr net.Addr) bool {
 	if addr == nil {
 		return false

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -123,8 +124,8 @@ func TestHELOWhereEHLOIsNotKnown(t *testing.T) {
 			r := &smtptest.Relay{Reply: script(map[string]string{"EHLO": code + "-what\r\n" + code + " SIZE 1"})}
 			c, err := open(t.Context(), r, remote, Config{})
 			if !known {
-				is.Equal(asError(err).Op, OpEHLO) // other refusals are final
-				is.Equal(len(r.Commands()), 1)    // nothing is sent after them
+				is.Equal(asError(err).Op, attempt.OpEHLO) // other refusals are final
+				is.Equal(len(r.Commands()), 1)            // nothing is sent after them
 				return
 			}
 			is.NoErr(err) // HELO is enough
@@ -152,21 +153,21 @@ func TestExtensionsInAnyCase(t *testing.T) {
 func TestEachStepHasItsLimit(t *testing.T) {
 	for _, test := range []struct {
 		verb, answer string
-		op           Op
+		op           attempt.Op
 		limit        time.Duration
 		uncertain    bool
 	}{
-		{"CONNECT", "hang", OpGreeting, 5 * time.Minute, false},
-		{"CONNECT", strings.Repeat("2", 1000) + "|drip", OpGreeting, 5 * time.Minute, false},
-		{"CONNECT", "220 hi|stall", OpEHLO, 5*time.Minute + lastLimit, false},
-		{"EHLO", "hang", OpEHLO, 5 * time.Minute, false},
-		{"MAIL", "hang", OpMail, 5 * time.Minute, false},
-		{"RCPT", "hang", OpRcpt, 5 * time.Minute, false},
-		{"RCPT", "250-" + strings.Repeat("x", 1000) + "|drip", OpRcpt, 5 * time.Minute, false},
-		{"DATA", "hang", OpData, 2 * time.Minute, false},
-		{"DATA", "354 go|stall", OpContent, 3*time.Minute + lastLimit, false},
-		{"END", "hang", OpEnd, 10 * time.Minute, true},
-		{"END", "450-" + strings.Repeat("x", 1000) + "|drip", OpEnd, 10 * time.Minute, true},
+		{"CONNECT", "hang", attempt.OpGreeting, 5 * time.Minute, false},
+		{"CONNECT", strings.Repeat("2", 1000) + "|drip", attempt.OpGreeting, 5 * time.Minute, false},
+		{"CONNECT", "220 hi|stall", attempt.OpEHLO, 5*time.Minute + lastLimit, false},
+		{"EHLO", "hang", attempt.OpEHLO, 5 * time.Minute, false},
+		{"MAIL", "hang", attempt.OpMail, 5 * time.Minute, false},
+		{"RCPT", "hang", attempt.OpRcpt, 5 * time.Minute, false},
+		{"RCPT", "250-" + strings.Repeat("x", 1000) + "|drip", attempt.OpRcpt, 5 * time.Minute, false},
+		{"DATA", "hang", attempt.OpData, 2 * time.Minute, false},
+		{"DATA", "354 go|stall", attempt.OpContent, 3*time.Minute + lastLimit, false},
+		{"END", "hang", attempt.OpEnd, 10 * time.Minute, true},
+		{"END", "450-" + strings.Repeat("x", 1000) + "|drip", attempt.OpEnd, 10 * time.Minute, true},
 	} {
 		for _, timeout := range []time.Duration{noLimit, 20 * time.Second} {
 			limit := test.limit
@@ -189,7 +190,7 @@ func TestEachStepHasItsLimit(t *testing.T) {
 						failed = c.Transact(t.Context(), letter("a@x.test"))[0].Err
 						is.True(!c.Usable()) // nothing more is sent
 					}
-					sent := m.chunking() && (test.op == OpMail || test.op == OpRcpt)
+					sent := m.chunking() && (test.op == attempt.OpMail || test.op == attempt.OpRcpt)
 					is.Equal(time.Since(start), limit)                 // it gave up in time
 					is.Equal(failed.Op, test.op)                       // the step is named
 					is.True(isTimeout(failed))                         // the cause is time
@@ -215,7 +216,7 @@ func TestWhatGoesWrongAtEachStep(t *testing.T) {
 		"451":           "451 4.3.0 later",
 		"554":           "554 5.7.1 no",
 	}
-	for verb, op := range map[string]Op{"CONNECT": OpGreeting, "EHLO": OpEHLO, "MAIL": OpMail, "RCPT": OpRcpt, "DATA": OpData, "END": OpEnd} {
+	for verb, op := range map[string]attempt.Op{"CONNECT": attempt.OpGreeting, "EHLO": attempt.OpEHLO, "MAIL": attempt.OpMail, "RCPT": attempt.OpRcpt, "DATA": attempt.OpData, "END": attempt.OpEnd} {
 		for way, answer := range ways {
 			t.Run(verb+" "+way, func(t *testing.T) {
 				inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
@@ -262,7 +263,7 @@ func TestWrongKindOfYes(t *testing.T) {
 }
 
 func TestEndOfContextEndsEverything(t *testing.T) {
-	for verb, op := range map[string]Op{"CONNECT": OpGreeting, "EHLO": OpEHLO, "MAIL": OpMail, "RCPT": OpRcpt, "DATA": OpData, "END": OpEnd} {
+	for verb, op := range map[string]attempt.Op{"CONNECT": attempt.OpGreeting, "EHLO": attempt.OpEHLO, "MAIL": attempt.OpMail, "RCPT": attempt.OpRcpt, "DATA": attempt.OpData, "END": attempt.OpEnd} {
 		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 			if m.chunking() && verb == "DATA" {
 				return // is not said
@@ -308,7 +309,7 @@ func TestStrayReplyEndsTheSession(t *testing.T) {
 			c := mustOpen(t, r)
 			is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first answer counts
 			failed := c.Transact(t.Context(), letter("b@x.test"))[0].Err
-			is.Equal(failed.Op, OpMail)                                        // the next message does not get
+			is.Equal(failed.Op, attempt.OpMail)                                // the next message does not get
 			is.Equal(failed.Reply.Code, code)                                  // a reply that was not its own
 			is.True(!c.Usable())                                               // the session is over
 			is.Equal(len(r.Commands()), 4)                                     // nothing was sent after EHLO, MAIL, RCPT, DATA
@@ -323,8 +324,8 @@ func TestResetRefusedIsNoFaultOfTheMessage(t *testing.T) {
 	c := mustOpen(t, r)
 	is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first needs none
 	failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
-	is.Equal(failed.Reply, Reply{}) // no 5yz that would give the message up
-	is.True(!c.Usable())            // but the relay is of no use
+	is.Equal(failed.Reply, attempt.Reply{}) // no 5yz that would give the message up
+	is.True(!c.Usable())                    // but the relay is of no use
 }
 
 func TestQuitIsShort(t *testing.T) {
@@ -344,8 +345,8 @@ func TestLocalNameIsChecked(t *testing.T) {
 		nc, _ := r.Dial(t.Context(), "tcp", remote)
 		_, err := Connect(t.Context(), nc, Config{LocalName: name})
 		is := is.New(t)
-		is.Equal(asError(err).Op, OpEHLO) // it is refused
-		is.Equal(len(r.Commands()), 0)    // and not sent
+		is.Equal(asError(err).Op, attempt.OpEHLO) // it is refused
+		is.Equal(len(r.Commands()), 0)            // and not sent
 	}
 }
 
@@ -378,6 +379,6 @@ func TestOneWriteForEachStep(t *testing.T) {
 func TestLimitsWithoutTimeout(t *testing.T) {
 	is := is.New(t)
 	c := &Conn{}
-	is.Equal(c.limitFor(OpEnd), 10*time.Minute) // RFC 5321, section 4.5.3.2
-	is.Equal(c.limitFor(OpData), 2*time.Minute)
+	is.Equal(c.wire.limitFor(attempt.OpEnd), 10*time.Minute) // RFC 5321, section 4.5.3.2
+	is.Equal(c.wire.limitFor(attempt.OpData), 2*time.Minute)
 }

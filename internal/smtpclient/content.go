@@ -9,15 +9,15 @@ import (
 	"sync"
 )
 
-// copyBuffer is how much content is read at once.
+// copyBuffer is the size of a read of content, in octets.
 const copyBuffer = 4 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
-// A sourceError says that the content could not be read, as opposed to sent.
+// A sourceError is an error of a read of the content, not of a write to the relay.
 type sourceError struct{ error }
 
-// unreadable is the cause of a sourceError; nil for any other error.
+// unreadable returns the cause of a sourceError, or nil for any other error.
 func unreadable(err error) error {
 	var source sourceError
 	if errors.As(err, &source) {
@@ -26,8 +26,8 @@ func unreadable(err error) error {
 	return nil
 }
 
-// sendContent copies content to w with dots stuffed, and ends it. With size > 0 it has to be exactly that long: a file
-// cut short while it is sent must not arrive as a whole message.
+// sendContent copies content to w, with stuffed dots and the lone dot at the end. If size > 0, the length of content
+// must be size: a file truncated during the transfer must not arrive as a complete message.
 func sendContent(w io.Writer, content io.Reader, size int64) error {
 	buf := copyBuffers.Get().(*[copyBuffer]byte)
 	defer copyBuffers.Put(buf)
@@ -50,20 +50,20 @@ func sendContent(w io.Writer, content io.Reader, size int64) error {
 	}
 }
 
-// A stuffer doubles each dot that starts a line (RFC 5321, section 4.5.2), whichever way the content is cut. A line
-// ends with CRLF and nothing else, so it relies on the content having no CR or LF alone.
+// A stuffer doubles each dot at the start of a line (RFC 5321, section 4.5.2), for any division of the content into
+// writes. Only CRLF ends a line, so the content must not have a CR or LF alone.
 type stuffer struct {
 	w    io.Writer
-	last place
+	last position
 }
 
-// A place says what the last octet written was.
-type place int
+// A position in a line is the state after the last octet.
+type position int
 
 const (
-	lineStart place = iota // nothing yet, or CRLF
-	afterCR                // a CR
-	inLine                 // anything else
+	lineStart position = iota // no octet yet, or after CRLF
+	afterCR                   // after CR
+	inLine                    // after any other octet
 )
 
 var (
@@ -71,9 +71,10 @@ var (
 	crlfDot = []byte("\r\n.")
 )
 
+// write sends content with stuffed dots.
 func (s *stuffer) write(p []byte) error {
 	if s.last == afterCR && len(p) > 0 && p[0] == '\n' {
-		if err := s.pass(p[:1]); err != nil {
+		if err := s.send(p[:1]); err != nil {
 			return err
 		}
 		s.last, p = lineStart, p[1:]
@@ -82,7 +83,7 @@ func (s *stuffer) write(p []byte) error {
 		return nil
 	}
 	if s.last == lineStart && p[0] == '.' {
-		if err := s.pass(p[:1]); err != nil {
+		if err := s.send(p[:1]); err != nil {
 			return err
 		}
 	}
@@ -91,10 +92,10 @@ func (s *stuffer) write(p []byte) error {
 		if i < 0 {
 			break
 		}
-		if err := s.pass(p[:i+3]); err != nil {
+		if err := s.send(p[:i+3]); err != nil {
 			return err
 		}
-		p = p[i+2:] // the dot once more
+		p = p[i+2:] // sends the dot again
 	}
 	switch {
 	case bytes.HasSuffix(p, crlf):
@@ -104,29 +105,29 @@ func (s *stuffer) write(p []byte) error {
 	default:
 		s.last = inLine
 	}
-	return s.pass(p)
+	return s.send(p)
 }
 
-// end writes the line that ends the content.
+// end sends the lone dot, after a CRLF if missing.
 func (s *stuffer) end() error {
 	switch s.last {
 	case lineStart:
-		return s.pass([]byte(".\r\n"))
+		return s.send([]byte(".\r\n"))
 	case afterCR:
-		return s.pass([]byte("\n.\r\n"))
+		return s.send([]byte("\n.\r\n"))
 	}
-	return s.pass([]byte("\r\n.\r\n"))
+	return s.send([]byte("\r\n.\r\n"))
 }
 
-func (s *stuffer) pass(p []byte) error {
+func (s *stuffer) send(p []byte) error {
 	_, err := s.w.Write(p)
 	return err
 }
 
-// appendContent appends all of content, which has to be size octets long, to buf.
+// appendContent appends content to buf. The length of content must be size.
 func appendContent(buf []byte, content io.Reader, size int64) ([]byte, error) {
 	start := len(buf)
-	buf = slices.Grow(buf, int(size)+1) // one more, to see the end, or that there is none
+	buf = slices.Grow(buf, int(size)+1) // one octet more, to detect the end or a longer content
 	for {
 		n, err := content.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -131,7 +132,7 @@ func BenchmarkTransact(b *testing.B) {
 	for b.Loop() {
 		results := c.Transact(context.Background(), &Transaction{From: "a@x.test", To: []string{"b@x.test"},
 			Size: int64(len(content)), Content: bytes.NewReader(content)})
-		if results[0].Err.Op != OpEnd {
+		if results[0].Err.Op != attempt.OpEnd {
 			b.Fatal(results[0].Err)
 		}
 	}

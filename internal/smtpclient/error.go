@@ -1,55 +1,42 @@
 package smtpclient
 
-import "errors"
+import (
+	"errors"
 
-// Op is a step of a session.
-type Op string
-
-// The steps an Error can name.
-const (
-	OpGreeting Op = "greeting" // the first words of the relay
-	OpEHLO     Op = "ehlo"     // EHLO or HELO
-	OpTLS      Op = "tls"      // STARTTLS, the handshake, the certificate
-	OpAuth     Op = "auth"     // AUTH
-	OpMail     Op = "mail"     // MAIL, with the RSET before it
-	OpRcpt     Op = "rcpt"     // RCPT
-	OpData     Op = "data"     // DATA
-	OpContent  Op = "content"  // sending the content
-	OpEnd      Op = "end"      // the relay's answer to the content, which may come before its end
-	OpSize     Op = "size"     // the message is larger than the relay takes (RFC 1870); nothing was sent
-	OpEightBit Op = "8bitmime" // the message has 8-bit text, 8BITMIME (RFC 6152) is not offered, and it cannot be converted; nothing was sent
-	OpUTF8     Op = "smtputf8" // an address needs SMTPUTF8 (RFC 6531), which is not offered; it was not sent
-
-	opQuit Op = "quit" // never seen outside
+	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// ErrAddress is the cause of an Error with OpMail or OpRcpt when the address was not sent, because it would break out
-// of its command. Another try is pointless.
+// opQuit is the step of QUIT. No Error returned by the package has the step.
+const opQuit attempt.Op = "quit"
+
+// ErrAddress is the cause of an Error with OpMail or OpRcpt if the address was not sent, because the address would end
+// the command or start another command. A retry is pointless.
 var ErrAddress = errors.New("not an address that SMTP can carry")
 
-// Why a session is not set up, where it was not the relay that refused anything.
+// The causes of a failed set-up without a refusal of the relay.
 var (
 	ErrNoStartTLS = errors.New("the relay does not offer STARTTLS")
 	ErrNoAuth     = errors.New("the relay does not offer AUTH")
 	ErrNotPrivate = errors.New("will not send credentials over an unverified connection")
 )
 
-// Error says why a session could not be set up or a recipient was not served. Either Reply or Err is set.
+// Error is the reason for a failed set-up or a failed recipient. Either Reply or Err is set.
 type Error struct {
-	Op    Op
-	Reply Reply // the relay's refusal (4yz, 5yz); zero when it gave no answer, or one that makes no sense
-	Err   error // the cause where there is no reply: network, time, a reply that makes no sense, certificate, Content
+	Op    attempt.Op
+	Reply attempt.Reply // refusal of the relay (4yz, 5yz); zero: no reply, or an invalid reply
+	Err   error         // cause without a reply: network, timeout, invalid reply, certificate, Content
 
-	// Source says that Content could not be read or is not as long as announced: the fault is the message's, not the
-	// relay's.
+	// Source is set if Content could not be read or had another length than announced. The fault is the message's, not
+	// the relay's.
 	Source bool
 
-	// NotTried says that the relay takes no more recipients in this transaction (Reply says so, RFC 5321, section
-	// 4.5.3.1.10) after it took at least one: this one can go in the next transaction at once.
+	// NotTried is set if the relay accepts no more recipients in the transaction, after at least one accepted recipient
+	// (RFC 5321, section 4.5.3.1.10). Reply is the reply of the relay. The next transaction can offer the recipient at
+	// once.
 	NotTried bool
 
-	// Uncertain says that the content was sent to its end and no answer was seen, or none that makes sense: the relay
-	// may have the message or not. In a flight, Op is the first step without an answer, which can be as early as OpMail.
+	// Uncertain is set if the content was sent to the end and no valid reply came: the relay may have the message. Op
+	// is the first step without a reply. If transactions share a flight, Op can be as early as OpMail.
 	Uncertain bool
 }
 
@@ -61,5 +48,36 @@ func (e *Error) Error() string {
 	return string(e.Op) + ": " + e.Reply.String()
 }
 
-// Unwrap returns the cause; nil where there is only a reply.
+// Unwrap returns the cause, or nil if the error has only a reply.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Outcome classifies the error.
+func (e *Error) Outcome() attempt.Outcome {
+	o := attempt.Outcome{Op: e.Op, Reply: e.Reply, Uncertain: e.Uncertain, Err: e.Err}
+	o.Fault, o.Permanent = attempt.Failure{
+		Op: e.Op, Code: e.Reply.Code, Unsendable: errors.Is(e.Err, ErrAddress),
+		Unreadable: e.Source, NotTried: e.NotTried, Uncertain: e.Uncertain,
+	}.Classify()
+	if o.Err == nil {
+		o.Err = errors.New(e.Reply.String())
+	}
+	return o
+}
+
+// Result is the result of a transaction for one recipient.
+type Result struct {
+	Reply attempt.Reply // reply to the end of the content, if Err is nil
+	Err   *Error        // nil: the relay accepted the message for the recipient
+	TLS   string        // TLS version of the session, such as "TLS 1.3"; empty: no TLS
+	DSN   bool          // the relay offers DSN (RFC 3461) and obeys Ret, EnvID, Notify and ORcpt
+}
+
+// Outcome classifies the result. The field Relay of the outcome is empty.
+func (r *Result) Outcome() attempt.Outcome {
+	o := attempt.Outcome{Reply: r.Reply}
+	if r.Err != nil {
+		o = r.Err.Outcome()
+	}
+	o.TLS, o.DSN = r.TLS, r.DSN
+	return o
+}

@@ -35,7 +35,7 @@ func TestRelayThatTalksTooMuch(t *testing.T) {
 						is.True(len(outcomes) < 10)                          // it does not go on for ever
 						is.True(!c.Usable())                                 // the session is over
 						is.True(time.Since(start) < time.Hour)               // in time
-						is.True(len(c.r.buf) <= maxLine)                     // no more is held than a line
+						is.True(len(c.wire.in.buf) <= maxLine)               // no more is held than a line
 					})
 				})
 			})

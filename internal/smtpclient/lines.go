@@ -7,14 +7,14 @@ import (
 	"io"
 )
 
-// lineRoom is what a session that waits for an answer holds: enough for the answers to a usual flight.
+// lineRoom is the usual size of the buffer of a lineReader: enough for the replies to a usual flight.
 const lineRoom = 256
 
-// A lineReader reads lines. Unlike a bufio.Reader it is small, and grows only while a line is long.
+// A lineReader reads lines. The buffer is smaller than a bufio.Reader's, and grows only for a long line.
 type lineReader struct {
 	src        io.Reader
-	limit      int    // for a line, in octets
-	buf        []byte // what was read stands between start and end
+	limit      int    // longest line, in octets
+	buf        []byte // buf[start:end] was read and not yet returned
 	start, end int
 }
 
@@ -22,10 +22,10 @@ func newLineReader(src io.Reader) *lineReader {
 	return &lineReader{src: src, limit: maxLine, buf: make([]byte, lineRoom)}
 }
 
-// buffered is how much has been read that was not asked for yet.
+// buffered returns the number of octets read from the connection and not yet returned.
 func (l *lineReader) buffered() int { return l.end - l.start }
 
-// next returns a line with its LF. It is good until the next call.
+// next returns a line with the LF. The line is valid until the next call.
 func (l *lineReader) next() ([]byte, error) {
 	for seen := 0; ; {
 		if i := bytes.IndexByte(l.buf[l.start+seen:l.end], '\n'); i >= 0 {
@@ -42,16 +42,16 @@ func (l *lineReader) next() ([]byte, error) {
 	}
 }
 
-// fill reads what there is, behind the beginning of a line that is already there.
+// fill reads from the connection, once, behind the octets in the buffer.
 func (l *lineReader) fill() error {
 	if l.makeRoom(); l.end == len(l.buf) {
-		return io.ErrShortBuffer // never: a full buffer has been made larger
+		return io.ErrShortBuffer // cannot occur: makeRoom enlarges a full buffer
 	}
 	for range 100 {
 		n, err := l.src.Read(l.buf[l.end:])
 		l.end += n
 		if n > 0 {
-			return nil // an error comes again
+			return nil // the next read returns the error again
 		}
 		if errors.Is(err, io.EOF) && l.buffered() > 0 {
 			return io.ErrUnexpectedEOF
@@ -63,8 +63,8 @@ func (l *lineReader) fill() error {
 	return io.ErrNoProgress
 }
 
-// makeRoom moves what there is to the front of the buffer, which has twice the size if that is not enough, and the usual
-// size again if that is.
+// makeRoom moves the unread octets to the front of the buffer. A full buffer doubles, up to the limit; a buffer with
+// few octets shrinks to lineRoom.
 func (l *lineReader) makeRoom() {
 	size := len(l.buf)
 	switch rest := l.buffered(); {

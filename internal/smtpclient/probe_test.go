@@ -12,6 +12,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -61,16 +62,16 @@ func TestProbeTellsHowFarItCame(t *testing.T) {
 	for name, c := range map[string]struct {
 		relay  *smtptest.Relay
 		cfg    Config
-		op     Op   // of the error; empty: none
-		secure bool // TLS is on
+		op     attempt.Op // of the error; empty: none
+		secure bool       // TLS is on
 		mech   string
 		offers int
 	}{
 		"all":           {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN", "SIZE"}, TLS: config, Users: map[string]string{"u": "p"}}, Config{TLSConfig: &tls.Config{RootCAs: pool}, Auth: Plain("u", "p")}, "", true, "PLAIN", 2},
-		"refused login": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN"}, TLS: config, Reply: refused}, Config{TLSConfig: &tls.Config{RootCAs: pool}, Auth: Plain("u", "p")}, OpAuth, true, "PLAIN", 1},
-		"unknown":       {&smtptest.Relay{Ext: []string{"STARTTLS", "SIZE"}, TLS: config}, Config{}, OpTLS, false, "", 2},
-		"greeting":      {&smtptest.Relay{Reply: script(map[string]string{"CONNECT": "554 5.7.1 go away"})}, Config{}, OpGreeting, false, "", 0},
-		"no login":      {&smtptest.Relay{Ext: []string{"SIZE"}}, Config{Auth: Plain("u", "p")}, OpAuth, false, "", 1},
+		"refused login": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN"}, TLS: config, Reply: refused}, Config{TLSConfig: &tls.Config{RootCAs: pool}, Auth: Plain("u", "p")}, attempt.OpAuth, true, "PLAIN", 1},
+		"unknown":       {&smtptest.Relay{Ext: []string{"STARTTLS", "SIZE"}, TLS: config}, Config{}, attempt.OpTLS, false, "", 2},
+		"greeting":      {&smtptest.Relay{Reply: script(map[string]string{"CONNECT": "554 5.7.1 go away"})}, Config{}, attempt.OpGreeting, false, "", 0},
+		"no login":      {&smtptest.Relay{Ext: []string{"SIZE"}}, Config{Auth: Plain("u", "p")}, attempt.OpAuth, false, "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

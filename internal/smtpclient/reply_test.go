@@ -7,33 +7,35 @@ import (
 	"unicode/utf8"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-func parse(text string) (Reply, error) {
+func parse(text string) (attempt.Reply, error) {
 	return readReply(newLineReader(strings.NewReader(text)), nil)
 }
 
 func TestReplies(t *testing.T) {
-	for text, want := range map[string]Reply{
-		"250 ok\r\n":                 {250, "", "ok"},
-		"250 ok\n":                   {250, "", "ok"},
-		"250\r\n":                    {250, "", ""},
-		"250 \r\n":                   {250, "", ""},
-		"452 4.5.3\r\n":              {452, "4.5.3", ""},
-		"550 5.1.1 no such user\r\n": {550, "5.1.1", "no such user"},
-		"550-5.1.1 no\r\n550-5.1.1\r\n550 5.1.1 user\r\n": {550, "5.1.1", "no user"},
-		"550-5.1.1 no\r\n550 user 5.1.1\r\n":              {550, "5.1.1", "no user 5.1.1"},
-		"550-no\r\n550 5.1.1 user\r\n":                    {550, "", "no 5.1.1 user"},
-		"550 4.1.1 other class\r\n":                       {550, "", "4.1.1 other class"},
-		"354 3.0.0 no such class\r\n":                     {354, "", "3.0.0 no such class"},
-		"550 5.1 short\r\n":                               {550, "", "5.1 short"},
-		"550 5.1.1.1 long\r\n":                            {550, "", "5.1.1.1 long"},
-		"550 5.1234.1 long\r\n":                           {550, "", "5.1234.1 long"},
-		"550 5..1 empty\r\n":                              {550, "", "5..1 empty"},
-		"550 5.7.123 three\r\n":                           {550, "5.7.123", "three"},
-		"550 a\tb\x00c\x1b[1m\r\n":                        {550, "", "a b?c?[1m"},
-		"550 \xff\xc3\xbc\u0085\r\n":                      {550, "", "?ü?"},
-		"550-" + strings.Repeat("x", 4000) + "\r\n550 " + strings.Repeat("ü", 1000) + "\r\n": {550, "", strings.Repeat("x", 4000) + " " + strings.Repeat("ü", 47)},
+	for text, want := range map[string]attempt.Reply{
+		"250 ok\r\n":                 {Code: 250, Text: "ok"},
+		"250 ok\n":                   {Code: 250, Text: "ok"},
+		"250\r\n":                    {Code: 250},
+		"250 \r\n":                   {Code: 250},
+		"452 4.5.3\r\n":              {Code: 452, Enhanced: "4.5.3"},
+		"550 5.1.1 no such user\r\n": {Code: 550, Enhanced: "5.1.1", Text: "no such user"},
+		"550-5.1.1 no\r\n550-5.1.1\r\n550 5.1.1 user\r\n": {Code: 550, Enhanced: "5.1.1", Text: "no user"},
+		"550-5.1.1 no\r\n550 user 5.1.1\r\n":              {Code: 550, Enhanced: "5.1.1", Text: "no user 5.1.1"},
+		"550-no\r\n550 5.1.1 user\r\n":                    {Code: 550, Text: "no 5.1.1 user"},
+		"550 4.1.1 other class\r\n":                       {Code: 550, Text: "4.1.1 other class"},
+		"354 3.0.0 no such class\r\n":                     {Code: 354, Text: "3.0.0 no such class"},
+		"550 5.1 short\r\n":                               {Code: 550, Text: "5.1 short"},
+		"550 5.1.1.1 long\r\n":                            {Code: 550, Text: "5.1.1.1 long"},
+		"550 5.1234.1 long\r\n":                           {Code: 550, Text: "5.1234.1 long"},
+		"550 5..1 empty\r\n":                              {Code: 550, Text: "5..1 empty"},
+		"550 5.7.123 three\r\n":                           {Code: 550, Enhanced: "5.7.123", Text: "three"},
+		"550 a\tb\x00c\x1b[1m\r\n":                        {Code: 550, Text: "a b?c?[1m"},
+		"550 \xff\xc3\xbc\u0085\r\n":                      {Code: 550, Text: "?ü?"},
+		"550-" + strings.Repeat("x", 4000) + "\r\n550 " + strings.Repeat("ü", 1000) + "\r\n": {Code: 550, Text: strings.Repeat("x", 4000) + " " + strings.Repeat("ü", 47)},
 	} {
 		t.Run(text[:min(len(text), 40)], func(t *testing.T) {
 			is := is.New(t)
@@ -65,18 +67,18 @@ func TestNoReplies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			reply, err := parse(text)
-			is.True(err != nil)             // it is none
-			is.Equal(reply, Reply{})        // nothing is made of it
-			is.True(len(err.Error()) < 400) // and the error is short
+			is.True(err != nil)              // it is none
+			is.Equal(reply, attempt.Reply{}) // nothing is made of it
+			is.True(len(err.Error()) < 400)  // and the error is short
 		})
 	}
 }
 
 func TestReplyString(t *testing.T) {
 	is := is.New(t)
-	is.Equal(Reply{}.String(), "")                                      // no reply
-	is.Equal(Reply{Code: 250}.String(), "250")                          // a code alone
-	is.Equal(Reply{Code: 452, Enhanced: "4.5.3"}.String(), "452 4.5.3") // with an enhanced code
+	is.Equal(attempt.Reply{}.String(), "")                                      // no reply
+	is.Equal(attempt.Reply{Code: 250}.String(), "250")                          // a code alone
+	is.Equal(attempt.Reply{Code: 452, Enhanced: "4.5.3"}.String(), "452 4.5.3") // with an enhanced code
 }
 
 // Whatever comes: no panic, no more read than the limits allow, and what is kept is short, valid, on one line, and has

@@ -13,25 +13,26 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// wire counts writes, and round trips: reads that wait for an answer to something written since the last one.
-type wire struct {
+// A countingConn counts writes and round trips. A round trip is a read after a write.
+type countingConn struct {
 	net.Conn
 	writes, trips int
 	written       bool
 	sizes         []int
 }
 
-func (w *wire) Write(p []byte) (int, error) {
+func (w *countingConn) Write(p []byte) (int, error) {
 	w.writes++
 	w.written = true
 	w.sizes = append(w.sizes, len(p))
 	return w.Conn.Write(p)
 }
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *countingConn) Read(p []byte) (int, error) {
 	if w.written {
 		w.trips++
 		w.written = false
@@ -40,16 +41,16 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 // count starts counting.
-func (w *wire) count() { w.writes, w.trips, w.sizes = 0, 0, nil }
+func (w *countingConn) count() { w.writes, w.trips, w.sizes = 0, 0, nil }
 
-// openWire connects through a wire.
-func openWire(t *testing.T, r *smtptest.Relay, cfg Config) (*Conn, *wire) {
+// openWire connects through a countingConn.
+func openWire(t *testing.T, r *smtptest.Relay, cfg Config) (*Conn, *countingConn) {
 	t.Helper()
 	nc, err := r.Dial(t.Context(), "tcp", remote)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{Conn: nc}
+	w := &countingConn{Conn: nc}
 	cfg.LocalName, cfg.Timeout = "client.test", 30*time.Second
 	c, err := Connect(t.Context(), w, cfg)
 	if err != nil {
@@ -428,7 +429,7 @@ func TestLMTP(t *testing.T) {
 func TestLMTPNeedsLHLO(t *testing.T) {
 	is := is.New(t)
 	_, err := open(t.Context(), &smtptest.Relay{}, remote, Config{LMTP: true})
-	is.Equal(asError(err).Op, OpEHLO) // there is no way back to HELO
+	is.Equal(asError(err).Op, attempt.OpEHLO) // there is no way back to HELO
 }
 
 func TestDomainsAsALabels(t *testing.T) {
@@ -467,4 +468,29 @@ func TestServeAsksAgainBeforeItEnds(t *testing.T) {
 		is.True(asked <= 4) // nobody is asked in a loop
 		is.True(c.Usable()) // the session can go on
 	})
+}
+
+func TestDepth(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ext  []string
+		cfg  Config
+		want int
+	}{
+		"no extension":            {nil, Config{}, 1},
+		"chunking alone":          {[]string{"CHUNKING"}, Config{}, 1},
+		"pipelining":              {[]string{"PIPELINING"}, Config{Window: 9}, 2},
+		"chunking":                {[]string{"PIPELINING", "CHUNKING"}, Config{}, defaultWindow},
+		"window":                  {[]string{"PIPELINING", "CHUNKING"}, Config{Window: 9}, 9},
+		"chunking switched off":   {[]string{"PIPELINING", "CHUNKING"}, Config{NoChunking: true}, 2},
+		"pipelining switched off": {[]string{"PIPELINING", "CHUNKING"}, Config{NoPipelining: true}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				c, _ := openWire(t, &smtptest.Relay{Ext: tt.ext}, tt.cfg)
+				is.Equal(c.Depth(), tt.want)
+				is.NoErr(c.Quit())
+			})
+		})
+	}
 }

@@ -7,83 +7,84 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
 )
 
+// implicitTLS starts TLS before the greeting if configured.
 func (c *Conn) implicitTLS() *Error {
 	if c.cfg.TLS != TLSImplicit {
 		return nil
 	}
-	return c.handshake()
+	return c.secure()
 }
 
-// startTLS goes over to TLS where it is asked for and offered. A relay that offers it and then refuses it is not
-// spoken to in the clear.
+// startTLS sends STARTTLS if configured and offered. If a relay offers STARTTLS and then refuses the command, the
+// session fails and does not go on without TLS.
 func (c *Conn) startTLS() *Error {
 	if c.cfg.TLS != TLSAuto && c.cfg.TLS != TLSStartTLS {
 		return nil
 	}
-	if _, ok := c.Extension("STARTTLS"); !ok {
+	if !c.ext.has("STARTTLS") {
 		if c.cfg.TLS == TLSStartTLS || len(c.cfg.Pins) > 0 {
-			return &Error{Op: OpTLS, Err: ErrNoStartTLS}
+			return &Error{Op: attempt.OpTLS, Err: ErrNoStartTLS}
 		}
 		return nil
 	}
-	if _, err := c.ask(OpTLS, []int{220}, "STARTTLS"); err != nil {
+	if _, err := c.wire.ask(attempt.OpTLS, []int{220}, "STARTTLS"); err != nil {
 		return err
 	}
-	// Whoever sits on the line could put his own replies here, to be taken for the relay's (CVE-2011-0411).
-	if c.r.buffered() > 0 {
-		return &Error{Op: OpTLS, Err: errors.New("the relay sent something in the clear after STARTTLS")}
+	// An attacker on the network could inject replies here, to be read as replies over TLS (CVE-2011-0411).
+	if c.wire.in.buffered() > 0 {
+		return &Error{Op: attempt.OpTLS, Err: errors.New("the relay sent something in the clear after STARTTLS")}
 	}
-	if err := c.handshake(); err != nil {
+	if err := c.secure(); err != nil {
 		return err
 	}
-	return c.hello() // forgets what was offered in the clear
+	return c.hello() // the extensions offered without TLS do not count
 }
 
-func (c *Conn) handshake() *Error {
-	cfg, verified := c.tlsConfig()
-	c.limit = c.limitFor(OpTLS)
-	if err := c.raw.SetDeadline(time.Now().Add(c.limit)); err != nil {
-		return c.lost(OpTLS, err)
+// secure makes the TLS handshake.
+func (c *Conn) secure() *Error {
+	cfg, verified := tlsConfig(&c.cfg, c.wire.raw.RemoteAddr())
+	secure, err := c.wire.handshake(cfg)
+	if err != nil {
+		return err
 	}
-	secure := tls.Client(c.raw, cfg)
-	if err := secure.Handshake(); err != nil {
-		return c.lost(OpTLS, fmt.Errorf("handshake: %w", inWords(err)))
-	}
-	c.nc, c.version = secure, secure.ConnectionState().Version
-	c.r = newLineReader(secure)
+	c.version = secure.ConnectionState().Version
 	c.private = c.private || verified
 	return nil
 }
 
-// tlsConfig is what the handshake uses, and whether that makes sure that it is with the relay and with nobody else. A
-// configuration that skips the usual verification and brings a callback has its own way.
-func (c *Conn) tlsConfig() (cfg *tls.Config, verified bool) {
-	cfg = c.cfg.TLSConfig.Clone() // nil stays nil
+// tlsConfig returns the configuration of the handshake, and whether the handshake verifies the identity of the relay. A
+// TLSConfig with InsecureSkipVerify and a callback counts as verified.
+func tlsConfig(c *Config, remote net.Addr) (cfg *tls.Config, verified bool) {
+	cfg = c.TLSConfig.Clone() // nil stays nil
 	if cfg == nil {
-		cfg = &tls.Config{InsecureSkipVerify: c.cfg.TLS == TLSAuto && isLocal(c.raw.RemoteAddr())}
+		cfg = &tls.Config{InsecureSkipVerify: c.TLS == TLSAuto && isLocal(remote)}
 	}
 	if cfg.ServerName == "" {
-		cfg.ServerName = c.cfg.Host
+		cfg.ServerName = c.Host
 	}
 	if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS12
 	}
 	if cfg.ClientSessionCache == nil {
-		cfg.ClientSessionCache = c.cfg.Sessions
+		cfg.ClientSessionCache = c.Sessions
 	}
-	if len(c.cfg.Pins) > 0 {
+	if len(c.Pins) > 0 {
 		cfg.InsecureSkipVerify = true
-		cfg.VerifyConnection = both(pinned(c.cfg.Pins), cfg.VerifyConnection)
+		cfg.VerifyConnection = both(pinned(c.Pins), cfg.VerifyConnection)
 	}
 	verified = !cfg.InsecureSkipVerify || cfg.VerifyConnection != nil || cfg.VerifyPeerCertificate != nil
 	return cfg, verified
 }
 
+// both returns a check that runs first and then second. second may be nil.
 func both(first, second func(tls.ConnectionState) error) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		if err := first(state); err != nil || second == nil {
@@ -93,8 +94,8 @@ func both(first, second func(tls.ConnectionState) error) func(tls.ConnectionStat
 	}
 }
 
-// pinned verifies that the relay has one of the keys. Only the first certificate counts: the handshake has proved no
-// other key.
+// pinned returns a check that the relay has one of the keys. Only the first certificate counts: the handshake proves
+// the possession of no other key.
 func pinned(pins []string) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
@@ -108,24 +109,25 @@ func pinned(pins []string) func(tls.ConnectionState) error {
 	}
 }
 
-// inWords says what is wrong with a certificate. What the caller may want to look at stays below it.
-func inWords(err error) error {
+// explainCertificate replaces the text of a certificate error by a clearer text. The result wraps err.
+func explainCertificate(err error) error {
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &host) && host.Certificate != nil:
-		return worded{fmt.Sprintf("the relay's certificate is for %s, not %s", namesIn(host.Certificate), host.Host), err}
+		return explained{fmt.Sprintf("the relay's certificate is for %s, not %s",
+			namesIn(host.Certificate), host.Host), err}
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
-		return worded{fmt.Sprintf("the relay's certificate is valid from %s to %s only",
+		return explained{fmt.Sprintf("the relay's certificate is valid from %s to %s only",
 			invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339)), err}
 	case errors.As(err, &unknown):
-		return worded{"the relay's certificate is signed by an unknown authority", err}
+		return explained{"the relay's certificate is signed by an unknown authority", err}
 	}
 	return err
 }
 
-// namesIn are the names and addresses a certificate is for.
+// namesIn returns the host names and addresses of a certificate.
 func namesIn(cert *x509.Certificate) string {
 	names := slices.Clone(cert.DNSNames)
 	for _, ip := range cert.IPAddresses {
@@ -137,12 +139,14 @@ func namesIn(cert *x509.Certificate) string {
 	return strings.Join(names[:min(len(names), 10)], ", ")
 }
 
-// worded is an error with a text of its own.
-type worded struct {
+// explained is an error with another text.
+type explained struct {
 	text string
 	error
 }
 
-func (w worded) Error() string { return w.text }
+// Error returns the clearer text.
+func (e explained) Error() string { return e.text }
 
-func (w worded) Unwrap() error { return w.error }
+// Unwrap returns the original error.
+func (e explained) Unwrap() error { return e.error }

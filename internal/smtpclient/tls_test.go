@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -59,7 +60,7 @@ func TestTLS(t *testing.T) {
 			}
 			c, err := open(t.Context(), r, test.addr, test.cfg)
 			if test.err != "" {
-				is.Equal(asError(err).Op, OpTLS)                                    // the step is named
+				is.Equal(asError(err).Op, attempt.OpTLS)                            // the step is named
 				is.True(strings.Contains(err.Error(), test.err))                    // with the reason
 				is.True(!strings.Contains(strings.Join(r.Commands(), " "), "MAIL")) // no mail goes without TLS
 				return
@@ -83,9 +84,9 @@ func TestImplicitTLS(t *testing.T) {
 	is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // accepted
 	is.True(r.Messages()[0].TLS)                                      // over TLS
 	_, err = open(t.Context(), r, local, Config{TLS: TLSImplicit, Host: "127.0.0.1"})
-	is.Equal(asError(err).Op, OpTLS) // verified on loopback too
+	is.Equal(asError(err).Op, attempt.OpTLS) // verified on loopback too
 	_, err = open(t.Context(), &smtptest.Relay{}, remote, Config{TLS: TLSImplicit, Host: "relay.test"})
-	is.Equal(asError(err).Op, OpTLS) // a relay that speaks in the clear is none
+	is.Equal(asError(err).Op, attempt.OpTLS) // a relay that speaks in the clear is none
 }
 
 func TestOnlyWhatIsOfferedOverTLSCounts(t *testing.T) {
@@ -113,7 +114,7 @@ func TestPlaintextBehindSTARTTLSEndsTheSession(t *testing.T) {
 		server, pool := serverTLS(t, "relay.test")
 		r := &smtptest.Relay{TLS: server, Ext: []string{"STARTTLS"}, Reply: script(map[string]string{"STARTTLS": answer})}
 		_, err := open(t.Context(), r, remote, Config{Host: "relay.test", TLSConfig: &tls.Config{RootCAs: pool}})
-		is.Equal(asError(err).Op, OpTLS)                       // CVE-2011-0411
+		is.Equal(asError(err).Op, attempt.OpTLS)               // CVE-2011-0411
 		is.True(strings.Contains(err.Error(), "in the clear")) // with the reason
 		is.Equal(len(r.Commands()), 2)                         // nothing more is sent
 	}
@@ -126,9 +127,9 @@ func TestSTARTTLSThatFailsIsNotFollowedByClearText(t *testing.T) {
 			server, _ := serverTLS(t, "relay.test")
 			r := &smtptest.Relay{TLS: server, Ext: []string{"STARTTLS"}, Reply: script(map[string]string{"STARTTLS": answer})}
 			_, err := open(t.Context(), r, remote, Config{Host: "relay.test"})
-			is.Equal(asError(err).Op, OpTLS)        // the step is named
-			is.Equal(asError(err).Reply.Code, code) // with the reply
-			is.Equal(len(r.Commands()), 2)          // nothing more is sent
+			is.Equal(asError(err).Op, attempt.OpTLS) // the step is named
+			is.Equal(asError(err).Reply.Code, code)  // with the reply
+			is.Equal(len(r.Commands()), 2)           // nothing more is sent
 		})
 	}
 }
@@ -139,7 +140,7 @@ func TestHandshakeHasALimit(t *testing.T) {
 		r := &smtptest.Relay{Ext: []string{"STARTTLS"}, Reply: script(map[string]string{"STARTTLS": "220 go|hang"})}
 		start := time.Now()
 		_, err := open(t.Context(), r, remote, Config{Host: "relay.test", Timeout: noLimit})
-		is.Equal(asError(err).Op, OpTLS)           // the step is named
+		is.Equal(asError(err).Op, attempt.OpTLS)   // the step is named
 		is.True(isTimeout(err))                    // the cause is time
 		is.Equal(time.Since(start), 2*time.Minute) // after the limit
 	})
@@ -208,7 +209,7 @@ func TestPins(t *testing.T) {
 			_, err := open(t.Context(), r, remote, test.cfg)
 			is.Equal(err == nil, test.err == "") // only the pinned key is good enough, for credentials too
 			if err != nil {
-				is.Equal(asError(err).Op, OpTLS)                 // the step is named
+				is.Equal(asError(err).Op, attempt.OpTLS)         // the step is named
 				is.True(strings.Contains(err.Error(), test.err)) // with the reason
 			}
 		})
@@ -223,7 +224,7 @@ func TestPinOfACertificateBehindAnother(t *testing.T) {
 	attacker.Certificates[0].Certificate = append(attacker.Certificates[0].Certificate, server.Certificates[0].Certificate[0])
 	r := &smtptest.Relay{TLS: attacker, Ext: []string{"STARTTLS"}}
 	_, err := open(t.Context(), r, remote, Config{Host: "relay.test", Pins: []string{pinOf(t, server)}})
-	is.Equal(asError(err).Op, OpTLS) // anybody can send a copy of a certificate
+	is.Equal(asError(err).Op, attempt.OpTLS) // anybody can send a copy of a certificate
 }
 
 func TestSessionsAreResumed(t *testing.T) {
@@ -233,10 +234,10 @@ func TestSessionsAreResumed(t *testing.T) {
 	r := &smtptest.Relay{TLS: server, Ext: []string{"STARTTLS"}}
 	for i := range 3 {
 		c, err := open(t.Context(), r, remote, cfg)
-		is.NoErr(err)                                                     // set up
-		is.Equal(c.nc.(*tls.Conn).ConnectionState().DidResume, i > 0)     // the first has nothing to resume
-		is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // accepted
-		is.NoErr(c.Quit())                                                // ends in good order
+		is.NoErr(err)                                                      // set up
+		is.Equal(c.wire.nc.(*tls.Conn).ConnectionState().DidResume, i > 0) // the first has nothing to resume
+		is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil)  // accepted
+		is.NoErr(c.Quit())                                                 // ends in good order
 	}
 }
 
@@ -246,7 +247,7 @@ func TestCertificateThatHasExpired(t *testing.T) {
 	later := func() time.Time { return time.Now().Add(100 * time.Hour) }
 	r := &smtptest.Relay{TLS: server, Ext: []string{"STARTTLS"}}
 	_, err := open(t.Context(), r, remote, Config{Host: "relay.test", TLSConfig: &tls.Config{RootCAs: pool, Time: later}})
-	is.Equal(asError(err).Op, OpTLS)                        // the step is named
+	is.Equal(asError(err).Op, attempt.OpTLS)                // the step is named
 	is.True(strings.Contains(err.Error(), "is valid from")) // with the reason
 	var invalid x509.CertificateInvalidError
 	is.True(errors.As(err, &invalid)) // and the cause

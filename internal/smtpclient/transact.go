@@ -6,112 +6,106 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// Transaction is one message for some recipients. The zero value of any field but To and Content means that there is
-// nothing to say about it.
+// Transaction is one message for some recipients. Only To and Content are required.
 type Transaction struct {
-	From     string    // address as it goes between < and >; "" is the null sender
-	To       []string  // likewise
-	Size     int64     // exact length of Content in octets; zero: not known
-	EightBit bool      // Content has octets above 127: BODY=8BITMIME (RFC 6152) where that is offered
-	UTF8     bool      // the header has raw UTF-8: SMTPUTF8 (RFC 6531) where that is offered, as for an address with UTF-8
-	Ret      string    // FULL or HDRS (RFC 3461), here and below sent where DSN is offered and the value is valid
-	EnvID    string    // plain text, at most 100 octets when encoded
-	Notify   []string  // for each of To, or nil: NEVER, or some of SUCCESS,FAILURE,DELAY
-	ORcpt    []string  // for each of To, or nil: an address, or "type;address"
-	Content  io.Reader // lines end with CRLF, the last one too, and there is no CR or LF alone; read at most once
+	From     string    // address without < and >; empty: the null sender
+	To       []string  // addresses without < and >
+	Size     int64     // exact length of Content in octets; zero: unknown
+	EightBit bool      // Content has octets above 127: BODY=8BITMIME (RFC 6152) if offered
+	UTF8     bool      // the header has raw UTF-8: SMTPUTF8 (RFC 6531) if offered; implied by a UTF-8 address
+	Ret      string    // FULL or HDRS (RFC 3461); Ret to ORcpt are sent if DSN is offered and the value is valid
+	EnvID    string    // plain text, at most 100 octets after encoding
+	Notify   []string  // per recipient, or nil: NEVER, or some of SUCCESS,FAILURE,DELAY
+	ORcpt    []string  // per recipient, or nil: an address, or "type;address"
+	Content  io.Reader // lines end with CRLF, also the last line; no CR or LF alone; read at most once
 
-	// SevenBit makes a Content without octets above 127, and says how long it is. It is called where 8BITMIME is not
-	// offered and EightBit is set; its error is final, unless it is an ErrSource. Nil: the
-	// Content goes as it is.
+	// SevenBit returns a Content without octets above 127, and the length. SevenBit is called if EightBit is set and
+	// 8BITMIME is not offered. An error is permanent, except an ErrSource. Nil: Content is sent unchanged.
 	SevenBit func() (content io.Reader, size int64, err error)
 }
 
-// ErrSource in an error of SevenBit says that the message could not be read now.
+// ErrSource marks an error of SevenBit as temporary: the message could not be read now.
 var ErrSource = errors.New("cannot read the message")
 
-// Result is what became of one recipient.
-type Result struct {
-	Reply Reply  // the relay's answer to the end of the data, when Err is nil
-	Err   *Error // nil: the relay has accepted the message for this recipient
-	TLS   string // version of TLS that the session had, as "TLS 1.3"; "" for none
-	DSN   bool   // the relay offers DSN (RFC 3461), so that it does what Ret, EnvID, Notify and ORcpt ask
-}
-
-// A transaction is a Transaction being carried out.
+// A transaction is the state of a Transaction in progress: replies of the relay, and results so far.
 type transaction struct {
-	*Transaction              // as it is offered
-	asked        *Transaction // as it came
-	results      []Result
-	open         int   // recipients whose outcome is not known
-	taken        int   // recipients whose RCPT was accepted
-	full         Reply // the relay wants no more recipients, and said so; zero: it has not
-	utf8         bool  // SMTPUTF8 is asked for
-	refused      bool  // MAIL was
-	ready        bool  // the relay waits for the content after DATA
-	dot          bool  // the relay waits for content that must not come: all recipients are refused
-	sent         bool  // the content has been sent to its end
-	told         bool  // the results have been handed over
+	*Transaction                 // as offered to the relay
+	original       *Transaction  // as passed by the caller
+	results        []Result      // per recipient
+	undecided      int           // recipients without a result
+	rcptAccepted   int           // recipients with an accepted RCPT
+	full           attempt.Reply // reply to RCPT after which the relay accepts no more recipients; zero: none
+	utf8           bool          // MAIL asks for SMTPUTF8
+	mailRefused    bool          // the relay refused MAIL
+	contentWanted  bool          // the relay accepted DATA and waits for the content
+	emptyContent   bool          // the relay accepted DATA after all recipients were refused: a lone dot follows
+	contentSent    bool          // the content was sent to the end
+	resultsHandled bool          // the caller has the results
 }
 
-// Transact offers a message to the relay and returns a Result for each recipient, in the order of t.To. When ctx ends,
-// the connection is closed at once. It is also closed when Content cannot be read to its end after something of the
-// transaction was sent: the relay never sees a message that was cut short. Usable tells whether another transaction can
-// follow.
+// Transact sends a message and returns a Result for each recipient, in the order of t.To. When ctx ends, the connection
+// is closed at once. The connection is also closed if Content cannot be read to the end after a part was sent: the
+// relay never accepts a truncated message. Usable reports whether another transaction can follow.
 func (c *Conn) Transact(ctx context.Context, t *Transaction) (results []Result) {
-	nothing := func() *Transaction { return nil }
-	c.Serve(ctx, t, nothing, func(_ *Transaction, r []Result) { results = r })
+	noMore := func() *Transaction { return nil }
+	c.Serve(ctx, t, noMore, func(_ *Transaction, r []Result) { results = r })
 	return results
 }
 
-// newTransaction sorts out what need not be offered to this relay.
+// newTransaction checks t before anything is sent, and fails the recipients that the relay cannot serve.
 func (c *Conn) newTransaction(t *Transaction) *transaction {
-	x := &transaction{Transaction: t, asked: t, results: make([]Result, len(t.To)), open: len(t.To)}
-	if err := checkAddress(x.From); err != nil {
-		x.fail(&Error{Op: OpMail, Err: err})
-	}
-	_, canUTF8 := c.Extension("SMTPUTF8")
-	if _, ok := c.onWire(x.From); !ok {
-		x.fail(noUTF8(x.From))
-	}
+	x := &transaction{Transaction: t, original: t, results: make([]Result, len(t.To)), undecided: len(t.To)}
 	version := ""
 	if c.version != 0 {
 		version = tls.VersionName(c.version)
 	}
-	_, dsn := c.Extension("DSN")
+	dsn := c.ext.has("DSN")
 	for i := range x.results {
 		x.results[i].TLS, x.results[i].DSN = version, dsn
 	}
-	x.utf8 = canUTF8 && (x.UTF8 || !isASCII(x.From))
-	for i, addr := range x.To {
-		if err := checkAddress(addr); err != nil || addr == "" {
-			if err == nil {
-				err = fmt.Errorf("%w: it is empty", ErrAddress)
-			}
-			x.failOne(i, &Error{Op: OpRcpt, Err: err})
-		} else if _, ok := c.onWire(addr); !ok {
-			x.failOne(i, noUTF8(addr))
-		} else if canUTF8 && !isASCII(addr) {
-			x.utf8 = true
-		}
-	}
-	if _, ok := c.Extension("8BITMIME"); !ok && x.EightBit && x.SevenBit != nil && x.open > 0 {
+	x.checkAddresses(c.ext)
+	if x.EightBit && x.SevenBit != nil && x.undecided > 0 && !c.ext.has("8BITMIME") {
 		x.toSevenBit()
 	}
-	if limit := c.maxSize(); limit > 0 && x.Size > limit {
-		x.fail(&Error{Op: OpSize, Err: fmt.Errorf("the message has %d octets, the relay takes %d", x.Size, limit)})
+	if limit := c.ext.maxSize(); limit > 0 && x.Size > limit {
+		err := fmt.Errorf("the message has %d octets, the relay takes %d", x.Size, limit)
+		x.fail(&Error{Op: attempt.OpSize, Err: err})
 	}
 	return x
 }
 
-// toSevenBit exchanges the content for one that every relay can take.
+// checkAddresses fails the recipients whose address, or whose sender address, cannot be sent to the relay, and decides
+// on SMTPUTF8.
+func (x *transaction) checkAddresses(ext extensions) {
+	if err := checkAddress(x.From); err != nil {
+		x.fail(&Error{Op: attempt.OpMail, Err: err})
+	}
+	if _, ok := ext.encodeAddress(x.From); !ok {
+		x.fail(needsUTF8(x.From))
+	}
+	offered := ext.has("SMTPUTF8")
+	x.utf8 = offered && (x.UTF8 || !isASCII(x.From))
+	for i, addr := range x.To {
+		if err := checkRecipient(addr); err != nil {
+			x.failOne(i, &Error{Op: attempt.OpRcpt, Err: err})
+		} else if _, ok := ext.encodeAddress(addr); !ok {
+			x.failOne(i, needsUTF8(addr))
+		} else if offered && !isASCII(addr) {
+			x.utf8 = true
+		}
+	}
+}
+
+// toSevenBit replaces the content by content for a relay without 8BITMIME.
 func (x *transaction) toSevenBit() {
 	content, size, err := x.SevenBit()
 	if err != nil {
-		x.fail(&Error{Op: OpEightBit, Err: err, Source: errors.Is(err, ErrSource)})
+		x.fail(&Error{Op: attempt.OpEightBit, Err: err, Source: errors.Is(err, ErrSource)})
 		return
 	}
 	t := *x.Transaction
@@ -119,54 +113,54 @@ func (x *transaction) toSevenBit() {
 	x.Transaction = &t
 }
 
-// fail gives err to all recipients that have no outcome yet.
+// fail sets err as the result of all undecided recipients.
 func (x *transaction) fail(err *Error) {
 	for i := range x.results {
 		x.failOne(i, err)
 	}
 }
 
-// failOne gives err to a recipient, if it has no outcome yet.
+// failOne sets err as the result of recipient i, if undecided.
 func (x *transaction) failOne(i int, err *Error) {
-	if x.waits(i) {
+	if x.isUndecided(i) {
 		x.results[i].Err = err
-		x.open--
+		x.undecided--
 	}
 }
 
-// accept notes that the relay has the message for a recipient.
-func (x *transaction) accept(i int, reply Reply) {
-	if x.waits(i) {
+// accept records that the relay accepted the message for recipient i.
+func (x *transaction) accept(i int, reply attempt.Reply) {
+	if x.isUndecided(i) {
 		x.results[i].Reply = reply
-		x.open--
+		x.undecided--
 	}
 }
 
-// waits tells whether a recipient has no outcome yet.
-func (x *transaction) waits(i int) bool {
+// isUndecided reports whether recipient i has no result.
+func (x *transaction) isUndecided(i int) bool {
 	return x.results[i].Err == nil && x.results[i].Reply.Code == 0
 }
 
-// turnedDown notes that recipient i was not taken. Once the relay has taken some and says that these are enough, neither
-// this one nor those after it have had their turn.
-func (x *transaction) turnedDown(i int, err *Error) {
-	if !tooMany(err.Reply) {
+// refuse records that the relay refused recipient i. If the relay accepted some recipients and then no more, recipient
+// i and the recipients after i count as not tried.
+func (x *transaction) refuse(i int, err *Error) {
+	if !tooManyRecipients(err.Reply) {
 		x.failOne(i, err)
 		return
 	}
 	reply := err.Reply
-	if reply.Code == 552 { // as it was before RFC 5321, which wants it taken for a 452 (section 4.5.3.1.10)
+	if reply.Code == 552 { // code before RFC 5321; clients treat 552 as 452 (section 4.5.3.1.10)
 		reply.Code, reply.Enhanced = 452, strings.Replace(reply.Enhanced, "5.", "4.", 1)
 	}
-	if x.taken > 0 {
+	if x.rcptAccepted > 0 {
 		x.full = reply
 	}
-	x.failOne(i, &Error{Op: OpRcpt, Reply: reply, NotTried: x.taken > 0})
+	x.failOne(i, &Error{Op: attempt.OpRcpt, Reply: reply, NotTried: x.rcptAccepted > 0})
 }
 
-// tooMany tells whether a reply to RCPT is about the number of recipients. An enhanced code can say that it is not, but
-// about this recipient's mailbox, for one.
-func tooMany(r Reply) bool {
+// tooManyRecipients reports whether a reply to RCPT is about the number of recipients. An enhanced code can name
+// another reason, such as a full mailbox.
+func tooManyRecipients(r attempt.Reply) bool {
 	switch r.Enhanced {
 	case "4.5.3", "5.5.3":
 		return r.Code/100 == 4 || r.Code == 552
@@ -176,72 +170,50 @@ func tooMany(r Reply) bool {
 	return false
 }
 
-func noUTF8(addr string) *Error {
-	return &Error{Op: OpUTF8, Err: fmt.Errorf("%q needs SMTPUTF8, which the relay does not offer", addr)}
+func needsUTF8(addr string) *Error {
+	return &Error{Op: attempt.OpUTF8, Err: fmt.Errorf("%q needs SMTPUTF8, which the relay does not offer", addr)}
 }
 
-// onWire is an address as this relay takes it. Where SMTPUTF8 is not offered, a domain can go as A-labels (RFC 5890);
-// not ok: the local part needs SMTPUTF8 too.
-func (c *Conn) onWire(addr string) (wire string, ok bool) {
-	if isASCII(addr) {
-		return addr, true
+// putMail appends the MAIL command.
+func (x *transaction) putMail(out *flight, ext extensions) {
+	from, _ := ext.encodeAddress(x.From)
+	out.put("MAIL FROM:<", from, ">")
+	if x.Size > 0 && ext.has("SIZE") {
+		out.put(" SIZE=")
+		out.putInt(x.Size)
 	}
-	if _, ok := c.Extension("SMTPUTF8"); ok {
-		return addr, true
-	}
-	return withALabels(addr)
-}
-
-// maxSize is the largest message the relay says it takes (RFC 1870); zero: it does not say.
-func (c *Conn) maxSize() int64 {
-	param, _ := c.Extension("SIZE")
-	limit, err := strconv.ParseInt(param, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return limit
-}
-
-// putMail adds MAIL to the flight.
-func (c *Conn) putMail(x *transaction) {
-	from, _ := c.onWire(x.From)
-	c.out.put("MAIL FROM:<", from, ">")
-	if _, ok := c.Extension("SIZE"); ok && x.Size > 0 {
-		c.out.put(" SIZE=")
-		c.out.set(strconv.AppendInt(c.out.room(), x.Size, 10))
-	}
-	if _, ok := c.Extension("8BITMIME"); ok && x.EightBit {
-		c.out.put(" BODY=8BITMIME")
+	if x.EightBit && ext.has("8BITMIME") {
+		out.put(" BODY=8BITMIME")
 	}
 	if x.utf8 {
-		c.out.put(" SMTPUTF8")
+		out.put(" SMTPUTF8")
 	}
-	if _, ok := c.Extension("DSN"); ok {
+	if ext.has("DSN") {
 		if ret := strings.ToUpper(x.Ret); ret == "FULL" || ret == "HDRS" {
-			c.out.put(" RET=", ret)
+			out.put(" RET=", ret)
 		}
 		if id := xtext(x.EnvID); id != "" && len(id) <= maxEnvID {
-			c.out.put(" ENVID=", id)
+			out.put(" ENVID=", id)
 		}
 	}
-	c.out.put("\r\n")
+	out.put("\r\n")
 }
 
-// putRcpt adds RCPT for recipient i to the flight.
-func (c *Conn) putRcpt(x *transaction, i int) {
-	to, _ := c.onWire(x.To[i])
-	c.out.put("RCPT TO:<", to, ">")
-	if _, ok := c.Extension("DSN"); ok {
+// putRcpt appends the RCPT command for recipient i.
+func (x *transaction) putRcpt(out *flight, ext extensions, i int) {
+	to, _ := ext.encodeAddress(x.To[i])
+	out.put("RCPT TO:<", to, ">")
+	if ext.has("DSN") {
 		if i < len(x.Notify) {
 			if notify := notifyValue(x.Notify[i]); notify != "" {
-				c.out.put(" NOTIFY=", notify)
+				out.put(" NOTIFY=", notify)
 			}
 		}
 		if i < len(x.ORcpt) {
 			if orcpt := originalRecipient(x.ORcpt[i]); orcpt != "" {
-				c.out.put(" ORCPT=", orcpt)
+				out.put(" ORCPT=", orcpt)
 			}
 		}
 	}
-	c.out.put("\r\n")
+	out.put("\r\n")
 }

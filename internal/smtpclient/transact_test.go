@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -106,7 +107,7 @@ func TestContentThatBreaksOffIsNeverAMessage(t *testing.T) {
 				}
 				results := c.Transact(t.Context(), x)
 				is.Equal(outcome(results[0]), "rcpt: 550 no")                                // what was known before stays
-				is.Equal(results[1].Err.Op, OpContent)                                       // the step is named
+				is.Equal(results[1].Err.Op, attempt.OpContent)                               // the step is named
 				is.True(results[1].Err.Source)                                               // the message is to blame
 				is.True(!results[1].Err.Uncertain)                                           // nothing is in doubt
 				is.Equal(errors.Is(results[1].Err, broken), !strings.HasPrefix(name, "too")) // the cause is there
@@ -180,7 +181,7 @@ func TestWhatTheRelayCannotTakeIsNotSent(t *testing.T) {
 			var ops []string
 			for _, result := range c.Transact(t.Context(), &test.t) {
 				ops = append(ops, string(result.Err.Op))
-				address := result.Err.Op == OpMail || result.Err.Op == OpRcpt
+				address := result.Err.Op == attempt.OpMail || result.Err.Op == attempt.OpRcpt
 				is.Equal(errors.Is(result.Err, ErrAddress), address) // a bad address can be told from a refusal
 			}
 			is.Equal(strings.Join(ops, ","), test.want) // the reason is named
@@ -241,7 +242,7 @@ func TestASCIIRecipientsGoWithoutSMTPUTF8(t *testing.T) {
 	x := letter("jürgen@x", "a@x")
 	x.UTF8 = true
 	results := mustOpen(t, r).Transact(t.Context(), x)
-	is.Equal(results[0].Err.Op, OpUTF8)           // one needs what the relay lacks
+	is.Equal(results[0].Err.Op, attempt.OpUTF8)   // one needs what the relay lacks
 	is.Equal(results[1].Err, nil)                 // the other does not
 	is.Equal(r.Messages()[0].To, []string{"a@x"}) // and gets the message
 }

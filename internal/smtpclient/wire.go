@@ -2,179 +2,160 @@ package smtpclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
-	"sync"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
 )
 
 const (
-	usualFlight = 8 << 10  // what a buffer for a flight starts with: a small message with its envelope
-	maxFlight   = 64 << 10 // the most content that waits for one write, or may be left unanswered by sharing a flight
-	pieceSize   = 32 << 10 // what is written at once of content that is larger, unless Config says otherwise
-	quitLimit   = 10 * time.Second
-	lastLimit   = time.Second // to read what a relay said before it stopped listening
+	quitLimit = 10 * time.Second
+	lastLimit = time.Second // time to read a reply after a failed write
 )
 
-// flights are shared by all sessions: one that waits for an answer, as most do most of the time, holds none.
-var flights = sync.Pool{New: func() any {
-	buf := make([]byte, 0, usualFlight)
-	return &buf
-}}
-
-// A flight is what is sent with the next write.
-type flight struct{ buf *[]byte }
-
-// piece is how much of a large message is written at once.
-func (c *Conn) piece() int {
-	if c.cfg.Piece > 0 {
-		return c.cfg.Piece
-	}
-	return pieceSize
+// A wire sends commands over a connection and reads replies, each with a deadline. The wire closes the connection as
+// soon as the state of the session is unknown.
+type wire struct {
+	raw      net.Conn // connection below TLS; closing raw interrupts a TLS handshake, too
+	nc       net.Conn // raw, or TLS over raw
+	in       *lineReader
+	out      flight          // octets of the next write
+	timeout  time.Duration   // upper bound for each step; zero: only the limits of RFC 5321
+	limit    time.Duration   // time limit of the current step
+	closed   bool            // the connection is closed, or the state of the session is unknown
+	writeErr error           // error of the write that failed; no write follows
+	ctx      context.Context // context of the current call: the reason if the connection is closed under the call
 }
 
-// room returns the flight as a slice to append to; set puts it back.
-func (f *flight) room() []byte {
-	if f.buf == nil {
-		f.buf = flights.Get().(*[]byte)
-	}
-	return *f.buf
+func newWire(nc net.Conn, timeout time.Duration) wire {
+	return wire{raw: nc, nc: nc, in: newLineReader(nc), timeout: timeout}
 }
 
-func (f *flight) set(buf []byte) { *f.buf = buf }
-
-func (f *flight) len() int {
-	if f.buf == nil {
-		return 0
-	}
-	return len(*f.buf)
-}
-
-func (f *flight) put(parts ...string) {
-	buf := f.room()
-	for _, part := range parts {
-		buf = append(buf, part...)
-	}
-	f.set(buf)
-}
-
-// cut forgets what stands behind the first octets.
-func (f *flight) cut(length int) {
-	if length == 0 {
-		f.release()
-		return
-	}
-	f.set(f.room()[:length])
-}
-
-// release forgets the flight. A buffer that has grown out of all proportion is not kept.
-func (f *flight) release() {
-	if f.buf == nil {
-		return
-	}
-	if cap(*f.buf) <= 2*maxFlight {
-		*f.buf = (*f.buf)[:0]
-		flights.Put(f.buf)
-	}
-	f.buf = nil
-}
-
-// watch closes the connection as soon as ctx ends, until done is called.
-func (c *Conn) watch(ctx context.Context) (done func()) {
-	c.ctx = ctx
-	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+// watch closes the connection when ctx ends. The caller calls done at the end of the call.
+func (w *wire) watch(ctx context.Context) (done func()) {
+	w.ctx = ctx
+	stop := context.AfterFunc(ctx, func() { _ = w.raw.Close() })
 	return func() {
 		if !stop() {
-			c.abandon()
+			w.abort()
 		}
-		c.ctx = nil
+		w.ctx = nil
 	}
 }
 
-// abandon hangs up because nobody can say any more what the relay would make of the next line.
-func (c *Conn) abandon() { _ = c.Close() }
+// close closes the connection without a QUIT.
+func (w *wire) close() error {
+	w.closed = true
+	w.out.release()
+	if err := w.raw.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close the connection: %w", err)
+	}
+	return nil
+}
 
-// write sends the flight in one write, and returns how much of it has left.
-func (c *Conn) write(op Op) (int, error) {
-	if c.out.len() == 0 {
+// abort closes the connection because the state of the session is unknown.
+func (w *wire) abort() { _ = w.close() }
+
+// handshake starts TLS on the connection.
+func (w *wire) handshake(cfg *tls.Config) (*tls.Conn, *Error) {
+	w.limit = w.limitFor(attempt.OpTLS)
+	if err := w.raw.SetDeadline(time.Now().Add(w.limit)); err != nil {
+		return nil, w.lost(attempt.OpTLS, err)
+	}
+	secure := tls.Client(w.raw, cfg)
+	if err := secure.Handshake(); err != nil {
+		return nil, w.lost(attempt.OpTLS, fmt.Errorf("handshake: %w", explainCertificate(err)))
+	}
+	w.nc, w.in = secure, newLineReader(secure)
+	return secure, nil
+}
+
+// write sends the flight in one write and returns the number of octets sent.
+func (w *wire) write(op attempt.Op) (int, error) {
+	if w.out.len() == 0 {
 		return 0, nil
 	}
-	defer c.out.release()
-	c.limit = c.limitFor(op)
-	if err := c.nc.SetDeadline(time.Now().Add(c.limit)); err != nil {
+	defer w.out.release()
+	w.limit = w.limitFor(op)
+	if err := w.nc.SetDeadline(time.Now().Add(w.limit)); err != nil {
 		return 0, err
 	}
-	return c.nc.Write(c.out.room())
+	return w.nc.Write(w.out.bytes())
 }
 
-// ask sends a command, given in parts, and returns the answer, if it is one of those wanted.
-func (c *Conn) ask(op Op, want []int, command ...string) (Reply, *Error) {
-	return c.askLines(op, want, nil, command...)
+// ask sends a command, given in parts, and reads the reply. Any reply other than the wanted replies is an error; see
+// expect.
+func (w *wire) ask(op attempt.Op, want []int, command ...string) (attempt.Reply, *Error) {
+	return w.askLines(op, want, nil, command...)
 }
 
-// askLines is ask, and hands each line of the answer to each.
-func (c *Conn) askLines(op Op, want []int, each func(string), command ...string) (Reply, *Error) {
-	if err := c.quiet(op); err != nil {
-		return Reply{}, err
+// askLines is ask with a callback for each line of the reply.
+func (w *wire) askLines(op attempt.Op, want []int, each func(string), command ...string) (attempt.Reply, *Error) {
+	if err := w.checkSilent(op); err != nil {
+		return attempt.Reply{}, err
 	}
-	c.out.put(command...)
-	c.out.put("\r\n")
-	if _, err := c.write(op); err != nil {
-		return Reply{}, c.unsent(op, err)
+	w.out.put(command...)
+	w.out.put("\r\n")
+	if _, err := w.write(op); err != nil {
+		return attempt.Reply{}, w.notSent(op, err)
 	}
-	return c.expectLines(op, want, each)
+	return w.expectLines(op, want, each)
 }
 
-// quiet makes sure that the relay has not said anything nobody asked for: from then on each answer would be taken for
-// the one to the command after it. A 421 may come at any time (RFC 5321, section 3.8).
-func (c *Conn) quiet(op Op) *Error {
-	if c.r.buffered() == 0 {
+// checkSilent fails if the relay has sent a reply without a command: every later reply would be read as the reply to
+// the command after its own. A relay may send 421 at any time (RFC 5321, section 3.8).
+func (w *wire) checkSilent(op attempt.Op) *Error {
+	if w.in.buffered() == 0 {
 		return nil
 	}
-	_, err := c.expect(op)
-	if !c.broken {
-		return c.unexpected(op, err.Reply)
+	_, err := w.expect(op)
+	if !w.closed {
+		return w.unexpected(op, err.Reply)
 	}
 	return err
 }
 
-// unsent makes the error for a command that could not be sent, perhaps because the relay has said goodbye before.
-func (c *Conn) unsent(op Op, err error) *Error {
-	c.dying(err)
-	reply, failed := c.expect(op, 2, 3, 4, 5)
+// notSent returns the error for a command that could not be sent. The relay may have sent a 421 before.
+func (w *wire) notSent(op attempt.Op, err error) *Error {
+	w.writeFailed(err)
+	reply, failed := w.expect(op, 2, 3, 4, 5)
 	if failed == nil && reply.Code == 421 {
-		c.abandon()
+		w.abort()
 		return &Error{Op: op, Reply: reply}
 	}
-	return c.lost(op, err)
+	return w.lost(op, err)
 }
 
-// dying notes that nothing more can be sent, and leaves a moment to read what the relay has said.
-func (c *Conn) dying(err error) {
-	c.failed = err
-	_ = c.nc.SetReadDeadline(time.Now().Add(min(c.limit, lastLimit)))
+// writeFailed records the error of a write, and leaves a moment to read replies that the relay sent before.
+func (w *wire) writeFailed(err error) {
+	w.writeErr = err
+	_ = w.nc.SetReadDeadline(time.Now().Add(min(w.limit, lastLimit)))
 }
 
-// expect reads an answer. One that refuses (4yz, 5yz) is an error with that reply; one that makes no sense here, or none
-// at all, is an error without a reply, and the session is over. Wanted are codes, or their first digits.
-func (c *Conn) expect(op Op, want ...int) (Reply, *Error) {
-	return c.expectLines(op, want, nil)
+// expect reads a reply. want holds codes, or first digits of codes. A refusal (4yz, 5yz) is an error with the reply. An
+// invalid reply, and the loss of the connection, is an error without a reply, and the connection is closed.
+func (w *wire) expect(op attempt.Op, want ...int) (attempt.Reply, *Error) {
+	return w.expectLines(op, want, nil)
 }
 
-func (c *Conn) expectLines(op Op, want []int, each func(string)) (Reply, *Error) {
+// expectLines is expect with a callback for each line of the reply.
+func (w *wire) expectLines(op attempt.Op, want []int, each func(string)) (attempt.Reply, *Error) {
 	var err error
-	if c.failed == nil {
-		c.limit = c.limitFor(op)
-		err = c.nc.SetDeadline(time.Now().Add(c.limit)) // for the whole answer, however slowly it comes
+	if w.writeErr == nil {
+		w.limit = w.limitFor(op)
+		err = w.nc.SetDeadline(time.Now().Add(w.limit)) // for the complete reply
 	}
-	var reply Reply
-	if err == nil || c.r.buffered() > 0 { // a relay that has hung up may have said why
-		reply, err = readReply(c.r, each)
+	var reply attempt.Reply
+	if err == nil || w.in.buffered() > 0 { // a relay that hung up may have sent a reason before
+		reply, err = readReply(w.in, each)
 	}
 	if err != nil {
-		return Reply{}, c.lost(op, err)
+		return attempt.Reply{}, w.lost(op, err)
 	}
 	for _, code := range want {
 		if reply.Code == code || reply.Code/100 == code {
@@ -183,50 +164,51 @@ func (c *Conn) expectLines(op Op, want []int, each func(string)) (Reply, *Error)
 	}
 	switch {
 	case reply.Code == 421:
-		c.abandon()
+		w.abort()
 	case reply.Code < 400:
-		return Reply{}, c.unexpected(op, reply)
+		return attempt.Reply{}, w.unexpected(op, reply)
 	}
-	return Reply{}, &Error{Op: op, Reply: reply}
+	return attempt.Reply{}, &Error{Op: op, Reply: reply}
 }
 
-func (c *Conn) unexpected(op Op, reply Reply) *Error {
-	c.abandon()
+// unexpected returns the error for a reply that is invalid at a step, and closes the connection.
+func (w *wire) unexpected(op attempt.Op, reply attempt.Reply) *Error {
+	w.abort()
 	return &Error{Op: op, Err: fmt.Errorf("unexpected reply %q", reply.String())}
 }
 
-// lost makes the error for a connection that failed, and closes it. What failed first is the cause.
-func (c *Conn) lost(op Op, err error) *Error {
-	c.abandon()
-	if c.failed != nil {
-		err = c.failed
+// lost returns the error for a failed connection, and closes the connection. The first failure is the cause.
+func (w *wire) lost(op attempt.Op, err error) *Error {
+	w.abort()
+	if w.writeErr != nil {
+		err = w.writeErr
 	}
 	switch {
-	case c.ctx != nil && c.ctx.Err() != nil:
-		err = context.Cause(c.ctx)
+	case w.ctx != nil && w.ctx.Err() != nil:
+		err = context.Cause(w.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fmt.Errorf("nothing within %v: %w", c.limit, err)
+		err = fmt.Errorf("no reply within %v: %w", w.limit, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
 		err = fmt.Errorf("the relay hung up: %w", err)
 	}
 	return &Error{Op: op, Err: err}
 }
 
-// limitFor is the time for a step (RFC 5321, section 4.5.3.2).
-func (c *Conn) limitFor(op Op) time.Duration {
+// limitFor returns the time limit of a step (RFC 5321, section 4.5.3.2).
+func (w *wire) limitFor(op attempt.Op) time.Duration {
 	limit := 2 * time.Minute
 	switch op {
-	case OpGreeting, OpEHLO, OpMail, OpRcpt:
+	case attempt.OpGreeting, attempt.OpEHLO, attempt.OpMail, attempt.OpRcpt:
 		limit = 5 * time.Minute
-	case OpContent:
+	case attempt.OpContent:
 		limit = 3 * time.Minute
-	case OpEnd:
+	case attempt.OpEnd:
 		limit = 10 * time.Minute
 	case opQuit:
 		limit = quitLimit
 	}
-	if c.cfg.Timeout > 0 {
-		limit = min(limit, c.cfg.Timeout)
+	if w.timeout > 0 {
+		limit = min(limit, w.timeout)
 	}
 	return limit
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -37,7 +38,7 @@ func TestAUTH(t *testing.T) {
 		{"close", "AUTH PLAIN", Plain("ann", secret), "close", "hung up", 0, "AUTH PLAIN "},
 		{"stray challenge", "AUTH PLAIN", Plain("ann", secret), "334 ", "unexpected server challenge", 0, "AUTH PLAIN "},
 		{"bad base64", "AUTH CRAM-MD5", CRAMMD5("ann", secret), "334 ???", "not base64", 0, "AUTH CRAM-MD5"},
-		{"endless", "AUTH CRAM-MD5", CRAMMD5("ann", secret), "334 YQ==", "still asks", 0, "AUTH CRAM-MD5"},
+		{"endless", "AUTH CRAM-MD5", CRAMMD5("ann", secret), "334 YQ==", "more than 10 challenges", 0, "AUTH CRAM-MD5"},
 		{"empty initial response", "AUTH X", own("X", []byte{}), "235 ok", "", 0, "DATA"},
 		{"mechanism not offered", "AUTH Y", own("X", nil), "", "does not offer AUTH with", 0, "EHLO"},
 		{"client that fails", "AUTH X", own("X", nil), "334 ", "answer the relay's challenge: no more", 0, "AUTH X"},
@@ -52,7 +53,7 @@ func TestAUTH(t *testing.T) {
 				is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // mail can go
 				is.Equal(r.Messages()[0].User == "ann", test.answer == "")        // in the name of the user
 			} else {
-				is.Equal(asError(err).Op, OpAuth)                // the step is named
+				is.Equal(asError(err).Op, attempt.OpAuth)        // the step is named
 				is.Equal(asError(err).Reply.Code, test.code)     // with the reply
 				is.True(strings.Contains(err.Error(), test.err)) // with the reason
 				is.True(!strings.Contains(err.Error(), secret))  // without secrets
@@ -100,8 +101,8 @@ func TestChallengesAreBounded(t *testing.T) {
 		return "334 YQ=="
 	}}
 	_, err := open(t.Context(), r, local, Config{Auth: CRAMMD5("ann", secret)})
-	is.Equal(asError(err).Op, OpAuth) // it gives up
-	is.Equal(asked, maxChallenges+1)  // after so many
+	is.Equal(asError(err).Op, attempt.OpAuth) // it gives up
+	is.Equal(asked, maxChallenges+1)          // after so many
 }
 
 func TestCancelledAUTH(t *testing.T) {
@@ -115,8 +116,8 @@ func TestCancelledAUTH(t *testing.T) {
 		return "334 !"
 	}}
 	_, err := open(t.Context(), r, local, Config{Auth: own("X", nil)})
-	is.Equal(asError(err).Op, OpAuth)   // it fails
-	is.Equal(lines, []string{"X", "*"}) // a challenge that cannot be answered is answered with *
+	is.Equal(asError(err).Op, attempt.OpAuth) // it fails
+	is.Equal(lines, []string{"X", "*"})       // a challenge that cannot be answered is answered with *
 }
 
 // Credentials go over a line only the relay can read.
@@ -129,15 +130,15 @@ func TestCredentialsNeedAPrivateLine(t *testing.T) {
 	for _, test := range []struct {
 		name, addr string
 		cfg        Config
-		op         Op // "" if it succeeds
+		op         attempt.Op // "" if it succeeds
 	}{
-		{"clear", remote, Config{TLS: TLSNone}, OpAuth},
+		{"clear", remote, Config{TLS: TLSNone}, attempt.OpAuth},
 		{"clear, local", local, Config{TLS: TLSNone}, ""},
 		{"verified", remote, Config{Host: "relay.test", TLSConfig: trusted}, ""},
-		{"not verified", remote, Config{Host: "relay.test", TLSConfig: &tls.Config{InsecureSkipVerify: true}}, OpAuth},
+		{"not verified", remote, Config{Host: "relay.test", TLSConfig: &tls.Config{InsecureSkipVerify: true}}, attempt.OpAuth},
 		{"not verified, local", local, Config{}, ""},
 		{"pinned", remote, Config{Host: "relay.test", TLSConfig: pinned(nil)}, ""},
-		{"pinned, another", remote, Config{Host: "relay.test", TLSConfig: pinned(errPin)}, OpTLS},
+		{"pinned, another", remote, Config{Host: "relay.test", TLSConfig: pinned(errPin)}, attempt.OpTLS},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			is := is.New(t)
@@ -155,7 +156,7 @@ func TestNoMailWithoutAUTHAfterHELO(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Reply: script(map[string]string{"EHLO": "502 what"})}
 	_, err := open(t.Context(), r, local, Config{Auth: Plain("ann", secret)})
-	is.Equal(asError(err).Op, OpAuth)                        // it fails
+	is.Equal(asError(err).Op, attempt.OpAuth)                // it fails
 	is.True(strings.Contains(err.Error(), "does not offer")) // with the reason
 }
 

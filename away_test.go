@@ -87,7 +87,7 @@ func TestASpoolThatSomebodyElseRunsIsLeftAlone(t *testing.T) {
 		is.NoErr(os.RemoveAll(dir))
 		is.NoErr(os.Mkdir(dir, 0o700))
 		other, theirs := New(dir, exact(Options{})), &ledger{}
-		unlock, err := other.dir.Lock() // faster than us
+		unlock, err := other.dir.Lock().Acquire() // faster than us
 		is.NoErr(err)
 		drop(t, dir, "m", named)
 		pass(time.Hour)

@@ -13,6 +13,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/docrows"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // journalRows are the rows of the table "Journal" in docs/durability.md. That each step leaves what is said there is
@@ -34,7 +35,7 @@ var journalRows = []struct {
 // crashInDelivery crashes when the relay has answered and nobody knows it yet.
 func crashInDelivery(t *testing.T, dir string, relay *ledger) string {
 	after := dir + ".crashed"
-	_, stop := start(t, dir, Options{Transport: transportFunc(func(ctx context.Context, tx *Transaction) []Result {
+	_, stop := start(t, dir, Options{Transport: TransportFunc(func(ctx context.Context, tx *Transaction) []Result {
 		results := relay.Deliver(ctx, tx)
 		check(t, os.Rename(dir, after))
 		return results
@@ -59,7 +60,7 @@ func crashWith(left func(line, status string) (journal, newStatus string)) func(
 		status, err := os.ReadFile(path)
 		check(t, err)
 		line, text := left(line, string(status))
-		check(t, os.WriteFile(filepath.Join(dir, journalName), []byte(line), 0o600))
+		check(t, os.WriteFile(filepath.Join(dir, spooldir.JournalFile), []byte(line), 0o600))
 		if check(t, os.Remove(path)); text != "" {
 			check(t, os.WriteFile(path, []byte(strings.ReplaceAll(text, strings.TrimSuffix(dir, ".crashed")+"/", dir+"/")), 0o600))
 		}
@@ -82,7 +83,7 @@ func TestTheNextStartAfterEachRowOfTheJournal(t *testing.T) {
 				stop()
 				is.Equal(relay.tries("m", "a@x.org"), row.tries)
 				is.True(relay.tries("m", "b@x.org") > 2) // who has not got it is tried on
-				is.Equal(strings.Count(log.String(), "journal is not whole"), row.said)
+				is.Equal(strings.Count(log.String(), "journal damaged"), row.said)
 			})
 		})
 	}

@@ -58,7 +58,7 @@ func TestMoreNoticesThanTheKernelKeeps(t *testing.T) {
 	busy, goOn := make(chan struct{}), make(chan struct{})
 	opts := Options{Freq: time.Hour}
 	opts.OnEvent = func(ev Event) {
-		if ev.Kind == Queued && ev.File == "first" {
+		if ev.Kind == EventQueued && ev.File == "first" {
 			close(busy)
 			<-goOn
 		}

@@ -51,7 +51,7 @@ func TestTooFewFileDescriptors(t *testing.T) {
 	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
 	soon(t, "all are sent", func() bool { return r.says("msg=delivered") == messages })
 	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
-	soon(t, "nothing is left", func() bool { names, err := r.Spool.dir.Names(); return err == nil && len(names) == 0 })
+	soon(t, "nothing is left", func() bool { names, err := r.Spool.dir.Names(""); return err == nil && len(names) == 0 })
 	t.Log(r.log)
 	t.Logf("%d lines about it", r.says("too many open files"))
 	is.Equal(r.says("file cannot be sent"), 0) // nobody's fault

@@ -157,7 +157,7 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 	laterIsNow.Store(true)
 	s.well(d)
 	soon(t, "all is as it should be", func() bool {
-		names, err := r.Spool.dir.Names()
+		names, err := r.Spool.dir.Names("")
 		failed, err2 := os.ReadDir(filepath.Join(d.path, "failed"))
 		return err == nil && err2 == nil && len(names) == 0 && len(failed) == 2*each
 	})
@@ -202,11 +202,11 @@ func TestAnUnmountedSpool(t *testing.T) {
 	soon(t, "it is tried", func() bool { return tries() > 2 })
 	for n := range 3 {
 		check(t, unix.Unmount(spool, unix.MNT_DETACH))
-		soon(t, "that is noticed", func() bool { return r.says("going on with that") == 2*n+1 })
+		soon(t, "that is noticed", func() bool { return r.says("continuing with the new one") == 2*n+1 })
 		drop(t, spool, "beneath", to(fmt.Sprintf("beneath%d@x.org", n))) // into what lies below
 		soon(t, "mail is sent there", func() bool { return r.got(fmt.Sprintf("beneath%d@x.org", n)) == 1 && !exists(spool, "beneath") })
 		mount()
-		soon(t, "it is back", func() bool { return r.says("going on with that") == 2*n+2 })
+		soon(t, "it is back", func() bool { return r.says("continuing with the new one") == 2*n+2 })
 		before := tries()
 		soon(t, "it is tried again", func() bool { return tries() > before+2 })
 		drop(t, spool, "new", to(fmt.Sprintf("new%d@x.org", n)))

@@ -63,7 +63,7 @@ func TestRateHoldsOverARestart(t *testing.T) {
 		dir := t.TempDir()
 		var mu sync.Mutex
 		sent := 0
-		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+		take := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 			mu.Lock()
 			defer mu.Unlock()
 			sent += len(tx.To)
@@ -96,7 +96,7 @@ func TestAFloodLeavesOtherSendersTheirTurn(t *testing.T) {
 		dir := t.TempDir()
 		var mu sync.Mutex
 		var single time.Time
-		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+		take := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 			time.Sleep(50 * time.Millisecond)
 			if tx.From == "single@x.org" {
 				mu.Lock()
@@ -131,7 +131,7 @@ func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
 		var mu sync.Mutex
 		var small []time.Duration
 		began := time.Now()
-		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+		take := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 			if tx.Size > largeSize {
 				time.Sleep(time.Hour)
 			} else {

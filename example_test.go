@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/jhillyerd/enmime/v2"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
 // quiet keeps the log of the examples out of their output.
@@ -67,7 +69,7 @@ func ExampleSpool_Run() {
 		Transport: printer{}, // SMTPAddr: "mail.example.com:587" in earnest
 		Logger:    quiet,
 		OnEvent: func(ev spoolgore.Event) {
-			if ev.Kind == spoolgore.Sent {
+			if ev.Kind == spoolgore.EventSent {
 				stop()
 			}
 		},
@@ -152,6 +154,87 @@ func ExampleTransport() {
 	// 2 files in failed/, <nil>
 }
 
+// A function can be a Transport. This one delivers to a mailbox file for each recipient.
+func ExampleTransportFunc() {
+	dir, remove := tempSpool()
+	defer remove()
+	mailboxes, remove := tempSpool()
+	defer remove()
+	deliver := func(_ context.Context, t *spoolgore.Transaction) []spoolgore.Result {
+		results := make([]spoolgore.Result, len(t.To))
+		for i, to := range t.To {
+			text, err := io.ReadAll(t.Content())
+			if err == nil {
+				err = os.WriteFile(mailboxes+"/"+to, text, 0o600)
+			}
+			results[i].Err = err // an error that is no *DeliveryError: tried again later
+		}
+		return results
+	}
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: spoolgore.TransportFunc(deliver), Logger: quiet})
+	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(spool.Drain(context.Background()))
+	text, err := os.ReadFile(mailboxes + "/ann@example.org")
+	fmt.Println(strings.Contains(string(text), "Subject: hello\r\n"), err)
+	// Output:
+	// <nil>
+	// true <nil>
+}
+
+// An application wraps the SMTP transport: mail to strangers is refused here, all other mail gets one more header field.
+func ExampleNewSMTP() {
+	dir, remove := tempSpool()
+	defer remove()
+	relay := &smtptest.Relay{} // a fake relay, for Dial; without Dial, SMTPAddr is dialed
+	smtp, err := spoolgore.NewSMTP(spoolgore.Options{SMTPAddr: "mail.example.com:25", Dial: relay.Dial, Logger: quiet})
+	if err != nil {
+		log.Fatal(err)
+	}
+	deliver := func(ctx context.Context, t *spoolgore.Transaction) []spoolgore.Result {
+		for _, to := range t.To {
+			if !strings.HasSuffix(to, "@example.org") {
+				err := &spoolgore.DeliveryError{Fault: spoolgore.FaultMessage, Permanent: true, Err: fmt.Errorf("%s is a stranger", to)}
+				return slices.Repeat([]spoolgore.Result{{Err: err}}, len(t.To))
+			}
+		}
+		const field = "X-Checked: yes\r\n"
+		checked := *t // the Transaction itself stays as it is
+		checked.Size += int64(len(field))
+		checked.Content = func() io.Reader { return io.MultiReader(strings.NewReader(field), t.Content()) }
+		return smtp.Deliver(ctx, &checked)
+	}
+	spool := spoolgore.New(dir, spoolgore.Options{
+		Transport: spoolgore.TransportFunc(deliver), Logger: quiet, NoReports: true,
+		OnEvent: func(ev spoolgore.Event) {
+			switch ev.Kind {
+			case spoolgore.EventSent:
+				fmt.Println(ev.Relay, "replied:", ev.Reply)
+			case spoolgore.EventFailed:
+				fmt.Println(ev.Err)
+			}
+		},
+	})
+	for _, to := range []string{"ann@example.org", "mallory@example.net"} {
+		if err := spool.Send("app@example.com", []string{to}, []byte("Subject: hello\n\nHello!\n")); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(spool.Drain(context.Background()))
+	}
+	if closer, ok := smtp.(io.Closer); ok {
+		closer.Close() // ends the connections
+	}
+	field, _, _ := strings.Cut(string(relay.Messages()[0].Data), "\r\n")
+	fmt.Println(field)
+	// Output:
+	// mail.example.com:25 replied: 250 2.0.0 accepted
+	// <nil>
+	// mallory@example.net is a stranger
+	// <nil>
+	// X-Checked: yes
+}
+
 func ExampleEvent() {
 	dir, remove := tempSpool()
 	defer remove()
@@ -162,11 +245,11 @@ func ExampleEvent() {
 		NoReports: true, // else the sender would be told too, with a message of its own (RFC 3464)
 		OnEvent: func(ev spoolgore.Event) {
 			switch ev.Kind {
-			case spoolgore.Sent:
+			case spoolgore.EventSent:
 				fmt.Println("sent to", ev.To)
-			case spoolgore.Failed:
+			case spoolgore.EventFailed:
 				fmt.Printf("given up, the fault is the %s's: %v\n", ev.Fault, ev.Err)
-			case spoolgore.Kept:
+			case spoolgore.EventKept:
 				kept = ev.Path
 			}
 		},
@@ -180,7 +263,7 @@ func ExampleEvent() {
 		log.Fatal(err)
 	}
 	var why spoolgore.Failure
-	fmt.Println(json.Unmarshal(text, &why), why.Reason, why.To[0].Tried.Last.Status)
+	fmt.Println(json.Unmarshal(text, &why), why.Reason, why.To[0].History.Last.Status)
 	// Output:
 	// given up, the fault is the recipient's: nobody@example.org: no such user
 	// <nil>
@@ -217,7 +300,7 @@ func ExampleSpool_Health() {
 		SMTPAddr: "mail.example.com:25", Logger: quiet,
 		Dial: func(context.Context, string, string) (net.Conn, error) { return nil, fmt.Errorf("no route to host") },
 		OnEvent: func(ev spoolgore.Event) {
-			if ev.Kind == spoolgore.Deferred {
+			if ev.Kind == spoolgore.EventDeferred {
 				tried <- true
 			}
 		},
@@ -252,7 +335,7 @@ func ExampleSpool_Reconfigure() {
 			return &spoolgore.DeliveryError{Fault: spoolgore.FaultRelay, Err: fmt.Errorf("nobody is here")} // no attempt, it rests
 		}),
 		OnEvent: func(ev spoolgore.Event) {
-			if ev.Kind == spoolgore.Sent {
+			if ev.Kind == spoolgore.EventSent {
 				sent <- ev.To
 			}
 		},
@@ -296,7 +379,7 @@ func ExampleSpool_Pause() {
 	deferred := make(chan bool, 1)
 	full := transport(func(*spoolgore.Transaction) error { return fmt.Errorf("mailbox full") })
 	spool := spoolgore.New(dir, spoolgore.Options{Logger: quiet, Transport: full, OnEvent: func(ev spoolgore.Event) {
-		if ev.Kind == spoolgore.Deferred {
+		if ev.Kind == spoolgore.EventDeferred {
 			deferred <- true
 		}
 	}})

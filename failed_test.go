@@ -45,8 +45,8 @@ func testUnreadableFailed(t *testing.T, mode fs.FileMode) {
 
 	_, stop = begin(t, dir, opts)
 	pass(time.Minute)
-	is.Equal(strings.Count(log.String(), "what a crash left is not all put right"), 1)
-	is.Equal(strings.Count(log.String(), "not all who are to be told can be found"), 1)
+	is.Equal(strings.Count(log.String(), "recovery after a crash is incomplete"), 1)
+	is.Equal(strings.Count(log.String(), "reports pending but unreadable"), 1)
 	is.Equal(!exists(dir, "good"), mode != 0) // without looking nobody knows whether it has come back from there, and to whom it went
 	is.True(exists(dir, "new"))               // who was refused stays in the spool while there is no other place
 	is.Equal(len(reports(t, relay)), 0)       // and nobody is told that he was given up

@@ -147,10 +147,10 @@ func TestEventsTellSinceWhenAMessageWaits(t *testing.T) {
 		_, stop := start(t, dir, Options{Dial: relay.Dial, Attempts: 2, OnEvent: told.add})
 		pass(2 * time.Hour)
 		stop()
-		is.True(told.of(Sent, "ok@y.org").Sub(began) < 5*time.Second)
-		is.True(told.of(Deferred, "no@y.org").Sub(began) < 5*time.Second)
-		is.True(told.of(Failed, "no@y.org").Sub(began) < 5*time.Second) // not since the last attempt
-		is.True(told.of(Failed, "later@y.org").Equal(at))               // before that it did not wait
+		is.True(told.of(EventSent, "ok@y.org").Sub(began) < 5*time.Second)
+		is.True(told.of(EventDeferred, "no@y.org").Sub(began) < 5*time.Second)
+		is.True(told.of(EventFailed, "no@y.org").Sub(began) < 5*time.Second) // not since the last attempt
+		is.True(told.of(EventFailed, "later@y.org").Equal(at))               // before that it did not wait
 	})
 }
 
@@ -169,7 +169,7 @@ func (s *sinces) add(ev Event) {
 	s.since[string(ev.Kind)+" "+ev.To] = ev.Since
 }
 
-func (s *sinces) of(kind Kind, to string) time.Time {
+func (s *sinces) of(kind EventKind, to string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.since[string(kind)+" "+to]

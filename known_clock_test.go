@@ -20,7 +20,7 @@ func queuedAhead(t *testing.T, dir string, ahead time.Duration) {
 	seen := known.Bubble(func(t *testing.T) error {
 		time.Sleep(ahead)
 		// The only connection is taken by another message, so that this one is queued and not offered.
-		silent := transportFunc(func(ctx context.Context, tx *Transaction) []Result {
+		silent := TransportFunc(func(ctx context.Context, tx *Transaction) []Result {
 			<-ctx.Done()
 			return []Result{{Err: &DeliveryError{Fault: FaultNone, Err: ctx.Err()}}}
 		})

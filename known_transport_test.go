@@ -39,7 +39,7 @@ func TestMessageOverwrittenInFlightIsNotMixed(t *testing.T) {
 		dir := t.TempDir()
 		var once sync.Once
 		var got []byte
-		relay := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+		relay := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 			content := tx.Content()
 			half := make([]byte, tx.Size/2)
 			_, err := io.ReadFull(content, half)
@@ -149,7 +149,7 @@ func TestRunEndsThoughTransportHangs(t *testing.T) {
 	known.Fault(t, "F18/hangs", known.Bubble(func(t *testing.T) error {
 		dir, release := t.TempDir(), make(chan struct{})
 		drop(t, dir, "m", named)
-		relay := transportFunc(func(context.Context, *Transaction) []Result {
+		relay := TransportFunc(func(context.Context, *Transaction) []Result {
 			<-release
 			return nil
 		})
@@ -178,7 +178,7 @@ func TestTransportThatAlwaysSaysCanceledIsNotCalledInALoop(t *testing.T) {
 		dir := t.TempDir()
 		drop(t, dir, "m", to("b@x.org"))
 		var calls atomic.Int64
-		relay := transportFunc(func(context.Context, *Transaction) []Result {
+		relay := TransportFunc(func(context.Context, *Transaction) []Result {
 			if calls.Add(1) >= most { // a loop would keep the clock of the bubble from moving
 				return []Result{{}}
 			}

@@ -1,63 +1,24 @@
 package spoolgore
 
-import (
-	"fmt"
-	"slices"
-	"testing"
+import "testing"
 
-	"github.com/unbit/spoolgore/internal/known"
-)
-
-// The seeds below find the faults that the laboratory is built for. They stay as they are while the fault is listed as
-// known; when it is fixed they are ordinary seeds that must find nothing.
-func TestLabFindsKnownFaults(t *testing.T) {
+// Each of these seeds has found a fault of version 1: errors 64, 208 and 222 a message that was moved back from failed/ and
+// lost, 623 and 1083 knowledge that a failed scan erased, 28, 48, 126 and 165 a message linked in failed/ without a
+// why-file, 37, 337 and 425 a message given up under two names, 514, 858, 897 and 1318
+// a move to failed/ that was left half done; power cuts 1 the first one again. They find nothing now.
+func TestLabSeedsOfFormerFaults(t *testing.T) {
 	t.Parallel()
-	for fault, seeds := range map[string][]uint64{
-		"F1/copy-in-tmp":        {64, 208, 222},
-		"F3":                    {623, 1083},
-		"F8/linked-without-why": {28, 48, 126, 165},
-		"N1":                    {37, 337, 425},
-	} {
-		t.Run("errors/"+fault, func(t *testing.T) {
-			var found []string
-			for _, seed := range seeds {
-				problems, story := runErrors(t, seed)
-				faults, others := faultsOf(problems)
-				if len(others) > 0 {
-					t.Errorf("SPOOLGORE_LAB_SEED=%d: %v\n%s", seed, others, story)
-				}
-				found = append(found, faults...)
-			}
-			if known.Listed(fault) != slices.Contains(found, fault) {
-				t.Errorf("listed as known: %v, but seeds %v found %v", known.Listed(fault), seeds, found)
-			}
-		})
+	for _, seed := range []uint64{64, 208, 222, 623, 1083, 28, 48, 126, 165, 37, 337, 425, 514, 858, 897, 1318} {
+		problems, story := runErrors(t, seed)
+		if len(problems) > 0 {
+			t.Errorf("SPOOLGORE_LAB_SEED=%d: %v\n%s", seed, problems, story)
+		}
 	}
-	t.Run("power cuts/F1", func(t *testing.T) {
-		r := recordLab(t, 1)
-		var found []string
-		for n := range 25 {
-			state, problems := r.cutAndStart(t, n)
-			faults, others := faultsOf(problems)
-			if len(others) > 0 {
-				t.Errorf("SPOOLGORE_LAB_SEED=1, state %d: %v\n%v", n, others, state)
-			}
-			found = append(found, faults...)
+	r := recordLab(t, 1)
+	for n := range 25 {
+		state, problems := r.cutAndStart(t, n)
+		if len(problems) > 0 {
+			t.Errorf("SPOOLGORE_LAB_SEED=1, state %d: %v\n%v", n, problems, state)
 		}
-		if fault := "F1/copy-in-tmp"; known.Listed(fault) != slices.Contains(found, fault) {
-			t.Errorf("listed as known: %v, but found %v", known.Listed(fault), found)
-		}
-	})
-}
-
-// A message is linked into failed/, the link cannot be taken back, and the message is given up under a second name.
-func TestMessageIsGivenUpUnderOneName(t *testing.T) {
-	t.Parallel()
-	known.Fault(t, "N1", func(t *testing.T) error {
-		problems, _ := runErrors(t, 37)
-		if found, _ := faultsOf(problems); slices.Contains(found, "N1") {
-			return fmt.Errorf("%v", problems)
-		}
-		return nil
-	})
+	}
 }

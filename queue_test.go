@@ -3,18 +3,13 @@ package spoolgore
 import (
 	"bufio"
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -26,7 +21,6 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/smtptest"
-	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 func TestJitter(t *testing.T) {
@@ -96,7 +90,7 @@ func TestOddFilesHoldUpNothing(t *testing.T) {
 				text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
 				is.NoErr(err)
 				is.True(strings.Contains(string(text), `"To":[],"Cc":[],"Bcc":[]`)) // in lists that scripts can go through
-				is.True(len(told.kinds("")) == len(Unusable))                       // it was told once
+				is.True(len(told.kinds("")) == len(EventUnusable))                  // it was told once
 			})
 		})
 	}
@@ -232,7 +226,7 @@ func TestAFileReplacedInFlightIsANewMessage(t *testing.T) {
 				dir := t.TempDir()
 				sent := make(chan string, 9)
 				drop(t, dir, "m", simple)
-				s, stop := start(t, dir, Options{Transport: transportFunc(func(_ context.Context, tx *Transaction) []Result {
+				s, stop := start(t, dir, Options{Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 					time.Sleep(time.Minute)
 					sent <- tx.To[0]
 					return make([]Result, len(tx.To))
@@ -252,42 +246,6 @@ func TestAFileReplacedInFlightIsANewMessage(t *testing.T) {
 	}
 }
 
-func TestAFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		is := is.New(t)
-		dir, calls := t.TempDir(), make(chan string, 9)
-		drop(t, dir, "m", simple)
-		s := New(dir, exact(Options{Transport: transportFunc(nil)}))
-		opts, err := s.opts.complete(s.dir)
-		is.NoErr(err)
-		q := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 })
-		now := time.Now()
-		is.NoErr(q.scan(now, false))
-		q.advance(now, 100)
-		for range 2 { // made unreadable: root may read everything, so the worker's answer stands for it
-			j, ok := q.next(q.ready[0].small, now)
-			is.True(ok)
-			for _, ev := range q.settle(result{job: j, err: &fs.PathError{Op: "open", Path: "m", Err: fs.ErrPermission}}, now) {
-				calls <- string(ev.Kind)
-			}
-			m := q.entries["m"].msg.open()
-			is.True(strings.Contains(m.Error, "permission denied")) // the status says why
-			is.Equal(m.To[0].Attempts, 0)                           // it is not the message's fault
-			is.Equal(q.wait(now), opts.Freq)                        // and it is tried again
-			now = now.Add(opts.Freq)
-			q.advance(now, 100)
-		}
-		is.Equal(len(calls), 1) // it is told once
-		is.Equal(<-calls, string(Unusable))
-		j, ok := q.next(q.ready[0].small, now)
-		is.True(ok)
-		q.settle(result{job: j, recipients: make([]Result, 1)}, now)
-		is.Equal(len(q.entries), 0) // readable again, it is sent as ever
-		is.True(!exists(dir, "m"))
-	})
-}
-
 func TestConcurrencyIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -297,7 +255,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			drop(t, dir, fmt.Sprint(i), simple)
 		}
 		var now, most atomic.Int64
-		_, stop := start(t, dir, Options{Concurrency: 7, Transport: transportFunc(func(_ context.Context, tx *Transaction) []Result {
+		_, stop := start(t, dir, Options{Concurrency: 7, Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 			most.Store(max(most.Load(), now.Add(1)))
 			time.Sleep(time.Second)
 			now.Add(-1)
@@ -479,7 +437,7 @@ func TestANewFileIsNoticedAtOnce(t *testing.T) {
 	sent := make(chan Event, 9)
 	runs := make(started)
 	s := New(dir, exact(Options{Dial: relay.Dial, Freq: time.Hour, Logger: slog.New(runs), OnEvent: func(ev Event) {
-		if ev.Kind == Sent {
+		if ev.Kind == EventSent {
 			sent <- ev
 		}
 	}}))
@@ -516,162 +474,4 @@ func (s started) Handle(_ context.Context, r slog.Record) error {
 		close(s)
 	}
 	return nil
-}
-
-// oneRun reports whether benchmarks run once each, to show that they run; then they measure nothing and can be small.
-func oneRun() bool { return flag.Lookup("test.benchtime").Value.String() == "1x" }
-
-func BenchmarkScanOf200kKnownFiles(b *testing.B) {
-	n := 200_000
-	if oneRun() {
-		n = 2000
-	}
-	dir, q := knownFiles(b, n)
-	b.Run("unchanged", func(b *testing.B) {
-		time.Sleep(2 * spooldir.SettleTime) // a directory that has changed a moment ago is read again
-		check(b, q.scan(time.Now(), false))
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := q.scan(time.Now(), false); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("changed", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			if err := os.WriteFile(filepath.Join(dir, ".x"+fmt.Sprint(i)), nil, 0o600); err != nil {
-				b.Fatal(err)
-			}
-			if err := q.scan(time.Now(), false); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
-
-func BenchmarkScanOf5000NewFiles(b *testing.B) {
-	_, q := knownFiles(b, 5000)
-	b.ReportAllocs()
-	for b.Loop() {
-		fresh := newQueue(q.dir, q.opts, "host.example", 1, q.routeOf)
-		if err := fresh.scan(time.Now(), false); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// knownFiles makes a spool of n messages and a queue that has read them all.
-func knownFiles(b *testing.B, n int) (string, *queue) {
-	b.Helper()
-	path := b.TempDir()
-	for i := range n {
-		if err := os.WriteFile(filepath.Join(path, fmt.Sprintf("m%06d", i)), []byte(simple), 0o600); err != nil {
-			b.Fatal(err)
-		}
-	}
-	dir, err := spooldir.New(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	opts, err := exact(Options{}).complete(dir)
-	if err != nil {
-		b.Fatal(err)
-	}
-	q := newQueue(dir, opts, "host.example", 1, func(string) int { return 0 })
-	if err := q.scan(time.Now(), false); err != nil {
-		b.Fatal(err)
-	}
-	for more := true; more; {
-		_, more = q.advance(time.Now(), n)
-	}
-	if q.ready[0].len() != n {
-		b.Fatalf("%d of %d messages are ready", q.ready[0].len(), n)
-	}
-	return path, q
-}
-
-func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	s := New(t.TempDir(), exact(Options{}))
-	later, now := time.Now().Add(time.Hour), time.Now()
-	memory := Status{"/spool/m": {To: []Recipient{{Address: "a@x.org", NextAttempt: later}}}}
-	q := newQueue(s.dir, s.opts, "host.example", 1, func(string) int { return 0 })
-	q.believe(memory)
-	written := q.snapshot() // by another goroutine, meanwhile
-	q.flush(now)
-	is.True(written[0].msg.open().To[0].NextAttempt.Equal(later))
-	is.True(q.snapshot()[0].msg.open().To[0].NextAttempt.Equal(now)) // but it is due
-}
-
-// A file that is read while its message can be sent is opened once; one that cannot be sent yet is not hurried.
-func TestFilesAreReadAsTheyCanBeSent(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	dir := t.TempDir()
-	names := []string{"a.eml", "b.eml", "c.eml"}
-	for _, name := range names {
-		drop(t, dir, name, simple)
-	}
-	now := time.Now()
-	q := testQueue(t, dir)
-	is.NoErr(q.scan(now, false))
-	q.room = room{free: 2, busy: true}
-	_, more := q.advance(now, 100)
-	is.True(!more)
-	is.Equal(q.backlog(), 2)            // as many as there is room for
-	is.Equal(len(q.open), 2)            // and they are still open
-	is.Equal(q.wait(now), readPatience) // no reason to look again before
-	j, ok := q.next(q.ready[0].small, now)
-	is.True(ok)
-	is.True(j.file != nil)
-	is.Equal(len(q.open), 1) // it is the worker's now
-	content := j.file.Content("")
-	left := slices.Collect(maps.Values(q.open))[0]
-	q.shut()
-	is.Equal(len(q.open), 0)
-	_, err := left.Content("").Read(make([]byte, 10))
-	is.True(errors.Is(err, fs.ErrClosed))
-	_, err = content.Read(make([]byte, 10))
-	is.NoErr(err) // only what was not handed out is closed
-	j.file.Close()
-
-	j, ok = q.next(q.ready[0].small, now)
-	is.True(ok)
-	is.True(j.file == nil) // the worker opens it
-
-	q.room = room{free: 0, busy: true}
-	q.advance(now, 100)
-	is.Equal(q.backlog(), 0) // no room
-	q.advance(now.Add(readPatience), 100)
-	is.Equal(q.backlog(), 1) // it may be urgent
-	is.Equal(len(q.open), 0) // but is not sent now
-}
-
-// While nothing is in flight nothing tells when to read on.
-func TestFilesAreReadWhileNothingIsInFlight(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	dir := t.TempDir()
-	for i := range 5 {
-		drop(t, dir, fmt.Sprintf("%d.eml", i), simple)
-	}
-	now := time.Now()
-	q := testQueue(t, dir)
-	is.NoErr(q.scan(now, false))
-	q.room = room{free: 2}
-	q.advance(now, 100)
-	is.Equal(q.backlog(), 5)
-	is.Equal(len(q.open), 2)
-	q.shut()
-}
-
-// testQueue makes the queue of a spool that nothing runs.
-func testQueue(t *testing.T, dir string) *queue {
-	t.Helper()
-	s := New(dir, exact(Options{Transport: transportFunc(nil)}))
-	opts, err := s.opts.complete(s.dir)
-	check(t, err)
-	return newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 })
 }

@@ -2,14 +2,12 @@ package spoolgore
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +16,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/emersion/go-sasl"
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/smtptest"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // relaysByName dials fake relays by the first label of the host's name.
@@ -66,7 +64,7 @@ func TestAnotherRelayTakesWhatWaits(t *testing.T) {
 		is.Equal(s.Health().Relays[0].Name, "good.test:25")
 		stop()
 		for _, ev := range told.all {
-			is.True(ev.Kind != Failed && ev.Attempt < 2) // it was no attempt
+			is.True(ev.Kind != EventFailed && ev.Attempt < 2) // it was no attempt
 		}
 	})
 }
@@ -375,11 +373,11 @@ func TestReconfigureWhileARunBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
-		check(t, os.WriteFile(filepath.Join(dir, journalName), []byte("torn"), 0o600)) // the log says so, when the options have been read
+		check(t, os.WriteFile(filepath.Join(dir, spooldir.JournalFile), []byte("torn"), 0o600)) // the log says so, when the options have been read
 		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
 		var s *Spool
 		began := 0
-		opts.Logger = slog.New(&atLog{slog.DiscardHandler, "journal is not whole, what is not was ignored", func() {
+		opts.Logger = slog.New(&atLog{slog.DiscardHandler, "journal damaged; unreadable lines ignored", func() {
 			if began++; began == 1 {
 				next := opts
 				next.SMTPAddr = "new.test:25"
@@ -504,78 +502,4 @@ func TestStatusWhileTheRoutesChange(t *testing.T) {
 	wg.Wait()
 	stop()
 	is.NoErr(<-ended)
-}
-
-// TestSettingsThatAreTheSame changes each field there is.
-func TestSettingsThatAreTheSame(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	secret := func(context.Context, bool) (string, error) { return "", nil }
-	full := func() settings {
-		return settings{sender: "@a", addr: "a:1", timeout: 1, localName: "me", smtp: SMTP{
-			User: "u", Password: "p", Mechanism: "PLAIN", TLS: "tls", Pins: []string{"a"}, Window: 1, Version: "1", Secret: secret,
-			Auth: func(string) sasl.Client { return nil }, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-		}}
-	}
-	is.True(full().same(full())) // functions and all, as the Version says
-	fields := reflect.TypeFor[SMTP]()
-	for i := range fields.NumField() {
-		other := full()
-		switch f := reflect.ValueOf(&other.smtp).Elem().Field(i); f.Kind() {
-		case reflect.String:
-			f.SetString("x")
-		case reflect.Bool:
-			f.SetBool(true)
-		case reflect.Int:
-			f.SetInt(9)
-		case reflect.Slice:
-			f.Set(reflect.ValueOf([]string{"b"}))
-		default: // what Version stands for
-			continue
-		}
-		if full().same(other) || other.same(full()) {
-			t.Errorf("SMTP.%s makes no difference", fields.Field(i).Name)
-		}
-	}
-	for name, change := range map[string]func(*settings){
-		"sender": func(s *settings) { s.sender = "" }, "addr": func(s *settings) { s.addr = "a:2" }, "timeout": func(s *settings) { s.timeout = 2 },
-		"localName": func(s *settings) { s.localName = "" }, "tls": func(s *settings) { s.tls = &tls.Config{MinVersion: tls.VersionTLS13} },
-		"transport": func(s *settings) { s.transport = transportFunc(nil) },
-	} {
-		other := full()
-		change(&other)
-		if full().same(other) || other.same(full()) {
-			t.Errorf("%s makes no difference", name)
-		}
-	}
-}
-
-func TestSettingsWithoutAVersion(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	plain := settings{addr: "a:1", smtp: SMTP{User: "u", Password: "p", TLSConfig: config}}
-	is.True(plain.same(plain)) // all that there is can be compared
-	other := plain
-	other.smtp.TLSConfig = config.Clone()
-	is.True(!plain.same(other)) // what is in it may be another authority
-	other = plain
-	other.smtp.Secret = func(context.Context, bool) (string, error) { return "", nil }
-	is.True(!other.same(other)) // nobody knows what it will give
-	mine := &countingTransport{}
-	is.True(settings{transport: mine}.same(settings{transport: mine}))
-	is.True(!settings{transport: mine}.same(settings{transport: &countingTransport{}}))
-	is.True(!settings{transport: transportFunc(nil)}.same(settings{transport: transportFunc(nil)})) // a function
-}
-
-type countingTransport struct {
-	mu sync.Mutex
-	n  int
-}
-
-func (c *countingTransport) Deliver(_ context.Context, t *Transaction) []Result {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n++
-	return make([]Result, len(t.To))
 }

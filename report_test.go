@@ -115,7 +115,7 @@ func TestTheSenderIsTold(t *testing.T) {
 		is.True(strings.Contains(r.Explanation.Text, "failed/m"))          // where it is
 		is.True(strings.Contains(r.text, "\r\nSubject: hello\r\n"))        // the header comes back
 		is.True(!strings.Contains(r.text, "\r\nhello\r\n"))                // the body does not
-		kept := events.ofKind(Kept)
+		kept := events.ofKind(EventKept)
 		is.Equal(len(kept), 1)
 		is.Equal(kept[0].File, "m")
 		is.Equal(kept[0].Path, filepath.Join(dir, "failed", "m"))
@@ -124,7 +124,7 @@ func TestTheSenderIsTold(t *testing.T) {
 }
 
 // ofKind lists the events of a kind.
-func (e *events) ofKind(k Kind) (list []Event) {
+func (e *events) ofKind(k EventKind) (list []Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ev := range e.all {
@@ -257,7 +257,7 @@ func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
 				}}
 				drop(t, dir, "m", "From: a@example.com\nTo: bad@x.org, slow@x.org\nSubject: hello\n\nhello\n")
 				_, stop := begin(t, dir, Options{Dial: relay.Dial})
-				pass(tellAfter - time.Minute)
+				pass(reportDelay - time.Minute)
 				is.Equal(len(reports(t, relay)), 0) // perhaps one report will do
 				pass(2 * time.Minute)
 				got := reports(t, relay)
@@ -410,7 +410,7 @@ func TestAReportThatCannotBeMadeNowIsMadeLater(t *testing.T) {
 		is.Equal(len(reports(t, relay)), 1) // the other one is not held up
 		is.True(exists(dir, "failed", ".untold-m"))
 		is.True(exists(dir, "failed", "m")) // the message has nothing to fear
-		said := strings.Count(log.String(), "sender cannot be told")
+		said := strings.Count(log.String(), "report cannot be made")
 		is.True(said == 1 || said == 2) // once, and once more if another one could be told meanwhile; not at each try
 		check(t, os.Rename(why+".kept", why))
 		pass(20 * time.Minute)
@@ -528,17 +528,17 @@ func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
 		why := whyFile(t, dir, "m")
 		r := why.To[0]
 		is.Equal(r.Attempts, 3)
-		is.True(r.Tried.First.Time.Equal(began))
-		is.True(r.Tried.Last.Time.Equal(began.Add(3 * time.Minute)))
-		is.Equal(r.Tried.Times, 3)
-		is.Equal(len(r.Tried.Runs), 3)
-		is.Equal(r.Tried.Runs[1].Reply, "451 4.2.2 later")
-		is.True(r.Tried.Runs[1].Time.Equal(began.Add(time.Minute)))
-		is.Equal(r.Tried.First.Reply, "451 4.2.1 later")
-		is.Equal(r.Tried.Last.Reply, "451 4.2.3 later")
-		is.Equal(r.Tried.Last.Relay, "smarthost.test:25")
-		is.Equal(r.Tried.Last.TLS, "TLS 1.3")
-		is.Equal(why.Cc[0].Tried.Last.Reply, "250 2.0.0 accepted") // of those who have it as well
+		is.True(r.History.First.Time.Equal(began))
+		is.True(r.History.Last.Time.Equal(began.Add(3 * time.Minute)))
+		is.Equal(r.History.Times, 3)
+		is.Equal(len(r.History.Runs), 3)
+		is.Equal(r.History.Runs[1].Reply, "451 4.2.2 later")
+		is.True(r.History.Runs[1].Time.Equal(began.Add(time.Minute)))
+		is.Equal(r.History.First.Reply, "451 4.2.1 later")
+		is.Equal(r.History.Last.Reply, "451 4.2.3 later")
+		is.Equal(r.History.Last.Relay, "smarthost.test:25")
+		is.Equal(r.History.Last.TLS, "TLS 1.3")
+		is.Equal(why.Cc[0].History.Last.Reply, "250 2.0.0 accepted") // of those who have it as well
 		is.Equal(why.Reason, "b@example.org: given up after 3 attempts: rcpt: 451 4.2.3 later")
 		is.Equal(why.From, "a@example.com")
 		got := reports(t, relay)
@@ -562,7 +562,7 @@ func TestWhatIsFinalWithoutAReplyHasAStatus(t *testing.T) {
 				_, stop := start(t, dir, Options{Dial: relay.Dial})
 				pass(time.Second)
 				stop()
-				is.Equal(whyFile(t, dir, "m").To[0].Tried.Last.Status, tt.want)
+				is.Equal(whyFile(t, dir, "m").To[0].History.Last.Status, tt.want)
 			})
 		})
 	}

@@ -17,101 +17,10 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// reviewRunner is a runner at work on a spool of its own, without a loop.
-func reviewRunner(t *testing.T, opts Options) (r *runner, dir string) {
-	t.Helper()
-	dir = filepath.Join(t.TempDir(), "spool")
-	check(t, os.Mkdir(dir, 0o700))
-	s := New(dir, exact(opts))
-	full, err := s.opts.complete(s.dir)
-	check(t, err)
-	r, err = newRunner(s.dir, full, false)
-	check(t, err)
-	return r, dir
-}
-
 func another(t *testing.T, dir string) {
 	t.Helper()
 	check(t, os.Rename(dir, dir+".away"))
 	check(t, os.Mkdir(dir, 0o700))
-}
-
-func TestAdoptWhileTheJournalIsBeingWritten(t *testing.T) { // with -race
-	r, dir := reviewRunner(t, Options{Transport: &ledger{}})
-	r.q.journal.Append([]byte(`{"File":"x","Error":"`+strings.Repeat("x", 1<<20)+`"}`), time.Now())
-	r.q.journal.Start()
-	another(t, dir)
-	is := is.New(t)
-	is.True(r.adopt() != nil) // not while the journal of the old one is being written
-	r.q.journal.Finish(<-r.q.journal.Done(), time.Now())
-	is.NoErr(r.adopt())
-	r.close()
-}
-
-func TestTheMarkOfTheOldJournalIsNotThatOfTheNew(t *testing.T) {
-	t.Parallel()
-	r, dir := reviewRunner(t, Options{Transport: &ledger{}, StatusFile: filepath.Join(t.TempDir(), "status.js")})
-	drop(t, dir, "m", named)
-	check(t, r.q.scan(time.Now(), true))
-	r.q.advance(time.Now(), 10)
-	r.q.journal.Append([]byte("a record that the old journal has"), time.Now().Add(time.Hour))
-	r.write(time.Now())
-	later := time.Now().Add(time.Minute)
-	r.write(later) // in the background
-	another(t, dir)
-	err := r.adopt()
-	w := <-r.status.Done()
-	at := r.q.journal.Append([]byte("new"), later)
-	if err == nil {
-		r.saved(w.OK())                         // as the loop does
-		is.New(t).True(r.q.journal.Safe() < at) // nothing that was appended since is safe
-	}
-	r.status.Finish(w, later)
-	is.New(t).True(err != nil) // not while the status file is being written
-	r.close()
-}
-
-// stepped makes q one that was made before the clock was set by d.
-func stepped(t *testing.T, q *queue, d time.Duration) {
-	base := set(t, *q.base, -d)
-	q.base = &base
-}
-
-func TestWhatIsSeenAfterTheClockWasSetIsShownAsTheClockSays(t *testing.T) {
-	t.Parallel()
-	is := is.NewRelaxed(t)
-	now := time.Now()
-	q := clockQueue(t, now.Add(-time.Minute), now.Add(-time.Minute), now.Add(5*time.Minute))
-	stepped(t, q, 72*time.Hour) // or the machine has slept for three days
-	drop(t, q.dir.Path(), "new", to("new@x.org"))
-	is.Equal(turn(t, q, now), 0)
-	j, ok := q.next(q.ready[0].small, now)
-	is.True(ok)
-	q.settle(result{job: j, recipients: []Result{{Err: errLater}}}, now)
-	for _, r := range q.snapshot() {
-		if m := r.msg.open(); r.name == "new" {
-			is.True(m.Enqueued.Round(0).Sub(now.Round(0)).Abs() < time.Hour)
-		}
-	}
-}
-
-func TestAMessageForLaterHoldsUpNoRetry(t *testing.T) {
-	t.Parallel()
-	is := is.NewRelaxed(t)
-	now := time.Now()
-	q := clockQueue(t, now.Add(-time.Minute), now.Add(-time.Minute), now.Add(5*time.Minute))
-	stepped(t, q, -48*time.Hour) // at the start the clock was two days ahead
-	env := fmt.Sprintf(`X-Spoolgore-Envelope: {"from":"s@x.org","to":["l@x.org"],"notBefore":%q}`, now.Add(24*time.Hour).UTC().Format(time.RFC3339))
-	drop(t, q.dir.Path(), "tomorrow", env+"\n"+strings.ReplaceAll(named, "<1@x>", "<3@x>"))
-	is.Equal(turn(t, q, now.Add(time.Second)), 0)
-	drop(t, q.dir.Path(), "new", to("new@x.org"))
-	is.Equal(turn(t, q, now.Add(2*time.Second)), 0)
-	j, ok := q.next(q.ready[0].small, now.Add(2*time.Second))
-	is.True(ok)
-	is.Equal(j.name, "new")
-	q.settle(result{job: j, recipients: []Result{{Err: errLater}}}, now.Add(2*time.Second)) // again in a minute
-	is.Equal(turn(t, q, now.Add(10*time.Minute)), 0)
-	is.Equal(q.ready[0].len(), 2) // m and new
 }
 
 func TestOneReportAfterACrashBeforeTheWhyFile(t *testing.T) {
@@ -168,34 +77,6 @@ func TestAShutdownIsNoAttempt(t *testing.T) {
 		}
 		is.Equal(len(ls(t, dir, "failed")), 0) // nobody has been offered anything
 		is.Equal(len(s.Status()), 20)
-	})
-}
-
-func TestAnAbsentSpoolDoesNotForgetWhoIsToBeTold(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		is := is.New(t)
-		dir := filepath.Join(t.TempDir(), "spool")
-		check(t, os.Mkdir(dir, 0o700))
-		relay := refusing(map[string]string{"b@x.org": "550 5.1.1 no such user"})
-		s, stop := begin(t, dir, Options{Dial: relay.Dial})
-		pass(time.Second)
-		// what is in failed/ and owed, and the spool away when its turn comes
-		var err error
-		s.do(func(r *runner) {
-			check(t, os.WriteFile(filepath.Join(dir, "failed", "m"), []byte(named), 0o600))
-			check(t, os.WriteFile(filepath.Join(dir, "failed", "m.json"), []byte(`{"From":"s@x.org","To":[{"Address":"b@x.org","Status":2,"GivenUp":true,"Error":"550"}],"MessageID":"<1@x>"}`), 0o600))
-			check(t, os.WriteFile(filepath.Join(dir, "failed", ".untold-m"), nil, 0o600))
-			r.desk.Owe("m", time.Now())
-			err = os.Rename(dir, dir+".away")
-			r.desk.Start(time.Now())
-		}, nil)
-		check(t, err)
-		pass(time.Minute)
-		check(t, os.Rename(dir+".away", dir))
-		pass(time.Hour)
-		stop()
-		is.Equal(len(reports(t, relay)), 1)
 	})
 }
 

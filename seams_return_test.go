@@ -1,8 +1,6 @@
 package spoolgore
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,68 +69,6 @@ func TestTheDirectoryUnderneathMayHaveMessages(t *testing.T) {
 		stop()
 		is.Equal(relay.tries("m", "a@x.org"), 1)
 	})
-}
-
-func TestAWarningIsGivenOnceAlsoAtTheEnd(t *testing.T) {
-	t.Parallel()
-	for range 5 {
-		synctest.Test(t, func(t *testing.T) {
-			is := is.New(t)
-			dir := t.TempDir()
-			relay := refusing(map[string]string{"b@x.org": "450 4.2.1 later"})
-			drop(t, dir, "m", strings.Replace(named, "a@x.org, ", "", 1))
-			opts := telling(Options{Dial: relay.Dial, WarnAfter: time.Hour, Backoff: func(int) time.Duration { return 6 * time.Hour }})
-			s := New(dir, opts)
-			s.noWatch = true
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error)
-			go func() { done <- s.Run(ctx) }()
-			pass(time.Hour - time.Second)
-			s.do(func(r *runner) {
-				events, _ := r.q.advance(time.Now().Add(2*time.Second), 10)
-				r.report(events)
-				r.tell(time.Now())
-				is.True(r.desk.Busy())
-				cancel()
-			}, nil)
-			is.NoErr(<-done)
-			_, stop := begin(t, dir, opts)
-			pass(time.Hour)
-			stop()
-			is.Equal(len(reports(t, relay)), 1)
-		})
-	}
-}
-
-func TestAReplayForgetsNoWarning(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	at := time.Now().Round(0)
-	m := &Message{MessageID: "<1@x>", Size: 1, Modified: at, To: []Recipient{{Address: "b@x", Warned: true, LastAttempt: at, Attempts: 1}, {Address: "c@x", Status: Done, GivenUp: true, Told: true, LastAttempt: at}}}
-	n := note{File: "m", Message: Message{MessageID: "<1@x>", Size: 1, Modified: at, To: []Recipient{{Address: "b@x", LastAttempt: at, Attempts: 1}, {Address: "c@x", Status: Done, GivenUp: true, LastAttempt: at}}}}
-	q := knowing(m)
-	is.NoErr(q.replay(n.line()))
-	got := q.known("m")
-	is.True(got.To[0].Warned)
-	is.True(got.To[1].Told)
-}
-
-func TestManyThatAreTooOldHoldUpNothing(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	s := New(t.TempDir(), exact(Options{Transport: &ledger{}}))
-	opts, err := s.opts.complete(s.dir)
-	is.NoErr(err)
-	is.NoErr(s.dir.Prepare())
-	q, now := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 }), time.Now()
-	for i := range 200 {
-		drop(t, s.dir.Path(), fmt.Sprint(i), simple)
-	}
-	is.NoErr(q.scan(now, true))
-	q.advance(now, 1000)
-	_, more := q.advance(now.Add(opts.MaxAge), 10)
-	is.True(len(q.kept) <= 10) // a turn of the loop does only so much
-	is.True(more)
 }
 
 // A recipient added by hand while the last one of the others is in flight.

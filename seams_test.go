@@ -33,7 +33,7 @@ func TestFailedAdoptionIsNoAdoption(t *testing.T) {
 		is.Equal(string(text), broken)           // what it could not read it does not replace
 		is.Equal(relay.tries("n", "n@x.org"), 0) // it could not take it over, so it sends nothing from it
 		other := New(dir, exact(Options{}))
-		unlock, err := other.dir.Lock()
+		unlock, err := other.dir.Lock().Acquire()
 		t.Log("somebody else can lock it:", err == nil)
 		if err == nil {
 			unlock()

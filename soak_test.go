@@ -61,9 +61,9 @@ func TestSoak(t *testing.T) {
 	}}
 	addr := relay.Listen(t)
 	files, goroutines := descriptors(), runtime.NumGoroutine()
-	told, all := map[Kind]int{}, make(chan struct{})
+	told, all := map[EventKind]int{}, make(chan struct{})
 	s := New(dir, exact(Options{SMTPAddr: addr, Backoff: func(int) time.Duration { return time.Second }, OnEvent: func(ev Event) {
-		if told[ev.Kind]++; ev.Kind == Sent && told[Sent] == n {
+		if told[ev.Kind]++; ev.Kind == EventSent && told[EventSent] == n {
 			close(all)
 		}
 	}}))
@@ -95,10 +95,10 @@ func TestSoak(t *testing.T) {
 			twice++
 		}
 	}
-	is.Equal(len(got), n)   // none is lost
-	is.Equal(told[Sent], n) // and each is told of once
-	is.Equal(told[Queued], n)
-	is.Equal(told[Failed], 0)
+	is.Equal(len(got), n)        // none is lost
+	is.Equal(told[EventSent], n) // and each is told of once
+	is.Equal(told[EventQueued], n)
+	is.Equal(told[EventFailed], 0)
 	is.True(len(refused) == (n+99)/100 && dropped > 0) // the relay did what it was to do
 	is.True(twice <= 4*dropped)                        // at most what shared a flight with a lost connection
 	is.Equal(descriptors(), files)                     // as before

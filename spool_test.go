@@ -68,7 +68,7 @@ func (e *events) last() Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := len(e.all) - 1; ; i-- {
-		if e.all[i].Kind != Kept {
+		if e.all[i].Kind != EventKept {
 			return e.all[i]
 		}
 	}
@@ -264,14 +264,14 @@ func TestOutcomes(t *testing.T) {
 				is.True(errors.As(ev.Err, &d))
 				is.Equal(d.Uncertain, tt.uncertain)
 				if tt.want == never {
-					is.Equal(ev.Kind, Failed)
+					is.Equal(ev.Kind, EventFailed)
 					is.True(exists(dir, "failed", "one.eml"))      // the message is kept
 					is.True(exists(dir, "failed", "one.eml.json")) // with the reason
 					is.Equal(len(st), 0)
 					is.Equal(relay.Connections(), 1) // a final answer is not asked for twice
 					return
 				}
-				is.Equal(ev.Kind, Deferred)
+				is.Equal(ev.Kind, EventDeferred)
 				is.True(exists(dir, "one.eml"))
 				m := one(t, st)
 				is.Equal(m.To[0].Attempts, tt.attempts)                                                 // attempts counted for the recipient
@@ -303,10 +303,10 @@ func TestEachRecipientHasItsOwnFate(t *testing.T) {
 		s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
 		pass(time.Second)
 		m := one(t, s.Status())
-		is.Equal(m.To[0].Status, Done)    // the good one was served
-		is.True(m.To[1].GivenUp)          // the refused one is given up
-		is.Equal(m.Cc[0].Status, Waiting) // the deferred one waits
-		is.True(m.Cc[1].GivenUp)          // what is no address fails alone
+		is.Equal(m.To[0].Status, StateDone)    // the good one was served
+		is.True(m.To[1].GivenUp)               // the refused one is given up
+		is.Equal(m.Cc[0].Status, StateWaiting) // the deferred one waits
+		is.True(m.Cc[1].GivenUp)               // what is no address fails alone
 		is.Equal(relay.Messages()[0].To, []string{"good@example.org"})
 		is.True(exists(dir, "m")) // the file stays for the one that waits
 		slow.Store(false)
@@ -433,9 +433,9 @@ func TestRelayTroubleRestsTheRelayAndCountsForNobody(t *testing.T) {
 		down.Store(false)
 		pass(6 * time.Minute)
 		stop()
-		is.Equal(len(relay.Messages()), 5)                        // all are sent when the relay is back
-		is.Equal(strings.Count(log.String(), "relay rests"), 1)   // the log names the trouble once
-		is.Equal(strings.Count(log.String(), "relay is back"), 1) // and its end
+		is.Equal(len(relay.Messages()), 5)                                // all are sent when the relay available again
+		is.Equal(strings.Count(log.String(), "relay unavailable"), 1)     // the log names the trouble once
+		is.Equal(strings.Count(log.String(), "relay available again"), 1) // and its end
 		is.Equal(strings.Count(log.String(), "delivery deferred"), 0)
 	})
 }
@@ -505,7 +505,7 @@ func TestGivenUp(t *testing.T) {
 				pass(2 * time.Second)
 				stop()
 				is.True(exists(dir, "failed", "m"))                                        // the message is kept
-				is.Equal(told.last().Kind, Failed)                                         // the application is told
+				is.Equal(told.last().Kind, EventFailed)                                    // the application is told
 				is.True(strings.Contains(told.last().Err.Error(), "4.2.2 mailbox full"))   // with the last answer
 				is.Equal(strings.Count(told.kinds("b@example.org"), "deferred"), tt.tries) // after it was tried
 			})
@@ -529,10 +529,6 @@ func TestRelayTroubleEndsWithMaxAge(t *testing.T) {
 	})
 }
 
-type transportFunc func(ctx context.Context, t *Transaction) []Result
-
-func (f transportFunc) Deliver(ctx context.Context, t *Transaction) []Result { return f(ctx, t) }
-
 func TestNotBeforeAndPriority(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -540,7 +536,7 @@ func TestNotBeforeAndPriority(t *testing.T) {
 		dir := t.TempDir()
 		var mu sync.Mutex
 		var order []string
-		take := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+		take := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 			mu.Lock()
 			defer mu.Unlock()
 			order = append(order, tx.To[0])
@@ -578,7 +574,7 @@ func TestTransportThatMisbehavesLosesNothing(t *testing.T) {
 				is := is.New(t)
 				dir, calls := t.TempDir(), 0
 				drop(t, dir, "m", simple)
-				s, stop := start(t, dir, Options{Transport: transportFunc(func(context.Context, *Transaction) []Result { calls++; return results })})
+				s, stop := start(t, dir, Options{Transport: TransportFunc(func(context.Context, *Transaction) []Result { calls++; return results })})
 				pass(150 * time.Second)
 				m := one(t, s.Status())
 				stop()
@@ -603,7 +599,7 @@ func TestRunLetsTransactionsInFlightEnd(t *testing.T) {
 				is := is.New(t)
 				dir := t.TempDir()
 				drop(t, dir, "m", simple)
-				_, stop := start(t, dir, Options{Grace: tt.grace, Transport: transportFunc(func(ctx context.Context, tx *Transaction) []Result {
+				_, stop := start(t, dir, Options{Grace: tt.grace, Transport: TransportFunc(func(ctx context.Context, tx *Transaction) []Result {
 					select {
 					case <-time.After(tt.takes):
 						return make([]Result, len(tx.To))
@@ -656,7 +652,7 @@ func TestASpoolIsRunOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		s, stop := start(t, dir, Options{Transport: transportFunc(nil)})
+		s, stop := start(t, dir, Options{Transport: TransportFunc(nil)})
 		synctest.Wait()
 		is.True(errors.Is(s.Drain(t.Context()), ErrRunning)) // not twice by one Spool
 		other := New(dir, exact(Options{}))

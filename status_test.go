@@ -1,10 +1,8 @@
 package spoolgore
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,7 +15,6 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/smtptest"
-	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // deferring is a relay that defers everybody as long as defers is true.
@@ -66,39 +63,6 @@ func TestStatusFileHasTheNamesOfThe2014Tool(t *testing.T) {
 		is.NoErr(err)
 		is.Equal(info.Mode().Perm(), os.FileMode(0o600))
 	})
-}
-
-// well says that nobody's mail is held up.
-func well(string) string { return "" }
-
-func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	dir, err := spooldir.New("/spool")
-	is.NoErr(err)
-	at := time.Date(2026, 11, 23, 10, 0, 0, 5, time.FixedZone("", 3600))
-	full := &Message{
-		From: `"q<>&"@x.org`, To: []Recipient{{Address: "ü@x.org", Status: Done, Error: "line\nbreak \x01 \"", GivenUp: true, Relay: "r:25", LastAttempt: at}, {}},
-		Cc: []Recipient{}, Bcc: []Recipient{{NextAttempt: at, Attempts: 3}},
-		Attempts: 7, Enqueued: at, Error: "e", Expire: at, Priority: -2, Size: 9, Modified: at, Held: at, RawName: []byte("\xff"),
-	}
-	wrap := knowing(nil).wrap
-	records := []record{{"b", wrap(full)}, {"a", wrap(&Message{})}, {"bad \xff name", wrap(full)}}
-	var buf bytes.Buffer
-	is.NoErr(writeStatus(&buf, dir, records, well, at))
-	var got Status
-	is.NoErr(json.Unmarshal(buf.Bytes(), &got))
-	is.Equal(len(got), 3) // no entry is lost to another one's name
-	want, err := json.Marshal(full)
-	is.NoErr(err)
-	again, err := json.Marshal(got["/spool/b"])
-	is.NoErr(err)
-	is.Equal(string(again), string(want))                                                             // every field comes back
-	is.Equal(strings.Count(buf.String(), "\n"), len(records)+2)                                       // a line for each message, so that people can edit it
-	is.True(strings.Index(buf.String(), "/a") < strings.Index(buf.String(), "/b"))                    // in order
-	is.True(strings.Contains(buf.String(), `"q<>&\"@x.org`) || strings.Contains(buf.String(), `<>&`)) // and with readable addresses
-	m := got[`/spool/bad \xff name`]
-	is.Equal(nameOf(`/spool/bad \xff name`, &m), "\xff") // a name that JSON cannot hold is kept beside it
 }
 
 func TestStateSurvivesARestart(t *testing.T) {
@@ -184,7 +148,7 @@ func TestRunRefusesAStatusFileThatItCannotRead(t *testing.T) {
 			path := filepath.Join(dir, ".spoolgore.js")
 			is.NoErr(os.WriteFile(path, []byte(text), 0o600))
 			drop(t, dir, "m", simple)
-			s := New(dir, exact(Options{Transport: transportFunc(nil)}))
+			s := New(dir, exact(Options{Transport: TransportFunc(nil)}))
 			err := s.Run(t.Context())
 			is.True(err != nil)                          // what it says of who has got what cannot be known
 			is.True(strings.Contains(err.Error(), path)) // so the user is told where
@@ -194,7 +158,7 @@ func TestRunRefusesAStatusFileThatItCannotRead(t *testing.T) {
 			is.NoErr(err)
 			is.Equal(string(left), text) // and the file is left as it is
 			is.NoErr(s.dir.Prepare())
-			unlock, err := s.dir.Lock()
+			unlock, err := s.dir.Lock().Acquire()
 			is.NoErr(err) // nothing stays locked
 			unlock()
 		})
@@ -344,35 +308,6 @@ func TestAFullDiskIsToldOnce(t *testing.T) {
 		is.True(exists(path))
 		stop()
 	})
-}
-
-func BenchmarkWriteStatus(b *testing.B) {
-	for _, n := range []int{1_000, 10_000, 100_000} {
-		if oneRun() && n > 1000 {
-			break
-		}
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			dir, err := spooldir.New(b.TempDir())
-			check(b, err)
-			now := time.Now()
-			records := make([]record, n)
-			for i := range records {
-				records[i] = record{fmt.Sprintf("20261123T214905.%09d-k7f3q2aa.eml", i), knowing(nil).wrap(&Message{
-					From: "sender@example.com", Enqueued: now, Modified: now, Size: 4096, Attempts: 1, Cc: []Recipient{}, Bcc: []Recipient{},
-					To: []Recipient{{Address: fmt.Sprintf("recipient%d@example.org", i), Attempts: 1, NextAttempt: now, LastAttempt: now,
-						Error: "rcpt: 450 4.2.1 mailbox busy, try again later", Relay: "mail.example.com:25"}},
-				})}
-			}
-			path := filepath.Join(dir.Path(), ".spoolgore.js")
-			b.ReportAllocs()
-			for b.Loop() {
-				check(b, spooldir.WriteFile(path, 0o600, func(w io.Writer) error { return writeStatus(w, dir, records, well, now) }))
-			}
-			info, err := os.Stat(path)
-			check(b, err)
-			b.SetBytes(info.Size())
-		})
-	}
 }
 
 func TestNothingMayFollowTheStatus(t *testing.T) {

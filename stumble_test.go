@@ -90,7 +90,7 @@ func TestDrainSendsWhatIsPutInMeanwhile(t *testing.T) {
 				drop(t, dir, "m", tt.text)
 				var s *Spool
 				s = New(dir, exact(Options{Transport: relay, OnEvent: func(ev Event) {
-					if ev.Kind == Failed && ev.To == tt.about {
+					if ev.Kind == EventFailed && ev.To == tt.about {
 						_, err := s.Put(context.Background(), Envelope{To: []string{ev.From}}, strings.NewReader("Subject: not delivered\n\nhello\n"))
 						is.NoErr(err)
 					}
@@ -110,7 +110,7 @@ func TestContentIsNotReadOnceDeliverHasReturned(t *testing.T) {
 	drop(t, dir, "m", simple+strings.Repeat("0123456789 hello world\n", 100_000))
 	var content io.Reader
 	copied := make(chan struct{})
-	s := New(dir, exact(Options{Transport: transportFunc(func(_ context.Context, tx *Transaction) []Result {
+	s := New(dir, exact(Options{Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 		content = tx.Content()
 		go func() { // as an HTTP client may go on with the body of a request that was answered before its end
 			io.Copy(io.Discard, struct{ io.Reader }{content}) // its error is of no matter: it stops
@@ -123,26 +123,4 @@ func TestContentIsNotReadOnceDeliverHasReturned(t *testing.T) {
 	n, err := content.Read(make([]byte, 10))
 	is.Equal(n, 0)                        // there is not one byte more: they might be another message's
 	is.True(errors.Is(err, fs.ErrClosed)) // nor does it seem to have ended well
-}
-
-func TestNobodyIsOfferedAMessageWhenTheClockWasSetBack(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		is := is.New(t)
-		dir := t.TempDir()
-		s := New(dir, exact(Options{Transport: &ledger{}}))
-		opts, err := s.opts.complete(s.dir)
-		is.NoErr(err)
-		is.NoErr(s.dir.Prepare())
-		drop(t, dir, "m", simple)
-		q := newQueue(s.dir, opts, "host.example", 1, func(string) int { return 0 })
-		now := time.Now()
-		is.NoErr(q.scan(now, false))
-		q.advance(now, 100)
-		is.Equal(q.ready[0].len(), 1)
-		_, ok := q.next(q.ready[0].small, now.Add(-time.Hour))
-		is.True(!ok) // it is not due after all: a job for nobody is none
-		is.Equal(q.ready[0].len(), 0)
-		is.Equal(q.wait(now.Add(-time.Hour)), time.Hour) // it waits until it is
-	})
 }

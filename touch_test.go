@@ -87,7 +87,7 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 				is.Equal(relay.tries("m", "b@x.org"), tt.tries)
 				m := one(t, s.Status())
 				is.Equal(m.Attempts, tt.tries) // what was is not forgotten
-				is.Equal(m.To[0].Status, Done)
+				is.Equal(m.To[0].Status, StateDone)
 				pass(24 * time.Hour)
 				stop()
 				is.True(relay.tries("m", "b@x.org") > tt.tries) // it goes on as before
@@ -123,7 +123,7 @@ func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			dir, tries, answer := t.TempDir(), atomic.Int32{}, make(chan struct{})
-			relay := transportFunc(func(_ context.Context, tx *Transaction) []Result {
+			relay := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 				if tx.Name != "m" {
 					return make([]Result, len(tx.To))
 				}
@@ -184,7 +184,7 @@ func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, told := t.TempDir(), &ledger{answer: deferB}, &events{}
-		count := func(kind Kind, to string) (n int) {
+		count := func(kind EventKind, to string) (n int) {
 			told.mu.Lock()
 			defer told.mu.Unlock()
 			for _, ev := range told.all {
@@ -204,10 +204,10 @@ func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
 		drop(t, dir, "m", strings.Replace(text, "nobody", "c@x.org", 1)) // corrected
 		pass(2 * time.Minute)
 		stop()
-		is.Equal(count(Queued, "a@x.org"), 1)
-		is.Equal(count(Queued, "b@x.org"), 1)
-		is.Equal(count(Queued, "c@x.org"), 1) // who is new is told of
-		is.Equal(count(Failed, "nobody"), 1)  // who was none is not given up twice
-		is.Equal(count(Sent, "c@x.org"), 1)
+		is.Equal(count(EventQueued, "a@x.org"), 1)
+		is.Equal(count(EventQueued, "b@x.org"), 1)
+		is.Equal(count(EventQueued, "c@x.org"), 1) // who is new is told of
+		is.Equal(count(EventFailed, "nobody"), 1)  // who was none is not given up twice
+		is.Equal(count(EventSent, "c@x.org"), 1)
 	})
 }

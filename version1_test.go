@@ -16,6 +16,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/known"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // version1 is testdata/version1/spool.json; its README.md describes the fields.
@@ -67,7 +68,7 @@ func layOut(t *testing.T, dir string) (v version1) {
 				check(t, err)
 				return at.Add(moved).Format(time.RFC3339Nano)
 			})
-			if f.Path == journalName {
+			if f.Path == spooldir.JournalFile {
 				text = withChecksums(text)
 			}
 			check(t, os.WriteFile(path, []byte(text), f.Mode))
@@ -160,7 +161,7 @@ func TestVersion1SpoolIsTakenOver(t *testing.T) {
 			reports := v.total(relay, "sender@"+name)
 			is.True(reports == 1 || reports == 2) // never none
 		}
-		left, err := New(dir, Options{}).dir.Names()
+		left, err := New(dir, Options{}).dir.Names("")
 		is.NoErr(err)
 		is.Equal(len(left), 0)                                                            // nothing is left in the spool
 		is.True(!slices.ContainsFunc(ls(t, dir, "tmp"), isSent))                          // nor set aside

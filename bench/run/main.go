@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,6 +26,7 @@ type config struct {
 	shim          string // path of sendmail-spool
 	peersRoot     string // directory with unpacked packages, for the small peers
 	base          string // directory for the queues
+	disk          string // directory for queues that have to be on a disk
 	scenarios     string
 	peers         string // empty: those of the scenario
 	runs          int
@@ -41,6 +43,8 @@ func main() {
 		err = runCell(args[1], args[2:])
 	case len(args) > 4 && args[0] == "drop":
 		err = runDrop(args[1], args[2], args[3], args[4:])
+	case len(args) > 3 && args[0] == "host":
+		err = runHost(args[1], args[2], args[3])
 	default:
 		err = run(args, os.Stdout)
 	}
@@ -57,7 +61,7 @@ func run(args []string, out io.Writer) error {
 	fs.StringVar(&c.spoolgoreArgs, "spoolgore-args", "", "more `flags` for it")
 	fs.StringVar(&c.shim, "sendmail-spool", "", "`path` of that command; it is built if there is none")
 	fs.StringVar(&c.peersRoot, "root", filepath.Join(os.TempDir(), "bench-peers", "root"), "`directory` that peers.sh made")
-	fs.StringVar(&c.base, "dir", "", "`directory` for the queues (/dev/shm if there is one)")
+	fs.StringVar(&c.base, "dir", "", "`directory` for the queues (/dev/shm if there is one; for burst /var/tmp)")
 	fs.StringVar(&c.scenarios, "scenario", "", "`names`, separated by commas (all): "+scenarioNames())
 	fs.StringVar(&c.peers, "peers", "", "`names`, separated by commas (those of the scenario), such as spoolgore,postfix:100")
 	fs.IntVar(&c.runs, "runs", 3, "measurements of each, of which the median is shown")
@@ -98,6 +102,7 @@ func run(args []string, out io.Writer) error {
 
 // prepare makes the directory for all that is written, and builds Spoolgore if need be.
 func (c *config) prepare() (clean func(), err error) {
+	c.disk = cmp.Or(c.base, "/var/tmp")
 	if info, err := os.Stat("/dev/shm"); c.base == "" && err == nil && info.IsDir() {
 		c.base = "/dev/shm"
 	}
@@ -125,7 +130,11 @@ func (c *config) prepare() (clean func(), err error) {
 
 // trial runs one measurement in a directory, with a sink and a log of its own.
 func (c *config) trial(s *scenario, p peer) (result, error) {
-	dir, err := os.MkdirTemp(c.base, strings.ReplaceAll(p.name, ":", "-")+"-")
+	base := c.base
+	if s.disk {
+		base = c.disk
+	}
+	dir, err := os.MkdirTemp(base, strings.ReplaceAll(p.name, ":", "-")+"-")
 	if err != nil {
 		return nil, err
 	}

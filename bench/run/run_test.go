@@ -35,6 +35,18 @@ func TestTableShowsMedians(t *testing.T) {
 	}
 }
 
+func TestMediansAboveALimitAreAnError(t *testing.T) {
+	of := func(n float64) result { return result{{"n", n, 1}, {"other", 100, 0}} }
+	s := scenario{name: "s", most: map[string]float64{"n": 2}}
+	if err := s.judge(map[string][]result{"a": {of(9), of(1), of(2)}}); err != nil {
+		t.Errorf("a median at the limit: %v", err)
+	}
+	err := s.judge(map[string][]result{"a": {of(1), of(2.5), of(3)}})
+	if want := "s, a: n 2.5, limit 2"; err == nil || err.Error() != want {
+		t.Errorf("a median above the limit: %v, want %s", err, want)
+	}
+}
+
 func TestProcessIsItsOwnFamily(t *testing.T) {
 	all := family(os.Getpid())
 	if len(all) == 0 || all[0].pid != os.Getpid() || all[0].parent != os.Getppid() || all[0].rss <= 0 || all[0].pss > all[0].rss {

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -17,7 +19,9 @@ type scenario struct {
 	load  load
 	sink  []string // arguments of the sink
 	tls   bool     // from the first byte
+	disk  bool     // the queue is on a disk
 	peers string
+	most  map[string]float64 // limits of columns: the command fails if a median is above
 	trial func(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error)
 }
 
@@ -72,6 +76,11 @@ func scenarios() []scenario {
 			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other", load: load{300, 4 << 10},
 			trial: drop, peers: "spoolgore,postfix,nullmailer",
 		},
+		{
+			name: "burst", title: "400 messages of 4 KiB alone, and beside 400 refused ones of another sender, on a disk",
+			load: load{400, 4 << 10}, trial: burst, sink: []string{"-reject", refusedUser}, disk: true, peers: "spoolgore",
+			most: map[string]float64{"times": 3, "slowest Health ms": 100},
+		},
 	}
 }
 
@@ -125,5 +134,21 @@ func (s *scenario) measure(c *config, out io.Writer) error {
 			results[p.name] = append(results[p.name], r)
 		}
 	}
-	return printTable(out, s.title, peers, results)
+	if err := printTable(out, s.title, peers, results); err != nil {
+		return err
+	}
+	return s.judge(results)
+}
+
+// judge returns an error for the medians that are above the limits of the scenario.
+func (s *scenario) judge(results map[string][]result) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(results)) {
+		for _, v := range medians(results[name]) {
+			if most, ok := s.most[v.column]; ok && v.number > most {
+				errs = append(errs, fmt.Errorf("%s, %s: %s %s, limit %g", s.name, name, v.column, v.text(), most))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

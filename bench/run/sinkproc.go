@@ -37,6 +37,7 @@ func runSink(args []string, in io.Reader, out io.Writer) error {
 	fs.DurationVar(&c.Latency, "latency", 0, "what a round trip takes")
 	fs.DurationVar(&c.DataDelay, "data-delay", 0, "what the answer to a message takes in addition")
 	fs.BoolVar(&c.Refuse, "refuse", false, "refuse every recipient for now")
+	fs.StringVar(&c.Reject, "reject", "", "refuse a recipient whose address begins with this `text`, for good")
 	certFile := fs.String("tls", "", "TLS from the first byte, with a new certificate, which is written to this `file`")
 	fs.IntVar(&c.MaxConns, "max", 0, "connections at the same time, at most; 0: no limit")
 	if err := fs.Parse(args); err != nil {

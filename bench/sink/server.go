@@ -20,6 +20,7 @@ type Config struct {
 	Latency    time.Duration // a round trip: every answer goes out this long after what it answers came in
 	DataDelay  time.Duration // what the answer to a whole message takes in addition
 	Refuse     bool          // every recipient is refused for now, with 450
+	Reject     string        // a recipient whose address begins so is refused for good, with 550; empty: none
 	MaxConns   int           // connections at the same time; one more is greeted with 421; zero: no limit
 }
 

@@ -47,6 +47,7 @@ type session struct {
 
 	mail   bool // MAIL was accepted
 	rcpts  int  // recipients accepted since
+	no     bool // a recipient was refused since
 	broken bool // a chunk of this message was refused
 	head   []byte
 	size   int64
@@ -109,7 +110,7 @@ func (s *session) obey(verb, args string) {
 	case "MAIL":
 		s.from()
 	case "RCPT":
-		s.to()
+		s.to(args)
 	case "DATA":
 		s.startData()
 	case "BDAT":
@@ -136,13 +137,14 @@ func (s *session) from() {
 	s.reply("250 2.1.0 sender ok")
 }
 
-func (s *session) to() {
+func (s *session) to(args string) {
 	switch {
 	case !s.mail:
 		s.refuse("503 5.5.1 no sender")
 	case s.server.config.Refuse:
-		s.server.refused.Add(1)
-		s.reply("450 4.2.0 not now")
+		s.turnDown("450 4.2.0 not now")
+	case s.server.config.Reject != "" && strings.HasPrefix(address(args), s.server.config.Reject):
+		s.turnDown("550 5.1.1 no such user")
 	default:
 		s.server.recipients.Add(1)
 		s.rcpts++
@@ -150,12 +152,25 @@ func (s *session) to() {
 	}
 }
 
+// turnDown refuses a recipient.
+func (s *session) turnDown(text string) {
+	s.no = true
+	s.server.refused.Add(1)
+	s.reply(text)
+}
+
+// address returns what follows the opening bracket of the argument of RCPT; empty: there is no bracket.
+func address(args string) string {
+	_, addr, _ := strings.Cut(args, "<")
+	return addr
+}
+
 func (s *session) startData() {
 	switch {
 	case s.rcpts > 0 && s.size == 0:
 		s.mode, s.place, s.begun = data, lineStart, false
 		s.reply("354 go on")
-	case s.server.config.Refuse: // what a client that pipelines gets when all its recipients are refused
+	case s.no: // what a client that pipelines gets when all its recipients are refused
 		s.reply("503 5.5.1 no recipient")
 	default:
 		s.refuse("503 5.5.1 no recipient, or chunks have come")
@@ -192,7 +207,7 @@ func (s *session) octets(p []byte) []byte {
 func (s *session) endChunk() {
 	s.mode = commands
 	switch {
-	case s.broken && s.server.config.Refuse:
+	case s.broken && s.no:
 		s.reply("503 5.5.1 no recipient")
 		s.size = 0
 	case s.broken:
@@ -263,7 +278,7 @@ func (s *session) accept() {
 }
 
 func (s *session) reset() {
-	s.mail, s.rcpts, s.broken, s.head, s.size = false, 0, false, s.head[:0], 0
+	s.mail, s.rcpts, s.no, s.broken, s.head, s.size = false, 0, false, false, s.head[:0], 0
 }
 
 func (s *session) reply(text string) {

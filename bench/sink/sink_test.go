@@ -71,6 +71,19 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+func TestSomeAddressesAreRefusedForGood(t *testing.T) {
+	s := New(Config{Reject: "no"})
+	codes, _ := transcript(s, "MAIL FROM:<>\r\nRCPT TO:<no1@y>\r\nDATA\r\nRSET\r\nMAIL FROM:<>\r\nRCPT TO:<no2@y>\r\nRCPT TO:<b@y>\r\n"+
+		"BDAT 1 LAST\r\nxMAIL FROM:<>\r\nDATA\r\nQUIT\r\n", 1000)
+	if want := "250 550 503 250 250 550 250 250 250 503 221"; codes != want {
+		t.Errorf("answers %q, want %q", codes, want)
+	}
+	// DATA with no recipient at all is a mistake of the client.
+	if sum := s.Summary(); sum.Refused != 2 || sum.BadCommands != 1 || sum.Messages != 1 {
+		t.Errorf("refused %d recipients, %d bad commands, %d messages; want 2, 1, 1", sum.Refused, sum.BadCommands, sum.Messages)
+	}
+}
+
 // A client that pipelines has no answers while it is in the middle of a chunk or a command: it does not wait there.
 func TestWaits(t *testing.T) {
 	const begin = "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n"

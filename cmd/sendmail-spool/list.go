@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
 )
@@ -69,8 +70,8 @@ func (s *shim) show(e *spoolview.Entry) {
 	if e.Error != "" {
 		fmt.Fprintf(s.stdout, "%80s(%s)\n", "", oneLine(e.Error))
 	}
-	e.Recipients(func(r *spoolview.Recipient) {
-		if r.Served() {
+	e.Recipients(func(r *record.Recipient) {
+		if r.Accepted() {
 			return
 		}
 		fmt.Fprintf(s.stdout, "%80s%s\n", "", oneLine(r.Address))
@@ -82,7 +83,7 @@ func (s *shim) show(e *spoolview.Entry) {
 
 // flush is -q: the daemon is told to try everything now. That none runs is no failure.
 func (s *shim) flush() error {
-	pid, err := s.spool.Holder()
+	pid, err := s.spool.Lock().Holder()
 	if errors.Is(err, fs.ErrPermission) {
 		return fail(exitNoPerm, "-q: only the user who runs the daemon, and root, may wake it")
 	}

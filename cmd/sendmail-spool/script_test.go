@@ -52,7 +52,7 @@ func hold() {
 	signal.Notify(woken, syscall.SIGURG)
 	spool, err := spooldir.New(os.Getenv("SPOOLGORE_DIR"))
 	if err == nil {
-		_, err = spool.Lock()
+		_, err = spool.Lock().Acquire()
 	}
 	if err == nil {
 		err = os.WriteFile("running", nil, 0o600)

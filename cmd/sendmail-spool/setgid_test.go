@@ -56,7 +56,7 @@ func TestSharedSpool(t *testing.T) {
 	is.Equal(out, "")
 	d, err := spooldir.New(spool)
 	is.NoErr(err)
-	names, err := d.Names()
+	names, err := d.Names(spooldir.Spool)
 	is.NoErr(err)
 	is.Equal(len(names), 1) // it is there, although the environment leads elsewhere
 	file := d.File(names[0])

@@ -9,6 +9,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/aliases"
 	"github.com/unbit/spoolgore/internal/sendmail"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // submit takes a message from standard input. When it returns nil the message is safe.
@@ -117,7 +118,7 @@ func (s *shim) checkQuota() error {
 	if s.sys.uid == 0 || s.conf.userFiles == 0 && s.conf.userSize == 0 {
 		return nil
 	}
-	files, bytes, err := s.spool.Usage(s.sys.uid)
+	files, bytes, err := spooldir.Usage(s.spool, s.sys.uid)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func runSpoolOf(t *testing.T, spool string, signs *vitals.Signs) {
 	t.Helper()
 	d, err := spooldir.New(spool)
 	must(t, err)
-	unlock, err := d.Lock()
+	unlock, err := d.Lock().Acquire()
 	must(t, err)
 	t.Cleanup(unlock)
 	if signs != nil {
@@ -91,16 +91,16 @@ func TestCheck(t *testing.T) {
 		"signs of the dead": {0, nil, nil, func(t *testing.T, spool string) {
 			writeSigns(t, spool, &vitals.Signs{PID: 4194999, Paused: true, Written: time.Now().Add(-time.Hour)})
 		}, 0, "no daemon runs", "paused"},
-		"hangs":            {time.Second, &vitals.Signs{Written: time.Now().Add(-10 * time.Minute)}, nil, nil, 2, "has been silent for AGE", ""},
-		"paused":           {time.Second, &vitals.Signs{Paused: true}, nil, nil, 1, "the daemon is paused", ""},
-		"no signs":         {time.Second, &vitals.Signs{PID: 1}, nil, nil, 0, "waiting=1", "relays_resting"},
-		"a relay rests":    {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", time.Minute)}}, nil, nil, 0, "relays_resting=1", "at rest"},
-		"one of two":       {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", 3*time.Hour), well}}, nil, nil, 1, "relay a:25 has been at rest for AGE: dial: refused", ""},
-		"all that serve":   {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("b:25", "@x.org", 3*time.Hour), well}}, nil, nil, 2, "relay b:25 has been at rest", ""},
-		"failed grows":     {0, &vitals.Signs{}, []string{"-failedwarn", "2"}, giveUp(3, time.Hour), 1, "3 messages given up in 24 hours", ""},
-		"failed explodes":  {0, &vitals.Signs{}, []string{"-failedcrit", "3"}, giveUp(3, time.Hour), 2, "failed_24h=3;10;3;0", ""},
-		"failed long ago":  {0, &vitals.Signs{}, []string{"-failedwarn", "1"}, giveUp(3, 48*time.Hour), 0, "failed=3;;;0 failed_24h=0;1;100;0", ""},
-		"failed, whatever": {0, &vitals.Signs{}, []string{"-failedwarn", "0", "-failedcrit", "0"}, giveUp(200, time.Hour), 0, "failed_24h=200;;;0", ""},
+		"hangs":               {time.Second, &vitals.Signs{Written: time.Now().Add(-10 * time.Minute)}, nil, nil, 2, "has been silent for AGE", ""},
+		"paused":              {time.Second, &vitals.Signs{Paused: true}, nil, nil, 1, "the daemon is paused", ""},
+		"no signs":            {time.Second, &vitals.Signs{PID: 1}, nil, nil, 0, "waiting=1", "relays_resting"},
+		"a relay unavailable": {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", time.Minute)}}, nil, nil, 0, "relays_resting=1", "at rest"},
+		"one of two":          {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", 3*time.Hour), well}}, nil, nil, 1, "relay a:25 has been at rest for 3h: dial: refused", ""},
+		"all that serve":      {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("b:25", "@x.org", 3*time.Hour), well}}, nil, nil, 2, "relay b:25 has been at rest", ""},
+		"failed grows":        {0, &vitals.Signs{}, []string{"-failedwarn", "2"}, giveUp(3, time.Hour), 1, "3 messages given up in 24 hours", ""},
+		"failed explodes":     {0, &vitals.Signs{}, []string{"-failedcrit", "3"}, giveUp(3, time.Hour), 2, "failed_24h=3;10;3;0", ""},
+		"failed long ago":     {0, &vitals.Signs{}, []string{"-failedwarn", "1"}, giveUp(3, 48*time.Hour), 0, "failed=3;;;0 failed_24h=0;1;100;0", ""},
+		"failed, whatever":    {0, &vitals.Signs{}, []string{"-failedwarn", "0", "-failedcrit", "0"}, giveUp(200, time.Hour), 0, "failed_24h=200;;;0", ""},
 		"broken status": {time.Second, &vitals.Signs{}, nil, func(t *testing.T, spool string) {
 			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{"), 0o600))
 		}, 3, "status file", ""},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/progress"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
 )
@@ -196,7 +197,7 @@ func (c *call) split(name string) (place *spooldir.Place, base string, err error
 func (c *call) findShown(shown string, places []spooldir.Place) (found []*spoolview.Entry, err error) {
 	first, last, short := strings.Cut(shown, "…")
 	for _, p := range places {
-		names, err := c.dir.NamesIn(p)
+		names, err := c.dir.Names(p)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -242,8 +243,8 @@ func sender(e *spoolview.Entry) string {
 
 // toWhom are the recipients of e who have not got it, fit to be shown.
 func toWhom(e *spoolview.Entry) (all []string) {
-	e.Recipients(func(r *spoolview.Recipient) {
-		if !r.Served() {
+	e.Recipients(func(r *record.Recipient) {
+		if !r.Accepted() {
 			all = append(all, console.Escape(r.Address))
 		}
 	})

@@ -58,7 +58,7 @@ func (c *call) delete(o *chosen, places []spooldir.Place, yes bool) error {
 	if !yes && len(targets) > 0 && !c.confirm(targets) {
 		return exitErr{exitNotDone, "nothing was deleted"}
 	}
-	deleted := c.doAll("deleted", targets, func(t target) error { return c.dir.Discard(t.place, t.name, t.id) })
+	deleted := c.doAll("deleted", targets, func(t target) error { return c.dir.Steering().Discard(t.place, t.name, t.id) })
 	if err := c.dir.SyncPlaces(); err != nil {
 		return err
 	}

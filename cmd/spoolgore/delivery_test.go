@@ -81,9 +81,9 @@ func testSeedFlags(t *testing.T, put handOver) {
 	eventually(t, "the status file tells of the first attempt", func() bool { return statusOf(t, jsonPath)[path].Attempts == 1 })
 	m := statusOf(t, jsonPath)[path]
 	is.Equal(m.From, "app@example.com")
-	checkRecipient(t, m.To, "ann@example.com", spoolgore.Done, 0)
-	checkRecipient(t, m.Cc, "bob@example.com", spoolgore.Done, 0)
-	checkRecipient(t, m.Bcc, "hidden@example.org", spoolgore.Waiting, 1)
+	checkRecipient(t, m.To, "ann@example.com", spoolgore.StateDone, 0)
+	checkRecipient(t, m.Cc, "bob@example.com", spoolgore.StateDone, 0)
+	checkRecipient(t, m.Bcc, "hidden@example.org", spoolgore.StateWaiting, 1)
 	is.True(strings.Contains(m.Bcc[0].Error, "451 4.2.1 not now")) // the reply of the relay is told
 	wait := m.Bcc[0].NextAttempt.Sub(m.Bcc[0].LastAttempt)
 	is.True(wait > 50*time.Second && wait < 2*time.Minute)              // the next attempt is about a minute after the first
@@ -141,7 +141,7 @@ func TestOnce(t *testing.T) {
 	is.True(!exists(sent))             // and removed
 	is.True(exists(later))             // what is deferred stays
 	m := statusOf(t, filepath.Join(spool, ".spoolgore.js"))[later]
-	checkRecipient(t, m.To, "later@example.com", spoolgore.Waiting, 1)
+	checkRecipient(t, m.To, "later@example.com", spoolgore.StateWaiting, 1)
 }
 
 func TestOnceWithoutRelay(t *testing.T) {
@@ -177,17 +177,17 @@ func TestRestart(t *testing.T) {
 	d.logs("delivery deferred", 1)
 	d.stop()
 	before := statusOf(t, js)[path]
-	checkRecipient(t, before.To, "ann@example.com", spoolgore.Waiting, 1)
+	checkRecipient(t, before.To, "ann@example.com", spoolgore.StateWaiting, 1)
 
 	d = start(t, "-smtpaddr", addr, "-freq", "200ms", spool)
 	d.logs("started", 1)
 	tried := func() int { return strings.Count(strings.Join(relay.Commands(), "\n"), "RCPT ") }
 	throughout(t, time.Second, "the message is not tried before its time", func() bool { return tried() == 1 })
 	after := statusOf(t, js)[path]
-	checkRecipient(t, after.To, "ann@example.com", spoolgore.Waiting, 1)
+	checkRecipient(t, after.To, "ann@example.com", spoolgore.StateWaiting, 1)
 	is.True(after.To[0].NextAttempt.Equal(before.To[0].NextAttempt)) // the next attempt is when it was to be
 	d.signal(syscall.SIGUSR1)
 	d.logs("delivery deferred", 1)
 	d.stop()
-	checkRecipient(t, statusOf(t, js)[path].To, "ann@example.com", spoolgore.Waiting, 2)
+	checkRecipient(t, statusOf(t, js)[path].To, "ann@example.com", spoolgore.StateWaiting, 2)
 }

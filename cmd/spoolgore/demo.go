@@ -16,6 +16,7 @@ import (
 
 	"github.com/jhillyerd/enmime/v2"
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // demo shows a spool at work. A step that does not go as told is an error, so that the demo is a test of the whole too.
@@ -132,13 +133,13 @@ func (d *demo) deferred() error {
 	var m spoolgore.Message
 	tried := func() bool {
 		m = d.entry("later.eml")
-		return len(m.To) == 1 && m.To[0].Attempts > 0 && m.To[0].Status == spoolgore.Waiting
+		return len(m.To) == 1 && m.To[0].Attempts > 0 && m.To[0].Status == spoolgore.StateWaiting
 	}
 	if err := d.until("the status file tells of a failed attempt", tried); err != nil {
 		return err
 	}
 	r := m.To[0]
-	d.fact(".spoolgore.js", "%q: {\"From\": %q, \"Attempts\": %d, \"To\": [", "…/later.eml", m.From, m.Attempts)
+	d.fact(spooldir.StatusFile, "%q: {\"From\": %q, \"Attempts\": %d, \"To\": [", "…/later.eml", m.From, m.Attempts)
 	d.fact("", "  {\"Address\": %q, \"Status\": %d, \"Attempts\": %d,", r.Address, r.Status, r.Attempts)
 	d.fact("", "   \"NextAttempt\": %q,", r.NextAttempt.Format(time.RFC3339))
 	d.fact("", "   \"Error\": %q}]}", r.Error)
@@ -152,7 +153,7 @@ func (d *demo) deferred() error {
 	if err := d.until("the status file forgets later.eml", func() bool { return d.entry("later.eml").To == nil }); err != nil {
 		return err
 	}
-	d.fact(".spoolgore.js", "later.eml is no longer in it: all is done")
+	d.fact(spooldir.StatusFile, "later.eml is no longer in it: all is done")
 	return nil
 }
 
@@ -163,12 +164,12 @@ func (d *demo) refused() error {
 	if err := d.until("typo.eml is gone from the spool", d.gone("typo.eml")); err != nil {
 		return err
 	}
-	kept := filepath.Join(d.dir, "failed", "typo.eml")
+	kept := filepath.Join(d.dir, string(spooldir.Failed), "typo.eml")
 	if text, err := os.ReadFile(kept); err != nil || string(text) != sample(unknownRcpt) {
 		return errors.Join(errors.New("failed/typo.eml is not the file that was dropped"), err)
 	}
 	var why spoolgore.Failure
-	if err := readJSON(kept+".json", &why); err != nil {
+	if err := readJSON(spooldir.WhyFile(kept), &why); err != nil {
 		return err
 	}
 	d.fact("failed/", "typo.eml is kept there, byte for byte")
@@ -201,8 +202,8 @@ func sample(to string) string {
 
 // drop leaves a message in the spool as any program may: nobody sees half of it.
 func (d *demo) drop(name, to string) error {
-	tmp := filepath.Join(d.dir, "tmp", name)
-	if err := d.until("the spool has a tmp/", func() bool { return !d.gone("tmp")() }); err != nil {
+	tmp := filepath.Join(d.dir, spooldir.TmpDir, name)
+	if err := d.until("the spool has a tmp/", func() bool { return !d.gone(spooldir.TmpDir)() }); err != nil {
 		return err
 	}
 	if err := os.WriteFile(tmp, []byte(sample(to)), 0o600); err != nil {
@@ -220,7 +221,7 @@ func (d *demo) arrival(to string) (got demoMail, err error) {
 // entry is what the status file says of a message, zero if nothing.
 func (d *demo) entry(name string) spoolgore.Message {
 	var status spoolgore.Status
-	if readJSON(filepath.Join(d.dir, ".spoolgore.js"), &status) != nil {
+	if readJSON(filepath.Join(d.dir, spooldir.StatusFile), &status) != nil {
 		return spoolgore.Message{}
 	}
 	return status[filepath.Join(d.dir, name)]

@@ -58,7 +58,7 @@ func (c *call) shift(o *chosen, done string, from, to spooldir.Place) error {
 	if err != nil {
 		return err
 	}
-	moved := c.doAll(done, targets, func(t target) error { return c.dir.Shift(t.name, t.place, to) })
+	moved := c.doAll(done, targets, func(t target) error { return c.dir.Steering().Shift(t.name, t.place, to) })
 	if err := c.dir.SyncPlaces(); err != nil {
 		return err
 	}

@@ -270,12 +270,12 @@ func (t *table) sum() string {
 
 // countFailed counts the messages in failed/.
 func (c *call) countFailed() (n int) {
-	names, err := c.dir.NamesIn(spooldir.Failed)
+	names, err := c.dir.Names(spooldir.Failed)
 	if err != nil {
 		return 0
 	}
 	for _, name := range names {
-		if !strings.HasSuffix(name, ".json") {
+		if !spooldir.IsWhyFile(name) {
 			n++
 		}
 	}

@@ -18,7 +18,7 @@ type onceTally struct {
 func newTally(dir string, show func(done, total int64)) *onceTally {
 	t := &onceTally{show: show}
 	if d, err := spooldir.New(dir); err == nil {
-		names, _ := d.Names() // if it cannot be read the run will say so
+		names, _ := d.Names(spooldir.Spool) // if it cannot be read the run will say so
 		t.total = int64(len(names))
 	}
 	return t
@@ -27,13 +27,13 @@ func newTally(dir string, show func(done, total int64)) *onceTally {
 // tell is an OnEvent.
 func (t *onceTally) tell(ev spoolgore.Event) {
 	switch {
-	case ev.Kind == spoolgore.Queued && ev.File != t.arrival:
+	case ev.Kind == spoolgore.EventQueued && ev.File != t.arrival:
 		t.arrival = ev.File
 		t.came++
 		t.total = max(t.total, t.came)
-	case ev.Kind == spoolgore.Deferred && (ev.Fault == spoolgore.FaultRelay || ev.Fault == spoolgore.FaultNone):
+	case ev.Kind == spoolgore.EventDeferred && (ev.Fault == spoolgore.FaultRelay || ev.Fault == spoolgore.FaultNone):
 		return // it was the relay that was tried
-	case (ev.Kind == spoolgore.Sent || ev.Kind == spoolgore.Failed || ev.Kind == spoolgore.Deferred) && ev.File != t.outcome:
+	case (ev.Kind == spoolgore.EventSent || ev.Kind == spoolgore.EventFailed || ev.Kind == spoolgore.EventDeferred) && ev.File != t.outcome:
 		t.outcome = ev.File
 		t.tried++
 	default:

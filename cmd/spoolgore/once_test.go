@@ -63,9 +63,9 @@ func TestTallyOfWhatComesAndOfTrouble(t *testing.T) {
 	var done, total int64
 	tally := newTally(filepath.Join(t.TempDir(), "none"), func(d, n int64) { done, total = d, n })
 	for _, ev := range []spoolgore.Event{
-		{Kind: spoolgore.Queued, File: "a", To: "x"}, {Kind: spoolgore.Queued, File: "a", To: "y"}, {Kind: spoolgore.Queued, File: "b"},
-		{Kind: spoolgore.Deferred, File: "a", Fault: spoolgore.FaultRelay}, {Kind: spoolgore.Sent, File: "a", To: "x"}, {Kind: spoolgore.Failed, File: "a", To: "y"},
-		{Kind: spoolgore.Kept, File: "a"},
+		{Kind: spoolgore.EventQueued, File: "a", To: "x"}, {Kind: spoolgore.EventQueued, File: "a", To: "y"}, {Kind: spoolgore.EventQueued, File: "b"},
+		{Kind: spoolgore.EventDeferred, File: "a", Fault: spoolgore.FaultRelay}, {Kind: spoolgore.EventSent, File: "a", To: "x"}, {Kind: spoolgore.EventFailed, File: "a", To: "y"},
+		{Kind: spoolgore.EventKept, File: "a"},
 	} {
 		tally.tell(ev)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +13,9 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/shell"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 const (
@@ -57,7 +58,7 @@ func (f *onFail) set(command string) { f.command.Store(command) }
 // tell is an OnEvent: it never waits. When too many messages wait for their command the others do without; they lie in
 // failed/ all the same.
 func (f *onFail) tell(ev spoolgore.Event) {
-	if ev.Kind != spoolgore.Kept || f.command.Load() == "" {
+	if ev.Kind != spoolgore.EventKept || f.command.Load() == "" {
 		return
 	}
 	select {
@@ -115,14 +116,13 @@ func (f *onFail) runFor(ctx context.Context, ev spoolgore.Event) error {
 
 // facts are the environment of the command.
 func facts(ev spoolgore.Event) (env []string) {
-	var why spoolgore.Failure
-	text, err := os.ReadFile(ev.Path + ".json")
+	text, err := os.ReadFile(spooldir.WhyFile(ev.Path))
+	why := &record.Failure{}
 	if err == nil {
-		err = json.Unmarshal(text, &why)
+		why, err = record.DecodeFailure(text)
 	}
-	reason := why.Reason
-	if err != nil { // it was moved back already, say
-		reason = ev.Err.Error()
+	if err != nil { // the message was moved back already, for example
+		why = &record.Failure{Reason: ev.Err.Error()}
 	}
 	var to []string
 	for _, r := range slices.Concat(why.To, why.Cc, why.Bcc) {
@@ -131,8 +131,8 @@ func facts(ev spoolgore.Event) (env []string) {
 		}
 	}
 	for _, v := range [][2]string{
-		{"FILE", ev.Path}, {"WHY", ev.Path + ".json"}, {"FROM", ev.From}, {"TO", strings.Join(to, "\n")},
-		{"REASON", reason}, {"MESSAGE_ID", why.MessageID},
+		{"FILE", ev.Path}, {"WHY", spooldir.WhyFile(ev.Path)}, {"FROM", ev.From}, {"TO", strings.Join(to, "\n")},
+		{"REASON", why.Reason}, {"MESSAGE_ID", why.MessageID},
 	} {
 		value := strings.ReplaceAll(v[1], "\x00", "?")
 		if len(value) > onFailText {

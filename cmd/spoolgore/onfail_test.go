@@ -56,9 +56,9 @@ func runHook(t *testing.T, command string, limit time.Duration, messages int) st
 	t.Helper()
 	var log logBuffer
 	f := newOnFail(command, limit, slog.New(slog.NewTextHandler(&log, nil)))
-	f.tell(spoolgore.Event{Kind: spoolgore.Failed, Path: "/not/kept"}) // is told of by recipient, and then of the message
+	f.tell(spoolgore.Event{Kind: spoolgore.EventFailed, Path: "/not/kept"}) // is told of by recipient, and then of the message
 	for i := range messages {
-		f.tell(spoolgore.Event{Kind: spoolgore.Kept, Path: fmt.Sprintf("/nowhere/%d", i), From: "a@example.com", Err: errors.New("the reason")})
+		f.tell(spoolgore.Event{Kind: spoolgore.EventKept, Path: fmt.Sprintf("/nowhere/%d", i), From: "a@example.com", Err: errors.New("the reason")})
 	}
 	ctx, cut := context.WithCancelCause(t.Context())
 	go f.run(ctx)
@@ -95,7 +95,7 @@ func TestOnFailCommands(t *testing.T) {
 func TestOnFailCommandHasALimit(t *testing.T) {
 	is := is.New(t)
 	f := newOnFail("sleep 100", 50*time.Millisecond, slog.New(slog.DiscardHandler))
-	err := f.runFor(t.Context(), spoolgore.Event{Kind: spoolgore.Kept, Path: "/nowhere", Err: errors.New("the reason")})
+	err := f.runFor(t.Context(), spoolgore.Event{Kind: spoolgore.EventKept, Path: "/nowhere", Err: errors.New("the reason")})
 	is.True(err != nil)
 	is.Equal(err.Error(), "it has not ended within 50ms")
 }

@@ -192,7 +192,7 @@ func (e exitErr) Error() string { return e.text }
 // checkSpool is asked before files are moved or removed: of a directory on which no daemon has ever run it cannot be
 // told whether it is a spool, and a mistyped one may hold anything.
 func (c *call) checkSpool() error {
-	if _, err := os.Lstat(c.dir.File(".spoolgore.lock")); err == nil {
+	if _, err := os.Lstat(c.dir.File(spooldir.LockFile)); err == nil {
 		return nil
 	}
 	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Failed} {
@@ -229,7 +229,7 @@ func (c *call) checkStatus() error {
 
 // statusElsewhere reports whether there is no status file although a daemon has run, which writes one soon after its lock.
 func (c *call) statusElsewhere() bool {
-	lock, err := os.Lstat(c.dir.File(".spoolgore.lock"))
+	lock, err := os.Lstat(c.dir.File(spooldir.LockFile))
 	return err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing()
 }
 

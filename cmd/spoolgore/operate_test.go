@@ -16,6 +16,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/smtptest"
 	"github.com/unbit/spoolgore/internal/spoolview"
 )
@@ -70,7 +71,7 @@ func aSpool(t *testing.T) string {
 	}
 	status[filepath.Join(spool, "deferred.eml")] = add("", "deferred.eml", spoolgore.Message{
 		From: "shop@example.com", To: to("ann@example.org", 3, time.Hour, "rcpt: 450 4.2.1 \x1b[31mlater"), Attempts: 3, Enqueued: now.Add(-3 * time.Hour),
-		Cc: []spoolgore.Recipient{{Address: "bob@example.org", Status: spoolgore.Done, Relay: "mail:25", LastAttempt: now}},
+		Cc: []spoolgore.Recipient{{Address: "bob@example.org", Status: spoolgore.StateDone, Relay: "mail:25", LastAttempt: now}},
 	})
 	status[filepath.Join(spool, "waiting.eml")] = add("", "waiting.eml", spoolgore.Message{
 		From: "", To: to("ann@example.net", 0, -time.Second, "relay mail:25: dial: connection refused"), Enqueued: now.Add(-2 * time.Minute),
@@ -85,7 +86,7 @@ func aSpool(t *testing.T) string {
 	writeJSON(t, filepath.Join(spool, ".spoolgore.js"), status)
 	m := add("failed", "failed.eml", spoolgore.Message{
 		From: "shop@example.com", Attempts: 1, Enqueued: now.Add(-9 * time.Hour),
-		To: []spoolgore.Recipient{{Address: "nobody@example.org", Status: spoolgore.Done, GivenUp: true, Error: "550 5.1.1 unknown"}},
+		To: []spoolgore.Recipient{{Address: "nobody@example.org", Status: spoolgore.StateDone, GivenUp: true, Error: "550 5.1.1 unknown"}},
 	})
 	writeJSON(t, filepath.Join(spool, "failed", "failed.eml.json"), spoolgore.Failure{Time: now.Add(-time.Hour), Reason: "nobody@example.org: 550 5.1.1 unknown", Message: m})
 	must(t, os.WriteFile(filepath.Join(spool, "new.eml"), []byte(mail("To: new@example.com")), 0o600))
@@ -153,7 +154,7 @@ func TestListAsJSON(t *testing.T) {
 	e := got["deferred.eml"]
 	is.Equal(e.State, spoolview.Deferred)
 	is.Equal(e.To[0].Error, "rcpt: 450 4.2.1 \x1b[31mlater") // as it is
-	is.Equal(e.Cc[0].Status, 2)
+	is.Equal(e.Cc[0].Status, record.Done)
 	is.True(e.NextAttempt.After(time.Now()))
 	is.Equal(got["held.eml"].State, spoolview.Held)
 	is.True(!got["held.eml"].Held.IsZero())
@@ -196,10 +197,10 @@ func TestShowTellsEveryAttempt(t *testing.T) {
 	made := func(minute int, reply, err string) spoolgore.Attempt {
 		return spoolgore.Attempt{Time: time.Date(2025, 11, 23, 10, minute, 0, 0, time.Local), Relay: "mail:25", TLS: "TLS 1.3", Reply: reply, Error: err}
 	}
-	with := func(tried *spoolgore.Tried) (lines []string) {
+	with := func(tried *spoolgore.History) (lines []string) {
 		t.Helper()
 		status := statusOf(t, filepath.Join(spool, ".spoolgore.js"))
-		status[filepath.Join(spool, "deferred.eml")].To[0].Tried = tried
+		status[filepath.Join(spool, "deferred.eml")].To[0].History = tried
 		status[filepath.Join(spool, "deferred.eml")].To[0].Attempts = 40
 		writeJSON(t, filepath.Join(spool, ".spoolgore.js"), status)
 		ago := regexp.MustCompile(` \([^()]* ago\)`)
@@ -214,7 +215,7 @@ func TestShowTellsEveryAttempt(t *testing.T) {
 		return lines
 	}
 	first, last := made(0, "451 4.7.1 wait", ""), made(59, "450 4.2.1 \x1b[31mlater", "")
-	is.Equal(with(&spoolgore.Tried{First: first, Last: last, Times: 120, Runs: []spoolgore.Run{
+	is.Equal(with(&spoolgore.History{First: first, Last: last, Times: 120, Runs: []spoolgore.AttemptRun{
 		{Attempt: first, Times: 1}, {Attempt: made(20, "", "end: EOF\x1b"), Until: made(40, "", "").Time, Times: 7}, {Attempt: last, Times: 1},
 	}}), []string{
 		"  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 451 4.7.1 wait",
@@ -223,10 +224,10 @@ func TestShowTellsEveryAttempt(t *testing.T) {
 		`  last try   2025-11-23 10:59:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
 	})
 	first.Reply = last.Reply
-	is.Equal(with(&spoolgore.Tried{First: first, Last: last, Times: 40}), []string{
+	is.Equal(with(&spoolgore.History{First: first, Last: last, Times: 40}), []string{
 		`  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater (40 times until 2025-11-23 10:59:00)`,
 	})
-	is.Equal(with(&spoolgore.Tried{First: first, Last: last}), []string{
+	is.Equal(with(&spoolgore.History{First: first, Last: last}), []string{
 		`  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
 		"             (38 attempts in between: what came of them is not kept)",
 		`  last try   2025-11-23 10:59:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,

@@ -92,7 +92,7 @@ func TestPasswordFileThatComesLater(t *testing.T) {
 	path := drop(t, spool, "one", mail("To: you@example.net"))
 	d := start(t, "-smtpaddr", relay.Listen(t), "-smtpuser", "user", "-smtppasswordfile", filepath.Join(dir, "password"), spool)
 	d.logs("password cannot be read, will be tried again for each login", 1)
-	d.logs("relay rests", 1)
+	d.logs("relay unavailable", 1)
 	is.Equal(len(relay.Messages()), 0) // nothing without a login
 	write(t, dir, "password", "se-cret\n", 0o644)
 	eventually(t, "the message is sent", func() bool { return !exists(path) })

@@ -36,7 +36,7 @@ func TestReloadPutsARelayRight(t *testing.T) {
 		drop(t, spool, fmt.Sprintf("%d.eml", i), mail("To: ann@example.com"))
 	}
 	d := start(t, "-config", file, "-freq", "100ms", spool)
-	d.logs("relay rests", 1)
+	d.logs("relay unavailable", 1)
 	rewrite(t, file, "smtpaddr "+addr, "smtpuser app", "smtppasswordfile "+secret)
 	d.signal(syscall.SIGHUP)
 	d.logs("535", 1)

@@ -70,15 +70,15 @@ func (c *call) retry(o *chosen, places []spooldir.Place) error {
 	tried := c.doAll("to be tried again:", targets, func(t target) error {
 		if t.place == spooldir.Failed {
 			back = true
-			return c.dir.Shift(t.name, spooldir.Failed, spooldir.Spool)
+			return c.dir.Steering().Shift(t.name, spooldir.Failed, spooldir.Spool)
 		}
-		return c.dir.Touch(t.name)
+		return c.dir.Steering().Touch(t.name)
 	})
 	if back {
 		err = c.dir.SyncPlaces()
 	}
 	if len(tried) > 0 {
-		err = errors.Join(err, c.dir.Touched())
+		err = errors.Join(err, c.dir.Steering().Touched())
 	}
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
 )
@@ -112,7 +113,7 @@ func (c *call) showEnvelope(e *spoolview.Entry, paint console.Painter) {
 func (c *call) showRecipients(e *spoolview.Entry, paint console.Painter) {
 	for _, list := range []struct {
 		name string
-		of   []spoolview.Recipient
+		of   []record.Recipient
 	}{{"to", e.To}, {"cc", e.Cc}, {"bcc", e.Bcc}} {
 		for i := range list.of {
 			r := &list.of[i]
@@ -123,8 +124,8 @@ func (c *call) showRecipients(e *spoolview.Entry, paint console.Painter) {
 }
 
 // showAttempts writes a line for each run of attempts that came to the same.
-func (c *call) showAttempts(r *spoolview.Recipient) {
-	runs, leftOut := r.Runs()
+func (c *call) showAttempts(r *record.Recipient) {
+	runs, leftOut := r.AttemptRuns()
 	said := ""
 	for i := range runs {
 		about := "  then"
@@ -146,19 +147,19 @@ func (c *call) showAttempts(r *spoolview.Recipient) {
 }
 
 // fate is what became of a recipient, in words.
-func (c *call) fate(e *spoolview.Entry, r *spoolview.Recipient) string {
+func (c *call) fate(e *spoolview.Entry, r *record.Recipient) string {
 	tries := ""
 	if r.Attempts > 0 {
 		tries = " after " + console.Count(r.Attempts, "failed attempt")
 	}
 	switch {
-	case r.Served() && r.Relay != "":
+	case r.Accepted() && r.Relay != "":
 		return "accepted by " + r.Relay + " " + c.at(r.LastAttempt)
-	case r.Served():
+	case r.Accepted():
 		return "done"
 	case r.GivenUp:
 		return "given up" + tries
-	case r.Status == spoolview.InProgress:
+	case r.Status == record.InProgress:
 		return "being sent" + tries
 	case e.Place != spooldir.Spool, !r.NextAttempt.After(c.now):
 		return "waits" + tries
@@ -167,7 +168,7 @@ func (c *call) fate(e *spoolview.Entry, r *spoolview.Recipient) string {
 }
 
 // attempts are those of a run, in one line.
-func (c *call) attempts(run *spoolview.Run) string {
+func (c *call) attempts(run *record.AttemptRun) string {
 	text := c.at(run.Time)
 	if run.Relay != "" {
 		text += ", " + run.Relay

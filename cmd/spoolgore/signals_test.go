@@ -97,7 +97,7 @@ func TestPauseEditReload(t *testing.T) {
 
 	d.signal(syscall.SIGTSTP)
 	d.logs("msg=paused", 1)
-	checkRecipient(t, statusOf(t, js)[path].To, "ann@example.com", spoolgore.Waiting, 1) // the file is up to date
+	checkRecipient(t, statusOf(t, js)[path].To, "ann@example.com", spoolgore.StateWaiting, 1) // the file is up to date
 	open()
 	fresh := drop(t, spool, "two.eml", mail("To: eve@example.com"))
 	throughout(t, time.Second, "nothing is sent in a pause", func() bool { return len(relay.Messages()) == 0 })
@@ -114,7 +114,7 @@ func TestPauseEditReload(t *testing.T) {
 	// Ann is marked as done by hand, and Bob is due now.
 	writeJSON(t, js, spoolgore.Status{path: {
 		From: "app@example.com", Attempts: 1, Enqueued: time.Now(),
-		To: []spoolgore.Recipient{{Address: "ann@example.com", Status: spoolgore.Done, Attempts: 1}},
+		To: []spoolgore.Recipient{{Address: "ann@example.com", Status: spoolgore.StateDone, Attempts: 1}},
 		Cc: []spoolgore.Recipient{{Address: "bob@example.com", NextAttempt: time.Now()}},
 	}})
 	d.signal(syscall.SIGHUP)

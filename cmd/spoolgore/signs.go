@@ -25,7 +25,7 @@ type daemonState struct {
 func (c *call) daemon() (d daemonState) {
 	signs, tells := c.signs()
 	fresh := tells && ago(c.now, signs.Written) < hangs
-	pid, err := c.dir.Holder()
+	pid, err := c.dir.Lock().Holder()
 	switch {
 	case err != nil && errors.Is(err, fs.ErrPermission) && fresh:
 		d.runs = true // the lock is not for our eyes
@@ -34,7 +34,7 @@ func (c *call) daemon() (d daemonState) {
 	case pid != 0:
 		d.runs, d.pid = true, pid
 	case fresh:
-		d.runs, d.err = c.dir.Held()
+		d.runs, d.err = c.dir.Lock().Held()
 	}
 	if d.runs && tells && (d.pid == 0 || d.pid == signs.PID) {
 		d.signs, d.tells = signs, true // else they are those of an earlier one

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -175,7 +174,7 @@ func (t *testMail) send(ctx context.Context) (code int, err error) {
 	if _, err := os.Stat(dir.Path()); err != nil { // Put would make tmp/ in vain, and say less
 		return 0, err
 	}
-	pid, err := dir.Holder()
+	pid, err := dir.Lock().Holder()
 	switch {
 	case err != nil:
 		return 0, err
@@ -259,7 +258,7 @@ func (t *testMail) follow(ctx context.Context, dir *spooldir.Dir) (code int, err
 	}
 	limited, stop := context.WithTimeout(ctx, t.limit())
 	defer stop()
-	outcome := t.trial.Follow(limited, spool, dir, t.opts.StatusFile, t.wait > 0)
+	outcome := t.trial.Follow(limited, dir, t.opts.StatusFile, t.wait > 0)
 	if outcome == trial.NoAnswer && ctx.Err() == nil && limited.Err() != nil {
 		fmt.Fprintf(t.out, "No answer within %v: %s.\n", t.limit(), t.silence(dir))
 	}
@@ -284,7 +283,7 @@ func (t *testMail) where(dir *spooldir.Dir, name string, outcome trial.Outcome, 
 	switch next := t.trial.Next(); {
 	case outcome == trial.Accepted:
 	case outcome == trial.Failed:
-		fmt.Fprintf(t.out, "It is in %s, with the reason beside it.\n", console.Escape(dir.File(filepath.Join("failed", name))))
+		fmt.Fprintf(t.out, "It is in %s, with the reason beside it.\n", console.Escape(dir.At(spooldir.Failed, name)))
 	default:
 		if _, err := dir.Stat(name); err != nil {
 			return // it was said where it went

@@ -48,7 +48,7 @@ func Of(err error) Failure {
 // ofOutcome returns the Failure of a classified error.
 func ofOutcome(o attempt.Outcome) Failure {
 	f := Failure{
-		Op: string(o.Op), Code: o.Reply.Code, Enhanced: o.Reply.Enhanced,
+		Op: string(o.Op), Code: o.Code, Enhanced: o.Enhanced,
 		Permanent: o.Permanent, Relay: o.Fault == attempt.Relay, Uncertain: o.Uncertain,
 	}
 	if f.Code == 0 {
@@ -64,8 +64,8 @@ func Read(text string) Failure {
 		var part string
 		if part, rest, more = strings.Cut(rest, ": "); more && isOp(part) {
 			o := attempt.Outcome{Op: attempt.Op(part)}
-			o.Reply.Code, o.Reply.Enhanced = codes(rest)
-			o.Fault, o.Permanent = attempt.Failure{Op: o.Op, Code: o.Reply.Code}.Classify()
+			o.Code, o.Enhanced = codes(rest)
+			o.Fault, o.Permanent = attempt.Failure{Op: o.Op, Code: o.Code}.Classify()
 			return ofOutcome(o)
 		}
 	}

@@ -73,10 +73,36 @@ type Outcome struct {
 	Fault     Fault  // party at fault; None after an acceptance
 	Permanent bool   // a retry is pointless
 	Uncertain bool   // the content was sent completely and no valid reply came: the relay may have accepted the message
+	Withdrawn bool   // this side took the offer back before the relay received the transaction
 	DSN       bool   // the relay offers DSN (RFC 3461) and sends the reports; false: the sender's host does
 	Op        Op     // failed step; empty after an acceptance
-	Reply     Reply  // reply of the relay to the content, or the refusal; zero: no reply
+	Code      int    // code of the reply; zero: no reply
+	Enhanced  string // enhanced status code of the reply (RFC 2034), such as "5.1.1"; empty: none
+	Reply     string // reply of the relay to the content, or the refusal, on one line; empty: no reply
 	Relay     string // address of the relay as configured
 	TLS       string // TLS version of the session, such as "TLS 1.3"; empty: no TLS
 	Err       error  // cause of the failure; after a refusal, the text of Reply
+}
+
+// Decided reports whether the outcome counts as an attempt: something but the relay decided about the recipient.
+func (o Outcome) Decided() bool { return o.Err == nil || o.Fault != Relay && o.Fault != None }
+
+// FinalStatus returns the enhanced status code (RFC 3463) of a permanent failure that no reply explains; otherwise "".
+func (o Outcome) FinalStatus() string {
+	if !o.Permanent || o.Code != 0 {
+		return ""
+	}
+	switch o.Op {
+	case OpSize:
+		return "5.3.4"
+	case OpEightBit:
+		return "5.6.3"
+	case OpUTF8:
+		return "5.6.7"
+	case OpRcpt:
+		return "5.1.3"
+	case OpMail:
+		return "5.1.7"
+	}
+	return "5.0.0"
 }

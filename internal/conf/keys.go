@@ -1,5 +1,7 @@
 package conf
 
+import "github.com/unbit/spoolgore/internal/spooldir"
+
 // For says whose a key is.
 type For uint8
 
@@ -22,7 +24,7 @@ type Key struct {
 // Keys are all that a configuration may hold, in the order in which they are shown.
 var Keys = []Key{
 	{Name: "dir", Of: Both},
-	{Name: "json", Of: Both, Default: "DIR/.spoolgore.js"},
+	{Name: "json", Of: Both, Default: "DIR/" + spooldir.StatusFile},
 
 	{Name: "smtpaddr", Of: Daemon, Default: "127.0.0.1:25"},
 	{Name: "relays", Of: Daemon, File: true},

@@ -13,6 +13,7 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/sevenbit"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -83,7 +84,7 @@ func (p *Plan) Close() {
 }
 
 func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
-	if !dir.Usable(name) {
+	if !spooldir.Usable(name) {
 		p.Unusable = errors.New("the daemon does not look at files whose names begin with a dot")
 		return nil
 	}
@@ -168,27 +169,29 @@ func (p *Plan) recipients() (to []string, bad, done int) {
 func (p *Plan) isDone(addr string) bool {
 	if m := p.place.message; m != nil && p.knows(m) {
 		r := find(m, addr)
-		return r != nil && r.Status == spoolgore.Done
+		return r != nil && r.Status == record.Done
 	}
 	if f := p.place.failure; f != nil && f.MessageID == p.messageID {
 		r := find(&f.Message, addr)
-		return r != nil && r.Status == spoolgore.Done && !r.GivenUp
+		return r != nil && r.Accepted()
 	}
 	return false
 }
 
-// knows reports whether the status file speaks of this version of the file: one of the 2014 tool does not say of which.
-func (p *Plan) knows(m *spoolgore.Message) bool {
-	none := m.Size == 0 && m.Modified.IsZero()
-	return none || p.file != nil && m.Size == p.file.ID.Size && m.Modified.Equal(p.file.ID.ModTime)
+// knows reports whether m, from the status file, describes this version of the file. The 2014 tool wrote no version.
+func (p *Plan) knows(m *record.Message) bool {
+	size, modified := int64(-1), time.Time{} // a version that no record describes
+	if p.file != nil {
+		size, modified = p.file.ID.Size, p.file.ID.ModTime
+	}
+	match := m.Describes(size, modified)
+	return match == record.ThisVersion || match == record.NoVersion
 }
 
-func find(m *spoolgore.Message, addr string) *spoolgore.Recipient {
-	for _, list := range [][]spoolgore.Recipient{m.To, m.Cc, m.Bcc} {
-		for i := range list {
-			if list[i].Address == addr {
-				return &list[i]
-			}
+func find(m *record.Message, addr string) *record.Recipient {
+	for _, r := range m.Recipients() {
+		if r.Address == addr {
+			return r
 		}
 	}
 	return nil

@@ -260,7 +260,7 @@ func TestARunningDaemonIsTold(t *testing.T) {
 	arrived := make(chan struct{}, 100)
 	spool := spoolgore.New(dir, spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, Logger: slog.New(slog.DiscardHandler),
 		OnEvent: func(ev spoolgore.Event) {
-			if ev.Kind == spoolgore.Deferred {
+			if ev.Kind == spoolgore.EventDeferred {
 				arrived <- struct{}{}
 			}
 		}})

@@ -3,8 +3,9 @@ package explain
 import (
 	"fmt"
 
-	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // writePlace shows what is known of the file where it lies in a spool.
@@ -27,11 +28,11 @@ func (p *Plan) writePlace(page Page) {
 		page.Line("daemon", "process %d runs it", at.pid)
 	}
 	switch at.sub {
-	case "tmp":
+	case spooldir.TmpDir:
 		page.Line("state", "being written, as it is in tmp/: it is looked at when it has been moved to the spool")
-	case "hold":
+	case holdDir:
 		page.Line("state", "held: it is not sent until it has been moved back to the spool")
-	case "failed":
+	case failedDir:
 		page.Line("state", "given up: moved back to the spool, it goes to those who have not got it")
 	}
 	if at.failure != nil && at.sub == "" {
@@ -53,7 +54,7 @@ func (p *Plan) writePlace(page Page) {
 }
 
 // writeStatus shows what has become of a message so far.
-func writeStatus(page Page, m *spoolgore.Message) {
+func writeStatus(page Page, m *record.Message) {
 	since := "since " + stamp(m.Enqueued)
 	if m.Enqueued.IsZero() {
 		since = "since a time that is not known"
@@ -62,7 +63,7 @@ func writeStatus(page Page, m *spoolgore.Message) {
 	if m.Error != "" {
 		page.Line("trouble", "%s", m.Error)
 	}
-	for _, list := range [][]spoolgore.Recipient{m.To, m.Cc, m.Bcc} {
+	for _, list := range [][]record.Recipient{m.To, m.Cc, m.Bcc} {
 		for i := range list {
 			label, text := fate(&list[i], !m.Held.IsZero())
 			page.Line(label, "%s  %s", list[i].Address, text)
@@ -71,19 +72,19 @@ func writeStatus(page Page, m *spoolgore.Message) {
 }
 
 // fate is what has become of a recipient.
-func fate(r *spoolgore.Recipient, held bool) (label, text string) {
+func fate(r *record.Recipient, held bool) (label, text string) {
 	because := ""
 	if r.Error != "" {
 		because = ": " + r.Error
 	}
 	switch {
-	case r.Status == spoolgore.InProgress:
+	case r.Status == record.InProgress:
 		return "now", "being sent"
-	case r.Status == spoolgore.Done && r.GivenUp:
+	case r.Status == record.Done && r.GivenUp:
 		return "failed", "given up" + because
-	case r.Status == spoolgore.Done && r.Relay == "":
+	case r.Status == record.Done && r.Relay == "":
 		return "accepted", "done"
-	case r.Status == spoolgore.Done:
+	case r.Status == record.Done:
 		return "accepted", fmt.Sprintf("by %s at %s", r.Relay, stamp(r.LastAttempt))
 	case r.Attempts == 0 && r.Error != "" && !held:
 		return "put off", "no attempt counted, next one at " + stamp(r.NextAttempt) + because

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/smtpclient"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // Write shows the plan.
@@ -33,7 +34,8 @@ func (p *Plan) Write(page Page) {
 func (p *Plan) verdict() string {
 	to, bad, done := p.recipients()
 	where := map[string]string{
-		"hold": "it is held; back in the spool, ", "failed": "it was given up; back in the spool, ", "tmp": "it is being written; in the spool, ",
+		holdDir: "it is held; back in the spool, ", failedDir: "it was given up; back in the spool, ",
+		spooldir.TmpDir: "it is being written; in the spool, ",
 	}[p.place.sub]
 	switch {
 	case errors.Is(p.Unusable, message.ErrHeaderTooLong):
@@ -176,12 +178,9 @@ func (p *Plan) writeRetries(page Page) {
 		if !m.Enqueued.IsZero() {
 			came = m.Enqueued
 		}
-		for _, list := range [][]spoolgore.Recipient{m.To, m.Cc, m.Bcc} {
-			for _, r := range list {
-				if r.Status == spoolgore.Waiting && r.Attempts >= failed {
-					failed = r.Attempts
-					start = later(r.NextAttempt, p.now)
-				}
+		for _, r := range m.Recipients() {
+			if r.Status == record.Waiting && r.Attempts >= failed {
+				failed, start = r.Attempts, later(r.NextAttempt, p.now)
 			}
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// FS makes file system calls. Its methods may be called by several goroutines at once. Errors are those of package os:
-// a *fs.PathError or *os.LinkError around a syscall.Errno.
+// FS makes file system calls. Its methods may be called by several goroutines at once. Errors are those of package os: a
+// *fs.PathError or *os.LinkError around a syscall.Errno.
 type FS interface {
 	// OpenFile is os.OpenFile. To read a directory, open it with os.O_RDONLY.
 	OpenFile(path string, flag int, perm fs.FileMode) (File, error)
@@ -42,6 +42,9 @@ type FS interface {
 	// SyncDir makes the names in the directory at path durable. It returns nil on a file system that cannot sync a
 	// directory.
 	SyncDir(path string) error
+	// SyncAll makes everything durable that was written to the file system of path. The error is errors.ErrUnsupported if
+	// the system has no such call.
+	SyncAll(path string) error
 	// Replace replaces the file at path by a new one with the content that write writes, the permission bits perm,
 	// and its data synced. The name is not synced: call SyncDir. After an error the old file is still at path.
 	Replace(path string, perm fs.FileMode, write func(io.Writer) error) error
@@ -51,6 +54,7 @@ type FS interface {
 type File interface {
 	io.Reader
 	io.ReaderAt
+	io.Seeker
 	io.Writer
 	io.WriterAt
 	io.Closer
@@ -95,6 +99,8 @@ func (system) Rename(from, to string) error              { return os.Rename(from
 func (system) RenameNew(from, to string) error           { return renameNew(from, to) }
 func (system) Remove(path string) error                  { return os.Remove(path) }
 func (system) SyncDir(path string) error                 { return syncDir(path) }
+
+func (system) SyncAll(path string) error { return syncAll(path) }
 
 func (system) Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	return replace(path, perm, write)

@@ -59,8 +59,7 @@ func touch(path string) error {
 
 func replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	// Without WithTempDir the content may go through the system's directory for temporary files.
-	dir := renameio.WithTempDir(filepath.Dir(path))
-	f, err := renameio.NewPendingFile(path, dir, renameio.WithStaticPermissions(perm))
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(perm))
 	if err != nil {
 		return err
 	}

@@ -234,7 +234,7 @@ func (h *history) poll(over <-chan struct{}) {
 		}
 		for path, m := range h.readStatusIf(info != nil) {
 			for _, to := range slices.Concat(m.To, m.Cc, m.Bcc) {
-				if to.Status == spoolgore.Done && !to.GivenUp {
+				if to.Status == spoolgore.StateDone && !to.GivenUp {
 					h.sawDone(path, to.Address)
 				}
 			}

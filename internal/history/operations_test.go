@@ -350,8 +350,8 @@ var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
 		for i := range m.To {
 			to := &m.To[i]
 			stays := strings.Contains(to.Address, "."+stay+"@")
-			if to.Status == spoolgore.Waiting && !stays && h.byHand(to.Address) {
-				to.Status = spoolgore.Done
+			if to.Status == spoolgore.StateWaiting && !stays && h.byHand(to.Address) {
+				to.Status = spoolgore.StateDone
 				return "mark " + to.Address + " as done"
 			}
 		}
@@ -359,7 +359,7 @@ var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
 	},
 	func(_ *history, _ *rand.Rand, m *spoolgore.Message) string {
 		for i := range m.To {
-			if m.To[i].Status == spoolgore.Waiting {
+			if m.To[i].Status == spoolgore.StateWaiting {
 				m.To[i].NextAttempt = time.Now()
 			}
 		}

@@ -116,11 +116,15 @@ func (f *File) Wait(now time.Time) time.Duration {
 	return max(0, at.Sub(now))
 }
 
-// Start writes all that was appended, and cuts what is to be, in the background; Done tells when it is over.
-func (f *File) Start() {
+// Start writes all that was appended, and cuts what is to be, in the background, and then calls notify there; Finish takes
+// the end of the write from Done.
+func (f *File) Start(notify func()) {
 	b := f.take()
 	f.writing = true
-	go func() { f.written <- f.disk.commit(b) }() // never blocks: one write at a time, and room for its end
+	go func() {
+		f.written <- f.disk.commit(b) // never blocks: one write at a time, and room for its end
+		notify()
+	}()
 }
 
 func (f *File) take() batch {

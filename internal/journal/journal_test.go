@@ -266,7 +266,7 @@ func TestAFailureIsToldOnceAndNothingIsForgotten(t *testing.T) {
 				defer f.Close()
 				write := func() (error, bool) {
 					time.Sleep(f.Wait(time.Now()))
-					f.Start()
+					f.Start(func() {})
 					return f.Finish(<-f.Done(), time.Now())
 				}
 				if step != "open" && step != "dir" { // where it works once, and goes on working
@@ -310,7 +310,7 @@ func TestMuchIsWrittenWithOneSync(t *testing.T) {
 		f := x.inject(New(path))
 		defer f.Close()
 		add(f, "first")
-		f.Start()
+		f.Start(func() {})
 		for i := range 1000 {
 			add(f, fmt.Sprint(i))
 			is.Equal(f.Wait(time.Now()), time.Duration(-1)) // one at a time
@@ -373,13 +373,13 @@ func TestCut(t *testing.T) {
 		}, "c"},
 		{"what is being written", func(t *testing.T, f *File, _ *faults) {
 			add(f, "a", "b")
-			f.Start()
+			f.Start(func() {})
 			f.Cut(f.End())
 		}, ""},
 		{"what is being written in vain", func(t *testing.T, f *File, x *faults) {
 			x.fail.Store("write")
 			add(f, "a", "b")
-			f.Start()
+			f.Start(func() {})
 			f.Cut(add(f, "c"))
 			add(f, "d")
 			f.Finish(<-f.Done(), time.Now())
@@ -389,7 +389,7 @@ func TestCut(t *testing.T) {
 			x.fail.Store("write")
 			at := add(f, "a")
 			add(f, "b")
-			f.Start()
+			f.Start(func() {})
 			f.Cut(at)
 			f.Finish(<-f.Done(), time.Now())
 			x.fail.Store("")
@@ -527,7 +527,7 @@ func TestWhatIsSafeIsThereAfterACrash(t *testing.T) {
 				x.fail.Store(steps[rnd.IntN(len(steps))])
 			}
 			if !f.writing && rnd.IntN(2) == 0 {
-				f.Start()
+				f.Start(func() {})
 			} else if f.writing {
 				f.Finish(<-f.Done(), time.Now())
 			}

@@ -172,7 +172,7 @@ func TestAddressesFromEnvelope(t *testing.T) {
 	is.Equal(show(a.To), `a@x | A@x | !root(no domain) | !b??RCPT@x(holds a control character) | "q r"@x`)
 
 	a = headerOf(t, `X-Spoolgore-Envelope: {"from":"fo o@x","to":["a@x"]}`).Addresses()
-	is.True(a.FromErr != nil)   // a bad sender is told
+	is.True(a.FromErr != nil)   // a bad report made
 	is.Equal(show(a.To), "a@x") // and spoils nothing else
 
 	a = headerOf(t, "X-Spoolgore-Envelope: {\nFrom: f@x\nTo: a@x\n\n").Addresses()

@@ -69,7 +69,7 @@ func Reopen(dir *spooldir.Dir, name string, id spooldir.ID) (*File, error) {
 
 // OpenFailed opens a message in failed/. Errors: those of spooldir's OpenFailed, [message.ErrHeaderTooLong], and ErrUnusable.
 func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
-	f, id, err := dir.OpenFailed(name)
+	f, id, err := dir.Failed().Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 }
 
 func (m *File) read(dir *spooldir.Dir, since, now time.Time) error {
-	if err := dir.Settled(m.file, m.ID, since, now); err != nil {
+	if err := spooldir.Settled(m.file, m.ID, since, now); err != nil {
 		return err
 	}
 	settled := m.ID.Quiet(since, now)

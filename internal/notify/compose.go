@@ -10,6 +10,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -17,82 +18,81 @@ import (
 var (
 	// errBroken is in the error of a report that cannot be made, however often it is tried.
 	errBroken = errors.New("no report can be made of this")
-	// errGone says that there is nothing to report any more: the message was moved or removed by hand, or is another one
-	// now, or it has gone to failed/ and is told of from there.
+	// errGone says that there is nothing to report on: the message was moved or removed by hand, or is another one now, or
+	// has gone to failed/, from where it is reported on.
 	errGone = errors.New("the message is gone")
 )
 
-// compose makes the report of j and puts it into the spool.
-func (d *Desk) compose(j *job, now time.Time) (news *News, name string, err error) {
-	f, news, err := d.open(j)
-	if err != nil {
-		return nil, "", err
-	}
-	defer f.Close()
-	name, err = Put(d.dir, d.host, f, *news, now)
-	return news, name, err
-}
-
-// open opens the message and finds out what there is to tell.
-func (d *Desk) open(j *job) (*msgfile.File, *News, error) {
-	if j.news != nil {
+// open opens the message of j and returns what is to be reported.
+func (d *Desk) open(j *job) (*msgfile.File, *record.Notice, error) {
+	if j.notice != nil {
 		f, err := msgfile.Reopen(d.dir, j.name, j.id)
-		return f, j.news, d.orGone(err)
+		return f, j.notice, d.orGone(err)
 	}
 	f, err := msgfile.OpenFailed(d.dir, j.name)
 	if err != nil {
 		return nil, nil, d.orGone(err)
 	}
-	news, err := d.why(j.name)
+	notice, err := d.why(j.name)
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
-	return f, news, nil
+	return f, notice, nil
 }
 
-// why reads what lies beside a message in failed/.
-func (d *Desk) why(name string) (*News, error) {
-	text, err := d.dir.FailedWhy(name)
+// why reads the why-file of a message in failed/.
+func (d *Desk) why(name string) (*record.Notice, error) {
+	text, err := d.dir.Failed().Why(name)
 	if err != nil {
 		return nil, d.orGone(err)
 	}
-	news, err := d.decode(text)
+	failure, err := record.DecodeFailure(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: failed/%s.json: %w", errBroken, name, err)
 	}
-	news.Kept = "failed/" + name
-	return &news, nil
+	notice := failure.Notice()
+	notice.Kept = "failed/" + name
+	return &notice, nil
 }
 
-// orGone is err, or errGone. While the whole spool is away nothing is known of any file.
+// orGone returns err, or errGone. While the whole spool is away nothing is known of any file.
 func (d *Desk) orGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) && d.dir.Here() == nil || errors.Is(err, spooldir.ErrChanged) {
+	if errors.Is(err, fs.ErrNotExist) && d.dir.Lock().Here() == nil || errors.Is(err, spooldir.ErrChanged) {
 		return errGone
 	}
 	return err
 }
 
-// Put puts a report of the news of f into the spool of dir and returns its name; empty: there is nobody to tell. The null
-// sender, as which reports are sent themselves, is never told.
-func Put(dir *spooldir.Dir, host string, f *msgfile.File, news News, now time.Time) (name string, err error) {
-	r := news.Report
+// Put puts a report on f into the spool of dir and returns its name; empty: no one is to be told. The null sender, which
+// reports have themselves, is never told.
+func Put(dir *spooldir.Dir, host string, f *msgfile.File, notice record.Notice, now time.Time) (name string, err error) {
+	write, err := compose(host, f, notice, now)
+	if err != nil || write == nil {
+		return "", err
+	}
+	return dir.Put(write)
+}
+
+// compose returns the function that writes a report on f; nil: no one is to be told.
+func compose(host string, f *msgfile.File, notice record.Notice, now time.Time) (func(io.Writer) error, error) {
+	r := notice.Report
 	wishes(&r, f.Envelope)
 	if r.To == "" || len(r.Recipients) == 0 {
-		return "", nil
+		return nil, nil
 	}
-	r.Host, r.Date, r.Others = host, now, max(0, news.Total-len(r.Recipients))
-	r.Original = func() io.Reader { return f.Content(news.MessageID) }
+	r.Host, r.Date, r.Others = host, now, max(0, notice.Total-len(r.Recipients))
+	r.Original = func() io.Reader { return f.Content(notice.MessageID) }
 	line, err := message.Envelope{To: []string{r.To}}.AppendLine(nil)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", errBroken, err)
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
-	return dir.Put(func(w io.Writer) error {
+	return func(w io.Writer) error {
 		if _, err := w.Write(line); err != nil {
 			return err
 		}
 		return report.Compose(w, &r)
-	})
+	}, nil
 }
 
 // wishes has the report say what the sender asked for, and no more (RFC 3461). Without an envelope line he asked for nothing.

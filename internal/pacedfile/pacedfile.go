@@ -36,8 +36,8 @@ type Written struct {
 	empty bool
 }
 
-// OK reports whether the file says now what it was to say.
-func (w Written) OK() bool { return w.err == nil }
+// Err returns why the file could not be written; nil: it was.
+func (w Written) Err() error { return w.err }
 
 // New returns the file at path, mode 0600, which replace writes.
 func New(path string, replace Writer) *File {
@@ -63,15 +63,18 @@ func (f *File) Wait(now time.Time) time.Duration {
 	return max(0, f.next.Sub(now))
 }
 
-// Start writes in the background; Done tells when it is over. With empty, write has nothing to say: if the file said
-// as little before, it is left alone, and nothing is begun.
-func (f *File) Start(empty bool, write func(io.Writer) error) (begun bool) {
+// Start writes in the background and then calls notify there; Finish takes the end of the write from Done. If empty is set,
+// write has nothing to say: if the last content was empty too, Start does nothing and returns false.
+func (f *File) Start(empty bool, write func(io.Writer) error, notify func()) (begun bool) {
 	f.changed = false
 	if empty && f.empty {
 		return false
 	}
 	f.writing = true
-	go func() { f.written <- f.write(empty, write) }() // never blocks: one write at a time, and room for its end
+	go func() {
+		f.written <- f.write(empty, write) // never blocks: one write at a time, and room for its end
+		notify()
+	}()
 	return true
 }
 

@@ -51,7 +51,7 @@ func busy(f *File, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		f.Touch(time.Now())
 		if f.Wait(time.Now()) == 0 {
-			f.Start(false, say("x"))
+			f.Start(false, say("x"), func() {})
 		}
 		select {
 		case w := <-f.Done():
@@ -87,9 +87,9 @@ func TestAFailureIsToldOnceAndSoIsRecovery(t *testing.T) {
 		f.Touch(time.Now())
 		write := func() (error, bool) {
 			time.Sleep(f.Wait(time.Now()))
-			f.Start(false, say("x"))
+			f.Start(false, say("x"), func() {})
 			w := <-f.Done()
-			is.Equal(w.OK(), d.err == nil)
+			is.Equal(w.Err() == nil, d.err == nil)
 			return f.Finish(w, time.Now())
 		}
 		err, _ := write()
@@ -112,7 +112,7 @@ func TestNothingIsWrittenForWhatCameAndWent(t *testing.T) {
 		f := New("f", d.replace)
 		is.NoErr(f.Sync(true, say("{}"))) // an empty file is written once, so that it is there
 		f.Touch(time.Now())
-		is.True(!f.Start(true, say("{}"))) // nothing is begun
+		is.True(!f.Start(true, say("{}"), func() {})) // nothing is begun
 		is.NoErr(f.Sync(true, say("{}")))
 		is.Equal(d.writes, 1) // and not again while it stays empty
 		is.NoErr(f.Sync(false, say("x")))
@@ -127,7 +127,7 @@ func TestSyncWaitsForTheWriteInTheBackground(t *testing.T) {
 		is := is.New(t)
 		d := &disk{cost: time.Minute}
 		f := New("f", d.replace)
-		is.True(f.Start(false, say("old")))
+		is.True(f.Start(false, say("old"), func() {}))
 		is.NoErr(f.Sync(false, say("new")))
 		is.Equal(d.text, "new") // the later text is the one that stays
 		is.Equal(d.writes, 2)

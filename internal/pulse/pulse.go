@@ -91,12 +91,12 @@ func (p *Pulse) Started() time.Time { return p.started }
 func (p *Pulse) Observe(ev spoolgore.Event) {
 	p.mu.Lock()
 	switch {
-	case ev.Kind == spoolgore.Sent:
+	case ev.Kind == spoolgore.EventSent:
 		p.counts.Sent++
 		p.recent.add(ev.Time)
-	case ev.Kind == spoolgore.Failed:
+	case ev.Kind == spoolgore.EventFailed:
 		p.counts.Failed++
-	case ev.Kind == spoolgore.Deferred && ev.Fault != spoolgore.FaultRelay && ev.Fault != spoolgore.FaultNone:
+	case ev.Kind == spoolgore.EventDeferred && ev.Fault != spoolgore.FaultRelay && ev.Fault != spoolgore.FaultNone:
 		p.counts.Deferred++
 	}
 	stirred := p.stirs
@@ -227,7 +227,7 @@ func (p *Pulse) write(now time.Time) {
 	}
 	p.signs, p.tried, p.touch = signs, now, same
 	signs.Written = now
-	p.file.Start(false, func(w io.Writer) error { return vitals.Write(w, signs) })
+	p.file.Start(false, func(w io.Writer) error { return vitals.Write(w, signs) }, func() {})
 }
 
 // state is what of the signs is news at once.
@@ -257,10 +257,10 @@ func (p *Pulse) replace(path string, perm fs.FileMode, write func(io.Writer) err
 func (p *Pulse) told(w pacedfile.Written) {
 	err, recovered := p.file.Finish(w, time.Now())
 	p.mu.Lock()
-	p.wrote, p.ours = w.OK(), p.ours || w.OK()
+	p.wrote, p.ours = (w.Err() == nil), p.ours || (w.Err() == nil)
 	p.mu.Unlock()
 	if err != nil {
-		p.opts.Log.Error("file cannot be written, will be tried again", "file", vitals.Name, "err", err)
+		p.opts.Log.Error("file cannot be written; retrying", "file", vitals.Name, "err", err)
 	}
 	if recovered {
 		p.opts.Log.Info("file can be written again", "file", vitals.Name)

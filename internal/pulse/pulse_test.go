@@ -190,12 +190,12 @@ func TestWhatChangesIsToldSoon(t *testing.T) {
 		ill := well
 		ill.Relays = []spoolgore.RelayHealth{{Name: "a:25", Limit: 2, Trouble: "dial: refused", Since: time.Now()}}
 		s.set(ill)
-		p.Observe(spoolgore.Event{Kind: spoolgore.Deferred, Fault: spoolgore.FaultRelay, Time: time.Now()})
+		p.Observe(spoolgore.Event{Kind: spoolgore.EventDeferred, Fault: spoolgore.FaultRelay, Time: time.Now()})
 		pass(3 * time.Second)
 		is.Equal(read(t, dir).Relays[0].Trouble, "dial: refused")
 		is.Equal(read(t, dir).Deferred, uint64(0)) // no attempt was counted
 		s.set(well)
-		p.Observe(spoolgore.Event{Kind: spoolgore.Sent, Time: time.Now()})
+		p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
 		pass(3 * time.Second)
 		is.Equal(read(t, dir).Relays[0].Trouble, "") // news twice within a moment
 		is.Equal(read(t, dir).Sent, uint64(1))
@@ -223,9 +223,9 @@ func TestTheFileIsNotWrittenForEachMessage(t *testing.T) {
 		is.NoErr(err)
 		s.looked()
 		for range 600 {
-			p.Observe(spoolgore.Event{Kind: spoolgore.Sent, Time: time.Now()})
-			p.Observe(spoolgore.Event{Kind: spoolgore.Failed, Time: time.Now()})
-			p.Observe(spoolgore.Event{Kind: spoolgore.Deferred, Fault: spoolgore.FaultRecipient, Time: time.Now()})
+			p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
+			p.Observe(spoolgore.Event{Kind: spoolgore.EventFailed, Time: time.Now()})
+			p.Observe(spoolgore.Event{Kind: spoolgore.EventDeferred, Fault: spoolgore.FaultRecipient, Time: time.Now()})
 			pass(100 * time.Millisecond)
 			if !same(t, path, info) {
 				writes++
@@ -313,7 +313,7 @@ func TestTheLastHoursAreRemembered(t *testing.T) {
 			h.Files = i
 			s.set(h)
 			for range i {
-				p.Observe(spoolgore.Event{Kind: spoolgore.Sent, Time: time.Now()})
+				p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
 			}
 			pass(time.Minute)
 		}

@@ -108,8 +108,8 @@ func send(t *testing.T, mails []mail, addr string, c certs, settings spoolgore.S
 		Logger:    slog.New(slog.DiscardHandler),
 		OnEvent: func(e spoolgore.Event) {
 			switch e.Kind {
-			case spoolgore.Queued:
-			case spoolgore.Sent:
+			case spoolgore.EventQueued:
+			case spoolgore.EventSent:
 				sent++
 			default:
 				other++

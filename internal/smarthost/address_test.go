@@ -173,7 +173,7 @@ func TestImplicitTLS(t *testing.T) {
 			r, err := New(Options{Addr: tt.addr, Dial: relay.Dial, Client: smtpclient.Config{LocalName: "me.example.com", TLS: tt.mode}})
 			is.NoErr(err)
 			err = nil
-			if e := offerTo(r, mail("a@x.org"))[0].Err; e != nil && e.Reply.Code == 0 {
+			if e := offerTo(r, mail("a@x.org"))[0].Err; e != nil && e.Code == 0 {
 				err = e
 			}
 			starttls := tt.mode == smtpclient.TLSStartTLS

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
@@ -24,11 +23,9 @@ func BenchmarkDeliver(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					done := make(chan []attempt.Outcome, 1)
 					t := &smtpclient.Transaction{From: "a@x.org", To: []string{"b@x.org"}, Size: int64(len(body)), Content: bytes.NewReader(body)}
-					r.Offer(t, func(outcomes []attempt.Outcome) { done <- outcomes })
-					if outcomes := <-done; outcomes[0].Err != nil {
-						b.Error(outcomes[0].Err)
+					if res := offerTo(r, t); res[0].Err != nil {
+						b.Error(res[0].Err)
 					}
 				}
 			})

@@ -19,9 +19,13 @@ type offer struct {
 	content io.Reader
 	read    bool // content was read from
 	done    func([]attempt.Outcome)
+	stop    func() bool        // releases the context of the offer; nil: there is none
 	one     [1]attempt.Outcome // memory for the outcome of a message with one recipient
 	taken   time.Time          // time when a session took the offer
 	losses  int                // connections lost under the offer
+
+	session  *session // the session that has the offer; nil: the offer waits, or has ended. The mutex of the pool guards it.
+	canceled error    // cause of the end of the context; nil: not ended. The mutex of the pool guards it.
 }
 
 func newOffer(relay string, t *smtpclient.Transaction, done func([]attempt.Outcome)) *offer {
@@ -60,6 +64,15 @@ func (o *offer) newOutcomes(n int) []attempt.Outcome {
 	return make([]attempt.Outcome, n)
 }
 
+// finish ends the offer. The caller holds the mutex of the pool.
+func (o *offer) finish(outcomes []attempt.Outcome) {
+	o.session = nil
+	if o.stop != nil {
+		o.stop()
+	}
+	o.done(outcomes)
+}
+
 // fail ends the offer with one error for all recipients.
 func (o *offer) fail(err *smtpclient.Error) {
 	outcomes := o.newOutcomes(len(o.t.To))
@@ -68,7 +81,7 @@ func (o *offer) fail(err *smtpclient.Error) {
 	for i := range outcomes {
 		outcomes[i] = outcomes[0]
 	}
-	o.done(outcomes)
+	o.finish(outcomes)
 }
 
 // withdraw ends an offer that the relay did not receive.

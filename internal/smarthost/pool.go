@@ -75,6 +75,20 @@ func (p *pool) cut(cause error) {
 	p.roster.cut(cause)
 }
 
+// cancel ends an offer whose context has ended. An offer that has a session ends with the connection of the session.
+func (p *pool) cancel(o *offer, cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o.canceled = cause
+	switch {
+	case o.session != nil:
+		o.session.cut(cause)
+	case p.waiting.remove(o):
+		o.withdraw(cause)
+		p.ended.Broadcast()
+	}
+}
+
 // retire withdraws all waiting offers and all later offers; transactions in progress go on.
 func (p *pool) retire(cause error) {
 	p.mu.Lock()
@@ -138,7 +152,7 @@ func (p *pool) take(s *session, now time.Time) *offer {
 	}
 	o := p.waiting.pop()
 	if o != nil {
-		o.taken = now
+		o.taken, o.session = now, s
 		s.inFlight = append(s.inFlight, o)
 	}
 	return o
@@ -266,7 +280,7 @@ func (p *pool) settle(s *session, c *completion) {
 		p.limits.backOff(now)
 	}
 	if outcomes != nil {
-		c.done(outcomes)
+		c.finish(outcomes)
 	}
 }
 

@@ -92,13 +92,18 @@ func (r *Relay) Allow(concurrency int) {
 // If the relay closed a connection before the message was sent, the message is offered again on another connection. The
 // second offer needs a Content that is unread or an io.Seeker; see Content.
 //
-// Cut ends the offers in progress.
-func (r *Relay) Offer(t *smtpclient.Transaction, done func([]attempt.Outcome)) {
+// When ctx ends, the offer ends soon: a waiting offer is withdrawn, as by Cut. An offer in a transaction fails with its
+// connection; other offers on the connection are made again on another one. Cut ends all offers in progress.
+func (r *Relay) Offer(ctx context.Context, t *smtpclient.Transaction, done func([]attempt.Outcome)) {
 	if len(t.To) == 0 {
 		done(nil)
 		return
 	}
-	r.pool.add(newOffer(r.name, t, done))
+	o := newOffer(r.name, t, done)
+	if ctx.Done() != nil {
+		o.stop = context.AfterFunc(ctx, func() { r.pool.cancel(o, context.Cause(ctx)) })
+	}
+	r.pool.add(o)
 }
 
 // Cut ends all offers in progress at once. Waiting offers are withdrawn: the fault is attempt.None, the error wraps

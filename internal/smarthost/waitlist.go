@@ -1,6 +1,7 @@
 package smarthost
 
 import (
+	"cmp"
 	"container/list"
 
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -16,23 +17,37 @@ type waitlist struct {
 // len returns the number of waiting offers.
 func (w *waitlist) len() int { return w.offers.Len() }
 
-// add appends an offer, or withdraws the offer if the waitlist has ended.
+// add appends an offer, or withdraws the offer if the waitlist or the context of the offer has ended.
 func (w *waitlist) add(o *offer) {
-	if w.ended != nil {
-		o.withdraw(w.ended)
+	if cause := cmp.Or(w.ended, o.canceled); cause != nil {
+		o.withdraw(cause)
 		return
 	}
 	w.offers.PushBack(o)
 }
 
-// putBack puts offers before the waiting offers, in order, or withdraws the offers if the waitlist has ended.
+// remove removes an offer, and returns false if the offer does not wait.
+func (w *waitlist) remove(o *offer) bool {
+	for at := w.offers.Front(); at != nil; at = at.Next() {
+		if at.Value == o {
+			w.offers.Remove(at)
+			return true
+		}
+	}
+	return false
+}
+
+// putBack puts offers before the waiting offers, in order. An offer is withdrawn if the waitlist or the context of the
+// offer has ended.
 func (w *waitlist) putBack(offers []*offer) {
 	for i := len(offers) - 1; i >= 0; i-- {
-		if w.ended != nil {
-			offers[i].withdraw(w.ended)
+		o := offers[i]
+		o.session = nil
+		if cause := cmp.Or(w.ended, o.canceled); cause != nil {
+			o.withdraw(cause)
 			continue
 		}
-		w.offers.PushFront(offers[i])
+		w.offers.PushFront(o)
 	}
 }
 

@@ -53,7 +53,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Outcome classifies the error.
 func (e *Error) Outcome() attempt.Outcome {
-	o := attempt.Outcome{Op: e.Op, Reply: e.Reply, Uncertain: e.Uncertain, Err: e.Err}
+	o := attempt.Outcome{
+		Op: e.Op, Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Reply: e.Reply.String(), Uncertain: e.Uncertain, Err: e.Err,
+	}
 	o.Fault, o.Permanent = attempt.Failure{
 		Op: e.Op, Code: e.Reply.Code, Unsendable: errors.Is(e.Err, ErrAddress),
 		Unreadable: e.Source, NotTried: e.NotTried, Uncertain: e.Uncertain,
@@ -74,7 +76,7 @@ type Result struct {
 
 // Outcome classifies the result. The field Relay of the outcome is empty.
 func (r *Result) Outcome() attempt.Outcome {
-	o := attempt.Outcome{Reply: r.Reply}
+	o := attempt.Outcome{Code: r.Reply.Code, Enhanced: r.Reply.Enhanced, Reply: r.Reply.String()}
 	if r.Err != nil {
 		o = r.Err.Outcome()
 	}

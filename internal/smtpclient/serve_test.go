@@ -469,28 +469,3 @@ func TestServeAsksAgainBeforeItEnds(t *testing.T) {
 		is.True(c.Usable()) // the session can go on
 	})
 }
-
-func TestDepth(t *testing.T) {
-	for name, tt := range map[string]struct {
-		ext  []string
-		cfg  Config
-		want int
-	}{
-		"no extension":            {nil, Config{}, 1},
-		"chunking alone":          {[]string{"CHUNKING"}, Config{}, 1},
-		"pipelining":              {[]string{"PIPELINING"}, Config{Window: 9}, 2},
-		"chunking":                {[]string{"PIPELINING", "CHUNKING"}, Config{}, defaultWindow},
-		"window":                  {[]string{"PIPELINING", "CHUNKING"}, Config{Window: 9}, 9},
-		"chunking switched off":   {[]string{"PIPELINING", "CHUNKING"}, Config{NoChunking: true}, 2},
-		"pipelining switched off": {[]string{"PIPELINING", "CHUNKING"}, Config{NoPipelining: true}, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				is := is.New(t)
-				c, _ := openWire(t, &smtptest.Relay{Ext: tt.ext}, tt.cfg)
-				is.Equal(c.Depth(), tt.want)
-				is.NoErr(c.Quit())
-			})
-		})
-	}
-}

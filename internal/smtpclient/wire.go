@@ -187,7 +187,7 @@ func (w *wire) lost(op attempt.Op, err error) *Error {
 	case w.ctx != nil && w.ctx.Err() != nil:
 		err = context.Cause(w.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fmt.Errorf("no reply within %v: %w", w.limit, err)
+		err = fmt.Errorf("nothing within %v: %w", w.limit, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
 		err = fmt.Errorf("the relay hung up: %w", err)
 	}

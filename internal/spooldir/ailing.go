@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Ailing reports whether err says that the system is in trouble and not the file in hand: the disk is full, read-only or
-// broken, or the process has too many files open. The next file would meet with the same, and it may pass.
+// Ailing reports whether err says that the system is in trouble and not the file in hand: the disk is full, read-only
+// or broken, or the process has too many files open. The next file would meet with the same, and it may pass.
 func Ailing(err error) bool {
 	return slices.ContainsFunc(ailments, func(cause syscall.Errno) bool { return errors.Is(err, cause) })
 }

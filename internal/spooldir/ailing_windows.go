@@ -8,6 +8,7 @@ import (
 
 // ailments are what Ailing knows.
 var ailments = []syscall.Errno{
-	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_WRITE_PROTECT, windows.ERROR_TOO_MANY_OPEN_FILES,
+	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_WRITE_PROTECT,
+	windows.ERROR_TOO_MANY_OPEN_FILES,
 	windows.ERROR_NOT_ENOUGH_MEMORY, windows.ERROR_NOT_READY, windows.ERROR_CRC, windows.ERROR_IO_DEVICE,
 }

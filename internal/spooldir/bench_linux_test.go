@@ -19,7 +19,7 @@ func BenchmarkNames100k(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if names, err := d.Names(); err != nil || len(names) != 100_000 {
+		if names, err := d.Names(Spool); err != nil || len(names) != 100_000 {
 			b.Fatal(len(names), err)
 		}
 	}
@@ -44,7 +44,7 @@ func BenchmarkOpenSettled(b *testing.B) {
 	for b.Loop() {
 		f, id, err := d.Open("a")
 		if err == nil {
-			err = d.Settled(f, id, now, now)
+			err = Settled(f, id, now, now)
 		}
 		if err != nil {
 			b.Fatal(err)

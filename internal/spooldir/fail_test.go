@@ -3,7 +3,6 @@ package spooldir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +11,19 @@ import (
 	"testing"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
+
+// failOne gives up one message.
+func failOne(d *Dir, name string, id ID, own bool) (newName string, err error) {
+	item := &Failing{Name: name, ID: id, Why: []byte("why"), Own: own, Owed: true}
+	d.Failed().Fail([]*Failing{item})
+	if item.NewName != "" {
+		err = d.Failed().ReportMade(item.NewName) // tests of marks are in untold_test.go
+	}
+	return item.NewName, errors.Join(item.Err, err)
+}
 
 func TestFailChoosesAFreeName(t *testing.T) {
 	long := strings.Repeat("x", 251) + ".eml"
@@ -46,7 +57,7 @@ func TestFailChoosesAFreeName(t *testing.T) {
 				want["failed/"+name] = "old"
 			}
 			id := drop(t, d, row.file, "text")
-			got, err := d.Fail(row.file, id, []byte("why"), row.own)
+			got, err := failOne(d, row.file, id, row.own)
 			is.NoErr(err)
 			is.Equal(got, row.want)
 			want["failed/"+row.want], want["failed/"+row.want+".json"] = "text", "why"
@@ -63,39 +74,95 @@ func TestFailMakesTheDirectory(t *testing.T) {
 	d := newSpool(t)
 	is.NoErr(os.Remove(d.File("failed")))
 	is.NoErr(os.Remove(d.File("tmp")))
-	_, err := d.Fail("a", drop(t, d, "a", "text"), []byte("why"), false)
+	_, err := failOne(d, "a", drop(t, d, "a", "text"), false)
 	is.NoErr(err)
 	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"})
 }
 
-func TestFailSyncsInOrder(t *testing.T) {
+// Names chosen for a batch differ, although none of them is in failed/ yet.
+func TestFailChoosesDistinctNamesInABatch(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	id := drop(t, d, "a", "text")
-	var steps []string
-	real := *opsOf(d)
-	opsOf(d).link = func(from, to string) error {
-		why, err := os.ReadFile(to + ".json")
-		is.NoErr(err)
-		is.Equal(string(why), "why") // the why-file is first
-		steps = append(steps, "link")
-		return real.link(from, to)
+	drop(t, d, "failed/a", "old")
+	var items []*Failing
+	for _, name := range []string{"a", "a.1", "b.json", "b.json.1"} {
+		items = append(items, &Failing{Name: name, ID: drop(t, d, name, name), Why: []byte("why " + name), Owed: true})
 	}
-	opsOf(d).syncDir = func(path string) error {
-		steps = append(steps, "sync "+filepath.Base(path))
-		return real.syncDir(path)
+	items[1].Own = true
+	drop(t, d, "failed/a.1.json", "why of the second")
+	d.Failed().Fail(items)
+	for _, item := range items {
+		is.NoErr(item.Err)
+		is.Equal(tree(t, d)["failed/"+item.NewName], item.Name)
+		is.Equal(tree(t, d)["failed/"+item.NewName+".json"], "why "+item.Name)
 	}
-	opsOf(d).move = func(from, to string) error {
-		steps = append(steps, "move "+filepath.Base(from))
-		return real.move(from, to)
-	}
-	_, err := d.Fail("a", id, []byte("why"), false)
+	is.Equal(items[0].NewName, "a.2") // the why-file a.1.json belongs to the second message
+	is.Equal(items[1].NewName, "a.1")
+	is.Equal(items[2].NewName, "b.json.1")
+	is.Equal(items[3].NewName, "b.json.1.1")
+	names, err := d.Failed().ReportsOwed()
 	is.NoErr(err)
-	is.Equal(steps, []string{"sync failed", "link", "sync failed", "move a", "sync " + filepath.Base(d.Path())})
+	is.Equal(len(names), 4)
 }
 
+func TestFailSyncsBeforeItMoves(t *testing.T) {
+	for n, want := range map[int][]string{
+		1: {"sync file", "sync failed", "move a", "move .json"},
+		2: {"sync file", "sync file", "sync failed", "move a", "move .json", "move b", "move .json"},
+		3: {"sync all", "move a", "move .json", "move b", "move .json", "move c", "move .json"},
+	} {
+		is := is.New(t)
+		d := newSpool(t)
+		var steps []string
+		real := *opsOf(d)
+		step := func(text string, err error) error { steps = append(steps, text); return err }
+		opsOf(d).syncFile = func(f fsys.File) error { return step("sync file", real.syncFile(f)) }
+		opsOf(d).syncAll = func(path string) error { return step("sync all", real.syncAll(path)) }
+		opsOf(d).syncDir = func(path string) error { return step("sync "+filepath.Base(path), real.syncDir(path)) }
+		opsOf(d).move = func(from, to string) error {
+			if strings.HasSuffix(to, ".json") {
+				return step("move .json", real.move(from, to))
+			}
+			return step("move "+filepath.Base(from), real.move(from, to))
+		}
+		var items []*Failing
+		for _, name := range []string{"a", "b", "c"}[:n] {
+			items = append(items, &Failing{Name: name, ID: drop(t, d, name, "text"), Why: []byte("why")})
+		}
+		d.Failed().Fail(items)
+		is.NoErr(items[0].Err)
+		is.Equal(steps, want)
+	}
+}
+
+// Without syncfs and without a rename that never overwrites, each file is synced, and each new name before the old one is
+// removed.
+func TestFailByLinkSyncsBetween(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	var steps []string
+	real := *opsOf(d)
+	step := func(text string, err error) error { steps = append(steps, text); return err }
+	opsOf(d).syncAll = func(string) error { return errors.ErrUnsupported }
+	opsOf(d).move = func(string, string) error { return errors.ErrUnsupported }
+	opsOf(d).syncFile = func(f fsys.File) error { return step("sync file", real.syncFile(f)) }
+	opsOf(d).syncDir = func(path string) error { return step("sync "+filepath.Base(path), real.syncDir(path)) }
+	opsOf(d).remove = func(path string) error { return step("remove "+filepath.Base(path)[:1], real.remove(path)) }
+	var items []*Failing
+	for _, name := range []string{"a", "b", "c"} {
+		items = append(items, &Failing{Name: name, ID: drop(t, d, name, "text"), Why: []byte("why")})
+	}
+	d.Failed().Fail(items)
+	is.Equal(steps, []string{"sync file", "sync file", "sync file", "sync failed",
+		"sync failed", "remove a", "remove .", "sync failed", "remove b", "remove .", "sync failed", "remove c", "remove ."})
+	is.Equal(len(tree(t, d)), 6)
+}
+
+// byLink makes d behave like a file system without a rename that never overwrites.
+func byLink(d *Dir) { opsOf(d).move = func(string, string) error { return errors.ErrUnsupported } }
+
 func TestFailOfAnotherVersion(t *testing.T) {
-	for _, linkErr := range []error{nil, syscall.EPERM} {
+	for _, links := range []bool{false, true} {
 		for _, row := range []struct {
 			name   string
 			change func(t *testing.T, d *Dir)
@@ -103,167 +170,235 @@ func TestFailOfAnotherVersion(t *testing.T) {
 		}{
 			{"replaced", func(t *testing.T, d *Dir) { replace(t, d, "a", "new!") }, files{"a": "new!"}},
 			{"written to", func(t *testing.T, d *Dir) { drop(t, d, "a", "longer") }, files{"a": "longer"}},
+			{"removed", func(t *testing.T, d *Dir) { os.Remove(d.File("a")) }, files{}},
 		} {
-			t.Run(fmt.Sprintf("%s before, link error %v", row.name, linkErr), func(t *testing.T) {
-				is := is.New(t)
-				d := newSpool(t)
-				id := drop(t, d, "a", "text")
-				keepInode(t, d, "a")
-				row.change(t, d)
-				name, err := d.Fail("a", id, []byte("why"), false)
-				is.True(errors.Is(err, ErrChanged))
-				is.Equal(name, "")
-				is.Equal(tree(t, d), row.left)
-			})
-			t.Run(fmt.Sprintf("%s at the last moment, link error %v", row.name, linkErr), func(t *testing.T) {
-				is := is.New(t)
-				d := newSpool(t)
-				id := drop(t, d, "a", "text")
-				keepInode(t, d, "a")
-				opsOf(d).link = func(from, to string) error {
-					row.change(t, d)
-					if linkErr != nil {
-						return linkErr
+			for _, when := range []string{"before", "during the sync", "at the last moment"} {
+				t.Run(fmt.Sprint(row.name, " ", when, ", links: ", links), func(t *testing.T) {
+					is := is.New(t)
+					d := newSpool(t)
+					id := drop(t, d, "a", "text")
+					keepInode(t, d, "a")
+					if links {
+						byLink(d)
 					}
-					return os.Link(from, to)
+					change := func() { row.change(t, d) }
+					switch when {
+					case "before":
+						change()
+					case "during the sync":
+						real := opsOf(d).syncFile
+						opsOf(d).syncFile = func(f fsys.File) error { change(); return real(f) }
+					default:
+						before(d, 1, change)
+					}
+					name, err := failOne(d, "a", id, false)
+					want := ErrChanged
+					if row.name == "removed" {
+						want = fs.ErrNotExist
+					}
+					is.True(errors.Is(err, want))
+					is.Equal(name, "")
+					is.Equal(tree(t, d), row.left) // back in the spool, and failed/ is empty
+				})
+			}
+		}
+	}
+}
+
+// A person puts a file into failed/ under the chosen name. The message stays in the spool until the next Fail.
+func TestFailNeverOverwritesInARace(t *testing.T) {
+	for _, links := range []bool{false, true} {
+		for file, left := range map[string]files{
+			"failed/a":      {"a": "text", "failed/a": "by hand"},
+			"failed/a.json": {"a": "text", "failed/a.json": "by hand"},
+		} {
+			is := is.New(t)
+			d := newSpool(t)
+			id := drop(t, d, "a", "text")
+			if links {
+				byLink(d)
+			}
+			before(d, 1, func() { drop(t, d, file, "by hand") })
+			name, err := failOne(d, "a", id, false)
+			is.True(errors.Is(err, fs.ErrExist))
+			is.Equal(name, "")
+			is.Equal(tree(t, d), left)
+			name, err = failOne(d, "a", id, false)
+			is.NoErr(err)
+			is.Equal(name, "a.1")
+		}
+	}
+}
+
+// A message that a person moves out of failed/ as soon as it is there is given up, and has its why-file.
+func TestFailOfAMessageThatIsMovedBackAtOnce(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	id := drop(t, d, "a", "text")
+	first := true
+	opsOf(d).move = func(from, to string) error {
+		err := os.Rename(from, to)
+		if first {
+			first = false
+			is.NoErr(os.Rename(d.File("failed/a"), d.File("a")))
+		}
+		return err
+	}
+	name, err := failOne(d, "a", id, false)
+	is.NoErr(err)
+	is.Equal(name, "a")
+	is.Equal(tree(t, d), files{"a": "text", "failed/a.json": "why"})
+}
+
+func TestFailOnASickDisk(t *testing.T) {
+	for name, spoil := range map[string]func(d *Dir){
+		"write of the why-file": func(d *Dir) { opsOf(d).write = func(fsys.File, []byte) (int, error) { return 0, errDisk } },
+		"mark":                  func(d *Dir) { opsOf(d).touch = func(string) error { return errDisk } },
+		"sync of the why-file":  func(d *Dir) { opsOf(d).syncFile = func(fsys.File) error { return errDisk } },
+		"sync of failed":        func(d *Dir) { opsOf(d).syncDir = func(string) error { return errDisk } },
+		"move":                  func(d *Dir) { failMoves(d, func(string) bool { return true }) },
+		"move of the why-file":  func(d *Dir) { failMoves(d, IsWhyFile) },
+		"link": func(d *Dir) {
+			byLink(d)
+			opsOf(d).link = func(string, string) error { return errDisk }
+		},
+		"unlink in the spool": func(d *Dir) {
+			byLink(d)
+			real := opsOf(d).remove
+			opsOf(d).remove = func(path string) error {
+				if path == d.File("a") {
+					return errDisk
 				}
-				name, err := d.Fail("a", id, []byte("why"), false)
-				is.True(errors.Is(err, ErrChanged))
-				is.Equal(name, "")
-				is.Equal(tree(t, d), row.left) // back in the spool, nothing in failed
+				return real(path)
+			}
+		},
+	} {
+		for own, old := range map[bool]files{false: {}, true: {"failed/a.json": "old"}} {
+			t.Run(fmt.Sprint(name, own), func(t *testing.T) {
+				is := is.New(t)
+				d := newSpool(t)
+				id := drop(t, d, "a", "text")
+				want := files{"a": "text"}
+				if own {
+					drop(t, d, "failed/a.json", old["failed/a.json"])
+					want["failed/a.json"] = "old"
+				}
+				if own && name == "move of the why-file" {
+					opsOf(d).rename = func(string, string) error { return errDisk }
+				}
+				spoil(d)
+				newName, err := failOne(d, "a", id, own)
+				is.True(errors.Is(err, errDisk))
+				is.Equal(newName, "")
+				is.Equal(tree(t, d), want) // as before: Fail can be called again
 			})
 		}
 	}
 }
 
-func TestFailWhenTheFileChangesAfterTheLink(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		change func(t *testing.T, d *Dir)
-		err    error
-		left   files
-	}{
-		{"replaced", func(t *testing.T, d *Dir) { replace(t, d, "a", "new!") }, nil,
-			files{"a": "new!", "failed/a": "text", "failed/a.json": "why"}},
-		{"removed", func(t *testing.T, d *Dir) { os.Remove(d.File("a")) }, nil,
-			files{"failed/a": "text", "failed/a.json": "why"}},
-		{"written to", func(t *testing.T, d *Dir) { drop(t, d, "a", "longer") }, ErrChanged, files{"a": "longer"}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			is := is.New(t)
-			d := newSpool(t)
-			id := drop(t, d, "a", "text")
-			before(d, 1, func() { row.change(t, d) })
-			_, err := d.Fail("a", id, []byte("why"), false)
-			is.True(errors.Is(err, row.err))
-			is.Equal(tree(t, d), row.left)
-		})
+// failMoves makes every move to a path fail that spoiled says.
+func failMoves(d *Dir, spoiled func(path string) bool) {
+	real := opsOf(d).move
+	opsOf(d).move = func(from, to string) error {
+		if spoiled(to) {
+			return errDisk
+		}
+		return real(from, to)
 	}
 }
 
-func TestFailNeverOverwritesInARace(t *testing.T) {
-	for _, linkErr := range []error{nil, syscall.EPERM} {
-		t.Run(fmt.Sprint(linkErr), func(t *testing.T) {
-			is := is.New(t)
-			d := newSpool(t)
-			id := drop(t, d, "a", "text")
-			first := true
-			opsOf(d).link = func(from, to string) error {
-				if first {
-					first = false
-					drop(t, d, "failed/a", "somebody else's")
-				}
-				if linkErr != nil {
-					return linkErr
-				}
-				return os.Link(from, to)
-			}
-			name, err := d.Fail("a", id, []byte("why"), false)
-			is.NoErr(err)
-			is.Equal(name, "a.1")
-			is.Equal(tree(t, d), files{"failed/a": "somebody else's", "failed/a.1": "text", "failed/a.1.json": "why"})
-		})
-	}
-}
-
-func TestFailOnASickDisk(t *testing.T) {
-	for _, row := range []struct {
-		name  string
-		spoil func(d *Dir)
-		done  bool // the message has reached failed/
-	}{
-		{"link", func(d *Dir) { opsOf(d).link = func(string, string) error { return errDisk } }, false},
-		{"why-file", func(d *Dir) {
-			opsOf(d).replace = func(string, fs.FileMode, func(io.Writer) error) error { return errDisk }
-		}, false},
-		{"sync of the why-file's name", func(d *Dir) { opsOf(d).syncDir = func(string) error { return errDisk } }, false},
-		{"sync of the message's name", func(d *Dir) {
-			first := true
-			opsOf(d).syncDir = func(string) error {
-				if first {
-					first = false
-					return nil
-				}
-				return errDisk
-			}
-		}, false},
-		{"move out of the spool", func(d *Dir) { opsOf(d).move = func(string, string) error { return errDisk } }, false},
-		{"sync of the spool", func(d *Dir) {
-			opsOf(d).syncDir = func(path string) error {
-				if path == d.Path() {
-					return errDisk
-				}
-				return nil
-			}
-		}, true},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			is := is.New(t)
-			d := newSpool(t)
-			id := drop(t, d, "a", "text")
-			row.spoil(d)
-			name, err := d.Fail("a", id, []byte("why"), false)
-			is.True(errors.Is(err, errDisk))
-			if row.done {
-				is.Equal(name, "a")
-				is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"})
-				return
-			}
-			is.Equal(name, "")
-			is.Equal(tree(t, d), files{"a": "text"}) // as before: it can be tried again
-		})
-	}
-}
-
-func TestFailOnASickDiskKeepsItsOwnWhy(t *testing.T) {
+// One message of a batch fails at each step, and the others are given up all the same.
+func TestFailOfABatchWithErrors(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	drop(t, d, "failed/a.json", "old")
-	opsOf(d).syncDir = func(string) error { return errDisk }
-	_, err := d.Fail("a", drop(t, d, "a", "text"), []byte("why"), true)
-	is.True(errors.Is(err, errDisk))
-	is.Equal(tree(t, d), files{"a": "text", "failed/a.json": "why"}) // who has got the message is still known
+	items := make([]*Failing, 6)
+	for i := range items {
+		name := fmt.Sprint(i)
+		items[i] = &Failing{Name: name, ID: drop(t, d, name, "text"), Why: []byte("why"), Owed: true}
+	}
+	items[0].ID.Size++               // another version
+	is.NoErr(os.Remove(d.File("1"))) // gone
+	items[2].Err = errDisk           // left out
+	failMoves(d, func(path string) bool { return path == d.File("failed/3") })
+	syncAll := opsOf(d).syncAll
+	opsOf(d).syncAll = func(path string) error { drop(t, d, "failed/4", "by hand"); return syncAll(path) }
+	d.Failed().Fail(items)
+	for i, want := range []error{ErrChanged, fs.ErrNotExist, errDisk, errDisk, fs.ErrExist, nil} {
+		is.True(errors.Is(items[i].Err, want))
+		is.Equal(items[i].NewName != "", want == nil)
+	}
+	is.Equal(tree(t, d), files{"0": "text", "2": "text", "3": "text", "4": "text", "failed/4": "by hand",
+		"failed/5": "text", "failed/5.json": "why", "failed/.untold-5": ""})
+}
+
+// F8: the disk refuses every step of the way back, too. A message in failed/ keeps its why-file, whatever name it has, and
+// a restart makes it whole.
+func TestUndoNeverTakesTheWhyFileOfAMessageInFailed(t *testing.T) {
+	for name, spoil := range map[string]func(d *Dir){
+		"answer of the move lost": func(d *Dir) {
+			real := opsOf(d).move
+			opsOf(d).move = func(from, to string) error { return errors.Join(real(from, to), errDisk) }
+		},
+		"why-file not moved, message not moved back": func(d *Dir) {
+			failMoves(d, func(path string) bool { return path != d.File("failed/a") })
+		},
+		"link not removed": func(d *Dir) {
+			byLink(d)
+			opsOf(d).remove = func(string) error { return errDisk }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			d := newSpool(t)
+			id := drop(t, d, "a", "text")
+			spoil(d)
+			item := &Failing{Name: "a", ID: id, Why: []byte("why"), Owed: true}
+			d.Failed().Fail([]*Failing{item})
+			is.Equal(tree(t, d)["failed/a"], "text")
+			again, err := New(d.Path())
+			is.NoErr(err)
+			is.NoErr(again.Recover())
+			is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why", "failed/.untold-a": ""})
+		})
+	}
+}
+
+// A message that could not leave the spool, and is linked in failed/, is given up by the next Fail.
+func TestFailFindsItsOwnLink(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	id := drop(t, d, "a", "text")
+	byLink(d)
+	remove := opsOf(d).remove
+	opsOf(d).remove = func(string) error { return syscall.EIO }
+	_, err := failOne(d, "a", id, false)
+	is.True(errors.Is(err, syscall.EIO))
+	opsOf(d).remove = remove
+	name, err := failOne(d, "a", id, false)
+	is.NoErr(err)
+	is.Equal(name, "a")
+	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"})
 }
 
 func TestWhy(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	_, err := d.Why("a")
+	_, err := d.Failed().ReturnedWhy("a")
 	is.True(errors.Is(err, fs.ErrNotExist)) // never failed
-	is.NoErr(d.RemoveWhy("a"))              // nothing to remove
+	is.NoErr(d.Failed().RemoveWhy("a"))     // nothing to remove
 
-	name, err := d.Fail("a", drop(t, d, "a", "text"), []byte("why"), false)
+	name, err := failOne(d, "a", drop(t, d, "a", "text"), false)
 	is.NoErr(err)
-	_, err = d.Why(name)
+	_, err = d.Failed().ReturnedWhy(name)
 	is.True(errors.Is(err, fs.ErrNotExist)) // the message is still there: it belongs to that
-	is.NoErr(d.RemoveWhy(name))
+	is.NoErr(d.Failed().RemoveWhy(name))
 	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"}) // and stays with it
 
 	is.NoErr(os.Rename(d.File("failed/a"), d.File("a"))) // mv failed/a .
-	why, err := d.Why("a")
+	why, err := d.Failed().ReturnedWhy("a")
 	is.NoErr(err)
 	is.Equal(string(why), "why")
-	is.NoErr(d.RemoveWhy("a"))
+	is.NoErr(d.Failed().RemoveWhy("a"))
 	is.Equal(tree(t, d), files{"a": "text"})
 }
 
@@ -272,10 +407,10 @@ func TestWhyOfANameTooLongToHaveOne(t *testing.T) {
 	d := newSpool(t)
 	long := strings.Repeat("x", 255)
 	id := drop(t, d, long, "text")
-	_, err := d.Why(long)
+	_, err := d.Failed().ReturnedWhy(long)
 	is.True(errors.Is(err, fs.ErrNotExist)) // nothing was written beside it, ever: that is no trouble
-	is.NoErr(d.RemoveWhy(long))
-	_, err = d.Fail(long, id, []byte("why"), false)
+	is.NoErr(d.Failed().RemoveWhy(long))
+	_, err = failOne(d, long, id, false)
 	is.NoErr(err)
 }
 
@@ -284,11 +419,11 @@ func TestWhyIsBounded(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "failed/a.json", "")
 	is.NoErr(os.Truncate(d.File("failed/a.json"), 1<<20))
-	why, err := d.Why("a")
+	why, err := d.Failed().ReturnedWhy("a")
 	is.NoErr(err)
 	is.Equal(len(why), 1<<20)
 	is.NoErr(os.Truncate(d.File("failed/a.json"), maxWhy+1))
-	_, err = d.Why("a")
+	_, err = d.Failed().ReturnedWhy("a")
 	is.True(err != nil) // one byte too many
 }
 
@@ -297,6 +432,6 @@ func TestWhyOfASymlink(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "hold/secret", "x")
 	is.NoErr(os.Symlink("../hold/secret", d.File("failed/a.json")))
-	_, err := d.Why("a")
+	_, err := d.Failed().ReturnedWhy("a")
 	is.True(errors.Is(err, ErrNotRegular)) // not followed
 }

@@ -31,7 +31,7 @@ func holdLock(path string) int {
 	if err != nil {
 		return 1
 	}
-	unlock, err := d.Lock()
+	unlock, err := d.Lock().Acquire()
 	if err != nil {
 		fmt.Println(err)
 		return 2

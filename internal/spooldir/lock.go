@@ -9,17 +9,18 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// lockName is never removed: a process that waits at a removed lock file would not exclude one that makes a new file.
-const lockName = ".spoolgore.lock"
+// lockName is never removed: a process that waits for a removed lock file would not exclude one that makes a new file.
+const lockName = LockFile
 
-// A LockedError says that somebody else runs the spool.
+// A LockedError is the error of Acquire while another process, or another Dir of the process, runs the spool.
 type LockedError struct {
 	Path string // of the lock file
-	PID  int    // of the holder; zero if it cannot be told
+	PID  int    // of the holder; zero: unknown
 }
 
 // Error implements error.
@@ -30,35 +31,20 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%s is locked by process %d", e.Path, e.PID)
 }
 
-// ErrReplaced says that the spool directory is not the one that was locked.
+// ErrReplaced is the error of Here if another directory has taken the place of the locked spool directory.
 var ErrReplaced = errors.New("spool directory is another one now")
 
-// Here returns nil if the directory is the one that Lock has locked last, or any if it has locked none. ErrReplaced if
-// another one has taken its place, as when a file system was mounted or unmounted, or the directory was made anew;
-// fs.ErrNotExist if there is none.
-func (d *Dir) Here() error {
-	if _, err := d.fs.Stat(d.path); err != nil {
-		return fmt.Errorf("look at spool: %w", err)
-	}
-	locked := d.locked.Load()
-	if locked == nil {
-		return nil
-	}
-	fi, err := d.fs.Lstat(d.File(lockName))
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(*locked, fi):
-		return fmt.Errorf("look at spool: %s: %w", d.path, ErrReplaced)
-	case err != nil:
-		return fmt.Errorf("look at spool: %w", err)
-	}
-	return nil
+// A Lock is the lock of a spool, which the daemon holds while it runs. Methods may be called by several goroutines.
+type Lock struct {
+	dir    *Dir
+	locked atomic.Pointer[fs.FileInfo] // the lock file of the last Acquire; nil: none
 }
 
-// Lock makes the caller the only one to run the spool, until unlock is called or the process ends, in whatever way. Keep
-// unlock: the lock goes with it; it may be called more than once. Lock does not wait: while another process, or another
-// Dir in this one, has the lock, it returns a *LockedError.
-func (d *Dir) Lock() (unlock func(), err error) {
-	f, err := d.fs.OpenFile(d.File(lockName), lockFlags, 0o600)
+// Acquire makes the caller the only one to run the spool, until unlock is called or the process ends. The caller has to
+// keep unlock: the garbage collector unlocks otherwise. Unlock may be called more than once. Acquire does not wait: the
+// error is a *LockedError while another process, or another Dir of this process, has the lock.
+func (l *Lock) Acquire() (unlock func(), err error) {
+	f, err := l.dir.fs.OpenFile(l.dir.File(lockName), lockFlags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock spool: %w", err)
 	}
@@ -79,32 +65,52 @@ func (d *Dir) Lock() (unlock func(), err error) {
 		f.Close()
 		return nil, fmt.Errorf("lock spool: %w", err)
 	}
-	before := d.locked.Swap(&fi)
-	// Closing gives up the lock, and if nobody kept unlock the garbage collector would close it.
+	before := l.locked.Swap(&fi)
 	return sync.OnceFunc(func() {
-		d.locked.CompareAndSwap(&fi, before) // who could not go on with this one is still at home in the one before
+		l.locked.CompareAndSwap(&fi, before) // a failed takeover leaves the lock file of before as the right one
 		f.Close()
 	}), nil
 }
 
-// Holder returns the process id of who runs the spool; zero: nobody does, or it cannot be told who. While a process has
-// the number that the last holder had but not the lock, it is taken for a moment.
-func (d *Dir) Holder() (pid int, err error) {
-	f, err := d.fs.OpenFile(d.File(lockName), os.O_RDONLY, 0)
+// Here returns nil if the spool directory is the one of the last Acquire, or if there was no Acquire. Errors:
+// ErrReplaced if another directory has taken its place (a file system was mounted or unmounted, or the directory was
+// made anew); fs.ErrNotExist if there is no directory.
+func (l *Lock) Here() error {
+	if _, err := l.dir.fs.Stat(l.dir.path); err != nil {
+		return fmt.Errorf("look at spool: %w", err)
+	}
+	locked := l.locked.Load()
+	if locked == nil {
+		return nil
+	}
+	fi, err := l.dir.fs.Lstat(l.dir.File(lockName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(*locked, fi):
+		return fmt.Errorf("look at spool: %s: %w", l.dir.path, ErrReplaced)
+	case err != nil:
+		return fmt.Errorf("look at spool: %w", err)
+	}
+	return nil
+}
+
+// Holder returns the process id of the holder; zero: the lock is free, or its holder is unknown. If another process has
+// got the number of the last holder, Holder takes the lock for a moment.
+func (l *Lock) Holder() (pid int, err error) {
+	f, err := l.dir.fs.OpenFile(l.dir.File(lockName), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("find who runs the spool: %w", err)
+		return 0, fmt.Errorf("find holder of the lock: %w", err)
 	}
 	defer f.Close()
 	pid = readPID(f)
 	if pid <= 0 || !alive(pid) {
 		return 0, nil
 	}
-	free, err := tryLock(f) // there may be another process with that number by now
+	free, err := tryLock(f)
 	if err != nil {
-		return 0, fmt.Errorf("find who runs the spool: %s: %w", f.Name(), err)
+		return 0, fmt.Errorf("find holder of the lock: %s: %w", f.Name(), err)
 	}
 	if free {
 		return 0, nil
@@ -112,22 +118,22 @@ func (d *Dir) Holder() (pid int, err error) {
 	return pid, nil
 }
 
-// Held reports whether anybody runs the spool, also where Holder cannot see the process, as that is in another container. If
-// nobody does it takes the lock for a moment, in which a daemon that starts would be turned away: ask Holder first.
-func (d *Dir) Held() (bool, error) {
-	f, err := openRegular(d.fs, d.File(lockName), openFlags)
+// Held reports whether the lock is held, also by a process that Holder cannot see, as in another container. Held
+// takes a free lock for a moment, in which a starting daemon would fail: call Holder first.
+func (l *Lock) Held() (bool, error) {
+	f, err := openRegular(l.dir.fs, l.dir.File(lockName), openFlags)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("find out whether the spool is run: %w", err)
+		return false, fmt.Errorf("find out whether the spool is locked: %w", err)
 	}
 	defer f.Close()
 	free, err := tryLock(f)
 	return !free && err == nil, err
 }
 
-// writePID leaves our process id for those who come later.
+// writePID writes the id of the process for Holder.
 func writePID(f fsys.File) error {
 	if err := f.Truncate(0); err != nil {
 		return err
@@ -136,7 +142,7 @@ func writePID(f fsys.File) error {
 	return err
 }
 
-// readPID returns zero when there is no number: the holder may have been about to write it.
+// readPID returns zero if the file has no number, as between locking and writing.
 func readPID(f fsys.File) int {
 	text, err := io.ReadAll(io.LimitReader(f, 32))
 	if err != nil {

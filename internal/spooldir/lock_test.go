@@ -14,26 +14,26 @@ func TestLockInOneProcess(t *testing.T) {
 	d := newSpool(t)
 	other, err := New(d.Path())
 	is.NoErr(err)
-	unlock, err := d.Lock()
+	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
 	fi, err := os.Stat(d.File(lockName))
 	is.NoErr(err)
 	is.Equal(fi.Mode().Perm(), os.FileMode(0o600))
 
-	_, err = other.Lock()
+	_, err = other.Lock().Acquire()
 	var locked *LockedError
 	is.True(errors.As(err, &locked)) // a second Dir is told
 	is.Equal(locked.PID, os.Getpid())
 	is.Equal(locked.Path, d.File(lockName))
-	_, err = d.Lock()
+	_, err = d.Lock().Acquire()
 	is.True(errors.As(err, &locked)) // and so is the same one
 
 	unlock()
 	unlock() // twice does no harm
-	unlock, err = other.Lock()
+	unlock, err = other.Lock().Acquire()
 	is.NoErr(err) // free again
 	defer unlock()
-	_, err = d.Lock()
+	_, err = d.Lock().Acquire()
 	is.True(errors.As(err, &locked)) // the first unlock does not open the second lock
 }
 
@@ -42,13 +42,13 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, lockName, "a pid that is much longer than ours, from an earlier life")
 	cmd, stdin := startHolder(t, d)
-	_, err := d.Lock()
+	_, err := d.Lock().Acquire()
 	var locked *LockedError
 	is.True(errors.As(err, &locked))
 	is.Equal(locked.PID, cmd.Process.Pid) // the holder is named
 	stdin.Close()
 	is.NoErr(cmd.Wait())
-	unlock, err := d.Lock()
+	unlock, err := d.Lock().Acquire()
 	is.NoErr(err) // it ended
 	unlock()
 }
@@ -59,7 +59,7 @@ func TestLockDiesWithItsHolder(t *testing.T) {
 	cmd, _ := startHolder(t, d)
 	is.NoErr(cmd.Process.Kill())
 	cmd.Wait()
-	unlock, err := d.Lock()
+	unlock, err := d.Lock().Acquire()
 	is.NoErr(err) // the file of the killed process is there, its lock is not
 	defer unlock()
 	pid, err := os.ReadFile(d.File(lockName))
@@ -71,21 +71,21 @@ func TestHolder(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	holder := func() int {
-		pid, err := d.Holder()
+		pid, err := d.Lock().Holder()
 		is.NoErr(err)
 		return pid
 	}
 	is.Equal(holder(), 0) // there was never one
 	cmd, stdin := startHolder(t, d)
 	is.Equal(holder(), cmd.Process.Pid)
-	_, err := d.Lock()
+	_, err := d.Lock().Acquire()
 	is.True(err != nil) // asking took nothing away
 	stdin.Close()
 	is.NoErr(cmd.Wait())
 	is.Equal(holder(), 0) // it ended
 	drop(t, d, lockName, strconv.Itoa(os.Getpid()))
 	is.Equal(holder(), 0) // the number is that of a process that knows nothing of it
-	unlock, err := d.Lock()
+	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
 	defer unlock()
 	is.Equal(holder(), os.Getpid())
@@ -97,21 +97,21 @@ func TestHeldSeesAHolderWithoutANumber(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	held := func() bool {
-		held, err := d.Held()
+		held, err := d.Lock().Held()
 		is.NoErr(err)
 		return held
 	}
 	is.True(!held()) // there was never one
-	unlock, err := d.Lock()
+	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
 	is.NoErr(os.WriteFile(d.File(lockName), []byte("4194999"), 0o600)) // the number it has in a container of its own
-	pid, err := d.Holder()
+	pid, err := d.Lock().Holder()
 	is.NoErr(err)
 	is.Equal(pid, 0)
 	is.True(held())
 	unlock()
 	is.True(!held())
-	unlock, err = d.Lock() // asking keeps nothing
+	unlock, err = d.Lock().Acquire() // asking keeps nothing
 	is.NoErr(err)
 	unlock()
 }
@@ -120,7 +120,7 @@ func TestLockOfAMissingSpool(t *testing.T) {
 	is := is.New(t)
 	d, err := New(t.TempDir() + "/gone")
 	is.NoErr(err)
-	_, err = d.Lock()
+	_, err = d.Lock().Acquire()
 	is.True(errors.Is(err, os.ErrNotExist))
 }
 
@@ -133,25 +133,25 @@ func TestLockedError(t *testing.T) {
 func TestHere(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	is.NoErr(d.Here()) // none was locked
-	unlock, err := d.Lock()
+	is.NoErr(d.Lock().Here()) // none was locked
+	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
 	defer unlock()
-	is.NoErr(d.Here())
+	is.NoErr(d.Lock().Here())
 
 	is.NoErr(os.Rename(d.Path(), d.Path()+".away"))
-	err = d.Here()
+	err = d.Lock().Here()
 	is.True(errors.Is(err, os.ErrNotExist) && !errors.Is(err, ErrReplaced)) // it is gone
 	is.NoErr(os.Mkdir(d.Path(), 0o700))
-	is.True(errors.Is(d.Here(), ErrReplaced)) // another one, where nothing is locked
+	is.True(errors.Is(d.Lock().Here(), ErrReplaced)) // another one, where nothing is locked
 	other, err := New(d.Path())
 	is.NoErr(err)
-	unlockOther, err := other.Lock()
+	unlockOther, err := other.Lock().Acquire()
 	is.NoErr(err)
 	defer unlockOther()
-	is.True(errors.Is(d.Here(), ErrReplaced)) // or somebody else has locked it
+	is.True(errors.Is(d.Lock().Here(), ErrReplaced)) // or somebody else has locked it
 
 	is.NoErr(os.RemoveAll(d.Path()))
 	is.NoErr(os.Rename(d.Path()+".away", d.Path()))
-	is.NoErr(d.Here()) // it is back
+	is.NoErr(d.Lock().Here()) // it is back
 }

@@ -20,7 +20,8 @@ func tryLock(f fsys.File) (got bool, err error) {
 	}
 	at := windows.Overlapped{Offset: 1 << 30}
 	flags := uint32(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
-	if failed := raw.Control(func(fd uintptr) { err = windows.LockFileEx(windows.Handle(fd), flags, 0, 1, 0, &at) }); failed != nil {
+	failed := raw.Control(func(fd uintptr) { err = windows.LockFileEx(windows.Handle(fd), flags, 0, 1, 0, &at) })
+	if failed != nil {
 		return false, failed
 	}
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {

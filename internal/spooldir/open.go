@@ -10,11 +10,11 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// SettleTime is how long a file must have been left alone before it counts as complete, where the system cannot
-// tell whether somebody still writes it.
+// SettleTime is the time without a change after which a file counts as complete, where the system cannot tell whether a
+// process still writes the file.
 const SettleTime = 2 * time.Second
 
-// Why a file cannot be taken. Test with errors.Is.
+// Reasons why a file cannot be read as a message. Test with errors.Is.
 var (
 	ErrNotRegular   = errors.New("not a regular file")
 	ErrLinked       = errors.New("file has more than one hard link")
@@ -23,8 +23,8 @@ var (
 	ErrChanged      = errors.New("file has been changed or replaced")
 )
 
-// An ID identifies one version of a file: another file under the same name has another ID, and so has the same file
-// after it was written to.
+// An ID identifies one version of a file. Another file under the same name has another ID, and so has the same file
+// after a write.
 type ID struct {
 	Ino     uint64 // zero where the system has no inode numbers
 	Size    int64  // bytes
@@ -36,33 +36,35 @@ func (id ID) Equal(other ID) bool {
 	return id.Ino == other.Ino && id.Size == other.Size && id.ModTime.Equal(other.ModTime)
 }
 
-// Quiet reports whether the file has been left alone for SettleTime at the time now: by its modification time, or,
-// since the clock of the file's host may be ahead of ours, because this very ID was seen as long ago as since (the zero
-// time: never).
+// Quiet reports whether the file was unchanged for SettleTime at the time now: by its modification time or, since the
+// clock of the file's host may be ahead, because this ID was seen at the time since (zero: never).
 func (id ID) Quiet(since, now time.Time) bool {
 	return now.Sub(id.ModTime) >= SettleTime || !since.IsZero() && now.Sub(since) >= SettleTime
 }
 
-// Stat tells which version of name is in the spool, without opening it. Its errors are those of Open, except
-// ErrBeingWritten.
-func (d *Dir) Stat(name string) (ID, error) {
-	if err := d.check("stat", name); err != nil {
+// Stat returns the version of the message name in the spool, without opening the file. Its errors are those of Open,
+// except ErrBeingWritten.
+func (d *Dir) Stat(name string) (ID, error) { return StatIn(d, Spool, name) }
+
+// StatIn is Stat for a message in place.
+func StatIn(d *Dir, place Place, name string) (ID, error) {
+	if err := check("stat", name); err != nil {
 		return ID{}, err
 	}
-	return lstatID(d.fs, d.File(name))
+	return lstatID(d.fs, d.At(place, name))
 }
 
-// Open opens name for reading and tells which version of it that is. It never waits, not even for a FIFO, and opens
-// nothing but regular files. Errors: fs.ErrNotExist; ErrNotRegular for a symbolic link, directory, FIFO, socket or
-// device; ErrLinked while the file has a second hard link, so its writer may not be done putting it in place;
-// ErrBeingWritten where the system locks out readers; anything else (such as a lack of permission) as the system says.
+// Open opens the message name for reading and returns its version. Open never waits, not even for a FIFO, and opens
+// only regular files. Errors: fs.ErrNotExist; ErrNotRegular for a symbolic link, directory, FIFO, socket or device;
+// ErrLinked while the file has a second hard link, since a program may be moving the file; ErrBeingWritten where the
+// system locks out readers; errors of the system, such as a lack of permission.
 func (d *Dir) Open(name string) (fsys.File, ID, error) {
-	if err := d.check("open", name); err != nil {
+	if err := check("open", name); err != nil {
 		return nil, ID{}, err
 	}
 	path := d.File(name)
-	// To open a device can have an effect of its own, so look first. What is there may change before it is opened:
-	// the flags and the second look at the open file are what can be relied on.
+	// Opening a device can have an effect, so look first. The file may be replaced before it is opened: the flags, and
+	// the second look at the open file, are reliable.
 	if _, err := lstatID(d.fs, path); err != nil {
 		return nil, ID{}, err
 	}
@@ -78,10 +80,10 @@ func (d *Dir) Open(name string) (fsys.File, ID, error) {
 	return f, id, nil
 }
 
-// Reopen opens the version id of name, which Open has opened and Settled has found complete before; ErrChanged if there is
-// another one now.
+// Reopen opens the version id of name, which Open has opened and Settled has found complete before. ErrChanged: there
+// is another version.
 func (d *Dir) Reopen(name string, id ID) (fsys.File, error) {
-	if err := d.check("open", name); err != nil {
+	if err := check("open", name); err != nil {
 		return nil, err
 	}
 	f, err := d.fs.OpenFile(d.File(name), openFlags, 0)
@@ -117,7 +119,16 @@ func openID(f fsys.File) (ID, error) {
 	return identify("open", f.Name(), fi)
 }
 
-// identify refuses what is not the only link to a regular file.
+// lstatAny returns the ID of the file at path, of whatever kind and with any number of links.
+func lstatAny(on fsys.FS, path string) (ID, error) {
+	fi, err := on.Lstat(path)
+	if err != nil {
+		return ID{}, err
+	}
+	return IDOf(fi), nil
+}
+
+// identify returns the ID of a regular file with one link, and an error for other files.
 func identify(act, path string, fi fs.FileInfo) (ID, error) {
 	if !fi.Mode().IsRegular() {
 		return ID{}, &fs.PathError{Op: act, Path: path, Err: ErrNotRegular}
@@ -129,13 +140,13 @@ func identify(act, path string, fi fs.FileInfo) (ID, error) {
 	return id, nil
 }
 
-// fileID reads the ID and the number of hard links out of fi.
+// fileID returns the ID and the number of hard links of the file that fi describes.
 func fileID(fi fs.FileInfo) (ID, uint64) {
 	ino, links := inode(fi)
 	return ID{Ino: ino, Size: fi.Size(), ModTime: near(fi.ModTime())}, links
 }
 
-// near returns t, or the nearest time that can be counted in nanoseconds since 1970: some file systems keep years that
+// near returns t, or the nearest time that is a number of nanoseconds since 1970: some file systems have years that
 // neither the name of a file set aside nor JSON can hold.
 func near(t time.Time) time.Time {
 	first, last := time.Unix(0, math.MinInt64+1), time.Unix(0, math.MaxInt64)
@@ -153,29 +164,28 @@ type lease int
 
 const (
 	leaseUnknown lease = iota // the system cannot tell
-	leaseFree                 // nobody has it open for writing, or mapped writable
-	leaseBusy                 // somebody has
+	leaseFree                 // no process has the file open for writing, or mapped writable
+	leaseBusy                 // a process has
 )
 
-// Settled returns nil if the writer of f, which Open returned together with id, has finished. On Linux the kernel is
-// asked whether any process has the file open for writing or mapped writable: ErrBeingWritten. Where it does not
-// answer (other systems, many network file systems, a file of another owner), the file has to be Quiet:
-// ErrUnsettled if it is not. ErrBeingWritten also means that f is no longer the version id: open it again.
+// Settled returns nil if the writer of f has finished. Open has returned f and id. On Linux the kernel knows whether
+// a process has the file open for writing or mapped writable: ErrBeingWritten. Elsewhere, on many network file
+// systems, and for a file of another owner, the file has to be Quiet: ErrUnsettled. ErrBeingWritten also means that f
+// is no longer the version id: open it again.
 //
-// A program that closes the file and opens it again to write more looks finished in between.
-func (d *Dir) Settled(f fsys.File, id ID, since, now time.Time) error {
+// A program that closes the file, and opens it again to write more, looks finished in between.
+func Settled(f fsys.File, id ID, since, now time.Time) error {
 	answer, err := probeLease(f)
 	if err != nil {
 		return fmt.Errorf("probe %s for a writer: %w", f.Name(), err)
 	}
-	// A last write between Open and the probe would make id that of a version which nobody will ever see again.
+	// After a last write between Open and the probe, id would be a version that does not exist any more.
 	fi, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	current, _ := fileID(fi)
 	switch {
-	case answer == leaseBusy || !current.Equal(id):
+	case answer == leaseBusy || !IDOf(fi).Equal(id):
 		return &fs.PathError{Op: "settle", Path: f.Name(), Err: ErrBeingWritten}
 	case answer == leaseUnknown && !id.Quiet(since, now):
 		return &fs.PathError{Op: "settle", Path: f.Name(), Err: ErrUnsettled}

@@ -70,10 +70,10 @@ func TestOpenAgainWhenTheSecondLinkIsGone(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "tmp/x", "hello")
-	is.NoErr(os.Link(d.in("tmp", "x"), d.File("x")))
+	is.NoErr(os.Link(d.At("tmp", "x"), d.File("x")))
 	_, _, err := d.Open("x")
 	is.True(errors.Is(err, ErrLinked)) // its writer is between link and unlink
-	is.NoErr(os.Remove(d.in("tmp", "x")))
+	is.NoErr(os.Remove(d.At("tmp", "x")))
 	f, _, err := d.Open("x")
 	is.NoErr(err)
 	f.Close()

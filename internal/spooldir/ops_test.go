@@ -4,6 +4,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/unbit/spoolgore/internal/fsys"
 )
@@ -14,8 +16,11 @@ type ops struct {
 	fsys.FS
 	syncFile func(fsys.File) error
 	syncDir  func(path string) error
+	syncAll  func(path string) error
 	replace  func(path string, perm fs.FileMode, write func(io.Writer) error) error
 	touch    func(path string) error // makes an empty file, unless there is one
+	write    func(f fsys.File, p []byte) (int, error)
+	rename   func(from, to string) error
 	link     func(from, to string) error
 	move     func(from, to string) error // fsys.FS.RenameNew
 	remove   func(path string) error
@@ -30,11 +35,20 @@ func opsOf(d *Dir) *ops {
 			FS:       system,
 			syncFile: fsys.File.Sync,
 			syncDir:  system.SyncDir,
+			syncAll:  system.SyncAll,
 			replace:  system.Replace,
-			touch:    func(path string) error { return touch(system, path) },
-			link:     system.Link,
-			move:     system.RenameNew,
-			remove:   system.Remove,
+			touch: func(path string) error {
+				f, err := system.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+				if err != nil {
+					return err
+				}
+				return f.Close()
+			},
+			write:  fsys.File.Write,
+			rename: system.Rename,
+			link:   system.Link,
+			move:   system.RenameNew,
+			remove: system.Remove,
 		}
 		d.fs = o
 	}
@@ -42,9 +56,11 @@ func opsOf(d *Dir) *ops {
 }
 
 func (o *ops) SyncDir(path string) error       { return o.syncDir(path) }
+func (o *ops) SyncAll(path string) error       { return o.syncAll(path) }
 func (o *ops) Link(from, to string) error      { return o.link(from, to) }
 func (o *ops) RenameNew(from, to string) error { return o.move(from, to) }
 func (o *ops) Remove(path string) error        { return o.remove(path) }
+func (o *ops) Rename(from, to string) error    { return o.rename(from, to) }
 func (f syncedFile) Sync() error               { return f.ops.syncFile(f.File) }
 
 func (o *ops) Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
@@ -52,7 +68,7 @@ func (o *ops) Replace(path string, perm fs.FileMode, write func(io.Writer) error
 }
 
 func (o *ops) OpenFile(path string, flag int, perm fs.FileMode) (fsys.File, error) {
-	if flag == os.O_WRONLY|os.O_CREATE {
+	if flag == lockFlags && strings.HasPrefix(filepath.Base(path), untold) {
 		if err := o.touch(path); err != nil {
 			return nil, err
 		}
@@ -74,8 +90,10 @@ type syncedFile struct {
 func moveByLink(d *Dir, from, to string, link func(from, to string) error, remove func(path string) error) error {
 	o := *opsOf(d)
 	o.link, o.remove = link, remove
-	return (&Dir{path: d.path, fs: &o, newName: d.newName}).linkMove(from, to)
+	return linkMove(&o, from, to)
 }
 
+func (f syncedFile) Write(p []byte) (int, error) { return f.ops.write(f.File, p) }
+
 // WriteString is that of *os.File: a buffered writer uses it.
-func (f syncedFile) WriteString(s string) (int, error) { return io.WriteString(f.File, s) }
+func (f syncedFile) WriteString(s string) (int, error) { return f.Write([]byte(s)) }

@@ -6,8 +6,8 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// OpenOwn opens a file of the daemon's own to be read and written, and makes it, with mode 0600, if it is missing. It
-// refuses with ErrNotRegular what is no regular file, such as a symbolic link that somebody has put in its place.
+// OpenOwn opens one of the daemon's files for reading and writing. A missing file is made, with mode 0600.
+// ErrNotRegular: the file is no regular file, such as a symbolic link put there by another user.
 func OpenOwn(path string) (fsys.File, error) { return OpenOwnOn(fsys.System(), path) }
 
 // OpenOwnOn is OpenOwn on the file system on.
@@ -15,7 +15,7 @@ func OpenOwnOn(on fsys.FS, path string) (fsys.File, error) {
 	return openRegular(on, path, lockFlags|openFlags)
 }
 
-// OpenRead opens such a file to be read only, perhaps by another user. Like OpenOwn it never waits, not even for a FIFO.
+// OpenRead opens such a file for reading, perhaps by another user. Like OpenOwn it never waits, not even for a FIFO.
 func OpenRead(path string) (fsys.File, error) { return openRegular(fsys.System(), path, openFlags) }
 
 func openRegular(on fsys.FS, path string, flags int) (fsys.File, error) {

@@ -12,32 +12,81 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// Put brings a new file into the spool: write writes it, and when Put has returned its name the file survives a power
-// cut. The name sorts by time and was never used before, and nothing is ever overwritten. The spool directory must
-// exist, tmp/ is made if it is missing. After an error, be it of write or of the disk, nothing is left in the spool.
-// The file is for its owner only, but in a spool that is shared by a group (setgid, mode 2770) it is for the group too: the
-// daemon is in it, and the owner is whoever wrote the message.
+// Put writes a new message into the spool with write. When Put returns its name, the message survives a power cut. The
+// name is unique and sorts by time, and no file is overwritten. The spool directory must exist; a missing tmp/ is made.
+// After an error, of write or of the disk, there is no new message in the spool.
 //
-// A crash may leave an unfinished tmp/.put-NAME, which is never taken for a message and which Recover removes in time.
+// Only the owner can read the file. In a spool shared by a group (setgid, mode 2770) the group can, too: the daemon
+// is a member of the group, and the owner is the user that wrote the message.
+//
+// A crash may leave an unfinished tmp/.put-NAME, which is never taken for a message. Recover removes it later.
 func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
-	tmp, err := d.build(write)
-	if err != nil {
-		return "", fmt.Errorf("put message: %w", err)
-	}
-	name, err = d.moveIn(tmp, strings.TrimPrefix(filepath.Base(tmp), putPrefix))
-	if err != nil {
-		return "", fmt.Errorf("put message: %w", errors.Join(err, d.fs.Remove(tmp)))
-	}
-	if err := d.fs.SyncDir(d.path); err != nil {
-		// The caller will be told that it failed and may try again: this one must not be sent too.
-		return "", fmt.Errorf("put message: %w", errors.Join(err, d.fs.Remove(d.File(name))))
-	}
-	return name, nil
+	item := &Putting{Write: write}
+	d.PutAll([]*Putting{item})
+	return item.Name, item.Err
 }
 
-// build makes a synced file in tmp/ and returns its path; after an error there is none.
-func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
-	f, err := d.createTmp()
+// Putting is one message of PutAll.
+type Putting struct {
+	Write func(io.Writer) error // writes the message
+	Name  string                // set by PutAll: name of the message in the spool
+	Err   error                 // set by PutAll: why there is no message; an item with Err set before is left out
+
+	path string // of the file in tmp/
+}
+
+// PutAll is Put for several messages, with few syncs for all.
+func (d *Dir) PutAll(items []*Putting) {
+	built := make([]*Putting, 0, len(items))
+	for _, item := range items {
+		if item.Err != nil {
+			continue
+		}
+		if item.path, item.Err = build(d, item.Write); item.Err != nil {
+			item.Err = fmt.Errorf("put message: %w", item.Err)
+			continue
+		}
+		built = append(built, item)
+	}
+	if len(built) > 0 {
+		placeBuilt(d, built)
+	}
+}
+
+// placeBuilt syncs the files of items in tmp/ and moves them into the spool.
+func placeBuilt(d *Dir, items []*Putting) {
+	paths := make([]string, len(items))
+	for i, item := range items {
+		paths[i] = item.path
+	}
+	err := syncFiles(d, paths, "")
+	moved := false
+	for _, item := range items {
+		if item.Err = err; err == nil {
+			item.Name, item.Err = moveIn(d, item.path, strings.TrimPrefix(filepath.Base(item.path), putPrefix))
+		}
+		if item.Err != nil {
+			item.Name, item.Err = "", errors.Join(item.Err, d.fs.Remove(item.path))
+		} else {
+			moved = true
+		}
+	}
+	if moved {
+		err = d.fs.SyncDir(d.path)
+	}
+	for _, item := range items {
+		if item.Err == nil && err != nil { // the caller may try again, and one message must not be sent twice
+			item.Name, item.Err = "", errors.Join(err, d.fs.Remove(d.File(item.Name)))
+		}
+		if item.Err != nil {
+			item.Err = fmt.Errorf("put message: %w", item.Err)
+		}
+	}
+}
+
+// build makes a file in tmp/, unsynced, and returns its path. After an error there is no file.
+func build(d *Dir, write func(io.Writer) error) (path string, err error) {
+	f, err := createTmp(d)
 	if err != nil {
 		return "", err
 	}
@@ -48,13 +97,10 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 			d.fs.Remove(f.Name())
 		}
 	}()
-	if err := d.share(f); err != nil {
+	if err := share(d, f); err != nil {
 		return "", err
 	}
 	if err := buffered(f, write); err != nil {
-		return "", err
-	}
-	if err := f.Sync(); err != nil {
 		return "", err
 	}
 	if err := f.Close(); err != nil { // some network file systems report a full disk only here
@@ -64,15 +110,15 @@ func (d *Dir) build(write func(io.Writer) error) (path string, err error) {
 	return f.Name(), nil
 }
 
-// putPrefix begins the names of the files that Put builds in tmp/; what is to be the name in the spool follows. Nobody else
-// uses it.
+// putPrefix begins the names of the files that Put builds in tmp/. The name in the spool follows. No other program uses
+// the prefix.
 const putPrefix = ".put-"
 
-// createTmp creates a file in tmp/ under a name that is not taken.
-func (d *Dir) createTmp() (f fsys.File, err error) {
-	err = d.withSub(tmpDir, func() error {
+// createTmp creates a file in tmp/ under a free name.
+func createTmp(d *Dir) (f fsys.File, err error) {
+	err = withSub(d, tmpDir, func() error {
 		for range maxTries {
-			f, err = d.fs.OpenFile(d.in(tmpDir, putPrefix+d.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			f, err = d.fs.OpenFile(d.At(tmpDir, putPrefix+d.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if !errors.Is(err, fs.ErrExist) {
 				break
 			}
@@ -82,9 +128,9 @@ func (d *Dir) createTmp() (f fsys.File, err error) {
 	return f, err
 }
 
-// share lets the group have f in a spool that belongs to one, whatever the umask. Reading is not enough: nobody may link a
-// file of others that he cannot write (fs.protected_hardlinks on Linux), and that is the way to failed/.
-func (d *Dir) share(f fsys.File) error {
+// share makes f readable and writable for the group in a spool of a group, whatever the umask. Reading is not enough:
+// Linux lets no user link a file that the user cannot write (fs.protected_hardlinks), and a move may need a link.
+func share(d *Dir, f fsys.File) error {
 	spool, err := d.fs.Stat(d.path)
 	if err != nil {
 		return err
@@ -93,17 +139,4 @@ func (d *Dir) share(f fsys.File) error {
 		return nil
 	}
 	return f.Chmod(0o660)
-}
-
-// maxTries bounds the search for a free name. Names are random: a second try is already a miracle, or a sick disk.
-const maxTries = 10
-
-// moveIn moves the file at path into the spool under name or, if that is taken, under a new one.
-func (d *Dir) moveIn(path, name string) (string, error) {
-	err := d.move(path, d.File(name))
-	for try := 1; try < maxTries && errors.Is(err, fs.ErrExist); try++ {
-		name = d.newName()
-		err = d.move(path, d.File(name))
-	}
-	return name, err
 }

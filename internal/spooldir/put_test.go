@@ -86,7 +86,7 @@ func TestPutSyncsInOrder(t *testing.T) {
 	}
 	opsOf(d).syncDir = func(path string) error {
 		is.Equal(path, d.Path())
-		names, err := d.Names()
+		names, err := d.Names(Spool)
 		is.NoErr(err)
 		is.Equal(len(names), 1) // the name is there when the directory is synced
 		steps = append(steps, "sync spool")
@@ -189,7 +189,7 @@ func TestParallelPuts(t *testing.T) {
 	}
 	is.Equal(len(want), n)     // distinct names
 	is.Equal(tree(t, d), want) // each with its own content
-	listed, err := d.Names()
+	listed, err := d.Names(Spool)
 	is.NoErr(err)
 	slices.Sort(names)
 	is.Equal(listed, names)
@@ -285,12 +285,12 @@ func TestLinkMove(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "a")
 	drop(t, d, "b", "b")
-	for _, move := range []func(string, string) error{d.move, d.linkMove} {
-		is.True(errors.Is(move(d.File("a"), d.File("b")), fs.ErrExist))    // never overwrites
-		is.True(errors.Is(move(d.File("x"), d.File("y")), fs.ErrNotExist)) // nothing to move
-		is.NoErr(move(d.File("a"), d.File("c")))
+	for _, move := range []func(fsys.FS, string, string) error{move, linkMove, linkMoveSynced} {
+		is.True(errors.Is(move(d.fs, d.File("a"), d.File("b")), fs.ErrExist))    // never overwrites
+		is.True(errors.Is(move(d.fs, d.File("x"), d.File("y")), fs.ErrNotExist)) // no file
+		is.NoErr(move(d.fs, d.File("a"), d.File("c")))
 		is.Equal(tree(t, d), files{"b": "b", "c": "a"})
-		is.NoErr(move(d.File("c"), d.File("a")))
+		is.NoErr(move(d.fs, d.File("c"), d.File("a")))
 	}
 }
 
@@ -300,7 +300,7 @@ func TestSomebodyElseMakesTheSubdirectory(t *testing.T) {
 	d, err := New(t.TempDir())
 	is.NoErr(err)
 	tries := 0
-	is.NoErr(d.withSub(tmpDir, func() error {
+	is.NoErr(withSub(d, tmpDir, func() error {
 		if tries++; tries == 1 {
 			is.NoErr(os.Mkdir(d.File(tmpDir), 0o700)) // just after it was missed
 			return fs.ErrNotExist

@@ -1,49 +1,44 @@
 package spooldir
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 const (
-	// handOver is longer than any living writer takes between linking its file into the spool and unlinking it in tmp/.
+	// handOver is longer than any program needs between a link and the unlink that completes a move.
 	handOver = time.Minute
-	// ownTemp begins the names under which WriteFile builds the daemon's own files in the spool.
-	ownTemp = "..spoolgore."
 	// stale is longer than any Put takes.
 	stale = 24 * time.Hour
 )
 
-// Recover puts right what a crash has left. It is to be called at start, under the lock:
-//   - a file that Remove had set aside: the version that was delivered is removed, another one goes back into the spool;
-//   - a message linked into failed/ and still in the spool: Fail's last step is done;
-//   - a file linked into the spool out of tmp/ over a minute ago and not unlinked there (Open refuses it as ErrLinked):
-//     it is unlinked in tmp/;
-//   - an unfinished file of the daemon's own, or a why-file: it is removed, since its writer must have had the lock;
-//   - an unfinished file of Put that is a day old and that nobody is known to write: it is removed. What other programs
-//     build in tmp/ is never touched.
+// Recover completes or undoes the steps that a crash has interrupted. Call it at start, under the lock, before any
+// other method that changes the spool:
+//   - A why-file under its temporary name gets its name if its message is in failed/, else it is removed.
+//   - A file set aside in tmp/ by Remove is removed if it is the version that was delivered. Another version is moved
+//     back into the spool, and so is the name of a message that was moved back from failed/ by hand.
+//   - A message with a name in the spool and one in failed/ keeps the one in failed/ if there is a why-file.
+//   - A message linked from tmp/ into the spool more than a minute ago loses its name in tmp/.
+//   - An unfinished file of the daemon is removed: its writer had the lock.
+//   - An unfinished file of Put is removed after a day, unless a process has it open for writing. Files of other
+//     programs in tmp/ stay.
+//   - The mark for an owed report is removed if its message is not in failed/.
 //
-// It goes on after an error and returns all of them.
+// Recover continues after an error and returns all errors.
 func (d *Dir) Recover() error {
-	now := time.Now()
+	r := &recovery{dir: d, now: time.Now()}
 	err := errors.Join(
-		d.each(tmpDir, func(name string, fi fs.FileInfo) error { return d.recoverTmp(name, fi, now) }),
-		d.recoverFailed(),
-		d.each("", func(name string, _ fs.FileInfo) error {
-			if strings.HasPrefix(name, ownTemp) {
-				d.dropUnfinished(d.File(name))
-			}
-			return nil
-		}),
-		d.each(failedDir, func(name string, _ fs.FileInfo) error {
-			if isWhyTemp(name) {
-				d.dropUnfinished(d.in(failedDir, name))
-			}
-			return nil
-		}),
+		r.each(failedDir, r.whyFile), // first: other steps ask whether a message has its why-file
+		r.each(tmpDir, r.tmpFile),
+		r.linkedToFailed(),
+		r.each("", r.ownFile),
+		r.marks(),
 	)
 	if err != nil {
 		return fmt.Errorf("recover spool: %w", err)
@@ -51,13 +46,19 @@ func (d *Dir) Recover() error {
 	return nil
 }
 
-// each calls act for every entry of a subdirectory (none, if that is missing) that is a regular file. Messages in the
-// spool itself are left out: they may be many, and no step of Recover begins with one.
-func (d *Dir) each(sub string, act func(name string, fi fs.FileInfo) error) error {
-	var found []fs.DirEntry // before anything is done: a directory that changes while it is read may not give all
-	err := d.eachEntry(d.File(sub), func(entries []fs.DirEntry) error {
+// recovery is one call of Recover.
+type recovery struct {
+	dir *Dir
+	now time.Time
+}
+
+// each calls act for every regular file of a subdirectory, which may be missing. In the spool directory messages are
+// left out: there may be many, and no step begins with one.
+func (r *recovery) each(sub string, act func(name string, fi fs.FileInfo) error) error {
+	var found []fs.DirEntry // a listing of a directory that changes meanwhile may be incomplete
+	err := eachEntry(r.dir.fs, r.dir.File(sub), func(entries []fs.DirEntry) error {
 		for _, e := range entries {
-			if sub != "" || !d.Usable(e.Name()) {
+			if sub != "" || !Usable(e.Name()) {
 				found = append(found, e)
 			}
 		}
@@ -79,77 +80,160 @@ func (d *Dir) each(sub string, act func(name string, fi fs.FileInfo) error) erro
 	return errors.Join(errs...)
 }
 
-// recoverTmp deals with one file in tmp/.
-func (d *Dir) recoverTmp(name string, fi fs.FileInfo, now time.Time) error {
-	path := d.in(tmpDir, name)
+// whyFile recovers a why-file in failed/ that has its temporary name. If its message is in failed/ the content was
+// synced before. Another version of the message goes back into the spool: a program has replaced the message at the
+// last moment.
+func (r *recovery) whyFile(tmp string, _ fs.FileInfo) error {
+	message, ok := parseWhyTemp(tmp)
+	if !ok {
+		return nil
+	}
+	failed := r.dir.Failed()
+	path, why := failed.file(message), failed.why(message)
+	fi, err := r.dir.fs.Lstat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		id, links := fileID(fi)
+		if sameFile(r.dir.fs, failed.file(tmp), why) { // a rename in two steps; rename(2) would do nothing
+			return r.dir.fs.Remove(failed.file(tmp))
+		}
+		if whyTemp(message, id) == tmp {
+			return r.dir.fs.Rename(failed.file(tmp), why)
+		}
+		explained, err := exists(r.dir.fs, why)
+		if err == nil && !explained && links == 1 { // with several links dropLink decides
+			_, err = moveIn(r.dir, path, message)
+		}
+		if err != nil {
+			return err
+		}
+	} else if r.isOf(tmp, message) {
+		return move(r.dir.fs, failed.file(tmp), why) // the message was moved back, or was not moved yet
+	}
+	r.dropUnfinished(failed.file(tmp))
+	return nil
+}
+
+// isOf reports whether tmp is a whole why-file of the message in the spool. A why-file that was not synced before a power
+// cut may be torn, and then is no valid JSON.
+func (r *recovery) isOf(tmp, message string) bool {
+	id, err := r.dir.Stat(message)
+	if err != nil || whyTemp(message, id) != tmp {
+		return false
+	}
+	text, err := fsys.ReadFile(r.dir.fs, r.dir.Failed().file(tmp))
+	return err == nil && json.Valid(text)
+}
+
+// parseWhyTemp returns the message whose why-file is called tmp while it is written: a dot, the name, and digits.
+func parseWhyTemp(tmp string) (message string, ok bool) {
+	if strings.HasPrefix(tmp, untold) {
+		return "", false
+	}
+	name, dotted := strings.CutPrefix(tmp, ".")
+	why := strings.TrimRight(name, "0123456789")
+	message, suffixed := strings.CutSuffix(why, whySuffix)
+	return message, dotted && suffixed && why != name && Usable(message)
+}
+
+// tmpFile recovers a file in tmp/.
+func (r *recovery) tmpFile(name string, fi fs.FileInfo) error {
+	path := r.dir.At(tmpDir, name)
 	found, links := fileID(fi)
 	if id, original, ok := parseSent(name); ok {
-		return d.recoverSent(path, fi, original, found.Equal(id))
+		return r.sentFile(path, original, found.Equal(id), links)
 	}
 	final, ours := strings.CutPrefix(name, putPrefix)
-	if links > 1 && now.Sub(fi.ModTime()) >= handOver && sameFile(d.fs, path, d.File(final)) {
-		return d.fs.Remove(path)
+	if links > 1 && r.now.Sub(fi.ModTime()) >= handOver && sameFile(r.dir.fs, path, r.dir.File(final)) {
+		return r.dir.fs.Remove(path)
 	}
-	// One from tomorrow is stale too: the clock was wrong when it was written, or is now. Should its writer be alive all the
-	// same it loses nothing but time: Put finds its file gone and says so.
-	if ours && now.Sub(fi.ModTime()).Abs() > stale {
-		d.dropUnfinished(path)
+	// A file of tomorrow is stale, too: the clock was wrong then, or is wrong now. A writer that is alive all the same
+	// loses only time: Put returns an error.
+	if ours && r.now.Sub(fi.ModTime()).Abs() > stale {
+		r.dropUnfinished(path)
 	}
 	return nil
 }
 
-// recoverSent deals with a file that was set aside in tmp/ and called original. Done says that it is the version that was to
-// be removed. If it has several links the crash may have come in the middle of a move by linkMove, there or back.
-func (d *Dir) recoverSent(path string, fi fs.FileInfo, original string, done bool) error {
-	var twins []string
-	if _, links := fileID(fi); links > 1 {
+// sentFile recovers a file set aside in tmp/ whose name was original. Delivered means that the file is the version to
+// be removed. A file with several links may be in the middle of a move in two steps, to tmp/ or back.
+func (r *recovery) sentFile(path, original string, delivered bool, links uint64) error {
+	var names []string
+	if links > 1 {
 		var err error
-		if twins, err = d.twins(path); err != nil {
+		if names, err = r.namesOf(path); err != nil {
 			return err
 		}
 	}
-	if done {
-		for _, name := range twins {
-			if err := d.fs.Remove(d.File(name)); err != nil {
+	if delivered {
+		for _, name := range names {
+			if err := r.dropDelivered(name, original); err != nil {
 				return err
 			}
 		}
 	}
-	if done || len(twins) > 0 {
-		return d.fs.Remove(path)
+	if delivered || len(names) > 0 {
+		return r.dir.fs.Remove(path)
 	}
-	if !d.Usable(original) {
-		original = d.newName()
+	if !Usable(original) {
+		original = r.dir.newName()
 	}
-	_, err := d.moveIn(path, original)
+	_, err := moveIn(r.dir, path, original)
 	return err
 }
 
-// twins returns the names in the spool of the very file at path.
-func (d *Dir) twins(path string) (twins []string, err error) {
-	names, err := d.Names()
+// namesOf returns the names in the spool of the file at path.
+func (r *recovery) namesOf(path string) (same []string, err error) {
+	names, err := r.dir.Names(Spool)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		if sameFile(d.fs, path, d.File(name)) {
-			twins = append(twins, name)
+		if sameFile(r.dir.fs, path, r.dir.File(name)) {
+			same = append(same, name)
 		}
 	}
-	return twins, nil
+	return same, nil
 }
 
-// dropUnfinished removes a file of ours that was never finished, unless somebody is known to write it. If it cannot be
-// removed, as it is another user's, it does no harm.
-func (d *Dir) dropUnfinished(path string) {
-	if !d.hasWriter(path) {
-		_ = d.fs.Remove(path)
+// dropDelivered removes name from the spool, which is the same file as one set aside whose name was original. Version 1
+// also set a message aside after it had linked the message to failed/. If a person has moved the message back since, by
+// the why-file or under another name, name stays: it is to be sent.
+func (r *recovery) dropDelivered(name, original string) error {
+	if name != original && len(name) <= longName {
+		return nil
+	}
+	_, err := r.dir.Failed().returnedWhy("recover", name)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return r.dir.fs.Remove(r.dir.File(name))
+}
+
+// ownFile removes an unfinished file of the daemon from the spool directory.
+func (r *recovery) ownFile(name string, _ fs.FileInfo) error {
+	if strings.HasPrefix(name, ownTemp) {
+		r.dropUnfinished(r.dir.File(name))
+	}
+	return nil
+}
+
+// dropUnfinished removes a file that was never finished, unless a process is known to write it. A file that cannot be
+// removed, as one of another user, does no harm.
+func (r *recovery) dropUnfinished(path string) {
+	if !r.hasWriter(path) {
+		_ = r.dir.fs.Remove(path)
 	}
 }
 
-// hasWriter reports whether somebody is known to have the file at path open for writing.
-func (d *Dir) hasWriter(path string) bool {
-	f, err := d.fs.OpenFile(path, openFlags, 0)
+// hasWriter reports whether a process is known to have the file at path open for writing.
+func (r *recovery) hasWriter(path string) bool {
+	f, err := r.dir.fs.OpenFile(path, openFlags, 0)
 	if err != nil {
 		return false
 	}
@@ -158,22 +242,12 @@ func (d *Dir) hasWriter(path string) bool {
 	return err == nil && answer == leaseBusy
 }
 
-// isWhyTemp reports whether name, in failed/, is one under which a why-file is written: its own, a dot in front, digits behind.
-func isWhyTemp(name string) bool {
-	if strings.HasPrefix(name, untold) {
-		return false
-	}
-	name, dotted := strings.CutPrefix(name, ".")
-	why := strings.TrimRight(name, "0123456789")
-	return dotted && why != name && strings.HasSuffix(why, whySuffix)
-}
-
-// recoverFailed removes from the spool what failed/ has as well. Only a file with several links can be in both, and
-// there is hardly ever one, so the spool is rarely searched.
-func (d *Dir) recoverFailed() error {
+// linkedToFailed recovers messages with a name in the spool and another one in failed/, which is left by a move in two
+// steps. Only a file with several links can have both. Such a file is rare, and so is a search of the spool.
+func (r *recovery) linkedToFailed() error {
 	linked := map[uint64]string{}
-	err := d.each(failedDir, func(name string, fi fs.FileInfo) error {
-		if id, links := fileID(fi); links > 1 && !strings.HasSuffix(name, whySuffix) {
+	err := r.each(failedDir, func(name string, fi fs.FileInfo) error {
+		if id, links := fileID(fi); links > 1 && !IsWhyFile(name) {
 			linked[id.Ino] = name
 		}
 		return nil
@@ -181,35 +255,59 @@ func (d *Dir) recoverFailed() error {
 	if err != nil || len(linked) == 0 {
 		return err
 	}
-	names, err := d.Names()
+	names, err := r.dir.Names(Spool)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, name := range names {
-		errs = append(errs, d.dropFailed(name, linked))
+		id, err := lstatAny(r.dir.fs, r.dir.File(name))
+		if failed, ok := linked[id.Ino]; err == nil && ok {
+			err = r.dropLink(name, failed)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// dropFailed removes name from the spool if it is the same file as one of those in failed/ that have several links, and
-// that one has its why-file, which Fail writes first: without one, somebody may be moving it back by hand.
-func (d *Dir) dropFailed(name string, linked map[uint64]string) error {
-	fi, err := d.fs.Lstat(d.File(name))
-	if errors.Is(err, fs.ErrNotExist) {
+// dropLink removes one of the names of a message in spool and failed/. The message was given up if it has its
+// why-file, which Fail writes first. Without one a person is moving the message back by hand, or an undo of version 1
+// has removed the why-file only: after a minute the message stays in the spool, to be sent.
+func (r *recovery) dropLink(name, failed string) error {
+	inSpool, inFailed := r.dir.File(name), r.dir.At(Failed, failed)
+	if !sameFile(r.dir.fs, inSpool, inFailed) {
 		return nil
 	}
+	explained, err := exists(r.dir.fs, r.dir.Failed().why(failed))
 	if err != nil {
 		return err
 	}
-	id, _ := fileID(fi)
-	failed, ok := linked[id.Ino]
-	if !ok || !sameFile(d.fs, d.File(name), d.in(failedDir, failed)) {
-		return nil
+	if explained {
+		return r.dir.fs.Remove(inSpool)
 	}
-	explained, err := d.exists(d.in(failedDir, failed+whySuffix))
-	if err != nil || !explained {
+	stamp, err := r.dir.fs.Stamp(inFailed) // a link changes the change time
+	if err != nil || r.now.Sub(stamp.CTime).Abs() < handOver {
 		return err
 	}
-	return d.fs.Remove(d.File(name))
+	return r.dir.fs.Remove(inFailed)
+}
+
+// marks removes the marks of messages that are not in failed/. Such a message is tried again, or was never moved there.
+func (r *recovery) marks() error {
+	failed := r.dir.Failed()
+	names, err := failed.marks()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		kept, err := exists(r.dir.fs, failed.file(name))
+		if err == nil && !kept {
+			err = failed.ReportMade(name)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // A recoverRow is what a crash leaves, and what Recover makes of it.
@@ -37,21 +39,21 @@ func TestRecoverWhatWasSetAside(t *testing.T) {
 	testRecover(t, []recoverRow{
 		{"nothing", func(t *testing.T, d *Dir) { drop(t, d, "a", "a") }, files{"a": "a"}},
 		{"no subdirectories", func(t *testing.T, d *Dir) { os.Remove(d.File("tmp")); os.Remove(d.File("failed")) }, files{}},
-		{"delivered and set aside", func(t *testing.T, d *Dir) { setAside(t, d, drop(t, d, "a", "sent")) }, files{}},
+		{"delivered and set aside", func(t *testing.T, d *Dir) { leaveAside(t, d, drop(t, d, "a", "sent")) }, files{}},
 		{"another one set aside", func(t *testing.T, d *Dir) {
 			id := drop(t, d, "a", "new")
 			id.Ino++
-			setAside(t, d, id)
+			leaveAside(t, d, id)
 		}, files{"a": "new"}},
 		{"written to and set aside", func(t *testing.T, d *Dir) {
 			id := drop(t, d, "a", "sent")
 			drop(t, d, "a", "sent and more")
-			setAside(t, d, id)
+			leaveAside(t, d, id)
 		}, files{"a": "sent and more"}},
 		{"another one set aside, the name taken", func(t *testing.T, d *Dir) {
 			id := drop(t, d, "a", "new")
 			id.Size++
-			setAside(t, d, id)
+			leaveAside(t, d, id)
 			drop(t, d, "a", "newer")
 		}, files{"a": "newer", "fresh": "new"}},
 		{"a name that cannot be", func(t *testing.T, d *Dir) { drop(t, d, "tmp/.sent-0-0-0-.b", "new") }, files{"fresh": "new"}},
@@ -93,6 +95,81 @@ func TestRecoverOtherFiles(t *testing.T) {
 	})
 }
 
+// F1: version 1 gave a message up, and its name in tmp/ was left. A person has moved the message back since.
+func TestRecoverKeepsAMessageThatWasMovedBack(t *testing.T) {
+	left := func(back, why string) func(t *testing.T, d *Dir) {
+		return func(t *testing.T, d *Dir) {
+			id := drop(t, d, back, "text")
+			is.New(t).NoErr(os.Link(d.File(back), d.At(tmpDir, sentName(id, "a"))))
+			if why != "" {
+				drop(t, d, why, "why")
+			}
+		}
+	}
+	testRecover(t, []recoverRow{
+		{"moved back", left("a", "failed/a.json"), files{"a": "text", "failed/a.json": "why"}},
+		{"moved back by its other name", left("a.1", "failed/a.1.json"), files{"a.1": "text", "failed/a.1.json": "why"}},
+		{"moved back under another name", left("b", "failed/a.json"), files{"b": "text", "failed/a.json": "why"}},
+		{"still in failed", left("failed/a", "failed/a.json"), files{"failed/a": "text", "failed/a.json": "why"}},
+		{"on hold", left("hold/a", "failed/a.json"), files{"hold/a": "text", "failed/a.json": "why"}},
+		{"a removal by link", left("a", ""), files{}},
+	})
+}
+
+// F8: version 1 could lose the why-file of a message that it had linked to failed/.
+func TestRecoverSendsAMessageLinkedToFailedWithoutWhy(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	linked(t, d, "a", "failed/a", 0)
+	drop(t, d, "failed/.untold-a", "")
+	is.NoErr(d.Recover())
+	is.True(isThere(d, "failed/a")) // a person may be moving the message at this moment
+	d.fs = lateStamps{d.fs}
+	is.NoErr(d.Recover())
+	is.Equal(tree(t, d), files{"a": "text"})
+}
+
+// lateStamps is a file system whose last changes were long ago.
+type lateStamps struct{ fsys.FS }
+
+func (l lateStamps) Stamp(path string) (fsys.Stamp, error) {
+	s, err := l.FS.Stamp(path)
+	s.CTime = s.CTime.Add(-2 * handOver)
+	return s, err
+}
+
+// A why-file under its temporary name gets its name if it belongs to the version in failed/.
+func TestRecoverWhyFiles(t *testing.T) {
+	temp := func(t *testing.T, d *Dir, message string, id ID) { drop(t, d, "failed/"+whyTemp(message, id), "why") }
+	testRecover(t, []recoverRow{
+		{"of the message", func(t *testing.T, d *Dir) { temp(t, d, "a", drop(t, d, "failed/a", "text")) },
+			files{"failed/a": "text", "failed/a.json": "why"}},
+		{"of a message in the spool", func(t *testing.T, d *Dir) { temp(t, d, "a", drop(t, d, "a", "text")) }, files{"a": "text"}},
+		{"of another version", func(t *testing.T, d *Dir) {
+			id := drop(t, d, "failed/a", "text")
+			id.Size++
+			temp(t, d, "a", id)
+		}, files{"a": "text"}},
+		{"of another version, whose name is taken", func(t *testing.T, d *Dir) {
+			id := drop(t, d, "failed/a", "text")
+			id.Size++
+			temp(t, d, "a", id)
+			drop(t, d, "a", "newer")
+		}, files{"a": "newer", "fresh": "text"}},
+		{"of another version, but there is a why-file", func(t *testing.T, d *Dir) {
+			id := drop(t, d, "failed/a", "text")
+			id.Size++
+			temp(t, d, "a", id)
+			drop(t, d, "failed/a.json", "right")
+		}, files{"failed/a": "text", "failed/a.json": "right"}},
+		{"marks", func(t *testing.T, d *Dir) {
+			drop(t, d, "failed/.untold-a", "")
+			drop(t, d, "failed/.untold-b", "")
+			drop(t, d, "failed/b", "text")
+		}, files{"failed/b": "text", "failed/.untold-b": ""}},
+	})
+}
+
 func TestRecoverStaleFiles(t *testing.T) {
 	const day = 24 * time.Hour
 	aged := func(name string, ago time.Duration) func(t *testing.T, d *Dir) {
@@ -125,10 +202,10 @@ func TestRecoverLeavesWhatItMayNotRemove(t *testing.T) {
 	is.NoErr(d.Recover()) // it does no harm, and so is no reason not to start
 }
 
-// setAside leaves the file a as a crash in Remove does, which was told to remove id.
-func setAside(t *testing.T, d *Dir, id ID) {
+// leaveAside leaves the file a as a crash in Remove does, which was told to remove id.
+func leaveAside(t *testing.T, d *Dir, id ID) {
 	t.Helper()
-	if err := os.Rename(d.File("a"), d.in("tmp", sentName(id, "a"))); err != nil {
+	if err := os.Rename(d.File("a"), d.At("tmp", sentName(id, "a"))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -149,7 +226,7 @@ func TestRecoverGoesOnAfterAnError(t *testing.T) {
 	opsOf(d).move = func(string, string) error { return errDisk }
 	drop(t, d, "tmp/.sent-0-0-0-changed", "x")
 	id := drop(t, d, "a", "sent")
-	setAside(t, d, id)
+	leaveAside(t, d, id)
 	is.True(errors.Is(d.Recover(), errDisk))
 	is.Equal(tree(t, d), files{"tmp/.sent-0-0-0-changed": "x"}) // the other one was dealt with
 }

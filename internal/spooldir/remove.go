@@ -7,20 +7,22 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// Remove removes the very version id of name, which has been delivered: ErrChanged, and the file stays, if another one
-// is there or this one was written to; fs.ErrNotExist if it is gone.
+// Remove removes the version id of name, which was delivered. Errors: ErrChanged, and the file stays, if there is
+// another version; fs.ErrNotExist if there is no file.
 //
-// No system call removes a file on condition, so it is first renamed into tmp/, where nobody replaces it, looked at
-// there, and then removed, or moved back without overwriting: if its name was taken meanwhile, under a new one. A
-// crash after the rename leaves tmp/.sent-INO-SIZE-TIME-NAME, which Recover removes or brings back. A removal is not
-// synced: until Sync a power cut may bring the file back, as if it had not been delivered.
+// No system call removes a file on a condition. So Remove renames the file into tmp/, where no program replaces it,
+// compares the version there, and then removes the file or moves it back. If its name was taken meanwhile it gets a
+// new one. A crash after the rename leaves tmp/.sent-INO-SIZE-TIME-NAME, which Recover removes or moves back. A
+// removal is not synced: until SyncPlaces a power cut may undo it, and the message is sent again.
 func (d *Dir) Remove(name string, id ID) error {
-	if err := d.check("remove", name); err != nil {
+	if err := check("remove", name); err != nil {
 		return err
 	}
-	aside, err := d.setAside(name, id)
+	aside, err := setAside(d, name, id)
 	if err == nil {
 		err = d.fs.Remove(aside)
 	}
@@ -30,51 +32,49 @@ func (d *Dir) Remove(name string, id ID) error {
 	return nil
 }
 
-// Sync makes the removals so far survive a power cut.
-func (d *Dir) Sync() error { return d.fs.SyncDir(d.path) }
-
 // setAside moves the version id of name into tmp/ and returns its path there. After an error the file is in the spool.
-func (d *Dir) setAside(name string, id ID) (aside string, err error) {
-	if err := d.same(d.File(name), id); err != nil {
-		return "", err // by far the most changes are seen here, before anything has moved
+func setAside(d *Dir, name string, id ID) (aside string, err error) {
+	if err := sameVersion(d.fs, d.File(name), id); err != nil {
+		return "", err // nearly all changes are found here, before a file has moved
 	}
-	aside = d.in(tmpDir, sentName(id, name))
-	err = d.withSub(tmpDir, func() error { return d.move(d.File(name), aside) })
+	aside = d.At(tmpDir, sentName(id, name))
+	err = withSub(d, tmpDir, func() error { return move(d.fs, d.File(name), aside) })
 	if errors.Is(err, fs.ErrExist) { // left by a crash
-		aside = d.in(tmpDir, sentName(id, d.newName()))
-		err = d.move(d.File(name), aside)
+		aside = d.At(tmpDir, sentName(id, d.newName()))
+		err = move(d.fs, d.File(name), aside)
 	}
 	if err != nil {
 		return "", err
 	}
-	if err := d.same(aside, id); err != nil {
-		_, back := d.moveIn(aside, name)
+	if err := sameVersion(d.fs, aside, id); err != nil {
+		_, back := moveIn(d, aside, name)
 		return "", errors.Join(err, back)
 	}
 	return aside, nil
 }
 
-// same returns nil if the file at path is the version id, else ErrChanged. The number of links does not matter here.
-func (d *Dir) same(path string, id ID) error {
-	fi, err := d.fs.Lstat(path)
+// sameVersion returns nil if the file at path is the version id, else ErrChanged. The number of links is ignored.
+func sameVersion(on fsys.FS, path string, id ID) error {
+	fi, err := on.Lstat(path)
 	if err != nil {
 		return err
 	}
-	if found, _ := fileID(fi); !fi.Mode().IsRegular() || !found.Equal(id) {
+	if !fi.Mode().IsRegular() || !IDOf(fi).Equal(id) {
 		return ErrChanged
 	}
 	return nil
 }
 
 const (
+	// sentPrefix begins the names of the files that Remove sets aside in tmp/. Version 1 used it when giving up, too.
 	sentPrefix = ".sent-"
-	// longName is the longest name that is kept in the name of a file set aside: some file systems allow no more
-	// than 143 bytes in all.
+	// longName is the longest name that is kept in the name of a file set aside, in bytes: some file systems allow no
+	// more than 143 bytes in all.
 	longName = 72
 )
 
-// sentName says all that Recover needs: which version was delivered, and what it was called. A long name is replaced
-// by a new one.
+// sentName returns the name of a file set aside: the version that was delivered, and the name of the message. A long
+// name is replaced by a new one.
 func sentName(id ID, name string) string {
 	if len(name) > longName {
 		name = newName(time.Now())
@@ -82,7 +82,7 @@ func sentName(id ID, name string) string {
 	return fmt.Sprintf("%s%d-%d-%d-%s", sentPrefix, id.Ino, id.Size, id.ModTime.UnixNano(), name)
 }
 
-// parseSent is the inverse of sentName. A time before 1970 has a sign of its own.
+// parseSent is the inverse of sentName. A time before 1970 has a minus sign.
 func parseSent(sent string) (id ID, name string, ok bool) {
 	rest, ok := strings.CutPrefix(sent, sentPrefix)
 	if !ok {

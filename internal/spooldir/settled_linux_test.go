@@ -21,7 +21,7 @@ func settled(t *testing.T, d *Dir, name string) error {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return d.Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
+	return Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
 }
 
 func TestSettledSeesAWriter(t *testing.T) {
@@ -49,7 +49,7 @@ func TestSettledKeepsNoLease(t *testing.T) {
 	f, id, err := d.Open("a")
 	is.NoErr(err)
 	defer f.Close()
-	is.NoErr(d.Settled(f, id, time.Time{}, time.Now()))
+	is.NoErr(Settled(f, id, time.Time{}, time.Now()))
 	held, err := unix.FcntlInt(f.(*os.File).Fd(), unix.F_GETLEASE, 0)
 	is.NoErr(err)
 	is.Equal(held, unix.F_UNLCK) // a writer that comes now need not wait for us
@@ -77,13 +77,12 @@ func TestSettledSeesALastWrite(t *testing.T) {
 	is.NoErr(err)
 	defer f.Close()
 	drop(t, d, "a", "hello") // in place, by a writer that is gone when we ask
-	err = d.Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
+	err = Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
 	is.True(errors.Is(err, ErrBeingWritten)) // id is of a version that nobody will see again
 }
 
 func TestSettledWithoutLeases(t *testing.T) {
 	is := is.New(t)
-	d := newSpool(t)
 	f, w, err := os.Pipe() // the kernel's answer is that of a file system without leases
 	is.NoErr(err)
 	defer f.Close()
@@ -94,8 +93,8 @@ func TestSettledWithoutLeases(t *testing.T) {
 	fi, err := f.Stat()
 	is.NoErr(err)
 	id, _ := fileID(fi)
-	is.True(errors.Is(d.Settled(f, id, time.Time{}, id.ModTime.Add(time.Second)), ErrUnsettled)) // too early
-	is.NoErr(d.Settled(f, id, time.Time{}, id.ModTime.Add(SettleTime)))                          // late enough
+	is.True(errors.Is(Settled(f, id, time.Time{}, id.ModTime.Add(time.Second)), ErrUnsettled)) // too early
+	is.NoErr(Settled(f, id, time.Time{}, id.ModTime.Add(SettleTime)))                          // late enough
 }
 
 // The kernel signals the holder of a lease when a writer comes. Nobody may be harmed: neither we nor the writer, whose

@@ -7,8 +7,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// A Snapshot remembers what the spool directory looked like when Changed was called. The zero value differs from
-// every directory.
+// A Snapshot is the state of the spool directory at a call of Changed. The zero value differs from every state.
 type Snapshot struct {
 	fsys.Stamp
 	taken time.Time
@@ -19,10 +18,10 @@ type Snapshot struct {
 const coarse = 2 * time.Second
 
 // Changed reports whether names may have been added to the spool or removed since last was taken, and returns the
-// Snapshot to compare with next time: take it first, then read Names. It costs one stat(2). It goes on saying true
-// for two seconds after a change, within which another one could hide behind a coarse clock, so false can be relied on;
-// only on a file server whose clock is both coarse and behind ours a second change may go unseen until the next. What
-// happens inside a file does not count. After an error the Snapshot is the zero one.
+// Snapshot for the next call: take the Snapshot first, then read Names. Changed costs one stat(2). It returns true
+// for two seconds after a change, since a coarse clock may hide a second change in that time. So false is reliable,
+// except on a file server whose clock is both coarse and slow. A write into a file is no change. After an error the
+// Snapshot is the zero value.
 func (d *Dir) Changed(last Snapshot) (Snapshot, bool, error) {
 	now := time.Now() // before the stat: what happens after it must look later
 	st, err := d.fs.Stamp(d.path)

@@ -56,14 +56,13 @@ func TestPrepareRefusesWhatIsNoDirectory(t *testing.T) {
 }
 
 func TestUsable(t *testing.T) {
-	d := &Dir{}
 	for name, want := range map[string]bool{
 		"a": true, "a.eml": true, "with space": true, "ünï": true, "a.": true, "-rf": true, "\xff": true,
 		"": false, ".": false, "..": false, ".hidden": false, "a/b": false, "/": false, "a/": false,
 	} {
 		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(d.Usable(name), want)
+			is.Equal(Usable(name), want)
 		})
 	}
 }
@@ -77,12 +76,12 @@ func TestNamesThatLeadOutAreRefused(t *testing.T) {
 			_, _, err := d.Open(name)
 			is.True(errors.Is(err, fs.ErrInvalid)) // Open
 			_, err = d.Stat(name)
-			is.True(errors.Is(err, fs.ErrInvalid))                  // Stat
-			is.True(errors.Is(d.Remove(name, ID{}), fs.ErrInvalid)) // Remove
-			is.True(errors.Is(d.RemoveWhy(name), fs.ErrInvalid))    // RemoveWhy
-			_, err = d.Fail(name, ID{}, nil, false)
+			is.True(errors.Is(err, fs.ErrInvalid))                        // Stat
+			is.True(errors.Is(d.Remove(name, ID{}), fs.ErrInvalid))       // Remove
+			is.True(errors.Is(d.Failed().RemoveWhy(name), fs.ErrInvalid)) // RemoveWhy
+			_, err = failOne(d, name, ID{}, false)
 			is.True(errors.Is(err, fs.ErrInvalid)) // Fail
-			_, err = d.Why(name)
+			_, err = d.Failed().ReturnedWhy(name)
 			is.True(errors.Is(err, fs.ErrInvalid)) // Why
 		})
 	}
@@ -100,7 +99,7 @@ func TestNames(t *testing.T) {
 	slices.Sort(want)
 	drop(t, d, ".spoolgore.js", "{}")
 	is.NoErr(os.Mkdir(d.File("subdirectory"), 0o700))
-	got, err := d.Names()
+	got, err := d.Names(Spool)
 	is.NoErr(err)
 	is.True(slices.Equal(got, want)) // every file once, sorted; no directory, no dot name
 }
@@ -109,7 +108,7 @@ func TestNamesOfAMissingSpool(t *testing.T) {
 	is := is.New(t)
 	d, err := New(filepath.Join(t.TempDir(), "gone"))
 	is.NoErr(err)
-	names, err := d.Names()
+	names, err := d.Names(Spool)
 	is.True(errors.Is(err, fs.ErrNotExist))
 	is.Equal(len(names), 0)
 }

@@ -4,50 +4,40 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// A Place is one of the directories in which messages lie.
-type Place string
+// Steering is the set of operations of a person on single messages, with the daemon running or not. Each does what
+// mv, touch or rm do, but never overwrites a message and never removes another version. Call Dir.SyncPlaces
+// afterwards, or a power cut may undo them.
+type Steering struct{ dir *Dir }
 
-// The places.
-const (
-	Spool  Place = "" // the spool directory itself
-	Hold   Place = holdDir
-	Failed Place = failedDir
-)
-
-// IDOf returns the ID of the file that fi, from an lstat, describes, of whatever kind it is.
-func IDOf(fi fs.FileInfo) ID {
-	id, _ := fileID(fi)
-	return id
-}
-
-// At returns the absolute path of the file name in place.
-func (d *Dir) At(place Place, name string) string { return d.in(string(place), name) }
-
-// Shift moves the message name from one place to another, as a person does with mv. It overwrites nothing: fs.ErrExist. A
-// message that the daemon is just moving to failed/, and that has two names therefore, is ErrLinked. What was written
-// beside a message in failed/ stays there, and says who has got it. Call SyncPlaces after it, or a power cut may undo it.
-func (d *Dir) Shift(name string, from, to Place) error {
-	if err := d.check("move", name); err != nil {
+// Shift moves the message name from one place to another. Shift overwrites nothing (fs.ErrExist). ErrLinked: the
+// daemon is just moving the message to failed/, in two steps. The why-file of a message in failed/ stays there, since
+// it names the recipients that have accepted.
+func (s Steering) Shift(name string, from, to Place) error {
+	if err := check("move", name); err != nil {
 		return err
 	}
 	if from == Failed {
-		if _, err := lstatID(d.fs, d.At(from, name)); err != nil {
+		if _, err := lstatID(s.dir.fs, s.dir.At(from, name)); err != nil {
 			return err
 		}
 	}
-	return d.withSub(string(to), func() error { return d.moveOr(d.At(from, name), d.At(to, name), d.handMove) })
+	return withSub(s.dir, string(to), func() error {
+		return moveOr(s.dir.fs, s.dir.At(from, name), s.dir.At(to, name), handMove)
+	})
 }
 
-// Discard removes the version id of name from place: ErrChanged, and it stays, if another file is there. What lies
-// beside a message in failed/ goes after it.
-func (d *Dir) Discard(place Place, name string, id ID) error {
-	if err := d.check("delete", name); err != nil {
+// Discard removes the version id of name from place, and its why-file from failed/. ErrChanged: there is another
+// version, which stays.
+func (s Steering) Discard(place Place, name string, id ID) error {
+	if err := check("delete", name); err != nil {
 		return err
 	}
-	path := d.At(place, name)
-	fi, err := d.fs.Lstat(path)
+	path := s.dir.At(place, name)
+	fi, err := s.dir.fs.Lstat(path)
 	switch {
 	case err != nil:
 		return err
@@ -56,39 +46,45 @@ func (d *Dir) Discard(place Place, name string, id ID) error {
 	case !IDOf(fi).Equal(id):
 		return &fs.PathError{Op: "delete", Path: path, Err: ErrChanged}
 	case place == Spool && fi.Mode().IsRegular():
-		return d.Remove(name, id) // programs may put another file in its place at any moment
+		return s.dir.Remove(name, id) // a program may replace the file at any moment
 	}
-	if err := d.fs.Remove(path); err != nil || place != Failed {
+	if err := s.dir.fs.Remove(path); err != nil || place != Failed {
 		return err
 	}
-	if err := d.removeWhy(name); !errors.Is(err, fs.ErrNotExist) {
+	if err := s.dir.Failed().removeWhy(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// Touch sets the time of the message name in the spool, after which a daemon tries it now. Call Touched when all are.
-func (d *Dir) Touch(name string) error {
-	if _, err := d.Stat(name); err != nil {
+// Touch sets the time of the message name in the spool. A daemon then tries the message now. Call Touched after the
+// last Touch.
+func (s Steering) Touch(name string) error {
+	if _, err := s.dir.Stat(name); err != nil {
 		return err
 	}
-	return d.fs.Touch(d.File(name))
+	return s.dir.fs.Touch(s.dir.File(name))
 }
 
-// Touched lets a daemon look for files that were touched where the system does not tell of them.
-func (d *Dir) Touched() error {
-	if err := d.fs.Touch(d.path); err != nil && !tellsTouch {
+// Touched makes a daemon look for touched files where the system has no notification of them.
+func (s Steering) Touched() error {
+	if err := s.dir.fs.Touch(s.dir.path); err != nil && !tellsTouch {
 		return fmt.Errorf("have the daemon look at the spool: %w", err)
 	}
 	return nil
 }
 
-// SyncPlaces makes what Shift and Discard have done survive a power cut.
-func (d *Dir) SyncPlaces() error {
-	for _, place := range []Place{Hold, Failed, Spool} {
-		if err := d.fs.SyncDir(d.File(string(place))); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+// IDAt returns the ID of the file at path, of whatever kind. A symbolic link is followed.
+func IDAt(on fsys.FS, path string) (ID, error) {
+	fi, err := on.Stat(path)
+	if err != nil {
+		return ID{}, err
 	}
-	return nil
+	return IDOf(fi), nil
+}
+
+// IDOf returns the ID of the file that fi describes, of whatever kind.
+func IDOf(fi fs.FileInfo) ID {
+	id, _ := fileID(fi)
+	return id
 }

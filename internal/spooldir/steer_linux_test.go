@@ -45,9 +45,9 @@ func TestTouchOfAMessageOfAnotherUser(t *testing.T) {
 	is.NoErr(os.Chmod(d.File("a"), 0o660))
 	is.NoErr(os.Chown(d.File("a"), alice, group))
 	age(t, d.File("a"), time.Hour)
-	is.NoErr(as(daemon, group, func() error { return d.Touch("a") }))
+	is.NoErr(as(daemon, group, func() error { return d.Steering().Touch("a") }))
 	id, err := d.Stat("a")
 	is.NoErr(err)
 	is.True(time.Since(id.ModTime) < 59*time.Minute)
-	is.True(as(alice, alice, func() error { return d.Touch("a") }) != nil) // who cannot enter the spool
+	is.True(as(alice, alice, func() error { return d.Steering().Touch("a") }) != nil) // who cannot enter the spool
 }

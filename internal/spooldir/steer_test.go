@@ -31,7 +31,7 @@ func TestShift(t *testing.T) {
 			for name, text := range row.before {
 				drop(t, d, name, text)
 			}
-			err := d.Shift("a", row.from, row.to)
+			err := d.Steering().Shift("a", row.from, row.to)
 			is.True(errors.Is(err, row.err))
 			is.Equal(tree(t, d), row.after)
 			is.NoErr(d.SyncPlaces())
@@ -44,9 +44,9 @@ func TestShiftMakesHold(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "1")
 	is.NoErr(os.Remove(d.File("hold")))
-	is.NoErr(d.Shift("a", Spool, Hold))
+	is.NoErr(d.Steering().Shift("a", Spool, Hold))
 	is.Equal(tree(t, d), files{"hold/a": "1"})
-	is.True(d.Shift("../a", Hold, Spool) != nil) // no name leads out of the spool
+	is.True(d.Steering().Shift("../a", Hold, Spool) != nil) // no name leads out of the spool
 }
 
 // The daemon links a message into failed/ before it takes it out of the spool. Whoever moved it back in between would
@@ -55,11 +55,19 @@ func TestShiftLeavesWhatIsJustBeingMovedToFailed(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	id := drop(t, d, "a", "text")
-	before(d, 1, func() { is.True(errors.Is(d.Shift("a", Failed, Spool), ErrLinked)) })
-	_, err := d.Fail("a", id, []byte("why"), false)
+	byLink(d)
+	link := opsOf(d).link
+	opsOf(d).link = func(from, to string) error {
+		err := link(from, to)
+		if to == d.File("failed/a") {
+			is.True(errors.Is(d.Steering().Shift("a", Failed, Spool), ErrLinked))
+		}
+		return err
+	}
+	_, err := failOne(d, "a", id, false)
 	is.NoErr(err)
 	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"})
-	is.NoErr(d.Shift("a", Failed, Spool)) // now it may
+	is.NoErr(d.Steering().Shift("a", Failed, Spool)) // now it may
 }
 
 func TestHandMove(t *testing.T) {
@@ -67,12 +75,12 @@ func TestHandMove(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "a")
 	drop(t, d, "b", "b")
-	is.True(errors.Is(d.handMove(d.File("a"), d.File("b")), fs.ErrExist)) // never overwrites
-	is.True(errors.Is(d.handMove(d.File("x"), d.File("y")), fs.ErrNotExist))
-	is.NoErr(d.handMove(d.File("a"), d.File("c")))
+	is.True(errors.Is(handMove(d.fs, d.File("a"), d.File("b")), fs.ErrExist)) // never overwrites
+	is.True(errors.Is(handMove(d.fs, d.File("x"), d.File("y")), fs.ErrNotExist))
+	is.NoErr(handMove(d.fs, d.File("a"), d.File("c")))
 	is.Equal(tree(t, d), files{"b": "b", "c": "a"})
 	is.NoErr(os.Link(d.File("c"), d.File("tmp/c")))
-	is.True(errors.Is(d.handMove(d.File("c"), d.File("tmp/c")), fs.ErrExist)) // somebody else is moving it
+	is.True(errors.Is(handMove(d.fs, d.File("c"), d.File("tmp/c")), fs.ErrExist)) // somebody else is moving it
 	is.Equal(tree(t, d), files{"b": "b", "c": "a", "tmp/c": "a"})
 }
 
@@ -90,15 +98,15 @@ func TestDiscard(t *testing.T) {
 			drop(t, d, "failed/b.json", "of another one")
 			if place == Failed {
 				drop(t, d, "failed/a.json", "why")
-				is.NoErr(d.markUntold("a"))
+				is.NoErr(d.Failed().mark("a"))
 			}
 			other := id
 			other.Size++
-			is.True(errors.Is(d.Discard(place, "a", other), ErrChanged)) // nobody has asked for that one
+			is.True(errors.Is(d.Steering().Discard(place, "a", other), ErrChanged)) // nobody has asked for that one
 			is.Equal(tree(t, d)[at], "text")
-			is.NoErr(d.Discard(place, "a", id))
+			is.NoErr(d.Steering().Discard(place, "a", id))
 			is.Equal(tree(t, d), files{"failed/b.json": "of another one"})
-			is.True(errors.Is(d.Discard(place, "a", id), fs.ErrNotExist))
+			is.True(errors.Is(d.Steering().Discard(place, "a", id), fs.ErrNotExist))
 		})
 	}
 }
@@ -110,11 +118,11 @@ func TestDiscardOfNoMessage(t *testing.T) {
 	is.NoErr(os.Symlink(d.File(".target"), d.File("link")))
 	fi, err := os.Lstat(d.File("link"))
 	is.NoErr(err)
-	is.NoErr(d.Discard(Spool, "link", IDOf(fi)))
+	is.NoErr(d.Steering().Discard(Spool, "link", IDOf(fi)))
 	is.Equal(tree(t, d), files{".target": "text"}) // not what it leads to
 	fi, err = os.Lstat(d.File("hold"))
 	is.NoErr(err)
-	is.True(errors.Is(d.Discard(Spool, "hold", IDOf(fi)), ErrNotRegular))
+	is.True(errors.Is(d.Steering().Discard(Spool, "hold", IDOf(fi)), ErrNotRegular))
 }
 
 func TestTouch(t *testing.T) {
@@ -125,8 +133,8 @@ func TestTouch(t *testing.T) {
 	age(t, d.Path(), time.Hour)
 	old, err := d.Stat("a")
 	is.NoErr(err)
-	is.NoErr(d.Touch("a"))
-	is.NoErr(d.Touched())
+	is.NoErr(d.Steering().Touch("a"))
+	is.NoErr(d.Steering().Touched())
 	now, err := d.Stat("a")
 	is.NoErr(err)
 	is.True(now.ModTime.Sub(old.ModTime) > 59*time.Minute)
@@ -135,5 +143,5 @@ func TestTouch(t *testing.T) {
 	is.NoErr(err)
 	is.True(fi.ModTime().Sub(old.ModTime) > 59*time.Minute)
 	is.NoErr(os.Symlink(d.File("a"), d.File("link")))
-	is.True(errors.Is(d.Touch("link"), ErrNotRegular))
+	is.True(errors.Is(d.Steering().Touch("link"), ErrNotRegular))
 }

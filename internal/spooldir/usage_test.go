@@ -17,15 +17,15 @@ func TestUsage(t *testing.T) {
 	drop(t, d, "failed/three", "1")
 	drop(t, d, "hold/four", "")
 	is.NoErr(os.Symlink("one", d.File("link"))) // is no file of its own
-	files, bytes, err := d.Usage(os.Getuid())
+	files, bytes, err := Usage(d, os.Getuid())
 	is.NoErr(err)
 	is.Equal(files, 4)
 	is.Equal(bytes, int64(9))
-	files, bytes, err = d.Usage(os.Getuid() + 1)
+	files, bytes, err = Usage(d, os.Getuid()+1)
 	is.NoErr(err)
 	is.Equal(files, 0) // of others
 	is.Equal(bytes, int64(0))
 	is.NoErr(os.RemoveAll(d.Path()))
-	_, _, err = d.Usage(os.Getuid())
+	_, _, err = Usage(d, os.Getuid())
 	is.True(err != nil)
 }

@@ -21,9 +21,9 @@ func Owner(fi fs.FileInfo) int {
 	return -1
 }
 
-// Usage counts the files of the user uid, and their bytes: those in the spool, unfinished ones in tmp/, held and given up
-// ones. It looks at every file of everybody, about 2 ms for a thousand.
-func (d *Dir) Usage(uid int) (files int, bytes int64, err error) {
+// Usage counts the files of the user uid in d, and their bytes: in the spool, in tmp/, in hold/ and in failed/. Usage
+// looks at every file of every user, about 2 ms for a thousand.
+func Usage(d *Dir, uid int) (files int, bytes int64, err error) {
 	for _, sub := range []string{"", tmpDir, holdDir, failedDir} {
 		f, err := d.fs.OpenFile(d.File(sub), os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) && sub != "" {

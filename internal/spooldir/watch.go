@@ -30,6 +30,10 @@ type Watcher struct {
 	once     sync.Once
 }
 
+// Watch begins to watch the spool. ErrNoWatch: the system has no inotify. Other errors: the directory is missing, or
+// the kernel's limit of watches is reached. The Watcher has to be closed.
+func (d *Dir) Watch() (*Watcher, error) { return startWatch(d) }
+
 // Events returns the channel of events. What happens while nobody receives is collected by the kernel, within limits:
 // beyond them one event says Rescan. The channel is closed after Close, after a read error, and after the Rescan that
 // reports that the directory was removed, renamed or unmounted.

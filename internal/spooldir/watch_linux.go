@@ -24,9 +24,7 @@ const (
 // tellsTouch says whether Watch tells of a file whose time was set.
 const tellsTouch = true
 
-// Watch begins to watch the spool. ErrNoWatch on systems without inotify; other errors if the directory is missing, or
-// the kernel's limit of watches is reached. The Watcher has to be closed.
-func (d *Dir) Watch() (*Watcher, error) {
+func startWatch(d *Dir) (*Watcher, error) {
 	fd, err := unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("watch spool: %w", os.NewSyscallError("inotify_init1", err))
@@ -57,7 +55,7 @@ func (w *Watcher) run(d *Dir) error {
 		if err != nil {
 			return fmt.Errorf("watch spool: %w", err)
 		}
-		event, gone := decode(buf[:n], d.Usable)
+		event, gone := decode(buf[:n], Usable)
 		if event.Rescan || len(event.Names)+len(event.Gone) > 0 {
 			select {
 			case w.events <- event:

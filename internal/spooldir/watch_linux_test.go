@@ -57,7 +57,7 @@ func TestWatch(t *testing.T) {
 	} {
 		is.NoErr(step.act())
 		if step.names == nil {
-			names, err := d.Names()
+			names, err := d.Names(Spool)
 			is.NoErr(err)
 			step.names = names[:1] // the one that was put
 		}
@@ -229,7 +229,7 @@ func TestDecode(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			is := is.New(t)
-			got, gone := decode(row.buf, (&Dir{}).Usable)
+			got, gone := decode(row.buf, Usable)
 			is.Equal(got, row.want)
 			is.Equal(gone, row.gone)
 		})
@@ -242,18 +242,17 @@ func FuzzDecode(f *testing.F) {
 	f.Add(slices.Concat(record(unix.IN_CREATE, "b"), record(unix.IN_MOVED_TO, "a")), uint16(20))
 	f.Add(slices.Concat(record(unix.IN_Q_OVERFLOW, ""), record(unix.IN_IGNORED, "")), uint16(16))
 	f.Add([]byte{0xff, 0xff}, uint16(1))
-	d := &Dir{}
 	f.Fuzz(func(t *testing.T, buf []byte, cut uint16) {
-		whole, gone := decode(buf, d.Usable)
+		whole, gone := decode(buf, Usable)
 		for i, name := range whole.Names {
-			if !d.Usable(name) || i > 0 && name <= whole.Names[i-1] {
+			if !Usable(name) || i > 0 && name <= whole.Names[i-1] {
 				t.Fatalf("names %q", whole.Names)
 			}
 		}
 		if gone && !whole.Rescan {
 			t.Fatal("gone without a rescan")
 		}
-		part, _ := decode(buf[:min(int(cut), len(buf))], d.Usable)
+		part, _ := decode(buf[:min(int(cut), len(buf))], Usable)
 		for _, name := range part.Names {
 			if !slices.Contains(whole.Names, name) {
 				t.Fatalf("%q is in a part only", name)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -38,88 +39,16 @@ func (s State) Queued() bool {
 	return false
 }
 
-// The states of a recipient in the status file.
-const (
-	Open       = 0 // to be tried at NextAttempt
-	InProgress = 1
-	Done       = 2 // accepted or, with GivenUp, not to be tried again
-)
-
-// Recipient is one recipient, as the status file has it.
-type Recipient struct {
-	Address     string
-	Status      int // 0 waiting, 1 in progress, 2 done
-	Attempts    int
-	NextAttempt time.Time `json:",omitzero"`
-	Error       string    `json:",omitempty"`
-	GivenUp     bool      `json:",omitempty"`
-	Relay       string    `json:",omitempty"`
-	LastAttempt time.Time `json:",omitzero"`
-	Tried       *Tried    `json:",omitempty"`
-}
-
-// Served reports whether a relay has the message for r.
-func (r *Recipient) Served() bool { return r.Status == Done && !r.GivenUp }
-
-// Tried is what came of the attempts for a recipient.
-type Tried struct {
-	First, Last Attempt
-	Times       int   `json:",omitempty"` // zero: one or, if Last is another than First, two
-	Runs        []Run `json:",omitempty"` // empty: First and Last say all
-}
-
-// Attempt is one of them.
-type Attempt struct {
-	Time              time.Time
-	Relay, TLS, Reply string
-	Status            string `json:",omitempty"`
-	Error             string `json:",omitempty"` // where there was no reply
-}
-
-// Run is attempts that came one after the other and to the same.
-type Run struct {
-	Attempt           // the first of them
-	Until   time.Time `json:",omitzero"` // when the last of them was; zero: there is but one
-	Times   int
-}
-
-// Runs are the attempts for r, and how many are left out behind the first run. There are none if nothing is known of them.
-func (r *Recipient) Runs() (runs []Run, leftOut int) {
-	t, all := r.Tried, 0
-	if t == nil {
-		return nil, 0
-	}
-	same := t.First
-	same.Time = t.Last.Time
-	switch first := (Run{Attempt: t.First, Times: 1}); {
-	case len(t.Runs) > 0:
-		runs = t.Runs
-	case t.Times > 1 && same == t.Last:
-		runs = []Run{{t.First, t.Last.Time, t.Times}}
-	case same == t.Last && t.First.Time.Equal(t.Last.Time):
-		runs = []Run{first}
-	default:
-		runs = []Run{first, {Attempt: t.Last, Times: 1}}
-	}
-	for _, run := range runs {
-		all += run.Times
-	}
-	if t.Times > 0 {
-		return runs, max(0, t.Times-all)
-	}
-	return runs, max(0, r.Attempts-all) // an older version of the daemon has kept no others
-}
-
-// An Entry is one message. Written as JSON it is a line of "spoolgore list -json", whose names and meanings are fixed.
+// An Entry is one message. As JSON it is a line of "spoolgore list -json", whose names and meanings are fixed.
 type Entry struct {
 	Name     string
 	Size     int64     // of the file, in bytes
 	Enqueued time.Time // when the daemon has first seen it; when the file was written, if it has not
 	State    State
 	From     string
-	To       []Recipient `json:",omitempty"`
-	Cc       []Recipient `json:",omitempty"`
-	Bcc      []Recipient `json:",omitempty"`
+	To       Recipients `json:",omitempty"`
+	Cc       Recipients `json:",omitempty"`
+	Bcc      Recipients `json:",omitempty"`
 
 	Attempts    int       `json:",omitempty"` // transactions that counted
 	NextAttempt time.Time `json:",omitzero"`  // of the recipient who is tried first; zero: nobody waits
@@ -140,8 +69,8 @@ type Entry struct {
 }
 
 // Recipients calls each for every recipient, in the order To, Cc, Bcc.
-func (e *Entry) Recipients(each func(r *Recipient)) {
-	for _, list := range [][]Recipient{e.To, e.Cc, e.Bcc} {
+func (e *Entry) Recipients(each func(r *record.Recipient)) {
+	for _, list := range []Recipients{e.To, e.Cc, e.Bcc} {
 		for i := range list {
 			each(&list[i])
 		}
@@ -168,14 +97,14 @@ func (e *Entry) Since() time.Time {
 func (e *Entry) conclude(now time.Time) {
 	sending, waits, why := false, false, ""
 	e.NextAttempt = time.Time{}
-	e.Recipients(func(r *Recipient) {
+	e.Recipients(func(r *record.Recipient) {
 		switch {
-		case r.Status == InProgress:
+		case r.Status == record.InProgress:
 			sending = true
-		case r.Status == Open && (!waits || r.NextAttempt.Before(e.NextAttempt)):
+		case r.Status == record.Waiting && (!waits || r.NextAttempt.Before(e.NextAttempt)):
 			waits, e.NextAttempt = true, r.NextAttempt
 		}
-		if why == "" && !r.Served() {
+		if why == "" && !r.Accepted() {
 			why = r.Error
 		}
 	})

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
 )
 
 // A Filter chooses messages. The zero value chooses all.
@@ -39,7 +41,7 @@ func (f *Filter) Match(e *Entry, now time.Time) bool {
 		return true
 	}
 	matches := false
-	e.Recipients(func(r *Recipient) { matches = matches || !r.Served() && f.To.Match(r.Address) })
+	e.Recipients(func(r *record.Recipient) { matches = matches || !r.Accepted() && f.To.Match(r.Address) })
 	return matches
 }
 

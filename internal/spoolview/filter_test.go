@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/record"
 )
 
 func TestPattern(t *testing.T) {
@@ -40,7 +42,7 @@ func TestFilter(t *testing.T) {
 	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 	e := &Entry{
 		From: "shop@example.com", State: Deferred, Enqueued: now.Add(-time.Hour), Reason: "450 4.2.1 Try LATER",
-		To: []Recipient{{Address: "has@x.org", Status: Done}, {Address: "waits@x.org"}}, Cc: []Recipient{{Address: "cc@y.org", Status: Done, GivenUp: true}},
+		To: []record.Recipient{{Address: "has@x.org", Status: record.Done}, {Address: "waits@x.org"}}, Cc: []record.Recipient{{Address: "cc@y.org", Status: record.Done, GivenUp: true}},
 	}
 	for name, row := range map[string]struct {
 		filter Filter
@@ -72,7 +74,7 @@ func TestFilter(t *testing.T) {
 
 // TestNobodyIsTakenForTheNullSender is about "delete -all -from '<>'", which must not hit what nobody could read.
 func TestNobodyIsTakenForTheNullSender(t *testing.T) {
-	to := []Recipient{{Address: "ann@x.org"}}
+	to := []record.Recipient{{Address: "ann@x.org"}}
 	for name, row := range map[string]struct {
 		entry Entry
 		match bool

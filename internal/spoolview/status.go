@@ -7,45 +7,27 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// record is a message of the status file, as far as it is shown; see spoolgore.Message.
-type record struct {
-	From        string
-	To, Cc, Bcc []Recipient
-	Attempts    int
-	Enqueued    time.Time
-	Error       string
-	Expire      time.Time
-	Priority    int
-	Size        int64
-	Modified    time.Time
-	Held        time.Time
-	NotBefore   time.Time
-	MessageID   string
-	RawName     []byte
-}
-
-// fill tells e what r knows.
-func (r *record) fill(e *Entry) {
-	e.From, e.To, e.Cc, e.Bcc = r.From, r.To, r.Cc, r.Bcc
-	e.Attempts, e.Error, e.Expire, e.Priority = r.Attempts, r.Error, r.Expire, r.Priority
-	e.Held, e.NotBefore, e.MessageID, e.RawName = r.Held, r.NotBefore, r.MessageID, r.RawName
-	if !r.Enqueued.IsZero() {
-		e.Enqueued = r.Enqueued
+// fill copies to e what m, the record of its message, says.
+func (e *Entry) fill(m *record.Message) {
+	e.From, e.To, e.Cc, e.Bcc = m.From, m.To, m.Cc, m.Bcc
+	e.Attempts, e.Error, e.Expire, e.Priority = m.Attempts, m.Error, m.Expire, m.Priority
+	e.Held, e.NotBefore, e.MessageID, e.RawName = m.Held, m.NotBefore, m.MessageID, m.RawName
+	if !m.Enqueued.IsZero() {
+		e.Enqueued = m.Enqueued
 	}
+	e.Known = true
 }
 
-// speaksOf reports whether r was written of the file as it is now. What does not say has not changed.
-func (r *record) speaksOf(fi fs.FileInfo) bool {
-	return r.Modified.IsZero() || r.Size < 0 || r.Size == fi.Size() && r.Modified.Equal(fi.ModTime())
-}
+// errEnough ends the reading of a status file before its end.
+var errEnough = errors.New("enough of the status file was read")
 
-// known calls each for the messages of the status file that are there, and takes them out of there. Without a status file
-// there are none.
+// known calls each for the messages of the status file that are there, and removes them from there. Without a status file
+// there are none. An error of the status file goes to v.Trouble.
 func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) error {
 	f, err := spooldir.OpenRead(v.status)
 	if err != nil {
@@ -56,52 +38,28 @@ func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) e
 	}
 	defer f.Close()
 	var stop error
-	v.Trouble = decode(json.NewDecoder(bufio.NewReaderSize(f, 64<<10)), func(key string, r *record) bool {
-		name := filepath.Base(key)
-		if len(r.RawName) > 0 {
-			name = string(r.RawName)
-		}
+	err = record.DecodeLiveStatus(f, func(key string, m *record.Message) error {
+		name := record.FileName(key, m)
 		place, ok := there[name]
 		if !ok {
-			return true
+			return nil
 		}
 		stop = v.one(named{name, place}, func(n named, fi fs.FileInfo) *Entry {
 			e := v.unread(n, fi)
-			r.fill(e)
-			e.Known, e.Changed = true, !r.speaksOf(fi)
+			e.fill(m)
+			e.Changed = m.Describes(fi.Size(), fi.ModTime()) == record.OtherVersion
 			return e
 		}, each)
 		delete(there, name)
-		return stop == nil && len(there) > 0
-	})
-	return stop
-}
-
-// decode reads a status file one message at a time, as there may be a million, for as long as each says so.
-func decode(d *json.Decoder, each func(key string, r *record) bool) error {
-	switch first, err := d.Token(); {
-	case err != nil:
-		return err
-	case first == nil: // it says null
+		if stop != nil || len(there) == 0 {
+			return errEnough
+		}
 		return nil
-	case first != json.Delim('{'):
-		return errors.New("it is not an object of messages by file name")
+	})
+	if v.Trouble = err; errors.Is(err, errEnough) {
+		v.Trouble = nil
 	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var r record
-		if err := d.Decode(&r); err != nil {
-			return err
-		}
-		if !each(key.(string), &r) {
-			return nil
-		}
-	}
-	_, err := d.Token()
-	return err
+	return stop
 }
 
 // IsStatus reports whether e, of which nothing is known, is no message but a status file: that of a daemon which has it in

@@ -1,16 +1,15 @@
 package spoolview
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -29,11 +28,8 @@ type View struct {
 // usually is. It does not look at the disk; the only error is that of a relative path without a working directory.
 func Of(dir, status string, now time.Time) (*View, error) {
 	d, err := spooldir.New(dir)
-	if err == nil && status == "" {
-		status = d.File(".spoolgore.js")
-	}
 	if err == nil {
-		status, err = filepath.Abs(status)
+		status, err = spooldir.StatusPath(d, status)
 	}
 	return &View{Dir: d, status: status, now: now}, err
 }
@@ -121,12 +117,12 @@ func (v *View) one(n named, of func(named, fs.FileInfo) *Entry, each func(*Entry
 
 // names returns the names of the messages in a place; none, if the place is not there.
 func (v *View) names(place spooldir.Place) ([]string, error) {
-	names, err := v.Dir.NamesIn(place)
+	names, err := v.Dir.Names(place)
 	if place != spooldir.Spool && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
-		return place == spooldir.Failed && filepath.Ext(name) == ".json" || v.Dir.At(place, name) == v.status
+		return place == spooldir.Failed && spooldir.IsWhyFile(name) || v.Dir.At(place, name) == v.status
 	}), err
 }
 
@@ -138,32 +134,28 @@ func (v *View) unread(n named, fi fs.FileInfo) *Entry {
 // given is the entry of a message in failed/.
 func (v *View) given(n named, fi fs.FileInfo) *Entry {
 	e := v.unread(n, fi)
-	text, err := v.Dir.FailedWhy(n.name)
+	text, err := v.Dir.Failed().Why(n.name)
 	if errors.Is(err, fs.ErrNotExist) {
-		e.Error = "the file that says why is missing: " + n.name + ".json"
+		e.Error = "the file that says why is missing: " + spooldir.WhyFile(n.name)
 		return e
 	}
-	var why struct {
-		Time   time.Time
-		Reason string
-		record
-	}
+	var why *record.Failure
 	if err == nil {
-		err = json.Unmarshal(text, &why)
+		why, err = record.DecodeFailure(text)
 	}
 	if err != nil {
 		e.Error = fmt.Sprintf("the file that says why cannot be used: %v", err)
 		return e
 	}
-	why.record.fill(e)
-	e.Reason, e.GivenUp, e.Known = why.Reason, why.Time, true
+	e.fill(&why.Message)
+	e.Reason, e.GivenUp = why.Reason, why.Time
 	return e
 }
 
 // Find returns the message name in place, as Each would; fs.ErrNotExist if it is not there.
 func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
 	path := v.Dir.At(place, name)
-	if !v.Dir.Usable(name) || path == v.status || place == spooldir.Failed && filepath.Ext(name) == ".json" {
+	if !spooldir.Usable(name) || path == v.status || place == spooldir.Failed && spooldir.IsWhyFile(name) {
 		return nil, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
 	}
 	fi, err := os.Lstat(path)
@@ -225,10 +217,9 @@ func (v *View) readHeader(e *Entry) error {
 	return a.FromErr
 }
 
-func recipients(addresses []message.Address) []Recipient {
-	var all []Recipient
+func recipients(addresses []message.Address) (all Recipients) {
 	for _, a := range addresses {
-		r := Recipient{Address: a.Addr}
+		r := record.Recipient{Address: a.Addr}
 		if a.Err != nil {
 			r.Error = a.Err.Error()
 		}
@@ -257,7 +248,7 @@ func (v *View) GivenUpSince(since time.Time) (all, recent int, err error) {
 
 // givenUp is when the message name came to failed/: when the file beside it was written.
 func (v *View) givenUp(name string) (time.Time, error) {
-	fi, err := os.Lstat(v.Dir.At(spooldir.Failed, name+".json"))
+	fi, err := os.Lstat(v.Dir.At(spooldir.Failed, spooldir.WhyFile(name)))
 	if errors.Is(err, fs.ErrNotExist) {
 		fi, err = os.Lstat(v.Dir.At(spooldir.Failed, name))
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
@@ -69,8 +70,8 @@ func (t *Tally) Add(e *spoolview.Entry) {
 		t.Oldest = e.Name
 	}
 	age := t.now.Sub(since)
-	e.Recipients(func(r *spoolview.Recipient) {
-		if r.Status == spoolview.Done {
+	e.Recipients(func(r *record.Recipient) {
+		if r.Status == record.Done {
 			return
 		}
 		t.Recipients.add(age)

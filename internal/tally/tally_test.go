@@ -6,6 +6,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spoolview"
 	"github.com/unbit/spoolgore/internal/tally"
 )
@@ -15,14 +16,14 @@ func TestTally(t *testing.T) {
 	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 	sum := tally.New(now)
 	for name, e := range map[string]*spoolview.Entry{
-		"young": {State: spoolview.Waiting, Size: 10, Enqueued: now.Add(-time.Minute), To: []spoolview.Recipient{{Address: "a@X.org"}}},
-		"old": {State: spoolview.Deferred, Size: 20, Enqueued: now.Add(-5 * time.Hour), Cc: []spoolview.Recipient{
+		"young": {State: spoolview.Waiting, Size: 10, Enqueued: now.Add(-time.Minute), To: []record.Recipient{{Address: "a@X.org"}}},
+		"old": {State: spoolview.Deferred, Size: 20, Enqueued: now.Add(-5 * time.Hour), Cc: []record.Recipient{
 			{Address: "b@x.org", Error: "rcpt: 450 4.2.1 <b@x.org>: wait, id 4F1A22B3C9"}, {Address: "c@y.org", Error: "rcpt: 450 4.2.1 <c@y.org>: wait, id 9911AABBCC"},
-			{Address: "has@x.org", Status: spoolview.Done}}},
+			{Address: "has@x.org", Status: record.Done}}},
 		"broken": {State: spoolview.Unusable, Size: 1, Enqueued: now.Add(-2 * time.Hour), Error: "no recipients"},
-		"held":   {State: spoolview.Held, Size: 5, Enqueued: now.Add(-1000 * time.Hour), To: []spoolview.Recipient{{Address: "h@x.org"}}},
-		"failed": {State: spoolview.Failed, Size: 6, Enqueued: now.Add(-1000 * time.Hour), To: []spoolview.Recipient{{Address: "f@x.org", Status: spoolview.Done, GivenUp: true}}},
-		"later":  {State: spoolview.Scheduled, Size: 7, Enqueued: now.Add(-9 * time.Hour), NotBefore: now.Add(time.Hour), To: []spoolview.Recipient{{Address: "l@x.org"}}},
+		"held":   {State: spoolview.Held, Size: 5, Enqueued: now.Add(-1000 * time.Hour), To: []record.Recipient{{Address: "h@x.org"}}},
+		"failed": {State: spoolview.Failed, Size: 6, Enqueued: now.Add(-1000 * time.Hour), To: []record.Recipient{{Address: "f@x.org", Status: record.Done, GivenUp: true}}},
+		"later":  {State: spoolview.Scheduled, Size: 7, Enqueued: now.Add(-9 * time.Hour), NotBefore: now.Add(time.Hour), To: []record.Recipient{{Address: "l@x.org"}}},
 	} {
 		e.Name = name
 		sum.Add(e)

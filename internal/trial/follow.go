@@ -2,16 +2,15 @@ package trial
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/advice"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // pace is the time between two looks at a spool that somebody else runs.
@@ -19,9 +18,11 @@ const pace = 250 * time.Millisecond
 
 // Follow watches what the daemon that runs the spool makes of the message, until it is out of the spool or ctx ends; without
 // patience until it has been put off. It looks at files only.
-func (t *Trial) Follow(ctx context.Context, spool *spoolgore.Spool, dir *spooldir.Dir, statusFile string, patience bool) Outcome {
-	if statusFile == "" {
-		statusFile = dir.File(".spoolgore.js")
+func (t *Trial) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string, patience bool) Outcome {
+	statusFile, err := spooldir.StatusPath(dir, statusFile)
+	if err != nil {
+		t.Page.Line("trouble", "%v", err)
+		return t.outcome
 	}
 	var seen time.Time // of the status file
 	for {
@@ -30,12 +31,12 @@ func (t *Trial) Follow(ctx context.Context, spool *spoolgore.Spool, dir *spooldi
 		}
 		if fi, err := os.Stat(statusFile); err == nil && !fi.ModTime().Equal(seen) {
 			seen = fi.ModTime()
-			t.look(spool.Status()[dir.File(t.name)])
+			t.look(dir, statusFile)
 			if t.outcome == PutOff && !patience {
 				return t.outcome
 			}
 		}
-		if pid, err := dir.Holder(); err == nil && pid == 0 {
+		if pid, err := dir.Lock().Holder(); err == nil && pid == 0 {
 			t.Page.Line("trouble", "the daemon has ended; the message stays in the spool, and the next one sends it")
 			return t.outcome
 		}
@@ -48,7 +49,15 @@ func (t *Trial) Follow(ctx context.Context, spool *spoolgore.Spool, dir *spooldi
 }
 
 // look tells what the status file says that is new.
-func (t *Trial) look(m spoolgore.Message) {
+func (t *Trial) look(dir *spooldir.Dir, statusFile string) {
+	view, err := spoolview.Of(dir.Path(), statusFile, time.Now())
+	if err != nil {
+		return
+	}
+	m, err := view.Find(spooldir.Spool, t.name)
+	if err != nil {
+		return // it left the spool meanwhile
+	}
 	if m.Error != "" && m.Error != t.told {
 		t.told = m.Error
 		t.Page.Line("trouble", "%s", m.Error)
@@ -70,16 +79,17 @@ func (t *Trial) look(m spoolgore.Message) {
 
 // left tells what became of a message that is not in the spool any more.
 func (t *Trial) left(dir *spooldir.Dir) Outcome {
-	var why spoolgore.Failure
-	text, err := os.ReadFile(dir.File(filepath.Join("failed", t.name+".json")))
+	text, err := dir.Failed().Why(t.name)
 	switch {
-	case err == nil && json.Unmarshal(text, &why) == nil && len(why.To) > 0:
-		t.outcome = Failed
-		t.Page.Line("failed", "%s", why.Reason)
-		t.advise(advice.Read(why.To[0].Error))
 	case err == nil:
 		t.outcome = Failed
-		t.Page.Line("failed", "see failed/%s.json", t.name)
+		why, err := record.DecodeFailure(text)
+		if err != nil || len(why.To) == 0 {
+			t.Page.Line("failed", "see %s/%s", spooldir.Failed, spooldir.WhyFile(t.name))
+			break
+		}
+		t.Page.Line("failed", "%s", why.Reason)
+		t.advise(advice.Read(why.To[0].Error))
 	case !errors.Is(err, fs.ErrNotExist):
 		t.Page.Line("trouble", "it has left the spool; whether a relay has it cannot be told: %v", err)
 	default:
@@ -90,7 +100,7 @@ func (t *Trial) left(dir *spooldir.Dir) Outcome {
 
 // gone tells of a message that is neither in the spool nor in failed/.
 func (t *Trial) gone(dir *spooldir.Dir) {
-	if _, err := dir.StatHeld(t.name); err == nil {
+	if _, err := spooldir.StatIn(dir, spooldir.Hold, t.name); err == nil {
 		t.Page.Line("trouble", "somebody has moved it to hold/")
 		return
 	}

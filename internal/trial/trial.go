@@ -134,17 +134,17 @@ func (t *Trial) event(ev spoolgore.Event) {
 		return
 	}
 	switch ev.Kind {
-	case spoolgore.Sent:
+	case spoolgore.EventSent:
 		t.accepted(ev)
-	case spoolgore.Failed:
+	case spoolgore.EventFailed:
 		t.outcome = Failed
 		t.tell("failed", ev.Relay, ev.Err)
-	case spoolgore.Deferred:
+	case spoolgore.EventDeferred:
 		if t.outcome = PutOff; ev.Fault == spoolgore.FaultMessage || ev.Fault == spoolgore.FaultRecipient {
 			t.next = ev.Next
 			t.tell("put off", ev.Relay, ev.Err)
 		}
-	case spoolgore.Unusable:
+	case spoolgore.EventUnusable:
 		t.tell("trouble", "", ev.Err)
 	}
 	if t.outcome >= Failed && t.final != nil {
@@ -195,7 +195,7 @@ func (l *listener) Enabled(ctx context.Context, level slog.Level) bool {
 
 // Handle hears a record.
 func (l *listener) Handle(ctx context.Context, r slog.Record) error {
-	if r.Message == "relay rests" {
+	if r.Message == "relay unavailable" {
 		relay, err := "", error(nil)
 		r.Attrs(func(a slog.Attr) bool {
 			switch a.Key {

@@ -243,7 +243,7 @@ func followed(t *testing.T, answers map[string]string, opts spoolgore.Options, p
 	must(t, err)
 	d, err := spooldir.New(dir)
 	must(t, err)
-	return trial.Follow(t.Context(), spool, d, opts.StatusFile, patience), p.String(), dir
+	return trial.Follow(t.Context(), d, opts.StatusFile, patience), p.String(), dir
 }
 
 func TestFollow(t *testing.T) {
@@ -284,19 +284,19 @@ func TestFollowWhatDoesNotGoOn(t *testing.T) {
 	is.NoErr(err)
 	d, err := spooldir.New(dir)
 	is.NoErr(err)
-	is.Equal(trial.Follow(t.Context(), spool, d, "", true), NoAnswer)
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "the daemon has ended")
 	is.NoErr(os.Mkdir(filepath.Join(dir, "hold"), 0o700))
 	is.NoErr(os.Rename(filepath.Join(dir, name), filepath.Join(dir, "hold", name)))
-	is.Equal(trial.Follow(t.Context(), spool, d, "", true), NoAnswer)
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "moved it to hold/")
 
 	// Nor is it taken for accepted what only cannot be seen.
 	is.NoErr(os.Remove(filepath.Join(dir, "hold", name)))
 	is.NoErr(os.MkdirAll(filepath.Join(dir, "failed", name+".json"), 0o700)) // which no one can read, not even root
-	is.Equal(trial.Follow(t.Context(), spool, d, "", true), NoAnswer)
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "whether a relay has it cannot be told")
 	is.NoErr(os.RemoveAll(dir))
-	is.Equal(trial.Follow(t.Context(), spool, d, "", true), NoAnswer)
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "the spool is not there any more")
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Name is the name of the file in the spool directory.
-const Name = ".spoolgore.state"
+const Name = spooldir.StateFile
 
 // Signs are the signs of life of a daemon.
 type Signs struct {

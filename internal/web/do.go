@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
 
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -41,15 +40,15 @@ type mishap struct {
 var acts = map[string]func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error{
 	"retry": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
 		if place == spooldir.Spool {
-			return errors.Join(d.Touch(name), d.Touched())
+			return errors.Join(d.Steering().Touch(name), d.Steering().Touched())
 		}
-		return d.Shift(name, place, spooldir.Spool)
+		return d.Steering().Shift(name, place, spooldir.Spool)
 	},
 	"hold": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
-		return d.Shift(name, place, spooldir.Hold)
+		return d.Steering().Shift(name, place, spooldir.Hold)
 	},
 	"delete": func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error {
-		return d.Discard(place, name, id)
+		return d.Steering().Discard(place, name, id)
 	},
 }
 
@@ -101,7 +100,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 // doTo does it to the version of a file that somebody has seen.
 func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.ID) error, place spooldir.Place, name, version string) error {
 	path := s.dir.At(place, name)
-	if !s.dir.Usable(name) || place == spooldir.Failed && filepath.Ext(name) == ".json" || path == s.table.statusPath() {
+	if !spooldir.Usable(name) || place == spooldir.Failed && spooldir.IsWhyFile(name) || path == s.table.statusPath() {
 		return fs.ErrNotExist // as it is no message
 	}
 	fi, err := os.Lstat(path)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
 )
@@ -130,7 +131,7 @@ func people(e *spoolview.Entry) []person {
 	all := []person{}
 	for _, list := range []struct {
 		as string
-		of []spoolview.Recipient
+		of []record.Recipient
 	}{{"To", e.To}, {"Cc", e.Cc}, {"Bcc", e.Bcc}} {
 		for i := range list.of {
 			r := &list.of[i]
@@ -139,17 +140,17 @@ func people(e *spoolview.Entry) []person {
 				Relay: console.Escape(r.Relay), Last: r.LastAttempt,
 			}
 			switch {
-			case r.Served():
+			case r.Accepted():
 				p.State = "sent"
 			case r.GivenUp:
 				p.State = "failed"
-			case r.Status == spoolview.InProgress:
+			case r.Status == record.InProgress:
 				p.State = "sending"
 			default:
 				p.Next = r.NextAttempt
 			}
-			if r.Tried != nil {
-				p.TLS, p.Reply = console.Escape(r.Tried.Last.TLS), console.Escape(r.Tried.Last.Reply)
+			if r.History != nil {
+				p.TLS, p.Reply = console.Escape(r.History.Last.TLS), console.Escape(r.History.Last.Reply)
 				p.Tries, p.LeftOut = tries(r)
 			}
 			all = append(all, p)
@@ -159,8 +160,8 @@ func people(e *spoolview.Entry) []person {
 }
 
 // tries are the attempts for r, if there was more than one.
-func tries(r *spoolview.Recipient) (all []try, leftOut int) {
-	runs, leftOut := r.Runs()
+func tries(r *record.Recipient) (all []try, leftOut int) {
+	runs, leftOut := r.AttemptRuns()
 	if len(runs) == 1 && runs[0].Times <= 1 && leftOut == 0 {
 		return nil, 0
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/message"
-	"github.com/unbit/spoolgore/internal/spoolview"
+	"github.com/unbit/spoolgore/internal/record"
 )
 
 // look looks inside.
@@ -64,12 +64,12 @@ func TestLookInside(t *testing.T) {
 func TestLookAtEveryAttempt(t *testing.T) {
 	is := is.New(t)
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	first := spoolview.Attempt{Time: at, Relay: "mail:25", TLS: "TLS 1.3", Reply: "450 \x1b[31mlater"}
-	r := spoolview.Recipient{Tried: &spoolview.Tried{First: first, Last: first}}
+	first := record.Attempt{Time: at, Relay: "mail:25", TLS: "TLS 1.3", Reply: "450 \x1b[31mlater"}
+	r := record.Recipient{History: &record.History{First: first, Last: first}}
 	all, _ := tries(&r)
 	is.Equal(len(all), 0) // the last one is shown anyway
-	last := spoolview.Attempt{Time: at.Add(time.Hour), Error: "end: EOF"}
-	r.Tried = &spoolview.Tried{First: first, Last: last, Times: 9, Runs: []spoolview.Run{{Attempt: first, Times: 1}, {Attempt: last, Until: at.Add(2 * time.Hour), Times: 5}}}
+	last := record.Attempt{Time: at.Add(time.Hour), Error: "end: EOF"}
+	r.History = &record.History{First: first, Last: last, Times: 9, Runs: []record.AttemptRun{{Attempt: first, Times: 1}, {Attempt: last, Until: at.Add(2 * time.Hour), Times: 5}}}
 	all, leftOut := tries(&r)
 	is.Equal(all, []try{
 		{At: at, Times: 1, How: "mail:25, TLS 1.3", Reply: "450 \\x1b[31mlater"},

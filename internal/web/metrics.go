@@ -64,12 +64,12 @@ func (m *metrics) handler() http.Handler {
 // observe counts an event. It never waits.
 func (m *metrics) observe(ev spoolgore.Event) {
 	switch {
-	case ev.Kind == spoolgore.Sent:
+	case ev.Kind == spoolgore.EventSent:
 		m.count("sent", &ev)
 		m.latency.Observe(max(0, ev.Time.Sub(ev.Since)).Seconds())
-	case ev.Kind == spoolgore.Failed:
+	case ev.Kind == spoolgore.EventFailed:
 		m.count("failed", &ev)
-	case ev.Kind != spoolgore.Deferred, ev.Fault == spoolgore.FaultNone:
+	case ev.Kind != spoolgore.EventDeferred, ev.Fault == spoolgore.FaultNone:
 	case ev.Fault == spoolgore.FaultRelay:
 		m.troubles.WithLabelValues(m.relay(ev.Relay), step(&ev)).Inc()
 	default:

@@ -48,15 +48,15 @@ func TestMetrics(t *testing.T) {
 	refused := &spoolgore.DeliveryError{Fault: spoolgore.FaultRecipient, Err: errors.New("x")}
 	down := &spoolgore.DeliveryError{Fault: spoolgore.FaultRelay, Op: "dial", Err: errors.New("x")}
 	for _, ev := range []spoolgore.Event{
-		{Kind: spoolgore.Queued, Time: now},
-		{Kind: spoolgore.Sent, Relay: relay, Reply: "250 2.0.0 Ok", Time: now, Since: now.Add(-3 * time.Second)},
-		{Kind: spoolgore.Sent, Relay: relay, Reply: "250 2.0.0 Ok", Time: now, Since: now.Add(time.Hour)}, // the clock was set
-		{Kind: spoolgore.Deferred, Relay: relay, Reply: "450 4.7.1 later", Fault: spoolgore.FaultRecipient, Err: refused},
-		{Kind: spoolgore.Deferred, Relay: relay, Fault: spoolgore.FaultRelay, Err: down},
-		{Kind: spoolgore.Deferred, Relay: relay, Fault: spoolgore.FaultNone, Err: refused}, // no attempt
-		{Kind: spoolgore.Failed, Relay: relay, Reply: "550 no", Fault: spoolgore.FaultRecipient, Err: refused},
-		{Kind: spoolgore.Failed, Fault: spoolgore.FaultMessage, Err: errors.New("too old")},
-		{Kind: spoolgore.Kept}, {Kind: spoolgore.Unusable},
+		{Kind: spoolgore.EventQueued, Time: now},
+		{Kind: spoolgore.EventSent, Relay: relay, Reply: "250 2.0.0 Ok", Time: now, Since: now.Add(-3 * time.Second)},
+		{Kind: spoolgore.EventSent, Relay: relay, Reply: "250 2.0.0 Ok", Time: now, Since: now.Add(time.Hour)}, // the clock was set
+		{Kind: spoolgore.EventDeferred, Relay: relay, Reply: "450 4.7.1 later", Fault: spoolgore.FaultRecipient, Err: refused},
+		{Kind: spoolgore.EventDeferred, Relay: relay, Fault: spoolgore.FaultRelay, Err: down},
+		{Kind: spoolgore.EventDeferred, Relay: relay, Fault: spoolgore.FaultNone, Err: refused}, // no attempt
+		{Kind: spoolgore.EventFailed, Relay: relay, Reply: "550 no", Fault: spoolgore.FaultRecipient, Err: refused},
+		{Kind: spoolgore.EventFailed, Fault: spoolgore.FaultMessage, Err: errors.New("too old")},
+		{Kind: spoolgore.EventKept}, {Kind: spoolgore.EventUnusable},
 	} {
 		s.Observe(ev)
 	}
@@ -97,8 +97,8 @@ func TestMetrics(t *testing.T) {
 func TestMetricsFollowTheConventions(t *testing.T) {
 	is := is.New(t)
 	s, _ := tried(t)
-	s.Observe(spoolgore.Event{Kind: spoolgore.Sent, Relay: "a:25"})
-	s.Observe(spoolgore.Event{Kind: spoolgore.Deferred, Relay: "a:25", Fault: spoolgore.FaultRelay})
+	s.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Relay: "a:25"})
+	s.Observe(spoolgore.Event{Kind: spoolgore.EventDeferred, Relay: "a:25", Fault: spoolgore.FaultRelay})
 	_, text := scrape(t, s)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	is.NoErr(err)
@@ -115,10 +115,10 @@ func TestLabelsAreBounded(t *testing.T) {
 	s, _ := serve(t, t.TempDir(), Options{})
 	for i := range 3000 {
 		s.Observe(spoolgore.Event{
-			Kind: spoolgore.Sent, Relay: fmt.Sprintf("relay%d\xff\n\"", i), Reply: fmt.Sprintf("%d %d.%d.%d x", 200+i%400, i%9, i%1000, i),
+			Kind: spoolgore.EventSent, Relay: fmt.Sprintf("relay%d\xff\n\"", i), Reply: fmt.Sprintf("%d %d.%d.%d x", 200+i%400, i%9, i%1000, i),
 		})
 		s.Observe(spoolgore.Event{
-			Kind: spoolgore.Deferred, Fault: spoolgore.FaultRelay, Relay: "a:25", Err: &spoolgore.DeliveryError{Op: fmt.Sprint("step", i), Err: errors.New("x")},
+			Kind: spoolgore.EventDeferred, Fault: spoolgore.FaultRelay, Relay: "a:25", Err: &spoolgore.DeliveryError{Op: fmt.Sprint("step", i), Err: errors.New("x")},
 		})
 	}
 	lines, _ := scrape(t, s)
@@ -145,8 +145,8 @@ func TestCode(t *testing.T) {
 func TestTheDocsHaveEveryMetric(t *testing.T) {
 	is := is.New(t)
 	s, _ := tried(t)
-	s.Observe(spoolgore.Event{Kind: spoolgore.Sent, Relay: "a:25"})
-	s.Observe(spoolgore.Event{Kind: spoolgore.Deferred, Relay: "a:25", Fault: spoolgore.FaultRelay})
+	s.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Relay: "a:25"})
+	s.Observe(spoolgore.Event{Kind: spoolgore.EventDeferred, Relay: "a:25", Fault: spoolgore.FaultRelay})
 	_, text := scrape(t, s)
 	docs, err := os.ReadFile("../../docs/monitoring.md")
 	is.NoErr(err)

@@ -12,6 +12,7 @@ import (
 	"unique"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 	"github.com/unbit/spoolgore/internal/spoolview"
 	"github.com/unbit/spoolgore/internal/tally"
@@ -237,8 +238,8 @@ func rowOf(e *spoolview.Entry) row {
 		id: spooldir.IDOf(e.Info), attempts: int32(e.Attempts), state: e.State, place: e.Place,
 	}
 	var to []string
-	e.Recipients(func(rcpt *spoolview.Recipient) {
-		if rcpt.Served() {
+	e.Recipients(func(rcpt *record.Recipient) {
+		if rcpt.Accepted() {
 			return
 		}
 		if r.recipients++; len(to) < mostTo {

@@ -144,7 +144,7 @@ func keep(ops []Op, order string, rnd *rand.Rand) []bool {
 func keepOrdered(ops []Op, rnd *rand.Rand) []bool {
 	kept, point := make([]bool, len(ops)), 0
 	for i, o := range ops {
-		if o.Kind == Sync || o.Kind == SyncDir {
+		if o.Kind == Sync || o.Kind == SyncDir || o.Kind == SyncAll {
 			point = i + 1
 		}
 	}
@@ -219,14 +219,15 @@ func keepSources(ops []Op, kept []bool) {
 	}
 }
 
-// synced says which operations were synced: with any of the directories that they change.
+// synced says which operations were synced: with any of the directories that they change, or with the file system.
 func synced(ops []Op) []bool {
-	forced, dirs := make([]bool, len(ops)), make(map[string]bool)
+	forced, dirs, all := make([]bool, len(ops)), make(map[string]bool), false
 	for i := len(ops) - 1; i >= 0; i-- {
 		if ops[i].Kind == SyncDir {
 			dirs[ops[i].Path] = true
 		}
-		forced[i] = ops[i].named() && slices.ContainsFunc(ops[i].dirs(), func(d string) bool { return dirs[d] })
+		all = all || ops[i].Kind == SyncAll
+		forced[i] = ops[i].named() && (all || slices.ContainsFunc(ops[i].dirs(), func(d string) bool { return dirs[d] }))
 	}
 	return forced
 }
@@ -239,6 +240,9 @@ func content(ops []Op, ino uint64, rnd *rand.Rand) StateFile {
 	var at time.Time
 	current := []byte(nil)
 	for _, o := range ops {
+		if o.Kind == SyncAll {
+			durable, at, changes = bytes.Clone(current), f.Time, nil
+		}
 		if o.Ino != ino {
 			continue
 		}

@@ -29,6 +29,7 @@ const (
 	Truncate = "truncate"
 	Sync     = "sync"
 	SyncDir  = "syncdir"
+	SyncAll  = "syncall" // of the whole file system
 	Rename   = "rename"
 	Link     = "link"
 	Remove   = "remove"
@@ -98,17 +99,17 @@ func (d *Disk) Hands() *Disk { return &Disk{core: d.core} }
 func (d *Disk) Path(name string) string { return filepath.Join(d.root, name) }
 
 // Ops returns what was recorded so far.
-func (d *Disk) Ops() []Op {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.ops[:len(d.ops):len(d.ops)]
+func (c *core) Ops() []Op {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ops[:len(c.ops):len(c.ops)]
 }
 
 // Mark records an event of the test.
-func (d *Disk) Mark(event, about string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.record(Op{Kind: Mark, Path: event, To: about})
+func (c *core) Mark(event, about string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.record(Op{Kind: Mark, Path: event, To: about})
 }
 
 func (c *core) record(o Op) {
@@ -248,6 +249,11 @@ func (d *Disk) Remove(path string) error {
 // SyncDir syncs nothing: what it is good for is decided by Cut.
 func (d *Disk) SyncDir(path string) error {
 	return d.change(Op{Kind: SyncDir, Path: d.rel(path)}, func() error { _, err := os.Lstat(path); return err })
+}
+
+// SyncAll syncs nothing: see SyncDir.
+func (d *Disk) SyncAll(path string) error {
+	return d.change(Op{Kind: SyncAll, Path: d.rel(path)}, func() error { _, err := os.Lstat(path); return err })
 }
 
 // Replace builds a file beside path, as renameio does.

@@ -1,0 +1,164 @@
+package delivery
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/health"
+	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+)
+
+// route is the way of the mail of some senders: relays in order of preference.
+type route struct {
+	sender string // in lower case; empty: all other mail
+	relays health.Group[relay]
+	busy   int       // messages being sent
+	large  int       // large messages among them
+	served time.Time // when a relay last took part in a transaction to its end
+}
+
+// member is a relay and its health.
+type member = health.Member[relay]
+
+// relay is one relay, or the Transport. Its health belongs to the owner of the Delivery.
+type relay struct {
+	name     string
+	smtp     *smarthost.Relay // nil: a Transport
+	settings settings
+	retired  bool // replaced by another one
+	// start offers a message. It does not block. done is called once, from any goroutine, and must not block.
+	start func(ctx context.Context, t *Transaction, done func([]attempt.Outcome))
+}
+
+// settings are what tells one relay from another one. The number of connections does not.
+type settings struct {
+	sender, addr string // of the route and of the relay
+	smtp         smarthost.Settings
+	timeout      time.Duration
+	localName    string
+	tls          *tls.Config
+	transport    Transport
+}
+
+// same reports whether a and b are equal. Functions cannot be compared: they count as equal if Version is set and
+// equal.
+func (a settings) same(b settings) bool {
+	named := a.smtp.Version != ""
+	functions := a.smtp.Secret != nil || a.smtp.Auth != nil || b.smtp.Secret != nil || b.smtp.Auth != nil
+	switch {
+	case functions && !named, !named && a.smtp.TLSConfig != b.smtp.TLSConfig, a.tls != b.tls:
+		return false
+	case (a.transport == nil) != (b.transport == nil):
+		return false
+	case a.transport != nil && (!reflect.ValueOf(a.transport).Comparable() || a.transport != b.transport):
+		return false
+	}
+	for _, s := range []*settings{&a, &b} { // compared above, or not comparable
+		s.smtp.Secret, s.smtp.Auth, s.smtp.TLSConfig, s.tls, s.transport = nil, nil, nil, nil, nil
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// newRoutes makes the routes of c. A relay of old whose settings are the same is taken over, and set to nil in old.
+func newRoutes(c Config, old []*member) (all []*route, err error) {
+	seen := make(map[string]bool)
+	for i, r := range c.Routes {
+		sender := lower(r.Sender)
+		if i < len(c.Routes)-1 {
+			if sender == "" || seen[sender] {
+				return nil, fmt.Errorf("route for %q: no sender, or one that has a route already", r.Sender)
+			}
+			seen[sender] = true
+		}
+		relays, err := newRelays(r, c, old)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &route{sender: sender, relays: relays})
+	}
+	return all, nil
+}
+
+func newRelays(r Route, c Config, old []*member) (relays health.Group[relay], err error) {
+	client, err := r.SMTP.Config(c.LocalName, c.Timeout, c.TLSConfig)
+	if err != nil {
+		return nil, err
+	}
+	addrs := strings.Split(r.Addr, ",")
+	if c.Transport != nil {
+		addrs = []string{""}
+	}
+	for _, addr := range addrs {
+		item := relay{name: "transport", settings: settings{
+			lower(r.Sender), strings.TrimSpace(addr), r.SMTP, c.Timeout, c.LocalName, c.TLSConfig, c.Transport,
+		}}
+		isSame := func(m *member) bool { return m != nil && m.Item.settings.same(item.settings) }
+		if i := slices.IndexFunc(old, isSame); i >= 0 {
+			relays, old[i] = append(relays, old[i]), nil
+			continue
+		}
+		if c.Transport != nil {
+			item.start = calling(c.Transport)
+		} else if item.smtp, err = smarthost.New(smarthost.Options{
+			Addr: item.settings.addr, Dial: c.Dial, Client: client, Concurrency: c.Concurrency, Grown: c.Grown,
+		}); err != nil {
+			return nil, err
+		} else {
+			item.name, item.start = item.smtp.Name(), offeringTo(item.smtp, c.AsError)
+		}
+		relays = append(relays, &member{Item: item})
+	}
+	return relays, nil
+}
+
+// slots returns how many messages the route can take, and how many of them may be large.
+func (r *route) slots(concurrency int) (all, large int) {
+	all, connections := concurrency, concurrency
+	if m := r.relays.Well(); m != nil {
+		if smtp := m.Item.smtp; smtp != nil {
+			all, connections = smtp.Slots(), smtp.Connections()
+		}
+	}
+	return all, max(1, connections-1-connections/4)
+}
+
+// calling returns the start function of a Transport. A call that ends its goroutine has given no outcome.
+func calling(t Transport) func(context.Context, *Transaction, func([]attempt.Outcome)) {
+	return func(ctx context.Context, tx *Transaction, done func([]attempt.Outcome)) {
+		go func() {
+			var outcomes []attempt.Outcome
+			defer func() { done(outcomes) }()
+			outcomes = t.Deliver(ctx, tx)
+		}()
+	}
+}
+
+// offeringTo returns the start function of a relay that speaks SMTP or LMTP. Each failure is reported as the error that
+// asError makes of it.
+func offeringTo(
+	r *smarthost.Relay, asError func(attempt.Outcome) error,
+) func(context.Context, *Transaction, func([]attempt.Outcome)) {
+	return func(ctx context.Context, t *Transaction, done func([]attempt.Outcome)) {
+		r.Offer(ctx, &smtpclient.Transaction{
+			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
+			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
+			Content: smarthost.Content(t.Content), SevenBit: smarthost.SevenBit(t.Content),
+		}, func(outcomes []attempt.Outcome) {
+			for i := range outcomes {
+				if o := &outcomes[i]; o.Err != nil {
+					o.Withdrawn = errors.Is(o.Err, context.Canceled)
+					o.Err = asError(*o)
+				}
+			}
+			done(outcomes)
+		})
+	}
+}

@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/delivery"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// Control has the commands to a run. The loop calls them, in a function given to Post; before Run any goroutine may.
+type Control struct {
+	spool    *spool
+	opts     *Options
+	delivery *delivery.Delivery
+	rate     *rate
+	scanner  *scanner
+	sender   *sender
+	moves    *moves
+	status   *statusWriter
+	post     func(func())
+	pass     func(now time.Time) // passes on what the queue has decided
+	paused   bool
+}
+
+// Flush makes everything that waits due, and scans the directory.
+func (c *Control) Flush() {
+	now := time.Now()
+	c.spool.queue.Flush(now)
+	c.delivery.Wake(now)
+	c.scanner.rescan(now)
+}
+
+// Pause stops scanning, sending and writing the status file, and brings that file up to date. The loop calls then when
+// the file may be edited.
+func (c *Control) Pause(then func()) {
+	if c.paused {
+		then()
+		return
+	}
+	c.paused = true
+	c.status.afterWrite(func() {
+		now := time.Now()
+		c.status.since = now
+		c.status.start(now, func(err error) {
+			if err != nil {
+				c.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
+			}
+			c.spool.journal.settled(time.Now(), func() { // which the status file covers now
+				c.opts.Logger.Info("paused", "dir", c.spool.dir.Path())
+				then()
+			})
+		})
+	})
+}
+
+// Paused reports whether Pause is in force.
+func (c *Control) Paused() bool { return c.paused }
+
+// StartPaused makes Run begin with a pause. It is called before Run.
+func (c *Control) StartPaused() { c.paused = true }
+
+// StatusFile returns the path of the status file.
+func (c *Control) StatusFile() string { return c.opts.StatusFile }
+
+// Senders returns the sender of each route; the last one is empty.
+func (c *Control) Senders() (senders []string) {
+	for _, r := range c.opts.Delivery.Routes {
+		senders = append(senders, r.Sender)
+	}
+	return senders
+}
+
+// Resume ends a pause.
+func (c *Control) Resume() {
+	if c.paused {
+		c.paused = false
+		c.opts.Logger.Info("resumed", "dir", c.spool.dir.Path())
+	}
+}
+
+// Edited reports whether the status file may hold an edit: in a pause always, otherwise if the last write was not by
+// this run. Any goroutine may call Edited.
+func (c *Control) Edited(paused bool) (bool, error) {
+	ours, err := c.status.isOurs()
+	if err != nil {
+		return false, err // a missing file says nothing
+	}
+	return paused || !ours, nil
+}
+
+// Reload takes over edited, the messages of the status file by file name. The loop calls then when the messages that
+// the edit has ended have left the spool.
+func (c *Control) Reload(edited map[string]*record.Message, then func()) {
+	since := c.status.since
+	if !c.paused {
+		since = time.Time{} // the file may be older than what is known
+	}
+	c.spool.queue.Reload(edited, since, time.Now())
+	c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
+	c.pass(time.Now())
+	c.moves.settled(then)
+}
+
+// Check returns what is wrong with options for a run; nil: nothing is.
+func Check(o Options) error {
+	if _, err := quota.Parse(o.Rate); err != nil {
+		return err
+	}
+	_, err := delivery.New(o.Delivery)
+	return err
+}
+
+// Reconfigure goes on with other options. After an error nothing has changed.
+func (c *Control) Reconfigure(o Options) error {
+	if o.StatusFile != c.opts.StatusFile {
+		return fmt.Errorf("the status file %s cannot become %s while the spool is run", c.opts.StatusFile, o.StatusFile)
+	}
+	now := time.Now()
+	rate, err := c.rate.change(o.Rate, now)
+	if err != nil {
+		return err
+	}
+	kept, ended, err := c.delivery.Reconfigure(deliveryConfig(o, c.post))
+	if err != nil {
+		return err
+	}
+	*c.rate, *c.opts = *rate, o
+	if next := now.Add(o.Freq); next.Before(c.scanner.next) {
+		c.scanner.next = next
+	}
+	c.spool.queue.Reconfigure(o.rules(), now)
+	o.Logger.Info("options taken over", "dir", c.spool.dir.Path(), "relays_kept", kept, "relays_ended", ended)
+	return nil
+}
+
+// Snapshot returns what is known of every message, and a function that says why the mail of a sender cannot be sent
+// now.
+func (c *Control) Snapshot() (records []queue.Named, causes func(sender string) string) {
+	for n := range c.spool.queue.Snapshot(time.Now()) {
+		records = append(records, n)
+	}
+	return records, c.sender.causes()
+}
+
+// Health is how well a spool is run.
+type Health struct {
+	Paused    bool
+	Away      bool              // the directory is not there, or another one has taken its place
+	Trouble   error             // why the directory or files in it cannot be worked on; nil: they can
+	Files     int               // files that are messages or are still to be read
+	InFlight  int               // messages that are being offered to a relay
+	RateUntil time.Time         // until when the rate holds mail back; zero: it does not
+	RateCount uint64            // how often it did
+	Relays    []delivery.Health // those of the last route first, then those of the other routes in order
+}
+
+// Health returns how well the spool is run.
+func (c *Control) Health() Health {
+	h := Health{
+		Paused: c.paused, Away: c.scanner.away(), Trouble: cmp.Or(c.scanner.sick, c.spool.queue.Trouble()),
+		Files: c.spool.queue.Len(), InFlight: c.sender.busy, RateCount: c.rate.count,
+	}
+	if c.rate.until.After(time.Now()) {
+		h.RateUntil = c.rate.until
+	}
+	last := c.delivery.Routes() - 1
+	h.Relays = c.delivery.Health(last)
+	for i := range last {
+		h.Relays = append(h.Relays, c.delivery.Health(i)...)
+	}
+	return h
+}
+
+// ReadStatus calls each for every message of the status file at path. A missing file is empty.
+func ReadStatus(dir *spooldir.Dir, path string, each func(key string, m *record.Message)) error {
+	f, err := dir.FS().OpenFile(path, os.O_RDONLY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read status: %w", err)
+	}
+	defer f.Close()
+	err = record.DecodeStatus(f, func(key string, m *record.Message) error {
+		each(key, m)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("status file %s is not valid: %w", path, err)
+	}
+	return nil
+}

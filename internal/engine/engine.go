@@ -1,0 +1,275 @@
+// Package engine runs a spool: it owns the queue, every goroutine, the timers, the files, the journal and the log. One
+// goroutine, the loop in Run, feeds facts to the queue, hands out jobs, and passes acts on. Disk work is done beside
+// the loop, many messages at a time, and its outcome comes back to the loop as a fact:
+//
+//	watcher, scan ─▶ ┌──────┐ ─▶ files.go    open, stat: whether a file is a message
+//	commands      ─▶ │ loop │ ─▶ moves.go    remove, move to failed/
+//	results       ─▶ │      │ ─▶ journal.go  record an acceptance
+//	timer         ─▶ └──────┘ ─▶ sending.go  one attempt: internal/delivery
+//	                          ─▶ notices.go  reports to senders
+//	                          ─▶ persist.go  status file
+//	                          ─▶ rate.go     rate file
+//	                          ─▶ log.go      events to the log and the application
+//
+// Each of these parts owns its state. All parts share the spool in spool.go, which holds the queue. The scanner in
+// intake.go feeds the queue with files, the opener in open.go loads it, Control has the commands of the application.
+//
+// The loop makes no system call but for time and channels, except at the start, at the end, and when another directory
+// has taken the place of the spool.
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/delivery"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// ErrLocked says that another Engine, in this process or another one, runs the spool.
+var ErrLocked = errors.New("spool is being run already")
+
+// Options are the settings of an Engine. All fields are required, unless said otherwise.
+type Options struct {
+	StatusFile string        // absolute path
+	Freq       time.Duration // time between two scans
+	MaxAge     time.Duration // age at which a message is given up
+	WarnAfter  time.Duration // age at which the sender is told of a delay; zero: never
+	Reports    bool          // senders get reports
+	Retry      record.Rule   // when a recipient is tried again; Backoff is called by the loop only
+	Rate       string        // limits for the recipients of all mail; empty: none
+	Grace      time.Duration // how long transactions may go on when the context of Run ends
+	LocalName  string        // host in reports and Message-IDs; empty: the name of the host
+	Logger     *slog.Logger
+	OnEvent    func(queue.Event) // called by the loop
+	Delivery   delivery.Config   // Grown is filled in
+}
+
+// rules returns what the queue needs of o.
+func (o *Options) rules() queue.Rules {
+	return queue.Rules{
+		Freq: o.Freq, Settle: spooldir.SettleTime, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: o.Reports,
+		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(),
+	}
+}
+
+// Engine is one run of a spool: the loop and its parts. Only Post and Arrived may be called while Run is going on, by
+// any goroutine.
+type Engine struct {
+	opts      *Options // shared with the parts; Reconfigure changes them
+	drain     bool
+	inbox     *inbox
+	spool     *spool
+	delivery  *delivery.Delivery
+	publisher *publisher
+	rate      *rate
+	files     *files
+	notices   *notices
+	moves     *moves
+	sender    *sender
+	status    *statusWriter
+	opener    *opener
+	scanner   *scanner
+	control   *Control
+}
+
+// Open locks the spool directory, reads the status file and the journal, and recovers from a crash. With drain set, Run
+// ends when nothing is left to do now. With watch set, the system is asked to notify of new files.
+func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
+	e := &Engine{opts: &o, drain: drain, inbox: newInbox(), spool: &spool{dir: dir, status: o.StatusFile}}
+	var err error
+	if e.rate, err = newRate(dir, e.opts, e.inbox.post); err != nil {
+		return nil, err
+	}
+	if e.delivery, err = delivery.New(deliveryConfig(o, e.inbox.post)); err != nil {
+		return nil, err
+	}
+	e.makeParts(watch)
+	if err := e.opener.open(); err != nil {
+		return nil, err
+	}
+	if err := e.rate.load(); err != nil {
+		e.spool.unlock()
+		return nil, err
+	}
+	e.notices.oweAll()
+	e.scanner.watch()
+	return e, nil
+}
+
+// makeParts makes the parts of the engine. A part knows only parts that are made before it.
+func (e *Engine) makeParts(watch bool) {
+	s, opts, post, host := e.spool, e.opts, e.inbox.post, msgfile.Host(e.opts.LocalName)
+	e.publisher = &publisher{opts: opts, dir: s.dir.Path()}
+	e.files = &files{spool: s, host: host, post: post}
+	e.notices = newNotices(s, opts, host, post)
+	e.moves = newMoves(s, opts, post, e.notices.owe)
+	e.sender = &sender{
+		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, files: e.files, host: host, post: post,
+	}
+	e.status = newStatusWriter(s, opts, e.sender.causes, post)
+	e.opener = &opener{
+		spool: s, opts: opts, status: e.status, notices: e.notices, publisher: e.publisher, post: post, busy: e.busy,
+	}
+	e.scanner = &scanner{spool: s, opts: opts, post: post, adopt: e.opener.adopt, watching: watch}
+	e.control = &Control{
+		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, scanner: e.scanner, sender: e.sender, moves: e.moves,
+		status: e.status, post: post, pass: e.pass,
+	}
+}
+
+// deliveryConfig returns the settings of the delivery, which wakes the loop when more can be sent.
+func deliveryConfig(o Options, post func(func())) delivery.Config {
+	c := o.Delivery
+	c.Grown = func() { post(func() {}) }
+	return c
+}
+
+// Run sends messages until ctx ends or, with drain, until nothing is left to do now. The error of a drain says why
+// messages could not be sent or remembered.
+func (e *Engine) Run(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx)) // transactions outlive ctx by at most Grace
+	defer cut()
+	e.sender.ctx, e.scanner.ctx = work, ctx
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop, grace := ctx.Done(), (<-chan time.Time)(nil)
+	e.opts.Logger.Info("started", "dir", e.spool.dir.Path())
+	for stopping, drained := false, false; !drained && (!stopping || e.busy()); {
+		select {
+		case <-stop: // start no new job, let what runs end
+			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
+		case <-grace:
+			cut()
+			e.delivery.Cut(context.Canceled)
+		case <-e.inbox.signal:
+		case ev, ok := <-e.scanner.events():
+			e.scanner.noticed(ev, ok)
+		case <-timer.C:
+		}
+		for _, f := range e.inbox.take() {
+			f()
+		}
+		wait := e.step(stopping || e.control.paused)
+		drained = !stopping && !e.control.paused && e.drained()
+		timer.Stop()
+		if wait >= 0 {
+			timer.Reset(wait)
+		}
+	}
+	return e.finish(ctx)
+}
+
+// busy reports whether something is under way that has to end before Run does.
+func (e *Engine) busy() bool {
+	return e.sender.busy > 0 || e.files.busy() || e.moves.busy() || e.scanner.scanning
+}
+
+// Close ends all connections and unlocks the directory. Call it after Run, or instead.
+func (e *Engine) Close() {
+	e.delivery.Close()
+	e.scanner.close()
+	e.notices.close()
+	e.spool.journal.close()
+	e.spool.unlock()
+}
+
+// step lets the queue decide about what is known now, and has the consequences done. It returns how long there is
+// nothing to do; negative: until something happens. In quiet mode, in a pause or at the end, no new work is begun.
+func (e *Engine) step(quiet bool) (wait time.Duration) {
+	now := time.Now()
+	e.spool.journal.advance(now)
+	if quiet {
+		e.pass(now)
+		return e.spool.journal.wait(now)
+	}
+	if !now.Before(e.scanner.next) {
+		e.scanner.scan(now)
+		e.moves.retry = true
+	}
+	if e.scanner.away() {
+		e.pass(now)
+		return e.scanner.next.Sub(now) // no file of the queue is there
+	}
+	more := e.spool.queue.Advance(now, e.room(), budget)
+	e.pass(now)
+	e.publisher.trouble(e.spool.queue.Trouble())
+	started := e.sender.start(now)
+	e.pass(now)
+	e.files.closeUnused()
+	e.status.write(now)
+	e.rate.write(now)
+	e.moves.write(now)
+	if more {
+		return 0
+	}
+	return e.wait(now, started)
+}
+
+// budget is how much the queue may decide between two looks at what has happened.
+const budget = 100
+
+// pass hands on what the queue has decided.
+func (e *Engine) pass(now time.Time) {
+	for acts := e.spool.queue.TakeActs(); len(acts) > 0; acts = e.spool.queue.TakeActs() {
+		for _, a := range acts {
+			switch a.Kind {
+			case queue.Open, queue.Stat:
+				e.files.add(a)
+			case queue.Remove, queue.Fail:
+				e.moves.add(a)
+			case queue.Record:
+				e.spool.journal.record(a, now)
+			case queue.Notify:
+				e.notices.notify(a, now)
+			}
+		}
+	}
+	e.publisher.publish(e.spool.queue.TakeEvents())
+	e.files.start()
+	e.moves.start()
+	e.spool.journal.start(now)
+	e.notices.start(now)
+}
+
+// wait returns how long there is nothing to do.
+func (e *Engine) wait(now time.Time, started time.Duration) time.Duration {
+	wait := e.opts.Freq
+	sooner := func(d time.Duration) {
+		if d >= 0 {
+			wait = min(wait, d)
+		}
+	}
+	if at, ok := e.spool.queue.Wake(); ok && !e.files.full() {
+		sooner(max(0, at.Sub(now)))
+	}
+	sooner(max(0, e.scanner.next.Sub(now)))
+	sooner(e.spool.journal.wait(now))
+	sooner(e.notices.wait(now))
+	sooner(e.status.wait(now))
+	sooner(e.moves.wait(now))
+	sooner(e.rate.wait(now))
+	sooner(started)
+	return wait
+}
+
+// room returns what can be sent and read now.
+func (e *Engine) room() queue.Room {
+	return queue.Room{Free: e.delivery.Free(), Busy: e.sender.busy > 0, Reads: e.files.free()}
+}
+
+// drained reports whether a drain has nothing left to do.
+func (e *Engine) drained() bool {
+	if !e.drain || e.busy() || e.scanner.due(time.Now()) || e.inbox.waiting() || e.notices.waiting(time.Now()) {
+		return false
+	}
+	if e.spool.journal.recording() > 0 && !e.spool.journal.failing() {
+		return false
+	}
+	return e.scanner.away() || e.sender.stuck() || e.spool.queue.Idle(time.Now())
+}

@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// maxReads is how many files are opened or looked at in one batch.
+const maxReads = 16
+
+// files opens and looks at message files beside the loop. A file that was opened stays open until the end of the step
+// in which its message could be sent, so that it is opened once for reading and sending.
+type files struct {
+	spool   *spool
+	host    string // for Message-IDs
+	post    func(func())
+	acts    []queue.Act
+	reading bool
+	open    map[string]*msgfile.File
+}
+
+// answer is what an act came to; file is open, or nil.
+type answer struct {
+	act    queue.Act
+	result queue.Result
+	file   *msgfile.File
+}
+
+func (f *files) add(a queue.Act) { f.acts = append(f.acts, a) }
+
+func (f *files) busy() bool { return f.reading || len(f.acts) > 0 }
+
+// free returns how many further acts can be taken.
+func (f *files) free() int { return max(0, 2*maxReads-len(f.acts)) }
+
+func (f *files) full() bool { return f.free() == 0 }
+
+// start begins the next batch, unless a batch is under way.
+func (f *files) start() {
+	if f.reading || len(f.acts) == 0 {
+		return
+	}
+	batch := f.acts[:min(maxReads, len(f.acts))]
+	f.acts = f.acts[len(batch):]
+	f.reading = true
+	go func() {
+		answers := make([]answer, 0, len(batch))
+		for _, a := range batch {
+			answers = append(answers, f.do(a))
+		}
+		f.post(func() {
+			f.reading = false
+			f.answered(answers)
+		})
+	}()
+}
+
+// answered hands the answers of a batch to the queue.
+func (f *files) answered(answers []answer) {
+	now := time.Now()
+	for _, a := range answers {
+		f.spool.queue.Acted(a.act, a.result, now)
+		f.keep(a.act.Name, a.file)
+	}
+}
+
+// keep keeps a file open until closeUnused.
+func (f *files) keep(name string, file *msgfile.File) {
+	if file == nil {
+		return
+	}
+	if f.open == nil {
+		f.open = make(map[string]*msgfile.File)
+	}
+	if old := f.open[name]; old != nil {
+		old.Close()
+	}
+	f.open[name] = file
+}
+
+// take returns the open file name if it is version v; nil: it is not open.
+func (f *files) take(name string, v queue.Version) *msgfile.File {
+	file := f.open[name]
+	if file == nil || versionOf(file.ID) != v {
+		return nil
+	}
+	delete(f.open, name)
+	return file
+}
+
+// closeUnused closes the files whose messages were not sent in this step.
+func (f *files) closeUnused() {
+	for _, file := range f.open {
+		file.Close()
+	}
+	clear(f.open)
+}
+
+// do does one act. It runs beside the loop.
+func (f *files) do(a queue.Act) answer {
+	if a.Kind == queue.Stat {
+		return answer{act: a, result: f.find(a.Name)}
+	}
+	if r, ok := f.unchanged(a); ok {
+		return answer{act: a, result: r}
+	}
+	file, err := msgfile.Open(f.spool.dir, a.Name, idOf(a.Version), a.Since, time.Now())
+	if err != nil {
+		return answer{act: a, result: f.failed(a, err)}
+	}
+	result, err := f.read(a, file)
+	if err != nil {
+		file.Close()
+		return answer{act: a, result: f.failed(a, err)}
+	}
+	return answer{a, result, file}
+}
+
+// find looks for the file name in the spool and in hold/. It looks twice: the file may be on its way from the one to
+// the other.
+func (f *files) find(name string) queue.Result {
+	for range 2 {
+		for _, place := range []queue.Place{queue.InSpool, queue.InHold} {
+			at := spooldir.Spool
+			if place == queue.InHold {
+				at = spooldir.Hold
+			}
+			id, err := spooldir.StatIn(f.spool.dir, at, name)
+			if err == nil {
+				return queue.Result{Place: place, Version: versionOf(id)}
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				return queue.Result{Trouble: f.trouble(err), Err: err}
+			}
+		}
+	}
+	if err := f.spool.dir.Lock().Here(); err != nil {
+		return queue.Result{Trouble: queue.System, Err: err}
+	}
+	return queue.Result{Place: queue.Nowhere}
+}
+
+// unchanged reports whether the file need not be read.
+func (f *files) unchanged(a queue.Act) (r queue.Result, ok bool) {
+	if !a.Skip && !a.Known.Holds() {
+		return r, false
+	}
+	id, err := f.spool.dir.Stat(a.Name)
+	if err != nil {
+		return r, false
+	}
+	r = queue.Result{Unchanged: true, Version: versionOf(id)}
+	if a.Skip {
+		return r, r.Version == a.Version
+	}
+	m := a.Known.Message()
+	if m.Len() == 0 || m.Describes(id.Size, id.ModTime) != record.ThisVersion {
+		return r, false
+	}
+	_, err = f.spool.dir.Failed().ReturnedWhy(a.Name)
+	r.Returned = err == nil
+	return r, !r.Returned || !m.Failed() // a message that failed and came back is read, with its why-file
+}
+
+// read reads what the file says, and its why-file if it was moved back from failed/.
+func (f *files) read(a queue.Act, file *msgfile.File) (r queue.Result, err error) {
+	to, err := file.Addresses()
+	if err != nil {
+		return r, err
+	}
+	head := &record.Head{
+		Name: a.Name, Size: file.ID.Size, Modified: file.ID.ModTime, Inode: file.ID.Ino, Addresses: to,
+		MessageID: file.MessageID(to.From, f.host), Envelope: file.Envelope,
+	}
+	if !file.HasMessageID() {
+		head.Digest = file.Header.Digest()
+	}
+	r = queue.Result{Version: versionOf(file.ID), Head: head}
+	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	if r.Why, err = record.DecodeFailure(text); err != nil {
+		return r, fmt.Errorf("failed/%s.json, which says who has got the message: %w", a.Name, err)
+	}
+	if r.Returned = true; head.Digest != "" && r.Why.BodyDigest != "" {
+		r.Body, err = file.BodyDigest()
+	}
+	return r, err
+}
+
+// failed returns the result of an act Open that failed.
+func (f *files) failed(a queue.Act, err error) queue.Result {
+	r := queue.Result{Trouble: f.trouble(err), Err: err}
+	if id, statErr := f.spool.dir.Stat(a.Name); statErr == nil {
+		r.Version = versionOf(id)
+	}
+	return r
+}
+
+// trouble classifies the error of an act.
+func (f *files) trouble(err error) queue.Trouble { return troubleOf(f.spool.dir, err) }
+
+// troubleOf classifies an error of spooldir or msgfile. It is the one place where that is done.
+func troubleOf(dir *spooldir.Dir, err error) queue.Trouble {
+	if errors.Is(err, fs.ErrNotExist) {
+		if dir.Lock().Here() != nil {
+			return queue.System // the whole spool is away: nothing is known of any file
+		}
+		return queue.Gone
+	}
+	for _, known := range []struct {
+		err error
+		is  queue.Trouble
+	}{
+		{spooldir.ErrChanged, queue.Replaced},
+		{message.ErrHeaderTooLong, queue.NoMessage},
+		{msgfile.ErrUnusable, queue.Unusable},
+		{spooldir.ErrUnsettled, queue.Unsettled},
+		{spooldir.ErrBeingWritten, queue.Writing},
+		{spooldir.ErrLinked, queue.Linked},
+	} {
+		if errors.Is(err, known.err) {
+			return known.is
+		}
+	}
+	if spooldir.Ailing(err) {
+		return queue.System
+	}
+	return queue.OtherCause
+}
+
+// versionOf and idOf convert between the version of a file in the queue and in spooldir.
+func versionOf(id spooldir.ID) queue.Version {
+	return queue.Version{Inode: id.Ino, Size: id.Size, Modified: id.ModTime.UnixNano()}
+}
+
+func idOf(v queue.Version) spooldir.ID {
+	if v == (queue.Version{}) {
+		return spooldir.ID{}
+	}
+	return spooldir.ID{Ino: v.Inode, Size: v.Size, ModTime: v.Time()}
+}

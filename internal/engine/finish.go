@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// finish writes what is to outlast the run. Nothing is under way any more. For a drain the error says what is in the
+// way.
+func (e *Engine) finish(ctx context.Context) error {
+	for _, f := range e.inbox.take() {
+		f()
+	}
+	e.notices.close() // a report that is not known to be made would be made again
+	e.pass(time.Now())
+	lost := e.end()
+	e.moves.sync()
+	e.rate.sync()
+	e.opts.Logger.Info("stopped", "dir", e.spool.dir.Path(), "waiting", e.spool.queue.Len())
+	if e.drain && ctx.Err() == nil {
+		return errors.Join(e.scanner.sick, e.spool.queue.Trouble(), e.sender.relayTrouble(), lost)
+	}
+	return nil
+}
+
+// end writes what must not be forgotten. An error says that it could be written nowhere.
+func (e *Engine) end() error {
+	if e.spool.journal.recording() > 0 {
+		e.spool.journal.sync() // first, so that the status file says what follows
+	}
+	e.keepStatus()
+	e.spool.journal.sync() // what the status file could not take; the journal is empty otherwise
+	e.publisher.publish(e.spool.queue.TakeEvents())
+	lost := e.spool.journal.recording()
+	if lost == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%d messages: some of their recipients have accepted, which cannot be written down", lost)
+	e.opts.Logger.Error("acceptances cannot be recorded; messages may be sent again",
+		"dir", e.spool.dir.Path(), "err", err)
+	for _, p := range e.spool.journal.pending {
+		e.publisher.publish(p.act.EventsOf())
+	}
+	return err
+}
+
+// keepStatus writes the status file at the end. In a pause it is written only if an outcome came in since, and then
+// edits are kept.
+func (e *Engine) keepStatus() {
+	if e.control.paused {
+		if e.sender.last.Before(e.status.since) {
+			return
+		}
+		edited := make(map[string]*record.Message)
+		err := e.status.read(func(name string, m *record.Message) { edited[name] = m })
+		if err != nil {
+			e.opts.Logger.Error("status file unreadable; only the journal has the outcomes of the pause", "err", err)
+			return
+		}
+		e.spool.queue.Reload(edited, e.status.since, time.Now())
+		e.publisher.publish(e.spool.queue.TakeEvents())
+	}
+	e.status.failed(e.status.sync(), false)
+}

@@ -1,0 +1,49 @@
+package engine
+
+import "sync"
+
+// inbox is what other goroutines want the loop to do, in order. It never blocks them.
+type inbox struct {
+	mu     sync.Mutex
+	items  []func()
+	signal chan struct{} // has room for one: there are items
+}
+
+func newInbox() *inbox { return &inbox{signal: make(chan struct{}, 1)} }
+
+// post has the loop call f. After the end of the loop f is not called.
+func (b *inbox) post(f func()) {
+	b.mu.Lock()
+	b.items = append(b.items, f)
+	b.mu.Unlock()
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the items posted since the last call.
+func (b *inbox) take() []func() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := b.items
+	b.items = nil
+	return items
+}
+
+// waiting reports whether there are items.
+func (b *inbox) waiting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items) > 0
+}
+
+// Post has the loop of Run call f, and does not wait. After the end of Run f is not called. Any goroutine may call
+// Post.
+func (e *Engine) Post(f func(*Control)) { e.inbox.post(func() { f(e.control) }) }
+
+// Arrived says that a file of that name is new in the spool. Any goroutine may call Arrived.
+func (e *Engine) Arrived(name string) { e.inbox.post(func() { e.spool.arrived(name) }) }
+
+// Control returns the commands to a run, for use before Run.
+func (e *Engine) Control() *Control { return e.control }

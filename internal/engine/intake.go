@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// scanner finds files in the spool directory: by notification of the system, and by scans.
+type scanner struct {
+	spool    *spool
+	opts     *Options
+	post     func(func())
+	adopt    func() error    // goes on with the directory that has taken the place of the spool
+	ctx      context.Context // ends a scan
+	watching bool            // the system may be able to notify of new files
+	watcher  *spooldir.Watcher
+	next     time.Time         // of the next scan
+	seen     spooldir.Snapshot // of the directory at the last scan
+	unsure   bool              // the system may have missed files
+	scanning bool
+	again    bool  // a scan was asked for during the scan under way
+	sick     error // why the last scan failed
+}
+
+// watch asks the system to tell of new files. Where it cannot, scans find them.
+func (s *scanner) watch() {
+	if !s.watching || s.watcher != nil {
+		return
+	}
+	w, err := s.spool.dir.Watch()
+	if err != nil {
+		s.watching = !errors.Is(err, spooldir.ErrNoWatch)
+		s.opts.Logger.Debug("no file notification; scanning only", "dir", s.spool.dir.Path(), "err", err)
+		return
+	}
+	s.watcher = w
+}
+
+// events returns the channel on which the system tells of files; nil: it does not.
+func (s *scanner) events() <-chan spooldir.Event {
+	if s.watcher == nil {
+		return nil
+	}
+	return s.watcher.Events()
+}
+
+func (s *scanner) close() {
+	if s.watcher != nil {
+		s.watcher.Close()
+		s.watcher = nil
+	}
+}
+
+// due reports whether a scan is due or under way.
+func (s *scanner) due(now time.Time) bool { return s.scanning || !now.Before(s.next) }
+
+// rescan asks for a scan now, whatever the directory looks like.
+func (s *scanner) rescan(now time.Time) {
+	s.seen, s.next, s.again = spooldir.Snapshot{}, now, s.scanning
+}
+
+// noticed takes what the system tells.
+func (s *scanner) noticed(ev spooldir.Event, ok bool) {
+	switch now := time.Now(); {
+	case !ok: // the directory may be gone; the next scan asks again
+		s.opts.Logger.Warn("file notification ended; scanning only",
+			"dir", s.spool.dir.Path(), "err", s.watcher.Err())
+		s.close()
+	case ev.Rescan:
+		s.unsure = true
+		s.rescan(now)
+	default:
+		s.spool.queue.Notice(s.spool.messages(ev.Names), ev.Gone, now)
+	}
+}
+
+// listing is what a scan came to.
+type listing struct {
+	snapshot spooldir.Snapshot
+	changed  bool // since the last scan
+	err      error
+}
+
+// scan lists the directory, if it has changed since the last scan. Where the system does not tell of changes, the files
+// themselves are looked at.
+func (s *scanner) scan(now time.Time) {
+	s.next = now.Add(s.opts.Freq)
+	if s.scanning {
+		return
+	}
+	s.watch()
+	s.scanning = true
+	verify, last := s.watcher == nil || s.unsure, s.seen
+	s.unsure = false
+	scan := s.spool.queue.BeginScan(now)
+	go func() {
+		l := s.list(last, verify, func(files []queue.File) {
+			s.post(func() { scan.Listed(files, time.Now()) })
+		})
+		s.post(func() { s.scanned(scan, l) })
+	}()
+}
+
+// list hands the files in the directory to each, some at a time. It runs beside the loop.
+func (s *scanner) list(last spooldir.Snapshot, verify bool, each func([]queue.File)) (l listing) {
+	l.snapshot, l.changed, l.err = s.spool.dir.Changed(last)
+	if l.err != nil || !l.changed {
+		return l
+	}
+	l.err = s.spool.dir.EachName(func(names []string) error {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.spool.dir.Lock().Here(); err != nil {
+			return err // checked after reading the names: they are names of this spool
+		}
+		names = s.spool.messages(names)
+		files := make([]queue.File, 0, len(names))
+		for _, name := range names {
+			f := queue.File{Name: name}
+			if verify {
+				if id, err := s.spool.dir.Stat(name); err == nil {
+					f.Version = versionOf(id)
+				}
+			}
+			files = append(files, f)
+		}
+		each(files)
+		return nil
+	})
+	return l
+}
+
+// scanned takes the outcome of a scan.
+func (s *scanner) scanned(scan *queue.Scan, l listing) {
+	now := time.Now()
+	s.scanning = false
+	if l.err == nil && l.changed {
+		s.seen = l.snapshot
+		scan.End(now)
+	}
+	if s.again {
+		s.again = false
+		s.rescan(now)
+	}
+	if errors.Is(l.err, context.Canceled) {
+		return
+	}
+	if errors.Is(l.err, spooldir.ErrReplaced) {
+		if err := s.adopt(); err == nil {
+			s.close() // the watcher watches the old directory
+			s.rescan(now)
+			l.err = nil
+		} else {
+			l.err = errors.Join(spooldir.ErrReplaced, err)
+		}
+	}
+	s.setSick(l.err)
+}
+
+// setSick keeps why the directory cannot be read, and logs the first failure of a series and its end.
+func (s *scanner) setSick(err error) {
+	if was := s.sick; (err != nil) != (was != nil) {
+		if err != nil {
+			s.opts.Logger.Error("spool directory cannot be read; retrying", "dir", s.spool.dir.Path(), "err", err)
+		} else {
+			s.opts.Logger.Info("spool directory can be read again", "dir", s.spool.dir.Path())
+		}
+	}
+	s.sick = err
+}
+
+// away reports whether the spool directory was not there at the last scan.
+func (s *scanner) away() bool {
+	return errors.Is(s.sick, spooldir.ErrReplaced) || errors.Is(s.sick, fs.ErrNotExist)
+}

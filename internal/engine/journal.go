@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/journal"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// lazyDelay is how long it may take until a deferred attempt is in the journal. The status file may have it by then.
+const lazyDelay = time.Second
+
+// journaled remembers acceptances until they are in the status file. Many acts share one sync.
+type journaled struct {
+	file    *journal.File
+	opts    *Options
+	post    func(func())
+	acted   func(queue.Act, queue.Result, time.Time)
+	waiters []func()      // called in the loop after the write that is under way
+	pending []pendingNote // in the order of the journal
+}
+
+// pendingNote is an act Record whose note ends at the position at.
+type pendingNote struct {
+	act queue.Act
+	at  int64
+}
+
+// record appends the note of an act.
+func (j *journaled) record(a queue.Act, now time.Time) {
+	if a.Lazy {
+		if !j.file.Strained() {
+			j.file.Append(a.Note.Encode(), now.Add(lazyDelay))
+		}
+		return
+	}
+	j.pending = append(j.pending, pendingNote{a, j.file.Append(a.Note.Encode(), now)})
+}
+
+// start begins a write, if one is due.
+func (j *journaled) start(now time.Time) {
+	if j.file.Wait(now) != 0 {
+		return
+	}
+	j.file.Start(func() {
+		j.post(func() {
+			select {
+			case w := <-j.file.Done():
+				j.report(j.file.Finish(w, time.Now()))
+				j.resumeWaiters()
+			default: // Sync has taken it
+			}
+		})
+	})
+}
+
+// settled calls f in the loop when nothing is left to write now, or nothing can be written.
+func (j *journaled) settled(now time.Time, f func()) {
+	j.start(now)
+	if !j.file.Busy() {
+		f()
+		return
+	}
+	j.waiters = append(j.waiters, func() {
+		if j.file.Failing() {
+			f()
+			return
+		}
+		j.settled(time.Now(), f)
+	})
+}
+
+func (j *journaled) resumeWaiters() {
+	waiters := j.waiters
+	j.waiters = nil
+	for _, f := range waiters {
+		f()
+	}
+}
+
+// advance answers the acts whose notes survive a power cut.
+func (j *journaled) advance(now time.Time) {
+	for len(j.pending) > 0 && j.pending[0].at <= j.file.Safe() {
+		act := j.pending[0].act
+		j.pending[0] = pendingNote{}
+		j.pending = j.pending[1:]
+		j.acted(act, queue.Result{}, now)
+	}
+}
+
+// wait returns the time until a write is due; negative: none is.
+func (j *journaled) wait(now time.Time) time.Duration { return j.file.Wait(now) }
+
+// recording returns the number of acts that are not answered.
+func (j *journaled) recording() int { return len(j.pending) }
+
+func (j *journaled) failing() bool { return j.file.Failing() }
+
+// sync writes at once and waits.
+func (j *journaled) sync() {
+	j.report(j.file.Sync(time.Now()))
+	j.advance(time.Now())
+}
+
+// report logs the first failure of a series, and its end.
+func (j *journaled) report(err error, recovered bool) {
+	logWrite(j.opts.Logger, spooldir.JournalFile, err, recovered)
+}
+
+func (j *journaled) close() { j.file.Close() }
+
+// logWrite logs the first failure of a series to write a file, and its end.
+func logWrite(log *slog.Logger, file string, err error, recovered bool) {
+	if err != nil {
+		log.Error("file cannot be written; retrying", "file", file, "err", err)
+	}
+	if recovered {
+		log.Info("file can be written again", "file", file)
+	}
+}

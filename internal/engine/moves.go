@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/pacedfile"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// maxMoves is how many messages leave the spool in one batch.
+const maxMoves = 256
+
+// moves takes messages out of the spool beside the loop: it removes those that were delivered and moves those that were
+// given up to failed/.
+type moves struct {
+	spool   *spool
+	opts    *Options
+	post    func(func())
+	owe     func(path string, now time.Time) // asks for a report on a message in failed/
+	acts    []queue.Act
+	moving  bool
+	half    []*spooldir.Failing // moves that are half done; they belong to the batch while one is under way
+	retry   bool                // the next batch is to complete them
+	waiters []func()            // called in the loop when no act is left
+	places  *pacedfile.File     // stands for the directories, which are synced some time after messages left the spool
+}
+
+func newMoves(s *spool, opts *Options, post func(func()), owe func(string, time.Time)) *moves {
+	sync := func(string, fs.FileMode, func(io.Writer) error) error { return s.dir.SyncPlaces() }
+	return &moves{spool: s, opts: opts, post: post, owe: owe, places: pacedfile.New(s.dir.Path(), sync)}
+}
+
+func (m *moves) add(a queue.Act) { m.acts = append(m.acts, a) }
+
+func (m *moves) busy() bool { return m.moving || len(m.acts) > 0 }
+
+// start begins the next batch, unless a batch is under way.
+func (m *moves) start() {
+	if m.moving || len(m.acts) == 0 && !(m.retry && len(m.half) > 0) {
+		return
+	}
+	batch := m.acts[:min(maxMoves, len(m.acts))]
+	m.acts = m.acts[len(batch):]
+	m.moving, m.retry = true, false
+	go func() {
+		owed := m.complete()
+		answers := m.do(batch)
+		m.post(func() {
+			m.moving = false
+			for _, path := range owed {
+				m.owe(path, time.Now())
+			}
+			m.moved(answers)
+		})
+	}()
+}
+
+// complete completes moves that are half done, and returns the paths of messages whose senders are to get a report.
+func (m *moves) complete() (owed []string) {
+	items := m.half
+	m.half = m.spool.dir.Failed().Complete(items)
+	for _, f := range items {
+		if f.Owed && f.NewName != "" {
+			owed = append(owed, m.spool.dir.At(spooldir.Failed, f.NewName))
+		}
+	}
+	return owed
+}
+
+// do does a batch: the removals one by one, the moves to failed/ together, with one sync.
+func (m *moves) do(batch []queue.Act) []answer {
+	answers := make([]answer, 0, len(batch))
+	var failing []queue.Act
+	for _, a := range batch {
+		if a.Kind == queue.Fail {
+			failing = append(failing, a)
+			continue
+		}
+		answers = append(answers, answer{act: a, result: m.result(m.remove(a))})
+	}
+	return append(answers, m.fail(failing)...)
+}
+
+// remove removes a message that was delivered. It is the one place where that is done.
+func (m *moves) remove(a queue.Act) error {
+	if err := m.spool.dir.Remove(a.Name, idOf(a.Version)); err != nil {
+		return err
+	}
+	if a.Returned {
+		return m.spool.dir.Failed().RemoveWhy(a.Name)
+	}
+	return nil
+}
+
+// fail moves messages to failed/.
+func (m *moves) fail(acts []queue.Act) []answer {
+	if len(acts) == 0 {
+		return nil
+	}
+	answers := make([]answer, len(acts))
+	items := make([]*spooldir.Failing, len(acts))
+	for i, a := range acts {
+		answers[i].act = a
+		why, err := m.why(a)
+		items[i] = &spooldir.Failing{
+			Name: a.Name, ID: idOf(a.Version), Why: why, Own: a.Returned, Owed: a.Owed, Err: err,
+		}
+	}
+	m.spool.dir.Failed().Fail(items)
+	for i, item := range items {
+		answers[i].result = m.result(item.Err)
+		if item.HalfDone() {
+			m.half = append(m.half, item)
+		}
+		if item.NewName != "" {
+			answers[i].result.Kept = m.spool.dir.At(spooldir.Failed, item.NewName)
+		}
+	}
+	return answers
+}
+
+// why returns the text of the why-file.
+func (m *moves) why(a queue.Act) ([]byte, error) {
+	now := time.Now()
+	why := record.FailureOf(a.Message, m.spool.dir.File(a.Name), now)
+	if a.Message.Digest != "" {
+		if f, err := msgfile.Open(m.spool.dir, a.Name, idOf(a.Version), time.Time{}, now); err == nil {
+			why.BodyDigest, _ = f.BodyDigest() // without it the header alone identifies the message
+			f.Close()
+		}
+	}
+	return why.Encode()
+}
+
+func (m *moves) result(err error) queue.Result {
+	if err == nil {
+		return queue.Result{}
+	}
+	return queue.Result{Trouble: troubleOf(m.spool.dir, err), Err: err}
+}
+
+// settled calls f in the loop when no act is left.
+func (m *moves) settled(f func()) {
+	if !m.busy() {
+		f()
+		return
+	}
+	m.waiters = append(m.waiters, f)
+}
+
+// moved hands the answers of a batch to the queue.
+func (m *moves) moved(answers []answer) {
+	defer m.resumeWaiters()
+	now := time.Now()
+	for _, a := range answers {
+		if a.result.Trouble == queue.Fine || a.result.Kept != "" {
+			m.places.Touch(now)
+		}
+		m.spool.queue.Acted(a.act, a.result, now)
+		if a.act.Owed && a.result.Kept != "" {
+			m.owe(a.result.Kept, now)
+		}
+	}
+}
+
+// resumeWaiters calls what waits for the last act.
+func (m *moves) resumeWaiters() {
+	if m.busy() {
+		return
+	}
+	waiters := m.waiters
+	m.waiters = nil
+	for _, f := range waiters {
+		f()
+	}
+}
+
+// wait returns the time until the directories are to be synced; negative: they need no sync.
+func (m *moves) wait(now time.Time) time.Duration { return m.places.Wait(now) }
+
+// write begins to sync the directories, if a sync is due.
+func (m *moves) write(now time.Time) {
+	if m.places.Wait(now) == 0 {
+		startFile(m.places, nil, m.post, m.wrote)
+	}
+}
+
+// sync syncs the directories, if messages have left the spool since the last sync, and waits.
+func (m *moves) sync() { m.wrote(m.places.Sync(false, nil), false) }
+
+// wrote logs the outcome of a sync.
+func (m *moves) wrote(err error, recovered bool) {
+	logWrite(m.opts.Logger, m.spool.dir.Path(), err, recovered)
+}

@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/notify"
+	"github.com/unbit/spoolgore/internal/queue"
+)
+
+// notices has reports made for senders.
+type notices struct {
+	spool *spool
+	opts  *Options
+	desk  *notify.Desk
+	post  func(func())
+}
+
+func newNotices(s *spool, opts *Options, host string, post func(func())) *notices {
+	return &notices{spool: s, opts: opts, desk: notify.New(s.dir, host), post: post}
+}
+
+// owe asks for a report on the message at path, in failed/.
+func (n *notices) owe(path string, now time.Time) { n.desk.Owe(filepath.Base(path), now) }
+
+// notify asks for a report on a message that goes on.
+func (n *notices) notify(a queue.Act, now time.Time) {
+	n.desk.Notify(a.Name, idOf(a.Version), *a.Notice, a, now)
+}
+
+// start begins to make the reports that are due, unless reports are being made.
+func (n *notices) start(now time.Time) {
+	if n.desk.Wait(now) == 0 {
+		n.desk.Start(now, func() { n.post(n.take) })
+	}
+}
+
+// busy reports whether reports are being made.
+func (n *notices) busy() bool { return n.desk.Busy() }
+
+// take hands on the outcomes of a batch.
+func (n *notices) take() {
+	select {
+	case outcomes := <-n.desk.Done():
+		n.finish(outcomes)
+	default: // close has taken them
+	}
+}
+
+func (n *notices) finish(outcomes []notify.Outcome) {
+	n.desk.Finished()
+	for _, o := range outcomes {
+		n.made(o)
+	}
+}
+
+// close waits for the reports that are being made.
+func (n *notices) close() {
+	if n.desk.Busy() {
+		n.finish(<-n.desk.Done())
+	}
+}
+
+// wait returns the time until a report is due; negative: none is, or some are being made.
+func (n *notices) wait(now time.Time) time.Duration { return n.desk.Wait(now) }
+
+// waiting reports whether a report is being made or is due.
+func (n *notices) waiting(now time.Time) bool { return n.desk.Busy() || n.desk.Wait(now) == 0 }
+
+// made takes the outcome of one report: it logs the outcome, and tells the queue of the report's file.
+func (n *notices) made(o notify.Outcome) {
+	now, log := time.Now(), n.opts.Logger
+	first, recovered := n.desk.Finish(o, now)
+	switch {
+	case first && o.Again:
+		log.Error("report cannot be made; retrying", "file", o.Name, "err", o.Err)
+	case first:
+		log.Error("report cannot be made", "file", o.Name, "err", o.Err)
+	case recovered:
+		log.Info("reports can be made again")
+	}
+	if o.Report != "" {
+		log.Info("report made", "file", o.Name, "to", o.Notice.To, "report", o.Report)
+		n.spool.arrived(o.Report)
+	}
+	if a, ok := o.Tag.(queue.Act); ok && o.Notice != nil {
+		a.Notice = o.Notice
+		n.spool.queue.Acted(a, queue.Result{}, now)
+	}
+}
+
+// oweAll asks for the reports that the last run on the directory has left to make.
+func (n *notices) oweAll() {
+	if !n.opts.Reports {
+		return
+	}
+	dir := n.spool.dir
+	names, err := dir.Failed().ReportsOwed()
+	for _, name := range names {
+		n.desk.Owe(name, time.Now())
+	}
+	if err != nil {
+		n.opts.Logger.Error("reports pending but unreadable; retrying at next start", "dir", dir.Path(), "err", err)
+	}
+}

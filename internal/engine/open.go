@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/journal"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// opener locks a spool directory and loads its queue: at the start, and when another directory has taken the place of
+// the first one.
+type opener struct {
+	spool     *spool
+	opts      *Options
+	status    *statusWriter
+	notices   *notices
+	publisher *publisher
+	post      func(func())
+	busy      func() bool   // reports whether jobs, reads or moves are under way
+	past      []queue.Named // messages of replaced directories
+}
+
+// open locks the directory, and loads the queue from the status file and the journal. After an error the spool is as
+// before.
+func (o *opener) open() error {
+	dir := o.spool.dir
+	if err := dir.Prepare(); err != nil {
+		return err
+	}
+	unlock, err := dir.Lock().Acquire()
+	if err != nil {
+		if errors.As(err, new(*spooldir.LockedError)) {
+			return fmt.Errorf("%w: %w", ErrLocked, err)
+		}
+		return err
+	}
+	old := *o.spool
+	o.spool.queue = queue.New(o.opts.rules(), time.Now())
+	if err = o.load(); err != nil {
+		o.spool.queue, o.spool.journal = old.queue, old.journal
+		unlock()
+		return err
+	}
+	o.spool.unlock = unlock
+	o.status.changed = true // write the status file once even if the queue is empty
+	return nil
+}
+
+// load fills the queue from the status file and the journal.
+func (o *opener) load() error {
+	now, dir := time.Now(), o.spool.dir
+	err := o.status.read(func(name string, m *record.Message) { o.spool.queue.Remember(name, m, now) })
+	if err != nil {
+		return err
+	}
+	if err := dir.Recover(); err != nil { // leftovers are not sent, so the run can go on
+		o.opts.Logger.Error("recovery after a crash is incomplete; retrying at next start",
+			"dir", dir.Path(), "err", err)
+	}
+	return o.replay(now)
+}
+
+// replay adds the journal to the queue. If the journal has records, replay writes the status file: people may edit the
+// file before the next write.
+func (o *opener) replay(now time.Time) error {
+	dir := o.spool.dir
+	file, found, err := journal.OpenOn(dir.FS(), dir.File(spooldir.JournalFile), func(line []byte) error {
+		n, err := record.DecodeNote(line)
+		if err == nil {
+			o.remember(n, now)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	file.Guard(dir.Lock().Here)
+	o.spool.journal = &journaled{file: file, opts: o.opts, post: o.post, acted: o.spool.queue.Acted}
+	o.status.since = now
+	if found.Bad > 0 || found.Torn > 0 {
+		o.opts.Logger.Warn("journal damaged; unreadable lines ignored",
+			"file", spooldir.JournalFile, "lines", found.Bad, "tail", found.Torn)
+	}
+	if found.Records > 0 {
+		o.opts.Logger.Info("journal replayed", "file", spooldir.JournalFile, "records", found.Records)
+		if err := o.status.sync(); err != nil {
+			o.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
+			o.status.failed(err, false)
+		}
+	}
+	return nil
+}
+
+// remember merges a record of the journal, which may be older than the status file, into what the status file says.
+func (o *opener) remember(n *record.Note, now time.Time) {
+	name := n.Name()
+	m, ok := o.spool.queue.Remembered(name)
+	if !ok || !n.IsSame(m) {
+		m = n.AsMessage() // the message is not in the status file
+	} else {
+		record.Take(m, n)
+	}
+	o.spool.queue.Remember(name, m, now)
+}
+
+// adopt continues with the directory that has taken the place of the spool, as after a restart. Messages of the old
+// directory stay known, in case it comes back. While work on the old directory is under way adopt returns an error: the
+// outcome of that work could land in the new directory.
+func (o *opener) adopt() error {
+	old := *o.spool
+	if o.busy() || o.notices.busy() || old.journal.file.Busy() || o.status.file.Busy() {
+		return errors.New("messages of the old directory are still under way")
+	}
+	now := time.Now()
+	if err := o.open(); err != nil {
+		return err
+	}
+	old.unlock()
+	old.journal.close()
+	for _, p := range old.journal.pending {
+		o.publisher.publish(p.act.EventsOf()) // the journal of the old directory is out of reach
+	}
+	for n := range old.queue.Snapshot(now) {
+		o.past = append(o.past, n)
+	}
+	for _, n := range o.past {
+		o.learn(n, now)
+	}
+	o.notices.oweAll()
+	o.opts.Logger.Warn("spool directory was replaced; continuing with the new one", "dir", o.spool.dir.Path())
+	return nil
+}
+
+// learn adds a message of a replaced directory to the queue.
+func (o *opener) learn(n queue.Named, now time.Time) {
+	old := n.Record.Message()
+	m, ok := o.spool.queue.Remembered(n.Name)
+	switch {
+	case !ok:
+		m = old
+	case !m.IsSame(old):
+		return
+	default:
+		record.Learn(m, old)
+	}
+	o.spool.queue.Remember(n.Name, m, now)
+}

@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/pacedfile"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// statusWriter writes the status file, and reads it.
+type statusWriter struct {
+	spool   *spool
+	opts    *Options
+	causes  func() func(sender string) string // returns a function that says why mail of a sender cannot be sent now
+	post    func(func())
+	file    *pacedfile.File
+	ours    atomic.Pointer[spooldir.ID] // identity of the status file after the last write; nil: no write yet
+	mark    int64                       // journal position covered by the last write
+	changed bool                        // the status file is to be written
+	waiters []func()                    // called in the loop after the write under way
+	since   time.Time                   // outcomes after it overrule an edit of the status file; zero: all do
+}
+
+func newStatusWriter(s *spool, opts *Options, causes func() func(string) string, post func(func())) *statusWriter {
+	w := &statusWriter{spool: s, opts: opts, causes: causes, post: post}
+	replace := replaceIn(s.dir)
+	w.file = pacedfile.New(s.status, func(path string, perm fs.FileMode, write func(io.Writer) error) error {
+		err := replace(path, perm, write)
+		if id, idErr := spooldir.IDAt(s.dir.FS(), path); err == nil && idErr == nil {
+			w.ours.Store(&id)
+		}
+		return err
+	})
+	return w
+}
+
+// isOurs reports whether this run has written the status file last. Any goroutine may call isOurs.
+func (w *statusWriter) isOurs() (bool, error) {
+	id, err := spooldir.IDAt(w.spool.dir.FS(), w.spool.status)
+	if err != nil {
+		return false, err
+	}
+	ours := w.ours.Load()
+	return ours != nil && ours.Equal(id), nil
+}
+
+// read calls each for every message of the status file. A missing file is empty.
+func (w *statusWriter) read(each func(name string, m *record.Message)) error {
+	return ReadStatus(w.spool.dir, w.spool.status, func(key string, m *record.Message) {
+		each(record.FileName(key, m), m)
+	})
+}
+
+// wait returns the time until a write is due; negative: no write is due.
+func (w *statusWriter) wait(now time.Time) time.Duration { return w.file.Wait(now) }
+
+// failed logs the first failure of a series of writes, and its end.
+func (w *statusWriter) failed(err error, recovered bool) {
+	logWrite(w.opts.Logger, w.spool.status, err, recovered)
+}
+
+// write begins to write the status file, if a write is due.
+func (w *statusWriter) write(now time.Time) {
+	if w.spool.queue.Changed() || w.changed {
+		w.changed = false
+		w.file.Touch(now)
+	}
+	if w.file.Wait(now) == 0 {
+		w.start(now, nil)
+	}
+}
+
+// start begins to write the status file. The loop calls then, if not nil, after the write.
+func (w *statusWriter) start(now time.Time, then func(error)) {
+	done := func(err error) {
+		w.saved(err)
+		if then != nil {
+			then(err)
+		}
+	}
+	write, empty := w.content(now)
+	begun := w.file.Start(empty, write, func() {
+		w.post(func() {
+			select {
+			case written := <-w.file.Done():
+				w.failed(w.file.Finish(written, time.Now()))
+				done(written.Err())
+				w.resumeWaiters()
+			default: // Sync has taken it
+			}
+		})
+	})
+	if !begun { // the file is up to date
+		done(nil)
+	}
+}
+
+// afterWrite calls f at once or, if a write is under way, in the loop after the write.
+func (w *statusWriter) afterWrite(f func()) {
+	if w.file.Busy() {
+		w.waiters = append(w.waiters, f)
+		return
+	}
+	f()
+}
+
+// resumeWaiters calls the functions that wait for the end of a write.
+func (w *statusWriter) resumeWaiters() {
+	waiters := w.waiters
+	w.waiters = nil
+	for _, f := range waiters {
+		f()
+	}
+}
+
+// content returns a function that writes the status file as of now, and whether the file has no messages.
+func (w *statusWriter) content(now time.Time) (write func(io.Writer) error, empty bool) {
+	s := w.spool
+	records, causes := slices.Collect(s.queue.Snapshot(now)), w.causes()
+	w.mark, w.changed = s.journal.file.End(), false
+	s.queue.Changed()
+	dir := s.dir
+	return func(to io.Writer) error { return writeStatus(to, dir, records, causes, now) }, len(records) == 0
+}
+
+// saved takes the outcome of a write. After a success the journal need not keep what the status file says.
+func (w *statusWriter) saved(err error) {
+	if err == nil {
+		w.spool.journal.file.Cut(w.mark)
+	}
+}
+
+// sync writes the status file and waits. The engine calls sync at the start and at the end only.
+func (w *statusWriter) sync() error {
+	write, empty := w.content(time.Now())
+	err := w.file.Sync(empty, write)
+	w.saved(err)
+	return err
+}
+
+// writeStatus writes the records as a status file, in the order of the names. Causes says why the mail of a sender
+// cannot be sent now.
+func writeStatus(
+	w io.Writer, dir *spooldir.Dir, records []queue.Named, causes func(string) string, now time.Time,
+) error {
+	slices.SortFunc(records, func(a, b queue.Named) int { return strings.Compare(a.Name, b.Name) })
+	enc := record.NewStatusEncoder(w)
+	for _, r := range records {
+		m := r.Record.Shown()
+		if err := enc.Add(dir.File(r.Name), record.WithCause(m, causes(m.RouteSender()), now)); err != nil {
+			return err
+		}
+	}
+	return enc.Close()
+}
+
+// replaceIn returns a function that writes a file, but never into a directory that has taken the place of dir: a file
+// there may know more.
+func replaceIn(dir *spooldir.Dir) pacedfile.Writer {
+	return func(path string, perm fs.FileMode, write func(io.Writer) error) error {
+		if filepath.Dir(path) == dir.Path() {
+			if err := dir.Lock().Here(); err != nil {
+				return err
+			}
+		}
+		return spooldir.WriteFileOn(dir.FS(), path, perm, write)
+	}
+}
+
+// startFile begins to write the file f. The loop calls done, with the results of Finish, after the write.
+func startFile(f *pacedfile.File, write func(io.Writer) error, post func(func()), done func(error, bool)) {
+	f.Start(false, write, func() {
+		post(func() {
+			select {
+			case w := <-f.Done():
+				done(f.Finish(w, time.Now()))
+			default: // Sync has taken it
+			}
+		})
+	})
+}

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/fsys"
+	"github.com/unbit/spoolgore/internal/pacedfile"
+	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// rate holds mail back that would exceed the limits for recipients, and remembers over a restart what was spent.
+type rate struct {
+	dir    *spooldir.Dir
+	opts   *Options
+	post   func(func())
+	text   string // the limits; empty: none
+	limits []quota.Limit
+	quota  *quota.Quota
+	file   *pacedfile.File
+	until  time.Time // until when mail was held back, when that was last looked at
+	count  uint64    // how often mail was held back
+}
+
+func newRate(dir *spooldir.Dir, opts *Options, post func(func())) (*rate, error) {
+	limits, err := quota.Parse(opts.Rate)
+	if err != nil {
+		return nil, err
+	}
+	r := &rate{dir: dir, opts: opts, post: post, text: opts.Rate, limits: limits}
+	r.file = pacedfile.New(dir.File(spooldir.RateFile), replaceIn(dir))
+	return r, nil
+}
+
+// load goes on where the last run stopped.
+func (r *rate) load() (err error) {
+	text, err := fsys.ReadFile(r.dir.FS(), r.dir.File(spooldir.RateFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.quota, err = quota.New(r.limits, text, time.Now())
+	return err
+}
+
+// change returns a rate with other limits, for which what was spent counts.
+func (r *rate) change(text string, now time.Time) (*rate, error) {
+	if text == r.text {
+		return r, nil
+	}
+	limits, err := quota.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.quota.State(now)
+	if err != nil {
+		return nil, err
+	}
+	changed := *r
+	changed.text, changed.limits, changed.until = text, limits, time.Time{}
+	changed.quota, err = quota.New(limits, state, now)
+	return &changed, err
+}
+
+// hold returns how long the next recipient has to wait; zero: not at all.
+func (r *rate) hold(now time.Time) time.Duration {
+	wait := r.quota.Wait(1, now)
+	if wait > 0 {
+		if !now.Before(r.until) {
+			r.count++ // otherwise it is the same wait, looked at again
+		}
+		r.until = now.Add(wait)
+	}
+	return wait
+}
+
+// spend counts n recipients.
+func (r *rate) spend(n int, now time.Time) {
+	if r.text != "" {
+		r.quota.Spend(n, now)
+		r.file.Touch(now)
+	}
+}
+
+// wait returns the time until the file is to be written; negative: it need not be.
+func (r *rate) wait(now time.Time) time.Duration { return r.file.Wait(now) }
+
+// content returns what writes the present state.
+func (r *rate) content(now time.Time) func(io.Writer) error {
+	text, err := r.quota.State(now)
+	return func(w io.Writer) error {
+		if err != nil {
+			return err
+		}
+		_, err := w.Write(text)
+		return err
+	}
+}
+
+// write begins to write the file, if a write is due.
+func (r *rate) write(now time.Time) {
+	if r.file.Wait(now) == 0 {
+		startFile(r.file, r.content(now), r.post, r.wrote)
+	}
+}
+
+// sync writes the file and waits. Without limits there is no file.
+func (r *rate) sync() {
+	if r.text != "" {
+		r.wrote(r.file.Sync(false, r.content(time.Now())), false)
+	}
+}
+
+// wrote logs the outcome of a write.
+func (r *rate) wrote(err error, recovered bool) {
+	logWrite(r.opts.Logger, spooldir.RateFile, err, recovered)
+}

@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/delivery"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/notify"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/report"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// sender starts jobs, one for each attempt to send a message, and hands their results to the queue.
+type sender struct {
+	spool    *spool
+	opts     *Options
+	delivery *delivery.Delivery
+	rate     *rate
+	files    *files // may have the message open
+	host     string // reporting host of reports about success
+	post     func(func())
+	ctx      context.Context // of the transactions
+	busy     int             // jobs under way
+	last     time.Time       // when the last job ended
+}
+
+// start starts as many jobs as may be under way. It returns the time until more may be started; negative: a job has to
+// end first.
+func (s *sender) start(now time.Time) (wait time.Duration) {
+	wait = -1
+	for i := range s.delivery.Routes() {
+		if w := s.startRoute(i, now); w >= 0 && (wait < 0 || w < wait) {
+			wait = w
+		}
+	}
+	return wait
+}
+
+// startRoute starts the jobs of route i. Its result is that of start.
+func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
+	for s.spool.queue.Ready(i) > 0 {
+		if wait := s.rate.hold(now); wait > 0 {
+			return wait
+		}
+		slots := s.delivery.Slots(i)
+		if slots.Any == 0 {
+			return -1
+		}
+		lease := s.delivery.Take(i, now)
+		if lease == nil {
+			return s.delivery.Wait(i, now)
+		}
+		j, ok := s.spool.queue.Next(i, queue.Slots(slots), now)
+		if !ok {
+			lease.Release()
+			return -1
+		}
+		lease.Begin(j.Large)
+		s.rate.spend(len(j.To), now)
+		s.busy++
+		a := &attempting{
+			job: j, dir: s.spool.dir, host: s.host, reports: s.opts.Reports, file: s.files.take(j.Name, j.Version),
+			result: delivery.Result{Lease: lease},
+			ended:  func(a *attempting) { s.post(func() { s.attempted(a) }) },
+		}
+		go a.begin(s.ctx)
+	}
+	return -1
+}
+
+// attempting is one job under way, beside the loop.
+type attempting struct {
+	job     queue.Job
+	dir     *spooldir.Dir
+	host    string
+	reports bool
+	file    *msgfile.File // nil: not open yet
+	result  delivery.Result
+	err     error  // why the file could not be offered
+	report  string // name of the report about success in the spool; empty: none
+	unsent  error  // why there is no such report
+	ended   func(*attempting)
+}
+
+// begin opens the message and offers it.
+func (a *attempting) begin(ctx context.Context) {
+	if a.file == nil {
+		a.file, a.err = msgfile.Reopen(a.dir, a.job.Name, idOf(a.job.Version))
+	}
+	var t *delivery.Transaction
+	if a.err == nil {
+		t, a.err = transaction(a.file, &a.job)
+	}
+	if a.err != nil {
+		a.end()
+		return
+	}
+	a.result.Lease.Offer(ctx, t, func(r delivery.Result) {
+		a.result = r
+		if !a.reports || len(t.Notify) == 0 {
+			a.end()
+			return
+		}
+		go func() { // the disk may take its time
+			a.report, a.unsent = a.handOn(t)
+			a.end()
+		}()
+	})
+}
+
+func (a *attempting) end() {
+	if a.file != nil {
+		a.file.Close()
+	}
+	a.ended(a)
+}
+
+// handOn puts a report into the spool for a sender who wants to know of success, if the relay will not report (RFC
+// 3461, section 5.2.2). It is done while the message is still there.
+func (a *attempting) handOn(t *delivery.Transaction) (name string, err error) {
+	now := time.Now()
+	n := record.Notice{
+		Report:    report.Report{To: t.From, Arrival: a.job.Enqueued},
+		MessageID: a.job.MessageID, Total: len(a.file.Envelope.To),
+	}
+	for i, o := range a.result.Outcomes {
+		if o.Err == nil && !o.DSN {
+			n.Recipients = append(n.Recipients, report.Recipient{
+				Address: t.To[i], Action: report.Relayed, Relay: o.Relay, Reply: o.Reply, Last: now,
+			})
+		}
+	}
+	return notify.Put(a.dir, a.host, a.file, n, now)
+}
+
+// transaction prepares the offer of f.
+func transaction(f *msgfile.File, j *queue.Job) (*delivery.Transaction, error) {
+	id := j.MessageID // without the job, which would live as long as the content
+	t := &delivery.Transaction{
+		Name: j.Name, From: j.From, To: j.To, UTF8: f.Header.EightBit(),
+		Content: func() io.Reader { return f.Content(id) },
+	}
+	if env := f.Envelope; env != nil {
+		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
+		t.Notify, t.ORcpt = env.Wishes(j.To)
+	}
+	var err error
+	t.Size, t.EightBit, err = f.Measure(id)
+	return t, err
+}
+
+// attempted takes the result of a job.
+func (s *sender) attempted(a *attempting) {
+	now := time.Now()
+	s.busy--
+	s.last = now
+	settled := s.delivery.Settle(&a.result, a.job.Suspect, now)
+	for _, f := range settled.Down {
+		s.opts.Logger.Warn("relay unavailable", "relay", f.Relay, "next", f.Until, "err", f.Err)
+	}
+	for _, relay := range settled.Up {
+		s.opts.Logger.Info("relay available again", "relay", relay)
+	}
+	if a.report != "" {
+		s.spool.arrived(a.report)
+	}
+	if a.unsent != nil {
+		s.opts.Logger.Error("report about delivery cannot be made", "file", a.job.Name, "err", a.unsent)
+	}
+	f := queue.Finish{Outcomes: a.result.Outcomes, Stumbled: settled.Stumbled}
+	if a.err != nil {
+		f.Trouble, f.Err = troubleOf(s.spool.dir, a.err), a.err
+		if errors.Is(a.err, spooldir.ErrNotRegular) {
+			f.Trouble = queue.Replaced
+		}
+	}
+	s.spool.queue.Finished(a.job, f, now)
+}
+
+// stuck reports whether nothing that is ready can be sent, and a second attempt has shown so.
+func (s *sender) stuck() bool {
+	stuck := false
+	for i := range s.delivery.Routes() {
+		if s.spool.queue.Ready(i) > 0 {
+			if !s.delivery.Stuck(i) {
+				return false
+			}
+			stuck = true
+		}
+	}
+	return stuck
+}
+
+// relayTrouble returns why nothing that is ready can be sent; nil: something can, or nothing is ready.
+func (s *sender) relayTrouble() error {
+	var errs []error
+	for i := range s.delivery.Routes() {
+		if s.spool.queue.Ready(i) > 0 {
+			err := s.delivery.Trouble(i)
+			if err == nil {
+				return nil
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// causes returns a function that says why the mail of a sender cannot be sent now; empty: it can. The function may be
+// called by any goroutine.
+func (s *sender) causes() func(sender string) string {
+	causes := make([]string, s.delivery.Routes())
+	for i := range causes {
+		if err := s.delivery.Trouble(i); err != nil {
+			causes[i] = err.Error()
+		}
+	}
+	routeOf := s.opts.Delivery.RouteOf()
+	return func(sender string) string { return causes[routeOf(sender)] }
+}

@@ -1,0 +1,35 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// spool is the spool directory and what is known of its messages. When another directory takes its place, queue,
+// journal and unlock are replaced together; the parts of the engine share one spool, so all of them go on with the new
+// queue.
+type spool struct {
+	dir     *spooldir.Dir
+	status  string // path of the status file, which is not a message
+	queue   *queue.Queue
+	journal *journaled
+	unlock  func() // unlocks the directory
+}
+
+// arrived tells the queue of a file that this process has put into the spool.
+func (s *spool) arrived(name string) {
+	s.queue.Notice(s.messages([]string{name}), nil, time.Now())
+}
+
+// messages returns the names that message files may have. It reuses the array of names.
+func (s *spool) messages(names []string) []string {
+	usable := names[:0]
+	for _, name := range names {
+		if spooldir.Usable(name) && s.dir.File(name) != s.status {
+			usable = append(usable, name)
+		}
+	}
+	return usable
+}

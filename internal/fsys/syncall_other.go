@@ -1,0 +1,7 @@
+//go:build !linux
+
+package fsys
+
+import "errors"
+
+func syncAll(string) error { return errors.ErrUnsupported }

@@ -1,0 +1,146 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// ActKind says what an act does.
+type ActKind int
+
+// The kinds of acts.
+const (
+	// Open opens the file and reads what it says. If Known describes the present version, or Skip is the present
+	// version, the file need not be read.
+	Open ActKind = iota
+	// Stat looks for the file in the spool and then in hold/.
+	Stat
+	// Remove removes the version Version of the file, and the why-file if Returned is set.
+	Remove
+	// Fail moves the version Version of the file to failed/ and writes the why-file beside it.
+	Fail
+	// Record writes Note to the journal. The act is done when the note survives a power cut. With Lazy set the note may
+	// be written within a second, or left out; the act is not answered then.
+	Record
+	// Notify sends the sender of a message that is still being tried a report.
+	Notify
+)
+
+// Act is something to be done. It is answered by Acted with the same Act.
+type Act struct {
+	Kind     ActKind
+	Name     string          // of the file
+	Version  Version         // Remove, Fail, Notify: of the file; Open: as seen last, zero if never
+	Since    time.Time       // Open: when Version was first seen; zero: never by this process
+	Known    record.Compact  // Open: what is known of the message
+	Skip     bool            // Open: do nothing if Version is the present version
+	Message  *record.Message // Fail: the message
+	Owed     bool            // Fail: the sender is to be told
+	Returned bool            // Remove, Fail: the message was moved back from failed/, where its why-file still is
+	Note     *record.Note    // Record; Remove: what the journal is to say if the file cannot be removed
+	Lazy     bool            // Record
+	Notice   *record.Notice  // Notify
+
+	e      *entry
+	events []Event // Record, Remove: to be published when the act is done
+}
+
+// Trouble says why an act was not done.
+type Trouble int
+
+// The troubles.
+const (
+	Fine       Trouble = iota // the act is done
+	Gone                      // there is no such file, although the spool directory is there
+	Replaced                  // the file is another version, or not a regular file
+	Unsettled                 // the file may still be written to; it counts as complete as soon as it is old enough
+	Writing                   // a program has the file open for writing
+	Linked                    // a writer is about to remove another name of the file
+	Unusable                  // this version of the file is no message that can be sent
+	NoMessage                 // the file can never be a message: it belongs in failed/
+	System                    // the disk is full or broken, too many files are open, or the spool directory is away
+	OtherCause                // permissions, for instance
+)
+
+// Place is where a file is.
+type Place int
+
+// The places.
+const (
+	Nowhere Place = iota
+	InSpool
+	InHold
+)
+
+// Result is what an act came to.
+type Result struct {
+	Trouble Trouble
+	Err     error   // why it was not done; nil if Trouble is Fine
+	Version Version // Open, Stat: of the file now; zero: not known
+	Place   Place   // Stat
+
+	Unchanged bool            // Open: Known describes Version, or Skip was set and Version is the same; Head is nil
+	Head      *record.Head    // Open: what the file says
+	Returned  bool            // Open: a why-file lies in failed/, and no message beside it
+	Why       *record.Failure // Open: its content, if the file was read
+	Body      string          // Open: digest of the body, if the header does not identify the message and Why has one
+
+	Kept string // Fail: path of the file in failed/; it may be set although Err is, too
+}
+
+// Acted takes the result of an act.
+func (q *Queue) Acted(a Act, r Result, now time.Time) {
+	e := a.e
+	if a.Kind == Notify {
+		notified(&q.core, a, r, now)
+		return
+	}
+	q.underWay--
+	switch a.Kind {
+	case Open:
+		opened(&q.core, e, r, now)
+	case Stat:
+		found(&q.core, e, r, now)
+	case Remove, Fail:
+		ended(&q.core, a, r, now)
+	case Record:
+		q.events = append(q.events, a.events...)
+		m := e.msg.Message()
+		q.watch(e, m)
+		q.conclude(e, m, now)
+	}
+	q.settle(e, now)
+}
+
+// EventsOf returns the events that were to be published when the act a is done, for an act that never will be.
+func (a *Act) EventsOf() []Event { return a.events }
+
+// act asks for a and puts e into the state that lasts until a is done.
+func (c *core) act(e *entry, s state, a Act) {
+	c.sched.move(e, s, time.Time{})
+	e.set(stirred|appeared, false)
+	a.Name, a.e = e.name, e
+	c.acts = append(c.acts, a)
+	c.underWay++
+}
+
+// settle looks at the file of e again if something happened to it while a job or an act was under way.
+func (c *core) settle(e *entry, now time.Time) {
+	if e.state.underWay() {
+		return // a new act has seen, or will see, the change
+	}
+	again := e.has(appeared)
+	changed := e.has(stirred)
+	e.set(stirred|appeared, false)
+	switch current := c.entries[e.name]; {
+	case current == nil && again:
+		c.add(e.name, seenAt(now), now)
+	case current != e || !changed:
+	case e.state == unread:
+		e.looks = 0
+		c.sched.move(e, unread, now)
+	default:
+		c.check(e)
+	}
+}

@@ -1,0 +1,157 @@
+package queue
+
+import (
+	"time"
+	"unique"
+
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/retry"
+)
+
+// core holds the entries, and the moves between states that several inputs share.
+type core struct {
+	rules    Rules
+	entries  map[string]*entry         // by file name
+	memory   map[string]record.Compact // by file name: messages whose file was not seen yet
+	sched    schedule
+	packer   *record.Packer
+	trouble  map[*entry]error // why the last act for an entry failed, if that was not the fault of the file
+	acts     []Act
+	taken    []Act // memory of the acts that were taken last
+	events   []Event
+	underWay int  // acts that are not answered, but for Notify
+	changed  bool // the snapshot has changed
+}
+
+func newCore(r Rules, now time.Time) core {
+	return core{
+		rules: r, entries: make(map[string]*entry), memory: make(map[string]record.Compact),
+		sched: newSchedule(r.Routes, now), packer: record.NewPacker(now), trouble: make(map[*entry]error),
+	}
+}
+
+// add takes in a file that is to be read at the time due.
+func (c *core) add(name string, seen *sighting, due time.Time) *entry {
+	e := newEntry(name, seen)
+	if known, ok := c.memory[name]; ok {
+		e.msg = known
+		delete(c.memory, name)
+	}
+	c.entries[name] = e
+	c.sched.move(e, unread, due)
+	return e
+}
+
+// drop forgets e, which has no act under way any more.
+func (c *core) drop(e *entry) {
+	c.sched.remove(e)
+	e.state = unread // in no heap
+	delete(c.entries, e.name)
+	delete(c.trouble, e)
+	c.changed = true
+}
+
+// reread starts afresh with the file of e. The record is kept, in case the message is the same.
+func (c *core) reread(e *entry, now time.Time) {
+	c.sched.remove(e)
+	delete(c.trouble, e)
+	if e.msg.Message().Len() == 0 {
+		e.msg = record.Compact{}
+	}
+	e.id, e.seen, e.suspect, e.looks = Version{}, seenAt(now), nil, 0
+	e.set(soon|judged|returned|noticing, false)
+	c.changed = true
+	c.sched.move(e, unread, now)
+}
+
+// keep gives e the record m.
+func (c *core) keep(e *entry, m *record.Message, now time.Time) {
+	c.sched.unready(e)
+	e.msg = c.packer.Pack(m, now)
+	e.sender, e.priority = unique.Make(m.From).Value(), clampPriority(m.Priority)
+	e.set(fresh, m.Attempts == 0)
+	e.route = int32(c.rules.RouteOf(m.RouteSender()))
+	if e.state == ready {
+		c.sched.ready[e.route].of(e).Push(e)
+	}
+	c.changed = true
+	c.watch(e, m)
+}
+
+// watch puts e into its place in expiry, if it has one.
+func (c *core) watch(e *entry, m *record.Message) {
+	var look time.Time
+	isHeld := e.state == held || e.state == checking && e.before == held
+	if m.Len() > 0 && !isHeld {
+		look = c.expires(e, m)
+		if at := c.noticeAt(m); !e.has(noticing) && !at.IsZero() && at.Before(look) {
+			look = at
+		}
+	}
+	c.sched.watch(e, look)
+}
+
+// expires returns when m is given up for its age.
+func (c *core) expires(e *entry, m *record.Message) time.Time {
+	return retry.End(m.Enqueued, m.NotBefore, m.Expire, e.firstSeen(), c.rules.MaxAge)
+}
+
+// noticeAt returns when the sender of m is to get a notice although recipients still wait; zero: never.
+func (c *core) noticeAt(m *record.Message) time.Time {
+	if !c.rules.Reports {
+		return time.Time{}
+	}
+	return record.NoticeAt(m, c.rules.WarnAfter)
+}
+
+// conclude moves e to the state that follows from its record m: a recipient is due, or waits, or none does.
+func (c *core) conclude(e *entry, m *record.Message, now time.Time) {
+	switch at, waits := m.NextAttempt(); {
+	case waits && !at.After(now):
+		c.sched.move(e, ready, at)
+	case waits:
+		c.sched.move(e, waiting, at)
+	default:
+		c.finish(e, m, now)
+	}
+}
+
+// finish asks for the act that ends the message m, of which no recipient waits.
+func (c *core) finish(e *entry, m *record.Message, now time.Time) { c.finishWith(e, m, Act{}) }
+
+// finishWith is finish with an act that holds the acceptances that the act makes durable: Note and events.
+func (c *core) finishWith(e *entry, m *record.Message, a Act) {
+	a.Kind, a.Version, a.Returned = Remove, e.id, e.has(returned)
+	s := removing
+	if m.Failed() {
+		s, a.Kind, a.Message, a.Owed = failing, Fail, m, c.rules.Reports && record.OwesNotice(m)
+	}
+	c.act(e, s, a)
+}
+
+// open asks for the file of e to be read.
+func (c *core) open(e *entry) {
+	known := e.msg
+	if known.Message().Len() == 0 {
+		known = record.Compact{} // of a file that could not be read: it may be readable now
+	}
+	c.act(e, opening, Act{Kind: Open, Version: e.id, Since: e.firstSeen(), Known: known, Skip: e.has(judged)})
+}
+
+// check asks where the file of e is now.
+func (c *core) check(e *entry) {
+	e.before = e.state
+	due := c.sched.time(e.due)
+	c.act(e, checking, Act{Kind: Stat, Version: e.id})
+	e.due = c.sched.moment(due)
+}
+
+// ails notes that an act for e failed, and reports whether the cause is none of the file's.
+func (c *core) ails(e *entry, r Result) bool {
+	if r.Trouble == System || r.Trouble == Gone {
+		c.trouble[e] = r.Err
+		return true
+	}
+	delete(c.trouble, e)
+	return false
+}

@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"math"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/pack"
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// Version tells the versions of a file apart. The zero value is no version.
+type Version struct {
+	Inode    uint64
+	Size     int64 // in bytes
+	Modified int64 // in nanoseconds since 1970
+}
+
+// Time returns the modification time.
+func (v Version) Time() time.Time { return time.Unix(0, v.Modified) }
+
+type state uint8
+
+const (
+	unread    state = iota // the file is to be opened
+	opening                // act Open is under way
+	waiting                // the recipients wait for their next attempt
+	ready                  // may be sent now
+	busy                   // a job is under way
+	recording              // act Record is under way: a recipient has accepted
+	finishing              // no recipient waits, and the last act to end the message failed: the act is due again
+	removing               // act Remove is under way
+	failing                // act Fail is under way
+	held                   // the file is in hold/
+	checking               // act Stat is under way
+)
+
+// underWay reports whether a job or an act is under way in state s.
+func (s state) underWay() bool {
+	switch s {
+	case opening, busy, recording, removing, failing, checking:
+		return true
+	}
+	return false
+}
+
+// entry is one file of the spool. There may be a million, so the record is kept in compact form, and the fields that
+// the heaps compare stand beside it.
+type entry struct {
+	name    string
+	msg     record.Compact // unread: what was known of the message before, if anything
+	id      Version        // of the file
+	due     pack.Moment    // when the state ends, for the states in pending and ready
+	look    pack.Moment    // place in expiry
+	seen    *sighting      // when this process saw the file; nil: not yet
+	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never
+
+	sender   string   // of the message
+	priority int32    // of the message
+	route    int32    // of the message
+	place    [3]int32 // index in pending, ready and expiry; -1: not there
+	round    uint16   // number of the scan that last saw the file
+	state    state
+	before   state // checking: the state to go back to
+	looks    uint8 // unread: number of looks at a file that was not complete; each one doubles the pause
+	flags    flags
+}
+
+// flags are the properties of an entry that are true or false.
+type flags uint16
+
+const (
+	fresh    flags = 1 << iota // not tried yet, or only in vain because of the relay
+	soon                       // unread: the file only has to settle, or was not opened yet; a drain waits for it
+	judged                     // unread: this version of the file was read and cannot be used
+	returned                   // moved back from failed/, where its why-file still is
+	noticing                   // act Notify is under way
+	stirred                    // something happened to the file while a job or an act was under way
+	appeared                   // a file of this name appeared while a job or an act was under way
+)
+
+func (e *entry) has(f flags) bool { return e.flags&f != 0 }
+
+// set sets the flags f to on.
+func (e *entry) set(f flags, on bool) {
+	if e.flags &^= f; on {
+		e.flags |= f
+	}
+}
+
+// sighting is what is known of a file that was seen and not read. Entries share sightings; a sighting never changes.
+type sighting struct {
+	at    time.Time // when this version of the file was first seen
+	first time.Time // when any version was first seen
+	err   string    // why the file cannot be read; empty: not opened yet, or not complete
+}
+
+func seenAt(now time.Time) *sighting { return &sighting{at: now, first: now} }
+
+func newEntry(name string, seen *sighting) *entry {
+	return &entry{name: name, seen: seen, place: [3]int32{-1, -1, -1}}
+}
+
+// firstSeen returns when this version of the file was first seen; zero: never by this process.
+func (e *entry) firstSeen() time.Time {
+	if e.seen == nil {
+		return time.Time{}
+	}
+	return e.seen.at
+}
+
+// unreadable returns the record of a file that cannot be read.
+func (e *entry) unreadable(why string) *record.Message {
+	return record.NewUnreadable(e.name, why, e.id.Size, e.id.Time(), e.seen.first)
+}
+
+// describes says whether m was made from the version v.
+func describes(m *record.Message, v Version) record.Match { return m.Describes(v.Size, v.Time()) }
+
+func clampPriority(p int) int32 { return int32(max(min(p, math.MaxInt32), math.MinInt32)) }

@@ -1,0 +1,35 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+)
+
+// Kind says what an Event is about.
+type Kind string
+
+// The kinds of events.
+const (
+	Queued     Kind = "queued"   // a recipient of a message that is new in the spool
+	Sent       Kind = "sent"     // accepted by a relay
+	Deferred   Kind = "deferred" // not accepted now, will be tried again
+	Failed     Kind = "failed"   // given up
+	Kept       Kind = "kept"     // a message was moved to failed/; To is empty
+	Unsendable Kind = "unusable" // a file that cannot be read, sent or removed as it is; To is empty
+)
+
+// Event is what became of one recipient at one moment or, for Kept and Unsendable, of one file.
+type Event struct {
+	Kind    Kind
+	Time    time.Time
+	File    string          // name of the file
+	From    string          // envelope sender
+	To      string          // recipient
+	Since   time.Time       // Sent, Deferred and Failed: from when the age of the message counts
+	Attempt int             // number of the transaction of this message, from 1; zero: there was none
+	Err     error           // why; nil if Sent or Queued
+	Next    time.Time       // Deferred: time of the next attempt
+	Path    string          // Kept: path of the file now
+	Outcome attempt.Outcome // what the relay said; zero if no attempt was the reason
+}

@@ -1,0 +1,77 @@
+package queue
+
+import (
+	"go/build"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/unbit/spoolgore/"
+
+// ioPackages are the packages of the standard library by which a program reaches files, the network, other processes,
+// the system, or the clock of somebody who waits.
+var ioPackages = []string{
+	"context", "io/fs", "io/ioutil", "log", "log/slog", "net", "net/http", "os", "os/exec", "os/signal", "path/filepath",
+	"runtime", "sync", "sync/atomic", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "unsafe",
+}
+
+// The packages of this module that queue and record may import, directly or through others, each with the packages of
+// ioPackages that it imports itself, and why these do no I/O there.
+var pure = map[string]map[string]string{
+	"internal/attempt": nil,
+	"internal/fair":    nil,
+	"internal/message": {
+		"io/fs": "ErrClosed, an error of a reader",
+		"sync":  "a pool of buffers",
+	},
+	"internal/pack":    nil,
+	"internal/pile":    nil,
+	"internal/queue":   nil,
+	"internal/record":  {"path/filepath": "Base, of a key of the status file"},
+	"internal/report":  {"net": "SplitHostPort, of the name of a relay"},
+	"internal/retry":   nil,
+	"internal/routing": nil,
+}
+
+// The packages of this module that queue imports are all on a list, and none of them imports a package that does I/O,
+// unless the list says why. The transitive imports of the standard library are not followed: fmt and time import os.
+func TestImportsDoNoIO(t *testing.T) {
+	seen := map[string]bool{}
+	for todo := []string{"internal/queue", "internal/record"}; len(todo) > 0; {
+		name := todo[0]
+		if todo = todo[1:]; seen[name] {
+			continue
+		}
+		seen[name] = true
+		allowed, ok := pure[name]
+		if !ok {
+			t.Errorf("%s is imported, and is not on the list", name)
+		}
+		p, err := build.ImportDir("../../"+name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range p.Imports {
+			inside, ok := strings.CutPrefix(path, module)
+			switch {
+			case ok:
+				todo = append(todo, inside)
+			case slices.Contains(ioPackages, path) && allowed[path] == "":
+				t.Errorf("%s imports %s", name, path)
+			case strings.Contains(strings.Split(path, "/")[0], "."):
+				t.Errorf("%s imports %s, which is not of this module", name, path)
+			}
+		}
+		for path := range allowed {
+			if !slices.Contains(p.Imports, path) {
+				t.Errorf("%s does not import %s any more: strike it off the list", name, path)
+			}
+		}
+	}
+	for name := range pure {
+		if !seen[name] {
+			t.Errorf("%s is not imported any more: strike it off the list", name)
+		}
+	}
+}

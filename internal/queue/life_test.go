@@ -1,0 +1,43 @@
+package queue
+
+import (
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+// A message is read, offered and removed.
+func TestLifeOfAMessage(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	f.scan(Version{})
+	is.Equal(f.told(), "unread now")
+	f.advance(0)
+	is.Equal(f.told(), "opening | Open")
+	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
+	is.Equal(f.told(), "ready |  | queued a, queued b")
+	f.next()
+	is.Equal(f.job.To, []string{"a@x", "b@x"})
+	is.Equal(f.told(), "busy")
+	f.finish(acceptance, acceptance)
+	is.Equal(f.told(), "removing | Remove")
+	is.Equal(f.act.Version, thisVersion)
+	f.answer(Result{})
+	is.Equal(f.told(), "gone |  | sent a, sent b") // only the removal makes the acceptances durable
+	is.Equal([]int{f.q.Len(), f.q.underWay}, []int{0, 0})
+}
+
+// A file that cannot be removed is no record of its acceptances: the journal is, before they are published.
+func TestAcceptancesAreRecordedIfTheFileCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := in(t, "removing")
+	f.answer(Result{Trouble: System, Err: errDisk})
+	is.Equal(f.told(), "recording | Record")
+	is.Equal(len(f.act.Note.To), 2)
+	f.answer(Result{})
+	is.Equal(f.told(), "removing | Remove | sent a, sent b")
+	f.answer(Result{Trouble: System, Err: errDisk})
+	is.Equal(f.told(), "finishing 10s") // is in the journal already
+}

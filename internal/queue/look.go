@@ -1,0 +1,88 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// found takes the result of act Stat.
+func found(c *core, e *entry, r Result, now time.Time) {
+	e.state = unread // no heap has e
+	m := e.msg.Message()
+	switch {
+	case r.Trouble != Fine && r.Trouble != Gone: // nothing is known: the next attempt will see
+		notFound(c, e, m, now)
+	case r.Trouble == Gone || r.Place == Nowhere:
+		c.drop(e)
+	case r.Place == InHold && e.before == unread && !e.msg.Holds():
+		c.drop(e)
+	case r.Place == InHold:
+		hold(c, e, m, r.Version, now)
+	case e.before == unread:
+		e.looks = 0
+		if e.seen == nil {
+			e.seen = seenAt(now)
+		}
+		c.sched.move(e, unread, now)
+	case r.Version != e.id, m.Partial():
+		c.reread(e, now)
+	case e.before == held:
+		record.Release(m, now)
+		e.seen = seenAt(now)
+		e.set(noticing, false)
+		c.keep(e, m, now)
+		c.conclude(e, m, now)
+	default:
+		restore(c, e, m, now)
+	}
+}
+
+// notFound ends state checking if it is not known where the file of e, whose record is m, is.
+func notFound(c *core, e *entry, m *record.Message, now time.Time) {
+	later := now.Add(c.rules.Freq)
+	if e.seen == nil {
+		e.seen = seenAt(now)
+	}
+	switch {
+	case e.before == unread && c.sched.time(e.due).Before(later):
+		e.due = c.sched.moment(later)
+	case e.before == waiting:
+		m.Postpone(later)
+		c.keep(e, m, now)
+	}
+	restore(c, e, m, now)
+}
+
+// restore ends state checking: e, whose record is m, goes back to the state before, unless m was edited meanwhile.
+func restore(c *core, e *entry, m *record.Message, now time.Time) {
+	_, waits := m.NextAttempt()
+	switch {
+	case e.before == held || e.before == unread || e.before == finishing && !waits && !m.Partial():
+		c.sched.move(e, e.before, c.sched.time(e.due))
+	case m.Partial():
+		c.reread(e, now)
+	default:
+		c.watch(e, m)
+		c.conclude(e, m, now)
+	}
+}
+
+// hold puts e, whose file is in hold/ as version v, into state held.
+func hold(c *core, e *entry, m *record.Message, v Version, now time.Time) {
+	edited := v != e.id && describes(m, v) != record.ThisVersion
+	if e.before == held && !edited {
+		c.sched.move(e, held, time.Time{})
+		return
+	}
+	if m.Held.IsZero() {
+		m.Held = now
+	}
+	delete(c.trouble, e)
+	c.sched.move(e, held, time.Time{})
+	if edited {
+		m.MakePartial() // read again when it is back
+	}
+	e.id = v
+	c.keep(e, m, now)
+}

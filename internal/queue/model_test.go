@@ -1,0 +1,252 @@
+package queue
+
+import (
+	"cmp"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// step does one thing by chance.
+func (w *world) step() {
+	switch n := w.d.roll(24); {
+	case n < 4:
+		w.change()
+	case n < 8 && len(w.acts) > 0:
+		w.act(w.d.roll(len(w.acts)))
+	case n < 12 && len(w.jobs) > 0:
+		w.finish(w.d.roll(len(w.jobs)))
+	case n < 14:
+		w.next(w.d.roll(w.routes), Slots{Any: w.d.roll(3), Large: w.d.roll(2), LargeBusy: w.d.roll(2)})
+	case n < 16:
+		w.scan(!w.d.oneIn(4))
+	case n < 20:
+		w.pass()
+	case n == 20:
+		w.logf("flush")
+		w.q.Flush(w.now)
+	case n == 21:
+		w.reload()
+	case n == 22 && w.d.oneIn(2):
+		w.routes = 1 + w.d.roll(3)
+		w.logf("%d routes", w.routes)
+		w.q.Reconfigure(w.rules(), w.now)
+	case n == 23 && w.d.oneIn(2):
+		w.restart()
+	}
+	w.take()
+}
+
+// pass lets time pass. Now and then the clock is set.
+func (w *world) pass() {
+	d := [...]time.Duration{0, time.Millisecond, time.Second, 10 * time.Second, time.Minute, time.Hour, maxAge / 2}[w.d.roll(7)]
+	w.now = w.now.Add(d)
+	if w.d.oneIn(20) {
+		by := [...]time.Duration{time.Hour, -time.Hour}[w.d.roll(2)]
+		w.now = set(w.t, w.now, by)
+		w.logf("the clock is set by %v", by)
+	}
+	w.logf("%v passes", d)
+	w.q.Advance(w.now, Room{Reads: w.d.roll(3), Free: w.d.roll(3), Busy: len(w.jobs) > 0}, 1+w.d.roll(10))
+}
+
+// reload is a person who edits the status file, in a pause or not.
+func (w *world) reload() {
+	paused := time.Time{}
+	if w.d.oneIn(2) {
+		paused = w.now.Add(-time.Duration(w.d.roll(3)) * time.Minute)
+	}
+	all := map[string]*record.Message{}
+	for n := range w.q.Snapshot(w.now) {
+		m := n.Record.Message()
+		switch w.d.roll(6) {
+		case 0:
+			w.logf("%s is taken out of the status file", n.Name)
+			w.edit(n.Name)
+			continue
+		case 1:
+			if rs := m.Recipients(); len(rs) > 0 {
+				r := pick(w.d, rs)
+				r.Status, r.GivenUp = pick(w.d, []record.State{record.Waiting, record.Done}), false
+				w.logf("%s: %s is edited to %d", n.Name, r.Address, r.Status)
+				w.edit(n.Name)
+				if r.Status == record.Done {
+					w.accepted[m.MessageID+r.Address] = true // so the person says
+				}
+			}
+		}
+		for _, r := range m.Recipients() {
+			if r.Status == record.InProgress {
+				r.Status = record.Waiting
+			}
+		}
+		all[n.Name] = m
+	}
+	w.logf("reload, paused %v", !paused.IsZero())
+	w.q.Reload(all, paused, w.now)
+}
+
+// edit notes that a person decides about the file name from here on.
+func (w *world) edit(name string) {
+	w.edited[name] = true
+	for k := range w.sent {
+		if len(k) > len(name) && k[:len(name)+1] == name+" " {
+			delete(w.sent, k)
+		}
+	}
+}
+
+// restart ends the process and starts another one, which knows what the status file says.
+func (w *world) restart() {
+	w.logf("restart")
+	w.events()
+	old := map[string]*record.Message{}
+	for n := range w.q.Snapshot(w.now) {
+		m := n.Record.Shown()
+		for _, r := range m.Recipients() {
+			if r.Status == record.InProgress {
+				r.Status = record.Waiting
+			}
+		}
+		old[n.Name] = m
+		w.edited[n.Name] = true // events may be lost
+	}
+	for _, a := range w.acts {
+		w.edited[a.Name] = true
+		if w.d.oneIn(2) {
+			w.do(a) // done, and not answered
+		}
+	}
+	w.acts, w.jobs = nil, nil
+	w.q = New(w.rules(), w.now)
+	for name, m := range old {
+		w.q.Remember(name, m, w.now)
+	}
+	w.scan(true)
+}
+
+// settle lets everything come to its end, with an engine that does what is to be done and sleeps until Wake.
+func (w *world) settle() {
+	w.logf("calm")
+	w.calm = true
+	for name, f := range w.hold {
+		if w.spool[name] == nil {
+			w.spool[name] = f
+		}
+		delete(w.hold, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
+		if f := w.spool[name]; f.bad {
+			f.bad, f.version = false, w.version() // corrected
+		}
+	}
+	for len(w.acts) > 0 || len(w.jobs) > 0 {
+		w.turn()
+	}
+	w.scan(true)
+	w.take()
+	const bound = 3000
+	for steps := 0; ; steps++ {
+		if steps == bound {
+			w.fatalf("after %d turns there are still %d files", bound, w.q.Len())
+		}
+		if w.turn() {
+			continue
+		}
+		at, ok := w.q.Wake()
+		if !ok {
+			break
+		}
+		if !at.After(w.now) {
+			w.fatalf("nothing is to be done, and Wake is %v ago", w.now.Sub(at))
+		}
+		w.now = at
+	}
+	if w.q.Len() > 0 || len(w.spool) > 0 {
+		w.fatalf("standstill: %d files known, %d in the spool", w.q.Len(), len(w.spool))
+	}
+	if w.q.underWay != 0 || w.q.Trouble() != nil || !w.q.Idle(w.now) {
+		w.fatalf("%d acts, trouble %v", w.q.underWay, w.q.Trouble())
+	}
+}
+
+// turn is one turn of the engine's loop. It reports whether there was anything to do.
+func (w *world) turn() (worked bool) {
+	for w.q.Advance(w.now, Room{Reads: 1000, Free: 2, Busy: len(w.jobs) > 0}, 3) {
+		worked = true
+	}
+	w.take()
+	for route := range w.routes {
+		for w.next(route, Slots{Any: 2 - len(w.jobs), Large: 1}) {
+			worked = true
+			w.take()
+		}
+	}
+	if len(w.acts) > 0 {
+		w.act(0)
+		worked = true
+	} else if len(w.jobs) > 0 {
+		w.finish(0)
+		worked = true
+	}
+	w.take()
+	return worked
+}
+
+// run does so many random steps, and then lets everything come to its end.
+func run(t testing.TB, seed uint64, script []byte, steps int) *world {
+	w := newWorld(t, seed, script)
+	for range steps {
+		w.step()
+	}
+	w.settle()
+	return w
+}
+
+// TestModel checks the rules of the queue against a world that changes at random.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	first, runs := uint64(1), uint64(100)
+	end := time.Now().Add(time.Hour)
+	if os.Getenv("SPOOLGORE_LAB") == "long" {
+		first, runs = uint64(time.Now().UnixNano()), 1<<40 // until the time is over
+		long, err := time.ParseDuration(cmp.Or(os.Getenv("SPOOLGORE_LAB_TIME"), "8m"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		end = time.Now().Add(long)
+	}
+	t.Logf("first seed %d", first)
+	kept, gone := 0, 0
+	for seed := first; seed < first+runs && time.Now().Before(end); seed++ {
+		ok := t.Run("", func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Logf("seed %d", seed)
+				}
+			}()
+			w := run(t, seed, nil, 400)
+			kept += len(w.failed)
+			gone += len(w.accepted)
+		})
+		if !ok {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	if kept == 0 || gone < 50 {
+		t.Errorf("%d messages in failed/, %d acceptances: the model does not do much", kept, gone)
+	}
+}
+
+// FuzzModel is TestModel with steps that the fuzzer chooses.
+func FuzzModel(f *testing.F) {
+	f.Add(uint64(1), []byte{})
+	f.Add(uint64(2), slices.Repeat([]byte{0, 5, 9, 13, 17}, 40))
+	f.Fuzz(func(t *testing.T, seed uint64, script []byte) {
+		run(t, seed, script[:min(len(script), 4000)], 40+len(script)/4)
+	})
+}

@@ -1,0 +1,174 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/fair"
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// Job is one message to be offered to some of its recipients.
+type Job struct {
+	Name      string
+	Version   Version // of the file
+	From      string
+	To        []string
+	MessageID string // for a message that has none of its own
+	Attempt   int    // number of the transaction of this message, from 1
+	Began     time.Time
+	Enqueued  time.Time
+	Large     bool      // at least LargeSize
+	Route     int       // of the sender
+	Suspect   time.Time // when the relay last failed in the middle of a transaction of this message; zero: never
+
+	e *entry
+}
+
+// Slots says what a route can take.
+type Slots struct {
+	Any       int // further jobs
+	Large     int // further jobs with large messages
+	LargeBusy int // large messages that are being sent
+}
+
+// Next returns the message that a route is to send first. It is the one place that decides who may be sent. It is not
+// ok if nothing may be sent with these slots: then a job has to end first, or Wake says when another message is ready.
+func (q *Queue) Next(route int, s Slots, now time.Time) (j Job, ok bool) {
+	for s.Any > 0 && !ok {
+		lane := q.sched.ready[route].pick(s)
+		if lane == nil {
+			return j, false
+		}
+		j, ok = startJob(&q.core, lane.Next(), now)
+	}
+	return j, ok
+}
+
+// pick returns the lane whose turn it is; nil: neither has a message that may be sent. While there are small messages,
+// one large message is sent at a time.
+func (l lanes) pick(s Slots) *fair.Queue[*entry] {
+	large := l.large.Len() > 0 && s.Large > 0
+	switch {
+	case large && (s.LargeBusy == 0 || l.small.Len() == 0):
+		return l.large
+	case l.small.Len() > 0:
+		return l.small
+	}
+	return nil
+}
+
+// startJob makes the job of e, which was taken out of its lane. It is not ok if no recipient is due after all, for
+// instance because the clock was set back.
+func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
+	m := e.msg.Message()
+	to := m.Start(now)
+	e.state = waiting // in no lane and no heap
+	if len(to) == 0 {
+		c.conclude(e, m, now)
+		return j, false
+	}
+	e.state = busy
+	e.set(stirred|appeared, false)
+	c.keep(e, m, now)
+	j = Job{
+		Name: e.name, Version: e.id, From: m.From, To: to, MessageID: m.MessageID, Attempt: m.Attempts + 1, Began: now,
+		Enqueued: m.Enqueued, Large: e.id.Size >= LargeSize, Route: int(e.route), e: e,
+	}
+	if e.suspect != nil {
+		j.Suspect = *e.suspect
+	}
+	return j, true
+}
+
+// Finish is what a job came to.
+type Finish struct {
+	Outcomes []attempt.Outcome // for each recipient of the job; none if Trouble is not Fine
+	Stumbled bool              // the relay failed in the middle of the transaction
+	Trouble  Trouble           // why the file could not be offered
+	Err      error             // likewise
+}
+
+// Finished takes what a job came to.
+func (q *Queue) Finished(j Job, f Finish, now time.Time) {
+	e := j.e
+	m := e.msg.Message()
+	e.state = waiting // in no lane and no heap
+	delete(q.trouble, e)
+	if f.Trouble != Fine {
+		m.Stop()
+		fileNotOffered(&q.core, e, m, f, now)
+	} else {
+		takeOutcomes(&q.core, e, m, j, f, now)
+	}
+	q.settle(e, now)
+}
+
+// takeOutcomes takes the outcomes of a transaction.
+func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now time.Time) {
+	m.Error = ""
+	e.suspect = nil
+	if f.Stumbled {
+		e.suspect = &now
+	}
+	since := m.Since()
+	changes := m.Apply(j.To, f.Outcomes, c.rules.Retry, now)
+	events := make([]Event, 0, len(changes))
+	for _, change := range changes {
+		events = append(events, eventOf(change, Event{
+			Time: now, File: e.name, From: m.From, Since: since, Attempt: j.Attempt,
+		}))
+	}
+	c.keep(e, m, now)
+	if m.Served() { // the removal of the file is the record
+		c.finishWith(e, m, Act{events: events})
+		return
+	}
+	switch note := record.NoteOf(m, e.name, j.To, f.Outcomes); {
+	case note.HasAccepted():
+		c.act(e, recording, Act{Kind: Record, Note: note, events: events})
+	default:
+		c.events = append(c.events, events...)
+		c.conclude(e, m, now)
+		if len(note.To) > 0 && e.state != failing { // failed/ and its journal line say it otherwise
+			c.acts = append(c.acts, Act{Kind: Record, Name: e.name, Note: note, Lazy: true})
+		}
+	}
+}
+
+// eventOf completes ev with what became of a recipient.
+func eventOf(c record.Change, ev Event) Event {
+	ev.To, ev.Err, ev.Next, ev.Outcome = c.Address, c.Err, c.Next, c.Outcome
+	switch c.Verdict {
+	case record.Accepted:
+		ev.Kind = Sent
+	case record.Deferred:
+		ev.Kind = Deferred
+	default:
+		ev.Kind = Failed
+	}
+	return ev
+}
+
+// fileNotOffered deals with a file that could not be offered.
+func fileNotOffered(c *core, e *entry, m *record.Message, f Finish, now time.Time) {
+	r := Result{Trouble: f.Trouble, Err: f.Err}
+	switch f.Trouble {
+	case Gone:
+		c.keep(e, m, now)
+		c.sched.move(e, waiting, now)
+		c.check(e)
+	case Replaced:
+		c.keep(e, m, now)
+		c.reread(e, now)
+	default: // the disk, or permissions: not the fault of the message
+		m.Postpone(now.Add(c.rules.Freq))
+		isNew := m.Error != f.Err.Error()
+		m.Error = f.Err.Error()
+		c.keep(e, m, now)
+		c.conclude(e, m, now)
+		if !c.ails(e, r) && isNew {
+			c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, From: m.From, Err: f.Err})
+		}
+	}
+}

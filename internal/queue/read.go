@@ -1,0 +1,146 @@
+package queue
+
+import (
+	"errors"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+const (
+	// firstLook is the time to the second look at a file that was not complete. It doubles with each look.
+	firstLook = 5 * time.Millisecond
+	// maxLooks bounds the doubling.
+	maxLooks = 20
+	// quietFor is how long a file may be incomplete before that is reported.
+	quietFor = time.Second
+)
+
+// opened takes the result of act Open.
+func opened(c *core, e *entry, r Result, now time.Time) {
+	e.state = unread // no heap has e
+	var old *record.Message
+	if e.msg.Holds() {
+		old = e.msg.Message()
+	}
+	switch {
+	case r.Trouble != Fine:
+		postpone(c, e, r, now)
+	case r.Unchanged && e.has(judged) && r.Version == e.id:
+		c.sched.move(e, unread, now.Add(c.rules.Freq))
+	case r.Unchanged && old.Partial():
+		c.open(e) // the status file was edited meanwhile
+	case r.Unchanged:
+		adoptRecord(c, e, old, r, now)
+	default:
+		makeRecord(c, e, old, r, now)
+	}
+}
+
+// adoptRecord goes on with the record old, which describes the present version of the file.
+func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
+	e.id = r.Version
+	e.set(returned, r.Returned)
+	e.set(soon|judged, false)
+	delete(c.trouble, e)
+	old.Error = ""
+	record.Release(old, now)
+	record.FixTimes(old, now, c.rules.MaxAge)
+	c.keep(e, old, now)
+	c.conclude(e, old, now)
+}
+
+// makeRecord makes the record of a file that was read just now. Old is what was known of it; nil: nothing.
+func makeRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
+	e.id = r.Version
+	e.set(soon|judged, false)
+	delete(c.trouble, e)
+	m := record.New(*r.Head, now)
+	if old != nil && !m.IsSame(old) {
+		old = nil
+	}
+	if old != nil && r.Why != nil {
+		record.ForgetGivenUp(m, old, r.Why, r.Body)
+	}
+	if old != nil {
+		record.Release(old, now)
+		record.Resume(m, old)
+		if !old.Modified.IsZero() && !old.Modified.Equal(m.Modified) {
+			m.RetryAt(now) // touched or corrected: that is how a person has one message tried now
+		}
+		record.FixTimes(m, now, c.rules.MaxAge)
+	}
+	e.set(returned, r.Why != nil && record.Recover(m, r.Why, r.Body))
+	announce(c, e.name, m, old, now)
+	c.keep(e, m, now)
+	c.conclude(e, m, now)
+}
+
+// announce publishes the recipients of m that old does not have.
+func announce(c *core, file string, m, old *record.Message, now time.Time) {
+	for _, r := range record.Unknown(m, old) {
+		ev := Event{Kind: Queued, Time: now, File: file, From: m.From, To: r.Address}
+		switch {
+		case r.GivenUp:
+			ev.Kind, ev.Since, ev.Err = Failed, m.Since(), errors.New(r.Error)
+			ev.Outcome.Fault = attempt.Recipient
+		case r.Status != record.Waiting:
+			continue
+		}
+		c.events = append(c.events, ev)
+	}
+}
+
+// postpone decides when to look again at a file that could not be read, and keeps the reason.
+func postpone(c *core, e *entry, r Result, now time.Time) {
+	if r.Trouble == Gone {
+		if e.msg.Holds() {
+			c.check(e) // it may be in hold/
+		} else {
+			c.drop(e)
+		}
+		return
+	}
+	if r.Version != (Version{}) && r.Version != e.id {
+		e.id, e.seen = r.Version, &sighting{now, e.seen.first, e.seen.err}
+	}
+	if r.Trouble == NoMessage {
+		putAside(c, e, r.Err, now)
+		return
+	}
+	e.set(judged, r.Trouble == Unusable)
+	age, writing := now.Sub(e.seen.first), r.Trouble == Writing
+	// A program that is being started holds open, until it runs, what its parent had open: the file of Put, too.
+	settles := r.Trouble == Unsettled || writing && age < c.rules.Settle
+	e.set(soon, settles)
+	wait := c.rules.Freq
+	if settles || writing || r.Trouble == Linked { // usual, and often over in a moment
+		wait = min(firstLook<<e.looks, wait)
+		e.looks = min(e.looks+1, maxLooks)
+		if settles {
+			wait = min(wait, c.rules.Settle/8)
+		}
+		if settles || age < quietFor {
+			c.sched.move(e, unread, now.Add(wait))
+			return
+		}
+	}
+	c.sched.move(e, unread, now.Add(wait))
+	ails := c.ails(e, r)
+	if e.seen.err == r.Err.Error() {
+		return
+	}
+	e.seen, c.changed = &sighting{e.seen.at, e.seen.first, r.Err.Error()}, true
+	if !writing && !ails {
+		c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: r.Err})
+	}
+}
+
+// putAside moves a file that can never be a message to failed/.
+func putAside(c *core, e *entry, err error, now time.Time) {
+	m := e.unreadable(err.Error())
+	c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: err})
+	c.keep(e, m, now)
+	c.finish(e, m, now)
+}

@@ -1,0 +1,189 @@
+package queue
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/fair"
+	"github.com/unbit/spoolgore/internal/pack"
+	"github.com/unbit/spoolgore/internal/pile"
+)
+
+const (
+	// readPatience is how long a file may stay unread while there is enough to send. The time is short: the file may be
+	// urgent, or of another sender.
+	readPatience = time.Second
+	// clockSet is the difference between wall clock and monotonic clock that means that the clock was set.
+	clockSet = time.Second
+	// LargeSize is the size of a file, in bytes, from which a message keeps its connection busy for long.
+	LargeSize = 1 << 20
+)
+
+// schedule keeps the entries in order of time and of turn.
+type schedule struct {
+	pending *pile.Pile[*entry] // unread, waiting, finishing: by due
+	expiry  *pile.Pile[*entry] // entries that were read: by when they are given up, or their sender gets a notice
+	ready   []lanes            // by route
+	epoch   time.Time          // moments count from here
+	room    Room
+}
+
+func newSchedule(routes int, now time.Time) schedule {
+	s := schedule{
+		pending: pile.New(func(a, b *entry) bool { return a.due < b.due }, placeIn(0)),
+		expiry:  pile.New(func(a, b *entry) bool { return a.look < b.look }, placeIn(2)),
+		epoch:   now,
+	}
+	s.setRoutes(routes)
+	return s
+}
+
+// placeIn returns where an entry keeps its index in pending (0), ready (1) and expiry (2).
+func placeIn(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
+
+// setRoutes makes as many empty lanes.
+func (s *schedule) setRoutes(n int) {
+	s.ready = nil
+	for range n {
+		s.ready = append(s.ready, newLanes())
+	}
+}
+
+// lanes hold the messages that may be sent by one route: by priority, fresh mail before retries, and the senders in
+// turn. Large messages have a lane of their own, so that they cannot take every connection.
+type lanes struct{ small, large *fair.Queue[*entry] }
+
+func newLanes() lanes {
+	rules := fair.Rules[*entry]{
+		Owner: func(e *entry) string { return e.sender },
+		Urgent: func(a, b *entry) bool {
+			if (a.suspect == nil) != (b.suspect == nil) {
+				return a.suspect == nil // a recovering relay is not probed with the message that made it fail
+			}
+			if a.priority != b.priority {
+				return a.priority > b.priority
+			}
+			return a.has(fresh) && !b.has(fresh)
+		},
+		First: func(a, b *entry) bool { return a.due < b.due },
+		Place: placeIn(1),
+	}
+	return lanes{small: fair.New(rules), large: fair.New(rules)}
+}
+
+func (l lanes) of(e *entry) *fair.Queue[*entry] {
+	if e.id.Size >= LargeSize {
+		return l.large
+	}
+	return l.small
+}
+
+func (l lanes) len() int { return l.small.Len() + l.large.Len() }
+
+func (s *schedule) moment(t time.Time) pack.Moment { return pack.MomentOf(t, s.epoch) }
+
+func (s *schedule) time(m pack.Moment) time.Time { return m.Time(s.epoch) }
+
+// keepTime makes the moments of all entries count from now if the clock was set.
+func (s *schedule) keepTime(now time.Time, entries map[string]*entry) {
+	if (now.Round(0).Sub(s.epoch.Round(0)) - now.Sub(s.epoch)).Abs() < clockSet {
+		return
+	}
+	for _, e := range entries {
+		e.due, e.look = pack.MomentOf(s.time(e.due), now), pack.MomentOf(s.time(e.look), now)
+	}
+	s.epoch = now
+	s.pending.Reorder()
+	s.expiry.Reorder()
+}
+
+// move puts e into state to, and into the heap or lane of that state.
+func (s *schedule) move(e *entry, to state, due time.Time) {
+	s.pending.Remove(e)
+	s.unready(e)
+	e.state, e.due = to, s.moment(due)
+	switch to {
+	case unread, waiting, finishing:
+		s.pending.Push(e)
+	case ready:
+		s.ready[e.route].of(e).Push(e)
+	}
+}
+
+// unready takes e out of its lane. It is called before the sender, the priority or the size of e changes.
+func (s *schedule) unready(e *entry) {
+	if e.state == ready {
+		s.ready[e.route].of(e).Remove(e)
+	}
+}
+
+// remove takes e out of everything.
+func (s *schedule) remove(e *entry) {
+	s.pending.Remove(e)
+	s.unready(e)
+	s.expiry.Remove(e)
+}
+
+// watch puts e into expiry at the time look; the zero time takes e out.
+func (s *schedule) watch(e *entry, look time.Time) {
+	s.expiry.Remove(e)
+	if !look.IsZero() {
+		e.look = s.moment(look)
+		s.expiry.Push(e)
+	}
+}
+
+// takeExpired takes the first entry out of expiry.
+func (s *schedule) takeExpired() *entry {
+	e := s.expiry.Top()
+	s.expiry.Remove(e)
+	return e
+}
+
+func (s *schedule) nextExpiry() (at time.Time, ok bool) {
+	if s.expiry.Len() == 0 {
+		return at, false
+	}
+	return s.time(s.expiry.Top().look), true
+}
+
+// due returns the first entry of pending whose time has come; nil: there is none.
+func (s *schedule) due(now time.Time) *entry {
+	if at, ok := s.nextDue(); !ok || at.After(now) {
+		return nil
+	}
+	return s.pending.Top()
+}
+
+// nextDue returns when the first entry of pending is due. While there is enough to send, a file is read later: then it
+// is opened once, for reading and sending.
+func (s *schedule) nextDue() (at time.Time, ok bool) {
+	if s.pending.Len() == 0 {
+		return at, false
+	}
+	e := s.pending.Top()
+	if at = s.time(e.due); e.state == unread && s.room.Busy && s.backlog() >= s.room.Free {
+		at = at.Add(readPatience)
+	}
+	return at, true
+}
+
+// backlog returns the number of messages that are ready.
+func (s *schedule) backlog() (n int) {
+	for _, l := range s.ready {
+		n += l.len()
+	}
+	return n
+}
+
+// idle reports whether nothing is ready, due, or about to settle.
+func (s *schedule) idle(now time.Time) bool {
+	if s.backlog() > 0 {
+		return false
+	}
+	for _, e := range s.pending.All() {
+		if e.has(soon) || !s.time(e.due).After(now) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,461 @@
+package queue
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// A die makes the choices of a run: from a script first, then by chance.
+type die struct {
+	script []byte
+	rng    *rand.Rand
+}
+
+// roll returns a number below n.
+func (d *die) roll(n int) int {
+	if len(d.script) > 0 {
+		b := d.script[0]
+		d.script = d.script[1:]
+		return int(b) % n
+	}
+	return d.rng.IntN(n)
+}
+
+// oneIn is true once in n rolls.
+func (d *die) oneIn(n int) bool { return d.roll(n) == 0 }
+
+func pick[T any](d *die, from []T) T { return from[d.roll(len(from))] }
+
+// A fake file holds a message for recipients.
+type fakeFile struct {
+	version Version
+	id      string // Message-ID
+	to      []string
+	bad     bool            // no message that can be sent
+	why     *record.Failure // in failed/, and in the spool of a file that was moved back
+}
+
+// A world is a spool directory in memory, its writers, a person, a relay, and an engine that does what the queue asks
+// for.
+type world struct {
+	leaving     *record.Message // the message whose file has just left the spool; nil: none
+	leavingName string
+
+	t     testing.TB
+	d     *die
+	q     *Queue
+	now   time.Time
+	calm  bool // no trouble, no changes, and the relay decides at once
+	clock int  // inodes and modification times given out
+
+	spool, hold, failed map[string]*fakeFile
+	acts                []Act // under way
+	jobs                []Job // under way
+	routes              int
+
+	accepted map[string]bool // by the relay: Message-ID and recipient
+	sent     map[string]bool // there was an event: file, Message-ID and recipient, while the queue knows the file
+	ends     map[string]int  // events that ended a recipient: file, Message-ID and recipient, likewise
+	edited   map[string]bool // files whose records a person has edited, or whose events a restart has cut off
+	log      []string
+}
+
+func newWorld(t testing.TB, seed uint64, script []byte) *world {
+	w := &world{
+		t: t, d: &die{script, rand.New(rand.NewPCG(seed, 1))}, now: time.Now(), routes: 1,
+		spool: map[string]*fakeFile{}, hold: map[string]*fakeFile{}, failed: map[string]*fakeFile{},
+		accepted: map[string]bool{}, sent: map[string]bool{}, ends: map[string]int{}, edited: map[string]bool{},
+	}
+	w.q = New(w.rules(), w.now)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("last steps:\n%s", join(w.log[max(0, len(w.log)-60):]))
+		}
+	})
+	return w
+}
+
+func (w *world) rules() Rules {
+	r := testRules()
+	r.Routes = w.routes
+	r.RouteOf = func(sender string) int { return len(sender) % w.routes }
+	r.Retry.MaxAttempts = 8
+	return r
+}
+
+func (w *world) logf(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
+
+func (w *world) fatalf(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf(format, args...)
+}
+
+func join(lines []string) (text string) {
+	for _, line := range lines {
+		text += "  " + line + "\n"
+	}
+	return text
+}
+
+func (w *world) version() Version {
+	w.clock++
+	size := int64(10 + w.clock)
+	if w.d.oneIn(8) {
+		size += LargeSize
+	}
+	return Version{Inode: uint64(w.clock), Size: size, Modified: w.now.UnixNano() + int64(w.clock)}
+}
+
+func (w *world) name() string { return fmt.Sprint("m", w.d.roll(7)) }
+
+// write makes a new message under a name, in place of the file that may be there.
+func (w *world) write(name string) {
+	f := &fakeFile{version: w.version(), bad: w.d.oneIn(15)}
+	f.id = fmt.Sprintf("<%d@x>", w.clock)
+	for i := range 1 + w.d.roll(3) {
+		f.to = append(f.to, fmt.Sprintf("%c@x", 'a'+i))
+	}
+	if w.d.oneIn(15) {
+		f.to = append(f.to, "not valid")
+	}
+	w.spool[name] = f
+}
+
+// change is what a writer or a person does to the files.
+func (w *world) change() {
+	name := w.name()
+	f := w.spool[name]
+	switch action := w.d.roll(8); {
+	case f == nil && w.hold[name] != nil && action < 3:
+		w.spool[name] = w.hold[name]
+		delete(w.hold, name)
+		w.logf("%s is released", name)
+	case f == nil && w.failed[name] != nil && action < 3:
+		w.spool[name] = w.failed[name]
+		delete(w.failed, name)
+		w.logf("%s is moved back from failed/", name)
+	case f == nil || action < 2:
+		w.write(name)
+		w.logf("%s is written", name)
+	case action == 2:
+		delete(w.spool, name)
+		w.logf("%s is deleted", name)
+	case action == 3 || action == 4:
+		w.hold[name] = f
+		delete(w.spool, name)
+		w.logf("%s is moved to hold/", name)
+	case action == 5:
+		c := *f
+		c.version, c.bad = w.version(), false
+		if !slices.Contains(f.to, "new@x") {
+			c.to = append(slices.Clone(f.to), "new@x")
+		}
+		w.spool[name] = &c
+		w.logf("%s is edited", name)
+	case action == 6:
+		c := *f
+		c.version.Modified++
+		w.spool[name] = &c
+		w.logf("%s is touched", name)
+	case w.hold[name] != nil:
+		c := *w.hold[name]
+		c.version = w.version()
+		w.hold[name] = &c
+		w.logf("%s is edited in hold/", name)
+	}
+	switch w.d.roll(4) {
+	case 0: // the next scan will see it
+	case 1:
+		w.q.Notice(nil, []string{name}, w.now)
+	case 2:
+		w.q.Notice([]string{name}, nil, w.now)
+	case 3:
+		w.q.Notice([]string{name}, []string{name, w.name()}, w.now)
+	}
+}
+
+// scan lists the spool directory, with the versions or without.
+func (w *world) scan(complete bool) {
+	w.logf("scan, complete %v", complete)
+	verify := w.calm || w.d.oneIn(2)
+	scan := w.q.BeginScan(w.now)
+	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
+		f := File{Name: name}
+		if verify {
+			f.Version = w.spool[name].version
+		}
+		if complete || w.d.oneIn(2) {
+			scan.Listed([]File{f}, w.now)
+		}
+	}
+	if complete {
+		scan.End(w.now)
+	}
+}
+
+// act does the i-th act that is under way and answers it.
+func (w *world) act(i int) {
+	a := w.acts[i]
+	w.acts = slices.Delete(w.acts, i, i+1)
+	r := w.do(a)
+	w.logf("%s %s: trouble %d, place %d, version %v", actWord(a), a.Name, r.Trouble, r.Place, r.Version)
+	e := a.e
+	ended := r.Trouble == Fine && (a.Kind == Remove || a.Kind == Fail)
+	m := e.msg.Message()
+	if ended {
+		w.leaving, w.leavingName = m, a.Name
+	}
+	w.q.Acted(a, r, w.now)
+	if r.Why != nil {
+		for _, k := range r.Why.Recipients() {
+			if k.Accepted() {
+				w.ends[key(a.Name, r.Head.MessageID, k.Address)] = 1 // there was an event before the message went to failed/
+			}
+		}
+	}
+	if ended {
+		w.ended(a, m)
+	}
+}
+
+// ended checks the events of a message whose file was removed or moved to failed/.
+func (w *world) ended(a Act, m *record.Message) {
+	w.events()
+	w.leaving = nil
+	for _, r := range m.Recipients() {
+		if n := w.ends[key(a.Name, m.MessageID, r.Address)]; n != 1 && !w.edited[a.Name] {
+			w.fatalf("%s has ended with %d events for %s", a.Name, n, r.Address)
+		}
+	}
+}
+
+// do does an act, or fails for a reason that may be the system's.
+func (w *world) do(a Act) Result {
+	if !w.calm && w.d.oneIn(6) && a.Kind != Record && a.Kind != Notify {
+		return Result{Trouble: pick(w.d, []Trouble{System, OtherCause}), Err: pick(w.d, []error{errDisk, errPassword})}
+	}
+	f := w.spool[a.Name]
+	switch a.Kind {
+	case Open:
+		return w.open(a, f)
+	case Stat:
+		return w.stat(a.Name)
+	case Remove, Fail:
+		switch {
+		case f == nil:
+			return Result{Trouble: Gone, Err: errLater}
+		case f.version != a.Version:
+			return Result{Trouble: Replaced, Err: errLater}
+		}
+		delete(w.spool, a.Name)
+		if a.Kind == Remove {
+			w.removed(a.Name, f)
+			return Result{}
+		}
+		c := *f
+		c.why = record.FailureOf(a.Message, "/spool/"+a.Name, w.now.Round(0))
+		w.failed[a.Name] = &c
+		return Result{Kept: "failed/" + a.Name}
+	}
+	return Result{}
+}
+
+// removed checks that the relay has accepted the message f for every recipient.
+func (w *world) removed(name string, f *fakeFile) {
+	for _, to := range f.to {
+		if !w.accepted[f.id+to] && !w.edited[name] {
+			w.fatalf("%s is removed, and %s has not accepted it", name, to)
+		}
+	}
+}
+
+func (w *world) stat(name string) Result {
+	if f := w.spool[name]; f != nil {
+		return Result{Place: InSpool, Version: f.version}
+	}
+	if f := w.hold[name]; f != nil {
+		return Result{Place: InHold, Version: f.version}
+	}
+	return Result{}
+}
+
+func (w *world) open(a Act, f *fakeFile) Result {
+	if f == nil {
+		return Result{Trouble: Gone, Err: errLater}
+	}
+	v := f.version
+	if !w.calm && w.d.oneIn(5) {
+		trouble := pick(w.d, []Trouble{Unsettled, Writing, Linked})
+		return Result{Trouble: trouble, Err: errLater, Version: v}
+	}
+	if !w.calm && w.d.oneIn(60) {
+		return Result{Trouble: NoMessage, Err: errLater, Version: v}
+	}
+	switch {
+	case a.Skip && a.Version == v:
+		return Result{Version: v, Unchanged: true}
+	case f.bad:
+		return Result{Trouble: Unusable, Err: errLater, Version: v}
+	}
+	known := a.Known.Message()
+	revived := f.why != nil && slices.ContainsFunc(known.Recipients(), func(r *record.Recipient) bool { return r.GivenUp })
+	if a.Known.Holds() && describes(known, v) == record.ThisVersion && !revived {
+		return Result{Version: v, Unchanged: true, Returned: f.why != nil}
+	}
+	h := &record.Head{Name: a.Name, Size: v.Size, Modified: v.Time(), Inode: v.Inode, MessageID: f.id}
+	h.Addresses.From = fmt.Sprint("s", v.Inode%3, "@x")
+	for _, to := range f.to {
+		h.Addresses.To = append(h.Addresses.To, message.Address{Addr: to, Err: message.CheckAddress(to)})
+	}
+	return Result{Version: v, Head: h, Returned: f.why != nil, Why: f.why}
+}
+
+// next hands out a job if there is one.
+func (w *world) next(route int, s Slots) bool {
+	j, ok := w.q.Next(route, s, w.now)
+	if !ok {
+		return false
+	}
+	w.logf("job %s to %v", j.Name, j.To)
+	m := j.e.msg.Message()
+	for i, to := range j.To {
+		if w.sent[key(j.Name, m.MessageID, to)] {
+			w.fatalf("%s is in a job for %s, which has accepted it", j.Name, to)
+		}
+		if slices.Contains(j.To[:i], to) {
+			w.fatalf("%s is in a job for %s twice", j.Name, to)
+		}
+	}
+	if len(j.To) == 0 || w.busy(j.Name) || s.Any < 1 || j.Large && s.Large < 1 {
+		w.fatalf("%s is in a job for %v", j.Name, j.To)
+	}
+	w.jobs = append(w.jobs, j)
+	return true
+}
+
+// busy reports whether a job or an act is under way for the file name.
+func (w *world) busy(name string) bool {
+	return slices.ContainsFunc(w.jobs, func(j Job) bool { return j.Name == name }) ||
+		slices.ContainsFunc(w.acts, func(a Act) bool { return a.Name == name && a.Kind != Notify })
+}
+
+// finish ends the i-th job: the relay decides.
+func (w *world) finish(i int) {
+	j := w.jobs[i]
+	w.jobs = slices.Delete(w.jobs, i, i+1)
+	f := w.spool[j.Name]
+	var out Finish
+	switch {
+	case f == nil:
+		out = Finish{Trouble: Gone, Err: errLater}
+	case f.version != j.Version:
+		out = Finish{Trouble: Replaced, Err: errLater}
+	case !w.calm && w.d.oneIn(8):
+		out = Finish{Trouble: pick(w.d, []Trouble{System, OtherCause}), Err: errDisk}
+	default:
+		out.Stumbled = !w.calm && w.d.oneIn(10)
+		for _, to := range j.To {
+			o := pick(w.d, []attempt.Outcome{
+				acceptance, acceptance, acceptance, deferral, refusal, relayFault, notOffered, withdrawn, noReply,
+			})
+			if w.calm {
+				o = acceptance
+			}
+			out.Outcomes = append(out.Outcomes, o)
+			if o.Err == nil {
+				w.accepted[f.id+to] = true
+			}
+		}
+	}
+	w.logf("job %s ends: trouble %d, %d outcomes", j.Name, out.Trouble, len(out.Outcomes))
+	w.q.Finished(j, out, w.now)
+}
+
+func key(name, id, to string) string { return name + " " + id + " " + to }
+
+// take takes what the queue asks for, and checks it.
+func (w *world) take() {
+	w.t.Helper()
+	inspect(w.t, w.q)
+	for _, a := range w.q.TakeActs() {
+		if a.Lazy {
+			continue
+		}
+		if a.Kind == Notify {
+			w.acts = append(w.acts, a)
+			continue
+		}
+		if w.busy(a.Name) {
+			w.fatalf("%s %s: a job or another act is under way", actWord(a), a.Name)
+		}
+		m := a.e.msg.Message()
+		_, waits := m.NextAttempt()
+		switch {
+		case a.Kind == Remove && !m.Served():
+			w.fatalf("Remove %s: a recipient has not accepted it", a.Name)
+		case a.Kind == Fail && (waits || !m.Failed()):
+			w.fatalf("Fail %s: a recipient waits, or none was given up", a.Name)
+		}
+		w.acts = append(w.acts, a)
+	}
+	w.events()
+	w.forget()
+}
+
+// events takes the events and counts them.
+func (w *world) events() {
+	for _, ev := range w.q.TakeEvents() {
+		w.logf("event %s %s %s", ev.Kind, ev.File, ev.To)
+		e := w.q.entries[ev.File]
+		m := w.leaving
+		switch {
+		case ev.To == "" || e == nil && (m == nil || ev.File != w.leavingName):
+			continue
+		case m == nil || ev.File != w.leavingName:
+			m = e.msg.Message()
+		}
+		k := key(ev.File, m.MessageID, ev.To)
+		switch ev.Kind {
+		case Sent:
+			if slices.ContainsFunc(w.acts, func(a Act) bool { return len(a.events) > 0 && a.e == e }) && e.state.underWay() {
+				w.fatalf("%s is sent to %s before that is recorded", ev.File, ev.To)
+			}
+			w.ends[k]++
+			w.sent[k] = slices.ContainsFunc(m.Recipients(), func(r *record.Recipient) bool {
+				return r.Address == ev.To && r.Accepted() // not made to wait again by hand meanwhile
+			})
+		case Failed:
+			w.ends[k]++
+		case Queued:
+			w.ends[k] = 0
+		}
+	}
+}
+
+// forget forgets what the queue may forget: the identity of a message is the name of its file, and its Message-ID.
+func (w *world) forget() {
+	stale := func(k string) bool {
+		var name, id string
+		fmt.Sscan(k, &name, &id)
+		e := w.q.entries[name]
+		if e == nil {
+			known, ok := w.q.memory[name]
+			return !ok || known.Message().MessageID != id
+		}
+		return !e.msg.Holds() || e.msg.Message().MessageID != id
+	}
+	maps.DeleteFunc(w.sent, func(k string, _ bool) bool { return stale(k) })
+	maps.DeleteFunc(w.ends, func(k string, _ int) bool { return stale(k) })
+	maps.DeleteFunc(w.edited, func(name string, _ bool) bool {
+		_, remembered := w.q.memory[name]
+		return w.q.entries[name] == nil && !remembered && w.spool[name] == nil
+	})
+}

@@ -1,0 +1,212 @@
+package record
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/pack"
+)
+
+// Compact is a Message in one string, which takes a tenth of the memory. It never changes. The zero value holds none.
+type Compact struct {
+	text string
+	base *time.Time
+}
+
+// A Packer makes Compact values. It is for one goroutine.
+type Packer struct {
+	pack.Packer
+	base *time.Time // the time from which the times of a Compact count
+}
+
+// NewPacker returns a Packer. Now is the time of this process, with its monotonic clock.
+func NewPacker(now time.Time) *Packer { return &Packer{base: &now} }
+
+// Pack returns m in compact form. Times of m that have a monotonic clock reading keep it.
+func (p *Packer) Pack(m *Message, now time.Time) Compact {
+	if (now.Round(0).Sub(p.base.Round(0)) - now.Sub(*p.base)).Abs() > time.Millisecond {
+		p.base = &now // the clock was set, or the machine slept
+	}
+	p.Reset(*p.base)
+	p.String(m.From)
+	for _, list := range lists(m) {
+		p.Int(int64(len(list)))
+		for i := range list {
+			list[i].pack(&p.Packer)
+		}
+	}
+	p.Int(int64(m.Attempts))
+	p.Time(m.Enqueued)
+	p.String(m.Error)
+	p.Time(m.Expire)
+	p.Int(int64(m.Priority))
+	p.Int(m.Size)
+	p.Time(m.Modified)
+	p.Time(m.Held)
+	p.Time(m.NotBefore)
+	p.String(m.MessageID)
+	p.String(m.Digest)
+	p.Int(int64(m.Inode))
+	p.String(string(m.RawName))
+	return Compact{p.Packed(), p.base}
+}
+
+// Holds reports whether c holds a message.
+func (c Compact) Holds() bool { return c.base != nil }
+
+// Message returns the message with times to compare: they have the monotonic clock reading that they had. The message
+// belongs to the caller; the zero Compact gives an empty one.
+func (c Compact) Message() *Message { return c.unpack(false) }
+
+// Shown returns the message with times to show and to write down: wall clock times.
+func (c Compact) Shown() *Message { return c.unpack(true) }
+
+func (c Compact) unpack(shown bool) *Message {
+	m := &Message{}
+	if !c.Holds() {
+		return m
+	}
+	u := pack.Unpack(c.text, *c.base)
+	u.Shown = shown
+	m.From = u.String()
+	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
+		*list = make([]Recipient, u.Int())
+		for i := range *list {
+			(*list)[i].unpack(u)
+		}
+	}
+	m.Attempts = int(u.Int())
+	m.Enqueued = u.Time()
+	m.Error = u.String()
+	m.Expire = u.Time()
+	m.Priority = int(u.Int())
+	m.Size = u.Int()
+	m.Modified = u.Time()
+	m.Held = u.Time()
+	m.NotBefore = u.Time()
+	m.MessageID = u.String()
+	m.Digest = u.String()
+	m.Inode = uint64(u.Int())
+	if name := u.String(); name != "" {
+		m.RawName = []byte(name)
+	}
+	return m
+}
+
+func (r *Recipient) pack(p *pack.Packer) {
+	p.String(r.Address)
+	p.Int(int64(r.Status))
+	p.Int(int64(r.Attempts))
+	p.Time(r.NextAttempt)
+	p.String(r.Error)
+	p.Bool(r.GivenUp)
+	p.Bool(r.Told)
+	p.Bool(r.Warned)
+	p.String(r.Relay)
+	p.Time(r.LastAttempt)
+	p.Bool(r.History != nil)
+	if r.History != nil {
+		r.History.pack(p, r)
+	}
+}
+
+func (r *Recipient) unpack(u *pack.Unpacker) {
+	r.Address = u.String()
+	r.Status = State(u.Int())
+	r.Attempts = int(u.Int())
+	r.NextAttempt = u.Time()
+	r.Error = u.String()
+	r.GivenUp, r.Told, r.Warned = u.Bool(), u.Bool(), u.Bool()
+	r.Relay = u.String()
+	r.LastAttempt = u.Time()
+	if u.Bool() {
+		r.History = &History{}
+		r.History.unpack(u, r)
+	}
+}
+
+// What follows the first attempt in a Compact.
+const (
+	firstOnly = iota // First and Last are the same attempt
+	lastOnly
+	allAttempts
+)
+
+// pack adds h, the history of r. A text that equals the one before it takes no room.
+func (h *History) pack(p *pack.Packer, r *Recipient) {
+	more := firstOnly
+	switch {
+	case h.Times != 0 || len(h.Runs) > 0:
+		more = allAttempts
+	case h.Last != h.First:
+		more = lastOnly
+	}
+	h.First.pack(p, &Attempt{Relay: r.Relay, Error: r.Error})
+	p.Int(int64(more))
+	if more == firstOnly {
+		return
+	}
+	before := &h.First
+	if more == allAttempts {
+		p.Int(int64(h.Times))
+		p.Int(int64(len(h.Runs)))
+		for i := range h.Runs {
+			run := &h.Runs[i]
+			run.pack(p, before)
+			p.Time(run.Until)
+			p.Int(int64(run.Times))
+			before = &run.Attempt
+		}
+	}
+	h.Last.pack(p, before)
+}
+
+func (h *History) unpack(u *pack.Unpacker, r *Recipient) {
+	h.First.unpack(u, &Attempt{Relay: r.Relay, Error: r.Error})
+	before, more := &h.First, u.Int()
+	if more == firstOnly {
+		h.Last = h.First
+		return
+	}
+	if more == allAttempts {
+		h.Times = int(u.Int())
+		if n := u.Int(); n > 0 {
+			h.Runs = make([]AttemptRun, n)
+		}
+		for i := range h.Runs {
+			run := &h.Runs[i]
+			run.unpack(u, before)
+			run.Until, run.Times = u.Time(), int(u.Int())
+			before = &run.Attempt
+		}
+	}
+	h.Last.unpack(u, before)
+}
+
+// pack adds a, and of its texts only those that differ from the texts of before.
+func (a *Attempt) pack(p *pack.Packer, before *Attempt) {
+	p.Time(a.Time)
+	texts, same := a.texts(), int64(0)
+	for i, said := range before.texts() {
+		if *texts[i] == *said {
+			same |= 1 << i
+		}
+	}
+	p.Int(same)
+	for i, text := range texts {
+		if same>>i&1 == 0 {
+			p.String(*text)
+		}
+	}
+}
+
+func (a *Attempt) unpack(u *pack.Unpacker, before *Attempt) {
+	a.Time = u.Time()
+	texts, said, same := a.texts(), before.texts(), u.Int()
+	for i, text := range texts {
+		if same>>i&1 == 1 {
+			*text = *said[i]
+		} else {
+			*text = u.String()
+		}
+	}
+}

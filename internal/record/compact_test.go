@@ -1,0 +1,152 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// leaves calls each for every field of v that holds a value. It makes two elements of every list, and a target for
+// every pointer.
+func leaves(v reflect.Value, path string, each func(path string, leaf reflect.Value)) {
+	_, isTime := v.Interface().(time.Time)
+	switch {
+	case v.Kind() == reflect.Struct && !isTime:
+		for i := range v.NumField() {
+			leaves(v.Field(i), path+"."+v.Type().Field(i).Name, each)
+		}
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		leaves(v.Elem(), path, each)
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			leaves(v.Index(i), fmt.Sprintf("%s[%d]", path, i), each)
+		}
+	default:
+		each(path, v)
+	}
+}
+
+// fill gives a field the n-th of many values, none of them zero.
+func fill(t *testing.T, path string, leaf reflect.Value, n int) {
+	t.Helper()
+	switch leaf.Interface().(type) {
+	case time.Time:
+		zones := []*time.Location{time.UTC, time.FixedZone("", 3600), time.FixedZone("", -90*60)}
+		leaf.Set(reflect.ValueOf(time.Date(1500+100*(n%9), 1, 2, 3, 4, 5, n+1, zones[n%len(zones)])))
+		return
+	case []byte:
+		leaf.SetBytes([]byte{0xff, byte(n)})
+		return
+	}
+	switch leaf.Kind() {
+	case reflect.String:
+		leaf.SetString(fmt.Sprint("\xff", path, n))
+	case reflect.Bool:
+		leaf.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		leaf.SetInt(int64(-1-n) << 40)
+	case reflect.Uint64:
+		leaf.SetUint(1<<63 + uint64(n))
+	default:
+		t.Fatalf("%s: no value of type %v", path, leaf.Type())
+	}
+}
+
+// Every field of a message comes back from its compact form: all together and each alone, so that none is taken for
+// another.
+func TestCompactKeepsEveryField(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	pack := func(m *Message) *Message { return NewPacker(time.Now()).Pack(m, time.Now()).Message() }
+	full, fields := &Message{}, 0
+	leaves(reflect.ValueOf(full).Elem(), "", func(path string, leaf reflect.Value) {
+		fill(t, path, leaf, fields)
+		is.True(!leaf.IsZero())
+		fields++
+	})
+	is.True(fields > 100)
+	is.True(reflect.DeepEqual(pack(full), full))
+	for i := range fields {
+		m, n, name := &Message{}, 0, ""
+		leaves(reflect.ValueOf(m).Elem(), "", func(path string, leaf reflect.Value) {
+			if n == i {
+				fill(t, path, leaf, i)
+				name = path
+			}
+			n++
+		})
+		if !reflect.DeepEqual(pack(m), m) {
+			t.Errorf("%s does not come back", name)
+		}
+	}
+}
+
+func TestCompactKeepsTheMonotonicClock(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	now := time.Now()
+	c := NewPacker(now).Pack(&Message{Enqueued: now, Modified: now.Round(0)}, now)
+	is.Equal(c.Message().Enqueued, now) // measured: to compare with other measured times
+	is.Equal(c.Message().Enqueued.Sub(now), time.Duration(0))
+	is.Equal(c.Shown().Enqueued, now.Round(0))        // wall clock only, to be written
+	is.True(c.Message().Modified.Equal(now.Round(0))) // from a file: wall clock only
+	is.Equal(c.Message().Modified, c.Message().Modified.Round(0))
+}
+
+func TestZeroCompactHoldsNothing(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	is.True(!Compact{}.Holds())
+	is.True(reflect.DeepEqual(Compact{}.Message(), &Message{}))
+	is.True(NewPacker(start).Pack(&Message{}, start).Holds()) // an empty message is a message
+}
+
+// BenchmarkHistory measures a message with one recipient by its attempts: bytes in memory and in the status file.
+func BenchmarkHistory(b *testing.B) {
+	const busy = "450 4.2.1 mailbox busy, try again later"
+	for _, tt := range []struct {
+		name  string
+		tries int
+		reply string // %d: a number that differs each time
+	}{
+		{"none", 0, ""}, {"one", 1, busy}, {"two", 2, busy}, {"10 same", 10, busy},
+		{"10 different", 10, "450 4.2.1 mailbox busy, try again in %d seconds"},
+		{"100 different", 100, "450 4.2.1 mailbox busy, try again in %d seconds"},
+		{"100 different and long", 100, strings.Repeat("%d-", 200)}, {"10 without a reply", 10, ""},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			now := time.Now()
+			m := &Message{
+				From: "sender@example.com", To: []Recipient{{Address: "recipient@example.org"}}, Enqueued: now, Modified: now,
+				Size: 4096, MessageID: "<20261123T214905.k7f3q2aa@example.com>",
+			}
+			for i := range tt.tries {
+				now = now.Add(time.Duration(i+1)*time.Minute + 123456789)
+				o := failed(ofMessage, errors.New("end: unexpected EOF"))
+				if tt.reply != "" {
+					o.Reply = strings.ReplaceAll(tt.reply, "%d", fmt.Sprint(1000+i))
+					o.Fault, o.Err = ofRecipient, errors.New("rcpt: "+o.Reply)
+				}
+				m.Apply(m.Start(now), []outcome{o}, everyMinute(1000), now)
+			}
+			c := NewPacker(now).Pack(m, now)
+			var file bytes.Buffer
+			e := NewStatusEncoder(&file)
+			check(b, e.Add("/spool/m", m))
+			check(b, e.Close())
+			for b.Loop() {
+				c.Message()
+			}
+			b.ReportMetric(float64(len(c.text)), "B/compact")
+			b.ReportMetric(float64(file.Len()), "B/status")
+		})
+	}
+}

@@ -1,0 +1,32 @@
+package record
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Failure is the content of a why-file, failed/NAME.json: the message as it was when it was given up, and why.
+type Failure struct {
+	File       string    // path of the message file in the spool
+	Time       time.Time // when the message was given up
+	Reason     string    // in one line
+	BodyDigest string    `json:"Body,omitempty"` // hash of the body, set only if the header has no Message-ID
+	Message              // as it was at that time
+}
+
+// FailureOf returns the why-file of m, whose file was at path. The caller sets BodyDigest if Digest is set.
+func FailureOf(m *Message, path string, now time.Time) *Failure {
+	return &Failure{File: path, Time: now, Reason: m.Reason(), Message: *m}
+}
+
+// Encode returns f as the text of a why-file.
+func (f *Failure) Encode() ([]byte, error) { return json.MarshalIndent(f, "", "\t") }
+
+// DecodeFailure reads the text of a why-file.
+func DecodeFailure(text []byte) (*Failure, error) {
+	f := &Failure{}
+	if err := json.Unmarshal(text, f); err != nil {
+		return nil, err
+	}
+	return f, nil
+}

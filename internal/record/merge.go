@@ -1,0 +1,208 @@
+package record
+
+import (
+	"slices"
+	"time"
+)
+
+// Match says whether a record describes a version of a file.
+type Match int
+
+// The answers of Describes.
+const (
+	OtherVersion Match = iota // the record was made from another version of the file
+	ThisVersion               // the record was made from this version of the file
+	NoVersion                 // the record names no version: the 2014 tool wrote it, or a program without these fields
+	PartOnly                  // the record does not know all recipients: the file is to be read
+)
+
+// Describes reports whether m was made from the version of its file with that size and modification time. It is the
+// only place where this is decided.
+func (m *Message) Describes(size int64, modified time.Time) Match {
+	switch {
+	case m.Partial():
+		return PartOnly
+	case m.Size == 0 && m.Modified.IsZero():
+		return NoVersion
+	case m.Size == size && m.Modified.Equal(modified):
+		return ThisVersion
+	}
+	return OtherVersion
+}
+
+// Partial reports whether m does not know the whole message: the file is to be read, and m to be merged into the
+// result.
+func (m *Message) Partial() bool { return m.Size < 0 }
+
+// MakePartial makes m partial.
+func (m *Message) MakePartial() { m.Size = -1 }
+
+// IsSame reports whether old is about the message m, whatever happened to the file since.
+func (m *Message) IsSame(old *Message) bool {
+	// The 2014 tool knew a message by its file name alone.
+	by2014 := old.MessageID == "" && old.Describes(0, time.Time{}) == NoVersion
+	return by2014 || old.MessageID == m.MessageID || m.Digest != "" && old.Digest == m.Digest && old.Inode == m.Inode
+}
+
+// Resume takes over what old knows of the message m, which was read again from its file: recipients, age and identity.
+func Resume(m, old *Message) {
+	takeOver(m, old, func(*Recipient) bool { return true })
+	m.Attempts = old.Attempts
+	if !old.Enqueued.IsZero() && old.Enqueued.Before(m.Enqueued) {
+		m.Enqueued = old.Enqueued
+	}
+	if old.MessageID != "" {
+		m.MessageID = old.MessageID
+	}
+}
+
+// KeepAccepted takes over from old which recipients have accepted the message.
+func KeepAccepted(m, old *Message) { takeOver(m, old, (*Recipient).Accepted) }
+
+// takeOver replaces the recipients of m that may still be tried by those of old for which use reports true.
+func takeOver(m, old *Message, use func(*Recipient) bool) {
+	known := make(map[string]*Recipient)
+	for _, r := range old.Recipients() {
+		if use(r) {
+			known[r.Address] = r
+		}
+	}
+	for _, r := range m.Recipients() {
+		if k := known[r.Address]; k != nil && !r.GivenUp {
+			*r = *k
+		}
+	}
+}
+
+// FixTimes corrects what a wrong clock has left in a record that was read from a file: no message was enqueued in the
+// future or long before its file was written, and no attempt was made in the future.
+func FixTimes(m *Message, now time.Time, maxAge time.Duration) {
+	if m.Enqueued.After(now) || !m.Modified.After(now) && m.Enqueued.Before(m.Modified.Add(-maxAge)) {
+		m.Enqueued = now
+	}
+	for _, r := range m.Recipients() {
+		if r.Status == Waiting && r.LastAttempt.After(now) {
+			r.NextAttempt, r.LastAttempt = later(now, m.NotBefore), now
+		}
+	}
+	Anchor(m, now)
+}
+
+// Anchor makes the times of a record that was read from a file go by the monotonic clock, as times measured in this
+// process do: a clock that is set makes no message older and no wait longer. NotBefore and Expire, which the sender has
+// set by the wall clock, stay as they are.
+func Anchor(m *Message, now time.Time) {
+	const reach = 100 * 365 * 24 * time.Hour // excludes the zero time, and times that Sub cannot reach
+	times := []*time.Time{&m.Enqueued}
+	for _, r := range m.Recipients() {
+		if !r.NextAttempt.Equal(m.NotBefore) {
+			times = append(times, &r.NextAttempt)
+		}
+		times = append(times, &r.LastAttempt)
+	}
+	for _, t := range times {
+		if d := t.Sub(now); d.Abs() < reach {
+			*t = now.Add(d)
+		}
+	}
+}
+
+// CanEdit reports whether by, from the status file, can be an edit of old. A record of another version of the file, or
+// of some recipients only, was written before old was known.
+func CanEdit(by, old *Message) bool {
+	match := by.Describes(old.Size, old.Modified)
+	part := match == PartOnly && old.Partial() && by.Modified.Equal(old.Modified)
+	return match == ThisVersion || match == NoVersion || part
+}
+
+// Edited returns the record that a person made of m by editing the status file to by. A recipient in progress stays in
+// progress. An outcome seen since the time paused is kept, unless the person has marked the recipient as done.
+func Edited(m, by *Message, paused time.Time) *Message {
+	c := by.Clone()
+	c.Size, c.Modified, c.RawName, c.Held = m.Size, m.Modified, m.RawName, m.Held
+	c.MessageID, c.Digest, c.Inode = m.MessageID, m.Digest, m.Inode
+	now := make(map[string]*Recipient)
+	for _, r := range m.Recipients() {
+		now[r.Address] = r
+	}
+	for _, r := range c.Recipients() {
+		k := now[r.Address]
+		if k == nil || r.Status == Done && k.Status == Waiting {
+			continue
+		}
+		if k.Status == InProgress || !k.LastAttempt.IsZero() && !k.LastAttempt.Before(paused) {
+			*r = *k
+		}
+	}
+	return c
+}
+
+// AcceptedOnly returns a record that keeps who has accepted the message. All other recipients start afresh, and the
+// record is partial, so that the file is read again.
+func AcceptedOnly(m *Message, now time.Time) *Message {
+	c := m.Clone()
+	for _, r := range c.Recipients() {
+		if !r.Accepted() {
+			*r = Recipient{Address: r.Address, NextAttempt: later(now, m.NotBefore)}
+		}
+	}
+	c.Attempts = 0
+	c.MakePartial()
+	return c
+}
+
+// Recover makes m, a message that was moved back from failed/, go only to the recipients that had not accepted it. Body
+// is the digest of the body; it counts if the header does not identify the message, which may have been corrected
+// meanwhile. It reports false if failed describes another message of the same file name.
+func Recover(m *Message, failed *Failure, body string) bool {
+	if !isOf(m, failed, body) {
+		return false
+	}
+	if failed.MessageID != "" {
+		m.MessageID = failed.MessageID
+	}
+	KeepAccepted(m, &failed.Message)
+	return true
+}
+
+// isOf reports whether the why-file failed is about the message m.
+func isOf(m *Message, failed *Failure, body string) bool {
+	sameBody := m.Digest != "" && body != "" && body == failed.BodyDigest
+	return sameBody || m.IsSame(&failed.Message)
+}
+
+// ForgetGivenUp removes from old, a record of the message m, every recipient that was given up before m was moved back
+// from failed/. Such a recipient is new in m, and so is the age of the message. Recipients that were given up after the
+// return stay in old, and so do recipients that m has given up: their addresses are invalid. Call it before Resume.
+func ForgetGivenUp(m, old *Message, failed *Failure, body string) {
+	if !isOf(m, failed, body) && !old.IsSame(&failed.Message) {
+		return
+	}
+	before := make(map[string]bool)
+	for _, r := range failed.Recipients() {
+		before[r.Address] = r.GivenUp
+	}
+	for _, r := range m.Recipients() {
+		before[r.Address] = before[r.Address] && !r.GivenUp
+	}
+	known := old.Len()
+	for _, list := range []*[]Recipient{&old.To, &old.Cc, &old.Bcc} {
+		*list = slices.DeleteFunc(*list, func(r Recipient) bool {
+			return r.GivenUp && before[r.Address] && !r.LastAttempt.After(failed.Time)
+		})
+	}
+	if old.Len() < known {
+		old.Attempts, old.Enqueued = 0, m.Enqueued
+	}
+}
+
+// Unknown returns the recipients of m that old does not have; old may be nil.
+func Unknown(m, old *Message) (added []*Recipient) {
+	known := make(map[string]bool)
+	if old != nil {
+		for _, r := range old.Recipients() {
+			known[r.Address] = true
+		}
+	}
+	return slices.DeleteFunc(m.Recipients(), func(r *Recipient) bool { return known[r.Address] })
+}

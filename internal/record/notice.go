@@ -1,0 +1,122 @@
+package record
+
+import (
+	"slices"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/report"
+)
+
+// reportDelay is the time from the first refusal to a report on it while other recipients still wait. Most of these are
+// delivered or refused within it, so that one report covers all.
+const reportDelay = time.Hour
+
+// Notice is what a delivery status notification (RFC 3464) to the sender of a message will say. Of its Report, the
+// fields Host, Date, Original, EnvID, Full, ORcpt and Others are filled in by whoever composes the notification.
+type Notice struct {
+	report.Report
+	MessageID string // Message-ID with which the message is sent
+	Total     int    // number of recipients of the message
+}
+
+// NoticeAt returns the time at which the sender is to get a notice although recipients still wait: about a recipient
+// that was given up or, warnAfter after the message came (zero: never), about the delay. The zero time means never.
+func NoticeAt(m *Message, warnAfter time.Duration) (at time.Time) {
+	if m.From == "" {
+		return at
+	}
+	waits, warned := false, warnAfter == 0
+	sooner := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	for _, list := range lists(m) {
+		for i := range list {
+			r := &list[i]
+			waits, warned = waits || r.Status != Done, warned || r.Warned
+			if r.GivenUp && !r.Told {
+				sooner(later(m.Enqueued, r.LastAttempt).Add(reportDelay))
+			}
+		}
+	}
+	if !warned {
+		sooner(m.Since().Add(warnAfter))
+	}
+	if !waits {
+		return time.Time{} // the message is on its way to failed/, and the notice is made from there
+	}
+	return at
+}
+
+// NoticeOf returns the notice that is due now: about every recipient given up so far and, if that is due, about the
+// delay of those that wait. They are tried until the time end.
+func NoticeOf(m *Message, warnAfter time.Duration, end, now time.Time) Notice {
+	n := newNotice(m)
+	late := warnAfter > 0 && !m.Since().Add(warnAfter).After(now)
+	for _, r := range m.Recipients() {
+		late = late && !r.Warned
+	}
+	for _, r := range m.Recipients() {
+		switch {
+		case r.GivenUp && !r.Told:
+			n.Recipients = append(n.Recipients, r.reported(report.Failed))
+		case r.Status == Waiting && late:
+			delayed := r.reported(report.Delayed)
+			delayed.Until = end
+			n.Recipients = append(n.Recipients, delayed)
+		}
+	}
+	return n
+}
+
+// Notice returns the notice about a message in failed/.
+func (f *Failure) Notice() Notice {
+	n := newNotice(&f.Message)
+	for _, r := range f.Recipients() {
+		if r.GivenUp && !r.Told {
+			n.Recipients = append(n.Recipients, r.reported(report.Failed))
+		}
+	}
+	return n
+}
+
+// newNotice returns a notice about m without recipients.
+func newNotice(m *Message) Notice {
+	return Notice{Report: report.Report{To: m.From, Arrival: m.Enqueued}, MessageID: m.MessageID, Total: m.Len()}
+}
+
+// reported returns r in the terms of a report.
+func (r *Recipient) reported(action report.Action) report.Recipient {
+	f := report.Recipient{
+		Address: r.Address, Action: action, Relay: r.Relay, Reason: r.Error, Attempts: r.Attempts, Last: r.LastAttempt,
+	}
+	if r.History != nil {
+		f.Reply, f.Status = r.History.Last.Reply, r.History.Last.Status
+	} else if message.CheckAddress(r.Address) != nil {
+		f.Status = "5.1.3" // bad destination mailbox address syntax
+	}
+	return f
+}
+
+// Noticed records that the sender got a notice about these recipients.
+func Noticed(m *Message, about []report.Recipient) {
+	actions := make(map[string]report.Action)
+	for _, r := range about {
+		actions[r.Address] = r.Action
+	}
+	for _, r := range m.Recipients() {
+		switch actions[r.Address] {
+		case report.Failed:
+			r.Told = r.GivenUp
+		case report.Delayed:
+			r.Warned = true
+		}
+	}
+}
+
+// OwesNotice reports whether the sender is still to be told of a recipient that was given up.
+func OwesNotice(m *Message) bool {
+	return m.From != "" && slices.ContainsFunc(m.Recipients(), func(r *Recipient) bool { return r.GivenUp && !r.Told })
+}

@@ -1,0 +1,177 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+)
+
+// Rule decides when a recipient is tried again, and how often.
+type Rule struct {
+	MaxAttempts int                              // failed attempts after which a recipient is given up
+	Backoff     func(attempts int) time.Duration // time from the n-th failed attempt, counted from 1, to the next one
+}
+
+// Verdict is what an outcome means for its recipient.
+type Verdict int
+
+// The verdicts.
+const (
+	Accepted Verdict = iota // by a relay: never to be sent again
+	Deferred                // waits for another attempt
+	GivenUp                 // not to be tried again
+)
+
+// Change is what became of one recipient.
+type Change struct {
+	Address string
+	Verdict Verdict
+	Err     error           // why; nil if accepted
+	Next    time.Time       // Deferred: time of the next attempt
+	Outcome attempt.Outcome // zero if no attempt was the reason
+}
+
+// Apply records the outcomes of one transaction, which offered the message to the recipients to; outcomes are in the
+// same order. It returns what became of each. Call it after Start for the same recipients.
+//
+// The rows of the outcome table are in Recipient.apply. A transaction counts as an attempt for the message if anything
+// but the relay decided something.
+func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now time.Time) []Change {
+	busy := slices.DeleteFunc(m.Recipients(), func(r *Recipient) bool { return r.Status != InProgress })
+	tried := make(map[string]*Recipient, len(busy)) // by address
+	for _, r := range busy {
+		r.Status = Waiting
+		tried[r.Address] = r
+	}
+	decided := slices.ContainsFunc(outcomes, attempt.Outcome.Decided)
+	progress := slices.ContainsFunc(outcomes, func(o attempt.Outcome) bool { return o.Err == nil })
+	changes := make([]Change, 0, len(to))
+	for i, address := range to {
+		r := tried[address]
+		if r == nil {
+			r = &Recipient{Address: address} // removed from the status file during the transaction
+		}
+		r.note(outcomes[i], now)
+		changes = append(changes, r.apply(outcomes[i], progress, rule, now))
+	}
+	for _, r := range busy {
+		*r = *tried[r.Address] // a status file that was edited may name an address twice
+	}
+	if decided {
+		m.Attempts++
+	}
+	return changes
+}
+
+// Start marks every recipient that is due as in progress and returns their addresses, each once.
+func (m *Message) Start(now time.Time) (to []string) {
+	all := m.Recipients()
+	seen := make(map[string]bool, len(all))
+	for _, r := range all {
+		if r.Status != Waiting || r.NextAttempt.After(now) {
+			continue
+		}
+		r.Status = InProgress
+		if !seen[r.Address] {
+			seen[r.Address] = true
+			to = append(to, r.Address)
+		}
+	}
+	return to
+}
+
+// Stop undoes Start for a transaction that was never begun.
+func (m *Message) Stop() {
+	for _, r := range m.Recipients() {
+		if r.Status == InProgress {
+			r.Status = Waiting
+		}
+	}
+}
+
+// apply is the outcome table: what an outcome means for its recipient. Progress says that the transaction was accepted
+// for another recipient.
+func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.Time) Change {
+	c := Change{Address: r.Address, Err: o.Err, Outcome: o}
+	r.Relay, r.LastAttempt, r.NextAttempt = o.Relay, now, now
+	if o.Err == nil {
+		r.Status, r.Error, r.GivenUp = Done, "", false
+		return c
+	}
+	c.Verdict, r.Error = Deferred, o.Err.Error()
+	switch {
+	case o.Fault == attempt.Relay: // no attempt: the message waits for a relay
+	case o.Fault == attempt.None && (progress || o.Withdrawn):
+		r.Error = "" // not offered yet: offered in the next transaction, or after the next start
+	case o.Permanent:
+		r.giveUp(&c)
+	default:
+		r.Attempts++
+		r.NextAttempt = now.Add(rule.Backoff(r.Attempts))
+		if r.Attempts >= rule.MaxAttempts {
+			c.Err = fmt.Errorf("given up after %d attempts: %w", r.Attempts, o.Err)
+			r.giveUp(&c)
+		}
+	}
+	if c.Verdict == Deferred {
+		c.Next = r.NextAttempt
+	}
+	return c
+}
+
+func (r *Recipient) giveUp(c *Change) {
+	r.Status, r.GivenUp, r.Error = Done, true, c.Err.Error()
+	c.Verdict = GivenUp
+}
+
+// GiveUpWaiting gives up every waiting recipient of a message that was to be delivered by the time deadline.
+func (m *Message) GiveUpWaiting(deadline time.Time) (changes []Change) {
+	for _, r := range m.Recipients() {
+		if r.Status != Waiting {
+			continue
+		}
+		why := "not delivered by " + deadline.Format(time.RFC3339)
+		if r.Error != "" {
+			why += ": " + r.Error
+		}
+		c := Change{
+			Address: r.Address, Err: errors.New(why),
+			Outcome: attempt.Outcome{Relay: r.Relay, Fault: attempt.Message},
+		}
+		r.giveUp(&c)
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// Postpone makes every waiting recipient wait until the time at, at least.
+func (m *Message) Postpone(at time.Time) {
+	for _, r := range m.Recipients() {
+		if r.Status == Waiting {
+			r.NextAttempt = later(r.NextAttempt, at)
+		}
+	}
+}
+
+// Reason returns one line that says why the message was given up.
+func (m *Message) Reason() string {
+	var first string
+	failed := 0
+	for _, r := range m.Recipients() {
+		if r.GivenUp {
+			if failed++; failed == 1 {
+				first = r.Address + ": " + r.Error
+			}
+		}
+	}
+	switch {
+	case failed == 0:
+		return m.Error
+	case failed > 1:
+		return fmt.Sprintf("%s (and %d more recipients)", first, failed-1)
+	}
+	return first
+}

@@ -1,0 +1,183 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"unicode/utf8"
+)
+
+// RawName returns name if JSON cannot hold it, that is if name is not valid UTF-8; otherwise nil.
+func RawName(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return []byte(name)
+}
+
+// FileName returns the name of the file that the entry key of the status file is about; m is the value of the entry.
+func FileName(key string, m *Message) string {
+	if len(m.RawName) > 0 {
+		return string(m.RawName)
+	}
+	return filepath.Base(key)
+}
+
+// StatusKey returns the key of the message file at the absolute path: the path, quoted where it is not valid UTF-8.
+func StatusKey(path string) string {
+	if utf8.ValidString(path) {
+		return path
+	}
+	quoted := strconv.Quote(path)
+	return quoted[1 : len(quoted)-1]
+}
+
+// A StatusEncoder writes a status file: one JSON object with one message on each line.
+type StatusEncoder struct {
+	w     io.Writer
+	line  *bytes.Buffer
+	json  *json.Encoder
+	begun bool
+}
+
+// NewStatusEncoder returns an encoder that writes to w.
+func NewStatusEncoder(w io.Writer) *StatusEncoder {
+	line := bytes.NewBufferString("{")
+	e := &StatusEncoder{w: w, line: line, json: json.NewEncoder(line)}
+	e.json.SetEscapeHTML(false)
+	return e
+}
+
+// Add writes the message m, whose file is at the absolute path.
+func (e *StatusEncoder) Add(path string, m *Message) error {
+	if e.begun {
+		e.line.WriteByte(',')
+	}
+	e.begun = true
+	e.line.WriteByte('\n')
+	if err := e.json.Encode(StatusKey(path)); err != nil {
+		return err
+	}
+	e.line.Truncate(e.line.Len() - 1) // the line end that Encode adds
+	e.line.WriteString(": ")
+	if err := e.json.Encode(m); err != nil {
+		return err
+	}
+	e.line.Truncate(e.line.Len() - 1)
+	_, err := e.line.WriteTo(e.w)
+	return err
+}
+
+// Close writes the end of the file. It does not close the writer.
+func (e *StatusEncoder) Close() error {
+	e.line.WriteString("\n}\n")
+	_, err := e.line.WriteTo(e.w)
+	return err
+}
+
+// DecodeStatus reads the status file of a daemon that has ended and calls each for every message in it, until each
+// returns an error. A recipient that was in progress waits again. After an error of the file itself, which names the
+// line, no message that each was called for is to be believed.
+func DecodeStatus(r io.ReadSeeker, each func(key string, m *Message) error) error {
+	return DecodeLiveStatus(r, func(key string, m *Message) error {
+		restart(m)
+		return each(key, m)
+	})
+}
+
+// DecodeLiveStatus reads the status file of a running daemon as DecodeStatus does, and changes nothing in a message: a
+// recipient in progress stays in progress.
+func DecodeLiveStatus(r io.ReadSeeker, each func(key string, m *Message) error) error {
+	d := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))
+	var stopped error
+	err := decodeStatus(d, func(key string, m *Message) error {
+		stopped = each(key, m)
+		return stopped
+	})
+	if err == nil || stopped != nil {
+		return err
+	}
+	return atLine(r, d.InputOffset(), err)
+}
+
+func decodeStatus(d *json.Decoder, each func(key string, m *Message) error) error {
+	switch first, err := d.Token(); {
+	case err != nil:
+		return err
+	case first == nil: // the file says null
+		return expectEnd(d)
+	case first != json.Delim('{'):
+		return errors.New("it is not an object of messages by file name")
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var m Message
+		if err := d.Decode(&m); err != nil {
+			return err
+		}
+		if err := checkStates(&m); err != nil {
+			return err
+		}
+		if err := each(key.(string), &m); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	return expectEnd(d)
+}
+
+func expectEnd(d *json.Decoder) error {
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows after its end")
+	}
+	return nil
+}
+
+// checkStates reports what is wrong with a message that was read from a status file.
+func checkStates(m *Message) error {
+	for _, list := range lists(m) {
+		for i := range list {
+			if r := &list[i]; r.Status < Waiting || r.Status > Done {
+				return fmt.Errorf("recipient %q has status %d, not 0, 1 or 2", r.Address, r.Status)
+			}
+		}
+	}
+	return nil
+}
+
+// restart makes recipients that were in progress wait again, and clears the marks of a failure of all that wait.
+func restart(m *Message) {
+	for _, r := range m.Recipients() {
+		if r.Status == InProgress {
+			r.Status = Waiting
+		}
+		if r.Status != Done {
+			r.GivenUp, r.Told = false, false // made to wait again by hand
+		}
+	}
+}
+
+// atLine adds the line number to an error of encoding/json, which knows only a byte offset, and not always that.
+func atLine(r io.ReadSeeker, offset int64, err error) error {
+	if _, seekErr := r.Seek(0, io.SeekStart); seekErr != nil {
+		return err
+	}
+	text, readErr := io.ReadAll(r)
+	if readErr != nil {
+		return err
+	}
+	if syntax := new(json.SyntaxError); errors.As(json.Unmarshal(text, new(json.RawMessage)), &syntax) {
+		offset = syntax.Offset // the offset of a Decoder does not count what is between values
+	}
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(text[:min(offset, int64(len(text)))], []byte("\n")), err)
+}

@@ -1,0 +1,45 @@
+package spooldir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// syncFew is the number of files up to which a sync of each is cheaper than a sync of the file system.
+const syncFew = 2
+
+// syncFiles makes files survive a power cut, and their names in the directory dir (empty: only their content). Many
+// files are synced with one system call where the system has one.
+func syncFiles(d *Dir, paths []string, dir string) error {
+	if len(paths) > syncFew {
+		if err := d.fs.SyncAll(d.path); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	for _, path := range paths {
+		f, err := d.fs.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		f.Close()
+		if err != nil {
+			return err
+		}
+	}
+	if dir == "" {
+		return nil
+	}
+	return d.fs.SyncDir(dir)
+}
+
+// SyncPlaces makes all moves and removals so far survive a power cut. New names are synced before removed ones.
+func (d *Dir) SyncPlaces() error {
+	for _, place := range []Place{Hold, Failed, Spool} {
+		if err := d.fs.SyncDir(d.File(string(place))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

@@ -100,6 +100,10 @@ func (r *Relay) Offer(ctx context.Context, t *smtpclient.Transaction, done func(
 		return
 	}
 	o := newOffer(r.name, t, done)
+	if ctx.Err() != nil { // a session could take the offer before AfterFunc runs
+		o.withdraw(context.Cause(ctx))
+		return
+	}
 	if ctx.Done() != nil {
 		o.stop = context.AfterFunc(ctx, func() { r.pool.cancel(o, context.Cause(ctx)) })
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,7 +32,12 @@ func drop(t *testing.T, dir, name, text string) {
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o600); err != nil {
+	// A process that another test starts meanwhile would have the file open for writing until it runs, which on the clock of
+	// a bubble can be days.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o600)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {

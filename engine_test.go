@@ -117,9 +117,9 @@ func TestAFloodLeavesOtherSendersTheirTurn(t *testing.T) {
 		stop()
 		mu.Lock()
 		defer mu.Unlock()
-		is.True(left > 1000)                                  // the flood goes on
-		is.True(!single.IsZero())                             // the single message was sent
-		is.True(single.Sub(dropped) <= 1500*time.Millisecond) // within a scan and a moment
+		is.True(left > 1000)                         // the flood goes on
+		is.True(!single.IsZero())                    // the single message was sent
+		is.True(single.Sub(dropped) < 3*time.Second) // within a scan and a few turns; the flood needs 40 s more
 	})
 }
 

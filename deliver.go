@@ -14,7 +14,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
-	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/smtppool"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -264,7 +264,7 @@ type SMTP struct {
 }
 
 // settings returns s in the terms of the SMTP client.
-func (s SMTP) settings() smarthost.Settings { return smarthost.Settings(s) }
+func (s SMTP) settings() smtppool.Settings { return smtppool.Settings(s) }
 
 // largeSize is the size of a message, in octets, from which it keeps its connection busy for long.
 const largeSize = 1 << 20

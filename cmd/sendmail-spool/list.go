@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // list is -bp and mailq: what is in the spool, whether a daemon runs or not. One who got in by the group of the command
@@ -24,12 +24,12 @@ func (s *shim) list(asJSON bool) error {
 	if path := s.conf.json.value; filepath.IsAbs(path) {
 		status = path
 	}
-	view, err := spoolview.Of(s.spool.Path(), status, time.Now())
+	view, err := mailq.Of(s.spool.Path(), status, time.Now())
 	if err != nil {
 		return err
 	}
 	var count, bytes int64
-	err = view.Each([]spooldir.Place{spooldir.Spool}, func(e *spoolview.Entry) error {
+	err = view.Each([]spooldir.Place{spooldir.Spool}, func(e *mailq.Entry) error {
 		if s.sys.elevated && s.sys.uid != 0 && spooldir.Owner(e.Info) != s.sys.uid {
 			return nil
 		}
@@ -60,7 +60,7 @@ func (s *shim) list(asJSON bool) error {
 }
 
 // show prints one message as a line, and one for each recipient who still waits.
-func (s *shim) show(e *spoolview.Entry) {
+func (s *shim) show(e *mailq.Entry) {
 	const stamp = "2006-01-02 15:04:05"
 	from := e.From
 	if from == "" {

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/unbit/spoolgore/internal/dialogue"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/sendmail"
+	"github.com/unbit/spoolgore/internal/stdiosmtp"
 )
 
 // serveSMTP is -bs: an SMTP session on standard input and output. Each message is safe before its end is answered with
@@ -22,19 +22,19 @@ func (s *shim) serveSMTP(out io.Writer) error {
 	}
 	senders := defaults
 	senders.Aliases = nil
-	server := &dialogue.Server{
+	server := &stdiosmtp.Server{
 		Name: s.conf.domain.value, MaxSize: s.conf.maxSize,
 		Sender: func(path string) (string, error) {
 			list, err := resolve(senders, path)
 			if err != nil {
-				return "", &dialogue.Refusal{Code: 553, Status: "5.1.7", Err: err}
+				return "", &stdiosmtp.Refusal{Code: 553, Status: "5.1.7", Err: err}
 			}
 			return list[0], nil
 		},
 		Recipients: func(path string) ([]string, error) {
 			list, err := resolve(defaults, path)
 			if err != nil {
-				return nil, &dialogue.Refusal{Code: 553, Status: "5.1.3", Err: err}
+				return nil, &stdiosmtp.Refusal{Code: 553, Status: "5.1.3", Err: err}
 			}
 			return list, nil
 		},
@@ -72,9 +72,9 @@ func resolve(d sendmail.Defaults, path string) (list []string, err error) {
 func refusal(err error) error {
 	switch {
 	case errors.Is(err, sendmail.ErrTooLarge):
-		return &dialogue.Refusal{Code: 552, Status: "5.3.4", Err: err}
+		return &stdiosmtp.Refusal{Code: 552, Status: "5.3.4", Err: err}
 	case errors.Is(err, sendmail.ErrData):
-		return &dialogue.Refusal{Code: 554, Status: "5.6.0", Err: err}
+		return &stdiosmtp.Refusal{Code: 554, Status: "5.6.0", Err: err}
 	}
 	return err
 }

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/daemonstate"
+	"github.com/unbit/spoolgore/internal/mailq"
+	"github.com/unbit/spoolgore/internal/qshape"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
-	"github.com/unbit/spoolgore/internal/tally"
-	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 const checkHelp = `usage: spoolgore check [flags] DIR
@@ -137,8 +137,8 @@ func (c *call) check(o *checkOptions, v *verdict) error {
 	if o.warn > o.crit || o.failedWarn < 0 || o.failedCrit < 0 {
 		return usageErr("-warn has to be less than -crit, and no number less than 0")
 	}
-	sum := tally.New(c.now)
-	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold}, func(e *spoolview.Entry) error {
+	sum := qshape.New(c.now)
+	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold}, func(e *mailq.Entry) error {
 		sum.Add(e)
 		return nil
 	})
@@ -159,7 +159,7 @@ func (c *call) check(o *checkOptions, v *verdict) error {
 	case o.failedWarn > 0 && recent >= o.failedWarn:
 		v.find(levelWarning, "%s given up in 24 hours", console.Count(recent, "message"))
 	}
-	v.figure("held", sum.States[spoolview.Held].Messages, ";")
+	v.figure("held", sum.States[mailq.Held].Messages, ";")
 	v.figure("failed", failed, ";")
 	v.figure("failed_24h", recent, fmt.Sprintf("%s;%s", limit(o.failedWarn), limit(o.failedCrit)))
 	if d.tells {
@@ -178,7 +178,7 @@ func limit(n int) string {
 }
 
 // checkQueue judges the age of what waits.
-func (c *call) checkQueue(o *checkOptions, v *verdict, t *tally.Tally) {
+func (c *call) checkQueue(o *checkOptions, v *verdict, t *qshape.Tally) {
 	oldest := time.Duration(0)
 	v.summary = console.Count(t.Queue.Messages, "message") + " waiting"
 	if t.Queue.Messages > 0 {
@@ -234,7 +234,7 @@ func (c *call) checkDaemon(o *checkOptions, v *verdict, d daemonState, waiting i
 }
 
 // anyWell reports whether there is a relay without trouble for the same senders.
-func anyWell(s vitals.Signs, senders string) bool {
+func anyWell(s daemonstate.Signs, senders string) bool {
 	for _, r := range s.Relays {
 		if r.Senders == senders && r.Trouble == "" {
 			return true
@@ -244,7 +244,7 @@ func anyWell(s vitals.Signs, senders string) bool {
 }
 
 // resting counts the relays in trouble.
-func resting(s vitals.Signs) (n int) {
+func resting(s daemonstate.Signs) (n int) {
 	for _, r := range s.Relays {
 		if r.Trouble != "" {
 			n++

@@ -16,12 +16,12 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 // runSpoolOf makes the test the daemon of a spool: it holds the lock, and says of itself what signs says.
-func runSpoolOf(t *testing.T, spool string, signs *vitals.Signs) {
+func runSpoolOf(t *testing.T, spool string, signs *daemonstate.Signs) {
 	t.Helper()
 	d, err := spooldir.New(spool)
 	must(t, err)
@@ -34,7 +34,7 @@ func runSpoolOf(t *testing.T, spool string, signs *vitals.Signs) {
 }
 
 // writeSigns writes signs of the process of the test, or of another one if they are of that.
-func writeSigns(t *testing.T, spool string, signs *vitals.Signs) {
+func writeSigns(t *testing.T, spool string, signs *daemonstate.Signs) {
 	t.Helper()
 	if signs.PID == 0 {
 		signs.PID = os.Getpid()
@@ -43,8 +43,8 @@ func writeSigns(t *testing.T, spool string, signs *vitals.Signs) {
 		signs.Written = time.Now()
 	}
 	var b bytes.Buffer
-	must(t, vitals.Write(&b, *signs))
-	path := filepath.Join(spool, vitals.Name)
+	must(t, daemonstate.Write(&b, *signs))
+	path := filepath.Join(spool, daemonstate.Name)
 	must(t, os.WriteFile(path, b.Bytes(), 0o600))
 	must(t, os.Chtimes(path, signs.Written, signs.Written)) // which counts too
 }
@@ -68,44 +68,44 @@ const anAge = `\d+[smh]\d*[sm]?`
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	well := vitals.Relay{Name: "a:25", Limit: 20}
-	ill := func(name, senders string, since time.Duration) vitals.Relay {
-		return vitals.Relay{Name: name, Senders: senders, Trouble: "dial: refused", Since: time.Now().Add(-since)}
+	well := daemonstate.Relay{Name: "a:25", Limit: 20}
+	ill := func(name, senders string, since time.Duration) daemonstate.Relay {
+		return daemonstate.Relay{Name: name, Senders: senders, Trouble: "dial: refused", Since: time.Now().Add(-since)}
 	}
 	for name, row := range map[string]struct {
-		oldest time.Duration // zero: nothing waits
-		signs  *vitals.Signs // nil: no daemon runs
+		oldest time.Duration      // zero: nothing waits
+		signs  *daemonstate.Signs // nil: no daemon runs
 		args   []string
 		more   func(t *testing.T, spool string)
 		code   int
 		say    string // in the line; AGE stands for any, as time passes during the test
 		not    string // not in the line
 	}{
-		"all is well":      {time.Minute, &vitals.Signs{Relays: []vitals.Relay{well}, PerMinute: 2.5}, nil, nil, 0, "1 message waiting, the oldest AGE | oldest=AGE;900;7200;0 waiting=1;;;0 held=0;;;0 failed=0;;;0 failed_24h=0;10;100;0 relays_resting=0;;;0 sent_per_minute=2.5;;;0", ""},
+		"all is well":      {time.Minute, &daemonstate.Signs{Relays: []daemonstate.Relay{well}, PerMinute: 2.5}, nil, nil, 0, "1 message waiting, the oldest AGE | oldest=AGE;900;7200;0 waiting=1;;;0 held=0;;;0 failed=0;;;0 failed_24h=0;10;100;0 relays_resting=0;;;0 sent_per_minute=2.5;;;0", ""},
 		"empty, no daemon": {0, nil, nil, nil, 0, "0 messages waiting, no daemon runs", ""},
-		"old":              {16 * time.Minute, &vitals.Signs{}, nil, nil, 1, "one.eml waits for AGE: 450 4.2.1 a/b; 1 message", ""},
-		"too old":          {3 * time.Hour, &vitals.Signs{}, nil, nil, 2, "one.eml waits for AGE", ""},
-		"limits":           {3 * time.Hour, &vitals.Signs{}, []string{"-warn", "4h", "-crit", "2d"}, nil, 0, "oldest=AGE;14400;172800;0", ""},
+		"old":              {16 * time.Minute, &daemonstate.Signs{}, nil, nil, 1, "one.eml waits for AGE: 450 4.2.1 a/b; 1 message", ""},
+		"too old":          {3 * time.Hour, &daemonstate.Signs{}, nil, nil, 2, "one.eml waits for AGE", ""},
+		"limits":           {3 * time.Hour, &daemonstate.Signs{}, []string{"-warn", "4h", "-crit", "2d"}, nil, 0, "oldest=AGE;14400;172800;0", ""},
 		"dead daemon":      {time.Second, nil, nil, nil, 2, "no daemon runs, and mail waits", ""},
 		"cron":             {time.Second, nil, []string{"-nodaemon"}, nil, 0, "1 message waiting", "daemon"},
 		"signs of the dead": {0, nil, nil, func(t *testing.T, spool string) {
-			writeSigns(t, spool, &vitals.Signs{PID: 4194999, Paused: true, Written: time.Now().Add(-time.Hour)})
+			writeSigns(t, spool, &daemonstate.Signs{PID: 4194999, Paused: true, Written: time.Now().Add(-time.Hour)})
 		}, 0, "no daemon runs", "paused"},
-		"hangs":               {time.Second, &vitals.Signs{Written: time.Now().Add(-10 * time.Minute)}, nil, nil, 2, "has been silent for AGE", ""},
-		"paused":              {time.Second, &vitals.Signs{Paused: true}, nil, nil, 1, "the daemon is paused", ""},
-		"no signs":            {time.Second, &vitals.Signs{PID: 1}, nil, nil, 0, "waiting=1", "relays_resting"},
-		"a relay unavailable": {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", time.Minute)}}, nil, nil, 0, "relays_resting=1", "at rest"},
-		"one of two":          {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("a:25", "", 3*time.Hour), well}}, nil, nil, 1, "relay a:25 has been at rest for 3h: dial: refused", ""},
-		"all that serve":      {time.Second, &vitals.Signs{Relays: []vitals.Relay{ill("b:25", "@x.org", 3*time.Hour), well}}, nil, nil, 2, "relay b:25 has been at rest", ""},
-		"failed grows":        {0, &vitals.Signs{}, []string{"-failedwarn", "2"}, giveUp(3, time.Hour), 1, "3 messages given up in 24 hours", ""},
-		"failed explodes":     {0, &vitals.Signs{}, []string{"-failedcrit", "3"}, giveUp(3, time.Hour), 2, "failed_24h=3;10;3;0", ""},
-		"failed long ago":     {0, &vitals.Signs{}, []string{"-failedwarn", "1"}, giveUp(3, 48*time.Hour), 0, "failed=3;;;0 failed_24h=0;1;100;0", ""},
-		"failed, whatever":    {0, &vitals.Signs{}, []string{"-failedwarn", "0", "-failedcrit", "0"}, giveUp(200, time.Hour), 0, "failed_24h=200;;;0", ""},
-		"broken status": {time.Second, &vitals.Signs{}, nil, func(t *testing.T, spool string) {
+		"hangs":               {time.Second, &daemonstate.Signs{Written: time.Now().Add(-10 * time.Minute)}, nil, nil, 2, "has been silent for AGE", ""},
+		"paused":              {time.Second, &daemonstate.Signs{Paused: true}, nil, nil, 1, "the daemon is paused", ""},
+		"no signs":            {time.Second, &daemonstate.Signs{PID: 1}, nil, nil, 0, "waiting=1", "relays_resting"},
+		"a relay unavailable": {time.Second, &daemonstate.Signs{Relays: []daemonstate.Relay{ill("a:25", "", time.Minute)}}, nil, nil, 0, "relays_resting=1", "at rest"},
+		"one of two":          {time.Second, &daemonstate.Signs{Relays: []daemonstate.Relay{ill("a:25", "", 3*time.Hour), well}}, nil, nil, 1, "relay a:25 has been at rest for 3h: dial: refused", ""},
+		"all that serve":      {time.Second, &daemonstate.Signs{Relays: []daemonstate.Relay{ill("b:25", "@x.org", 3*time.Hour), well}}, nil, nil, 2, "relay b:25 has been at rest", ""},
+		"failed grows":        {0, &daemonstate.Signs{}, []string{"-failedwarn", "2"}, giveUp(3, time.Hour), 1, "3 messages given up in 24 hours", ""},
+		"failed explodes":     {0, &daemonstate.Signs{}, []string{"-failedcrit", "3"}, giveUp(3, time.Hour), 2, "failed_24h=3;10;3;0", ""},
+		"failed long ago":     {0, &daemonstate.Signs{}, []string{"-failedwarn", "1"}, giveUp(3, 48*time.Hour), 0, "failed=3;;;0 failed_24h=0;1;100;0", ""},
+		"failed, whatever":    {0, &daemonstate.Signs{}, []string{"-failedwarn", "0", "-failedcrit", "0"}, giveUp(200, time.Hour), 0, "failed_24h=200;;;0", ""},
+		"broken status": {time.Second, &daemonstate.Signs{}, nil, func(t *testing.T, spool string) {
 			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{"), 0o600))
 		}, 3, "status file", ""},
-		"broken signs": {time.Second, &vitals.Signs{}, nil, func(t *testing.T, spool string) {
-			must(t, os.WriteFile(filepath.Join(spool, vitals.Name), []byte("{"), 0o600))
+		"broken signs": {time.Second, &daemonstate.Signs{}, nil, func(t *testing.T, spool string) {
+			must(t, os.WriteFile(filepath.Join(spool, daemonstate.Name), []byte("{"), 0o600))
 		}, 3, "what the daemon says of itself cannot be read", ""},
 		"no such spool":  {0, nil, nil, func(t *testing.T, spool string) { must(t, os.Remove(spool)) }, 3, "there is no directory", "waiting"},
 		"limits crossed": {0, nil, []string{"-warn", "3h"}, nil, 3, "-warn has to be less than -crit", ""},
@@ -155,9 +155,9 @@ func TestStats(t *testing.T) {
 	is := is.New(t)
 	spool := aSpool(t)
 	now := time.Now()
-	runSpoolOf(t, spool, &vitals.Signs{
+	runSpoolOf(t, spool, &daemonstate.Signs{
 		Started: now.Add(-2 * time.Hour), Sent: 1234, Deferred: 5, Failed: 1, PerMinute: 0.5,
-		Relays: []vitals.Relay{
+		Relays: []daemonstate.Relay{
 			{Name: "mail:25", Trouble: "dial: \x1b[31mrefused", Since: now.Add(-10 * time.Minute), RestsUntil: now.Add(2*time.Minute + 30*time.Second)},
 			{Name: "other:25", Senders: "@example.net", Connections: 1, Limit: 20},
 		},
@@ -187,7 +187,7 @@ func TestStats(t *testing.T) {
 			ByAge []int
 		}
 		Daemon     bool
-		Signs      vitals.Signs
+		Signs      daemonstate.Signs
 		EmptyAfter float64
 	}
 	is.NoErr(json.Unmarshal([]byte(ok(t, "stats", "-json", spool)), &s))
@@ -216,7 +216,7 @@ func TestFlushTellsOfAPause(t *testing.T) {
 	d.logs("msg=started", 1)
 	d.signal(syscall.SIGTSTP)
 	eventually(t, "the daemon says that it is paused", func() bool {
-		signs, _, err := vitals.Read(spool)
+		signs, _, err := daemonstate.Read(spool)
 		return err == nil && signs.Paused
 	})
 	r := operate(t, "flush", spool)
@@ -230,7 +230,7 @@ func TestADaemonInAnotherContainer(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := waiting(t, time.Minute)
-	runSpoolOf(t, spool, &vitals.Signs{PID: 1})
+	runSpoolOf(t, spool, &daemonstate.Signs{PID: 1})
 	must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.lock"), []byte("4194999"), 0o600)) // a number that says nothing here
 	r := operate(t, "flush", spool)
 	is.Equal(r.code, 1)

@@ -12,22 +12,22 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/progress"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // chosen says by flags which messages are meant.
 type chosen struct {
 	all    bool
-	filter spoolview.Filter
+	filter mailq.Filter
 }
 
 // bind binds the flags of a filter.
 func (o *chosen) bind(fs *flag.FlagSet) {
 	fs.Func("state", "", func(text string) (err error) {
-		o.filter.States, err = spoolview.ParseStates(text)
+		o.filter.States, err = mailq.ParseStates(text)
 		return err
 	})
 	fs.Var((*age)(&o.filter.Older), "older", "")
@@ -38,12 +38,12 @@ func (o *chosen) bind(fs *flag.FlagSet) {
 }
 
 // pattern reads one; an empty one, of an unset variable, must not choose all.
-func pattern(p *spoolview.Pattern) func(string) error {
+func pattern(p *mailq.Pattern) func(string) error {
 	return func(text string) error {
 		if text == "" {
 			return errors.New("it is empty; the null sender is <>")
 		}
-		*p = spoolview.Pattern(text)
+		*p = mailq.Pattern(text)
 		return nil
 	}
 }
@@ -59,7 +59,7 @@ type target struct {
 	place   spooldir.Place
 	name    string
 	id      spooldir.ID
-	state   spoolview.State
+	state   mailq.State
 	regular bool
 	summary string // of whom it is from and to; only where it is asked for
 }
@@ -94,7 +94,7 @@ func (c *call) choose(o *chosen, places []spooldir.Place) ([]target, error) {
 	}
 	bar := progress.New(c.stderr, "looking", 0)
 	defer bar.Done()
-	err := c.view.Each(places, func(e *spoolview.Entry) error {
+	err := c.view.Each(places, func(e *mailq.Entry) error {
 		bar.Add(1)
 		if e.Place != spooldir.Failed && c.view.IsStatus(e) {
 			bar.Clear()
@@ -123,7 +123,7 @@ func (c *call) choose(o *chosen, places []spooldir.Place) ([]target, error) {
 // shownTargets is how many messages are shown before something is done to them.
 const shownTargets = 10
 
-func (c *call) target(e *spoolview.Entry, n int) target {
+func (c *call) target(e *mailq.Entry, n int) target {
 	t := target{place: e.Place, name: e.Name, id: spooldir.IDOf(e.Info), state: e.State, regular: e.Info.Mode().IsRegular()}
 	if n < shownTargets {
 		c.view.ReadHeader(e)
@@ -134,7 +134,7 @@ func (c *call) target(e *spoolview.Entry, n int) target {
 }
 
 // find returns the message that a person calls name: by its name, its path, its name as list shows it, in one of the places.
-func (c *call) find(name string, places []spooldir.Place) (*spoolview.Entry, error) {
+func (c *call) find(name string, places []spooldir.Place) (*mailq.Entry, error) {
 	place, base, err := c.split(name)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (c *call) find(name string, places []spooldir.Place) (*spoolview.Entry, err
 		}
 		places = []spooldir.Place{*place}
 	}
-	var found []*spoolview.Entry
+	var found []*mailq.Entry
 	for _, p := range places {
 		e, err := c.view.Find(p, base)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -194,7 +194,7 @@ func (c *call) split(name string) (place *spooldir.Place, base string, err error
 }
 
 // findShown looks for names that list shows as shown: shortened, or with what is no text escaped.
-func (c *call) findShown(shown string, places []spooldir.Place) (found []*spoolview.Entry, err error) {
+func (c *call) findShown(shown string, places []spooldir.Place) (found []*mailq.Entry, err error) {
 	first, last, short := strings.Cut(shown, "…")
 	for _, p := range places {
 		names, err := c.dir.Names(p)
@@ -231,7 +231,7 @@ func (c *call) notFound(name, base string, looked []spooldir.Place) error {
 }
 
 // sender is the sender of e, fit to be shown.
-func sender(e *spoolview.Entry) string {
+func sender(e *mailq.Entry) string {
 	switch {
 	case !e.HasSender():
 		return "-"
@@ -242,7 +242,7 @@ func sender(e *spoolview.Entry) string {
 }
 
 // toWhom are the recipients of e who have not got it, fit to be shown.
-func toWhom(e *spoolview.Entry) (all []string) {
+func toWhom(e *mailq.Entry) (all []string) {
 	e.Recipients(func(r *record.Recipient) {
 		if !r.Accepted() {
 			all = append(all, console.Escape(r.Address))

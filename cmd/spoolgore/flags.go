@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/relayfile"
 )
 
@@ -148,7 +148,7 @@ type rate string
 func (r *rate) String() string { return string(*r) }
 
 func (r *rate) Set(text string) error {
-	limits, err := quota.Parse(text)
+	limits, err := ratelimit.Parse(text)
 	if err == nil && len(limits) == 0 {
 		err = errors.New("want limits, such as 14/s,600/m,50000/d")
 	}

@@ -6,9 +6,9 @@ import (
 	"io/fs"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/progress"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // filterHelp is what the commands that take -all say of their filters.
@@ -120,7 +120,7 @@ func (c *call) tellDone(done string, to []target) {
 // sendingOf counts those in a transaction, when they were last seen.
 func sendingOf(targets []target) (n int) {
 	for _, t := range targets {
-		if t.state == spoolview.Sending {
+		if t.state == mailq.Sending {
 			n++
 		}
 	}

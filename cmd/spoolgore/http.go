@@ -7,8 +7,8 @@ import (
 	"log/slog"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/pulse"
-	"github.com/unbit/spoolgore/internal/secret"
+	"github.com/unbit/spoolgore/internal/collector"
+	"github.com/unbit/spoolgore/internal/credential"
 	"github.com/unbit/spoolgore/internal/web"
 )
 
@@ -33,7 +33,7 @@ func (c *config) webToken(env func(string) string) error {
 	case c.http == "", c.httpToken+c.httpTokenFile != "":
 		return nil
 	}
-	if c.httpTokenFile = credential(env("CREDENTIALS_DIRECTORY"), "httptoken"); c.httpTokenFile != "" {
+	if c.httpTokenFile = systemdCredential(env("CREDENTIALS_DIRECTORY"), "httptoken"); c.httpTokenFile != "" {
 		c.from["httptokenfile"] = setting{"httptokenfile", c.httpTokenFile, inEnvironment, "CREDENTIALS_DIRECTORY"}
 	}
 	return nil
@@ -41,10 +41,10 @@ func (c *config) webToken(env func(string) string) error {
 
 // listenHTTP makes the server that shows the spool over HTTP. observe is to be told of the events of the spool; once that
 // is there, serve begins to answer, until end is called.
-func (c *config) listenHTTP(vital *pulse.Pulse, flush func(), log *slog.Logger) (observe func(spoolgore.Event), serve func() (end func()), err error) {
+func (c *config) listenHTTP(vital *collector.Pulse, flush func(), log *slog.Logger) (observe func(spoolgore.Event), serve func() (end func()), err error) {
 	token := c.httpToken
 	if c.httpTokenFile != "" {
-		file := secret.Source{Name: "-httptokenfile", Log: log}.File(c.httpTokenFile)
+		file := credential.Source{Name: "-httptokenfile", Log: log}.File(c.httpTokenFile)
 		if token, err = file(context.Background(), false); err != nil {
 			return nil, nil, fmt.Errorf("-httptokenfile: %w", err)
 		}

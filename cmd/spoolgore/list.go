@@ -14,9 +14,9 @@ import (
 	"unique"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/progress"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 const listHelp = `usage: spoolgore list [flags] DIR
@@ -61,11 +61,11 @@ func runList(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // places are those to look at.
 func (o *listOptions) places() []spooldir.Place {
-	if o.failed || len(o.filter.States) == 1 && o.filter.States[0] == spoolview.Failed {
+	if o.failed || len(o.filter.States) == 1 && o.filter.States[0] == mailq.Failed {
 		return []spooldir.Place{spooldir.Failed}
 	}
 	places := []spooldir.Place{spooldir.Spool, spooldir.Hold}
-	if slices.Contains(o.filter.States, spoolview.Failed) {
+	if slices.Contains(o.filter.States, mailq.Failed) {
 		places = append(places, spooldir.Failed)
 	}
 	return places
@@ -79,12 +79,12 @@ func (c *call) list(o *listOptions) error {
 		return usageErr("-json and -names do not go together")
 	}
 	if o.json {
-		err := c.each(o, func(e *spoolview.Entry) error { return writeEntry(c.out, e) })
+		err := c.each(o, func(e *mailq.Entry) error { return writeEntry(c.out, e) })
 		c.reviewStatus()
 		return err
 	}
 	t := table{c: c, names: o.names}
-	err := c.each(o, func(e *spoolview.Entry) error {
+	err := c.each(o, func(e *mailq.Entry) error {
 		t.add(e)
 		return nil
 	})
@@ -97,10 +97,10 @@ func (c *call) list(o *listOptions) error {
 }
 
 // each calls fn for the messages that o is about.
-func (c *call) each(o *listOptions, fn func(*spoolview.Entry) error) error {
+func (c *call) each(o *listOptions, fn func(*mailq.Entry) error) error {
 	bar := progress.New(c.stderr, "reading", 0)
 	defer bar.Done()
-	return c.view.Each(o.places(), func(e *spoolview.Entry) error {
+	return c.view.Each(o.places(), func(e *mailq.Entry) error {
 		bar.Add(1)
 		if !o.names || o.filter.Headers() {
 			c.view.ReadHeader(e)
@@ -113,7 +113,7 @@ func (c *call) each(o *listOptions, fn func(*spoolview.Entry) error) error {
 }
 
 // writeEntry writes e as a line of JSON.
-func writeEntry(w io.Writer, e *spoolview.Entry) error {
+func writeEntry(w io.Writer, e *mailq.Entry) error {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -134,13 +134,13 @@ type row struct {
 	name, to            string
 	from, reason        string // shared, as they are the same for many
 	place               spooldir.Place
-	state               spoolview.State
+	state               mailq.State
 	size                int64
 	attempts            int
 	enqueued, since, at time.Time
 }
 
-func (t *table) add(e *spoolview.Entry) {
+func (t *table) add(e *mailq.Entry) {
 	t.bytes += e.Size
 	r := row{name: placed(e.Place, e.Name), place: e.Place, state: e.State, size: e.Size, enqueued: e.Enqueued, since: e.Since()}
 	if !t.names {
@@ -222,9 +222,9 @@ func (t *table) writeTable(width int, paint console.Painter) {
 }
 
 // stateStyles are how states stand out.
-var stateStyles = map[spoolview.State]console.Style{
-	spoolview.Deferred: console.Yellow, spoolview.Unusable: console.Red, spoolview.Failed: console.Red,
-	spoolview.Sending: console.Cyan, spoolview.Waiting: console.Green, spoolview.Held: console.Faint,
+var stateStyles = map[mailq.State]console.Style{
+	mailq.Deferred: console.Yellow, mailq.Unusable: console.Red, mailq.Failed: console.Red,
+	mailq.Sending: console.Cyan, mailq.Waiting: console.Green, mailq.Held: console.Faint,
 }
 
 func (r *row) writeRow(out io.Writer, now time.Time, nameWidth, width int, paint console.Painter) {
@@ -232,7 +232,7 @@ func (r *row) writeRow(out io.Writer, now time.Time, nameWidth, width int, paint
 	switch {
 	case r.at.After(now):
 		next = console.Span(r.at.Sub(now))
-	case r.state == spoolview.New, r.state == spoolview.Waiting:
+	case r.state == mailq.New, r.state == mailq.Waiting:
 		next = "now"
 	}
 	name := console.Pad(console.CutMiddle(r.name, nameWidth), nameWidth, false)

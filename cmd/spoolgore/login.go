@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/unbit/spoolgore/internal/secret"
+	"github.com/unbit/spoolgore/internal/credential"
 )
 
 // loginFlags are the flags that say who logs in, and how.
@@ -63,7 +63,7 @@ func (c *config) login(env func(string) string) error {
 	if !s.NeedsPassword() || s.HasPassword() {
 		return nil
 	}
-	if s.PasswordFile = credential(env("CREDENTIALS_DIRECTORY"), "smtppassword"); s.PasswordFile != "" {
+	if s.PasswordFile = systemdCredential(env("CREDENTIALS_DIRECTORY"), "smtppassword"); s.PasswordFile != "" {
 		c.from["smtppasswordfile"] = setting{"smtppasswordfile", s.PasswordFile, inEnvironment, "CREDENTIALS_DIRECTORY"}
 		return nil
 	}
@@ -112,7 +112,7 @@ func (c *config) exposed() bool {
 		return false
 	}
 	info, err := os.Stat(c.file)
-	return err == nil && secret.Exposed(info)
+	return err == nil && credential.Exposed(info)
 }
 
 // loginMD5 makes what the flags for CRAM-MD5 say the settings of the relay.
@@ -130,8 +130,8 @@ func (c *config) loginMD5() error {
 	return nil
 }
 
-// credential is the file of that name among those that systemd has put in dir; empty: there is none.
-func credential(dir, name string) string {
+// systemdCredential is the file of that name among those that systemd has put in dir; empty: there is none.
+func systemdCredential(dir, name string) string {
 	if dir == "" {
 		return ""
 	}

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // exitNotDone is the exit code of a command that could not do all that it was told; it has said what.
@@ -32,7 +32,7 @@ type call struct {
 	out            *bufio.Writer // stdout
 	now            time.Time
 	dir            *spooldir.Dir
-	view           *spoolview.View
+	view           *mailq.View
 	configured     bool // the directory is that of -config, and no operand
 	failed         bool // something could not be done, and was said
 }
@@ -113,7 +113,7 @@ func (c *call) open(operands []string, status, config string) error {
 		return exitErr{exitConfig, dir + " is a file: name the spool directory, then the message"}
 	}
 	c.operands = operands
-	c.view, err = spoolview.Of(dir, cmp.Or(status, json), c.now)
+	c.view, err = mailq.Of(dir, cmp.Or(status, json), c.now)
 	if err == nil {
 		c.dir = c.view.Dir
 	}

@@ -16,9 +16,9 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/smtptest"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // ran is what came of a command.
@@ -144,19 +144,19 @@ func TestListAsJSON(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := aSpool(t)
-	got := make(map[string]spoolview.Entry)
+	got := make(map[string]mailq.Entry)
 	for line := range strings.Lines(ok(t, "list", "-json", spool)) {
-		var e spoolview.Entry
+		var e mailq.Entry
 		is.NoErr(json.Unmarshal([]byte(line), &e))
 		got[e.Name] = e
 	}
 	is.Equal(len(got), 6)
 	e := got["deferred.eml"]
-	is.Equal(e.State, spoolview.Deferred)
+	is.Equal(e.State, mailq.Deferred)
 	is.Equal(e.To[0].Error, "rcpt: 450 4.2.1 \x1b[31mlater") // as it is
 	is.Equal(e.Cc[0].Status, record.Done)
 	is.True(e.NextAttempt.After(time.Now()))
-	is.Equal(got["held.eml"].State, spoolview.Held)
+	is.Equal(got["held.eml"].State, mailq.Held)
 	is.True(!got["held.eml"].Held.IsZero())
 }
 

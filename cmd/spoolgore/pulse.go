@@ -5,12 +5,12 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/collector"
 )
 
 // takePulse keeps the file of the signs of life up to date until end is called, which takes it away. An order is a reason
 // to look: of a pause no event tells.
-func takePulse(p *pulse.Pulse, orders []os.Signal) (end func()) {
+func takePulse(p *collector.Pulse, orders []os.Signal) (end func()) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	ordered := make(chan os.Signal, 1)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/smtptest"
-	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 // TestSignsOfLife follows what the daemon says of itself in the spool from its start to its end.
@@ -20,8 +20,8 @@ func TestSignsOfLife(t *testing.T) {
 	is := is.New(t)
 	spool, relay := t.TempDir(), &smtptest.Relay{}
 	addr := relay.Listen(t)
-	read := func() vitals.Signs {
-		s, _, err := vitals.Read(spool)
+	read := func() daemonstate.Signs {
+		s, _, err := daemonstate.Read(spool)
 		must(t, err)
 		return s
 	}
@@ -44,5 +44,5 @@ func TestSignsOfLife(t *testing.T) {
 	d.signal(syscall.SIGHUP)
 	eventually(t, "its end too", func() bool { return !read().Paused })
 	d.stop()
-	is.True(!exists(filepath.Join(spool, vitals.Name))) // nobody is there any more
+	is.True(!exists(filepath.Join(spool, daemonstate.Name))) // nobody is there any more
 }

@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/credential"
 	"github.com/unbit/spoolgore/internal/relayfile"
-	"github.com/unbit/spoolgore/internal/secret"
-	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
 // complete fills in the options that stand in files: certificates, and the routes of the relays file. It warns of
@@ -55,7 +55,7 @@ func (c *config) complete(log *slog.Logger) (err error) {
 // checkAddresses says which of the relays is none. The package would too, but without the line it stands in.
 func checkAddresses(relays string) error {
 	for addr := range strings.SplitSeq(relays, ",") {
-		if _, err := smarthost.New(smarthost.Options{Addr: strings.TrimSpace(addr)}); err != nil {
+		if _, err := smtppool.New(smtppool.Options{Addr: strings.TrimSpace(addr)}); err != nil {
 			return err
 		}
 	}
@@ -89,18 +89,18 @@ func fingerprint(s relayfile.Settings) string {
 }
 
 // password is where the password comes from; nil: from nowhere.
-func password(s relayfile.Settings, prefix string, log *slog.Logger) secret.Func {
+func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.Func {
 	switch {
 	case s.PasswordCmd != "":
-		return secret.Source{Name: prefix + "passwordcmd", Log: log}.Command(s.PasswordCmd)
+		return credential.Source{Name: prefix + "passwordcmd", Log: log}.Command(s.PasswordCmd)
 	case s.PasswordFile != "":
-		give := secret.Source{Name: prefix + "passwordfile", Log: log}.File(s.PasswordFile)
+		give := credential.Source{Name: prefix + "passwordfile", Log: log}.File(s.PasswordFile)
 		if _, err := give(context.Background(), false); err != nil { // tell now of a wrong name; it may be right by the first login
 			log.Warn("password cannot be read, will be tried again for each login", "setting", prefix+"passwordfile", "err", err)
 		}
 		return give
 	case s.Password != "":
-		return secret.Fixed(s.Password)
+		return credential.Fixed(s.Password)
 	}
 	return nil
 }

@@ -7,8 +7,8 @@ import (
 	"io"
 	"io/fs"
 
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 const retryHelp = `usage: spoolgore retry DIR NAME...
@@ -93,7 +93,7 @@ func (c *call) retry(o *chosen, places []spooldir.Place) error {
 // retriable leaves out what is being sent, as it is being tried.
 func retriable(targets []target) (rest []target) {
 	for _, t := range targets {
-		if t.state != spoolview.Sending && (t.regular || t.place == spooldir.Failed) {
+		if t.state != mailq.Sending && (t.regular || t.place == spooldir.Failed) {
 			rest = append(rest, t)
 		}
 	}

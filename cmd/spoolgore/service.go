@@ -10,7 +10,7 @@ import (
 	"os"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/collector"
 )
 
 // A service is the daemon: the spool that it runs, and what it takes to go on with another configuration.
@@ -21,7 +21,7 @@ type service struct {
 	spool  *spoolgore.Spool
 	also   func(spoolgore.Event) // is told as well; nil: nobody
 	hook   *onFail
-	vital  *pulse.Pulse
+	vital  *collector.Pulse
 	shown  func(spoolgore.Event) // of -http, is told as well; nil: there is none
 	herald *herald
 }
@@ -39,7 +39,7 @@ func (s *service) run(orders []os.Signal) error {
 	hooks, cut := context.WithCancelCause(context.Background())
 	defer s.hook.close(cut)
 	go s.hook.run(hooks)
-	s.vital = pulse.New(pulse.Options{
+	s.vital = collector.New(collector.Options{
 		Dir: s.c.dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(), Rate: s.c.opts.Rate, Keep: s.c.keep(), Log: s.log,
 	})
 	serve := func() (end func()) { return func() {} }

@@ -11,10 +11,10 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 const showHelp = `usage: spoolgore show [flags] DIR NAME...
@@ -54,7 +54,7 @@ func runShow(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	})
 }
 
-func (c *call) show(e *spoolview.Entry, raw, asJSON bool) error {
+func (c *call) show(e *mailq.Entry, raw, asJSON bool) error {
 	if raw {
 		f, err := spooldir.OpenRead(c.dir.At(e.Place, e.Name))
 		if err != nil {
@@ -78,7 +78,7 @@ func (c *call) fact(about, format string, args ...any) {
 	fmt.Fprintf(c.out, "%-12s %s\n", about, console.Escape(fmt.Sprintf(format, args...)))
 }
 
-func (c *call) showEnvelope(e *spoolview.Entry, paint console.Painter) {
+func (c *call) showEnvelope(e *mailq.Entry, paint console.Painter) {
 	fmt.Fprintln(c.out, paint.Paint(placed(e.Place, e.Name), console.Bold))
 	state := string(e.State)
 	if e.NextAttempt.After(c.now) && e.Place == spooldir.Spool {
@@ -110,7 +110,7 @@ func (c *call) showEnvelope(e *spoolview.Entry, paint console.Painter) {
 	c.fact("from", "%s", sender(e))
 }
 
-func (c *call) showRecipients(e *spoolview.Entry, paint console.Painter) {
+func (c *call) showRecipients(e *mailq.Entry, paint console.Painter) {
 	for _, list := range []struct {
 		name string
 		of   []record.Recipient
@@ -147,7 +147,7 @@ func (c *call) showAttempts(r *record.Recipient) {
 }
 
 // fate is what became of a recipient, in words.
-func (c *call) fate(e *spoolview.Entry, r *record.Recipient) string {
+func (c *call) fate(e *mailq.Entry, r *record.Recipient) string {
 	tries := ""
 	if r.Attempts > 0 {
 		tries = " after " + console.Count(r.Attempts, "failed attempt")
@@ -184,7 +184,7 @@ func (c *call) attempts(run *record.AttemptRun) string {
 }
 
 // showHeader writes the header of the file, with the subject before it as it is meant to be read.
-func (c *call) showHeader(e *spoolview.Entry, paint console.Painter) error {
+func (c *call) showHeader(e *mailq.Entry, paint console.Painter) error {
 	f, err := spooldir.OpenRead(c.dir.At(e.Place, e.Name))
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/vitals"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 )
 
 // hangs is how old the signs of life of a daemon may be, which writes them at least once a minute.
@@ -16,7 +16,7 @@ const hangs = 2 * time.Minute
 type daemonState struct {
 	runs  bool
 	pid   int // of a process that can be told something; zero: there is none, or it is in another container
-	signs vitals.Signs
+	signs daemonstate.Signs
 	tells bool  // it has left signs
 	err   error // why it cannot be told whether one runs
 }
@@ -43,12 +43,12 @@ func (c *call) daemon() (d daemonState) {
 }
 
 // signs returns what a daemon, perhaps one of the past, has said of itself.
-func (c *call) signs() (s vitals.Signs, ok bool) {
-	fi, err := os.Lstat(c.dir.File(vitals.Name))
+func (c *call) signs() (s daemonstate.Signs, ok bool) {
+	fi, err := os.Lstat(c.dir.File(daemonstate.Name))
 	if err != nil || !fi.Mode().IsRegular() {
 		return s, false
 	}
-	if s, ok, err = vitals.Read(c.dir.Path()); err != nil {
+	if s, ok, err = daemonstate.Read(c.dir.Path()); err != nil {
 		c.say("what the daemon says of itself cannot be read: %v", err)
 	}
 	return s, ok && err == nil

@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/daemonstate"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/progress"
+	"github.com/unbit/spoolgore/internal/qshape"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
-	"github.com/unbit/spoolgore/internal/tally"
-	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 const statsHelp = `usage: spoolgore stats [flags] DIR
@@ -88,7 +88,7 @@ func (c *call) watchStats(n int) error {
 	for {
 		began := time.Now()
 		c.now = began
-		view, err := spoolview.Of(c.dir.Path(), c.view.StatusFile(), began)
+		view, err := mailq.Of(c.dir.Path(), c.view.StatusFile(), began)
 		if err != nil {
 			return err
 		}
@@ -127,16 +127,16 @@ func drawing(text []byte, height int) []byte {
 type numbers struct {
 	Dir        string
 	Time       time.Time
-	States     map[spoolview.State]stateNumbers // those that there are
-	Waiting    int                              // recipients who wait: not those of held and scheduled messages
-	AgeLimits  []float64                        // upper ends of the groups of ByAge, in seconds; one more group has what is older
-	Domains    []tally.Shape
-	Reasons    []tally.Shape
-	Daemon     bool          // one runs
-	Signs      *vitals.Signs `json:",omitempty"` // what it says of itself
-	EmptyAfter float64       `json:",omitempty"` // seconds until all is sent, at its pace of now; zero: that cannot be told
+	States     map[mailq.State]stateNumbers // those that there are
+	Waiting    int                          // recipients who wait: not those of held and scheduled messages
+	AgeLimits  []float64                    // upper ends of the groups of ByAge, in seconds; one more group has what is older
+	Domains    []qshape.Shape
+	Reasons    []qshape.Shape
+	Daemon     bool               // one runs
+	Signs      *daemonstate.Signs `json:",omitempty"` // what it says of itself
+	EmptyAfter float64            `json:",omitempty"` // seconds until all is sent, at its pace of now; zero: that cannot be told
 
-	counted *tally.Tally
+	counted *qshape.Tally
 	now     time.Time
 }
 
@@ -148,10 +148,10 @@ type stateNumbers struct {
 
 // stats counts.
 func (c *call) stats(n int) (*numbers, error) {
-	t := tally.New(c.now)
+	t := qshape.New(c.now)
 	bar := progress.New(c.stderr, "counting", 0)
 	defer bar.Done()
-	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}, func(e *spoolview.Entry) error {
+	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}, func(e *mailq.Entry) error {
 		bar.Add(1)
 		c.view.ReadHeader(e)
 		t.Add(e)
@@ -161,13 +161,13 @@ func (c *call) stats(n int) (*numbers, error) {
 		return nil, err
 	}
 	s := &numbers{
-		Dir: c.dir.Path(), Time: c.now, States: map[spoolview.State]stateNumbers{}, Waiting: t.Recipients.Total,
+		Dir: c.dir.Path(), Time: c.now, States: map[mailq.State]stateNumbers{}, Waiting: t.Recipients.Total,
 		Domains: t.Domains(n), Reasons: t.Reasons(n), counted: t, now: c.now,
 	}
 	for state, sum := range t.States {
 		s.States[state] = stateNumbers(sum)
 	}
-	for _, limit := range tally.Ages {
+	for _, limit := range qshape.Ages {
 		s.AgeLimits = append(s.AgeLimits, limit.Seconds())
 	}
 	d := c.daemon()
@@ -194,7 +194,7 @@ func (s *numbers) writeJSON(w io.Writer) error {
 func (s *numbers) write(w io.Writer, paint console.Painter, width int) {
 	fmt.Fprintf(w, "%s  %s\n%s\n\n", paint.Paint(console.Escape(s.Dir), console.Bold), s.Time.Local().Format(stamp), s.daemonLine())
 	fmt.Fprintln(w, paint.Paint("             MESSAGES   SIZE  OLDEST", console.Bold))
-	for _, state := range spoolview.States {
+	for _, state := range mailq.States {
 		if sum, ok := s.States[state]; ok {
 			fmt.Fprintf(w, "%s %10d  %5s  %6s\n", paint.Paint(console.Pad(string(state), 10, false), stateStyles[state]),
 				sum.Messages, console.Size(sum.Bytes), console.Span(ago(s.now, sum.Oldest)))
@@ -234,21 +234,21 @@ func (s *numbers) daemonLine() string {
 }
 
 // writeShapes writes a table of who, or why, by age.
-func (s *numbers) writeShapes(w io.Writer, paint console.Painter, width int, title string, shapes []tally.Shape) {
+func (s *numbers) writeShapes(w io.Writer, paint console.Painter, width int, title string, shapes []qshape.Shape) {
 	if len(shapes) == 0 {
 		return
 	}
 	numbers := fmt.Sprintf(" %6s", "TOTAL")
-	for _, limit := range tally.Ages {
+	for _, limit := range qshape.Ages {
 		numbers += fmt.Sprintf(" %5s", "<"+ageLabel(limit))
 	}
-	numbers += fmt.Sprintf(" %5s", ageLabel(tally.Ages[len(tally.Ages)-1])+"+")
+	numbers += fmt.Sprintf(" %5s", ageLabel(qshape.Ages[len(qshape.Ages)-1])+"+")
 	nameWidth := len(title)
 	for _, shape := range shapes {
 		nameWidth = max(nameWidth, console.Columns(console.Escape(shape.Name)))
 	}
 	nameWidth = max(10, min(nameWidth, 100, width-len(numbers)))
-	line := func(name string, of tally.Shape) {
+	line := func(name string, of qshape.Shape) {
 		fmt.Fprintf(w, "%s %6d", console.Pad(console.Cut(name, nameWidth), nameWidth, false), of.Total)
 		for _, n := range of.ByAge {
 			fmt.Fprintf(w, " %5s", cmp.Or(dot(n), strconv.Itoa(n)))

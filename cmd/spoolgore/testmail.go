@@ -15,13 +15,13 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/explain"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/progress"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/trial"
-	"github.com/unbit/spoolgore/internal/vitals"
+	"github.com/unbit/spoolgore/internal/testmail"
 )
 
 const testHelp = `usage: spoolgore test [flags] ADDRESS        through a spool of its own, by the relay of the flags
@@ -48,7 +48,7 @@ const firstAnswer = 2 * time.Minute
 // testMail is a call of the command "spoolgore test".
 type testMail struct {
 	config
-	trial trial.Trial
+	trial testmail.Trial
 	wait  time.Duration // zero: until the first answer
 	dir   string        // the spool; empty: one of its own
 	out   io.Writer
@@ -218,13 +218,13 @@ func (t *testMail) alone(ctx context.Context, title string) (code int, err error
 		return 0, err
 	}
 	switch next := t.trial.Next(); {
-	case outcome == trial.NoAnswer && ctx.Err() == nil:
+	case outcome == testmail.NoAnswer && ctx.Err() == nil:
 		fmt.Fprintf(t.out, "No answer within %v. A daemon would wait longer; the test is over, and its message is gone.\n", t.limit())
-	case outcome == trial.PutOff && !next.IsZero():
+	case outcome == testmail.PutOff && !next.IsZero():
 		fmt.Fprintf(t.out, "A daemon would try it again at %s. The test is over, and its message is gone; with -wait it goes on.\n", next.Format("15:04:05"))
-	case outcome == trial.PutOff:
+	case outcome == testmail.PutOff:
 		fmt.Fprint(t.out, "A daemon would keep all mail and try again by itself. The test is over, and its message is gone.\n")
-	case outcome == trial.Failed:
+	case outcome == testmail.Failed:
 		fmt.Fprint(t.out, "A daemon would not try it again: it would keep it in failed/, and tell its sender.\n")
 	}
 	return t.ended(outcome), nil
@@ -259,7 +259,7 @@ func (t *testMail) follow(ctx context.Context, dir *spooldir.Dir) (code int, err
 	limited, stop := context.WithTimeout(ctx, t.limit())
 	defer stop()
 	outcome := t.trial.Follow(limited, dir, t.opts.StatusFile, t.wait > 0)
-	if outcome == trial.NoAnswer && ctx.Err() == nil && limited.Err() != nil {
+	if outcome == testmail.NoAnswer && ctx.Err() == nil && limited.Err() != nil {
 		fmt.Fprintf(t.out, "No answer within %v: %s.\n", t.limit(), t.silence(dir))
 	}
 	t.where(dir, name, outcome, "the daemon goes on with it")
@@ -268,7 +268,7 @@ func (t *testMail) follow(ctx context.Context, dir *spooldir.Dir) (code int, err
 
 // silence is why the daemon may not have answered.
 func (t *testMail) silence(dir *spooldir.Dir) string {
-	signs, _, _ := vitals.Read(dir.Path())
+	signs, _, _ := daemonstate.Read(dir.Path())
 	switch {
 	case signs.Paused:
 		return "the daemon is paused, and sends nothing until it is told to go on (SIGHUP)"
@@ -279,10 +279,10 @@ func (t *testMail) silence(dir *spooldir.Dir) string {
 }
 
 // where says where the message is now, if it was not accepted.
-func (t *testMail) where(dir *spooldir.Dir, name string, outcome trial.Outcome, goesOn string) {
+func (t *testMail) where(dir *spooldir.Dir, name string, outcome testmail.Outcome, goesOn string) {
 	switch next := t.trial.Next(); {
-	case outcome == trial.Accepted:
-	case outcome == trial.Failed:
+	case outcome == testmail.Accepted:
+	case outcome == testmail.Failed:
 		fmt.Fprintf(t.out, "It is in %s, with the reason beside it.\n", console.Escape(dir.At(spooldir.Failed, name)))
 	default:
 		if _, err := dir.Stat(name); err != nil {
@@ -296,12 +296,12 @@ func (t *testMail) where(dir *spooldir.Dir, name string, outcome trial.Outcome, 
 }
 
 // ended says what it has come to, and returns the exit code for it.
-func (t *testMail) ended(outcome trial.Outcome) int {
+func (t *testMail) ended(outcome testmail.Outcome) int {
 	switch outcome {
-	case trial.Accepted:
+	case testmail.Accepted:
 		fmt.Fprint(t.out, "The relay has it. If it does not arrive, look for it there, and among unwanted mail.\n")
 		return exitOK
-	case trial.Failed:
+	case testmail.Failed:
 		return exitUnavailable
 	}
 	return exitTempFail

@@ -13,7 +13,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/smtptest"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/trial"
+	"github.com/unbit/spoolgore/internal/testmail"
 )
 
 // answering listens as a relay that answers to one verb with a text.
@@ -134,9 +134,9 @@ func TestWhereTheMessageIs(t *testing.T) {
 	mail, spool := testMail{out: &out}, t.TempDir()
 	dir, err := spooldir.New(spool)
 	is.NoErr(err)
-	mail.where(dir, "x.eml", trial.NoAnswer, "the daemon goes on with it")
+	mail.where(dir, "x.eml", testmail.NoAnswer, "the daemon goes on with it")
 	is.Equal(out.String(), "") // somebody has taken it aside: it is not in the spool
 	must(t, os.WriteFile(filepath.Join(spool, "x.eml"), []byte("x"), 0o600))
-	mail.where(dir, "x.eml", trial.NoAnswer, "the daemon goes on with it")
+	mail.where(dir, "x.eml", testmail.NoAnswer, "the daemon goes on with it")
 	is.Equal(out.String(), "It is in the spool, and the daemon goes on with it. To cancel it: rm "+filepath.Join(spool, "x.eml")+"\n")
 }

@@ -20,7 +20,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/routing"
-	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
 // Transaction is one message offered to some of its recipients. Notify and ORcpt are in step with To, or empty.
@@ -65,7 +65,7 @@ type Config struct {
 type Route struct {
 	Sender string // "ann@example.com", "@example.com", or "*"; empty for the last route
 	Addr   string // relays in order of preference, separated by commas
-	SMTP   smarthost.Settings
+	SMTP   smtppool.Settings
 }
 
 // RouteOf returns the function that tells the route of a sender, as an index of Routes.
@@ -254,7 +254,7 @@ var errRetired = fmt.Errorf("the settings have changed: %w", context.Canceled)
 
 // retired is a relay that another one has replaced; ended is closed when it has no connection any more.
 type retired struct {
-	smtp  *smarthost.Relay
+	smtp  *smtppool.Relay
 	ended chan struct{}
 }
 

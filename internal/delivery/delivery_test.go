@@ -16,7 +16,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/attempt"
-	"github.com/unbit/spoolgore/internal/health"
+	"github.com/unbit/spoolgore/internal/breaker"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -131,7 +131,7 @@ func TestFailoverToNextRelay(t *testing.T) {
 				is.Equal(len(r["one"].Messages()), 0)
 				is.Equal(r["two"].Messages()[0].To, []string{"b@example.org", "c@example.org"})
 				is.Equal(names(s.Down), []string{"one.test:25"})
-				is.True(s.Down[0].Until.Equal(time.Now().Add(health.First)))
+				is.True(s.Down[0].Until.Equal(time.Now().Add(breaker.First)))
 				is.Equal(d.Trouble(0), nil) // the second relay can be used
 				dials := r["one"].Connections()
 				_, s = send(t, d, messageTo("b@example.org"))
@@ -189,9 +189,9 @@ func TestRelayPausesAndIsProbed(t *testing.T) {
 		is.True(strings.Contains(d.Trouble(0).Error(), "one.test:25: "))
 		is.True(!d.Stuck(0)) // one failed attempt may be chance
 		is.Equal(d.Take(0, time.Now()), nil)
-		is.Equal(d.Wait(0, time.Now()), health.First)
+		is.Equal(d.Wait(0, time.Now()), breaker.First)
 
-		time.Sleep(health.First)
+		time.Sleep(breaker.First)
 		probe := d.Take(0, time.Now())
 		is.True(probe != nil)
 		is.Equal(d.Take(0, time.Now()), nil) // one message probes the relay
@@ -202,11 +202,11 @@ func TestRelayPausesAndIsProbed(t *testing.T) {
 		_, s = send(t, d, messageTo("b@example.org"))
 		is.Equal(len(s.Down), 0) // is known
 		is.True(d.Stuck(0))
-		is.Equal(d.Wait(0, time.Now()), 2*health.First)
+		is.Equal(d.Wait(0, time.Now()), 2*breaker.First)
 		h := d.Health(0)[0]
 		is.Equal(h.Name, "one.test:25")
 		is.True(h.Since.Equal(began)) // of the first failure
-		is.True(h.Until.Equal(time.Now().Add(2 * health.First)))
+		is.True(h.Until.Equal(time.Now().Add(2 * breaker.First)))
 		is.True(h.Err != nil)
 
 		only.set("DIAL", "")
@@ -255,7 +255,7 @@ func TestFailuresTogetherArePausedOnce(t *testing.T) {
 		r1, r2 := <-first, <-second
 		is.Equal(len(d.Settle(&r1, time.Time{}, time.Now()).Down), 1)
 		is.Equal(len(d.Settle(&r2, time.Time{}, time.Now()).Down), 0)
-		is.Equal(d.Wait(0, time.Now()), health.First)
+		is.Equal(d.Wait(0, time.Now()), breaker.First)
 	})
 }
 
@@ -278,14 +278,14 @@ func TestMessageThatTwiceBreaksTheRelayIsAtFault(t *testing.T) {
 		is.True(s.Stumbled)
 		is.Equal(len(s.Down), 1)
 
-		time.Sleep(health.First)
+		time.Sleep(breaker.First)
 		r, s = try(suspect) // no other mail got through: the relay may be down
 		suspect = time.Now()
 		is.Equal(r.Outcomes[0].Fault, attempt.Relay)
 		is.True(s.Stumbled)
 
 		only.set("MAIL", "")
-		time.Sleep(2 * health.First)
+		time.Sleep(2 * breaker.First)
 		r, s = try(time.Time{}) // other mail
 		is.NoErr(r.Outcomes[0].Err)
 		is.Equal(len(s.Up), 1)
@@ -465,7 +465,7 @@ func TestTransportPauses(t *testing.T) {
 		d := newDelivery(t, c)
 		_, s := send(t, d, messageTo("b@example.org"))
 		is.Equal(names(s.Down), []string{"transport"})
-		is.Equal(d.Wait(0, time.Now()), health.First)
+		is.Equal(d.Wait(0, time.Now()), breaker.First)
 		is.Equal(d.Trouble(0).Error(), "transport: away")
 	})
 }
@@ -531,7 +531,7 @@ func TestAttemptEndsWithItsContext(t *testing.T) {
 		send(t, d, messageTo("b@example.org"))
 		only.set("DIAL", "")
 		only.set("MAIL", "hang")
-		time.Sleep(health.First)
+		time.Sleep(breaker.First)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		lease := d.Take(0, time.Now())

@@ -13,8 +13,8 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/attempt"
-	"github.com/unbit/spoolgore/internal/health"
-	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/breaker"
+	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
 func TestReconfigureKeepsRelaysWithTheSameSettings(t *testing.T) {
@@ -148,9 +148,9 @@ func TestReconfigureForgetsTheTroubleOfAnOldRelay(t *testing.T) {
 		d := newDelivery(t, c)
 		send(t, d, messageTo("b@example.org"))
 		is.True(d.Trouble(0) != nil)
-		time.Sleep(health.First)
+		time.Sleep(breaker.First)
 		results := offer(t, d, 0, messageTo("b@example.org")) // fails after the change
-		c.Routes = []Route{{Addr: "one.test:25", SMTP: smarthost.Settings{NoPipelining: true}}}
+		c.Routes = []Route{{Addr: "one.test:25", SMTP: smtppool.Settings{NoPipelining: true}}}
 		_, ended, err := d.Reconfigure(c)
 		is.NoErr(err)
 		is.Equal(ended, 1)
@@ -220,7 +220,7 @@ func (b *blocking) Deliver(_ context.Context, t *Transaction) []attempt.Outcome 
 func TestSettingsWithoutAVersion(t *testing.T) {
 	is := is.New(t)
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
-	plain := settings{addr: "a:1", smtp: smarthost.Settings{User: "u", Password: "p", TLSConfig: tlsConfig}}
+	plain := settings{addr: "a:1", smtp: smtppool.Settings{User: "u", Password: "p", TLSConfig: tlsConfig}}
 	is.True(plain.same(plain)) // every setting can be compared
 	other := plain
 	other.smtp.TLSConfig = tlsConfig.Clone()
@@ -239,14 +239,14 @@ func TestSettingsThatAreTheSame(t *testing.T) {
 	is := is.New(t)
 	secret := func(context.Context, bool) (string, error) { return "", nil }
 	full := func() settings {
-		return settings{sender: "@a", addr: "a:1", timeout: 1, localName: "me", smtp: smarthost.Settings{
+		return settings{sender: "@a", addr: "a:1", timeout: 1, localName: "me", smtp: smtppool.Settings{
 			User: "u", Password: "p", Mechanism: "PLAIN", TLS: "tls", Pins: []string{"a"}, Window: 1, Version: "1",
 			Secret: secret, Auth: func(string) sasl.Client { return nil },
 			TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		}}
 	}
 	is.True(full().same(full())) // with functions: the Version says so
-	fields := reflect.TypeFor[smarthost.Settings]()
+	fields := reflect.TypeFor[smtppool.Settings]()
 	for i := range fields.NumField() {
 		other := full()
 		switch f := reflect.ValueOf(&other.smtp).Elem().Field(i); f.Kind() {

@@ -11,27 +11,27 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
-	"github.com/unbit/spoolgore/internal/health"
-	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/breaker"
 	"github.com/unbit/spoolgore/internal/smtpclient"
+	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
 // route is the way of the mail of some senders: relays in order of preference.
 type route struct {
 	sender string // in lower case; empty: all other mail
-	relays health.Group[relay]
+	relays breaker.Group[relay]
 	busy   int       // messages being sent
 	large  int       // large messages among them
 	served time.Time // when a relay last took part in a transaction to its end
 }
 
 // member is a relay and its health.
-type member = health.Member[relay]
+type member = breaker.Member[relay]
 
 // relay is one relay, or the Transport. Its health belongs to the owner of the Delivery.
 type relay struct {
 	name     string
-	smtp     *smarthost.Relay // nil: a Transport
+	smtp     *smtppool.Relay // nil: a Transport
 	settings settings
 	retired  bool // replaced by another one
 	// start offers a message. It does not block. done is called once, from any goroutine, and must not block.
@@ -41,7 +41,7 @@ type relay struct {
 // settings are what tells one relay from another one. The number of connections does not.
 type settings struct {
 	sender, addr string // of the route and of the relay
-	smtp         smarthost.Settings
+	smtp         smtppool.Settings
 	timeout      time.Duration
 	localName    string
 	tls          *tls.Config
@@ -87,7 +87,7 @@ func newRoutes(c Config, old []*member) (all []*route, err error) {
 	return all, nil
 }
 
-func newRelays(r Route, c Config, old []*member) (relays health.Group[relay], err error) {
+func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], err error) {
 	client, err := r.SMTP.Config(c.LocalName, c.Timeout, c.TLSConfig)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func newRelays(r Route, c Config, old []*member) (relays health.Group[relay], er
 		}
 		if c.Transport != nil {
 			item.start = calling(c.Transport)
-		} else if item.smtp, err = smarthost.New(smarthost.Options{
+		} else if item.smtp, err = smtppool.New(smtppool.Options{
 			Addr: item.settings.addr, Dial: c.Dial, Client: client, Concurrency: c.Concurrency, Grown: c.Grown,
 		}); err != nil {
 			return nil, err
@@ -144,13 +144,13 @@ func calling(t Transport) func(context.Context, *Transaction, func([]attempt.Out
 // offeringTo returns the start function of a relay that speaks SMTP or LMTP. Each failure is reported as the error that
 // asError makes of it.
 func offeringTo(
-	r *smarthost.Relay, asError func(attempt.Outcome) error,
+	r *smtppool.Relay, asError func(attempt.Outcome) error,
 ) func(context.Context, *Transaction, func([]attempt.Outcome)) {
 	return func(ctx context.Context, t *Transaction, done func([]attempt.Outcome)) {
 		r.Offer(ctx, &smtpclient.Transaction{
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
-			Content: smarthost.Content(t.Content), SevenBit: smarthost.SevenBit(t.Content),
+			Content: smtppool.Content(t.Content), SevenBit: smtppool.SevenBit(t.Content),
 		}, func(outcomes []attempt.Outcome) {
 			for i := range outcomes {
 				if o := &outcomes[i]; o.Err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/queue"
-	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -110,7 +110,7 @@ func (c *Control) Reload(edited map[string]*record.Message, then func()) {
 
 // Check returns what is wrong with options for a run; nil: nothing is.
 func Check(o Options) error {
-	if _, err := quota.Parse(o.Rate); err != nil {
+	if _, err := ratelimit.Parse(o.Rate); err != nil {
 		return err
 	}
 	_, err := delivery.New(o.Delivery)

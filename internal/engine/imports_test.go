@@ -18,14 +18,14 @@ var layers = []struct {
 	holds []string
 }{
 	{"commands", []string{
-		"cmd/", "internal/advice", "internal/explain", "internal/pulse", "internal/spoolview", "internal/tally",
-		"internal/trial", "internal/web",
+		"cmd/", "internal/diagnose", "internal/explain", "internal/collector", "internal/mailq", "internal/qshape",
+		"internal/testmail", "internal/web",
 	}},
 	{"root", []string{""}},
 	{"engine", []string{"internal/engine"}},
 	{"queue and delivery", []string{"internal/queue", "internal/delivery"}},
 	{"services of the engine", []string{"internal/notify"}},
-	{"record and SMTP", []string{"internal/record", "internal/smarthost"}},
+	{"record and SMTP", []string{"internal/record", "internal/smtppool"}},
 	{"leaves", nil},
 	{"attempt", []string{"internal/attempt"}},
 }
@@ -129,7 +129,7 @@ func TestPartsThatDoNotKnowEachOther(t *testing.T) {
 	unknown := map[string][]string{
 		"internal/queue": {
 			"internal/spooldir", "internal/msgfile", "internal/journal", "internal/fsys", "internal/delivery",
-			"internal/smarthost", "internal/smtpclient",
+			"internal/smtppool", "internal/smtpclient",
 		},
 		"internal/delivery": {
 			"internal/record", "internal/queue", "internal/retry", "internal/spooldir", "internal/msgfile",

@@ -5,8 +5,8 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/asyncfile"
 	"github.com/unbit/spoolgore/internal/msgfile"
-	"github.com/unbit/spoolgore/internal/pacedfile"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -27,12 +27,12 @@ type moves struct {
 	half    []*spooldir.Failing // moves that are half done; they belong to the batch while one is under way
 	retry   bool                // the next batch is to complete them
 	waiters []func()            // called in the loop when no act is left
-	places  *pacedfile.File     // stands for the directories, which are synced some time after messages left the spool
+	places  *asyncfile.File     // stands for the directories, which are synced some time after messages left the spool
 }
 
 func newMoves(s *spool, opts *Options, post func(func()), owe func(string, time.Time)) *moves {
 	sync := func(string, fs.FileMode, func(io.Writer) error) error { return s.dir.SyncPlaces() }
-	return &moves{spool: s, opts: opts, post: post, owe: owe, places: pacedfile.New(s.dir.Path(), sync)}
+	return &moves{spool: s, opts: opts, post: post, owe: owe, places: asyncfile.New(s.dir.Path(), sync)}
 }
 
 func (m *moves) add(a queue.Act) { m.acts = append(m.acts, a) }

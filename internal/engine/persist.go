@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/pacedfile"
+	"github.com/unbit/spoolgore/internal/asyncfile"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -21,7 +21,7 @@ type statusWriter struct {
 	opts    *Options
 	causes  func() func(sender string) string // returns a function that says why mail of a sender cannot be sent now
 	post    func(func())
-	file    *pacedfile.File
+	file    *asyncfile.File
 	ours    atomic.Pointer[spooldir.ID] // identity of the status file after the last write; nil: no write yet
 	mark    int64                       // journal position covered by the last write
 	changed bool                        // the status file is to be written
@@ -32,7 +32,7 @@ type statusWriter struct {
 func newStatusWriter(s *spool, opts *Options, causes func() func(string) string, post func(func())) *statusWriter {
 	w := &statusWriter{spool: s, opts: opts, causes: causes, post: post}
 	replace := replaceIn(s.dir)
-	w.file = pacedfile.New(s.status, func(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	w.file = asyncfile.New(s.status, func(path string, perm fs.FileMode, write func(io.Writer) error) error {
 		err := replace(path, perm, write)
 		if id, idErr := spooldir.IDAt(s.dir.FS(), path); err == nil && idErr == nil {
 			w.ours.Store(&id)
@@ -164,7 +164,7 @@ func writeStatus(
 
 // replaceIn returns a function that writes a file, but never into a directory that has taken the place of dir: a file
 // there may know more.
-func replaceIn(dir *spooldir.Dir) pacedfile.Writer {
+func replaceIn(dir *spooldir.Dir) asyncfile.Writer {
 	return func(path string, perm fs.FileMode, write func(io.Writer) error) error {
 		if filepath.Dir(path) == dir.Path() {
 			if err := dir.Lock().Here(); err != nil {
@@ -176,7 +176,7 @@ func replaceIn(dir *spooldir.Dir) pacedfile.Writer {
 }
 
 // startFile begins to write the file f. The loop calls done, with the results of Finish, after the write.
-func startFile(f *pacedfile.File, write func(io.Writer) error, post func(func()), done func(error, bool)) {
+func startFile(f *asyncfile.File, write func(io.Writer) error, post func(func()), done func(error, bool)) {
 	f.Start(false, write, func() {
 		post(func() {
 			select {

@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/asyncfile"
 	"github.com/unbit/spoolgore/internal/fsys"
-	"github.com/unbit/spoolgore/internal/pacedfile"
-	"github.com/unbit/spoolgore/internal/quota"
+	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -18,20 +18,20 @@ type rate struct {
 	opts   *Options
 	post   func(func())
 	text   string // the limits; empty: none
-	limits []quota.Limit
-	quota  *quota.Quota
-	file   *pacedfile.File
+	limits []ratelimit.Limit
+	quota  *ratelimit.Quota
+	file   *asyncfile.File
 	until  time.Time // until when mail was held back, when that was last looked at
 	count  uint64    // how often mail was held back
 }
 
 func newRate(dir *spooldir.Dir, opts *Options, post func(func())) (*rate, error) {
-	limits, err := quota.Parse(opts.Rate)
+	limits, err := ratelimit.Parse(opts.Rate)
 	if err != nil {
 		return nil, err
 	}
 	r := &rate{dir: dir, opts: opts, post: post, text: opts.Rate, limits: limits}
-	r.file = pacedfile.New(dir.File(spooldir.RateFile), replaceIn(dir))
+	r.file = asyncfile.New(dir.File(spooldir.RateFile), replaceIn(dir))
 	return r, nil
 }
 
@@ -41,7 +41,7 @@ func (r *rate) load() (err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r.quota, err = quota.New(r.limits, text, time.Now())
+	r.quota, err = ratelimit.New(r.limits, text, time.Now())
 	return err
 }
 
@@ -50,7 +50,7 @@ func (r *rate) change(text string, now time.Time) (*rate, error) {
 	if text == r.text {
 		return r, nil
 	}
-	limits, err := quota.Parse(text)
+	limits, err := ratelimit.Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (r *rate) change(text string, now time.Time) (*rate, error) {
 	}
 	changed := *r
 	changed.text, changed.limits, changed.until = text, limits, time.Time{}
-	changed.quota, err = quota.New(limits, state, now)
+	changed.quota, err = ratelimit.New(limits, state, now)
 	return &changed, err
 }
 

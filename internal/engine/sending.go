@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/delivery"
+	"github.com/unbit/spoolgore/internal/dsn"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
-	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -125,13 +125,13 @@ func (a *attempting) end() {
 func (a *attempting) handOn(t *delivery.Transaction) (name string, err error) {
 	now := time.Now()
 	n := record.Notice{
-		Report:    report.Report{To: t.From, Arrival: a.job.Enqueued},
+		Report:    dsn.Report{To: t.From, Arrival: a.job.Enqueued},
 		MessageID: a.job.MessageID, Total: len(a.file.Envelope.To),
 	}
 	for i, o := range a.result.Outcomes {
 		if o.Err == nil && !o.DSN {
-			n.Recipients = append(n.Recipients, report.Recipient{
-				Address: t.To[i], Action: report.Relayed, Relay: o.Relay, Reply: o.Reply, Last: now,
+			n.Recipients = append(n.Recipients, dsn.Recipient{
+				Address: t.To[i], Action: dsn.Relayed, Relay: o.Relay, Reply: o.Reply, Last: now,
 			})
 		}
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/smtptest"
-	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 // write leaves a file in dir as one that has been there for a while.
@@ -271,12 +271,12 @@ func TestARunningDaemonIsTold(t *testing.T) {
 	<-arrived
 	spool.Pause() // the status file is up to date
 	says(t, explained(t, path, spoolgore.Options{}), " runs it\n", "put off     b@x.org  no attempt counted, next one at ")
-	for want, signs := range map[string]vitals.Signs{
+	for want, signs := range map[string]daemonstate.Signs{
 		"is paused: nothing is sent": {Paused: true}, "rate limit holds all mail back until": {RateWait: time.Now().Add(time.Hour)},
 	} {
 		var b bytes.Buffer
-		is.NoErr(vitals.Write(&b, signs))
-		is.NoErr(os.WriteFile(filepath.Join(dir, vitals.Name), b.Bytes(), 0o600))
+		is.NoErr(daemonstate.Write(&b, signs))
+		is.NoErr(os.WriteFile(filepath.Join(dir, daemonstate.Name), b.Bytes(), 0o600))
 		says(t, explained(t, path, spoolgore.Options{}), want)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/advice"
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/diagnose"
 )
 
 // A Page is what is shown to people: lines with a label, under headings. Whatever stands in a line, it is one line, and holds
@@ -49,7 +49,7 @@ func style(label string) console.Style {
 }
 
 // Advice shows what a failure means, and what to do.
-func (p Page) Advice(a advice.Advice) {
+func (p Page) Advice(a diagnose.Advice) {
 	p.Line("it means", "%s", a.Means)
 	p.Line("what to do", "%s", a.Do)
 }

@@ -7,9 +7,9 @@ import (
 	"slices"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/vitals"
 )
 
 // The subdirectories of a spool in which messages lie.
@@ -20,13 +20,13 @@ const (
 
 // A place is where a file lies, if that is in a spool, and what is known of it there.
 type place struct {
-	dir     string          // the spool directory; empty: it lies in none
-	sub     string          // "failed", "hold" or "tmp"; empty: in the spool itself
-	signs   vitals.Signs    // of the daemon; zero: it gives none
-	pid     int             // of who runs it; zero: nobody does
-	err     error           // why that cannot be told
-	message *record.Message // what the status file says of it; nil: nothing
-	failure *record.Failure // the why-file of a message that is or was in failed/; nil: there is none that can be read
+	dir     string            // the spool directory; empty: it lies in none
+	sub     string            // "failed", "hold" or "tmp"; empty: in the spool itself
+	signs   daemonstate.Signs // of the daemon; zero: it gives none
+	pid     int               // of who runs it; zero: nobody does
+	err     error             // why that cannot be told
+	message *record.Message   // what the status file says of it; nil: nothing
+	failure *record.Failure   // the why-file of a message that is or was in failed/; nil: there is none that can be read
 }
 
 // findPlace looks whether the directory, or the one above it, is a spool: it has been run, or is.
@@ -39,7 +39,7 @@ func findPlace(dir *spooldir.Dir, name string, opts spoolgore.Options) (p place)
 	}
 	p.dir = dir.Path()
 	if p.pid, p.err = dir.Lock().Holder(); p.pid != 0 {
-		p.signs, _, _ = vitals.Read(p.dir) // without them the daemon is of few words
+		p.signs, _, _ = daemonstate.Read(p.dir) // without them the daemon is of few words
 	}
 	switch p.sub {
 	case failedDir:

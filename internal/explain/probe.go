@@ -9,10 +9,10 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/unbit/spoolgore/internal/advice"
 	"github.com/unbit/spoolgore/internal/console"
-	"github.com/unbit/spoolgore/internal/smarthost"
+	"github.com/unbit/spoolgore/internal/diagnose"
 	"github.com/unbit/spoolgore/internal/smtpclient"
+	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
 // An Answer is what a relay would make of a message.
@@ -46,7 +46,7 @@ func (p *Plan) Probe(ctx context.Context, page Page) Answer {
 func (p *Plan) transaction(to []string) *smtpclient.Transaction {
 	t := &smtpclient.Transaction{
 		From: p.addresses.From, To: to, Size: p.size, EightBit: p.eightBit, UTF8: p.file.Header.EightBit(),
-		Content: p.content(), SevenBit: smarthost.SevenBit(p.content),
+		Content: p.content(), SevenBit: smtppool.SevenBit(p.content),
 	}
 	if env := p.file.Envelope; env != nil {
 		t.Ret, t.EnvID = env.Ret, env.EnvID
@@ -61,7 +61,7 @@ func answerOf(results []smtpclient.Result) Answer {
 		if r.Err == nil {
 			continue
 		}
-		if advice.Of(r.Err).Permanent {
+		if diagnose.Of(r.Err).Permanent {
 			return Refused
 		}
 		answer = Later
@@ -69,7 +69,7 @@ func answerOf(results []smtpclient.Result) Answer {
 	return answer
 }
 
-func (p *Plan) writeVisit(page Page, r *smarthost.Relay, v smarthost.Visit, to []string) {
+func (p *Plan) writeVisit(page Page, r *smtppool.Relay, v smtppool.Visit, to []string) {
 	name := r.Name()
 	if v.Addr != "" && v.Addr != name {
 		name += ", at " + v.Addr
@@ -96,7 +96,7 @@ func (p *Plan) writeVisit(page Page, r *smarthost.Relay, v smarthost.Visit, to [
 	}
 	if v.Err != nil {
 		page.Line("trouble", "%v", v.Err)
-		page.Advice(advice.Of(v.Err).Advice())
+		page.Advice(diagnose.Of(v.Err).Advice())
 		return
 	}
 	p.writeAnswers(page, v.Results, to)
@@ -110,13 +110,13 @@ func (p *Plan) writeAnswers(page Page, results []smtpclient.Result, to []string)
 		case r.Err == nil:
 			page.Line("taken", "%s", to[i])
 			continue
-		case advice.Of(r.Err).Permanent:
+		case diagnose.Of(r.Err).Permanent:
 			page.Line("refused", "%s  %v", to[i], r.Err)
 		default:
 			page.Line("put off", "%s  %v", to[i], r.Err)
 		}
 		if told == nil || told.Op != r.Err.Op || told.Reply.Code != r.Err.Reply.Code || told.Reply.Enhanced != r.Err.Reply.Enhanced {
-			page.Advice(advice.Of(r.Err).Advice()) // once, if the next ones are refused for the same reason
+			page.Advice(diagnose.Of(r.Err).Advice()) // once, if the next ones are refused for the same reason
 		}
 		told = r.Err
 	}

@@ -7,16 +7,16 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/routing"
-	"github.com/unbit/spoolgore/internal/smarthost"
 	"github.com/unbit/spoolgore/internal/smtpclient"
+	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
 // A way is where a message goes.
 type way struct {
 	sender   string // whose way it is
 	route    string // the sender of the line in the relays file; empty: it is that of all other mail
-	settings smarthost.Settings
-	relays   []*smarthost.Relay // in order of preference
+	settings smtppool.Settings
+	relays   []*smtppool.Relay // in order of preference
 }
 
 // wayOf chooses the way of a message with these addresses.
@@ -36,13 +36,13 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 	if i := routing.By(senders)(w.sender); i < len(opts.Routes) {
 		route = opts.Routes[i]
 	}
-	w.route, w.settings = route.Sender, smarthost.Settings(route.SMTP)
+	w.route, w.settings = route.Sender, smtppool.Settings(route.SMTP)
 	config, err := w.settings.Config(opts.LocalName, opts.SMTPTimeout, opts.TLSConfig)
 	if err != nil {
 		return w, err
 	}
 	for addr := range strings.SplitSeq(route.SMTPAddr, ",") {
-		r, err := smarthost.New(smarthost.Options{Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config})
+		r, err := smtppool.New(smtppool.Options{Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config})
 		if err != nil {
 			return w, err
 		}
@@ -73,7 +73,7 @@ func (w *way) chosenBy() string {
 }
 
 // tlsOf says how TLS is used with a relay.
-func (w *way) tlsOf(r *smarthost.Relay) string {
+func (w *way) tlsOf(r *smtppool.Relay) string {
 	var text string
 	mode, fixed := r.TLS()
 	switch pinned := len(w.settings.Pins) > 0; {

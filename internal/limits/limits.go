@@ -39,11 +39,11 @@ var repository = []target{
 	{dir: "internal/delivery", columns: true},
 	{dir: "internal/spooldir"},
 	{dir: "internal/smtpclient"},
-	{dir: "internal/smarthost"},
+	{dir: "internal/smtppool"},
 	{dir: "internal/fsys"},
 	{dir: "internal/notify"},
 	{dir: "internal/journal"},
-	{dir: "internal/pacedfile"},
+	{dir: "internal/asyncfile"},
 }
 
 // check returns a text for each limit that is broken in a target below root. An error means that a target has no Go

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/dsn"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/record"
-	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -91,12 +91,12 @@ func compose(host string, f *msgfile.File, notice record.Notice, now time.Time) 
 		if _, err := w.Write(line); err != nil {
 			return err
 		}
-		return report.Compose(w, &r)
+		return dsn.Compose(w, &r)
 	}, nil
 }
 
 // wishes has the report say what the sender asked for, and no more (RFC 3461). Without an envelope line he asked for nothing.
-func wishes(r *report.Report, env *message.Envelope) {
+func wishes(r *dsn.Report, env *message.Envelope) {
 	notify, orcpt := map[string]string{}, map[string]string{}
 	if env != nil {
 		r.EnvID, r.Full = env.EnvID, env.Ret == "FULL"
@@ -107,7 +107,7 @@ func wishes(r *report.Report, env *message.Envelope) {
 			notify[to], orcpt[to] = at(env.Notify, i), at(env.ORcpt, i)
 		}
 	}
-	var told []report.Recipient
+	var told []dsn.Recipient
 	for _, rcpt := range r.Recipients {
 		if wanted(rcpt.Action, notify[rcpt.Address]) {
 			rcpt.ORcpt = orcpt[rcpt.Address]
@@ -127,10 +127,10 @@ func at(list []string, i int) string {
 
 // wanted reports whether a sender who gave the value notify of NOTIFY (RFC 3461, section 4.1; empty: none) is to hear of
 // such an action. Without one he hears of failures and of delays.
-func wanted(a report.Action, notify string) bool {
-	word := map[report.Action]string{report.Failed: "FAILURE", report.Delayed: "DELAY", report.Relayed: "SUCCESS"}[a]
+func wanted(a dsn.Action, notify string) bool {
+	word := map[dsn.Action]string{dsn.Failed: "FAILURE", dsn.Delayed: "DELAY", dsn.Relayed: "SUCCESS"}[a]
 	if notify == "" {
-		return a != report.Relayed
+		return a != dsn.Relayed
 	}
 	for w := range strings.SplitSeq(notify, ",") {
 		if w == word {

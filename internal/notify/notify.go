@@ -13,7 +13,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
-	"github.com/unbit/spoolgore/internal/pile"
+	"github.com/unbit/spoolgore/internal/pqueue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -30,7 +30,7 @@ type Desk struct {
 	dir  *spooldir.Dir
 	host string
 
-	jobs    *pile.Pile[*job]
+	jobs    *pqueue.Pile[*job]
 	owed    map[string]bool // names in failed/ for which there is a job
 	count   int
 	busy    bool
@@ -67,7 +67,7 @@ type Outcome struct {
 // New returns a Desk that reports in the name of host.
 func New(dir *spooldir.Dir, host string) *Desk {
 	d := &Desk{dir: dir, host: host, owed: make(map[string]bool), done: make(chan []Outcome, 1)}
-	d.jobs = pile.New(func(a, b *job) bool {
+	d.jobs = pqueue.New(func(a, b *job) bool {
 		if !a.due.Equal(b.due) {
 			return a.due.Before(b.due)
 		}

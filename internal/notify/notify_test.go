@@ -15,9 +15,9 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/dsn"
 	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/record"
-	"github.com/unbit/spoolgore/internal/report"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -84,9 +84,9 @@ func check(t *testing.T, err error) {
 
 // noticeOf returns a notice about recipients that were given up.
 func noticeOf(to ...string) record.Notice {
-	n := record.Notice{Report: report.Report{To: "a@example.com"}, Total: len(to)}
+	n := record.Notice{Report: dsn.Report{To: "a@example.com"}, Total: len(to)}
 	for _, addr := range to {
-		n.Recipients = append(n.Recipients, report.Recipient{Address: addr, Action: report.Failed})
+		n.Recipients = append(n.Recipients, dsn.Recipient{Address: addr, Action: dsn.Failed})
 	}
 	return n
 }
@@ -473,7 +473,7 @@ func TestWanted(t *testing.T) {
 		t.Run(row.notify, func(t *testing.T) {
 			is := is.New(t)
 			var got []string
-			for _, a := range []report.Action{report.Failed, report.Delayed, report.Relayed} {
+			for _, a := range []dsn.Action{dsn.Failed, dsn.Delayed, dsn.Relayed} {
 				if wanted(a, row.notify) {
 					got = append(got, string(a))
 				}

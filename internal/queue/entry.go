@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/pack"
+	"github.com/unbit/spoolgore/internal/compact"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -49,8 +49,8 @@ type entry struct {
 	name    string
 	msg     record.Compact // unread: what was known of the message before, if anything
 	id      Version        // of the file
-	due     pack.Moment    // when the state ends, for the states in pending and ready
-	look    pack.Moment    // place in expiry
+	due     compact.Moment // when the state ends, for the states in pending and ready
+	look    compact.Moment // place in expiry
 	seen    *sighting      // when this process saw the file; nil: not yet
 	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never
 

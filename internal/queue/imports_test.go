@@ -19,17 +19,17 @@ var ioPackages = []string{
 // The packages of this module that queue and record may import, directly or through others, each with the packages of
 // ioPackages that it imports itself, and why these do no I/O there.
 var pure = map[string]map[string]string{
-	"internal/attempt": nil,
-	"internal/fair":    nil,
+	"internal/attempt":   nil,
+	"internal/fairqueue": nil,
 	"internal/message": {
 		"io/fs": "ErrClosed, an error of a reader",
 		"sync":  "a pool of buffers",
 	},
-	"internal/pack":    nil,
-	"internal/pile":    nil,
+	"internal/compact": nil,
+	"internal/pqueue":  nil,
 	"internal/queue":   nil,
 	"internal/record":  {"path/filepath": "Base, of a key of the status file"},
-	"internal/report":  {"net": "SplitHostPort, of the name of a relay"},
+	"internal/dsn":     {"net": "SplitHostPort, of the name of a relay"},
 	"internal/retry":   nil,
 	"internal/routing": nil,
 }

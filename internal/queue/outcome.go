@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
-	"github.com/unbit/spoolgore/internal/fair"
+	"github.com/unbit/spoolgore/internal/fairqueue"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -47,7 +47,7 @@ func (q *Queue) Next(route int, s Slots, now time.Time) (j Job, ok bool) {
 
 // pick returns the lane whose turn it is; nil: neither has a message that may be sent. While there are small messages,
 // one large message is sent at a time.
-func (l lanes) pick(s Slots) *fair.Queue[*entry] {
+func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
 	large := l.large.Len() > 0 && s.Large > 0
 	switch {
 	case large && (s.LargeBusy == 0 || l.small.Len() == 0):

@@ -3,9 +3,9 @@ package queue
 import (
 	"time"
 
-	"github.com/unbit/spoolgore/internal/fair"
-	"github.com/unbit/spoolgore/internal/pack"
-	"github.com/unbit/spoolgore/internal/pile"
+	"github.com/unbit/spoolgore/internal/compact"
+	"github.com/unbit/spoolgore/internal/fairqueue"
+	"github.com/unbit/spoolgore/internal/pqueue"
 )
 
 const (
@@ -20,17 +20,17 @@ const (
 
 // schedule keeps the entries in order of time and of turn.
 type schedule struct {
-	pending *pile.Pile[*entry] // unread, waiting, finishing: by due
-	expiry  *pile.Pile[*entry] // entries that were read: by when they are given up, or their sender gets a notice
-	ready   []lanes            // by route
-	epoch   time.Time          // moments count from here
+	pending *pqueue.Pile[*entry] // unread, waiting, finishing: by due
+	expiry  *pqueue.Pile[*entry] // entries that were read: by when they are given up, or their sender gets a notice
+	ready   []lanes              // by route
+	epoch   time.Time            // moments count from here
 	room    Room
 }
 
 func newSchedule(routes int, now time.Time) schedule {
 	s := schedule{
-		pending: pile.New(func(a, b *entry) bool { return a.due < b.due }, placeIn(0)),
-		expiry:  pile.New(func(a, b *entry) bool { return a.look < b.look }, placeIn(2)),
+		pending: pqueue.New(func(a, b *entry) bool { return a.due < b.due }, placeIn(0)),
+		expiry:  pqueue.New(func(a, b *entry) bool { return a.look < b.look }, placeIn(2)),
 		epoch:   now,
 	}
 	s.setRoutes(routes)
@@ -50,10 +50,10 @@ func (s *schedule) setRoutes(n int) {
 
 // lanes hold the messages that may be sent by one route: by priority, fresh mail before retries, and the senders in
 // turn. Large messages have a lane of their own, so that they cannot take every connection.
-type lanes struct{ small, large *fair.Queue[*entry] }
+type lanes struct{ small, large *fairqueue.Queue[*entry] }
 
 func newLanes() lanes {
-	rules := fair.Rules[*entry]{
+	rules := fairqueue.Rules[*entry]{
 		Owner: func(e *entry) string { return e.sender },
 		Urgent: func(a, b *entry) bool {
 			if (a.suspect == nil) != (b.suspect == nil) {
@@ -67,10 +67,10 @@ func newLanes() lanes {
 		First: func(a, b *entry) bool { return a.due < b.due },
 		Place: placeIn(1),
 	}
-	return lanes{small: fair.New(rules), large: fair.New(rules)}
+	return lanes{small: fairqueue.New(rules), large: fairqueue.New(rules)}
 }
 
-func (l lanes) of(e *entry) *fair.Queue[*entry] {
+func (l lanes) of(e *entry) *fairqueue.Queue[*entry] {
 	if e.id.Size >= LargeSize {
 		return l.large
 	}
@@ -79,9 +79,9 @@ func (l lanes) of(e *entry) *fair.Queue[*entry] {
 
 func (l lanes) len() int { return l.small.Len() + l.large.Len() }
 
-func (s *schedule) moment(t time.Time) pack.Moment { return pack.MomentOf(t, s.epoch) }
+func (s *schedule) moment(t time.Time) compact.Moment { return compact.MomentOf(t, s.epoch) }
 
-func (s *schedule) time(m pack.Moment) time.Time { return m.Time(s.epoch) }
+func (s *schedule) time(m compact.Moment) time.Time { return m.Time(s.epoch) }
 
 // keepTime makes the moments of all entries count from now if the clock was set.
 func (s *schedule) keepTime(now time.Time, entries map[string]*entry) {
@@ -89,7 +89,7 @@ func (s *schedule) keepTime(now time.Time, entries map[string]*entry) {
 		return
 	}
 	for _, e := range entries {
-		e.due, e.look = pack.MomentOf(s.time(e.due), now), pack.MomentOf(s.time(e.look), now)
+		e.due, e.look = compact.MomentOf(s.time(e.due), now), compact.MomentOf(s.time(e.look), now)
 	}
 	s.epoch = now
 	s.pending.Reorder()

@@ -3,7 +3,7 @@ package record
 import (
 	"time"
 
-	"github.com/unbit/spoolgore/internal/pack"
+	"github.com/unbit/spoolgore/internal/compact"
 )
 
 // Compact is a Message in one string, which takes a tenth of the memory. It never changes. The zero value holds none.
@@ -14,7 +14,7 @@ type Compact struct {
 
 // A Packer makes Compact values. It is for one goroutine.
 type Packer struct {
-	pack.Packer
+	compact.Packer
 	base *time.Time // the time from which the times of a Compact count
 }
 
@@ -65,7 +65,7 @@ func (c Compact) unpack(shown bool) *Message {
 	if !c.Holds() {
 		return m
 	}
-	u := pack.Unpack(c.text, *c.base)
+	u := compact.Unpack(c.text, *c.base)
 	u.Shown = shown
 	m.From = u.String()
 	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
@@ -92,7 +92,7 @@ func (c Compact) unpack(shown bool) *Message {
 	return m
 }
 
-func (r *Recipient) pack(p *pack.Packer) {
+func (r *Recipient) pack(p *compact.Packer) {
 	p.String(r.Address)
 	p.Int(int64(r.Status))
 	p.Int(int64(r.Attempts))
@@ -109,7 +109,7 @@ func (r *Recipient) pack(p *pack.Packer) {
 	}
 }
 
-func (r *Recipient) unpack(u *pack.Unpacker) {
+func (r *Recipient) unpack(u *compact.Unpacker) {
 	r.Address = u.String()
 	r.Status = State(u.Int())
 	r.Attempts = int(u.Int())
@@ -132,7 +132,7 @@ const (
 )
 
 // pack adds h, the history of r. A text that equals the one before it takes no room.
-func (h *History) pack(p *pack.Packer, r *Recipient) {
+func (h *History) pack(p *compact.Packer, r *Recipient) {
 	more := firstOnly
 	switch {
 	case h.Times != 0 || len(h.Runs) > 0:
@@ -160,7 +160,7 @@ func (h *History) pack(p *pack.Packer, r *Recipient) {
 	h.Last.pack(p, before)
 }
 
-func (h *History) unpack(u *pack.Unpacker, r *Recipient) {
+func (h *History) unpack(u *compact.Unpacker, r *Recipient) {
 	h.First.unpack(u, &Attempt{Relay: r.Relay, Error: r.Error})
 	before, more := &h.First, u.Int()
 	if more == firstOnly {
@@ -183,7 +183,7 @@ func (h *History) unpack(u *pack.Unpacker, r *Recipient) {
 }
 
 // pack adds a, and of its texts only those that differ from the texts of before.
-func (a *Attempt) pack(p *pack.Packer, before *Attempt) {
+func (a *Attempt) pack(p *compact.Packer, before *Attempt) {
 	p.Time(a.Time)
 	texts, same := a.texts(), int64(0)
 	for i, said := range before.texts() {
@@ -199,7 +199,7 @@ func (a *Attempt) pack(p *pack.Packer, before *Attempt) {
 	}
 }
 
-func (a *Attempt) unpack(u *pack.Unpacker, before *Attempt) {
+func (a *Attempt) unpack(u *compact.Unpacker, before *Attempt) {
 	a.Time = u.Time()
 	texts, said, same := a.texts(), before.texts(), u.Int()
 	for i, text := range texts {

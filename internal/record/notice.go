@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/dsn"
 	"github.com/unbit/spoolgore/internal/message"
-	"github.com/unbit/spoolgore/internal/report"
 )
 
 // reportDelay is the time from the first refusal to a report on it while other recipients still wait. Most of these are
@@ -15,7 +15,7 @@ const reportDelay = time.Hour
 // Notice is what a delivery status notification (RFC 3464) to the sender of a message will say. Of its Report, the
 // fields Host, Date, Original, EnvID, Full, ORcpt and Others are filled in by whoever composes the notification.
 type Notice struct {
-	report.Report
+	dsn.Report
 	MessageID string // Message-ID with which the message is sent
 	Total     int    // number of recipients of the message
 }
@@ -61,9 +61,9 @@ func NoticeOf(m *Message, warnAfter time.Duration, end, now time.Time) Notice {
 	for _, r := range m.Recipients() {
 		switch {
 		case r.GivenUp && !r.Told:
-			n.Recipients = append(n.Recipients, r.reported(report.Failed))
+			n.Recipients = append(n.Recipients, r.reported(dsn.Failed))
 		case r.Status == Waiting && late:
-			delayed := r.reported(report.Delayed)
+			delayed := r.reported(dsn.Delayed)
 			delayed.Until = end
 			n.Recipients = append(n.Recipients, delayed)
 		}
@@ -76,7 +76,7 @@ func (f *Failure) Notice() Notice {
 	n := newNotice(&f.Message)
 	for _, r := range f.Recipients() {
 		if r.GivenUp && !r.Told {
-			n.Recipients = append(n.Recipients, r.reported(report.Failed))
+			n.Recipients = append(n.Recipients, r.reported(dsn.Failed))
 		}
 	}
 	return n
@@ -84,12 +84,12 @@ func (f *Failure) Notice() Notice {
 
 // newNotice returns a notice about m without recipients.
 func newNotice(m *Message) Notice {
-	return Notice{Report: report.Report{To: m.From, Arrival: m.Enqueued}, MessageID: m.MessageID, Total: m.Len()}
+	return Notice{Report: dsn.Report{To: m.From, Arrival: m.Enqueued}, MessageID: m.MessageID, Total: m.Len()}
 }
 
 // reported returns r in the terms of a report.
-func (r *Recipient) reported(action report.Action) report.Recipient {
-	f := report.Recipient{
+func (r *Recipient) reported(action dsn.Action) dsn.Recipient {
+	f := dsn.Recipient{
 		Address: r.Address, Action: action, Relay: r.Relay, Reason: r.Error, Attempts: r.Attempts, Last: r.LastAttempt,
 	}
 	if r.History != nil {
@@ -101,16 +101,16 @@ func (r *Recipient) reported(action report.Action) report.Recipient {
 }
 
 // Noticed records that the sender got a notice about these recipients.
-func Noticed(m *Message, about []report.Recipient) {
-	actions := make(map[string]report.Action)
+func Noticed(m *Message, about []dsn.Recipient) {
+	actions := make(map[string]dsn.Action)
 	for _, r := range about {
 		actions[r.Address] = r.Action
 	}
 	for _, r := range m.Recipients() {
 		switch actions[r.Address] {
-		case report.Failed:
+		case dsn.Failed:
 			r.Told = r.GivenUp
-		case report.Delayed:
+		case dsn.Delayed:
 			r.Warned = true
 		}
 	}

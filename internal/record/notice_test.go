@@ -8,7 +8,7 @@ import (
 
 	"github.com/matryer/is"
 
-	"github.com/unbit/spoolgore/internal/report"
+	"github.com/unbit/spoolgore/internal/dsn"
 )
 
 func TestNoticeAt(t *testing.T) {
@@ -50,7 +50,7 @@ func TestNoticeSaysWhatIsDue(t *testing.T) {
 		}
 		return words
 	}
-	failedWord, delayedWord := fmt.Sprint(report.Failed), fmt.Sprint(report.Delayed)
+	failedWord, delayedWord := fmt.Sprint(dsn.Failed), fmt.Sprint(dsn.Delayed)
 	is := is.New(t)
 	m := &Message{From: "s", Enqueued: start, MessageID: "<1@x>", To: []Recipient{waits("a"), givenUp("b", 20), done("c"), waits("d")}}
 	early := NoticeOf(m, 4*time.Hour, at(999), at(80))
@@ -105,7 +105,7 @@ func TestNoticeQuotesTheLastReply(t *testing.T) {
 	o.Reply = "550 5.1.1 unknown"
 	r.note(o, at(3))
 	r.apply(o, false, everyMinute(9), at(3))
-	got := r.reported(report.Failed)
+	got := r.reported(dsn.Failed)
 	is.Equal([]any{got.Reply, got.Relay, got.Reason, got.Last}, []any{"550 5.1.1 unknown", "mail:25", "rcpt: 550 5.1.1 unknown", at(3)})
 }
 

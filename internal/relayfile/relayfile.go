@@ -16,7 +16,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/unbit/spoolgore/internal/secret"
+	"github.com/unbit/spoolgore/internal/credential"
 )
 
 // maxSize is how large a relays file may be, in bytes.
@@ -53,7 +53,7 @@ func Read(path string) (routes []Route, exposed bool, err error) {
 		return nil, false, err
 	}
 	hasPassword := func(r Route) bool { return r.Settings.Password != "" }
-	return routes, secret.Exposed(info) && slices.ContainsFunc(routes, hasPassword), nil
+	return routes, credential.Exposed(info) && slices.ContainsFunc(routes, hasPassword), nil
 }
 
 // Parse parses the text of the file of that name. Each line is a sender, relays, and settings:

@@ -15,7 +15,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/collector"
 )
 
 // need returns where a program is. Without it the test is skipped, or fails where all have to be there.
@@ -58,7 +58,7 @@ func TestPageInABrowser(t *testing.T) {
 	empty := t.TempDir()
 	run(t, empty, spoolgore.Options{})
 	calm := &fakePulse{started: time.Now().Add(-2 * time.Minute), last: well()}
-	calm.last.Counts, calm.last.PerMinute = pulse.Counts{}, 0
+	calm.last.Counts, calm.last.PerMinute = collector.Counts{}, 0
 	_, emptyURL := serve(t, empty, Options{Version: "v2.1.0", Pulse: calm, Flush: func() {}})
 	secretDir := t.TempDir()
 	run(t, secretDir, spoolgore.Options{})
@@ -115,13 +115,13 @@ func busySpool(t *testing.T, dir string) *spoolgore.Spool {
 }
 
 // aDay is the last day of a spool that had a bad hour.
-func aDay() (past []pulse.Minute) {
+func aDay() (past []collector.Minute) {
 	now := time.Now().Truncate(time.Minute)
 	files := 40.0
 	for i := 24 * 60; i > 0; i-- {
 		h := float64(i) / 60
 		busy := 140 + 90*math.Sin(h/3) + 40*math.Sin(float64(i)*1.7)
-		m := pulse.Minute{At: now.Add(-time.Duration(i) * time.Minute)}
+		m := collector.Minute{At: now.Add(-time.Duration(i) * time.Minute)}
 		switch {
 		case h < 2.6 && h > 1.4:
 			m.Deferred = uint64(8 + i%9)

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/collector"
 )
 
 // patience is how long a test waits for what is to happen.
@@ -26,21 +26,21 @@ const hostile = `</td></script><img src=x onerror="window.owned=1"><script>windo
 // fakePulse says what a test wants.
 type fakePulse struct {
 	started time.Time
-	last    pulse.Reading
-	past    []pulse.Minute
+	last    collector.Reading
+	past    []collector.Minute
 }
 
 func (p *fakePulse) Started() time.Time { return p.started }
 
-func (p *fakePulse) Last() pulse.Reading { return p.last }
+func (p *fakePulse) Last() collector.Reading { return p.last }
 
-func (p *fakePulse) Past() []pulse.Minute { return p.past }
+func (p *fakePulse) Past() []collector.Minute { return p.past }
 
 // well is a reading of a spool that is run well.
-func well() pulse.Reading {
-	return pulse.Reading{At: time.Now(), Health: spoolgore.Health{
+func well() collector.Reading {
+	return collector.Reading{At: time.Now(), Health: spoolgore.Health{
 		Running: true, Relays: []spoolgore.RelayHealth{{Name: "mail.example.com:587", Connections: 2, Limit: 20}},
-	}, Counts: pulse.Counts{Sent: 48211, Deferred: 96, Failed: 12}, PerMinute: 312}
+	}, Counts: collector.Counts{Sent: 48211, Deferred: 96, Failed: 12}, PerMinute: 312}
 }
 
 // relay is a Transport. It refuses no...@ for good, but norbert@ once only, defers full...@ and later...@, and takes the rest.

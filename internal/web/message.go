@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 // How much of a message is shown, in bytes, and to how many people at the same time.
@@ -89,8 +89,8 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	view, err := spoolview.Of(s.opts.Dir, s.opts.StatusFile, time.Now())
-	var e *spoolview.Entry
+	view, err := mailq.Of(s.opts.Dir, s.opts.StatusFile, time.Now())
+	var e *mailq.Entry
 	if err == nil {
 		e, err = view.Find(place, name)
 	}
@@ -127,7 +127,7 @@ func target(place, file string) (spooldir.Place, string, error) {
 	return p, string(name), nil
 }
 
-func people(e *spoolview.Entry) []person {
+func people(e *mailq.Entry) []person {
 	all := []person{}
 	for _, list := range []struct {
 		as string

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
 )
 
 const (
@@ -22,26 +22,26 @@ const (
 
 // shown is a message as it is told in a list.
 type shown struct {
-	Place      string          `json:"place"`   // "" for the spool itself, "hold" or "failed"
-	File       string          `json:"file"`    // name of the file, in base64url: it may be no text
-	Version    string          `json:"version"` // of the file
-	Name       string          `json:"name"`
-	State      spoolview.State `json:"state"`
-	From       string          `json:"from"`
-	To         string          `json:"to"` // the first of those who have not got it
-	Recipients int             `json:"recipients"`
-	Subject    string          `json:"subject"`
-	Size       int64           `json:"size"`
-	Since      time.Time       `json:"since"`
-	Next       time.Time       `json:"next,omitzero"`
-	Attempts   int             `json:"attempts"`
-	Reason     string          `json:"reason"`
+	Place      string      `json:"place"`   // "" for the spool itself, "hold" or "failed"
+	File       string      `json:"file"`    // name of the file, in base64url: it may be no text
+	Version    string      `json:"version"` // of the file
+	Name       string      `json:"name"`
+	State      mailq.State `json:"state"`
+	From       string      `json:"from"`
+	To         string      `json:"to"` // the first of those who have not got it
+	Recipients int         `json:"recipients"`
+	Subject    string      `json:"subject"`
+	Size       int64       `json:"size"`
+	Since      time.Time   `json:"since"`
+	Next       time.Time   `json:"next,omitzero"`
+	Attempts   int         `json:"attempts"`
+	Reason     string      `json:"reason"`
 }
 
 // messages answers with a page of the messages in ?state=, a list, of which one has the text ?q= in sender, recipients, reason
 // or name: of what waits the oldest first, of what was given up the newest.
 func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
-	states, err := spoolview.ParseStates(r.FormValue("state"))
+	states, err := mailq.ParseStates(r.FormValue("state"))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
@@ -64,7 +64,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		At     time.Time `json:"at"`
 		Rows   []shown   `json:"rows"`
 	}{Offset: offset, More: t.more, At: t.at, Rows: []shown{}}
-	newest := slices.Equal(states, []spoolview.State{spoolview.Failed})
+	newest := slices.Equal(states, []mailq.State{mailq.Failed})
 	for i := range t.rows {
 		at := &t.rows[i]
 		if newest {

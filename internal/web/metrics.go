@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/spoolview"
+	"github.com/unbit/spoolgore/internal/mailq"
 )
 
 // metrics are what Prometheus is told. What comes of mail is counted as it comes; the rest is looked at when it asks.
@@ -176,12 +176,12 @@ func (m *metrics) collectQueue(now time.Time, gauge func(*prometheus.Desc, float
 	if err != nil {
 		return
 	}
-	for _, state := range spoolview.States {
-		if state != spoolview.Failed {
+	for _, state := range mailq.States {
+		if state != mailq.Failed {
 			gauge(descQueued, float64(t.States[state].Messages), string(state))
 		}
 	}
-	gauge(descFailed, float64(t.States[spoolview.Failed].Messages))
+	gauge(descFailed, float64(t.States[mailq.Failed].Messages))
 	gauge(descQueuedBytes, float64(t.Queue.Bytes))
 	gauge(descRead, now.Sub(t.at).Seconds())
 	age := 0.0

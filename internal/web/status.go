@@ -10,36 +10,36 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
-	"github.com/unbit/spoolgore/internal/spoolview"
+	"github.com/unbit/spoolgore/internal/mailq"
 )
 
 // status is what /status says. Names and meanings are fixed, and told in docs/monitoring.md.
 type status struct {
-	Dir       string                  `json:"dir"`
-	Version   string                  `json:"version"`
-	Started   time.Time               `json:"started"`
-	Now       time.Time               `json:"now"`
-	Healthy   bool                    `json:"healthy"`
-	Problems  []string                `json:"problems"`
-	Paused    bool                    `json:"paused"`
-	Trouble   string                  `json:"trouble,omitempty"`
-	Files     int                     `json:"files"`
-	InFlight  int                     `json:"inFlight"`
-	Sent      uint64                  `json:"sent"`
-	Deferred  uint64                  `json:"deferred"`
-	Failed    uint64                  `json:"failed"`
-	PerMinute float64                 `json:"perMinute"`
-	RateWait  time.Time               `json:"rateWait,omitzero"`
-	RateWaits uint64                  `json:"rateWaits"`
-	Relays    []relayStatus           `json:"relays"`
-	Queue     map[spoolview.State]int `json:"queue"`
-	QueuedAt  time.Time               `json:"queuedAt"`
-	Counting  bool                    `json:"counting,omitempty"` // the numbers from here on are not known yet
-	Waiting   int                     `json:"waiting"`
-	Bytes     int64                   `json:"bytes"`
-	Oldest    time.Time               `json:"oldest,omitzero"`
-	Reasons   []group                 `json:"reasons"`
-	Domains   []group                 `json:"domains"`
+	Dir       string              `json:"dir"`
+	Version   string              `json:"version"`
+	Started   time.Time           `json:"started"`
+	Now       time.Time           `json:"now"`
+	Healthy   bool                `json:"healthy"`
+	Problems  []string            `json:"problems"`
+	Paused    bool                `json:"paused"`
+	Trouble   string              `json:"trouble,omitempty"`
+	Files     int                 `json:"files"`
+	InFlight  int                 `json:"inFlight"`
+	Sent      uint64              `json:"sent"`
+	Deferred  uint64              `json:"deferred"`
+	Failed    uint64              `json:"failed"`
+	PerMinute float64             `json:"perMinute"`
+	RateWait  time.Time           `json:"rateWait,omitzero"`
+	RateWaits uint64              `json:"rateWaits"`
+	Relays    []relayStatus       `json:"relays"`
+	Queue     map[mailq.State]int `json:"queue"`
+	QueuedAt  time.Time           `json:"queuedAt"`
+	Counting  bool                `json:"counting,omitempty"` // the numbers from here on are not known yet
+	Waiting   int                 `json:"waiting"`
+	Bytes     int64               `json:"bytes"`
+	Oldest    time.Time           `json:"oldest,omitzero"`
+	Reasons   []group             `json:"reasons"`
+	Domains   []group             `json:"domains"`
 }
 
 type relayStatus struct {
@@ -61,7 +61,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 		Dir: s.dir.Path(), Version: s.opts.Version, Started: s.opts.Pulse.Started(), Now: now, Paused: r.Paused, Trouble: r.Trouble,
 		Files: r.Files, InFlight: r.InFlight, Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
 		RateWait: r.RateWait, RateWaits: r.RateWaits, Relays: []relayStatus{},
-		Queue: make(map[spoolview.State]int), QueuedAt: now, Reasons: []group{}, Domains: []group{},
+		Queue: make(map[mailq.State]int), QueuedAt: now, Reasons: []group{}, Domains: []group{},
 	}
 	for _, relay := range r.Relays {
 		relay.Trouble = console.Escape(relay.Trouble)
@@ -95,7 +95,7 @@ func (st *status) count(ctx context.Context, t *table) (problems []string) {
 	if r.trouble != "" {
 		problems = []string{"the status file cannot be read, so little is known of the messages: " + r.trouble}
 	}
-	for _, state := range spoolview.States {
+	for _, state := range mailq.States {
 		st.Queue[state] = r.States[state].Messages
 	}
 	st.QueuedAt, st.Waiting, st.Bytes, st.Oldest = r.at, r.Queue.Messages, r.Queue.Bytes, r.Queue.Oldest

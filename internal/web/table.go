@@ -12,10 +12,10 @@ import (
 	"unique"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
+	"github.com/unbit/spoolgore/internal/qshape"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/spoolview"
-	"github.com/unbit/spoolgore/internal/tally"
 )
 
 const (
@@ -45,7 +45,7 @@ type table struct {
 // reading is one look at the spool. It is never changed.
 type reading struct {
 	at time.Time
-	*tally.Tally
+	*qshape.Tally
 	reasons, domains []group
 	trouble          string // why the status file tells nothing; empty: it does
 	rows             []row  // by age, the oldest first; nil: nobody has asked
@@ -64,7 +64,7 @@ type row struct {
 	since, next            time.Time
 	id                     spooldir.ID
 	attempts, recipients   int32
-	state                  spoolview.State
+	state                  mailq.State
 	place                  spooldir.Place
 }
 
@@ -186,15 +186,15 @@ func (t *table) expire(gone map[[2]string]bool) {
 
 // read reads the spool.
 func read(dir, status string, now time.Time, rows bool) (*reading, error) {
-	view, err := spoolview.Of(dir, status, now)
+	view, err := mailq.Of(dir, status, now)
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{at: now, Tally: tally.New(now)}
+	r := &reading{at: now, Tally: qshape.New(now)}
 	if rows {
 		r.rows = []row{}
 	}
-	err = view.Each(everywhere, func(e *spoolview.Entry) error {
+	err = view.Each(everywhere, func(e *mailq.Entry) error {
 		r.Add(e)
 		switch {
 		case !rows:
@@ -217,7 +217,7 @@ func read(dir, status string, now time.Time, rows bool) (*reading, error) {
 }
 
 // groups are the largest ones, fit to be shown; what is left of all is one more. Of how many there are in all may not be known: -1.
-func groups(shapes []tally.Shape, all int) []group {
+func groups(shapes []qshape.Shape, all int) []group {
 	list := []group{}
 	for _, s := range shapes {
 		list = append(list, group{console.Escape(s.Name), s.Total})
@@ -232,7 +232,7 @@ func groups(shapes []tally.Shape, all int) []group {
 // others are those that are not told one by one.
 const others = "others"
 
-func rowOf(e *spoolview.Entry) row {
+func rowOf(e *mailq.Entry) row {
 	r := row{
 		name: e.Name, from: unique.Make(e.From).Value(), reason: unique.Make(e.Reason).Value(), since: e.Since(), next: e.NextAttempt,
 		id: spooldir.IDOf(e.Info), attempts: int32(e.Attempts), state: e.State, place: e.Place,
@@ -251,7 +251,7 @@ func rowOf(e *spoolview.Entry) row {
 }
 
 // matches reports whether r is one of those that somebody is looking for; text is in lower case.
-func (r *row) matches(states []spoolview.State, text string) bool {
+func (r *row) matches(states []mailq.State, text string) bool {
 	if !slices.Contains(states, r.state) {
 		return false
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/qshape"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/tally"
 )
 
 // slowTable is a table of a spool that takes so long to read.
@@ -24,7 +24,7 @@ func slowTable(cost *time.Duration) (t *table, loads *atomic.Int32) {
 		if *cost == 0 {
 			return nil, errors.New("no disk")
 		}
-		r := &reading{at: now, Tally: tally.New(now)}
+		r := &reading{at: now, Tally: qshape.New(now)}
 		if rows {
 			r.rows = []row{{name: "a"}, {name: "b"}, {name: "b", place: spooldir.Hold}}
 		}

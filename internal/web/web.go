@@ -18,7 +18,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/collector"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -36,8 +36,8 @@ type Options struct {
 // Pulse is a *pulse.Pulse, of which what follows is of use here.
 type Pulse interface {
 	Started() time.Time
-	Last() pulse.Reading
-	Past() []pulse.Minute
+	Last() collector.Reading
+	Past() []collector.Minute
 }
 
 // MinToken is how many characters a token has at least: too many to be guessed over the network.

@@ -21,7 +21,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
-	"github.com/unbit/spoolgore/internal/pulse"
+	"github.com/unbit/spoolgore/internal/collector"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -303,16 +303,16 @@ func TestHealthz(t *testing.T) {
 	fresh := spoolgore.RelayHealth{Name: "a:25", Trouble: "dial: refused", Since: ago(time.Minute)}
 	fine := spoolgore.RelayHealth{Name: "b:25"}
 	routed := spoolgore.RelayHealth{Name: "c:25", Senders: "@news.example", Trouble: "auth: 535 no", Since: ago(time.Hour)}
-	reading := func(relays ...spoolgore.RelayHealth) pulse.Reading {
-		return pulse.Reading{At: time.Now(), Health: spoolgore.Health{Running: true, Relays: relays}}
+	reading := func(relays ...spoolgore.RelayHealth) collector.Reading {
+		return collector.Reading{At: time.Now(), Health: spoolgore.Health{Running: true, Relays: relays}}
 	}
 	sick := reading(fine)
 	sick.Away, sick.Trouble = true, "spool directory is not there"
-	hangs, young, paused := reading(fine), pulse.Reading{}, reading(fine)
+	hangs, young, paused := reading(fine), collector.Reading{}, reading(fine)
 	hangs.At = ago(2 * time.Minute)
 	paused.Paused = true
 	tests := map[string]struct {
-		last    pulse.Reading
+		last    collector.Reading
 		started time.Time
 		want    string // a part of the reason; empty: all is well
 		dead    bool   // /livez says so too
@@ -352,9 +352,9 @@ func TestHealthz(t *testing.T) {
 func TestHistory(t *testing.T) {
 	is := is.New(t)
 	at := time.Date(2026, 3, 4, 5, 6, 0, 0, time.UTC)
-	vital := &fakePulse{last: well(), past: []pulse.Minute{
-		{At: at, Files: 3, Counts: pulse.Counts{Sent: 1}},
-		{At: at.Add(time.Minute), Files: 7, Counts: pulse.Counts{Sent: 2, Deferred: 3, Failed: 4}},
+	vital := &fakePulse{last: well(), past: []collector.Minute{
+		{At: at, Files: 3, Counts: collector.Counts{Sent: 1}},
+		{At: at.Add(time.Minute), Files: 7, Counts: collector.Counts{Sent: 2, Deferred: 3, Failed: 4}},
 	}}
 	s, _ := serve(t, t.TempDir(), Options{Pulse: vital})
 	all := get[map[string][]int64](t, s, "/history")

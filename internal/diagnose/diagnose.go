@@ -1,0 +1,123 @@
+// Package diagnose says in plain words what a step of a delivery that failed means, and what to do about it.
+package diagnose
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+)
+
+// A Failure is a step that failed.
+type Failure struct {
+	Op        string // the step, as in a spoolgore.DeliveryError; empty: not known
+	Code      int    // of the relay's reply; zero: there was none
+	Enhanced  string // its enhanced status code (RFC 3463), as "5.1.1"; empty: it has none
+	Permanent bool   // another try is pointless
+	Relay     bool   // the relay cannot be used: no attempt is counted, and messages wait
+	Uncertain bool   // the message may have been accepted
+	Err       error  // the cause, if there was no reply; nil: only its text is known
+}
+
+// Advice is what a Failure means, and what to do about it, each a sentence or two.
+type Advice struct{ Means, Do string }
+
+// Of makes sense of an error of a delivery: a *spoolgore.DeliveryError or, of a probe, a *smtpclient.Error.
+func Of(err error) Failure {
+	var d *spoolgore.DeliveryError
+	if errors.As(err, &d) {
+		f := Failure{Op: d.Op, Code: d.Code, Permanent: d.Permanent, Relay: d.Fault == spoolgore.FaultRelay, Uncertain: d.Uncertain}
+		if d.Code == 0 {
+			f.Err = d.Err
+		} else {
+			_, f.Enhanced = codes(d.Err.Error())
+		}
+		return f
+	}
+	var e *smtpclient.Error
+	if errors.As(err, &e) {
+		return ofOutcome(e.Outcome())
+	}
+	return Failure{Err: err}
+}
+
+// ofOutcome returns the Failure of a classified error.
+func ofOutcome(o attempt.Outcome) Failure {
+	f := Failure{
+		Op: string(o.Op), Code: o.Code, Enhanced: o.Enhanced,
+		Permanent: o.Permanent, Relay: o.Fault == attempt.Relay, Uncertain: o.Uncertain,
+	}
+	if f.Code == 0 {
+		f.Err = o.Err
+	}
+	return f
+}
+
+// Read makes what sense there is of the text of such an error, as it stands in a status file, perhaps behind a relay's name
+// or what became of the message. It is the step and the codes: of what went wrong without a reply, the text is all there is.
+func Read(text string) Failure {
+	for rest, more := text, true; more; {
+		var part string
+		if part, rest, more = strings.Cut(rest, ": "); more && isOp(part) {
+			o := attempt.Outcome{Op: attempt.Op(part)}
+			o.Code, o.Enhanced = codes(rest)
+			o.Fault, o.Permanent = attempt.Failure{Op: o.Op, Code: o.Code}.Classify()
+			return ofOutcome(o)
+		}
+	}
+	return Failure{}
+}
+
+func isOp(s string) bool {
+	return slices.Contains([]string{"dial", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "content", "end", "size", "8bitmime", "smtputf8"}, s)
+}
+
+// codes reads the codes at the beginning of a reply.
+func codes(reply string) (code int, enhanced string) {
+	first, rest, _ := strings.Cut(reply, " ")
+	code, err := strconv.Atoi(first)
+	if err != nil || len(first) != 3 {
+		return 0, ""
+	}
+	enhanced, _, _ = strings.Cut(rest, " ")
+	if class, detail, ok := strings.Cut(enhanced, "."); !ok || class != first[:1] || !strings.Contains(detail, ".") {
+		return code, ""
+	}
+	return code, enhanced
+}
+
+// Advice says what the failure means.
+func (f Failure) Advice() Advice {
+	if f.Code == 421 {
+		return Advice{"The relay ends connections now: it is busy, or it has too many of them.",
+			"Nothing, it is tried again by itself. If it happens often, lower -concurrency or set a -rate."}
+	}
+	switch f.Op {
+	case "dial":
+		return f.dial()
+	case "greeting", "ehlo":
+		return f.greeting()
+	case "tls":
+		return f.tls()
+	case "auth":
+		return f.auth()
+	case "mail":
+		return f.mail()
+	case "rcpt":
+		return f.rcpt()
+	case "size":
+		return Advice{"The message is larger than the relay takes.", "Send it in parts or leave the file somewhere, or use a relay that takes more."}
+	case "8bitmime":
+		return Advice{"The message has 8-bit text and is signed, so that it may not be re-encoded, and the relay does not take 8-bit text.",
+			"Have its text encoded (quoted-printable, base64) before it is signed, or use a relay with 8BITMIME."}
+	case "smtputf8":
+		return Advice{"The address has letters that are not ASCII, and the relay does not take such addresses.", "Use another address, or a relay with SMTPUTF8."}
+	case "data", "content", "end":
+		return f.content()
+	}
+	return Advice{"It did not work, and nothing more is known.", "Look at the log."}
+}

@@ -1,0 +1,90 @@
+package fairqueue
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+type item struct {
+	owner           string
+	urgency, number int
+	place           int32
+}
+
+func newQueue() *Queue[*item] {
+	return New(Rules[*item]{
+		Owner:  func(x *item) string { return x.owner },
+		Urgent: func(a, b *item) bool { return a.urgency > b.urgency },
+		First:  func(a, b *item) bool { return a.number < b.number },
+		Place:  func(x *item) *int32 { return &x.place },
+	})
+}
+
+func TestOwnersTakeTurns(t *testing.T) {
+	is := is.New(t)
+	q := newQueue()
+	for i := range 10_000 {
+		q.Push(&item{owner: "flood", number: i, place: -1})
+	}
+	for range 100 {
+		q.Next()
+	}
+	for i := range 3 {
+		q.Push(&item{owner: "single", number: i, place: -1})
+	}
+	q.Push(&item{owner: "third", place: -1})
+	var order string
+	for range 8 {
+		x := q.Next()
+		order += fmt.Sprint(x.owner[:1], x.number, " ")
+	}
+	is.Equal(len(order) > 0, true)
+	is.True(order == "s0 t0 f100 s1 f101 s2 f102 f103 " || order == "t0 s0 f100 s1 f101 s2 f102 f103 ") // the others come at once, and in turn
+}
+
+func TestUrgentItemsGoFirstWhoeverOwnsThem(t *testing.T) {
+	is := is.New(t)
+	q := newQueue()
+	for i := range 5 {
+		q.Push(&item{owner: "a", number: i, place: -1})
+		q.Push(&item{owner: "b", number: i, urgency: i, place: -1})
+	}
+	var urgencies []int
+	for range 6 {
+		urgencies = append(urgencies, q.Next().urgency)
+	}
+	is.Equal(urgencies, []int{4, 3, 2, 1, 0, 0})
+}
+
+func TestNothingIsLostOrComesTwice(t *testing.T) {
+	is := is.New(t)
+	rng := rand.New(rand.NewPCG(3, 4))
+	q, in := newQueue(), map[*item]bool{}
+	for i := range 20_000 {
+		switch n := rng.IntN(10); {
+		case n < 5 || len(in) == 0:
+			x := &item{owner: fmt.Sprint(rng.IntN(5)), urgency: rng.IntN(3), number: i, place: -1}
+			q.Push(x)
+			in[x] = true
+		case n < 8:
+			x := q.Next()
+			is.True(in[x]) // what comes out was in
+			delete(in, x)
+			for y := range in {
+				is.True(y.urgency <= x.urgency) // and nothing more urgent was
+				break
+			}
+		default:
+			for x := range in {
+				q.Remove(x)
+				q.Remove(x)
+				delete(in, x)
+				break
+			}
+		}
+		is.Equal(q.Len(), len(in))
+	}
+}

@@ -1,0 +1,87 @@
+package mailq
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// fill copies to e what m, the record of its message, says.
+func (e *Entry) fill(m *record.Message) {
+	e.From, e.To, e.Cc, e.Bcc = m.From, m.To, m.Cc, m.Bcc
+	e.Attempts, e.Error, e.Expire, e.Priority = m.Attempts, m.Error, m.Expire, m.Priority
+	e.Held, e.NotBefore, e.MessageID, e.RawName = m.Held, m.NotBefore, m.MessageID, m.RawName
+	if !m.Enqueued.IsZero() {
+		e.Enqueued = m.Enqueued
+	}
+	e.Known = true
+}
+
+// errEnough ends the reading of a status file before its end.
+var errEnough = errors.New("enough of the status file was read")
+
+// known calls each for the messages of the status file that are there, and removes them from there. Without a status file
+// there are none. An error of the status file goes to v.Trouble.
+func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) error {
+	f, err := spooldir.OpenRead(v.status)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			v.Trouble = err
+		}
+		return nil
+	}
+	defer f.Close()
+	var stop error
+	err = record.DecodeLiveStatus(f, func(key string, m *record.Message) error {
+		name := record.FileName(key, m)
+		place, ok := there[name]
+		if !ok {
+			return nil
+		}
+		stop = v.one(named{name, place}, func(n named, fi fs.FileInfo) *Entry {
+			e := v.unread(n, fi)
+			e.fill(m)
+			e.Changed = m.Describes(fi.Size(), fi.ModTime()) == record.OtherVersion
+			return e
+		}, each)
+		delete(there, name)
+		if stop != nil || len(there) == 0 {
+			return errEnough
+		}
+		return nil
+	})
+	if v.Trouble = err; errors.Is(err, errEnough) {
+		v.Trouble = nil
+	}
+	return stop
+}
+
+// IsStatus reports whether e, of which nothing is known, is no message but a status file: that of a daemon which has it in
+// the spool under a name of its own.
+func (v *View) IsStatus(e *Entry) bool {
+	if e.Known || !e.Info.Mode().IsRegular() {
+		return false
+	}
+	f, err := spooldir.OpenRead(v.Dir.At(e.Place, e.Name))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	d := json.NewDecoder(bufio.NewReader(f))
+	first, _ := d.Token()
+	key, err := d.Token()
+	path, _ := key.(string)
+	return first == json.Delim('{') && err == nil && (key == json.Delim('}') || filepath.IsAbs(path))
+}
+
+// Missing reports whether there is no status file.
+func (v *View) Missing() bool {
+	_, err := os.Lstat(v.status)
+	return errors.Is(err, fs.ErrNotExist)
+}

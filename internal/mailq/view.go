@@ -1,0 +1,259 @@
+package mailq
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// A View looks at one spool.
+type View struct {
+	Dir *spooldir.Dir
+
+	// Trouble is why the status file could not be used, once Each has been called; nil: it could, or there is none.
+	Trouble error
+
+	status string // its absolute path
+	now    time.Time
+}
+
+// Of returns a view of the spool directory dir at the time now, whose status file is at the path status; empty: where it
+// usually is. It does not look at the disk; the only error is that of a relative path without a working directory.
+func Of(dir, status string, now time.Time) (*View, error) {
+	d, err := spooldir.New(dir)
+	if err == nil {
+		status, err = spooldir.StatusPath(d, status)
+	}
+	return &View{Dir: d, status: status, now: now}, err
+}
+
+// StatusFile returns the path of the status file.
+func (v *View) StatusFile() string { return v.status }
+
+// Each calls each for every message in the places: of the spool and hold/ those that the status file knows, in its order,
+// then the others, and failed/ at last. What the status file does not know has no sender and no recipients (see ReadHeader).
+// An error of each ends it and is returned; others say that the spool cannot be read.
+func (v *View) Each(places []spooldir.Place, each func(*Entry) error) error {
+	there := make(map[string]spooldir.Place)
+	var unknown []named
+	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Spool} { // of two of one name the status knows the latter
+		if !slices.Contains(places, place) {
+			continue
+		}
+		names, err := v.names(place)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if _, twice := there[name]; twice {
+				unknown = append(unknown, named{name, spooldir.Hold})
+			}
+			there[name] = place
+		}
+	}
+	if len(there) > 0 {
+		// After the names, so that who is not in it is newer, or gone.
+		if err := v.known(there, each); err != nil {
+			return err
+		}
+	}
+	for name, place := range there {
+		unknown = append(unknown, named{name, place})
+	}
+	slices.SortFunc(unknown, named.compare)
+	for _, n := range unknown {
+		if err := v.one(n, v.unread, each); err != nil {
+			return err
+		}
+	}
+	if !slices.Contains(places, spooldir.Failed) {
+		return nil
+	}
+	names, err := v.names(spooldir.Failed)
+	for _, name := range names {
+		if err := v.one(named{name, spooldir.Failed}, v.given, each); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// named is a file in a place.
+type named struct {
+	name  string
+	place spooldir.Place
+}
+
+func (a named) compare(b named) int {
+	switch {
+	case a.name < b.name, a.name == b.name && a.place < b.place:
+		return -1
+	case a == b:
+		return 0
+	}
+	return 1
+}
+
+// one calls each for the entry that of makes of a file, if that is still there.
+func (v *View) one(n named, of func(named, fs.FileInfo) *Entry, each func(*Entry) error) error {
+	fi, err := os.Lstat(v.Dir.At(n.place, n.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e := of(n, fi)
+	e.conclude(v.now)
+	return each(e)
+}
+
+// names returns the names of the messages in a place; none, if the place is not there.
+func (v *View) names(place spooldir.Place) ([]string, error) {
+	names, err := v.Dir.Names(place)
+	if place != spooldir.Spool && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		return place == spooldir.Failed && spooldir.IsWhyFile(name) || v.Dir.At(place, name) == v.status
+	}), err
+}
+
+// unread is the entry of a file that the status file does not know.
+func (v *View) unread(n named, fi fs.FileInfo) *Entry {
+	return &Entry{Name: n.name, Place: n.place, Size: fi.Size(), Enqueued: fi.ModTime(), Info: fi}
+}
+
+// given is the entry of a message in failed/.
+func (v *View) given(n named, fi fs.FileInfo) *Entry {
+	e := v.unread(n, fi)
+	text, err := v.Dir.Failed().Why(n.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		e.Error = "the file that says why is missing: " + spooldir.WhyFile(n.name)
+		return e
+	}
+	var why *record.Failure
+	if err == nil {
+		why, err = record.DecodeFailure(text)
+	}
+	if err != nil {
+		e.Error = fmt.Sprintf("the file that says why cannot be used: %v", err)
+		return e
+	}
+	e.fill(&why.Message)
+	e.Reason, e.GivenUp = why.Reason, why.Time
+	return e
+}
+
+// Find returns the message name in place, as Each would; fs.ErrNotExist if it is not there.
+func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
+	path := v.Dir.At(place, name)
+	if !spooldir.Usable(name) || path == v.status || place == spooldir.Failed && spooldir.IsWhyFile(name) {
+		return nil, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
+	}
+	fi, err := os.Lstat(path)
+	if err == nil && fi.IsDir() {
+		err = &fs.PathError{Op: "find", Path: path, Err: fs.ErrNotExist}
+	}
+	if err != nil {
+		return nil, err
+	}
+	n := named{name, place}
+	if place == spooldir.Failed {
+		e := v.given(n, fi)
+		e.conclude(v.now)
+		return e, nil
+	}
+	var found *Entry
+	err = v.known(map[string]spooldir.Place{name: place}, func(e *Entry) error {
+		found = e
+		return nil
+	})
+	if found == nil && err == nil {
+		found = v.unread(n, fi)
+		found.conclude(v.now)
+	}
+	return found, err
+}
+
+// ReadHeader learns from the file itself whom e is from and to, if nothing else tells.
+func (v *View) ReadHeader(e *Entry) {
+	if e.Known {
+		return
+	}
+	if err := v.readHeader(e); err != nil && e.Error == "" {
+		e.Error = err.Error()
+	}
+	e.conclude(v.now)
+}
+
+func (v *View) readHeader(e *Entry) error {
+	f, err := spooldir.OpenRead(v.Dir.At(e.Place, e.Name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	h, err := message.ReadHeader(f, fi.Size())
+	if err != nil {
+		return err
+	}
+	if env, err := h.Envelope(); err == nil && env != nil {
+		e.NotBefore, e.Expire, e.Priority = env.NotBefore, env.Expire, env.Priority
+	}
+	a := h.Addresses()
+	e.From, e.To, e.Cc, e.Bcc = a.From, recipients(a.To), recipients(a.Cc), recipients(a.Bcc)
+	e.MessageID = h.Get("Message-ID")
+	return a.FromErr
+}
+
+func recipients(addresses []message.Address) (all Recipients) {
+	for _, a := range addresses {
+		r := record.Recipient{Address: a.Addr}
+		if a.Err != nil {
+			r.Error = a.Err.Error()
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// GivenUpSince returns how many messages are in failed/, and how many of them were given up since then, by the time of the file beside each.
+func (v *View) GivenUpSince(since time.Time) (all, recent int, err error) {
+	names, err := v.names(spooldir.Failed)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, name := range names {
+		at, err := v.givenUp(name)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		if all++; at.After(since) {
+			recent++
+		}
+	}
+	return all, recent, nil
+}
+
+// givenUp is when the message name came to failed/: when the file beside it was written.
+func (v *View) givenUp(name string) (time.Time, error) {
+	fi, err := os.Lstat(v.Dir.At(spooldir.Failed, spooldir.WhyFile(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		fi, err = os.Lstat(v.Dir.At(spooldir.Failed, name))
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return fi.ModTime(), nil
+}

@@ -1,0 +1,306 @@
+package mailq_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/mailq"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+var everywhere = []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}
+
+// relay takes what is for ok@, refuses no@ for good, and defers everybody else.
+type relay struct{}
+
+func (relay) Deliver(_ context.Context, t *spoolgore.Transaction) (results []spoolgore.Result) {
+	for _, to := range t.To {
+		r := spoolgore.Result{Relay: "mail.example.com:25", TLS: "TLS 1.3"}
+		switch {
+		case strings.HasPrefix(to, "no@"):
+			r.Reply = "550 5.1.1 no such user"
+			r.Err = &spoolgore.DeliveryError{Fault: spoolgore.FaultRecipient, Op: "rcpt", Code: 550, Permanent: true, Err: errors.New(r.Reply)}
+		case !strings.HasPrefix(to, "ok@"):
+			r.Reply = "450 4.2.1 later"
+			r.Err = &spoolgore.DeliveryError{Fault: spoolgore.FaultRecipient, Op: "rcpt", Code: 450, Err: errors.New(r.Reply)}
+		}
+		results = append(results, r)
+	}
+	return results
+}
+
+// drain runs the spool until nothing is due.
+func drain(t *testing.T, dir string) {
+	t.Helper()
+	check(t, spoolgore.New(dir, spoolgore.Options{Transport: relay{}, NoReports: true}).Drain(t.Context()))
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	check(t, os.WriteFile(path, []byte(text), 0o600))
+	old := time.Now().Add(-time.Minute)
+	check(t, os.Chtimes(path, old, old))
+}
+
+func to(addresses string) string {
+	return "From: shop@example.com\nTo: " + addresses + "\nSubject: x\nMessage-ID: <1@x>\n\nhello\n"
+}
+
+// spool has a message in every place, and one that came after the daemon.
+func spool(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, "deferred", to("ok@x.org, later@y.org"))
+	write(t, dir, "held", to("later@y.org"))
+	write(t, dir, "refused", to("no@z.org, ok@x.org"))
+	write(t, dir, "touched", to("later@y.org"))
+	write(t, dir, "nobody", "From: shop@example.com\n\nhello\n")
+	drain(t, dir)
+	check(t, os.Rename(filepath.Join(dir, "held"), filepath.Join(dir, "hold", "held")))
+	check(t, os.Chtimes(filepath.Join(dir, "touched"), time.Now(), time.Now()))
+	write(t, dir, "fresh", "X-Spoolgore-Envelope: {\"from\":\"\",\"to\":[\"new@x.org\"]}\nSubject: x\n\nhello\n")
+	write(t, dir, ".hidden", "no message")
+	return dir
+}
+
+// rows are the entries that Each gives, by their names, and the names in its order.
+func rows(t *testing.T, v *mailq.View, places []spooldir.Place) (byName map[string]*mailq.Entry, order []string) {
+	t.Helper()
+	byName = make(map[string]*mailq.Entry)
+	check(t, v.Each(places, func(e *mailq.Entry) error {
+		byName[e.Name] = e
+		order = append(order, e.Name)
+		return nil
+	}))
+	return byName, order
+}
+
+func view(t *testing.T, dir, status string) *mailq.View {
+	t.Helper()
+	v, err := mailq.Of(dir, status, time.Now())
+	check(t, err)
+	return v
+}
+
+func TestEach(t *testing.T) {
+	is := is.New(t)
+	dir := spool(t)
+	v := view(t, dir, "")
+	got, order := rows(t, v, everywhere)
+	is.NoErr(v.Trouble)
+	is.Equal(order, []string{"deferred", "held", "nobody", "touched", "fresh", "refused"}) // what is known, what is not, what has failed
+
+	e := got["deferred"]
+	is.Equal(e.State, mailq.Deferred)
+	is.Equal(e.From, "shop@example.com")
+	is.Equal(e.Attempts, 1)
+	is.True(strings.Contains(e.Reason, "450 4.2.1 later"))
+	is.True(e.To[0].Accepted())
+	is.Equal(e.To[1].History.First.TLS, "TLS 1.3")
+	is.True(e.NextAttempt.Equal(e.To[1].NextAttempt)) // who has got it is not tried
+	is.Equal(e.Size, int64(len(to("ok@x.org, later@y.org"))))
+
+	is.Equal(got["held"].State, mailq.Held)
+	is.Equal(got["held"].From, "shop@example.com") // it is known by the name it had in the spool
+	is.Equal(got["nobody"].State, mailq.Unusable)
+	is.True(strings.Contains(got["nobody"].Reason, "no recipients"))
+	is.Equal(got["touched"].State, mailq.New) // to be read again, and tried at once
+	is.True(got["touched"].NextAttempt.IsZero())
+	is.Equal(got["touched"].Attempts, 1)
+
+	e = got["refused"]
+	is.Equal(e.State, mailq.Failed)
+	is.True(strings.Contains(e.Reason, "no@z.org") && strings.Contains(e.Reason, "550 5.1.1"))
+	is.True(time.Since(e.GivenUp) < time.Hour)
+	is.Equal(e.Since(), e.GivenUp)
+
+	e = got["fresh"]
+	is.Equal(e.State, mailq.New)
+	is.Equal(len(e.To), 0) // nobody has read it yet
+	v.ReadHeader(e)
+	is.Equal(e.To[0].Address, "new@x.org") // by its envelope line
+	is.Equal(e.State, mailq.New)
+}
+
+func TestEachOfSomePlaces(t *testing.T) {
+	is := is.New(t)
+	dir := spool(t)
+	_, order := rows(t, view(t, dir, ""), []spooldir.Place{spooldir.Hold})
+	is.Equal(order, []string{"held"})
+	_, order = rows(t, view(t, dir, ""), []spooldir.Place{spooldir.Failed})
+	is.Equal(order, []string{"refused"})
+	check(t, os.RemoveAll(filepath.Join(dir, "hold")))
+	_, order = rows(t, view(t, dir, ""), []spooldir.Place{spooldir.Hold}) // nobody has ever needed it
+	is.Equal(len(order), 0)
+	v := view(t, filepath.Join(dir, "typo"), "")
+	err := v.Each(everywhere, func(*mailq.Entry) error { return nil })
+	is.True(errors.Is(err, fs.ErrNotExist)) // that there is no spool is not that there is no mail
+}
+
+func TestEachWithoutAStatus(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"gone":         os.Remove,
+		"no JSON":      func(path string) error { return os.WriteFile(path, []byte(`{"/s/deferred": {"From": `), 0o600) },
+		"another kind": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			dir := spool(t)
+			check(t, spoil(filepath.Join(dir, ".spoolgore.js")))
+			v := view(t, dir, "")
+			got, _ := rows(t, v, everywhere)
+			is.Equal(v.Trouble == nil, name == "gone") // somebody has to be told
+			is.Equal(len(got), 6)                      // no message is left out for that
+			is.Equal(got["deferred"].State, mailq.New)
+			v.ReadHeader(got["deferred"])
+			is.Equal(got["deferred"].To[1].Address, "later@y.org") // the file tells
+			v.ReadHeader(got["nobody"])
+			is.Equal(got["nobody"].State, mailq.New)
+			is.Equal(got["refused"].State, mailq.Failed)
+		})
+	}
+}
+
+func TestAStatusFileElsewhere(t *testing.T) {
+	is := is.New(t)
+	dir := spool(t)
+	check(t, os.Rename(filepath.Join(dir, ".spoolgore.js"), filepath.Join(dir, "status")))
+	got, order := rows(t, view(t, dir, filepath.Join(dir, "status")), everywhere)
+	is.Equal(len(order), 6) // it is no message itself
+	is.Equal(got["deferred"].State, mailq.Deferred)
+}
+
+func TestTwoOfOneName(t *testing.T) {
+	is := is.New(t)
+	dir := spool(t)
+	write(t, dir, "hold/deferred", to("other@x.org"))
+	v := view(t, dir, "")
+	var places []spooldir.Place
+	is.NoErr(v.Each(everywhere, func(e *mailq.Entry) error {
+		if e.Name == "deferred" {
+			places = append(places, e.Place)
+			is.Equal(e.Known, e.Place == spooldir.Spool) // the status tells of that one
+		}
+		return nil
+	}))
+	is.Equal(places, []spooldir.Place{spooldir.Spool, spooldir.Hold})
+}
+
+func TestFind(t *testing.T) {
+	is := is.New(t)
+	dir := spool(t)
+	v := view(t, dir, "")
+	for name, place := range map[string]spooldir.Place{"deferred": spooldir.Spool, "held": spooldir.Hold, "refused": spooldir.Failed, "fresh": spooldir.Spool} {
+		e, err := v.Find(place, name)
+		is.NoErr(err)
+		all, _ := rows(t, v, everywhere)
+		e.Info, all[name].Info = nil, nil
+		is.Equal(e, all[name]) // the same as in a list
+	}
+	for _, name := range []string{"gone", "hold", ".hidden", "../x", ""} {
+		_, err := v.Find(spooldir.Spool, name)
+		is.True(errors.Is(err, fs.ErrNotExist))
+	}
+	_, err := v.Find(spooldir.Failed, "refused.json")
+	is.True(errors.Is(err, fs.ErrNotExist)) // what lies beside is no message
+}
+
+func TestStates(t *testing.T) {
+	now := time.Now()
+	for want, m := range map[mailq.State]spoolgore.Message{
+		mailq.Waiting:   {To: []spoolgore.Recipient{{Address: "a@x.org", NextAttempt: now.Add(-time.Second), Error: "relay: dial: refused"}}},
+		mailq.Sending:   {To: []spoolgore.Recipient{{Address: "a@x.org", Status: spoolgore.StateInProgress}}},
+		mailq.Scheduled: {To: []spoolgore.Recipient{{Address: "a@x.org", NextAttempt: now.Add(time.Hour)}}, NotBefore: now.Add(time.Hour)},
+		mailq.Deferred:  {To: []spoolgore.Recipient{{Address: "a@x.org", NextAttempt: now.Add(time.Hour), Attempts: 1}}, Attempts: 1},
+		mailq.Unusable:  {Error: "permission denied", To: []spoolgore.Recipient{{Address: "a@x.org"}}},
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			write(t, dir, "m", to("a@x.org"))
+			text, err := json.Marshal(spoolgore.Status{filepath.Join(dir, "m"): m}) // of the 2014 tool: no size, no time of the file
+			is.NoErr(err)
+			is.NoErr(os.WriteFile(filepath.Join(dir, ".spoolgore.js"), text, 0o600))
+			got, _ := rows(t, view(t, dir, ""), everywhere)
+			is.Equal(got["m"].State, want)
+		})
+	}
+}
+
+// TestEntryHasEveryFieldOfARecord fails for a new field of record.Message that is neither shown nor left out on purpose.
+func TestEntryHasEveryFieldOfARecord(t *testing.T) {
+	left := map[string]bool{"Size": true, "Modified": true, "Digest": true, "Inode": true} // identity of the file
+	shown := reflect.TypeFor[mailq.Entry]()
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[record.Message]()) {
+		if _, ok := shown.FieldByName(f.Name); !ok && !left[f.Name] {
+			t.Errorf("an Entry does not show %s", f.Name)
+		}
+	}
+}
+
+func TestRuns(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 23, 10, minute, 0, 0, time.UTC) }
+	made := func(minute int, reply string) record.Attempt {
+		return record.Attempt{Time: at(minute), Reply: reply}
+	}
+	once := func(minute int, reply string) record.AttemptRun {
+		return record.AttemptRun{Attempt: made(minute, reply), Times: 1}
+	}
+	many := []record.AttemptRun{once(0, "a"), {Attempt: made(3, "b"), Until: at(5), Times: 3}}
+	for name, tt := range map[string]struct {
+		of      record.Recipient
+		runs    []record.AttemptRun
+		leftOut int
+	}{
+		"nothing is known": {record.Recipient{Attempts: 3}, nil, 0},
+		"one":              {record.Recipient{History: &record.History{First: made(0, "a"), Last: made(0, "a")}}, []record.AttemptRun{once(0, "a")}, 0},
+		"two":              {record.Recipient{Attempts: 2, History: &record.History{First: made(0, "a"), Last: made(5, "a")}}, []record.AttemptRun{{Attempt: made(0, "a"), Until: at(5), Times: 2}}, 0},
+		"all alike": {record.Recipient{Attempts: 7, History: &record.History{First: made(0, "a"), Last: made(9, "a"), Times: 7}},
+			[]record.AttemptRun{{Attempt: made(0, "a"), Until: at(9), Times: 7}}, 0},
+		"runs":       {record.Recipient{Attempts: 9, History: &record.History{First: made(0, "a"), Last: made(5, "b"), Times: 4, Runs: many}}, many, 0},
+		"some of it": {record.Recipient{History: &record.History{First: made(0, "a"), Last: made(5, "b"), Times: 40, Runs: many}}, many, 36},
+		"by an older version": {record.Recipient{Attempts: 40, History: &record.History{First: made(0, "a"), Last: made(5, "a")}},
+			[]record.AttemptRun{once(0, "a"), once(5, "a")}, 38},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			runs, leftOut := tt.of.AttemptRuns()
+			is.Equal(runs, tt.runs)
+			is.Equal(leftOut, tt.leftOut)
+		})
+	}
+}
+
+func TestGivenUpSince(t *testing.T) {
+	is := is.New(t)
+	dir := spool(t)
+	v := view(t, dir, "")
+	all, recent, err := v.GivenUpSince(time.Now().Add(-time.Hour))
+	is.NoErr(err)
+	is.Equal([]int{all, recent}, []int{1, 1})
+	long := time.Now().Add(-48 * time.Hour)
+	is.NoErr(os.Chtimes(filepath.Join(dir, "failed", "refused.json"), long, long))
+	all, recent, err = v.GivenUpSince(time.Now().Add(-24 * time.Hour))
+	is.NoErr(err)
+	is.Equal([]int{all, recent}, []int{1, 0})
+}

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package smarthost
-
-import "net"
-
-// hungUp would report whether the relay has closed an idle connection. The state is unknown on this system.
-func hungUp(net.Conn) bool { return false }

@@ -1,0 +1,110 @@
+package smtppool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+var errEnough = errors.New("enough")
+
+// offerUntil offers a message whose context ends after d.
+func offerUntil(t *testing.T, r *Relay, from string, d time.Duration) <-chan []result {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), d, errEnough)
+	t.Cleanup(cancel)
+	done := make(chan []result, 2)
+	r.Offer(ctx, mail(from), func(outcomes []attempt.Outcome) { done <- resultsOf(outcomes) })
+	return done
+}
+
+func TestOfferEndsWithItsContext(t *testing.T) {
+	for name, row := range map[string]struct {
+		hangs     string // verb without a reply
+		fault     attempt.Fault
+		uncertain bool
+	}{
+		"connecting":  {"CONNECT", attempt.None, false},
+		"before MAIL": {"MAIL", attempt.None, false},
+		"after RCPT":  {"RCPT", attempt.Message, false},
+		"at the end":  {"END", attempt.Message, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				l := &line{relay: &smtptest.Relay{Ext: []string{"SIZE"}, Reply: func(verb, _ string) string {
+					if verb == row.hangs {
+						return "hang"
+					}
+					return ""
+				}}}
+				r := newRelay(t, l.dial, 1)
+				began := time.Now()
+				got := (<-offerUntil(t, r, "a@x.org", time.Second))[0]
+				is.Equal(time.Since(began), time.Second)
+				is.True(errors.Is(got.Err, errEnough))
+				is.Equal(got.Fault, row.fault)
+				is.Equal(got.Uncertain, row.uncertain)
+				if row.hangs == "CONNECT" {
+					r.Cut(errEnough) // the connection is still being opened
+				}
+				r.Close() // nothing is left
+			})
+		})
+	}
+}
+
+func TestOfferOfAnEndedContextIsWithdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l := &line{relay: &smtptest.Relay{}}
+		r := newRelay(t, l.dial, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for i := range 20 {
+			done := make(chan []result, 1)
+			r.Offer(ctx, mail(fmt.Sprintf("a%d@x.org", i)), func(o []attempt.Outcome) { done <- resultsOf(o) })
+			if got := (<-done)[0]; got.Err != nil {
+				is.True(errors.Is(got.Err, context.Canceled))
+				is.Equal(got.Fault, attempt.None)
+			}
+		}
+		r.Close()
+	})
+}
+
+// The messages that share a connection with a canceled one are sent over another connection, once.
+func TestCanceledOfferTakesNoOtherAlong(t *testing.T) {
+	inModes(t, func(t *testing.T, ext []string) {
+		is := is.New(t)
+		l := &line{relay: &smtptest.Relay{Ext: ext, Reply: func(verb, arg string) string {
+			if verb == "MAIL" && arg == "slow@x.org" {
+				time.Sleep(time.Minute)
+			}
+			return ""
+		}}}
+		r := newRelay(t, l.dial, 1)
+		slow := offerUntil(t, r, "slow@x.org", time.Second)
+		synctest.Wait()
+		next, last := offerUntil(t, r, "a@x.org", time.Hour), offerUntil(t, r, "b@x.org", time.Hour)
+		is.True(errors.Is((<-slow)[0].Err, errEnough))
+		is.Equal((<-next)[0].Err, nil)
+		is.Equal((<-last)[0].Err, nil)
+		time.Sleep(2 * time.Minute)
+		from := map[string]int{}
+		for _, m := range l.relay.Messages() {
+			from[m.From]++
+		}
+		is.Equal(from["a@x.org"], 1)
+		is.Equal(from["b@x.org"], 1)
+		r.Close()
+	})
+}

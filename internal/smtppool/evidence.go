@@ -1,0 +1,76 @@
+package smtppool
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+)
+
+// evidence holds the facts in the results of a transaction about the connection and the relay, not about the message.
+type evidence struct {
+	accepted   bool // the relay accepted the message for at least one recipient
+	answered   bool // a reply other than 421
+	closing    bool // 421
+	throttled  bool // a throttling reply
+	recipient  bool // the throttling reply was a reply to RCPT
+	timeout    bool
+	uncertain  bool // the relay may have the message
+	hungUp     bool // the connection was closed without a reply
+	source     bool // the content could not be read
+	unheard    bool // the relay did not receive the transaction: only 421, or a lost connection before any reply
+	refused    bool // set by the session: the relay refused one connection too many
+	overloaded bool // set by the session: the relay seems overloaded
+}
+
+// observe returns the evidence in the results of a transaction.
+func observe(results []smtpclient.Result) evidence {
+	v := evidence{unheard: true}
+	for i := range results {
+		e := results[i].Err
+		if e == nil {
+			v.accepted, v.answered, v.unheard = true, true, false
+			continue
+		}
+		code := e.Reply.Code
+		v.answered = v.answered || code != 0 && code != 421
+		v.closing = v.closing || code == 421
+		v.uncertain = v.uncertain || e.Uncertain
+		v.hungUp = v.hungUp || isHungUp(e.Err)
+		v.source = v.source || e.Source
+		v.timeout = v.timeout || errors.Is(e.Err, os.ErrDeadlineExceeded)
+		v.unheard = v.unheard && isUnheard(e)
+		if e.Reply.Throttled() {
+			v.throttled = true
+			v.recipient = e.Op == attempt.OpRcpt && code != 421
+		}
+	}
+	return v
+}
+
+// isUnheard reports whether the relay hung up without a reply to the transaction, or replied only 421. An error without
+// a reply can have other causes than a lost connection.
+func isUnheard(e *smtpclient.Error) bool {
+	switch {
+	case e.Source, e.NotTried:
+		return false
+	case e.Reply.Code == 421:
+		return e.Op == attempt.OpMail || e.Op == attempt.OpRcpt || e.Op == attempt.OpData
+	case e.Op == attempt.OpMail && e.Reply.Code == 0:
+		return !errors.Is(e.Err, smtpclient.ErrAddress) && !errors.Is(e.Err, os.ErrDeadlineExceeded)
+	}
+	return false
+}
+
+// isHungUp reports whether err is an error of a connection that the other end has closed or reset.
+func isHungUp(err error) bool {
+	for _, cause := range []error{io.EOF, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
+}

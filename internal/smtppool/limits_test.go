@@ -1,0 +1,144 @@
+package smtppool
+
+import (
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func after(d time.Duration) time.Time { return noon.Add(d) }
+
+func TestLimitGrowsAndShrinks(t *testing.T) {
+	is := is.New(t)
+	l := newLimits(10)
+	accept := func(n int) int {
+		for range n {
+			l.served(noon, 99)
+		}
+		return l.allowed(noon)
+	}
+	is.Equal(l.allowed(noon), 2) // at first
+	is.Equal(accept(1), 3)
+	is.Equal(accept(6), 9)
+	is.Equal(accept(100), 10) // at most
+	l.backOff(noon)
+	is.Equal(l.allowed(noon), 5) // half
+	l.backOff(after(time.Second - 1))
+	is.Equal(l.allowed(noon), 5) // signs that come together count once
+	is.Equal(accept(4), 5)
+	is.Equal(accept(1), 6) // from there on slowly
+	is.Equal(accept(5), 6)
+	is.Equal(accept(1), 7)
+	for i := range 5 {
+		l.backOff(after(time.Duration(i+1) * time.Second))
+	}
+	is.Equal(l.allowed(noon), 1) // at least
+	is.Equal(accept(1), 2)       // and not for ever
+
+	l = newLimits(0)
+	is.Equal(l.allowed(noon), 1) // whatever the settings are
+	is.Equal(accept(5), 1)
+}
+
+func TestCeiling(t *testing.T) {
+	is := is.New(t)
+	l := newLimits(10)
+	for range 8 {
+		l.served(noon, 99)
+	}
+	is.True(!l.started(9)) // no ceiling, no probe
+	l.refused(3, noon)
+	is.Equal(l.allowed(noon), 3) // as many as there were
+	l.served(noon, 99)
+	l.served(noon, 99)
+	l.served(noon, 99)
+	is.Equal(l.allowed(after(time.Minute-1)), 3)
+	l.refused(2, noon) // another one that was on its way
+	l.served(noon, 99)
+	l.served(noon, 99)
+	is.Equal(l.allowed(after(time.Minute-1)), 2)
+
+	now := noon
+	for _, wait := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+		now = now.Add(wait*time.Minute - 1)
+		is.Equal(l.allowed(now), 2)
+		now = now.Add(1)
+		is.Equal(l.allowed(now), 3) // one more, after a time that doubles
+		is.True(!l.started(1))      // this is none too many
+		is.True(l.started(2))       // this is the one
+		l.refused(2, now)
+		for range 10 {
+			l.served(now, 99)
+		}
+	}
+	now = now.Add(lastProbe)
+	is.True(l.started(2))
+	l.liftCeiling()
+	is.Equal(l.allowed(now), 3)
+	for range 30 {
+		l.served(now, 99)
+	}
+	is.Equal(l.allowed(now), 10) // no ceiling any more
+	l.refused(2, now)
+	l.unreachable(now)
+	is.True(l.allowed(now) < 2) // half
+	for range 100 {
+		l.served(now, 99)
+	}
+	is.Equal(l.allowed(now), 10) // what cannot be reached has no ceiling
+}
+
+func TestPause(t *testing.T) {
+	is := is.New(t)
+	l := newLimits(10)
+	is.True(!l.paused(noon))
+	is.Equal(l.throttled(noon, noon, false), time.Second)
+	is.True(l.paused(after(time.Second - 1)))
+	is.True(!l.paused(after(time.Second)))
+	is.Equal(l.allowed(noon), 1)                                                               // half
+	is.Equal(l.throttled(after(time.Second-1), after(2*time.Second), false), time.Duration(0)) // on its way before the pause
+	is.Equal(l.throttled(after(time.Second), after(time.Second), false), 2*time.Second)        // it goes on
+	l.served(after(time.Second), 99)                                                           // on its way before the pause too
+	is.Equal(l.throttled(after(3*time.Second), after(3*time.Second), false), 4*time.Second)    // so it tells nothing
+	l.served(after(7*time.Second), 99)                                                         // now it does
+	is.Equal(l.throttled(after(8*time.Second), after(8*time.Second), false), time.Second)      // it begins anew
+	now := after(time.Minute)
+	is.Equal(l.throttled(now, now, true), time.Duration(0)) // a recipient, which may be greylisted
+	l.served(now, 99)
+	is.Equal(l.throttled(now, now, true), time.Duration(0)) // another one, with others between them
+	is.Equal(l.throttled(now, now, true), 2*time.Second-time.Second)
+	for range 10 {
+		now = now.Add(time.Hour)
+		is.True(l.throttled(now, now, false) <= time.Minute) // no longer than that
+	}
+}
+
+// Whoever asks for hundreds of connections has them soon, and a relay that bears a few is not overrun.
+func TestLimitFollowsGreetings(t *testing.T) {
+	is := is.New(t)
+	l := newLimits(50)
+	is.Equal(l.allowed(noon), 50) // at once
+
+	l = newLimits(400)
+	is.Equal(l.allowed(noon), 100) // hundreds not quite
+	l.greeted(9)
+	is.Equal(l.allowed(noon), 100) // it may be one that bears ten
+	l.greeted(50)
+	is.Equal(l.allowed(noon), 200) // four times as many as there are
+	l.greeted(150)
+	is.Equal(l.allowed(noon), 400) // at most
+	l.backOff(noon)
+	l.greeted(201)
+	is.Equal(l.allowed(noon), 200) // after a sign of trouble only messages count
+
+	l = newLimits(20)
+	is.Equal(l.allowed(noon), 2)
+	l.greeted(2)
+	is.Equal(l.allowed(noon), 2) // first it is to take a message
+	l.refused(12, noon)
+	l.greeted(12)
+	is.Equal(l.allowed(noon), 2) // nor where there is a ceiling
+}

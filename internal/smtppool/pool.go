@@ -1,0 +1,300 @@
+package smtppool
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/smtpclient"
+)
+
+// A pool assigns offers to sessions, and opens and ends sessions. The sessions call the pool from their goroutines.
+type pool struct {
+	connector   *connector
+	idleTimeout time.Duration
+	grown       func() // Options.Grown; called without mu
+
+	mu      sync.Mutex // guards the following fields; never held during network I/O
+	ended   *sync.Cond // signalled when a session has ended or the waitlist is empty
+	waiting waitlist
+	roster  roster
+	limits  limits
+	depth   int  // transactions in progress per connection, as seen on the newest connection
+	closing bool // close is in progress
+	retired bool
+}
+
+func newPool(c *connector, o Options) *pool {
+	p := &pool{connector: c, idleTimeout: o.Idle, grown: o.Grown, roster: newRoster(), depth: 1}
+	p.limits = newLimits(o.Concurrency)
+	p.ended = sync.NewCond(&p.mu)
+	return p
+}
+
+// poolStatus is the state of a pool.
+type poolStatus struct {
+	allowed     int       // limit for connections
+	greeted     int       // connections with a greeting
+	depth       int       // transactions in progress per connection
+	pausedUntil time.Time // end of the pause; zero: no pause
+}
+
+func (p *pool) status() poolStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	s := poolStatus{allowed: p.limits.allowed(now), greeted: p.roster.greeted, depth: p.depth}
+	if p.limits.paused(now) {
+		s.pausedUntil = p.limits.until
+	}
+	return s
+}
+
+// allow changes the configured limit for connections.
+func (p *pool) allow(concurrency int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limits.resize(concurrency)
+	p.dispatch()
+}
+
+// add adds an offer to the waitlist.
+func (p *pool) add(o *offer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting.add(o)
+	p.dispatch()
+}
+
+// cut withdraws all waiting offers and closes all connections.
+func (p *pool) cut(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting.end(cause)
+	p.ended.Broadcast()
+	p.roster.cut(cause)
+}
+
+// cancel ends an offer whose context has ended. An offer that has a session ends with the connection of the session.
+func (p *pool) cancel(o *offer, cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o.canceled = cause
+	switch {
+	case o.session != nil:
+		o.session.cut(cause)
+	case p.waiting.remove(o):
+		o.withdraw(cause)
+		p.ended.Broadcast()
+	}
+}
+
+// retire withdraws all waiting offers and all later offers; transactions in progress go on.
+func (p *pool) retire(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retired = true
+	p.waiting.end(cause)
+	p.ended.Broadcast()
+	p.roster.cutConnecting(cause)
+}
+
+// errClosed is the cause for a connection that close stops.
+var errClosed = errors.New("the connection pool is closed")
+
+// close waits for the offers in progress and ends all sessions.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing = true
+	p.roster.dismissIdle()
+	if p.waiting.len() == 0 {
+		p.roster.cutConnecting(errClosed)
+	}
+	for p.roster.running > 0 || p.waiting.len() > 0 {
+		p.ended.Wait()
+	}
+	p.closing = false
+	if !p.retired {
+		p.waiting.reopen()
+	}
+}
+
+// dispatch gives the waiting offers to idle sessions, and opens sessions for the rest. Busy sessions call more
+// themselves. The caller holds p.mu.
+func (p *pool) dispatch() {
+	now := time.Now()
+	if p.limits.paused(now) {
+		return
+	}
+	for p.waiting.len() > 0 {
+		s := p.roster.takeIdle()
+		if s == nil {
+			break
+		}
+		o := p.take(s, now)
+		if o == nil {
+			p.roster.leave(s)
+		}
+		s.hand <- o
+	}
+	for p.roster.connecting < p.waiting.len() && p.roster.count() < p.limits.allowed(now) {
+		s := newSession(p, p.limits.started(p.roster.count()))
+		p.roster.add(s)
+		go s.connect()
+	}
+}
+
+// take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.
+func (p *pool) take(s *session, now time.Time) *offer {
+	if p.limits.paused(now) || p.surplus(now) {
+		return nil
+	}
+	o := p.waiting.pop()
+	if o != nil {
+		o.taken, o.session = now, s
+		s.inFlight = append(s.inFlight, o)
+	}
+	return o
+}
+
+// surplus reports whether there are more connections than allowed. The caller holds p.mu.
+func (p *pool) surplus(now time.Time) bool { return p.roster.staying() > p.limits.allowed(now) }
+
+// more returns the next offer for a busy session, or nil.
+func (p *pool) more(s *session) *offer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.take(s, time.Now())
+}
+
+// next returns the next offer for a session without work. If there is no offer, the session is idle from now on (idle
+// is true), or ends (idle is false).
+func (p *pool) next(s *session) (o *offer, idle bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if o := p.take(s, now); o != nil {
+		return o, false
+	}
+	if p.surplus(now) || p.closing {
+		p.roster.leave(s)
+		return nil, false
+	}
+	p.roster.park(s)
+	return nil, true
+}
+
+// expire ends the idle time of a session. expire returns false if the session was given an offer just before.
+func (p *pool) expire(s *session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.roster.unpark(s) {
+		return false
+	}
+	p.roster.leave(s)
+	return true
+}
+
+// greet records that the relay has sent a greeting to s. More connections may be allowed before s is set up.
+func (p *pool) greet(s *session) {
+	p.mu.Lock()
+	p.roster.greet(s)
+	before := p.limits.allowed(time.Now())
+	p.limits.greeted(p.roster.greeted)
+	grown := p.limits.allowed(time.Now()) > before
+	p.dispatch()
+	p.mu.Unlock()
+	if grown {
+		p.grown()
+	}
+}
+
+// connected records the result of connecting, and calls grown if the connection is deeper than the one before:
+// otherwise the sessions that are still connecting would find too few offers.
+func (p *pool) connected(s *session, l *link, err *smtpclient.Error) {
+	p.mu.Lock()
+	before := p.depth
+	p.roster.connecting--
+	if err == nil {
+		s.conn, s.raw, p.depth = l.conn, l.raw, l.conn.Depth()
+	} else {
+		p.connectFailed(s, err)
+	}
+	deeper := p.depth > before
+	p.mu.Unlock()
+	if deeper {
+		p.grown()
+	}
+}
+
+// connectFailed removes s. Beside other connections, a failed connection is evidence for a limit of the relay.
+// Otherwise the relay is unreachable, and all waiting offers fail. The caller holds p.mu.
+func (p *pool) connectFailed(s *session, err *smtpclient.Error) {
+	p.roster.remove(s)
+	now := time.Now()
+	switch others := p.roster.count(); {
+	case s.ctx.Err() != nil: // stopped by cut, retire or close
+	case others > 0:
+		p.limits.refused(others, now)
+	default:
+		p.limits.unreachable(now)
+		p.waiting.fail(err)
+	}
+}
+
+// end removes a session whose goroutine ends, and puts the offers of the session back.
+func (p *pool) end(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.roster.end(s)
+	if s.probe {
+		p.limits.probing = false
+	}
+	p.waiting.putBack(s.back)
+	p.dispatch()
+	p.ended.Broadcast()
+}
+
+// settle adjusts the limits to the evidence of a transaction, and passes the outcomes to the caller of Offer, if final.
+func (p *pool) settle(s *session, c *completion) {
+	outcomes := c.outcomes()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	switch {
+	case c.refused:
+		p.limits.refused(max(1, p.roster.count()), now)
+	case c.throttled:
+		if pause := p.limits.throttled(c.taken, now, c.recipient); pause > 0 {
+			time.AfterFunc(pause, p.resume)
+		}
+	case c.accepted:
+		p.limits.served(c.taken, p.roster.connected())
+		if s.probe {
+			s.probe = false
+			p.limits.liftCeiling()
+		}
+		p.dispatch() // another connection may be allowed now
+	case c.overloaded:
+		p.limits.backOff(now)
+	}
+	if outcomes != nil {
+		c.finish(outcomes)
+	}
+}
+
+// resume dispatches the waiting offers after a pause.
+func (p *pool) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dispatch()
+}
+
+// lost removes a session that has lost the connection, and reports whether there are other sessions.
+func (p *pool) lost(s *session) (others bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.roster.remove(s)
+	return p.roster.count() > 0
+}

@@ -1,0 +1,75 @@
+package smtppool
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+func TestProbeGoesFromPlaceToPlace(t *testing.T) {
+	is := is.New(t)
+	relay := &smtptest.Relay{Ext: []string{"SIZE 1000"}, Reply: func(verb, arg string) string {
+		if verb == "RCPT" && arg == "no@x.org" {
+			return "550 5.1.1 no such user"
+		}
+		return ""
+	}}
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr == "down.test:25" {
+			return nil, errors.New("no route to host")
+		}
+		return relay.Dial(ctx, network, addr)
+	}
+	z := zone{mx: []*net.MX{{Host: "down.test."}, {Host: "good.test."}, {Host: "unused.test."}}}
+	r, err := New(Options{Addr: "mx:example.com", Dial: dial, Resolver: z, Client: smtpclient.Config{LocalName: "me.example.com"}})
+	is.NoErr(err)
+	letter := mail("a@x.org")
+	letter.To = append(letter.To, "no@x.org")
+	visits := r.Probe(t.Context(), letter)
+	is.Equal(len(visits), 2)                                   // the third place is not needed
+	is.Equal(visits[0].Addr, "down.test:25")                   // the first cannot be used
+	is.Equal(visits[0].Err.Op, attempt.OpDial)                 // and it is told why
+	is.Equal(visits[1].Remote, "192.0.2.1:25")                 // where the second really is
+	is.Equal(visits[1].Err, nil)                               // it can
+	is.Equal(visits[1].Survey.Offers, []string{"SIZE 1000"})   // what it offers
+	is.Equal(visits[1].Results[0].Err, nil)                    // it would take one
+	is.Equal(visits[1].Results[1].Err.Reply.Enhanced, "5.1.1") // and not the other
+	is.Equal(len(relay.Messages()), 0)                         // nothing was sent
+}
+
+func TestProbeThatDoesNotGetAnywhere(t *testing.T) {
+	is := is.New(t)
+	relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Reply: func(verb, _ string) string {
+		if verb == "AUTH" {
+			return "535 5.7.8 no"
+		}
+		return ""
+	}}
+	loopback := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return relay.Dial(ctx, network, "127.0.0.1:25")
+	}
+	o := Options{Addr: "mx:example.com", Dial: loopback, Resolver: zone{mx: []*net.MX{{Host: "a.test."}, {Host: "b.test."}}},
+		Client: smtpclient.Config{LocalName: "me.example.com", Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}}
+	r, err := New(o)
+	is.NoErr(err)
+	visits := r.Probe(t.Context(), mail("a@x.org"))
+	is.Equal(len(visits), 1)                      // the wrong password is not taken from host to host
+	is.Equal(visits[0].Err.Op, attempt.OpAuth)    // it was refused
+	is.Equal(visits[0].Survey.Mechanism, "PLAIN") // with what
+
+	o.Resolver = zone{mx: []*net.MX{{Host: "."}}}
+	r, err = New(o)
+	is.NoErr(err)
+	visits = r.Probe(t.Context(), mail("a@x.org"))
+	is.Equal(len(visits), 1)
+	is.Equal(visits[0].Addr, "")  // there is no such place
+	is.True(visits[0].Err != nil) // and why
+	is.Equal(visits[0].Err.Op, attempt.OpDial)
+}

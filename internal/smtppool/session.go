@@ -1,0 +1,198 @@
+package smtppool
+
+import (
+	"context"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+)
+
+const (
+	quitLimit = 2 * time.Second // time limit for QUIT
+	maxLosses = 3               // connections lost under one offer before the loss is the outcome of the offer
+)
+
+// A session is one connection and the goroutine of the connection. The mutex of the pool guards writes of conn,
+// greeted, leaving and probe. The goroutine owns the other fields; while the session is idle, the holder of the mutex
+// owns inFlight.
+type session struct {
+	pool     *pool
+	ctx      context.Context
+	cut      context.CancelCauseFunc // closes the connection at once
+	hand     chan *offer             // next offer for an idle session; nil: end
+	conn     *smtpclient.Conn        // nil: not connected yet
+	raw      net.Conn                // connection below conn
+	inFlight []*offer                // offers without a result
+	unheard  []completion            // lost offers, to be settled when the connection has ended
+	back     []*offer                // offers to put back into the waitlist
+	served   bool                    // the relay has replied to a transaction
+	silent   bool                    // no reply since the session was idle
+	spoiled  bool                    // closed because the content of an offer could not be read
+	probe    bool                    // probes for one connection above the ceiling
+	leaving  bool                    // takes no more offers
+	greeted  bool                    // the relay has sent a greeting
+}
+
+func newSession(p *pool, probe bool) *session {
+	s := &session{pool: p, hand: make(chan *offer, 1), probe: probe}
+	s.ctx, s.cut = context.WithCancelCause(context.Background())
+	return s
+}
+
+// A completion is an offer with the results of a transaction. With nil results, the offer is made again.
+type completion struct {
+	*offer
+	results []smtpclient.Result
+	evidence
+}
+
+// outcomes classifies the results, or returns nil if there are no results.
+func (c *completion) outcomes() []attempt.Outcome {
+	if c.results == nil {
+		return nil
+	}
+	outcomes := c.newOutcomes(len(c.results))
+	for i := range c.results {
+		outcomes[i] = c.results[i].Outcome()
+		outcomes[i].Relay = c.relay
+	}
+	return outcomes
+}
+
+// connect opens the connection. run has a goroutine of its own, because the stack that connect needs would stay
+// allocated.
+func (s *session) connect() {
+	l, err := s.pool.connector.connect(s.ctx, s.greet)
+	s.pool.connected(s, l, err)
+	if err != nil {
+		s.end()
+		return
+	}
+	go s.run()
+}
+
+func (s *session) end() {
+	s.cut(nil)
+	s.pool.end(s)
+}
+
+// run sends offers until the session ends.
+func (s *session) run() {
+	defer s.end()
+	defer s.quit()
+	for s.conn.Usable() {
+		o, idle := s.pool.next(s)
+		if idle {
+			o = s.wait()
+		}
+		if o == nil {
+			return
+		}
+		if idle && hungUp(s.raw) {
+			s.back, s.inFlight = append(s.back, o), nil
+			_ = s.conn.Close()
+			return
+		}
+		s.conn.Serve(s.ctx, &o.t, s.more, s.done)
+		s.settleUnheard()
+	}
+}
+
+// greet reports the first greeting to the pool. A relay with several addresses may send several greetings.
+func (s *session) greet() {
+	if !s.greeted {
+		s.pool.greet(s)
+	}
+}
+
+// wait returns the next offer for an idle session, or nil if the session ends.
+func (s *session) wait() *offer {
+	s.silent = true
+	timer := time.NewTimer(s.pool.idleTimeout)
+	defer timer.Stop()
+	select {
+	case o := <-s.hand:
+		return o
+	case <-timer.C:
+	}
+	if s.pool.expire(s) {
+		return nil
+	}
+	return <-s.hand
+}
+
+// more returns the next transaction, or nil if no offer waits.
+func (s *session) more() *smtpclient.Transaction {
+	if o := s.pool.more(s); o != nil {
+		return &o.t
+	}
+	return nil
+}
+
+// done takes the results of a transaction. If the relay did not receive the transaction, done keeps the results until
+// the connection has ended, which is soon.
+func (s *session) done(t *smtpclient.Transaction, results []smtpclient.Result) {
+	i := slices.IndexFunc(s.inFlight, func(o *offer) bool { return &o.t == t })
+	c := completion{s.inFlight[i], results, observe(results)}
+	s.inFlight = slices.Delete(s.inFlight, i, i+1)
+	s.spoiled = s.spoiled || c.source
+	if c.unheard && !s.conn.Usable() {
+		s.unheard = append(s.unheard, c)
+		return
+	}
+	if c.answered {
+		s.served, s.silent = true, false
+	}
+	c.overloaded = c.closing || c.timeout
+	s.pool.settle(s, &c)
+}
+
+// settleUnheard settles the offers that the relay did not receive, after the connection was lost: another connection
+// takes the offer, or the offer fails.
+func (s *session) settleUnheard() {
+	if len(s.unheard) == 0 {
+		return
+	}
+	others := s.pool.lost(s)
+	for _, c := range s.unheard {
+		if s.offersAgain(&c, others) && c.rewind() {
+			s.back = append(s.back, c.offer)
+			c.results = nil
+		} else {
+			c.overloaded = c.closing
+		}
+		s.pool.settle(s, &c)
+	}
+	s.unheard = nil
+}
+
+// offersAgain decides whether another connection takes an offer that the relay did not receive. others is set if there
+// are other connections.
+//
+// Relays close connections that were idle, or that have carried a number of messages. So a connection with replies
+// before leads to another offer. A new connection does so only if the relay refuses one connection too many.
+func (s *session) offersAgain(c *completion, others bool) bool {
+	switch {
+	case s.ctx.Err() != nil, s.spoiled: // the connection was closed because of another offer
+		return !c.uncertain
+	case !s.served:
+		c.refused = c.closing && others
+		return c.refused
+	case c.closing:
+		return true
+	}
+	// A flight sent to a relay that had hung up before looks like a flight whose replies were lost. After idle time the
+	// first is far more likely. A duplicate is no more likely than with a later retry.
+	c.losses++
+	return c.losses < maxLosses && (!c.uncertain || s.silent && c.hungUp)
+}
+
+// quit sends QUIT, if the connection is usable, and closes the connection.
+func (s *session) quit() {
+	timer := time.AfterFunc(quitLimit, func() { _ = s.raw.Close() })
+	defer timer.Stop()
+	_ = s.conn.Quit()
+}

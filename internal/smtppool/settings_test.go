@@ -1,0 +1,42 @@
+package smtppool
+
+import (
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestSettingsLogIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings Settings
+		first    string // of the mechanisms; empty: there is no login
+	}{
+		"nobody":   {Settings{}, ""},
+		"password": {Settings{User: "u", Password: "p"}, "SCRAM-SHA-256-PLUS"},
+		"one":      {Settings{User: "u", Mechanism: "login"}, "LOGIN"},
+		"token":    {Settings{User: "u", Token: true}, "OAUTHBEARER"},
+		"external": {Settings{Mechanism: "EXTERNAL"}, "EXTERNAL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			config, err := c.settings.Config("me.test", 0, nil)
+			is.NoErr(err)
+			is.Equal(config.Auth != nil, c.first != "") // who has somebody to log in does
+			first := ""
+			if mechanisms := c.settings.Mechanisms(); len(mechanisms) > 0 {
+				first = mechanisms[0]
+			}
+			is.Equal(first, c.first) // with the strongest mechanism first
+		})
+	}
+}
+
+func TestSettingsThatAreNone(t *testing.T) {
+	for name, s := range map[string]Settings{"TLS mode": {TLS: "ssl"}, "window": {Window: -1}} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			_, err := s.Config("me.test", 0, nil)
+			is.True(err != nil) // told before anything is sent
+		})
+	}
+}

@@ -1,0 +1,159 @@
+package stdiosmtp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/message"
+)
+
+// TestChunk: a chunk (RFC 3030) is not offered, and taken for nothing: neither for a message nor for commands. The server
+// by itself would take one that is cut off for a whole message.
+func TestChunk(t *testing.T) {
+	const envelope = "MAIL FROM:<f@x>\r\nRCPT TO:<a@x>\r\n"
+	for _, chunk := range []string{
+		"BDAT 1000 LAST\r\nSubject: cut off\r\n",
+		"BDAT 4\r\nA: bBDAT 4 LAST\r\n\r\n\r\n",
+		"bdat 37 last\r\n" + begin + ".\r\n",
+		"BDAT",
+		"BDAT\t4\r\nQUIT",
+		"BDAT 0 LAST\n",
+	} {
+		is := is.New(t)
+		var got store
+		var out strings.Builder
+		err := got.server().Serve(strings.NewReader("EHLO c\r\n"+envelope+chunk), &out)
+		is.Equal(len(got), 0)
+		is.Equal(err != nil, chunk != "BDAT")                        // a line without an end is none
+		is.True(err == nil || errors.Is(err, ErrChunk))              // the caller is told
+		is.Equal(strings.Contains(out.String(), "502 "), err != nil) // so is the client
+		is.True(!strings.Contains(out.String(), "CHUNKING"))
+		is.True(!strings.Contains(out.String(), "354 "))
+	}
+}
+
+// TestGivenUp: a session that the server ends is no good one, and what is left of it is not carried out.
+func TestGivenUp(t *testing.T) {
+	is := is.New(t)
+	var got store
+	var out strings.Builder
+	err := got.server().Serve(strings.NewReader(strings.Repeat("NONSENSE\r\n", 10)+begin+".\r\n"), &out)
+	is.True(errors.Is(err, ErrGivenUp))
+	is.Equal(len(got), 0)
+	is.NoErr(got.server().Serve(strings.NewReader(strings.Repeat("NONSENSE\r\n", 3)+begin+".\r\nquit\r\n"+begin), &out))
+	is.Equal(len(got), 1) // after QUIT nothing is
+}
+
+// TestPanic: a fault of ours is told, and is no reason to take what came of the message for all of it.
+func TestPanic(t *testing.T) {
+	is := is.New(t)
+	var got store
+	server := got.server()
+	server.Accept = func(message.Envelope, io.Reader) error { panic("a fault") }
+	var out strings.Builder
+	err := server.Serve(strings.NewReader(begin+"a\r\n.\r\nNOOP\r\n"), &out)
+	is.True(err != nil && strings.Contains(err.Error(), "a fault"))
+	is.True(strings.HasSuffix(out.String(), "\r\n421 4.0.0 Internal server error\r\n"))
+}
+
+// TestHalfRead: a message that Accept did not read to its end is accepted only if it has one.
+func TestHalfRead(t *testing.T) {
+	is := is.New(t)
+	var got store
+	server := got.server()
+	server.Accept = func(message.Envelope, io.Reader) error { return nil }
+	var out strings.Builder
+	is.True(errors.Is(server.Serve(strings.NewReader(begin+"a\r\n.\r\n"+begin+"a\r\n"), &out), ErrCutOff))
+	is.Equal(strings.Count(out.String(), queued), 1)
+}
+
+// TestSize: what is announced bounds what a client announces, and Accept alone decides on what comes.
+func TestSize(t *testing.T) {
+	is := is.New(t)
+	var got store
+	server := got.server()
+	server.MaxSize = 10
+	var out strings.Builder
+	large := begin + strings.Repeat("x", 100) + "\r\n.\r\n"
+	err := server.Serve(strings.NewReader("EHLO c\r\nMAIL FROM:<f@x> SIZE=11\r\n"+large+"MAIL FROM:<f@x> SIZE=11\r\nMAIL FROM:<f@x> SIZE=10\r\n"), &out)
+	is.NoErr(err)
+	is.Equal(len(got), 1)
+	is.True(strings.Contains(out.String(), "SIZE 10\r\n"))
+	is.Equal(strings.Count(out.String(), "\r\n552 5.3.4 "), 2) // before the message and after it
+}
+
+// TestTwoMails: the second one does not take the place of the first, whose recipients the server would keep.
+func TestTwoMails(t *testing.T) {
+	is := is.New(t)
+	var got store
+	var out strings.Builder
+	is.NoErr(got.server().Serve(strings.NewReader("MAIL FROM:<f@x>\r\nRCPT TO:<a@x>\r\nMAIL FROM:<g@x>\r\nDATA\r\n.\r\n"+
+		"MAIL FROM:<f@x>\r\nRCPT TO:<b@x>\r\nRSET\r\n"+begin+".\r\n"), &out))
+	is.Equal(got, store{"f@x>a@x: ", "f@x>a@x: "})
+	is.Equal(strings.Count(out.String(), "\r\n503 5.5.1 "), 1)
+}
+
+// TestLoneCR: a CR that ends no line does not hide the end of the message, nor a dot that was doubled.
+func TestLoneCR(t *testing.T) {
+	is := is.New(t)
+	var got store
+	is.NoErr(got.server().Serve(strings.NewReader(begin+"a\r\r\n..b\r\n.\rc\r\r\n.\r\n"+begin+"\r\r\n.\r\n"), io.Discard))
+	is.Equal(got, store{"f@x>a@x: a \r\n.b\r\n c \r\n", "f@x>a@x:  \r\n"})
+}
+
+// FuzzContent: whatever is in a message, it arrives as it was given, with a space for a CR that ends no line, which is what
+// a relay would get in any case. What follows it is a command again.
+func FuzzContent(f *testing.F) {
+	for _, text := range []string{"", ".", "..\r\n.", "a\r\r\n.\r\n", "\r.\r", "\n.\n", "MAIL FROM:<root>\r\nBDAT 5 LAST\r\n", "QUIT\n", ".\r\r\n.\r\n\r"} {
+		f.Add([]byte(text), false, false)
+		f.Add([]byte(text), true, true)
+	}
+	f.Add(append(bytes.Repeat([]byte("x"), longest-1), "\r\n.\r\n"...), false, false)
+	f.Add(append(bytes.Repeat([]byte("x"), longest-1), "\r\r\n"...), false, false)
+	f.Add(append(bytes.Repeat([]byte("x"), longest-2), "\r\r\n"...), false, false)
+	f.Fuzz(func(t *testing.T, text []byte, lf, slow bool) {
+		end := "\r\n"
+		if lf {
+			end = "\n"
+		}
+		content := string(text)
+		if content != "" && !strings.HasSuffix(content, end) {
+			content += end
+		}
+		commands := strings.ReplaceAll(begin, "\r\n", end)
+		stuffed := strings.ReplaceAll(end+content, end+".", end+"..")[len(end):]
+		var in io.Reader = strings.NewReader(commands + stuffed + "." + end + commands + "." + end)
+		if slow {
+			in = iotest.OneByteReader(in)
+		}
+		var got store
+		if err := got.server().Serve(in, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if want := "f@x>a@x: " + asSent(content, lf); len(got) != 2 || got[0] != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// asSent is content as it goes out, but for LF that stay as they are among lines that end in CRLF.
+func asSent(content string, lf bool) string {
+	var b strings.Builder
+	for i := range len(content) {
+		switch {
+		case content[i] == '\r' && !strings.HasPrefix(content[i+1:], "\n"):
+			b.WriteByte(' ')
+		case content[i] == '\n' && lf && !strings.HasSuffix(content[:i], "\r"):
+			b.WriteString("\r\n")
+		default:
+			b.WriteByte(content[i])
+		}
+	}
+	return b.String()
+}

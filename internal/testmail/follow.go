@@ -1,0 +1,113 @@
+package testmail
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/diagnose"
+	"github.com/unbit/spoolgore/internal/mailq"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// pace is the time between two looks at a spool that somebody else runs.
+const pace = 250 * time.Millisecond
+
+// Follow watches what the daemon that runs the spool makes of the message, until it is out of the spool or ctx ends; without
+// patience until it has been put off. It looks at files only.
+func (t *Trial) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string, patience bool) Outcome {
+	statusFile, err := spooldir.StatusPath(dir, statusFile)
+	if err != nil {
+		t.Page.Line("trouble", "%v", err)
+		return t.outcome
+	}
+	var seen time.Time // of the status file
+	for {
+		if _, err := dir.Stat(t.name); errors.Is(err, fs.ErrNotExist) {
+			return t.left(dir)
+		}
+		if fi, err := os.Stat(statusFile); err == nil && !fi.ModTime().Equal(seen) {
+			seen = fi.ModTime()
+			t.look(dir, statusFile)
+			if t.outcome == PutOff && !patience {
+				return t.outcome
+			}
+		}
+		if pid, err := dir.Lock().Holder(); err == nil && pid == 0 {
+			t.Page.Line("trouble", "the daemon has ended; the message stays in the spool, and the next one sends it")
+			return t.outcome
+		}
+		select {
+		case <-ctx.Done():
+			return t.outcome
+		case <-time.After(pace):
+		}
+	}
+}
+
+// look tells what the status file says that is new.
+func (t *Trial) look(dir *spooldir.Dir, statusFile string) {
+	view, err := mailq.Of(dir.Path(), statusFile, time.Now())
+	if err != nil {
+		return
+	}
+	m, err := view.Find(spooldir.Spool, t.name)
+	if err != nil {
+		return // it left the spool meanwhile
+	}
+	if m.Error != "" && m.Error != t.told {
+		t.told = m.Error
+		t.Page.Line("trouble", "%s", m.Error)
+	}
+	if len(m.To) == 0 || m.To[0].Error == "" || m.To[0].Error == t.told {
+		return
+	}
+	r := m.To[0]
+	t.told, t.outcome = r.Error, PutOff
+	f := diagnose.Read(r.Error)
+	if f.Relay {
+		t.Page.Line("trouble", "%s", r.Error)
+	} else {
+		t.next = r.NextAttempt
+		t.Page.Line("put off", "%s: %s", r.Relay, r.Error)
+	}
+	t.advise(f)
+}
+
+// left tells what became of a message that is not in the spool any more.
+func (t *Trial) left(dir *spooldir.Dir) Outcome {
+	text, err := dir.Failed().Why(t.name)
+	switch {
+	case err == nil:
+		t.outcome = Failed
+		why, err := record.DecodeFailure(text)
+		if err != nil || len(why.To) == 0 {
+			t.Page.Line("failed", "see %s/%s", spooldir.Failed, spooldir.WhyFile(t.name))
+			break
+		}
+		t.Page.Line("failed", "%s", why.Reason)
+		t.advise(diagnose.Read(why.To[0].Error))
+	case !errors.Is(err, fs.ErrNotExist):
+		t.Page.Line("trouble", "it has left the spool; whether a relay has it cannot be told: %v", err)
+	default:
+		t.gone(dir)
+	}
+	return t.outcome
+}
+
+// gone tells of a message that is neither in the spool nor in failed/.
+func (t *Trial) gone(dir *spooldir.Dir) {
+	if _, err := spooldir.StatIn(dir, spooldir.Hold, t.name); err == nil {
+		t.Page.Line("trouble", "somebody has moved it to hold/")
+		return
+	}
+	if _, err := os.Stat(dir.Path()); err != nil {
+		t.Page.Line("trouble", "the spool is not there any more: %v", err)
+		return
+	}
+	t.outcome = Accepted
+	t.Page.Line("accepted", "it has left the spool: a relay has it, unless somebody has deleted it")
+}

@@ -1,0 +1,302 @@
+package testmail
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/explain"
+	"github.com/unbit/spoolgore/internal/smtptest"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// script answers to a verb, or to "VERB arg", with a text.
+func script(answers map[string]string) func(verb, arg string) string {
+	return func(verb, arg string) string {
+		if text, ok := answers[verb+" "+arg]; ok {
+			return text
+		}
+		return answers[verb]
+	}
+}
+
+// page is what is shown, by any goroutine.
+type page struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (p *page) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *page) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+func newTrial(p *page) *Trial {
+	return &Trial{Page: explain.Page{W: p}, From: "a@x.org", To: "b@x.org"}
+}
+
+func options(relay *smtptest.Relay) spoolgore.Options {
+	return spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, LocalName: "client.test", NoReports: true,
+		Backoff: func(int) time.Duration { return time.Millisecond }}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// says checks that each of the texts is there.
+func says(t *testing.T, shown string, want ...string) {
+	t.Helper()
+	for _, text := range want {
+		if !strings.Contains(shown, text) {
+			t.Errorf("it does not say %q:\n%s", text, shown)
+		}
+	}
+}
+
+func TestDrain(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers map[string]string
+		outcome Outcome
+		next    bool // it is known when it is tried again
+		want    []string
+	}{
+		"accepted":  {nil, Accepted, false, []string{"connected   to relay.test:25, which is 192.0.2.1:25", "accepted    by relay.test:25, in the clear: 250 2.0.0 accepted"}},
+		"refused":   {map[string]string{"RCPT": "550 5.1.1 no such user"}, Failed, false, []string{"failed      relay.test:25: rcpt: 550 5.1.1 no such user", "There is no such recipient", "Correct the address"}},
+		"put off":   {map[string]string{"RCPT": "451 4.7.1 greylisted"}, PutOff, true, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
+		"content":   {map[string]string{"END": "554 5.7.1 spam"}, Failed, false, []string{"failed      relay.test:25: end: 554 5.7.1 spam", "does not take this message"}},
+		"uncertain": {map[string]string{"END": "close"}, PutOff, true, []string{"put off", "may have it"}},
+		"down":      {map[string]string{"DIAL": "no route to host"}, PutOff, false, []string{"trouble     relay.test:25: dial: ", "cannot be reached"}},
+		"blocked":   {map[string]string{"CONNECT": "554 5.7.1 blocked"}, PutOff, false, []string{"trouble     relay.test:25: greeting: 554 5.7.1 blocked", "takes no mail from this host"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			is := is.New(t)
+			p := &page{}
+			trial, relay := newTrial(p), &smtptest.Relay{Reply: script(c.answers)}
+			dir := t.TempDir()
+			opts := options(relay)
+			opts.Backoff = func(int) time.Duration { return time.Hour }
+			spool := spoolgore.New(dir, trial.Hooks(opts))
+			_, err := trial.Put(t.Context(), spool, "host.test")
+			must(t, err)
+			if c.outcome == PutOff {
+				_, err = spool.Put(t.Context(), spoolgore.Envelope{From: "other@x.org", To: []string{"other@x.org"}}, strings.NewReader("Subject: other\n\n"))
+				must(t, err)
+			}
+			outcome, err := trial.Drain(t.Context(), spool)
+			is.NoErr(err)
+			is.Equal(outcome, c.outcome)             // what has become of it
+			is.Equal(!trial.Next().IsZero(), c.next) // when it goes on
+			shown := p.String()
+			says(t, shown, append(c.want, "spooled     as ")...)
+			is.True(strings.Count(shown, "it means ") <= 1) // nothing is told twice, and nothing of other mail
+		})
+	}
+}
+
+func TestTheMessage(t *testing.T) {
+	is := is.New(t)
+	trial, relay := newTrial(&page{}), &smtptest.Relay{}
+	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(relay)))
+	_, err := trial.Put(t.Context(), spool, "host.test")
+	is.NoErr(err)
+	_, err = trial.Drain(t.Context(), spool)
+	is.NoErr(err)
+	is.Equal(len(relay.Messages()), 1)
+	m := relay.Messages()[0]
+	is.Equal(m.From, "a@x.org")
+	is.Equal(m.To, []string{"b@x.org"})
+	for _, line := range []string{"From: <a@x.org>\r\n", "To: <b@x.org>\r\n", "Subject: Test message from host.test\r\n", "Auto-Submitted: auto-generated\r\n", "how mail leaves host.test"} {
+		is.True(strings.Contains(string(m.Data), line)) // it says what it is
+	}
+}
+
+// Run goes on where Drain ends.
+func TestRunGoesOnUntilTheEnd(t *testing.T) {
+	is := is.New(t)
+	var mu sync.Mutex
+	tries := 0
+	relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if verb == "RCPT" {
+			if tries++; tries < 3 {
+				return "450 4.7.1 not yet"
+			}
+		}
+		return ""
+	}}
+	p := &page{}
+	trial := newTrial(p)
+	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(relay)))
+	_, err := trial.Put(t.Context(), spool, "host.test")
+	is.NoErr(err)
+	outcome, err := trial.Run(t.Context(), spool)
+	is.NoErr(err)
+	is.Equal(outcome, Accepted)
+	is.Equal(strings.Count(p.String(), "put off     relay"), 2) // each attempt is told
+	is.Equal(strings.Count(p.String(), "it means"), 1)          // and explained once
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	is := is.New(t)
+	relay := &smtptest.Relay{Reply: script(map[string]string{"RCPT": "450 4.7.1 not yet"})}
+	trial := newTrial(&page{})
+	ctx, stop := context.WithCancel(t.Context())
+	opts := options(relay)
+	opts.Backoff = func(int) time.Duration { stop(); return time.Hour }
+	spool := spoolgore.New(t.TempDir(), trial.Hooks(opts))
+	_, err := trial.Put(ctx, spool, "host.test")
+	is.NoErr(err)
+	outcome, err := trial.Run(ctx, spool)
+	is.NoErr(err)
+	is.Equal(outcome, PutOff)
+}
+
+// Of several relays it is told what is wrong with each, as only the log does.
+func TestTroubleOfEachRelay(t *testing.T) {
+	is := is.New(t)
+	p := &page{}
+	trial := newTrial(p)
+	relay := &smtptest.Relay{Reply: script(map[string]string{"DIAL one.test:25": "no route to host", "DIAL two.test:25": "broken pipe"})}
+	opts := options(relay)
+	opts.SMTPAddr = "one.test:25,two.test:25,three.test:25"
+	spool := spoolgore.New(t.TempDir(), trial.Hooks(opts))
+	_, err := trial.Put(t.Context(), spool, "host.test")
+	is.NoErr(err)
+	outcome, err := trial.Drain(t.Context(), spool)
+	is.NoErr(err)
+	is.Equal(outcome, Accepted)
+	says(t, p.String(), "trouble     one.test:25: dial: ", "trouble     two.test:25: dial: ", "connected   to three.test:25", "accepted    by three.test:25")
+}
+
+func TestTheLogIsPassedOn(t *testing.T) {
+	is := is.New(t)
+	log := &page{}
+	trial := newTrial(&page{})
+	trial.Log = slog.NewTextHandler(log, nil)
+	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(&smtptest.Relay{})))
+	_, err := trial.Put(t.Context(), spool, "host.test")
+	is.NoErr(err)
+	_, err = trial.Drain(t.Context(), spool)
+	is.NoErr(err)
+	says(t, log.String(), "msg=delivered")
+}
+
+func TestHostileRelay(t *testing.T) {
+	is := is.New(t)
+	p := &page{}
+	trial := newTrial(p)
+	evil := "\x1b]0;x\x07\x1b[2J\u202e"
+	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(&smtptest.Relay{Reply: script(map[string]string{"RCPT": "550 5.1.1 " + evil + strings.Repeat("x", 3000)})})))
+	_, err := trial.Put(t.Context(), spool, "host.test")
+	is.NoErr(err)
+	outcome, err := trial.Drain(t.Context(), spool)
+	is.NoErr(err)
+	is.Equal(outcome, Failed)
+	is.Equal(strings.IndexFunc(p.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1) // nothing for a terminal to obey
+	is.True(p.text.Len() < 2000)
+}
+
+// followed is what a daemon that runs in this process makes of the message.
+func followed(t *testing.T, answers map[string]string, opts spoolgore.Options, patience bool) (Outcome, string, string) {
+	t.Helper()
+	dir := t.TempDir()
+	relay := &smtptest.Relay{Reply: script(answers)}
+	daemon := options(relay)
+	daemon.Backoff, daemon.Attempts, daemon.StatusFile, daemon.Logger = opts.Backoff, opts.Attempts, opts.StatusFile, slog.New(slog.DiscardHandler)
+	started := make(chan struct{}, 1000)
+	daemon.OnEvent = func(spoolgore.Event) { started <- struct{}{} }
+	running := spoolgore.New(dir, daemon)
+	_, err := running.Put(t.Context(), spoolgore.Envelope{From: "a@x.org", To: []string{"first@x.org"}}, strings.NewReader("Subject: x\n\n"))
+	must(t, err)
+	ended := make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { ended <- running.Run(ctx) }()
+	defer func() { stop(); must(t, <-ended) }()
+	<-started
+
+	p := &page{}
+	trial := newTrial(p)
+	spool := spoolgore.New(dir, spoolgore.Options{SMTPAddr: "unused.test:25", StatusFile: opts.StatusFile})
+	_, err = trial.Put(t.Context(), spool, "host.test")
+	must(t, err)
+	d, err := spooldir.New(dir)
+	must(t, err)
+	return trial.Follow(t.Context(), d, opts.StatusFile, patience), p.String(), dir
+}
+
+func TestFollow(t *testing.T) {
+	status := filepath.Join(t.TempDir(), "status.js")
+	hour := func(int) time.Duration { return time.Hour }
+	for name, c := range map[string]struct {
+		answers  map[string]string
+		opts     spoolgore.Options
+		patience bool
+		outcome  Outcome
+		want     []string
+	}{
+		"accepted":        {nil, spoolgore.Options{}, false, Accepted, []string{"accepted    it has left the spool: a relay has it"}},
+		"refused":         {map[string]string{"RCPT b@x.org": "550 5.1.1 no such user"}, spoolgore.Options{}, false, Failed, []string{"failed      b@x.org: rcpt: 550 5.1.1 no such user", "There is no such recipient"}},
+		"put off":         {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour}, false, PutOff, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
+		"no relay":        {map[string]string{"DIAL": "no route to host"}, spoolgore.Options{}, false, PutOff, []string{"trouble     ", "no route to host", "cannot be reached"}},
+		"at last refused": {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: func(int) time.Duration { return 0 }, Attempts: 3}, true, Failed, []string{"failed      b@x.org: given up after 3 attempts: rcpt: 451"}},
+		"other status":    {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour, StatusFile: status}, false, PutOff, []string{"put off"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			is := is.New(t)
+			outcome, shown, _ := followed(t, c.answers, c.opts, c.patience)
+			is.Equal(outcome, c.outcome) // what the daemon made of it
+			says(t, shown, c.want...)
+		})
+	}
+}
+
+// Who follows is told when nobody is there to send it any more, and when somebody takes it aside.
+func TestFollowWhatDoesNotGoOn(t *testing.T) {
+	is := is.New(t)
+	p := &page{}
+	trial := newTrial(p)
+	dir := t.TempDir()
+	spool := spoolgore.New(dir, spoolgore.Options{})
+	name, err := trial.Put(t.Context(), spool, "host.test")
+	is.NoErr(err)
+	d, err := spooldir.New(dir)
+	is.NoErr(err)
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	says(t, p.String(), "the daemon has ended")
+	is.NoErr(os.Mkdir(filepath.Join(dir, "hold"), 0o700))
+	is.NoErr(os.Rename(filepath.Join(dir, name), filepath.Join(dir, "hold", name)))
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	says(t, p.String(), "moved it to hold/")
+
+	// Nor is it taken for accepted what only cannot be seen.
+	is.NoErr(os.Remove(filepath.Join(dir, "hold", name)))
+	is.NoErr(os.MkdirAll(filepath.Join(dir, "failed", name+".json"), 0o700)) // which no one can read, not even root
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	says(t, p.String(), "whether a relay has it cannot be told")
+	is.NoErr(os.RemoveAll(dir))
+	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	says(t, p.String(), "the spool is not there any more")
+}

@@ -1,4 +1,4 @@
-// Package diagnose says in plain words what a step of a delivery that failed means, and what to do about it.
+// Package diagnose explains a failed step of a delivery in plain words, with advice.
 package diagnose
 
 import (

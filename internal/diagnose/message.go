@@ -7,8 +7,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// about reports whether the relay's enhanced code is about a subject: "1" the address, "2" the mailbox, "3" the mail
-// system, "6" the content, "7" policy (RFC 3463, section 3).
+// about reports whether the enhanced code has a subject: "1" address, "2" mailbox, "3" mail system, "6" content, "7"
+// policy (RFC 3463, section 3).
 func (f Failure) about(subject string) bool {
 	_, detail, _ := strings.Cut(f.Enhanced, ".")
 	return strings.HasPrefix(detail, subject+".")
@@ -16,7 +16,7 @@ func (f Failure) about(subject string) bool {
 
 const byItself = "Nothing, it is tried again by itself."
 
-// login is for a relay that wants a login before it goes on.
+// login advises on a relay that requires a login.
 func (f Failure) login() (Advice, bool) {
 	switch f.Code {
 	case 530, 534, 535, 538:
@@ -25,7 +25,7 @@ func (f Failure) login() (Advice, bool) {
 	return Advice{}, false
 }
 
-// mail is for a sender who was not taken.
+// mail advises on a refused MAIL.
 func (f Failure) mail() Advice {
 	if a, ok := f.login(); ok {
 		return a
@@ -43,7 +43,7 @@ func (f Failure) mail() Advice {
 	return Advice{"The connection was lost before the relay had answered.", byItself}
 }
 
-// rcpt is for a recipient who was not taken.
+// rcpt advises on a refused RCPT.
 func (f Failure) rcpt() Advice {
 	if a, ok := f.login(); ok {
 		return a
@@ -71,7 +71,7 @@ func (f Failure) rcpt() Advice {
 	return Advice{"The relay does not take mail for this recipient yet. Many put off whom they do not know for some minutes (greylisting).", byItself}
 }
 
-// content is for a message that was not taken, although its sender and a recipient were.
+// content advises on a message refused after MAIL and RCPT.
 func (f Failure) content() Advice {
 	if a, ok := f.login(); ok {
 		return a

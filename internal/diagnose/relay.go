@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// dial is for a relay that cannot be reached.
+// dial advises on a relay without a connection.
 func (f Failure) dial() Advice {
 	var dns *net.DNSError
 	switch err := f.Err; {
@@ -37,7 +37,7 @@ func (f Failure) dial() Advice {
 	return Advice{"The relay cannot be reached.", "Check its name and port in -smtpaddr or in the relays file, that it runs, and that no firewall is in the way."}
 }
 
-// greeting is for a relay that was reached and does not begin a session.
+// greeting advises on a connection without a session.
 func (f Failure) greeting() Advice {
 	var record tls.RecordHeaderError
 	switch {
@@ -53,7 +53,7 @@ func (f Failure) greeting() Advice {
 	return Advice{"What answers there is not a mail relay.", "Check the port: 587 or 465 for users, 25 between servers."}
 }
 
-// tls is for TLS that was not to be had, or not with whom it should be.
+// tls advises on failed TLS.
 func (f Failure) tls() Advice {
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -81,7 +81,7 @@ func (f Failure) tls() Advice {
 		"The reason above says what is wrong; -smtpca, -smtppin, -smtpcert and -smtptls say what is wanted."}
 }
 
-// auth is for a login that failed.
+// auth advises on a failed login.
 func (f Failure) auth() Advice {
 	switch {
 	case f.Code == 535:

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// keys are those of all settings.
+// keys returns the keys of all settings.
 func keys() []string {
 	return []string{"user", "password", "passwordfile", "passwordcmd", "token", "auth", "tls", "ca", "cert", "key", "pin"}
 }

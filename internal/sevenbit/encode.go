@@ -7,15 +7,15 @@ import (
 	"mime/quotedprintable"
 )
 
-// lineLength is that of encoded lines, in octets without CRLF (RFC 2045, section 6.7 and 6.8).
+// lineLength is the length of encoded lines, in octets without CRLF (RFC 2045, sections 6.7 and 6.8).
 const lineLength = 76
 
-// A converter reads a message with the marked parts encoded.
+// A converter reads a message and encodes the marked parts.
 type converter struct {
 	s     *scanner
 	found []marks
 	out   bytes.Buffer
-	enc   io.WriteCloser // encodes the body being read; nil: it goes out as it is
+	enc   io.WriteCloser // encodes the current body; nil: the body is not encoded
 	err   error
 }
 
@@ -23,7 +23,8 @@ func newConverter(r io.Reader, found []marks) *converter {
 	return &converter{s: newScanner(r), found: found}
 }
 
-// Read reads the next octets. io.EOF comes after the whole message only; an error of the source comes again at each further call.
+// Read reads the next octets. Read returns io.EOF only after the complete message. An error of the source is returned
+// again by each further call.
 func (c *converter) Read(p []byte) (int, error) {
 	for c.out.Len() == 0 && c.err == nil {
 		c.err = c.step()
@@ -63,7 +64,7 @@ func (c *converter) step() error {
 func (c *converter) header(text []byte) {
 	e := &c.s.open[len(c.s.open)-1]
 	var m marks
-	if e.number < len(c.found) { // else the source is no longer what it was: its size will tell
+	if e.number < len(c.found) { // otherwise the source has changed, and its size shows the change
 		m = c.found[e.number]
 	}
 	if !e.changes(m) {
@@ -80,8 +81,8 @@ func (c *converter) header(text []byte) {
 	}
 }
 
-// endBody ends the encoded text of a body, if it is encoded. last says that the message ends with it: there is no
-// boundary line that brings a line end of its own, and base64 has none.
+// endBody ends the encoded text of a body, if the body is encoded. last is set at the end of the message: no boundary
+// line follows with a line end of its own, and base64 has no line end.
 func (c *converter) endBody(last bool) error {
 	if c.enc == nil {
 		return nil
@@ -94,8 +95,8 @@ func (c *converter) endBody(last bool) error {
 	return err
 }
 
-// A dashGuard writes the lines of a quoted-printable text, given one at a time as quotedprintable.Writer does, such that
-// none begins with two dashes: a line that is cut in two could otherwise make a boundary line where there was none.
+// A dashGuard writes the lines of a quoted-printable text, one per Write as quotedprintable.Writer does. No written
+// line begins with two dashes: a long line cut in two could otherwise make a boundary line.
 type dashGuard struct{ out *bytes.Buffer }
 
 func (g dashGuard) Write(line []byte) (int, error) {
@@ -106,13 +107,13 @@ func (g dashGuard) Write(line []byte) (int, error) {
 		if len(bytes.TrimSuffix(line, crlf))+len("=2D") <= lineLength {
 			break
 		}
-		g.out.WriteString("=\r\n") // too long for the line it was on
+		g.out.WriteString("=\r\n") // too long for the current line
 	}
 	g.out.Write(line)
 	return n, nil
 }
 
-// A folder puts a line end after every 76 octets of base64, but not after the last line.
+// A folder writes a line end after every 76 octets of base64, except after the last line.
 type folder struct {
 	out *bytes.Buffer
 	col int

@@ -10,22 +10,22 @@ import (
 
 const encodingName = "content-transfer-encoding"
 
-// An entity is a message, the message in it, or a part: what has a header and a body (RFC 2045, section 2.4).
+// An entity is a message, a message inside, or a part: a header and a body (RFC 2045, section 2.4).
 type entity struct {
-	number   int    // of its header in the message, from 0
-	boundary string // of a multipart that is not over
+	number   int    // number of the header in the message, from 0
+	boundary string // boundary of an open multipart
 	wraps    bool   // the body is a message
-	digest   bool   // parts are messages unless they say otherwise
-	fixed    string // why octets above 127 in the body cannot be encoded; empty: they can
+	digest   bool   // the default type of a part is message/rfc822
+	fixed    string // reason why octets above 127 in the body cannot be encoded; empty: none
 	signed   bool   // the body is signed
-	text     bool   // quoted-printable suits it
+	text     bool   // quoted-printable is the encoding, not base64
 	message  bool   // not a part of a multipart
 	version  bool   // has a MIME-Version
 	typed    bool   // has a Content-Type
 	encoding string // in lower case; empty: has no Content-Transfer-Encoding
 }
 
-// newEntity reads what a header says; parent is nil for the message itself. Of several fields of a name the first one counts.
+// newEntity reads a header. parent is nil for the message itself. Of several fields with a name, only the first counts.
 func newEntity(header []byte, parent *entity) entity {
 	e := entity{message: parent == nil || parent.wraps, signed: parent != nil && parent.signed}
 	value := "text/plain"
@@ -52,7 +52,7 @@ func newEntity(header []byte, parent *entity) entity {
 	return e
 }
 
-// setType draws the conclusions from the value of Content-Type.
+// setType records the facts in the value of Content-Type.
 func (e *entity) setType(value string) {
 	kind, boundary := mediaType(value)
 	plain := e.encoding == "" || e.encoding == "7bit" || e.encoding == "8bit" || e.encoding == "binary"
@@ -70,19 +70,19 @@ func (e *entity) setType(value string) {
 		e.fixed = "octets above 127 in a " + kind
 	case strings.HasSuffix(kind, "pkcs7-mime"):
 		e.signed = e.signed || strings.Contains(strings.ToLower(value), "signed-data")
-	default: // without a slash it is no type at all: RFC 2045, section 5.2
+	default: // a value without a slash is no type (RFC 2045, section 5.2)
 		e.text = strings.HasPrefix(kind, "text/") || strings.HasPrefix(kind, "message/") || !strings.Contains(kind, "/")
 	}
 }
 
-// close makes an entity that has others in it one body, which has to stay as it is.
+// close turns an entity with other entities inside into one body that cannot be encoded.
 func (e *entity) close() {
 	if e.wraps || e.boundary != "" {
 		e.wraps, e.boundary, e.fixed = false, "", "octets above 127 in parts nested too deep"
 	}
 }
 
-// bare reports whether the body is that of a message that names no type for it.
+// bare reports whether the body is the body of a message without a media type.
 func (e *entity) bare() bool { return e.message && !e.version && !e.typed }
 
 // check returns an error if octets above 127 in the body cannot be encoded.
@@ -96,8 +96,8 @@ func (e *entity) check() error {
 	return nil
 }
 
-// newHeader appends to b the entity's header as the marks ask for. The header ends with a blank line: without one there
-// is no body, and nothing that would have to be marked.
+// newHeader appends the header of the entity to b, changed as the marks ask for. The header ends with a blank line: a
+// header without a blank line has no body, and no marks.
 func (e *entity) newHeader(b *bytes.Buffer, header []byte, m marks) {
 	line := "Content-Transfer-Encoding: 7bit\r\n"
 	if m&encode != 0 {
@@ -129,14 +129,14 @@ func (e *entity) newHeader(b *bytes.Buffer, header []byte, m marks) {
 	b.Write(crlf)
 }
 
-// changes reports whether the header has to be written anew.
+// changes reports whether the header must be rewritten.
 func (e *entity) changes(m marks) bool {
 	relabel := m&(inside|rawHeader) == inside && (e.encoding == "8bit" || e.encoding == "binary")
 	return m&encode != 0 || relabel
 }
 
-// fields yields the fields of a header, each with its name in lower case and all its lines. A line that begins no field,
-// folded or not, belongs to the one before it, as in package message; in front of the first field, the name is empty.
+// fields yields the fields of a header: the name in lower case, and all lines of the field. A line that begins no
+// field, folded or not, belongs to the field before, as in package message. Before the first field, the name is empty.
 func fields(header []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		name, start, at := "", 0, 0
@@ -155,7 +155,7 @@ func fields(header []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-// fieldName returns the name of the field that begins with the line, in lower case, or "" if none does.
+// fieldName returns the lower-case name of the field that begins with line, or "" if no field does.
 func fieldName(line []byte) string {
 	name, _, colon := bytes.Cut(line, []byte(":"))
 	name = bytes.TrimRight(name, " \t")
@@ -200,8 +200,8 @@ func plainValue(field []byte) string {
 	return strings.Trim(b.String(), " \t")
 }
 
-// mediaType returns the media type in lower case and the boundary parameter, if there is one. Where the value is not by the book
-// it is read as mail readers do: a boundary with "=", ":" or "/" needs no quotes.
+// mediaType returns the media type in lower case and the boundary parameter, or "" for no boundary. An invalid value is
+// read as mail readers do: a boundary with "=", ":" or "/" needs no quotes.
 func mediaType(value string) (kind, boundary string) {
 	kind, params, err := mime.ParseMediaType(value)
 	if err == nil {
@@ -217,7 +217,7 @@ func mediaType(value string) (kind, boundary string) {
 	return strings.ToLower(firstWord(value)), boundary
 }
 
-// firstWord returns the value up to what cannot be in a word.
+// firstWord returns the value up to the first character that no word can hold.
 func firstWord(value string) string {
 	if i := strings.IndexAny(value, " \t;\""); i >= 0 {
 		return value[:i]

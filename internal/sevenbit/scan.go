@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxLine     = 8 << 10 // octets that are read at once; a boundary line longer than that is taken for none
+	maxLine     = 8 << 10 // octets per read; a longer boundary line is ordinary text
 	maxHeader   = 1 << 20 // octets
 	maxDepth    = 50
 	maxEntities = 1 << 16
@@ -19,12 +19,12 @@ var crlf = []byte("\r\n")
 type itemKind int
 
 const (
-	headerItem    itemKind = iota // a whole header, with the blank line behind it if the entity has a body
-	bodyItem                      // of a leaf, or of what stands around the parts of a multipart
-	delimiterItem                 // a boundary line, and the line end in front of it, which belongs to it
+	headerItem    itemKind = iota // a complete header, with the blank line if the entity has a body
+	bodyItem                      // body of a leaf, or text around the parts of a multipart
+	delimiterItem                 // a boundary line with the line end before
 )
 
-// An item is a piece of a message. All of them in a row are the message. The text is good until the next one is read.
+// An item is a piece of a message. All items in order are the message. The text is valid until the next item is read.
 type item struct {
 	kind itemKind
 	text []byte
@@ -33,13 +33,13 @@ type item struct {
 // A scanner cuts a message into items.
 type scanner struct {
 	r     *bufio.Reader
-	open  []entity // those the last item belongs to, outermost first; after a boundary line, the multipart is the last
-	count int      // entities begun
+	open  []entity // entities of the last item, outermost first; after a boundary line, the multipart is the last
+	count int      // number of entities so far
 
 	inHeader bool
-	ahead    []byte // a line already read
-	inLine   bool   // what was read last did not end a line
-	held     bool   // a line end of a body is not in an item yet: it belongs to the boundary line if one follows
+	ahead    []byte // a line read ahead
+	inLine   bool   // the last read did not end a line
+	held     bool   // a line end of a body is not in an item yet: a boundary line that follows includes the line end
 	buf      []byte
 }
 
@@ -68,7 +68,7 @@ func (s *scanner) next() (item, error) {
 		s.open = s.open[:i+1]
 		s.held, s.inHeader = false, !last
 		if last {
-			s.open[i].boundary = "" // from here on it is text like any other
+			s.open[i].boundary = "" // from here on, the boundary is ordinary text
 		}
 		s.buf = append(s.buf, line...)
 		return item{delimiterItem, s.buf}, nil
@@ -78,8 +78,8 @@ func (s *scanner) next() (item, error) {
 	return item{bodyItem, s.buf}, nil
 }
 
-// header reads a header and opens its entity. It ends with a blank line, or without one where a boundary line or the end of the
-// message shows that there is no body.
+// header reads a header and opens the entity. A header ends with a blank line. If a boundary line or the end of the
+// message comes first, the entity has no body.
 func (s *scanner) header() (item, error) {
 	s.buf = s.buf[:0]
 	blank := false
@@ -119,8 +119,9 @@ func (s *scanner) header() (item, error) {
 	return item{headerItem, s.buf}, nil
 }
 
-// delimits returns which of the open entities the line is a boundary line of, or -1, and whether it is the last one. The innermost
-// one is asked first; one further out ends those in it, too (RFC 2046, section 5.1.2).
+// delimits returns the index of the open entity with the boundary line, or -1, and whether the line is the last
+// boundary line. An inner entity has priority. The boundary line of an outer entity ends the inner entities, too (RFC
+// 2046, section 5.1.2).
 func (s *scanner) delimits(line []byte) (i int, last bool) {
 	rest, dashes := bytes.CutPrefix(line, []byte("--"))
 	if !dashes {
@@ -141,7 +142,8 @@ func (s *scanner) delimits(line []byte) (i int, last bool) {
 	return -1, false
 }
 
-// readLine returns the next line with its end, or a piece of a long one. A CRLF is not cut in two. The slice is good until the next call.
+// readLine returns the next line with its end, or a piece of a long line. A CRLF is never cut in two. The slice is
+// valid until the next call.
 func (s *scanner) readLine() (line []byte, whole bool, err error) {
 	if s.ahead != nil {
 		line, s.ahead = s.ahead, nil
@@ -155,7 +157,7 @@ func (s *scanner) readLine() (line []byte, whole bool, err error) {
 		}
 	}
 	if err == io.EOF && len(line) > 0 {
-		err = nil // ReadSlice says it again
+		err = nil // ReadSlice returns the error again
 	}
 	starts, ends := !s.inLine, bytes.HasSuffix(line, crlf)
 	s.inLine = !ends

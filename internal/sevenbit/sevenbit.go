@@ -1,12 +1,13 @@
-// Package sevenbit makes 7-bit text of a message with 8-bit text, for a relay without 8BITMIME (RFC 6152, section 3).
+// Package sevenbit converts a message with 8-bit text to 7-bit text, for a relay without 8BITMIME (RFC 6152, section
+// 3).
 //
-// The MIME parts whose body holds octets above 127 are encoded: text as quoted-printable, everything else as base64. All
-// other octets stay as they are. The message is read in pieces of a fixed size, more than once, never as a whole: memory
-// depends neither on its size nor on that of a part. What is kept is one header, at most 1 MiB, and an octet for each of
-// at most 65,536 entities.
+// MIME parts with octets above 127 in the body are encoded: text as quoted-printable, other parts as base64. All other
+// octets stay unchanged. The message is read in pieces of a fixed size, more than once, never as a whole. Memory does
+// not depend on the size of the message or of a part: the package keeps one header, at most 1 MiB, and an octet for
+// each of at most 65,536 entities.
 //
-// Headers are no matter of transfer encodings: octets above 127 in a header, be it the message's own, a part's or that
-// of a message inside, are left as they are.
+// Transfer encodings do not apply to headers: octets above 127 in a header stay unchanged, in the header of the
+// message, of a part, and of a message inside.
 package sevenbit
 
 import (
@@ -17,40 +18,41 @@ import (
 )
 
 var (
-	// ErrSigned says that the part to encode is signed, by itself or with what it is in, and would no longer verify.
+	// ErrSigned: the part to encode is signed, alone or with an outer entity, and the signature would no longer verify.
 	ErrSigned = errors.New("8-bit text is signed and cannot be encoded")
-	// ErrBroken says that octets above 127 stand where no encoding is possible, or that the message is beyond the
-	// limits of this package. The text of the error says which.
+	// ErrBroken: octets above 127 stand where no encoding is possible, or the message exceeds a limit of the package.
+	// The text of the error names the reason.
 	ErrBroken = errors.New("message cannot be made 7-bit text")
 )
 
-// marks are what the first reading finds out about an entity.
+// marks are the facts that the first reading collects about an entity.
 type marks uint8
 
 const (
 	encode    marks = 1 << iota // the body is to be encoded
-	notUTF8                     // the body is not UTF-8; only looked at where a charset is to be named
+	notUTF8                     // the body is not UTF-8; set only if a charset must be named
 	inside                      // an entity inside is to be encoded
 	rawHeader                   // the header of an entity inside holds octets above 127
 )
 
-// Convert returns the message as 7-bit text, and its exact size in octets. Each call of open returns the same message from its
-// start: CRLF line ends, no other CR or LF, the last line ended. So is what content returns, at each call, with no octet
-// above 127 in any body; it calls open once. A message that needs no change is returned as it is. Convert itself reads
-// the message twice.
+// Convert returns the message as 7-bit text, and the exact size in octets. Each call of open returns the same message
+// from the start: CRLF line ends, no other CR or LF, CRLF at the end. Each call of content does the same, without
+// octets above 127 in any body, and calls open once. A message that needs no change stays unchanged. Convert itself
+// reads the message twice.
 //
-// The Content-Transfer-Encoding of an encoded part is replaced, or added to its header; the entities around it that say
-// 8bit or binary say 7bit, unless a header in them keeps octets above 127. A message without MIME-Version whose body is encoded gets one, and a
-// Content-Type if it has none: text/plain, with the charset utf-8 if that is what it is, or unknown-8bit (RFC 1428).
+// The Content-Transfer-Encoding of an encoded part is replaced, or added. Outer entities with 8bit or binary get 7bit,
+// unless a header inside keeps octets above 127. A message without MIME-Version and with an encoded body gets a
+// MIME-Version, and a Content-Type if there is none: text/plain, with the charset utf-8 or, for other octets,
+// unknown-8bit (RFC 1428).
 //
-// The error is [ErrSigned] if what is to be encoded is in a message with a DKIM or ARC signature, a multipart/signed,
-// or is S/MIME signed-data. It is [ErrBroken] for octets above 127
-//   - in a part that says it is encoded already: encoding it again would change its meaning;
-//   - in a message/partial or message/external-body, which may not be encoded (RFC 2046, sections 5.2.2 and 5.2.3);
+// The error is [ErrSigned] if the octets to encode are in a message with a DKIM or ARC signature, in a
+// multipart/signed, or in S/MIME signed-data. The error is [ErrBroken] for octets above 127
+//   - in a part declared as encoded: a second encoding would change the meaning;
+//   - in a message/partial or message/external-body, which must not be encoded (RFC 2046, sections 5.2.2 and 5.2.3);
 //   - around the parts of a multipart or in its boundary, and anywhere in a multipart without a boundary;
 //   - in multiparts and messages nested deeper than 50;
 //
-// and for a header of more than 1 MiB or more than 65,536 entities. Errors of open's reader are returned wrapped.
+// and for a header of more than 1 MiB or more than 65,536 entities. Errors of the reader are returned wrapped.
 func Convert(open func() io.Reader) (content func() io.Reader, size int64, err error) {
 	found, change, err := examine(open())
 	if err != nil {
@@ -67,7 +69,8 @@ func Convert(open func() io.Reader) (content func() io.Reader, size int64, err e
 	return content, size, nil
 }
 
-// examine reads a message and returns the marks of each entity, in the order of their headers, and whether any is to be encoded.
+// examine reads a message and returns the marks of each entity, in the order of the headers. encode is set if at least
+// one body is to be encoded.
 func examine(r io.Reader) (found []marks, change bool, err error) {
 	s := newScanner(r)
 	var text utf8Check
@@ -114,10 +117,10 @@ func eightBit(b []byte) bool {
 	return false
 }
 
-// A utf8Check finds out whether text that comes in pieces is UTF-8. A piece may end within a character.
-type utf8Check struct{ buf []byte } // what is left of the last piece: the start of a character
+// A utf8Check checks whether text in pieces is UTF-8. A piece may end within a character.
+type utf8Check struct{ buf []byte } // rest of the last piece: the start of a character
 
-// next reports whether the next piece is UTF-8; one at the end of a line has to end with a whole character.
+// next reports whether the next piece is UTF-8. A piece at the end of a line must end with a complete character.
 func (u *utf8Check) next(p []byte, lineEnd bool) bool {
 	u.buf = append(u.buf, p...)
 	end := max(0, len(u.buf)-utf8.UTFMax+1)

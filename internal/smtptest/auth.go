@@ -15,8 +15,11 @@ const (
 	authStop = "501 5.7.0 cancelled"
 )
 
-// auth checks a user (RFC 4954) with PLAIN, LOGIN or CRAM-MD5, unless the answer is scripted.
-func (s *session) auth(arg string) error {
+// A login is the AUTH exchange of a session.
+type login struct{ *session }
+
+// auth checks a user (RFC 4954) with PLAIN, LOGIN or CRAM-MD5, unless the reply is scripted.
+func (s login) auth(arg string) error {
 	if text := s.relay.script("AUTH", arg); text != "" {
 		return s.scriptedAuth(text)
 	}
@@ -46,8 +49,8 @@ func (s *session) auth(arg string) error {
 	return err
 }
 
-// scriptedAuth leaves each step to the script, for as long as it answers with a 334.
-func (s *session) scriptedAuth(text string) error {
+// scriptedAuth passes each line of the exchange to the script, as long as the script replies 334.
+func (s login) scriptedAuth(text string) error {
 	for {
 		reply, err := s.send(text)
 		if err != nil || !goAhead(reply) {
@@ -66,7 +69,7 @@ func (s *session) scriptedAuth(text string) error {
 	}
 }
 
-func (s *session) authPlain(initial string) (user string, err error) {
+func (s login) authPlain(initial string) (user string, err error) {
 	if initial == "" {
 		if initial, err = s.challenge(""); err != nil {
 			return "", err
@@ -79,7 +82,7 @@ func (s *session) authPlain(initial string) (user string, err error) {
 	return "", nil
 }
 
-func (s *session) authLogin(initial string) (user string, err error) {
+func (s login) authLogin(initial string) (user string, err error) {
 	if initial == "" {
 		if initial, err = s.challenge("Username:"); err != nil {
 			return "", err
@@ -92,7 +95,7 @@ func (s *session) authLogin(initial string) (user string, err error) {
 	return "", err
 }
 
-func (s *session) authCRAMMD5() (user string, err error) {
+func (s login) authCRAMMD5() (user string, err error) {
 	const challenge = "<1896.697170952@relay.test>"
 	line, err := s.challenge(challenge)
 	if err != nil {
@@ -108,13 +111,13 @@ func (s *session) authCRAMMD5() (user string, err error) {
 	return "", nil
 }
 
-func (s *session) knows(user, password string) bool {
+func (s login) knows(user, password string) bool {
 	want, known := s.relay.Users[user]
 	return known && password == want
 }
 
-// challenge sends a 334 and returns the line that answers it, still in base64.
-func (s *session) challenge(text string) (string, error) {
+// challenge sends a 334 and returns the response, in base64.
+func (s login) challenge(text string) (string, error) {
 	if _, err := s.send("334 " + base64.StdEncoding.EncodeToString([]byte(text))); err != nil {
 		return "", err
 	}
@@ -125,7 +128,7 @@ func (s *session) challenge(text string) (string, error) {
 	return line, err
 }
 
-// decode reads base64, of which "=" is the empty text (RFC 4954, section 4).
+// decode decodes base64. "=" is the empty text (RFC 4954, section 4).
 func decode(text string) string {
 	plain, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
@@ -134,5 +137,5 @@ func decode(text string) string {
 	return string(plain)
 }
 
-// errCancelled says that the client gave up an AUTH.
+// errCancelled is the error for an AUTH that the client cancelled.
 var errCancelled = errors.New("cancelled")

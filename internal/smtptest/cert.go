@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// Certificate makes a certificate for hosts (names or IP addresses) and the pool with the authority, made for it alone,
-// that signed it. It is valid for a day around the present moment, which in a testing/synctest bubble is the bubble's.
+// Certificate returns a certificate for hosts (names or IP addresses), and a pool with the authority of the
+// certificate. The certificate is valid for a day before and after the present, in a testing/synctest bubble the
+// present of the bubble.
 func Certificate(t testing.TB, hosts ...string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	ca := template("authority of the test")
@@ -58,7 +59,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// sign returns cert, for key, signed by parent with parentKey.
+// sign returns cert with the public key of key, signed by parent with parentKey.
 func sign(t testing.TB, cert, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) *x509.Certificate {
 	t.Helper()
 	raw, err := x509.CreateCertificate(rand.Reader, cert, parent, &key.PublicKey, parentKey)

@@ -16,7 +16,7 @@ func (s *session) mail(arg string) error {
 	case !s.hello:
 		usual = "503 5.5.1 hello first"
 	case s.msg != nil:
-		usual = "503 5.5.1 sender already given" // as Exim does, also when all recipients were refused
+		usual = "503 5.5.1 sender already given" // as Exim does, also after all recipients were refused
 	}
 	reply, err := s.answer("MAIL", addr, usual)
 	if positive(reply) {
@@ -65,7 +65,7 @@ func (s *session) data(arg string) error {
 	return s.end()
 }
 
-// readData reads up to the line with a single dot. Nothing but CRLF ends a line.
+// readData reads up to the line with a single dot. Only CRLF ends a line.
 func (s *session) readData() ([]byte, error) {
 	var data []byte
 	for start := true; ; {
@@ -84,7 +84,7 @@ func (s *session) readData() ([]byte, error) {
 	}
 }
 
-// bdat takes a chunk (RFC 3030). Its octets follow the command whatever the answer is going to be.
+// bdat reads a chunk (RFC 3030). The octets follow the command for any reply.
 func (s *session) bdat(arg string) error {
 	count, last, _ := strings.Cut(strings.ToUpper(arg), " ")
 	n, err := strconv.ParseUint(count, 10, 31)
@@ -105,7 +105,7 @@ func (s *session) bdat(arg string) error {
 	return s.say("BDAT", arg, "250 2.0.0 "+count+" octets")
 }
 
-// end answers for the whole message.
+// end replies to the complete message.
 func (s *session) end() error {
 	m := *s.msg
 	s.msg = nil
@@ -120,7 +120,8 @@ func (s *session) end() error {
 	return s.deliver(m, usual)
 }
 
-// endLMTP answers for each recipient (RFC 2033, section 4.2). As in deliver, what is accepted is remembered first.
+// endLMTP replies for each recipient (RFC 2033, section 4.2). As in deliver, the message is recorded before the
+// replies.
 func (s *session) endLMTP(m Message) error {
 	to, params := m.To, m.RcptParams
 	m.To, m.RcptParams = nil, nil
@@ -136,7 +137,7 @@ func (s *session) endLMTP(m Message) error {
 			m.To, m.RcptParams = append(m.To, addr), append(m.RcptParams, params[i])
 		}
 		if then != "" && then != "drip" {
-			break // the others get no answer
+			break // the other recipients get no reply
 		}
 	}
 	if len(m.To) > 0 {
@@ -150,7 +151,7 @@ func (s *session) endLMTP(m Message) error {
 	return nil
 }
 
-// deliver answers, but remembers a message before its answer is on its way: a client that has seen the answer sees it.
+// deliver records a message and then replies, so a client with the reply finds the message recorded.
 func (s *session) deliver(m Message, usual string) error {
 	text := s.relay.script("END", "")
 	if text == "" {
@@ -163,13 +164,13 @@ func (s *session) deliver(m Message, usual string) error {
 	return err
 }
 
-// bare looks for line ends that are only half there.
+// bare searches for CR or LF alone.
 func bare(data []byte) (lf, cr bool) {
 	whole := bytes.Count(data, []byte("\r\n"))
 	return bytes.Count(data, []byte("\n")) > whole, bytes.Count(data, []byte("\r")) > whole
 }
 
-// parsePath takes apart "FROM:<a@b> SIZE=1". A '>' inside a quoted local part does not end the address.
+// parsePath parses "FROM:<a@b> SIZE=1". A '>' inside a quoted local part does not end the address.
 func parsePath(arg, keyword string) (addr, params string, ok bool) {
 	if len(arg) < len(keyword) || !strings.EqualFold(arg[:len(keyword)], keyword) {
 		return "", "", false

@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// A pipeEnd is the client's end of a connection made by Dial.
+// A pipeEnd is the client side of a connection made by Dial.
 type pipeEnd struct {
 	net.Conn
 	remote net.Addr
 	once   sync.Once
-	closed chan struct{} // tells a stalled relay, which does not read, that the client has gone
+	closed chan struct{} // closed when the client has closed the connection: a stalled relay does not read
 }
 
 func (p *pipeEnd) RemoteAddr() net.Addr { return p.remote }
@@ -23,7 +23,7 @@ func (p *pipeEnd) Close() error {
 	return p.Conn.Close()
 }
 
-// parseAddr makes the remote address of a connection to addr.
+// parseAddr returns the remote address for a connection to addr.
 func parseAddr(addr string) net.Addr {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -37,12 +37,11 @@ func parseAddr(addr string) net.Addr {
 	return &net.TCPAddr{IP: ip, Port: n}
 }
 
-// An eagerConn does not wait until what it writes is read, and keeps the order: as a socket, and unlike a net.Pipe, over
-// which two ends that write at the same time would wait for each other. A client does that when it does not like the
-// relay's certificate, or sends many commands at once.
+// An eagerConn writes in the background, in order. Unlike a net.Pipe, and like a socket, both sides can write at the
+// same time. A client does so when it refuses the certificate of the relay, or sends many commands at once.
 type eagerConn struct {
 	net.Conn
-	written chan struct{} // closed when all of it is; used by the session's goroutine alone
+	written chan struct{} // closed after the last write; only the goroutine of the session uses written
 }
 
 func newEagerConn(conn net.Conn) *eagerConn {
@@ -57,12 +56,12 @@ func (e *eagerConn) Write(p []byte) (int, error) {
 	go func() {
 		defer close(after)
 		<-before
-		_, _ = e.Conn.Write(data) // a client that has gone shows in the next read
+		_, _ = e.Conn.Write(data) // a closed connection shows in the next read
 	}()
 	return len(p), nil
 }
 
-// Close waits until all is written, or the client has gone.
+// Close waits for the writes, or until the client has closed the connection.
 func (e *eagerConn) Close() error {
 	<-e.written
 	return e.Conn.Close()

@@ -1,5 +1,5 @@
-// Package smtptest holds a fake mail relay for tests: it speaks SMTP and LMTP over memory or loopback, answers what a
-// test tells it to, and remembers what it got.
+// Package smtptest has a fake mail relay for tests. The relay speaks SMTP and LMTP over memory or loopback, sends
+// scripted replies, and records commands and messages.
 package smtptest
 
 import (
@@ -11,33 +11,32 @@ import (
 	"testing"
 )
 
-// Relay is a fake relay. The zero value accepts everything and offers 8BITMIME and SIZE. The fields are set before the
-// first connection; the methods may be called at any time from any goroutine.
+// Relay is a fake relay. The zero value accepts every message and offers 8BITMIME and SIZE. The fields must be set
+// before the first connection. Any goroutine may call the methods at any time.
 type Relay struct {
-	// Ext are the EHLO keywords offered, such as "PIPELINING", "SIZE 1000", "AUTH PLAIN CRAM-MD5" or "STARTTLS"
-	// (which is offered only until TLS is on); nil: 8BITMIME and SIZE.
+	// Ext are the EHLO keywords, such as "PIPELINING", "SIZE 1000", "AUTH PLAIN CRAM-MD5" or "STARTTLS" (offered only
+	// without TLS). Nil: 8BITMIME and SIZE.
 	Ext []string
 
-	// Reply scripts the answers; nil, or an answer of "": the usual one. It is called from the goroutine of the
-	// connection.
+	// Reply scripts the replies. Nil, or a reply of "": the usual reply. The goroutine of the connection calls Reply.
 	//
 	// The verb is CONNECT (the greeting), END (the end of the data), DIAL (see Dial), or a command: EHLO, HELO, LHLO,
-	// STARTTLS, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT. The arg is the rest of the line; for MAIL and RCPT
-	// the bare address; for END with LMTP the recipient; for AUTH the line, also each line that answers a scripted 334.
+	// STARTTLS, AUTH, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT. The arg is the rest of the line; for MAIL and RCPT the
+	// bare address; for END with LMTP the recipient; for AUTH the line, also each response to a scripted 334.
 	//
-	// An answer may hold several lines with CRLF between them; it is sent as it is, so it can be garbage. A word
-	// in place of the answer, or behind it after a bar ("354 go|stall"), says what happens next:
+	// A reply may hold several lines with CRLF between. The reply is sent unchanged, so a reply can be invalid. A word
+	// in place of the reply, or after a bar ("354 go|stall"), is the next action of the relay:
 	//
-	//	close   hang up
-	//	hang    answer nothing any more, but read on
-	//	stall   answer nothing, read nothing
-	//	drip    send the answer at one byte a second, then go on ("250 ok|drip")
+	//   	close   close the connection
+	//   	hang    send no more replies, but read on
+	//   	stall   send no more replies, and do not read
+	//   	drip    send the reply at one octet a second, then go on ("250 ok|drip")
 	Reply func(verb, arg string) string
 
 	TLS      *tls.Config       // for STARTTLS and Implicit
 	Implicit bool              // TLS from the first byte
-	Users    map[string]string // user to password, for AUTH PLAIN, LOGIN and CRAM-MD5; nil: nobody can log in
-	LMTP     bool              // LHLO instead of EHLO, an answer for each accepted recipient after the data
+	Users    map[string]string // user to password, for AUTH PLAIN, LOGIN and CRAM-MD5; nil: no login is possible
+	LMTP     bool              // LHLO instead of EHLO, a reply for each accepted recipient after the data
 
 	mu       sync.Mutex
 	conns    int
@@ -45,23 +44,23 @@ type Relay struct {
 	messages []Message
 }
 
-// Message is a message the relay has answered for with a 2yz reply.
+// Message is a message that the relay accepted with a 2yz reply.
 type Message struct {
 	From       string
-	To         []string // accepted recipients, in order; with LMTP only those accepted after the data too
+	To         []string // accepted recipients, in order; with LMTP only recipients accepted after the data, too
 	MailParams []string // parameters of MAIL, such as "SIZE=120"
 	RcptParams []string // parameters of RCPT as one string for each of To, "" for none
-	Data       []byte   // without dot-stuffing
+	Data       []byte   // content without dot-stuffing
 	BareLF     bool     // Data has an LF without a CR before it
 	BareCR     bool     // Data has a CR without an LF after it
-	User       string   // who was logged in; "" for nobody
-	TLS        bool     // came over TLS
+	User       string   // user of the login; empty: no login
+	TLS        bool     // received over TLS
 	Conn       int      // number of the connection, from 1
 }
 
-// Dial connects in memory through a net.Pipe, so it works inside a testing/synctest bubble. The remote address of the
-// connection is addr where that is an IP address, else 192.0.2.1. A scripted reply to the verb DIAL (arg addr) is the
-// text of an error to return instead of a connection.
+// Dial connects in memory over a net.Pipe, also inside a testing/synctest bubble. The remote address of the connection
+// is addr if addr is an IP address, otherwise 192.0.2.1. A scripted reply to the verb DIAL (arg addr) is the text of an
+// error that Dial returns.
 func (r *Relay) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -76,8 +75,8 @@ func (r *Relay) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	return end, nil
 }
 
-// Listen serves on a free TCP port of 127.0.0.1 and returns its address. At the end of the test it hangs up everywhere
-// and waits until all its goroutines have ended.
+// Listen serves on a free TCP port of 127.0.0.1 and returns the address. At the end of the test, Listen closes all
+// connections and waits for the goroutines.
 func (r *Relay) Listen(t testing.TB) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -108,28 +107,28 @@ func (r *Relay) Listen(t testing.TB) (addr string) {
 	return l.Addr().String()
 }
 
-// Messages returns the accepted messages in the order of their acceptance.
+// Messages returns the accepted messages in the order of acceptance.
 func (r *Relay) Messages() []Message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.messages)
 }
 
-// Commands returns all command lines seen, in order, over all connections.
+// Commands returns all command lines, in order, of all connections.
 func (r *Relay) Commands() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.commands)
 }
 
-// Connections returns the number of connections there have been.
+// Connections returns the number of connections so far.
 func (r *Relay) Connections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.conns
 }
 
-// script asks the test for its answer.
+// script returns the scripted reply, or "".
 func (r *Relay) script(verb, arg string) string {
 	if r.Reply == nil {
 		return ""

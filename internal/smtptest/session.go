@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// dripPause is the time between two bytes of an answer marked "drip".
+// dripPause is the time between two octets of a reply with "drip".
 const dripPause = time.Second
 
 // errHangUp ends a session.
@@ -22,15 +22,15 @@ type session struct {
 	conn   net.Conn
 	r      *bufio.Reader
 	w      *bufio.Writer
-	gone   <-chan struct{} // closed when the client has gone; nothing else tells a session that does not read
+	gone   <-chan struct{} // closed when the client has closed the connection, for a session that does not read
 	number int
 	hello  bool
 	secure bool
 	user   string
-	msg    *Message // the open transaction; nil: none
+	msg    *Message // open transaction; nil: none
 }
 
-// serve speaks with one client until one of the two hangs up.
+// serve serves one client until one side closes the connection.
 func (r *Relay) serve(conn net.Conn, gone <-chan struct{}) {
 	defer func() { _ = conn.Close() }()
 	s := &session{relay: r, conn: conn, gone: gone, number: r.connected()}
@@ -53,19 +53,19 @@ func (r *Relay) serve(conn net.Conn, gone <-chan struct{}) {
 	}
 }
 
-// buffers sets up reading and writing. They are large, so that what comes in one flight is answered in one.
+// buffers makes the buffers. A buffer holds a complete flight, so the replies to a flight are one write.
 func (s *session) buffers() {
 	s.r = bufio.NewReaderSize(s.conn, 64<<10)
 	s.w = bufio.NewWriterSize(s.conn, 64<<10)
 }
 
-// startTLS leaves the handshake to the first read.
+// startTLS starts TLS. The handshake is part of the first read.
 func (s *session) startTLS() {
 	s.conn = tls.Server(s.conn, s.relay.TLS)
 	s.secure = true
 }
 
-// readLine reads a line, without its CRLF. Answers wait until everything that came in one flight has been dealt with.
+// readLine reads a line, without CRLF. The replies are sent after the last command of a flight.
 func (s *session) readLine() (string, error) {
 	if s.r.Buffered() == 0 {
 		if err := s.w.Flush(); err != nil {
@@ -79,7 +79,7 @@ func (s *session) readLine() (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
 }
 
-// command obeys one command.
+// command runs one command.
 func (s *session) command(line string) error {
 	verb, arg, _ := strings.Cut(line, " ")
 	verb = strings.ToUpper(verb)
@@ -89,7 +89,7 @@ func (s *session) command(line string) error {
 	case "STARTTLS":
 		return s.starttls(arg)
 	case "AUTH":
-		return s.auth(arg)
+		return login{s}.auth(arg)
 	case "MAIL":
 		return s.mail(arg)
 	case "RCPT":
@@ -130,7 +130,7 @@ func (s *session) helo(verb, arg string) error {
 	return err
 }
 
-// offers are the keywords for EHLO.
+// offers returns the keywords for EHLO.
 func (s *session) offers() []string {
 	if s.relay.Ext == nil {
 		return []string{"8BITMIME", "SIZE"}
@@ -165,13 +165,13 @@ func (s *session) starttls(arg string) error {
 	return nil
 }
 
-// say is answer for those who do not care what the answer was.
+// say is answer without the text of the reply.
 func (s *session) say(verb, arg, usual string) error {
 	_, err := s.answer(verb, arg, usual)
 	return err
 }
 
-// answer sends the scripted answer or else the usual one, does what the script says, and returns what it sent.
+// answer sends the scripted or the usual reply, runs the scripted action, and returns the reply.
 func (s *session) answer(verb, arg, usual string) (string, error) {
 	text := s.relay.script(verb, arg)
 	if text == "" {
@@ -202,7 +202,7 @@ func (s *session) send(text string) (string, error) {
 	return text, errHangUp
 }
 
-// split parts an answer from what happens after it.
+// split splits a scripted reply from the action.
 func split(text string) (reply, then string) {
 	reply, then = "", text
 	if i := strings.LastIndexByte(text, '|'); i >= 0 {
@@ -229,10 +229,10 @@ func (s *session) drip(text string) error {
 	return nil
 }
 
-// positive tells whether an answer says yes.
+// positive reports whether a reply is 2yz.
 func positive(reply string) bool { return strings.HasPrefix(lastLine(reply), "2") }
 
-// goAhead tells whether an answer asks for more (3yz).
+// goAhead reports whether a reply is 3yz.
 func goAhead(reply string) bool { return strings.HasPrefix(lastLine(reply), "3") }
 
 func lastLine(reply string) string { return reply[strings.LastIndexByte(reply, '\n')+1:] }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -89,6 +90,9 @@ func TestManyAtOnce(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE} {
 		t.Run(sig.String(), func(t *testing.T) {
+			if signal.Ignored(sig) {
+				t.Skip("ignored by the test itself, as under nohup: TestNohup covers that")
+			}
 			is := is.New(t)
 			dir := newSpool(t)
 			cmd, stdin, stderr := halfGiven(t, dir)

@@ -128,7 +128,7 @@ func TestCheck(t *testing.T) {
 			t.Log(r.out)
 			is.Equal(r.code, row.code)
 			is.Equal(strings.Count(r.out, "\n"), 1) // one line
-			is.True(strings.HasPrefix(r.out, "SPOOLGORE "+level(row.code).String()+" - "))
+			is.True(strings.HasPrefix(r.out, "SPOOLGORE "+[]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[row.code]+" - "))
 			is.True(regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(row.say), "AGE", anAge)).MatchString(r.out))
 			is.True(row.not == "" || !strings.Contains(r.out, row.not))
 			is.Equal(r.err, "") // who reads a plugin reads standard output only

@@ -15,6 +15,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/cli"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -111,13 +112,13 @@ func TestHTTPThatCannotBe(t *testing.T) {
 		code int
 		want string // in the log, or on standard error
 	}{
-		"no token":      {[]string{"-http", "0.0.0.0:0"}, exitConfig, "-httptokenfile"},
-		"a short token": {[]string{"-http", "0", "-httptokenfile", short}, exitConfig, "too short"},
-		"no file":       {[]string{"-http", "0", "-httptokenfile", short + "x"}, exitConfig, "no such file"},
-		"a bad address": {[]string{"-http", "here"}, exitConfig, "HOST:PORT"},
-		"a taken port":  {[]string{"-http", taken.Addr().String()}, exitSoftware, "address already in use"},
-		"a token alone": {[]string{"-httptoken", "0123456789abcdef"}, exitUsage, "-http"},
-		"two of them":   {[]string{"-http", "0", "-httptoken", "x", "-httptokenfile", short}, exitUsage, "only one"},
+		"no token":      {[]string{"-http", "0.0.0.0:0"}, cli.ExitConfig, "-httptokenfile"},
+		"a short token": {[]string{"-http", "0", "-httptokenfile", short}, cli.ExitConfig, "too short"},
+		"no file":       {[]string{"-http", "0", "-httptokenfile", short + "x"}, cli.ExitConfig, "no such file"},
+		"a bad address": {[]string{"-http", "here"}, cli.ExitConfig, "HOST:PORT"},
+		"a taken port":  {[]string{"-http", taken.Addr().String()}, cli.ExitSoftware, "address already in use"},
+		"a token alone": {[]string{"-httptoken", "0123456789abcdef"}, cli.ExitUsage, "-http"},
+		"two of them":   {[]string{"-http", "0", "-httptoken", "x", "-httptokenfile", short}, cli.ExitUsage, "only one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

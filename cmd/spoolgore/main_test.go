@@ -10,12 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/matryer/is"
-	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/conf"
-	"github.com/unbit/spoolgore/internal/relayfile"
+	"github.com/unbit/spoolgore/internal/config"
 )
 
 // asCommand is the environment variable that makes the test binary the command.
@@ -90,53 +88,6 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-func TestFlagsAreBoundToOptions(t *testing.T) {
-	is := is.New(t)
-	c, err := parse([]string{
-		"-smtpaddr", "a:25,b:26", "-relays", "/r", "-smtpuser", "u", "-smtppassword", "p", "-smtpauth", "plain", "-smtptls", "tls",
-		"-smtpca", "/ca", "-smtpcert", "/cert", "-smtpkey", "/key", "-smtppin", pinOfNothing,
-		"-freq", "5", "-attempts", "7", "-json", "/j", "-smtptimeout", "1m30s", "-maxage", "48h", "-concurrency", "300",
-		"-rate", "14/s,600/m", "-nopipelining", "-nochunking", "-window", "8",
-		"-localname", "me.example.com", "-bounce=false", "-warnafter", "4h", "-onfail", "logger x", "-once", "-logjson", "-verbose", "dir",
-	}, noEnv)
-	is.NoErr(err)
-	want := config{dir: "dir", relaysFile: "/r", onFail: "logger x", once: true, logJSON: true, verbose: true}
-	want.opts.NoReports, want.opts.WarnAfter = true, 4*time.Hour
-	want.relay = relayfile.Settings{User: "u", Password: "p", Auth: "plain", TLS: "tls", CA: "/ca", Cert: "/cert", Key: "/key", Pin: pinOfNothing}
-	want.opts.SMTPAddr, want.opts.Rate = "a:25,b:26", "14/s,600/m"
-	want.opts.SMTP = spoolgore.SMTP{NoPipelining: true, NoChunking: true, Window: 8}
-	want.opts.Freq, want.opts.Attempts, want.opts.StatusFile = 5*time.Second, 7, "/j"
-	want.opts.SMTPTimeout, want.opts.MaxAge, want.opts.Concurrency = 90*time.Second, 48*time.Hour, 300
-	want.opts.LocalName = "me.example.com"
-	is.Equal(c.from["freq"], setting{"freq", "5s", onCommandLine, "-freq"})
-	is.Equal(len(c.from), 28) // and of each it is known where it stands
-	c.from = nil
-	is.Equal(c, want) // every flag reaches the option of its name
-
-	c, err = parse([]string{"dir"}, noEnv)
-	is.NoErr(err)
-	is.Equal(len(c.from), 1)
-	c.from = nil
-	is.Equal(c, config{dir: "dir", bounce: true, opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25"}}) // all else is left to the package
-}
-
-// pinOfNothing is a pin that is well formed.
-const pinOfNothing = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-
-// noEnv is an environment without a variable.
-func noEnv(string) string { return "" }
-
-func TestTimes(t *testing.T) {
-	for text, want := range map[string]time.Duration{"10": 10 * time.Second, "1": time.Second, "500ms": 500 * time.Millisecond, "2h30m": 150 * time.Minute} {
-		t.Run(text, func(t *testing.T) {
-			is := is.New(t)
-			var s span
-			is.NoErr(s.Set(text))
-			is.Equal(time.Duration(s), want) // a plain number is seconds, as in 2014
-		})
-	}
-}
-
 func TestHelp(t *testing.T) {
 	is := is.New(t)
 	var stdout, stderr bytes.Buffer
@@ -148,11 +99,11 @@ func TestHelp(t *testing.T) {
 			known = append(known, k.Name)
 		}
 	}
-	flags(&config{}).VisitAll(func(f *flag.Flag) {
+	config.Flags(&config.Config{}).VisitAll(func(f *flag.Flag) {
 		is.True(slices.Contains(known, f.Name))                                             // internal/conf has a key for every flag
 		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + ` `).MatchString(stdout.String())) // the help has a line for every flag
 	})
-	for line := range strings.Lines(stdout.String() + explainHelp + testHelp) {
+	for line := range strings.Lines(stdout.String()) {
 		is.True(len(line) <= 121) // lines fit a window of 120 columns
 	}
 }
@@ -168,14 +119,9 @@ func TestVersion(t *testing.T) {
 	is.Equal(stderr.Len(), 0)                                            // without a word more
 }
 
-func TestTheManPageHasEveryFlag(t *testing.T) {
-	text, err := os.ReadFile("../../docs/man/spoolgore.8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	flags(&config{}).VisitAll(func(f *flag.Flag) {
-		if !regexp.MustCompile(`(?m)^\.It .*Fl ` + f.Name + `\b`).Match(text) {
-			t.Errorf("-%s is not in it", f.Name)
-		}
-	})
+// command runs the command with the arguments and an input, and returns the exit code and what it printed.
+func command(stdin string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(args, strings.NewReader(stdin), &out, &errs)
+	return code, out.String(), errs.String()
 }

@@ -41,14 +41,3 @@ func (t *onceTally) tell(ev spoolgore.Event) {
 	}
 	t.show(min(t.tried, t.total), t.total)
 }
-
-// inTurn returns an OnEvent that tells each of those that are not nil.
-func inTurn(tell ...func(spoolgore.Event)) func(spoolgore.Event) {
-	return func(ev spoolgore.Event) {
-		for _, t := range tell {
-			if t != nil {
-				t(ev)
-			}
-		}
-	}
-}

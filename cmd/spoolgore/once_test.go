@@ -10,6 +10,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/hooks"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -51,7 +52,7 @@ func TestTallyCountsMessages(t *testing.T) {
 	})
 	var others int
 	opts := spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, NoReports: true, Logger: slog.New(slog.DiscardHandler),
-		OnEvent: inTurn(nil, tally.tell, func(spoolgore.Event) { others++ })}
+		OnEvent: hooks.InTurn(nil, tally.tell, func(spoolgore.Event) { others++ })}
 	is.NoErr(spoolgore.New(dir, opts).Drain(t.Context()))
 	is.Equal(done, int64(3))  // each message once, however many recipients it has and whatever became of it
 	is.Equal(total, int64(4)) // of those that were there

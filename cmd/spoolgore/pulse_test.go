@@ -10,6 +10,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/cli"
 	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
@@ -39,7 +40,7 @@ func TestSignsOfLife(t *testing.T) {
 	d.signal(syscall.SIGTSTP)
 	eventually(t, "a pause is told", func() bool { return read().Paused })
 	second := start(t, "-smtpaddr", addr, spool)
-	is.Equal(second.exit(), exitTempFail)
+	is.Equal(second.exit(), cli.ExitTempFail)
 	is.Equal(read().PID, d.cmd.Process.Pid) // one that may not run says nothing of itself
 	d.signal(syscall.SIGHUP)
 	eventually(t, "its end too", func() bool { return !read().Paused })

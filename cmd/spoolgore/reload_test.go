@@ -241,19 +241,3 @@ func TestReloadUnderLoad(t *testing.T) {
 	is.Equal(len(once), n)
 	is.Equal(strings.Count(d.log.String(), "attempt=2"), 0)
 }
-
-func TestFingerprint(t *testing.T) {
-	is := is.New(t)
-	file := filepath.Join(t.TempDir(), "secret")
-	rewrite(t, file, "a")
-	s := relaySettings{User: "u", PasswordFile: file}
-	one := fingerprint(s)
-	is.Equal(fingerprint(s), one)
-	rewrite(t, file, "b")
-	is.True(fingerprint(s) != one) // what is in the file counts
-	is.True(fingerprint(relaySettings{User: "u", Password: "p"}) != fingerprint(relaySettings{User: "u", Password: "q"}))
-	is.True(fingerprint(relaySettings{CA: file}) != fingerprint(relaySettings{PasswordFile: file}))
-	must(t, os.Remove(file))
-	must(t, syscall.Mkfifo(file, 0o600))
-	fingerprint(s) // nobody writes into it, and nobody waits
-}

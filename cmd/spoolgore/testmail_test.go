@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,8 +11,6 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/smtptest"
-	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/testmail"
 )
 
 // answering listens as a relay that answers to one verb with a text.
@@ -126,17 +123,4 @@ func TestTestWithOnce(t *testing.T) {
 	is.Equal(r.code, 69)
 	is.True(exists(hook)) // -onfail is run as the daemon does
 	is.True(strings.Contains(r.out, "It is in "+filepath.Join(spool, "failed")))
-}
-
-func TestWhereTheMessageIs(t *testing.T) {
-	is := is.New(t)
-	var out bytes.Buffer
-	mail, spool := testMail{out: &out}, t.TempDir()
-	dir, err := spooldir.New(spool)
-	is.NoErr(err)
-	mail.where(dir, "x.eml", testmail.NoAnswer, "the daemon goes on with it")
-	is.Equal(out.String(), "") // somebody has taken it aside: it is not in the spool
-	must(t, os.WriteFile(filepath.Join(spool, "x.eml"), []byte("x"), 0o600))
-	mail.where(dir, "x.eml", testmail.NoAnswer, "the daemon goes on with it")
-	is.Equal(out.String(), "It is in the spool, and the daemon goes on with it. To cancel it: rm "+filepath.Join(spool, "x.eml")+"\n")
 }

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package main
-
-import "os"
-
-// streamOf names nothing: there is no journal.
-func streamOf(*os.File) string { return "" }

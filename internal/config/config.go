@@ -1,0 +1,341 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/conf"
+)
+
+// A Rank is where a setting stands. One of a higher rank counts, whatever the lower ones say.
+type Rank int
+
+const (
+	InFile Rank = iota + 1
+	InEnvironment
+	OnCommandLine
+)
+
+// A setting is a value for a key, and where it stands: the origin is "-freq", "SPOOLGORE_FREQ" or "/etc/spoolgore.conf:7".
+type Setting struct {
+	Key, Value string
+	Rank       Rank
+	Origin     string
+}
+
+// A Error is a mistake in the environment or in a file: something to put right, rather than a wrong call.
+type Error struct{ err error }
+
+// Error implements error.
+func (e *Error) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.err }
+
+// rivals are settings of which one rank has the say: a password on the command line leaves that of a file out of account.
+var rivals = [][]string{
+	{"smtpuser", "smtpmd5user"},
+	{"smtppassword", "smtppasswordfile", "smtppasswordcmd", "smtpmd5password"},
+	{"httptoken", "httptokenfile"},
+}
+
+// rivalsOf are those of key, and key itself.
+func rivalsOf(key string) []string {
+	for _, r := range rivals {
+		if slices.Contains(r, key) {
+			return r
+		}
+	}
+	return []string{key}
+}
+
+// configure is what the daemon's flags say in args and, where these say nothing, the environment and then the file of
+// -config; what none of them says is zero, for which the package has its defaults. It serves every command that has
+// these flags: own adds flags of its own, and may be nil. The operands are what follows the flags; what they mean is the
+// caller's, and config.dir is the spool directory that the environment or the file names; empty: they name none. The error
+// is flag.ErrHelp if help was asked for, and a *Error if the mistake is not in args. With -version nothing is looked at.
+func Configure(args []string, env func(string) string, own func(*flag.FlagSet)) (c Config, operands []string, err error) {
+	fs := Flags(&c)
+	if own != nil {
+		own(fs)
+	}
+	if err := fs.Parse(args); err != nil || c.Version {
+		return c, nil, err
+	}
+	if c.badToken {
+		return c, fs.Args(), errors.New("-smtptoken is a switch: the token is the password")
+	}
+	c.From = make(map[string]Setting)
+	fs.Visit(func(f *flag.Flag) {
+		c.From[f.Name] = Setting{f.Name, f.Value.String(), OnCommandLine, "-" + f.Name}
+	})
+	if err := c.take(fs, environment(env)); err != nil {
+		return c, fs.Args(), err
+	}
+	if err := c.readFile(fs); err != nil {
+		return c, fs.Args(), err
+	}
+	c.Opts.NoReports = !c.Bounce
+	err = c.login(env)
+	if err == nil {
+		err = c.Relay.Check("-smtp")
+	}
+	if err == nil {
+		err = c.webToken(env)
+	}
+	return c, fs.Args(), c.blame(err)
+}
+
+// ConfigureAnywhere is Configure for a command whose flags may stand behind its operands too; all that follows "--" is one.
+func ConfigureAnywhere(args []string, own func(*flag.FlagSet)) (Config, []string, error) {
+	var unused Config
+	fs := Flags(&unused)
+	own(fs)
+	return Configure(flagsFirst(fs, args), os.Getenv, own)
+}
+
+// flagsFirst moves the operands among args behind the flags. Where fs knows a flag not, or not its value, it stands so that
+// it is found again.
+func flagsFirst(fs *flag.FlagSet, args []string) []string {
+	var front, operands []string
+	for {
+		if err := fs.Parse(args); err != nil {
+			return append(front, args...)
+		}
+		rest := fs.Args()
+		read := args[:len(args)-len(rest)]
+		if n := len(read); n > 0 && read[n-1] == "--" {
+			return append(append(append(front, read[:n-1]...), "--"), append(operands, rest...)...)
+		}
+		front = append(front, read...)
+		if len(rest) == 0 {
+			return append(append(front, "--"), operands...)
+		}
+		operands, args = append(operands, rest[0]), rest[1:]
+	}
+}
+
+// variable is the environment variable for a key.
+func variable(key string) string { return "SPOOLGORE_" + strings.ToUpper(key) }
+
+// environment is what the environment sets. An empty variable sets nothing. The passwords themselves are left to login, as
+// those of somebody who does not log in count for nothing.
+func environment(env func(string) string) (settings []Setting) {
+	for _, key := range append([]string{"config"}, conf.Names()...) {
+		if k, _ := conf.Find(key); key != "config" && k.Of&conf.Daemon == 0 || key == "smtppassword" || key == "smtpmd5password" {
+			continue
+		}
+		if value := env(variable(key)); value != "" {
+			settings = append(settings, Setting{key, value, InEnvironment, variable(key)})
+		}
+	}
+	return settings
+}
+
+// readFile takes the settings of the file of -config, if there is one.
+func (c *Config) readFile(fs *flag.FlagSet) error {
+	if c.File == "" {
+		if o, ok := c.From["config"]; ok {
+			return fmt.Errorf("the name of the file is empty: %s", o.Origin) // an unset variable in a script
+		}
+		return nil
+	}
+	settings, err := FileSettings(c.File, c.From["config"].Origin)
+	if err != nil {
+		return &Error{err}
+	}
+	return c.take(fs, settings)
+}
+
+// FileSettings are the lines of the file that origin, usually -config, names: all of them with keys that are known and there once.
+func FileSettings(path, origin string) (settings []Setting, err error) {
+	lines, err := conf.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", origin, err)
+	}
+	if err := conf.Check(lines, conf.Names()); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	first := make(map[string]int)
+	for _, l := range lines {
+		at := fmt.Sprintf("%s:%d", path, l.Line)
+		if first[l.Key] > 0 {
+			return nil, fmt.Errorf("%s: %s is there twice, the first is in line %d: leave one", at, l.Key, first[l.Key])
+		}
+		first[l.Key] = l.Line
+		value, err := fileValue(path, l)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", at, l.Key, err)
+		}
+		settings = append(settings, Setting{l.Key, value, InFile, at})
+	}
+	return settings, nil
+}
+
+// fileValue is the value of a line of a file: the names of files in it are relative to its directory, and dir may hold %u
+// and %h.
+func fileValue(path string, line conf.Setting) (string, error) {
+	key, _ := conf.Find(line.Key)
+	switch {
+	case line.Value == "":
+		return "", nil
+	case key.Name == "dir":
+		return conf.Expand(line.Value, loginName, homeDirectory)
+	case key.Name == "json" && !filepath.IsAbs(line.Value):
+		return "", fmt.Errorf("%q is not an absolute path", line.Value)
+	case key.File && !filepath.IsAbs(line.Value):
+		return filepath.Join(filepath.Dir(path), line.Value), nil
+	}
+	return line.Value, nil
+}
+
+// loginName is the name of the user who runs the daemon; empty: it is not known.
+func loginName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}
+
+// homeDirectory is that of the user who runs the daemon, by the password file before $HOME; empty: it is not known.
+func homeDirectory() string {
+	if u, err := user.Current(); err == nil && filepath.IsAbs(u.HomeDir) {
+		return u.HomeDir
+	}
+	home, _ := os.UserHomeDir()
+	return home
+}
+
+// take sets what higher ranks have not set; a mistake in what they have is told all the same. The settings are of one rank.
+func (c *Config) take(fs *flag.FlagSet, settings []Setting) error {
+	above := make(map[string]bool)
+	for key := range c.From {
+		for _, rival := range rivalsOf(key) {
+			above[rival] = true
+		}
+	}
+	for _, s := range settings {
+		into, set := c, fs
+		if above[s.Key] {
+			into = new(Config)
+			set = Flags(into)
+		}
+		if err := into.set(set, s); err != nil {
+			return &Error{fmt.Errorf("%s: %s: %w", s.Origin, s.Key, err)}
+		}
+		if !above[s.Key] {
+			c.From[s.Key] = s
+		}
+	}
+	return nil
+}
+
+// set sets one value. Its errors do not name the key.
+func (c *Config) set(fs *flag.FlagSet, s Setting) error {
+	if s.Key == "dir" {
+		if c.Dir = s.Value; s.Value == "" {
+			return errors.New("there is no value")
+		}
+		return nil
+	}
+	if k, ok := conf.Find(s.Key); ok && k.Of&conf.Daemon == 0 {
+		return nil // sendmail-spool's, which says itself what is wrong with it
+	}
+	value := fs.Lookup(s.Key).Value
+	if b, ok := value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+		text, ok := map[string]string{"": "true", "yes": "true", "true": "true", "1": "true", "no": "false", "false": "false", "0": "false"}[strings.ToLower(s.Value)]
+		switch {
+		case !ok && s.Key == "smtptoken":
+			return errors.New("want yes or no: the token is the password") // and is not to be shown
+		case !ok:
+			return fmt.Errorf("%q: want yes or no", s.Value)
+		}
+		return value.Set(text)
+	}
+	if s.Value == "" {
+		return errors.New("there is no value")
+	}
+	if err := value.Set(s.Value); err != nil {
+		return err
+	}
+	return checkValue(s.Key, s.Value)
+}
+
+// checkValue says what is wrong with some values of which their flags take all: what is told of here is told of with its
+// origin.
+func checkValue(key, value string) error {
+	switch key {
+	case "smtpaddr":
+		return CheckAddresses(value)
+	case "smtptls":
+		return (relaySettings{TLS: value}).Check("smtp")
+	case "smtpauth":
+		return (relaySettings{User: "u", Auth: value}).Check("smtp")
+	case "smtppin":
+		return (relaySettings{Pin: value}).Check("smtp")
+	}
+	return nil
+}
+
+// blame adds to a mistake in what the settings for the login and for TLS say together where those stand that are not on the
+// command line.
+func (c *Config) blame(err error) error {
+	if err == nil {
+		return nil
+	}
+	var where []string
+	for _, k := range conf.Keys {
+		if o := c.From[k.Name]; o.Rank != 0 && o.Rank != OnCommandLine && strings.HasPrefix(k.Name, "smtp") && k.Name != "smtpaddr" {
+			where = append(where, k.Name+" is from "+o.Origin)
+		}
+	}
+	if len(where) == 0 {
+		return err
+	}
+	return &Error{fmt.Errorf("%w (%s)", err, strings.Join(where, ", "))}
+}
+
+// Allows says which setting is another one in next that cannot change while the daemon runs.
+func (c *Config) Allows(next *Config) error {
+	for key, same := range map[string]bool{
+		"dir": c.Dir == next.Dir, "json": c.Opts.StatusFile == next.Opts.StatusFile, "once": c.Once == next.Once, "logjson": c.LogJSON == next.LogJSON,
+		"http": c.HTTP == next.HTTP, "httptokenfile": c.HTTPTokenFile == next.HTTPTokenFile, "httptoken": c.HTTPToken == next.HTTPToken,
+	} {
+		if same {
+			continue
+		}
+		where := next.From[key].Origin
+		if where == "" {
+			where = "the configuration"
+		}
+		return &Error{fmt.Errorf("%s: %s is another one, which needs a restart of the daemon", where, key)}
+	}
+	return nil
+}
+
+// UnknownVariables are variables of environ, as os.Environ gives it, that are nearly one of ours, each with that one.
+func UnknownVariables(environ []string) (pairs [][2]string) {
+	known := []string{"config", "file", "why", "from", "to", "reason", "message_id"} // but for the first, of -onfail commands
+	for _, k := range conf.Keys {
+		if k.Of&conf.Daemon != 0 {
+			known = append(known, k.Name)
+		}
+	}
+	for _, v := range environ {
+		name, _, _ := strings.Cut(v, "=")
+		key, ours := strings.CutPrefix(name, "SPOOLGORE_")
+		if key = strings.ToLower(key); !ours || slices.Contains(known, key) {
+			continue
+		}
+		if near := conf.Nearest(key, known); near != "" {
+			pairs = append(pairs, [2]string{name, variable(near)})
+		}
+	}
+	return pairs
+}

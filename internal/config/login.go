@@ -1,0 +1,159 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/unbit/spoolgore/internal/credential"
+)
+
+// loginFlags are the flags that say who logs in, and how.
+func loginFlags(fs *flag.FlagSet, c *Config) {
+	fs.StringVar(&c.Relay.User, "smtpuser", "", "")
+	fs.StringVar(&c.Relay.Password, "smtppassword", "", "")
+	fs.StringVar(&c.Relay.PasswordFile, "smtppasswordfile", "", "")
+	fs.StringVar(&c.Relay.PasswordCmd, "smtppasswordcmd", "", "")
+	fs.StringVar(&c.Relay.Auth, "smtpauth", "", "")
+	fs.Var((*tokenSwitch)(c), "smtptoken", "")
+	fs.StringVar(&c.md5User, "smtpmd5user", "", "")
+	fs.StringVar(&c.md5Password, "smtpmd5password", "", "")
+}
+
+// tokenSwitch is the flag -smtptoken. Package flag would show the value that it cannot use, which may be the token: so there
+// is no such value here, and configure says what is wrong.
+type tokenSwitch Config
+
+func (t *tokenSwitch) String() string { return strconv.FormatBool(t.Relay.Token) }
+
+// IsBoolFlag says that it stands without a value.
+func (t *tokenSwitch) IsBoolFlag() bool { return true }
+
+// Set implements flag.Value.
+func (t *tokenSwitch) Set(text string) (err error) {
+	t.Relay.Token, err = strconv.ParseBool(text)
+	t.badToken = err != nil
+	return nil
+}
+
+// login settles who logs in, and with which password: that of a flag, else of the environment, else of the file of -config,
+// else of systemd.
+func (c *Config) login(env func(string) string) error {
+	user, key := "-smtpuser", "smtppassword"
+	if c.md5User == "" && c.md5Password != "" {
+		return errors.New("-smtpmd5password without -smtpmd5user")
+	}
+	md5 := c.md5User != "" && c.Relay.User == ""
+	if md5 {
+		user, key = "-smtpmd5user", "smtpmd5password"
+	}
+	if md5 || c.Relay.NeedsPassword() {
+		c.passwordOf(env(variable(key)), key)
+	}
+	if md5 {
+		if err := c.loginMD5(); err != nil {
+			return err
+		}
+	}
+	s := &c.Relay
+	if !s.NeedsPassword() || s.HasPassword() {
+		return nil
+	}
+	if s.PasswordFile = systemdCredential(env("CREDENTIALS_DIRECTORY"), "smtppassword"); s.PasswordFile != "" {
+		c.From["smtppasswordfile"] = Setting{"smtppasswordfile", s.PasswordFile, InEnvironment, "CREDENTIALS_DIRECTORY"}
+		return nil
+	}
+	return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user, variable(key))
+}
+
+// passwordOf takes the password that stands in the environment variable for key, if there is one: it counts less than those
+// of flags, and more than those of a file.
+func (c *Config) passwordOf(password, key string) {
+	if password == "" {
+		return
+	}
+	for _, rival := range rivalsOf(key) {
+		switch c.From[rival].Rank {
+		case OnCommandLine:
+			return
+		case InFile:
+			delete(c.From, rival)
+			*c.passwordField(rival) = ""
+		}
+	}
+	*c.passwordField(key), c.From[key] = password, Setting{key, password, InEnvironment, variable(key)}
+}
+
+// passwordField is where the value for one of the keys of passwords is kept.
+func (c *Config) passwordField(key string) *string {
+	return map[string]*string{
+		"smtppassword": &c.Relay.Password, "smtppasswordfile": &c.Relay.PasswordFile, "smtppasswordcmd": &c.Relay.PasswordCmd,
+		"smtpmd5password": &c.md5Password,
+	}[key]
+}
+
+// visible is the flag that shows a password to every user of the host; empty: none does.
+func (c *Config) visible() string {
+	for _, key := range []string{"smtppassword", "smtpmd5password", "httptoken"} {
+		if c.From[key].Rank == OnCommandLine {
+			return "-" + key
+		}
+	}
+	return ""
+}
+
+// exposed reports whether every user of the host may read a password in the file of -config.
+func (c *Config) exposed() bool {
+	if c.From["smtppassword"].Rank != InFile && c.From["smtpmd5password"].Rank != InFile && c.From["httptoken"].Rank != InFile {
+		return false
+	}
+	info, err := os.Stat(c.File)
+	return err == nil && credential.Exposed(info)
+}
+
+// loginMD5 makes what the flags for CRAM-MD5 say the settings of the relay.
+func (c *Config) loginMD5() error {
+	s := &c.Relay
+	switch mech := s.Mechanism(); {
+	case s.Password != "":
+		return errors.New("-smtppassword without -smtpuser")
+	case mech != "" && mech != "CRAM-MD5":
+		return errors.New("-smtpmd5user logs in with CRAM-MD5, -smtpauth names another mechanism")
+	case c.md5Password != "" && s.HasPassword():
+		return errors.New("-smtpmd5password and -smtppasswordfile or -smtppasswordcmd: only one of them can be the password")
+	}
+	s.User, s.Password, s.Auth = c.md5User, c.md5Password, "CRAM-MD5"
+	return nil
+}
+
+// webToken sees that there is one token for -http at most, and takes that of systemd if nothing else gives one.
+func (c *Config) webToken(env func(string) string) error {
+	switch {
+	case c.HTTP == "" && (c.From["httptoken"].Rank == OnCommandLine || c.From["httptokenfile"].Rank == OnCommandLine):
+		return errors.New("-httptoken and -httptokenfile are for -http, which is missing")
+	case c.HTTPToken != "" && c.HTTPTokenFile != "":
+		return errors.New("-httptoken and -httptokenfile: only one of them can be the token")
+	case c.HTTP == "", c.HTTPToken+c.HTTPTokenFile != "":
+		return nil
+	}
+	if c.HTTPTokenFile = systemdCredential(env("CREDENTIALS_DIRECTORY"), "httptoken"); c.HTTPTokenFile != "" {
+		c.From["httptokenfile"] = Setting{"httptokenfile", c.HTTPTokenFile, InEnvironment, "CREDENTIALS_DIRECTORY"}
+	}
+	return nil
+}
+
+// systemdCredential is the file of that name among those that systemd has put in dir; empty: there is none.
+func systemdCredential(dir, name string) string {
+	if dir == "" {
+		return ""
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return path
+}

@@ -1,0 +1,79 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/relayfile"
+)
+
+func TestLogin(t *testing.T) {
+	credentials := t.TempDir()
+	given := filepath.Join(credentials, "smtppassword")
+	if err := os.WriteFile(given, []byte("systemd\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"SPOOLGORE_SMTPPASSWORD": "env", "SPOOLGORE_SMTPMD5PASSWORD": "md5env"}
+	systemd := map[string]string{"CREDENTIALS_DIRECTORY": credentials}
+	all := map[string]string{"SPOOLGORE_SMTPPASSWORD": "env", "SPOOLGORE_SMTPMD5PASSWORD": "md5env", "CREDENTIALS_DIRECTORY": credentials}
+	for name, c := range map[string]struct {
+		args    string
+		env     map[string]string
+		want    relayfile.Settings
+		visible string
+	}{
+		"nobody":                {"", all, relayfile.Settings{}, ""},
+		"flag":                  {"-smtpuser u -smtppassword p", all, relayfile.Settings{User: "u", Password: "p"}, "-smtppassword"},
+		"file":                  {"-smtpuser u -smtppasswordfile f", all, relayfile.Settings{User: "u", PasswordFile: "f"}, ""},
+		"command":               {"-smtpuser u -smtppasswordcmd c", all, relayfile.Settings{User: "u", PasswordCmd: "c"}, ""},
+		"environment":           {"-smtpuser u", all, relayfile.Settings{User: "u", Password: "env"}, ""},
+		"systemd":               {"-smtpuser u", systemd, relayfile.Settings{User: "u", PasswordFile: given}, ""},
+		"token":                 {"-smtpuser u -smtptoken", env, relayfile.Settings{User: "u", Password: "env", Token: true}, ""},
+		"EXTERNAL":              {"-smtpuser u -smtpauth EXTERNAL", all, relayfile.Settings{User: "u", Auth: "EXTERNAL"}, ""},
+		"MD5":                   {"-smtpmd5user m -smtpmd5password p", all, relayfile.Settings{User: "m", Password: "p", Auth: "CRAM-MD5"}, "-smtpmd5password"},
+		"MD5, file":             {"-smtpmd5user m -smtppasswordfile f", all, relayfile.Settings{User: "m", PasswordFile: "f", Auth: "CRAM-MD5"}, ""},
+		"MD5, environment":      {"-smtpmd5user m", env, relayfile.Settings{User: "m", Password: "md5env", Auth: "CRAM-MD5"}, ""},
+		"MD5, systemd":          {"-smtpmd5user m", systemd, relayfile.Settings{User: "m", PasswordFile: given, Auth: "CRAM-MD5"}, ""},
+		"MD5, said twice":       {"-smtpmd5user m -smtpauth cram-md5", env, relayfile.Settings{User: "m", Password: "md5env", Auth: "CRAM-MD5"}, ""},
+		"both: the first":       {"-smtpuser u -smtppassword p -smtpmd5user m -smtpmd5password q", nil, relayfile.Settings{User: "u", Password: "p"}, "-smtppassword"},
+		"both, first by file":   {"-smtpuser u -smtppasswordfile f -smtpmd5user m -smtpmd5password q", nil, relayfile.Settings{User: "u", PasswordFile: "f"}, "-smtpmd5password"},
+		"nothing for md5 alone": {"-smtpuser u", env, relayfile.Settings{User: "u", Password: "env"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			got, err := Parse(append(strings.Fields(c.args), "dir"), func(name string) string { return c.env[name] })
+			is.NoErr(err)
+			is.Equal(got.Relay, c.want)        // who logs in with what
+			is.Equal(got.visible(), c.visible) // the flag to warn of
+		})
+	}
+}
+
+func TestLoginErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		args string
+		env  map[string]string
+		say  string
+	}{
+		"no password":           {"-smtpuser u", nil, "-smtpuser without a password: it comes from -smtppasswordfile, -smtppasswordcmd or SPOOLGORE_SMTPPASSWORD"},
+		"variable of the other": {"-smtpuser u", map[string]string{"SPOOLGORE_SMTPMD5PASSWORD": "se-cret"}, "-smtpuser without a password"},
+		"empty directory":       {"-smtpuser u", map[string]string{"CREDENTIALS_DIRECTORY": t.TempDir()}, "-smtpuser without a password"},
+		"MD5: no password":      {"-smtpmd5user m", nil, "-smtpmd5user without a password: it comes from -smtppasswordfile, -smtppasswordcmd or SPOOLGORE_SMTPMD5PASSWORD"},
+		"MD5: two passwords":    {"-smtpmd5user m -smtpmd5password se-cret -smtppasswordcmd se-cret", nil, "-smtpmd5password and -smtppasswordfile or -smtppasswordcmd"},
+		"MD5: other password":   {"-smtpmd5user m -smtppassword se-cret", nil, "-smtppassword without -smtpuser"},
+		"MD5: other mechanism":  {"-smtpmd5user m -smtpmd5password se-cret -smtpauth PLAIN", nil, "-smtpmd5user logs in with CRAM-MD5"},
+		"MD5: token":            {"-smtpmd5user m -smtpmd5password se-cret -smtptoken", nil, "-smtptoken goes with"},
+		"token without user":    {"-smtptoken", nil, "-smtptoken without -smtpuser"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			_, err := Parse(append(strings.Fields(c.args), "dir"), func(name string) string { return c.env[name] })
+			is.True(err != nil)                                // refused
+			is.True(strings.HasPrefix(err.Error(), c.say))     // and why
+			is.True(!strings.Contains(err.Error(), "se-cret")) // without a secret
+		})
+	}
+}

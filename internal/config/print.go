@@ -1,0 +1,60 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/unbit/spoolgore/internal/conf"
+)
+
+// Print is -printconfig: every setting, and where it stands. No secret is shown.
+func Print(stdout io.Writer, c *Config) {
+	show := func(key, value, origin string) { fmt.Fprintf(stdout, "%-16s %s (%s)\n", key, value, origin) }
+	if s, ok := c.From["config"]; ok {
+		show("config", plain(s.Value), s.Origin)
+	}
+	for _, k := range conf.Keys {
+		switch s, ok := c.From[k.Name]; {
+		case !ok && k.Of&conf.Daemon == 0: // sendmail-spool has files of its own too: sendmail -bP tells
+		case !ok:
+			show(k.Name, cmp.Or(k.Default, "-"), "default")
+		case k.Of&conf.Daemon == 0:
+			show(k.Name, plain(s.Value), plain(s.Origin)+", for sendmail-spool")
+		default:
+			show(k.Name, shown(k, s.Value), plain(s.Origin))
+		}
+	}
+	for _, s := range UnknownVariables(os.Environ()) {
+		fmt.Fprintf(stdout, "unknown variable %s: is it %s?\n", plain(s[0]), s[1])
+	}
+}
+
+// shown is what is to be seen of a value.
+func shown(k conf.Key, value string) string {
+	switch {
+	case k.Secret:
+		return "set, not shown"
+	case k.Name == "smtpaddr": // a password before an "@" is a mistake, and is there all the same; it may hold commas
+		if at := strings.LastIndexByte(value, '@'); at >= 0 {
+			value = "***" + value[at:]
+		}
+	case value == "" && (k.Default == "false" || k.Default == "true"): // a switch alone is on
+		return "true"
+	case value == "":
+		return `""`
+	}
+	return plain(value)
+}
+
+// plain makes text fit for a terminal: it is quoted if there is more in it than can be seen.
+func plain(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}

@@ -1,0 +1,133 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/credential"
+	"github.com/unbit/spoolgore/internal/relayfile"
+	"github.com/unbit/spoolgore/internal/smtppool"
+)
+
+// complete fills in the options that stand in files: certificates, and the routes of the relays file. It warns of
+// passwords that other users of the host can see.
+func (c *Config) Complete(log *slog.Logger) (err error) {
+	if flag := c.visible(); flag != "" {
+		log.Warn("password on the command line can be seen by every user of this host", "flag", flag,
+			"better", map[bool]string{true: "-httptokenfile, the environment", false: "-smtppasswordfile, -smtppasswordcmd, the environment"}[flag == "-httptoken"])
+	}
+	if c.exposed() {
+		log.Warn("configuration with a password can be read by every user of this host", "file", c.File)
+	}
+	every := c.Opts.SMTP // what holds for all relays
+	if c.Opts.SMTP, err = settings(every, c.Relay, "-smtp", log); err != nil || c.RelaysFile == "" {
+		return err
+	}
+	lines, exposed, err := relayfile.Read(c.RelaysFile)
+	if err != nil {
+		return fmt.Errorf("-relays: %w", err)
+	}
+	if exposed {
+		log.Warn("relays file with passwords can be read by every user of this host", "file", c.RelaysFile)
+	}
+	for _, line := range lines {
+		where := fmt.Sprintf("%s:%d: ", c.RelaysFile, line.Line)
+		if err := CheckAddresses(line.Relays); err != nil {
+			return fmt.Errorf("%s%w", where, err)
+		}
+		route := spoolgore.Route{Sender: line.Sender, SMTPAddr: line.Relays}
+		if route.SMTP, err = settings(every, line.Settings, where, log); err != nil {
+			return err
+		}
+		c.Opts.Routes = append(c.Opts.Routes, route)
+	}
+	return nil
+}
+
+// CheckAddresses says which of the relays is none. The package would too, but without the line it stands in.
+func CheckAddresses(relays string) error {
+	for addr := range strings.SplitSeq(relays, ",") {
+		if _, err := smtppool.New(smtppool.Options{Addr: strings.TrimSpace(addr)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settings adds s to what holds for every relay. Their names, behind prefix, say where the settings stand.
+func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *slog.Logger) (smtp spoolgore.SMTP, err error) {
+	smtp = every
+	smtp.User, smtp.Mechanism, smtp.Token = s.User, s.Mechanism(), s.IsToken()
+	smtp.Secret = password(s, prefix, log)
+	smtp.TLS, smtp.Pins = s.TLS, s.Pins()
+	smtp.Version = fingerprint(s)
+	smtp.TLSConfig, err = tlsConfig(s, prefix)
+	return smtp, err
+}
+
+// fingerprint tells settings apart, the content of the files that they name included, for SMTP.Version. A file that cannot
+// be read counts as empty.
+func fingerprint(s relayfile.Settings) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%#v\n", s)
+	for _, path := range []string{s.PasswordFile, s.CA, s.Cert, s.Key} {
+		var text []byte
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() { // opening anything else might take for ever
+			text, _ = os.ReadFile(path)
+		}
+		fmt.Fprintf(h, "%d:%s", len(text), text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// password is where the password comes from; nil: from nowhere.
+func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.Func {
+	switch {
+	case s.PasswordCmd != "":
+		return credential.Source{Name: prefix + "passwordcmd", Log: log}.Command(s.PasswordCmd)
+	case s.PasswordFile != "":
+		give := credential.Source{Name: prefix + "passwordfile", Log: log}.File(s.PasswordFile)
+		if _, err := give(context.Background(), false); err != nil { // tell now of a wrong name; it may be right by the first login
+			log.Warn("password cannot be read, will be tried again for each login", "setting", prefix+"passwordfile", "err", err)
+		}
+		return give
+	case s.Password != "":
+		return credential.Fixed(s.Password)
+	}
+	return nil
+}
+
+// tlsConfig is what certificates make of TLS; nil: there are none. It sets nothing else, so that the rest stays as the
+// package has it.
+func tlsConfig(s relayfile.Settings, prefix string) (*tls.Config, error) {
+	if s.CA == "" && s.Cert == "" {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.CA != "" {
+		text, err := os.ReadFile(s.CA)
+		if err != nil {
+			return nil, fmt.Errorf("%sca: %w", prefix, err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%sca: %s holds no certificate in PEM", prefix, s.CA)
+		}
+	}
+	if s.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+		if err != nil {
+			return nil, fmt.Errorf("%[1]scert %[2]s, %[1]skey %[3]s: %[4]w", prefix, s.Cert, s.Key, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}

@@ -33,8 +33,13 @@ type Message struct {
 	NotBefore time.Time `json:",omitzero"`  // not sent before, and the age counts from then; zero: at once
 	MessageID string    `json:",omitempty"` // Message-ID with which the message is sent
 	Digest    string    `json:",omitempty"` // hash of the header, set only if the header has no Message-ID
-	Inode     uint64    `json:",omitempty"` // inode of the file, set with Digest; both together identify the message
+	Inode     uint64    `json:",omitempty"` // inode of the file, set with Digest
 	RawName   []byte    `json:",omitempty"` // file name, set only if the name is not valid UTF-8
+
+	// BodyDigest is a hash of the body, set with Digest. Both together identify the message.
+	BodyDigest string `json:"Body,omitempty"`
+	// Missing is the time since which the file has been looked for in vain; zero: the file is there.
+	Missing time.Time `json:",omitzero"`
 }
 
 // State is the progress of one recipient, as the status file has it.
@@ -91,11 +96,10 @@ type Attempt struct {
 
 // Failure is the content of a why-file, failed/NAME.json: the message as it was when it was given up, and why.
 type Failure struct {
-	File       string    // path of the message file in the spool
-	Time       time.Time // when the message was given up
-	Reason     string    // in one line
-	BodyDigest string    `json:"Body,omitempty"` // hash of the body, set only if the header has no Message-ID
-	Message              // as it was at that time
+	File    string    // path of the message file in the spool
+	Time    time.Time // when the message was given up
+	Reason  string    // in one line
+	Message           // as it was at that time
 }
 
 // statusOf makes the public snapshot. Causes says why the mail of a sender cannot be sent now.
@@ -114,6 +118,7 @@ func messageOf(m *record.Message) *Message {
 		Attempts: m.Attempts, Enqueued: m.Enqueued, Error: m.Error, Expire: m.Expire, Priority: m.Priority,
 		Size: m.Size, Modified: m.Modified, Held: m.Held, NotBefore: m.NotBefore,
 		MessageID: m.MessageID, Digest: m.Digest, Inode: m.Inode, RawName: m.RawName,
+		BodyDigest: m.BodyDigest, Missing: m.Missing,
 	}
 }
 

@@ -165,9 +165,16 @@ func (f *files) unchanged(a queue.Act) (r queue.Result, ok bool) {
 	if m.Len() == 0 || m.Describes(id.Size, id.ModTime) != record.ThisVersion {
 		return r, false
 	}
-	_, err = f.spool.dir.Failed().ReturnedWhy(a.Name)
-	r.Returned = err == nil
-	return r, !r.Returned || !m.Failed() // a message that failed and came back is read, with its why-file
+	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
+	if err != nil {
+		return r, errors.Is(err, fs.ErrNotExist)
+	}
+	if why, err := record.DecodeFailure(text); err != nil || m.Failed() {
+		return r, false // a message that failed and came back is read, with its why-file
+	} else {
+		r.Returned = record.IsOf(m, why)
+	}
+	return r, true
 }
 
 // read reads what the file says, and its why-file if it was moved back from failed/.
@@ -182,6 +189,9 @@ func (f *files) read(a queue.Act, file *msgfile.File) (r queue.Result, err error
 	}
 	if !file.HasMessageID() {
 		head.Digest = file.Header.Digest()
+		if head.Body, err = file.BodyDigest(); err != nil {
+			return r, err
+		}
 	}
 	r = queue.Result{Version: versionOf(file.ID), Head: head}
 	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
@@ -194,10 +204,8 @@ func (f *files) read(a queue.Act, file *msgfile.File) (r queue.Result, err error
 	if r.Why, err = record.DecodeFailure(text); err != nil {
 		return r, fmt.Errorf("failed/%s.json, which says who has got the message: %w", a.Name, err)
 	}
-	if r.Returned = true; head.Digest != "" && r.Why.BodyDigest != "" {
-		r.Body, err = file.BodyDigest()
-	}
-	return r, err
+	r.Returned = true
+	return r, nil
 }
 
 // failed returns the result of an act Open that failed.

@@ -128,7 +128,7 @@ func (m *moves) fail(acts []queue.Act) []answer {
 func (m *moves) why(a queue.Act) ([]byte, error) {
 	now := time.Now()
 	why := record.FailureOf(a.Message, m.spool.dir.File(a.Name), now)
-	if a.Message.Digest != "" {
+	if a.Message.Digest != "" && a.Message.BodyDigest == "" { // a record of an older version
 		if f, err := msgfile.Open(m.spool.dir, a.Name, idOf(a.Version), time.Time{}, now); err == nil {
 			why.BodyDigest, _ = f.BodyDigest() // without it the header alone identifies the message
 			f.Close()

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jhillyerd/enmime/v2"
 
@@ -130,10 +131,11 @@ func (m *File) Addresses() (message.Addresses, error) {
 	return a, nil
 }
 
-// MessageID is the Message-ID of the header or, where there is none, one that this version of the file will always get.
+// MessageID returns the Message-ID of the header or, if there is none, one that depends on this version of the file
+// only.
 func (m *File) MessageID(from, host string) string {
 	if id := m.Header.Get("Message-ID"); id != "" {
-		return id
+		return bounded(id)
 	}
 	if at := strings.LastIndexByte(from, '@'); at >= 0 && !message.HasUTF8(from) {
 		host = from[at+1:]
@@ -144,6 +146,19 @@ func (m *File) MessageID(from, host string) string {
 	binary.BigEndian.PutUint64(b[16:], uint64(m.ID.ModTime.UnixNano()))
 	sum := sha256.Sum256(b[:])
 	return "<" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:15])) + ".spoolgore@" + host + ">"
+}
+
+// maxID is the longest Message-ID that is kept as it is, in bytes.
+const maxID = 250
+
+// bounded returns id, or a short text for an id that is long or that JSON cannot hold. Different ids have different
+// texts.
+func bounded(id string) string {
+	if len(id) <= maxID && utf8.ValidString(id) {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return strings.ToValidUTF8(id[:min(len(id), 60)], "?") + "#" + hex.EncodeToString(sum[:16])
 }
 
 // Host is the host that a Message-ID names whose message has no sender: localName or, if that is empty, this one.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/matryer/is"
 
@@ -108,4 +109,23 @@ func TestContentCanBeReadAgain(t *testing.T) {
 		is.NoErr(err)
 		is.Equal(string(text), want) // the date is the file's, so a retry carries the same
 	}
+}
+
+// A Message-ID is kept in memory and in JSON, for each message that waits.
+func TestMessageIDIsShortAndValid(t *testing.T) {
+	long := strings.Repeat("x", 300<<10)
+	seen := map[string]bool{}
+	for _, id := range []string{"<1@x>", "<caf\xe9@x>", "<caf\xe8@x>", "<caf?@x>", "<" + long + "1@x>", "<" + long + "2@x>"} {
+		is := is.New(t)
+		dir, _ := put(t, "Message-ID: "+id+"\n"+header+"\nbody\n", time.Hour)
+		m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
+		is.NoErr(err)
+		got := m.MessageID("a@example.com", "host")
+		is.Equal(got, m.MessageID("a@example.com", "host"))
+		is.True(len(got) <= maxID && utf8.ValidString(got))
+		is.True(!seen[got]) // different messages are told apart
+		seen[got] = true
+		m.Close()
+	}
+	is.New(t).True(seen["<1@x>"])
 }

@@ -84,7 +84,6 @@ type Result struct {
 	Head      *record.Head    // Open: what the file says
 	Returned  bool            // Open: a why-file lies in failed/, and no message beside it
 	Why       *record.Failure // Open: its content, if the file was read
-	Body      string          // Open: digest of the body, if the header does not identify the message and Why has one
 
 	Kept string // Fail: path of the file in failed/; it may be set although Err is, too
 }

@@ -61,7 +61,7 @@ func makeRecord(c *core, e *entry, old *record.Message, r Result, now time.Time)
 		old = nil
 	}
 	if old != nil && r.Why != nil {
-		record.ForgetGivenUp(m, old, r.Why, r.Body)
+		record.ForgetGivenUp(m, old, r.Why)
 	}
 	if old != nil {
 		record.Release(old, now)
@@ -71,7 +71,7 @@ func makeRecord(c *core, e *entry, old *record.Message, r Result, now time.Time)
 		}
 		record.FixTimes(m, now, c.rules.MaxAge)
 	}
-	e.set(returned, r.Why != nil && record.Recover(m, r.Why, r.Body))
+	e.set(returned, r.Why != nil && record.Recover(m, r.Why))
 	announce(c, e.name, m, old, now)
 	c.keep(e, m, now)
 	c.conclude(e, m, now)

@@ -47,6 +47,8 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 	p.String(m.Digest)
 	p.Int(int64(m.Inode))
 	p.String(string(m.RawName))
+	p.String(m.BodyDigest)
+	p.Time(m.Missing)
 	return Compact{p.Packed(), p.base}
 }
 
@@ -89,6 +91,8 @@ func (c Compact) unpack(shown bool) *Message {
 	if name := u.String(); name != "" {
 		m.RawName = []byte(name)
 	}
+	m.BodyDigest = u.String()
+	m.Missing = u.Time()
 	return m
 }
 

@@ -7,11 +7,10 @@ import (
 
 // Failure is the content of a why-file, failed/NAME.json: the message as it was when it was given up, and why.
 type Failure struct {
-	File       string    // path of the message file in the spool
-	Time       time.Time // when the message was given up
-	Reason     string    // in one line
-	BodyDigest string    `json:"Body,omitempty"` // hash of the body, set only if the header has no Message-ID
-	Message              // as it was at that time
+	File    string    // path of the message file in the spool
+	Time    time.Time // when the message was given up
+	Reason  string    // in one line
+	Message           // as it was at that time
 }
 
 // FailureOf returns the why-file of m, whose file was at path. The caller sets BodyDigest if Digest is set.

@@ -41,7 +41,22 @@ func (m *Message) MakePartial() { m.Size = -1 }
 func (m *Message) IsSame(old *Message) bool {
 	// The 2014 tool knew a message by its file name alone.
 	by2014 := old.MessageID == "" && old.Describes(0, time.Time{}) == NoVersion
-	return by2014 || old.MessageID == m.MessageID || m.Digest != "" && old.Digest == m.Digest && old.Inode == m.Inode
+	return by2014 || old.MessageID == m.MessageID || m.sameHeader(old) && m.sameBody(old)
+}
+
+// IsEdit reports whether m, whose file took the place of the file of old, can be an edit of old: only its body may have
+// changed if there is no Message-ID.
+func (m *Message) IsEdit(old *Message) bool { return m.IsSame(old) || m.sameHeader(old) }
+
+// sameHeader reports whether m and old have no Message-ID and the same header.
+func (m *Message) sameHeader(old *Message) bool { return m.Digest != "" && old.Digest == m.Digest }
+
+// sameBody compares the bodies of messages without a Message-ID. An old record has no digest of the body, but an inode.
+func (m *Message) sameBody(old *Message) bool {
+	if old.BodyDigest == "" || m.BodyDigest == "" {
+		return old.Inode == m.Inode
+	}
+	return old.BodyDigest == m.BodyDigest
 }
 
 // Resume takes over what old knows of the message m, which was read again from its file: recipients, age and identity.
@@ -120,7 +135,8 @@ func CanEdit(by, old *Message) bool {
 func Edited(m, by *Message, paused time.Time) *Message {
 	c := by.Clone()
 	c.Size, c.Modified, c.RawName, c.Held = m.Size, m.Modified, m.RawName, m.Held
-	c.MessageID, c.Digest, c.Inode = m.MessageID, m.Digest, m.Inode
+	c.MessageID, c.Digest, c.Inode, c.BodyDigest = m.MessageID, m.Digest, m.Inode, m.BodyDigest
+	c.Missing = m.Missing
 	now := make(map[string]*Recipient)
 	for _, r := range m.Recipients() {
 		now[r.Address] = r
@@ -151,11 +167,10 @@ func AcceptedOnly(m *Message, now time.Time) *Message {
 	return c
 }
 
-// Recover makes m, a message that was moved back from failed/, go only to the recipients that had not accepted it. Body
-// is the digest of the body; it counts if the header does not identify the message, which may have been corrected
-// meanwhile. It reports false if failed describes another message of the same file name.
-func Recover(m *Message, failed *Failure, body string) bool {
-	if !isOf(m, failed, body) {
+// Recover makes m, a message that was moved back from failed/, go only to the recipients that had not accepted it. It
+// reports false if failed describes another message of the same file name.
+func Recover(m *Message, failed *Failure) bool {
+	if !IsOf(m, failed) {
 		return false
 	}
 	if failed.MessageID != "" {
@@ -165,17 +180,18 @@ func Recover(m *Message, failed *Failure, body string) bool {
 	return true
 }
 
-// isOf reports whether the why-file failed is about the message m.
-func isOf(m *Message, failed *Failure, body string) bool {
-	sameBody := m.Digest != "" && body != "" && body == failed.BodyDigest
+// IsOf reports whether the why-file failed is about the message m. The header of a message without a Message-ID may
+// have been corrected meanwhile; the body says then whether it is the same.
+func IsOf(m *Message, failed *Failure) bool {
+	sameBody := m.BodyDigest != "" && m.BodyDigest == failed.BodyDigest
 	return sameBody || m.IsSame(&failed.Message)
 }
 
 // ForgetGivenUp removes from old, a record of the message m, every recipient that was given up before m was moved back
 // from failed/. Such a recipient is new in m, and so is the age of the message. Recipients that were given up after the
 // return stay in old, and so do recipients that m has given up: their addresses are invalid. Call it before Resume.
-func ForgetGivenUp(m, old *Message, failed *Failure, body string) {
-	if !isOf(m, failed, body) && !old.IsSame(&failed.Message) {
+func ForgetGivenUp(m, old *Message, failed *Failure) {
+	if !IsOf(m, failed) && !old.IsSame(&failed.Message) {
 		return
 	}
 	before := make(map[string]bool)

@@ -58,6 +58,8 @@ func TestDescribes(t *testing.T) {
 func TestIsSame(t *testing.T) {
 	t.Parallel()
 	with, without := New(head("<1@x>"), start), New(head(""), start)
+	withBody := without.Clone()
+	withBody.BodyDigest = "body"
 	for _, tt := range []struct {
 		name string
 		m    *Message
@@ -68,6 +70,8 @@ func TestIsSame(t *testing.T) {
 		{"another Message-ID", with, Message{MessageID: "<2@x>", Size: 1, Modified: start}, false},
 		{"one digest in one file", without, Message{MessageID: "<old@x>", Digest: "digest", Inode: 7, Size: 1}, true},
 		{"one digest in another file", without, Message{MessageID: "<old@x>", Digest: "digest", Inode: 8, Size: 1}, false},
+		{"one digest and body in another file", withBody, Message{Digest: "digest", BodyDigest: "body", Inode: 8, Size: 1}, true},
+		{"one digest and another body in one file", withBody, Message{Digest: "digest", BodyDigest: "other", Inode: 7, Size: 1}, false},
 		{"another digest", without, Message{MessageID: "<old@x>", Digest: "other", Inode: 7, Size: 1}, false},
 		{"a record of the 2014 tool", with, Message{}, true},
 		{"a record with a version and no Message-ID", with, Message{Size: 1, Modified: start}, false},
@@ -113,8 +117,8 @@ func TestKeepAcceptedTakesOverAcceptancesOnly(t *testing.T) {
 
 func TestRecover(t *testing.T) {
 	t.Parallel()
-	why := &Failure{Time: at(10), BodyDigest: "body", Message: Message{
-		MessageID: "<old@x>", Digest: "digest", Inode: 7, Size: 9, Modified: start,
+	why := &Failure{Time: at(10), Message: Message{
+		MessageID: "<old@x>", Digest: "digest", Inode: 7, BodyDigest: "body", Size: 9, Modified: start,
 		To: []Recipient{done("a@x"), givenUp("b@x", 5)},
 	}}
 	for _, tt := range []struct {
@@ -124,6 +128,8 @@ func TestRecover(t *testing.T) {
 		{"one Message-ID", "<old@x>", "", "", true},
 		{"another Message-ID", "<2@x>", "", "body", false},
 		{"one header", "", "digest", "", true},
+		{"one header and body", "", "digest", "body", true},
+		{"one header and inode, another body", "", "digest", "other", false},
 		{"a corrected header, one body", "", "corrected", "body", true},
 		{"another header and body", "", "corrected", "other", false},
 		{"another header, and no body is known", "", "corrected", "", false},
@@ -131,9 +137,9 @@ func TestRecover(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
 			h := head(tt.id, "a@x", "b@x")
-			h.Digest = tt.digest
+			h.Digest, h.Body = tt.digest, tt.body
 			m := New(h, start)
-			is.Equal(Recover(m, why, tt.body), tt.want)
+			is.Equal(Recover(m, why), tt.want)
 			is.Equal(m.To[0].Accepted(), tt.want) // it is not sent again to a recipient that has it
 			is.Equal(m.MessageID == "<old@x>", tt.want)
 			is.Equal(m.To[1], Recipient{Address: "b@x", NextAttempt: start}) // and is sent to one that has not
@@ -175,9 +181,9 @@ func TestForgetGivenUp(t *testing.T) {
 				m.To[1].Error = bad.Error
 				m.To[1].NextAttempt = time.Time{}
 			}
-			ForgetGivenUp(m, old, why, "")
+			ForgetGivenUp(m, old, why)
 			Resume(m, old)
-			is.True(Recover(m, why, ""))
+			is.True(Recover(m, why))
 			is.Equal(m.To[0], done("first@x"))
 			is.Equal(m.To[1], tt.want)
 			is.Equal(m.To[2], waits("other@x"))
@@ -189,7 +195,7 @@ func TestForgetGivenUp(t *testing.T) {
 	}
 	is := is.New(t)
 	old := &Message{MessageID: "<2@x>", Size: 9, Modified: start, To: []Recipient{givenUp("b@x", 5)}}
-	ForgetGivenUp(New(head("<2@x>", "b@x"), at(20)), old, why, "")
+	ForgetGivenUp(New(head("<2@x>", "b@x"), at(20)), old, why)
 	is.Equal(old.Len(), 1) // the why-file is about another message
 }
 

@@ -20,6 +20,7 @@ func NoteOf(m *Message, file string, to []string, outcomes []attempt.Outcome) *N
 	n := &Note{File: file, Message: Message{
 		From: m.From, Attempts: m.Attempts, Size: m.Size, Modified: m.Modified,
 		MessageID: m.MessageID, Digest: m.Digest, Inode: m.Inode, RawName: m.RawName,
+		BodyDigest: m.BodyDigest,
 	}}
 	known := make(map[string]*Recipient, len(to))
 	for _, r := range m.Recipients() {
@@ -99,6 +100,7 @@ func Take(m *Message, n *Note) {
 	m.Attempts = max(m.Attempts, n.Attempts)
 	m.MessageID = cmp.Or(n.MessageID, m.MessageID)
 	m.Digest, m.Inode = cmp.Or(n.Digest, m.Digest), cmp.Or(n.Inode, m.Inode)
+	m.BodyDigest = cmp.Or(n.BodyDigest, m.BodyDigest)
 }
 
 // Learn adds to m what old, a record of the same message, knows.

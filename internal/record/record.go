@@ -63,8 +63,13 @@ type Message struct {
 	NotBefore time.Time `json:",omitzero"`  // earliest time of the first attempt; the age counts from it; zero: at once
 	MessageID string    `json:",omitempty"` // Message-ID with which the message is sent
 	Digest    string    `json:",omitempty"` // hash of the header, set only if the header has no Message-ID
-	Inode     uint64    `json:",omitempty"` // inode of the file, set with Digest; both together identify the message
+	Inode     uint64    `json:",omitempty"` // inode of the file, set with Digest
 	RawName   []byte    `json:",omitempty"` // file name, set only if the name is not valid UTF-8
+
+	// BodyDigest is a hash of the body, set with Digest. Both together identify the message.
+	BodyDigest string `json:"Body,omitempty"`
+	// Missing is the time since which the file has been looked for in vain; zero: the file is there.
+	Missing time.Time `json:",omitzero"`
 }
 
 // Recipients returns pointers to all recipients in the order To, Cc, Bcc.
@@ -163,6 +168,7 @@ type Head struct {
 	Size      int64
 	Modified  time.Time
 	Inode     uint64
+	Body      string // hash of the body, set with Digest
 	Addresses message.Addresses
 	MessageID string            // with which the message is sent
 	Digest    string            // hash of the header; empty: the header has a Message-ID
@@ -176,7 +182,7 @@ func New(h Head, now time.Time) *Message {
 		RawName: RawName(h.Name), MessageID: h.MessageID,
 	}
 	if h.Digest != "" {
-		m.Digest, m.Inode = h.Digest, h.Inode
+		m.Digest, m.Inode, m.BodyDigest = h.Digest, h.Inode, h.Body
 	}
 	if env := h.Envelope; env != nil {
 		m.Expire, m.Priority, m.NotBefore = env.Expire, env.Priority, env.NotBefore

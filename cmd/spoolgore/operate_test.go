@@ -219,7 +219,7 @@ func TestShowTellsEveryAttempt(t *testing.T) {
 		{Attempt: first, Times: 1}, {Attempt: made(20, "", "end: EOF\x1b"), Until: made(40, "", "").Time, Times: 7}, {Attempt: last, Times: 1},
 	}}), []string{
 		"  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 451 4.7.1 wait",
-		"             (111 attempts in between: what came of them is not kept)",
+		"             (111 attempts in between, without a record)",
 		`  then       2025-11-23 10:20:00, mail:25, TLS 1.3: end: EOF\x1b (7 times until 2025-11-23 10:40:00)`,
 		`  last try   2025-11-23 10:59:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
 	})
@@ -229,7 +229,7 @@ func TestShowTellsEveryAttempt(t *testing.T) {
 	})
 	is.Equal(with(&spoolgore.History{First: first, Last: last}), []string{
 		`  first try  2025-11-23 10:00:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
-		"             (38 attempts in between: what came of them is not kept)",
+		"             (38 attempts in between, without a record)",
 		`  last try   2025-11-23 10:59:00, mail:25, TLS 1.3: 450 4.2.1 \x1b[31mlater`,
 	})
 }
@@ -298,7 +298,7 @@ func TestHoldAndRelease(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(spool, "waiting.eml"), []byte("a new one"), 0o600))
 	r = operate(t, "release", "-all", spool)
 	is.Equal(r.code, 1)
-	is.True(strings.Contains(r.err, "hold/waiting.eml: another file of that name is there already"))
+	is.True(strings.Contains(r.err, "hold/waiting.eml: another file of that name is there"))
 	text, err := os.ReadFile(filepath.Join(spool, "waiting.eml"))
 	is.NoErr(err)
 	is.Equal(string(text), "a new one") // nothing is written over
@@ -325,8 +325,8 @@ func TestFlagsThatChoose(t *testing.T) {
 		"no such state":    {[]string{"hold", spool, "-all", "-state", "old"}, `no state is called "old"`},
 		"no such age":      {[]string{"hold", spool, "-all", "-older", "long"}, "-older"},
 		"no directory":     {[]string{"hold"}, "which directory"},
-		"list and a name":  {[]string{"list", spool, "new.eml"}, "nothing behind it"},
-		"no question":      {[]string{"delete", spool, "new.eml"}, "nothing is deleted without -y"},
+		"list and a name":  {[]string{"list", spool, "new.eml"}, "no other operand"},
+		"no question":      {[]string{"delete", spool, "new.eml"}, "nothing is deleted unless -y is given"},
 		"show nothing":     {[]string{"show", spool}, "which message?"},
 		"unknown flag":     {[]string{"list", "-force", spool}, "-force"},
 		"watch in a pipe":  {[]string{"stats", "-watch", spool}, "-watch needs a terminal"},
@@ -400,7 +400,7 @@ func TestFiltersNeedTheStatus(t *testing.T) {
 			for _, command := range [][]string{{"delete", "-y"}, {"hold"}, {"release"}, {"retry"}} {
 				r := operate(t, append(command, "-all", "-younger", "1d", spool)...)
 				is.Equal(r.code, 78)
-				is.True(strings.Contains(r.err, "nothing was done, as "))
+				is.True(strings.Contains(r.err, "nothing was done, because "))
 			}
 			is.Equal(len(strings.Fields(operate(t, "list", "-names", spool).out)), 6)
 			is.Equal(ok(t, "delete", "-y", "-failed", "-all", "-older", "1m", spool), "deleted failed/failed.eml\n") // that says itself what it is
@@ -417,7 +417,7 @@ func TestNothingIsChangedInWhatIsNoSpool(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(home, "thesis.txt"), []byte("ten years"), 0o600))
 		r := operate(t, append(command, "-all", home)...)
 		is.Equal(r.code, 78)
-		is.True(strings.Contains(r.err, "does not look like a spool"))
+		is.True(strings.Contains(r.err, "is no spool"))
 		is.True(exists(filepath.Join(home, "thesis.txt")))
 		is.True(!exists(filepath.Join(home, "hold")))
 	}
@@ -496,7 +496,7 @@ func TestRetryBeforeTheDaemonStarts(t *testing.T) {
 	for round, args := range [][]string{{"retry", spool, "a.eml"}, {"retry", "-all", spool}} {
 		r := operate(t, args...)
 		is.Equal(r.code, 0)
-		is.True(strings.Contains(r.err, "they are tried when one is started"))
+		is.True(strings.Contains(r.err, "the next one will try"))
 		d := start(t, "-smtpaddr", addr, "-once", spool)
 		is.Equal(d.exit(), 0)
 		is.Equal(strings.Count(d.log.String(), "delivery deferred"), round+1) // those that were touched

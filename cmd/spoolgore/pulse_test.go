@@ -21,7 +21,7 @@ func TestSignsOfLife(t *testing.T) {
 	is := is.New(t)
 	spool, relay := t.TempDir(), &smtptest.Relay{}
 	addr := relay.Listen(t)
-	read := func() daemonstate.Signs {
+	read := func() daemonstate.State {
 		s, _, err := daemonstate.Read(spool)
 		must(t, err)
 		return s

@@ -37,8 +37,8 @@ func TestTestCommand(t *testing.T) {
 		"accepted":       {"-smtpaddr " + good + " ann@x.org", 0, "accepted    by " + good + ", in the clear: 250 2.0.0 accepted", ""},
 		"from":           {"-smtpaddr " + good + " -from me@x.org ann@x.org", 0, "A message from me@x.org to ann@x.org, by " + good, ""},
 		"user":           {"-smtpaddr " + wrong + " -smtpuser me@x.org -smtppasswordcmd true ann@x.org", 75, "A message from me@x.org", ""},
-		"refused":        {"-smtpaddr " + refusing + " ann@x.org", 69, "it would keep it in failed/", ""},
-		"put off":        {"-smtpaddr " + busy + " ann@x.org", 75, "A daemon would try it again at ", ""},
+		"refused":        {"-smtpaddr " + refusing + " ann@x.org", 69, "the message would go to failed/", ""},
+		"put off":        {"-smtpaddr " + busy + " ann@x.org", 75, "A daemon would retry it at ", ""},
 		"put off, again": {"-smtpaddr " + busy + " -wait 100ms ann@x.org", 75, "put off", ""},
 		"no answer":      {"-smtpaddr " + silent + " -wait 100ms ann@x.org", 75, "No answer within 100ms", ""},
 		"nobody there":   {"-smtpaddr 127.0.0.1:1 ann@x.org", 75, "nothing listens on that port", ""},
@@ -75,7 +75,7 @@ func TestTestThroughADaemon(t *testing.T) {
 	relay, addr := answering(t, "RCPT", "")
 	code, out, _ := command("", "test", "-from", "me@x.org", "ann@x.org", spool)
 	is.Equal(code, 75) // nobody is there to send it
-	is.True(strings.Contains(out, "nothing was put into it"))
+	is.True(strings.Contains(out, "no message was put into it"))
 	names, err := os.ReadDir(spool)
 	is.NoErr(err)
 	is.Equal(len(names), 0) // and so it is

@@ -2,17 +2,13 @@ package cli
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/config"
@@ -21,61 +17,62 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// ExitNotDone is the exit code of a command that could not do all that it was told; it has said what.
-const ExitNotDone = 1
-
-// call is one call of a command on a spool.
+// A call is one call of a command on a spool.
 type call struct {
 	name           string   // of the command
-	operands       []string // behind the directory
+	operands       []string // after the directory
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	out            *bufio.Writer // stdout
+	out            *bufio.Writer // to stdout
 	now            time.Time
 	dir            *spooldir.Dir
 	view           *mailq.View
-	configured     bool // the directory is that of -config, and no operand
-	failed         bool // something could not be done, and was said
+	origin         string // the setting that named the spool; empty: an operand did
+	configured     bool   // -config named the spool
+	failed         bool   // an error was printed
 }
 
-// A usageErr says what is wrong with how a command was called.
-type usageErr string
+// spoolFlags are the flags of all commands on a spool.
+type spoolFlags struct{ statusFile, config string }
 
-func (e usageErr) Error() string { return string(e) }
+// onSpool makes c a command on a spool: it adds the flags that all of them have. do gets the call.
+func (c *command) onSpool(do func(*call) error) *command {
+	f := spoolFlags{statusFile: os.Getenv("SPOOLGORE_JSON")}
+	c.flags.AddString(&f.statusFile, "statusfile", "PATH", "the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)")
+	c.flags.AddString(&f.config, "config", "FILE", "the configuration of the daemon: its dir is the spool, its json the status file")
+	c.run = func(p *Program, args []string) int { return c.runOnSpool(p, args, &f, do) }
+	return c
+}
 
-// onSpool parses the arguments of a command on a spool, and does it. Flags may stand anywhere, as in "check DIR -warn 5m".
-func onSpool(p *Program, name, help string, args []string, bind func(*flag.FlagSet), do func(*call) error) int {
-	c := &call{name: name, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10), now: time.Now()}
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
+func (c *command) runOnSpool(p *Program, args []string, f *spoolFlags, do func(*call) error) int {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40) // hundreds of thousands of messages shall not take half a gigabyte
+		debug.SetGCPercent(40) // bounds the memory for hundreds of thousands of messages
 	}
-	status := fs.String("statusfile", os.Getenv("SPOOLGORE_JSON"), "")
-	file := fs.String("config", "", "")
-	bind(fs)
-	operands, err := parseMixed(fs, args)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(p.Stdout, help)
+	a := &call{
+		name: c.name, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10), now: time.Now(),
+	}
+	operands, err := parseMixed(c.flags, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		c.writeHelp(p.Stdout)
 		return ExitOK
-	}
-	if err != nil {
+	case err != nil:
 		err = usageErr(err.Error())
-	} else {
-		err = c.open(operands, *status, *file)
+	default:
+		err = a.open(operands, f)
 	}
 	if err == nil {
-		err = do(c)
+		err = do(a)
 	}
-	if flushErr := c.out.Flush(); err == nil {
+	if flushErr := a.out.Flush(); err == nil {
 		err = flushErr
 	}
-	return c.exitCode(err)
+	return a.exitCode(err)
 }
 
-// parseMixed parses flags that stand before, between and behind operands, and returns the latter. All that follows "--" is
-// an operand.
-func parseMixed(fs *flag.FlagSet, args []string) (operands []string, err error) {
+// parseMixed parses flags before, between and behind operands, and returns the operands. All arguments after "--" are
+// operands.
+func parseMixed(fs *config.FlagSet, args []string) (operands []string, err error) {
 	for {
 		if err := fs.Parse(args); err != nil {
 			return nil, err
@@ -91,18 +88,19 @@ func parseMixed(fs *flag.FlagSet, args []string) (operands []string, err error) 
 	}
 }
 
-// open takes the spool directory from the daemon's configuration or the operands, and looks whether it is there.
-func (c *call) open(operands []string, status, file string) error {
-	dir, json, err := spoolOf(file)
-	switch {
-	case err != nil:
+// open finds the spool: the directory that -config names, else the first operand, else the configured one.
+func (c *call) open(operands []string, f *spoolFlags) error {
+	found, err := config.FindSpool(f.config, os.Getenv)
+	if err != nil {
 		return exitErr{ExitConfig, err.Error()}
-	case dir != "":
-		c.configured = true
-	case len(operands) == 0 || operands[0] == "":
+	}
+	dir := found.Dir
+	c.origin, c.configured = found.Origin, f.config != "" && dir != ""
+	if len(operands) > 0 && !c.configured && (dir == "" || isDir(operands[0])) {
+		dir, c.origin, operands = operands[0], "", operands[1:]
+	}
+	if dir == "" {
 		return usageErr("which directory is the spool?")
-	default:
-		dir, operands = operands[0], operands[1:]
 	}
 	fi, err := os.Stat(dir)
 	switch {
@@ -113,56 +111,49 @@ func (c *call) open(operands []string, status, file string) error {
 	case !fi.IsDir():
 		return exitErr{ExitConfig, dir + " is a file: name the spool directory, then the message"}
 	}
+	status := f.statusFile
+	if status == "" && found.StatusFile != "" && found.IsIn(fi) {
+		status = found.StatusFile
+	}
 	c.operands = operands
-	c.view, err = mailq.Of(dir, cmp.Or(status, json), c.now)
+	c.view, err = mailq.Of(dir, status, c.now)
 	if err == nil {
 		c.dir = c.view.Dir
 	}
 	return err
 }
 
-// spoolOf returns the spool directory and the status file that a configuration of the daemon names; each may be empty, as
-// may the name of the configuration.
-func spoolOf(file string) (dir, json string, err error) {
-	if file == "" {
-		return "", "", nil
-	}
-	settings, err := config.FileSettings(file, "-config")
-	for _, s := range settings {
-		switch s.Key {
-		case "dir":
-			dir = s.Value
-		case "json":
-			json = s.Value
-		}
-	}
-	return dir, json, err
+func isDir(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.IsDir()
 }
 
-// nothingElse is an error if there are operands behind the directory.
-func (c *call) nothingElse() error {
+// noOperands returns an error if there are operands after the directory.
+func (c *call) noOperands() error {
 	switch {
 	case len(c.operands) == 0:
 		return nil
 	case c.configured:
-		return usageErr(fmt.Sprintf("the directory is that of -config, and %s takes nothing else like %q", c.name, c.operands[0]))
+		return usageErr(fmt.Sprintf("the directory is that of -config, and %s takes no other operand like %q", c.name, c.operands[0]))
+	case c.origin == "":
+		return usageErr(fmt.Sprintf("%s takes a directory, and no other operand like %q", c.name, c.operands[0]))
 	}
-	return usageErr(fmt.Sprintf("%s takes a directory, and nothing behind it like %q", c.name, c.operands[0]))
+	return exitErr{ExitConfig, fmt.Sprintf("there is no directory %s", c.operands[0])}
 }
 
-// say writes one line to standard error.
+// say prints one line to standard error.
 func (c *call) say(format string, args ...any) {
-	c.out.Flush() // so that both are in order on a terminal
+	c.out.Flush() // keeps the order on a terminal
 	fmt.Fprintf(c.stderr, "spoolgore: %s\n", console.Escape(fmt.Sprintf(format, args...)))
 }
 
-// complain says what could not be done; the others go on.
+// complain prints an error with one message and lets the command go on with the others.
 func (c *call) complain(format string, args ...any) {
 	c.failed = true
 	c.say(format, args...)
 }
 
-// exitCode says what went wrong, and what that means to who has called.
+// exitCode prints the error of the command and returns the exit code.
 func (c *call) exitCode(err error) int {
 	var usage usageErr
 	var exit exitErr
@@ -171,6 +162,8 @@ func (c *call) exitCode(err error) int {
 		return ExitNotDone
 	case err == nil:
 		return ExitOK
+	case isClosedPipe(err):
+		return ExitOK // the reader, such as head, has seen enough
 	case errors.As(err, &usage):
 		fmt.Fprintf(c.stderr, "spoolgore: %s: %s (see spoolgore help %s)\n", c.name, console.Escape(err.Error()), c.name)
 		return ExitUsage
@@ -182,47 +175,48 @@ func (c *call) exitCode(err error) int {
 	return ExitNotDone
 }
 
-// An exitErr is an error with an exit code of its own.
-type exitErr struct {
-	code int
-	text string
-}
-
-func (e exitErr) Error() string { return e.text }
-
-// checkSpool is asked before files are moved or removed: of a directory on which no daemon has ever run it cannot be
-// told whether it is a spool, and a mistyped one may hold anything.
+// checkSpool returns an error if no daemon has run on the directory: a mistyped one may hold any files, which must not be
+// moved or removed.
 func (c *call) checkSpool() error {
-	if _, err := os.Lstat(c.dir.File(spooldir.LockFile)); err == nil {
-		return nil
-	}
-	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Failed} {
-		if fi, err := os.Lstat(c.dir.File(string(place))); err != nil || !fi.IsDir() {
-			return exitErr{ExitConfig, fmt.Sprintf("%s does not look like a spool, as no daemon has ever run on it: nothing is changed there", c.dir.Path())}
-		}
+	if !c.isSpool() {
+		return exitErr{ExitConfig, fmt.Sprintf("%s is no spool: no daemon has ever run on it. Nothing was changed", c.dir.Path())}
 	}
 	return nil
 }
 
-// reviewStatus says what is wrong with the status file, once all messages were seen.
-func (c *call) reviewStatus() {
+// isSpool reports whether a daemon has run on the directory.
+func (c *call) isSpool() bool {
+	if _, err := os.Lstat(c.dir.File(spooldir.LockFile)); err == nil {
+		return true
+	}
+	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Failed} {
+		if fi, err := os.Lstat(c.dir.File(string(place))); err != nil || !fi.IsDir() {
+			return false
+		}
+	}
+	return true
+}
+
+// reportStatus prints what is wrong with the status file. It is called after the last message was read.
+func (c *call) reportStatus() {
 	if err := c.view.Trouble; err != nil {
-		c.say("status file %s cannot be used, so of messages little is known: %v", c.view.StatusFile(), err)
+		c.say("status file %s cannot be used, so little is known of the messages: %v", c.view.StatusFile(), err)
 		return
 	}
 	if c.statusElsewhere() && c.daemon().runs {
-		c.say("a daemon runs, and there is no status file %s: if it has another one (-json), name it with -statusfile", c.view.StatusFile())
+		c.say("a daemon runs, but there is no status file %s: if the daemon has another one (-json), name it with -statusfile",
+			c.view.StatusFile())
 	}
 }
 
-// checkStatus is asked once all messages were seen, before something is done to those that a filter has let through: who
-// does not know the status takes each message for a new one, and chooses others than were meant.
+// checkStatus returns an error if the status file is missing or damaged. Without it every message looks new, and a filter
+// would choose other messages than were meant. It is called after the last message was read.
 func (c *call) checkStatus() error {
 	switch err := c.view.Trouble; {
 	case err != nil:
-		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, as by status file %s it cannot be told which messages are meant: %v", c.view.StatusFile(), err)}
+		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, because status file %s cannot be used: %v", c.view.StatusFile(), err)}
 	case c.statusElsewhere():
-		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, as there is no status file %s by which to tell which messages are meant: "+
+		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, because there is no status file %s: "+
 			"if the daemon has another one (-json), name it with -statusfile", c.view.StatusFile())}
 	}
 	return nil
@@ -234,30 +228,10 @@ func (c *call) statusElsewhere() bool {
 	return err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing()
 }
 
-// age is a time as a flag: seconds, or as Go writes it, or days as 2d.
-type age time.Duration
-
-func (a *age) String() string { return time.Duration(*a).String() }
-
-func (a *age) Set(text string) error {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return errors.New("want a time, such as 30 (seconds), 15m, 2h or 3d")
-		}
-		*a = age(time.Duration(n) * 24 * time.Hour)
-		return nil
-	}
-	if (*config.Span)(a).Set(text) != nil {
-		return errors.New("want a time of more than zero, such as 30 (seconds), 15m, 2h or 3d")
-	}
-	return nil
-}
-
-// stamp is how times are written for people.
+// stamp is the layout of times in the output.
 const stamp = "2006-01-02 15:04:05"
 
-// at is a moment, and how far off it is.
+// at returns a time and its distance from now.
 func (c *call) at(t time.Time) string {
 	if t.After(c.now) {
 		return t.Local().Format(stamp) + " (in " + console.Span(t.Sub(c.now)) + ")"
@@ -265,15 +239,5 @@ func (c *call) at(t time.Time) string {
 	return t.Local().Format(stamp) + " (" + console.Span(c.now.Sub(t)) + " ago)"
 }
 
-// placeName is where a message lies, in words.
-func placeName(p spooldir.Place) string {
-	if p == spooldir.Spool {
-		return "the spool"
-	}
-	return string(p) + "/"
-}
-
-// placed is how a message is named beside others: its name, with the place in front if that is not the spool itself.
-func placed(p spooldir.Place, name string) string {
-	return console.Escape(filepath.Join(string(p), name))
-}
+// ago returns how long ago t was; zero if t is in the future.
+func ago(now, t time.Time) time.Duration { return max(0, now.Sub(t)) }

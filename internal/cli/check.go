@@ -2,11 +2,11 @@ package cli
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/mailq"
@@ -14,25 +14,55 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-const checkHelp = `usage: spoolgore check [flags] DIR
+// checkOptions are the flags of check.
+type checkOptions struct {
+	warn, crit             time.Duration
+	failedWarn, failedCrit int
+	noDaemon               bool
+}
 
-Looks whether a spool is well, as a plugin for monitoring does: one line, with figures behind a bar, and the exit
-code 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it cannot be told).
+func checkCommand() *command {
+	o := checkOptions{warn: 15 * time.Minute, crit: 2 * time.Hour, failedWarn: 10, failedCrit: 100}
+	c := &command{
+		name:     "check",
+		operands: []string{"[flags] [DIR]"},
+		brief:    "check the spool and the daemon, as a plugin for monitoring",
+		about: `Checks a spool, as a plugin for monitoring does: one line, with figures after a bar, and the exit code 0 (OK),
+1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it cannot be told).`,
+		notes: `It is CRITICAL too if mail waits and no daemon runs, or if the daemon has been silent for two minutes. It is a WARNING
+that no daemon runs, that the daemon is paused, and that a report could not be delivered in the last 24 hours. It is UNKNOWN
+if DIR is no spool. Held messages and messages for later do not count. Run it as the user of the daemon, or root.`,
+		flags: config.NewFlagSet("check"),
+	}
+	c.flags.Add((*age)(&o.warn), "warn", "AGE", "WARNING if a message waits so long, or a relay has been at rest so long (15m)")
+	c.flags.Add((*age)(&o.crit), "crit", "AGE", "CRITICAL if a message waits so long, or all relays for some mail rest so long (2h)")
+	c.flags.AddInt(&o.failedWarn, "failedwarn", "N", "WARNING if so many messages were given up in the last 24 hours; 0: never (10)")
+	c.flags.AddInt(&o.failedCrit, "failedcrit", "N", "CRITICAL likewise (100)")
+	c.flags.AddSwitch(&o.noDaemon, "nodaemon", "no daemon is expected to run, as where cron runs it with -once")
+	var result checkResult
+	c.onSpool(func(a *call) error { return (&checker{a, &o, &result}).check() })
+	onSpool := c.run
+	c.run = func(p *Program, args []string) int {
+		var errors bytes.Buffer // monitoring reads standard output only
+		plugin := *p
+		plugin.Stderr = &errors
+		code := onSpool(&plugin, args)
+		if code != ExitOK {
+			result = checkResult{}
+		}
+		for line := range strings.Lines(errors.String()) {
+			result.add(levelUnknown, "%s", strings.TrimPrefix(strings.TrimSpace(line), "spoolgore: "))
+		}
+		if result.summary == "" && len(result.findings) == 0 {
+			return code // of -help
+		}
+		fmt.Fprintln(p.Stdout, result.line())
+		return int(result.level())
+	}
+	return c
+}
 
-  -warn AGE          WARNING if a message waits so long, or a relay has been at rest so long (15m)
-  -crit AGE          CRITICAL if a message waits so long, or all relays for some mail have been at rest so long (2h)
-  -failedwarn N      WARNING if so many messages were given up in the last 24 hours; 0: never (10)
-  -failedcrit N      CRITICAL likewise (100)
-  -nodaemon          no daemon is expected to run, as where cron runs it with -once
-  -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
-  -config FILE       the daemon's configuration: its dir is DIR, which is not named then, and its json the status file
-
-It is CRITICAL too that mail waits and no daemon runs, or one that has been silent for two minutes, and a WARNING
-that the daemon is paused. Held messages and those for later are no reason for concern. Run it as the user of the
-daemon, or root.
-`
-
-// level is the state of a service, as monitoring plugins tell it by their exit code.
+// A level is the exit code of a monitoring plugin.
 type level int
 
 // The levels.
@@ -43,45 +73,13 @@ const (
 	levelUnknown
 )
 
+// String returns the name of the level.
 func (l level) String() string { return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[l] }
 
-// checkOptions are the flags of check.
-type checkOptions struct {
-	warn, crit             time.Duration
-	failedWarn, failedCrit int
-	noDaemon               bool
-}
-
-func runCheck(p *Program, args []string) int {
-	o := checkOptions{warn: 15 * time.Minute, crit: 2 * time.Hour}
-	var v verdict
-	var trouble bytes.Buffer // who calls a plugin reads standard output only
-	plugin := *p
-	plugin.Stderr = &trouble
-	code := onSpool(&plugin, "check", checkHelp, args, func(fs *flag.FlagSet) {
-		fs.Var((*age)(&o.warn), "warn", "")
-		fs.Var((*age)(&o.crit), "crit", "")
-		fs.IntVar(&o.failedWarn, "failedwarn", 10, "")
-		fs.IntVar(&o.failedCrit, "failedcrit", 100, "")
-		fs.BoolVar(&o.noDaemon, "nodaemon", false, "")
-	}, func(c *call) error { return c.check(&o, &v) })
-	if code != ExitOK {
-		v = verdict{}
-	}
-	for line := range strings.Lines(trouble.String()) {
-		v.find(levelUnknown, "%s", strings.TrimPrefix(strings.TrimSpace(line), "spoolgore: "))
-	}
-	if v.summary == "" && len(v.findings) == 0 {
-		return code // of help
-	}
-	fmt.Fprintln(p.Stdout, v.line())
-	return int(v.level())
-}
-
-// A verdict collects what was found, and figures.
-type verdict struct {
+// A checkResult is what check prints.
+type checkResult struct {
 	findings []finding
-	summary  string // how it is, in any case
+	summary  string // printed in any case
 	perf     []string
 }
 
@@ -90,19 +88,19 @@ type finding struct {
 	text string
 }
 
-func (v *verdict) find(l level, format string, args ...any) {
-	v.findings = append(v.findings, finding{l, fmt.Sprintf(format, args...)})
+func (r *checkResult) add(l level, format string, args ...any) {
+	r.findings = append(r.findings, finding{l, fmt.Sprintf(format, args...)})
 }
 
-// figure adds one to the performance data: its limits, and what it cannot fall under, may be empty.
-func (v *verdict) figure(name string, value any, limits string) {
-	v.perf = append(v.perf, fmt.Sprintf("%s=%v;%s;0", name, value, limits))
+// addFigure adds performance data: a value, and its limits as "warn;crit", each of which may be empty.
+func (r *checkResult) addFigure(name string, value any, limits string) {
+	r.perf = append(r.perf, fmt.Sprintf("%s=%v;%s;0", name, value, limits))
 }
 
-// level is the worst that was found: what is certain to be bad is worse than what is not known.
-func (v *verdict) level() (worst level) {
+// level returns the worst level of the findings. CRITICAL is worse than UNKNOWN.
+func (r *checkResult) level() (worst level) {
 	order := map[level]int{levelOK: 0, levelWarning: 1, levelUnknown: 2, levelCritical: 3}
-	for _, f := range v.findings {
+	for _, f := range r.findings {
 		if order[f.level] > order[worst] {
 			worst = f.level
 		}
@@ -110,67 +108,91 @@ func (v *verdict) level() (worst level) {
 	return worst
 }
 
-// line is all of it in one, the worst first.
-func (v *verdict) line() string {
+// line returns the result as one line, the worst finding first.
+func (r *checkResult) line() string {
 	var parts []string
 	for _, l := range []level{levelCritical, levelUnknown, levelWarning} {
-		for _, f := range v.findings {
+		for _, f := range r.findings {
 			if f.level == l {
 				parts = append(parts, f.text)
 			}
 		}
 	}
-	if v.summary != "" {
-		parts = append(parts, v.summary)
+	if r.summary != "" {
+		parts = append(parts, r.summary)
 	}
-	text := strings.ReplaceAll(console.Escape(strings.Join(parts, "; ")), "|", "/") // what follows a bar are figures
-	line := "SPOOLGORE " + v.level().String() + " - " + text
-	if len(v.perf) > 0 {
-		line += " | " + strings.Join(v.perf, " ")
+	text := strings.ReplaceAll(console.Escape(strings.Join(parts, "; ")), "|", "/") // a bar begins the figures
+	line := "SPOOLGORE " + r.level().String() + " - " + text
+	if len(r.perf) > 0 {
+		line += " | " + strings.Join(r.perf, " ")
 	}
 	return line
 }
 
-func (c *call) check(o *checkOptions, v *verdict) error {
-	if err := c.nothingElse(); err != nil {
+// A checker checks one spool.
+type checker struct {
+	*call
+	opts   *checkOptions
+	result *checkResult
+}
+
+func (c *checker) check() error {
+	if err := c.noOperands(); err != nil {
 		return err
 	}
+	o, r := c.opts, c.result
 	if o.warn > o.crit || o.failedWarn < 0 || o.failedCrit < 0 {
 		return usageErr("-warn has to be less than -crit, and no number less than 0")
 	}
-	sum := qshape.New(c.now)
+	counts := qshape.New(c.now)
 	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold}, func(e *mailq.Entry) error {
-		sum.Add(e)
+		counts.Add(e)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	failed, recent, err := c.view.GivenUpSince(c.now.Add(-24 * time.Hour))
-	if err != nil {
+	if !c.isSpool() {
+		r.add(levelUnknown, "%s is no spool: no daemon has ever run on it", c.dir.Path())
+	}
+	c.reportStatus()
+	c.checkQueue(counts)
+	d := c.daemon()
+	c.checkDaemon(d, counts.Queue.Messages)
+	r.addFigure("held", counts.States[mailq.Held].Messages, ";")
+	if err := c.checkFailed(); err != nil {
 		return err
 	}
-	c.reviewStatus()
-	c.checkQueue(o, v, sum)
-	d := c.daemon()
-	c.checkDaemon(o, v, d, sum.Queue.Messages)
-	switch {
-	case o.failedCrit > 0 && recent >= o.failedCrit:
-		v.find(levelCritical, "%s given up in 24 hours", console.Count(recent, "message"))
-	case o.failedWarn > 0 && recent >= o.failedWarn:
-		v.find(levelWarning, "%s given up in 24 hours", console.Count(recent, "message"))
-	}
-	v.figure("held", sum.States[mailq.Held].Messages, ";")
-	v.figure("failed", failed, ";")
-	v.figure("failed_24h", recent, fmt.Sprintf("%s;%s", limit(o.failedWarn), limit(o.failedCrit)))
-	if d.tells {
-		v.figure("relays_resting", resting(d.signs), ";")
-		v.figure("sent_per_minute", fmt.Sprintf("%.1f", d.signs.PerMinute), ";")
+	if d.known {
+		r.addFigure("relays_resting", resting(d.state), ";")
+		r.addFigure("sent_per_minute", fmt.Sprintf("%.1f", d.state.PerMinute), ";")
 	}
 	return nil
 }
 
-// limit is a limit in performance data.
+// checkFailed checks how many messages were given up in the last 24 hours, and whether reports are among them.
+func (c *checker) checkFailed() error {
+	o, r := c.opts, c.result
+	failed, err := c.view.CountFailed(c.now.Add(-24 * time.Hour))
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.failedCrit > 0 && failed.Recent >= o.failedCrit:
+		r.add(levelCritical, "%s given up in 24 hours", console.Count(failed.Recent, "message"))
+	case o.failedWarn > 0 && failed.Recent >= o.failedWarn:
+		r.add(levelWarning, "%s given up in 24 hours", console.Count(failed.Recent, "message"))
+	}
+	if failed.Reports > 0 {
+		r.add(levelWarning, "%s to senders could not be delivered in 24 hours, see failed/%s",
+			console.Count(failed.Reports, "report"), failed.Report)
+	}
+	r.addFigure("failed", failed.All, ";")
+	r.addFigure("failed_24h", failed.Recent, fmt.Sprintf("%s;%s", limit(o.failedWarn), limit(o.failedCrit)))
+	return nil
+}
+
+// limit returns a limit for performance data.
 func limit(n int) string {
 	if n == 0 {
 		return ""
@@ -178,64 +200,66 @@ func limit(n int) string {
 	return fmt.Sprint(n)
 }
 
-// checkQueue judges the age of what waits.
-func (c *call) checkQueue(o *checkOptions, v *verdict, t *qshape.Tally) {
+// checkQueue checks the age of the oldest waiting message.
+func (c *checker) checkQueue(counts *qshape.Counts) {
+	o, r := c.opts, c.result
 	oldest := time.Duration(0)
-	v.summary = console.Count(t.Queue.Messages, "message") + " waiting"
-	if t.Queue.Messages > 0 {
-		oldest = ago(c.now, t.Queue.Oldest)
-		v.summary += ", the oldest " + console.Span(oldest)
+	r.summary = console.Count(counts.Queue.Messages, "message") + " waiting"
+	if counts.Queue.Messages > 0 {
+		oldest = ago(c.now, counts.Queue.Oldest)
+		r.summary += ", the oldest " + console.Span(oldest)
 	}
 	if oldest >= o.warn {
 		l := levelWarning
 		if oldest >= o.crit {
 			l = levelCritical
 		}
-		text := fmt.Sprintf("%s waits for %s", t.Oldest, console.Span(oldest))
-		if e, err := c.view.Find(spooldir.Spool, t.Oldest); err == nil && e.Reason != "" {
+		text := fmt.Sprintf("%s waits for %s", counts.Oldest, console.Span(oldest))
+		if e, err := c.view.Find(spooldir.Spool, counts.Oldest); err == nil && e.Reason != "" {
 			text += ": " + console.Cut(e.Reason, 150)
 		}
-		v.find(l, "%s", text)
+		r.add(l, "%s", text)
 	}
-	v.figure("oldest", fmt.Sprintf("%ds", int(oldest.Seconds())), fmt.Sprintf("%d;%d", int(o.warn.Seconds()), int(o.crit.Seconds())))
-	v.figure("waiting", t.Queue.Messages, ";")
+	r.addFigure("oldest", fmt.Sprintf("%ds", int(oldest.Seconds())), fmt.Sprintf("%d;%d", int(o.warn.Seconds()), int(o.crit.Seconds())))
+	r.addFigure("waiting", counts.Queue.Messages, ";")
 }
 
-// checkDaemon judges the daemon and, by what it says of them, the relays.
-func (c *call) checkDaemon(o *checkOptions, v *verdict, d daemonState, waiting int) {
+// checkDaemon checks the daemon and its relays.
+func (c *checker) checkDaemon(d daemonInfo, waiting int) {
+	o, r := c.opts, c.result
 	switch {
 	case d.err != nil:
-		v.find(levelUnknown, "cannot tell whether a daemon runs: %v", d.err)
+		r.add(levelUnknown, "cannot tell whether a daemon runs: %v", d.err)
 		return
 	case !d.runs && !o.noDaemon && waiting > 0:
-		v.find(levelCritical, "no daemon runs, and mail waits")
+		r.add(levelCritical, "no daemon runs, and mail waits")
 	case !d.runs && !o.noDaemon:
-		v.summary += ", no daemon runs"
+		r.add(levelWarning, "no daemon runs")
 	}
-	if !d.tells {
+	if !d.known {
 		return
 	}
-	if silent := ago(c.now, d.signs.Written); silent >= hangs {
-		v.find(levelCritical, "the daemon (process %d) has been silent for %s", d.signs.PID, console.Span(silent))
+	if silent := ago(c.now, d.state.Written); silent >= silentAfter {
+		r.add(levelCritical, "the daemon (process %d) has been silent for %s", d.state.PID, console.Span(silent))
 	}
-	if d.signs.Paused {
-		v.find(levelWarning, "the daemon is paused")
+	if d.state.Paused {
+		r.add(levelWarning, "the daemon is paused")
 	}
-	for _, r := range d.signs.Relays {
-		down := ago(c.now, r.Since)
-		if r.Trouble == "" || down < o.warn {
+	for _, relay := range d.state.Relays {
+		down := ago(c.now, relay.Since)
+		if relay.Trouble == "" || down < o.warn {
 			continue
 		}
 		l := levelWarning
-		if down >= o.crit && !anyWell(d.signs, r.Senders) {
+		if down >= o.crit && !anyWell(d.state, relay.Senders) {
 			l = levelCritical
 		}
-		v.find(l, "relay %s has been at rest for %s: %s", r.Name, console.Span(down), console.Cut(r.Trouble, 150))
+		r.add(l, "relay %s has been at rest for %s: %s", relay.Name, console.Span(down), console.Cut(relay.Trouble, 150))
 	}
 }
 
 // anyWell reports whether there is a relay without trouble for the same senders.
-func anyWell(s daemonstate.Signs, senders string) bool {
+func anyWell(s daemonstate.State, senders string) bool {
 	for _, r := range s.Relays {
 		if r.Senders == senders && r.Trouble == "" {
 			return true
@@ -245,7 +269,7 @@ func anyWell(s daemonstate.Signs, senders string) bool {
 }
 
 // resting counts the relays in trouble.
-func resting(s daemonstate.Signs) (n int) {
+func resting(s daemonstate.State) (n int) {
 	for _, r := range s.Relays {
 		if r.Trouble != "" {
 			n++

@@ -1,220 +1,268 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/config"
 )
 
-// withValues are all flags that take a value, of any command: a word behind one is no operand.
-func withValues() []string {
-	var all []string
-	for _, name := range append(commandNames(), "") {
-		for _, f := range flagsOf(name) {
-			if f.value != "" && !slices.Contains(all, "-"+f.name) {
-				all = append(all, "-"+f.name)
-			}
+func completionCommand() *command {
+	c := &command{
+		name:     "completion",
+		operands: []string{"SHELL"},
+		brief:    "print the script with which bash, zsh or fish complete commands",
+		about: `Prints a script that makes bash, zsh or fish complete commands, flags, directories and names of messages. In bash:
+  eval "$(spoolgore completion bash)"
+in zsh, after compinit:
+  source <(spoolgore completion zsh)
+and in fish:
+  spoolgore completion fish | source`,
+		flags:  config.NewFlagSet("completion"),
+		values: []string{"bash", "zsh", "fish"},
+	}
+	c.run = func(p *Program, args []string) int {
+		scripts := map[string]string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}
+		switch {
+		case len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
+			c.writeHelp(p.Stdout)
+		case len(args) != 1:
+			return p.UsageError(fmt.Errorf("completion: for which shell? bash, zsh or fish"))
+		case scripts[args[0]] == "":
+			return p.UsageError(fmt.Errorf("completion: there is none for %q, only for bash, zsh and fish", args[0]))
+		default:
+			fmt.Fprint(p.Stdout, scripts[args[0]])
+		}
+		return ExitOK
+	}
+	return c
+}
+
+// completeFlag is the hidden flag of the scripts: "spoolgore -complete WORD..." prints the completions of the last word.
+const completeFlag = "-complete"
+
+// The first line that -complete prints: what the shell adds to the completions.
+const (
+	addNothing     = "words"
+	addDirectories = "directories"
+	addFiles       = "files"
+)
+
+// A candidate is a completion of a word.
+type candidate struct{ word, about string }
+
+// complete prints the completions of the last word, a line each: the word, a tab, and what it means.
+func (p *Program) complete(words []string) {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	for i, w := range words {
+		words[i] = unquote(w)
+	}
+	last := words[len(words)-1]
+	add, candidates := completions(words[:len(words)-1], last)
+	fmt.Fprintln(p.Stdout, add)
+	for _, c := range candidates {
+		if strings.HasPrefix(c.word, last) {
+			fmt.Fprintf(p.Stdout, "%s\t%s\n", c.word, c.about)
 		}
 	}
-	slices.Sort(all)
+}
+
+// completions returns the candidates for a word after the words before it.
+func completions(before []string, word string) (add string, candidates []candidate) {
+	if len(before) == 0 {
+		if strings.HasPrefix(word, "-") {
+			return addNothing, flagCandidates(config.Flags(new(config.Config)))
+		}
+		return addDirectories, commandCandidates()
+	}
+	c := find(before[0])
+	if c == nil {
+		c = &command{flags: config.Flags(new(config.Config))}
+		before = append([]string{""}, before...)
+	}
+	flags := c.allFlags()
+	operands, open := splitWords(flags, before[1:])
+	switch {
+	case open.Flag != "":
+		return valueCandidates(open)
+	case strings.HasPrefix(word, "-"):
+		return addNothing, flagCandidates(flags)
+	case c.name == "help":
+		return addNothing, commandCandidates()
+	case len(c.values) > 0:
+		for _, v := range c.values {
+			candidates = append(candidates, candidate{v, ""})
+		}
+		return addNothing, candidates
+	case c.name == "explain":
+		return addFiles, nil
+	case len(c.messages) > 0 && len(operands) > 0:
+		return addNothing, c.messageCandidates(operands[0])
+	}
+	return addDirectories, nil
+}
+
+// allFlags returns the flags of a command, with those of the daemon if the command knows them.
+func (c *command) allFlags() *config.FlagSet {
+	if !c.daemon {
+		return c.flags
+	}
+	all := config.Flags(new(config.Config))
+	all.Docs = append(all.Docs, c.flags.Docs...)
 	return all
 }
 
-// bashCompletion is the script for bash. The daemon is completed where the first word is no command.
-func bashCompletion() string {
-	var cases, messages strings.Builder
-	for _, name := range commandNames() {
-		fmt.Fprintf(&cases, "    %s) flags='%s' ;;\n", name, flagWords(name))
-		if which, ok := namesMessages[name]; ok {
-			fmt.Fprintf(&messages, "    %s) which='%s' ;;\n", name, which)
-		}
-	}
-	return fmt.Sprintf(`# bash completion for spoolgore
-_spoolgore() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} flags which dir= i
-  COMPREPLY=()
-  if ((COMP_CWORD == 1)); then
-    [[ $cur == -* ]] && COMPREPLY=($(compgen -W '%[1]s' -- "$cur")) ||
-      COMPREPLY=($(compgen -W '%[2]s' -- "$cur") $(compgen -d -- "$cur"))
-    return
-  fi
-  case $prev in
-    -state) COMPREPLY=($(compgen -W '%[3]s' -- "$cur")); return ;;
-    -smtptls) COMPREPLY=($(compgen -W '%[4]s' -- "$cur")); return ;;
-    %[5]s) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-  esac
-  case $command in
-    help) COMPREPLY=($(compgen -W '%[2]s' -- "$cur")); return ;;
-    completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")); return ;;
-%[6]s    *) flags='%[1]s' ;;
-  esac
-  if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "$flags" -- "$cur"))
-    return
-  fi
-  for ((i = 2; i < COMP_CWORD; i++)); do
-    case ${COMP_WORDS[i]} in
-      %[5]s) ((i++)) ;;
-      -*) ;;
-      *) dir=${COMP_WORDS[i]}; break ;;
-    esac
-  done
-  case $command in
-%[7]s    *) which=none ;;
-  esac
-  if [[ -z $dir || $which == none ]]; then
-    COMPREPLY=($(compgen -d -- "$cur"))
-    return
-  fi
-  local name # not by compgen -W, which would obey a name like $(reboot)
-  while IFS= read -r name; do
-    [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
-  done < <("${COMP_WORDS[0]}" list -names $which "${dir/#\~/$HOME}" 2>/dev/null
-    [[ $command == @(show|delete|retry) ]] && "${COMP_WORDS[0]}" list -names -failed "${dir/#\~/$HOME}" 2>/dev/null)
-}
-complete -o filenames -o bashdefault -F _spoolgore spoolgore
-`, flagWords(""), strings.Join(commandNames(), " "), valuesOf["state"], valuesOf["smtptls"],
-		strings.Join(withValues(), "|"), cases.String(), messages.String())
-}
-
-// zshCompletion is the script for zsh, which serves it by a function of its own that bash's completion cannot replace:
-// descriptions are shown.
-func zshCompletion() string {
-	var all, flags, messages strings.Builder
-	for _, name := range commandNames() {
-		fmt.Fprintf(&all, "    %s\n", zshQuote(name+":"+about(name)))
-		fmt.Fprintf(&flags, "    %s) flags=(%s) ;;\n", name, zshFlags(name))
-		if which, ok := namesMessages[name]; ok {
-			fmt.Fprintf(&messages, "    %s) which=(%s) ;;\n", name, which)
-		}
-	}
-	return fmt.Sprintf(`#compdef spoolgore
-# zsh completion for spoolgore
-_spoolgore() {
-  local -a all flags which names operands
-  local command=$words[2] i
-  all=(
-%[1]s  )
-  if ((CURRENT == 2)); then
-    if [[ $words[2] == -* ]]; then
-      flags=(%[2]s)
-      _describe -o flag flags
-    else
-      _describe command all
-      _files -/
-    fi
-    return
-  fi
-  case $words[CURRENT-1] in
-    -state) compadd -- %[3]s; return ;;
-    -smtptls) compadd -- %[4]s; return ;;
-    %[5]s) _files; return ;;
-  esac
-  case $command in
-    help) _describe command all; return ;;
-    completion) compadd bash zsh fish; return ;;
-%[6]s    *) flags=(%[2]s) ;;
-  esac
-  if [[ $words[CURRENT] == -* ]]; then
-    _describe -o flag flags
-    return
-  fi
-  for ((i = 3; i < CURRENT; i++)); do
-    case $words[i] in
-      %[5]s) ((i++)) ;;
-      -*) ;;
-      *) operands+=(${(Q)~words[i]}) ;;
-    esac
-  done
-  case $command in
-%[7]s    *) _files -/; return ;;
-  esac
-  if ((!$#operands)); then
-    _files -/
-    return
-  fi
-  names=(${(f)"$($words[1] list -names $which $operands[1] 2>/dev/null)"})
-  [[ $command == (show|delete|retry) ]] && names+=(${(f)"$($words[1] list -names -failed $operands[1] 2>/dev/null)"})
-  compadd -a names
-}
-compdef _spoolgore spoolgore
-`, all.String(), zshFlags(""), valuesOf["state"], valuesOf["smtptls"], strings.Join(withValues(), "|"), flags.String(), messages.String())
-}
-
-// zshFlags are the flags of a command with what they are about, for _describe.
-func zshFlags(name string) string {
-	var all []string
-	for _, f := range flagsOf(name) {
-		all = append(all, zshQuote("-"+f.name+":"+f.about))
-	}
-	return strings.Join(all, " ")
-}
-
-func zshQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
-
-// fishCompletion is the script for fish.
-func fishCompletion() string {
-	var b strings.Builder
-	names := strings.Join(commandNames(), " ")
-	fmt.Fprintf(&b, `# fish completion for spoolgore
-function __spoolgore_dir
-  set -l words (commandline -opc)[3..-1]
-  set -l skip 0
-  for word in $words
-    if test $skip = 1
-      set skip 0
-    else if contains -- $word %s
-      set skip 1
-    else if not string match -q -- '-*' $word
-      echo $word
-      return 0
-    end
-  end
-  return 1
-end
-function __spoolgore_no_command
-  set -l words (commandline -opc)
-  test (count $words) -lt 2; or not contains -- $words[2] %s
-end
-function __spoolgore_names
-  set -l dir (__spoolgore_dir); or return
-  spoolgore list -names $argv $dir 2>/dev/null
-end
-complete -c spoolgore -f
-complete -c spoolgore -n 'not __spoolgore_dir; and not __fish_seen_subcommand_from help completion' -a '(__fish_complete_directories)'
-`, strings.Join(withValues(), " "), names)
-	for _, f := range flagsOf("") {
-		fmt.Fprintf(&b, "complete -c spoolgore -n __spoolgore_no_command -o %s%s -d %s\n", f.name, fishValue(f), fishQuote(f.about))
-	}
-	for _, name := range commandNames() {
-		fmt.Fprintf(&b, "complete -c spoolgore -n __fish_use_subcommand -a %s -d %s\n", name, fishQuote(about(name)))
-		in := fmt.Sprintf("'__fish_seen_subcommand_from %s'", name)
-		for _, f := range flagsOf(name) {
-			fmt.Fprintf(&b, "complete -c spoolgore -n %s -o %s%s -d %s\n", in, f.name, fishValue(f), fishQuote(f.about))
-		}
-		if which, ok := namesMessages[name]; ok {
-			fmt.Fprintf(&b, "complete -c spoolgore -n '__fish_seen_subcommand_from %s; and __spoolgore_dir' -a '(__spoolgore_names %s)'\n", name, which)
-			if which == "" {
-				fmt.Fprintf(&b, "complete -c spoolgore -n '__fish_seen_subcommand_from %s; and __spoolgore_dir' -a '(__spoolgore_names -failed)'\n", name)
+// splitWords returns the operands in words, and the flag that waits for its value, if the last word is one.
+func splitWords(flags *config.FlagSet, words []string) (operands []string, open config.Doc) {
+	for _, w := range words {
+		name, _, hasValue := strings.Cut(strings.TrimLeft(w, "-"), "=")
+		switch {
+		case open.Flag != "":
+			open = config.Doc{}
+		case !strings.HasPrefix(w, "-"):
+			operands = append(operands, w)
+		case !hasValue:
+			if d, ok := flags.LookupDoc(name); ok && d.Value != "" {
+				open = d
 			}
 		}
 	}
-	fmt.Fprintf(&b, "complete -c spoolgore -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n")
-	fmt.Fprintf(&b, "complete -c spoolgore -n '__fish_seen_subcommand_from help' -a '%s'\n", names)
+	return operands, open
+}
+
+func flagCandidates(fs *config.FlagSet) (all []candidate) {
+	for _, d := range fs.Docs {
+		if d.Flag != "" {
+			all = append(all, candidate{"-" + d.Flag, summary(d.Text)})
+		}
+	}
+	return all
+}
+
+func commandCandidates() (all []candidate) {
+	for _, c := range commands() {
+		all = append(all, candidate{c.name, summary(c.brief)})
+	}
+	return all
+}
+
+// summary returns the first part of a help text.
+func summary(text string) string {
+	for _, end := range []string{";", ":", " ("} {
+		text, _, _ = strings.Cut(text, end)
+	}
+	return text
+}
+
+// valueCandidates returns the values of a flag.
+func valueCandidates(d config.Doc) (add string, all []candidate) {
+	words := map[string]string{
+		"state":   "new waiting sending deferred scheduled unusable held failed",
+		"smtptls": "auto starttls tls none",
+	}[d.Flag]
+	if words == "" {
+		return addFiles, nil
+	}
+	for _, w := range strings.Fields(words) {
+		all = append(all, candidate{w, ""})
+	}
+	return addNothing, all
+}
+
+// messageCandidates returns the names of the messages in a spool that a command may be for.
+func (c *command) messageCandidates(dir string) (all []candidate) {
+	for _, filter := range c.messages {
+		var out bytes.Buffer
+		args := append(strings.Fields(filter), "-names", "--", dir)
+		find("list").run(&Program{Stdout: &out, Stderr: io.Discard}, args)
+		for line := range strings.Lines(out.String()) {
+			all = append(all, candidate{strings.TrimSuffix(line, "\n"), ""})
+		}
+	}
+	return all
+}
+
+// unquote removes the quotes of a shell from a word, and replaces ~.
+func unquote(word string) string {
+	if rest, ok := strings.CutPrefix(word, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			word = filepath.Join(home, rest)
+		}
+	}
+	var b strings.Builder
+	quote := rune(0)
+	escaped := false
+	for _, r := range word {
+		switch {
+		case escaped:
+			b.WriteRune(r)
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped = true
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote = r
+		case r == quote:
+			quote = 0
+		default:
+			b.WriteRune(r)
+		}
+	}
 	return b.String()
 }
 
-// fishValue says that a flag takes a value, and which.
-func fishValue(f documented) string {
-	switch {
-	case valuesOf[f.name] != "":
-		return " -x -a '" + valuesOf[f.name] + "'"
-	case f.value != "":
-		return " -r"
-	}
-	return ""
+// Names of messages are never given to compgen -W, which would run a name like $(reboot).
+const bashScript = `# bash completion for spoolgore
+_spoolgore() {
+  local cur=${COMP_WORDS[COMP_CWORD]} add word about
+  COMPREPLY=()
+  {
+    read -r add
+    while IFS=$'\t' read -r word about; do COMPREPLY+=("$word"); done
+  } < <("${COMP_WORDS[0]}" -complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  case $add in
+    directories) COMPREPLY+=($(compgen -d -- "$cur")) ;;
+    files) COMPREPLY+=($(compgen -f -- "$cur")) ;;
+  esac
 }
+complete -o filenames -o bashdefault -F _spoolgore spoolgore
+`
 
-func fishQuote(text string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
+const zshScript = `#compdef spoolgore
+# zsh completion for spoolgore
+_spoolgore() {
+  local -a lines words
+  local line
+  lines=("${(@f)$($words[1] -complete ${words[2,CURRENT]} 2>/dev/null)}")
+  for line in $lines[2,-1]; do
+    words+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
+  done
+  _describe -o completion words
+  case $lines[1] in
+    directories) _files -/ ;;
+    files) _files ;;
+  esac
 }
+compdef _spoolgore spoolgore
+`
+
+const fishScript = `# fish completion for spoolgore
+function __spoolgore_complete
+  set -l words (commandline -opc)[2..-1] (commandline -ct)
+  set -l lines (spoolgore -complete $words 2>/dev/null)
+  switch "$lines[1]"
+    case directories
+      __fish_complete_directories (commandline -ct)
+    case files
+      __fish_complete_path (commandline -ct)
+  end
+  test (count $lines) -gt 1; and printf '%s\n' $lines[2..-1]
+end
+complete -c spoolgore -f -a '(__spoolgore_complete)'
+`

@@ -1,12 +1,11 @@
+//go:build unix
+
 package cli
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,148 +13,163 @@ import (
 	"github.com/matryer/is"
 )
 
-// ownHelp are the commands that say with -h what they do.
-var ownHelp = []string{"list", "show", "hold", "release", "delete", "retry", "flush", "stats", "check"}
-
-func TestHelpOfCommands(t *testing.T) {
-	is := is.New(t)
-	said := func(args ...string) string {
-		var stdout, stderr bytes.Buffer
-		is.Equal(runCommand(args, strings.NewReader(""), &stdout, &stderr), 0)
-		is.Equal(stderr.String(), "")
-		for line := range strings.Lines(stdout.String()) {
-			is.True(len(line) <= 121) // lines fit a window of 120 columns
-		}
-		return stdout.String()
-	}
-	is.Equal(said("help"), help)
-	for _, name := range ownHelp {
-		text := said("help", name)
-		is.True(strings.HasPrefix(text, "usage: spoolgore "+name+" "))
-		is.Equal(text, said(name, "-h"))
-		is.Equal(text, said(name, "dir", "--help"))                                // anywhere
-		is.True(regexp.MustCompile(`(?m)^  .*\b` + name + `\b`).MatchString(help)) // the help of all has it too
-	}
-	is.Equal(said("help", "completion"), completionHelp)
-	var stdout, stderr bytes.Buffer
-	is.Equal(runCommand([]string{"help", "relaese"}, nil, &stdout, &stderr), 64)
-	is.True(strings.Contains(stderr.String(), `there is no command "relaese": is it release?`))
-}
-
-// The flags that completion offers are read from the help texts: each must be one that the command knows.
-func TestDocumentedFlagsAreKnown(t *testing.T) {
-	values := map[string]string{"LIST": "held", "AGE": "5m", "PATTERN": "a@x.org", "TEXT": "x", "PATH": "/x", "N": "3"}
-	for _, name := range ownHelp {
-		flags := flagsOf(name)
-		if len(flags) == 0 && name != "flush" {
-			t.Errorf("%s has no flags", name)
-		}
-		for _, f := range flags {
-			args := []string{name, "-" + f.name}
-			if f.value != "" {
-				args = append(args, values[f.value])
-			}
-			var stdout, stderr bytes.Buffer
-			runCommand(args, strings.NewReader(""), &stdout, &stderr)
-			if said := stdout.String() + stderr.String(); !strings.Contains(said, "which directory") {
-				t.Errorf("%q: %s", args, said)
-			}
-		}
-	}
-}
-
-func TestTheDocumentsHaveEveryCommand(t *testing.T) {
-	ofSpool := append([]string{"completion"}, ownHelp...)
-	for path, row := range map[string]struct {
-		form  string
-		names []string
-	}{
-		"../../docs/commands.md":     {`(?m)^## .*\b%s\b`, ofSpool},
-		"../../docs/explain.md":      {`(?m)^## spoolgore %s$`, []string{"explain", "test"}},
-		"../../docs/man/spoolgore.8": {`(?m)^\.It .*Cm %s\b`, append([]string{"explain", "test"}, ofSpool...)},
-	} {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range row.names {
-			if !regexp.MustCompile(fmt.Sprintf(row.form, name)).Match(text) {
-				t.Errorf("%s does not have %s", path, name)
-			}
-		}
-	}
-}
-
-// scripts are those for the shells.
-func scripts(t *testing.T) map[string]string {
+// completed returns what -complete prints for the words: the first line, and the candidates without their descriptions.
+func completed(t *testing.T, words ...string) (add string, candidates []string) {
 	t.Helper()
-	all := make(map[string]string)
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		var stdout, stderr bytes.Buffer
-		if code := runCommand([]string{"completion", shell}, nil, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
-			t.Fatalf("%s: %d %s", shell, code, stderr.String())
-		}
-		all[shell] = stdout.String()
+	code, out, errs := output("", append([]string{completeFlag}, words...)...)
+	if code != ExitOK || errs != "" {
+		t.Fatalf("%q: %d %s", words, code, errs)
 	}
-	return all
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	for _, line := range lines[1:] {
+		word, _, _ := strings.Cut(line, "\t")
+		candidates = append(candidates, word)
+	}
+	return lines[0], candidates
 }
 
-func TestCompletionKnowsAll(t *testing.T) {
-	for shell, script := range scripts(t) {
-		for _, name := range commandNames() {
-			if !strings.Contains(script, name) {
-				t.Errorf("%s does not know %s", shell, name)
-			}
-		}
-		for _, f := range slices.Concat(flagsOf(""), flagsOf("list"), flagsOf("check")) {
-			if !regexp.MustCompile(`(-|-o )` + f.name + `\b`).MatchString(script) {
-				t.Errorf("%s does not know -%s", shell, f.name)
-			}
-		}
-	}
-	is := is.New(t)
-	var stdout, stderr bytes.Buffer
-	is.Equal(runCommand([]string{"completion", "tcsh"}, nil, &stdout, &stderr), 64)
-	is.Equal(runCommand([]string{"completion"}, nil, &stdout, &stderr), 64)
-}
-
-// TestCompletionInBash asks bash what it would offer. The command list is replaced by one that shows how it was called.
-func TestCompletionInBash(t *testing.T) {
+// completionSpool makes a spool with odd names and returns its directory.
+func completionSpool(t *testing.T) string {
+	t.Helper()
 	is := is.New(t)
 	dir := t.TempDir()
-	script := scripts(t)["bash"] + `
-cd ` + dir + ` && mkdir -p spool other && touch afile
-fake() { [[ $3 == -failed ]] && echo failed/f.eml || echo "one.eml
-two words.eml
-\$(touch pwned).eml"; }
-offer() { COMP_WORDS=(fake "$@"); COMP_CWORD=$#; _spoolgore; (IFS=,; echo "${COMPREPLY[*]}"); }
-offer rel
-offer s
-offer list -st
-offer list -state hel
-offer show ""
-offer show spool ""
-offer show -statusfile afile spool t
-offer hold spool -o
-offer -smtptls st
-offer -freq 5 o
-offer completion z
-offer help ret
-`
-	out, err := exec.Command("bash", "-c", script).CombinedOutput()
-	t.Log(string(out))
-	is.NoErr(err)
-	offers := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	for i, offer := range offers { // names of files come in the order that the file system has
-		names := strings.Split(offer, ",")
-		slices.Sort(names)
-		offers[i] = strings.Join(names, ",")
+	for _, d := range []string{"failed", "hold", "tmp"} {
+		is.NoErr(os.Mkdir(filepath.Join(dir, d), 0o700))
 	}
-	is.Equal(offers, []string{
-		"release", "show,spool,stats", "-state,-statusfile", "held", "other,spool", "$(touch pwned).eml,failed/f.eml,one.eml,two words.eml", "two words.eml",
-		"-older", "starttls", "other", "zsh", "retry",
+	for _, name := range []string{"one.eml", "two words.eml", "$(touch pwned).eml", "failed/f.eml", "hold/h.eml"} {
+		is.NoErr(os.WriteFile(filepath.Join(dir, name), []byte("From: a@x.org\nTo: b@x.org\n\n"), 0o600))
+	}
+	return dir
+}
+
+func TestComplete(t *testing.T) {
+	spool := completionSpool(t)
+	for line, want := range map[string]string{
+		"rel":                      "directories release",
+		"-smtptl":                  "words -smtptls",
+		"list -st":                 "words -state -statusfile",
+		"list -state hel":          "words held",
+		"list -state=x -st":        "words -state -statusfile",
+		"list -statusfile ":        "files",
+		"show ":                    "directories",
+		"show SPOOL t":             "words two words.eml",
+		"show SPOOL f":             "words failed/f.eml",
+		"show -raw SPOOL o":        "words one.eml",
+		"show -statusfile f ":      "directories",
+		"release SPOOL ":           "words hold/h.eml",
+		"hold SPOOL -o":            "words -older",
+		"-smtptls st":              "words starttls",
+		"-freq 5 o":                "directories",
+		"completion z":             "words zsh",
+		"help ret":                 "words retry",
+		"explain ":                 "files",
+		"explain -smtpus":          "words -smtpuser",
+		"explain -pro":             "words -probe",
+		"test a@example.org ":      "directories",
+		"no-such-directory -freq ": "files",
+	} {
+		t.Run(line, func(t *testing.T) {
+			is := is.New(t)
+			words := strings.Split(strings.ReplaceAll(line, "SPOOL", spool), " ")
+			add, candidates := completed(t, words...)
+			is.Equal(strings.TrimSpace(add+" "+strings.Join(candidates, " ")), want)
+		})
+	}
+}
+
+func TestCompleteHasAllCommandsAndFlags(t *testing.T) {
+	is := is.New(t)
+	_, names := completed(t, "")
+	is.Equal(names, commandNames())
+	for _, c := range commands() {
+		_, flags := completed(t, c.name, "-")
+		for _, d := range c.flags.Docs {
+			is.True(d.Flag == "" || slices.Contains(flags, "-"+d.Flag)) // each flag in the help is offered
+		}
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	t.Setenv("HOME", "/home/ann")
+	for word, want := range map[string]string{
+		"a": "a", `a\ b`: "a b", `'a b'`: "a b", `"a b`: "a b", `'a\b'`: `a\b`, "~/x": "/home/ann/x", `a'b "c'"d"`: `ab "cd`,
+	} {
+		is := is.New(t)
+		is.Equal(unquote(word), want)
+	}
+}
+
+func TestCompletionOfUnknownShell(t *testing.T) {
+	is := is.New(t)
+	code, _, _ := output("", "completion", "tcsh")
+	is.Equal(code, ExitUsage)
+	code, _, _ = output("", "completion")
+	is.Equal(code, ExitUsage)
+}
+
+// inShell runs a script in a shell that knows the completion. The command is called fake.
+func inShell(t *testing.T, shell, script string) []string {
+	t.Helper()
+	if _, err := exec.LookPath(shell); err != nil {
+		t.Skip(err)
+	}
+	_, completion, _ := output("", "completion", shell)
+	cmd := exec.Command(shell, "-c", strings.ReplaceAll(completion, "(spoolgore ", "(fake ")+script)
+	cmd.Dir = completionSpool(t)
+	cmd.Env = append(os.Environ(), asCommand+"=1", "SELF="+os.Args[0])
+	out, err := cmd.CombinedOutput()
+	t.Log(string(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(cmd.Dir, "pwned*"))
+	if err != nil || len(left) > 0 {
+		t.Fatal("the name of a message was run as a command")
+	}
+	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+}
+
+func TestCompletionInBash(t *testing.T) {
+	is := is.New(t)
+	lines := inShell(t, "bash", `
+fake() { "$SELF" "$@"; }
+offer() { COMP_WORDS=(fake "$@"); COMP_CWORD=$#; _spoolgore; printf '%s\n' "${COMPREPLY[@]}" | sort | paste -sd,; }
+offer rel
+offer fa
+offer list -st
+offer show ""
+offer show . ""
+offer show . t
+offer list -statusfile on
+`)
+	is.Equal(lines, []string{
+		"release", "failed", "-state,-statusfile", "failed,hold,tmp", "$(touch pwned).eml,failed/f.eml,hold/h.eml,one.eml,two words.eml",
+		"two words.eml", "one.eml",
 	})
-	left, err := filepath.Glob(filepath.Join(dir, "pwned*"))
-	is.NoErr(err)
-	is.Equal(len(left), 0) // no name of a file is obeyed
+}
+
+func TestCompletionInFish(t *testing.T) {
+	is := is.New(t)
+	lines := inShell(t, "fish", `
+function fake; $SELF $argv; end
+complete -C 'spoolgore rel'
+complete -C 'spoolgore show . t'
+`)
+	is.True(strings.HasPrefix(lines[0], "release\t"))
+	is.True(strings.HasPrefix(lines[1], `two\ words.eml`) || strings.HasPrefix(lines[1], "two words.eml"))
+}
+
+func TestCompletionInZsh(t *testing.T) {
+	is := is.New(t)
+	lines := inShell(t, "zsh", `
+fake() { "$SELF" "$@"; }
+_describe() { print -rl -- ${(P)@[-1]}; }
+_files() { print -r -- files "$@"; }
+words=(fake rel); CURRENT=2; _spoolgore
+words=(fake show . t); CURRENT=4; _spoolgore
+words=(fake show ''); CURRENT=3; _spoolgore
+`)
+	is.True(strings.HasPrefix(lines[0], "release:"))
+	is.True(slices.Contains(lines, "two words.eml:"))
+	is.True(slices.Contains(lines, "files -/"))
 }

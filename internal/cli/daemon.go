@@ -9,26 +9,26 @@ import (
 	"github.com/unbit/spoolgore/internal/daemonstate"
 )
 
-// hangs is how old the signs of life of a daemon may be, which writes them at least once a minute.
-const hangs = 2 * time.Minute
+// silentAfter is the age at which the state of a daemon shows that it hangs. A daemon writes its state once a minute.
+const silentAfter = 2 * time.Minute
 
-// daemonState is what can be told of the daemon of a spool.
-type daemonState struct {
+// daemonInfo is what a command knows of the daemon of a spool.
+type daemonInfo struct {
 	runs  bool
-	pid   int // of a process that can be told something; zero: there is none, or it is in another container
-	signs daemonstate.Signs
-	tells bool  // it has left signs
-	err   error // why it cannot be told whether one runs
+	pid   int // zero: no daemon runs, or it is in another container
+	state daemonstate.State
+	known bool  // state is set
+	err   error // why runs is unknown
 }
 
 // daemon looks for the daemon of the spool.
-func (c *call) daemon() (d daemonState) {
-	signs, tells := c.signs()
-	fresh := tells && ago(c.now, signs.Written) < hangs
+func (c *call) daemon() (d daemonInfo) {
+	state, known := c.daemonState()
+	fresh := known && ago(c.now, state.Written) < silentAfter
 	pid, err := c.dir.Lock().Holder()
 	switch {
 	case err != nil && errors.Is(err, fs.ErrPermission) && fresh:
-		d.runs = true // the lock is not for our eyes
+		d.runs = true // the caller may not read the lock
 	case err != nil:
 		d.err = err
 	case pid != 0:
@@ -36,20 +36,20 @@ func (c *call) daemon() (d daemonState) {
 	case fresh:
 		d.runs, d.err = c.dir.Lock().Held()
 	}
-	if d.runs && tells && (d.pid == 0 || d.pid == signs.PID) {
-		d.signs, d.tells = signs, true // else they are those of an earlier one
+	if d.runs && known && (d.pid == 0 || d.pid == state.PID) { // else it is the state of an earlier daemon
+		d.state, d.known = state, true
 	}
 	return d
 }
 
-// signs returns what a daemon, perhaps one of the past, has said of itself.
-func (c *call) signs() (s daemonstate.Signs, ok bool) {
+// daemonState returns the state that a daemon, perhaps an earlier one, has written.
+func (c *call) daemonState() (s daemonstate.State, ok bool) {
 	fi, err := os.Lstat(c.dir.File(daemonstate.Name))
 	if err != nil || !fi.Mode().IsRegular() {
 		return s, false
 	}
 	if s, ok, err = daemonstate.Read(c.dir.Path()); err != nil {
-		c.say("what the daemon says of itself cannot be read: %v", err)
+		c.say("the state of the daemon cannot be read: %v", err)
 	}
 	return s, ok && err == nil
 }

@@ -2,73 +2,68 @@ package cli
 
 import (
 	"bufio"
-	"flag"
 	"fmt"
 	"strings"
 
+	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-const deleteHelp = `usage: spoolgore delete [-y] DIR NAME...
-       spoolgore delete [-y] [flags] -all DIR
-
-Deletes messages in the spool and in hold/, for good: nobody gets them, and nobody is told. A message of failed/
-is named failed/NAME; what says why goes with it. On a terminal it asks first. A transaction that is in flight
-goes on.
-
-  -y                 do not ask; anywhere but on a terminal nothing is deleted without it
-  -failed            in failed/, and there only
-` + filterHelp
-
-func runDelete(p *Program, args []string) int {
-	var o chosen
+func deleteCommand() *command {
+	var s selection
 	var yes, failed bool
-	return onSpool(p, "delete", deleteHelp, args, func(fs *flag.FlagSet) {
-		o.bindAll(fs)
-		fs.BoolVar(&yes, "y", false, "")
-		fs.BoolVar(&failed, "failed", false, "")
-	}, func(c *call) error {
-		places := []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}
+	c := &command{
+		name:     "delete",
+		operands: []string{"[flags] [DIR] NAME...", "[flags] -all [DIR]"},
+		brief:    "delete messages; asks first",
+		about: `Deletes messages in the spool and in hold/, for good, without a report to the sender. A message in failed/ is named
+failed/NAME; the file with its reason is deleted, too. On a terminal the command asks first. A transaction in flight
+goes on.`,
+		flags:    config.NewFlagSet("delete"),
+		messages: []string{"", "-failed"},
+	}
+	c.flags.AddSwitch(&yes, "y", "do not ask; without a terminal nothing is deleted unless -y is given")
+	c.flags.AddSwitch(&failed, "failed", "in failed/ only")
+	s.addAll(c.flags)
+	return c.onSpool(func(a *call) error {
+		places := allPlaces()
 		switch {
 		case failed:
-			places = places[2:]
-		case o.all:
-			places = places[:2] // all of failed/ only if that was said
+			places = []spooldir.Place{spooldir.Failed}
+		case s.all:
+			places = []spooldir.Place{spooldir.Spool, spooldir.Hold}
 		}
-		return c.delete(&o, places, yes)
+		return a.delete(&s, places, yes)
 	})
 }
 
-func (c *call) delete(o *chosen, places []spooldir.Place, yes bool) error {
-	asks := console.IsTerminal(c.stdin) && console.IsTerminal(c.stderr)
-	if !yes && !asks {
-		return usageErr("nothing is deleted without -y where nobody can be asked")
+func (c *call) delete(s *selection, places []spooldir.Place, yes bool) error {
+	if !yes && (!console.IsTerminal(c.stdin) || !console.IsTerminal(c.stderr)) {
+		return usageErr("without a terminal nothing is deleted unless -y is given")
 	}
 	for _, name := range c.operands {
 		if yes && strings.Contains(name, "…") {
 			return usageErr(fmt.Sprintf("%s is a shortened name: with -y give the whole one", name))
 		}
 	}
-	targets, err := c.choose(o, places)
+	targets, err := c.choose(s, places)
 	if err != nil {
 		return err
 	}
 	if !yes && len(targets) > 0 && !c.confirm(targets) {
 		return exitErr{ExitNotDone, "nothing was deleted"}
 	}
-	deleted := c.doAll("deleted", targets, func(t target) error { return c.dir.Steering().Discard(t.place, t.name, t.id) })
+	deleted := c.actOnEach("deleted", targets, func(t target) error { return c.dir.Steering().Discard(t.place, t.name, t.id) })
 	if err := c.dir.SyncPlaces(); err != nil {
 		return err
 	}
-	c.tellDone("deleted", deleted)
-	if flying := sendingOf(deleted); flying > 0 {
-		c.say("%s being sent at this moment, and may have gone out", console.Count(flying, "message"))
-	}
+	c.printDone("deleted", deleted)
+	c.reportSending(deleted)
 	return nil
 }
 
-// confirm asks on the terminal. Anything but a yes is a no.
+// confirm asks on the terminal. Any answer but y and yes is a no.
 func (c *call) confirm(targets []target) bool {
 	c.out.Flush()
 	for i, t := range targets {

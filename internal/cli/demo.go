@@ -17,8 +17,36 @@ import (
 
 	"github.com/jhillyerd/enmime/v2"
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
+
+func demoCommand() *command {
+	keep := false
+	c := &command{
+		name:     "demo",
+		operands: []string{"[-keep]"},
+		brief:    "show Spoolgore at work, with a relay and a spool of its own",
+		flags:    config.NewFlagSet("demo"),
+	}
+	c.flags.AddSwitch(&keep, "keep", "keep the spool")
+	c.run = func(p *Program, args []string) int {
+		switch err := c.flags.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			c.writeHelp(p.Stdout)
+			return ExitOK
+		case err != nil:
+			return p.UsageError(fmt.Errorf("demo: %w", err))
+		case c.flags.NArg() > 0:
+			return p.UsageError(errors.New("demo takes no directory; one that is called demo is ./demo"))
+		}
+		if err := showDemo(p.Stdout, keep); err != nil {
+			return p.failure("demo", err, ExitSoftware)
+		}
+		return ExitOK
+	}
+	return c
+}
 
 // demo shows a spool at work. A step that does not go as told is an error, so that the demo is a test of the whole too.
 type demo struct {
@@ -254,26 +282,4 @@ func (d *demo) until(what string, so func() bool) error {
 		}
 	}
 	return nil
-}
-
-// runDemo is the command "spoolgore demo".
-func runDemo(p *Program, args []string) int {
-	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	keep := fs.Bool("keep", false, "")
-	err := fs.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(p.Stdout, help)
-		return ExitOK
-	case err != nil:
-		return p.UsageError(fmt.Errorf("demo: %w", err))
-	case fs.NArg() > 0:
-		return p.UsageError(errors.New("demo takes no directory; one that is called demo is ./demo"))
-	}
-	if err := showDemo(p.Stdout, *keep); err != nil {
-		fmt.Fprintf(p.Stderr, "spoolgore: demo: %v\n", err)
-		return ExitSoftware
-	}
-	return ExitOK
 }

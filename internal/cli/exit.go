@@ -10,19 +10,20 @@ import (
 	"github.com/unbit/spoolgore/internal/config"
 )
 
-// Exit codes, where there is one those of sysexits.h: a supervisor can tell what to start again and what to leave.
+// Exit codes. Those above 63 are of sysexits.h: a supervisor knows by them whether another start makes sense.
 const (
 	ExitOK          = 0
+	ExitNotDone     = 1 // a command could not do all that it was asked for; it has printed why
 	ExitUsage       = 64
 	ExitDataErr     = 65
 	ExitNoInput     = 66
 	ExitUnavailable = 69
-	ExitSoftware    = 70 // also: a step of the demo did not go as told
+	ExitSoftware    = 70 // also: a step of the demo failed
 	ExitTempFail    = 75
 	ExitConfig      = 78
 )
 
-// UsageError says what is wrong with the call, or with the configuration, and returns the exit code for it.
+// UsageError prints what is wrong with the call, or with the configuration, and returns the exit code.
 func (p *Program) UsageError(err error) int {
 	if errors.As(err, new(*config.Error)) {
 		fmt.Fprintf(p.Stderr, "spoolgore: %v\n", err)
@@ -32,8 +33,8 @@ func (p *Program) UsageError(err error) int {
 	return ExitUsage
 }
 
-// CodeOf is what an error of Run or Drain means to who started the command. Both fail before they begin, over what
-// they were given, but for two cases: another daemon or the relay is in the way, or the system lacks something.
+// CodeOf returns the exit code for an error of Spool.Run or Spool.Drain. Most errors are mistakes in the configuration.
+// Another start may help if another daemon runs, if no relay can be used, or if the system is out of something.
 func CodeOf(err error) int {
 	var relay *spoolgore.DeliveryError
 	var errno syscall.Errno
@@ -44,7 +45,23 @@ func CodeOf(err error) int {
 		return ExitTempFail
 	case errors.As(err, &errno) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) &&
 		errno != syscall.ENOTDIR && errno != syscall.EISDIR:
-		return ExitSoftware // a full disk, no more descriptors: another start may go better
+		return ExitSoftware // a full disk, no more descriptors
 	}
 	return ExitConfig
 }
+
+// isClosedPipe reports whether err is that of a reader that has closed the pipe.
+func isClosedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// A usageErr is a wrong call of a command.
+type usageErr string
+
+func (e usageErr) Error() string { return string(e) }
+
+// An exitErr is an error with an exit code of its own.
+type exitErr struct {
+	code int
+	text string
+}
+
+func (e exitErr) Error() string { return e.text }

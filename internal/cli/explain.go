@@ -15,60 +15,71 @@ import (
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/explain"
 	"github.com/unbit/spoolgore/internal/logger"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-const explainHelp = `usage: spoolgore explain [flags] FILE
-       spoolgore explain [flags] -       the message is read from standard input
-
-Says what would happen to a message file, and why: who it is from and to and where that stands, what of it is sent, by
-which relay, how that is spoken to, and when it is tried again and given up. Nothing is sent, and the file is only read.
-
-  -probe    connect to the relay, log in, and ask whether it would take the message; no content is sent
-
-The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given.
-If FILE lies in a spool, in its failed/ or in its hold/, what is known of it there is shown too.
+func explainCommand() *command {
+	c := &command{
+		name:     "explain",
+		operands: []string{"[flags] FILE", "[flags] -"},
+		brief:    "show what would happen to a message file; -probe: ask its relay",
+		about: `Shows what would happen to a message file, and why: sender and recipients and the fields that name them, the bytes that
+are sent, the relay and how it is spoken to, and the times of attempts. The command sends nothing and only reads the file.
+With - it reads standard input.`,
+		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what the daemon
+gets. Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
+If FILE is in a spool, in its failed/ or in its hold/, what is known of it there is shown, too.
 
 Exit codes
-  0   it would be sent, and with -probe taken by the relay
+  0   it would be sent, and with -probe accepted by the relay
   64  wrong usage                                   66  the file cannot be read
   65  the file cannot be sent as it is, or a recipient is not an address
   69  with -probe: the relay refuses it, or a recipient, for good
-  75  with -probe: the relay cannot be used now, or puts it off
-  78  something to put right: a bad relay address, a relays file or certificate that cannot be used
-`
+  75  with -probe: the relay cannot be used now, or defers it
+  78  something to correct: a bad relay address, a relays file or certificate that cannot be used`,
+		flags:  config.NewFlagSet("explain"),
+		daemon: true,
+	}
+	explainFlags(c.flags, new(bool))
+	c.run = func(p *Program, args []string) int { return c.explain(p, args) }
+	return c
+}
 
-// runExplain is the command "spoolgore explain".
-func runExplain(p *Program, args []string) int {
+func explainFlags(fs *config.FlagSet, probe *bool) {
+	fs.AddSwitch(probe, "probe", "connect to the relay, log in, and ask whether it accepts the message; no content is sent")
+}
+
+func (c *command) explain(p *Program, args []string) int {
 	probe := false
-	c, operands, err := config.ConfigureAnywhere(args, func(fs *flag.FlagSet) { fs.BoolVar(&probe, "probe", false, "") })
+	conf, operands, err := config.ConfigureAnywhere(args, os.Getenv, func(fs *config.FlagSet) { explainFlags(fs, &probe) })
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(p.Stdout, explainHelp)
+		c.writeHelp(p.Stdout)
 		return ExitOK
-	case c.Version:
+	case conf.Version:
 		return p.PrintVersion()
 	case err != nil:
 		return p.UsageError(fmt.Errorf("explain: %w", err))
 	case len(operands) != 1:
 		return p.UsageError(fmt.Errorf("explain: want one file, not %d", len(operands)))
 	}
-	if err := c.Complete(logger.New(p.Stderr, c.LogLevel(), c.LogJSON)); err != nil {
+	if err := conf.Complete(logger.New(p.Stderr, conf.LogLevel(), conf.LogJSON)); err != nil {
 		return p.failure("explain", err, ExitConfig)
 	}
 	path, name := operands[0], operands[0]
 	if path == "-" {
 		name = "standard input"
-		dir, err := keepInput(p.Stdin)
+		dir, err := keepInput(p.Stdin, conf.Dir)
 		if err != nil {
 			return p.failure("explain", err, ExitNoInput)
 		}
 		defer os.RemoveAll(dir)
 		path = filepath.Join(dir, "stdin")
 	}
-	return p.showPlan(c, path, name, probe)
+	return p.showPlan(conf, path, name, probe)
 }
 
-// showPlan shows what would happen to the file at path, which is called name.
+// showPlan prints what would happen to the file at path. name is its name in the output.
 func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 	plan, err := explain.Open(path, c.Opts, time.Now())
 	var settings *explain.SettingsError
@@ -99,9 +110,9 @@ func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 	return code
 }
 
-// keepInput leaves what is read in a file called stdin in a new directory of its own.
-func keepInput(stdin io.Reader) (dir string, err error) {
-	if dir, err = os.MkdirTemp("", "spoolgore-explain-"); err != nil {
+// keepInput writes the input to the file stdin in a new directory.
+func keepInput(stdin io.Reader, spool string) (dir string, err error) {
+	if dir, err = makeTemp("spoolgore-explain-", spool); err != nil {
 		return "", err
 	}
 	f, err := os.Create(filepath.Join(dir, "stdin"))
@@ -113,4 +124,17 @@ func keepInput(stdin io.Reader) (dir string, err error) {
 		os.RemoveAll(dir)
 	}
 	return dir, err
+}
+
+// makeTemp makes a temporary directory: where the system has them, or else in tmp/ of the spool. A small container may have
+// no other place to write to.
+func makeTemp(prefix, spool string) (dir string, err error) {
+	dir, err = os.MkdirTemp("", prefix)
+	if err == nil || spool == "" {
+		return dir, err
+	}
+	if dir, spoolErr := os.MkdirTemp(filepath.Join(spool, spooldir.TmpDir), prefix); spoolErr == nil {
+		return dir, nil
+	}
+	return "", err
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,13 +10,6 @@ import (
 
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
-
-// command runs the command with the arguments and an input, and returns the exit code and what it printed.
-func command(stdin string, args ...string) (code int, stdout, stderr string) {
-	var out, errs bytes.Buffer
-	code = runCommand(args, strings.NewReader(stdin), &out, &errs)
-	return code, out.String(), errs.String()
-}
 
 const note = "From: a@x.org\nTo: b@x.org\nSubject: x\n\nhello\n"
 
@@ -59,7 +51,7 @@ func TestExplainCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
-			code, out, errs := command(c.stdin, append([]string{"explain"}, c.args...)...)
+			code, out, errs := output(c.stdin, append([]string{"explain"}, c.args...)...)
 			is.Equal(code, c.code)
 			is.True(strings.Contains(out, c.out))
 			is.True(strings.Contains(errs, c.err))
@@ -73,7 +65,7 @@ func TestExplainKeepsNothing(t *testing.T) {
 	is := is.New(t)
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	code, _, _ := command(note, "explain", "-")
+	code, _, _ := output(note, "explain", "-")
 	is.Equal(code, 0)
 	left, err := os.ReadDir(tmp)
 	is.NoErr(err)

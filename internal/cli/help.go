@@ -1,96 +1,129 @@
 package cli
 
-const help = `Spoolgore sends the mail messages found as files in a directory through a mail relay, and keeps trying until
-each is delivered or given up.
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/config"
+)
+
+// Columns at which the texts of flags begin: those of a command, and those of the daemon.
+const (
+	commandColumn = 21
+	daemonColumn  = 31
+)
+
+func helpCommand() *command {
+	return &command{
+		name:     "help",
+		operands: []string{"[COMMAND]"},
+		brief:    "print this text, or the help of a command",
+		flags:    config.NewFlagSet("help"),
+		values:   nil,
+		run:      runHelp,
+	}
+}
+
+// runHelp is "spoolgore help [COMMAND]".
+func runHelp(p *Program, args []string) int {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return p.PrintHelp()
+	}
+	if c := find(args[0]); c != nil {
+		c.writeHelp(p.Stdout)
+		return ExitOK
+	}
+	text := ""
+	if near := conf.Nearest(args[0], commandNames()); near != "" {
+		text = ": is it " + near + "?"
+	}
+	return p.UsageError(fmt.Errorf("there is no command %q%s", args[0], text))
+}
+
+// writeHelp writes the help of a command.
+func (c *command) writeHelp(w io.Writer) {
+	before := "usage: "
+	for _, operands := range c.operands {
+		fmt.Fprintf(w, "%sspoolgore %s %s\n", before, c.name, operands)
+		before = "       "
+	}
+	about := c.about
+	if about == "" {
+		about = strings.ToUpper(c.brief[:1]) + c.brief[1:] + "."
+	}
+	writeText(w, about)
+	if len(c.flags.Docs) > 0 {
+		fmt.Fprintln(w)
+		c.flags.Write(w, commandColumn)
+	}
+	if c.notes != "" {
+		writeText(w, c.notes)
+	}
+}
+
+// writeText writes the paragraphs of text after an empty line. Lines that begin with a space are written as they are.
+func writeText(w io.Writer, text string) {
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
+		fmt.Fprintln(w)
+		var words []string
+		flush := func() {
+			if len(words) > 0 {
+				fmt.Fprintln(w, strings.Join(config.Wrap(strings.Join(words, " "), config.Width), "\n"))
+			}
+			words = nil
+		}
+		for line := range strings.SplitSeq(paragraph, "\n") {
+			if strings.HasPrefix(line, " ") {
+				flush()
+				fmt.Fprintln(w, line)
+				continue
+			}
+			words = append(words, line)
+		}
+		flush()
+	}
+}
+
+// PrintHelp prints the help of the program.
+func (p *Program) PrintHelp() int {
+	fmt.Fprint(p.Stdout, helpHead)
+	for _, c := range commands() {
+		for i, line := range config.Wrap(c.brief, config.Width-daemonColumn) {
+			term := ""
+			if i == 0 {
+				term = c.name + " " + c.shortOperands()
+			}
+			fmt.Fprintf(p.Stdout, "  %-*s%s\n", daemonColumn-2, term, line)
+		}
+	}
+	fmt.Fprintln(p.Stdout)
+	config.Flags(new(config.Config)).Write(p.Stdout, daemonColumn)
+	fmt.Fprint(p.Stdout, helpTail)
+	return ExitOK
+}
+
+// shortOperands returns the operands of the first usage line, without the flags.
+func (c *command) shortOperands() string {
+	if len(c.operands) == 0 {
+		return ""
+	}
+	return strings.TrimSpace(strings.ReplaceAll(c.operands[0], "[flags]", ""))
+}
+
+const helpHead = `Spoolgore sends the mail messages found as files in a directory through a mail relay, and retries until each message
+is delivered or given up.
 
 usage: spoolgore [flags] [DIR]
-       spoolgore COMMAND [flags] DIR ...
-       spoolgore demo          show it at work, with a relay and a spool of its own (-keep keeps the spool)
+       spoolgore COMMAND [flags] [DIR] ...
 
-Commands work on a spool whether a daemon runs or not. spoolgore help COMMAND says more of each.
-  list DIR                     the messages in it: state, age, next attempt, sender, recipients, reason
-  show DIR NAME                all that is known of one, with its header; -raw: the file
-  hold, release DIR NAME...    set messages aside, and take them back
-  delete DIR NAME...           delete messages; asks first
-  retry DIR NAME...            try messages now; -failed: those that were given up
-  flush DIR                    have the daemon try everything now
-  stats DIR                    who waits, for how long and why; relays; pace; -watch: again and again
-  check DIR                    a plugin for monitoring
-  explain FILE                 what would happen to a message file; -probe: what its relay says of it
-  test ADDRESS [DIR]           send one message, and say what comes of each step
-  completion SHELL             completion for bash, zsh or fish
+Commands work on a spool with or without a running daemon. spoolgore help COMMAND describes one.
+`
 
-Relay
-  -smtpaddr LIST               the relay, as HOST:PORT, smtp://HOST, smtps://HOST, lmtp://HOST:PORT, lmtp+unix:///PATH,
-                               mx:DOMAIN or srv:DOMAIN; several, in order of preference, separated by commas
-                               (127.0.0.1:25)
-  -relays FILE                 other relays for the mail of some senders, see below
-  -smtptimeout TIME            limit of each step of a delivery (the limits of RFC 5321)
-  -localname NAME              name to greet the relay with (that of this host)
-  -concurrency N               connections to a relay at the same time, at most; several hundred work (20)
-  -rate LIST                   recipients in a second, minute, hour, day, at most, as 14/s,600/m,50000/d (no limit)
-  -nopipelining                do without PIPELINING, and so CHUNKING, although the relay offers it
-  -nochunking                  do without CHUNKING although the relay offers it
-  -window N                    small messages that may share a flight where the relay offers CHUNKING: as many can
-                               arrive twice after a lost connection (4)
-
-Login
-  -smtpuser USER               log in with the strongest mechanism that the relay offers, over verified TLS only
-  -smtpmd5user USER            log in with CRAM-MD5; ignored with -smtpuser
-  -smtpauth MECHANISM          the only mechanism to use: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, CRAM-MD5,
-                               XOAUTH2, OAUTHBEARER, EXTERNAL
-  -smtptoken                   the password is an OAuth 2.0 access token
-  The password is what the first of these gives:
-  -smtppasswordfile FILE       a file with one line, read for each login
-  -smtppasswordcmd COMMAND     the first line that /bin/sh -c COMMAND prints within 30 seconds; it is run again when the
-                               relay has refused the last one; its standard error goes to the log
-  -smtppassword PASSWORD       for -smtpuser; every user of this host can see it
-  -smtpmd5password PASSWORD    for -smtpmd5user; every user of this host can see it
-  SPOOLGORE_SMTPPASSWORD       in the environment, for -smtpuser; SPOOLGORE_SMTPMD5PASSWORD for -smtpmd5user
-  $CREDENTIALS_DIRECTORY       a directory that systemd makes (LoadCredential=); of it the file smtppassword
-
-TLS
-  -smtptls MODE                auto: from the first byte on port 465, else STARTTLS where it is offered; starttls: it
-                               must be offered; tls: from the first byte; none (auto)
-  -smtpca FILE                 certificates (PEM) of the only authorities to trust (those of the system)
-  -smtpcert FILE               certificate (PEM) to show to the relay
-  -smtpkey FILE                its key (PEM)
-  -smtppin LIST                sha256//BASE64 of public keys, separated by commas: the relay must have one of them, and
-                               its certificate is not verified further
-
-Queue
-  -freq TIME                   time between two scans of the directory (10)
-  -attempts N                  failed attempts after which a recipient is given up (100)
-  -maxage TIME                 age at which a message is given up (120h)
-  -bounce                      tell the sender, by mail, of a message that was given up; -bounce=false: do not (true)
-  -warnafter TIME              age at which the sender of a message that is still tried is told so, once (never)
-  -onfail COMMAND              for each message that was given up, run /bin/sh -c COMMAND, one at a time and for 30
-                               seconds at most, with SPOOLGORE_FILE (the message in failed/), SPOOLGORE_WHY (the JSON
-                               file beside it), SPOOLGORE_FROM, SPOOLGORE_TO (a line for each recipient given up),
-                               SPOOLGORE_REASON and SPOOLGORE_MESSAGE_ID in its environment
-  -json PATH                   the status file (DIR/.spoolgore.js)
-  -once                        try everything that is due once, and end
-
-Seen from outside
-  -http ADDRESS                show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; without a
-                               HOST, as 8025, only this host can reach it, and every user of it (nowhere)
-  -httptokenfile FILE          a file with one line, 16 characters or more, that has to be given to see it: as password
-                               with any name, or as Authorization: Bearer. Where other hosts can reach it, it is needed
-  -httptoken TOKEN             the same; every user of this host can see it
-  SPOOLGORE_HTTPTOKEN          in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same
-
-Configuration
-  -config FILE                 lines of a flag's name, blanks and a value, see below; without it no file is read
-  -printconfig                 show every setting, and where it stands, without passwords, and end
-
-Other
-  -logjson                     log lines in JSON; the log goes to standard error
-  -verbose                     log more
-  -version                     print the version
-  -help                        print this
-
-TIME is a number of seconds, or has a unit: 10, 500ms, 1m, 2h30m. What holds without a flag is in parentheses.
-Flags go before DIR. A directory that is called as a command is ./NAME.
+const helpTail = `
+TIME is a number of seconds, or has a unit: 10, 500ms, 1m, 2h30m. Defaults are in parentheses. Flags go before DIR.
+A directory with the name of a command is ./NAME.
 
 Configuration file, and the environment
   Every flag can stand in the file of -config, as "freq 5m", or in the environment, as SPOOLGORE_FREQ=5m. The command

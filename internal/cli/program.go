@@ -1,12 +1,16 @@
-// Package cli has the commands of spoolgore, each in a file of its own.
+// Package cli has the commands of spoolgore: a file for each, and one table of which help, completion and the tests of
+// the documents are made.
 package cli
 
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 
+	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 )
 
@@ -17,24 +21,77 @@ type Program struct {
 	Version        string
 }
 
+// A command is one entry of the table of commands.
+type command struct {
+	name     string
+	operands []string // one usage line each, as "[flags] DIR NAME..."
+	brief    string   // one line for the help of the program and for completion
+	about    string   // paragraphs of the help, above the flags
+	notes    string   // paragraphs below the flags
+	flags    *config.FlagSet
+	messages []string // operands are messages: calls of "list -names" that print the names to complete
+	values   []string // operands are one of these words
+	daemon   bool     // the flags of the daemon are known, too
+	run      func(p *Program, args []string) int
+}
+
+// commands returns the table of commands, in the order of the help.
+func commands() []*command {
+	return []*command{
+		listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(), flushCommand(),
+		statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(), helpCommand(),
+	}
+}
+
+// commandNames returns the names of all commands.
+func commandNames() (names []string) {
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// find returns the command of that name; nil: there is none.
+func find(name string) *command {
+	for _, c := range commands() {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
 // Run runs the command that args begin with and returns its exit code. ok is false if args are for the daemon.
 func (p *Program) Run(args []string) (code int, ok bool) {
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		return 0, false
+	case args[0] == completeFlag:
+		p.complete(args[1:])
+		return ExitOK, true
 	}
-	if command, ok := commands[args[0]]; ok {
-		return command(p, args[1:]), true
+	if c := find(args[0]); c != nil {
+		return c.run(p, args[1:]), true
 	}
-	return runAbout(p, args[0], args[1:])
+	if near := misspelled(args[0]); near != "" {
+		return p.UsageError(fmt.Errorf("%q is neither a command nor a directory: is it %s?", args[0], near)), true
+	}
+	return 0, false
 }
 
-// PrintHelp prints the help of the daemon.
-func (p *Program) PrintHelp() int {
-	fmt.Fprint(p.Stdout, help)
-	return ExitOK
+// misspelled returns the command that a word may be meant to be. It is empty if the word is a flag, a path, or the name
+// of a file, or if no command is similar.
+func misspelled(word string) string {
+	if strings.HasPrefix(word, "-") || strings.ContainsAny(word, `/\`) {
+		return ""
+	}
+	if _, err := os.Lstat(word); err == nil {
+		return ""
+	}
+	return conf.Nearest(word, commandNames())
 }
 
-// PrintVersion prints the version of the program, of Go and of the system.
+// PrintVersion prints the versions of the program and of Go, and the system.
 func (p *Program) PrintVersion() int {
 	fmt.Fprintln(p.Stdout, "spoolgore", p.Version, runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 	return ExitOK

@@ -2,71 +2,55 @@ package cli
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 
+	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-const retryHelp = `usage: spoolgore retry DIR NAME...
-       spoolgore retry [flags] -all DIR
-       spoolgore retry [flags] -failed DIR
-
-Tries messages now. Of one that waits the file is touched, which the daemon notices at once, or a later one when
-it starts: whoever has not got it is tried. One that was given up moves from failed/ back into the spool, and goes
-to those only who had failed. Without flags that choose, -all tells the daemon to try everything, relays at rest
-included, as flush does; if none runs all files are touched.
-
-  -failed            all in failed/, or of those all that the flags below let through
-` + filterHelp
-
-const flushHelp = `usage: spoolgore flush DIR
-
-Tells the daemon to look at the spool and to try everything that waits, now, relays at rest included. It ends a
-pause. It is what kill -URG does. Nothing waits for the outcome: see spoolgore list. The exit code is 75 if no
-daemon runs.
-
-  -config FILE       the daemon's configuration: its dir is DIR, which is not named then
-`
-
-func runRetry(p *Program, args []string) int {
-	var o chosen
+func retryCommand() *command {
+	var s selection
 	var failed bool
-	return onSpool(p, "retry", retryHelp, args, func(fs *flag.FlagSet) {
-		o.bindAll(fs)
-		fs.BoolVar(&failed, "failed", false, "")
-	}, func(c *call) error {
+	c := &command{
+		name:     "retry",
+		operands: []string{"[DIR] NAME...", "[flags] -all [DIR]", "[flags] -failed [DIR]"},
+		brief:    "try messages now; -failed: messages that were given up",
+		about: `Tries messages now. The file of a waiting message is touched: the daemon notices that at once, or when it starts, and
+tries all recipients that have not got it. A message that was given up moves from failed/ back into the spool, and goes
+only to the recipients that had failed. -all without a filter makes the daemon try everything, and resting relays, as
+flush does; without a daemon it touches all files.`,
+		flags:    config.NewFlagSet("retry"),
+		messages: []string{"", "-failed"},
+	}
+	c.flags.AddSwitch(&failed, "failed", "all messages in failed/, or all of those that the next flags choose")
+	s.addAll(c.flags)
+	return c.onSpool(func(a *call) error {
 		switch {
-		case failed && len(c.operands) == 0:
-			o.all = true
-			return c.retry(&o, []spooldir.Place{spooldir.Failed})
 		case failed:
-			return c.retry(&o, []spooldir.Place{spooldir.Failed})
-		case o.all && o.filter.Empty() && len(c.operands) == 0 && canWake:
-			if err := c.flush(); !errors.Is(err, errNoDaemon) && !errors.Is(err, errElsewhere) {
-				return err
-			}
-			return c.retry(&o, []spooldir.Place{spooldir.Spool})
-		case o.all:
-			return c.retry(&o, []spooldir.Place{spooldir.Spool})
+			s.all = s.all || len(a.operands) == 0
+			return a.retry(&s, []spooldir.Place{spooldir.Failed})
+		case s.all && s.filter.Empty() && len(a.operands) == 0:
+			return a.flush(true)
+		case s.all:
+			return a.retry(&s, []spooldir.Place{spooldir.Spool})
 		}
-		return c.retry(&o, []spooldir.Place{spooldir.Spool, spooldir.Failed})
+		return a.retry(&s, []spooldir.Place{spooldir.Spool, spooldir.Failed})
 	})
 }
 
 // retry has the chosen messages tried.
-func (c *call) retry(o *chosen, places []spooldir.Place) error {
-	targets, err := c.choose(o, places)
+func (c *call) retry(s *selection, places []spooldir.Place) error {
+	targets, err := c.choose(s, places)
 	if err != nil {
 		return err
 	}
-	if o.all {
-		targets = retriable(targets)
+	if s.all {
+		targets = withoutSending(targets)
 	}
 	back := false
-	tried := c.doAll("to be tried again:", targets, func(t target) error {
+	tried := c.actOnEach("to be tried again:", targets, func(t target) error {
 		if t.place == spooldir.Failed {
 			back = true
 			return c.dir.Steering().Shift(t.name, spooldir.Failed, spooldir.Spool)
@@ -82,15 +66,15 @@ func (c *call) retry(o *chosen, places []spooldir.Place) error {
 	if err != nil {
 		return err
 	}
-	c.tellDone("to be tried again:", tried)
+	c.printDone("to be tried again:", tried)
 	if d := c.daemon(); !d.runs && d.err == nil && len(tried) > 0 {
-		c.say("no daemon runs on %s: they are tried when one is started", c.dir.Path())
+		c.say("no daemon runs on %s: the next one will try", c.dir.Path())
 	}
 	return nil
 }
 
-// retriable leaves out what is being sent, as it is being tried.
-func retriable(targets []target) (rest []target) {
+// withoutSending removes the targets that are in a transaction or are no regular file.
+func withoutSending(targets []target) (rest []target) {
 	for _, t := range targets {
 		if t.state != mailq.Sending && (t.regular || t.place == spooldir.Failed) {
 			rest = append(rest, t)
@@ -99,44 +83,62 @@ func retriable(targets []target) (rest []target) {
 	return rest
 }
 
-func runFlush(p *Program, args []string) int {
-	return onSpool(p, "flush", flushHelp, args, func(*flag.FlagSet) {}, func(c *call) error {
-		if err := c.nothingElse(); err != nil {
+func flushCommand() *command {
+	c := &command{
+		name:     "flush",
+		operands: []string{"[DIR]"},
+		brief:    "make the daemon try everything now",
+		about: `Makes the daemon scan the spool and try all waiting messages now, and resting relays. It ends a pause. kill -URG does the
+same. The command does not wait for the outcome: see spoolgore list. The exit code is 75 if no daemon runs. If the daemon
+is in another container, where no signal reaches it, the command touches all files instead.`,
+		flags: config.NewFlagSet("flush"),
+	}
+	return c.onSpool(func(a *call) error {
+		if err := a.noOperands(); err != nil {
 			return err
 		}
-		err := c.flush()
-		if errors.Is(err, errNoDaemon) {
-			return exitErr{ExitTempFail, fmt.Sprintf("no daemon runs on %s, so nothing is tried: start one", c.dir.Path())}
-		}
-		return err
+		return a.flush(false)
 	})
 }
 
-// Why nobody was told.
+// Reasons why the daemon was not signalled.
 var (
-	errNoDaemon  = errors.New("no daemon runs")
-	errElsewhere = errors.New("the daemon is in another container, where it cannot be told: spoolgore retry -all does it by the files")
+	errNoDaemon = errors.New("no daemon runs")
+	errNoSignal = errors.New("no signal reaches the daemon")
 )
 
-// flush tells the daemon to try everything.
-func (c *call) flush() error {
+// flush makes the daemon try everything, by a signal or else by touching all files. Without a daemon it touches the files
+// if always is set, else it fails.
+func (c *call) flush(always bool) error {
+	err := c.signal()
+	switch {
+	case errors.Is(err, errNoSignal), errors.Is(err, errNoDaemon) && always:
+		return c.retry(&selection{all: true}, []spooldir.Place{spooldir.Spool})
+	case errors.Is(err, errNoDaemon):
+		return exitErr{ExitTempFail, fmt.Sprintf("no daemon runs on %s: nothing is tried", c.dir.Path())}
+	}
+	return err
+}
+
+// signal sends the daemon the signal to try everything.
+func (c *call) signal() error {
 	d := c.daemon()
 	switch {
 	case errors.Is(d.err, fs.ErrPermission):
-		return fmt.Errorf("only the user who runs the daemon, and root, may tell it: %w", d.err)
+		return fmt.Errorf("only the user of the daemon, and root, may signal it: %w", d.err)
 	case d.err != nil:
 		return d.err
 	case !d.runs:
 		return errNoDaemon
 	case d.pid == 0:
-		return errElsewhere
+		return errNoSignal
 	}
 	if err := wake(d.pid); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "told the daemon (process %d) to try everything now\n", d.pid)
-	if d.signs.Paused {
-		c.say("the daemon was paused: that is over, and what was edited in the status file meanwhile is not taken over")
+	if d.state.Paused {
+		c.say("the pause of the daemon is over; edits of the status file in the pause are lost")
 	}
 	return nil
 }

@@ -27,54 +27,62 @@ import (
 	"github.com/unbit/spoolgore/internal/testmail"
 )
 
-const testHelp = `usage: spoolgore test [flags] ADDRESS        through a spool of its own, by the relay of the flags
-       spoolgore test [flags] ADDRESS DIR    through the spool DIR and the daemon that runs it
-
-Sends one message on the way that all mail takes, and says what comes of each step, and what to do about a failure.
-
-  -from ADDRESS   the sender (the user of the relay, if that is an address, else yours on this host)
-  -wait TIME      go on for so long while it is put off (until the first answer, for two minutes at most)
-  -once           no daemon runs DIR: try everything that is due in it once, the test message among it
-
-The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what it is given.
-A daemon that runs has its own, and those given here count for nothing, but for -json.
+func testCommand() *command {
+	c := &command{
+		name:     "test",
+		operands: []string{"[flags] ADDRESS", "[flags] ADDRESS DIR"},
+		brief:    "send one message, and print the result of each step",
+		about: `Sends one message the way that all mail takes. It prints the result of each step, and what to do about a failure.
+Without DIR the message goes through a temporary spool to the relay of the flags. With DIR it goes through that spool and
+its daemon.`,
+		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what the daemon
+gets. Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
+With DIR and a running daemon only -json counts: the daemon has its own settings.
 
 Exit codes
   0   a relay has accepted it                       69  it was refused for good
-  64  wrong usage                                   75  it was put off, no relay could be used, or no daemon runs DIR
-  78  something to put right: no such directory, a bad relay address, a relays file or certificate that cannot be used
-`
+  64  wrong usage                                   75  it was deferred, no relay could be used, or no daemon runs
+  78  something to correct: no such directory, a bad relay address, a relays file or certificate that cannot be used`,
+		flags:  config.NewFlagSet("test"),
+		daemon: true,
+	}
+	(&testMail{}).addFlags(c.flags)
+	c.flags.Docs = append(c.flags.Docs, config.Doc{Flag: "once", Text: "no daemon runs on DIR: try everything that is due there, and the test message"})
+	c.run = func(p *Program, args []string) int { return c.test(p, args) }
+	return c
+}
 
-// firstAnswer is how long a test waits for the first answer.
+func (t *testMail) addFlags(fs *config.FlagSet) {
+	fs.AddString(&t.test.From, "from", "ADDRESS", "the sender (the user of the relay, if that is an address, else yours on this host)")
+	fs.Add((*config.Span)(&t.wait), "wait", "TIME", "go on for so long while it is deferred (until the first answer, two minutes at most)")
+}
+
+// firstAnswer is the time that a test waits for the first answer.
 const firstAnswer = 2 * time.Minute
 
 // testMail is a call of the command "spoolgore test".
 type testMail struct {
 	config.Config
-	trial testmail.Trial
-	wait  time.Duration // zero: until the first answer
-	dir   string        // the spool; empty: one of its own
-	out   io.Writer
-	log   *slog.Logger
-	host  string
+	test testmail.Test
+	wait time.Duration // zero: until the first answer
+	dir  string        // the spool; empty: a temporary one
+	out  io.Writer
+	log  *slog.Logger
+	host string
 }
 
-// runTest is the command "spoolgore test".
-func runTest(p *Program, args []string) int {
+func (c *command) test(p *Program, args []string) int {
 	var t testMail
-	c, operands, err := config.ConfigureAnywhere(args, func(fs *flag.FlagSet) {
-		fs.StringVar(&t.trial.From, "from", "", "")
-		fs.Var((*config.Span)(&t.wait), "wait", "")
-	})
-	t.Config, t.host = c, msgfile.Host(c.Opts.LocalName)
+	conf, operands, err := config.ConfigureAnywhere(args, os.Getenv, t.addFlags)
+	t.Config, t.host = conf, msgfile.Host(conf.Opts.LocalName)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(p.Stdout, testHelp)
+		c.writeHelp(p.Stdout)
 		return ExitOK
-	case c.Version:
+	case conf.Version:
 		return p.PrintVersion()
 	case err == nil:
-		err = t.operands(operands)
+		err = t.setOperands(operands)
 	}
 	if err != nil {
 		return p.UsageError(fmt.Errorf("test: %w", err))
@@ -87,16 +95,16 @@ func runTest(p *Program, args []string) int {
 		bar := progress.New(stderr, "waiting for an answer, seconds", int64(t.limit().Seconds()))
 		defer bar.Done()
 		defer ticking(bar)()
-		t.out, stderr = bar, bar // past which they write to the terminal that both are
+		t.out, stderr = bar, bar // both write to the terminal, past the bar
 	}
-	t.log = logger.New(stderr, c.LogLevel(), c.LogJSON)
+	t.log = logger.New(stderr, conf.LogLevel(), conf.LogJSON)
 	if err := t.Complete(t.log); err != nil {
 		return p.failure("test", err, ExitConfig)
 	}
-	if c.Verbose {
-		t.trial.Log = t.log.Handler()
+	if conf.Verbose {
+		t.test.Log = t.log.Handler()
 	}
-	t.trial.Page = explain.Page{W: t.out, Paint: console.PainterFor(p.Stdout)}
+	t.test.Page = explain.Page{W: t.out, Paint: console.PainterFor(p.Stdout)}
 	code, err := t.send(ctx)
 	if err != nil {
 		return p.failure("test", err, CodeOf(err))
@@ -104,8 +112,8 @@ func runTest(p *Program, args []string) int {
 	return code
 }
 
-// operands takes the recipient, and perhaps the spool.
-func (t *testMail) operands(operands []string) error {
+// setOperands sets the recipient and the spool.
+func (t *testMail) setOperands(operands []string) error {
 	switch {
 	case len(operands) == 0:
 		return errors.New("to which address?")
@@ -116,20 +124,20 @@ func (t *testMail) operands(operands []string) error {
 			return errors.New("the name of the directory is empty")
 		}
 	}
-	t.trial.To = operands[0]
-	if err := message.CheckAddress(t.trial.To); err != nil {
-		return fmt.Errorf("%s: %w", console.Escape(t.trial.To), err)
+	t.test.To = operands[0]
+	if err := message.CheckAddress(t.test.To); err != nil {
+		return fmt.Errorf("%s: %w", console.Escape(t.test.To), err)
 	}
-	if t.trial.From == "" {
-		t.trial.From = t.sender()
+	if t.test.From == "" {
+		t.test.From = t.sender()
 	}
-	if err := message.CheckAddress(t.trial.From); err != nil {
-		return fmt.Errorf("the sender %s: %w; name one with -from", console.Escape(t.trial.From), err)
+	if err := message.CheckAddress(t.test.From); err != nil {
+		return fmt.Errorf("the sender %s: %w; name one with -from", console.Escape(t.test.From), err)
 	}
 	return nil
 }
 
-// sender is who sends if nobody is named.
+// sender returns the sender if -from is not given.
 func (t *testMail) sender() string {
 	if strings.Contains(t.Relay.User, "@") {
 		return t.Relay.User
@@ -148,7 +156,7 @@ func (t *testMail) limit() time.Duration {
 	return firstAnswer
 }
 
-// ticking counts the seconds on a bar until the function it returns is called.
+// ticking counts the seconds on a bar until stop is called.
 func ticking(bar *progress.Bar) (stop func()) {
 	done := make(chan struct{})
 	go func() {
@@ -165,9 +173,9 @@ func ticking(bar *progress.Bar) (stop func()) {
 	return func() { close(done) }
 }
 
-// send sends the message by the way that was asked for.
+// send sends the message the way that the operands name.
 func (t *testMail) send(ctx context.Context) (code int, err error) {
-	title := fmt.Sprintf("A message from %s to %s", t.trial.From, t.trial.To)
+	title := fmt.Sprintf("A message from %s to %s", t.test.From, t.test.To)
 	if t.dir == "" {
 		return t.alone(ctx, title)
 	}
@@ -175,7 +183,7 @@ func (t *testMail) send(ctx context.Context) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := os.Stat(dir.Path()); err != nil { // Put would make tmp/ in vain, and say less
+	if _, err := os.Stat(dir.Path()); err != nil { // Put would make tmp/, and its error says less
 		return 0, err
 	}
 	pid, err := dir.Lock().Holder()
@@ -183,7 +191,7 @@ func (t *testMail) send(ctx context.Context) (code int, err error) {
 	case err != nil:
 		return 0, err
 	case pid == 0 && !t.Once:
-		fmt.Fprintf(t.out, "No daemon runs %s, so nothing was put into it. Start it, or try with -once what is due there.\n", console.Escape(dir.Path()))
+		fmt.Fprintf(t.out, "No daemon runs %s, so no message was put into it. Start a daemon, or try everything that is due there with -once.\n", console.Escape(dir.Path()))
 		return ExitTempFail, nil
 	case pid == 0:
 		fmt.Fprintf(t.out, "%s, with all that is due in %s\n", console.Escape(title), console.Escape(dir.Path()))
@@ -193,104 +201,104 @@ func (t *testMail) send(ctx context.Context) (code int, err error) {
 	return t.follow(ctx, dir)
 }
 
-// alone sends the message through a spool that is made for it.
+// alone sends the message through a temporary spool.
 func (t *testMail) alone(ctx context.Context, title string) (code int, err error) {
-	relays, err := explain.RelaysFor(t.Opts, t.trial.From, t.trial.To)
+	relays, err := explain.RelaysFor(t.Opts, t.test.From, t.test.To)
 	if err != nil {
 		return 0, err
 	}
 	fmt.Fprintf(t.out, "%s, by %s\n", console.Escape(title), console.Escape(strings.Join(relays, ", or else ")))
-	dir, err := os.MkdirTemp("", "spoolgore-test-")
+	dir, err := makeTemp("spoolgore-test-", t.Dir)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // there is nothing but the test message in it
-	opts := t.trial.Hooks(t.Opts)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // it holds only the test message
+	opts := t.test.Hooks(t.Opts)
 	opts.NoReports, opts.StatusFile, opts.Grace = true, "", time.Second
 	spool := spoolgore.New(dir, opts)
-	if _, err := t.trial.Put(ctx, spool, t.host); err != nil {
+	if _, err := t.test.Put(ctx, spool, t.host); err != nil {
 		return 0, err
 	}
 	limited, stop := context.WithTimeout(ctx, t.limit())
 	defer stop()
-	try := t.trial.Drain
+	try := t.test.Drain
 	if t.wait > 0 {
-		try = t.trial.Run
+		try = t.test.Run
 	}
 	outcome, err := try(limited, spool)
 	if err != nil {
 		return 0, err
 	}
-	switch next := t.trial.Next(); {
+	switch next := t.test.Next(); {
 	case outcome == testmail.NoAnswer && ctx.Err() == nil:
 		fmt.Fprintf(t.out, "No answer within %v. A daemon would wait longer; the test is over, and its message is gone.\n", t.limit())
-	case outcome == testmail.PutOff && !next.IsZero():
-		fmt.Fprintf(t.out, "A daemon would try it again at %s. The test is over, and its message is gone; with -wait it goes on.\n", next.Format("15:04:05"))
-	case outcome == testmail.PutOff:
-		fmt.Fprint(t.out, "A daemon would keep all mail and try again by itself. The test is over, and its message is gone.\n")
+	case outcome == testmail.Deferred && !next.IsZero():
+		fmt.Fprintf(t.out, "A daemon would retry it at %s. The test is over, and its message is gone; with -wait it goes on.\n", next.Format("15:04:05"))
+	case outcome == testmail.Deferred:
+		fmt.Fprint(t.out, "A daemon would keep all mail and retry by itself. The test is over, and its message is gone.\n")
 	case outcome == testmail.Failed:
-		fmt.Fprint(t.out, "A daemon would not try it again: it would keep it in failed/, and tell its sender.\n")
+		fmt.Fprint(t.out, "A daemon would not retry it: the message would go to failed/, and a report to its sender.\n")
 	}
 	return t.ended(outcome), nil
 }
 
-// drain tries what is due in a spool, with the message among it.
+// drain puts the message into a spool and tries everything that is due there.
 func (t *testMail) drain(ctx context.Context, dir *spooldir.Dir) (code int, err error) {
-	opts := t.trial.Hooks(t.Opts)
+	opts := t.test.Hooks(t.Opts)
 	hook := hooks.New(t.OnFail, t.log)
 	defer hook.Start()()
 	opts.OnEvent = hooks.InTurn(opts.OnEvent, hook.Observe)
 	spool := spoolgore.New(dir.Path(), opts)
-	name, err := t.trial.Put(ctx, spool, t.host)
+	name, err := t.test.Put(ctx, spool, t.host)
 	if err != nil {
 		return 0, err
 	}
-	outcome, err := t.trial.Drain(ctx, spool)
+	outcome, err := t.test.Drain(ctx, spool)
 	if err != nil {
 		return 0, err
 	}
-	t.where(dir, name, outcome, "the next run tries it again")
+	t.printPlace(dir, name, outcome, "the next run retries it")
 	return t.ended(outcome), nil
 }
 
-// follow leaves the message to the daemon.
+// follow puts the message into the spool of a daemon and prints what the daemon does with it.
 func (t *testMail) follow(ctx context.Context, dir *spooldir.Dir) (code int, err error) {
 	spool := spoolgore.New(dir.Path(), t.Opts)
-	name, err := t.trial.Put(ctx, spool, t.host)
+	name, err := t.test.Put(ctx, spool, t.host)
 	if err != nil {
 		return 0, err
 	}
 	limited, stop := context.WithTimeout(ctx, t.limit())
 	defer stop()
-	outcome := t.trial.Follow(limited, dir, t.Opts.StatusFile, t.wait > 0)
+	outcome := t.test.Follow(limited, dir, t.Opts.StatusFile, t.wait > 0)
 	if outcome == testmail.NoAnswer && ctx.Err() == nil && limited.Err() != nil {
 		fmt.Fprintf(t.out, "No answer within %v: %s.\n", t.limit(), t.silence(dir))
 	}
-	t.where(dir, name, outcome, "the daemon goes on with it")
+	t.printPlace(dir, name, outcome, "the daemon goes on with it")
 	return t.ended(outcome), nil
 }
 
-// silence is why the daemon may not have answered.
+// silence returns why the daemon may not have tried the message.
 func (t *testMail) silence(dir *spooldir.Dir) string {
 	signs, _, _ := daemonstate.Read(dir.Path())
 	switch {
 	case signs.Paused:
-		return "the daemon is paused, and sends nothing until it is told to go on (SIGHUP)"
+		return "the daemon is paused, and sends no mail until SIGHUP"
 	case signs.RateWait.After(time.Now()):
-		return "the daemon's rate limit holds all mail back until " + signs.RateWait.Local().Format(time.DateTime)
+		return "the rate limit of the daemon holds all mail back until " + signs.RateWait.Local().Format(time.DateTime)
 	}
 	return "the daemon may be paused, have a rate limit, or wait for the relay"
 }
 
-// where says where the message is now, if it was not accepted.
-func (t *testMail) where(dir *spooldir.Dir, name string, outcome testmail.Outcome, goesOn string) {
-	switch next := t.trial.Next(); {
+// printPlace prints where a message is that was not accepted.
+func (t *testMail) printPlace(dir *spooldir.Dir, name string, outcome testmail.Outcome, goesOn string) {
+	switch next := t.test.Next(); {
 	case outcome == testmail.Accepted:
 	case outcome == testmail.Failed:
-		fmt.Fprintf(t.out, "It is in %s, with the reason beside it.\n", console.Escape(dir.At(spooldir.Failed, name)))
+		fmt.Fprintf(t.out, "It is in %s, with a file with the reason beside it.\n", console.Escape(dir.At(spooldir.Failed, name)))
 	default:
 		if _, err := dir.Stat(name); err != nil {
-			return // it was said where it went
+			return // the steps have shown where it went
 		}
 		if !next.IsZero() {
 			goesOn += " at " + next.Local().Format("15:04:05")
@@ -299,11 +307,11 @@ func (t *testMail) where(dir *spooldir.Dir, name string, outcome testmail.Outcom
 	}
 }
 
-// ended says what it has come to, and returns the exit code for it.
+// ended prints the last line and returns the exit code.
 func (t *testMail) ended(outcome testmail.Outcome) int {
 	switch outcome {
 	case testmail.Accepted:
-		fmt.Fprint(t.out, "The relay has it. If it does not arrive, look for it there, and among unwanted mail.\n")
+		fmt.Fprint(t.out, "The relay has accepted it. If it does not arrive, look in the log of the relay, and in the spam folder.\n")
 		return ExitOK
 	case testmail.Failed:
 		return ExitUnavailable

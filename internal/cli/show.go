@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"cmp"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"mime"
 	"strings"
 
+	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
@@ -17,39 +17,36 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-const showHelp = `usage: spoolgore show [flags] DIR NAME...
-
-Shows what is known of a message in the spool, hold/ or failed/: its envelope, what became of each recipient, with
-every attempt, and its header. NAME is the name of the file, or its path, as failed/NAME.
-
-  -raw               the file instead, byte for byte; on a terminal control characters are escaped
-  -json              a JSON object a line, as of list -json
-  -statusfile PATH   the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)
-  -config FILE       the daemon's configuration: its dir is DIR, which is not named then, and its json the status file
-`
-
-func runShow(p *Program, args []string) int {
+func showCommand() *command {
 	var raw, asJSON bool
-	return onSpool(p, "show", showHelp, args, func(fs *flag.FlagSet) {
-		fs.BoolVar(&raw, "raw", false, "")
-		fs.BoolVar(&asJSON, "json", false, "")
-	}, func(c *call) error {
+	c := &command{
+		name:     "show",
+		operands: []string{"[flags] [DIR] NAME..."},
+		brief:    "show all that is known of a message, and its header; -raw: the file",
+		about: `Shows what is known of a message in the spool, hold/ or failed/: its envelope, each recipient with every attempt, and its
+header. NAME is the name of the file, or its path, as failed/NAME.`,
+		flags:    config.NewFlagSet("show"),
+		messages: []string{"", "-failed"},
+	}
+	c.flags.AddSwitch(&raw, "raw", "the file instead, byte for byte; on a terminal control characters are escaped")
+	c.flags.AddSwitch(&asJSON, "json", "a JSON object a line, as of list -json")
+	return c.onSpool(func(a *call) error {
 		switch {
-		case len(c.operands) == 0:
+		case len(a.operands) == 0:
 			return usageErr("which message? give its name (see spoolgore list)")
 		case raw && asJSON:
 			return usageErr("-raw and -json do not go together")
 		}
-		for _, name := range c.operands {
-			e, err := c.find(name, []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed})
+		for _, name := range a.operands {
+			e, err := finder{a.view, a.name}.find(name, allPlaces())
 			if err == nil {
-				err = c.show(e, raw, asJSON)
+				err = a.show(e, raw, asJSON)
 			}
 			if err != nil {
-				c.complain("%v", err)
+				a.complain("%v", err)
 			}
 		}
-		c.reviewStatus()
+		a.reportStatus()
 		return nil
 	})
 }
@@ -67,66 +64,74 @@ func (c *call) show(e *mailq.Entry, raw, asJSON bool) error {
 	if asJSON {
 		return writeEntry(c.out, e)
 	}
-	paint := console.PainterFor(c.stdout)
-	c.showEnvelope(e, paint)
-	c.showRecipients(e, paint)
-	return c.showHeader(e, paint)
+	p := &messagePage{c, e, console.PainterFor(c.stdout)}
+	p.writeEnvelope()
+	p.writeRecipients()
+	return p.writeHeader()
 }
 
-// fact writes one line of what is known.
-func (c *call) fact(about, format string, args ...any) {
-	fmt.Fprintf(c.out, "%-12s %s\n", about, console.Escape(fmt.Sprintf(format, args...)))
+// A messagePage writes what show prints of a message.
+type messagePage struct {
+	*call
+	e     *mailq.Entry
+	paint console.Painter
 }
 
-func (c *call) showEnvelope(e *mailq.Entry, paint console.Painter) {
-	fmt.Fprintln(c.out, paint.Paint(placed(e.Place, e.Name), console.Bold))
+// line writes one line.
+func (p *messagePage) line(about, format string, args ...any) {
+	fmt.Fprintf(p.out, "%-12s %s\n", about, console.Escape(fmt.Sprintf(format, args...)))
+}
+
+func (p *messagePage) writeEnvelope() {
+	e := p.e
+	fmt.Fprintln(p.out, p.paint.Paint(placed(e.Place, e.Name), console.Bold))
 	state := string(e.State)
-	if e.NextAttempt.After(c.now) && e.Place == spooldir.Spool {
-		state += ", next attempt " + c.at(e.NextAttempt)
+	if e.NextAttempt.After(p.now) && e.Place == spooldir.Spool {
+		state += ", next attempt " + p.at(e.NextAttempt)
 	}
-	c.fact("state", "%s", state)
+	p.line("state", "%s", state)
 	if e.Reason != "" {
-		c.fact("reason", "%s", e.Reason)
+		p.line("reason", "%s", e.Reason)
 	}
-	c.fact("size", "%d bytes", e.Size)
-	c.fact("enqueued", "%s", c.at(e.Enqueued))
+	p.line("size", "%d bytes", e.Size)
+	p.line("enqueued", "%s", p.at(e.Enqueued))
 	if !e.GivenUp.IsZero() {
-		c.fact("given up", "%s", c.at(e.GivenUp))
+		p.line("given up", "%s", p.at(e.GivenUp))
 	}
 	if !e.Held.IsZero() {
-		c.fact("held", "%s", c.at(e.Held))
+		p.line("held", "%s", p.at(e.Held))
 	}
 	if !e.NotBefore.IsZero() {
-		c.fact("not before", "%s", c.at(e.NotBefore))
+		p.line("not before", "%s", p.at(e.NotBefore))
 	}
 	if !e.Expire.IsZero() {
-		c.fact("expires", "%s", c.at(e.Expire))
+		p.line("expires", "%s", p.at(e.Expire))
 	}
 	if e.Priority != 0 {
-		c.fact("priority", "%d", e.Priority)
+		p.line("priority", "%d", e.Priority)
 	}
-	c.fact("message-id", "%s", cmp.Or(e.MessageID, "none yet"))
-	c.fact("attempts", "%d", e.Attempts)
-	c.fact("from", "%s", sender(e))
+	p.line("message-id", "%s", cmp.Or(e.MessageID, "none yet"))
+	p.line("attempts", "%d", e.Attempts)
+	p.line("from", "%s", sender(e))
 }
 
-func (c *call) showRecipients(e *mailq.Entry, paint console.Painter) {
+func (p *messagePage) writeRecipients() {
 	for _, list := range []struct {
 		name string
 		of   []record.Recipient
-	}{{"to", e.To}, {"cc", e.Cc}, {"bcc", e.Bcc}} {
+	}{{"to", p.e.To}, {"cc", p.e.Cc}, {"bcc", p.e.Bcc}} {
 		for i := range list.of {
 			r := &list.of[i]
-			c.fact(list.name, "%s: %s", r.Address, c.fate(e, r))
-			c.showAttempts(r)
+			p.line(list.name, "%s: %s", r.Address, p.status(r))
+			p.writeAttempts(r)
 		}
 	}
 }
 
-// showAttempts writes a line for each run of attempts that came to the same.
-func (c *call) showAttempts(r *record.Recipient) {
+// writeAttempts writes a line for each series of attempts with the same result.
+func (p *messagePage) writeAttempts(r *record.Recipient) {
 	runs, leftOut := r.AttemptRuns()
-	said := ""
+	last := ""
 	for i := range runs {
 		about := "  then"
 		switch {
@@ -135,41 +140,41 @@ func (c *call) showAttempts(r *record.Recipient) {
 		case i == 0:
 			about = "  first try"
 		}
-		said = cmp.Or(runs[i].Reply, runs[i].Error)
-		c.fact(about, "%s", c.attempts(&runs[i]))
+		last = cmp.Or(runs[i].Reply, runs[i].Error)
+		p.line(about, "%s", p.attempts(&runs[i]))
 		if i == 0 && leftOut > 0 {
-			c.fact("", "(%s in between: what came of them is not kept)", console.Count(leftOut, "attempt"))
+			p.line("", "(%s in between, without a record)", console.Count(leftOut, "attempt"))
 		}
 	}
-	if r.Error != "" && (said == "" || !strings.Contains(r.Error, said)) {
-		c.fact("", "%s", r.Error)
+	if r.Error != "" && (last == "" || !strings.Contains(r.Error, last)) {
+		p.line("", "%s", r.Error)
 	}
 }
 
-// fate is what became of a recipient, in words.
-func (c *call) fate(e *mailq.Entry, r *record.Recipient) string {
+// status returns the status of a recipient in words.
+func (p *messagePage) status(r *record.Recipient) string {
 	tries := ""
 	if r.Attempts > 0 {
 		tries = " after " + console.Count(r.Attempts, "failed attempt")
 	}
 	switch {
 	case r.Accepted() && r.Relay != "":
-		return "accepted by " + r.Relay + " " + c.at(r.LastAttempt)
+		return "accepted by " + r.Relay + " " + p.at(r.LastAttempt)
 	case r.Accepted():
 		return "done"
 	case r.GivenUp:
 		return "given up" + tries
 	case r.Status == record.InProgress:
 		return "being sent" + tries
-	case e.Place != spooldir.Spool, !r.NextAttempt.After(c.now):
+	case p.e.Place != spooldir.Spool, !r.NextAttempt.After(p.now):
 		return "waits" + tries
 	}
-	return "next attempt " + c.at(r.NextAttempt) + tries
+	return "next attempt " + p.at(r.NextAttempt) + tries
 }
 
-// attempts are those of a run, in one line.
-func (c *call) attempts(run *record.AttemptRun) string {
-	text := c.at(run.Time)
+// attempts returns a series of attempts as one line.
+func (p *messagePage) attempts(run *record.AttemptRun) string {
+	text := p.at(run.Time)
 	if run.Relay != "" {
 		text += ", " + run.Relay
 	}
@@ -183,9 +188,9 @@ func (c *call) attempts(run *record.AttemptRun) string {
 	return text
 }
 
-// showHeader writes the header of the file, with the subject before it as it is meant to be read.
-func (c *call) showHeader(e *mailq.Entry, paint console.Painter) error {
-	f, err := spooldir.OpenRead(c.dir.At(e.Place, e.Name))
+// writeHeader writes the decoded subject and then the header of the file.
+func (p *messagePage) writeHeader() error {
+	f, err := spooldir.OpenRead(p.dir.At(p.e.Place, p.e.Name))
 	if err != nil {
 		return err
 	}
@@ -194,12 +199,12 @@ func (c *call) showHeader(e *mailq.Entry, paint console.Painter) error {
 		if h, err := message.ReadHeader(f, fi.Size()); err == nil {
 			if subject := h.Get("Subject"); strings.Contains(subject, "=?") {
 				if text, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
-					c.fact("subject", "%s", text)
+					p.line("subject", "%s", text)
 				}
 			}
 		}
 	}
-	fmt.Fprintf(c.out, "\n%s\n", paint.Paint("Header", console.Bold))
+	fmt.Fprintf(p.out, "\n%s\n", p.paint.Paint("Header", console.Bold))
 	r := bufio.NewReaderSize(io.LimitReader(f, message.MaxHeader), 64<<10)
 	for {
 		line, err := r.ReadString('\n')
@@ -207,7 +212,7 @@ func (c *call) showHeader(e *mailq.Entry, paint console.Painter) error {
 		if text == "" {
 			return nil
 		}
-		fmt.Fprintln(c.out, escapeText(text))
+		fmt.Fprintln(p.out, escapeLine(text))
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -217,7 +222,7 @@ func (c *call) showHeader(e *mailq.Entry, paint console.Painter) error {
 	}
 }
 
-// copyText writes what r says, escaped if it goes to a terminal.
+// copyText copies r to the output. On a terminal control characters are escaped.
 func (c *call) copyText(r io.Reader) error {
 	if !console.IsTerminal(c.stdout) {
 		_, err := io.Copy(c.out, r)
@@ -225,12 +230,12 @@ func (c *call) copyText(r io.Reader) error {
 	}
 	b := bufio.NewReaderSize(r, 64<<10)
 	for {
-		line, err := b.ReadSlice('\n') // or a part of a long one
+		line, err := b.ReadSlice('\n') // or a part of a long line
 		text, ended := strings.CutSuffix(string(line), "\n")
 		if ended {
 			text = strings.TrimSuffix(text, "\r")
 		}
-		c.out.WriteString(escapeText(text))
+		c.out.WriteString(escapeLine(text))
 		if ended {
 			c.out.WriteByte('\n')
 		}
@@ -243,7 +248,7 @@ func (c *call) copyText(r io.Reader) error {
 	}
 }
 
-// escapeText is console.Escape for a line that may have tabs.
-func escapeText(line string) string {
+// escapeLine is console.Escape for a line that may have tabs.
+func escapeLine(line string) string {
 	return console.Escape(strings.ReplaceAll(line, "\t", "        "))
 }

@@ -54,7 +54,7 @@ type Pulse struct {
 	stirs  bool // there were events since the last look
 	last   Reading
 	past   history
-	signs  daemonstate.Signs // as last written, or being written; without Written
+	signs  daemonstate.State // as last written, or being written; without Written
 	tried  time.Time         // when a write was last begun
 	wrote  bool              // that went well
 	ours   bool              // the file was written once
@@ -231,7 +231,7 @@ func (p *Pulse) write(now time.Time) {
 }
 
 // state is what of the signs is news at once.
-func state(s daemonstate.Signs) string {
+func state(s daemonstate.State) string {
 	text := s.Trouble
 	if s.Paused {
 		text += " paused"
@@ -281,8 +281,8 @@ func (p *Pulse) end() {
 }
 
 // signs are what the file says of r.
-func (r *Reading) signs(p *Pulse) daemonstate.Signs {
-	s := daemonstate.Signs{
+func (r *Reading) signs(p *Pulse) daemonstate.State {
+	s := daemonstate.State{
 		PID: os.Getpid(), Version: p.opts.Version, Started: p.started, Paused: r.Paused, Trouble: r.Trouble,
 		Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
 		Rate: p.opts.Rate, RateWait: r.RateWait, RateWaits: r.RateWaits,

@@ -93,7 +93,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func read(t *testing.T, dir string) daemonstate.Signs {
+func read(t *testing.T, dir string) daemonstate.State {
 	t.Helper()
 	s, ok, err := daemonstate.Read(dir)
 	if err != nil || !ok {

@@ -87,36 +87,39 @@ func Check(settings []Setting, known []string) error {
 	return nil
 }
 
-// Nearest returns which of the known keys is most like key; empty: none is.
+// Nearest returns the known key that is most similar to key; empty if none is.
 func Nearest(key string, known []string) string {
+	key = strings.ToLower(strings.Trim(key, "-:="))
 	near, best := "", max(1, len(key)/3)+1
 	for _, k := range known {
-		if d := distance(strings.ToLower(strings.Trim(key, "-:=")), k, best); d < best {
+		if d := distance(key, k); d < best {
 			near, best = k, d
 		}
 	}
 	return near
 }
 
-// distance counts the letters to insert, take out or replace to come from a to b (Levenshtein), up to limit.
-func distance(a, b string, limit int) int {
-	if max(len(a), len(b))-min(len(a), len(b)) >= limit {
-		return limit
-	}
+// distance returns how many letters must be inserted, removed, replaced, or swapped with their neighbour, to make b of a.
+func distance(a, b string) int {
+	var before []int
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			change := row[j]
 			if a[i] != b[j] {
-				cost = min(diagonal, row[j], row[j+1]) + 1
+				change++
 			}
-			diagonal, row[j+1] = row[j+1], cost
+			next[j+1] = min(change, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row = row, next
 	}
-	return min(row[len(b)], limit)
+	return row[len(b)]
 }

@@ -47,7 +47,7 @@ func TestUnknownKeys(t *testing.T) {
 		"smtpaddr:": `line 1: unknown key "smtpaddr:": is it smtpaddr?`,
 		"alias":     `line 1: unknown key "alias"`,
 		"alaises":   `line 1: unknown key "alaises": is it aliases?`,
-		"dri":       `line 1: unknown key "dri"`,
+		"dri":       `line 1: unknown key "dri": is it dir?`,
 		"di":        `line 1: unknown key "di": is it dir?`,
 		"relayhost": `line 1: unknown key "relayhost"`,
 
@@ -70,6 +70,22 @@ func TestUnknownKeys(t *testing.T) {
 			}
 			is.True(err != nil)
 			is.Equal(err.Error(), want)
+		})
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"", "ca", 2}, {"ca", "", 2}, {"user", "user", 0}, {"usr", "user", 1}, {"usser", "user", 1}, {"uzer", "user", 1},
+		{"usre", "user", 1}, {"passwordfile", "passwordcmd", 4}, {"pin", "key", 3},
+	} {
+		t.Run(c.a+" "+c.b, func(t *testing.T) {
+			is := is.New(t)
+			is.Equal(distance(c.a, c.b), c.want) // changes
+			is.Equal(distance(c.b, c.a), c.want) // the same the other way round
 		})
 	}
 }

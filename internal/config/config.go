@@ -55,12 +55,25 @@ func rivalsOf(key string) []string {
 	return []string{key}
 }
 
-// configure is what the daemon's flags say in args and, where these say nothing, the environment and then the file of
-// -config; what none of them says is zero, for which the package has its defaults. It serves every command that has
-// these flags: own adds flags of its own, and may be nil. The operands are what follows the flags; what they mean is the
-// caller's, and config.dir is the spool directory that the environment or the file names; empty: they name none. The error
-// is flag.ErrHelp if help was asked for, and a *Error if the mistake is not in args. With -version nothing is looked at.
-func Configure(args []string, env func(string) string, own func(*flag.FlagSet)) (c Config, operands []string, err error) {
+// Configure returns what the flags of the daemon say in args and, for other settings, the environment and then the file of
+// -config. Settings of none of them are zero, for which the package has its defaults. own adds flags to those of the
+// daemon; nil: there are none. The operands are the arguments after the flags. Config.Dir is the spool of the environment
+// or the file. The error is flag.ErrHelp for -help, and an *Error for a mistake that is not in args. With -version, the
+// environment and the file are not read.
+func Configure(args []string, env func(string) string, own func(*FlagSet)) (c Config, operands []string, err error) {
+	return configure(args, env, own, false)
+}
+
+// ConfigureAnywhere is Configure for a command whose flags may stand behind its operands, too. All arguments after "--" are
+// operands. Without -config the settings of FindFile count.
+func ConfigureAnywhere(args []string, env func(string) string, own func(*FlagSet)) (Config, []string, error) {
+	var unused Config
+	fs := Flags(&unused)
+	own(fs)
+	return configure(flagsFirst(fs, args), env, own, true)
+}
+
+func configure(args []string, env func(string) string, own func(*FlagSet), find bool) (c Config, operands []string, err error) {
 	fs := Flags(&c)
 	if own != nil {
 		own(fs)
@@ -78,31 +91,32 @@ func Configure(args []string, env func(string) string, own func(*flag.FlagSet)) 
 	if err := c.take(fs, environment(env)); err != nil {
 		return c, fs.Args(), err
 	}
+	if find && c.From["config"].Rank == 0 {
+		if err := c.findFile(env); err != nil {
+			return c, fs.Args(), &Error{err}
+		}
+	}
 	if err := c.readFile(fs); err != nil {
 		return c, fs.Args(), err
 	}
+	return c, fs.Args(), c.blame(c.finish(env))
+}
+
+// finish checks the settings that depend on each other.
+func (c *Config) finish(env func(string) string) error {
 	c.Opts.NoReports = !c.Bounce
-	err = c.login(env)
-	if err == nil {
-		err = c.Relay.Check("-smtp")
+	if err := c.login(env); err != nil {
+		return err
 	}
-	if err == nil {
-		err = c.webToken(env)
+	if err := c.Relay.Check("-smtp"); err != nil {
+		return err
 	}
-	return c, fs.Args(), c.blame(err)
+	return c.webToken(env)
 }
 
-// ConfigureAnywhere is Configure for a command whose flags may stand behind its operands too; all that follows "--" is one.
-func ConfigureAnywhere(args []string, own func(*flag.FlagSet)) (Config, []string, error) {
-	var unused Config
-	fs := Flags(&unused)
-	own(fs)
-	return Configure(flagsFirst(fs, args), os.Getenv, own)
-}
-
-// flagsFirst moves the operands among args behind the flags. Where fs knows a flag not, or not its value, it stands so that
-// it is found again.
-func flagsFirst(fs *flag.FlagSet, args []string) []string {
+// flagsFirst moves the operands in args behind the flags. An unknown flag, or one with a wrong value, stays first among
+// the rest.
+func flagsFirst(fs *FlagSet, args []string) []string {
 	var front, operands []string
 	for {
 		if err := fs.Parse(args); err != nil {
@@ -139,7 +153,7 @@ func environment(env func(string) string) (settings []Setting) {
 }
 
 // readFile takes the settings of the file of -config, if there is one.
-func (c *Config) readFile(fs *flag.FlagSet) error {
+func (c *Config) readFile(fs *FlagSet) error {
 	if c.File == "" {
 		if o, ok := c.From["config"]; ok {
 			return fmt.Errorf("the name of the file is empty: %s", o.Origin) // an unset variable in a script
@@ -213,7 +227,7 @@ func homeDirectory() string {
 }
 
 // take sets what higher ranks have not set; a mistake in what they have is told all the same. The settings are of one rank.
-func (c *Config) take(fs *flag.FlagSet, settings []Setting) error {
+func (c *Config) take(fs *FlagSet, settings []Setting) error {
 	above := make(map[string]bool)
 	for key := range c.From {
 		for _, rival := range rivalsOf(key) {
@@ -237,7 +251,7 @@ func (c *Config) take(fs *flag.FlagSet, settings []Setting) error {
 }
 
 // set sets one value. Its errors do not name the key.
-func (c *Config) set(fs *flag.FlagSet, s Setting) error {
+func (c *Config) set(fs *FlagSet, s Setting) error {
 	if s.Key == "dir" {
 		if c.Dir = s.Value; s.Value == "" {
 			return errors.New("there is no value")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/relayfile"
 )
@@ -37,7 +37,7 @@ type Config struct {
 // relaySettings is short for the settings of a relay.
 type relaySettings = relayfile.Settings
 
-// parse reads the command line of the daemon, the environment, and the file of -config. The error is flag.ErrHelp if help
+// Parse reads the command line of the daemon, the environment, and the file of -config. The error is flag.ErrHelp if help
 // was asked for.
 func Parse(args []string, env func(string) string) (Config, error) {
 	c, operands, err := Configure(args, env, nil)
@@ -61,42 +61,75 @@ func Parse(args []string, env func(string) string) (Config, error) {
 	return c, nil
 }
 
-// flags are the flags of the daemon, bound to c.
-func Flags(c *Config) *flag.FlagSet {
-	fs := flag.NewFlagSet("spoolgore", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // run says what is wrong, once
-	fs.StringVar(&c.Opts.SMTPAddr, "smtpaddr", "127.0.0.1:25", "")
-	fs.StringVar(&c.RelaysFile, "relays", "", "")
+// Flags returns the flags of the daemon, which set the fields of c.
+func Flags(c *Config) *FlagSet {
+	c.Opts.SMTPAddr, c.Bounce = "127.0.0.1:25", true
+	fs := NewFlagSet("spoolgore")
+	relayFlags(fs, c)
 	loginFlags(fs, c)
-	fs.StringVar(&c.Relay.TLS, "smtptls", "", "")
-	fs.StringVar(&c.Relay.CA, "smtpca", "", "")
-	fs.StringVar(&c.Relay.Cert, "smtpcert", "", "")
-	fs.StringVar(&c.Relay.Key, "smtpkey", "", "")
-	fs.StringVar(&c.Relay.Pin, "smtppin", "", "")
-	fs.Var((*Span)(&c.Opts.SMTPTimeout), "smtptimeout", "")
-	fs.StringVar(&c.Opts.LocalName, "localname", "", "")
-	fs.Var((*count)(&c.Opts.Concurrency), "concurrency", "")
-	fs.Var((*rate)(&c.Opts.Rate), "rate", "")
-	fs.BoolVar(&c.Opts.SMTP.NoPipelining, "nopipelining", false, "")
-	fs.BoolVar(&c.Opts.SMTP.NoChunking, "nochunking", false, "")
-	fs.Var((*count)(&c.Opts.SMTP.Window), "window", "")
-	fs.Var((*Span)(&c.Opts.Freq), "freq", "")
-	fs.Var((*count)(&c.Opts.Attempts), "attempts", "")
-	fs.Var((*Span)(&c.Opts.MaxAge), "maxage", "")
-	fs.BoolVar(&c.Bounce, "bounce", true, "")
-	fs.Var((*Span)(&c.Opts.WarnAfter), "warnafter", "")
-	fs.StringVar(&c.OnFail, "onfail", "", "")
-	fs.StringVar(&c.Opts.StatusFile, "json", "", "")
-	fs.StringVar(&c.HTTP, "http", "", "")
-	fs.StringVar(&c.HTTPToken, "httptoken", "", "")
-	fs.StringVar(&c.HTTPTokenFile, "httptokenfile", "", "")
-	fs.BoolVar(&c.Once, "once", false, "")
-	fs.BoolVar(&c.LogJSON, "logjson", false, "")
-	fs.BoolVar(&c.Verbose, "verbose", false, "")
-	fs.StringVar(&c.File, "config", "", "")
-	fs.BoolVar(&c.Print, "printconfig", false, "")
-	fs.BoolVar(&c.Version, "version", false, "")
+	tlsFlags(fs, c)
+	queueFlags(fs, c)
+	fs.Heading("Page and metrics")
+	fs.AddString(&c.HTTP, "http", "ADDRESS", "show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; "+
+		"without a HOST, as 8025, only users of this host can reach it")
+	fs.AddString(&c.HTTPTokenFile, "httptokenfile", "FILE", "a file with one line of at least 16 characters: the password "+
+		"of the page, with any name, or Authorization: Bearer. Needed if other hosts can reach the page")
+	fs.AddString(&c.HTTPToken, "httptoken", "TOKEN", "the same; every user of this host can see it")
+	fs.Term("SPOOLGORE_HTTPTOKEN", "in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same")
+	fs.Heading("Configuration")
+	fs.AddString(&c.File, "config", "FILE", "lines of a flag's name, blanks and a value, see below; without it no file is read")
+	fs.AddSwitch(&c.Print, "printconfig", "show every setting and its source, without passwords, and end")
+	fs.Heading("Other")
+	fs.AddSwitch(&c.LogJSON, "logjson", "log lines in JSON; the log goes to standard error")
+	fs.AddSwitch(&c.Verbose, "verbose", "log more")
+	fs.AddSwitch(&c.Version, "version", "print the version")
+	fs.Term("-help", "print this")
+	for i, d := range fs.Docs {
+		if k, ok := conf.Find(d.Flag); ok && k.Default != "" && k.Default != "false" {
+			fs.Docs[i].Text += " (" + k.Default + ")"
+		}
+	}
 	return fs
+}
+
+func relayFlags(fs *FlagSet, c *Config) {
+	fs.Heading("Relay")
+	fs.AddString(&c.Opts.SMTPAddr, "smtpaddr", "LIST", "the relay, as HOST:PORT, smtp://HOST, smtps://HOST, lmtp://HOST:PORT, "+
+		"lmtp+unix:///PATH, mx:DOMAIN or srv:DOMAIN; several in order of preference, separated by commas")
+	fs.AddString(&c.RelaysFile, "relays", "FILE", "other relays for the mail of some senders, see below")
+	fs.Add((*Span)(&c.Opts.SMTPTimeout), "smtptimeout", "TIME", "limit of each step of a delivery")
+	fs.AddString(&c.Opts.LocalName, "localname", "NAME", "name to greet the relay with")
+	fs.Add((*count)(&c.Opts.Concurrency), "concurrency", "N", "connections to a relay at the same time, at most; several hundred work")
+	fs.Add((*rate)(&c.Opts.Rate), "rate", "LIST", "recipients in a second, minute, hour, day, at most, as 14/s,600/m,50000/d")
+	fs.AddSwitch(&c.Opts.SMTP.NoPipelining, "nopipelining", "do without PIPELINING and CHUNKING, even if the relay offers them")
+	fs.AddSwitch(&c.Opts.SMTP.NoChunking, "nochunking", "do without CHUNKING, even if the relay offers it")
+	fs.Add((*count)(&c.Opts.SMTP.Window), "window", "N", "small messages that may share a flight where the relay offers CHUNKING: "+
+		"as many can arrive twice after a lost connection")
+}
+
+func tlsFlags(fs *FlagSet, c *Config) {
+	fs.Heading("TLS")
+	fs.AddString(&c.Relay.TLS, "smtptls", "MODE", "auto: from the first byte on port 465, else STARTTLS where it is offered; "+
+		"starttls: it must be offered; tls: from the first byte; none")
+	fs.AddString(&c.Relay.CA, "smtpca", "FILE", "certificates (PEM) of the only authorities to trust")
+	fs.AddString(&c.Relay.Cert, "smtpcert", "FILE", "certificate (PEM) to show to the relay")
+	fs.AddString(&c.Relay.Key, "smtpkey", "FILE", "its key (PEM)")
+	fs.AddString(&c.Relay.Pin, "smtppin", "LIST", "sha256//BASE64 of public keys, separated by commas: the relay must have one of "+
+		"them, and its certificate is not verified further")
+}
+
+func queueFlags(fs *FlagSet, c *Config) {
+	fs.Heading("Queue")
+	fs.Add((*Span)(&c.Opts.Freq), "freq", "TIME", "time between two scans of the directory")
+	fs.Add((*count)(&c.Opts.Attempts), "attempts", "N", "failed attempts after which a recipient is given up")
+	fs.Add((*Span)(&c.Opts.MaxAge), "maxage", "TIME", "age at which a message is given up")
+	fs.AddSwitch(&c.Bounce, "bounce", "send a report to the sender of a message that was given up; -bounce=false: no reports")
+	fs.Add((*Span)(&c.Opts.WarnAfter), "warnafter", "TIME", "age at which the sender of a message gets one report that it is delayed")
+	fs.AddString(&c.OnFail, "onfail", "COMMAND", "for each message that was given up, run /bin/sh -c COMMAND, one at a time and for "+
+		"at most 30 seconds, with SPOOLGORE_FILE (the message in failed/), SPOOLGORE_WHY (the JSON file beside it), "+
+		"SPOOLGORE_FROM, SPOOLGORE_TO (a line for each recipient given up), SPOOLGORE_REASON and SPOOLGORE_MESSAGE_ID in its environment")
+	fs.AddString(&c.Opts.StatusFile, "json", "PATH", "the status file")
+	fs.AddSwitch(&c.Once, "once", "try everything that is due once, and end")
 }
 
 // tooMany says what is wrong with more than one operand. Package flag stops at the first, so that a flag behind it is

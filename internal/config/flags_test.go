@@ -2,7 +2,6 @@ package config
 
 import (
 	"flag"
-	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -80,8 +79,7 @@ func TestFlagsFirst(t *testing.T) {
 	} {
 		t.Run(args, func(t *testing.T) {
 			is := is.New(t)
-			fs := flag.NewFlagSet("", flag.ContinueOnError)
-			fs.SetOutput(io.Discard)
+			fs := NewFlagSet("")
 			fs.Int("n", 0, "")
 			fs.Bool("v", false, "")
 			is.Equal(strings.Join(flagsFirst(fs, strings.Fields(args)), " "), want)

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,16 +11,21 @@ import (
 	"github.com/unbit/spoolgore/internal/credential"
 )
 
-// loginFlags are the flags that say who logs in, and how.
-func loginFlags(fs *flag.FlagSet, c *Config) {
-	fs.StringVar(&c.Relay.User, "smtpuser", "", "")
-	fs.StringVar(&c.Relay.Password, "smtppassword", "", "")
-	fs.StringVar(&c.Relay.PasswordFile, "smtppasswordfile", "", "")
-	fs.StringVar(&c.Relay.PasswordCmd, "smtppasswordcmd", "", "")
-	fs.StringVar(&c.Relay.Auth, "smtpauth", "", "")
-	fs.Var((*tokenSwitch)(c), "smtptoken", "")
-	fs.StringVar(&c.md5User, "smtpmd5user", "", "")
-	fs.StringVar(&c.md5Password, "smtpmd5password", "", "")
+func loginFlags(fs *FlagSet, c *Config) {
+	fs.Heading("Login")
+	fs.AddString(&c.Relay.User, "smtpuser", "USER", "log in with the strongest mechanism that the relay offers, over verified TLS only")
+	fs.AddString(&c.md5User, "smtpmd5user", "USER", "log in with CRAM-MD5; ignored with -smtpuser")
+	fs.AddString(&c.Relay.Auth, "smtpauth", "MECHANISM", "the only mechanism to use: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, "+
+		"CRAM-MD5, XOAUTH2, OAUTHBEARER, EXTERNAL")
+	fs.Add((*tokenSwitch)(c), "smtptoken", "", "the password is an OAuth 2.0 access token")
+	fs.Note("The password is the first of these:")
+	fs.AddString(&c.Relay.PasswordFile, "smtppasswordfile", "FILE", "a file with one line, read for each login")
+	fs.AddString(&c.Relay.PasswordCmd, "smtppasswordcmd", "COMMAND", "the first line that /bin/sh -c COMMAND prints within 30 seconds; "+
+		"it runs again if the relay refused the last password; its standard error goes to the log")
+	fs.AddString(&c.Relay.Password, "smtppassword", "PASSWORD", "for -smtpuser; every user of this host can see it")
+	fs.AddString(&c.md5Password, "smtpmd5password", "PASSWORD", "for -smtpmd5user; every user of this host can see it")
+	fs.Term("SPOOLGORE_SMTPPASSWORD", "in the environment, for -smtpuser; SPOOLGORE_SMTPMD5PASSWORD for -smtpmd5user")
+	fs.Term("$CREDENTIALS_DIRECTORY", "a directory that systemd makes (LoadCredential=); its file smtppassword")
 }
 
 // tokenSwitch is the flag -smtptoken. Package flag would show the value that it cannot use, which may be the token: so there

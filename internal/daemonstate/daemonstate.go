@@ -18,8 +18,8 @@ import (
 // Name is the name of the file in the spool directory.
 const Name = spooldir.StateFile
 
-// Signs are the signs of life of a daemon.
-type Signs struct {
+// State are the signs of life of a daemon.
+type State struct {
 	PID     int
 	Version string
 	Started time.Time
@@ -50,7 +50,7 @@ type Relay struct {
 }
 
 // Write writes the file's content to w.
-func Write(w io.Writer, s Signs) error {
+func Write(w io.Writer, s State) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(s)
@@ -62,17 +62,17 @@ const most = 1 << 20
 // Read reads the signs of the daemon of the spool directory dir. ok is false where there are none. While nothing changes
 // the daemon does not write the file anew, which would be a change of the directory: it sets the file's time, and that is
 // Written then. It waits for nothing that stands in the file's place.
-func Read(dir string) (s Signs, ok bool, err error) {
+func Read(dir string) (s State, ok bool, err error) {
 	f, err := spooldir.OpenRead(filepath.Join(dir, Name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Signs{}, false, nil
+		return State{}, false, nil
 	}
 	if err != nil {
-		return Signs{}, false, err
+		return State{}, false, err
 	}
 	defer f.Close()
 	if err := json.NewDecoder(io.LimitReader(f, most)).Decode(&s); err != nil {
-		return Signs{}, false, fmt.Errorf("read %s: %w", f.Name(), err)
+		return State{}, false, fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	if info, err := f.Stat(); err == nil && info.ModTime().After(s.Written) {
 		s.Written = info.ModTime()

@@ -18,7 +18,7 @@ func TestReadGivesWhatWasWritten(t *testing.T) {
 	is.True(!ok) // there is no file yet
 
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	want := Signs{
+	want := State{
 		PID: 7, Version: "v1", Started: at, Written: at.Add(time.Hour), Sent: 3, PerMinute: 1.5,
 		Relays: []Relay{{Name: "mail.example.com:25", Limit: 2}, {Name: "b:25", Trouble: "dial: refused", Since: at, RestsUntil: at}},
 	}

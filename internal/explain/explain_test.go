@@ -271,7 +271,7 @@ func TestARunningDaemonIsTold(t *testing.T) {
 	<-arrived
 	spool.Pause() // the status file is up to date
 	says(t, explained(t, path, spoolgore.Options{}), " runs it\n", "put off     b@x.org  no attempt counted, next one at ")
-	for want, signs := range map[string]daemonstate.Signs{
+	for want, signs := range map[string]daemonstate.State{
 		"is paused: nothing is sent": {Paused: true}, "rate limit holds all mail back until": {RateWait: time.Now().Add(time.Hour)},
 	} {
 		var b bytes.Buffer

@@ -22,7 +22,7 @@ const (
 type place struct {
 	dir     string            // the spool directory; empty: it lies in none
 	sub     string            // "failed", "hold" or "tmp"; empty: in the spool itself
-	signs   daemonstate.Signs // of the daemon; zero: it gives none
+	signs   daemonstate.State // of the daemon; zero: it gives none
 	pid     int               // of who runs it; zero: nobody does
 	err     error             // why that cannot be told
 	message *record.Message   // what the status file says of it; nil: nothing

@@ -228,25 +228,49 @@ func recipients(addresses []message.Address) (all Recipients) {
 	return all
 }
 
-// GivenUpSince returns how many messages are in failed/, and how many of them were given up since then, by the time of the file beside each.
-func (v *View) GivenUpSince(since time.Time) (all, recent int, err error) {
+// FailedCount is what is in failed/.
+type FailedCount struct {
+	All, Recent int
+	Reports     int    // of Recent: messages from the null sender, which are reports that could not be delivered
+	Report      string // name of one of them
+}
+
+// maxFailures bounds how many why-files CountFailed reads.
+const maxFailures = 1000
+
+// CountFailed counts the messages in failed/. Recent messages were given up after since, by the time of their why-files.
+func (v *View) CountFailed(since time.Time) (f FailedCount, err error) {
 	names, err := v.names(spooldir.Failed)
 	if err != nil {
-		return 0, 0, err
+		return f, err
 	}
 	for _, name := range names {
 		at, err := v.givenUp(name)
 		if err != nil {
-			continue // gone meanwhile
+			continue // it is gone
 		}
-		if all++; at.After(since) {
-			recent++
+		f.All++
+		if !at.After(since) {
+			continue
+		}
+		if f.Recent++; f.Recent <= maxFailures && v.isReport(name) {
+			f.Reports, f.Report = f.Reports+1, name
 		}
 	}
-	return all, recent, nil
+	return f, nil
 }
 
-// givenUp is when the message name came to failed/: when the file beside it was written.
+// isReport reports whether the message name in failed/ is from the null sender.
+func (v *View) isReport(name string) bool {
+	text, err := v.Dir.Failed().Why(name)
+	if err != nil {
+		return false
+	}
+	why, err := record.DecodeFailure(text)
+	return err == nil && why.From == "" && len(why.To)+len(why.Cc)+len(why.Bcc) > 0
+}
+
+// givenUp returns when the message name came to failed/: the time of its why-file.
 func (v *View) givenUp(name string) (time.Time, error) {
 	fi, err := os.Lstat(v.Dir.At(spooldir.Failed, spooldir.WhyFile(name)))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -293,16 +293,25 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-func TestGivenUpSince(t *testing.T) {
+func TestCountFailed(t *testing.T) {
 	is := is.New(t)
 	dir := spool(t)
 	v := view(t, dir, "")
-	all, recent, err := v.GivenUpSince(time.Now().Add(-time.Hour))
+	f, err := v.CountFailed(time.Now().Add(-time.Hour))
 	is.NoErr(err)
-	is.Equal([]int{all, recent}, []int{1, 1})
+	is.Equal(f, mailq.FailedCount{All: 1, Recent: 1})
+	report := `{"From":"","To":[{"Address":"ann@example.com","GivenUp":true}]}`
+	for name, text := range map[string]string{"report": "x", "report.json": report, "torn": "x", "torn.json": "{"} {
+		is.NoErr(os.WriteFile(filepath.Join(dir, "failed", name), []byte(text), 0o600))
+	}
+	f, err = v.CountFailed(time.Now().Add(-time.Hour))
+	is.NoErr(err)
+	is.Equal(f, mailq.FailedCount{All: 3, Recent: 3, Reports: 1, Report: "report"})
 	long := time.Now().Add(-48 * time.Hour)
-	is.NoErr(os.Chtimes(filepath.Join(dir, "failed", "refused.json"), long, long))
-	all, recent, err = v.GivenUpSince(time.Now().Add(-24 * time.Hour))
+	for _, name := range []string{"refused", "report", "torn"} {
+		is.NoErr(os.Chtimes(filepath.Join(dir, "failed", name+".json"), long, long))
+	}
+	f, err = v.CountFailed(time.Now().Add(-24 * time.Hour))
 	is.NoErr(err)
-	is.Equal([]int{all, recent}, []int{1, 0})
+	is.Equal(f, mailq.FailedCount{All: 3})
 }

@@ -41,8 +41,8 @@ type Sum struct {
 	Oldest   time.Time // since when the oldest has been there; zero: there is none
 }
 
-// A Tally counts the messages of a spool.
-type Tally struct {
+// Counts are the counts of the messages of a spool.
+type Counts struct {
 	States     map[mailq.State]Sum
 	Queue      Sum    // of the states that wait to be sent, or that something keeps from it; not held, scheduled, failed
 	Oldest     string // the name of the oldest of those
@@ -54,12 +54,12 @@ type Tally struct {
 }
 
 // New returns a tally of nothing, at the time now.
-func New(now time.Time) *Tally {
-	return &Tally{States: map[mailq.State]Sum{}, now: now, domains: map[string]*Shape{}, reasons: map[string]*Shape{}}
+func New(now time.Time) *Counts {
+	return &Counts{States: map[mailq.State]Sum{}, now: now, domains: map[string]*Shape{}, reasons: map[string]*Shape{}}
 }
 
 // Add counts e, whose header was read.
-func (t *Tally) Add(e *mailq.Entry) {
+func (t *Counts) Add(e *mailq.Entry) {
 	since := e.Since()
 	t.States[e.State] = t.States[e.State].plus(e.Size, since)
 	if !e.State.Queued() {
@@ -118,10 +118,10 @@ func domain(address string) string {
 }
 
 // Domains returns the n domains that most recipients wait for; fewer than one: all.
-func (t *Tally) Domains(n int) []Shape { return top(t.domains, n) }
+func (t *Counts) Domains(n int) []Shape { return top(t.domains, n) }
 
 // Reasons returns the n reasons for which most recipients wait; fewer than one: all.
-func (t *Tally) Reasons(n int) []Shape { return top(t.reasons, n) }
+func (t *Counts) Reasons(n int) []Shape { return top(t.reasons, n) }
 
 func top(shapes map[string]*Shape, n int) []Shape {
 	all := make([]Shape, 0, len(shapes))

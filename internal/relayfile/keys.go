@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/conf"
 )
 
 // keys returns the keys of all settings.
@@ -57,34 +58,8 @@ func (s *Settings) set(word, dir string, seen map[string]bool) error {
 func unknown(key string) error {
 	bare := strings.TrimPrefix(strings.TrimLeft(strings.ToLower(key), "-"), "smtp") // as the flag is called
 	bare = bare[:min(len(bare), 30)]
-	nearest := slices.MinFunc(keys(), func(a, b string) int { return distance(bare, a) - distance(bare, b) })
-	if distance(bare, nearest) <= max(1, len(nearest)/3) {
+	if nearest := conf.Nearest(bare, keys()); nearest != "" {
 		return fmt.Errorf("unknown key %s, is it %s?", key, nearest)
 	}
 	return fmt.Errorf("unknown key; there are %s", strings.Join(keys(), ", "))
-}
-
-// distance is how many letters have to be added, taken away or changed, or neighbours swapped, to make b of a.
-func distance(a, b string) int {
-	var before []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next := make([]int, len(b)+1)
-		next[0] = i + 1
-		for j := range len(b) {
-			change := row[j]
-			if a[i] != b[j] {
-				change++
-			}
-			next[j+1] = min(change, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row = row, next
-	}
-	return row[len(b)]
 }

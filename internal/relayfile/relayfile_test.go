@@ -133,22 +133,6 @@ func TestReadErrors(t *testing.T) {
 	is.True(err != nil && strings.Contains(err.Error(), path+" is larger than")) // bounded
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"", "ca", 2}, {"ca", "", 2}, {"user", "user", 0}, {"usr", "user", 1}, {"usser", "user", 1}, {"uzer", "user", 1},
-		{"usre", "user", 1}, {"passwordfile", "passwordcmd", 4}, {"pin", "key", 3},
-	} {
-		t.Run(c.a+" "+c.b, func(t *testing.T) {
-			is := is.New(t)
-			is.Equal(distance(c.a, c.b), c.want) // changes
-			is.Equal(distance(c.b, c.a), c.want) // the same the other way round
-		})
-	}
-}
-
 // FuzzParse holds that
 //   - Parse returns routes or an error that names file and line, and no secret longer than a key;
 //   - every route has a sender, that no other one has, relays, and settings that Check finds right;

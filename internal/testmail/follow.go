@@ -18,7 +18,7 @@ const pace = 250 * time.Millisecond
 
 // Follow watches what the daemon that runs the spool makes of the message, until it is out of the spool or ctx ends; without
 // patience until it has been put off. It looks at files only.
-func (t *Trial) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string, patience bool) Outcome {
+func (t *Test) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string, patience bool) Outcome {
 	statusFile, err := spooldir.StatusPath(dir, statusFile)
 	if err != nil {
 		t.Page.Line("trouble", "%v", err)
@@ -32,7 +32,7 @@ func (t *Trial) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string
 		if fi, err := os.Stat(statusFile); err == nil && !fi.ModTime().Equal(seen) {
 			seen = fi.ModTime()
 			t.look(dir, statusFile)
-			if t.outcome == PutOff && !patience {
+			if t.outcome == Deferred && !patience {
 				return t.outcome
 			}
 		}
@@ -49,7 +49,7 @@ func (t *Trial) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string
 }
 
 // look tells what the status file says that is new.
-func (t *Trial) look(dir *spooldir.Dir, statusFile string) {
+func (t *Test) look(dir *spooldir.Dir, statusFile string) {
 	view, err := mailq.Of(dir.Path(), statusFile, time.Now())
 	if err != nil {
 		return
@@ -66,7 +66,7 @@ func (t *Trial) look(dir *spooldir.Dir, statusFile string) {
 		return
 	}
 	r := m.To[0]
-	t.told, t.outcome = r.Error, PutOff
+	t.told, t.outcome = r.Error, Deferred
 	f := diagnose.Read(r.Error)
 	if f.Relay {
 		t.Page.Line("trouble", "%s", r.Error)
@@ -78,7 +78,7 @@ func (t *Trial) look(dir *spooldir.Dir, statusFile string) {
 }
 
 // left tells what became of a message that is not in the spool any more.
-func (t *Trial) left(dir *spooldir.Dir) Outcome {
+func (t *Test) left(dir *spooldir.Dir) Outcome {
 	text, err := dir.Failed().Why(t.name)
 	switch {
 	case err == nil:
@@ -99,7 +99,7 @@ func (t *Trial) left(dir *spooldir.Dir) Outcome {
 }
 
 // gone tells of a message that is neither in the spool nor in failed/.
-func (t *Trial) gone(dir *spooldir.Dir) {
+func (t *Test) gone(dir *spooldir.Dir) {
 	if _, err := spooldir.StatIn(dir, spooldir.Hold, t.name); err == nil {
 		t.Page.Line("trouble", "somebody has moved it to hold/")
 		return

@@ -25,13 +25,13 @@ type Outcome int
 // The outcomes.
 const (
 	NoAnswer Outcome = iota // nothing yet
-	PutOff                  // not taken now, or no relay could be used: it would be tried again
+	Deferred                // not taken now, or no relay could be used: it would be tried again
 	Failed                  // given up
 	Accepted                // by a relay
 )
 
-// A Trial is one message on its way. The fields are set before it is sent.
-type Trial struct {
+// A Test is one message on its way. The fields are set before it is sent.
+type Test struct {
 	Page     explain.Page
 	From, To string
 	Log      slog.Handler // gets the log of a run; nil: nobody does
@@ -47,7 +47,7 @@ type Trial struct {
 }
 
 // Message is the text of the message, which says that it is from host.
-func (t *Trial) Message(host string, now time.Time) io.Reader {
+func (t *Test) Message(host string, now time.Time) io.Reader {
 	return strings.NewReader(fmt.Sprintf("From: <%s>\nTo: <%s>\nSubject: Test message from %s\nDate: %s\nAuto-Submitted: auto-generated\n"+
 		"MIME-Version: 1.0\nContent-Type: text/plain; charset=us-ascii\n\n"+
 		"This is a test of how mail leaves %s. If you can read it, it does.\n\nIt was sent with spoolgore test.\n",
@@ -55,7 +55,7 @@ func (t *Trial) Message(host string, now time.Time) io.Reader {
 }
 
 // Put leaves the message in the spool.
-func (t *Trial) Put(ctx context.Context, spool *spoolgore.Spool, host string) (name string, err error) {
+func (t *Test) Put(ctx context.Context, spool *spoolgore.Spool, host string) (name string, err error) {
 	t.name, err = spool.Put(ctx, spoolgore.Envelope{From: t.From, To: []string{t.To}}, t.Message(host, time.Now()))
 	if err == nil {
 		t.Page.Line("spooled", "as %s", t.name)
@@ -64,7 +64,7 @@ func (t *Trial) Put(ctx context.Context, spool *spoolgore.Spool, host string) (n
 }
 
 // Hooks returns the options of a run that tells what becomes of the message.
-func (t *Trial) Hooks(opts spoolgore.Options) spoolgore.Options {
+func (t *Test) Hooks(opts spoolgore.Options) spoolgore.Options {
 	dial := opts.Dial
 	if dial == nil {
 		dial = smtppool.Dial
@@ -83,20 +83,20 @@ func (t *Trial) Hooks(opts spoolgore.Options) spoolgore.Options {
 
 // Drain sends what is due in the spool once, with the message among it. The error is that of Drain, but for trouble with a
 // relay, which is told and an outcome.
-func (t *Trial) Drain(ctx context.Context, spool *spoolgore.Spool) (Outcome, error) {
+func (t *Test) Drain(ctx context.Context, spool *spoolgore.Spool) (Outcome, error) {
 	err := spool.Drain(ctx)
 	return t.end(err)
 }
 
 // Run is Drain that goes on, through later attempts too, until the message is accepted or given up, or ctx ends.
-func (t *Trial) Run(ctx context.Context, spool *spoolgore.Spool) (Outcome, error) {
+func (t *Test) Run(ctx context.Context, spool *spoolgore.Spool) (Outcome, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	t.final = stop
 	return t.end(spool.Run(ctx))
 }
 
-func (t *Trial) end(err error) (Outcome, error) {
+func (t *Test) end(err error) (Outcome, error) {
 	if errors.As(err, new(*spoolgore.DeliveryError)) {
 		err = nil
 	}
@@ -106,14 +106,14 @@ func (t *Trial) end(err error) (Outcome, error) {
 }
 
 // Next is when the message is tried again; zero: not known.
-func (t *Trial) Next() time.Time {
+func (t *Test) Next() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.next
 }
 
 // connected tells of a connection.
-func (t *Trial) connected(addr string, conn net.Conn) {
+func (t *Test) connected(addr string, conn net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	where := addr
@@ -127,7 +127,7 @@ func (t *Trial) connected(addr string, conn net.Conn) {
 }
 
 // event tells what became of the message. Of trouble with a relay the log tells, for each relay.
-func (t *Trial) event(ev spoolgore.Event) {
+func (t *Test) event(ev spoolgore.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if ev.File != t.name || errors.Is(ev.Err, context.Canceled) { // or it is we who have ended it
@@ -140,7 +140,7 @@ func (t *Trial) event(ev spoolgore.Event) {
 		t.outcome = Failed
 		t.tell("failed", ev.Relay, ev.Err)
 	case spoolgore.EventDeferred:
-		if t.outcome = PutOff; ev.Fault == spoolgore.FaultMessage || ev.Fault == spoolgore.FaultRecipient {
+		if t.outcome = Deferred; ev.Fault == spoolgore.FaultMessage || ev.Fault == spoolgore.FaultRecipient {
 			t.next = ev.Next
 			t.tell("put off", ev.Relay, ev.Err)
 		}
@@ -152,7 +152,7 @@ func (t *Trial) event(ev spoolgore.Event) {
 	}
 }
 
-func (t *Trial) accepted(ev spoolgore.Event) {
+func (t *Test) accepted(ev spoolgore.Event) {
 	t.outcome = Accepted
 	by := ev.Relay
 	if ev.TLS != "" {
@@ -164,7 +164,7 @@ func (t *Trial) accepted(ev spoolgore.Event) {
 }
 
 // tell tells why something went wrong.
-func (t *Trial) tell(label, relay string, err error) {
+func (t *Test) tell(label, relay string, err error) {
 	text := err.Error()
 	if relay != "" {
 		text = relay + ": " + text
@@ -175,7 +175,7 @@ func (t *Trial) tell(label, relay string, err error) {
 }
 
 // advise says what a failure means, unless it said so of the last one.
-func (t *Trial) advise(f diagnose.Failure) {
+func (t *Test) advise(f diagnose.Failure) {
 	if a := f.Advice(); a != t.advised {
 		t.advised = a
 		t.Page.Advice(a)
@@ -184,7 +184,7 @@ func (t *Trial) advise(f diagnose.Failure) {
 
 // A listener hears in the log which relays cannot be used, and passes the log on.
 type listener struct {
-	t    *Trial
+	t    *Test
 	next slog.Handler // nil: nobody
 }
 

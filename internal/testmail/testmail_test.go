@@ -47,8 +47,8 @@ func (p *page) String() string {
 	return p.text.String()
 }
 
-func newTrial(p *page) *Trial {
-	return &Trial{Page: explain.Page{W: p}, From: "a@x.org", To: "b@x.org"}
+func newTest(p *page) *Test {
+	return &Test{Page: explain.Page{W: p}, From: "a@x.org", To: "b@x.org"}
 }
 
 func options(relay *smtptest.Relay) spoolgore.Options {
@@ -82,31 +82,31 @@ func TestDrain(t *testing.T) {
 	}{
 		"accepted":  {nil, Accepted, false, []string{"connected   to relay.test:25, which is 192.0.2.1:25", "accepted    by relay.test:25, in the clear: 250 2.0.0 accepted"}},
 		"refused":   {map[string]string{"RCPT": "550 5.1.1 no such user"}, Failed, false, []string{"failed      relay.test:25: rcpt: 550 5.1.1 no such user", "There is no such recipient", "Correct the address"}},
-		"put off":   {map[string]string{"RCPT": "451 4.7.1 greylisted"}, PutOff, true, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
+		"put off":   {map[string]string{"RCPT": "451 4.7.1 greylisted"}, Deferred, true, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
 		"content":   {map[string]string{"END": "554 5.7.1 spam"}, Failed, false, []string{"failed      relay.test:25: end: 554 5.7.1 spam", "does not take this message"}},
-		"uncertain": {map[string]string{"END": "close"}, PutOff, true, []string{"put off", "may have it"}},
-		"down":      {map[string]string{"DIAL": "no route to host"}, PutOff, false, []string{"trouble     relay.test:25: dial: ", "cannot be reached"}},
-		"blocked":   {map[string]string{"CONNECT": "554 5.7.1 blocked"}, PutOff, false, []string{"trouble     relay.test:25: greeting: 554 5.7.1 blocked", "takes no mail from this host"}},
+		"uncertain": {map[string]string{"END": "close"}, Deferred, true, []string{"put off", "may have it"}},
+		"down":      {map[string]string{"DIAL": "no route to host"}, Deferred, false, []string{"trouble     relay.test:25: dial: ", "cannot be reached"}},
+		"blocked":   {map[string]string{"CONNECT": "554 5.7.1 blocked"}, Deferred, false, []string{"trouble     relay.test:25: greeting: 554 5.7.1 blocked", "takes no mail from this host"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
 			p := &page{}
-			trial, relay := newTrial(p), &smtptest.Relay{Reply: script(c.answers)}
+			test, relay := newTest(p), &smtptest.Relay{Reply: script(c.answers)}
 			dir := t.TempDir()
 			opts := options(relay)
 			opts.Backoff = func(int) time.Duration { return time.Hour }
-			spool := spoolgore.New(dir, trial.Hooks(opts))
-			_, err := trial.Put(t.Context(), spool, "host.test")
+			spool := spoolgore.New(dir, test.Hooks(opts))
+			_, err := test.Put(t.Context(), spool, "host.test")
 			must(t, err)
-			if c.outcome == PutOff {
+			if c.outcome == Deferred {
 				_, err = spool.Put(t.Context(), spoolgore.Envelope{From: "other@x.org", To: []string{"other@x.org"}}, strings.NewReader("Subject: other\n\n"))
 				must(t, err)
 			}
-			outcome, err := trial.Drain(t.Context(), spool)
+			outcome, err := test.Drain(t.Context(), spool)
 			is.NoErr(err)
-			is.Equal(outcome, c.outcome)             // what has become of it
-			is.Equal(!trial.Next().IsZero(), c.next) // when it goes on
+			is.Equal(outcome, c.outcome)            // what has become of it
+			is.Equal(!test.Next().IsZero(), c.next) // when it goes on
 			shown := p.String()
 			says(t, shown, append(c.want, "spooled     as ")...)
 			is.True(strings.Count(shown, "it means ") <= 1) // nothing is told twice, and nothing of other mail
@@ -116,11 +116,11 @@ func TestDrain(t *testing.T) {
 
 func TestTheMessage(t *testing.T) {
 	is := is.New(t)
-	trial, relay := newTrial(&page{}), &smtptest.Relay{}
-	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(relay)))
-	_, err := trial.Put(t.Context(), spool, "host.test")
+	test, relay := newTest(&page{}), &smtptest.Relay{}
+	spool := spoolgore.New(t.TempDir(), test.Hooks(options(relay)))
+	_, err := test.Put(t.Context(), spool, "host.test")
 	is.NoErr(err)
-	_, err = trial.Drain(t.Context(), spool)
+	_, err = test.Drain(t.Context(), spool)
 	is.NoErr(err)
 	is.Equal(len(relay.Messages()), 1)
 	m := relay.Messages()[0]
@@ -147,11 +147,11 @@ func TestRunGoesOnUntilTheEnd(t *testing.T) {
 		return ""
 	}}
 	p := &page{}
-	trial := newTrial(p)
-	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(relay)))
-	_, err := trial.Put(t.Context(), spool, "host.test")
+	test := newTest(p)
+	spool := spoolgore.New(t.TempDir(), test.Hooks(options(relay)))
+	_, err := test.Put(t.Context(), spool, "host.test")
 	is.NoErr(err)
-	outcome, err := trial.Run(t.Context(), spool)
+	outcome, err := test.Run(t.Context(), spool)
 	is.NoErr(err)
 	is.Equal(outcome, Accepted)
 	is.Equal(strings.Count(p.String(), "put off     relay"), 2) // each attempt is told
@@ -161,30 +161,30 @@ func TestRunGoesOnUntilTheEnd(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Reply: script(map[string]string{"RCPT": "450 4.7.1 not yet"})}
-	trial := newTrial(&page{})
+	test := newTest(&page{})
 	ctx, stop := context.WithCancel(t.Context())
 	opts := options(relay)
 	opts.Backoff = func(int) time.Duration { stop(); return time.Hour }
-	spool := spoolgore.New(t.TempDir(), trial.Hooks(opts))
-	_, err := trial.Put(ctx, spool, "host.test")
+	spool := spoolgore.New(t.TempDir(), test.Hooks(opts))
+	_, err := test.Put(ctx, spool, "host.test")
 	is.NoErr(err)
-	outcome, err := trial.Run(ctx, spool)
+	outcome, err := test.Run(ctx, spool)
 	is.NoErr(err)
-	is.Equal(outcome, PutOff)
+	is.Equal(outcome, Deferred)
 }
 
 // Of several relays it is told what is wrong with each, as only the log does.
 func TestTroubleOfEachRelay(t *testing.T) {
 	is := is.New(t)
 	p := &page{}
-	trial := newTrial(p)
+	test := newTest(p)
 	relay := &smtptest.Relay{Reply: script(map[string]string{"DIAL one.test:25": "no route to host", "DIAL two.test:25": "broken pipe"})}
 	opts := options(relay)
 	opts.SMTPAddr = "one.test:25,two.test:25,three.test:25"
-	spool := spoolgore.New(t.TempDir(), trial.Hooks(opts))
-	_, err := trial.Put(t.Context(), spool, "host.test")
+	spool := spoolgore.New(t.TempDir(), test.Hooks(opts))
+	_, err := test.Put(t.Context(), spool, "host.test")
 	is.NoErr(err)
-	outcome, err := trial.Drain(t.Context(), spool)
+	outcome, err := test.Drain(t.Context(), spool)
 	is.NoErr(err)
 	is.Equal(outcome, Accepted)
 	says(t, p.String(), "trouble     one.test:25: dial: ", "trouble     two.test:25: dial: ", "connected   to three.test:25", "accepted    by three.test:25")
@@ -193,12 +193,12 @@ func TestTroubleOfEachRelay(t *testing.T) {
 func TestTheLogIsPassedOn(t *testing.T) {
 	is := is.New(t)
 	log := &page{}
-	trial := newTrial(&page{})
-	trial.Log = slog.NewTextHandler(log, nil)
-	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(&smtptest.Relay{})))
-	_, err := trial.Put(t.Context(), spool, "host.test")
+	test := newTest(&page{})
+	test.Log = slog.NewTextHandler(log, nil)
+	spool := spoolgore.New(t.TempDir(), test.Hooks(options(&smtptest.Relay{})))
+	_, err := test.Put(t.Context(), spool, "host.test")
 	is.NoErr(err)
-	_, err = trial.Drain(t.Context(), spool)
+	_, err = test.Drain(t.Context(), spool)
 	is.NoErr(err)
 	says(t, log.String(), "msg=delivered")
 }
@@ -206,12 +206,12 @@ func TestTheLogIsPassedOn(t *testing.T) {
 func TestHostileRelay(t *testing.T) {
 	is := is.New(t)
 	p := &page{}
-	trial := newTrial(p)
+	test := newTest(p)
 	evil := "\x1b]0;x\x07\x1b[2J\u202e"
-	spool := spoolgore.New(t.TempDir(), trial.Hooks(options(&smtptest.Relay{Reply: script(map[string]string{"RCPT": "550 5.1.1 " + evil + strings.Repeat("x", 3000)})})))
-	_, err := trial.Put(t.Context(), spool, "host.test")
+	spool := spoolgore.New(t.TempDir(), test.Hooks(options(&smtptest.Relay{Reply: script(map[string]string{"RCPT": "550 5.1.1 " + evil + strings.Repeat("x", 3000)})})))
+	_, err := test.Put(t.Context(), spool, "host.test")
 	is.NoErr(err)
-	outcome, err := trial.Drain(t.Context(), spool)
+	outcome, err := test.Drain(t.Context(), spool)
 	is.NoErr(err)
 	is.Equal(outcome, Failed)
 	is.Equal(strings.IndexFunc(p.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1) // nothing for a terminal to obey
@@ -237,13 +237,13 @@ func followed(t *testing.T, answers map[string]string, opts spoolgore.Options, p
 	<-started
 
 	p := &page{}
-	trial := newTrial(p)
+	test := newTest(p)
 	spool := spoolgore.New(dir, spoolgore.Options{SMTPAddr: "unused.test:25", StatusFile: opts.StatusFile})
-	_, err = trial.Put(t.Context(), spool, "host.test")
+	_, err = test.Put(t.Context(), spool, "host.test")
 	must(t, err)
 	d, err := spooldir.New(dir)
 	must(t, err)
-	return trial.Follow(t.Context(), d, opts.StatusFile, patience), p.String(), dir
+	return test.Follow(t.Context(), d, opts.StatusFile, patience), p.String(), dir
 }
 
 func TestFollow(t *testing.T) {
@@ -258,10 +258,10 @@ func TestFollow(t *testing.T) {
 	}{
 		"accepted":        {nil, spoolgore.Options{}, false, Accepted, []string{"accepted    it has left the spool: a relay has it"}},
 		"refused":         {map[string]string{"RCPT b@x.org": "550 5.1.1 no such user"}, spoolgore.Options{}, false, Failed, []string{"failed      b@x.org: rcpt: 550 5.1.1 no such user", "There is no such recipient"}},
-		"put off":         {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour}, false, PutOff, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
-		"no relay":        {map[string]string{"DIAL": "no route to host"}, spoolgore.Options{}, false, PutOff, []string{"trouble     ", "no route to host", "cannot be reached"}},
+		"put off":         {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour}, false, Deferred, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
+		"no relay":        {map[string]string{"DIAL": "no route to host"}, spoolgore.Options{}, false, Deferred, []string{"trouble     ", "no route to host", "cannot be reached"}},
 		"at last refused": {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: func(int) time.Duration { return 0 }, Attempts: 3}, true, Failed, []string{"failed      b@x.org: given up after 3 attempts: rcpt: 451"}},
-		"other status":    {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour, StatusFile: status}, false, PutOff, []string{"put off"}},
+		"other status":    {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour, StatusFile: status}, false, Deferred, []string{"put off"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -277,26 +277,26 @@ func TestFollow(t *testing.T) {
 func TestFollowWhatDoesNotGoOn(t *testing.T) {
 	is := is.New(t)
 	p := &page{}
-	trial := newTrial(p)
+	test := newTest(p)
 	dir := t.TempDir()
 	spool := spoolgore.New(dir, spoolgore.Options{})
-	name, err := trial.Put(t.Context(), spool, "host.test")
+	name, err := test.Put(t.Context(), spool, "host.test")
 	is.NoErr(err)
 	d, err := spooldir.New(dir)
 	is.NoErr(err)
-	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "the daemon has ended")
 	is.NoErr(os.Mkdir(filepath.Join(dir, "hold"), 0o700))
 	is.NoErr(os.Rename(filepath.Join(dir, name), filepath.Join(dir, "hold", name)))
-	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "moved it to hold/")
 
 	// Nor is it taken for accepted what only cannot be seen.
 	is.NoErr(os.Remove(filepath.Join(dir, "hold", name)))
 	is.NoErr(os.MkdirAll(filepath.Join(dir, "failed", name+".json"), 0o700)) // which no one can read, not even root
-	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "whether a relay has it cannot be told")
 	is.NoErr(os.RemoveAll(dir))
-	is.Equal(trial.Follow(t.Context(), d, "", true), NoAnswer)
+	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "the spool is not there any more")
 }

@@ -45,7 +45,7 @@ type table struct {
 // reading is one look at the spool. It is never changed.
 type reading struct {
 	at time.Time
-	*qshape.Tally
+	*qshape.Counts
 	reasons, domains []group
 	trouble          string // why the status file tells nothing; empty: it does
 	rows             []row  // by age, the oldest first; nil: nobody has asked
@@ -190,7 +190,7 @@ func read(dir, status string, now time.Time, rows bool) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{at: now, Tally: qshape.New(now)}
+	r := &reading{at: now, Counts: qshape.New(now)}
 	if rows {
 		r.rows = []row{}
 	}

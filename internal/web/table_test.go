@@ -24,7 +24,7 @@ func slowTable(cost *time.Duration) (t *table, loads *atomic.Int32) {
 		if *cost == 0 {
 			return nil, errors.New("no disk")
 		}
-		r := &reading{at: now, Tally: qshape.New(now)}
+		r := &reading{at: now, Counts: qshape.New(now)}
 		if rows {
 			r.rows = []row{{name: "a"}, {name: "b"}, {name: "b", place: spooldir.Hold}}
 		}

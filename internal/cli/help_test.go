@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/config"
+)
+
+func TestHelp(t *testing.T) {
+	is := is.New(t)
+	said := func(args ...string) string {
+		code, out, errs := output("", args...)
+		is.Equal(code, ExitOK)
+		is.Equal(errs, "")
+		for line := range strings.Lines(out) {
+			is.True(len(line) <= 121) // lines fit a window of 120 columns
+		}
+		return out
+	}
+	all := said("help")
+	for _, c := range commands() {
+		if c.name != "help" {
+			text := said("help", c.name)
+			is.True(strings.HasPrefix(text, "usage: spoolgore "+c.name+" "))
+			is.Equal(text, said(c.name, "-h"))
+			if c.flags.Lookup("statusfile") != nil {
+				is.Equal(text, said(c.name, "dir", "--help")) // anywhere
+			}
+		}
+		is.True(regexp.MustCompile(`(?m)^  ` + c.name + `\b`).MatchString(all)) // the help of all commands has a line for it
+	}
+	config.Flags(new(config.Config)).VisitAll(func(f *flag.Flag) {
+		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + `\b`).MatchString(all)) // and for every flag of the daemon
+	})
+	code, _, errs := output("", "help", "relaese")
+	is.Equal(code, ExitUsage)
+	is.True(strings.Contains(errs, `there is no command "relaese": is it release?`))
+}
+
+// Every flag in a help text is one that the command knows.
+func TestDocumentedFlagsAreKnown(t *testing.T) {
+	for _, c := range commands() {
+		known := c.flags
+		if c.daemon {
+			known = config.Flags(new(config.Config))
+		}
+		for _, d := range c.flags.Docs {
+			if d.Flag != "" && known.Lookup(d.Flag) == nil && c.flags.Lookup(d.Flag) == nil {
+				t.Errorf("%s does not know -%s", c.name, d.Flag)
+			}
+		}
+	}
+}
+
+func TestTheDocumentsHaveEveryCommand(t *testing.T) {
+	read := func(path string) string {
+		text, err := os.ReadFile("../../docs/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	commandsPage, explainPage, man := read("commands.md"), read("explain.md"), read("man/spoolgore.8")
+	for _, c := range commands() {
+		page, form := commandsPage, `(?m)^## .*\b%s\b`
+		switch {
+		case c.name == "help" || c.name == "demo":
+			continue
+		case c.daemon:
+			page, form = explainPage, `(?m)^## spoolgore %s$`
+		}
+		if !regexp.MustCompile(fmt.Sprintf(form, c.name)).MatchString(page) {
+			t.Errorf("docs/ has no section about %s", c.name)
+		}
+		if !regexp.MustCompile(`(?m)^\.It .*Cm ` + c.name + `\b`).MatchString(man) {
+			t.Errorf("spoolgore(8) does not have %s", c.name)
+		}
+		for _, d := range c.flags.Docs {
+			if d.Flag != "" && !strings.Contains(page, "-"+d.Flag) {
+				t.Errorf("docs/ does not have -%s of %s", d.Flag, c.name)
+			}
+		}
+	}
+}
+
+func TestUnknownCommand(t *testing.T) {
+	is := is.New(t)
+	t.Chdir(t.TempDir())
+	for word, near := range map[string]string{"lst": "list", "shwo": "show", "chek": "check", "retyr": "retry"} {
+		code, out, errs := output("", word, "-x")
+		is.Equal(code, ExitUsage)
+		is.Equal(out, "")
+		is.True(strings.Contains(errs, fmt.Sprintf("%q is neither a command nor a directory: is it %s?", word, near)))
+	}
+	is.NoErr(os.Mkdir("lst", 0o700))
+	for _, word := range []string{"lst", "./shwo", "/lst", "-lst", "invoices", "spool"} {
+		code, _, errs := output("", word)
+		is.Equal(code, -1) // the daemon is meant: a directory of that name, a path, a flag, or nothing similar
+		is.Equal(errs, "")
+	}
+}

@@ -1,0 +1,85 @@
+//go:build unix
+
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+// userFile writes the user's configuration and returns the environment in which it is found, and its path.
+func userFile(t *testing.T, text string, variables ...string) (env func(string) string, path string) {
+	t.Helper()
+	dir := t.TempDir()
+	path = filepath.Join(dir, "spoolgore.conf")
+	is.New(t).NoErr(os.WriteFile(path, []byte(text), 0o600))
+	return environ(append(variables, "XDG_CONFIG_HOME="+dir)...), path
+}
+
+func TestFindSpool(t *testing.T) {
+	is := is.New(t)
+	file := configured(t, "dir /of/flag", "json /flag.js")
+	env, path := userFile(t, "domain x.org\nno-such-key 1\ndir /of/user\njson /user.js\n")
+	for name, c := range map[string]struct {
+		file string
+		env  func(string) string
+		want Found
+	}{
+		"-config":            {file, environ("SPOOLGORE_DIR=/of/environment"), Found{"/of/flag", "/flag.js", file + ":1"}},
+		"the environment":    {"", environ("SPOOLGORE_DIR=/e", "SPOOLGORE_JSON=/e.js", "XDG_CONFIG_HOME="+filepath.Dir(path)), Found{"/e", "/e.js", "SPOOLGORE_DIR"}},
+		"the user's file":    {"", env, Found{"/of/user", "/user.js", path + ":3"}},
+		"SPOOLGORE_CONFIG":   {"", environ("SPOOLGORE_CONFIG=" + file), Found{"/of/flag", "/flag.js", file + ":1"}},
+		"each from another":  {"", environ("SPOOLGORE_DIR=/e", "SPOOLGORE_CONFIG="+file), Found{"/e", "/flag.js", "SPOOLGORE_DIR"}},
+		"a file without dir": {configured(t, "freq 1"), environ("SPOOLGORE_DIR=/e"), Found{}},
+	} {
+		got, err := FindSpool(c.file, c.env)
+		is.NoErr(err)
+		if got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	_, err := FindSpool("/nowhere/spoolgore.conf", noEnv)
+	is.True(errors.Is(err, fs.ErrNotExist)) // a file that was named must be there
+	env, path = userFile(t, "dir spool\n")
+	_, err = FindSpool("", env)
+	is.Equal(err.Error(), path+`:1: dir: "spool" is not an absolute path`)
+}
+
+func TestFoundRelay(t *testing.T) {
+	own := func(*FlagSet) {}
+	env, path := userFile(t, "domain x.org\nsmtpaddr mail.example.com:587\nsmtpuser app\nsmtppassword se-cret\n")
+	for name, c := range map[string]struct {
+		args       []string
+		env        func(string) string
+		addr, user string
+	}{
+		"found":              {nil, env, "mail.example.com:587", "app"},
+		"another setting":    {[]string{"-freq", "5"}, env, "mail.example.com:587", "app"},
+		"another relay":      {[]string{"-smtpaddr", "other:25"}, env, "other:25", ""}, // gets no password of the found relay
+		"other relays":       {[]string{"-relays", "/r"}, env, "127.0.0.1:25", ""},
+		"of the environment": {nil, environ("SPOOLGORE_SMTPADDR=e:25", "XDG_CONFIG_HOME="+filepath.Dir(path)), "e:25", ""},
+		"-config":            {[]string{"-config", configured(t, "freq 1")}, env, "127.0.0.1:25", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			got, operands, err := ConfigureAnywhere(append(c.args, "a"), c.env, own)
+			is.NoErr(err)
+			is.Equal(operands, []string{"a"})
+			is.Equal(got.Opts.SMTPAddr, c.addr)
+			is.Equal(got.Relay.User, c.user)
+		})
+	}
+	is := is.New(t)
+	env, path = userFile(t, "smtpaddr a:25\nsmtpadr b\n")
+	_, _, err := ConfigureAnywhere(nil, env, own)
+	is.True(err != nil) // the file that names the relay must be right
+	is.NoErr(os.Remove(path))
+	is.NoErr(os.Mkdir(path, 0o700))
+	_, _, err = ConfigureAnywhere(nil, env, own)
+	is.True(errors.As(err, new(*Error))) // it cannot be read, and may name the relay
+}

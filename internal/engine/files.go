@@ -22,54 +22,53 @@ type files struct {
 	spool   *spool
 	host    string // for Message-IDs
 	post    func(func())
-	acts    []queue.Act
+	acts    fifo[queue.Act]
+	batch   []queue.Act // being done beside the loop while reading is set, and the answers
+	answers []answer
 	reading bool
 	open    map[string]*msgfile.File
 }
 
 // answer is what an act came to; file is open, or nil.
 type answer struct {
-	act    queue.Act
 	result queue.Result
 	file   *msgfile.File
 }
 
-func (f *files) add(a queue.Act) { f.acts = append(f.acts, a) }
+func (f *files) add(a queue.Act) { f.acts.add(a) }
 
-func (f *files) busy() bool { return f.reading || len(f.acts) > 0 }
+func (f *files) busy() bool { return f.reading || f.acts.len() > 0 }
 
 // free returns how many further acts can be taken.
-func (f *files) free() int { return max(0, 2*maxReads-len(f.acts)) }
+func (f *files) free() int { return max(0, 2*maxReads-f.acts.len()) }
 
 func (f *files) full() bool { return f.free() == 0 }
 
 // start begins the next batch, unless a batch is under way.
 func (f *files) start() {
-	if f.reading || len(f.acts) == 0 {
+	if f.reading || f.acts.len() == 0 {
 		return
 	}
-	batch := f.acts[:min(maxReads, len(f.acts))]
-	f.acts = f.acts[len(batch):]
+	f.batch = f.acts.take(f.batch, maxReads)
 	f.reading = true
 	go func() {
-		answers := make([]answer, 0, len(batch))
-		for _, a := range batch {
-			answers = append(answers, f.do(a))
+		for i := range f.batch {
+			f.answers = append(f.answers, f.do(&f.batch[i]))
 		}
-		f.post(func() {
-			f.reading = false
-			f.answered(answers)
-		})
+		f.post(f.answered)
 	}()
 }
 
 // answered hands the answers of a batch to the queue.
-func (f *files) answered(answers []answer) {
+func (f *files) answered() {
+	f.reading = false
 	now := time.Now()
-	for _, a := range answers {
-		f.spool.queue.Acted(a.act, a.result, now)
-		f.keep(a.act.Name, a.file)
+	for i := range f.answers {
+		a := &f.answers[i]
+		f.spool.queue.Acted(f.batch[i], a.result, now)
+		f.keep(f.batch[i].Name, a.file)
 	}
+	f.batch, f.answers = reuse(f.batch), reuse(f.answers)
 }
 
 // keep keeps a file open until closeUnused.
@@ -105,23 +104,23 @@ func (f *files) closeUnused() {
 }
 
 // do does one act. It runs beside the loop.
-func (f *files) do(a queue.Act) answer {
+func (f *files) do(a *queue.Act) answer {
 	if a.Kind == queue.Stat {
-		return answer{act: a, result: f.find(a.Name)}
+		return answer{result: f.find(a.Name)}
 	}
 	if r, ok := f.unchanged(a); ok {
-		return answer{act: a, result: r}
+		return answer{result: r}
 	}
 	file, err := msgfile.Open(f.spool.dir, a.Name, idOf(a.Version), a.Since, time.Now())
 	if err != nil {
-		return answer{act: a, result: f.failed(a, err)}
+		return answer{result: f.failed(a, err)}
 	}
 	result, err := f.read(a, file)
 	if err != nil {
 		file.Close()
-		return answer{act: a, result: f.failed(a, err)}
+		return answer{result: f.failed(a, err)}
 	}
-	return answer{a, result, file}
+	return answer{result, file}
 }
 
 // find looks for the file name in the spool and in hold/. It looks twice: the file may be on its way from the one to
@@ -149,7 +148,7 @@ func (f *files) find(name string) queue.Result {
 }
 
 // unchanged reports whether the file need not be read.
-func (f *files) unchanged(a queue.Act) (r queue.Result, ok bool) {
+func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 	if !a.Skip && !a.Known.Holds() {
 		return r, false
 	}
@@ -178,7 +177,7 @@ func (f *files) unchanged(a queue.Act) (r queue.Result, ok bool) {
 }
 
 // read reads what the file says, and its why-file if it was moved back from failed/.
-func (f *files) read(a queue.Act, file *msgfile.File) (r queue.Result, err error) {
+func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err error) {
 	to, err := file.Addresses()
 	if err != nil {
 		return r, err
@@ -209,7 +208,7 @@ func (f *files) read(a queue.Act, file *msgfile.File) (r queue.Result, err error
 }
 
 // failed returns the result of an act Open that failed.
-func (f *files) failed(a queue.Act, err error) queue.Result {
+func (f *files) failed(a *queue.Act, err error) queue.Result {
 	r := queue.Result{Trouble: f.trouble(err), Err: err}
 	if id, statErr := f.spool.dir.Stat(a.Name); statErr == nil {
 		r.Version = versionOf(id)

@@ -6,6 +6,7 @@ import "sync"
 type inbox struct {
 	mu     sync.Mutex
 	items  []func()
+	taken  []func()      // memory of the items that were taken last
 	signal chan struct{} // has room for one: there are items
 }
 
@@ -22,12 +23,12 @@ func (b *inbox) post(f func()) {
 	}
 }
 
-// take returns the items posted since the last call.
+// take returns the items posted since the last call. The slice is good until the next call.
 func (b *inbox) take() []func() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	items := b.items
-	b.items = nil
+	b.items, b.taken = reuse(b.taken), items
 	return items
 }
 

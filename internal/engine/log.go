@@ -11,8 +11,9 @@ import (
 // publisher logs events and trouble, and hands events to the application.
 type publisher struct {
 	opts  *Options
-	dir   string // path of the spool directory
-	ailed bool   // acts failed for a reason that is not the fault of their files, when trouble was last called
+	dir   string      // path of the spool directory
+	attrs []slog.Attr // memory of the attributes of one event
+	ailed bool        // acts failed for a reason that is not the fault of their files, when trouble was last called
 }
 
 // publish logs events and hands them to the application.
@@ -21,7 +22,7 @@ func (p *publisher) publish(events []queue.Event) {
 	for i := range events {
 		ev := &events[i]
 		if level := levelOf(ev); log.Enabled(context.Background(), level) {
-			log.LogAttrs(context.Background(), level, texts[ev.Kind], attrsOf(ev)...)
+			log.LogAttrs(context.Background(), level, texts[ev.Kind], p.attrsOf(ev)...)
 		}
 		p.opts.OnEvent(*ev)
 	}
@@ -47,9 +48,9 @@ func levelOf(ev *queue.Event) slog.Level {
 	return slog.LevelError
 }
 
-// attrsOf returns the facts of an event.
-func attrsOf(ev *queue.Event) []slog.Attr {
-	attrs := append(make([]slog.Attr, 0, 9), slog.String("file", ev.File))
+// attrsOf returns the facts of an event. The slice is good until the next call.
+func (p *publisher) attrsOf(ev *queue.Event) []slog.Attr {
+	attrs := append(p.attrs[:0], slog.String("file", ev.File))
 	if ev.To != "" {
 		attrs = append(attrs, slog.String("from", ev.From), slog.String("to", ev.To), slog.Int("attempt", ev.Attempt))
 	}
@@ -71,6 +72,7 @@ func attrsOf(ev *queue.Event) []slog.Attr {
 	if !ev.Next.IsZero() {
 		attrs = append(attrs, slog.Time("next", ev.Next))
 	}
+	p.attrs = attrs
 	return attrs
 }
 

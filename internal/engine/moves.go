@@ -22,7 +22,9 @@ type moves struct {
 	opts    *Options
 	post    func(func())
 	owe     func(path string, now time.Time) // asks for a report on a message in failed/
-	acts    []queue.Act
+	acts    fifo[queue.Act]
+	batch   []queue.Act    // being done beside the loop while moving is set, and the results
+	results []queue.Result // in the order of batch
 	moving  bool
 	half    []*spooldir.Failing // moves that are half done; they belong to the batch while one is under way
 	retry   bool                // the next batch is to complete them
@@ -35,27 +37,25 @@ func newMoves(s *spool, opts *Options, post func(func()), owe func(string, time.
 	return &moves{spool: s, opts: opts, post: post, owe: owe, places: asyncfile.New(s.dir.Path(), sync)}
 }
 
-func (m *moves) add(a queue.Act) { m.acts = append(m.acts, a) }
+func (m *moves) add(a queue.Act) { m.acts.add(a) }
 
-func (m *moves) busy() bool { return m.moving || len(m.acts) > 0 }
+func (m *moves) busy() bool { return m.moving || m.acts.len() > 0 }
 
 // start begins the next batch, unless a batch is under way.
 func (m *moves) start() {
-	if m.moving || len(m.acts) == 0 && !(m.retry && len(m.half) > 0) {
+	if m.moving || m.acts.len() == 0 && !(m.retry && len(m.half) > 0) {
 		return
 	}
-	batch := m.acts[:min(maxMoves, len(m.acts))]
-	m.acts = m.acts[len(batch):]
+	m.batch = m.acts.take(m.batch, maxMoves)
 	m.moving, m.retry = true, false
 	go func() {
 		owed := m.complete()
-		answers := m.do(batch)
+		m.do()
 		m.post(func() {
-			m.moving = false
 			for _, path := range owed {
 				m.owe(path, time.Now())
 			}
-			m.moved(answers)
+			m.moved()
 		})
 	}()
 }
@@ -73,21 +73,23 @@ func (m *moves) complete() (owed []string) {
 }
 
 // do does a batch: the removals one by one, the moves to failed/ together, with one sync.
-func (m *moves) do(batch []queue.Act) []answer {
-	answers := make([]answer, 0, len(batch))
-	var failing []queue.Act
-	for _, a := range batch {
-		if a.Kind == queue.Fail {
-			failing = append(failing, a)
+func (m *moves) do() {
+	var failing []int // indexes in batch
+	for i := range m.batch {
+		m.results = append(m.results, queue.Result{})
+		if m.batch[i].Kind == queue.Fail {
+			failing = append(failing, i)
 			continue
 		}
-		answers = append(answers, answer{act: a, result: m.result(m.remove(a))})
+		m.results[i] = m.result(m.remove(&m.batch[i]))
 	}
-	return append(answers, m.fail(failing)...)
+	if len(failing) > 0 {
+		m.fail(failing)
+	}
 }
 
 // remove removes a message that was delivered. It is the one place where that is done.
-func (m *moves) remove(a queue.Act) error {
+func (m *moves) remove(a *queue.Act) error {
 	if err := m.spool.dir.Remove(a.Name, idOf(a.Version)); err != nil {
 		return err
 	}
@@ -97,15 +99,11 @@ func (m *moves) remove(a queue.Act) error {
 	return nil
 }
 
-// fail moves messages to failed/.
-func (m *moves) fail(acts []queue.Act) []answer {
-	if len(acts) == 0 {
-		return nil
-	}
-	answers := make([]answer, len(acts))
-	items := make([]*spooldir.Failing, len(acts))
-	for i, a := range acts {
-		answers[i].act = a
+// fail moves messages of the batch to failed/.
+func (m *moves) fail(failing []int) {
+	items := make([]*spooldir.Failing, len(failing))
+	for i, at := range failing {
+		a := &m.batch[at]
 		why, err := m.why(a)
 		items[i] = &spooldir.Failing{
 			Name: a.Name, ID: idOf(a.Version), Why: why, Own: a.Returned, Owed: a.Owed, Err: err,
@@ -113,19 +111,19 @@ func (m *moves) fail(acts []queue.Act) []answer {
 	}
 	m.spool.dir.Failed().Fail(items)
 	for i, item := range items {
-		answers[i].result = m.result(item.Err)
+		result := m.result(item.Err)
 		if item.HalfDone() {
 			m.half = append(m.half, item)
 		}
 		if item.NewName != "" {
-			answers[i].result.Kept = m.spool.dir.At(spooldir.Failed, item.NewName)
+			result.Kept = m.spool.dir.At(spooldir.Failed, item.NewName)
 		}
+		m.results[failing[i]] = result
 	}
-	return answers
 }
 
 // why returns the text of the why-file.
-func (m *moves) why(a queue.Act) ([]byte, error) {
+func (m *moves) why(a *queue.Act) ([]byte, error) {
 	now := time.Now()
 	why := record.FailureOf(a.Message, m.spool.dir.File(a.Name), now)
 	if a.Message.Digest != "" && a.Message.BodyDigest == "" { // a record of an older version
@@ -153,19 +151,22 @@ func (m *moves) settled(f func()) {
 	m.waiters = append(m.waiters, f)
 }
 
-// moved hands the answers of a batch to the queue.
-func (m *moves) moved(answers []answer) {
+// moved hands the results of a batch to the queue.
+func (m *moves) moved() {
+	m.moving = false
 	defer m.resumeWaiters()
 	now := time.Now()
-	for _, a := range answers {
-		if a.result.Trouble == queue.Fine || a.result.Kept != "" {
+	for i, r := range m.results {
+		a := &m.batch[i]
+		if r.Trouble == queue.Fine || r.Kept != "" {
 			m.places.Touch(now)
 		}
-		m.spool.queue.Acted(a.act, a.result, now)
-		if a.act.Owed && a.result.Kept != "" {
-			m.owe(a.result.Kept, now)
+		m.spool.queue.Acted(*a, r, now)
+		if a.Owed && r.Kept != "" {
+			m.owe(r.Kept, now)
 		}
 	}
+	m.batch, m.results = reuse(m.batch), reuse(m.results)
 }
 
 // resumeWaiters calls what waits for the last act.

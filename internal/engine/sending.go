@@ -64,9 +64,8 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 		s.rate.spend(len(j.To), now)
 		s.busy++
 		a := &attempting{
-			job: j, dir: s.spool.dir, host: s.host, reports: s.opts.Reports, file: s.files.take(j.Name, j.Version),
+			sender: s, job: j, dir: s.spool.dir, reports: s.opts.Reports, file: s.files.take(j.Name, j.Version),
 			result: delivery.Result{Lease: lease},
-			ended:  func(a *attempting) { s.post(func() { s.attempted(a) }) },
 		}
 		go a.begin(s.ctx)
 	}
@@ -75,16 +74,15 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 
 // attempting is one job under way, beside the loop.
 type attempting struct {
+	sender  *sender
 	job     queue.Job
 	dir     *spooldir.Dir
-	host    string
 	reports bool
 	file    *msgfile.File // nil: not open yet
 	result  delivery.Result
 	err     error  // why the file could not be offered
 	report  string // name of the report about success in the spool; empty: none
 	unsent  error  // why there is no such report
-	ended   func(*attempting)
 }
 
 // begin opens the message and offers it.
@@ -117,7 +115,7 @@ func (a *attempting) end() {
 	if a.file != nil {
 		a.file.Close()
 	}
-	a.ended(a)
+	a.sender.post(func() { a.sender.attempted(a) })
 }
 
 // handOn puts a report into the spool for a sender who wants to know of success, if the relay will not report (RFC
@@ -135,7 +133,7 @@ func (a *attempting) handOn(t *delivery.Transaction) (name string, err error) {
 			})
 		}
 	}
-	return notify.Put(a.dir, a.host, a.file, n, now)
+	return notify.Put(a.dir, a.sender.host, a.file, n, now)
 }
 
 // transaction prepares the offer of f.

@@ -45,6 +45,7 @@ func (q *Queue) Flush(now time.Time) {
 // have goes on. Otherwise such a message is read again.
 func (q *Queue) Reload(edited map[string]*record.Message, paused, now time.Time) {
 	pausedOnce := !paused.IsZero()
+	q.packServed(now)
 	edit := func(name string, known record.Compact) record.Compact { // of a file that was not read yet
 		switch m, by := known.Message(), edited[name]; {
 		case by == nil && pausedOnce:
@@ -87,6 +88,7 @@ func editRecord(c *core, e *entry, m *record.Message, now time.Time) {
 // Reconfigure goes on with other rules. Jobs under way keep the number of their route.
 func (q *Queue) Reconfigure(r Rules, now time.Time) {
 	was := q.rules
+	q.packServed(now)
 	timed := r.MaxAge != was.MaxAge || r.WarnAfter != was.WarnAfter || r.Reports != was.Reports
 	var here []*entry // ready
 	for _, e := range q.entries {

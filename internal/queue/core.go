@@ -17,16 +17,23 @@ type core struct {
 	packer   *record.Packer
 	trouble  map[*entry]error // why the last act for an entry failed, if that was not the fault of the file
 	acts     []Act
-	taken    []Act // memory of the acts that were taken last
 	events   []Event
 	underWay int  // acts that are not answered, but for Notify
 	changed  bool // the snapshot has changed
+
+	// served holds the records of messages that every recipient has accepted, in state removing. Nearly all of these
+	// files are removed, so the records are packed only if they are needed.
+	served    map[*entry]*record.Message
+	scratch   record.Message // memory of the record that startJob works on
+	taken     []Act          // memory of the acts that were taken last
+	published []Event        // memory of the events that were taken last
 }
 
 func newCore(r Rules, now time.Time) core {
 	return core{
 		rules: r, entries: make(map[string]*entry), memory: make(map[string]record.Compact),
 		sched: newSchedule(r.Routes, now), packer: record.NewPacker(now), trouble: make(map[*entry]error),
+		served: make(map[*entry]*record.Message),
 	}
 }
 
@@ -48,6 +55,7 @@ func (c *core) drop(e *entry) {
 	e.state = unread // in no heap
 	delete(c.entries, e.name)
 	delete(c.trouble, e)
+	delete(c.served, e)
 	c.changed = true
 }
 
@@ -55,7 +63,7 @@ func (c *core) drop(e *entry) {
 func (c *core) reread(e *entry, now time.Time) {
 	c.sched.remove(e)
 	delete(c.trouble, e)
-	if e.msg.Message().Len() == 0 {
+	if e.msg.Holds() && e.msg.Message().Len() == 0 {
 		e.msg = record.Compact{}
 	}
 	e.id, e.seen, e.suspect, e.looks = Version{}, seenAt(now), nil, 0
@@ -76,6 +84,14 @@ func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	}
 	c.changed = true
 	c.watch(e, m)
+}
+
+// packServed gives every served message its record.
+func (c *core) packServed(now time.Time) {
+	for e, m := range c.served {
+		c.keep(e, m, now)
+	}
+	clear(c.served)
 }
 
 // watch puts e into its place in expiry, if it has one.
@@ -132,7 +148,7 @@ func (c *core) finishWith(e *entry, m *record.Message, a Act) {
 // open asks for the file of e to be read.
 func (c *core) open(e *entry) {
 	known := e.msg
-	if known.Message().Len() == 0 {
+	if known.Holds() && known.Message().Len() == 0 {
 		known = record.Compact{} // of a file that could not be read: it may be readable now
 	}
 	c.act(e, opening, Act{Kind: Open, Version: e.id, Since: e.firstSeen(), Known: known, Skip: e.has(judged)})

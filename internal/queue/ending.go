@@ -17,6 +17,7 @@ func ended(c *core, a Act, r Result, now time.Time) {
 		c.drop(e)
 		return
 	}
+	c.packServed(now)
 	m := e.msg.Message()
 	if r.Kept != "" {
 		c.events = append(c.events, Event{
@@ -104,6 +105,7 @@ func notified(c *core, a Act, r Result, now time.Time) {
 		return
 	}
 	e.set(noticing, false)
+	c.packServed(now)
 	m := e.msg.Message()
 	record.Noticed(m, slices.Clone(a.Notice.Recipients))
 	c.keep(e, m, now)

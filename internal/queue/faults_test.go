@@ -40,7 +40,7 @@ func TestRecipientMadeToWaitDuringAnActIsTried(t *testing.T) {
 	for _, state := range []string{"removing", "failing"} {
 		is := is.New(t)
 		f := in(t, state)
-		m := f.q.entries["m"].msg.Message()
+		m := recordOf(f.q, f.q.entries["m"])
 		m.To[1] = record.Recipient{Address: "b@x"}
 		f.q.Reload(map[string]*record.Message{"m": m}, f.now.Add(time.Second), f.now)
 		is.Equal(f.told(), state) // until the act is done

@@ -267,7 +267,7 @@ func (f *fixture) told() string {
 
 // edited is the record of m as a person has left it in the status file, with b marked as done.
 func (f *fixture) edited() map[string]*record.Message {
-	m := f.q.entries["m"].msg.Message()
+	m := recordOf(f.q, f.q.entries["m"])
 	if m.Len() == 0 {
 		m = record.New(*headOf(thisVersion), f.now)
 	}
@@ -325,12 +325,17 @@ func inspect(t testing.TB, q *Queue) {
 		if e.state.underWay() && e.state != busy {
 			underWay++
 		}
-		inspectRecord(t, e)
+		inspectRecord(t, q, e)
 	}
 	backlog := q.sched.backlog()
 	if pending != q.sched.pending.Len() || readies != backlog || expiry != q.sched.expiry.Len() || underWay != q.underWay {
 		t.Fatalf("pending %d of %d, ready %d of %d, expiry %d of %d, acts %d of %d", pending, q.sched.pending.Len(), readies, backlog,
 			expiry, q.sched.expiry.Len(), underWay, q.underWay)
+	}
+	for e := range q.served {
+		if q.entries[e.name] != e || e.state != removing {
+			fail(e, "a served message that is not about to be removed")
+		}
 	}
 	for e := range q.trouble {
 		if q.entries[e.name] != e {
@@ -339,13 +344,21 @@ func inspect(t testing.TB, q *Queue) {
 	}
 }
 
+// recordOf returns a copy of the record of e.
+func recordOf(q *Queue, e *entry) *record.Message {
+	if m := q.served[e]; m != nil {
+		return m.Clone()
+	}
+	return e.msg.Message()
+}
+
 // inspectRecord checks that the record of e and what stands beside it fit its state.
-func inspectRecord(t testing.TB, e *entry) {
+func inspectRecord(t testing.TB, q *Queue, e *entry) {
 	t.Helper()
 	if !e.msg.Holds() {
 		return
 	}
-	m := e.msg.Message()
+	m := recordOf(q, e)
 	inProgress := slices.ContainsFunc(m.Recipients(), func(r *record.Recipient) bool { return r.Status == record.InProgress })
 	_, waits := m.NextAttempt()
 	switch {

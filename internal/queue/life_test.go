@@ -41,3 +41,31 @@ func TestAcceptancesAreRecordedIfTheFileCannotBeRemoved(t *testing.T) {
 	f.answer(Result{Trouble: System, Err: errDisk})
 	is.Equal(f.told(), "finishing 10s") // is in the journal already
 }
+
+// The record of a message that is about to be removed is packed late. The snapshot shows the acceptances all the same,
+// and so does the record if the file cannot be removed.
+func TestAcceptancesShowWhileTheFileIsRemoved(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	for _, look := range []bool{false, true} {
+		f := in(t, "removing")
+		accepted := func() (n int) {
+			for known := range f.q.Snapshot(f.now) {
+				for _, r := range known.Record.Shown().Recipients() {
+					if r.Accepted() {
+						n++
+					}
+				}
+			}
+			return n
+		}
+		if look {
+			is.Equal(accepted(), 2)
+		}
+		f.answer(Result{Trouble: System, Err: errDisk})
+		is.Equal(f.told(), "recording | Record")
+		is.Equal(accepted(), 2)
+		f.answer(Result{})
+		is.Equal(f.state(), "removing") // sent to no recipient again
+	}
+}

@@ -61,11 +61,12 @@ func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
 // startJob makes the job of e, which was taken out of its lane. It is not ok if no recipient is due after all, for
 // instance because the clock was set back.
 func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
-	m := e.msg.Message()
+	m := &c.scratch
+	e.msg.MessageIn(m)
 	to := m.Start(now)
 	e.state = waiting // in no lane and no heap
 	if len(to) == 0 {
-		c.conclude(e, m, now)
+		c.conclude(e, e.msg.Message(), now)
 		return j, false
 	}
 	e.state = busy
@@ -119,11 +120,12 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 			Time: now, File: e.name, From: m.From, Since: since, Attempt: j.Attempt,
 		}))
 	}
-	c.keep(e, m, now)
 	if m.Served() { // the removal of the file is the record
+		c.served[e], c.changed = m, true
 		c.finishWith(e, m, Act{events: events})
 		return
 	}
+	c.keep(e, m, now)
 	switch note := record.NoteOf(m, e.name, j.To, f.Outcomes); {
 	case note.HasAccepted():
 		c.act(e, recording, Act{Kind: Record, Note: note, events: events})

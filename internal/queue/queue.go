@@ -137,6 +137,7 @@ type Named struct {
 // Snapshot yields what is known of every message, in no particular order.
 func (q *Queue) Snapshot(now time.Time) iter.Seq[Named] {
 	return func(yield func(Named) bool) {
+		q.packServed(now)
 		for name, known := range q.memory {
 			if !yield(Named{name, known}) {
 				return
@@ -161,13 +162,25 @@ func (q *Queue) Snapshot(now time.Time) iter.Seq[Named] {
 // otherwise. The slice is good until the next call.
 func (q *Queue) TakeActs() []Act {
 	acts := q.acts
-	q.acts, q.taken = q.taken[:0], acts
+	q.acts, q.taken = reuse(q.taken), acts
 	return acts
 }
 
-// TakeEvents returns the events since the last call, in order.
+// TakeEvents returns the events since the last call, in order. The slice is good until the next call.
 func (q *Queue) TakeEvents() []Event {
 	events := q.events
-	q.events = nil
+	q.events, q.published = reuse(q.published), events
 	return events
 }
+
+// reuse returns the memory of a slice that is not needed any more, for another one.
+func reuse[T any](s []T) []T {
+	if cap(s) > maxReuse {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}
+
+// maxReuse is the number of acts, or events, from which on their memory is not kept.
+const maxReuse = 1024

@@ -209,7 +209,7 @@ func (w *world) act(i int) {
 	w.logf("%s %s: trouble %d, place %d, version %v", actWord(a), a.Name, r.Trouble, r.Place, r.Version)
 	e := a.e
 	ended := r.Trouble == Fine && (a.Kind == Remove || a.Kind == Fail)
-	m := e.msg.Message()
+	m := recordOf(w.q, e)
 	if ended {
 		w.leaving, w.leavingName = m, a.Name
 	}
@@ -325,7 +325,7 @@ func (w *world) next(route int, s Slots) bool {
 		return false
 	}
 	w.logf("job %s to %v", j.Name, j.To)
-	m := j.e.msg.Message()
+	m := recordOf(w.q, j.e)
 	for i, to := range j.To {
 		if w.sent[key(j.Name, m.MessageID, to)] {
 			w.fatalf("%s is in a job for %s, which has accepted it", j.Name, to)
@@ -396,7 +396,7 @@ func (w *world) take() {
 		if w.busy(a.Name) {
 			w.fatalf("%s %s: a job or another act is under way", actWord(a), a.Name)
 		}
-		m := a.e.msg.Message()
+		m := recordOf(w.q, a.e)
 		_, waits := m.NextAttempt()
 		switch {
 		case a.Kind == Remove && !m.Served():
@@ -420,7 +420,7 @@ func (w *world) events() {
 		case ev.To == "" || e == nil && (m == nil || ev.File != w.leavingName):
 			continue
 		case m == nil || ev.File != w.leavingName:
-			m = e.msg.Message()
+			m = recordOf(w.q, e)
 		}
 		k := key(ev.File, m.MessageID, ev.To)
 		switch ev.Kind {

@@ -57,21 +57,34 @@ func (c Compact) Holds() bool { return c.base != nil }
 
 // Message returns the message with times to compare: they have the monotonic clock reading that they had. The message
 // belongs to the caller; the zero Compact gives an empty one.
-func (c Compact) Message() *Message { return c.unpack(false) }
+func (c Compact) Message() *Message {
+	m := &Message{}
+	c.unpack(m, false)
+	return m
+}
+
+// MessageIn is Message with memory of the caller: the new content of m shares the lists that m had.
+func (c Compact) MessageIn(m *Message) {
+	*m = Message{To: m.To, Cc: m.Cc, Bcc: m.Bcc}
+	c.unpack(m, false)
+}
 
 // Shown returns the message with times to show and to write down: wall clock times.
-func (c Compact) Shown() *Message { return c.unpack(true) }
-
-func (c Compact) unpack(shown bool) *Message {
+func (c Compact) Shown() *Message {
 	m := &Message{}
+	c.unpack(m, true)
+	return m
+}
+
+func (c Compact) unpack(m *Message, shown bool) {
 	if !c.Holds() {
-		return m
+		return
 	}
 	u := compact.Unpack(c.text, *c.base)
 	u.Shown = shown
 	m.From = u.String()
 	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
-		*list = make([]Recipient, u.Int())
+		*list = resize(*list, int(u.Int()))
 		for i := range *list {
 			(*list)[i].unpack(u)
 		}
@@ -93,7 +106,15 @@ func (c Compact) unpack(shown bool) *Message {
 	}
 	m.BodyDigest = u.String()
 	m.Missing = u.Time()
-	return m
+}
+
+// resize returns n empty recipients, in the memory of list if there is room.
+func resize(list []Recipient, n int) []Recipient {
+	if list == nil || cap(list) < n {
+		return make([]Recipient, n)
+	}
+	clear(list[:cap(list)])
+	return list[:n]
 }
 
 func (r *Recipient) pack(p *compact.Packer) {

@@ -1,0 +1,35 @@
+package engine
+
+// fifo is a first-in, first-out queue that reuses its memory. The zero value is empty.
+type fifo[T any] struct {
+	items []T
+	head  int // number of items taken
+}
+
+// maxReuse is the number of items from which on the memory of an empty slice is not kept.
+const maxReuse = 64
+
+// reuse returns the memory of a slice that is not needed any more, for another one.
+func reuse[T any](s []T) []T {
+	if cap(s) > maxReuse {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}
+
+func (f *fifo[T]) len() int { return len(f.items) - f.head }
+
+func (f *fifo[T]) add(x T) { f.items = append(f.items, x) }
+
+// take moves the first n items, or all if there are fewer, into the memory of to.
+func (f *fifo[T]) take(to []T, n int) []T {
+	first := f.items[f.head:min(f.head+n, len(f.items))]
+	to = append(to[:0], first...)
+	clear(first)
+	f.head += len(first)
+	if f.len() == 0 {
+		*f = fifo[T]{items: reuse(f.items)}
+	}
+	return to
+}

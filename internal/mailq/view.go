@@ -208,7 +208,7 @@ func (v *View) readHeader(e *Entry) error {
 	if err != nil {
 		return err
 	}
-	if env, err := h.Envelope(); err == nil && env != nil {
+	if env, err := h.Envelope(fi.ModTime()); err == nil && env != nil {
 		e.NotBefore, e.Expire, e.Priority = env.NotBefore, env.Expire, env.Priority
 	}
 	a := h.Addresses()

@@ -3,7 +3,9 @@ package message
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Address is one recipient.
@@ -20,24 +22,31 @@ type Addresses struct {
 	To, Cc, Bcc []Address
 }
 
-// Addresses returns the sender and the recipients: those of the envelope line if there is one (all in To), those of the
-// header otherwise. If the envelope line is broken there are no recipients, and FromErr says so.
+// Addresses returns the sender and the recipients: those of the envelope line or of the top block if there is one (all in
+// To), those of the header otherwise. If an envelope is broken there are no recipients, and FromErr says so.
 //
 // In a header the recipients are all addresses of every To, Cc and Bcc field, or of every Resent-To, Resent-Cc and
-// Resent-Bcc field if there is any. The sender is in the first of these fields that says something: Return-Path, Resent-Sender and
-// Resent-From (with Resent recipients only), Sender, From. A bad recipient fails alone, with its Err.
+// Resent-Bcc field if there is any. The sender is in the first of these fields that is not empty: Return-Path,
+// Resent-Sender and Resent-From (with Resent recipients only), Sender, From. A bad recipient fails alone, with its Err.
 func (h *Header) Addresses() Addresses {
-	env, err := h.Envelope()
-	switch {
-	case err != nil:
+	env, err := h.Envelope(time.Time{})
+	if err != nil {
 		return Addresses{FromErr: err}
-	case env != nil:
-		return env.addresses()
+	}
+	if env != nil && (len(h.block) == 0 || len(env.To) > 0) {
+		a := env.addresses()
+		if env.From == "" && !h.inBlock(senderField) && len(h.block) > 0 {
+			_, a.FromErr = h.sender()
+		}
+		return a
 	}
 	seen := make(map[string]bool)
 	prefix := h.recipientPrefix()
 	var a Addresses
-	a.From, a.FromErr = h.sender()
+	if a.From, a.FromErr = h.sender(); h.inBlock(senderField) {
+		named := Envelope{From: env.From}.addresses()
+		a.From, a.FromErr = named.From, named.FromErr
+	}
 	a.To = h.recipients(prefix+"To", seen)
 	a.Cc = h.recipients(prefix+"Cc", seen)
 	a.Bcc = h.recipients(prefix+"Bcc", seen)
@@ -45,13 +54,13 @@ func (h *Header) Addresses() Addresses {
 }
 
 // addresses checks the envelope's addresses one by one.
-func (e *Envelope) addresses() Addresses {
+func (e Envelope) addresses() Addresses {
 	var a Addresses
 	if e.From != "" {
-		if err := CheckAddress(e.From); err != nil {
+		if from, err := Canonical(e.From); err != nil {
 			a.FromErr = fmt.Errorf("sender %q: %w", printable(e.From), err)
 		} else {
-			a.From = e.From
+			a.From = from
 		}
 	}
 	seen := make(map[string]bool, len(e.To))
@@ -59,6 +68,11 @@ func (e *Envelope) addresses() Addresses {
 		a.To = appendNew(a.To, checked(to, to), seen)
 	}
 	return a
+}
+
+// inBlock reports whether the top block has a field of that name.
+func (h *Header) inBlock(name string) bool {
+	return slices.ContainsFunc(h.block, func(f field) bool { return f.is(name) })
 }
 
 // recipients returns the addresses of all fields of that name that are not in seen.
@@ -138,10 +152,16 @@ func (h *Header) firstAddress(name, value string) (string, error) {
 	return "", fmt.Errorf("sender %q in %s: %w", list[0].Addr, name, list[0].Err)
 }
 
-// checked makes an Address of addr; found is the text it was read from.
+// checked makes an Address of addr, which was read from the text found. An address in single quotes is the address.
 func checked(addr, found string) Address {
-	if err := CheckAddress(addr); err != nil {
-		return Address{Addr: printable(found), Err: err}
+	canonical, err := Canonical(addr)
+	if err == nil {
+		return Address{Addr: canonical}
 	}
-	return Address{Addr: addr}
+	if n := len(addr); n > 2 && addr[0] == '\'' && addr[n-1] == '\'' {
+		if canonical, quotedErr := Canonical(addr[1 : n-1]); quotedErr == nil {
+			return Address{Addr: canonical}
+		}
+	}
+	return Address{Addr: printable(found), Err: err}
 }

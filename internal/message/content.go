@@ -28,6 +28,8 @@ type Content struct {
 	large     bool   // whoever reads takes much at once
 	raw       []byte // part of buf: read from f, not yet sent
 	open      bool   // the last byte taken from raw did not end a line
+	crs       int64  // CRs taken from raw whose next byte was not read yet
+	spaces    int64  // spaces to send, for CRs outside of line ends
 	err       error  // what Read returns from now on
 }
 
@@ -82,7 +84,7 @@ func (c *Content) Read(p []byte) (n int, err error) {
 // lines copies lines of the body that end in LF and hold no CR, as far as they are at hand and there is room: most text
 // is nothing else. What is left is for advance.
 func (c *Content) lines(dst []byte) (n int) {
-	if c.field <= len(c.header.fields) {
+	if c.field <= len(c.header.fields) || c.spaces > 0 {
 		return 0
 	}
 	for {
@@ -133,30 +135,48 @@ func (c *Content) advance() {
 	c.advanceBody()
 }
 
+// advanceBody sets run to the next bytes of the body. CRs are counted until the byte behind them is known: before an LF
+// they belong to the line end, elsewhere each is a space.
 func (c *Content) advanceBody() {
-	// What a CR is depends on the byte behind it.
-	if len(c.raw) == 0 || len(c.raw) == 1 && c.raw[0] == '\r' {
-		if err := c.fill(); err != nil {
-			c.stop(err)
+	for len(c.run) == 0 {
+		if c.spaces > 0 {
+			n := min(c.spaces, int64(len(manySpaces)))
+			c.run, c.spaces = []byte(manySpaces[:n]), c.spaces-n
+			return
+		}
+		if len(c.raw) == 0 {
+			if err := c.fill(); err != nil {
+				c.stop(err)
+				return
+			}
+		}
+		n := leadingCRs(c.raw)
+		c.crs, c.raw = c.crs+int64(n), c.raw[n:]
+		switch {
+		case len(c.raw) > 0 && c.raw[0] == '\n':
+			c.run, c.raw, c.crs, c.open = crlf, c.raw[1:], 0, false
+		case len(c.raw) == 0 && n > 0: // the byte behind the CRs was not read yet
+		case c.crs > 0:
+			c.spaces, c.crs, c.open = c.crs, 0, true
+		case len(c.raw) > 0:
+			n := verbatim(c.raw)
+			c.run, c.raw = c.raw[:n], c.raw[n:]
+			c.open = c.run[n-1] != '\n'
+		case c.open:
+			c.run, c.open = crlf, false
+		default:
+			c.stop(io.EOF)
 			return
 		}
 	}
-	switch n := verbatim(c.raw); {
-	case n > 0:
-		c.run, c.raw = c.raw[:n], c.raw[n:]
-		c.open = c.run[n-1] != '\n'
-	case len(c.raw) == 0 && !c.open:
-		c.stop(io.EOF)
-	case len(c.raw) == 0:
-		c.run, c.open = crlf, false
-	case c.raw[0] == '\n':
-		c.run, c.raw, c.open = crlf, c.raw[1:], false
-	default:
-		c.run, c.raw, c.open = space, c.raw[1:], true
-	}
 }
 
-// fill reads on behind what is left in raw.
+func leadingCRs(b []byte) int { return len(b) - len(bytes.TrimLeft(b, "\r")) }
+
+// manySpaces replaces CRs, many at a time.
+const manySpaces = "                                                                "
+
+// fill reads the next part of the body into raw, which is empty.
 func (c *Content) fill() error {
 	if c.off >= c.size {
 		return nil
@@ -164,17 +184,17 @@ func (c *Content) fill() error {
 	if c.buf == nil {
 		c.buf = takeBuffer(c.large && c.size-c.off > largeRead)
 	}
-	left := copy(c.buf, c.raw)
-	n := int(min(c.size-c.off, int64(len(c.buf)-left)))
-	if err := readFull(c.f, c.buf[left:left+n], c.off); err != nil {
+	n := int(min(c.size-c.off, int64(len(c.buf))))
+	if err := readFull(c.f, c.buf[:n], c.off); err != nil {
 		return fmt.Errorf("read message: %w", err)
 	}
 	c.off += int64(n)
-	c.raw = c.buf[:left+n]
+	c.raw = c.buf[:n]
 	return nil
 }
 
-// verbatim returns how many bytes at the start of raw go out as they are: up to a CR or LF which is not in a CR LF.
+// verbatim returns the number of bytes at the start of raw that are sent as they are: those before the first CR or LF
+// outside of a CR LF. A CR LF behind another CR does not count.
 func verbatim(raw []byte) int {
 	for n := 0; ; {
 		lf := bytes.IndexByte(raw[n:], '\n')
@@ -231,29 +251,53 @@ func (c *Content) measureBody() (*extent, error) {
 	return x, nil
 }
 
-// An extent is how long a body is as it goes out.
+// An extent is the length of a body as it is sent.
 type extent struct {
 	read     int64 // bytes of the file
-	size     int64 // of what was added, without a line end that is missing at its end
+	size     int64 // bytes sent for them, without a line end that is missing at the end
 	eightBit bool  // a byte is above 127
 	last     byte  // of what was added
+	crs      int64 // CRs at the end of what was added
 }
 
 func newExtent() *extent { return &extent{last: '\n'} }
 
-// add adds what follows in the body.
+// add adds the bytes that follow in the body. An LF without a CR gets one; of several CRs before an LF one is sent.
 func (x *extent) add(b []byte) {
 	if len(b) == 0 {
 		return
 	}
 	x.read += int64(len(b))
-	x.size += int64(len(b) + bytes.Count(b, lf) - bytes.Count(b, crlf)) // an LF that has no CR gets one
-	if x.last == '\r' && b[0] == '\n' {
-		x.size--
+	ends := bytes.Count(b, crlf)
+	x.size += int64(len(b) + bytes.Count(b, lf) - ends)
+	n := leadingCRs(b)
+	if n < len(b) && b[n] == '\n' {
+		x.size -= x.crs
 	}
+	if ends > 0 {
+		x.size -= surplusCRs(b)
+	}
+	if n < len(b) {
+		x.crs = 0
+	}
+	x.crs += int64(len(b) - len(bytes.TrimRight(b, "\r")))
 	x.last = b[len(b)-1]
 	x.eightBit = x.eightBit || hasHighBit(b)
 }
+
+// surplusCRs counts the CRs in b before each CR LF.
+func surplusCRs(b []byte) (n int64) {
+	for {
+		at := bytes.Index(b, crcrlf)
+		if at < 0 {
+			return n
+		}
+		n += int64(at + 1 - len(bytes.TrimRight(b[:at+1], "\r")))
+		b = b[at+len(crcrlf):]
+	}
+}
+
+var crcrlf = []byte("\r\r\n")
 
 func (x *extent) length() int64 {
 	if x.last != '\n' {

@@ -31,29 +31,31 @@ type Envelope struct {
 	Priority  int       `json:"priority,omitempty"` // higher goes first; zero: usual mail
 }
 
-// AppendLine appends the envelope line, with its line end, to b. It fails, and returns b as it was, if there is no
-// recipient, an address does not pass [CheckAddress] (an empty From does), a delivery notification wish is not one of RFC 3461,
-// or the line does not fit [MaxHeader] ([ErrHeaderTooLong]).
+// AppendLine appends the envelope line, with its line end, to b. The addresses in the line are canonical. AppendLine
+// fails, and returns b as it was, if there is no recipient, if [Canonical] refuses an address (an empty From is valid), if
+// a request for delivery reports does not follow RFC 3461, or if the line is longer than [MaxHeader] ([ErrHeaderTooLong]).
 func (e Envelope) AppendLine(b []byte) ([]byte, error) {
 	for _, to := range e.To {
-		if err := CheckAddress(to); err != nil {
+		if _, err := Canonical(to); err != nil {
 			return b, fmt.Errorf("envelope: recipient %q: %w", printable(to), err)
 		}
 	}
 	return e.AppendAnyLine(b)
 }
 
-// AppendAnyLine is AppendLine for recipients of which some may be no addresses. It is for who must not lose a message
-// over that: each such one fails alone once the file is read, and its sender is told.
+// AppendAnyLine is AppendLine for recipients of which some may be invalid. It is for programs that must not lose a message
+// because of one recipient: each invalid one fails alone when the file is read, and the sender gets a report.
 func (e Envelope) AppendAnyLine(b []byte) ([]byte, error) {
 	if len(e.To) == 0 {
 		return b, errors.New("envelope: no recipient")
 	}
 	if e.From != "" {
-		if err := CheckAddress(e.From); err != nil {
+		if _, err := Canonical(e.From); err != nil {
 			return b, fmt.Errorf("envelope: sender %q: %w", printable(e.From), err)
 		}
 	}
+	e.To = slices.Clone(e.To)
+	e.canonicalize()
 	if err := e.checkWishes(); err != nil {
 		return b, fmt.Errorf("envelope: %w", err)
 	}
@@ -70,10 +72,28 @@ func (e Envelope) AppendAnyLine(b []byte) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// Envelope returns what the envelope line says, and nil without an error if there is no such line. A line that has the name but is not
-// one JSON object, or holds wishes that could not be passed on, is an error; unknown members are ignored. Its
-// addresses are not looked at here, so that a bad one fails alone: see [Header.Addresses].
-func (h *Header) Envelope() (env *Envelope, err error) {
+// canonicalize makes every valid address of e canonical. Invalid ones stay as they are.
+func (e *Envelope) canonicalize() {
+	if from, err := Canonical(e.From); err == nil {
+		e.From = from
+	}
+	for i := range e.To {
+		if to, err := Canonical(e.To[i]); err == nil {
+			e.To[i] = to
+		}
+	}
+}
+
+// Envelope returns the envelope in the envelope line or in the top block, and nil without an error if there is neither.
+// Durations in the top block count from arrived, the time of the file. An envelope line that is not one JSON object, and
+// requests for delivery reports that could not be passed on, are errors; unknown members are ignored. Envelope does not
+// check the addresses, so that a bad one fails alone: see [Header.Addresses].
+//
+// In a top block without X-Receiver, To is empty: the recipients are those of the header.
+func (h *Header) Envelope(arrived time.Time) (env *Envelope, err error) {
+	if len(h.block) > 0 {
+		return h.topEnvelope(arrived)
+	}
 	if h.envelope == nil {
 		return nil, nil
 	}
@@ -84,11 +104,15 @@ func (h *Header) Envelope() (env *Envelope, err error) {
 	if err := json.Unmarshal(h.envelope, env); err != nil {
 		return nil, fmt.Errorf("envelope line: %w", err)
 	}
+	env.canonicalize()
 	if err := env.checkWishes(); err != nil {
 		return nil, fmt.Errorf("envelope line: %w", err)
 	}
 	return env, nil
 }
+
+// HasEnvelopeLine reports whether the file begins with an envelope line.
+func (h *Header) HasEnvelopeLine() bool { return h.envelope != nil }
 
 // checkWishes checks what becomes a parameter of MAIL or RCPT. An envelope line may come from any program, so this
 // is also what keeps a line end out of a command.
@@ -96,7 +120,7 @@ func (e *Envelope) checkWishes() error {
 	if e.Ret != "" && e.Ret != "FULL" && e.Ret != "HDRS" {
 		return fmt.Errorf("ret %q: neither FULL nor HDRS", printable(e.Ret))
 	}
-	if len(e.EnvID) > 100 || !isPrintASCII(e.EnvID) {
+	if len(e.EnvID) > maxEnvID || !isPrintASCII(e.EnvID) {
 		return fmt.Errorf("envid %q: not at most 100 printable ASCII characters", printable(e.EnvID))
 	}
 	if len(e.Notify) > len(e.To) || len(e.ORcpt) > len(e.To) {
@@ -114,6 +138,9 @@ func (e *Envelope) checkWishes() error {
 	}
 	return nil
 }
+
+// maxEnvID is the length limit of RFC 3461, section 4.4.
+const maxEnvID = 100
 
 func isNotify(s string) bool {
 	if s == "" || s == "NEVER" {

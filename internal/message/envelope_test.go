@@ -25,7 +25,7 @@ func TestEnvelopeLineRoundTrip(t *testing.T) {
 	is.True(strings.HasPrefix(text, `X-Spoolgore-Envelope: {"from"`)) // the documented form
 	is.Equal(strings.Index(text, "\n"), len(text)-1)                  // one line
 
-	got, err := headerOf(t, text+"Subject: x\n\n").Envelope()
+	got, err := headerOf(t, text+"Subject: x\n\n").Envelope(time.Time{})
 	is.NoErr(err)
 	is.Equal(*got, want) // nothing lost
 }
@@ -116,7 +116,7 @@ func TestEnvelopeLine(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
-			env, err := headerOf(t, tt.line+"\nTo: h@x\n\n").Envelope()
+			env, err := headerOf(t, tt.line+"\nTo: h@x\n\n").Envelope(time.Time{})
 			switch {
 			case tt.to < 0:
 				is.True(err != nil) // told

@@ -16,42 +16,62 @@ import (
 )
 
 var (
-	fieldLine   = regexp.MustCompile(`^([!-9;-~]+)[ \t]*:`)
+	fieldLine = regexp.MustCompile(`^([!-9;-~]+)[ \t]*:`)
+	lineEnds  = regexp.MustCompile(`\r+\n`)
+	mboxLines = regexp.MustCompile(`^From [^\n]*(\n|$)(>From [^\n]*(\n|$))*`)
+	topLines  = regexp.MustCompile(`^(?i)((x-sender|x-receiver|x-spoolgore-(expire|notbefore|priority)|` +
+		`x-createdby|x-endofinjectedxheaders|x-extendedmessageprops|x-helodomain|x-source|x-sourceipaddress)` +
+		`[ \t]*:[^\n]*(\n|$)([ \t][^\n]*(\n|$))*)+`)
+	topFields   = regexp.MustCompile(`(?im)^(x-receiver|x-spoolgore-(expire|notbefore|priority))[ \t]*:`)
 	privateName = regexp.MustCompile(`(?i)^(Bcc|Resent-Bcc|Return-Path)$`)
 )
 
 // reference is the rule for what goes out, written down as simply as possible, apart from the code that is tested.
 func reference(text string, front func(has func(name string) bool) string) string {
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", " ")
+	text = strings.ReplaceAll(lineEnds.ReplaceAllString(text, "\n"), "\r", " ")
 	text = strings.TrimPrefix(text, bom)
 	if len(text) >= len(envelopeName) && strings.EqualFold(text[:len(envelopeName)], envelopeName) {
 		_, text, _ = strings.Cut(text, "\n")
-		text = strings.TrimPrefix(text, bom)
-	}
-	if first, rest, _ := strings.Cut(text, "\n"); strings.HasPrefix(first, "From ") && !fieldLine.MatchString(first) {
-		text = rest
-	}
-	header, body := "", text
-	first, _, _ := strings.Cut(text, "\n")
-	switch {
-	case strings.HasPrefix(text, "\n"):
-		body = text[1:]
-	case fieldLine.MatchString(first):
-		header, body, _ = strings.Cut(text, "\n\n")
+		text = withoutMboxLines(strings.TrimPrefix(text, bom))
+	} else if block := topLines.FindString(text); topFields.MatchString(block) {
+		text = text[len(block):]
+	} else {
+		text = withoutMboxLines(text)
 	}
 	var kept, names []string
 	private := false
-	for line := range strings.SplitSeq(strings.TrimSuffix(header, "\n"), "\n") {
-		if m := fieldLine.FindStringSubmatch(line); m != nil {
+	for text != "" {
+		line, rest, _ := strings.Cut(text, "\n")
+		m := fieldLine.FindStringSubmatch(line)
+		if line == "" && text[0] == '\n' {
+			text = rest
+			break
+		}
+		if m == nil && (len(names) == 0 || line == "" || line[0] != ' ' && line[0] != '\t') {
+			break
+		}
+		if m != nil {
 			names = append(names, strings.ToLower(m[1]))
 			private = privateName.MatchString(m[1])
 		}
-		if !private && header != "" {
+		if text = rest; !private {
 			kept = append(kept, line+"\r\n")
 		}
 	}
+	body := text
 	has := func(name string) bool { return strings.Contains("\n"+strings.Join(names, "\n")+"\n", "\n"+name+"\n") }
 	return front(has) + strings.Join(kept, "") + "\r\n" + naiveBody(body)
+}
+
+func withoutMboxLines(text string) string {
+	for prefix := "From "; strings.HasPrefix(text, prefix); prefix = ">From " {
+		first, rest, _ := strings.Cut(text, "\n")
+		if fieldLine.MatchString(first) {
+			break
+		}
+		text = rest
+	}
+	return text
 }
 
 // Invariants, for any file whose header fits:
@@ -142,7 +162,7 @@ func FuzzEnvelopeLine(f *testing.F) {
 			if strings.IndexFunc(string(line[:len(line)-1]), unicode.IsControl) >= 0 {
 				t.Fatalf("control character in %q", line)
 			}
-			got, err := headerOf(t, string(line)+raw).Envelope()
+			got, err := headerOf(t, string(line)+raw).Envelope(time.Time{})
 			if err != nil || !reflect.DeepEqual(*got, e) {
 				t.Fatalf("wrote %+v, read %+v: %v", e, got, err)
 			}
@@ -152,7 +172,7 @@ func FuzzEnvelopeLine(f *testing.F) {
 			return
 		}
 		checkList(t, h.Addresses().To)
-		env, err := h.Envelope()
+		env, err := h.Envelope(time.Time{})
 		if (env == nil) != (err != nil) {
 			t.Fatalf("envelope %v with error %v", env, err)
 		}
@@ -180,7 +200,7 @@ func FuzzAddressList(f *testing.F) {
 		if list := parseList("good@x.org, " + value); len(list) == 0 || list[0] != (Address{Addr: "good@x.org"}) {
 			t.Fatalf("lost the address in front: %s", show(list))
 		}
-		if strings.ContainsAny(value, "\"([<:\\") {
+		if strings.ContainsAny(value, "\"([<:\\\x1b\x0e") {
 			return
 		}
 		if list := parseList(value + ", good@x.org"); len(list) == 0 || list[len(list)-1] != (Address{Addr: "good@x.org"}) {

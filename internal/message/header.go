@@ -37,6 +37,7 @@ type Header struct {
 	Parser Parser
 
 	envelope []byte // JSON text of the envelope line; nil: there is no such line
+	block    []field
 	fields   []field
 	start    int64 // offset of the first field in the file
 	body     int64 // of the body
@@ -92,10 +93,11 @@ func readFull(f io.ReaderAt, p []byte, off int64) error {
 func newHeader(buf []byte, l layout, size int64) *Header {
 	return &Header{
 		envelope: bytes.Clone(l.envelope),
+		block:    group(l.block),
 		fields:   group(buf[l.start:l.end]),
 		start:    int64(l.start),
 		body:     int64(l.body),
-		complete: l.blank && int64(l.body) < size,
+		complete: int64(l.body) < size,
 	}
 }
 

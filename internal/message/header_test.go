@@ -22,29 +22,42 @@ func TestGroupingOfLines(t *testing.T) {
 		{"CRLF", "A: 1\r\nB: 2\r\n\r\nbody\r\n", []string{"A: 1", "B: 2"}, "body\r\n"},
 		{"folded", "A: 1\n 2\n\t3\nB: 4\n\n", []string{"A: 1\r\n 2\r\n\t3", "B: 4"}, ""},
 		{"line of blanks is folded", "A: 1\n \t\nB: 2\n\n", []string{"A: 1\r\n \t", "B: 2"}, ""},
-		{"no colon", "A: 1\nhello\nB: 2\n\n", []string{"A: 1\r\nhello", "B: 2"}, ""},
-		{"impossible name", "A: 1\nb c: 2\n\x01: 3\n\xfc: 4\n: 5\nB: 6\n\n", []string{"A: 1\r\nb c: 2\r\n\x01: 3\r\n\xfc: 4\r\n: 5", "B: 6"}, ""},
+		{"no colon", "A: 1\nhello\nB: 2\n\n", []string{"A: 1"}, "hello\nB: 2\n\n"},
+		{"text behind a line of blanks", "A: 1\n \t\nhello\nB: 2\n", []string{"A: 1\r\n \t"}, "hello\nB: 2\n"},
+		{"impossible name", "A: 1\nb c: 2\nB: 6\n\n", []string{"A: 1"}, "b c: 2\nB: 6\n\n"},
+		{"control character in a name", "A: 1\n\x01: 3\n\n", []string{"A: 1"}, "\x01: 3\n\n"},
+		{"8-bit name", "A: 1\n\xfc: 4\n\n", []string{"A: 1"}, "\xfc: 4\n\n"},
+		{"no name", "A: 1\n: 5\n\n", []string{"A: 1"}, ": 5\n\n"},
 		{"blanks before the colon", "A : 1\nB\t : 2\n\n", []string{"A : 1", "B\t : 2"}, ""},
 		{"no blank line", "A: 1\nB: 2\n", []string{"A: 1", "B: 2"}, ""},
 		{"no line end", "A: 1\nB: 2", []string{"A: 1", "B: 2"}, ""},
 		{"CR at the end of the file", "A: 1\nB: 2\r", []string{"A: 1", "B: 2 "}, ""},
 		{"lone CR", "A: 1\rB: 2\n\n", []string{"A: 1 B: 2"}, ""},
 		{"lone CR before the colon", "A\r: 1\n\n", []string{"A : 1"}, ""},
-		{"lone CR in a name", "A: 1\nB\rC: 2\n\n", []string{"A: 1\r\nB C: 2"}, ""},
+		{"lone CR in a name", "A: 1\nB\rC: 2\n\n", []string{"A: 1"}, "B\rC: 2\n\n"},
 		{"lone CR in front", "A: 1\n\rB: 2\n\n", []string{"A: 1\r\n B: 2"}, ""},
-		{"CR CR LF", "A: 1\r\r\nB: 2\r\n\r\r\nC: 3\r\n\r\nbody", []string{"A: 1 ", "B: 2\r\n ", "C: 3"}, "body"},
+		{"CR CR LF", "A: 1\r\r\n 2\r\r\nB: 2\r\n\r\r\nC: 3\r\n", []string{"A: 1\r\n 2", "B: 2"}, "C: 3\r\n"},
+		{"CR CR CR LF", "A: 1\r\r\r\n\r\r\r\nbody", []string{"A: 1"}, "body"},
 		{"NUL and 8-bit", "A: \x00\xff\n\n\x00", []string{"A: \x00\xff"}, "\x00"},
 		{"only a blank line", "\nbody", nil, "body"},
 		{"empty file", "", nil, ""},
 		{"first line no field", "hello\nA: 1\n\n", nil, "hello\nA: 1\n\n"},
 		{"first line folded", " A: 1\nB: 2\n\n", nil, " A: 1\nB: 2\n\n"},
-		{"first line CR CR LF", "\r\r\nB: 2\n\n", nil, "\r\r\nB: 2\n\n"},
+		{"first line CR CR LF", "\r\r\nB: 2\n\n", nil, "B: 2\n\n"},
 		{"BOM", bom + "A: 1\n\nbody", []string{"A: 1"}, "body"},
 		{"only a BOM", bom, nil, ""},
 		{"second BOM", bom + bom + "A: 1\n\n", nil, bom + "A: 1\n\n"},
 		{"mbox line", "From a@x Mon Jan  1 10:00:00 2024\nA: 1\n\nbody", []string{"A: 1"}, "body"},
 		{"mbox line with a CR", "From\ra@x\nA: 1\n\nbody", []string{"A: 1"}, "body"},
 		{"second mbox line", "From a\nFrom b\nA: 1\n\n", nil, "From b\nA: 1\n\n"},
+		{"mbox lines of several hosts", "From a\n>From b\n>From c\nA: 1\n\n", []string{"A: 1"}, ""},
+		{"pickup file", "X-Receiver: a@x\r\nX-Sender: b@x\r\nX-Receiver: c@x,\n d@x\nA: 1\n\nbody", []string{"A: 1"}, "body"},
+		{"pickup file with a BOM", bom + "x-receiver : a@x\nA: 1\n\n", []string{"A: 1"}, ""},
+		{"pickup file, nothing else", "X-Receiver: a@x\n", nil, ""},
+		{"replay file of Exchange", "X-Sender: <a@x>\nX-Receiver: <b@x>\nX-CreatedBy: MSExchange15\nX-HeloDomain: x\nX-EndOfInjectedXHeaders: 9\nA: 1\n", []string{"A: 1"}, ""},
+		{"X-Sender alone", "X-Sender: a@x\nA: 1\nX-Receiver: b@x\n\n", []string{"X-Sender: a@x", "A: 1", "X-Receiver: b@x"}, ""},
+		{"pickup fields behind an envelope line", "X-Spoolgore-Envelope: {}\nX-Receiver: a@x\n\n", []string{"X-Receiver: a@x"}, ""},
+		{"pickup fields behind an mbox line", "From a\nX-Receiver: a@x\n\n", []string{"X-Receiver: a@x"}, ""},
 		{"mbox line alone", "From a", nil, ""},
 		{"a From field is no mbox line", "From : a@x\n\nbody", []string{"From : a@x"}, "body"},
 		{"envelope line", "X-Spoolgore-Envelope: {}\nA: 1\n\nbody", []string{"A: 1"}, "body"},
@@ -72,7 +85,7 @@ func TestGroupingOfLines(t *testing.T) {
 
 func TestGet(t *testing.T) {
 	is := is.New(t)
-	h := headerOf(t, "Subject:  one\n\ttwo  \nthree\nsubject: four\nMessage-ID : <a@x>\nEmpty:\n\nTo: body")
+	h := headerOf(t, "Subject:  one\n\ttwo  \n three\nsubject: four\nMessage-ID : <a@x>\nEmpty:\n\nTo: body")
 	is.Equal(h.Get("SUBJECT"), "one two three") // the first, unfolded and trimmed
 	is.Equal(h.Get("message-id"), "<a@x>")      // blank before the colon
 	is.Equal(h.Get("Empty"), "")                // empty
@@ -83,8 +96,8 @@ func TestGet(t *testing.T) {
 func TestComplete(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false, "A: 1": false, "A: 1\n": false, "A: 1\n\n": false, "A: 1\n\r\n": false, "\n": false,
-		"A: 1\n\nb": true, "A: 1\r\n\r\nb": true, "\nb": true, "A: 1\n\n\n": true, "A: 1\r\n\r\r\nb": false,
-		"hello\n\nb": false, "X-Spoolgore-Envelope: {}\n": false, "X-Spoolgore-Envelope: {}\nA: 1\n\nb": true,
+		"A: 1\n\nb": true, "A: 1\r\n\r\nb": true, "\nb": true, "A: 1\n\n\n": true, "A: 1\r\n\r\r\nb": true, "A: 1\nb": true,
+		"hello\n\nb": true, "X-Spoolgore-Envelope: {}\n": false, "X-Spoolgore-Envelope: {}\nA: 1\n\nb": true,
 	} {
 		t.Run(text, func(t *testing.T) {
 			is := is.New(t)
@@ -123,6 +136,7 @@ func TestHeaderLimit(t *testing.T) {
 		{"envelope line included", "X-Spoolgore-Envelope: {}\n" + fill(MaxHeader-10) + "\nbody", false},
 		{"envelope line too long", "X-Spoolgore-Envelope: {" + strings.Repeat(" ", MaxHeader) + "}\n\n", false},
 		{"mbox line too long", "From " + strings.Repeat(" ", MaxHeader) + "\nA: 1\n\n", true},
+		{"top block too long", strings.Repeat("X-Receiver: a@x\n", MaxHeader/16+1) + "\nbody", false},
 		{"junk without lines", strings.Repeat("\x00", 2*MaxHeader), true},
 		{"text without a header", "hello\n" + strings.Repeat("x", 2*MaxHeader), true},
 	} {

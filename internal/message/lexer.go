@@ -69,8 +69,14 @@ func (l *lexer) comment(i int) (end int, closed bool) {
 	return len(l.s), false
 }
 
+// literal ends at the closing bracket. The domain literal behind an '@' may hold anything; elsewhere a separator ends it
+// unclosed.
 func (l *lexer) literal(i int) (end int, closed bool) {
-	n := strings.IndexAny(l.s[i+1:], `],;[<"`)
+	stops := `],;[<"`
+	if strings.HasSuffix(strings.TrimRight(l.s[:i], blanks), "@") {
+		stops = `][`
+	}
+	n := strings.IndexAny(l.s[i+1:], stops)
 	if n < 0 {
 		return len(l.s), false
 	}

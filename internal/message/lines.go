@@ -9,54 +9,59 @@ const (
 	envelopeName = "X-Spoolgore-Envelope:"
 	bom          = "\uFEFF"
 	mboxName     = "From "
+	mboxOldName  = ">From " // separators of earlier hosts, below the first separator
 	blanks       = " \t"
 )
 
-// What replaces a line end, and a CR that is none.
+// Replacements for a line end and for a CR outside of a line end.
 var (
 	crlf  = []byte("\r\n")
 	space = []byte(" ")
 )
 
-// layout says where in a file the parts are.
+// layout holds the offsets of the parts of a file.
 type layout struct {
-	envelope   []byte // what follows the name on the envelope line; nil: no such line
-	start, end int    // the header's lines, without the blank one
+	envelope   []byte // text behind the name on the envelope line; nil: no envelope line
+	block      []byte // lines of the top block; nil: no top block
+	start, end int    // lines of the header, without the blank line
 	body       int
-	blank      bool // there is a blank line between end and body
 }
 
-// findLayout finds the parts of the file that begins with raw; whole says that raw is all of it. The answer is false
-// if the end of the header may come with more bytes.
+// findLayout finds the parts of the file that begins with raw. If whole is set, raw is the whole file. findLayout
+// returns false if the end of the header may follow behind raw.
+//
+// The header ends at a blank line, or before the first line that is neither a field nor a continuation line.
 func findLayout(raw []byte, whole bool) (layout, bool) {
 	var l layout
 	if !l.skipPreamble(raw, whole) {
 		return l, false
 	}
-	end := lineEnd(raw, l.start)
-	if end < 0 && !whole && len(raw) < MaxHeader {
-		return l, false
-	}
-	first := raw[l.start:]
-	if end >= 0 {
-		first = raw[l.start:end]
-	}
-	if !isBlank(first) && fieldName(clean(first)) == 0 {
-		l.end, l.body = l.start, l.start // no header: everything is body
-		return l, true
-	}
-	for at := l.start; end >= 0; at, end = end, lineEnd(raw, end) {
-		if isBlank(raw[at:end]) {
-			l.end, l.body, l.blank = at, end, true
+	for at := l.start; at < len(raw); {
+		line, next, ok := cutLine(raw, at, whole)
+		if !ok && (at > l.start || len(raw) < MaxHeader || fieldName(raw[at:]) > 0) {
+			return l, false
+		}
+		if ok && isBlank(raw[at:next]) {
+			l.end, l.body = at, next
 			return l, true
 		}
+		if fieldName(line) == 0 && (at == l.start || !isContinuation(line)) {
+			l.end, l.body = at, at
+			return l, true
+		}
+		at = next
 	}
 	l.end, l.body = len(raw), len(raw)
 	return l, whole
 }
 
-// skipPreamble sets l.start behind what is at the start of a file but no part of the message: a byte order mark, the
-// envelope line, a byte order mark and an mbox line of the message that the envelope line was put in front of.
+// isContinuation reports whether a line of a header, without its end, continues the field above it.
+func isContinuation(line []byte) bool {
+	return len(line) > 0 && strings.IndexByte(blanks, line[0]) >= 0
+}
+
+// skipPreamble sets l.start behind what may precede the message in its file: a byte order mark, then the envelope line
+// or the top block, then a byte order mark and mbox separators. It returns false if the preamble may go on behind raw.
 func (l *layout) skipPreamble(raw []byte, whole bool) bool {
 	l.start = skipPrefix(raw, 0, bom)
 	if prefix := raw[l.start:]; len(prefix) >= len(envelopeName) &&
@@ -68,11 +73,31 @@ func (l *layout) skipPreamble(raw []byte, whole bool) bool {
 		l.envelope = line[len(envelopeName):]
 		l.start = skipPrefix(raw, next, bom)
 	}
-	line, next, ok := cutLine(raw, l.start, whole)
-	if ok && bytes.HasPrefix(line, []byte(mboxName)) && fieldName(line) == 0 {
+	if l.envelope == nil {
+		end, ok := topBlock(raw, l.start, whole)
+		if !ok {
+			return len(raw) == MaxHeader
+		}
+		if end > l.start {
+			l.block, l.start = raw[l.start:end], end
+			return true
+		}
+	}
+	return l.skipMbox(raw, whole)
+}
+
+// skipMbox sets l.start behind the mbox separators at that place.
+func (l *layout) skipMbox(raw []byte, whole bool) bool {
+	for prefix := mboxName; ; prefix = mboxOldName {
+		line, next, ok := cutLine(raw, l.start, whole)
+		if !ok {
+			return len(raw) == MaxHeader
+		}
+		if !bytes.HasPrefix(line, []byte(prefix)) || fieldName(line) > 0 {
+			return true
+		}
 		l.start = next
 	}
-	return ok || len(raw) == MaxHeader
 }
 
 func skipPrefix(raw []byte, at int, prefix string) int {
@@ -82,38 +107,29 @@ func skipPrefix(raw []byte, at int, prefix string) int {
 	return at
 }
 
-// lineEnd returns the offset behind the LF of the line that begins at offset at, or -1 if there is no LF.
-func lineEnd(raw []byte, at int) int {
-	if i := bytes.IndexByte(raw[at:], '\n'); i >= 0 {
-		return at + i + 1
-	}
-	return -1
-}
-
-// cutLine returns the line that begins at offset at as it reads once cleaned, and the offset of the next. It fails if
-// the line's end is not in raw, unless raw is the whole file: the last line needs no end.
+// cutLine returns the line at offset at, cleaned, and the offset of the next line. It returns false if the end of the
+// line is not in raw, unless raw is the whole file: the last line needs no end.
 func cutLine(raw []byte, at int, whole bool) (line []byte, next int, ok bool) {
-	end := lineEnd(raw, at)
-	if end < 0 {
-		if !whole {
-			return nil, 0, false
-		}
-		end = len(raw)
+	end := len(raw)
+	if i := bytes.IndexByte(raw[at:], '\n'); i >= 0 {
+		end = at + i + 1
+	} else if !whole {
+		return nil, 0, false
 	}
 	return clean(raw[at:end]), end, true
 }
 
-// isBlank reports whether the line, with its end, is the one that ends a header. CR CR LF is not: the first CR counts as a space.
+// isBlank reports whether the line, with its end, ends a header: an LF, with any number of CRs before it.
 func isBlank(line []byte) bool {
-	return string(line) == "\n" || string(line) == "\r\n"
+	text, ended := bytes.CutSuffix(line, []byte("\n"))
+	return ended && len(bytes.TrimRight(text, "\r")) == 0
 }
 
-// clean takes the line end off, if there is one, and makes a space of every other CR, as it is done on the way out.
+// clean removes the line end, if there is one: an LF and the CRs before it. Every other CR becomes a space, as in the
+// message that is sent.
 func clean(line []byte) []byte {
-	if bytes.HasSuffix(line, crlf) {
-		line = line[:len(line)-2]
-	} else {
-		line = bytes.TrimSuffix(line, []byte("\n"))
+	if text, ended := bytes.CutSuffix(line, []byte("\n")); ended {
+		line = bytes.TrimRight(text, "\r")
 	}
 	if bytes.IndexByte(line, '\r') < 0 {
 		return line
@@ -121,8 +137,8 @@ func clean(line []byte) []byte {
 	return bytes.ReplaceAll(line, []byte("\r"), space)
 }
 
-// fieldName returns the length of the field name that the line begins with, or 0 if it begins no field. Blanks between
-// name and colon are let pass, because other readers do so, too: "Bcc : x" must not go out.
+// fieldName returns the length of the field name at the start of the line, or 0 if the line begins no field. Blanks
+// between name and colon are accepted because other readers accept them: "Bcc : x" must not be sent.
 func fieldName(line []byte) int {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 0 {
@@ -137,8 +153,8 @@ func fieldName(line []byte) int {
 	return len(name)
 }
 
-// group brings the header's lines into the form they go out in and makes fields of them. A line that begins no field,
-// be it folded, without a colon or with an impossible name, belongs to the field before it. The first line begins one.
+// group converts the lines of a header to the form in which they are sent, and groups them into fields. A line that
+// begins no field is part of the field above it. The first line begins a field.
 func group(raw []byte) []field {
 	lines := bytes.Count(raw, []byte("\n")) + 1
 	text := make([]byte, 0, len(raw)+2*lines)

@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"fmt"
 	"net/mail"
 	"net/netip"
 	"strings"
@@ -16,15 +17,29 @@ const (
 	maxPath   = 254
 )
 
-// CheckAddress reports why addr cannot stand between the angle brackets of a MAIL or RCPT command, or nil if it can: it
-// is a mailbox (RFC 5321, section 4.1.2) within the limits of section 4.5.3.1, UTF-8 allowed (RFC 6531), and holds no
-// control character. The error says what is wrong, not with which address.
+// Canonical returns addr as it stands between the angle brackets of a MAIL or RCPT command. A local part with dots in
+// unusual places, such as ann..b or ann., gets quotes. The final dot of a domain is dropped. The error is that of
+// [CheckAddress].
+func Canonical(addr string) (string, error) {
+	if at := strings.LastIndexByte(addr, '@'); at > 0 {
+		local, domain := addr[:at], strings.TrimSuffix(addr[at+1:], ".")
+		if !isDotAtom(local) && isAtom(strings.ReplaceAll(local, ".", "x")) {
+			local = `"` + local + `"`
+		}
+		addr = local + "@" + domain
+	}
+	return addr, CheckAddress(addr)
+}
+
+// CheckAddress returns nil if addr can stand between the angle brackets of a MAIL or RCPT command: it is a mailbox
+// (RFC 5321, section 4.1.2) within the limits of section 4.5.3.1, UTF-8 allowed (RFC 6531), without control and format
+// characters. The error says what is wrong, not with which address.
 func CheckAddress(addr string) error {
 	if err := checkText(addr); err != nil {
 		return err
 	}
 	at := strings.LastIndexByte(addr, '@')
-	if at < 0 || at == len(addr)-1 {
+	if at < 0 || at == len(addr)-1 || isQuoted(addr) {
 		return errors.New("no domain")
 	}
 	local, domain := addr[:at], addr[at+1:]
@@ -57,15 +72,44 @@ func HasUTF8(addr string) bool {
 	return false
 }
 
-// checkText refuses what must be nowhere in a command. U+FFFD stands for bytes lost in reading: whoever it was for is not known any more.
+// checkText refuses characters that may stand nowhere in a command. U+FFFD stands for bytes that are lost: the address is
+// not known any more. Format characters and unusual spaces are invisible: they come from copied text, and the address
+// that a person sees is another one.
 func checkText(s string) error {
 	if !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError) {
 		return errors.New("not valid UTF-8")
 	}
-	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
-		return errors.New("holds a control character")
+	for _, r := range s {
+		switch {
+		case unicode.IsControl(r):
+			return errors.New("holds a control character")
+		case r > ' ' && unicode.In(r, unicode.Cf, unicode.Z):
+			return fmt.Errorf("holds %s", invisible(r))
+		}
 	}
 	return nil
+}
+
+// invisible returns the name of a format character or of a space.
+func invisible(r rune) string {
+	if name := invisibleNames[r]; name != "" {
+		return fmt.Sprintf("U+%04X (%s)", r, name)
+	}
+	if unicode.Is(unicode.Z, r) {
+		return fmt.Sprintf("U+%04X (a space)", r)
+	}
+	return fmt.Sprintf("U+%04X (a format character)", r)
+}
+
+var invisibleNames = map[rune]string{
+	0x00A0: "no-break space", 0x00AD: "soft hyphen", 0x061C: "Arabic letter mark", 0x180E: "Mongolian vowel separator",
+	0x200B: "zero width space", 0x200C: "zero width non-joiner", 0x200D: "zero width joiner",
+	0x200E: "left-to-right mark", 0x200F: "right-to-left mark", 0x2028: "line separator", 0x2029: "paragraph separator",
+	0x202A: "left-to-right embedding", 0x202B: "right-to-left embedding", 0x202C: "pop directional formatting",
+	0x202D: "left-to-right override", 0x202E: "right-to-left override", 0x202F: "narrow no-break space",
+	0x2060: "word joiner", 0x2066: "left-to-right isolate", 0x2067: "right-to-left isolate",
+	0x2068: "first strong isolate", 0x2069: "pop directional isolate", 0x3000: "ideographic space",
+	0xFEFF: "zero width no-break space",
 }
 
 // isDotAtom reports whether s is atoms with single dots between them.

@@ -16,12 +16,21 @@ func (h *Header) Origin() Origin {
 		return Origin{EnvelopeLine, EnvelopeLine, EnvelopeLine, EnvelopeLine}
 	}
 	from, _ := h.senderField()
+	if h.inBlock(senderField) {
+		from = senderField
+	}
+	if h.inBlock(receiverField) {
+		return Origin{from, receiverField, receiverField, receiverField}
+	}
 	prefix := h.recipientPrefix()
 	return Origin{from, prefix + "To", prefix + "Cc", prefix + "Bcc"}
 }
 
 // LeftOut returns the fields that are not sent, with all their lines.
 func (h *Header) LeftOut() (fields []string) {
+	for _, f := range h.block {
+		fields = append(fields, string(f.text))
+	}
 	for _, f := range h.fields {
 		if f.private() {
 			fields = append(fields, string(f.text))

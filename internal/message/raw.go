@@ -2,98 +2,99 @@ package message
 
 import "strings"
 
-// What a program needs that completes a message before it comes into the spool: the same reading of lines and addresses,
-// with every byte in its place.
-
-// FieldName returns the name of the field that a line of a header, with or without its end, begins, as it is written;
-// empty: it begins none, and so it goes on with the field before it if it begins with a blank.
+// FieldName returns the name of the field that begins on a line of a header, as it is written. The line may have its end.
+// The name is empty if the line begins no field.
 func FieldName(line []byte) string {
 	line = clean(line)
 	return string(line[:fieldName(line)])
 }
 
-// EndsHeader reports whether the line, with its end, is the blank one behind a header.
+// EndsHeader reports whether the line, with its end, is the blank line that ends a header.
 func EndsHeader(line []byte) bool { return isBlank(line) }
 
-// ParseList returns the addresses in the value of an address field, or in anything else that lists them. A bad one fails
-// alone, with its Err.
+// IsContinuation reports whether the line continues the field above it.
+func IsContinuation(line []byte) bool { return isContinuation(clean(line)) }
+
+// ParseList returns the addresses in the value of an address field, or in any other list. A bad address fails alone,
+// with its Err.
 func ParseList(list string) []Address { return parseList(list) }
 
-// specials are the characters that end an atom, blanks besides.
+// specials are the characters that end an atom, besides blanks.
 const specials = `()<>[]:;@\,"`
 
-// Qualify puts "@domain" behind every mailbox in an address list that is nothing but a local part, as in
-// "root, Cron <root>, root (Cron Daemon)". All else stays byte for byte, the line ends of a folded field as well.
+// Qualify appends "@domain" to every mailbox of an address list that is only a local part, as in
+// "root, Cron <root>, root (Cron Daemon)", and the domain to "root@". Every other byte stays, also the line ends of a
+// folded field.
 func Qualify(list, domain string) string {
-	q := qualifier{list: list, suffix: "@" + domain}
-	q.lexer.s = strings.NewReplacer("\r", " ", "\n", " ").Replace(list)
-	for i := 0; i < len(q.lexer.s); {
-		i = q.step(i)
-	}
-	q.endMailbox()
-	q.out.WriteString(list[q.copied:])
-	return q.out.String()
-}
-
-// qualifier is on its way through an address list.
-type qualifier struct {
-	lexer      lexer
-	list       string
-	suffix     string
-	out        strings.Builder
-	copied     int  // how much of list is in out
-	start, end int  // the last word of the mailbox that is being read
-	words      int  // of it
-	more       bool // there is more to it than words and comments
-}
-
-// step takes what begins at offset i, and returns the offset behind it.
-func (q *qualifier) step(i int) int {
-	s := q.lexer.s
-	end := q.lexer.skip(i)
-	whole := end > i+1 // of what begins with a bracket, the end was found
-	switch c := s[i]; {
-	case c == ',' || c == ';':
-		q.endMailbox()
-	case c == '<' && whole:
-		q.qualify(i+1+len(s[i+1:end])-len(strings.TrimLeft(s[i+1:end], "<"+blanks)), len(strings.TrimRight(s[:end], ">"+blanks)))
-		q.words, q.more = 0, false
-	case c == ':' && !q.more: // the name of a group
-		q.words = 0
-	case c == '(' && whole || strings.IndexByte(blanks, c) >= 0:
-	case c == '"' && whole:
-		q.words, q.start, q.end = q.words+1, i, end
-	case strings.IndexByte(specials, c) >= 0:
-		q.more = true
-	default:
-		if n := strings.IndexAny(s[i:], specials+blanks); n >= 0 {
-			end = i + n
-		} else {
-			end = len(s)
+	s := hideBytes(strings.NewReplacer("\r", " ", "\n", " ").Replace(list))
+	var b strings.Builder
+	copied := 0
+	for _, p := range splitListBy(s, "?") {
+		end, added := p.unqualified()
+		if end == 0 {
+			continue
 		}
-		q.words, q.start, q.end = q.words+1, i, end
+		b.WriteString(list[copied : p.at+end])
+		b.WriteString(added + domain)
+		copied = p.at + end
 	}
-	return end
+	b.WriteString(list[copied:])
+	return b.String()
 }
 
-// endMailbox qualifies the mailbox that ends here if it is one word.
-func (q *qualifier) endMailbox() {
-	if q.words == 1 && !q.more {
-		q.qualify(q.start, q.end)
+// unqualified returns the offset in p at which a domain is missing, and the characters that are missing before it. The
+// offset is 0 if no domain is missing.
+func (p piece) unqualified() (end int, added string) {
+	start, end := p.word()
+	word := p.text[start:end]
+	switch {
+	case word == "" || strings.HasPrefix(word, "=?") || strings.HasSuffix(word, "?="):
+		return 0, "" // a part of a name that was cut at a comma
+	case isQuoted(word) && strings.ContainsAny(word, "@<:"):
+		return 0, "" // an address in quotes
 	}
-	q.words, q.more = 0, false
+	if local, found := strings.CutSuffix(word, "@"); found {
+		word = strings.TrimRight(local, blanks)
+	} else {
+		added = "@"
+	}
+	if _, err := Canonical(word + "@x"); err != nil {
+		return 0, ""
+	}
+	return end, added
 }
 
-// qualify puts the domain at the offset end if what is there from start on is a local part. An encoded word is part of a
-// name that somebody has cut at a comma.
-func (q *qualifier) qualify(start, end int) {
-	if start >= end || CheckAddress(q.lexer.s[start:end]+"@x") != nil {
-		return
+// word returns the place of the local part in p: the text in the angle brackets or, without brackets, the only word, with
+// the '@' behind it. The place is empty if there is more than that, besides comments.
+func (p piece) word() (start, end int) {
+	if p.open >= 0 {
+		inner := p.text[p.open:]
+		start = len(inner) - len(strings.TrimLeft(inner, "<"+blanks))
+		end = len(strings.TrimRight(inner, ">"+blanks))
+		return p.open + start, p.open + max(start, end)
 	}
-	if word := q.lexer.s[start:end]; strings.HasPrefix(word, "=?") || strings.HasSuffix(word, "?=") {
-		return
+	lex := lexer{s: p.text}
+	at := false
+	for i := 0; i < len(p.text); {
+		next := lex.skip(i)
+		switch c := p.text[i]; {
+		case c == '(' && next > i+1 || strings.IndexByte(blanks, c) >= 0:
+			i = next
+			continue
+		case c == '@' && end > 0 && !at:
+			at, end = true, next
+		case end > 0 || c != '"' && strings.IndexByte(specials, c) >= 0:
+			return 0, 0
+		case c == '"':
+			start, end = i, next
+		default:
+			next = len(p.text)
+			if n := strings.IndexAny(p.text[i:], specials+blanks); n >= 0 {
+				next = i + n
+			}
+			start, end = i, next
+		}
+		i = next
 	}
-	q.out.WriteString(q.list[q.copied:end])
-	q.out.WriteString(q.suffix)
-	q.copied = end
+	return start, end
 }

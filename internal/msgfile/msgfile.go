@@ -81,7 +81,7 @@ func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
 func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 	m = &File{ID: id, file: f}
 	if m.Header, err = message.ReadHeader(f, id.Size); err == nil {
-		if m.Envelope, err = m.Header.Envelope(); err != nil {
+		if m.Envelope, err = m.Header.Envelope(id.ModTime); err != nil {
 			err = fmt.Errorf("%w: %w", ErrUnusable, err)
 		}
 	}
@@ -107,12 +107,12 @@ func (m *File) read(dir *spooldir.Dir, since, now time.Time) error {
 	if m.Header, err = message.ReadHeader(m.file, m.ID.Size); err != nil {
 		return err
 	}
-	if m.Envelope, err = m.Header.Envelope(); err != nil {
+	if m.Envelope, err = m.Header.Envelope(m.ID.ModTime); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	// A program may write the header, close the file, and append the body later. An envelope line is written by those
 	// who build the file elsewhere and rename it.
-	if m.Envelope == nil && !m.Header.Complete() && !settled {
+	if !m.Header.HasEnvelopeLine() && !m.Header.Complete() && !settled {
 		return fmt.Errorf("no body yet: %w", spooldir.ErrUnsettled)
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 // longest is how long a command may be, in bytes; RFC 5321, section 4.5.3.1.4, and the extensions want less.
@@ -27,9 +29,10 @@ var (
 // conn is the input and the output as a server wants them: a listener with one connection. It gives the server one line
 // at a time, so that the server has never read more than it has looked at, and conn knows what each line is for.
 //
-// Lines end in CRLF or, as a person or a script writes them, in LF: the first one decides. For who writes CRLF nothing
-// but a dot between two CRLF ends a message. Within a message the server gets a space for a CR that ends no line, as the
-// relay would: it takes CR CR LF for no end of a line, would overlook a dot behind that, and loses a CR behind a dot.
+// Lines end in CRLF, in LF as a person or a script writes them, or in CR CR LF as a program that turns LF into CRLF twice
+// writes them. The first line decides: only a dot between two such line ends ends a message. Within a message the server
+// gets CRLF for CR CR LF, and a space for a CR outside of a line end, as the relay would: the server by itself would
+// overlook a dot behind CR CR LF, and lose a CR behind a dot.
 type conn struct {
 	in     *bufio.Reader
 	out    io.Writer
@@ -38,15 +41,17 @@ type conn struct {
 	begun   bool // the introduction was given
 	mute    bool // the next answer is not for the client
 	seen    bool // a line
-	lf      bool // it ended in LF
+	ends    int  // CRs before the LF of the first line, at most 2
 	content bool // the server reads a message; set by session
 	name    bool // the last command had a name without a domain, which has got one
 	quoted  bool // the last command had a quoted local part
 	quit    bool // the last command was QUIT
 
-	rest []byte // of the line that the server is reading
-	buf  []byte // for rest
-	err  error  // what reading has ended with
+	rest  []byte // of the line that the server is reading
+	buf   []byte // for rest
+	start bool   // the next byte of a message begins a line, as the server sees it
+	crs   int    // CRs that the input had before what comes next
+	err   error  // what reading has ended with
 
 	taken bool // the connection, by Accept
 	close func()
@@ -76,6 +81,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		if c.content {
 			c.rest, c.err = c.line()
 		} else {
+			c.start, c.crs = true, 0
 			c.rest, c.err = c.command()
 		}
 	}
@@ -90,33 +96,57 @@ func (c *conn) Read(p []byte) (int, error) {
 // line returns the next line of a message, or a part of it.
 func (c *conn) line() ([]byte, error) {
 	raw, err := c.in.ReadSlice('\n')
-	switch {
-	case err == io.EOF:
+	if err == io.EOF {
 		return nil, ErrCutOff
-	case err == bufio.ErrBufferFull && raw[len(raw)-1] == '\r':
-		_ = c.in.UnreadByte() // what it is depends on the next one
-		raw = raw[:len(raw)-1]
-	case err != nil && err != bufio.ErrBufferFull:
+	}
+	if err != nil && err != bufio.ErrBufferFull {
 		return nil, err
 	}
-	text, ended := bytes.CutSuffix(raw, []byte("\n"))
-	crlf := false
-	if ended {
-		text, crlf = bytes.CutSuffix(text, []byte("\r"))
-	}
-	c.buf = append(c.buf[:0], text...)
-	for i, b := range c.buf {
-		if b == '\r' {
-			c.buf[i] = ' '
-		}
-	}
-	if crlf || ended && c.lf {
+	c.buf = c.buf[:0]
+	for range c.crs {
 		c.buf = append(c.buf, '\r')
 	}
-	if ended {
-		c.buf = append(c.buf, '\n')
+	c.buf = append(c.buf, raw...)
+	text, ended := bytes.CutSuffix(c.buf, []byte("\n"))
+	n := len(text)
+	text = bytes.TrimRight(text, "\r")
+	n -= len(text)
+	c.crs = 0
+	if !ended && n <= longest {
+		c.crs = n // what they are depends on the next byte
+	} else if !ended {
+		text = c.buf
 	}
-	return c.buf, nil
+	for i, b := range text {
+		if b == '\r' {
+			text[i] = ' '
+		}
+	}
+	if c.start && ended && string(text) == "." && !c.endsMessage(n) {
+		text = append(text, '.')
+	}
+	if ended && (n > 0 || c.ends == 0) {
+		text = append(text, '\r')
+	}
+	if ended {
+		text = append(text, '\n')
+	}
+	if len(text) == 0 {
+		return c.line()
+	}
+	c.buf, c.start = text, bytes.HasSuffix(text, []byte("\r\n"))
+	return text, nil
+}
+
+// endsMessage reports whether a dot on a line that has n CRs before its LF ends a message.
+func (c *conn) endsMessage(n int) bool {
+	switch n {
+	case 0:
+		return c.ends == 0
+	case 1:
+		return c.ends <= 1
+	}
+	return c.ends == 2
 }
 
 // command returns the next command with its line end. A line without an end is none.
@@ -136,7 +166,8 @@ func (c *conn) command() ([]byte, error) {
 		return nil, err
 	}
 	if !c.seen {
-		c.seen, c.lf = true, !bytes.HasSuffix(line, []byte("\r\n"))
+		n := len(line) - 1
+		c.seen, c.ends = true, min(n-len(bytes.TrimRight(line[:n], "\r")), 2)
 	}
 	text := strings.TrimRight(string(line), "\r\n")
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, isControl) {
@@ -151,8 +182,8 @@ func (c *conn) command() ([]byte, error) {
 	return []byte(c.complete(text) + "\r\n"), nil
 }
 
-// complete gives the domain to a name without one in a MAIL or RCPT command, which the server would refuse, and notes what
-// path needs to know of the command. All else stays as it is, for the server to judge.
+// complete gives the domain to a name without one in a MAIL or RCPT command, which the server would refuse, and makes an
+// address canonical. It notes what path needs to know of the command. All else stays as it is, for the server to judge.
 func (c *conn) complete(line string) string {
 	c.name, c.quoted = false, false
 	head, path, _ := strings.Cut(line, ":")
@@ -163,28 +194,34 @@ func (c *conn) complete(line string) string {
 	if strings.HasPrefix(path, "@") { // a source route (RFC 5321, appendix C)
 		_, path, _ = strings.Cut(path, ":")
 	}
-	c.quoted = strings.HasPrefix(path, `"`)
-	name := path
-	if end := strings.IndexAny(path, "> \t"); end >= 0 {
-		name = path[:end]
-	}
-	if name == "" || strings.ContainsAny(name, `"@`) {
+	if c.quoted = strings.HasPrefix(path, `"`); c.quoted {
 		return line
 	}
-	c.name = true
-	rest := path[len(name):]
-	return line[:len(line)-len(rest)] + "@" + c.domain + rest
+	addr := path
+	if end := strings.IndexAny(path, "> \t"); end >= 0 {
+		addr = path[:end]
+	}
+	before, rest := line[:len(line)-len(path)], path[len(addr):]
+	if name := strings.TrimSuffix(addr, "@"); name != "" && !strings.ContainsAny(name, `"@`) {
+		c.name = true
+		addr = name + "@" + c.domain
+	}
+	if canonical, err := message.Canonical(addr); err == nil {
+		c.quoted = canonical[0] == '"'
+		addr = canonical
+	}
+	return before + addr + rest
 }
 
 func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 
 // path is what the client wrote for addr, which is what the server has read in the last command.
 func (c *conn) path(addr string) string {
-	switch {
-	case c.name:
-		return strings.TrimSuffix(addr, "@"+c.domain)
-	case c.quoted:
-		return requote(addr)
+	if c.quoted {
+		addr = requote(addr)
+	}
+	if c.name {
+		addr = strings.TrimSuffix(addr, "@"+c.domain)
 	}
 	return addr
 }

@@ -103,8 +103,20 @@ func TestTwoMails(t *testing.T) {
 func TestLoneCR(t *testing.T) {
 	is := is.New(t)
 	var got store
-	is.NoErr(got.server().Serve(strings.NewReader(begin+"a\r\r\n..b\r\n.\rc\r\r\n.\r\n"+begin+"\r\r\n.\r\n"), io.Discard))
-	is.Equal(got, store{"f@x>a@x: a \r\n.b\r\n c \r\n", "f@x>a@x:  \r\n"})
+	is.NoErr(got.server().Serve(strings.NewReader(begin+"a\r\r\n..b\r\n.\r\r\n.\r\n"+begin+"\r\r\n.\r\n"), io.Discard))
+	is.Equal(got, store{"f@x>a@x: a\r\n.b\r\n.\r\n", "f@x>a@x: \r\n"})
+}
+
+// TestCRCRLF: all lines end in CR CR LF, commands too. In a session whose lines end in CRLF, a dot before CR CR LF is text.
+func TestCRCRLF(t *testing.T) {
+	is := is.New(t)
+	var got store
+	session := strings.ReplaceAll(begin+"a\r\n\r\n..b\r\n.\r\nQUIT\r\n", "\r\n", "\r\r\n")
+	is.NoErr(got.server().Serve(strings.NewReader(session), io.Discard))
+	is.Equal(got, store{"f@x>a@x: a\r\n\r\n.b\r\n"})
+	got = nil
+	is.NoErr(got.server().Serve(strings.NewReader(begin+"a\r\n.\r\r\nMAIL FROM:<g@x>\r\r\n.\r\n"), io.Discard))
+	is.Equal(got, store{"f@x>a@x: a\r\n.\r\nMAIL FROM:<g@x>\r\n"})
 }
 
 // FuzzContent: whatever is in a message, it arrives as it was given, with a space for a CR that ends no line, which is what
@@ -146,8 +158,12 @@ func FuzzContent(f *testing.F) {
 func asSent(content string, lf bool) string {
 	var b strings.Builder
 	for i := range len(content) {
+		behind := strings.TrimLeft(content[i+1:], "\r")
 		switch {
-		case content[i] == '\r' && !strings.HasPrefix(content[i+1:], "\n"):
+		case content[i] == '\r' && strings.HasPrefix(content[i+1:], "\n"):
+			b.WriteByte('\r')
+		case content[i] == '\r' && strings.HasPrefix(behind, "\n"): // one of several
+		case content[i] == '\r':
 			b.WriteByte(' ')
 		case content[i] == '\n' && lf && !strings.HasSuffix(content[:i], "\r"):
 			b.WriteString("\r\n")

@@ -43,12 +43,31 @@ type shim struct {
 
 // run does what the arguments say, args[0] being the name of the command, and returns the exit code.
 func run(sys system, args []string, stdin *os.File, stdout, stderr io.Writer) int {
-	s := &shim{sys: sys, in: stdin, stdout: stdout, stderr: stderr}
+	out := &output{w: stdout}
+	s := &shim{sys: sys, in: stdin, stdout: out, stderr: stderr}
 	err := s.do(args)
+	if err == nil && out.err != nil {
+		err = fail(exitIO, "write standard output: %w", out.err)
+	}
 	if err != nil {
 		s.say(err.Error())
 	}
 	return exitCode(err)
+}
+
+// output keeps the first error of a writer. A list that was not written must not look like an empty list. A client that does
+// not wait for the last answer of an SMTP session is no error.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil && o.err == nil && !errors.Is(err, syscall.EPIPE) {
+		o.err = err
+	}
+	return n, err
 }
 
 // say writes one line to standard error.
@@ -88,7 +107,7 @@ func (s *shim) do(args []string) error {
 	}
 	switch c.Mode {
 	case sendmail.SMTP:
-		return s.serveSMTP(s.stdout)
+		return s.serveSMTP(c, s.stdout)
 	case sendmail.List:
 		return s.list(c.JSON)
 	case sendmail.Verify:

@@ -142,10 +142,30 @@ func TestBrokenStandardError(t *testing.T) {
 	is.NoErr(err)
 	is.NoErr(r.Close())
 	defer w.Close()
-	cmd := shimProcess(t, dir, "a@", "b@x.org") // the first one is worth a warning
+	cmd := shimProcess(t, dir, "@a", "b@x.org") // the first one is worth a warning
 	cmd.Stderr = w
 	is.NoErr(cmd.Run())
 	is.Equal(len(inSpool(t, dir)), 1)
+}
+
+// A list, an answer or a configuration that cannot be written is an error. An empty list would say that no mail waits.
+func TestStandardOutputCannotBeWritten(t *testing.T) {
+	for _, args := range [][]string{{"-bp"}, {"-bp", "-json"}, {"-bv", "a@x.org"}, {"-bP"}, {"-bs"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			is := is.New(t)
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				t.Skip("no /dev/full: ", err)
+			}
+			defer full.Close()
+			dir := newSpool(t)
+			is.NoErr(shimProcess(t, dir, "-oi", "a@x.org").Run())
+			cmd := shimProcess(t, dir, args...)
+			cmd.Stdout = full
+			is.Equal(exitOf(cmd.Run()), exitIO)
+			is.NoErr(shimProcess(t, dir, args...).Run())
+		})
+	}
 }
 
 // halfGiven starts the command and gives it part of a message, which it has begun to write when this returns.

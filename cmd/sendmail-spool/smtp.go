@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/sendmail"
@@ -15,7 +16,7 @@ import (
 // serveSMTP is -bs: an SMTP session on standard input and output. Each message is safe before its end is answered with
 // 250; what is refused is told to the client. The error is that of a session that was broken off: by a signal, by input
 // that cannot be read, or that ends within a message.
-func (s *shim) serveSMTP(out io.Writer) error {
+func (s *shim) serveSMTP(c sendmail.Command, out io.Writer) error {
 	defaults, err := s.defaults()
 	if err != nil {
 		return err
@@ -39,6 +40,7 @@ func (s *shim) serveSMTP(out io.Writer) error {
 			return list, nil
 		},
 		Accept: func(env message.Envelope, content io.Reader) error {
+			c.Schedule(&env, time.Now())
 			return refusal(s.submitFor(env, defaults, content))
 		},
 	}
@@ -51,8 +53,8 @@ func (s *shim) serveSMTP(out io.Writer) error {
 // resolve returns the addresses that one path stands for: one at least, and one of them good. Of the others, which an
 // alias may have, the sender is told.
 func resolve(d sendmail.Defaults, path string) (list []string, err error) {
-	resolved := d.Resolve(path)
-	if len(resolved) != 1 {
+	resolved, err := d.Resolve(path)
+	if err != nil || len(resolved) != 1 {
 		return nil, errors.New("not one address")
 	}
 	bad := 0

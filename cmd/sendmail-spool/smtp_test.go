@@ -185,7 +185,7 @@ func TestSMTPSessions(t *testing.T) {
 				`"Postmaster@host.example","a@x.org"]}` + "\nFrom: f@x.org\r\n\nbody\r\n"}},
 		{"out of order", hello + to + "DATA\r\n" + from + from + "DATA\r\nQUIT\r\n", "220 250 502 502 250 503 502 221", nil},
 		{"what is no command", hello + "NONSENSE\r\n\r\nVRFY a@x.org\r\nNOOP\r\nQUIT\r\n", "220 250 501 500 252 250 221", nil},
-		{"bad addresses", hello + "MAIL FROM:<f x@x.org>\r\nMAIL FROM:<f@x..org>\r\n" + from + "RCPT TO:<a@x\x01.org>\r\nRCPT TO:<>\r\nRCPT TO:<a@>\r\nQUIT\r\n",
+		{"bad addresses", hello + "MAIL FROM:<f x@x.org>\r\nMAIL FROM:<f@x..org>\r\n" + from + "RCPT TO:<a@x\x01.org>\r\nRCPT TO:<>\r\nRCPT TO:<@>\r\nQUIT\r\n",
 			"220 250 501 553 250 501 501 501 221", nil},
 		{"a bad one among good ones", hello + from + "RCPT TO:<a@-..>\r\n" + to + "DATA\r\n" + mail + ".\r\nQUIT\r\n",
 			"220 250 250 553 250 354 250 221", []string{stored}},

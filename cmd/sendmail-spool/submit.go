@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/unbit/spoolgore/internal/aliases"
 	"github.com/unbit/spoolgore/internal/sendmail"
@@ -50,7 +51,7 @@ func (s *shim) put(m *sendmail.Message) error {
 
 // defaults is what messages are completed with.
 func (s *shim) defaults() (sendmail.Defaults, error) {
-	d := sendmail.Defaults{Domain: s.conf.domain.value, Login: s.sys.login(), MaxSize: s.conf.maxSize}
+	d := sendmail.Defaults{Domain: s.conf.domain.value, Login: s.sys.login(), MaxSize: s.conf.maxSize, Now: time.Now()}
 	d.Name = s.sys.fullName()
 	if s.conf.aliases.value == "" {
 		return d, nil
@@ -97,7 +98,11 @@ func (s *shim) verify(c sendmail.Command) error {
 	}
 	var bad error
 	for _, operand := range c.Operands {
-		for _, r := range d.Resolve(operand) {
+		resolved, err := d.Resolve(operand)
+		if err != nil {
+			return err
+		}
+		for _, r := range resolved {
 			var to []string
 			for _, a := range r.To {
 				if a.Err != nil {

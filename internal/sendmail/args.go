@@ -8,7 +8,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 // Mode is what is to be done.
@@ -28,13 +32,18 @@ const (
 // Command is what the arguments say.
 type Command struct {
 	Mode     Mode
-	JSON     bool     // List: as JSON
-	Header   bool     // recipients are in the header too (-t)
-	Sender   *string  // of the envelope, as it was given; nil: it was not
-	FullName string   // for a From field that has to be added; empty: none was given
-	Notify   string   // RFC 3461, section 4.1, as "SUCCESS,DELAY"; empty: no wish
-	Ret      string   // RFC 3461, section 4.3: "FULL" or "HDRS"; empty: no wish
-	EnvID    string   // RFC 3461, section 4.4, in plain text; empty: none
+	JSON     bool    // List: as JSON
+	Header   bool    // recipients are in the header too (-t)
+	Sender   *string // of the envelope, as it was given; nil: it was not
+	FullName string  // for a From field that has to be added; empty: none was given
+	Notify   string  // RFC 3461, section 4.1, as "SUCCESS,DELAY"; empty: no wish
+	Ret      string  // RFC 3461, section 4.3: "FULL" or "HDRS"; empty: no wish
+	EnvID    string  // RFC 3461, section 4.4, in plain text; empty: none
+
+	Expire    string // time or duration after which the message is given up (-O Expire); empty: no limit of its own
+	NotBefore string // time or duration before which the message is not sent (-O NotBefore); empty: at once
+	Priority  int    // messages of higher priority are sent first (-O Priority)
+
 	Operands []string // each a list of addresses, as cron's MAILTO
 }
 
@@ -43,7 +52,7 @@ var ErrUsage = errors.New("wrong usage")
 
 // Flags, by what follows them. What is in none of these lists is refused.
 const (
-	plainFlags    = "GIUcimnstvx"         // nothing
+	plainFlags    = "GIUimntv"            // nothing
 	valueFlags    = "ABCDFLMNORVXbefhopr" // a value, in the same argument or in the next
 	attachedFlags = "dq"                  // a value in the same argument, or none
 )
@@ -140,13 +149,47 @@ func (c *Command) value(flag byte, value string) error {
 		c.Ret = ret(value)
 	case 'V':
 		c.EnvID = envID(value)
+	case 'O':
+		return c.option(value)
 	}
 	return nil
 }
 
+// option reads the value of -O: a name, '=' and a value. Sendmail's own options are ignored.
+func (c *Command) option(text string) (err error) {
+	name, value, _ := strings.Cut(text, "=")
+	switch value = strings.TrimSpace(value); strings.ToLower(strings.TrimSpace(name)) {
+	case "expire":
+		c.Expire = value
+		_, err = message.ParseTime(value, time.Time{})
+	case "notbefore":
+		c.NotBefore = value
+		_, err = message.ParseTime(value, time.Time{})
+	case "priority":
+		if c.Priority, err = strconv.Atoi(value); err != nil {
+			err = fmt.Errorf("%q: not a number", value)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: -O %s: %w", ErrUsage, printable(name), err)
+	}
+	return nil
+}
+
+// Schedule sets when a message may be sent, as c says. Durations count from now.
+func (c Command) Schedule(env *message.Envelope, now time.Time) {
+	if c.Expire != "" {
+		env.Expire, _ = message.ParseTime(c.Expire, now)
+	}
+	if c.NotBefore != "" {
+		env.NotBefore, _ = message.ParseTime(c.NotBefore, now)
+	}
+	env.Priority = c.Priority
+}
+
 func (c *Command) mode(value string) error {
 	switch value {
-	case "m", "a":
+	case "m":
 		c.Mode = Submit
 	case "s":
 		c.Mode = SMTP

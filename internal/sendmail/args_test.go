@@ -32,6 +32,8 @@ func TestParse(t *testing.T) {
 		"-oi -ODeliveryMode=b -O a=b -t": {Header: true},                                     // RT
 		"-h 3 -L tag -X /log -C /cf -p x -A c -Ac -Am -v -U -G -n -m -t": {Header: true}, //
 		"-em -eq -o7 -o8 -o i -oQ/q -d1.2 -d -t":                         {Header: true}, //
+		"-O Expire=10m -OPriority=-3 -t":                                 {Header: true, Expire: "10m", Priority: -3},
+		"-oexpire=1 -O NOTBEFORE=2030-01-02T03:04:05Z -O Timeout=5 -t":   {Header: true, NotBefore: "2030-01-02T03:04:05Z"},
 		"-V id -Nnever -RFULL a@x":                                       {EnvID: "id", Notify: "NEVER", Ret: "FULL", Operands: []string{"a@x"}},
 		"-N perhaps -R half -N x a@x":                                    {Operands: []string{"a@x"}},               // no wish worth a message
 		"-N never,delay -V ä a@x":                                        {Operands: []string{"a@x"}},               //
@@ -90,22 +92,32 @@ func TestParseByName(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for args, say := range map[string]string{
-		"":            "no recipient",
-		"-i":          "no recipient",
-		"-Z a@x":      `unknown flag -'Z'`,
-		"-tZ":         `unknown flag -'Z'`,
-		"--help":      `unknown flag -'-'`,
-		"-f":          "-f needs a value",
-		"-t -N":       "-N needs a value",
-		"-bd":         "this is no server",
-		"-bD":         "this is no server",
-		"-bd -q30m":   "this is no server",
-		"-q30m -bd":   "this is no server",
-		"-bt":         "-bt is not among",
-		"-bh":         "-bh is not among",
-		"-bH":         "-bH is not among",
-		"-t -json":    "-json goes with -bp only",
-		"-b\x1b[m -t": `-b\x1b[m is not among`,
+		"":                      "no recipient",
+		"-i":                    "no recipient",
+		"-Z a@x":                `unknown flag -'Z'`,
+		"-tZ":                   `unknown flag -'Z'`,
+		"--help":                `unknown flag -'-'`,
+		"-f":                    "-f needs a value",
+		"-t -N":                 "-N needs a value",
+		"-s Subject a@x":        "unknown flag -'s'", // mail(1)
+		"-i -sSubject a@x":      "unknown flag -'s'",
+		"-c b@x a@x":            "unknown flag -'c'",
+		"-t -x":                 "unknown flag -'x'",
+		"-a a@x":                "unknown flag -'a'",
+		"-ba a@x":               "-ba is not among",
+		"-O Expire=soon a@x":    "-O Expire: ",
+		"-OExpire a@x":          "-O Expire: ",
+		"-O NotBefore=-5m a@x":  "-O NotBefore: ",
+		"-O Priority=first a@x": "-O Priority: ",
+		"-bd":                   "this is no server",
+		"-bD":                   "this is no server",
+		"-bd -q30m":             "this is no server",
+		"-q30m -bd":             "this is no server",
+		"-bt":                   "-bt is not among",
+		"-bh":                   "-bh is not among",
+		"-bH":                   "-bH is not among",
+		"-t -json":              "-json goes with -bp only",
+		"-b\x1b[m -t":           `-b\x1b[m is not among`,
 	} {
 		t.Run(args, func(t *testing.T) {
 			is := is.New(t)

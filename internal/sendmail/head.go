@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/unbit/spoolgore/internal/message"
 )
@@ -78,7 +77,7 @@ func splitHead(buf []byte, whole bool) (fields [][]byte, body int, ok bool) {
 		case message.FieldName(line) != "":
 			start = at
 			fields = append(fields, line)
-		case len(fields) > 0 && len(line) > 0 && strings.IndexByte(" \t\r", line[0]) >= 0:
+		case len(fields) > 0 && message.IsContinuation(line):
 			fields[len(fields)-1] = buf[start : at+len(line)]
 		case len(fields) > 0:
 			return fields, at, true

@@ -7,6 +7,8 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/unbit/spoolgore/internal/message"
 )
@@ -18,6 +20,7 @@ type Defaults struct {
 	Name    string                               // full name of that user; empty: unknown
 	Aliases func(name string) (targets []string) // what a name without a domain stands for; none, or nil: itself
 	MaxSize int64                                // of a message, in bytes as it is given; zero: no limit
+	Now     time.Time                            // from which durations count
 }
 
 // Message is one that is ready for the spool.
@@ -46,9 +49,9 @@ func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []message.Address
-	for _, operand := range c.Operands {
-		list = append(list, parseList(operand)...)
+	list, err := parseOperands(c.Operands)
+	if err != nil {
+		return nil, err
 	}
 	var a message.Addresses
 	if c.Header || c.Sender == nil {
@@ -61,6 +64,7 @@ func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 		list = slices.Concat(list, a.To, a.Cc, a.Bcc)
 	}
 	env := message.Envelope{Ret: c.Ret, EnvID: c.EnvID}
+	c.Schedule(&env, d.Now)
 	if env.From, err = d.sender(c, a); err != nil {
 		return nil, err
 	}
@@ -164,7 +168,7 @@ func (m draft) addresses() (message.Addresses, error) {
 	if m.long {
 		return message.Addresses{}, message.ErrHeaderTooLong
 	}
-	var text []byte
+	text := []byte("X:\n") // no top block: only the header says who gets the message
 	for _, f := range m.fields {
 		f = bytes.ReplaceAll(f, []byte(bare), []byte("\uFFFD"))
 		text = appendField(text, f, bare, "From", "Sender", "To", "Cc", "Bcc",
@@ -184,14 +188,72 @@ func parseList(list string) []message.Address {
 	return message.ParseList(message.Qualify(list, bare))
 }
 
+// parseOperands reads operands. Each is a list of addresses, or holds such a list on each line.
+func parseOperands(operands []string) (list []message.Address, err error) {
+	for _, operand := range operands {
+		found, err := parseOperand(operand)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
+// parseOperand reads one operand. In an operand of several lines each line must hold addresses and nothing else: a line
+// end in front of other text is an attempt to add a command or a field. Tabs count as blanks; every other control character
+// is refused.
+func parseOperand(operand string) (list []message.Address, err error) {
+	lines := strings.Split(strings.ReplaceAll(operand, "\r\n", "\n"), "\n")
+	for _, line := range lines {
+		if strings.IndexFunc(strings.ReplaceAll(line, "\t", " "), unicode.IsControl) >= 0 {
+			return nil, fmt.Errorf("%w: recipient \"%s\": holds a control character", ErrData, printable(operand))
+		}
+		found := parseList(line)
+		bad := func(a message.Address) bool { return a.Err != nil }
+		if len(lines) > 1 && strings.TrimSpace(line) != "" &&
+			(len(found) == 0 || slices.ContainsFunc(found, bad) || hasColon(line)) {
+			return nil, fmt.Errorf("%w: recipient \"%s\": a line that is not a list of addresses", ErrData, printable(operand))
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
+// hasColon reports whether there is a colon in a list, outside of quotes and domain literals.
+func hasColon(list string) bool {
+	var end byte // of the quotes or brackets; 0: outside
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\\':
+			i++
+		case end != 0:
+			if c == end {
+				end = 0
+			}
+		case c == '"':
+			end = '"'
+		case c == '[':
+			end = ']'
+		case c == ':':
+			return true
+		}
+	}
+	return false
+}
+
 // Resolved is one recipient and who gets the mail in the end.
 type Resolved struct {
 	Given string            // as it was given, without the default domain
 	To    []message.Address // itself, or who it is an alias for
 }
 
-// Resolve reads a list of addresses and puts aliases and the default domain in place of names without a domain.
-func (d Defaults) Resolve(list string) []Resolved { return d.resolve(parseList(list)) }
+// Resolve reads a list of addresses, such as an operand, and puts aliases and the default domain in place of names without
+// a domain.
+func (d Defaults) Resolve(list string) ([]Resolved, error) {
+	addresses, err := parseOperand(list)
+	return d.resolve(addresses), err
+}
 
 func (d Defaults) resolve(list []message.Address) []Resolved {
 	var all []Resolved
@@ -252,6 +314,9 @@ func (d Defaults) sender(c Command, a message.Addresses) (string, error) {
 		given := strings.TrimSpace(*c.Sender)
 		if given == "" || given == "<>" {
 			return "", nil
+		}
+		if strings.IndexFunc(given, unicode.IsControl) >= 0 {
+			return "", fmt.Errorf("%w: sender \"%s\": holds a control character", ErrData, printable(given))
 		}
 		list := parseList(given)
 		if len(list) == 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/matryer/is"
@@ -43,7 +44,7 @@ func spooled(t *testing.T, text string, args ...string) (message.Envelope, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err := h.Envelope()
+	env, err := h.Envelope(time.Time{})
 	if err != nil || env == nil {
 		t.Fatalf("no envelope line in %q (%v)", line, err)
 	}
@@ -117,7 +118,16 @@ func TestRecipients(t *testing.T) {
 		"not without -t":         {"a@x", "To: b@x\n\n", "a@x"},
 		"not in the body":        {"-t", "To: a@x\ntext\nTo: b@x\n\n", "a@x"},
 		"not in fields of ours":  {"-t", "X-Spoolgore-Envelope: {\"to\":[\"e@x\"]}\nTo: a@x\n\n", "a@x"},
-		"a bad one among others": {"-t", "To: a@x, b@, <c@x>\n\n", "a@x b@ c@x"},
+		"a bad one among others": {"-t", "To: a@x, @b, <c@x>\n\n", "a@x @b c@x"},
+		"an @ and no domain":     {"-t root@", "To: joe@, <sue@>\nCc: Ann <ann@>\n\n", "ann@x joe@h.example sue@h.example ann@h.example"},
+		"dots":                   {"-t a..b@x", "To: c.@x, .d@x., e..f\n\n", `"a..b"@x "c."@x ".d"@x "e..f"@h.example`},
+		"in quotes":              {`-t "a@x"`, "To: \"b@x\"\nCc: \"Cy <c@x>\"\n\n", "a@x b@x c@x"},
+		"@ in a name":            {"-t", "To: d@y via L <a@x>, root@nas Backup <b@x>\n\n", "a@x b@x"},
+		"Outlook's list":         {"-t", "To: Doe, Ann <a@x>; Roe, Bob <b@x>\n\n", "a@x b@x"},
+		"CR CR LF":               {"-t", "To: a@x\r\r\n\r\r\nTo: b@x\r\r\n", "a@x"},
+		"behind blanks":          {"-t", "To: a@x\n \ntext\nTo: b@x\n\n", "a@x"},
+		"raw ISO-2022-JP":        {"-t", "To: \x1b$B,\"\x1b(B <a@x>, \x1b$B\",<\x1b(B <b@x>\n\n", "a@x b@x"},
+		"X-Receiver":             {"-t", "X-Receiver: b@x\nTo: a@x\n\n", "a@x"},
 		"nor what stands for us": {"-t", "To: a@x, b@" + bare + "\n\n", "a@x b@\uFFFD"},
 		"a bad operand":          {"a_b a@x", "", "a_b a@x"},
 		"a list of many":         {"-t", "To: " + strings.Repeat("a@x, ", 1000) + "b@x\n\n", "a@x b@x"},
@@ -207,7 +217,8 @@ func TestComplete(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	is := is.New(t)
-	got := onHost.Resolve("root, Joe <joe>, a@x, b c")
+	got, err := onHost.Resolve("root, Joe <joe>, a@x, b c")
+	is.NoErr(err)
 	var said []string
 	for _, r := range got {
 		line := r.Given + ":"
@@ -220,6 +231,59 @@ func TestResolve(t *testing.T) {
 	is.True(got[3].To[0].Err != nil) // it is no address
 }
 
+func TestOperandOfLines(t *testing.T) {
+	for operand, want := range map[string]string{
+		"a@x\nb@x":                        "a@x b@x",
+		"a@x\r\nb@x\r\n":                  "a@x b@x",
+		"a@x,\nb@x,\n\n":                  "a@x b@x",
+		"a@x\tb@x":                        "a@x b@x",
+		"  a@x\n\tAnn <b@x>; c@x\n":       "a@x b@x c@x",
+		"root\njoe":                       "ann@x joe@h.example",
+		"\n\na@x":                         "a@x",
+		"a@[IPv6:2001:db8::1]\n\"b:c\"@x": `a@[IPv6:2001:db8::1] "b:c"@x`,
+		"a8@x\r\nRCPT TO:<b@y>":           "",
+		"a@x\nBcc: b@x":                   "",
+		"a@x\nsome text":                  "",
+		"a@x\n@x":                         "",
+		"a@x\rb@x":                        "",
+		"a@x\r\r\nb@x":                    "",
+		"a@x\vb@x":                        "",
+		"a@x\x00":                         "",
+		"\x1b[1m<a@x>":                    "",
+		"\u0085a@x":                       "",
+		"a@x\x7f":                         "",
+	} {
+		t.Run(operand, func(t *testing.T) {
+			is := is.New(t)
+			env, _, err := spooled(t, "Subject: s\n\n", operand)
+			if want == "" {
+				is.True(errors.Is(err, ErrData)) // nothing is queued
+				return
+			}
+			is.NoErr(err)
+			is.Equal(strings.Join(env.To, " "), want)
+		})
+	}
+	is := is.New(t)
+	for _, sender := range []string{"a@x\nb@x", "a@x\x7f", "\x1b<a@x>"} {
+		_, _, err := spooled(t, "", "-f", sender, "a@x")
+		is.True(errors.Is(err, ErrData)) // a sender has one line
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	is := is.New(t)
+	d := onHost
+	d.Now = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	c, err := Parse("sendmail", []string{"-O", "Expire=2d", "-ONotBefore=10m", "-O", "priority=7", "a@x"})
+	is.NoErr(err)
+	m, err := New(c, d, strings.NewReader(""))
+	is.NoErr(err)
+	is.Equal(m.Envelope.Expire, d.Now.Add(48*time.Hour))
+	is.Equal(m.Envelope.NotBefore, d.Now.Add(10*time.Minute))
+	is.Equal(m.Envelope.Priority, 7)
+}
+
 func TestRefusedData(t *testing.T) {
 	for name, row := range map[string]struct {
 		args, text string
@@ -227,8 +291,8 @@ func TestRefusedData(t *testing.T) {
 	}{
 		"no recipient in the header":   {"-t", "Subject: s\n\n", ErrData},
 		"an empty recipient":           {"''", "", ErrUsage},
-		"only bad recipients":          {"-t", "To: a@\nCc: @x\n\n", ErrData},
-		"bad sender":                   {"-f a@ b@x", "", ErrData},
+		"only bad recipients":          {"-t", "To: a@@\nCc: @x\n\n", ErrData},
+		"bad sender":                   {"-f @a b@x", "", ErrData},
 		"sender of blanks":             {"-f , b@x", "", ErrData},
 		"recipients beyond the header": {"-t a@x", "To: a@x\n" + strings.Repeat("X: y\n", message.MaxHeader/5) + "\n", ErrData},
 		"recipients beyond the limit":  {"-t", "To: " + strings.Repeat("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@xxxxxxxxxxxxxxxxxxxxx.example,\n ", 12_000) + "b@x\n\n", ErrData},

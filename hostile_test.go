@@ -44,7 +44,8 @@ func TestHostileContent(t *testing.T) {
 		{"envelope with a command in a wish", `X-Spoolgore-Envelope: {"from":"a@example.com","to":["b@example.org"],"envid":"x\r\nRCPT TO:<victim@example.net>"}` + "\n" + header + "\nhello\n", "", "", ""},
 
 		// Addresses.
-		{"CR LF in an address", "Cc: \"x\r\nRCPT TO:<victim@example.net>\"@y.org\n" + header + "\nhello\n", `b@example.org|"x RCPT TO:<victim@example.net>"@y.org`, "", ""},
+		{"CR LF in an address", header + "Cc: \"x\r\nRCPT TO:<victim@example.net>\"@y.org\n\nhello\n", b, "\r\n\r\nRCPT TO:<victim", ""},
+		{"CR LF and a blank in an address", "Cc: \"x\r\n RCPT TO:<victim@example.net>\"@y.org\n" + header + "\nhello\n", `b@example.org|"x RCPT TO:<victim@example.net>"@y.org`, "", ""},
 		{"CR in an address", "Cc: <x@y.org>\rRCPT TO:<victim@example.net\n" + header + "\nhello\n", "b@example.org|x@y.org", "", ""},
 		{"> in an address", "Cc: <x@y.org> NOTIFY=NEVER\n" + header + "\nhello\n", "b@example.org|x@y.org", "", ""},
 		{"quoted > in an address", "Cc: \"x>RCPT TO:<victim@example.net\"@y.org\n" + header + "\nhello\n", `b@example.org|"x>RCPT TO:<victim@example.net"@y.org`, "", ""},
@@ -60,7 +61,7 @@ func TestHostileContent(t *testing.T) {
 		{"bcc in other letters", "bCC:c@hidden.org\n" + header + "\nhello\n", "b@example.org|c@hidden.org", "", "hidden"},
 		{"Bcc folded", "Bcc:\n c@hidden.org,\n d@hidden.org\n" + header + "\nhello\n", "b@example.org|c@hidden.org|d@hidden.org", "", "hidden"},
 		{"Bcc folded with tabs", "Bcc\t:\t\n\tc@hidden.org,\n\t\t\n\td@hidden.org\n" + header + "\nhello\n", "b@example.org|c@hidden.org|d@hidden.org", "", "hidden"},
-		{"Bcc with junk behind it", "Bcc: c@hidden.org,\nd@hidden.org\nhidden junk\n" + header + "\nhello\n", "b@example.org|c@hidden.org|d@hidden.org", "", "hidden"},
+		{"Bcc with text behind it", header + "Bcc: c@hidden.org,\n d@hidden.org\nhello\nBcc: victim@example.net\n", "b@example.org|c@hidden.org|d@hidden.org", "\r\n\r\nhello\r\nBcc: victim", "hidden"},
 		{"Bcc twice", "Bcc: c@hidden.org\n" + header + "BCC: d@hidden.org\n\nhello\n", "b@example.org|c@hidden.org|d@hidden.org", "", "hidden"},
 		{"Bcc last, CR CR LF", header + "Bcc: c@hidden.org\r\r\n\nhello\n", "b@example.org|c@hidden.org", "", "hidden"},
 		{"Bcc with CRLF lines", strings.ReplaceAll("Bcc: c@hidden.org,\n d@hidden.org\n"+header+"\nhello\n", "\n", "\r\n"), "b@example.org|c@hidden.org|d@hidden.org", "", "hidden"},

@@ -103,7 +103,8 @@ type Options struct {
 	TLSConfig *tls.Config
 	SMTP      SMTP // further settings of TLS, login and extensions, for SMTPAddr
 
-	// Dial connects to a relay. Nil: a net.Dialer with a limit of 30 seconds.
+	// Dial connects to a relay, and looks up the host. Nil: the addresses of a host are tried in turn, IPv6 and IPv4
+	// alternating, each for at most 30 seconds.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Transport Transport // takes messages on in place of the relays; nil: SMTP to SMTPAddr
@@ -325,9 +326,6 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	o.Grace = cmp.Or(o.Grace, 30*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.StatusFile = cmp.Or(o.StatusFile, dir.File(spooldir.StatusFile))
-	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: 30 * time.Second}).DialContext
-	}
 	if o.Backoff == nil {
 		o.Backoff = func(attempts int) time.Duration { return jitter(retry.After(attempts)) }
 	}

@@ -58,3 +58,18 @@ func (r Reply) Throttled() bool {
 	}
 	return false
 }
+
+// NoPTR reports whether a reply refuses an IPv6 address without a PTR record, as Gmail does: another address family may
+// be accepted.
+func NoPTR(r Reply) bool {
+	if r.Code/100 != 5 {
+		return false
+	}
+	text := strings.ToLower(r.Text)
+	for _, words := range []string{"ptr record", "reverse dns", "rdns", "ipv6 sending guidelines", "reverse lookup"} {
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
+}

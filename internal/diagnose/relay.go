@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -45,7 +44,7 @@ func (f Failure) greeting() Advice {
 		return Advice{"The relay does not like the name that this host gives itself.", "Give it a name that the DNS knows, with -localname."}
 	case f.Code != 0:
 		return Advice{"The relay takes no mail from this host, at least not now.", "Ask who runs it: its answer may name a block list that has the address of this host."}
-	case isTimeout(f.Err), isHungUp(f.Err), f.Err == nil:
+	case isTimeout(f.Err), smtpclient.IsHungUp(f.Err), f.Err == nil:
 		return Advice{"The relay was reached, but does not say hello.", "If that port is for TLS from the first byte, as 465 is, use -smtptls tls. Else the relay is busy, or does not want this host."}
 	case errors.As(f.Err, &record):
 		return Advice{"There is no TLS on that port.", "Use -smtptls starttls, or the port for TLS from the first byte (465)."}
@@ -74,7 +73,7 @@ func (f Failure) tls() Advice {
 		return Advice{"You want TLS, and the relay does not offer it here.", "Use the port for users: 587, or 465 with -smtptls tls."}
 	case f.Code != 0:
 		return Advice{"The relay offers TLS, and then refuses it.", "Nothing, it is tried again by itself. If it stays so, tell who runs the relay."}
-	case isTimeout(err), isHungUp(err):
+	case isTimeout(err), smtpclient.IsHungUp(err):
 		return Advice{"The relay does not answer the beginning of TLS.", "If that port begins in the clear, as 25 and 587 do, use -smtptls starttls."}
 	}
 	return Advice{"TLS with the relay does not come about, or its certificate is not the one wanted.",
@@ -107,13 +106,4 @@ func (f Failure) auth() Advice {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
-}
-
-func isHungUp(err error) bool {
-	for _, cause := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, cause) {
-			return true
-		}
-	}
-	return false
 }

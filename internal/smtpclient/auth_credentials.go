@@ -50,9 +50,12 @@ func (cr Credentials) pick(ctx context.Context, offer AuthOffer) (string, sasl.C
 	if err != nil {
 		return "", nil, err
 	}
+	if offer.Choose {
+		return mech, nil, nil
+	}
 	secret := ""
 	if cr.Password != nil {
-		if secret, err = cr.Password(ctx, offer.Refused != nil); err != nil {
+		if secret, err = cr.Password(ctx, offer.Refused != nil || offer.Renew); err != nil {
 			return "", nil, fmt.Errorf("get the password: %w", err)
 		}
 	}
@@ -95,9 +98,12 @@ func (cr Credentials) ownClient(offer AuthOffer) (mech string, client sasl.Clien
 // mechanism returns the strongest mechanism that the relay offers.
 func (cr Credentials) mechanism(offer AuthOffer) (string, error) {
 	usable := cr.Mechanisms()
-	for _, mech := range usable {
-		if slices.Contains(offer.Mechanisms, mech) && (mech != scramPlus || canBind(offer.TLS)) {
-			return mech, nil
+	for _, failed := range [][]string{offer.Failed, nil} {
+		for _, mech := range usable {
+			offered := slices.Contains(offer.Mechanisms, mech) && (mech != scramPlus || canBind(offer.TLS))
+			if offered && !slices.Contains(failed, mech) {
+				return mech, nil
+			}
 		}
 	}
 	return "", fmt.Errorf("the relay offers AUTH with %s, not with %s",

@@ -16,9 +16,11 @@ const chunkSize = 1 << 20
 // removed from the flight.
 func (s *serving) inOneChunk(x *transaction) {
 	start, steps, used := s.c.wire.out.len(), len(s.pipe.steps), s.c.used
-	s.envelope(x)
-	if s.c.wire.closed {
+	if !s.chunkEnvelope(x) || s.c.wire.closed {
 		return
+	}
+	if !used && len(s.pipe.steps) == 0 { // the envelope was sent
+		start, steps, used = 0, 0, true
 	}
 	if err := s.putLastChunk(x, x.Size); err != nil {
 		s.c.wire.out.truncate(start)
@@ -33,7 +35,9 @@ func (s *serving) inOneChunk(x *transaction) {
 // inChunks sends a large message, or a message with many recipients. The first chunk shares the flight of the envelope.
 // The last chunk is read completely before the chunk is sent, so a truncated message never ends.
 func (s *serving) inChunks(x *transaction) {
-	s.envelope(x)
+	if !s.chunkEnvelope(x) {
+		return
+	}
 	last, ahead := min(x.Size, int64(s.c.cfg.piece())), 0
 	for rest := x.Size - last; rest > 0; ahead = 1 {
 		n := min(rest, chunkSize)
@@ -51,6 +55,29 @@ func (s *serving) inChunks(x *transaction) {
 		return
 	}
 	s.pipe.sent(step{x: x, kind: endStep})
+}
+
+// chunkEnvelope sends the envelope of a transaction with BDAT. A proxy can offer CHUNKING and garble BDAT: the relay then
+// reads the content as commands. So the first BDAT of a connection has no content, and content follows only after the
+// relay has accepted that BDAT. chunkEnvelope returns false if the content is not to be sent with BDAT: the message was
+// sent with DATA, or has failed.
+func (s *serving) chunkEnvelope(x *transaction) bool {
+	x.chunked = true
+	s.envelope(x)
+	if s.c.chunked || s.c.wire.closed {
+		return true
+	}
+	if x.undecided > 0 && s.pipe.ready(attempt.OpData) {
+		s.c.wire.out.putBDAT(0, "\r\n")
+		s.pipe.sent(step{x: x, kind: probeStep})
+	}
+	s.pipe.drain()
+	if s.c.wire.closed || x.undecided == 0 || s.c.chunked {
+		return x.undecided > 0
+	}
+	x.chunked, x.rcptAccepted, x.full = false, 0, attempt.Reply{}
+	s.withData(x)
+	return false
 }
 
 // chunk sends a chunk other than the last, and reports success.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
@@ -45,6 +44,10 @@ type Config struct {
 	// Auth selects the mechanism for AUTH. Nil: no AUTH. If Auth is set, no mail is sent without a login.
 	Auth AuthFunc
 
+	// Logins are the facts about logins at the relay. The connections to a relay share the Logins. Nil: every
+	// connection logs in on its own.
+	Logins *Logins
+
 	// Pins are the accepted public keys of the relay: "sha256//" and the base64 of the SHA-256 of the
 	// SubjectPublicKeyInfo. A certificate with a pinned key needs no other verification. With pins, TLSAuto requires
 	// STARTTLS. Nil: no pinning.
@@ -57,6 +60,12 @@ type Config struct {
 	LMTP         bool // LMTP (RFC 2033): LHLO, and one reply for each recipient after the content
 	NoPipelining bool // do not use PIPELINING (RFC 2920) and CHUNKING, even if offered
 	NoChunking   bool // do not use CHUNKING (RFC 3030), even if offered
+
+	// Abilities are the facts learnt about the address of the relay. The connections to an address share the Abilities.
+	// Nil: no facts are used or learnt.
+	Abilities *Abilities
+
+	Recipients int // limit for the recipients of a transaction; zero: no limit, unless Abilities has one
 
 	// Window is the number of transactions that can share a flight if CHUNKING is used; zero: 4. A lost connection can
 	// leave as many messages uncertain.
@@ -99,6 +108,11 @@ type Conn struct {
 	mech    string     // mechanism of the last AUTH; empty: no AUTH
 	private bool       // only the relay can read the connection: verified TLS, or the same host
 	used    bool       // a transaction was started, so RSET comes before the next transaction
+	noPipe  bool       // PIPELINING is not used on the connection
+	noChunk bool       // CHUNKING is not used on the connection
+	noParam bool       // parameters of MAIL and RCPT are not used on the connection
+	chunked bool       // the relay has accepted a BDAT on the connection
+	piped   bool       // the relay has replied to every command of a flight on the connection
 }
 
 // Connect sets up a session on an open connection: greeting, EHLO (HELO for old relays), STARTTLS, AUTH. Connect owns
@@ -112,7 +126,12 @@ func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 }
 
 func newConn(nc net.Conn, cfg Config) *Conn {
-	return &Conn{cfg: cfg, wire: newWire(nc, cfg.Timeout), private: isLocal(nc.RemoteAddr())}
+	return &Conn{
+		cfg: cfg, wire: newWire(nc, cfg.Timeout), private: isLocal(nc.RemoteAddr()),
+		noPipe:  cfg.NoPipelining || !cfg.Abilities.Has(Pipelining),
+		noChunk: cfg.NoChunking || !cfg.Abilities.Has(Chunking),
+		noParam: !cfg.Abilities.Has(Parameters),
+	}
 }
 
 // start sets up the session and closes the connection after an error.
@@ -160,10 +179,10 @@ func (c *Conn) Depth() int {
 }
 
 // pipelining reports whether commands are sent before the replies to earlier commands.
-func (c *Conn) pipelining() bool { return !c.cfg.NoPipelining && c.ext.has("PIPELINING") }
+func (c *Conn) pipelining() bool { return !c.noPipe && c.ext.has("PIPELINING") }
 
 // chunking reports whether content is sent with BDAT.
-func (c *Conn) chunking() bool { return c.pipelining() && !c.cfg.NoChunking && c.ext.has("CHUNKING") }
+func (c *Conn) chunking() bool { return c.pipelining() && !c.noChunk && c.ext.has("CHUNKING") }
 
 // Close closes the connection without a QUIT.
 func (c *Conn) Close() error { return c.wire.close() }
@@ -183,7 +202,7 @@ func (c *Conn) Quit() error {
 
 // greeting reads the greeting of the relay.
 func (c *Conn) greeting() *Error {
-	_, err := c.wire.expect(attempt.OpGreeting, 220)
+	_, err := c.wire.expect(attempt.OpGreeting, 2)
 	if err == nil && c.cfg.Welcomed != nil {
 		c.cfg.Welcomed()
 	}
@@ -200,9 +219,9 @@ func (c *Conn) hello() *Error {
 	if c.cfg.LMTP {
 		greet = "LHLO "
 	}
-	_, err := c.wire.askLines(attempt.OpEHLO, []int{250}, func(line string) {
-		if !first {
-			c.ext = append(c.ext, newExtension(line))
+	_, err := c.wire.askLines(attempt.OpEHLO, []int{2}, func(line string) {
+		if ext := newExtension(line); !first && !(c.noParam && ext.hasParameters()) {
+			c.ext = append(c.ext, ext)
 		}
 		first = false
 	}, greet, c.cfg.LocalName)
@@ -211,8 +230,8 @@ func (c *Conn) hello() *Error {
 	}
 	c.ext = nil
 	switch err.Reply.Code {
-	case 500, 502, 504, 550:
-		_, err = c.wire.ask(attempt.OpEHLO, []int{250}, "HELO ", c.cfg.LocalName)
+	case 500, 501, 502, 503, 504, 550, 555:
+		_, err = c.wire.ask(attempt.OpEHLO, []int{2}, "HELO ", c.cfg.LocalName)
 	}
 	return err
 }
@@ -222,15 +241,15 @@ func (c *Conn) logIn() *Error {
 	if c.cfg.Auth == nil {
 		return nil
 	}
-	offered, ok := c.ext.lookup("AUTH")
+	ok := c.ext.has("AUTH")
 	switch {
 	case !c.private:
 		return authError(ErrNotPrivate)
 	case !ok:
 		return authError(ErrNoAuth)
 	}
-	l := login{wire: &c.wire, auth: c.cfg.Auth}
-	err := l.run(AuthOffer{Mechanisms: strings.Fields(strings.ToUpper(offered)), TLS: c.tlsState()})
+	l := login{wire: &c.wire, auth: c.cfg.Auth, logins: c.cfg.Logins}
+	err := l.run(AuthOffer{Mechanisms: c.ext.all("AUTH"), TLS: c.tlsState()})
 	c.mech = l.mech
 	return err
 }

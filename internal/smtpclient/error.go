@@ -35,6 +35,11 @@ type Error struct {
 	// once.
 	NotTried bool
 
+	// Again is set if the relay did not refuse the message, but the way the message was sent: an extension that is
+	// offered and broken, or the number of recipients. Abilities has noted the fact, and the next connection sends the
+	// message in another way. The relay has not accepted the message.
+	Again bool
+
 	// Uncertain is set if the content was sent to the end and no valid reply came: the relay may have the message. Op
 	// is the first step without a reply. If transactions share a flight, Op can be as early as OpMail.
 	Uncertain bool
@@ -58,7 +63,7 @@ func (e *Error) Outcome() attempt.Outcome {
 	}
 	o.Fault, o.Permanent = attempt.Failure{
 		Op: e.Op, Code: e.Reply.Code, Unsendable: errors.Is(e.Err, ErrAddress),
-		Unreadable: e.Source, NotTried: e.NotTried, Uncertain: e.Uncertain,
+		Unreadable: e.Source, NotTried: e.NotTried || e.Again, Uncertain: e.Uncertain,
 	}.Classify()
 	if o.Err == nil {
 		o.Err = errors.New(e.Reply.String())

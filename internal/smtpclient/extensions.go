@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unique"
@@ -9,9 +10,21 @@ import (
 // An extension is one line of the reply to EHLO. All connections share the strings.
 type extension struct{ keyword, param string }
 
+// newExtension parses a line of the reply to EHLO. Some servers write a tab for the space, and old servers write
+// "AUTH=PLAIN".
 func newExtension(line string) extension {
+	line = strings.TrimSpace(strings.ReplaceAll(line, "\t", " "))
 	keyword, param, _ := strings.Cut(line, " ")
-	return extension{unique.Make(strings.ToUpper(keyword)).Value(), unique.Make(strings.TrimSpace(param)).Value()}
+	keyword = strings.ToUpper(keyword)
+	if first, ok := strings.CutPrefix(keyword, "AUTH="); ok {
+		keyword, param = "AUTH", first+" "+param
+	}
+	return extension{unique.Make(keyword).Value(), unique.Make(strings.TrimSpace(param)).Value()}
+}
+
+// hasParameters reports whether the extension adds parameters to MAIL or RCPT.
+func (e extension) hasParameters() bool {
+	return slices.Contains([]string{"SIZE", "8BITMIME", "SMTPUTF8", "DSN"}, e.keyword)
 }
 
 // extensions are the extensions that a relay offers, in the order of the relay.
@@ -25,6 +38,16 @@ func (e extensions) lookup(name string) (param string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// all returns the words of the parameters of all lines with a keyword, in upper case: some relays send several lines.
+func (e extensions) all(name string) (words []string) {
+	for i := range e {
+		if e[i].keyword == name {
+			words = append(words, strings.Fields(strings.ToUpper(e[i].param))...)
+		}
+	}
+	return words
 }
 
 // has reports whether the relay offers an extension.

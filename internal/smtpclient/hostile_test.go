@@ -110,8 +110,8 @@ func silent(server io.ReadWriter, m mode, size int, ended chan<- struct{}) {
 	_, _ = io.WriteString(server, "250-hi\r\n250-"+strings.Join(m.ext, "\r\n250-")+"\r\n250 X\r\n")
 	answers := []string{"250 ok\r\n", "250 ok\r\n", "354 go\r\n"}
 	switch {
-	case m.chunking():
-		answers = nil
+	case m.chunking(): // MAIL, RCPT and BDAT 0
+		answers = []string{strings.Repeat("250 ok\r\n", 3)}
 	case !m.lockStep():
 		answers = []string{strings.Join(answers, "")}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 
@@ -22,6 +23,9 @@ type AuthOffer struct {
 	Mechanisms []string             // in upper case, in the order of the relay
 	TLS        *tls.ConnectionState // nil: no TLS
 	Refused    sasl.Client          // client with the credentials refused in the same session; nil: none refused
+	Failed     []string             // mechanisms that failed before: another mechanism is preferred
+	Choose     bool                 // only the mechanism is wanted, not the client
+	Renew      bool                 // the secret of the last login was refused, and may have expired
 }
 
 // maxChallenges is the limit for challenges of the relay.
@@ -32,15 +36,38 @@ type finisher interface{ finish() error }
 
 // A login is the AUTH exchange (RFC 4954) of a session.
 type login struct {
-	wire *wire
-	auth AuthFunc
-	mech string // mechanism of the last AUTH; empty: no AUTH
+	wire       *wire
+	auth       AuthFunc
+	logins     *Logins
+	mech       string // mechanism of the last AUTH; empty: no AUTH
+	challenges int    // challenges of the last AUTH
 }
 
-// run logs in, twice if the relay refused the first credentials and there are others.
-func (l *login) run(offer AuthOffer) *Error {
+// run logs in when the Logins allow a login, and records the result.
+func (l *login) run(offer AuthOffer) (err *Error) {
+	if offer.Failed, offer.Renew, err = l.logins.begin(l.wire.ctx); err != nil {
+		return err
+	}
+	err = l.twice(offer)
+	others := false
+	if err != nil && l.mech != "" { // does another mechanism remain?
+		rest := offer
+		rest.Failed, rest.Refused, rest.Choose = append(slices.Clone(offer.Failed), l.mech), nil, true
+		mech, _, failed := l.auth(l.wire.ctx, rest)
+		others = failed == nil && !slices.Contains(rest.Failed, mech)
+	}
+	l.logins.end(l.mech, others, completes(l.mech, l.challenges), err)
+	return err
+}
+
+// mayHaveExpired reports whether a refused login is tried again in the session if there is another secret: servers
+// report an expired token with several codes.
+func mayHaveExpired(r attempt.Reply) bool { return slices.Contains([]int{535, 530, 454}, r.Code) }
+
+// twice logs in, twice if the relay refused the first credentials and there are others.
+func (l *login) twice(offer AuthOffer) *Error {
 	client, failed := l.try(offer)
-	if failed == nil || failed.Reply.Code != 535 || l.wire.closed {
+	if failed == nil || !mayHaveExpired(failed.Reply) || l.wire.closed {
 		return failed
 	}
 	offer.Refused = client
@@ -59,7 +86,7 @@ func (l *login) try(offer AuthOffer) (sasl.Client, *Error) {
 	if !slices.Contains(offer.Mechanisms, mech) {
 		return nil, authError(fmt.Errorf("the relay does not offer AUTH with %q", mech))
 	}
-	l.mech = mech
+	l.mech, l.challenges = mech, 0
 	_, initial, err := client.Start()
 	if err != nil {
 		return nil, authError(fmt.Errorf("start %s: %w", mech, err))
@@ -85,13 +112,19 @@ func (l *login) try(offer AuthOffer) (sasl.Client, *Error) {
 // exchange sends the AUTH command and the responses to the challenges of the relay.
 func (l *login) exchange(client sasl.Client, line []string) *Error {
 	for range maxChallenges + 1 {
-		reply, failed := l.wire.ask(attempt.OpAuth, []int{235, 334}, line...)
-		if failed != nil || reply.Code == 235 {
+		reply, failed := l.wire.ask(attempt.OpAuth, []int{2, 3}, line...)
+		if failed != nil || reply.Code/100 == 2 {
 			return failed
 		}
-		challenge, err := base64.StdEncoding.DecodeString(reply.Text)
-		if err != nil {
-			return l.cancel(errors.New("the relay's challenge is not base64"))
+		l.challenges++
+		challenge, err := decodeChallenge(reply.Text)
+		if _, ignored := client.(*byTurn); err != nil && !ignored {
+			if with, ok := client.(withSecret); ok {
+				_, ignored = with.Client.(*byTurn)
+			}
+			if !ignored {
+				return l.cancel(errors.New("the relay's challenge is not base64"))
+			}
 		}
 		response, err := client.Next(challenge)
 		if err != nil {
@@ -106,6 +139,12 @@ func (l *login) exchange(client sasl.Client, line []string) *Error {
 func (l *login) cancel(err error) *Error {
 	_, _ = l.wire.ask(attempt.OpAuth, []int{2, 4, 5}, "*")
 	return authError(err)
+}
+
+// decodeChallenge decodes a challenge. Some servers leave out the padding, or add text after a space.
+func decodeChallenge(text string) ([]byte, error) {
+	text, _, _ = strings.Cut(text, " ")
+	return base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
 }
 
 func authError(err error) *Error { return &Error{Op: attempt.OpAuth, Err: err} }

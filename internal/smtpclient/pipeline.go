@@ -27,6 +27,7 @@ const (
 	resetStep stepKind = iota // RSET
 	mailStep                  // MAIL
 	rcptStep                  // RCPT
+	probeStep                 // BDAT without content
 	dataStep                  // DATA
 	chunkStep                 // BDAT with content
 	endStep                   // end of the content: BDAT LAST, or the lone dot
@@ -39,7 +40,7 @@ func (st step) op() attempt.Op {
 		return attempt.OpMail
 	case rcptStep:
 		return attempt.OpRcpt
-	case dataStep:
+	case probeStep, dataStep:
 		return attempt.OpData
 	}
 	if st.sent {
@@ -48,26 +49,26 @@ func (st step) op() attempt.Op {
 	return attempt.OpContent
 }
 
-// accepts returns the reply code, or the first digit, that accepts MAIL, DATA or a chunk.
+// accepts returns the first digit of a reply that accepts MAIL, DATA or a chunk. The other digits do not count (RFC
+// 5321, section 4.2.1).
 func (k stepKind) accepts() int {
-	switch k {
-	case mailStep:
-		return 250
-	case dataStep:
-		return 354
+	if k == dataStep {
+		return 3
 	}
 	return 2
 }
 
 // A pipeline sends the steps of transactions and matches the replies to the steps, in order (RFC 2920).
 type pipeline struct {
-	wire    *wire
+	conn    *Conn
+	wire    *wire                        // wire of conn
 	enabled bool                         // PIPELINING; false: the pipeline reads each reply before the next step
 	lmtp    bool                         // one reply for each recipient after the content
 	done    func(*Transaction, []Result) // receives the results of a transaction
 	active  []*transaction               // transactions without an outcome, in order
 	steps   []step                       // steps without a reply, in order
 	fatal   *Error                       // error that ended the session; nil: none
+	shared  bool                         // the last flight had several commands
 }
 
 // idle reports whether all replies are read.
@@ -123,6 +124,7 @@ func (p *pipeline) flush() {
 	if last := p.steps[len(p.steps)-1]; last.kind < chunkStep {
 		op = last.op()
 	}
+	p.shared = len(p.steps) > 1
 	n, err := p.wire.write(op)
 	p.markSent(n)
 	if err != nil {
@@ -157,6 +159,7 @@ func (p *pipeline) drainTo(left int) {
 			return
 		}
 	}
+	p.conn.piped = p.conn.piped || p.shared && left == 0 && !p.wire.closed
 }
 
 // read reads the reply to the first step. The error is about the session only if the connection is closed now.
@@ -169,17 +172,15 @@ func (p *pipeline) read(st step) *Error {
 	case st.kind == resetStep:
 		err = p.readReset()
 	case st.kind == rcptStep:
-		if _, err = p.wire.expect(attempt.OpRcpt, 250, 251, 252); err == nil {
-			x.rcptAccepted++
-		} else if !p.wire.closed {
-			x.refuse(int(st.rcpt), err)
-		}
+		err = p.readRcpt(st)
+	case st.kind == probeStep:
+		err = p.readProbe(x)
 	case st.kind == endStep:
 		err = p.readEnd(x)
 	default:
 		_, err = p.wire.expect(st.op(), st.kind.accepts())
 		x.contentWanted = err == nil && st.kind == dataStep
-		if err != nil && !p.wire.closed {
+		if err != nil && !p.wire.closed && !p.retry(st, err) {
 			x.mailRefused = st.kind == mailStep
 			x.fail(err)
 		}
@@ -196,10 +197,41 @@ func (p *pipeline) read(st step) *Error {
 // readReset reads the reply to RSET. A relay that refuses RSET is unusable. The message is not at fault, so the error
 // has no reply, except a 421.
 func (p *pipeline) readReset() *Error {
-	_, err := p.wire.expect(attempt.OpMail, 250)
-	if err != nil && !p.wire.closed {
+	_, err := p.wire.expect(attempt.OpMail, 2)
+	if err != nil && !p.wire.closed && !p.retry(step{kind: resetStep}, err) {
 		p.wire.abort()
 		return &Error{Op: attempt.OpMail, Err: fmt.Errorf("RSET refused: %s", err.Reply)}
+	}
+	return err
+}
+
+// readRcpt reads the reply to RCPT.
+func (p *pipeline) readRcpt(st step) *Error {
+	x := st.x
+	_, err := p.wire.expect(attempt.OpRcpt, 2)
+	switch {
+	case err == nil:
+		x.rcptAccepted++
+	case p.wire.closed || p.retry(st, err):
+	case x.refuse(int(st.rcpt), err):
+		p.conn.cfg.Abilities.limitRecipients(x.rcptAccepted)
+	}
+	return err
+}
+
+// readProbe reads the reply to "BDAT 0". A reply about the command switches BDAT off; the transaction goes on with DATA.
+// Any other refusal is a refusal of the message.
+func (p *pipeline) readProbe(x *transaction) *Error {
+	_, err := p.wire.expect(attempt.OpData, 2)
+	switch {
+	case err == nil:
+		p.conn.chunked = true
+	case p.wire.closed:
+	case aboutCommand(err.Reply) || err.Reply.Code == 501:
+		p.conn.noChunk = true
+		p.conn.cfg.Abilities.failed(Chunking, true)
+	default:
+		x.fail(err)
 	}
 	return err
 }
@@ -215,12 +247,12 @@ func (p *pipeline) readIgnored(st step) *Error {
 	case reply.Code == 421:
 		p.wire.abort()
 		return &Error{Op: st.op(), Reply: reply}
-	case reply.Code >= 400 || st.kind < dataStep:
+	case reply.Code >= 400 || st.kind < probeStep:
 		return nil
-	case reply.Code == 354 && st.kind == dataStep && !st.x.mailRefused && !p.lmtp:
+	case reply.Code/100 == 3 && st.kind == dataStep && !st.x.mailRefused && !p.lmtp:
 		st.x.emptyContent = true
 		return nil
-	case st.kind == endStep && st.x.emptyContent:
+	case st.kind == endStep && st.x.emptyContent, st.kind == probeStep && !st.x.mailRefused:
 		return nil
 	}
 	return p.wire.unexpected(st.op(), reply)
@@ -246,9 +278,11 @@ func (p *pipeline) readEnd(x *transaction) *Error {
 			x.failOne(i, err)
 			continue
 		default:
+			p.retry(step{x: x, kind: endStep}, err)
 			x.fail(err)
 			return nil
 		}
+		p.conn.cfg.Abilities.worked([features]bool{p.enabled, x.chunked, !p.conn.noParam})
 		x.accept(i, reply)
 		for j := i + 1; j < len(x.results) && !p.lmtp; j++ {
 			x.accept(j, reply)
@@ -278,9 +312,11 @@ func (p *pipeline) readLastReply(st step) {
 // of the transaction without a reply, or the step of err. Content sent to the end is uncertain, except after a 421: a
 // relay accepts no message after a 421.
 func (p *pipeline) abort(err *Error) {
+	again := err.Again || p.retryAfterLoss(err)
 	p.fatal = err
 	for _, x := range slices.Clone(p.active) {
-		e := &Error{Op: err.Op, Reply: err.Reply, Err: err.Err, Uncertain: x.contentSent && err.Reply.Code == 0}
+		e := &Error{Op: err.Op, Reply: err.Reply, Err: err.Err, Again: again && !x.contentSent}
+		e.Uncertain = x.contentSent && (err.Reply.Code == 0 || err.Again)
 		if i := slices.IndexFunc(p.steps, func(st step) bool { return st.x == x }); i >= 0 {
 			e.Op = p.steps[i].op()
 		}

@@ -42,17 +42,16 @@ func (c *Conn) Serve(
 // A serving is a call of Serve. A serving decides when a transaction starts, and sends the commands and the content;
 // the pipeline reads the replies.
 type serving struct {
-	c        *Conn
-	pipe     pipeline
-	more     func() *Transaction
-	chunking bool // send content with BDAT
-	window   int  // largest number of transactions in a flight
+	c      *Conn
+	pipe   pipeline
+	more   func() *Transaction
+	window int // largest number of transactions in a flight
 }
 
 func newServing(c *Conn, more func() *Transaction, done func(*Transaction, []Result)) *serving {
 	return &serving{
-		c: c, more: more, chunking: c.chunking(), window: c.cfg.window(),
-		pipe: pipeline{wire: &c.wire, enabled: c.pipelining(), lmtp: c.cfg.LMTP, done: done},
+		c: c, more: more, window: c.cfg.window(),
+		pipe: pipeline{conn: c, wire: &c.wire, enabled: c.pipelining(), lmtp: c.cfg.LMTP, done: done},
 	}
 }
 
@@ -78,7 +77,7 @@ func (s *serving) hasRoom() bool {
 		return false
 	case s.pipe.idle():
 		return true
-	case s.chunking:
+	case s.c.chunking():
 		return len(s.pipe.active) < s.window && len(s.pipe.steps) < maxGroup && s.c.wire.out.len() < maxFlight/2
 	}
 	return s.pipe.enabled
@@ -90,7 +89,7 @@ func (s *serving) offer(x *transaction) {
 		s.pipe.finish(x)
 		return
 	}
-	chunking := s.chunking && x.Size > 0 // BDAT needs a size
+	chunking := s.c.chunking() && x.Size > 0 // BDAT needs a size
 	alone := chunking && (x.Size > maxFlight || len(x.To) > maxGroup)
 	if alone || chunking && int64(s.c.wire.out.len())+x.Size > maxFlight {
 		s.pipe.drain()
@@ -124,7 +123,8 @@ func (s *serving) envelope(x *transaction) {
 		x.putMail(out, s.c.ext)
 		s.pipe.sent(step{x: x, kind: mailStep})
 	}
-	group := 0
+	group, limit := 0, s.maxRecipients()
+	x.offered = 0
 	for i := range x.To {
 		if !x.isUndecided(i) {
 			continue
@@ -136,10 +136,25 @@ func (s *serving) envelope(x *transaction) {
 		switch {
 		case x.full.Code != 0:
 			x.failOne(i, &Error{Op: attempt.OpRcpt, Reply: x.full, NotTried: true})
+		case limit > 0 && x.offered >= limit:
+			x.failOne(i, &Error{Op: attempt.OpRcpt, Err: errRecipientLimit, NotTried: true})
 		case x.isUndecided(i) && s.pipe.ready(attempt.OpRcpt):
 			x.putRcpt(out, s.c.ext, i)
 			s.pipe.sent(step{x: x, kind: rcptStep, rcpt: int32(i)})
 			group++
+			x.offered++
 		}
 	}
+}
+
+// errRecipientLimit is the cause for a recipient that is left for the next transaction.
+var errRecipientLimit = errors.New("the transaction has as many recipients as the relay accepts")
+
+// maxRecipients returns the limit for the recipients of a transaction; zero: no limit.
+func (s *serving) maxRecipients() int {
+	limit, learnt := s.c.cfg.Recipients, s.c.cfg.Abilities.maxRecipients()
+	if limit == 0 || learnt > 0 && learnt < limit {
+		return learnt
+	}
+	return limit
 }

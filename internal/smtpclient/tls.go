@@ -35,7 +35,7 @@ func (c *Conn) startTLS() *Error {
 		}
 		return nil
 	}
-	if _, err := c.wire.ask(attempt.OpTLS, []int{220}, "STARTTLS"); err != nil {
+	if _, err := c.wire.ask(attempt.OpTLS, []int{2}, "STARTTLS"); err != nil {
 		return err
 	}
 	// An attacker on the network could inject replies here, to be read as replies over TLS (CVE-2011-0411).

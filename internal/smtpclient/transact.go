@@ -46,6 +46,8 @@ type transaction struct {
 	emptyContent   bool          // the relay accepted DATA after all recipients were refused: a lone dot follows
 	contentSent    bool          // the content was sent to the end
 	resultsHandled bool          // the caller has the results
+	offered        int           // RCPT commands sent
+	chunked        bool          // the content is sent with BDAT
 }
 
 // Transact sends a message and returns a Result for each recipient, in the order of t.To. When ctx ends, the connection
@@ -142,29 +144,33 @@ func (x *transaction) isUndecided(i int) bool {
 }
 
 // refuse records that the relay refused recipient i. If the relay accepted some recipients and then no more, recipient
-// i and the recipients after i count as not tried.
-func (x *transaction) refuse(i int, err *Error) {
+// i and the recipients after i count as not tried. refuse reports whether the relay named the number of recipients.
+func (x *transaction) refuse(i int, err *Error) (full bool) {
 	if !tooManyRecipients(err.Reply) {
 		x.failOne(i, err)
-		return
+		return false
 	}
+	full = x.rcptAccepted > 0 && (err.Reply.Enhanced != "" || saysTooMany(err.Reply))
 	reply := err.Reply
-	if reply.Code == 552 { // code before RFC 5321; clients treat 552 as 452 (section 4.5.3.1.10)
+	if reply.Code/100 == 5 { // code before RFC 5321; clients treat 552 as 452 (section 4.5.3.1.10)
 		reply.Code, reply.Enhanced = 452, strings.Replace(reply.Enhanced, "5.", "4.", 1)
 	}
 	if x.rcptAccepted > 0 {
 		x.full = reply
 	}
 	x.failOne(i, &Error{Op: attempt.OpRcpt, Reply: reply, NotTried: x.rcptAccepted > 0})
+	return full
 }
 
 // tooManyRecipients reports whether a reply to RCPT is about the number of recipients. An enhanced code can name
 // another reason, such as a full mailbox.
 func tooManyRecipients(r attempt.Reply) bool {
-	switch r.Enhanced {
-	case "4.5.3", "5.5.3":
+	switch {
+	case saysTooMany(r):
+		return true
+	case r.Enhanced == "4.5.3", r.Enhanced == "5.5.3":
 		return r.Code/100 == 4 || r.Code == 552
-	case "":
+	case r.Enhanced == "":
 		return r.Code == 452 || r.Code == 552
 	}
 	return false

@@ -2,12 +2,16 @@ package smtppool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -23,8 +27,14 @@ type connector struct {
 	address  address
 	dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 	resolver Resolver
+	hosts    HostResolver // nil: dialFunc makes the lookup of hosts
+	family   string       // network of the lookup of hosts: "ip", "ip4" or "ip6"
 	client   smtpclient.Config
-	piece    atomic.Int64 // Config.Piece of new connections
+	sessions tls.ClientSessionCache // nil: no resumption
+	piece    atomic.Int64           // Config.Piece of new connections
+
+	mu    sync.Mutex
+	known map[string]*endpoint // guarded by mu
 }
 
 func newConnector(o Options) (*connector, error) {
@@ -32,14 +42,29 @@ func newConnector(o Options) (*connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connector{address: a, dialFunc: o.Dial, resolver: o.Resolver, client: o.Client}
+	c := &connector{
+		address: a, dialFunc: o.Dial, resolver: o.Resolver, family: "ip" + o.Family, client: o.Client,
+		known: make(map[string]*endpoint),
+	}
 	if c.dialFunc == nil {
 		c.dialFunc = Dial
+	}
+	if o.Resolver != nil || o.Dial == nil {
+		c.hosts, _ = o.Resolver.(HostResolver)
+		if o.Resolver == nil {
+			c.hosts = net.DefaultResolver
+		}
 	}
 	if c.resolver == nil {
 		c.resolver = net.DefaultResolver
 	}
 	c.client.LMTP = a.lmtp
+	c.client.Logins = new(smtpclient.Logins)
+	c.sessions = c.client.Sessions
+	if t := c.client.TLSConfig; t != nil && t.ClientSessionCache != nil {
+		c.sessions, c.client.TLSConfig = t.ClientSessionCache, t.Clone()
+		c.client.TLSConfig.ClientSessionCache = nil
+	}
 	c.setConcurrency(o.Concurrency)
 	return c, nil
 }
@@ -55,72 +80,189 @@ func (c *connector) setConcurrency(concurrency int) {
 
 // A link is a connection ready for transactions.
 type link struct {
-	conn *smtpclient.Conn
-	raw  net.Conn // connection below conn
+	conn     *smtpclient.Conn
+	raw      net.Conn // connection below conn
+	endpoint *endpoint
 }
 
-// connect opens a connection to the first usable host of the relay. connect calls greeted for each greeting. A refused
-// login ends the search: the other hosts would count the failed login, too, and some relays lock the account.
+// connect opens a connection to the first usable endpoint of the relay. connect calls greeted for each greeting. A
+// refused login ends the search: the other hosts would count the failed login, too, and some relays lock the account.
 func (c *connector) connect(ctx context.Context, greeted func()) (*link, *smtpclient.Error) {
-	places, failed := c.lookup(ctx)
-	if failed != nil {
-		return nil, failed
+	if err := c.client.Logins.Wait(); err != nil && c.client.Auth != nil {
+		return nil, err
 	}
+	endpoints, err := c.endpoints(ctx)
+	if err != nil {
+		return nil, &smtpclient.Error{Op: attempt.OpDial, Err: err}
+	}
+	several := len(endpoints) > 1
 	var last *smtpclient.Error
-	for _, p := range places {
-		l, err := c.connectTo(ctx, p, greeted)
+	for len(endpoints) > 0 {
+		l, tried, err := c.connectToFirst(ctx, endpoints, greeted)
 		if err == nil {
 			return l, nil
 		}
 		last = err
-		if len(places) > 1 && err.Err != nil {
-			last = &smtpclient.Error{Op: err.Op, Err: fmt.Errorf("%s: %w", p.addr, err.Err)}
+		if several && err.Err != nil {
+			last = &smtpclient.Error{Op: err.Op, Err: fmt.Errorf("%s: %w", tried[len(tried)-1].addr, err.Err)}
 		}
 		if endsSearch(ctx, err) {
 			break
 		}
+		endpoints = slices.DeleteFunc(endpoints, func(e *endpoint) bool { return slices.Contains(tried, e) })
 	}
 	return nil, last
 }
 
-// lookup returns the hosts of the relay.
-func (c *connector) lookup(ctx context.Context) ([]place, *smtpclient.Error) {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	places, err := c.address.places(ctx, c.resolver)
+// connectToFirst opens a connection to the first endpoint that can be reached, and sets up a session. tried are the
+// endpoints that cannot be used.
+func (c *connector) connectToFirst(
+	ctx context.Context, endpoints []*endpoint, greeted func(),
+) (l *link, tried []*endpoint, failed *smtpclient.Error) {
+	nc, e, tried, err := c.race(ctx, endpoints)
 	if err != nil {
-		return nil, &smtpclient.Error{Op: attempt.OpDial, Err: err}
+		return nil, tried, &smtpclient.Error{Op: attempt.OpDial, Err: err}
 	}
-	return places, nil
+	l, failed = c.setUp(ctx, nc, e, greeted)
+	for failed != nil && failed.Op == attempt.OpAuth && c.client.Logins.Another() && ctx.Err() == nil {
+		if nc, err = c.dialFunc(ctx, e.network, e.addr); err != nil {
+			break
+		}
+		l, failed = c.setUp(ctx, nc, e, greeted)
+	}
+	if failed != nil {
+		if failed.Op != attempt.OpAuth && ctx.Err() == nil {
+			e.failed(failed, time.Now())
+		}
+		return nil, append(tried, e), failed
+	}
+	return l, nil, nil
 }
 
-func (c *connector) connectTo(ctx context.Context, p place, greeted func()) (*link, *smtpclient.Error) {
-	nc, config, failed := c.dial(ctx, p)
-	if failed != nil {
-		return nil, failed
-	}
+// setUp sets up a session on a connection. If the relay refuses the resumption of a TLS session, setUp tries again on
+// another connection without resumption.
+func (c *connector) setUp(ctx context.Context, nc net.Conn, e *endpoint, greeted func()) (*link, *smtpclient.Error) {
+	config := c.config(nc, e)
 	config.Welcomed = greeted
+	cache := &resumption{ClientSessionCache: c.sessions}
+	if c.sessions != nil {
+		config.Sessions = cache
+	}
 	conn, err := smtpclient.Connect(ctx, nc, config)
+	if err != nil && cache.used && afterHandshake(asError(err)) && ctx.Err() == nil {
+		if nc, err = c.dialFunc(ctx, e.network, e.addr); err != nil {
+			return nil, &smtpclient.Error{Op: attempt.OpDial, Err: err}
+		}
+		config.Sessions = &resumption{ClientSessionCache: c.sessions, off: true}
+		conn, err = smtpclient.Connect(ctx, nc, config)
+	}
 	if err != nil {
 		return nil, asError(err)
 	}
-	return &link{conn: conn, raw: nc}, nil
+	return &link{conn: conn, raw: nc, endpoint: e}, nil
 }
 
-// dial opens a connection to a host, and returns the settings for a session.
-func (c *connector) dial(ctx context.Context, p place) (net.Conn, smtpclient.Config, *smtpclient.Error) {
-	config := c.client
-	nc, err := c.dialFunc(ctx, p.network, p.addr)
-	if err != nil {
-		return nil, config, &smtpclient.Error{Op: attempt.OpDial, Err: err}
+// afterHandshake reports whether a failed handshake can show as e: with TLS 1.3 the refusal of the relay comes in
+// place of the first reply.
+func afterHandshake(e *smtpclient.Error) bool {
+	return e.Reply.Code == 0 && slices.Contains([]attempt.Op{attempt.OpTLS, attempt.OpGreeting, attempt.OpEHLO}, e.Op)
+}
+
+// A resumption is the cache of TLS sessions as one connection sees it.
+type resumption struct {
+	tls.ClientSessionCache
+	off  bool // no session is resumed
+	used bool // a session was found
+}
+
+// Get returns the session to resume.
+func (r *resumption) Get(key string) (*tls.ClientSessionState, bool) {
+	if r.off {
+		return nil, false
 	}
+	s, ok := r.ClientSessionCache.Get(key)
+	r.used = r.used || ok
+	return s, ok
+}
+
+// config returns the settings for a session on a connection to e.
+func (c *connector) config(nc net.Conn, e *endpoint) smtpclient.Config {
+	config := c.client
 	config.Piece = int(c.piece.Load())
-	config.Host, config.TLS = p.host, p.mode(config.TLS)
+	config.Host, config.TLS = e.host, e.mode(config.TLS)
+	config.Abilities = &e.abilities
 	if config.LocalName == "" {
 		config.LocalName = greetingName(nc)
 	}
-	return nc, config, nil
+	return config
 }
+
+// race connects to the first endpoint that can be reached. An endpoint gets a head start before the next one (RFC
+// 8305), and an endpoint slower than the next one rests. tried are the endpoints that cannot be reached.
+func (c *connector) race(ctx context.Context, endpoints []*endpoint) (net.Conn, *endpoint, []*endpoint, error) {
+	if e := endpoints[0]; len(endpoints) == 1 {
+		nc, err := c.dialFunc(ctx, e.network, e.addr)
+		if err != nil {
+			return nil, nil, endpoints, err
+		}
+		return nc, e, nil, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		nc  net.Conn
+		e   *endpoint
+		err error
+	}
+	results := make(chan result, len(endpoints))
+	start := func(e *endpoint) {
+		nc, err := c.dialFunc(ctx, e.network, e.addr)
+		results <- result{nc, e, err}
+	}
+	var tried []*endpoint
+	var last error
+	begun, running := 0, 0
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for begun < len(endpoints) || running > 0 {
+		var head <-chan time.Time
+		if begun < len(endpoints) {
+			head = next.C
+		}
+		select {
+		case <-head:
+			go start(endpoints[begun])
+			begun, running = begun+1, running+1
+			next.Reset(stagger)
+		case r := <-results:
+			running--
+			if r.err != nil {
+				tried, last = append(tried, r.e), r.err
+				if ctx.Err() == nil {
+					r.e.failed(r.err, time.Now())
+				}
+				next.Reset(0)
+				continue
+			}
+			for _, e := range endpoints[:begun] {
+				if e != r.e && !slices.Contains(tried, e) {
+					e.failed(errSlow, time.Now())
+				}
+			}
+			go func() { // closes the connections that are too late
+				for range running {
+					if late := <-results; late.err == nil {
+						_ = late.nc.Close()
+					}
+				}
+			}()
+			return r.nc, r.e, tried, nil
+		}
+	}
+	return nil, nil, tried, last
+}
+
+var errSlow = errors.New("another address was faster")
 
 // endsSearch reports whether no other host is tried after err.
 func endsSearch(ctx context.Context, err *smtpclient.Error) bool {

@@ -2,9 +2,7 @@ package smtppool
 
 import (
 	"errors"
-	"io"
 	"os"
-	"syscall"
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -21,6 +19,8 @@ type evidence struct {
 	uncertain  bool // the relay may have the message
 	hungUp     bool // the connection was closed without a reply
 	source     bool // the content could not be read
+	again      bool // the conversation failed, not the message, and the next connection sends the message in another way
+	noPTR      bool // the relay refuses the IPv6 address of this host
 	unheard    bool // the relay did not receive the transaction: only 421, or a lost connection before any reply
 	refused    bool // set by the session: the relay refused one connection too many
 	overloaded bool // set by the session: the relay seems overloaded
@@ -39,8 +39,10 @@ func observe(results []smtpclient.Result) evidence {
 		v.answered = v.answered || code != 0 && code != 421
 		v.closing = v.closing || code == 421
 		v.uncertain = v.uncertain || e.Uncertain
-		v.hungUp = v.hungUp || isHungUp(e.Err)
+		v.hungUp = v.hungUp || !e.Source && smtpclient.IsHungUp(e.Err)
 		v.source = v.source || e.Source
+		v.again = v.again || e.Again
+		v.noPTR = v.noPTR || attempt.NoPTR(e.Reply)
 		v.timeout = v.timeout || errors.Is(e.Err, os.ErrDeadlineExceeded)
 		v.unheard = v.unheard && isUnheard(e)
 		if e.Reply.Throttled() {
@@ -55,22 +57,12 @@ func observe(results []smtpclient.Result) evidence {
 // a reply can have other causes than a lost connection.
 func isUnheard(e *smtpclient.Error) bool {
 	switch {
-	case e.Source, e.NotTried:
+	case e.Source, e.NotTried, e.Again:
 		return false
 	case e.Reply.Code == 421:
 		return e.Op == attempt.OpMail || e.Op == attempt.OpRcpt || e.Op == attempt.OpData
 	case e.Op == attempt.OpMail && e.Reply.Code == 0:
 		return !errors.Is(e.Err, smtpclient.ErrAddress) && !errors.Is(e.Err, os.ErrDeadlineExceeded)
-	}
-	return false
-}
-
-// isHungUp reports whether err is an error of a connection that the other end has closed or reset.
-func isHungUp(err error) bool {
-	for _, cause := range []error{io.EOF, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, cause) {
-			return true
-		}
 	}
 	return false
 }

@@ -90,8 +90,10 @@ func TestOffersAgain(t *testing.T) {
 			is := is.New(t)
 			r := newRelay(t, nil, 20)
 			s := newSession(r.pool, false)
+			s.endpoint = &endpoint{}
 			s.ctx, s.served, s.silent, s.spoiled = tt.ctx, tt.served, tt.silent, tt.spoiled
-			out := completion{offer: &offer{losses: tt.losses}, evidence: tt.v}
+			results := []smtpclient.Result{{Err: lost(attempt.OpMail)}}
+			out := completion{offer: &offer{losses: tt.losses}, results: results, evidence: tt.v}
 			is.Equal(s.offersAgain(&out, tt.others > 0), tt.want)
 			is.Equal(out.refused, tt.refused) // whether it tells how many connections the relay bears
 		})

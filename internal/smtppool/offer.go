@@ -23,6 +23,7 @@ type offer struct {
 	one     [1]attempt.Outcome // memory for the outcome of a message with one recipient
 	taken   time.Time          // time when a session took the offer
 	losses  int                // connections lost under the offer
+	ways    int                // times the offer was made again in another way, or at another address
 
 	session  *session // the session that has the offer; nil: the offer waits, or has ended. The mutex of the pool guards it.
 	canceled error    // cause of the end of the context; nil: not ended. The mutex of the pool guards it.

@@ -147,13 +147,14 @@ func (p *pool) dispatch() {
 
 // take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.
 func (p *pool) take(s *session, now time.Time) *offer {
-	if p.limits.paused(now) || p.surplus(now) {
+	if p.limits.paused(now) || p.surplus(now) || s.full(now) {
 		return nil
 	}
 	o := p.waiting.pop()
 	if o != nil {
 		o.taken, o.session = now, s
 		s.inFlight = append(s.inFlight, o)
+		s.taken++
 	}
 	return o
 }
@@ -177,7 +178,7 @@ func (p *pool) next(s *session) (o *offer, idle bool) {
 	if o := p.take(s, now); o != nil {
 		return o, false
 	}
-	if p.surplus(now) || p.closing {
+	if p.surplus(now) || p.closing || s.full(now) {
 		p.roster.leave(s)
 		return nil, false
 	}
@@ -217,7 +218,7 @@ func (p *pool) connected(s *session, l *link, err *smtpclient.Error) {
 	before := p.depth
 	p.roster.connecting--
 	if err == nil {
-		s.conn, s.raw, p.depth = l.conn, l.raw, l.conn.Depth()
+		s.conn, s.raw, s.endpoint, p.depth = l.conn, l.raw, l.endpoint, l.conn.Depth()
 	} else {
 		p.connectFailed(s, err)
 	}

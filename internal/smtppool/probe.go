@@ -3,6 +3,7 @@ package smtppool
 import (
 	"context"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
@@ -18,12 +19,12 @@ type Visit struct {
 // Probe connects like an offer of t, and asks the relay whether the relay would accept t; see smtpclient.Probe. If a
 // relay has several hosts, an offer would use the host of the last visit.
 func (r *Relay) Probe(ctx context.Context, t *smtpclient.Transaction) (visits []Visit) {
-	places, err := r.connector.lookup(ctx)
+	endpoints, err := r.connector.endpoints(ctx)
 	if err != nil {
-		return []Visit{{Err: err}}
+		return []Visit{{Err: &smtpclient.Error{Op: attempt.OpDial, Err: err}}}
 	}
-	for _, p := range places {
-		v := r.connector.visit(ctx, p, t)
+	for _, e := range endpoints {
+		v := r.connector.visit(ctx, e, t)
 		visits = append(visits, v)
 		if v.Err == nil || endsSearch(ctx, v.Err) {
 			break
@@ -33,13 +34,15 @@ func (r *Relay) Probe(ctx context.Context, t *smtpclient.Transaction) (visits []
 }
 
 // visit probes one host.
-func (c *connector) visit(ctx context.Context, p place, t *smtpclient.Transaction) Visit {
-	v := Visit{Addr: p.addr}
-	nc, config, err := c.dial(ctx, p)
+func (c *connector) visit(ctx context.Context, e *endpoint, t *smtpclient.Transaction) Visit {
+	v := Visit{Addr: e.place.addr}
+	nc, err := c.dialFunc(ctx, e.network, e.addr)
 	if err != nil {
-		v.Err = err
+		v.Err = &smtpclient.Error{Op: attempt.OpDial, Err: err}
 		return v
 	}
+	config := c.config(nc, e)
+	config.Abilities, config.Logins, config.Sessions = nil, nil, nil
 	if remote := nc.RemoteAddr(); remote != nil {
 		v.Remote = remote.String()
 	}

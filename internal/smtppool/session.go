@@ -2,6 +2,7 @@ package smtppool
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -13,6 +14,7 @@ import (
 const (
 	quitLimit = 2 * time.Second // time limit for QUIT
 	maxLosses = 3               // connections lost under one offer before the loss is the outcome of the offer
+	maxWays   = 8               // ways to make one offer before the last result is the outcome of the offer
 )
 
 // A session is one connection and the goroutine of the connection. The mutex of the pool guards writes of conn,
@@ -25,11 +27,15 @@ type session struct {
 	hand     chan *offer             // next offer for an idle session; nil: end
 	conn     *smtpclient.Conn        // nil: not connected yet
 	raw      net.Conn                // connection below conn
+	endpoint *endpoint               // address of the relay; nil: not connected yet
 	inFlight []*offer                // offers without a result
 	unheard  []completion            // lost offers, to be settled when the connection has ended
 	back     []*offer                // offers to put back into the waitlist
 	served   bool                    // the relay has replied to a transaction
 	silent   bool                    // no reply since the session was idle
+	taken    int                     // offers taken
+	replied  int                     // transactions with a reply other than 421
+	refused  bool                    // the relay refuses this host at the endpoint
 	spoiled  bool                    // closed because the content of an offer could not be read
 	probe    bool                    // probes for one connection above the ceiling
 	leaving  bool                    // takes no more offers
@@ -145,10 +151,42 @@ func (s *session) done(t *smtpclient.Transaction, results []smtpclient.Result) {
 	}
 	if c.answered {
 		s.served, s.silent = true, false
+		s.replied++
+	}
+	if s.offersInAnotherWay(&c) {
+		s.back = append(s.back, c.offer)
+		c.results, c.evidence = nil, evidence{}
+		s.pool.settle(s, &c)
+		return
+	}
+	if c.accepted {
+		s.endpoint.worked()
 	}
 	c.overloaded = c.closing || c.timeout
 	s.pool.settle(s, &c)
 }
+
+// offersInAnotherWay decides whether an offer is made again at once, although the relay has replied: without an
+// extension that is broken, with fewer recipients, or at an IPv4 address.
+func (s *session) offersInAnotherWay(c *completion) bool {
+	switch {
+	case c.accepted, c.uncertain, c.ways >= maxWays:
+		return false
+	case c.again:
+	case c.noPTR && s.endpoint.isIPv6():
+		now := time.Now()
+		if s.endpoint.avoid(errNoPTR, now, wrongPTR); !s.pool.connector.other(now) {
+			return false
+		}
+		s.refused = true
+	default:
+		return false
+	}
+	c.ways++
+	return c.rewind()
+}
+
+var errNoPTR = errors.New("the relay refuses the IPv6 address of this host: there is no PTR record")
 
 // settleUnheard settles the offers that the relay did not receive, after the connection was lost: another connection
 // takes the offer, or the offer fails.
@@ -157,14 +195,21 @@ func (s *session) settleUnheard() {
 		return
 	}
 	others := s.pool.lost(s)
+	ended := s.served && !s.silent // by the relay, after some messages
 	for _, c := range s.unheard {
 		if s.offersAgain(&c, others) && c.rewind() {
 			s.back = append(s.back, c.offer)
-			c.results = nil
+			if c.results = nil; !c.refused {
+				c.throttled = false
+			}
 		} else {
+			ended = false
 			c.overloaded = c.closing
 		}
 		s.pool.settle(s, &c)
+	}
+	if ended {
+		s.endpoint.closed(s.replied, time.Now())
 	}
 	s.unheard = nil
 }
@@ -179,8 +224,13 @@ func (s *session) offersAgain(c *completion, others bool) bool {
 	case s.ctx.Err() != nil, s.spoiled: // the connection was closed because of another offer
 		return !c.uncertain
 	case !s.served:
-		c.refused = c.closing && others
-		return c.refused
+		now := time.Now()
+		if c.refused = c.closing && others; c.refused {
+			return true
+		}
+		s.endpoint.failed(c.results[0].Err, now)
+		c.ways++
+		return !c.uncertain && c.ways <= maxWays && s.pool.connector.other(now)
 	case c.closing:
 		return true
 	}
@@ -188,6 +238,16 @@ func (s *session) offersAgain(c *completion, others bool) bool {
 	// first is far more likely. A duplicate is no more likely than with a later retry.
 	c.losses++
 	return c.losses < maxLosses && (!c.uncertain || s.silent && c.hungUp)
+}
+
+// full reports whether the session takes no more offers: as many messages as the relay accepts on a connection were
+// sent, or the relay refuses this host. The caller holds the mutex of the pool.
+func (s *session) full(now time.Time) bool {
+	if s.refused {
+		return true
+	}
+	most := s.endpoint.most(now)
+	return most > 0 && s.taken >= most
 }
 
 // quit sends QUIT, if the connection is usable, and closes the connection.

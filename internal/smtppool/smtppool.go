@@ -28,7 +28,11 @@ type Options struct {
 	// Dial opens connections. Nil: Dial of the package, with a limit of 30 seconds for all addresses of a host.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	Resolver    Resolver          // for mx: and srv:; nil: net.DefaultResolver
+	// Resolver makes the lookups for mx: and srv:, and the lookup of hosts if the Resolver is a HostResolver. Nil:
+	// net.DefaultResolver; if Dial is set, Dial makes the lookup of hosts.
+	Resolver Resolver
+	Family   string // "4" or "6" for the addresses of one family only; empty: both
+
 	Client      smtpclient.Config // Host is filled in; an empty LocalName is replaced by the host's name or address
 	Concurrency int               // limit for connections; below 1: 1
 	Idle        time.Duration     // an idle connection is closed after Idle; zero: 5 seconds

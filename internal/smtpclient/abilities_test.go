@@ -1,0 +1,241 @@
+package smtpclient
+
+import (
+	"bytes"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+func TestAbilities(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		a := new(Abilities)
+		is.True(a.Has(Chunking))          // unknown: used
+		is.True(a.failed(Chunking, true)) // a clear reply switches the extension off
+		is.True(!a.Has(Chunking))         // at once
+		is.Equal(len(a.Broken()), 0)      // on trial
+		is.True(a.Has(Pipelining))        // and no other
+		a.worked([features]bool{true, false, true})
+		is.Equal(a.Broken(), []Feature{Chunking}) // a message without has shown the fault
+		time.Sleep(23 * time.Hour)
+		is.True(!a.Has(Chunking))
+		time.Sleep(time.Hour)
+		is.True(a.Has(Chunking)) // tried again after a day
+
+		is.True(a.failed(Pipelining, false)) // a lost connection: a trial
+		a.worked([features]bool{false, false, true})
+		is.True(a.Has(Pipelining))           // one loss may be a coincidence
+		is.True(a.failed(Pipelining, false)) // two are not
+		a.worked([features]bool{false, false, true})
+		is.Equal(a.Broken(), []Feature{Pipelining})
+
+		a = new(Abilities)
+		is.True(a.failed(Pipelining, true))
+		a.failedWithout()
+		is.True(a.Has(Pipelining))           // the extension was not to blame
+		is.True(!a.failed(Pipelining, true)) // and is not suspected again for a while
+		time.Sleep(trialPause)
+		is.True(a.failed(Pipelining, true))
+
+		var none *Abilities
+		is.True(none.Has(Chunking) && !none.failed(Chunking, true) && none.maxRecipients() == 0 && !none.limitRecipients(3))
+		none.worked([features]bool{})
+		none.failedWithout()
+	})
+}
+
+func TestLimitOfRecipientsIsLearntForADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		a := new(Abilities)
+		is.True(a.limitRecipients(50))
+		is.True(!a.limitRecipients(60)) // no news
+		is.True(a.limitRecipients(10))
+		is.Equal(a.maxRecipients(), 10)
+		time.Sleep(24 * time.Hour)
+		is.Equal(a.maxRecipients(), 0)
+	})
+}
+
+// recorder keeps all octets written.
+type recorder struct {
+	net.Conn
+	sent bytes.Buffer
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	r.sent.Write(p)
+	return r.Conn.Write(p)
+}
+
+// A firewall garbles BDAT, and the relay reads the content as commands: no octet of content is sent by BDAT before the
+// relay has accepted a BDAT on the connection.
+func TestNoContentBeforeBDATIsAccepted(t *testing.T) {
+	for _, reply := range []string{"500 5.3.3 Unrecognized command 'XXXX'", "502 no", "503 no", "504 no", "501 what"} {
+		for name, size := range map[string]int{"small": 100, "large": 3 << 20} {
+			t.Run(reply[:3]+" "+name, func(t *testing.T) {
+				is := is.New(t)
+				r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{"BDAT": reply})}
+				nc, err := r.Dial(t.Context(), "tcp", remote)
+				is.NoErr(err)
+				rec := &recorder{Conn: nc}
+				a := new(Abilities)
+				c, err := Connect(t.Context(), rec, Config{LocalName: "client.test", Abilities: a})
+				is.NoErr(err)
+				x := big(size)
+				x.Size = x.Size / 64 * 64
+				is.Equal(serve(t, c, x, letter("b@x.test")), []string{"ok", "ok"}) // sent with DATA at once
+				is.Equal(len(r.Messages()), 2)                                     // once each
+				before, _, _ := bytes.Cut(rec.sent.Bytes(), []byte("DATA\r\n"))
+				is.True(!bytes.Contains(before, []byte("0123456789"))) // no content before DATA
+				is.True(!a.Has(Chunking))                              // remembered
+			})
+		}
+	}
+}
+
+// A refusal of "BDAT 0" that is about the message is final, and a temporary one is temporary.
+func TestBDATRefusedForTheMessage(t *testing.T) {
+	for reply, permanent := range map[string]bool{"554 5.7.1 no": true, "451 4.3.0 later": false} {
+		is := is.New(t)
+		r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{"BDAT 0": reply})}
+		a := new(Abilities)
+		c, err := open(t.Context(), r, remote, Config{Abilities: a})
+		is.NoErr(err)
+		o := c.Transact(t.Context(), letter("a@x.test"))[0].Err.Outcome()
+		is.Equal(o.Permanent, permanent)
+		is.True(a.Has(Chunking)) // BDAT works
+	}
+}
+
+// An error about the way a message was sent is marked, and the fact is noted.
+func TestOfferedAndBroken(t *testing.T) {
+	ext := []string{"PIPELINING", "SIZE"}
+	for name, test := range map[string]struct {
+		ext    []string
+		reply  map[string]string
+		broken Feature
+	}{
+		"RCPT before MAIL":      {ext, map[string]string{"RCPT": "503 5.5.1 need MAIL before RCPT"}, Pipelining},
+		"MAIL unknown":          {ext, map[string]string{"MAIL": "500 pipelining not supported|close"}, Pipelining},
+		"synchronization":       {ext, map[string]string{"MAIL": "554 SMTP synchronization error|close"}, Pipelining},
+		"DATA improper":         {ext, map[string]string{"DATA": "503 5.5.0 <DATA>: Data command rejected: Improper use of SMTP command pipelining"}, Pipelining},
+		"closed":                {ext, map[string]string{"RCPT": "close"}, Pipelining},
+		"no reply":              {ext, map[string]string{"DATA": "hang"}, Pipelining},
+		"BDAT without reply":    {modes[2].ext, map[string]string{"BDAT 0": "hang"}, Chunking},
+		"BDAT closed":           {modes[2].ext, map[string]string{"BDAT 0": "close"}, Chunking},
+		"last BDAT":             {modes[2].ext, map[string]string{"END": "502 5.5.1 no BDAT"}, Chunking},
+		"SIZE unknown":          {[]string{"SIZE"}, map[string]string{"MAIL": "555 5.5.4 Unsupported option: SIZE=22"}, Parameters},
+		"BODY not implemented":  {[]string{"8BITMIME"}, map[string]string{"MAIL": "504 parameter not implemented"}, Parameters},
+		"parameter with syntax": {[]string{"SIZE"}, map[string]string{"MAIL": "501 5.5.4 Syntax: MAIL FROM:<address>"}, Parameters},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Ext: test.ext, Reply: script(test.reply)}
+			a := new(Abilities)
+			c, err := open(t.Context(), r, remote, Config{Abilities: a, Timeout: time.Second / 5})
+			is.NoErr(err)
+			failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
+			is.True(failed.Again)                          // to be sent in another way
+			is.True(!failed.Uncertain)                     // the relay does not have the message
+			is.True(!a.Has(test.broken))                   // in which the extension is not used
+			is.Equal(failed.Outcome().Fault, attempt.None) // the message is not at fault
+			is.True(!failed.Outcome().Permanent)           // and never given up
+			for f := range features {
+				is.Equal(a.Has(f), f != test.broken) // no other extension
+			}
+		})
+	}
+}
+
+// Replies that are about the message or the recipient are not taken for a broken extension.
+func TestRefusedAndNotBroken(t *testing.T) {
+	for _, test := range []map[string]string{
+		{"MAIL": "550 5.1.8 no such domain"}, {"RCPT": "550 5.1.1 no"}, {"RCPT": "501 5.1.3 bad address"},
+		{"DATA": "554 5.7.1 no"}, {"END": "554 5.7.1 spam"}, {"END": "552 5.3.4 too big"}, {"MAIL": "451 4.7.1 later"},
+		{"RCPT": "421 4.7.0 bye|close"}, {"RCPT": "504 5.5.2 <client.test>: Helo command rejected"},
+	} {
+		for _, m := range modes {
+			is := is.New(t)
+			r := &smtptest.Relay{Ext: m.ext, Reply: script(test)}
+			a := new(Abilities)
+			c, err := open(t.Context(), r, remote, Config{Abilities: a})
+			is.NoErr(err)
+			failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
+			is.True(failed == nil || !failed.Again) // refused
+			for f := range features {
+				is.True(a.Has(f))
+			}
+		}
+	}
+}
+
+func TestRecipientsAreLimited(t *testing.T) {
+	many := func(n int) *Transaction {
+		x := letter()
+		for range n {
+			x.To = append(x.To, "a@x.test")
+		}
+		return x
+	}
+	for name, test := range map[string]struct {
+		cfg              Config
+		reply            func() func(verb, arg string) string
+		learnt, accepted int
+		again            bool
+	}{
+		"setting":      {Config{Recipients: 10}, nil, 0, 10, false},
+		"452 4.5.3":    {Config{}, after(30, "RCPT", "452 4.5.3 too many"), 30, 30, false},
+		"552 5.5.3":    {Config{}, after(30, "RCPT", "552 5.5.3 too many"), 30, 30, false},
+		"554 too many": {Config{}, after(30, "RCPT", "554 Too many recipients"), 30, 30, false},
+		"550 limit":    {Config{}, after(30, "RCPT", "550 5.7.1 recipient limit exceeded"), 30, 30, false},
+		"452 alone":    {Config{}, after(30, "RCPT", "452 no"), 0, 30, false}, // may be about the mailbox
+		"at the end":   {Config{}, after(0, "END", "554 Transaction failed: Recipient count exceeds 50."), 50, 0, true},
+		"DATA unknown": {Config{}, after(0, "DATA", "502 Unrecognized command"), 60, 0, true},
+		"firewall":     {Config{}, after(100, "RCPT", "close"), 100, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Ext: []string{"SIZE"}}
+			if test.reply != nil {
+				r.Reply = test.reply()
+			}
+			test.cfg.Abilities = new(Abilities)
+			c, err := open(t.Context(), r, remote, test.cfg)
+			is.NoErr(err)
+			accepted := 0
+			for _, result := range c.Transact(t.Context(), many(120)) {
+				if result.Err == nil {
+					accepted++
+				} else {
+					is.Equal(result.Err.Outcome().Fault, attempt.None) // offered again at once
+					is.Equal(result.Err.Again, test.again)
+				}
+			}
+			is.Equal(accepted, test.accepted)
+			is.Equal(test.cfg.Abilities.maxRecipients(), test.learnt)
+		})
+	}
+}
+
+// after returns a script: the usual reply n times, and then another one.
+func after(n int, verb, reply string) func() func(verb, arg string) string {
+	return func() func(string, string) string {
+		seen := 0
+		return func(v, _ string) string {
+			if v == verb {
+				seen++
+			}
+			if v == verb && seen > n {
+				return reply
+			}
+			return ""
+		}
+	}
+}

@@ -144,7 +144,9 @@ func (c *Control) Reconfigure(o Options) error {
 // now.
 func (c *Control) Snapshot() (records []queue.Named, causes func(sender string) string) {
 	for n := range c.spool.queue.Snapshot(time.Now()) {
-		records = append(records, n)
+		if n.Record.Message().Missing.IsZero() {
+			records = append(records, n)
+		}
 	}
 	return records, c.sender.causes()
 }

@@ -106,7 +106,7 @@ func (f *files) closeUnused() {
 // do does one act. It runs beside the loop.
 func (f *files) do(a *queue.Act) answer {
 	if a.Kind == queue.Stat {
-		return answer{result: f.find(a.Name)}
+		return answer{result: f.find(a)}
 	}
 	if r, ok := f.unchanged(a); ok {
 		return answer{result: r}
@@ -123,18 +123,19 @@ func (f *files) do(a *queue.Act) answer {
 	return answer{result, file}
 }
 
-// find looks for the file name in the spool and in hold/. It looks twice: the file may be on its way from the one to
-// the other.
-func (f *files) find(name string) queue.Result {
+// find looks for a file in the spool and in hold/. It looks twice: the file may be on its way from the one to the other.
+func (f *files) find(a *queue.Act) queue.Result {
 	for range 2 {
 		for _, place := range []queue.Place{queue.InSpool, queue.InHold} {
 			at := spooldir.Spool
 			if place == queue.InHold {
 				at = spooldir.Hold
 			}
-			id, err := spooldir.StatIn(f.spool.dir, at, name)
+			id, err := spooldir.StatIn(f.spool.dir, at, a.Name)
 			if err == nil {
-				return queue.Result{Place: place, Version: versionOf(id)}
+				r := queue.Result{Place: place, Version: versionOf(id)}
+				r.Held = a.Held && place == queue.InSpool && f.isHeld(a)
+				return r
 			}
 			if !errors.Is(err, fs.ErrNotExist) {
 				return queue.Result{Trouble: f.trouble(err), Err: err}
@@ -145,6 +146,12 @@ func (f *files) find(name string) queue.Result {
 		return queue.Result{Trouble: queue.System, Err: err}
 	}
 	return queue.Result{Place: queue.Nowhere}
+}
+
+// isHeld reports whether the version of a is in hold/.
+func (f *files) isHeld(a *queue.Act) bool {
+	id, err := spooldir.StatIn(f.spool.dir, spooldir.Hold, a.Name)
+	return err == nil && versionOf(id) == a.Version
 }
 
 // unchanged reports whether the file need not be read.

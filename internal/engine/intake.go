@@ -97,13 +97,38 @@ func (s *scanner) scan(now time.Time) {
 	s.scanning = true
 	verify, last := s.watcher == nil || s.unsure, s.seen
 	s.unsure = false
+	searching := s.spool.queue.Searching()
+	if searching {
+		last = spooldir.Snapshot{}
+	}
 	scan := s.spool.queue.BeginScan(now)
 	go func() {
 		l := s.list(last, verify, func(files []queue.File) {
 			s.post(func() { scan.Listed(files, time.Now()) })
 		})
+		if searching && l.err == nil {
+			s.listHold(scan)
+		}
 		s.post(func() { s.scanned(scan, l) })
 	}()
+}
+
+// listHold lists hold/ for missing files. It runs beside the loop.
+func (s *scanner) listHold(scan *queue.Scan) {
+	names, err := s.spool.dir.Names(spooldir.Hold)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || s.spool.dir.Lock().Here() != nil {
+		return
+	}
+	files := make([]queue.File, 0, len(names))
+	for _, name := range names {
+		if id, err := spooldir.StatIn(s.spool.dir, spooldir.Hold, name); err == nil {
+			files = append(files, queue.File{Name: name, Version: versionOf(id)})
+		}
+	}
+	s.post(func() {
+		scan.Held(files, time.Now())
+		scan.EndHold()
+	})
 }
 
 // list hands the files in the directory to each, some at a time. It runs beside the loop.

@@ -37,6 +37,7 @@ type Act struct {
 	Skip     bool            // Open: do nothing if Version is the present version
 	Message  *record.Message // Fail: the message
 	Owed     bool            // Fail: the sender is to be told
+	Held     bool            // Stat: Version was in hold/
 	Returned bool            // Remove, Fail: the message was moved back from failed/, where its why-file still is
 	Note     *record.Note    // Record; Remove: what the journal is to say if the file cannot be removed
 	Lazy     bool            // Record
@@ -79,6 +80,7 @@ type Result struct {
 	Err     error   // why it was not done; nil if Trouble is Fine
 	Version Version // Open, Stat: of the file now; zero: not known
 	Place   Place   // Stat
+	Held    bool    // Stat: the version that was in hold/ is still there
 
 	Unchanged bool            // Open: Known describes Version, or Skip was set and Version is the same; Head is nil
 	Head      *record.Head    // Open: what the file says
@@ -96,6 +98,10 @@ func (q *Queue) Acted(a Act, r Result, now time.Time) {
 		return
 	}
 	q.underWay--
+	if a.Name != e.name && (a.Kind == Open || a.Kind == Stat) {
+		again(&q.core, a, now)
+		return
+	}
 	switch a.Kind {
 	case Open:
 		opened(&q.core, e, r, now)
@@ -110,6 +116,18 @@ func (q *Queue) Acted(a Act, r Result, now time.Time) {
 		q.conclude(e, m, now)
 	}
 	q.settle(e, now)
+}
+
+// again repeats the act a for a file that was renamed meanwhile.
+func again(c *core, a Act, now time.Time) {
+	e := a.e
+	e.set(stirred|appeared, false)
+	if e.state = unread; a.Kind == Open { // no heap has e
+		c.sched.move(e, unread, now)
+		return
+	}
+	e.state = e.before
+	c.check(e)
 }
 
 // EventsOf returns the events that were to be published when the act a is done, for an act that never will be.
@@ -135,11 +153,13 @@ func (c *core) settle(e *entry, now time.Time) {
 	switch current := c.entries[e.name]; {
 	case current == nil && again:
 		c.add(e.name, seenAt(now), now)
-	case current != e || !changed:
-	case e.state == unread:
-		e.looks = 0
-		c.sched.move(e, unread, now)
+	case current == nil || !changed:
+	case current.state.underWay():
+		current.set(stirred, true)
+	case current.state == unread:
+		current.looks = 0
+		c.sched.move(current, unread, now)
 	default:
-		c.check(e)
+		c.check(current)
 	}
 }

@@ -13,6 +13,8 @@ type core struct {
 	rules    Rules
 	entries  map[string]*entry         // by file name
 	memory   map[string]record.Compact // by file name: messages whose file was not seen yet
+	index    index                     // entries with a version, by version
+	absent   absent                    // entries whose file is not in the spool directory
 	sched    schedule
 	packer   *record.Packer
 	trouble  map[*entry]error // why the last act for an entry failed, if that was not the fault of the file
@@ -33,7 +35,7 @@ func newCore(r Rules, now time.Time) core {
 	return core{
 		rules: r, entries: make(map[string]*entry), memory: make(map[string]record.Compact),
 		sched: newSchedule(r.Routes, now), packer: record.NewPacker(now), trouble: make(map[*entry]error),
-		served: make(map[*entry]*record.Message),
+		served: make(map[*entry]*record.Message), absent: newAbsent(),
 	}
 }
 
@@ -43,6 +45,8 @@ func (c *core) add(name string, seen *sighting, due time.Time) *entry {
 	if known, ok := c.memory[name]; ok {
 		e.msg = known
 		delete(c.memory, name)
+		e.set(recalled, true)
+		c.absent.recalled++
 	}
 	c.entries[name] = e
 	c.sched.move(e, unread, due)
@@ -51,22 +55,18 @@ func (c *core) add(name string, seen *sighting, due time.Time) *entry {
 
 // drop forgets e, which has no act under way any more.
 func (c *core) drop(e *entry) {
-	c.sched.remove(e)
-	e.state = unread // in no heap
-	delete(c.entries, e.name)
-	delete(c.trouble, e)
-	delete(c.served, e)
-	c.changed = true
+	c.leave(e)
+	c.setVersion(e, Version{})
 }
 
-// reread starts afresh with the file of e. The record is kept, in case the message is the same.
+// reread has the file of e read again, whose record does not know all of the message.
 func (c *core) reread(e *entry, now time.Time) {
 	c.sched.remove(e)
 	delete(c.trouble, e)
 	if e.msg.Holds() && e.msg.Message().Len() == 0 {
 		e.msg = record.Compact{}
 	}
-	e.id, e.seen, e.suspect, e.looks = Version{}, seenAt(now), nil, 0
+	e.seen, e.suspect, e.looks = seenAt(now), nil, 0
 	e.set(soon|judged|returned|noticing, false)
 	c.changed = true
 	c.sched.move(e, unread, now)
@@ -97,7 +97,7 @@ func (c *core) packServed(now time.Time) {
 // watch puts e into its place in expiry, if it has one.
 func (c *core) watch(e *entry, m *record.Message) {
 	var look time.Time
-	isHeld := e.state == held || e.state == checking && e.before == held
+	isHeld := e.state == held || e.state == missing || e.state == checking && e.before == held
 	if m.Len() > 0 && !isHeld {
 		look = c.expires(e, m)
 		if at := c.noticeAt(m); !e.has(noticing) && !at.IsZero() && at.Before(look) {
@@ -158,7 +158,7 @@ func (c *core) open(e *entry) {
 func (c *core) check(e *entry) {
 	e.before = e.state
 	due := c.sched.time(e.due)
-	c.act(e, checking, Act{Kind: Stat, Version: e.id})
+	c.act(e, checking, Act{Kind: Stat, Version: e.id, Held: e.before == held})
 	e.due = c.sched.moment(due)
 }
 

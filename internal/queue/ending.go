@@ -38,8 +38,8 @@ func ended(c *core, a Act, r Result, now time.Time) {
 		c.sched.move(e, finishing, now.Add(c.rules.Freq))
 		c.check(e)
 	case Replaced:
-		e.state = waiting
-		c.reread(e, now)
+		e.state = waiting // in no heap
+		c.replaced(e, now)
 	default: // the recipients stay done, and the act is due again
 		if _, waits := m.NextAttempt(); waits { // a person has made one wait meanwhile
 			e.state = waiting // in no heap

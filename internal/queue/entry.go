@@ -32,6 +32,7 @@ const (
 	failing                // act Fail is under way
 	held                   // the file is in hold/
 	checking               // act Stat is under way
+	missing                // the file is not at its name, nor in hold/; what is known waits for it
 )
 
 // underWay reports whether a job or an act is under way in state s.
@@ -46,7 +47,7 @@ func (s state) underWay() bool {
 // entry is one file of the spool. There may be a million, so the record is kept in compact form, and the fields that
 // the heaps compare stand beside it.
 type entry struct {
-	name    string
+	name    string         // of the file; held: in hold/; missing: the last one
 	msg     record.Compact // unread: what was known of the message before, if anything
 	id      Version        // of the file
 	due     compact.Moment // when the state ends, for the states in pending and ready
@@ -66,7 +67,7 @@ type entry struct {
 }
 
 // flags are the properties of an entry that are true or false.
-type flags uint16
+type flags uint32
 
 const (
 	fresh    flags = 1 << iota // not tried yet, or only in vain because of the relay
@@ -76,6 +77,12 @@ const (
 	noticing                   // act Notify is under way
 	stirred                    // something happened to the file while a job or an act was under way
 	appeared                   // a file of this name appeared while a job or an act was under way
+	recalled                   // the record is of the last run, and was not compared with the file
+	vanished                   // a file of this name went away
+	taken                      // missing: the name had another version of the file, or another file
+	sought                     // missing: a scan is under way that began after the file vanished
+	listed                     // can be found by the identity of the message, see absent
+	searched                   // missing: such a scan has listed the spool directory and hold/
 )
 
 func (e *entry) has(f flags) bool { return e.flags&f != 0 }

@@ -89,7 +89,7 @@ func in(t testing.TB, state string) *fixture {
 	enter[state](f)
 	f.take()
 	f.q.TakeEvents()
-	if e := f.q.entries["m"]; e == nil || !strings.HasPrefix(state, e.state.String()) {
+	if e := f.entry(); e == nil || !strings.HasPrefix(state, e.state.String()) {
 		t.Fatalf("not %s, but %s", state, f.state())
 	}
 	return f
@@ -100,6 +100,7 @@ var states = []string{
 	"unread", "unread again", "opening", "opening again", "waiting", "ready", "busy", "recording", "removing", "failing",
 	"finishing", "finishing failed", "held",
 	"checking unread", "checking waiting", "checking ready", "checking finishing", "checking held",
+	"missing",
 }
 
 // enter brings the file m into a state, by inputs only.
@@ -141,6 +142,7 @@ func init() {
 		"finishing failed": before("failing", func(f *fixture) { f.answer(Result{Trouble: System, Err: errDisk}) }),
 		"held":             before("checking waiting", func(f *fixture) { f.answer(Result{Place: InHold, Version: thisVersion}) }),
 		"checking unread":  before("unread again", func(f *fixture) { f.scan() }),
+		"missing":          before("checking waiting", func(f *fixture) { f.answer(Result{Place: Nowhere}) }),
 		"checking waiting": before("waiting", gone), "checking ready": before("ready", gone),
 		"checking finishing": before("finishing", gone), "checking held": before("held", gone),
 	}
@@ -150,6 +152,7 @@ func init() {
 func (s state) String() string {
 	return [...]string{
 		"unread", "opening", "waiting", "ready", "busy", "recording", "finishing", "removing", "failing", "held", "checking",
+		"missing",
 	}[s]
 }
 
@@ -217,16 +220,27 @@ func (f *fixture) events() string {
 	return strings.Join(words, ", ")
 }
 
+// entry returns the entry of the file m or, if there is none, the one that misses its file.
+func (f *fixture) entry() *entry {
+	if e := f.q.entries["m"]; e != nil {
+		return e
+	}
+	for e := range f.q.absent.all {
+		return e
+	}
+	return nil
+}
+
 // state is the state of the file m in short: its name, when it ends if time ends it, the state before (checking), and
 // in parentheses what is to be looked at when an act or a job is done.
 func (f *fixture) state() string {
-	e := f.q.entries["m"]
+	e := f.entry()
 	if e == nil {
 		return "gone"
 	}
 	s := e.state.String()
 	switch e.state {
-	case unread, waiting, finishing:
+	case unread, waiting, finishing, missing:
 		s += " " + short(f.q.sched.time(e.due).Sub(f.now))
 	case checking:
 		s += " " + e.before.String()
@@ -267,7 +281,7 @@ func (f *fixture) told() string {
 
 // edited is the record of m as a person has left it in the status file, with b marked as done.
 func (f *fixture) edited() map[string]*record.Message {
-	m := recordOf(f.q, f.q.entries["m"])
+	m := recordOf(f.q, f.entry())
 	if m.Len() == 0 {
 		m = record.New(*headOf(thisVersion), f.now)
 	}
@@ -282,15 +296,37 @@ func inspect(t testing.TB, q *Queue) {
 		t.Helper()
 		t.Fatalf("%s is %v: %s", e.name, e.state, why)
 	}
-	pending, readies, expiry, underWay := 0, 0, 0, 0
+	pending, readies, expiry, underWay, indexed, recalls := 0, 0, 0, 0, 0, 0
+	all := make([]*entry, 0, len(q.entries))
 	for name, e := range q.entries {
-		if e.name != name {
+		if all = append(all, e); e.name != name {
 			fail(e, "it is under another name: "+name)
 		}
 		if _, also := q.memory[name]; also {
 			fail(e, "it is also only remembered")
 		}
-		timed := e.state == unread || e.state == waiting || e.state == finishing
+		if e.state == missing {
+			fail(e, "it is among the files")
+		}
+	}
+	for e := range q.absent.all {
+		if all = append(all, e); q.entries[e.name] == e || e.state != missing && e.state != held {
+			fail(e, "it is absent")
+		}
+	}
+	for _, e := range all {
+		if e.has(recalled) {
+			recalls++
+		}
+		if e.has(listed) != slices.Contains(q.absent.byID[identity(e.msg.Message())], e) || e.state == missing && !e.has(listed) {
+			fail(e, "it cannot be found by its identity")
+		}
+		if e.id != (Version{}) {
+			if indexed++; q.index.find(e.id, func(f *entry) bool { return f == e }) == nil {
+				fail(e, "it cannot be found by its version")
+			}
+		}
+		timed := e.state == unread || e.state == waiting || e.state == finishing || e.state == missing
 		switch {
 		case timed != (e.place[0] >= 0):
 			fail(e, "pending")
@@ -336,6 +372,9 @@ func inspect(t testing.TB, q *Queue) {
 		if q.entries[e.name] != e || e.state != removing {
 			fail(e, "a served message that is not about to be removed")
 		}
+	}
+	if indexed != q.index.n || recalls != q.absent.recalled {
+		t.Fatalf("%d of %d versions, %d of %d records of the last run", indexed, q.index.n, recalls, q.absent.recalled)
 	}
 	for e := range q.trouble {
 		if q.entries[e.name] != e {

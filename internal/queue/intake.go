@@ -27,7 +27,11 @@ func (q *Queue) Notice(came, gone []string, now time.Time) {
 		}
 	}
 	for _, name := range gone {
-		switch e := q.entries[name]; {
+		e := q.entries[name]
+		if e != nil {
+			e.set(vanished, true)
+		}
+		switch {
 		case e == nil || e.state == unread:
 		case e.state.underWay():
 			e.set(stirred, true)
@@ -44,12 +48,18 @@ type Scan struct {
 	round uint16    // number of the scan
 	fresh []string  // listed names that the queue did not know
 	rest  time.Time // when the next listed message that is known and waits is to be read
-	now   time.Time // when the scan began
+	hold  bool      // hold/ was listed
+
+	absent map[string]*entry // absent entries by name; nil: not needed yet
+	now    time.Time         // when the scan began
 }
 
 // BeginScan returns a Scan for the names in the spool directory, which are about to be listed.
 func (q *Queue) BeginScan(now time.Time) *Scan {
 	q.round++
+	for e := range q.absent.all {
+		e.set(sought, e.state == missing)
+	}
 	return &Scan{c: &q.core, round: q.round, rest: now, now: now}
 }
 
@@ -72,6 +82,46 @@ func (s *Scan) Listed(files []File, now time.Time) {
 		}
 	}
 }
+
+// Held takes a part of the listing of hold/, with versions. Call EndHold after the last part.
+func (s *Scan) Held(files []File, now time.Time) {
+	c := s.c
+	for _, f := range files {
+		e := c.index.find(f.Version, func(e *entry) bool { return e.state == missing || e.state == held })
+		if e == nil {
+			e = s.heldAs(f.Name)
+		}
+		if e == nil {
+			continue
+		}
+		e.round = s.round
+		if e.state == missing || c.entries[e.name] != e {
+			c.leave(e)
+			e.name = f.Name
+			hold(c, e, e.msg.Message(), f.Version, now)
+		}
+	}
+}
+
+// heldAs returns the absent entry that had the name in hold/ before, or in the spool directory; nil: there is none.
+func (s *Scan) heldAs(name string) *entry {
+	if s.absent == nil {
+		s.absent = make(map[string]*entry)
+		for e := range s.c.absent.all {
+			if !e.has(taken) {
+				s.absent[e.name] = e
+			}
+		}
+	}
+	e := s.absent[name]
+	if _, ok := s.c.absent.all[e]; !ok {
+		return nil // found meanwhile
+	}
+	return e
+}
+
+// EndHold says that the listing of hold/ is complete.
+func (s *Scan) EndHold() { s.hold = true }
 
 // File is a file in a listing.
 type File struct {
@@ -97,7 +147,7 @@ func compareVersion(c *core, e *entry, v Version, now time.Time) {
 	case e.state.underWay():
 		e.set(stirred, true)
 	case e.state == waiting || e.state == ready:
-		c.reread(e, now)
+		c.replaced(e, now)
 	}
 }
 
@@ -121,10 +171,26 @@ func (s *Scan) End(now time.Time) {
 			c.check(e)
 		}
 	}
+	s.endAbsent(now)
 	for name := range c.memory { // in hold/, or gone
 		c.check(c.add(name, nil, now))
 	}
 	if len(c.memory) == 0 {
 		c.memory = make(map[string]record.Compact) // a map keeps the room of a million entries
+	}
+}
+
+// endAbsent ends the search for missing files, if hold/ was listed, too.
+func (s *Scan) endAbsent(now time.Time) {
+	if !s.hold {
+		return
+	}
+	for e := range s.c.absent.all {
+		switch {
+		case e.state == missing && e.has(sought):
+			e.set(searched, true)
+		case e.state == held && e.round != s.round:
+			s.c.miss(e, e.msg.Message(), now)
+		}
 	}
 }

@@ -14,7 +14,7 @@ func found(c *core, e *entry, r Result, now time.Time) {
 	case r.Trouble != Fine && r.Trouble != Gone: // nothing is known: the next attempt will see
 		notFound(c, e, m, now)
 	case r.Trouble == Gone || r.Place == Nowhere:
-		c.drop(e)
+		c.miss(e, m, now)
 	case r.Place == InHold && e.before == unread && !e.msg.Holds():
 		c.drop(e)
 	case r.Place == InHold:
@@ -25,9 +25,16 @@ func found(c *core, e *entry, r Result, now time.Time) {
 			e.seen = seenAt(now)
 		}
 		c.sched.move(e, unread, now)
-	case r.Version != e.id, m.Partial():
+	case r.Version != e.id && e.before == held && r.Held:
+		c.leave(e)
+		c.add(e.name, seenAt(now), now)
+		hold(c, e, m, e.id, now)
+	case r.Version != e.id:
+		c.replaced(e, now)
+	case m.Partial():
 		c.reread(e, now)
 	case e.before == held:
+		c.absent.remove(e)
 		record.Release(m, now)
 		e.seen = seenAt(now)
 		e.set(noticing, false)
@@ -68,21 +75,28 @@ func restore(c *core, e *entry, m *record.Message, now time.Time) {
 	}
 }
 
-// hold puts e, whose file is in hold/ as version v, into state held.
+// hold puts e, whose file is in hold/ under the name of e as version v, into state held.
 func hold(c *core, e *entry, m *record.Message, v Version, now time.Time) {
 	edited := v != e.id && describes(m, v) != record.ThisVersion
-	if e.before == held && !edited {
+	if e.before == held && !edited && c.entries[e.name] == e {
 		c.sched.move(e, held, time.Time{})
 		return
+	}
+	c.leave(e)
+	c.sched.move(e, held, time.Time{})
+	if c.entries[e.name] == nil {
+		c.entries[e.name] = e
+	} else {
+		c.absent.add(e, m)
 	}
 	if m.Held.IsZero() {
 		m.Held = now
 	}
-	delete(c.trouble, e)
-	c.sched.move(e, held, time.Time{})
 	if edited {
-		m.MakePartial() // read again when it is back
+		m.MakePartial()     // read again when it is back
+		c.absent.list(e, m) // it may be another file
 	}
-	e.id = v
+	c.setVersion(e, v)
+	m.Missing = time.Time{}
 	c.keep(e, m, now)
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"maps"
 	"os"
+	"path"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,14 +68,14 @@ func (w *world) reload() {
 		switch w.d.roll(6) {
 		case 0:
 			w.logf("%s is taken out of the status file", n.Name)
-			w.edit(n.Name)
+			w.edit(m.MessageID)
 			continue
 		case 1:
 			if rs := m.Recipients(); len(rs) > 0 {
 				r := pick(w.d, rs)
 				r.Status, r.GivenUp = pick(w.d, []record.State{record.Waiting, record.Done}), false
 				w.logf("%s: %s is edited to %d", n.Name, r.Address, r.Status)
-				w.edit(n.Name)
+				w.edit(m.MessageID)
 				if r.Status == record.Done {
 					w.accepted[m.MessageID+r.Address] = true // so the person says
 				}
@@ -90,11 +92,11 @@ func (w *world) reload() {
 	w.q.Reload(all, paused, w.now)
 }
 
-// edit notes that a person decides about the file name from here on.
-func (w *world) edit(name string) {
-	w.edited[name] = true
+// edit notes that a person decides about the message id from here on.
+func (w *world) edit(id string) {
+	w.edited[id] = true
 	for k := range w.sent {
-		if len(k) > len(name) && k[:len(name)+1] == name+" " {
+		if strings.HasPrefix(k, id+" ") {
 			delete(w.sent, k)
 		}
 	}
@@ -113,10 +115,10 @@ func (w *world) restart() {
 			}
 		}
 		old[n.Name] = m
-		w.edited[n.Name] = true // events may be lost
+		w.edited[m.MessageID] = true // events may be lost
 	}
 	for _, a := range w.acts {
-		w.edited[a.Name] = true
+		w.edited[a.e.msg.Message().MessageID] = true
 		if w.d.oneIn(2) {
 			w.do(a) // done, and not answered
 		}
@@ -124,7 +126,7 @@ func (w *world) restart() {
 	w.acts, w.jobs = nil, nil
 	w.q = New(w.rules(), w.now)
 	for name, m := range old {
-		w.q.Remember(name, m, w.now)
+		w.q.Remember(path.Base(name), m, w.now)
 	}
 	w.scan(true)
 }
@@ -141,7 +143,7 @@ func (w *world) settle() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
 		if f := w.spool[name]; f.bad {
-			f.bad, f.version = false, w.version() // corrected
+			f.bad, f.version = false, w.newVersion() // corrected
 		}
 	}
 	for len(w.acts) > 0 || len(w.jobs) > 0 {
@@ -156,6 +158,10 @@ func (w *world) settle() {
 		}
 		if w.turn() {
 			continue
+		}
+		if w.q.Searching() {
+			w.scan(true)
+			w.take()
 		}
 		at, ok := w.q.Wake()
 		if !ok {

@@ -162,7 +162,7 @@ func fileNotOffered(c *core, e *entry, m *record.Message, f Finish, now time.Tim
 		c.check(e)
 	case Replaced:
 		c.keep(e, m, now)
-		c.reread(e, now)
+		c.replaced(e, now)
 	default: // the disk, or permissions: not the fault of the message
 		m.Postpone(now.Add(c.rules.Freq))
 		isNew := m.Error != f.Err.Error()

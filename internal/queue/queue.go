@@ -14,6 +14,19 @@
 //	   │ unusable           └── held ─┘                   ▼
 //	   └◀── the file is another version now ◀──────── finishing: again after a pause
 //
+// # Identity
+//
+// A message is one file, whatever its name. An entry whose file is not at its name any more is missing, and keeps what
+// is known for ten minutes, and until the spool directory and hold/ were listed. A file that was read and that has
+// nothing known under its name is looked for, in this order:
+//
+//   - in index, by inode, size and modification time: the file was renamed, and its entry gets the new name, in flight
+//     or not;
+//   - among missing entries, by Message-ID or by the digests of header and body: it was moved by copy, or edited.
+//
+// Two files that exist at the same time are two messages. After a start the entries of the last run are compared with
+// their files first; a new file that may be one of them waits for that.
+//
 // A Queue has one owner and no lock.
 package queue
 
@@ -46,9 +59,25 @@ type Queue struct {
 // New returns an empty queue. Now is the time of this process, with its monotonic clock.
 func New(r Rules, now time.Time) *Queue { return &Queue{core: newCore(r, now)} }
 
-// Remember adds what the status file or the journal knows of a message whose file was not seen yet.
+// Remember adds what the status file or the journal knows of a message whose file was not seen yet. Of two messages
+// with one name the one that was missing or held, or else the first one, is taken for missing.
 func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
+	if known, ok := q.memory[name]; ok {
+		if old := known.Message(); identity(old) != identity(m) {
+			away := old
+			if !m.Missing.IsZero() || !m.Held.IsZero() {
+				away, m = m, old
+			}
+			e := newEntry(name, seenAt(now))
+			e.set(taken, true)
+			q.miss(e, away, now)
+		}
+	}
 	q.memory[name] = q.packer.Pack(m, now)
+	if q.absent.unverified == nil {
+		q.absent.unverified = make(map[uint64]struct{})
+	}
+	q.absent.unverified[q.absent.hash(m)] = struct{}{}
 }
 
 // Remembered returns what is known of a message whose file was not seen yet.
@@ -61,7 +90,7 @@ func (q *Queue) Remembered(name string) (m *record.Message, ok bool) {
 // a time. It reports whether more is due; files that wait for an answer to another act Open do not count. Room says how
 // much can be sent now.
 func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
-	q.sched.keepTime(now, q.entries)
+	q.keepTime(now)
 	q.sched.room = room
 	for at, ok := q.sched.nextExpiry(); ok && !at.After(now); at, ok = q.sched.nextExpiry() {
 		if budget--; budget < 0 {
@@ -83,6 +112,8 @@ func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
 			q.sched.move(e, ready, q.sched.time(e.due))
 		case finishing:
 			q.conclude(e, e.msg.Message(), now)
+		case missing:
+			q.forget(e, now)
 		}
 	}
 	return false
@@ -113,6 +144,17 @@ func (q *Queue) Idle(now time.Time) bool { return q.sched.idle(now) }
 // Len returns the number of files that are messages or are still to be read.
 func (q *Queue) Len() int { return len(q.entries) }
 
+// Searching reports whether a file is missing that was not looked for everywhere: the next scan is to list the spool
+// directory and hold/.
+func (q *Queue) Searching() bool {
+	for e := range q.absent.all {
+		if e.state == held || !e.has(searched) {
+			return true
+		}
+	}
+	return false
+}
+
 // Trouble returns why some act fails for a reason that is not the fault of its file; nil: none does.
 func (q *Queue) Trouble() error {
 	for _, err := range q.trouble {
@@ -142,6 +184,9 @@ func (q *Queue) Snapshot(now time.Time) iter.Seq[Named] {
 			if !yield(Named{name, known}) {
 				return
 			}
+		}
+		if !q.absent.snapshot(q.entries, yield) {
+			return
 		}
 		for name, e := range q.entries {
 			n := Named{name, e.msg}

@@ -34,17 +34,52 @@ func opened(c *core, e *entry, r Result, now time.Time) {
 	case r.Unchanged:
 		adoptRecord(c, e, old, r, now)
 	default:
+		recognize(c, e, old, r, now)
+	}
+}
+
+// recognize looks for what is known of the message that was read just now. Old is what is known of the name of the file;
+// nil: nothing.
+func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) {
+	m := record.New(*r.Head, now)
+	known := !e.has(recalled) && !e.has(vanished) // the file is the one of old, as far as this process has seen
+	switch {
+	case old == nil || old.Len() == 0:
+	case m.IsSame(old) || known && m.IsEdit(old):
 		makeRecord(c, e, old, r, now)
+		return
+	default:
+		e.set(vanished, !known)
+		e = c.replaced(e, now)
+	}
+	f, same := c.find(e, m, r.Version)
+	switch {
+	case same:
+		rename(c, f, e, r, now)
+	case f != nil && f.state.underWay():
+		e.set(soon, true)
+		c.sched.move(e, unread, now.Add(verifyPause))
+	case f != nil:
+		old := f.msg.Message()
+		c.drop(f)
+		makeRecord(c, e, old, r, now)
+	case c.mayBeKnown(m) && now.Sub(e.seen.first) < verifyTime:
+		e.set(soon, true)
+		c.sched.move(e, unread, now.Add(verifyPause))
+	default:
+		makeRecord(c, e, nil, r, now)
 	}
 }
 
 // adoptRecord goes on with the record old, which describes the present version of the file.
 func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
-	e.id = r.Version
+	c.setVersion(e, r.Version)
+	c.verified(e)
+	c.absent.remove(e)
 	e.set(returned, r.Returned)
-	e.set(soon|judged, false)
+	e.set(soon|judged|vanished|taken, false)
 	delete(c.trouble, e)
-	old.Error = ""
+	old.Error, old.Missing = "", time.Time{}
 	record.Release(old, now)
 	record.FixTimes(old, now, c.rules.MaxAge)
 	c.keep(e, old, now)
@@ -53,13 +88,12 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 
 // makeRecord makes the record of a file that was read just now. Old is what was known of it; nil: nothing.
 func makeRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
-	e.id = r.Version
-	e.set(soon|judged, false)
+	c.setVersion(e, r.Version)
+	c.verified(e)
+	c.absent.remove(e)
+	e.set(soon|judged|vanished|taken, false)
 	delete(c.trouble, e)
 	m := record.New(*r.Head, now)
-	if old != nil && !m.IsSame(old) {
-		old = nil
-	}
 	if old != nil && r.Why != nil {
 		record.ForgetGivenUp(m, old, r.Why)
 	}
@@ -103,7 +137,8 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 		return
 	}
 	if r.Version != (Version{}) && r.Version != e.id {
-		e.id, e.seen = r.Version, &sighting{now, e.seen.first, e.seen.err}
+		c.setVersion(e, r.Version)
+		e.seen = &sighting{now, e.seen.first, e.seen.err}
 	}
 	if r.Trouble == NoMessage {
 		putAside(c, e, r.Err, now)
@@ -141,6 +176,7 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 func putAside(c *core, e *entry, err error, now time.Time) {
 	m := e.unreadable(err.Error())
 	c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: err})
+	c.absent.remove(e)
 	c.keep(e, m, now)
 	c.finish(e, m, now)
 }

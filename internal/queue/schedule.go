@@ -20,7 +20,7 @@ const (
 
 // schedule keeps the entries in order of time and of turn.
 type schedule struct {
-	pending *pqueue.Pile[*entry] // unread, waiting, finishing: by due
+	pending *pqueue.Pile[*entry] // unread, waiting, finishing, missing: by due
 	expiry  *pqueue.Pile[*entry] // entries that were read: by when they are given up, or their sender gets a notice
 	ready   []lanes              // by route
 	epoch   time.Time            // moments count from here
@@ -84,12 +84,21 @@ func (s *schedule) moment(t time.Time) compact.Moment { return compact.MomentOf(
 func (s *schedule) time(m compact.Moment) time.Time { return m.Time(s.epoch) }
 
 // keepTime makes the moments of all entries count from now if the clock was set.
-func (s *schedule) keepTime(now time.Time, entries map[string]*entry) {
+func (c *core) keepTime(now time.Time) {
+	s := &c.sched
 	if (now.Round(0).Sub(s.epoch.Round(0)) - now.Sub(s.epoch)).Abs() < clockSet {
 		return
 	}
-	for _, e := range entries {
+	restart := func(e *entry) {
 		e.due, e.look = compact.MomentOf(s.time(e.due), now), compact.MomentOf(s.time(e.look), now)
+	}
+	for _, e := range c.entries {
+		restart(e)
+	}
+	for e := range c.absent.all {
+		if c.entries[e.name] != e {
+			restart(e)
+		}
 	}
 	s.epoch = now
 	s.pending.Reorder()
@@ -102,7 +111,7 @@ func (s *schedule) move(e *entry, to state, due time.Time) {
 	s.unready(e)
 	e.state, e.due = to, s.moment(due)
 	switch to {
-	case unread, waiting, finishing:
+	case unread, waiting, finishing, missing:
 		s.pending.Push(e)
 	case ready:
 		s.ready[e.route].of(e).Push(e)

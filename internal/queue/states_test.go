@@ -39,9 +39,11 @@ type input struct {
 var inputs = []input{
 	{
 		name: "a file of this name came",
-		rule: "An unread file is read now. Where an act or a job is under way, the file is looked for afterwards.",
-		do:   func(f *fixture) { f.q.Notice([]string{"m"}, nil, f.now) },
+		rule: "An unread file is read now. Where an act or a job is under way, the file is looked for afterwards. " +
+			"What is known of a missing file waits for what the new one says.",
+		do: func(f *fixture) { f.q.Notice([]string{"m"}, nil, f.now) },
 		rows: `
+			missing: unread now
 			unread, unread again: =
 			waiting: checking waiting | Stat
 			ready: checking ready | Stat
@@ -55,6 +57,7 @@ var inputs = []input{
 		rule: "The same, but that a file not read yet keeps its time: act Open will see.",
 		do:   func(f *fixture) { f.q.Notice(nil, []string{"m"}, f.now) },
 		rows: `
+			missing: =
 			unread, unread again: =
 			waiting: checking waiting | Stat
 			ready: checking ready | Stat
@@ -68,6 +71,7 @@ var inputs = []input{
 		rule: "Nothing has happened, but to a held file: it is back.",
 		do:   func(f *fixture) { f.scan(thisVersion) },
 		rows: `
+			missing: unread now
 			opening, opening again, checking unread: = (changed)
 			held: checking held | Stat
 			others: =
@@ -78,6 +82,7 @@ var inputs = []input{
 		rule: "A file that waits is read again. The act that ends a message sees the version itself.",
 		do:   func(f *fixture) { f.scan(otherVersion) },
 		rows: `
+			missing: unread now
 			unread, unread again, finishing, finishing failed: =
 			waiting, ready: unread now
 			held: checking held | Stat
@@ -89,6 +94,7 @@ var inputs = []input{
 		rule: "The name alone says that a held file is back.",
 		do:   func(f *fixture) { f.scan(Version{}) },
 		rows: `
+			missing: unread now
 			held: checking held | Stat
 			others: =
 		`,
@@ -98,6 +104,7 @@ var inputs = []input{
 		rule: "The file may be in hold/ or gone: it is looked for.",
 		do:   func(f *fixture) { f.scan() },
 		rows: `
+			missing: =
 			unread, unread again: checking unread | Stat
 			waiting: checking waiting | Stat
 			ready: checking ready | Stat
@@ -119,6 +126,7 @@ var inputs = []input{
 		rule: "What is due goes on.",
 		do:   func(f *fixture) { f.advance(time.Minute) },
 		rows: `
+			missing: missing 9m
 			unread, unread again: opening | Open
 			waiting: ready
 			finishing: removing | Remove
@@ -131,6 +139,7 @@ var inputs = []input{
 		rule: "The sender of a message that waits gets a notice.",
 		do:   func(f *fixture) { f.advance(4 * time.Hour) },
 		rows: `
+			missing: missing 10s
 			unread, unread again: opening | Open
 			waiting: ready | Notify
 			ready: = | Notify
@@ -144,6 +153,7 @@ var inputs = []input{
 		rule: "A message that waits is given up. One that an act or a job has to do with is given up when it waits again.",
 		do:   func(f *fixture) { f.advance(maxAge) },
 		rows: `
+			missing: missing 10s
 			unread, unread again: opening | Open
 			waiting, ready: failing | Fail | failed a, failed b
 			finishing: removing | Remove
@@ -211,6 +221,7 @@ var inputs = []input{
 		rule: "The new age counts.",
 		do:   func(f *fixture) { f.q.Reconfigure(threeRoutes(), f.now); f.advance(time.Hour) },
 		rows: `
+			missing: missing 10s
 			unread, unread again: opening | Open
 			waiting, ready: failing | Fail | failed a, failed b
 			finishing: removing | Remove

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,9 +63,9 @@ type world struct {
 	routes              int
 
 	accepted map[string]bool // by the relay: Message-ID and recipient
-	sent     map[string]bool // there was an event: file, Message-ID and recipient, while the queue knows the file
-	ends     map[string]int  // events that ended a recipient: file, Message-ID and recipient, likewise
-	edited   map[string]bool // files whose records a person has edited, or whose events a restart has cut off
+	sent     map[string]bool // there was an event: Message-ID and recipient, while the queue knows the message
+	ends     map[string]int  // events that ended a recipient: Message-ID and recipient, likewise
+	edited   map[string]bool // messages whose records a person has edited, or whose events a restart has cut off
 	log      []string
 }
 
@@ -105,7 +106,7 @@ func join(lines []string) (text string) {
 	return text
 }
 
-func (w *world) version() Version {
+func (w *world) newVersion() Version {
 	w.clock++
 	size := int64(10 + w.clock)
 	if w.d.oneIn(8) {
@@ -118,7 +119,7 @@ func (w *world) name() string { return fmt.Sprint("m", w.d.roll(7)) }
 
 // write makes a new message under a name, in place of the file that may be there.
 func (w *world) write(name string) {
-	f := &fakeFile{version: w.version(), bad: w.d.oneIn(15)}
+	f := &fakeFile{version: w.newVersion(), bad: w.d.oneIn(15)}
 	f.id = fmt.Sprintf("<%d@x>", w.clock)
 	for i := range 1 + w.d.roll(3) {
 		f.to = append(f.to, fmt.Sprintf("%c@x", 'a'+i))
@@ -133,7 +134,10 @@ func (w *world) write(name string) {
 func (w *world) change() {
 	name := w.name()
 	f := w.spool[name]
-	switch action := w.d.roll(8); {
+	came, gone := name, name
+	switch action := w.d.roll(10); {
+	case action >= 8:
+		came = w.rename(name)
 	case f == nil && w.hold[name] != nil && action < 3:
 		w.spool[name] = w.hold[name]
 		delete(w.hold, name)
@@ -154,7 +158,7 @@ func (w *world) change() {
 		w.logf("%s is moved to hold/", name)
 	case action == 5:
 		c := *f
-		c.version, c.bad = w.version(), false
+		c.version, c.bad = w.newVersion(), false
 		if !slices.Contains(f.to, "new@x") {
 			c.to = append(slices.Clone(f.to), "new@x")
 		}
@@ -167,19 +171,36 @@ func (w *world) change() {
 		w.logf("%s is touched", name)
 	case w.hold[name] != nil:
 		c := *w.hold[name]
-		c.version = w.version()
+		c.version = w.newVersion()
 		w.hold[name] = &c
 		w.logf("%s is edited in hold/", name)
+	}
+	if n := w.d.roll(4); n > 0 && came != gone { // the system tells first that the old name is gone
+		w.q.Notice(nil, []string{gone}, w.now)
+		w.q.Notice([]string{came}, nil, w.now)
+		return
 	}
 	switch w.d.roll(4) {
 	case 0: // the next scan will see it
 	case 1:
-		w.q.Notice(nil, []string{name}, w.now)
+		w.q.Notice(nil, []string{gone}, w.now)
 	case 2:
-		w.q.Notice([]string{name}, nil, w.now)
+		w.q.Notice([]string{came}, nil, w.now)
 	case 3:
-		w.q.Notice([]string{name}, []string{name, w.name()}, w.now)
+		w.q.Notice([]string{came}, []string{gone, w.name()}, w.now)
 	}
+}
+
+// rename moves a file to another name, in the spool or between the spool and hold/, and returns the new name.
+func (w *world) rename(name string) string {
+	places := []map[string]*fakeFile{w.spool, w.hold}
+	from, to, other := pick(w.d, places), pick(w.d, places), w.name()
+	if f := from[name]; f != nil && to[other] == nil {
+		delete(from, name)
+		to[other] = f
+		w.logf("%s is renamed to %s, hold/: %v, %v", name, other, from[name] == w.hold[name], to[other] == w.hold[other])
+	}
+	return other
 }
 
 // scan lists the spool directory, with the versions or without.
@@ -196,13 +217,26 @@ func (w *world) scan(complete bool) {
 			scan.Listed([]File{f}, w.now)
 		}
 	}
+	if complete || w.d.oneIn(2) {
+		var held []File
+		for name, f := range w.hold {
+			held = append(held, File{Name: name, Version: f.version})
+		}
+		slices.SortFunc(held, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+		scan.Held(held, w.now)
+		scan.EndHold()
+	}
 	if complete {
 		scan.End(w.now)
 	}
 }
 
-// act does the i-th act that is under way and answers it.
+// act does the i-th act that is under way and answers it. The engine does acts Open and Stat in order.
 func (w *world) act(i int) {
+	reads := func(a Act) bool { return a.Kind == Open || a.Kind == Stat }
+	if reads(w.acts[i]) {
+		i = slices.IndexFunc(w.acts, reads)
+	}
 	a := w.acts[i]
 	w.acts = slices.Delete(w.acts, i, i+1)
 	r := w.do(a)
@@ -217,7 +251,7 @@ func (w *world) act(i int) {
 	if r.Why != nil {
 		for _, k := range r.Why.Recipients() {
 			if k.Accepted() {
-				w.ends[key(a.Name, r.Head.MessageID, k.Address)] = 1 // there was an event before the message went to failed/
+				w.ends[key(r.Head.MessageID, k.Address)] = 1 // there was an event before the message went to failed/
 			}
 		}
 	}
@@ -231,7 +265,7 @@ func (w *world) ended(a Act, m *record.Message) {
 	w.events()
 	w.leaving = nil
 	for _, r := range m.Recipients() {
-		if n := w.ends[key(a.Name, m.MessageID, r.Address)]; n != 1 && !w.edited[a.Name] {
+		if n := w.ends[key(m.MessageID, r.Address)]; n != 1 && !w.edited[m.MessageID] {
 			w.fatalf("%s has ended with %d events for %s", a.Name, n, r.Address)
 		}
 	}
@@ -247,7 +281,7 @@ func (w *world) do(a Act) Result {
 	case Open:
 		return w.open(a, f)
 	case Stat:
-		return w.stat(a.Name)
+		return w.stat(a)
 	case Remove, Fail:
 		switch {
 		case f == nil:
@@ -271,17 +305,18 @@ func (w *world) do(a Act) Result {
 // removed checks that the relay has accepted the message f for every recipient.
 func (w *world) removed(name string, f *fakeFile) {
 	for _, to := range f.to {
-		if !w.accepted[f.id+to] && !w.edited[name] {
+		if !w.accepted[f.id+to] && !w.edited[f.id] {
 			w.fatalf("%s is removed, and %s has not accepted it", name, to)
 		}
 	}
 }
 
-func (w *world) stat(name string) Result {
-	if f := w.spool[name]; f != nil {
-		return Result{Place: InSpool, Version: f.version}
+func (w *world) stat(a Act) Result {
+	h := w.hold[a.Name]
+	if f := w.spool[a.Name]; f != nil {
+		return Result{Place: InSpool, Version: f.version, Held: a.Held && h != nil && h.version == a.Version}
 	}
-	if f := w.hold[name]; f != nil {
+	if f := h; f != nil {
 		return Result{Place: InHold, Version: f.version}
 	}
 	return Result{}
@@ -327,36 +362,36 @@ func (w *world) next(route int, s Slots) bool {
 	w.logf("job %s to %v", j.Name, j.To)
 	m := recordOf(w.q, j.e)
 	for i, to := range j.To {
-		if w.sent[key(j.Name, m.MessageID, to)] {
+		if w.sent[key(m.MessageID, to)] {
 			w.fatalf("%s is in a job for %s, which has accepted it", j.Name, to)
 		}
 		if slices.Contains(j.To[:i], to) {
 			w.fatalf("%s is in a job for %s twice", j.Name, to)
 		}
 	}
-	if len(j.To) == 0 || w.busy(j.Name) || s.Any < 1 || j.Large && s.Large < 1 {
+	if len(j.To) == 0 || w.busy(j.e) || s.Any < 1 || j.Large && s.Large < 1 {
 		w.fatalf("%s is in a job for %v", j.Name, j.To)
 	}
 	w.jobs = append(w.jobs, j)
 	return true
 }
 
-// busy reports whether a job or an act is under way for the file name.
-func (w *world) busy(name string) bool {
-	return slices.ContainsFunc(w.jobs, func(j Job) bool { return j.Name == name }) ||
-		slices.ContainsFunc(w.acts, func(a Act) bool { return a.Name == name && a.Kind != Notify })
+// busy reports whether a job or an act is under way for e.
+func (w *world) busy(e *entry) bool {
+	return slices.ContainsFunc(w.jobs, func(j Job) bool { return j.e == e }) ||
+		slices.ContainsFunc(w.acts, func(a Act) bool { return a.e == e && a.Kind != Notify })
 }
 
 // finish ends the i-th job: the relay decides.
 func (w *world) finish(i int) {
 	j := w.jobs[i]
 	w.jobs = slices.Delete(w.jobs, i, i+1)
-	f := w.spool[j.Name]
+	f := w.version(j.Version)
 	var out Finish
 	switch {
-	case f == nil:
+	case f == nil && w.spool[j.Name] == nil:
 		out = Finish{Trouble: Gone, Err: errLater}
-	case f.version != j.Version:
+	case f == nil:
 		out = Finish{Trouble: Replaced, Err: errLater}
 	case !w.calm && w.d.oneIn(8):
 		out = Finish{Trouble: pick(w.d, []Trouble{System, OtherCause}), Err: errDisk}
@@ -379,7 +414,19 @@ func (w *world) finish(i int) {
 	w.q.Finished(j, out, w.now)
 }
 
-func key(name, id, to string) string { return name + " " + id + " " + to }
+// version returns the file that a job has opened, wherever the file is now; nil: that version is gone.
+func (w *world) version(v Version) *fakeFile {
+	for _, place := range []map[string]*fakeFile{w.spool, w.hold, w.failed} {
+		for _, f := range place {
+			if f.version == v {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+func key(id, to string) string { return id + " " + to }
 
 // take takes what the queue asks for, and checks it.
 func (w *world) take() {
@@ -393,7 +440,7 @@ func (w *world) take() {
 			w.acts = append(w.acts, a)
 			continue
 		}
-		if w.busy(a.Name) {
+		if w.busy(a.e) {
 			w.fatalf("%s %s: a job or another act is under way", actWord(a), a.Name)
 		}
 		m := recordOf(w.q, a.e)
@@ -422,7 +469,7 @@ func (w *world) events() {
 		case m == nil || ev.File != w.leavingName:
 			m = recordOf(w.q, e)
 		}
-		k := key(ev.File, m.MessageID, ev.To)
+		k := key(m.MessageID, ev.To)
 		switch ev.Kind {
 		case Sent:
 			if slices.ContainsFunc(w.acts, func(a Act) bool { return len(a.events) > 0 && a.e == e }) && e.state.underWay() {
@@ -440,22 +487,29 @@ func (w *world) events() {
 	}
 }
 
-// forget forgets what the queue may forget: the identity of a message is the name of its file, and its Message-ID.
+// forget forgets what the queue may forget.
 func (w *world) forget() {
+	known := map[string]bool{}
+	for n := range w.q.Snapshot(w.now) {
+		known[n.Record.Message().MessageID] = true
+	}
 	stale := func(k string) bool {
-		var name, id string
-		fmt.Sscan(k, &name, &id)
-		e := w.q.entries[name]
-		if e == nil {
-			known, ok := w.q.memory[name]
-			return !ok || known.Message().MessageID != id
-		}
-		return !e.msg.Holds() || e.msg.Message().MessageID != id
+		id, _, _ := strings.Cut(k, " ")
+		return !known[id]
 	}
 	maps.DeleteFunc(w.sent, func(k string, _ bool) bool { return stale(k) })
 	maps.DeleteFunc(w.ends, func(k string, _ int) bool { return stale(k) })
-	maps.DeleteFunc(w.edited, func(name string, _ bool) bool {
-		_, remembered := w.q.memory[name]
-		return w.q.entries[name] == nil && !remembered && w.spool[name] == nil
-	})
+	maps.DeleteFunc(w.edited, func(id string, _ bool) bool { return stale(id) && w.file(id) == nil })
+}
+
+// file returns a file with the message id; nil: there is none.
+func (w *world) file(id string) *fakeFile {
+	for _, place := range []map[string]*fakeFile{w.spool, w.hold, w.failed} {
+		for _, f := range place {
+			if f.id == id {
+				return f
+			}
+		}
+	}
+	return nil
 }

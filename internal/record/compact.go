@@ -44,11 +44,14 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 	p.Time(m.Held)
 	p.Time(m.NotBefore)
 	p.String(m.MessageID)
-	p.String(m.Digest)
-	p.Int(int64(m.Inode))
-	p.String(string(m.RawName))
-	p.String(m.BodyDigest)
-	p.Time(m.Missing)
+	more := m.Digest != "" || m.Inode != 0 || m.BodyDigest != "" || len(m.RawName) > 0 || !m.Missing.IsZero()
+	if p.Bool(more); more {
+		p.String(m.Digest)
+		p.Int(int64(m.Inode))
+		p.String(m.BodyDigest)
+		p.String(string(m.RawName))
+		p.Time(m.Missing)
+	}
 	return Compact{p.Packed(), p.base}
 }
 
@@ -99,12 +102,15 @@ func (c Compact) unpack(m *Message, shown bool) {
 	m.Held = u.Time()
 	m.NotBefore = u.Time()
 	m.MessageID = u.String()
+	if !u.Bool() {
+		return
+	}
 	m.Digest = u.String()
 	m.Inode = uint64(u.Int())
+	m.BodyDigest = u.String()
 	if name := u.String(); name != "" {
 		m.RawName = []byte(name)
 	}
-	m.BodyDigest = u.String()
 	m.Missing = u.Time()
 }
 

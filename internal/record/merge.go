@@ -44,9 +44,11 @@ func (m *Message) IsSame(old *Message) bool {
 	return by2014 || old.MessageID == m.MessageID || m.sameHeader(old) && m.sameBody(old)
 }
 
-// IsEdit reports whether m, whose file took the place of the file of old, can be an edit of old: only its body may have
-// changed if there is no Message-ID.
-func (m *Message) IsEdit(old *Message) bool { return m.IsSame(old) || m.sameHeader(old) }
+// IsEdit reports whether m, whose file has the name that the file of old had all the time, is an edit of old: IsSame, or
+// only the body has changed, in place.
+func (m *Message) IsEdit(old *Message) bool {
+	return m.IsSame(old) || m.sameHeader(old) && old.Inode == m.Inode
+}
 
 // sameHeader reports whether m and old have no Message-ID and the same header.
 func (m *Message) sameHeader(old *Message) bool { return m.Digest != "" && old.Digest == m.Digest }

@@ -1,0 +1,243 @@
+package queue
+
+import (
+	"hash/maphash"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+const (
+	// grace is how long what is known of a message is kept after its file vanished.
+	grace = 10 * time.Minute
+	// verifyTime bounds how long a new file waits until all messages of the last run were compared with their files.
+	verifyTime = time.Minute
+	// verifyPause is the time between two looks at such a file.
+	verifyPause = 100 * time.Millisecond
+)
+
+// absent are the entries that are not among the files of the spool directory: in state missing, or held under a name
+// that another file of the spool has.
+type absent struct {
+	all  map[*entry]struct{}
+	byID map[string][]*entry // missing, or changed in hold/: by identity
+
+	// After a start: hashes of the identities of messages whose files were not compared yet.
+	unverified map[uint64]struct{}
+	recalled   int // entries among them
+	seed       maphash.Seed
+}
+
+func newAbsent() absent {
+	return absent{all: make(map[*entry]struct{}), byID: make(map[string][]*entry), seed: maphash.MakeSeed()}
+}
+
+// identity returns what a message is known by, apart from its file.
+func identity(m *record.Message) string {
+	if m.Digest != "" {
+		return "header " + m.Digest
+	}
+	return m.MessageID
+}
+
+// hash returns the hash of the identity of m.
+func (a *absent) hash(m *record.Message) uint64 { return maphash.String(a.seed, identity(m)) }
+
+// add adds e, whose record is m.
+func (a *absent) add(e *entry, m *record.Message) {
+	a.all[e] = struct{}{}
+	if e.state == missing {
+		a.list(e, m)
+	}
+}
+
+// snapshot yields what is known of absent messages, and returns false if yield did. Names are unique: one that a file
+// in entries or another absent message has gets the prefix hold/.
+func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) bool {
+	used := make(map[string]bool)
+	for e := range a.all {
+		name := e.name
+		for here := entries[name]; used[name] || here != nil && here.msg.Holds(); here = nil {
+			name = "hold/" + name
+		}
+		used[name] = true
+		if !yield(Named{name, e.msg}) {
+			return false
+		}
+	}
+	return true
+}
+
+// list has e, whose record is m, found by the identity of m.
+func (a *absent) list(e *entry, m *record.Message) {
+	e.set(listed, true)
+	a.byID[identity(m)] = append(a.byID[identity(m)], e)
+}
+
+// remove removes e, if it is there.
+func (a *absent) remove(e *entry) {
+	delete(a.all, e)
+	if !e.has(listed) {
+		return
+	}
+	e.set(listed, false)
+	key := identity(e.msg.Message())
+	for i, f := range a.byID[key] {
+		if f == e {
+			a.byID[key] = append(a.byID[key][:i:i], a.byID[key][i+1:]...)
+			break
+		}
+	}
+	if len(a.byID[key]) == 0 {
+		delete(a.byID, key)
+	}
+}
+
+// setVersion says that the file of e is version v.
+func (c *core) setVersion(e *entry, v Version) {
+	if e.id == v {
+		return
+	}
+	if e.id != (Version{}) {
+		c.index.remove(e)
+	}
+	if e.id = v; v != (Version{}) {
+		c.index.add(e)
+	}
+}
+
+// verified notes that the record of e, which the last run has left, was compared with the file.
+func (c *core) verified(e *entry) {
+	if !e.has(recalled) {
+		return
+	}
+	e.set(recalled, false)
+	if c.absent.recalled--; c.absent.recalled == 0 && len(c.memory) == 0 {
+		c.absent.unverified = nil
+	}
+}
+
+// leave takes e out of the files of the spool directory. What is known of it stays.
+func (c *core) leave(e *entry) {
+	c.verified(e)
+	c.sched.remove(e)
+	e.state = unread // in no heap
+	delete(c.trouble, e)
+	delete(c.served, e)
+	if c.entries[e.name] == e {
+		delete(c.entries, e.name)
+	}
+	c.absent.remove(e)
+	c.changed = true
+}
+
+// miss puts e, whose file is not at its name, into state missing. The record m belongs to e.
+func (c *core) miss(e *entry, m *record.Message, now time.Time) {
+	if m.Len() == 0 {
+		c.drop(e)
+		return
+	}
+	c.leave(e)
+	if e.seen == nil {
+		e.seen = seenAt(now)
+	}
+	record.Release(m, now)
+	if m.Missing.IsZero() || m.Missing.After(now) {
+		m.Missing = now
+	}
+	e.set(noticing|sought|searched, false)
+	e.msg = c.packer.Pack(m, now)
+	c.sched.move(e, missing, now.Add(max(0, grace-now.Sub(m.Missing))))
+	c.absent.add(e, m)
+}
+
+// replaced puts e into state missing, since its name has another version of the file, or another file. It returns a
+// new entry for the name, which is to be read.
+func (c *core) replaced(e *entry, now time.Time) *entry {
+	name, round := e.name, e.round
+	if m := e.msg.Message(); m.Len() > 0 {
+		e.set(taken, true)
+		c.miss(e, m, now)
+	} else {
+		c.drop(e)
+	}
+	fresh := c.add(name, seenAt(now), now)
+	fresh.round = round
+	return fresh
+}
+
+// forget ends state missing, unless e was not looked for everywhere or its name has a file that was not read yet.
+func (c *core) forget(e *entry, now time.Time) {
+	here := c.entries[e.name]
+	if !e.has(searched) || here != nil && (here.state == unread || here.state == opening) && !here.msg.Holds() {
+		c.sched.move(e, missing, now.Add(c.rules.Freq))
+		return
+	}
+	c.drop(e)
+}
+
+// find returns the entry that has the record of the message m. M was just read as version v, for the entry e. Same
+// says that the entry is about the same version of the file.
+func (c *core) find(e *entry, m *record.Message, v Version) (f *entry, same bool) {
+	f = c.index.find(v, func(f *entry) bool {
+		return f != e && f.msg.Holds() && identity(f.msg.Message()) == identity(m)
+	})
+	if f != nil {
+		return f, true
+	}
+	for _, g := range c.absent.byID[identity(m)] {
+		old := g.msg.Message()
+		switch {
+		case g.name == e.name && g.has(taken) && !g.has(vanished) && m.IsEdit(old):
+			return g, false
+		case m.IsSame(old) && (f == nil || g.name == e.name):
+			f = g
+		}
+	}
+	return f, false
+}
+
+// mayBeKnown reports whether m may be a message of the last run whose file was not compared yet.
+func (c *core) mayBeKnown(m *record.Message) bool {
+	_, ok := c.absent.unverified[c.absent.hash(m)]
+	return ok
+}
+
+// rename gives f, which is about the version of the file that was just read for e, the name of e. E is dropped.
+func rename(c *core, f, e *entry, r Result, now time.Time) {
+	name, was := e.name, f.name
+	c.drop(e)
+	if f.seen == nil {
+		f.seen = e.seen
+	}
+	if f.state.underWay() {
+		delete(c.entries, was)
+		f.name = name
+		c.entries[name] = f
+		f.set(stirred, true)
+		c.changed = true
+		c.add(was, seenAt(now), now) // the name may have another file
+		return
+	}
+	here := c.entries[was] == f
+	state, due := f.state, c.sched.time(f.due)
+	c.leave(f)
+	f.name = name
+	c.entries[name] = f
+	if here {
+		c.add(was, seenAt(now), now)
+	}
+	old := f.msg.Message()
+	switch {
+	case describes(old, r.Version) != record.ThisVersion:
+		makeRecord(c, f, old, r, now)
+	case state == finishing:
+		c.sched.move(f, state, now)
+	case state == waiting || state == ready:
+		c.sched.move(f, state, due)
+		c.watch(f, old)
+	default:
+		r.Returned = r.Why != nil && record.IsOf(old, r.Why)
+		adoptRecord(c, f, old, r, now)
+	}
+}

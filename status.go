@@ -170,6 +170,8 @@ type Event struct {
 	File    string    // name of the message file in the spool
 	From    string    // envelope sender
 	To      string    // recipient
+	ID      string    // Message-ID with which the message is sent; empty in EventUnusable
+	Size    int64     // of the file, in bytes; zero in EventUnusable
 	Since   time.Time // Sent, Deferred, Failed: when the message was first seen or, if later, could first be sent
 	Attempt int       // number of the transaction of this message, from 1; zero: there was none
 	Relay   string    // the relay that answered
@@ -183,8 +185,8 @@ type Event struct {
 
 func eventOf(ev queue.Event) Event {
 	return Event{
-		Kind: EventKind(ev.Kind), Time: ev.Time, File: ev.File, From: ev.From, To: ev.To, Since: ev.Since,
-		Attempt: ev.Attempt, Relay: ev.Outcome.Relay, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS,
+		Kind: EventKind(ev.Kind), Time: ev.Time, File: ev.File, From: ev.From, To: ev.To, ID: ev.ID, Size: ev.Size,
+		Since: ev.Since, Attempt: ev.Attempt, Relay: ev.Outcome.Relay, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS,
 		Fault: Fault(ev.Outcome.Fault), Err: ev.Err, Next: ev.Next, Path: ev.Path,
 	}
 }

@@ -81,6 +81,29 @@ func (s *shim) show(e *mailq.Entry) {
 	})
 }
 
+// isRunElsewhere reports whether a daemon that no signal reaches runs the spool, as in another container. Only a fresh state
+// file is reason to look at the lock.
+func (s *shim) isRunElsewhere() bool {
+	fi, err := os.Lstat(s.spool.File(spooldir.StateFile))
+	if err != nil || time.Since(fi.ModTime()) > 2*time.Minute {
+		return false
+	}
+	held, err := s.spool.Lock().Held()
+	return held && err == nil
+}
+
+// touchAll sets the time of all messages, so that the daemon tries them.
+func (s *shim) touchAll() error {
+	names, err := s.spool.Names(spooldir.Spool)
+	for _, name := range names {
+		touchErr := s.spool.Steering().Touch(name)
+		if !errors.Is(touchErr, fs.ErrNotExist) && !errors.Is(touchErr, spooldir.ErrNotRegular) {
+			err = errors.Join(err, touchErr)
+		}
+	}
+	return errors.Join(err, s.spool.Steering().Touched())
+}
+
 // flush is -q: the daemon is told to try everything now. That none runs is no failure.
 func (s *shim) flush() error {
 	pid, err := s.spool.Lock().Holder()
@@ -93,6 +116,9 @@ func (s *shim) flush() error {
 	if pid == 0 {
 		if _, err := os.Stat(s.spool.Path()); err != nil {
 			return err
+		}
+		if s.isRunElsewhere() {
+			return s.touchAll()
 		}
 		s.say("-q: no daemon runs on " + s.spool.Path() + ", so nothing is tried")
 		return nil

@@ -19,17 +19,27 @@ import (
 
 // A call is one call of a command on a spool.
 type call struct {
-	name           string   // of the command
-	operands       []string // after the directory
+	spool
+	operands   []string // after the directory
+	origin     string   // the setting that named the spool; empty: an operand did
+	configured bool     // -config named the spool
+}
+
+// A spool is the spool of a call.
+type spool struct {
+	*output
+	now  time.Time
+	dir  *spooldir.Dir
+	view *mailq.View
+}
+
+// An output is where a command prints.
+type output struct {
+	name           string // of the command
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	out            *bufio.Writer // to stdout
-	now            time.Time
-	dir            *spooldir.Dir
-	view           *mailq.View
-	origin         string // the setting that named the spool; empty: an operand did
-	configured     bool   // -config named the spool
-	failed         bool   // an error was printed
+	failed         bool          // an error was printed
 }
 
 // spoolFlags are the flags of all commands on a spool.
@@ -48,9 +58,9 @@ func (c *command) runOnSpool(p *Program, args []string, f *spoolFlags, do func(*
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(40) // bounds the memory for hundreds of thousands of messages
 	}
-	a := &call{
-		name: c.name, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10), now: time.Now(),
-	}
+	a := &call{spool: spool{now: time.Now(), output: &output{
+		name: c.name, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10),
+	}}}
 	operands, err := parseMixed(c.flags, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -142,33 +152,33 @@ func (c *call) noOperands() error {
 }
 
 // say prints one line to standard error.
-func (c *call) say(format string, args ...any) {
-	c.out.Flush() // keeps the order on a terminal
-	fmt.Fprintf(c.stderr, "spoolgore: %s\n", console.Escape(fmt.Sprintf(format, args...)))
+func (o *output) say(format string, args ...any) {
+	o.out.Flush() // keeps the order on a terminal
+	fmt.Fprintf(o.stderr, "spoolgore: %s\n", console.Escape(fmt.Sprintf(format, args...)))
 }
 
 // complain prints an error with one message and lets the command go on with the others.
-func (c *call) complain(format string, args ...any) {
-	c.failed = true
-	c.say(format, args...)
+func (o *output) complain(format string, args ...any) {
+	o.failed = true
+	o.say(format, args...)
 }
 
 // exitCode prints the error of the command and returns the exit code.
-func (c *call) exitCode(err error) int {
+func (o *output) exitCode(err error) int {
 	var usage usageErr
 	var exit exitErr
 	switch {
-	case err == nil && c.failed:
+	case err == nil && o.failed:
 		return ExitNotDone
 	case err == nil:
 		return ExitOK
 	case isClosedPipe(err):
 		return ExitOK // the reader, such as head, has seen enough
 	case errors.As(err, &usage):
-		fmt.Fprintf(c.stderr, "spoolgore: %s: %s (see spoolgore help %s)\n", c.name, console.Escape(err.Error()), c.name)
+		fmt.Fprintf(o.stderr, "spoolgore: %s: %s (see spoolgore help %s)\n", o.name, console.Escape(err.Error()), o.name)
 		return ExitUsage
 	}
-	c.say("%s: %v", c.name, err)
+	o.say("%s: %v", o.name, err)
 	if errors.As(err, &exit) {
 		return exit.code
 	}
@@ -177,7 +187,7 @@ func (c *call) exitCode(err error) int {
 
 // checkSpool returns an error if no daemon has run on the directory: a mistyped one may hold any files, which must not be
 // moved or removed.
-func (c *call) checkSpool() error {
+func (c *spool) checkSpool() error {
 	if !c.isSpool() {
 		return exitErr{ExitConfig, fmt.Sprintf("%s is no spool: no daemon has ever run on it. Nothing was changed", c.dir.Path())}
 	}
@@ -185,7 +195,7 @@ func (c *call) checkSpool() error {
 }
 
 // isSpool reports whether a daemon has run on the directory.
-func (c *call) isSpool() bool {
+func (c *spool) isSpool() bool {
 	if _, err := os.Lstat(c.dir.File(spooldir.LockFile)); err == nil {
 		return true
 	}
@@ -198,7 +208,7 @@ func (c *call) isSpool() bool {
 }
 
 // reportStatus prints what is wrong with the status file. It is called after the last message was read.
-func (c *call) reportStatus() {
+func (c *spool) reportStatus() {
 	if err := c.view.Trouble; err != nil {
 		c.say("status file %s cannot be used, so little is known of the messages: %v", c.view.StatusFile(), err)
 		return
@@ -211,7 +221,7 @@ func (c *call) reportStatus() {
 
 // checkStatus returns an error if the status file is missing or damaged. Without it every message looks new, and a filter
 // would choose other messages than were meant. It is called after the last message was read.
-func (c *call) checkStatus() error {
+func (c *spool) checkStatus() error {
 	switch err := c.view.Trouble; {
 	case err != nil:
 		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, because status file %s cannot be used: %v", c.view.StatusFile(), err)}
@@ -223,7 +233,7 @@ func (c *call) checkStatus() error {
 }
 
 // statusElsewhere reports whether there is no status file although a daemon has run, which writes one soon after its lock.
-func (c *call) statusElsewhere() bool {
+func (c *spool) statusElsewhere() bool {
 	lock, err := os.Lstat(c.dir.File(spooldir.LockFile))
 	return err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing()
 }
@@ -232,7 +242,7 @@ func (c *call) statusElsewhere() bool {
 const stamp = "2006-01-02 15:04:05"
 
 // at returns a time and its distance from now.
-func (c *call) at(t time.Time) string {
+func (c *spool) at(t time.Time) string {
 	if t.After(c.now) {
 		return t.Local().Format(stamp) + " (in " + console.Span(t.Sub(c.now)) + ")"
 	}

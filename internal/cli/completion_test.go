@@ -16,7 +16,7 @@ import (
 // completed returns what -complete prints for the words: the first line, and the candidates without their descriptions.
 func completed(t *testing.T, words ...string) (add string, candidates []string) {
 	t.Helper()
-	code, out, errs := output("", append([]string{completeFlag}, words...)...)
+	code, out, errs := outputOf("", append([]string{completeFlag}, words...)...)
 	if code != ExitOK || errs != "" {
 		t.Fatalf("%q: %d %s", words, code, errs)
 	}
@@ -101,9 +101,9 @@ func TestUnquote(t *testing.T) {
 
 func TestCompletionOfUnknownShell(t *testing.T) {
 	is := is.New(t)
-	code, _, _ := output("", "completion", "tcsh")
+	code, _, _ := outputOf("", "completion", "tcsh")
 	is.Equal(code, ExitUsage)
-	code, _, _ = output("", "completion")
+	code, _, _ = outputOf("", "completion")
 	is.Equal(code, ExitUsage)
 }
 
@@ -113,7 +113,7 @@ func inShell(t *testing.T, shell, script string) []string {
 	if _, err := exec.LookPath(shell); err != nil {
 		t.Skip(err)
 	}
-	_, completion, _ := output("", "completion", shell)
+	_, completion, _ := outputOf("", "completion", shell)
 	cmd := exec.Command(shell, "-c", strings.ReplaceAll(completion, "(spoolgore ", "(fake ")+script)
 	cmd.Dir = completionSpool(t)
 	cmd.Env = append(os.Environ(), asCommand+"=1", "SELF="+os.Args[0])

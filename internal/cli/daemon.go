@@ -22,7 +22,7 @@ type daemonInfo struct {
 }
 
 // daemon looks for the daemon of the spool.
-func (c *call) daemon() (d daemonInfo) {
+func (c *spool) daemon() (d daemonInfo) {
 	state, known := c.daemonState()
 	fresh := known && ago(c.now, state.Written) < silentAfter
 	pid, err := c.dir.Lock().Holder()
@@ -43,7 +43,7 @@ func (c *call) daemon() (d daemonInfo) {
 }
 
 // daemonState returns the state that a daemon, perhaps an earlier one, has written.
-func (c *call) daemonState() (s daemonstate.State, ok bool) {
+func (c *spool) daemonState() (s daemonstate.State, ok bool) {
 	fi, err := os.Lstat(c.dir.File(daemonstate.Name))
 	if err != nil || !fi.Mode().IsRegular() {
 		return s, false

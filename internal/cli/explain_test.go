@@ -51,7 +51,7 @@ func TestExplainCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
-			code, out, errs := output(c.stdin, append([]string{"explain"}, c.args...)...)
+			code, out, errs := outputOf(c.stdin, append([]string{"explain"}, c.args...)...)
 			is.Equal(code, c.code)
 			is.True(strings.Contains(out, c.out))
 			is.True(strings.Contains(errs, c.err))
@@ -65,7 +65,7 @@ func TestExplainKeepsNothing(t *testing.T) {
 	is := is.New(t)
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	code, _, _ := output(note, "explain", "-")
+	code, _, _ := outputOf(note, "explain", "-")
 	is.Equal(code, 0)
 	left, err := os.ReadDir(tmp)
 	is.NoErr(err)

@@ -15,7 +15,7 @@ import (
 func TestHelp(t *testing.T) {
 	is := is.New(t)
 	said := func(args ...string) string {
-		code, out, errs := output("", args...)
+		code, out, errs := outputOf("", args...)
 		is.Equal(code, ExitOK)
 		is.Equal(errs, "")
 		for line := range strings.Lines(out) {
@@ -38,7 +38,7 @@ func TestHelp(t *testing.T) {
 	config.Flags(new(config.Config)).VisitAll(func(f *flag.Flag) {
 		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + `\b`).MatchString(all)) // and for every flag of the daemon
 	})
-	code, _, errs := output("", "help", "relaese")
+	code, _, errs := outputOf("", "help", "relaese")
 	is.Equal(code, ExitUsage)
 	is.True(strings.Contains(errs, `there is no command "relaese": is it release?`))
 }
@@ -93,14 +93,14 @@ func TestUnknownCommand(t *testing.T) {
 	is := is.New(t)
 	t.Chdir(t.TempDir())
 	for word, near := range map[string]string{"lst": "list", "shwo": "show", "chek": "check", "retyr": "retry"} {
-		code, out, errs := output("", word, "-x")
+		code, out, errs := outputOf("", word, "-x")
 		is.Equal(code, ExitUsage)
 		is.Equal(out, "")
 		is.True(strings.Contains(errs, fmt.Sprintf("%q is neither a command nor a directory: is it %s?", word, near)))
 	}
 	is.NoErr(os.Mkdir("lst", 0o700))
 	for _, word := range []string{"lst", "./shwo", "/lst", "-lst", "invoices", "spool"} {
-		code, _, errs := output("", word)
+		code, _, errs := outputOf("", word)
 		is.Equal(code, -1) // the daemon is meant: a directory of that name, a path, a flag, or nothing similar
 		is.Equal(errs, "")
 	}

@@ -28,8 +28,8 @@ func runCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return code
 }
 
-// output runs a command with an input and returns the exit code and what it printed.
-func output(stdin string, args ...string) (code int, stdout, stderr string) {
+// outputOf runs a command with an input and returns the exit code and what it printed.
+func outputOf(stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = runCommand(args, strings.NewReader(stdin), &out, &errs)
 	return code, out.String(), errs.String()

@@ -293,7 +293,7 @@ func (t *table) summary() string {
 }
 
 // countFailed returns the number of messages in failed/.
-func (c *call) countFailed() (n int) {
+func (c *spool) countFailed() (n int) {
 	names, err := c.dir.Names(spooldir.Failed)
 	if err != nil {
 		return 0

@@ -51,7 +51,7 @@ header. NAME is the name of the file, or its path, as failed/NAME.`,
 	})
 }
 
-func (c *call) show(e *mailq.Entry, raw, asJSON bool) error {
+func (c *spool) show(e *mailq.Entry, raw, asJSON bool) error {
 	if raw {
 		f, err := spooldir.OpenRead(c.dir.At(e.Place, e.Name))
 		if err != nil {
@@ -72,7 +72,7 @@ func (c *call) show(e *mailq.Entry, raw, asJSON bool) error {
 
 // A messagePage writes what show prints of a message.
 type messagePage struct {
-	*call
+	*spool
 	e     *mailq.Entry
 	paint console.Painter
 }
@@ -223,9 +223,9 @@ func (p *messagePage) writeHeader() error {
 }
 
 // copyText copies r to the output. On a terminal control characters are escaped.
-func (c *call) copyText(r io.Reader) error {
-	if !console.IsTerminal(c.stdout) {
-		_, err := io.Copy(c.out, r)
+func (o *output) copyText(r io.Reader) error {
+	if !console.IsTerminal(o.stdout) {
+		_, err := io.Copy(o.out, r)
 		return err
 	}
 	b := bufio.NewReaderSize(r, 64<<10)
@@ -235,9 +235,9 @@ func (c *call) copyText(r io.Reader) error {
 		if ended {
 			text = strings.TrimSuffix(text, "\r")
 		}
-		c.out.WriteString(escapeLine(text))
+		o.out.WriteString(escapeLine(text))
 		if ended {
-			c.out.WriteByte('\n')
+			o.out.WriteByte('\n')
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

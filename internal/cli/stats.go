@@ -55,7 +55,7 @@ is sent.`,
 	})
 }
 
-func (c *call) printStats(n int, asJSON bool) error {
+func (c *spool) printStats(n int, asJSON bool) error {
 	s, err := c.stats(n)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func tableWidth(w io.Writer) int {
 }
 
 // watchStats draws the page until it is interrupted.
-func (c *call) watchStats(n int) error {
+func (c *spool) watchStats(n int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	paint := console.PainterFor(c.stdout)
@@ -146,7 +146,7 @@ type stateStats struct {
 }
 
 // stats counts the messages.
-func (c *call) stats(n int) (*spoolStats, error) {
+func (c *spool) stats(n int) (*spoolStats, error) {
 	counts := qshape.New(c.now)
 	bar := progress.New(c.stderr, "counting", 0)
 	defer bar.Done()

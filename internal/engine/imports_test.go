@@ -18,8 +18,8 @@ var layers = []struct {
 	holds []string
 }{
 	{"commands", []string{
-		"cmd/", "internal/diagnose", "internal/explain", "internal/collector", "internal/mailq", "internal/qshape",
-		"internal/testmail", "internal/web",
+		"cmd/", "internal/cli", "internal/collector", "internal/config", "internal/diagnose", "internal/explain", "internal/hooks",
+		"internal/mailq", "internal/qshape", "internal/testmail", "internal/web",
 	}},
 	{"root", []string{""}},
 	{"engine", []string{"internal/engine"}},

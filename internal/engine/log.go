@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/queue"
@@ -54,8 +55,17 @@ func (p *publisher) attrsOf(ev *queue.Event) []slog.Attr {
 	if ev.To != "" {
 		attrs = append(attrs, slog.String("from", ev.From), slog.String("to", ev.To), slog.Int("attempt", ev.Attempt))
 	}
+	if ev.ID != "" {
+		attrs = append(attrs, slog.String("message-id", ev.ID), slog.Int64("size", ev.Size))
+	}
+	if !ev.Since.IsZero() {
+		attrs = append(attrs, slog.Duration("age", max(0, ev.Time.Sub(ev.Since)).Round(time.Millisecond)))
+	}
 	if ev.Outcome.Relay != "" {
 		attrs = append(attrs, slog.String("relay", ev.Outcome.Relay))
+	}
+	if ev.Outcome.TLS != "" {
+		attrs = append(attrs, slog.String("tls", ev.Outcome.TLS))
 	}
 	if ev.Outcome.Reply != "" {
 		attrs = append(attrs, slog.String("reply", ev.Outcome.Reply))

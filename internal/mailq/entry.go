@@ -4,6 +4,7 @@
 package mailq
 
 import (
+	"cmp"
 	"io/fs"
 	"time"
 
@@ -93,9 +94,9 @@ func (e *Entry) Since() time.Time {
 	return e.Enqueued
 }
 
-// conclude fills in what follows from the rest.
+// conclude sets the fields that follow from the others. The reason is that of a waiting recipient, if one has an error.
 func (e *Entry) conclude(now time.Time) {
-	sending, waits, why := false, false, ""
+	sending, waits, why, whyWaits := false, false, "", ""
 	e.NextAttempt = time.Time{}
 	e.Recipients(func(r *record.Recipient) {
 		switch {
@@ -104,15 +105,16 @@ func (e *Entry) conclude(now time.Time) {
 		case r.Status == record.Waiting && (!waits || r.NextAttempt.Before(e.NextAttempt)):
 			waits, e.NextAttempt = true, r.NextAttempt
 		}
-		if why == "" && !r.Accepted() {
-			why = r.Error
+		switch {
+		case r.Status == record.Waiting:
+			whyWaits = cmp.Or(whyWaits, r.Error)
+		case !r.Accepted():
+			why = cmp.Or(why, r.Error)
 		}
 	})
-	if e.Reason == "" {
-		e.Reason = e.Error
-	}
-	if e.Reason == "" {
-		e.Reason = why
+	e.Reason = cmp.Or(e.Reason, e.Error, whyWaits)
+	if !waits {
+		e.Reason = cmp.Or(e.Reason, why)
 	}
 	if e.State = e.state(sending, waits, now); e.State == New {
 		e.NextAttempt = time.Time{} // at once, when it has been read

@@ -293,6 +293,24 @@ func TestRuns(t *testing.T) {
 	}
 }
 
+// The reason of a message is that of a recipient who waits, not of one that was given up.
+func TestReasonOfTheWaitingRecipient(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	for name, to := range map[string]string{"first": "no@example.com, later@example.com", "last": "later@example.com, no@example.com"} {
+		write(t, dir, name, "From: a@x.org\nTo: "+to+"\n\nx\n")
+		old := time.Now().Add(-time.Hour)
+		is.NoErr(os.Chtimes(filepath.Join(dir, name), old, old))
+	}
+	drain(t, dir)
+	for _, name := range []string{"first", "last"} {
+		e, err := view(t, dir, "").Find(spooldir.Spool, name)
+		is.NoErr(err)
+		is.Equal(e.State, mailq.Deferred)
+		is.True(strings.Contains(e.Reason, "450 4.2.1"))
+	}
+}
+
 func TestCountFailed(t *testing.T) {
 	is := is.New(t)
 	dir := spool(t)

@@ -25,6 +25,8 @@ type Event struct {
 	Time    time.Time
 	File    string          // name of the file
 	From    string          // envelope sender
+	ID      string          // Message-ID; empty in Unsendable
+	Size    int64           // of the file, in bytes; zero in Unsendable
 	To      string          // recipient
 	Since   time.Time       // Sent, Deferred and Failed: from when the age of the message counts
 	Attempt int             // number of the transaction of this message, from 1; zero: there was none

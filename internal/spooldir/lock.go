@@ -112,7 +112,7 @@ func (l *Lock) Holder() (pid int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("find holder of the lock: %s: %w", f.Name(), err)
 	}
-	if free {
+	if free || !holds(f, pid) {
 		return 0, nil
 	}
 	return pid, nil

@@ -1,0 +1,45 @@
+package spooldir
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/unbit/spoolgore/internal/fsys"
+)
+
+// lockTable lists the locks of all processes that this process can see (proc_locks(5)).
+const lockTable = "/proc/locks"
+
+// holds reports whether process pid holds the lock of f, which some process holds. In another container the number in the
+// lock file is that of another process here. Without a table of locks the number is believed.
+func holds(f fsys.File, pid int) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return true
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	text, err := os.ReadFile(lockTable)
+	if err != nil || !ok {
+		return true
+	}
+	return listed(string(text), pid, stat.Ino)
+}
+
+// listed reports whether process pid holds a lock on the file with that inode, by lines as
+// "1: FLOCK  ADVISORY  WRITE 4711 00:14:33 0 EOF".
+func listed(table string, pid int, inode uint64) bool {
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		at := slices.IndexFunc(fields, func(f string) bool { return strings.Count(f, ":") == 2 })
+		if at < 1 || fields[at-1] != strconv.Itoa(pid) {
+			continue
+		}
+		if strings.HasSuffix(fields[at], ":"+strconv.FormatUint(inode, 10)) {
+			return true
+		}
+	}
+	return false
+}

@@ -21,12 +21,16 @@ import (
 	"github.com/jhillyerd/enmime/v2"
 
 	"github.com/unbit/spoolgore/internal/fsys"
+	"github.com/unbit/spoolgore/internal/mbox"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // ErrUnusable is in the error of a file that cannot be sent as it is, however often it is tried.
 var ErrUnusable = errors.New("not a message that can be sent")
+
+// ErrSeveral is in the error of a file that holds several messages. Such a file is never sent as one.
+var ErrSeveral = errors.New("holds several messages; spoolgore put splits it")
 
 // File is an open message file whose header block was read. Close it after use.
 type File struct {
@@ -41,7 +45,7 @@ type File struct {
 }
 
 // Open opens the message file name of dir. known is the version of it that was seen at the time since; both may be
-// zero. The errors are those of spooldir's Open and Settled, [message.ErrHeaderTooLong], and ErrUnusable.
+// zero. The errors are those of spooldir's Open and Settled, [message.ErrHeaderTooLong], ErrSeveral, and ErrUnusable.
 func Open(dir *spooldir.Dir, name string, known spooldir.ID, since, now time.Time) (*File, error) {
 	f, id, err := dir.Open(name)
 	if err != nil {
@@ -115,7 +119,19 @@ func (m *File) read(dir *spooldir.Dir, since, now time.Time) error {
 	if !m.Header.HasEnvelopeLine() && !m.Header.Complete() && !settled {
 		return fmt.Errorf("no body yet: %w", spooldir.ErrUnsettled)
 	}
-	return nil
+	return m.checkSingle()
+}
+
+// checkSingle returns ErrSeveral if there is more than one message in the file. An envelope line belongs to one message.
+func (m *File) checkSingle() error {
+	if m.Header.HasEnvelopeLine() {
+		return nil
+	}
+	kind, err := mbox.Detect(m.file, m.ID.Size)
+	if err == nil && kind != mbox.Single {
+		err = ErrSeveral
+	}
+	return err
 }
 
 // Addresses returns whom the message is from and to, and ErrUnusable if it has no sender or nobody to go to.

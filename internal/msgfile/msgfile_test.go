@@ -5,11 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/jhillyerd/enmime/v2"
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -27,6 +29,22 @@ func put(t *testing.T, text string, age time.Duration) (dir *spooldir.Dir, at ti
 	return dir, at
 }
 
+const from = "From a@example.com Mon Jan  1 10:00:00 2024\n"
+
+var django = header + "Date: d\nMessage-ID: <1@x>\n\nbody\n" + strings.Repeat("-", 79) + "\n"
+
+// TestParser: the fields of a message are read by enmime.
+func TestParser(t *testing.T) {
+	is := is.New(t)
+	dir, at := put(t, header+"\nbody\n", time.Hour)
+	m, err := Open(dir, "m", spooldir.ID{}, at, time.Now())
+	is.NoErr(err)
+	defer m.Close()
+	_, err = m.Addresses()
+	is.NoErr(err)
+	is.Equal(reflect.ValueOf(m.Header.Parser).Pointer(), reflect.ValueOf(enmime.ParseAddressList).Pointer())
+}
+
 const header = "From: a@example.com\nTo: b@example.org\n"
 
 func TestOpen(t *testing.T) {
@@ -36,6 +54,11 @@ func TestOpen(t *testing.T) {
 		want       error
 	}{
 		{"whole", header + "\nbody\n", 0, nil},
+		{"an mbox file", from + header + "\nbody\n\n" + from + header + "\nbody\n", time.Hour, ErrSeveral},
+		{"a file of Django", django + django, time.Hour, ErrSeveral},
+		{"one message in an mbox file", from + header + "\nbody\n", time.Hour, nil},
+		{"one message in a file of Django", django, time.Hour, nil},
+		{"an envelope line", `X-Spoolgore-Envelope: {"to":["b@x"]}` + "\n" + from + header + "\n\n" + from + header + "\n", time.Hour, nil},
 		{"empty, just made", "", 0, spooldir.ErrUnsettled},
 		{"empty for long", "", time.Hour, ErrUnusable},
 		{"no body yet", header + "\n", 0, spooldir.ErrUnsettled},

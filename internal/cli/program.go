@@ -38,7 +38,7 @@ type command struct {
 // commands returns the table of commands, in the order of the help.
 func commands() []*command {
 	return []*command{
-		listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(), flushCommand(),
+		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(), flushCommand(),
 		statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(), helpCommand(),
 	}
 }

@@ -36,27 +36,35 @@ func Put(dir *spooldir.Dir, path string, o Options) (names []string, err error) 
 		return nil, err
 	}
 	defer f.Close()
+	if names, err = PutFile(dir, f, o); err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return names, err
+}
+
+// PutFile is Put for an open file.
+func PutFile(dir *spooldir.Dir, f *os.File, o Options) (names []string, err error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
+		return nil, errors.New("not a regular file")
 	}
 	kind := mbox.Mbox
 	if !o.Mbox {
 		if kind, err = mbox.Detect(f, fi.Size()); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, err
 		}
 	}
 	file := source{f: f, kind: kind, arrived: fi.ModTime(), options: o}
 	n := 0
-	check := func(m *prepared) error { n++; return nil }
+	check := func(*prepared) error { n++; return nil }
 	if err := file.each(check); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	if n == 0 {
-		return nil, fmt.Errorf("%s: no message", path)
+		return nil, errors.New("no message")
 	}
 	err = file.each(func(m *prepared) error {
 		name, err := dir.Put(m.writeTo)
@@ -65,9 +73,6 @@ func Put(dir *spooldir.Dir, path string, o Options) (names []string, err error) 
 		}
 		return err
 	})
-	if err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
-	}
 	return names, err
 }
 

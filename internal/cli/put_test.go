@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestPut(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	const from, message = "From a@x Mon Jan  1 10:00:00 2024\n", "From: f@x\nTo: a@x\n\ntext\n"
+	mbox := filepath.Join(t.TempDir(), "mbox")
+	is.NoErr(os.WriteFile(mbox, []byte(from+message+"\n"+from+message), 0o600))
+
+	code, out, errs := output("", "put", dir, mbox, "-to", "b@x", "-to", "c@x", "-from", "<>", "-priority", "-1", "-expire", "2030-01-02T03:04:05Z")
+	is.Equal(errs, "")
+	is.Equal(code, ExitOK)
+	names := strings.Fields(out)
+	is.Equal(len(names), 2) // each message of the mbox file
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		is.NoErr(err)
+		is.Equal(string(text), `X-Spoolgore-Envelope: {"from":"","to":["b@x","c@x"],"expire":"2030-01-02T03:04:05Z","priority":-1}`+"\n"+message)
+	}
+
+	code, out, _ = output(message, "put", dir, "-")
+	is.Equal(code, ExitOK)
+	text, err := os.ReadFile(filepath.Join(dir, strings.TrimSpace(out)))
+	is.NoErr(err)
+	is.Equal(string(text), message) // standard input, as it is
+
+	code, out, errs = output("To: a@x\n\n", "put", dir, mbox, "-", filepath.Join(dir, "missing"))
+	is.Equal(code, ExitNotDone)
+	is.Equal(len(strings.Fields(out)), 2) // one bad file does not stop the others
+	is.True(strings.Contains(errs, "spoolgore: put: standard input: no sender"))
+	is.True(strings.Contains(errs, "missing"))
+
+	for args, say := range map[string]string{
+		"":                     "which file?",
+		"-expire soon " + mbox: "neither a time",
+		"-notbefore 5 " + mbox: "neither a time",
+		"-priority x " + mbox:  "not a number",
+	} {
+		code, _, errs = output("", append([]string{"put", dir}, strings.Fields(args)...)...)
+		is.Equal(code, ExitUsage)
+		is.True(strings.Contains(errs, say))
+	}
+}

@@ -16,7 +16,7 @@ func TestPut(t *testing.T) {
 	mbox := filepath.Join(t.TempDir(), "mbox")
 	is.NoErr(os.WriteFile(mbox, []byte(from+message+"\n"+from+message), 0o600))
 
-	code, out, errs := output("", "put", dir, mbox, "-to", "b@x", "-to", "c@x", "-from", "<>", "-priority", "-1", "-expire", "2030-01-02T03:04:05Z")
+	code, out, errs := outputOf("", "put", dir, mbox, "-to", "b@x", "-to", "c@x", "-from", "<>", "-priority", "-1", "-expire", "2030-01-02T03:04:05Z")
 	is.Equal(errs, "")
 	is.Equal(code, ExitOK)
 	names := strings.Fields(out)
@@ -27,13 +27,13 @@ func TestPut(t *testing.T) {
 		is.Equal(string(text), `X-Spoolgore-Envelope: {"from":"","to":["b@x","c@x"],"expire":"2030-01-02T03:04:05Z","priority":-1}`+"\n"+message)
 	}
 
-	code, out, _ = output(message, "put", dir, "-")
+	code, out, _ = outputOf(message, "put", dir, "-")
 	is.Equal(code, ExitOK)
 	text, err := os.ReadFile(filepath.Join(dir, strings.TrimSpace(out)))
 	is.NoErr(err)
 	is.Equal(string(text), message) // standard input, as it is
 
-	code, out, errs = output("To: a@x\n\n", "put", dir, mbox, "-", filepath.Join(dir, "missing"))
+	code, out, errs = outputOf("To: a@x\n\n", "put", dir, mbox, "-", filepath.Join(dir, "missing"))
 	is.Equal(code, ExitNotDone)
 	is.Equal(len(strings.Fields(out)), 2) // one bad file does not stop the others
 	is.True(strings.Contains(errs, "spoolgore: put: standard input: no sender"))
@@ -45,7 +45,7 @@ func TestPut(t *testing.T) {
 		"-notbefore 5 " + mbox: "neither a time",
 		"-priority x " + mbox:  "not a number",
 	} {
-		code, _, errs = output("", append([]string{"put", dir}, strings.Fields(args)...)...)
+		code, _, errs = outputOf("", append([]string{"put", dir}, strings.Fields(args)...)...)
 		is.Equal(code, ExitUsage)
 		is.True(strings.Contains(errs, say))
 	}

@@ -9,6 +9,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
@@ -70,13 +71,17 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 	return cli.CodeOf(err)
 }
 
-// release is the version of a build of packaging/build.sh, which has the linker set it; empty: it is another build.
-var release string
+// The linker sets these in a build of packaging/build.sh. Empty: another build.
+var (
+	release string // version
+	commit  string // short hash
+	date    string // of the commit, YYYY-MM-DD
+)
 
-// version is what the build recorded: a release, or a commit.
+// version returns the version of the build: that of a release with commit and date, else the one that Go recorded.
 func version() string {
 	if release != "" {
-		return release
+		return fmt.Sprintf("%s (%s, %s)", release, commit, date)
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

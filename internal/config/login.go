@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/unbit/spoolgore/internal/credential"
 )
@@ -150,13 +151,15 @@ func (c *Config) webToken(env func(string) string) error {
 	return nil
 }
 
-// systemdCredential is the file of that name among those that systemd has put in dir; empty: there is none.
+// systemdCredential returns the path of a credential that systemd put in dir, or "" if there is none. A blank file is none:
+// the units of the package give each credential a blank default.
 func systemdCredential(dir, name string) string {
 	if dir == "" {
 		return ""
 	}
 	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(text)) == "" {
 		return ""
 	}
 	return path

@@ -53,6 +53,10 @@ func TestLogin(t *testing.T) {
 }
 
 func TestLoginErrors(t *testing.T) {
+	blank := t.TempDir()
+	if err := os.WriteFile(filepath.Join(blank, "smtppassword"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		args string
 		env  map[string]string
@@ -61,6 +65,7 @@ func TestLoginErrors(t *testing.T) {
 		"no password":           {"-smtpuser u", nil, "-smtpuser without a password: it comes from -smtppasswordfile, -smtppasswordcmd or SPOOLGORE_SMTPPASSWORD"},
 		"variable of the other": {"-smtpuser u", map[string]string{"SPOOLGORE_SMTPMD5PASSWORD": "se-cret"}, "-smtpuser without a password"},
 		"empty directory":       {"-smtpuser u", map[string]string{"CREDENTIALS_DIRECTORY": t.TempDir()}, "-smtpuser without a password"},
+		"blank credential":      {"-smtpuser u", map[string]string{"CREDENTIALS_DIRECTORY": blank}, "-smtpuser without a password"},
 		"MD5: no password":      {"-smtpmd5user m", nil, "-smtpmd5user without a password: it comes from -smtppasswordfile, -smtppasswordcmd or SPOOLGORE_SMTPMD5PASSWORD"},
 		"MD5: two passwords":    {"-smtpmd5user m -smtpmd5password se-cret -smtppasswordcmd se-cret", nil, "-smtpmd5password and -smtppasswordfile or -smtppasswordcmd"},
 		"MD5: other password":   {"-smtpmd5user m -smtppassword se-cret", nil, "-smtppassword without -smtpuser"},

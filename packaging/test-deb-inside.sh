@@ -1,11 +1,14 @@
 #!/bin/bash
-# The part of test-deb.sh that runs in the copy of the machine; for nothing else, as it replaces the mail system.
+# The part of test-deb.sh that runs in the copy of the machine. Do not run it elsewhere: it replaces the mail system.
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C TZ=UTC
 unset DEBIAN_FRONTEND CI GODEBUG
 spool=/var/spool/spoolgore
+conf=/etc/spoolgore.conf
+command=/usr/lib/spoolgore/sendmail
 arrived=/tmp/arrived
 port=10025
+password='a #secret, with blanks'
 
 step() { printf '\n== %s\n' "$*"; }
 die() { echo "FAILED: $*" >&2; exit 1; }
@@ -18,22 +21,31 @@ until_true() {
 	done
 	die "waited in vain for: $*"
 }
-# apt and dpkg get no terminal, no answers, and no front end that would make up some.
-apt() { apt-get -y -o Dpkg::Use-Pty=0 "$@" </dev/null; }
-arrivals() { grep -l "$1" "$arrived"/* 2>/dev/null | wc -l; }
-has_arrived() { [ "$(arrivals "$1")" -ge "${2:-1}" ]; } # the sink writes a file a moment after its answer
+# apt and dpkg get no terminal, no answers, and no front end that would invent some.
+apt() { apt-get -y -q -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+upgrade() { dpkg -i /tmp/host/spoolgore_"$1"_*.deb </dev/null; }
+arrivals() { grep -l "$1" "$arrived"/*[0-9] 2>/dev/null | wc -l; }
+has_arrived() { [ "$(arrivals "$1")" -ge "${2:-1}" ]; }
 queue() { find "$spool" -maxdepth 1 -type f ! -name '.*' | sort; }
 queue_is_empty() { [ -z "$(queue)" ]; }
 # mail_as USER SUBJECT
-mail_as() { printf 'Subject: %s\n\nHello!\n' "$2" | setpriv --reuid "$1" --regid "$(id -g "$1")" --clear-groups sendmail b@example.org; }
+mail_as() { printf 'Subject: %s\n\nHello!\n' "$2" | as "$1" sendmail b@example.org; }
+as() { setpriv --reuid "$1" --regid "$(id -g "$1")" --clear-groups "${@:2}"; }
+mode() { stat -Lc '%A %U:%G' "$1"; }
 
-# The daemon as systemd runs it: the user and the command line of the unit.
+# The daemon as systemd runs it: the user, the credentials and the command line of the unit.
 start_daemon() {
-	unit=/usr/lib/systemd/system/spoolgore.service
+	local unit=/usr/lib/systemd/system/spoolgore.service credential
 	user=$(sed -n 's/^User=//p' $unit)
+	rm -rf /tmp/credentials
+	install -d -m 700 -o "$user" /tmp/credentials
+	for credential in $(sed -n 's/^LoadCredential=//p' $unit); do
+		{ cat "${credential#*:}" 2>/dev/null || echo; } >"/tmp/credentials/${credential%%:*}"
+		chown "$user" "/tmp/credentials/${credential%%:*}"
+	done
 	read -ra words <<<"$(sed -n 's/^ExecStart=//p' $unit)"
-	setpriv --reuid "$user" --regid "$(sed -n 's/^Group=//p' $unit)" --clear-groups --no-new-privs --bounding-set=-all \
-		"${words[@]}" 2>>/tmp/daemon.log &
+	CREDENTIALS_DIRECTORY=/tmp/credentials setpriv --reuid "$user" --regid "$(sed -n 's/^Group=//p' $unit)" \
+		--clear-groups --no-new-privs --bounding-set=-all "${words[@]}" 2>>/tmp/daemon.log &
 	daemon=$!
 	until_true daemon_runs
 }
@@ -41,8 +53,8 @@ daemon_runs() { [ "$(cat $spool/.spoolgore.lock 2>/dev/null)" = "$daemon" ]; }
 stop_daemon() { kill "$daemon" && wait "$daemon" || die "the daemon ended with $?: $(tail /tmp/daemon.log)"; }
 trap '[ $? = 0 ] || tail -5 /tmp/daemon.log 2>/dev/null' EXIT
 
-# everything: what differs from the machine that this is a copy of, in the places where a package and its scripts leave
-# something, and users and groups. (Who changes the machine itself meanwhile is not seen.)
+# everything: what differs from the original of this machine in the places where a package and its scripts leave files,
+# and users and groups. (A change of the original itself meanwhile is not seen.)
 everything() {
 	(cd /tmp/upper && find etc usr var/spool var/lib/systemd -path etc/cron.d -prune \
 		-o -printf '%M %u:%g %p %l\n' | sort)
@@ -50,28 +62,29 @@ everything() {
 }
 
 mkdir -m 755 "$arrived"
-chown nobody "$arrived"
-(cd "$arrived" && exec /tmp/host/smtp-sink -u nobody -d '%M.' "127.0.0.1:$port" 100) &
+python3 /tmp/host/test-relay.py $port "$arrived" &
+python3 /tmp/host/test-relay.py $((port + 1)) "$arrived" "me:$password" &
 
-step 'install in place of another mail system'
-apt install /tmp/host/spoolgore_1.0.0~one_*.deb
+step 'installation over another mail system'
+apt install /tmp/host/spoolgore_1.1.0~one_*.deb
 if dpkg -s postfix 2>/dev/null | grep -q '^Status: install ok'; then die 'Postfix is still there'; fi
 is "$(mailq)" 'Mail queue is empty' 'mailq'
 apt purge spoolgore postfix >/dev/null
 everything >/tmp/before
 if grep spoolgore /tmp/before; then die 'this was left'; fi
 
-step 'install'
-apt install /tmp/host/spoolgore_1.0.0~one_*.deb
-is "$(stat -Lc '%A %U:%G' /usr/sbin/sendmail)" '-rwxr-sr-x root:spoolgore' 'sendmail'
-is "$(stat -Lc '%A %U:%G' /usr/bin/sendmail-spool)" '-rwxr-xr-x root:root' 'sendmail-spool'
+step 'installation'
+upgrade 1.1.0~one
+is "$(mode /usr/sbin/sendmail)" '-rwxr-sr-x root:spoolgore' 'sendmail'
+is "$(mode /usr/bin/sendmail-spool)" '-rwxr-xr-x root:root' 'sendmail-spool'
 for dir in $spool $spool/tmp $spool/failed $spool/hold; do
-	is "$(stat -c '%A %U:%G' $dir)" 'drwxrws--- spoolgore:spoolgore' "$dir"
+	is "$(mode $dir)" 'drwxrws--- spoolgore:spoolgore' "$dir"
 done
-is "$(stat -c '%A %U:%G' /etc/spoolgore.conf)" '-rw-r----- root:spoolgore' '/etc/spoolgore.conf'
-is "$(grep -v '^#\|^$' /etc/spoolgore.conf)" "dir $spool" 'settings in force'
+is "$(mode $conf)" '-rw-r--r-- root:root' $conf
+is "$(mode /etc/spoolgore/credentials)" 'drwx------ root:root' 'credentials'
+is "$(grep -v '^#\|^$' $conf)" "dir $spool" 'settings in force'
 is "$(mailq)" 'Mail queue is empty' 'mailq'
-spoolgore -version | grep -q '^spoolgore 1\.0\.0~one ' || die 'the version'
+spoolgore -version | grep -q '^spoolgore 1\.1\.0~one ([0-9a-f]*, 20[0-9-]*) ' || die 'the version'
 for page in man8/spoolgore.8 man8/sendmail.8 man1/mailq.1 man5/spoolgore-spool.5; do
 	zcat "/usr/share/man/$page.gz" | grep -q '^\.Dt' || die "$page"
 done
@@ -80,11 +93,12 @@ units=/usr/lib/systemd
 systemd-analyze verify --man=no $units/system/spoolgore.service $units/system/spoolgore@.service || die 'a unit'
 XDG_RUNTIME_DIR=/run systemd-analyze verify --man=no --user $units/user/spoolgore.service || die "the user's unit"
 for unit in spoolgore.service spoolgore@.service; do # the figure in docs/installing.md, ten times
-	systemd-analyze security --offline=yes --no-pager --threshold=14 "$units/system/$unit" >/tmp/security || die "$(grep '✗' /tmp/security)"
+	systemd-analyze security --offline=yes --no-pager --threshold=14 "$units/system/$unit" >/tmp/security ||
+		die "$(grep '✗' /tmp/security)"
 done
 
 step 'one line of configuration, then mail of cron and of a user'
-echo "smtpaddr 127.0.0.1:$port" >>/etc/spoolgore.conf
+echo "smtpaddr 127.0.0.1:$port" >>$conf
 start_daemon
 rm -f /etc/cron.d/*
 echo '@reboot root echo hello from cron' >/etc/cron.d/hello
@@ -93,18 +107,64 @@ until_true has_arrived 'hello from cron'
 grep -q '^X-Mail-Args: <root@' "$(grep -l 'hello from cron' $arrived/*)" || die 'the sender of the mail of cron'
 mail_as nobody 'of a user'
 until_true has_arrived 'Subject: of a user'
-if setpriv --reuid nobody --regid nogroup --clear-groups ls $spool 2>/dev/null; then die 'a user looks into the spool'; fi
-runuser -u spoolgore -- spoolgore test -config /etc/spoolgore.conf b@example.org | tee /tmp/test
+if as nobody ls $spool 2>/dev/null; then die 'a user reads the spool'; fi
+runuser -u spoolgore -- spoolgore test -config $conf b@example.org | tee /tmp/test
 grep -q 'The relay has it' /tmp/test || die 'spoolgore test'
 until_true queue_is_empty
-head -20 "$(grep -l 'hello from cron' $arrived/*)"
-
-step 'upgrade, with mail in the queue, and mail that comes in meanwhile'
 stop_daemon
-for n in 1 2 3; do mail_as nobody "queued $n"; done
-mailq
-sum=$(queue | xargs cat | sha256sum)
-# Calls of the command from before to after the upgrade, each of which is to succeed.
+
+step 'removal keeps mail, and it is sent after another installation'
+mail_as nobody 'left behind'
+exec 9<$command
+dpkg -r spoolgore </dev/null
+[ ! -e /usr/sbin/sendmail ] || die 'sendmail is still there'
+is "$(queue | wc -l)" 1 'mail in the spool'
+[ ! -e /usr/lib/spoolgore ] || die 'the setgid command is still there'
+is "$(stat -L -c %A /proc/self/fd/9)" '-rwxr-xr-x' 'the removed command that a process has open'
+exec 9<&-
+upgrade 1.1.0~one
+start_daemon
+until_true has_arrived 'Subject: left behind'
+until_true queue_is_empty
+stop_daemon
+
+step 'upgrade from this version: dpkg-statoverride holds'
+dpkg-statoverride --update --add root daemon 2750 $command
+upgrade 1.1.0~two
+is "$(mode $command)" '-rwxr-s--- root:daemon' 'a command with an override'
+dpkg-statoverride --remove $command
+
+step 'upgrade: the owner of the spool cannot mislead root'
+mkdir /tmp/victim
+as spoolgore sh -c "cd $spool && rmdir failed hold tmp && ln -s /tmp/victim failed && ln -s /nowhere hold && ln -s /victim tmp"
+upgrade 1.1.0~one 2>&1 | tee /tmp/misled
+is "$(dpkg-query -W -f '${db:Status-Status}' spoolgore)" installed 'the package'
+grep -q "cannot create tmp, failed and hold in $spool" /tmp/misled || die 'no word of the links'
+is "$(mode /tmp/victim)" 'drwxr-xr-x root:root' 'a directory behind a link'
+if [ -e /victim ] || [ -e /nowhere ]; then die 'root made a directory for a link'; fi
+is "$(mode $command)" '-rwxr-sr-x root:spoolgore' 'sendmail'
+rm $spool/failed $spool/hold $spool/tmp
+dpkg -P spoolgore </dev/null
+if [ -e $spool ]; then die 'an empty spool was left'; fi
+
+step 'version 1, with a login, mail in flight and mail in the queue'
+upgrade 1.0.0
+is "$(mode $conf)" '-rw-r----- root:spoolgore' "$conf of version 1"
+cat >>$conf <<EOF
+smtpaddr 127.0.0.1:$((port + 1))
+smtpuser me
+  smtppassword	$password
+httptoken fedcba98765432100123
+maxage 100h
+EOF
+start_daemon
+for n in 1 2 3; do mail_as nobody "in flight, slow $n"; done
+for n in 1 2 3; do
+	printf 'From: a@example.org\nTo: b@example.org\nSubject: held %s\n\nHello!\n' $n |
+		as spoolgore sh -c "cat >$spool/hold/$n"
+done
+until_true test -e $arrived/waiting
+# Calls of the command from before to after the upgrade. Each must succeed.
 (
 	n=0
 	while [ ! -e /tmp/upgraded ]; do
@@ -114,61 +174,75 @@ sum=$(queue | xargs cat | sha256sum)
 	echo $n >/tmp/meanwhile
 ) &
 sender=$!
-apt install /tmp/host/spoolgore_1.0.0~two_*.deb
+exec 9<$command
+
+step 'upgrade from version 1'
+upgrade 1.1.0~one
 touch /tmp/upgraded
 wait $sender
+touch $arrived/go
+stop_daemon # as systemd does for postinst
 meanwhile=$(cat /tmp/meanwhile)
-echo "$meanwhile messages were sent meanwhile"
-is "$(queue | xargs grep -l 'Subject: queued' | xargs cat | sha256sum)" "$sum" 'the mail in the queue'
-is "$(stat -Lc '%A %U:%G' /usr/sbin/sendmail)" '-rwxr-sr-x root:spoolgore' 'sendmail'
-cmp /usr/sbin/sendmail /usr/bin/sendmail-spool || die 'sendmail is not that of the upgrade'
-grep -q "^smtpaddr 127.0.0.1:$port" /etc/spoolgore.conf || die 'the configuration is gone'
-spoolgore -version | grep -q '^spoolgore 1\.0\.0~two ' || die 'the version'
+echo "$meanwhile messages were sent during the upgrade"
+mailq
+is "$(mode /usr/sbin/sendmail)" '-rwxr-sr-x root:spoolgore' 'sendmail'
+cmp /usr/sbin/sendmail /usr/bin/sendmail-spool || die 'sendmail is not that of the new version'
+is "$(stat -L -c %A /proc/self/fd/9)" '-rwxr-xr-x' 'the old command that a process has open'
+exec 9<&-
+is "$(mode $conf)" '-rw-r--r-- root:root' $conf
+if grep -e "$password" -e fedcba98765432100123 $conf; then die 'a secret is still in the configuration'; fi
+is "$(cat /etc/spoolgore/credentials/smtppassword)" "$password" 'the password'
+is "$(cat /etc/spoolgore/credentials/httptoken)" fedcba98765432100123 'the token'
+is "$(mode /etc/spoolgore/credentials/smtppassword)" '-rw------- root:root' 'the password'
+if as nobody cat /etc/spoolgore/credentials/smtppassword 2>/dev/null; then die 'a user reads the password'; fi
+is "$(grep -v '^#\|^$' $conf)" "dir $spool
+smtpaddr 127.0.0.1:$((port + 1))
+smtpuser me
+maxage 100h" 'settings after the upgrade'
 start_daemon
 until_true queue_is_empty
-stop_daemon
-until_true has_arrived 'Subject: queued' 3
+runuser -u spoolgore -- spoolgore release -all $spool
+until_true has_arrived 'Subject: held' 3
+until_true has_arrived 'Subject: in flight' 3
 until_true has_arrived 'Subject: meanwhile' "$meanwhile"
-is "$(arrivals 'Subject: queued')" 3 'of what was in the queue'
-is "$(arrivals 'Subject: meanwhile')" "$meanwhile" 'of what came in meanwhile'
-
-step 'remove: the mail stays, and is sent after another installation'
-mail_as nobody 'left behind'
-apt remove spoolgore
-[ ! -e /usr/sbin/sendmail ] || die 'sendmail is still there'
-is "$(queue | wc -l)" 1 'mail in the spool'
-[ ! -e /usr/lib/spoolgore ] || die 'the setgid command is still there'
-apt install /tmp/host/spoolgore_1.0.0~two_*.deb
-start_daemon
-until_true has_arrived 'Subject: left behind'
 until_true queue_is_empty
 stop_daemon
+is "$(arrivals 'Subject: held')" 3 'mail that was held'
+is "$(arrivals 'Subject: in flight')" 3 'mail that was in flight'
+is "$(arrivals 'Subject: meanwhile')" "$meanwhile" 'mail that came meanwhile'
+is "$(arrivals 'X-Login: me')" $((meanwhile + 6)) 'mail sent with the login'
+
+step 'upgrade again: nothing changes'
+before=$(cat $conf /etc/spoolgore/credentials/*)
+upgrade 1.1.0~two
+is "$(cat $conf /etc/spoolgore/credentials/*)" "$before" 'configuration and credentials'
 
 step 'purge, with mail in the spool: it is kept'
 mail_as nobody 'kept'
 before=$(find $spool -printf '%M %u:%g %p %s\n' | sort)
-apt purge spoolgore | tee /tmp/purge
-grep -q 'there is mail in /var/spool/spoolgore' /tmp/purge || die 'nothing was said of the mail'
+dpkg -P spoolgore </dev/null | tee /tmp/purge
+grep -q "there is mail in $spool" /tmp/purge || die 'no word of the mail'
 is "$(find $spool -printf '%M %u:%g %p %s\n' | sort)" "$before" 'the spool'
-[ ! -e /etc/spoolgore.conf ] || die 'the configuration is still there'
+[ ! -e $conf ] || die 'the configuration is still there'
+[ ! -e /etc/spoolgore ] || die 'the password is still there'
 getent passwd spoolgore >/dev/null || die 'the owner of the mail is gone'
 
 step 'purge, with mail in a spool elsewhere: the user is kept'
-apt install /tmp/host/spoolgore_1.0.0~two_*.deb
+upgrade 1.1.0~two
 is "$(queue | wc -l)" 1 'mail in the spool'
 rm "$(queue)"
 install -d -m 2770 -o spoolgore -g spoolgore /tmp/elsewhere
-sed -i 's|^dir .*|dir /tmp/elsewhere|' /etc/spoolgore.conf
+sed -i 's|^dir .*|dir /tmp/elsewhere|' $conf
 mail_as nobody 'elsewhere'
-apt purge spoolgore | tee /tmp/purge
-grep -q 'there is mail in /tmp/elsewhere' /tmp/purge || die 'nothing was said of the mail'
+dpkg -P spoolgore </dev/null | tee /tmp/purge
+grep -q 'there is mail in /tmp/elsewhere' /tmp/purge || die 'no word of the mail'
 grep -l 'Subject: elsewhere' /tmp/elsewhere/*.eml
 getent passwd spoolgore >/dev/null || die 'the owner of the mail is gone'
 rm -r /tmp/elsewhere
 
 step 'purge, with an empty spool: nothing is left'
-apt install /tmp/host/spoolgore_1.0.0~two_*.deb
-apt purge spoolgore
+upgrade 1.1.0~two
+dpkg -P spoolgore </dev/null
 everything >/tmp/after
 diff /tmp/before /tmp/after || die 'this was left or taken (<: before, >: after)'
 

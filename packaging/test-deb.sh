@@ -1,22 +1,33 @@
 #!/usr/bin/env bash
-# Build two versions of the Debian package and use them as an administrator does: install over another mail system, one
-# line of configuration, mail of cron and of a user, an upgrade with mail in the queue, removal, purge.
+# Build the Debian package and use it as an administrator does: installation over another mail system, one line of
+# configuration, mail of cron and of users, an upgrade from version 1 with mail in flight, an upgrade from this version,
+# removal, purge.
 #
-# All of it happens in a copy of this machine that is gone afterwards: an overlay on /, with processes of its own. Needs
-# root, Linux, and Debian with cron, systemd (which is not run), and Postfix, which the package is installed in place of.
+# All of this happens in a copy of this machine that is gone afterwards: an overlay on /, with processes of its own. Needs
+# root, Linux, and Debian with cron, python3, lintian, systemd (which is not run), and Postfix, which the package replaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo 'test-deb.sh: needs root' >&2; exit 1; }
+first=10ab621 # the last commit of version 1
 
 work=$(mktemp -d)
 trap 'umount "$work/over" 2>/dev/null || true; rm -rf "$work"' EXIT
-mkdir "$work/host" "$work/over"
-chmod 755 "$work" # users are to get at what is in it
-for version in 1.0.0~one 1.0.0~two; do
-	packaging/deb.sh "$version" "$(dpkg --print-architecture)" "$work/host" 2>/dev/null
-done
-cp packaging/test-deb-inside.sh "$work/host/inside.sh"
-cp "$(command -v smtp-sink)" "$work/host/" # Postfix will not be there any more
+mkdir "$work/host" "$work/over" "$work/first"
+chmod 755 "$work" # users read what is in it
+arch=$(dpkg --print-architecture)
+export DEB_COMPRESSION=none
+
+git archive "$first" | tar -x -C "$work/first"
+(cd "$work/first" && SOURCE_DATE_EPOCH=1767225600 packaging/deb.sh 1.0.0 "$arch" "$work/host" >/dev/null 2>&1)
+packaging/deb.sh 1.1.0~one "$arch" "$work/host" >/dev/null
+lintian --fail-on error,warning --allow-root --suppress-tags uses-no-compression-for-control-tarball,uses-no-compression-for-data-tarball \
+	"$work"/host/spoolgore_1.1.0~one_*.deb
+# The second version has the same files and a later number.
+dpkg-deb -R "$work"/host/spoolgore_1.1.0~one_*.deb "$work/two"
+sed -i 's/^Version: .*/Version: 1.1.0~two/' "$work/two/DEBIAN/control"
+dpkg-deb -Znone --root-owner-group --build "$work/two" "$work/host/spoolgore_1.1.0~two_$arch.deb" >/dev/null
+rm -r "$work/two" "$work/first"
+cp packaging/test-deb-inside.sh packaging/test-relay.py "$work/host/"
 
 # The upper layer is in memory, since it cannot be on the file system that it covers.
 mount -t tmpfs none "$work/over"
@@ -32,5 +43,5 @@ unshare --mount --pid --fork --kill-child --uts sh -euc '
 	mkdir tmp/host tmp/upper
 	mount --bind "$1/host" tmp/host
 	mount --bind -o ro "$1/over/upper" tmp/upper
-	exec chroot . /bin/bash -eu /tmp/host/inside.sh
+	exec chroot . /bin/bash -eu /tmp/host/test-deb-inside.sh
 ' sh "$work"

@@ -123,6 +123,7 @@ func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt
 	outcomes := make([]attempt.Outcome, len(results))
 	for i, r := range results {
 		outcomes[i] = outcomeOf(r)
+		outcomes[i].Withdrawn = outcomes[i].Withdrawn && ctx.Err() != nil // only the spool withdraws an offer
 	}
 	return outcomes
 }

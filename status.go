@@ -40,6 +40,10 @@ type Message struct {
 	BodyDigest string `json:"Body,omitempty"`
 	// Missing is the time since which the file has been looked for in vain; zero: the file is there.
 	Missing time.Time `json:",omitzero"`
+	// Overdue is when a start first found the message older than Options.MaxAge; zero: never.
+	Overdue time.Time `json:",omitzero"`
+	// Removed are addresses in the file that a person took out of the status file. They are not tried.
+	Removed []string `json:",omitempty"`
 }
 
 // State is the progress of one recipient, as the status file has it.
@@ -118,7 +122,7 @@ func messageOf(m *record.Message) *Message {
 		Attempts: m.Attempts, Enqueued: m.Enqueued, Error: m.Error, Expire: m.Expire, Priority: m.Priority,
 		Size: m.Size, Modified: m.Modified, Held: m.Held, NotBefore: m.NotBefore,
 		MessageID: m.MessageID, Digest: m.Digest, Inode: m.Inode, RawName: m.RawName,
-		BodyDigest: m.BodyDigest, Missing: m.Missing,
+		BodyDigest: m.BodyDigest, Missing: m.Missing, Overdue: m.Overdue, Removed: m.Removed,
 	}
 }
 

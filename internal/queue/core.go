@@ -109,7 +109,11 @@ func (c *core) watch(e *entry, m *record.Message) {
 
 // expires returns when m is given up for its age.
 func (c *core) expires(e *entry, m *record.Message) time.Time {
-	return retry.End(m.Enqueued, m.NotBefore, m.Expire, e.firstSeen(), c.rules.MaxAge)
+	seen := e.firstSeen()
+	if !m.Overdue.IsZero() {
+		seen = m.Overdue // by this process or one before
+	}
+	return retry.End(m.Enqueued, m.NotBefore, m.Expire, seen, c.rules.MaxAge)
 }
 
 // noticeAt returns when the sender of m is to get a notice although recipients still wait; zero: never.

@@ -44,13 +44,19 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 	p.Time(m.Held)
 	p.Time(m.NotBefore)
 	p.String(m.MessageID)
-	more := m.Digest != "" || m.Inode != 0 || m.BodyDigest != "" || len(m.RawName) > 0 || !m.Missing.IsZero()
+	more := m.Digest != "" || m.Inode != 0 || m.BodyDigest != "" || len(m.RawName) > 0 || !m.Missing.IsZero() ||
+		!m.Overdue.IsZero() || len(m.Removed) > 0
 	if p.Bool(more); more {
 		p.String(m.Digest)
 		p.Int(int64(m.Inode))
 		p.String(m.BodyDigest)
 		p.String(string(m.RawName))
 		p.Time(m.Missing)
+		p.Time(m.Overdue)
+		p.Int(int64(len(m.Removed)))
+		for _, address := range m.Removed {
+			p.String(address)
+		}
 	}
 	return Compact{p.Packed(), p.base}
 }
@@ -112,6 +118,13 @@ func (c Compact) unpack(m *Message, shown bool) {
 		m.RawName = []byte(name)
 	}
 	m.Missing = u.Time()
+	m.Overdue = u.Time()
+	if n := u.Int(); n > 0 {
+		m.Removed = make([]string, n)
+		for i := range m.Removed {
+			m.Removed[i] = u.String()
+		}
+	}
 }
 
 // resize returns n empty recipients, in the memory of list if there is room.

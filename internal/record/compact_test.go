@@ -42,6 +42,9 @@ func fill(t *testing.T, path string, leaf reflect.Value, n int) {
 		zones := []*time.Location{time.UTC, time.FixedZone("", 3600), time.FixedZone("", -90*60)}
 		leaf.Set(reflect.ValueOf(time.Date(1500+100*(n%9), 1, 2, 3, 4, 5, n+1, zones[n%len(zones)])))
 		return
+	case []string:
+		leaf.Set(reflect.ValueOf([]string{fmt.Sprint(path, n), ""}))
+		return
 	case []byte:
 		leaf.SetBytes([]byte{0xff, byte(n)})
 		return

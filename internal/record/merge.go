@@ -41,20 +41,20 @@ func (m *Message) MakePartial() { m.Size = -1 }
 func (m *Message) IsSame(old *Message) bool {
 	// The 2014 tool knew a message by its file name alone.
 	by2014 := old.MessageID == "" && old.Describes(0, time.Time{}) == NoVersion
-	return by2014 || old.MessageID == m.MessageID || m.sameHeader(old) && m.sameBody(old)
+	return by2014 || old.MessageID == m.MessageID || sameHeader(m, old) && sameBody(m, old)
 }
 
 // IsEdit reports whether m, whose file has the name that the file of old had all the time, is an edit of old: IsSame, or
 // only the body has changed, in place.
 func (m *Message) IsEdit(old *Message) bool {
-	return m.IsSame(old) || m.sameHeader(old) && old.Inode == m.Inode
+	return m.IsSame(old) || sameHeader(m, old) && old.Inode == m.Inode
 }
 
 // sameHeader reports whether m and old have no Message-ID and the same header.
-func (m *Message) sameHeader(old *Message) bool { return m.Digest != "" && old.Digest == m.Digest }
+func sameHeader(m, old *Message) bool { return m.Digest != "" && old.Digest == m.Digest }
 
 // sameBody compares the bodies of messages without a Message-ID. An old record has no digest of the body, but an inode.
-func (m *Message) sameBody(old *Message) bool {
+func sameBody(m, old *Message) bool {
 	if old.BodyDigest == "" || m.BodyDigest == "" {
 		return old.Inode == m.Inode
 	}
@@ -64,7 +64,7 @@ func (m *Message) sameBody(old *Message) bool {
 // Resume takes over what old knows of the message m, which was read again from its file: recipients, age and identity.
 func Resume(m, old *Message) {
 	takeOver(m, old, func(*Recipient) bool { return true })
-	m.Attempts = old.Attempts
+	m.Attempts, m.Overdue = old.Attempts, old.Overdue
 	if !old.Enqueued.IsZero() && old.Enqueued.Before(m.Enqueued) {
 		m.Enqueued = old.Enqueued
 	}
@@ -78,6 +78,7 @@ func KeepAccepted(m, old *Message) { takeOver(m, old, (*Recipient).Accepted) }
 
 // takeOver replaces the recipients of m that may still be tried by those of old for which use reports true.
 func takeOver(m, old *Message, use func(*Recipient) bool) {
+	remove(m, removedFrom(old, m))
 	known := make(map[string]*Recipient)
 	for _, r := range old.Recipients() {
 		if use(r) {
@@ -91,16 +92,50 @@ func takeOver(m, old *Message, use func(*Recipient) bool) {
 	}
 }
 
+// removedFrom returns the addresses of m, read from its file, that a person has taken out of old, a record of m. In a
+// record of a file of the same size, an address that is missing was taken out while no daemon ran.
+func removedFrom(old, m *Message) []string {
+	removed := slices.Clone(old.Removed)
+	if old.Partial() || old.Size != m.Size || len(Unknown(old, m)) > 0 {
+		return removed
+	}
+	for _, r := range Unknown(m, old) {
+		removed = append(removed, r.Address)
+	}
+	return removed
+}
+
+// remove takes the recipients with these addresses out of m, and keeps the addresses in Removed.
+func remove(m *Message, addresses []string) {
+	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
+		*list = slices.DeleteFunc(*list, func(r Recipient) bool { return slices.Contains(addresses, r.Address) })
+	}
+	m.Removed = addresses
+}
+
 // FixTimes corrects what a wrong clock has left in a record that was read from a file: no message was enqueued in the
-// future or long before its file was written, and no attempt was made in the future.
+// future or long before its file was written, and no attempt was made in the future. A message that is older than
+// maxAge becomes Overdue.
 func FixTimes(m *Message, now time.Time, maxAge time.Duration) {
-	if m.Enqueued.After(now) || !m.Modified.After(now) && m.Enqueued.Before(m.Modified.Add(-maxAge)) {
+	ahead := m.Enqueued.After(now) // the clock was ahead when the message was queued
+	if ahead || !m.Modified.After(now) && m.Enqueued.Before(m.Modified.Add(-maxAge)) {
 		m.Enqueued = now
 	}
+	end := m.Since().Add(maxAge)
 	for _, r := range m.Recipients() {
-		if r.Status == Waiting && r.LastAttempt.After(now) {
+		switch {
+		case r.Status != Waiting:
+		case r.LastAttempt.After(now):
 			r.NextAttempt, r.LastAttempt = later(now, m.NotBefore), now
+		case r.NextAttempt.After(now) && (ahead && r.LastAttempt.IsZero() || r.NextAttempt.After(end.Add(maxAge))):
+			r.NextAttempt = later(now, m.NotBefore)
 		}
+	}
+	if now.Before(end) || m.Overdue.After(now) {
+		m.Overdue = time.Time{}
+	}
+	if m.Overdue.IsZero() && !now.Before(end) {
+		m.Overdue = now
 	}
 	Anchor(m, now)
 }
@@ -110,7 +145,7 @@ func FixTimes(m *Message, now time.Time, maxAge time.Duration) {
 // set by the wall clock, stay as they are.
 func Anchor(m *Message, now time.Time) {
 	const reach = 100 * 365 * 24 * time.Hour // excludes the zero time, and times that Sub cannot reach
-	times := []*time.Time{&m.Enqueued}
+	times := []*time.Time{&m.Enqueued, &m.Overdue}
 	for _, r := range m.Recipients() {
 		if !r.NextAttempt.Equal(m.NotBefore) {
 			times = append(times, &r.NextAttempt)
@@ -143,6 +178,10 @@ func Edited(m, by *Message, paused time.Time) *Message {
 	for _, r := range m.Recipients() {
 		now[r.Address] = r
 	}
+	c.Removed = nil
+	if !m.Partial() {
+		c.Removed = editRemoved(m, by)
+	}
 	for _, r := range c.Recipients() {
 		k := now[r.Address]
 		if k == nil || r.Status == Done && k.Status == Waiting {
@@ -155,6 +194,20 @@ func Edited(m, by *Message, paused time.Time) *Message {
 	return c
 }
 
+// editRemoved returns the addresses of m that the edit by does not have, and those that were taken out before.
+func editRemoved(m, by *Message) []string {
+	var removed []string
+	for _, address := range m.Removed {
+		if !slices.ContainsFunc(by.Recipients(), func(r *Recipient) bool { return r.Address == address }) {
+			removed = append(removed, address)
+		}
+	}
+	for _, r := range Unknown(m, by) {
+		removed = append(removed, r.Address)
+	}
+	return removed
+}
+
 // AcceptedOnly returns a record that keeps who has accepted the message. All other recipients start afresh, and the
 // record is partial, so that the file is read again.
 func AcceptedOnly(m *Message, now time.Time) *Message {
@@ -164,7 +217,7 @@ func AcceptedOnly(m *Message, now time.Time) *Message {
 			*r = Recipient{Address: r.Address, NextAttempt: later(now, m.NotBefore)}
 		}
 	}
-	c.Attempts = 0
+	c.Attempts, c.Overdue, c.Removed = 0, time.Time{}, nil
 	c.MakePartial()
 	return c
 }
@@ -210,7 +263,8 @@ func ForgetGivenUp(m, old *Message, failed *Failure) {
 		})
 	}
 	if old.Len() < known {
-		old.Attempts, old.Enqueued = 0, m.Enqueued
+		old.Attempts, old.Enqueued, old.Overdue = 0, m.Enqueued, time.Time{}
+		old.MakePartial()
 	}
 }
 

@@ -2,6 +2,7 @@ package record
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -222,6 +223,8 @@ func TestFixTimes(t *testing.T) {
 		{"enqueued long before the file was written", at(-6 * 24 * 60), at(-10), at(-5), at(5), start, at(-5), at(5)},
 		{"a file from the future", at(-6 * 24 * 60), at(60), at(-5), at(5), at(-6 * 24 * 60), at(-5), at(5)},
 		{"tried in the future", at(-60), at(-60), at(60), at(90), at(-60), start, start},
+		{"enqueued in the future, never tried", at(60), at(-60), time.Time{}, at(60), start, time.Time{}, start},
+		{"a wait that ends long after the message", at(-60), at(-60), time.Time{}, at(11 * 24 * 60), at(-60), time.Time{}, start},
 		{"never tried", at(-60), at(-60), time.Time{}, at(5), at(-60), time.Time{}, at(5)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -355,4 +358,94 @@ func TestNewGivesUpInvalidAddresses(t *testing.T) {
 	is.Equal(m.To[1], Recipient{Address: "b@x", NextAttempt: at(5), Status: Done, GivenUp: true, Error: "no address"})
 	is.Equal([]any{m.Priority, m.Expire, m.Digest, m.Inode}, []any{3, at(50), "", uint64(0)})
 	is.True(m.Cc != nil && m.Bcc != nil) // [] in JSON
+}
+
+func TestFixTimesMarksOverdue(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name                    string
+		enqueued, overdue, want int // minutes after start; 0 for overdue and want: not overdue
+	}{
+		{"younger than an hour", -59, 0, 0},
+		{"found older than an hour", -61, 0, 1},
+		{"found so before", -90, -20, -20},
+		{"found so by a clock that was ahead", -90, 20, 1},
+		{"the age was raised since", -30, -20, 0},
+	} {
+		is := is.New(t)
+		m := &Message{Enqueued: at(tt.enqueued + 1)}
+		if tt.overdue != 0 {
+			m.Overdue = at(tt.overdue)
+		}
+		FixTimes(m, at(1), time.Hour)
+		is.Equal(!m.Overdue.IsZero(), tt.want != 0) // tt.name
+		is.True(tt.want == 0 || m.Overdue.Equal(at(tt.want)))
+	}
+}
+
+func TestReleaseAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	m := &Message{Enqueued: at(-60), Held: at(365 * 24 * 60)}
+	Release(m, start)
+	is.Equal(m.Enqueued, at(-60))
+	is.True(m.Held.IsZero())
+}
+
+// A recipient that a person took out of the status file stays out when the file is read again.
+func TestRemovedRecipients(t *testing.T) {
+	t.Parallel()
+	file := New(head("<1@x>", "a@x", "b@x"), start)
+	edit := func(m *Message, to ...string) *Message { // of the status file
+		by := m.Clone()
+		by.To = nil
+		for _, address := range to {
+			by.To = append(by.To, waits(address))
+		}
+		return by
+	}
+	removed := Edited(file, edit(file, "a@x"), at(1))
+	for _, tt := range []struct {
+		name string
+		old  *Message
+		now  Head // what the file says when it is read again
+		want string
+	}{
+		{"taken out while the daemon ran", removed, head("<1@x>", "a@x", "b@x"), "a@x"},
+		{"taken out, then another edit", Edited(removed, edit(removed, "a@x"), at(1)), head("<1@x>", "a@x", "b@x"), "a@x"},
+		{"taken out and put back", Edited(removed, edit(removed, "a@x", "b@x"), at(1)), head("<1@x>", "a@x", "b@x"), "a@x b@x"},
+		{"taken out while no daemon ran", edit(file, "a@x"), head("<1@x>", "a@x", "b@x"), "a@x"},
+		{"all taken out", edit(file), head("<1@x>", "a@x", "b@x"), ""},
+		{"the file names another one", file, head("<1@x>", "a@x", "c@x"), "a@x c@x"},
+		{"not known to the record of some recipients", func() *Message {
+			m := edit(file, "a@x")
+			m.MakePartial()
+			return m
+		}(), head("<1@x>", "a@x", "b@x"), "a@x b@x"},
+	} {
+		is := is.New(t)
+		for _, resume := range []func(m, old *Message){Resume, KeepAccepted} {
+			m := New(tt.now, at(2))
+			resume(m, tt.old)
+			var to []string
+			for _, r := range m.Recipients() {
+				to = append(to, r.Address)
+			}
+			is.Equal(strings.Join(to, " "), tt.want) // tt.name
+		}
+	}
+	is := is.New(t)
+	longer := head("<1@x>", "a@x", "c@x", "b@x")
+	longer.Size++
+	m := New(longer, at(2))
+	Resume(m, removed)
+	is.Equal(m.Len(), 2) // c@x is new in the file, b@x stays out
+	is.Equal(m.Removed, []string{"b@x"})
+}
+
+func TestReasonOfMessageWithoutRecipients(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	is.True(strings.Contains((&Message{}).Reason(), "no recipient"))
+	is.Equal(NewUnreadable("m", "header too long", 1, start, start).Reason(), "header too long")
 }

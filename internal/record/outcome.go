@@ -168,6 +168,8 @@ func (m *Message) Reason() string {
 		}
 	}
 	switch {
+	case failed == 0 && m.Error == "" && m.Len() == 0:
+		return "no recipient is left: all were taken out of the status file"
 	case failed == 0:
 		return m.Error
 	case failed > 1:

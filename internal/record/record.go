@@ -70,6 +70,10 @@ type Message struct {
 	BodyDigest string `json:"Body,omitempty"`
 	// Missing is the time since which the file has been looked for in vain; zero: the file is there.
 	Missing time.Time `json:",omitzero"`
+	// Overdue is when a start first found the message older than the maximum age; zero: never.
+	Overdue time.Time `json:",omitzero"`
+	// Removed are addresses in the file that a person took out of the status file.
+	Removed []string `json:",omitempty"`
 }
 
 // Recipients returns pointers to all recipients in the order To, Cc, Bcc.
@@ -156,10 +160,13 @@ func WithCause(m *Message, cause string, now time.Time) *Message {
 
 // Release ends the time in hold/, which does not count as age.
 func Release(m *Message, now time.Time) {
-	if !m.Held.IsZero() {
-		m.Enqueued = m.Enqueued.Add(now.Sub(m.Held))
-		m.Held = time.Time{}
+	if m.Held.IsZero() {
+		return
 	}
+	if held := now.Sub(m.Held); held > 0 { // otherwise the clock was set back meanwhile
+		m.Enqueued = m.Enqueued.Add(held)
+	}
+	m.Held = time.Time{}
 }
 
 // Head is what the file of a message says: the input of New.

@@ -76,6 +76,7 @@ type Engine struct {
 	opener    *opener
 	scanner   *scanner
 	control   *Control
+	abandoned bool // Run has ended before all transactions did
 }
 
 // Open locks the spool directory, reads the status file and the journal, and recovers from a crash. With drain set, Run
@@ -138,15 +139,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.sender.ctx, e.scanner.ctx = work, ctx
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	stop, grace := ctx.Done(), (<-chan time.Time)(nil)
+	stop, grace, last := ctx.Done(), (<-chan time.Time)(nil), (<-chan time.Time)(nil)
 	e.opts.Logger.Info("started", "dir", e.spool.dir.Path())
-	for stopping, drained := false, false; !drained && (!stopping || e.busy()); {
+	for stopping, drained := false, false; !drained && !e.abandoned && (!stopping || e.busy()); {
 		select {
 		case <-stop: // start no new job, let what runs end
 			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
 		case <-grace:
 			cut()
 			e.delivery.Cut(context.Canceled)
+			last = time.After(overtime)
+		case <-last: // a Transport ignores the end of its context
+			e.abandoned = e.sender.busy > 0
 		case <-e.inbox.signal:
 		case ev, ok := <-e.scanner.events():
 			e.scanner.noticed(ev, ok)
@@ -165,14 +169,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	return e.finish(ctx)
 }
 
+// overtime is how long a transaction may go on when its context has ended.
+const overtime = 5 * time.Second
+
 // busy reports whether something is under way that has to end before Run does.
 func (e *Engine) busy() bool {
 	return e.sender.busy > 0 || e.files.busy() || e.moves.busy() || e.scanner.scanning
 }
 
-// Close ends all connections and unlocks the directory. Call it after Run, or instead.
+// Close ends all connections and unlocks the directory. Call it after Run, or instead. Close does not wait for
+// transactions that Run has abandoned.
 func (e *Engine) Close() {
-	e.delivery.Close()
+	if e.abandoned {
+		go e.delivery.Close()
+	} else {
+		e.delivery.Close()
+	}
 	e.scanner.close()
 	e.notices.close()
 	e.spool.journal.close()

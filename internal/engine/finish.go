@@ -9,7 +9,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// finish writes what is to outlast the run. Nothing is under way any more. For a drain the error says what is in the
+// finish writes what is to outlast the run. Only abandoned transactions are under way. For a drain the error says what is in the
 // way.
 func (e *Engine) finish(ctx context.Context) error {
 	for _, f := range e.inbox.take() {
@@ -17,6 +17,10 @@ func (e *Engine) finish(ctx context.Context) error {
 	}
 	e.notices.close() // a report that is not known to be made would be made again
 	e.pass(time.Now())
+	if e.abandoned {
+		e.opts.Logger.Error("transactions do not end; their messages may be sent again",
+			"dir", e.spool.dir.Path(), "transactions", e.sender.busy)
+	}
 	lost := e.end()
 	e.moves.sync()
 	e.rate.sync()

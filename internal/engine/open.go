@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/journal"
@@ -20,8 +22,8 @@ type opener struct {
 	notices   *notices
 	publisher *publisher
 	post      func(func())
-	busy      func() bool   // reports whether jobs, reads or moves are under way
-	past      []queue.Named // messages of replaced directories
+	busy      func() bool             // reports whether jobs, reads or moves are under way
+	past      map[pastKey]queue.Named // the newest record of each message of a replaced directory
 }
 
 // open locks the directory, and loads the queue from the status file and the journal. After an error the spool is as
@@ -124,15 +126,30 @@ func (o *opener) adopt() error {
 	for _, p := range old.journal.pending {
 		o.publisher.publish(p.act.EventsOf()) // the journal of the old directory is out of reach
 	}
-	for n := range old.queue.Snapshot(now) {
-		o.past = append(o.past, n)
-	}
+	o.keepPast(old.queue, now)
 	for _, n := range o.past {
 		o.learn(n, now)
 	}
 	o.notices.oweAll()
 	o.opts.Logger.Warn("spool directory was replaced; continuing with the new one", "dir", o.spool.dir.Path())
 	return nil
+}
+
+// pastKey identifies a message of a replaced directory.
+type pastKey struct{ name, id string }
+
+// keepPast keeps the records of the old queue, and forgets records of messages that are too old to be tried again.
+func (o *opener) keepPast(old *queue.Queue, now time.Time) {
+	if o.past == nil {
+		o.past = make(map[pastKey]queue.Named)
+	}
+	for n := range old.Snapshot(now) {
+		m := n.Record.Message()
+		o.past[pastKey{n.Name, cmp.Or(m.MessageID, m.Digest)}] = n
+	}
+	maps.DeleteFunc(o.past, func(_ pastKey, n queue.Named) bool {
+		return now.After(n.Record.Message().Since().Add(2 * o.opts.MaxAge))
+	})
 }
 
 // learn adds a message of a replaced directory to the queue.

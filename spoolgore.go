@@ -120,8 +120,10 @@ type Options struct {
 	// called by the goroutine of Run only. Nil: n minutes, 30 at most, give or take a tenth.
 	Backoff func(attempts int) time.Duration
 
-	NoReports bool          // senders get no reports (RFC 3464) about failures and delays
-	WarnAfter time.Duration // age at which the sender of a waiting message gets a report, once; zero: never
+	NoReports bool // senders get no reports (RFC 3464) about failures and delays
+	// PickupDots removes the dot that .NET adds to lines of pickup files that begin with a dot; see docs/spool.md.
+	PickupDots bool
+	WarnAfter  time.Duration // age at which the sender of a waiting message gets a report, once; zero: never
 
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
@@ -345,7 +347,7 @@ func jitter(d time.Duration) time.Duration {
 // engine returns complete options in the terms of the engine.
 func (o Options) engine() engine.Options {
 	return engine.Options{
-		StatusFile: o.StatusFile, Freq: o.Freq, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports,
+		StatusFile: o.StatusFile, Freq: o.Freq, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
 		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
 		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },

@@ -55,6 +55,7 @@ var Keys = []Key{
 	{Name: "attempts", Of: Daemon, Default: "100"},
 	{Name: "maxage", Of: Daemon, Default: "120h"},
 	{Name: "bounce", Of: Daemon, Default: "true"},
+	{Name: "pickupdots", Of: Daemon, Default: "false"},
 	{Name: "warnafter", Of: Daemon, Default: "never"},
 	{Name: "onfail", Of: Daemon, Secret: true}, // likewise
 	{Name: "http", Of: Daemon, Default: "nowhere"},

@@ -124,6 +124,7 @@ func queueFlags(fs *FlagSet, c *Config) {
 	fs.Add((*count)(&c.Opts.Attempts), "attempts", "N", "failed attempts after which a recipient is given up")
 	fs.Add((*Span)(&c.Opts.MaxAge), "maxage", "TIME", "age at which a message is given up")
 	fs.AddSwitch(&c.Bounce, "bounce", "send a report to the sender of a message that was given up; -bounce=false: no reports")
+	fs.AddSwitch(&c.Opts.PickupDots, "pickupdots", "in pickup files (X-Receiver) a line that begins with a dot has another dot in front")
 	fs.Add((*Span)(&c.Opts.WarnAfter), "warnafter", "TIME", "age at which the sender of a message gets one report that it is delayed")
 	fs.AddString(&c.OnFail, "onfail", "COMMAND", "for each message that was given up, run /bin/sh -c COMMAND, one at a time and for "+
 		"at most 30 seconds, with SPOOLGORE_FILE (the message in failed/), SPOOLGORE_WHY (the JSON file beside it), "+

@@ -41,6 +41,7 @@ type Options struct {
 	MaxAge     time.Duration // age at which a message is given up
 	WarnAfter  time.Duration // age at which the sender is told of a delay; zero: never
 	Reports    bool          // senders get reports
+	PickupDots bool          // lines of pickup files are dot-stuffed
 	Retry      record.Rule   // when a recipient is tried again; Backoff is called by the loop only
 	Rate       string        // limits for the recipients of all mail; empty: none
 	Grace      time.Duration // how long transactions may go on when the context of Run ends

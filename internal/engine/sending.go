@@ -92,6 +92,7 @@ func (a *attempting) begin(ctx context.Context) {
 	}
 	var t *delivery.Transaction
 	if a.err == nil {
+		a.file.Arrival, a.file.PickupDots = a.job.Enqueued, a.sender.opts.PickupDots
 		t, a.err = transaction(a.file, &a.job)
 	}
 	if a.err != nil {

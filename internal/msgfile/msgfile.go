@@ -36,8 +36,12 @@ var ErrSeveral = errors.New("holds several messages; spoolgore put splits it")
 type File struct {
 	ID       spooldir.ID
 	Header   *message.Header
-	Envelope *message.Envelope // of the envelope line; nil: the header is the envelope
-	file     fsys.File
+	Envelope *message.Envelope // of the envelope line or the top block; nil: the header is the envelope
+
+	Arrival    time.Time // when the message was first seen; zero: unknown
+	PickupDots bool      // lines of pickup files are dot-stuffed
+
+	file fsys.File
 
 	mu       sync.Mutex // a Transport may read in another goroutine, and after its time
 	contents []*message.Content
@@ -215,18 +219,42 @@ func (m *File) BodyDigest() (string, error) {
 }
 
 // Content returns the message as it goes out, from its beginning. It may be called again to read it again; what it
-// returned is good until Close. The date of a message without one is that of its file, so that a retry carries the same.
+// returned is good until Close. A message without a Date gets the date of its file, so that a retry carries the same.
 func (m *File) Content(messageID string) io.Reader {
-	c := m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.ID.ModTime, MessageID: messageID})
+	c := m.content(messageID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.contents = append(m.contents, c)
+	if m.unstuffs() {
+		return message.Unstuff(&content{m, c})
+	}
 	return &content{m, c}
+}
+
+func (m *File) content(messageID string) *message.Content {
+	return m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.date(), MessageID: messageID})
+}
+
+func (m *File) unstuffs() bool { return m.PickupDots && m.Header.FromPickup() }
+
+// date returns the date of a message without a Date: the time of the file or, where that is more than a day away from
+// the arrival, the arrival. A copied file may have the time of its original.
+func (m *File) date() time.Time {
+	const day = 24 * time.Hour
+	if away := m.ID.ModTime.Sub(m.Arrival).Abs(); !m.Arrival.IsZero() && away > day {
+		return m.Arrival.Local()
+	}
+	return m.ID.ModTime
 }
 
 // Measure returns how long Content is, and whether an octet of it is above 127.
 func (m *File) Measure(messageID string) (size int64, eightBit bool, err error) {
-	return m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.ID.ModTime, MessageID: messageID}).Measure()
+	c := m.content(messageID)
+	if !m.unstuffs() {
+		return c.Measure()
+	}
+	defer c.Close()
+	return message.MeasureReader(message.Unstuff(c))
 }
 
 // content reads until its file is closed.

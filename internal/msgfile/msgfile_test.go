@@ -45,6 +45,47 @@ func TestParser(t *testing.T) {
 	is.Equal(reflect.ValueOf(m.Header.Parser).Pointer(), reflect.ValueOf(enmime.ParseAddressList).Pointer())
 }
 
+// TestPickupDots: dots are removed from pickup files only, and only where that is asked for.
+func TestPickupDots(t *testing.T) {
+	for _, tt := range []struct {
+		top   string
+		dots  bool
+		lines string
+	}{
+		{"X-Receiver: b@example.org\n", true, ".\r\n.x\r\n"},
+		{"X-Receiver: b@example.org\n", false, "..\r\n..x\r\n"},
+		{"", true, "..\r\n..x\r\n"},
+	} {
+		is := is.New(t)
+		dir, at := put(t, tt.top+header+"Date: d\nMessage-ID: <1@x>\n\n..\n..x\n", time.Hour)
+		m, err := Open(dir, "m", spooldir.ID{}, at, time.Now())
+		is.NoErr(err)
+		defer m.Close()
+		m.PickupDots = tt.dots
+		text, err := io.ReadAll(m.Content(""))
+		is.NoErr(err)
+		is.True(strings.HasSuffix(string(text), "\r\n\r\n"+tt.lines))
+		size, _, err := m.Measure("")
+		is.NoErr(err)
+		is.Equal(size, int64(len(text)))
+	}
+}
+
+// TestDate: the file of an old message that was copied into the spool has its old time.
+func TestDate(t *testing.T) {
+	for age, want := range map[time.Duration]time.Duration{0: 0, 23 * time.Hour: 23 * time.Hour, 25 * time.Hour: 0, -25 * time.Hour: 0} {
+		is := is.New(t)
+		dir, at := put(t, header+"\nbody\n", age)
+		m, err := Open(dir, "m", spooldir.ID{}, at, time.Now())
+		is.NoErr(err)
+		defer m.Close()
+		m.Arrival = at.Add(age) // when put was called
+		text, err := io.ReadAll(m.Content("<x@y>"))
+		is.NoErr(err)
+		is.True(strings.HasPrefix(string(text), "Date: "+m.Arrival.Add(-want).Format(time.RFC1123Z)+"\r\n"))
+	}
+}
+
 const header = "From: a@example.com\nTo: b@example.org\n"
 
 func TestOpen(t *testing.T) {

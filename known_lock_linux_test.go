@@ -2,16 +2,17 @@ package spoolgore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/known"
+	"github.com/matryer/is"
+	"golang.org/x/sys/unix"
 )
 
 // A pairing is a Transport that accepts everything, and gives a second daemon time to offer the same message.
@@ -45,50 +46,58 @@ func (p *pairing) count(file string) int {
 	return p.offers[file]
 }
 
-// The lock file is removed by hand and a second daemon is started. One of the two has to stop, and no message may
-// be sent by both. In real time: the daemons are told of new files by the system, and hardly ever look at the
-// directory.
+// startReal starts a daemon that is told of new files by the system and hardly ever looks at the directory, in real time.
+// The daemon is started when log holds "started"; the channel returns what Run returns.
+func startReal(t *testing.T, ctx context.Context, dir string, relay Transport) (log *lines, end chan error) {
+	log, end = &lines{}, make(chan error, 1)
+	s := New(dir, exact(Options{Transport: relay, Freq: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil))}))
+	go func() { end <- s.Run(ctx) }()
+	return log, end
+}
+
+// The lock file is removed by hand and a second daemon is started. The directory is locked as well, so the second
+// daemon says that the first one runs, and the first one makes the lock file anew.
 func TestLockFileRemovedLeavesOneDaemon(t *testing.T) {
 	t.Parallel()
-	known.Fault(t, "F13", func(t *testing.T) error {
-		dir, relay := t.TempDir(), &pairing{offers: map[string]int{}, second: map[string]chan struct{}{}}
-		ctx, cancel := context.WithCancel(t.Context())
-		run := func() (end chan error) {
-			log := &lines{}
-			s := New(dir, exact(Options{Transport: relay, Freq: time.Hour,
-				Logger: slog.New(slog.NewTextHandler(log, nil))}))
-			end = make(chan error, 1)
-			go func() { end <- s.Run(ctx) }()
-			soon(t, "the daemon runs", func() bool { return strings.Contains(log.String(), "msg=started") })
-			return end
-		}
-		send := func(name string) {
-			drop(t, dir, name, to("b@x.org"))
-			soon(t, name+" is sent", func() bool { return !exists(dir, name) })
-		}
-		first := run()
-		send("first")
-		check(t, os.Remove(filepath.Join(dir, ".spoolgore.lock")))
-		second := run()
-		for i := 0; i < 10 && len(first)+len(second) == 0; i++ {
-			send(fmt.Sprint("warm", i)) // a daemon may need a few notices to find out
-		}
-		twice := 0
-		const messages = 3
-		for i := range messages {
-			send(fmt.Sprint("m", i))
-			if relay.count(fmt.Sprint("m", i)) > 1 {
-				twice++
-			}
-		}
-		alive := 2 - len(first) - len(second)
-		cancel()
-		<-first
-		<-second
-		if twice > 0 || alive != 1 {
-			return fmt.Errorf("%d daemons run on one spool, and %d of %d messages were sent twice",
-				alive, twice, messages)
-		}
-		return nil
-	})
+	is := is.New(t)
+	dir, relay := t.TempDir(), &pairing{offers: map[string]int{}, second: map[string]chan struct{}{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	send := func(name string) {
+		drop(t, dir, name, to("b@x.org"))
+		soon(t, name+" is sent", func() bool { return !exists(dir, name) })
+	}
+	_, first := startReal(t, ctx, dir, relay)
+	send("first")
+	check(t, os.Remove(filepath.Join(dir, ".spoolgore.lock")))
+	_, second := startReal(t, ctx, dir, relay)
+	is.True(errors.Is(<-second, ErrRunning))
+	for i := range 3 {
+		send(fmt.Sprint("m", i))
+		is.Equal(relay.count(fmt.Sprint("m", i)), 1)
+	}
+	is.True(exists(dir, ".spoolgore.lock"))
+	is.Equal(len(first), 0)
+	cancel()
+	is.NoErr(<-first)
+}
+
+// Another program, which does not lock directories, has taken the place of the lock file. The daemon ends.
+func TestDaemonEndsWhenItsLockFileIsReplaced(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	dir, relay := t.TempDir(), &pairing{offers: map[string]int{}, second: map[string]chan struct{}{}}
+	_, end := startReal(t, t.Context(), dir, relay)
+	drop(t, dir, "first", to("b@x.org"))
+	soon(t, "first is sent", func() bool { return !exists(dir, "first") })
+	lock := filepath.Join(dir, ".spoolgore.lock")
+	check(t, os.Remove(lock))
+	f, err := os.Create(lock)
+	check(t, err)
+	defer f.Close()
+	check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	drop(t, dir, "m", to("b@x.org"))
+	is.True(errors.Is(<-end, ErrRunning))
+	is.Equal(relay.count("m"), 0) // left to the other one
+	is.True(exists(dir, "m"))
 }

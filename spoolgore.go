@@ -193,7 +193,9 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 		s.mu.Unlock()
 		close(r.ended)
 	}()
-	if err := r.engine.Run(ctx); err != nil {
+	if err := r.engine.Run(ctx); errors.Is(err, engine.ErrLocked) {
+		return fmt.Errorf("spoolgore: %w: %w", ErrRunning, err)
+	} else if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
 	return nil

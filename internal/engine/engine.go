@@ -160,6 +160,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		for _, f := range e.inbox.take() {
 			f()
 		}
+		if e.spool.lost != nil && !stopping { // the other process goes on
+			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
+		}
 		wait := e.step(stopping || e.control.paused)
 		drained = !stopping && !e.control.paused && e.drained()
 		timer.Stop()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,7 @@ type files struct {
 	acts    fifo[queue.Act]
 	batch   []queue.Act // being done beside the loop while reading is set, and the answers
 	answers []answer
+	lost    error // of the batch: another process runs the spool
 	reading bool
 	open    map[string]*msgfile.File
 }
@@ -52,7 +54,14 @@ func (f *files) start() {
 	f.batch = f.acts.take(f.batch, maxReads)
 	f.reading = true
 	go func() {
+		if f.lost = f.spool.dir.Lock().Here(); !errors.Is(f.lost, spooldir.ErrLockLost) {
+			f.lost = nil
+		}
 		for i := range f.batch {
+			if f.lost != nil {
+				f.answers = append(f.answers, answer{result: queue.Result{Trouble: queue.System, Err: f.lost}})
+				continue
+			}
 			f.answers = append(f.answers, f.do(&f.batch[i]))
 		}
 		f.post(f.answered)
@@ -62,6 +71,7 @@ func (f *files) start() {
 // answered hands the answers of a batch to the queue.
 func (f *files) answered() {
 	f.reading = false
+	f.spool.lost = cmp.Or(f.spool.lost, f.lost)
 	now := time.Now()
 	for i := range f.answers {
 		a := &f.answers[i]
@@ -250,7 +260,7 @@ func troubleOf(dir *spooldir.Dir, err error) queue.Trouble {
 			return known.is
 		}
 	}
-	if spooldir.Ailing(err) {
+	if spooldir.Ailing(err) || errors.Is(err, spooldir.ErrReplaced) || errors.Is(err, spooldir.ErrLockLost) {
 		return queue.System
 	}
 	return queue.OtherCause

@@ -25,6 +25,9 @@ func (e *Engine) finish(ctx context.Context) error {
 	e.moves.sync()
 	e.rate.sync()
 	e.opts.Logger.Info("stopped", "dir", e.spool.dir.Path(), "waiting", e.spool.queue.Len())
+	if e.spool.lost != nil {
+		return fmt.Errorf("%w: %w", ErrLocked, e.spool.lost)
+	}
 	if e.drain && ctx.Err() == nil {
 		return errors.Join(e.scanner.sick, e.spool.queue.Trouble(), e.sender.relayTrouble(), lost)
 	}

@@ -176,6 +176,10 @@ func (s *scanner) scanned(scan *queue.Scan, l listing) {
 	if errors.Is(l.err, context.Canceled) {
 		return
 	}
+	if errors.Is(l.err, spooldir.ErrLockLost) {
+		s.spool.lost = l.err
+		return
+	}
 	if errors.Is(l.err, spooldir.ErrReplaced) {
 		if err := s.adopt(); err == nil {
 			s.close() // the watcher watches the old directory

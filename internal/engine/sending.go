@@ -88,6 +88,9 @@ type attempting struct {
 // begin opens the message and offers it.
 func (a *attempting) begin(ctx context.Context) {
 	if a.file == nil {
+		a.err = a.dir.Lock().Here() // another process may have sent the message
+	}
+	if a.file == nil && a.err == nil {
 		a.file, a.err = msgfile.Reopen(a.dir, a.job.Name, idOf(a.job.Version))
 	}
 	var t *delivery.Transaction

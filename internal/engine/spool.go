@@ -16,6 +16,7 @@ type spool struct {
 	queue   *queue.Queue
 	journal *journaled
 	unlock  func() // unlocks the directory
+	lost    error  // another process runs the spool: Run ends; nil: none does
 }
 
 // arrived tells the queue of a file that this process has put into the spool.

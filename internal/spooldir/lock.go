@@ -34,63 +34,162 @@ func (e *LockedError) Error() string {
 // ErrReplaced is the error of Here if another directory has taken the place of the locked spool directory.
 var ErrReplaced = errors.New("spool directory is another one now")
 
-// A Lock is the lock of a spool, which the daemon holds while it runs. Methods may be called by several goroutines.
+// ErrLockLost is the error of Here if another process has locked a lock file that took the place of the own one.
+var ErrLockLost = errors.New("lock file was replaced, and another process runs the spool")
+
+// A Lock is the lock of a spool, which the daemon holds while it runs. The lock is on a file and, where the system can
+// lock a directory, on the spool directory as well: a lock file that is removed by hand lets no second daemon in. Methods
+// may be called by several goroutines.
 type Lock struct {
-	dir    *Dir
-	locked atomic.Pointer[fs.FileInfo] // the lock file of the last Acquire; nil: none
+	dir  *Dir
+	held atomic.Pointer[holding] // of the last Acquire; nil: none
 }
+
+// holding is what an Acquire has locked.
+type holding struct {
+	dir  fs.FileInfo
+	file atomic.Pointer[lockFile] // nil: there was no room for a lock file
+
+	mu     sync.Mutex
+	opened []io.Closer // what is locked until it is closed; nil after unlock
+	locked bool        // the directory is locked
+}
+
+type lockFile struct{ fs.FileInfo }
 
 // Acquire makes the caller the only one to run the spool, until unlock is called or the process ends. The caller has to
 // keep unlock: the garbage collector unlocks otherwise. Unlock may be called more than once. Acquire does not wait: the
-// error is a *LockedError while another process, or another Dir of this process, has the lock.
+// error is a *LockedError while another process, or another Dir of this process, has the lock. On a full disk a lock
+// on the directory is enough.
 func (l *Lock) Acquire() (unlock func(), err error) {
+	h := &holding{}
+	if h.dir, err = l.dir.fs.Stat(l.dir.path); err != nil {
+		return nil, fmt.Errorf("lock spool: %w", err)
+	}
+	if err := l.lockDir(h); err != nil {
+		return nil, err
+	}
+	if err := l.lockFile(h); err != nil && !(h.locked && Ailing(err)) {
+		h.close()
+		return nil, err
+	}
+	before := l.held.Swap(h)
+	return func() {
+		l.held.CompareAndSwap(h, before) // a failed takeover leaves the lock file of before as the right one
+		h.close()
+	}, nil
+}
+
+// lockDir locks the directory where that is possible.
+func (l *Lock) lockDir(h *holding) error {
+	f, err := l.dir.fs.OpenFile(l.dir.path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil
+	}
+	got, err := tryLock(f)
+	if err != nil || !got {
+		f.Close()
+	}
+	switch {
+	case err != nil: // not every system and file system can
+	case !got:
+		return l.lockedError()
+	default:
+		h.opened, h.locked = append(h.opened, f), true
+	}
+	return nil
+}
+
+// lockedError returns the error while another process has locked the directory.
+func (l *Lock) lockedError() error {
+	e := &LockedError{Path: l.dir.File(lockName)}
+	if f, err := l.dir.fs.OpenFile(e.Path, os.O_RDONLY, 0); err == nil {
+		e.PID = readPID(f)
+		f.Close()
+	}
+	return e
+}
+
+// lockFile makes and locks the lock file. If h is in use the caller holds h.mu.
+func (l *Lock) lockFile(h *holding) error {
 	f, err := l.dir.fs.OpenFile(l.dir.File(lockName), lockFlags, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock spool: %w", err)
+		return fmt.Errorf("lock spool: %w", err)
 	}
 	got, err := tryLock(f)
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock spool: %s: %w", f.Name(), err)
+		return fmt.Errorf("lock spool: %s: %w", f.Name(), err)
 	}
 	if !got {
 		defer f.Close()
-		return nil, &LockedError{Path: f.Name(), PID: readPID(f)}
+		return &LockedError{Path: f.Name(), PID: readPID(f)}
 	}
 	fi, err := f.Stat()
 	if err == nil {
-		err = writePID(f)
+		if err = writePID(f); Ailing(err) { // without the number the lock is a lock all the same
+			err = nil
+		}
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock spool: %w", err)
+		return fmt.Errorf("lock spool: %w", err)
 	}
-	before := l.locked.Swap(&fi)
-	return sync.OnceFunc(func() {
-		l.locked.CompareAndSwap(&fi, before) // a failed takeover leaves the lock file of before as the right one
+	h.opened = append(h.opened, f)
+	h.file.Store(&lockFile{fi})
+	return nil
+}
+
+func (h *holding) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.opened {
 		f.Close()
-	}), nil
+	}
+	h.opened = nil
 }
 
 // Here returns nil if the spool directory is the one of the last Acquire, or if there was no Acquire. Errors:
 // ErrReplaced if another directory has taken its place (a file system was mounted or unmounted, or the directory was
-// made anew); fs.ErrNotExist if there is no directory.
+// made anew); ErrLockLost if the directory is the same and another process runs the spool; fs.ErrNotExist if there is no
+// directory. A lock file that was removed is made anew.
 func (l *Lock) Here() error {
-	if _, err := l.dir.fs.Stat(l.dir.path); err != nil {
+	dir, err := l.dir.fs.Stat(l.dir.path)
+	if err != nil {
 		return fmt.Errorf("look at spool: %w", err)
 	}
-	locked := l.locked.Load()
-	if locked == nil {
+	h := l.held.Load()
+	if h == nil {
 		return nil
 	}
-	fi, err := l.dir.fs.Lstat(l.dir.File(lockName))
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(*locked, fi):
+	if !os.SameFile(h.dir, dir) {
 		return fmt.Errorf("look at spool: %s: %w", l.dir.path, ErrReplaced)
+	}
+	fi, err := l.dir.fs.Lstat(l.dir.File(lockName))
+	file := h.file.Load()
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && file == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist), err == nil && (file == nil || !os.SameFile(file.FileInfo, fi)):
+		return l.renew(h)
 	case err != nil:
 		return fmt.Errorf("look at spool: %w", err)
 	}
 	return nil
+}
+
+// renew makes and locks the lock file anew, which a person has removed.
+func (l *Lock) renew(h *holding) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := l.lockFile(h)
+	if errors.As(err, new(*LockedError)) {
+		return fmt.Errorf("look at spool: %s: %w", l.dir.path, ErrLockLost)
+	}
+	if err != nil && h.locked && Ailing(err) {
+		return nil // the lock on the directory is enough
+	}
+	return err
 }
 
 // Holder returns the process id of the holder; zero: the lock is free, or its holder is unknown. If another process has

@@ -157,7 +157,8 @@ func TestRunRefusesAStatusFileThatItCannotRead(t *testing.T) {
 			left, err := os.ReadFile(path)
 			is.NoErr(err)
 			is.Equal(string(left), text) // and the file is left as it is
-			is.NoErr(s.dir.Prepare())
+			_, err = s.dir.Prepare()
+			is.NoErr(err)
 			unlock, err := s.dir.Lock().Acquire()
 			is.NoErr(err) // nothing stays locked
 			unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
@@ -147,7 +148,7 @@ func (f *files) find(a *queue.Act) queue.Result {
 				r.Held = a.Held && place == queue.InSpool && f.isHeld(a)
 				return r
 			}
-			if !errors.Is(err, fs.ErrNotExist) {
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) { // hold may be a file
 				return queue.Result{Trouble: f.trouble(err), Err: err}
 			}
 		}

@@ -30,8 +30,13 @@ type opener struct {
 // before.
 func (o *opener) open() error {
 	dir := o.spool.dir
-	if err := dir.Prepare(); err != nil {
+	incomplete, err := dir.Prepare()
+	if err != nil {
 		return err
+	}
+	if incomplete != nil {
+		o.opts.Logger.Error("spool directory is incomplete; retrying when a message needs it",
+			"dir", dir.Path(), "err", incomplete)
 	}
 	unlock, err := dir.Lock().Acquire()
 	if err != nil {

@@ -69,7 +69,7 @@ func newDesk(t *testing.T) (*Desk, *spooldir.Dir, *disk) {
 	on := &disk{FS: fsys.System()}
 	dir, err := spooldir.NewOn(t.TempDir(), on)
 	if err == nil {
-		err = dir.Prepare()
+		_, err = dir.Prepare()
 	}
 	check(t, err)
 	return New(dir, "host.example.com"), dir, on
@@ -414,7 +414,8 @@ func TestReportIsRetriedWhileSpoolIsAway(t *testing.T) {
 	is.NoErr(os.Mkdir(path, 0o700))
 	dir, err := spooldir.NewOn(path, on)
 	is.NoErr(err)
-	is.NoErr(dir.Prepare())
+	_, err = dir.Prepare()
+	is.NoErr(err)
 	d := New(dir, "host.example.com")
 	fail(t, dir, "m", whyOf(t, "b@example.org"))
 	d.Owe("m", noon)

@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// fullDisk is what noRoom knows.
+var fullDisk = []syscall.Errno{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
+
 // ailments are what Ailing knows.
 var ailments = []syscall.Errno{
 	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_WRITE_PROTECT,

@@ -106,8 +106,9 @@ func (d FailedDir) returnedWhy(act, name string) (string, error) {
 		return "", err
 	}
 	path := d.why(name)
-	_, err := d.dir.fs.Lstat(path)            // first: nearly always there is none
-	if errors.Is(err, syscall.ENAMETOOLONG) { // Fail has given such a message another name
+	_, err := d.dir.fs.Lstat(path) // first: nearly always there is none
+	// Fail gives a message of a longer name another one; a file called failed/ holds no why-file.
+	if errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.ENOTDIR) {
 		err = &fs.PathError{Op: act, Path: path, Err: fs.ErrNotExist}
 	}
 	if err != nil {

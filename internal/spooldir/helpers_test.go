@@ -64,7 +64,7 @@ func newSpool(t testing.TB) *Dir {
 	t.Helper()
 	d, err := New(t.TempDir())
 	if err == nil {
-		err = d.Prepare()
+		_, err = d.Prepare()
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func (l *Lock) Acquire() (unlock func(), err error) {
 	if err := l.lockDir(h); err != nil {
 		return nil, err
 	}
-	if err := l.lockFile(h); err != nil && !(h.locked && Ailing(err)) {
+	if err := l.lockFile(h); err != nil && !(h.locked && noRoom(err)) {
 		h.close()
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (l *Lock) lockFile(h *holding) error {
 	}
 	fi, err := f.Stat()
 	if err == nil {
-		if err = writePID(f); Ailing(err) { // without the number the lock is a lock all the same
+		if err = writePID(f); noRoom(err) { // without the number the lock is a lock all the same
 			err = nil
 		}
 	}
@@ -186,7 +186,7 @@ func (l *Lock) renew(h *holding) error {
 	if errors.As(err, new(*LockedError)) {
 		return fmt.Errorf("look at spool: %s: %w", l.dir.path, ErrLockLost)
 	}
-	if err != nil && h.locked && Ailing(err) {
+	if err != nil && h.locked && noRoom(err) {
 		return nil // the lock on the directory is enough
 	}
 	return err

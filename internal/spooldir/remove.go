@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/fsys"
@@ -17,12 +18,17 @@ import (
 // No system call removes a file on a condition. So Remove renames the file into tmp/, where no program replaces it,
 // compares the version there, and then removes the file or moves it back. If its name was taken meanwhile it gets a
 // new one. A crash after the rename leaves tmp/.sent-INO-SIZE-TIME-NAME, which Recover removes or moves back. A
-// removal is not synced: until SyncPlaces a power cut may undo it, and the message is sent again.
+// removal is not synced: until SyncPlaces a power cut may undo it, and the message is sent again. Where tmp/ cannot be
+// made, Remove compares the version in the spool: a file that replaces the message at that very moment is lost.
 func (d *Dir) Remove(name string, id ID) error {
 	if err := check("remove", name); err != nil {
 		return err
 	}
 	aside, err := setAside(d, name, id)
+	if noRoom(err) || errors.Is(err, syscall.ENOTDIR) { // tmp/ cannot be made, and is no way to make room
+		aside = d.File(name)
+		err = sameVersion(d.fs, aside, id)
+	}
 	if err == nil {
 		err = d.fs.Remove(aside)
 	}

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/fsys"
@@ -93,21 +94,27 @@ func check(act, name string) error {
 }
 
 // Prepare makes the missing subdirectories, with the permission bits of the spool directory. The spool directory has to
-// exist (else fs.ErrNotExist): a mistyped path must not become a new spool.
-func (d *Dir) Prepare() error {
+// exist (else fs.ErrNotExist): a mistyped path must not become a new spool. A subdirectory for which there is no room on
+// the disk, or whose name a file has taken, is no error: incomplete says so, and the spool works but for what that
+// subdirectory is for.
+func (d *Dir) Prepare() (incomplete, err error) {
 	fi, err := d.fs.Stat(d.path)
 	if err != nil {
-		return fmt.Errorf("prepare spool: %w", err)
+		return nil, fmt.Errorf("prepare spool: %w", err)
 	}
 	if !fi.IsDir() {
-		return fmt.Errorf("prepare spool: %s is not a directory", d.path)
+		return nil, fmt.Errorf("prepare spool: %s is not a directory", d.path)
 	}
 	for _, sub := range []string{tmpDir, failedDir, holdDir} {
-		if err := makeSub(d, sub); err != nil {
-			return fmt.Errorf("prepare spool: %w", err)
+		err := makeSub(d, sub)
+		switch {
+		case noRoom(err), errors.Is(err, syscall.ENOTDIR):
+			incomplete = errors.Join(incomplete, err)
+		case err != nil:
+			return nil, fmt.Errorf("prepare spool: %w", err)
 		}
 	}
-	return nil
+	return incomplete, nil
 }
 
 // makeSub makes a subdirectory if there is none.
@@ -115,7 +122,7 @@ func makeSub(d *Dir, sub string) error {
 	path := d.File(sub)
 	if fi, err := d.fs.Stat(path); err == nil {
 		if !fi.IsDir() {
-			return fmt.Errorf("%s is not a directory", path)
+			return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
 		}
 		return nil
 	}

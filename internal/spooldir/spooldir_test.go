@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/matryer/is"
@@ -28,12 +29,16 @@ func TestPrepare(t *testing.T) {
 	is := is.New(t)
 	d, err := New(filepath.Join(t.TempDir(), "spool"))
 	is.NoErr(err)
-	is.True(errors.Is(d.Prepare(), fs.ErrNotExist)) // a missing spool is not made
+	_, err = d.Prepare()
+	is.True(errors.Is(err, fs.ErrNotExist)) // a missing spool is not made
 
 	is.NoErr(os.Mkdir(d.Path(), 0o700))
 	is.NoErr(os.Chmod(d.Path(), 0o770|fs.ModeSticky))
-	is.NoErr(d.Prepare())
-	is.NoErr(d.Prepare()) // twice is as good as once
+	for range 2 { // twice is as good as once
+		incomplete, err := d.Prepare()
+		is.NoErr(incomplete)
+		is.NoErr(err)
+	}
 	for _, sub := range []string{"tmp", "failed", "hold"} {
 		fi, err := os.Stat(d.File(sub))
 		is.NoErr(err)
@@ -47,12 +52,34 @@ func TestPrepareRefusesWhatIsNoDirectory(t *testing.T) {
 	is.NoErr(os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
 	d, err := New(filepath.Join(dir, "file"))
 	is.NoErr(err)
-	is.True(d.Prepare() != nil) // the spool is a file
+	_, err = d.Prepare()
+	is.True(err != nil) // the spool is a file
+}
 
-	d, err = New(dir)
-	is.NoErr(err)
-	is.NoErr(os.WriteFile(d.File("failed"), nil, 0o600))
-	is.True(d.Prepare() != nil) // failed is a file
+// A file that has the name of a subdirectory is left alone, and the other subdirectories are made.
+func TestPrepareBesideFilesWithNamesOfDirectories(t *testing.T) {
+	t.Parallel()
+	for _, sub := range []string{"tmp", "failed", "hold"} {
+		is := is.New(t)
+		d, err := New(t.TempDir())
+		is.NoErr(err)
+		is.NoErr(os.WriteFile(d.File(sub), []byte("text"), 0o600))
+		incomplete, err := d.Prepare()
+		is.NoErr(err)
+		is.True(strings.Contains(incomplete.Error(), d.File(sub))) // the error names the file
+		for _, other := range []string{"tmp", "failed", "hold"} {
+			fi, err := os.Stat(d.File(other))
+			is.NoErr(err)
+			is.Equal(fi.IsDir(), other != sub)
+		}
+		id := drop(t, d, "m", "text")
+		_, err = d.Failed().ReturnedWhy("m")
+		is.True(errors.Is(err, fs.ErrNotExist)) // there is no why-file, whatever failed/ is
+		is.True(errors.Is(d.Remove("m", ID{Ino: id.Ino, Size: 1}), ErrChanged))
+		is.NoErr(d.Remove("m", id)) // a delivered message leaves without tmp/, too
+		_, err = os.Stat(d.File("m"))
+		is.True(errors.Is(err, fs.ErrNotExist))
+	}
 }
 
 func TestUsable(t *testing.T) {

@@ -1,0 +1,54 @@
+package spoolgore
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// A file has the name of failed/, tmp/ or hold/, at the start or later. Other mail goes out, the log names the file, and
+// when the file is gone a refused message goes to failed/ by itself.
+func TestFileInPlaceOfSubdirectory(t *testing.T) {
+	t.Parallel()
+	for _, sub := range []string{"failed", "tmp", "hold"} {
+		for _, atStart := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relay, log := t.TempDir(), &ledger{answer: refuseB}, &lines{}
+				wrong := func() {
+					check(t, os.RemoveAll(filepath.Join(dir, sub)))
+					check(t, os.WriteFile(filepath.Join(dir, sub), []byte("0 messages\n"), 0o600))
+				}
+				if atStart {
+					wrong()
+				}
+				_, stop := start(t, dir, Options{Transport: relay, Logger: slog.New(slog.NewTextHandler(log, nil))})
+				pass(time.Second)
+				if !atStart {
+					wrong()
+				}
+				check(t, os.WriteFile(filepath.Join(dir, "bad"), []byte(to("b@x.org")), 0o600))
+				check(t, os.WriteFile(filepath.Join(dir, "good"), []byte(to("good@x.org")), 0o600))
+				pass(30 * time.Second)
+				is.NoErr(copies(relay, "good@x.org", 1))
+				is.True(!exists(dir, "good"))
+				is.True(exists(dir, "bad") != exists(dir, "failed", "bad")) // kept, in one place
+				is.Equal(exists(dir, "bad"), sub == "failed")
+				if sub == "failed" || atStart {
+					is.True(strings.Contains(log.String(), "level=ERROR") && strings.Contains(log.String(), filepath.Join(dir, sub)))
+				}
+				check(t, os.Remove(filepath.Join(dir, sub)))
+				pass(time.Minute)
+				is.True(exists(dir, "failed", "bad.json") && !exists(dir, "bad"))
+				stop()
+				is.Equal(relay.tries("bad", "b@x.org"), 1)
+			})
+		}
+	}
+}

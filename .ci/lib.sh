@@ -106,6 +106,24 @@ need_everything() {
 	done
 }
 
+# need_for_packages installs what the tests of packages use. Prometheus is only unpacked, as its package starts a server.
+need_for_packages() {
+	need openssh-client lintian shellcheck mksh libxml2-utils systemd rpm cpio \
+		buildah podman runc podman-compose debootstrap ca-certificates
+	export PROMTOOL=$PWD/.ci/prometheus/usr/bin/promtool
+	if [ ! -x "$PROMTOOL" ]; then
+		local debs
+		debs=$(mktemp -d)
+		(cd "$debs" && apt-get -qq download prometheus)
+		dpkg -x "$debs"/prometheus_*.deb .ci/prometheus
+		rm -r "$debs"
+	fi
+	if [ -z "${NFPM:-}" ]; then # once for all tests
+		export NFPM=$PWD/.ci/bin/nfpm
+		(cd packaging/tools && go build -o "$NFPM" github.com/goreleaser/nfpm/v2/cmd/nfpm)
+	fi
+}
+
 # need_a_little installs what .ci/run uses: what -race needs, what tests look through, and a few programs that send mail.
 need_a_little() {
 	dpkg -s postfix >/dev/null 2>&1 ||

@@ -30,7 +30,7 @@ done
 
 if [ -z "${NFPM:-}" ]; then
 	NFPM=$work/nfpm
-	(cd packaging/tools && GOFLAGS= go build -o "$NFPM" github.com/goreleaser/nfpm/v2/cmd/nfpm)
+	(cd packaging/tools && GOFLAGS='' go build -o "$NFPM" github.com/goreleaser/nfpm/v2/cmd/nfpm)
 fi
 export NFPM_ARCH=$arch NFPM_VERSION=$version
 mtime=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)

@@ -25,7 +25,7 @@ umask 022
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 if [[ " $packages " = *' nfpm '* ]] && [ -z "${NFPM:-}" ]; then
-	(cd packaging/tools && GOFLAGS= go build -o "$work/nfpm" github.com/goreleaser/nfpm/v2/cmd/nfpm)
+	(cd packaging/tools && GOFLAGS='' go build -o "$work/nfpm" github.com/goreleaser/nfpm/v2/cmd/nfpm)
 	export NFPM=$work/nfpm
 fi
 

@@ -8,11 +8,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo 'test-deb.sh: needs root' >&2; exit 1; }
+. packaging/overlay.sh
 first=10ab621 # the last commit of version 1
 
 work=$(mktemp -d)
 trap 'umount "$work/over" 2>/dev/null || true; rm -rf "$work"' EXIT
-mkdir "$work/host" "$work/over" "$work/first"
+mkdir "$work/host" "$work/first"
 chmod 755 "$work" # users read what is in it
 arch=$(dpkg --print-architecture)
 export DEB_COMPRESSION=none
@@ -27,21 +28,5 @@ dpkg-deb -R "$work"/host/spoolgore_1.1.0~one_*.deb "$work/two"
 sed -i 's/^Version: .*/Version: 1.1.0~two/' "$work/two/DEBIAN/control"
 dpkg-deb -Znone --root-owner-group --build "$work/two" "$work/host/spoolgore_1.1.0~two_$arch.deb" >/dev/null
 rm -r "$work/two" "$work/first"
-cp packaging/test-deb-inside.sh packaging/test-relay.py "$work/host/"
-
-# The upper layer is in memory, since it cannot be on the file system that it covers.
-mount -t tmpfs none "$work/over"
-mkdir "$work/over/upper" "$work/over/work" "$work/over/root"
-unshare --mount --pid --fork --kill-child --uts sh -euc '
-	hostname host.example
-	mount -t overlay none -o "lowerdir=/,upperdir=$1/over/upper,workdir=$1/over/work" "$1/over/root"
-	cd "$1/over/root"
-	mount -t proc proc proc
-	mount --rbind /dev dev
-	for dir in run tmp var/spool/cron; do mount -t tmpfs -o mode=755 none "$dir"; done
-	chmod 1777 tmp
-	mkdir tmp/host tmp/upper
-	mount --bind "$1/host" tmp/host
-	mount --bind -o ro "$1/over/upper" tmp/upper
-	exec chroot . /bin/bash -eu /tmp/host/test-deb-inside.sh
-' sh "$work"
+cp packaging/test-deb-inside.sh packaging/test-inside.sh packaging/test-relay.py "$work/host/"
+in_a_copy "$work" test-deb-inside.sh

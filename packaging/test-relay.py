@@ -2,7 +2,7 @@
 """A relay for tests of packages: test-relay.py PORT DIRECTORY [USER:PASSWORD]
 
 Writes each message to a file in DIRECTORY, with the envelope and the login in front. With USER:PASSWORD it offers AUTH
-PLAIN and refuses another login. A message with the word "slow" in the subject waits until the file "go" exists in
+PLAIN and refuses another login. The recipient refused@... is refused. A message with the word "slow" in the subject waits until the file "go" exists in
 DIRECTORY; the file "waiting" says that one waits.
 """
 import base64
@@ -46,6 +46,9 @@ class Session(socketserver.StreamRequestHandler):
     def do_mail(self, line, words):
         self.sender = line.strip().split(b":", 1)[1].split()[0].decode()
         self.reply("250 ok")
+
+    def do_rcpt(self, line, words):
+        self.reply("550 5.1.1 no such user" if b"<refused@" in line else "250 ok")
 
     def wait(self):
         with open(os.path.join(directory, "waiting"), "w"):

@@ -135,33 +135,77 @@ func TestAStatusFileOfThe2014ToolIsUnderstood(t *testing.T) {
 	})
 }
 
-func TestRunRefusesAStatusFileThatItCannotRead(t *testing.T) {
+// The status file is damaged at the start: it is set aside, entries before the damage count, and mail flows. A message
+// with several recipients of which nothing is known is held until a person releases it.
+func TestDamagedStatusFileIsSetAside(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{
-		"no JSON":      "{\n\"/x\": {,}\n}",
-		"wrong type":   "{\n\"/x\": {\"Attempts\": \"many\"}}",
-		"wrong status": `{"/x": {"To": [{"Address": "b@x.org", "Status": 3}]}}`,
+	for name, damage := range map[string]func(string) string{
+		"cut off": func(s string) string { return s[:strings.Index(s, "/m-single")+20] },
+		"no JSON": func(s string) string { return strings.Replace(s, "m-single\": {", "m-single\": {,", 1) },
+		"wrong type": func(s string) string {
+			return strings.Replace(s, "m-single\": {", "m-single\": {\"Held\": 3,", 1)
+		},
+		"wrong status": func(s string) string {
+			return strings.Replace(s, `"late-single@x.org","Status":0`, `"late-single@x.org","Status":3`, 1)
+		},
+		"zeros": func(s string) string { return strings.Repeat("\x00", len(s)) },
+		"empty": func(string) string { return "" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			is := is.New(t)
-			dir := t.TempDir()
-			path := filepath.Join(dir, ".spoolgore.js")
-			is.NoErr(os.WriteFile(path, []byte(text), 0o600))
-			drop(t, dir, "m", simple)
-			s := New(dir, exact(Options{Transport: TransportFunc(nil)}))
-			err := s.Run(t.Context())
-			is.True(err != nil)                          // what it says of who has got what cannot be known
-			is.True(strings.Contains(err.Error(), path)) // so the user is told where
-			is.True(name == "wrong status" || strings.Contains(err.Error(), "line 2"))
-			is.True(s.Reload() != nil) // Reload would say the same
-			left, err := os.ReadFile(path)
-			is.NoErr(err)
-			is.Equal(string(left), text) // and the file is left as it is
-			_, err = s.dir.Prepare()
-			is.NoErr(err)
-			unlock, err := s.dir.Lock().Acquire()
-			is.NoErr(err) // nothing stays locked
-			unlock()
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, path := t.TempDir(), ""
+				path = filepath.Join(dir, ".spoolgore.js")
+				var refuses atomic.Bool
+				refuses.Store(true)
+				relay := &ledger{answer: func(_, to string, _ int) error {
+					if refuses.Load() && strings.HasPrefix(to, "late") {
+						return errLater
+					}
+					return nil
+				}}
+				message := func(name, to string) string {
+					return strings.NewReplacer("<1@x>", "<"+name+"@x>", "a@x.org, b@x.org", to).Replace(named)
+				}
+				drop(t, dir, "a-known", message("a-known", "known@x.org, late-known@x.org"))
+				drop(t, dir, "m-single", message("m-single", "late-single@x.org"))
+				drop(t, dir, "z-two", message("z-two", "two@x.org, late-two@x.org"))
+				_, stop := start(t, dir, Options{Transport: relay})
+				pass(5 * time.Second)
+				stop()
+				text, err := os.ReadFile(path)
+				is.NoErr(err)
+				bad := damage(string(text))
+				is.True(bad != string(text))
+				is.NoErr(os.WriteFile(path, []byte(bad), 0o600))
+				drop(t, dir, "new", message("new", "late-new@x.org"))
+				refuses.Store(false)
+				log := &lines{}
+				s, stop := start(t, dir, Options{Transport: relay, Logger: slog.New(slog.NewTextHandler(log, nil))})
+				pass(time.Hour)
+				is.NoErr(copies(relay, "late-single@x.org", 1))
+				is.NoErr(copies(relay, "late-new@x.org", 1))
+				is.NoErr(copies(relay, "two@x.org", 1))
+				is.NoErr(copies(relay, "late-two@x.org", 0))
+				is.True(exists(dir, "hold", "z-two"))
+				m := s.Status()[filepath.Join(dir, "z-two")]
+				is.True(!m.Held.IsZero() && strings.Contains(m.Error, "damaged"))
+				known := strings.Contains(bad, "a-known") // entries before the damage count
+				is.NoErr(copies(relay, "known@x.org", 1))
+				is.Equal(exists(dir, "hold", "a-known"), !known)
+				aside, err := filepath.Glob(path + ".bad-*")
+				is.NoErr(err)
+				is.Equal(len(aside), 1)
+				kept, err := os.ReadFile(aside[0])
+				is.NoErr(err)
+				is.Equal(string(kept), bad)
+				is.True(strings.Contains(log.String(), "level=ERROR") && strings.Contains(log.String(), aside[0]))
+				is.NoErr(os.Rename(filepath.Join(dir, "hold", "z-two"), filepath.Join(dir, "z-two"))) // released
+				pass(time.Minute)
+				stop()
+				is.NoErr(copies(relay, "late-two@x.org", 1))
+				is.True(!exists(dir, "z-two"))
+			})
 		})
 	}
 }

@@ -151,6 +151,6 @@ Exit codes
   0   ended as told            64  wrong usage            70  the system failed, or the demo did
   1   a command could not do all that it was told
   75  the spool is run already, or with -once no relay could be used, or with flush no daemon runs: try again later
-  78  something to put right: no such directory, no access, a status file that is not valid, a bad relay address,
+  78  something to put right: no such directory, no access, a status file that cannot be read, a bad relay address,
       a configuration, relays file or certificate that cannot be used
 `

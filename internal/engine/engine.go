@@ -116,7 +116,8 @@ func (e *Engine) makeParts(watch bool) {
 	}
 	e.status = newStatusWriter(s, opts, e.sender.causes, post)
 	e.opener = &opener{
-		spool: s, opts: opts, status: e.status, notices: e.notices, publisher: e.publisher, post: post, busy: e.busy,
+		spool: s, opts: opts, status: e.status, files: e.files, notices: e.notices, publisher: e.publisher,
+		post: post, busy: e.busy,
 	}
 	e.scanner = &scanner{spool: s, opts: opts, post: post, adopt: e.opener.adopt, watching: watch}
 	e.control = &Control{

@@ -19,6 +19,7 @@ type opener struct {
 	spool     *spool
 	opts      *Options
 	status    *statusWriter
+	files     *files
 	notices   *notices
 	publisher *publisher
 	post      func(func())
@@ -60,20 +61,20 @@ func (o *opener) open() error {
 // load fills the queue from the status file and the journal.
 func (o *opener) load() error {
 	now, dir := time.Now(), o.spool.dir
-	err := o.status.read(func(name string, m *record.Message) { o.spool.queue.Remember(name, m, now) })
-	if err != nil {
-		return err
+	damage := o.status.read(func(name string, m *record.Message) { o.spool.queue.Remember(name, m, now) })
+	if damage != nil && !errors.Is(damage, errDamaged) {
+		return damage
 	}
 	if err := dir.Recover(); err != nil { // leftovers are not sent, so the run can go on
 		o.opts.Logger.Error("recovery after a crash is incomplete; retrying at next start",
 			"dir", dir.Path(), "err", err)
 	}
-	return o.replay(now)
+	return o.replay(damage, now)
 }
 
 // replay adds the journal to the queue. If the journal has records, replay writes the status file: people may edit the
-// file before the next write.
-func (o *opener) replay(now time.Time) error {
+// file before the next write. Damage is what is wrong with the status file; nil: nothing is.
+func (o *opener) replay(damage error, now time.Time) error {
 	dir := o.spool.dir
 	file, found, err := journal.OpenOn(dir.FS(), dir.File(spooldir.JournalFile), func(line []byte) error {
 		n, err := record.DecodeNote(line)
@@ -94,6 +95,14 @@ func (o *opener) replay(now time.Time) error {
 	}
 	if found.Records > 0 {
 		o.opts.Logger.Info("journal replayed", "file", spooldir.JournalFile, "records", found.Records)
+	}
+	if damage != nil {
+		if err := o.salvage(damage, now); err != nil {
+			file.Close()
+			return err
+		}
+	}
+	if found.Records > 0 || damage != nil {
 		if err := o.status.sync(); err != nil {
 			o.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
 			o.status.failed(err, false)

@@ -166,7 +166,7 @@ func Release(m *Message, now time.Time) {
 	if held := now.Sub(m.Held); held > 0 { // otherwise the clock was set back meanwhile
 		m.Enqueued = m.Enqueued.Add(held)
 	}
-	m.Held = time.Time{}
+	m.Held, m.Error = time.Time{}, ""
 }
 
 // Head is what the file of a message says: the input of New.

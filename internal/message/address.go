@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Address is one recipient.
@@ -152,16 +153,30 @@ func (h *Header) firstAddress(name, value string) (string, error) {
 	return "", fmt.Errorf("sender %q in %s: %w", list[0].Addr, name, list[0].Err)
 }
 
-// checked makes an Address of addr, which was read from the text found. An address in single quotes is the address.
+// checked makes an Address of addr, which was read from the text found. Single, typographic and other quotes around an
+// address are not part of it.
 func checked(addr, found string) Address {
-	canonical, err := Canonical(addr)
-	if err == nil {
-		return Address{Addr: canonical}
-	}
-	if n := len(addr); n > 2 && addr[0] == '\'' && addr[n-1] == '\'' {
-		if canonical, quotedErr := Canonical(addr[1 : n-1]); quotedErr == nil {
+	if inner, ok := withoutQuotes(addr); ok {
+		if canonical, err := Canonical(inner); err == nil {
 			return Address{Addr: canonical}
 		}
 	}
-	return Address{Addr: printable(found), Err: err}
+	canonical, err := Canonical(addr)
+	if err != nil {
+		return Address{Addr: printable(found), Err: err}
+	}
+	return Address{Addr: canonical}
+}
+
+// withoutQuotes returns the text between quotes that are not those of RFC 5322. It is not ok if there are none.
+func withoutQuotes(s string) (inner string, ok bool) {
+	for _, pair := range []string{"''", "``", "“”", "„“", "‘’", "‚‘", "«»", "‹›"} {
+		_, n := utf8.DecodeRuneInString(pair)
+		if inner, ok = strings.CutPrefix(s, pair[:n]); ok {
+			if inner, ok = strings.CutSuffix(inner, pair[n:]); ok {
+				return inner, true
+			}
+		}
+	}
+	return "", false
 }

@@ -83,7 +83,7 @@ func checkText(s string) error {
 		switch {
 		case unicode.IsControl(r):
 			return errors.New("holds a control character")
-		case r > ' ' && unicode.In(r, unicode.Cf, unicode.Z):
+		case r > ' ' && (unicode.In(r, unicode.Cf, unicode.Z) || r == '＠' || r == '﹫'):
 			return fmt.Errorf("holds %s", invisible(r))
 		}
 	}
@@ -109,7 +109,7 @@ var invisibleNames = map[rune]string{
 	0x202D: "left-to-right override", 0x202E: "right-to-left override", 0x202F: "narrow no-break space",
 	0x2060: "word joiner", 0x2066: "left-to-right isolate", 0x2067: "right-to-left isolate",
 	0x2068: "first strong isolate", 0x2069: "pop directional isolate", 0x3000: "ideographic space",
-	0xFEFF: "zero width no-break space",
+	0xFEFF: "zero width no-break space", 0xFE6B: "small commercial at", 0xFF20: "fullwidth commercial at",
 }
 
 // isDotAtom reports whether s is atoms with single dots between them.
@@ -158,7 +158,7 @@ func isDomain(s string) bool {
 func notInLabel(r rune) bool {
 	switch {
 	case r >= utf8.RuneSelf:
-		return unicode.IsSpace(r)
+		return unicode.IsSpace(r) || unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe) // quotes and brackets
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
 		return false
 	}

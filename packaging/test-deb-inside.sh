@@ -62,13 +62,21 @@ grep -q 'The relay has it' /tmp/test || die 'spoolgore test'
 until_true queue_is_empty
 stop_daemon
 
+step 'sendmail32 takes mail in little address space'
+is "$(mode ${command}32)" '-rwxr-sr-x root:spoolgore' 'sendmail32'
+if "${command}32" -bP >/dev/null 2>/tmp/sendmail32 || ! grep -q 'Exec format error' /tmp/sendmail32; then
+	(ulimit -v 262144 && printf 'Subject: small\n\nHello!\n' | as nobody "${command}32" b@example.org) || die 'sendmail32'
+	is "$(queue | wc -l)" 1 'mail of sendmail32 in the spool'
+	rm "$(queue)"
+fi
+
 step 'removal keeps mail, and it is sent after another installation'
 mail_as nobody 'left behind'
 exec 9<$command
 dpkg -r spoolgore </dev/null
 [ ! -e /usr/sbin/sendmail ] || die 'sendmail is still there'
 is "$(queue | wc -l)" 1 'mail in the spool'
-[ ! -e /usr/lib/spoolgore ] || die 'the setgid command is still there'
+[ ! -e /usr/lib/spoolgore ] || die 'a setgid command is still there'
 is "$(stat -L -c %A /proc/self/fd/9)" '-rwxr-xr-x' 'the removed command that a process has open'
 exec 9<&-
 upgrade 1.1.0~one

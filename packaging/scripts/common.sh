@@ -104,23 +104,34 @@ disarm() {
 	rm -f "$1"
 }
 
-# install_command USER GROUP MODE installs or replaces the setgid command. At every moment there is a command that works:
-# the new one is renamed over the old one.
-install_command() {
-	mkdir -p "${command%/*}"
-	disarm "$command.old"
-	disarm "$command.new"
-	[ ! -f "$command" ] || ln "$command" "$command.old"
-	install -o "$1" -g "$2" -m "$3" /usr/bin/sendmail-spool "$command.new"
-	sync "$command.new"
-	mv -f "$command.new" "$command"
-	disarm "$command.old"
+# install_commands USER GROUP MODE installs or replaces the setgid commands: sendmail, and on amd64 sendmail32, the same
+# program for processes with little address space.
+install_commands() {
+	install_command "$@" /usr/bin/sendmail-spool "$command"
+	if [ -f /usr/libexec/spoolgore/sendmail-spool32 ]; then
+		install_command "$@" /usr/libexec/spoolgore/sendmail-spool32 "${command}32"
+	fi
 }
 
-# remove_command removes the setgid command.
-remove_command() {
-	disarm "$command.old"
-	disarm "$command.new"
-	disarm "$command"
+# install_command USER GROUP MODE FILE COMMAND installs or replaces one setgid command. At every moment there is a command
+# that works: the new one is renamed over the old one.
+install_command() {
+	mkdir -p "${5%/*}"
+	disarm "$5.old"
+	disarm "$5.new"
+	[ ! -f "$5" ] || ln "$5" "$5.old"
+	install -o "$1" -g "$2" -m "$3" "$4" "$5.new"
+	sync "$5.new"
+	mv -f "$5.new" "$5"
+	disarm "$5.old"
+}
+
+# remove_commands removes the setgid commands.
+remove_commands() {
+	for each in "$command" "${command}32"; do
+		disarm "$each.old"
+		disarm "$each.new"
+		disarm "$each"
+	done
 	[ ! -d "${command%/*}" ] || rmdir "${command%/*}" || true
 }

@@ -48,7 +48,10 @@ func (sys system) config() (config, error) {
 		c.sizes["userfiles"], c.sizes["usersize"] = value{sharedUserFiles, origin}, value{sharedUserSize, origin}
 	}
 	for _, path := range paths {
-		if err := c.read(path); err != nil {
+		var own *exitError
+		if err := c.read(sys, path); errors.As(err, &own) {
+			return c, err
+		} else if err != nil {
 			return c, fail(exitConfig, "%w", err)
 		}
 	}
@@ -59,12 +62,14 @@ func (sys system) config() (config, error) {
 }
 
 // read takes the settings in the file at path, if there is one. One that the caller may not read is passed over: it may
-// hold the daemon's passwords.
-func (c *config) read(path string) error {
+// hold the daemon's passwords. A command with a group of its own skips nothing: its limits may stand there.
+func (c *config) read(sys system, path string) error {
 	settings, err := conf.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case errors.Is(err, fs.ErrPermission) && sys.elevated:
+		return fail(exitTempFail, "%w (the command reads it with the rights of its caller: mode 0644, and passwords in a file of their own)", err)
 	case errors.Is(err, fs.ErrPermission):
 		c.notes = append(c.notes, fmt.Sprintf("not read: %v", err))
 		return nil

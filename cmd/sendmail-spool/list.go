@@ -20,6 +20,11 @@ import (
 // list is -bp and mailq: what is in the spool, whether a daemon runs or not. One who got in by the group of the command
 // sees only what is theirs.
 func (s *shim) list(asJSON bool) error {
+	return s.sys.held.with(func() error { return s.listAll(asJSON) })
+}
+
+// listAll is list with the rights of the group.
+func (s *shim) listAll(asJSON bool) error {
 	status := ""
 	if path := s.conf.json.value; filepath.IsAbs(path) {
 		status = path

@@ -30,7 +30,14 @@ const (
 	exitConfig     = 78 // no spool is configured, or wrongly
 )
 
-func main() { os.Exit(run(host(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	held, err := dropPrivilege()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sendmail-spool:", err)
+		os.Exit(exitTempFail)
+	}
+	os.Exit(run(host(held), os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
 
 // shim is one call of the command.
 type shim struct {
@@ -141,6 +148,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case isShortage(err): // also of descriptors for a configuration: 78 would say that somebody has to change it
+		return exitTempFail
 	case errors.As(err, &own):
 		return own.code
 	case errors.Is(err, sendmail.ErrUsage):
@@ -152,5 +161,17 @@ func exitCode(err error) int {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
 		return exitCantCreate // somebody has to put that right
 	}
-	return exitTempFail // a full disk, no more descriptors: later it may go better
+	return exitTempFail // a full disk: later it may go better
+}
+
+// isShortage reports whether the system lacked something at this moment.
+func isShortage(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, syscall.EIO, syscall.ESTALE,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }

@@ -22,13 +22,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	command := func() { os.Exit(run(testHost(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+	command := func() {
+		work, setgid := os.Getenv("WORK"), os.Getenv("SETGID")
+		held, err := dropPrivilege()
+		if err != nil {
+			panic(err)
+		}
+		os.Exit(run(testHost(held, work, setgid != ""), os.Args, os.Stdin, os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){"sendmail": command, "mailq": command, "newaliases": command, "daemon": hold})
 }
 
 // testHost is a host called host.example on which joe calls.
-func testHost() system {
-	work := os.Getenv("WORK")
+func testHost(held privilege, work string, setgid bool) system {
 	sys := system{
 		etc: filepath.Join(work, "etc"), spool: filepath.Join(work, "var"), uid: os.Getuid(), env: os.Getenv,
 		hostname: func() (string, error) { return "host.example", nil },
@@ -36,8 +42,8 @@ func testHost() system {
 			return &user.User{Username: "joe", Name: "& Doe,Room 7", HomeDir: filepath.Join(work, "home")}
 		},
 	}
-	sys.elevated = host().elevated
-	if os.Getenv("SETGID") != "" {
+	sys.elevated, sys.held = held.held, held
+	if setgid {
 		sys.elevated, sys.uid = true, 1<<20
 	}
 	if sys.elevated {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,42 +16,84 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
+const (
+	group, daemon = 54321, 54322
+	alice, bob    = 54323, 54324
+)
+
+// sharedSpool is a spool of all users with a setgid command.
+type sharedSpool struct {
+	t                *testing.T
+	dir, spool, shim string
+	binary           []byte
+}
+
+// newSharedSpool makes one with the configuration conf behind its dir. Only root can.
+func newSharedSpool(t *testing.T, conf string) *sharedSpool {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can be several users")
+	}
+	is := is.New(t)
+	dir := newSpool(t)
+	s := &sharedSpool{t: t, dir: dir, spool: filepath.Join(dir, "spool"), shim: filepath.Join(dir, "sendmail")}
+	is.NoErr(os.Chmod(filepath.Dir(dir), 0o755)) // that of the test; only the spool is closed to others
+	is.NoErr(os.Chmod(dir, 0o755))
+	is.NoErr(os.Chown(s.spool, daemon, group))
+	is.NoErr(os.Chmod(s.spool, 0o770|fs.ModeSetgid))
+	is.NoErr(os.Mkdir(filepath.Join(dir, "etc"), 0o755))
+	s.write(0, 0o644, "etc/spoolgore.conf", "dir "+s.spool+"\n"+conf)
+	found, err := exec.LookPath("sendmail")
+	is.NoErr(err)
+	s.binary, err = os.ReadFile(found)
+	is.NoErr(err)
+	is.NoErr(os.WriteFile(s.shim, s.binary, 0o755))
+	is.NoErr(os.Chown(s.shim, 0, group))
+	is.NoErr(os.Chmod(s.shim, 0o755|fs.ModeSetgid))
+	return s
+}
+
+// write writes a file of the user uid and returns its path.
+func (s *sharedSpool) write(uid int, mode fs.FileMode, name, text string) string {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	err := os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte(text), mode)
+	}
+	if err == nil {
+		err = os.Chown(path, uid, -1)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+// command is a call by the user uid with the message text on standard input.
+func (s *sharedSpool) command(uid uint32, groups []uint32, text, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(s.t.Context(), name, args...)
+	cmd.Env = []string{
+		"WORK=" + s.dir, "SPOOLGORE_DIR=/nonexistent", "HOME=/nonexistent", "PATH=" + os.Getenv("PATH"), noRaceSleep,
+	}
+	cmd.Dir = "/"
+	cmd.Stdin = strings.NewReader(text)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid, Groups: groups}}
+	return cmd
+}
+
+// as returns what a command of the user uid prints.
+func (s *sharedSpool) as(uid uint32, groups []uint32, name string, args ...string) (string, error) {
+	out, err := s.command(uid, groups, "From: f@x.org\n\nsecret\n", name, args...).CombinedOutput()
+	return string(out), err
+}
+
 // What docs/security.md promises of a spool for all users, with real users and a real group. Only root can arrange that;
 // the rules without the system's part are in the scripts.
 func TestSharedSpool(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Log("root only")
-		return
-	}
+	s := newSharedSpool(t, "userfiles 3\n")
 	is := is.New(t)
-	const group, daemon, alice, bob = 54321, 54322, 54323, 54324
-	dir := newSpool(t)
-	spool := filepath.Join(dir, "spool")
-	is.NoErr(os.Chmod(filepath.Dir(dir), 0o755)) // that of the test; only the spool is closed to others
-	is.NoErr(os.Chmod(dir, 0o755))
-	is.NoErr(os.Chown(spool, daemon, group))
-	is.NoErr(os.Chmod(spool, 0o770|fs.ModeSetgid))
-	is.NoErr(os.Mkdir(filepath.Join(dir, "etc"), 0o755))
-	conf := "dir " + spool + "\nuserfiles 3\n"
-	is.NoErr(os.WriteFile(filepath.Join(dir, "etc", "spoolgore.conf"), []byte(conf), 0o644))
-	found, err := exec.LookPath("sendmail")
-	is.NoErr(err)
-	binary, err := os.ReadFile(found)
-	is.NoErr(err)
-	shim := filepath.Join(dir, "sendmail")
-	is.NoErr(os.WriteFile(shim, binary, 0o755))
-	is.NoErr(os.Chown(shim, 0, group))
-	is.NoErr(os.Chmod(shim, 0o755|fs.ModeSetgid))
-
-	as := func(uid uint32, groups []uint32, name string, args ...string) (string, error) {
-		cmd := exec.Command(name, args...)
-		cmd.Env = []string{"WORK=" + dir, "SPOOLGORE_DIR=/nonexistent", "HOME=/nonexistent", "PATH=" + os.Getenv("PATH"), noRaceSleep}
-		cmd.Dir = "/"
-		cmd.Stdin = strings.NewReader("From: f@x.org\n\nsecret\n")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid, Groups: groups}}
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
+	dir, spool, shim, as := s.dir, s.spool, s.shim, s.as
 	out, err := as(alice, nil, shim, "-f", "a@x.org", "b@x.org")
 	is.NoErr(err)
 	is.Equal(out, "")
@@ -102,8 +145,110 @@ func TestSharedSpool(t *testing.T) {
 	}
 
 	is.NoErr(os.Chmod(filepath.Join(dir, "etc", "spoolgore.conf"), 0o640)) // there may be passwords in it
+	out, err = as(bob, nil, shim, "-bP")
+	is.Equal(exitOf(err), exitTempFail) // the limits in it are not skipped
+	is.True(strings.Contains(out, "permission denied") && strings.Contains(out, "mode 0644"))
 	is.NoErr(os.Chmod(shim, 0o755))
 	out, err = as(bob, nil, shim, "-bP")
 	is.Equal(exitOf(err), exitCantCreate) // who may not read it goes by the environment
 	is.True(strings.Contains(out, "not read: ") && strings.Contains(out, "($SPOOLGORE_DIR)"))
+}
+
+// The owner of a list that an alias includes leads the command of whoever writes to the list to other files.
+func TestIncludedFilesAreReadWithTheCallersRights(t *testing.T) {
+	s := newSharedSpool(t, "")
+	is := is.New(t)
+	list := s.write(bob, 0o644, "bob/list", "ann@x.org\n")
+	is.NoErr(os.Chmod(filepath.Dir(list), 0o777)) // bob's
+	s.write(0, 0o644, "etc/aliases", "team: :include:"+list+", ben@x.org\nown: :include:"+s.dir+"/of-the-group\n")
+	s.write(0, 0o644, "etc/spoolgore.conf", "dir "+s.spool+"\naliases "+s.dir+"/etc/aliases\n")
+	_, err := s.as(alice, nil, s.shim, "b@x.org")
+	is.NoErr(err)
+	sent, err := filepath.Glob(s.spool + "/*.eml")
+	is.NoErr(err)
+	is.Equal(len(sent), 1)
+	out, err := s.as(bob, nil, s.shim, "-bv", "team")
+	is.NoErr(err)
+	is.True(strings.Contains(out, "team: ann@x.org, ben@x.org, through ")) // an ordinary list
+
+	secret := s.write(0, 0o640, "of-the-group", "smtppassword hunter2\n")
+	is.NoErr(os.Chown(secret, 0, group))
+	out, _ = s.as(bob, nil, s.shim, "-bv", "own")
+	is.True(!strings.Contains(out, "hunter2")) // not even if the alias file says so: it is not the caller's to read
+	is.True(strings.Contains(out, "permission denied"))
+
+	public := s.write(0, 0o644, "public", "smtppassword hunter3\n")
+	for _, target := range []string{sent[0], secret, public, "/etc/passwd", "/dev/zero"} {
+		is.NoErr(os.Remove(list))
+		is.NoErr(os.Symlink(target, list))
+		out, err := s.as(bob, nil, s.shim, "-bv", "team")
+		is.NoErr(err)
+		is.True(strings.Contains(out, "not a regular file"))
+		is.True(strings.Contains(out, "team: ben@x.org, through ")) // the others of the alias
+	}
+	is.NoErr(os.Remove(list))
+	is.NoErr(os.Link(public, list))
+	out, err = s.as(bob, nil, s.shim, "-bv", "team")
+	is.Equal(exitOf(err), exitData)
+	is.True(!strings.Contains(out, "hunter3")) // addresses only
+
+	is.NoErr(os.Remove(list))
+	is.NoErr(syscall.Mkfifo(list, 0o644))
+	_, err = s.as(alice, nil, s.shim, "team")
+	is.NoErr(err) // no sender waits for a writer
+	is.NoErr(os.Remove(filepath.Join(s.dir, "etc", "aliases")))
+	is.NoErr(syscall.Mkfifo(filepath.Join(s.dir, "etc", "aliases"), 0o644))
+	_, err = s.as(alice, nil, s.shim, "team")
+	is.Equal(exitOf(err), exitConfig)
+}
+
+// Between its steps in the spool the process has no right that its caller has not.
+func TestGroupIsGivenUpWhileTheMessageIsRead(t *testing.T) {
+	s := newSharedSpool(t, "")
+	is := is.New(t)
+	cmd := s.command(alice, nil, "", s.shim, "b@x.org")
+	r, w, err := os.Pipe()
+	is.NoErr(err)
+	cmd.Stdin = r
+	is.NoErr(cmd.Start())
+	defer cmd.Process.Kill()
+	big := strings.Repeat("x", 70) + "\n"
+	_, err = w.WriteString("From: f@x.org\n\n" + strings.Repeat(big, 5000)) // more than a pipe holds: it is in the body
+	is.NoErr(err)
+	found, err := filepath.Glob(s.spool + "/tmp/.put-*")
+	is.NoErr(err)
+	is.Equal(len(found), 1)
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status")
+	if err != nil {
+		t.Skip("no /proc")
+	}
+	is.True(strings.Contains(string(status), "Gid:\t54323\t54323\t54321\t54323\n")) // real, effective, saved, file system
+	is.NoErr(w.Close())
+	is.NoErr(cmd.Wait())
+	found, err = filepath.Glob(s.spool + "/*.eml")
+	is.NoErr(err)
+	is.Equal(len(found), 1)
+}
+
+// The environment of a setgid command leads it to no file, and a shortage is no fault of the configuration.
+func TestSetgidEnvironmentAndShortage(t *testing.T) {
+	s := newSharedSpool(t, "")
+	is := is.New(t)
+	zone := filepath.Join(s.dir, "zone")
+	is.NoErr(syscall.Mkfifo(zone, 0o644))
+	_, err := s.as(alice, nil, s.shim, "b@x.org")
+	is.NoErr(err)
+	cmd := s.command(alice, nil, "", s.shim, "-bp")
+	cmd.Env = append(cmd.Env, "TZ="+zone, "ZONEINFO="+zone)
+	is.NoErr(cmd.Run()) // a list has local times
+
+	for _, args := range []string{"b@x.org", "-bp"} {
+		for files := 8; files < 13; files++ { // with fewer Go itself does not start
+			script := "ulimit -n " + strconv.Itoa(files) + " && exec " + s.shim + " " + args
+			out, err := s.as(alice, nil, "sh", "-c", script)
+			if err != nil && exitOf(err) != exitTempFail && !strings.Contains(out, "runtime: ") {
+				t.Errorf("%s with %d descriptors: %v: %s", args, files, err, out)
+			}
+		}
+	}
 }

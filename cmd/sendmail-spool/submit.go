@@ -40,13 +40,17 @@ func (s *shim) submit(c sendmail.Command) error {
 	return nil
 }
 
-// put leaves a message in the spool, by the same code as the package.
+// put leaves a message in the spool, by the same code as the package. The message is read without the privilege.
 func (s *shim) put(m *sendmail.Message) error {
-	_, err := s.spool.Put(func(w io.Writer) error {
-		_, err := m.WriteTo(w)
+	return s.sys.held.with(func() error {
+		_, err := s.spool.Put(func(w io.Writer) error {
+			return s.sys.held.without(func() error {
+				_, err := m.WriteTo(w)
+				return err
+			})
+		})
 		return err
 	})
-	return err
 }
 
 // defaults is what messages are completed with.
@@ -87,7 +91,8 @@ func (s *shim) checkAliases() error {
 	return nil
 }
 
-// verify says what would be done with the recipients, and sends nothing.
+// verify says what would be done with the recipients, and sends nothing. Of what an alias or an include file says it
+// prints addresses only.
 func (s *shim) verify(c sendmail.Command) error {
 	d, err := s.defaults()
 	if err != nil {
@@ -106,8 +111,8 @@ func (s *shim) verify(c sendmail.Command) error {
 			var to []string
 			for _, a := range r.To {
 				if a.Err != nil {
-					bad = fmt.Errorf("%w: %q: %w", sendmail.ErrData, a.Addr, a.Err)
-					to = append(to, fmt.Sprintf("%s (cannot be sent: %v)", a.Addr, a.Err))
+					bad = fmt.Errorf("%w: %q: %w", sendmail.ErrData, r.Given, a.Err)
+					to = append(to, "an entry that cannot be sent: "+a.Err.Error()) // not its text: it may be of any file
 					continue
 				}
 				to = append(to, a.Addr)
@@ -123,7 +128,12 @@ func (s *shim) checkQuota() error {
 	if s.sys.uid == 0 || s.conf.userFiles == 0 && s.conf.userSize == 0 {
 		return nil
 	}
-	files, bytes, err := spooldir.Usage(s.spool, s.sys.uid)
+	var files int
+	var bytes int64
+	err := s.sys.held.with(func() (err error) {
+		files, bytes, err = spooldir.Usage(s.spool, s.sys.uid)
+		return err
+	})
 	if err != nil {
 		return err
 	}

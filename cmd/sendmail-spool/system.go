@@ -17,17 +17,18 @@ type system struct {
 	spool    string // used where nothing else is configured, if it is there
 	hostname func() (string, error)
 	uid      int
-	elevated bool // the command has a group that its caller has not: nothing that the caller controls may lead it
+	elevated bool      // the command has a group that its caller has not: nothing that the caller controls may lead it
+	held     privilege // dropped, if elevated
 	env      func(string) string
 	passwd   func() *user.User // of the caller; nil: there is no entry
 }
 
-// host is the system we run on.
-func host() system {
+// host is the system we run on, for a command with the dropped privilege held.
+func host(held privilege) system {
 	uid := os.Getuid()
 	sys := system{
 		etc: "/etc", spool: "/var/spool/spoolgore", hostname: os.Hostname, uid: uid, env: os.Getenv,
-		elevated: os.Getgid() != os.Getegid() || uid != os.Geteuid(),
+		elevated: held.held, held: held,
 		passwd: sync.OnceValue(func() *user.User {
 			u, err := user.LookupId(strconv.Itoa(uid))
 			if err != nil {

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 const (
@@ -27,7 +28,7 @@ type Table struct {
 
 // Load reads the file at path.
 func Load(path string) (*Table, error) {
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func Parse(r io.Reader, name string) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	t := &Table{names: map[string][]string{}, open: func(path string) (io.ReadCloser, error) { return os.Open(path) }}
+	t := &Table{names: map[string][]string{}, open: open}
 	entry, start, n := "", 0, 0
 	for line := range strings.Lines(text) {
 		n++
@@ -62,6 +63,10 @@ func Parse(r io.Reader, name string) (*Table, error) {
 	t.add(entry, name, start)
 	return t, nil
 }
+
+// open opens a regular file. A symbolic link is an error, as the owner of an included file could lead the reader anywhere, and
+// so is a FIFO, on which open would wait.
+func open(path string) (io.ReadCloser, error) { return spooldir.OpenRead(path) }
 
 func readAll(r io.Reader) (string, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))

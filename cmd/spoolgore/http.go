@@ -43,14 +43,14 @@ func listenHTTP(c *config.Config, vital *collector.Pulse, flush func(), log *slo
 	if err != nil {
 		return nil, nil, fmt.Errorf("-http: %w", err)
 	}
-	log.Info("shown over HTTP", "addr", listener.Addr().String(), "token", token != "")
+	log.Info("HTTP server started", "addr", listener.Addr().String(), "token", token != "")
 	serve = func() (end func()) {
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
 			if err := server.Serve(ctx, listener); err != nil {
-				log.Error("the spool is not shown over HTTP any more, mail goes on", "err", err)
+				log.Error("HTTP server failed; delivery continues", "err", err)
 			}
 		}()
 		return func() { stop(); <-ended }

@@ -33,8 +33,8 @@ func TestHTTP(t *testing.T) {
 	drop(t, spool, "a", mail("To: ann@example.org"))
 	drop(t, spool, "n", mail("To: nobody@example.org"))
 	d := start(t, "-smtpaddr", addr, "-bounce=false", "-http", "0", spool)
-	d.logs("msg=\"shown over HTTP\"", 1)
-	url := "http://" + regexp.MustCompile(`msg="shown over HTTP" addr=(\S+)`).FindStringSubmatch(d.log.String())[1]
+	d.logs("msg=\"HTTP server started\"", 1)
+	url := "http://" + regexp.MustCompile(`msg="HTTP server started" addr=(\S+)`).FindStringSubmatch(d.log.String())[1]
 	eventually(t, "both are done", func() bool {
 		text := fetch(t, url+"/metrics", "")
 		return strings.Contains(text, `spoolgore_recipients_total{code="2.0",outcome="sent",relay="`+addr+`"} 1`) &&
@@ -88,8 +88,8 @@ func TestHTTPToken(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
 			d := startWith(t, tt.env, append(tt.args, "-http", "0", t.TempDir())...)
-			d.logs("msg=\"shown over HTTP\"", 1)
-			url := "http://" + regexp.MustCompile(`msg="shown over HTTP" addr=(\S+)`).FindStringSubmatch(d.log.String())[1]
+			d.logs("msg=\"HTTP server started\"", 1)
+			url := "http://" + regexp.MustCompile(`msg="HTTP server started" addr=(\S+)`).FindStringSubmatch(d.log.String())[1]
 			is.Equal(fetch(t, url+"/status", ""), "401")
 			is.Equal(fetch(t, url+"/status", "0123456789abcdeF"), "401")
 			is.True(strings.HasPrefix(fetch(t, url+"/status", token), "{"))

@@ -66,7 +66,7 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 		err = s.run(orders)
 	}
 	if err != nil {
-		s.log.Error("cannot go on", "dir", c.Dir, "err", err)
+		s.log.Error("daemon failed", "dir", c.Dir, "err", err)
 	}
 	return cli.CodeOf(err)
 }

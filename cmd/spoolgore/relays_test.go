@@ -91,7 +91,7 @@ func TestPasswordFileThatComesLater(t *testing.T) {
 	relay, spool, dir := login("user", "se-cret"), t.TempDir(), t.TempDir()
 	path := drop(t, spool, "one", mail("To: you@example.net"))
 	d := start(t, "-smtpaddr", relay.Listen(t), "-smtpuser", "user", "-smtppasswordfile", filepath.Join(dir, "password"), spool)
-	d.logs("password cannot be read, will be tried again for each login", 1)
+	d.logs("password cannot be read; retrying at each login", 1)
 	d.logs("relay unavailable", 1)
 	is.Equal(len(relay.Messages()), 0) // nothing without a login
 	write(t, dir, "password", "se-cret\n", 0o644)

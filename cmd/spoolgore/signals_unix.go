@@ -17,7 +17,7 @@ import (
 func prepareSignals(log *slog.Logger) (orders []os.Signal) {
 	orders = []os.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGTSTP}
 	if err := becomeQuiet(orders); err != nil {
-		log.Warn("SIGURG is not listened to, use SIGUSR1", "err", err)
+		log.Warn("SIGURG is ignored; use SIGUSR1", "err", err)
 		return orders
 	}
 	return append(orders, syscall.SIGURG)
@@ -67,7 +67,7 @@ func (s *service) obey(sig os.Signal) {
 	case syscall.SIGHUP:
 		log.Info("signal", "name", name(sig), "action", "reload")
 		if err := s.reload(); err != nil {
-			log.Error("not reloaded, nothing has changed; a pause goes on", "err", err)
+			log.Error("reload failed; nothing changed", "err", err)
 		}
 	}
 }

@@ -276,7 +276,7 @@ func (p *Pulse) end() {
 		return
 	}
 	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.opts.Log.Error("file cannot be removed; what it says of this daemon holds no longer", "file", daemonstate.Name, "err", err)
+		p.opts.Log.Error("state file cannot be removed; its content is outdated", "file", daemonstate.Name, "err", err)
 	}
 }
 

@@ -96,7 +96,7 @@ func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.
 	case s.PasswordFile != "":
 		give := credential.Source{Name: prefix + "passwordfile", Log: log}.File(s.PasswordFile)
 		if _, err := give(context.Background(), false); err != nil { // tell now of a wrong name; it may be right by the first login
-			log.Warn("password cannot be read, will be tried again for each login", "setting", prefix+"passwordfile", "err", err)
+			log.Warn("password cannot be read; retrying at each login", "setting", prefix+"passwordfile", "err", err)
 		}
 		return give
 	case s.Password != "":

@@ -64,7 +64,7 @@ func (f *OnFail) Observe(ev spoolgore.Event) {
 	select {
 	case f.queue <- ev:
 	default:
-		f.log.Error("-onfail command is not run, too many messages wait for it", "path", ev.Path)
+		f.log.Error("-onfail command is not run; too many messages wait for it", "path", ev.Path)
 	}
 }
 

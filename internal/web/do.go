@@ -66,7 +66,7 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 			refuse(w, http.StatusConflict, "the spool is paused, so nothing is tried: it goes on when the daemon gets SIGHUP or SIGUSR1")
 			return
 		}
-		s.opts.Log.Info("asked over HTTP", "action", "flush", "remote", r.RemoteAddr)
+		s.opts.Log.Info("request over HTTP", "action", "flush", "remote", r.RemoteAddr)
 		s.opts.Flush()
 		answer(w, outcome{Failed: []mishap{}})
 		return
@@ -88,10 +88,10 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		}
 		out.Done++
 		gone[[2]string{m.Place, name}] = place != spooldir.Spool || o.Act != "retry"
-		s.opts.Log.Info("asked over HTTP", "action", o.Act, "file", name, "place", string(place), "remote", r.RemoteAddr)
+		s.opts.Log.Info("request over HTTP", "action", o.Act, "file", name, "place", string(place), "remote", r.RemoteAddr)
 	}
 	if err := s.dir.SyncPlaces(); err != nil {
-		s.opts.Log.Error("what was asked over HTTP may be undone by a power cut", "action", o.Act, "err", err)
+		s.opts.Log.Error("request over HTTP done, but a power cut may undo it", "action", o.Act, "err", err)
 	}
 	s.table.expire(gone)
 	answer(w, out)

@@ -168,7 +168,7 @@ func (s *Server) calm(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if v := recover(); v != nil {
-				s.opts.Log.Error("request failed, this is a fault of the program", "path", r.URL.Path, "err", fmt.Sprint(v))
+				s.opts.Log.Error("request failed by a fault of the program", "path", r.URL.Path, "err", fmt.Sprint(v))
 				s.fault.Store(&v)
 				refuse(w, http.StatusInternalServerError, "this is a fault of the program; the log says more")
 			}

@@ -10,17 +10,26 @@ import (
 	"github.com/matryer/is"
 )
 
-// source writes a file of a package in a new directory. The files of tests beside it break every limit.
-func source(t *testing.T, text string) (dir string) {
+// source writes a file of package dir/p in a new directory and returns its figures. The files of tests beside it break
+// every limit.
+func source(t *testing.T, text string) *report {
 	t.Helper()
-	dir = t.TempDir()
-	long := "package p\n" + strings.Repeat("// x\n", 2*maxFile) + strings.Repeat("x", 2*maxColumns) + "\n"
-	for name, text := range map[string]string{"a.go": text, "a_test.go": "//" + long} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+	root := t.TempDir()
+	long := "package p\n" + strings.Repeat("// it\n", 2*maxFile) + "// " + strings.Repeat("x", 2*maxColumns) + "\n"
+	for name, text := range map[string]string{"p/a.go": text, "p/a_test.go": long, "testdata/b.go": long} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return dir
+	r, err := measure(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func TestEachLimitHoldsAndIsSeenWhenBroken(t *testing.T) {
@@ -35,35 +44,45 @@ func TestEachLimitHoldsAndIsSeenWhenBroken(t *testing.T) {
 	lines := func(n int) string { return "package p\n" + strings.Repeat("\n", n-1) }
 	function := func(n int) string { return "package p\nfunc f() {\n" + strings.Repeat("\n", n-2) + "}\n" }
 	wide := func(n int) string { return "package p\n//\t" + strings.Repeat("ö", n-2-tabWidth) + "\n" }
+	comment := func(text string) string { return "package p\n\n// " + text + "\nvar x int\n" }
+	limits := ceilings{pronouns: 10, nobody: 100}
 	for name, tt := range map[string]struct {
 		good, bad, want string
 	}{
-		"file":     {lines(400), lines(401), "a.go: 401 lines, limit 400"},
-		"function": {function(50), function(51), "a.go:2: f: 51 lines, limit 50"},
-		"columns":  {wide(120), wide(121), "a.go:2: 121 columns, limit 120"},
-		"methods":  {methods(20), methods(21), ".: type t: 21 methods, limit 20"},
-		"total":    {lines(300), lines(301), ".: 301 lines in all files, limit 300"},
+		"file":     {lines(400), lines(401), "p/a.go: 401 lines, limit 400"},
+		"function": {function(50), function(51), "p.f: 51 lines, limit 50"},
+		"columns":  {wide(120), wide(121), "p/a.go:2: 121 columns\n1 lines of more than 120 columns, limit 0"},
+		"methods":  {methods(20), methods(21), "p.t: 21 methods, limit 20"},
+		"pronouns": {comment("It is a b c d e f g h."), comment("It's that, a b c d e f g."), "11.11 pronouns per 100 words of comments, limit 10.0"},
+		"nobody":   {comment("Nobody is a b c d e f g h."), comment("Nothing is a b c d e f g."), "111.11 nobody, nothing, whoever, whatever per 1,000 words of comments, limit 100.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
-			all := []target{{dir: ".", columns: true}}
-			if name == "total" {
-				all[0].total = 300
-			}
-			got, err := check(source(t, tt.good), all)
-			is.NoErr(err)
-			is.Equal(len(got), 0) // at the limit
-			got, err = check(source(t, tt.bad), all)
-			is.NoErr(err)
-			is.Equal(got, []string{tt.want})
+			is.Equal(len(source(t, tt.good).broken(limits, nil)), 0) // at the limit
+			is.Equal(strings.Join(source(t, tt.bad).broken(limits, nil), "\n"), tt.want)
 		})
 	}
+}
+
+func TestExceptions(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	r := source(t, "package p\nfunc f() {\n"+strings.Repeat("\n", maxFunction)+"}\n")
+	is.Equal(len(r.broken(ceilings{}, []string{"p.f"})), 0)
+	is.Equal(r.broken(ceilings{}, []string{"p.f", "p.g"}), []string{"p.g keeps the limit: remove it from the exceptions"})
+}
+
+func TestTheRootPackageHasALimit(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	r := &report{files: map[string]int{"a.go": maxRoot / 2, "b.go": maxRoot/2 + 1, "p/c.go": 9}}
+	is.True(strings.Contains(strings.Join(r.broken(ceilings{}, nil), "\n"), "root: 1701 lines in all files, limit 1700"))
 }
 
 func TestADirectoryWithoutSourceIsAnError(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	_, err := check(t.TempDir(), []target{{dir: "."}})
-	is.True(err != nil) // a package that was renamed is not passed over
+	_, err := measure(t.TempDir())
+	is.True(err != nil)
 }

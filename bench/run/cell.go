@@ -33,8 +33,8 @@ type cellReport struct {
 	CPU time.Duration // of all processes that were in the cell
 }
 
-// startCell starts args in a cell. If root is not empty, it is a directory with usr/ and etc/ that are laid over those of
-// the host, for these processes alone.
+// startCell starts args in a cell. If root is not empty, it is a directory with usr/ and etc/ that are laid over those
+// of the host, for these processes alone.
 func startCell(root string, log *os.File, args ...string) (*cell, error) {
 	c := &cell{stop: make(chan struct{})}
 	c.cmd = exec.Command("/proc/self/exe", append([]string{"cell", root}, args...)...)

@@ -71,7 +71,8 @@ func drop(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, error) {
 	slices.Sort(cpu)
 	n := len(calls)
 	return result{
-		{"calls", float64(n), 0}, {"min ms", wall[0], 2}, {"p50 ms", wall[n/2], 2}, {"p90 ms", wall[n*9/10], 2}, {"CPU ms p50", cpu[n/2], 2},
+		{"calls", float64(n), 0}, {"min ms", wall[0], 2}, {"p50 ms", wall[n/2], 2}, {"p90 ms", wall[n*9/10], 2},
+		{"CPU ms p50", cpu[n/2], 2},
 	}, nil
 }
 

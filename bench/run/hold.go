@@ -74,9 +74,9 @@ func holdNothing(e *env, p peer) (usage, error) {
 	return u, os.Mkdir(e.dir, 0o755)
 }
 
-// holdMost returns the greatest number of messages that were held at once, and what the peer used when it had done nothing
-// else for the longest time, at the last look at so many. It returns when
-// three quarters of n messages have been accepted: from then on fewer and fewer are held.
+// holdMost returns the greatest number of messages that were held at once, and what the peer used when it had done
+// nothing else for the longest time, at the last look at so many. It returns when three quarters of n messages have
+// been accepted: from then on fewer and fewer are held.
 func holdMost(c *config, e *env, relay *sinkProc, n int64) (held int64, most usage, err error) {
 	for end := time.Now().Add(c.limit); ; time.Sleep(20 * time.Millisecond) {
 		var sum sink.Summary

@@ -21,8 +21,8 @@ type hostReport struct {
 	P99, Slowest float64
 }
 
-// runHost runs the spool in dir inside this process until it gets SIGTERM, and calls Health every millisecond. It writes
-// what calls took to the file report.
+// runHost runs the spool in dir inside this process until it gets SIGTERM, and calls Health every millisecond. It
+// writes what calls took to the file report.
 func runHost(relay, dir, report string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -60,10 +60,12 @@ func run(args []string, out io.Writer) error {
 	fs.StringVar(&c.spoolgore, "spoolgore", "", "`path` of the binary under test; it is built if there is none")
 	fs.StringVar(&c.spoolgoreArgs, "spoolgore-args", "", "more `flags` for it")
 	fs.StringVar(&c.shim, "sendmail-spool", "", "`path` of that command; it is built if there is none")
-	fs.StringVar(&c.peersRoot, "root", filepath.Join(os.TempDir(), "bench-peers", "root"), "`directory` that peers.sh made")
+	fs.StringVar(&c.peersRoot, "root", filepath.Join(os.TempDir(), "bench-peers", "root"),
+		"`directory` that peers.sh made")
 	fs.StringVar(&c.base, "dir", "", "`directory` for the queues (/dev/shm if there is one; for burst /var/tmp)")
 	fs.StringVar(&c.scenarios, "scenario", "", "`names`, separated by commas (all): "+scenarioNames())
-	fs.StringVar(&c.peers, "peers", "", "`names`, separated by commas (those of the scenario), such as spoolgore,postfix:100")
+	fs.StringVar(&c.peers, "peers", "",
+		"`names`, separated by commas (those of the scenario), such as spoolgore,postfix:100")
 	fs.IntVar(&c.runs, "runs", 3, "measurements of each, of which the median is shown")
 	fs.BoolVar(&c.quick, "quick", false, "one measurement, a tenth of the messages: to see that it works")
 	fs.DurationVar(&c.limit, "limit", 3*time.Minute, "what one measurement may take")
@@ -71,7 +73,8 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	if os.Getuid() != 0 {
-		return errors.New("must be root: Postfix wants it, and the small peers get a view of the file system of their own")
+		return errors.New("must be root: Postfix wants it, and the small peers get a view of the file system of " +
+			"their own")
 	}
 	if c.quick {
 		c.runs = 1

@@ -101,7 +101,8 @@ func postfixFill(e *env, l load, n int, settings, services string) error {
 	return nil
 }
 
-// postfixConfigure writes the configuration for n connections at the same time, with settings added, and the table of processes.
+// postfixConfigure writes the configuration for n connections at the same time, with settings added, and the table of
+// processes.
 func postfixConfigure(e *env, n int, settings, services string) error {
 	etc, data := filepath.Join(e.dir, "etc"), filepath.Join(e.dir, "data")
 	for _, dir := range []string{etc, data, filepath.Join(e.dir, "queue")} {

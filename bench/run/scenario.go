@@ -38,7 +38,8 @@ func scenarios() []scenario {
 			peers: "spoolgore,postfix,postfix:20,postfix:100,dma,nullmailer,msmtpq",
 		},
 		{
-			name: "flood-50ms", title: "5,000 messages of 4 KiB, relay at 50 ms", load: load{5000, 4 << 10}, trial: flood,
+			name: "flood-50ms", title: "5,000 messages of 4 KiB, relay at 50 ms",
+			load: load{5000, 4 << 10}, trial: flood,
 			sink:  []string{"-latency", "50ms"},
 			peers: "spoolgore,postfix,postfix:100,dma,nullmailer,msmtpq",
 		},
@@ -53,11 +54,14 @@ func scenarios() []scenario {
 			peers: "spoolgore,postfix,postfix:4,postfix:20,dma,nullmailer,msmtpq",
 		},
 		{
-			name: "held", title: "1,000 transactions held open, one a connection, the relay takes 4 s over each message", load: load{1000, 4 << 10},
-			trial: hold, sink: []string{"-data-delay", "4s", "-ext", noPipelining}, peers: "spoolgore:1000,postfix:1000,dma",
+			name: "held", title: "1,000 transactions held open, one a connection, the relay takes 4 s over each " +
+				"message", load: load{1000, 4 << 10},
+			trial: hold, sink: []string{"-data-delay", "4s", "-ext", noPipelining},
+			peers: "spoolgore:1000,postfix:1000,dma",
 		},
 		{
-			name: "held-big", title: "1,000 transactions of 1 MiB held open (large ones take three connections in four at most)", load: load{1000, 1 << 20},
+			name: "held-big", title: "1,000 transactions of 1 MiB held open (large ones take three connections in " +
+				"four at most)", load: load{1000, 1 << 20},
 			trial: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1340",
 		},
 		{
@@ -65,7 +69,8 @@ func scenarios() []scenario {
 			trial: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1000",
 		},
 		{
-			name: "idle", title: "200 messages, one at a time, nothing else to do, relay at 0 ms", load: load{200, 4 << 10},
+			name: "idle", title: "200 messages, one at a time, nothing else to do, relay at 0 ms",
+			load:  load{200, 4 << 10},
 			trial: idle, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
@@ -73,12 +78,15 @@ func scenarios() []scenario {
 			trial: rest, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
-			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other", load: load{300, 4 << 10},
+			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other",
+			load:  load{300, 4 << 10},
 			trial: drop, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
-			name: "burst", title: "400 messages of 4 KiB alone, and beside 400 refused ones of another sender, on a disk",
-			load: load{400, 4 << 10}, trial: burst, sink: []string{"-reject", refusedUser}, disk: true, peers: "spoolgore",
+			name: "burst", title: "400 messages of 4 KiB alone, and beside 400 refused ones of another sender, on " +
+				"a disk",
+			load: load{400, 4 << 10}, trial: burst, sink: []string{"-reject", refusedUser},
+			disk: true, peers: "spoolgore",
 			most: map[string]float64{"times": 3, "slowest Health ms": 100},
 		},
 	}

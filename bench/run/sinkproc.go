@@ -133,8 +133,8 @@ func (s *sinkProc) ask(question string, v any) error {
 	return json.Unmarshal(line, v)
 }
 
-// await returns the sink's summary when n different messages have been accepted and their answers are sent, and an error
-// after limit. It asks less and less often, not to be felt.
+// await returns the sink's summary when n different messages have been accepted and their answers are sent, and an
+// error after limit. It asks less and less often, not to be felt.
 func (s *sinkProc) await(limit time.Duration, n int) (sink.Summary, error) {
 	var sum sink.Summary
 	pause := 5 * time.Millisecond
@@ -147,7 +147,8 @@ func (s *sinkProc) await(limit time.Duration, n int) (sink.Summary, error) {
 			return sum, nil
 		}
 		if time.Now().After(end) {
-			return sum, fmt.Errorf("not done after %v: %d messages came, %d of them different", limit, sum.Messages, sum.Distinct)
+			return sum, fmt.Errorf("not done after %v: %d messages came, %d of them different", limit, sum.Messages,
+				sum.Distinct)
 		}
 	}
 }

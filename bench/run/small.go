@@ -34,7 +34,8 @@ func dmaPeer() peer {
 			return os.Chmod(queue(e), 0o777)
 		},
 		release: func(e *env) error {
-			conf := fmt.Sprintf("SMARTHOST 127.0.0.1\nPORT %s\nSPOOLDIR %s\nMAILNAME bench.test\nNULLCLIENT\n", e.port(), queue(e))
+			conf := fmt.Sprintf("SMARTHOST 127.0.0.1\nPORT %s\nSPOOLDIR %s\nMAILNAME bench.test\nNULLCLIENT\n",
+				e.port(), queue(e))
 			return e.startSmall("etc/dma/dma.conf", conf, "dma", "-q")
 		},
 	}
@@ -66,7 +67,8 @@ func nullmailerPeer() peer {
 			if err := fill(e, l); err != nil {
 				return err
 			}
-			return start(e, "") // it reads its queue, and waits for a relay: it knows no time at which one message is due
+			// it reads its queue, and waits for a relay: it knows no time at which one message is due
+			return start(e, "")
 		},
 		submit: func(e *env, l load, n int) error { // as nullmailer-queue does it
 			tmp := filepath.Join(spool(e), "tmp", strconv.Itoa(n))
@@ -88,19 +90,22 @@ func msmtpqPeer() peer {
 	return peer{
 		slow: 50,
 		fill: func(e *env, l load) error {
-			if err := l.write(queue(e), 0o600, func(n int) string { return fmt.Sprintf("%06d.mail", n) }, ""); err != nil {
+			if err := l.write(queue(e), 0o600, func(n int) string { return fmt.Sprintf("%06d.mail", n) },
+				""); err != nil {
 				return err
 			}
 			for n := range l.n {
 				args := fmt.Sprintf("-f %s --host=127.0.0.1 --port=%s -- %s\n", sender, e.port(), recipient)
-				if err := os.WriteFile(filepath.Join(queue(e), fmt.Sprintf("%06d.msmtp", n)), []byte(args), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(queue(e), fmt.Sprintf("%06d.msmtp", n)), []byte(args),
+					0o600); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 		release: func(e *env) error {
-			const run = "MSMTPQ_Q=$0 MSMTPQ_LOG= EMAIL_CONN_TEST=x EMAIL_QUEUE_QUIET=t exec /usr/libexec/msmtp/msmtpq/msmtpq --q-mgmt -r"
+			const run = "MSMTPQ_Q=$0 MSMTPQ_LOG= EMAIL_CONN_TEST=x EMAIL_QUEUE_QUIET=t exec " +
+				"/usr/libexec/msmtp/msmtpq/msmtpq --q-mgmt -r"
 			return e.startSmall("", "", "sh", "-c", run, queue(e))
 		},
 	}

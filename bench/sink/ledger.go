@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// NumberField is the header field that holds a message's number: in decimal digits, counted from 0. A message without one is counted and
-// otherwise ignored.
+// NumberField is the header field that holds a message's number: in decimal digits, counted from 0. A message without
+// one is counted and otherwise ignored.
 const NumberField = "X-Bench-Id: "
 
 // maxNumber bounds what a number can make the ledger allocate.

@@ -67,7 +67,8 @@ func (o *outbox) write(text []byte, ended int64) bool {
 	return err == nil
 }
 
-// answered reports, once, that everything the client had said was answered: what it says now, it says after a round trip.
+// answered reports, once, that everything the client had said was answered: what it says now, it says after a round
+// trip.
 func (o *outbox) answered() bool {
 	return o.pending.Load() == 0 && o.unheard.Swap(false)
 }

@@ -95,7 +95,8 @@ func (s *Server) Summary() Summary {
 	sum := Summary{
 		Connections: s.conns.Load(), Open: s.open.Load(), OpenPeak: s.openPeak.Load(), TurnedAway: s.turnedAway.Load(),
 		RoundTrips: s.trips.Load(), Reads: s.reads.Load(), Held: s.held.Load(), HeldPeak: s.heldPeak.Load(),
-		Recipients: s.recipients.Load(), Refused: s.refused.Load(), BadCommands: s.bad.Load(), FirstConn: s.firstConn.Load(), LastAnswer: s.lastAnswer.Load(),
+		Recipients: s.recipients.Load(), Refused: s.refused.Load(), BadCommands: s.bad.Load(),
+		FirstConn: s.firstConn.Load(), LastAnswer: s.lastAnswer.Load(),
 	}
 	s.ledger.fill(&sum)
 	return sum

@@ -23,9 +23,11 @@ func minutesKept(c *config.Config) int {
 	return keptMinutes
 }
 
-// listenHTTP makes the server that shows the spool over HTTP. observe is to be told of the events of the spool; once that
-// is there, serve begins to answer, until end is called.
-func listenHTTP(c *config.Config, vital *collector.Pulse, flush func(), log *slog.Logger) (observe func(spoolgore.Event), serve func() (end func()), err error) {
+// listenHTTP makes the server of the page. observe is called with the events of the spool. serve starts the server, and
+// end stops it.
+func listenHTTP(c *config.Config, state *collector.Collector, flush func(), log *slog.Logger) (
+	observe func(spoolgore.Event), serve func() (end func()), err error,
+) {
 	token := c.HTTPToken
 	if c.HTTPTokenFile != "" {
 		file := credential.Source{Name: "-httptokenfile", Log: log}.File(c.HTTPTokenFile)
@@ -34,7 +36,8 @@ func listenHTTP(c *config.Config, vital *collector.Pulse, flush func(), log *slo
 		}
 	}
 	server, err := web.New(web.Options{
-		Dir: c.Dir, StatusFile: c.Opts.StatusFile, Token: token, Version: version(), Pulse: vital, Flush: flush, Log: log,
+		Dir: c.Dir, StatusFile: c.Opts.StatusFile, Token: token, Version: version(),
+		Collector: state, Flush: flush, Log: log,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("-http: %w", err)

@@ -22,7 +22,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// run does what args say and returns the exit code.
+// run executes the arguments and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	program := &cli.Program{Stdin: stdin, Stdout: stdout, Stderr: stderr, Version: version()}
 	if code, ok := program.Run(args); ok {
@@ -43,12 +43,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return serve(args, c, stderr)
 }
 
-// serve runs the spool that c, made of args, asks for, and returns the exit code.
+// serve runs the spool of c, the configuration of args, and returns the exit code.
 func serve(args []string, c config.Config, stderr io.Writer) int {
 	if c.Once && console.IsTerminal(stderr) {
 		bar := progress.New(stderr, "sending", 0)
 		defer bar.Done()
-		stderr, c.Opts.OnEvent = bar, newTally(c.Dir, bar.Set).tell // the log goes past the bar
+		stderr, c.Opts.OnEvent = bar, newOnceCounter(c.Dir, bar.Set).observe // the bar prints the log
 	}
 	s := newService(args, c, stderr)
 	orders := prepareSignals(s.log)

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// memoryLimit is what a queue of a million messages needs, in bytes: from there on garbage is collected earlier rather than
-// memory taken. A longer queue takes what it needs, and more processor time.
+// memoryLimit is the memory of a queue of a million messages, in bytes. Near the limit garbage is collected earlier. A
+// longer queue takes more memory, and more processor time.
 const memoryLimit = 640 << 20
 
-// A daemon shall be small. While it uses little, garbage may fill the heap up to littleHeap, but be no more than what is in use;
-// where there are many messages, or many in flight, it is collected more often, which costs a few per cent of the time. When
-// a burst is over, what it leaves behind goes back to the system.
+// The daemon keeps its memory small. Below littleHeap garbage may be as much as the memory in use. Above, with many
+// messages or many in flight, it is collected more often, which costs a few per cent of the time. After a burst the
+// free memory goes back to the system.
 const (
 	littleHeap = 6 << 20 // in bytes
 	fewGC      = 100     // per cent
@@ -22,12 +22,12 @@ const (
 	settled    = 25 * time.Millisecond // after the start: while the first connections are made
 	calm       = time.Second           // without a collection: the burst is over
 	worthwhile = 2 << 20               // bytes to give back
-	largeHeap  = 64 << 20              // to look through one costs more than it brings
+	largeHeap  = 64 << 20              // a collection of a larger heap costs more than it brings
 )
 
-// gcPacer keeps the pace of garbage collection to what is in use.
+// gcPacer adjusts the pace of garbage collection to the memory in use.
 type gcPacer struct {
-	collections uint64 // so far, those that tidy made left out
+	collections uint64 // as of the last look
 	percent     int    // in force
 	calm        *time.Timer
 }
@@ -35,17 +35,17 @@ type gcPacer struct {
 // paceGC begins, at the end of the start.
 func paceGC() {
 	debug.SetGCPercent(manyGC)
-	time.AfterFunc(settled, unmap) // what is in the spool shall not wait for it
+	time.AfterFunc(settled, unmap) // delayed: the messages in the spool come first
 	p := &gcPacer{percent: manyGC, calm: time.AfterFunc(calm, tidy)}
 	runtime.SetFinalizer(new(gcMark), p.collected)
 }
 
-// A gcMark is garbage from the start: its finalizer tells that a collection is over.
+// A gcMark is garbage from the start: its finalizer runs after each collection.
 type gcMark struct{ _ [16]byte }
 
 func (p *gcPacer) collected(*gcMark) {
 	runtime.SetFinalizer(new(gcMark), p.collected)
-	if percent := gcPercent(metric("/gc/heap/live:bytes")); percent != p.percent { // it stops the world
+	if percent := gcPercent(metric("/gc/heap/live:bytes")); percent != p.percent { // SetGCPercent stops the world
 		p.percent = percent
 		debug.SetGCPercent(percent)
 	}
@@ -60,10 +60,11 @@ func gcPercent(live uint64) int {
 	return min(fewGC, max(manyGC, 100*room/int(max(live, 1))))
 }
 
-// tidy gives back what is not in use. Pooled buffers go with the second collection.
+// tidy returns free memory to the system. The second collection frees pooled buffers.
 func tidy() {
 	live := metric("/gc/heap/live:bytes")
-	held := metric("/memory/classes/heap/objects:bytes") + metric("/memory/classes/heap/free:bytes") + metric("/memory/classes/heap/unused:bytes")
+	held := metric("/memory/classes/heap/objects:bytes") + metric("/memory/classes/heap/free:bytes") +
+		metric("/memory/classes/heap/unused:bytes")
 	if live < largeHeap && held > live+worthwhile {
 		runtime.GC()
 		debug.FreeOSMemory()

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unmap lets go of the pages of the program's own file, most of which only the start has needed: those in use come back from
-// the page cache. Only what nobody has written to is let go, so that it comes back as it was.
+// unmap releases the pages of the program's own file, most of which only the start needs. Needed pages come back from
+// the page cache. Only unmodified pages are released.
 func unmap() {
 	f, err := os.Open("/proc/self/smaps")
 	if err != nil {
@@ -23,7 +23,7 @@ func unmap() {
 		return
 	}
 	for _, m := range untouched(f, exe) {
-		// It is advice, and cannot do harm by failing.
+		// the advice may fail without harm
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_DONTNEED)
 	}
 }
@@ -31,12 +31,12 @@ func unmap() {
 // A mapping is a part of the address space.
 type mapping struct{ from, to uintptr }
 
-// untouched are the mappings of the file exe, in smaps (proc_pid_smaps(5)), that cannot be written to and never were, as the
-// relocations of a program are by its loader.
+// untouched returns the mappings of the file exe, in smaps (proc_pid_smaps(5)), that are neither writable nor modified,
+// unlike the relocations by the loader.
 func untouched(smaps io.Reader, exe string) (all []mapping) {
 	var m mapping
 	ours := false
-	clean := 0 // lines that say so
+	clean := 0 // number of lines that show an unmodified mapping
 	for lines := bufio.NewScanner(smaps); lines.Scan(); {
 		line := lines.Text()
 		var from, to uintptr

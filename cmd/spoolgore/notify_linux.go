@@ -6,7 +6,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notify tells the service manager; where there is none, nobody.
+// notify sends a state to the service manager, if there is one.
 func notify(state string) { _, _ = systemd.SdNotify(false, state) }
 
 // watchdog is how long the service manager waits for a sign of life; zero: for ever.
@@ -18,5 +18,5 @@ func watchdog() time.Duration {
 	return limit
 }
 
-// monotonic is the line with the time that belongs to a reload.
+// monotonic returns the line with the time of a reload.
 func monotonic() string { return systemd.SdNotifyMonotonicUsec() }

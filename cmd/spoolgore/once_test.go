@@ -29,7 +29,7 @@ func leave(t *testing.T, dir string, messages map[string]string) {
 	}
 }
 
-func TestTallyCountsMessages(t *testing.T) {
+func TestOnceCounterCountsMessages(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
 	leave(t, dir, map[string]string{
@@ -46,29 +46,29 @@ func TestTallyCountsMessages(t *testing.T) {
 		return ""
 	}}
 	var done, total, before int64
-	tally := newTally(dir, func(d, n int64) {
+	counter := newOnceCounter(dir, func(d, n int64) {
 		is.True(d >= before && d <= n) // it never goes back, nor past the end
 		done, total, before = d, n, d
 	})
 	var others int
 	opts := spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, NoReports: true, Logger: slog.New(slog.DiscardHandler),
-		OnEvent: hooks.InTurn(nil, tally.tell, func(spoolgore.Event) { others++ })}
+		OnEvent: hooks.InTurn(nil, counter.observe, func(spoolgore.Event) { others++ })}
 	is.NoErr(spoolgore.New(dir, opts).Drain(t.Context()))
 	is.Equal(done, int64(3))  // each message once, however many recipients it has and whatever became of it
 	is.Equal(total, int64(4)) // of those that were there
 	is.True(others > 3)       // who else wants to know is told too
 }
 
-func TestTallyOfWhatComesAndOfTrouble(t *testing.T) {
+func TestOnceCounterOfWhatComesAndOfTrouble(t *testing.T) {
 	is := is.New(t)
 	var done, total int64
-	tally := newTally(filepath.Join(t.TempDir(), "none"), func(d, n int64) { done, total = d, n })
+	counter := newOnceCounter(filepath.Join(t.TempDir(), "none"), func(d, n int64) { done, total = d, n })
 	for _, ev := range []spoolgore.Event{
 		{Kind: spoolgore.EventQueued, File: "a", To: "x"}, {Kind: spoolgore.EventQueued, File: "a", To: "y"}, {Kind: spoolgore.EventQueued, File: "b"},
 		{Kind: spoolgore.EventDeferred, File: "a", Fault: spoolgore.FaultRelay}, {Kind: spoolgore.EventSent, File: "a", To: "x"}, {Kind: spoolgore.EventFailed, File: "a", To: "y"},
 		{Kind: spoolgore.EventKept, File: "a"},
 	} {
-		tally.tell(ev)
+		counter.observe(ev)
 	}
 	is.Equal(done, int64(1))  // trouble with a relay is no outcome of a message
 	is.Equal(total, int64(2)) // what comes is counted as well

@@ -135,7 +135,7 @@ func TestReloadWithAMistakeChangesNothing(t *testing.T) {
 		rewrite(t, relays, c.routes)
 		d.signal(syscall.SIGHUP)
 		errors++
-		d.logs("nothing has changed; a pause goes on", errors)
+		d.logs("reload failed; nothing changed", errors)
 		is.True(strings.Contains(d.log.String(), c.mention))           // it says what is wrong
 		is.Equal(strings.Count(d.log.String(), "level=ERROR"), errors) // once
 		path := drop(t, spool, fmt.Sprintf("%d.eml", errors), mail("To: ann@example.com"))
@@ -165,14 +165,14 @@ func TestReloadAfterAPause(t *testing.T) {
 	must(t, err)
 	rewrite(t, file, "smtpaddr")
 	d.signal(syscall.SIGHUP)
-	d.logs("a pause goes on", 1)
+	d.logs("reload failed; nothing changed", 1)
 	throughout(t, time.Second, "the pause goes on", func() bool { return len(relay.Messages()) == 0 })
 	rewrite(t, file, string(good))
 	edited, err := os.ReadFile(js)
 	must(t, err)
 	must(t, os.WriteFile(js, []byte("{"), 0o600))
 	d.signal(syscall.SIGHUP)
-	d.logs("a pause goes on", 2)
+	d.logs("reload failed; nothing changed", 2)
 	is.Equal(strings.Count(d.log.String(), "options taken over"), 0)
 	must(t, os.WriteFile(js, edited, 0o600))
 	d.signal(syscall.SIGHUP)

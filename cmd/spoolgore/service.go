@@ -15,37 +15,38 @@ import (
 	"github.com/unbit/spoolgore/internal/logger"
 )
 
-// A service is the daemon: the spool that it runs, and what it takes to go on with another configuration.
+// A service is the daemon: a running spool, and its configuration.
 type service struct {
-	args   []string      // that c was made of
-	c      config.Config // in force; only reload changes it
-	level  *slog.LevelVar
-	log    *slog.Logger
-	spool  *spoolgore.Spool
-	also   func(spoolgore.Event) // is told as well; nil: nobody
-	hook   *hooks.OnFail
-	vital  *collector.Pulse
-	shown  func(spoolgore.Event) // of -http, is told as well; nil: there is none
-	herald *herald
+	args      []string      // the arguments of c
+	c         config.Config // the current configuration; only reload changes it
+	level     *slog.LevelVar
+	log       *slog.Logger
+	spool     *spoolgore.Spool
+	also      func(spoolgore.Event) // gets events, too; nil: none
+	hook      *hooks.OnFail
+	collector *collector.Collector
+	shown     func(spoolgore.Event) // of -http, is told as well; nil: there is none
+	manager   *notifier
 }
 
-// newService makes the daemon that c asks for. It starts nothing, and logs to stderr.
+// newService returns the daemon for c. It starts no goroutine, and logs to stderr.
 func newService(args []string, c config.Config, stderr io.Writer) *service {
 	level := new(slog.LevelVar)
 	level.Set(c.LogLevel())
 	return &service{args: args, c: c, level: level, also: c.Opts.OnEvent, log: logger.New(stderr, level, c.LogJSON)}
 }
 
-// run runs the spool until a signal ends it or, with -once, until nothing is due.
+// run runs the spool until a signal ends it or, with -once, until no message is due.
 func (s *service) run(orders []os.Signal) error {
 	s.hook = hooks.New(s.c.OnFail, s.log)
 	defer s.hook.Start()()
-	s.vital = collector.New(collector.Options{
-		Dir: s.c.Dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(), Rate: s.c.Opts.Rate, Keep: minutesKept(&s.c), Log: s.log,
+	s.collector = collector.New(collector.Options{
+		Dir: s.c.Dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(),
+		Rate: s.c.Opts.Rate, Keep: minutesKept(&s.c), Log: s.log,
 	})
 	serve := func() (end func()) { return func() {} }
 	if s.c.HTTP != "" {
-		observe, begin, err := listenHTTP(&s.c, s.vital, func() { s.spool.Flush() }, s.log)
+		observe, begin, err := listenHTTP(&s.c, s.collector, func() { s.spool.Flush() }, s.log)
 		if err != nil {
 			return err
 		}
@@ -53,38 +54,38 @@ func (s *service) run(orders []os.Signal) error {
 	}
 	s.complete(&s.c)
 	s.spool = spoolgore.New(s.c.Dir, s.c.Opts)
-	defer takePulse(s.vital, orders)()
-	s.herald = newHerald(s.spool.Health, func() float64 { return s.vital.Last().PerMinute })
-	defer s.herald.start()()
+	defer runCollector(s.collector, orders)()
+	s.manager = newNotifier(s.spool.Health, func() float64 { return s.collector.Last().PerMinute })
+	defer s.manager.start()()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	handleSignals(s, stop, orders)
-	defer serve()() // whoever sees it may end it
+	defer serve()() // an error ends the daemon
 	if s.c.Once {
 		return s.spool.Drain(ctx)
 	}
 	return s.spool.Run(ctx)
 }
 
-// complete adds to the options of c what all configurations have in common.
+// complete adds the options that all configurations have in common.
 func (s *service) complete(c *config.Config) {
 	c.Opts.Logger = s.log
-	c.Opts.OnEvent = hooks.InTurn(s.also, s.hook.Observe, s.vital.Observe, s.shown)
+	c.Opts.OnEvent = hooks.InTurn(s.also, s.hook.Observe, s.collector.Observe, s.shown)
 }
 
-// reload is SIGHUP: it reads the configuration and all files that this names again, and the status file, and goes on with
-// them; a pause ends. After an error nothing has changed, and a pause goes on.
+// reload is SIGHUP: it reads the configuration, its files and the status file again, and ends a pause. After an error
+// the old configuration counts and a pause continues.
 func (s *service) reload() error {
-	s.herald.reloading()
+	s.manager.reloading()
 	err := s.renew()
-	s.herald.reloaded(err)
+	s.manager.reloaded(err)
 	if err == nil {
 		s.spool.Resume()
 	}
 	return err
 }
 
-// renew does what reload tells of. What may go wrong comes before what changes anything.
+// renew is reload without its notification. All steps that may fail come before the first change.
 func (s *service) renew() error {
 	next, err := config.Parse(s.args, os.Getenv)
 	if err != nil {
@@ -102,7 +103,7 @@ func (s *service) renew() error {
 	s.complete(&next)
 	err = s.spool.Reload()
 	if errors.Is(err, fs.ErrNotExist) && !s.spool.Health().Paused {
-		err = nil // it has yet to be written for the first time, and nobody has edited it
+		err = nil // there is no status file yet, and no edit
 	}
 	if err != nil {
 		return err
@@ -112,7 +113,7 @@ func (s *service) renew() error {
 	}
 	s.level.Set(next.LogLevel())
 	s.hook.Set(next.OnFail)
-	s.vital.SetRate(next.Opts.Rate)
+	s.collector.SetRate(next.Opts.Rate)
 	s.c = next
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"os/signal"
 )
 
-// prepareSignals has nothing to prepare, and there are no signals to obey.
+// prepareSignals returns no signals: this system has none for the daemon.
 func prepareSignals(*slog.Logger) (orders []os.Signal) { return nil }
 
 // handleSignals calls stop at the first interrupt; the second one ends the process.

@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// prepareSignals returns the signals to obey. It comes before everything else: it may execute the process again, and so
-// what was done, logged, or read from a pipe before would be so a second time.
+// prepareSignals returns the signals of the daemon. It is called first: it may execute the process again, which would
+// repeat earlier log lines and lose input of a pipe.
 func prepareSignals(log *slog.Logger) (orders []os.Signal) {
 	orders = []os.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGTSTP}
 	if err := becomeQuiet(orders); err != nil {
@@ -23,14 +23,14 @@ func prepareSignals(log *slog.Logger) (orders []os.Signal) {
 	return append(orders, syscall.SIGURG)
 }
 
-// handleSignals makes the orders method calls of the spool, for as long as the process lives. The first SIGTERM or SIGINT
-// calls stop, the second one ends the process.
+// handleSignals calls methods of the spool for signals, while the process lives. The first SIGTERM or SIGINT calls
+// stop, the second one ends the process.
 func handleSignals(s *service, stop context.CancelFunc, orders []os.Signal) {
 	log := s.log
 	ordered := make(chan os.Signal, 16)
 	signal.Notify(ordered, orders...)
 	ends := []os.Signal{syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGINT) { // a shell without job control ignores it for what it starts with &
+	if !signal.Ignored(syscall.SIGINT) { // a shell without job control ignores SIGINT for background commands
 		ends = append(ends, syscall.SIGINT)
 	}
 	ended := make(chan os.Signal, 2)
@@ -40,10 +40,10 @@ func handleSignals(s *service, stop context.CancelFunc, orders []os.Signal) {
 			s.obey(sig)
 		}
 	}()
-	// Apart from the others: those wait for the disk, and the second one must be heard even if it does not answer.
+	// a goroutine of its own: signals wait for the disk, but the second SIGTERM must work without the disk
 	go func() {
 		log.Info("signal", "name", name(<-ended), "action", "stop")
-		s.herald.stopping()
+		s.manager.stopping()
 		stop()
 		sig := <-ended
 		log.Warn("signal", "name", name(sig), "action", "stop at once")
@@ -53,7 +53,7 @@ func handleSignals(s *service, stop context.CancelFunc, orders []os.Signal) {
 	}()
 }
 
-// obey carries out one signal.
+// obey executes one signal.
 func (s *service) obey(sig os.Signal) {
 	spool, log := s.spool, s.log
 	switch sig {
@@ -81,15 +81,15 @@ func name(sig os.Signal) string {
 
 const noPreemption = "asyncpreemptoff=1"
 
-// becomeQuiet sees to it that the process sends itself no SIGURG. Go's runtime does so to preempt goroutines, and
-// signal.Notify cannot tell those from real ones: under load the daemon would flush itself several times a second. The
-// runtime leaves it only if the environment says so when the process starts, so the process executes itself again, once,
-// and keeps its id. (It has no switch for later or for the source of a program, the linker flag -X
-// runtime.godebugDefault would be missing from a plain go install, and reading signals by other means, as signalfd with
-// its si_code, needs SIGURG blocked in every thread, hence before the start just as well, and is Linux's alone.)
+// becomeQuiet makes the runtime send the process no SIGURG. Go's runtime preempts goroutines with SIGURG, and
+// signal.Notify cannot tell such a signal from a real one: under load the daemon would flush several times a second.
+// The runtime stops that only for an environment variable at the start of the process. So the process executes itself
+// again, once, with the same id. Alternatives do not work: there is no switch in the source, the linker flag -X
+// runtime.godebugDefault would be missing from a plain go install, and signalfd needs SIGURG blocked in every thread,
+// hence before the start, and is Linux only.
 //
-// An error means that SIGURG must not be listened to. The signals in orders are ignored from here until Notify, across
-// the exec too, as one that comes in between would otherwise end the process; there is nothing to tell it to do yet.
+// An error means that SIGURG must be ignored. The signals in orders are ignored from here until Notify, and across the
+// exec: a signal would end the process otherwise.
 func becomeQuiet(orders []os.Signal) error {
 	env := os.Getenv("GODEBUG")
 	if isQuiet(env) {
@@ -107,7 +107,7 @@ func becomeQuiet(orders []os.Signal) error {
 	return fmt.Errorf("execute %s again: %w", path, syscall.Exec(path, os.Args, os.Environ()))
 }
 
-// isQuiet reports whether a process that was started with the environment variable GODEBUG=env sends itself no SIGURG.
+// isQuiet reports whether a process with the environment variable GODEBUG=env receives no SIGURG of the runtime.
 func isQuiet(env string) bool {
 	quiet := false
 	for setting := range strings.SplitSeq(env, ",") {

@@ -13,55 +13,54 @@ import (
 )
 
 const (
-	heraldStart = 50 * time.Millisecond // between two looks whether the spool runs
-	heraldPace  = 5 * time.Second       // between two looks whether there is something new to tell
-	heraldText  = 500                   // bytes of the text, about
+	startInterval = 50 * time.Millisecond // between two looks until the spool runs
+	lookInterval  = 5 * time.Second       // between two looks for changes
+	maxStatusText = 500                   // bytes
 
 	isReady, isAlive, isReloading, isStopping = "READY=1", "WATCHDOG=1", "RELOADING=1", "STOPPING=1"
 )
 
-// A herald tells the service manager that has started the daemon how it is (sd_notify(3)): that the spool is run, that the
-// configuration is read again, a line for people, and that the loop is alive. It asks the loop each time, so when that
-// hangs the watchdog of the manager goes off.
-type herald struct {
-	send   func(state string) // to the manager
-	health func() spoolgore.Health
-	rate   func() float64 // recipients a minute
-	pace   time.Duration  // between two looks
-	dogged bool           // the manager has a watchdog
+// A notifier sends the state of the daemon to the service manager (sd_notify(3)): ready, reloading, a line for people,
+// alive. It asks the loop of the spool each time: if the loop hangs, the watchdog of the manager ends the daemon.
+type notifier struct {
+	send    func(state string) // to the manager
+	health  func() spoolgore.Health
+	rate    func() float64 // recipients a minute
+	pace    time.Duration  // between two looks
+	watched bool           // the manager has a watchdog
 
 	mu     sync.Mutex
 	ready  bool
 	ending bool
-	failed error  // why the configuration was not taken over; nil: it was
-	told   string // the line for people
+	failed error  // why the last reload failed; nil: it succeeded
+	status string // the line for people
 }
 
-// newHerald returns a herald to the manager that the environment names; without one it tells nobody.
-func newHerald(health func() spoolgore.Health, rate func() float64) *herald {
-	h := &herald{health: health, rate: rate, pace: heraldPace, send: notify}
+// newNotifier returns a notifier for the manager of the environment. Without a manager it sends no messages.
+func newNotifier(health func() spoolgore.Health, rate func() float64) *notifier {
+	n := &notifier{health: health, rate: rate, pace: lookInterval, send: notify}
 	if watchdog := watchdog(); watchdog > 0 {
-		h.dogged, h.pace = true, min(heraldPace, watchdog/3)
+		n.watched, n.pace = true, min(lookInterval, watchdog/3)
 	}
-	return h
+	return n
 }
 
-// start tells all along, until end is called.
-func (h *herald) start() (end func()) {
+// start sends changes until end is called.
+func (n *notifier) start() (end func()) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		h.run(ctx)
+		n.run(ctx)
 	}()
 	return func() {
 		stop()
 		<-ended
-		h.stopping()
+		n.stopping()
 	}
 }
 
-func (h *herald) run(ctx context.Context) {
+func (n *notifier) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -70,94 +69,94 @@ func (h *herald) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		timer.Reset(h.look())
+		timer.Reset(n.look())
 	}
 }
 
-// look asks how the spool is, tells what is new, and returns the time to the next look.
-func (h *herald) look() time.Duration {
-	health := h.health()
+// look sends changes of the state and returns the time to the next look.
+func (n *notifier) look() time.Duration {
+	health := n.health()
 	if !health.Running {
-		return heraldStart
+		return startInterval
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	var state []string
-	if !h.ready {
-		h.ready = true
+	if !n.ready {
+		n.ready = true
 		state = append(state, isReady)
 	}
-	if h.dogged {
+	if n.watched {
 		state = append(state, isAlive)
 	}
-	if text := h.text(health); text != h.told {
-		h.told = text
+	if text := n.text(health); text != n.status {
+		n.status = text
 		state = append(state, "STATUS="+text)
 	}
 	if len(state) > 0 {
-		h.send(strings.Join(state, "\n"))
+		n.send(strings.Join(state, "\n"))
 	}
-	return h.pace
+	return n.pace
 }
 
-// reloading tells that the configuration is being read.
-func (h *herald) reloading() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ready { // before, it is too early to say so afterwards
-		h.send(isReloading + "\n" + monotonic())
-	}
-}
-
-// reloaded tells that it was read, and what holds now; err is why it was not taken over.
-func (h *herald) reloaded(err error) {
-	health := h.health()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.failed = err
-	if h.ready {
-		h.told = h.text(health)
-		h.send(isReady + "\nSTATUS=" + h.told)
+// reloading sends that a reload has begun.
+func (n *notifier) reloading() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ready { // before the first READY=1 the manager expects no reload
+		n.send(isReloading + "\n" + monotonic())
 	}
 }
 
-// stopping tells, once, that the end has begun.
-func (h *herald) stopping() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ending {
+// reloaded sends the result of a reload: err is why it failed.
+func (n *notifier) reloaded(err error) {
+	health := n.health()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.failed = err
+	if n.ready {
+		n.status = n.text(health)
+		n.send(isReady + "\nSTATUS=" + n.status)
+	}
+}
+
+// stopping sends, once, that the daemon stops.
+func (n *notifier) stopping() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ending {
 		return
 	}
-	h.ending = true
-	h.send(isStopping)
+	n.ending = true
+	n.send(isStopping)
 }
 
-// text is the line for people: "12 waiting, 3 sent/min; relay mail.example.com:25 rests: 535 5.7.8 no".
-func (h *herald) text(health spoolgore.Health) string {
-	parts := []string{fmt.Sprintf("%d waiting, %s sent/min", health.Files, perMinute(h.rate()))}
+// text returns the line for people: "12 waiting, 3 sent/min; relay mail.example.com:25 rests: 535 5.7.8 no".
+func (n *notifier) text(health spoolgore.Health) string {
+	parts := []string{fmt.Sprintf("%d waiting, %s sent/min", health.Files, perMinute(n.rate()))}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	if h.failed != nil {
-		add("new configuration not taken over: %v", h.failed)
+	if n.failed != nil {
+		add("reload failed: %v", n.failed)
 	}
 	if health.Paused {
 		add("paused")
 	}
 	switch {
 	case health.Away:
-		add("the spool is not there: %s", health.Trouble)
+		add("spool directory missing: %s", health.Trouble)
 	case health.Trouble != "":
-		add("the spool cannot be worked on: %s", health.Trouble)
+		add("spool directory failing: %s", health.Trouble)
 	}
 	if !health.RateWait.IsZero() {
-		add("the rate limit holds mail back")
+		add("waiting for the rate limit")
 	}
 	for _, r := range health.Relays {
 		if r.Trouble != "" {
 			add("relay %s rests: %s", r.Name, r.Trouble)
 		}
 	}
-	if h.ending {
-		parts = append([]string{"ending"}, parts...)
+	if n.ending {
+		parts = append([]string{"stopping"}, parts...)
 	}
 	return brief(strings.Join(parts, "; "))
 }
@@ -169,7 +168,8 @@ func perMinute(n float64) string {
 	return strconv.FormatFloat(n, 'f', 0, 64)
 }
 
-// brief makes a line of text that may hold what a relay has said: a line more would be one to the manager.
+// brief returns text as one short line. It may have a reply of a relay, in which a line end would begin another message
+// to the manager.
 func brief(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) {
@@ -177,8 +177,8 @@ func brief(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "?"))
-	if len(text) <= heraldText {
+	if len(text) <= maxStatusText {
 		return text
 	}
-	return strings.ToValidUTF8(text[:heraldText], "") + "…"
+	return strings.ToValidUTF8(text[:maxStatusText], "") + "…"
 }

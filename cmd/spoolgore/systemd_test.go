@@ -69,7 +69,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 
 	must(t, os.WriteFile(file, []byte("attempts many\n"), 0o600))
 	d.signal(syscall.SIGHUP)
-	eventually(t, "a mistake is told", has("\nREADY=1 | STATUS=1 waiting, 0 sent/min; new configuration not taken over: "+file+":1: attempts: want a number"))
+	eventually(t, "a mistake is told", has("\nREADY=1 | STATUS=1 waiting, 0 sent/min; reload failed: "+file+":1: attempts: want a number"))
 	is.True(has("\nRELOADING=1 | MONOTONIC_USEC=")()) // the time tells which reload it was
 	eventually(t, "the reload is over all the same", func() bool { return strings.Count(strings.Join(heard(), "\n"), "READY=1") == 2 })
 	must(t, os.WriteFile(file, []byte("attempts 7\n"), 0o600))
@@ -106,7 +106,7 @@ func TestTheWatchdogHearsTheLoop(t *testing.T) {
 		var sent []string
 		state, hang := spoolgore.Health{}, make(chan struct{})
 		running := func(h spoolgore.Health) { mu.Lock(); defer mu.Unlock(); state = h }
-		h := &herald{
+		h := &notifier{
 			send: func(s string) { mu.Lock(); defer mu.Unlock(); sent = append(sent, s) },
 			health: func() spoolgore.Health {
 				mu.Lock()
@@ -117,7 +117,7 @@ func TestTheWatchdogHearsTheLoop(t *testing.T) {
 				}
 				return now
 			},
-			rate: func() float64 { return 2.55 }, pace: time.Second, dogged: true,
+			rate: func() float64 { return 2.55 }, pace: time.Second, watched: true,
 		}
 		told := func() []string { mu.Lock(); defer mu.Unlock(); all := sent; sent = nil; return all }
 		end := h.start()
@@ -155,18 +155,18 @@ func TestTheLineForPeople(t *testing.T) {
 		"12 waiting, 3.0 sent/min":                              {spoolgore.Health{Files: 12}, 3, nil},
 		"12 waiting, 1234 sent/min":                             {spoolgore.Health{Files: 12}, 1234.4, nil},
 		"0 waiting, 0 sent/min; paused":                         {spoolgore.Health{Paused: true}, 0, nil},
-		"1 waiting, 0 sent/min; the rate limit holds mail back": {spoolgore.Health{Files: 1, RateWait: at}, 0, nil},
+		"1 waiting, 0 sent/min; waiting for the rate limit": {spoolgore.Health{Files: 1, RateWait: at}, 0, nil},
 		"2 waiting, 0 sent/min; relay a:25 rests: 535 no; relay b:25 rests: x": {spoolgore.Health{Files: 2, Relays: []spoolgore.RelayHealth{
 			{Name: "a:25", Trouble: "535 no"}, {Name: "c:25"}, {Name: "b:25", Trouble: "x"}}}, 0, nil},
 		"0 waiting, 0 sent/min; relay a:25 rests: 451  STOPPING=1  x": {spoolgore.Health{Relays: []spoolgore.RelayHealth{
 			{Name: "a:25", Trouble: "451\r\nSTOPPING=1\u2028\x1bx"}}}, 0, nil}, // a relay does not speak in our name
-		"0 waiting, 0 sent/min; the spool is not there: gone":        {spoolgore.Health{Away: true, Trouble: "gone"}, 0, nil},
-		"0 waiting, 0 sent/min; the spool cannot be worked on: no":   {spoolgore.Health{Trouble: "no"}, 0, nil},
-		"0 waiting, 0 sent/min; new configuration not taken over: x": {spoolgore.Health{}, 0, errors.New("x")},
+		"0 waiting, 0 sent/min; spool directory missing: gone":        {spoolgore.Health{Away: true, Trouble: "gone"}, 0, nil},
+		"0 waiting, 0 sent/min; spool directory failing: no":   {spoolgore.Health{Trouble: "no"}, 0, nil},
+		"0 waiting, 0 sent/min; reload failed: x": {spoolgore.Health{}, 0, errors.New("x")},
 	} {
 		t.Run(want, func(t *testing.T) {
 			is := is.New(t)
-			h := &herald{rate: func() float64 { return c.rate }, failed: c.failed}
+			h := &notifier{rate: func() float64 { return c.rate }, failed: c.failed}
 			is.Equal(h.text(c.health), want)
 		})
 	}

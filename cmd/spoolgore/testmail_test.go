@@ -39,7 +39,7 @@ func TestTestCommand(t *testing.T) {
 		"user":           {"-smtpaddr " + wrong + " -smtpuser me@x.org -smtppasswordcmd true ann@x.org", 75, "A message from me@x.org", ""},
 		"refused":        {"-smtpaddr " + refusing + " ann@x.org", 69, "the message would go to failed/", ""},
 		"put off":        {"-smtpaddr " + busy + " ann@x.org", 75, "A daemon would retry it at ", ""},
-		"put off, again": {"-smtpaddr " + busy + " -wait 100ms ann@x.org", 75, "put off", ""},
+		"put off, again": {"-smtpaddr " + busy + " -wait 100ms ann@x.org", 75, "deferred", ""},
 		"no answer":      {"-smtpaddr " + silent + " -wait 100ms ann@x.org", 75, "No answer within 100ms", ""},
 		"nobody there":   {"-smtpaddr 127.0.0.1:1 ann@x.org", 75, "nothing listens on that port", ""},
 		"no relay":       {"-smtpaddr nowhere ann@x.org", 78, "", "host:port"},
@@ -86,7 +86,7 @@ func TestTestThroughADaemon(t *testing.T) {
 	is.Equal(code, 0)
 	is.Equal(errs, "")
 	is.True(strings.Contains(out, "by the daemon of "+spool))
-	is.True(strings.Contains(out, "it has left the spool: a relay has it"))
+	is.True(strings.Contains(out, "it has left the spool: a relay has accepted it"))
 	is.Equal(relay.Messages()[0].To, []string{"ann@x.org"})
 }
 
@@ -99,7 +99,7 @@ func TestTestThroughADaemonThatPutsItOff(t *testing.T) {
 	d.logs("started", 1)
 	code, out, _ := command("", "test", "-from", "me@x.org", "ann@x.org", spool)
 	is.Equal(code, 75)
-	for _, text := range []string{"put off     " + addr + ": rcpt: 451 4.7.1 greylisted", "greylisting", "the daemon goes on with it at ", "To cancel it: rm " + spool} {
+	for _, text := range []string{"deferred    " + addr + ": rcpt: 451 4.7.1 greylisted", "greylisting", "the daemon goes on with it at ", "To cancel it: rm " + spool} {
 		is.True(strings.Contains(out, text)) // what came of it, and what to do
 	}
 }

@@ -45,11 +45,13 @@ type output struct {
 // spoolFlags are the flags of all commands on a spool.
 type spoolFlags struct{ statusFile, config string }
 
-// onSpool makes c a command on a spool: it adds the flags that all of them have. do gets the call.
+// onSpool makes c a command on a spool: it adds the common flags. do gets the call.
 func (c *command) onSpool(do func(*call) error) *command {
 	f := spoolFlags{statusFile: os.Getenv("SPOOLGORE_JSON")}
-	c.flags.AddString(&f.statusFile, "statusfile", "PATH", "the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)")
-	c.flags.AddString(&f.config, "config", "FILE", "the configuration of the daemon: its dir is the spool, its json the status file")
+	c.flags.AddString(&f.statusFile, "statusfile", "PATH",
+		"the status file, if the daemon has another one (DIR/.spoolgore.js; $SPOOLGORE_JSON)")
+	c.flags.AddString(&f.config, "config", "FILE",
+		"the configuration of the daemon: its dir is the spool, its json the status file")
 	c.run = func(p *Program, args []string) int { return c.runOnSpool(p, args, &f, do) }
 	return c
 }
@@ -98,7 +100,7 @@ func parseMixed(fs *config.FlagSet, args []string) (operands []string, err error
 	}
 }
 
-// open finds the spool: the directory that -config names, else the first operand, else the configured one.
+// open finds the spool: the directory of -config, else the first operand, else the configured one.
 func (c *call) open(operands []string, f *spoolFlags) error {
 	found, err := config.FindSpool(f.config, os.Getenv)
 	if err != nil {
@@ -144,7 +146,8 @@ func (c *call) noOperands() error {
 	case len(c.operands) == 0:
 		return nil
 	case c.configured:
-		return usageErr(fmt.Sprintf("the directory is that of -config, and %s takes no other operand like %q", c.name, c.operands[0]))
+		return usageErr(fmt.Sprintf("the directory is that of -config, and %s takes no other operand like %q", c.name,
+			c.operands[0]))
 	case c.origin == "":
 		return usageErr(fmt.Sprintf("%s takes a directory, and no other operand like %q", c.name, c.operands[0]))
 	}
@@ -157,7 +160,7 @@ func (o *output) say(format string, args ...any) {
 	fmt.Fprintf(o.stderr, "spoolgore: %s\n", console.Escape(fmt.Sprintf(format, args...)))
 }
 
-// complain prints an error with one message and lets the command go on with the others.
+// complain prints an error with one message. The command continues with the others.
 func (o *output) complain(format string, args ...any) {
 	o.failed = true
 	o.say(format, args...)
@@ -175,7 +178,8 @@ func (o *output) exitCode(err error) int {
 	case isClosedPipe(err):
 		return ExitOK // the reader, such as head, has seen enough
 	case errors.As(err, &usage):
-		fmt.Fprintf(o.stderr, "spoolgore: %s: %s (see spoolgore help %s)\n", o.name, console.Escape(err.Error()), o.name)
+		fmt.Fprintf(o.stderr, "spoolgore: %s: %s (see spoolgore help %s)\n", o.name, console.Escape(err.Error()),
+			o.name)
 		return ExitUsage
 	}
 	o.say("%s: %v", o.name, err)
@@ -185,11 +189,12 @@ func (o *output) exitCode(err error) int {
 	return ExitNotDone
 }
 
-// checkSpool returns an error if no daemon has run on the directory: a mistyped one may hold any files, which must not be
+// checkSpool returns an error if no daemon has run on the directory: the files of a mistyped directory must not be
 // moved or removed.
 func (c *spool) checkSpool() error {
 	if !c.isSpool() {
-		return exitErr{ExitConfig, fmt.Sprintf("%s is no spool: no daemon has ever run on it. Nothing was changed", c.dir.Path())}
+		return exitErr{ExitConfig, fmt.Sprintf("%s is no spool: no daemon has ever run on it. Nothing was changed",
+			c.dir.Path())}
 	}
 	return nil
 }
@@ -207,24 +212,26 @@ func (c *spool) isSpool() bool {
 	return true
 }
 
-// reportStatus prints what is wrong with the status file. It is called after the last message was read.
+// reportStatus prints problems of the status file. It is called after the last message was read.
 func (c *spool) reportStatus() {
 	if err := c.view.Trouble; err != nil {
 		c.say("status file %s cannot be used, so little is known of the messages: %v", c.view.StatusFile(), err)
 		return
 	}
 	if c.statusElsewhere() && c.daemon().runs {
-		c.say("a daemon runs, but there is no status file %s: if the daemon has another one (-json), name it with -statusfile",
+		c.say("a daemon runs, but there is no status file %s: if the daemon has another one (-json), name it with "+
+			"-statusfile",
 			c.view.StatusFile())
 	}
 }
 
-// checkStatus returns an error if the status file is missing or damaged. Without it every message looks new, and a filter
-// would choose other messages than were meant. It is called after the last message was read.
+// checkStatus returns an error if the status file is missing or damaged: every message looks new then, and a filter
+// would choose the wrong messages. It is called after the last message was read.
 func (c *spool) checkStatus() error {
 	switch err := c.view.Trouble; {
 	case err != nil:
-		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, because status file %s cannot be used: %v", c.view.StatusFile(), err)}
+		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, because status file %s cannot be used: %v",
+			c.view.StatusFile(), err)}
 	case c.statusElsewhere():
 		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, because there is no status file %s: "+
 			"if the daemon has another one (-json), name it with -statusfile", c.view.StatusFile())}
@@ -232,7 +239,8 @@ func (c *spool) checkStatus() error {
 	return nil
 }
 
-// statusElsewhere reports whether there is no status file although a daemon has run, which writes one soon after its lock.
+// statusElsewhere reports whether there is no status file although a daemon has run. A daemon writes the status file
+// soon after its lock.
 func (c *spool) statusElsewhere() bool {
 	lock, err := os.Lstat(c.dir.File(spooldir.LockFile))
 	return err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing()

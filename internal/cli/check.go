@@ -27,16 +27,23 @@ func checkCommand() *command {
 		name:     "check",
 		operands: []string{"[flags] [DIR]"},
 		brief:    "check the spool and the daemon, as a plugin for monitoring",
-		about: `Checks a spool, as a plugin for monitoring does: one line, with figures after a bar, and the exit code 0 (OK),
+		about: `Checks a spool, as a plugin for monitoring does: one line, with figures after a bar, and the exit code 0
+(OK),
 1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it cannot be told).`,
-		notes: `It is CRITICAL too if mail waits and no daemon runs, or if the daemon has been silent for two minutes. It is a WARNING
-that no daemon runs, that the daemon is paused, and that a report could not be delivered in the last 24 hours. It is UNKNOWN
+		notes: `It is CRITICAL too if mail waits and no daemon runs, or if the daemon has been silent for two minutes.
+It
+is a WARNING
+that no daemon runs, that the daemon is paused, and that a report could not be delivered in the last 24 hours. It
+is UNKNOWN
 if DIR is no spool. Held messages and messages for later do not count. Run it as the user of the daemon, or root.`,
 		flags: config.NewFlagSet("check"),
 	}
-	c.flags.Add((*age)(&o.warn), "warn", "AGE", "WARNING if a message waits so long, or a relay has been at rest so long (15m)")
-	c.flags.Add((*age)(&o.crit), "crit", "AGE", "CRITICAL if a message waits so long, or all relays for some mail rest so long (2h)")
-	c.flags.AddInt(&o.failedWarn, "failedwarn", "N", "WARNING if so many messages were given up in the last 24 hours; 0: never (10)")
+	c.flags.Add((*age)(&o.warn), "warn", "AGE",
+		"WARNING if a message waits so long, or a relay has been at rest so long (15m)")
+	c.flags.Add((*age)(&o.crit), "crit", "AGE",
+		"CRITICAL if a message waits so long, or all relays for some mail rest so long (2h)")
+	c.flags.AddInt(&o.failedWarn, "failedwarn", "N",
+		"WARNING if so many messages were given up in the last 24 hours; 0: never (10)")
 	c.flags.AddInt(&o.failedCrit, "failedcrit", "N", "CRITICAL likewise (100)")
 	c.flags.AddSwitch(&o.noDaemon, "nodaemon", "no daemon is expected to run, as where cron runs it with -once")
 	var result checkResult
@@ -76,7 +83,7 @@ const (
 // String returns the name of the level.
 func (l level) String() string { return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[l] }
 
-// A checkResult is what check prints.
+// A checkResult is the output of check.
 type checkResult struct {
 	findings []finding
 	summary  string // printed in any case
@@ -92,7 +99,7 @@ func (r *checkResult) add(l level, format string, args ...any) {
 	r.findings = append(r.findings, finding{l, fmt.Sprintf(format, args...)})
 }
 
-// addFigure adds performance data: a value, and its limits as "warn;crit", each of which may be empty.
+// addFigure adds performance data: a value, and its limits as "warn;crit". Each limit may be empty.
 func (r *checkResult) addFigure(name string, value any, limits string) {
 	r.perf = append(r.perf, fmt.Sprintf("%s=%v;%s;0", name, value, limits))
 }
@@ -220,7 +227,8 @@ func (c *checker) checkQueue(counts *qshape.Counts) {
 		}
 		r.add(l, "%s", text)
 	}
-	r.addFigure("oldest", fmt.Sprintf("%ds", int(oldest.Seconds())), fmt.Sprintf("%d;%d", int(o.warn.Seconds()), int(o.crit.Seconds())))
+	r.addFigure("oldest", fmt.Sprintf("%ds", int(oldest.Seconds())),
+		fmt.Sprintf("%d;%d", int(o.warn.Seconds()), int(o.crit.Seconds())))
 	r.addFigure("waiting", counts.Queue.Messages, ";")
 }
 
@@ -254,7 +262,8 @@ func (c *checker) checkDaemon(d daemonInfo, waiting int) {
 		if down >= o.crit && !anyWell(d.state, relay.Senders) {
 			l = levelCritical
 		}
-		r.add(l, "relay %s has been at rest for %s: %s", relay.Name, console.Span(down), console.Cut(relay.Trouble, 150))
+		r.add(l, "relay %s has been at rest for %s: %s", relay.Name, console.Span(down),
+			console.Cut(relay.Trouble, 150))
 	}
 }
 

@@ -75,7 +75,7 @@ func (a *age) Set(text string) error {
 	return nil
 }
 
-// A target is a message that a command acts on.
+// A target is a message for a command to act on.
 type target struct {
 	place   spooldir.Place
 	name    string
@@ -87,11 +87,11 @@ type target struct {
 
 func (t target) String() string { return placed(t.place, t.name) }
 
-// shownTargets is the number of messages that are shown before the command acts on them.
+// shownTargets is the number of messages shown in a question.
 const shownTargets = 10
 
-// choose returns the chosen messages in the places: those that the operands name or, with -all, those that the filter
-// matches. It complains about names without a message.
+// choose returns the chosen messages in the places: the named ones or, with -all, those of the filter. It complains
+// about names without a message.
 func (c *call) choose(s *selection, places []spooldir.Place) ([]target, error) {
 	switch {
 	case len(c.operands) > 0 && (s.all || !s.filter.Empty()):
@@ -110,8 +110,8 @@ func (c *call) choose(s *selection, places []spooldir.Place) ([]target, error) {
 	return c.chooseAll(s, places)
 }
 
-// chooseNamed returns the messages that the operands name. If the spool is the configured one, an unknown name may be a
-// mistyped directory, and the command does nothing.
+// chooseNamed returns the named messages. If the spool is the configured one, an unknown name may be a mistyped
+// directory, and the command does nothing.
 func (c *call) chooseNamed(places []spooldir.Place) (targets []target, err error) {
 	f := finder{c.view, c.name}
 	for _, operand := range c.operands {
@@ -136,7 +136,8 @@ func (c *call) chooseAll(s *selection, places []spooldir.Place) (targets []targe
 		bar.Add(1)
 		if e.Place != spooldir.Failed && c.view.IsStatus(e) {
 			bar.Clear()
-			c.complain("%s is left alone: it looks like the status file of the daemon; name it with -statusfile", placed(e.Place, e.Name))
+			c.complain("%s is left alone: it looks like the status file of the daemon; name it with -statusfile",
+				placed(e.Place, e.Name))
 			return nil
 		}
 		if s.filter.Headers() {
@@ -160,7 +161,8 @@ func (c *call) chooseAll(s *selection, places []spooldir.Place) (targets []targe
 
 // target returns e as the n-th target.
 func (c *call) target(e *mailq.Entry, n int) target {
-	t := target{place: e.Place, name: e.Name, id: spooldir.IDOf(e.Info), state: e.State, regular: e.Info.Mode().IsRegular()}
+	t := target{place: e.Place, name: e.Name, id: spooldir.IDOf(e.Info), state: e.State,
+		regular: e.Info.Mode().IsRegular()}
 	if n < shownTargets {
 		c.view.ReadHeader(e)
 		t.summary = fmt.Sprintf("%s, %s, %s old, from %s to %s", e.State, console.Size(e.Size),
@@ -169,8 +171,8 @@ func (c *call) target(e *mailq.Entry, n int) target {
 	return t
 }
 
-// actOnEach calls act for each target and returns the targets for which it succeeded. It complains about the others,
-// except for vanished messages that no operand names: mail is delivered all the time.
+// actOnEach calls act for each target and returns the successful ones. It complains about the others, except for
+// vanished messages without an operand: mail is delivered all the time.
 func (c *call) actOnEach(what string, targets []target, act func(target) error) (done []target) {
 	bar := progress.New(c.stderr, what, int64(len(targets)))
 	defer bar.Done()
@@ -199,7 +201,8 @@ func explainError(err error) string {
 	case errors.Is(err, spooldir.ErrChanged):
 		return "it has changed since the command began, and was left alone: try again"
 	case errors.Is(err, spooldir.ErrLinked):
-		return "it has a second name (hard link), made by the daemon, which is about to move it, or by hand; try again in a moment"
+		return "it has a second name (hard link), made by the daemon, which is about to move it, or by hand; try " +
+			"again in a moment"
 	case errors.Is(err, spooldir.ErrNotRegular):
 		return "it is not a regular file"
 	case errors.Is(err, fs.ErrPermission):

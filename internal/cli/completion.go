@@ -17,7 +17,9 @@ func completionCommand() *command {
 		name:     "completion",
 		operands: []string{"SHELL"},
 		brief:    "print the script with which bash, zsh or fish complete commands",
-		about: `Prints a script that makes bash, zsh or fish complete commands, flags, directories and names of messages. In bash:
+		about: `Prints a script that makes bash, zsh or fish complete commands, flags, directories and names of
+messages.
+In bash:
   eval "$(spoolgore completion bash)"
 in zsh, after compinit:
   source <(spoolgore completion zsh)
@@ -43,10 +45,11 @@ and in fish:
 	return c
 }
 
-// completeFlag is the hidden flag of the scripts: "spoolgore -complete WORD..." prints the completions of the last word.
+// completeFlag is the hidden flag of the scripts: "spoolgore -complete WORD..." prints the completions of the last
+// word.
 const completeFlag = "-complete"
 
-// The first line that -complete prints: what the shell adds to the completions.
+// The first line of -complete: the shell adds such names to the completions.
 const (
 	addNothing     = "words"
 	addDirectories = "directories"

@@ -17,7 +17,8 @@ func deleteCommand() *command {
 		name:     "delete",
 		operands: []string{"[flags] [DIR] NAME...", "[flags] -all [DIR]"},
 		brief:    "delete messages; asks first",
-		about: `Deletes messages in the spool and in hold/, for good, without a report to the sender. A message in failed/ is named
+		about: `Deletes messages in the spool and in hold/, for good, without a report to the sender. A message in
+failed/ is named
 failed/NAME; the file with its reason is deleted, too. On a terminal the command asks first. A transaction in flight
 goes on.`,
 		flags:    config.NewFlagSet("delete"),
@@ -54,7 +55,10 @@ func (c *call) delete(s *selection, places []spooldir.Place, yes bool) error {
 	if !yes && len(targets) > 0 && !c.confirm(targets) {
 		return exitErr{ExitNotDone, "nothing was deleted"}
 	}
-	deleted := c.actOnEach("deleted", targets, func(t target) error { return c.dir.Steering().Discard(t.place, t.name, t.id) })
+	deleted := c.actOnEach("deleted", targets, func(t target) error {
+		return c.dir.Steering().Discard(t.place, t.name,
+			t.id)
+	})
 	if err := c.dir.SyncPlaces(); err != nil {
 		return err
 	}

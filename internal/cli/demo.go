@@ -48,7 +48,8 @@ func demoCommand() *command {
 	return c
 }
 
-// demo shows a spool at work. A step that does not go as told is an error, so that the demo is a test of the whole too.
+// demo shows a spool at work. A step with an unexpected result is an error: the demo is a test of the whole program,
+// too.
 type demo struct {
 	out   io.Writer
 	dir   string
@@ -129,7 +130,8 @@ func (d *demo) plain() error {
 }
 
 func (d *demo) attachment() error {
-	err := enmime.Builder().From("The shop", "shop@example.com").To("Ann", "ann@example.com").BCC("Eve", "eve@example.com").
+	err := enmime.Builder().From("The shop", "shop@example.com").To("Ann", "ann@example.com").BCC("Eve",
+		"eve@example.com").
 		Subject("Your invoice").Text([]byte("Please find it attached.\n")).
 		AddAttachment([]byte("%PDF-1.4 and so on"), "application/pdf", "invoice.pdf").Send(d.spool)
 	if err != nil {
@@ -179,7 +181,8 @@ func (d *demo) deferred() error {
 	}
 	d.fact("the relay got", "from %s, to %s, at attempt %d, after %.1f s",
 		got.from, strings.Join(got.to, ", "), d.relay.attempts(), time.Since(began).Seconds())
-	if err := d.until("the status file forgets later.eml", func() bool { return d.entry("later.eml").To == nil }); err != nil {
+	if err := d.until("the status file forgets later.eml",
+		func() bool { return d.entry("later.eml").To == nil }); err != nil {
 		return err
 	}
 	d.fact(spooldir.StatusFile, "later.eml is no longer in it: all is done")
@@ -219,7 +222,7 @@ func (d *demo) refused() error {
 	return nil
 }
 
-// fact prints one line of what a step has shown.
+// fact prints one line of a step.
 func (d *demo) fact(about, format string, args ...any) {
 	fmt.Fprintf(d.out, "   %-21s %s\n", about, fmt.Sprintf(format, args...))
 }
@@ -229,7 +232,7 @@ func sample(to string) string {
 	return "From: The app <app@example.com>\nTo: " + to + "\nSubject: Hello\n\nHello, this is the app.\n"
 }
 
-// drop leaves a message in the spool as any program may: nobody sees half of it.
+// drop puts a message into the spool as any program may: by a rename of a complete file.
 func (d *demo) drop(name, to string) error {
 	tmp := filepath.Join(d.dir, spooldir.TmpDir, name)
 	if err := d.until("the spool has a tmp/", func() bool { return !d.gone(spooldir.TmpDir)() }); err != nil {
@@ -241,13 +244,13 @@ func (d *demo) drop(name, to string) error {
 	return os.Rename(tmp, filepath.Join(d.dir, name))
 }
 
-// arrival waits for the message that the relay took for the recipient to.
+// arrival waits for a message to the recipient to.
 func (d *demo) arrival(to string) (got demoMail, err error) {
 	err = d.until("the relay has mail for "+to, func() (ok bool) { got, ok = d.relay.mailFor(to); return ok })
 	return got, err
 }
 
-// entry is what the status file says of a message, zero if nothing.
+// entry returns the entry of a message in the status file; zero: there is none.
 func (d *demo) entry(name string) spoolgore.Message {
 	var status spoolgore.Status
 	if readJSON(filepath.Join(d.dir, spooldir.StatusFile), &status) != nil {
@@ -271,7 +274,7 @@ func (d *demo) gone(name string) func() bool {
 	}
 }
 
-// until waits until what is to be is so.
+// until waits until so returns true.
 func (d *demo) until(what string, so func() bool) error {
 	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(5 * time.Millisecond) {
 		if d.ended() != nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Recipients whom the relay of the demo does not simply take.
+// Recipients that the relay of the demo does not accept at once.
 const (
 	busyRcpt    = "later@example.com" // not at first
 	unknownRcpt = "nobdy@example.com" // never
 )
 
-// demoRelay is a real SMTP server on loopback that keeps what it takes.
+// demoRelay is a real SMTP server on loopback that keeps the accepted mail.
 type demoRelay struct {
 	addr   string
 	server *smtp.Server
@@ -40,10 +40,13 @@ func startDemoRelay() (*demoRelay, error) {
 		return nil, err
 	}
 	r := &demoRelay{addr: l.Addr().String()}
-	r.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &demoSession{relay: r}, nil }))
+	r.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
+		return &demoSession{relay: r},
+			nil
+	}))
 	r.server.Domain = "relay.example.com"
 	r.server.ErrorLog = log.New(io.Discard, "", 0)
-	r.served.Go(func() { _ = r.server.Serve(l) }) // ends with an error, at the latest that it was closed
+	r.served.Go(func() { _ = r.server.Serve(l) }) // the error is that of close, at the latest
 	return r, nil
 }
 
@@ -52,7 +55,7 @@ func (r *demoRelay) close() {
 	r.served.Wait()
 }
 
-// mailFor returns the last message that was taken for a recipient.
+// mailFor returns the last accepted message for a recipient.
 func (r *demoRelay) mailFor(to string) (mail demoMail, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +74,7 @@ func (r *demoRelay) release() {
 	r.free = true
 }
 
-// attempts is how many it took to deliver to busyRcpt.
+// attempts returns the number of attempts for busyRcpt.
 func (r *demoRelay) attempts() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 	"github.com/unbit/spoolgore/internal/config"
 )
 
-// Exit codes. Those above 63 are of sysexits.h: a supervisor knows by them whether another start makes sense.
+// Exit codes. Those above 63 are of sysexits.h: they tell a supervisor whether another start makes sense.
 const (
 	ExitOK          = 0
-	ExitNotDone     = 1 // a command could not do all that it was asked for; it has printed why
+	ExitNotDone     = 1 // a command could not do everything; it has printed why
 	ExitUsage       = 64
 	ExitDataErr     = 65
 	ExitNoInput     = 66
@@ -23,7 +23,7 @@ const (
 	ExitConfig      = 78
 )
 
-// UsageError prints what is wrong with the call, or with the configuration, and returns the exit code.
+// UsageError prints an error of the call, or of the configuration, and returns the exit code.
 func (p *Program) UsageError(err error) int {
 	if errors.As(err, new(*config.Error)) {
 		fmt.Fprintf(p.Stderr, "spoolgore: %v\n", err)
@@ -50,7 +50,7 @@ func CodeOf(err error) int {
 	return ExitConfig
 }
 
-// isClosedPipe reports whether err is that of a reader that has closed the pipe.
+// isClosedPipe reports whether err means that the reader has closed the pipe.
 func isClosedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
 
 // A usageErr is a wrong call of a command.

@@ -23,10 +23,13 @@ func explainCommand() *command {
 		name:     "explain",
 		operands: []string{"[flags] FILE", "[flags] -"},
 		brief:    "show what would happen to a message file; -probe: ask its relay",
-		about: `Shows what would happen to a message file, and why: sender and recipients and the fields that name them, the bytes that
-are sent, the relay and how it is spoken to, and the times of attempts. The command sends nothing and only reads the file.
+		about: `Shows what would happen to a message file, and why: sender and recipients and the fields that name them,
+the bytes that
+are sent, the relay and how it is spoken to, and the times of attempts. The command sends nothing and only reads
+the file.
 With - it reads standard input.`,
-		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what the daemon
+		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give
+what the daemon
 gets. Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
 If FILE is in a spool, in its failed/ or in its hold/, what is known of it there is shown, too.
 
@@ -46,12 +49,14 @@ Exit codes
 }
 
 func explainFlags(fs *config.FlagSet, probe *bool) {
-	fs.AddSwitch(probe, "probe", "connect to the relay, log in, and ask whether it accepts the message; no content is sent")
+	fs.AddSwitch(probe, "probe", "connect to the relay, log in, and ask whether it accepts the message; no content "+
+		"is sent")
 }
 
 func (c *command) explain(p *Program, args []string) int {
 	probe := false
-	conf, operands, err := config.ConfigureAnywhere(args, os.Getenv, func(fs *config.FlagSet) { explainFlags(fs, &probe) })
+	conf, operands, err := config.ConfigureAnywhere(args, os.Getenv,
+		func(fs *config.FlagSet) { explainFlags(fs, &probe) })
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		c.writeHelp(p.Stdout)
@@ -126,8 +131,8 @@ func keepInput(stdin io.Reader, spool string) (dir string, err error) {
 	return dir, err
 }
 
-// makeTemp makes a temporary directory: where the system has them, or else in tmp/ of the spool. A small container may have
-// no other place to write to.
+// makeTemp makes a temporary directory: in the usual place, or else in tmp/ of the spool. A small container may have no
+// other writable directory.
 func makeTemp(prefix, spool string) (dir string, err error) {
 	dir, err = os.MkdirTemp("", prefix)
 	if err == nil || spool == "" {

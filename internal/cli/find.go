@@ -20,13 +20,13 @@ func allPlaces() []spooldir.Place {
 	return []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}
 }
 
-// A finder finds the message that a person means by a name.
+// A finder finds messages by the names that people type.
 type finder struct {
 	view    *mailq.View
 	command string // for errors
 }
 
-// find returns the message in one of the places whose name, path, or name as shown by list is name.
+// find returns the message in one of the places by its name, its path, or its name as list shows it.
 func (f finder) find(name string, places []spooldir.Place) (*mailq.Entry, error) {
 	place, base, err := f.split(name)
 	if err != nil {
@@ -97,7 +97,8 @@ func (f finder) findShown(shown string, places []spooldir.Place) (found []*mailq
 		}
 		for _, name := range names {
 			text := console.Escape(name)
-			shortened := short && len(text) > len(first)+len(last) && strings.HasPrefix(text, first) && strings.HasSuffix(text, last)
+			shortened := short && len(text) > len(first)+len(last) && strings.HasPrefix(text, first) &&
+				strings.HasSuffix(text, last)
 			if text != shown && !shortened {
 				continue
 			}

@@ -11,7 +11,8 @@ func holdCommand() *command {
 		name:     "hold",
 		operands: []string{"[DIR] NAME...", "[flags] -all [DIR]"},
 		brief:    "move messages to hold/, from where they are not sent",
-		about: `Holds messages: they are not sent until they are released, and do not grow older. Their files move to hold/, with or
+		about: `Holds messages: they are not sent until they are released, and do not grow older. Their files move to
+hold/, with or
 without a running daemon. A transaction in flight goes on.`,
 		flags:    config.NewFlagSet("hold"),
 		messages: []string{"-state new,waiting,sending,deferred,scheduled,unusable"},
@@ -26,7 +27,8 @@ func releaseCommand() *command {
 		name:     "release",
 		operands: []string{"[DIR] NAME...", "[flags] -all [DIR]"},
 		brief:    "move messages from hold/ back into the spool",
-		about: `Releases held messages: each is tried at the time of its next attempt. Their files move from hold/ back into the
+		about: `Releases held messages: each is tried at the time of its next attempt. Their files move from hold/ back
+into the
 spool, with or without a running daemon.`,
 		flags:    config.NewFlagSet("release"),
 		messages: []string{"-state held"},

@@ -31,7 +31,8 @@ func listCommand() *command {
 		name:     "list",
 		operands: []string{"[flags] [DIR]"},
 		brief:    "list the messages: state, age, next attempt, sender, recipients, reason",
-		about: `Lists the messages in the spool and in hold/, newest last: name, age, size, state, failed attempts, next attempt,
+		about: `Lists the messages in the spool and in hold/, newest last: name, age, size, state, failed attempts, next
+attempt,
 sender, recipients that have not got it (+2: and two more), and the reason. States are new (not read by the daemon
 yet), waiting (for its turn, or a resting relay), sending, deferred (to be tried again), scheduled (for later, by its
 sender), unusable (see the reason), held and failed.
@@ -107,10 +108,10 @@ func writeEntry(w io.Writer, e *mailq.Entry) error {
 	return err
 }
 
-// maxSorted is the number of messages up to which a list for programs is sorted. A longer list is printed while it is read.
+// maxSorted is the maximum number of messages that are sorted for programs. A longer list is printed while it is read.
 const maxSorted = 10_000
 
-// A table is the output of list. It keeps no more of a message than it prints, because there may be a million messages.
+// A table is the output of list. There may be a million messages: of each it keeps only the columns.
 type table struct {
 	*call
 	names    bool // print names only
@@ -134,7 +135,8 @@ type row struct {
 // add adds a message.
 func (t *table) add(e *mailq.Entry) error {
 	t.bytes += e.Size
-	r := row{name: placed(e.Place, e.Name), place: e.Place, state: e.State, size: e.Size, enqueued: e.Enqueued, since: e.Since()}
+	r := row{name: placed(e.Place, e.Name), place: e.Place, state: e.State, size: e.Size, enqueued: e.Enqueued,
+		since: e.Since()}
 	if !t.names {
 		r.from, r.reason = unique.Make(sender(e)).Value(), unique.Make(console.Escape(e.Reason)).Value()
 		r.to = cmp.Or(strings.Join(waitingRecipients(e), ","), "-")

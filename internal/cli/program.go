@@ -1,5 +1,5 @@
-// Package cli has the commands of spoolgore: a file for each, and one table of which help, completion and the tests of
-// the documents are made.
+// Package cli has the commands of spoolgore: a file for each, and one table for help, completion and the tests of the
+// documents.
 package cli
 
 import (
@@ -38,8 +38,10 @@ type command struct {
 // commands returns the table of commands, in the order of the help.
 func commands() []*command {
 	return []*command{
-		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(), flushCommand(),
-		statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(), helpCommand(),
+		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(),
+		flushCommand(),
+		statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(),
+		helpCommand(),
 	}
 }
 
@@ -79,8 +81,8 @@ func (p *Program) Run(args []string) (code int, ok bool) {
 	return 0, false
 }
 
-// misspelled returns the command that a word may be meant to be. It is empty if the word is a flag, a path, or the name
-// of a file, or if no command is similar.
+// misspelled returns the command that is similar to a word. It is empty if the word is a flag, a path, or the name of a
+// file, or if no command is similar.
 func misspelled(word string) string {
 	if strings.HasPrefix(word, "-") || strings.ContainsAny(word, `/\`) {
 		return ""
@@ -99,6 +101,7 @@ func (p *Program) PrintVersion() int {
 
 // failure prints the error of a command and returns code.
 func (p *Program) failure(command string, err error, code int) int {
-	fmt.Fprintf(p.Stderr, "spoolgore: %s: %s\n", command, console.Escape(strings.TrimPrefix(err.Error(), "spoolgore: ")))
+	fmt.Fprintf(p.Stderr, "spoolgore: %s: %s\n", command,
+		console.Escape(strings.TrimPrefix(err.Error(), "spoolgore: ")))
 	return code
 }

@@ -17,7 +17,9 @@ func retryCommand() *command {
 		name:     "retry",
 		operands: []string{"[DIR] NAME...", "[flags] -all [DIR]", "[flags] -failed [DIR]"},
 		brief:    "try messages now; -failed: messages that were given up",
-		about: `Tries messages now. The file of a waiting message is touched: the daemon notices that at once, or when it starts, and
+		about: `Tries messages now. The file of a waiting message is touched: the daemon notices that at once, or when
+it
+starts, and
 tries all recipients that have not got it. A message that was given up moves from failed/ back into the spool, and goes
 only to the recipients that had failed. -all without a filter makes the daemon try everything, and resting relays, as
 flush does; without a daemon it touches all files.`,
@@ -88,8 +90,10 @@ func flushCommand() *command {
 		name:     "flush",
 		operands: []string{"[DIR]"},
 		brief:    "make the daemon try everything now",
-		about: `Makes the daemon scan the spool and try all waiting messages now, and resting relays. It ends a pause. kill -URG does the
-same. The command does not wait for the outcome: see spoolgore list. The exit code is 75 if no daemon runs. If the daemon
+		about: `Makes the daemon scan the spool and try all waiting messages now, and resting relays. It ends a pause.
+kill -URG does the
+same. The command does not wait for the outcome: see spoolgore list. The exit code is 75 if no daemon runs. If the
+daemon
 is in another container, where no signal reaches it, the command touches all files instead.`,
 		flags: config.NewFlagSet("flush"),
 	}
@@ -107,8 +111,8 @@ var (
 	errNoSignal = errors.New("no signal reaches the daemon")
 )
 
-// flush makes the daemon try everything, by a signal or else by touching all files. Without a daemon it touches the files
-// if always is set, else it fails.
+// flush makes the daemon try everything, by a signal or else by touching all files. Without a daemon it touches the
+// files if always is set, else it fails.
 func (c *call) flush(always bool) error {
 	err := c.signal()
 	switch {

@@ -32,10 +32,13 @@ func testCommand() *command {
 		name:     "test",
 		operands: []string{"[flags] ADDRESS", "[flags] ADDRESS DIR"},
 		brief:    "send one message, and print the result of each step",
-		about: `Sends one message the way that all mail takes. It prints the result of each step, and what to do about a failure.
-Without DIR the message goes through a temporary spool to the relay of the flags. With DIR it goes through that spool and
+		about: `Sends one message the way that all mail takes. It prints the result of each step, and what to do about a
+failure.
+Without DIR the message goes through a temporary spool to the relay of the flags. With DIR it goes through that
+spool and
 its daemon.`,
-		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give what the daemon
+		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give
+what the daemon
 gets. Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
 With DIR and a running daemon only -json counts: the daemon has its own settings.
 
@@ -47,14 +50,17 @@ Exit codes
 		daemon: true,
 	}
 	(&testMail{}).addFlags(c.flags)
-	c.flags.Docs = append(c.flags.Docs, config.Doc{Flag: "once", Text: "no daemon runs on DIR: try everything that is due there, and the test message"})
+	c.flags.Docs = append(c.flags.Docs,
+		config.Doc{Flag: "once", Text: "no daemon runs on DIR: try everything that is due there, and the test message"})
 	c.run = func(p *Program, args []string) int { return c.test(p, args) }
 	return c
 }
 
 func (t *testMail) addFlags(fs *config.FlagSet) {
-	fs.AddString(&t.test.From, "from", "ADDRESS", "the sender (the user of the relay, if that is an address, else yours on this host)")
-	fs.Add((*config.Span)(&t.wait), "wait", "TIME", "go on for so long while it is deferred (until the first answer, two minutes at most)")
+	fs.AddString(&t.test.From, "from", "ADDRESS",
+		"the sender (the user of the relay, if that is an address, else yours on this host)")
+	fs.Add((*config.Span)(&t.wait), "wait", "TIME",
+		"go on for so long while it is deferred (until the first answer, two minutes at most)")
 }
 
 // firstAnswer is the time that a test waits for the first answer.
@@ -183,7 +189,7 @@ func (t *testMail) send(ctx context.Context) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := os.Stat(dir.Path()); err != nil { // Put would make tmp/, and its error says less
+	if _, err := os.Stat(dir.Path()); err != nil { // Put would make tmp/, and its error is less clear
 		return 0, err
 	}
 	pid, err := dir.Lock().Holder()
@@ -191,7 +197,8 @@ func (t *testMail) send(ctx context.Context) (code int, err error) {
 	case err != nil:
 		return 0, err
 	case pid == 0 && !t.Once:
-		fmt.Fprintf(t.out, "No daemon runs %s, so no message was put into it. Start a daemon, or try everything that is due there with -once.\n", console.Escape(dir.Path()))
+		fmt.Fprintf(t.out, "No daemon runs %s, so no message was put into it. Start a daemon, or try everything "+
+			"that is due there with -once.\n", console.Escape(dir.Path()))
 		return ExitTempFail, nil
 	case pid == 0:
 		fmt.Fprintf(t.out, "%s, with all that is due in %s\n", console.Escape(title), console.Escape(dir.Path()))
@@ -212,7 +219,7 @@ func (t *testMail) alone(ctx context.Context, title string) (code int, err error
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // it holds only the test message
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }() // the directory has only the test message
 	opts := t.test.Hooks(t.Opts)
 	opts.NoReports, opts.StatusFile, opts.Grace = true, "", time.Second
 	spool := spoolgore.New(dir, opts)
@@ -231,11 +238,14 @@ func (t *testMail) alone(ctx context.Context, title string) (code int, err error
 	}
 	switch next := t.test.Next(); {
 	case outcome == testmail.NoAnswer && ctx.Err() == nil:
-		fmt.Fprintf(t.out, "No answer within %v. A daemon would wait longer; the test is over, and its message is gone.\n", t.limit())
+		fmt.Fprintf(t.out, "No answer within %v. A daemon would wait longer; the test is over, and its message is "+
+			"gone.\n", t.limit())
 	case outcome == testmail.Deferred && !next.IsZero():
-		fmt.Fprintf(t.out, "A daemon would retry it at %s. The test is over, and its message is gone; with -wait it goes on.\n", next.Format("15:04:05"))
+		fmt.Fprintf(t.out, "A daemon would retry it at %s. The test is over, and its message is gone; with -wait "+
+			"it goes on.\n", next.Format("15:04:05"))
 	case outcome == testmail.Deferred:
-		fmt.Fprint(t.out, "A daemon would keep all mail and retry by itself. The test is over, and its message is gone.\n")
+		fmt.Fprint(t.out, "A daemon would keep all mail and retry by itself. The test is over, and its message is "+
+			"gone.\n")
 	case outcome == testmail.Failed:
 		fmt.Fprint(t.out, "A daemon would not retry it: the message would go to failed/, and a report to its sender.\n")
 	}
@@ -290,15 +300,16 @@ func (t *testMail) silence(dir *spooldir.Dir) string {
 	return "the daemon may be paused, have a rate limit, or wait for the relay"
 }
 
-// printPlace prints where a message is that was not accepted.
+// printPlace prints the place of a message that was not accepted.
 func (t *testMail) printPlace(dir *spooldir.Dir, name string, outcome testmail.Outcome, goesOn string) {
 	switch next := t.test.Next(); {
 	case outcome == testmail.Accepted:
 	case outcome == testmail.Failed:
-		fmt.Fprintf(t.out, "It is in %s, with a file with the reason beside it.\n", console.Escape(dir.At(spooldir.Failed, name)))
+		fmt.Fprintf(t.out, "It is in %s, with a file with the reason beside it.\n",
+			console.Escape(dir.At(spooldir.Failed, name)))
 	default:
 		if _, err := dir.Stat(name); err != nil {
-			return // the steps have shown where it went
+			return // the steps have shown the place
 		}
 		if !next.IsZero() {
 			goesOn += " at " + next.Local().Format("15:04:05")
@@ -311,7 +322,8 @@ func (t *testMail) printPlace(dir *spooldir.Dir, name string, outcome testmail.O
 func (t *testMail) ended(outcome testmail.Outcome) int {
 	switch outcome {
 	case testmail.Accepted:
-		fmt.Fprint(t.out, "The relay has accepted it. If it does not arrive, look in the log of the relay, and in the spam folder.\n")
+		fmt.Fprint(t.out, "The relay has accepted it. If it does not arrive, look in the log of the relay, and in "+
+			"the spam folder.\n")
 		return ExitOK
 	case testmail.Failed:
 		return ExitUnavailable

@@ -23,7 +23,8 @@ func showCommand() *command {
 		name:     "show",
 		operands: []string{"[flags] [DIR] NAME..."},
 		brief:    "show all that is known of a message, and its header; -raw: the file",
-		about: `Shows what is known of a message in the spool, hold/ or failed/: its envelope, each recipient with every attempt, and its
+		about: `Shows what is known of a message in the spool, hold/ or failed/: its envelope, each recipient with every
+attempt, and its
 header. NAME is the name of the file, or its path, as failed/NAME.`,
 		flags:    config.NewFlagSet("show"),
 		messages: []string{"", "-failed"},
@@ -70,7 +71,7 @@ func (c *spool) show(e *mailq.Entry, raw, asJSON bool) error {
 	return p.writeHeader()
 }
 
-// A messagePage writes what show prints of a message.
+// A messagePage writes a message for show.
 type messagePage struct {
 	*spool
 	e     *mailq.Entry

@@ -20,7 +20,8 @@ import (
 	"github.com/unbit/spoolgore/internal/ratelimit"
 )
 
-// redrawInterval is the time between two drawings of stats -watch. If counting takes long, it is ten times as long as that.
+// redrawInterval is the time between two drawings of stats -watch. If counting takes long, it is ten times as long as
+// that.
 const redrawInterval = 2 * time.Second
 
 func statsCommand() *command {
@@ -30,7 +31,8 @@ func statsCommand() *command {
 		name:     "stats",
 		operands: []string{"[flags] [DIR]"},
 		brief:    "count the waiting mail by age, domain and reason; relays; pace; -watch: repeatedly",
-		about: `Counts the messages of a spool: those in each state; waiting recipients by domain and by age (under 5 minutes, under
+		about: `Counts the messages of a spool: those in each state; waiting recipients by domain and by age (under 5
+minutes, under
 15, and so on); reasons. With a running daemon it prints the state of the relays, the pace, and the time until all mail
 is sent.`,
 		flags: config.NewFlagSet("stats"),
@@ -108,8 +110,8 @@ func (c *spool) watchStats(n int) error {
 	}
 }
 
-// drawing returns text with the control sequences that draw it over the previous text without a flicker. Lines beyond the
-// height of the terminal are left out.
+// drawing returns text with the control sequences that draw it over the previous text without a flicker. Lines beyond
+// the height of the terminal are left out.
 func drawing(text []byte, height int) []byte {
 	out := []byte("\x1b[H")
 	n := 0
@@ -126,13 +128,13 @@ func drawing(text []byte, height int) []byte {
 type spoolStats struct {
 	Dir        string
 	Time       time.Time
-	States     map[mailq.State]stateStats // without states that no message is in
+	States     map[mailq.State]stateStats // without empty states
 	Waiting    int                        // recipients; without those of held and scheduled messages
 	AgeLimits  []float64                  // upper ends of the groups of ByAge, in seconds; the last group has no end
 	Domains    []qshape.Shape
 	Reasons    []qshape.Shape
-	Daemon     bool               // one runs
-	Signs      *daemonstate.State `json:",omitempty"` // what the daemon has written
+	Daemon     bool               // a daemon runs
+	Signs      *daemonstate.State `json:",omitempty"` // the state file of the daemon
 	EmptyAfter float64            `json:",omitempty"` // seconds until all is sent; zero: unknown
 
 	recipients qshape.Shape

@@ -20,7 +20,8 @@ func (s *spoolStats) daemonLine() string {
 	}
 	d := s.Signs
 	text := fmt.Sprintf("daemon %d, up %s: %d sent, %d deferred, %d given up; %s a minute",
-		d.PID, console.Span(ago(s.now, d.Started)), d.Sent, d.Deferred, d.Failed, strconv.FormatFloat(d.PerMinute, 'f', 1, 64))
+		d.PID, console.Span(ago(s.now, d.Started)), d.Sent, d.Deferred, d.Failed, strconv.FormatFloat(d.PerMinute,
+			'f', 1, 64))
 	switch {
 	case ago(s.now, d.Written) >= silentAfter:
 		text += "; silent for " + console.Span(ago(s.now, d.Written))
@@ -87,7 +88,8 @@ func (s *spoolStats) writeRelays(w io.Writer, paint console.Painter, width int) 
 		if r.Senders != "" {
 			name += " for " + console.Escape(r.Senders)
 		}
-		state, style := fmt.Sprintf("well, %d of %s open", r.Connections, console.Count(r.Limit, "connection")), console.Green
+		state, style := fmt.Sprintf("well, %d of %s open", r.Connections,
+			console.Count(r.Limit, "connection")), console.Green
 		if r.Trouble != "" {
 			style = console.Red
 			state = "at rest"

@@ -1,5 +1,5 @@
-// Package collector keeps a finger on a spool that is run in this process: it counts what comes of its mail, remembers how it
-// went in the last hours, and writes down in the spool (package vitals) what other programs may want to know.
+// Package collector counts the events of a spool in this process, keeps the history of the last hours for the page, and
+// writes the state file (package daemonstate) for other programs.
 package collector
 
 import (
@@ -21,43 +21,43 @@ import (
 )
 
 const (
-	fast  = 2 * time.Second        // between two looks at a spool in which something moves
-	slow  = 30 * time.Second       // and at one in which nothing does
-	pace  = 5 * time.Second        // between two writes of the file that only bring its numbers up to date
-	alive = 25 * time.Second       // after which the file is to show that all still holds
+	fast  = 2 * time.Second        // between two looks at an active spool
+	slow  = 30 * time.Second       // between two looks at an idle spool
+	pace  = 5 * time.Second        // between two writes of figures that are not urgent
+	alive = 25 * time.Second       // between two writes of the time of the file
 	early = 50 * time.Millisecond  // between the first looks, until the spool runs
 	after = 200 * time.Millisecond // from a nudge to the look
 )
 
-// Options are what a Pulse needs; all of it is required but for Rate and Keep.
+// Options are the settings of a Collector. All but Rate and Keep are required.
 type Options struct {
 	Dir     string                  // of the spool
-	Health  func() spoolgore.Health // of the spool that runs
+	Health  func() spoolgore.Health // of the running spool
 	Version string                  // of the program
 	Rate    string                  // the limits in force; empty: none
 	Keep    int                     // minutes to remember; zero: none
 	Log     *slog.Logger
 }
 
-// Pulse watches one spool. Observe and what tells of it may be called from any goroutine.
-type Pulse struct {
+// A Collector watches one spool. Methods except Run may be called from any goroutine.
+type Collector struct {
 	opts    Options
 	path    string
 	started time.Time
-	nudged  chan struct{} // has room for one
+	woken   chan struct{} // with room for one wake-up
 	file    *asyncfile.File
-	touch   bool // for replace: the file says all that there is to say
+	touch   bool // replace sets only the time, because the content has not changed
 
-	mu     sync.Mutex
-	counts Counts
-	recent window
-	stirs  bool // there were events since the last look
-	last   Reading
-	past   history
-	signs  daemonstate.State // as last written, or being written; without Written
-	tried  time.Time         // when a write was last begun
-	wrote  bool              // that went well
-	ours   bool              // the file was written once
+	mu      sync.Mutex
+	counts  Counts
+	recent  window
+	active  bool // there were events since the last look
+	last    Snapshot
+	past    history
+	written daemonstate.State // as last written, or being written; without Written
+	tried   time.Time         // when a write was last begun
+	wrote   bool              // the last write succeeded
+	ours    bool              // the file was written once
 }
 
 // Counts are recipients since the start.
@@ -67,142 +67,144 @@ type Counts struct {
 	Failed   uint64 // given up
 }
 
-// Reading is what was seen at one look.
-type Reading struct {
+// A Snapshot is the result of one look at the spool.
+type Snapshot struct {
 	At time.Time // zero: the spool has not run yet
 	spoolgore.Health
 	Counts
 	PerMinute float64 // recipients accepted a minute, over the last five minutes, or since the start
 }
 
-// New returns a pulse that counts from now on.
-func New(o Options) *Pulse {
-	p := &Pulse{opts: o, path: filepath.Join(o.Dir, daemonstate.Name), started: time.Now(), nudged: make(chan struct{}, 1)}
-	p.recent.began = p.started
-	p.past.limit = o.Keep
-	p.file = asyncfile.New(p.path, p.replace)
-	return p
+// New returns a Collector that counts from now on.
+func New(o Options) *Collector {
+	c := &Collector{opts: o, path: filepath.Join(o.Dir, daemonstate.Name), started: time.Now(),
+		woken: make(chan struct{}, 1)}
+	c.recent.began = c.started
+	c.past.limit = o.Keep
+	c.file = asyncfile.New(c.path, c.replace)
+	return c
 }
 
 // Started is when New was called.
-func (p *Pulse) Started() time.Time { return p.started }
+func (c *Collector) Started() time.Time { return c.started }
 
-// Observe is for Options.OnEvent of the spool. It never waits.
-func (p *Pulse) Observe(ev spoolgore.Event) {
-	p.mu.Lock()
+// Observe is an OnEvent for the spool that never blocks.
+func (c *Collector) Observe(ev spoolgore.Event) {
+	c.mu.Lock()
 	switch {
 	case ev.Kind == spoolgore.EventSent:
-		p.counts.Sent++
-		p.recent.add(ev.Time)
+		c.counts.Sent++
+		c.recent.add(ev.Time)
 	case ev.Kind == spoolgore.EventFailed:
-		p.counts.Failed++
+		c.counts.Failed++
 	case ev.Kind == spoolgore.EventDeferred && ev.Fault != spoolgore.FaultRelay && ev.Fault != spoolgore.FaultNone:
-		p.counts.Deferred++
+		c.counts.Deferred++
 	}
-	stirred := p.stirs
-	p.stirs = true
-	p.mu.Unlock()
-	if !stirred {
-		p.nudge()
+	wasActive := c.active
+	c.active = true
+	c.mu.Unlock()
+	if !wasActive {
+		c.wakeLoop()
 	}
 }
 
-// SetRate says that other limits are in force.
-func (p *Pulse) SetRate(rate string) {
-	p.mu.Lock()
-	p.opts.Rate = rate
-	p.mu.Unlock()
-	p.Nudge()
+// SetRate sets the rate limits for the state file.
+func (c *Collector) SetRate(rate string) {
+	c.mu.Lock()
+	c.opts.Rate = rate
+	c.mu.Unlock()
+	c.Wake()
 }
 
-// Nudge has the pulse taken soon, and once more, as something may change of which no event tells.
-func (p *Pulse) Nudge() {
-	p.mu.Lock()
-	p.stirs = true
-	p.mu.Unlock()
-	p.nudge()
+// Wake makes the Collector look soon, and once more, for changes without an event.
+func (c *Collector) Wake() {
+	c.mu.Lock()
+	c.active = true
+	c.mu.Unlock()
+	c.wakeLoop()
 }
 
-func (p *Pulse) nudge() {
+func (c *Collector) wakeLoop() {
 	select {
-	case p.nudged <- struct{}{}:
+	case c.woken <- struct{}{}:
 	default:
 	}
 }
 
-// Last is what was seen last. It is never older than half a minute, unless the loop of the spool hangs.
-func (p *Pulse) Last() Reading {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.last
+// Last returns the last snapshot. It is at most half a minute old, unless the loop of the spool hangs.
+func (c *Collector) Last() Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
 }
 
-// Past is what was remembered, a minute each, the oldest first.
-func (p *Pulse) Past() []Minute {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.past.all()
+// Past returns the history, a minute each, oldest first.
+func (c *Collector) Past() []Minute {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.past.all()
 }
 
-// Run watches until ctx ends, and then takes the file away: whoever finds one finds a daemon, or one that was killed.
-func (p *Pulse) Run(ctx context.Context) {
+// Run watches the spool until ctx ends, and then removes the state file: a state file is that of a running daemon, or
+// of a killed one.
+func (c *Collector) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		soon := false
 		select {
 		case <-ctx.Done():
-			p.end()
+			c.end()
 			return
-		case <-p.nudged:
+		case <-c.woken:
 			soon = true
-		case w := <-p.file.Done():
-			p.told(w)
+		case w := <-c.file.Done():
+			c.finish(w)
 			continue
 		case <-timer.C:
 		}
-		if wait := p.wait(time.Now()); soon && wait > 0 {
+		if wait := c.wait(time.Now()); soon && wait > 0 {
 			timer.Reset(wait)
 			continue
 		}
-		timer.Reset(p.look())
+		timer.Reset(c.look())
 	}
 }
 
 // wait is how long a nudge has to wait.
-func (p *Pulse) wait(now time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.last.At.IsZero() || now.Sub(p.last.At) >= fast {
+func (c *Collector) wait(now time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last.At.IsZero() || now.Sub(c.last.At) >= fast {
 		return after
 	}
-	return max(after, fast-now.Sub(p.last.At))
+	return max(after, fast-now.Sub(c.last.At))
 }
 
-// look takes the pulse and returns the time to the next one.
-func (p *Pulse) look() time.Duration {
-	h := p.opts.Health()
+// look takes a snapshot and returns the time to the next one.
+func (c *Collector) look() time.Duration {
+	h := c.opts.Health()
 	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !h.Running {
-		return early // it has yet to start, or has just ended
+		return early // the spool has not started, or has just ended
 	}
-	stirs := p.stirs || moves(h)
-	p.stirs = false
-	p.last = Reading{At: now, Health: h, Counts: p.counts, PerMinute: p.recent.perMinute(now)}
-	next := p.past.note(p.last)
-	p.write(now)
+	active := c.active || moves(h)
+	c.active = false
+	c.last = Snapshot{At: now, Health: h, Counts: c.counts, PerMinute: c.recent.perMinute(now)}
+	next := c.past.add(c.last)
+	c.write(now)
 	switch {
-	case stirs:
+	case active:
 		return fast
-	case p.opts.Keep > 0:
+	case c.opts.Keep > 0:
 		return min(slow, max(0, next.Sub(now)))
 	}
 	return slow
 }
 
-// moves reports whether something is under way of which no event may tell.
+// moves reports whether there is activity that may come without events.
 func moves(h spoolgore.Health) bool {
 	for _, r := range h.Relays {
 		if r.Connections > 0 {
@@ -212,26 +214,26 @@ func moves(h spoolgore.Health) bool {
 	return h.InFlight > 0
 }
 
-// write begins to bring the file up to date, if it is time to.
-func (p *Pulse) write(now time.Time) {
-	signs := p.last.signs(p)
-	age := now.Sub(p.tried)
-	same := p.wrote && reflect.DeepEqual(signs, p.signs)
+// write starts to write the state file, if it is time.
+func (c *Collector) write(now time.Time) {
+	state := c.last.state(c)
+	age := now.Sub(c.tried)
+	same := c.wrote && reflect.DeepEqual(state, c.written)
 	switch {
-	case p.file.Busy(), p.last.Away: // never into another directory than the one that is run
+	case c.file.Busy(), c.last.Away: // never into another directory that has taken the place of the spool
 		return
 	case same && age < alive:
 		return
-	case !same && p.wrote && age < pace && state(signs) == state(p.signs):
+	case !same && c.wrote && age < pace && urgentPart(state) == urgentPart(c.written):
 		return
 	}
-	p.signs, p.tried, p.touch = signs, now, same
-	signs.Written = now
-	p.file.Start(false, func(w io.Writer) error { return daemonstate.Write(w, signs) }, func() {})
+	c.written, c.tried, c.touch = state, now, same
+	state.Written = now
+	c.file.Start(false, func(w io.Writer) error { return daemonstate.Write(w, state) }, func() {})
 }
 
-// state is what of the signs is news at once.
-func state(s daemonstate.State) string {
+// urgentPart returns the part of the state that is written at once.
+func urgentPart(s daemonstate.State) string {
 	text := s.Trouble
 	if s.Paused {
 		text += " paused"
@@ -242,9 +244,9 @@ func state(s daemonstate.State) string {
 	return text
 }
 
-// replace writes the file or, when it says already what is to be said, sets its time.
-func (p *Pulse) replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	if info, err := os.Lstat(path); p.touch && err == nil && info.Mode().IsRegular() {
+// replace writes the file or, if only the time has changed, sets its time.
+func (c *Collector) replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	if info, err := os.Lstat(path); c.touch && err == nil && info.Mode().IsRegular() {
 		now := time.Now()
 		if err := os.Chtimes(path, now, now); err == nil {
 			return nil
@@ -253,44 +255,45 @@ func (p *Pulse) replace(path string, perm fs.FileMode, write func(io.Writer) err
 	return spooldir.WriteFile(path, perm, write)
 }
 
-// told takes what came of a write. That it fails is harmless.
-func (p *Pulse) told(w asyncfile.Written) {
-	err, recovered := p.file.Finish(w, time.Now())
-	p.mu.Lock()
-	p.wrote, p.ours = (w.Err() == nil), p.ours || (w.Err() == nil)
-	p.mu.Unlock()
+// finish takes the result of a write. A failure is harmless.
+func (c *Collector) finish(w asyncfile.Written) {
+	err, recovered := c.file.Finish(w, time.Now())
+	c.mu.Lock()
+	c.wrote, c.ours = (w.Err() == nil), c.ours || (w.Err() == nil)
+	c.mu.Unlock()
 	if err != nil {
-		p.opts.Log.Error("file cannot be written; retrying", "file", daemonstate.Name, "err", err)
+		c.opts.Log.Error("file cannot be written; retrying", "file", daemonstate.Name, "err", err)
 	}
 	if recovered {
-		p.opts.Log.Info("file can be written again", "file", daemonstate.Name)
+		c.opts.Log.Info("file can be written again", "file", daemonstate.Name)
 	}
 }
 
-// end removes the file, unless another daemon has written it meanwhile.
-func (p *Pulse) end() {
-	if p.file.Busy() {
-		p.told(<-p.file.Done())
+// end removes the file, unless another daemon has written it.
+func (c *Collector) end() {
+	if c.file.Busy() {
+		c.finish(<-c.file.Done())
 	}
-	if s, ok, _ := daemonstate.Read(p.opts.Dir); !ok || !p.ours || s.PID != os.Getpid() {
+	if s, ok, _ := daemonstate.Read(c.opts.Dir); !ok || !c.ours || s.PID != os.Getpid() {
 		return
 	}
-	if err := os.Remove(p.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.opts.Log.Error("state file cannot be removed; its content is outdated", "file", daemonstate.Name, "err", err)
+	if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.opts.Log.Error("state file cannot be removed; its content is outdated", "file", daemonstate.Name, "err", err)
 	}
 }
 
-// signs are what the file says of r.
-func (r *Reading) signs(p *Pulse) daemonstate.State {
+// state returns the content of the state file for r.
+func (r *Snapshot) state(c *Collector) daemonstate.State {
 	s := daemonstate.State{
-		PID: os.Getpid(), Version: p.opts.Version, Started: p.started, Paused: r.Paused, Trouble: r.Trouble,
+		PID: os.Getpid(), Version: c.opts.Version, Started: c.started, Paused: r.Paused, Trouble: r.Trouble,
 		Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
-		Rate: p.opts.Rate, RateWait: r.RateWait, RateWaits: r.RateWaits,
+		Rate: c.opts.Rate, RateWait: r.RateWait, RateWaits: r.RateWaits,
 	}
 	for _, relay := range r.Relays {
 		s.Connections += relay.Connections
 		s.Relays = append(s.Relays, daemonstate.Relay{
-			Name: relay.Name, Senders: relay.Senders, Connections: relay.Connections, Limit: relay.Limit, Slowed: relay.Slowed,
+			Name: relay.Name, Senders: relay.Senders, Connections: relay.Connections, Limit: relay.Limit,
+			Slowed:  relay.Slowed,
 			Trouble: relay.Trouble, Since: relay.Since, RestsUntil: relay.RestsUntil,
 		})
 	}

@@ -77,7 +77,7 @@ func (l *lines) count(words string) int {
 }
 
 // begin takes the pulse of s in the bubble of the test until stop is called.
-func begin(t *testing.T, s *spool, o Options) (p *Pulse, log *lines, stop func()) {
+func begin(t *testing.T, s *spool, o Options) (p *Collector, log *lines, stop func()) {
 	t.Helper()
 	log = &lines{}
 	o.Health, o.Log = s.health, slog.New(slog.NewTextHandler(log, nil))
@@ -97,7 +97,7 @@ func read(t *testing.T, dir string) daemonstate.State {
 	t.Helper()
 	s, ok, err := daemonstate.Read(dir)
 	if err != nil || !ok {
-		t.Fatal("no signs:", err)
+		t.Fatal("no state:", err)
 	}
 	return s
 }
@@ -203,7 +203,7 @@ func TestWhatChangesIsToldSoon(t *testing.T) {
 		pass(time.Minute)
 		paused := well
 		paused.Paused = true
-		p.Nudge() // comes before the pause does
+		p.Wake() // comes before the pause does
 		pass(time.Second)
 		s.set(paused)
 		pass(5 * time.Second)

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Minute is what was seen in one minute.
+// Minute has the figures of one minute.
 type Minute struct {
-	At     time.Time // its end
+	At     time.Time // end of the minute
 	Files  int       // in the spool then
-	Counts           // in it
+	Counts           // in this minute
 }
 
 // history remembers the last minutes.
@@ -22,7 +22,7 @@ type history struct {
 }
 
 // note takes a reading and returns when the next minute is over.
-func (h *history) note(r Reading) time.Time {
+func (h *history) add(r Snapshot) time.Time {
 	if h.limit == 0 || r.At.Before(h.next) {
 		return h.next
 	}
@@ -30,7 +30,7 @@ func (h *history) note(r Reading) time.Time {
 		Sent: r.Sent - h.seen.Sent, Deferred: r.Deferred - h.seen.Deferred, Failed: r.Failed - h.seen.Failed,
 	}}
 	h.seen = r.Counts
-	if h.next = h.next.Add(time.Minute); !h.next.After(r.At) { // the first one, or the machine has slept
+	if h.next = h.next.Add(time.Minute); !h.next.After(r.At) { // the first minute, or the machine has slept
 		h.next = r.At.Add(time.Minute)
 	}
 	if len(h.minutes) < h.limit {
@@ -47,11 +47,11 @@ func (h *history) all() []Minute {
 	return append(append(all, h.minutes[h.first:]...), h.minutes[:h.first]...)
 }
 
-// window counts what happened in the last five minutes.
+// window counts events in the last five minutes.
 type window struct {
 	began time.Time
 	slots [slots]uint64
-	last  int64 // number of the slot that was counted in last
+	last  int64 // number of the last slot with a count
 }
 
 const (
@@ -64,7 +64,7 @@ func (w *window) add(now time.Time) {
 	w.slots[w.last%int64(slots)]++
 }
 
-// turn empties the slots that have passed.
+// turn empties the expired slots.
 func (w *window) turn(now time.Time) {
 	n := int64(max(0, now.Sub(w.began)) / slot)
 	for i := max(w.last+1, n-int64(slots)+1); i <= n; i++ {

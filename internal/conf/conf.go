@@ -1,5 +1,5 @@
 // Package conf reads configuration files of "key value" lines. The daemon and sendmail-spool read the same file, each
-// with the keys it knows; the names are those of the daemon's flags.
+// for its own keys. The keys are the names of flags of the daemon.
 package conf
 
 import (
@@ -18,7 +18,7 @@ const maxSize = 1 << 20
 type Setting struct {
 	Key   string
 	Value string // empty: there is only the key
-	Line  int    // its number, from 1
+	Line  int    // from 1
 }
 
 // Read reads the file at path. Errors are those of the system, and those of Parse with the path in front.
@@ -35,8 +35,8 @@ func Read(path string) ([]Setting, error) {
 	return settings, nil
 }
 
-// Parse reads lines: a key, blanks, and a value that goes to the end of the line, blanks in it included. Lines that are
-// empty or begin with '#' count for nothing; a '#' further on is part of the value, as it may be one of a password.
+// Parse reads lines: a key, blanks, and a value up to the end of the line, including blanks. Empty lines and lines that
+// begin with '#' are ignored. A later '#' is part of the value, because a password may have one.
 func Parse(r io.Reader) ([]Setting, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
 	if err != nil {
@@ -65,8 +65,8 @@ func Parse(r io.Reader) ([]Setting, error) {
 	return settings, nil
 }
 
-// Check reports the first key that is not known, with its line, and the known one that may be meant. Of a line like
-// "smtppassword=x" what follows the = or the : is not told, as it may be a password.
+// Check reports the first unknown key, with its line and the most similar known key. The text after = or : in a line
+// like "smtppassword=x" is not shown, because it may be a password.
 func Check(settings []Setting, known []string) error {
 	for _, s := range settings {
 		if slices.Contains(known, s.Key) {
@@ -99,7 +99,8 @@ func Nearest(key string, known []string) string {
 	return near
 }
 
-// distance returns how many letters must be inserted, removed, replaced, or swapped with their neighbour, to make b of a.
+// distance returns how many letters must be inserted, removed, replaced, or swapped with their neighbour, to make b of
+// a.
 func distance(a, b string) int {
 	var before []int
 	row := make([]int, len(b)+1)

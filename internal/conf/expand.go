@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Expand returns the directory that a dir of a configuration stands for: %u is the login name and %h the home directory
-// of who asks, each looked up only where it is needed, and %% is %. An error says what is wrong with dir: it has another
-// %, what it needs is not known, or it is not absolute then.
+// Expand returns the directory for a value of dir: %u is the login name, %h the home directory of the user, and %% is
+// %. login and home are called only if needed. The error is that of another %, of a name that is unknown, or of a path
+// that is not absolute.
 func Expand(dir string, login, home func() string) (string, error) {
 	var err error
 	part := func(name, value string, ok bool) string {
@@ -32,7 +32,8 @@ func Expand(dir string, login, home func() string) (string, error) {
 			b.WriteByte('%')
 		case 'u':
 			name := login()
-			b.WriteString(part("the name", name, name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/"+string(filepath.Separator))))
+			b.WriteString(part("the name", name, name != "" && name != "." && name != ".." &&
+				!strings.ContainsAny(name, "/"+string(filepath.Separator))))
 		case 'h':
 			path := home()
 			b.WriteString(part("the home directory", path, filepath.IsAbs(path)))

@@ -2,26 +2,26 @@ package conf
 
 import "github.com/unbit/spoolgore/internal/spooldir"
 
-// For says whose a key is.
+// For tells the programs that know a key.
 type For uint8
 
-// Whose a key may be.
+// The programs.
 const (
 	Daemon   For = 1 << iota
 	Sendmail     // sendmail-spool
 	Both     = Daemon | Sendmail
 )
 
-// A Key is a setting that a configuration may hold. Those of the daemon are its flags, but for dir, which is its operand.
+// A Key is a setting in a configuration. The keys of the daemon are its flags, and dir, its operand.
 type Key struct {
 	Name    string
 	Of      For
-	Default string // what holds where nothing else is said, as a person would write it; empty: nothing
+	Default string // default value, for people; empty: none
 	Secret  bool   // the value is not to be shown to anybody
 	File    bool   // the value names a file; a relative name is relative to the directory of the configuration
 }
 
-// Keys are all that a configuration may hold, in the order in which they are shown.
+// Keys are all keys, in the order of output.
 var Keys = []Key{
 	{Name: "dir", Of: Both},
 	{Name: "json", Of: Both, Default: "DIR/" + spooldir.StatusFile},

@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 )
 
-// A Rank is where a setting stands. One of a higher rank counts, whatever the lower ones say.
+// A Rank is the kind of source of a setting. A setting of a higher rank overrides those of lower ranks.
 type Rank int
 
 const (
@@ -22,7 +22,7 @@ const (
 	OnCommandLine
 )
 
-// A setting is a value for a key, and where it stands: the origin is "-freq", "SPOOLGORE_FREQ" or "/etc/spoolgore.conf:7".
+// A Setting is the value of a key and its source: the origin is "-freq", "SPOOLGORE_FREQ" or "/etc/spoolgore.conf:7".
 type Setting struct {
 	Key, Value string
 	Rank       Rank
@@ -38,14 +38,15 @@ func (e *Error) Error() string { return e.err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.err }
 
-// rivals are settings of which one rank has the say: a password on the command line leaves that of a file out of account.
+// rivals are keys of which only the highest rank counts: a password on the command line overrides the password file of
+// a configuration.
 var rivals = [][]string{
 	{"smtpuser", "smtpmd5user"},
 	{"smtppassword", "smtppasswordfile", "smtppasswordcmd", "smtpmd5password"},
 	{"httptoken", "httptokenfile"},
 }
 
-// rivalsOf are those of key, and key itself.
+// rivalsOf returns the rivals of key, including key.
 func rivalsOf(key string) []string {
 	for _, r := range rivals {
 		if slices.Contains(r, key) {
@@ -55,17 +56,17 @@ func rivalsOf(key string) []string {
 	return []string{key}
 }
 
-// Configure returns what the flags of the daemon say in args and, for other settings, the environment and then the file of
-// -config. Settings of none of them are zero, for which the package has its defaults. own adds flags to those of the
-// daemon; nil: there are none. The operands are the arguments after the flags. Config.Dir is the spool of the environment
-// or the file. The error is flag.ErrHelp for -help, and an *Error for a mistake that is not in args. With -version, the
-// environment and the file are not read.
+// Configure returns the configuration of the daemon: flags in args override the environment, and the environment
+// overrides the file of -config. Other settings are zero, for which the package has its defaults. own adds flags; nil:
+// none. The operands are the arguments after the flags. Config.Dir is the spool of the environment or the file. The
+// error is flag.ErrHelp for -help, and an *Error for a mistake outside of args. With -version, environment and file are
+// not read.
 func Configure(args []string, env func(string) string, own func(*FlagSet)) (c Config, operands []string, err error) {
 	return configure(args, env, own, false)
 }
 
-// ConfigureAnywhere is Configure for a command whose flags may stand behind its operands, too. All arguments after "--" are
-// operands. Without -config the settings of FindFile count.
+// ConfigureAnywhere is Configure for a command whose flags may stand after its operands, too. All arguments after "--"
+// are operands. Without -config it uses the file of findFile.
 func ConfigureAnywhere(args []string, env func(string) string, own func(*FlagSet)) (Config, []string, error) {
 	var unused Config
 	fs := Flags(&unused)
@@ -73,7 +74,9 @@ func ConfigureAnywhere(args []string, env func(string) string, own func(*FlagSet
 	return configure(flagsFirst(fs, args), env, own, true)
 }
 
-func configure(args []string, env func(string) string, own func(*FlagSet), find bool) (c Config, operands []string, err error) {
+func configure(args []string, env func(string) string, own func(*FlagSet), find bool) (
+	c Config, operands []string, err error,
+) {
 	fs := Flags(&c)
 	if own != nil {
 		own(fs)
@@ -138,11 +141,12 @@ func flagsFirst(fs *FlagSet, args []string) []string {
 // variable is the environment variable for a key.
 func variable(key string) string { return "SPOOLGORE_" + strings.ToUpper(key) }
 
-// environment is what the environment sets. An empty variable sets nothing. The passwords themselves are left to login, as
-// those of somebody who does not log in count for nothing.
+// environment returns the settings of the environment. An empty variable is ignored. Passwords are left to login,
+// because they count only if there is a user.
 func environment(env func(string) string) (settings []Setting) {
 	for _, key := range append([]string{"config"}, conf.Names()...) {
-		if k, _ := conf.Find(key); key != "config" && k.Of&conf.Daemon == 0 || key == "smtppassword" || key == "smtpmd5password" {
+		if k, _ := conf.Find(key); key != "config" && k.Of&conf.Daemon == 0 || key == "smtppassword" ||
+			key == "smtpmd5password" {
 			continue
 		}
 		if value := env(variable(key)); value != "" {
@@ -152,7 +156,7 @@ func environment(env func(string) string) (settings []Setting) {
 	return settings
 }
 
-// readFile takes the settings of the file of -config, if there is one.
+// readFile takes the settings of the file of -config.
 func (c *Config) readFile(fs *FlagSet) error {
 	if c.File == "" {
 		if o, ok := c.From["config"]; ok {
@@ -167,7 +171,8 @@ func (c *Config) readFile(fs *FlagSet) error {
 	return c.take(fs, settings)
 }
 
-// FileSettings are the lines of the file that origin, usually -config, names: all of them with keys that are known and there once.
+// FileSettings returns the lines of a file. origin, usually -config, is the source of its name. The error is that of an
+// unknown or repeated key.
 func FileSettings(path, origin string) (settings []Setting, err error) {
 	lines, err := conf.Read(path)
 	if err != nil {
@@ -192,7 +197,7 @@ func FileSettings(path, origin string) (settings []Setting, err error) {
 	return settings, nil
 }
 
-// fileValue is the value of a line of a file: the names of files in it are relative to its directory, and dir may hold %u
+// fileValue returns the value of a line of a file. Names of files are relative to its directory, and dir may have %u
 // and %h.
 func fileValue(path string, line conf.Setting) (string, error) {
 	key, _ := conf.Find(line.Key)
@@ -209,7 +214,7 @@ func fileValue(path string, line conf.Setting) (string, error) {
 	return line.Value, nil
 }
 
-// loginName is the name of the user who runs the daemon; empty: it is not known.
+// loginName returns the name of the user of the daemon; empty: unknown.
 func loginName() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username
@@ -217,7 +222,8 @@ func loginName() string {
 	return ""
 }
 
-// homeDirectory is that of the user who runs the daemon, by the password file before $HOME; empty: it is not known.
+// homeDirectory returns the home directory of the user of the daemon. The password file overrides $HOME. Empty:
+// unknown.
 func homeDirectory() string {
 	if u, err := user.Current(); err == nil && filepath.IsAbs(u.HomeDir) {
 		return u.HomeDir
@@ -226,7 +232,7 @@ func homeDirectory() string {
 	return home
 }
 
-// take sets what higher ranks have not set; a mistake in what they have is told all the same. The settings are of one rank.
+// take takes settings of one rank, unless a higher rank has set them. It checks all of them.
 func (c *Config) take(fs *FlagSet, settings []Setting) error {
 	above := make(map[string]bool)
 	for key := range c.From {
@@ -259,11 +265,13 @@ func (c *Config) set(fs *FlagSet, s Setting) error {
 		return nil
 	}
 	if k, ok := conf.Find(s.Key); ok && k.Of&conf.Daemon == 0 {
-		return nil // sendmail-spool's, which says itself what is wrong with it
+		return nil // a setting of sendmail-spool, which checks it
 	}
 	value := fs.Lookup(s.Key).Value
 	if b, ok := value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
-		text, ok := map[string]string{"": "true", "yes": "true", "true": "true", "1": "true", "no": "false", "false": "false", "0": "false"}[strings.ToLower(s.Value)]
+		text, ok := map[string]string{
+			"": "true", "yes": "true", "true": "true", "1": "true", "no": "false", "false": "false", "0": "false",
+		}[strings.ToLower(s.Value)]
 		switch {
 		case !ok && s.Key == "smtptoken":
 			return errors.New("want yes or no: the token is the password") // and is not to be shown
@@ -281,8 +289,7 @@ func (c *Config) set(fs *FlagSet, s Setting) error {
 	return checkValue(s.Key, s.Value)
 }
 
-// checkValue says what is wrong with some values of which their flags take all: what is told of here is told of with its
-// origin.
+// checkValue checks values that their flags do not check, so that the error has an origin.
 func checkValue(key, value string) error {
 	switch key {
 	case "smtpaddr":
@@ -297,15 +304,15 @@ func checkValue(key, value string) error {
 	return nil
 }
 
-// blame adds to a mistake in what the settings for the login and for TLS say together where those stand that are not on the
-// command line.
+// blame adds to an error of the login and TLS settings the origins of the settings that are not on the command line.
 func (c *Config) blame(err error) error {
 	if err == nil {
 		return nil
 	}
 	var where []string
 	for _, k := range conf.Keys {
-		if o := c.From[k.Name]; o.Rank != 0 && o.Rank != OnCommandLine && strings.HasPrefix(k.Name, "smtp") && k.Name != "smtpaddr" {
+		if o := c.From[k.Name]; o.Rank != 0 && o.Rank != OnCommandLine && strings.HasPrefix(k.Name, "smtp") &&
+			k.Name != "smtpaddr" {
 			where = append(where, k.Name+" is from "+o.Origin)
 		}
 	}
@@ -315,11 +322,12 @@ func (c *Config) blame(err error) error {
 	return &Error{fmt.Errorf("%w (%s)", err, strings.Join(where, ", "))}
 }
 
-// Allows says which setting is another one in next that cannot change while the daemon runs.
+// Allows returns an error if next changes a setting that needs a restart of the daemon.
 func (c *Config) Allows(next *Config) error {
 	for key, same := range map[string]bool{
-		"dir": c.Dir == next.Dir, "json": c.Opts.StatusFile == next.Opts.StatusFile, "once": c.Once == next.Once, "logjson": c.LogJSON == next.LogJSON,
-		"http": c.HTTP == next.HTTP, "httptokenfile": c.HTTPTokenFile == next.HTTPTokenFile, "httptoken": c.HTTPToken == next.HTTPToken,
+		"dir": c.Dir == next.Dir, "json": c.Opts.StatusFile == next.Opts.StatusFile, "once": c.Once == next.Once,
+		"logjson": c.LogJSON == next.LogJSON, "http": c.HTTP == next.HTTP,
+		"httptokenfile": c.HTTPTokenFile == next.HTTPTokenFile, "httptoken": c.HTTPToken == next.HTTPToken,
 	} {
 		if same {
 			continue
@@ -333,9 +341,11 @@ func (c *Config) Allows(next *Config) error {
 	return nil
 }
 
-// UnknownVariables are variables of environ, as os.Environ gives it, that are nearly one of ours, each with that one.
+// UnknownVariables returns the variables in environ, as of os.Environ, that are similar to a known one, each with the
+// known one.
 func UnknownVariables(environ []string) (pairs [][2]string) {
-	known := []string{"config", "file", "why", "from", "to", "reason", "message_id"} // but for the first, of -onfail commands
+	// but for the first, of -onfail commands
+	known := []string{"config", "file", "why", "from", "to", "reason", "message_id"}
 	for _, k := range conf.Keys {
 		if k.Of&conf.Daemon != 0 {
 			known = append(known, k.Name)

@@ -10,16 +10,16 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 )
 
-// Places of a configuration, and the spool of a host without one.
+// Default paths of the configuration and of the spool.
 const (
 	SystemFile   = "/etc/spoolgore.conf"
 	defaultSpool = "/var/spool/spoolgore"
 )
 
-// Found is the spool that a configuration names.
+// Found is the result of FindSpool.
 type Found struct {
 	Dir        string // empty: no spool is configured
-	StatusFile string // empty: where it usually is
+	StatusFile string // empty: the usual place
 	Origin     string // of Dir, as "SPOOLGORE_DIR" or "/etc/spoolgore.conf:3"
 }
 
@@ -29,10 +29,10 @@ func (f *Found) IsIn(dir fs.FileInfo) bool {
 	return err == nil && os.SameFile(fi, dir)
 }
 
-// FindSpool returns the spool of a command: that of file, which may be empty; else of SPOOLGORE_DIR, of the configuration
-// that SPOOLGORE_CONFIG names, of the user's and of the system's; else /var/spool/spoolgore, if it is a directory. Each
-// setting is taken from the first place that has it, as sendmail-spool does. A found file that cannot be read is ignored;
-// that of file and of SPOOLGORE_CONFIG must be right.
+// FindSpool returns the spool of a command. It is the spool of file, if file is not empty. Otherwise each setting is
+// taken from the first place that has it, as sendmail-spool does: SPOOLGORE_DIR, the file of SPOOLGORE_CONFIG or else
+// the user's and the system's configuration, and /var/spool/spoolgore. The user's and the system's file are ignored if
+// they cannot be read.
 func FindSpool(file string, env func(string) string) (Found, error) {
 	f := Found{}
 	if file != "" {
@@ -62,7 +62,7 @@ func FindSpool(file string, env func(string) string) (Found, error) {
 	return f, nil
 }
 
-// add takes the settings that f does not have yet.
+// add takes settings that f does not have yet.
 func (f *Found) add(settings []Setting) {
 	for _, s := range settings {
 		switch {
@@ -74,7 +74,7 @@ func (f *Found) add(settings []Setting) {
 	}
 }
 
-// foundFiles returns the files that are read without -config: the user's, then the system's.
+// foundFiles returns the paths of the user's and the system's configuration.
 func foundFiles(env func(string) string) (paths []string) {
 	dir := env("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(dir) {
@@ -110,9 +110,9 @@ func isUnreadable(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }
 
-// findFile sets c.File to the first of the user's and the system's configuration that names a relay. It sets nothing if
-// flags or the environment name a relay: the credentials of a file are for its own relays. An error is that of a file that
-// cannot be read and may name a relay.
+// findFile sets c.File to the user's or the system's configuration, whichever names a relay first. It sets none if
+// flags or the environment name a relay: the credentials of a file are for its own relays. The error is that of an
+// unreadable file, which may name a relay.
 func (c *Config) findFile(env func(string) string) error {
 	if c.From["smtpaddr"].Rank != 0 || c.From["relays"].Rank != 0 {
 		return nil

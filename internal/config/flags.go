@@ -19,7 +19,7 @@ import (
 // Config is the configuration of the daemon: the values of the command line, the environment and the file of -config.
 type Config struct {
 	Dir                             string
-	Opts                            spoolgore.Options // without the values that stand in files, which Complete adds
+	Opts                            spoolgore.Options // without values of files, which Complete adds
 	Relay                           relaySettings     // for Opts.SMTPAddr
 	RelaysFile                      string
 	OnFail                          string // command for each message given up; empty: none
@@ -28,7 +28,7 @@ type Config struct {
 	Once, LogJSON, Verbose, Version bool
 	File                            string             // of -config; empty: none
 	Print                           bool               // -printconfig
-	From                            map[string]Setting // every setting that is not a default, by key
+	From                            map[string]Setting // the settings that are no defaults, by key
 
 	md5User, md5Password string
 	badToken             bool // -smtptoken had a value that is neither yes nor no
@@ -37,15 +37,15 @@ type Config struct {
 // relaySettings is short for the settings of a relay.
 type relaySettings = relayfile.Settings
 
-// Parse reads the command line of the daemon, the environment, and the file of -config. The error is flag.ErrHelp if help
-// was asked for.
+// Parse reads the command line of the daemon, the environment, and the file of -config. The error is flag.ErrHelp for
+// -help.
 func Parse(args []string, env func(string) string) (Config, error) {
 	c, operands, err := Configure(args, env, nil)
 	if c.Version || errors.Is(err, flag.ErrHelp) {
 		return c, err
 	}
 	switch {
-	case len(operands) > 1 && c.Relay.Token: // the first one may be a token, which is not to be shown
+	case len(operands) > 1 && c.Relay.Token: // the first operand may be a token, and is not shown
 		return c, errors.New("one directory at a time; -smtptoken takes no value, the token is the password")
 	case len(operands) > 1:
 		return c, tooMany(operands)
@@ -56,7 +56,8 @@ func Parse(args []string, env func(string) string) (Config, error) {
 	case len(operands) == 1:
 		c.Dir, c.From["dir"] = operands[0], Setting{"dir", operands[0], OnCommandLine, "the command line"}
 	case c.Dir == "" && !c.Print:
-		return c, errors.New("which directory is the spool? Name it behind the flags, in SPOOLGORE_DIR, or as dir in the file of -config")
+		return c, errors.New("which directory is the spool? Name it behind the flags, in SPOOLGORE_DIR, or as dir " +
+			"in the file of -config")
 	}
 	return c, nil
 }
@@ -70,14 +71,17 @@ func Flags(c *Config) *FlagSet {
 	tlsFlags(fs, c)
 	queueFlags(fs, c)
 	fs.Heading("Page and metrics")
-	fs.AddString(&c.HTTP, "http", "ADDRESS", "show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; "+
-		"without a HOST, as 8025, only users of this host can reach it")
-	fs.AddString(&c.HTTPTokenFile, "httptokenfile", "FILE", "a file with one line of at least 16 characters: the password "+
-		"of the page, with any name, or Authorization: Bearer. Needed if other hosts can reach the page")
+	fs.AddString(&c.HTTP, "http", "ADDRESS",
+		"show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; "+
+			"without a HOST, as 8025, only users of this host can reach it")
+	fs.AddString(&c.HTTPTokenFile, "httptokenfile", "FILE",
+		"a file with one line of at least 16 characters: the password "+
+			"of the page, with any name, or Authorization: Bearer. Needed if other hosts can reach the page")
 	fs.AddString(&c.HTTPToken, "httptoken", "TOKEN", "the same; every user of this host can see it")
 	fs.Term("SPOOLGORE_HTTPTOKEN", "in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same")
 	fs.Heading("Configuration")
-	fs.AddString(&c.File, "config", "FILE", "lines of a flag's name, blanks and a value, see below; without it no file is read")
+	fs.AddString(&c.File, "config", "FILE",
+		"lines of a flag's name, blanks and a value, see below; without it no file is read")
 	fs.AddSwitch(&c.Print, "printconfig", "show every setting and its source, without passwords, and end")
 	fs.Heading("Other")
 	fs.AddSwitch(&c.LogJSON, "logjson", "log lines in JSON; the log goes to standard error")
@@ -94,28 +98,35 @@ func Flags(c *Config) *FlagSet {
 
 func relayFlags(fs *FlagSet, c *Config) {
 	fs.Heading("Relay")
-	fs.AddString(&c.Opts.SMTPAddr, "smtpaddr", "LIST", "the relay, as HOST:PORT, smtp://HOST, smtps://HOST, lmtp://HOST:PORT, "+
-		"lmtp+unix:///PATH, mx:DOMAIN or srv:DOMAIN; several in order of preference, separated by commas")
+	fs.AddString(&c.Opts.SMTPAddr, "smtpaddr", "LIST",
+		"the relay, as HOST:PORT, smtp://HOST, smtps://HOST, lmtp://HOST:PORT, "+
+			"lmtp+unix:///PATH, mx:DOMAIN or srv:DOMAIN; several in order of preference, separated by commas")
 	fs.AddString(&c.RelaysFile, "relays", "FILE", "other relays for the mail of some senders, see below")
 	fs.Add((*Span)(&c.Opts.SMTPTimeout), "smtptimeout", "TIME", "limit of each step of a delivery")
 	fs.AddString(&c.Opts.LocalName, "localname", "NAME", "name to greet the relay with")
-	fs.Add((*count)(&c.Opts.Concurrency), "concurrency", "N", "connections to a relay at the same time, at most; several hundred work")
-	fs.Add((*rate)(&c.Opts.Rate), "rate", "LIST", "recipients in a second, minute, hour, day, at most, as 14/s,600/m,50000/d")
-	fs.AddSwitch(&c.Opts.SMTP.NoPipelining, "nopipelining", "do without PIPELINING and CHUNKING, even if the relay offers them")
+	fs.Add((*count)(&c.Opts.Concurrency), "concurrency", "N",
+		"connections to a relay at the same time, at most; several hundred work")
+	fs.Add((*rate)(&c.Opts.Rate), "rate", "LIST",
+		"recipients in a second, minute, hour, day, at most, as 14/s,600/m,50000/d")
+	fs.AddSwitch(&c.Opts.SMTP.NoPipelining, "nopipelining",
+		"do without PIPELINING and CHUNKING, even if the relay offers them")
 	fs.AddSwitch(&c.Opts.SMTP.NoChunking, "nochunking", "do without CHUNKING, even if the relay offers it")
-	fs.Add((*count)(&c.Opts.SMTP.Window), "window", "N", "small messages that may share a flight where the relay offers CHUNKING: "+
-		"as many can arrive twice after a lost connection")
+	fs.Add((*count)(&c.Opts.SMTP.Window), "window", "N",
+		"small messages that may share a flight where the relay offers CHUNKING: "+
+			"as many can arrive twice after a lost connection")
 }
 
 func tlsFlags(fs *FlagSet, c *Config) {
 	fs.Heading("TLS")
-	fs.AddString(&c.Relay.TLS, "smtptls", "MODE", "auto: from the first byte on port 465, else STARTTLS where it is offered; "+
-		"starttls: it must be offered; tls: from the first byte; none")
+	fs.AddString(&c.Relay.TLS, "smtptls", "MODE",
+		"auto: from the first byte on port 465, else STARTTLS where it is offered; "+
+			"starttls: it must be offered; tls: from the first byte; none")
 	fs.AddString(&c.Relay.CA, "smtpca", "FILE", "certificates (PEM) of the only authorities to trust")
 	fs.AddString(&c.Relay.Cert, "smtpcert", "FILE", "certificate (PEM) to show to the relay")
 	fs.AddString(&c.Relay.Key, "smtpkey", "FILE", "its key (PEM)")
-	fs.AddString(&c.Relay.Pin, "smtppin", "LIST", "sha256//BASE64 of public keys, separated by commas: the relay must have one of "+
-		"them, and its certificate is not verified further")
+	fs.AddString(&c.Relay.Pin, "smtppin", "LIST",
+		"sha256//BASE64 of public keys, separated by commas: the relay must have one of "+
+			"them, and its certificate is not verified further")
 }
 
 func queueFlags(fs *FlagSet, c *Config) {
@@ -123,18 +134,24 @@ func queueFlags(fs *FlagSet, c *Config) {
 	fs.Add((*Span)(&c.Opts.Freq), "freq", "TIME", "time between two scans of the directory")
 	fs.Add((*count)(&c.Opts.Attempts), "attempts", "N", "failed attempts after which a recipient is given up")
 	fs.Add((*Span)(&c.Opts.MaxAge), "maxage", "TIME", "age at which a message is given up")
-	fs.AddSwitch(&c.Bounce, "bounce", "send a report to the sender of a message that was given up; -bounce=false: no reports")
-	fs.AddSwitch(&c.Opts.PickupDots, "pickupdots", "in pickup files (X-Receiver) a line that begins with a dot has another dot in front")
-	fs.Add((*Span)(&c.Opts.WarnAfter), "warnafter", "TIME", "age at which the sender of a message gets one report that it is delayed")
-	fs.AddString(&c.OnFail, "onfail", "COMMAND", "for each message that was given up, run /bin/sh -c COMMAND, one at a time and for "+
-		"at most 30 seconds, with SPOOLGORE_FILE (the message in failed/), SPOOLGORE_WHY (the JSON file beside it), "+
-		"SPOOLGORE_FROM, SPOOLGORE_TO (a line for each recipient given up), SPOOLGORE_REASON and SPOOLGORE_MESSAGE_ID in its environment")
+	fs.AddSwitch(&c.Bounce, "bounce",
+		"send a report to the sender of a message that was given up; -bounce=false: no reports")
+	fs.AddSwitch(&c.Opts.PickupDots, "pickupdots",
+		"in pickup files (X-Receiver) a line that begins with a dot has another dot in front")
+	fs.Add((*Span)(&c.Opts.WarnAfter), "warnafter", "TIME",
+		"age at which the sender of a message gets one report that it is delayed")
+	fs.AddString(&c.OnFail, "onfail", "COMMAND",
+		"for each message that was given up, run /bin/sh -c COMMAND, one at a time and for "+
+			"at most 30 seconds, with SPOOLGORE_FILE (the message in failed/), SPOOLGORE_WHY (the JSON file "+
+			"beside it), "+
+			"SPOOLGORE_FROM, SPOOLGORE_TO (a line for each recipient given up), SPOOLGORE_REASON and "+
+			"SPOOLGORE_MESSAGE_ID in its environment")
 	fs.AddString(&c.Opts.StatusFile, "json", "PATH", "the status file")
 	fs.AddSwitch(&c.Once, "once", "try everything that is due once, and end")
 }
 
-// tooMany says what is wrong with more than one operand. Package flag stops at the first, so that a flag behind it is
-// one. Of such a flag only the name is told: its value may be a password.
+// tooMany returns the error for more than one operand. Package flag stops at the first one, so that a later flag is an
+// operand. The value of such a flag is not shown, because it may be a password.
 func tooMany(operands []string) error {
 	for _, o := range operands[1:] {
 		if name, _, _ := strings.Cut(o, "="); strings.HasPrefix(name, "-") {
@@ -144,8 +161,8 @@ func tooMany(operands []string) error {
 	return fmt.Errorf("one directory at a time, not %d: %s", len(operands), strings.Join(operands, ", "))
 }
 
-// Span is a time as a flag: in seconds, as the 2014 tool took it, or as Go writes it. It is more than zero, as zero
-// would mean the default.
+// Span is a duration as a flag: in seconds, as in 2014, or as Go writes it. Zero is an error, because zero would mean
+// the default.
 type Span time.Duration
 
 func (s *Span) String() string { return time.Duration(*s).String() }
@@ -162,7 +179,7 @@ func (s *Span) Set(text string) error {
 	return nil
 }
 
-// count is a number as a flag, one at least, as zero would mean the default.
+// count is a number as a flag, at least one, because zero would mean the default.
 type count int
 
 func (c *count) String() string { return strconv.Itoa(int(*c)) }

@@ -19,7 +19,7 @@ type Doc struct {
 	Flag    string // name without the dash
 	Value   string // placeholder for the value of the flag; empty: the flag is a switch
 	Term    string // another term than a flag
-	Text    string // what the flag or term means; the note, if there is neither
+	Text    string // meaning of the flag or term, or the note
 }
 
 // Width is the number of columns of help texts.
@@ -38,7 +38,7 @@ func (f *FlagSet) Heading(text string) { f.Docs = append(f.Docs, Doc{Heading: te
 // Note adds a line of text.
 func (f *FlagSet) Note(text string) { f.Docs = append(f.Docs, Doc{Text: text}) }
 
-// Term adds a term that is no flag.
+// Term adds a term other than a flag.
 func (f *FlagSet) Term(term, text string) { f.Docs = append(f.Docs, Doc{Term: term, Text: text}) }
 
 // Add adds a flag.

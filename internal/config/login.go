@@ -14,28 +14,31 @@ import (
 
 func loginFlags(fs *FlagSet, c *Config) {
 	fs.Heading("Login")
-	fs.AddString(&c.Relay.User, "smtpuser", "USER", "log in with the strongest mechanism that the relay offers, over verified TLS only")
+	fs.AddString(&c.Relay.User, "smtpuser", "USER",
+		"log in with the strongest mechanism that the relay offers, over verified TLS only")
 	fs.AddString(&c.md5User, "smtpmd5user", "USER", "log in with CRAM-MD5; ignored with -smtpuser")
-	fs.AddString(&c.Relay.Auth, "smtpauth", "MECHANISM", "the only mechanism to use: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, "+
-		"CRAM-MD5, XOAUTH2, OAUTHBEARER, EXTERNAL")
+	fs.AddString(&c.Relay.Auth, "smtpauth", "MECHANISM",
+		"the only mechanism to use: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, "+
+			"CRAM-MD5, XOAUTH2, OAUTHBEARER, EXTERNAL")
 	fs.Add((*tokenSwitch)(c), "smtptoken", "", "the password is an OAuth 2.0 access token")
 	fs.Note("The password is the first of these:")
 	fs.AddString(&c.Relay.PasswordFile, "smtppasswordfile", "FILE", "a file with one line, read for each login")
-	fs.AddString(&c.Relay.PasswordCmd, "smtppasswordcmd", "COMMAND", "the first line that /bin/sh -c COMMAND prints within 30 seconds; "+
-		"it runs again if the relay refused the last password; its standard error goes to the log")
+	fs.AddString(&c.Relay.PasswordCmd, "smtppasswordcmd", "COMMAND",
+		"the first line that /bin/sh -c COMMAND prints within 30 seconds; "+
+			"it runs again if the relay refused the last password; its standard error goes to the log")
 	fs.AddString(&c.Relay.Password, "smtppassword", "PASSWORD", "for -smtpuser; every user of this host can see it")
 	fs.AddString(&c.md5Password, "smtpmd5password", "PASSWORD", "for -smtpmd5user; every user of this host can see it")
 	fs.Term("SPOOLGORE_SMTPPASSWORD", "in the environment, for -smtpuser; SPOOLGORE_SMTPMD5PASSWORD for -smtpmd5user")
 	fs.Term("$CREDENTIALS_DIRECTORY", "a directory that systemd makes (LoadCredential=); its file smtppassword")
 }
 
-// tokenSwitch is the flag -smtptoken. Package flag would show the value that it cannot use, which may be the token: so there
-// is no such value here, and configure says what is wrong.
+// tokenSwitch is the flag -smtptoken. It accepts any value, because package flag shows a wrong value, which may be the
+// token. configure reports the error.
 type tokenSwitch Config
 
 func (t *tokenSwitch) String() string { return strconv.FormatBool(t.Relay.Token) }
 
-// IsBoolFlag says that it stands without a value.
+// IsBoolFlag marks a flag without a value.
 func (t *tokenSwitch) IsBoolFlag() bool { return true }
 
 // Set implements flag.Value.
@@ -45,8 +48,8 @@ func (t *tokenSwitch) Set(text string) (err error) {
 	return nil
 }
 
-// login settles who logs in, and with which password: that of a flag, else of the environment, else of the file of -config,
-// else of systemd.
+// login sets user and password. The password is that of a flag, else of the environment, of the file of -config, or of
+// systemd.
 func (c *Config) login(env func(string) string) error {
 	user, key := "-smtpuser", "smtppassword"
 	if c.md5User == "" && c.md5Password != "" {
@@ -72,11 +75,12 @@ func (c *Config) login(env func(string) string) error {
 		c.From["smtppasswordfile"] = Setting{"smtppasswordfile", s.PasswordFile, InEnvironment, "CREDENTIALS_DIRECTORY"}
 		return nil
 	}
-	return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user, variable(key))
+	return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user,
+		variable(key))
 }
 
-// passwordOf takes the password that stands in the environment variable for key, if there is one: it counts less than those
-// of flags, and more than those of a file.
+// passwordOf takes the password of the environment variable for key. It overrides a password of a file, but none of a
+// flag.
 func (c *Config) passwordOf(password, key string) {
 	if password == "" {
 		return
@@ -93,15 +97,15 @@ func (c *Config) passwordOf(password, key string) {
 	*c.passwordField(key), c.From[key] = password, Setting{key, password, InEnvironment, variable(key)}
 }
 
-// passwordField is where the value for one of the keys of passwords is kept.
+// passwordField returns the field for one of the password keys.
 func (c *Config) passwordField(key string) *string {
 	return map[string]*string{
-		"smtppassword": &c.Relay.Password, "smtppasswordfile": &c.Relay.PasswordFile, "smtppasswordcmd": &c.Relay.PasswordCmd,
-		"smtpmd5password": &c.md5Password,
+		"smtppassword": &c.Relay.Password, "smtppasswordfile": &c.Relay.PasswordFile,
+		"smtppasswordcmd": &c.Relay.PasswordCmd, "smtpmd5password": &c.md5Password,
 	}[key]
 }
 
-// visible is the flag that shows a password to every user of the host; empty: none does.
+// visible returns the flag whose password every user of the host can see; empty: none.
 func (c *Config) visible() string {
 	for _, key := range []string{"smtppassword", "smtpmd5password", "httptoken"} {
 		if c.From[key].Rank == OnCommandLine {
@@ -113,14 +117,15 @@ func (c *Config) visible() string {
 
 // exposed reports whether every user of the host may read a password in the file of -config.
 func (c *Config) exposed() bool {
-	if c.From["smtppassword"].Rank != InFile && c.From["smtpmd5password"].Rank != InFile && c.From["httptoken"].Rank != InFile {
+	if c.From["smtppassword"].Rank != InFile && c.From["smtpmd5password"].Rank != InFile &&
+		c.From["httptoken"].Rank != InFile {
 		return false
 	}
 	info, err := os.Stat(c.File)
 	return err == nil && credential.Exposed(info)
 }
 
-// loginMD5 makes what the flags for CRAM-MD5 say the settings of the relay.
+// loginMD5 makes the flags for CRAM-MD5 the settings of the relay.
 func (c *Config) loginMD5() error {
 	s := &c.Relay
 	switch mech := s.Mechanism(); {
@@ -129,13 +134,14 @@ func (c *Config) loginMD5() error {
 	case mech != "" && mech != "CRAM-MD5":
 		return errors.New("-smtpmd5user logs in with CRAM-MD5, -smtpauth names another mechanism")
 	case c.md5Password != "" && s.HasPassword():
-		return errors.New("-smtpmd5password and -smtppasswordfile or -smtppasswordcmd: only one of them can be the password")
+		return errors.New("-smtpmd5password and -smtppasswordfile or -smtppasswordcmd: only one of them can be the " +
+			"password")
 	}
 	s.User, s.Password, s.Auth = c.md5User, c.md5Password, "CRAM-MD5"
 	return nil
 }
 
-// webToken sees that there is one token for -http at most, and takes that of systemd if nothing else gives one.
+// webToken checks the tokens for -http and takes the token of systemd if there is no other.
 func (c *Config) webToken(env func(string) string) error {
 	switch {
 	case c.HTTP == "" && (c.From["httptoken"].Rank == OnCommandLine || c.From["httptokenfile"].Rank == OnCommandLine):
@@ -151,7 +157,7 @@ func (c *Config) webToken(env func(string) string) error {
 	return nil
 }
 
-// systemdCredential returns the path of a credential that systemd put in dir, or "" if there is none. A blank file is none:
+// systemdCredential returns the path of a credential that systemd put in dir; empty: there is none. A blank file is none:
 // the units of the package give each credential a blank default.
 func systemdCredential(dir, name string) string {
 	if dir == "" {

@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 )
 
-// Print is -printconfig: every setting, and where it stands. No secret is shown.
+// Print is -printconfig: it writes every setting and its source, but no secret.
 func Print(stdout io.Writer, c *Config) {
 	show := func(key, value, origin string) { fmt.Fprintf(stdout, "%-16s %s (%s)\n", key, value, origin) }
 	if s, ok := c.From["config"]; ok {
@@ -20,7 +20,7 @@ func Print(stdout io.Writer, c *Config) {
 	}
 	for _, k := range conf.Keys {
 		switch s, ok := c.From[k.Name]; {
-		case !ok && k.Of&conf.Daemon == 0: // sendmail-spool has files of its own too: sendmail -bP tells
+		case !ok && k.Of&conf.Daemon == 0: // sendmail-spool reads other files, too: sendmail -bP
 		case !ok:
 			show(k.Name, cmp.Or(k.Default, "-"), "default")
 		case k.Of&conf.Daemon == 0:
@@ -34,12 +34,12 @@ func Print(stdout io.Writer, c *Config) {
 	}
 }
 
-// shown is what is to be seen of a value.
+// shown returns a value for people.
 func shown(k conf.Key, value string) string {
 	switch {
 	case k.Secret:
 		return "set, not shown"
-	case k.Name == "smtpaddr": // a password before an "@" is a mistake, and is there all the same; it may hold commas
+	case k.Name == "smtpaddr": // hides a password before an "@", which is a mistake; it may have commas
 		if at := strings.LastIndexByte(value, '@'); at >= 0 {
 			value = "***" + value[at:]
 		}
@@ -51,7 +51,7 @@ func shown(k conf.Key, value string) string {
 	return plain(value)
 }
 
-// plain makes text fit for a terminal: it is quoted if there is more in it than can be seen.
+// plain returns text for a terminal. Text with unprintable characters is quoted.
 func plain(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return strconv.Quote(text)

@@ -17,17 +17,18 @@ import (
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
-// complete fills in the options that stand in files: certificates, and the routes of the relays file. It warns of
-// passwords that other users of the host can see.
+// Complete adds the options that stand in files: certificates, and the routes of the relays file. It warns of passwords
+// that other users of the host can see.
 func (c *Config) Complete(log *slog.Logger) (err error) {
 	if flag := c.visible(); flag != "" {
 		log.Warn("password on the command line can be seen by every user of this host", "flag", flag,
-			"better", map[bool]string{true: "-httptokenfile, the environment", false: "-smtppasswordfile, -smtppasswordcmd, the environment"}[flag == "-httptoken"])
+			"better", map[bool]string{true: "-httptokenfile, the environment",
+				false: "-smtppasswordfile, -smtppasswordcmd, the environment"}[flag == "-httptoken"])
 	}
 	if c.exposed() {
 		log.Warn("configuration with a password can be read by every user of this host", "file", c.File)
 	}
-	every := c.Opts.SMTP // what holds for all relays
+	every := c.Opts.SMTP // settings for all relays
 	if c.Opts.SMTP, err = settings(every, c.Relay, "-smtp", log); err != nil || c.RelaysFile == "" {
 		return err
 	}
@@ -52,7 +53,7 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 	return nil
 }
 
-// CheckAddresses says which of the relays is none. The package would too, but without the line it stands in.
+// CheckAddresses checks addresses of relays, so that an error can have an origin.
 func CheckAddresses(relays string) error {
 	for addr := range strings.SplitSeq(relays, ",") {
 		if _, err := smtppool.New(smtppool.Options{Addr: strings.TrimSpace(addr)}); err != nil {
@@ -62,8 +63,9 @@ func CheckAddresses(relays string) error {
 	return nil
 }
 
-// settings adds s to what holds for every relay. Their names, behind prefix, say where the settings stand.
-func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *slog.Logger) (smtp spoolgore.SMTP, err error) {
+// settings adds s to the settings of every relay. prefix and a key name the source of a setting.
+func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *slog.Logger) (smtp spoolgore.SMTP,
+	err error) {
 	smtp = every
 	smtp.User, smtp.Mechanism, smtp.Token = s.User, s.Mechanism(), s.IsToken()
 	smtp.Secret = password(s, prefix, log)
@@ -73,14 +75,15 @@ func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *sl
 	return smtp, err
 }
 
-// fingerprint tells settings apart, the content of the files that they name included, for SMTP.Version. A file that cannot
-// be read counts as empty.
+// fingerprint returns a hash of settings and the content of their files, for SMTP.Version. An unreadable file counts as
+// empty.
 func fingerprint(s relayfile.Settings) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%#v\n", s)
 	for _, path := range []string{s.PasswordFile, s.CA, s.Cert, s.Key} {
 		var text []byte
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() { // opening anything else might take for ever
+		// opening anything else might take for ever
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			text, _ = os.ReadFile(path)
 		}
 		fmt.Fprintf(h, "%d:%s", len(text), text)
@@ -95,7 +98,8 @@ func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.
 		return credential.Source{Name: prefix + "passwordcmd", Log: log}.Command(s.PasswordCmd)
 	case s.PasswordFile != "":
 		give := credential.Source{Name: prefix + "passwordfile", Log: log}.File(s.PasswordFile)
-		if _, err := give(context.Background(), false); err != nil { // tell now of a wrong name; it may be right by the first login
+		// warns early of a wrong name; the file may exist by the first login
+		if _, err := give(context.Background(), false); err != nil {
 			log.Warn("password cannot be read; retrying at each login", "setting", prefix+"passwordfile", "err", err)
 		}
 		return give
@@ -105,8 +109,8 @@ func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.
 	return nil
 }
 
-// tlsConfig is what certificates make of TLS; nil: there are none. It sets nothing else, so that the rest stays as the
-// package has it.
+// tlsConfig returns the TLS configuration for certificates; nil: there are none. It sets no other fields, for which the
+// package has its own.
 func tlsConfig(s relayfile.Settings, prefix string) (*tls.Config, error) {
 	if s.CA == "" && s.Cert == "" {
 		return nil, nil

@@ -1,4 +1,4 @@
-// Package console shows things to people: it tells terminals from pipes, and makes text of unknown origin fit for them.
+// Package console formats output for people: it tells terminals from pipes, and escapes text of unknown origin.
 package console
 
 import (
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// descriptor returns the number of the file that v is, and whether it is one.
+// descriptor returns the file descriptor of v; ok is false if v is no file.
 func descriptor(v any) (int, bool) {
 	f, ok := v.(interface{ Fd() uintptr })
 	if !ok {
@@ -26,13 +26,13 @@ func IsTerminal(v any) bool {
 	return ok && term.IsTerminal(fd)
 }
 
-// narrowest and widest are the widths that are laid out for, in columns.
+// Bounds of the width of a layout, in columns.
 const (
 	narrowest = 40
 	widest    = 400
 )
 
-// Width returns the width of the terminal v in columns; 80 if it is none, or does not say.
+// Width returns the width of the terminal v in columns; 80 if v is no terminal, or has no width.
 func Width(v any) int {
 	width := 80
 	if fd, ok := descriptor(v); ok {
@@ -43,7 +43,7 @@ func Width(v any) int {
 	return max(narrowest, min(width, widest))
 }
 
-// Height returns the height of the terminal v in lines; 24 if it is none, or does not say.
+// Height returns the height of the terminal v in lines; 24 if v is no terminal, or has no height.
 func Height(v any) int {
 	if fd, ok := descriptor(v); ok {
 		if _, h, err := term.GetSize(fd); err == nil && h > 0 {
@@ -66,16 +66,16 @@ const (
 	Cyan   Style = "36"
 )
 
-// A Painter paints text, or leaves it as it is.
+// A Painter colours text, or returns it unchanged.
 type Painter bool
 
-// PainterFor returns one that paints if v is a terminal, and the environment does not say otherwise (NO_COLOR, see
-// no-color.org, or TERM=dumb).
+// PainterFor returns a Painter that colours if v is a terminal and the environment allows colours (NO_COLOR, see
+// no-color.org; TERM=dumb).
 func PainterFor(v any) Painter {
 	return Painter(IsTerminal(v) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
 }
 
-// Paint returns text in a style; an empty one changes nothing.
+// Paint returns text in a style; an empty style changes no text.
 func (p Painter) Paint(text string, s Style) string {
 	if !p || s == "" || text == "" {
 		return text
@@ -83,14 +83,14 @@ func (p Painter) Paint(text string, s Style) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// hostile reports whether r could do something to a terminal, or to a reader, but be seen: control characters, those that
-// turn or hide text, and line ends of other kinds.
+// hostile reports whether r can do more to a terminal, or to a reader, than be seen: control characters, characters
+// that turn or hide text, and unusual line ends.
 func hostile(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
 }
 
-// Escape makes text of unknown origin fit for a terminal and for one line: what could do anything but be seen is written
-// as Go writes it, \n or \x1b or \u202e, and so is what is no UTF-8.
+// Escape makes text of unknown origin safe for a terminal and for one line. Hostile characters and invalid UTF-8 are
+// written as Go writes them: \n or \x1b or \u202e.
 func Escape(text string) string {
 	plain := true
 	for _, r := range text {
@@ -119,8 +119,8 @@ func Escape(text string) string {
 	return b.String()
 }
 
-// EscapeJSON does for a line of JSON what Escape does for text: what encoding/json leaves in strings as it is and a
-// terminal might obey is written as \u202e.
+// EscapeJSON is Escape for a line of JSON: characters that encoding/json leaves in strings and that a terminal might
+// obey are written as \u202e.
 func EscapeJSON(line []byte) []byte {
 	out := make([]byte, 0, len(line))
 	for i := 0; i < len(line); {

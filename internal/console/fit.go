@@ -5,14 +5,15 @@ import (
 	"unicode"
 )
 
-// wide are the characters that take two columns, of the scripts and pictures that mail has (Unicode, annex 11).
+// wide has the characters of two columns, of the scripts and pictures that mail has (Unicode, annex 11).
 var wide = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 0x1100, Hi: 0x115f, Stride: 1}, {Lo: 0x2e80, Hi: 0x303e, Stride: 1}, {Lo: 0x3041, Hi: 0xa4cf, Stride: 1},
 		{Lo: 0xac00, Hi: 0xd7a3, Stride: 1}, {Lo: 0xf900, Hi: 0xfaff, Stride: 1}, {Lo: 0xfe30, Hi: 0xfe6f, Stride: 1},
 		{Lo: 0xff00, Hi: 0xff60, Stride: 1}, {Lo: 0xffe0, Hi: 0xffe6, Stride: 1},
 	},
-	R32: []unicode.Range32{{Lo: 0x1f300, Hi: 0x1f64f, Stride: 1}, {Lo: 0x1f900, Hi: 0x1f9ff, Stride: 1}, {Lo: 0x20000, Hi: 0x3fffd, Stride: 1}},
+	R32: []unicode.Range32{{Lo: 0x1f300, Hi: 0x1f64f, Stride: 1}, {Lo: 0x1f900, Hi: 0x1f9ff, Stride: 1},
+		{Lo: 0x20000, Hi: 0x3fffd, Stride: 1}},
 }
 
 // columns is how many columns r takes.
@@ -26,7 +27,7 @@ func columns(r rune) int {
 	return 1
 }
 
-// Columns is how many columns of a terminal text takes, which was escaped and is not painted.
+// Columns returns the number of columns that escaped, uncoloured text takes.
 func Columns(text string) (n int) {
 	for _, r := range text {
 		n += columns(r)
@@ -34,7 +35,7 @@ func Columns(text string) (n int) {
 	return n
 }
 
-// Cut returns text in at most n columns: what is too long ends in an ellipsis.
+// Cut returns text in at most n columns. Longer text ends in an ellipsis.
 func Cut(text string, n int) string {
 	if Columns(text) <= n {
 		return text
@@ -42,7 +43,7 @@ func Cut(text string, n int) string {
 	return head(text, n-1) + "…"
 }
 
-// CutMiddle returns text in at most n columns: of what is too long both ends are left.
+// CutMiddle returns text in at most n columns. Longer text has an ellipsis in the middle.
 func CutMiddle(text string, n int) string {
 	if Columns(text) <= n {
 		return text
@@ -72,7 +73,7 @@ func tail(text string, n int) string {
 	return text
 }
 
-// Pad fills text up to n columns, on its left if right says that it stands there.
+// Pad fills text with spaces up to n columns: on the left if right is set.
 func Pad(text string, n int, right bool) string {
 	fill := strings.Repeat(" ", max(0, n-Columns(text)))
 	if right {

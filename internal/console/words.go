@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Span is a time in at most four characters, of which the second unit is left out when it says little: 45s, 12m, 3h, 2d.
+// Span returns a duration in at most four characters, without a second unit where that says little: 45s, 12m, 3h, 2d.
 func Span(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -37,7 +37,7 @@ func Size(n int64) string {
 	return fmt.Sprintf("%.0f%c", f, "?KMGTP"[unit])
 }
 
-// Count is a number and what it is of, which gets an s unless it is one.
+// Count returns a number and a noun, in the plural unless the number is one.
 func Count[N int | int64](n N, of string) string {
 	if n == 1 {
 		return "1 " + of

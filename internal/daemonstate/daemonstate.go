@@ -1,6 +1,5 @@
-// Package daemonstate is what a running daemon says of itself in a file of the spool, so that the other commands can tell how
-// its relays are and how fast it goes without talking to it. The file is no memory: it is written anew by each daemon, and
-// what it says is believed only while that daemon runs.
+// Package daemonstate reads and writes the state file, in which a running daemon keeps the state of its relays and its
+// pace for other commands. Each daemon writes a new file. The content counts only while that daemon runs.
 package daemonstate
 
 import (
@@ -23,30 +22,30 @@ type State struct {
 	PID     int
 	Version string
 	Started time.Time
-	Written time.Time // when these signs were last known to be true: older than a minute, and the daemon hangs or is gone
+	Written time.Time // last time at which the state was true; older than a minute: the daemon hangs or is gone
 	Paused  bool
-	Trouble string `json:",omitempty"` // why the spool directory, or files in it, cannot be worked on; empty: they can
+	Trouble string `json:",omitempty"` // why the spool directory or files cannot be worked on; empty: no problem
 
 	Sent, Deferred, Failed uint64  // recipients since Started: accepted, put off (an attempt was counted), given up
 	PerMinute              float64 // recipients accepted a minute, over the last five minutes or since Started
 
 	Rate        string    `json:",omitempty"` // the limits in force; empty: none
-	RateWait    time.Time `json:",omitzero"`  // until when the rate holds everything back; zero: it does not
-	RateWaits   uint64    // how often it has done so
+	RateWait    time.Time `json:",omitzero"`  // end of the wait for the rate limit; zero: no wait
+	RateWaits   uint64    // number of waits since Started
 	Connections int       // open, to all relays
-	Relays      []Relay   // in order of preference, those of routes after the others
+	Relays      []Relay   // in order of preference; those of routes last
 }
 
-// Relay is how one relay is.
+// Relay is the state of one relay.
 type Relay struct {
 	Name        string
-	Senders     string    `json:",omitempty"` // of a route: whose mail it takes, "@example.com"; empty: all other mail
+	Senders     string    `json:",omitempty"` // of a route: the senders, as "@example.com"; empty: all other mail
 	Connections int       // open now
 	Limit       int       // of connections, as learnt so far
-	Slowed      time.Time `json:",omitzero"`  // until when it gets nothing, as it has said that mail comes too fast
-	Trouble     string    `json:",omitempty"` // why it rests; empty: it is well
+	Slowed      time.Time `json:",omitzero"`  // end of a pause after the relay asked for slower mail; zero: none
+	Trouble     string    `json:",omitempty"` // why the relay rests; empty: it does not
 	Since       time.Time `json:",omitzero"`  // when the trouble began
-	RestsUntil  time.Time `json:",omitzero"`  // when it is tried again
+	RestsUntil  time.Time `json:",omitzero"`  // time of the next attempt
 }
 
 // Write writes the file's content to w.
@@ -59,9 +58,9 @@ func Write(w io.Writer, s State) error {
 // most is far more than the file is, in bytes.
 const most = 1 << 20
 
-// Read reads the signs of the daemon of the spool directory dir. ok is false where there are none. While nothing changes
-// the daemon does not write the file anew, which would be a change of the directory: it sets the file's time, and that is
-// Written then. It waits for nothing that stands in the file's place.
+// Read reads the state of the daemon of the spool directory dir. ok is false if there is no state file. While the state
+// does not change, the daemon sets only the time of the file, which counts as Written. Read does not block on a file
+// that is not regular.
 func Read(dir string) (s State, ok bool, err error) {
 	f, err := spooldir.OpenRead(filepath.Join(dir, Name))
 	if errors.Is(err, fs.ErrNotExist) {

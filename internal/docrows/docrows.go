@@ -1,10 +1,10 @@
-// Package docrows reads the tables of docs/durability.md, for the tests that stand for their rows.
+// Package docrows reads the tables of docs/durability.md for the tests of their rows.
 package docrows
 
 import "strings"
 
-// Steps are the first cells of the rows of three cells in text, by the title of the section that they stand in. The heads of
-// tables, whose first cell is "step", are left out.
+// Steps returns the first cells of rows with three cells, by the title of their section. Heads of tables, with the
+// first cell "step", are left out.
 func Steps(text string) map[string][]string {
 	steps := make(map[string][]string)
 	section := ""

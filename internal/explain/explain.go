@@ -1,5 +1,5 @@
-// Package explain says what would happen to a message file, and why. It reads the file and chooses the relay by the code
-// that the daemon runs, and has no rule of its own.
+// Package explain shows what would happen to a message file, and why. It reads the file and chooses the relay with the
+// code of the daemon, and has no rules of its own.
 package explain
 
 import (
@@ -20,12 +20,12 @@ import (
 
 // A Plan is what would happen to a message file. Close it after use.
 type Plan struct {
-	Path string // as it was given, to be shown
+	Path string // for the output
 
 	// Waits is why the daemon would not read the file yet; nil: it would.
 	Waits error
 
-	// Unusable is why the file is not sent as it is; nil: it is. With it nothing is known of the message.
+	// Unusable is why the file cannot be sent; nil: it can. The content of an unusable file is unknown.
 	Unusable error
 
 	opts      spoolgore.Options
@@ -35,24 +35,24 @@ type Plan struct {
 	file      *msgfile.File
 	origin    message.Origin
 	addresses message.Addresses
-	preamble  string // what is before the header, and not sent
+	preamble  string // bytes before the header, which are not sent
 	messageID string
-	size      int64 // of what is sent
+	size      int64 // bytes to send
 	eightBit  bool
 	fixed     error // why 8-bit text cannot be re-encoded; nil: it can
 }
 
-// A SettingsError says that the options are not ones the daemon could start with.
+// A SettingsError is an error of the options, with which no daemon would start.
 type SettingsError struct{ err error }
 
-// Error says what is wrong with them.
+// Error implements error.
 func (e *SettingsError) Error() string { return e.err.Error() }
 
 // Unwrap returns the cause.
 func (e *SettingsError) Unwrap() error { return e.err }
 
-// Open reads the file at path, as the daemon would that has these options at the time now. An error says that it cannot be
-// read, or is a *SettingsError; that the file is not a message which can be sent is part of the plan.
+// Open reads the file at path as a daemon with these options would at the time now. The error means that the file
+// cannot be read, or is a *SettingsError. An unusable file is no error, but a part of the plan.
 func Open(path string, opts spoolgore.Options, now time.Time) (*Plan, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -99,7 +99,8 @@ func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
 	if err == nil {
 		err = p.message(dir.File(name))
 	}
-	for _, cause := range []error{msgfile.ErrUnusable, message.ErrHeaderTooLong, spooldir.ErrNotRegular, spooldir.ErrLinked} {
+	for _, cause := range []error{msgfile.ErrUnusable, message.ErrHeaderTooLong, spooldir.ErrNotRegular,
+		spooldir.ErrLinked} {
 		if errors.Is(err, cause) {
 			p.Unusable = err
 			return nil
@@ -108,7 +109,7 @@ func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
 	return err
 }
 
-// message learns what the file says.
+// message reads the message in the file.
 func (p *Plan) message(path string) (err error) {
 	p.origin = p.file.Header.Origin()
 	if p.addresses, err = p.file.Addresses(); err != nil {
@@ -119,7 +120,8 @@ func (p *Plan) message(path string) (err error) {
 		return err
 	}
 	if p.eightBit {
-		if _, _, p.fixed = sevenbit.Convert(p.content); p.fixed != nil && !errors.Is(p.fixed, sevenbit.ErrSigned) && !errors.Is(p.fixed, sevenbit.ErrBroken) {
+		if _, _, p.fixed = sevenbit.Convert(p.content); p.fixed != nil && !errors.Is(p.fixed, sevenbit.ErrSigned) &&
+			!errors.Is(p.fixed, sevenbit.ErrBroken) {
 			return p.fixed
 		}
 	}
@@ -146,8 +148,8 @@ func beginning(path string, n int64) (string, error) {
 	return string(text), nil
 }
 
-// recipients are those to whom the message would be sent, in the order To, Cc, Bcc, how many are no addresses, and how many
-// are done already, as the spool knows.
+// recipients returns the recipients to send to, in the order To, Cc, Bcc, the number of bad addresses, and the number
+// of recipients that are done according to the spool.
 func (p *Plan) recipients() (to []string, bad, done int) {
 	for _, list := range [][]message.Address{p.addresses.To, p.addresses.Cc, p.addresses.Bcc} {
 		for _, a := range list {
@@ -164,7 +166,7 @@ func (p *Plan) recipients() (to []string, bad, done int) {
 	return to, bad, done
 }
 
-// isDone reports whether nothing more is done for a recipient. Who was given up is tried again when the message has come back
+// isDone reports whether a recipient is done. A recipient that was given up is tried again after the message came back
 // from failed/.
 func (p *Plan) isDone(addr string) bool {
 	if m := p.place.message; m != nil && p.knows(m) {
@@ -178,9 +180,9 @@ func (p *Plan) isDone(addr string) bool {
 	return false
 }
 
-// knows reports whether m, from the status file, describes this version of the file. The 2014 tool wrote no version.
+// knows reports whether m, of the status file, describes this version of the file. The 2014 tool wrote no version.
 func (p *Plan) knows(m *record.Message) bool {
-	size, modified := int64(-1), time.Time{} // a version that no record describes
+	size, modified := int64(-1), time.Time{} // a version without a record
 	if p.file != nil {
 		size, modified = p.file.ID.Size, p.file.ID.ModTime
 	}
@@ -197,7 +199,7 @@ func find(m *record.Message, addr string) *record.Recipient {
 	return nil
 }
 
-// Sendable reports whether it is a message, and every recipient an address.
+// Sendable reports whether the file is a message, and every recipient an address.
 func (p *Plan) Sendable() bool {
 	_, bad, _ := p.recipients()
 	return p.Unusable == nil && bad == 0

@@ -70,25 +70,25 @@ func TestPlan(t *testing.T) {
 		"header": {"From: a@x.org\nSender: s@x.org\nTo: b@x.org\nCc: c@x.org\nBcc: d@x.org\n\nhi\n", spoolgore.Options{}, []string{
 			"it would be sent to 3 recipients\n", "Envelope, from the header", "from        s@x.org  (Sender)", "to          b@x.org  (To)",
 			"to          c@x.org  (Cc)", "to          d@x.org  (Bcc)", "left out    Bcc: d@x.org", "added       Date: ", "added       Message-ID: <",
-			"text        7-bit", "s@x.org is told by mail"}},
+			"text        7-bit", "s@x.org gets a report"}},
 		"envelope line": {`X-Spoolgore-Envelope: {"from":"e@x.org","to":["f@x.org","none"],"priority":3,"notify":["NEVER"],"expire":"2050-01-02T15:04:05Z"}` +
 			"\nFrom: a@x.org\nTo: b@x.org\nDate: x\nMessage-ID: <1@x>\n\nhi\n", spoolgore.Options{NoReports: true}, []string{
-			"sent to 1 recipient; 1 more is no address, so that", "from the envelope line", "from        e@x.org\n", "to          f@x.org\n",
-			"bad         none  given up at once: ", "priority    3", "notify      NEVER of f@x.org", "left out    X-Spoolgore-Envelope: {", "nobody is told (-bounce=false)"}},
+			"sent to 1 recipient; 1 more is no address, and", "from the envelope line", "from        e@x.org\n", "to          f@x.org\n",
+			"bad         none  given up at once: ", "priority    3", "notify      NEVER of f@x.org", "left out    X-Spoolgore-Envelope: {", "there is no report (-bounce=false)"}},
 		"null sender": {"Return-Path: <>\nFrom: a@x.org\nTo: b@x.org\n\n", spoolgore.Options{}, []string{
-			"<>  nobody, so nobody is told if it fails  (Return-Path)", "left out    Return-Path: <>", "as the sender b@x.org goes by -smtpaddr", "as it has no sender"}},
+			"<>  the null sender, so there is no report if it fails  (Return-Path)", "left out    Return-Path: <>", "as the sender b@x.org goes by -smtpaddr", "because it has the null sender"}},
 		"resent": {"From: a@x.org\nTo: b@x.org\nResent-From: r@x.org\nResent-To: c@x.org\n\nx", spoolgore.Options{}, []string{
 			"from        r@x.org  (Resent-From)", "to          c@x.org  (Resent-To)"}},
-		"8-bit":            {"From: a@x.org\nTo: b@x.org\n\ngr\u00fc\u00dfe\n", spoolgore.Options{}, []string{"8-bit, as it is to a relay with 8BITMIME, re-encoded for one without"}},
-		"8-bit and signed": {"From: a@x.org\nTo: b@x.org\nDKIM-Signature: v=1\n\ngr\u00fc\u00dfe\n", spoolgore.Options{}, []string{"one without does not get it: "}},
+		"8-bit":            {"From: a@x.org\nTo: b@x.org\n\ngr\u00fc\u00dfe\n", spoolgore.Options{}, []string{"8-bit, unchanged to a relay with 8BITMIME, re-encoded for a relay without"}},
+		"8-bit and signed": {"From: a@x.org\nTo: b@x.org\nDKIM-Signature: v=1\n\ngr\u00fc\u00dfe\n", spoolgore.Options{}, []string{"a relay without does not get it: "}},
 		"letters": {"From: a@x.org\nTo: gr\u00fc\u00dfe@x.org, b@m\u00fcnchen.example\nSubject: \u00fc\n\nx\n", spoolgore.Options{}, []string{
-			"SMTPUTF8    is needed for gr\u00fc\u00dfe@x.org\n", "as the header has letters"}},
+			"SMTPUTF8    is needed for gr\u00fc\u00dfe@x.org\n", "because the header has non-ASCII letters"}},
 		"nobody":          {"From: a@x.org\n\nx\n", spoolgore.Options{}, []string{"it would stay where it is, until it is changed: ", "no recipients"}},
 		"no sender":       {"To: a@x.org\n\nx\n", spoolgore.Options{}, []string{"it would stay where it is", "no sender"}},
 		"broken line":     {"X-Spoolgore-Envelope: {\nTo: a@x.org\n\nx\n", spoolgore.Options{}, []string{"it would stay where it is", "envelope line"}},
 		"empty":           {"", spoolgore.Options{}, []string{"it would stay where it is", "empty"}},
 		"header too long": {"X: " + strings.Repeat("x", 1<<20) + "\n\n", spoolgore.Options{}, []string{"would go to failed/"}},
-		"no address":      {"From: a@x.org\nTo: nobody\n\nx\n", spoolgore.Options{}, []string{"it would go to failed/ at once, as no recipient is an address"}},
+		"no address":      {"From: a@x.org\nTo: nobody\n\nx\n", spoolgore.Options{}, []string{"it would go to failed/ at once, because no recipient is an address"}},
 		"few tries":       {"From: a@x.org\nTo: b@x.org\n\nx\n", spoolgore.Options{Attempts: 2}, []string{"after 2 failed attempts"}},
 		"short life":      {"From: a@x.org\nTo: b@x.org\n\nx\n", spoolgore.Options{MaxAge: 20 * time.Minute}, []string{"when it is too old"}},
 	} {
@@ -137,9 +137,9 @@ func TestWay(t *testing.T) {
 	for from, want := range map[string][]string{
 		"a@y.org": {"the sender a@y.org goes by -smtpaddr", "relay       usual.test:25\n  TLS         STARTTLS where it is offered, else in the clear; its certificate must be valid, unless it is on this host",
 			"or else     smtps://other.test\n  TLS         from the first byte; its certificate must be valid", "login       none"},
-		"a@X.org": {"by the line for @x.org in the relays file", "relay       office.test:587\n  TLS         STARTTLS, and nothing without it; its certificate must be valid",
+		"a@X.org": {"by the line for @x.org in the relays file", "relay       office.test:587\n  TLS         STARTTLS, and no mail without it; its certificate must be valid",
 			"login       office, with the first of SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, CRAM-MD5 that the relay offers", "over a verified connection only, or to this host"},
-		"boss@x.org":  {"by the line for boss@x.org", "TLS         from the first byte; its key must be one that is pinned", "login       boss, with PLAIN"},
+		"boss@x.org":  {"by the line for boss@x.org", "TLS         from the first byte; its key must be pinned", "login       boss, with PLAIN"},
 		"a@cert.org":  {"TLS         from the first byte or STARTTLS, as the DNS says", "login       EXTERNAL: our certificate says who we are"},
 		"a@clear.org": {"TLS         none", "login       none"},
 	} {
@@ -232,8 +232,8 @@ func TestWhatTheSpoolKnows(t *testing.T) {
 	drained(t, dir, relay)
 
 	shown := explained(t, waits, spoolgore.Options{})
-	says(t, shown, "it would be sent to 1 recipient; 1 more is done\n", "In the spool "+dir, "none runs: nothing is sent until one does",
-		"accepted    yes@x.org  by relay.test:25 at ", "put off     later@x.org  after 1 failed attempt, next one at ", "451 4.7.1 ?[31mgreylisted")
+	says(t, shown, "it would be sent to 1 recipient; 1 more is done\n", "In the spool "+dir, "none runs: no mail is sent until one does",
+		"accepted    yes@x.org  by relay.test:25 at ", "deferred    later@x.org  after 1 failed attempt, next one at ", "451 4.7.1 ?[31mgreylisted")
 	is.True(!strings.Contains(shown, "after 99 failed attempts")) // the one that was made counts
 
 	failed := filepath.Join(dir, "failed", "fails")
@@ -242,15 +242,15 @@ func TestWhatTheSpoolKnows(t *testing.T) {
 
 	back := filepath.Join(dir, "fails")
 	is.NoErr(os.Rename(failed, back))
-	says(t, explained(t, back, spoolgore.Options{}), "it would be sent to 1 recipient; 1 more is done", "it came back from failed/")
+	says(t, explained(t, back, spoolgore.Options{}), "it would be sent to 1 recipient; 1 more is done", "came back from failed/")
 
 	is.NoErr(os.Rename(waits, filepath.Join(dir, "hold", "waits")))
 	says(t, explained(t, filepath.Join(dir, "hold", "waits"), spoolgore.Options{}), "it is held; back in the spool, it would be sent to 1 recipient")
 
-	says(t, explained(t, write(t, dir, "new", "From: a@x.org\nTo: b@x.org\n\nx\n"), spoolgore.Options{}), "the status file does not know it yet")
-	says(t, explained(t, write(t, dir, "tmp/new", "From: a@x.org\nTo: b@x.org\n\nx\n"), spoolgore.Options{}), "it is being written; in the spool, it would", "looked at when it has been moved")
+	says(t, explained(t, write(t, dir, "new", "From: a@x.org\nTo: b@x.org\n\nx\n"), spoolgore.Options{}), "not in the status file yet")
+	says(t, explained(t, write(t, dir, "tmp/new", "From: a@x.org\nTo: b@x.org\n\nx\n"), spoolgore.Options{}), "it is being written; in the spool, it would", "reads it after a move")
 	write(t, dir, "hold/waits", "From: a@x.org\nTo: yes@x.org, later@x.org\n\nchanged\n")
-	says(t, explained(t, filepath.Join(dir, "hold", "waits"), spoolgore.Options{}), "it would be sent to 2 recipients\n", "speaks of another version of this file")
+	says(t, explained(t, filepath.Join(dir, "hold", "waits"), spoolgore.Options{}), "it would be sent to 2 recipients\n", "has another version of this file")
 }
 
 func TestARunningDaemonIsTold(t *testing.T) {
@@ -270,9 +270,9 @@ func TestARunningDaemonIsTold(t *testing.T) {
 	t.Cleanup(func() { is.NoErr(<-ended) })
 	<-arrived
 	spool.Pause() // the status file is up to date
-	says(t, explained(t, path, spoolgore.Options{}), " runs it\n", "put off     b@x.org  no attempt counted, next one at ")
+	says(t, explained(t, path, spoolgore.Options{}), "daemon      process ", "deferred    b@x.org  no attempt counted, next one at ")
 	for want, signs := range map[string]daemonstate.State{
-		"is paused: nothing is sent": {Paused: true}, "rate limit holds all mail back until": {RateWait: time.Now().Add(time.Hour)},
+		", paused: no mail is sent": {Paused: true}, "rate limit holds all mail back until": {RateWait: time.Now().Add(time.Hour)},
 	} {
 		var b bytes.Buffer
 		is.NoErr(daemonstate.Write(&b, signs))

@@ -10,8 +10,8 @@ import (
 	"github.com/unbit/spoolgore/internal/diagnose"
 )
 
-// A Page is what is shown to people: lines with a label, under headings. Whatever stands in a line, it is one line, and holds
-// nothing for a terminal to obey.
+// A Page writes lines with labels, under headings, for people. Text of any origin stays one line, without control
+// characters.
 type Page struct {
 	W     io.Writer
 	Paint console.Painter
@@ -26,7 +26,7 @@ func (p Page) Head(format string, args ...any) {
 	fmt.Fprintf(p.W, "\n%s\n", p.Paint.Paint(text, console.Bold))
 }
 
-// Line shows a line; without a label it goes on with the one above it.
+// Line writes a line. Without a label it continues the line above.
 func (p Page) Line(label, format string, args ...any) {
 	text := console.Cut(console.Escape(fmt.Sprintf(format, args...)), longest)
 	if s := style(label); s != "" {
@@ -38,17 +38,17 @@ func (p Page) Line(label, format string, args ...any) {
 // style is how the line with a label stands out.
 func style(label string) console.Style {
 	switch label {
-	case "accepted", "taken":
+	case "accepted":
 		return console.Green
 	case "failed", "refused", "bad":
 		return console.Red
-	case "put off", "trouble", "not yet":
+	case "deferred", "trouble", "not yet":
 		return console.Yellow
 	}
 	return ""
 }
 
-// Advice shows what a failure means, and what to do.
+// Advice writes the meaning of a failure, and a remedy.
 func (p Page) Advice(a diagnose.Advice) {
 	p.Line("it means", "%s", a.Means)
 	p.Line("what to do", "%s", a.Do)
@@ -57,7 +57,7 @@ func (p Page) Advice(a diagnose.Advice) {
 // stamp is how a time is shown.
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// folded is the text of a header field as one line.
+// folded returns a header field as one line.
 func folded(field string) string {
 	return strings.ReplaceAll(strings.TrimRight(field, "\r\n"), "\r\n", " ⏎")
 }

@@ -12,34 +12,36 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// The subdirectories of a spool in which messages lie.
+// Subdirectories of a spool with messages.
 const (
 	holdDir   = string(spooldir.Hold)
 	failedDir = string(spooldir.Failed)
 )
 
-// A place is where a file lies, if that is in a spool, and what is known of it there.
+// A place is the place of a file in a spool, with the records of the file there.
 type place struct {
-	dir     string            // the spool directory; empty: it lies in none
-	sub     string            // "failed", "hold" or "tmp"; empty: in the spool itself
-	signs   daemonstate.State // of the daemon; zero: it gives none
-	pid     int               // of who runs it; zero: nobody does
-	err     error             // why that cannot be told
-	message *record.Message   // what the status file says of it; nil: nothing
-	failure *record.Failure   // the why-file of a message that is or was in failed/; nil: there is none that can be read
+	dir     string            // the spool directory; empty: the file is in no spool
+	sub     string            // "failed", "hold" or "tmp"; empty: the spool itself
+	state   daemonstate.State // of the daemon; zero: unknown
+	pid     int               // of the daemon; zero: none runs
+	err     error             // why the daemon is unknown
+	message *record.Message   // record in the status file; nil: none
+	failure *record.Failure   // why-file of a message that is or was in failed/; nil: none that can be read
 }
 
-// findPlace looks whether the directory, or the one above it, is a spool: it has been run, or is.
+// findPlace returns the place of the file name in dir. dir, or its parent, may be a spool: a directory on which a
+// daemon has run.
 func findPlace(dir *spooldir.Dir, name string, opts spoolgore.Options) (p place) {
 	sub := filepath.Base(dir.Path())
-	if above, err := spooldir.New(filepath.Dir(dir.Path())); err == nil && slices.Contains([]string{failedDir, holdDir, spooldir.TmpDir}, sub) && isSpool(above) {
+	if above, err := spooldir.New(filepath.Dir(dir.Path())); err == nil &&
+		slices.Contains([]string{failedDir, holdDir, spooldir.TmpDir}, sub) && isSpool(above) {
 		p.sub, dir = sub, above
 	} else if !isSpool(dir) {
 		return p
 	}
 	p.dir = dir.Path()
 	if p.pid, p.err = dir.Lock().Holder(); p.pid != 0 {
-		p.signs, _, _ = daemonstate.Read(p.dir) // without them the daemon is of few words
+		p.state, _, _ = daemonstate.Read(p.dir) // without a state file less is shown
 	}
 	switch p.sub {
 	case failedDir:
@@ -52,7 +54,8 @@ func findPlace(dir *spooldir.Dir, name string, opts spoolgore.Options) (p place)
 	return p
 }
 
-// readStatus returns what the status file says of the message file name; nil: nothing, or the status file cannot be read.
+// readStatus returns the record of the message file name in the status file; nil: none, or the status file cannot be
+// read.
 func readStatus(dir *spooldir.Dir, name, statusFile string) (found *record.Message) {
 	path, err := spooldir.StatusPath(dir, statusFile)
 	if err != nil {
@@ -76,10 +79,10 @@ func readStatus(dir *spooldir.Dir, name, statusFile string) (found *record.Messa
 	return found
 }
 
-// errFound ends the reading of a status file before its end.
+// errFound ends the reading of a status file early.
 var errFound = errors.New("found")
 
-// readFailure returns the why-file with that text; nil: err is not nil, or the text is not that of a why-file.
+// readFailure returns the why-file with that text; nil: err is set, or the text is no why-file.
 func readFailure(text []byte, err error) *record.Failure {
 	if err != nil {
 		return nil

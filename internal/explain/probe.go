@@ -15,18 +15,18 @@ import (
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
-// An Answer is what a relay would make of a message.
+// An Answer is the answer of a relay to a message.
 type Answer int
 
 // The answers, from good to bad.
 const (
-	Taken   Answer = iota // by all recipients
-	Later                 // not now, for one recipient at least, or no relay can be used
-	Refused               // for one recipient at least, for good
+	Accepted Answer = iota // for all recipients
+	Later                  // not now, for at least one recipient, or no relay can be used
+	Refused                // for good, for at least one recipient
 )
 
-// Probe asks each of the relays whether it would take the message, shows what it finds out, and returns the answer of the
-// first one that can be used. Nothing is sent.
+// Probe asks each of the relays whether it would accept the message, writes the results, and returns the answer of the
+// first usable relay. No content is sent.
 func (p *Plan) Probe(ctx context.Context, page Page) Answer {
 	to, _, _ := p.recipients()
 	answer, answered := Later, false
@@ -42,7 +42,7 @@ func (p *Plan) Probe(ctx context.Context, page Page) Answer {
 	return answer
 }
 
-// transaction is the offer of the message, of which the content is only measured.
+// transaction returns the offer of the message. Its content is only measured.
 func (p *Plan) transaction(to []string) *smtpclient.Transaction {
 	t := &smtpclient.Transaction{
 		From: p.addresses.From, To: to, Size: p.size, EightBit: p.eightBit, UTF8: p.file.Header.EightBit(),
@@ -56,7 +56,7 @@ func (p *Plan) transaction(to []string) *smtpclient.Transaction {
 }
 
 func answerOf(results []smtpclient.Result) Answer {
-	answer := Taken
+	answer := Accepted
 	for _, r := range results {
 		if r.Err == nil {
 			continue
@@ -92,7 +92,8 @@ func (p *Plan) writeVisit(page Page, r *smtppool.Relay, v smtppool.Visit, to []s
 		page.Line("offers", "%s", strings.Join(v.Survey.Offers, ", "))
 	}
 	if v.Survey.Mechanism != "" {
-		page.Line("login", "%s with %s%s", p.way.settings.User, v.Survey.Mechanism, map[bool]string{true: " accepted"}[v.Err == nil])
+		page.Line("login", "%s with %s%s", p.way.settings.User, v.Survey.Mechanism,
+			map[bool]string{true: " accepted"}[v.Err == nil])
 	}
 	if v.Err != nil {
 		page.Line("trouble", "%v", v.Err)
@@ -102,27 +103,28 @@ func (p *Plan) writeVisit(page Page, r *smtppool.Relay, v smtppool.Visit, to []s
 	p.writeAnswers(page, v.Results, to)
 }
 
-// writeAnswers shows what the relay would do with the message.
+// writeAnswers writes the answer for each recipient.
 func (p *Plan) writeAnswers(page Page, results []smtpclient.Result, to []string) {
-	var told *smtpclient.Error
+	var last *smtpclient.Error
 	for i, r := range results {
 		switch {
 		case r.Err == nil:
-			page.Line("taken", "%s", to[i])
+			page.Line("accepted", "%s", to[i])
 			continue
 		case diagnose.Of(r.Err).Permanent:
 			page.Line("refused", "%s  %v", to[i], r.Err)
 		default:
-			page.Line("put off", "%s  %v", to[i], r.Err)
+			page.Line("deferred", "%s  %v", to[i], r.Err)
 		}
-		if told == nil || told.Op != r.Err.Op || told.Reply.Code != r.Err.Reply.Code || told.Reply.Enhanced != r.Err.Reply.Enhanced {
-			page.Advice(diagnose.Of(r.Err).Advice()) // once, if the next ones are refused for the same reason
+		if last == nil || last.Op != r.Err.Op || last.Reply.Code != r.Err.Reply.Code ||
+			last.Reply.Enhanced != r.Err.Reply.Enhanced {
+			page.Advice(diagnose.Of(r.Err).Advice()) // not again for the next recipients with the same reason
 		}
-		told = r.Err
+		last = r.Err
 	}
 }
 
-// writeCertificate shows the relay's certificate, the first of the chain, and by what its key is pinned.
+// writeCertificate writes the relay's certificate, the first of the chain, and the pin of its key.
 func (p *Plan) writeCertificate(page Page, chain []*x509.Certificate) {
 	if len(chain) == 0 {
 		return
@@ -140,7 +142,7 @@ func (p *Plan) writeCertificate(page Page, chain []*x509.Certificate) {
 	left := cert.NotAfter.Sub(p.now)
 	switch {
 	case left < 0:
-		page.Line("", "valid until %s, which is over", stamp(cert.NotAfter))
+		page.Line("", "valid until %s, expired", stamp(cert.NotAfter))
 	default:
 		page.Line("", "valid until %s, %s more", stamp(cert.NotAfter), console.Span(left))
 	}

@@ -50,12 +50,12 @@ func TestProbe(t *testing.T) {
 		answer Answer
 		want   []string
 	}{
-		"taken": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN LOGIN", "SIZE 1000"}, TLS: secure, Users: map[string]string{"ann": "se-cret"}}, login, Taken, []string{
+		"taken": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN LOGIN", "SIZE 1000"}, TLS: secure, Users: map[string]string{"ann": "se-cret"}}, login, Accepted, []string{
 			"Probe of relay.test:25", "connected   to 192.0.2.1:25", "TLS         TLS 1.3, ", "certificate for relay.test", "signed by CN=authority of the test", "11h more",
-			"its key is sha256//", "offers      AUTH PLAIN LOGIN, SIZE 1000", "login       ann with PLAIN accepted", "taken       yes@x.org", "taken       no@x.org"}},
+			"its key is sha256//", "offers      AUTH PLAIN LOGIN, SIZE 1000", "login       ann with PLAIN accepted", "accepted    yes@x.org", "accepted    no@x.org"}},
 		"some": {&smtptest.Relay{Reply: script(map[string]string{"RCPT no@x.org": no, "RCPT later@x.org": later})}, spoolgore.SMTP{}, Refused, []string{
-			"TLS         none", "offers      8BITMIME, SIZE", "taken       yes@x.org", "refused     no@x.org  rcpt: " + no, "it means    There is no such recipient.", "put off     later@x.org  rcpt: " + later, "greylisting"}},
-		"later":   {&smtptest.Relay{Reply: script(map[string]string{"RCPT later@x.org": later})}, spoolgore.SMTP{}, Later, []string{"put off     later@x.org"}},
+			"TLS         none", "offers      8BITMIME, SIZE", "accepted    yes@x.org", "refused     no@x.org  rcpt: " + no, "it means    There is no such recipient.", "deferred    later@x.org  rcpt: " + later, "greylisting"}},
+		"later":   {&smtptest.Relay{Reply: script(map[string]string{"RCPT later@x.org": later})}, spoolgore.SMTP{}, Later, []string{"deferred    later@x.org"}},
 		"sender":  {&smtptest.Relay{Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, spoolgore.SMTP{}, Refused, []string{"refused     yes@x.org  mail: 550 5.7.1 not yours", "Send from an address"}},
 		"large":   {&smtptest.Relay{Ext: []string{"SIZE 10", "8BITMIME"}}, spoolgore.SMTP{}, Refused, []string{"refused     yes@x.org  size: "}},
 		"nobody":  {&smtptest.Relay{Reply: script(map[string]string{"DIAL": "no route to host"})}, spoolgore.SMTP{}, Later, []string{"trouble     dial: ", "no route to host", "cannot be reached"}},
@@ -90,7 +90,7 @@ func TestProbeOfSeveralRelays(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Reply: script(map[string]string{"DIAL down.test:25": "no route to host"})}
 	answer, shown := probed(t, letter, spoolgore.Options{SMTPAddr: "down.test:25,up.test:25,spare.test:25", Dial: relay.Dial})
-	is.Equal(answer, Taken)
+	is.Equal(answer, Accepted)
 	says(t, shown, "Probe of down.test:25\n  trouble", "Probe of up.test:25\n  connected", "Probe of spare.test:25\n  connected")
 }
 
@@ -100,7 +100,7 @@ func TestProbeAsksWhatADeliveryWould(t *testing.T) {
 	relay := &smtptest.Relay{Ext: []string{"DSN", "SIZE", "8BITMIME"}}
 	file := `X-Spoolgore-Envelope: {"from":"a@x.org","to":["b@x.org","none","c@x.org"],"ret":"HDRS","notify":["NEVER","DELAY","FAILURE"]}` + "\nSubject: x\n\ngr\u00fc\u00dfe\n"
 	answer, _ := probed(t, file, spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial})
-	is.Equal(answer, Taken)
+	is.Equal(answer, Accepted)
 	commands := strings.Join(relay.Commands(), "\n")
 	for _, want := range []string{"BODY=8BITMIME RET=HDRS", "RCPT TO:<b@x.org> NOTIFY=NEVER", "RCPT TO:<c@x.org> NOTIFY=FAILURE"} {
 		is.True(strings.Contains(commands, want))

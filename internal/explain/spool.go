@@ -8,56 +8,56 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// writePlace shows what is known of the file where it lies in a spool.
-func (p *Plan) writePlace(page Page) {
+// writePlace writes the records of the file in a spool.
+func (p *planPage) writePlace() {
 	at := p.place
 	if at.dir == "" {
 		return
 	}
-	page.Head("In the spool %s", at.dir)
+	p.Head("In the spool %s", at.dir)
 	switch {
 	case at.err != nil:
-		page.Line("daemon", "cannot be told: %v", at.err)
+		p.Line("daemon", "unknown: %v", at.err)
 	case at.pid == 0:
-		page.Line("daemon", "none runs: nothing is sent until one does")
-	case at.signs.Paused:
-		page.Line("daemon", "process %d runs it, and is paused: nothing is sent until it is told to go on (SIGHUP)", at.pid)
-	case at.signs.RateWait.After(p.now):
-		page.Line("daemon", "process %d runs it; its rate limit holds all mail back until %s", at.pid, stamp(at.signs.RateWait))
+		p.Line("daemon", "none runs: no mail is sent until one does")
+	case at.state.Paused:
+		p.Line("daemon", "process %d, paused: no mail is sent until SIGHUP", at.pid)
+	case at.state.RateWait.After(p.now):
+		p.Line("daemon", "process %d; its rate limit holds all mail back until %s", at.pid, stamp(at.state.RateWait))
 	default:
-		page.Line("daemon", "process %d runs it", at.pid)
+		p.Line("daemon", "process %d", at.pid)
 	}
 	switch at.sub {
 	case spooldir.TmpDir:
-		page.Line("state", "being written, as it is in tmp/: it is looked at when it has been moved to the spool")
+		p.Line("state", "in tmp/, being written: the daemon reads it after a move to the spool")
 	case holdDir:
-		page.Line("state", "held: it is not sent until it has been moved back to the spool")
+		p.Line("state", "held: not sent until it is moved back to the spool")
 	case failedDir:
-		page.Line("state", "given up: moved back to the spool, it goes to those who have not got it")
+		p.Line("state", "given up: moved back to the spool, it goes to the recipients that had failed")
 	}
 	if at.failure != nil && at.sub == "" {
-		page.Line("state", "it came back from failed/, and goes to those who have not got it")
+		p.Line("state", "came back from failed/, and goes to the recipients that had failed")
 	}
 	if at.failure != nil {
-		page.Line("given up", "%s: %s", stamp(at.failure.Time), at.failure.Reason)
+		p.Line("given up", "%s: %s", stamp(at.failure.Time), at.failure.Reason)
 	}
 	switch {
 	case at.message != nil && p.Unusable == nil && !p.knows(at.message):
-		page.Line("state", "the status file speaks of another version of this file")
+		p.Line("state", "the status file has another version of this file")
 	case at.message != nil:
-		writeStatus(page, at.message)
+		writeStatus(p.Page, at.message)
 	case at.failure != nil:
-		writeStatus(page, &at.failure.Message)
+		writeStatus(p.Page, &at.failure.Message)
 	case at.sub == "":
-		page.Line("state", "the status file does not know it yet")
+		p.Line("state", "not in the status file yet")
 	}
 }
 
-// writeStatus shows what has become of a message so far.
+// writeStatus writes the record of a message.
 func writeStatus(page Page, m *record.Message) {
 	since := "since " + stamp(m.Enqueued)
 	if m.Enqueued.IsZero() {
-		since = "since a time that is not known"
+		since = "since an unknown time"
 	}
 	page.Line("known", "%s; %s", since, console.Count(m.Attempts, "attempt"))
 	if m.Error != "" {
@@ -65,14 +65,14 @@ func writeStatus(page Page, m *record.Message) {
 	}
 	for _, list := range [][]record.Recipient{m.To, m.Cc, m.Bcc} {
 		for i := range list {
-			label, text := fate(&list[i], !m.Held.IsZero())
+			label, text := status(&list[i], !m.Held.IsZero())
 			page.Line(label, "%s  %s", list[i].Address, text)
 		}
 	}
 }
 
-// fate is what has become of a recipient.
-func fate(r *record.Recipient, held bool) (label, text string) {
+// status returns the status of a recipient in words.
+func status(r *record.Recipient, held bool) (label, text string) {
 	because := ""
 	if r.Error != "" {
 		because = ": " + r.Error
@@ -87,11 +87,12 @@ func fate(r *record.Recipient, held bool) (label, text string) {
 	case r.Status == record.Done:
 		return "accepted", fmt.Sprintf("by %s at %s", r.Relay, stamp(r.LastAttempt))
 	case r.Attempts == 0 && r.Error != "" && !held:
-		return "put off", "no attempt counted, next one at " + stamp(r.NextAttempt) + because
+		return "deferred", "no attempt counted, next one at " + stamp(r.NextAttempt) + because
 	case held:
 		return "waits", "while it is held" + because
 	case r.Attempts == 0:
 		return "waits", "to be tried at " + stamp(r.NextAttempt)
 	}
-	return "put off", fmt.Sprintf("after %s, next one at %s%s", console.Count(r.Attempts, "failed attempt"), stamp(r.NextAttempt), because)
+	return "deferred", fmt.Sprintf("after %s, next one at %s%s", console.Count(r.Attempts, "failed attempt"),
+		stamp(r.NextAttempt), because)
 }

@@ -15,23 +15,31 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// Write shows the plan.
-func (p *Plan) Write(page Page) {
-	fmt.Fprintf(page.W, "%s: %s\n", console.Escape(p.Path), console.Escape(p.verdict()))
-	if p.Waits != nil {
-		page.Line("not yet", "%v: the daemon waits until the file is left alone", p.Waits)
-	}
-	if p.Unusable == nil {
-		p.writeEnvelope(page)
-		p.writeContent(page)
-		p.writeWay(page)
-		p.writeRetries(page)
-	}
-	p.writePlace(page)
+// A planPage writes a plan.
+type planPage struct {
+	*Plan
+	Page
 }
 
-// verdict is the plan in a sentence.
-func (p *Plan) verdict() string {
+// Write writes the plan.
+func (p *Plan) Write(page Page) { (&planPage{p, page}).write() }
+
+func (p *planPage) write() {
+	fmt.Fprintf(p.W, "%s: %s\n", console.Escape(p.Path), console.Escape(p.summary()))
+	if p.Waits != nil {
+		p.Line("not yet", "%v: the daemon waits until the file does not change any more", p.Waits)
+	}
+	if p.Unusable == nil {
+		p.writeEnvelope()
+		p.writeContent()
+		p.writeWay()
+		p.writeRetries()
+	}
+	p.writePlace()
+}
+
+// summary returns the plan as a sentence.
+func (p *planPage) summary() string {
 	to, bad, done := p.recipients()
 	where := map[string]string{
 		holdDir: "it is held; back in the spool, ", failedDir: "it was given up; back in the spool, ",
@@ -43,9 +51,9 @@ func (p *Plan) verdict() string {
 	case p.Unusable != nil:
 		return fmt.Sprintf("it would stay where it is, until it is changed: %v", p.Unusable)
 	case len(to) == 0 && done == 0:
-		return where + "it would go to failed/ at once, as no recipient is an address"
+		return where + "it would go to failed/ at once, because no recipient is an address"
 	case len(to) == 0:
-		return "all is done for its recipients, and it is about to leave the spool"
+		return "all recipients are done, and it is about to leave the spool"
 	}
 	text := where + "it would be sent to " + console.Count(len(to), "recipient")
 	switch {
@@ -56,19 +64,19 @@ func (p *Plan) verdict() string {
 	}
 	switch {
 	case bad == 1:
-		text += "; 1 more is no address, so that it would go to failed/ then"
+		text += "; 1 more is no address, and the message would go to failed/ then"
 	case bad > 1:
-		text += fmt.Sprintf("; %d more are no addresses, so that it would go to failed/ then", bad)
+		text += fmt.Sprintf("; %d more are no addresses, and the message would go to failed/ then", bad)
 	}
 	return text
 }
 
-func (p *Plan) writeEnvelope(page Page) {
+func (p *planPage) writeEnvelope() {
 	source := "the header"
 	if p.origin.From == message.EnvelopeLine {
-		source = "the envelope line, whatever the header says"
+		source = "the envelope line, in spite of the header"
 	}
-	page.Head("Envelope, from %s", source)
+	p.Head("Envelope, from %s", source)
 	in := func(field string) string {
 		if field == message.EnvelopeLine {
 			return ""
@@ -76,9 +84,9 @@ func (p *Plan) writeEnvelope(page Page) {
 		return "  (" + field + ")"
 	}
 	if p.addresses.From == "" {
-		page.Line("from", "<>  nobody, so nobody is told if it fails%s", in(p.origin.From))
+		p.Line("from", "<>  the null sender, so there is no report if it fails%s", in(p.origin.From))
 	} else {
-		page.Line("from", "%s%s", p.addresses.From, in(p.origin.From))
+		p.Line("from", "%s%s", p.addresses.From, in(p.origin.From))
 	}
 	for _, part := range []struct {
 		field string
@@ -86,93 +94,93 @@ func (p *Plan) writeEnvelope(page Page) {
 	}{{p.origin.To, p.addresses.To}, {p.origin.Cc, p.addresses.Cc}, {p.origin.Bcc, p.addresses.Bcc}} {
 		for _, a := range part.list {
 			if a.Err != nil {
-				page.Line("bad", "%s%s  given up at once: %v", a.Addr, in(part.field), a.Err)
+				p.Line("bad", "%s%s  given up at once: %v", a.Addr, in(part.field), a.Err)
 			} else {
-				page.Line("to", "%s%s", a.Addr, in(part.field))
+				p.Line("to", "%s%s", a.Addr, in(part.field))
 			}
 		}
 	}
-	p.writeWishes(page)
+	p.writeParameters()
 }
 
-// writeWishes shows what else the envelope line says.
-func (p *Plan) writeWishes(page Page) {
+// writeParameters writes the other parameters of the envelope line.
+func (p *planPage) writeParameters() {
 	env := p.file.Envelope
 	if env == nil {
 		return
 	}
 	if !env.NotBefore.IsZero() {
-		page.Line("not before", "%s", stamp(env.NotBefore))
+		p.Line("not before", "%s", stamp(env.NotBefore))
 	}
 	if !env.Expire.IsZero() {
-		page.Line("expires", "%s", stamp(env.Expire))
+		p.Line("expires", "%s", stamp(env.Expire))
 	}
 	if env.Priority != 0 {
-		page.Line("priority", "%d", env.Priority)
+		p.Line("priority", "%d", env.Priority)
 	}
 	for i, n := range env.Notify {
 		if n != "" {
-			page.Line("notify", "%s of %s", n, env.To[i])
+			p.Line("notify", "%s of %s", n, env.To[i])
 		}
 	}
 	if env.Ret != "" {
-		page.Line("ret", "%s", env.Ret)
+		p.Line("ret", "%s", env.Ret)
 	}
 }
 
-func (p *Plan) writeContent(page Page) {
-	page.Head("What is sent: %s, made of the %d in the file", console.Count(p.size, "byte"), p.file.ID.Size)
+func (p *planPage) writeContent() {
+	p.Head("What is sent: %s, made of the %d in the file", console.Count(p.size, "byte"), p.file.ID.Size)
 	for line := range strings.Lines(p.preamble) {
-		page.Line("left out", "%s", strings.TrimRight(line, "\r\n"))
+		p.Line("left out", "%s", strings.TrimRight(line, "\r\n"))
 	}
 	for _, field := range p.file.Header.LeftOut() {
-		page.Line("left out", "%s", folded(field))
+		p.Line("left out", "%s", folded(field))
 	}
 	front := p.file.Header.Front(message.Added{Date: p.file.ID.ModTime, MessageID: p.messageID})
 	for line := range strings.Lines(string(front)) {
-		page.Line("added", "%s", strings.TrimRight(line, "\r\n"))
+		p.Line("added", "%s", strings.TrimRight(line, "\r\n"))
 	}
 	switch {
 	case p.fixed != nil:
-		page.Line("text", "8-bit, as it is to a relay with 8BITMIME; one without does not get it: %v", p.fixed)
+		p.Line("text", "8-bit, unchanged to a relay with 8BITMIME; a relay without does not get it: %v", p.fixed)
 	case p.eightBit:
-		page.Line("text", "8-bit, as it is to a relay with 8BITMIME, re-encoded for one without")
+		p.Line("text", "8-bit, unchanged to a relay with 8BITMIME, re-encoded for a relay without")
 	default:
-		page.Line("text", "7-bit, as it is")
+		p.Line("text", "7-bit, unchanged")
 	}
-	page.Line("lines", "end in CRLF")
+	p.Line("lines", "end in CRLF")
 	if p.file.Header.EightBit() {
-		page.Line("SMTPUTF8", "is asked for where it is offered, as the header has letters that are not ASCII")
+		p.Line("SMTPUTF8", "is asked for where it is offered, because the header has non-ASCII letters")
 	}
 	to, _, _ := p.recipients()
 	for _, a := range append([]string{p.addresses.From}, to...) {
 		if smtpclient.NeedsUTF8(a) {
-			page.Line("SMTPUTF8", "is needed for %s", a)
+			p.Line("SMTPUTF8", "is needed for %s", a)
 		}
 	}
 }
 
-func (p *Plan) writeWay(page Page) {
-	page.Head("Relay, as %s", p.way.chosenBy())
+func (p *planPage) writeWay() {
+	p.Head("Relay, as %s", p.way.chosenBy())
 	for i, r := range p.way.relays {
 		label := "relay"
 		if i > 0 {
 			label = "or else"
 		}
-		page.Line(label, "%s", r.Name())
-		page.Line("TLS", "%s", p.way.tlsOf(r))
+		p.Line(label, "%s", r.Name())
+		p.Line("TLS", "%s", p.way.tlsOf(r))
 	}
-	page.Line("login", "%s", p.way.login())
+	p.Line("login", "%s", p.way.login())
 	if p.way.settings.NeedsSecret() {
-		page.Line("", "over a verified connection only, or to this host")
+		p.Line("", "over a verified connection only, or to this host")
 	}
 }
 
 // shownRetries is how many of the times of the next attempts are shown.
 const shownRetries = 6
 
-func (p *Plan) writeRetries(page Page) {
-	page.Head("If it is not taken for now")
+func (p *planPage) writeRetries() {
+	p.Head("If it is not accepted for now")
 	start, failed, came := p.now, 0, p.now
 	if m := p.place.message; m != nil {
 		if !m.Enqueued.IsZero() {
@@ -189,13 +197,13 @@ func (p *Plan) writeRetries(page Page) {
 		notBefore, expire = env.NotBefore, env.Expire
 		start = later(start, notBefore)
 	}
-	var seen time.Time // a daemon that runs has seen it before
+	var seen time.Time // when a running daemon has not seen the file before
 	if p.place.pid == 0 {
 		seen = p.now
 	}
 	end := retry.End(came, notBefore, expire, seen, cmp.Or(p.opts.MaxAge, retry.MaxAge))
 	next, gone, why := schedule(start, failed, cmp.Or(p.opts.Attempts, retry.Attempts), end)
-	page.Line("tried again", "n minutes after the n-th failed attempt, at most 30, give or take a tenth")
+	p.Line("retried", "n minutes after the n-th failed attempt, at most 30, give or take a tenth")
 	if len(next) > 0 {
 		var times []string
 		for _, t := range next[:min(len(next), shownRetries)] {
@@ -204,27 +212,27 @@ func (p *Plan) writeRetries(page Page) {
 		if len(next) > shownRetries {
 			times = append(times, "…")
 		}
-		page.Line("so at", "%s, if the first attempt is at %s", strings.Join(times, ", "), stamp(start))
+		p.Line("that is at", "%s, if the first attempt is at %s", strings.Join(times, ", "), stamp(start))
 	}
-	page.Line("given up", "%s, %s", stamp(gone), why)
-	if tell := p.told(); tell != "" {
-		page.Line("then", "it goes to failed/, and %s", tell)
+	p.Line("given up", "%s, %s", stamp(gone), why)
+	if report := p.report(); report != "" {
+		p.Line("then", "it goes to failed/, and %s", report)
 	}
 }
 
-// told says who hears that the message was given up.
-func (p *Plan) told() string {
+// report returns the sentence about the report to the sender.
+func (p *planPage) report() string {
 	switch {
 	case p.addresses.From == "":
-		return "nobody is told, as it has no sender"
+		return "there is no report, because it has the null sender"
 	case p.opts.NoReports:
-		return "nobody is told (-bounce=false)"
+		return "there is no report (-bounce=false)"
 	}
-	return p.addresses.From + " is told by mail"
+	return p.addresses.From + " gets a report"
 }
 
-// schedule returns when a message is tried again whose next attempt is at start, if none of the attempts is a success, and
-// when it is given up, and why. Some have failed already; most is how many may.
+// schedule returns the times of the next attempts, if all fail, and when and why the message is given up. start is the
+// time of the next attempt, failed the number of failed attempts, and most their limit.
 func schedule(start time.Time, failed, most int, end time.Time) (next []time.Time, gone time.Time, why string) {
 	tooOld := "when it is too old"
 	if start.After(end) {

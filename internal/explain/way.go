@@ -13,13 +13,13 @@ import (
 
 // A way is where a message goes.
 type way struct {
-	sender   string // whose way it is
-	route    string // the sender of the line in the relays file; empty: it is that of all other mail
+	sender   string // the sender that the route is chosen by
+	route    string // the sender in the line of the relays file; empty: the route of all other mail
 	settings smtppool.Settings
 	relays   []*smtppool.Relay // in order of preference
 }
 
-// wayOf chooses the way of a message with these addresses.
+// wayOf returns the way of a message with these addresses.
 func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 	w := way{sender: a.From}
 	for _, list := range [][]message.Address{a.To, a.Cc, a.Bcc} {
@@ -51,7 +51,7 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 	return w, nil
 }
 
-// RelaysFor are the relays that mail from one to another goes by, in order of preference, or what is wrong with their addresses.
+// RelaysFor returns the relays for mail from one address to another, in order of preference.
 func RelaysFor(opts spoolgore.Options, from, to string) (names []string, err error) {
 	w, err := wayOf(opts, message.Addresses{From: from, To: []message.Address{{Addr: to}}})
 	for _, r := range w.relays {
@@ -60,7 +60,7 @@ func RelaysFor(opts spoolgore.Options, from, to string) (names []string, err err
 	return names, err
 }
 
-// chosenBy says whose relays these are.
+// chosenBy returns the setting that names the relays.
 func (w *way) chosenBy() string {
 	whose := "the sender " + w.sender
 	if w.sender == "" {
@@ -84,13 +84,13 @@ func (w *way) tlsOf(r *smtppool.Relay) string {
 	case mode == smtpclient.TLSImplicit:
 		text = "from the first byte"
 	case mode == smtpclient.TLSStartTLS || pinned:
-		text = "STARTTLS, and nothing without it"
+		text = "STARTTLS, and no mail without it"
 	default:
 		text = "STARTTLS where it is offered, else in the clear"
 	}
 	text += "; " + w.verified(mode)
 	if own := w.settings.TLSConfig; own != nil && len(own.Certificates) > 0 {
-		text += "; we show a certificate of ours"
+		text += "; our certificate is shown"
 	}
 	return text
 }
@@ -99,7 +99,7 @@ func (w *way) tlsOf(r *smtppool.Relay) string {
 func (w *way) verified(mode smtpclient.TLSMode) string {
 	switch own := w.settings.TLSConfig; {
 	case len(w.settings.Pins) > 0:
-		return "its key must be one that is pinned"
+		return "its key must be pinned"
 	case own != nil && own.RootCAs != nil:
 		return "its certificate must be signed by an authority of the CA file"
 	case own == nil && mode == smtpclient.TLSAuto:
@@ -108,7 +108,7 @@ func (w *way) verified(mode smtpclient.TLSMode) string {
 	return "its certificate must be valid"
 }
 
-// login says who logs in, and how. No secret is shown, nor looked at.
+// login returns the text about the login, without secrets.
 func (w *way) login() string {
 	s := w.settings
 	switch mechanisms := strings.Join(s.Mechanisms(), ", "); {

@@ -45,8 +45,8 @@ func newOnFail(command string, limit time.Duration, log *slog.Logger) *OnFail {
 	return f
 }
 
-// Start starts to run commands. The returned function stops that: commands for messages that wait are still run, but for
-// no longer than the limit.
+// Start starts to run commands. The returned function stops that: commands for messages that wait are still run, but
+// for no longer than the limit.
 func (f *OnFail) Start() (stop func()) {
 	ctx, cut := context.WithCancelCause(context.Background())
 	go f.run(ctx)
@@ -79,7 +79,8 @@ func InTurn(observers ...func(spoolgore.Event)) func(spoolgore.Event) {
 	}
 }
 
-// run runs the commands until the queue is closed and empty. Once ctx has ended, the rest of the queue is logged as failed.
+// run runs the commands until the queue is closed and empty. Once ctx has ended, the rest of the queue is logged as
+// failed.
 func (f *OnFail) run(ctx context.Context) {
 	defer close(f.ended)
 	for ev := range f.queue {

@@ -31,12 +31,13 @@ type ceilings struct {
 }
 
 // today are the ceilings of the repository.
-func today() ceilings { return ceilings{wide: 460, pronouns: 6.8, nobody: 3.6} }
+func today() ceilings { return ceilings{wide: 192, pronouns: 5.9, nobody: 2.5} }
 
 // exceptions are functions and types that broke a limit when the limit was introduced. One that keeps the limit must be
 // removed from the list.
 func exceptions() []string {
-	return []string{"internal/explain.Plan", "internal/record.Message", "internal/smtpclient.pipeline", "internal/smtppool.race"}
+	return []string{"internal/record.Message", "internal/smtpclient.pipeline",
+		"internal/smtppool.race"}
 }
 
 // A report has the figures of the source below a directory.
@@ -59,7 +60,8 @@ func measure(root string) (*report, error) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules"):
+		case d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "testdata" ||
+			name == "node_modules"):
 			return fs.SkipDir
 		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
 			return nil
@@ -104,7 +106,8 @@ func (r *report) add(path, rel string) error {
 
 // isTool reports whether a file is no part of the product: benchmarks, and fakes for tests.
 func isTool(rel string) bool {
-	return strings.HasPrefix(rel, "bench/") || strings.HasPrefix(rel, "examples/") || strings.HasPrefix(rel, "internal/smtptest/")
+	return strings.HasPrefix(rel, "bench/") || strings.HasPrefix(rel, "examples/") ||
+		strings.HasPrefix(rel, "internal/smtptest/")
 }
 
 func (r *report) addDeclarations(set *token.FileSet, file *ast.File, dir string) {
@@ -162,14 +165,17 @@ func (r *report) broken(c ceilings, except []string) (broken []string) {
 func (r *report) brokenCeilings(c ceilings) (broken []string) {
 	if len(r.wide) > c.wide {
 		broken = append(broken, r.wide...)
-		broken = append(broken, fmt.Sprintf("%d lines of more than %d columns, limit %d", len(r.wide), maxColumns, c.wide))
+		broken = append(broken, fmt.Sprintf("%d lines of more than %d columns, limit %d", len(r.wide), maxColumns,
+			c.wide))
 	}
 	pronouns, nobody := r.perWords()
 	if pronouns > c.pronouns {
-		broken = append(broken, fmt.Sprintf("%.2f pronouns per 100 words of comments, limit %.1f", pronouns, c.pronouns))
+		broken = append(broken, fmt.Sprintf("%.2f pronouns per 100 words of comments, limit %.1f", pronouns,
+			c.pronouns))
 	}
 	if nobody > c.nobody {
-		broken = append(broken, fmt.Sprintf("%.2f nobody, nothing, whoever, whatever per 1,000 words of comments, limit %.1f", nobody, c.nobody))
+		broken = append(broken, fmt.Sprintf("%.2f nobody, nothing, whoever, whatever per 1,000 words of comments, "+
+			"limit %.1f", nobody, c.nobody))
 	}
 	return broken
 }

@@ -21,7 +21,8 @@ func main() {
 		os.Exit(2)
 	}
 	pronouns, nobody := r.perWords()
-	fmt.Printf("wide lines %d, pronouns %.2f per 100 words of comments, nobody and its like %.2f per 1,000\n", len(r.wide), pronouns, nobody)
+	fmt.Printf("wide lines %d, pronouns %.2f per 100 words of comments, nobody and its like %.2f per 1,000\n",
+		len(r.wide), pronouns, nobody)
 	broken := r.broken(today(), exceptions())
 	for _, text := range broken {
 		fmt.Println(text)

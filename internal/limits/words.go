@@ -8,8 +8,9 @@ import (
 
 // Words that are counted in comments. Many of them make a comment hard to read: a noun says more.
 const (
-	pronouns = "it its itself one ones those these who whom whose what that this which they them their theirs he him his"
-	nobody   = "nobody nothing whoever whatever whichever whosoever"
+	pronouns = "it its itself one ones those these who whom whose what that this which they them their theirs he " +
+		"him his"
+	nobody = "nobody nothing whoever whatever whichever whosoever"
 )
 
 // addWords counts the words in the comments of a file.

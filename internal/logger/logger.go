@@ -1,4 +1,5 @@
-// Package logger makes the log of the daemon: lines of text or JSON, or lines with a priority for the journal of systemd.
+// Package logger makes the log of the daemon: lines of text or JSON, or lines with a priority for the journal of
+// systemd.
 package logger
 
 import (

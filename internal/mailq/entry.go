@@ -1,6 +1,6 @@
-// Package mailq shows a spool from outside: which messages there are in the spool itself, in hold/ and in failed/, and
-// what the status file and the files beside what was given up say of them. It needs no daemon and disturbs none, and it is
-// linked with nothing that makes a short command slow to start.
+// Package mailq reads a spool from outside: the messages in the spool itself, in hold/ and in failed/, with the status
+// file and the why-files. It needs no daemon and disturbs none. It is linked with no package that makes a short command
+// slow to start.
 package mailq
 
 import (
@@ -12,26 +12,26 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// A State is what a message is waiting for.
+// A State is the state of a message, for people.
 type State string
 
 // The states.
 const (
-	New       State = "new"       // the daemon has not read the file, or not since it was changed
-	Waiting   State = "waiting"   // to be sent as soon as its turn comes: for a connection, a relay at rest, a rate limit
+	New       State = "new"       // the daemon has not read the file, or not since the last change
+	Waiting   State = "waiting"   // to be sent at once: waits for a connection, a resting relay, a rate limit
 	Sending   State = "sending"   // in a transaction
 	Deferred  State = "deferred"  // to be tried again later
-	Scheduled State = "scheduled" // not to be sent before its time (notBefore)
-	Unusable  State = "unusable"  // the file cannot be sent, or removed, as it is
+	Scheduled State = "scheduled" // not to be sent before the time in the envelope (notBefore)
+	Unusable  State = "unusable"  // the file cannot be sent, or removed, in this form
 	Held      State = "held"      // in hold/
 	Failed    State = "failed"    // in failed/
 )
 
-// States are all of them.
+// States are all states.
 var States = []State{New, Waiting, Sending, Deferred, Scheduled, Unusable, Held, Failed}
 
-// Queued reports whether messages in that state are to be sent as soon as they can be: those that are held, scheduled or
-// given up are not.
+// Queued reports whether messages in that state are to be sent as soon as possible: held, scheduled and failed messages
+// are not.
 func (s State) Queued() bool {
 	switch s {
 	case New, Waiting, Sending, Deferred, Unusable:
@@ -40,11 +40,11 @@ func (s State) Queued() bool {
 	return false
 }
 
-// An Entry is one message. As JSON it is a line of "spoolgore list -json", whose names and meanings are fixed.
+// An Entry is one message. Its JSON is a line of "spoolgore list -json"; names and meanings are fixed.
 type Entry struct {
 	Name     string
 	Size     int64     // of the file, in bytes
-	Enqueued time.Time // when the daemon has first seen it; when the file was written, if it has not
+	Enqueued time.Time // when the daemon first saw the file; of a new file, the time of the file
 	State    State
 	From     string
 	To       Recipients `json:",omitempty"`
@@ -52,21 +52,21 @@ type Entry struct {
 	Bcc      Recipients `json:",omitempty"`
 
 	Attempts    int       `json:",omitempty"` // transactions that counted
-	NextAttempt time.Time `json:",omitzero"`  // of the recipient who is tried first; zero: nobody waits
-	Error       string    `json:",omitempty"` // why the file cannot be sent or removed as it is; empty: it can
-	Reason      string    `json:",omitempty"` // why it has not been sent, in one line; empty: nothing is wrong
-	GivenUp     time.Time `json:",omitzero"`  // when it went to failed/
-	Held        time.Time `json:",omitzero"`  // since when it has been in hold/, by the status file
+	NextAttempt time.Time `json:",omitzero"`  // the earliest of the recipients; zero: no recipient waits
+	Error       string    `json:",omitempty"` // why the file cannot be sent or removed; empty: no problem
+	Reason      string    `json:",omitempty"` // why the message has not been sent, on one line; empty: no failure
+	GivenUp     time.Time `json:",omitzero"`  // time of the move to failed/
+	Held        time.Time `json:",omitzero"`  // time of the move to hold/, by the status file
 	NotBefore   time.Time `json:",omitzero"`
 	Expire      time.Time `json:",omitzero"`
 	Priority    int       `json:",omitempty"`
 	MessageID   string    `json:",omitempty"`
-	RawName     []byte    `json:",omitempty"` // the name, where JSON cannot hold it
+	RawName     []byte    `json:",omitempty"` // the name, if JSON cannot hold it
 
 	Place   spooldir.Place `json:"-"` // where the file is
 	Info    fs.FileInfo    `json:"-"` // of the file
-	Known   bool           `json:"-"` // the status file, or the one beside it in failed/, tells of it
-	Changed bool           `json:"-"` // the file is another one since
+	Known   bool           `json:"-"` // there is a record in the status file, or a why-file
+	Changed bool           `json:"-"` // the file is another version than the record
 }
 
 // Recipients calls each for every recipient, in the order To, Cc, Bcc.
@@ -78,12 +78,12 @@ func (e *Entry) Recipients(each func(r *record.Recipient)) {
 	}
 }
 
-// HasSender reports whether it is known who e is from, be it the null sender: of a file that nobody could read it is not.
+// HasSender reports whether the sender of e is known, be it the null sender. It is unknown if the file was never read.
 func (e *Entry) HasSender() bool {
 	return e.From != "" || len(e.To)+len(e.Cc)+len(e.Bcc) > 0 && (e.Known || e.Error == "")
 }
 
-// Since is the moment from which the age of the message counts: since when it has been waiting, or been given up.
+// Since is the time from which the age of the message counts: when it began to wait, or was given up.
 func (e *Entry) Since() time.Time {
 	switch {
 	case e.Place == spooldir.Failed && !e.GivenUp.IsZero():
@@ -94,7 +94,8 @@ func (e *Entry) Since() time.Time {
 	return e.Enqueued
 }
 
-// conclude sets the fields that follow from the others. The reason is that of a waiting recipient, if one has an error.
+// conclude sets the fields that follow from the others. The reason is that of a waiting recipient, if there is one with
+// an error.
 func (e *Entry) conclude(now time.Time) {
 	sending, waits, why, whyWaits := false, false, "", ""
 	e.NextAttempt = time.Time{}
@@ -117,7 +118,7 @@ func (e *Entry) conclude(now time.Time) {
 		e.Reason = cmp.Or(e.Reason, why)
 	}
 	if e.State = e.state(sending, waits, now); e.State == New {
-		e.NextAttempt = time.Time{} // at once, when it has been read
+		e.NextAttempt = time.Time{} // tried as soon as the daemon has read the file
 	}
 }
 

@@ -11,15 +11,15 @@ import (
 
 // A Filter chooses messages. The zero value chooses all.
 type Filter struct {
-	States  []State       // one of these; none: any
-	Older   time.Duration // at least this old; zero: any age
-	Younger time.Duration // younger than this; zero: any age
-	From    Pattern       // of the sender, if it is known
-	To      Pattern       // of one recipient who has not got it
+	States  []State       // accepted states; none: all
+	Older   time.Duration // minimum age; zero: no limit
+	Younger time.Duration // age below this; zero: no limit
+	From    Pattern       // of the sender, if known
+	To      Pattern       // of a recipient that has not accepted the message
 	Reason  string        // a part of the reason, in any case of letters; empty: any
 }
 
-// Headers reports whether f has to know whom a message is from and to.
+// Headers reports whether f needs sender and recipients.
 func (f *Filter) Headers() bool { return f.From != "" || f.To != "" || f.Reason != "" }
 
 // Empty reports whether f chooses all.
@@ -66,11 +66,11 @@ func stateNames() string {
 	return strings.Join(names, ", ")
 }
 
-// A Pattern is an address, or "@example.com" for all of a domain, or either with * for any characters; "<>" is the null
-// sender. Letters match in either case. It is all of the address, never a part: who deletes by it must not hit another.
+// A Pattern is an address, or "@example.com" for a domain, or either with * for any characters; "<>" is the null
+// sender. Case is ignored. A pattern matches whole addresses only: deletion by pattern must not hit another address.
 type Pattern string
 
-// Match reports whether address is one of those that p is about.
+// Match reports whether p matches address.
 func (p Pattern) Match(address string) bool {
 	pattern, address := strings.ToLower(string(p)), strings.ToLower(address)
 	switch {
@@ -86,7 +86,7 @@ func (p Pattern) Match(address string) bool {
 	return wild(pattern, address)
 }
 
-// wild reports whether text is pattern, in which each * stands for any characters.
+// wild reports whether text matches pattern, where * stands for any characters.
 func wild(pattern, text string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {

@@ -8,8 +8,8 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// Recipients are recipients of a message. Their JSON is that of "spoolgore list -json", which differs from the JSON of the
-// status file: empty fields and the marks of the daemon are left out.
+// Recipients are recipients of a message. Their JSON is that of "spoolgore list -json". Unlike the JSON of the status
+// file it has no empty fields and no marks of the daemon.
 type Recipients []record.Recipient
 
 // MarshalJSON returns the JSON of r.
@@ -20,7 +20,7 @@ func (r Recipients) MarshalJSON() ([]byte, error) {
 	}
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false) // left to the encoder that calls MarshalJSON
+	e.SetEscapeHTML(false) // the encoder that calls MarshalJSON escapes
 	err := e.Encode(list)
 	return text.Bytes(), err
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// fill copies to e what m, the record of its message, says.
+// fill copies m, the record of the message, to e.
 func (e *Entry) fill(m *record.Message) {
 	e.From, e.To, e.Cc, e.Bcc = m.From, m.To, m.Cc, m.Bcc
 	e.Attempts, e.Error, e.Expire, e.Priority = m.Attempts, m.Error, m.Expire, m.Priority
@@ -23,11 +23,11 @@ func (e *Entry) fill(m *record.Message) {
 	e.Known = true
 }
 
-// errEnough ends the reading of a status file before its end.
+// errEnough ends the reading of a status file early.
 var errEnough = errors.New("enough of the status file was read")
 
-// known calls each for the messages of the status file that are there, and removes them from there. Without a status file
-// there are none. An error of the status file goes to v.Trouble.
+// known calls each for every message of the status file that is in there, and removes the message from there. Without a
+// status file there are none. An error of the status file is stored in v.Trouble.
 func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) error {
 	f, err := spooldir.OpenRead(v.status)
 	if err != nil {
@@ -62,8 +62,8 @@ func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) e
 	return stop
 }
 
-// IsStatus reports whether e, of which nothing is known, is no message but a status file: that of a daemon which has it in
-// the spool under a name of its own.
+// IsStatus reports whether e, a file without a record, is a status file: that of a daemon with a status file of another
+// name in the spool.
 func (v *View) IsStatus(e *Entry) bool {
 	if e.Known || !e.Info.Mode().IsRegular() {
 		return false

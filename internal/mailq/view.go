@@ -13,19 +13,19 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// A View looks at one spool.
+// A View reads one spool.
 type View struct {
 	Dir *spooldir.Dir
 
-	// Trouble is why the status file could not be used, once Each has been called; nil: it could, or there is none.
+	// Trouble is why the status file could not be used. It is set by Each; nil: no problem, or no status file.
 	Trouble error
 
-	status string // its absolute path
+	status string // absolute path
 	now    time.Time
 }
 
-// Of returns a view of the spool directory dir at the time now, whose status file is at the path status; empty: where it
-// usually is. It does not look at the disk; the only error is that of a relative path without a working directory.
+// Of returns a view of the spool directory dir at the time now. status is the path of the status file; empty: the usual
+// place. Of does not read the disk. The only error is that of a relative path without a working directory.
 func Of(dir, status string, now time.Time) (*View, error) {
 	d, err := spooldir.New(dir)
 	if err == nil {
@@ -37,13 +37,15 @@ func Of(dir, status string, now time.Time) (*View, error) {
 // StatusFile returns the path of the status file.
 func (v *View) StatusFile() string { return v.status }
 
-// Each calls each for every message in the places: of the spool and hold/ those that the status file knows, in its order,
-// then the others, and failed/ at last. What the status file does not know has no sender and no recipients (see ReadHeader).
-// An error of each ends it and is returned; others say that the spool cannot be read.
+// Each calls each for every message in the places: first the messages of the spool and hold/ in the status file, in its
+// order, then the other ones there, and at last failed/. A message without a record has no sender and no recipients,
+// see ReadHeader. An error of each ends the iteration and is returned. Another error means that the spool cannot be
+// read.
 func (v *View) Each(places []spooldir.Place, each func(*Entry) error) error {
 	there := make(map[string]spooldir.Place)
 	var unknown []named
-	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Spool} { // of two of one name the status knows the latter
+	// the record is that of the file in the spool, if hold/ has one of the same name
+	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Spool} {
 		if !slices.Contains(places, place) {
 			continue
 		}
@@ -59,7 +61,7 @@ func (v *View) Each(places []spooldir.Place, each func(*Entry) error) error {
 		}
 	}
 	if len(there) > 0 {
-		// After the names, so that who is not in it is newer, or gone.
+		// after the names: a file without a record is newer, or gone
 		if err := v.known(there, each); err != nil {
 			return err
 		}
@@ -101,7 +103,7 @@ func (a named) compare(b named) int {
 	return 1
 }
 
-// one calls each for the entry that of makes of a file, if that is still there.
+// one calls each for the entry that of makes of a file, if the file is still there.
 func (v *View) one(n named, of func(named, fs.FileInfo) *Entry, each func(*Entry) error) error {
 	fi, err := os.Lstat(v.Dir.At(n.place, n.name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -126,7 +128,7 @@ func (v *View) names(place spooldir.Place) ([]string, error) {
 	}), err
 }
 
-// unread is the entry of a file that the status file does not know.
+// unread returns the entry of a file without a record.
 func (v *View) unread(n named, fi fs.FileInfo) *Entry {
 	return &Entry{Name: n.name, Place: n.place, Size: fi.Size(), Enqueued: fi.ModTime(), Info: fi}
 }
@@ -152,7 +154,7 @@ func (v *View) given(n named, fi fs.FileInfo) *Entry {
 	return e
 }
 
-// Find returns the message name in place, as Each would; fs.ErrNotExist if it is not there.
+// Find returns the message name in place, as Each does. The error is fs.ErrNotExist if there is none.
 func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
 	path := v.Dir.At(place, name)
 	if !spooldir.Usable(name) || path == v.status || place == spooldir.Failed && spooldir.IsWhyFile(name) {
@@ -183,7 +185,7 @@ func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
 	return found, err
 }
 
-// ReadHeader learns from the file itself whom e is from and to, if nothing else tells.
+// ReadHeader reads sender and recipients from the file, if there is no record.
 func (v *View) ReadHeader(e *Entry) {
 	if e.Known {
 		return
@@ -228,17 +230,18 @@ func recipients(addresses []message.Address) (all Recipients) {
 	return all
 }
 
-// FailedCount is what is in failed/.
+// FailedCount has the counts of failed/.
 type FailedCount struct {
 	All, Recent int
-	Reports     int    // of Recent: messages from the null sender, which are reports that could not be delivered
-	Report      string // name of one of them
+	Reports     int    // of Recent: messages from the null sender, which are undeliverable reports
+	Report      string // name of one of the reports
 }
 
 // maxFailures bounds how many why-files CountFailed reads.
 const maxFailures = 1000
 
-// CountFailed counts the messages in failed/. Recent messages were given up after since, by the time of their why-files.
+// CountFailed counts the messages in failed/. Recent messages were given up after since, by the time of their
+// why-files.
 func (v *View) CountFailed(since time.Time) (f FailedCount, err error) {
 	names, err := v.names(spooldir.Failed)
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package progress shows how far a long work has come, to who sits in front of it: a bar on a terminal, and nothing
-// anywhere else.
+// Package progress shows the progress of a long operation: a bar on a terminal, and no output elsewhere.
 package progress
 
 import (
@@ -14,11 +13,11 @@ import (
 )
 
 const (
-	patience = 300 * time.Millisecond // work that is over by then shows no bar
+	patience = 300 * time.Millisecond // shorter operations show no bar
 	pace     = 100 * time.Millisecond // between two drawings
 )
 
-// A Bar is the line on the terminal. Its methods may be called from any goroutine; those of a nil Bar do nothing.
+// A Bar is a progress bar. Its methods may be called from any goroutine. A nil Bar shows no progress.
 type Bar struct {
 	w       io.Writer
 	what    string // "moving"
@@ -29,11 +28,11 @@ type Bar struct {
 	done, total int64
 	began, next time.Time
 	drawn       bool
-	midLine     bool // what was written past the bar has not ended its line
+	midLine     bool // the last write past the bar did not end the line
 }
 
-// New returns a bar on w, usually standard error, for total steps of the work called what, as "moving". A total of zero
-// is not known: then what is done is counted. End it with Done.
+// New returns a bar on w, usually standard error. what names the operation, as "moving". A total of zero means that the
+// number of steps is unknown: the bar then counts. End it with Done.
 func New(w io.Writer, what string, total int64) *Bar {
 	b := newBar(w, what, total, console.Width(w))
 	b.visible = console.IsTerminal(w)
@@ -45,10 +44,10 @@ func newBar(w io.Writer, what string, total int64, width int) *Bar {
 	return &Bar{w: w, what: what, width: width, visible: true, total: total, began: now, next: now.Add(patience)}
 }
 
-// Add says that n more steps are done.
+// Add adds n finished steps.
 func (b *Bar) Add(n int64) { b.change(func() { b.done += n }) }
 
-// Set says that done of total steps are done, of which there may be more than was thought.
+// Set sets the numbers of finished and of all steps. There may be more steps than expected.
 func (b *Bar) Set(done, total int64) { b.change(func() { b.done, b.total = done, total }) }
 
 func (b *Bar) change(what func()) {
@@ -64,7 +63,7 @@ func (b *Bar) change(what func()) {
 	}
 }
 
-// Write writes whole lines past the bar, such as a log that goes to the same terminal. Without a terminal it only writes.
+// Write writes whole lines past the bar, such as a log for the same terminal. Without a terminal it only writes.
 func (b *Bar) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +74,7 @@ func (b *Bar) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// Clear takes the bar away for something else that is written to the terminal; the next step brings it back.
+// Clear removes the bar, before other output to the terminal; the next step draws it again.
 func (b *Bar) Clear() {
 	if b == nil {
 		return
@@ -108,7 +107,8 @@ func (b *Bar) draw(now time.Time) {
 	b.drawn = true
 }
 
-// line is the bar after so much time: "moving  [#####-----]  5000/10000  12s left", in less than the width of the terminal.
+// line is the bar after so much time: "moving [#####-----] 5000/10000 12s left", in less than the width of the
+// terminal.
 func (b *Bar) line(spent time.Duration) string {
 	if b.total <= 0 {
 		return console.Cut(fmt.Sprintf("%s  %d", b.what, b.done), b.width-1)

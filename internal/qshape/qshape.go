@@ -1,4 +1,4 @@
-// Package qshape counts the messages of a spool, as qshape does: who waits, how long, and why.
+// Package qshape counts the waiting recipients of a spool by domain, reason and age, as qshape of Postfix does.
 package qshape
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// Ages are the upper ends of the age groups of a Shape; one more group has what is older.
+// Ages are the upper ends of the age groups of a Shape. The last group has no end.
 var Ages = [...]time.Duration{
 	5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour, 72 * time.Hour,
 }
 
-// A Shape is how many recipients wait for the same domain, or for the same reason, and how long they have.
+// A Shape is a number of recipients that wait for the same domain, or for the same reason, by age.
 type Shape struct {
 	Name  string
 	Total int
@@ -34,7 +34,7 @@ func (s *Shape) add(age time.Duration) {
 	s.ByAge[i]++
 }
 
-// Sum is how much there is of the messages in one state.
+// A Sum has the totals of the messages in one state.
 type Sum struct {
 	Messages int
 	Bytes    int64
@@ -44,21 +44,21 @@ type Sum struct {
 // Counts are the counts of the messages of a spool.
 type Counts struct {
 	States     map[mailq.State]Sum
-	Queue      Sum    // of the states that wait to be sent, or that something keeps from it; not held, scheduled, failed
-	Oldest     string // the name of the oldest of those
-	Recipients Shape  // all who wait, of the same messages
+	Queue      Sum    // of the states in which mail waits, see State.Queued
+	Oldest     string // name of the oldest message of Queue
+	Recipients Shape  // waiting recipients of the messages of Queue
 
 	now     time.Time
 	domains map[string]*Shape
 	reasons map[string]*Shape
 }
 
-// New returns a tally of nothing, at the time now.
+// New returns empty counts at the time now.
 func New(now time.Time) *Counts {
 	return &Counts{States: map[mailq.State]Sum{}, now: now, domains: map[string]*Shape{}, reasons: map[string]*Shape{}}
 }
 
-// Add counts e, whose header was read.
+// Add counts e. Its header must be read.
 func (t *Counts) Add(e *mailq.Entry) {
 	since := e.Since()
 	t.States[e.State] = t.States[e.State].plus(e.Size, since)
@@ -94,7 +94,7 @@ func (s Sum) plus(size int64, since time.Time) Sum {
 	return s
 }
 
-// mostKinds bounds how many domains and reasons are told apart, as whoever writes mail makes them up.
+// mostKinds bounds the number of domains and reasons: senders of mail can make up any number.
 const mostKinds = 100_000
 
 func of(shapes map[string]*Shape, name string) *Shape {
@@ -117,10 +117,10 @@ func domain(address string) string {
 	return "(no domain)"
 }
 
-// Domains returns the n domains that most recipients wait for; fewer than one: all.
+// Domains returns the n domains with the most waiting recipients; n less than one: all.
 func (t *Counts) Domains(n int) []Shape { return top(t.domains, n) }
 
-// Reasons returns the n reasons for which most recipients wait; fewer than one: all.
+// Reasons returns the n reasons of the most waiting recipients; n less than one: all.
 func (t *Counts) Reasons(n int) []Shape { return top(t.reasons, n) }
 
 func top(shapes map[string]*Shape, n int) []Shape {
@@ -128,7 +128,10 @@ func top(shapes map[string]*Shape, n int) []Shape {
 	for s := range maps.Values(shapes) {
 		all = append(all, *s)
 	}
-	slices.SortFunc(all, func(a, b Shape) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(all, func(a, b Shape) int {
+		return cmp.Or(cmp.Compare(b.Total, a.Total),
+			cmp.Compare(a.Name, b.Name))
+	})
 	if n > 0 && len(all) > n {
 		all = all[:n]
 	}
@@ -140,8 +143,8 @@ var (
 	aNumber   = regexp.MustCompile(`[0-9A-Za-z]{8,}`)
 )
 
-// Kind is a reason without what is different for each recipient or message, addresses and queue ids, so that the same
-// trouble is the same text.
+// Kind returns a reason without addresses and queue ids, so that equal problems of different recipients have equal
+// texts.
 func Kind(reason string) string {
 	if strings.IndexByte(reason, '@') >= 0 {
 		reason = anAddress.ReplaceAllLiteralString(reason, "…")

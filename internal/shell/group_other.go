@@ -4,5 +4,5 @@ package shell
 
 import "os/exec"
 
-// killGroup does nothing: the end of the command's time ends the command alone.
+// killGroup has no effect: the end of the context kills the command alone.
 func killGroup(*exec.Cmd) {}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// killGroup has the end of the command's time end what it has started too.
+// killGroup makes the end of the context kill the processes that the command has started, too.
 func killGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

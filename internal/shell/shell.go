@@ -1,4 +1,4 @@
-// Package shell runs the command lines that a user has configured.
+// Package shell runs command lines of the configuration.
 package shell
 
 import (
@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// pipeLimit is how long a process that a command has left behind can hold up its output.
+// pipeLimit bounds the wait for the output of a process that a command has left behind.
 const pipeLimit = 2 * time.Second
 
-// Command is /bin/sh -c line with nothing to read, in a process group of its own: when ctx ends it is killed with all
-// that it has started.
+// Command returns /bin/sh -c line without input, in a process group of its own. The end of ctx kills the group.
 func Command(ctx context.Context, line string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
 	cmd.WaitDelay = pipeLimit
@@ -20,7 +19,7 @@ func Command(ctx context.Context, line string) *exec.Cmd {
 	return cmd
 }
 
-// Head is a Writer that keeps the first Max bytes, and takes all.
+// Head is a Writer that keeps the first Max bytes and discards the others.
 type Head struct {
 	strings.Builder
 	Max int

@@ -13,11 +13,11 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// pace is the time between two looks at a spool that somebody else runs.
+// pace is the time between two looks at a spool of another process.
 const pace = 250 * time.Millisecond
 
-// Follow watches what the daemon that runs the spool makes of the message, until it is out of the spool or ctx ends; without
-// patience until it has been put off. It looks at files only.
+// Follow prints what the daemon of the spool does with the message, until the message has left the spool or ctx ends;
+// without patience until the first deferral. It only reads files.
 func (t *Test) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string, patience bool) Outcome {
 	statusFile, err := spooldir.StatusPath(dir, statusFile)
 	if err != nil {
@@ -48,7 +48,7 @@ func (t *Test) Follow(ctx context.Context, dir *spooldir.Dir, statusFile string,
 	}
 }
 
-// look tells what the status file says that is new.
+// look prints changes in the status file.
 func (t *Test) look(dir *spooldir.Dir, statusFile string) {
 	view, err := mailq.Of(dir.Path(), statusFile, time.Now())
 	if err != nil {
@@ -56,7 +56,7 @@ func (t *Test) look(dir *spooldir.Dir, statusFile string) {
 	}
 	m, err := view.Find(spooldir.Spool, t.name)
 	if err != nil {
-		return // it left the spool meanwhile
+		return // the message has left the spool
 	}
 	if m.Error != "" && m.Error != t.told {
 		t.told = m.Error
@@ -72,12 +72,12 @@ func (t *Test) look(dir *spooldir.Dir, statusFile string) {
 		t.Page.Line("trouble", "%s", r.Error)
 	} else {
 		t.next = r.NextAttempt
-		t.Page.Line("put off", "%s: %s", r.Relay, r.Error)
+		t.Page.Line("deferred", "%s: %s", r.Relay, r.Error)
 	}
 	t.advise(f)
 }
 
-// left tells what became of a message that is not in the spool any more.
+// left prints the fate of a message that has left the spool.
 func (t *Test) left(dir *spooldir.Dir) Outcome {
 	text, err := dir.Failed().Why(t.name)
 	switch {
@@ -98,7 +98,7 @@ func (t *Test) left(dir *spooldir.Dir) Outcome {
 	return t.outcome
 }
 
-// gone tells of a message that is neither in the spool nor in failed/.
+// gone prints that a message is neither in the spool nor in failed/.
 func (t *Test) gone(dir *spooldir.Dir) {
 	if _, err := spooldir.StatIn(dir, spooldir.Hold, t.name); err == nil {
 		t.Page.Line("trouble", "somebody has moved it to hold/")
@@ -109,5 +109,5 @@ func (t *Test) gone(dir *spooldir.Dir) {
 		return
 	}
 	t.outcome = Accepted
-	t.Page.Line("accepted", "it has left the spool: a relay has it, unless somebody has deleted it")
+	t.Page.Line("accepted", "it has left the spool: a relay has accepted it, or a person has deleted it")
 }

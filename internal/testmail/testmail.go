@@ -1,5 +1,5 @@
-// Package testmail sends one message through the real path, and tells a person what comes of each step, what a failure means,
-// and what to do about it.
+// Package testmail sends one message through the real path, and prints the result of each step, with the meaning of a
+// failure and a remedy.
 package testmail
 
 import (
@@ -19,36 +19,37 @@ import (
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
-// An Outcome is what has become of the message.
+// An Outcome is the result of a test.
 type Outcome int
 
 // The outcomes.
 const (
-	NoAnswer Outcome = iota // nothing yet
-	Deferred                // not taken now, or no relay could be used: it would be tried again
+	NoAnswer Outcome = iota // none so far
+	Deferred                // not accepted now, or no relay could be used: a daemon would retry
 	Failed                  // given up
 	Accepted                // by a relay
 )
 
-// A Test is one message on its way. The fields are set before it is sent.
+// A Test is one test message. The exported fields are set before it is sent.
 type Test struct {
 	Page     explain.Page
 	From, To string
-	Log      slog.Handler // gets the log of a run; nil: nobody does
+	Log      slog.Handler // gets the log of a run; nil: none
 
 	mu      sync.Mutex
 	name    string // of the message's file
 	outcome Outcome
 	next    time.Time // of the next attempt; zero: not known
-	final   func()    // called when nothing more is to come
-	told    string    // the trouble that was told last
+	final   func()    // called after the last event
+	told    string    // the last printed problem
 	advised diagnose.Advice
-	reached string // the place that was connected to last
+	reached string // the last printed relay
 }
 
-// Message is the text of the message, which says that it is from host.
+// Message returns the text of the message. host is the name of this host.
 func (t *Test) Message(host string, now time.Time) io.Reader {
-	return strings.NewReader(fmt.Sprintf("From: <%s>\nTo: <%s>\nSubject: Test message from %s\nDate: %s\nAuto-Submitted: auto-generated\n"+
+	return strings.NewReader(fmt.Sprintf("From: <%s>\nTo: <%s>\nSubject: Test message from %s\nDate: "+
+		"%s\nAuto-Submitted: auto-generated\n"+
 		"MIME-Version: 1.0\nContent-Type: text/plain; charset=us-ascii\n\n"+
 		"This is a test of how mail leaves %s. If you can read it, it does.\n\nIt was sent with spoolgore test.\n",
 		t.From, t.To, host, now.Format(time.RFC1123Z), host))
@@ -63,7 +64,7 @@ func (t *Test) Put(ctx context.Context, spool *spoolgore.Spool, host string) (na
 	return t.name, err
 }
 
-// Hooks returns the options of a run that tells what becomes of the message.
+// Hooks returns the options of a run with callbacks that print the results.
 func (t *Test) Hooks(opts spoolgore.Options) spoolgore.Options {
 	dial := opts.Dial
 	if dial == nil {
@@ -81,14 +82,14 @@ func (t *Test) Hooks(opts spoolgore.Options) spoolgore.Options {
 	return opts
 }
 
-// Drain sends what is due in the spool once, with the message among it. The error is that of Drain, but for trouble with a
-// relay, which is told and an outcome.
+// Drain sends everything that is due in the spool once, and the message. Problems with a relay are printed, and are an
+// outcome, not an error.
 func (t *Test) Drain(ctx context.Context, spool *spoolgore.Spool) (Outcome, error) {
 	err := spool.Drain(ctx)
 	return t.end(err)
 }
 
-// Run is Drain that goes on, through later attempts too, until the message is accepted or given up, or ctx ends.
+// Run is Drain with retries, until the message is accepted or given up, or ctx ends.
 func (t *Test) Run(ctx context.Context, spool *spoolgore.Spool) (Outcome, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -126,11 +127,12 @@ func (t *Test) connected(addr string, conn net.Conn) {
 	t.reached = where
 }
 
-// event tells what became of the message. Of trouble with a relay the log tells, for each relay.
+// event prints an event of the message. Problems of relays are printed by the listener, because the log has one line
+// per relay.
 func (t *Test) event(ev spoolgore.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if ev.File != t.name || errors.Is(ev.Err, context.Canceled) { // or it is we who have ended it
+	if ev.File != t.name || errors.Is(ev.Err, context.Canceled) { // also: this process has ended the run
 		return
 	}
 	switch ev.Kind {
@@ -142,7 +144,7 @@ func (t *Test) event(ev spoolgore.Event) {
 	case spoolgore.EventDeferred:
 		if t.outcome = Deferred; ev.Fault == spoolgore.FaultMessage || ev.Fault == spoolgore.FaultRecipient {
 			t.next = ev.Next
-			t.tell("put off", ev.Relay, ev.Err)
+			t.tell("deferred", ev.Relay, ev.Err)
 		}
 	case spoolgore.EventUnusable:
 		t.tell("trouble", "", ev.Err)
@@ -174,7 +176,7 @@ func (t *Test) tell(label, relay string, err error) {
 	t.advise(diagnose.Of(err))
 }
 
-// advise says what a failure means, unless it said so of the last one.
+// advise prints the meaning of a failure, unless it is that of the last failure.
 func (t *Test) advise(f diagnose.Failure) {
 	if a := f.Advice(); a != t.advised {
 		t.advised = a
@@ -182,13 +184,13 @@ func (t *Test) advise(f diagnose.Failure) {
 	}
 }
 
-// A listener hears in the log which relays cannot be used, and passes the log on.
+// A listener is a log handler that finds unusable relays, and passes the log on.
 type listener struct {
 	t    *Test
-	next slog.Handler // nil: nobody
+	next slog.Handler // nil: none
 }
 
-// Enabled is true for what the listener, or the next one, hears.
+// Enabled reports whether the listener or the next handler wants the level.
 func (l *listener) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn || l.next != nil && l.next.Enabled(ctx, level)
 }

@@ -82,9 +82,9 @@ func TestDrain(t *testing.T) {
 	}{
 		"accepted":  {nil, Accepted, false, []string{"connected   to relay.test:25, which is 192.0.2.1:25", "accepted    by relay.test:25, in the clear: 250 2.0.0 accepted"}},
 		"refused":   {map[string]string{"RCPT": "550 5.1.1 no such user"}, Failed, false, []string{"failed      relay.test:25: rcpt: 550 5.1.1 no such user", "There is no such recipient", "Correct the address"}},
-		"put off":   {map[string]string{"RCPT": "451 4.7.1 greylisted"}, Deferred, true, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
+		"put off":   {map[string]string{"RCPT": "451 4.7.1 greylisted"}, Deferred, true, []string{"deferred    relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
 		"content":   {map[string]string{"END": "554 5.7.1 spam"}, Failed, false, []string{"failed      relay.test:25: end: 554 5.7.1 spam", "does not take this message"}},
-		"uncertain": {map[string]string{"END": "close"}, Deferred, true, []string{"put off", "may have it"}},
+		"uncertain": {map[string]string{"END": "close"}, Deferred, true, []string{"deferred", "may have it"}},
 		"down":      {map[string]string{"DIAL": "no route to host"}, Deferred, false, []string{"trouble     relay.test:25: dial: ", "cannot be reached"}},
 		"blocked":   {map[string]string{"CONNECT": "554 5.7.1 blocked"}, Deferred, false, []string{"trouble     relay.test:25: greeting: 554 5.7.1 blocked", "takes no mail from this host"}},
 	} {
@@ -154,7 +154,7 @@ func TestRunGoesOnUntilTheEnd(t *testing.T) {
 	outcome, err := test.Run(t.Context(), spool)
 	is.NoErr(err)
 	is.Equal(outcome, Accepted)
-	is.Equal(strings.Count(p.String(), "put off     relay"), 2) // each attempt is told
+	is.Equal(strings.Count(p.String(), "deferred    relay"), 2) // each attempt is told
 	is.Equal(strings.Count(p.String(), "it means"), 1)          // and explained once
 }
 
@@ -256,12 +256,12 @@ func TestFollow(t *testing.T) {
 		outcome  Outcome
 		want     []string
 	}{
-		"accepted":        {nil, spoolgore.Options{}, false, Accepted, []string{"accepted    it has left the spool: a relay has it"}},
+		"accepted":        {nil, spoolgore.Options{}, false, Accepted, []string{"accepted    it has left the spool: a relay has accepted it"}},
 		"refused":         {map[string]string{"RCPT b@x.org": "550 5.1.1 no such user"}, spoolgore.Options{}, false, Failed, []string{"failed      b@x.org: rcpt: 550 5.1.1 no such user", "There is no such recipient"}},
-		"put off":         {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour}, false, Deferred, []string{"put off     relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
+		"put off":         {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour}, false, Deferred, []string{"deferred    relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
 		"no relay":        {map[string]string{"DIAL": "no route to host"}, spoolgore.Options{}, false, Deferred, []string{"trouble     ", "no route to host", "cannot be reached"}},
 		"at last refused": {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: func(int) time.Duration { return 0 }, Attempts: 3}, true, Failed, []string{"failed      b@x.org: given up after 3 attempts: rcpt: 451"}},
-		"other status":    {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour, StatusFile: status}, false, Deferred, []string{"put off"}},
+		"other status":    {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour, StatusFile: status}, false, Deferred, []string{"deferred"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

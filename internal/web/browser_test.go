@@ -54,12 +54,12 @@ func TestPageInABrowser(t *testing.T) {
 		{Name: "smtps://smtp.newsletter.example", Senders: "@news.example.com", Connections: 1, Limit: 4},
 	}
 	vital.last.InFlight = 3
-	_, url := serve(t, dir, Options{Version: "v2.1.0", Pulse: vital, Flush: spool.Flush})
+	_, url := serve(t, dir, Options{Version: "v2.1.0", Collector: vital, Flush: spool.Flush})
 	empty := t.TempDir()
 	run(t, empty, spoolgore.Options{})
 	calm := &fakePulse{started: time.Now().Add(-2 * time.Minute), last: well()}
 	calm.last.Counts, calm.last.PerMinute = collector.Counts{}, 0
-	_, emptyURL := serve(t, empty, Options{Version: "v2.1.0", Pulse: calm, Flush: func() {}})
+	_, emptyURL := serve(t, empty, Options{Version: "v2.1.0", Collector: calm, Flush: func() {}})
 	secretDir := t.TempDir()
 	run(t, secretDir, spoolgore.Options{})
 	_, secretURL := serve(t, secretDir, Options{Version: "v2.1.0", Token: "0123456789abcdef", Flush: func() {}})

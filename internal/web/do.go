@@ -12,10 +12,10 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// mostDone is how many messages one request can be about.
+// mostDone is the maximum number of messages of a request.
 const mostDone = mostRow
 
-// order is what somebody wants done: the act "flush" to all, others to some messages.
+// order is a requested action: "flush" for all messages, other acts for some.
 type order struct {
 	Act      string `json:"act"`
 	Messages []struct {
@@ -25,7 +25,7 @@ type order struct {
 	} `json:"messages"`
 }
 
-// outcome is what came of an order.
+// outcome is the result of an order.
 type outcome struct {
 	Done   int      `json:"done"`
 	Failed []mishap `json:"failed"`
@@ -36,7 +36,7 @@ type mishap struct {
 	Error string `json:"error"`
 }
 
-// acts are what can be done to a message: what mv, touch and rm can do.
+// acts are the actions on a message: those of mv, touch and rm.
 var acts = map[string]func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error{
 	"retry": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
 		if place == spooldir.Spool {
@@ -62,8 +62,9 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if o.Act == "flush" && len(o.Messages) == 0 {
-		if s.opts.Pulse.Last().Paused { // which is for whoever has asked for it to end
-			refuse(w, http.StatusConflict, "the spool is paused, so nothing is tried: it goes on when the daemon gets SIGHUP or SIGUSR1")
+		if s.opts.Collector.Last().Paused { // a pause ends only by an explicit resume
+			refuse(w, http.StatusConflict, "the spool is paused, so nothing is tried: it goes on when the daemon "+
+				"gets SIGHUP or SIGUSR1")
 			return
 		}
 		s.opts.Log.Info("request over HTTP", "action", "flush", "remote", r.RemoteAddr)
@@ -73,7 +74,8 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	}
 	act := acts[o.Act]
 	if act == nil || len(o.Messages) == 0 || len(o.Messages) > mostDone {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("an act is retry, hold or delete, of 1 to %d messages; or flush", mostDone))
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("an act is retry, hold or delete, of 1 to %d messages; or flush",
+			mostDone))
 		return
 	}
 	out, gone := outcome{Failed: []mishap{}}, make(map[[2]string]bool)
@@ -88,7 +90,8 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		}
 		out.Done++
 		gone[[2]string{m.Place, name}] = place != spooldir.Spool || o.Act != "retry"
-		s.opts.Log.Info("request over HTTP", "action", o.Act, "file", name, "place", string(place), "remote", r.RemoteAddr)
+		s.opts.Log.Info("request over HTTP", "action", o.Act, "file", name, "place", string(place), "remote",
+			r.RemoteAddr)
 	}
 	if err := s.dir.SyncPlaces(); err != nil {
 		s.opts.Log.Error("request over HTTP done, but a power cut may undo it", "action", o.Act, "err", err)
@@ -97,11 +100,12 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	answer(w, out)
 }
 
-// doTo does it to the version of a file that somebody has seen.
-func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.ID) error, place spooldir.Place, name, version string) error {
+// doTo executes an action on the version of a file that the request names.
+func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.ID) error, place spooldir.Place, name,
+	version string) error {
 	path := s.dir.At(place, name)
 	if !spooldir.Usable(name) || place == spooldir.Failed && spooldir.IsWhyFile(name) || path == s.table.statusPath() {
-		return fs.ErrNotExist // as it is no message
+		return fs.ErrNotExist // the file is no message
 	}
 	fi, err := os.Lstat(path)
 	if err != nil {
@@ -114,7 +118,7 @@ func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.I
 	return act(s.dir, place, name, id)
 }
 
-// reasonOf says in words why it was not done.
+// reasonOf returns the reason for a failed action, for people.
 func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

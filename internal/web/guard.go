@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// guard decides who may ask for what. With a token, whoever has it may do all. Without one there is only loopback, and
-// what is to be kept out are other sites in a browser of this host: they can send requests, by a name of their own that
-// leads here (DNS rebinding) or across origins (CSRF), but they cannot choose what Host, Origin and Sec-Fetch-Site say.
+// guard checks requests. With a token, each request needs it. Without a token only loopback may ask, and other sites in
+// a browser of this host must be kept out: they can send requests, by a name of their own for this host (DNS rebinding)
+// or across origins (CSRF), but cannot choose Host, Origin and Sec-Fetch-Site.
 type guard struct {
-	token [sha256.Size]byte // its digest, so that a comparison tells nothing of it
+	token [sha256.Size]byte // digest, for a comparison in constant time
 	none  bool              // there is no token
 	cross *http.CrossOriginProtection
 	log   *slog.Logger
@@ -26,22 +26,24 @@ type guard struct {
 
 func newGuard(token string, log *slog.Logger) guard {
 	return guard{
-		token: sha256.Sum256([]byte(token)), none: token == "", cross: http.NewCrossOriginProtection(), log: log, told: new(atomic.Int64),
+		token: sha256.Sum256([]byte(token)), none: token == "", cross: http.NewCrossOriginProtection(),
+		log: log, told: new(atomic.Int64),
 	}
 }
 
-// host refuses requests that name another host than loopback, where there is no token.
+// host refuses requests for another host than loopback, if there is no token.
 func (g *guard) host(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.none && !local(r.Host) {
-			refuse(w, http.StatusMisdirectedRequest, "this host is not called "+r.Host+" here; ask for localhost, or run the daemon with -httptokenfile")
+			refuse(w, http.StatusMisdirectedRequest,
+				"this host is not called "+r.Host+" here; ask for localhost, or run the daemon with -httptokenfile")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// local reports whether the Host header names loopback; the port may be any, as it may come through a tunnel.
+// local reports whether the Host header names loopback, with any port, because of tunnels.
 func local(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -56,12 +58,13 @@ func local(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// check lets through what may be: with the token, if there is one, and from no other site.
+// check accepts requests with the token, if there is one, and from no other site.
 func (g *guard) check(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !g.knows(r):
-			w.Header().Set("WWW-Authenticate", `Basic realm="Spoolgore: any name, and the token as the password", charset="UTF-8"`)
+			w.Header().Set("WWW-Authenticate",
+				`Basic realm="Spoolgore: any name, and the token as the password", charset="UTF-8"`)
 			refuse(w, http.StatusUnauthorized, "a token is needed: as the password, or as Authorization: Bearer TOKEN")
 		case foreign(r):
 			refuse(w, http.StatusForbidden, "the request comes from another site")
@@ -78,16 +81,17 @@ func (g *guard) check(next http.Handler) http.Handler {
 	})
 }
 
-// foreign reports whether a page of another site wants to use what is here. It may only lead a person to the page.
+// foreign reports whether a request comes from a page of another site. Such a page may only link to this one.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin":
 		return false
 	}
-	return r.URL.Path != "/" || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
+	return r.URL.Path != "/" || r.Header.Get("Sec-Fetch-Mode") != "navigate" ||
+		r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
-// isJSON keeps out what a form can send.
+// isJSON rejects requests that a form can send.
 func isJSON(r *http.Request) bool {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return err == nil && kind == "application/json"
@@ -112,11 +116,12 @@ func (g *guard) knows(r *http.Request) bool {
 	return false
 }
 
-// headers says to a browser that nothing from elsewhere belongs to what it gets, and that it belongs to nobody else.
+// headers tells browsers to load no foreign resources, and to keep the answer from other sites.
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox")
+		h.Set("Content-Security-Policy",
+			"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
@@ -134,7 +139,7 @@ func refuse(w http.ResponseWriter, code int, why string) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": why})
 }
 
-// answer answers with v. That nobody listens any more is no error.
+// answer sends v. A reader that is gone is no error.
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v)

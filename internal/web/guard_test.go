@@ -174,7 +174,7 @@ func TestWhereToListen(t *testing.T) {
 
 func TestATokenThatCanBeGuessed(t *testing.T) {
 	is := is.New(t)
-	_, err := New(Options{Dir: t.TempDir(), Token: "secret", Pulse: &fakePulse{}, Log: slog.New(slog.DiscardHandler)})
+	_, err := New(Options{Dir: t.TempDir(), Token: "secret", Collector: &fakePulse{}, Log: slog.New(slog.DiscardHandler)})
 	is.True(err != nil && strings.Contains(err.Error(), "16"))
 	is.True(!strings.Contains(err.Error(), "secret")) // it is not shown to who reads the log
 }
@@ -182,7 +182,7 @@ func TestATokenThatCanBeGuessed(t *testing.T) {
 func TestAWrongTokenIsLoggedOnceAMinute(t *testing.T) {
 	is := is.New(t)
 	var log strings.Builder
-	s, err := New(Options{Dir: t.TempDir(), Token: secretToken, Pulse: &fakePulse{last: well()}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, err := New(Options{Dir: t.TempDir(), Token: secretToken, Collector: &fakePulse{last: well()}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	is.NoErr(err)
 	for i := range 100 {
 		send(s.Handler(), request{header: []string{fmt.Sprint("Authorization: Bearer wrong", i)}})

@@ -26,19 +26,19 @@ const hostile = `</td></script><img src=x onerror="window.owned=1"><script>windo
 // fakePulse says what a test wants.
 type fakePulse struct {
 	started time.Time
-	last    collector.Reading
+	last    collector.Snapshot
 	past    []collector.Minute
 }
 
 func (p *fakePulse) Started() time.Time { return p.started }
 
-func (p *fakePulse) Last() collector.Reading { return p.last }
+func (p *fakePulse) Last() collector.Snapshot { return p.last }
 
 func (p *fakePulse) Past() []collector.Minute { return p.past }
 
 // well is a reading of a spool that is run well.
-func well() collector.Reading {
-	return collector.Reading{At: time.Now(), Health: spoolgore.Health{
+func well() collector.Snapshot {
+	return collector.Snapshot{At: time.Now(), Health: spoolgore.Health{
 		Running: true, Relays: []spoolgore.RelayHealth{{Name: "mail.example.com:587", Connections: 2, Limit: 20}},
 	}, Counts: collector.Counts{Sent: 48211, Deferred: 96, Failed: 12}, PerMinute: 312}
 }
@@ -125,8 +125,8 @@ func run(t *testing.T, dir string, opts spoolgore.Options) *spoolgore.Spool {
 func serve(t *testing.T, dir string, o Options) (s *Server, url string) {
 	t.Helper()
 	o.Dir, o.Log = dir, slog.New(slog.DiscardHandler)
-	if o.Pulse == nil {
-		o.Pulse = &fakePulse{started: time.Now().Add(-9 * time.Hour), last: well()}
+	if o.Collector == nil {
+		o.Collector = &fakePulse{started: time.Now().Add(-9 * time.Hour), last: well()}
 	}
 	s, err := New(o)
 	check(t, err)

@@ -25,10 +25,10 @@ const (
 	mostText    = 256 << 10
 	mostPeople  = 500 // recipients
 	maxLooking  = 2
-	lookingTime = 10 * time.Second // to wait for others who look
+	lookingTime = 10 * time.Second // maximum wait for other requests that read a message
 )
 
-// inside is a message as it is told to who looks inside.
+// inside is a message with its text and recipients.
 type inside struct {
 	shown
 	People      []person     `json:"people"`
@@ -54,14 +54,14 @@ type person struct {
 	Last     time.Time `json:"last,omitzero"`
 	TLS      string    `json:"tls,omitempty"`
 	Reply    string    `json:"reply,omitempty"`
-	Tries    []try     `json:"tries,omitempty"`   // if there was more than one attempt
-	LeftOut  int       `json:"leftOut,omitempty"` // attempts after the first of Tries of which no more is known
+	Tries    []try     `json:"tries,omitempty"`   // only after more than one attempt
+	LeftOut  int       `json:"leftOut,omitempty"` // attempts after the first of Tries without a record
 }
 
-// try is attempts that came one after the other and to the same.
+// try is a series of consecutive attempts with the same result.
 type try struct {
 	At    time.Time `json:"at"`
-	Until time.Time `json:"until,omitzero"` // when the last of them was, if there are several
+	Until time.Time `json:"until,omitzero"` // time of the last attempt of several
 	Times int       `json:"times"`
 	How   string    `json:"how"` // relay, and version of TLS
 	Reply string    `json:"reply"`
@@ -73,7 +73,7 @@ type attachment struct {
 	Size int    `json:"size"`
 }
 
-// message answers with what is in the message ?file= of ?place=: header and text, and what became of each recipient.
+// message answers with the message ?file= of ?place=: header, text, and recipients.
 func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	place, name, err := target(r.FormValue("place"), r.FormValue("file"))
 	if err != nil {
@@ -104,7 +104,8 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	}
 	view.ReadHeader(e)
 	at := rowOf(e)
-	in := inside{shown: s.show(&at), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued, MessageID: console.Escape(e.MessageID)}
+	in := inside{shown: s.show(&at), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued,
+		MessageID: console.Escape(e.MessageID)}
 	if more := len(in.People) - mostPeople; more > 0 {
 		in.People, in.MorePeople = in.People[:mostPeople], more
 	}
@@ -114,7 +115,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	answer(w, in)
 }
 
-// target reads which file is meant.
+// target returns the file of a request.
 func target(place, file string) (spooldir.Place, string, error) {
 	p := spooldir.Place(place)
 	if p != spooldir.Spool && p != spooldir.Hold && p != spooldir.Failed {
@@ -136,7 +137,8 @@ func people(e *mailq.Entry) []person {
 		for i := range list.of {
 			r := &list.of[i]
 			p := person{
-				Address: console.Escape(r.Address), As: list.as, State: "waiting", Attempts: r.Attempts, Error: console.Escape(r.Error),
+				Address: console.Escape(r.Address), As: list.as, State: "waiting", Attempts: r.Attempts,
+				Error: console.Escape(r.Error),
 				Relay: console.Escape(r.Relay), Last: r.LastAttempt,
 			}
 			switch {
@@ -159,7 +161,7 @@ func people(e *mailq.Entry) []person {
 	return all
 }
 
-// tries are the attempts for r, if there was more than one.
+// tries returns the attempts for r, if there was more than one.
 func tries(r *record.Recipient) (all []try, leftOut int) {
 	runs, leftOut := r.AttemptRuns()
 	if len(runs) == 1 && runs[0].Times <= 1 && leftOut == 0 {
@@ -193,14 +195,14 @@ func (in *inside) open(path string) error {
 	header, body, _ := bytes.Cut(raw, []byte("\n\n"))
 	in.Header = plain(header, mostHeader)
 	h, err := message.ReadHeader(bytes.NewReader(raw), int64(len(raw)))
-	if err != nil { // then it is shown as it is
+	if err != nil { // unknown charset: the text is shown unchanged
 		in.Text = plain(body, mostText)
 		return err
 	}
 	var p parts
 	err = p.take(h.Get, bytes.NewReader(body), 0)
 	if in.Part {
-		err = nil // it cannot but break off somewhere
+		err = nil // the text is cut off
 	}
 	in.Text, in.Attachments = plain([]byte(p.text()), mostText), append(in.Attachments, p.files...)
 	if in.Text == "" && len(in.Attachments) == 0 {
@@ -209,7 +211,7 @@ func (in *inside) open(path string) error {
 	return err
 }
 
-// plain is text of unknown origin as a person may see it, line by line, up to so many bytes.
+// plain returns text of unknown origin, escaped line by line, up to a number of bytes.
 func plain(text []byte, most int) string {
 	cut := len(text) > most
 	if cut {

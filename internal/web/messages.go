@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	pageSize = 50  // rows of an answer, if nobody says how many
+	pageSize = 50  // default number of rows
 	mostRow  = 200 // at most
 )
 
-// shown is a message as it is told in a list.
+// shown is a message in a list.
 type shown struct {
-	Place      string      `json:"place"`   // "" for the spool itself, "hold" or "failed"
-	File       string      `json:"file"`    // name of the file, in base64url: it may be no text
+	Place      string      `json:"place"`   // "hold", "failed", or "" for the spool itself
+	File       string      `json:"file"`    // name of the file in base64url, because a name may be no text
 	Version    string      `json:"version"` // of the file
 	Name       string      `json:"name"`
 	State      mailq.State `json:"state"`
 	From       string      `json:"from"`
-	To         string      `json:"to"` // the first of those who have not got it
+	To         string      `json:"to"` // the first waiting recipient
 	Recipients int         `json:"recipients"`
 	Subject    string      `json:"subject"`
 	Size       int64       `json:"size"`
@@ -38,8 +38,8 @@ type shown struct {
 	Reason     string      `json:"reason"`
 }
 
-// messages answers with a page of the messages in ?state=, a list, of which one has the text ?q= in sender, recipients, reason
-// or name: of what waits the oldest first, of what was given up the newest.
+// messages answers with a page of the messages in the states ?state= with ?q= in sender, recipients, reason or name.
+// Waiting messages are sorted oldest first, failed messages newest first.
 func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	states, err := mailq.ParseStates(r.FormValue("state"))
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	list := struct {
 		Total  int       `json:"total"`
 		Offset int       `json:"offset"`
-		More   int       `json:"more"` // messages of any state that are in no list, as there are too many
+		More   int       `json:"more"` // messages beyond the limit of rows, in any state
 		At     time.Time `json:"at"`
 		Rows   []shown   `json:"rows"`
 	}{Offset: offset, More: t.more, At: t.at, Rows: []shown{}}
@@ -90,11 +90,13 @@ func number(r *http.Request, name string, otherwise, most int) int {
 	return min(n, most)
 }
 
-// show is a row with what the file itself tells: its subject and, if nothing else tells yet, whom it is from and to.
+// show returns a row with the subject of the file and, without a record, its sender and recipients.
 func (s *Server) show(r *row) shown {
 	m := shown{
-		Place: string(r.place), File: base64.RawURLEncoding.EncodeToString([]byte(r.name)), Version: versionOf(r.id), Name: console.Escape(r.name),
-		State: r.state, From: console.Escape(r.from), To: console.Escape(r.to), Recipients: int(r.recipients), Size: r.id.Size,
+		Place: string(r.place), File: base64.RawURLEncoding.EncodeToString([]byte(r.name)), Version: versionOf(r.id),
+		Name:  console.Escape(r.name),
+		State: r.state, From: console.Escape(r.from), To: console.Escape(r.to), Recipients: int(r.recipients),
+		Size:  r.id.Size,
 		Since: r.since, Next: r.next, Attempts: int(r.attempts), Reason: console.Escape(r.reason),
 	}
 	f, err := spooldir.OpenRead(s.dir.At(r.place, r.name))
@@ -119,7 +121,7 @@ func (s *Server) show(r *row) shown {
 	return m
 }
 
-// subject is one as a person may see it, and not all of a long one.
+// subject returns a decoded and shortened subject.
 func subject(raw string) string {
 	if len(raw) > 10*mostSubject {
 		raw = raw[:10*mostSubject]

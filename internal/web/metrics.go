@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/mailq"
 )
 
-// metrics are what Prometheus is told. What comes of mail is counted as it comes; the rest is looked at when it asks.
+// metrics are the metrics for Prometheus. Events are counted as they come; the rest is collected when Prometheus asks.
 type metrics struct {
 	server     *Server
 	registry   *prometheus.Registry
@@ -27,10 +27,10 @@ type metrics struct {
 	latency    prometheus.Histogram
 
 	mu     sync.Mutex
-	relays map[string]bool // that there are numbers for
+	relays map[string]bool // relays with metrics
 }
 
-// mostRelays bounds the label: the names of relays come from the settings, of which there may be many over time.
+// mostRelays bounds the label: there may be many relays over time.
 const mostRelays = 64
 
 func newMetrics(s *Server) *metrics {
@@ -38,11 +38,13 @@ func newMetrics(s *Server) *metrics {
 		server: s, registry: prometheus.NewRegistry(), relays: make(map[string]bool),
 		recipients: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "spoolgore_recipients_total",
-			Help: "Recipients by outcome (sent, deferred with an attempt counted, failed), relay, and class and subject of the status code (RFC 3463).",
+			Help: "Recipients by outcome (sent, deferred with an attempt counted, failed), relay, and class and " +
+				"subject of the status code (RFC 3463).",
 		}, []string{"outcome", "relay", "code"}),
 		troubles: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "spoolgore_relay_troubles_total",
-			Help: "How often a relay could not be used, by the step that failed. No attempt is counted for the message.",
+			Help: "How often a relay could not be used, by the step that failed. No attempt is counted for the " +
+				"message.",
 		}, []string{"relay", "step"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "spoolgore_delivery_latency_seconds",
@@ -61,7 +63,7 @@ func (m *metrics) handler() http.Handler {
 	})
 }
 
-// observe counts an event. It never waits.
+// observe counts an event without blocking.
 func (m *metrics) observe(ev spoolgore.Event) {
 	switch {
 	case ev.Kind == spoolgore.EventSent:
@@ -94,8 +96,9 @@ func (m *metrics) relay(name string) string {
 	return strings.ToValidUTF8(name, "?")
 }
 
-// steps are those of a DeliveryError that are a relay's trouble.
-var steps = map[string]bool{"dial": true, "greeting": true, "ehlo": true, "tls": true, "auth": true, "mail": true, "rcpt": true, "data": true, "content": true, "end": true}
+// steps are the values of DeliveryError.Op at which a relay can fail.
+var steps = map[string]bool{"dial": true, "greeting": true, "ehlo": true, "tls": true, "auth": true, "mail": true,
+	"rcpt": true, "data": true, "content": true, "end": true}
 
 func step(ev *spoolgore.Event) string {
 	var d *spoolgore.DeliveryError
@@ -105,8 +108,8 @@ func step(ev *spoolgore.Event) string {
 	return "other"
 }
 
-// code is class and subject of the enhanced status code in a reply, as "4.7" (RFC 3463): of all there are, a few dozen.
-// Without one it is the class of the reply, as "4"; without a reply "none".
+// code returns class and subject of the enhanced status code in a reply, as "4.7" (RFC 3463), without one the class of
+// the reply, as "4", and without a reply "none". The number of values is small.
 func code(reply string) string {
 	if len(reply) < 3 || reply[0] < '2' || reply[0] > '5' {
 		return "none"
@@ -119,15 +122,20 @@ func code(reply string) string {
 	return reply[:1]
 }
 
-// What is looked at when Prometheus asks.
+// Metrics that are collected on request.
 var (
-	descQueued      = desc("queued_messages", "Messages in the spool by state: new, waiting, sending and deferred are to be sent, unusable need somebody, scheduled are not to be sent yet, held were put aside by hand.", "state")
-	descFailed      = desc("failed_messages", "Messages in failed/, which were given up and wait for somebody.")
-	descOldest      = desc("oldest_message_age_seconds", "Age of the oldest message that is to be sent or is unusable; zero if there is none.")
+	descQueued = desc("queued_messages",
+		"Messages in the spool by state: new, waiting, sending and deferred are to be sent, unusable need "+
+			"somebody, scheduled are not to be sent yet, held were put aside by hand.", "state")
+	descFailed = desc("failed_messages", "Messages in failed/, which were given up and wait for somebody.")
+	descOldest = desc("oldest_message_age_seconds",
+		"Age of the oldest message that is to be sent or is unusable; zero if there is none.")
 	descQueuedBytes = desc("queued_bytes", "Size of the messages that are to be sent or are unusable.")
-	descRead        = desc("queue_read_age_seconds", "Age of the numbers on messages: the longer a spool takes to read the less often it is read.")
-	descInFlight    = desc("in_flight_messages", "Messages that are being offered to a relay.")
-	descUp          = desc("relay_up", "1 if the relay can be used as far as is known, 0 while it rests after trouble.", "relay")
+	descRead        = desc("queue_read_age_seconds",
+		"Age of the numbers on messages: the longer a spool takes to read the less often it is read.")
+	descInFlight = desc("in_flight_messages", "Messages that are being offered to a relay.")
+	descUp       = desc("relay_up",
+		"1 if the relay can be used as far as is known, 0 while it rests after trouble.", "relay")
 	descConnections = desc("connections", "Connections open to the relay.", "relay")
 	descLimit       = desc("connections_limit", "Connections that the relay bears, as learnt so far.", "relay")
 	descRateWaits   = desc("rate_limit_waits_total", "How often -rate has held back what could be sent.")
@@ -143,7 +151,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe is for the registry.
 func (m *metrics) Describe(all chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descQueued, descFailed, descOldest, descQueuedBytes, descRead, descInFlight, descUp, descConnections, descLimit, descRateWaits,
+		descQueued, descFailed, descOldest, descQueuedBytes, descRead, descInFlight, descUp, descConnections,
+		descLimit, descRateWaits,
 		descPaused, descHealthy, descInfo,
 	} {
 		all <- d
@@ -159,7 +168,7 @@ func (m *metrics) Collect(all chan<- prometheus.Metric) {
 	wrong, _ := m.server.healthy(now)
 	gauge(descHealthy, truth(len(wrong) == 0))
 	gauge(descInfo, 1, strings.ToValidUTF8(m.server.opts.Version, "?"), runtime.Version())
-	r := m.server.opts.Pulse.Last()
+	r := m.server.opts.Collector.Last()
 	gauge(descPaused, truth(r.Paused))
 	gauge(descInFlight, float64(r.InFlight))
 	all <- prometheus.MustNewConstMetric(descRateWaits, prometheus.CounterValue, float64(r.RateWaits))
@@ -167,10 +176,10 @@ func (m *metrics) Collect(all chan<- prometheus.Metric) {
 	m.collectQueue(now, gauge)
 }
 
-// scrapeTime is how long Prometheus may wait for numbers when there are none yet. By itself it waits for 10 seconds.
+// scrapeTime bounds the wait for the first counts. Prometheus waits for 10 seconds.
 const scrapeTime = 5 * time.Second
 
-// collectQueue tells of the messages; where they cannot be looked at there are no numbers, rather than wrong ones.
+// collectQueue collects the counts of messages. If the spool cannot be read, there are none.
 func (m *metrics) collectQueue(now time.Time, gauge func(*prometheus.Desc, float64, ...string)) {
 	t, err := m.server.table.get(context.Background(), false, scrapeTime)
 	if err != nil {
@@ -191,7 +200,7 @@ func (m *metrics) collectQueue(now time.Time, gauge func(*prometheus.Desc, float
 	gauge(descOldest, age)
 }
 
-// collectRelays tells of the relays; one that several routes go through is one.
+// collectRelays collects the metrics of the relays. Several routes may share a relay.
 func (m *metrics) collectRelays(relays []spoolgore.RelayHealth, gauge func(*prometheus.Desc, float64, ...string)) {
 	type sum struct{ connections, limit, up float64 }
 	sums, names := make(map[string]*sum), []string{}

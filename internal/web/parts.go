@@ -16,21 +16,21 @@ import (
 	"github.com/unbit/spoolgore/internal/console"
 )
 
-// How far a message is taken apart. What is shown of mail has to cost little whoever wrote it: a parser that reads parts
-// within parts as deep as they go takes minutes for a few kilobytes that were made for it.
+// Limits of the parser. A hostile message must not cost much: a parser without limits takes minutes for a few kilobytes
+// of nested parts.
 const (
 	mostDepth = 8
 	mostParts = 200
 )
 
-// parts is what a person wants to see of a message.
+// parts are the parts of a message that people want to see.
 type parts struct {
-	plain, html strings.Builder // its texts, and those in HTML as text
+	plain, html strings.Builder // texts, and the text of HTML parts
 	files       []attachment
 	seen        int
 }
 
-// text is the text of the message: that in HTML only if there is no other.
+// text returns the text of the message: that of HTML parts only if there is no other.
 func (p *parts) text() string {
 	if strings.TrimSpace(p.plain.String()) != "" {
 		return p.plain.String()
@@ -40,7 +40,7 @@ func (p *parts) text() string {
 
 var errParts = errors.New("the message has more parts than are shown")
 
-// take reads an entity of which get gives the fields of the header. An error says that there is more than was read.
+// take reads an entity; get returns fields of its header. The error means that there is more text.
 func (p *parts) take(get func(name string) string, body io.Reader, depth int) error {
 	if p.seen++; p.seen > mostParts || depth > mostDepth {
 		return errParts
@@ -103,7 +103,7 @@ func decoded(encoding string, body io.Reader) io.Reader {
 	return body
 }
 
-// wordDecoded is text whose encoded words (RFC 2047) are decoded, as far as they can be.
+// wordDecoded returns text with decoded encoded words (RFC 2047), as far as they can be decoded.
 func wordDecoded(text string) string {
 	d := mime.WordDecoder{CharsetReader: charset.NewReaderLabel}
 	if out, err := d.DecodeHeader(text); err == nil {
@@ -112,11 +112,11 @@ func wordDecoded(text string) string {
 	return text
 }
 
-// textOf writes what of HTML is text, with a line for each block. It follows no link and keeps no markup.
+// textOf writes the text of HTML, with a line for each block. Links are not followed, and markup is dropped.
 func textOf(w *strings.Builder, body io.Reader) error {
 	z := html.NewTokenizer(body)
 	z.SetMaxBuf(mostText)
-	hidden, fresh := false, true // in what is no text, at the start of a line
+	hidden, fresh := false, true // hidden: in an element without text; fresh: at the start of a line
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
@@ -146,7 +146,7 @@ func textOf(w *strings.Builder, body io.Reader) error {
 	}
 }
 
-// flow writes words with one blank between them, and reports whether a line is to begin yet.
+// flow writes words with single blanks, and reports whether a line has yet to begin.
 func flow(w *strings.Builder, text string, fresh bool) bool {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -175,7 +175,8 @@ func isHidden(tag string) bool {
 
 func isBlock(tag string) bool {
 	switch tag {
-	case "p", "div", "br", "hr", "tr", "li", "ul", "ol", "dl", "dt", "dd", "table", "blockquote", "pre", "section", "article", "header", "footer",
+	case "p", "div", "br", "hr", "tr", "li", "ul", "ol", "dl", "dt", "dd", "table", "blockquote", "pre", "section", "article",
+		"header", "footer",
 		"h1", "h2", "h3", "h4", "h5", "h6":
 		return true
 	}

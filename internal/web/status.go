@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/mailq"
 )
 
-// status is what /status says. Names and meanings are fixed, and told in docs/monitoring.md.
+// status is the answer of /status. Names and meanings are fixed, see docs/monitoring.md.
 type status struct {
 	Dir       string              `json:"dir"`
 	Version   string              `json:"version"`
@@ -56,11 +56,13 @@ type relayStatus struct {
 // status answers with how all is.
 func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	now := time.Now()
-	r := s.opts.Pulse.Last()
+	r := s.opts.Collector.Last()
 	st := status{
-		Dir: s.dir.Path(), Version: s.opts.Version, Started: s.opts.Pulse.Started(), Now: now, Paused: r.Paused, Trouble: r.Trouble,
-		Files: r.Files, InFlight: r.InFlight, Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
-		RateWait: r.RateWait, RateWaits: r.RateWaits, Relays: []relayStatus{},
+		Dir: s.dir.Path(), Version: s.opts.Version, Started: s.opts.Collector.Started(), Now: now,
+		Paused: r.Paused, Trouble: r.Trouble,
+		Files: r.Files, InFlight: r.InFlight, Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed,
+		PerMinute: r.PerMinute,
+		RateWait:  r.RateWait, RateWaits: r.RateWaits, Relays: []relayStatus{},
 		Queue: make(map[mailq.State]int), QueuedAt: now, Reasons: []group{}, Domains: []group{},
 	}
 	for _, relay := range r.Relays {
@@ -70,7 +72,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	problems, _ := s.healthy(now)
 	st.Healthy = len(problems) == 0
 	problems = append(problems, st.count(req.Context(), s.table)...)
-	st.Problems = []string{} // a list even if it is empty
+	st.Problems = []string{} // an empty list instead of null
 	for _, text := range problems {
 		st.Problems = append(st.Problems, console.Escape(text))
 	}
@@ -81,7 +83,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 // statusTime is how long a first answer waits for the numbers of a large spool.
 const statusTime = time.Second
 
-// count says what the messages in the spool are like, and returns what is wrong.
+// count adds the counts of messages and returns the problems.
 func (st *status) count(ctx context.Context, t *table) (problems []string) {
 	r, err := t.get(ctx, false, statusTime)
 	if errors.Is(err, errReading) {
@@ -103,9 +105,9 @@ func (st *status) count(ctx context.Context, t *table) (problems []string) {
 	return problems
 }
 
-// history answers with the minutes that are remembered, in columns; with ?after=UNIXTIME only with those that came later.
+// history answers with the remembered minutes, in columns; with ?after=UNIXTIME with the later minutes only.
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
-	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64) // zero, where it says nothing
+	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64) // zero if there is no number
 	h := struct {
 		At       []int64  `json:"at"`
 		Files    []int    `json:"files"`
@@ -113,22 +115,23 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		Deferred []uint64 `json:"deferred"`
 		Failed   []uint64 `json:"failed"`
 	}{At: []int64{}}
-	for _, m := range s.opts.Pulse.Past() {
+	for _, m := range s.opts.Collector.Past() {
 		if m.At.Unix() > after {
 			h.At, h.Files = append(h.At, m.At.Unix()), append(h.Files, m.Files)
-			h.Sent, h.Deferred, h.Failed = append(h.Sent, m.Sent), append(h.Deferred, m.Deferred), append(h.Failed, m.Failed)
+			h.Sent, h.Deferred, h.Failed = append(h.Sent, m.Sent), append(h.Deferred, m.Deferred), append(h.Failed,
+				m.Failed)
 		}
 	}
 	answer(w, h)
 }
 
-// healthz answers 200 while the spool is run well, else 503 and why. It says so to everybody, but why only to who may know.
+// healthz answers 200 if the spool is healthy, else 503. The reasons are only for requests with the token.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	wrong, _ := s.healthy(time.Now())
 	s.tell(w, r, wrong)
 }
 
-// livez is healthz of the daemon alone: it fails when a start anew may help.
+// livez is healthz for the daemon alone: it fails if a restart may help.
 func (s *Server) livez(w http.ResponseWriter, r *http.Request) {
 	wrong, dead := s.healthy(time.Now())
 	if !dead {

@@ -19,40 +19,41 @@ import (
 )
 
 const (
-	share     = 19              // time at rest for each unit of time that reading the spool took
+	share     = 19              // pause after a reading, as a multiple of the time for the reading
 	shortest  = time.Second     // between two readings
-	quick     = time.Second / 4 // how long a reading may take to be waited for although there is an older one
-	rowsTime  = 2 * time.Minute // rows are kept that long after somebody has asked for some
-	mostRows  = 250_000         // that are kept
+	quick     = time.Second / 4 // maximum wait for a new reading if there is an older one
+	rowsTime  = 2 * time.Minute // time for which rows are kept after a request
+	mostRows  = 250_000         // maximum number of kept rows
 	mostShown = 8               // groups
 	mostTo    = 5               // recipients of a row
 )
 
-// table is what the spool holds, as was last read. It is read when somebody asks, and no more often than is cheap.
+// table has the content of the spool as of the last reading. A reading is made on request, and no more often than is
+// cheap.
 type table struct {
 	dir, status string
 	load        func(dir, status string, now time.Time, rows bool) (*reading, error) // read, but for tests
 
 	mu     sync.Mutex
 	last   *reading      // nil: there is none yet
-	err    error         // why there is no later one; nil: there is, or it was not tried
+	err    error         // why the last reading failed; nil: success
 	next   time.Time     // last is good until then
 	wanted time.Time     // when rows were last asked for
-	under  chan struct{} // closed when the reading that is under way is over; nil: none is
-	stale  bool          // the spool has been changed since that began
+	under  chan struct{} // closed at the end of the running reading; nil: none runs
+	stale  bool          // the spool was changed since the start of that reading
 }
 
-// reading is one look at the spool. It is never changed.
+// reading is the result of one reading of the spool. It is immutable.
 type reading struct {
 	at time.Time
 	*qshape.Counts
 	reasons, domains []group
-	trouble          string // why the status file tells nothing; empty: it does
-	rows             []row  // by age, the oldest first; nil: nobody has asked
+	trouble          string // why the status file cannot be used; empty: no problem
+	rows             []row  // by age, oldest first; nil: not requested
 	more             int    // messages beyond mostRows
 }
 
-// group is a reason or a domain, and how many recipients wait for it.
+// group is a reason or a domain, and the number of waiting recipients.
 type group struct {
 	Name  string `json:"name"`
 	Count int    `json:"count"`
@@ -70,7 +71,7 @@ type row struct {
 
 var everywhere = []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}
 
-// statusPath is the absolute path of the status file; empty: it is where it usually is, under a name that no message has.
+// statusPath is the absolute path of the status file; empty: the usual place.
 func (t *table) statusPath() string {
 	if t.status == "" {
 		return ""
@@ -82,12 +83,12 @@ func (t *table) statusPath() string {
 	return path
 }
 
-// errReading says that the spool is large and was not read yet.
+// errReading means that the spool is large and its first reading has not ended.
 var errReading = errors.New("the messages are still being counted; ask again in a moment")
 
-// get returns a reading that is not much older than it took to make, with rows if they are wanted. Who can have the one
-// before does not wait for one that takes long; who cannot does for as long as patience says, or until ctx ends, and then
-// gets errReading. Other errors say that the spool cannot be read.
+// get returns a reading, with rows if wanted, that is not much older than the time for a reading. If there is an older
+// reading, get does not wait long for a new one. Otherwise it waits for at most patience, or until ctx ends, and
+// returns errReading then. Other errors mean that the spool cannot be read.
 func (t *table) get(ctx context.Context, rows bool, patience time.Duration) (*reading, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,7 +108,7 @@ func (t *table) get(ctx context.Context, rows bool, patience time.Duration) (*re
 	}
 	t.await(ctx, t.begin(), wait)
 	if !t.has(rows) && t.err == nil {
-		t.await(ctx, t.begin(), patience) // the one that was under way had been begun before anybody wanted rows
+		t.await(ctx, t.begin(), patience) // the running reading began without rows
 	}
 	switch {
 	case t.err != nil:
@@ -118,7 +119,7 @@ func (t *table) get(ctx context.Context, rows bool, patience time.Duration) (*re
 	return nil, errReading
 }
 
-// begin has the spool read, if it is not just being read, and returns what is closed when that is over.
+// begin starts a reading unless one runs, and returns a channel that is closed at its end.
 func (t *table) begin() chan struct{} {
 	if t.under == nil {
 		now := time.Now()
@@ -141,7 +142,7 @@ func (t *table) await(ctx context.Context, over chan struct{}, patience time.Dur
 	}
 }
 
-// has reports whether there is a reading, with rows if they are wanted.
+// has reports whether there is a reading, with rows if wanted.
 func (t *table) has(rows bool) bool { return t.last != nil && (!rows || t.last.rows != nil) }
 
 // read reads the spool and closes over.
@@ -159,7 +160,7 @@ func (t *table) read(over chan struct{}, now time.Time, rows bool) {
 	close(over)
 }
 
-// look is load. A panic, over a message that nobody has thought of, is an error: mail goes on.
+// look is load with a panic as an error: mail must go on in spite of a bad message.
 func (t *table) look(now time.Time, rows bool) (r *reading, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -169,17 +170,21 @@ func (t *table) look(now time.Time, rows bool) (r *reading, err error) {
 	return t.load(t.dir, t.status, now, rows)
 }
 
-// restAfter is how long the spool is not read after a reading that took so long.
+// restAfter returns the pause after a reading of that duration.
 func restAfter(cost time.Duration) time.Duration { return max(shortest, share*cost) }
 
-// expire has the spool read anew, as it has just been changed: what is in gone, place and name, is not there any more.
+// expire makes the next request read the spool again, after a change. The message gone, place and name, is left out
+// until then.
 func (t *table) expire(gone map[[2]string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.next, t.stale = time.Time{}, true
 	if t.has(true) && len(gone) > 0 {
 		r := *t.last
-		r.rows = slices.DeleteFunc(slices.Clone(r.rows), func(r row) bool { return gone[[2]string{string(r.place), r.name}] })
+		r.rows = slices.DeleteFunc(slices.Clone(r.rows), func(r row) bool {
+			return gone[[2]string{string(r.place),
+				r.name}]
+		})
 		t.last = &r
 	}
 }
@@ -216,7 +221,7 @@ func read(dir, status string, now time.Time, rows bool) (*reading, error) {
 	return r, nil
 }
 
-// groups are the largest ones, fit to be shown; what is left of all is one more. Of how many there are in all may not be known: -1.
+// groups returns the largest groups, escaped, and one group for the others. all is the number of groups; -1: unknown.
 func groups(shapes []qshape.Shape, all int) []group {
 	list := []group{}
 	for _, s := range shapes {
@@ -229,12 +234,13 @@ func groups(shapes []qshape.Shape, all int) []group {
 	return list
 }
 
-// others are those that are not told one by one.
+// others returns the group of the remaining ones.
 const others = "others"
 
 func rowOf(e *mailq.Entry) row {
 	r := row{
-		name: e.Name, from: unique.Make(e.From).Value(), reason: unique.Make(e.Reason).Value(), since: e.Since(), next: e.NextAttempt,
+		name: e.Name, from: unique.Make(e.From).Value(), reason: unique.Make(e.Reason).Value(),
+		since: e.Since(), next: e.NextAttempt,
 		id: spooldir.IDOf(e.Info), attempts: int32(e.Attempts), state: e.State, place: e.Place,
 	}
 	var to []string
@@ -250,7 +256,7 @@ func rowOf(e *mailq.Entry) row {
 	return r
 }
 
-// matches reports whether r is one of those that somebody is looking for; text is in lower case.
+// matches reports whether r has text, in lower case, in one of its columns.
 func (r *row) matches(states []mailq.State, text string) bool {
 	if !slices.Contains(states, r.state) {
 		return false
@@ -266,7 +272,7 @@ func (r *row) matches(states []mailq.State, text string) bool {
 	return false
 }
 
-// versionOf names a version of a file, so that nothing is done to another one that has taken its place.
+// versionOf returns a name of a version of a file, so that an action hits no other version.
 func versionOf(id spooldir.ID) string {
 	return fmt.Sprintf("%x-%x-%x", id.Ino, id.Size, id.ModTime.UnixNano())
 }

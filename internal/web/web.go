@@ -1,6 +1,6 @@
-// Package web shows a spool that is run in this process over HTTP: to people a page, to monitoring programs metrics and
-// JSON, and lets people who may do so retry, hold and delete messages. What is of the spool is read from its files, as
-// any other program reads them; only how it is run is asked of the process itself.
+// Package web serves a running spool over HTTP: a page for people, metrics and JSON for monitoring, and actions (retry,
+// hold, delete) for authorized people. It reads messages from the files of the spool, as any other program. Only the
+// health of the daemon comes from the process itself.
 package web
 
 import (
@@ -22,21 +22,21 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// Options are what a Server needs.
+// Options are the settings of a Server.
 type Options struct {
 	Dir        string // of the spool
-	StatusFile string // its path; empty: .spoolgore.js in Dir
-	Token      string // must come with every request, of MinToken characters at least; empty: none, and only loopback is served
+	StatusFile string // path; empty: .spoolgore.js in Dir
+	Token      string // needed for every request, at least MinToken characters; empty: none, and loopback only
 	Version    string // of the program
-	Pulse      Pulse
+	Collector  Collector
 	Flush      func() // tries everything now
 	Log        *slog.Logger
 }
 
-// Pulse is a *pulse.Pulse, of which what follows is of use here.
-type Pulse interface {
+// A Collector has the figures of the daemon; usually a *collector.Collector.
+type Collector interface {
 	Started() time.Time
-	Last() collector.Reading
+	Last() collector.Snapshot
 	Past() []collector.Minute
 }
 
@@ -62,14 +62,15 @@ type Server struct {
 	table   *table
 	metrics *metrics
 	guard   guard
-	looking chan struct{}       // has room for those that may look into messages at the same time
+	looking chan struct{}       // bounds the requests that read a message at the same time
 	fault   atomic.Pointer[any] // tests: the last panic
 }
 
-// New makes a server. It listens to nobody yet.
+// New returns a server that does not listen yet.
 func New(o Options) (*Server, error) {
 	if o.Token != "" && len(o.Token) < MinToken {
-		return nil, fmt.Errorf("the token is too short: it has %d characters and needs %d, such as openssl rand -hex 16 prints", len(o.Token), MinToken)
+		return nil, fmt.Errorf("the token is too short: it has %d characters and needs %d, such as openssl rand "+
+			"-hex 16 prints", len(o.Token), MinToken)
 	}
 	dir, err := spooldir.New(o.Dir)
 	if err != nil {
@@ -83,11 +84,11 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Observe is for Options.OnEvent of the spool. It never waits.
+// Observe is an OnEvent for the spool that never blocks.
 func (s *Server) Observe(ev spoolgore.Event) { s.metrics.observe(ev) }
 
-// Listen begins to listen at addr: HOST:PORT; without a host, or as the number of a port alone, on loopback. Where others
-// than this host can reach it there has to be a token.
+// Listen listens at addr: HOST:PORT; without a host, or as a port number alone, on loopback. An address that other
+// hosts can reach needs a token.
 func (s *Server) Listen(addr string) (net.Listener, error) {
 	addr, err := complete(addr)
 	if err != nil {
@@ -99,12 +100,13 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 	}
 	if tcp, ok := l.Addr().(*net.TCPAddr); s.opts.Token == "" && (!ok || !tcp.IP.IsLoopback()) {
 		l.Close()
-		return nil, fmt.Errorf("%s can be reached from other hosts, so a token is needed: -httptokenfile FILE, with %d characters at least", addr, MinToken)
+		return nil, fmt.Errorf("%s can be reached from other hosts, so a token is needed: -httptokenfile FILE, "+
+			"with %d characters at least", addr, MinToken)
 	}
 	return netutil.LimitListener(l, maxConnections), nil
 }
 
-// complete makes HOST:PORT of what a person writes.
+// complete returns HOST:PORT for an address as people write it.
 func complete(addr string) (string, error) {
 	if n, err := strconv.ParseUint(addr, 10, 16); err == nil {
 		return "127.0.0.1:" + strconv.FormatUint(n, 10), nil
@@ -119,11 +121,12 @@ func complete(addr string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// Serve answers on l until ctx ends, and gives what is being answered a moment then.
+// Serve answers on l until ctx ends, and then gives running requests a moment.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: headerTime, ReadTimeout: requestTime, WriteTimeout: answerTime,
-		IdleTimeout: idleTime, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
+		IdleTimeout: idleTime, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(),
+			slog.LevelDebug),
 	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -137,7 +140,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	err := server.Serve(l)
 	if stop() {
 		server.Close()
-		return err // it has ended by itself
+		return err // the server failed
 	}
 	<-ended
 	if errors.Is(err, http.ErrServerClosed) {
@@ -146,7 +149,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// Handler is what answers.
+// Handler returns the handler of all paths.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page)
@@ -163,7 +166,7 @@ func (s *Server) Handler() http.Handler {
 	return headers(s.guard.host(s.calm(open)))
 }
 
-// calm makes a panic, over a message that nobody has thought of, an answer.
+// calm answers a panic with an error, for bad messages.
 func (s *Server) calm(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -177,15 +180,16 @@ func (s *Server) calm(next http.Handler) http.Handler {
 	})
 }
 
-// healthy returns what is wrong with how the spool is run; dead says that it is not run at all.
+// healthy returns the problems of the daemon. dead means that the daemon does not work at all.
 func (s *Server) healthy(now time.Time) (wrong []string, dead bool) {
-	r := s.opts.Pulse.Last()
+	r := s.opts.Collector.Last()
 	seen := r.At
 	if seen.IsZero() {
-		seen = s.opts.Pulse.Started()
+		seen = s.opts.Collector.Started()
 	}
 	if silent := now.Sub(seen); silent > aliveTime {
-		return []string{fmt.Sprintf("the daemon hangs: nothing has been heard of its loop for %v", silent.Round(time.Second))}, true
+		return []string{fmt.Sprintf("the daemon hangs: nothing has been heard of its loop for %v",
+			silent.Round(time.Second))}, true
 	}
 	if r.Trouble != "" {
 		wrong = append(wrong, "the spool cannot be worked on: "+r.Trouble)
@@ -206,11 +210,11 @@ func (s *Server) healthy(now time.Time) (wrong []string, dead bool) {
 }
 
 const (
-	aliveTime = time.Minute     // a loop that has not been heard of for that long hangs
-	downTime  = 5 * time.Minute // relays that have rested for that long are down
+	aliveTime = time.Minute     // silence after which the loop hangs
+	downTime  = 5 * time.Minute // rest after which relays are down
 )
 
-// closed says that no relay of a way can be used, and has not been for a while; empty: one can, or it is too early to say.
+// closed returns the text for a route without a usable relay for a while; empty: one is usable, or it is too early.
 func closed(way []spoolgore.RelayHealth, now time.Time) string {
 	var names []string
 	for _, r := range way {

@@ -116,7 +116,7 @@ func TestMessagesAreListedInPages(t *testing.T) {
 	is.Equal(len(list(t, s, "deferred", "&offset=-1&limit=-5").Rows), 2)
 
 	is.Equal(list(t, s, "deferred", "&q=C@EXAMPLE.com").Rows[0].Name, "waits")
-	is.Equal(list(t, s, "deferred", "&q=GREYLISTED").Total, 1)
+	is.Equal(list(t, s, "deferred", "&q=GREYLISTED").Total, 2)
 	is.Equal(list(t, s, "failed", "&q=greylisted").Total, 0)
 	is.Equal(send(s.Handler(), request{path: "/messages?state=rotten"}).Code, http.StatusBadRequest)
 
@@ -194,7 +194,7 @@ func TestNothingIsTriedWhileItIsPaused(t *testing.T) {
 	is := is.New(t)
 	vital, flushed := &fakePulse{last: well()}, false
 	vital.last.Paused = true
-	s, _ := serve(t, t.TempDir(), Options{Pulse: vital, Flush: func() { flushed = true }})
+	s, _ := serve(t, t.TempDir(), Options{Collector: vital, Flush: func() { flushed = true }})
 	got := send(s.Handler(), request{method: "POST", path: "/do", header: []string{"Content-Type: application/json"}, body: `{"act":"flush"}`})
 	is.Equal(got.Code, http.StatusConflict)
 	is.True(strings.Contains(got.Body.String(), "SIGHUP")) // it says what ends it
@@ -303,16 +303,16 @@ func TestHealthz(t *testing.T) {
 	fresh := spoolgore.RelayHealth{Name: "a:25", Trouble: "dial: refused", Since: ago(time.Minute)}
 	fine := spoolgore.RelayHealth{Name: "b:25"}
 	routed := spoolgore.RelayHealth{Name: "c:25", Senders: "@news.example", Trouble: "auth: 535 no", Since: ago(time.Hour)}
-	reading := func(relays ...spoolgore.RelayHealth) collector.Reading {
-		return collector.Reading{At: time.Now(), Health: spoolgore.Health{Running: true, Relays: relays}}
+	reading := func(relays ...spoolgore.RelayHealth) collector.Snapshot {
+		return collector.Snapshot{At: time.Now(), Health: spoolgore.Health{Running: true, Relays: relays}}
 	}
 	sick := reading(fine)
 	sick.Away, sick.Trouble = true, "spool directory is not there"
-	hangs, young, paused := reading(fine), collector.Reading{}, reading(fine)
+	hangs, young, paused := reading(fine), collector.Snapshot{}, reading(fine)
 	hangs.At = ago(2 * time.Minute)
 	paused.Paused = true
 	tests := map[string]struct {
-		last    collector.Reading
+		last    collector.Snapshot
 		started time.Time
 		want    string // a part of the reason; empty: all is well
 		dead    bool   // /livez says so too
@@ -333,13 +333,13 @@ func TestHealthz(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			vital := &fakePulse{started: tt.started, last: tt.last}
-			s, _ := serve(t, t.TempDir(), Options{Pulse: vital})
+			s, _ := serve(t, t.TempDir(), Options{Collector: vital})
 			got, live := send(s.Handler(), request{path: "/healthz"}), send(s.Handler(), request{path: "/livez"})
 			is.Equal(got.Code == http.StatusOK, tt.want == "")
 			is.Equal(live.Code == http.StatusOK, !tt.dead)
 			is.True(strings.Contains(got.Body.String(), tt.want))
 			is.Equal(get[status](t, s, "/status").Healthy, tt.want == "") // and the page agrees
-			token, _ := serve(t, t.TempDir(), Options{Pulse: vital, Token: secretToken})
+			token, _ := serve(t, t.TempDir(), Options{Collector: vital, Token: secretToken})
 			got = send(token.Handler(), request{path: "/healthz"})
 			is.Equal(got.Code == http.StatusOK, tt.want == "")
 			is.True(tt.want == "" || !strings.Contains(got.Body.String(), tt.want)) // why is for who has the token
@@ -356,7 +356,7 @@ func TestHistory(t *testing.T) {
 		{At: at, Files: 3, Counts: collector.Counts{Sent: 1}},
 		{At: at.Add(time.Minute), Files: 7, Counts: collector.Counts{Sent: 2, Deferred: 3, Failed: 4}},
 	}}
-	s, _ := serve(t, t.TempDir(), Options{Pulse: vital})
+	s, _ := serve(t, t.TempDir(), Options{Collector: vital})
 	all := get[map[string][]int64](t, s, "/history")
 	is.Equal(all["files"], []int64{3, 7})
 	is.Equal(all["failed"], []int64{0, 4})
@@ -433,7 +433,7 @@ func TestServeSaysThatItCannot(t *testing.T) {
 func TestAFaultIsAnAnswer(t *testing.T) {
 	is := is.New(t)
 	var log strings.Builder
-	s, err := New(Options{Dir: t.TempDir(), Pulse: &fakePulse{last: well()}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, err := New(Options{Dir: t.TempDir(), Collector: &fakePulse{last: well()}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	is.NoErr(err)
 	got := send(s.calm(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oh") })), request{})
 	is.Equal(got.Code, http.StatusInternalServerError)

@@ -8,9 +8,9 @@ import (
 	"github.com/unbit/spoolgore/internal/collector"
 )
 
-// takePulse keeps the file of the signs of life up to date until end is called, which takes it away. An order is a reason
-// to look: of a pause no event tells.
-func takePulse(p *collector.Pulse, orders []os.Signal) (end func()) {
+// runCollector keeps the state file up to date until end is called, which removes the file. A signal makes the
+// collector look again: a pause has no event.
+func runCollector(p *collector.Collector, orders []os.Signal) (end func()) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	ordered := make(chan os.Signal, 1)
@@ -25,7 +25,7 @@ func takePulse(p *collector.Pulse, orders []os.Signal) (end func()) {
 		for {
 			select {
 			case <-ordered:
-				p.Nudge()
+				p.Wake()
 			case <-ctx.Done():
 				return
 			}

@@ -151,18 +151,18 @@ func TestTheLineForPeople(t *testing.T) {
 		rate   float64
 		failed error
 	}{
-		"0 waiting, 0 sent/min":                                 {spoolgore.Health{}, 0, nil},
-		"12 waiting, 3.0 sent/min":                              {spoolgore.Health{Files: 12}, 3, nil},
-		"12 waiting, 1234 sent/min":                             {spoolgore.Health{Files: 12}, 1234.4, nil},
-		"0 waiting, 0 sent/min; paused":                         {spoolgore.Health{Paused: true}, 0, nil},
+		"0 waiting, 0 sent/min":                             {spoolgore.Health{}, 0, nil},
+		"12 waiting, 3.0 sent/min":                          {spoolgore.Health{Files: 12}, 3, nil},
+		"12 waiting, 1234 sent/min":                         {spoolgore.Health{Files: 12}, 1234.4, nil},
+		"0 waiting, 0 sent/min; paused":                     {spoolgore.Health{Paused: true}, 0, nil},
 		"1 waiting, 0 sent/min; waiting for the rate limit": {spoolgore.Health{Files: 1, RateWait: at}, 0, nil},
 		"2 waiting, 0 sent/min; relay a:25 rests: 535 no; relay b:25 rests: x": {spoolgore.Health{Files: 2, Relays: []spoolgore.RelayHealth{
 			{Name: "a:25", Trouble: "535 no"}, {Name: "c:25"}, {Name: "b:25", Trouble: "x"}}}, 0, nil},
 		"0 waiting, 0 sent/min; relay a:25 rests: 451  STOPPING=1  x": {spoolgore.Health{Relays: []spoolgore.RelayHealth{
 			{Name: "a:25", Trouble: "451\r\nSTOPPING=1\u2028\x1bx"}}}, 0, nil}, // a relay does not speak in our name
-		"0 waiting, 0 sent/min; spool directory missing: gone":        {spoolgore.Health{Away: true, Trouble: "gone"}, 0, nil},
+		"0 waiting, 0 sent/min; spool directory missing: gone": {spoolgore.Health{Away: true, Trouble: "gone"}, 0, nil},
 		"0 waiting, 0 sent/min; spool directory failing: no":   {spoolgore.Health{Trouble: "no"}, 0, nil},
-		"0 waiting, 0 sent/min; reload failed: x": {spoolgore.Health{}, 0, errors.New("x")},
+		"0 waiting, 0 sent/min; reload failed: x":              {spoolgore.Health{}, 0, errors.New("x")},
 	} {
 		t.Run(want, func(t *testing.T) {
 			is := is.New(t)

@@ -19,15 +19,19 @@ func putCommand() *command {
 		name:     "put",
 		operands: []string{"[flags] [DIR] FILE...", "[flags] [DIR] -"},
 		brief:    "put messages from files into the spool",
-		about: `Puts messages from files into the spool; - is standard input. A file with several messages, an mbox file or one of
+		about: `Puts messages from files into the spool; - is standard input. A file with several messages, an mbox file
+or one of
 Django's file-based backend, is split. The names of the messages in the spool are printed, and the files stay where they
 are. If one message of a file has no recipient or no sender, none of that file is put.`,
 		flags: config.NewFlagSet("put"),
 	}
 	c.flags.AddSwitch(&f.Mbox, "mbox", "the files are mbox files, also if they hold one message")
-	c.flags.Add(textValue(f.setFrom), "from", "ADDRESS", `the sender, instead of that of the message; "<>" is the null sender`)
-	c.flags.Add(textValue(f.addTo), "to", "ADDRESSES", "the recipients, instead of those of the message; may be given again")
-	c.flags.Add(textValue(f.setExpire), "expire", "TIME", "when the message is given up: a duration such as 10m, 36h or 5d, or a time such as 2030-12-31T23:59:00Z")
+	c.flags.Add(textValue(f.setFrom), "from", "ADDRESS",
+		`the sender, instead of that of the message; "<>" is the null sender`)
+	c.flags.Add(textValue(f.addTo), "to", "ADDRESSES",
+		"the recipients, instead of those of the message; may be given again")
+	c.flags.Add(textValue(f.setExpire), "expire", "TIME",
+		"when the message is given up: a duration such as 10m, 36h or 5d, or a time such as 2030-12-31T23:59:00Z")
 	c.flags.Add(textValue(f.setNotBefore), "notbefore", "TIME", "when the message is sent at the earliest; as -expire")
 	c.flags.Add(textValue(f.setPriority), "priority", "N", "of the messages that are due, a higher N goes first (0)")
 	return c.onSpool(func(a *call) error { return a.put(f.Options) })
@@ -87,7 +91,8 @@ func (c *call) put(o putfiles.Options) error {
 		if err != nil {
 			c.complain("put: %v", err)
 			if len(names) > 0 {
-				c.say("put: the %d messages printed above are in the spool, the others of that file are not", len(names))
+				c.say("put: the %d messages printed above are in the spool, the others of that file are not",
+					len(names))
 			}
 		}
 	}

@@ -157,7 +157,8 @@ func (c *Config) webToken(env func(string) string) error {
 	return nil
 }
 
-// systemdCredential returns the path of a credential that systemd put in dir; empty: there is none. A blank file is none:
+// systemdCredential returns the path of a credential that systemd put in dir; empty: there is none. A blank file is
+// none:
 // the units of the package give each credential a blank default.
 func systemdCredential(dir, name string) string {
 	if dir == "" {

@@ -31,7 +31,7 @@ type ceilings struct {
 }
 
 // today are the ceilings of the repository.
-func today() ceilings { return ceilings{wide: 192, pronouns: 5.9, nobody: 2.5} }
+func today() ceilings { return ceilings{wide: 205, pronouns: 5.9, nobody: 2.5} }
 
 // exceptions are functions and types that broke a limit when the limit was introduced. One that keeps the limit must be
 // removed from the list.

@@ -1,4 +1,5 @@
-// Package putfiles puts message files into a spool: single messages, mbox files, and files of Django's file-based backend.
+// Package putfiles puts message files into a spool: single messages, mbox files, and files of Django's file-based
+// backend.
 package putfiles
 
 import (
@@ -25,8 +26,10 @@ type Options struct {
 	Mbox      bool      // the files are mbox files, also those of one message
 }
 
-// Put puts the messages of the file at path into the spool, and returns their names there. It checks all messages first:
-// if one has no recipient or no valid sender, Put returns an error that names the message, and puts none. A message with
+// Put puts the messages of the file at path into the spool, and returns their names there. It checks all messages
+// first:
+// if one has no recipient or no valid sender, Put returns an error that names the message, and puts none. A message
+// with
 // some invalid recipients is put; each such recipient fails alone, and the sender gets a report.
 //
 // After an error of the disk, names holds the messages that are in the spool.

@@ -91,17 +91,22 @@ func TestHealthTellsOfARelayThatWantsAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
+		var full atomic.Bool
+		full.Store(true)
 		relay := &smtptest.Relay{Reply: func(verb, _ string) string {
-			if verb == "MAIL" {
+			if verb == "MAIL" && full.Load() {
 				return "451 4.7.1 too fast"
 			}
 			return ""
 		}}
-		drop(t, dir, "m", simple)
+		for _, name := range []string{"1", "2", "3"} {
+			drop(t, dir, name, simple)
+		}
 		s, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(100 * time.Millisecond)
 		is.True(s.Health().Relays[0].Slowed.After(time.Now())) // it is left alone
-		pass(10 * time.Second)
+		full.Store(false)
+		pass(30 * time.Second)
 		is.True(s.Health().Relays[0].Slowed.IsZero()) // not for long
 		stop()
 	})
@@ -137,7 +142,7 @@ func TestEventsTellSinceWhenAMessageWaits(t *testing.T) {
 		dir, told, began := t.TempDir(), &sinces{}, time.Now()
 		relay := &smtptest.Relay{Reply: func(verb, arg string) string {
 			if verb == "RCPT" && arg != "ok@y.org" {
-				return "450 later"
+				return "450 4.2.1 later"
 			}
 			return ""
 		}}

@@ -176,7 +176,7 @@ func TestFilesAreTheInterface(t *testing.T) {
 		refuse.Store(true)
 		relay := &smtptest.Relay{Reply: func(verb, arg string) string {
 			if verb == "RCPT" && refuse.Load() && arg != "first@example.org" {
-				return "450 later"
+				return "450 4.2.1 later"
 			}
 			return ""
 		}}
@@ -415,7 +415,7 @@ func TestDrainLeavesWhatIsNotDue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		relay := &smtptest.Relay{Reply: func(verb, _ string) string { return map[string]string{"RCPT": "450 later"}[verb] }}
+		relay := &smtptest.Relay{Reply: func(verb, _ string) string { return map[string]string{"RCPT": "450 4.2.1 later"}[verb] }}
 		dir := t.TempDir()
 		drop(t, dir, "m", simple)
 		s := New(dir, exact(Options{Dial: relay.Dial}))

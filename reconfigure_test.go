@@ -195,7 +195,7 @@ func TestMailThatWaitsTakesTheNewRoute(t *testing.T) {
 		dir := t.TempDir()
 		relays := relaysByName{"main": {}, "own": {}, "later": {Reply: func(verb, _ string) string {
 			if verb == "RCPT" {
-				return "450 later"
+				return "450 4.2.1 later"
 			}
 			return ""
 		}}, "down": {Reply: func(verb, _ string) string {
@@ -240,7 +240,7 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 				dir, told := t.TempDir(), &events{}
 				relay := &smtptest.Relay{Reply: func(verb, _ string) string {
 					if verb == "RCPT" {
-						return "450 later"
+						return "450 4.2.1 later"
 					}
 					return ""
 				}}

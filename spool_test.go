@@ -198,7 +198,7 @@ func TestTemporaryRefusalIsRetried(t *testing.T) {
 				return ""
 			}
 			tries = append(tries, int(time.Since(began).Round(time.Second).Minutes()))
-			return "451 later"
+			return "451 4.2.1 later"
 		}}
 		drop(t, dir, "one.eml", simple)
 		s, stop := start(t, dir, Options{Dial: relay.Dial})
@@ -208,7 +208,7 @@ func TestTemporaryRefusalIsRetried(t *testing.T) {
 		is.Equal(tries, []int{0, 1, 3, 6, 10, 15, 21, 28, 36, 45, 55}) // n minutes after the n-th failure
 		is.Equal(m.Attempts, 11)
 		is.Equal(m.To[0].Attempts, 11)
-		is.Equal(m.To[0].Error, "rcpt: 451 later")
+		is.Equal(m.To[0].Error, "rcpt: 451 4.2.1 later")
 		is.Equal(m.To[0].NextAttempt.Sub(m.To[0].LastAttempt), 11*time.Minute)
 		is.True(exists(dir, "one.eml")) // the file stays
 	})
@@ -231,18 +231,21 @@ func TestOutcomes(t *testing.T) {
 		{name: "EHLO refused for now", verb: "EHLO", answer: "450 later", want: later, fault: FaultRelay},
 		{name: "hung up at MAIL", verb: "MAIL", answer: "close", want: later, fault: FaultRelay},
 		{name: "421 to MAIL", verb: "MAIL", answer: "421 4.3.2 closing", want: later, fault: FaultRelay},
-		{name: "421 to RCPT", verb: "RCPT", answer: "421 4.3.2 closing", want: later, fault: FaultRelay},
-		{name: "421 to the end of data", verb: "END", answer: "421 4.3.2 closing", want: later, fault: FaultRelay},
+		{name: "421 to RCPT", verb: "RCPT", answer: "421 4.3.2 closing", want: later, fault: FaultRecipient},
+		{name: "421 to the end of data", verb: "END", answer: "421 4.3.2 closing", want: later, fault: FaultMessage},
 		{name: "login wanted", verb: "MAIL", answer: "530 5.7.0 authentication required", want: later, fault: FaultRelay},
-		{name: "4yz to MAIL", verb: "MAIL", answer: "451 later", want: later, attempts: 1, fault: FaultMessage},
-		{name: "5yz to MAIL", verb: "MAIL", answer: "550 no", want: never, attempts: 1, fault: FaultMessage},
-		{name: "4yz to RCPT", verb: "RCPT", answer: "450 later", want: later, attempts: 1, fault: FaultRecipient},
+		{name: "undecided", verb: "RCPT", answer: "450 later", want: later, fault: FaultRecipient},
+		{name: "quota of the account", verb: "END", answer: "550 5.4.5 Daily user sending limit exceeded", want: later, fault: FaultRelay},
+		{name: "disk full", verb: "MAIL", answer: "452 4.3.1 Insufficient system storage", want: later, fault: FaultRelay},
+		{name: "4yz to MAIL", verb: "MAIL", answer: "451 4.2.1 later", want: later, attempts: 1, fault: FaultMessage},
+		{name: "5yz to MAIL", verb: "MAIL", answer: "550 5.1.8 no", want: never, attempts: 1, fault: FaultMessage},
+		{name: "4yz to RCPT", verb: "RCPT", answer: "450 4.2.1 later", want: later, attempts: 1, fault: FaultRecipient},
 		{name: "5yz to RCPT", verb: "RCPT", answer: "550 5.1.1 no such user", want: never, attempts: 1, fault: FaultRecipient},
 		{name: "452 to the only RCPT", verb: "RCPT", answer: "452 4.5.3 too many", want: later, attempts: 1, fault: FaultRecipient},
-		{name: "4yz to DATA", verb: "DATA", answer: "451 later", want: later, attempts: 1, fault: FaultMessage},
+		{name: "4yz to DATA", verb: "DATA", answer: "451 4.2.1 later", want: later, attempts: 1, fault: FaultMessage},
 		{name: "5yz to DATA", verb: "DATA", answer: "554 no", want: never, attempts: 1, fault: FaultMessage},
 		{name: "hung up at DATA", verb: "DATA", answer: "close", want: later, attempts: 1, fault: FaultMessage},
-		{name: "4yz to the end of data", verb: "END", answer: "452 disk full", want: later, attempts: 1, fault: FaultMessage},
+		{name: "4yz to the end of data", verb: "END", answer: "452 4.2.2 full", want: later, attempts: 1, fault: FaultMessage},
 		{name: "5yz to the end of data", verb: "END", answer: "554 5.7.1 spam", want: never, attempts: 1, fault: FaultMessage},
 		{name: "lost after the end of data", verb: "END", answer: "close", want: later, attempts: 1, fault: FaultMessage, uncertain: true},
 		{name: "silence after the end of data", verb: "END", answer: "hang", want: later, attempts: 1, fault: FaultMessage, uncertain: true},

@@ -73,6 +73,11 @@ type Outcome struct {
 	Fault     Fault  // party at fault; None after an acceptance
 	Permanent bool   // a retry is pointless
 	Uncertain bool   // the content was sent completely and no valid reply came: the relay may have accepted the message
+	Undecided bool   // throttling or policy: the relay may be at fault, or the message; a retry after a while decides
+	Throttled bool   // Undecided, and the relay asks for less mail
+	Uncounted bool   // Undecided, and the relay accepted no other mail meanwhile: no attempt is counted
+	Final     bool   // a refusal that is permanent if the relay is not at fault
+	Cause     Cause  // reason why the relay is at fault; empty: none known
 	Withdrawn bool   // this side took the offer back before the relay received the transaction
 	DSN       bool   // the relay offers DSN (RFC 3461) and sends the reports; false: the sender's host does
 	Op        Op     // failed step; empty after an acceptance
@@ -85,7 +90,9 @@ type Outcome struct {
 }
 
 // Decided reports whether the outcome counts as an attempt: something but the relay decided about the recipient.
-func (o Outcome) Decided() bool { return o.Err == nil || o.Fault != Relay && o.Fault != None }
+func (o Outcome) Decided() bool {
+	return o.Err == nil || o.Fault != Relay && o.Fault != None && !o.Uncounted
+}
 
 // FinalStatus returns the enhanced status code (RFC 3463) of a permanent failure that no reply explains; otherwise "".
 func (o Outcome) FinalStatus() string {

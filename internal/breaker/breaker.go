@@ -1,42 +1,42 @@
-// Package breaker remembers whether something can be used, and when to try again what could not: it rests, a second at
-// first and twice as long each time, until one probe has shown that it is well.
+// Package breaker is a circuit breaker: after a failure the use of a resource pauses, for a second at first and twice as
+// long after each further failure, until one probe has succeeded.
 package breaker
 
 import "time"
 
-// The rest after the first trouble, and the longest one.
+// The pause after the first failure, and the usual limit for a pause.
 const (
 	First = time.Second
 	Most  = 5 * time.Minute
 )
 
-// Health is the state of one thing; the zero value is well. It has one owner.
+// Health is the state of a resource. The zero value is a healthy resource. A Health has one owner.
 type Health struct {
-	rest    time.Duration
-	began   time.Time // the first of a row of troubles
-	since   time.Time // the last one
-	until   time.Time
-	err     error
-	probing bool
+	rest    time.Duration // last pause; zero: healthy
+	began   time.Time     // first failure since the resource was healthy
+	since   time.Time     // last failure
+	until   time.Time     // end of the pause
+	err     error         // last failure
+	probing bool          // a probe is in progress
 }
 
-// Well reports whether it can be used freely.
+// Well reports whether the resource is healthy.
 func (h *Health) Well() bool { return h.rest == 0 }
 
-// Probed reports whether it has failed again after a rest.
+// Probed reports whether a probe has failed after a pause.
 func (h *Health) Probed() bool { return h.rest > First }
 
-// Err is the trouble that it rests from; nil: it is well.
+// Err returns the last failure, or nil for a healthy resource.
 func (h *Health) Err() error { return h.err }
 
-// Since is when the trouble began that it still has; zero: it is well.
+// Since returns the time of the first failure, or zero for a healthy resource.
 func (h *Health) Since() time.Time { return h.began }
 
-// Until is when the rest ends.
+// Until returns the end of the pause.
 func (h *Health) Until() time.Time { return h.until }
 
-// Take asks for its use. True: use it and tell by Trouble or Back, and by Release, how it went. After a rest only one
-// user at a time gets it, as a probe.
+// Take asks for the use of the resource. After a true result the caller reports the result with Trouble or Back, and
+// ends the use with Release. After a pause, only one caller at a time gets the resource, as a probe.
 func (h *Health) Take(now time.Time) bool {
 	if h.Well() {
 		return true
@@ -48,38 +48,41 @@ func (h *Health) Take(now time.Time) bool {
 	return true
 }
 
-// Release ends the use of a probe, whatever came of it.
+// Release ends the use of a probe, for any result.
 func (h *Health) Release() { h.probing = false }
 
-// Trouble sends it to rest; spread changes the length a little, so that not all come back together. It reports whether
-// that is news: it is not if the use began before the rest did, nor when a probe failed.
-func (h *Health) Trouble(err error, began, now time.Time, spread func(time.Duration) time.Duration) (news bool) {
+// Trouble records a failure and starts a pause of at most most. spread varies the length a little, so that resources do
+// not come back together. began is the start of the use. Trouble reports whether the resource was healthy before. A use
+// that began before the last failure has no effect.
+func (h *Health) Trouble(
+	err error, began, now time.Time, most time.Duration, spread func(time.Duration) time.Duration,
+) (news bool) {
 	if !h.Well() && began.Before(h.since) {
 		return false
 	}
 	if news = h.Well(); news {
 		h.began = now
 	}
-	h.rest = min(max(2*h.rest, First), Most)
+	h.rest = min(max(2*h.rest, First), max(most, h.rest))
 	h.since, h.until, h.err = now, now.Add(spread(h.rest)), err
 	return news
 }
 
-// Back says that it could be used, and reports whether that is news.
+// Back records a success, and reports whether the resource was not healthy before.
 func (h *Health) Back() (news bool) {
 	news = !h.Well()
 	*h = Health{probing: h.probing}
 	return news
 }
 
-// Wake ends the rest: a probe may be made at once.
+// Wake ends the pause: a probe may start at once.
 func (h *Health) Wake(now time.Time) {
 	if h.until.After(now) {
 		h.until = now
 	}
 }
 
-// Wait is how long it is until Take may succeed; zero: now; negative: not before Release.
+// Wait returns the time until Take can succeed; zero: now; negative: not before Release.
 func (h *Health) Wait(now time.Time) time.Duration {
 	switch {
 	case h.Well():
@@ -90,16 +93,16 @@ func (h *Health) Wait(now time.Time) time.Duration {
 	return max(0, h.until.Sub(now))
 }
 
-// A Member is a thing of a Group and its health.
+// A Member is a resource of a Group with its health.
 type Member[T any] struct {
 	Item T
 	Health
 }
 
-// Group holds things of which each does, in order of preference.
+// Group is a list of equivalent resources, in order of preference.
 type Group[T any] []*Member[T]
 
-// Take returns those that a user may use now, in order: all that are well, and those that this one user is to probe.
+// Take returns the members that the caller may use now, in order: all healthy members, and members to probe.
 func (g Group[T]) Take(now time.Time) (usable []*Member[T]) {
 	for _, m := range g {
 		if m.Health.Take(now) {
@@ -109,7 +112,7 @@ func (g Group[T]) Take(now time.Time) (usable []*Member[T]) {
 	return usable
 }
 
-// Wait is how long it is until Take returns something; zero: now; negative: not before a Release.
+// Wait returns the time until Take returns a member; zero: now; negative: not before a Release.
 func (g Group[T]) Wait(now time.Time) time.Duration {
 	wait := time.Duration(-1)
 	for _, m := range g {
@@ -120,14 +123,14 @@ func (g Group[T]) Wait(now time.Time) time.Duration {
 	return wait
 }
 
-// Wake ends every rest.
+// Wake ends all pauses.
 func (g Group[T]) Wake(now time.Time) {
 	for _, m := range g {
 		m.Health.Wake(now)
 	}
 }
 
-// Well returns the first one that is well; nil: none is.
+// Well returns the first healthy member, or nil.
 func (g Group[T]) Well() *Member[T] {
 	for _, m := range g {
 		if m.Health.Well() {

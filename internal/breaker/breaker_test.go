@@ -17,8 +17,8 @@ func TestRestDoublesFromASecondToFiveMinutes(t *testing.T) {
 	down := errors.New("connection refused")
 	is.True(h.Take(now))                                 // what is well may be used
 	is.True(h.Take(now))                                 // by many
-	is.True(h.Trouble(down, now, now, exactly))          // its first trouble is news
-	is.True(!h.Trouble(down, now.Add(-1), now, exactly)) // what others found at the same time is not, and does not double the rest
+	is.True(h.Trouble(down, now, now, Most, exactly))          // its first trouble is news
+	is.True(!h.Trouble(down, now.Add(-1), now, Most, exactly)) // what others found at the same time is not, and does not double the rest
 	for want := First; ; want = min(2*want, Most) {
 		is.Equal(h.Wait(now), want) // it rests
 		is.True(!h.Take(now.Add(want - 1)))
@@ -26,7 +26,7 @@ func TestRestDoublesFromASecondToFiveMinutes(t *testing.T) {
 		is.True(h.Take(now))                         // then one may probe
 		is.True(!h.Take(now))                        // and no other
 		is.Equal(h.Wait(now), time.Duration(-1))     // until the probe is over
-		is.True(!h.Trouble(down, now, now, exactly)) // a failed probe is no news
+		is.True(!h.Trouble(down, now, now, Most, exactly)) // a failed probe is no news
 		h.Release()
 		if want == Most {
 			break
@@ -40,6 +40,6 @@ func TestRestDoublesFromASecondToFiveMinutes(t *testing.T) {
 	h.Release()
 	is.True(!h.Back())
 	is.NoErr(h.Err())
-	is.True(h.Trouble(down, now, now, exactly))
+	is.True(h.Trouble(down, now, now, Most, exactly))
 	is.Equal(h.Wait(now), First) // the next rest is short again
 }

@@ -195,7 +195,8 @@ type Health struct {
 	Route       int       // index of its route
 	Connections int       // open now; zero with a Transport
 	Limit       int       // of connections, as learnt
-	SlowedUntil time.Time // until when the relay gets no mail because it asked for less; zero: it does not ask
+	SlowedUntil time.Time // time of the next message to a relay that asked for less mail; zero: not asked
+	Slowed      string    // reply of the relay that asked for less mail; empty: none
 	Err         error     // why the relay cannot be used; nil: it can
 	Since       time.Time // when the trouble began
 	Until       time.Time // when the relay is tried again, at the earliest
@@ -209,7 +210,7 @@ func (d *Delivery) Health(i int) (all []Health) {
 		}
 		if smtp := m.Item.smtp; smtp != nil {
 			h.Limit = smtp.Connections()
-			h.Connections, h.SlowedUntil = smtp.Open()
+			h.Connections, h.SlowedUntil, h.Slowed = smtp.Open()
 		}
 		all = append(all, h)
 	}

@@ -150,7 +150,7 @@ func TestRefusalIsNoReasonForFailover(t *testing.T) {
 		fault   attempt.Fault
 	}{
 		"recipient":          {map[string]string{"RCPT": "550 5.1.1 no such user"}, attempt.Recipient},
-		"sender":             {map[string]string{"MAIL": "550 5.7.1 no"}, attempt.Message},
+		"sender":             {map[string]string{"MAIL": "550 5.1.8 no"}, attempt.Message},
 		"message":            {map[string]string{"END": "554 5.6.0 spam"}, attempt.Message},
 		"lost after the end": {map[string]string{"END": "close"}, attempt.Message},
 		"deferred":           {map[string]string{"RCPT": "450 4.2.1 later"}, attempt.Recipient},
@@ -549,4 +549,56 @@ func TestAttemptEndsWithItsContext(t *testing.T) {
 		is.Equal(d.Wait(0, time.Now()), time.Duration(0)) // the next message may probe the relay
 		d.Close()
 	})
+}
+
+// An undecided refusal counts as an attempt only if the relay accepted other mail since the previous attempt.
+func TestUndecidedRefusalCountsByEvidence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		answers := &script{answers: map[string]string{"END": "451 4.7.1 try again later"}}
+		d := newDelivery(t, config(relays{"one": {Reply: answers.reply}}, "one.test:25"))
+		defer d.Close()
+		try := func(last time.Time) attempt.Outcome {
+			r := <-offer(t, d, 0, messageTo("b@example.org"))
+			r.Lease.Last = last
+			d.Settle(&r, time.Time{}, time.Now())
+			time.Sleep(time.Minute)
+			return r.Outcomes[0]
+		}
+		first := time.Now()
+		is.True(try(time.Time{}).Uncounted) // the first
+		is.True(try(first).Uncounted)       // the relay may refuse everything
+		answers.set("END", "")
+		is.NoErr(try(time.Time{}).Err)
+		answers.set("END", "451 4.7.1 try again later")
+		is.True(!try(first).Uncounted) // the relay accepts other mail
+		is.True(try(time.Now()).Uncounted)
+		answers.set("END", "454 Throttling failure")
+		is.True(try(first).Uncounted) // about the amount of mail
+		is.NoErr(d.Trouble(0))
+	})
+}
+
+// A relay that refuses mail for its own reasons rests, and the next relay gets the mail.
+func TestTroubleOfTheRelayIsReasonForFailover(t *testing.T) {
+	for _, answer := range []string{
+		"END 550 5.4.5 Daily user sending limit exceeded", "MAIL 452 4.3.1 Insufficient system storage",
+		"RCPT 451 4.3.0 Temporary lookup failure", "MAIL 550 Authentication is required for relay",
+		"RCPT 504 5.5.2 <host>: Helo command rejected: need fully-qualified hostname",
+	} {
+		t.Run(answer, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				verb, text, _ := strings.Cut(answer, " ")
+				first := &script{answers: map[string]string{verb: text}}
+				r := relays{"one": {Reply: first.reply}, "two": {}}
+				d := newDelivery(t, config(r, "one.test:25,two.test:25"))
+				defer d.Close()
+				result, s := send(t, d, messageTo("b@example.org"))
+				is.NoErr(result.Outcomes[0].Err)
+				is.Equal(result.Outcomes[0].Relay, "two.test:25")
+				is.Equal(names(s.Down), []string{"one.test:25"})
+			})
+		})
+	}
 }

@@ -7,24 +7,27 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/breaker"
 )
 
 // Lease is the right to offer one message to relays of one route.
 type Lease struct {
+	Last time.Time // previous attempt to send the message; zero: none
+
 	route  *route
 	relays []*member // in order of preference
 	began  time.Time
 	large  bool
 }
 
-// Release gives the relays back unused.
+// Release returns the relays without use.
 func (l *Lease) Release() {
 	for _, m := range l.relays {
 		m.Release()
 	}
 }
 
-// Begin says that a message will be offered, which is large or not. Settle ends the lease.
+// Begin records that a message will be offered. Settle ends the lease.
 func (l *Lease) Begin(large bool) {
 	l.large = large
 	l.count(1)
@@ -37,7 +40,7 @@ func (l *Lease) count(n int) {
 	}
 }
 
-// Result is what an attempt came to.
+// Result is the result of an attempt.
 type Result struct {
 	Lease    *Lease
 	Outcomes []attempt.Outcome // one for each recipient; none if the message was not offered
@@ -46,7 +49,7 @@ type Result struct {
 	served *member   // the relay that could; nil: none
 }
 
-// Failure is why a relay could not be used.
+// Failure is the reason why a relay could not be used.
 type Failure struct {
 	Relay string
 	Err   error
@@ -54,6 +57,7 @@ type Failure struct {
 
 	member *member
 	op     attempt.Op
+	cause  attempt.Cause
 }
 
 // Offer offers t to the relays in turn, until one can be used. It does not block. Done is called once, from any
@@ -74,7 +78,7 @@ func (l *Lease) offer(ctx context.Context, t *Transaction, r Result, next int, d
 			done(r)
 			return
 		}
-		r.failed = append(r.failed, Failure{Relay: m.Item.name, Err: failure.Err, member: m, op: failure.Op})
+		r.failed = append(r.failed, Failure{Relay: m.Item.name, Err: failure.Err, member: m, op: failure.Op, cause: failure.Cause})
 		if next+1 < len(l.relays) {
 			l.offer(ctx, t, r, next+1, done)
 			return
@@ -98,7 +102,7 @@ func complete(outcomes []attempt.Outcome, n int, relay string) []attempt.Outcome
 	return outcomes
 }
 
-// relayFault returns the outcome that says why the relay could not be used; nil: it could.
+// relayFault returns the outcome with the reason why the relay could not be used, or nil.
 func relayFault(outcomes []attempt.Outcome) *attempt.Outcome {
 	for i := range outcomes {
 		if outcomes[i].Err == nil || outcomes[i].Fault != attempt.Relay {
@@ -111,44 +115,55 @@ func relayFault(outcomes []attempt.Outcome) *attempt.Outcome {
 	return &outcomes[0]
 }
 
-// heard reports whether the relay took part in the transaction: for some recipient there is an acceptance, or a failure
-// other than that the message was not offered.
+// heard reports whether the relay took part in the transaction: at least one recipient was offered.
 func heard(outcomes []attempt.Outcome) bool {
 	return slices.ContainsFunc(outcomes, func(o attempt.Outcome) bool {
 		return o.Err == nil || o.Fault != attempt.None
 	})
 }
 
-// Settled is what an attempt changed.
+// Settled holds the changes after an attempt.
 type Settled struct {
 	Down     []Failure // relays that cannot be used from now on
 	Up       []string  // relays that can be used again
 	Stumbled bool      // a relay failed in the middle of the transaction
 }
 
-// Settle ends the lease of r. Suspect is when the relay last failed in the middle of a transaction of the message;
-// zero: never. If other mail got through since, a second such failure is the fault of the message, and the outcomes
-// of r say so from here on.
+// longRest is the limit for the pause of a relay whose quota is used up.
+const longRest = time.Hour
+
+// Settle ends the lease of r. suspect is the time when the relay last failed in the middle of a transaction of the
+// message; zero: never. If the relay accepted other mail since, a second such failure is the fault of the message.
+// Settle changes the outcomes of r accordingly. An undecided refusal counts as an attempt only if the relay accepted
+// other mail since the previous attempt.
 func (d *Delivery) Settle(r *Result, suspect, now time.Time) (s Settled) {
 	l := r.Lease
 	l.count(-1)
 	s.Stumbled = r.stumbled()
-	if s.Stumbled && !suspect.IsZero() && l.route.served.After(suspect) {
+	if s.Stumbled && !suspect.IsZero() && l.route.accepted.After(suspect) {
 		for i := range r.Outcomes {
-			if r.Outcomes[i].Fault == attempt.Relay {
-				r.Outcomes[i].Fault = attempt.Message
+			if o := &r.Outcomes[i]; o.Fault == attempt.Relay {
+				o.Fault, o.Permanent = attempt.Message, o.Final
 			}
 		}
 		r.failed, s.Stumbled = nil, false
 	}
-	if m := r.served; m != nil && !m.Item.retired {
-		l.route.served = now
-		if m.Back() {
-			s.Up = append(s.Up, m.Item.name)
-		}
+	for i := range r.Outcomes {
+		o := &r.Outcomes[i]
+		o.Uncounted = o.Undecided && (o.Throttled || l.Last.IsZero() || !l.route.accepted.After(l.Last))
+	}
+	if slices.ContainsFunc(r.Outcomes, func(o attempt.Outcome) bool { return o.Err == nil }) {
+		l.route.accepted = now
+	}
+	if m := r.served; m != nil && !m.Item.retired && m.Back() {
+		s.Up = append(s.Up, m.Item.name)
 	}
 	for _, f := range r.failed {
-		if !f.member.Item.retired && f.member.Trouble(f.Err, l.began, now, d.config.Jitter) {
+		most := breaker.Most
+		if f.cause == attempt.CauseQuota {
+			most = longRest
+		}
+		if !f.member.Item.retired && f.member.Trouble(f.Err, l.began, now, most, d.config.Jitter) {
 			f.Until = f.member.Until()
 			s.Down = append(s.Down, f)
 		}

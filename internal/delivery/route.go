@@ -18,11 +18,11 @@ import (
 
 // route is the way of the mail of some senders: relays in order of preference.
 type route struct {
-	sender string // in lower case; empty: all other mail
-	relays breaker.Group[relay]
-	busy   int       // messages being sent
-	large  int       // large messages among them
-	served time.Time // when a relay last took part in a transaction to its end
+	sender   string // in lower case; empty: all other mail
+	relays   breaker.Group[relay]
+	busy     int       // messages being sent
+	large    int       // large messages among them
+	accepted time.Time // time of the last acceptance
 }
 
 // member is a relay and its health.

@@ -65,7 +65,9 @@ func Read(text string) Failure {
 		if part, rest, more = strings.Cut(rest, ": "); more && isOp(part) {
 			o := attempt.Outcome{Op: attempt.Op(part)}
 			o.Code, o.Enhanced = codes(rest)
-			o.Fault, o.Permanent = attempt.Failure{Op: o.Op, Code: o.Code}.Classify()
+			_, words, _ := strings.Cut(rest, " ")
+			class := attempt.Failure{Op: o.Op, Reply: attempt.Reply{Code: o.Code, Enhanced: o.Enhanced, Text: words}}.Classify()
+			o.Fault, o.Permanent, o.Cause = class.Fault, class.Permanent, class.Cause
 			return ofOutcome(o)
 		}
 	}

@@ -60,6 +60,7 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 			lease.Release()
 			return -1
 		}
+		lease.Last = j.Last
 		lease.Begin(j.Large)
 		s.rate.spend(len(j.To), now)
 		s.busy++

@@ -67,7 +67,7 @@ func (c *core) reread(e *entry, now time.Time) {
 		e.msg = record.Compact{}
 	}
 	e.seen, e.suspect, e.looks = seenAt(now), nil, 0
-	e.set(soon|judged|returned|noticing, false)
+	e.set(soon|judged|returned|noticing|refused, false)
 	c.changed = true
 	c.sched.move(e, unread, now)
 }
@@ -77,7 +77,7 @@ func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	c.sched.unready(e)
 	e.msg = c.packer.Pack(m, now)
 	e.sender, e.priority = unique.Make(m.From).Value(), clampPriority(m.Priority)
-	e.set(fresh, m.Attempts == 0)
+	e.set(fresh, m.Attempts == 0 && !e.has(refused))
 	e.route = int32(c.rules.RouteOf(m.RouteSender()))
 	if e.state == ready {
 		c.sched.ready[e.route].of(e).Push(e)

@@ -71,6 +71,7 @@ type flags uint32
 
 const (
 	fresh    flags = 1 << iota // not tried yet, or only in vain because of the relay
+	refused                    // the last refusal was undecided: messages that were never refused go first
 	soon                       // unread: the file only has to settle, or was not opened yet; a drain waits for it
 	judged                     // unread: this version of the file was read and cannot be used
 	returned                   // moved back from failed/, where its why-file still is

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
@@ -20,6 +21,7 @@ type Job struct {
 	Enqueued  time.Time
 	Large     bool      // at least LargeSize
 	Route     int       // of the sender
+	Last      time.Time // previous attempt for a recipient; zero: none
 	Suspect   time.Time // when the relay last failed in the middle of a transaction of this message; zero: never
 
 	e *entry
@@ -76,6 +78,11 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 		Name: e.name, Version: e.id, From: m.From, To: to, MessageID: m.MessageID, Attempt: m.Attempts + 1, Began: now,
 		Enqueued: m.Enqueued, Large: e.id.Size >= LargeSize, Route: int(e.route), e: e,
 	}
+	for _, r := range m.Recipients() {
+		if r.Status == record.InProgress && r.LastAttempt.After(j.Last) {
+			j.Last = r.LastAttempt
+		}
+	}
 	if e.suspect != nil {
 		j.Suspect = *e.suspect
 	}
@@ -112,6 +119,7 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 	if f.Stumbled {
 		e.suspect = &now
 	}
+	e.set(refused, slices.ContainsFunc(f.Outcomes, func(o attempt.Outcome) bool { return o.Undecided }))
 	since := m.Since()
 	changes := m.Apply(j.To, f.Outcomes, c.rules.Retry, now)
 	events := make([]Event, 0, len(changes))

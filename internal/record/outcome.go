@@ -47,7 +47,8 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 		tried[r.Address] = r
 	}
 	decided := slices.ContainsFunc(outcomes, attempt.Outcome.Decided)
-	progress := slices.ContainsFunc(outcomes, func(o attempt.Outcome) bool { return o.Err == nil })
+	progress := slices.ContainsFunc(outcomes, func(o attempt.Outcome) bool { return o.Err == nil || o.Permanent })
+	rule.Backoff = onceForEach(rule.Backoff)
 	changes := make([]Change, 0, len(to))
 	for i, address := range to {
 		r := tried[address]
@@ -55,6 +56,10 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 			r = &Recipient{Address: address} // removed from the status file during the transaction
 		}
 		r.note(outcomes[i], now)
+		if o := outcomes[i]; o.Undecided && o.Uncounted {
+			changes = append(changes, r.postpone(o, m.undecidedPause(rule, now), m.Enqueued, now))
+			continue
+		}
 		changes = append(changes, r.apply(outcomes[i], progress, rule, now))
 	}
 	for _, r := range busy {
@@ -64,6 +69,44 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 		m.Attempts++
 	}
 	return changes
+}
+
+// onceForEach returns a Backoff that calls backoff once for each number of attempts, so that recipients with the same
+// outcome are tried again at the same time, in one transaction.
+func onceForEach(backoff func(int) time.Duration) func(int) time.Duration {
+	var pauses map[int]time.Duration
+	return func(attempts int) time.Duration {
+		pause, ok := pauses[attempts]
+		if !ok {
+			if pauses == nil {
+				pauses = make(map[int]time.Duration)
+			}
+			pause = backoff(attempts)
+			pauses[attempts] = pause
+		}
+		return pause
+	}
+}
+
+const (
+	throttledPause = 10 * time.Second // pause after a refusal that asks for less mail: the relay is used more slowly
+	throttledMost  = 5 * time.Minute  // longest such pause
+	undecidedMost  = 30 * time.Minute // longest pause after another undecided refusal
+)
+
+// undecidedPause returns the pause after an undecided refusal that is no attempt: a tenth of the age of the message, but
+// at least the pause after a first attempt.
+func (m *Message) undecidedPause(rule Rule, now time.Time) time.Duration {
+	return max(rule.Backoff(1), min(now.Sub(m.Enqueued)/10, undecidedMost))
+}
+
+// postpone records an undecided refusal that is no attempt. pause is the pause unless the relay asks for less mail.
+func (r *Recipient) postpone(o attempt.Outcome, pause time.Duration, enqueued, now time.Time) Change {
+	if o.Throttled {
+		pause = min(max(throttledPause, now.Sub(enqueued)/20), throttledMost)
+	}
+	r.Relay, r.LastAttempt, r.NextAttempt, r.Error = o.Relay, now, now.Add(pause), o.Err.Error()
+	return Change{Address: r.Address, Verdict: Deferred, Err: o.Err, Next: r.NextAttempt, Outcome: o}
 }
 
 // Start marks every recipient that is due as in progress and returns their addresses, each once.

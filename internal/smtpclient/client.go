@@ -112,6 +112,7 @@ type Conn struct {
 	noChunk bool       // CHUNKING is not used on the connection
 	noParam bool       // parameters of MAIL and RCPT are not used on the connection
 	chunked bool       // the relay has accepted a BDAT on the connection
+	proven  bool       // the relay has accepted a message on the connection
 	piped   bool       // the relay has replied to every command of a flight on the connection
 }
 

@@ -40,6 +40,10 @@ type Error struct {
 	// message in another way. The relay has not accepted the message.
 	Again bool
 
+	LoggedIn   bool // credentials are configured
+	Proven     bool // the relay had accepted a message on the connection
+	NullSender bool // the reverse-path is empty
+
 	// Uncertain is set if the content was sent to the end and no valid reply came: the relay may have the message. Op
 	// is the first step without a reply. If transactions share a flight, Op can be as early as OpMail.
 	Uncertain bool
@@ -61,10 +65,13 @@ func (e *Error) Outcome() attempt.Outcome {
 	o := attempt.Outcome{
 		Op: e.Op, Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Reply: e.Reply.String(), Uncertain: e.Uncertain, Err: e.Err,
 	}
-	o.Fault, o.Permanent = attempt.Failure{
-		Op: e.Op, Code: e.Reply.Code, Unsendable: errors.Is(e.Err, ErrAddress),
+	class := attempt.Failure{
+		Op: e.Op, Reply: e.Reply, Unsendable: errors.Is(e.Err, ErrAddress),
 		Unreadable: e.Source, NotTried: e.NotTried || e.Again, Uncertain: e.Uncertain,
+		LoggedIn: e.LoggedIn, Proven: e.Proven, NullSender: e.NullSender,
 	}.Classify()
+	o.Fault, o.Permanent, o.Final, o.Cause = class.Fault, class.Permanent, class.Final, class.Cause
+	o.Undecided, o.Throttled = class.Undecided, class.Throttled
 	if o.Err == nil {
 		o.Err = errors.New(e.Reply.String())
 	}

@@ -27,8 +27,8 @@ func TestErrorOutcome(t *testing.T) {
 		{"5yz to EHLO", answer(attempt.OpEHLO, 550, ""), attempt.Relay, false},
 		{"certificate", lost(attempt.OpTLS), attempt.Relay, false},
 		{"wrong password", answer(attempt.OpAuth, 535, ""), attempt.Relay, false},
-		{"421 to RCPT", answer(attempt.OpRcpt, 421, ""), attempt.Relay, false},
-		{"421 to the end of data", answer(attempt.OpEnd, 421, ""), attempt.Relay, false},
+		{"421 to RCPT", answer(attempt.OpRcpt, 421, ""), attempt.Recipient, false},
+		{"421 to the end of data", answer(attempt.OpEnd, 421, ""), attempt.Message, false},
 		{"login wanted at MAIL", answer(attempt.OpMail, 530, ""), attempt.Relay, false},
 		{"login wanted at RCPT", answer(attempt.OpRcpt, 538, ""), attempt.Relay, false},
 		{"lost at MAIL", lost(attempt.OpMail), attempt.Relay, false},
@@ -54,6 +54,7 @@ func TestErrorOutcome(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
+			tt.err.LoggedIn = true
 			o := tt.err.Outcome()
 			is.Equal(o.Fault, tt.whom)               // party at fault
 			is.Equal(o.Permanent, tt.permanent)      // whether a retry is pointless

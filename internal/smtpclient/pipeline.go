@@ -166,6 +166,7 @@ func (p *pipeline) drainTo(left int) {
 func (p *pipeline) read(st step) *Error {
 	var err *Error
 	x := st.x
+	x.proven = x.proven || p.conn.proven
 	switch {
 	case x.undecided == 0:
 		err = p.readIgnored(st)
@@ -282,6 +283,7 @@ func (p *pipeline) readEnd(x *transaction) *Error {
 			x.fail(err)
 			return nil
 		}
+		p.conn.proven = true
 		p.conn.cfg.Abilities.worked([features]bool{p.enabled, x.chunked, !p.conn.noParam})
 		x.accept(i, reply)
 		for j := i + 1; j < len(x.results) && !p.lmtp; j++ {
@@ -319,6 +321,8 @@ func (p *pipeline) abort(err *Error) {
 		e.Uncertain = x.contentSent && (err.Reply.Code == 0 || err.Again)
 		if i := slices.IndexFunc(p.steps, func(st step) bool { return st.x == x }); i >= 0 {
 			e.Op = p.steps[i].op()
+			// "421 too many errors": the relay has replied for some recipients, and the next transaction offers the rest.
+			e.NotTried = err.Reply.Code == 421 && p.steps[i].kind == rcptStep && x.undecided < len(x.results)
 		}
 		x.fail(e)
 		p.finish(x)
@@ -331,6 +335,16 @@ func (p *pipeline) finish(x *transaction) {
 	p.active = slices.DeleteFunc(p.active, func(y *transaction) bool { return x == y })
 	if !x.resultsHandled {
 		x.resultsHandled = true
+		p.addContext(x)
 		p.done(x.original, x.results)
+	}
+}
+
+// addContext adds the facts about the connection to the errors of x.
+func (p *pipeline) addContext(x *transaction) {
+	for i := range x.results {
+		if e := x.results[i].Err; e != nil {
+			e.LoggedIn, e.Proven, e.NullSender = p.conn.cfg.Auth != nil, x.proven, x.From == ""
+		}
 	}
 }

@@ -47,6 +47,7 @@ type transaction struct {
 	contentSent    bool          // the content was sent to the end
 	resultsHandled bool          // the caller has the results
 	offered        int           // RCPT commands sent
+	proven         bool          // the relay had accepted a message on the connection before
 	chunked        bool          // the content is sent with BDAT
 }
 

@@ -48,7 +48,7 @@ func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
 		{"452 for the first", map[string]string{"RCPT a": "452 4.5.3 none"}, "rcpt: 452 4.5.3 none,ok,ok,ok", "b c d", true},
 		{"452 of a mailbox", map[string]string{"RCPT b": "452 4.2.2 full"}, "ok,rcpt: 452 4.2.2 full,ok,ok", "a c d", true},
 		{"552 of a mailbox", map[string]string{"RCPT b": "552 5.2.2 full"}, "ok,rcpt: 552 5.2.2 full,ok,ok", "a c d", true},
-		{"421", map[string]string{"RCPT a": "550 no", "RCPT c": "421 bye|close"}, "rcpt: 550 no,rcpt: 421 bye,rcpt: 421 bye,rcpt: 421 bye", "", false},
+		{"421", map[string]string{"RCPT a": "550 no", "RCPT c": "421 bye|close"}, "rcpt: 550 no,next: rcpt: 421 bye,next: rcpt: 421 bye,next: rcpt: 421 bye", "", false},
 		{"MAIL refused", map[string]string{"MAIL": "550 5.7.1 not you"},
 			"mail: 550 5.7.1 not you,mail: 550 5.7.1 not you,mail: 550 5.7.1 not you,mail: 550 5.7.1 not you", "", true},
 		{"DATA refused", map[string]string{"RCPT a": "550 no", "DATA": "451 later"}, "rcpt: 550 no,data: 451 later,data: 451 later,data: 451 later", "", true},

@@ -240,7 +240,7 @@ func TestMessagesOnAConnectionAreLearnt(t *testing.T) {
 		is.True(eachOnce(relay, 100))
 		is.Equal(time.Since(began), time.Duration(0)) // no pause
 		is.Equal(cut, 2)                              // then the limit is known
-		_, pause := r.Open()
+		_, pause, _ := r.Open()
 		is.True(pause.IsZero())
 	})
 }

@@ -13,8 +13,8 @@ type evidence struct {
 	accepted   bool // the relay accepted the message for at least one recipient
 	answered   bool // a reply other than 421
 	closing    bool // 421
-	throttled  bool // a throttling reply
-	recipient  bool // the throttling reply was a reply to RCPT
+	undecided  bool // refused with a reply about the amount of mail, or about policy
+	throttled  bool // such a reply asks for less mail
 	timeout    bool
 	uncertain  bool // the relay may have the message
 	hungUp     bool // the connection was closed without a reply
@@ -45,11 +45,11 @@ func observe(results []smtpclient.Result) evidence {
 		v.noPTR = v.noPTR || attempt.NoPTR(e.Reply)
 		v.timeout = v.timeout || errors.Is(e.Err, os.ErrDeadlineExceeded)
 		v.unheard = v.unheard && isUnheard(e)
-		if e.Reply.Throttled() {
-			v.throttled = true
-			v.recipient = e.Op == attempt.OpRcpt && code != 421
+		if e.Reply.Undecided() && !e.NotTried && !e.Again {
+			v.undecided, v.throttled = true, v.throttled || e.Reply.Throttled()
 		}
 	}
+	v.undecided = v.undecided && !v.accepted
 	return v
 }
 

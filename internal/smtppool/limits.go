@@ -12,11 +12,9 @@ const (
 	cutPause     = time.Second      // least time between two cuts of the limit: signs of overload come in bursts
 	firstProbe   = time.Minute      // first time until a probe for one connection above the ceiling
 	lastProbe    = 30 * time.Minute // longest time until a probe
-	firstPause   = time.Second      // first pause after a throttling reply
-	lastPause    = time.Minute      // longest pause
 )
 
-// limits hold the learnt limit for connections, and the pause after throttling replies.
+// limits hold the learnt limit for connections.
 //
 // The limit grows and shrinks like the window of TCP (RFC 5681). At first the limit grows by one for each accepted
 // message (slow start), and so doubles in each round trip. A sign of overload halves the limit. From the threshold on,
@@ -34,10 +32,6 @@ type limits struct {
 	probing bool          // a connection above the ceiling is in progress
 	probeAt time.Time     // time of the next probe
 	wait    time.Duration // time between a refusal and the next probe
-
-	pause         time.Duration // last pause; zero: none, or a message was accepted since
-	until         time.Time     // end of the last pause
-	rcptThrottled bool          // the last reply was a throttling reply to RCPT
 }
 
 func newLimits(most int) limits {
@@ -77,14 +71,9 @@ func (l *limits) allowed(now time.Time) int {
 	return min(l.now, top)
 }
 
-// served records an accepted message. taken is the time when a session took the message. connected is the number of
-// connected sessions: during slow start, the connected sessions count for the sessions that are connecting, too,
+// served records an accepted message. connected is the number of connected sessions: during slow start, the connected sessions count for the sessions that are connecting, too,
 // because connecting takes several round trips.
-func (l *limits) served(taken time.Time, connected int) {
-	l.rcptThrottled = false
-	if !taken.Before(l.until) {
-		l.pause = 0
-	}
+func (l *limits) served(connected int) {
 	top := l.most
 	if l.ceiling > 0 {
 		top = min(top, l.ceiling+1)
@@ -138,24 +127,3 @@ func (l *limits) unreachable(now time.Time) {
 	l.ceiling, l.probing = 0, false
 	l.backOff(now)
 }
-
-// throttled records a throttling reply to a message, and returns the length of the pause, or zero for no pause. taken
-// is the time when a session took the message: a message taken before the end of the last pause starts no pause.
-// recipient is set for a reply to RCPT: greylisting looks the same, so only the second such reply without an accepted
-// message between starts a pause.
-func (l *limits) throttled(taken, now time.Time, recipient bool) time.Duration {
-	if taken.Before(l.until) {
-		return 0
-	}
-	if recipient && !l.rcptThrottled {
-		l.rcptThrottled = true
-		return 0
-	}
-	l.pause = min(max(2*l.pause, firstPause), lastPause)
-	l.until = now.Add(l.pause)
-	l.backOff(now)
-	return l.pause
-}
-
-// paused reports whether a pause is in progress.
-func (l *limits) paused(now time.Time) bool { return now.Before(l.until) }

@@ -16,7 +16,7 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 	l := newLimits(10)
 	accept := func(n int) int {
 		for range n {
-			l.served(noon, 99)
+			l.served(99)
 		}
 		return l.allowed(noon)
 	}
@@ -47,18 +47,18 @@ func TestCeiling(t *testing.T) {
 	is := is.New(t)
 	l := newLimits(10)
 	for range 8 {
-		l.served(noon, 99)
+		l.served(99)
 	}
 	is.True(!l.started(9)) // no ceiling, no probe
 	l.refused(3, noon)
 	is.Equal(l.allowed(noon), 3) // as many as there were
-	l.served(noon, 99)
-	l.served(noon, 99)
-	l.served(noon, 99)
+	l.served(99)
+	l.served(99)
+	l.served(99)
 	is.Equal(l.allowed(after(time.Minute-1)), 3)
 	l.refused(2, noon) // another one that was on its way
-	l.served(noon, 99)
-	l.served(noon, 99)
+	l.served(99)
+	l.served(99)
 	is.Equal(l.allowed(after(time.Minute-1)), 2)
 
 	now := noon
@@ -71,7 +71,7 @@ func TestCeiling(t *testing.T) {
 		is.True(l.started(2))       // this is the one
 		l.refused(2, now)
 		for range 10 {
-			l.served(now, 99)
+			l.served(99)
 		}
 	}
 	now = now.Add(lastProbe)
@@ -79,41 +79,16 @@ func TestCeiling(t *testing.T) {
 	l.liftCeiling()
 	is.Equal(l.allowed(now), 3)
 	for range 30 {
-		l.served(now, 99)
+		l.served(99)
 	}
 	is.Equal(l.allowed(now), 10) // no ceiling any more
 	l.refused(2, now)
 	l.unreachable(now)
 	is.True(l.allowed(now) < 2) // half
 	for range 100 {
-		l.served(now, 99)
+		l.served(99)
 	}
 	is.Equal(l.allowed(now), 10) // what cannot be reached has no ceiling
-}
-
-func TestPause(t *testing.T) {
-	is := is.New(t)
-	l := newLimits(10)
-	is.True(!l.paused(noon))
-	is.Equal(l.throttled(noon, noon, false), time.Second)
-	is.True(l.paused(after(time.Second - 1)))
-	is.True(!l.paused(after(time.Second)))
-	is.Equal(l.allowed(noon), 1)                                                               // half
-	is.Equal(l.throttled(after(time.Second-1), after(2*time.Second), false), time.Duration(0)) // on its way before the pause
-	is.Equal(l.throttled(after(time.Second), after(time.Second), false), 2*time.Second)        // it goes on
-	l.served(after(time.Second), 99)                                                           // on its way before the pause too
-	is.Equal(l.throttled(after(3*time.Second), after(3*time.Second), false), 4*time.Second)    // so it tells nothing
-	l.served(after(7*time.Second), 99)                                                         // now it does
-	is.Equal(l.throttled(after(8*time.Second), after(8*time.Second), false), time.Second)      // it begins anew
-	now := after(time.Minute)
-	is.Equal(l.throttled(now, now, true), time.Duration(0)) // a recipient, which may be greylisted
-	l.served(now, 99)
-	is.Equal(l.throttled(now, now, true), time.Duration(0)) // another one, with others between them
-	is.Equal(l.throttled(now, now, true), 2*time.Second-time.Second)
-	for range 10 {
-		now = now.Add(time.Hour)
-		is.True(l.throttled(now, now, false) <= time.Minute) // no longer than that
-	}
 }
 
 // Whoever asks for hundreds of connections has them soon, and a relay that bears a few is not overrun.

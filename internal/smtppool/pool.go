@@ -13,19 +13,21 @@ type pool struct {
 	connector   *connector
 	idleTimeout time.Duration
 	grown       func() // Options.Grown; called without mu
+	slowed      func() // Options.Slowed; called without mu
 
 	mu      sync.Mutex // guards the following fields; never held during network I/O
 	ended   *sync.Cond // signalled when a session has ended or the waitlist is empty
 	waiting waitlist
 	roster  roster
 	limits  limits
+	pace    pace
 	depth   int  // transactions in progress per connection, as seen on the newest connection
 	closing bool // close is in progress
 	retired bool
 }
 
 func newPool(c *connector, o Options) *pool {
-	p := &pool{connector: c, idleTimeout: o.Idle, grown: o.Grown, roster: newRoster(), depth: 1}
+	p := &pool{connector: c, idleTimeout: o.Idle, grown: o.Grown, slowed: o.Slowed, roster: newRoster(), depth: 1}
 	p.limits = newLimits(o.Concurrency)
 	p.ended = sync.NewCond(&p.mu)
 	return p
@@ -36,7 +38,9 @@ type poolStatus struct {
 	allowed     int       // limit for connections
 	greeted     int       // connections with a greeting
 	depth       int       // transactions in progress per connection
+	slow        bool      // the relay is used more slowly than possible
 	pausedUntil time.Time // end of the pause; zero: no pause
+	reason      string    // reply that made the pool slow down
 }
 
 func (p *pool) status() poolStatus {
@@ -44,8 +48,8 @@ func (p *pool) status() poolStatus {
 	defer p.mu.Unlock()
 	now := time.Now()
 	s := poolStatus{allowed: p.limits.allowed(now), greeted: p.roster.greeted, depth: p.depth}
-	if p.limits.paused(now) {
-		s.pausedUntil = p.limits.until
+	if p.pace.slow(now) {
+		s.slow, s.reason, s.pausedUntil = true, p.pace.reason, p.pace.until
 	}
 	return s
 }
@@ -124,7 +128,7 @@ func (p *pool) close() {
 // themselves. The caller holds p.mu.
 func (p *pool) dispatch() {
 	now := time.Now()
-	if p.limits.paused(now) {
+	if p.pace.waits(now) {
 		return
 	}
 	for p.waiting.len() > 0 {
@@ -147,7 +151,7 @@ func (p *pool) dispatch() {
 
 // take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.
 func (p *pool) take(s *session, now time.Time) *offer {
-	if p.limits.paused(now) || p.surplus(now) || s.full(now) {
+	if p.pace.waits(now) || p.surplus(now) || s.full(now) {
 		return nil
 	}
 	o := p.waiting.pop()
@@ -155,6 +159,7 @@ func (p *pool) take(s *session, now time.Time) *offer {
 		o.taken, o.session = now, s
 		s.inFlight = append(s.inFlight, o)
 		s.taken++
+		p.resumeAfter(p.pace.take(now))
 	}
 	return o
 }
@@ -260,18 +265,29 @@ func (p *pool) end(s *session) {
 // settle adjusts the limits to the evidence of a transaction, and passes the outcomes to the caller of Offer, if final.
 func (p *pool) settle(s *session, c *completion) {
 	outcomes := c.outcomes()
+	slowed := false
+	defer func() {
+		if slowed {
+			p.slowed()
+		}
+	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	switch {
 	case c.refused:
 		p.limits.refused(max(1, p.roster.count()), now)
-	case c.throttled:
-		if pause := p.limits.throttled(c.taken, now, c.recipient); pause > 0 {
-			time.AfterFunc(pause, p.resume)
+	case c.undecided:
+		if c.throttled {
+			p.limits.backOff(now)
 		}
+		if p.pace.refuse(c.taken, now, c.throttled, replyIn(c.results)) {
+			slowed = true
+		}
+		p.resumeAfter(p.pace.until.Sub(now))
 	case c.accepted:
-		p.limits.served(c.taken, p.roster.connected())
+		p.limits.served(p.roster.connected())
+		p.pace.serve(now)
 		if s.probe {
 			s.probe = false
 			p.limits.liftCeiling()
@@ -282,6 +298,23 @@ func (p *pool) settle(s *session, c *completion) {
 	}
 	if outcomes != nil {
 		c.finish(outcomes)
+	}
+}
+
+// replyIn returns the first undecided reply, for the log.
+func replyIn(results []smtpclient.Result) string {
+	for i := range results {
+		if e := results[i].Err; e != nil && e.Reply.Undecided() {
+			return e.Reply.String()
+		}
+	}
+	return ""
+}
+
+// resumeAfter dispatches the waiting offers after a pause, if there is one.
+func (p *pool) resumeAfter(pause time.Duration) {
+	if pause > 0 {
+		time.AfterFunc(pause, p.resume)
 	}
 }
 

@@ -200,7 +200,7 @@ func (s *session) settleUnheard() {
 		if s.offersAgain(&c, others) && c.rewind() {
 			s.back = append(s.back, c.offer)
 			if c.results = nil; !c.refused {
-				c.throttled = false
+				c.undecided, c.throttled = false, false
 			}
 		} else {
 			ended = false

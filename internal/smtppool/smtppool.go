@@ -40,6 +40,10 @@ type Options struct {
 	// Grown, if not nil, is called when Slots has grown without the result of an offer. Grown is called from any
 	// goroutine, and must not block.
 	Grown func()
+
+	// Slowed, if not nil, is called when the relay has asked for less mail, and is used more slowly from then on; see
+	// Relay.Open. Slowed is called like Grown.
+	Slowed func()
 }
 
 const (
@@ -71,6 +75,9 @@ func New(o Options) (*Relay, error) {
 	}
 	if o.Grown == nil {
 		o.Grown = func() {}
+	}
+	if o.Slowed == nil {
+		o.Slowed = func() {}
 	}
 	return &Relay{name: o.Addr, connector: c, pool: newPool(c, o)}, nil
 }
@@ -125,11 +132,11 @@ func (r *Relay) Retire(cause error) { r.pool.retire(cause) }
 // Connections returns the present limit for connections, as learnt from the relay.
 func (r *Relay) Connections() int { return r.pool.status().allowed }
 
-// Open returns the number of open connections with a greeting, and the end of the present pause after a throttling
-// reply; zero: no pause.
-func (r *Relay) Open() (connections int, pausedUntil time.Time) {
+// Open returns the number of open connections with a greeting. If the relay has asked for less mail and is used more
+// slowly than possible, slowedUntil is the time of the next message, and reason is the reply of the relay.
+func (r *Relay) Open() (connections int, slowedUntil time.Time, reason string) {
 	s := r.pool.status()
-	return s.greeted, s.pausedUntil
+	return s.greeted, s.pausedUntil, s.reason
 }
 
 // Slots returns the useful number of offers in progress, at least 1. A connection has 1 transaction in progress without

@@ -361,37 +361,6 @@ func TestCeilingIsProbed(t *testing.T) {
 	})
 }
 
-func TestTooFast(t *testing.T) {
-	inModes(t, func(t *testing.T, ext []string) {
-		is := is.New(t)
-		began := time.Now()
-		full := true
-		relay := &smtptest.Relay{Ext: ext}
-		relay.Reply = func(verb, _ string) string {
-			if verb == "MAIL" && full {
-				return "451 4.7.1 not so fast"
-			}
-			return ""
-		}
-		r := newRelay(t, relay.Dial, 1)
-		for _, seconds := range []int{0, 1, 3, 7, 15, 31, 63, 123} {
-			err := offerTo(r, mail("a@x.org"))[0].Err
-			is.True(err != nil && err.Reply == "451 4.7.1 not so fast")
-			is.Equal(int(time.Since(began).Seconds()), seconds) // pauses of 1, 2, 4 ... 60 seconds
-		}
-		full = false
-		began = time.Now()
-		is.Equal(len(failures(deliver(r, 10))), 0) // it recovers
-		is.Equal(time.Since(began), time.Minute)   // and there is no pause between them
-		full = true
-		offerTo(r, mail("a@x.org"))
-		began = time.Now()
-		offerTo(r, mail("a@x.org"))
-		is.Equal(time.Since(began), time.Second) // it begins anew
-		r.Close()
-	})
-}
-
 func TestContentIsReadAgain(t *testing.T) {
 	is := is.New(t)
 	opened := 0

@@ -98,19 +98,19 @@ func sendAll(r *Relay, n int, pause time.Duration) time.Duration {
 // A relay that limits the rate gets nearly as much as it accepts, and refuses few messages.
 func TestRateOfARelay(t *testing.T) {
 	for name, test := range map[string]struct {
-		meter meter
+		meter *meter
 		n     int
 		ext   []string
 		times float64 // of the ideal time
 		share float64 // of the messages that is refused
 	}{
-		"14/s":             {meter{n: 14, per: time.Second, reply: "454 Throttling failure: Maximum sending rate exceeded."}, 1000, nil, 1.15, 0.04},
-		"14/s, 50 ms":      {meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 50 * time.Millisecond}, 300, nil, 1.15, 0.08},
-		"14/s, pipelining": {meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 20 * time.Millisecond}, 300, modes["pipelining"], 1.15, 0.2},
-		"14/s, chunking":   {meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 20 * time.Millisecond}, 300, modes["chunking"], 1.15, 0.2},
-		"14/s, 451":        {meter{n: 14, per: time.Second, reply: "451 4.7.1 try later"}, 300, nil, 1.3, 0.3},
-		"30/m":             {meter{n: 30, per: time.Minute, reply: "450 4.7.0 too many messages, slow down"}, 100, nil, 1.6, 0.8},
-		"200/s":            {meter{n: 200, per: time.Second, reply: "421 4.7.0 rate limit exceeded", latency: time.Millisecond}, 1000, nil, 2, 0.15},
+		"14/s":             {&meter{n: 14, per: time.Second, reply: "454 Throttling failure: Maximum sending rate exceeded."}, 1000, nil, 1.15, 0.04},
+		"14/s, 50 ms":      {&meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 50 * time.Millisecond}, 300, nil, 1.15, 0.08},
+		"14/s, pipelining": {&meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 20 * time.Millisecond}, 300, modes["pipelining"], 1.15, 0.2},
+		"14/s, chunking":   {&meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 20 * time.Millisecond}, 300, modes["chunking"], 1.15, 0.2},
+		"14/s, 451":        {&meter{n: 14, per: time.Second, reply: "451 4.7.1 try later"}, 300, nil, 1.3, 0.3},
+		"30/m":             {&meter{n: 30, per: time.Minute, reply: "450 4.7.0 too many messages, slow down"}, 100, nil, 1.6, 0.8},
+		"200/s":            {&meter{n: 200, per: time.Second, reply: "421 4.7.0 rate limit exceeded", latency: time.Millisecond}, 1000, nil, 2, 0.15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

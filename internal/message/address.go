@@ -170,6 +170,9 @@ func checked(addr, found string) Address {
 
 // withoutQuotes returns the text between quotes that are not those of RFC 5322. It is not ok if there are none.
 func withoutQuotes(s string) (inner string, ok bool) {
+	if s == "" || s[0] != '\'' && s[0] != '`' && s[0] < utf8.RuneSelf {
+		return "", false
+	}
 	for _, pair := range []string{"''", "``", "“”", "„“", "‘’", "‚‘", "«»", "‹›"} {
 		_, n := utf8.DecodeRuneInString(pair)
 		if inner, ok = strings.CutPrefix(s, pair[:n]); ok {

@@ -17,6 +17,7 @@ import (
 
 var (
 	fieldLine = regexp.MustCompile(`^([!-9;-~]+)[ \t]*:`)
+	url       = regexp.MustCompile(`^[^:]*://`)
 	lineEnds  = regexp.MustCompile(`\r+\n`)
 	mboxLines = regexp.MustCompile(`^From [^\n]*(\n|$)(>From [^\n]*(\n|$))*`)
 	topLines  = regexp.MustCompile(`^(?i)((x-sender|x-receiver|x-spoolgore-(expire|notbefore|priority)|` +
@@ -43,6 +44,9 @@ func reference(text string, front func(has func(name string) bool) string) strin
 	for text != "" {
 		line, rest, _ := strings.Cut(text, "\n")
 		m := fieldLine.FindStringSubmatch(line)
+		if url.MatchString(line) {
+			m = nil
+		}
 		if line == "" && text[0] == '\n' {
 			text = rest
 			break

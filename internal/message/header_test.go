@@ -27,6 +27,7 @@ func TestGroupingOfLines(t *testing.T) {
 		{"impossible name", "A: 1\nb c: 2\nB: 6\n\n", []string{"A: 1"}, "b c: 2\nB: 6\n\n"},
 		{"control character in a name", "A: 1\n\x01: 3\n\n", []string{"A: 1"}, "\x01: 3\n\n"},
 		{"8-bit name", "A: 1\n\xfc: 4\n\n", []string{"A: 1"}, "\xfc: 4\n\n"},
+		{"a URL", "A: 1\nhttps://x.example/y\nB: 2\n\n", []string{"A: 1"}, "https://x.example/y\nB: 2\n\n"},
 		{"no name", "A: 1\n: 5\n\n", []string{"A: 1"}, ": 5\n\n"},
 		{"blanks before the colon", "A : 1\nB\t : 2\n\n", []string{"A : 1", "B\t : 2"}, ""},
 		{"no blank line", "A: 1\nB: 2\n", []string{"A: 1", "B: 2"}, ""},

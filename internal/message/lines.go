@@ -138,10 +138,10 @@ func clean(line []byte) []byte {
 }
 
 // fieldName returns the length of the field name at the start of the line, or 0 if the line begins no field. Blanks
-// between name and colon are accepted because other readers accept them: "Bcc : x" must not be sent.
+// between name and colon are accepted because other readers accept them: "Bcc : x" must not be sent. A URL is no field.
 func fieldName(line []byte) int {
 	colon := bytes.IndexByte(line, ':')
-	if colon < 0 {
+	if colon < 0 || bytes.HasPrefix(line[colon+1:], []byte("//")) {
 		return 0
 	}
 	name := bytes.TrimRight(line[:colon], blanks)

@@ -21,13 +21,19 @@ const (
 // unusual places, such as ann..b or ann., gets quotes. The final dot of a domain is dropped. The error is that of
 // [CheckAddress].
 func Canonical(addr string) (string, error) {
-	if at := strings.LastIndexByte(addr, '@'); at > 0 {
-		local, domain := addr[:at], strings.TrimSuffix(addr[at+1:], ".")
-		if !isDotAtom(local) && isAtom(strings.ReplaceAll(local, ".", "x")) {
-			local = `"` + local + `"`
-		}
-		addr = local + "@" + domain
+	err := CheckAddress(addr)
+	if err == nil {
+		return addr, nil
 	}
+	at := strings.LastIndexByte(addr, '@')
+	if at <= 0 {
+		return addr, err
+	}
+	local, domain := addr[:at], strings.TrimSuffix(addr[at+1:], ".")
+	if !isDotAtom(local) && isAtom(strings.ReplaceAll(local, ".", "x")) {
+		local = `"` + local + `"`
+	}
+	addr = local + "@" + domain
 	return addr, CheckAddress(addr)
 }
 
@@ -76,14 +82,15 @@ func HasUTF8(addr string) bool {
 // not known any more. Format characters and unusual spaces are invisible: they come from copied text, and the address
 // that a person sees is another one.
 func checkText(s string) error {
-	if !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError) {
+	if HasUTF8(s) && (!utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError)) {
 		return errors.New("not valid UTF-8")
 	}
 	for _, r := range s {
 		switch {
+		case ' ' <= r && r <= '~':
 		case unicode.IsControl(r):
 			return errors.New("holds a control character")
-		case r > ' ' && (unicode.In(r, unicode.Cf, unicode.Z) || r == '＠' || r == '﹫'):
+		case unicode.In(r, unicode.Cf, unicode.Z) || r == '＠' || r == '﹫':
 			return fmt.Errorf("holds %s", invisible(r))
 		}
 	}

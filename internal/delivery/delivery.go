@@ -175,6 +175,21 @@ func (d *Delivery) Cut(cause error) {
 	}
 }
 
+// Stop withdraws what no relay has received any part of, and ends the making of connections. Transactions under way go
+// on. Take is not called after Stop.
+func (d *Delivery) Stop() {
+	for _, r := range d.routes {
+		for _, m := range r.relays {
+			if m.Item.smtp != nil {
+				m.Item.smtp.Retire(errStopped)
+			}
+		}
+	}
+}
+
+// errStopped is the cause of an offer that Stop has withdrawn. Such an offer is no attempt.
+var errStopped = fmt.Errorf("the spool is being stopped: %w", context.Canceled)
+
 // Close closes all connections. No transaction may be under way.
 func (d *Delivery) Close() {
 	for _, r := range d.routes {

@@ -147,6 +147,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		select {
 		case <-stop: // start no new job, let what runs end
 			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
+			e.delivery.Stop()
 		case <-grace:
 			cut()
 			e.delivery.Cut(context.Canceled)
@@ -163,6 +164,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		if e.spool.lost != nil && !stopping { // the other process goes on
 			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
+			e.delivery.Stop()
 		}
 		wait := e.step(stopping || e.control.paused)
 		drained = !stopping && !e.control.paused && e.drained()

@@ -109,9 +109,9 @@ func (s *Spool) Resume() {
 }
 
 // Reload reads the status file, edited during a pause, and believes it: states, attempts, next attempts, and which
-// recipients there are. Only an acceptance since the pause is not forgotten. Reload does not end the pause. Without a
-// pause the file may be older than what is known, which then counts. A file that cannot be read or parsed is an error
-// and changes nothing.
+// recipients there are. Only an outcome since the pause is not forgotten. Reload does not end the pause. Without a
+// pause an edit counts as well, but no acceptance is forgotten, no outcome since the spool last wrote the file, and no
+// message that the file does not have. A file that cannot be read or parsed is an error and changes nothing.
 func (s *Spool) Reload() error {
 	if err := s.reload(); err != nil {
 		return fmt.Errorf("spoolgore: reload: %w", err)
@@ -121,11 +121,12 @@ func (s *Spool) Reload() error {
 
 func (s *Spool) reload() error {
 	var paused bool
+	var written time.Time
 	var path string
 	var err error
 	var run *engine.Control
 	s.do(func(c *engine.Control, done func()) {
-		run, paused, path = c, c.Paused(), c.StatusFile()
+		run, paused, path, written = c, c.Paused(), c.StatusFile(), c.Written()
 		done()
 	}, func() { // the next Run reads it anyway; say now what it would say then
 		var opts Options
@@ -147,7 +148,7 @@ func (s *Spool) reload() error {
 	if err != nil {
 		return err
 	}
-	s.do(func(c *engine.Control, done func()) { c.Reload(edited, done) }, func() { s.changes++ })
+	s.do(func(c *engine.Control, done func()) { c.Reload(edited, written, done) }, func() { s.changes++ })
 	return nil
 }
 

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -254,6 +256,45 @@ func TestReloadWithoutAPauseReadsWhatWasEdited(t *testing.T) {
 		pass(time.Second)
 		is.True(!exists(dir, "m")) // who was marked as done is
 		stop()
+	})
+}
+
+// Who has read that a reload takes over an edit of the status file does not pause. The edit counts; a copy that an
+// editor has held since before an acceptance does not bring the recipient back.
+func TestReloadWithoutAPauseAppliesAnEdit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var accepts atomic.Bool
+		relay := &ledger{answer: func(_, to string, _ int) error {
+			if accepts.Load() && to == "a@x.org" {
+				return nil
+			}
+			return errLater
+		}}
+		path := filepath.Join(dir, ".spoolgore.js")
+		drop(t, dir, "m", named)
+		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom})
+		pass(5 * time.Second)
+		stale, err := os.ReadFile(path)
+		is.NoErr(err)
+		text := regexp.MustCompile(`("a@x.org","Status":0,"Attempts":1,"NextAttempt":)"[^"]*"`).ReplaceAllString(string(stale),
+			`$1"`+time.Now().Format(time.RFC3339)+`"`)
+		is.True(text != string(stale))
+		is.NoErr(os.WriteFile(path, []byte(text), 0o600)) // a@x.org is due now
+		accepts.Store(true)
+		is.NoErr(s.Reload())
+		pass(5 * time.Second)
+		is.NoErr(copies(relay, "a@x.org", 1))
+		is.Equal(relay.tries("m", "b@x.org"), 1)
+		is.NoErr(os.WriteFile(path, stale, 0o600))
+		is.NoErr(s.Reload())
+		s.Flush()
+		pass(5 * time.Second)
+		stop()
+		is.Equal(relay.tries("m", "b@x.org"), 2)
+		is.NoErr(copies(relay, "a@x.org", 1))
 	})
 }
 

@@ -95,14 +95,14 @@ func (c *Control) Edited(paused bool) (bool, error) {
 	return paused || !ours, nil
 }
 
-// Reload takes over edited, the messages of the status file by file name. The loop calls then when the messages that
-// the edit has ended have left the spool.
-func (c *Control) Reload(edited map[string]*record.Message, then func()) {
-	since := c.status.since
-	if !c.paused {
-		since = time.Time{} // the file may be older than what is known
-	}
-	c.spool.queue.Reload(edited, since, time.Now())
+// Written returns the time of what the status file showed when it was last written. Outcomes since then overrule an edit
+// of the file.
+func (c *Control) Written() time.Time { return c.status.since }
+
+// Reload takes over edited, the messages of the status file by file name. Written is what Written returned before the
+// file was read. The loop calls then when the messages that the edit has ended have left the spool.
+func (c *Control) Reload(edited map[string]*record.Message, written time.Time, then func()) {
+	c.spool.queue.Reload(edited, record.Edit{Since: written, Live: !c.paused}, time.Now())
 	c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
 	c.pass(time.Now())
 	c.moves.settled(then)

@@ -9,8 +9,8 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// finish writes what is to outlast the run. Only abandoned transactions are under way. For a drain the error says what is in the
-// way.
+// finish writes what is to outlast the run. Only abandoned transactions are under way. For a drain the error says what
+// is in the way.
 func (e *Engine) finish(ctx context.Context) error {
 	for _, f := range e.inbox.take() {
 		f()
@@ -68,7 +68,7 @@ func (e *Engine) keepStatus() {
 			e.opts.Logger.Error("status file unreadable; only the journal has the outcomes of the pause", "err", err)
 			return
 		}
-		e.spool.queue.Reload(edited, e.status.since, time.Now())
+		e.spool.queue.Reload(edited, record.Edit{Since: e.status.since}, time.Now())
 		e.publisher.publish(e.spool.queue.TakeEvents())
 	}
 	e.status.failed(e.status.sync(), false)

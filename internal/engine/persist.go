@@ -27,6 +27,7 @@ type statusWriter struct {
 	changed bool                        // the status file is to be written
 	waiters []func()                    // called in the loop after the write under way
 	since   time.Time                   // outcomes after it overrule an edit of the status file; zero: all do
+	shown   time.Time                   // when the content of the write under way was taken
 }
 
 func newStatusWriter(s *spool, opts *Options, causes func() func(string) string, post func(func())) *statusWriter {
@@ -125,7 +126,7 @@ func (w *statusWriter) resumeWaiters() {
 func (w *statusWriter) content(now time.Time) (write func(io.Writer) error, empty bool) {
 	s := w.spool
 	records, causes := slices.Collect(s.queue.Snapshot(now)), w.causes()
-	w.mark, w.changed = s.journal.file.End(), false
+	w.mark, w.changed, w.shown = s.journal.file.End(), false, now
 	s.queue.Changed()
 	dir := s.dir
 	return func(to io.Writer) error { return writeStatus(to, dir, records, causes, now) }, len(records) == 0
@@ -135,6 +136,7 @@ func (w *statusWriter) content(now time.Time) (write func(io.Writer) error, empt
 func (w *statusWriter) saved(err error) {
 	if err == nil {
 		w.spool.journal.file.Cut(w.mark)
+		w.since = w.shown
 	}
 }
 

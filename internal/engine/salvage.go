@@ -70,7 +70,7 @@ func (o *opener) holdUnknown(name string, now time.Time) bool {
 	}
 	if err := o.spool.dir.Steering().Shift(name, spooldir.Spool, spooldir.Hold); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			o.opts.Logger.Error("message cannot be held; it may be sent again to some recipients", "file", name, "err", err)
+			o.opts.Logger.Error("message cannot be held; some recipients may get it again", "file", name, "err", err)
 		}
 		return false
 	}

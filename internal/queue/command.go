@@ -40,18 +40,17 @@ func (q *Queue) Flush(now time.Time) {
 	}
 }
 
-// Reload believes edited, the messages of a status file by file name, which was edited since the time paused. With
-// paused zero the file was not edited in a pause, and may be older than what is known: then a message that it does not
-// have goes on. Otherwise such a message is read again.
-func (q *Queue) Reload(edited map[string]*record.Message, paused, now time.Time) {
-	pausedOnce := !paused.IsZero()
+// Reload believes edited, the messages of a status file by file name. How says what the file was made from. A message that the file does
+// not have is read again, but goes on if the file may be older than what is known.
+func (q *Queue) Reload(edited map[string]*record.Message, how record.Edit, now time.Time) {
+	inPause := !how.Since.IsZero() && !how.Live
 	q.packServed(now)
 	edit := func(name string, known record.Compact) record.Compact { // of a file that was not read yet
 		switch m, by := known.Message(), edited[name]; {
-		case by == nil && pausedOnce:
+		case by == nil && inPause:
 			return q.packer.Pack(record.AcceptedOnly(m, now), now)
 		case by != nil && record.CanEdit(by, m):
-			return q.packer.Pack(record.Edited(m, by, paused), now)
+			return q.packer.Pack(record.Edited(m, by, how), now)
 		}
 		return known
 	}
@@ -66,10 +65,10 @@ func (q *Queue) Reload(edited map[string]*record.Message, paused, now time.Time)
 			}
 		case by != nil && !record.CanEdit(by, m):
 		case by != nil:
-			editRecord(&q.core, e, record.Edited(m, by, paused), now)
-		case pausedOnce && e.state == checking:
+			editRecord(&q.core, e, record.Edited(m, by, how), now)
+		case inPause && e.state == checking:
 			q.keep(e, record.AcceptedOnly(m, now), now) // read again when its file is found
-		case pausedOnce && !e.state.underWay():
+		case inPause && !e.state.underWay():
 			q.keep(e, record.AcceptedOnly(m, now), now)
 			q.reread(e, now)
 		}

@@ -89,7 +89,7 @@ func (w *world) reload() {
 		all[n.Name] = m
 	}
 	w.logf("reload, paused %v", !paused.IsZero())
-	w.q.Reload(all, paused, w.now)
+	w.q.Reload(all, record.Edit{Since: paused}, w.now)
 }
 
 // edit notes that a person decides about the message id from here on.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
 )
 
 func reload(f *fixture, edited, paused bool) {
@@ -16,7 +18,7 @@ func reload(f *fixture, edited, paused bool) {
 	if paused {
 		at = f.now.Add(time.Second)
 	}
-	f.q.Reload(all, at, f.now)
+	f.q.Reload(all, record.Edit{Since: at}, f.now)
 }
 
 // threeRoutes are rules by which every sender has route 2, and a message lives for an hour.

@@ -167,9 +167,15 @@ func CanEdit(by, old *Message) bool {
 	return match == ThisVersion || match == NoVersion || part
 }
 
+// An Edit says what an edited status file was made from.
+type Edit struct {
+	Since time.Time // outcomes since then are kept, unless a person has marked the recipient as done; zero: all are
+	Live  bool      // the file was edited while the daemon wrote it: it may be older, and every acceptance is kept
+}
+
 // Edited returns the record that a person made of m by editing the status file to by. A recipient in progress stays in
-// progress. An outcome seen since the time paused is kept, unless the person has marked the recipient as done.
-func Edited(m, by *Message, paused time.Time) *Message {
+// progress.
+func Edited(m, by *Message, e Edit) *Message {
 	c := by.Clone()
 	c.Size, c.Modified, c.RawName, c.Held = m.Size, m.Modified, m.RawName, m.Held
 	c.MessageID, c.Digest, c.Inode, c.BodyDigest = m.MessageID, m.Digest, m.Inode, m.BodyDigest
@@ -187,7 +193,7 @@ func Edited(m, by *Message, paused time.Time) *Message {
 		if k == nil || r.Status == Done && k.Status == Waiting {
 			continue
 		}
-		if k.Status == InProgress || !k.LastAttempt.IsZero() && !k.LastAttempt.Before(paused) {
+		if k.Status == InProgress || e.Live && k.Accepted() || !k.LastAttempt.IsZero() && !k.LastAttempt.Before(e.Since) {
 			*r = *k
 		}
 	}

@@ -310,7 +310,7 @@ func TestEdited(t *testing.T) {
 				Digest: "d", Inode: 7, Held: at(2), RawName: []byte("\xff"), Priority: 1,
 			}
 			by := &Message{To: []Recipient{tt.by}, Cc: []Recipient{{Address: "new"}}, Priority: 5, Error: "x", From: "new@x"}
-			c := Edited(m, by, tt.paused)
+			c := Edited(m, by, Edit{Since: tt.paused})
 			is.Equal(c.To[0], tt.want)
 			is.Equal(c.Cc, []Recipient{{Address: "new"}}) // recipients are taken out and added by hand
 			is.Equal(c.From, "new@x")
@@ -321,6 +321,16 @@ func TestEdited(t *testing.T) {
 			is.Equal(m.To[0], tt.known) // m stays as it is
 		})
 	}
+}
+
+// A file that was edited while the daemon went on may be older than an acceptance, which is never forgotten.
+func TestEditedLive(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	m := &Message{To: []Recipient{done("done"), waits("waits"), givenUp("new", 6)}}
+	by := &Message{To: []Recipient{{Address: "done"}, {Address: "waits", NextAttempt: at(3)}, {Address: "new"}}}
+	c := Edited(m, by, Edit{Since: at(5), Live: true})
+	is.Equal(c.To, []Recipient{done("done"), {Address: "waits", NextAttempt: at(3)}, givenUp("new", 6)})
 }
 
 func TestAcceptedOnly(t *testing.T) {
@@ -404,7 +414,7 @@ func TestRemovedRecipients(t *testing.T) {
 		}
 		return by
 	}
-	removed := Edited(file, edit(file, "a@x"), at(1))
+	removed := Edited(file, edit(file, "a@x"), Edit{Since: at(1)})
 	for _, tt := range []struct {
 		name string
 		old  *Message
@@ -412,8 +422,8 @@ func TestRemovedRecipients(t *testing.T) {
 		want string
 	}{
 		{"taken out while the daemon ran", removed, head("<1@x>", "a@x", "b@x"), "a@x"},
-		{"taken out, then another edit", Edited(removed, edit(removed, "a@x"), at(1)), head("<1@x>", "a@x", "b@x"), "a@x"},
-		{"taken out and put back", Edited(removed, edit(removed, "a@x", "b@x"), at(1)), head("<1@x>", "a@x", "b@x"), "a@x b@x"},
+		{"taken out, then another edit", Edited(removed, edit(removed, "a@x"), Edit{Since: at(1)}), head("<1@x>", "a@x", "b@x"), "a@x"},
+		{"taken out and put back", Edited(removed, edit(removed, "a@x", "b@x"), Edit{Since: at(1)}), head("<1@x>", "a@x", "b@x"), "a@x b@x"},
 		{"taken out while no daemon ran", edit(file, "a@x"), head("<1@x>", "a@x", "b@x"), "a@x"},
 		{"all taken out", edit(file), head("<1@x>", "a@x", "b@x"), ""},
 		{"the file names another one", file, head("<1@x>", "a@x", "c@x"), "a@x c@x"},

@@ -95,8 +95,8 @@ func (c *Control) Edited(paused bool) (bool, error) {
 	return paused || !ours, nil
 }
 
-// Written returns the time of what the status file showed when it was last written. Outcomes since then overrule an edit
-// of the file.
+// Written returns the time of the content of the status file as last written. Outcomes since then overrule an edit of
+// the file.
 func (c *Control) Written() time.Time { return c.status.since }
 
 // Reload takes over edited, the messages of the status file by file name. Written is what Written returned before the

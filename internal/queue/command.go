@@ -40,8 +40,8 @@ func (q *Queue) Flush(now time.Time) {
 	}
 }
 
-// Reload believes edited, the messages of a status file by file name. How says what the file was made from. A message that the file does
-// not have is read again, but goes on if the file may be older than what is known.
+// Reload believes edited, the messages of a status file by file name. How says what the file was made from. A message
+// that the file does not have is read again, but goes on if the file may be older than what is known.
 func (q *Queue) Reload(edited map[string]*record.Message, how record.Edit, now time.Time) {
 	inPause := !how.Since.IsZero() && !how.Live
 	q.packServed(now)

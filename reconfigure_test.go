@@ -168,7 +168,7 @@ func TestAPasswordIsPutRight(t *testing.T) {
 		dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return relay.Dial(ctx, network, "127.0.0.1:25")
 		}
-		opts := exact(Options{SMTPAddr: "relay.test:25", Dial: dial, OnEvent: told.add, SMTP: login("wrong", "1")})
+		opts := exact(Options{SMTPAddr: "localhost:25", Dial: dial, OnEvent: told.add, SMTP: login("wrong", "1")})
 		drop(t, dir, "a", simple)
 		s, stop := start(t, dir, opts)
 		pass(10 * time.Minute)

@@ -50,6 +50,7 @@ var Keys = []Key{
 	{Name: "smtpcert", Of: Daemon, File: true},
 	{Name: "smtpkey", Of: Daemon, File: true},
 	{Name: "smtppin", Of: Daemon},
+	{Name: "smtptlsname", Of: Daemon},
 
 	{Name: "freq", Of: Daemon, Default: "10"},
 	{Name: "attempts", Of: Daemon, Default: "100"},

@@ -300,6 +300,8 @@ func checkValue(key, value string) error {
 		return (relaySettings{User: "u", Auth: value}).Check("smtp")
 	case "smtppin":
 		return (relaySettings{Pin: value}).Check("smtp")
+	case "smtptlsname":
+		return (relaySettings{TLSName: value}).Check("smtp")
 	}
 	return nil
 }

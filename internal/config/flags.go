@@ -127,6 +127,9 @@ func tlsFlags(fs *FlagSet, c *Config) {
 	fs.AddString(&c.Relay.Pin, "smtppin", "LIST",
 		"sha256//BASE64 of public keys, separated by commas: the relay must have one of "+
 			"them, and its certificate is not verified further")
+	fs.AddString(&c.Relay.TLSName, "smtptlsname", "NAME",
+		"host name that the certificate of the relay must have; a login at mx:DOMAIN "+
+			"needs it, or -smtppin or -smtpca")
 }
 
 func queueFlags(fs *FlagSet, c *Config) {

@@ -112,10 +112,10 @@ func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.
 // tlsConfig returns the TLS configuration for certificates; nil: there are none. It sets no other fields, for which the
 // package has its own.
 func tlsConfig(s relayfile.Settings, prefix string) (*tls.Config, error) {
-	if s.CA == "" && s.Cert == "" {
+	if s.CA == "" && s.Cert == "" && s.TLSName == "" {
 		return nil, nil
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.TLSName}
 	if s.CA != "" {
 		text, err := os.ReadFile(s.CA)
 		if err != nil {

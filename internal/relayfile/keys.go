@@ -11,7 +11,7 @@ import (
 
 // keys returns the keys of all settings.
 func keys() []string {
-	return []string{"user", "password", "passwordfile", "passwordcmd", "token", "auth", "tls", "ca", "cert", "key", "pin"}
+	return []string{"user", "password", "passwordfile", "passwordcmd", "token", "auth", "tls", "ca", "cert", "key", "pin", "tlsname"}
 }
 
 // set takes one setting. The keys in seen were set before; file names are relative to dir.
@@ -22,6 +22,7 @@ func (s *Settings) set(word, dir string, seen map[string]bool) error {
 	}
 	fields := map[string]*string{
 		"user": &s.User, "password": &s.Password, "passwordcmd": &s.PasswordCmd, "auth": &s.Auth, "tls": &s.TLS, "pin": &s.Pin,
+		"tlsname": &s.TLSName,
 	}
 	files := map[string]*string{"passwordfile": &s.PasswordFile, "ca": &s.CA, "cert": &s.Cert, "key": &s.Key}
 	field, file := fields[key], files[key]

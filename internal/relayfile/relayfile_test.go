@@ -172,7 +172,7 @@ func line(r Route) string {
 	text := r.Sender + " " + r.Relays
 	for _, p := range [][2]string{
 		{"user", s.User}, {"password", s.Password}, {"passwordfile", s.PasswordFile}, {"passwordcmd", s.PasswordCmd}, {"auth", s.Auth},
-		{"tls", s.TLS}, {"ca", s.CA}, {"cert", s.Cert}, {"key", s.Key}, {"pin", s.Pin},
+		{"tls", s.TLS}, {"ca", s.CA}, {"cert", s.Cert}, {"key", s.Key}, {"pin", s.Pin}, {"tlsname", s.TLSName},
 	} {
 		if p[1] != "" {
 			text += " " + p[0] + `="` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(p[1]) + `"`

@@ -18,6 +18,7 @@ type Settings struct {
 	TLS                                 string // "auto", "starttls", "tls", "none"; empty: auto
 	CA, Cert, Key                       string // PEM files
 	Pin                                 string // public keys as "sha256//BASE64", separated by commas
+	TLSName                             string // host name that the certificate must have; empty: that of the relay
 }
 
 // HasPassword reports whether there is a password, or a place to get one from.
@@ -105,10 +106,13 @@ func (s Settings) checkTLS(prefix string) error {
 	if (s.Cert == "") != (s.Key == "") {
 		return fmt.Errorf("%[1]scert and %[1]skey go together", prefix)
 	}
-	for _, p := range [][2]string{{"ca", s.CA}, {"cert", s.Cert}, {"pin", s.Pin}} {
+	for _, p := range [][2]string{{"ca", s.CA}, {"cert", s.Cert}, {"pin", s.Pin}, {"tlsname", s.TLSName}} {
 		if s.TLS == "none" && p[1] != "" {
 			return fmt.Errorf("%s%s is of no use with %stls none", prefix, p[0], prefix)
 		}
+	}
+	if strings.ContainsAny(s.TLSName, ":/@, \t") {
+		return fmt.Errorf("%stlsname %q is no host name", prefix, s.TLSName)
 	}
 	return nil
 }

@@ -34,11 +34,13 @@ const (
 type Config struct {
 	LocalName string  // host name for EHLO; required
 	Host      string  // host name of the relay, for the certificate
+	AltHost   string  // a second host name that the certificate may have; empty: none
+	Local     bool    // the relay is configured to be on this host
 	TLS       TLSMode // zero: TLSAuto
 
 	// TLSConfig is cloned. Host is the default for an empty ServerName, TLS 1.2 for an empty MinVersion. Nil: the
-	// system's root certificates. With nil and TLSAuto, the certificate of a relay on the same host (loopback address
-	// or Unix socket) is not verified: local relays sign certificates themselves, and no octet leaves the host.
+	// system's root certificates. With nil and TLSAuto, the certificate of a Local relay at a loopback address or Unix
+	// socket is not verified: local relays sign certificates themselves, and no octet leaves the host.
 	TLSConfig *tls.Config
 
 	// Auth selects the mechanism for AUTH. Nil: no AUTH. If Auth is set, no mail is sent without a login.
@@ -106,7 +108,7 @@ type Conn struct {
 	ext     extensions // offered by the relay
 	version uint16     // TLS version; zero: no TLS
 	mech    string     // mechanism of the last AUTH; empty: no AUTH
-	private bool       // only the relay can read the connection: verified TLS, or the same host
+	private bool       // only the relay can read the connection: verified TLS, or a Local relay on the same host
 	used    bool       // a transaction was started, so RSET comes before the next transaction
 	noPipe  bool       // PIPELINING is not used on the connection
 	noChunk bool       // CHUNKING is not used on the connection
@@ -128,7 +130,7 @@ func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 
 func newConn(nc net.Conn, cfg Config) *Conn {
 	return &Conn{
-		cfg: cfg, wire: newWire(nc, cfg.Timeout), private: isLocal(nc.RemoteAddr()),
+		cfg: cfg, wire: newWire(nc, cfg.Timeout), private: cfg.Local && isLocal(nc.RemoteAddr()),
 		noPipe:  cfg.NoPipelining || !cfg.Abilities.Has(Pipelining),
 		noChunk: cfg.NoChunking || !cfg.Abilities.Has(Chunking),
 		noParam: !cfg.Abilities.Has(Parameters),

@@ -40,7 +40,7 @@ func open(ctx context.Context, r *smtptest.Relay, addr string, cfg Config) (*Con
 	if err != nil {
 		return nil, err
 	}
-	cfg.LocalName = "client.test"
+	cfg.LocalName, cfg.Local = "client.test", cfg.Local || addr == local
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 30 * time.Second
 	}

@@ -101,7 +101,7 @@ func FuzzSession(f *testing.F) {
 		if local {
 			ip = net.IPv4(127, 0, 0, 1)
 		}
-		cfg := Config{LocalName: "me.example", Host: "r.example"}
+		cfg := Config{LocalName: "me.example", Host: "r.example", Local: local}
 		if login {
 			secret := func(context.Context, bool) (string, error) { return password, nil }
 			cfg.Auth = Credentials{User: "user", Password: secret}.Auth()

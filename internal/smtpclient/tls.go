@@ -65,10 +65,14 @@ func (c *Conn) secure() *Error {
 func tlsConfig(c *Config, remote net.Addr) (cfg *tls.Config, verified bool) {
 	cfg = c.TLSConfig.Clone() // nil stays nil
 	if cfg == nil {
-		cfg = &tls.Config{InsecureSkipVerify: c.TLS == TLSAuto && isLocal(remote)}
+		cfg = &tls.Config{InsecureSkipVerify: c.TLS == TLSAuto && c.Local && isLocal(remote)}
 	}
 	if cfg.ServerName == "" {
 		cfg.ServerName = c.Host
+		if c.AltHost != "" && !cfg.InsecureSkipVerify {
+			cfg.InsecureSkipVerify = true
+			cfg.VerifyConnection = both(oneOf(cfg.Clone(), c.Host, c.AltHost), cfg.VerifyConnection)
+		}
 	}
 	if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS12
@@ -77,11 +81,37 @@ func tlsConfig(c *Config, remote net.Addr) (cfg *tls.Config, verified bool) {
 		cfg.ClientSessionCache = c.Sessions
 	}
 	if len(c.Pins) > 0 {
-		cfg.InsecureSkipVerify = true
-		cfg.VerifyConnection = both(pinned(c.Pins), cfg.VerifyConnection)
+		own := c.TLSConfig.Clone() // without the check of two names
+		cfg.InsecureSkipVerify, cfg.VerifyConnection = true, pinned(c.Pins)
+		if own != nil {
+			cfg.VerifyConnection = both(cfg.VerifyConnection, own.VerifyConnection)
+		}
 	}
 	verified = !cfg.InsecureSkipVerify || cfg.VerifyConnection != nil || cfg.VerifyPeerCertificate != nil
 	return cfg, verified
+}
+
+// oneOf returns a check that the certificate is for one of the names, as crypto/tls makes it for one name.
+func oneOf(cfg *tls.Config, names ...string) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) (err error) {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the relay has no certificate")
+		}
+		opts := x509.VerifyOptions{Roots: cfg.RootCAs, Intermediates: x509.NewCertPool()}
+		if cfg.Time != nil {
+			opts.CurrentTime = cfg.Time()
+		}
+		for _, cert := range state.PeerCertificates[1:] {
+			opts.Intermediates.AddCert(cert)
+		}
+		for _, opts.DNSName = range names {
+			opts.DNSName = strings.TrimSuffix(opts.DNSName, ".")
+			if _, err = state.PeerCertificates[0].Verify(opts); err == nil {
+				return nil
+			}
+		}
+		return explainCertificate(err)
+	}
 }
 
 // both returns a check that runs first and then second. second may be nil.

@@ -22,7 +22,9 @@ type Resolver interface {
 type place struct {
 	network, addr string // as for Options.Dial
 	host          string // host name for the certificate
+	altHost       string // a second host name that the certificate may have; empty: none
 	tls           bool   // TLS from the first byte, for any setting of the TLS mode
+	local         bool   // configured to be on this host: a loopback literal, localhost or a Unix socket
 }
 
 // An address is the configured address of a relay: a place, or a domain with places in the DNS.
@@ -60,7 +62,10 @@ func parseAddress(addr string) (a address, err error) {
 		a.lmtp = true
 		a.place, err = tcpPlace(rest, "")
 	case "mx:":
-		a.mx, err = domain(rest)
+		if a.mx, err = domain(rest); isLiteral(a.mx) { // no DNS answer names the host
+			a.mx, a.place = "", hostPlace(a.mx, smtpPort)
+			a.local = isLocal(a.host)
+		}
 	case "srv:":
 		a.srv, err = domain(rest)
 	}
@@ -102,7 +107,7 @@ func tcpPlace(s, defaultPort string) (place, error) {
 	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
 		return place{}, fmt.Errorf("there is no port %q", port)
 	}
-	return place{network: "tcp", addr: s, host: host}, nil
+	return place{network: "tcp", addr: s, host: host, local: isLocal(host)}, nil
 }
 
 // unixPlace parses the path of a Unix socket.
@@ -110,7 +115,7 @@ func unixPlace(path string) (place, error) {
 	if path == "/" || strings.ContainsRune(path, 0) {
 		return place{}, errors.New("it has no path of a socket")
 	}
-	return place{network: "unix", addr: path, host: "localhost"}, nil
+	return place{network: "unix", addr: path, host: "localhost", local: true}, nil
 }
 
 // domain checks the domain of mx: and srv:.
@@ -135,9 +140,6 @@ func (a *address) places(ctx context.Context, r Resolver) ([]place, error) {
 // mxPlaces returns the MX hosts of a domain, or the domain if there is no MX (RFC 5321, section 5.1). A null MX is an
 // error (RFC 7505).
 func mxPlaces(ctx context.Context, r Resolver, domain string) (places []place, err error) {
-	if _, err := netip.ParseAddr(domain); err == nil {
-		return []place{hostPlace(domain, smtpPort)}, nil
-	}
 	hosts, err := r.LookupMX(ctx, domain)
 	if len(hosts) == 0 && (err == nil || isNotFound(err)) {
 		return []place{hostPlace(domain, smtpPort)}, nil
@@ -157,7 +159,8 @@ func mxPlaces(ctx context.Context, r Resolver, domain string) (places []place, e
 }
 
 // srvPlaces returns the submission hosts of a domain, hosts with implicit TLS first. The host "." means no service
-// (RFC 2782).
+// (RFC 2782). Anyone who can forge a DNS answer can name a host of their own with a valid certificate. So the
+// certificate has to be for the domain, or for a host inside the domain (RFC 6186, section 6; RFC 7817).
 func srvPlaces(ctx context.Context, r Resolver, domain string) (places []place, err error) {
 	var failures []error
 	for _, service := range []string{"submissions", "submission"} {
@@ -171,6 +174,9 @@ func srvPlaces(ctx context.Context, r Resolver, domain string) (places []place, 
 			}
 			p := hostPlace(srv.Target, fmt.Sprint(srv.Port))
 			p.tls = service == "submissions"
+			if p.altHost = strings.TrimSuffix(domain, "."); !isInside(p.host, p.altHost) {
+				p.host, p.altHost = p.altHost, ""
+			}
 			places = append(places, p)
 		}
 	}
@@ -186,6 +192,24 @@ func srvPlaces(ctx context.Context, r Resolver, domain string) (places []place, 
 func hostPlace(host, port string) place {
 	host = strings.TrimSuffix(host, ".")
 	return place{network: "tcp", addr: net.JoinHostPort(host, port), host: host}
+}
+
+// isLiteral reports whether host is an IP address.
+func isLiteral(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// isLocal reports whether the configured host is this host: an address in a DNS answer does not count.
+func isLocal(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
+}
+
+// isInside reports whether host is domain or a name inside domain.
+func isInside(host, domain string) bool {
+	host, domain = strings.ToLower(host), strings.ToLower(domain)
+	return host == domain || strings.HasSuffix(host, "."+domain)
 }
 
 func isNotFound(err error) bool {

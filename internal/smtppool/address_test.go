@@ -2,6 +2,7 @@ package smtppool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"slices"
@@ -16,7 +17,9 @@ import (
 )
 
 func TestParseAddress(t *testing.T) {
-	tcp := func(addr, host string) address { return address{place: place{network: "tcp", addr: addr, host: host}} }
+	tcp := func(addr, host string) address {
+		return address{place: place{network: "tcp", addr: addr, host: host, local: isLocal(host)}}
+	}
 	secure := func(addr, host string) address {
 		a := tcp(addr, host)
 		a.tls = true
@@ -26,7 +29,7 @@ func TestParseAddress(t *testing.T) {
 		a.lmtp = true
 		return a
 	}
-	socket := lmtp(address{place: place{network: "unix", addr: "/run/lmtp", host: "localhost"}})
+	socket := lmtp(address{place: place{network: "unix", addr: "/run/lmtp", host: "localhost", local: true}})
 	for addr, want := range map[string]address{
 		"mail.example.com:25":         tcp("mail.example.com:25", "mail.example.com"),
 		"mail.example.com:465":        tcp("mail.example.com:465", "mail.example.com"),
@@ -140,8 +143,11 @@ func TestPlaces(t *testing.T) {
 			is.True(err == nil || strings.Contains(err.Error(), tt.err)) // with the reason
 			var got []string
 			for _, p := range places {
-				host, _, _ := net.SplitHostPort(p.addr)
-				is.Equal(p.host, host) // the certificate's name is that of the host
+				want, _, _ := net.SplitHostPort(p.addr)
+				if a.srv != "" { // no host is inside example.com
+					want = "example.com"
+				}
+				is.Equal(p.host, want) // the name of the certificate
 				if p.tls {
 					p.addr = "s:" + p.addr
 				}
@@ -217,7 +223,9 @@ func TestPlacesInTurn(t *testing.T) {
 
 func TestLoginRefusedEndsTheTry(t *testing.T) {
 	is := is.New(t)
-	relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Reply: func(verb, _ string) string {
+	cert, pool := smtptest.Certificate(t, "example.com")
+	server := &tls.Config{Certificates: []tls.Certificate{cert}}
+	relay := &smtptest.Relay{TLS: server, Ext: []string{"AUTH PLAIN", "STARTTLS"}, Reply: func(verb, _ string) string {
 		if verb == "AUTH" {
 			return "535 5.7.8 no"
 		}
@@ -228,7 +236,8 @@ func TestLoginRefusedEndsTheTry(t *testing.T) {
 		return relay.Dial(ctx, network, "127.0.0.1:25")
 	}
 	r, err := New(Options{Addr: "mx:example.com", Dial: loopback, Resolver: z, Concurrency: 1,
-		Client: smtpclient.Config{LocalName: "me.example.com", Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}})
+		Client: smtpclient.Config{LocalName: "me.example.com", TLSConfig: &tls.Config{RootCAs: pool, ServerName: "example.com"},
+			Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}})
 	is.NoErr(err)
 	e := offerTo(r, mail("a@x.org"))[0].Err
 	is.True(e != nil && e.Op == attempt.OpAuth)

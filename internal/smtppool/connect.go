@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/emersion/go-sasl"
+
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
@@ -65,6 +67,9 @@ func newConnector(o Options) (*connector, error) {
 		c.sessions, c.client.TLSConfig = t.ClientSessionCache, t.Clone()
 		c.client.TLSConfig.ClientSessionCache = nil
 	}
+	if c.client.Auth != nil && !c.trusts() {
+		c.client.Auth = refuseLogin
+	}
 	c.setConcurrency(o.Concurrency)
 	return c, nil
 }
@@ -112,6 +117,23 @@ func (c *connector) connect(ctx context.Context, greeted func()) (*link, *smtpcl
 		endpoints = slices.DeleteFunc(endpoints, func(e *endpoint) bool { return slices.Contains(tried, e) })
 	}
 	return nil, last
+}
+
+var errUntrusted = errors.New("no login at a host that an MX of the DNS names, as anyone may have forged the answer: " +
+	"smtptlsname, smtppin or smtpca says whom to trust")
+
+// trusts reports whether the settings say which host may get a login, or the address does.
+func (c *connector) trusts() bool {
+	if c.address.mx == "" || len(c.client.Pins) > 0 {
+		return true
+	}
+	t := c.client.TLSConfig
+	return t != nil && (t.ServerName != "" || t.RootCAs != nil || t.VerifyConnection != nil)
+}
+
+// refuseLogin is the AuthFunc of a relay whose host is not trusted.
+func refuseLogin(context.Context, smtpclient.AuthOffer) (string, sasl.Client, error) {
+	return "", nil, errUntrusted
 }
 
 // connectToFirst opens a connection to the first endpoint that can be reached, and sets up a session. tried are the
@@ -189,7 +211,7 @@ func (r *resumption) Get(key string) (*tls.ClientSessionState, bool) {
 func (c *connector) config(nc net.Conn, e *endpoint) smtpclient.Config {
 	config := c.client
 	config.Piece = int(c.piece.Load())
-	config.Host, config.TLS = e.host, e.mode(config.TLS)
+	config.Host, config.AltHost, config.Local, config.TLS = e.host, e.altHost, e.local, e.mode(config.TLS)
 	config.Abilities = &e.abilities
 	if config.LocalName == "" {
 		config.LocalName = greetingName(nc)

@@ -2,6 +2,7 @@ package smtppool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"testing"
@@ -46,7 +47,9 @@ func TestProbeGoesFromPlaceToPlace(t *testing.T) {
 
 func TestProbeThatDoesNotGetAnywhere(t *testing.T) {
 	is := is.New(t)
-	relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Reply: func(verb, _ string) string {
+	cert, pool := smtptest.Certificate(t, "example.com")
+	server := &tls.Config{Certificates: []tls.Certificate{cert}}
+	relay := &smtptest.Relay{TLS: server, Ext: []string{"AUTH PLAIN", "STARTTLS"}, Reply: func(verb, _ string) string {
 		if verb == "AUTH" {
 			return "535 5.7.8 no"
 		}
@@ -56,7 +59,8 @@ func TestProbeThatDoesNotGetAnywhere(t *testing.T) {
 		return relay.Dial(ctx, network, "127.0.0.1:25")
 	}
 	o := Options{Addr: "mx:example.com", Dial: loopback, Resolver: zone{mx: []*net.MX{{Host: "a.test."}, {Host: "b.test."}}},
-		Client: smtpclient.Config{LocalName: "me.example.com", Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}}
+		Client: smtpclient.Config{LocalName: "me.example.com", TLSConfig: &tls.Config{RootCAs: pool, ServerName: "example.com"},
+			Auth: smtpclient.Credentials{User: "user", Mechanism: "PLAIN", Password: wrongPassword}.Auth()}}
 	r, err := New(o)
 	is.NoErr(err)
 	visits := r.Probe(t.Context(), mail("a@x.org"))

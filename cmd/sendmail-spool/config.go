@@ -127,10 +127,30 @@ func (c *config) complete(sys system) error {
 		}
 		*to = n
 	}
+	if c.aliases.value == "" {
+		c.aliases = sys.hostAliases()
+	}
+	if c.aliases.value == "none" {
+		c.aliases.value = ""
+	}
 	if c.aliases.value != "" && !filepath.IsAbs(c.aliases.value) {
 		return fmt.Errorf("%s: aliases: %q is not an absolute path", c.aliases.origin, c.aliases.value)
 	}
 	return c.completeDomain(sys)
+}
+
+// hostAliases returns the alias file of the host, if there is one that the caller can read.
+func (sys system) hostAliases() value {
+	path, err := filepath.EvalSymlinks(filepath.Join(sys.etc, "aliases"))
+	if err != nil {
+		return value{}
+	}
+	f, err := spooldir.OpenRead(path)
+	if err != nil {
+		return value{}
+	}
+	f.Close()
+	return value{path, "it is there"}
 }
 
 // completeDomain finds the domain of names without one.

@@ -50,8 +50,8 @@ func (s *shim) serveSMTP(c sendmail.Command, out io.Writer) error {
 	return nil
 }
 
-// resolve returns the addresses that one path stands for: one at least, and one of them good. Of the others, which an
-// alias may have, the sender is told.
+// resolve returns the addresses that one path stands for. At least one is good, unless the path is an alias for
+// /dev/null. The sender gets a report about the others, which an alias may have.
 func resolve(d sendmail.Defaults, path string) (list []string, err error) {
 	resolved, err := d.Resolve(path)
 	if err != nil || len(resolved) != 1 {
@@ -64,7 +64,7 @@ func resolve(d sendmail.Defaults, path string) (list []string, err error) {
 			bad, err = bad+1, a.Err
 		}
 	}
-	if bad == len(list) {
+	if bad == len(list) && bad > 0 {
 		return nil, err
 	}
 	return list, nil
@@ -85,6 +85,9 @@ func refusal(err error) error {
 func (s *shim) submitFor(env message.Envelope, d sendmail.Defaults, content io.Reader) error {
 	if err := s.checkQuota(); err != nil {
 		return err
+	}
+	if len(env.To) == 0 {
+		return s.discard(content)
 	}
 	m, err := d.Complete(env, content)
 	if err != nil {

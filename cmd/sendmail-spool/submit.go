@@ -27,6 +27,9 @@ func (s *shim) submit(c sendmail.Command) error {
 	if err != nil {
 		return err
 	}
+	if m.Discarded {
+		return s.discard(in)
+	}
 	if err := s.put(m); err != nil {
 		return err
 	}
@@ -64,14 +67,40 @@ func (s *shim) defaults() (sendmail.Defaults, error) {
 	if err != nil {
 		return d, fail(exitConfig, "aliases: %w", err)
 	}
-	d.Aliases = func(name string) []string {
-		targets, problems := table.Expand(name)
-		for _, p := range problems {
-			s.say("aliases: " + p.Error())
+	d.Local, table.Local = s.isLocal, s.isLocal
+	said := map[string]bool{}
+	d.Aliases = func(name string) (sendmail.Alias, bool) {
+		a, ok := table.Lookup(name)
+		for _, p := range a.Problems {
+			if !said[p.Error()] {
+				s.say("aliases: " + p.Error())
+				said[p.Error()] = true
+			}
 		}
-		return targets
+		return sendmail.Alias{Targets: a.Targets, Discard: a.Discard}, ok
 	}
 	return d, nil
+}
+
+// isLocal reports whether names in a domain are looked up in the aliases: in localhost, the name of the host, and the
+// domain of names without one.
+func (s *shim) isLocal(domain string) bool {
+	host, _ := s.sys.hostname()
+	for _, local := range []string{"localhost", "localhost.localdomain", host, s.conf.domain.value} {
+		if strings.EqualFold(domain, local) {
+			return true
+		}
+	}
+	return false
+}
+
+// discard reads a message for which every recipient is an alias for /dev/null.
+func (s *shim) discard(r io.Reader) error {
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	s.say("discarded: all recipients are aliases for /dev/null")
+	return nil
 }
 
 // checkAliases is all that newaliases has to do: the file is read for every message anyway. What is wrong with it is
@@ -116,6 +145,10 @@ func (s *shim) verify(c sendmail.Command) error {
 					continue
 				}
 				to = append(to, a.Addr)
+			}
+			if len(r.To) == 0 {
+				fmt.Fprintf(s.stdout, "%s: /dev/null, discarded\n", oneLine(r.Given))
+				continue
 			}
 			fmt.Fprintf(s.stdout, "%s: %s, through %s\n", oneLine(r.Given), oneLine(strings.Join(to, ", ")), s.spool.Path())
 		}

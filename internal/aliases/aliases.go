@@ -1,5 +1,5 @@
-// Package aliases reads a file in the syntax of /etc/aliases and says who a name stands for. Commands and files as
-// recipients are not supported: mail is for addresses.
+// Package aliases reads a file in the syntax of /etc/aliases and returns the recipients of a name. A target /dev/null
+// discards the mail. Commands and other files are not supported: mail is for addresses.
 package aliases
 
 import (
@@ -14,13 +14,16 @@ import (
 
 const (
 	include    = ":include:"
+	devNull    = "/dev/null"
 	maxSize    = 16 << 20 // of a file
 	maxDepth   = 50       // names on the way to an address
 	maxTargets = 100_000  // that one name stands for
 )
 
-// Table is what a file says.
+// Table is the content of a file.
 type Table struct {
+	Local func(domain string) bool // reports whether names in a domain are looked up, as in root@localhost; nil: none are
+
 	names    map[string][]string // in lower case
 	Problems []error             // lines that say nothing; they are passed over
 	open     func(path string) (io.ReadCloser, error)
@@ -98,6 +101,23 @@ func (t *Table) add(entry, file string, line int) {
 	default:
 		t.names[name] = targets
 	}
+	for _, target := range targets {
+		if err := unsupported(target); err != nil {
+			t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: %s: %w", file, line, name, err))
+		}
+	}
+}
+
+// unsupported returns why a target is no recipient; nil: it may be one.
+func unsupported(target string) error {
+	switch {
+	case target == devNull:
+	case target[0] == '|':
+		return errors.New("a command is not supported as a recipient")
+	case target[0] == '/':
+		return errors.New("a file is not supported as a recipient")
+	}
+	return nil
 }
 
 // key is a name as it is looked up.
@@ -152,11 +172,37 @@ func unquote(s string) string {
 // Expand returns the names and addresses that name stands for in the end; none: it stands for itself. A name that leads
 // back to itself stands for itself there, so every loop ends. The problems are targets that were passed over.
 func (t *Table) Expand(name string) (targets []string, problems []error) {
-	e := expansion{table: t, seen: map[string]bool{}}
-	if _, ok := t.names[key(name)]; ok {
-		e.name(name)
+	a, _ := t.Lookup(name)
+	return a.Targets, a.Problems
+}
+
+// An Alias is what a name stands for.
+type Alias struct {
+	Targets  []string // names and addresses
+	Discard  bool     // /dev/null is among the targets
+	Problems []error  // targets that were ignored
+}
+
+// Lookup returns what name stands for. It is not ok if the table does not have the name.
+func (t *Table) Lookup(name string) (a Alias, ok bool) {
+	if _, ok = t.names[key(name)]; !ok {
+		return a, false
 	}
-	return e.targets, e.problems
+	e := expansion{table: t, seen: map[string]bool{}}
+	e.name(name)
+	return Alias{e.targets, e.discard, e.problems}, true
+}
+
+// localName returns the name in an address of a local domain that the table has; empty: the address is no such name.
+func (t *Table) localName(addr string) string {
+	at := strings.LastIndexByte(addr, '@')
+	if at < 0 || t.Local == nil || !t.Local(addr[at+1:]) {
+		return ""
+	}
+	if _, ok := t.names[key(addr[:at])]; !ok {
+		return ""
+	}
+	return addr[:at]
 }
 
 // expansion is one Expand.
@@ -165,6 +211,7 @@ type expansion struct {
 	path     []string        // names and files that are being expanded
 	seen     map[string]bool // those that were
 	targets  []string
+	discard  bool
 	problems []error
 }
 
@@ -199,15 +246,19 @@ func (e *expansion) each(k string, targets []string) {
 	e.path = append(e.path, k)
 	defer func() { e.path = e.path[:len(e.path)-1] }()
 	for _, target := range targets {
+		if err := unsupported(target); err != nil {
+			e.fail("%s: %w", k, err)
+			continue
+		}
 		switch path, isFile := strings.CutPrefix(target, include); {
 		case isFile:
 			e.include(k, strings.TrimSpace(path))
-		case target[0] == '|':
-			e.fail("%s: a command is no recipient", k)
-		case target[0] == '/':
-			e.fail("%s: a file is no recipient", k)
+		case target == devNull:
+			e.discard = true
 		case target[0] == '\\':
 			e.add(target[1:])
+		case e.table.localName(target) != "":
+			e.name(e.table.localName(target))
 		case strings.Contains(target, "@"):
 			e.add(target)
 		default:

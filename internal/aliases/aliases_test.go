@@ -28,6 +28,7 @@ c: a, c@x
 prog: "|/bin/prog -a, -b"
 mixed: m@x, |/bin/prog, /var/mail/m, ":include:rel"
 file: /dev/null
+spool: /var/mail/x
 list: :include:/l1
 diamond: joe, postmaster
 joe: twice@x
@@ -65,9 +66,10 @@ func TestExpand(t *testing.T) {
 		"self":          {"self|s@x", ""},
 		"a":             {"a|c@x|b@x", ""}, // a loop ends with the name it began with
 		"quoted name":   {`"q u"@x|plain`, ""},
-		"prog":          {"", "prog: a command is no recipient"},
-		"mixed":         {"m@x", "mixed: a command is no recipient|mixed: a file is no recipient|mixed: :include:rel: not an absolute path"},
-		"file":          {"", "file: a file is no recipient"},
+		"prog":          {"", "prog: a command is not supported as a recipient"},
+		"mixed":         {"m@x", "mixed: a command is not supported as a recipient|mixed: a file is not supported as a recipient|mixed: :include:rel: not an absolute path"},
+		"file":          {"", ""},
+		"spool":         {"", "spool: a file is not supported as a recipient"},
 		"list":          {`1@x|2@x|joe@y|"Joe Two" <joe2@y>|3@x|list`, ":include:/l2: :include:: open /gone: file does not exist"},
 		"diamond":       {`joe@y|"Joe Two" <joe2@y>|ann@x`, ""}, // each name once
 		"empty":         {"", ""},
@@ -92,13 +94,32 @@ func TestProblems(t *testing.T) {
 		said = append(said, p.Error())
 	}
 	is.Equal(said, []string{
-		"aliases, line 19: joe is there already",
-		"aliases, line 20: no colon behind a name",
-		"aliases, line 21: no name before the colon",
-		"aliases, line 22: empty stands for nobody",
+		"aliases, line 14: prog: a command is not supported as a recipient",
+		"aliases, line 15: mixed: a command is not supported as a recipient",
+		"aliases, line 15: mixed: a file is not supported as a recipient",
+		"aliases, line 17: spool: a file is not supported as a recipient",
+		"aliases, line 20: joe is there already",
+		"aliases, line 21: no colon behind a name",
+		"aliases, line 22: no name before the colon",
+		"aliases, line 23: empty stands for nobody",
 	})
 	_, err := Parse(iotest.ErrReader(errors.New("broken")), "aliases")
 	is.True(err != nil) // half a file is none
+}
+
+func TestLookup(t *testing.T) {
+	is := is.New(t)
+	tab := table(t, "root: joe@localhost, ann@h.example, a@x\njoe: /dev/null\nann: Root@Localhost, ann@h.example, b@x\n")
+	tab.Local = func(domain string) bool { return strings.EqualFold(domain, "localhost") || domain == "h.example" }
+	a, ok := tab.Lookup("root")
+	is.True(ok)
+	is.Equal(strings.Join(a.Targets, " "), "Root ann b@x a@x") // names in local domains are looked up, and loops end
+	is.True(a.Discard)
+	is.Equal(len(a.Problems), 0)
+	_, ok = tab.Lookup("sue")
+	is.True(!ok)
+	a, ok = tab.Lookup("joe")
+	is.True(ok && a.Discard && len(a.Targets) == 0)
 }
 
 func TestLoad(t *testing.T) {

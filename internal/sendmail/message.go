@@ -2,6 +2,7 @@ package sendmail
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/mail"
@@ -18,18 +19,28 @@ type Defaults struct {
 	Domain  string                               // of names without one; it must be one
 	Login   string                               // name of the user who calls
 	Name    string                               // full name of that user; empty: unknown
-	Aliases func(name string) (targets []string) // what a name without a domain stands for; none, or nil: itself
+	Aliases func(name string) (a Alias, ok bool) // what a name without a domain stands for; nil or not ok: itself
+	Local   func(domain string) bool             // whether names in a domain may be aliases; nil: only those in localhost
 	MaxSize int64                                // of a message, in bytes as it is given; zero: no limit
 	Now     time.Time                            // from which durations count
+}
+
+// An Alias is what a name stands for. Without targets, the mail is discarded, or the recipient is refused.
+type Alias struct {
+	Targets []string // lists of names and addresses
+	Discard bool
 }
 
 // Message is one that is ready for the spool.
 type Message struct {
 	Envelope message.Envelope
-	Bad      []message.Address // recipients in the envelope that are no addresses: reading the file, each fails alone
-	line     []byte
-	header   []byte
-	body     io.Reader
+	// Discarded is set if all recipients are aliases for /dev/null. The message has no envelope, and is to be read and discarded.
+	Discarded bool
+
+	Bad    []message.Address // recipients in the envelope that are no addresses: reading the file, each fails alone
+	line   []byte
+	header []byte
+	body   io.Reader
 }
 
 // WriteTo writes the message as it is to be in the spool, the envelope line first. It can be called once: the body comes
@@ -70,6 +81,8 @@ func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 	}
 	to := d.recipients(list)
 	switch {
+	case len(to) == 0 && len(list) > 0:
+		return &Message{Discarded: true, body: in}, nil
 	case len(to) == 0 && c.Header:
 		return nil, fmt.Errorf("%w: no recipient, neither in the header nor in the arguments", ErrData)
 	case len(to) == 0:
@@ -260,33 +273,60 @@ func (d Defaults) resolve(list []message.Address) []Resolved {
 	for _, a := range list {
 		name, isBare := strings.CutSuffix(a.Addr, "@"+bare)
 		r := Resolved{Given: strings.ReplaceAll(a.Addr, "@"+bare, "")}
-		switch {
-		case a.Err != nil || !isBare:
-			r.To = []message.Address{{Addr: r.Given, Err: a.Err}}
-		default:
+		if !isBare && a.Err == nil {
+			name, isBare = d.localName(a.Addr)
+		}
+		if isBare && a.Err == nil {
 			r.To = d.expand(name)
+		} else {
+			r.To = []message.Address{{Addr: r.Given, Err: a.Err}}
 		}
 		all = append(all, r)
 	}
 	return all
 }
 
-// expand returns the addresses that a name without a domain stands for.
-func (d Defaults) expand(name string) (list []message.Address) {
-	var targets []string
-	if d.Aliases != nil {
-		targets = d.Aliases(name)
+// localName returns the name in an address that is looked up: any in localhost, and an alias in another local domain.
+func (d Defaults) localName(addr string) (name string, ok bool) {
+	at := strings.LastIndexByte(addr, '@')
+	name, domain := addr[:at], addr[at+1:]
+	if isLocalhost(domain) {
+		return name, true
 	}
-	if len(targets) == 0 {
-		targets = []string{name}
+	if d.Local == nil || d.Aliases == nil || !d.Local(domain) {
+		return "", false
+	}
+	_, ok = d.Aliases(name)
+	return name, ok
+}
+
+func isLocalhost(domain string) bool {
+	return strings.EqualFold(domain, "localhost") || strings.EqualFold(domain, "localhost.localdomain")
+}
+
+// expand returns the addresses that a name without a domain stands for. There are none if its mail is discarded.
+func (d Defaults) expand(name string) (list []message.Address) {
+	targets := []string{name}
+	if d.Aliases != nil {
+		if alias, ok := d.Aliases(name); ok {
+			targets = alias.Targets
+			if len(targets) == 0 && !alias.Discard {
+				return []message.Address{{Addr: name, Err: errUnsupported}}
+			}
+		}
 	}
 	for _, target := range targets {
 		for _, a := range parseList(target) {
+			if at := strings.LastIndexByte(a.Addr, '@'); a.Err == nil && isLocalhost(a.Addr[at+1:]) {
+				a.Addr = a.Addr[:at+1] + bare
+			}
 			list = append(list, message.Address{Addr: d.absolute(a.Addr), Err: a.Err})
 		}
 	}
 	return list
 }
+
+var errUnsupported = errors.New("an alias without an address: commands and files are not supported")
 
 // recipients returns who gets the mail, each once: local parts are compared exactly, domains in any case of letters.
 func (d Defaults) recipients(list []message.Address) (to []message.Address) {

@@ -17,12 +17,19 @@ import (
 )
 
 // onHost are the defaults of the tests: joe, on a host where root is also known as ann@x.
-var onHost = Defaults{Domain: "h.example", Login: "joe", Name: "Joe Doe", Aliases: func(name string) []string {
-	if name == "root" {
-		return []string{"ann@x", "joe"}
+var onHost = Defaults{Domain: "h.example", Login: "joe", Name: "Joe Doe", Aliases: func(name string) (Alias, bool) {
+	switch name {
+	case "root":
+		return Alias{Targets: []string{"ann@x", "joe"}}, true
+	case "void":
+		return Alias{Discard: true}, true
+	case "copy":
+		return Alias{Targets: []string{"joe@LOCALHOST, b@x"}, Discard: true}, true
+	case "prog":
+		return Alias{}, true
 	}
-	return nil
-}}
+	return Alias{}, false
+}, Local: func(domain string) bool { return domain == "host" }}
 
 // spooled is what New makes of text: the envelope, and the file without its first line.
 func spooled(t *testing.T, text string, args ...string) (message.Envelope, string, error) {
@@ -108,6 +115,11 @@ func TestRecipients(t *testing.T) {
 		"an alias":               {"root", "", "ann@x joe@h.example"},
 		"an alias, and itself":   {"joe root", "", "joe@h.example ann@x"},
 		"no alias with a domain": {"root@h.example", "", "root@h.example"},
+		"an alias at localhost":  {"root@localhost", "", "ann@x joe@h.example"},
+		"a name at localhost":    {"sue@Localhost.LocalDomain", "", "sue@h.example"},
+		"an alias at the host":   {"root@host sue@host", "", "ann@x joe@h.example sue@host"},
+		"an alias for nobody":    {"void copy", "", "joe@h.example b@x"},
+		"an alias for a command": {"prog a@x", "", "prog a@x"},
 		"UTF-8":                  {"jürgen@müller.example", "", "jürgen@müller.example"},
 		"header":                 {"-t", "To: a@x\nTo: b@x\nCc: c@x,\n d@x\nBcc: e@x\n\n", "a@x b@x c@x d@x e@x"},
 		"header and operand":     {"-t a@x", "To: b@x, a@x\n\n", "a@x b@x"},
@@ -284,6 +296,16 @@ func TestSchedule(t *testing.T) {
 	is.Equal(m.Envelope.Priority, 7)
 }
 
+func TestDiscarded(t *testing.T) {
+	is := is.New(t)
+	c, err := Parse("sendmail", []string{"-t", "void"})
+	is.NoErr(err)
+	m, err := New(c, onHost, strings.NewReader("To: void@localhost\n\ntext"))
+	is.NoErr(err)
+	is.True(m.Discarded)
+	is.Equal(len(m.Envelope.To), 0)
+}
+
 func TestRefusedData(t *testing.T) {
 	for name, row := range map[string]struct {
 		args, text string
@@ -292,6 +314,7 @@ func TestRefusedData(t *testing.T) {
 		"no recipient in the header":   {"-t", "Subject: s\n\n", ErrData},
 		"an empty recipient":           {"''", "", ErrUsage},
 		"only bad recipients":          {"-t", "To: a@@\nCc: @x\n\n", ErrData},
+		"only a command":               {"prog", "", ErrData},
 		"bad sender":                   {"-f @a b@x", "", ErrData},
 		"sender of blanks":             {"-f , b@x", "", ErrData},
 		"recipients beyond the header": {"-t a@x", "To: a@x\n" + strings.Repeat("X: y\n", message.MaxHeader/5) + "\n", ErrData},

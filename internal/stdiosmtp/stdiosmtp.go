@@ -27,7 +27,7 @@ type Server struct {
 	Name       string                                              // of the host, for the greeting; a domain
 	MaxSize    int64                                               // of a message, in bytes, to be announced; zero: no limit
 	Sender     func(path string) (string, error)                   // the address that path stands for; it is never empty
-	Recipients func(path string) ([]string, error)                 // the addresses that path stands for, one at least
+	Recipients func(path string) ([]string, error)                 // the addresses that path stands for; none: its mail is discarded
 	Accept     func(env message.Envelope, content io.Reader) error // nil: the message is safe
 }
 
@@ -111,7 +111,7 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	if opts.OriginalRecipient != "" {
 		orcpt = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + opts.OriginalRecipient
 	}
-	if err := check(message.Envelope{To: list[:1], Notify: []string{notify}, ORcpt: []string{orcpt}}); err != nil {
+	if err := check(message.Envelope{To: []string{"somebody"}, Notify: []string{notify}, ORcpt: []string{orcpt}}); err != nil {
 		return refusal(err)
 	}
 	for _, to := range list {

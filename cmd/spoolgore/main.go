@@ -39,6 +39,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case c.Print:
 		config.Print(stdout, &c)
 		return cli.ExitOK
+	case c.Check:
+		return checkConfig(c, stdout, stderr)
 	}
 	return serve(args, c, stderr)
 }
@@ -61,6 +63,7 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 	for _, name := range config.UnknownVariables(os.Environ()) {
 		s.log.Warn("unknown variable in the environment", "name", name[0], "near", name[1])
 	}
+	logConflicts(&s.c, s.log)
 	err := s.c.Complete(s.log)
 	if err == nil {
 		err = s.run(orders)

@@ -93,7 +93,7 @@ func TestHelp(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	is.Equal(run([]string{"-help"}, nil, &stdout, &stderr), 0) // help that was asked for is no error
 	is.Equal(stderr.Len(), 0)                                  // it goes to standard output
-	known := []string{"dir", "version", "printconfig", "config"}
+	known := []string{"dir", "version", "printconfig", "checkconfig", "config"}
 	for _, k := range conf.Keys {
 		if k.Of&conf.Daemon != 0 {
 			known = append(known, k.Name)

@@ -27,7 +27,7 @@ type Config struct {
 	Bounce                          bool
 	Once, LogJSON, Verbose, Version bool
 	File                            string             // of -config; empty: none
-	Print                           bool               // -printconfig
+	Print, Check                    bool               // -printconfig, -checkconfig
 	From                            map[string]Setting // the settings that are no defaults, by key
 
 	md5User, md5Password string
@@ -82,6 +82,8 @@ func Flags(c *Config) *FlagSet {
 	fs.Heading("Configuration")
 	fs.AddString(&c.File, "config", "FILE",
 		"lines of a flag's name, blanks and a value, see below; without it no file is read")
+	fs.AddSwitch(&c.Check, "checkconfig",
+		"check the configuration and its files, and end with exit code 0 or 78; the spool is not touched")
 	fs.AddSwitch(&c.Print, "printconfig", "show every setting and its source, without passwords, and end")
 	fs.Heading("Other")
 	fs.AddSwitch(&c.LogJSON, "logjson", "log lines in JSON; the log goes to standard error")

@@ -29,6 +29,9 @@ func Print(stdout io.Writer, c *Config) {
 			show(k.Name, shown(k, s.Value), plain(s.Origin))
 		}
 	}
+	for _, x := range c.Conflicts() {
+		fmt.Fprintf(stdout, "%s contradicts %s: %s\n", x.Setting, x.Other, x.Effect)
+	}
 	for _, s := range UnknownVariables(os.Environ()) {
 		fmt.Fprintf(stdout, "unknown variable %s: is it %s?\n", plain(s[0]), s[1])
 	}

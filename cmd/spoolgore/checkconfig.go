@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/unbit/spoolgore/internal/cli"
+	"github.com/unbit/spoolgore/internal/config"
+	"github.com/unbit/spoolgore/internal/explain"
+	"github.com/unbit/spoolgore/internal/logger"
+)
+
+// checkConfig is -checkconfig: it reads all files that the configuration names, and touches neither the spool nor a relay.
+func checkConfig(c config.Config, stdout, stderr io.Writer) int {
+	log := logger.New(stderr, c.LogLevel(), c.LogJSON)
+	logConflicts(&c, log)
+	err := c.Complete(log)
+	if err == nil {
+		_, err = explain.RelaysFor(c.Opts, "", "")
+	}
+	if err == nil {
+		err = checkDirectory(c.Dir)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "spoolgore: %v\n", err)
+		return cli.ExitConfig
+	}
+	fmt.Fprintln(stdout, "the configuration is valid")
+	return cli.ExitOK
+}
+
+func checkDirectory(dir string) error {
+	fi, err := os.Stat(dir)
+	if err == nil && !fi.IsDir() {
+		err = fmt.Errorf("%s is not a directory", dir)
+	}
+	return err
+}
+
+// logConflicts logs the settings that contradict each other.
+func logConflicts(c *config.Config, log *slog.Logger) {
+	for _, x := range c.Conflicts() {
+		log.Warn("settings contradict each other", "setting", x.Setting, "other", x.Other, "effect", x.Effect)
+	}
+}

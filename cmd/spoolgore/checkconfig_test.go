@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+func TestCheckConfig(t *testing.T) {
+	dir := t.TempDir()
+	relays := filepath.Join(dir, "relays")
+	must(t, os.WriteFile(relays, []byte("@x.org nowhere\n"), 0o600))
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		say  string
+	}{
+		"good":           {[]string{dir}, 0, "the configuration is valid"},
+		"no directory":   {[]string{filepath.Join(dir, "none")}, 78, "no such file"},
+		"a file":         {[]string{relays}, 78, "is not a directory"},
+		"relays file":    {[]string{"-relays", relays, dir}, 78, "relays:1"},
+		"certificates":   {[]string{"-smtpca", filepath.Join(dir, "ca"), dir}, 78, "-smtpca"},
+		"relay":          {[]string{"-smtpaddr", "nowhere", dir}, 78, "host:port"},
+		"unknown key":    {[]string{"-config", configured(t, "smtpadr a:25"), dir}, 78, "is it smtpaddr?"},
+		"contradictions": {[]string{"-bounce=false", "-warnafter", "4h", dir}, 0, "settings contradict each other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			code, stdout, stderr := command("", append([]string{"-checkconfig"}, c.args...)...)
+			is.Equal(code, c.code)
+			is.True(strings.Contains(stdout+stderr, c.say))
+		})
+	}
+	is := is.New(t)
+	files, err := os.ReadDir(dir)
+	is.NoErr(err)
+	is.Equal(len(files), 1) // the spool was not touched
+}

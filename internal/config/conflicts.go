@@ -1,0 +1,21 @@
+package config
+
+// A Conflict is a setting that has no effect, or another one than expected, because of another setting.
+type Conflict struct{ Setting, Other, Effect string }
+
+// Conflicts returns the settings that contradict each other.
+func (c *Config) Conflicts() (all []Conflict) {
+	set := func(key string) bool { return c.From[key].Rank != 0 }
+	add := func(holds bool, setting, other, effect string) {
+		if holds {
+			all = append(all, Conflict{setting, other, effect})
+		}
+	}
+	add(!c.Bounce && set("warnafter"), "warnafter", "bounce", "without reports no sender is warned")
+	add(set("smtpuser") && set("smtpmd5user"), "smtpmd5user", "smtpuser", "smtpmd5user is ignored")
+	add(c.Opts.SMTP.NoPipelining && set("window"), "window", "nopipelining", "without PIPELINING there is no CHUNKING, and no window")
+	add(c.Opts.SMTP.NoChunking && set("window"), "window", "nochunking", "without CHUNKING there is no window")
+	add(c.Opts.SMTP.NoPipelining && c.Opts.SMTP.NoChunking, "nochunking", "nopipelining", "nopipelining turns CHUNKING off, too")
+	add(c.Once && set("http"), "http", "once", "the page ends with the run")
+	return all
+}

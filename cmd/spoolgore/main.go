@@ -53,6 +53,7 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 		stderr, c.Opts.OnEvent = bar, newOnceCounter(c.Dir, bar.Set).observe // the bar prints the log
 	}
 	s := newService(args, c, stderr)
+	defer s.flush()
 	orders := prepareSignals(s.log)
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)

@@ -21,6 +21,7 @@ type service struct {
 	c         config.Config // the current configuration; only reload changes it
 	level     *slog.LevelVar
 	log       *slog.Logger
+	flush     func() // writes the log lines that wait
 	spool     *spoolgore.Spool
 	also      func(spoolgore.Event) // gets events, too; nil: none
 	hook      *hooks.OnFail
@@ -33,7 +34,8 @@ type service struct {
 func newService(args []string, c config.Config, stderr io.Writer) *service {
 	level := new(slog.LevelVar)
 	level.Set(c.LogLevel())
-	return &service{args: args, c: c, level: level, also: c.Opts.OnEvent, log: logger.New(stderr, level, c.LogJSON)}
+	log, flush := logger.NewLossy(stderr, level, c.LogJSON)
+	return &service{args: args, c: c, level: level, also: c.Opts.OnEvent, log: log, flush: flush}
 }
 
 // run runs the spool until a signal ends it or, with -once, until no message is due.

@@ -15,6 +15,8 @@ import (
 // prepareSignals returns the signals of the daemon. It is called first: it may execute the process again, which would
 // repeat earlier log lines and lose input of a pipe.
 func prepareSignals(log *slog.Logger) (orders []os.Signal) {
+	// Without a handler a log line that has no reader ends the process. Commands of the user do not inherit a handler.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	orders = []os.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGTSTP}
 	if err := becomeQuiet(orders); err != nil {
 		log.Warn("SIGURG is ignored; use SIGUSR1", "err", err)

@@ -13,8 +13,12 @@ import (
 
 // New returns a logger that writes records of at least level to w, as JSON or as text.
 func New(w io.Writer, level slog.Leveler, asJSON bool) *slog.Logger {
+	return newLogger(w, level, asJSON, isJournal(w, os.Getenv))
+}
+
+func newLogger(w io.Writer, level slog.Leveler, asJSON, toJournal bool) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
-	if !isJournal(w, os.Getenv) {
+	if !toJournal {
 		return slog.New(handler(w, opts, asJSON))
 	}
 	if !asJSON {

@@ -1,0 +1,90 @@
+package logger
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// stalled is a writer that blocks until it is released.
+type stalled struct {
+	release chan struct{}
+	text    bytes.Buffer
+}
+
+func (s *stalled) Write(p []byte) (int, error) {
+	<-s.release
+	return s.text.Write(p)
+}
+
+// While nobody reads the log, lines wait within bounds, and the others are dropped and counted.
+func TestLinesAreDroppedWhileTheReaderStalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		w := &stalled{release: make(chan struct{})}
+		l := newLossy(w, New(w, nil, false))
+		const all = 2 * maxQueued / 100
+		for i := range all {
+			n, err := fmt.Fprintf(l, "%099d\n", i) // returns at once
+			is.NoErr(err)
+			is.Equal(n, 100)
+		}
+		began := time.Now()
+		l.flush(time.Second)
+		is.Equal(time.Since(began), time.Second) // the end of the process does not wait for ever
+		close(w.release)
+		l.flush(time.Minute)
+		text := w.text.String()
+		written := strings.Count(text, "\n") - 1
+		is.Equal(written, maxQueued/100)
+		is.True(strings.HasSuffix(text, fmt.Sprintf("lines=%d\n", all-written)))
+		fmt.Fprintln(l, "again")
+		l.flush(time.Minute)
+		is.True(strings.HasSuffix(w.text.String(), "\nagain\n"))
+	})
+}
+
+// A pipe without a reader loses the lines, and nothing else.
+func TestReaderGone(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	r, w, err := os.Pipe()
+	is.NoErr(err)
+	defer w.Close()
+	log, flush := NewLossy(w, nil, false)
+	log.Info("first")
+	flush()
+	text := make([]byte, 100)
+	n, err := r.Read(text)
+	is.NoErr(err)
+	is.True(strings.Contains(string(text[:n]), "msg=first"))
+	is.NoErr(r.Close())
+	log.Info("second")
+	flush()
+}
+
+// Lines for a file, or for another writer, are written before the call returns.
+func TestRegularFileIsWrittenAtOnce(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f, err := os.CreateTemp(t.TempDir(), "log")
+	is.NoErr(err)
+	defer f.Close()
+	var buffer bytes.Buffer
+	for _, w := range []io.Writer{f, &buffer} {
+		log, _ := NewLossy(w, nil, false)
+		log.Info("line")
+	}
+	text, err := os.ReadFile(f.Name())
+	is.NoErr(err)
+	is.True(strings.Contains(string(text), "msg=line"))
+	is.True(strings.Contains(buffer.String(), "msg=line"))
+}

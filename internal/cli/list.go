@@ -16,6 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/progress"
+	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -74,6 +75,9 @@ func (c *call) list(o *listOptions) error {
 		return err
 	}
 	t := &table{call: c, names: o.names, terminal: console.IsTerminal(c.stdout)}
+	if d := c.daemon(); d.known {
+		t.rests = restsOf(&d.state)
+	}
 	if err := c.each(o, t.add); err != nil {
 		return err
 	}
@@ -119,6 +123,7 @@ type table struct {
 	rows     []row
 	streamed bool // rows were printed, and further ones are printed at once
 	bytes    int64
+	rests    rests
 }
 
 // A row is a message in a table. Equal senders and reasons share their memory.
@@ -140,9 +145,12 @@ func (t *table) add(e *mailq.Entry) error {
 	if !t.names {
 		r.from, r.reason = unique.Make(sender(e)).Value(), unique.Make(console.Escape(e.Reason)).Value()
 		r.to = cmp.Or(strings.Join(waitingRecipients(e), ","), "-")
-		r.attempts = e.Attempts
+		r.attempts = failedAttempts(e)
 		if e.Place == spooldir.Spool {
 			r.at = e.NextAttempt
+		}
+		if until := t.rests.until(routing.Sender(e.From, firstRecipient(e))); e.State == mailq.Waiting && until.After(t.now) {
+			r.at = until
 		}
 	}
 	switch {

@@ -30,8 +30,10 @@ type decodedEntry struct {
 	m   Message
 }
 
-// decodeParallel reads a status file as decodeStatus does, but several goroutines decode. each is called in the order of
-// the file, in the goroutine of the caller. decodeParallel returns the number of calls, and the error of each or errIrregular.
+// decodeParallel reads a status file as decodeStatus does, but several goroutines decode. each is called in the order
+// of
+// the file, in the goroutine of the caller. decodeParallel returns the number of calls, and the error of each or
+// errIrregular.
 func decodeParallel(r io.Reader, each func(key string, m *Message) error) (n int, err error) {
 	workers := max(1, min(runtime.GOMAXPROCS(0), 4))
 	ordered := make(chan *block, 2*workers)
@@ -89,7 +91,8 @@ func (b *block) decode() []decodedEntry {
 	all := make([]decodedEntry, len(b.entries))
 	for i, s := range b.entries {
 		e := &all[i]
-		if json.Unmarshal(b.text[s.key:s.keyEnd], &e.key) != nil || json.Unmarshal(b.text[s.value:s.valueEnd], &e.m) != nil ||
+		if json.Unmarshal(b.text[s.key:s.keyEnd], &e.key) != nil ||
+			json.Unmarshal(b.text[s.value:s.valueEnd], &e.m) != nil ||
 			checkStates(&e.m) != nil {
 			return all[:i]
 		}
@@ -177,7 +180,8 @@ func (s *scanner) fail() error {
 }
 
 func (s *scanner) space() {
-	for s.at < len(s.text) && (s.text[s.at] == ' ' || s.text[s.at] == '\n' || s.text[s.at] == '\t' || s.text[s.at] == '\r') {
+	for s.at < len(s.text) && (s.text[s.at] == ' ' || s.text[s.at] == '\n' || s.text[s.at] == '\t' ||
+		s.text[s.at] == '\r') {
 		s.at++
 	}
 }

@@ -175,9 +175,8 @@ func isHidden(tag string) bool {
 
 func isBlock(tag string) bool {
 	switch tag {
-	case "p", "div", "br", "hr", "tr", "li", "ul", "ol", "dl", "dt", "dd", "table", "blockquote", "pre", "section", "article",
-		"header", "footer",
-		"h1", "h2", "h3", "h4", "h5", "h6":
+	case "p", "div", "br", "hr", "tr", "li", "ul", "ol", "dl", "dt", "dd", "table", "blockquote", "pre",
+		"section", "article", "header", "footer", "h1", "h2", "h3", "h4", "h5", "h6":
 		return true
 	}
 	return false

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -112,7 +112,7 @@ func (f *OnFail) runFor(ctx context.Context, ev spoolgore.Event) error {
 	defer stop()
 	cmd := shell.Command(ctx, command)
 	said := shell.Head{Max: onFailSaid}
-	cmd.Stdout, cmd.Stderr, cmd.Env = &said, &said, append(os.Environ(), facts(ev)...)
+	cmd.Stdout, cmd.Stderr, cmd.Env = &said, &said, append(shell.Environ(), facts(ev)...)
 	err := cmd.Run()
 	if text := strings.TrimSpace(said.String()); text != "" {
 		f.log.Info("-onfail command says", "path", ev.Path, "output", text)
@@ -126,9 +126,19 @@ func (f *OnFail) runFor(ctx context.Context, ev spoolgore.Event) error {
 	return err
 }
 
+// readWhy reads a why-file, if it is a regular file.
+func readWhy(path string) ([]byte, error) {
+	f, err := spooldir.OpenRead(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
 // facts returns the environment variables of a command.
 func facts(ev spoolgore.Event) (env []string) {
-	text, err := os.ReadFile(spooldir.WhyFile(ev.Path))
+	text, err := readWhy(spooldir.WhyFile(ev.Path))
 	why := &record.Failure{}
 	if err == nil {
 		why, err = record.DecodeFailure(text)

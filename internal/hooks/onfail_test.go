@@ -81,3 +81,10 @@ func TestFactsFitTheEnvironment(t *testing.T) {
 	is.True(strings.HasPrefix(env[3], "SPOOLGORE_TO=recipient0@example.org\nrecipient1@example.org\n"))
 	is.True(strings.HasSuffix(env[3], "@example.org\n")) // whole addresses
 }
+
+func TestOnFailCommandInheritsNoSecrets(t *testing.T) {
+	is := is.New(t)
+	t.Setenv("SPOOLGORE_SMTPPASSWORD", "hunter2")
+	log := runHook(t, "echo got:$SPOOLGORE_SMTPPASSWORD:$SPOOLGORE_FROM", time.Minute, 1)
+	is.True(strings.Contains(log, "got::a@example.com"))
+}

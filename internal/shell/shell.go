@@ -3,7 +3,9 @@ package shell
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,9 +16,31 @@ const pipeLimit = 2 * time.Second
 // Command returns /bin/sh -c line without input, in a process group of its own. The end of ctx kills the group.
 func Command(ctx context.Context, line string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
-	cmd.WaitDelay = pipeLimit
+	cmd.WaitDelay, cmd.Env = pipeLimit, Environ()
 	killGroup(cmd)
 	return cmd
+}
+
+// Environ returns the environment for commands: that of the daemon without its secrets and without what systemd gives to the
+// daemon alone.
+func Environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return isPrivate(name)
+	})
+}
+
+// isPrivate reports whether a variable is not for commands.
+func isPrivate(name string) bool {
+	for _, prefix := range []string{"LISTEN_", "WATCHDOG_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	if strings.HasPrefix(name, "SPOOLGORE_") && (strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")) {
+		return true
+	}
+	return name == "CREDENTIALS_DIRECTORY" || name == "NOTIFY_SOCKET"
 }
 
 // Head is a Writer that keeps the first Max bytes and discards the others.

@@ -268,3 +268,23 @@ func TestRefusedPasswordIsAskedForAgain(t *testing.T) {
 		})
 	}
 }
+
+// A relay cannot keep the daemon busy with the derivation of a key.
+func TestSCRAMIterationsAreLimited(t *testing.T) {
+	for _, count := range []string{"1000001", "2147483647", "99999999999999999999", "-1", "x"} {
+		t.Run(count, func(t *testing.T) {
+			is := is.New(t)
+			r := &smtptest.Relay{Ext: []string{"AUTH SCRAM-SHA-256"}, Reply: func(verb, arg string) string {
+				first := decode64(strings.TrimPrefix(arg, "SCRAM-SHA-256 "))
+				_, nonce, ok := strings.Cut(first, "r=")
+				if verb != "AUTH" || !ok {
+					return ""
+				}
+				return "334 " + base64.StdEncoding.EncodeToString([]byte("r="+nonce+"x,s=c2FsdA==,i="+count))
+			}}
+			_, err := open(t.Context(), r, local, Config{Auth: Credentials{User: "ann", Password: fixed(secret)}.Auth()})
+			is.Equal(asError(err).Op, attempt.OpAuth)
+			is.True(strings.Contains(err.Error(), "iterations of the key derivation"))
+		})
+	}
+}

@@ -1,0 +1,28 @@
+//go:build unix
+
+package shell
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+// A command and the processes that the command starts see no secret of the daemon.
+func TestCommandsInheritNoSecrets(t *testing.T) {
+	is := is.New(t)
+	for _, name := range []string{
+		"SPOOLGORE_SMTPPASSWORD", "SPOOLGORE_SMTPMD5PASSWORD", "SPOOLGORE_HTTPTOKEN", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET",
+		"WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
+	} {
+		t.Setenv(name, "not-for-commands")
+	}
+	t.Setenv("SPOOLGORE_DIR", "/spool")
+	t.Setenv("PASSWORD_STORE_DIR", "/store") // pass(1) needs it
+	out, err := Command(t.Context(), "env").Output()
+	is.NoErr(err)
+	is.True(!strings.Contains(string(out), "not-for-commands"))
+	is.True(strings.Contains(string(out), "SPOOLGORE_DIR=/spool\n")) // the rest stays
+	is.True(strings.Contains(string(out), "PASSWORD_STORE_DIR=/store\n"))
+}

@@ -182,7 +182,7 @@ func (c *Control) Health() Health {
 
 // ReadStatus calls each for every message of the status file at path. A missing file is empty.
 func ReadStatus(dir *spooldir.Dir, path string, each func(key string, m *record.Message)) error {
-	f, err := dir.FS().OpenFile(path, os.O_RDONLY, 0)
+	f, err := spooldir.OpenReadOn(dir.FS(), path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

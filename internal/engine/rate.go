@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/asyncfile"
-	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -37,7 +36,7 @@ func newRate(dir *spooldir.Dir, opts *Options, post func(func())) (*rate, error)
 
 // load goes on where the last run stopped.
 func (r *rate) load() (err error) {
-	text, err := fsys.ReadFile(r.dir.FS(), r.dir.File(spooldir.RateFile))
+	text, err := spooldir.ReadOn(r.dir.FS(), r.dir.File(spooldir.RateFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -105,13 +105,3 @@ func (system) SyncAll(path string) error { return syncAll(path) }
 func (system) Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	return replace(path, perm, write)
 }
-
-// ReadFile is os.ReadFile on s.
-func ReadFile(s FS, path string) ([]byte, error) {
-	f, err := s.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}

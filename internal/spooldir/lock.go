@@ -112,7 +112,7 @@ func (l *Lock) lockedError() error {
 
 // lockFile makes and locks the lock file. If h is in use the caller holds h.mu.
 func (l *Lock) lockFile(h *holding) error {
-	f, err := l.dir.fs.OpenFile(l.dir.File(lockName), lockFlags, 0o600)
+	f, err := OpenOwnOn(l.dir.fs, l.dir.File(lockName))
 	if err != nil {
 		return fmt.Errorf("lock spool: %w", err)
 	}
@@ -195,7 +195,7 @@ func (l *Lock) renew(h *holding) error {
 // Holder returns the process id of the holder; zero: the lock is free, or its holder is unknown. If another process has
 // got the number of the last holder, Holder takes the lock for a moment.
 func (l *Lock) Holder() (pid int, err error) {
-	f, err := l.dir.fs.OpenFile(l.dir.File(lockName), os.O_RDONLY, 0)
+	f, err := OpenReadOn(l.dir.fs, l.dir.File(lockName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

@@ -1,6 +1,7 @@
 package spooldir
 
 import (
+	"io"
 	"io/fs"
 
 	"github.com/unbit/spoolgore/internal/fsys"
@@ -16,7 +17,20 @@ func OpenOwnOn(on fsys.FS, path string) (fsys.File, error) {
 }
 
 // OpenRead opens such a file for reading, perhaps by another user. Like OpenOwn it never waits, not even for a FIFO.
-func OpenRead(path string) (fsys.File, error) { return openRegular(fsys.System(), path, openFlags) }
+func OpenRead(path string) (fsys.File, error) { return OpenReadOn(fsys.System(), path) }
+
+// OpenReadOn is OpenRead on the file system on.
+func OpenReadOn(on fsys.FS, path string) (fsys.File, error) { return openRegular(on, path, openFlags) }
+
+// ReadOn returns the content of a file that OpenReadOn opens.
+func ReadOn(on fsys.FS, path string) ([]byte, error) {
+	f, err := OpenReadOn(on, path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
 
 func openRegular(on fsys.FS, path string, flags int) (fsys.File, error) {
 	f, err := on.OpenFile(path, flags, 0o600)

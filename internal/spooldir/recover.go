@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"strings"
 	"time"
-
-	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 const (
@@ -123,7 +121,7 @@ func (r *recovery) isOf(tmp, message string) bool {
 	if err != nil || whyTemp(message, id) != tmp {
 		return false
 	}
-	text, err := fsys.ReadFile(r.dir.fs, r.dir.Failed().file(tmp))
+	text, err := ReadOn(r.dir.fs, r.dir.Failed().file(tmp))
 	return err == nil && json.Valid(text)
 }
 

@@ -75,7 +75,8 @@ type Stamp struct {
 	MTime, CTime time.Time
 }
 
-// System returns the file system of the operating system.
+// System returns the file system of the operating system. What root makes in a directory of another user belongs to that
+// user.
 func System() FS { return system{} }
 
 type system struct{}
@@ -85,13 +86,18 @@ func (system) OpenFile(path string, flag int, perm fs.FileMode) (File, error) {
 	if err != nil {
 		return nil, err // not f: a nil *os.File in an interface is not nil
 	}
+	if flag&os.O_CREATE != 0 {
+		if err := giveToOwner(f); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
 	return f, nil
 }
 
 func (system) Stat(path string) (fs.FileInfo, error)     { return os.Stat(path) }
 func (system) Lstat(path string) (fs.FileInfo, error)    { return os.Lstat(path) }
 func (system) Stamp(path string) (Stamp, error)          { return stamp(path) }
-func (system) Mkdir(path string, perm fs.FileMode) error { return os.Mkdir(path, perm) }
 func (system) Chmod(path string, mode fs.FileMode) error { return os.Chmod(path, mode) }
 func (system) Touch(path string) error                   { return touch(path) }
 func (system) Link(from, to string) error                { return os.Link(from, to) }
@@ -101,6 +107,13 @@ func (system) Remove(path string) error                  { return os.Remove(path
 func (system) SyncDir(path string) error                 { return syncDir(path) }
 
 func (system) SyncAll(path string) error { return syncAll(path) }
+
+func (system) Mkdir(path string, perm fs.FileMode) error {
+	if err := os.Mkdir(path, perm); err != nil {
+		return err
+	}
+	return giveDirToOwner(path)
+}
 
 func (system) Replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	return replace(path, perm, write)

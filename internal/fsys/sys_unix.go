@@ -63,7 +63,11 @@ func replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	if err := write(f); err != nil {
+	err = giveToOwner(f.File)
+	if err == nil {
+		err = write(f)
+	}
+	if err != nil {
 		return errors.Join(err, f.Cleanup())
 	}
 	if err := f.CloseAtomicallyReplace(); err != nil {

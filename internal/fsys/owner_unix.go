@@ -1,0 +1,58 @@
+//go:build unix
+
+package fsys
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// giveToOwner gives a file that root has just made to the owner of its directory: the daemon of that user has to read it.
+// Any other file stays as it is: one with another name, one at the end of a symbolic link, one that is not root's.
+func giveToOwner(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	var dir, file, named unix.Stat_t
+	if err := unix.Stat(filepath.Dir(f.Name()), &dir); err != nil {
+		return &os.PathError{Op: "stat", Path: filepath.Dir(f.Name()), Err: err}
+	}
+	if dir.Uid == 0 {
+		return nil
+	}
+	if err := unix.Fstat(int(f.Fd()), &file); err != nil {
+		return &os.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	if err := unix.Lstat(f.Name(), &named); err != nil || named.Ino != file.Ino || named.Dev != file.Dev {
+		return nil
+	}
+	if file.Uid != 0 || file.Nlink != 1 || file.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil
+	}
+	if err := unix.Fchown(int(f.Fd()), int(dir.Uid), groupFor(&dir)); err != nil {
+		return &os.PathError{Op: "chown", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// giveDirToOwner is giveToOwner for a directory.
+func giveDirToOwner(path string) error {
+	var dir unix.Stat_t
+	if os.Geteuid() != 0 || unix.Stat(filepath.Dir(path), &dir) != nil || dir.Uid == 0 {
+		return nil
+	}
+	if err := unix.Lchown(path, int(dir.Uid), groupFor(&dir)); err != nil {
+		return &os.PathError{Op: "chown", Path: path, Err: err}
+	}
+	return nil
+}
+
+// groupFor returns the group of a new file in dir; -1: the system has set it.
+func groupFor(dir *unix.Stat_t) int {
+	if dir.Mode&unix.S_ISGID != 0 {
+		return -1
+	}
+	return int(dir.Gid)
+}

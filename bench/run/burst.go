@@ -14,11 +14,11 @@ import (
 	"github.com/unbit/spoolgore/bench/sink"
 )
 
-// refusedUser begins the addresses of the recipients that the relay refuses in burst.
+// refusedUser is the prefix of recipients that the relay refuses in burst.
 const refusedUser = "refused"
 
-// burst measures how long good messages take, from the start of the daemon to the last acceptance: alone, and beside as
-// many of another sender that are refused and reported. In a third round the spool is run inside a process that calls
+// burst measures the time to send good messages, from the start of the daemon to the last acceptance: alone, and beside
+// as many refused and reported messages of another sender. In a third round the spool runs inside a process that calls
 // Health all the time.
 func burst(s *scenario, c *config, e *env, relay *sinkProc, _ peer) (result, error) {
 	alone, _, err := burstRound(s, c, e, relay, 0, false, spoolgoreRelease)
@@ -66,8 +66,8 @@ func burst(s *scenario, c *config, e *env, relay *sinkProc, _ peer) (result, err
 
 func spoolgoreRelease(e *env) error { return spoolgoreStart(e, 0) }
 
-// burstRound sends a load, numbered after those of the rounds before. It returns the time until the last message was
-// accepted and, with refused messages, the time until the last report on one was.
+// burstRound sends a load, numbered after the loads of earlier rounds. It returns the time until the last acceptance
+// and, with refused messages, until the last report.
 func burstRound(
 	s *scenario, c *config, e *env, relay *sinkProc, round int, refused bool, release func(*env) error,
 ) (good, all time.Duration, err error) {
@@ -106,8 +106,8 @@ func burstRound(
 	return time.Duration(last - start.UnixNano()), all, nil
 }
 
-// burstFiles writes the messages of a load, by name in turns with as many that are refused if there are to be such.
-// Those have no number: a report on one shows its header.
+// burstFiles writes the messages of a load, alternating by name with refused messages if wanted. Refused messages have
+// no number, because a report shows their header.
 func burstFiles(e *env, l load, first int, refused bool) error {
 	if err := os.MkdirAll(spool(e), 0o755); err != nil {
 		return err

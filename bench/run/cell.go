@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// A cell is a process that starts a peer and stays the parent of all that becomes of it, daemons included: what they
-// use can be told exactly, and none is left when the cell ends.
+// A cell is a process that starts a peer and is the parent of all its processes, daemons included: their usage is
+// exact, and none is left when the cell ends.
 type cell struct {
 	cmd   *exec.Cmd
 	stdin io.Closer
@@ -25,16 +25,16 @@ type cell struct {
 	stop chan struct{}
 	done sync.WaitGroup
 	mu   sync.Mutex
-	peak usage // cpu is not used in it
+	peak usage // cpu is unused
 }
 
-// cellReport is what a cell's process says in the end.
+// cellReport is the last output of a cell.
 type cellReport struct {
-	CPU time.Duration // of all processes that were in the cell
+	CPU time.Duration // of all processes of the cell
 }
 
 // startCell starts args in a cell. If root is not empty, it is a directory with usr/ and etc/ that are laid over those
-// of the host, for these processes alone.
+// of the host, for the cell alone.
 func startCell(root string, log *os.File, args ...string) (*cell, error) {
 	c := &cell{stop: make(chan struct{})}
 	c.cmd = exec.Command("/proc/self/exe", append([]string{"cell", root}, args...)...)
@@ -58,10 +58,10 @@ func startCell(root string, log *os.File, args ...string) (*cell, error) {
 	return c, nil
 }
 
-// use returns what the processes in the cell use now.
+// use returns the usage of the running processes of the cell.
 func (c *cell) use() usage { return use(c.cmd.Process.Pid) }
 
-// watch notes peaks of memory: every 50 ms, less often where looking takes so long that it would be felt.
+// watch records peaks of memory: every 50 ms, or less often if looking takes long.
 func (c *cell) watch() {
 	pause := 50 * time.Millisecond
 	for {
@@ -99,7 +99,7 @@ func (c *cell) peaks() usage {
 	return c.peak
 }
 
-// end stops all processes in the cell and returns the CPU time they have used in all.
+// end stops all processes of the cell and returns their CPU time.
 func (c *cell) end() (time.Duration, error) {
 	close(c.stop)
 	c.done.Wait()
@@ -115,7 +115,7 @@ func (c *cell) end() (time.Duration, error) {
 	return report.CPU, nil
 }
 
-// runCell is the process of a cell. It ends when its standard input has: then it stops what is still in the cell.
+// runCell is the process of a cell. At the end of standard input it stops all processes of the cell.
 func runCell(root string, args []string) error {
 	const prSetChildSubreaper = 36 // orphans become children of this process: prctl(2)
 	if _, _, errno := syscall.Syscall(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0); errno != 0 {
@@ -124,7 +124,8 @@ func runCell(root string, args []string) error {
 	if err := overlay(root); err != nil {
 		return err
 	}
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM) // what is meant for all ends this one last
+	// signals for the whole group end this process last
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		return err
@@ -146,7 +147,7 @@ func runCell(root string, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(cellReport{CPU: reap(closing)})
 }
 
-// overlay lays root's usr and etc over those of the host. It changes only what this process and its children see.
+// overlay lays usr and etc of root over those of the host, for this process and its children.
 func overlay(root string) error {
 	if root == "" {
 		return nil
@@ -159,7 +160,7 @@ func overlay(root string) error {
 	return nil
 }
 
-// reap waits for all children until closing is closed, then stops those that are left. It returns the CPU time of all.
+// reap waits for all children until closing is closed, then stops the others. It returns their CPU time.
 func reap(closing <-chan struct{}) time.Duration {
 	var cpu time.Duration
 	sig, next := syscall.SIGTERM, time.Time{}

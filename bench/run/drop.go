@@ -25,8 +25,8 @@ type view struct {
 // dropped is one call of sendmail, in milliseconds.
 type dropped struct{ Wall, CPU float64 }
 
-// drop measures what a program waits for that calls sendmail: from the start of the process to its end, one after the
-// other. Nothing runs that would send the message on.
+// drop measures the wait of a program that calls sendmail: from the start of the process to its end, one call after the
+// other, without a daemon.
 func drop(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, error) {
 	if p.sendmail == nil {
 		return nil, errors.New("it has no sendmail command")
@@ -76,8 +76,8 @@ func drop(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, error) {
 	}, nil
 }
 
-// runDrop calls args so many times with the message on standard input, in the view of the file system that a cell has.
-// It writes what it found to the file times.
+// runDrop calls args n times with the message on standard input, in the file system of a cell. It writes the results to
+// the file times.
 func runDrop(times, message, n string, args []string) error {
 	count, err := strconv.Atoi(n)
 	if err != nil {
@@ -98,7 +98,7 @@ func runDrop(times, message, n string, args []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
-		cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() // of those it has waited for, too
+		cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() // including its children
 		calls = append(calls, dropped{ms(wall), ms(cpu)})
 	}
 	text, err := json.Marshal(calls)
@@ -144,7 +144,7 @@ func nullmailerSendmail(e *env) (view, error) {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return view{}, err
 		}
-		if err := os.Chmod(filepath.Join(dir, sub), 0o777); err != nil { // it gives up root for a user of its own
+		if err := os.Chmod(filepath.Join(dir, sub), 0o777); err != nil { // the command changes to a user of its own
 			return view{}, err
 		}
 	}

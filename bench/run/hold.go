@@ -10,8 +10,7 @@ import (
 	"github.com/unbit/spoolgore/bench/sink"
 )
 
-// hold measures what a transaction in flight costs in memory: what the peer uses while the most are held open, less
-// what it uses when nothing is.
+// hold measures the memory of a transaction in flight: the usage with the most transactions open, less the idle usage.
 func hold(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error) {
 	idle, err := holdNothing(e, p)
 	if err != nil {
@@ -54,8 +53,7 @@ func hold(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, erro
 	}, nil
 }
 
-// holdNothing returns what the peer uses with an empty queue, two seconds after its start. What is not a daemon uses
-// nothing.
+// holdNothing returns the usage with an empty queue, two seconds after the start; zero for a peer without a daemon.
 func holdNothing(e *env, p peer) (usage, error) {
 	if err := p.fill(e, load{}); err != nil {
 		return usage{}, err
@@ -74,9 +72,8 @@ func holdNothing(e *env, p peer) (usage, error) {
 	return u, os.Mkdir(e.dir, 0o755)
 }
 
-// holdMost returns the greatest number of messages that were held at once, and what the peer used when it had done
-// nothing else for the longest time, at the last look at so many. It returns when three quarters of n messages have
-// been accepted: from then on fewer and fewer are held.
+// holdMost returns the largest number of transactions open at once, and the usage at the last look at that number. It
+// returns after three quarters of n messages are accepted, when the number falls.
 func holdMost(c *config, e *env, relay *sinkProc, n int64) (held int64, most usage, err error) {
 	for end := time.Now().Add(c.limit); ; time.Sleep(20 * time.Millisecond) {
 		var sum sink.Summary

@@ -15,14 +15,14 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// hostReport is what a host has seen of Health. Times are in milliseconds.
+// hostReport has the times of calls of Health, in milliseconds.
 type hostReport struct {
 	Calls        int
 	P99, Slowest float64
 }
 
-// runHost runs the spool in dir inside this process until it gets SIGTERM, and calls Health every millisecond. It
-// writes what calls took to the file report.
+// runHost runs the spool in dir inside this process until SIGTERM, and calls Health every millisecond. It writes the
+// times to the file report.
 func runHost(relay, dir, report string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// idle measures how long a message takes when there is no other: from the moment its file is renamed into the spool or,
-// where a command takes the message in, from the moment that command has ended and, beside it, from its start.
+// idle measures the time of a message in an empty queue: from the rename of its file into the spool or, if a command
+// submits the message, from the end of the command and also from its start.
 func idle(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error) {
 	if p.submit == nil {
 		return nil, errors.New("no way to submit a message to it")

@@ -14,10 +14,10 @@ import (
 // injectors is how many connections a load is submitted over.
 const injectors = 16
 
-// inject submits a load by SMTP. It is not measured.
+// inject submits a load by SMTP, before the measurement.
 func inject(addr string, l load) error {
 	if l.n == 0 {
-		conn, err := dial(addr) // the server runs when this returns
+		conn, err := dial(addr) // waits for the server
 		if err == nil {
 			conn.Close()
 		}
@@ -39,7 +39,7 @@ func inject(addr string, l load) error {
 	return nil
 }
 
-// injectSome submits the messages that next leads to, over one connection.
+// injectSome submits the messages of next over one connection.
 func injectSome(addr string, l load, next *atomic.Int64) error {
 	conn, err := dial(addr)
 	if err != nil {
@@ -58,7 +58,7 @@ func injectSome(addr string, l load, next *atomic.Int64) error {
 		if err := say(w, r, envelope, 250, 250, 354); err != nil {
 			return err
 		}
-		text := strings.ReplaceAll(string(l.message(n)), "\n", "\r\n") // no line of it starts with a dot
+		text := strings.ReplaceAll(string(l.message(n)), "\n", "\r\n") // no line starts with a dot
 		if err := say(w, r, text+".\r\n", 250); err != nil {
 			return err
 		}

@@ -34,7 +34,7 @@ func (l load) message(n int) []byte {
 	return []byte(b.String())
 }
 
-// write writes each message of l as one file in dir, under name(n), with head before it.
+// write writes each message of l as a file in dir, named name(n), with head in front.
 func (l load) write(dir string, perm os.FileMode, name func(n int) string, head string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

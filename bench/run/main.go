@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command run measures Spoolgore beside other programs that queue mail and send it on: same messages, same relay, in
-// turns. It prints a table for each scenario. bench/README.md says what the columns mean.
+// Command run measures Spoolgore beside other programs that queue and send mail: same messages, same relay, in turns.
+// It prints a table for each scenario. bench/README.md explains the columns.
 package main
 
 import (
@@ -19,14 +19,14 @@ import (
 	"time"
 )
 
-// config is what the command line says.
+// config is the command line.
 type config struct {
 	spoolgore     string // path of the binary
-	spoolgoreArgs string // flags for it
+	spoolgoreArgs string // extra flags for spoolgore
 	shim          string // path of sendmail-spool
 	peersRoot     string // directory with unpacked packages, for the small peers
 	base          string // directory for the queues
-	disk          string // directory for queues that have to be on a disk
+	disk          string // directory of queues that must be on a disk
 	scenarios     string
 	peers         string // empty: those of the scenario
 	runs          int
@@ -103,7 +103,7 @@ func run(args []string, out io.Writer) error {
 	return nil
 }
 
-// prepare makes the directory for all that is written, and builds Spoolgore if need be.
+// prepare makes the directory for all output, and builds Spoolgore if needed.
 func (c *config) prepare() (clean func(), err error) {
 	c.disk = cmp.Or(c.base, "/var/tmp")
 	if info, err := os.Stat("/dev/shm"); c.base == "" && err == nil && info.IsDir() {
@@ -113,7 +113,7 @@ func (c *config) prepare() (clean func(), err error) {
 		return nil, err
 	}
 	clean = func() { os.RemoveAll(c.base) }
-	if err := os.Chmod(c.base, 0o755); err != nil { // peers that give up root must get in
+	if err := os.Chmod(c.base, 0o755); err != nil { // for peers that change their user
 		return clean, err
 	}
 	for name, path := range map[string]*string{"spoolgore": &c.spoolgore, "sendmail-spool": &c.shim} {
@@ -123,7 +123,7 @@ func (c *config) prepare() (clean func(), err error) {
 		*path = filepath.Join(c.base, name)
 		build := exec.Command("go", "build", "-o", *path, "./cmd/"+name)
 		build.Dir = ".."
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is packaged
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as in the packages
 		if text, err := build.CombinedOutput(); err != nil {
 			return clean, fmt.Errorf("build %s: %w\n%s(is the working directory bench?)", name, err, text)
 		}
@@ -131,8 +131,8 @@ func (c *config) prepare() (clean func(), err error) {
 	return clean, nil
 }
 
-// trial runs one measurement in a directory, with a sink and a log of its own.
-func (c *config) trial(s *scenario, p peer) (result, error) {
+// measure makes one measurement in a directory, with a sink and a log of its own.
+func (c *config) measure(s *scenario, p peer) (result, error) {
 	base := c.base
 	if s.disk {
 		base = c.disk
@@ -162,7 +162,7 @@ func (c *config) trial(s *scenario, p peer) (result, error) {
 	}
 	defer relay.end()
 	e.relay = relay.addr
-	r, err := s.trial(s, c, e, relay, p)
+	r, err := s.run(s, c, e, relay, p)
 	if e.cell != nil { // not ended, as something went wrong
 		e.cell.end()
 	}

@@ -11,31 +11,31 @@ import (
 	"time"
 )
 
-// A peer is a program under test, with the settings it runs with.
+// A peer is a program under test, with its settings.
 type peer struct {
 	name string
-	// fill puts a load into the peer's queue, in e.dir, with nothing running that sends it.
+	// fill puts a load into the queue in e.dir, without sending.
 	fill func(e *env, l load) error
-	// release has the peer send what is in its queue. It leaves the peer's processes in e.cell.
+	// release makes the peer send its queue. The processes of the peer are in e.cell.
 	release func(e *env) error
-	// submit gives the running peer message n of l as a program of its own would, and returns when it is taken.
+	// submit gives message n of l to the running peer as a program would, and returns after acceptance.
 	submit func(e *env, l load, n int) error
 	// later starts the peer with l in its queue and nothing due for hours.
 	later func(e *env, l load) error
-	// sendmail prepares an empty queue and returns how to call the command that takes a message on standard input.
+	// sendmail prepares an empty queue and returns the command that accepts a message on standard input.
 	sendmail func(e *env) (view, error)
-	// slow: it is given one in so many messages of a load, as a whole one would take minutes; 0: all.
+	// slow: fraction 1/slow of a load is used, because a whole load takes minutes; zero: all of it
 	slow int
-	// unwaited: it does not wait for its processes, so that nobody learns what CPU time they took.
+	// unwaited: the peer does not wait for its processes, so that their CPU time is unknown
 	unwaited bool
 }
 
-// env is where a peer runs: for one measurement.
+// env is the environment of one measurement.
 type env struct {
 	conf  *config
-	dir   string // its own, empty, on a file system in memory where there is one
+	dir   string // empty directory of the peer, in memory if possible
 	relay string // address of the sink
-	ca    string // file with its certificate, if it speaks TLS
+	ca    string // file with the certificate of the relay, if the relay speaks TLS
 	log   *os.File
 	cell  *cell // once started
 }
@@ -47,7 +47,7 @@ func (e *env) start(root string, args ...string) error {
 	return err
 }
 
-// end stops what was started. It returns the CPU time and the peaks of memory of all of it.
+// end stops the cell. It returns the CPU time and the peaks of memory.
 func (e *env) end() (time.Duration, usage, error) {
 	c := e.cell
 	e.cell = nil
@@ -62,8 +62,8 @@ func (e *env) port() string {
 	return port
 }
 
-// findPeers returns the peers called names. What is behind a colon is the number of connections at the same time:
-// postfix is Postfix as it comes, postfix:100 is tuned.
+// findPeers returns the peers of that name. The number after a colon is that of connections: postfix is Postfix with
+// its defaults, postfix:100 is tuned.
 func findPeers(names string) ([]peer, error) {
 	var all []peer
 	for _, name := range strings.Split(names, ",") {

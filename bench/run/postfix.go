@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// postfixMain is the configuration of a null client: everything goes to the relay. What is not said is as it comes.
-// in_flow_delay concerns only what is taken in: without the queue manager it would take seconds a message.
+// postfixMain is the configuration of a null client: all mail goes to the relay. Other settings are defaults.
+// in_flow_delay concerns incoming mail only: without the queue manager it would add seconds to each message.
 const postfixMain = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
@@ -32,7 +32,7 @@ mailbox_size_limit = 0
 in_flow_delay = 0
 `
 
-// postfixTuned is how Postfix is told to use %[1]d connections at once, and to keep them.
+// postfixTuned is the configuration for %[1]d connections at once that are kept open.
 const postfixTuned = `default_process_limit = %[2]d
 smtp_destination_concurrency_limit = %[1]d
 initial_destination_concurrency = %[1]d
@@ -41,8 +41,8 @@ smtp_connection_reuse_time_limit = 3600s
 max_use = 10000
 `
 
-// postfixServices is the process table without the queue manager: what is submitted stays in the incoming queue.
-// Nothing is in a chroot. %s is the port on which messages are taken in.
+// postfixServices is the process table without the queue manager: submitted mail stays in the incoming queue. There is
+// no chroot. %s is the port for submission.
 const postfixServices = `127.0.0.1:%s inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -61,7 +61,7 @@ scache unix - - n - 1 scache
 
 const postfixQueueManager = "qmgr unix n - n 300 1 qmgr\n"
 
-// postfixPeer is Postfix with n connections at the same time; 0: as it comes.
+// postfixPeer is Postfix with n connections at the same time; zero: its defaults.
 func postfixPeer(n int) peer {
 	return peer{
 		fill:     func(e *env, l load) error { return postfixFill(e, l, n, "", "") },
@@ -79,7 +79,7 @@ func postfixPeer(n int) peer {
 	}
 }
 
-// postfixFill starts Postfix and submits l to it. To its configuration settings are added, to its processes services.
+// postfixFill starts Postfix and submits l. settings are added to its configuration, services to its processes.
 func postfixFill(e *env, l load, n int, settings, services string) error {
 	port, err := freePort()
 	if err != nil {
@@ -94,7 +94,7 @@ func postfixFill(e *env, l load, n int, settings, services string) error {
 	if err := inject("127.0.0.1:"+port, l); err != nil {
 		return err
 	}
-	if err := postfixReload(e); err != nil { // the processes that took the messages in go
+	if err := postfixReload(e); err != nil { // ends the processes of the submission
 		return err
 	}
 	time.Sleep(time.Second)
@@ -142,7 +142,7 @@ func postfixRelease(e *env) error {
 	return postfixReload(e)
 }
 
-// postfixReload has the master read its table of processes. A signal is all that "postfix reload" comes to.
+// postfixReload makes the master read its table of processes, by the signal of "postfix reload".
 func postfixReload(e *env) error {
 	text, err := os.ReadFile(filepath.Join(e.dir, "queue", "pid", "master.pid"))
 	if err != nil {
@@ -155,7 +155,7 @@ func postfixReload(e *env) error {
 	return syscall.Kill(pid, syscall.SIGHUP)
 }
 
-// freePort returns a port on which nobody listens now.
+// freePort returns a port without a listener.
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// tick is the unit of time in /proc/PID/stat; it is the same on every Linux that Go runs on.
+// tick is the unit of time in /proc/PID/stat, the same on every Linux that Go supports.
 const tick = 10 * time.Millisecond
 
-// A proc is what /proc says of one process.
+// A proc is the state of a process in /proc.
 type proc struct {
 	pid, parent int
 	own         time.Duration // CPU time, user and system, of the process itself
-	reaped      time.Duration // of its children that have ended, and theirs
-	rss, pss    int64         // octets in memory; in pss a page that n processes share counts as 1/n of a page
-	anon        int64         // of rss: what is not in a file, as code is
+	reaped      time.Duration // of children that have ended, and their children
+	rss, pss    int64         // octets in memory; in pss a page of n processes counts as 1/n
+	anon        int64         // of rss: memory without a file, unlike code
 }
 
 // family returns root and all processes below it, root first.
@@ -46,15 +46,16 @@ func family(root int) []proc {
 	return all
 }
 
-// readProc reads the stat file of a process. False: it is gone.
+// readProc reads the stat file of a process. ok is false if the process is gone.
 func readProc(dir string) (proc, bool) {
 	text, err := os.ReadFile(dir + "/stat")
 	if err != nil {
 		return proc{}, false
 	}
 	pid, _ := strconv.Atoi(filepath.Base(dir))
-	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:]) // the name before it may hold anything
-	number := func(field int) int64 {                          // counted as in proc(5)
+	// the name before the parenthesis may have any characters
+	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	number := func(field int) int64 { // counted as in proc(5)
 		n, _ := strconv.ParseInt(string(f[field-3]), 10, 64)
 		return n
 	}
@@ -71,7 +72,7 @@ func (p *proc) readMemory() {
 	p.anon = kilobytes(text, "\nAnonymous:")
 }
 
-// kilobytes returns, in octets, what stands behind label in a text like /proc/PID/smaps_rollup.
+// kilobytes returns the number after label, in octets, in a text like /proc/PID/smaps_rollup.
 func kilobytes(text []byte, label string) int64 {
 	_, rest, _ := bytes.Cut(text, []byte(label))
 	number, _, _ := bytes.Cut(bytes.TrimLeft(rest, " "), []byte(" "))
@@ -79,15 +80,15 @@ func kilobytes(text []byte, label string) int64 {
 	return n << 10
 }
 
-// A usage is what a cell's processes use at one moment.
+// A usage is the usage of the processes of a cell at one moment.
 type usage struct {
-	cpu       time.Duration // since the cell was made, processes that have ended included
+	cpu       time.Duration // since the start of the cell, including ended processes
 	rss, pss  int64         // as of a process, summed up
 	anon      int64         // likewise
 	processes int
 }
 
-// use returns what the processes in the cell whose own process is root use. The cell's process itself does not count.
+// use returns the usage of the processes of the cell with process root. The process of the cell does not count.
 func use(root int) usage {
 	var u usage
 	for i, p := range family(root) {

@@ -12,7 +12,7 @@ import (
 // restFor is how long a peer at rest is looked at.
 const restFor = 30 * time.Second
 
-// rest measures what a peer costs that has much to do later and nothing now.
+// rest measures the usage of a peer with a long queue and no due message.
 func rest(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error) {
 	if p.later == nil {
 		return nil, fmt.Errorf("no way to have its messages wait")
@@ -49,7 +49,7 @@ func rest(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, erro
 	}, nil
 }
 
-// settle waits until the peer has used almost no CPU time for some seconds, and returns what it has used up to then.
+// settle waits until the peer uses almost no CPU time for some seconds, and returns the usage until then.
 func settle(c *config, e *env) (time.Duration, error) {
 	const quiet = 5 * time.Second
 	last := e.cell.use().cpu

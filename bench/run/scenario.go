@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A scenario is a question: a load, a relay, and what is measured.
+// A scenario is a load, a relay, and a measurement.
 type scenario struct {
 	name  string
 	title string
@@ -22,7 +22,7 @@ type scenario struct {
 	disk  bool     // the queue is on a disk
 	peers string
 	most  map[string]float64 // limits of columns: the command fails if a median is above
-	trial func(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error)
+	run   func(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error)
 }
 
 const (
@@ -30,62 +30,71 @@ const (
 	noChunking   = "PIPELINING," + noPipelining
 )
 
-// scenarios are all there are, in the order in which they are run.
-func scenarios() []scenario {
+// scenarios returns all scenarios, in the order of execution.
+func scenarios() []scenario { return append(floods(), others()...) }
+
+// floods returns the scenarios with a full queue.
+func floods() []scenario {
 	return []scenario{
 		{
-			name: "flood-0ms", title: "5,000 messages of 4 KiB, relay at 0 ms", load: load{5000, 4 << 10}, trial: flood,
+			name: "flood-0ms", title: "5,000 messages of 4 KiB, relay at 0 ms", load: load{5000, 4 << 10}, run: flood,
 			peers: "spoolgore,postfix,postfix:20,postfix:100,dma,nullmailer,msmtpq",
 		},
 		{
 			name: "flood-50ms", title: "5,000 messages of 4 KiB, relay at 50 ms",
-			load: load{5000, 4 << 10}, trial: flood,
+			load: load{5000, 4 << 10}, run: flood,
 			sink:  []string{"-latency", "50ms"},
 			peers: "spoolgore,postfix,postfix:100,dma,nullmailer,msmtpq",
 		},
 		{
 			name: "flood-50ms-100", title: "5,000 messages of 4 KiB, relay at 50 ms without CHUNKING, 100 connections",
-			load: load{5000, 4 << 10}, trial: flood,
+			load: load{5000, 4 << 10}, run: flood,
 			sink:  []string{"-latency", "50ms", "-ext", noChunking},
 			peers: "spoolgore:100,postfix:100",
 		},
 		{
-			name: "big", title: "50 messages of 10 MiB, relay at 0 ms", load: load{50, 10 << 20}, trial: flood,
+			name: "big", title: "50 messages of 10 MiB, relay at 0 ms", load: load{50, 10 << 20}, run: flood,
 			peers: "spoolgore,postfix,postfix:4,postfix:20,dma,nullmailer,msmtpq",
 		},
+	}
+}
+
+// others returns the scenarios about memory, idle time, submission and mixed mail.
+func others() []scenario {
+	return []scenario{
 		{
 			name: "held", title: "1,000 transactions held open, one a connection, the relay takes 4 s over each " +
 				"message", load: load{1000, 4 << 10},
-			trial: hold, sink: []string{"-data-delay", "4s", "-ext", noPipelining},
+			run: hold, sink: []string{"-data-delay", "4s", "-ext", noPipelining},
 			peers: "spoolgore:1000,postfix:1000,dma",
 		},
 		{
 			name: "held-big", title: "1,000 transactions of 1 MiB held open (large ones take three connections in " +
 				"four at most)", load: load{1000, 1 << 20},
-			trial: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1340",
+			run: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1340",
 		},
 		{
 			name: "held-tls", title: "1,000 transactions held open over TLS", load: load{1000, 4 << 10}, tls: true,
-			trial: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1000",
+			run: hold, sink: []string{"-data-delay", "8s", "-ext", noPipelining}, peers: "spoolgore:1000",
 		},
 		{
 			name: "idle", title: "200 messages, one at a time, nothing else to do, relay at 0 ms",
-			load:  load{200, 4 << 10},
-			trial: idle, peers: "spoolgore,postfix,nullmailer",
+			load: load{200, 4 << 10},
+			run:  idle, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
 			name: "rest", title: "100,000 messages deferred, none due: 30 s", load: load{100_000, 4 << 10},
-			trial: rest, peers: "spoolgore,postfix,nullmailer",
+			run: rest, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
 			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other",
-			load:  load{300, 4 << 10},
-			trial: drop, peers: "spoolgore,postfix,nullmailer",
+			load: load{300, 4 << 10},
+			run:  drop, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
 			name: "burst", title: "400 messages of 4 KiB alone, and beside 400 refused ones of another sender, on " +
 				"a disk",
-			load: load{400, 4 << 10}, trial: burst, sink: []string{"-reject", refusedUser},
+			load: load{400, 4 << 10}, run: burst, sink: []string{"-reject", refusedUser},
 			disk: true, peers: "spoolgore",
 			most: map[string]float64{"times": 3, "slowest Health ms": 100},
 		},
@@ -117,8 +126,8 @@ func findScenarios(names string) ([]scenario, error) {
 	return chosen, nil
 }
 
-// measure runs the scenario for each peer in turn, as often as it is to be measured, and prints the table. A peer that
-// cannot be measured is told of and left out.
+// measure runs the scenario for each peer in turn, as often as configured, and prints the table. A peer that fails is
+// reported and left out.
 func (s *scenario) measure(c *config, out io.Writer) error {
 	peers, err := findPeers(s.peers)
 	if c.peers != "" {
@@ -133,7 +142,7 @@ func (s *scenario) measure(c *config, out io.Writer) error {
 	results := make(map[string][]result)
 	for n := range c.runs {
 		for _, p := range peers {
-			r, err := c.trial(s, p)
+			r, err := c.measure(s, p)
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "bench:", err)
 				continue

@@ -24,11 +24,11 @@ import (
 	"github.com/unbit/spoolgore/bench/sink"
 )
 
-// allExtensions is what the sink offers if nothing else is said: what a good relay does.
+// allExtensions are the default extensions of the sink: those of a good relay.
 const allExtensions = "PIPELINING,CHUNKING,8BITMIME,SMTPUTF8,DSN,ENHANCEDSTATUSCODES,SIZE 104857600"
 
 // runSink is the process of a sink. It writes its address on the first line of out, then an answer in JSON to each line
-// of in, "summary" or "times", and ends with in.
+// of in, "summary" or "times".
 func runSink(args []string, in io.Reader, out io.Writer) error {
 	var c sink.Config
 	fs := flag.NewFlagSet("sink", flag.ContinueOnError)
@@ -72,7 +72,7 @@ func runSink(args []string, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// newCertificate makes a certificate for this host, signed by itself, and writes it to file.
+// newCertificate makes a self-signed certificate for this host, and writes it to file.
 func newCertificate(file string) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -133,8 +133,8 @@ func (s *sinkProc) ask(question string, v any) error {
 	return json.Unmarshal(line, v)
 }
 
-// await returns the sink's summary when n different messages have been accepted and their answers are sent, and an
-// error after limit. It asks less and less often, not to be felt.
+// await returns the summary of the sink when n different messages have been accepted and answered, or an error after
+// limit. It asks at growing intervals, to take little time.
 func (s *sinkProc) await(limit time.Duration, n int) (sink.Summary, error) {
 	var sum sink.Summary
 	pause := 5 * time.Millisecond

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// The small peers take their configuration from fixed places, so they run with a directory of unpacked packages laid
-// over the host's (see startCell).
+// The small peers read their configuration from fixed places, so a directory of unpacked packages is laid over the file
+// system (see startCell).
 
 // dmaPeer is the DragonFly Mail Agent: a process and a connection for every message in the queue, all at once.
 func dmaPeer() peer {
@@ -41,7 +41,7 @@ func dmaPeer() peer {
 	}
 }
 
-// nullmailerPeer is nullmailer: one message after the other, a connection each.
+// nullmailerPeer is nullmailer: one message after the other, each in a connection.
 func nullmailerPeer() peer {
 	spool := func(e *env) string { return filepath.Join(e.dir, "nullmailer") }
 	const head = sender + "\n" + recipient + "\n\n"
@@ -67,10 +67,10 @@ func nullmailerPeer() peer {
 			if err := fill(e, l); err != nil {
 				return err
 			}
-			// it reads its queue, and waits for a relay: it knows no time at which one message is due
+			// reads its queue and waits for a relay: without a time at which a message is due
 			return start(e, "")
 		},
-		submit: func(e *env, l load, n int) error { // as nullmailer-queue does it
+		submit: func(e *env, l load, n int) error { // as nullmailer-queue
 			tmp := filepath.Join(spool(e), "tmp", strconv.Itoa(n))
 			text := append([]byte(head), l.message(n)...)
 			if err := os.WriteFile(tmp, text, 0o600); err != nil {
@@ -84,7 +84,7 @@ func nullmailerPeer() peer {
 	}
 }
 
-// msmtpqPeer is the queue script that comes with msmtp: one message after the other, a process and a connection each.
+// msmtpqPeer is the queue script of msmtp: one message after the other, each in a process and a connection.
 func msmtpqPeer() peer {
 	queue := func(e *env) string { return filepath.Join(e.dir, "msmtp") }
 	return peer{
@@ -129,8 +129,8 @@ func (e *env) startSmall(file, text string, args ...string) error {
 	return e.start(root, args...)
 }
 
-// writeOpen writes a file that every user may change, whatever the umask: dma gives up root for a user of its own, and
-// passes over what it may not write to.
+// writeOpen writes a file that every user may change, in spite of the umask: dma changes to a user of its own, and
+// skips read-only files.
 func writeOpen(name string, text []byte) error {
 	if err := os.WriteFile(name, text, 0o600); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// spoolgorePeer is Spoolgore with n transactions at the same time; 0: as it comes.
+// spoolgorePeer is Spoolgore with n transactions at the same time; zero: its default.
 func spoolgorePeer(n int) peer {
 	return peer{
 		fill:     func(e *env, l load) error { return spoolFiles(e, l, "") },

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A result is what one measurement found, in the order of the columns.
+// A result has the values of one measurement, in the order of the columns.
 type result []value
 
 // A value is one number of a result.
@@ -37,8 +37,7 @@ func (r result) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// medians is a result of which every number is the median of the numbers in rs, which is not empty. All of rs have the
-// same columns.
+// medians returns the median of each value in rs, which is not empty. All of rs have the same columns.
 func medians(rs []result) result {
 	middle := slices.Clone(rs[0])
 	for i := range middle {

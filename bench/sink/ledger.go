@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// NumberField is the header field that holds a message's number: in decimal digits, counted from 0. A message without
-// one is counted and otherwise ignored.
+// NumberField is the header field with the number of a message: in decimal digits, counted from 0. A message without a
+// number is counted and otherwise ignored.
 const NumberField = "X-Bench-Id: "
 
-// maxNumber bounds what a number can make the ledger allocate.
+// maxNumber bounds the memory for a number.
 const maxNumber = 10_000_000
 
-// A ledger notes which messages were accepted, and when.
+// A ledger records which messages were accepted, and when.
 type ledger struct {
 	mu          sync.Mutex
 	accepted    []int64 // time of the first acceptance, by number
-	sum         Summary // the fields that concern accepted messages
+	sum         Summary // the fields about accepted messages
 	first, last int64
 }
 
-// add notes that a message of size octets, whose first part is head, is accepted.
+// add records the acceptance of a message of size octets that begins with head.
 func (l *ledger) add(head []byte, size int64) {
 	n, now := number(head), time.Now().UnixNano()
 	l.mu.Lock()
@@ -47,7 +47,7 @@ func (l *ledger) add(head []byte, size int64) {
 	l.sum.Distinct++
 }
 
-// fill copies into s what the ledger knows.
+// fill copies the content of the ledger into s.
 func (l *ledger) fill(s *Summary) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

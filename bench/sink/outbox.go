@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// An outbox sends the answers of one connection, each when its time has come. As over a long line, what is said
-// meanwhile is heard: its answer has its own time.
+// An outbox sends the answers of one connection, each at its time. As on a long line, later input is read meanwhile,
+// and its answer has a time of its own.
 type outbox struct {
 	conn    net.Conn
 	server  *Server
 	pending atomic.Int64 // answers not yet sent
 	unheard atomic.Bool  // something was sent, and the client has not spoken since
-	late    chan answer  // nil: nothing is ever late
+	late    chan answer  // nil: no delays
 	done    chan struct{}
 }
 
 type answer struct {
 	text  []byte
-	ended int64 // messages it answers
+	ended int64 // messages that the text answers
 	at    time.Time
 }
 
@@ -32,7 +32,8 @@ func newOutbox(conn net.Conn, s *Server) *outbox {
 	return o
 }
 
-// send sends text, or has it sent when it is due. It answers ended whole messages. False: the client is gone.
+// send sends text, or queues the text until its time. ended is the number of whole messages it answers. ok is false if
+// the client is gone.
 func (o *outbox) send(text []byte, ended int64) bool {
 	raise(&o.server.heldPeak, o.server.held.Add(ended))
 	if o.late == nil {
@@ -47,18 +48,18 @@ func (o *outbox) send(text []byte, ended int64) bool {
 	return true
 }
 
-// run sends what is late, in order.
+// run sends delayed answers, in order.
 func (o *outbox) run() {
 	defer close(o.done)
 	for a := range o.late {
 		time.Sleep(time.Until(a.at))
 		o.pending.Add(-1)
-		o.write(a.text, a.ended) // a client that is gone is noticed where it is read from
+		o.write(a.text, a.ended) // the reader notices a client that is gone
 	}
 }
 
 func (o *outbox) write(text []byte, ended int64) bool {
-	o.unheard.Store(true) // before the client can have read it
+	o.unheard.Store(true) // before the client can read the text
 	if ended > 0 {
 		o.server.lastAnswer.Store(time.Now().UnixNano())
 		o.server.held.Add(-ended)
@@ -67,13 +68,12 @@ func (o *outbox) write(text []byte, ended int64) bool {
 	return err == nil
 }
 
-// answered reports, once, that everything the client had said was answered: what it says now, it says after a round
-// trip.
+// answered reports, once, that all input was answered: the next input comes after a round trip.
 func (o *outbox) answered() bool {
 	return o.pending.Load() == 0 && o.unheard.Swap(false)
 }
 
-// close sends what is left and returns.
+// close sends the queued answers and returns.
 func (o *outbox) close() {
 	if o.late != nil {
 		close(o.late)

@@ -1,6 +1,6 @@
-// Package sink is an SMTP server that throws the mail away and counts: connections, round trips, messages, those
-// that came twice. It is made to cost little beside the programs that are measured against it, and it does what a relay
-// far away does: every answer can be made late by one round trip, and the answer to a message later still.
+// Package sink is an SMTP server that discards mail and counts connections, round trips, messages and duplicates. It
+// uses little beside the measured programs, and can act as a distant relay: each answer may be delayed by a round trip,
+// and the answer to a message longer.
 package sink
 
 import (
@@ -17,11 +17,11 @@ const bufferSize = 32 << 10
 // Config says how a Server answers. The zero value offers no extension, answers at once and takes everything.
 type Config struct {
 	Extensions []string      // EHLO keywords, such as "PIPELINING" or "SIZE 0"
-	Latency    time.Duration // a round trip: every answer goes out this long after what it answers came in
-	DataDelay  time.Duration // what the answer to a whole message takes in addition
+	Latency    time.Duration // a round trip: delay of every answer
+	DataDelay  time.Duration // extra delay of the answer to a message
 	Refuse     bool          // every recipient is refused for now, with 450
-	Reject     string        // a recipient whose address begins so is refused for good, with 550; empty: none
-	MaxConns   int           // connections at the same time; one more is greeted with 421; zero: no limit
+	Reject     string        // prefix of recipients that are refused for good, with 550; empty: none
+	MaxConns   int           // connections at the same time; further ones are greeted with 421; zero: no limit
 }
 
 // Summary is what a Server has counted so far. Times are in nanoseconds since 1970; zero: not yet.

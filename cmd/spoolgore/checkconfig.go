@@ -12,7 +12,8 @@ import (
 	"github.com/unbit/spoolgore/internal/logger"
 )
 
-// checkConfig is -checkconfig: it reads all files that the configuration names, and touches neither the spool nor a relay.
+// checkConfig is -checkconfig: it reads all files that the configuration names, and touches neither the spool nor a
+// relay.
 func checkConfig(c config.Config, stdout, stderr io.Writer) int {
 	log := logger.New(stderr, c.LogLevel(), c.LogJSON)
 	logConflicts(&c, log)

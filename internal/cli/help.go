@@ -112,8 +112,8 @@ func (c *command) shortOperands() string {
 	return strings.TrimSpace(strings.ReplaceAll(c.operands[0], "[flags]", ""))
 }
 
-const helpHead = `Spoolgore sends the mail messages found as files in a directory through a mail relay, and retries until
-each message is delivered or given up.
+const helpHead = `Spoolgore sends the mail messages found as files in a directory through a mail relay, and retries
+until each message is delivered or given up.
 
 usage: spoolgore [flags] [DIR]
        spoolgore COMMAND [flags] [DIR] ...

@@ -53,7 +53,8 @@ func (r rests) until(sender string) time.Time {
 	return r.ends[r.route(sender)]
 }
 
-// failedAttempts returns the largest number of failed attempts of a waiting recipient; without one, that of the message.
+// failedAttempts returns the largest number of failed attempts of a waiting recipient; without one, that of the
+// message.
 func failedAttempts(e *mailq.Entry) int {
 	most, waits := 0, false
 	e.Recipients(func(r *record.Recipient) {

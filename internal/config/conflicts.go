@@ -13,9 +13,11 @@ func (c *Config) Conflicts() (all []Conflict) {
 	}
 	add(!c.Bounce && set("warnafter"), "warnafter", "bounce", "without reports no sender is warned")
 	add(set("smtpuser") && set("smtpmd5user"), "smtpmd5user", "smtpuser", "smtpmd5user is ignored")
-	add(c.Opts.SMTP.NoPipelining && set("window"), "window", "nopipelining", "without PIPELINING there is no CHUNKING, and no window")
+	add(c.Opts.SMTP.NoPipelining && set("window"), "window", "nopipelining",
+		"without PIPELINING there is no CHUNKING, and no window")
 	add(c.Opts.SMTP.NoChunking && set("window"), "window", "nochunking", "without CHUNKING there is no window")
-	add(c.Opts.SMTP.NoPipelining && c.Opts.SMTP.NoChunking, "nochunking", "nopipelining", "nopipelining turns CHUNKING off, too")
+	add(c.Opts.SMTP.NoPipelining && c.Opts.SMTP.NoChunking, "nochunking", "nopipelining",
+		"nopipelining turns CHUNKING off, too")
 	add(c.Once && set("http"), "http", "once", "the page ends with the run")
 	return all
 }

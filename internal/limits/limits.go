@@ -31,9 +31,10 @@ type ceilings struct {
 }
 
 // today are the ceilings of the repository.
-func today() ceilings { return ceilings{wide: 231, pronouns: 5.7, nobody: 2.3} }
+func today() ceilings { return ceilings{wide: 224, pronouns: 5.7, nobody: 2.3} }
 
-// exceptions are files, functions and types that broke a limit when the limit was introduced. One that keeps the limit must be
+// exceptions are files, functions and types that broke a limit when the limit was introduced. One that keeps the limit
+// must be
 // removed from the list.
 func exceptions() []string {
 	return []string{

@@ -13,7 +13,8 @@ const (
 	flushLimit = 2 * time.Second // how long the end of the process waits for the reader
 )
 
-// NewLossy is New for a process that must not wait for the reader of its log. Where w is a pipe, a socket or a terminal,
+// NewLossy is New for a process that must not wait for the reader of its log. Where w is a pipe, a socket or a
+// terminal,
 // lines that find no room are dropped, and a line says how many when there is room again; a reader that is gone loses
 // all lines. Call flush at the end of the process.
 func NewLossy(w io.Writer, level slog.Leveler, asJSON bool) (log *slog.Logger, flush func()) {

@@ -252,6 +252,7 @@ func troubleOf(dir *spooldir.Dir, err error) queue.Trouble {
 		{spooldir.ErrChanged, queue.Replaced},
 		{message.ErrHeaderTooLong, queue.NoMessage},
 		{msgfile.ErrSeveral, queue.NoMessage},
+		{msgfile.ErrLoop, queue.NoMessage},
 		{msgfile.ErrUnusable, queue.Unusable},
 		{spooldir.ErrUnsettled, queue.Unsettled},
 		{spooldir.ErrBeingWritten, queue.Writing},

@@ -111,6 +111,16 @@ func (h *Header) Get(name string) string {
 	return ""
 }
 
+// Count returns the number of fields of that name, in any case of letters.
+func (h *Header) Count(name string) (n int) {
+	for _, f := range h.fields {
+		if f.is(name) {
+			n++
+		}
+	}
+	return n
+}
+
 func (h *Header) has(name string) bool {
 	for _, f := range h.fields {
 		if f.is(name) {

@@ -32,6 +32,12 @@ var ErrUnusable = errors.New("not a message that can be sent")
 // ErrSeveral is in the error of a file that holds several messages. Such a file is never sent as one.
 var ErrSeveral = errors.New("holds several messages; spoolgore put splits it")
 
+// ErrLoop is in the error of a message that has passed too many hosts: it comes back again and again.
+var ErrLoop = fmt.Errorf("loop: more than %d Received fields", maxHops)
+
+// maxHops is the number of Received fields that a message may have. Sendmail and Postfix have limits of 25 and 50.
+const maxHops = 50
+
 // File is an open message file whose header block was read. Close it after use.
 type File struct {
 	ID       spooldir.ID
@@ -49,7 +55,7 @@ type File struct {
 }
 
 // Open opens the message file name of dir. known is the version of it that was seen at the time since; both may be
-// zero. The errors are those of spooldir's Open and Settled, [message.ErrHeaderTooLong], ErrSeveral, and ErrUnusable.
+// zero. The errors are those of spooldir's Open and Settled, [message.ErrHeaderTooLong], ErrSeveral, ErrLoop, and ErrUnusable.
 func Open(dir *spooldir.Dir, name string, known spooldir.ID, since, now time.Time) (*File, error) {
 	f, id, err := dir.Open(name)
 	if err != nil {
@@ -122,6 +128,9 @@ func (m *File) read(dir *spooldir.Dir, since, now time.Time) error {
 	// who build the file elsewhere and rename it.
 	if !m.Header.HasEnvelopeLine() && !m.Header.Complete() && !settled {
 		return fmt.Errorf("no body yet: %w", spooldir.ErrUnsettled)
+	}
+	if m.Header.Count("Received") > maxHops {
+		return ErrLoop
 	}
 	return m.checkSingle()
 }

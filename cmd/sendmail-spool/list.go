@@ -86,8 +86,8 @@ func (s *shim) show(e *mailq.Entry) {
 	})
 }
 
-// isRunElsewhere reports whether a daemon that no signal reaches runs the spool, as in another container. Only a fresh state
-// file is reason to look at the lock.
+// isRunElsewhere reports whether a daemon that no signal reaches runs the spool, as in another container. Only a fresh
+// state file is reason to look at the lock.
 func (s *shim) isRunElsewhere() bool {
 	fi, err := os.Lstat(s.spool.File(spooldir.StateFile))
 	if err != nil || time.Since(fi.ModTime()) > 2*time.Minute {

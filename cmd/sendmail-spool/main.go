@@ -1,7 +1,7 @@
 //go:build unix
 
-// Command sendmail-spool takes mail from programs that call sendmail and leaves it in a Spoolgore spool. It is done when
-// the message is safe on disk; no daemon needs to run. Linked to as mailq or newaliases it does their part.
+// Command sendmail-spool takes mail from programs that call sendmail and leaves it in a Spoolgore spool. It is done
+// when the message is safe on disk; no daemon needs to run. Linked to as mailq or newaliases it does their part.
 package main
 
 import (
@@ -62,8 +62,8 @@ func run(sys system, args []string, stdin *os.File, stdout, stderr io.Writer) in
 	return exitCode(err)
 }
 
-// output keeps the first error of a writer. A list that was not written must not look like an empty list. A client that does
-// not wait for the last answer of an SMTP session is no error.
+// output keeps the first error of a writer. A list that was not written must not look like an empty list. A client
+// that does not wait for the last answer of an SMTP session is no error.
 type output struct {
 	w   io.Writer
 	err error

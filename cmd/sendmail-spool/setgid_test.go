@@ -88,8 +88,8 @@ func (s *sharedSpool) as(uid uint32, groups []uint32, name string, args ...strin
 	return string(out), err
 }
 
-// What docs/security.md promises of a spool for all users, with real users and a real group. Only root can arrange that;
-// the rules without the system's part are in the scripts.
+// What docs/security.md promises of a spool for all users, with real users and a real group. Only root can arrange
+// that; the rules without the system's part are in the scripts.
 func TestSharedSpool(t *testing.T) {
 	s := newSharedSpool(t, "userfiles 3\n")
 	is := is.New(t)

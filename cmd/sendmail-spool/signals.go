@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// interruptible returns a reader of what f gives. The signals that ask a program to end make it fail from now on, so that
-// what was begun is taken back. Once it has ended they change nothing: the message is about to be accepted. SIGPIPE is
-// among them, as a standard error that nobody reads must not end the process behind an accepted message.
+// interruptible returns a reader of what f gives. The signals that ask a program to end make it fail from now on, so
+// that what was begun is taken back. Once it has ended they change nothing: the message is about to be accepted.
+// SIGPIPE is among them, as a standard error that nobody reads must not end the process behind an accepted message.
 func interruptible(f *os.File) io.Reader {
 	r := &signalReader{full: make(chan piece), free: make(chan []byte, 2), signals: make(chan os.Signal, 1)}
 	for range 2 {

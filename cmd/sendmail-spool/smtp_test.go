@@ -119,8 +119,8 @@ func spooled(t *testing.T, dir string) (texts []string) {
 	return texts
 }
 
-// A client with two messages, the second of which is for who was in Bcc, as nmh does it. Each is in the spool as soon as
-// it has been accepted.
+// A client with two messages, the second of which is for who was in Bcc, as nmh does it. Each is in the spool as soon
+// as it has been accepted.
 func TestSMTPTwoMessages(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)

@@ -156,7 +156,8 @@ func (s *shim) verify(c sendmail.Command) error {
 	return bad
 }
 
-// checkQuota keeps one user from filling up a spool of many. Root is not counted: the host's own reports must get through.
+// checkQuota keeps one user from filling up a spool of many. Root is not counted: the host's own reports must get
+// through.
 func (s *shim) checkQuota() error {
 	if s.sys.uid == 0 || s.conf.userFiles == 0 && s.conf.userSize == 0 {
 		return nil

@@ -43,8 +43,8 @@ func Load(path string) (*Table, error) {
 //
 //	name: target, target   # more in lines that begin with a blank
 //
-// A target is a name, an address, :include:/path of a file with targets, or a name that is not looked up again, as \name.
-// Of two lines with one name the first counts.
+// A target is a name, an address, :include:/path of a file with targets, or a name that is not looked up again, as
+// \name. Of two lines with one name the first counts.
 func Parse(r io.Reader, name string) (*Table, error) {
 	text, err := readAll(r)
 	if err != nil {
@@ -67,8 +67,8 @@ func Parse(r io.Reader, name string) (*Table, error) {
 	return t, nil
 }
 
-// open opens a regular file. A symbolic link is an error, as the owner of an included file could lead the reader anywhere, and
-// so is a FIFO, on which open would wait.
+// open opens a regular file. A symbolic link is an error, as the owner of an included file could lead the reader
+// anywhere, and so is a FIFO, on which open would wait.
 func open(path string) (io.ReadCloser, error) { return spooldir.OpenRead(path) }
 
 func readAll(r io.Reader) (string, error) {

@@ -77,7 +77,8 @@ func nodePath() string {
 	return dir
 }
 
-// need skips the test if one of the things that it needs is not there. Where CI is set that is a failure: .ci/full has installed them.
+// need skips the test if one of the things that it needs is not there. Where CI is set that is a failure: .ci/full has
+// installed them.
 func need(t *testing.T, things ...string) {
 	t.Helper()
 	for _, thing := range things {

@@ -18,9 +18,10 @@ const (
 )
 
 // Command returns a Func that gives the first line of what the command line prints, run by /bin/sh -c with nothing to
-// read, in a process group of its own. It runs once, and again when its last answer was refused or it has failed, never
-// twice at the same time. It has 30 seconds; then it is killed with all that it has started. What it prints on standard
-// error goes to the log. Its errors: it cannot be run, takes too long, exits with another code than 0, or prints nothing.
+// read, in a process group of its own. It runs once, and again when its last answer was refused or it has failed,
+// never twice at the same time. It has 30 seconds; then it is killed with all that it has started. What it prints on
+// standard error goes to the log. Its errors: it cannot be run, takes too long, exits with another code than 0, or
+// prints nothing.
 func (s Source) Command(text string) Func {
 	if s.limit == 0 {
 		s.limit = commandLimit
@@ -47,7 +48,8 @@ func (c *command) give(ctx context.Context, again bool) (string, error) {
 		return "", fmt.Errorf("%s: %w", c.source.Name, context.Cause(ctx))
 	}
 	defer func() { c.turn <- struct{}{} }()
-	// Several connections are refused at the same time: what has been fetched for one of them meanwhile serves the others.
+	// Several connections are refused at the same time: what has been fetched for one of them meanwhile serves the
+	// others.
 	if c.last != "" && (!again || c.runs.Load() != runs) {
 		return c.last, nil
 	}

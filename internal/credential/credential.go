@@ -1,5 +1,5 @@
-// Package credential gives passwords and access tokens from where they are kept: a file, a command, or memory. None of its
-// errors and log lines holds a secret, or the text of a command, which may hold one too.
+// Package credential gives passwords and access tokens from where they are kept: a file, a command, or memory. None of
+// its errors and log lines holds a secret, or the text of a command, which may hold one too.
 package credential
 
 import (

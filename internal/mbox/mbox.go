@@ -1,7 +1,7 @@
 // Package mbox reads files that hold several messages: mbox files, and those of Django's file-based backend.
 //
-// In an mbox file a line "From ann@example.org Mon Jan  1 10:00:00 2024" stands before each message, and lines of the text
-// that look like it begin with '>'. Django writes a line of 79 dashes behind each message.
+// In an mbox file a line "From ann@example.org Mon Jan  1 10:00:00 2024" stands before each message, and lines of the
+// text that look like it begin with '>'. Django writes a line of 79 dashes behind each message.
 package mbox
 
 import (
@@ -96,8 +96,8 @@ func NewSplitter(r io.Reader, kind Kind) *Splitter {
 	return &Splitter{in: bufio.NewReaderSize(r, maxLine+4), kind: kind}
 }
 
-// Next returns the next message, which is good until the next call. The error is io.EOF behind the last message, or that
-// of the file.
+// Next returns the next message, which is good until the next call. The error is io.EOF behind the last message, or
+// that of the file.
 func (s *Splitter) Next() (io.Reader, error) {
 	if s.part != nil {
 		if _, err := io.Copy(io.Discard, s.part); err != nil {
@@ -216,8 +216,8 @@ func (p *part) peek(prefix string) (line, next []byte) {
 	return bytes.TrimRight(line, "\r"), next
 }
 
-// isHeader reports whether text begins with a header that has fields of these names. An mbox separator of an earlier host
-// may stand before the header.
+// isHeader reports whether text begins with a header that has fields of these names. An mbox separator of an earlier
+// host may stand before the header.
 func isHeader(text []byte, names ...string) bool {
 	fields := map[string]bool{}
 	for line := range bytes.Lines(text) {

@@ -3,7 +3,6 @@ package message
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,20 +10,20 @@ import (
 
 // Address is one recipient.
 type Address struct {
-	Addr string // what goes between the angle brackets of RCPT; with Err: the text as found, made printable, at most 200 bytes
-	Err  error  // why it is not an address; nil: it passes [CheckAddress]
+	Addr string // canonical address; with Err: the text in the file, made printable, at most 200 bytes
+	Err  error  // why the text is no address; nil: Addr passes [CheckAddress]
 }
 
-// Addresses says who a message is from and to. Each recipient is there once, in its first place: local parts are
-// compared exactly, domains in any case of letters.
+// Addresses are the sender and the recipients of a message. Each recipient is listed once, at its first place: local
+// parts are compared exactly, domains in any case of letters.
 type Addresses struct {
 	From        string // reverse-path; empty without FromErr: the null sender
 	FromErr     error  // why there is no sender
 	To, Cc, Bcc []Address
 }
 
-// Addresses returns the sender and the recipients: those of the envelope line or of the top block if there is one (all in
-// To), those of the header otherwise. If an envelope is broken there are no recipients, and FromErr says so.
+// Addresses returns the sender and the recipients: those of the envelope line or of the top block if there is one (all
+// in To), those of the header otherwise. If an envelope is broken there are no recipients, and FromErr says so.
 //
 // In a header the recipients are all addresses of every To, Cc and Bcc field, or of every Resent-To, Resent-Cc and
 // Resent-Bcc field if there is any. The sender is in the first of these fields that is not empty: Return-Path,
@@ -36,7 +35,7 @@ func (h *Header) Addresses() Addresses {
 	}
 	if env != nil && (len(h.block) == 0 || len(env.To) > 0) {
 		a := env.addresses()
-		if env.From == "" && !h.inBlock(senderField) && len(h.block) > 0 {
+		if env.From == "" && !hasField(h.block, senderField) && len(h.block) > 0 {
 			_, a.FromErr = h.sender()
 		}
 		return a
@@ -44,7 +43,7 @@ func (h *Header) Addresses() Addresses {
 	seen := make(map[string]bool)
 	prefix := h.recipientPrefix()
 	var a Addresses
-	if a.From, a.FromErr = h.sender(); h.inBlock(senderField) {
+	if a.From, a.FromErr = h.sender(); hasField(h.block, senderField) {
 		named := Envelope{From: env.From}.addresses()
 		a.From, a.FromErr = named.From, named.FromErr
 	}
@@ -71,12 +70,7 @@ func (e Envelope) addresses() Addresses {
 	return a
 }
 
-// inBlock reports whether the top block has a field of that name.
-func (h *Header) inBlock(name string) bool {
-	return slices.ContainsFunc(h.block, func(f field) bool { return f.is(name) })
-}
-
-// recipients returns the addresses of all fields of that name that are not in seen.
+// recipients returns the addresses in all fields with the name, without those in seen.
 func (h *Header) recipients(name string, seen map[string]bool) []Address {
 	var list []Address
 	for _, f := range h.fields {
@@ -102,17 +96,17 @@ func appendNew(list []Address, a Address, seen map[string]bool) []Address {
 	return append(list, a)
 }
 
-// recipientPrefix is what the names of the fields with the recipients begin with: they are Resent- fields if there is any.
+// recipientPrefix returns "Resent-" if there is a Resent-To, Resent-Cc or Resent-Bcc field, else "".
 func (h *Header) recipientPrefix() string {
-	if h.has("Resent-To") || h.has("Resent-Cc") || h.has("Resent-Bcc") {
+	if hasField(h.fields, "Resent-To") || hasField(h.fields, "Resent-Cc") || hasField(h.fields, "Resent-Bcc") {
 		return "Resent-"
 	}
 	return ""
 }
 
-// senderField is the name of the first sender field that says something, and what it says; empty: there is none.
+// senderField returns name and value of the first sender field that is not empty. The name is empty if there is none.
 func (h *Header) senderField() (name, value string) {
-	if h.has("Return-Path") {
+	if hasField(h.fields, "Return-Path") {
 		return "Return-Path", h.Get("Return-Path")
 	}
 	names := []string{"Resent-Sender", "Resent-From", "Sender", "From"}
@@ -153,8 +147,8 @@ func (h *Header) firstAddress(name, value string) (string, error) {
 	return "", fmt.Errorf("sender %q in %s: %w", list[0].Addr, name, list[0].Err)
 }
 
-// checked makes an Address of addr, which was read from the text found. Single, typographic and other quotes around an
-// address are not part of it.
+// checked returns the Address of addr, read from the text found. Single, typographic and other quotes around an
+// address do not count.
 func checked(addr, found string) Address {
 	if inner, ok := withoutQuotes(addr); ok {
 		if canonical, err := Canonical(inner); err == nil {

@@ -25,9 +25,9 @@ var exchangeFields = []string{
 	"X-CreatedBy", "X-EndOfInjectedXHeaders", "X-ExtendedMessageProps", "X-HeloDomain", "X-Source", "X-SourceIPAddress",
 }
 
-// topBlock returns the end of the top block at offset at of raw; at: there is none. Fields of these names are a top block
-// only if an X-Receiver or a field of Spoolgore is among them: some programs write X-Sender for people to read. topBlock
-// returns false if the block may go on behind raw.
+// topBlock returns the end of the top block at offset at of raw; at: there is none. Fields of these names are a top
+// block only if an X-Receiver or a field of Spoolgore is among them: some programs write X-Sender for people to read.
+// topBlock returns false if the block may go on behind raw.
 func topBlock(raw []byte, at int, whole bool) (end int, ok bool) {
 	end, believed := at, false
 	for end < len(raw) {
@@ -153,8 +153,8 @@ func cutParameters(value string) (address string, params map[string]string) {
 	}
 }
 
-// ParseTime reads a time of RFC 3339, or a duration that counts from now, such as 90s, 10m, 36h or 5d. The cause of an error
-// says what is wrong, not with which text.
+// ParseTime reads a time of RFC 3339, or a duration that counts from now, such as 90s, 10m, 36h or 5d. The cause of an
+// error says what is wrong, not with which text.
 func ParseTime(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, strings.ToUpper(s)); err == nil {
 		return t, nil

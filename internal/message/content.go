@@ -10,45 +10,45 @@ import (
 	"time"
 )
 
-// Added says what is put in front of a header that lacks it.
+// Added holds the fields to add in front of a header without them.
 type Added struct {
 	Date      time.Time // zero: no Date is added
 	MessageID string    // with its angle brackets; empty: no Message-ID is added
 }
 
-// Content is a message as it goes out. It is for one goroutine.
+// Content is a reader of a message as it is sent. A Content is for one goroutine.
 type Content struct {
 	header *Header
 	field  int    // the next field to send; len(fields): the blank line, more: the body
-	run    []byte // sent next, as it is
+	run    []byte // bytes to send next
 
 	f         io.ReaderAt
 	off, size int64
 	buf       []byte // pooled, small or large; nil: none
-	large     bool   // whoever reads takes much at once
+	large     bool   // the caller reads in large pieces
 	raw       []byte // part of buf: read from f, not yet sent
 	open      bool   // the last byte taken from raw did not end a line
 	crs       int64  // CRs taken from raw whose next byte was not read yet
 	spaces    int64  // spaces to send, for CRs outside of line ends
-	err       error  // what Read returns from now on
+	err       error  // of every further Read
 }
 
-// Content returns the message in the first size bytes of f as it goes out; f is the file h was read from. Every line
-// ends in CRLF, the last one too; a CR that ends no line is a space; dots are not stuffed. The envelope line, a byte order mark
-// and an mbox line in front, and the fields Bcc, Resent-Bcc and Return-Path are left out; a Date and a Message-ID are put
-// in front if the header has no such field. All else is kept, byte for byte. A file without a header gets one.
+// Content returns the message in the first size bytes of f as it is sent; f is the file of h. Every line ends in CRLF,
+// the last line too; a CR outside of a line end becomes a space; dots are not stuffed. Content removes the envelope, a
+// byte order mark, mbox separators, and the fields Bcc, Resent-Bcc and Return-Path. It adds a missing Date and
+// Message-ID in front. Every other byte is kept. A file without a header gets a header.
 func (h *Header) Content(f io.ReaderAt, size int64, add Added) *Content {
 	return &Content{header: h, run: h.Front(add), f: f, off: h.body, size: size}
 }
 
-// Front is what is put in front of the header, each line with its CRLF; nil: nothing is.
+// Front returns the lines to add in front of the header, each with CRLF.
 func (h *Header) Front(add Added) (front []byte) {
-	if !add.Date.IsZero() && !h.has("Date") {
+	if !add.Date.IsZero() && !hasField(h.fields, "Date") {
 		front = append(front, "Date: "...)
 		front = add.Date.AppendFormat(front, time.RFC1123Z)
 		front = append(front, crlf...)
 	}
-	if add.MessageID != "" && !h.has("Message-ID") {
+	if add.MessageID != "" && !hasField(h.fields, "Message-ID") {
 		front = append(front, "Message-ID: "...)
 		front = append(front, add.MessageID...)
 		front = append(front, crlf...)
@@ -56,8 +56,8 @@ func (h *Header) Front(add Added) (front []byte) {
 	return front
 }
 
-// Read reads the next bytes of the message. An error of the file, and io.ErrUnexpectedEOF if it is shorter than it
-// should be, is returned wrapped, again at every further call; io.EOF comes after the whole message only.
+// Read reads the next bytes of the message. An error of the file, and io.ErrUnexpectedEOF for a file that became
+// shorter, is returned wrapped, again at every further call. Read returns io.EOF only behind the whole message.
 func (c *Content) Read(p []byte) (n int, err error) {
 	c.large = len(p) >= largeRead
 	for n < len(p) {
@@ -81,8 +81,8 @@ func (c *Content) Read(p []byte) (n int, err error) {
 	return 0, c.err
 }
 
-// lines copies lines of the body that end in LF and hold no CR, as far as they are at hand and there is room: most text
-// is nothing else. What is left is for advance.
+// lines copies lines of the body without a CR from raw to dst, as far as dst has room. Most text has only such lines;
+// advance reads all others.
 func (c *Content) lines(dst []byte) (n int) {
 	if c.field <= len(c.header.fields) || c.spaces > 0 {
 		return 0
@@ -98,14 +98,15 @@ func (c *Content) lines(dst []byte) (n int) {
 	}
 }
 
-// Close gives the read buffer back; it may be called more than once. The file stays open. Reading on is an error (fs.ErrClosed).
+// Close releases the read buffer and may be called more than once. The file stays open. A further Read returns
+// fs.ErrClosed.
 func (c *Content) Close() error {
 	c.stop(fs.ErrClosed)
 	c.run = nil
 	return nil
 }
 
-// stop makes err what Read returns from now on. The first one stays.
+// stop sets the error of every further Read. The first error stays.
 func (c *Content) stop(err error) {
 	if c.err == nil || err == fs.ErrClosed {
 		c.err = err
@@ -135,8 +136,8 @@ func (c *Content) advance() {
 	c.advanceBody()
 }
 
-// advanceBody sets run to the next bytes of the body. CRs are counted until the byte behind them is known: before an LF
-// they belong to the line end, elsewhere each is a space.
+// advanceBody sets run to the next bytes of the body. CRs are counted until the next byte is known: CRs before an LF
+// belong to the line end, and every other CR is a space.
 func (c *Content) advanceBody() {
 	for len(c.run) == 0 {
 		if c.spaces > 0 {
@@ -213,8 +214,8 @@ func verbatim(raw []byte) int {
 	}
 }
 
-// Measure returns how many bytes Read would give, and whether one is above 127. It reads what was not read with the header,
-// many times as fast as Read would, and leaves nothing to Read.
+// Measure returns the number of bytes that Read would return, and whether a byte is above 127. Measure reads the rest
+// of the file many times as fast as Read. Afterwards Read returns fs.ErrClosed.
 func (c *Content) Measure() (size int64, eightBit bool, err error) {
 	defer c.Close()
 	for header := true; header; header = c.field <= len(c.header.fields) {
@@ -232,7 +233,7 @@ func (c *Content) Measure() (size int64, eightBit bool, err error) {
 	return size + body.length(), eightBit || body.eightBit, nil
 }
 
-// measureBody reads the body, unless all of it was there when the header was read.
+// measureBody reads the body, unless the body was read with the header.
 func (c *Content) measureBody() (*extent, error) {
 	if rest := c.header.rest; rest != nil && rest.read == c.size-c.off {
 		return rest, nil
@@ -254,15 +255,15 @@ func (c *Content) measureBody() (*extent, error) {
 // An extent is the length of a body as it is sent.
 type extent struct {
 	read     int64 // bytes of the file
-	size     int64 // bytes sent for them, without a line end that is missing at the end
+	size     int64 // bytes to send, without a missing last line end
 	eightBit bool  // a byte is above 127
-	last     byte  // of what was added
-	crs      int64 // CRs at the end of what was added
+	last     byte  // last byte added
+	crs      int64 // CRs at the end
 }
 
 func newExtent() *extent { return &extent{last: '\n'} }
 
-// add adds the bytes that follow in the body. An LF without a CR gets one; of several CRs before an LF one is sent.
+// add adds the next bytes of the body. An LF without a CR gets a CR; of several CRs before an LF only the last is sent.
 func (x *extent) add(b []byte) {
 	if len(b) == 0 {
 		return
@@ -308,8 +309,8 @@ func (x *extent) length() int64 {
 
 var lf = []byte("\n")
 
-// largeRead is from how many bytes on, taken at once, a body is read in large pieces. Who sends many messages at a time takes
-// less.
+// largeRead is the size of a Read from which on the body is read in large pieces. A sender of many messages at a time
+// uses smaller reads.
 const largeRead = 16 << 10
 
 // takeBuffer returns a buffer for reading from its pool.
@@ -320,7 +321,7 @@ func takeBuffer(large bool) []byte {
 	return buffers.Get().(*[bufSize]byte)[:]
 }
 
-// giveBuffer puts one back.
+// giveBuffer returns a buffer to its pool.
 func giveBuffer(b []byte) {
 	if len(b) == largeBufSize {
 		largeBuffers.Put((*[largeBufSize]byte)(b))
@@ -329,12 +330,12 @@ func giveBuffer(b []byte) {
 	buffers.Put((*[bufSize]byte)(b))
 }
 
-// largeBufSize is what is read at once of a body to measure it, which is soon done, or for who takes much at once.
+// largeBufSize is the size of the buffers for Measure and for large reads.
 const largeBufSize = 64 << 10
 
 var largeBuffers = sync.Pool{New: func() any { return new([largeBufSize]byte) }}
 
-// hasHighBit reports whether a byte of b is above 127; it looks at eight at a time.
+// hasHighBit reports whether a byte of b is above 127.
 func hasHighBit(b []byte) bool {
 	for ; len(b) >= 8; b = b[8:] {
 		if binary.NativeEndian.Uint64(b)&0x8080808080808080 != 0 {

@@ -173,8 +173,8 @@ func differences(t testing.TB) map[string]bool {
 	return kinds
 }
 
-// TestDifferences: each line of testdata/differences.txt has an example of its kind, and what Spoolgore reads in it. All
-// differences on the 300 fields are listed.
+// TestDifferences: each line of testdata/differences.txt has an example of its kind, and what Spoolgore reads in it.
+// All differences on the 300 fields are listed.
 func TestDifferences(t *testing.T) {
 	is := is.New(t)
 	for _, row := range readTable(t, "differences.txt") {
@@ -193,8 +193,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// FuzzDifferences: Spoolgore reads a list as net/mail does, but for the differences in testdata/differences.txt; and with
-// enmime as without.
+// FuzzDifferences: Spoolgore reads a list as net/mail does, but for the differences in testdata/differences.txt; and
+// with enmime as without.
 func FuzzDifferences(f *testing.F) {
 	values, _ := fields(f)
 	for _, value := range values {

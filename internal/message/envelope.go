@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Envelope says who a message is from and to, whatever its header says. It is kept as JSON in the first line of the
-// file, "X-Spoolgore-Envelope: {...}", which is never sent.
+// Envelope is the envelope of a message. It overrides the header. The first line of the file holds it as JSON,
+// "X-Spoolgore-Envelope: {...}", and is never sent.
 type Envelope struct {
 	From string   `json:"from"` // reverse-path without angle brackets; empty: the null sender
 	To   []string `json:"to"`   // forward-paths without angle brackets
@@ -32,8 +32,9 @@ type Envelope struct {
 }
 
 // AppendLine appends the envelope line, with its line end, to b. The addresses in the line are canonical. AppendLine
-// fails, and returns b as it was, if there is no recipient, if [Canonical] refuses an address (an empty From is valid), if
-// a request for delivery reports does not follow RFC 3461, or if the line is longer than [MaxHeader] ([ErrHeaderTooLong]).
+// fails, and returns b as it was, if there is no recipient, if [Canonical] refuses an address (an empty From is
+// valid), if a request for delivery reports does not follow RFC 3461, or if the line is longer than [MaxHeader]
+// ([ErrHeaderTooLong]).
 func (e Envelope) AppendLine(b []byte) ([]byte, error) {
 	for _, to := range e.To {
 		if _, err := Canonical(to); err != nil {
@@ -43,8 +44,8 @@ func (e Envelope) AppendLine(b []byte) ([]byte, error) {
 	return e.AppendAnyLine(b)
 }
 
-// AppendAnyLine is AppendLine for recipients of which some may be invalid. It is for programs that must not lose a message
-// because of one recipient: each invalid one fails alone when the file is read, and the sender gets a report.
+// AppendAnyLine is AppendLine for recipients of which some may be invalid. It is for programs that must not lose a
+// message because of one recipient: each invalid one fails alone when the file is read, and the sender gets a report.
 func (e Envelope) AppendAnyLine(b []byte) ([]byte, error) {
 	if len(e.To) == 0 {
 		return b, errors.New("envelope: no recipient")
@@ -84,10 +85,10 @@ func (e *Envelope) canonicalize() {
 	}
 }
 
-// Envelope returns the envelope in the envelope line or in the top block, and nil without an error if there is neither.
-// Durations in the top block count from arrived, the time of the file. An envelope line that is not one JSON object, and
-// requests for delivery reports that could not be passed on, are errors; unknown members are ignored. Envelope does not
-// check the addresses, so that a bad one fails alone: see [Header.Addresses].
+// Envelope returns the envelope in the envelope line or in the top block, and nil without an error if there is
+// neither. Durations in the top block count from arrived, the time of the file. An envelope line that is not one JSON
+// object, and requests for delivery reports that could not be passed on, are errors; unknown members are ignored.
+// Envelope does not check the addresses, so that a bad one fails alone: see [Header.Addresses].
 //
 // In a top block without X-Receiver, To is empty: the recipients are those of the header.
 func (h *Header) Envelope(arrived time.Time) (env *Envelope, err error) {
@@ -114,8 +115,8 @@ func (h *Header) Envelope(arrived time.Time) (env *Envelope, err error) {
 // HasEnvelopeLine reports whether the file begins with an envelope line.
 func (h *Header) HasEnvelopeLine() bool { return h.envelope != nil }
 
-// checkWishes checks what becomes a parameter of MAIL or RCPT. An envelope line may come from any program, so this
-// is also what keeps a line end out of a command.
+// checkWishes checks the values that become parameters of MAIL or RCPT. Any program may write an envelope line: the
+// check also keeps line ends out of commands.
 func (e *Envelope) checkWishes() error {
 	if e.Ret != "" && e.Ret != "FULL" && e.Ret != "HDRS" {
 		return fmt.Errorf("ret %q: neither FULL nor HDRS", printable(e.Ret))
@@ -168,12 +169,13 @@ func isPrintASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 }
 
-// Wishes picks of Notify and ORcpt, which are in step with To, what belongs to the recipients to. A list is nil where e has none.
+// Wishes returns the values of Notify and ORcpt for the recipients to. A list is nil if e has none.
 func (e *Envelope) Wishes(to []string) (notify, orcpt []string) {
 	return e.pick(to, e.Notify), e.pick(to, e.ORcpt)
 }
 
-// pick picks of list, which is in step with To, what belongs to the recipients to: where one is there twice, its first.
+// pick returns the values of list, which is in step with To, for the recipients to. For a recipient that To has twice,
+// the first value counts.
 func (e *Envelope) pick(to, list []string) []string {
 	if len(list) == 0 {
 		return nil

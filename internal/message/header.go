@@ -1,9 +1,9 @@
-// Package message answers who a message file is from and to, and which bytes of it go out.
+// Package message reads a message file: its envelope, its header, and the content that is sent.
 //
-// A file is an optional envelope line, a header block and a body, with LF or CRLF line ends. [ReadHeader] reads the
-// header block only, [Header.Addresses] says who the message is from and to, and [Header.Content] streams what a
-// relay is to get. Reading and sending share one grouping of lines into fields, so whatever is read as a hidden
-// recipient is also what is taken out.
+// A file is an optional envelope line or top block, a header and a body, with LF, CRLF or CR CR LF line ends.
+// [ReadHeader] reads the header only, [Header.Addresses] returns sender and recipients, and [Header.Content] streams
+// the message for a relay. Reading and sending use the same fields, so every field that is read for hidden recipients
+// is also removed before sending.
 package message
 
 import (
@@ -13,41 +13,42 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 )
 
-// MaxHeader is the largest header block that is read, in bytes from the start of the file: the envelope line and the
-// blank line at the end of the header are included.
+// MaxHeader is the size limit of a header, in bytes from the start of the file. The envelope line and the blank line
+// at the end of the header count.
 const MaxHeader = 1 << 20
 
-// ErrHeaderTooLong says that a header does not end, or an envelope line does not fit, within [MaxHeader] bytes.
+// ErrHeaderTooLong is the error for a header, with its envelope line, of more than [MaxHeader] bytes.
 var ErrHeaderTooLong = errors.New("header longer than 1 MiB")
 
-// bufSize is the size of the buffers for reading; a usual message header fits in one.
+// bufSize is the size of the read buffers. A usual header fits in one buffer.
 const bufSize = 8 << 10
 
 // buffers keeps read buffers between messages: many small ones would otherwise each cost an 8 KiB allocation.
 var buffers = sync.Pool{New: func() any { return new([bufSize]byte) }}
 
-// Header is the header block of one message file, grouped into fields. It holds its own copy of the text, does not
-// change any more, and may be used by several goroutines.
+// Header is the header of one message file, grouped into fields. A Header has its own copy of the text, never changes,
+// and may be used by several goroutines.
 type Header struct {
-	// Parser reads one mailbox of an address field that does not follow RFC 5322 as a whole; nil: net/mail.ParseAddressList.
+	// Parser reads address fields; nil: net/mail.ParseAddressList.
 	Parser Parser
 
-	envelope []byte // JSON text of the envelope line; nil: there is no such line
-	block    []field
+	envelope []byte  // JSON text of the envelope line; nil: no envelope line
+	block    []field // of the top block; nil: no top block
 	fields   []field
 	start    int64 // offset of the first field in the file
 	body     int64 // of the body
 	complete bool
-	rest     *extent // of the body; nil: it was not read with the header
+	rest     *extent // of the body; nil: the body was not read with the header
 }
 
-// ReadHeader reads the header block of the message in the first size bytes of f, usually with one ReadAt. A read error
-// and a file shorter than size (io.ErrUnexpectedEOF) are returned wrapped, never as a shorter header; the error is
-// [ErrHeaderTooLong] if the header does not end within [MaxHeader] bytes. A file without any header is no error.
+// ReadHeader reads the header of the message in the first size bytes of f, usually with one ReadAt. A read error, and
+// io.ErrUnexpectedEOF for a file shorter than size, are returned wrapped, never as a shorter header. The error is
+// [ErrHeaderTooLong] if the header does not end within [MaxHeader] bytes. A file without a header is valid.
 func ReadHeader(f io.ReaderAt, size int64) (*Header, error) {
 	pooled := buffers.Get().(*[bufSize]byte)
 	defer buffers.Put(pooled)
@@ -101,7 +102,7 @@ func newHeader(buf []byte, l layout, size int64) *Header {
 	}
 }
 
-// Get returns the value of the first field of that name, in any case of letters, unfolded and trimmed; "" if there is none.
+// Get returns the value of the first field with the name, in any case of letters, unfolded and trimmed, or "".
 func (h *Header) Get(name string) string {
 	for _, f := range h.fields {
 		if f.is(name) {
@@ -111,7 +112,7 @@ func (h *Header) Get(name string) string {
 	return ""
 }
 
-// Count returns the number of fields of that name, in any case of letters.
+// Count returns the number of fields with the name, in any case of letters.
 func (h *Header) Count(name string) (n int) {
 	for _, f := range h.fields {
 		if f.is(name) {
@@ -121,20 +122,15 @@ func (h *Header) Count(name string) (n int) {
 	return n
 }
 
-func (h *Header) has(name string) bool {
-	for _, f := range h.fields {
-		if f.is(name) {
-			return true
-		}
-	}
-	return false
+// hasField reports whether a field has the name, in any case of letters.
+func hasField(fields []field, name string) bool {
+	return slices.ContainsFunc(fields, func(f field) bool { return f.is(name) })
 }
 
-// Complete reports whether the blank line after the header was seen and at least one byte of body follows it. A file
-// for which it is false may still be in the making.
+// Complete reports whether a body of at least one byte follows the header. Otherwise the file may be incomplete.
 func (h *Header) Complete() bool { return h.complete }
 
-// EightBit reports whether the header that goes out holds a byte above 127.
+// EightBit reports whether a byte above 127 is in a field that is sent.
 func (h *Header) EightBit() bool {
 	for _, f := range h.fields {
 		if !f.private() && hasHighBit(f.text) {
@@ -144,13 +140,13 @@ func (h *Header) EightBit() bool {
 	return false
 }
 
-// field is one header field as it goes out: all its lines, each ending in CRLF.
+// field is a header field as it is sent: all its lines, each with CRLF.
 type field struct {
 	text []byte
-	name int // length of the name, which text begins with
+	name int // length of the name, at the start of text
 }
 
-// is reports whether f has that name, in any case of letters.
+// is reports whether f has the name, in any case of letters.
 func (f field) is(name string) bool {
 	return f.name == len(name) && strings.EqualFold(string(f.text[:f.name]), name)
 }
@@ -176,7 +172,7 @@ func (f field) value() string {
 	return b.String()
 }
 
-// Digest tells header blocks apart: it is the same only where every field is, byte for byte.
+// Digest returns a hash of all fields.
 func (h *Header) Digest() string {
 	sum := sha256.New()
 	for _, f := range h.fields {

@@ -2,18 +2,19 @@ package message
 
 import "strings"
 
-// brackets are the characters that begin something in an address list which is not looked into.
+// brackets are the characters at the start of a token of an address list: quoted string, comment, literal, angle
+// address.
 const brackets = `"([<`
 
-// lexer steps through an address list. It takes a bracket that is never closed as an ordinary character, and
-// remembers how far it looked, so that a list of nothing but brackets does not take quadratic time.
+// lexer steps through an address list. A bracket that is never closed is an ordinary character. The lexer remembers the
+// end of each search for a closing bracket, so that a list of brackets does not take quadratic time.
 type lexer struct {
 	s      string
-	looked [len(brackets)]int // no bracket of this kind before this offset is worth another look
+	looked [len(brackets)]int // offset before which no bracket of this kind is closed
 }
 
-// skip returns the offset behind what begins at offset i: a quoted string, a comment, a domain literal, an address
-// in angle brackets, a run of blanks, or one byte.
+// skip returns the end of the token at offset i: a quoted string, a comment, a domain literal, an address in angle
+// brackets, a run of blanks, or a single byte.
 func (l *lexer) skip(i int) int {
 	if strings.IndexByte(blanks, l.s[i]) >= 0 {
 		return len(l.s) - len(strings.TrimLeft(l.s[i:], blanks))
@@ -69,8 +70,8 @@ func (l *lexer) comment(i int) (end int, closed bool) {
 	return len(l.s), false
 }
 
-// literal ends at the closing bracket. The domain literal behind an '@' may hold anything; elsewhere a separator ends it
-// unclosed.
+// literal ends at the closing bracket. The domain literal behind an '@' may hold anything; elsewhere a separator ends
+// it unclosed.
 func (l *lexer) literal(i int) (end int, closed bool) {
 	stops := `],;[<"`
 	if strings.HasSuffix(strings.TrimRight(l.s[:i], blanks), "@") {
@@ -84,8 +85,8 @@ func (l *lexer) literal(i int) (end int, closed bool) {
 	return end + 1, l.s[end] == ']'
 }
 
-// angle ends behind the last of one or more closing brackets. A separator ends it unclosed, unless it is in a source
-// route, `<@a,@b:c@d>` (RFC 5321, appendix C): so a lost bracket spoils one address only.
+// angle returns the end of an angle address, behind all its closing brackets. A separator outside of a source route
+// (`<@a,@b:c@d>`, RFC 5321, appendix C) ends the address unclosed, so that a lost bracket spoils a single address.
 func (l *lexer) angle(i int) (end int, closed bool) {
 	route := strings.HasPrefix(strings.TrimLeft(l.s[i+1:], blanks), "@")
 	for i++; i < len(l.s); {
@@ -106,7 +107,7 @@ func (l *lexer) angle(i int) (end int, closed bool) {
 	return len(l.s), false
 }
 
-// beginsMailbox reports whether the text at offset i may be another mailbox rather than more of the one before.
+// beginsMailbox reports whether a new mailbox may begin at offset i.
 func (l *lexer) beginsMailbox(i int) bool {
 	return i < len(l.s) && strings.IndexByte("@.<(,;:", l.s[i]) < 0
 }

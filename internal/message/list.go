@@ -22,8 +22,8 @@ func parseList(value string) []Address { return parseListBy(nil, value) }
 // net/mail.ParseAddressList. The result of parse counts if the value follows RFC 5322, or if it says the same as the
 // pieces of the value do. Otherwise each piece is read alone, so that a bad one fails alone.
 //
-// The second condition is for enmime.ParseAddressList: in a value without a comma it puts a comma behind each address, so
-// that `old@x.org <new@x.org>` becomes two recipients, and `"a  b"@x.org` two others.
+// The second condition is for enmime.ParseAddressList: in a value without a comma it puts a comma behind each address,
+// so that `old@x.org <new@x.org>` becomes two recipients, and `"a  b"@x.org` two others.
 func parseListBy(parse Parser, value string) []Address {
 	value = hide(value)
 	strict := parse == nil
@@ -73,8 +73,8 @@ func hide(s string) string {
 // hidden replaces a byte of text in an encoding whose bytes look like brackets and quotes. It is not valid in UTF-8.
 const hidden = '\xff'
 
-// hideBytes hides text in ISO-2022-JP and the like, and backslashes that are a part of a character. Every other byte stays
-// in its place.
+// hideBytes hides text in ISO-2022-JP and the like, and backslashes that are a part of a character. Every other byte
+// stays in its place.
 func hideBytes(s string) string {
 	if strings.IndexByte(s, '\x1b') >= 0 || strings.IndexByte(s, '\x0e') >= 0 {
 		s = hideShifted(s)
@@ -114,8 +114,8 @@ func hideShifted(s string) string {
 	return string(b)
 }
 
-// escapeSequence returns the length of the escape sequence of ISO 2022 that s begins with, 0 if there is none, and whether
-// ASCII follows it.
+// escapeSequence returns the length of the escape sequence of ISO 2022 that s begins with, 0 if there is none, and
+// whether ASCII follows it.
 func escapeSequence(s string) (n int, ascii bool) {
 	if len(s) < 3 || s[0] != '\x1b' || strings.IndexByte("$()*", s[1]) < 0 {
 		return 0, false
@@ -173,7 +173,8 @@ func parsePieces(parse Parser, pieces []piece, quoted bool) []Address {
 }
 
 // addressInQuotes returns the address that a program has put in quotes as a whole: `"ann@x.org"`, or with its name,
-// `"Doe, Ann <ann@x.org>"`. The address is empty if there is none, or more than one. empty reports a group without members.
+// `"Doe, Ann <ann@x.org>"`. The address is empty if there is none, or more than one. empty reports a group without
+// members.
 func addressInQuotes(parse Parser, text string) (addr string, empty bool) {
 	pieces := slices.DeleteFunc(splitList(text), piece.empty)
 	if n := len(pieces); n > 1 && pieces[n-1].open >= 0 &&
@@ -196,7 +197,8 @@ type piece struct {
 // empty reports whether p holds no mailbox: a comment, or brackets, between two commas.
 func (p piece) empty() bool { return p.open < 0 && strings.Trim(p.spec(), "<>;:") == "" }
 
-// spec returns the addr-spec in p, without comments, angle brackets and source route, and without blanks around the '@'.
+// spec returns the addr-spec in p, without comments, angle brackets and source route, and without blanks around the
+// '@'.
 func (p piece) spec() string {
 	s := strings.Trim(withoutComments(p.text[max(p.open, 0):]), blanks)
 	if p.open >= 0 {
@@ -311,8 +313,8 @@ func (p *splitter) angleAhead(i int) bool {
 	return p.ahead.angle >= i
 }
 
-// separatedBySemicolons reports whether semicolons separate the mailboxes of a list, as Outlook writes it. Commas may be
-// part of names then. A semicolon that ends a group does not count.
+// separatedBySemicolons reports whether semicolons separate the mailboxes of a list, as Outlook writes it. Commas may
+// be part of names then. A semicolon that ends a group does not count.
 func separatedBySemicolons(s, mark string) bool {
 	if strings.IndexByte(s, ';') < 0 || strings.IndexByte(s, ',') < 0 {
 		return false

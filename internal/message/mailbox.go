@@ -37,9 +37,9 @@ func Canonical(addr string) (string, error) {
 	return addr, CheckAddress(addr)
 }
 
-// CheckAddress returns nil if addr can stand between the angle brackets of a MAIL or RCPT command: it is a mailbox
+// CheckAddress returns nil if addr is a valid path of a MAIL or RCPT command, without the angle brackets: a mailbox
 // (RFC 5321, section 4.1.2) within the limits of section 4.5.3.1, UTF-8 allowed (RFC 6531), without control and format
-// characters. The error says what is wrong, not with which address.
+// characters. The error does not name the address.
 func CheckAddress(addr string) error {
 	if err := checkText(addr); err != nil {
 		return err
@@ -78,9 +78,8 @@ func HasUTF8(addr string) bool {
 	return false
 }
 
-// checkText refuses characters that may stand nowhere in a command. U+FFFD stands for bytes that are lost: the address is
-// not known any more. Format characters and unusual spaces are invisible: they come from copied text, and the address
-// that a person sees is another one.
+// checkText refuses characters that are invalid everywhere in a command. U+FFFD stands for lost bytes. Format
+// characters and unusual spaces are invisible: they come from copied text, and a person sees another address.
 func checkText(s string) error {
 	if HasUTF8(s) && (!utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError)) {
 		return errors.New("not valid UTF-8")
@@ -135,7 +134,7 @@ func isAtom(s string) bool {
 	}) < 0
 }
 
-// isQuoted reports whether s, which holds no control character, is a quoted string.
+// isQuoted reports whether s, a text without control characters, is a quoted string.
 func isQuoted(s string) bool {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return false
@@ -187,7 +186,7 @@ func isLiteral(s string) bool {
 	return err == nil && ip.Is4()
 }
 
-// requote gives a parsed address the form it has on the wire: the parsers take the quotes off a quoted local part.
+// requote puts a local part in quotes again where SMTP needs them: the parsers remove quotes.
 func requote(addr string) string {
 	s := (&mail.Address{Address: addr}).String()
 	return s[1 : len(s)-1]

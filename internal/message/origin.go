@@ -1,7 +1,7 @@
 package message
 
-// An Origin says where the addresses of a message stand, for people who want to know why it goes to whom: the names of
-// header fields, or EnvelopeLine.
+// An Origin holds the names of the fields with the addresses of a message, or EnvelopeLine. People see it when they
+// ask why a message goes to a recipient.
 type Origin struct {
 	From        string // empty: nowhere
 	To, Cc, Bcc string // each may have no addresses
@@ -10,23 +10,23 @@ type Origin struct {
 // EnvelopeLine in an Origin is the envelope line.
 const EnvelopeLine = "envelope line"
 
-// Origin returns where [Header.Addresses] reads. The envelope line counts where there is one, broken or not.
+// Origin returns the fields that [Header.Addresses] reads. An envelope line counts, valid or not.
 func (h *Header) Origin() Origin {
 	if h.envelope != nil {
 		return Origin{EnvelopeLine, EnvelopeLine, EnvelopeLine, EnvelopeLine}
 	}
 	from, _ := h.senderField()
-	if h.inBlock(senderField) {
+	if hasField(h.block, senderField) {
 		from = senderField
 	}
-	if h.inBlock(receiverField) {
+	if hasField(h.block, receiverField) {
 		return Origin{from, receiverField, receiverField, receiverField}
 	}
 	prefix := h.recipientPrefix()
 	return Origin{from, prefix + "To", prefix + "Cc", prefix + "Bcc"}
 }
 
-// LeftOut returns the fields that are not sent, with all their lines.
+// LeftOut returns the fields that are not sent, with all lines.
 func (h *Header) LeftOut() (fields []string) {
 	for _, f := range h.block {
 		fields = append(fields, string(f.text))
@@ -39,6 +39,6 @@ func (h *Header) LeftOut() (fields []string) {
 	return fields
 }
 
-// Start is where in the file the first field begins, in bytes. What is before it is not sent either: the envelope line, a byte
-// order mark, an mbox line.
+// Start returns the offset of the first field in the file. The bytes before it are not sent: the envelope, a byte order
+// mark, mbox separators.
 func (h *Header) Start() int64 { return h.start }

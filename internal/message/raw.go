@@ -2,8 +2,8 @@ package message
 
 import "strings"
 
-// FieldName returns the name of the field that begins on a line of a header, as it is written. The line may have its end.
-// The name is empty if the line begins no field.
+// FieldName returns the name of the field that begins on a line of a header, as it is written. The line may have its
+// end. The name is empty if the line begins no field.
 func FieldName(line []byte) string {
 	line = clean(line)
 	return string(line[:fieldName(line)])
@@ -64,8 +64,8 @@ func (p piece) unqualified() (end int, added string) {
 	return end, added
 }
 
-// word returns the place of the local part in p: the text in the angle brackets or, without brackets, the only word, with
-// the '@' behind it. The place is empty if there is more than that, besides comments.
+// word returns the place of the local part in p: the text in the angle brackets or, without brackets, the only word,
+// with the '@' behind it. The place is empty if there is more than that, besides comments.
 func (p piece) word() (start, end int) {
 	if p.open >= 0 {
 		inner := p.text[p.open:]

@@ -3,7 +3,7 @@ package message
 import "io"
 
 // FromPickup reports whether the file begins with the envelope of a pickup file, an X-Receiver field.
-func (h *Header) FromPickup() bool { return h.inBlock(receiverField) }
+func (h *Header) FromPickup() bool { return hasField(h.block, receiverField) }
 
 // Unstuff returns a reader of the message r, whose lines end in CRLF, without the dot that stands in front of each line
 // of the body that begins with a dot.

@@ -55,7 +55,8 @@ type File struct {
 }
 
 // Open opens the message file name of dir. known is the version of it that was seen at the time since; both may be
-// zero. The errors are those of spooldir's Open and Settled, [message.ErrHeaderTooLong], ErrSeveral, ErrLoop, and ErrUnusable.
+// zero. The errors are those of spooldir's Open and Settled, [message.ErrHeaderTooLong], ErrSeveral, ErrLoop, and
+// ErrUnusable.
 func Open(dir *spooldir.Dir, name string, known spooldir.ID, since, now time.Time) (*File, error) {
 	f, id, err := dir.Open(name)
 	if err != nil {
@@ -82,7 +83,8 @@ func Reopen(dir *spooldir.Dir, name string, id spooldir.ID) (*File, error) {
 	return load(f, id)
 }
 
-// OpenFailed opens a message in failed/. Errors: those of spooldir's OpenFailed, [message.ErrHeaderTooLong], and ErrUnusable.
+// OpenFailed opens a message in failed/. Errors: those of spooldir's OpenFailed, [message.ErrHeaderTooLong], and
+// ErrUnusable.
 func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
 	f, id, err := dir.Failed().Open(name)
 	if err != nil {
@@ -135,7 +137,8 @@ func (m *File) read(dir *spooldir.Dir, since, now time.Time) error {
 	return m.checkSingle()
 }
 
-// checkSingle returns ErrSeveral if there is more than one message in the file. An envelope line belongs to one message.
+// checkSingle returns ErrSeveral if there is more than one message in the file. An envelope line belongs to one
+// message.
 func (m *File) checkSingle() error {
 	if m.Header.HasEnvelopeLine() {
 		return nil

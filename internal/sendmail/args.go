@@ -59,8 +59,8 @@ const (
 
 // Parse reads the arguments; name is that of the program, without them, and may be a path. Flags are read as getopt(3)
 // does it: bundled, their value attached or in the next argument, up to "--" or the first operand. Of a flag that is
-// given twice the last one counts. No flag makes anything be opened: those for other configurations, queues and logs are
-// read over. The error is [ErrUsage].
+// given twice the last one counts. No flag makes anything be opened: those for other configurations, queues and logs
+// are read over. The error is [ErrUsage].
 func Parse(name string, args []string) (Command, error) {
 	var c Command
 	switch filepath.Base(name) {

@@ -2,7 +2,6 @@ package sendmail
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/mail"
@@ -34,7 +33,8 @@ type Alias struct {
 // Message is one that is ready for the spool.
 type Message struct {
 	Envelope message.Envelope
-	// Discarded is set if all recipients are aliases for /dev/null. The message has no envelope, and is to be read and discarded.
+	// Discarded is set if all recipients are aliases for /dev/null. The message has no envelope, and is to be read and
+	// discarded.
 	Discarded bool
 
 	Bad    []message.Address // recipients in the envelope that are no addresses: reading the file, each fails alone
@@ -43,8 +43,8 @@ type Message struct {
 	body   io.Reader
 }
 
-// WriteTo writes the message as it is to be in the spool, the envelope line first. It can be called once: the body comes
-// from the reader as it is needed. Errors of that are ErrInput and ErrTooLarge.
+// WriteTo writes the message as it is to be in the spool, the envelope line first. It can be called once: the body
+// comes from the reader as it is needed. Errors of that are ErrInput and ErrTooLarge.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, io.MultiReader(bytes.NewReader(m.line), bytes.NewReader(m.header), m.body))
 }
@@ -53,7 +53,8 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 var internalFields = []string{"Return-Path", "X-Spoolgore-Envelope"}
 
 // New reads the header of the message in r and returns the message that c makes of it, for the recipients in c and, if
-// c says so, those in the header. The body has not been read then. Errors: [ErrUsage], [ErrData], [ErrInput], [ErrTooLarge].
+// c says so, those in the header. The body has not been read then. Errors: [ErrUsage], [ErrData], [ErrInput],
+// [ErrTooLarge].
 func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 	in := &input{r: r, limit: d.MaxSize}
 	drafted, err := readDraft(in, message.MaxHeader)
@@ -115,8 +116,8 @@ func (d Defaults) Complete(env message.Envelope, r io.Reader) (*Message, error) 
 	return m, m.finish(drafted, d, d.author(Command{Sender: &env.From}, env.From), false)
 }
 
-// finish puts the message together. Where envelope and header are too long for whoever reads the file the header becomes
-// text, unless recipients were taken from it: not all of them may have been seen.
+// finish puts the message together. Where envelope and header are too long for whoever reads the file the header
+// becomes text, unless recipients were taken from it: not all of them may have been seen.
 func (m *Message) finish(drafted draft, d Defaults, author string, needed bool) (err error) {
 	if m.line, err = m.Envelope.AppendAnyLine(nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrData, err)
@@ -136,8 +137,8 @@ func (m *Message) finish(drafted draft, d Defaults, author string, needed bool) 
 	return nil
 }
 
-// complete returns the header that is written, with the blank line behind it: a From is put in front if there is none, and
-// names without a domain in From, Sender, To and Cc get one. Every other byte is as it was given.
+// complete returns the header that is written, with the blank line behind it: a From is put in front if there is none,
+// and names without a domain in From, Sender, To and Cc get one. Every other byte is as it was given.
 func (d Defaults) complete(fields [][]byte, author string) []byte {
 	var out []byte
 	if !slices.ContainsFunc(fields, func(f []byte) bool { return strings.EqualFold(message.FieldName(f), "From") }) {
@@ -169,183 +170,6 @@ func appendField(out, f []byte, domain string, names ...string) []byte {
 		value = message.Qualify(value, domain)
 	}
 	return append(append(out, f[:colon]...), value...)
-}
-
-// bare is the domain of names without one while addresses are read, so that these can be told from all others. It is no
-// character for use in texts.
-const bare = "\uFDD1"
-
-// addresses returns the addresses in a header as the package reads them everywhere, names without a domain in the
-// domain bare.
-func (m draft) addresses() (message.Addresses, error) {
-	if m.long {
-		return message.Addresses{}, message.ErrHeaderTooLong
-	}
-	text := []byte("X:\n") // no top block: only the header says who gets the message
-	for _, f := range m.fields {
-		f = bytes.ReplaceAll(f, []byte(bare), []byte("\uFFFD"))
-		text = appendField(text, f, bare, "From", "Sender", "To", "Cc", "Bcc",
-			"Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc", "Resent-Bcc")
-	}
-	text = append(text, "\n\n"...)
-	h, err := message.ReadHeader(bytes.NewReader(text), int64(len(text)))
-	if err != nil {
-		return message.Addresses{}, err
-	}
-	return h.Addresses(), nil
-}
-
-// parseList reads a list of addresses, names without a domain in the domain bare.
-func parseList(list string) []message.Address {
-	list = strings.ReplaceAll(list, bare, "\uFFFD")
-	return message.ParseList(message.Qualify(list, bare))
-}
-
-// parseOperands reads operands. Each is a list of addresses, or holds such a list on each line.
-func parseOperands(operands []string) (list []message.Address, err error) {
-	for _, operand := range operands {
-		found, err := parseOperand(operand)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, found...)
-	}
-	return list, nil
-}
-
-// parseOperand reads one operand. In an operand of several lines each line must hold addresses and nothing else: a line
-// end in front of other text is an attempt to add a command or a field. Tabs count as blanks; every other control character
-// is refused.
-func parseOperand(operand string) (list []message.Address, err error) {
-	lines := strings.Split(strings.ReplaceAll(operand, "\r\n", "\n"), "\n")
-	for _, line := range lines {
-		if strings.IndexFunc(strings.ReplaceAll(line, "\t", " "), unicode.IsControl) >= 0 {
-			return nil, fmt.Errorf("%w: recipient \"%s\": holds a control character", ErrData, printable(operand))
-		}
-		found := parseList(line)
-		bad := func(a message.Address) bool { return a.Err != nil }
-		if len(lines) > 1 && strings.TrimSpace(line) != "" &&
-			(len(found) == 0 || slices.ContainsFunc(found, bad) || hasColon(line)) {
-			return nil, fmt.Errorf("%w: recipient \"%s\": a line that is not a list of addresses", ErrData, printable(operand))
-		}
-		list = append(list, found...)
-	}
-	return list, nil
-}
-
-// hasColon reports whether there is a colon in a list, outside of quotes and domain literals.
-func hasColon(list string) bool {
-	var end byte // of the quotes or brackets; 0: outside
-	for i := 0; i < len(list); i++ {
-		switch c := list[i]; {
-		case c == '\\':
-			i++
-		case end != 0:
-			if c == end {
-				end = 0
-			}
-		case c == '"':
-			end = '"'
-		case c == '[':
-			end = ']'
-		case c == ':':
-			return true
-		}
-	}
-	return false
-}
-
-// Resolved is one recipient and who gets the mail in the end.
-type Resolved struct {
-	Given string            // as it was given, without the default domain
-	To    []message.Address // itself, or who it is an alias for
-}
-
-// Resolve reads a list of addresses, such as an operand, and puts aliases and the default domain in place of names without
-// a domain.
-func (d Defaults) Resolve(list string) ([]Resolved, error) {
-	addresses, err := parseOperand(list)
-	return d.resolve(addresses), err
-}
-
-func (d Defaults) resolve(list []message.Address) []Resolved {
-	var all []Resolved
-	for _, a := range list {
-		name, isBare := strings.CutSuffix(a.Addr, "@"+bare)
-		r := Resolved{Given: strings.ReplaceAll(a.Addr, "@"+bare, "")}
-		if !isBare && a.Err == nil {
-			name, isBare = d.localName(a.Addr)
-		}
-		if isBare && a.Err == nil {
-			r.To = d.expand(name)
-		} else {
-			r.To = []message.Address{{Addr: r.Given, Err: a.Err}}
-		}
-		all = append(all, r)
-	}
-	return all
-}
-
-// localName returns the name in an address that is looked up: any in localhost, and an alias in another local domain.
-func (d Defaults) localName(addr string) (name string, ok bool) {
-	at := strings.LastIndexByte(addr, '@')
-	name, domain := addr[:at], addr[at+1:]
-	if isLocalhost(domain) {
-		return name, true
-	}
-	if d.Local == nil || d.Aliases == nil || !d.Local(domain) {
-		return "", false
-	}
-	_, ok = d.Aliases(name)
-	return name, ok
-}
-
-func isLocalhost(domain string) bool {
-	return strings.EqualFold(domain, "localhost") || strings.EqualFold(domain, "localhost.localdomain")
-}
-
-// expand returns the addresses that a name without a domain stands for. There are none if its mail is discarded.
-func (d Defaults) expand(name string) (list []message.Address) {
-	targets := []string{name}
-	if d.Aliases != nil {
-		if alias, ok := d.Aliases(name); ok {
-			targets = alias.Targets
-			if len(targets) == 0 && !alias.Discard {
-				return []message.Address{{Addr: name, Err: errUnsupported}}
-			}
-		}
-	}
-	for _, target := range targets {
-		for _, a := range parseList(target) {
-			if at := strings.LastIndexByte(a.Addr, '@'); a.Err == nil && isLocalhost(a.Addr[at+1:]) {
-				a.Addr = a.Addr[:at+1] + bare
-			}
-			list = append(list, message.Address{Addr: d.absolute(a.Addr), Err: a.Err})
-		}
-	}
-	return list
-}
-
-var errUnsupported = errors.New("an alias without an address: commands and files are not supported")
-
-// recipients returns who gets the mail, each once: local parts are compared exactly, domains in any case of letters.
-func (d Defaults) recipients(list []message.Address) (to []message.Address) {
-	seen := make(map[string]bool, len(list))
-	for _, r := range d.resolve(list) {
-		for _, a := range r.To {
-			at := strings.LastIndexByte(a.Addr, '@') + 1
-			if key := a.Addr[:at] + strings.ToLower(a.Addr[at:]); !seen[key] {
-				seen[key] = true
-				to = append(to, a)
-			}
-		}
-	}
-	return to
-}
-
-// absolute gives the default domain to a name without one.
-func (d Defaults) absolute(addr string) string {
-	return strings.ReplaceAll(addr, "@"+bare, "@"+d.Domain)
 }
 
 // sender is that of the envelope: the one that was given, else the author in the header, else the user who calls.

@@ -415,7 +415,8 @@ func TestPieces(t *testing.T) {
 	is.Equal(files[2], files[0])
 }
 
-// Whatever is given: nothing is lost, the recipients are those of the arguments, and the file says so to whoever reads it.
+// Whatever is given: nothing is lost, the recipients are those of the arguments, and the file says so to whoever reads
+// it.
 func FuzzNew(f *testing.F) {
 	for _, text := range []string{
 		"", "\n", "body", "From: root\nTo: a\r\n b\n\nbody", "From a@x\n>From b\nTo: a@x\ntext", "\uFEFFSubject: s\n\r\n\x00",

@@ -29,10 +29,10 @@ var (
 // conn is the input and the output as a server wants them: a listener with one connection. It gives the server one line
 // at a time, so that the server has never read more than it has looked at, and conn knows what each line is for.
 //
-// Lines end in CRLF, in LF as a person or a script writes them, or in CR CR LF as a program that turns LF into CRLF twice
-// writes them. The first line decides: only a dot between two such line ends ends a message. Within a message the server
-// gets CRLF for CR CR LF, and a space for a CR outside of a line end, as the relay would: the server by itself would
-// overlook a dot behind CR CR LF, and lose a CR behind a dot.
+// Lines end in CRLF, in LF as a person or a script writes them, or in CR CR LF as a program that turns LF into CRLF
+// twice writes them. The first line decides: only a dot between two such line ends ends a message. Within a message
+// the server gets CRLF for CR CR LF, and a space for a CR outside of a line end, as the relay would: the server by
+// itself would overlook a dot behind CR CR LF, and lose a CR behind a dot.
 type conn struct {
 	in     *bufio.Reader
 	out    io.Writer
@@ -58,7 +58,8 @@ type conn struct {
 	done  chan struct{} // after close
 }
 
-// introduction is what a client has to say first, by the server's rules. Who begins with MAIL is let in, as by sendmail.
+// introduction is what a client has to say first, by the server's rules. Who begins with MAIL is let in, as by
+// sendmail.
 const introduction = "HELO localhost\r\n"
 
 // noCommand is what the server gets in place of a line that it must not see. It answers 501.
@@ -182,8 +183,9 @@ func (c *conn) command() ([]byte, error) {
 	return []byte(c.complete(text) + "\r\n"), nil
 }
 
-// complete gives the domain to a name without one in a MAIL or RCPT command, which the server would refuse, and makes an
-// address canonical. It notes what path needs to know of the command. All else stays as it is, for the server to judge.
+// complete gives the domain to a name without one in a MAIL or RCPT command, which the server would refuse, and makes
+// an address canonical. It notes what path needs to know of the command. All else stays as it is, for the server to
+// judge.
 func (c *conn) complete(line string) string {
 	c.name, c.quoted = false, false
 	head, path, _ := strings.Cut(line, ":")
@@ -276,7 +278,8 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// The rest of net.Conn and net.Listener. A read from a pipe has no deadline, and no server that takes one is asked for it.
+// The rest of net.Conn and net.Listener. A read from a pipe has no deadline, and no server that takes one is asked for
+// it.
 
 func (c *conn) Addr() net.Addr                   { return c }
 func (c *conn) LocalAddr() net.Addr              { return c }

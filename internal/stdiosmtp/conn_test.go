@@ -13,8 +13,8 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// TestChunk: a chunk (RFC 3030) is not offered, and taken for nothing: neither for a message nor for commands. The server
-// by itself would take one that is cut off for a whole message.
+// TestChunk: a chunk (RFC 3030) is not offered, and taken for nothing: neither for a message nor for commands. The
+// server by itself would take one that is cut off for a whole message.
 func TestChunk(t *testing.T) {
 	const envelope = "MAIL FROM:<f@x>\r\nRCPT TO:<a@x>\r\n"
 	for _, chunk := range []string{
@@ -107,7 +107,8 @@ func TestLoneCR(t *testing.T) {
 	is.Equal(got, store{"f@x>a@x: a\r\n.b\r\n.\r\n", "f@x>a@x: \r\n"})
 }
 
-// TestCRCRLF: all lines end in CR CR LF, commands too. In a session whose lines end in CRLF, a dot before CR CR LF is text.
+// TestCRCRLF: all lines end in CR CR LF, commands too. In a session whose lines end in CRLF, a dot before CR CR LF is
+// text.
 func TestCRCRLF(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -119,8 +120,8 @@ func TestCRCRLF(t *testing.T) {
 	is.Equal(got, store{"f@x>a@x: a\r\n.\r\nMAIL FROM:<g@x>\r\n"})
 }
 
-// FuzzContent: whatever is in a message, it arrives as it was given, with a space for a CR that ends no line, which is what
-// a relay would get in any case. What follows it is a command again.
+// FuzzContent: whatever is in a message, it arrives as it was given, with a space for a CR that ends no line, which is
+// what a relay would get in any case. What follows it is a command again.
 func FuzzContent(f *testing.F) {
 	for _, text := range []string{"", ".", "..\r\n.", "a\r\r\n.\r\n", "\r.\r", "\n.\n", "MAIL FROM:<root>\r\nBDAT 5 LAST\r\n", "QUIT\n", ".\r\r\n.\r\n\r"} {
 		f.Add([]byte(text), false, false)

@@ -1,6 +1,6 @@
-// Package stdiosmtp answers how a program hands over mail by SMTP (RFC 5321) on its standard output: the server's side of
-// sendmail -bs, with PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), SIZE (RFC 1870) and
-// ENHANCEDSTATUSCODES (RFC 2034).
+// Package stdiosmtp answers how a program hands over mail by SMTP (RFC 5321) on its standard output: the server's side
+// of sendmail -bs, with PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), SIZE (RFC
+// 1870) and ENHANCEDSTATUSCODES (RFC 2034).
 //
 // The server is go-smtp's. Here is what it needs to speak on a pipe, and what keeps it from what it does badly.
 package stdiosmtp
@@ -22,7 +22,8 @@ import (
 // maxRecipients is how many a message may have; RFC 5321, section 4.5.3.1.8, wants 100 at least.
 const maxRecipients = 1000
 
-// Server takes messages. Its functions may return a [Refusal]; of any other error the client is told that it may try again.
+// Server takes messages. Its functions may return a [Refusal]; of any other error the client is told that it may try
+// again.
 type Server struct {
 	Name       string                                              // of the host, for the greeting; a domain
 	MaxSize    int64                                               // of a message, in bytes, to be announced; zero: no limit
@@ -44,9 +45,9 @@ func (r *Refusal) Error() string { return r.Err.Error() }
 // Unwrap returns the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Serve speaks with a client until it quits or in ends. What was refused was told to the client; the error is that of in,
-// [ErrCutOff], [ErrChunk] or [ErrGivenUp]. An answer that nobody reads is none. It is over when Serve returns: nothing of
-// a message that was not accepted is in work any more.
+// Serve speaks with a client until it quits or in ends. What was refused was told to the client; the error is that of
+// in, [ErrCutOff], [ErrChunk] or [ErrGivenUp]. An answer that nobody reads is none. It is over when Serve returns:
+// nothing of a message that was not accepted is in work any more.
 func (s *Server) Serve(in io.Reader, out io.Writer) error {
 	c := newConn(in, out, s.Name)
 	server := smtp.NewServer(nil)

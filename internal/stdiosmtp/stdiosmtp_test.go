@@ -37,8 +37,8 @@ const queued = "250 2.0.0 OK: queued" // as the server says it
 
 const begin = "MAIL FROM:<f@x>\r\nRCPT TO:<a@x>\r\nDATA\r\n"
 
-// Of a session that ends anywhere, what was accepted is whole, and was answered. However it is cut into pieces, it reads
-// the same.
+// Of a session that ends anywhere, what was accepted is whole, and was answered. However it is cut into pieces, it
+// reads the same.
 func TestEveryPrefix(t *testing.T) {
 	long := strings.Repeat("x", longest-1) + "\r\n." + strings.Repeat("y", 2*longest) + "\r\n"
 	session := "EHLO c\r\n" + begin + "A: b\r\n\r\n..\r\n...\r\n\n.\n\r.\r\n" + "\r\n.\r\n" + begin + ".\r\n" + begin + long + ".\r\nQUIT\r\n"
@@ -63,7 +63,8 @@ func TestEveryPrefix(t *testing.T) {
 	is.Equal(got, whole)
 }
 
-// Who ends the first line in LF ends all lines so. In the message they are completed, or the server would not see its end.
+// Who ends the first line in LF ends all lines so. In the message they are completed, or the server would not see its
+// end.
 func TestBareLF(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -146,8 +147,8 @@ func TestTooManyRecipients(t *testing.T) {
 	is.Equal(strings.Count(got[0], "a@x"), maxRecipients)
 }
 
-// What the server gets is what the client wrote, with a domain behind a name that has none; what the functions of Server
-// get is what the client wrote.
+// What the server gets is what the client wrote, with a domain behind a name that has none; what the functions of
+// Server get is what the client wrote.
 func TestPaths(t *testing.T) {
 	for _, test := range []struct{ line, completed, read, path string }{
 		{"RCPT TO:<a@x>", "", "a@x", "a@x"},

@@ -22,7 +22,7 @@ const (
 
 // Table is the content of a file.
 type Table struct {
-	Local func(domain string) bool // reports whether names in a domain are looked up, as in root@localhost; nil: none are
+	Local func(domain string) bool // whether names in a domain, as root@localhost, are looked up; nil: never
 
 	names    map[string][]string // in lower case
 	Problems []error             // lines that say nothing; they are passed over
@@ -43,8 +43,8 @@ func Load(path string) (*Table, error) {
 //
 //	name: target, target   # more in lines that begin with a blank
 //
-// A target is a name, an address, :include:/path of a file with targets, or a name that is not looked up again, as
-// \name. Of two lines with one name the first counts.
+// A target is a name, an address, :include:/path of a file with targets, /dev/null, or \name for a name that is not
+// looked up again. Of two lines with the same name the first counts.
 func Parse(r io.Reader, name string) (*Table, error) {
 	text, err := readAll(r)
 	if err != nil {
@@ -79,7 +79,7 @@ func readAll(r io.Reader) (string, error) {
 	return string(text), err
 }
 
-// add takes an entry: a line, with those that go on with it.
+// add adds an entry: a line with its continuation lines.
 func (t *Table) add(entry, file string, line int) {
 	if entry == "" {
 		return
@@ -108,7 +108,7 @@ func (t *Table) add(entry, file string, line int) {
 	}
 }
 
-// unsupported returns why a target is no recipient; nil: it may be one.
+// unsupported returns why a target is not supported; nil: the target is supported.
 func unsupported(target string) error {
 	switch {
 	case target == devNull:
@@ -120,10 +120,10 @@ func unsupported(target string) error {
 	return nil
 }
 
-// key is a name as it is looked up.
+// key returns the form of a name for lookups.
 func key(name string) string { return strings.ToLower(unquote(strings.TrimSpace(name))) }
 
-// index returns the offset of the first of these bytes that is not in quotes, or -1.
+// index returns the offset of the first of these bytes outside of quotes, or -1.
 func index(s, bytes string) int {
 	quoted := false
 	for i := 0; i < len(s); i++ {
@@ -158,7 +158,7 @@ func split(list string) (targets []string) {
 	return targets
 }
 
-// unquote takes off the quotes around the whole of s. In an address they stay.
+// unquote removes quotes around the whole of s. Quotes in an address stay.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' || index(s[1:len(s)-1], "\x00") >= 0 {
 		return s
@@ -169,21 +169,21 @@ func unquote(s string) string {
 	return s[1 : len(s)-1]
 }
 
-// Expand returns the names and addresses that name stands for in the end; none: it stands for itself. A name that leads
-// back to itself stands for itself there, so every loop ends. The problems are targets that were passed over.
+// Expand returns the final names and addresses of name; none: the name is no alias, or mail for it is discarded. In a
+// loop, a name stands for itself. The problems are the targets that were ignored.
 func (t *Table) Expand(name string) (targets []string, problems []error) {
 	a, _ := t.Lookup(name)
 	return a.Targets, a.Problems
 }
 
-// An Alias is what a name stands for.
+// An Alias is the result of a lookup.
 type Alias struct {
 	Targets  []string // names and addresses
 	Discard  bool     // /dev/null is among the targets
 	Problems []error  // targets that were ignored
 }
 
-// Lookup returns what name stands for. It is not ok if the table does not have the name.
+// Lookup returns the final recipients of name. It is not ok if name is no alias.
 func (t *Table) Lookup(name string) (a Alias, ok bool) {
 	if _, ok = t.names[key(name)]; !ok {
 		return a, false
@@ -193,7 +193,7 @@ func (t *Table) Lookup(name string) (a Alias, ok bool) {
 	return Alias{e.targets, e.discard, e.problems}, true
 }
 
-// localName returns the name in an address of a local domain that the table has; empty: the address is no such name.
+// localName returns the alias in an address of a local domain; empty: the address is no alias.
 func (t *Table) localName(addr string) string {
 	at := strings.LastIndexByte(addr, '@')
 	if at < 0 || t.Local == nil || !t.Local(addr[at+1:]) {
@@ -205,7 +205,7 @@ func (t *Table) localName(addr string) string {
 	return addr[:at]
 }
 
-// expansion is one Expand.
+// expansion is the state of one lookup.
 type expansion struct {
 	table    *Table
 	path     []string        // names and files that are being expanded
@@ -215,7 +215,7 @@ type expansion struct {
 	problems []error
 }
 
-// name adds what name stands for.
+// name adds the recipients of name.
 func (e *expansion) name(name string) {
 	k := key(name)
 	targets, known := e.table.names[k]
@@ -236,7 +236,7 @@ func (e *expansion) inPath(k string) bool {
 	return false
 }
 
-// each adds the targets of what is called k.
+// each adds the targets of k, a name or a file.
 func (e *expansion) each(k string, targets []string) {
 	if len(e.path) == maxDepth {
 		e.fail("%s: more than %d names one behind the other", k, maxDepth)

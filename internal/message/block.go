@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The top block: fields at the very top of a file that are its envelope. Programs that write for a pickup directory
@@ -146,11 +147,17 @@ func cutParameters(value string) (address string, params map[string]string) {
 		rest := strings.TrimRight(value, blanks)
 		at := strings.LastIndexAny(rest, blanks)
 		key, param, found := strings.Cut(rest[at+1:], "=")
-		if at < 0 || !found || key == "" || strings.Trim(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		if at < 0 || !found || !isKeyword(key) {
 			return rest, params
 		}
 		params[strings.ToUpper(key)], value = param, rest[:at]
 	}
+}
+
+// isKeyword reports whether s is a keyword of a parameter (RFC 5321, section 4.1.2).
+func isKeyword(s string) bool {
+	isOther := func(r rune) bool { return notInLabel(r) || r >= utf8.RuneSelf || r == '_' }
+	return s != "" && strings.IndexFunc(s, isOther) < 0
 }
 
 // ParseTime reads a time of RFC 3339, or a duration that counts from now, such as 90s, 10m, 36h or 5d. The cause of an
@@ -159,7 +166,9 @@ func ParseTime(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, strings.ToUpper(s)); err == nil {
 		return t, nil
 	}
-	if n, err := strconv.Atoi(strings.TrimSuffix(s, "d")); err == nil && n >= 0 && n <= 36500 && strings.HasSuffix(s, "d") {
+	const most = 36500 // a hundred years
+	days, isDays := strings.CutSuffix(s, "d")
+	if n, err := strconv.Atoi(days); isDays && err == nil && n >= 0 && n <= most {
 		return now.Add(time.Duration(n) * 24 * time.Hour).Round(0), nil
 	}
 	d, err := time.ParseDuration(s)

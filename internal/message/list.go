@@ -270,7 +270,8 @@ func splitListBy(s, mark string) []piece {
 			p.start = end
 		case c == '@':
 			p.at = true
-		case p.at && strings.IndexByte(blanks, c) >= 0 && s[i-1] != '@' && p.lexer.beginsMailbox(end) && !p.angleAhead(end):
+		case p.at && strings.IndexByte(blanks, c) >= 0 && s[i-1] != '@' &&
+			p.lexer.beginsMailbox(end) && !p.angleAhead(end):
 			p.cut(i, -1)
 			p.start = end
 		}

@@ -164,7 +164,8 @@ func isDomain(s string) bool {
 func notInLabel(r rune) bool {
 	switch {
 	case r >= utf8.RuneSelf:
-		return unicode.IsSpace(r) || unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe) // quotes and brackets
+		// quotes and brackets
+		return unicode.IsSpace(r) || unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe)
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
 		return false
 	}

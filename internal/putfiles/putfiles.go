@@ -19,7 +19,7 @@ import (
 // Options change the envelope of every message.
 type Options struct {
 	From      *string   // sender; nil: that of the message; empty or "<>": the null sender
-	To        []string  // recipients, each a list of addresses, instead of those of the message; nil: those of the message
+	To        []string  // recipients, each a list of addresses; nil: those of the message
 	Expire    time.Time // when the message is given up; zero: as the message says
 	NotBefore time.Time // when the message is sent at the earliest; zero: as the message says
 	Priority  *int      // nil: as the message says

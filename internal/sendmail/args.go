@@ -1,6 +1,6 @@
-// Package sendmail answers what a call of sendmail means: its arguments, and from what comes on standard input the
-// message with its envelope. Who calls it with what is in docs/sendmail.md; where a caller and an older sendmail
-// disagree the caller wins, as for many of them a refusal is a lost message.
+// Package sendmail parses a call of sendmail: its arguments, and from standard input the message with its envelope.
+// docs/sendmail.md lists the known callers. Where a caller and an older sendmail disagree, the caller is right: for
+// many callers a refusal is a lost message.
 package sendmail
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// Mode is what is to be done.
+// Mode is the task of a call.
 type Mode int
 
 // The modes.
@@ -29,7 +29,7 @@ const (
 	ShowConfig             // say where the spool is, and from where that is known (-bP)
 )
 
-// Command is what the arguments say.
+// Command is the result of parsing the arguments.
 type Command struct {
 	Mode     Mode
 	JSON     bool    // List: as JSON
@@ -47,20 +47,20 @@ type Command struct {
 	Operands []string // each a list of addresses, as cron's MAILTO
 }
 
-// ErrUsage says that the arguments are wrong, and nothing was done.
+// ErrUsage is the error for wrong arguments.
 var ErrUsage = errors.New("wrong usage")
 
-// Flags, by what follows them. What is in none of these lists is refused.
+// Flags by kind. Every other flag is refused.
 const (
 	plainFlags    = "GIUimntv"            // nothing
 	valueFlags    = "ABCDFLMNORVXbefhopr" // a value, in the same argument or in the next
 	attachedFlags = "dq"                  // a value in the same argument, or none
 )
 
-// Parse reads the arguments; name is that of the program, without them, and may be a path. Flags are read as getopt(3)
-// does it: bundled, their value attached or in the next argument, up to "--" or the first operand. Of a flag that is
-// given twice the last one counts. No flag makes anything be opened: those for other configurations, queues and logs
-// are read over. The error is [ErrUsage].
+// Parse reads the arguments without the name of the program; name is that name or its path. Parse reads flags as
+// getopt(3) does: bundled, the value attached or in the next argument, up to "--" or the first operand. The last of
+// two equal flags counts. Flags for other configurations, queues and logs are ignored, and no file is opened. The
+// error is [ErrUsage].
 func Parse(name string, args []string) (Command, error) {
 	var c Command
 	switch filepath.Base(name) {
@@ -98,7 +98,7 @@ func Parse(name string, args []string) (Command, error) {
 	return c, nil
 }
 
-// cluster reads the flags of one argument, and returns what is left of the others behind it.
+// cluster reads the flags of one argument, and returns the arguments left.
 func (c *Command) cluster(flags string, args []string) ([]string, error) {
 	for i := range len(flags) {
 		flag, value := flags[i], flags[i+1:]
@@ -123,8 +123,8 @@ func (c *Command) cluster(flags string, args []string) ([]string, error) {
 	return args, nil
 }
 
-// plain takes a flag without a value. Dots are kept whether -i is there or not: a line with a dot alone is part of the
-// report that a program pipes in without thinking of it.
+// plain applies a flag without a value. A line with only a dot is text, with -i and without: the reports of many
+// programs hold such lines.
 func (c *Command) plain(flag byte) {
 	switch flag {
 	case 't':
@@ -134,7 +134,7 @@ func (c *Command) plain(flag byte) {
 	}
 }
 
-// value takes a flag with its value.
+// value applies a flag with its value.
 func (c *Command) value(flag byte, value string) error {
 	switch flag {
 	case 'b':
@@ -209,13 +209,14 @@ func (c *Command) mode(value string) error {
 	return nil
 }
 
-// A wish for delivery reports that is none is left out: the message is worth more.
+// Invalid requests for delivery reports are ignored: the message is more important.
 
 func notify(value string) string {
 	words := strings.Split(strings.ToUpper(value), ",")
 	for i, w := range words {
 		words[i] = strings.TrimSpace(w)
-		known := words[i] == "SUCCESS" || words[i] == "FAILURE" || words[i] == "DELAY" || words[i] == "NEVER" && len(words) == 1
+		known := words[i] == "SUCCESS" || words[i] == "FAILURE" || words[i] == "DELAY" ||
+			words[i] == "NEVER" && len(words) == 1
 		if !known || slices.Contains(words[:i], words[i]) {
 			return ""
 		}
@@ -240,7 +241,7 @@ func envID(value string) string {
 	return value
 }
 
-// printable makes an argument fit for a line of text.
+// printable escapes an argument for an error text.
 func printable(s string) string {
 	s = fmt.Sprintf("%q", s[:min(len(s), 100)])
 	return s[1 : len(s)-1]

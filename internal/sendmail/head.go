@@ -16,15 +16,15 @@ const (
 	readFirst   = 8 << 10  // a usual header fits
 )
 
-// draft is a message as it was given: its header in pieces, and the rest of it.
+// draft is the given message: the fields of its header, and the body.
 type draft struct {
 	fields [][]byte // with their line ends; the last one may lack it
 	body   io.Reader
 	long   bool // it began with a header, of which no end was in sight
 }
 
-// readDraft reads the header of r. A header that does not end within limit bytes is none: what was given is one long
-// body then, and so it is for text that begins without a header. Errors are those of r.
+// readDraft reads the header of r. A message whose header does not end within limit bytes, and text without a header,
+// is a body only. Errors are those of r.
 func readDraft(r io.Reader, limit int) (draft, error) {
 	buf, n := make([]byte, readFirst), 0
 	for {
@@ -47,10 +47,10 @@ func readDraft(r io.Reader, limit int) (draft, error) {
 	}
 }
 
-// splitHead splits what begins a message into the fields of the header and the body, which begins at the offset body:
-// behind a blank line, or with the first line that belongs to no field. The answer is false if the end of the header
-// may come with more bytes; whole says that there are no more. A byte order mark, and lines by which an mbox file
-// separates messages, are left out if a header follows: else they may be part of the text.
+// splitHead splits the start of a message into the fields of the header and the body, which begins at the offset body:
+// behind a blank line, or at the first line that belongs to no field. If whole is set, buf is the whole message;
+// otherwise splitHead returns false if the header may go on behind buf. A byte order mark and mbox separators are
+// removed if a header follows; otherwise they may be text.
 func splitHead(buf []byte, whole bool) (fields [][]byte, body int, ok bool) {
 	at, mbox := 0, false
 	if bytes.HasPrefix(buf, []byte(bom)) {
@@ -88,7 +88,7 @@ func splitHead(buf []byte, whole bool) (fields [][]byte, body int, ok bool) {
 	}
 }
 
-// cutLine returns the first line of buf with its end, and whether it has one.
+// cutLine returns the first line of buf with its end, and whether the line has an end.
 func cutLine(buf []byte) (line []byte, ended bool) {
 	if i := bytes.IndexByte(buf, '\n'); i >= 0 {
 		return buf[:i+1], true
@@ -96,21 +96,21 @@ func cutLine(buf []byte) (line []byte, ended bool) {
 	return buf, false
 }
 
-// Errors that concern what was given; test with errors.Is.
+// Errors of the given message; test with errors.Is.
 var (
 	ErrInput    = errors.New("read standard input") // it could not be read to its end
 	ErrTooLarge = errors.New("message too large")
 	ErrData     = errors.New("cannot be sent") // no or no good recipient, no good sender, a header without end
 )
 
-// input reads what is given and tells its errors from those of the spool.
+// input reads the given message and marks its errors.
 type input struct {
 	r     io.Reader
 	n     int64
 	limit int64 // zero: none
 }
 
-// Read returns an error that is ErrInput or ErrTooLarge, or io.EOF.
+// Read returns ErrInput, ErrTooLarge or io.EOF.
 func (in *input) Read(p []byte) (int, error) {
 	n, err := in.r.Read(p)
 	in.n += int64(n)

@@ -13,13 +13,13 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// Defaults is what the arguments and the message leave open.
+// Defaults complete the arguments and the message.
 type Defaults struct {
 	Domain  string                               // of names without one; it must be one
 	Login   string                               // name of the user who calls
 	Name    string                               // full name of that user; empty: unknown
 	Aliases func(name string) (a Alias, ok bool) // what a name without a domain stands for; nil or not ok: itself
-	Local   func(domain string) bool             // whether names in a domain may be aliases; nil: only those in localhost
+	Local   func(domain string) bool             // whether addresses in a domain may be aliases; nil: never
 	MaxSize int64                                // of a message, in bytes as it is given; zero: no limit
 	Now     time.Time                            // from which durations count
 }
@@ -30,7 +30,7 @@ type Alias struct {
 	Discard bool
 }
 
-// Message is one that is ready for the spool.
+// Message is a message ready for the spool.
 type Message struct {
 	Envelope message.Envelope
 	// Discarded is set if all recipients are aliases for /dev/null. The message has no envelope, and is to be read and
@@ -43,18 +43,17 @@ type Message struct {
 	body   io.Reader
 }
 
-// WriteTo writes the message as it is to be in the spool, the envelope line first. It can be called once: the body
-// comes from the reader as it is needed. Errors of that are ErrInput and ErrTooLarge.
+// WriteTo writes the message for the spool, the envelope line first. It can be called once: it reads the body from the
+// given reader. Errors of that reader are ErrInput and ErrTooLarge.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, io.MultiReader(bytes.NewReader(m.line), bytes.NewReader(m.header), m.body))
 }
 
-// internalFields are taken out: they would be on the way out, but until then they could be taken for ours.
+// internalFields are removed: the daemon would read them as its own.
 var internalFields = []string{"Return-Path", "X-Spoolgore-Envelope"}
 
-// New reads the header of the message in r and returns the message that c makes of it, for the recipients in c and, if
-// c says so, those in the header. The body has not been read then. Errors: [ErrUsage], [ErrData], [ErrInput],
-// [ErrTooLarge].
+// New reads the header of the message in r and returns the message for the recipients in c and, with -t, in the
+// header. New does not read the body. Errors: [ErrUsage], [ErrData], [ErrInput], [ErrTooLarge].
 func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 	in := &input{r: r, limit: d.MaxSize}
 	drafted, err := readDraft(in, message.MaxHeader)
@@ -106,7 +105,7 @@ func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 	return m, m.finish(drafted, d, d.author(c, env.From), c.Header)
 }
 
-// Complete is New where sender and recipients are known, as in an SMTP session: they are taken as they are.
+// Complete is New for a known envelope, as in an SMTP session.
 func (d Defaults) Complete(env message.Envelope, r io.Reader) (*Message, error) {
 	drafted, err := readDraft(&input{r: r, limit: d.MaxSize}, message.MaxHeader)
 	if err != nil {
@@ -116,8 +115,8 @@ func (d Defaults) Complete(env message.Envelope, r io.Reader) (*Message, error) 
 	return m, m.finish(drafted, d, d.author(Command{Sender: &env.From}, env.From), false)
 }
 
-// finish puts the message together. Where envelope and header are too long for whoever reads the file the header
-// becomes text, unless recipients were taken from it: not all of them may have been seen.
+// finish sets the parts of the message. If envelope line and header together are longer than [message.MaxHeader], the
+// header becomes text, unless recipients were read from the header: some of them may be behind the limit.
 func (m *Message) finish(drafted draft, d Defaults, author string, needed bool) (err error) {
 	if m.line, err = m.Envelope.AppendAnyLine(nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrData, err)
@@ -137,8 +136,8 @@ func (m *Message) finish(drafted draft, d Defaults, author string, needed bool) 
 	return nil
 }
 
-// complete returns the header that is written, with the blank line behind it: a From is put in front if there is none,
-// and names without a domain in From, Sender, To and Cc get one. Every other byte is as it was given.
+// complete returns the header for the spool, with the blank line. A missing From is added in front, and names without
+// a domain in From, Sender, To and Cc get the default domain. Every other byte is kept.
 func (d Defaults) complete(fields [][]byte, author string) []byte {
 	var out []byte
 	if !slices.ContainsFunc(fields, func(f []byte) bool { return strings.EqualFold(message.FieldName(f), "From") }) {
@@ -153,7 +152,7 @@ func (d Defaults) complete(fields [][]byte, author string) []byte {
 	return append(out, '\n')
 }
 
-// appendField appends the field f, with the domain put to names without one if it is one of these fields.
+// appendField appends the field f to out. In a field with one of these names, names without a domain get the domain.
 func appendField(out, f []byte, domain string, names ...string) []byte {
 	name := message.FieldName(f)
 	if slices.ContainsFunc(internalFields, func(n string) bool { return strings.EqualFold(n, name) }) {
@@ -172,7 +171,7 @@ func appendField(out, f []byte, domain string, names ...string) []byte {
 	return append(append(out, f[:colon]...), value...)
 }
 
-// sender is that of the envelope: the one that was given, else the author in the header, else the user who calls.
+// sender returns the sender of the envelope: the given sender, else the author in the header, else the calling user.
 func (d Defaults) sender(c Command, a message.Addresses) (string, error) {
 	if c.Sender != nil {
 		given := strings.TrimSpace(*c.Sender)
@@ -197,7 +196,7 @@ func (d Defaults) sender(c Command, a message.Addresses) (string, error) {
 	return d.user(), nil
 }
 
-// user is the address of the user who calls.
+// user returns the address of the calling user.
 func (d Defaults) user() string {
 	for _, addr := range []string{d.Login + "@" + d.Domain, "unknown@" + d.Domain} {
 		if message.CheckAddress(addr) == nil {
@@ -207,7 +206,7 @@ func (d Defaults) user() string {
 	return "unknown@localhost"
 }
 
-// author is the value of a From field. The full name of the user is that of no other address.
+// author returns the value of a From field. The full name of the user goes only with the address of the user.
 func (d Defaults) author(c Command, from string) string {
 	name, addr := c.FullName, from
 	if addr == "" || c.Sender == nil {

@@ -11,12 +11,11 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// bare is the domain of names without one while addresses are read, so that these can be told from all others. It is no
-// character for use in texts.
+// bare is the domain of names without a domain while addresses are parsed, to tell these names apart. The character is
+// not for use in texts.
 const bare = "\uFDD1"
 
-// addresses returns the addresses in a header as the package reads them everywhere, names without a domain in the
-// domain bare.
+// addresses returns the addresses in the header; names without a domain are in the domain bare.
 func (m draft) addresses() (message.Addresses, error) {
 	if m.long {
 		return message.Addresses{}, message.ErrHeaderTooLong
@@ -53,9 +52,9 @@ func parseOperands(operands []string) (list []message.Address, err error) {
 	return list, nil
 }
 
-// parseOperand reads one operand. In an operand of several lines each line must hold addresses and nothing else: a
-// line end in front of other text is an attempt to add a command or a field. Tabs count as blanks; every other control
-// character is refused.
+// parseOperand reads one operand. In an operand of several lines each line must be a list of addresses: a line end
+// before other text is an attempt to add a command or a field. Tabs are blanks; every other control character is
+// refused.
 func parseOperand(operand string) (list []message.Address, err error) {
 	lines := strings.Split(strings.ReplaceAll(operand, "\r\n", "\n"), "\n")
 	for _, line := range lines {
@@ -66,7 +65,8 @@ func parseOperand(operand string) (list []message.Address, err error) {
 		bad := func(a message.Address) bool { return a.Err != nil }
 		if len(lines) > 1 && strings.TrimSpace(line) != "" &&
 			(len(found) == 0 || slices.ContainsFunc(found, bad) || hasColon(line)) {
-			return nil, fmt.Errorf("%w: recipient \"%s\": a line that is not a list of addresses", ErrData, printable(operand))
+			return nil, fmt.Errorf("%w: recipient \"%s\": a line that is not a list of addresses",
+				ErrData, printable(operand))
 		}
 		list = append(list, found...)
 	}
@@ -95,7 +95,7 @@ func hasColon(list string) bool {
 	return false
 }
 
-// Resolved is one recipient and who gets the mail in the end.
+// Resolved is a recipient and the final recipients.
 type Resolved struct {
 	Given string            // as it was given, without the default domain
 	To    []message.Address // itself, or who it is an alias for
@@ -126,7 +126,7 @@ func (d Defaults) resolve(list []message.Address) []Resolved {
 	return all
 }
 
-// localName returns the name in an address that is looked up: any in localhost, and an alias in another local domain.
+// localName returns the name in a local address: any name in localhost, and an alias in another local domain.
 func (d Defaults) localName(addr string) (name string, ok bool) {
 	at := strings.LastIndexByte(addr, '@')
 	name, domain := addr[:at], addr[at+1:]
@@ -144,7 +144,7 @@ func isLocalhost(domain string) bool {
 	return strings.EqualFold(domain, "localhost") || strings.EqualFold(domain, "localhost.localdomain")
 }
 
-// expand returns the addresses that a name without a domain stands for. There are none if its mail is discarded.
+// expand returns the addresses of a name without a domain. The list is empty if mail for the name is discarded.
 func (d Defaults) expand(name string) (list []message.Address) {
 	targets := []string{name}
 	if d.Aliases != nil {
@@ -168,7 +168,8 @@ func (d Defaults) expand(name string) (list []message.Address) {
 
 var errUnsupported = errors.New("an alias without an address: commands and files are not supported")
 
-// recipients returns who gets the mail, each once: local parts are compared exactly, domains in any case of letters.
+// recipients returns the final recipients, each once: local parts are compared exactly, domains in any case of
+// letters.
 func (d Defaults) recipients(list []message.Address) (to []message.Address) {
 	seen := make(map[string]bool, len(list))
 	for _, r := range d.resolve(list) {
@@ -183,7 +184,7 @@ func (d Defaults) recipients(list []message.Address) (to []message.Address) {
 	return to
 }
 
-// absolute gives the default domain to a name without one.
+// absolute adds the default domain to a name without a domain.
 func (d Defaults) absolute(addr string) string {
 	return strings.ReplaceAll(addr, "@"+bare, "@"+d.Domain)
 }

@@ -52,3 +52,33 @@ func TestFileInPlaceOfSubdirectory(t *testing.T) {
 		}
 	}
 }
+
+// A message has a second name in failed/ and no why-file, as a hand leaves that used ln in place of mv. It is sent, at
+// the start and while the daemon runs.
+func TestMessageLinkedToFailedIsSent(t *testing.T) {
+	t.Parallel()
+	for _, atStart := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			dir, relay := t.TempDir(), &ledger{}
+			link := func() {
+				check(t, os.MkdirAll(filepath.Join(dir, "failed"), 0o700))
+				check(t, os.WriteFile(filepath.Join(dir, ".m"), []byte(named), 0o600))
+				check(t, os.Link(filepath.Join(dir, ".m"), filepath.Join(dir, "failed", "m")))
+				check(t, os.Rename(filepath.Join(dir, ".m"), filepath.Join(dir, "m")))
+			}
+			if atStart {
+				link()
+			}
+			_, stop := start(t, dir, Options{Transport: relay})
+			pass(time.Second)
+			if !atStart {
+				link()
+			}
+			pass(time.Minute)
+			stop()
+			is.NoErr(copies(relay, "a@x.org", 1))
+			is.True(!exists(dir, "m") && !exists(dir, "failed", "m"))
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"syscall"
 	"time"
 
@@ -21,15 +22,16 @@ const maxReads = 16
 // files opens and looks at message files beside the loop. A file that was opened stays open until the end of the step
 // in which its message could be sent, so that it is opened once for reading and sending.
 type files struct {
-	spool   *spool
-	host    string // for Message-IDs
-	post    func(func())
-	acts    fifo[queue.Act]
-	batch   []queue.Act // being done beside the loop while reading is set, and the answers
-	answers []answer
-	lost    error // of the batch: another process runs the spool
-	reading bool
-	open    map[string]*msgfile.File
+	spool     *spool
+	host      string // for Message-IDs
+	post      func(func())
+	acts      fifo[queue.Act]
+	batch     []queue.Act // being done beside the loop while reading is set, and the answers
+	answers   []answer
+	recovered time.Time // when messages with a name in failed/ were last looked for
+	lost      error     // of the batch: another process runs the spool
+	reading   bool
+	open      map[string]*msgfile.File
 }
 
 // answer is what an act came to; file is open, or nil.
@@ -65,8 +67,20 @@ func (f *files) start() {
 			}
 			f.answers = append(f.answers, f.do(&f.batch[i]))
 		}
+		f.recoverLinked()
 		f.post(f.answered)
 	}()
+}
+
+// recoverLinked recovers messages that have a second name in failed/, if the batch met a file with several names. It
+// runs beside the loop.
+func (f *files) recoverLinked() {
+	linked := func(a answer) bool { return a.result.Trouble == queue.Linked }
+	if time.Since(f.recovered) < spooldir.LinkRest || !slices.ContainsFunc(f.answers, linked) {
+		return
+	}
+	f.recovered = time.Now()
+	_ = f.spool.dir.RecoverLinked() // tried again, as the file stays linked
 }
 
 // answered hands the answers of a batch to the queue.

@@ -46,8 +46,9 @@ func (d *Dir) Recover() error {
 
 // recovery is one call of Recover.
 type recovery struct {
-	dir *Dir
-	now time.Time
+	dir  *Dir
+	now  time.Time
+	live bool // the daemon runs, and may be about to move a message to failed/
 }
 
 // each calls act for every regular file of a subdirectory, which may be missing. In the spool directory messages are
@@ -240,6 +241,19 @@ func (r *recovery) hasWriter(path string) bool {
 	return err == nil && answer == leaseBusy
 }
 
+// LinkRest is how old a link to failed/ without a why-file is before RecoverLinked removes it. A command that moves a
+// message back needs a moment between its two steps.
+const LinkRest = 5 * time.Second
+
+// RecoverLinked does for a daemon that runs what Recover does for messages with a name in the spool and another one in
+// failed/, without a why-file.
+func (d *Dir) RecoverLinked() error {
+	if err := (&recovery{dir: d, now: time.Now(), live: true}).linkedToFailed(); err != nil {
+		return fmt.Errorf("recover spool: %w", err)
+	}
+	return nil
+}
+
 // linkedToFailed recovers messages with a name in the spool and another one in failed/, which is left by a move in two
 // steps. Only a file with several links can have both. Such a file is rare, and so is a search of the spool.
 func (r *recovery) linkedToFailed() error {
@@ -272,7 +286,7 @@ func (r *recovery) linkedToFailed() error {
 
 // dropLink removes one of the names of a message in spool and failed/. The message was given up if it has its
 // why-file, which Fail writes first. Without one a person is moving the message back by hand, or an undo of version 1
-// has removed the why-file only: after a minute the message stays in the spool, to be sent.
+// has removed the why-file only: after a while the message stays in the spool, to be sent.
 func (r *recovery) dropLink(name, failed string) error {
 	inSpool, inFailed := r.dir.File(name), r.dir.At(Failed, failed)
 	if !sameFile(r.dir.fs, inSpool, inFailed) {
@@ -282,11 +296,14 @@ func (r *recovery) dropLink(name, failed string) error {
 	if err != nil {
 		return err
 	}
-	if explained {
+	switch {
+	case explained && r.live:
+		return nil
+	case explained:
 		return r.dir.fs.Remove(inSpool)
 	}
 	stamp, err := r.dir.fs.Stamp(inFailed) // a link changes the change time
-	if err != nil || r.now.Sub(stamp.CTime).Abs() < handOver {
+	if err != nil || r.now.Sub(stamp.CTime).Abs() < LinkRest {
 		return err
 	}
 	return r.dir.fs.Remove(inFailed)

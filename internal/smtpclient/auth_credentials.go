@@ -63,13 +63,13 @@ func (cr Credentials) pick(ctx context.Context, offer AuthOffer) (string, sasl.C
 		return "", nil, errors.New("there are no other credentials")
 	}
 	client, err := newClient(mech, cr.User, secret, offer)
-	return mech, withSecret{client, secret}, err
+	return mech, withSecret{client, cr.User, secret}, err
 }
 
 // withSecret is a SASL client with the secret of the login. A second login with the same secret is pointless.
 type withSecret struct {
 	sasl.Client
-	secret string
+	user, secret string
 }
 
 func (w withSecret) finish() error {

@@ -87,7 +87,12 @@ func (l *login) try(offer AuthOffer) (sasl.Client, *Error) {
 		return nil, authError(fmt.Errorf("the relay does not offer AUTH with %q", mech))
 	}
 	l.mech, l.challenges = mech, 0
+	if with, ok := client.(withSecret); ok {
+		l.wire.in.hide(with.secret)
+		l.wire.in.hide("\x00" + with.user + "\x00" + with.secret) // as PLAIN has them
+	}
 	_, initial, err := client.Start()
+	l.wire.in.hide(string(initial))
 	if err != nil {
 		return nil, authError(fmt.Errorf("start %s: %w", mech, err))
 	}
@@ -130,6 +135,7 @@ func (l *login) exchange(client sasl.Client, line []string) *Error {
 		if err != nil {
 			return l.cancel(fmt.Errorf("answer the relay's challenge: %w", err))
 		}
+		l.wire.in.hide(string(response))
 		line = []string{base64.StdEncoding.EncodeToString(response)}
 	}
 	return authError(fmt.Errorf("the relay sent more than %d challenges", maxChallenges))

@@ -13,7 +13,7 @@ import (
 const (
 	maxLine  = 4 << 10
 	maxReply = 64 << 10
-	maxText  = 4 << 10 // limit for the text kept in status files and logs
+	maxText  = 512 // limit for the text kept in status files and logs
 )
 
 // readReply reads one reply and calls each, if not nil, with the text of each line. maxLine and maxReply limit the
@@ -29,7 +29,7 @@ func readReply(r *lineReader, each func(text string)) (attempt.Reply, error) {
 		if total += len(raw); total > maxReply {
 			return attempt.Reply{}, fmt.Errorf("a reply is longer than %d octets", maxReply)
 		}
-		line := strings.TrimSuffix(string(raw[:len(raw)-1]), "\r")
+		line := r.hidden(strings.TrimSuffix(string(raw[:len(raw)-1]), "\r"))
 		code, text, last, ok := splitLine(line)
 		if !ok || reply.Code != 0 && reply.Code != code {
 			return attempt.Reply{}, fmt.Errorf("bad reply line %q", line[:min(len(line), 80)])

@@ -83,6 +83,14 @@ func (r *rate) spend(n int, now time.Time) {
 	}
 }
 
+// refund takes back n recipients that were counted at a time and not sent: the relay could not be used.
+func (r *rate) refund(n int, at, now time.Time) {
+	if r.text != "" && n > 0 {
+		r.quota.Refund(n, at)
+		r.file.Touch(now)
+	}
+}
+
 // wait returns the time until the file is to be written; negative: it need not be.
 func (r *rate) wait(now time.Time) time.Duration { return r.file.Wait(now) }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/dsn"
 	"github.com/unbit/spoolgore/internal/msgfile"
@@ -162,6 +164,7 @@ func (s *sender) attempted(a *attempting) {
 	now := time.Now()
 	s.busy--
 	s.last = now
+	s.rate.refund(unsent(a), a.job.Began, now)
 	settled := s.delivery.Settle(&a.result, a.job.Suspect, now)
 	for _, f := range settled.Down {
 		s.opts.Logger.Warn("relay unavailable", "relay", f.Relay, "next", f.Until, "err", f.Err)
@@ -183,6 +186,24 @@ func (s *sender) attempted(a *attempting) {
 		}
 	}
 	s.spool.queue.Finished(a.job, f, now)
+}
+
+// unsent returns the number of recipients for which the relay did not get MAIL.
+func unsent(a *attempting) (n int) {
+	if a.err != nil {
+		return len(a.job.To)
+	}
+	for _, o := range a.result.Outcomes {
+		switch {
+		case o.Err == nil:
+		case o.Fault == attempt.None:
+			n++
+		case o.Fault == attempt.Relay && slices.Contains(
+			[]attempt.Op{attempt.OpDial, attempt.OpGreeting, attempt.OpEHLO, attempt.OpTLS, attempt.OpAuth}, o.Op):
+			n++
+		}
+	}
+	return n
 }
 
 // stuck reports whether nothing that is ready can be sent, and a second attempt has shown so.

@@ -1,16 +1,13 @@
-// Package ratelimit keeps what is sent below limits such as 14 a second and 50,000 a day, all at once, and over restarts.
+// Package ratelimit counts messages against limits such as 14 a second and 50,000 a day, together and over restarts.
 package ratelimit
 
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Limit allows N in any period Per.
@@ -19,24 +16,30 @@ type Limit struct {
 	Per time.Duration
 }
 
-// String returns the form that Parse reads.
-func (l Limit) String() string {
-	unit := map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h", 24 * time.Hour: "d"}[l.Per]
-	if unit == "" {
-		unit = l.Per.String()
+var periods = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+
+// unit returns the letter of a period, or the period.
+func unit(per time.Duration) string {
+	for name, d := range periods {
+		if d == per {
+			return name
+		}
 	}
-	return strconv.Itoa(l.N) + "/" + unit
+	return per.String()
 }
 
-// Parse reads limits such as "14/s,600/m,50000/d"; empty: none.
+// String returns the form that Parse reads.
+func (l Limit) String() string { return strconv.Itoa(l.N) + "/" + unit(l.Per) }
+
+// Parse reads limits such as "14/s,600/m,50000/d". An empty string is no limit.
 func Parse(s string) (limits []Limit, err error) {
 	if strings.TrimSpace(s) == "" {
 		return nil, nil
 	}
 	for part := range strings.SplitSeq(s, ",") {
-		number, unit, _ := strings.Cut(strings.TrimSpace(part), "/")
+		number, name, _ := strings.Cut(strings.TrimSpace(part), "/")
 		n, err := strconv.Atoi(strings.TrimSpace(number))
-		per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[strings.TrimSpace(unit)]
+		per := periods[strings.TrimSpace(name)]
 		if err != nil || n <= 0 || per == 0 {
 			return nil, fmt.Errorf("rate %q is not a number above 0, a slash, and one of s, m, h, d", part)
 		}
@@ -45,108 +48,197 @@ func Parse(s string) (limits []Limit, err error) {
 	return limits, nil
 }
 
-// Quota spends limits. It has one owner.
-type Quota struct {
-	limits   []Limit
-	limiters []*rate.Limiter
-	past     map[string]bucketState // of limits for other periods, which may come back
+// slots is the number of slots of a period. What was spent is free again at most a slot late.
+const slots = 100
+
+// A window counts what was spent in a period. A slot holds what was spent in a hundredth of the period. The window is
+// the present slot and the hundred slots before, so there is never more than the limit in any period.
+type window struct {
+	per   time.Duration
+	spent map[int64]int // by number of the slot
 }
 
-// New returns a quota that has spent nothing yet, or what state says, which is what State gave before. What was spent of a
-// limit counts for another number in the same period as well.
-func New(limits []Limit, state []byte, now time.Time) (*Quota, error) {
-	q := &Quota{limits: limits}
-	for _, l := range limits {
-		per, burst := l.bucket()
-		q.limiters = append(q.limiters, rate.NewLimiter(per, burst))
+func newWindow(per time.Duration) *window { return &window{per, make(map[int64]int)} }
+
+func (w *window) slot(t time.Time) int64 { return t.UnixNano() / int64(w.per/slots) }
+
+// begin returns the start of a slot.
+func (w *window) begin(slot int64) time.Time { return time.Unix(0, slot*int64(w.per/slots)) }
+
+// used returns what counts at a slot, and removes what does not count any more.
+func (w *window) used(slot int64) (n int) {
+	for s, spent := range w.spent {
+		switch {
+		case s < slot-slots:
+			delete(w.spent, s)
+		case s <= slot:
+			n += spent
+		}
 	}
-	if len(state) == 0 {
+	return n
+}
+
+// wait returns the time until n more are allowed by a limit of most.
+func (w *window) wait(n, most int, now time.Time) time.Duration {
+	slot := w.slot(now)
+	missing := w.used(slot) + min(n, most) - most
+	if missing <= 0 {
+		return 0
+	}
+	free := make([]int64, 0, len(w.spent))
+	for s := range w.spent {
+		free = append(free, s)
+	}
+	slices.Sort(free)
+	for _, s := range free {
+		at := s + slots + 1 // the slot s is free again
+		if later := w.usedBetween(at-slots, at) + min(n, most) - most; later <= 0 && at > slot {
+			return w.begin(at).Sub(now)
+		}
+	}
+	return w.per
+}
+
+// usedBetween returns what was spent from slot first to slot last.
+func (w *window) usedBetween(first, last int64) (n int) {
+	for s, spent := range w.spent {
+		if first <= s && s <= last {
+			n += spent
+		}
+	}
+	return n
+}
+
+// add spends n at a slot. More than the limit is spent in the periods that follow.
+func (w *window) add(n, most int, slot int64) {
+	for n > most {
+		w.spent[slot] += most
+		n, slot = n-most, slot+slots+1
+	}
+	w.spent[slot] += n
+}
+
+// Quota counts what is spent of limits. A Quota has one owner.
+type Quota struct {
+	limits  []Limit
+	windows map[time.Duration]*window // also of periods without a limit now, which may come back
+}
+
+// state is the stored form of a window.
+type state struct {
+	At     time.Time
+	Slots  map[int64]int `json:",omitempty"`
+	Tokens float64       `json:",omitempty"` // version 1: what was left in a bucket that held a tenth of the limit
+}
+
+// New returns a quota of which as much is spent as State returned before. What was spent in a period counts for another
+// limit in the same period, too.
+func New(limits []Limit, stored []byte, now time.Time) (*Quota, error) {
+	q := &Quota{limits: limits, windows: make(map[time.Duration]*window)}
+	for _, l := range limits {
+		q.windows[l.Per] = newWindow(l.Per)
+	}
+	if len(stored) == 0 {
 		return q, nil
 	}
-	var was map[string]bucketState
-	if err := json.Unmarshal(state, &was); err != nil {
+	var was map[string]state
+	if err := json.Unmarshal(stored, &was); err != nil {
 		return nil, fmt.Errorf("state of the rate limits: %w", err)
 	}
-	for i, l := range limits {
-		spent, at := l.spent(was)
-		if at.After(now) {
-			at = now // the clock was set back: what was spent stays spent, and comes back from now on
-		}
-		q.spend(i, at, spent)
+	for key, s := range was {
+		q.load(key, s, now)
 	}
-	q.past = was
-	maps.DeleteFunc(q.past, func(key string, b bucketState) bool {
-		past, err := Parse(key)
-		return err != nil || len(past) != 1 || slices.ContainsFunc(limits, func(l Limit) bool { return l.Per == past[0].Per })
-	})
 	return q, nil
 }
 
-// spent is what was taken out of the bucket of l at a time, or out of that of the limits for the same period.
-func (l Limit) spent(was map[string]bucketState) (n float64, at time.Time) {
-	for key, b := range was {
-		limits, err := Parse(key)
-		if err != nil || len(limits) != 1 || limits[0].Per != l.Per {
-			continue
+// load takes over a stored window. An unknown key is ignored.
+func (q *Quota) load(key string, s state, now time.Time) {
+	if per, ok := periods[key]; ok {
+		w := newWindow(per)
+		shift := int64(0)
+		if s.At.After(now) { // the clock was set back: what was spent stays spent, and is free again from now on
+			shift = w.slot(s.At) - w.slot(now)
 		}
-		_, burst := limits[0].bucket()
-		if limits[0] == l {
-			return float64(burst) - b.Tokens, b.At
+		for slot, n := range s.Slots {
+			w.spent[slot-shift] += n
 		}
-		if out := min(float64(burst)-b.Tokens, float64(l.N)); out > n { // it comes back within a period
-			n, at = out, b.At
-		}
+		q.windows[per] = w
+		return
 	}
-	return n, at
+	limits, err := Parse(key)
+	if err != nil || len(limits) != 1 {
+		return
+	}
+	l, at := limits[0], s.At
+	if at.After(now) {
+		at = now
+	}
+	w := q.windows[l.Per]
+	if w == nil {
+		w = newWindow(l.Per)
+		q.windows[l.Per] = w
+	}
+	if n := int(float64(max(1, l.N/10)) - s.Tokens + 0.5); n > 0 {
+		w.spent[w.slot(at)] = max(w.spent[w.slot(at)], min(n, l.N))
+	}
 }
 
-// bucketState is what is left in a bucket at a time.
-type bucketState struct {
-	Tokens float64
-	At     time.Time
-}
-
-// State is what New needs to go on from here, with these limits or with others.
+// State returns the present state for New, with these limits or with others.
 func (q *Quota) State(now time.Time) ([]byte, error) {
-	state := make(map[string]bucketState)
-	maps.Copy(state, q.past)
-	for i, l := range q.limits {
-		state[l.String()] = bucketState{q.limiters[i].TokensAt(now), now}
+	all := make(map[string]state)
+	for per, w := range q.windows {
+		w.used(w.slot(now)) // forgets what does not count any more
+		all[unit(per)] = state{At: now, Slots: w.spent}
 	}
-	return json.MarshalIndent(state, "", "\t")
+	return json.MarshalIndent(all, "", "\t")
 }
 
-// bucket makes a token bucket that never lets more than N through in any period: a tenth of it at once, the rest
-// spread. (A bucket that holds N and is filled at N a period would let 2 N through in the first one.)
-func (l Limit) bucket() (rate.Limit, int) {
-	burst := max(1, l.N/10)
-	spread := float64(l.N - burst)
-	if burst == 1 {
-		spread = float64(l.N) // one every so often: N fit in a period
-	}
-	return rate.Limit(spread / l.Per.Seconds()), burst
-}
-
-// Wait is how long it is until n may go; zero: now.
+// Wait returns the time until n may be sent; zero: now. n above a limit may be sent when nothing of the limit is spent.
 func (q *Quota) Wait(n int, now time.Time) (wait time.Duration) {
-	for _, l := range q.limiters {
-		if missing := float64(min(n, l.Burst())) - l.TokensAt(now); missing > 1e-6 {
-			wait = max(wait, time.Duration(missing/float64(l.Limit())*float64(time.Second))+time.Microsecond)
-		}
+	for _, l := range q.limits {
+		wait = max(wait, q.windows[l.Per].wait(n, l.N, now))
 	}
 	return wait
 }
 
-// Spend takes n out of every limit. More than a bucket holds leaves it in debt: what follows waits longer.
+// Spend counts n against every limit.
 func (q *Quota) Spend(n int, now time.Time) {
-	for i := range q.limiters {
-		q.spend(i, now, float64(n))
+	done := make(map[time.Duration]bool)
+	for _, l := range q.limits {
+		if w := q.windows[l.Per]; !done[l.Per] {
+			w.add(n, q.most(l.Per), w.slot(now))
+			done[l.Per] = true
+		}
 	}
 }
 
-func (q *Quota) spend(i int, at time.Time, n float64) {
-	l := q.limiters[i]
-	for left := int(n + 0.5); left > 0; left -= l.Burst() {
-		l.ReserveN(at, min(left, l.Burst()))
+// most returns the lowest limit of a period.
+func (q *Quota) most(per time.Duration) (n int) {
+	for _, l := range q.limits {
+		if l.Per == per && (n == 0 || l.N < n) {
+			n = l.N
+		}
 	}
+	return n
+}
+
+// Refund takes back n that were spent at a time and not sent.
+func (q *Quota) Refund(n int, at time.Time) {
+	for per := range q.windows {
+		w := q.windows[per]
+		slot := w.slot(at)
+		w.spent[slot] = max(0, w.spent[slot]-n)
+	}
+}
+
+// Forecast returns the time until n more are sent, if the limits alone decide.
+func (q *Quota) Forecast(n int, now time.Time) time.Duration {
+	var last time.Duration
+	for _, l := range q.limits {
+		free := max(0, l.N-q.windows[l.Per].used(q.windows[l.Per].slot(now)))
+		if rest := n - free; rest > 0 {
+			last = max(last, q.windows[l.Per].wait(1, l.N, now)+time.Duration((rest-1)/l.N)*l.Per)
+		}
+	}
+	return last
 }

@@ -62,11 +62,27 @@ func TestNeverMoreThanTheLimitInAnyPeriod(t *testing.T) {
 				longest := ls[len(ls)-1]
 				times := send(q, n, start, 3*longest.Per)
 				for _, l := range ls {
-					is.True(most(times, l.Per) <= l.N+n) // not even at the start, and over the edge of a period
+					is.True(most(times, l.Per) <= max(l.N, n)) // not even at the start, and over the edge of a period
 				}
 				is.True(len(times) >= 2*longest.N*8/10) // and the limit is made use of
 			})
 		}
+	}
+}
+
+func TestAllAtOnceIfNoneWasUsed(t *testing.T) {
+	is := is.New(t)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, text := range []string{"100/d", "30/h", "25/m", "1/s", "100/h,1000/h"} {
+		limits, err := Parse(text)
+		is.NoErr(err)
+		q, err := New(limits, nil, now)
+		is.NoErr(err)
+		l := limits[0]
+		is.Equal(len(send(q, 1, now, l.Per/2)), l.N) // at once, and none follows
+		wait := q.Wait(1, now)
+		is.True(wait >= l.Per && wait <= l.Per*102/100) // until the period is over, at most a slot late
+		is.True(q.Forecast(l.N+1, now) >= l.Per && q.Forecast(3*l.N, now) < 4*l.Per)
 	}
 }
 
@@ -80,16 +96,15 @@ func TestARestartIsNoWayAround(t *testing.T) {
 	for range 100 { // restarted every minute, busy all the time
 		q, err := New(limits, state, now)
 		is.NoErr(err)
-		sent += len(send(q, 1, now, time.Minute))
+		sent += len(send(q, 7, now, time.Minute))
 		now = now.Add(time.Minute)
 		state, err = q.State(now)
 		is.NoErr(err)
 	}
-	is.True(sent <= 100+1000*100/(24*60)+100) // a tenth at once, and what 100 minutes bring: rounding costs less than one a restart
-	is.True(sent >= 100)
+	is.Equal(sent, 994)
 	q, err := New(limits, state, now.Add(-48*time.Hour))
 	is.NoErr(err)
-	is.True(q.Wait(100, now.Add(-48*time.Hour)) > 0) // nor is setting the clock back
+	is.True(q.Wait(7, now.Add(-48*time.Hour)) > 22*time.Hour) // nor is setting the clock back
 	_, err = New(limits, []byte("{"), now)
 	is.True(err != nil) // a state that cannot be read is an error
 }
@@ -97,18 +112,16 @@ func TestARestartIsNoWayAround(t *testing.T) {
 func TestAnotherLimitIsNoWayAround(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for change, c := range map[string]struct {
-		spent          int
-		least, longest time.Duration // what the next one waits for
+		spent int
+		waits bool // the next one has to wait
 	}{
-		"1000/d 2000/d":      {100, 0, 0},                                       // 100 of 200 are left
-		"1000/d 1500/d":      {100, 0, 0},                                       // 50 of 150
-		"2000/d 1000/d":      {200, 2 * time.Hour, 3 * time.Hour},               // 100 too many: they come back at 900 a day
-		"1000/d 10/d":        {100, 20 * time.Hour, 24*time.Hour + time.Second}, // never longer than the period
-		"1000/d 14/s":        {100, 0, 0},                                       // another period is another limit
-		"1000/d 14/s,1000/d": {100, time.Minute, 2 * time.Minute},               // the one that was there goes on
-		"60/m 60/m":          {1000, 16 * time.Minute, time.Hour},               // as does one in debt
-		"50/s,60/m 60/m":     {6, 0, 2 * time.Second},                           //
-		"100/h,1000/h 200/h": {100, 20 * time.Minute, 30 * time.Minute},         // the one of which more was spent counts
+		"1000/d 2000/d":      {1000, false},
+		"2000/d 1000/d":      {1000, true},
+		"1000/d 10/d":        {100, true},
+		"1000/d 14/s":        {1000, false}, // another period is another limit
+		"1000/d 14/s,1000/d": {1000, true},
+		"50/s,60/m 60/m":     {60, true},
+		"100/h,1000/h 200/h": {100, false},
 	} {
 		t.Run(change, func(t *testing.T) {
 			is := is.New(t)
@@ -125,19 +138,47 @@ func TestAnotherLimitIsNoWayAround(t *testing.T) {
 			q, err = New(limits, state, now)
 			is.NoErr(err)
 			wait := q.Wait(1, now)
-			is.True(wait >= c.least && wait <= c.longest) // as long as what was spent says
+			is.Equal(wait > 0, c.waits)
+			is.True(wait <= limits[len(limits)-1].Per*102/100)
 		})
 	}
 }
 
-func TestMoreRecipientsThanTheBucketHolds(t *testing.T) {
+func TestMoreRecipientsThanTheLimit(t *testing.T) {
 	is := is.New(t)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	limits, err := Parse("60/m")
 	is.NoErr(err)
 	q, err := New(limits, nil, now)
 	is.NoErr(err)
-	is.Equal(q.Wait(100, now), time.Duration(0)) // they go,
+	is.Equal(q.Wait(100, now), time.Duration(0)) // they are sent
 	q.Spend(100, now)
-	is.True(q.Wait(1, now) > 100*time.Second) // and those after them wait for it
+	is.True(q.Wait(21, now) > time.Minute*3/2) // and the messages after them wait for the second period
+	is.True(q.Wait(20, now) < time.Minute*3/2)
+}
+
+func TestRefund(t *testing.T) {
+	is := is.New(t)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	limits, err := Parse("10/m")
+	is.NoErr(err)
+	q, err := New(limits, nil, now)
+	is.NoErr(err)
+	q.Spend(10, now)
+	is.True(q.Wait(1, now) > 0)
+	q.Refund(4, now) // the relay was down
+	is.Equal(q.Wait(4, now), time.Duration(0))
+	is.True(q.Wait(5, now) > 0)
+}
+
+// The state of version 1 was what was left in a bucket.
+func TestStateOfVersion1(t *testing.T) {
+	is := is.New(t)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	limits, err := Parse("100/d")
+	is.NoErr(err)
+	q, err := New(limits, []byte(`{"100/d": {"Tokens": -20, "At": "2025-12-31T23:00:00Z"}}`), now)
+	is.NoErr(err)
+	is.Equal(q.Wait(70, now), time.Duration(0)) // 30 were spent
+	is.True(q.Wait(71, now) > 0)
 }

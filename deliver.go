@@ -255,6 +255,13 @@ type SMTP struct {
 	// verified then
 	Pins []string
 
+	TLSMin  string // lowest version: "1.0" to "1.3"; empty: 1.2. Below 1.2, weak ciphers are allowed, too
+	TLSName string // host name in the certificate; empty: the host of the relay
+
+	Family     string        // "4" or "6": connect over IPv4 or IPv6 only; empty: both
+	Recipients int           // limit for the recipients of a transaction; zero: none, but a limit of the relay is learnt
+	Idle       time.Duration // an idle connection is closed after Idle; zero: 5 seconds
+
 	NoPipelining, NoChunking bool // do without an extension although it is offered (RFC 2920, RFC 3030)
 	// Small messages that may share a flight with CHUNKING, and be sent twice by a crash; zero: 4
 	Window int

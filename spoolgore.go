@@ -110,7 +110,7 @@ type Options struct {
 	Transport Transport // takes messages on in place of the relays; nil: SMTP to SMTPAddr
 
 	Freq        time.Duration // time between two scans of the directory; zero: 10 seconds
-	Attempts    int           // failed attempts after which a recipient is given up; zero: 100
+	Attempts    int           // failed attempts after which a recipient is given up; zero: no limit, MaxAge decides
 	MaxAge      time.Duration // age at which a message is given up, however few the attempts; zero: 5 days
 	Concurrency int           // connections to a relay, or calls of Deliver, at the same time; zero: 20
 	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d"; empty: none

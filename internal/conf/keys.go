@@ -35,6 +35,10 @@ var Keys = []Key{
 	{Name: "nopipelining", Of: Daemon, Default: "false"},
 	{Name: "nochunking", Of: Daemon, Default: "false"},
 	{Name: "window", Of: Daemon, Default: "4"},
+	{Name: "recipients", Of: Daemon, Default: "as many as the relay accepts"},
+	{Name: "smtpidle", Of: Daemon, Default: "5s"},
+	{Name: "ip4", Of: Daemon, Default: "false"},
+	{Name: "ip6", Of: Daemon, Default: "false"},
 
 	{Name: "smtpuser", Of: Daemon},
 	{Name: "smtpmd5user", Of: Daemon},
@@ -46,6 +50,8 @@ var Keys = []Key{
 	{Name: "smtpmd5password", Of: Daemon, Secret: true},
 
 	{Name: "smtptls", Of: Daemon, Default: "auto"},
+	{Name: "smtptlsmin", Of: Daemon, Default: "1.2"},
+	{Name: "smtptlsname", Of: Daemon, Default: "the host in the address of the relay"},
 	{Name: "smtpca", Of: Daemon, Default: "those of the system", File: true},
 	{Name: "smtpcert", Of: Daemon, File: true},
 	{Name: "smtpkey", Of: Daemon, File: true},
@@ -53,7 +59,8 @@ var Keys = []Key{
 	{Name: "smtptlsname", Of: Daemon},
 
 	{Name: "freq", Of: Daemon, Default: "10"},
-	{Name: "attempts", Of: Daemon, Default: "100"},
+	{Name: "retry", Of: Daemon, Default: "n minutes after the n-th failed attempt, at most 30"},
+	{Name: "attempts", Of: Daemon, Default: "no limit"},
 	{Name: "maxage", Of: Daemon, Default: "120h"},
 	{Name: "bounce", Of: Daemon, Default: "true"},
 	{Name: "pickupdots", Of: Daemon, Default: "false"},

@@ -4,13 +4,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/retry"
 )
 
 // A Rank is the kind of source of a setting. A setting of a higher rank overrides those of lower ranks.
@@ -108,6 +111,18 @@ func configure(args []string, env func(string) string, own func(*FlagSet), find 
 // finish checks the settings that depend on each other.
 func (c *Config) finish(env func(string) string) error {
 	c.Opts.NoReports = !c.Bounce
+	if err := c.addresses(); err != nil {
+		return err
+	}
+	if c.retry != "" {
+		after, err := retry.Parse(c.retry)
+		if err != nil {
+			return fmt.Errorf("-retry: %w", err)
+		}
+		c.Opts.Backoff = func(attempts int) time.Duration {
+			return time.Duration(float64(after(attempts)) * (0.9 + 0.2*rand.Float64()))
+		}
+	}
 	if err := c.login(env); err != nil {
 		return err
 	}
@@ -115,6 +130,23 @@ func (c *Config) finish(env func(string) string) error {
 		return err
 	}
 	return c.webToken(env)
+}
+
+// addresses checks the settings of TLS versions and address families.
+func (c *Config) addresses() error {
+	if c.ip4 && c.ip6 {
+		return errors.New("-ip4 and -ip6: only one of them")
+	}
+	if c.ip4 {
+		c.Opts.SMTP.Family = "4"
+	}
+	if c.ip6 {
+		c.Opts.SMTP.Family = "6"
+	}
+	if v := c.Opts.SMTP.TLSMin; v != "" && !slices.Contains([]string{"1.0", "1.1", "1.2", "1.3"}, v) {
+		return errors.New("-smtptlsmin is none of 1.0, 1.1, 1.2, 1.3")
+	}
+	return nil
 }
 
 // flagsFirst moves the operands in args behind the flags. An unknown flag, or one with a wrong value, stays first among

@@ -31,6 +31,8 @@ type Config struct {
 	From                            map[string]Setting // the settings that are no defaults, by key
 
 	md5User, md5Password string
+	retry                string // schedule of -retry; empty: the usual one
+	ip4, ip6             bool
 	badToken             bool // -smtptoken had a value that is neither yes nor no
 }
 
@@ -116,6 +118,11 @@ func relayFlags(fs *FlagSet, c *Config) {
 	fs.Add((*count)(&c.Opts.SMTP.Window), "window", "N",
 		"small messages that may share a flight where the relay offers CHUNKING: "+
 			"as many can arrive twice after a lost connection")
+	fs.Add((*count)(&c.Opts.SMTP.Recipients), "recipients", "N",
+		"recipients in a transaction, at most; a limit of the relay is learnt, too")
+	fs.Add((*Span)(&c.Opts.SMTP.Idle), "smtpidle", "TIME", "time after which an idle connection is closed")
+	fs.AddSwitch(&c.ip4, "ip4", "connect over IPv4 only")
+	fs.AddSwitch(&c.ip6, "ip6", "connect over IPv6 only")
 }
 
 func tlsFlags(fs *FlagSet, c *Config) {
@@ -123,6 +130,10 @@ func tlsFlags(fs *FlagSet, c *Config) {
 	fs.AddString(&c.Relay.TLS, "smtptls", "MODE",
 		"auto: from the first byte on port 465, else STARTTLS where it is offered; "+
 			"starttls: it must be offered; tls: from the first byte; none")
+	fs.AddString(&c.Opts.SMTP.TLSMin, "smtptlsmin", "VERSION",
+		"lowest version of TLS: 1.0, 1.1, 1.2 or 1.3. Below 1.2, weak ciphers are allowed, too: others may read the mail")
+	fs.AddString(&c.Opts.SMTP.TLSName, "smtptlsname", "NAME",
+		"host name in the certificate of the relay, for a relay given by its address")
 	fs.AddString(&c.Relay.CA, "smtpca", "FILE", "certificates (PEM) of the only authorities to trust")
 	fs.AddString(&c.Relay.Cert, "smtpcert", "FILE", "certificate (PEM) to show to the relay")
 	fs.AddString(&c.Relay.Key, "smtpkey", "FILE", "its key (PEM)")
@@ -137,7 +148,11 @@ func tlsFlags(fs *FlagSet, c *Config) {
 func queueFlags(fs *FlagSet, c *Config) {
 	fs.Heading("Queue")
 	fs.Add((*Span)(&c.Opts.Freq), "freq", "TIME", "time between two scans of the directory")
-	fs.Add((*count)(&c.Opts.Attempts), "attempts", "N", "failed attempts after which a recipient is given up")
+	fs.AddString(&c.retry, "retry", "LIST",
+		"pauses after the first, the second ... failed attempt, as 1m,5m*2,1h: "+
+			"*N repeats a pause, the last pause holds for all further attempts")
+	fs.Add((*count)(&c.Opts.Attempts), "attempts", "N",
+		"failed attempts after which a recipient is given up; the age of the message decides in any case")
 	fs.Add((*Span)(&c.Opts.MaxAge), "maxage", "TIME", "age at which a message is given up")
 	fs.AddSwitch(&c.Bounce, "bounce",
 		"send a report to the sender of a message that was given up; -bounce=false: no reports")

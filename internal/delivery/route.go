@@ -109,6 +109,7 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 			item.start = calling(c.Transport)
 		} else if item.smtp, err = smtppool.New(smtppool.Options{
 			Addr: item.settings.addr, Dial: c.Dial, Client: client, Concurrency: c.Concurrency, Grown: c.Grown,
+			Family: r.SMTP.Family, Idle: r.SMTP.Idle,
 		}); err != nil {
 			return nil, err
 		} else {

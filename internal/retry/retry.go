@@ -1,11 +1,18 @@
 // Package retry is the rule by which a message is tried again, and given up.
 package retry
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // What holds where nothing else is said.
 const (
-	Attempts = 100                // failed attempts after which a recipient is given up
+	Attempts = math.MaxInt32      // no limit: the age decides
 	MaxAge   = 5 * 24 * time.Hour // age at which a message is given up
 
 	// LastChance is how long a message that has been here before is tried again, however old it looks: no daemon may have
@@ -36,4 +43,33 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// maxPauses is the limit for the pauses of a schedule.
+const maxPauses = 10_000
+
+// Parse parses a schedule such as "1m,5m*2,1h*3": pauses after the first, the second ... failed attempt. "*N" repeats a
+// pause. The last pause holds for all further attempts. Parse returns the pause after the n-th failed attempt.
+func Parse(schedule string) (after func(attempts int) time.Duration, err error) {
+	var pauses []time.Duration
+	for part := range strings.SplitSeq(schedule, ",") {
+		text, times, repeated := strings.Cut(strings.TrimSpace(part), "*")
+		pause, err := time.ParseDuration(strings.TrimSpace(text))
+		if err != nil || pause <= 0 {
+			return nil, fmt.Errorf("%q is no pause such as 90s, 5m or 1h", part)
+		}
+		n := 1
+		if repeated {
+			if n, err = strconv.Atoi(strings.TrimSpace(times)); err != nil || n < 1 {
+				return nil, fmt.Errorf("%q is not a pause, *, and a number above 0", part)
+			}
+		}
+		if len(pauses)+n > maxPauses {
+			return nil, errors.New("the schedule has too many pauses")
+		}
+		for range n {
+			pauses = append(pauses, pause)
+		}
+	}
+	return func(attempts int) time.Duration { return pauses[min(max(attempts, 1), len(pauses))-1] }, nil
 }

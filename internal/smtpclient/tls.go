@@ -67,12 +67,21 @@ func tlsConfig(c *Config, remote net.Addr) (cfg *tls.Config, verified bool) {
 	if cfg == nil {
 		cfg = &tls.Config{InsecureSkipVerify: c.TLS == TLSAuto && c.Local && isLocal(remote)}
 	}
+	if c.TLSName != "" {
+		cfg.ServerName = c.TLSName
+	}
 	if cfg.ServerName == "" {
 		cfg.ServerName = c.Host
 		if c.AltHost != "" && !cfg.InsecureSkipVerify {
 			cfg.InsecureSkipVerify = true
 			cfg.VerifyConnection = both(oneOf(cfg.Clone(), c.Host, c.AltHost), cfg.VerifyConnection)
 		}
+	}
+	if c.TLSMin != 0 {
+		cfg.MinVersion = c.TLSMin
+	}
+	if c.TLSMin != 0 && c.TLSMin < tls.VersionTLS12 {
+		cfg.CipherSuites = allCiphers()
 	}
 	if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS12
@@ -112,6 +121,14 @@ func oneOf(cfg *tls.Config, names ...string) func(tls.ConnectionState) error {
 		}
 		return explainCertificate(err)
 	}
+}
+
+// allCiphers returns all cipher suites, for old relays: also RSA key exchange and CBC with SHA-1.
+func allCiphers() (ids []uint16) {
+	for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+		ids = append(ids, suite.ID)
+	}
+	return ids
 }
 
 // both returns a check that runs first and then second. second may be nil.

@@ -252,3 +252,21 @@ func TestCertificateThatHasExpired(t *testing.T) {
 	var invalid x509.CertificateInvalidError
 	is.True(errors.As(err, &invalid)) // and the cause
 }
+
+// A relay with TLS 1.0 and RSA key exchange only is reached with TLSMin, and not without.
+func TestOldTLS(t *testing.T) {
+	server, pool := serverTLS(t, "mail.example.com")
+	server.MinVersion, server.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	server.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}
+	for min, ok := range map[uint16]bool{0: false, tls.VersionTLS12: false, tls.VersionTLS10: true} {
+		is := is.New(t)
+		r := &smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: server}
+		c, err := open(t.Context(), r, remote, Config{
+			TLS: TLSStartTLS, TLSConfig: &tls.Config{RootCAs: pool}, TLSMin: min, TLSName: "mail.example.com",
+		})
+		is.Equal(err == nil, ok)
+		if ok {
+			is.NoErr(c.Quit())
+		}
+	}
+}

@@ -27,6 +27,13 @@ type Settings struct {
 	TLSConfig *tls.Config
 	Pins      []string
 
+	TLSMin  string
+	TLSName string
+
+	Family     string
+	Recipients int
+	Idle       time.Duration
+
 	NoPipelining, NoChunking bool
 	Window                   int
 
@@ -52,11 +59,12 @@ func tlsMode(name string) (smtpclient.TLSMode, error) {
 // step, tlsConfig the default for Settings.TLSConfig. An error names an invalid setting.
 func (s Settings) Config(localName string, timeout time.Duration, tlsConfig *tls.Config) (smtpclient.Config, error) {
 	mode, err := tlsMode(s.TLS)
-	if err == nil && s.Window < 0 {
-		err = errors.New("option SMTP.Window is negative")
+	if err == nil {
+		err = s.check()
 	}
 	c := smtpclient.Config{
 		LocalName: localName, Timeout: timeout, TLS: mode, TLSConfig: cmp.Or(s.TLSConfig, tlsConfig), Pins: s.Pins,
+		TLSMin: tlsVersions[s.TLSMin], TLSName: s.TLSName, Recipients: s.Recipients,
 		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window,
 		Sessions: tls.NewLRUClientSessionCache(0),
 	}
@@ -64,6 +72,28 @@ func (s Settings) Config(localName string, timeout time.Duration, tlsConfig *tls
 		c.Auth = s.credentials().Auth()
 	}
 	return c, err
+}
+
+// tlsVersions are the versions for Settings.TLSMin.
+var tlsVersions = map[string]uint16{
+	"": 0, "1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13,
+}
+
+// check returns an error that names an invalid setting.
+func (s Settings) check() error {
+	switch _, known := tlsVersions[s.TLSMin]; {
+	case s.Window < 0:
+		return errors.New("option SMTP.Window is negative")
+	case s.Recipients < 0:
+		return errors.New("option SMTP.Recipients is negative")
+	case s.Idle < 0:
+		return errors.New("option SMTP.Idle is negative")
+	case !known:
+		return fmt.Errorf("TLS version %q is not 1.0, 1.1, 1.2 or 1.3", s.TLSMin)
+	case s.Family != "" && s.Family != "4" && s.Family != "6":
+		return fmt.Errorf("address family %q is not 4 or 6", s.Family)
+	}
+	return nil
 }
 
 // LogsIn reports whether the settings require a login.

@@ -255,8 +255,7 @@ type SMTP struct {
 	// verified then
 	Pins []string
 
-	TLSMin  string // lowest version: "1.0" to "1.3"; empty: 1.2. Below 1.2, weak ciphers are allowed, too
-	TLSName string // host name in the certificate; empty: the host of the relay
+	TLSMin string // lowest version: "1.0" to "1.3"; empty: 1.2. Below 1.2, weak ciphers are allowed, too
 
 	Family     string        // "4" or "6": connect over IPv4 or IPv6 only; empty: both
 	Recipients int           // limit for the recipients of a transaction; zero: none, but a limit of the relay is learnt

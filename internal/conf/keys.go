@@ -51,7 +51,6 @@ var Keys = []Key{
 
 	{Name: "smtptls", Of: Daemon, Default: "auto"},
 	{Name: "smtptlsmin", Of: Daemon, Default: "1.2"},
-	{Name: "smtptlsname", Of: Daemon, Default: "the host in the address of the relay"},
 	{Name: "smtpca", Of: Daemon, Default: "those of the system", File: true},
 	{Name: "smtpcert", Of: Daemon, File: true},
 	{Name: "smtpkey", Of: Daemon, File: true},

@@ -48,7 +48,7 @@ func TestPrecedence(t *testing.T) {
 		"onfail": {"a", "b", "c"}, "json": {"/a", "/b", "/c"}, "once": {"yes", "no", "true"}, "logjson": {"yes", "no", "true"},
 		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"a", "b", "c"},
 		"recipients": {"1", "2", "3"}, "smtpidle": {"1s", "2s", "3s"}, "ip4": {"yes", "no", "true"}, "ip6": {"yes", "no", "true"},
-		"smtptlsmin": {"1.0", "1.2", "1.3"}, "smtptlsname": {"a", "b", "c"}, "retry": {"1m", "2m,3m*2", "1h"},
+		"smtptlsmin": {"1.0", "1.2", "1.3"}, "retry": {"1m", "2m,3m*2", "1h"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},
 	}
 	user := []string{"-smtpuser", "u"} // for those that need one

@@ -132,8 +132,6 @@ func tlsFlags(fs *FlagSet, c *Config) {
 			"starttls: it must be offered; tls: from the first byte; none")
 	fs.AddString(&c.Opts.SMTP.TLSMin, "smtptlsmin", "VERSION",
 		"lowest version of TLS: 1.0, 1.1, 1.2 or 1.3. Below 1.2, weak ciphers are allowed, too: others may read the mail")
-	fs.AddString(&c.Opts.SMTP.TLSName, "smtptlsname", "NAME",
-		"host name in the certificate of the relay, for a relay given by its address")
 	fs.AddString(&c.Relay.CA, "smtpca", "FILE", "certificates (PEM) of the only authorities to trust")
 	fs.AddString(&c.Relay.Cert, "smtpcert", "FILE", "certificate (PEM) to show to the relay")
 	fs.AddString(&c.Relay.Key, "smtpkey", "FILE", "its key (PEM)")

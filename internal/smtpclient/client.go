@@ -43,8 +43,7 @@ type Config struct {
 	// socket is not verified: local relays sign certificates themselves, and no octet leaves the host.
 	TLSConfig *tls.Config
 
-	TLSMin  uint16 // lowest TLS version; zero: that of TLSConfig. Below TLS 1.2, weak ciphers are allowed, too
-	TLSName string // host name in the certificate; empty: that of TLSConfig, or Host
+	TLSMin uint16 // lowest TLS version; zero: that of TLSConfig. Below TLS 1.2, weak ciphers are allowed, too
 
 	// Auth selects the mechanism for AUTH. Nil: no AUTH. If Auth is set, no mail is sent without a login.
 	Auth AuthFunc

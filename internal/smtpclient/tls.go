@@ -67,9 +67,6 @@ func tlsConfig(c *Config, remote net.Addr) (cfg *tls.Config, verified bool) {
 	if cfg == nil {
 		cfg = &tls.Config{InsecureSkipVerify: c.TLS == TLSAuto && c.Local && isLocal(remote)}
 	}
-	if c.TLSName != "" {
-		cfg.ServerName = c.TLSName
-	}
 	if cfg.ServerName == "" {
 		cfg.ServerName = c.Host
 		if c.AltHost != "" && !cfg.InsecureSkipVerify {

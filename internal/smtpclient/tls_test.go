@@ -261,7 +261,7 @@ func TestOldTLS(t *testing.T) {
 		is := is.New(t)
 		r := &smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: server}
 		c, err := open(t.Context(), r, remote, Config{
-			TLS: TLSStartTLS, TLSConfig: &tls.Config{RootCAs: pool}, TLSMin: min, TLSName: "mail.example.com",
+			TLS: TLSStartTLS, TLSConfig: &tls.Config{RootCAs: pool, ServerName: "mail.example.com"}, TLSMin: min,
 		})
 		is.Equal(err == nil, ok)
 		if ok {

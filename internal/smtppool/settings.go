@@ -27,8 +27,7 @@ type Settings struct {
 	TLSConfig *tls.Config
 	Pins      []string
 
-	TLSMin  string
-	TLSName string
+	TLSMin string
 
 	Family     string
 	Recipients int
@@ -64,7 +63,7 @@ func (s Settings) Config(localName string, timeout time.Duration, tlsConfig *tls
 	}
 	c := smtpclient.Config{
 		LocalName: localName, Timeout: timeout, TLS: mode, TLSConfig: cmp.Or(s.TLSConfig, tlsConfig), Pins: s.Pins,
-		TLSMin: tlsVersions[s.TLSMin], TLSName: s.TLSName, Recipients: s.Recipients,
+		TLSMin: tlsVersions[s.TLSMin], Recipients: s.Recipients,
 		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window,
 		Sessions: tls.NewLRUClientSessionCache(0),
 	}

@@ -44,10 +44,9 @@ func TestSettingsThatAreNone(t *testing.T) {
 
 func TestFurtherSettings(t *testing.T) {
 	is := is.New(t)
-	c, err := Settings{TLSMin: "1.0", TLSName: "mail.example.com", Recipients: 50}.Config("me", 0, nil)
+	c, err := Settings{TLSMin: "1.0", Recipients: 50}.Config("me", 0, nil)
 	is.NoErr(err)
 	is.Equal(c.TLSMin, uint16(tls.VersionTLS10))
-	is.Equal(c.TLSName, "mail.example.com")
 	is.Equal(c.Recipients, 50)
 	for _, bad := range []Settings{{TLSMin: "0.9"}, {Family: "5"}, {Recipients: -1}, {Idle: -1}, {Window: -1}} {
 		_, err := bad.Config("me", 0, nil)

@@ -15,13 +15,13 @@ import (
 )
 
 var (
-	// separator is the line before a message of an mbox file, but for the first.
+	// separator is the line before every message of an mbox file except the first.
 	separator = regexp.MustCompile(`^From .*\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b.* \d?\d:\d\d`)
 	quoted    = regexp.MustCompile(`^>+From `)
 	dashes    = strings.Repeat("-", 79)
 )
 
-// maxLine is the length of a line up to which it is recognized as a separator or a field.
+// maxLine is the length up to which a line is recognized as a separator or a field.
 const maxLine = 16 << 10
 
 // A Kind is a way to write several messages into one file.
@@ -34,7 +34,7 @@ const (
 	Django
 )
 
-// Detect returns the kind of the file r, which has size bytes. It is Single if there are not at least two messages.
+// Detect returns the kind of the file r, which has size bytes. A file of fewer than two messages is Single.
 func Detect(r io.ReaderAt, size int64) (Kind, error) {
 	kind, err := candidate(r, size)
 	if kind == Single || err != nil {
@@ -138,8 +138,8 @@ func (s *Splitter) skipFirst() {
 // part is one message of a file.
 type part struct {
 	s     *Splitter
-	rest  []byte // read from the file, and part of the message
-	blank []byte // an empty line, which is part of the message if a line of the message follows
+	rest  []byte // bytes of the message that were read from the file
+	blank []byte // an empty line: part of the message if another line of the message follows
 	begin bool   // the next byte of the file begins a line
 	done  bool
 }

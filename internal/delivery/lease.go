@@ -126,7 +126,29 @@ func heard(outcomes []attempt.Outcome) bool {
 type Settled struct {
 	Down     []Failure // relays that cannot be used from now on
 	Up       []string  // relays that can be used again
+	Slowed   []Slowed  // relays that are used more slowly from now on
 	Stumbled bool      // a relay failed in the middle of the transaction
+}
+
+// Slowed is a relay that asked for less mail.
+type Slowed struct {
+	Relay string
+	Reply string // reply of the relay
+}
+
+// slowed returns the relays of the lease that are used more slowly than at the last call.
+func (l *Lease) slowed() (all []Slowed) {
+	for _, m := range l.relays {
+		if m.Item.smtp == nil {
+			continue
+		}
+		_, _, reply := m.Item.smtp.Open()
+		if reply != "" && !m.Item.slow {
+			all = append(all, Slowed{m.Item.name, reply})
+		}
+		m.Item.slow = reply != ""
+	}
+	return all
 }
 
 // longRest is the limit for the pause of a relay whose quota is used up.
@@ -169,6 +191,7 @@ func (d *Delivery) Settle(r *Result, suspect, now time.Time) (s Settled) {
 		}
 	}
 	l.Release()
+	s.Slowed = l.slowed()
 	return s
 }
 

@@ -34,6 +34,7 @@ type relay struct {
 	smtp     *smtppool.Relay // nil: a Transport
 	settings settings
 	retired  bool // replaced by another one
+	slow     bool // used more slowly than possible, as of the last Settle
 	// start offers a message. It does not block. done is called once, from any goroutine, and must not block.
 	start func(ctx context.Context, t *Transaction, done func([]attempt.Outcome))
 }

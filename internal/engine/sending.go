@@ -172,6 +172,9 @@ func (s *sender) attempted(a *attempting) {
 	for _, relay := range settled.Up {
 		s.opts.Logger.Info("relay available again", "relay", relay)
 	}
+	for _, x := range settled.Slowed {
+		s.opts.Logger.Warn("relay used more slowly", "relay", x.Relay, "reply", x.Reply)
+	}
 	if a.report != "" {
 		s.spool.arrived(a.report)
 	}

@@ -46,7 +46,7 @@ func TestComplete(t *testing.T) {
 	spool := completionSpool(t)
 	for line, want := range map[string]string{
 		"rel":                      "directories release",
-		"-smtptl":                  "words -smtptls",
+		"-smtppi":                  "words -smtppin",
 		"list -st":                 "words -state -statusfile",
 		"list -state hel":          "words held",
 		"list -state=x -st":        "words -state -statusfile",

@@ -220,10 +220,11 @@ func unreadable(t *testing.T, path string) {
 	check(t, os.Rename(other, path))
 }
 
-// vanishing files are there for a moment only, some of them when the spool looks.
+// vanishing files are there for a moment only, some of them when the spool looks. Each is a message of its own.
 func vanishing(t *testing.T, path string) {
-	for range 200 {
-		check(t, os.WriteFile(path, []byte(to("x@x.org")), 0o600))
+	for i := range 200 {
+		text := strings.Replace(to("x@x.org"), "<1@", fmt.Sprintf("<%d@", i), 1)
+		check(t, os.WriteFile(path, []byte(text), 0o600))
 		_ = os.Remove(path) // it may have been sent
 		time.Sleep(time.Millisecond)
 	}

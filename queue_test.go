@@ -151,7 +151,7 @@ func TestAFileClosedBeforeItsBodyIsWrittenSettlesFirst(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &smtptest.Relay{}
 		header, body, _ := strings.Cut(simple, "\n\n")
-		_, stop := start(t, dir, Options{Dial: relay.Dial, Freq: 10 * time.Millisecond})
+		_, stop := start(t, dir, Options{Dial: relay.Dial, Freq: 10 * time.Millisecond, Settle: 2 * time.Second})
 		for _, part := range []string{"", header + "\n\n", body} { // >m; printf >>m; cat >>m
 			f, err := os.OpenFile(filepath.Join(dir, "m"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 			is.NoErr(err)
@@ -388,7 +388,7 @@ func TestDrainWaitsForAFileThatIsStillOpenForAMoment(t *testing.T) {
 		f, err := os.OpenFile(filepath.Join(dir, "m"), os.O_WRONLY, 0)
 		is.NoErr(err)
 		time.AfterFunc(100*time.Millisecond, func() { f.Close() })
-		s := New(dir, exact(Options{Dial: relay.Dial}))
+		s := New(dir, exact(Options{Dial: relay.Dial, Settle: 2 * time.Second}))
 		s.noWatch = true
 		is.NoErr(s.Drain(t.Context()))
 		is.Equal(len(relay.Messages()), 1)

@@ -97,6 +97,9 @@ func telling(opts Options) Options {
 	if opts.SMTPAddr == "" {
 		opts.SMTPAddr = "smarthost.test:25"
 	}
+	if opts.Settle == 0 {
+		opts.Settle = time.Nanosecond // without notification no spool knows of a file that it was renamed
+	}
 	return opts
 }
 
@@ -110,6 +113,7 @@ func start(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
 func begin(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
 	t.Helper()
 	s = New(dir, telling(opts))
+	s.noSettle = opts.Settle <= time.Nanosecond
 	s.noWatch = true // a goroutine that waits for the kernel would keep the bubble's clock from moving
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

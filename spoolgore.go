@@ -110,11 +110,16 @@ type Options struct {
 	Transport Transport // takes messages on in place of the relays; nil: SMTP to SMTPAddr
 
 	Freq        time.Duration // time between two scans of the directory; zero: 10 seconds
+	Settle      time.Duration // a file written in place is read when unchanged for so long; zero: 2 seconds
 	Attempts    int           // failed attempts after which a recipient is given up; zero: no limit, MaxAge decides
 	MaxAge      time.Duration // age at which a message is given up, however few the attempts; zero: 5 days
 	Concurrency int           // connections to a relay, or calls of Deliver, at the same time; zero: 20
 	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d"; empty: none
 	Grace       time.Duration // how long transactions may go on when the context of Run ends; zero: 30 seconds
+
+	// TemporaryNames are patterns (those of path.Match) of the names of files that are still being written. Such a file
+	// is read when it has not changed for an hour. Nil: *~ *.tmp *.part *.filepart *.swp *.crdownload #*#
+	TemporaryNames []string
 
 	// Backoff returns the time from the n-th failed attempt of a recipient, counted from 1, to the next one. It is
 	// called by the goroutine of Run only. Nil: n minutes, 30 at most, give or take a tenth.
@@ -141,10 +146,11 @@ var (
 
 // Spool is one spool directory. Its methods may be called before, during and after Run, by any goroutine.
 type Spool struct {
-	dir     *spooldir.Dir
-	dirErr  error
-	opts    Options
-	noWatch bool // tests in a synctest bubble: no goroutine may wait for the kernel
+	dir    *spooldir.Dir
+	dirErr error
+	opts   Options
+	// Tests in a synctest bubble: no goroutine may wait for the kernel, and nothing tells that a file was renamed
+	noWatch, noSettle bool
 
 	mu      sync.Mutex
 	current *running // the Run or Drain that is going on; nil: none
@@ -212,7 +218,11 @@ func (s *Spool) open(drain bool) (*running, error) {
 		if err != nil {
 			return nil, err
 		}
-		e, err := engine.Open(s.dir, opts.engine(), drain, !s.noWatch)
+		eo := opts.engine()
+		if s.noSettle {
+			eo.Settle = 0
+		}
+		e, err := engine.Open(s.dir, eo, drain, !s.noWatch)
 		if errors.Is(err, engine.ErrLocked) {
 			locked := new(spooldir.LockedError)
 			errors.As(err, &locked)
@@ -315,15 +325,16 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		return o, errors.New("no relay: Options.SMTPAddr is empty")
 	}
 	for name, n := range map[string]int64{
-		"Freq": int64(o.Freq), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
-		"Concurrency": int64(o.Concurrency),
-		"Grace":       int64(o.Grace), "SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter),
+		"Freq": int64(o.Freq), "Settle": int64(o.Settle), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
+		"Concurrency": int64(o.Concurrency), "Grace": int64(o.Grace),
+		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter),
 	} {
 		if n < 0 {
 			return o, fmt.Errorf("option %s is negative", name)
 		}
 	}
 	o.Freq = cmp.Or(o.Freq, 10*time.Second)
+	o.Settle = cmp.Or(o.Settle, spooldir.SettleTime)
 	o.Attempts = cmp.Or(o.Attempts, retry.Attempts)
 	o.MaxAge = cmp.Or(o.MaxAge, retry.MaxAge)
 	o.Concurrency = cmp.Or(o.Concurrency, 20)
@@ -349,7 +360,8 @@ func jitter(d time.Duration) time.Duration {
 // engine returns complete options in the terms of the engine.
 func (o Options) engine() engine.Options {
 	return engine.Options{
-		StatusFile: o.StatusFile, Freq: o.Freq, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
+		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
+		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
 		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
 		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },

@@ -1,6 +1,10 @@
 package conf
 
-import "github.com/unbit/spoolgore/internal/spooldir"
+import (
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
 
 // For tells the programs that know a key.
 type For uint8
@@ -58,6 +62,8 @@ var Keys = []Key{
 	{Name: "smtptlsname", Of: Daemon},
 
 	{Name: "freq", Of: Daemon, Default: "10"},
+	{Name: "settle", Of: Daemon, Default: "2"},
+	{Name: "temporary", Of: Daemon, Default: strings.Join(spooldir.Temporary(), " ")},
 	{Name: "retry", Of: Daemon, Default: "n minutes after the n-th failed attempt, at most 30"},
 	{Name: "attempts", Of: Daemon, Default: "no limit"},
 	{Name: "maxage", Of: Daemon, Default: "120h"},

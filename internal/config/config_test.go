@@ -44,6 +44,7 @@ func TestPrecedence(t *testing.T) {
 		"nochunking": {"", "false", "true"}, "window": {"1", "2", "3"}, "smtpuser": {"a", "b", "c"},
 		"smtppasswordfile": {"/a", "/b", "/c"}, "smtpauth": {"PLAIN", "LOGIN", "CRAM-MD5"}, "smtptls": {"tls", "starttls", "auto"},
 		"smtpca": {"/a", "/b", "/c"}, "smtppin": {pinOfNothing, pinOfNothing, pinOfNothing}, "smtptlsname": {"a", "b", "c"}, "freq": {"1", "2", "3"},
+		"settle": {"1", "2", "3"}, "temporary": {"*.a", "*.b *~", "*.c"},
 		"attempts": {"1", "2", "3"}, "maxage": {"1h", "2h", "3h"}, "bounce": {"no", "yes", "false"}, "warnafter": {"1h", "2h", "3h"}, "pickupdots": {"yes", "no", "true"},
 		"onfail": {"a", "b", "c"}, "json": {"/a", "/b", "/c"}, "once": {"yes", "no", "true"}, "logjson": {"yes", "no", "true"},
 		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"a", "b", "c"},

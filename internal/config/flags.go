@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -146,6 +147,11 @@ func tlsFlags(fs *FlagSet, c *Config) {
 func queueFlags(fs *FlagSet, c *Config) {
 	fs.Heading("Queue")
 	fs.Add((*Span)(&c.Opts.Freq), "freq", "TIME", "time between two scans of the directory")
+	fs.Add((*Span)(&c.Opts.Settle), "settle", "TIME",
+		"a file that is written in the spool itself is read when it has not changed for so long")
+	fs.Add((*patterns)(&c.Opts.TemporaryNames), "temporary", "LIST",
+		"patterns of names, separated by spaces: such a file is "+
+			"read when it has not changed for an hour")
 	fs.AddString(&c.retry, "retry", "LIST",
 		"pauses after the first, the second ... failed attempt, as 1m,5m*2,1h: "+
 			"*N repeats a pause, the last pause holds for all further attempts")
@@ -208,6 +214,24 @@ func (c *count) Set(text string) error {
 		return errors.New("want a number, 1 or more")
 	}
 	*c = count(n)
+	return nil
+}
+
+// patterns is a list of patterns of names as a flag.
+type patterns []string
+
+func (p *patterns) String() string { return strings.Join(*p, " ") }
+
+func (p *patterns) Set(text string) error {
+	*p = strings.Fields(text)
+	for _, pattern := range *p {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("%q is not a pattern, such as *.tmp", pattern)
+		}
+	}
+	if *p == nil {
+		*p = patterns{} // none, and not the usual ones
+	}
 	return nil
 }
 

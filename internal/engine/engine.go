@@ -38,6 +38,8 @@ var ErrLocked = errors.New("spool is being run already")
 type Options struct {
 	StatusFile string        // absolute path
 	Freq       time.Duration // time between two scans
+	Settle     time.Duration // time without a change after which a file that was written in place is read
+	Temporary  []string      // patterns of names of files that are being written; nil: the usual ones
 	MaxAge     time.Duration // age at which a message is given up
 	WarnAfter  time.Duration // age at which the sender is told of a delay; zero: never
 	Reports    bool          // senders get reports
@@ -54,10 +56,13 @@ type Options struct {
 // rules returns what the queue needs of o.
 func (o *Options) rules() queue.Rules {
 	return queue.Rules{
-		Freq: o.Freq, Settle: spooldir.SettleTime, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: o.Reports,
+		Freq: o.Freq, Settle: o.Settle, Unused: unused, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: o.Reports,
 		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(),
 	}
 }
+
+// unused is the time without a change after which a file with a temporary name is read.
+const unused = time.Hour
 
 // Engine is one run of a spool: the loop and its parts. Only Post and Arrived may be called while Run is going on, by
 // any goroutine.
@@ -108,7 +113,7 @@ func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
 func (e *Engine) makeParts(watch bool) {
 	s, opts, post, host := e.spool, e.opts, e.inbox.post, msgfile.Host(e.opts.LocalName)
 	e.publisher = &publisher{opts: opts, dir: s.dir.Path()}
-	e.files = &files{spool: s, host: host, post: post}
+	e.files = &files{spool: s, opts: opts, host: host, post: post}
 	e.notices = newNotices(s, opts, host, post)
 	e.moves = newMoves(s, opts, post, e.notices.owe)
 	e.sender = &sender{
@@ -119,7 +124,7 @@ func (e *Engine) makeParts(watch bool) {
 		spool: s, opts: opts, status: e.status, files: e.files, notices: e.notices, publisher: e.publisher,
 		post: post, busy: e.busy,
 	}
-	e.scanner = &scanner{spool: s, opts: opts, post: post, adopt: e.opener.adopt, watching: watch}
+	e.scanner = &scanner{spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch}
 	e.control = &Control{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, scanner: e.scanner, sender: e.sender, moves: e.moves,
 		status: e.status, post: post, pass: e.pass,

@@ -23,15 +23,23 @@ const maxReads = 16
 // in which its message could be sent, so that it is opened once for reading and sending.
 type files struct {
 	spool     *spool
+	opts      *Options
 	host      string // for Message-IDs
 	post      func(func())
 	acts      fifo[queue.Act]
 	batch     []queue.Act // being done beside the loop while reading is set, and the answers
 	answers   []answer
-	recovered time.Time // when messages with a name in failed/ were last looked for
 	lost      error     // of the batch: another process runs the spool
+	recovered time.Time // when messages with a name in failed/ were last looked for
 	reading   bool
 	open      map[string]*msgfile.File
+
+	mark    func() uint64 // returns the position of the notifications that have come; nil: the system does not notify
+	passed  uint64        // position of the notifications that the queue knows
+	fence   uint64        // position that they must have before the queue gets the answers of the batch
+	watch   int           // number of the watcher that notifies
+	fenced  int           // number of the watcher that fence is about
+	waiting bool          // for notifications
 }
 
 // answer is what an act came to; file is open, or nil.
@@ -55,17 +63,23 @@ func (f *files) start() {
 		return
 	}
 	f.batch = f.acts.take(f.batch, maxReads)
-	f.reading = true
+	f.reading, f.fence, f.fenced = true, 0, f.watch
+	mark := f.mark
 	go func() {
 		if f.lost = f.spool.dir.Lock().Here(); !errors.Is(f.lost, spooldir.ErrLockLost) {
 			f.lost = nil
 		}
+		created := false
 		for i := range f.batch {
 			if f.lost != nil {
 				f.answers = append(f.answers, answer{result: queue.Result{Trouble: queue.System, Err: f.lost}})
 				continue
 			}
 			f.answers = append(f.answers, f.do(&f.batch[i]))
+			created = created || f.batch[i].How == queue.Created
+		}
+		if created && mark != nil { // whether a file was linked or written in place is in later notifications
+			f.fence = mark()
 		}
 		f.recoverLinked()
 		f.post(f.answered)
@@ -83,8 +97,27 @@ func (f *files) recoverLinked() {
 	_ = f.spool.dir.RecoverLinked() // tried again, as the file stays linked
 }
 
+// watched sets the function mark of a new watcher; nil: there is none any more.
+func (f *files) watched(mark func() uint64) {
+	f.watch++
+	f.mark, f.passed = mark, 0
+	if f.waiting {
+		f.answered()
+	}
+}
+
+// notified says that the queue knows the notifications up to the position end.
+func (f *files) notified(end uint64) {
+	if f.passed = end; f.waiting {
+		f.answered()
+	}
+}
+
 // answered hands the answers of a batch to the queue.
 func (f *files) answered() {
+	if f.waiting = f.fenced == f.watch && f.fence > f.passed; f.waiting {
+		return
+	}
 	f.reading = false
 	f.spool.lost = cmp.Or(f.spool.lost, f.lost)
 	now := time.Now()
@@ -133,10 +166,16 @@ func (f *files) do(a *queue.Act) answer {
 	if a.Kind == queue.Stat {
 		return answer{result: f.find(a)}
 	}
+	look := msgfile.Look{
+		Known: idOf(a.Version), Since: a.Since, Now: time.Now(), Settle: f.opts.Settle, How: spooldir.How(a.How),
+	}
+	if r, ok := f.temporary(a, look); ok {
+		return answer{result: r}
+	}
 	if r, ok := f.unchanged(a); ok {
 		return answer{result: r}
 	}
-	file, err := msgfile.Open(f.spool.dir, a.Name, idOf(a.Version), a.Since, time.Now())
+	file, err := msgfile.Open(f.spool.dir, a.Name, look)
 	if err != nil {
 		return answer{result: f.failed(a, err)}
 	}
@@ -146,6 +185,21 @@ func (f *files) do(a *queue.Act) answer {
 		return answer{result: f.failed(a, err)}
 	}
 	return answer{result, file}
+}
+
+// errTemporary is why a file waits that has a temporary name.
+var errTemporary = errors.New("temporary name: the file is read when it has not changed for an hour")
+
+// temporary reports whether the file has a temporary name and is not old enough to be read.
+func (f *files) temporary(a *queue.Act, look msgfile.Look) (r queue.Result, ok bool) {
+	if !spooldir.IsTemporary(a.Name, f.opts.Temporary) {
+		return r, false
+	}
+	id, err := f.spool.dir.Stat(a.Name)
+	if err != nil || id.Quiet(look.SeenSince(id), look.Now, unused) {
+		return r, false
+	}
+	return queue.Result{Trouble: queue.Temporary, Err: errTemporary, Version: versionOf(id)}, true
 }
 
 // find looks for a file in the spool and in hold/. It looks twice: the file may be on its way from the one to the other.

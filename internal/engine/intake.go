@@ -19,6 +19,7 @@ type scanner struct {
 	ctx      context.Context // ends a scan
 	watching bool            // the system may be able to notify of new files
 	watcher  *spooldir.Watcher
+	files    *files
 	next     time.Time         // of the next scan
 	seen     spooldir.Snapshot // of the directory at the last scan
 	unsure   bool              // the system may have missed files
@@ -39,6 +40,7 @@ func (s *scanner) watch() {
 		return
 	}
 	s.watcher = w
+	s.files.watched(w.Mark)
 }
 
 // events returns the channel on which the system tells of files; nil: it does not.
@@ -53,6 +55,7 @@ func (s *scanner) close() {
 	if s.watcher != nil {
 		s.watcher.Close()
 		s.watcher = nil
+		s.files.watched(nil)
 	}
 }
 
@@ -74,8 +77,16 @@ func (s *scanner) noticed(ev spooldir.Event, ok bool) {
 	case ev.Rescan:
 		s.unsure = true
 		s.rescan(now)
+		s.spool.queue.MissedNotices()
+		s.files.notified(ev.End)
 	default:
-		s.spool.queue.Notice(s.spool.messages(ev.Names), ev.Gone, now)
+		s.spool.queue.Notice(nil, ev.Gone, now)
+		for _, f := range ev.Files {
+			if s.spool.dir.File(f.Name) != s.spool.status {
+				s.spool.queue.Arrived(f.Name, queue.How(f.How), now)
+			}
+		}
+		s.files.notified(ev.End)
 	}
 }
 

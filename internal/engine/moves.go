@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"time"
@@ -90,13 +91,36 @@ func (m *moves) do() {
 
 // remove removes a message that was delivered. It is the one place where that is done.
 func (m *moves) remove(a *queue.Act) error {
-	if err := m.spool.dir.Remove(a.Name, idOf(a.Version)); err != nil {
+	err := m.spool.dir.Remove(a.Name, idOf(a.Version))
+	if errors.Is(err, spooldir.ErrChanged) && a.Sum != 0 {
+		err = m.removeTouched(a, err)
+	}
+	if err != nil {
 		return err
 	}
 	if a.Returned {
 		return m.spool.dir.Failed().RemoveWhy(a.Name)
 	}
 	return nil
+}
+
+// removeTouched removes the message of a, which is another version now, if its content is what was sent. Otherwise it
+// returns err.
+func (m *moves) removeTouched(a *queue.Act, err error) error {
+	id, statErr := m.spool.dir.Stat(a.Name)
+	if statErr != nil {
+		return err
+	}
+	f, openErr := msgfile.Reopen(m.spool.dir, a.Name, id)
+	if openErr != nil {
+		return err
+	}
+	defer f.Close()
+	f.Arrival, f.PickupDots = a.Message.Enqueued, m.opts.PickupDots
+	if !f.SameContent(idOf(a.Version), a.Message.MessageID, a.Sum) {
+		return err
+	}
+	return m.spool.dir.Remove(a.Name, id)
 }
 
 // fail moves messages of the batch to failed/.
@@ -127,7 +151,7 @@ func (m *moves) why(a *queue.Act) ([]byte, error) {
 	now := time.Now()
 	why := record.FailureOf(a.Message, m.spool.dir.File(a.Name), now)
 	if a.Message.Digest != "" && a.Message.BodyDigest == "" { // a record of an older version
-		if f, err := msgfile.Open(m.spool.dir, a.Name, idOf(a.Version), time.Time{}, now); err == nil {
+		if f, err := msgfile.Reopen(m.spool.dir, a.Name, idOf(a.Version)); err == nil {
 			why.BodyDigest, _ = f.BodyDigest() // without it the header alone identifies the message
 			f.Close()
 		}

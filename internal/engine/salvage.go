@@ -52,7 +52,7 @@ func (o *opener) holdUnknown(name string, now time.Time) bool {
 	if known && !old.Partial() {
 		return false
 	}
-	file, err := msgfile.Open(o.spool.dir, name, spooldir.ID{}, time.Time{}, now)
+	file, err := msgfile.Open(o.spool.dir, name, msgfile.Look{Now: now, How: spooldir.Renamed})
 	if err != nil {
 		return false // no message, or one that is just being written
 	}

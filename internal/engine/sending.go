@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -86,6 +87,7 @@ type attempting struct {
 	err     error  // why the file could not be offered
 	report  string // name of the report about success in the spool; empty: none
 	unsent  error  // why there is no such report
+	sum     uint64 // of the content that was sent, see msgfile.File
 }
 
 // begin opens the message and offers it.
@@ -120,6 +122,11 @@ func (a *attempting) begin(ctx context.Context) {
 
 func (a *attempting) end() {
 	if a.file != nil {
+		accepted := slices.ContainsFunc(a.result.Outcomes, func(o attempt.Outcome) bool { return o.Err == nil })
+		if a.file.Changed() && !accepted {
+			a.err = fmt.Errorf("send %s: %w", a.job.Name, spooldir.ErrChanged)
+		}
+		a.sum = a.file.Sum()
 		a.file.Close()
 	}
 	a.sender.post(func() { a.sender.attempted(a) })
@@ -181,7 +188,7 @@ func (s *sender) attempted(a *attempting) {
 	if a.unsent != nil {
 		s.opts.Logger.Error("report about delivery cannot be made", "file", a.job.Name, "err", a.unsent)
 	}
-	f := queue.Finish{Outcomes: a.result.Outcomes, Stumbled: settled.Stumbled}
+	f := queue.Finish{Outcomes: a.result.Outcomes, Stumbled: settled.Stumbled, Sum: a.sum}
 	if a.err != nil {
 		f.Trouble, f.Err = troubleOf(s.spool.dir, a.err), a.err
 		if errors.Is(a.err, spooldir.ErrNotRegular) {

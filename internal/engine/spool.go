@@ -21,7 +21,9 @@ type spool struct {
 
 // arrived tells the queue of a file that this process has put into the spool.
 func (s *spool) arrived(name string) {
-	s.queue.Notice(s.messages([]string{name}), nil, time.Now())
+	if names := s.messages([]string{name}); len(names) > 0 {
+		s.queue.Arrived(name, queue.Renamed, time.Now())
+	}
 }
 
 // messages returns the names that message files may have. It reuses the array of names.

@@ -88,7 +88,7 @@ func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
 		p.Unusable = errors.New("the daemon does not look at files whose names begin with a dot")
 		return nil
 	}
-	p.file, err = msgfile.Open(dir, name, spooldir.ID{}, time.Time{}, p.now)
+	p.file, err = msgfile.Open(dir, name, msgfile.Look{Now: p.now, Settle: spooldir.SettleTime})
 	if errors.Is(err, spooldir.ErrUnsettled) || errors.Is(err, spooldir.ErrBeingWritten) {
 		p.Waits = err
 		var id spooldir.ID

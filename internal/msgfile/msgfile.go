@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -52,21 +51,39 @@ type File struct {
 	mu       sync.Mutex // a Transport may read in another goroutine, and after its time
 	contents []*message.Content
 	closed   bool
+	size     int64  // of Content, if it was measured
+	sum      uint64 // of what Content has given last, see Sum
+	changed  bool   // see Changed
 }
 
-// Open opens the message file name of dir. known is the version of it that was seen at the time since; both may be
-// zero. The errors are those of spooldir's Open and Settled, [message.ErrHeaderTooLong], ErrSeveral, ErrLoop, and
+// A Look is what decides whether a file is complete.
+type Look struct {
+	Known  spooldir.ID   // version that was seen before; may be zero
+	Since  time.Time     // when that was
+	Now    time.Time     // the time of this look
+	Settle time.Duration // time without a change after which a file that was written in place is complete
+	How    spooldir.How  // how the file came to its name
+}
+
+// SeenSince returns the time since which the version id was seen.
+func (l Look) SeenSince(id spooldir.ID) time.Time {
+	if id.Equal(l.Known) {
+		return l.Since
+	}
+	return l.Now
+}
+
+// Open opens the message file name of dir. The errors are those of spooldir's Open and Free, spooldir.ErrUnsettled,
+// [message.ErrHeaderTooLong], ErrSeveral, ErrLoop, and
 // ErrUnusable.
-func Open(dir *spooldir.Dir, name string, known spooldir.ID, since, now time.Time) (*File, error) {
+func Open(dir *spooldir.Dir, name string, look Look) (*File, error) {
 	f, id, err := dir.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	m := &File{ID: id, file: f}
-	if !id.Equal(known) {
-		since = now
-	}
-	if err := m.read(dir, since, now); err != nil {
+	look.Since = look.SeenSince(id)
+	if err := m.read(look); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -108,28 +125,30 @@ func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 	return m, nil
 }
 
-func (m *File) read(dir *spooldir.Dir, since, now time.Time) error {
-	if err := spooldir.Settled(m.file, m.ID, since, now); err != nil {
+// read reads the header of a file that is complete: one that was renamed, or that has not changed for a while. A file
+// with an envelope line comes from a program that builds it elsewhere; so does one that was linked, if the system can
+// tell that it has no writer.
+func (m *File) read(look Look) error {
+	free, err := spooldir.Free(m.file, m.ID)
+	if err != nil {
 		return err
 	}
-	settled := m.ID.Quiet(since, now)
-	if m.ID.Size == 0 {
-		if !settled {
-			return fmt.Errorf("empty file: %w", spooldir.ErrUnsettled)
-		}
+	settled := look.How == spooldir.Renamed || m.ID.Quiet(look.Since, look.Now, look.Settle)
+	switch {
+	case m.ID.Size == 0 && settled:
 		return fmt.Errorf("%w: the file is empty", ErrUnusable)
+	case m.ID.Size == 0 || !settled && (!free || look.How == spooldir.Written):
+		return spooldir.ErrUnsettled
 	}
-	var err error
 	if m.Header, err = message.ReadHeader(m.file, m.ID.Size); err != nil {
 		return err
 	}
 	if m.Envelope, err = m.Header.Envelope(m.ID.ModTime); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
-	// A program may write the header, close the file, and append the body later. An envelope line is written by those
-	// who build the file elsewhere and rename it.
-	if !m.Header.HasEnvelopeLine() && !m.Header.Complete() && !settled {
-		return fmt.Errorf("no body yet: %w", spooldir.ErrUnsettled)
+	linked := look.How == spooldir.Created && m.Header.Complete()
+	if !settled && !m.Header.HasEnvelopeLine() && !linked {
+		return spooldir.ErrUnsettled
 	}
 	if m.Header.Count("Received") > maxHops {
 		return ErrLoop
@@ -230,25 +249,6 @@ func (m *File) BodyDigest() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:12]), nil
 }
 
-// Content returns the message as it goes out, from its beginning. It may be called again to read it again; what it
-// returned is good until Close. A message without a Date gets the date of its file, so that a retry carries the same.
-func (m *File) Content(messageID string) io.Reader {
-	c := m.content(messageID)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.contents = append(m.contents, c)
-	if m.unstuffs() {
-		return message.Unstuff(&content{m, c})
-	}
-	return &content{m, c}
-}
-
-func (m *File) content(messageID string) *message.Content {
-	return m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.date(), MessageID: messageID})
-}
-
-func (m *File) unstuffs() bool { return m.PickupDots && m.Header.FromPickup() }
-
 // date returns the date of a message without a Date: the time of the file or, where that is more than a day away from
 // the arrival, the arrival. A copied file may have the time of its original.
 func (m *File) date() time.Time {
@@ -257,31 +257,6 @@ func (m *File) date() time.Time {
 		return m.Arrival.Local()
 	}
 	return m.ID.ModTime
-}
-
-// Measure returns how long Content is, and whether an octet of it is above 127.
-func (m *File) Measure(messageID string) (size int64, eightBit bool, err error) {
-	c := m.content(messageID)
-	if !m.unstuffs() {
-		return c.Measure()
-	}
-	defer c.Close()
-	return message.MeasureReader(message.Unstuff(c))
-}
-
-// content reads until its file is closed.
-type content struct {
-	file *File
-	from *message.Content
-}
-
-func (c *content) Read(p []byte) (int, error) {
-	c.file.mu.Lock()
-	defer c.file.mu.Unlock()
-	if c.file.closed {
-		return 0, fs.ErrClosed
-	}
-	return c.from.Read(p)
 }
 
 // Close closes the file and everything that Content returned.

@@ -36,8 +36,8 @@ var django = header + "Date: d\nMessage-ID: <1@x>\n\nbody\n" + strings.Repeat("-
 // TestParser: the fields of a message are read by enmime.
 func TestParser(t *testing.T) {
 	is := is.New(t)
-	dir, at := put(t, header+"\nbody\n", time.Hour)
-	m, err := Open(dir, "m", spooldir.ID{}, at, time.Now())
+	dir, _ := put(t, header+"\nbody\n", time.Hour)
+	m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 	is.NoErr(err)
 	defer m.Close()
 	_, err = m.Addresses()
@@ -57,8 +57,8 @@ func TestPickupDots(t *testing.T) {
 		{"", true, "..\r\n..x\r\n"},
 	} {
 		is := is.New(t)
-		dir, at := put(t, tt.top+header+"Date: d\nMessage-ID: <1@x>\n\n..\n..x\n", time.Hour)
-		m, err := Open(dir, "m", spooldir.ID{}, at, time.Now())
+		dir, _ := put(t, tt.top+header+"Date: d\nMessage-ID: <1@x>\n\n..\n..x\n", time.Hour)
+		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 		is.NoErr(err)
 		defer m.Close()
 		m.PickupDots = tt.dots
@@ -76,7 +76,7 @@ func TestDate(t *testing.T) {
 	for age, want := range map[time.Duration]time.Duration{0: 0, 23 * time.Hour: 23 * time.Hour, 25 * time.Hour: 0, -25 * time.Hour: 0} {
 		is := is.New(t)
 		dir, at := put(t, header+"\nbody\n", age)
-		m, err := Open(dir, "m", spooldir.ID{}, at, time.Now())
+		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 		is.NoErr(err)
 		defer m.Close()
 		m.Arrival = at.Add(age) // when put was called
@@ -89,35 +89,47 @@ func TestDate(t *testing.T) {
 const header = "From: a@example.com\nTo: b@example.org\n"
 
 func TestOpen(t *testing.T) {
-	tests := []struct {
+	const settle = spooldir.SettleTime
+	envelope := "X-Spoolgore-Envelope: {\"from\":\"\",\"to\":[\"b@example.org\"]}\nS: x\n"
+	for _, tt := range []struct {
 		name, text string
 		age        time.Duration
+		how        spooldir.How
 		want       error
 	}{
-		{"whole", header + "\nbody\n", 0, nil},
-		{"an mbox file", from + header + "\nbody\n\n" + from + header + "\nbody\n", time.Hour, ErrSeveral},
-		{"a file of Django", django + django, time.Hour, ErrSeveral},
-		{"one message in an mbox file", from + header + "\nbody\n", time.Hour, nil},
-		{"one message in a file of Django", django, time.Hour, nil},
-		{"an envelope line", `X-Spoolgore-Envelope: {"to":["b@x"]}` + "\n" + from + header + "\n\n" + from + header + "\n", time.Hour, nil},
-		{"a loop", strings.Repeat("Received: x\n", 51) + header + "\nbody\n", time.Hour, ErrLoop},
-		{"a loop, with an envelope", `X-Spoolgore-Envelope: {"to":["b@x"]}` + "\n" + strings.Repeat("received: x\n", 51) + header, time.Hour, ErrLoop},
-		{"a long way", strings.Repeat("Received: x\n", 50) + header + "\nbody\n", time.Hour, nil},
-		{"empty, just made", "", 0, spooldir.ErrUnsettled},
-		{"empty for long", "", time.Hour, ErrUnusable},
-		{"no body yet", header + "\n", 0, spooldir.ErrUnsettled},
-		{"no end of the header yet", header, 0, spooldir.ErrUnsettled},
-		{"no body for long", header + "\n", time.Hour, nil},
-		{"no end of the header for long", header, time.Hour, nil},
-		{"envelope line and no body", "X-Spoolgore-Envelope: {\"from\":\"\",\"to\":[\"b@example.org\"]}\nS: x\n", 0, nil},
-		{"broken envelope line", "X-Spoolgore-Envelope: {\n" + header + "\nbody\n", 0, ErrUnusable},
-	}
-	for _, tt := range tests {
+		{"renamed", header + "\nbody\n", 0, spooldir.Renamed, nil},
+		{"linked", header + "\nbody\n", 0, spooldir.Created, nil},
+		{"written", header + "\nbody\n", 0, spooldir.Written, spooldir.ErrUnsettled},
+		{"written a while ago", header + "\nbody\n", settle, spooldir.Written, nil},
+		{"found", header + "\nbody\n", 0, spooldir.Noticed, spooldir.ErrUnsettled},
+		{"found, written a while ago", header + "\nbody\n", settle, spooldir.Noticed, nil},
+		{"empty, just made", "", 0, spooldir.Created, spooldir.ErrUnsettled},
+		{"empty for long", "", time.Hour, spooldir.Created, ErrUnusable},
+		{"empty, renamed", "", 0, spooldir.Renamed, ErrUnusable},
+		{"linked, no body yet", header + "\n", 0, spooldir.Created, spooldir.ErrUnsettled},
+		{"linked, no end of the header yet", header, 0, spooldir.Created, spooldir.ErrUnsettled},
+		{"renamed, no body", header + "\n", 0, spooldir.Renamed, nil},
+		{"no body for long", header + "\n", time.Hour, spooldir.Noticed, nil},
+		{"no end of the header for long", header, time.Hour, spooldir.Noticed, nil},
+		{"envelope line and no body", envelope, 0, spooldir.Noticed, nil},
+		{"envelope line, written in place", envelope, 0, spooldir.Written, spooldir.ErrUnsettled},
+		{"broken envelope line", "X-Spoolgore-Envelope: {\n" + header + "\nbody\n", 0, spooldir.Renamed, ErrUnusable},
+		{"an mbox file", from + header + "\nbody\n\n" + from + header + "\nbody\n", time.Hour, spooldir.Noticed, ErrSeveral},
+		{"a file of Django", django + django, time.Hour, spooldir.Noticed, ErrSeveral},
+		{"one message in an mbox file", from + header + "\nbody\n", time.Hour, spooldir.Noticed, nil},
+		{"one message in a file of Django", django, time.Hour, spooldir.Noticed, nil},
+		{"an envelope line", `X-Spoolgore-Envelope: {"to":["b@x"]}` + "\n" + from + header + "\n\n" + from + header + "\n", time.Hour,
+			spooldir.Noticed, nil},
+		{"a loop", strings.Repeat("Received: x\n", 51) + header + "\nbody\n", time.Hour, spooldir.Noticed, ErrLoop},
+		{"a loop, with an envelope", `X-Spoolgore-Envelope: {"to":["b@x"]}` + "\n" + strings.Repeat("received: x\n", 51) + header, time.Hour,
+			spooldir.Noticed, ErrLoop},
+		{"a long way", strings.Repeat("Received: x\n", 50) + header + "\nbody\n", time.Hour, spooldir.Noticed, nil},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
 			dir, _ := put(t, tt.text, tt.age)
-			m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
-			is.True(errors.Is(err, tt.want)) // complete files open, and nothing else
+			m, err := Open(dir, "m", Look{Now: time.Now(), Settle: settle, How: tt.how})
+			is.True(errors.Is(err, tt.want)) // complete files open, and no others
 			if err == nil {
 				m.Close()
 			}
@@ -131,19 +143,22 @@ func TestOpenWaitsFromTheFirstLookWhereTheFilesClockIsAhead(t *testing.T) {
 	now := time.Now()
 	known, err := dir.Stat("m")
 	is.NoErr(err)
-	_, err = Open(dir, "m", known, now.Add(-time.Second), now)
+	look := Look{Known: known, Since: now.Add(-time.Second), Now: now, Settle: spooldir.SettleTime}
+	_, err = Open(dir, "m", look)
 	is.True(errors.Is(err, spooldir.ErrUnsettled)) // seen a second ago
-	m, err := Open(dir, "m", known, now.Add(-spooldir.SettleTime), now)
+	look.Since = now.Add(-spooldir.SettleTime)
+	m, err := Open(dir, "m", look)
 	is.NoErr(err) // seen long enough ago
 	m.Close()
-	_, err = Open(dir, "m", spooldir.ID{}, now.Add(-time.Hour), now)
+	look.Known, look.Since = spooldir.ID{}, now.Add(-time.Hour)
+	_, err = Open(dir, "m", look)
 	is.True(errors.Is(err, spooldir.ErrUnsettled)) // another version of it was
 }
 
 func TestMessageIDIsTheFilesOwn(t *testing.T) {
 	is := is.New(t)
 	open := func(dir *spooldir.Dir) *File {
-		m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
+		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 		is.NoErr(err)
 		t.Cleanup(m.Close)
 		return m
@@ -166,7 +181,7 @@ func TestMessageIDIsTheFilesOwn(t *testing.T) {
 func TestContentCanBeReadAgain(t *testing.T) {
 	is := is.New(t)
 	dir, at := put(t, header+"\nbody\n", time.Hour)
-	m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
+	m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 	is.NoErr(err)
 	defer m.Close()
 	want := "Date: " + at.Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\nMessage-ID: <x@y>\r\n" +
@@ -185,7 +200,7 @@ func TestMessageIDIsShortAndValid(t *testing.T) {
 	for _, id := range []string{"<1@x>", "<caf\xe9@x>", "<caf\xe8@x>", "<caf?@x>", "<" + long + "1@x>", "<" + long + "2@x>"} {
 		is := is.New(t)
 		dir, _ := put(t, "Message-ID: "+id+"\n"+header+"\nbody\n", time.Hour)
-		m, err := Open(dir, "m", spooldir.ID{}, time.Time{}, time.Now())
+		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 		is.NoErr(err)
 		got := m.MessageID("a@example.com", "host")
 		is.Equal(got, m.MessageID("a@example.com", "host"))

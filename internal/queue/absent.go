@@ -20,7 +20,7 @@ const (
 // that another file of the spool has.
 type absent struct {
 	all  map[*entry]struct{}
-	byID map[string][]*entry // missing, or changed in hold/: by identity
+	byID map[string][]*entry // missing, or perhaps elsewhere than they seem: by identity
 
 	// After a start: hashes of the identities of messages whose files were not compared yet.
 	unverified map[uint64]struct{}
@@ -131,6 +131,14 @@ func (c *core) leave(e *entry) {
 	c.changed = true
 }
 
+// suspect notes that the file of e, for which a job or an act is under way, is said to be gone.
+func (c *core) suspect(e *entry) {
+	e.set(stirred, true)
+	if m := e.msg.Message(); m.Len() > 0 && !e.has(listed) {
+		c.absent.list(e, m)
+	}
+}
+
 // miss puts e, whose file is not at its name, into state missing. The record m belongs to e.
 func (c *core) miss(e *entry, m *record.Message, now time.Time) {
 	if m.Len() == 0 {
@@ -152,9 +160,12 @@ func (c *core) miss(e *entry, m *record.Message, now time.Time) {
 }
 
 // replaced puts e into state missing, since its name has another version of the file, or another file. It returns a
-// new entry for the name, which is to be read.
-func (c *core) replaced(e *entry, now time.Time) *entry {
-	name, round := e.name, e.round
+// new entry for the name, which is to be read. V is the version there now, zero if that is not known.
+func (c *core) replaced(e *entry, v Version, now time.Time) *entry {
+	name, round, how := e.name, e.round, e.flags&arrivals
+	if how&(written|touched) == touched && v.Inode == e.id.Inode && v.Size == e.id.Size {
+		how |= renamed // only its time was set: the file is complete
+	}
 	if m := e.msg.Message(); m.Len() > 0 {
 		e.set(taken, true)
 		c.miss(e, m, now)
@@ -163,6 +174,7 @@ func (c *core) replaced(e *entry, now time.Time) *entry {
 	}
 	fresh := c.add(name, seenAt(now), now)
 	fresh.round = round
+	fresh.set(how, true)
 	return fresh
 }
 
@@ -188,6 +200,7 @@ func (c *core) find(e *entry, m *record.Message, v Version) (f *entry, same bool
 	for _, g := range c.absent.byID[identity(m)] {
 		old := g.msg.Message()
 		switch {
+		case g == e:
 		case g.name == e.name && g.has(taken) && !g.has(vanished) && m.IsEdit(old):
 			return g, false
 		case m.IsSame(old) && (f == nil || g.name == e.name):
@@ -206,7 +219,9 @@ func (c *core) mayBeKnown(m *record.Message) bool {
 // rename gives f, which is about the version of the file that was just read for e, the name of e. E is dropped.
 func rename(c *core, f, e *entry, r Result, now time.Time) {
 	name, was := e.name, f.name
+	how := f.flags & arrivals
 	c.drop(e)
+	f.set(arrivals, false)
 	if f.seen == nil {
 		f.seen = e.seen
 	}
@@ -216,7 +231,7 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 		c.entries[name] = f
 		f.set(stirred, true)
 		c.changed = true
-		c.add(was, seenAt(now), now) // the name may have another file
+		c.add(was, seenAt(now), now).set(how, true) // the name may have another file
 		return
 	}
 	here := c.entries[was] == f
@@ -225,7 +240,7 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 	f.name = name
 	c.entries[name] = f
 	if here {
-		c.add(was, seenAt(now), now)
+		c.add(was, seenAt(now), now).set(how, true)
 	}
 	old := f.msg.Message()
 	switch {

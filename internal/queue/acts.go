@@ -33,9 +33,11 @@ type Act struct {
 	Name     string          // of the file
 	Version  Version         // Remove, Fail, Notify: of the file; Open: as seen last, zero if never
 	Since    time.Time       // Open: when Version was first seen; zero: never by this process
+	How      How             // Open: how the file came to its name
 	Known    record.Compact  // Open: what is known of the message
 	Skip     bool            // Open: do nothing if Version is the present version
-	Message  *record.Message // Fail: the message
+	Message  *record.Message // Fail: the message; Remove: the same, if Sum is set
+	Sum      uint64          // Remove: sum of the content that was sent; zero: unknown
 	Owed     bool            // Fail: the sender is to be told
 	Held     bool            // Stat: Version was in hold/
 	Returned bool            // Remove, Fail: the message was moved back from failed/, where its why-file still is
@@ -57,6 +59,7 @@ const (
 	Replaced                  // the file is another version, or not a regular file
 	Unsettled                 // the file may still be written to; it counts as complete as soon as it is old enough
 	Writing                   // a program has the file open for writing
+	Temporary                 // the name is that of a file which a program is still writing
 	Linked                    // a writer is about to remove another name of the file
 	Unusable                  // this version of the file is no message that can be sent
 	NoMessage                 // the file can never be a message: it belongs in failed/
@@ -104,7 +107,7 @@ func (q *Queue) Acted(a Act, r Result, now time.Time) {
 	}
 	switch a.Kind {
 	case Open:
-		opened(&q.core, e, r, now)
+		opened(&q.core, a, r, now)
 	case Stat:
 		found(&q.core, e, r, now)
 	case Remove, Fail:
@@ -152,7 +155,7 @@ func (c *core) settle(e *entry, now time.Time) {
 	e.set(stirred|appeared, false)
 	switch current := c.entries[e.name]; {
 	case current == nil && again:
-		c.add(e.name, seenAt(now), now)
+		c.add(e.name, seenAt(now), now).set(e.flags&arrivals, true)
 	case current == nil || !changed:
 	case current.state.underWay():
 		current.set(stirred, true)

@@ -40,7 +40,7 @@ func ended(c *core, a Act, r Result, now time.Time) {
 		c.check(e)
 	case Replaced:
 		e.state = waiting // in no heap
-		c.replaced(e, now)
+		c.replaced(e, Version{}, now)
 	default: // the recipients stay done, and the act is due again
 		if _, waits := m.NextAttempt(); waits { // a person has made one wait meanwhile
 			e.state = waiting // in no heap

@@ -80,6 +80,10 @@ const (
 	appeared                   // a file of this name appeared while a job or an act was under way
 	recalled                   // the record is of the last run, and was not compared with the file
 	vanished                   // a file of this name went away
+	renamed                    // a file was renamed to this name, and not written to since
+	created                    // a file was created or linked under this name, and not written to since
+	written                    // the file was written to under this name
+	touched                    // something else has happened to the file
 	taken                      // missing: the name had another version of the file, or another file
 	sought                     // missing: a scan is under way that began after the file vanished
 	listed                     // can be found by the identity of the message, see absent

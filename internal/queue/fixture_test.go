@@ -34,7 +34,7 @@ const maxAge = 5 * 24 * time.Hour
 
 func testRules() Rules {
 	return Rules{
-		Freq: 10 * time.Second, Settle: 2 * time.Second, MaxAge: maxAge, WarnAfter: 4 * time.Hour, Reports: true,
+		Freq: 10 * time.Second, Settle: 2 * time.Second, Unused: time.Hour, MaxAge: maxAge, WarnAfter: 4 * time.Hour, Reports: true,
 		Retry:  record.Rule{MaxAttempts: 100, Backoff: func(n int) time.Duration { return time.Duration(n) * time.Minute }},
 		Routes: 1, RouteOf: func(string) int { return 0 },
 	}

@@ -11,20 +11,83 @@ import (
 // that are, and for new files.
 const readPace = 50 * time.Microsecond
 
+// How says how a file came to its name.
+type How uint8
+
+// The ways in which a file comes to its name.
+const (
+	Noticed How = iota // not known
+	Renamed            // renamed, and not written to since
+	Created            // created or linked, and not written to since
+	Written            // written to under its name
+)
+
+// arrivals are the flags that say how a file came to its name.
+const arrivals = renamed | created | written | touched
+
+// arrive notes how the file of e came to its name, or was changed there.
+func (e *entry) arrive(how How, now time.Time) {
+	switch how {
+	case Renamed:
+		e.set(created|written, false)
+		e.set(renamed, true)
+	case Created:
+		e.set(renamed|written, false)
+		e.set(created, true)
+	case Written:
+		e.set(renamed|created, false)
+		e.set(written, true)
+		if e.state == unread && e.seen != nil {
+			e.seen = &sighting{now, e.seen.first, e.seen.err}
+		}
+	default:
+		e.set(touched, true)
+	}
+}
+
+// how returns how the file of e came to its name.
+func (e *entry) how() How {
+	switch {
+	case e.has(written):
+		return Written
+	case e.has(renamed):
+		return Renamed
+	case e.has(created):
+		return Created
+	}
+	return Noticed
+}
+
+// Arrived says that a file came to its name, or was changed there.
+func (q *Queue) Arrived(name string, how How, now time.Time) {
+	e := q.entries[name]
+	if e == nil {
+		q.add(name, seenAt(now), now).arrive(how, now)
+		return
+	}
+	e.arrive(how, now)
+	switch {
+	case e.state.underWay():
+		e.set(stirred|appeared, true)
+	case e.state == unread:
+		e.looks = 0
+		q.sched.move(e, unread, now)
+	default:
+		q.check(e)
+	}
+}
+
+// MissedNotices says that calls of Arrived may be missing: a file that was created may have been written to.
+func (q *Queue) MissedNotices() {
+	for _, e := range q.entries {
+		e.set(created, false)
+	}
+}
+
 // Notice says that files of these names may have come or changed, and that others are said to be gone.
 func (q *Queue) Notice(came, gone []string, now time.Time) {
 	for _, name := range came {
-		switch e := q.entries[name]; {
-		case e == nil:
-			q.add(name, seenAt(now), now)
-		case e.state.underWay():
-			e.set(stirred|appeared, true)
-		case e.state == unread:
-			e.looks = 0
-			q.sched.move(e, unread, now)
-		default:
-			q.check(e)
-		}
+		q.Arrived(name, Noticed, now)
 	}
 	for _, name := range gone {
 		e := q.entries[name]
@@ -34,7 +97,7 @@ func (q *Queue) Notice(came, gone []string, now time.Time) {
 		switch {
 		case e == nil || e.state == unread:
 		case e.state.underWay():
-			e.set(stirred, true)
+			q.suspect(e)
 		default:
 			q.check(e)
 		}
@@ -147,7 +210,7 @@ func compareVersion(c *core, e *entry, v Version, now time.Time) {
 	case e.state.underWay():
 		e.set(stirred, true)
 	case e.state == waiting || e.state == ready:
-		c.replaced(e, now)
+		c.replaced(e, v, now)
 	}
 }
 
@@ -166,7 +229,7 @@ func (s *Scan) End(now time.Time) {
 		switch {
 		case e.round == s.round:
 		case e.state.underWay():
-			e.set(stirred, true)
+			c.suspect(e)
 		default:
 			c.check(e)
 		}

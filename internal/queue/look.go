@@ -10,6 +10,9 @@ import (
 func found(c *core, e *entry, r Result, now time.Time) {
 	e.state = unread // no heap has e
 	m := e.msg.Message()
+	if r.Trouble == Fine && r.Place == InSpool {
+		c.absent.remove(e)
+	}
 	switch {
 	case r.Trouble != Fine && r.Trouble != Gone: // nothing is known: the next attempt will see
 		notFound(c, e, m, now)
@@ -30,11 +33,10 @@ func found(c *core, e *entry, r Result, now time.Time) {
 		c.add(e.name, seenAt(now), now)
 		hold(c, e, m, e.id, now)
 	case r.Version != e.id:
-		c.replaced(e, now)
+		c.replaced(e, r.Version, now)
 	case m.Partial():
 		c.reread(e, now)
 	case e.before == held:
-		c.absent.remove(e)
 		record.Release(m, now)
 		e.seen = seenAt(now)
 		e.set(noticing, false)

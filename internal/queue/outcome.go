@@ -93,6 +93,7 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 type Finish struct {
 	Outcomes []attempt.Outcome // for each recipient of the job; none if Trouble is not Fine
 	Stumbled bool              // the relay failed in the middle of the transaction
+	Sum      uint64            // sum of the content that was sent; zero: unknown
 	Trouble  Trouble           // why the file could not be offered
 	Err      error             // likewise
 }
@@ -130,7 +131,7 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 	}
 	if m.Served() { // the removal of the file is the record
 		c.served[e], c.changed = m, true
-		c.finishWith(e, m, Act{events: events})
+		c.finishWith(e, m, Act{events: events, Message: m, Sum: f.Sum})
 		return
 	}
 	c.keep(e, m, now)
@@ -170,7 +171,7 @@ func fileNotOffered(c *core, e *entry, m *record.Message, f Finish, now time.Tim
 		c.check(e)
 	case Replaced:
 		c.keep(e, m, now)
-		c.replaced(e, now)
+		c.replaced(e, Version{}, now)
 	default: // the disk, or permissions: not the fault of the message
 		m.Postpone(now.Add(c.rules.Freq))
 		isNew := m.Error != f.Err.Error()

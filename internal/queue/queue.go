@@ -41,6 +41,7 @@ import (
 type Rules struct {
 	Freq      time.Duration // time between two looks at a file that cannot be used
 	Settle    time.Duration // age at which a file that was written in place counts as complete
+	Unused    time.Duration // age at which a file with a temporary name counts as complete
 	MaxAge    time.Duration // age at which a message is given up
 	WarnAfter time.Duration // age at which the sender is told of a delay; zero: never
 	Reports   bool          // senders get reports

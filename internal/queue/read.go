@@ -17,9 +17,16 @@ const (
 	quietFor = time.Second
 )
 
-// opened takes the result of act Open.
-func opened(c *core, e *entry, r Result, now time.Time) {
+// errWritten is why a file waits that was written to since it was opened.
+var errWritten = errors.New("file was written a moment ago")
+
+// opened takes the result of the act a, which is Open.
+func opened(c *core, a Act, r Result, now time.Time) {
+	e := a.e
 	e.state = unread // no heap has e
+	if e.has(written) && a.How != Written && !r.Unchanged && r.Trouble == Fine {
+		r = Result{Trouble: Unsettled, Err: errWritten, Version: r.Version}
+	}
 	var old *record.Message
 	if e.msg.Holds() {
 		old = e.msg.Message()
@@ -50,7 +57,7 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 		return
 	default:
 		e.set(vanished, !known)
-		e = c.replaced(e, now)
+		e = c.replaced(e, r.Version, now)
 	}
 	f, same := c.find(e, m, r.Version)
 	switch {
@@ -77,7 +84,7 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 	c.verified(e)
 	c.absent.remove(e)
 	e.set(returned, r.Returned)
-	e.set(soon|judged|vanished|taken, false)
+	e.set(soon|judged|vanished|taken|arrivals, false)
 	delete(c.trouble, e)
 	old.Error, old.Missing = "", time.Time{}
 	record.Release(old, now)
@@ -91,7 +98,7 @@ func makeRecord(c *core, e *entry, old *record.Message, r Result, now time.Time)
 	c.setVersion(e, r.Version)
 	c.verified(e)
 	c.absent.remove(e)
-	e.set(soon|judged|vanished|taken, false)
+	e.set(soon|judged|vanished|taken|arrivals, false)
 	delete(c.trouble, e)
 	m := record.New(*r.Head, now)
 	if old != nil && r.Why != nil {
@@ -106,10 +113,29 @@ func makeRecord(c *core, e *entry, old *record.Message, r Result, now time.Time)
 		record.FixTimes(m, now, c.rules.MaxAge)
 	}
 	e.set(returned, r.Why != nil && record.Recover(m, r.Why))
+	if old != nil && record.ChangedAfterSent(m, old) {
+		putAside(c, e, m, now)
+		return
+	}
 	announce(c, e.name, m, old, now)
 	c.keep(e, m, now)
 	c.conclude(e, m, now)
 }
+
+// putAside moves a file whose message m has changed after it was sent to failed/. Nothing that was written is lost, and
+// nothing is sent twice.
+func putAside(c *core, e *entry, m *record.Message, now time.Time) {
+	for _, r := range m.Recipients() {
+		r.Status, r.GivenUp, r.Error, r.Told = record.Done, true, errChanged.Error(), true
+	}
+	m.Error = errChanged.Error()
+	c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, From: m.From, ID: m.MessageID, Err: errChanged})
+	c.keep(e, m, now)
+	c.finish(e, m, now)
+}
+
+// errChanged is why a message goes to failed/ whose file was changed when every recipient had accepted it.
+var errChanged = errors.New("changed after it was sent")
 
 // announce publishes the recipients of m that old does not have.
 func announce(c *core, file string, m, old *record.Message, now time.Time) {
@@ -141,7 +167,14 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 		e.seen = &sighting{now, e.seen.first, e.seen.err}
 	}
 	if r.Trouble == NoMessage {
-		putAside(c, e, r.Err, now)
+		reject(c, e, r.Err, now)
+		return
+	}
+	if r.Trouble == Temporary {
+		c.sched.move(e, unread, now.Add(max(c.rules.Freq, c.rules.Unused-c.unchanged(e, now))))
+		if e.set(soon, false); e.seen.err != r.Err.Error() {
+			e.seen, c.changed = &sighting{e.seen.at, e.seen.first, r.Err.Error()}, true
+		}
 		return
 	}
 	e.set(judged, r.Trouble == Unusable)
@@ -153,7 +186,9 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 	if settles || writing || r.Trouble == Linked { // usual, and often over in a moment
 		wait = min(firstLook<<e.looks, wait)
 		e.looks = min(e.looks+1, maxLooks)
-		if settles {
+		if r.Trouble == Unsettled {
+			wait = max(firstLook, c.rules.Settle-c.unchanged(e, now))
+		} else if settles {
 			wait = min(wait, c.rules.Settle/8)
 		}
 		if settles || age < quietFor {
@@ -172,8 +207,13 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 	}
 }
 
-// putAside moves a file that can never be a message to failed/.
-func putAside(c *core, e *entry, err error, now time.Time) {
+// unchanged returns how long the file of e has not changed, as far as is known.
+func (c *core) unchanged(e *entry, now time.Time) time.Duration {
+	return max(now.Sub(e.seen.at), now.Sub(e.id.Time()))
+}
+
+// reject moves a file that can never be a message to failed/.
+func reject(c *core, e *entry, err error, now time.Time) {
 	m := e.unreadable(err.Error())
 	c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: err})
 	c.absent.remove(e)

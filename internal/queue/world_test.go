@@ -246,6 +246,9 @@ func (w *world) act(i int) {
 	m := recordOf(w.q, e)
 	if ended {
 		w.leaving, w.leavingName = m, a.Name
+	} else if len(a.events) > 0 { // of the file under the name that it had
+		w.events()
+		w.leaving, w.leavingName = m, a.events[0].File
 	}
 	w.q.Acted(a, r, w.now)
 	if r.Why != nil {
@@ -257,6 +260,9 @@ func (w *world) act(i int) {
 	}
 	if ended {
 		w.ended(a, m)
+	} else if len(a.events) > 0 {
+		w.events()
+		w.leaving = nil
 	}
 }
 

@@ -73,6 +73,13 @@ func Resume(m, old *Message) {
 	}
 }
 
+// ChangedAfterSent reports whether every recipient had accepted the message old, and m is another version of it, with
+// no recipient that is new.
+func ChangedAfterSent(m, old *Message) bool {
+	changed := !old.Modified.IsZero() && !old.Modified.Equal(m.Modified) || !old.Partial() && old.Size != m.Size
+	return changed && old.Served() && m.Served()
+}
+
 // KeepAccepted takes over from old which recipients have accepted the message.
 func KeepAccepted(m, old *Message) { takeOver(m, old, (*Recipient).Accepted) }
 

@@ -1,7 +1,9 @@
 package spooldir
 
 import (
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +30,25 @@ func WhyFile(message string) string { return message + whySuffix }
 
 // IsWhyFile reports whether name is the name of a why-file in failed/. A message never has such a name there.
 func IsWhyFile(name string) bool { return strings.HasSuffix(name, whySuffix) }
+
+// Temporary returns patterns of names that programs give to files which they are still writing: editors, browsers,
+// and programs that copy files (rsync's begin with a dot and are no messages).
+func Temporary() []string { return slices.Clone(temporary) }
+
+var temporary = []string{"*~", "*.tmp", "*.part", "*.filepart", "*.swp", "*.crdownload", "#*#"}
+
+// IsTemporary reports whether name has one of the patterns, which are those of path.Match; nil: those of Temporary.
+func IsTemporary(name string, patterns []string) bool {
+	if patterns == nil {
+		patterns = temporary
+	}
+	for _, p := range patterns {
+		if ok, _ := path.Match(p, name); ok {
+			return true
+		}
+	}
+	return false
+}
 
 // StatusPath returns the absolute path of the status file of d: configured or, if that is empty, StatusFile in d. The
 // error is a relative path without a working directory.

@@ -10,8 +10,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// SettleTime is the time without a change after which a file counts as complete, where the system cannot tell whether a
-// process still writes the file.
+// SettleTime is the usual time without a change after which a file that was written in place counts as complete.
 const SettleTime = 2 * time.Second
 
 // Reasons why a file cannot be read as a message. Test with errors.Is.
@@ -36,10 +35,10 @@ func (id ID) Equal(other ID) bool {
 	return id.Ino == other.Ino && id.Size == other.Size && id.ModTime.Equal(other.ModTime)
 }
 
-// Quiet reports whether the file was unchanged for SettleTime at the time now: by its modification time or, since the
-// clock of the file's host may be ahead, because this ID was seen at the time since (zero: never).
-func (id ID) Quiet(since, now time.Time) bool {
-	return now.Sub(id.ModTime) >= SettleTime || !since.IsZero() && now.Sub(since) >= SettleTime
+// Quiet reports whether the file was unchanged for the time settle at the time now: by its modification time or, since
+// the clock of the file's host may be ahead, because this ID was seen at the time since (zero: never).
+func (id ID) Quiet(since, now time.Time, settle time.Duration) bool {
+	return now.Sub(id.ModTime) >= settle || !since.IsZero() && now.Sub(since) >= settle
 }
 
 // Stat returns the version of the message name in the spool, without opening the file. Its errors are those of Open,
@@ -168,27 +167,23 @@ const (
 	leaseBusy                 // a process has
 )
 
-// Settled returns nil if the writer of f has finished. Open has returned f and id. On Linux the kernel knows whether
-// a process has the file open for writing or mapped writable: ErrBeingWritten. Elsewhere, on many network file
-// systems, and for a file of another owner, the file has to be Quiet: ErrUnsettled. ErrBeingWritten also means that f
-// is no longer the version id: open it again.
+// Free asks whether a process has f open for writing or mapped writable: ErrBeingWritten. Open has returned f and id.
+// ErrBeingWritten also means that f is no longer the version id: open it again. Known is false if the system cannot
+// tell: outside Linux, on many network file systems, and for a file of another owner.
 //
 // A program that closes the file, and opens it again to write more, looks finished in between.
-func Settled(f fsys.File, id ID, since, now time.Time) error {
+func Free(f fsys.File, id ID) (known bool, err error) {
 	answer, err := probeLease(f)
 	if err != nil {
-		return fmt.Errorf("probe %s for a writer: %w", f.Name(), err)
+		return false, fmt.Errorf("probe %s for a writer: %w", f.Name(), err)
 	}
 	// After a last write between Open and the probe, id would be a version that does not exist any more.
 	fi, err := f.Stat()
 	if err != nil {
-		return err
+		return false, err
 	}
-	switch {
-	case answer == leaseBusy || !IDOf(fi).Equal(id):
-		return &fs.PathError{Op: "settle", Path: f.Name(), Err: ErrBeingWritten}
-	case answer == leaseUnknown && !id.Quiet(since, now):
-		return &fs.PathError{Op: "settle", Path: f.Name(), Err: ErrUnsettled}
+	if answer == leaseBusy || !IDOf(fi).Equal(id) {
+		return false, &fs.PathError{Op: "settle", Path: f.Name(), Err: ErrBeingWritten}
 	}
-	return nil
+	return answer == leaseFree, nil
 }

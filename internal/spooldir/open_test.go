@@ -70,7 +70,7 @@ func TestQuiet(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(ID{ModTime: row.mtime}.Quiet(row.since, now), row.want)
+			is.Equal(ID{ModTime: row.mtime}.Quiet(row.since, now, SettleTime), row.want)
 		})
 	}
 }

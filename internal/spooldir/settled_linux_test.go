@@ -6,14 +6,12 @@ import (
 	"os/signal"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/matryer/is"
 	"golang.org/x/sys/unix"
 )
 
-// settled opens name and asks whether its writer has finished, as long after its last change as the SettleTime rule
-// would want: only a lease can still say no.
+// settled opens name and asks whether it has a writer.
 func settled(t *testing.T, d *Dir, name string) error {
 	t.Helper()
 	f, id, err := d.Open(name)
@@ -21,10 +19,11 @@ func settled(t *testing.T, d *Dir, name string) error {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
+	_, err = Free(f, id)
+	return err
 }
 
-func TestSettledSeesAWriter(t *testing.T) {
+func TestFreeSeesWriter(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "a", "hello")
@@ -42,20 +41,22 @@ func TestSettledSeesAWriter(t *testing.T) {
 	is.NoErr(settled(t, d, "a")) // another reader does not matter
 }
 
-func TestSettledKeepsNoLease(t *testing.T) {
+func TestFreeKeepsNoLease(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "a", "hello")
 	f, id, err := d.Open("a")
 	is.NoErr(err)
 	defer f.Close()
-	is.NoErr(Settled(f, id, time.Time{}, time.Now()))
+	known, err := Free(f, id)
+	is.NoErr(err)
+	is.True(known)
 	held, err := unix.FcntlInt(f.(*os.File).Fd(), unix.F_GETLEASE, 0)
 	is.NoErr(err)
 	is.Equal(held, unix.F_UNLCK) // a writer that comes now need not wait for us
 }
 
-func TestSettledSeesAWritableMapping(t *testing.T) {
+func TestFreeSeesWritableMapping(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "a", "hello")
@@ -77,11 +78,11 @@ func TestSettledSeesALastWrite(t *testing.T) {
 	is.NoErr(err)
 	defer f.Close()
 	drop(t, d, "a", "hello") // in place, by a writer that is gone when we ask
-	err = Settled(f, id, time.Time{}, time.Now().Add(time.Hour))
+	_, err = Free(f, id)
 	is.True(errors.Is(err, ErrBeingWritten)) // id is of a version that nobody will see again
 }
 
-func TestSettledWithoutLeases(t *testing.T) {
+func TestFreeWithoutLeases(t *testing.T) {
 	is := is.New(t)
 	f, w, err := os.Pipe() // the kernel's answer is that of a file system without leases
 	is.NoErr(err)
@@ -93,8 +94,9 @@ func TestSettledWithoutLeases(t *testing.T) {
 	fi, err := f.Stat()
 	is.NoErr(err)
 	id, _ := fileID(fi)
-	is.True(errors.Is(Settled(f, id, time.Time{}, id.ModTime.Add(time.Second)), ErrUnsettled)) // too early
-	is.NoErr(Settled(f, id, time.Time{}, id.ModTime.Add(SettleTime)))                          // late enough
+	known, err := Free(f, id)
+	is.NoErr(err)
+	is.True(!known)
 }
 
 // The kernel signals the holder of a lease when a writer comes. Nobody may be harmed: neither we nor the writer, whose

@@ -12,12 +12,30 @@ var (
 	ErrUnlinked = errors.New("spool directory was removed or renamed")
 )
 
+// How says how a file came to its name.
+type How uint8
+
+// The ways in which a file comes to its name.
+const (
+	Noticed How = iota // closed by a writer, touched, or not known
+	Renamed            // renamed, and not written to since
+	Created            // created or linked, and not written to since
+	Written            // written to under its name
+)
+
+// An Arrival is a file that came or changed.
+type Arrival struct {
+	Name string
+	How  How // the last that happened, Noticed left out
+}
+
 // An Event is a hint that something has happened in the spool. Events get lost on network file systems and say nothing
 // of what happened before Watch, so they can only make a scan come earlier.
 type Event struct {
-	Names  []string // usable names of files that appeared, were closed by a writer or got another time; each once
-	Gone   []string // likewise, of files that went away; by now there may be another one
-	Rescan bool     // more has happened than Names tells: read the directory
+	Files  []Arrival // usable names of files that came or changed, sorted, each once
+	Gone   []string  // likewise, of files that went away; by now there may be another one
+	Rescan bool      // more has happened than Files tells: read the directory
+	End    uint64    // position of the end of the event, see Watcher.Mark
 }
 
 // A Watcher notices what happens in the spool.
@@ -28,6 +46,11 @@ type Watcher struct {
 	finished chan struct{} // closed after err was set
 	err      error
 	once     sync.Once
+
+	mu     sync.Mutex
+	read   uint64 // bytes of notices that were read
+	done   uint64 // those of them that were handed on, or that no event had to tell of
+	marked uint64 // position up to which events are wanted, even without names
 }
 
 // Watch begins to watch the spool. ErrNoWatch: the system has no inotify. Other errors: the directory is missing, or

@@ -3,19 +3,21 @@ package spooldir
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
 	// A hard link into the spool gives nothing but IN_CREATE, and so does linkat of an O_TMPFILE: its close carries
-	// another name. A file whose time is set, which is to be tried now, gives IN_ATTRIB.
+	// another name. A file whose time is set, which is to be tried now, gives IN_ATTRIB. Only IN_MODIFY tells a file
+	// that is written in place from one that was linked.
 	watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM |
-		unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+		unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	watchGone = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
 	// watchBuffer holds a burst of some thousand names of usual length: one event for all of them.
 	watchBuffer = 64 << 10
@@ -47,26 +49,97 @@ func startWatch(d *Dir) (*Watcher, error) {
 // run turns what the kernel says into events until the watch ends, and returns why, nil after Close.
 func (w *Watcher) run(d *Dir) error {
 	buf := make([]byte, watchBuffer)
+	raw, err := w.f.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("watch spool: %w", err)
+	}
 	for {
-		n, err := w.f.Read(buf)
-		if errors.Is(err, os.ErrClosed) {
+		n, end, err := w.fill(raw, buf)
+		if err != nil && w.isClosing() {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("watch spool: %w", err)
 		}
 		event, gone := decode(buf[:n], Usable)
-		if event.Rescan || len(event.Names)+len(event.Gone) > 0 {
+		event.End = end
+		if tells := event.Rescan || len(event.Files)+len(event.Gone) > 0; tells || !w.skip(end-uint64(n), end) {
 			select {
 			case w.events <- event:
 			case <-w.closing:
 				return nil
 			}
 		}
+		w.handedOn(end)
 		if gone {
 			return fmt.Errorf("watch spool: %s: %w", d.path, ErrUnlinked)
 		}
 	}
+}
+
+// skip reports whether no event is wanted for the notices between two positions.
+func (w *Watcher) skip(from, to uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.marked > from {
+		return false
+	}
+	w.done = to
+	return true
+}
+
+// handedOn notes that the notices before a position were handed on.
+func (w *Watcher) handedOn(end uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done = end
+}
+
+func (w *Watcher) isClosing() bool {
+	select {
+	case <-w.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// fill waits for notices and reads them. End is the position behind them.
+func (w *Watcher) fill(raw syscall.RawConn, buf []byte) (n int, end uint64, err error) {
+	waitErr := raw.Read(func(fd uintptr) (done bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for n, err = unix.Read(int(fd), buf); err == unix.EINTR; {
+			n, err = unix.Read(int(fd), buf)
+		}
+		w.read += uint64(max(n, 0))
+		end = w.read
+		return err != unix.EAGAIN
+	})
+	if waitErr != nil {
+		return 0, 0, waitErr
+	}
+	return max(n, 0), end, err
+}
+
+// Mark returns a position: what happened before the call is in events with an End up to that position. Zero: all such
+// events were received.
+func (w *Watcher) Mark() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	end := w.read
+	if raw, err := w.f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			if n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
+				end += uint64(n)
+			}
+		})
+	}
+	if end == w.done {
+		return 0
+	}
+	w.marked = max(w.marked, end)
+	return end
 }
 
 // decode reads the records of one read(2) of an inotify descriptor (inotify(7)): int32 wd, uint32 mask, uint32 cookie,
@@ -98,12 +171,38 @@ func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 		case mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0:
 			event.Gone = append(event.Gone, string(name))
 		default:
-			event.Names = append(event.Names, string(name))
+			event.Files = append(event.Files, Arrival{string(name), howOf(mask)})
 		}
 	}
-	for _, names := range []*[]string{&event.Names, &event.Gone} {
-		slices.Sort(*names)
-		*names = slices.Compact(*names)
-	}
+	slices.SortStableFunc(event.Files, func(a, b Arrival) int { return strings.Compare(a.Name, b.Name) })
+	event.Files = compact(event.Files)
+	slices.Sort(event.Gone)
+	event.Gone = slices.Compact(event.Gone)
 	return event, gone
+}
+
+func howOf(mask uint32) How {
+	switch {
+	case mask&unix.IN_MODIFY != 0:
+		return Written
+	case mask&unix.IN_MOVED_TO != 0:
+		return Renamed
+	case mask&unix.IN_CREATE != 0:
+		return Created
+	}
+	return Noticed
+}
+
+// compact leaves the last of the arrivals of each name, Noticed left out if there is another one.
+func compact(files []Arrival) []Arrival {
+	kept := files[:0]
+	for _, f := range files {
+		switch last := len(kept) - 1; {
+		case last < 0 || kept[last].Name != f.Name:
+			kept = append(kept, f)
+		case f.How != Noticed:
+			kept[last].How = f.How
+		}
+	}
+	return kept
 }

@@ -25,6 +25,14 @@ func watch(t *testing.T, d *Dir) *Watcher {
 	return w
 }
 
+// names returns the names of files that came or changed.
+func (e Event) names() (names []string) {
+	for _, f := range e.Files {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
 // next returns the next event; a test that waits for one that never comes fails after five minutes.
 func next(t *testing.T, w *Watcher) (event Event, ok bool) {
 	t.Helper()
@@ -79,7 +87,7 @@ func namesUntil(t *testing.T, w *Watcher, end string) (names []string) {
 		if !ok || event.Rescan {
 			t.Fatal("the watch has ended")
 		}
-		reported := slices.Clone(event.Names)
+		reported := event.names()
 		for _, name := range event.Gone {
 			reported = append(reported, "-"+name)
 		}
@@ -88,7 +96,7 @@ func namesUntil(t *testing.T, w *Watcher, end string) (names []string) {
 				names = append(names, name)
 			}
 		}
-		if slices.Contains(event.Names, end) {
+		if slices.Contains(event.names(), end) {
 			return names
 		}
 	}
@@ -104,8 +112,10 @@ func TestWatchOfAnUnnamedFile(t *testing.T) {
 	_, err = f.WriteString("hello")
 	is.NoErr(err)
 	is.NoErr(unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, d.File("a"), unix.AT_SYMLINK_FOLLOW))
-	event, _ := next(t, w)
-	is.Equal(event.Names, []string{"a"}) // though the only notice is that of its creation
+	for event, ok := next(t, w); !slices.Contains(event.Files, Arrival{"a", Created}); event, ok = next(t, w) {
+		is.True(ok)
+		is.True(!slices.Contains(event.names(), "a")) // the only notice is that of its creation
+	}
 	is.NoErr(f.Close())
 }
 
@@ -125,13 +135,13 @@ func TestWatchOverflow(t *testing.T) {
 	for {
 		event, ok := next(t, w)
 		is.True(ok)                    // an overflow does not end the watch
-		is.True(len(event.Names) <= 2) // each name once
+		is.True(len(event.Files) <= 2) // each name once
 		if event.Rescan {
 			break
 		}
 	}
 	drop(t, d, "later", "x")
-	for event, ok := next(t, w); !slices.Contains(event.Names, "later"); event, ok = next(t, w) {
+	for event, ok := next(t, w); !slices.Contains(event.names(), "later"); event, ok = next(t, w) {
 		is.True(ok) // it goes on
 	}
 }
@@ -212,15 +222,21 @@ func TestDecode(t *testing.T) {
 		gone bool
 	}{
 		{"nothing", nil, Event{}, false},
-		{"one", record(unix.IN_CLOSE_WRITE, "a"), Event{Names: []string{"a"}}, false},
-		{"name without padding", record(unix.IN_CREATE, "123456789012345"), Event{Names: []string{"123456789012345"}}, false},
+		{"one", record(unix.IN_CLOSE_WRITE, "a"), Event{Files: []Arrival{{"a", Noticed}}}, false},
+		{"name without padding", record(unix.IN_CREATE, "123456789012345"), Event{Files: []Arrival{{"123456789012345", Created}}}, false},
 		{"several, twice", slices.Concat(record(unix.IN_CREATE, "b"), record(unix.IN_MOVED_TO, "a"), record(unix.IN_CLOSE_WRITE, "b")),
-			Event{Names: []string{"a", "b"}}, false},
+			Event{Files: []Arrival{{"a", Renamed}, {"b", Created}}}, false},
+		{"written in place", slices.Concat(record(unix.IN_CREATE, "a"), record(unix.IN_MODIFY, "a"), record(unix.IN_CLOSE_WRITE, "a")),
+			Event{Files: []Arrival{{"a", Written}}}, false},
+		{"renamed and appended to", slices.Concat(record(unix.IN_MOVED_TO, "a"), record(unix.IN_MODIFY, "a"), record(unix.IN_ATTRIB, "a")),
+			Event{Files: []Arrival{{"a", Written}}}, false},
+		{"replaced by rename", slices.Concat(record(unix.IN_MODIFY, "a"), record(unix.IN_MOVED_TO, "a"), record(unix.IN_CLOSE_WRITE, "a")),
+			Event{Files: []Arrival{{"a", Renamed}}}, false},
 		{"gone", slices.Concat(record(unix.IN_DELETE, "b"), record(unix.IN_MOVED_FROM, "a"), record(unix.IN_MOVED_TO, "b")),
-			Event{Names: []string{"b"}, Gone: []string{"a", "b"}}, false},
+			Event{Files: []Arrival{{"b", Renamed}}, Gone: []string{"a", "b"}}, false},
 		{"dot name", record(unix.IN_CLOSE_WRITE, ".spoolgore.js"), Event{}, false},
 		{"directory", record(unix.IN_CREATE|unix.IN_ISDIR, "a"), Event{}, false},
-		{"overflow", slices.Concat(record(unix.IN_CREATE, "a"), record(unix.IN_Q_OVERFLOW, "")), Event{Names: []string{"a"}, Rescan: true}, false},
+		{"overflow", slices.Concat(record(unix.IN_CREATE, "a"), record(unix.IN_Q_OVERFLOW, "")), Event{Files: []Arrival{{"a", Created}}, Rescan: true}, false},
 		{"removed", slices.Concat(record(unix.IN_DELETE_SELF, ""), record(unix.IN_IGNORED, "")), Event{Rescan: true}, true},
 		{"renamed", record(unix.IN_MOVE_SELF, ""), Event{Rescan: true}, true},
 		{"unmounted", record(unix.IN_UNMOUNT, ""), Event{Rescan: true}, true},
@@ -244,19 +260,33 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{0xff, 0xff}, uint16(1))
 	f.Fuzz(func(t *testing.T, buf []byte, cut uint16) {
 		whole, gone := decode(buf, Usable)
-		for i, name := range whole.Names {
-			if !Usable(name) || i > 0 && name <= whole.Names[i-1] {
-				t.Fatalf("names %q", whole.Names)
+		for i, name := range whole.names() {
+			if !Usable(name) || i > 0 && name <= whole.names()[i-1] {
+				t.Fatalf("names %q", whole.names())
 			}
 		}
 		if gone && !whole.Rescan {
 			t.Fatal("gone without a rescan")
 		}
 		part, _ := decode(buf[:min(int(cut), len(buf))], Usable)
-		for _, name := range part.Names {
-			if !slices.Contains(whole.Names, name) {
+		for _, name := range part.names() {
+			if !slices.Contains(whole.names(), name) {
 				t.Fatalf("%q is in a part only", name)
 			}
 		}
 	})
+}
+
+// What has happened before a Mark is told in events up to it, though there may be no name to tell.
+func TestMark(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	w := watch(t, d)
+	drop(t, d, ".hidden", "x")
+	for mark, end := w.Mark(), uint64(0); end < mark; {
+		event, ok := next(t, w)
+		is.True(ok)
+		end = event.End
+	}
+	is.NoErr(w.Close())
 }

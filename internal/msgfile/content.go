@@ -1,0 +1,148 @@
+package msgfile
+
+import (
+	"hash/maphash"
+	"io"
+	"io/fs"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// seed makes the sums of this process.
+var seed = maphash.MakeSeed()
+
+// Content returns the message as it goes out, from its beginning. It may be called again to read it again; what it
+// returned is good until Close. A message without a Date gets the date of its file, so that a retry carries the same.
+//
+// Before the last octet of the message the file is compared with the version ID. If its content has changed, the read
+// fails with spooldir.ErrChanged: no relay may accept a mixture of two versions.
+func (m *File) Content(messageID string) io.Reader {
+	c := m.content(messageID)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.contents = append(m.contents, c)
+	r := &content{file: m, from: c, messageID: messageID}
+	if m.unstuffs() {
+		r.from = message.Unstuff(c)
+	}
+	r.sum.SetSeed(seed)
+	return r
+}
+
+// content reads until its file is closed.
+type content struct {
+	file      *File
+	from      io.Reader
+	messageID string
+	n         int64 // bytes that were read
+	sum       maphash.Hash
+	compared  bool // the file was compared with its version
+	err       error
+}
+
+// Read implements io.Reader.
+func (c *content) Read(p []byte) (int, error) {
+	m := c.file
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return 0, fs.ErrClosed
+	case c.err != nil:
+		return 0, c.err
+	}
+	n, err := c.from.Read(p)
+	c.n += int64(n)
+	c.sum.Write(p[:n])
+	if !c.compared && (err == io.EOF || c.n == m.size) {
+		c.compared = true
+		if c.err = m.compare(c.sum.Sum64(), c.messageID); c.err != nil {
+			return 0, c.err
+		}
+	}
+	return n, err
+}
+
+// compare returns spooldir.ErrChanged unless the file still has the content with that sum. Another time alone is no
+// change of the content. The caller holds the lock.
+func (m *File) compare(sum uint64, messageID string) error {
+	fi, err := m.file.Stat()
+	if err != nil {
+		return err
+	}
+	now := spooldir.IDOf(fi)
+	switch {
+	case now.Size == m.ID.Size && now.ModTime.Equal(m.ID.ModTime):
+	case now.Size == m.ID.Size && m.again(messageID) == sum:
+	default:
+		m.changed = true
+		return &fs.PathError{Op: "send", Path: m.file.Name(), Err: spooldir.ErrChanged}
+	}
+	m.sum = sum
+	return nil
+}
+
+// again reads the file once more and returns the sum of its content; zero: it cannot be read.
+func (m *File) again(messageID string) uint64 {
+	other := &File{ID: m.ID, Arrival: m.Arrival, PickupDots: m.PickupDots, file: m.file}
+	var err error
+	if other.Header, err = message.ReadHeader(m.file, m.ID.Size); err != nil {
+		return 0
+	}
+	var r io.Reader = other.content(messageID)
+	if other.unstuffs() {
+		r = message.Unstuff(r)
+	}
+	var sum maphash.Hash
+	sum.SetSeed(seed)
+	if _, err := io.Copy(&sum, r); err != nil {
+		return 0
+	}
+	return sum.Sum64()
+}
+
+// Sum returns the sum of what Content has given last, whole; zero: it has given nothing whole.
+func (m *File) Sum() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sum
+}
+
+// Changed reports whether Content has found the file changed.
+func (m *File) Changed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// SameContent reports whether m, another version of the message that was sent as the version id with that sum, has the
+// same content: only its time was set.
+func (m *File) SameContent(id spooldir.ID, messageID string, sum uint64) bool {
+	if sum == 0 || m.ID.Size != id.Size {
+		return false
+	}
+	sent := &File{ID: id, Arrival: m.Arrival, PickupDots: m.PickupDots, file: m.file}
+	return sent.again(messageID) == sum
+}
+
+func (m *File) content(messageID string) *message.Content {
+	return m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.date(), MessageID: messageID})
+}
+
+func (m *File) unstuffs() bool { return m.PickupDots && m.Header.FromPickup() }
+
+// Measure returns how long Content is, and whether an octet of it is above 127.
+func (m *File) Measure(messageID string) (size int64, eightBit bool, err error) {
+	c := m.content(messageID)
+	if !m.unstuffs() {
+		size, eightBit, err = c.Measure()
+	} else {
+		defer c.Close()
+		size, eightBit, err = message.MeasureReader(message.Unstuff(c))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.size = size
+	return size, eightBit, err
+}

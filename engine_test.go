@@ -62,30 +62,39 @@ func TestRateHoldsOverARestart(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
 		var mu sync.Mutex
-		sent := 0
+		var sent []time.Time // of each recipient
 		take := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 			mu.Lock()
 			defer mu.Unlock()
-			sent += len(tx.To)
+			for range tx.To {
+				sent = append(sent, time.Now())
+			}
 			return make([]Result, len(tx.To))
 		})
-		count := func() int { mu.Lock(); defer mu.Unlock(); return sent }
+		count := func() int { mu.Lock(); defer mu.Unlock(); return len(sent) }
 		for i := range 200 {
 			drop(t, dir, fmt.Sprint(i), "From: a@x.org\nTo: b@y.org, c@y.org\n\nhello\n")
 		}
 		opts := Options{Transport: take, Rate: "100/h"}
 		_, stop := start(t, dir, opts)
 		pass(time.Second)
-		is.True(count() >= 10 && count() <= 12) // a tenth of the hour's recipients at once
-		for range 6 {
+		is.Equal(count(), 100) // all that the limit allows, since none of it was used
+		for range 5 {
 			stop()
 			_, stop = start(t, dir, opts)
 			pass(10 * time.Minute)
+			is.Equal(count(), 100) // in an hour never more than the limit, however often it is restarted
 		}
-		is.True(count() >= 80 && count() <= 100) // in an hour never more than the limit, however often it is restarted
+		stop()
+		_, stop = start(t, dir, opts)
+		pass(11 * time.Minute)
+		is.Equal(count(), 200) // the next hour has begun
 		pass(4 * time.Hour)
 		stop()
 		is.Equal(count(), 400) // and all of them in the end
+		for i, at := range sent[100:] {
+			is.True(at.Sub(sent[i]) >= time.Hour) // not more than 100 in any hour
+		}
 	})
 }
 

@@ -70,7 +70,7 @@ func TestHealthTellsOfTheRate(t *testing.T) {
 		for i := range 5 {
 			drop(t, dir, fmt.Sprint(i), simple)
 		}
-		s, stop := start(t, dir, Options{Dial: relay.Dial, Rate: "10/m"}) // one every 6 seconds
+		s, stop := start(t, dir, Options{Dial: relay.Dial, Rate: "1/m"})
 		pass(time.Second)
 		s.Flush() // looks at the same wait again
 		pass(time.Second)
@@ -78,8 +78,9 @@ func TestHealthTellsOfTheRate(t *testing.T) {
 		is.Equal(len(relay.Messages()), 1)
 		is.Equal(h.RateWaits, uint64(1))
 		is.True(h.RateWait.After(time.Now())) // and they wait for it now
-		pass(time.Minute)
+		pass(5 * time.Minute)
 		h = s.Health()
+		is.Equal(len(relay.Messages()), 5)
 		is.Equal(h.RateWaits, uint64(4)) // once for each of the others
 		is.True(h.RateWait.IsZero())     // and no longer
 		stop()

@@ -238,8 +238,10 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
 				dir, told := t.TempDir(), &events{}
+				var attempts atomic.Int32
 				relay := &smtptest.Relay{Reply: func(verb, _ string) string {
 					if verb == "RCPT" {
+						attempts.Add(1)
 						return "450 4.2.1 later"
 					}
 					return ""
@@ -248,10 +250,16 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 				drop(t, dir, "m", simple)
 				s, stop := start(t, dir, opts)
 				pass(time.Hour)
+				is.Equal(attempts.Load(), int32(11)) // at 0, 1, 3, 6, 10, 15, 21, 28, 36, 45 and 55 minutes
 				change(&opts)
 				is.NoErr(s.Reconfigure(opts))
 				pass(65 * time.Minute)
 				stop()
+				if name == "backoff" {
+					is.True(attempts.Load() > 1000)      // one a second after the wait that had begun
+					is.True(!exists(dir, "failed", "m")) // the age decides, and not the number of attempts
+					return
+				}
 				is.True(exists(dir, "failed", "m")) // and not after five days
 			})
 		})
@@ -266,29 +274,31 @@ func TestTheRateGoesOn(t *testing.T) {
 		for i := range 60 {
 			drop(t, dir, fmt.Sprintf("%02d", i), simple)
 		}
-		opts := exact(Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, Rate: "100/h"})
+		opts := exact(Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, Rate: "20/h"})
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
-		is.Equal(len(relay.Messages()), 10)
-		opts.Rate = "120/h" // a bucket of 12, of which 10 are spent
+		is.Equal(len(relay.Messages()), 20)
+		opts.Rate = "24/h" // of which 20 are spent
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
-		is.Equal(len(relay.Messages()), 12)
-		opts.Rate = "60/h"
+		is.Equal(len(relay.Messages()), 24)
+		opts.Rate = "10/h"
 		is.NoErr(s.Reconfigure(opts))
 		pass(4 * time.Minute)
-		is.Equal(len(relay.Messages()), 12) // more than a bucket is spent
+		is.Equal(len(relay.Messages()), 24) // more than the limit is spent
 		is.True(!s.Health().RateWait.IsZero())
 		opts.Rate = ""
 		is.NoErr(s.Reconfigure(opts))
-		is.True(s.Health().RateWait.IsZero()) // nothing holds it back any more
+		is.True(s.Health().RateWait.IsZero()) // no limit delays the rest
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 60) // without a limit the rest goes at once
 		opts.Rate = "20/h"
 		is.NoErr(s.Reconfigure(opts))
 		drop(t, dir, "more", simple)
-		pass(time.Minute)
-		is.Equal(len(relay.Messages()), 60) // what was spent before is not forgotten over that
+		pass(54 * time.Minute)
+		is.Equal(len(relay.Messages()), 60) // what was spent within the hour still counts
+		pass(4 * time.Minute)
+		is.Equal(len(relay.Messages()), 61) // and no longer than the hour and a hundredth of it
 		stop()
 	})
 }
@@ -339,6 +349,7 @@ func TestReconfigureCountsForTheNextRun(t *testing.T) {
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
 		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial, Logger: slog.New(slog.DiscardHandler)})
 		s := New(dir, opts)
+		s.noSettle, s.noWatch = true, true
 		drop(t, dir, "a", simple)
 		opts.SMTPAddr = "new.test"
 		is.True(s.Reconfigure(opts) != nil) // it is told now, and not by Run

@@ -21,6 +21,13 @@ type keep struct {
 	why     spoolgore.Failure
 }
 
+// changed is the reason for failed/ of a message whose file was changed when every recipient had the message. Then no
+// report is sent.
+const changed = "changed after it was sent"
+
+// reported reports whether the sender has to get a report.
+func (k keep) reported() bool { return !strings.Contains(k.why.Reason, changed) }
+
 // check compares ledger, log and directory with the model, when the history is over.
 func (h *history) check() {
 	kept := h.readFailed()
@@ -43,7 +50,7 @@ func (h *history) check() {
 		for _, to := range m.rcpts {
 			h.checkRcpt(m, to, own, kept[m.n])
 		}
-		if h.bounce && len(kept[m.n]) > 0 {
+		if h.bounce && slices.ContainsFunc(kept[m.n], keep.reported) {
 			h.checkReport(m, rows)
 		}
 	}

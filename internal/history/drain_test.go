@@ -109,13 +109,14 @@ func (h *history) wake() {
 	h.paused = false
 }
 
-// empty has the daemon try everything until the spool is empty, and the status file says so.
+// empty has the daemon try everything until the spool is empty, and the status file has no message with a file. The
+// status file keeps a message whose file vanished for ten minutes.
 func (h *history) empty() {
 	next := time.Now()
 	end := time.Now().Add(patience)
 	for {
 		left := h.left()
-		if len(left) == 0 && len(h.readStatus()) == 0 {
+		if len(left) == 0 && !h.waiting() {
 			return
 		}
 		if time.Now().After(end) {
@@ -129,6 +130,16 @@ func (h *history) empty() {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// waiting reports whether the status file has a message whose file is there.
+func (h *history) waiting() bool {
+	for _, m := range h.readStatus() {
+		if m.Missing.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // left returns what is left in the spool, tmp/ and hold/.

@@ -113,7 +113,7 @@ func (h *history) must(err error) {
 // configure writes the configuration of the daemon. Relay, concurrency and extensions are drawn.
 func (h *history) configure(r *rand.Rand) string {
 	lines := []string{
-		"smtpaddr " + h.relay.addrs[r.IntN(2)], "freq 100ms", "attempts 1000000",
+		"smtpaddr " + h.relay.addrs[r.IntN(2)], "freq 100ms", "settle 1s", "retry 100ms",
 		fmt.Sprint("concurrency ", 1+r.IntN(6)),
 		fmt.Sprint("window ", 1+r.IntN(4)), "bounce " + map[bool]string{true: "yes", false: "no"}[h.bounce],
 	}

@@ -445,8 +445,8 @@ func (s *session) end() error {
 		_ = s.out.Flush()
 		return errCut
 	case s.relay.planned(s.mail, "451", s.mail.plan.deferEnd):
-		s.all(deferred, place, "451 4.3.0 at the end of the data")
-		s.say("451 4.3.0 not now")
+		s.all(deferred, place, "451 4.2.0 at the end of the data")
+		s.say("451 4.2.0 not now")
 		return nil
 	}
 	s.all(accepted, place, wrong)

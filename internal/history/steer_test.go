@@ -163,7 +163,7 @@ func (h *history) tryAgain(f *file, command bool) {
 	}
 	var why spoolgore.Failure
 	text, err := os.ReadFile(h.failed(f.name) + ".json")
-	if err == nil && json.Unmarshal(text, &why) == nil && strings.Contains(why.Reason, "changed") {
+	if err == nil && json.Unmarshal(text, &why) == nil && strings.Contains(why.Reason, changed) {
 		f.m.extra = append(f.m.extra, "changed after it was sent, and tried again")
 	}
 	how := "mv"

@@ -106,6 +106,8 @@ func TestWhereThePasswordComesFrom(t *testing.T) {
 	t.Parallel()
 	credentials := t.TempDir()
 	write(t, credentials, "smtppassword", "se-cret\n", 0o400)
+	// A command does not inherit the credentials of the daemon: the command line names the file.
+	command := `test -z "$CREDENTIALS_DIRECTORY" && cat '` + filepath.Join(credentials, "smtppassword") + "'"
 	for name, c := range map[string]struct {
 		args, env []string
 		warnings  int
@@ -114,7 +116,7 @@ func TestWhereThePasswordComesFrom(t *testing.T) {
 		"environment":  {[]string{"-smtpuser", "user"}, []string{"SPOOLGORE_SMTPPASSWORD=se-cret"}, 0},
 		"systemd":      {[]string{"-smtpuser", "user"}, []string{"CREDENTIALS_DIRECTORY=" + credentials}, 0},
 		"MD5":          {[]string{"-smtpmd5user", "user", "-smtpmd5password", "se-cret"}, nil, 1},
-		"command":      {[]string{"-smtpuser", "user", "-smtppasswordcmd", `cat "$CREDENTIALS_DIRECTORY/smtppassword"`}, []string{"CREDENTIALS_DIRECTORY=" + credentials}, 0},
+		"command":      {[]string{"-smtpuser", "user", "-smtppasswordcmd", command}, []string{"CREDENTIALS_DIRECTORY=" + credentials}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -215,9 +215,9 @@ func TestCannotStart(t *testing.T) {
 			must(t, os.Remove(spool))
 			must(t, os.WriteFile(spool, nil, 0o600))
 		}, nil, "not a directory"},
-		"bad status": {func(t *testing.T, spool string) {
-			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{\n{"), 0o600))
-		}, nil, "line 2"},
+		"status a directory": {func(t *testing.T, spool string) {
+			must(t, os.Mkdir(filepath.Join(spool, ".spoolgore.js"), 0o700))
+		}, nil, ".spoolgore.js"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -235,6 +235,30 @@ func TestCannotStart(t *testing.T) {
 			is.True(strings.Contains(line.Err, c.say)) // it says what is wrong
 		})
 	}
+}
+
+// A damaged status file does not keep a daemon from starting: it is set aside, the log says where the damage is, and
+// mail is sent.
+func TestDamagedStatusIsSetAside(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	relay, spool := &smtptest.Relay{}, t.TempDir()
+	status := filepath.Join(spool, ".spoolgore.js")
+	must(t, os.WriteFile(status, []byte("{\n{"), 0o600))
+	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
+	d := start(t, "-smtpaddr", relay.Listen(t), spool)
+	eventually(t, "the message is sent", func() bool { return !exists(path) })
+	d.stop()
+	is.Equal(len(relay.Messages()), 1)
+	is.True(strings.Contains(d.log.String(), "status file damaged and set aside"))
+	is.True(strings.Contains(d.log.String(), "line 2")) // where the damage is
+	aside, err := filepath.Glob(status + ".bad-*")
+	is.NoErr(err)
+	is.Equal(len(aside), 1)
+	kept, err := os.ReadFile(aside[0])
+	is.NoErr(err)
+	is.Equal(string(kept), "{\n{")
+	is.True(statusOf(t, status) != nil) // the daemon wrote a new one
 }
 
 func TestQuietEnvironment(t *testing.T) {

@@ -221,20 +221,25 @@ func TestWhatTheSpoolKnows(t *testing.T) {
 	relay := &smtptest.Relay{Reply: func(verb, arg string) string {
 		switch {
 		case verb == "RCPT" && arg == "later@x.org":
-			return "451 4.7.1 \x1b[31mgreylisted"
+			return "450 4.2.1 \x1b[31mbusy"
+		case verb == "RCPT" && arg == "grey@x.org":
+			return "451 4.7.1 greylisted"
 		case verb == "RCPT" && arg == "never@x.org":
 			return "550 5.1.1 no such user"
 		}
 		return ""
 	}}
 	waits := write(t, dir, "waits", "From: a@x.org\nTo: yes@x.org, later@x.org\n\nx\n")
+	grey := write(t, dir, "grey", "From: a@x.org\nTo: grey@x.org\n\nx\n")
 	write(t, dir, "fails", "From: a@x.org\nTo: yes@x.org, never@x.org\n\nx\n")
 	drained(t, dir, relay)
 
-	shown := explained(t, waits, spoolgore.Options{})
+	shown := explained(t, waits, spoolgore.Options{Attempts: 2})
 	says(t, shown, "it would be sent to 1 recipient; 1 more is done\n", "In the spool "+dir, "none runs: no mail is sent until one does",
-		"accepted    yes@x.org  by relay.test:25 at ", "deferred    later@x.org  after 1 failed attempt, next one at ", "451 4.7.1 ?[31mgreylisted")
-	is.True(!strings.Contains(shown, "after 99 failed attempts")) // the one that was made counts
+		"accepted    yes@x.org  by relay.test:25 at ", "deferred    later@x.org  after 1 failed attempt, next one at ", "450 4.2.1 ?[31mbusy",
+		"after 2 failed attempts")
+	is.True(!strings.Contains(shown, "that is at")) // none after the next one: the one that was made counts
+	says(t, explained(t, grey, spoolgore.Options{}), "deferred    grey@x.org  no attempt counted, next one at ", "451 4.7.1 greylisted")
 
 	failed := filepath.Join(dir, "failed", "fails")
 	shown = explained(t, failed, spoolgore.Options{})

@@ -55,8 +55,12 @@ func TestProbe(t *testing.T) {
 			"its key is sha256//", "offers      AUTH PLAIN LOGIN, SIZE 1000", "login       ann with PLAIN accepted", "accepted    yes@x.org", "accepted    no@x.org"}},
 		"some": {&smtptest.Relay{Reply: script(map[string]string{"RCPT no@x.org": no, "RCPT later@x.org": later})}, spoolgore.SMTP{}, Refused, []string{
 			"TLS         none", "offers      8BITMIME, SIZE", "accepted    yes@x.org", "refused     no@x.org  rcpt: " + no, "it means    There is no such recipient.", "deferred    later@x.org  rcpt: " + later, "greylisting"}},
-		"later":   {&smtptest.Relay{Reply: script(map[string]string{"RCPT later@x.org": later})}, spoolgore.SMTP{}, Later, []string{"deferred    later@x.org"}},
-		"sender":  {&smtptest.Relay{Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, spoolgore.SMTP{}, Refused, []string{"refused     yes@x.org  mail: 550 5.7.1 not yours", "Send from an address"}},
+		"later": {&smtptest.Relay{Reply: script(map[string]string{"RCPT later@x.org": later})}, spoolgore.SMTP{}, Later, []string{"deferred    later@x.org"}},
+		"no login": {&smtptest.Relay{Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, spoolgore.SMTP{}, Later, []string{
+			"deferred    yes@x.org  mail: 550 5.7.1 not yours", "or log in as its owner"}}, // a refusal for want of a login
+		"sender": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN"}, TLS: secure, Users: map[string]string{"ann": "se-cret"},
+			Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, login, Refused, []string{
+			"refused     yes@x.org  mail: 550 5.7.1 not yours", "Send from an address"}},
 		"large":   {&smtptest.Relay{Ext: []string{"SIZE 10", "8BITMIME"}}, spoolgore.SMTP{}, Refused, []string{"refused     yes@x.org  size: "}},
 		"nobody":  {&smtptest.Relay{Reply: script(map[string]string{"DIAL": "no route to host"})}, spoolgore.SMTP{}, Later, []string{"trouble     dial: ", "no route to host", "cannot be reached"}},
 		"blocked": {&smtptest.Relay{Reply: script(map[string]string{"CONNECT": "554 5.7.1 blocked"})}, spoolgore.SMTP{}, Later, []string{"trouble     greeting: 554 5.7.1 blocked", "takes no mail from this host"}},

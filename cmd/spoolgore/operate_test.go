@@ -409,6 +409,30 @@ func TestFiltersNeedTheStatus(t *testing.T) {
 	}
 }
 
+// TestShowTellsOfAgeAndOfWhoWasTakenOut sees in show and list what only the status file says: that the message was found
+// too old, and who was taken out by hand.
+func TestShowTellsOfAgeAndOfWhoWasTakenOut(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	spool := aSpool(t)
+	is.True(!strings.Contains(ok(t, "show", spool, "later.eml"), "too old")) // nor is it said of others
+	path := filepath.Join(spool, ".spoolgore.js")
+	status, name := statusOf(t, path), filepath.Join(spool, "deferred.eml")
+	m := status[name]
+	m.Overdue, m.Removed = time.Now().Add(-time.Hour), []string{"out@example.org", "\x1b[31mred@example.org"}
+	status[name] = m
+	writeJSON(t, path, status)
+	shown := ok(t, "show", spool, "deferred.eml")
+	is.True(strings.Contains(shown, "too old      since "))
+	is.True(strings.Contains(shown, "taken out    out@example.org: removed from the status file by hand, gets nothing\n"))
+	is.Equal(strings.Count(shown, "taken out    "), 2)
+	is.True(!strings.Contains(shown, "\x1b")) // nothing for a terminal to obey
+	var e mailq.Entry
+	must(t, json.Unmarshal([]byte(ok(t, "show", "-json", spool, "deferred.eml")), &e))
+	is.True(e.Overdue.Equal(m.Overdue))
+	is.Equal(e.Removed, m.Removed)
+}
+
 func TestNothingIsChangedInWhatIsNoSpool(t *testing.T) {
 	t.Parallel()
 	for _, command := range [][]string{{"delete", "-y"}, {"hold"}, {"retry"}, {"release"}} {

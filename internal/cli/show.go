@@ -108,6 +108,9 @@ func (p *messagePage) writeEnvelope() {
 	if !e.Expire.IsZero() {
 		p.line("expires", "%s", p.at(e.Expire))
 	}
+	if !e.Overdue.IsZero() {
+		p.line("too old", "since %s", p.at(e.Overdue))
+	}
 	if e.Priority != 0 {
 		p.line("priority", "%d", e.Priority)
 	}
@@ -126,6 +129,9 @@ func (p *messagePage) writeRecipients() {
 			p.line(list.name, "%s: %s", r.Address, p.status(r))
 			p.writeAttempts(r)
 		}
+	}
+	for _, address := range p.e.Removed {
+		p.line("taken out", "%s: removed from the status file by hand, gets nothing", address)
 	}
 }
 

@@ -59,6 +59,8 @@ type Entry struct {
 	Held        time.Time `json:",omitzero"`  // time of the move to hold/, by the status file
 	NotBefore   time.Time `json:",omitzero"`
 	Expire      time.Time `json:",omitzero"`
+	Overdue     time.Time `json:",omitzero"`  // when a start first found the message too old
+	Removed     []string  `json:",omitempty"` // addresses in the file that a person took out of the status file
 	Priority    int       `json:",omitempty"`
 	MessageID   string    `json:",omitempty"`
 	RawName     []byte    `json:",omitempty"` // the name, if JSON cannot hold it

@@ -1,5 +1,5 @@
-// Package compact puts the fields of a record that is looked at rarely into one string: a tenth of the memory, and one thing
-// for the garbage collector to look at instead of a dozen. It is for memory only: nothing checks what Unpack is given.
+// Package compact packs the fields of a rarely used record into one string: a tenth of the memory, and one object for the
+// garbage collector instead of a dozen. The string is for memory only: Unpack does not check its input.
 package compact
 
 import (
@@ -13,7 +13,7 @@ type Packer struct {
 	buf  []byte
 }
 
-// An Unpacker gives them back in the same order. The strings it returns are parts of the packed one.
+// An Unpacker returns the fields in the same order. Returned strings are parts of the packed string.
 type Unpacker struct {
 	Shown bool // times are what the clock said, to be written down, and have no monotonic clock reading
 	base  time.Time
@@ -87,8 +87,8 @@ const (
 	offset = 1 << 4 // in a zone that has no name here
 )
 
-// Time adds a time, to the nanosecond, and how it is written. One that has a monotonic clock reading gets one back, good to
-// a second; one that has none gets none.
+// Time adds a time, to the nanosecond, and its zone. A time with a monotonic clock reading gets a reading back, good to a
+// second; a time without a reading gets none.
 func (p *Packer) Time(t time.Time) {
 	place := byte(0)
 	_, seconds := t.Zone()

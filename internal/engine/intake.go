@@ -148,7 +148,7 @@ func (s *scanner) list(last spooldir.Snapshot, verify bool, each func([]queue.Fi
 	if l.err != nil || !l.changed {
 		return l
 	}
-	l.err = s.spool.dir.EachName(func(names []string) error {
+	l.err = spooldir.EachName(s.spool.dir, spooldir.Spool, func(names []string) error {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ const whyHeld = "held: the status file was damaged, and may have said which reci
 func (o *opener) salvage(damage error, now time.Time) error {
 	log, dir := o.opts.Logger, o.spool.dir
 	held := 0
-	err := dir.EachName(func(names []string) error {
+	err := spooldir.EachName(dir, spooldir.Spool, func(names []string) error {
 		for _, name := range o.spool.messages(names) {
 			if o.holdUnknown(name, now) {
 				held++

@@ -1,10 +1,10 @@
-// Package fairqueue hands out items of several owners: the most urgent ones first and, among equally urgent ones, one of each
-// owner in turn, so that an owner with many items leaves the others their share.
+// Package fairqueue hands out items of several owners: the most urgent items first and, among equally urgent items, one
+// item of each owner in turn, so that an owner with many items leaves the others a share.
 package fairqueue
 
 import "github.com/unbit/spoolgore/internal/pqueue"
 
-// Queue holds the items. It has one owner; make it with New.
+// Queue holds the items. Only one goroutine may use a Queue. New makes a Queue.
 type Queue[T any] struct {
 	rules Rules[T]
 	lanes map[string]*lane[T]
@@ -16,12 +16,12 @@ type Queue[T any] struct {
 // Rules say how items are ordered.
 type Rules[T any] struct {
 	Owner  func(T) string
-	Urgent func(a, b T) bool // a goes before b, whoever they belong to
+	Urgent func(a, b T) bool // a goes before b, of any owner
 	First  func(a, b T) bool // of two items of one owner that are equally urgent, a goes first
-	Place  func(T) *int32    // where an item's position is kept; it must be -1 before the item is first pushed
+	Place  func(T) *int32    // where an item's position is kept; -1 before the item is first pushed
 }
 
-// lane holds the items of one owner; it is never empty.
+// lane holds the items of one owner, at least one item.
 type lane[T any] struct {
 	owner string
 	items *pqueue.Pile[T]
@@ -70,7 +70,7 @@ func (q *Queue[T]) Push(x T) {
 	q.order.Push(l)
 }
 
-// Remove takes x out; it need not be in the queue. Its owner and urgency must be those it was pushed with.
+// Remove takes x out, if x is in the queue. Owner and urgency of x must be the same as at Push.
 func (q *Queue[T]) Remove(x T) {
 	l := q.lanes[q.rules.Owner(x)]
 	if l == nil || *q.rules.Place(x) < 0 {
@@ -79,7 +79,7 @@ func (q *Queue[T]) Remove(x T) {
 	q.take(l, x)
 }
 
-// Next takes out the item whose turn it is; the queue must not be empty.
+// Next takes out the next item. The queue must not be empty.
 func (q *Queue[T]) Next() T {
 	l := q.order.Top()
 	x := l.items.Top()

@@ -31,7 +31,7 @@ type ceilings struct {
 }
 
 // today are the ceilings of the repository.
-func today() ceilings { return ceilings{wide: 154, pronouns: 5.4, nobody: 2.1} }
+func today() ceilings { return ceilings{wide: 152, pronouns: 5.4, nobody: 2.1} }
 
 // exceptions are files, functions and types that broke a limit when the limit was introduced. One that keeps the limit
 // must be
@@ -39,7 +39,7 @@ func today() ceilings { return ceilings{wide: 154, pronouns: 5.4, nobody: 2.1} }
 func exceptions() []string {
 	return []string{
 		"internal/queue.Queue", "internal/queue.core", "internal/record.Message",
-		"internal/smtpclient.pipeline", "internal/smtppool.pool", "internal/smtppool.race", "internal/spooldir.Dir",
+		"internal/smtpclient.pipeline", "internal/smtppool.pool", "internal/smtppool.race",
 	}
 }
 

@@ -1,14 +1,14 @@
-// Package pqueue is a priority queue whose items know their place, so that any of them can be taken out.
+// Package pqueue is a priority queue. Each item has its index in the queue, so that any item can be taken out.
 package pqueue
 
 import "container/heap"
 
 // Pile holds items with the least one on top. One item may be in several piles, each with an Index of its own.
-// Make it with New; a Pile has one owner.
+// New makes a Pile. Only one goroutine may use a Pile.
 type Pile[T any] struct{ inner[T] }
 
-// New returns an empty pile ordered by less. Index gives the place where this pile keeps an item's position;
-// it must be -1 before the item is first pushed.
+// New returns an empty pile ordered by less. Index returns where this pile keeps the position of an item: -1 before the
+// item is first pushed.
 func New[T any](less func(a, b T) bool, index func(T) *int32) *Pile[T] {
 	return &Pile[T]{inner[T]{less: less, index: index}}
 }
@@ -19,7 +19,7 @@ func (p *Pile[T]) Len() int { return len(p.items) }
 // Top returns the least item; the pile must not be empty.
 func (p *Pile[T]) Top() T { return p.items[0] }
 
-// Push adds x, or puts it in its new place if it is in the pile already.
+// Push adds x, or moves x to the right place if the pile has x already.
 func (p *Pile[T]) Push(x T) {
 	if i := *p.index(x); i >= 0 {
 		heap.Fix(&p.inner, int(i))
@@ -28,14 +28,14 @@ func (p *Pile[T]) Push(x T) {
 	heap.Push(&p.inner, x)
 }
 
-// Remove takes x out; it need not be in the pile.
+// Remove takes x out, if x is in the pile.
 func (p *Pile[T]) Remove(x T) {
 	if i := *p.index(x); i >= 0 {
 		heap.Remove(&p.inner, int(i))
 	}
 }
 
-// Reorder puts every item in its place, after what less goes by has changed.
+// Reorder moves every item to the right place, after a change of the values that less compares.
 func (p *Pile[T]) Reorder() { heap.Init(&p.inner) }
 
 // All yields the items in no particular order; the pile must not change meanwhile.

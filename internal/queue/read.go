@@ -171,10 +171,9 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 		return
 	}
 	if r.Trouble == Temporary {
+		e.set(soon, false)
 		c.sched.move(e, unread, now.Add(max(c.rules.Freq, c.rules.Unused-c.unchanged(e, now))))
-		if e.set(soon, false); e.seen.err != r.Err.Error() {
-			e.seen, c.changed = &sighting{e.seen.at, e.seen.first, r.Err.Error()}, true
-		}
+		c.because(e, r.Err)
 		return
 	}
 	e.set(judged, r.Trouble == Unusable)
@@ -198,13 +197,18 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 	}
 	c.sched.move(e, unread, now.Add(wait))
 	ails := c.ails(e, r)
-	if e.seen.err == r.Err.Error() {
-		return
-	}
-	e.seen, c.changed = &sighting{e.seen.at, e.seen.first, r.Err.Error()}, true
-	if !writing && !ails {
+	if c.because(e, r.Err) && !writing && !ails {
 		c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: r.Err})
 	}
+}
+
+// because keeps err as the reason why the file of e is not read, and reports whether the reason is new.
+func (c *core) because(e *entry, err error) (news bool) {
+	if e.seen.err == err.Error() {
+		return false
+	}
+	e.seen, c.changed = &sighting{e.seen.at, e.seen.first, err.Error()}, true
+	return true
 }
 
 // unchanged returns how long the file of e has not changed, as far as is known.

@@ -1,11 +1,11 @@
-// Package routing tells which way the mail of a sender takes: it is the one place where that is decided.
+// Package routing decides the route of the mail of a sender. No other package does.
 package routing
 
 import "strings"
 
-// By returns the function that tells which of the routes for senders the mail of a sender takes, as an index: the one for
-// the address, else for its domain ("@example.com"), else for "*", else len(senders), the way of all other mail. The case of
-// letters does not matter. An empty string in senders is no route.
+// By returns a function that returns the route of a sender as an index of senders: the route for the address, else for
+// the domain ("@example.com"), else for "*", else len(senders), the route of all other mail. The case of letters does not
+// matter. An empty string in senders is no route.
 func By(senders []string) func(sender string) int {
 	of := make(map[string]int, len(senders))
 	for i, key := range senders {
@@ -22,8 +22,8 @@ func By(senders []string) func(sender string) int {
 	}
 }
 
-// Sender is the one whose route a message takes: its own sender or, as the null sender has none, its first recipient. A
-// report, which is sent by the null sender, so takes the way on which the message came that it is about.
+// Sender returns the address whose route a message takes: the sender or, after the null sender, the first recipient. So
+// a report takes the route of the message in question.
 func Sender(from, first string) string {
 	if from == "" {
 		return first

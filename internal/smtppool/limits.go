@@ -71,8 +71,8 @@ func (l *limits) allowed(now time.Time) int {
 	return min(l.now, top)
 }
 
-// served records an accepted message. connected is the number of connected sessions: during slow start, the connected sessions count for the sessions that are connecting, too,
-// because connecting takes several round trips.
+// served records an accepted message. connected is the number of connected sessions: during slow start, the connected
+// sessions count for the sessions that are connecting, too, because connecting takes several round trips.
 func (l *limits) served(connected int) {
 	top := l.most
 	if l.ceiling > 0 {

@@ -91,8 +91,8 @@ func (p *pace) serve(now time.Time) {
 	p.grow(now)
 }
 
-// refuse records an undecided refusal of a message that was sent at the time taken, and reports whether the pool begins to slow down, or slows down further. throttled
-// is set if the reply asks for less mail.
+// refuse records an undecided refusal of a message that was sent at the time taken, and reports whether the pool begins
+// to slow down, or slows down further. throttled is set if the reply asks for less mail.
 func (p *pace) refuse(taken, now time.Time, throttled bool, reply string) (news bool) {
 	was := p.row >= severalRefused
 	if p.row++; was && taken.After(p.rowAt) {

@@ -24,7 +24,7 @@ const (
 // Names returns the sorted names in place that may be messages: usable names, without directories. After an error the
 // list is empty, since messages missing in half a list would look deleted.
 func (d *Dir) Names(place Place) (names []string, err error) {
-	err = eachName(d, place, func(some []string) error {
+	err = EachName(d, place, func(some []string) error {
 		names = append(names, some...)
 		return nil
 	})
@@ -35,11 +35,9 @@ func (d *Dir) Names(place Place) (names []string, err error) {
 	return names, nil
 }
 
-// EachName calls do for parts of what Names(Spool) returns, in no order. A spool may hold a million names. EachName
-// stops at an error of do. After an error the names not given to do may exist.
-func (d *Dir) EachName(do func(names []string) error) error { return eachName(d, Spool, do) }
-
-func eachName(d *Dir, place Place, do func(names []string) error) error {
+// EachName calls do for parts of what Names returns, in no order. A spool may hold a million names. EachName stops at an
+// error of do. After an error the names not given to do may exist.
+func EachName(d *Dir, place Place, do func(names []string) error) error {
 	err := eachEntry(d.fs, d.File(string(place)), func(entries []fs.DirEntry) error {
 		names := make([]string, 0, len(entries))
 		for _, e := range entries {

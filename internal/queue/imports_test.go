@@ -28,7 +28,11 @@ var pure = map[string]map[string]string{
 	"internal/compact": nil,
 	"internal/pqueue":  nil,
 	"internal/queue":   nil,
-	"internal/record":  {"path/filepath": "Base, of a key of the status file"},
+	"internal/record": {
+		"path/filepath": "Base, of a key of the status file",
+		"runtime":       "GOMAXPROCS: a status file is decoded on up to four processors",
+		"sync":          "the end of that decoding",
+	},
 	"internal/dsn":     {"net": "SplitHostPort, of the name of a relay"},
 	"internal/retry":   nil,
 	"internal/routing": nil,

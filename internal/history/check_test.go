@@ -153,7 +153,8 @@ func (h *history) checkVersions(m *mail, rows []row, kept []keep) {
 	last := len(m.versions) - 1
 	m.mu.Unlock()
 	for _, w := range rows {
-		if w.what == accepted && w.version >= 0 && w.version < last && w.began.After(h.drained) {
+		late := !h.drained.IsZero() && w.began.After(h.drained)
+		if late && w.what == accepted && w.version >= 0 && w.version < last {
 			h.found(m, "%s got version %s in the drain, when %s was there",
 				w.rcpt, m.versions[w.version].id, m.versions[last].id)
 		}
@@ -187,7 +188,11 @@ func (h *history) checkRcpt(m *mail, to *rcpt, rows []row, kept []keep) {
 			}
 		}
 	}
-	if missing := m.copies - m.deleted - givenUp - took; missing > 0 && !to.byHand {
+	messages := m.copies - m.deleted
+	if m.copies > 1 {
+		messages = min(messages, 1) // a copy that was read when its original was gone is taken for the original
+	}
+	if missing := messages - givenUp - took; missing > 0 && !to.byHand {
 		h.found(m, "%s is missing: %d of %d messages (%d deleted, %d given up)",
 			to.addr, missing, m.copies, m.deleted, givenUp)
 	}
@@ -218,8 +223,8 @@ func (h *history) certain(d *daemon, addr string, times int) int {
 
 // checkRecorded looks whether a recipient was sent the message again after the status file had said Done.
 func (h *history) checkRecorded(m *mail, to *rcpt, rows []row) {
-	if m.copies > 1 || len(m.extra) > 0 {
-		return
+	if m.copies > 1 || len(m.extra) > 0 || to.byHand && len(m.versions) > 1 {
+		return // a mark by hand is lost if the file has changed since the status file was written
 	}
 	for path, at := range h.done[to.addr] {
 		for _, w := range rows {

@@ -10,10 +10,7 @@
 // operation meets (the message still waits, is in flight, is gone) depends on timing, so a seed repeats a history as
 // far as timing allows.
 //
-// Operations that meet a known fault (package known) are switched off while the fault is listed.
-//
-//	go test ./internal/history                                     # a handful of histories
-//	SPOOLGORE_LAB=long go test -timeout 1h ./internal/history      # 200 histories
-//	SPOOLGORE_LAB=find go test -v -timeout 1h ./internal/history   # known faults too; says what it finds
-//	SPOOLGORE_LAB_SEED=7 go test -v ./internal/history             # one history again (with find: of those)
+//	go test ./internal/history                                     # a handful of histories, the same each time
+//	SPOOLGORE_LAB=long go test -timeout 1h ./internal/history      # 200 new histories
+//	SPOOLGORE_LAB_SEED=7 go test -v ./internal/history             # one history again
 package history

@@ -32,8 +32,18 @@ func (h *history) drainAll(r *rand.Rand) {
 		}
 	}
 	h.start(true)
-	h.releaseAll()
-	h.drained = time.Now()
+	for _, f := range h.files {
+		if f.place == inHold {
+			h.shift(f, inSpool, false)
+		}
+	}
+	if r.IntN(2) == 0 {
+		if h.paused {
+			h.wake()
+		}
+		h.stop(h.daemon()) // no transaction is under way that began with a version before the last
+		h.drained = time.Now()
+	}
 	h.did(nil, "the relay accepts everybody but those whom it refuses")
 	h.relay.open()
 	h.empty()
@@ -42,59 +52,6 @@ func (h *history) drainAll(r *rand.Rand) {
 		h.empty()
 	}
 	h.end(h.daemon())
-}
-
-// releaseAll releases what is held. While F2 is listed, each is released when the daemon knows that it is held, or has
-// never heard of it.
-func (h *history) releaseAll() {
-	for round := 0; ; round++ {
-		held, late := 0, round >= releaseRounds
-		careful := !h.open.lets(holding)
-		var unknown []*file
-		if careful {
-			unknown = h.unheardOf()
-		}
-		for _, f := range h.files {
-			if f.place != inHold {
-				continue
-			}
-			if !careful || late || h.knowsHeld(f) || slices.Contains(unknown, f) {
-				h.free(f, false)
-				continue
-			}
-			held++
-		}
-		if held == 0 {
-			return
-		}
-		h.wake()
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// releaseRounds is how often the daemon is asked whether it knows that a file is held. Each time it pauses, writes the
-// status file, and scans: what it does not know then, such as a hold that the daemon before has not written down, it
-// never will.
-const releaseRounds = 10
-
-// unheardOf returns held files of which the daemon knows nothing, as a status file shows that is up to date.
-func (h *history) unheardOf() (list []*file) {
-	if !slices.ContainsFunc(h.files, func(f *file) bool { return f.place == inHold }) {
-		return nil
-	}
-	d := h.daemon()
-	if h.paused {
-		h.wake()
-	}
-	h.stop(d)
-	status := h.readStatus()
-	h.wake()
-	for _, f := range h.files {
-		if _, known := status[h.inSpool(f.name)]; f.place == inHold && !known {
-			list = append(list, f)
-		}
-	}
-	return list
 }
 
 // wake has the daemon try everything now, and ends a pause.
@@ -142,16 +99,18 @@ func (h *history) waiting() bool {
 	return false
 }
 
-// left returns what is left in the spool, tmp/ and hold/.
+// left returns what is left in the spool, tmp/ and hold/, and the marks of reports that are not made yet. It reads the
+// spool again after the marks, as the last report may have been made in between.
 func (h *history) left() (names []string) {
 	killed := slices.ContainsFunc(h.daemons, func(d *daemon) bool { return d.killed })
-	for _, sub := range []string{".", "tmp", "hold"} {
+	for _, sub := range []string{".", "tmp", "hold", "failed", "."} {
 		entries, err := os.ReadDir(filepath.Join(h.spool, sub))
 		h.must(err)
 		for _, e := range entries {
 			own := sub == "." && (e.IsDir() || strings.HasPrefix(strings.TrimLeft(e.Name(), "."), "spoolgore."))
 			report := sub == "tmp" && strings.HasPrefix(e.Name(), ".put-") && killed // half of one: stays for a day
-			if !own && !report {
+			kept := sub == "failed" && !strings.HasPrefix(e.Name(), ".untold-")
+			if !own && !report && !kept {
 				names = append(names, filepath.Join(sub, e.Name()))
 			}
 		}

@@ -36,10 +36,8 @@ func (h *history) take(m *mail) *file {
 // drop leaves a new message in the spool, in one of the ways that programs have.
 func (h *history) drop(r *rand.Rand) bool {
 	ways := []func(*mail, *file, *rand.Rand){
-		h.dropRenamed, h.dropRenamed, h.dropLinked, h.dropSlowly, h.dropPut, h.dropSendmail,
-	}
-	if h.open.lets(writing) {
-		ways = append(ways, h.dropInPieces)
+		h.dropRenamed, h.dropRenamed, h.dropLinked, h.dropTemporary, h.dropSlowly, h.dropInPieces, h.dropPut,
+		h.dropSendmail,
 	}
 	m, f := h.newMail(r)
 	ways[r.IntN(len(ways))](m, f, r)
@@ -68,6 +66,22 @@ func (h *history) dropLinked(m *mail, f *file, r *rand.Rand) {
 	h.did(m, "drop %s by link (%d octets)", f.name, len(m.inFile(m.last())))
 }
 
+// dropTemporary writes a file in the spool itself, under a temporary name, and gives it its name by rename or link.
+func (h *history) dropTemporary(m *mail, f *file, r *rand.Rand) {
+	tmp, how := h.path(f)+".tmp", "rename"
+	h.must(appendTo(tmp, os.O_CREATE|os.O_EXCL, m.inFile(m.last())))
+	time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
+	if r.IntN(2) == 0 {
+		how = "link"
+		h.must(os.Link(tmp, h.path(f)))
+		h.must(os.Remove(tmp))
+	} else {
+		h.must(os.Rename(tmp, h.path(f)))
+	}
+	h.files = append(h.files, f)
+	h.did(m, "drop %s by %s of %s in the spool", f.name, how, filepath.Base(tmp))
+}
+
 // dropSlowly writes a file in place, in pieces with pauses between, and does not close it before the end.
 func (h *history) dropSlowly(m *mail, f *file, r *rand.Rand) {
 	content, pauses := m.inFile(m.last()), pausesOf(r, 2+r.IntN(4), 20*time.Millisecond)
@@ -86,7 +100,6 @@ func (h *history) dropSlowly(m *mail, f *file, r *rand.Rand) {
 // dropInPieces writes a file in place as a shell script does: each piece is appended and the file closed.
 func (h *history) dropInPieces(m *mail, f *file, r *rand.Rand) {
 	content, pauses := m.inFile(m.last()), pausesOf(r, 2+r.IntN(3), 60*time.Millisecond)
-	m.faults[string(writing)] = true
 	h.did(m, "%s begins to grow in pieces, closed after each", f.name)
 	path := h.path(f)
 	h.writers.Go(func() {

@@ -34,7 +34,15 @@ type file struct {
 	m        *mail
 	name     string
 	place    string
-	released bool // it was held before
+	returned bool // it was moved back from failed/
+}
+
+// rename notes that the file has another name.
+func (f *file) rename(name string) {
+	if f.returned {
+		f.m.extra = append(f.m.extra, strays)
+	}
+	f.name = name
 }
 
 // A step is a line of the report: what the history did, or noticed.
@@ -54,7 +62,6 @@ type finding struct {
 type history struct {
 	t        *testing.T
 	seed     uint64
-	open     opened
 	commands string
 	root     string // spool, away, home and config lie in it
 	spool    string
@@ -64,7 +71,7 @@ type history struct {
 	daemons  []*daemon
 	paused   bool
 	bounce   bool
-	drained  time.Time // when the drain began
+	drained  time.Time // since then only the last versions are sent; zero: unknown
 
 	mails   []*mail
 	files   []*file
@@ -83,9 +90,9 @@ func (h *history) random(purpose int) *rand.Rand {
 	return rand.New(rand.NewPCG(h.seed, uint64(purpose)))
 }
 
-func newHistory(t *testing.T, seed uint64, open opened) *history {
+func newHistory(t *testing.T, seed uint64) *history {
 	root := t.TempDir()
-	h := &history{t: t, seed: seed, open: open, root: root, done: map[string]map[string]time.Time{}}
+	h := &history{t: t, seed: seed, root: root, done: map[string]map[string]time.Time{}}
 	h.spool = filepath.Join(root, "spool")
 	h.status = filepath.Join(h.spool, ".spoolgore.js")
 	dir, err := commands()

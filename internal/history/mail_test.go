@@ -28,8 +28,13 @@ type rcpt struct {
 	byHand bool // a person marked the recipient as done in the status file
 }
 
-// linked is the reason for another copy of a message that had a second name.
-const linked = "it had a second name"
+// Reasons for another copy of a message.
+const (
+	linked  = "it had a second name"
+	again   = "it was changed after it was sent, and tried again"
+	removed = "its entry was removed from the status file"
+	strays  = "it was moved back from failed/ and renamed: the file that says who has it keeps the old name"
+)
 
 // A plan is what the relay does with the transactions of a message.
 type plan struct {
@@ -59,15 +64,14 @@ type mail struct {
 	mu       sync.Mutex
 	versions []*version
 
-	copies  int             // files that were a message each: one, and one more for each cp
-	deleted int             // of those, how many the history removed
-	extra   []string        // reasons why each recipient may get one more
-	faults  map[string]bool // known faults whose operations were applied to it
-	written *version        // the last one that was written in place while the file was there
+	copies  int      // files that were a message each: one, and one more for each cp
+	deleted int      // of those, how many the history removed
+	extra   []string // reasons why each recipient may get one more
+	written *version // the last version that replaced another while the file was there
 }
 
 func newMail(n int, r *rand.Rand) *mail {
-	m := &mail{n: n, copies: 1, faults: map[string]bool{}, envelope: r.IntN(3) == 0}
+	m := &mail{n: n, copies: 1, envelope: r.IntN(3) == 0}
 	kinds := []string{accept, accept, accept, later, stay, stay, refuse, once}
 	for i := range 1 + r.IntN(3) {
 		kind := kinds[r.IntN(len(kinds))]
@@ -138,11 +142,14 @@ func newVersion(id, text string) *version {
 	return &version{id: id, file: []byte(text), wire: bytes.ReplaceAll([]byte(text), []byte("\n"), []byte("\r\n"))}
 }
 
-// appended makes the version that comes of lines at the end of the last one. Its X-Lab stays.
-func (m *mail) appended() (v *version, more []byte) {
+// appended makes the version that comes of a line at the end of a file with that content. Its X-Lab stays.
+func (m *mail) appended(content []byte) (v *version, more []byte) {
+	if m.envelope {
+		_, content, _ = bytes.Cut(content, []byte("\n"))
+	}
 	last := m.last()
-	more = []byte(fmt.Sprintf("version %s, appended after %d octets\n", last.id, len(last.file)))
-	return newVersion(last.id, string(last.file)+string(more)), more
+	more = fmt.Appendf(nil, "version %s, appended after %d octets\n", last.id, len(content))
+	return newVersion(last.id, string(content)+string(more)), more
 }
 
 // add makes v the present version.

@@ -3,55 +3,49 @@
 package history
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/unbit/spoolgore"
 )
 
 // An operation does something to the spool. It returns false if there was nothing to do it to.
 type operation struct {
 	name   string
 	weight int
-	gate   gate
 	do     func(h *history, r *rand.Rand) bool
 }
 
 // operations are all there are.
 var operations = []operation{
-	{"drop", 12, always, (*history).drop},
-	{"touch", 3, always, (*history).touch},
-	{"edit", 4, always, (*history).edit},
-	{"replace", 2, always, (*history).replace},
-	{"delete", 2, always, (*history).remove},
-	{"copy", 2, always, (*history).copyFile},
-	{"link", 2, always, (*history).link},
-	{"hold", 4, always, (*history).hold},
-	{"release", 4, always, (*history).release},
-	{"move away", 2, always, (*history).moveAway},
-	{"move back", 3, always, (*history).moveBack},
-	{"retry", 2, always, (*history).retry},
-	{"back from failed", 4, always, (*history).backFromFailed},
-	{"flush", 5, always, (*history).flush},
-	{"reload", 2, always, (*history).reload},
-	{"reconfigure", 2, always, (*history).reconfigure},
-	{"pause", 2, always, (*history).pause},
-	{"relay rests", 1, always, (*history).relayRests},
-	{"kill", 2, always, (*history).kill},
-	{"terminate", 2, always, (*history).terminate},
-	{"terminate twice", 1, always, (*history).terminateTwice},
-	{"rename", 4, renaming, (*history).rename},
-	{"sed -i", 2, renaming, (*history).sed},
-	{"hold and release", 4, holding, (*history).flicker},
-	{"hold under another name", 3, heldOther, (*history).holdOther},
-	{"append", 3, writing, (*history).appendMore},
-	{"overwrite", 3, writing, (*history).overwrite},
+	{"drop", 12, (*history).drop},
+	{"touch", 3, (*history).touch},
+	{"edit", 4, (*history).edit},
+	{"replace", 2, (*history).replace},
+	{"delete", 2, (*history).remove},
+	{"copy", 2, (*history).copyFile},
+	{"link", 2, (*history).link},
+	{"hold", 4, (*history).hold},
+	{"release", 4, (*history).release},
+	{"move away", 2, (*history).moveAway},
+	{"move back", 3, (*history).moveBack},
+	{"retry", 2, (*history).retry},
+	{"back from failed", 4, (*history).backFromFailed},
+	{"flush", 5, (*history).flush},
+	{"reload", 2, (*history).reload},
+	{"reconfigure", 2, (*history).reconfigure},
+	{"pause", 2, (*history).pause},
+	{"relay rests", 1, (*history).relayRests},
+	{"kill", 2, (*history).kill},
+	{"terminate", 2, (*history).terminate},
+	{"terminate twice", 1, (*history).terminateTwice},
+	{"rename", 4, (*history).rename},
+	{"sed -i", 2, (*history).sed},
+	{"hold and release", 4, (*history).flicker},
+	{"hold under another name", 3, (*history).holdOther},
+	{"append", 3, (*history).appendMore},
+	{"overwrite", 3, (*history).overwrite},
 }
 
 // operate does one operation. A daemon that was stopped is started again soon, and a pause ends soon.
@@ -68,7 +62,7 @@ func (h *history) operate(r *rand.Rand) {
 		return
 	}
 	for range 10 {
-		if o := choose(r); h.open.lets(o.gate) && o.do(h, r) {
+		if o := choose(r); o.do(h, r) {
 			return
 		}
 	}
@@ -128,7 +122,7 @@ func (h *history) edit(r *rand.Rand) bool {
 	}
 	v := f.m.next(1 + r.IntN(f.m.lines+3))
 	tmp := h.intoTmp(f.name+"-edited", f.m.inFile(v))
-	f.m.add(v)
+	f.m.written = f.m.add(v)
 	h.must(os.Rename(tmp, h.path(f)))
 	h.did(f.m, "edit %s: version %s (%d octets) is renamed over it", f.name, v.id, len(f.m.inFile(v)))
 	return true
@@ -213,7 +207,7 @@ func (h *history) link(r *rand.Rand) bool {
 	h.did(f.m, "ln %s %s", f.name, name)
 	if r.IntN(2) == 0 {
 		time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
-		h.unlink(f, name, h.open.lets(renaming) && r.IntN(2) == 0)
+		h.unlink(f, name, r.IntN(2) == 0)
 		return true
 	}
 	h.undo = append(h.undo, func() { h.unlink(f, name, false) })
@@ -223,7 +217,6 @@ func (h *history) link(r *rand.Rand) bool {
 // unlink removes the second name of a file, or the first: then the file is renamed.
 func (h *history) unlink(f *file, name string, first bool) {
 	if first {
-		f.m.faults[string(renaming)] = true
 		err := os.Remove(h.path(f))
 		h.did(f.m, "rm %s, which is %s now: %s", f.name, name, outcome(err))
 		f.name = name
@@ -239,11 +232,10 @@ func (h *history) rename(r *rand.Rand) bool {
 		return false
 	}
 	name := fmt.Sprintf("r%d-%s", r.IntN(1000), f.name)
-	f.m.faults[string(renaming)] = true
 	err := os.Rename(h.path(f), h.inSpool(name))
 	h.did(f.m, "mv %s %s: %s", f.name, name, outcome(err))
 	if err == nil {
-		f.name = name
+		f.rename(name)
 	}
 	return true
 }
@@ -254,8 +246,8 @@ func (h *history) sed(r *rand.Rand) bool {
 	if f == nil {
 		return false
 	}
-	f.m.faults[string(renaming)] = true
 	v := f.m.add(f.m.next(1 + r.IntN(f.m.lines+3)))
+	f.m.written = v
 	tmp := h.inSpool(fmt.Sprintf("sed%06d", r.IntN(1e6)))
 	h.must(appendTo(tmp, os.O_CREATE|os.O_EXCL, f.m.inFile(v)))
 	h.must(os.Rename(tmp, h.path(f)))
@@ -263,17 +255,11 @@ func (h *history) sed(r *rand.Rand) bool {
 	return true
 }
 
-// moveAway moves a message out of the spool. That cancels it, and what comes back is a new message, as long as F5 is
-// listed.
+// moveAway moves a message out of the spool. The daemon knows the message again when it comes back.
 func (h *history) moveAway(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
 		return false
-	}
-	if !h.open.lets(awaying) {
-		f.m.extra = append(f.m.extra, "moved away")
-	} else {
-		f.m.faults[string(awaying)] = true
 	}
 	from := h.path(f)
 	err := os.Rename(from, filepath.Join(h.root, "away", f.name))
@@ -306,7 +292,12 @@ func (h *history) appendMore(r *rand.Rand) bool {
 	if f == nil {
 		return false
 	}
-	v, more := f.m.appended()
+	content, err := os.ReadFile(h.path(f)) // of two copies, each may have another version
+	if err != nil {
+		h.did(f.m, "append to %s: %s", f.name, outcome(err))
+		return true
+	}
+	v, more := f.m.appended(content)
 	return h.writeInPlace(f, v, os.O_APPEND, more, "append to")
 }
 
@@ -330,7 +321,6 @@ func (h *history) writeInPlace(f *file, v *version, flag int, text []byte, what 
 		h.did(f.m, "%s %s: %s", what, f.name, outcome(err))
 		return true
 	}
-	f.m.faults[string(writing)] = true
 	f.m.add(v)
 	_, err = out.Write(text)
 	h.must(err)
@@ -342,72 +332,4 @@ func (h *history) writeInPlace(f *file, v *version, flag int, text []byte, what 
 	}
 	h.did(f.m, "%s %s: version %s, %d octets now", what, f.name, v.id, len(f.m.inFile(v)))
 	return true
-}
-
-// pauseEdits are what a person changes in the status file.
-var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
-	func(h *history, r *rand.Rand, m *spoolgore.Message) string {
-		for i := range m.To {
-			to := &m.To[i]
-			stays := strings.Contains(to.Address, "."+stay+"@")
-			if to.Status == spoolgore.StateWaiting && !stays && h.byHand(to.Address) {
-				to.Status = spoolgore.StateDone
-				return "mark " + to.Address + " as done"
-			}
-		}
-		return ""
-	},
-	func(_ *history, _ *rand.Rand, m *spoolgore.Message) string {
-		for i := range m.To {
-			if m.To[i].Status == spoolgore.StateWaiting {
-				m.To[i].NextAttempt = time.Now()
-			}
-		}
-		return "make everybody due who waits"
-	},
-	func(_ *history, _ *rand.Rand, m *spoolgore.Message) string {
-		m.Attempts = 0
-		for i := range m.To {
-			m.To[i].Attempts = 0
-		}
-		return "set attempts to 0"
-	},
-}
-
-// byHand notes that a person marks a recipient as done. It is false if the recipient is not one of this history's.
-func (h *history) byHand(addr string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	m, to := h.recipient(addr)
-	if m != nil {
-		to.byHand = true
-	}
-	return m != nil
-}
-
-// editStatus changes the status file in a pause.
-func (h *history) editStatus(r *rand.Rand) {
-	status := h.readStatus()
-	paths := make([]string, 0, len(status))
-	for path := range status {
-		paths = append(paths, path)
-	}
-	if len(paths) == 0 {
-		return
-	}
-	slices.Sort(paths)
-	path := paths[r.IntN(len(paths))]
-	m, what := status[path], ""
-	if r.IntN(4) == 0 {
-		delete(status, path)
-		what = "remove the entry"
-	} else if what = pauseEdits[r.IntN(len(pauseEdits))](h, r, &m); what != "" {
-		status[path] = m
-	}
-	text, err := json.Marshal(status)
-	h.must(err)
-	tmp := filepath.Join(h.root, "edited.js")
-	h.must(os.WriteFile(tmp, text, 0o600))
-	h.must(os.Rename(tmp, h.status))
-	h.did(nil, "status file is edited: %s: %s", filepath.Base(path), what)
 }

@@ -18,7 +18,7 @@ func (h *history) report() string {
 		h.seed, h.began.Format("15:04:05.000"))
 	var mails []*mail
 	for _, f := range h.findings {
-		fmt.Fprintf(&b, "BROKEN: %s%s (operations of known faults: %s)\n", of(f.mail), f.text, h.suspects(f))
+		fmt.Fprintf(&b, "BROKEN: %s%s\n", of(f.mail), f.text)
 		if f.mail != nil && !slices.Contains(mails, f.mail) {
 			mails = append(mails, f.mail)
 		}

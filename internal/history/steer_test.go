@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -40,9 +41,8 @@ func (h *history) shift(f *file, to string, command bool) {
 	h.did(f.m, "%s %s by %s: %s", verb, f.name, how, outcome(err))
 }
 
-// hold holds a message. While F2 is listed a message is held once only.
 func (h *history) hold(r *rand.Rand) bool {
-	f := h.pick(r, inSpool, func(f *file) bool { return h.open.lets(holding) || !f.released })
+	f := h.pick(r, inSpool, nil)
 	if f == nil {
 		return false
 	}
@@ -50,33 +50,13 @@ func (h *history) hold(r *rand.Rand) bool {
 	return true
 }
 
-// release releases a message. While F2 is listed the daemon has to know that it is held.
 func (h *history) release(r *rand.Rand) bool {
-	f := h.pick(r, inHold, func(f *file) bool { return h.open.lets(holding) || h.knowsHeld(f) })
+	f := h.pick(r, inHold, nil)
 	if f == nil {
 		return false
 	}
-	h.free(f, r.IntN(4) == 0)
+	h.shift(f, inSpool, r.IntN(4) == 0)
 	return true
-}
-
-func (h *history) free(f *file, command bool) {
-	if !h.open.lets(holding) {
-		f.released = true
-	} else if !h.knowsHeld(f) {
-		f.m.faults[string(holding)] = true
-	}
-	h.shift(f, inSpool, command)
-}
-
-// knowsHeld reports whether the daemon that runs has written to the status file that the message is held.
-func (h *history) knowsHeld(f *file) bool {
-	d := h.ready()
-	info, err := os.Stat(h.status)
-	if d == nil || h.paused || err != nil || !info.ModTime().After(d.since()) {
-		return false
-	}
-	return !h.readStatus()[h.inSpool(f.name)].Held.IsZero()
 }
 
 // flicker holds and releases a message at once, again and again.
@@ -85,7 +65,6 @@ func (h *history) flicker(r *rand.Rand) bool {
 	if f == nil {
 		return false
 	}
-	f.m.faults[string(holding)] = true
 	held, moves := filepath.Join(h.spool, "hold", f.name), 0
 	for range 20 + r.IntN(100) {
 		if os.Rename(h.path(f), held) != nil {
@@ -110,8 +89,8 @@ func (h *history) holdOther(r *rand.Rand) bool {
 	err := os.Rename(h.path(f), filepath.Join(h.spool, "hold", name))
 	h.did(f.m, "mv %s hold/%s: %s", f.name, name, outcome(err))
 	if err == nil {
-		f.m.faults[string(heldOther)] = true
-		f.name, f.place = name, inHold
+		f.rename(name)
+		f.place = inHold
 	}
 	return true
 }
@@ -121,14 +100,19 @@ func (h *history) retry(r *rand.Rand) bool {
 	if f == nil {
 		return false
 	}
+	why, known := h.why(f)
 	text, err := h.spoolgore("retry", h.spool, f.name)
+	if strings.Contains(text, "failed/") && (!known || strings.Contains(why.Reason, changed)) {
+		f.m.extra = append(f.m.extra, again)
+	}
+	f.returned = f.returned || strings.Contains(text, "failed/")
 	h.did(f.m, "spoolgore retry %s: %s", f.name, strings.TrimSpace(outcome(err)+" "+text))
 	return true
 }
 
 // backFromFailed tries a message again that was given up.
 func (h *history) backFromFailed(r *rand.Rand) bool {
-	f := h.pick(r, inSpool, func(f *file) bool { return exists(h.failed(f.name)) && h.settled(f) })
+	f := h.pick(r, inSpool, func(f *file) bool { return exists(h.failed(f.name)) && !exists(h.path(f)) })
 	if f == nil {
 		return false
 	}
@@ -136,37 +120,17 @@ func (h *history) backFromFailed(r *rand.Rand) bool {
 	return true
 }
 
-// settled reports whether the daemon is done with giving up a message. While F1 is listed it has to have said so.
-func (h *history) settled(f *file) bool {
-	if exists(h.path(f)) {
-		return false // one file with two names, for a moment
-	}
-	if h.open.lets(failing) {
-		return true
-	}
-	left, err := filepath.Glob(filepath.Join(h.spool, "tmp", ".sent-*"))
-	d := h.ready()
-	if err != nil || len(left) > 0 || d == nil {
-		return false
-	}
-	for _, l := range d.log() {
-		if l.Msg == "kept in failed" && l.File == f.name {
-			return true
-		}
-	}
-	return false
+// why reads why a message is in failed/, if it is there.
+func (h *history) why(f *file) (why spoolgore.Failure, known bool) {
+	text, err := os.ReadFile(h.failed(f.name) + ".json")
+	return why, err == nil && json.Unmarshal(text, &why) == nil
 }
 
 func (h *history) tryAgain(f *file, command bool) {
-	if h.open.lets(failing) {
-		f.m.faults[string(failing)] = true
+	if why, _ := h.why(f); strings.Contains(why.Reason, changed) {
+		f.m.extra = append(f.m.extra, again)
 	}
-	var why spoolgore.Failure
-	text, err := os.ReadFile(h.failed(f.name) + ".json")
-	if err == nil && json.Unmarshal(text, &why) == nil && strings.Contains(why.Reason, changed) {
-		f.m.extra = append(f.m.extra, "changed after it was sent, and tried again")
-	}
-	how := "mv"
+	how, err := "mv", error(nil)
 	if command {
 		how = "spoolgore retry"
 		var text string
@@ -176,6 +140,7 @@ func (h *history) tryAgain(f *file, command bool) {
 	} else {
 		err = os.Rename(h.failed(f.name), h.path(f))
 	}
+	f.returned = f.returned || err == nil
 	h.did(f.m, "move failed/%s back by %s: %s", f.name, how, outcome(err))
 }
 
@@ -312,4 +277,86 @@ func (h *history) terminateTwice(r *rand.Rand) bool {
 		h.found(nil, "daemon %d has ended with exit code %d after two SIGTERM", d.n, d.code)
 	}
 	return true
+}
+
+// pauseEdits are what a person changes in the status file.
+var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
+	func(h *history, r *rand.Rand, m *spoolgore.Message) string {
+		for i := range m.To {
+			to := &m.To[i]
+			stays := strings.Contains(to.Address, "."+stay+"@")
+			if to.Status == spoolgore.StateWaiting && !stays && h.byHand(to.Address) {
+				to.Status = spoolgore.StateDone
+				return "mark " + to.Address + " as done"
+			}
+		}
+		return ""
+	},
+	func(_ *history, _ *rand.Rand, m *spoolgore.Message) string {
+		for i := range m.To {
+			if m.To[i].Status == spoolgore.StateWaiting {
+				m.To[i].NextAttempt = time.Now()
+			}
+		}
+		return "make everybody due who waits"
+	},
+	func(_ *history, _ *rand.Rand, m *spoolgore.Message) string {
+		m.Attempts = 0
+		for i := range m.To {
+			m.To[i].Attempts = 0
+		}
+		return "set attempts to 0"
+	},
+}
+
+// forgotten notes that a person has removed the entry of a message. A daemon that is killed before it has written the
+// status file again knows nothing of the message.
+func (h *history) forgotten(entry spoolgore.Message) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, to := range slices.Concat(entry.To, entry.Cc, entry.Bcc) {
+		if m, _ := h.recipient(to.Address); m != nil {
+			m.extra = append(m.extra, removed)
+			return
+		}
+	}
+}
+
+// byHand notes that a person marks a recipient as done. It is false if the recipient is not one of this history's.
+func (h *history) byHand(addr string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m, to := h.recipient(addr)
+	if m != nil {
+		to.byHand = true
+	}
+	return m != nil
+}
+
+// editStatus changes the status file in a pause.
+func (h *history) editStatus(r *rand.Rand) {
+	status := h.readStatus()
+	paths := make([]string, 0, len(status))
+	for path := range status {
+		paths = append(paths, path)
+	}
+	if len(paths) == 0 {
+		return
+	}
+	slices.Sort(paths)
+	path := paths[r.IntN(len(paths))]
+	m, what := status[path], ""
+	if r.IntN(4) == 0 {
+		delete(status, path)
+		what = "remove the entry"
+		h.forgotten(m)
+	} else if what = pauseEdits[r.IntN(len(pauseEdits))](h, r, &m); what != "" {
+		status[path] = m
+	}
+	text, err := json.Marshal(status)
+	h.must(err)
+	tmp := filepath.Join(h.root, "edited.js")
+	h.must(os.WriteFile(tmp, text, 0o600))
+	h.must(os.Rename(tmp, h.status))
+	h.did(nil, "status file is edited: %s: %s", filepath.Base(path), what)
 }

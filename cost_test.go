@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,11 +22,14 @@ func TestMemoryPerMessage(t *testing.T) {
 		return // the race detector allocates, too
 	}
 	is := is.New(t)
-	const messages, maxBytes, maxObjects = 2000, 11_500, 120 // measured: 10,100 and 104
+	// Measured: at most 11,350 and 111, and 9,700 and 101 before a file was examined for several messages and for loops,
+	// and before a message was known again under any name. The limits are 5 % above.
+	const messages, maxBytes, maxObjects = 2000, 11_900, 117
 	dir, old := t.TempDir(), time.Now().Add(-time.Hour)
 	for i := range messages {
 		name := filepath.Join(dir, fmt.Sprintf("%04d.eml", i))
-		check(t, os.WriteFile(name, []byte(simple), 0o600))
+		text := strings.Replace(simple, "<1@", fmt.Sprintf("<%d@", i), 1) // with one ID, files are read twice to compare
+		check(t, os.WriteFile(name, []byte(text), 0o600))
 		check(t, os.Chtimes(name, old, old)) // complete
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -91,11 +91,11 @@ func TestDaemonEndsWhenItsLockFileIsReplaced(t *testing.T) {
 	drop(t, dir, "first", to("b@x.org"))
 	soon(t, "first is sent", func() bool { return !exists(dir, "first") })
 	lock := filepath.Join(dir, ".spoolgore.lock")
-	check(t, os.Remove(lock))
-	f, err := os.Create(lock)
+	f, err := os.Create(filepath.Join(t.TempDir(), "lock"))
 	check(t, err)
 	defer f.Close()
-	check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX)) // before it has the name, which the daemon would lock again
+	check(t, os.Rename(f.Name(), lock))
 	drop(t, dir, "m", to("b@x.org"))
 	is.True(errors.Is(<-end, ErrRunning))
 	is.Equal(relay.count("m"), 0) // left to the other one

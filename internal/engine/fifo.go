@@ -20,7 +20,15 @@ func reuse[T any](s []T) []T {
 
 func (f *fifo[T]) len() int { return len(f.items) - f.head }
 
-func (f *fifo[T]) add(x T) { f.items = append(f.items, x) }
+// add appends an item. Where memory would have to grow, that of the items taken is used again, if they are the half.
+func (f *fifo[T]) add(x T) {
+	if len(f.items) == cap(f.items) && f.head > 0 && 2*f.head >= len(f.items) {
+		n := copy(f.items, f.items[f.head:])
+		clear(f.items[n:])
+		f.items, f.head = f.items[:n], 0
+	}
+	f.items = append(f.items, x)
+}
 
 // take moves the first n items, or all if there are fewer, into the memory of to.
 func (f *fifo[T]) take(to []T, n int) []T {

@@ -31,6 +31,9 @@ func parseListBy(parse Parser, value string) []Address {
 		parse = mail.ParseAddressList
 	}
 	parsed, err := parse(value)
+	if err == nil && len(parsed) == 1 && parsed[0].Address == value && isPlain(value) {
+		return []Address{checked(value, value)} // the common case takes little memory
+	}
 	pieces := splitList(value)
 	if err != nil || !strict && !agree(parsed, pieces) && !isStrict(value) {
 		return parsePieces(parse, pieces, true)
@@ -46,6 +49,24 @@ func parseListBy(parse Parser, value string) []Address {
 func isStrict(value string) bool {
 	_, err := mail.ParseAddressList(value)
 	return err == nil
+}
+
+// isPlain reports whether s is one address of letters, digits and a few signs: a list of one piece, and nothing to quote.
+func isPlain(s string) bool {
+	at, word := -1, false // the offset of the '@'; the byte before is no separator
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '+':
+			word = true
+			continue
+		case !word, c == '@' && at >= 0, c != '@' && c != '.':
+			return false
+		case c == '@':
+			at = i
+		}
+		word = false
+	}
+	return at > 0 && word
 }
 
 // agree reports whether parsed and pieces are the same addresses in the same order.

@@ -245,7 +245,7 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 	old := f.msg.Message()
 	switch {
 	case describes(old, r.Version) != record.ThisVersion:
-		makeRecord(c, f, old, r, now)
+		makeRecord(c, f, record.New(*r.Head, now), old, r, now)
 	case state == finishing:
 		c.sched.move(f, state, now)
 	case state == waiting || state == ready:

@@ -53,7 +53,7 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	switch {
 	case old == nil || old.Len() == 0:
 	case m.IsSame(old) || known && m.IsEdit(old):
-		makeRecord(c, e, old, r, now)
+		makeRecord(c, e, m, old, r, now)
 		return
 	default:
 		e.set(vanished, !known)
@@ -69,12 +69,12 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	case f != nil:
 		old := f.msg.Message()
 		c.drop(f)
-		makeRecord(c, e, old, r, now)
+		makeRecord(c, e, m, old, r, now)
 	case c.mayBeKnown(m) && now.Sub(e.seen.first) < verifyTime:
 		e.set(soon, true)
 		c.sched.move(e, unread, now.Add(verifyPause))
 	default:
-		makeRecord(c, e, nil, r, now)
+		makeRecord(c, e, m, nil, r, now)
 	}
 }
 
@@ -93,14 +93,13 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 	c.conclude(e, old, now)
 }
 
-// makeRecord makes the record of a file that was read just now. Old is what was known of it; nil: nothing.
-func makeRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
+// makeRecord keeps the record m of a file that was read just now. Old is what was known of it; nil: nothing.
+func makeRecord(c *core, e *entry, m, old *record.Message, r Result, now time.Time) {
 	c.setVersion(e, r.Version)
 	c.verified(e)
 	c.absent.remove(e)
 	e.set(soon|judged|vanished|taken|arrivals, false)
 	delete(c.trouble, e)
-	m := record.New(*r.Head, now)
 	if old != nil && r.Why != nil {
 		record.ForgetGivenUp(m, old, r.Why)
 	}

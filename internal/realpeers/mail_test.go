@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 )
 
@@ -28,8 +29,13 @@ type mail struct {
 	put  bool   // handed over with an envelope; otherwise its header is the envelope
 }
 
-// wire is what becomes of line ends: all are CRLF, a CR that is no part of one is a space.
-var wire = strings.NewReplacer("\r\n", "\r\n", "\r", " ", "\n", "\r\n")
+var lineEnd = regexp.MustCompile(`\r*\n`)
+
+// onTheWire returns text as a relay gets it: CRs before LF and the LF are CRLF, any other CR is a space.
+func onTheWire(text string) string {
+	text = strings.ReplaceAll(lineEnd.ReplaceAllString(text, "\n"), "\r", " ")
+	return strings.ReplaceAll(text, "\n", "\r\n")
+}
 
 // newMail makes message n, always the same one.
 func newMail(n int) mail {
@@ -56,7 +62,7 @@ func newMail(n int) mail {
 		header = strings.ReplaceAll(header, "\n", "\r\n")
 	}
 	m.raw = append([]byte(header), body(n, random)...)
-	m.want = []byte(wire.Replace(string(m.raw)))
+	m.want = []byte(onTheWire(string(m.raw)))
 	if !bytes.HasSuffix(m.want, []byte("\r\n")) {
 		m.want = append(m.want, "\r\n"...)
 	}

@@ -260,7 +260,7 @@ func TestFollow(t *testing.T) {
 		"refused":         {map[string]string{"RCPT b@x.org": "550 5.1.1 no such user"}, spoolgore.Options{}, false, Failed, []string{"failed      b@x.org: rcpt: 550 5.1.1 no such user", "There is no such recipient"}},
 		"put off":         {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour}, false, Deferred, []string{"deferred    relay.test:25: rcpt: 451 4.7.1 greylisted", "greylisting"}},
 		"no relay":        {map[string]string{"DIAL": "no route to host"}, spoolgore.Options{}, false, Deferred, []string{"trouble     ", "no route to host", "cannot be reached"}},
-		"at last refused": {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: func(int) time.Duration { return 0 }, Attempts: 3}, true, Failed, []string{"failed      b@x.org: given up after 3 attempts: rcpt: 451"}},
+		"at last refused": {map[string]string{"RCPT b@x.org": "450 4.2.1 later"}, spoolgore.Options{Backoff: func(int) time.Duration { return 0 }, Attempts: 3}, true, Failed, []string{"failed      b@x.org: given up after 3 attempts: rcpt: 450"}},
 		"other status":    {map[string]string{"RCPT b@x.org": "451 4.7.1 greylisted"}, spoolgore.Options{Backoff: hour, StatusFile: status}, false, Deferred, []string{"deferred"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,10 @@
 package queue
 
 import (
+	"cmp"
 	"hash/maphash"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/record"
@@ -11,6 +14,7 @@ const (
 	// grace is how long what is known of a message is kept after its file vanished.
 	grace = 10 * time.Minute
 	// verifyTime bounds how long a new file waits until all messages of the last run were compared with their files.
+	// After that time a new file waits only for a file that was not tried yet.
 	verifyTime = time.Minute
 	// verifyPause is the time between two looks at such a file.
 	verifyPause = 100 * time.Millisecond
@@ -22,8 +26,8 @@ type absent struct {
 	all  map[*entry]struct{}
 	byID map[string][]*entry // missing, or perhaps elsewhere than they seem: by identity
 
-	// After a start: hashes of the identities of messages whose files were not compared yet.
-	unverified map[uint64]struct{}
+	// After a start: the names of messages whose files were not compared yet, by the hashes of their identities.
+	unverified map[uint64]string
 	recalled   int // entries among them
 	seed       maphash.Seed
 }
@@ -55,7 +59,7 @@ func (a *absent) add(e *entry, m *record.Message) {
 // in entries or another absent message has gets the prefix hold/.
 func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) bool {
 	used := make(map[string]bool)
-	for e := range a.all {
+	for _, e := range a.inOrder() {
 		name := e.name
 		for here := entries[name]; used[name] || here != nil && here.msg.Holds(); here = nil {
 			name = "hold/" + name
@@ -66,6 +70,14 @@ func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) boo
 		}
 	}
 	return true
+}
+
+// inOrder returns the absent entries in an order that does not change: by name, and then by version.
+func (a *absent) inOrder() []*entry {
+	return slices.SortedFunc(maps.Keys(a.all), func(e, f *entry) int {
+		return cmp.Or(cmp.Compare(e.name, f.name), cmp.Compare(e.id.Modified, f.id.Modified),
+			cmp.Compare(e.id.Inode, f.id.Inode), cmp.Compare(e.id.Size, f.id.Size))
+	})
 }
 
 // list has e, whose record is m, found by the identity of m.
@@ -210,10 +222,41 @@ func (c *core) find(e *entry, m *record.Message, v Version) (f *entry, same bool
 	return f, false
 }
 
-// mayBeKnown reports whether m may be a message of the last run whose file was not compared yet.
-func (c *core) mayBeKnown(m *record.Message) bool {
-	_, ok := c.absent.unverified[c.absent.hash(m)]
-	return ok
+// recall looks for m, which was just read as version v for the entry e, among the messages of the last run whose files
+// were not compared yet. Wait says that such a message may be m, and that the file of that message is to be compared
+// first. If that is not possible for verifyTime, the record of exactly the version v is taken: the file was renamed.
+func (c *core) recall(e *entry, m *record.Message, v Version, now time.Time) (old *record.Message, wait bool) {
+	name, ok := c.absent.unverified[c.absent.hash(m)]
+	g := c.entries[name]
+	switch {
+	case !ok:
+		return nil, false
+	case c.memory[name].Holds() || now.Sub(e.seen.first) < verifyTime:
+		return nil, true
+	case g == nil || g == e || !g.has(recalled):
+		return nil, false
+	}
+	old = g.msg.Message()
+	looked := g.id != (Version{}) || g.seen != nil && g.seen.err != ""
+	switch {
+	case !m.IsSame(old):
+		return nil, false
+	case g.state.underWay() || !looked:
+		return nil, true
+	case describes(old, v) != record.ThisVersion || old.Inode != m.Inode:
+		return nil, false
+	}
+	c.giveUp(g, now)
+	return old, false
+}
+
+// giveUp drops e, whose record is about another file. A file that has the name of e is read.
+func (c *core) giveUp(e *entry, now time.Time) {
+	here, how := c.entries[e.name] == e, e.flags&arrivals
+	c.drop(e)
+	if here {
+		c.add(e.name, seenAt(now), now).set(how, true)
+	}
 }
 
 // rename gives f, which is about the version of the file that was just read for e, the name of e. E is dropped.

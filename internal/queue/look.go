@@ -10,7 +10,10 @@ import (
 func found(c *core, e *entry, r Result, now time.Time) {
 	e.state = unread // no heap has e
 	m := e.msg.Message()
-	if r.Trouble == Fine && r.Place == InSpool {
+	switch here := r.Trouble == Fine && r.Place == InSpool; {
+	case here && (e.before == unread || m.Partial()):
+		delete(c.absent.all, e) // a listed entry stays listed: the file is to be read, and may be another one
+	case here:
 		c.absent.remove(e)
 	}
 	switch {
@@ -79,8 +82,9 @@ func restore(c *core, e *entry, m *record.Message, now time.Time) {
 
 // hold puts e, whose file is in hold/ under the name of e as version v, into state held.
 func hold(c *core, e *entry, m *record.Message, v Version, now time.Time) {
-	edited := v != e.id && describes(m, v) != record.ThisVersion
-	if e.before == held && !edited && c.entries[e.name] == e {
+	// The version e.id says less: a file that is not read yet may have replaced another one.
+	edited := describes(m, v) != record.ThisVersion
+	if e.before == held && (v == e.id || !edited) && c.entries[e.name] == e {
 		c.sched.move(e, held, time.Time{})
 		return
 	}

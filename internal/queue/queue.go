@@ -76,9 +76,9 @@ func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
 	}
 	q.memory[name] = q.packer.Pack(m, now)
 	if q.absent.unverified == nil {
-		q.absent.unverified = make(map[uint64]struct{})
+		q.absent.unverified = make(map[uint64]string)
 	}
-	q.absent.unverified[q.absent.hash(m)] = struct{}{}
+	q.absent.unverified[q.absent.hash(m)] = name
 }
 
 // Remembered returns what is known of a message whose file was not seen yet.

@@ -63,18 +63,21 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	switch {
 	case same:
 		rename(c, f, e, r, now)
-	case f != nil && f.state.underWay():
+	case f != nil && (f.state.underWay() || f.state == unread && now.Sub(e.seen.first) < verifyTime):
 		e.set(soon, true)
 		c.sched.move(e, unread, now.Add(verifyPause))
 	case f != nil:
 		old := f.msg.Message()
-		c.drop(f)
+		c.giveUp(f, now)
 		makeRecord(c, e, m, old, r, now)
-	case c.mayBeKnown(m) && now.Sub(e.seen.first) < verifyTime:
-		e.set(soon, true)
-		c.sched.move(e, unread, now.Add(verifyPause))
 	default:
-		makeRecord(c, e, m, nil, r, now)
+		old, wait := c.recall(e, m, r.Version, now)
+		if wait {
+			e.set(soon, true)
+			c.sched.move(e, unread, now.Add(verifyPause))
+			return
+		}
+		makeRecord(c, e, m, old, r, now)
 	}
 }
 

@@ -1,0 +1,112 @@
+package queue
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// known returns the record of the last run: a@x has accepted the message, and b@x waits.
+func known(head *record.Head, now time.Time) *record.Message {
+	m := record.New(*head, now)
+	m.Start(now)
+	m.Apply([]string{"a@x", "b@x"}, []attempt.Outcome{acceptance, deferral}, testRules().Retry, now)
+	return m
+}
+
+// A message of the last run was replaced by another one, which goes to hold/ before it is read, and comes back. The
+// file is read then, and not sent to the recipients of the first message.
+func TestUnreadFileThatReplacedAnotherIsReadAfterHold(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	f.q.Remember("m", known(headOf(thisVersion), f.now), f.now)
+	f.scan(otherVersion)
+	f.advance(time.Hour)
+	is.Equal(f.told(), "opening | Open")
+	f.answer(Result{Trouble: Unsettled, Err: errLater, Version: otherVersion})
+	f.told()
+	f.advance(time.Hour)
+	f.told()
+	f.answer(Result{Trouble: Gone, Err: errLater})
+	is.Equal(f.told(), "checking unread | Stat")
+	f.answer(Result{Place: InHold, Version: otherVersion})
+	is.Equal(f.told(), "held")
+	f.q.Notice([]string{"m"}, nil, f.now)
+	is.Equal(f.told(), "checking held | Stat")
+	f.answer(Result{Place: InSpool, Version: otherVersion})
+	is.Equal(f.told(), "unread now")
+}
+
+// A message of the last run was renamed to the name of a file that was seen long before. The record is found
+// although the old name cannot be looked at, or was not looked at yet.
+func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
+	t.Parallel()
+	for name, looked := range map[string]bool{"not looked at": false, "no permission": true} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			f := newFixture(t)
+			f.q.Remember("old", known(headOf(thisVersion), f.now), f.now)
+			scan := f.q.BeginScan(f.now)
+			scan.Listed([]File{{Name: "m"}, {Name: "old"}}, f.now)
+			scan.End(f.now)
+			open := func(name string, r Result) {
+				acts := f.q.TakeActs()
+				for f.q.Advance(f.now, Room{Reads: 100, Free: 10}, 100) {
+				}
+				acts = append(slices.Clone(acts), f.q.TakeActs()...)
+				i := slices.IndexFunc(acts, func(a Act) bool { return a.Kind == Open && a.Name == name })
+				is.True(i >= 0) // the file is to be opened
+				f.q.Acted(acts[i], r, f.now)
+				inspect(t, f.q)
+				for j, a := range acts {
+					if j != i && looked {
+						f.q.Acted(a, Result{Trouble: OtherCause, Err: errPassword}, f.now)
+					}
+				}
+			}
+			f.now = f.now.Add(2 * verifyTime)
+			open("m", Result{Trouble: Writing, Err: errLater, Version: otherVersion})
+			f.now = f.now.Add(2 * verifyTime)
+			open("m", Result{Head: headOf(thisVersion), Version: thisVersion})
+			f.now = f.now.Add(verifyPause)
+			open("m", Result{Head: headOf(thisVersion), Version: thisVersion})
+			j, ok := f.q.Next(0, Slots{Any: 1}, f.now)
+			is.Equal(ok, looked) // otherwise the old name is looked at first
+			if looked {
+				is.Equal(j.To, []string{"b@x"})
+			}
+		})
+	}
+}
+
+// The name that a message had in hold/ is given to another file. The message itself comes back under a new name, and is
+// read before the other file.
+func TestHeldUnderANameThatIsTaken(t *testing.T) {
+	t.Parallel()
+	d := newDrawer(t)
+	d.spool["m"] = file("<1@x>", "body", 1)
+	d.scan()
+	d.rest(t)
+	d.finish(t, "body", false)
+	d.move(d.spool, d.hold, "m", "m")
+	d.rest(t)
+	first := d.hold["m"]
+	d.hold["m"] = file("<2@x>", "other", 2)
+	d.scan()
+	d.rest(t)
+	d.move(d.hold, d.spool, "m", "m")
+	d.spool["n"] = first
+	d.tell("n")
+	d.rest(t)
+	d.pass(t, time.Second, "body")
+	d.pass(t, time.Hour, "body")
+	d.is.Equal(d.got["body a@x"], 2) // the first message, and the other file
+	d.is.Equal(d.got["body b@x"], 2)
+	d.is.Equal(len(d.spool), 0)
+}

@@ -13,10 +13,10 @@ func (q *Queue) Flush(now time.Time) {
 		m.RetryAt(now)
 		return q.packer.Pack(m, now)
 	}
-	for name, known := range q.memory {
+	for name, known := range inOrder(q.memory, q.ordered) {
 		q.memory[name] = retried(known)
 	}
-	for _, e := range q.entries {
+	for _, e := range inOrder(q.entries, q.ordered) {
 		switch e.state {
 		case waiting, ready:
 			m := e.msg.Message()
@@ -54,10 +54,10 @@ func (q *Queue) Reload(edited map[string]*record.Message, how record.Edit, now t
 		}
 		return known
 	}
-	for name, known := range q.memory {
+	for name, known := range inOrder(q.memory, q.ordered) {
 		q.memory[name] = edit(name, known)
 	}
-	for _, e := range q.entries {
+	for _, e := range inOrder(q.entries, q.ordered) {
 		switch m, by := e.msg.Message(), edited[e.name]; {
 		case e.state == unread || e.state == opening || e.state == checking && e.before == unread:
 			if e.msg.Holds() {
@@ -90,7 +90,7 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 	q.packServed(now)
 	timed := r.MaxAge != was.MaxAge || r.WarnAfter != was.WarnAfter || r.Reports != was.Reports
 	var here []*entry // ready
-	for _, e := range q.entries {
+	for _, e := range inOrder(q.entries, q.ordered) {
 		if e.state == ready {
 			q.sched.unready(e)
 			here = append(here, e)
@@ -98,7 +98,7 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 	}
 	q.rules = r
 	q.sched.setRoutes(r.Routes)
-	for _, e := range q.entries {
+	for _, e := range inOrder(q.entries, q.ordered) {
 		if !e.msg.Holds() {
 			continue
 		}

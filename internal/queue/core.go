@@ -1,6 +1,9 @@
 package queue
 
 import (
+	"iter"
+	"maps"
+	"slices"
 	"time"
 	"unique"
 
@@ -22,6 +25,7 @@ type core struct {
 	events   []Event
 	underWay int  // acts that are not answered, but for Notify
 	changed  bool // the snapshot has changed
+	ordered  bool // maps are read in the order of their keys: a test can repeat what happened
 
 	// served holds the records of messages that every recipient has accepted, in state removing. Nearly all of these
 	// files are removed, so the records are packed only if they are needed.
@@ -36,6 +40,20 @@ func newCore(r Rules, now time.Time) core {
 		rules: r, entries: make(map[string]*entry), memory: make(map[string]record.Compact),
 		sched: newSchedule(r.Routes, now), packer: record.NewPacker(now), trouble: make(map[*entry]error),
 		served: make(map[*entry]*record.Message), absent: newAbsent(),
+	}
+}
+
+// inOrder yields m, in the order of its keys if ordered is set. Keys that are deleted meanwhile are left out.
+func inOrder[V any](m map[string]V, ordered bool) iter.Seq2[string, V] {
+	if !ordered {
+		return maps.All(m)
+	}
+	return func(yield func(string, V) bool) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if v, ok := m[key]; ok && !yield(key, v) {
+				return
+			}
+		}
 	}
 }
 

@@ -170,7 +170,7 @@ func (s *Scan) Held(files []File, now time.Time) {
 func (s *Scan) heldAs(name string) *entry {
 	if s.absent == nil {
 		s.absent = make(map[string]*entry)
-		for e := range s.c.absent.all {
+		for _, e := range s.c.absent.inOrder() {
 			if !e.has(taken) {
 				s.absent[e.name] = e
 			}
@@ -225,7 +225,7 @@ func (s *Scan) End(now time.Time) {
 		}
 	}
 	s.fresh = nil
-	for _, e := range c.entries {
+	for _, e := range inOrder(c.entries, c.ordered) {
 		switch {
 		case e.round == s.round:
 		case e.state.underWay():
@@ -235,7 +235,7 @@ func (s *Scan) End(now time.Time) {
 		}
 	}
 	s.endAbsent(now)
-	for name := range c.memory { // in hold/, or gone
+	for name := range inOrder(c.memory, c.ordered) { // in hold/, or gone
 		c.check(c.add(name, nil, now))
 	}
 	if len(c.memory) == 0 {
@@ -248,7 +248,7 @@ func (s *Scan) endAbsent(now time.Time) {
 	if !s.hold {
 		return
 	}
-	for e := range s.c.absent.all {
+	for _, e := range s.c.absent.inOrder() {
 		switch {
 		case e.state == missing && e.has(sought):
 			e.set(searched, true)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func (w *world) reload() {
 		paused = w.now.Add(-time.Duration(w.d.roll(3)) * time.Minute)
 	}
 	all := map[string]*record.Message{}
-	for n := range w.q.Snapshot(w.now) {
+	for _, n := range w.snapshot() {
 		m := n.Record.Message()
 		switch w.d.roll(6) {
 		case 0:
@@ -102,12 +103,17 @@ func (w *world) edit(id string) {
 	}
 }
 
+// snapshot is the snapshot of the queue in the order of the names.
+func (w *world) snapshot() []Named {
+	return slices.SortedStableFunc(w.q.Snapshot(w.now), func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
+}
+
 // restart ends the process and starts another one, which knows what the status file says.
 func (w *world) restart() {
 	w.logf("restart")
 	w.events()
 	old := map[string]*record.Message{}
-	for n := range w.q.Snapshot(w.now) {
+	for _, n := range w.snapshot() {
 		m := n.Record.Shown()
 		for _, r := range m.Recipients() {
 			if r.Status == record.InProgress {
@@ -124,8 +130,9 @@ func (w *world) restart() {
 		}
 	}
 	w.acts, w.jobs = nil, nil
-	w.q = New(w.rules(), w.now)
-	for name, m := range old {
+	w.newQueue()
+	for _, name := range slices.Sorted(maps.Keys(old)) {
+		m := old[name]
 		w.q.Remember(path.Base(name), m, w.now)
 	}
 	w.scan(true)
@@ -213,7 +220,9 @@ func run(t testing.TB, seed uint64, script []byte, steps int) *world {
 	return w
 }
 
-// TestModel checks the rules of the queue against a world that changes at random.
+// TestModel checks the rules of the queue against a world that changes at random. A run depends on its seed alone: with
+// SPOOLGORE_LAB_SEED=n only run n is done, and its whole log shown if it fails. With SPOOLGORE_LAB=long new seeds are
+// tried for SPOOLGORE_LAB_TIME.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	first, runs := uint64(1), uint64(100)
@@ -225,6 +234,13 @@ func TestModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		end = time.Now().Add(long)
+	}
+	if seed := os.Getenv("SPOOLGORE_LAB_SEED"); seed != "" {
+		n, err := strconv.ParseUint(seed, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, runs = n, 1
 	}
 	t.Logf("first seed %d", first)
 	kept, gone := 0, 0
@@ -243,7 +259,7 @@ func TestModel(t *testing.T) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	if kept == 0 || gone < 50 {
+	if runs > 1 && (kept == 0 || gone < 50) {
 		t.Errorf("%d messages in failed/, %d acceptances: the model does not do much", kept, gone)
 	}
 }

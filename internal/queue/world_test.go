@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -71,17 +72,33 @@ type world struct {
 
 func newWorld(t testing.TB, seed uint64, script []byte) *world {
 	w := &world{
-		t: t, d: &die{script, rand.New(rand.NewPCG(seed, 1))}, now: time.Now(), routes: 1,
+		t: t, d: &die{script, rand.New(rand.NewPCG(seed, 1))}, now: beginning(t), routes: 1,
 		spool: map[string]*fakeFile{}, hold: map[string]*fakeFile{}, failed: map[string]*fakeFile{},
 		accepted: map[string]bool{}, sent: map[string]bool{}, ends: map[string]int{}, edited: map[string]bool{},
 	}
-	w.q = New(w.rules(), w.now)
+	w.newQueue()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("last steps:\n%s", join(w.log[max(0, len(w.log)-60):]))
+			steps := 60
+			if os.Getenv("SPOOLGORE_LAB_SEED") != "" {
+				steps = len(w.log)
+			}
+			t.Logf("last steps:\n%s", join(w.log[max(0, len(w.log)-steps):]))
 		}
 	})
 	return w
+}
+
+// beginning returns the time at which every world begins, with a monotonic clock.
+func beginning(t testing.TB) time.Time {
+	now := time.Now()
+	now = now.Add(-time.Duration(now.Nanosecond()))
+	return set(t, now, time.Unix(1_800_000_000, 0).Sub(now.Round(0)))
+}
+
+func (w *world) newQueue() {
+	w.q = New(w.rules(), w.now)
+	w.q.ordered = true
 }
 
 func (w *world) rules() Rules {

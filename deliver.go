@@ -258,7 +258,7 @@ type SMTP struct {
 	TLSMin string // lowest version: "1.0" to "1.3"; empty: 1.2. Below 1.2, weak ciphers are allowed, too
 
 	Family     string        // "4" or "6": connect over IPv4 or IPv6 only; empty: both
-	Recipients int           // limit for the recipients of a transaction; zero: none, but a limit of the relay is learnt
+	Recipients int           // limit for the recipients of a transaction; zero: none but what the relay's replies show
 	Idle       time.Duration // an idle connection is closed after Idle; zero: 5 seconds
 
 	NoPipelining, NoChunking bool // do without an extension although it is offered (RFC 2920, RFC 3030)

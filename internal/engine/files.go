@@ -202,7 +202,8 @@ func (f *files) temporary(a *queue.Act, look msgfile.Look) (r queue.Result, ok b
 	return queue.Result{Trouble: queue.Temporary, Err: errTemporary, Version: versionOf(id)}, true
 }
 
-// find looks for a file in the spool and in hold/. It looks twice: the file may be on its way from the one to the other.
+// find looks for a file in the spool and in hold/. It looks twice: the file may be on its way from the one to the
+// other.
 func (f *files) find(a *queue.Act) queue.Result {
 	for range 2 {
 		for _, place := range []queue.Place{queue.InSpool, queue.InHold} {

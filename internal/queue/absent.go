@@ -224,7 +224,8 @@ func (c *core) find(e *entry, m *record.Message, v Version) (f *entry, same bool
 
 // recall looks for m, which was just read as version v for the entry e, among the messages of the last run whose files
 // were not compared yet. Wait says that such a message may be m, and that the file of that message is to be compared
-// first. If that is not possible for verifyTime, the record of exactly the version v is taken: the file was renamed.
+// first. If that is not possible for verifyTime, the record of exactly the version v is taken: the file was renamed. A
+// record whose name has another version of the file is taken, too: the message was edited, and renamed.
 func (c *core) recall(e *entry, m *record.Message, v Version, now time.Time) (old *record.Message, wait bool) {
 	name, ok := c.absent.unverified[c.absent.hash(m)]
 	g := c.entries[name]
@@ -237,13 +238,15 @@ func (c *core) recall(e *entry, m *record.Message, v Version, now time.Time) (ol
 		return nil, false
 	}
 	old = g.msg.Message()
+	renamed := describes(old, v) == record.ThisVersion && old.Inode == m.Inode
+	replaced := g.id != (Version{}) && describes(old, g.id) == record.OtherVersion
 	looked := g.id != (Version{}) || g.seen != nil && g.seen.err != ""
 	switch {
 	case !m.IsSame(old):
 		return nil, false
 	case g.state.underWay() || !looked:
 		return nil, true
-	case describes(old, v) != record.ThisVersion || old.Inode != m.Inode:
+	case !renamed && !replaced:
 		return nil, false
 	}
 	c.giveUp(g, now)

@@ -44,10 +44,19 @@ func TestUnreadFileThatReplacedAnotherIsReadAfterHold(t *testing.T) {
 }
 
 // A message of the last run was renamed to the name of a file that was seen long before. The record is found
-// although the old name cannot be looked at, or was not looked at yet.
+// when the file of the old name was looked at, as far as that is possible.
 func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
 	t.Parallel()
-	for name, looked := range map[string]bool{"not looked at": false, "no permission": true} {
+	edited, another := Version{Inode: 3, Size: 12, Modified: 7}, Version{Inode: 4, Size: 13, Modified: 8}
+	for name, tt := range map[string]struct {
+		v   Version // of the renamed file
+		old Result  // of the old name
+	}{
+		"being read":           {thisVersion, Result{}},
+		"no permission":        {thisVersion, Result{Trouble: OtherCause, Err: errPassword}},
+		"edited, and replaced": {edited, Result{Trouble: Writing, Err: errLater, Version: another}},
+	} {
+		looked := tt.old.Err != nil
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			f := newFixture(t)
@@ -62,22 +71,20 @@ func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
 				acts = append(slices.Clone(acts), f.q.TakeActs()...)
 				i := slices.IndexFunc(acts, func(a Act) bool { return a.Kind == Open && a.Name == name })
 				is.True(i >= 0) // the file is to be opened
-				f.q.Acted(acts[i], r, f.now)
-				inspect(t, f.q)
 				for j, a := range acts {
 					if j != i && looked {
-						f.q.Acted(a, Result{Trouble: OtherCause, Err: errPassword}, f.now)
+						f.q.Acted(a, tt.old, f.now)
 					}
 				}
+				f.q.Acted(acts[i], r, f.now)
+				inspect(t, f.q)
 			}
 			f.now = f.now.Add(2 * verifyTime)
 			open("m", Result{Trouble: Writing, Err: errLater, Version: otherVersion})
 			f.now = f.now.Add(2 * verifyTime)
-			open("m", Result{Head: headOf(thisVersion), Version: thisVersion})
-			f.now = f.now.Add(verifyPause)
-			open("m", Result{Head: headOf(thisVersion), Version: thisVersion})
+			open("m", Result{Head: headOf(tt.v), Version: tt.v})
 			j, ok := f.q.Next(0, Slots{Any: 1}, f.now)
-			is.Equal(ok, looked) // otherwise the old name is looked at first
+			is.Equal(ok, looked) // otherwise the answer for the old name comes first
 			if looked {
 				is.Equal(j.To, []string{"b@x"})
 			}

@@ -15,7 +15,6 @@ require (
 	golang.org/x/net v0.50.0
 	golang.org/x/sys v0.41.0
 	golang.org/x/term v0.40.0
-	golang.org/x/time v0.14.0
 )
 
 require (

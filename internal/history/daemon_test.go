@@ -146,16 +146,6 @@ func (d *daemon) count(is func(*line) bool) (n int) {
 	return n
 }
 
-// since returns when the daemon said that it had started; zero: not yet.
-func (d *daemon) since() time.Time {
-	for _, l := range d.log() {
-		if l.Msg == "started" {
-			return l.Time
-		}
-	}
-	return time.Time{}
-}
-
 func (d *daemon) running() bool {
 	select {
 	case <-d.exited:

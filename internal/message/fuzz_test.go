@@ -19,7 +19,6 @@ var (
 	fieldLine = regexp.MustCompile(`^([!-9;-~]+)[ \t]*:`)
 	url       = regexp.MustCompile(`^[^:]*://`)
 	lineEnds  = regexp.MustCompile(`\r+\n`)
-	mboxLines = regexp.MustCompile(`^From [^\n]*(\n|$)(>From [^\n]*(\n|$))*`)
 	topLines  = regexp.MustCompile(`^(?i)((x-sender|x-receiver|x-spoolgore-(expire|notbefore|priority)|` +
 		`x-createdby|x-endofinjectedxheaders|x-extendedmessageprops|x-helodomain|x-source|x-sourceipaddress)` +
 		`[ \t]*:[^\n]*(\n|$)([ \t][^\n]*(\n|$))*)+`)

@@ -22,9 +22,9 @@ func TestMemoryPerMessage(t *testing.T) {
 		return // the race detector allocates, too
 	}
 	is := is.New(t)
-	// Measured: at most 11,350 and 111, and 9,700 and 101 before a file was examined for several messages and for loops,
-	// and before a message was known again under any name. The limits are 5 % above.
-	const messages, maxBytes, maxObjects = 2000, 11_900, 117
+	// Measured: 10,900 to 12,000 and 110 to 118, more on a busy machine, where batches are smaller; 9,700 and 101 before a
+	// file was examined for several messages and for loops, and before a message was known again under any name.
+	const messages, maxBytes, maxObjects = 2000, 13_500, 130
 	dir, old := t.TempDir(), time.Now().Add(-time.Hour)
 	for i := range messages {
 		name := filepath.Join(dir, fmt.Sprintf("%04d.eml", i))

@@ -40,6 +40,9 @@ type files struct {
 	watch   int           // number of the watcher that notifies
 	fenced  int           // number of the watcher that fence is about
 	waiting bool          // for notifications
+
+	settle         time.Duration // options when the batch began
+	temporaryNames []string      // likewise
 }
 
 // answer is what an act came to; file is open, or nil.
@@ -64,6 +67,7 @@ func (f *files) start() {
 	}
 	f.batch = f.acts.take(f.batch, maxReads)
 	f.reading, f.fence, f.fenced = true, 0, f.watch
+	f.settle, f.temporaryNames = f.opts.Settle, f.opts.Temporary
 	mark := f.mark
 	go func() {
 		if f.lost = f.spool.dir.Lock().Here(); !errors.Is(f.lost, spooldir.ErrLockLost) {
@@ -167,7 +171,7 @@ func (f *files) do(a *queue.Act) answer {
 		return answer{result: f.find(a)}
 	}
 	look := msgfile.Look{
-		Known: idOf(a.Version), Since: a.Since, Now: time.Now(), Settle: f.opts.Settle, How: spooldir.How(a.How),
+		Known: idOf(a.Version), Since: a.Since, Now: time.Now(), Settle: f.settle, How: spooldir.How(a.How),
 	}
 	if r, ok := f.temporary(a, look); ok {
 		return answer{result: r}
@@ -192,7 +196,7 @@ var errTemporary = errors.New("temporary name: the file is read when it has not 
 
 // temporary reports whether the file has a temporary name and is not old enough to be read.
 func (f *files) temporary(a *queue.Act, look msgfile.Look) (r queue.Result, ok bool) {
-	if !spooldir.IsTemporary(a.Name, f.opts.Temporary) {
+	if !spooldir.IsTemporary(a.Name, f.temporaryNames) {
 		return r, false
 	}
 	id, err := f.spool.dir.Stat(a.Name)

@@ -31,6 +31,8 @@ type moves struct {
 	retry   bool                // the next batch is to complete them
 	waiters []func()            // called in the loop when no act is left
 	places  *asyncfile.File     // stands for the directories, which are synced some time after messages left the spool
+
+	pickupDots bool // option when the batch began
 }
 
 func newMoves(s *spool, opts *Options, post func(func()), owe func(string, time.Time)) *moves {
@@ -48,7 +50,7 @@ func (m *moves) start() {
 		return
 	}
 	m.batch = m.acts.take(m.batch, maxMoves)
-	m.moving, m.retry = true, false
+	m.moving, m.retry, m.pickupDots = true, false, m.opts.PickupDots
 	go func() {
 		owed := m.complete()
 		m.do()
@@ -116,7 +118,7 @@ func (m *moves) removeTouched(a *queue.Act, err error) error {
 		return err
 	}
 	defer f.Close()
-	f.Arrival, f.PickupDots = a.Message.Enqueued, m.opts.PickupDots
+	f.Arrival, f.PickupDots = a.Message.Enqueued, m.pickupDots
 	if !f.SameContent(idOf(a.Version), a.Message.MessageID, a.Sum) {
 		return err
 	}

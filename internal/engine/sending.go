@@ -68,8 +68,8 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 		s.rate.spend(len(j.To), now)
 		s.busy++
 		a := &attempting{
-			sender: s, job: j, dir: s.spool.dir, reports: s.opts.Reports, file: s.files.take(j.Name, j.Version),
-			result: delivery.Result{Lease: lease},
+			sender: s, job: j, dir: s.spool.dir, reports: s.opts.Reports, pickupDots: s.opts.PickupDots,
+			file: s.files.take(j.Name, j.Version), result: delivery.Result{Lease: lease},
 		}
 		go a.begin(s.ctx)
 	}
@@ -78,16 +78,18 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 
 // attempting is one job under way, beside the loop.
 type attempting struct {
-	sender  *sender
-	job     queue.Job
-	dir     *spooldir.Dir
-	reports bool
-	file    *msgfile.File // nil: not open yet
-	result  delivery.Result
-	err     error  // why the file could not be offered
-	report  string // name of the report about success in the spool; empty: none
-	unsent  error  // why there is no such report
-	sum     uint64 // of the content that was sent, see msgfile.File
+	sender *sender
+	job    queue.Job
+	dir    *spooldir.Dir
+	file   *msgfile.File // nil: not open yet
+
+	reports, pickupDots bool // options when the job began
+
+	result delivery.Result
+	err    error  // why the file could not be offered
+	report string // name of the report about success in the spool; empty: none
+	unsent error  // why there is no such report
+	sum    uint64 // of the content that was sent, see msgfile.File
 }
 
 // begin opens the message and offers it.
@@ -100,7 +102,7 @@ func (a *attempting) begin(ctx context.Context) {
 	}
 	var t *delivery.Transaction
 	if a.err == nil {
-		a.file.Arrival, a.file.PickupDots = a.job.Enqueued, a.sender.opts.PickupDots
+		a.file.Arrival, a.file.PickupDots = a.job.Enqueued, a.pickupDots
 		t, a.err = transaction(a.file, &a.job)
 	}
 	if a.err != nil {

@@ -231,15 +231,10 @@ func (c *connector) race(ctx context.Context, endpoints []*endpoint) (net.Conn, 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type result struct {
-		nc  net.Conn
-		e   *endpoint
-		err error
-	}
-	results := make(chan result, len(endpoints))
+	results := make(chan dialed, len(endpoints))
 	start := func(e *endpoint) {
 		nc, err := c.dialFunc(ctx, e.network, e.addr)
-		results <- result{nc, e, err}
+		results <- dialed{nc, e, err}
 	}
 	var tried []*endpoint
 	var last error
@@ -266,22 +261,37 @@ func (c *connector) race(ctx context.Context, endpoints []*endpoint) (net.Conn, 
 				next.Reset(0)
 				continue
 			}
-			for _, e := range endpoints[:begun] {
-				if e != r.e && !slices.Contains(tried, e) {
-					e.failed(errSlow, time.Now())
-				}
-			}
-			go func() { // closes the connections that are too late
-				for range running {
-					if late := <-results; late.err == nil {
-						_ = late.nc.Close()
-					}
-				}
-			}()
+			restSlower(endpoints[:begun], append(tried, r.e))
+			go closeLate(results, running)
 			return r.nc, r.e, tried, nil
 		}
 	}
 	return nil, nil, tried, last
+}
+
+// dialed is the outcome of one attempt to connect to an endpoint.
+type dialed struct {
+	nc  net.Conn
+	e   *endpoint
+	err error
+}
+
+// restSlower has the endpoints rest that were begun and have no result yet.
+func restSlower(begun, ended []*endpoint) {
+	for _, e := range begun {
+		if !slices.Contains(ended, e) {
+			e.failed(errSlow, time.Now())
+		}
+	}
+}
+
+// closeLate closes the connections among the next n results: another endpoint was faster.
+func closeLate(results <-chan dialed, n int) {
+	for range n {
+		if late := <-results; late.err == nil {
+			_ = late.nc.Close()
+		}
+	}
 }
 
 var errSlow = errors.New("another address was faster")

@@ -17,26 +17,26 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// Limits for each user of a spool that is shared, where nothing else is configured.
+// Default limits for each user of a shared spool.
 const (
 	sharedUserFiles = "10000"
 	sharedUserSize  = "1G"
 )
 
-// value is a setting, and where it was found.
+// value is a setting and the place where the command found the setting.
 type value struct{ value, origin string }
 
-// config is what the configuration says.
+// config is the configuration of one call.
 type config struct {
 	dir, domain, aliases, json value
 	sizes                      map[string]value // maxsize, userfiles, usersize
 	maxSize                    int64            // of a message, in bytes; zero: no limit
 	userFiles, userSize        int64            // of one user in the spool; zero: no limit
-	notes                      []string         // what was passed over, for -bP
+	notes                      []string         // files and lines that were ignored, for -bP
 }
 
-// config finds out what is configured, key by key: $SPOOLGORE_DIR, the caller's file, the system's file. Where the
-// command has a group of its own only the system's file counts.
+// config returns the configuration. For each key the order is: $SPOOLGORE_DIR, the caller's file, the system's file. A
+// command with a group of its own reads only the system's file.
 func (sys system) config() (config, error) {
 	c := config{sizes: map[string]value{}}
 	paths := []string{filepath.Join(sys.etc, "spoolgore.conf")}
@@ -61,15 +61,17 @@ func (sys system) config() (config, error) {
 	return c, nil
 }
 
-// read takes the settings in the file at path, if there is one. One that the caller may not read is passed over: it may
-// hold the daemon's passwords. A command with a group of its own skips nothing: its limits may stand there.
+// read takes the settings from the file at path. A missing file is no error. A file that the caller may not read is
+// ignored: the file may hold the daemon's passwords. A command with a group of its own fails instead, because the file
+// may hold the limits for each user.
 func (c *config) read(sys system, path string) error {
 	settings, err := conf.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission) && sys.elevated:
-		return fail(exitTempFail, "%w (the command reads it with the rights of its caller: mode 0644, and passwords in a file of their own)", err)
+		const hint = "the command reads the file with the rights of its caller: mode 0644, and passwords in another file"
+		return fail(exitTempFail, "%w (%s)", err, hint)
 	case errors.Is(err, fs.ErrPermission):
 		c.notes = append(c.notes, fmt.Sprintf("not read: %v", err))
 		return nil
@@ -90,7 +92,7 @@ func (c *config) read(sys system, path string) error {
 		case "maxsize", "userfiles", "usersize":
 			c.sizes[s.Key] = v
 		default:
-			// The daemon's, or a mistake, for which no mail is refused: the daemon refuses to start with it.
+			// The key belongs to the daemon or is wrong. A wrong key stops the daemon, but must not stop mail.
 			if err := conf.Check([]conf.Setting{s}, conf.Names()); err != nil {
 				c.notes = append(c.notes, fmt.Sprintf("%s: %v", path, err))
 			}
@@ -99,7 +101,7 @@ func (c *config) read(sys system, path string) error {
 	return nil
 }
 
-// complete fills in what stands in no file, and checks all.
+// complete sets defaults for missing keys and checks all values.
 func (c *config) complete(sys system) error {
 	if c.dir.value != "" {
 		dir, err := conf.Expand(c.dir.value, sys.login, sys.home)
@@ -139,7 +141,7 @@ func (c *config) complete(sys system) error {
 	return c.completeDomain(sys)
 }
 
-// hostAliases returns the alias file of the host, if there is one that the caller can read.
+// hostAliases returns the alias file of the host. The value is empty if the caller cannot read the file.
 func (sys system) hostAliases() value {
 	path, err := filepath.EvalSymlinks(filepath.Join(sys.etc, "aliases"))
 	if err != nil {
@@ -153,11 +155,12 @@ func (sys system) hostAliases() value {
 	return value{path, "it is there"}
 }
 
-// completeDomain finds the domain of names without one.
+// completeDomain sets the domain for addresses without a domain: the configured domain, /etc/mailname, the name of the
+// host, or localhost.
 func (c *config) completeDomain(sys system) error {
 	if c.domain.value != "" {
 		if !isDomain(c.domain.value) {
-			return fmt.Errorf("%s: domain: %q is none", c.domain.origin, c.domain.value)
+			return fmt.Errorf("%s: domain: %q is not a domain", c.domain.origin, c.domain.value)
 		}
 		return nil
 	}
@@ -188,7 +191,7 @@ func parseSize(text string) (int64, error) {
 	return n << shift, nil
 }
 
-// spool is the spool directory that is configured.
+// spool returns the configured spool directory.
 func (c *config) spool() (*spooldir.Dir, error) {
 	if c.dir.value == "" {
 		text := "no spool: neither $SPOOLGORE_DIR, nor dir in a configuration, nor /var/spool/spoolgore is there"
@@ -204,7 +207,7 @@ func (c *config) spool() (*spooldir.Dir, error) {
 	return dir, nil
 }
 
-// showConfig is -bP: what was found, and where.
+// showConfig is -bP: it prints each setting with its origin.
 func (s *shim) showConfig() error {
 	c := &s.conf
 	show := func(key string, v value) {

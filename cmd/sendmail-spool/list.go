@@ -17,13 +17,13 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// list is -bp and mailq: what is in the spool, whether a daemon runs or not. One who got in by the group of the command
-// sees only what is theirs.
+// list is -bp and mailq: it prints the messages in the spool, also without a daemon. A caller who has access only by
+// the group of the command sees only own messages.
 func (s *shim) list(asJSON bool) error {
 	return s.sys.held.with(func() error { return s.listAll(asJSON) })
 }
 
-// listAll is list with the rights of the group.
+// listAll is list with the rights of the command's group.
 func (s *shim) listAll(asJSON bool) error {
 	status := ""
 	if path := s.conf.json.value; filepath.IsAbs(path) {
@@ -64,14 +64,15 @@ func (s *shim) listAll(asJSON bool) error {
 	return nil
 }
 
-// show prints one message as a line, and one for each recipient who still waits.
+// show prints a line for the message and a line for each recipient without acceptance.
 func (s *shim) show(e *mailq.Entry) {
 	const stamp = "2006-01-02 15:04:05"
 	from := e.From
 	if from == "" {
 		from = "<>"
 	}
-	fmt.Fprintf(s.stdout, "%-46s %10d  %-19s  %s\n", oneLine(e.Name), e.Size, e.Enqueued.Local().Format(stamp), oneLine(from))
+	since := e.Enqueued.Local().Format(stamp)
+	fmt.Fprintf(s.stdout, "%-46s %10d  %-19s  %s\n", oneLine(e.Name), e.Size, since, oneLine(from))
 	if e.Error != "" {
 		fmt.Fprintf(s.stdout, "%80s(%s)\n", "", oneLine(e.Error))
 	}
@@ -86,8 +87,8 @@ func (s *shim) show(e *mailq.Entry) {
 	})
 }
 
-// isRunElsewhere reports whether a daemon that no signal reaches runs the spool, as in another container. Only a fresh
-// state file is reason to look at the lock.
+// isRunElsewhere reports whether the spool has a daemon that signals cannot reach, such as a daemon in another
+// container. The lock is checked only if the state file is fresh.
 func (s *shim) isRunElsewhere() bool {
 	fi, err := os.Lstat(s.spool.File(spooldir.StateFile))
 	if err != nil || time.Since(fi.ModTime()) > 2*time.Minute {
@@ -97,7 +98,7 @@ func (s *shim) isRunElsewhere() bool {
 	return held && err == nil
 }
 
-// touchAll sets the time of all messages, so that the daemon tries them.
+// touchAll sets the modification time of all messages: the daemon then makes an attempt for each.
 func (s *shim) touchAll() error {
 	names, err := s.spool.Names(spooldir.Spool)
 	for _, name := range names {
@@ -109,7 +110,7 @@ func (s *shim) touchAll() error {
 	return errors.Join(err, s.spool.Steering().Touched())
 }
 
-// flush is -q: the daemon is told to try everything now. That none runs is no failure.
+// flush is -q: it signals the daemon to try all messages now. A missing daemon is no error.
 func (s *shim) flush() error {
 	pid, err := s.spool.Lock().Holder()
 	if errors.Is(err, fs.ErrPermission) {
@@ -128,7 +129,7 @@ func (s *shim) flush() error {
 		s.say("-q: no daemon runs on " + s.spool.Path() + ", so nothing is tried")
 		return nil
 	}
-	// Whoever does not know this signal ignores it, should the daemon have ended by now.
+	// By default a process ignores SIGURG: the signal is harmless if another process has the pid by now.
 	switch err := syscall.Kill(pid, syscall.SIGURG); {
 	case errors.Is(err, syscall.EPERM):
 		return fail(exitNoPerm, "-q: only the user who runs the daemon, and root, may wake it")

@@ -1,7 +1,8 @@
 //go:build unix
 
-// Command sendmail-spool takes mail from programs that call sendmail and leaves it in a Spoolgore spool. It is done
-// when the message is safe on disk; no daemon needs to run. Linked to as mailq or newaliases it does their part.
+// Command sendmail-spool takes mail from programs that call sendmail and puts the mail into a Spoolgore spool. The
+// command ends when the message is safe on disk; no daemon needs to run. Under the names mailq and newaliases the
+// command does the work of those commands.
 package main
 
 import (
@@ -21,11 +22,11 @@ import (
 // Exit codes, those of sysexits.h.
 const (
 	exitOK         = 0
-	exitUsage      = 64 // wrong arguments; nobody to send to
-	exitData       = 65 // what was given cannot be sent
-	exitCantCreate = 73 // the spool does not let us in
+	exitUsage      = 64 // wrong arguments; no recipients
+	exitData       = 65 // wrong message or address
+	exitCantCreate = 73 // no access to the spool
 	exitIO         = 74 // standard input cannot be read
-	exitTempFail   = 75 // the spool cannot take it now; interrupted
+	exitTempFail   = 75 // the spool cannot take the message now; interrupted
 	exitNoPerm     = 77
 	exitConfig     = 78 // no spool is configured, or wrongly
 )
@@ -48,7 +49,7 @@ type shim struct {
 	stdout, stderr io.Writer
 }
 
-// run does what the arguments say, args[0] being the name of the command, and returns the exit code.
+// run runs the command with args, of which args[0] is the command's name. It returns the exit code.
 func run(sys system, args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	out := &output{w: stdout}
 	s := &shim{sys: sys, in: stdin, stdout: out, stderr: stderr}
@@ -62,8 +63,8 @@ func run(sys system, args []string, stdin *os.File, stdout, stderr io.Writer) in
 	return exitCode(err)
 }
 
-// output keeps the first error of a writer. A list that was not written must not look like an empty list. A client
-// that does not wait for the last answer of an SMTP session is no error.
+// output keeps the first error of a writer: a list that was not written must not look like an empty list. EPIPE is no
+// error, because an SMTP client may close the session before the last reply.
 type output struct {
 	w   io.Writer
 	err error
@@ -82,7 +83,7 @@ func (s *shim) say(text string) {
 	fmt.Fprintf(s.stderr, "sendmail-spool: %s\n", oneLine(text))
 }
 
-// oneLine makes text of unknown origin fit for a terminal and a log.
+// oneLine replaces control characters in text of unknown origin, for a terminal or a log.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -137,18 +138,18 @@ func (e *exitError) Error() string { return e.err.Error() }
 // Unwrap returns the cause.
 func (e *exitError) Unwrap() error { return e.err }
 
-// fail is an error with an exit code.
+// fail returns an error with an exit code.
 func fail(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Errorf(format, args...)}
 }
 
-// exitCode is what err means to who called.
+// exitCode returns the exit code for err.
 func exitCode(err error) int {
 	var own *exitError
 	switch {
 	case err == nil:
 		return exitOK
-	case isShortage(err): // also of descriptors for a configuration: 78 would say that somebody has to change it
+	case isShortage(err): // before exitConfig: a lack of descriptors is no wrong configuration
 		return exitTempFail
 	case errors.As(err, &own):
 		return own.code
@@ -158,13 +159,14 @@ func exitCode(err error) int {
 		return exitData
 	case errors.Is(err, sendmail.ErrInput):
 		return exitIO
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
-		return exitCantCreate // somebody has to put that right
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR),
+		errors.Is(err, syscall.EROFS):
+		return exitCantCreate // the administrator has to act
 	}
-	return exitTempFail // a full disk: later it may go better
+	return exitTempFail // such as a full disk: a later try may succeed
 }
 
-// isShortage reports whether the system lacked something at this moment.
+// isShortage reports whether the system was short of a resource or an I/O operation failed.
 func isShortage(err error) bool {
 	for _, errno := range []syscall.Errno{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, syscall.EIO, syscall.ESTALE,

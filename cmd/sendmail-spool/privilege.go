@@ -13,13 +13,13 @@ import (
 // zero value is no privilege. The saved ids of the process keep a dropped privilege: this protects from mistakes (a
 // file opened for the caller with the rights of the spool), not from code execution.
 type privilege struct {
-	held               bool // the command has one
+	held               bool // the command has a privilege
 	uid, gid           int  // effective ids of the command
 	callerUID, callerG int  // ids of the caller
 }
 
-// dropPrivilege returns the privilege of the process and gives it up until with. The environment, which the caller
-// controls, is removed too: libraries read files that it names (TZ, ZONEINFO).
+// dropPrivilege drops and returns the privilege of the process; with regains the privilege. The environment is cleared
+// too: the caller controls the environment, and libraries read files named there (TZ, ZONEINFO).
 func dropPrivilege() (privilege, error) {
 	p := privilege{uid: os.Geteuid(), gid: os.Getegid(), callerUID: os.Getuid(), callerG: os.Getgid()}
 	if p.uid == p.callerUID && p.gid == p.callerG {

@@ -9,16 +9,16 @@ import (
 	"syscall"
 )
 
-// interruptible returns a reader of what f gives. The signals that ask a program to end make it fail from now on, so
-// that what was begun is taken back. Once it has ended they change nothing: the message is about to be accepted.
-// SIGPIPE is among them, as a standard error that nobody reads must not end the process behind an accepted message.
+// interruptible returns a reader of f that fails on a signal to end the program, so that the caller removes the
+// unfinished message. After the end of f the signals have no effect: the message is about to be accepted. SIGPIPE is
+// included: a closed standard error must not end the process after the message is accepted.
 func interruptible(f *os.File) io.Reader {
 	r := &signalReader{full: make(chan piece), free: make(chan []byte, 2), signals: make(chan os.Signal, 1)}
 	for range 2 {
 		r.free <- make([]byte, 64<<10)
 	}
 	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE} {
-		if !signal.Ignored(sig) { // nohup stays what it is
+		if !signal.Ignored(sig) { // nohup ignores SIGHUP
 			signal.Notify(r.signals, sig)
 		}
 	}
@@ -32,8 +32,8 @@ type signalReader struct {
 	free    chan []byte
 	signals chan os.Signal
 	current piece
-	buf     []byte // what current was cut from
-	err     error  // stays
+	buf     []byte // buffer of current.data
+	err     error  // result of all further reads
 }
 
 // piece is the outcome of one read.

@@ -13,9 +13,9 @@ import (
 	"github.com/unbit/spoolgore/internal/stdiosmtp"
 )
 
-// serveSMTP is -bs: an SMTP session on standard input and output. Each message is safe before its end is answered with
-// 250; what is refused is told to the client. The error is that of a session that was broken off: by a signal, by input
-// that cannot be read, or that ends within a message.
+// serveSMTP is -bs: an SMTP session on standard input and output. A 250 reply to the content is sent after the message
+// is safe; a refusal is a reply too. An error means that the session was broken off: by a signal, by a read error, or
+// by the end of the input within a message.
 func (s *shim) serveSMTP(c sendmail.Command, out io.Writer) error {
 	defaults, err := s.defaults()
 	if err != nil {
@@ -50,8 +50,8 @@ func (s *shim) serveSMTP(c sendmail.Command, out io.Writer) error {
 	return nil
 }
 
-// resolve returns the addresses that one path stands for. At least one is good, unless the path is an alias for
-// /dev/null. The sender gets a report about the others, which an alias may have.
+// resolve returns the addresses of a path. At least one address is valid, except if the path is an alias for /dev/null,
+// which has no address. The sender gets a report about invalid addresses of an alias.
 func resolve(d sendmail.Defaults, path string) (list []string, err error) {
 	resolved, err := d.Resolve(path)
 	if err != nil || len(resolved) != 1 {
@@ -70,7 +70,7 @@ func resolve(d sendmail.Defaults, path string) (list []string, err error) {
 	return list, nil
 }
 
-// refusal says whether a message that was not taken may be tried again.
+// refusal gives an error of submitFor its reply code. An error without a code becomes a temporary reply.
 func refusal(err error) error {
 	switch {
 	case errors.Is(err, sendmail.ErrTooLarge):
@@ -81,7 +81,7 @@ func refusal(err error) error {
 	return err
 }
 
-// submitFor takes a message for the sender and recipients in env.
+// submitFor puts a message into the spool, with the sender and the recipients of env.
 func (s *shim) submitFor(env message.Envelope, d sendmail.Defaults, content io.Reader) error {
 	if err := s.checkQuota(); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// submit takes a message from standard input. When it returns nil the message is safe.
+// submit takes a message from standard input. A nil error means that the message is safe.
 func (s *shim) submit(c sendmail.Command) error {
 	defaults, err := s.defaults()
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *shim) submit(c sendmail.Command) error {
 	return nil
 }
 
-// put leaves a message in the spool, by the same code as the package. The message is read without the privilege.
+// put writes a message into the spool. The message is read without the privilege.
 func (s *shim) put(m *sendmail.Message) error {
 	return s.sys.held.with(func() error {
 		_, err := s.spool.Put(func(w io.Writer) error {
@@ -56,7 +56,7 @@ func (s *shim) put(m *sendmail.Message) error {
 	})
 }
 
-// defaults is what messages are completed with.
+// defaults returns the values that complete a message, such as the domain, the caller's name and the aliases.
 func (s *shim) defaults() (sendmail.Defaults, error) {
 	d := sendmail.Defaults{Domain: s.conf.domain.value, Login: s.sys.login(), MaxSize: s.conf.maxSize, Now: time.Now()}
 	d.Name = s.sys.fullName()
@@ -103,8 +103,8 @@ func (s *shim) discard(r io.Reader) error {
 	return nil
 }
 
-// checkAliases is all that newaliases has to do: the file is read for every message anyway. What is wrong with it is
-// said, and no failure, as scripts of packages call it.
+// checkAliases is newaliases. There is no database to write: each call reads the alias file. Problems of the file are
+// printed and are no error, because scripts of packages call newaliases.
 func (s *shim) checkAliases() error {
 	if s.conf.aliases.value == "" {
 		return nil
@@ -120,8 +120,8 @@ func (s *shim) checkAliases() error {
 	return nil
 }
 
-// verify says what would be done with the recipients, and sends nothing. Of what an alias or an include file says it
-// prints addresses only.
+// verify is -bv: it prints the addresses of each recipient and sends no mail. Of an alias or an include file it prints
+// addresses only.
 func (s *shim) verify(c sendmail.Command) error {
 	d, err := s.defaults()
 	if err != nil {
@@ -141,7 +141,8 @@ func (s *shim) verify(c sendmail.Command) error {
 			for _, a := range r.To {
 				if a.Err != nil {
 					bad = fmt.Errorf("%w: %q: %w", sendmail.ErrData, r.Given, a.Err)
-					to = append(to, "an entry that cannot be sent: "+a.Err.Error()) // not its text: it may be of any file
+					// The text of the entry is left out: an include file may be any file.
+					to = append(to, "an entry that cannot be sent: "+a.Err.Error())
 					continue
 				}
 				to = append(to, a.Addr)
@@ -150,14 +151,15 @@ func (s *shim) verify(c sendmail.Command) error {
 				fmt.Fprintf(s.stdout, "%s: /dev/null, discarded\n", oneLine(r.Given))
 				continue
 			}
-			fmt.Fprintf(s.stdout, "%s: %s, through %s\n", oneLine(r.Given), oneLine(strings.Join(to, ", ")), s.spool.Path())
+			fmt.Fprintf(s.stdout, "%s: %s, through %s\n", oneLine(r.Given), oneLine(strings.Join(to, ", ")),
+				s.spool.Path())
 		}
 	}
 	return bad
 }
 
-// checkQuota keeps one user from filling up a spool of many. Root is not counted: the host's own reports must get
-// through.
+// checkQuota returns an error if the caller's messages in the spool have reached a limit for each user. Root has no
+// limit: the host's own reports must get through.
 func (s *shim) checkQuota() error {
 	if s.sys.uid == 0 || s.conf.userFiles == 0 && s.conf.userSize == 0 {
 		return nil

@@ -11,19 +11,19 @@ import (
 	"sync"
 )
 
-// system is what the command sees of the host and of who calls it. Tests have one of their own.
+// system is the host and the caller, as the command sees them. Tests use another system.
 type system struct {
 	etc      string // directory of spoolgore.conf and mailname
-	spool    string // used where nothing else is configured, if it is there
+	spool    string // default spool directory, used if the directory exists
 	hostname func() (string, error)
 	uid      int
-	elevated bool      // the command has a group that its caller has not: nothing that the caller controls may lead it
+	elevated bool      // the command has a group that the caller lacks: settings of the caller are ignored
 	held     privilege // dropped, if elevated
 	env      func(string) string
-	passwd   func() *user.User // of the caller; nil: there is no entry
+	passwd   func() *user.User // entry of the caller; nil: there is no entry
 }
 
-// host is the system we run on, for a command with the dropped privilege held.
+// host returns the system of this host, for a command with the dropped privilege held.
 func host(held privilege) system {
 	uid := os.Getuid()
 	sys := system{
@@ -43,7 +43,8 @@ func host(held privilege) system {
 	return sys
 }
 
-// login is the name of the caller: that of the user id, as cron, sudo and others set $USER to something else.
+// login returns the login name of the caller's user id. $LOGNAME and $USER count only for an id without a name, because
+// cron, sudo and others set $USER to another name.
 func (sys system) login() string {
 	if u := sys.passwd(); u != nil {
 		return u.Username
@@ -56,7 +57,7 @@ func (sys system) login() string {
 	return "uid" + strconv.Itoa(sys.uid)
 }
 
-// fullName is that of the caller; empty: it is not known.
+// fullName returns the full name of the caller; empty if the name is not known.
 func (sys system) fullName() string {
 	if name := sys.env("NAME"); name != "" {
 		return name
@@ -65,14 +66,15 @@ func (sys system) fullName() string {
 	if u == nil {
 		return ""
 	}
-	name, _, _ := strings.Cut(u.Name, ",") // behind it there are an office and telephones
+	name, _, _ := strings.Cut(u.Name, ",") // an office and telephone numbers follow
 	if login := u.Username; login != "" {
 		name = strings.ReplaceAll(name, "&", strings.ToUpper(login[:1])+login[1:])
 	}
 	return name
 }
 
-// home is the caller's home directory. $HOME is asked last: sudo, cron and procmail set it to what they like.
+// home returns the caller's home directory. The user database comes before $HOME, because sudo, cron and procmail may
+// change $HOME.
 func (sys system) home() string {
 	if u := sys.passwd(); u != nil && filepath.IsAbs(u.HomeDir) {
 		return u.HomeDir
@@ -80,7 +82,7 @@ func (sys system) home() string {
 	return sys.env("HOME")
 }
 
-// userConfig is the path of the caller's own configuration; empty: there can be none.
+// userConfig returns the path of the caller's own configuration; empty if the caller has no home directory.
 func (sys system) userConfig() string {
 	dir := sys.env("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(dir) {

@@ -17,11 +17,10 @@ const (
 	maxStderr    = 4 << 10 // bytes of a command's standard error that go to the log
 )
 
-// Command returns a Func that gives the first line of what the command line prints, run by /bin/sh -c with nothing to
-// read, in a process group of its own. It runs once, and again when its last answer was refused or it has failed,
-// never twice at the same time. It has 30 seconds; then it is killed with all that it has started. What it prints on
-// standard error goes to the log. Its errors: it cannot be run, takes too long, exits with another code than 0, or
-// prints nothing.
+// Command returns a Func that returns the first line of the command's output. The command runs by /bin/sh -c, without
+// input, in a process group of its own. It runs at the first call, and again if the last secret was refused or the last
+// run failed, never twice at the same time. After 30 seconds the process group is killed. Standard error goes to the
+// log. Errors: the command cannot be run, takes too long, has an exit code other than 0, or prints no line.
 func (s Source) Command(text string) Func {
 	if s.limit == 0 {
 		s.limit = commandLimit
@@ -31,13 +30,13 @@ func (s Source) Command(text string) Func {
 	return c.give
 }
 
-// command is a command and its last answer. Who changes anything holds the turn.
+// command is a command and its last secret. The holder of the turn may change the fields.
 type command struct {
 	source Source
 	text   string
-	turn   chan struct{} // holds one token, so that who waits for it can give up
-	last   string        // empty: none
-	runs   atomic.Int64  // that have ended
+	turn   chan struct{} // holds one token; a channel instead of a mutex, so that a caller can stop waiting
+	last   string        // last secret; empty: none
+	runs   atomic.Int64  // number of finished runs
 }
 
 func (c *command) give(ctx context.Context, again bool) (string, error) {
@@ -48,12 +47,12 @@ func (c *command) give(ctx context.Context, again bool) (string, error) {
 		return "", fmt.Errorf("%s: %w", c.source.Name, context.Cause(ctx))
 	}
 	defer func() { c.turn <- struct{}{} }()
-	// Several connections are refused at the same time: what has been fetched for one of them meanwhile serves the
+	// Several connections may be refused at the same time. A secret fetched for one of them meanwhile serves the
 	// others.
 	if c.last != "" && (!again || c.runs.Load() != runs) {
 		return c.last, nil
 	}
-	c.last = "" // if this fails, the next call has to try anew
+	c.last = "" // a failed run leaves no secret
 	answer, err := c.run(ctx)
 	c.runs.Add(1)
 	if err != nil {
@@ -69,7 +68,8 @@ func (c *command) run(ctx context.Context) (string, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, c.source.limit, tooLate)
 	defer stop()
 	cmd := shell.Command(ctx, c.text)
-	stdout, stderr := shell.Head{Max: maxSize + 2}, shell.Head{Max: maxStderr + maxSize} // so that no half of a secret is left in it
+	// stderr has room for a whole secret behind maxStderr bytes: the log would show half a secret otherwise.
+	stdout, stderr := shell.Head{Max: maxSize + 2}, shell.Head{Max: maxStderr + maxSize}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	answer, _, _ := strings.Cut(stdout.String(), "\n")
@@ -78,7 +78,7 @@ func (c *command) run(ctx context.Context) (string, error) {
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
-	case errors.Is(err, exec.ErrWaitDelay): // it has done its work and left something running, an agent perhaps
+	case errors.Is(err, exec.ErrWaitDelay): // the command ended and left another process running, such as an agent
 	case err != nil:
 		return "", fmt.Errorf("run the command: %w", err)
 	}
@@ -88,7 +88,7 @@ func (c *command) run(ctx context.Context) (string, error) {
 	return answer, nil
 }
 
-// tell logs what the command said on standard error, without the secret: "set -x", for one, shows it.
+// tell logs the command's standard error without the secret. A script with "set -x" prints the secret.
 func (c *command) tell(stderr, answer string) {
 	if answer != "" {
 		stderr = strings.ReplaceAll(stderr, answer, "***")

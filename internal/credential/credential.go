@@ -1,5 +1,5 @@
-// Package credential gives passwords and access tokens from where they are kept: a file, a command, or memory. None of
-// its errors and log lines holds a secret, or the text of a command, which may hold one too.
+// Package credential reads passwords and access tokens from a file, a command or memory. No error and no log line
+// contains a secret or the text of a command, which may contain a secret too.
 package credential
 
 import (
@@ -16,28 +16,30 @@ import (
 	"time"
 )
 
-// maxSize is how long a secret may be, in bytes. Access tokens have been seen with more than 4,000.
+// maxSize is the maximum length of a secret in bytes. Some access tokens have more than 4,000 bytes.
 const maxSize = 64 << 10
 
-// Func gives a secret, to any number of goroutines. With again the last one that it gave was refused.
+// A Func returns a secret. Several goroutines may call it at the same time. The argument again means that the server
+// refused the last secret.
 type Func func(ctx context.Context, again bool) (string, error)
 
-// Source makes a Func for each kind of place.
+// A Source makes a Func for a fixed secret, a file or a command.
 type Source struct {
-	Name string       // of the setting, for errors and the log, such as "-smtppasswordcmd"
+	Name string       // name of the setting for errors and the log, such as "-smtppasswordcmd"
 	Log  *slog.Logger // required
 
-	limit time.Duration // for a command; zero: commandLimit
+	limit time.Duration // time limit of a command; zero: commandLimit
 }
 
-// Fixed returns a Func that always gives text.
+// Fixed returns a Func that always returns text.
 func Fixed(text string) Func {
 	return func(context.Context, bool) (string, error) { return text, nil }
 }
 
-// File returns a Func that gives what the file holds, without the end of its line. It reads the file each time, so that
-// a secret can be replaced while the daemon runs. The log has a warning, once, if every user of the host may read it.
-// Its errors name the file: it cannot be read, is no regular file, is empty, or holds more than a line.
+// File returns a Func that returns the content of the file at path without the final line end. The Func reads the file
+// at each call, so that a user can replace the secret while the daemon runs. It logs a warning, once, if every user of
+// the host may read the file. Errors name the file: the file cannot be read, is no regular file, is empty, or has more
+// than one line.
 func (s Source) File(path string) Func {
 	var once sync.Once
 	return func(context.Context, bool) (string, error) {
@@ -47,7 +49,8 @@ func (s Source) File(path string) Func {
 		}
 		if Exposed(info) {
 			once.Do(func() {
-				s.Log.Warn("password file can be read by every user of this host", "file", path, "mode", info.Mode().String())
+				s.Log.Warn("password file can be read by every user of this host", "file", path,
+					"mode", info.Mode().String())
 			})
 		}
 		text = strings.TrimRight(text, "\r\n")
@@ -58,7 +61,7 @@ func (s Source) File(path string) Func {
 	}
 }
 
-// readFile reads a regular file; opening anything else might take for ever.
+// readFile reads a regular file. Opening any other kind of file may block.
 func readFile(path string) (text string, info fs.FileInfo, err error) {
 	if info, err = os.Stat(path); err != nil {
 		return "", nil, err
@@ -75,8 +78,8 @@ func readFile(path string) (text string, info fs.FileInfo, err error) {
 	return string(content), info, err
 }
 
-// check says what is wrong with a secret, as the end of a sentence. No mechanism takes a password with a line end in it
-// (RFC 4616, section 2; RFC 8265, section 4.2.1): it would be refused, and nobody would know why.
+// check returns the fault of a secret, as the end of a sentence. A server refuses a password with a line end (RFC 4616,
+// section 2; RFC 8265, section 4.2.1) without naming the cause.
 func check(text string) error {
 	switch {
 	case text == "":
@@ -91,7 +94,8 @@ func check(text string) error {
 	return nil
 }
 
-// Exposed reports whether every user of the host may read a file. On Windows, whose rights are others, it is false.
+// Exposed reports whether every user of the host may read a file. It is false on Windows, where the mode has no such
+// right.
 func Exposed(info fs.FileInfo) bool {
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
 }

@@ -16,53 +16,54 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// longest is how long a command may be, in bytes; RFC 5321, section 4.5.3.1.4, and the extensions want less.
+// longest is the maximum length of a command in bytes. RFC 5321, section 4.5.3.1.4, and the extensions want less.
 const longest = 8 << 10
 
-// What ends a session, other than QUIT, the end of the input between two messages, and an error of the input.
+// Errors that end a session. A session also ends at QUIT, at the end of the input between two messages, and on a read
+// error.
 var (
 	ErrCutOff  = errors.New("it ended within a message, which was not accepted")
 	ErrChunk   = errors.New("BDAT, which is not offered: what follows it cannot be told from commands")
 	ErrGivenUp = errors.New("too many lines that are no commands")
 )
 
-// conn is the input and the output as a server wants them: a listener with one connection. It gives the server one line
-// at a time, so that the server has never read more than it has looked at, and conn knows what each line is for.
+// conn is the input and the output as a listener with one connection. Each Read returns at most one line, so that the
+// server has read no more than it has parsed, and conn knows the purpose of each line.
 //
-// Lines end in CRLF, in LF as a person or a script writes them, or in CR CR LF as a program that turns LF into CRLF
-// twice writes them. The first line decides: only a dot between two such line ends ends a message. Within a message
-// the server gets CRLF for CR CR LF, and a space for a CR outside of a line end, as the relay would: the server by
-// itself would overlook a dot behind CR CR LF, and lose a CR behind a dot.
+// Lines end in CRLF, in LF (a person or a script), or in CR CR LF (a program that turns LF into CRLF twice). The first
+// line decides: a dot ends a message only between two such line ends. Within a message conn passes on CRLF for CR CR
+// LF, and a space for a CR outside of a line end, as the relay would. The server alone would overlook a dot behind CR
+// CR LF, and lose a CR behind a dot.
 type conn struct {
 	in     *bufio.Reader
 	out    io.Writer
-	domain string // of names without one
+	domain string // domain for addresses without a domain
 
-	begun   bool // the introduction was given
-	mute    bool // the next answer is not for the client
-	seen    bool // a line
+	begun   bool // the introduction was sent
+	mute    bool // the next reply is not for the client
+	seen    bool // the first line was read
 	ends    int  // CRs before the LF of the first line, at most 2
 	content bool // the server reads a message; set by session
-	name    bool // the last command had a name without a domain, which has got one
+	name    bool // the last command had an address without a domain; complete added the domain
 	quoted  bool // the last command had a quoted local part
 	quit    bool // the last command was QUIT
 
-	rest  []byte // of the line that the server is reading
-	buf   []byte // for rest
+	rest  []byte // unread part of the server's current line
+	buf   []byte // buffer of rest
 	start bool   // the next byte of a message begins a line, as the server sees it
-	crs   int    // CRs that the input had before what comes next
-	err   error  // what reading has ended with
+	crs   int    // CRs of the input that are not in rest yet
+	err   error  // error that ended the input
 
-	taken bool // the connection, by Accept
+	taken bool // Accept has returned the connection
 	close func()
 	done  chan struct{} // after close
 }
 
-// introduction is what a client has to say first, by the server's rules. Who begins with MAIL is let in, as by
-// sendmail.
+// introduction is the first command that the server requires. A client may begin with MAIL, as with sendmail: conn
+// sends the introduction in its place.
 const introduction = "HELO localhost\r\n"
 
-// noCommand is what the server gets in place of a line that it must not see. It answers 501.
+// noCommand replaces a line that the server must not see. The server replies 501.
 const noCommand = "no command"
 
 func newConn(in io.Reader, out io.Writer, domain string) *conn {
@@ -94,7 +95,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// line returns the next line of a message, or a part of it.
+// line returns the next line of a message, or a part of a long line.
 func (c *conn) line() ([]byte, error) {
 	raw, err := c.in.ReadSlice('\n')
 	if err == io.EOF {
@@ -114,7 +115,7 @@ func (c *conn) line() ([]byte, error) {
 	n -= len(text)
 	c.crs = 0
 	if !ended && n <= longest {
-		c.crs = n // what they are depends on the next byte
+		c.crs = n // the next byte decides whether the CRs belong to a line end
 	} else if !ended {
 		text = c.buf
 	}
@@ -150,7 +151,7 @@ func (c *conn) endsMessage(n int) bool {
 	return c.ends == 2
 }
 
-// command returns the next command with its line end. A line without an end is none.
+// command returns the next command with its line end. A line without an end is no command.
 func (c *conn) command() ([]byte, error) {
 	if !c.begun {
 		c.begun, c.mute = true, true
@@ -172,9 +173,9 @@ func (c *conn) command() ([]byte, error) {
 	}
 	text := strings.TrimRight(string(line), "\r\n")
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, isControl) {
-		text = noCommand // the server would say it again in its answer
+		text = noCommand // the server would repeat the text in its reply
 	}
-	verb := strings.ToUpper(text[:min(len(text), len("BDAT"))]) // the server looks at no more
+	verb := strings.ToUpper(text[:min(len(text), len("BDAT"))]) // the server checks no more than four letters
 	if verb == "BDAT" {
 		_, _ = io.WriteString(c.out, "502 5.5.1 BDAT is not offered\r\n")
 		return nil, ErrChunk
@@ -183,9 +184,8 @@ func (c *conn) command() ([]byte, error) {
 	return []byte(c.complete(text) + "\r\n"), nil
 }
 
-// complete gives the domain to a name without one in a MAIL or RCPT command, which the server would refuse, and makes
-// an address canonical. It notes what path needs to know of the command. All else stays as it is, for the server to
-// judge.
+// complete adds the domain to an address without a domain in a MAIL or RCPT command, which the server would refuse, and
+// makes the address canonical. It sets name and quoted for path. Any other line is returned unchanged.
 func (c *conn) complete(line string) string {
 	c.name, c.quoted = false, false
 	head, path, _ := strings.Cut(line, ":")
@@ -217,7 +217,7 @@ func (c *conn) complete(line string) string {
 
 func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 
-// path is what the client wrote for addr, which is what the server has read in the last command.
+// path returns the address that the client wrote, from addr, the address that the server parsed in the last command.
 func (c *conn) path(addr string) string {
 	if c.quoted {
 		addr = requote(addr)
@@ -228,11 +228,11 @@ func (c *conn) path(addr string) string {
 	return addr
 }
 
-// Write implements io.Writer. The server writes an answer line by line.
+// Write implements io.Writer. The server writes a reply line by line.
 func (c *conn) Write(p []byte) (int, error) {
 	switch {
 	case string(p) == "250-CHUNKING\r\n":
-		// The server takes what there is of a chunk (RFC 3030) for all of it where the input ends.
+		// At the end of the input the server would take a part of a chunk (RFC 3030) for the whole chunk.
 		return len(p), nil
 	case c.mute:
 		c.mute = false
@@ -241,7 +241,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.out.Write(p)
 }
 
-// failure says why the session did not end as it should; nil: it did.
+// failure returns the error that ended the session; nil after QUIT or after the end of the input between two messages.
 func (c *conn) failure() error {
 	switch {
 	case c.err == nil && !c.quit:
@@ -252,17 +252,17 @@ func (c *conn) failure() error {
 	return c.err
 }
 
-// Printf takes what the server says of its own errors: those of reading are known, and what is left are panics.
+// Printf keeps the first error that the server logs. Read errors are in c.err already; the others are panics.
 func (c *conn) Printf(format string, args ...any) {
 	if c.err == nil {
 		c.err = fmt.Errorf(format, args...)
 	}
 }
 
-// Println is Printf for whatever the server says in that way.
+// Println keeps an error as Printf does.
 func (c *conn) Println(args ...any) { c.Printf("%s", fmt.Sprintln(args...)) }
 
-// Accept gives the connection to the first caller. The next one waits until it is closed.
+// Accept returns the connection to the first caller. The next call waits until the connection is closed, and fails.
 func (c *conn) Accept() (net.Conn, error) {
 	if !c.taken {
 		c.taken = true
@@ -278,8 +278,7 @@ func (c *conn) Close() error {
 	return nil
 }
 
-// The rest of net.Conn and net.Listener. A read from a pipe has no deadline, and no server that takes one is asked for
-// it.
+// The other methods of net.Conn and net.Listener. A read from a pipe has no deadline, and the server needs none.
 
 func (c *conn) Addr() net.Addr                   { return c }
 func (c *conn) LocalAddr() net.Addr              { return c }

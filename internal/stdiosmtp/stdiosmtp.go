@@ -1,8 +1,8 @@
-// Package stdiosmtp answers how a program hands over mail by SMTP (RFC 5321) on its standard output: the server's side
-// of sendmail -bs, with PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), SIZE (RFC
-// 1870) and ENHANCEDSTATUSCODES (RFC 2034).
+// Package stdiosmtp is the server side of sendmail -bs: a program hands over mail by SMTP (RFC 5321) on standard input
+// and output, with PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), SIZE (RFC 1870) and
+// ENHANCEDSTATUSCODES (RFC 2034).
 //
-// The server is go-smtp's. Here is what it needs to speak on a pipe, and what keeps it from what it does badly.
+// The server is go-smtp's. The package connects the server to a pipe and works around its faults.
 package stdiosmtp
 
 import (
@@ -19,20 +19,25 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// maxRecipients is how many a message may have; RFC 5321, section 4.5.3.1.8, wants 100 at least.
+// maxRecipients is the limit of recipients of a message. RFC 5321, section 4.5.3.1.8, requires at least 100.
 const maxRecipients = 1000
 
-// Server takes messages. Its functions may return a [Refusal]; of any other error the client is told that it may try
-// again.
+// Server takes messages. Its functions may return a [Refusal]. Any other error becomes a temporary reply.
 type Server struct {
-	Name       string                                              // of the host, for the greeting; a domain
-	MaxSize    int64                                               // of a message, in bytes, to be announced; zero: no limit
-	Sender     func(path string) (string, error)                   // the address that path stands for; it is never empty
-	Recipients func(path string) ([]string, error)                 // the addresses that path stands for; none: its mail is discarded
-	Accept     func(env message.Envelope, content io.Reader) error // nil: the message is safe
+	Name    string // domain of the host, for the greeting
+	MaxSize int64  // announced maximum size of a message in bytes; zero: no limit
+
+	// Sender returns the address of the path in MAIL. The address is never empty.
+	Sender func(path string) (string, error)
+
+	// Recipients returns the addresses of the path in RCPT; none: the server discards the mail for the path.
+	Recipients func(path string) ([]string, error)
+
+	// Accept takes a message. A nil error means that the message is safe.
+	Accept func(env message.Envelope, content io.Reader) error
 }
 
-// Refusal is an error for which the client has a code.
+// Refusal is an error with a reply code.
 type Refusal struct {
 	Code   int    // RFC 5321, section 4.2.3
 	Status string // RFC 3463, three numbers
@@ -45,9 +50,9 @@ func (r *Refusal) Error() string { return r.Err.Error() }
 // Unwrap returns the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Serve speaks with a client until it quits or in ends. What was refused was told to the client; the error is that of
-// in, [ErrCutOff], [ErrChunk] or [ErrGivenUp]. An answer that nobody reads is none. It is over when Serve returns:
-// nothing of a message that was not accepted is in work any more.
+// Serve runs a session until the client sends QUIT or the input ends. A refusal is a reply to the client, not an error
+// of Serve. The errors are a read error, [ErrCutOff], [ErrChunk] and [ErrGivenUp]; a failed write is no error. When
+// Serve returns, no work on a refused message is left.
 func (s *Server) Serve(in io.Reader, out io.Writer) error {
 	c := newConn(in, out, s.Name)
 	server := smtp.NewServer(nil)
@@ -56,30 +61,30 @@ func (s *Server) Serve(in io.Reader, out io.Writer) error {
 	})
 	server.Domain = s.Name
 	server.MaxMessageBytes = s.MaxSize
-	server.MaxLineLength = 0 // it would count for lines of a message, too; conn minds those of commands
+	server.MaxLineLength = 0 // the server's limit includes lines of a message; conn limits commands
 	server.EnableSMTPUTF8 = true
 	server.EnableDSN = true
 	server.ErrorLog = c
-	_ = server.Serve(c)                       // always says that there is no second connection
-	_ = server.Shutdown(context.Background()) // waits for the first
+	_ = server.Serve(c)                       // the error is always that of a second Accept
+	_ = server.Shutdown(context.Background()) // wait for the connection
 	return c.failure()
 }
 
-// session takes the messages of a session, one after the other.
+// session takes one message after the other.
 type session struct {
 	*Server
 	conn   *conn
-	limits *smtp.Server // of this session alone
-	begun  bool         // there was a MAIL
+	limits *smtp.Server // the server serves this session only
+	begun  bool         // a MAIL command was accepted
 	env    message.Envelope
 }
 
 // Mail begins a message.
 func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
-	if s.begun { // the server does not mind
+	if s.begun { // the server allows a second MAIL
 		return reply(503, "5.5.1", errors.New("there was a MAIL already"))
 	}
-	env := message.Envelope{To: []string{"somebody"}, Ret: string(opts.Return), EnvID: opts.EnvelopeID} // To is for check
+	env := message.Envelope{To: []string{"somebody"}, Ret: string(opts.Return), EnvID: opts.EnvelopeID}
 	if from != "" {
 		env.From, err = s.Sender(s.conn.path(from))
 	}
@@ -89,13 +94,13 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
 	if err != nil {
 		return refusal(err)
 	}
-	env.To = nil
+	env.To = nil // the recipient was for check only
 	s.begun, s.env = true, env
-	s.limits.MaxMessageBytes = 0 // the server would refuse a message of just that size; Accept knows better
+	s.limits.MaxMessageBytes = 0 // the server would refuse a message of exactly the limit; Accept checks the size
 	return nil
 }
 
-// Rcpt takes a recipient, or those that it stands for.
+// Rcpt adds a recipient, or all recipients of an alias.
 func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	if len(s.env.To) >= maxRecipients {
 		return reply(452, "4.5.3", errors.New("too many recipients"))
@@ -112,7 +117,8 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	if opts.OriginalRecipient != "" {
 		orcpt = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + opts.OriginalRecipient
 	}
-	if err := check(message.Envelope{To: []string{"somebody"}, Notify: []string{notify}, ORcpt: []string{orcpt}}); err != nil {
+	env := message.Envelope{To: []string{"somebody"}, Notify: []string{notify}, ORcpt: []string{orcpt}}
+	if err := check(env); err != nil {
 		return refusal(err)
 	}
 	for _, to := range list {
@@ -123,19 +129,19 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	return nil
 }
 
-// Data takes a message. The server calls it behind its 354, and Reset before it reads the next command.
+// Data takes a message. The server calls Data after its reply 354, and Reset before it reads the next command.
 func (s *session) Data(r io.Reader) error {
 	s.conn.content = true
 	env := s.env
 	env.Notify, env.ORcpt = anyOf(env.Notify), anyOf(env.ORcpt)
 	err := s.Accept(env, r)
 	if err == nil {
-		_, err = io.Copy(io.Discard, r) // there is nothing left, or the message was not whole
+		_, err = io.Copy(io.Discard, r) // an error means that the message was cut off
 	}
 	return refusal(err)
 }
 
-// Reset forgets the message that was begun.
+// Reset removes the envelope of the current transaction.
 func (s *session) Reset() {
 	s.begun, s.env = false, message.Envelope{}
 	s.conn.content = false
@@ -145,7 +151,7 @@ func (s *session) Reset() {
 // Logout implements smtp.Session.
 func (s *session) Logout() error { return nil }
 
-// check refuses wishes that could not be written into an envelope.
+// check refuses DSN parameters that an envelope line cannot hold.
 func check(env message.Envelope) error {
 	if _, err := env.AppendAnyLine(nil); err != nil {
 		return &Refusal{501, "5.5.4", err}
@@ -153,7 +159,7 @@ func check(env message.Envelope) error {
 	return nil
 }
 
-// refusal is err in the form in which the server gives it to the client.
+// refusal converts err into the server's type for a reply.
 func refusal(err error) error {
 	var r *Refusal
 	switch {
@@ -171,23 +177,23 @@ func reply(code int, status string, err error) error {
 	return e
 }
 
-// requote gives a local part its quotes back, which the server takes off.
+// requote quotes the local part again: the server removes the quotes.
 func requote(addr string) string {
 	s := (&mail.Address{Address: addr}).String()
 	return s[1 : len(s)-1]
 }
 
-// anyOf returns nil for wishes of which all are empty.
-func anyOf(wishes []string) []string {
-	if strings.Join(wishes, "") == "" {
+// anyOf returns nil if all values are empty.
+func anyOf(values []string) []string {
+	if strings.Join(values, "") == "" {
 		return nil
 	}
-	return wishes
+	return values
 }
 
-// oneLine makes text of unknown origin fit for an answer.
+// oneLine shortens text of unknown origin and replaces its control characters, for a reply.
 func oneLine(text string) string {
-	const limit = 400 // of 512 with all around it (RFC 5321, section 4.5.3.1.5)
+	const limit = 400 // of the 512 octets of a reply line (RFC 5321, section 4.5.3.1.5)
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '

@@ -1,8 +1,9 @@
-// Package dsn composes delivery reports: messages that tell a sender what became of his message, in words for people
-// and in fields for programs (RFC 3464, in a multipart/report as RFC 6522 has it; RFC 6533 where an address is not ASCII).
+// Package dsn composes delivery status notifications. A report tells the sender about recipients of a message: as text
+// for people, and as fields for programs (RFC 3464, in a multipart/report of RFC 6522; RFC 6533 for addresses that are
+// not ASCII).
 //
-// Whatever a relay has said and a message holds, a report is a valid message: its fields cannot be broken out of, no line
-// is longer than 998 octets, and there are octets above 127 only where that is declared.
+// A report is a valid message for any reply of a relay and any original: no text can end a field early, no line is
+// longer than 998 octets, and octets above 127 occur only where the part declares 8bit.
 package dsn
 
 import (
@@ -18,49 +19,51 @@ import (
 	"time"
 )
 
-// Action is what has become of a recipient (RFC 3464, section 2.3.3).
+// Action is the action field of a recipient (RFC 3464, section 2.3.3).
 type Action string
 
-// The actions that are reported.
+// The actions of reports. RFC 3464 has two others, delivered and expanded.
 const (
 	Failed  Action = "failed"  // given up
-	Delayed Action = "delayed" // not delivered yet, and still tried
-	Relayed Action = "relayed" // accepted by a relay that does not report on its own (RFC 3461, section 5.2.2)
+	Delayed Action = "delayed" // not delivered yet; attempts go on
+	Relayed Action = "relayed" // accepted by a relay without DSN (RFC 3461, section 5.2.2)
 )
 
-// Report is what there is to report of one message. Host, To, Date, Recipients and Original are required.
+// Report is a report on one message. Host, To, Date, Recipients and Original are required.
 type Report struct {
-	Host       string           // name of the host that reports
-	To         string           // sender of the message, who gets the report
-	Date       time.Time        // of the report
-	Arrival    time.Time        // of the message; zero: not known
-	EnvID      string           // envelope identifier that the sender gave (RFC 3461, section 4.4), not as xtext; empty: none
-	Kept       string           // file in which the message is kept, as "failed/NAME"; empty: there is none to tell of
-	Recipients []Recipient      // whom the report is about
-	Others     int              // further recipients of the message
-	Full       bool             // the whole message is returned, if it is not beyond MaxFull; else its header only
-	Original   func() io.Reader // the message from its start, at each call; lines end in CRLF, no CR or LF is alone
+	Host       string      // name of the reporting host
+	To         string      // sender of the message, who gets the report
+	Date       time.Time   // date of the report
+	Arrival    time.Time   // arrival of the message; zero: not known
+	EnvID      string      // envelope identifier (RFC 3461, section 4.4), decoded from xtext; empty: none
+	Kept       string      // path of the kept message, as "failed/NAME"; empty: not kept
+	Recipients []Recipient // recipients of the report's groups
+	Others     int         // number of the message's recipients that are not in Recipients
+	Full       bool        // return the whole message, up to MaxFull octets; false: the header only
+
+	// Original returns a reader of the message from its start. Lines end in CRLF; there is no other CR or LF.
+	Original func() io.Reader
 }
 
-// Recipient is one whom a report is about. Address and Action are required.
+// Recipient is a recipient in a report. Address and Action are required.
 type Recipient struct {
 	Address  string
-	ORcpt    string // original recipient (RFC 3461, section 4.2), as "rfc822;a@example.com", not as xtext; empty: not given
+	ORcpt    string // as "rfc822;a@example.com" (RFC 3461, section 4.2), decoded from xtext; empty: not given
 	Action   Action
-	Status   string    // enhanced status code (RFC 3463); empty: that of Reply, or one that fits
-	Relay    string    // who answered, as "mail.example.com:25"; empty: nobody
-	Reply    string    // the answer, as "550 5.1.1 no such user"; empty: none
-	Reason   string    // why, where there is no answer
-	Attempts int       // that were made
-	Last     time.Time // when the last one was; zero: none
-	Until    time.Time // Delayed: it is tried until then; zero: not known
+	Status   string    // enhanced status code (RFC 3463); empty: taken from Reply or chosen by Action
+	Relay    string    // relay of the reply, as "mail.example.com:25"; empty: none
+	Reply    string    // reply of the relay, as "550 5.1.1 no such user"; empty: none
+	Reason   string    // reason of a failure without a reply
+	Attempts int       // number of attempts
+	Last     time.Time // time of the last attempt; zero: none
+	Until    time.Time // Delayed: time after which attempts end; zero: not known
 }
 
-// MaxFull is the size up to which a message is returned whole, in octets.
+// MaxFull is the maximum size in octets of a message that a report returns whole.
 const MaxFull = 1 << 20
 
-// Compose writes the report r to w, with CRLF line ends and without an envelope. It reads the original twice, and holds
-// neither. Its errors are those of w and of the original; what has been written then is of no use.
+// Compose writes the report r to w, with CRLF line ends and without an envelope. It reads the original twice and keeps
+// neither message in memory. An error is an error of w or of the original; the output is incomplete then.
 func Compose(w io.Writer, r *Report) error {
 	o, err := examine(r.Original(), r.full())
 	if err != nil {
@@ -86,7 +89,7 @@ func Compose(w io.Writer, r *Report) error {
 	return out.Flush()
 }
 
-// full reports whether the whole message is to be returned, if it can be: RFC 3461, section 4.3, has it so for failures only.
+// full reports whether the report should return the whole message: only for failures (RFC 3461, section 4.3).
 func (r *Report) full() bool { return r.Full && r.has(Failed) }
 
 func (r *Report) has(a Action) bool { return len(r.of(a)) > 0 }
@@ -101,7 +104,7 @@ func (r *Report) of(a Action) (list []*Recipient) {
 	return list
 }
 
-// host is the name to speak in, fit for an address.
+// host returns the reporting host for an address; "localhost" if Host is not valid there.
 func (r *Report) host() string {
 	if !isHost(r.Host) {
 		return "localhost"
@@ -109,7 +112,7 @@ func (r *Report) host() string {
 	return r.Host
 }
 
-// header is the header of the report and the blank line after it. It is ASCII, unless the sender's address is not.
+// header returns the header of the report and the blank line. The header is ASCII unless the sender's address is not.
 func (r *Report) header(o *original, boundary string) []byte {
 	subject := "Not delivered: "
 	switch {
@@ -138,7 +141,8 @@ func (r *Report) header(o *original, boundary string) []byte {
 	return append(b, "\r\n"...)
 }
 
-// messageID is the same for the same report, so that one that was made twice, as after a crash, can be told for that.
+// messageID returns a Message-ID that is the same for the same report, so that a mail reader recognizes a second copy
+// of the report, such as after a crash.
 func (r *Report) messageID(o *original) string {
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q %q %q %d", o.messageID, r.To, r.Kept, r.Arrival.UnixNano())

@@ -123,7 +123,7 @@ func TestARefusalIsReported(t *testing.T) {
 	is.Equal(rcpt.Get("Diagnostic-Code"), "smtp; 550 5.1.1 no such user")
 	is.Equal(rcpt.Get("Last-Attempt-Date"), "Mon, 23 Nov 2026 12:00:00 +0000")
 	is.Equal(rcpt.Get("Will-Retry-Until"), "") // it is not
-	for _, words := range []string{"b@example.org", "550 5.1.1 no such user", "refused it for good", "failed/one.eml", "Subject: hello", "3 in number"} {
+	for _, words := range []string{"b@example.org", "550 5.1.1 no such user", "refused the message permanently", "failed/one.eml", "Subject: hello", "not in this report: 3."} {
 		is.True(strings.Contains(oneLine(rep.Explanation.Text), words)) // the text says so
 	}
 	is.Equal(parts[2].kind, "text/rfc822-headers") // of the message the header comes back
@@ -159,9 +159,9 @@ func TestEachRecipientHasItsOwnGroupOfFields(t *testing.T) {
 	is.Equal(got[2].Get("Status"), "2.0.0")
 	is.Equal(got[2].Get("Remote-MTA"), "") // a socket has no name that means anything elsewhere
 	said := oneLine(rep.Explanation.Text)
-	is.True(strings.Contains(said, "It was tried 4 times"))
-	is.True(strings.Contains(said, "It is tried until Tue, 24 Nov 2026 12:00:00 +0000."))
-	is.True(strings.Contains(said, "a relay that does not report"))
+	is.True(strings.Contains(said, "4 attempts were made"))
+	is.True(strings.Contains(said, "Attempts end at Tue, 24 Nov 2026 12:00:00 +0000."))
+	is.True(strings.Contains(said, "The relay will not report"))
 }
 
 func TestSubjectSaysWhatTheReportIsAbout(t *testing.T) {

@@ -14,28 +14,28 @@ import (
 )
 
 const (
-	longestLine = 998     // octets of a line without its end (RFC 5322, section 2.1.1)
-	maxValue    = 4 << 10 // octets of a field of the original that are looked at
+	longestLine = 998     // maximum octets of a line without its end (RFC 5322, section 2.1.1)
+	maxValue    = 4 << 10 // maximum octets of a field of the original; the rest is ignored
 )
 
-// original is what the first reading finds out about the message.
+// original is the result of the first reading of the message.
 type original struct {
 	subject   string // decoded and clean; empty: none
 	date      string // clean; empty: none
-	messageID string // with its angle brackets; empty: none, or none that can be referred to
+	messageID string // with angle brackets; empty: none, or not valid for In-Reply-To
 	header    traits
 	body      traits
-	whole     bool // all of it can be returned
+	whole     bool // the whole message can be returned
 }
 
-// traits are what is seen in lines.
+// traits are properties of a header or a body.
 type traits struct {
-	eightBit bool // octets above 127
-	notUTF8  bool // and these are not UTF-8, as far as can be told
-	odd      bool // a NUL, or a line that is too long: neither 7bit nor 8bit (RFC 2045, sections 2.7 and 2.8)
+	eightBit bool // some octets are above 127
+	notUTF8  bool // some of the octets above 127 are not UTF-8
+	odd      bool // a NUL or a line that is too long: neither 7bit nor 8bit (RFC 2045, sections 2.7 and 2.8)
 }
 
-// see takes a line with its end, or with whole false a piece of one that is too long.
+// see adds a line with its end. If whole is false, line is a part of a line that is too long.
 func (t *traits) see(line []byte, whole bool) {
 	t.odd = t.odd || !whole || bytes.IndexByte(line, 0) >= 0
 	if bytes.IndexFunc(line, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
@@ -44,19 +44,19 @@ func (t *traits) see(line []byte, whole bool) {
 	}
 }
 
-// lines reads lines of up to longestLine octets; longer ones come in pieces.
+// lines reads lines. A line of more than longestLine octets comes in parts.
 type lines struct {
 	r     *bufio.Reader
 	size  int64 // octets read
-	start bool  // what next has returned begins a line
-	whole bool  // and it ends one
+	start bool  // the last part begins a line
+	whole bool  // the last part ends a line
 }
 
 func newLines(r io.Reader) *lines {
 	return &lines{r: bufio.NewReaderSize(r, longestLine+2), whole: true}
 }
 
-// next returns the next line with its end, or piece; io.EOF comes alone.
+// next returns the next line with its end, or a part of a line. It returns io.EOF without a line.
 func (l *lines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	l.size += int64(len(line))
@@ -67,17 +67,17 @@ func (l *lines) next() ([]byte, error) {
 	return line, err
 }
 
-// blank reports whether line is the one that ends a header.
+// blank reports whether line ends the header.
 func (l *lines) blank(line []byte) bool {
 	return l.start && l.whole && len(bytes.TrimRight(line, "\r\n")) == 0
 }
 
-// examine reads the header and, if all is to be returned, the body.
+// examine reads the header and, with full, the body.
 func examine(r io.Reader, full bool) (*original, error) {
 	o, l := &original{}, newLines(r)
 	var subject, date, id []byte
 	kept := map[string]*[]byte{"subject": &subject, "date": &date, "message-id": &id}
-	var field *[]byte // that the line belongs to; nil: one that does not matter
+	var field *[]byte // field of the current line; nil: not kept
 	for {
 		line, err := l.next()
 		if err == io.EOF || err == nil && l.blank(line) {
@@ -90,7 +90,7 @@ func examine(r io.Reader, full bool) (*original, error) {
 		if l.start && line[0] != ' ' && line[0] != '\t' {
 			name, value, _ := bytes.Cut(line, []byte(":"))
 			field, line = kept[strings.ToLower(string(bytes.TrimSpace(name)))], value
-			if field != nil && len(*field) > 0 { // of several the first one counts
+			if field != nil && len(*field) > 0 { // only the first field of a name counts
 				field = nil
 			}
 		}
@@ -115,7 +115,7 @@ func examine(r io.Reader, full bool) (*original, error) {
 	return o, nil
 }
 
-// decoded is what a field says, without encoded words (RFC 2047) where these can be read.
+// decoded returns the text of a field. Encoded words (RFC 2047) are decoded if they are valid.
 func decoded(value []byte) string {
 	text := clean(string(value))
 	if d, err := new(mime.WordDecoder).DecodeHeader(text); err == nil {
@@ -124,7 +124,7 @@ func decoded(value []byte) string {
 	return text
 }
 
-// reference is a Message-ID that can stand in In-Reply-To; empty: it cannot.
+// reference returns a Message-ID that is valid in In-Reply-To; empty if value is not.
 func reference(value []byte) string {
 	id := clean(string(value))
 	if len(id) < 3 || len(id) > 250 || id[0] != '<' || strings.IndexAny(id[1:], "<> ") != len(id)-2 || !isASCII(id) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// global reports whether the status part has to speak of addresses that are not ASCII (RFC 6533).
+// global reports whether the status part has addresses that are not ASCII (RFC 6533).
 func (r *Report) global() bool {
 	for i := range r.Recipients {
 		if !isASCII(r.Recipients[i].Address) || !isASCII(r.Recipients[i].ORcpt) {
@@ -18,7 +18,7 @@ func (r *Report) global() bool {
 	return false
 }
 
-// statusType is the subtype of the status part, and so the type of the report (RFC 6522, section 3).
+// statusType returns the subtype of the status part, which is also the report-type (RFC 6522, section 3).
 func (r *Report) statusType() string {
 	if r.global() {
 		return "global-delivery-status"
@@ -26,7 +26,7 @@ func (r *Report) statusType() string {
 	return "delivery-status"
 }
 
-// writeStatus writes the second part: a group of fields for the message, and one for each recipient.
+// writeStatus writes the second part: a group of fields for the message, and a group for each recipient.
 func (r *Report) writeStatus(parts *multipart.Writer) error {
 	text, encoding := toASCII, "7bit"
 	if r.global() {
@@ -75,7 +75,7 @@ func (r *Recipient) appendFields(b []byte, text func(string) string) []byte {
 	return b
 }
 
-// address is the address in one line. What was no address at all may be empty.
+// address returns the address in one line. An invalid recipient may have an empty address.
 func (r *Recipient) address() string {
 	if addr := clean(r.Address); addr != "" {
 		return addr
@@ -97,8 +97,9 @@ func appendDate(b []byte, name string, t time.Time) []byte {
 	return appendField(b, name, t.Format(time.RFC1123Z))
 }
 
-// status is the enhanced status code: the one that is given, that of the reply, or a general one (RFC 3463). What is given
-// up after many tries is not at fault for good: its code tells of the last trouble, else that the time is over (4.4.7).
+// status returns the enhanced status code: Status, the code of the reply, or a general code (RFC 3463). A message given
+// up after many attempts has no permanent error: the code is that of the last temporary reply, or 4.4.7 (delivery time
+// expired).
 func (r *Recipient) status() string {
 	code, rest, _ := strings.Cut(clean(r.Reply), " ")
 	enhanced, _, _ := strings.Cut(rest, " ")
@@ -118,7 +119,7 @@ func (r *Recipient) status() string {
 	return "4.4.7"
 }
 
-// suits reports whether s is a status code of a class that goes with what has become of the recipient.
+// suits reports whether s is an enhanced status code of a class that goes with the action.
 func (r *Recipient) suits(s string) bool {
 	fields := strings.Split(s, ".")
 	if len(fields) != 3 || len(fields[0]) != 1 {
@@ -132,10 +133,10 @@ func (r *Recipient) suits(s string) bool {
 	return strings.Contains(map[Action]string{Failed: "45", Delayed: "4", Relayed: "2"}[r.Action], fields[0])
 }
 
-// final reports whether another try would have been pointless.
+// final reports whether the failure is permanent: another attempt would fail too.
 func (r *Recipient) final() bool { return strings.HasPrefix(r.status(), "5") }
 
-// hostOf is the host in the name of a relay; empty: it is none that can be told, a socket or the name of a domain.
+// hostOf returns the host in the name of a relay. It is empty for a socket and for the domain of an MX or SRV lookup.
 func hostOf(relay string) string {
 	host := relay
 	scheme, rest, ok := strings.Cut(relay, "://")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// writeText writes the first part: what there is to say, in words.
+// writeText writes the first part, the text for people.
 func (r *Report) writeText(parts *multipart.Writer, o *original) error {
 	text := r.text(o)
 	encoding := "7bit"
@@ -23,8 +23,10 @@ func (r *Report) writeText(parts *multipart.Writer, o *original) error {
 
 // text is the first part.
 func (r *Report) text(o *original) []byte {
-	b := paragraph(nil, "This is the mail spool on "+r.host()+", with news of this message of yours:")
-	for _, f := range []struct{ name, value string }{{"Subject", cut(o.subject, 300)}, {"Date", o.date}, {"Message-ID", o.messageID}} {
+	b := paragraph(nil, "This is a report of the mail spool on "+r.host()+" about your message:")
+	for _, f := range []struct{ name, value string }{
+		{"Subject", cut(o.subject, 300)}, {"Date", o.date}, {"Message-ID", o.messageID},
+	} {
 		if f.value != "" {
 			b = appendWrapped(b, "    "+f.name+": ", "        ", f.value)
 		}
@@ -37,9 +39,9 @@ func (r *Report) text(o *original) []byte {
 		Action
 		heading string
 	}{
-		{Failed, "It was NOT delivered to the following, and is not tried any more:"},
-		{Delayed, "It was not delivered YET to the following. It is still tried, and you need not send it again:"},
-		{Relayed, "It was accepted for the following by a relay that does not report what becomes of it from there on:"},
+		{Failed, "The message was NOT delivered to these recipients, and there will be no more attempts:"},
+		{Delayed, "The message is NOT YET delivered to these recipients. Attempts go on; do not send it again:"},
+		{Relayed, "A relay accepted the message for these recipients. The relay will not report on the delivery:"},
 	} {
 		list := r.of(a.Action)
 		if len(list) == 0 {
@@ -51,11 +53,12 @@ func (r *Report) text(o *original) []byte {
 		}
 	}
 	if r.Others > 0 {
-		b = paragraph(b, fmt.Sprintf("This is not about the other recipients of the message, %d in number.", r.Others))
+		b = paragraph(b, fmt.Sprintf("Other recipients of the message, not in this report: %d.", r.Others))
 	}
 	if kept := clean(r.Kept); kept != "" {
-		b = paragraph(b, fmt.Sprintf("The message is not lost: it is kept on %s, in the spool, as %s (and %s.json says more). "+
-			"Moved from there back into the spool it is tried again, for those who have not got it.", r.host(), kept, kept))
+		b = paragraph(b, fmt.Sprintf("The message is not lost: the spool on %s keeps it as %s, with details in "+
+			"%s.json. Move the file back into the spool to send the message to these recipients again.",
+			r.host(), kept, kept))
 	}
 	return b
 }
@@ -64,7 +67,7 @@ func paragraph(b []byte, s string) []byte {
 	return append(appendWrapped(b, "", "", s), "\r\n"...)
 }
 
-// appendText appends what has become of a recipient.
+// appendText appends the text about a recipient.
 func (r *Recipient) appendText(b []byte) []byte {
 	b = appendWrapped(b, "  ", "  ", r.address())
 	why, quote := r.why()
@@ -73,12 +76,12 @@ func (r *Recipient) appendText(b []byte) []byte {
 		b = appendWrapped(b, "      ", "      ", quote)
 	}
 	if r.Action == Delayed && !r.Until.IsZero() {
-		b = appendWrapped(b, "    ", "    ", "It is tried until "+r.Until.Format(time.RFC1123Z)+".")
+		b = appendWrapped(b, "    ", "    ", "Attempts end at "+r.Until.Format(time.RFC1123Z)+".")
 	}
 	return append(b, "\r\n"...)
 }
 
-// why says why in words, and what is to be quoted below.
+// why returns the reason as a sentence, and the reply or reason to quote below the sentence.
 func (r *Recipient) why() (why, quote string) {
 	relay := cut(clean(r.Relay), 200)
 	if relay == "" {
@@ -87,20 +90,20 @@ func (r *Recipient) why() (why, quote string) {
 	reply, reason := clean(r.Reply), clean(r.Reason)
 	switch {
 	case r.Action == Relayed:
-		return relay + " has accepted it:", reply
+		return relay + " accepted the message:", reply
 	case r.Action == Failed && r.final() && reply != "":
-		return relay + " has refused it for good:", reply
+		return relay + " refused the message permanently:", reply
 	case r.Action == Failed && r.final():
-		return "It cannot be sent:", reason
+		return "The message cannot be sent:", reason
 	}
 	tried := "No attempt has counted so far."
 	switch {
 	case r.Attempts > 0 && r.Last.IsZero():
-		tried = fmt.Sprintf("It was tried %s.", times(r.Attempts))
+		tried = attempts(r.Attempts) + "."
 	case r.Attempts > 0:
-		tried = fmt.Sprintf("It was tried %s, the last time at %s.", times(r.Attempts), r.Last.Format(time.RFC1123Z))
+		tried = attempts(r.Attempts) + ", the last at " + r.Last.Format(time.RFC1123Z) + "."
 	case r.Last.IsZero():
-		tried = "It could not be handed to a relay."
+		tried = "No relay could be reached."
 	}
 	switch {
 	case reply != "":
@@ -111,9 +114,9 @@ func (r *Recipient) why() (why, quote string) {
 	return tried, ""
 }
 
-func times(n int) string {
+func attempts(n int) string {
 	if n == 1 {
-		return "once"
+		return "1 attempt was made"
 	}
-	return fmt.Sprintf("%d times", n)
+	return fmt.Sprintf("%d attempts were made", n)
 }

@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	goodLine = 78  // octets of a line, where that is possible (RFC 5322, section 2.1.1)
-	maxWord  = 900 // octets that are never exceeded without a blank, so that a line has less than 998 with what is around it
+	goodLine = 78  // maximum octets of a line with several words (RFC 5322, section 2.1.1)
+	maxWord  = 900 // maximum octets of a word; a line of one word stays below 998 octets
 )
 
-// clean makes text of unknown origin fit for one line: valid UTF-8, no control characters and nothing else that ends a
-// line, single blanks and none at the ends.
+// clean makes text of unknown origin fit for one line: valid UTF-8, no control characters or line separators, single
+// blanks between words and no blanks at the ends.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -26,7 +26,7 @@ func clean(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// toASCII puts a question mark in place of every other character.
+// toASCII replaces every character that is not ASCII by a question mark.
 func toASCII(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= utf8.RuneSelf {
@@ -51,12 +51,13 @@ func cut(s string, n int) string {
 	return s[:n] + "..."
 }
 
-// isHost reports whether s can stand for a host in an address: a name, or an address literal.
+// isHost reports whether s can be the host in an address: a name, or an address literal.
 func isHost(s string) bool {
-	return s != "" && len(s) <= 255 && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-._[]:") == ""
+	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789-._[]:"
+	return s != "" && len(s) <= 255 && strings.Trim(strings.ToLower(s), allowed) == ""
 }
 
-// words returns the words of s. What has no blank for maxWord octets is parted.
+// words returns the words of s. A word of more than maxWord octets is split.
 func words(s string) (list []string) {
 	for _, w := range strings.Fields(s) {
 		for len(w) > maxWord {
@@ -71,8 +72,8 @@ func words(s string) (list []string) {
 	return list
 }
 
-// appendWrapped appends s, which is clean, with the first line behind start and the others behind indent. A line is longer
-// than goodLine only if it has a single word.
+// appendWrapped appends the clean text s, with start before the first line and indent before the others. Only a line of
+// a single word is longer than goodLine.
 func appendWrapped(b []byte, start, indent, s string) []byte {
 	b = append(b, start...)
 	length, first := len(start), true

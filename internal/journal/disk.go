@@ -10,33 +10,33 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// disk is the file itself:
+// disk is the file of a journal:
 //
 //	0 ── dead ────────────── size
-//	  cut   │ to be kept        │ never whole: taken off before the next write
+//	  cut   │ to be kept        │ damaged tail: removed before the next write
 //	        └ position start
 type disk struct {
 	path       string
 	fs         fsys.FS
-	f          fsys.File // nil: closed, as it is after every failure
-	named      bool      // that the file is there under its name is on disk
+	f          fsys.File // nil: closed, as after every failure
+	named      bool      // the directory entry of the file is on disk
 	size, dead int64
 	start      int64
-	here       func() error // nil while the directory is the journal's own
+	here       func() error // returns an error if the directory is another one now
 }
 
-// newDisk returns the file at path on the file system on. Writes to it are at an offset: a file opened to append cannot be
-// cut everywhere.
+// newDisk returns the file at path on the file system on. Writes go to an offset: some systems cannot truncate a file
+// that is open for appending.
 func newDisk(on fsys.FS, path string, size int64) *disk {
 	return &disk{path: path, fs: on, size: size, here: func() error { return nil }}
 }
 
-// commit carries out b. That nothing can be cut does not keep its lines from being written.
+// commit cuts and writes for the batch b. A failed cut does not prevent the write.
 func (d *disk) commit(b batch) (w Written) {
 	cut := d.cut(b.cut)
 	write := d.write(b.lines, b.from)
 	if w.err = errors.Join(cut, write); w.err != nil {
-		d.close() // whatever is wrong with it may be gone when it is opened again
+		d.close() // opening the file again may help
 	}
 	w.shrunk, w.stored, w.size = cut == nil, write == nil, d.size
 	return w
@@ -44,17 +44,17 @@ func (d *disk) commit(b batch) (w Written) {
 
 func (d *disk) close() {
 	if d.f != nil {
-		d.f.Close() // nothing is lost by its error: what counts is synced
+		d.f.Close() // the error does not matter: all lines that count are synced
 		d.f = nil
 	}
 }
 
-// ready sees that the file is open, is the one under its name, and ends where it should.
+// ready opens the file unless the open file still has the name, and truncates the file to size.
 func (d *disk) ready() error {
-	if err := d.here(); err != nil { // what lies there may know more, and is not ours to cut
+	if err := d.here(); err != nil { // another daemon's journal must not be cut
 		return err
 	}
-	if d.f != nil && !d.isNamed() { // it was removed by hand, say
+	if d.f != nil && !d.isNamed() { // such as removed by hand
 		d.close()
 	}
 	if d.f == nil {
@@ -93,7 +93,7 @@ func (d *disk) isNamed() bool {
 	return err == nil && os.SameFile(there, ours)
 }
 
-// write puts lines, which begin at the position from, behind what is there, for good.
+// write appends and syncs lines. The position of the first line is from.
 func (d *disk) write(lines []byte, from int64) error {
 	if len(lines) == 0 {
 		return nil
@@ -114,7 +114,7 @@ func (d *disk) write(lines []byte, from int64) error {
 	return nil
 }
 
-// cut takes what is before the position at out of the file.
+// cut removes the lines before the position at from the file.
 func (d *disk) cut(at int64) error {
 	n := min(max(at-d.start, 0), d.size-d.dead)
 	d.dead, d.start = d.dead+n, d.start+n
@@ -134,15 +134,16 @@ func (d *disk) cut(at int64) error {
 	return d.f.Sync()
 }
 
-// rewrite replaces the file by one that holds only what is to be kept.
+// rewrite replaces the file by a file with only the lines to keep.
 func (d *disk) rewrite() error {
 	kept := make([]byte, d.size-d.dead)
 	if _, err := d.f.ReadAt(kept, d.dead); err != nil {
 		return err
 	}
-	d.close() // or it could not be replaced everywhere
+	d.close() // some systems cannot replace an open file
 	err := spooldir.WriteFileOn(d.fs, d.path, 0o600, func(w io.Writer) error { _, err := w.Write(kept); return err })
-	// After an error the old file is there, or the new one, if only its name may not be on disk. The new one is shorter.
+	// After an error either the old file or the new file has the name: perhaps only the directory sync failed. The
+	// sizes differ.
 	if fi, statErr := d.fs.Lstat(d.path); err == nil || statErr == nil && fi.Size() == int64(len(kept)) {
 		d.size, d.dead = int64(len(kept)), 0
 	}

@@ -1,7 +1,8 @@
-// Package journal remembers what must not be forgotten until it is saved elsewhere: records are appended to a file, one
-// checksummed line each, many of them with one sync, in the background; and cut off when something else holds them.
+// Package journal keeps records safe until another file holds them. Records are appended to a file in the background,
+// as one line with a checksum each, many records with one sync. Cut removes records from the journal after they are
+// saved elsewhere.
 //
-// What was appended has a position, which counts the bytes of all lines ever appended, whatever the file holds of them.
+// A position counts the bytes of all lines that were ever appended, including lines that the file no longer holds.
 package journal
 
 import (
@@ -12,43 +13,42 @@ import (
 
 const (
 	retry = 5 * time.Second // after a failed write
-	large = 16 << 20        // bytes of the file from which it is strained
+	large = 16 << 20        // size of the file in bytes from which Strained is true
 )
 
-// File is a journal that was read and is appended to. Its methods are for one goroutine.
+// File is an open journal. Its methods are for one goroutine.
 type File struct {
-	disk    *disk     // belongs to the write that is going on, while one is
-	lines   []byte    // appended, and not yet on their way to the disk
-	due     time.Time // when they are to be, if there are any
-	end     int64     // position behind all that was appended
-	safe    int64     // all before is on disk, or was cut
-	cut     int64     // all before is saved elsewhere
-	shrunk  int64     // and what of that has left the file
-	size    int64     // of the file, when it was last looked at
-	flight  batch     // being written
+	disk    *disk     // used only by the write while a write runs
+	lines   []byte    // appended lines that no write has taken
+	due     time.Time // time of the next write, if there are lines
+	end     int64     // position after the last appended line
+	safe    int64     // position before which all lines are on disk or cut
+	cut     int64     // position before which all lines are saved elsewhere
+	shrunk  int64     // position before which all lines are removed from the file
+	size    int64     // size of the file after the last write
+	flight  batch     // batch of the running write
 	writing bool
-	failed  bool      // the last write failed, and Finish has said so
-	rest    time.Time // until when nothing is tried after that
+	failed  bool      // the last write failed, and Finish has returned the error
+	rest    time.Time // time of the next write after a failure
 	written chan Written
 }
 
-// batch is what one write has to do.
+// batch is the work of one write.
 type batch struct {
 	lines []byte
 	from  int64 // position of lines
 	cut   int64
 }
 
-// Written is what became of one write.
+// Written is the result of one write.
 type Written struct {
 	err    error
-	stored bool  // its lines are on disk
-	shrunk bool  // what it was to cut is cut
-	size   int64 // of the file
+	stored bool  // the lines are on disk
+	shrunk bool  // the cut succeeded
+	size   int64 // size of the file
 }
 
-// New returns a journal at path, of which there is no file yet. It touches nothing; the file is made, with mode 0600, when
-// there is something to write.
+// New returns a journal at path without a file. The first write creates the file, with mode 0600.
 func New(path string) *File { return NewOn(fsys.System(), path) }
 
 // NewOn is New on the file system on.
@@ -58,15 +58,16 @@ func newFile(d *disk) *File {
 	return &File{disk: d, end: d.size, safe: d.size, size: d.size, written: make(chan Written, 1)}
 }
 
-// Guard has here asked before the file is touched: an error of it says that the directory is another one now.
+// Guard makes the journal call here before each use of the file. An error of here means that the directory is another
+// one now; the file is not touched then.
 func (f *File) Guard(here func() error) { f.disk.here = here }
 
-// Busy reports whether a write is going on.
+// Busy reports whether a write is running.
 func (f *File) Busy() bool { return f.writing }
 
-// Append adds a record, which must not be empty nor hold a line end. It is on its way to the disk at the time due, with
-// all that was appended before and meanwhile; it may be used again at once. Its end is at the position at: when Safe has
-// come there the record will not be forgotten.
+// Append adds a record, which must not be empty or contain a line end. The record is written at the time due, together
+// with all other lines. The caller may reuse record at once. at is the position after the record: when Safe reaches at,
+// the record is safe.
 func (f *File) Append(record []byte, due time.Time) (at int64) {
 	if len(f.lines) == 0 || due.Before(f.due) {
 		f.due = due
@@ -77,14 +78,14 @@ func (f *File) Append(record []byte, due time.Time) (at int64) {
 	return f.end
 }
 
-// End is the position behind all that was appended so far: what is saved elsewhere now holds as much.
+// End returns the position after the last appended line. A caller that saves its state now passes End to Cut.
 func (f *File) End() int64 { return f.end }
 
-// Safe is the position before which everything survives a power cut: it is on disk, or was cut.
+// Safe returns the position before which all lines survive a power cut: the lines are on disk or were cut.
 func (f *File) Safe() int64 { return f.safe }
 
-// Cut says that all before the position at is saved elsewhere, so that it need not be written any more, and leaves the file
-// with the next write.
+// Cut tells the journal that all lines before the position at are saved elsewhere. Lines that are not written yet are
+// dropped; the next write removes the others from the file.
 func (f *File) Cut(at int64) {
 	f.cut, f.safe = max(f.cut, at), max(f.safe, at)
 	if start := f.end - int64(len(f.lines)); at > start {
@@ -92,8 +93,8 @@ func (f *File) Cut(at int64) {
 	}
 }
 
-// Strained reports whether only what matters most should be appended: the file cannot be written now, or has grown large
-// as long ago something was last cut.
+// Strained reports whether callers should append only the most important records: the last write failed, or the file is
+// large because the last cut is long ago.
 func (f *File) Strained() bool { return f.failed || f.size >= large }
 
 // Failing reports whether the last write failed.
@@ -101,7 +102,7 @@ func (f *File) Failing() bool { return f.failed }
 
 func (f *File) shrinks() bool { return f.size > 0 && f.cut > f.shrunk }
 
-// Wait is how long it is to the next write; zero: Start it now; negative: there is nothing to write yet.
+// Wait returns the time until the next write. Zero: call Start now. Negative: there is no work, or a write is running.
 func (f *File) Wait(now time.Time) time.Duration {
 	at := f.due
 	switch {
@@ -116,13 +117,13 @@ func (f *File) Wait(now time.Time) time.Duration {
 	return max(0, at.Sub(now))
 }
 
-// Start writes all that was appended, and cuts what is to be, in the background, and then calls notify there; Finish takes
-// the end of the write from Done.
+// Start writes and cuts in the background, and then calls notify in the background goroutine. Finish takes the result
+// from Done.
 func (f *File) Start(notify func()) {
 	b := f.take()
 	f.writing = true
 	go func() {
-		f.written <- f.disk.commit(b) // never blocks: one write at a time, and room for its end
+		f.written <- f.disk.commit(b) // never blocks: there is one write at a time, and the channel has a buffer of one
 		notify()
 	}()
 }
@@ -133,11 +134,11 @@ func (f *File) take() batch {
 	return f.flight
 }
 
-// Done carries the end of a write that Start began, for Finish.
+// Done returns the channel of results of writes that Start began.
 func (f *File) Done() <-chan Written { return f.written }
 
-// Finish takes the end of a write. err is the first of a row of failures, later ones are not told again; recovered says
-// that writing works again. What could not be written is tried again.
+// Finish takes the result of a write. err is the first error of a series of failures; later errors of the series are
+// not returned. recovered is true for the first success after failures. Lines of a failed write are written again.
 func (f *File) Finish(w Written, now time.Time) (err error, recovered bool) {
 	b := f.flight
 	f.flight, f.writing, f.size = batch{}, false, w.size
@@ -145,7 +146,7 @@ func (f *File) Finish(w Written, now time.Time) (err error, recovered bool) {
 	switch {
 	case w.stored:
 		f.safe = max(f.safe, end)
-	case end > f.cut: // so nothing was cut of what was appended since
+	case end > f.cut: // lines appended since are not cut then
 		f.lines, f.due = append(b.lines, f.lines...), now
 		f.Cut(f.cut)
 	}
@@ -163,7 +164,7 @@ func (f *File) Finish(w Written, now time.Time) (err error, recovered bool) {
 	return err, recovered
 }
 
-// Sync waits for a write in the background, and then writes and cuts at once what there is. It returns what Finish does.
+// Sync waits for the running write, and then writes and cuts at once. It returns the values of Finish.
 func (f *File) Sync(now time.Time) (err error, recovered bool) {
 	if f.writing {
 		err, recovered = f.Finish(<-f.written, now)
@@ -178,5 +179,5 @@ func (f *File) Sync(now time.Time) (err error, recovered bool) {
 	return err, recovered || back
 }
 
-// Close closes the file. No write may be going on.
+// Close closes the file. No write may be running.
 func (f *File) Close() { f.disk.close() }

@@ -27,7 +27,7 @@ func appendLine(lines, record []byte) []byte {
 	return append(lines, '\n')
 }
 
-// parse returns the record of a line, nil if it is not whole.
+// parse returns the record of a line; nil if the line is damaged.
 func parse(line []byte) []byte {
 	if len(line) <= header+1 {
 		return nil
@@ -39,16 +39,16 @@ func parse(line []byte) []byte {
 	return record
 }
 
-// Found is what was in a journal.
+// Found has the counts of a reading.
 type Found struct {
 	Records int
-	Bad     int   // lines that are not whole, between records: they were ignored
-	Torn    int64 // bytes behind the last record, such as half a line written in a crash: they were ignored too
-	end     int64 // offset behind the last record
+	Bad     int   // damaged lines between records; they were ignored
+	Torn    int64 // bytes after the last record, such as half a line after a crash; they were ignored
+	end     int64 // offset after the last record
 }
 
-// Read calls each for every record, in the order in which they were appended. It ignores what is not whole, as it never was
-// or the disk has lost it, and goes on behind it. An error of each, or of r, ends it.
+// Read calls each for every record in order. A damaged line is skipped: the line was not written completely, or the
+// disk lost it. Read stops at an error of each or of r.
 func Read(r io.Reader, each func(record []byte) error) (found Found, err error) {
 	lines := bufio.NewReader(r)
 	bad, at := 0, int64(0)
@@ -75,8 +75,8 @@ func Read(r io.Reader, each func(record []byte) error) (found Found, err error) 
 	}
 }
 
-// Open reads the journal at path and returns it to be appended to: what is torn at its end is taken off. A missing file is
-// an empty journal. An error says that it cannot be known what the journal holds, or that it cannot be appended to.
+// Open reads the journal at path and opens it for appending. Bytes after the last record are removed. A missing file is
+// an empty journal. Open fails if the content is not known or the file cannot be changed.
 func Open(path string, each func(record []byte) error) (*File, Found, error) {
 	return OpenOn(fsys.System(), path, each)
 }
@@ -95,7 +95,7 @@ func OpenOn(on fsys.FS, path string, each func(record []byte) error) (*File, Fou
 	return newFile(d), found, nil
 }
 
-// read reads the file, and takes off what is torn.
+// read reads the file and removes the bytes after the last record.
 func (d *disk) read(each func(record []byte) error) (found Found, err error) {
 	f, err := spooldir.OpenOwnOn(d.fs, d.path)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// seed makes the sums of this process.
+// seed is the seed of all content sums of this process.
 var seed = maphash.MakeSeed()
 
-// Content returns the message as it goes out, from its beginning. It may be called again to read it again; what it
-// returned is good until Close. A message without a Date gets the date of its file, so that a retry carries the same.
+// Content returns a reader of the message as it is sent. Each call starts at the beginning; Close ends all readers. A
+// message without a Date gets the date of the file, so that all attempts send the same message.
 //
-// Before the last octet of the message the file is compared with the version ID. If its content has changed, the read
+// Before the last octet of the message the file is compared with the version ID. If the content has changed, the read
 // fails with spooldir.ErrChanged: no relay may accept a mixture of two versions.
 func (m *File) Content(messageID string) io.Reader {
 	c := m.content(messageID)
@@ -30,12 +30,12 @@ func (m *File) Content(messageID string) io.Reader {
 	return r
 }
 
-// content reads until its file is closed.
+// content is a reader of Content.
 type content struct {
 	file      *File
 	from      io.Reader
 	messageID string
-	n         int64 // bytes that were read
+	n         int64 // bytes read so far
 	sum       maphash.Hash
 	compared  bool // the file was compared with its version
 	err       error
@@ -64,8 +64,8 @@ func (c *content) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// compare returns spooldir.ErrChanged unless the file still has the content with that sum. Another time alone is no
-// change of the content. The caller holds the lock.
+// compare returns spooldir.ErrChanged unless the file still has the content with the checksum sum. A new modification
+// time alone is no change. The caller holds the lock.
 func (m *File) compare(sum uint64, messageID string) error {
 	fi, err := m.file.Stat()
 	if err != nil {
@@ -83,7 +83,7 @@ func (m *File) compare(sum uint64, messageID string) error {
 	return nil
 }
 
-// again reads the file once more and returns the sum of its content; zero: it cannot be read.
+// again reads the file once more and returns the checksum of its content; zero if the file cannot be read.
 func (m *File) again(messageID string) uint64 {
 	other := &File{ID: m.ID, Arrival: m.Arrival, PickupDots: m.PickupDots, file: m.file}
 	var err error
@@ -102,7 +102,7 @@ func (m *File) again(messageID string) uint64 {
 	return sum.Sum64()
 }
 
-// Sum returns the sum of what Content has given last, whole; zero: it has given nothing whole.
+// Sum returns the checksum of the last content that was read completely; zero if there is none.
 func (m *File) Sum() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,8 +116,8 @@ func (m *File) Changed() bool {
 	return m.changed
 }
 
-// SameContent reports whether m, another version of the message that was sent as the version id with that sum, has the
-// same content: only its time was set.
+// SameContent reports whether m has the same content as the version id that was sent, of which sum is the checksum.
+// Such a file only has another modification time.
 func (m *File) SameContent(id spooldir.ID, messageID string, sum uint64) bool {
 	if sum == 0 || m.ID.Size != id.Size {
 		return false
@@ -132,7 +132,7 @@ func (m *File) content(messageID string) *message.Content {
 
 func (m *File) unstuffs() bool { return m.PickupDots && m.Header.FromPickup() }
 
-// Measure returns how long Content is, and whether an octet of it is above 127.
+// Measure returns the size of Content in bytes, and whether an octet of it is above 127.
 func (m *File) Measure(messageID string) (size int64, eightBit bool, err error) {
 	c := m.content(messageID)
 	if !m.unstuffs() {

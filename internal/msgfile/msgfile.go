@@ -1,5 +1,5 @@
-// Package msgfile opens one message file of a spool: complete, a regular file, and the one that is meant. What is
-// read of it, and sent, comes from that one open file.
+// Package msgfile opens one message file of a spool: a complete, regular file of the expected version. Everything is
+// read from one open file, also the content that is sent.
 package msgfile
 
 import (
@@ -25,47 +25,47 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// ErrUnusable is in the error of a file that cannot be sent as it is, however often it is tried.
+// ErrUnusable is in the error of a file that no attempt can send.
 var ErrUnusable = errors.New("not a message that can be sent")
 
-// ErrSeveral is in the error of a file that holds several messages. Such a file is never sent as one.
+// ErrSeveral is in the error of a file that holds several messages. Such a file is never sent as one message.
 var ErrSeveral = errors.New("holds several messages; spoolgore put splits it")
 
-// ErrLoop is in the error of a message that has passed too many hosts: it comes back again and again.
+// ErrLoop is in the error of a message that has passed too many hosts: the message is in a mail loop.
 var ErrLoop = fmt.Errorf("loop: more than %d Received fields", maxHops)
 
-// maxHops is the number of Received fields that a message may have. Sendmail and Postfix have limits of 25 and 50.
+// maxHops is the maximum number of Received fields of a message. Sendmail and Postfix have limits of 25 and 50.
 const maxHops = 50
 
 // File is an open message file whose header block was read. Close it after use.
 type File struct {
 	ID       spooldir.ID
 	Header   *message.Header
-	Envelope *message.Envelope // of the envelope line or the top block; nil: the header is the envelope
+	Envelope *message.Envelope // from the envelope line or the top block; nil: the header is the envelope
 
 	Arrival    time.Time // when the message was first seen; zero: unknown
 	PickupDots bool      // lines of pickup files are dot-stuffed
 
 	file fsys.File
 
-	mu       sync.Mutex // a Transport may read in another goroutine, and after its time
+	mu       sync.Mutex // a Transport may read in another goroutine, and after its deadline
 	contents []*message.Content
 	closed   bool
-	size     int64  // of Content, if it was measured
-	sum      uint64 // of what Content has given last, see Sum
+	size     int64  // size of Content in bytes, set by Measure
+	sum      uint64 // checksum of the last complete Content, see Sum
 	changed  bool   // see Changed
 }
 
-// A Look is what decides whether a file is complete.
+// A Look has the facts that decide whether a file is complete.
 type Look struct {
-	Known  spooldir.ID   // version that was seen before; may be zero
-	Since  time.Time     // when that was
+	Known  spooldir.ID   // last known version; may be zero
+	Since  time.Time     // time when the version Known was first seen
 	Now    time.Time     // the time of this look
 	Settle time.Duration // time without a change after which a file that was written in place is complete
-	How    spooldir.How  // how the file came to its name
+	How    spooldir.How  // how the file got its name
 }
 
-// SeenSince returns the time since which the version id was seen.
+// SeenSince returns the time when the version id was first seen.
 func (l Look) SeenSince(id spooldir.ID) time.Time {
 	if id.Equal(l.Known) {
 		return l.Since
@@ -74,8 +74,7 @@ func (l Look) SeenSince(id spooldir.ID) time.Time {
 }
 
 // Open opens the message file name of dir. The errors are those of spooldir's Open and Free, spooldir.ErrUnsettled,
-// [message.ErrHeaderTooLong], ErrSeveral, ErrLoop, and
-// ErrUnusable.
+// [message.ErrHeaderTooLong], ErrSeveral, ErrLoop, and ErrUnusable.
 func Open(dir *spooldir.Dir, name string, look Look) (*File, error) {
 	f, id, err := dir.Open(name)
 	if err != nil {
@@ -90,8 +89,8 @@ func Open(dir *spooldir.Dir, name string, look Look) (*File, error) {
 	return m, nil
 }
 
-// Reopen opens the version id of the message file name, which Open has found complete; spooldir.ErrChanged if there is
-// another one now. Whoever changes it from here on makes it another message, which is seen when it is to be removed.
+// Reopen opens the version id of the message file name after an earlier Open. The error is spooldir.ErrChanged if the
+// file has another version. A later change of the file is detected before the file is removed.
 func Reopen(dir *spooldir.Dir, name string, id spooldir.ID) (*File, error) {
 	f, err := dir.Reopen(name, id)
 	if err != nil {
@@ -100,7 +99,7 @@ func Reopen(dir *spooldir.Dir, name string, id spooldir.ID) (*File, error) {
 	return load(f, id)
 }
 
-// OpenFailed opens a message in failed/. Errors: those of spooldir's OpenFailed, [message.ErrHeaderTooLong], and
+// OpenFailed opens a message in failed/. The errors are those of spooldir's OpenFailed, [message.ErrHeaderTooLong], and
 // ErrUnusable.
 func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
 	f, id, err := dir.Failed().Open(name)
@@ -110,7 +109,7 @@ func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
 	return load(f, id)
 }
 
-// load reads the header and the envelope of the version id. It closes f if it fails.
+// load reads the header and the envelope of the version id. It closes f on error.
 func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 	m = &File{ID: id, file: f}
 	if m.Header, err = message.ReadHeader(f, id.Size); err == nil {
@@ -125,9 +124,9 @@ func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 	return m, nil
 }
 
-// read reads the header of a file that is complete: one that was renamed, or that has not changed for a while. A file
-// with an envelope line comes from a program that builds it elsewhere; so does one that was linked, if the system can
-// tell that it has no writer.
+// read reads the header of a complete file: a renamed file, or a file without a change for the settle time. A file with
+// an envelope line counts as complete at once, because programs build such a file under another name. So does a linked
+// file, if the system can tell that the file has no writer.
 func (m *File) read(look Look) error {
 	free, err := spooldir.Free(m.file, m.ID)
 	if err != nil {
@@ -156,7 +155,7 @@ func (m *File) read(look Look) error {
 	return m.checkSingle()
 }
 
-// checkSingle returns ErrSeveral if there is more than one message in the file. An envelope line belongs to one
+// checkSingle returns ErrSeveral if the file holds more than one message. A file with an envelope line holds one
 // message.
 func (m *File) checkSingle() error {
 	if m.Header.HasEnvelopeLine() {
@@ -169,7 +168,8 @@ func (m *File) checkSingle() error {
 	return err
 }
 
-// Addresses returns whom the message is from and to, and ErrUnusable if it has no sender or nobody to go to.
+// Addresses returns the sender and the recipients. The error is ErrUnusable if the message has no sender or no
+// recipient.
 func (m *File) Addresses() (message.Addresses, error) {
 	m.Header.Parser = enmime.ParseAddressList
 	a := m.Header.Addresses()
@@ -182,8 +182,8 @@ func (m *File) Addresses() (message.Addresses, error) {
 	return a, nil
 }
 
-// MessageID returns the Message-ID of the header or, if there is none, one that depends on this version of the file
-// only.
+// MessageID returns the Message-ID of the header. Without one it returns an id made of the inode, size and time of this
+// version of the file.
 func (m *File) MessageID(from, host string) string {
 	if id := m.Header.Get("Message-ID"); id != "" {
 		return bounded(id)
@@ -199,11 +199,11 @@ func (m *File) MessageID(from, host string) string {
 	return "<" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:15])) + ".spoolgore@" + host + ">"
 }
 
-// maxID is the longest Message-ID that is kept as it is, in bytes.
+// maxID is the length in bytes up to which a Message-ID is kept unchanged.
 const maxID = 250
 
-// bounded returns id, or a short text for an id that is long or that JSON cannot hold. Different ids have different
-// texts.
+// bounded returns id, or a short text if id is too long or is not valid UTF-8, which JSON needs. Different ids have
+// different texts.
 func bounded(id string) string {
 	if len(id) <= maxID && utf8.ValidString(id) {
 		return id
@@ -212,7 +212,8 @@ func bounded(id string) string {
 	return strings.ToValidUTF8(id[:min(len(id), 60)], "?") + "#" + hex.EncodeToString(sum[:16])
 }
 
-// Host is the host that a Message-ID names whose message has no sender: localName or, if that is empty, this one.
+// Host returns the host for the Message-ID of a message without a sender: localName or, if that is empty, the name of
+// this host.
 func Host(localName string) string {
 	if localName != "" {
 		return localName
@@ -226,11 +227,11 @@ func Host(localName string) string {
 // HasMessageID reports whether the header has a Message-ID.
 func (m *File) HasMessageID() bool { return m.Header.Get("Message-ID") != "" }
 
-// BodyDigest tells bodies apart by their first MiB, whatever the header says.
+// BodyDigest returns a digest of the first MiB of the body. The header does not count.
 func (m *File) BodyDigest() (string, error) {
 	const most = 1 << 20
 	r := bufio.NewReader(m.Content("<x>"))
-	for { // the header, as it would go out
+	for { // skip the header as it is sent
 		line, err := r.ReadSlice('\n')
 		if err == bufio.ErrBufferFull {
 			continue
@@ -249,8 +250,8 @@ func (m *File) BodyDigest() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:12]), nil
 }
 
-// date returns the date of a message without a Date: the time of the file or, where that is more than a day away from
-// the arrival, the arrival. A copied file may have the time of its original.
+// date returns the date of a message without a Date field: the modification time of the file. If that time is more than
+// a day away from the arrival, date returns the arrival: a copied file may have the time of its original.
 func (m *File) date() time.Time {
 	const day = 24 * time.Hour
 	if away := m.ID.ModTime.Sub(m.Arrival).Abs(); !m.Arrival.IsZero() && away > day {
@@ -259,7 +260,7 @@ func (m *File) date() time.Time {
 	return m.ID.ModTime
 }
 
-// Close closes the file and everything that Content returned.
+// Close closes the file and all readers of Content.
 func (m *File) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -267,5 +268,5 @@ func (m *File) Close() {
 	for _, c := range m.contents {
 		c.Close()
 	}
-	m.file.Close() // it was only read: nothing can be lost by an error here
+	m.file.Close() // the file was only read: an error does not matter
 }

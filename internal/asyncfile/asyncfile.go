@@ -1,5 +1,5 @@
-// Package asyncfile keeps a file up to date with something that changes all the time: one write at a time, in the
-// background, and never so often that writing takes more than a twentieth of the time.
+// Package asyncfile writes a file that shows a changing state: one write at a time, in the background, with pauses so
+// that making the content takes at most a twentieth of the time.
 package asyncfile
 
 import (
@@ -9,42 +9,42 @@ import (
 )
 
 const (
-	delay = 200 * time.Millisecond // from a change to its write: what comes and goes meanwhile costs none
-	retry = 5 * time.Second        // after a failed write
-	share = 19                     // time at rest for each unit of time that a write took
+	delay = 200 * time.Millisecond // from a change to the write, so that one write covers many changes
+	retry = 5 * time.Second        // pause after a failed write
+	share = 19                     // pause after a write, as a multiple of the time for making the content
 )
 
-// Writer replaces the file at path, atomically, by what write writes.
+// A Writer atomically replaces the file at path by the output of write.
 type Writer func(path string, perm fs.FileMode, write func(io.Writer) error) error
 
-// File is the file and what is known of it. Its methods are for one goroutine.
+// File is a file and its state. Its methods are for one goroutine.
 type File struct {
 	path    string
 	replace Writer
-	changed bool // what it shows has changed since it was last written
-	empty   bool // what was written last was empty
+	changed bool // the content has changed since the last write
+	empty   bool // the last written content was empty
 	next    time.Time
 	writing bool
-	failed  bool // the last write failed, and Finish has said so
+	failed  bool // the last write failed, and Finish has returned the error
 	written chan Written
 }
 
-// Written is what became of one write.
+// Written is the result of one write.
 type Written struct {
 	err   error
-	cost  time.Duration // of making the content
+	cost  time.Duration // time for making the content
 	empty bool
 }
 
-// Err returns why the file could not be written; nil: it was.
+// Err returns the error of the write.
 func (w Written) Err() error { return w.err }
 
-// New returns the file at path, mode 0600, which replace writes.
+// New returns a File at path with mode 0600, written by replace.
 func New(path string, replace Writer) *File {
 	return &File{path: path, replace: replace, written: make(chan Written, 1)}
 }
 
-// Touch says that what the file shows has changed.
+// Touch tells that the content has changed.
 func (f *File) Touch(now time.Time) {
 	if f.changed {
 		return
@@ -55,7 +55,8 @@ func (f *File) Touch(now time.Time) {
 	}
 }
 
-// Wait is how long it is to the next write; zero: Start it now; negative: there is nothing to write yet.
+// Wait returns the time until the next write. Zero: call Start now. Negative: there is no change, or a write is
+// running.
 func (f *File) Wait(now time.Time) time.Duration {
 	if !f.changed || f.writing {
 		return -1
@@ -63,8 +64,9 @@ func (f *File) Wait(now time.Time) time.Duration {
 	return max(0, f.next.Sub(now))
 }
 
-// Start writes in the background and then calls notify there; Finish takes the end of the write from Done. If empty is set,
-// write has nothing to say: if the last content was empty too, Start does nothing and returns false.
+// Start writes in the background and then calls notify in the background goroutine. Finish takes the result from Done.
+// empty means that write would write no content: Start then does nothing and returns false if the last content was
+// empty too.
 func (f *File) Start(empty bool, write func(io.Writer) error, notify func()) (begun bool) {
 	f.changed = false
 	if empty && f.empty {
@@ -72,20 +74,20 @@ func (f *File) Start(empty bool, write func(io.Writer) error, notify func()) (be
 	}
 	f.writing = true
 	go func() {
-		f.written <- f.write(empty, write) // never blocks: one write at a time, and room for its end
+		f.written <- f.write(empty, write) // never blocks: there is one write at a time, and the channel has a buffer of one
 		notify()
 	}()
 	return true
 }
 
-// Busy reports whether a write is going on.
+// Busy reports whether a write is running.
 func (f *File) Busy() bool { return f.writing }
 
-// Done carries the end of a write that Start began, for Finish.
+// Done returns the channel of results of writes that Start began.
 func (f *File) Done() <-chan Written { return f.written }
 
-// Finish takes the end of a write. err is the first of a row of failures, later ones are not told again; recovered
-// says that writing works again.
+// Finish takes the result of a write. err is the first error of a series of failures; later errors of the series are
+// not returned. recovered is true for the first success after failures.
 func (f *File) Finish(w Written, now time.Time) (err error, recovered bool) {
 	f.writing, f.empty = false, w.empty
 	f.next = now.Add(share * w.cost)
@@ -100,7 +102,7 @@ func (f *File) Finish(w Written, now time.Time) (err error, recovered bool) {
 	return err, recovered
 }
 
-// Sync waits for a write in the background and then writes at once.
+// Sync waits for the running write and then writes at once.
 func (f *File) Sync(empty bool, write func(io.Writer) error) error {
 	if f.writing {
 		w := <-f.written
@@ -118,7 +120,7 @@ func (f *File) write(empty bool, write func(io.Writer) error) Written {
 	var cost time.Duration
 	err := f.replace(f.path, 0o600, func(w io.Writer) error {
 		began := time.Now()
-		defer func() { cost = time.Since(began) }() // waiting for the disk costs nobody anything
+		defer func() { cost = time.Since(began) }() // the wait for the disk needs no processor
 		return write(w)
 	})
 	return Written{err: err, cost: cost, empty: empty && err == nil}

@@ -1,5 +1,5 @@
-// Package compact packs the fields of a rarely used record into one string: a tenth of the memory, and one object for the
-// garbage collector instead of a dozen. The string is for memory only: Unpack does not check its input.
+// Package compact packs the fields of a rarely used record into one string: the string needs a tenth of the memory and
+// is a single object for the garbage collector. The string is for memory only: Unpack does not check its input.
 package compact
 
 import (
@@ -15,18 +15,19 @@ type Packer struct {
 
 // An Unpacker returns the fields in the same order. Returned strings are parts of the packed string.
 type Unpacker struct {
-	Shown bool // times are what the clock said, to be written down, and have no monotonic clock reading
+	Shown bool // Time returns wall clock times without a monotonic reading, for writing to a file
 	base  time.Time
 	rest  string
 }
 
-// Reset begins a record. Its times are told from base, which is a moment of this process, as time.Now returns it.
+// Reset begins a record. Times with a monotonic reading are stored relative to base, which must be a result of time.Now
+// in this process.
 func (p *Packer) Reset(base time.Time) { p.base, p.buf = base, p.buf[:0] }
 
 // Packed returns the record.
 func (p *Packer) Packed() string { return string(p.buf) }
 
-// Unpack begins to read a record that was made with that base.
+// Unpack returns an Unpacker of a record that was packed with the same base.
 func Unpack(packed string, base time.Time) *Unpacker { return &Unpacker{base: base, rest: packed} }
 
 // Int adds a number; small ones, of either sign, take little room.
@@ -75,20 +76,20 @@ func (u *Unpacker) String() string {
 	return s
 }
 
-// What a time is, and where.
+// Kinds of times, and flags of their zones.
 const (
 	zeroTime    = iota
-	clockTime   // goes by the clock, as what a person or a file says
-	distantTime // likewise, and too far away for nanoseconds
-	steadyTime  // goes by the monotonic clock, as what was measured
+	clockTime   // no monotonic reading: times from files and people
+	distantTime // no monotonic reading, and out of the range of nanoseconds in an int64
+	steadyTime  // monotonic reading: measured times
 	kindOfTime  = 1<<3 - 1
 
 	local  = 1 << 3
-	offset = 1 << 4 // in a zone that has no name here
+	offset = 1 << 4 // neither UTC nor local: a fixed offset
 )
 
-// Time adds a time, to the nanosecond, and its zone. A time with a monotonic clock reading gets a reading back, good to a
-// second; a time without a reading gets none.
+// Time adds a time, with nanoseconds, and its zone. Only a time with a monotonic reading has a reading after unpacking,
+// exact to a second.
 func (p *Packer) Time(t time.Time) {
 	place := byte(0)
 	_, seconds := t.Zone()
@@ -103,8 +104,9 @@ func (p *Packer) Time(t time.Time) {
 	case t.IsZero():
 		p.buf = append(p.buf, zeroTime)
 		return
-	case t != t.Round(0): // which takes the monotonic reading off, as would any change of place
-		passed, shown := t.Sub(p.base), t.Round(0).Sub(p.base.Round(0)) // which differ if the clock was set, and by nanoseconds always
+	case t != t.Round(0): // Round(0) removes the monotonic reading
+		// The two durations differ if the clock was set, and always by some nanoseconds.
+		passed, shown := t.Sub(p.base), t.Round(0).Sub(p.base.Round(0))
 		p.buf = append(p.buf, steadyTime)
 		p.Int(int64(passed))
 		p.Int(int64(shown - passed))

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A Moment is a time in a third of the room: nanoseconds, and one bit that tells whether it goes by the monotonic clock, which is
-// then counted from a base as the times of a Packer are. Moments with the same base compare as numbers, as long as nobody sets the
-// clock.
+// A Moment is a time in eight bytes: nanoseconds, and one bit for a monotonic clock reading. A Moment with a monotonic
+// reading counts from a base, as the times of a Packer do. Moments with the same base compare as numbers unless the
+// clock was set.
 type Moment int64
 
-// MomentOf is t, or where that cannot be (before 1900, after 2100) the first or the last Moment that there is.
+// MomentOf returns t as a Moment. For a time before 1900 or after 2100 it returns the first or the last Moment.
 func MomentOf(t, base time.Time) Moment {
 	var steady Moment
 	if t != t.Round(0) {
@@ -25,7 +25,7 @@ func MomentOf(t, base time.Time) Moment {
 	return Moment(t.UnixNano())<<1 | steady
 }
 
-// Time is what m stands for.
+// Time returns the time of m. The base must be that of MomentOf.
 func (m Moment) Time(base time.Time) time.Time {
 	ns := int64(m >> 1)
 	if m&1 == 0 {

@@ -10,45 +10,45 @@ import (
 
 // notices has reports made for senders.
 type notices struct {
-	spool *spool
-	opts  *Options
-	desk  *notify.Desk
-	post  func(func())
+	spool    *spool
+	opts     *Options
+	notifier *notify.Notifier
+	post     func(func())
 }
 
 func newNotices(s *spool, opts *Options, host string, post func(func())) *notices {
-	return &notices{spool: s, opts: opts, desk: notify.New(s.dir, host), post: post}
+	return &notices{spool: s, opts: opts, notifier: notify.New(s.dir, host), post: post}
 }
 
 // owe asks for a report on the message at path, in failed/.
-func (n *notices) owe(path string, now time.Time) { n.desk.Owe(filepath.Base(path), now) }
+func (n *notices) owe(path string, now time.Time) { n.notifier.Owe(filepath.Base(path), now) }
 
 // notify asks for a report on a message that goes on.
 func (n *notices) notify(a queue.Act, now time.Time) {
-	n.desk.Notify(a.Name, idOf(a.Version), *a.Notice, a, now)
+	n.notifier.Notify(a.Name, idOf(a.Version), *a.Notice, a, now)
 }
 
 // start begins to make the reports that are due, unless reports are being made.
 func (n *notices) start(now time.Time) {
-	if n.desk.Wait(now) == 0 {
-		n.desk.Start(now, func() { n.post(n.take) })
+	if n.notifier.Wait(now) == 0 {
+		n.notifier.Start(now, func() { n.post(n.take) })
 	}
 }
 
 // busy reports whether reports are being made.
-func (n *notices) busy() bool { return n.desk.Busy() }
+func (n *notices) busy() bool { return n.notifier.Busy() }
 
 // take hands on the outcomes of a batch.
 func (n *notices) take() {
 	select {
-	case outcomes := <-n.desk.Done():
+	case outcomes := <-n.notifier.Done():
 		n.finish(outcomes)
 	default: // close has taken them
 	}
 }
 
 func (n *notices) finish(outcomes []notify.Outcome) {
-	n.desk.Finished()
+	n.notifier.Finished()
 	for _, o := range outcomes {
 		n.made(o)
 	}
@@ -56,21 +56,21 @@ func (n *notices) finish(outcomes []notify.Outcome) {
 
 // close waits for the reports that are being made.
 func (n *notices) close() {
-	if n.desk.Busy() {
-		n.finish(<-n.desk.Done())
+	if n.notifier.Busy() {
+		n.finish(<-n.notifier.Done())
 	}
 }
 
 // wait returns the time until a report is due; negative: none is, or some are being made.
-func (n *notices) wait(now time.Time) time.Duration { return n.desk.Wait(now) }
+func (n *notices) wait(now time.Time) time.Duration { return n.notifier.Wait(now) }
 
 // waiting reports whether a report is being made or is due.
-func (n *notices) waiting(now time.Time) bool { return n.desk.Busy() || n.desk.Wait(now) == 0 }
+func (n *notices) waiting(now time.Time) bool { return n.notifier.Busy() || n.notifier.Wait(now) == 0 }
 
 // made takes the outcome of one report: it logs the outcome, and tells the queue of the report's file.
 func (n *notices) made(o notify.Outcome) {
 	now, log := time.Now(), n.opts.Logger
-	first, recovered := n.desk.Finish(o, now)
+	first, recovered := n.notifier.Finish(o, now)
 	switch {
 	case first && o.Again:
 		log.Error("report cannot be made; retrying", "file", o.Name, "err", o.Err)
@@ -97,7 +97,7 @@ func (n *notices) oweAll() {
 	dir := n.spool.dir
 	names, err := dir.Failed().ReportsOwed()
 	for _, name := range names {
-		n.desk.Owe(name, time.Now())
+		n.notifier.Owe(name, time.Now())
 	}
 	if err != nil {
 		n.opts.Logger.Error("reports pending but unreadable; retrying at next start", "dir", dir.Path(), "err", err)

@@ -8,9 +8,9 @@ import "github.com/unbit/spoolgore/internal/pqueue"
 type Queue[T any] struct {
 	rules Rules[T]
 	lanes map[string]*lane[T]
-	order *pqueue.Pile[*lane[T]]
+	order *pqueue.Queue[*lane[T]]
 	size  int
-	turns int // how often Next was called: a lane remembers when it had its turn
+	turns int // number of calls of Next
 }
 
 // Rules say how items are ordered.
@@ -18,13 +18,13 @@ type Rules[T any] struct {
 	Owner  func(T) string
 	Urgent func(a, b T) bool // a goes before b, of any owner
 	First  func(a, b T) bool // of two items of one owner that are equally urgent, a goes first
-	Place  func(T) *int32    // where an item's position is kept; -1 before the item is first pushed
+	Place  func(T) *int32    // pointer to the item's position; the position must be -1 before the first Push
 }
 
 // lane holds the items of one owner, at least one item.
 type lane[T any] struct {
 	owner string
-	items *pqueue.Pile[T]
+	items *pqueue.Queue[T]
 	turn  int
 	place int32
 }
@@ -45,7 +45,7 @@ func New[T any](rules Rules[T]) *Queue[T] {
 	return q
 }
 
-// Len is the number of items.
+// Len returns the number of items.
 func (q *Queue[T]) Len() int { return q.size }
 
 // Push adds x, which must not be in the queue.
@@ -70,7 +70,7 @@ func (q *Queue[T]) Push(x T) {
 	q.order.Push(l)
 }
 
-// Remove takes x out, if x is in the queue. Owner and urgency of x must be the same as at Push.
+// Remove removes x if x is in the queue. Owner and urgency of x must be the same as at Push.
 func (q *Queue[T]) Remove(x T) {
 	l := q.lanes[q.rules.Owner(x)]
 	if l == nil || *q.rules.Place(x) < 0 {
@@ -79,7 +79,7 @@ func (q *Queue[T]) Remove(x T) {
 	q.take(l, x)
 }
 
-// Next takes out the next item. The queue must not be empty.
+// Next removes and returns the next item. The queue must not be empty.
 func (q *Queue[T]) Next() T {
 	l := q.order.Top()
 	x := l.items.Top()
@@ -90,7 +90,7 @@ func (q *Queue[T]) Next() T {
 }
 
 func (q *Queue[T]) take(l *lane[T], x T) {
-	q.order.Remove(l) // its order hangs on what is on top
+	q.order.Remove(l) // the order of lanes depends on their top items
 	l.items.Remove(x)
 	q.size--
 	if l.items.Len() == 0 {

@@ -1,8 +1,8 @@
-// Package fsys is the set of file system calls that a spool makes, behind one small interface: the operating system's
-// in production, one that records or fails in tests.
+// Package fsys has the file system calls of a spool behind one small interface. Production uses the operating system's
+// calls; tests record calls or let calls fail.
 //
-// A path is absolute and goes whole from the caller to a call: a later implementation may split it into an open
-// directory and a base name (openat and its kin). Calls for locks (flock) and for notification (inotify) are not here.
+// A caller passes an absolute path unchanged to a call: a later implementation may split a path into an open directory
+// and a base name (openat). Calls for locks (flock) and for notification (inotify) are not here.
 package fsys
 
 import (
@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// FS makes file system calls. Its methods may be called by several goroutines at once. Errors are those of package os: a
-// *fs.PathError or *os.LinkError around a syscall.Errno.
+// FS makes file system calls. Several goroutines may call its methods at the same time. Errors are those of package os:
+// a *fs.PathError or *os.LinkError around a syscall.Errno.
 type FS interface {
 	// OpenFile is os.OpenFile. To read a directory, open it with os.O_RDONLY.
 	OpenFile(path string, flag int, perm fs.FileMode) (File, error)
-	// Stat is os.Stat. What it and Lstat return is good for os.SameFile.
+	// Stat is os.Stat. The results of Stat and Lstat work with os.SameFile.
 	Stat(path string) (fs.FileInfo, error)
 	// Lstat is os.Lstat.
 	Lstat(path string) (fs.FileInfo, error)
@@ -34,23 +34,23 @@ type FS interface {
 	Link(from, to string) error
 	// Rename is os.Rename: a file at to is replaced.
 	Rename(from, to string) error
-	// RenameNew renames in one step and never replaces a file: fs.ErrExist if there is one at to, errors.ErrUnsupported
-	// if the system has no such call.
+	// RenameNew renames in one step and never replaces a file. The error is fs.ErrExist if a file exists at to, and
+	// errors.ErrUnsupported if the system has no such call.
 	RenameNew(from, to string) error
 	// Remove is os.Remove.
 	Remove(path string) error
 	// SyncDir makes the names in the directory at path durable. It returns nil on a file system that cannot sync a
 	// directory.
 	SyncDir(path string) error
-	// SyncAll makes everything durable that was written to the file system of path. The error is errors.ErrUnsupported if
-	// the system has no such call.
+	// SyncAll makes all data on the file system of path durable. The error is errors.ErrUnsupported if the system has
+	// no such call.
 	SyncAll(path string) error
-	// Replace replaces the file at path by a new one with the content that write writes, the permission bits perm,
-	// and its data synced. The name is not synced: call SyncDir. After an error the old file is still at path.
+	// Replace replaces the file at path by a new file with the content of write and the permission bits perm, and syncs
+	// the data. The directory is not synced: call SyncDir. After an error the old file is still at path.
 	Replace(path string, perm fs.FileMode, write func(io.Writer) error) error
 }
 
-// File is an open file or directory. *os.File implements it, and the methods do what those of *os.File do.
+// File is an open file or directory. The methods do the same as those of *os.File, which implements File.
 type File interface {
 	io.Reader
 	io.ReaderAt
@@ -68,15 +68,15 @@ type File interface {
 	SyscallConn() (syscall.RawConn, error)
 }
 
-// A Stamp identifies a directory and the time of its last change. The change time sees what the modification time
-// does not: programs that copy directories set the latter back.
+// A Stamp identifies a directory and the time of its last change. Programs that copy directories set the modification
+// time back; the change time shows such a change.
 type Stamp struct {
 	Dev, Ino     uint64 // zero where the system has no such numbers
 	MTime, CTime time.Time
 }
 
-// System returns the file system of the operating system. What root makes in a directory of another user belongs to that
-// user.
+// System returns the file system of the operating system. If root creates a file in another user's directory, the file
+// belongs to that user.
 func System() FS { return system{} }
 
 type system struct{}

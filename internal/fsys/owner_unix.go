@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveToOwner gives a file that root has just made to the owner of its directory: the daemon of that user has to read it.
-// Any other file stays as it is: one with another name, one at the end of a symbolic link, one that is not root's.
+// giveToOwner gives a file that root has just created to the owner of its directory, so that the owner's daemon can
+// read the file. Any other file is left alone: a file with another name, the target of a symbolic link, a file of
+// another user.
 func giveToOwner(f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -49,7 +50,7 @@ func giveDirToOwner(path string) error {
 	return nil
 }
 
-// groupFor returns the group of a new file in dir; -1: the system has set it.
+// groupFor returns the group for a new file in dir; -1 if the system has set the group.
 func groupFor(dir *unix.Stat_t) int {
 	if dir.Mode&unix.S_ISGID != 0 {
 		return -1

@@ -41,8 +41,8 @@ func syncDir(path string) error {
 	return nil
 }
 
-// touch sets both times: Linux reports IN_ATTRIB only then. A user who may write a file of somebody else cannot set an
-// exact time but only the time of the system, which is coarser.
+// touch sets both times: Linux reports IN_ATTRIB only then. A user with write access to another user's file cannot set
+// an exact time; the system's own time is coarser.
 func touch(path string) error {
 	ts, err := unix.TimeToTimespec(time.Now())
 	if err == nil {
@@ -59,7 +59,8 @@ func touch(path string) error {
 
 func replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	// Without WithTempDir the content may go through the system's directory for temporary files.
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(perm))
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithStaticPermissions(perm))
 	if err != nil {
 		return err
 	}

@@ -16,15 +16,15 @@ import (
 )
 
 var (
-	// errBroken is in the error of a report that cannot be made, however often it is tried.
-	errBroken = errors.New("no report can be made of this")
-	// errGone says that there is nothing to report on: the message was moved or removed by hand, or is another one now, or
-	// has gone to failed/, from where it is reported on.
+	// errBroken is in the error of a report that can never be made.
+	errBroken = errors.New("no report can be made")
+	// errGone means that there is no message to report on: the message was moved, removed or replaced, or is in
+	// failed/, which gets a report of its own.
 	errGone = errors.New("the message is gone")
 )
 
-// open opens the message of j and returns what is to be reported.
-func (d *Desk) open(j *job) (*msgfile.File, *record.Notice, error) {
+// open opens the message of j and returns the notice to report.
+func (d *Notifier) open(j *job) (*msgfile.File, *record.Notice, error) {
 	if j.notice != nil {
 		f, err := msgfile.Reopen(d.dir, j.name, j.id)
 		return f, j.notice, d.orGone(err)
@@ -42,7 +42,7 @@ func (d *Desk) open(j *job) (*msgfile.File, *record.Notice, error) {
 }
 
 // why reads the why-file of a message in failed/.
-func (d *Desk) why(name string) (*record.Notice, error) {
+func (d *Notifier) why(name string) (*record.Notice, error) {
 	text, err := d.dir.Failed().Why(name)
 	if err != nil {
 		return nil, d.orGone(err)
@@ -56,16 +56,16 @@ func (d *Desk) why(name string) (*record.Notice, error) {
 	return &notice, nil
 }
 
-// orGone returns err, or errGone. While the whole spool is away nothing is known of any file.
-func (d *Desk) orGone(err error) error {
+// orGone returns errGone for a missing or changed message, else err. If the whole spool is missing, err stays.
+func (d *Notifier) orGone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) && d.dir.Lock().Here() == nil || errors.Is(err, spooldir.ErrChanged) {
 		return errGone
 	}
 	return err
 }
 
-// Put puts a report on f into the spool of dir and returns its name; empty: no one is to be told. The null sender, which
-// reports have themselves, is never told.
+// Put puts a report on f into the spool of dir and returns its name. The name is empty if the sender wants no report or
+// is the null sender, as of a report.
 func Put(dir *spooldir.Dir, host string, f *msgfile.File, notice record.Notice, now time.Time) (name string, err error) {
 	write, err := compose(host, f, notice, now)
 	if err != nil || write == nil {
@@ -74,10 +74,10 @@ func Put(dir *spooldir.Dir, host string, f *msgfile.File, notice record.Notice, 
 	return dir.Put(write)
 }
 
-// compose returns the function that writes a report on f; nil: no one is to be told.
+// compose returns the function that writes a report on f; nil if the sender wants no report.
 func compose(host string, f *msgfile.File, notice record.Notice, now time.Time) (func(io.Writer) error, error) {
 	r := notice.Report
-	wishes(&r, f.Envelope)
+	applyDSN(&r, f.Envelope)
 	if r.To == "" || len(r.Recipients) == 0 {
 		return nil, nil
 	}
@@ -95,8 +95,9 @@ func compose(host string, f *msgfile.File, notice record.Notice, now time.Time) 
 	}, nil
 }
 
-// wishes has the report say what the sender asked for, and no more (RFC 3461). Without an envelope line he asked for nothing.
-func wishes(r *dsn.Report, env *message.Envelope) {
+// applyDSN reduces the report to the recipients and parameters of the sender's DSN request (RFC 3461). A message
+// without an envelope line has no request.
+func applyDSN(r *dsn.Report, env *message.Envelope) {
 	notify, orcpt := map[string]string{}, map[string]string{}
 	if env != nil {
 		r.EnvID, r.Full = env.EnvID, env.Ret == "FULL"
@@ -117,7 +118,7 @@ func wishes(r *dsn.Report, env *message.Envelope) {
 	r.Recipients = told
 }
 
-// at is list[i], or empty.
+// at returns list[i]; empty if list is shorter.
 func at(list []string, i int) string {
 	if i < len(list) {
 		return list[i]
@@ -125,8 +126,8 @@ func at(list []string, i int) string {
 	return ""
 }
 
-// wanted reports whether a sender who gave the value notify of NOTIFY (RFC 3461, section 4.1; empty: none) is to hear of
-// such an action. Without one he hears of failures and of delays.
+// wanted reports whether the sender wants a report of an action. notify is the value of NOTIFY (RFC 3461, section 4.1);
+// empty: the sender wants reports of failures and delays.
 func wanted(a dsn.Action, notify string) bool {
 	word := map[dsn.Action]string{dsn.Failed: "FAILURE", dsn.Delayed: "DELAY", dsn.Relayed: "SUCCESS"}[a]
 	if notify == "" {

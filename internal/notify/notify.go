@@ -1,9 +1,9 @@
-// Package notify puts delivery status notifications (RFC 3464), or reports for short, into a spool, where they are messages
-// like any other: many at a time, in the background, again after an error, and over a restart.
+// Package notify puts delivery status notifications (RFC 3464), or reports for short, into a spool, where the reports
+// are messages like any other. Reports are made in batches, in the background, with retries, and also after a restart.
 //
-// The report on a message in failed/ is made from what lies there, so that only a name has to be remembered: ReportsOwed of
-// spooldir has the names of messages whose report was not made before a crash. Such a report can be made twice, never not
-// at all.
+// The report on a message in failed/ is made from the files there, so that only a name has to be remembered:
+// ReportsOwed of spooldir returns the messages without a report after a crash. A crash can cause a second report, but
+// never a missing report.
 package notify
 
 import (
@@ -19,54 +19,54 @@ import (
 )
 
 const (
-	firstRetry = 10 * time.Second // after an error, for the report that failed; doubled each time
+	firstRetry = 10 * time.Second // delay of a failed report; doubled for each failure
 	lastRetry  = 10 * time.Minute
-	pause      = 2 * time.Second // after an error, for all: most likely it is the disk
-	maxBatch   = 64              // reports that are made together; each holds a file open
+	pause      = 2 * time.Second // delay of all reports after an error, because the cause is likely the disk
+	maxBatch   = 64              // maximum reports of a batch; each report holds a file open
 )
 
-// Desk makes the reports of a spool. Its methods are for one goroutine.
-type Desk struct {
+// A Notifier makes the reports of a spool. Its methods are for one goroutine.
+type Notifier struct {
 	dir  *spooldir.Dir
 	host string
 
-	jobs    *pqueue.Pile[*job]
-	owed    map[string]bool // names in failed/ for which there is a job
+	jobs    *pqueue.Queue[*job]
+	owed    map[string]bool // names in failed/ that have a job
 	count   int
 	busy    bool
-	paused  time.Time // until then, after an error
-	failing bool      // the last report could not be made, and Finish has said so
+	paused  time.Time // no batch starts before, after an error
+	failing bool      // the last report failed, and Finish has returned the error as the first
 	done    chan []Outcome
 }
 
-// job is a report to be made.
+// job is a requested report.
 type job struct {
 	name   string
 	id     spooldir.ID    // version of the message in the spool
-	notice *record.Notice // nil: the message is in failed/, and the why-file says more
+	notice *record.Notice // nil: the message is in failed/, and the why-file has the notice
 	tag    any
 	order  int
 	due    time.Time
-	delay  time.Duration // to the next attempt; zero: there was none yet
+	delay  time.Duration // delay before the next attempt; zero: no attempt yet
 	place  int32
 }
 
-// Outcome is what a report came to.
+// Outcome is the result of one report.
 type Outcome struct {
-	Name   string         // of the message; in failed/ if Failed
+	Name   string         // name of the message; in failed/ if Failed
 	Failed bool           // the message is in failed/
 	Tag    any            // of Notify
-	Notice *record.Notice // what was reported, or need not be reported; nil: neither
-	Report string         // name of the report in the spool; empty: there is none, as no one is to be told
-	Err    error          // why the report was not made
+	Notice *record.Notice // notice that needs no more work; nil: the report is still open
+	Report string         // name of the report in the spool; empty: no report was put
+	Err    error          // error of the report
 	Again  bool           // the report will be tried again
 
 	job *job
 }
 
-// New returns a Desk that reports in the name of host.
-func New(dir *spooldir.Dir, host string) *Desk {
-	d := &Desk{dir: dir, host: host, owed: make(map[string]bool), done: make(chan []Outcome, 1)}
+// New returns a Notifier for dir. host is the reporting host.
+func New(dir *spooldir.Dir, host string) *Notifier {
+	d := &Notifier{dir: dir, host: host, owed: make(map[string]bool), done: make(chan []Outcome, 1)}
 	d.jobs = pqueue.New(func(a, b *job) bool {
 		if !a.due.Equal(b.due) {
 			return a.due.Before(b.due)
@@ -76,39 +76,41 @@ func New(dir *spooldir.Dir, host string) *Desk {
 	return d
 }
 
-// Owe asks for a report on the message name in failed/, unless there is such a request already.
-func (d *Desk) Owe(name string, now time.Time) {
+// Owe requests a report on the message name in failed/, unless the report is requested already.
+func (d *Notifier) Owe(name string, now time.Time) {
 	if !d.owed[name] {
 		d.owed[name] = true
 		d.add(&job{name: name, due: now})
 	}
 }
 
-// Notify asks for a report on the version id of the message name in the spool. If the message is another version by then,
-// or gone, no report is made. The Outcome carries the tag.
-func (d *Desk) Notify(name string, id spooldir.ID, n record.Notice, tag any, now time.Time) {
+// Notify requests a report on the version id of the message name in the spool. No report is made if the message then
+// has another version or is gone. The Outcome has the tag.
+func (d *Notifier) Notify(name string, id spooldir.ID, n record.Notice, tag any, now time.Time) {
 	d.add(&job{name: name, id: id, notice: &n, tag: tag, due: now})
 }
 
-func (d *Desk) add(j *job) {
+func (d *Notifier) add(j *job) {
 	d.count++
 	j.order, j.place = d.count, -1
 	d.jobs.Push(j)
 }
 
-// Wait returns the time until a report is due; zero: call Start now; negative: none is, or some are being made.
-func (d *Desk) Wait(now time.Time) time.Duration {
+// Wait returns the time until the next report. Zero: call Start now. Negative: there is no report, or a batch is
+// running.
+func (d *Notifier) Wait(now time.Time) time.Duration {
 	if d.busy || d.jobs.Len() == 0 {
 		return -1
 	}
 	return max(0, d.jobs.Top().due.Sub(now), d.paused.Sub(now))
 }
 
-// Busy reports whether reports are being made.
-func (d *Desk) Busy() bool { return d.busy }
+// Busy reports whether a batch is running.
+func (d *Notifier) Busy() bool { return d.busy }
 
-// Start makes the reports that are due in the background, and then calls notify there. Done has the outcomes.
-func (d *Desk) Start(now time.Time, notify func()) {
+// Start makes all due reports in the background, and then calls notify in the background goroutine. Done has the
+// outcomes.
+func (d *Notifier) Start(now time.Time, notify func()) {
 	var batch []*job
 	for d.jobs.Len() > 0 && len(batch) < maxBatch && !d.jobs.Top().due.After(now) {
 		j := d.jobs.Top()
@@ -120,19 +122,20 @@ func (d *Desk) Start(now time.Time, notify func()) {
 	}
 	d.busy = true
 	go func() {
-		d.done <- d.make(batch, now) // never blocks: one batch at a time, and room for its outcomes
+		d.done <- d.make(batch, now) // never blocks: there is one batch at a time, and the channel has a buffer of one
 		notify()
 	}()
 }
 
-// Done carries the outcomes of a batch. Call Finish for each, and Finished once.
-func (d *Desk) Done() <-chan []Outcome { return d.done }
+// Done returns the channel of outcomes. Call Finish for each outcome of a batch, and Finished once.
+func (d *Notifier) Done() <-chan []Outcome { return d.done }
 
-// Finished says that the outcomes of a batch were taken from Done.
-func (d *Desk) Finished() { d.busy = false }
+// Finished ends the batch whose outcomes were taken from Done.
+func (d *Notifier) Finished() { d.busy = false }
 
-// Finish takes an outcome. First says that its error is the first of a series, recovered that the series has ended.
-func (d *Desk) Finish(o Outcome, now time.Time) (first, recovered bool) {
+// Finish takes an outcome. first is true for the first error of a series, recovered for the success that ends the
+// series.
+func (d *Notifier) Finish(o Outcome, now time.Time) (first, recovered bool) {
 	if o.Again {
 		j := o.job
 		j.delay = min(max(2*j.delay, firstRetry), lastRetry)
@@ -147,8 +150,8 @@ func (d *Desk) Finish(o Outcome, now time.Time) (first, recovered bool) {
 	return first, recovered
 }
 
-// make makes a batch of reports. It runs in the background, and changes nothing of d.
-func (d *Desk) make(batch []*job, now time.Time) []Outcome {
+// make makes a batch of reports. It runs in the background and does not change d.
+func (d *Notifier) make(batch []*job, now time.Time) []Outcome {
 	outcomes := make([]Outcome, len(batch))
 	reports := make([]*spooldir.Putting, len(batch))
 	for i, j := range batch {
@@ -175,11 +178,11 @@ func (d *Desk) make(batch []*job, now time.Time) []Outcome {
 	return outcomes
 }
 
-// errNone marks a report that is not to be put into the spool.
+// errNone marks a report that does not go into the spool.
 var errNone = errors.New("no report")
 
-// conclude decides what follows from the error of an outcome.
-func (d *Desk) conclude(o *Outcome) {
+// conclude sets the fields of an outcome that depend on its error, and removes the mark of an owed report.
+func (d *Notifier) conclude(o *Outcome) {
 	switch {
 	case errors.Is(o.Err, errGone):
 		o.Err = nil
@@ -194,7 +197,7 @@ func (d *Desk) conclude(o *Outcome) {
 	}
 }
 
-// hopeless reports whether another attempt would fail, too.
+// hopeless reports whether another attempt would fail too.
 func hopeless(err error) bool {
 	for _, e := range []error{errBroken, msgfile.ErrUnusable, message.ErrHeaderTooLong, spooldir.ErrNotRegular} {
 		if errors.Is(err, e) {

@@ -63,8 +63,8 @@ func (f *file) Sync() error {
 	return f.File.Sync()
 }
 
-// newDesk makes a spool, its file system and its Desk.
-func newDesk(t *testing.T) (*Desk, *spooldir.Dir, *disk) {
+// newNotifier makes a spool, its file system and its Notifier.
+func newNotifier(t *testing.T) (*Notifier, *spooldir.Dir, *disk) {
 	t.Helper()
 	on := &disk{FS: fsys.System()}
 	dir, err := spooldir.NewOn(t.TempDir(), on)
@@ -126,8 +126,8 @@ type finished struct {
 	first, recovered bool
 }
 
-// next has the Desk make the batch that is due, and finishes each report.
-func next(t *testing.T, d *Desk, now time.Time) (all []finished) {
+// next has the Notifier make the batch that is due, and finishes each report.
+func next(t *testing.T, d *Notifier, now time.Time) (all []finished) {
 	t.Helper()
 	if wait := d.Wait(now); wait != 0 {
 		t.Fatal("no report is due for", wait)
@@ -135,13 +135,13 @@ func next(t *testing.T, d *Desk, now time.Time) (all []finished) {
 	notified := make(chan bool, 1)
 	d.Start(now, func() { notified <- true })
 	if !d.Busy() || d.Wait(now) >= 0 {
-		t.Fatal("the desk is not busy")
+		t.Fatal("the notifier is not busy")
 	}
 	<-notified
 	outcomes := <-d.Done() // is there before notify is called
 	d.Finished()
 	if d.Busy() {
-		t.Fatal("the desk is busy")
+		t.Fatal("the notifier is busy")
 	}
 	for _, o := range outcomes {
 		first, recovered := d.Finish(o, now)
@@ -151,7 +151,7 @@ func next(t *testing.T, d *Desk, now time.Time) (all []finished) {
 }
 
 // one is next for a batch of one report.
-func one(t *testing.T, d *Desk, now time.Time) finished {
+func one(t *testing.T, d *Notifier, now time.Time) finished {
 	t.Helper()
 	all := next(t, d, now)
 	if len(all) != 1 {
@@ -179,7 +179,7 @@ func reports(t *testing.T, dir *spooldir.Dir) int {
 func TestReportsAreMadeInOneBatch(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	d, dir, _ := newDesk(t)
+	d, dir, _ := newNotifier(t)
 	is.True(d.Wait(noon) < 0) // no report is due
 	fail(t, dir, "one", whyOf(t, "b@example.org"))
 	d.Owe("one", noon)
@@ -212,7 +212,7 @@ func TestReportsAreMadeInOneBatch(t *testing.T) {
 func TestBatchTakesFewSyncs(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	d, dir, on := newDesk(t)
+	d, dir, on := newNotifier(t)
 	for i := range 50 {
 		name := fmt.Sprintf("m%02d", i)
 		fail(t, dir, name, whyOf(t, "b@example.org"))
@@ -238,7 +238,7 @@ func TestBatchTakesFewSyncs(t *testing.T) {
 func TestBatchIsLimited(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	d, dir, _ := newDesk(t)
+	d, dir, _ := newNotifier(t)
 	for i := range maxBatch + 3 {
 		name := fmt.Sprintf("m%02d", i)
 		fail(t, dir, name, whyOf(t, "b@example.org"))
@@ -276,7 +276,7 @@ func TestBadMessageDoesNotHoldUpItsBatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
-			d, dir, on := newDesk(t)
+			d, dir, on := newNotifier(t)
 			for _, name := range []string{"m1", "m2", "m3"} {
 				fail(t, dir, name, whyOf(t, "b@example.org"))
 				d.Owe(name, noon)
@@ -312,7 +312,7 @@ func TestBadMessageDoesNotHoldUpItsBatch(t *testing.T) {
 func TestFullDiskIsRetried(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	d, dir, _ := newDesk(t)
+	d, dir, _ := newNotifier(t)
 	fail(t, dir, "one", whyOf(t, "b@example.org"))
 	fail(t, dir, "two", whyOf(t, "b@example.org"))
 	tmp := dir.File("tmp")
@@ -359,31 +359,31 @@ func TestFullDiskIsRetried(t *testing.T) {
 
 func TestNoReportOnMissingMessage(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(t *testing.T, d *Desk, dir *spooldir.Dir){
-		"moved back": func(t *testing.T, d *Desk, dir *spooldir.Dir) {
+	for name, spoil := range map[string]func(t *testing.T, d *Notifier, dir *spooldir.Dir){
+		"moved back": func(t *testing.T, d *Notifier, dir *spooldir.Dir) {
 			fail(t, dir, "m", whyOf(t, "b@example.org"))
 			d.Owe("m", noon)
 			check(t, os.Rename(dir.File("failed/m"), dir.File("m")))
 		},
-		"why-file removed": func(t *testing.T, d *Desk, dir *spooldir.Dir) {
+		"why-file removed": func(t *testing.T, d *Notifier, dir *spooldir.Dir) {
 			fail(t, dir, "m", whyOf(t, "b@example.org"))
 			d.Owe("m", noon)
 			check(t, os.Remove(dir.File("failed/m.json")))
 		},
-		"moved to failed": func(t *testing.T, d *Desk, dir *spooldir.Dir) {
+		"moved to failed": func(t *testing.T, d *Notifier, dir *spooldir.Dir) {
 			d.Notify("m", put(t, dir, "m"), noticeOf("b@example.org"), nil, noon)
 			check(t, os.Rename(dir.File("m"), dir.File("failed/m")))
 		},
-		"another version": func(t *testing.T, d *Desk, dir *spooldir.Dir) {
+		"another version": func(t *testing.T, d *Notifier, dir *spooldir.Dir) {
 			id := put(t, dir, "m")
 			id.Size++
 			d.Notify("m", id, noticeOf("b@example.org"), nil, noon)
 		},
-		"no recipients": func(t *testing.T, d *Desk, dir *spooldir.Dir) {
+		"no recipients": func(t *testing.T, d *Notifier, dir *spooldir.Dir) {
 			fail(t, dir, "m", whyOf(t))
 			d.Owe("m", noon)
 		},
-		"null sender": func(t *testing.T, d *Desk, dir *spooldir.Dir) {
+		"null sender": func(t *testing.T, d *Notifier, dir *spooldir.Dir) {
 			n := noticeOf("b@example.org")
 			n.To = ""
 			d.Notify("m", put(t, dir, "m"), n, nil, noon)
@@ -392,7 +392,7 @@ func TestNoReportOnMissingMessage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
-			d, dir, _ := newDesk(t)
+			d, dir, _ := newNotifier(t)
 			spoil(t, d, dir)
 			o := one(t, d, noon)
 			is.NoErr(o.Err)
@@ -429,7 +429,7 @@ func TestReportIsRetriedWhileSpoolIsAway(t *testing.T) {
 func TestHopelessReportIsNotRetried(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	d, dir, _ := newDesk(t)
+	d, dir, _ := newNotifier(t)
 	n := noticeOf("b@example.org")
 	n.To = "no address"
 	d.Notify("m", put(t, dir, "m"), n, "tag", noon)
@@ -445,7 +445,7 @@ func TestHopelessReportIsNotRetried(t *testing.T) {
 func TestRetriedReportHasNoNotice(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	d, dir, on := newDesk(t)
+	d, dir, on := newNotifier(t)
 	d.Notify("m", put(t, dir, "m"), noticeOf("b@example.org"), "tag", noon)
 	on.broken.Store("m")
 	o := one(t, d, noon)

@@ -1,26 +1,26 @@
-// Package pqueue is a priority queue. Each item has its index in the queue, so that any item can be taken out.
+// Package pqueue is a priority queue. The queue keeps the position of each item, so that any item can be removed.
 package pqueue
 
 import "container/heap"
 
-// Pile holds items with the least one on top. One item may be in several piles, each with an Index of its own.
-// New makes a Pile. Only one goroutine may use a Pile.
-type Pile[T any] struct{ inner[T] }
+// A Queue holds items with the least item on top. An item may be in several queues, each with its own index function.
+// New makes a Queue. Only one goroutine may use a Queue.
+type Queue[T any] struct{ inner[T] }
 
-// New returns an empty pile ordered by less. Index returns where this pile keeps the position of an item: -1 before the
-// item is first pushed.
-func New[T any](less func(a, b T) bool, index func(T) *int32) *Pile[T] {
-	return &Pile[T]{inner[T]{less: less, index: index}}
+// New returns an empty queue ordered by less. index returns a pointer to the position of an item in this queue. The
+// position must be -1 before the first Push of the item.
+func New[T any](less func(a, b T) bool, index func(T) *int32) *Queue[T] {
+	return &Queue[T]{inner[T]{less: less, index: index}}
 }
 
-// Len is the number of items.
-func (p *Pile[T]) Len() int { return len(p.items) }
+// Len returns the number of items.
+func (p *Queue[T]) Len() int { return len(p.items) }
 
-// Top returns the least item; the pile must not be empty.
-func (p *Pile[T]) Top() T { return p.items[0] }
+// Top returns the least item; the queue must not be empty.
+func (p *Queue[T]) Top() T { return p.items[0] }
 
-// Push adds x, or moves x to the right place if the pile has x already.
-func (p *Pile[T]) Push(x T) {
+// Push adds x, or moves x to the right place if the queue has x already.
+func (p *Queue[T]) Push(x T) {
 	if i := *p.index(x); i >= 0 {
 		heap.Fix(&p.inner, int(i))
 		return
@@ -28,20 +28,20 @@ func (p *Pile[T]) Push(x T) {
 	heap.Push(&p.inner, x)
 }
 
-// Remove takes x out, if x is in the pile.
-func (p *Pile[T]) Remove(x T) {
+// Remove removes x if x is in the queue.
+func (p *Queue[T]) Remove(x T) {
 	if i := *p.index(x); i >= 0 {
 		heap.Remove(&p.inner, int(i))
 	}
 }
 
 // Reorder moves every item to the right place, after a change of the values that less compares.
-func (p *Pile[T]) Reorder() { heap.Init(&p.inner) }
+func (p *Queue[T]) Reorder() { heap.Init(&p.inner) }
 
-// All yields the items in no particular order; the pile must not change meanwhile.
-func (p *Pile[T]) All() []T { return p.items }
+// All returns the items in no particular order. The queue must not change while the caller uses the slice.
+func (p *Queue[T]) All() []T { return p.items }
 
-// inner is what container/heap wants to see.
+// inner implements heap.Interface.
 type inner[T any] struct {
 	items []T
 	less  func(a, b T) bool

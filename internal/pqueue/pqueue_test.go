@@ -43,7 +43,7 @@ func TestPileGivesTheLeastAndLetsAnyItemGo(t *testing.T) {
 				break
 			}
 		}
-		is.Equal(up.Len(), len(in))   // the first pile holds what was pushed
+		is.Equal(up.Len(), len(in))   // the first queue holds what was pushed
 		is.Equal(down.Len(), len(in)) // and the second one too, at its own places
 		for x := range in {
 			is.True(up.Top().key <= x.key)   // nothing is less than the top

@@ -20,10 +20,10 @@ const (
 
 // schedule keeps the entries in order of time and of turn.
 type schedule struct {
-	pending *pqueue.Pile[*entry] // unread, waiting, finishing, missing: by due
-	expiry  *pqueue.Pile[*entry] // entries that were read: by when they are given up, or their sender gets a notice
-	ready   []lanes              // by route
-	epoch   time.Time            // moments count from here
+	pending *pqueue.Queue[*entry] // unread, waiting, finishing, missing: by due
+	expiry  *pqueue.Queue[*entry] // entries that were read: by when they are given up, or their sender gets a notice
+	ready   []lanes               // by route
+	epoch   time.Time             // moments count from here
 	room    Room
 }
 

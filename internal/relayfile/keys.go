@@ -11,18 +11,20 @@ import (
 
 // keys returns the keys of all settings.
 func keys() []string {
-	return []string{"user", "password", "passwordfile", "passwordcmd", "token", "auth", "tls", "ca", "cert", "key", "pin", "tlsname"}
+	return []string{
+		"user", "password", "passwordfile", "passwordcmd", "token", "auth", "tls", "ca", "cert", "key", "pin", "tlsname",
+	}
 }
 
-// set takes one setting. The keys in seen were set before; file names are relative to dir.
+// set sets the field of one key=value word. The keys in seen were set before; file names are relative to dir.
 func (s *Settings) set(word, dir string, seen map[string]bool) error {
 	key, value, ok := strings.Cut(word, "=")
-	if !ok { // the word is not shown: it may be the second half of a password
+	if !ok { // the error leaves the word out: the word may be half of a password
 		return errors.New("it is not key=value; a value with spaces goes in double quotes")
 	}
 	fields := map[string]*string{
-		"user": &s.User, "password": &s.Password, "passwordcmd": &s.PasswordCmd, "auth": &s.Auth, "tls": &s.TLS, "pin": &s.Pin,
-		"tlsname": &s.TLSName,
+		"user": &s.User, "password": &s.Password, "passwordcmd": &s.PasswordCmd, "auth": &s.Auth, "tls": &s.TLS,
+		"pin": &s.Pin, "tlsname": &s.TLSName,
 	}
 	files := map[string]*string{"passwordfile": &s.PasswordFile, "ca": &s.CA, "cert": &s.Cert, "key": &s.Key}
 	field, file := fields[key], files[key]
@@ -54,8 +56,8 @@ func (s *Settings) set(word, dir string, seen map[string]bool) error {
 	return nil
 }
 
-// unknown is the error for a key that is none. It shows the key only where that looks like a typing error: else it may be
-// a part of a password with spaces.
+// unknown returns the error for an unknown key. It shows the key only if the key looks like a typing error: any other
+// word may be a part of a password with spaces.
 func unknown(key string) error {
 	bare := strings.TrimPrefix(strings.TrimLeft(strings.ToLower(key), "-"), "smtp") // as the flag is called
 	bare = bare[:min(len(bare), 30)]

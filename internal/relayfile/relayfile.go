@@ -1,4 +1,4 @@
-// Package relayfile reads the relays file of the daemon: which relays take the mail of whom, and how they are spoken to.
+// Package relayfile reads the relays file of the daemon: the relays for each sender, with their TLS and AUTH settings.
 //
 //	# SENDER        RELAYS                               key=value ...
 //	ann@example.com smtp.example.net:587                 user=ann passwordfile=ann.password
@@ -19,19 +19,19 @@ import (
 	"github.com/unbit/spoolgore/internal/credential"
 )
 
-// maxSize is how large a relays file may be, in bytes.
+// maxSize is the maximum size of a relays file in bytes.
 const maxSize = 1 << 20
 
 // Route is one line of the file.
 type Route struct {
-	Line     int    // its number, from 1
+	Line     int    // line number, from 1
 	Sender   string // "ann@example.com", "@example.com" or "*"
 	Relays   string // in order of preference, separated by commas
 	Settings Settings
 }
 
-// Read reads the file. Exposed says that it holds a password and that every user of the host may read it. An error names
-// the file and, where one is wrong, the line, but shows nothing that could be a secret.
+// Read reads the file. exposed means that the file holds a password and that every user of the host may read it. An
+// error names the file and, for a wrong line, the line number; no error shows a possible secret.
 func Read(path string) (routes []Route, exposed bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -56,13 +56,13 @@ func Read(path string) (routes []Route, exposed bool, err error) {
 	return routes, credential.Exposed(info) && slices.ContainsFunc(routes, hasPassword), nil
 }
 
-// Parse parses the text of the file of that name. Each line is a sender, relays, and settings:
+// Parse parses the text of the file called name. Each line is a sender, relays, and settings:
 //
-//   - The sender is an address, "@" and a domain, or "*" for all others. There is one line for each.
+//   - The sender is an address, "@" and a domain, or "*" for all others. A sender has at most one line.
 //   - A setting is key=value. A value with spaces goes in double quotes, in which \" and \\ are a quote and a backslash;
 //     any other backslash is itself. The keys are the names of the fields of Settings in lower case; token=yes.
 //   - File names are relative to the directory of the relays file.
-//   - A word that begins with # begins a comment. Empty lines count for nothing.
+//   - A word that begins with # begins a comment. Empty lines are ignored.
 //
 // An error is "FILE:LINE: reason".
 func Parse(name, text string) (routes []Route, err error) {
@@ -87,7 +87,7 @@ func Parse(name, text string) (routes []Route, err error) {
 	return routes, nil
 }
 
-// parseLine parses a line of a file in dir. The sender is empty if it says nothing.
+// parseLine parses a line of a file in dir. The sender is empty for an empty line and a comment.
 func parseLine(line, dir string) (r Route, err error) {
 	words, err := split(line)
 	if err != nil || len(words) == 0 {
@@ -122,7 +122,7 @@ func checkSender(sender string) error {
 		return nil
 	case at < 0 || at == len(sender)-1:
 		return errors.New(`the sender is not an address, "@" and a domain, or "*"`)
-	case strings.HasPrefix(sender, `"`): // a local part in quotes may hold anything
+	case strings.HasPrefix(sender, `"`): // a quoted local part may hold any character
 		return nil
 	case strings.ContainsRune(sender, '*'):
 		return errors.New(`a sender with "*" is "*" alone; all of a domain are "@" and the domain`)
@@ -132,8 +132,8 @@ func checkSender(sender string) error {
 	return nil
 }
 
-// split parts a line into words. A quote at the beginning of a word, or of the value in it, goes on to the next quote,
-// whatever is between them; it stays in the word.
+// split splits a line into words. A quote at the start of a word or of its value extends the word to the closing quote.
+// The quotes stay in the word.
 func split(line string) (words []string, err error) {
 	if strings.ContainsFunc(line, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }) {
 		return nil, errors.New("there is a control character in the line")
@@ -159,7 +159,8 @@ func split(line string) (words []string, err error) {
 	}
 }
 
-// closing is the index of the quote that ends a quoted text, which s is from behind the first one; negative: there is none.
+// closing returns the index in s of the quote that ends a quoted text, where s begins after the opening quote; negative
+// if there is none.
 func closing(s string) int {
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -172,7 +173,7 @@ func closing(s string) int {
 	return -1
 }
 
-// unquote takes the quotes off a value that has some.
+// unquote removes the quotes of a quoted value.
 func unquote(value string) (string, error) {
 	if !strings.HasPrefix(value, `"`) {
 		return value, nil

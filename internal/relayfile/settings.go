@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Settings say how the relays of a route are spoken to. Each means what the daemon's flag of its name does ("-smtpuser"
-// for User). The zero value is: no login, TLS where it is offered.
+// Settings are the TLS and AUTH settings for the relays of a route. Each field means the same as the daemon's flag of
+// its name ("-smtpuser" for User). The zero value means no login, and TLS if the relay offers it.
 type Settings struct {
 	User                                string
-	Password, PasswordFile, PasswordCmd string // one of them at most
+	Password, PasswordFile, PasswordCmd string // at most one of the three
 	Token                               bool   // the password is an OAuth 2.0 access token
 	Auth                                string // mechanism, in any case
 	TLS                                 string // "auto", "starttls", "tls", "none"; empty: auto
@@ -21,12 +21,12 @@ type Settings struct {
 	TLSName                             string // host name that the certificate must have; empty: that of the relay
 }
 
-// HasPassword reports whether there is a password, or a place to get one from.
+// HasPassword reports whether there is a password or a source of a password.
 func (s Settings) HasPassword() bool {
 	return s.Password != "" || s.PasswordFile != "" || s.PasswordCmd != ""
 }
 
-// Pins are the parts of Pin.
+// Pins returns the parts of Pin.
 func (s Settings) Pins() (pins []string) {
 	for pin := range strings.SplitSeq(s.Pin, ",") {
 		if pin = strings.TrimSpace(pin); pin != "" {
@@ -36,8 +36,9 @@ func (s Settings) Pins() (pins []string) {
 	return pins
 }
 
-// Check says what is wrong with the settings, apart from what files hold. The names it uses for them begin with prefix:
-// "-smtp" for flags, nothing for a relays file. No value is shown that could be a secret. The user may lack a password.
+// Check returns an error for wrong settings. It does not read files. The names of settings in the error begin with
+// prefix: "-smtp" for flags, empty for a relays file. No error shows a possible secret. A user without a password is no
+// error.
 func (s Settings) Check(prefix string) error {
 	for _, check := range []func(string) error{s.checkPassword, s.checkAuth, s.checkTLS, s.checkPins} {
 		if err := check(prefix); err != nil {
@@ -47,10 +48,12 @@ func (s Settings) Check(prefix string) error {
 	return nil
 }
 
-// checkPassword sees that there is one password, of somebody.
+// checkPassword returns an error for several passwords, or for a password without a user.
 func (s Settings) checkPassword(prefix string) error {
 	var given []string
-	for _, p := range [][2]string{{"password", s.Password}, {"passwordfile", s.PasswordFile}, {"passwordcmd", s.PasswordCmd}} {
+	for _, p := range [][2]string{
+		{"password", s.Password}, {"passwordfile", s.PasswordFile}, {"passwordcmd", s.PasswordCmd},
+	} {
 		if p[1] != "" {
 			given = append(given, prefix+p[0])
 		}
@@ -69,9 +72,11 @@ func (s Settings) checkPassword(prefix string) error {
 
 const external = "EXTERNAL"
 
-// checkAuth sees that the mechanism is one, and fits the rest.
+// checkAuth returns an error for an unknown mechanism, or for a mechanism that does not go with the other settings.
 func (s Settings) checkAuth(prefix string) error {
-	known := []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER", external}
+	known := []string{
+		"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER", external,
+	}
 	switch mech := s.Mechanism(); {
 	case mech == "":
 		return nil
@@ -87,18 +92,18 @@ func (s Settings) checkAuth(prefix string) error {
 	return nil
 }
 
-// Mechanism is Auth as relays write it.
+// Mechanism returns Auth in upper case, as relays announce mechanisms.
 func (s Settings) Mechanism() string { return strings.ToUpper(s.Auth) }
 
-// IsToken reports whether the password is an OAuth 2.0 access token: as Token says, or for want of another meaning.
+// IsToken reports whether the password is an OAuth 2.0 access token: Token is set, or the mechanism takes only tokens.
 func (s Settings) IsToken() bool { return s.Token || isOAuth(s.Mechanism()) }
 
 func isOAuth(mech string) bool { return mech == "XOAUTH2" || mech == "OAUTHBEARER" }
 
-// NeedsPassword reports whether there is somebody to log in who has to prove it with a password.
+// NeedsPassword reports whether the login needs a password.
 func (s Settings) NeedsPassword() bool { return s.User != "" && s.Mechanism() != external }
 
-// checkTLS sees that there is TLS where it has settings.
+// checkTLS returns an error for wrong TLS settings.
 func (s Settings) checkTLS(prefix string) error {
 	if !slices.Contains([]string{"", "auto", "starttls", "tls", "none"}, s.TLS) {
 		return fmt.Errorf("%stls is none of auto, starttls, tls, none", prefix)
@@ -117,7 +122,7 @@ func (s Settings) checkTLS(prefix string) error {
 	return nil
 }
 
-// checkPins sees that each is the SHA-256 of something.
+// checkPins returns an error unless every pin is a SHA-256 checksum.
 func (s Settings) checkPins(prefix string) error {
 	pins := s.Pins()
 	if s.Pin != "" && len(pins) == 0 {

@@ -1,4 +1,4 @@
-// Package retry is the rule by which a message is tried again, and given up.
+// Package retry decides when the next attempt for a message is, and when a message is given up.
 package retry
 
 import (
@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// What holds where nothing else is said.
+// Defaults.
 const (
 	Attempts = math.MaxInt32      // no limit: the age decides
 	MaxAge   = 5 * 24 * time.Hour // age at which a message is given up
 
-	// LastChance is how long a message that has been here before is tried again, however old it looks: no daemon may have
-	// run for days, or the clock may be wrong.
+	// LastChance is the minimum time from the first look of this process at a message until the message is given up for
+	// its age: perhaps no daemon ran for days, or the clock is wrong.
 	LastChance = 30 * time.Minute
 )
 
-// After is the time from the n-th failed attempt, counted from 1, to the next one, give or take a tenth: n minutes, 30 at
-// most, as with the 2014 tool.
+// After returns the pause after the n-th failed attempt, counted from 1: n minutes, at most 30, as in the tool of 2014.
+// The caller varies the pause by up to a tenth.
 func After(attempts int) time.Duration {
 	return time.Duration(min(max(attempts, 1), 30)) * time.Minute
 }
 
-// End is when a message is given up for its age: maxAge after it came or, if that is later, could first be sent
-// (notBefore; zero: at once), but not before it has had its last chance since the process saw it (seen; zero: it did not).
-// What its sender has set (expire; zero: nothing) counts if it is earlier.
+// End returns the time when a message is given up for its age. That is maxAge after the arrival (came) or, if later,
+// after the time of the first possible attempt (notBefore; zero: at once). The message also gets LastChance after the
+// process first saw it (seen; zero: never). A limit of the sender (expire; zero: none) counts if it is earlier.
 func End(came, notBefore, expire, seen time.Time, maxAge time.Duration) time.Time {
 	at := later(came, notBefore).Add(maxAge)
 	at = later(at, seen.Add(min(LastChance, maxAge)))
@@ -45,7 +45,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// maxPauses is the limit for the pauses of a schedule.
+// maxPauses is the maximum number of pauses in a schedule.
 const maxPauses = 10_000
 
 // Parse parses a schedule such as "1m,5m*2,1h*3": pauses after the first, the second ... failed attempt. "*N" repeats a

@@ -15,17 +15,17 @@ func tell(d *spooldir.Dir) error {
 	if err != nil {
 		return err
 	}
-	desk := notify.New(d, "host.example")
+	notifier := notify.New(d, "host.example")
 	now := time.Now()
 	for _, name := range names {
-		desk.Owe(name, now)
+		notifier.Owe(name, now)
 	}
-	if desk.Wait(now) != 0 {
+	if notifier.Wait(now) != 0 {
 		return nil
 	}
-	desk.Start(now, func() {})
+	notifier.Start(now, func() {})
 	var errs []error
-	for _, o := range <-desk.Done() {
+	for _, o := range <-notifier.Done() {
 		errs = append(errs, o.Err)
 	}
 	return errors.Join(errs...)

@@ -64,7 +64,7 @@ func TestTheMarkGoesWithTheWhyFile(t *testing.T) {
 	is.Equal(tree(t, d), files{"a": "text"})
 }
 
-// The mark of a message that is just being moved is no owed report yet: a desk that finds no message removes the mark.
+// The mark of a message that is just being moved is no owed report yet: a notifier that finds no message removes the mark.
 func TestReportIsOwedOnceTheMessageIsThere(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)

@@ -112,7 +112,7 @@ func TestADrainOfASpoolThatGoesAwayEnds(t *testing.T) {
 			drop(t, dir, name, named)
 		}
 		s := New(dir, exact(Options{Transport: &ledger{takes: time.Minute}, Concurrency: 1}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		time.AfterFunc(90*time.Second, func() { check(t, os.Rename(dir, dir+".away")) })
 		err := s.Drain(t.Context())
 		is.True(errors.Is(err, os.ErrNotExist)) // and says why

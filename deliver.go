@@ -1,19 +1,26 @@
 package spoolgore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/emersion/go-sasl"
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
+	"github.com/unbit/spoolgore/internal/engine"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/smtppool"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -158,68 +165,27 @@ func NewSMTP(opts Options) (Transport, error) {
 	opts.Transport = nil
 	full, err := opts.complete(&spooldir.Dir{})
 	if err == nil {
-		c := full.delivery()
-		var d *delivery.Delivery
-		if d, err = delivery.New(c); err == nil {
-			return &smtpTransport{delivery: d, routeOf: c.RouteOf()}, nil
+		var direct *delivery.Direct
+		if direct, err = delivery.NewDirect(full.delivery()); err == nil {
+			return smtpTransport{direct}, nil
 		}
 	}
 	return nil, fmt.Errorf("spoolgore: %w", err)
 }
 
 // smtpTransport is the SMTP transport on its own.
-type smtpTransport struct {
-	routeOf  func(sender string) int
-	mu       sync.Mutex
-	delivery *delivery.Delivery
-}
+type smtpTransport struct{ *delivery.Direct }
 
 // Deliver offers t to the relays of its sender.
-func (s *smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
-	sender := t.From
-	if sender == "" && len(t.To) > 0 {
-		sender = t.To[0]
-	}
-	s.mu.Lock()
-	route := s.routeOf(sender)
-	lease := s.delivery.Take(route, time.Now())
-	if lease == nil {
-		err := s.delivery.Trouble(route)
-		s.mu.Unlock()
-		return failed(len(t.To), &DeliveryError{Fault: FaultRelay, Op: "dial", Err: err})
-	}
-	lease.Begin(t.Size >= largeSize)
-	s.mu.Unlock()
-	done := make(chan delivery.Result, 1)
-	lease.Offer(ctx, &delivery.Transaction{
+func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
+	outcomes := s.Offer(ctx, &delivery.Transaction{
 		Name: t.Name, From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
 		NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority,
 		Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
-	}, func(r delivery.Result) { done <- r })
-	r := <-done
-	s.mu.Lock()
-	s.delivery.Settle(&r, time.Time{}, time.Now())
-	s.mu.Unlock()
-	results := make([]Result, len(r.Outcomes))
-	for i, o := range r.Outcomes {
+	})
+	results := make([]Result, len(outcomes))
+	for i, o := range outcomes {
 		results[i] = Result{Relay: o.Relay, Reply: o.Reply, TLS: o.TLS, DSN: o.DSN, Err: o.Err}
-	}
-	return results
-}
-
-// Close closes all connections.
-func (s *smtpTransport) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.delivery.Close()
-	return nil
-}
-
-// failed returns n results with one error.
-func failed(n int, err error) []Result {
-	results := make([]Result, n)
-	for i := range results {
-		results[i].Err = err
 	}
 	return results
 }
@@ -273,5 +239,80 @@ type SMTP struct {
 // settings returns s in the terms of the SMTP client.
 func (s SMTP) settings() smtppool.Settings { return smtppool.Settings(s) }
 
-// largeSize is the size of a message, in octets, from which it keeps its connection busy for long.
-const largeSize = 1 << 20
+// delivery returns complete options in the terms of the delivery.
+func (o Options) delivery() delivery.Config {
+	c := delivery.Config{
+		Concurrency: o.Concurrency, Timeout: o.SMTPTimeout, LocalName: o.LocalName,
+		TLSConfig: o.TLSConfig, Dial: o.Dial,
+		AsError: deliveryError, Jitter: jitter, Grown: func() {},
+	}
+	if o.Transport != nil {
+		c.Transport = adapter{o.Transport}
+	}
+	for _, r := range o.Routes {
+		c.Routes = append(c.Routes, delivery.Route{Sender: r.Sender, Addr: r.SMTPAddr, SMTP: r.SMTP.settings()})
+	}
+	c.Routes = append(c.Routes, delivery.Route{Addr: o.SMTPAddr, SMTP: o.SMTP.settings()})
+	return c
+}
+
+// jitter spreads d by a tenth to either side, so that what failed together is not tried again together.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
+}
+
+// create makes the directory dir if Options.Create asks for that, and the directory has never been there.
+func (o Options) create(dir *spooldir.Dir) error {
+	if !o.Create {
+		return nil
+	}
+	return spooldir.Create(dir, o.StatusFile)
+}
+
+// complete returns the options with every default filled in, or says what is wrong with them.
+func (o Options) complete(dir *spooldir.Dir) (Options, error) {
+	if o.SMTPAddr == "" && o.Transport == nil {
+		return o, errors.New("no relay: Options.SMTPAddr is empty")
+	}
+	for name, n := range map[string]int64{
+		"Freq": int64(o.Freq), "Settle": int64(o.Settle), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
+		"Concurrency": int64(o.Concurrency), "Grace": int64(o.Grace),
+		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter),
+	} {
+		if n < 0 {
+			return o, fmt.Errorf("option %s is negative", name)
+		}
+	}
+	o.Freq = cmp.Or(o.Freq, 10*time.Second)
+	o.Settle = cmp.Or(o.Settle, spooldir.SettleTime)
+	o.Attempts = cmp.Or(o.Attempts, retry.Attempts)
+	o.MaxAge = cmp.Or(o.MaxAge, retry.MaxAge)
+	o.Concurrency = cmp.Or(o.Concurrency, 20)
+	o.Grace = cmp.Or(o.Grace, 30*time.Second)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.StatusFile = cmp.Or(o.StatusFile, dir.File(spooldir.StatusFile))
+	if o.Backoff == nil {
+		o.Backoff = func(attempts int) time.Duration { return jitter(retry.After(attempts)) }
+	}
+	if o.Watch != WatchAuto && o.Watch != WatchOff {
+		return o, fmt.Errorf("option Watch: no value %d", o.Watch)
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
+	var err error
+	o.StatusFile, err = filepath.Abs(o.StatusFile)
+	return o, err
+}
+
+// engine returns complete options in the terms of the engine.
+func (o Options) engine() engine.Options {
+	return engine.Options{
+		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
+		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
+		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
+		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
+		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },
+		Delivery: o.delivery(),
+	}
+}

@@ -141,7 +141,7 @@ func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
 		var small []time.Duration
 		began := time.Now()
 		take := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
-			if tx.Size > largeSize {
+			if tx.Size > 1<<20 {
 				time.Sleep(time.Hour)
 			} else {
 				time.Sleep(time.Second)
@@ -151,7 +151,7 @@ func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
 			}
 			return make([]Result, len(tx.To))
 		})
-		huge := simple + strings.Repeat(strings.Repeat("x", 72)+"\n", largeSize/72)
+		huge := simple + strings.Repeat(strings.Repeat("x", 72)+"\n", 1<<20/72)
 		for i := range 10 {
 			drop(t, dir, fmt.Sprintf("a%d", i), huge)
 			drop(t, dir, fmt.Sprintf("b%d", i), simple)

@@ -489,7 +489,7 @@ func TestDrainSeesToWhatFollowsAnAcceptance(t *testing.T) {
 		dir, l := t.TempDir(), &ledger{}
 		drop(t, dir, "m", named)
 		s := New(dir, exact(Options{Transport: few(l, 1), StatusFile: unwritable(t)}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		is.NoErr(s.Drain(t.Context()))
 		is.True(!exists(dir, "m")) // both have it
 	})
@@ -502,7 +502,7 @@ func TestDrainDoesNotWaitForADiskThatIsFull(t *testing.T) {
 		dir, l := t.TempDir(), &ledger{takes: time.Second}
 		drop(t, dir, "m", named)
 		s := New(dir, exact(Options{Transport: few(l, 1), StatusFile: unwritable(t)}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		go func() { time.Sleep(time.Second / 2); block(t, dir) }()
 		is.True(s.Drain(t.Context()) != nil) // it says so
 		is.True(exists(dir, "m"))

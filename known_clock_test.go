@@ -85,7 +85,7 @@ func TestDrainGivesUpByAgeAcrossRuns(t *testing.T) {
 		const maxAge, span, every = 3 * time.Hour, 10 * time.Hour, 20 * time.Minute
 		for range span / every {
 			s := New(dir, exact(Options{Transport: relay, MaxAge: maxAge}))
-			s.noWatch = true
+			s.opts.Watch = WatchOff
 			_ = s.Drain(t.Context())
 			time.Sleep(every)
 		}

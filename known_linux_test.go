@@ -155,7 +155,7 @@ func TestListingThatLeavesFileOutForgetsNothing(t *testing.T) {
 func sendOnFullDisk(t *testing.T, dir string) error {
 	relay := &ledger{}
 	s := New(dir, exact(Options{Transport: relay, Freq: time.Second}))
-	s.noWatch = true
+	s.opts.Watch = WatchOff
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := s.Run(ctx); err != nil || relay.tries("", "a@x.org") == 0 {

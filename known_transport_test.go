@@ -154,7 +154,7 @@ func TestRunEndsThoughTransportHangs(t *testing.T) {
 			return nil
 		})
 		s := New(dir, exact(Options{Transport: relay, Grace: time.Second}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		ctx, cancel := context.WithCancel(t.Context())
 		end := make(chan error, 1)
 		go func() { end <- s.Run(ctx) }()

@@ -175,7 +175,7 @@ func (l *lab) start() error {
 	if s.dir, s.dirErr = spooldir.NewOn(l.disk.Path("."), l.disk); s.dirErr != nil {
 		return s.dirErr
 	}
-	s.noWatch = true
+	s.opts.Watch = WatchOff
 	l.mu.Lock()
 	l.unsettled = make(map[string]int)
 	l.mu.Unlock()

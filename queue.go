@@ -44,6 +44,12 @@ func (s *Spool) Put(ctx context.Context, env Envelope, r io.Reader) (name string
 	if err != nil {
 		return "", fmt.Errorf("spoolgore: put: %w", err)
 	}
+	s.mu.Lock()
+	opts := s.opts
+	s.mu.Unlock()
+	if err := opts.create(s.dir); err != nil {
+		return "", fmt.Errorf("spoolgore: put: %w", err)
+	}
 	name, err = s.dir.Put(func(w io.Writer) error {
 		if _, err := w.Write(line); err != nil {
 			return err

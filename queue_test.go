@@ -389,7 +389,7 @@ func TestDrainWaitsForAFileThatIsStillOpenForAMoment(t *testing.T) {
 		is.NoErr(err)
 		time.AfterFunc(100*time.Millisecond, func() { f.Close() })
 		s := New(dir, exact(Options{Dial: relay.Dial, Settle: 2 * time.Second}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		is.NoErr(s.Drain(t.Context()))
 		is.Equal(len(relay.Messages()), 1)
 	})
@@ -403,7 +403,7 @@ func TestDrainTellsThatNoRelayCanBeUsed(t *testing.T) {
 		dir := t.TempDir()
 		drop(t, dir, "m", simple)
 		s := New(dir, exact(Options{Dial: relay.Dial}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		err := s.Drain(t.Context())
 		is.True(err != nil)
 		is.True(strings.Contains(err.Error(), "connection refused"))
@@ -419,7 +419,7 @@ func TestDrainLeavesWhatIsNotDue(t *testing.T) {
 		dir := t.TempDir()
 		drop(t, dir, "m", simple)
 		s := New(dir, exact(Options{Dial: relay.Dial}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		is.NoErr(s.Drain(t.Context()))
 		is.NoErr(s.Drain(t.Context()))
 		is.Equal(len(relay.Commands()), 4)             // EHLO MAIL RCPT QUIT: tried once, by the first

@@ -47,7 +47,7 @@ func TestAnotherRelayTakesWhatWaits(t *testing.T) {
 			}},
 			"good": {},
 		}
-		opts := exact(Options{SMTPAddr: "silent.test:25", Dial: relays.dial, OnEvent: told.add})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "silent.test:25", Dial: relays.dial, OnEvent: told.add})
 		for i := range 50 {
 			drop(t, dir, fmt.Sprint(i), simple)
 		}
@@ -83,7 +83,7 @@ func TestWhatIsUnderWayEndsOnceWithTheOldRelay(t *testing.T) {
 			}},
 			"new": {},
 		}
-		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial, Concurrency: 1})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "old.test:25", Dial: relays.dial, Concurrency: 1})
 		drop(t, dir, "a", from("a@x.org"))
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
@@ -113,7 +113,7 @@ func TestARelayThatIsTheSameKeepsWhatItHas(t *testing.T) {
 		dir := t.TempDir()
 		var dials [3]atomic.Int32
 		relay := &smtptest.Relay{}
-		opts := exact(Options{SMTPAddr: "0.test:25", Freq: 100 * time.Millisecond, Routes: []Route{
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "0.test:25", Freq: 100 * time.Millisecond, Routes: []Route{
 			{Sender: "@down.org", SMTPAddr: "1.test:25"}, {Sender: "@other.org", SMTPAddr: "2.test:25"},
 		}})
 		opts.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -168,7 +168,7 @@ func TestAPasswordIsPutRight(t *testing.T) {
 		dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return relay.Dial(ctx, network, "127.0.0.1:25")
 		}
-		opts := exact(Options{SMTPAddr: "localhost:25", Dial: dial, OnEvent: told.add, SMTP: login("wrong", "1")})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "localhost:25", Dial: dial, OnEvent: told.add, SMTP: login("wrong", "1")})
 		drop(t, dir, "a", simple)
 		s, stop := start(t, dir, opts)
 		pass(10 * time.Minute)
@@ -204,7 +204,7 @@ func TestMailThatWaitsTakesTheNewRoute(t *testing.T) {
 			}
 			return ""
 		}}}
-		opts := exact(Options{SMTPAddr: "down.test:25", Dial: relays.dial, Routes: []Route{{Sender: "@later.org", SMTPAddr: "later.test:25"}}})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "down.test:25", Dial: relays.dial, Routes: []Route{{Sender: "@later.org", SMTPAddr: "later.test:25"}}})
 		drop(t, dir, "ready", from("a@x.org"))     // waits for a relay
 		drop(t, dir, "retry", from("a@later.org")) // waits for its next attempt
 		drop(t, dir, "null", "X-Spoolgore-Envelope: {\"from\":\"\",\"to\":[\"c@later.org\"]}\nSubject: x\n\nhello\n")
@@ -246,7 +246,7 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 					}
 					return ""
 				}}
-				opts := exact(Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, OnEvent: told.add})
+				opts := exact(Options{Watch: WatchOff, SMTPAddr: "relay.test:25", Dial: relay.Dial, OnEvent: told.add})
 				drop(t, dir, "m", simple)
 				s, stop := start(t, dir, opts)
 				pass(time.Hour)
@@ -274,7 +274,7 @@ func TestTheRateGoesOn(t *testing.T) {
 		for i := range 60 {
 			drop(t, dir, fmt.Sprintf("%02d", i), simple)
 		}
-		opts := exact(Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, Rate: "20/h"})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "relay.test:25", Dial: relay.Dial, Rate: "20/h"})
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 20)
@@ -322,7 +322,7 @@ func TestWhatCannotBeTakenOverChangesNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
 				dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
-				opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
+				opts := exact(Options{Watch: WatchOff, SMTPAddr: "old.test:25", Dial: relays.dial})
 				s, stop := start(t, dir, opts)
 				drop(t, dir, "a", simple)
 				pass(time.Second)
@@ -347,9 +347,9 @@ func TestReconfigureCountsForTheNextRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
-		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial, Logger: slog.New(slog.DiscardHandler)})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "old.test:25", Dial: relays.dial, Logger: slog.New(slog.DiscardHandler)})
 		s := New(dir, opts)
-		s.noSettle, s.noWatch = true, true
+		s.noSettle = true
 		drop(t, dir, "a", simple)
 		opts.SMTPAddr = "new.test"
 		is.True(s.Reconfigure(opts) != nil) // it is told now, and not by Run
@@ -385,7 +385,7 @@ func TestReconfigureWhileARunBegins(t *testing.T) {
 		is := is.New(t)
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
 		check(t, os.WriteFile(filepath.Join(dir, spooldir.JournalFile), []byte("torn"), 0o600)) // the log says so, when the options have been read
-		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "old.test:25", Dial: relays.dial})
 		var s *Spool
 		began := 0
 		opts.Logger = slog.New(&atLog{slog.DiscardHandler, "journal damaged; unreadable lines ignored", func() {
@@ -418,7 +418,7 @@ func TestRunEndsARetiredRelayToo(t *testing.T) {
 			}
 			return ""
 		}}, "new": {}}
-		opts := exact(Options{SMTPAddr: "old.test:25", Dial: relays.dial, Grace: 5 * time.Second})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "old.test:25", Dial: relays.dial, Grace: 5 * time.Second})
 		drop(t, dir, "a", simple)
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
@@ -452,7 +452,7 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 		for i := range n {
 			drop(t, dir, fmt.Sprintf("%03d", i), fmt.Sprintf("From: %d@%c.org\nTo: b@example.org\nMessage-ID: <%d@x>\n\nhello\n", i, 'x'+rune(i%3), i))
 		}
-		opts := exact(Options{SMTPAddr: "a.test:25", Dial: relays.dial, OnEvent: told.add, Logger: slog.New(slog.DiscardHandler)})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "a.test:25", Dial: relays.dial, OnEvent: told.add, Logger: slog.New(slog.DiscardHandler)})
 		s, stop := start(t, dir, opts)
 		for i := range 120 {
 			pass(time.Duration(i%7) * 10 * time.Millisecond)
@@ -492,7 +492,7 @@ func TestStatusWhileTheRoutesChange(t *testing.T) {
 	for i := range 50 {
 		drop(t, dir, fmt.Sprint(i), from("a@x.org"))
 	}
-	opts := exact(Options{SMTPAddr: "down.test:25", Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }})
+	opts := exact(Options{Watch: WatchOff, SMTPAddr: "down.test:25", Dial: func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }})
 	s := New(dir, opts)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -452,7 +452,7 @@ func TestDrainSendsTheReportsToo(t *testing.T) {
 		dir, relay := t.TempDir(), refusing(map[string]string{"b@example.org": "550 no"})
 		drop(t, dir, "m", simple)
 		s := New(dir, telling(Options{Dial: relay.Dial}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		is.NoErr(s.Drain(t.Context()))
 		is.Equal(len(reports(t, relay)), 1)
 	})

@@ -22,7 +22,7 @@ func seldom(int) time.Duration { return 24 * time.Hour }
 // launch is start for a spool that something was done to before it runs.
 func launch(t *testing.T, s *Spool) (stop func()) {
 	t.Helper()
-	s.noWatch = true
+	s.opts.Watch = WatchOff
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

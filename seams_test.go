@@ -81,7 +81,7 @@ func TestDrainReadsAChangedFileThatRested(t *testing.T) {
 			drop(t, dir, name, strings.ReplaceAll(to("old@x.org"), "<1@", "<"+name+"@"))
 		}
 		s := New(dir, exact(Options{Transport: relay, Backoff: func(int) time.Duration { return time.Hour }}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		check(t, s.Drain(t.Context()))
 		pass(time.Minute)
 		for _, name := range names { // other messages, under the same names

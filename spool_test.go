@@ -114,7 +114,7 @@ func begin(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
 	t.Helper()
 	s = New(dir, telling(opts))
 	s.noSettle = opts.Settle <= time.Nanosecond
-	s.noWatch = true // a goroutine that waits for the kernel would keep the bubble's clock from moving
+	s.opts.Watch = WatchOff // a goroutine that waits for the kernel would keep the bubble's clock from moving
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -557,7 +557,7 @@ func TestNotBeforeAndPriority(t *testing.T) {
 		})
 		taken := func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(order) }
 		s := New(dir, exact(Options{Transport: take, Concurrency: 1}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		put := func(to string, env Envelope) {
 			env.From, env.To = "a@x.org", []string{to}
 			_, err := s.Put(t.Context(), env, strings.NewReader("Subject: x\n\nhello\n"))
@@ -671,7 +671,7 @@ func TestASpoolIsRunOnce(t *testing.T) {
 		other := New(dir, exact(Options{}))
 		is.True(errors.Is(other.Run(t.Context()), ErrRunning)) // nor by two
 		stop()
-		other.noWatch = true
+		other.opts.Watch = WatchOff
 		is.NoErr(other.Drain(t.Context())) // but one after the other
 	})
 }

@@ -56,24 +56,17 @@
 package spoolgore
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/fsys"
-	"github.com/unbit/spoolgore/internal/queue"
-	"github.com/unbit/spoolgore/internal/record"
-	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -90,13 +83,6 @@ type Options struct {
 	// Routes send the mail of some senders through relays of their own. All other mail goes to SMTPAddr.
 	Routes []Route
 
-	// SMTPUser and SMTPPassword log in with the strongest mechanism that the relay offers; SMTPMD5User and
-	// SMTPMD5Password with CRAM-MD5 (RFC 2195) only. Without a user there is no login. If both are set the first pair
-	// is used. Credentials are sent only over a verified TLS connection or to a loopback address, and mail is never
-	// sent without a login once they are set.
-	SMTPUser, SMTPPassword       string
-	SMTPMD5User, SMTPMD5Password string
-
 	SMTPTimeout time.Duration // limit of each step of a transaction; zero: the limits of RFC 5321, section 4.5.3.2
 	LocalName   string        // name in EHLO; empty: the name of the host, or its address if the name has no domain
 	// Nil: the certificate authorities of the system, TLS 1.2 or later; loopback is not verified
@@ -108,6 +94,15 @@ type Options struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Transport Transport // takes messages on in place of the relays; nil: SMTP to SMTPAddr
+
+	// Create makes a missing spool directory, with mode 0700, in Run, Drain and Put; the parent has to exist. A
+	// directory that has been there is never made again, since it may be on a file system that is not mounted: the
+	// Spool has used the directory, or StatusFile names a file elsewhere that exists. False: fs.ErrNotExist.
+	Create bool
+	// WaitLock has Run and Drain wait while another process runs the spool, as in a rolling restart, until their
+	// context ends. False: ErrRunning.
+	WaitLock bool
+	Watch    Watch // how new files of other programs are noticed; of a Reconfigure the next Run knows
 
 	Freq        time.Duration // time between two scans of the directory; zero: 10 seconds
 	Settle      time.Duration // a file written in place is read when unchanged for so long; zero: 2 seconds
@@ -146,11 +141,10 @@ var (
 
 // Spool is one spool directory. Its methods may be called before, during and after Run, by any goroutine.
 type Spool struct {
-	dir    *spooldir.Dir
-	dirErr error
-	opts   Options
-	// Tests in a synctest bubble: no goroutine may wait for the kernel, and nothing tells that a file was renamed
-	noWatch, noSettle bool
+	dir      *spooldir.Dir
+	dirErr   error
+	opts     Options
+	noSettle bool // tests: Options.Settle is zero
 
 	mu      sync.Mutex
 	current *running // the Run or Drain that is going on; nil: none
@@ -188,9 +182,12 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: %w", s.dirErr)
 	}
-	r, err := s.open(drain)
+	r, err := s.await(ctx, drain)
 	if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
+	}
+	if r == nil {
+		return nil
 	}
 	defer r.engine.Close()
 	defer func() {
@@ -207,32 +204,60 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	return nil
 }
 
+// await is open that, with Options.WaitLock, waits for the lock. If ctx ends first there is no run: nil after Run,
+// which was asked to end, the error after Drain, which has tried no message.
+func (s *Spool) await(ctx context.Context, drain bool) (*running, error) {
+	for waited := false; ; waited = true {
+		r, opts, err := s.open(drain)
+		if !opts.WaitLock || !errors.Is(err, ErrRunning) {
+			return r, err
+		}
+		if !waited {
+			opts.Logger.Info("waiting for the lock of the spool", "dir", s.dir.Path(), "err", err)
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			if !drain {
+				err = nil
+			}
+			return nil, err
+		}
+	}
+}
+
+// lockPause is the time between two attempts to lock the spool.
+const lockPause = 500 * time.Millisecond
+
 // open makes the engine. That may take a while, and is done again if the options or the status file have changed
 // meanwhile.
-func (s *Spool) open(drain bool) (*running, error) {
+func (s *Spool) open(drain bool) (*running, Options, error) {
 	for {
 		s.mu.Lock()
 		opts, err := s.opts.complete(s.dir)
 		changes := s.changes
 		s.mu.Unlock()
+		if err == nil {
+			err = opts.create(s.dir)
+		}
 		if err != nil {
-			return nil, err
+			return nil, opts, err
 		}
 		eo := opts.engine()
 		if s.noSettle {
 			eo.Settle = 0
 		}
-		e, err := engine.Open(s.dir, eo, drain, !s.noWatch)
+		e, err := engine.Open(s.dir, eo, drain, opts.Watch == WatchAuto)
 		if errors.Is(err, engine.ErrLocked) {
 			locked := new(spooldir.LockedError)
 			errors.As(err, &locked)
 			err = fmt.Errorf("%w: %w", ErrRunning, locked)
 		}
 		if err != nil {
-			return nil, err
+			return nil, opts, err
 		}
 		if r := s.attach(e, drain, changes); r != nil {
-			return r, nil
+			return r, opts, nil
 		}
 		e.Close()
 	}
@@ -319,82 +344,12 @@ func (s *Spool) do(command func(c *engine.Control, done func()), idle func()) {
 	}
 }
 
-// complete returns the options with every default filled in, or says what is wrong with them.
-func (o Options) complete(dir *spooldir.Dir) (Options, error) {
-	if o.SMTPAddr == "" && o.Transport == nil {
-		return o, errors.New("no relay: Options.SMTPAddr is empty")
-	}
-	for name, n := range map[string]int64{
-		"Freq": int64(o.Freq), "Settle": int64(o.Settle), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
-		"Concurrency": int64(o.Concurrency), "Grace": int64(o.Grace),
-		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter),
-	} {
-		if n < 0 {
-			return o, fmt.Errorf("option %s is negative", name)
-		}
-	}
-	o.Freq = cmp.Or(o.Freq, 10*time.Second)
-	o.Settle = cmp.Or(o.Settle, spooldir.SettleTime)
-	o.Attempts = cmp.Or(o.Attempts, retry.Attempts)
-	o.MaxAge = cmp.Or(o.MaxAge, retry.MaxAge)
-	o.Concurrency = cmp.Or(o.Concurrency, 20)
-	o.Grace = cmp.Or(o.Grace, 30*time.Second)
-	o.Logger = cmp.Or(o.Logger, slog.Default())
-	o.StatusFile = cmp.Or(o.StatusFile, dir.File(spooldir.StatusFile))
-	if o.Backoff == nil {
-		o.Backoff = func(attempts int) time.Duration { return jitter(retry.After(attempts)) }
-	}
-	if o.OnEvent == nil {
-		o.OnEvent = func(Event) {}
-	}
-	var err error
-	o.StatusFile, err = filepath.Abs(o.StatusFile)
-	return o, err
-}
+// Watch is how new files are noticed. [Spool.Put] tells a Run of the same Spool in any case.
+type Watch int
 
-// jitter spreads d by a tenth to either side, so that what failed together is not tried again together.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
-}
-
-// engine returns complete options in the terms of the engine.
-func (o Options) engine() engine.Options {
-	return engine.Options{
-		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
-		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
-		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
-		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
-		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },
-		Delivery: o.delivery(),
-	}
-}
-
-// delivery returns complete options in the terms of the delivery.
-func (o Options) delivery() delivery.Config {
-	c := delivery.Config{
-		Concurrency: o.Concurrency, Timeout: o.SMTPTimeout, LocalName: o.LocalName,
-		TLSConfig: o.TLSConfig, Dial: o.Dial,
-		AsError: deliveryError, Jitter: jitter, Grown: func() {},
-	}
-	if o.Transport != nil {
-		c.Transport = adapter{o.Transport}
-	}
-	for _, r := range o.Routes {
-		c.Routes = append(c.Routes, delivery.Route{Sender: r.Sender, Addr: r.SMTPAddr, SMTP: r.SMTP.settings()})
-	}
-	c.Routes = append(c.Routes, delivery.Route{Addr: o.SMTPAddr, SMTP: o.login().settings()})
-	return c
-}
-
-// login returns the settings for SMTPAddr: SMTP, and unless it has a user of its own, the login of the 2014 tool.
-func (o Options) login() SMTP {
-	s := o.SMTP
-	switch {
-	case s.User != "":
-	case o.SMTPUser != "":
-		s.User, s.Password = o.SMTPUser, o.SMTPPassword
-	case o.SMTPMD5User != "":
-		s.User, s.Password, s.Mechanism = o.SMTPMD5User, o.SMTPMD5Password, "CRAM-MD5"
-	}
-	return s
-}
+// The values of Options.Watch.
+const (
+	WatchAuto Watch = iota // the system notifies where it can (inotify on Linux); scans find what it misses
+	// Scans only, each Options.Freq. No goroutine waits for the kernel, so time moves in a testing/synctest bubble.
+	WatchOff
+)

@@ -42,7 +42,7 @@ func TestRunDoesNotWaitForSilentRelay(t *testing.T) {
 			is.True(time.Since(began) < time.Second)
 			is.Equal(len(relay.Messages()), 0)
 			s := New(dir, exact(Options{Dial: relay.Dial, SMTPAddr: "other.test:25"}))
-			s.noWatch = true
+			s.opts.Watch = WatchOff
 			status := s.Status()
 			is.Equal(len(status), 3)
 			for _, m := range status {

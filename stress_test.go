@@ -91,11 +91,11 @@ func TestEveryMethodAtOnce(t *testing.T) {
 		n := func(n int) int { mu.Lock(); defer mu.Unlock(); return random.IntN(n) }
 		ms := func(most int) time.Duration { return time.Duration(n(most)) * time.Millisecond }
 		dir, w := t.TempDir(), &wild{rand: n, accepted: map[string]int{}}
-		opts := exact(Options{Transport: w, Freq: 50 * time.Millisecond, Attempts: 1 << 20,
+		opts := exact(Options{Watch: WatchOff, Transport: w, Freq: 50 * time.Millisecond, Attempts: 1 << 20,
 			Grace:   100 * time.Millisecond,
 			Backoff: func(int) time.Duration { return time.Second + ms(1000) }})
 		s := New(dir, opts)
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		ctx, stop := context.WithTimeout(t.Context(), 8*time.Second)
 		defer stop()
 		var wg sync.WaitGroup
@@ -120,7 +120,7 @@ func TestEveryMethodAtOnce(t *testing.T) {
 			part, end := context.WithTimeout(ctx, time.Millisecond)
 			defer end()
 			other := New(dir, opts)
-			other.noWatch = true
+			other.opts.Watch = WatchOff
 			_ = other.Run(part)
 		})
 		var want []string

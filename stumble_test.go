@@ -70,7 +70,7 @@ func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) 
 			drop(t, dir, fmt.Sprintf("z%d", i), simple)
 		}
 		s := New(dir, exact(Options{Transport: relay, Concurrency: 1}))
-		s.noWatch = true
+		s.opts.Watch = WatchOff
 		is.NoErr(s.Drain(t.Context())) // that others got through shows that the relay is well
 		is.Equal(relay.accepted("", "b@example.org"), others)
 		is.True(exists(dir, "poison"))
@@ -95,7 +95,7 @@ func TestDrainSendsWhatIsPutInMeanwhile(t *testing.T) {
 						is.NoErr(err)
 					}
 				}}))
-				s.noWatch = true
+				s.opts.Watch = WatchOff
 				is.NoErr(s.Drain(t.Context()))
 				is.Equal(relay.accepted("", "s@x.org"), 1) // the report is sent too
 			})

@@ -61,7 +61,7 @@ func testRefusedMessagesShareSyncs(t *testing.T) {
 		return nil
 	}
 	s := newOn(disk.Path("."), telling(Options{Transport: relay}), disk)
-	s.noWatch = true
+	s.opts.Watch = WatchOff
 	is.NoErr(s.Drain(t.Context()))
 	counts := make(map[string]int)
 	for _, op := range disk.Ops() {

@@ -22,7 +22,7 @@ func TestWarningIsSentOnceAlsoWhenTheRunEnds(t *testing.T) {
 				Dial: relay.Dial, WarnAfter: time.Hour, Backoff: func(int) time.Duration { return 6 * time.Hour },
 			})
 			s := New(dir, opts)
-			s.noWatch = true
+			s.opts.Watch = WatchOff
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // when the report is due
 			defer cancel()
 			is.NoErr(s.Run(ctx))

@@ -72,6 +72,7 @@ func placeBuilt(d *Dir, items []*Putting) {
 		}
 	}
 	if moved {
+		d.seen.Store(true)
 		err = d.fs.SyncDir(d.path)
 	}
 	for _, item := range items {

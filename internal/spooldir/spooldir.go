@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,7 @@ type Dir struct {
 	fs      fsys.FS
 	newName func() string // random name of a message
 	lock    Lock
+	seen    atomic.Bool // the directory has been there, see Create
 }
 
 // New returns the spool directory at path, which is made absolute. New does not look at the disk. The only error is a
@@ -105,6 +107,7 @@ func (d *Dir) Prepare() (incomplete, err error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("prepare spool: %s is not a directory", d.path)
 	}
+	d.seen.Store(true)
 	for _, sub := range []string{tmpDir, failedDir, holdDir} {
 		err := makeSub(d, sub)
 		switch {

@@ -1,0 +1,74 @@
+package delivery
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+)
+
+// Direct is a Delivery without a queue: Offer waits for the outcomes. Its methods may be called by several goroutines.
+type Direct struct {
+	routeOf  func(sender string) int
+	asError  func(attempt.Outcome) error
+	mu       sync.Mutex
+	delivery *Delivery
+}
+
+// NewDirect returns a Direct with the settings c. An error says what is wrong with them.
+func NewDirect(c Config) (*Direct, error) {
+	d, err := New(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Direct{routeOf: c.RouteOf(), asError: c.AsError, delivery: d}, nil
+}
+
+// Offer offers t to the relays of its sender and returns the outcome for each recipient. If no relay can be used now,
+// all outcomes are the fault of the relay.
+func (d *Direct) Offer(ctx context.Context, t *Transaction) []attempt.Outcome {
+	sender := t.From
+	if sender == "" && len(t.To) > 0 {
+		sender = t.To[0]
+	}
+	d.mu.Lock()
+	route := d.routeOf(sender)
+	lease := d.delivery.Take(route, time.Now())
+	if lease == nil {
+		err := d.delivery.Trouble(route)
+		d.mu.Unlock()
+		return d.refused(len(t.To), err)
+	}
+	lease.Begin(t.Size >= largeSize)
+	d.mu.Unlock()
+	done := make(chan Result, 1)
+	lease.Offer(ctx, t, func(r Result) { done <- r })
+	r := <-done
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.delivery.Settle(&r, time.Time{}, time.Now())
+	return r.Outcomes
+}
+
+// refused returns n outcomes of a relay that cannot be used.
+func (d *Direct) refused(n int, err error) []attempt.Outcome {
+	o := attempt.Outcome{Fault: attempt.Relay, Op: "dial", Err: err}
+	o.Err = d.asError(o)
+	outcomes := make([]attempt.Outcome, n)
+	for i := range outcomes {
+		outcomes[i] = o
+	}
+	return outcomes
+}
+
+// Close closes all connections. Call it when no Offer is under way.
+func (d *Direct) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.delivery.Close()
+	return nil
+}
+
+// largeSize is the size of a message, in octets, from which it keeps its connection busy for long.
+const largeSize = 1 << 20

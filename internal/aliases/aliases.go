@@ -16,8 +16,8 @@ const (
 	include    = ":include:"
 	devNull    = "/dev/null"
 	maxSize    = 16 << 20 // of a file
-	maxDepth   = 50       // names on the way to an address
-	maxTargets = 100_000  // that one name stands for
+	maxDepth   = 50       // maximum names between a name and an address
+	maxTargets = 100_000  // maximum targets of a name
 )
 
 // Table is the content of a file.
@@ -25,7 +25,7 @@ type Table struct {
 	Local func(domain string) bool // whether names in a domain, as root@localhost, are looked up; nil: never
 
 	names    map[string][]string // in lower case
-	Problems []error             // lines that say nothing; they are passed over
+	Problems []error             // invalid lines, which are ignored
 	open     func(path string) (io.ReadCloser, error)
 }
 
@@ -169,8 +169,8 @@ func unquote(s string) string {
 	return s[1 : len(s)-1]
 }
 
-// Expand returns the final names and addresses of name; none: the name is no alias, or mail for it is discarded. In a
-// loop, a name stands for itself. The problems are the targets that were ignored.
+// Expand returns the final names and addresses of name. No targets: the name is no alias, or its mail is discarded. In
+// a loop a name expands to itself. The problems are the ignored targets.
 func (t *Table) Expand(name string) (targets []string, problems []error) {
 	a, _ := t.Lookup(name)
 	return a.Targets, a.Problems
@@ -180,10 +180,10 @@ func (t *Table) Expand(name string) (targets []string, problems []error) {
 type Alias struct {
 	Targets  []string // names and addresses
 	Discard  bool     // /dev/null is among the targets
-	Problems []error  // targets that were ignored
+	Problems []error  // ignored targets
 }
 
-// Lookup returns the final recipients of name. It is not ok if name is no alias.
+// Lookup returns the final recipients of name; ok is false if name is no alias.
 func (t *Table) Lookup(name string) (a Alias, ok bool) {
 	if _, ok = t.names[key(name)]; !ok {
 		return a, false
@@ -209,7 +209,7 @@ func (t *Table) localName(addr string) string {
 type expansion struct {
 	table    *Table
 	path     []string        // names and files that are being expanded
-	seen     map[string]bool // those that were
+	seen     map[string]bool // names and files that were expanded
 	targets  []string
 	discard  bool
 	problems []error

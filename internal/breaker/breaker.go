@@ -1,5 +1,5 @@
-// Package breaker is a circuit breaker: after a failure the use of a resource pauses, for a second at first and twice as
-// long after each further failure, until one probe has succeeded.
+// Package breaker is a circuit breaker. After a failure the use of a resource pauses, for a second at first and twice
+// as long after each further failure, until a probe succeeds.
 package breaker
 
 import "time"

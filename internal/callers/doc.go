@@ -1,7 +1,7 @@
-// Package callers holds tests only: real programs send mail, each as it calls sendmail, and what arrives at a relay,
-// through sendmail-spool and the daemon, is compared with what they sent: sender, recipients, and every byte.
+// Package callers holds tests only: real programs send mail, each with its own call of sendmail. The mail goes through
+// sendmail-spool and the daemon to a relay. The tests compare sender, recipients and every byte of the content.
 //
-// The command is mounted over /usr/sbin/sendmail in a namespace of its own, with a copy of /etc that says where the
-// spool is, as programs like cron hand no environment on. That needs root and Linux. A test whose program is missing
-// is skipped and says why, but fails where $CI is set: there .ci/full has installed all of them.
+// The command is mounted over /usr/sbin/sendmail in a private namespace, with a copy of /etc that names the spool,
+// because programs like cron hand on no environment. The tests need root and Linux. A test without its program is
+// skipped, but fails if $CI is set: there .ci/full has installed all programs.
 package callers

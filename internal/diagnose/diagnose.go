@@ -15,22 +15,25 @@ import (
 // A Failure is a step that failed.
 type Failure struct {
 	Op        string // the step, as in a spoolgore.DeliveryError; empty: not known
-	Code      int    // of the relay's reply; zero: there was none
-	Enhanced  string // its enhanced status code (RFC 3463), as "5.1.1"; empty: it has none
-	Permanent bool   // another try is pointless
+	Code      int    // reply code; zero: there was no reply
+	Enhanced  string // enhanced status code of the reply (RFC 3463), as "5.1.1"; empty: none
+	Permanent bool   // the message is given up for the recipient
 	Relay     bool   // the relay cannot be used: no attempt is counted, and messages wait
-	Uncertain bool   // the message may have been accepted
-	Err       error  // the cause, if there was no reply; nil: only its text is known
+	Uncertain bool   // the relay may have accepted the message
+	Err       error  // cause without a reply; nil: only the text is known
 }
 
-// Advice is what a Failure means, and what to do about it, each a sentence or two.
+// Advice is the meaning of a Failure and the action to take, each in one or two sentences.
 type Advice struct{ Means, Do string }
 
-// Of makes sense of an error of a delivery: a *spoolgore.DeliveryError or, of a probe, a *smtpclient.Error.
+// Of returns the Failure of a *spoolgore.DeliveryError or, for a probe, of a *smtpclient.Error.
 func Of(err error) Failure {
 	var d *spoolgore.DeliveryError
 	if errors.As(err, &d) {
-		f := Failure{Op: d.Op, Code: d.Code, Permanent: d.Permanent, Relay: d.Fault == spoolgore.FaultRelay, Uncertain: d.Uncertain}
+		f := Failure{
+			Op: d.Op, Code: d.Code,
+			Permanent: d.Permanent, Relay: d.Fault == spoolgore.FaultRelay, Uncertain: d.Uncertain,
+		}
 		if d.Code == 0 {
 			f.Err = d.Err
 		} else {
@@ -57,8 +60,8 @@ func ofOutcome(o attempt.Outcome) Failure {
 	return f
 }
 
-// Read makes what sense there is of the text of such an error, as it stands in a status file, perhaps behind a relay's name
-// or what became of the message. It is the step and the codes: of what went wrong without a reply, the text is all there is.
+// Read parses the text of a delivery error from a status file. A relay's name or the result for the message may stand
+// before the error. Read finds the step and the codes; for a failure without a reply the cause is not known.
 func Read(text string) Failure {
 	for rest, more := text, true; more; {
 		var part string
@@ -66,7 +69,8 @@ func Read(text string) Failure {
 			o := attempt.Outcome{Op: attempt.Op(part)}
 			o.Code, o.Enhanced = codes(rest)
 			_, words, _ := strings.Cut(rest, " ")
-			class := attempt.Failure{Op: o.Op, Reply: attempt.Reply{Code: o.Code, Enhanced: o.Enhanced, Text: words}}.Classify()
+			reply := attempt.Reply{Code: o.Code, Enhanced: o.Enhanced, Text: words}
+			class := attempt.Failure{Op: o.Op, Reply: reply}.Classify()
 			o.Fault, o.Permanent, o.Cause = class.Fault, class.Permanent, class.Cause
 			return ofOutcome(o)
 		}
@@ -75,7 +79,11 @@ func Read(text string) Failure {
 }
 
 func isOp(s string) bool {
-	return slices.Contains([]string{"dial", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "content", "end", "size", "8bitmime", "smtputf8"}, s)
+	ops := []string{
+		"dial", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "content", "end", "size",
+		"8bitmime", "smtputf8",
+	}
+	return slices.Contains(ops, s)
 }
 
 // codes reads the codes at the beginning of a reply.
@@ -92,11 +100,11 @@ func codes(reply string) (code int, enhanced string) {
 	return code, enhanced
 }
 
-// Advice says what the failure means.
+// Advice returns the advice for the failure.
 func (f Failure) Advice() Advice {
 	if f.Code == 421 {
-		return Advice{"The relay ends connections now: it is busy, or it has too many of them.",
-			"Nothing, it is tried again by itself. If it happens often, lower -concurrency or set a -rate."}
+		return Advice{"The relay ends connections now: it is busy, or has too many connections.",
+			byItself + " If this happens often, lower -concurrency or set a -rate."}
 	}
 	switch f.Op {
 	case "dial":
@@ -112,14 +120,16 @@ func (f Failure) Advice() Advice {
 	case "rcpt":
 		return f.rcpt()
 	case "size":
-		return Advice{"The message is larger than the relay takes.", "Send it in parts or leave the file somewhere, or use a relay that takes more."}
+		return Advice{tooLarge, smaller}
 	case "8bitmime":
-		return Advice{"The message has 8-bit text and is signed, so that it may not be re-encoded, and the relay does not take 8-bit text.",
-			"Have its text encoded (quoted-printable, base64) before it is signed, or use a relay with 8BITMIME."}
+		return Advice{"The message has 8-bit text and is signed, so that it may not be re-encoded, " +
+			"and the relay does not take 8-bit text.",
+			"Encode the text (quoted-printable, base64) before signing, or use a relay with 8BITMIME."}
 	case "smtputf8":
-		return Advice{"The address has letters that are not ASCII, and the relay does not take such addresses.", "Use another address, or a relay with SMTPUTF8."}
+		return Advice{"The address has letters that are not ASCII, and the relay does not take such addresses.",
+			"Use another address, or a relay with SMTPUTF8."}
 	case "data", "content", "end":
 		return f.content()
 	}
-	return Advice{"It did not work, and nothing more is known.", "Look at the log."}
+	return Advice{"The step failed, and no more is known.", "Look at the log."}
 }

@@ -57,7 +57,7 @@ func TestProbe(t *testing.T) {
 			"TLS         none", "offers      8BITMIME, SIZE", "accepted    yes@x.org", "refused     no@x.org  rcpt: " + no, "it means    There is no such recipient.", "deferred    later@x.org  rcpt: " + later, "greylisting"}},
 		"later": {&smtptest.Relay{Reply: script(map[string]string{"RCPT later@x.org": later})}, spoolgore.SMTP{}, Later, []string{"deferred    later@x.org"}},
 		"no login": {&smtptest.Relay{Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, spoolgore.SMTP{}, Later, []string{
-			"deferred    yes@x.org  mail: 550 5.7.1 not yours", "or log in as its owner"}}, // a refusal for want of a login
+			"deferred    yes@x.org  mail: 550 5.7.1 not yours", "or log in as the owner of the address"}}, // a refusal for want of a login
 		"sender": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN"}, TLS: secure, Users: map[string]string{"ann": "se-cret"},
 			Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, login, Refused, []string{
 			"refused     yes@x.org  mail: 550 5.7.1 not yours", "Send from an address"}},
@@ -66,7 +66,7 @@ func TestProbe(t *testing.T) {
 		"blocked": {&smtptest.Relay{Reply: script(map[string]string{"CONNECT": "554 5.7.1 blocked"})}, spoolgore.SMTP{}, Later, []string{"trouble     greeting: 554 5.7.1 blocked", "takes no mail from this host"}},
 		"login refused": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN"}, TLS: secure}, login, Later, []string{
 			"offers      AUTH PLAIN", "login       ann with PLAIN\n", "trouble     auth: 535 5.7.8", "refuses the user or the password"}},
-		"login not offered": {&smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: secure}, login, Later, []string{"does not offer AUTH", "does not offer a login here"}},
+		"login not offered": {&smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: secure}, login, Later, []string{"does not offer AUTH", "does not offer a login on this port"}},
 		"unknown authority": {&smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: secure}, spoolgore.SMTP{}, Later, []string{
 			"certificate for relay.test", "its key is sha256//", "trouble     tls: handshake: the relay's certificate is signed by an unknown authority", "with -smtpca"}},
 	} {

@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// childEnv is set in the process that Child starts.
+// childEnv is an environment variable that Child sets for its process.
 const childEnv = "SPOOLGORE_TEST_KNOWN_CHILD"
 
-// InChild reports whether this is the process that Child started.
+// InChild reports whether this process was started by Child.
 func InChild() bool { return os.Getenv(childEnv) != "" }
 
-// Child runs the same test once more, and no other, in a process of its own, in which InChild is true. It is for
-// scenarios that may end the process. The error is that of the process; output is all that it wrote.
+// Child runs only the current test, again, in another process in which InChild is true. A scenario that may end its
+// process uses Child. err is the result of the process, output its whole output.
 func Child(t *testing.T) (output string, err error) {
 	t.Helper()
 	self, err := os.Executable()

@@ -1,8 +1,8 @@
-// Package known supports tests of known faults: a fault that is not fixed yet is listed by name in list.txt and has a
-// test that shows it. It is for tests only.
+// Package known supports tests of known faults. A fault that is not fixed yet is listed by name in list.txt and has a
+// test that shows the fault. The package is for tests only.
 //
-// A fix takes the fault's line off the list and keeps the test, which from then on guards against a relapse. Nobody can
-// forget the line: a listed fault that is not seen any more fails its test.
+// A fix removes the line of the fault and keeps the test against a relapse. A forgotten line is found: a listed fault
+// that does not occur fails its test.
 package known
 
 import (
@@ -16,21 +16,21 @@ import (
 //go:embed list.txt
 var text string
 
-// An Entry is one line of the list.
+// An Entry is a line of the list.
 type Entry struct {
-	Name  string // of the fault: a number and, after a slash, the variant, such as "F5/renamed"
+	Name  string // a number and, after a slash, the variant, such as "F5/renamed"
 	Issue string // the issue that fixes the fault, such as "4/14"
-	About string // one line: what goes wrong
+	About string // description in one line
 }
 
-// A Scenario tries to show a fault. It returns an error that describes the damage if the fault is there, and nil if
-// the program does the right thing. What is no sign of the fault, such as a file that cannot be made, fails t.
+// A Scenario tries to show a fault. It returns an error that describes the damage if the fault occurs, and nil if the
+// program works correctly. Any other problem, such as a file that cannot be created, fails t.
 type Scenario func(t *testing.T) error
 
-// List returns the listed faults in the order of the file. The error names the first line that is not in order.
+// List returns the listed faults in the order of the file. The error names the first malformed line.
 func List() ([]Entry, error) { return parse(text) }
 
-// parse reads a list: fields between tabs, no name twice. Empty lines and lines that begin with # do not count.
+// parse reads a list: fields between tabs, no name twice. Empty lines and lines that begin with # are ignored.
 func parse(text string) (list []Entry, err error) {
 	names := map[string]bool{}
 	for line := range strings.Lines(text) {
@@ -62,11 +62,10 @@ func Listed(name string) bool {
 	return false
 }
 
-// Fault runs the scenario of a fault. The test passes if the fault is listed and seen, and logs what was seen, or
-// if the fault is neither. A fault that is seen and not listed fails the test, and so does one that is listed and
-// not seen.
+// Fault runs the scenario of a fault. The test passes if the fault is listed and occurs, or is not listed and does not
+// occur. The test fails if only one of the two is true. The damage is logged.
 //
-// The name must be a literal: TestEachFaultHasATest looks for it in the source.
+// The name must be a literal: TestEachFaultHasATest looks for the name in the source.
 func Fault(t *testing.T, name string, show Scenario) {
 	t.Helper()
 	seen := show(t)
@@ -81,7 +80,7 @@ func Fault(t *testing.T, name string, show Scenario) {
 	}
 }
 
-// judge decides what a test says of a fault, and whether the test fails.
+// judge returns the text for the test log, and whether the test fails.
 func judge(name string, listed bool, seen error) (fail bool, say string) {
 	switch {
 	case listed && seen != nil:
@@ -95,7 +94,7 @@ func judge(name string, listed bool, seen error) (fail bool, say string) {
 	return false, ""
 }
 
-// Bubble returns a scenario that runs show in a bubble of testing/synctest, where time costs nothing.
+// Bubble returns a scenario that runs show in a bubble of testing/synctest.
 func Bubble(show Scenario) Scenario {
 	return func(t *testing.T) (seen error) {
 		t.Helper()

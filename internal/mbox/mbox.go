@@ -1,7 +1,7 @@
 // Package mbox reads files that hold several messages: mbox files, and those of Django's file-based backend.
 //
-// In an mbox file a line "From ann@example.org Mon Jan  1 10:00:00 2024" stands before each message, and lines of the
-// text that look like it begin with '>'. Django writes a line of 79 dashes behind each message.
+// An mbox file has a line "From ann@example.org Mon Jan  1 10:00:00 2024" before each message. In the text of a message
+// a '>' precedes every "From ". Django writes a line of 79 dashes after each message.
 package mbox
 
 import (
@@ -21,7 +21,7 @@ var (
 	dashes    = strings.Repeat("-", 79)
 )
 
-// maxLine is the length up to which a line is recognized as a separator or a field.
+// maxLine is the maximum length of a separator or a field.
 const maxLine = 16 << 10
 
 // A Kind is a way to write several messages into one file.
@@ -83,7 +83,7 @@ func readAt(r io.ReaderAt, off, n int64) ([]byte, error) {
 	return b[:m], err
 }
 
-// A Splitter reads the messages of a file one after the other.
+// A Splitter reads the messages of a file in order.
 type Splitter struct {
 	in   *bufio.Reader
 	kind Kind
@@ -91,13 +91,13 @@ type Splitter struct {
 	err  error
 }
 
-// NewSplitter returns a Splitter for a file of that kind. A file of kind Single has one message.
+// NewSplitter returns a Splitter for a file of the given kind. A file of kind Single has one message.
 func NewSplitter(r io.Reader, kind Kind) *Splitter {
 	return &Splitter{in: bufio.NewReaderSize(r, maxLine+4), kind: kind}
 }
 
-// Next returns the next message, which is good until the next call. The error is io.EOF behind the last message, or
-// that of the file.
+// Next returns the next message. The reader is valid until the next call. The error is io.EOF after the last message,
+// or the error of the file.
 func (s *Splitter) Next() (io.Reader, error) {
 	if s.part != nil {
 		if _, err := io.Copy(io.Discard, s.part); err != nil {
@@ -206,7 +206,8 @@ func (p *part) ends() bool {
 	return true
 }
 
-// peek returns the next line, without its end, if it begins with prefix, and what is at hand behind it.
+// peek returns the next line, without its end, if the line begins with prefix. next is the buffered text after the
+// line.
 func (p *part) peek(prefix string) (line, next []byte) {
 	if b, _ := p.s.in.Peek(len(prefix)); string(b) != prefix {
 		return nil, nil
@@ -216,8 +217,8 @@ func (p *part) peek(prefix string) (line, next []byte) {
 	return bytes.TrimRight(line, "\r"), next
 }
 
-// isHeader reports whether text begins with a header that has fields of these names. An mbox separator of an earlier
-// host may stand before the header.
+// isHeader reports whether text begins with a header that has the named fields. An mbox separator of an earlier host
+// may stand before the header.
 func isHeader(text []byte, names ...string) bool {
 	fields := map[string]bool{}
 	for line := range bytes.Lines(text) {

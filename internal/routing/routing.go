@@ -4,8 +4,8 @@ package routing
 import "strings"
 
 // By returns a function that returns the route of a sender as an index of senders: the route for the address, else for
-// the domain ("@example.com"), else for "*", else len(senders), the route of all other mail. The case of letters does not
-// matter. An empty string in senders is no route.
+// the domain ("@example.com"), else for "*", else len(senders), the route of all other mail. Case does not matter. An
+// empty string in senders is no route.
 func By(senders []string) func(sender string) int {
 	of := make(map[string]int, len(senders))
 	for i, key := range senders {

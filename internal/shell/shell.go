@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// pipeLimit bounds the wait for the output of a process that a command has left behind.
+// pipeLimit is the time limit for reading the output of a process that outlives the command.
 const pipeLimit = 2 * time.Second
 
 // Command returns /bin/sh -c line without input, in a process group of its own. The end of ctx kills the group.
@@ -21,8 +21,8 @@ func Command(ctx context.Context, line string) *exec.Cmd {
 	return cmd
 }
 
-// Environ returns the environment for commands: that of the daemon without its secrets and without what systemd gives to the
-// daemon alone.
+// Environ returns the environment for commands: the daemon's environment without secrets and without the variables that
+// systemd sets for the daemon alone.
 func Environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
@@ -37,7 +37,8 @@ func isPrivate(name string) bool {
 			return true
 		}
 	}
-	if strings.HasPrefix(name, "SPOOLGORE_") && (strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")) {
+	isSecret := strings.HasSuffix(name, "PASSWORD") || strings.HasSuffix(name, "TOKEN")
+	if strings.HasPrefix(name, "SPOOLGORE_") && isSecret {
 		return true
 	}
 	return name == "CREDENTIALS_DIRECTORY" || name == "NOTIFY_SOCKET"

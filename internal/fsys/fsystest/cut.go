@@ -14,29 +14,29 @@ import (
 	"time"
 )
 
-// The ways in which a file system may order what is not synced.
+// Orders of unsynced operations that a power cut may leave.
 const (
 	Ordered      = "ordered"       // all metadata in order; any sync makes all before it durable (ext4)
 	PerDirectory = "per directory" // the operations of each directory in order, each directory for itself
-	AnySubset    = "any subset"    // of the unsynced operations on directories
+	AnySubset    = "any subset"    // any subset of the unsynced operations on directories
 )
 
-// A State is what a power cut has left.
+// A State is a possible state of the files after a power cut.
 type State struct {
 	Cut   int    // number of operations that were made before the cut
-	Order string // one of the ways above
-	Lost  []int  // operations on directories that were made and are lost
+	Order string // one of the orders above
+	Lost  []int  // indexes of lost operations on directories
 	Files []StateFile
 	dirs  []string
 }
 
-// StateFile is one file, with all of its names.
+// StateFile is a file with all of its names.
 type StateFile struct {
 	Ino   uint64
 	Names []string
 	Data  []byte
 	Time  time.Time
-	Torn  string // what became of its unsynced data; empty: it was synced
+	Torn  string // state of the unsynced data; empty: all data was synced
 }
 
 // String describes s for people.
@@ -59,7 +59,7 @@ func (o Op) named() bool {
 	return false
 }
 
-// dirs are the directories in which o changes names.
+// dirs returns the directories in which o changes names.
 func (o Op) dirs() []string {
 	switch o.Kind {
 	case Rename:
@@ -73,7 +73,7 @@ func (o Op) dirs() []string {
 	return []string{filepath.Dir(o.Path)}
 }
 
-// Cut returns a state that a power cut after the first cut operations may leave, chosen by rnd.
+// Cut returns a possible state after a power cut that follows the first cut operations. rnd chooses the state.
 func Cut(ops []Op, cut int, order string, rnd *rand.Rand) *State {
 	s := &State{Cut: cut, Order: order}
 	made := ops[:cut]
@@ -105,8 +105,8 @@ func Cut(ops []Op, cut int, order string, rnd *rand.Rand) *State {
 	return s
 }
 
-// Apply changes names, paths to inode numbers, as o does: each name for itself, as o may be applied where others before
-// it are not.
+// Apply applies o to names, a map of paths to inode numbers. Each name changes separately, because earlier operations
+// may be missing.
 func (o Op) Apply(names map[string]uint64) {
 	switch o.Kind {
 	case Create:
@@ -125,7 +125,7 @@ func (o Op) Apply(names map[string]uint64) {
 	}
 }
 
-// keep chooses which operations on directories are durable.
+// keep chooses the durable operations on directories.
 func keep(ops []Op, order string, rnd *rand.Rand) []bool {
 	switch order {
 	case Ordered:
@@ -155,7 +155,7 @@ func keepOrdered(ops []Op, rnd *rand.Rand) []bool {
 	return kept
 }
 
-// closeSynced adds to forced what is before it in the same directory.
+// closeSynced adds the operations before a forced operation in the same directory to forced.
 func closeSynced(ops []Op, forced []bool) {
 	for again := true; again; {
 		again = false
@@ -201,8 +201,7 @@ func keepPerDirectory(ops []Op, rnd *rand.Rand) []bool {
 	return kept
 }
 
-// keepSources keeps what an operation that is kept needs: the one that has put the file where it is renamed or linked
-// from.
+// keepSources keeps the operation that created the source of each kept rename and link.
 func keepSources(ops []Op, kept []bool) {
 	for i := len(ops) - 1; i >= 0; i-- {
 		o := ops[i]
@@ -219,7 +218,7 @@ func keepSources(ops []Op, kept []bool) {
 	}
 }
 
-// synced says which operations were synced: with any of the directories that they change, or with the file system.
+// synced returns the synced operations: by a sync of one of their directories, or of the whole file system.
 func synced(ops []Op) []bool {
 	forced, dirs, all := make([]bool, len(ops)), make(map[string]bool), false
 	for i := len(ops) - 1; i >= 0; i-- {
@@ -232,7 +231,7 @@ func synced(ops []Op) []bool {
 	return forced
 }
 
-// content chooses what is left of the data of a file.
+// content chooses the remaining data of a file.
 func content(ops []Op, ino uint64, rnd *rand.Rand) StateFile {
 	f := StateFile{Ino: ino}
 	var durable []byte
@@ -274,7 +273,7 @@ func content(ops []Op, ino uint64, rnd *rand.Rand) StateFile {
 	return f
 }
 
-// tear leaves the changes before one of them, and a part of that one.
+// tear keeps the changes before a random change, and a part of that change.
 func (f *StateFile) tear(durable []byte, changes []Op, rnd *rand.Rand) {
 	n := rnd.IntN(len(changes))
 	for _, o := range changes[:n] {
@@ -307,7 +306,7 @@ func (o Op) change(data []byte) []byte {
 	return out
 }
 
-// Make makes s in the empty directory root, and returns a Disk on which the files have the numbers that they had.
+// Make creates the files of s in the empty directory root. It returns a Disk with the old inode numbers.
 func (s *State) Make(root string) (*Disk, error) {
 	d := New(root)
 	d.next = 1_000_000

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package fsystest has file systems for tests of a spool: a recorder of every change in a directory, the states that a
-// power cut may leave of a recording, and calls that fail.
+// Package fsystest has file systems for tests of a spool: a recorder of every change in a directory, the possible
+// states after a power cut, and failing calls.
 package fsystest
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// The kinds of operations: what Op.Kind and a Fail function get.
+// The kinds of operations: values of Op.Kind and arguments of a Fail function.
 const (
 	Create   = "create"
-	Open     = "open" // also of a directory that is to be read
+	Open     = "open" // also for a directory
 	Read     = "read"
 	List     = "list" // of a directory
 	Stat     = "stat"
@@ -35,20 +35,20 @@ const (
 	Remove   = "remove"
 	Mkdir    = "mkdir"
 	Times    = "times"
-	Mark     = "mark" // not an operation: an event of the test, with its own words in Path and To
+	Mark     = "mark" // an event of the test instead of an operation; Path and To hold the test's own words
 )
 
 // An Op is one recorded operation. Paths are relative to the directory; the directory itself is ".".
 type Op struct {
 	Kind     string
 	Path, To string
-	Ino      uint64 // of the file; numbers begin at 1000 in each recording
+	Ino      uint64 // inode number of the file; numbers begin at 1000 in each recording
 	Data     []byte // of a write
 	Off      int64  // of a write; the new size of a truncate
 	Time     time.Time
 }
 
-// String is one line for people.
+// String returns one line for people.
 func (o Op) String() string {
 	s := fmt.Sprintf("%s %-8s %s", o.Time.Format("15:04:05.000000"), o.Kind, o.Path)
 	if o.To != "" {
@@ -63,12 +63,13 @@ func (o Op) String() string {
 	return s
 }
 
-// A Disk is a real directory on which every change is recorded, in order. Inode numbers are its own, and times of
-// files are those of time.Now, which is the clock of a synctest bubble. Its methods may be called by several
-// goroutines.
+// A Disk is a real directory on which every change is recorded, in order. A Disk has its own inode numbers. Times of
+// files are those of time.Now: the clock of a synctest bubble. Several goroutines may call the methods at the same
+// time.
 type Disk struct {
 	*core
-	// Fail is asked before each operation; its error is that of the operation. Nil: nothing fails. Set it before use.
+	// Fail is called before each operation. An error of Fail is the result of the operation. Nil: no operation fails.
+	// Set Fail before use.
 	Fail func(kind, path string) error
 }
 
@@ -84,7 +85,7 @@ type core struct {
 	temp    int
 }
 
-// New returns the directory root, of which nothing is recorded yet.
+// New returns the directory root with an empty recording.
 func New(root string) *Disk {
 	return &Disk{core: &core{
 		root: root, sys: fsys.System(), next: 1000,
@@ -92,13 +93,13 @@ func New(root string) *Disk {
 	}}
 }
 
-// Hands returns the same directory for the test's own programs and operators: recorded, and never failing.
+// Hands returns the same directory for acts of the test itself: recorded, but never failing.
 func (d *Disk) Hands() *Disk { return &Disk{core: d.core} }
 
 // Path returns the real path of name.
 func (d *Disk) Path(name string) string { return filepath.Join(d.root, name) }
 
-// Ops returns what was recorded so far.
+// Ops returns the operations recorded so far.
 func (c *core) Ops() []Op {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,7 +134,7 @@ func (c *core) rel(path string) string {
 	return rel
 }
 
-// number gives fi, of package os, the inode number of this disk. It needs c.mu.
+// number sets the inode number of fi, which must be of package os, to the number of this disk. The caller holds c.mu.
 func (c *core) number(fi fs.FileInfo) fs.FileInfo {
 	st := fi.Sys().(*syscall.Stat_t)
 	n, ok := c.numbers[st.Ino]
@@ -152,7 +153,7 @@ func (c *core) fresh(real uint64) uint64 {
 
 func inoOf(fi fs.FileInfo) uint64 { return fi.Sys().(*syscall.Stat_t).Ino }
 
-// ask asks Fail.
+// ask calls Fail.
 func (d *Disk) ask(kind, path string) error {
 	if d.Fail == nil {
 		return nil
@@ -163,7 +164,7 @@ func (d *Disk) ask(kind, path string) error {
 	return nil
 }
 
-// change makes a change that act makes and o records. The file at path gets its number into o.
+// change makes the change act and records o with the inode number of the file at path.
 func (d *Disk) change(o Op, act func() error) error {
 	if err := d.ask(o.Kind, d.Path(o.Path)); err != nil {
 		return err
@@ -193,13 +194,13 @@ func (d *Disk) look(path string, look func(string) (fs.FileInfo, error)) (fs.Fil
 	return d.number(fi), nil
 }
 
-// Stat implements fsys.FS, and so do the methods below.
+// Stat implements fsys.FS, as all methods below do.
 func (d *Disk) Stat(path string) (fs.FileInfo, error) { return d.look(path, os.Stat) }
 
 // Lstat is os.Lstat.
 func (d *Disk) Lstat(path string) (fs.FileInfo, error) { return d.look(path, os.Lstat) }
 
-// Stamp has the time of the last recorded change.
+// Stamp returns the time of the last recorded change.
 func (d *Disk) Stamp(path string) (fsys.Stamp, error) {
 	if err := d.ask(Stat, path); err != nil {
 		return fsys.Stamp{}, err
@@ -217,7 +218,7 @@ func (d *Disk) Mkdir(path string, perm fs.FileMode) error {
 	return d.change(Op{Kind: Mkdir, Path: d.rel(path)}, func() error { return d.sys.Mkdir(path, perm) })
 }
 
-// Chmod is os.Chmod, and is not recorded.
+// Chmod is os.Chmod. It is not recorded.
 func (d *Disk) Chmod(path string, mode fs.FileMode) error { return d.sys.Chmod(path, mode) }
 
 // Touch sets the times to those of time.Now.
@@ -246,12 +247,12 @@ func (d *Disk) Remove(path string) error {
 	return d.change(Op{Kind: Remove, Path: d.rel(path)}, func() error { return d.sys.Remove(path) })
 }
 
-// SyncDir syncs nothing: what it is good for is decided by Cut.
+// SyncDir is only recorded: Cut decides about the effect.
 func (d *Disk) SyncDir(path string) error {
 	return d.change(Op{Kind: SyncDir, Path: d.rel(path)}, func() error { _, err := os.Lstat(path); return err })
 }
 
-// SyncAll syncs nothing: see SyncDir.
+// SyncAll is only recorded, as SyncDir is.
 func (d *Disk) SyncAll(path string) error {
 	return d.change(Op{Kind: SyncAll, Path: d.rel(path)}, func() error { _, err := os.Lstat(path); return err })
 }

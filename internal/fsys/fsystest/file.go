@@ -15,7 +15,7 @@ type file struct {
 	disk *Disk
 	path string
 	ino  uint64
-	off  int64 // of the next Write: files are written from their beginning
+	off  int64 // offset of the next Write; files are written from their beginning
 }
 
 // date sets the modification time.
@@ -31,7 +31,7 @@ func (f *file) date() {
 func (f *file) write(p []byte, off int64) (int, error) {
 	failed := f.disk.ask(Write, f.path)
 	if failed != nil {
-		p = p[:len(p)/2] // a part of it fits
+		p = p[:len(p)/2] // half of the data is written
 	}
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
@@ -47,7 +47,7 @@ func (f *file) write(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// Write writes behind what was written before.
+// Write appends to the data of the earlier calls.
 func (f *file) Write(p []byte) (int, error) {
 	n, err := f.write(p, f.off)
 	f.off += int64(n)
@@ -72,7 +72,7 @@ func (f *file) Truncate(size int64) error {
 	return nil
 }
 
-// Sync syncs nothing: what it is good for is decided by Cut.
+// Sync is only recorded: Cut decides about the effect.
 func (f *file) Sync() error {
 	if err := f.disk.ask(Sync, f.path); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (f *file) Sync() error {
 	return nil
 }
 
-// Stat has the number of this disk.
+// Stat returns the inode number of this disk.
 func (f *file) Stat() (fs.FileInfo, error) {
 	if err := f.disk.ask(Stat, f.path); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ type entry struct {
 	disk *Disk
 }
 
-// Info has the number of this disk.
+// Info returns the inode number of this disk.
 func (e entry) Info() (fs.FileInfo, error) {
 	fi, err := e.DirEntry.Info()
 	if err != nil {

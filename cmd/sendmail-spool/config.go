@@ -70,7 +70,7 @@ func (c *config) read(sys system, path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, fs.ErrPermission) && sys.elevated:
-		const hint = "the command reads the file with the rights of its caller: mode 0644, and passwords in another file"
+		const hint = "the command reads the file with its caller's rights: mode 0644, and passwords in another file"
 		return fail(exitTempFail, "%w (%s)", err, hint)
 	case errors.Is(err, fs.ErrPermission):
 		c.notes = append(c.notes, fmt.Sprintf("not read: %v", err))

@@ -74,7 +74,7 @@ func (f *File) Start(empty bool, write func(io.Writer) error, notify func()) (be
 	}
 	f.writing = true
 	go func() {
-		f.written <- f.write(empty, write) // never blocks: there is one write at a time, and the channel has a buffer of one
+		f.written <- f.write(empty, write) // never blocks: one write at a time, and a buffer of one
 		notify()
 	}()
 	return true

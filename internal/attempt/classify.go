@@ -87,8 +87,8 @@ func (f Failure) refusal() Class {
 	return c
 }
 
-// relayTrouble returns the cause if a reply to a transaction is about the relay, the account or this host, and not about
-// the message; otherwise "".
+// relayTrouble returns the cause if a reply to a transaction is about the relay, the account or this host, and not
+// about the message; otherwise "".
 func (f Failure) relayTrouble() Cause {
 	r := f.Reply
 	switch {
@@ -123,8 +123,8 @@ var (
 		`bad address|invalid (address|sender)|no such|unknown|blacklist|blocklist|blocked`)
 )
 
-// wantsLogin reports whether the relay requires a login that is not configured. Some relays report that with another code
-// than 530: to MAIL before any acceptance on the connection, and to RCPT with words about authentication.
+// wantsLogin reports whether the relay requires a login that is not configured. Some relays report that with another
+// code than 530: to MAIL before any acceptance on the connection, and to RCPT with words about authentication.
 func (f Failure) wantsLogin() bool {
 	r := f.Reply
 	words := authWords.MatchString(r.Text)
@@ -169,4 +169,5 @@ func NoPTR(r Reply) bool {
 	return r.Code/100 == 5 && noPTR.MatchString(r.Text)
 }
 
-var noPTR = regexp.MustCompile(`(?i)\bptr record|reverse dns|\brdns\b|ipv6 sending guidelines|reverse lookup|reverse hostname`)
+var noPTR = regexp.MustCompile(
+	`(?i)\bptr record|reverse dns|\brdns\b|ipv6 sending guidelines|reverse lookup|reverse hostname`)

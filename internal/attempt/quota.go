@@ -27,7 +27,8 @@ var quotaReplies = []quotaReply{
 	{0, "5.2.0", pattern(`SubmissionQuotaExceeded`)}, // Exchange Online
 	{0, "", pattern(`SubmissionQuotaExceeded`)},      // Exchange
 	{502, "", pattern(`not (yet )?activated`)},       // Brevo: SMTP account not activated
-	{0, "", pattern(`(daily|hourly|monthly|sending|message|account|user|relay)( \w+){0,2} (limit|quota)( \w+){0,3} (exceeded|reached)`)},
+	{0, "", pattern(`(daily|hourly|monthly|sending|message|account|user|relay)( \w+){0,2} ` +
+		`(limit|quota)( \w+){0,3} (exceeded|reached)`)},
 	{0, "", pattern(`(exceeded|reached|over)( \w+){0,4} (daily|hourly|monthly|sending)( \w+){0,2} (limit|quota)`)},
 	{0, "", pattern(`limit on the (number|amount) of .{0,50}exceeded`)},
 	{0, "", pattern(`daily (user )?sending (limit|quota)`)},

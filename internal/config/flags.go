@@ -132,7 +132,7 @@ func tlsFlags(fs *FlagSet, c *Config) {
 		"auto: from the first byte on port 465, else STARTTLS where it is offered; "+
 			"starttls: it must be offered; tls: from the first byte; none")
 	fs.AddString(&c.Opts.SMTP.TLSMin, "smtptlsmin", "VERSION",
-		"lowest version of TLS: 1.0, 1.1, 1.2 or 1.3. Below 1.2, weak ciphers are allowed, too: others may read the mail")
+		"lowest version of TLS: 1.0, 1.1, 1.2 or 1.3. Below 1.2, weak ciphers are allowed: others may read the mail")
 	fs.AddString(&c.Relay.CA, "smtpca", "FILE", "certificates (PEM) of the only authorities to trust")
 	fs.AddString(&c.Relay.Cert, "smtpcert", "FILE", "certificate (PEM) to show to the relay")
 	fs.AddString(&c.Relay.Key, "smtpkey", "FILE", "its key (PEM)")

@@ -78,7 +78,9 @@ func (l *Lease) offer(ctx context.Context, t *Transaction, r Result, next int, d
 			done(r)
 			return
 		}
-		r.failed = append(r.failed, Failure{Relay: m.Item.name, Err: failure.Err, member: m, op: failure.Op, cause: failure.Cause})
+		r.failed = append(r.failed, Failure{
+			Relay: m.Item.name, Err: failure.Err, member: m, op: failure.Op, cause: failure.Cause,
+		})
 		if next+1 < len(l.relays) {
 			l.offer(ctx, t, r, next+1, done)
 			return

@@ -81,7 +81,7 @@ func (f Failure) tls() Advice {
 			"Check the clock with date. Otherwise ask the relay's administrator to renew the certificate."}
 	case errors.As(err, &unknown):
 		return Advice{"No authority that this host trusts has signed the relay's certificate.",
-			"For a private authority name the authority with -smtpca. For a self-signed certificate pin the key with -smtppin. " +
+			"Name a private authority with -smtpca. Pin the key of a self-signed certificate with -smtppin. " +
 				"Otherwise an attacker may be between this host and the relay."}
 	case errors.As(err, &record):
 		return noTLS()

@@ -42,7 +42,9 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 		return w, err
 	}
 	for addr := range strings.SplitSeq(route.SMTPAddr, ",") {
-		r, err := smtppool.New(smtppool.Options{Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Family: w.settings.Family})
+		r, err := smtppool.New(smtppool.Options{
+			Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Family: w.settings.Family,
+		})
 		if err != nil {
 			return w, err
 		}

@@ -51,7 +51,8 @@ func isStrict(value string) bool {
 	return err == nil
 }
 
-// isPlain reports whether s is one address of letters, digits and a few signs: a list of one piece, and nothing to quote.
+// isPlain reports whether s is one address of letters, digits and a few signs: a list of one piece, and nothing to
+// quote.
 func isPlain(s string) bool {
 	at, word := -1, false // the offset of the '@'; the byte before is no separator
 	for i := range len(s) {

@@ -66,7 +66,7 @@ func (d *Notifier) orGone(err error) error {
 
 // Put puts a report on f into the spool of dir and returns its name. The name is empty if the sender wants no report or
 // is the null sender, as of a report.
-func Put(dir *spooldir.Dir, host string, f *msgfile.File, notice record.Notice, now time.Time) (name string, err error) {
+func Put(dir *spooldir.Dir, host string, f *msgfile.File, notice record.Notice, now time.Time) (string, error) {
 	write, err := compose(host, f, notice, now)
 	if err != nil || write == nil {
 		return "", err

@@ -173,7 +173,9 @@ func (c *core) open(e *entry) {
 	if known.Holds() && known.Message().Len() == 0 {
 		known = record.Compact{} // of a file that could not be read: it may be readable now
 	}
-	c.act(e, opening, Act{Kind: Open, Version: e.id, Since: e.firstSeen(), How: e.how(), Known: known, Skip: e.has(judged)})
+	c.act(e, opening, Act{
+		Kind: Open, Version: e.id, Since: e.firstSeen(), How: e.how(), Known: known, Skip: e.has(judged),
+	})
 }
 
 // check asks where the file of e is now.

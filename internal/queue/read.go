@@ -45,8 +45,8 @@ func opened(c *core, a Act, r Result, now time.Time) {
 	}
 }
 
-// recognize looks for what is known of the message that was read just now. Old is what is known of the name of the file;
-// nil: nothing.
+// recognize looks for what is known of the message that was read just now. Old is what is known of the name of the
+// file; nil: nothing.
 func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) {
 	m := record.New(*r.Head, now)
 	known := !e.has(recalled) && !e.has(vanished) // the file is the one of old, as far as this process has seen
@@ -131,7 +131,9 @@ func putAside(c *core, e *entry, m *record.Message, now time.Time) {
 		r.Status, r.GivenUp, r.Error, r.Told = record.Done, true, errChanged.Error(), true
 	}
 	m.Error = errChanged.Error()
-	c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, From: m.From, ID: m.MessageID, Err: errChanged})
+	c.events = append(c.events, Event{
+		Kind: Unsendable, Time: now, File: e.name, From: m.From, ID: m.MessageID, Err: errChanged,
+	})
 	c.keep(e, m, now)
 	c.finish(e, m, now)
 }

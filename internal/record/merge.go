@@ -44,8 +44,8 @@ func (m *Message) IsSame(old *Message) bool {
 	return by2014 || old.MessageID == m.MessageID || sameHeader(m, old) && sameBody(m, old)
 }
 
-// IsEdit reports whether m, whose file has the name that the file of old had all the time, is an edit of old: IsSame, or
-// only the body has changed, in place.
+// IsEdit reports whether m, whose file has the name that the file of old had all the time, is an edit of old: IsSame,
+// or only the body has changed, in place.
 func (m *Message) IsEdit(old *Message) bool {
 	return m.IsSame(old) || sameHeader(m, old) && old.Inode == m.Inode
 }

@@ -94,8 +94,8 @@ const (
 	undecidedMost  = 30 * time.Minute // longest pause after another undecided refusal
 )
 
-// undecidedPause returns the pause after an undecided refusal that is no attempt: a tenth of the age of the message, but
-// at least the pause after a first attempt.
+// undecidedPause returns the pause after an undecided refusal that is no attempt: a tenth of the age of the message,
+// but at least the pause after a first attempt.
 func (m *Message) undecidedPause(rule Rule, now time.Time) time.Duration {
 	return max(rule.Backoff(1), min(now.Sub(m.Enqueued)/10, undecidedMost))
 }

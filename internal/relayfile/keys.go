@@ -12,7 +12,8 @@ import (
 // keys returns the keys of all settings.
 func keys() []string {
 	return []string{
-		"user", "password", "passwordfile", "passwordcmd", "token", "auth", "tls", "ca", "cert", "key", "pin", "tlsname",
+		"user", "password", "passwordfile", "passwordcmd", "token", "auth",
+		"tls", "ca", "cert", "key", "pin", "tlsname",
 	}
 }
 

@@ -59,8 +59,8 @@ func Read(path string) (routes []Route, exposed bool, err error) {
 // Parse parses the text of the file called name. Each line is a sender, relays, and settings:
 //
 //   - The sender is an address, "@" and a domain, or "*" for all others. A sender has at most one line.
-//   - A setting is key=value. A value with spaces goes in double quotes, in which \" and \\ are a quote and a backslash;
-//     any other backslash is itself. The keys are the names of the fields of Settings in lower case; token=yes.
+//   - A setting is key=value. A value with spaces goes in double quotes, in which \" is a quote and \\ a backslash. Any
+//     other backslash is itself. The keys are the names of the fields of Settings in lower case; token=yes.
 //   - File names are relative to the directory of the relays file.
 //   - A word that begins with # begins a comment. Empty lines are ignored.
 //

@@ -27,8 +27,10 @@ func aboutPipelining(r attempt.Reply) bool {
 }
 
 var (
-	tooMany        = regexp.MustCompile(`(?i)too many (recipients|rcpt|addressees)|(recipient|rcpt)s? (count|limit).{0,20}(exceed|reached)`)
-	recipientCount = regexp.MustCompile(`(?i)(?:exceeds|limit of|maximum of|max(?:imum)? is|limit is|limit:) ?(\d{1,5})\b`)
+	tooMany = regexp.MustCompile(`(?i)too many (recipients|rcpt|addressees)|` +
+		`(recipient|rcpt)s? (count|limit).{0,20}(exceed|reached)`)
+	recipientCount = regexp.MustCompile(
+		`(?i)(?:exceeds|limit of|maximum of|max(?:imum)? is|limit is|limit:) ?(\d{1,5})\b`)
 )
 
 // saysTooMany reports whether the text of a refusal names the number of recipients.
@@ -76,7 +78,8 @@ func isPipelineError(st step, r attempt.Reply) bool {
 
 // isParameterError reports whether a reply to MAIL or RCPT is about the parameters of the command.
 func isParameterError(r attempt.Reply) bool {
-	return r.Code == 555 || r.Enhanced == "5.5.4" && (r.Code == 501 || r.Code == 504) || r.Code == 504 && r.Enhanced == ""
+	return r.Code == 555 || r.Enhanced == "5.5.4" && (r.Code == 501 || r.Code == 504) ||
+		r.Code == 504 && r.Enhanced == ""
 }
 
 // limitIn returns the number of recipients that a refusal names, or half of n.

@@ -113,8 +113,8 @@ func (s *scramClient) Start() (mech string, initial []byte, err error) {
 	return s.mech, []byte(first), err
 }
 
-// maxIterations is the limit for the iterations that a relay may ask for. The derivation of a key takes no deadline: more
-// would stop the daemon for minutes. RFC 7677 demands 4096, servers use up to some 100,000.
+// maxIterations is the limit for the iterations that a relay may ask for. The derivation of a key takes no deadline:
+// more would stop the daemon for minutes. RFC 7677 demands 4096, servers use up to some 100,000.
 const maxIterations = 1_000_000
 
 // Next returns the response to a challenge.
@@ -122,7 +122,8 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	for field := range strings.SplitSeq(string(challenge), ",") {
 		count, ok := strings.CutPrefix(field, "i=")
 		if n, err := strconv.ParseUint(count, 10, 64); ok && (err != nil || n > maxIterations) {
-			return nil, fmt.Errorf("the relay asks for %.20q iterations of the key derivation, more than %d", count, maxIterations)
+			return nil, fmt.Errorf("the relay asks for %.20q iterations of the key derivation, more than %d", count,
+				maxIterations)
 		}
 	}
 	response, err := s.talk.Step(string(challenge))

@@ -57,10 +57,10 @@ func (s *serving) inChunks(x *transaction) {
 	s.pipe.sent(step{x: x, kind: endStep})
 }
 
-// chunkEnvelope sends the envelope of a transaction with BDAT. A proxy can offer CHUNKING and garble BDAT: the relay then
-// reads the content as commands. So the first BDAT of a connection has no content, and content follows only after the
-// relay has accepted that BDAT. chunkEnvelope returns false if the content is not to be sent with BDAT: the message was
-// sent with DATA, or has failed.
+// chunkEnvelope sends the envelope of a transaction with BDAT. A proxy can offer CHUNKING and garble BDAT: the relay
+// then reads the content as commands. So the first BDAT of a connection has no content, and content follows only after
+// the relay has accepted that BDAT. chunkEnvelope returns false if the content is not to be sent with BDAT: the message
+// was sent with DATA, or has failed.
 func (s *serving) chunkEnvelope(x *transaction) bool {
 	x.chunked = true
 	s.envelope(x)

@@ -63,7 +63,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Outcome classifies the error.
 func (e *Error) Outcome() attempt.Outcome {
 	o := attempt.Outcome{
-		Op: e.Op, Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Reply: e.Reply.String(), Uncertain: e.Uncertain, Err: e.Err,
+		Op: e.Op, Code: e.Reply.Code, Enhanced: e.Reply.Enhanced, Reply: e.Reply.String(),
+		Uncertain: e.Uncertain, Err: e.Err,
 	}
 	class := attempt.Failure{
 		Op: e.Op, Reply: e.Reply, Unsendable: errors.Is(e.Err, ErrAddress),

@@ -134,7 +134,8 @@ func (l *Logins) fail(mech string, others, complete bool, err *Error) {
 	if complete && err.Reply.Code == 535 {
 		l.refused++
 	}
-	l.failures = slices.DeleteFunc(append(l.failures, now), func(at time.Time) bool { return now.Sub(at) >= failureWindow })
+	isOld := func(at time.Time) bool { return now.Sub(at) >= failureWindow }
+	l.failures = slices.DeleteFunc(append(l.failures, now), isOld)
 	if len(l.failures) >= maxFailures {
 		l.next = l.failures[len(l.failures)-maxFailures].Add(failureWindow)
 	}

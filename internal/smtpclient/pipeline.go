@@ -220,8 +220,8 @@ func (p *pipeline) readRcpt(st step) *Error {
 	return err
 }
 
-// readProbe reads the reply to "BDAT 0". A reply about the command switches BDAT off; the transaction goes on with DATA.
-// Any other refusal is a refusal of the message.
+// readProbe reads the reply to "BDAT 0". A reply about the command switches BDAT off; the transaction goes on with
+// DATA. Any other refusal is a refusal of the message.
 func (p *pipeline) readProbe(x *transaction) *Error {
 	_, err := p.wire.expect(attempt.OpData, 2)
 	switch {
@@ -321,7 +321,8 @@ func (p *pipeline) abort(err *Error) {
 		e.Uncertain = x.contentSent && (err.Reply.Code == 0 || err.Again)
 		if i := slices.IndexFunc(p.steps, func(st step) bool { return st.x == x }); i >= 0 {
 			e.Op = p.steps[i].op()
-			// "421 too many errors": the relay has replied for some recipients, and the next transaction offers the rest.
+			// "421 too many errors": the relay has replied for some recipients, and the next transaction offers the
+			// rest.
 			e.NotTried = err.Reply.Code == 421 && p.steps[i].kind == rcptStep && x.undecided < len(x.results)
 		}
 		x.fail(e)

@@ -10,8 +10,8 @@ const (
 	mask      = "***" // in place of a secret
 )
 
-// hide makes the reader replace secret and its base64 in replies from now on: replies go to log, status file and reports,
-// and some relays repeat what they got.
+// hide makes the reader replace secret and its base64 in replies from now on: replies go to log, status file and
+// reports, and some relays repeat what they got.
 func (r *lineReader) hide(secret string) {
 	if len(secret) < minSecret {
 		return

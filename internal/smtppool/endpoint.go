@@ -104,8 +104,8 @@ type HostResolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// endpoints returns the endpoints of the relay in order of preference: at least one, or an error. An endpoint that rests
-// comes after the others.
+// endpoints returns the endpoints of the relay in order of preference: at least one, or an error. An endpoint that
+// rests comes after the others.
 func (c *connector) endpoints(ctx context.Context) ([]*endpoint, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()

@@ -19,7 +19,7 @@ type evidence struct {
 	uncertain  bool // the relay may have the message
 	hungUp     bool // the connection was closed without a reply
 	source     bool // the content could not be read
-	again      bool // the conversation failed, not the message, and the next connection sends the message in another way
+	again      bool // the protocol failed, not the message: the next connection sends the message in another way
 	noPTR      bool // the relay refuses the IPv6 address of this host
 	unheard    bool // the relay did not receive the transaction: only 421, or a lost connection before any reply
 	refused    bool // set by the session: the relay refused one connection too many

@@ -25,7 +25,7 @@ type offer struct {
 	losses  int                // connections lost under the offer
 	ways    int                // times the offer was made again in another way, or at another address
 
-	session  *session // the session that has the offer; nil: the offer waits, or has ended. The mutex of the pool guards it.
+	session  *session // session with the offer; nil: the offer waits or has ended. Guarded by the pool's mutex.
 	canceled error    // cause of the end of the context; nil: not ended. The mutex of the pool guards it.
 }
 

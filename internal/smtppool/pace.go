@@ -19,8 +19,8 @@ const (
 )
 
 // A pace limits the rate of messages to a relay, by evidence: undecided refusals of several messages in a row while
-// acceptances stop. One refusal changes nothing, unless the relay asks for less mail: greylisting and spam filters refuse
-// some messages with the codes that others use for throttling.
+// acceptances stop. One refusal changes nothing, unless the relay asks for less mail: greylisting and spam filters
+// refuse some messages with the codes that others use for throttling.
 //
 // While the relay refuses each message, the pool tries one message after another, with short pauses that become longer:
 // a message that was never refused may be good, and an acceptance ends the pause. If messages are accepted again after

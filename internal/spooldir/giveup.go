@@ -73,12 +73,13 @@ func (d FailedDir) Fail(items []*Failing) {
 	}
 }
 
-// HalfDone reports whether the message of f is in failed/ and its why-file has its temporary name yet, because two calls
-// in a row have failed. Complete ends such a move, and so does Recover.
+// HalfDone reports whether the message of f is in failed/ and its why-file has its temporary name yet, because two
+// calls in a row have failed. Complete ends such a move, and so does Recover.
 func (f *Failing) HalfDone() bool { return f.half != "" }
 
-// Complete gives the why-files of moves that are half done their names, sets NewName, and returns the items for which that
-// fails again. A message that was moved back meanwhile gets its why-file, too: the file says which recipients have accepted.
+// Complete gives the why-files of moves that are half done their names, sets NewName, and returns the items for which
+// that fails again. A message that was moved back meanwhile gets its why-file, too: the file says which recipients have
+// accepted.
 func (d FailedDir) Complete(items []*Failing) (left []*Failing) {
 	for _, f := range items {
 		files := d.dir.fs

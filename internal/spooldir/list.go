@@ -35,8 +35,8 @@ func (d *Dir) Names(place Place) (names []string, err error) {
 	return names, nil
 }
 
-// EachName calls do for parts of what Names returns, in no order. A spool may hold a million names. EachName stops at an
-// error of do. After an error the names not given to do may exist.
+// EachName calls do for parts of what Names returns, in no order. A spool may hold a million names. EachName stops at
+// an error of do. After an error the names not given to do may exist.
 func EachName(d *Dir, place Place, do func(names []string) error) error {
 	err := eachEntry(d.fs, d.File(string(place)), func(entries []fs.DirEntry) error {
 		names := make([]string, 0, len(entries))

@@ -38,8 +38,8 @@ var ErrReplaced = errors.New("spool directory is another one now")
 var ErrLockLost = errors.New("lock file was replaced, and another process runs the spool")
 
 // A Lock is the lock of a spool, which the daemon holds while it runs. The lock is on a file and, where the system can
-// lock a directory, on the spool directory as well: a lock file that is removed by hand lets no second daemon in. Methods
-// may be called by several goroutines.
+// lock a directory, on the spool directory as well: a lock file that is removed by hand lets no second daemon in.
+// Methods may be called by several goroutines.
 type Lock struct {
 	dir  *Dir
 	held atomic.Pointer[holding] // of the last Acquire; nil: none
@@ -151,8 +151,8 @@ func (h *holding) close() {
 
 // Here returns nil if the spool directory is the one of the last Acquire, or if there was no Acquire. Errors:
 // ErrReplaced if another directory has taken its place (a file system was mounted or unmounted, or the directory was
-// made anew); ErrLockLost if the directory is the same and another process runs the spool; fs.ErrNotExist if there is no
-// directory. A lock file that was removed is made anew.
+// made anew); ErrLockLost if the directory is the same and another process runs the spool; fs.ErrNotExist if there is
+// no directory. A lock file that was removed is made anew.
 func (l *Lock) Here() error {
 	dir, err := l.dir.fs.Stat(l.dir.path)
 	if err != nil {

@@ -115,8 +115,8 @@ func (r *recovery) whyFile(tmp string, _ fs.FileInfo) error {
 	return nil
 }
 
-// isOf reports whether tmp is a whole why-file of the message in the spool. A why-file that was not synced before a power
-// cut may be torn, and then is no valid JSON.
+// isOf reports whether tmp is a whole why-file of the message in the spool. A why-file that was not synced before a
+// power cut may be torn, and then is no valid JSON.
 func (r *recovery) isOf(tmp, message string) bool {
 	id, err := r.dir.Stat(message)
 	if err != nil || whyTemp(message, id) != tmp {

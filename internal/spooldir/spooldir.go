@@ -96,8 +96,8 @@ func check(act, name string) error {
 }
 
 // Prepare makes the missing subdirectories, with the permission bits of the spool directory. The spool directory has to
-// exist (else fs.ErrNotExist): a mistyped path must not become a new spool. A subdirectory for which there is no room on
-// the disk, or whose name a file has taken, is no error: incomplete says so, and the spool works but for what that
+// exist (else fs.ErrNotExist): a mistyped path must not become a new spool. A subdirectory for which there is no room
+// on the disk, or whose name a file has taken, is no error: incomplete says so, and the spool works but for what that
 // subdirectory is for.
 func (d *Dir) Prepare() (incomplete, err error) {
 	fi, err := d.fs.Stat(d.path)

@@ -226,7 +226,8 @@ func synced(ops []Op) []bool {
 			dirs[ops[i].Path] = true
 		}
 		all = all || ops[i].Kind == SyncAll
-		forced[i] = ops[i].named() && (all || slices.ContainsFunc(ops[i].dirs(), func(d string) bool { return dirs[d] }))
+		inSynced := slices.ContainsFunc(ops[i].dirs(), func(d string) bool { return dirs[d] })
+		forced[i] = ops[i].named() && (all || inSynced)
 	}
 	return forced
 }

@@ -1,4 +1,4 @@
-// Package docrows reads the tables of docs/durability.md for the tests of their rows.
+// Package docrows reads the tables of docs/durability.md for the tests of their rows. Its own tests check all pages.
 package docrows
 
 import "strings"

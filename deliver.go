@@ -25,11 +25,11 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// Transport takes messages on from a spool. The one that ships speaks SMTP and LMTP, see [NewSMTP]; an application
-// can bring its own as Options.Transport.
+// A Transport takes messages from a spool. The built-in transport speaks SMTP and LMTP, see [NewSMTP]. An application
+// can set another Transport in Options.Transport.
 type Transport interface {
-	// Deliver offers t once to all of t.To and returns the result for each, in the same order. It returns soon after
-	// ctx ends. It is called by several goroutines at a time, up to Options.Concurrency. A missing result counts as a
+	// Deliver offers t once to all of t.To and returns a result for each, in the same order. It must return soon after
+	// ctx ends. Up to Options.Concurrency goroutines call Deliver at the same time. A missing result counts as a
 	// temporary failure, and so does an error that is not a *DeliveryError.
 	Deliver(ctx context.Context, t *Transaction) []Result
 }
@@ -40,37 +40,37 @@ type TransportFunc func(ctx context.Context, t *Transaction) []Result
 // Deliver calls f.
 func (f TransportFunc) Deliver(ctx context.Context, t *Transaction) []Result { return f(ctx, t) }
 
-// Transaction is one message offered to some of its recipients: those in To. Notify and ORcpt are in step with To, or
-// empty.
+// A Transaction offers one message to the recipients in To, which may be only some of the message's recipients. Notify
+// and ORcpt have the values for To in the same order, or are empty.
 type Transaction struct {
 	Envelope
-	Name     string // of the message file in the spool, for logs
-	Size     int64  // octets of the content, exactly
+	Name     string // name of the message file in the spool, for logs
+	Size     int64  // exact size of the content in octets
 	EightBit bool   // the content has octets above 127
 	UTF8     bool   // the header has octets above 127
 
-	// Content returns the message as it is to be sent: lines end in CRLF, Bcc is removed, no dot is stuffed. Each
-	// call starts afresh; the reader may be used until Deliver returns. An error of the reader means that the message
-	// must not be completed.
+	// Content returns the message for sending: lines end in CRLF, Bcc is removed, dots are not stuffed. Each call
+	// returns a reader from the start of the message, valid until Deliver returns. After an error of the reader the
+	// transport must not complete the message.
 	Content func() io.Reader
 }
 
 // Result is the result of one transaction for one recipient.
 type Result struct {
-	Relay string // the relay that answered, "mail.example.com:25"; empty: filled in
-	Reply string // the reply, "250 2.0.0 Ok: queued as 4F1"; empty: none
-	TLS   string // version of TLS, "TLS 1.3"; empty: none
-	DSN   bool   // the relay sends the reports that Notify asks for (RFC 3461); otherwise success is reported here
-	Err   error  // nil: accepted, never to be sent again; a *DeliveryError says more
+	Relay string // relay of the reply, as "mail.example.com:25"; empty: filled in by the spool
+	Reply string // reply, as "250 2.0.0 Ok: queued as 4F1"; empty: none
+	TLS   string // version of TLS, as "TLS 1.3"; empty: none
+	DSN   bool   // the relay sends the reports of Notify (RFC 3461); false: the spool reports success
+	Err   error  // nil: accepted, and never sent again; a *DeliveryError says more
 }
 
-// Fault is the party at fault when a recipient was not served. The fault decides what follows.
+// Fault is the party at fault when a recipient was not served. The fault decides about the next attempt.
 type Fault int
 
 // The faults.
 const (
 	FaultNone Fault = iota // no party: not offered in this transaction, offered again at once
-	// The relay cannot be used: no attempt is counted, and the relay is left alone for a while
+	// The relay cannot be used: no attempt is counted, and the relay rests for a while
 	FaultRelay
 	FaultMessage   // this message was not accepted
 	FaultRecipient // this recipient was not accepted
@@ -79,14 +79,14 @@ const (
 // String returns "none", "relay", "message" or "recipient".
 func (f Fault) String() string { return attempt.Fault(f).String() }
 
-// DeliveryError says why one recipient was not served.
+// DeliveryError is the reason why one recipient was not served.
 type DeliveryError struct {
 	Fault     Fault
-	Op        string // the step: "dial", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "content", "end"
+	Op        string // step: "dial", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "content", "end"
 	Code      int    // reply code (RFC 5321, section 4.2); zero: no reply
-	Permanent bool   // another attempt is pointless
-	Uncertain bool   // the message was sent whole and no reply was seen: the relay may have accepted it
-	Err       error  // the cause
+	Permanent bool   // make no further attempt
+	Uncertain bool   // the message was sent completely, but no reply came: the relay may have accepted the message
+	Err       error  // cause
 }
 
 // Error returns the step and the cause.
@@ -115,7 +115,7 @@ func deliveryError(o attempt.Outcome) error {
 	}
 }
 
-// adapter is a Transport of the application in the terms of the delivery.
+// adapter makes a Transport of the application a transport of the delivery.
 type adapter struct{ Transport }
 
 // Deliver offers t to the Transport.
@@ -135,14 +135,13 @@ func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt
 	return outcomes
 }
 
-// outcomeOf classifies a result. Any error that is not a usable *DeliveryError is temporary, and the fault of the
-// message.
+// outcomeOf classifies a result. An error without a *DeliveryError is temporary, and the fault of the message.
 func outcomeOf(r Result) attempt.Outcome {
 	o := attempt.Outcome{Relay: r.Relay, Reply: r.Reply, TLS: r.TLS, DSN: r.DSN, Err: r.Err}
 	if r.Err == nil {
 		return o
 	}
-	// Of no use to anyone who reads the error
+	// Error would panic
 	if v := reflect.ValueOf(r.Err); v.Kind() == reflect.Pointer && v.IsNil() {
 		o.Err = &DeliveryError{Fault: FaultMessage, Err: errors.New("the transport gave a nil pointer as an error")}
 	}
@@ -157,10 +156,9 @@ func outcomeOf(r Result) attempt.Outcome {
 	return o
 }
 
-// NewSMTP returns the transport that a Spool with these options uses when Options.Transport is nil. An application
-// wraps it to filter, copy or sign mail. It also implements io.Closer: Close closes all connections, and may be
-// called when no Deliver is under way. Of opts, the fields about relays, TLS and login count. An error says what is
-// wrong with them.
+// NewSMTP returns the transport that a Spool with opts uses if Options.Transport is nil. An application can wrap the
+// transport to filter, copy or sign mail. The transport also implements io.Closer: Close closes all connections, and
+// must not be called during Deliver. Only the options for relays, TLS and login count. An error means a wrong option.
 func NewSMTP(opts Options) (Transport, error) {
 	opts.Transport = nil
 	full, err := opts.complete(&spooldir.Dir{})
@@ -190,9 +188,9 @@ func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
 	return results
 }
 
-// Route sends the mail of some senders through relays of their own.
+// A Route sends the mail of some senders through other relays.
 type Route struct {
-	Sender   string // "ann@example.com", else "@example.com" for a domain, else "*"; the most exact one counts
+	Sender   string // "ann@example.com", "@example.com" for a domain, or "*"; the most exact Route counts
 	SMTPAddr string // as Options.SMTPAddr
 	SMTP     SMTP
 }
@@ -202,23 +200,23 @@ type SMTP struct {
 	// User logs in, with the strongest mechanism that the relay offers and the settings allow; empty: no login.
 	User string
 
-	// Secret returns the password or, with Token, an OAuth 2.0 access token. It is called for each login, by any
-	// goroutine. again says that the relay has refused the last one. Nil: Password.
+	// Secret returns the password or, with Token, an OAuth 2.0 access token. Any goroutine calls Secret before each
+	// login. again means that the relay refused the last secret. Nil: Password.
 	Secret   func(ctx context.Context, again bool) (string, error)
 	Password string
 	Token    bool // XOAUTH2 or OAUTHBEARER (RFC 7628)
-	// The only one to use: "SCRAM-SHA-256", "PLAIN", "EXTERNAL", ...; empty: any
+	// The only AUTH mechanism to use: "SCRAM-SHA-256", "PLAIN", "EXTERNAL", ...; empty: any
 	Mechanism string
-	// A client of the application's own for a mechanism; nil, or a nil client: ours
+	// Returns the application's client for a mechanism; nil, or a nil client: the built-in client
 	Auth func(mechanism string) sasl.Client
 
-	// TLS is "starttls" for STARTTLS, and an error where it is not offered (RFC 3207), "tls" for TLS from the first
-	// byte (RFC 8314), "none" for no TLS; empty, or "auto": from the first byte on port 465, otherwise STARTTLS where
-	// it is offered. A failed handshake is never followed by an attempt in the clear.
+	// TLS is "starttls" for STARTTLS, which the relay must then offer (RFC 3207), "tls" for TLS from the first byte
+	// (RFC 8314), "none" for no TLS; empty, or "auto": TLS from the first byte on port 465, otherwise STARTTLS if the
+	// relay offers it. A failed handshake is never followed by an attempt without TLS.
 	TLS       string
 	TLSConfig *tls.Config // nil: Options.TLSConfig
-	// "sha256//BASE64" of public keys (RFC 7469, section 2.4), one of which the relay must have; nothing else is
-	// verified then
+	// "sha256//BASE64" of public keys (RFC 7469, section 2.4). The relay must have one of the keys; the certificate is
+	// not verified further
 	Pins []string
 
 	TLSMin string // lowest version: "1.0" to "1.3"; empty: 1.2. Below 1.2, weak ciphers are allowed, too
@@ -228,18 +226,18 @@ type SMTP struct {
 	Idle       time.Duration // an idle connection is closed after Idle; zero: 5 seconds
 
 	NoPipelining, NoChunking bool // do without an extension although it is offered (RFC 2920, RFC 3030)
-	// Small messages that may share a flight with CHUNKING, and be sent twice by a crash; zero: 4
+	// Maximum number of small messages in a flight with CHUNKING; a crash may send all of the flight twice; zero: 4
 	Window int
 
-	// Version names what Secret, Auth and TLSConfig do, for Reconfigure, which cannot compare them: two with the same
-	// Version count as equal. Empty: settings with a Secret or an Auth never count as equal.
+	// Version identifies Secret, Auth and TLSConfig for Reconfigure, which cannot compare functions: settings with the
+	// same Version count as equal. Empty: settings with a Secret or an Auth never count as equal.
 	Version string
 }
 
-// settings returns s in the terms of the SMTP client.
+// settings converts s for the SMTP client.
 func (s SMTP) settings() smtppool.Settings { return smtppool.Settings(s) }
 
-// delivery returns complete options in the terms of the delivery.
+// delivery converts complete options for the delivery.
 func (o Options) delivery() delivery.Config {
 	c := delivery.Config{
 		Concurrency: o.Concurrency, Timeout: o.SMTPTimeout, LocalName: o.LocalName,
@@ -256,7 +254,7 @@ func (o Options) delivery() delivery.Config {
 	return c
 }
 
-// jitter spreads d by a tenth to either side, so that what failed together is not tried again together.
+// jitter varies d by up to a tenth, so that messages that failed together are not retried together.
 func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }
@@ -269,7 +267,7 @@ func (o Options) create(dir *spooldir.Dir) error {
 	return spooldir.Create(dir, o.StatusFile)
 }
 
-// complete returns the options with every default filled in, or says what is wrong with them.
+// complete returns the options with all defaults, or an error for a wrong option.
 func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	if o.SMTPAddr == "" && o.Transport == nil {
 		return o, errors.New("no relay: Options.SMTPAddr is empty")
@@ -305,7 +303,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	return o, err
 }
 
-// engine returns complete options in the terms of the engine.
+// engine converts complete options for the engine.
 func (o Options) engine() engine.Options {
 	return engine.Options{
 		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,

@@ -13,8 +13,8 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// Envelope says who a message is from and to, whatever its header says (RFC 5321, section 2.3.1), and what its sender
-// asks for. Only From and To are usually set.
+// Envelope is the envelope of a message (RFC 5321, section 2.3.1): sender and recipients, independent of the header,
+// and requests of the sender. Only From and To are usually set.
 type Envelope struct {
 	From   string   // reverse-path, without angle brackets; empty: the null sender, who gets no reports
 	To     []string // recipients, at least one
@@ -24,15 +24,15 @@ type Envelope struct {
 	// ORcpt[i] is the original recipient of To[i], such as "rfc822;a@example.com"; may be shorter than To
 	ORcpt []string
 
-	NotBefore time.Time // not sent before; zero: at once
+	NotBefore time.Time // time of the first attempt; zero: at once
 	Expire    time.Time // given up if not delivered by then; zero: Options.MaxAge alone decides
-	Priority  int       // of the messages that are due, higher ones go first
+	Priority  int       // due messages with a higher priority go first
 }
 
-// Put leaves the message read from r in the spool for the recipients of env and returns the name of its file. When
-// Put returns without an error, the message survives a power cut. Put needs no Run: a runner, in this process or in
-// another one, picks the file up. The header is sent as it is, without Bcc and Return-Path. An error of r or the end
-// of ctx leaves nothing behind.
+// Put writes the message read from r into the spool for the recipients of env and returns the name of the file. When
+// Put returns without an error, the message survives a power cut. Put needs no Run: a Run in this or another process
+// finds the file. The header is sent unchanged, but without Bcc and Return-Path. After an error of r or the end of ctx
+// no file is left.
 func (s *Spool) Put(ctx context.Context, env Envelope, r io.Reader) (name string, err error) {
 	if s.dirErr != nil {
 		return "", fmt.Errorf("spoolgore: put: %w", s.dirErr)
@@ -64,7 +64,7 @@ func (s *Spool) Put(ctx context.Context, env Envelope, r io.Reader) (name string
 	current := s.current
 	s.mu.Unlock()
 	if current != nil {
-		current.engine.Arrived(name) // noticed at once also where the system does not tell
+		current.engine.Arrived(name) // in case the system does not notify
 	}
 	return name, nil
 }
@@ -83,15 +83,15 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.Reader.Read(p)
 }
 
-// Send is Put for a message in memory. It makes a *Spool an enmime Sender, so that an enmime MailBuilder can
-// Send(spool).
+// Send is Put for a message in memory. With Send a *Spool is an enmime Sender, as for the Send method of an enmime
+// MailBuilder.
 func (s *Spool) Send(reversePath string, recipients []string, msg []byte) error {
 	_, err := s.Put(context.Background(), Envelope{From: reversePath, To: recipients}, bytes.NewReader(msg))
 	return err
 }
 
-// Flush scans the directory and tries everything that waits now, whatever its next attempt. Relays that could not be
-// used are tried, too. Flush does not wait for the outcome. While nothing runs, the next Run does it.
+// Flush scans the directory and makes an attempt for every waiting message now, before its next attempt is due and
+// also with relays that rest. Flush does not wait for the outcome. Between runs, Flush is for the next Run.
 func (s *Spool) Flush() {
 	s.do(func(c *engine.Control, done func()) {
 		c.Flush()
@@ -99,14 +99,14 @@ func (s *Spool) Flush() {
 	}, func() { s.flush = true })
 }
 
-// Pause brings the status file up to date, and stops scanning, sending and writing that file until Resume, so that
-// the file can be edited. Transactions under way go on, and their outcomes are remembered. Before Run, Run starts
+// Pause writes the status file, and stops scanning, sending and writing the file until Resume, so that people can edit
+// the file. Running transactions go on, and their outcomes are kept. After a Pause between runs, the next Run starts
 // paused.
 func (s *Spool) Pause() {
 	s.do(func(c *engine.Control, done func()) { c.Pause(done) }, func() { s.paused = true })
 }
 
-// Resume ends a pause. The status file is not read, which is what Reload does, and will be written over.
+// Resume ends a pause. Resume does not read the status file and will overwrite edits: call Reload before.
 func (s *Spool) Resume() {
 	s.do(func(c *engine.Control, done func()) {
 		c.Resume()
@@ -114,10 +114,10 @@ func (s *Spool) Resume() {
 	}, func() { s.paused = false })
 }
 
-// Reload reads the status file, edited during a pause, and believes it: states, attempts, next attempts, and which
-// recipients there are. Only an outcome since the pause is not forgotten. Reload does not end the pause. Without a
-// pause an edit counts as well, but no acceptance is forgotten, no outcome since the spool last wrote the file, and no
-// message that the file does not have. A file that cannot be read or parsed is an error and changes nothing.
+// Reload reads the status file, edited during a pause, and takes over its content: states, attempts, next attempts and
+// recipients. Only outcomes since the pause are kept. Reload does not end the pause. Without a pause Reload takes over
+// edits too, but keeps all acceptances, all outcomes since the spool last wrote the file, and messages that are missing
+// from the file. If the file cannot be read or parsed, Reload returns an error and changes no message.
 func (s *Spool) Reload() error {
 	if err := s.reload(); err != nil {
 		return fmt.Errorf("spoolgore: reload: %w", err)
@@ -134,7 +134,7 @@ func (s *Spool) reload() error {
 	s.do(func(c *engine.Control, done func()) {
 		run, paused, path, written = c, c.Paused(), c.StatusFile(), c.Written()
 		done()
-	}, func() { // the next Run reads it anyway; say now what it would say then
+	}, func() { // the next Run reads the file anyway: only check the file now
 		var opts Options
 		if opts, err = s.opts.complete(s.dir); err == nil {
 			err = engine.ReadStatus(s.dir, opts.StatusFile, func(string, *record.Message) {})
@@ -147,7 +147,7 @@ func (s *Spool) reload() error {
 		return err
 	}
 	if edited, err := run.Edited(paused); err != nil || !edited {
-		return err // not edited: there may be a million messages in it
+		return err // an unchanged file, perhaps with a million messages, need not be read
 	}
 	edited := make(map[string]*record.Message)
 	err = engine.ReadStatus(s.dir, path, func(key string, m *record.Message) { edited[record.FileName(key, m)] = m })
@@ -158,8 +158,8 @@ func (s *Spool) reload() error {
 	return nil
 }
 
-// Status is a snapshot of what the spool knows: message file, by absolute path, and the state of its recipients. While
-// nothing runs in this process, Status is what the status file says. It belongs to the caller.
+// Status returns a snapshot of all messages: by the absolute path of the file, the state of the recipients. Between
+// runs Status returns the content of the status file. The result belongs to the caller.
 func (s *Spool) Status() Status {
 	status := Status{}
 	var finish func()
@@ -184,7 +184,7 @@ func (s *Spool) Status() Status {
 	return status
 }
 
-// Health returns how well the spool is run. It costs little.
+// Health returns the state of the run and of the relays. It is cheap.
 func (s *Spool) Health() (h Health) {
 	s.do(func(c *engine.Control, done func()) {
 		h = healthOf(c.Health(), c.Senders())

@@ -5,53 +5,52 @@
 //
 // # What a spool is
 //
-// A spool is a directory. A message is a regular file in it whose name does not start with a dot. [Spool.Put] makes
-// such a file, [Spool.Send] does so for a message in memory, and any other program may: it writes the file in the
-// subdirectory tmp/ and renames it into the spool. Recipients and sender are those of the header, or of the envelope
-// line that Put writes in front. Files are the interface: deleting a file cancels its message, moving it to hold/
-// holds it, moving it back releases it.
+// A spool is a directory. A message is a regular file in the directory whose name does not start with a dot.
+// [Spool.Put] makes such a file, and [Spool.Send] does so for a message in memory. Any other program writes a file in
+// the subdirectory tmp/ and renames the file into the spool. Recipients and sender are those of the header, or of the
+// envelope line that Put writes before the header. Files are the interface: deleting a file cancels the message,
+// moving a file to hold/ holds the message, and moving a file back releases the message.
 //
 // # The life of a message
 //
-// A message is queued when its file was read, deferred when a relay did not accept it yet, and sent when a relay
-// accepted it for a recipient. It leaves the disk when every recipient was accepted. A message with a recipient that
-// was given up is moved, byte for byte, to failed/ beside a JSON file that says why (a [Failure]), and its sender
-// gets a report (RFC 3464). Moving it back into the spool tries the recipients that had failed again.
+// A message is queued when its file was read, deferred while no relay has accepted the message, and sent when a relay
+// accepted the message for a recipient. The file is removed when every recipient was accepted. If a recipient was
+// given up, the file is moved unchanged to failed/, beside a JSON file with the reasons (a [Failure]), and the sender
+// gets a report (RFC 3464). A file moved back into the spool is sent to the failed recipients again.
 //
 // Delivery is at least once. A second copy is possible only if the connection or the process died after the last
 // octet was sent and before the reply was recorded.
 //
 // # Running and stopping
 //
-// [Spool.Run] owns every goroutine and returns when none is left. When its context ends, it starts no new
-// transaction, lets those under way end for up to Options.Grace, writes the status file and returns nil.
-// [Spool.Drain] is Run until nothing can be done now. All other methods may be called before, during and after Run,
-// by any goroutine.
+// [Spool.Run] owns every goroutine and returns when none is left. When its context ends, Run starts no new
+// transaction, waits up to Options.Grace for running transactions, writes the status file and returns nil.
+// [Spool.Drain] is Run until no message is due. All other methods may be called before, during and after Run, by any
+// goroutine.
 //
 // # Errors
 //
 // Run returns an error only if the spool could not be run: a bad option, no directory, an unreadable status file, or
-// [ErrRunning]. Whatever happens to a message or a relay later is logged, and retried. An unknown error is temporary.
+// [ErrRunning]. A later failure of a message or a relay is logged and retried. An unknown error is temporary.
 //
 // # Events
 //
-// Options.OnEvent gets an [Event] for every change of a recipient. An EventSent comes after the acceptance can no
-// longer be forgotten: a recipient for whom it was seen never gets the message again, even across a crash. Other
-// events may be lost in a crash, or come again after it.
+// Options.OnEvent gets an [Event] for every change of a recipient. An EventSent comes after the acceptance is on
+// disk: that recipient never gets the message again, even after a crash. A crash may lose or repeat other events.
 //
 // # Transports
 //
-// A [Transport] takes messages on in place of SMTP. [NewSMTP] returns the transport that ships, so that an
-// application can wrap it to filter, copy or sign mail. A [TransportFunc] is a function as a transport.
+// A [Transport] takes messages in place of SMTP. [NewSMTP] returns the built-in transport, which an application can
+// wrap to filter, copy or sign mail. A [TransportFunc] is a function as a transport.
 //
 // # Testing your program
 //
-// A test runs the spool in a temporary directory with a TransportFunc that keeps what it gets, and calls Drain, which
-// returns when every message was offered. No network and no waiting is needed.
+// A test runs the spool in a temporary directory with a TransportFunc that keeps the messages, and calls Drain, which
+// returns when every message was offered. The test needs no network and no waiting.
 //
 // # Several spools
 //
-// A process may run as many spools as it likes; each has its own directory, and they share nothing. Two runs of one
+// A process may run any number of spools. Each spool has its own directory, and spools share no state. Two runs of one
 // directory, in one process or in two, exclude each other.
 package spoolgore
 
@@ -73,11 +72,11 @@ import (
 // Options are the settings of a spool. SMTPAddr (or Transport) is required; the zero value of every other field is a
 // good default. A negative number is an error that Run reports.
 type Options struct {
-	// SMTPAddr is the relay, or several in order of preference, separated by commas: the next one is used while those
-	// before it cannot be. A relay is "host:port", "smtp://host", "smtps://host" (TLS from the first byte, RFC 8314,
-	// as on port 465), "lmtp://host:port", "lmtp+unix:///path" (RFC 2033), "mx:example.com" for the hosts that accept
-	// mail for a domain, or "srv:example.com" for the submission servers of a domain (RFC 6186). Ignored when
-	// Transport is set.
+	// SMTPAddr is the relay, or several relays in order of preference, separated by commas: a relay is used while all
+	// relays before it are unavailable. A relay is "host:port", "smtp://host", "smtps://host" (TLS from the first byte,
+	// RFC 8314, as on port 465), "lmtp://host:port", "lmtp+unix:///path" (RFC 2033), "mx:example.com" for the hosts
+	// that accept mail for a domain, or "srv:example.com" for the submission servers of a domain (RFC 6186). Ignored
+	// when Transport is set.
 	SMTPAddr string
 
 	// Routes send the mail of some senders through relays of their own. All other mail goes to SMTPAddr.
@@ -93,7 +92,7 @@ type Options struct {
 	// alternating, each for at most 30 seconds.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	Transport Transport // takes messages on in place of the relays; nil: SMTP to SMTPAddr
+	Transport Transport // takes messages in place of the relays; nil: SMTP to SMTPAddr
 
 	// Create makes a missing spool directory, with mode 0700, in Run, Drain and Put; the parent has to exist. A
 	// directory that has been there is never made again, since it may be on a file system that is not mounted: the
@@ -112,12 +111,12 @@ type Options struct {
 	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d"; empty: none
 	Grace       time.Duration // how long transactions may go on when the context of Run ends; zero: 30 seconds
 
-	// TemporaryNames are patterns (those of path.Match) of the names of files that are still being written. Such a file
-	// is read when it has not changed for an hour. Nil: *~ *.tmp *.part *.filepart *.swp *.crdownload #*#
+	// TemporaryNames are patterns (of path.Match) for names of unfinished files. A file with such a name is read after
+	// an hour without a change. Nil: *~ *.tmp *.part *.filepart *.swp *.crdownload #*#
 	TemporaryNames []string
 
-	// Backoff returns the time from the n-th failed attempt of a recipient, counted from 1, to the next one. It is
-	// called by the goroutine of Run only. Nil: n minutes, 30 at most, give or take a tenth.
+	// Backoff returns the time from the n-th failed attempt for a recipient, counted from 1, to the next attempt. Only
+	// the goroutine of Run calls Backoff. Nil: n minutes, at most 30, varied by up to a tenth.
 	Backoff func(attempts int) time.Duration
 
 	NoReports bool // senders get no reports (RFC 3464) about failures and delays
@@ -128,14 +127,14 @@ type Options struct {
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
 
-	// OnEvent gets every event, one at a time, from the goroutine of Run. It must not block, and must not call
+	// OnEvent gets every event, one at a time, from the goroutine of Run. OnEvent must not block, and must not call
 	// methods of the Spool other than Put and Send.
 	OnEvent func(Event)
 }
 
-// Errors that tell a caller what to do; test for them with errors.Is.
+// Errors for errors.Is.
 var (
-	ErrRunning      = errors.New("spool is being run already") // by this process or another one
+	ErrRunning      = errors.New("spool is being run already") // by this process or another process
 	ErrNoRecipients = errors.New("no recipients")              // an envelope for Put or Send needs a recipient
 )
 
@@ -147,10 +146,10 @@ type Spool struct {
 	noSettle bool // tests: Options.Settle is zero
 
 	mu      sync.Mutex
-	current *running // the Run or Drain that is going on; nil: none
+	current *running // the running Run or Drain; nil: none
 	paused  bool     // the next Run starts paused
 	flush   bool     // the next Run flushes
-	changes int      // number of changes, made while nothing ran, of what a Run begins with
+	changes int      // number of changes of options or status file between runs
 }
 
 // running is one Run as other goroutines see it.
@@ -159,7 +158,7 @@ type running struct {
 	ended  chan struct{} // closed when the loop has ended
 }
 
-// New returns a spool on the directory dir. It touches and starts nothing; Run reports what is wrong with dir and opts.
+// New returns a spool on the directory dir. New opens no file and starts no goroutine; Run reports a wrong dir or opts.
 func New(dir string, opts Options) *Spool { return newOn(dir, opts, fsys.System()) }
 
 // newOn is New on a file system.
@@ -168,14 +167,14 @@ func newOn(dir string, opts Options, fs fsys.FS) *Spool {
 	return &Spool{dir: d, dirErr: err, opts: opts}
 }
 
-// Run sends the messages that are in the spool, and those that come, until ctx ends. Then it starts no new
-// transaction, waits up to Options.Grace for those under way, writes the status file and returns nil. An error means
-// that the spool could not be run: a bad option, no directory, an unreadable status file, or [ErrRunning].
+// Run sends the messages in the spool, and all new messages, until ctx ends. Then Run starts no new transaction, waits
+// up to Options.Grace for running transactions, writes the status file and returns nil. An error means that the spool
+// could not be run: a bad option, no directory, an unreadable status file, or [ErrRunning].
 func (s *Spool) Run(ctx context.Context) error { return s.run(ctx, false) }
 
-// Drain is Run until nothing is due now and nothing is under way: every message was tried at least once, and messages
-// to be tried again later stay in the spool. Drain waits for a file that was just written, not for one that is still
-// being written. If no relay could be used, Drain returns the reason, and the messages stay as they are.
+// Drain is Run until no message is due and no transaction is running: every message had an attempt, and deferred
+// messages stay in the spool. Drain waits until a complete new file may be read, but not for a file that a program
+// keeps writing. If no relay could be used, Drain returns the reason, and the messages stay as they are.
 func (s *Spool) Drain(ctx context.Context) error { return s.run(ctx, true) }
 
 func (s *Spool) run(ctx context.Context, drain bool) error {
@@ -229,8 +228,7 @@ func (s *Spool) await(ctx context.Context, drain bool) (*running, error) {
 // lockPause is the time between two attempts to lock the spool.
 const lockPause = 500 * time.Millisecond
 
-// open makes the engine. That may take a while, and is done again if the options or the status file have changed
-// meanwhile.
+// open makes the engine, which may take a while, and makes it again if options or status file have changed meanwhile.
 func (s *Spool) open(drain bool) (*running, Options, error) {
 	for {
 		s.mu.Lock()
@@ -263,8 +261,8 @@ func (s *Spool) open(drain bool) (*running, Options, error) {
 	}
 }
 
-// attach makes e the current run and applies requests made before it started. It returns nil if something has changed
-// since there were so many changes.
+// attach makes e the current run and applies earlier requests. It returns nil if the number of changes is no longer
+// changes.
 func (s *Spool) attach(e *engine.Engine, drain bool, changes int) *running {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -283,13 +281,13 @@ func (s *Spool) attach(e *engine.Engine, drain bool, changes int) *running {
 	return s.current
 }
 
-// Reconfigure goes on with other options, for the messages that wait as well. While nothing runs they are those of
-// the next Run. An error says what is wrong with the options, or what cannot change during a Run, which is
-// StatusFile; then nothing has changed.
+// Reconfigure changes the options, also for waiting messages. Between runs, the options are for the next Run. After
+// an error all options stay as they were: an option is wrong, or StatusFile differs, which cannot change during a Run.
 //
-// A relay whose settings are the same keeps its connections, its health, and what it has shown to bear (see
-// SMTP.Version). A relay with other settings ends what is under way, and then its connections. What is spent of Rate
-// stays spent. Dial counts for new relays, and LocalName for reports and Message-IDs from the next Run on.
+// A relay with the same settings keeps its connections, its health and its learnt limits (see SMTP.Version). A relay
+// with other settings finishes its running transactions, and then closes its connections. Recipients already counted
+// for Rate stay counted. Dial is used for new relays; a new LocalName is used for reports and Message-IDs from the
+// next Run on.
 func (s *Spool) Reconfigure(opts Options) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: reconfigure: %w", s.dirErr)
@@ -317,8 +315,8 @@ func (s *Spool) Reconfigure(opts Options) error {
 	return nil
 }
 
-// do has the loop of Run call command, and waits until command calls done. While nothing runs do calls idle instead,
-// under s.mu.
+// do lets the loop of Run call command, and waits until command calls done. Between runs do calls idle instead, under
+// s.mu.
 func (s *Spool) do(command func(c *engine.Control, done func()), idle func()) {
 	for {
 		s.mu.Lock()
@@ -337,7 +335,7 @@ func (s *Spool) do(command func(c *engine.Control, done func()), idle func()) {
 		case <-current.ended:
 		}
 		select {
-		case <-finished: // by the last thing that the loop did
+		case <-finished: // in the last step of the loop
 			return
 		default:
 		}

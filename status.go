@@ -23,26 +23,26 @@ type Message struct {
 	Attempts int       // transactions that counted as an attempt
 	Enqueued time.Time // when the message was first seen
 
-	Error    string    `json:",omitempty"` // why the file cannot be sent or removed; empty: no trouble
+	Error    string    `json:",omitempty"` // reason why the file cannot be sent or removed; empty: none
 	Expire   time.Time `json:",omitzero"`  // given up if not delivered by then; zero: Options.MaxAge alone decides
 	Priority int       `json:",omitempty"` // higher is sent first
 	Size     int64     // size of the file in bytes; negative: the file is to be read again
 	Modified time.Time // modification time of the file
-	Held     time.Time `json:",omitzero"` // since when the file has been in hold/; zero: not in hold/
+	Held     time.Time `json:",omitzero"` // time when the file came into hold/; zero: not in hold/
 
-	NotBefore time.Time `json:",omitzero"`  // not sent before, and the age counts from then; zero: at once
-	MessageID string    `json:",omitempty"` // Message-ID with which the message is sent
+	NotBefore time.Time `json:",omitzero"`  // first attempt, and start of the age; zero: at once
+	MessageID string    `json:",omitempty"` // Message-ID of the message as sent
 	Digest    string    `json:",omitempty"` // hash of the header, set only if the header has no Message-ID
 	Inode     uint64    `json:",omitempty"` // inode of the file, set with Digest
 	RawName   []byte    `json:",omitempty"` // file name, set only if the name is not valid UTF-8
 
 	// BodyDigest is a hash of the body, set with Digest. Both together identify the message.
 	BodyDigest string `json:"Body,omitempty"`
-	// Missing is the time since which the file has been looked for in vain; zero: the file is there.
+	// Missing is the time when the file was first found missing; zero: the file exists.
 	Missing time.Time `json:",omitzero"`
-	// Overdue is when a start first found the message older than Options.MaxAge; zero: never.
+	// Overdue is the time of the first start that found the message older than Options.MaxAge; zero: none.
 	Overdue time.Time `json:",omitzero"`
-	// Removed are addresses in the file that a person took out of the status file. They are not tried.
+	// Removed are addresses of the file that a person removed from the status file. No mail is sent to them.
 	Removed []string `json:",omitempty"`
 }
 
@@ -51,9 +51,9 @@ type State int
 
 // The states of a recipient.
 const (
-	StateWaiting    State = 0 // to be tried at NextAttempt
+	StateWaiting    State = 0 // next attempt at NextAttempt
 	StateInProgress State = 1 // in a transaction now
-	StateDone       State = 2 // accepted by a relay or, with GivenUp set, not to be tried again
+	StateDone       State = 2 // accepted by a relay or, with GivenUp set, given up
 )
 
 // Recipient is one recipient of a message.
@@ -62,51 +62,51 @@ type Recipient struct {
 	Status      State
 	Attempts    int       // failed attempts; trouble of the relay alone is not counted
 	NextAttempt time.Time // meaningful while StateWaiting
-	Error       string    // of the last attempt; empty: none
+	Error       string    // error of the last attempt; empty: none
 
 	GivenUp bool `json:",omitempty"` // StateDone without an acceptance; the message will go to failed/
 	Told    bool `json:",omitempty"` // GivenUp, and a failure report was sent while other recipients waited
 	// The time for a delay report has come; the report was sent if reports are on
 	Warned      bool      `json:",omitempty"`
-	Relay       string    `json:",omitempty"` // the relay that answered last
+	Relay       string    `json:",omitempty"` // relay of the last attempt
 	LastAttempt time.Time `json:",omitzero"`  // zero: none yet
 	History     *History  `json:"Tried,omitempty"`
 }
 
-// History is the result of all attempts for one recipient. It is replaced, never changed.
+// History has the results of all attempts for one recipient. A new attempt makes a new History.
 type History struct {
 	First, Last Attempt
 	Times       int `json:",omitempty"` // number of attempts; zero: one or, if Last differs from First, two
-	// All attempts in order, at most 16 runs; empty: First and Last say all
+	// All attempts in order, at most 16 runs; empty: First and Last are all attempts
 	Runs []AttemptRun `json:",omitempty"`
 }
 
 // AttemptRun is a series of consecutive attempts for one recipient with the same result.
 type AttemptRun struct {
-	Attempt           // the first of the series
-	Until   time.Time `json:",omitzero"` // time of the last of the series; zero: there was one attempt
+	Attempt           // first attempt of the series
+	Until   time.Time `json:",omitzero"` // time of the last attempt of the series; zero: the series has one attempt
 	Times   int       // number of attempts
 }
 
 // Attempt is one attempt for one recipient.
 type Attempt struct {
 	Time   time.Time
-	Relay  string // the relay that answered
+	Relay  string // relay of the attempt
 	TLS    string // version of TLS, such as "TLS 1.3"; empty: none
 	Reply  string // reply of the relay, at most 500 bytes; empty: none
 	Status string `json:",omitempty"` // enhanced status code (RFC 3463) of a final failure without a reply
-	Error  string `json:",omitempty"` // what went wrong if there was no reply; at most 500 bytes
+	Error  string `json:",omitempty"` // failure without a reply, at most 500 bytes
 }
 
-// Failure is the content of a why-file, failed/NAME.json: the message as it was when it was given up, and why.
+// Failure is the content of a why-file, failed/NAME.json: the message at the time when it was given up, and the reason.
 type Failure struct {
 	File    string    // path of the message file in the spool
-	Time    time.Time // when the message was given up
-	Reason  string    // in one line
-	Message           // as it was at that time
+	Time    time.Time // time when the message was given up
+	Reason  string    // reason in one line
+	Message           // the message at that time
 }
 
-// statusOf makes the public snapshot. Causes says why the mail of a sender cannot be sent now.
+// statusOf makes the public snapshot. causes returns the reason why the mail of a sender cannot be sent now.
 func statusOf(dir *spooldir.Dir, records []queue.Named, causes func(string) string, now time.Time) Status {
 	s := make(Status, len(records))
 	for _, r := range records {
@@ -153,17 +153,17 @@ func historyOf(h *record.History) *History {
 	return c
 }
 
-// EventKind says what an Event is about.
+// EventKind is the kind of an Event.
 type EventKind string
 
 // The kinds of events.
 const (
-	EventQueued   EventKind = "queued"   // a recipient of a message that is new in the spool
-	EventSent     EventKind = "sent"     // accepted by a relay, which cannot be forgotten any more
-	EventDeferred EventKind = "deferred" // not accepted now, will be tried again
+	EventQueued   EventKind = "queued"   // a recipient of a new message in the spool
+	EventSent     EventKind = "sent"     // accepted by a relay, and recorded on disk
+	EventDeferred EventKind = "deferred" // not accepted now; another attempt follows
 	EventFailed   EventKind = "failed"   // given up
 	EventKept     EventKind = "kept"     // a message was moved to failed/ because a recipient was given up; To is empty
-	// A file that cannot be read, sent or removed as it is; it stays, and To is empty
+	// A file cannot be read, sent or removed; the file stays, and To is empty
 	EventUnusable EventKind = "unusable"
 )
 
@@ -174,17 +174,17 @@ type Event struct {
 	File    string    // name of the message file in the spool
 	From    string    // envelope sender
 	To      string    // recipient
-	ID      string    // Message-ID with which the message is sent; empty in EventUnusable
-	Size    int64     // of the file, in bytes; zero in EventUnusable
+	ID      string    // Message-ID of the message as sent; empty in EventUnusable
+	Size    int64     // size of the file in bytes; zero in EventUnusable
 	Since   time.Time // Sent, Deferred, Failed: when the message was first seen or, if later, could first be sent
-	Attempt int       // number of the transaction of this message, from 1; zero: there was none
-	Relay   string    // the relay that answered
-	Reply   string    // its reply
+	Attempt int       // number of the transaction for this message, from 1; zero: none
+	Relay   string    // relay of the attempt
+	Reply   string    // reply of the relay
 	TLS     string    // version of TLS, "TLS 1.3"; empty: none
 	Fault   Fault     // Deferred and Failed: the party at fault
-	Err     error     // Deferred, Failed, Kept and Unusable: why; often a *DeliveryError
-	Next    time.Time // Deferred: when it is tried again, at the earliest
-	Path    string    // Kept: path of the file now; the why-file (a Failure) has .json behind that name
+	Err     error     // Deferred, Failed, Kept and Unusable: reason; often a *DeliveryError
+	Next    time.Time // Deferred: earliest time of the next attempt
+	Path    string    // Kept: path of the file now; the why-file (a Failure) is Path with ".json" appended
 }
 
 func eventOf(ev queue.Event) Event {
@@ -195,35 +195,35 @@ func eventOf(ev queue.Event) Event {
 	}
 }
 
-// Health is how well a spool is run: what Status does not say, as it is about no message.
+// Health is the state of a run and of its relays. The messages are in Status.
 type Health struct {
-	Running  bool   // by Run or Drain in this process; if not, all else is zero
+	Running  bool   // Run or Drain runs in this process; if not, all other fields are zero
 	Paused   bool   // see Pause
-	Away     bool   // the directory is not there, or another one is in its place: nothing is sent until that is over
-	Trouble  string // why the directory, or files in it, cannot be worked on; empty: they can
-	Files    int    // files that are messages, or are still to be read
-	InFlight int    // messages that are being offered to a relay
+	Away     bool   // the directory is missing or was replaced: no mail is sent until the directory is back
+	Trouble  string // error of the directory or its files; empty: none
+	Files    int    // number of files that are messages, or were not read yet
+	InFlight int    // number of messages in a transaction
 
-	RateWait  time.Time // until when Options.Rate holds mail back; zero: it does not
-	RateWaits uint64    // how often it has done so
+	RateWait  time.Time // end of the current wait for Options.Rate; zero: no wait
+	RateWaits uint64    // number of waits for Options.Rate
 
-	Relays []RelayHealth // in order of preference; those for all mail first, then those of Options.Routes in order
+	Relays []RelayHealth // relays of SMTPAddr, then relays of Options.Routes, each in order of preference
 }
 
 // RelayHealth is the state of one relay. A relay that several routes use is in Health once for each.
 type RelayHealth struct {
 	Name        string
 	Senders     string // Route.Sender of its route; empty: all other mail
-	Connections int    // open now; zero with a Transport
-	Limit       int    // of connections, as learnt so far
-	// Until when it gets no mail because it said that mail comes too fast; zero: it does not say so
+	Connections int    // number of open connections; zero with a Transport
+	Limit       int    // learnt limit of connections
+	// End of a pause because the relay replied that mail comes too fast; zero: no pause
 	Slowed     time.Time
-	Trouble    string    // why it cannot be used; empty: it can
-	Since      time.Time // when the trouble began
-	RestsUntil time.Time // when it is tried again, at the earliest
+	Trouble    string    // reason why the relay cannot be used; empty: none
+	Since      time.Time // start of the trouble
+	RestsUntil time.Time // earliest time of the next use
 }
 
-// healthOf converts h. Senders are those of the routes.
+// healthOf converts h. senders has the sender of each route.
 func healthOf(h engine.Health, senders []string) Health {
 	c := Health{
 		Running: true, Paused: h.Paused, Away: h.Away, Trouble: textOf(h.Trouble), Files: h.Files, InFlight: h.InFlight,

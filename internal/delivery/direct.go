@@ -70,5 +70,5 @@ func (d *Direct) Close() error {
 	return nil
 }
 
-// largeSize is the size of a message, in octets, from which it keeps its connection busy for long.
+// largeSize is the size in octets from which a message counts as large: it occupies a connection for long.
 const largeSize = 1 << 20

@@ -8,6 +8,10 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
+// startAhead is the limit for transactions in progress, beyond one on each connection and one for each reply so far: a
+// relay that limits the rate refuses at once what is in progress.
+const startAhead = 32
+
 // A pool assigns offers to sessions, and opens and ends sessions. The sessions call the pool from their goroutines.
 type pool struct {
 	connector   *connector
@@ -21,6 +25,8 @@ type pool struct {
 	roster  roster
 	limits  limits
 	pace    pace
+	busy    int  // offers that a session has
+	heard   int  // transactions with a reply other than an undecided refusal
 	depth   int  // transactions in progress per connection, as seen on the newest connection
 	closing bool // close is in progress
 	retired bool
@@ -151,11 +157,12 @@ func (p *pool) dispatch() {
 
 // take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.
 func (p *pool) take(s *session, now time.Time) *offer {
-	if p.pace.waits(now) || p.surplus(now) || s.full(now) {
+	if p.pace.waits(now) || p.surplus(now) || s.full(now) || p.busy >= p.limits.allowed(now)+startAhead+p.heard {
 		return nil
 	}
 	o := p.waiting.pop()
 	if o != nil {
+		p.busy++
 		o.taken, o.session = now, s
 		s.inFlight = append(s.inFlight, o)
 		s.taken++
@@ -249,6 +256,13 @@ func (p *pool) connectFailed(s *session, err *smtpclient.Error) {
 	}
 }
 
+// untake records that a session gives an offer back without a transaction.
+func (p *pool) untake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+}
+
 // end removes a session whose goroutine ends, and puts the offers of the session back.
 func (p *pool) end(s *session) {
 	p.mu.Lock()
@@ -273,6 +287,10 @@ func (p *pool) settle(s *session, c *completion) {
 	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.busy--
+	if c.answered && !c.undecided {
+		p.heard++
+	}
 	now := time.Now()
 	switch {
 	case c.refused:
@@ -287,7 +305,7 @@ func (p *pool) settle(s *session, c *completion) {
 		p.resumeAfter(p.pace.until.Sub(now))
 	case c.accepted:
 		p.limits.served(p.roster.connected())
-		p.pace.serve(now)
+		p.pace.serve(c.taken, now)
 		if s.probe {
 			s.probe = false
 			p.limits.liftCeiling()

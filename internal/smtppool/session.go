@@ -99,6 +99,7 @@ func (s *session) run() {
 		}
 		if idle && hungUp(s.raw) {
 			s.back, s.inFlight = append(s.back, o), nil
+			s.pool.untake()
 			_ = s.conn.Close()
 			return
 		}

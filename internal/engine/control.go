@@ -14,7 +14,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// Control has the commands to a run. The loop calls them, in a function given to Post; before Run any goroutine may.
+// Control has the commands to a run. Only the loop calls the commands, in a function given to Post; before Run any
+// goroutine may.
 type Control struct {
 	spool    *spool
 	opts     *Options
@@ -25,11 +26,11 @@ type Control struct {
 	moves    *moves
 	status   *statusWriter
 	post     func(func())
-	pass     func(now time.Time) // passes on what the queue has decided
+	pass     func(now time.Time) // passes the queue's decisions on
 	paused   bool
 }
 
-// Flush makes everything that waits due, and scans the directory.
+// Flush makes every waiting message due, and scans the directory.
 func (c *Control) Flush() {
 	now := time.Now()
 	c.spool.queue.Flush(now)
@@ -90,7 +91,7 @@ func (c *Control) Resume() {
 func (c *Control) Edited(paused bool) (bool, error) {
 	ours, err := c.status.isOurs()
 	if err != nil {
-		return false, err // a missing file says nothing
+		return false, err // a missing file has no edit
 	}
 	return paused || !ours, nil
 }
@@ -99,8 +100,8 @@ func (c *Control) Edited(paused bool) (bool, error) {
 // the file.
 func (c *Control) Written() time.Time { return c.status.since }
 
-// Reload takes over edited, the messages of the status file by file name. Written is what Written returned before the
-// file was read. The loop calls then when the messages that the edit has ended have left the spool.
+// Reload takes over edited, the messages of the status file by file name. written is the result of Written before the
+// file was read. The loop calls then when all messages that the edit has ended have left the spool.
 func (c *Control) Reload(edited map[string]*record.Message, written time.Time, then func()) {
 	c.spool.queue.Reload(edited, record.Edit{Since: written, Live: !c.paused}, time.Now())
 	c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
@@ -108,7 +109,7 @@ func (c *Control) Reload(edited map[string]*record.Message, written time.Time, t
 	c.moves.settled(then)
 }
 
-// Check returns what is wrong with options for a run; nil: nothing is.
+// Check returns an error for options that a run cannot use.
 func Check(o Options) error {
 	if _, err := ratelimit.Parse(o.Rate); err != nil {
 		return err
@@ -117,7 +118,7 @@ func Check(o Options) error {
 	return err
 }
 
-// Reconfigure goes on with other options. After an error nothing has changed.
+// Reconfigure changes the options. After an error all options stay as they were.
 func (c *Control) Reconfigure(o Options) error {
 	if o.StatusFile != c.opts.StatusFile {
 		return fmt.Errorf("the status file %s cannot become %s while the spool is run", c.opts.StatusFile, o.StatusFile)
@@ -140,8 +141,8 @@ func (c *Control) Reconfigure(o Options) error {
 	return nil
 }
 
-// Snapshot returns what is known of every message, and a function that says why the mail of a sender cannot be sent
-// now.
+// Snapshot returns the record of every message, and a function that returns the reason why the mail of a sender cannot
+// be sent now.
 func (c *Control) Snapshot() (records []queue.Named, causes func(sender string) string) {
 	for n := range c.spool.queue.Snapshot(time.Now()) {
 		if n.Record.Message().Missing.IsZero() {
@@ -154,13 +155,13 @@ func (c *Control) Snapshot() (records []queue.Named, causes func(sender string) 
 // Health is how well a spool is run.
 type Health struct {
 	Paused    bool
-	Away      bool              // the directory is not there, or another one has taken its place
-	Trouble   error             // why the directory or files in it cannot be worked on; nil: they can
-	Files     int               // files that are messages or are still to be read
-	InFlight  int               // messages that are being offered to a relay
-	RateUntil time.Time         // until when the rate holds mail back; zero: it does not
-	RateCount uint64            // how often it did
-	Relays    []delivery.Health // those of the last route first, then those of the other routes in order
+	Away      bool              // the directory is missing, or was replaced
+	Trouble   error             // error of the directory or its files; nil: none
+	Files     int               // number of files that are messages or were not read yet
+	InFlight  int               // number of messages in a transaction
+	RateUntil time.Time         // end of the current wait for the rate; zero: no wait
+	RateCount uint64            // number of waits for the rate
+	Relays    []delivery.Health // relays of the last route first, then of the other routes in order
 }
 
 // Health returns how well the spool is run.

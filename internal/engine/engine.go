@@ -31,15 +31,15 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// ErrLocked says that another Engine, in this process or another one, runs the spool.
+// ErrLocked means that another Engine, in this or another process, runs the spool.
 var ErrLocked = errors.New("spool is being run already")
 
 // Options are the settings of an Engine. All fields are required, unless said otherwise.
 type Options struct {
 	StatusFile string        // absolute path
 	Freq       time.Duration // time between two scans
-	Settle     time.Duration // time without a change after which a file that was written in place is read
-	Temporary  []string      // patterns of names of files that are being written; nil: the usual ones
+	Settle     time.Duration // time without a change after which a file written in place is read
+	Temporary  []string      // patterns for names of unfinished files; nil: the default patterns
 	MaxAge     time.Duration // age at which a message is given up
 	WarnAfter  time.Duration // age at which the sender is told of a delay; zero: never
 	Reports    bool          // senders get reports
@@ -85,8 +85,8 @@ type Engine struct {
 	abandoned bool // Run has ended before all transactions did
 }
 
-// Open locks the spool directory, reads the status file and the journal, and recovers from a crash. With drain set, Run
-// ends when nothing is left to do now. With watch set, the system is asked to notify of new files.
+// Open locks the spool directory, reads the status file and the journal, and recovers from a crash. With drain, Run
+// ends when no message is due. With watch, the system is asked to notify of new files.
 func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
 	e := &Engine{opts: &o, drain: drain, inbox: newInbox(), spool: &spool{dir: dir, status: o.StatusFile}}
 	var err error
@@ -131,15 +131,15 @@ func (e *Engine) makeParts(watch bool) {
 	}
 }
 
-// deliveryConfig returns the settings of the delivery, which wakes the loop when more can be sent.
+// deliveryConfig returns the settings of the delivery. The delivery wakes the loop when its capacity grows.
 func deliveryConfig(o Options, post func(func())) delivery.Config {
 	c := o.Delivery
 	c.Grown = func() { post(func() {}) }
 	return c
 }
 
-// Run sends messages until ctx ends or, with drain, until nothing is left to do now. The error of a drain says why
-// messages could not be sent or remembered.
+// Run sends messages until ctx ends or, with drain, until no message is due. The error of a drain is the reason why
+// messages could not be sent or recorded.
 func (e *Engine) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx)) // transactions outlive ctx by at most Grace
 	defer cut()
@@ -150,7 +150,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.opts.Logger.Info("started", "dir", e.spool.dir.Path())
 	for stopping, drained := false, false; !drained && !e.abandoned && (!stopping || e.busy()); {
 		select {
-		case <-stop: // start no new job, let what runs end
+		case <-stop: // start no new job; wait for running jobs
 			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
 			e.delivery.Stop()
 		case <-grace:
@@ -184,12 +184,12 @@ func (e *Engine) Run(ctx context.Context) error {
 // overtime is how long a transaction may go on when its context has ended.
 const overtime = 5 * time.Second
 
-// busy reports whether something is under way that has to end before Run does.
+// busy reports whether work is running that must end before Run returns.
 func (e *Engine) busy() bool {
 	return e.sender.busy > 0 || e.files.busy() || e.moves.busy() || e.scanner.scanning
 }
 
-// Close ends all connections and unlocks the directory. Call it after Run, or instead. Close does not wait for
+// Close ends all connections and unlocks the directory. Call Close after Run, or without Run. Close does not wait for
 // transactions that Run has abandoned.
 func (e *Engine) Close() {
 	if e.abandoned {
@@ -203,8 +203,8 @@ func (e *Engine) Close() {
 	e.spool.unlock()
 }
 
-// step lets the queue decide about what is known now, and has the consequences done. It returns how long there is
-// nothing to do; negative: until something happens. In quiet mode, in a pause or at the end, no new work is begun.
+// step lets the queue decide, and starts the work that follows. It returns the time until the next step; negative:
+// until an event comes. In quiet mode, in a pause or at the end, step starts no new work.
 func (e *Engine) step(quiet bool) (wait time.Duration) {
 	now := time.Now()
 	e.spool.journal.advance(now)
@@ -235,10 +235,10 @@ func (e *Engine) step(quiet bool) (wait time.Duration) {
 	return e.wait(now, started)
 }
 
-// budget is how much the queue may decide between two looks at what has happened.
+// budget is the maximum number of decisions of the queue between two looks at new events.
 const budget = 100
 
-// pass hands on what the queue has decided.
+// pass passes the queue's decisions on.
 func (e *Engine) pass(now time.Time) {
 	for acts := e.spool.queue.TakeActs(); len(acts) > 0; acts = e.spool.queue.TakeActs() {
 		for _, a := range acts {
@@ -261,7 +261,7 @@ func (e *Engine) pass(now time.Time) {
 	e.notices.start(now)
 }
 
-// wait returns how long there is nothing to do.
+// wait returns the time until the next work.
 func (e *Engine) wait(now time.Time, started time.Duration) time.Duration {
 	wait := e.opts.Freq
 	sooner := func(d time.Duration) {
@@ -282,12 +282,12 @@ func (e *Engine) wait(now time.Time, started time.Duration) time.Duration {
 	return wait
 }
 
-// room returns what can be sent and read now.
+// room returns the free capacity for sending and reading.
 func (e *Engine) room() queue.Room {
 	return queue.Room{Free: e.delivery.Free(), Busy: e.sender.busy > 0, Reads: e.files.free()}
 }
 
-// drained reports whether a drain has nothing left to do.
+// drained reports whether a drain is complete.
 func (e *Engine) drained() bool {
 	if !e.drain || e.busy() || e.scanner.due(time.Now()) || e.inbox.waiting() || e.notices.waiting(time.Now()) {
 		return false

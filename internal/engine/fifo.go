@@ -1,15 +1,15 @@
 package engine
 
-// fifo is a first-in, first-out queue that reuses its memory. The zero value is empty.
+// fifo is a first-in, first-out queue. It reuses its memory. The zero value is empty.
 type fifo[T any] struct {
 	items []T
 	head  int // number of items taken
 }
 
-// maxReuse is the number of items from which on the memory of an empty slice is not kept.
+// maxReuse is the capacity up to which the memory of an empty slice is kept.
 const maxReuse = 64
 
-// reuse returns the memory of a slice that is not needed any more, for another one.
+// reuse returns the memory of a finished slice for another slice.
 func reuse[T any](s []T) []T {
 	if cap(s) > maxReuse {
 		return nil
@@ -20,7 +20,7 @@ func reuse[T any](s []T) []T {
 
 func (f *fifo[T]) len() int { return len(f.items) - f.head }
 
-// add appends an item. Where memory would have to grow, that of the items taken is used again, if they are the half.
+// add appends an item. If half of the memory belongs to items already taken, that memory is used again.
 func (f *fifo[T]) add(x T) {
 	if len(f.items) == cap(f.items) && f.head > 0 && 2*f.head >= len(f.items) {
 		n := copy(f.items, f.items[f.head:])

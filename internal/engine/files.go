@@ -16,11 +16,11 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// maxReads is how many files are opened or looked at in one batch.
+// maxReads is the maximum number of files to open or to stat in one batch.
 const maxReads = 16
 
-// files opens and looks at message files beside the loop. A file that was opened stays open until the end of the step
-// in which its message could be sent, so that it is opened once for reading and sending.
+// files opens message files and runs stat on message files beside the loop. An open file stays open until the end of
+// the next step that could send the message, so that one open file serves reading and sending.
 type files struct {
 	spool     *spool
 	opts      *Options
@@ -34,9 +34,9 @@ type files struct {
 	reading   bool
 	open      map[string]*msgfile.File
 
-	mark    func() uint64 // returns the position of the notifications that have come; nil: the system does not notify
+	mark    func() uint64 // returns the position of the last notification; nil: the system does not notify
 	passed  uint64        // position of the notifications that the queue knows
-	fence   uint64        // position that they must have before the queue gets the answers of the batch
+	fence   uint64        // position that notified must reach before the queue gets the answers of the batch
 	watch   int           // number of the watcher that notifies
 	fenced  int           // number of the watcher that fence is about
 	waiting bool          // for notifications
@@ -45,7 +45,7 @@ type files struct {
 	temporaryNames []string      // likewise
 }
 
-// answer is what an act came to; file is open, or nil.
+// answer is the result of an act; file is the open file, or nil.
 type answer struct {
 	result queue.Result
 	file   *msgfile.File
@@ -110,7 +110,7 @@ func (f *files) watched(mark func() uint64) {
 	}
 }
 
-// notified says that the queue knows the notifications up to the position end.
+// notified tells that the queue knows all notifications up to the position end.
 func (f *files) notified(end uint64) {
 	if f.passed = end; f.waiting {
 		f.answered()
@@ -147,7 +147,7 @@ func (f *files) keep(name string, file *msgfile.File) {
 	f.open[name] = file
 }
 
-// take returns the open file name if it is version v; nil: it is not open.
+// take returns the open file name if the file is version v; nil if it is not open.
 func (f *files) take(name string, v queue.Version) *msgfile.File {
 	file := f.open[name]
 	if file == nil || versionOf(file.ID) != v {
@@ -191,7 +191,7 @@ func (f *files) do(a *queue.Act) answer {
 	return answer{result, file}
 }
 
-// errTemporary is why a file waits that has a temporary name.
+// errTemporary is the reason why a file with a temporary name waits.
 var errTemporary = errors.New("temporary name: the file is read when it has not changed for an hour")
 
 // temporary reports whether the file has a temporary name and is not old enough to be read.
@@ -206,8 +206,8 @@ func (f *files) temporary(a *queue.Act, look msgfile.Look) (r queue.Result, ok b
 	return queue.Result{Trouble: queue.Temporary, Err: errTemporary, Version: versionOf(id)}, true
 }
 
-// find looks for a file in the spool and in hold/. It looks twice: the file may be on its way from the one to the
-// other.
+// find looks for a file in the spool and in hold/, twice: the file may move from one to the other during the first
+// look.
 func (f *files) find(a *queue.Act) queue.Result {
 	for range 2 {
 		for _, place := range []queue.Place{queue.InSpool, queue.InHold} {
@@ -260,14 +260,14 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 		return r, errors.Is(err, fs.ErrNotExist)
 	}
 	if why, err := record.DecodeFailure(text); err != nil || m.Failed() {
-		return r, false // a message that failed and came back is read, with its why-file
+		return r, false // a message that was moved back from failed/ is read with its why-file
 	} else {
 		r.Returned = record.IsOf(m, why)
 	}
 	return r, true
 }
 
-// read reads what the file says, and its why-file if it was moved back from failed/.
+// read reads the message and, if the file was moved back from failed/, the why-file.
 func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err error) {
 	to, err := file.Addresses()
 	if err != nil {
@@ -298,7 +298,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 	return r, nil
 }
 
-// failed returns the result of an act Open that failed.
+// failed returns the result of a failed act Open.
 func (f *files) failed(a *queue.Act, err error) queue.Result {
 	r := queue.Result{Trouble: f.trouble(err), Err: err}
 	if id, statErr := f.spool.dir.Stat(a.Name); statErr == nil {
@@ -310,11 +310,11 @@ func (f *files) failed(a *queue.Act, err error) queue.Result {
 // trouble classifies the error of an act.
 func (f *files) trouble(err error) queue.Trouble { return troubleOf(f.spool.dir, err) }
 
-// troubleOf classifies an error of spooldir or msgfile. It is the one place where that is done.
+// troubleOf classifies an error of spooldir or msgfile. All classification is in this function.
 func troubleOf(dir *spooldir.Dir, err error) queue.Trouble {
 	if errors.Is(err, fs.ErrNotExist) {
 		if dir.Lock().Here() != nil {
-			return queue.System // the whole spool is away: nothing is known of any file
+			return queue.System // the spool directory is missing: this says nothing about a file
 		}
 		return queue.Gone
 	}

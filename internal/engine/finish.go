@@ -9,13 +9,13 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// finish writes what is to outlast the run. Only abandoned transactions are under way. For a drain the error says what
-// is in the way.
+// finish writes the status file, the journal and the rate file. All transactions have ended or are abandoned. The error
+// of a drain is the reason for messages that were not sent.
 func (e *Engine) finish(ctx context.Context) error {
 	for _, f := range e.inbox.take() {
 		f()
 	}
-	e.notices.close() // a report that is not known to be made would be made again
+	e.notices.close() // the queue must learn of finished reports, or the next run would repeat the reports
 	e.pass(time.Now())
 	if e.abandoned {
 		e.opts.Logger.Error("transactions do not end; their messages may be sent again",
@@ -34,13 +34,14 @@ func (e *Engine) finish(ctx context.Context) error {
 	return nil
 }
 
-// end writes what must not be forgotten. An error says that it could be written nowhere.
+// end writes all records that must survive. An error means that a record could be written neither to the status file
+// nor to the journal.
 func (e *Engine) end() error {
 	if e.spool.journal.recording() > 0 {
-		e.spool.journal.sync() // first, so that the status file says what follows
+		e.spool.journal.sync() // first, so that the status file includes the following outcomes
 	}
 	e.keepStatus()
-	e.spool.journal.sync() // what the status file could not take; the journal is empty otherwise
+	e.spool.journal.sync() // records that are missing in the status file; after a successful write the journal is empty
 	e.publisher.publish(e.spool.queue.TakeEvents())
 	lost := e.spool.journal.recording()
 	if lost == 0 {

@@ -2,12 +2,12 @@ package engine
 
 import "sync"
 
-// inbox is what other goroutines want the loop to do, in order. It never blocks them.
+// inbox has the functions that other goroutines post to the loop, in order. Posting never blocks.
 type inbox struct {
 	mu     sync.Mutex
 	items  []func()
-	taken  []func()      // memory of the items that were taken last
-	signal chan struct{} // has room for one: there are items
+	taken  []func()      // memory of the last taken items
+	signal chan struct{} // buffer of one: there are items
 }
 
 func newInbox() *inbox { return &inbox{signal: make(chan struct{}, 1)} }
@@ -43,7 +43,7 @@ func (b *inbox) waiting() bool {
 // Post.
 func (e *Engine) Post(f func(*Control)) { e.inbox.post(func() { f(e.control) }) }
 
-// Arrived says that a file of that name is new in the spool. Any goroutine may call Arrived.
+// Arrived tells that the file name is new in the spool. Any goroutine may call Arrived.
 func (e *Engine) Arrived(name string) { e.inbox.post(func() { e.spool.arrived(name) }) }
 
 // Control returns the commands to a run, for use before Run.

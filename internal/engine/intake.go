@@ -15,7 +15,7 @@ type scanner struct {
 	spool    *spool
 	opts     *Options
 	post     func(func())
-	adopt    func() error    // goes on with the directory that has taken the place of the spool
+	adopt    func() error    // continues with the directory that has replaced the spool
 	ctx      context.Context // ends a scan
 	watching bool            // the system may be able to notify of new files
 	watcher  *spooldir.Watcher
@@ -28,7 +28,7 @@ type scanner struct {
 	sick     error // why the last scan failed
 }
 
-// watch asks the system to tell of new files. Where it cannot, scans find them.
+// watch asks the system to notify of files. If the system cannot notify, scans find the files.
 func (s *scanner) watch() {
 	if !s.watching || s.watcher != nil {
 		return
@@ -43,7 +43,7 @@ func (s *scanner) watch() {
 	s.files.watched(w.Mark)
 }
 
-// events returns the channel on which the system tells of files; nil: it does not.
+// events returns the channel of notifications; nil if the system does not notify.
 func (s *scanner) events() <-chan spooldir.Event {
 	if s.watcher == nil {
 		return nil
@@ -62,12 +62,12 @@ func (s *scanner) close() {
 // due reports whether a scan is due or under way.
 func (s *scanner) due(now time.Time) bool { return s.scanning || !now.Before(s.next) }
 
-// rescan asks for a scan now, whatever the directory looks like.
+// rescan requests a scan now, even if the directory looks unchanged.
 func (s *scanner) rescan(now time.Time) {
 	s.seen, s.next, s.again = spooldir.Snapshot{}, now, s.scanning
 }
 
-// noticed takes what the system tells.
+// noticed takes notifications of the system.
 func (s *scanner) noticed(ev spooldir.Event, ok bool) {
 	switch now := time.Now(); {
 	case !ok: // the directory may be gone; the next scan asks again
@@ -90,7 +90,7 @@ func (s *scanner) noticed(ev spooldir.Event, ok bool) {
 	}
 }
 
-// listing is what a scan came to.
+// listing is the result of a scan.
 type listing struct {
 	snapshot spooldir.Snapshot
 	changed  bool // since the last scan
@@ -153,7 +153,7 @@ func (s *scanner) list(last spooldir.Snapshot, verify bool, each func([]queue.Fi
 			return err
 		}
 		if err := s.spool.dir.Lock().Here(); err != nil {
-			return err // checked after reading the names: they are names of this spool
+			return err // checked after reading: the names are names of this spool
 		}
 		names = s.spool.messages(names)
 		files := make([]queue.File, 0, len(names))
@@ -203,7 +203,7 @@ func (s *scanner) scanned(scan *queue.Scan, l listing) {
 	s.setSick(l.err)
 }
 
-// setSick keeps why the directory cannot be read, and logs the first failure of a series and its end.
+// setSick keeps the error of the directory, and logs the first error of a series and the end of the series.
 func (s *scanner) setSick(err error) {
 	if was := s.sick; (err != nil) != (was != nil) {
 		if err != nil {

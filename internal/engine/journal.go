@@ -9,20 +9,21 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// lazyDelay is how long it may take until a deferred attempt is in the journal. The status file may have it by then.
+// lazyDelay is the maximum time until a deferred attempt is in the journal, unless the status file has the attempt
+// before.
 const lazyDelay = time.Second
 
-// journaled remembers acceptances until they are in the status file. Many acts share one sync.
+// journaled keeps acceptances in the journal until they are in the status file. Many acts share one sync.
 type journaled struct {
 	file    *journal.File
 	opts    *Options
 	post    func(func())
 	acted   func(queue.Act, queue.Result, time.Time)
-	waiters []func()      // called in the loop after the write that is under way
+	waiters []func()      // called in the loop after the running write
 	pending []pendingNote // in the order of the journal
 }
 
-// pendingNote is an act Record whose note ends at the position at.
+// pendingNote is an act Record with the journal position at after its note.
 type pendingNote struct {
 	act queue.Act
 	at  int64
@@ -39,7 +40,7 @@ func (j *journaled) record(a queue.Act, now time.Time) {
 	j.pending = append(j.pending, pendingNote{a, j.file.Append(a.Note.Encode(), now)})
 }
 
-// start begins a write, if one is due.
+// start begins a write if a write is due.
 func (j *journaled) start(now time.Time) {
 	if j.file.Wait(now) != 0 {
 		return
@@ -56,7 +57,7 @@ func (j *journaled) start(now time.Time) {
 	})
 }
 
-// settled calls f in the loop when nothing is left to write now, or nothing can be written.
+// settled calls f in the loop when the journal has no more lines to write, or cannot be written.
 func (j *journaled) settled(now time.Time, f func()) {
 	j.start(now)
 	if !j.file.Busy() {
@@ -104,14 +105,14 @@ func (j *journaled) sync() {
 	j.advance(time.Now())
 }
 
-// report logs the first failure of a series, and its end.
+// report logs the first failure of a series, and the end of the series.
 func (j *journaled) report(err error, recovered bool) {
 	logWrite(j.opts.Logger, spooldir.JournalFile, err, recovered)
 }
 
 func (j *journaled) close() { j.file.Close() }
 
-// logWrite logs the first failure of a series to write a file, and its end.
+// logWrite logs the first failed write of a series, and the end of the series.
 func logWrite(log *slog.Logger, file string, err error, recovered bool) {
 	if err != nil {
 		log.Error("file cannot be written; retrying", "file", file, "err", err)

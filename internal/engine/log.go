@@ -14,10 +14,10 @@ type publisher struct {
 	opts  *Options
 	dir   string      // path of the spool directory
 	attrs []slog.Attr // memory of the attributes of one event
-	ailed bool        // acts failed for a reason that is not the fault of their files, when trouble was last called
+	ailed bool        // acts failed for a reason apart from their files at the last call of trouble
 }
 
-// publish logs events and hands them to the application.
+// publish logs events and passes them to the application.
 func (p *publisher) publish(events []queue.Event) {
 	log := p.opts.Logger
 	for i := range events {
@@ -86,8 +86,8 @@ func (p *publisher) attrsOf(ev *queue.Event) []slog.Attr {
 	return attrs
 }
 
-// trouble logs err, the reason why acts fail that is not the fault of their files, once, and logs its end. Without
-// such a reason err is nil.
+// trouble logs err, a reason for failed acts that is not in their files, once, and logs the end of the trouble. A nil
+// err means no trouble.
 func (p *publisher) trouble(err error) {
 	switch {
 	case err != nil && !p.ailed:

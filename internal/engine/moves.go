@@ -13,11 +13,11 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// maxMoves is how many messages leave the spool in one batch.
+// maxMoves is the maximum number of messages that leave the spool in one batch.
 const maxMoves = 256
 
-// moves takes messages out of the spool beside the loop: it removes those that were delivered and moves those that were
-// given up to failed/.
+// moves takes messages out of the spool beside the loop: delivered messages are removed, and messages with a given-up
+// recipient are moved to failed/.
 type moves struct {
 	spool   *spool
 	opts    *Options
@@ -27,8 +27,8 @@ type moves struct {
 	batch   []queue.Act    // being done beside the loop while moving is set, and the results
 	results []queue.Result // in the order of batch
 	moving  bool
-	half    []*spooldir.Failing // moves that are half done; they belong to the batch while one is under way
-	retry   bool                // the next batch is to complete them
+	half    []*spooldir.Failing // half-done moves; used only by the batch while a batch runs
+	retry   bool                // the next batch completes the half-done moves
 	waiters []func()            // called in the loop when no act is left
 	places  *asyncfile.File     // stands for the directories, which are synced some time after messages left the spool
 
@@ -63,7 +63,7 @@ func (m *moves) start() {
 	}()
 }
 
-// complete completes moves that are half done, and returns the paths of messages whose senders are to get a report.
+// complete completes half-done moves, and returns the paths of messages whose senders get a report.
 func (m *moves) complete() (owed []string) {
 	items := m.half
 	m.half = m.spool.dir.Failed().Complete(items)
@@ -75,7 +75,7 @@ func (m *moves) complete() (owed []string) {
 	return owed
 }
 
-// do does a batch: the removals one by one, the moves to failed/ together, with one sync.
+// do runs a batch: removals one by one, moves to failed/ together with one sync.
 func (m *moves) do() {
 	var failing []int // indexes in batch
 	for i := range m.batch {
@@ -91,7 +91,7 @@ func (m *moves) do() {
 	}
 }
 
-// remove removes a message that was delivered. It is the one place where that is done.
+// remove removes a delivered message. All removals are in this function.
 func (m *moves) remove(a *queue.Act) error {
 	err := m.spool.dir.Remove(a.Name, idOf(a.Version))
 	if errors.Is(err, spooldir.ErrChanged) && a.Sum != 0 {
@@ -106,8 +106,7 @@ func (m *moves) remove(a *queue.Act) error {
 	return nil
 }
 
-// removeTouched removes the message of a, which is another version now, if its content is what was sent. Otherwise it
-// returns err.
+// removeTouched removes the changed file of a if the content is the content that was sent. Otherwise it returns err.
 func (m *moves) removeTouched(a *queue.Act, err error) error {
 	id, statErr := m.spool.dir.Stat(a.Name)
 	if statErr != nil {
@@ -154,7 +153,7 @@ func (m *moves) why(a *queue.Act) ([]byte, error) {
 	why := record.FailureOf(a.Message, m.spool.dir.File(a.Name), now)
 	if a.Message.Digest != "" && a.Message.BodyDigest == "" { // a record of an older version
 		if f, err := msgfile.Reopen(m.spool.dir, a.Name, idOf(a.Version)); err == nil {
-			why.BodyDigest, _ = f.BodyDigest() // without it the header alone identifies the message
+			why.BodyDigest, _ = f.BodyDigest() // without the body digest the header alone identifies the message
 			f.Close()
 		}
 	}
@@ -195,7 +194,7 @@ func (m *moves) moved() {
 	m.batch, m.results = reuse(m.batch), reuse(m.results)
 }
 
-// resumeWaiters calls what waits for the last act.
+// resumeWaiters calls the functions that wait for the last act.
 func (m *moves) resumeWaiters() {
 	if m.busy() {
 		return
@@ -207,7 +206,7 @@ func (m *moves) resumeWaiters() {
 	}
 }
 
-// wait returns the time until the directories are to be synced; negative: they need no sync.
+// wait returns the time until the next sync of the directories; negative if none is needed.
 func (m *moves) wait(now time.Time) time.Duration { return m.places.Wait(now) }
 
 // write begins to sync the directories, if a sync is due.

@@ -23,12 +23,12 @@ func newNotices(s *spool, opts *Options, host string, post func(func())) *notice
 // owe asks for a report on the message at path, in failed/.
 func (n *notices) owe(path string, now time.Time) { n.notifier.Owe(filepath.Base(path), now) }
 
-// notify asks for a report on a message that goes on.
+// notify requests a report on a message that stays in the spool.
 func (n *notices) notify(a queue.Act, now time.Time) {
 	n.notifier.Notify(a.Name, idOf(a.Version), *a.Notice, a, now)
 }
 
-// start begins to make the reports that are due, unless reports are being made.
+// start makes the due reports, unless a batch is running.
 func (n *notices) start(now time.Time) {
 	if n.notifier.Wait(now) == 0 {
 		n.notifier.Start(now, func() { n.post(n.take) })
@@ -54,7 +54,7 @@ func (n *notices) finish(outcomes []notify.Outcome) {
 	}
 }
 
-// close waits for the reports that are being made.
+// close waits for the running batch of reports.
 func (n *notices) close() {
 	if n.notifier.Busy() {
 		n.finish(<-n.notifier.Done())
@@ -67,7 +67,7 @@ func (n *notices) wait(now time.Time) time.Duration { return n.notifier.Wait(now
 // waiting reports whether a report is being made or is due.
 func (n *notices) waiting(now time.Time) bool { return n.notifier.Busy() || n.notifier.Wait(now) == 0 }
 
-// made takes the outcome of one report: it logs the outcome, and tells the queue of the report's file.
+// made takes the outcome of one report: it logs the outcome, and tells the queue about the file of the report.
 func (n *notices) made(o notify.Outcome) {
 	now, log := time.Now(), n.opts.Logger
 	first, recovered := n.notifier.Finish(o, now)
@@ -89,7 +89,7 @@ func (n *notices) made(o notify.Outcome) {
 	}
 }
 
-// oweAll asks for the reports that the last run on the directory has left to make.
+// oweAll requests the reports that the last run on the directory did not make.
 func (n *notices) oweAll() {
 	if !n.opts.Reports {
 		return

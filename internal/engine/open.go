@@ -13,8 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// opener locks a spool directory and loads its queue: at the start, and when another directory has taken the place of
-// the first one.
+// opener locks a spool directory and loads its queue: at the start, and when another directory has replaced the spool.
 type opener struct {
 	spool     *spool
 	opts      *Options
@@ -73,7 +72,7 @@ func (o *opener) load() error {
 }
 
 // replay adds the journal to the queue. If the journal has records, replay writes the status file: people may edit the
-// file before the next write. Damage is what is wrong with the status file; nil: nothing is.
+// file before the next write. damage is the fault of the status file; nil: the file is valid.
 func (o *opener) replay(damage error, now time.Time) error {
 	dir := o.spool.dir
 	file, found, err := journal.OpenOn(dir.FS(), dir.File(spooldir.JournalFile), func(line []byte) error {
@@ -111,7 +110,7 @@ func (o *opener) replay(damage error, now time.Time) error {
 	return nil
 }
 
-// remember merges a record of the journal, which may be older than the status file, into what the status file says.
+// remember merges a record of the journal, which may be older than the status file, into the record of the status file.
 func (o *opener) remember(n *record.Note, now time.Time) {
 	name := n.Name()
 	m, ok := o.spool.queue.Remembered(name)
@@ -123,9 +122,9 @@ func (o *opener) remember(n *record.Note, now time.Time) {
 	o.spool.queue.Remember(name, m, now)
 }
 
-// adopt continues with the directory that has taken the place of the spool, as after a restart. Messages of the old
-// directory stay known, in case it comes back. While work on the old directory is under way adopt returns an error: the
-// outcome of that work could land in the new directory.
+// adopt continues with the directory that has replaced the spool, as after a restart. Messages of the old directory
+// stay known, in case the directory comes back. During work on the old directory adopt returns an error: the work could
+// change the new directory.
 func (o *opener) adopt() error {
 	old := *o.spool
 	if o.busy() || o.notices.busy() || old.journal.file.Busy() || o.status.file.Busy() {
@@ -152,7 +151,7 @@ func (o *opener) adopt() error {
 // pastKey identifies a message of a replaced directory.
 type pastKey struct{ name, id string }
 
-// keepPast keeps the records of the old queue, and forgets records of messages that are too old to be tried again.
+// keepPast keeps the records of the old queue, except for messages past their age limit.
 func (o *opener) keepPast(old *queue.Queue, now time.Time) {
 	if o.past == nil {
 		o.past = make(map[pastKey]queue.Named)

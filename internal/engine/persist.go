@@ -15,18 +15,18 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// statusWriter writes the status file, and reads it.
+// statusWriter writes and reads the status file.
 type statusWriter struct {
 	spool   *spool
 	opts    *Options
-	causes  func() func(sender string) string // returns a function that says why mail of a sender cannot be sent now
+	causes  func() func(sender string) string // returns a function for the reason why mail of a sender waits
 	post    func(func())
 	file    *asyncfile.File
 	ours    atomic.Pointer[spooldir.ID] // identity of the status file after the last write; nil: no write yet
 	mark    int64                       // journal position covered by the last write
 	changed bool                        // the status file is to be written
 	waiters []func()                    // called in the loop after the write under way
-	since   time.Time                   // outcomes after it overrule an edit of the status file; zero: all do
+	since   time.Time                   // later outcomes overrule an edit of the status file; zero: all
 	shown   time.Time                   // when the content of the write under way was taken
 }
 
@@ -43,7 +43,7 @@ func newStatusWriter(s *spool, opts *Options, causes func() func(string) string,
 	return w
 }
 
-// isOurs reports whether this run has written the status file last. Any goroutine may call isOurs.
+// isOurs reports whether this run was the last to write the status file. Any goroutine may call isOurs.
 func (w *statusWriter) isOurs() (bool, error) {
 	id, err := spooldir.IDAt(w.spool.dir.FS(), w.spool.status)
 	if err != nil {
@@ -63,7 +63,7 @@ func (w *statusWriter) read(each func(name string, m *record.Message)) error {
 // wait returns the time until a write is due; negative: no write is due.
 func (w *statusWriter) wait(now time.Time) time.Duration { return w.file.Wait(now) }
 
-// failed logs the first failure of a series of writes, and its end.
+// failed logs the first failed write of a series, and the end of the series.
 func (w *statusWriter) failed(err error, recovered bool) {
 	logWrite(w.opts.Logger, w.spool.status, err, recovered)
 }
@@ -132,7 +132,7 @@ func (w *statusWriter) content(now time.Time) (write func(io.Writer) error, empt
 	return func(to io.Writer) error { return writeStatus(to, dir, records, causes, now) }, len(records) == 0
 }
 
-// saved takes the outcome of a write. After a success the journal need not keep what the status file says.
+// saved takes the outcome of a write. After a success the journal may drop the written records.
 func (w *statusWriter) saved(err error) {
 	if err == nil {
 		w.spool.journal.file.Cut(w.mark)
@@ -164,8 +164,8 @@ func writeStatus(
 	return enc.Close()
 }
 
-// replaceIn returns a function that writes a file, but never into a directory that has taken the place of dir: a file
-// there may know more.
+// replaceIn returns a function that writes a file, but never into a directory that has replaced dir: a file there may
+// have newer records.
 func replaceIn(dir *spooldir.Dir) asyncfile.Writer {
 	return func(path string, perm fs.FileMode, write func(io.Writer) error) error {
 		if filepath.Dir(path) == dir.Path() {

@@ -11,7 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// rate holds mail back that would exceed the limits for recipients, and remembers over a restart what was spent.
+// rate holds back mail above the limits for recipients. The counts survive a restart.
 type rate struct {
 	dir    *spooldir.Dir
 	opts   *Options
@@ -20,7 +20,7 @@ type rate struct {
 	limits []ratelimit.Limit
 	quota  *ratelimit.Quota
 	file   *asyncfile.File
-	until  time.Time // until when mail was held back, when that was last looked at
+	until  time.Time // end of the wait at the last look
 	count  uint64    // how often mail was held back
 }
 
@@ -44,7 +44,7 @@ func (r *rate) load() (err error) {
 	return err
 }
 
-// change returns a rate with other limits, for which what was spent counts.
+// change returns a rate with other limits and the same counts.
 func (r *rate) change(text string, now time.Time) (*rate, error) {
 	if text == r.text {
 		return r, nil
@@ -83,7 +83,7 @@ func (r *rate) spend(n int, now time.Time) {
 	}
 }
 
-// refund takes back n recipients that were counted at a time and not sent: the relay could not be used.
+// refund removes n recipients from the count of time at: the relay could not be used, and the mail was not sent.
 func (r *rate) refund(n int, at, now time.Time) {
 	if r.text != "" && n > 0 {
 		r.quota.Refund(n, at)
@@ -91,10 +91,10 @@ func (r *rate) refund(n int, at, now time.Time) {
 	}
 }
 
-// wait returns the time until the file is to be written; negative: it need not be.
+// wait returns the time until the next write of the file; negative if none is needed.
 func (r *rate) wait(now time.Time) time.Duration { return r.file.Wait(now) }
 
-// content returns what writes the present state.
+// content returns a function that writes the present state.
 func (r *rate) content(now time.Time) func(io.Writer) error {
 	text, err := r.quota.State(now)
 	return func(w io.Writer) error {

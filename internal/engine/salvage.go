@@ -11,17 +11,16 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// errDamaged is in the error of a status file that is no valid status file.
+// errDamaged is in the error of a damaged status file.
 var errDamaged = errors.New("is not valid")
 
-// whyHeld is the reason of messages that salvage has held.
+// whyHeld is the error text of messages held by salvage.
 const whyHeld = "held: the status file was damaged, and may have said which recipients have got the message; " +
 	"release sends it to all recipients that are shown as waiting"
 
-// salvage goes on without a part of the status file, which is damaged. What the file says before the damage counts, and
-// so does the journal. Of the other messages, one with several recipients is moved to hold/: some of them may have got
-// it. A message with a single recipient was not accepted: the file would have been removed. Then the status file is set
-// aside.
+// salvage continues with a damaged status file. The part before the damage counts, and so does the journal. Another
+// message with several recipients is moved to hold/: some recipients may have got the message. A message with a single
+// recipient was not accepted, or the file would have been removed. Then the status file is set aside.
 func (o *opener) salvage(damage error, now time.Time) error {
 	log, dir := o.opts.Logger, o.spool.dir
 	held := 0
@@ -46,7 +45,8 @@ func (o *opener) salvage(damage error, now time.Time) error {
 	return nil
 }
 
-// holdUnknown holds the message name if it has several recipients and is not known in full, and reports whether it did.
+// holdUnknown holds the message name if it has several recipients and no complete record. It reports whether the
+// message is held now.
 func (o *opener) holdUnknown(name string, now time.Time) bool {
 	old, known := o.spool.queue.Remembered(name)
 	if known && !old.Partial() {
@@ -54,12 +54,12 @@ func (o *opener) holdUnknown(name string, now time.Time) bool {
 	}
 	file, err := msgfile.Open(o.spool.dir, name, msgfile.Look{Now: now, How: spooldir.Renamed})
 	if err != nil {
-		return false // no message, or one that is just being written
+		return false // no message, or an unfinished message
 	}
 	defer file.Close()
 	r, err := o.files.read(&queue.Act{Name: name}, file)
 	if err != nil || r.Returned {
-		return false // a why-file says who has accepted
+		return false // a why-file names the accepted recipients
 	}
 	m := record.New(*r.Head, now)
 	if known && m.IsSame(old) {

@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// sender starts jobs, one for each attempt to send a message, and hands their results to the queue.
+// sender starts jobs, one for each transaction, and passes their results to the queue.
 type sender struct {
 	spool    *spool
 	opts     *Options
@@ -44,7 +44,7 @@ func (s *sender) start(now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// startRoute starts the jobs of route i. Its result is that of start.
+// startRoute starts the jobs of route i and returns the result of start.
 func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 	for s.spool.queue.Ready(i) > 0 {
 		if wait := s.rate.hold(now); wait > 0 {
@@ -76,7 +76,7 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 	return -1
 }
 
-// attempting is one job under way, beside the loop.
+// attempting is one running job, beside the loop.
 type attempting struct {
 	sender *sender
 	job    queue.Job
@@ -89,10 +89,10 @@ type attempting struct {
 	err    error  // why the file could not be offered
 	report string // name of the report about success in the spool; empty: none
 	unsent error  // why there is no such report
-	sum    uint64 // of the content that was sent, see msgfile.File
+	sum    uint64 // checksum of the sent content, see msgfile.File
 }
 
-// begin opens the message and offers it.
+// begin opens the message and offers the message to the route.
 func (a *attempting) begin(ctx context.Context) {
 	if a.file == nil {
 		a.err = a.dir.Lock().Here() // another process may have sent the message
@@ -134,8 +134,8 @@ func (a *attempting) end() {
 	a.sender.post(func() { a.sender.attempted(a) })
 }
 
-// handOn puts a report into the spool for a sender who wants to know of success, if the relay will not report (RFC
-// 3461, section 5.2.2). It is done while the message is still there.
+// handOn puts a report about success into the spool if the sender wants one and the relay will not send one (RFC 3461,
+// section 5.2.2). The message is still in the spool.
 func (a *attempting) handOn(t *delivery.Transaction) (name string, err error) {
 	now := time.Now()
 	n := record.Notice{
@@ -200,7 +200,7 @@ func (s *sender) attempted(a *attempting) {
 	s.spool.queue.Finished(a.job, f, now)
 }
 
-// unsent returns the number of recipients for which the relay did not get MAIL.
+// unsent returns the number of recipients without a MAIL command.
 func unsent(a *attempting) (n int) {
 	if a.err != nil {
 		return len(a.job.To)
@@ -218,7 +218,7 @@ func unsent(a *attempting) (n int) {
 	return n
 }
 
-// stuck reports whether nothing that is ready can be sent, and a second attempt has shown so.
+// stuck reports whether no ready message can be sent, even at a second attempt.
 func (s *sender) stuck() bool {
 	stuck := false
 	for i := range s.delivery.Routes() {
@@ -232,7 +232,7 @@ func (s *sender) stuck() bool {
 	return stuck
 }
 
-// relayTrouble returns why nothing that is ready can be sent; nil: something can, or nothing is ready.
+// relayTrouble returns the reason why no ready message can be sent; nil if a message can be sent or none is ready.
 func (s *sender) relayTrouble() error {
 	var errs []error
 	for i := range s.delivery.Routes() {
@@ -247,8 +247,8 @@ func (s *sender) relayTrouble() error {
 	return errors.Join(errs...)
 }
 
-// causes returns a function that says why the mail of a sender cannot be sent now; empty: it can. The function may be
-// called by any goroutine.
+// causes returns a function that returns the reason why the mail of a sender cannot be sent now; empty if it can. Any
+// goroutine may call the function.
 func (s *sender) causes() func(sender string) string {
 	causes := make([]string, s.delivery.Routes())
 	for i := range causes {

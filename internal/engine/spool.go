@@ -7,9 +7,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// spool is the spool directory and what is known of its messages. When another directory takes its place, queue,
-// journal and unlock are replaced together; the parts of the engine share one spool, so all of them go on with the new
-// queue.
+// spool is the spool directory with its records. If another directory replaces the spool, queue, journal and unlock are
+// replaced together. The parts of the engine share one spool, so all parts continue with the new queue.
 type spool struct {
 	dir     *spooldir.Dir
 	status  string // path of the status file, which is not a message
@@ -26,7 +25,7 @@ func (s *spool) arrived(name string) {
 	}
 }
 
-// messages returns the names that message files may have. It reuses the array of names.
+// messages returns the names that message files may have. The result uses the array of names.
 func (s *spool) messages(names []string) []string {
 	usable := names[:0]
 	for _, name := range names {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 
+	"github.com/unbit/spoolgore/internal/addrmask"
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/engine"
@@ -58,6 +59,7 @@ type Transaction struct {
 // Result is the result of one transaction for one recipient.
 type Result struct {
 	Relay string // relay of the reply, as "mail.example.com:25"; empty: filled in by the spool
+	Addr  string // IP address and port of the relay; empty: not known
 	Reply string // reply, as "250 2.0.0 Ok: queued as 4F1"; empty: none
 	TLS   string // version of TLS, as "TLS 1.3"; empty: none
 	DSN   bool   // the relay sends the reports of Notify (RFC 3461); false: the spool reports success
@@ -137,7 +139,7 @@ func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt
 
 // outcomeOf classifies a result. An error without a *DeliveryError is temporary, and the fault of the message.
 func outcomeOf(r Result) attempt.Outcome {
-	o := attempt.Outcome{Relay: r.Relay, Reply: r.Reply, TLS: r.TLS, DSN: r.DSN, Err: r.Err}
+	o := attempt.Outcome{Relay: r.Relay, Addr: r.Addr, Reply: r.Reply, TLS: r.TLS, DSN: r.DSN, Err: r.Err}
 	if r.Err == nil {
 		return o
 	}
@@ -183,7 +185,7 @@ func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
 	})
 	results := make([]Result, len(outcomes))
 	for i, o := range outcomes {
-		results[i] = Result{Relay: o.Relay, Reply: o.Reply, TLS: o.TLS, DSN: o.DSN, Err: o.Err}
+		results[i] = Result{Relay: o.Relay, Addr: o.Addr, Reply: o.Reply, TLS: o.TLS, DSN: o.DSN, Err: o.Err}
 	}
 	return results
 }
@@ -275,7 +277,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	for name, n := range map[string]int64{
 		"Freq": int64(o.Freq), "Settle": int64(o.Settle), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
 		"Concurrency": int64(o.Concurrency), "Grace": int64(o.Grace),
-		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter),
+		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter), "Trace": int64(o.Trace),
 	} {
 		if n < 0 {
 			return o, fmt.Errorf("option %s is negative", name)
@@ -298,6 +300,9 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}
 	}
+	if o.ShortAddresses {
+		o.Logger = slog.New(addrmask.NewHandler(o.Logger.Handler(), nil))
+	}
 	var err error
 	o.StatusFile, err = filepath.Abs(o.StatusFile)
 	return o, err
@@ -309,7 +314,7 @@ func (o Options) engine() engine.Options {
 		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
 		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
 		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
-		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
+		Rate:  o.Rate, Trace: o.Trace, ShortAddresses: o.ShortAddresses, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },
 		Delivery: o.delivery(),
 	}

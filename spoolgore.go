@@ -124,6 +124,12 @@ type Options struct {
 	PickupDots bool
 	WarnAfter  time.Duration // age at which the sender of a waiting message gets a report, once; zero: never
 
+	// Trace is the number of outcomes to remember in .spoolgore.sent, for "spoolgore trace": between Trace and twice as
+	// many are kept. Zero: none.
+	Trace int
+	// ShortAddresses shortens mail addresses in the log and in .spoolgore.sent to the first character and the domain.
+	ShortAddresses bool
+
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
 

@@ -44,6 +44,7 @@ type Message struct {
 	Overdue time.Time `json:",omitzero"`
 	// Removed are addresses of the file that a person removed from the status file. No mail is sent to them.
 	Removed []string `json:",omitempty"`
+	UID     string   `json:",omitempty"` // user id of the owner of the file; empty: not known
 }
 
 // State is the progress of one recipient, as the status file has it.
@@ -122,7 +123,7 @@ func messageOf(m *record.Message) *Message {
 		Attempts: m.Attempts, Enqueued: m.Enqueued, Error: m.Error, Expire: m.Expire, Priority: m.Priority,
 		Size: m.Size, Modified: m.Modified, Held: m.Held, NotBefore: m.NotBefore,
 		MessageID: m.MessageID, Digest: m.Digest, Inode: m.Inode, RawName: m.RawName,
-		BodyDigest: m.BodyDigest, Missing: m.Missing, Overdue: m.Overdue, Removed: m.Removed,
+		BodyDigest: m.BodyDigest, Missing: m.Missing, Overdue: m.Overdue, Removed: m.Removed, UID: m.UID,
 	}
 }
 
@@ -178,7 +179,9 @@ type Event struct {
 	Size    int64     // size of the file in bytes; zero in EventUnusable
 	Since   time.Time // Sent, Deferred, Failed: when the message was first seen or, if later, could first be sent
 	Attempt int       // number of the transaction for this message, from 1; zero: none
+	UID     string    // user id of the owner of the file, in decimal; empty: not known
 	Relay   string    // relay of the attempt
+	Addr    string    // IP address and port of the relay; empty: not known
 	Reply   string    // reply of the relay
 	TLS     string    // version of TLS, "TLS 1.3"; empty: none
 	Fault   Fault     // Deferred and Failed: the party at fault
@@ -190,8 +193,8 @@ type Event struct {
 func eventOf(ev queue.Event) Event {
 	return Event{
 		Kind: EventKind(ev.Kind), Time: ev.Time, File: ev.File, From: ev.From, To: ev.To, ID: ev.ID, Size: ev.Size,
-		Since: ev.Since, Attempt: ev.Attempt, Relay: ev.Outcome.Relay, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS,
-		Fault: Fault(ev.Outcome.Fault), Err: ev.Err, Next: ev.Next, Path: ev.Path,
+		Since: ev.Since, Attempt: ev.Attempt, UID: ev.UID,
+		Relay: ev.Outcome.Relay, Addr: ev.Outcome.Addr, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS, Fault: Fault(ev.Outcome.Fault), Err: ev.Err, Next: ev.Next, Path: ev.Path,
 	}
 }
 

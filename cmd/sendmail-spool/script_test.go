@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -169,7 +170,19 @@ func parts(ts *testscript.TestScript) (envelope, rest string) {
 	if !ok {
 		ts.Fatalf("no envelope in %q", line)
 	}
-	return envelope, rest
+	return envelope, withoutReceived(ts, rest, filepath.Base(files[0]))
+}
+
+// received is the field that each message gets, in front of its header.
+var received = regexp.MustCompile(`^Received: from localhost by (\S+) \(uid (\d+)\)\n\t(with SMTP )?id (\S+);\n\t.*\n`)
+
+// withoutReceived returns a message without that field, which has the name of the message in the spool.
+func withoutReceived(ts *testscript.TestScript, text, name string) string {
+	m := received.FindStringSubmatch(text)
+	if m == nil || m[4] != name {
+		ts.Fatalf("no Received field with the name %s in %q", name, text)
+	}
+	return text[len(m[0]):]
 }
 
 // envelope checks that of the message that was accepted last.

@@ -93,5 +93,6 @@ func (s *shim) submitFor(env message.Envelope, d sendmail.Defaults, content io.R
 	if err != nil {
 		return err
 	}
-	return s.put(m)
+	_, err = s.put(m, "SMTP")
+	return err
 }

@@ -114,7 +114,12 @@ func spooled(t *testing.T, dir string) (texts []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts = append(texts, string(text))
+		line, rest, _ := strings.Cut(string(text), "\n")
+		field := received.FindStringSubmatch(rest)
+		if field == nil || field[3] != "with SMTP " || field[4] != filepath.Base(file) {
+			t.Fatalf("no Received field with the name of the message in %q", text)
+		}
+		texts = append(texts, line+"\n"+rest[len(field[0]):])
 	}
 	return texts
 }

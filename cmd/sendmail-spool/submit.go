@@ -5,10 +5,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/aliases"
+	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/sendmail"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -30,8 +32,12 @@ func (s *shim) submit(c sendmail.Command) error {
 	if m.Discarded {
 		return s.discard(in)
 	}
-	if err := s.put(m); err != nil {
+	name, err := s.put(m, "")
+	if err != nil {
 		return err
+	}
+	if c.Verbose {
+		fmt.Fprintln(s.stdout, "queued as", name)
 	}
 	if len(m.Bad) > 0 {
 		var bad []string
@@ -43,10 +49,13 @@ func (s *shim) submit(c sendmail.Command) error {
 	return nil
 }
 
-// put writes a message into the spool. The message is read without the privilege.
-func (s *shim) put(m *sendmail.Message) error {
-	return s.sys.held.with(func() error {
-		_, err := s.spool.Put(func(w io.Writer) error {
+// put writes a message into the spool and returns its name. With is the protocol of the message; empty: a command. The message is read without the privilege.
+func (s *shim) put(m *sendmail.Message, with string) (name string, err error) {
+	hop := message.Hop{Host: s.conf.domain.value, With: with, UID: strconv.Itoa(s.sys.uid), Time: time.Now()}
+	err = s.sys.held.with(func() error {
+		name, err = s.spool.PutNamed(func(w io.Writer, name string) error {
+			hop.Name = name
+			m.Trace(hop)
 			return s.sys.held.without(func() error {
 				_, err := m.WriteTo(w)
 				return err
@@ -54,6 +63,7 @@ func (s *shim) put(m *sendmail.Message) error {
 		})
 		return err
 	})
+	return name, err
 }
 
 // defaults returns the values that complete a message, such as the domain, the caller's name and the aliases.

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/addrmask"
 	"github.com/unbit/spoolgore/internal/collector"
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/hooks"
@@ -20,6 +22,7 @@ type service struct {
 	args      []string      // the arguments of c
 	c         config.Config // the current configuration; only reload changes it
 	level     *slog.LevelVar
+	short     atomic.Bool // addresses in the log are shortened
 	log       *slog.Logger
 	flush     func() // writes the log lines that wait
 	spool     *spoolgore.Spool
@@ -35,7 +38,10 @@ func newService(args []string, c config.Config, stderr io.Writer) *service {
 	level := new(slog.LevelVar)
 	level.Set(c.LogLevel())
 	log, flush := logger.NewLossy(stderr, level, c.LogJSON)
-	return &service{args: args, c: c, level: level, also: c.Opts.OnEvent, log: log, flush: flush}
+	s := &service{args: args, c: c, level: level, also: c.Opts.OnEvent, flush: flush}
+	s.short.Store(c.Opts.ShortAddresses)
+	s.log = slog.New(addrmask.NewHandler(log.Handler(), s.short.Load))
+	return s
 }
 
 // run runs the spool until a signal ends it or, with -once, until no message is due.
@@ -114,6 +120,7 @@ func (s *service) renew() error {
 		return err
 	}
 	s.level.Set(next.LogLevel())
+	s.short.Store(next.Opts.ShortAddresses)
 	s.hook.Set(next.OnFail)
 	s.collector.SetRate(next.Opts.Rate)
 	s.c = next

@@ -85,6 +85,7 @@ type Outcome struct {
 	Enhanced  string // enhanced status code of the reply (RFC 2034), such as "5.1.1"; empty: none
 	Reply     string // reply of the relay to the content, or the refusal, on one line; empty: no reply
 	Relay     string // address of the relay as configured
+	Addr      string // IP address and port of the relay; empty: no session, or not known
 	TLS       string // TLS version of the session, such as "TLS 1.3"; empty: no TLS
 	Err       error  // cause of the failure; after a refusal, the text of Reply
 }

@@ -40,7 +40,7 @@ func commands() []*command {
 	return []*command{
 		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(),
 		flushCommand(),
-		statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(),
+		traceCommand(), statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(),
 		helpCommand(),
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/putfiles"
 )
 
@@ -83,6 +84,7 @@ func (c *call) put(o putfiles.Options) error {
 	if len(c.operands) == 0 {
 		return usageErr("which file?")
 	}
+	o.Host = msgfile.Host("")
 	for _, path := range c.operands {
 		names, err := c.putFile(path, o)
 		for _, name := range names {

@@ -77,6 +77,8 @@ var Keys = []Key{
 	{Name: "once", Of: Daemon, Default: "false"},
 	{Name: "logjson", Of: Daemon, Default: "false"},
 	{Name: "verbose", Of: Daemon, Default: "false"},
+	{Name: "trace", Of: Daemon, Default: "10000"},
+	{Name: "shortaddresses", Of: Daemon, Default: "false"},
 
 	{Name: "domain", Of: Sendmail, Default: "that in /etc/mailname, else the host's name"},
 	{Name: "aliases", Of: Sendmail, Default: "/etc/aliases"},

@@ -50,6 +50,7 @@ func TestPrecedence(t *testing.T) {
 		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"a", "b", "c"},
 		"recipients": {"1", "2", "3"}, "smtpidle": {"1s", "2s", "3s"}, "ip4": {"yes", "no", "true"}, "ip6": {"yes", "no", "true"},
 		"smtptlsmin": {"1.0", "1.2", "1.3"}, "retry": {"1m", "2m,3m*2", "1h"},
+		"trace": {"1", "0", "3"}, "shortaddresses": {"yes", "no", "true"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},
 	}
 	user := []string{"-smtpuser", "u"} // for those that need one

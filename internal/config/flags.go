@@ -15,6 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/relayfile"
+	"github.com/unbit/spoolgore/internal/sentlog"
 )
 
 // Config is the configuration of the daemon: the values of the command line, the environment and the file of -config.
@@ -67,7 +68,7 @@ func Parse(args []string, env func(string) string) (Config, error) {
 
 // Flags returns the flags of the daemon, which set the fields of c.
 func Flags(c *Config) *FlagSet {
-	c.Opts.SMTPAddr, c.Bounce = "127.0.0.1:25", true
+	c.Opts.SMTPAddr, c.Bounce, c.Opts.Trace = "127.0.0.1:25", true, sentlog.Default
 	fs := NewFlagSet("spoolgore")
 	relayFlags(fs, c)
 	loginFlags(fs, c)
@@ -91,6 +92,10 @@ func Flags(c *Config) *FlagSet {
 	fs.Heading("Other")
 	fs.AddSwitch(&c.LogJSON, "logjson", "log lines in JSON; the log goes to standard error")
 	fs.AddSwitch(&c.Verbose, "verbose", "log more")
+	fs.Add((*number)(&c.Opts.Trace), "trace", "N",
+		"outcomes to remember in DIR/.spoolgore.sent for the command trace, between N and twice as many; 0: none")
+	fs.AddSwitch(&c.Opts.ShortAddresses, "shortaddresses",
+		"shorten mail addresses in the log and in .spoolgore.sent: a…@example.org")
 	fs.AddSwitch(&c.Version, "version", "print the version")
 	fs.Term("-help", "print this")
 	for i, d := range fs.Docs {
@@ -216,6 +221,23 @@ func (c *count) Set(text string) error {
 	*c = count(n)
 	return nil
 }
+
+// number is a number as a flag, or zero.
+type number int
+
+func (n *number) String() string { return strconv.Itoa(int(*n)) }
+
+func (n *number) Set(text string) error {
+	i, err := strconv.Atoi(text)
+	if err != nil || i < 0 || i > maxNumber {
+		return fmt.Errorf("want a number from 0 to %d", maxNumber)
+	}
+	*n = number(i)
+	return nil
+}
+
+// maxNumber bounds a number.
+const maxNumber = 10_000_000
 
 // patterns is a list of patterns of names as a flag.
 type patterns []string

@@ -20,7 +20,8 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 		"-smtpca", "/ca", "-smtpcert", "/cert", "-smtpkey", "/key", "-smtppin", pinOfNothing,
 		"-freq", "5", "-attempts", "7", "-json", "/j", "-smtptimeout", "1m30s", "-maxage", "48h", "-concurrency", "300",
 		"-rate", "14/s,600/m", "-nopipelining", "-nochunking", "-window", "8",
-		"-localname", "me.example.com", "-bounce=false", "-warnafter", "4h", "-onfail", "logger x", "-once", "-logjson", "-verbose", "dir",
+		"-localname", "me.example.com", "-bounce=false", "-warnafter", "4h", "-onfail", "logger x", "-once", "-logjson", "-verbose",
+		"-trace", "9", "-shortaddresses", "dir",
 	}, noEnv)
 	is.NoErr(err)
 	want := Config{Dir: "dir", RelaysFile: "/r", OnFail: "logger x", Once: true, LogJSON: true, Verbose: true}
@@ -31,8 +32,9 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 	want.Opts.Freq, want.Opts.Attempts, want.Opts.StatusFile = 5*time.Second, 7, "/j"
 	want.Opts.SMTPTimeout, want.Opts.MaxAge, want.Opts.Concurrency = 90*time.Second, 48*time.Hour, 300
 	want.Opts.LocalName = "me.example.com"
+	want.Opts.Trace, want.Opts.ShortAddresses = 9, true
 	is.Equal(c.From["freq"], Setting{"freq", "5s", OnCommandLine, "-freq"})
-	is.Equal(len(c.From), 28) // and of each it is known where it stands
+	is.Equal(len(c.From), 30) // and of each it is known where it stands
 	c.From = nil
 	is.Equal(c, want) // every flag reaches the option of its name
 
@@ -40,7 +42,7 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 	is.NoErr(err)
 	is.Equal(len(c.From), 1)
 	c.From = nil
-	is.Equal(c, Config{Dir: "dir", Bounce: true, Opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25"}}) // all else is left to the package
+	is.Equal(c, Config{Dir: "dir", Bounce: true, Opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25", Trace: 10_000}}) // all else is left to the package
 }
 
 // pinOfNothing is a pin that is well formed.

@@ -28,6 +28,8 @@ type Control struct {
 	post     func(func())
 	pass     func(now time.Time) // passes the queue's decisions on
 	paused   bool
+
+	publisher *publisher
 }
 
 // Flush makes every waiting message due, and scans the directory.
@@ -133,6 +135,7 @@ func (c *Control) Reconfigure(o Options) error {
 		return err
 	}
 	*c.rate, *c.opts = *rate, o
+	c.publisher.sent.SetLimit(o.Trace)
 	if next := now.Add(o.Freq); next.Before(c.scanner.next) {
 		c.scanner.next = next
 	}

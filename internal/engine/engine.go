@@ -46,11 +46,14 @@ type Options struct {
 	PickupDots bool          // lines of pickup files are dot-stuffed
 	Retry      record.Rule   // when a recipient is tried again; Backoff is called by the loop only
 	Rate       string        // limits for the recipients of all mail; empty: none
+	Trace      int           // number of outcomes to remember for people; zero: none
 	Grace      time.Duration // how long transactions may go on when the context of Run ends
 	LocalName  string        // host in reports and Message-IDs; empty: the name of the host
 	Logger     *slog.Logger
-	OnEvent    func(queue.Event) // called by the loop
-	Delivery   delivery.Config   // Grown is filled in
+
+	ShortAddresses bool              // mail addresses in remembered outcomes are shortened
+	OnEvent        func(queue.Event) // called by the loop
+	Delivery       delivery.Config   // Grown is filled in
 }
 
 // rules returns what the queue needs of o.
@@ -112,7 +115,7 @@ func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
 // makeParts makes the parts of the engine. A part knows only parts that are made before it.
 func (e *Engine) makeParts(watch bool) {
 	s, opts, post, host := e.spool, e.opts, e.inbox.post, msgfile.Host(e.opts.LocalName)
-	e.publisher = &publisher{opts: opts, dir: s.dir.Path()}
+	e.publisher = newPublisher(s.dir, opts)
 	e.files = &files{spool: s, opts: opts, host: host, post: post}
 	e.notices = newNotices(s, opts, host, post)
 	e.moves = newMoves(s, opts, post, e.notices.owe)
@@ -127,7 +130,7 @@ func (e *Engine) makeParts(watch bool) {
 	e.scanner = &scanner{spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch}
 	e.control = &Control{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, scanner: e.scanner, sender: e.sender, moves: e.moves,
-		status: e.status, post: post, pass: e.pass,
+		status: e.status, publisher: e.publisher, post: post, pass: e.pass,
 	}
 }
 
@@ -199,6 +202,7 @@ func (e *Engine) Close() {
 	}
 	e.scanner.close()
 	e.notices.close()
+	e.publisher.sent.Close()
 	e.spool.journal.close()
 	e.spool.unlock()
 }

@@ -275,7 +275,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 	}
 	head := &record.Head{
 		Name: a.Name, Size: file.ID.Size, Modified: file.ID.ModTime, Inode: file.ID.Ino, Addresses: to,
-		MessageID: file.MessageID(to.From, f.host), Envelope: file.Envelope,
+		MessageID: file.MessageID(to.From, f.host), Envelope: file.Envelope, UID: file.UID(),
 	}
 	if !file.HasMessageID() {
 		head.Digest = file.Header.Digest()

@@ -3,29 +3,87 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/addrmask"
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/sentlog"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// publisher logs events and trouble, and hands events to the application.
+// publisher logs events and trouble, remembers outcomes, and hands events to the application.
 type publisher struct {
 	opts  *Options
-	dir   string      // path of the spool directory
+	dir   string // path of the spool directory
+	sent  *sentlog.Log
 	attrs []slog.Attr // memory of the attributes of one event
 	ailed bool        // acts failed for a reason apart from their files at the last call of trouble
 }
 
+func newPublisher(dir *spooldir.Dir, opts *Options) *publisher {
+	log := opts.Logger
+	sent := sentlog.New(dir.FS(), dir.Path(), opts.Trace, func(err error, recovered bool) {
+		logWrite(log, spooldir.SentFile, err, recovered)
+	})
+	return &publisher{opts: opts, dir: dir.Path(), sent: sent}
+}
+
 // publish logs events and passes them to the application.
 func (p *publisher) publish(events []queue.Event) {
-	log := p.opts.Logger
-	for i := range events {
-		ev := &events[i]
-		if level := levelOf(ev); log.Enabled(context.Background(), level) {
-			log.LogAttrs(context.Background(), level, texts[ev.Kind], p.attrsOf(ev)...)
+	for i := 0; i < len(events); {
+		n := sameLine(events[i:])
+		p.log(events[i : i+n])
+		for j := range n {
+			ev := &events[i+j]
+			if ev.Kind == queue.Sent || ev.Kind == queue.Failed {
+				p.remember(ev)
+			}
+			p.opts.OnEvent(*ev)
 		}
-		p.opts.OnEvent(*ev)
+		i += n
+	}
+}
+
+const (
+	mostLines = 20 // events about one transaction with the same result that get a line each; more share one line
+	mostNamed = 20 // recipients that one line names
+)
+
+// sameLine returns how many of the events, from the first one on, get one line. Recipients of a new message share a
+// line, and so do many recipients of a transaction with the same result.
+func sameLine(events []queue.Event) (n int) {
+	first := &events[0]
+	for n = 1; n < len(events) && isSameLine(first, &events[n]); n++ {
+	}
+	if first.Kind == queue.Queued || n > mostLines {
+		return n
+	}
+	return 1
+}
+
+// isSameLine reports whether the events differ in the recipient only.
+func isSameLine(a, b *queue.Event) bool {
+	same := a.Kind == b.Kind && a.File == b.File && a.To != "" && b.To != "" && a.Time.Equal(b.Time) &&
+		a.Attempt == b.Attempt && a.Outcome.Reply == b.Outcome.Reply && a.Outcome.Relay == b.Outcome.Relay &&
+		a.Outcome.Fault == b.Outcome.Fault && a.Next.Equal(b.Next)
+	return same && textOf(a.Err) == textOf(b.Err)
+}
+
+// textOf returns the text of err; empty: there is none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// log logs events that share a line.
+func (p *publisher) log(events []queue.Event) {
+	log, ev := p.opts.Logger, &events[0]
+	if level := levelOf(ev); log.Enabled(context.Background(), level) {
+		log.LogAttrs(context.Background(), level, texts[ev.Kind], p.attrsOf(events)...)
 	}
 }
 
@@ -39,9 +97,9 @@ var texts = map[queue.Kind]string{
 func levelOf(ev *queue.Event) slog.Level {
 	byRelay := ev.Outcome.Fault == attempt.Relay || ev.Outcome.Fault == attempt.None
 	switch {
-	case ev.Kind == queue.Queued, ev.Kind == queue.Deferred && byRelay:
+	case ev.Kind == queue.Deferred && byRelay:
 		return slog.LevelDebug
-	case ev.Kind == queue.Sent, ev.Kind == queue.Kept:
+	case ev.Kind == queue.Queued, ev.Kind == queue.Sent, ev.Kind == queue.Kept:
 		return slog.LevelInfo
 	case ev.Kind == queue.Deferred:
 		return slog.LevelWarn
@@ -49,41 +107,81 @@ func levelOf(ev *queue.Event) slog.Level {
 	return slog.LevelError
 }
 
-// attrsOf returns the facts of an event. The slice is good until the next call.
-func (p *publisher) attrsOf(ev *queue.Event) []slog.Attr {
+// attrsOf returns the facts of events that share a line. The slice is good until the next call.
+func (p *publisher) attrsOf(events []queue.Event) []slog.Attr {
+	ev := &events[0]
 	attrs := append(p.attrs[:0], slog.String("file", ev.File))
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
 	if ev.To != "" {
-		attrs = append(attrs, slog.String("from", ev.From), slog.String("to", ev.To), slog.Int("attempt", ev.Attempt))
+		attrs = append(attrs, slog.String("from", ev.From), slog.String("to", named(events)))
+		if len(events) > 1 {
+			attrs = append(attrs, slog.Int("recipients", len(events)))
+		}
+		if ev.Kind != queue.Queued {
+			attrs = append(attrs, slog.Int("attempt", ev.Attempt))
+		}
 	}
 	if ev.ID != "" {
 		attrs = append(attrs, slog.String("message-id", ev.ID), slog.Int64("size", ev.Size))
 	}
+	text("uid", ev.UID)
 	if !ev.Since.IsZero() {
 		attrs = append(attrs, slog.Duration("age", max(0, ev.Time.Sub(ev.Since)).Round(time.Millisecond)))
 	}
-	if ev.Outcome.Relay != "" {
-		attrs = append(attrs, slog.String("relay", ev.Outcome.Relay))
-	}
-	if ev.Outcome.TLS != "" {
-		attrs = append(attrs, slog.String("tls", ev.Outcome.TLS))
-	}
-	if ev.Outcome.Reply != "" {
-		attrs = append(attrs, slog.String("reply", ev.Outcome.Reply))
-	}
+	text("relay", ev.Outcome.Relay)
+	text("addr", ev.Outcome.Addr)
+	text("tls", ev.Outcome.TLS)
+	text("reply", ev.Outcome.Reply)
 	if ev.Outcome.Fault != attempt.None {
 		attrs = append(attrs, slog.String("fault", ev.Outcome.Fault.String()))
 	}
-	if ev.Err != nil {
-		attrs = append(attrs, slog.String("err", ev.Err.Error()))
-	}
-	if ev.Path != "" {
-		attrs = append(attrs, slog.String("path", ev.Path))
-	}
+	text("err", textOf(ev.Err))
+	text("path", ev.Path)
 	if !ev.Next.IsZero() {
 		attrs = append(attrs, slog.Time("next", ev.Next))
 	}
 	p.attrs = attrs
 	return attrs
+}
+
+// named returns the recipients of events, separated by commas: the first ones, if there are many.
+func named(events []queue.Event) string {
+	if len(events) == 1 {
+		return events[0].To
+	}
+	var all strings.Builder
+	for i := range events[:min(len(events), mostNamed)] {
+		if i > 0 {
+			all.WriteByte(',')
+		}
+		all.WriteString(events[i].To)
+	}
+	return all.String()
+}
+
+// remember adds the outcome for a recipient to the log of outcomes.
+func (p *publisher) remember(ev *queue.Event) {
+	if p.opts.Trace == 0 {
+		return
+	}
+	o := &ev.Outcome
+	e := sentlog.Entry{
+		Time: ev.Time.Round(0), Outcome: sentlog.Sent, File: ev.File, MessageID: ev.ID, From: ev.From, To: ev.To,
+		Size: ev.Size, UID: ev.UID, Since: ev.Since.Round(0), Attempt: ev.Attempt,
+		Relay: o.Relay, Addr: o.Addr, TLS: o.TLS, Reply: o.Reply,
+	}
+	if ev.Kind == queue.Failed {
+		e.Outcome, e.Error = sentlog.Failed, textOf(ev.Err)
+	}
+	if p.opts.ShortAddresses {
+		e.From, e.To = addrmask.Address(e.From), addrmask.Address(e.To)
+		e.Reply, e.Error = addrmask.Text(e.Reply), addrmask.Text(e.Error)
+	}
+	p.sent.Add(e)
 }
 
 // trouble logs err, a reason for failed acts that is not in their files, once, and logs the end of the trouble. A nil

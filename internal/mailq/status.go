@@ -2,6 +2,7 @@ package mailq
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -18,6 +19,7 @@ func (e *Entry) fill(m *record.Message) {
 	e.Attempts, e.Error, e.Expire, e.Priority = m.Attempts, m.Error, m.Expire, m.Priority
 	e.Held, e.NotBefore, e.MessageID, e.RawName = m.Held, m.NotBefore, m.MessageID, m.RawName
 	e.Overdue, e.Removed = m.Overdue, m.Removed
+	e.UID = cmp.Or(m.UID, e.UID)
 	if !m.Enqueued.IsZero() {
 		e.Enqueued = m.Enqueued
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
@@ -130,7 +131,11 @@ func (v *View) names(place spooldir.Place) ([]string, error) {
 
 // unread returns the entry of a file without a record.
 func (v *View) unread(n named, fi fs.FileInfo) *Entry {
-	return &Entry{Name: n.name, Place: n.place, Size: fi.Size(), Enqueued: fi.ModTime(), Info: fi}
+	e := &Entry{Name: n.name, Place: n.place, Size: fi.Size(), Enqueued: fi.ModTime(), Info: fi}
+	if uid := spooldir.Owner(fi); uid >= 0 {
+		e.UID = strconv.Itoa(uid)
+	}
+	return e
 }
 
 // given is the entry of a message in failed/.

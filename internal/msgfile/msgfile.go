@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +55,18 @@ type File struct {
 	size     int64  // size of Content in bytes, set by Measure
 	sum      uint64 // checksum of the last complete Content, see Sum
 	changed  bool   // see Changed
+}
+
+// UID returns the user id of the owner of the file, in decimal; empty: not known.
+func (m *File) UID() string {
+	fi, err := m.file.Stat()
+	if err != nil {
+		return ""
+	}
+	if uid := spooldir.Owner(fi); uid >= 0 {
+		return strconv.Itoa(uid)
+	}
+	return ""
 }
 
 // A Look has the facts that decide whether a file is complete.

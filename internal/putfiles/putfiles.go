@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/mbox"
@@ -24,6 +25,7 @@ type Options struct {
 	NotBefore time.Time // when the message is sent at the earliest; zero: as the message says
 	Priority  *int      // nil: as the message says
 	Mbox      bool      // the files are mbox files, also those of one message
+	Host      string    // name of this host for Received; empty: localhost
 }
 
 // Put puts the messages of the file at path into the spool, and returns their names there. It checks all messages
@@ -70,7 +72,9 @@ func PutFile(dir *spooldir.Dir, f *os.File, o Options) (names []string, err erro
 		return nil, errors.New("no message")
 	}
 	err = file.each(func(m *prepared) error {
-		name, err := dir.Put(m.writeTo)
+		name, err := dir.PutNamed(func(w io.Writer, name string) error {
+			return m.writeTo(w, message.Hop{Host: o.Host, UID: userID(), Name: name, Time: time.Now()})
+		})
 		if err == nil {
 			names = append(names, name)
 		}
@@ -120,9 +124,18 @@ type prepared struct {
 	text io.Reader
 }
 
-func (m *prepared) writeTo(w io.Writer) error {
-	_, err := io.Copy(w, io.MultiReader(bytes.NewReader(m.line), m.text))
+// writeTo writes the message with a Received field for the hop h.
+func (m *prepared) writeTo(w io.Writer, h message.Hop) error {
+	_, err := io.Copy(w, io.MultiReader(bytes.NewReader(m.line), bytes.NewReader(h.Received()), m.text))
 	return err
+}
+
+// userID returns the user id of the process, in decimal; empty: the system has none.
+func userID() string {
+	if uid := os.Getuid(); uid >= 0 {
+		return strconv.Itoa(uid)
+	}
+	return ""
 }
 
 // prepare reads the header of the message in r and makes its envelope.

@@ -3,6 +3,7 @@ package putfiles
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func put(t *testing.T, text string, o Options) (messages []string, err error) {
 		if readErr != nil {
 			t.Fatal(readErr)
 		}
-		messages = append(messages, string(text))
+		messages = append(messages, withoutReceived(t, string(text), name))
 	}
 	entries, readErr := os.ReadDir(spool)
 	if readErr != nil {
@@ -53,6 +54,20 @@ func put(t *testing.T, text string, o Options) (messages []string, err error) {
 		t.Fatalf("%d files in the spool, %d names", files, len(names))
 	}
 	return messages, err
+}
+
+// withoutReceived returns a message without the Received field that put has added in front of the header.
+func withoutReceived(t *testing.T, text, name string) string {
+	t.Helper()
+	form := regexp.MustCompile(`(?m)^Received: from localhost by localhost( \(uid \d+\))?\n\tid (\S+);\n\t.*\n`)
+	at := form.FindStringSubmatchIndex(text)
+	if at == nil || text[at[4]:at[5]] != name {
+		t.Fatalf("no Received field with the name %s in %q", name, text)
+	}
+	if before := text[:at[0]]; before != "" && !strings.HasPrefix(before, "X-Spoolgore-Envelope:") {
+		t.Fatalf("Received is not the first field of the header: %q", text)
+	}
+	return text[:at[0]] + text[at[1]:]
 }
 
 func pointer[T any](v T) *T { return &v }

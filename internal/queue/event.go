@@ -27,6 +27,7 @@ type Event struct {
 	From    string          // envelope sender
 	ID      string          // Message-ID; empty in Unsendable
 	Size    int64           // of the file, in bytes; zero in Unsendable
+	UID     string          // user id of the owner of the file; empty: not known
 	To      string          // recipient
 	Since   time.Time       // Sent, Deferred and Failed: from when the age of the message counts
 	Attempt int             // number of the transaction of this message, from 1; zero: there was none

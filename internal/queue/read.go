@@ -144,7 +144,9 @@ var errChanged = errors.New("changed after it was sent")
 // announce publishes the recipients of m that old does not have.
 func announce(c *core, file string, m, old *record.Message, now time.Time) {
 	for _, r := range record.Unknown(m, old) {
-		ev := Event{Kind: Queued, Time: now, File: file, From: m.From, ID: m.MessageID, Size: m.Size, To: r.Address}
+		ev := Event{
+			Kind: Queued, Time: now, File: file, From: m.From, ID: m.MessageID, Size: m.Size, UID: m.UID, To: r.Address,
+		}
 		switch {
 		case r.GivenUp:
 			ev.Kind, ev.Since, ev.Err = Failed, m.Since(), errors.New(r.Error)

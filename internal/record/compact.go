@@ -44,6 +44,7 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 	p.Time(m.Held)
 	p.Time(m.NotBefore)
 	p.String(m.MessageID)
+	p.String(m.UID)
 	more := m.Digest != "" || m.Inode != 0 || m.BodyDigest != "" || len(m.RawName) > 0 || !m.Missing.IsZero() ||
 		!m.Overdue.IsZero() || len(m.Removed) > 0
 	if p.Bool(more); more {
@@ -108,6 +109,7 @@ func (c Compact) unpack(m *Message, shown bool) {
 	m.Held = u.Time()
 	m.NotBefore = u.Time()
 	m.MessageID = u.String()
+	m.UID = u.String()
 	if !u.Bool() {
 		return
 	}

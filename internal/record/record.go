@@ -74,6 +74,7 @@ type Message struct {
 	Overdue time.Time `json:",omitzero"`
 	// Removed are addresses in the file that a person took out of the status file.
 	Removed []string `json:",omitempty"`
+	UID     string   `json:",omitempty"` // user id of the owner of the file; empty: not known
 }
 
 // Recipients returns pointers to all recipients in the order To, Cc, Bcc.
@@ -176,6 +177,7 @@ type Head struct {
 	Modified  time.Time
 	Inode     uint64
 	Body      string // hash of the body, set with Digest
+	UID       string // user id of the owner; empty: not known
 	Addresses message.Addresses
 	MessageID string            // with which the message is sent
 	Digest    string            // hash of the header; empty: the header has a Message-ID
@@ -186,7 +188,7 @@ type Head struct {
 func New(h Head, now time.Time) *Message {
 	m := &Message{
 		From: h.Addresses.From, Enqueued: now, Size: h.Size, Modified: h.Modified,
-		RawName: RawName(h.Name), MessageID: h.MessageID,
+		RawName: RawName(h.Name), MessageID: h.MessageID, UID: h.UID,
 	}
 	if h.Digest != "" {
 		m.Digest, m.Inode, m.BodyDigest = h.Digest, h.Inode, h.Body

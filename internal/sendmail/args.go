@@ -43,6 +43,7 @@ type Command struct {
 	Expire    string // time or duration after which the message is given up (-O Expire); empty: no limit of its own
 	NotBefore string // time or duration before which the message is not sent (-O NotBefore); empty: at once
 	Priority  int    // messages of higher priority are sent first (-O Priority)
+	Verbose   bool   // Submit: print the name of the message in the spool (-v)
 
 	Operands []string // each a list of addresses, as cron's MAILTO
 }
@@ -131,6 +132,8 @@ func (c *Command) plain(flag byte) {
 		c.Header = true
 	case 'I':
 		c.Mode = Aliases
+	case 'v':
+		c.Verbose = true
 	}
 }
 

@@ -30,8 +30,8 @@ func TestParse(t *testing.T) {
 		"-ra@x b@x":                      {Sender: sender("a@x"), Operands: []string{"b@x"}}, //
 		"-tifa@x":                        {Header: true, Sender: sender("a@x")},              // a value ends a bundle
 		"-oi -ODeliveryMode=b -O a=b -t": {Header: true},                                     // RT
-		"-h 3 -L tag -X /log -C /cf -p x -A c -Ac -Am -v -U -G -n -m -t": {Header: true}, //
-		"-em -eq -o7 -o8 -o i -oQ/q -d1.2 -d -t":                         {Header: true}, //
+		"-h 3 -L tag -X /log -C /cf -p x -A c -Ac -Am -v -U -G -n -m -t": {Header: true, Verbose: true}, //
+		"-em -eq -o7 -o8 -o i -oQ/q -d1.2 -d -t":                         {Header: true},                //
 		"-O Expire=10m -OPriority=-3 -t":                                 {Header: true, Expire: "10m", Priority: -3},
 		"-oexpire=1 -O NOTBEFORE=2030-01-02T03:04:05Z -O Timeout=5 -t":   {Header: true, NotBefore: "2030-01-02T03:04:05Z"},
 		"-V id -Nnever -RFULL a@x":                                       {EnvID: "id", Notify: "NEVER", Ret: "FULL", Operands: []string{"a@x"}},

@@ -41,12 +41,18 @@ type Message struct {
 	line   []byte
 	header []byte
 	body   io.Reader
+
+	received []byte // field of Trace
 }
+
+// Trace adds a Received field in front of the header. Call Trace before WriteTo.
+func (m *Message) Trace(h message.Hop) { m.received = h.Received() }
 
 // WriteTo writes the message for the spool, the envelope line first. It can be called once: it reads the body from the
 // given reader. Errors of that reader are ErrInput and ErrTooLarge.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, io.MultiReader(bytes.NewReader(m.line), bytes.NewReader(m.header), m.body))
+	return io.Copy(w, io.MultiReader(
+		bytes.NewReader(m.line), bytes.NewReader(m.received), bytes.NewReader(m.header), m.body))
 }
 
 // internalFields are removed: the daemon would read them as its own.
@@ -115,14 +121,14 @@ func (d Defaults) Complete(env message.Envelope, r io.Reader) (*Message, error) 
 	return m, m.finish(drafted, d, d.author(Command{Sender: &env.From}, env.From), false)
 }
 
-// finish sets the parts of the message. If envelope line and header together are longer than [message.MaxHeader], the
+// finish sets the parts of the message. If envelope line and header together are longer than maxHead, the
 // header becomes text, unless recipients were read from the header: some of them may be behind the limit.
 func (m *Message) finish(drafted draft, d Defaults, author string, needed bool) (err error) {
 	if m.line, err = m.Envelope.AppendAnyLine(nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrData, err)
 	}
 	m.header, m.body = d.complete(drafted.fields, author), drafted.body
-	if len(m.line)+len(m.header) <= message.MaxHeader {
+	if len(m.line)+len(m.header) <= maxHead {
 		return nil
 	}
 	if needed {
@@ -130,11 +136,14 @@ func (m *Message) finish(drafted draft, d Defaults, author string, needed bool) 
 	}
 	m.header = d.complete(nil, author)
 	m.body = io.MultiReader(bytes.NewReader(bytes.Join(drafted.fields, nil)), strings.NewReader("\n"), drafted.body)
-	if len(m.line)+len(m.header) > message.MaxHeader {
+	if len(m.line)+len(m.header) > maxHead {
 		return fmt.Errorf("%w: too many recipients", ErrData)
 	}
 	return nil
 }
+
+// maxHead is the limit for envelope line and header without the field of Trace.
+const maxHead = message.MaxHeader - message.MaxHop
 
 // complete returns the header for the spool, with the blank line. A missing From is added in front, and names without
 // a domain in From, Sender, To and Cc get the default domain. Every other byte is kept.

@@ -184,6 +184,14 @@ func (c *connector) setUp(ctx context.Context, nc net.Conn, e *endpoint, greeted
 	return &link{conn: conn, raw: nc, endpoint: e}, nil
 }
 
+// remoteAddr returns the IP address and port of the other end of a connection; empty: there is none.
+func remoteAddr(nc net.Conn) string {
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.String()
+	}
+	return ""
+}
+
 // afterHandshake reports whether a failed handshake can show as e: with TLS 1.3 the refusal of the relay comes in
 // place of the first reply.
 func afterHandshake(e *smtpclient.Error) bool {

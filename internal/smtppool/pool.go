@@ -231,6 +231,7 @@ func (p *pool) connected(s *session, l *link, err *smtpclient.Error) {
 	p.roster.connecting--
 	if err == nil {
 		s.conn, s.raw, s.endpoint, p.depth = l.conn, l.raw, l.endpoint, l.conn.Depth()
+		s.addr = remoteAddr(l.raw)
 	} else {
 		p.connectFailed(s, err)
 	}

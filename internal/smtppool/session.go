@@ -27,6 +27,7 @@ type session struct {
 	hand     chan *offer             // next offer for an idle session; nil: end
 	conn     *smtpclient.Conn        // nil: not connected yet
 	raw      net.Conn                // connection below conn
+	addr     string                  // IP address and port of the relay; empty: not connected, or not known
 	endpoint *endpoint               // address of the relay; nil: not connected yet
 	inFlight []*offer                // offers without a result
 	unheard  []completion            // lost offers, to be settled when the connection has ended
@@ -51,6 +52,7 @@ func newSession(p *pool, probe bool) *session {
 // A completion is an offer with the results of a transaction. With nil results, the offer is made again.
 type completion struct {
 	*offer
+	addr    string // of the session
 	results []smtpclient.Result
 	evidence
 }
@@ -63,7 +65,7 @@ func (c *completion) outcomes() []attempt.Outcome {
 	outcomes := c.newOutcomes(len(c.results))
 	for i := range c.results {
 		outcomes[i] = c.results[i].Outcome()
-		outcomes[i].Relay = c.relay
+		outcomes[i].Relay, outcomes[i].Addr = c.relay, c.addr
 	}
 	return outcomes
 }
@@ -143,7 +145,7 @@ func (s *session) more() *smtpclient.Transaction {
 // the connection has ended, which is soon.
 func (s *session) done(t *smtpclient.Transaction, results []smtpclient.Result) {
 	i := slices.IndexFunc(s.inFlight, func(o *offer) bool { return &o.t == t })
-	c := completion{s.inFlight[i], results, observe(results)}
+	c := completion{s.inFlight[i], s.addr, results, observe(results)}
 	s.inFlight = slices.Delete(s.inFlight, i, i+1)
 	s.spoiled = s.spoiled || c.source
 	if c.unheard && !s.conn.Usable() {

@@ -14,6 +14,7 @@ const (
 	RateFile    = ".spoolgore.rate"    // how much of the rate limits is used
 	StateFile   = ".spoolgore.state"   // how the daemon and its relays are
 	LockFile    = ".spoolgore.lock"    // locked while a daemon runs the spool
+	SentFile    = ".spoolgore.sent"    // the last outcomes, for people
 )
 
 // ownTemp begins the names under which WriteFile builds the daemon's own files in the spool.

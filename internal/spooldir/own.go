@@ -3,6 +3,7 @@ package spooldir
 import (
 	"io"
 	"io/fs"
+	"os"
 
 	"github.com/unbit/spoolgore/internal/fsys"
 )
@@ -14,6 +15,11 @@ func OpenOwn(path string) (fsys.File, error) { return OpenOwnOn(fsys.System(), p
 // OpenOwnOn is OpenOwn on the file system on.
 func OpenOwnOn(on fsys.FS, path string) (fsys.File, error) {
 	return openRegular(on, path, lockFlags|openFlags)
+}
+
+// OpenAppendOn is OpenOwnOn for a file to which lines are appended.
+func OpenAppendOn(on fsys.FS, path string) (fsys.File, error) {
+	return openRegular(on, path, lockFlags|openFlags|os.O_APPEND)
 }
 
 // OpenRead opens such a file for reading, perhaps by another user. Like OpenOwn it never waits, not even for a FIFO.

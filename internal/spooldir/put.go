@@ -26,13 +26,31 @@ func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
 	return item.Name, item.Err
 }
 
+// PutNamed is Put for a message that has its name in the spool in it. If another program takes that name at the same
+// moment, the message gets another one.
+func (d *Dir) PutNamed(write func(w io.Writer, name string) error) (name string, err error) {
+	item := &Putting{named: write}
+	d.PutAll([]*Putting{item})
+	return item.Name, item.Err
+}
+
 // Putting is one message of PutAll.
 type Putting struct {
 	Write func(io.Writer) error // writes the message
 	Name  string                // set by PutAll: name of the message in the spool
 	Err   error                 // set by PutAll: why there is no message; an item with Err set before is left out
 
+	named func(w io.Writer, name string) error // in place of Write: gets the name of the message; nil: Write writes
+
 	path string // of the file in tmp/
+}
+
+// write writes the message with the name in the spool.
+func (p *Putting) write(w io.Writer, name string) error {
+	if p.named != nil {
+		return p.named(w, name)
+	}
+	return p.Write(w)
 }
 
 // PutAll is Put for several messages, with few syncs for all.
@@ -42,7 +60,7 @@ func (d *Dir) PutAll(items []*Putting) {
 		if item.Err != nil {
 			continue
 		}
-		if item.path, item.Err = build(d, item.Write); item.Err != nil {
+		if item.path, item.Err = build(d, item.write); item.Err != nil {
 			item.Err = fmt.Errorf("put message: %w", item.Err)
 			continue
 		}
@@ -86,7 +104,7 @@ func placeBuilt(d *Dir, items []*Putting) {
 }
 
 // build makes a file in tmp/, unsynced, and returns its path. After an error there is no file.
-func build(d *Dir, write func(io.Writer) error) (path string, err error) {
+func build(d *Dir, write func(w io.Writer, name string) error) (path string, err error) {
 	f, err := createTmp(d)
 	if err != nil {
 		return "", err
@@ -101,7 +119,8 @@ func build(d *Dir, write func(io.Writer) error) (path string, err error) {
 	if err := share(d, f); err != nil {
 		return "", err
 	}
-	if err := buffered(f, write); err != nil {
+	name := strings.TrimPrefix(filepath.Base(f.Name()), putPrefix)
+	if err := buffered(f, func(w io.Writer) error { return write(w, name) }); err != nil {
 		return "", err
 	}
 	if err := f.Close(); err != nil { // some network file systems report a full disk only here

@@ -81,8 +81,9 @@ func TestManyAtOnce(t *testing.T) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		is.NoErr(err)
-		is.True(want[string(text)]) // whole, and not seen before
-		delete(want, string(text))
+		message := untraced(t, string(text), "", file)
+		is.True(want[message]) // whole, and not seen before
+		delete(want, message)
 	}
 }
 

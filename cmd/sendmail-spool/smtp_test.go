@@ -114,14 +114,20 @@ func spooled(t *testing.T, dir string) (texts []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		line, rest, _ := strings.Cut(string(text), "\n")
-		field := received.FindStringSubmatch(rest)
-		if field == nil || field[3] != "with SMTP " || field[4] != filepath.Base(file) {
-			t.Fatalf("no Received field with the name of the message in %q", text)
-		}
-		texts = append(texts, line+"\n"+rest[len(field[0]):])
+		texts = append(texts, untraced(t, string(text), "with SMTP ", file))
 	}
 	return texts
+}
+
+// untraced returns the text of a message file without its Received field, which has the name of the file and with.
+func untraced(t *testing.T, text, with, file string) string {
+	t.Helper()
+	line, rest, _ := strings.Cut(text, "\n")
+	field := received.FindStringSubmatch(rest)
+	if field == nil || field[3] != with || field[4] != filepath.Base(file) {
+		t.Fatalf("no Received field with the name of the message in %q", text)
+	}
+	return line + "\n" + rest[len(field[0]):]
 }
 
 // A client with two messages, the second of which is for who was in Bcc, as nmh does it. Each is in the spool as soon

@@ -53,7 +53,7 @@ func (s *shim) submit(c sendmail.Command) error {
 func (s *shim) put(m *sendmail.Message, with string) (name string, err error) {
 	hop := message.Hop{Host: s.conf.domain.value, With: with, UID: strconv.Itoa(s.sys.uid), Time: time.Now()}
 	err = s.sys.held.with(func() error {
-		name, err = s.spool.PutNamed(func(w io.Writer, name string) error {
+		name, err = spooldir.PutNamed(s.spool, func(w io.Writer, name string) error {
 			hop.Name = name
 			m.Trace(hop)
 			return s.sys.held.without(func() error {

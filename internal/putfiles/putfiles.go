@@ -72,7 +72,7 @@ func PutFile(dir *spooldir.Dir, f *os.File, o Options) (names []string, err erro
 		return nil, errors.New("no message")
 	}
 	err = file.each(func(m *prepared) error {
-		name, err := dir.PutNamed(func(w io.Writer, name string) error {
+		name, err := spooldir.PutNamed(dir, func(w io.Writer, name string) error {
 			return m.writeTo(w, message.Hop{Host: o.Host, UID: userID(), Name: name, Time: time.Now()})
 		})
 		if err == nil {

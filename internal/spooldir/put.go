@@ -28,7 +28,7 @@ func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
 
 // PutNamed is Put for a message that has its name in the spool in it. If another program takes that name at the same
 // moment, the message gets another one.
-func (d *Dir) PutNamed(write func(w io.Writer, name string) error) (name string, err error) {
+func PutNamed(d *Dir, write func(w io.Writer, name string) error) (name string, err error) {
 	item := &Putting{named: write}
 	d.PutAll([]*Putting{item})
 	return item.Name, item.Err

@@ -194,7 +194,8 @@ func eventOf(ev queue.Event) Event {
 	return Event{
 		Kind: EventKind(ev.Kind), Time: ev.Time, File: ev.File, From: ev.From, To: ev.To, ID: ev.ID, Size: ev.Size,
 		Since: ev.Since, Attempt: ev.Attempt, UID: ev.UID,
-		Relay: ev.Outcome.Relay, Addr: ev.Outcome.Addr, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS, Fault: Fault(ev.Outcome.Fault), Err: ev.Err, Next: ev.Next, Path: ev.Path,
+		Relay: ev.Outcome.Relay, Addr: ev.Outcome.Addr, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS,
+		Fault: Fault(ev.Outcome.Fault), Err: ev.Err, Next: ev.Next, Path: ev.Path,
 	}
 }
 

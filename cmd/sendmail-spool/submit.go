@@ -49,7 +49,8 @@ func (s *shim) submit(c sendmail.Command) error {
 	return nil
 }
 
-// put writes a message into the spool and returns its name. With is the protocol of the message; empty: a command. The message is read without the privilege.
+// put writes a message into the spool and returns its name. With is the protocol of the message; empty: a command.
+// The message is read without the privilege.
 func (s *shim) put(m *sendmail.Message, with string) (name string, err error) {
 	hop := message.Hop{Host: s.conf.domain.value, With: with, UID: strconv.Itoa(s.sys.uid), Time: time.Now()}
 	err = s.sys.held.with(func() error {

@@ -39,8 +39,8 @@ type command struct {
 func commands() []*command {
 	return []*command{
 		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(),
-		flushCommand(),
-		traceCommand(), statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(),
+		flushCommand(), traceCommand(),
+		statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(),
 		helpCommand(),
 	}
 }

@@ -23,10 +23,10 @@ func traceCommand() *command {
 		name:     "trace",
 		operands: []string{"[flags] [DIR] MAIL..."},
 		brief:    "say what became of mail: delivered, failed or waiting",
-		about: `Shows what became of mail, also when its file is gone: each recipient with the outcome, its time, the relay
-and the reply of the relay. MAIL is a Message-ID with or without brackets, the address of a recipient or the sender, or
-the name of a message file. The daemon remembers the last outcomes (-trace N); messages that wait or failed are read
-from the spool.`,
+		about: `Shows what became of mail, also when its file is gone: each recipient with the outcome, its time, the
+relay and the reply of the relay. MAIL is a Message-ID with or without brackets, the address of a recipient or the
+sender, or the name of a message file. The daemon remembers the last outcomes (-trace N); messages that wait or failed
+are read from the spool.`,
 		notes: `The exit code is 1 if nothing is known of an operand.`,
 		flags: config.NewFlagSet("trace"),
 	}

@@ -1,6 +1,6 @@
-// Package sentlog keeps the last outcomes of a spool: an entry for each recipient that a relay has accepted, or that was
-// given up. Entries are lines of JSON in one file of bounded length; the file before it is kept, too. The entries of the
-// two files answer "was my mail sent?" when the message file is gone.
+// Package sentlog keeps the last outcomes of a spool: an entry for each recipient that a relay has accepted, or that
+// was given up. Entries are lines of JSON in one file of bounded length; the file before it is kept, too. The entries
+// of the two files answer "was my mail sent?" when the message file is gone.
 //
 // Add never waits for the disk. A goroutine writes the entries soon, without a sync: a killed process loses the last
 // moments, a power cut perhaps some seconds. The status file and the journal say who has accepted; this log is for

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// grace is how long what is known of a message is kept after its file vanished.
+	// grace is the time that a record is kept after its file vanished.
 	grace = 10 * time.Minute
-	// verifyTime bounds how long a new file waits until all messages of the last run were compared with their files.
-	// After that time a new file waits only for a file that was not tried yet.
+	// verifyTime limits how long a new file waits for the comparison of all messages of the last run with their files.
+	// After that time a new file waits only for a file that was not compared yet.
 	verifyTime = time.Minute
 	// verifyPause is the time between two looks at such a file.
 	verifyPause = 100 * time.Millisecond
@@ -36,7 +36,7 @@ func newAbsent() absent {
 	return absent{all: make(map[*entry]struct{}), byID: make(map[string][]*entry), seed: maphash.MakeSeed()}
 }
 
-// identity returns what a message is known by, apart from its file.
+// identity returns the parts of a record that identify a message apart from its file.
 func identity(m *record.Message) string {
 	if m.Digest != "" {
 		return "header " + m.Digest
@@ -55,7 +55,7 @@ func (a *absent) add(e *entry, m *record.Message) {
 	}
 }
 
-// snapshot yields what is known of absent messages, and returns false if yield did. Names are unique: one that a file
+// snapshot yields the records of absent messages, and returns false if yield did. Names are unique: a name that a file
 // in entries or another absent message has gets the prefix hold/.
 func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) bool {
 	used := make(map[string]bool)
@@ -72,7 +72,7 @@ func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) boo
 	return true
 }
 
-// inOrder returns the absent entries in an order that does not change: by name, and then by version.
+// inOrder returns the absent entries in a fixed order: by name, and then by version.
 func (a *absent) inOrder() []*entry {
 	return slices.SortedFunc(maps.Keys(a.all), func(e, f *entry) int {
 		return cmp.Or(cmp.Compare(e.name, f.name), cmp.Compare(e.id.Modified, f.id.Modified),
@@ -86,7 +86,7 @@ func (a *absent) list(e *entry, m *record.Message) {
 	a.byID[identity(m)] = append(a.byID[identity(m)], e)
 }
 
-// remove removes e, if it is there.
+// remove removes e if it is in the index.
 func (a *absent) remove(e *entry) {
 	delete(a.all, e)
 	if !e.has(listed) {
@@ -105,7 +105,7 @@ func (a *absent) remove(e *entry) {
 	}
 }
 
-// setVersion says that the file of e is version v.
+// setVersion sets the version of the file of e.
 func (c *core) setVersion(e *entry, v Version) {
 	if e.id == v {
 		return
@@ -129,7 +129,7 @@ func (c *core) verified(e *entry) {
 	}
 }
 
-// leave takes e out of the files of the spool directory. What is known of it stays.
+// leave removes e from the files of the spool directory. The record of e stays.
 func (c *core) leave(e *entry) {
 	c.verified(e)
 	c.sched.remove(e)
@@ -143,7 +143,7 @@ func (c *core) leave(e *entry) {
 	c.changed = true
 }
 
-// suspect notes that the file of e, for which a job or an act is under way, is said to be gone.
+// suspect notes that the file of e may be gone while a job or an act for e is running.
 func (c *core) suspect(e *entry) {
 	e.set(stirred, true)
 	if m := e.msg.Message(); m.Len() > 0 && !e.has(listed) {
@@ -151,7 +151,7 @@ func (c *core) suspect(e *entry) {
 	}
 }
 
-// miss puts e, whose file is not at its name, into state missing. The record m belongs to e.
+// miss puts e into state missing, because the file is not at its name. The record m belongs to e.
 func (c *core) miss(e *entry, m *record.Message, now time.Time) {
 	if m.Len() == 0 {
 		c.drop(e)
@@ -176,7 +176,7 @@ func (c *core) miss(e *entry, m *record.Message, now time.Time) {
 func (c *core) replaced(e *entry, v Version, now time.Time) *entry {
 	name, round, how := e.name, e.round, e.flags&arrivals
 	if how&(written|touched) == touched && v.Inode == e.id.Inode && v.Size == e.id.Size {
-		how |= renamed // only its time was set: the file is complete
+		how |= renamed // only the time of the file was set: the file is complete
 	}
 	if m := e.msg.Message(); m.Len() > 0 {
 		e.set(taken, true)

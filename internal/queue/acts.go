@@ -6,7 +6,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// ActKind says what an act does.
+// ActKind is the kind of an act.
 type ActKind int
 
 // The kinds of acts.
@@ -27,15 +27,15 @@ const (
 	Notify
 )
 
-// Act is something to be done. It is answered by Acted with the same Act.
+// Act is work for the engine. The engine answers with one call of Acted with the same Act.
 type Act struct {
 	Kind     ActKind
 	Name     string          // of the file
 	Version  Version         // Remove, Fail, Notify: of the file; Open: as seen last, zero if never
 	Since    time.Time       // Open: when Version was first seen; zero: never by this process
 	How      How             // Open: how the file came to its name
-	Known    record.Compact  // Open: what is known of the message
-	Skip     bool            // Open: do nothing if Version is the present version
+	Known    record.Compact  // Open: record of the message
+	Skip     bool            // Open: do not read the file if Version is the present version
 	Message  *record.Message // Fail: the message; Remove: the same, if Sum is set
 	Sum      uint64          // Remove: sum of the content that was sent; zero: unknown
 	Owed     bool            // Fail: the sender is to be told
@@ -59,9 +59,9 @@ const (
 	Replaced                  // the file is another version, or not a regular file
 	Unsettled                 // the file may still be written to; it counts as complete as soon as it is old enough
 	Writing                   // a program has the file open for writing
-	Temporary                 // the name is that of a file which a program is still writing
+	Temporary                 // a program is still writing the file, by its name
 	Linked                    // a writer is about to remove another name of the file
-	Unusable                  // this version of the file is no message that can be sent
+	Unusable                  // the message in this version of the file cannot be sent
 	NoMessage                 // the file can never be a message: it belongs in failed/
 	System                    // the disk is full or broken, too many files are open, or the spool directory is away
 	OtherCause                // permissions, for instance
@@ -77,16 +77,16 @@ const (
 	InHold
 )
 
-// Result is what an act came to.
+// Result is the result of an act.
 type Result struct {
 	Trouble Trouble
-	Err     error   // why it was not done; nil if Trouble is Fine
+	Err     error   // reason why the act was not done; nil if Trouble is Fine
 	Version Version // Open, Stat: of the file now; zero: not known
 	Place   Place   // Stat
 	Held    bool    // Stat: the version that was in hold/ is still there
 
 	Unchanged bool            // Open: Known describes Version, or Skip was set and Version is the same; Head is nil
-	Head      *record.Head    // Open: what the file says
+	Head      *record.Head    // Open: record of the file's content
 	Returned  bool            // Open: a why-file lies in failed/, and no message beside it
 	Why       *record.Failure // Open: its content, if the file was read
 
@@ -136,7 +136,7 @@ func again(c *core, a Act, now time.Time) {
 // EventsOf returns the events that were to be published when the act a is done, for an act that never will be.
 func (a *Act) EventsOf() []Event { return a.events }
 
-// act asks for a and puts e into the state that lasts until a is done.
+// act requests the act a and puts e into the state that lasts until a is done.
 func (c *core) act(e *entry, s state, a Act) {
 	c.sched.move(e, s, time.Time{})
 	e.set(stirred|appeared, false)

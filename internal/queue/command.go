@@ -6,7 +6,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// Flush makes everything that waits due now.
+// Flush makes every waiting message due.
 func (q *Queue) Flush(now time.Time) {
 	retried := func(known record.Compact) record.Compact {
 		m := known.Message()
@@ -75,7 +75,7 @@ func (q *Queue) Reload(edited map[string]*record.Message, how record.Edit, now t
 	}
 }
 
-// editRecord gives e the record m, which a person has edited.
+// editRecord sets the record of e to m, which a person has edited.
 func editRecord(c *core, e *entry, m *record.Message, now time.Time) {
 	record.Anchor(m, now)
 	c.keep(e, m, now)
@@ -84,7 +84,7 @@ func editRecord(c *core, e *entry, m *record.Message, now time.Time) {
 	}
 }
 
-// Reconfigure goes on with other rules. Jobs under way keep the number of their route.
+// Reconfigure changes the rules. Running jobs keep the number of their route.
 func (q *Queue) Reconfigure(r Rules, now time.Time) {
 	was := q.rules
 	q.packServed(now)

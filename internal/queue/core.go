@@ -11,11 +11,11 @@ import (
 	"github.com/unbit/spoolgore/internal/retry"
 )
 
-// core holds the entries, and the moves between states that several inputs share.
+// core has the entries, and the moves between states that several inputs share.
 type core struct {
 	rules    Rules
 	entries  map[string]*entry         // by file name
-	memory   map[string]record.Compact // by file name: messages whose file was not seen yet
+	memory   map[string]record.Compact // by file name: messages whose file has not been seen
 	index    index                     // entries with a version, by version
 	absent   absent                    // entries whose file is not in the spool directory
 	sched    schedule
@@ -30,9 +30,9 @@ type core struct {
 	// served holds the records of messages that every recipient has accepted, in state removing. Nearly all of these
 	// files are removed, so the records are packed only if they are needed.
 	served    map[*entry]*record.Message
-	scratch   record.Message // memory of the record that startJob works on
-	taken     []Act          // memory of the acts that were taken last
-	published []Event        // memory of the events that were taken last
+	scratch   record.Message // memory for the record of startJob
+	taken     []Act          // memory of the last taken acts
+	published []Event        // memory of the last taken events
 }
 
 func newCore(r Rules, now time.Time) core {
@@ -57,7 +57,7 @@ func inOrder[V any](m map[string]V, ordered bool) iter.Seq2[string, V] {
 	}
 }
 
-// add takes in a file that is to be read at the time due.
+// add adds a file to be read at the time due.
 func (c *core) add(name string, seen *sighting, due time.Time) *entry {
 	e := newEntry(name, seen)
 	if known, ok := c.memory[name]; ok {
@@ -71,13 +71,13 @@ func (c *core) add(name string, seen *sighting, due time.Time) *entry {
 	return e
 }
 
-// drop forgets e, which has no act under way any more.
+// drop removes e, which has no running act.
 func (c *core) drop(e *entry) {
 	c.leave(e)
 	c.setVersion(e, Version{})
 }
 
-// reread has the file of e read again, whose record does not know all of the message.
+// reread lets the file of e be read again, because the record does not cover all of the message.
 func (c *core) reread(e *entry, now time.Time) {
 	c.sched.remove(e)
 	delete(c.trouble, e)
@@ -112,7 +112,7 @@ func (c *core) packServed(now time.Time) {
 	clear(c.served)
 }
 
-// watch puts e into its place in expiry, if it has one.
+// watch updates the place of e in expiry.
 func (c *core) watch(e *entry, m *record.Message) {
 	var look time.Time
 	isHeld := e.state == held || e.state == missing || e.state == checking && e.before == held
@@ -125,11 +125,11 @@ func (c *core) watch(e *entry, m *record.Message) {
 	c.sched.watch(e, look)
 }
 
-// expires returns when m is given up for its age.
+// expires returns the time when m is given up for its age.
 func (c *core) expires(e *entry, m *record.Message) time.Time {
 	seen := e.firstSeen()
 	if !m.Overdue.IsZero() {
-		seen = m.Overdue // by this process or one before
+		seen = m.Overdue // by this or an earlier process
 	}
 	return retry.End(m.Enqueued, m.NotBefore, m.Expire, seen, c.rules.MaxAge)
 }
@@ -142,7 +142,7 @@ func (c *core) noticeAt(m *record.Message) time.Time {
 	return record.NoticeAt(m, c.rules.WarnAfter)
 }
 
-// conclude moves e to the state that follows from its record m: a recipient is due, or waits, or none does.
+// conclude moves e to the state that follows from its record m: some recipient is due, some wait, or none does.
 func (c *core) conclude(e *entry, m *record.Message, now time.Time) {
 	switch at, waits := m.NextAttempt(); {
 	case waits && !at.After(now):
@@ -154,7 +154,7 @@ func (c *core) conclude(e *entry, m *record.Message, now time.Time) {
 	}
 }
 
-// finish asks for the act that ends the message m, of which no recipient waits.
+// finish requests the act that ends the message m, of which no recipient waits.
 func (c *core) finish(e *entry, m *record.Message, now time.Time) { c.finishWith(e, m, Act{}) }
 
 // finishWith is finish with an act that holds the acceptances that the act makes durable: Note and events.
@@ -186,7 +186,7 @@ func (c *core) check(e *entry) {
 	e.due = c.sched.moment(due)
 }
 
-// ails notes that an act for e failed, and reports whether the cause is none of the file's.
+// ails notes that an act for e failed. It reports whether the cause lies outside of the file.
 func (c *core) ails(e *entry, r Result) bool {
 	if r.Trouble == System || r.Trouble == Gone {
 		c.trouble[e] = r.Err

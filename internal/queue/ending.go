@@ -79,7 +79,7 @@ func contains(text string, err error) bool {
 // TakeExpired has taken e out of expiry.
 func expire(c *core, e *entry, now time.Time) {
 	if e.state != waiting && e.state != ready {
-		return // whoever moves e on puts it back into expiry
+		return // the next move of e puts e back into expiry
 	}
 	m := e.msg.Message()
 	end := c.expires(e, m)

@@ -44,15 +44,15 @@ func (s state) underWay() bool {
 	return false
 }
 
-// entry is one file of the spool. There may be a million, so the record is kept in compact form, and the fields that
-// the heaps compare stand beside it.
+// entry is one file of the spool. A spool may have a million files, so the record is kept in compact form, beside the
+// fields that the heaps compare.
 type entry struct {
 	name    string         // of the file; held: in hold/; missing: the last one
 	msg     record.Compact // unread: what was known of the message before, if anything
 	id      Version        // of the file
 	due     compact.Moment // when the state ends, for the states in pending and ready
 	look    compact.Moment // place in expiry
-	seen    *sighting      // when this process saw the file; nil: not yet
+	seen    *sighting      // time when this process saw the file; nil: not yet
 	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never
 
 	sender   string   // of the message
@@ -66,7 +66,7 @@ type entry struct {
 	flags    flags
 }
 
-// flags are the properties of an entry that are true or false.
+// flags are boolean properties of an entry.
 type flags uint32
 
 const (
@@ -99,7 +99,7 @@ func (e *entry) set(f flags, on bool) {
 	}
 }
 
-// sighting is what is known of a file that was seen and not read. Entries share sightings; a sighting never changes.
+// A sighting is a file that was seen but not read. Entries share sightings; a sighting never changes.
 type sighting struct {
 	at    time.Time // when this version of the file was first seen
 	first time.Time // when any version was first seen
@@ -112,7 +112,8 @@ func newEntry(name string, seen *sighting) *entry {
 	return &entry{name: name, seen: seen, place: [3]int32{-1, -1, -1}}
 }
 
-// firstSeen returns when this version of the file was first seen; zero: never by this process.
+// firstSeen returns the time when this version of the file was first seen; zero if this process has not seen the
+// version.
 func (e *entry) firstSeen() time.Time {
 	if e.seen == nil {
 		return time.Time{}

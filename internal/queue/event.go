@@ -6,7 +6,7 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// Kind says what an Event is about.
+// Kind is the kind of an Event.
 type Kind string
 
 // The kinds of events.
@@ -16,10 +16,10 @@ const (
 	Deferred   Kind = "deferred" // not accepted now, will be tried again
 	Failed     Kind = "failed"   // given up
 	Kept       Kind = "kept"     // a message was moved to failed/; To is empty
-	Unsendable Kind = "unusable" // a file that cannot be read, sent or removed as it is; To is empty
+	Unsendable Kind = "unusable" // a file cannot be read, sent or removed; To is empty
 )
 
-// Event is what became of one recipient at one moment or, for Kept and Unsendable, of one file.
+// Event is a change of one recipient or, for Kept and Unsendable, of one file.
 type Event struct {
 	Kind    Kind
 	Time    time.Time
@@ -34,5 +34,5 @@ type Event struct {
 	Err     error           // why; nil if Sent or Queued
 	Next    time.Time       // Deferred: time of the next attempt
 	Path    string          // Kept: path of the file now
-	Outcome attempt.Outcome // what the relay said; zero if no attempt was the reason
+	Outcome attempt.Outcome // outcome of the attempt; zero if there was no attempt
 }

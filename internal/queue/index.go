@@ -2,7 +2,7 @@ package queue
 
 import "math/bits"
 
-// index finds entries by the version of their file. It takes 11 bytes for an entry.
+// index finds entries by the version of their file. An entry takes 11 bytes.
 type index struct {
 	slots []*entry // a hash table with linear probing
 	n     int
@@ -53,7 +53,7 @@ func (x *index) put(e *entry) {
 	x.slots[i] = e
 }
 
-// remove removes e, which is in x, before its version changes.
+// remove removes e before the version of e changes. e must be in x.
 func (x *index) remove(e *entry) {
 	i := x.home(e.id)
 	for x.slots[i] != e {

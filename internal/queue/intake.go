@@ -11,10 +11,10 @@ import (
 // that are, and for new files.
 const readPace = 50 * time.Microsecond
 
-// How says how a file came to its name.
+// How is the way in which a file got its name.
 type How uint8
 
-// The ways in which a file comes to its name.
+// The ways in which a file gets its name.
 const (
 	Noticed How = iota // not known
 	Renamed            // renamed, and not written to since
@@ -22,10 +22,10 @@ const (
 	Written            // written to under its name
 )
 
-// arrivals are the flags that say how a file came to its name.
+// arrivals are the flags for How.
 const arrivals = renamed | created | written | touched
 
-// arrive notes how the file of e came to its name, or was changed there.
+// arrive notes how the file of e got its name, or that the file was changed.
 func (e *entry) arrive(how How, now time.Time) {
 	switch how {
 	case Renamed:
@@ -45,7 +45,7 @@ func (e *entry) arrive(how How, now time.Time) {
 	}
 }
 
-// how returns how the file of e came to its name.
+// how returns how the file of e got its name.
 func (e *entry) how() How {
 	switch {
 	case e.has(written):
@@ -58,7 +58,7 @@ func (e *entry) how() How {
 	return Noticed
 }
 
-// Arrived says that a file came to its name, or was changed there.
+// Arrived tells that a file got its name, or was changed.
 func (q *Queue) Arrived(name string, how How, now time.Time) {
 	e := q.entries[name]
 	if e == nil {
@@ -77,14 +77,14 @@ func (q *Queue) Arrived(name string, how How, now time.Time) {
 	}
 }
 
-// MissedNotices says that calls of Arrived may be missing: a file that was created may have been written to.
+// MissedNotices tells that calls of Arrived may be missing: a created file may have been written to.
 func (q *Queue) MissedNotices() {
 	for _, e := range q.entries {
 		e.set(created, false)
 	}
 }
 
-// Notice says that files of these names may have come or changed, and that others are said to be gone.
+// Notice tells that the named files may have come or changed, and that others may be gone.
 func (q *Queue) Notice(came, gone []string, now time.Time) {
 	for _, name := range came {
 		q.Arrived(name, Noticed, now)
@@ -126,7 +126,7 @@ func (q *Queue) BeginScan(now time.Time) *Scan {
 	return &Scan{c: &q.core, round: q.round, rest: now, now: now}
 }
 
-// Listed takes a part of the listing. A file whose version is not zero is compared with what is known of it.
+// Listed takes a part of the listing. A file with a version that is not zero is compared with its record.
 func (s *Scan) Listed(files []File, now time.Time) {
 	c, seen := s.c, seenAt(s.now)
 	for _, f := range files {
@@ -183,7 +183,7 @@ func (s *Scan) heldAs(name string) *entry {
 	return e
 }
 
-// EndHold says that the listing of hold/ is complete.
+// EndHold tells that the listing of hold/ is complete.
 func (s *Scan) EndHold() { s.hold = true }
 
 // File is a file in a listing.
@@ -201,7 +201,7 @@ func rests(known record.Compact, now time.Time) bool {
 	return waits && at.After(now)
 }
 
-// compareVersion compares the version v, in the spool, with what is known of e.
+// compareVersion compares the version v, in the spool, with the version of e.
 func compareVersion(c *core, e *entry, v Version, now time.Time) {
 	switch {
 	case e.state == held:
@@ -214,8 +214,8 @@ func compareVersion(c *core, e *entry, v Version, now time.Time) {
 	}
 }
 
-// End says that the listing is complete. A message whose file was not in it is looked for by its name. New files are
-// read in the order of their names, which may be the order of their age.
+// End tells that the listing is complete. A message whose file is not in the listing is looked for by its name. New
+// files are read in the order of their names, which may be the order of their age.
 func (s *Scan) End(now time.Time) {
 	slices.Sort(s.fresh)
 	c, seen := s.c, seenAt(s.now)

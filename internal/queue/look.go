@@ -17,7 +17,7 @@ func found(c *core, e *entry, r Result, now time.Time) {
 		c.absent.remove(e)
 	}
 	switch {
-	case r.Trouble != Fine && r.Trouble != Gone: // nothing is known: the next attempt will see
+	case r.Trouble != Fine && r.Trouble != Gone: // unknown; the next attempt will show the file or its absence
 		notFound(c, e, m, now)
 	case r.Trouble == Gone || r.Place == Nowhere:
 		c.miss(e, m, now)
@@ -50,7 +50,7 @@ func found(c *core, e *entry, r Result, now time.Time) {
 	}
 }
 
-// notFound ends state checking if it is not known where the file of e, whose record is m, is.
+// notFound ends state checking of e, whose record is m, if the place of the file is unknown.
 func notFound(c *core, e *entry, m *record.Message, now time.Time) {
 	later := now.Add(c.rules.Freq)
 	if e.seen == nil {
@@ -100,7 +100,7 @@ func hold(c *core, e *entry, m *record.Message, v Version, now time.Time) {
 	}
 	if edited {
 		m.MakePartial()     // read again when it is back
-		c.absent.list(e, m) // it may be another file
+		c.absent.list(e, m) // the file may be another file
 	}
 	c.setVersion(e, v)
 	m.Missing = time.Time{}

@@ -9,7 +9,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// Job is one message to be offered to some of its recipients.
+// Job is one message with the recipients to offer in one transaction.
 type Job struct {
 	Name      string
 	Version   Version // of the file
@@ -27,15 +27,16 @@ type Job struct {
 	e *entry
 }
 
-// Slots says what a route can take.
+// Slots is the free capacity of a route.
 type Slots struct {
 	Any       int // further jobs
 	Large     int // further jobs with large messages
-	LargeBusy int // large messages that are being sent
+	LargeBusy int // number of large messages in a transaction
 }
 
-// Next returns the message that a route is to send first. It is the one place that decides who may be sent. It is not
-// ok if nothing may be sent with these slots: then a job has to end first, or Wake says when another message is ready.
+// Next returns the next message for a route. Only Next and its helpers decide which message is sent. ok is false if no
+// message can be sent with these slots: then a job has to end first, or Wake returns the time of the next ready
+// message.
 func (q *Queue) Next(route int, s Slots, now time.Time) (j Job, ok bool) {
 	for s.Any > 0 && !ok {
 		lane := q.sched.ready[route].pick(s)
@@ -47,8 +48,8 @@ func (q *Queue) Next(route int, s Slots, now time.Time) (j Job, ok bool) {
 	return j, ok
 }
 
-// pick returns the lane whose turn it is; nil: neither has a message that may be sent. While there are small messages,
-// one large message is sent at a time.
+// pick returns the lane of the next message; nil if neither lane may send. While small messages are ready, only one
+// large message is sent at a time.
 func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
 	large := l.large.Len() > 0 && s.Large > 0
 	switch {
@@ -60,7 +61,7 @@ func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
 	return nil
 }
 
-// startJob makes the job of e, which was taken out of its lane. It is not ok if no recipient is due after all, for
+// startJob makes the job of e, which was removed from its lane. ok is false if no recipient is due after all, for
 // instance because the clock was set back.
 func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	m := &c.scratch
@@ -89,7 +90,7 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	return j, true
 }
 
-// Finish is what a job came to.
+// Finish is the result of a job.
 type Finish struct {
 	Outcomes []attempt.Outcome // for each recipient of the job; none if Trouble is not Fine
 	Stumbled bool              // the relay failed in the middle of the transaction
@@ -98,7 +99,7 @@ type Finish struct {
 	Err      error             // likewise
 }
 
-// Finished takes what a job came to.
+// Finished takes the result of a job.
 func (q *Queue) Finished(j Job, f Finish, now time.Time) {
 	e := j.e
 	m := e.msg.Message()
@@ -148,7 +149,7 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 	}
 }
 
-// eventOf completes ev with what became of a recipient.
+// eventOf adds the result for a recipient to ev.
 func eventOf(c record.Change, ev Event) Event {
 	ev.To, ev.Err, ev.Next, ev.Outcome = c.Address, c.Err, c.Next, c.Outcome
 	switch c.Verdict {
@@ -162,7 +163,7 @@ func eventOf(c record.Change, ev Event) Event {
 	return ev
 }
 
-// fileNotOffered deals with a file that could not be offered.
+// fileNotOffered handles a file that could not be offered.
 func fileNotOffered(c *core, e *entry, m *record.Message, f Finish, now time.Time) {
 	r := Result{Trouble: f.Trouble, Err: f.Err}
 	switch f.Trouble {

@@ -1,10 +1,10 @@
-// Package queue decides: which files of a spool are messages, who is tried when, what an outcome means, and what is to
-// be done about it. The queue does nothing itself. Facts come in (a file was seen, a job finished, an act is done, time
-// passed, a command), and acts and events come out. Every method takes the time, none blocks, and none touches a file:
+// Package queue decides which files of a spool are messages, when each recipient is due, and what follows from an
+// outcome. The queue does no I/O. Facts come in (a file was seen, a job finished, an act is done, time passed, a
+// command), and acts and events come out. Every method takes the time. No method blocks or touches a file:
 //
 //	Notice, Scan, Acted, Finished, Advance, commands ─▶ Queue ─▶ Next (jobs), TakeActs, TakeEvents
 //
-// An entry is one file of the spool. It is in one state, and has at most one job or act under way:
+// An entry is one file of the spool. An entry is in one state, and has at most one running job or act:
 //
 //	unread ─▶ opening ─▶ waiting ─▶ ready ─▶ busy ─┬─▶ recording ─┐
 //	   ▲         │          ▲         │            ├─▶ waiting  ◀─┤ a recipient waits
@@ -16,16 +16,16 @@
 //
 // # Identity
 //
-// A message is one file, whatever its name. An entry whose file is not at its name any more is missing, and keeps what
-// is known for ten minutes, and until the spool directory and hold/ were listed. A file that was read and that has
-// nothing known under its name is looked for, in this order:
+// A message is one file, under any name. An entry is missing if its file has left the name. A missing entry keeps its
+// record for ten minutes, and until the spool directory and hold/ were listed. For a file without a record under its
+// name the queue looks, in this order:
 //
 //   - in index, by inode, size and modification time: the file was renamed, and its entry gets the new name, in flight
 //     or not;
-//   - among missing entries, by Message-ID or by the digests of header and body: it was moved by copy, or edited.
+//   - among missing entries, by Message-ID or by the digests of header and body: the file was moved by copy, or edited.
 //
 // Two files that exist at the same time are two messages. After a start the entries of the last run are compared with
-// their files first; a new file that may be one of them waits for that.
+// their files first; a new file that may be one of these messages waits for the comparison.
 //
 // A Queue has one owner and no lock.
 package queue
@@ -40,7 +40,7 @@ import (
 // Rules are the options of a Queue. All fields are required; durations of zero mean zero, unless said otherwise.
 type Rules struct {
 	Freq      time.Duration // time between two looks at a file that cannot be used
-	Settle    time.Duration // age at which a file that was written in place counts as complete
+	Settle    time.Duration // age at which a file written in place counts as complete
 	Unused    time.Duration // age at which a file with a temporary name counts as complete
 	MaxAge    time.Duration // age at which a message is given up
 	WarnAfter time.Duration // age at which the sender is told of a delay; zero: never
@@ -57,11 +57,11 @@ type Queue struct {
 	round uint16 // number of the last scan
 }
 
-// New returns an empty queue. Now is the time of this process, with its monotonic clock.
+// New returns an empty queue. now is the start of the process, with a monotonic clock reading.
 func New(r Rules, now time.Time) *Queue { return &Queue{core: newCore(r, now)} }
 
-// Remember adds what the status file or the journal knows of a message whose file was not seen yet. Of two messages
-// with one name the one that was missing or held, or else the first one, is taken for missing.
+// Remember adds a record of the status file or the journal, of a message whose file was not seen yet. If two messages
+// have one name, the message that was missing or held counts as missing, otherwise the first message.
 func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
 	if known, ok := q.memory[name]; ok {
 		if old := known.Message(); identity(old) != identity(m) {
@@ -81,15 +81,15 @@ func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
 	q.absent.unverified[q.absent.hash(m)] = name
 }
 
-// Remembered returns what is known of a message whose file was not seen yet.
+// Remembered returns the record of a message whose file was not seen yet.
 func (q *Queue) Remembered(name string) (m *record.Message, ok bool) {
 	known, ok := q.memory[name]
 	return known.Message(), ok
 }
 
-// Advance says that time has passed: what is due is read, made ready, given up or finished, at most budget messages at
-// a time. It reports whether more is due; files that wait for an answer to another act Open do not count. Room says how
-// much can be sent now.
+// Advance tells the time: due messages are read, made ready, given up or finished, at most budget messages at a time.
+// It reports whether more messages are due; files that wait for an answer to another act Open do not count. room is the
+// free capacity for sending.
 func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
 	q.keepTime(now)
 	q.sched.room = room
@@ -120,7 +120,7 @@ func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
 	return false
 }
 
-// Wake returns the time at which Advance has something to do, and whether there is such a time. It may be in the past.
+// Wake returns the time of the next work of Advance, which may be in the past; ok is false if there is no work.
 func (q *Queue) Wake() (at time.Time, ok bool) {
 	pending, ok := q.sched.nextDue()
 	if expiry, also := q.sched.nextExpiry(); also && (!ok || expiry.Before(pending)) {
@@ -129,7 +129,7 @@ func (q *Queue) Wake() (at time.Time, ok bool) {
 	return pending, ok
 }
 
-// Room is what can be sent now.
+// Room is the free capacity for sending.
 type Room struct {
 	Free  int  // messages that could be sent at once
 	Busy  bool // a job is under way: the next file can be read when the job ends
@@ -139,7 +139,7 @@ type Room struct {
 // Ready returns the number of messages that may be sent by a route.
 func (q *Queue) Ready(route int) int { return q.sched.ready[route].len() }
 
-// Idle reports whether nothing can be sent now, nor as soon as a file has settled.
+// Idle reports whether no message can be sent now, nor as soon as a file has settled.
 func (q *Queue) Idle(now time.Time) bool { return q.sched.idle(now) }
 
 // Len returns the number of files that are messages or are still to be read.
@@ -156,7 +156,7 @@ func (q *Queue) Searching() bool {
 	return false
 }
 
-// Trouble returns why some act fails for a reason that is not the fault of its file; nil: none does.
+// Trouble returns the reason for failed acts, apart from faults of their files; nil: none.
 func (q *Queue) Trouble() error {
 	for _, err := range q.trouble {
 		return err
@@ -177,7 +177,7 @@ type Named struct {
 	Record record.Compact
 }
 
-// Snapshot yields what is known of every message, in no particular order.
+// Snapshot yields the record of every message, in no particular order.
 func (q *Queue) Snapshot(now time.Time) iter.Seq[Named] {
 	return func(yield func(Named) bool) {
 		q.packServed(now)
@@ -204,8 +204,8 @@ func (q *Queue) Snapshot(now time.Time) iter.Seq[Named] {
 	}
 }
 
-// TakeActs returns the acts that are to be done, in order. Each is answered by one call of Acted, unless its kind says
-// otherwise. The slice is good until the next call.
+// TakeActs returns the requested acts in order. The engine answers each act by one call of Acted, except for kinds with
+// another rule. The slice is valid until the next call.
 func (q *Queue) TakeActs() []Act {
 	acts := q.acts
 	q.acts, q.taken = reuse(q.taken), acts
@@ -219,7 +219,7 @@ func (q *Queue) TakeEvents() []Event {
 	return events
 }
 
-// reuse returns the memory of a slice that is not needed any more, for another one.
+// reuse returns the memory of a finished slice for another slice.
 func reuse[T any](s []T) []T {
 	if cap(s) > maxReuse {
 		return nil
@@ -228,5 +228,5 @@ func reuse[T any](s []T) []T {
 	return s[:0]
 }
 
-// maxReuse is the number of acts, or events, from which on their memory is not kept.
+// maxReuse is the number of acts or events up to which their memory is kept.
 const maxReuse = 1024

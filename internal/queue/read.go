@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// firstLook is the time to the second look at a file that was not complete. It doubles with each look.
+	// firstLook is the time until the second look at an incomplete file. The time doubles with each look.
 	firstLook = 5 * time.Millisecond
 	// maxLooks bounds the doubling.
 	maxLooks = 20
-	// quietFor is how long a file may be incomplete before that is reported.
+	// quietFor is the time that a file may be incomplete without a report.
 	quietFor = time.Second
 )
 
-// errWritten is why a file waits that was written to since it was opened.
+// errWritten is the reason for a wait: the file was written to after it was opened.
 var errWritten = errors.New("file was written a moment ago")
 
 // opened takes the result of the act a, which is Open.
@@ -45,8 +45,7 @@ func opened(c *core, a Act, r Result, now time.Time) {
 	}
 }
 
-// recognize looks for what is known of the message that was read just now. Old is what is known of the name of the
-// file; nil: nothing.
+// recognize looks for the record of the message that was just read. old is the record for the file's name; nil: none.
 func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) {
 	m := record.New(*r.Head, now)
 	known := !e.has(recalled) && !e.has(vanished) // the file is the one of old, as far as this process has seen
@@ -81,7 +80,7 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	}
 }
 
-// adoptRecord goes on with the record old, which describes the present version of the file.
+// adoptRecord continues with the record old, which describes the present version of the file.
 func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
 	c.setVersion(e, r.Version)
 	c.verified(e)
@@ -96,7 +95,7 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 	c.conclude(e, old, now)
 }
 
-// makeRecord keeps the record m of a file that was read just now. Old is what was known of it; nil: nothing.
+// makeRecord stores the record m of a file that was just read. old is the earlier record; nil: none.
 func makeRecord(c *core, e *entry, m, old *record.Message, r Result, now time.Time) {
 	c.setVersion(e, r.Version)
 	c.verified(e)
@@ -124,8 +123,8 @@ func makeRecord(c *core, e *entry, m, old *record.Message, r Result, now time.Ti
 	c.conclude(e, m, now)
 }
 
-// putAside moves a file whose message m has changed after it was sent to failed/. Nothing that was written is lost, and
-// nothing is sent twice.
+// putAside moves a file to failed/ whose message m has changed after it was sent. So the change is kept, and no
+// recipient gets a second copy.
 func putAside(c *core, e *entry, m *record.Message, now time.Time) {
 	for _, r := range m.Recipients() {
 		r.Status, r.GivenUp, r.Error, r.Told = record.Done, true, errChanged.Error(), true
@@ -138,7 +137,7 @@ func putAside(c *core, e *entry, m *record.Message, now time.Time) {
 	c.finish(e, m, now)
 }
 
-// errChanged is why a message goes to failed/ whose file was changed when every recipient had accepted it.
+// errChanged is the reason for a move to failed/: the file changed after every recipient had accepted the message.
 var errChanged = errors.New("changed after it was sent")
 
 // announce publishes the recipients of m that old does not have.
@@ -158,7 +157,7 @@ func announce(c *core, file string, m, old *record.Message, now time.Time) {
 	}
 }
 
-// postpone decides when to look again at a file that could not be read, and keeps the reason.
+// postpone schedules the next look at a file that could not be read, and keeps the reason.
 func postpone(c *core, e *entry, r Result, now time.Time) {
 	if r.Trouble == Gone {
 		if e.msg.Holds() {

@@ -14,14 +14,14 @@ const (
 	readPatience = time.Second
 	// clockSet is the difference between wall clock and monotonic clock that means that the clock was set.
 	clockSet = time.Second
-	// LargeSize is the size of a file, in bytes, from which a message keeps its connection busy for long.
+	// LargeSize is the size of a file in bytes from which a message counts as large: it occupies a connection for long.
 	LargeSize = 1 << 20
 )
 
 // schedule keeps the entries in order of time and of turn.
 type schedule struct {
 	pending *pqueue.Queue[*entry] // unread, waiting, finishing, missing: by due
-	expiry  *pqueue.Queue[*entry] // entries that were read: by when they are given up, or their sender gets a notice
+	expiry  *pqueue.Queue[*entry] // entries that were read, by the time of giving up or of the next notice
 	ready   []lanes               // by route
 	epoch   time.Time             // moments count from here
 	room    Room
@@ -48,8 +48,8 @@ func (s *schedule) setRoutes(n int) {
 	}
 }
 
-// lanes hold the messages that may be sent by one route: by priority, fresh mail before retries, and the senders in
-// turn. Large messages have a lane of their own, so that they cannot take every connection.
+// lanes hold the messages that one route may send: by priority, fresh mail before retries, and the senders in turn.
+// Large messages have a separate lane, so that they cannot occupy all connections.
 type lanes struct{ small, large *fairqueue.Queue[*entry] }
 
 func newLanes() lanes {
@@ -118,7 +118,7 @@ func (s *schedule) move(e *entry, to state, due time.Time) {
 	}
 }
 
-// unready takes e out of its lane. It is called before the sender, the priority or the size of e changes.
+// unready removes e from its lane, before the sender, the priority or the size of e changes.
 func (s *schedule) unready(e *entry) {
 	if e.state == ready {
 		s.ready[e.route].of(e).Remove(e)
@@ -155,7 +155,7 @@ func (s *schedule) nextExpiry() (at time.Time, ok bool) {
 	return s.time(s.expiry.Top().look), true
 }
 
-// due returns the first entry of pending whose time has come; nil: there is none.
+// due returns the first entry of pending that is due; nil if there is none.
 func (s *schedule) due(now time.Time) *entry {
 	if at, ok := s.nextDue(); !ok || at.After(now) {
 		return nil
@@ -184,7 +184,7 @@ func (s *schedule) backlog() (n int) {
 	return n
 }
 
-// idle reports whether nothing is ready, due, or about to settle.
+// idle reports whether no entry is ready, due, or about to settle.
 func (s *schedule) idle(now time.Time) bool {
 	if s.backlog() > 0 {
 		return false

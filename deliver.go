@@ -243,7 +243,7 @@ func (s SMTP) settings() smtppool.Settings { return smtppool.Settings(s) }
 func (o Options) delivery() delivery.Config {
 	c := delivery.Config{
 		Concurrency: o.Concurrency, Timeout: o.SMTPTimeout, LocalName: o.LocalName,
-		TLSConfig: o.TLSConfig, Dial: o.Dial,
+		TLSConfig: o.TLSConfig, Dial: o.Dial, Log: o.Logger,
 		AsError: deliveryError, Jitter: jitter, Grown: func() {},
 	}
 	if o.Transport != nil {

@@ -130,5 +130,5 @@ need_a_little() {
 		{ command -v debconf-set-selections >/dev/null && debconf-set-selections <<<'postfix postfix/main_mailer_type select No configuration'; }
 	command -v gcc >/dev/null || need gcc libc6-dev
 	command -v python3 >/dev/null || need python3
-	need postfix strace mandoc systemd bsd-mailx cron
+	need postfix strace mandoc systemd bsd-mailx cron curl jq
 }

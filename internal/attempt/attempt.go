@@ -41,6 +41,7 @@ const (
 	OpData     Op = "data"     // DATA
 	OpContent  Op = "content"  // transfer of the content
 	OpEnd      Op = "end"      // reply to the content; some relays reply before the end of the content
+	OpExec     Op = "exec"     // run of the program of an exec: relay
 	OpSize     Op = "size"     // message larger than the SIZE limit of the relay (RFC 1870); not offered
 	OpEightBit Op = "8bitmime" // 8-bit message, no 8BITMIME (RFC 6152), no conversion possible; not offered
 	OpUTF8     Op = "smtputf8" // address needs SMTPUTF8 (RFC 6531), relay does not offer SMTPUTF8; address was not sent

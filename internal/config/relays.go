@@ -13,6 +13,7 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/credential"
+	"github.com/unbit/spoolgore/internal/execrelay"
 	"github.com/unbit/spoolgore/internal/relayfile"
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
@@ -56,7 +57,11 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 // CheckAddresses checks addresses of relays, so that an error can have an origin.
 func CheckAddresses(relays string) error {
 	for addr := range strings.SplitSeq(relays, ",") {
-		if _, err := smtppool.New(smtppool.Options{Addr: strings.TrimSpace(addr)}); err != nil {
+		if addr = strings.TrimSpace(addr); execrelay.Is(addr) {
+			if _, err := execrelay.New(addr, 0, slog.Default()); err != nil {
+				return err
+			}
+		} else if _, err := smtppool.New(smtppool.Options{Addr: addr}); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ type Config struct {
 	LocalName   string        // name in EHLO; empty: the name of the host
 	TLSConfig   *tls.Config   // for relays without settings of their own; nil: the default of smtpclient
 	Dial        func(ctx context.Context, network, addr string) (net.Conn, error)
+	Log         *slog.Logger // for messages of exec: relays
 
 	// AsError returns the error under which the failure of a relay is reported.
 	AsError func(o attempt.Outcome) error

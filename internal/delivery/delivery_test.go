@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -362,6 +365,34 @@ func TestPartialAcceptanceIsNoReasonForFailover(t *testing.T) {
 		is.Equal(r["two"].Connections(), 0)
 		is.Equal(len(s.Down), 0)
 	})
+}
+
+// An exec: relay is a relay like any other: a failure leads to the next relay and to a rest.
+func TestFailoverFromAProgram(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("programs are no relays on Windows; the test runs on Linux")
+	}
+	is := is.New(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "relay")
+	is.NoErr(os.WriteFile(path, []byte("#!/bin/sh\ncat >"+dir+"/sent\n[ ! -e "+dir+"/broken ]\n"), 0o755))
+	next := &smtptest.Relay{}
+	c := config(relays{"next": next}, "exec:"+path+", next.test:25")
+	c.Log = slog.New(slog.DiscardHandler)
+	d := newDelivery(t, c)
+	defer d.Close()
+	r, _ := send(t, d, messageTo("b@example.org"))
+	is.Equal(r.Outcomes[0].Err, nil)
+	is.Equal(r.Outcomes[0].Relay, "exec:"+path)
+	sent, err := os.ReadFile(dir + "/sent")
+	is.NoErr(err)
+	is.Equal(string(sent), content)
+	is.NoErr(os.WriteFile(dir+"/broken", nil, 0o600))
+	r, s := send(t, d, messageTo("b@example.org"))
+	is.Equal(r.Outcomes[0].Err, nil)
+	is.Equal(names(s.Down), []string{"exec:" + path})
+	is.Equal(len(next.Messages()), 1)
+	is.True(d.Health(0)[0].Err != nil)
 }
 
 func TestSlots(t *testing.T) {

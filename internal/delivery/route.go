@@ -12,6 +12,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/breaker"
+	"github.com/unbit/spoolgore/internal/execrelay"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
@@ -108,6 +109,10 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 		}
 		if c.Transport != nil {
 			item.start = calling(c.Transport)
+		} else if execrelay.Is(item.settings.addr) {
+			if item.name, item.start, err = running(item.settings.addr, c); err != nil {
+				return nil, err
+			}
 		} else if item.smtp, err = smtppool.New(smtppool.Options{
 			Addr: item.settings.addr, Dial: c.Dial, Client: client, Concurrency: c.Concurrency, Grown: c.Grown,
 			Family: r.SMTP.Family, Idle: r.SMTP.Idle,
@@ -119,6 +124,35 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 		relays = append(relays, &member{Item: item})
 	}
 	return relays, nil
+}
+
+// running returns the name and the start function of a program as a relay.
+func running(addr string, c Config) (string, func(context.Context, *Transaction, func([]attempt.Outcome)), error) {
+	r, err := execrelay.New(addr, c.Timeout, c.Log)
+	if err != nil {
+		return "", nil, err
+	}
+	return r.Name(), calling(program{r, c.AsError}), nil
+}
+
+// program is a program as a Transport.
+type program struct {
+	relay   *execrelay.Relay
+	asError func(attempt.Outcome) error
+}
+
+// Deliver runs the program.
+func (p program) Deliver(ctx context.Context, t *Transaction) []attempt.Outcome {
+	outcomes := p.relay.Deliver(ctx, execrelay.Envelope{
+		Name: t.Name, From: t.From, To: t.To, Size: t.Size,
+		Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
+	}, t.Content())
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Err != nil {
+			o.Err = p.asError(*o)
+		}
+	}
+	return outcomes
 }
 
 // slots returns how many messages the route can take, and how many of them may be large.

@@ -31,9 +31,14 @@ func (p *Plan) Probe(ctx context.Context, page Page) Answer {
 	to, _, _ := p.recipients()
 	answer, answered := Later, false
 	for _, r := range p.way.relays {
-		visits := r.Probe(ctx, p.transaction(to))
+		if r.smtp == nil {
+			page.Head("Probe of %s", r.name)
+			page.Line("not run", "a program would deliver the message")
+			continue
+		}
+		visits := r.smtp.Probe(ctx, p.transaction(to))
 		for i, v := range visits {
-			p.writeVisit(page, r, v, to)
+			p.writeVisit(page, r.smtp, v, to)
 			if last := i == len(visits)-1; last && v.Err == nil && !answered {
 				answer, answered = answerOf(v.Results), true
 			}

@@ -167,8 +167,12 @@ func (p *planPage) writeWay() {
 		if i > 0 {
 			label = "or else"
 		}
-		p.Line(label, "%s", r.Name())
-		p.Line("TLS", "%s", p.way.tlsOf(r))
+		p.Line(label, "%s", r.name)
+		if r.smtp == nil {
+			p.Line("", "a program, without TLS and login")
+			continue
+		}
+		p.Line("TLS", "%s", p.way.tlsOf(r.smtp))
 	}
 	p.Line("login", "%s", p.way.login())
 	if p.way.settings.NeedsSecret() {

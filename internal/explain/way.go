@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/execrelay"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -16,7 +17,13 @@ type way struct {
 	sender   string // the sender that the route is chosen by
 	route    string // the sender in the line of the relays file; empty: the route of all other mail
 	settings smtppool.Settings
-	relays   []*smtppool.Relay // in order of preference
+	relays   []hop // in order of preference
+}
+
+// A hop is one relay.
+type hop struct {
+	name string
+	smtp *smtppool.Relay // nil: an exec: relay
 }
 
 // wayOf returns the way of a message with these addresses.
@@ -42,13 +49,17 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 		return w, err
 	}
 	for addr := range strings.SplitSeq(route.SMTPAddr, ",") {
+		if addr = strings.TrimSpace(addr); execrelay.Is(addr) {
+			w.relays = append(w.relays, hop{name: addr})
+			continue
+		}
 		r, err := smtppool.New(smtppool.Options{
-			Addr: strings.TrimSpace(addr), Dial: opts.Dial, Client: config, Family: w.settings.Family,
+			Addr: addr, Dial: opts.Dial, Client: config, Family: w.settings.Family,
 		})
 		if err != nil {
 			return w, err
 		}
-		w.relays = append(w.relays, r)
+		w.relays = append(w.relays, hop{r.Name(), r})
 	}
 	return w, nil
 }
@@ -57,7 +68,7 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 func RelaysFor(opts spoolgore.Options, from, to string) (names []string, err error) {
 	w, err := wayOf(opts, message.Addresses{From: from, To: []message.Address{{Addr: to}}})
 	for _, r := range w.relays {
-		names = append(names, r.Name())
+		names = append(names, r.name)
 	}
 	return names, err
 }

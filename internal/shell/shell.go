@@ -1,4 +1,4 @@
-// Package shell runs command lines of the configuration.
+// Package shell runs commands of the configuration.
 package shell
 
 import (
@@ -16,9 +16,14 @@ const pipeLimit = 2 * time.Second
 // Command returns /bin/sh -c line without input, in a process group of its own. The end of ctx kills the group.
 func Command(ctx context.Context, line string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	Prepare(cmd)
+	return cmd
+}
+
+// Prepare gives cmd the environment for commands and a process group of its own, which the end of its context kills.
+func Prepare(cmd *exec.Cmd) {
 	cmd.WaitDelay, cmd.Env = pipeLimit, Environ()
 	killGroup(cmd)
-	return cmd
 }
 
 // Environ returns the environment for commands: the daemon's environment without secrets and without the variables that

@@ -31,7 +31,7 @@ type ceilings struct {
 }
 
 // today are the ceilings of the repository.
-func today() ceilings { return ceilings{wide: 0, pronouns: 4.8, nobody: 1.5} }
+func today() ceilings { return ceilings{wide: 0, pronouns: 4.3, nobody: 0.7} }
 
 // exceptions are files, functions and types that broke a limit when the limit was introduced. One that keeps the limit
 // must be removed from the list.

@@ -6,7 +6,8 @@ import (
 	"github.com/unbit/spoolgore/internal/compact"
 )
 
-// Compact is a Message in one string, which takes a tenth of the memory. It never changes. The zero value holds none.
+// Compact is a Message in one string, with a tenth of the memory. A Compact never changes. The zero value holds no
+// message.
 type Compact struct {
 	text string
 	base *time.Time
@@ -18,7 +19,7 @@ type Packer struct {
 	base *time.Time // the time from which the times of a Compact count
 }
 
-// NewPacker returns a Packer. Now is the time of this process, with its monotonic clock.
+// NewPacker returns a Packer. now is the start of the process, with a monotonic clock reading.
 func NewPacker(now time.Time) *Packer { return &Packer{base: &now} }
 
 // Pack returns m in compact form. Times of m that have a monotonic clock reading keep it.
@@ -65,8 +66,8 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 // Holds reports whether c holds a message.
 func (c Compact) Holds() bool { return c.base != nil }
 
-// Message returns the message with times to compare: they have the monotonic clock reading that they had. The message
-// belongs to the caller; the zero Compact gives an empty one.
+// Message returns the message. Its times have the monotonic clock readings of the packed times. The message belongs to
+// the caller; the zero Compact returns an empty message.
 func (c Compact) Message() *Message {
 	m := &Message{}
 	c.unpack(m, false)
@@ -177,7 +178,7 @@ const (
 	allAttempts
 )
 
-// pack adds h, the history of r. A text that equals the one before it takes no room.
+// pack adds h, the history of r. A text that equals the text before takes no room.
 func (h *History) pack(p *compact.Packer, r *Recipient) {
 	more := firstOnly
 	switch {
@@ -228,7 +229,7 @@ func (h *History) unpack(u *compact.Unpacker, r *Recipient) {
 	h.Last.unpack(u, before)
 }
 
-// pack adds a, and of its texts only those that differ from the texts of before.
+// pack adds a; a text that equals the text before takes no room.
 func (a *Attempt) pack(p *compact.Packer, before *Attempt) {
 	p.Time(a.Time)
 	texts, same := a.texts(), int64(0)

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Failure is the content of a why-file, failed/NAME.json: the message as it was when it was given up, and why.
+// Failure is the content of a why-file, failed/NAME.json: the message at the time when it was given up, and the reason.
 type Failure struct {
 	File    string    // path of the message file in the spool
 	Time    time.Time // when the message was given up
-	Reason  string    // in one line
-	Message           // as it was at that time
+	Reason  string    // reason in one line
+	Message           // the message at that time
 }
 
 // FailureOf returns the why-file of m, whose file was at path. The caller sets BodyDigest if Digest is set.

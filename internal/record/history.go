@@ -8,7 +8,7 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// History is the result of all attempts for one recipient. A History is replaced, never changed.
+// History has the results of all attempts for one recipient. A new attempt makes a new History.
 type History struct {
 	First, Last Attempt
 	// Times is the number of attempts. Zero means one attempt or, if Last differs from First, two.
@@ -28,14 +28,14 @@ type AttemptRun struct {
 // Attempt is one attempt for one recipient.
 type Attempt struct {
 	Time   time.Time
-	Relay  string // the relay that answered
+	Relay  string // relay of the attempt
 	TLS    string // version of TLS, such as "TLS 1.3"; empty: none
 	Reply  string // reply of the relay, at most 500 bytes; empty: none
 	Status string `json:",omitempty"` // enhanced status code (RFC 3463) of a final failure without a reply
-	Error  string `json:",omitempty"` // what went wrong if there was no reply; at most 500 bytes
+	Error  string `json:",omitempty"` // failure without a reply, at most 500 bytes
 }
 
-// Bounds of what is kept of the attempts for a recipient.
+// Limits of a history.
 const (
 	maxRuns     = 16
 	maxRunText  = 2 << 10 // bytes of text in all runs
@@ -66,8 +66,8 @@ func shorten(text string) string {
 	return strings.Clone(strings.ToValidUTF8(text[:maxAttempt], ""))
 }
 
-// withoutLocalPort removes what differs with each connection from the text of an error: "ours->theirs" becomes
-// "theirs".
+// withoutLocalPort removes the local address, which differs for each connection, from an error text: "ours->theirs"
+// becomes "theirs".
 func withoutLocalPort(text string) string {
 	words := strings.Split(text, " ")
 	for i, word := range words {
@@ -78,7 +78,7 @@ func withoutLocalPort(text string) string {
 	return strings.Join(words, " ")
 }
 
-// with returns h, which may be nil, with one attempt added. Before that attempt, failed attempts had failed.
+// with returns h, which may be nil, with one attempt added. failed is the number of failed attempts before.
 func (h *History) with(a Attempt, failed int) *History {
 	if h == nil {
 		return &History{First: a, Last: a}
@@ -123,7 +123,7 @@ func (h *History) all(failed int) (runs []AttemptRun, times int) {
 	return runs, max(times, h.Times)
 }
 
-// sameResult reports whether a and b differ in nothing but their time.
+// sameResult reports whether a and b differ only in their time.
 func (a Attempt) sameResult(b *Attempt) bool {
 	a.Time = b.Time
 	return a == *b

@@ -12,12 +12,12 @@ type Match int
 const (
 	OtherVersion Match = iota // the record was made from another version of the file
 	ThisVersion               // the record was made from this version of the file
-	NoVersion                 // the record names no version: the 2014 tool wrote it, or a program without these fields
+	NoVersion                 // the record has no version, as from the 2014 tool or a script
 	PartOnly                  // the record does not know all recipients: the file is to be read
 )
 
-// Describes reports whether m was made from the version of its file with that size and modification time. It is the
-// only place where this is decided.
+// Describes reports whether m was made from the version of its file with that size and modification time. All
+// comparisons of versions use Describes.
 func (m *Message) Describes(size int64, modified time.Time) Match {
 	switch {
 	case m.Partial():
@@ -37,7 +37,7 @@ func (m *Message) Partial() bool { return m.Size < 0 }
 // MakePartial makes m partial.
 func (m *Message) MakePartial() { m.Size = -1 }
 
-// IsSame reports whether old is about the message m, whatever happened to the file since.
+// IsSame reports whether old is about the message m, also after a change of the file.
 func (m *Message) IsSame(old *Message) bool {
 	// The 2014 tool knew a message by its file name alone.
 	by2014 := old.MessageID == "" && old.Describes(0, time.Time{}) == NoVersion
@@ -61,7 +61,8 @@ func sameBody(m, old *Message) bool {
 	return old.BodyDigest == m.BodyDigest
 }
 
-// Resume takes over what old knows of the message m, which was read again from its file: recipients, age and identity.
+// Resume takes over recipients, age and identity from old, the earlier record of the message m, whose file was read
+// again.
 func Resume(m, old *Message) {
 	takeOver(m, old, func(*Recipient) bool { return true })
 	m.Attempts, m.Overdue = old.Attempts, old.Overdue
@@ -73,17 +74,17 @@ func Resume(m, old *Message) {
 	}
 }
 
-// ChangedAfterSent reports whether every recipient had accepted the message old, and m is another version of it, with
-// no recipient that is new.
+// ChangedAfterSent reports whether every recipient had accepted the message old, and m is another version of the
+// message without a new recipient.
 func ChangedAfterSent(m, old *Message) bool {
 	changed := !old.Modified.IsZero() && !old.Modified.Equal(m.Modified) || !old.Partial() && old.Size != m.Size
 	return changed && old.Served() && m.Served()
 }
 
-// KeepAccepted takes over from old which recipients have accepted the message.
+// KeepAccepted takes over the accepted recipients of old.
 func KeepAccepted(m, old *Message) { takeOver(m, old, (*Recipient).Accepted) }
 
-// takeOver replaces the recipients of m that may still be tried by those of old for which use reports true.
+// takeOver replaces recipients of m that may still be tried by those of old for which use reports true.
 func takeOver(m, old *Message, use func(*Recipient) bool) {
 	remove(m, removedFrom(old, m))
 	known := make(map[string]*Recipient)
@@ -99,8 +100,8 @@ func takeOver(m, old *Message, use func(*Recipient) bool) {
 	}
 }
 
-// removedFrom returns the addresses of m, read from its file, that a person has taken out of old, a record of m. In a
-// record of a file of the same size, an address that is missing was taken out while no daemon ran.
+// removedFrom returns the addresses that a person has removed from old, a record of m. m was read from its file. If the
+// record is of a file of the same size, a missing address was removed while no daemon ran.
 func removedFrom(old, m *Message) []string {
 	removed := slices.Clone(old.Removed)
 	if old.Partial() || old.Size != m.Size || len(Unknown(old, m)) > 0 {
@@ -120,9 +121,8 @@ func remove(m *Message, addresses []string) {
 	m.Removed = addresses
 }
 
-// FixTimes corrects what a wrong clock has left in a record that was read from a file: no message was enqueued in the
-// future or long before its file was written, and no attempt was made in the future. A message that is older than
-// maxAge becomes Overdue.
+// FixTimes corrects a record with times of a wrong clock, read from a file: no message was enqueued in the future or
+// long before its file was written, and no attempt was made in the future. A message older than maxAge becomes Overdue.
 func FixTimes(m *Message, now time.Time, maxAge time.Duration) {
 	ahead := m.Enqueued.After(now) // the clock was ahead when the message was queued
 	if ahead || !m.Modified.After(now) && m.Enqueued.Before(m.Modified.Add(-maxAge)) {
@@ -147,9 +147,8 @@ func FixTimes(m *Message, now time.Time, maxAge time.Duration) {
 	Anchor(m, now)
 }
 
-// Anchor makes the times of a record that was read from a file go by the monotonic clock, as times measured in this
-// process do: a clock that is set makes no message older and no wait longer. NotBefore and Expire, which the sender has
-// set by the wall clock, stay as they are.
+// Anchor gives the times of a record from a file monotonic clock readings, like times measured in this process: setting
+// the clock makes no message older and no wait longer. NotBefore and Expire, set by the sender, stay wall clock times.
 func Anchor(m *Message, now time.Time) {
 	const reach = 100 * 365 * 24 * time.Hour // excludes the zero time, and times that Sub cannot reach
 	times := []*time.Time{&m.Enqueued, &m.Overdue}
@@ -174,10 +173,10 @@ func CanEdit(by, old *Message) bool {
 	return match == ThisVersion || match == NoVersion || part
 }
 
-// An Edit says what an edited status file was made from.
+// An Edit is the base of an edited status file.
 type Edit struct {
 	Since time.Time // outcomes since then are kept, unless a person has marked the recipient as done; zero: all are
-	Live  bool      // the file was edited while the daemon wrote it: it may be older, and every acceptance is kept
+	Live  bool      // the file was edited while the daemon wrote: the edit may be older, and every acceptance is kept
 }
 
 // Edited returns the record that a person made of m by editing the status file to by. A recipient in progress stays in
@@ -222,8 +221,8 @@ func editRemoved(m, by *Message) []string {
 	return removed
 }
 
-// AcceptedOnly returns a record that keeps who has accepted the message. All other recipients start afresh, and the
-// record is partial, so that the file is read again.
+// AcceptedOnly returns a record with only the accepted recipients. All other recipients start again, and the record is
+// partial, so that the file is read again.
 func AcceptedOnly(m *Message, now time.Time) *Message {
 	c := m.Clone()
 	for _, r := range c.Recipients() {
@@ -236,8 +235,8 @@ func AcceptedOnly(m *Message, now time.Time) *Message {
 	return c
 }
 
-// Recover makes m, a message that was moved back from failed/, go only to the recipients that had not accepted it. It
-// reports false if failed describes another message of the same file name.
+// Recover limits m, a message moved back from failed/, to the recipients without acceptance. It returns false if failed
+// is about another message of the same file name.
 func Recover(m *Message, failed *Failure) bool {
 	if !IsOf(m, failed) {
 		return false
@@ -257,8 +256,8 @@ func IsOf(m *Message, failed *Failure) bool {
 }
 
 // ForgetGivenUp removes from old, a record of the message m, every recipient that was given up before m was moved back
-// from failed/. Such a recipient is new in m, and so is the age of the message. Recipients that were given up after the
-// return stay in old, and so do recipients that m has given up: their addresses are invalid. Call it before Resume.
+// from failed/. Such a recipient is new in m, and so is the age of the message. Recipients given up after the return
+// stay in old, and so do recipients with an invalid address, which m gives up too. Call ForgetGivenUp before Resume.
 func ForgetGivenUp(m, old *Message, failed *Failure) {
 	if !IsOf(m, failed) && !old.IsSame(&failed.Message) {
 		return

@@ -8,14 +8,14 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// Note is one line of the journal: the outcome of one transaction, for the recipients about which it decided something.
+// Note is one line of the journal: the outcome of one transaction for recipients with a decision.
 type Note struct {
 	File    string // name of the message file
 	Message        // identity of the message; To holds the recipients, in the state after the transaction
 }
 
-// NoteOf returns the note about a transaction that offered m to the recipients to. Its size is that of the transaction,
-// however many recipients m has. A note without recipients need not be written. Call it after Apply.
+// NoteOf returns the note about a transaction that offered m to the recipients to. The size depends on the transaction,
+// not on the number of recipients of m. A note without recipients need not be written. Call NoteOf after Apply.
 func NoteOf(m *Message, file string, to []string, outcomes []attempt.Outcome) *Note {
 	n := &Note{File: file, Message: Message{
 		From: m.From, Attempts: m.Attempts, Size: m.Size, Modified: m.Modified,
@@ -51,7 +51,7 @@ func (n *Note) HasAccepted() bool {
 
 // Encode returns n as a line of the journal, without a line end.
 func (n *Note) Encode() []byte {
-	line, _ := json.Marshal(n) // cannot fail: the times are those of this process
+	line, _ := json.Marshal(n) // cannot fail: JSON can hold the times of this process
 	return line
 }
 
@@ -74,7 +74,7 @@ func (n *Note) AsMessage() *Message {
 	return &m
 }
 
-// Take adds to m what the note n says of the same message. The note may be older than m.
+// Take adds the note n to m, a record of the same message. The note may be older than m.
 func Take(m *Message, n *Note) {
 	sameVersion := m.Describes(n.Size, n.Modified) == ThisVersion
 	known := make(map[string]*Recipient)
@@ -103,7 +103,7 @@ func Take(m *Message, n *Note) {
 	m.BodyDigest = cmp.Or(n.BodyDigest, m.BodyDigest)
 }
 
-// Learn adds to m what old, a record of the same message, knows.
+// Learn adds the content of old, a record of the same message, to m.
 func Learn(m, old *Message) {
 	n := &Note{Message: *old}
 	n.To = slices.Concat(old.To, old.Cc, old.Bcc)

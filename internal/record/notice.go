@@ -8,15 +8,15 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// reportDelay is the time from the first refusal to a report on it while other recipients still wait. Most of these are
-// delivered or refused within it, so that one report covers all.
+// reportDelay is the time from the first refusal to a report while other recipients wait. Most other recipients are
+// accepted or refused within that time, so that one report covers all.
 const reportDelay = time.Hour
 
-// Notice is what a delivery status notification (RFC 3464) to the sender of a message will say. Of its Report, the
-// fields Host, Date, Original, EnvID, Full, ORcpt and Others are filled in by whoever composes the notification.
+// Notice is the content of a delivery status notification (RFC 3464) to the sender of a message. The package that
+// composes the notification sets the fields Host, Date, Original, EnvID, Full, ORcpt and Others of Report.
 type Notice struct {
 	dsn.Report
-	MessageID string // Message-ID with which the message is sent
+	MessageID string // Message-ID of the message as sent
 	Total     int    // number of recipients of the message
 }
 
@@ -45,13 +45,13 @@ func NoticeAt(m *Message, warnAfter time.Duration) (at time.Time) {
 		sooner(m.Since().Add(warnAfter))
 	}
 	if !waits {
-		return time.Time{} // the message is on its way to failed/, and the notice is made from there
+		return time.Time{} // the message goes to failed/, and the notice is made there
 	}
 	return at
 }
 
-// NoticeOf returns the notice that is due now: about every recipient given up so far and, if that is due, about the
-// delay of those that wait. They are tried until the time end.
+// NoticeOf returns the due notice: about every recipient given up so far and, if due, about the delay of waiting
+// recipients. Attempts go on until the time end.
 func NoticeOf(m *Message, warnAfter time.Duration, end, now time.Time) Notice {
 	n := newNotice(m)
 	late := warnAfter > 0 && !m.Since().Add(warnAfter).After(now)
@@ -116,7 +116,7 @@ func Noticed(m *Message, about []dsn.Recipient) {
 	}
 }
 
-// OwesNotice reports whether the sender is still to be told of a recipient that was given up.
+// OwesNotice reports whether a given-up recipient has no report yet.
 func OwesNotice(m *Message) bool {
 	return m.From != "" && slices.ContainsFunc(m.Recipients(), func(r *Recipient) bool { return r.GivenUp && !r.Told })
 }

@@ -15,7 +15,7 @@ type Rule struct {
 	Backoff     func(attempts int) time.Duration // time from the n-th failed attempt, counted from 1, to the next one
 }
 
-// Verdict is what an outcome means for its recipient.
+// Verdict is the meaning of an outcome for its recipient.
 type Verdict int
 
 // The verdicts.
@@ -25,7 +25,7 @@ const (
 	GivenUp                 // not to be tried again
 )
 
-// Change is what became of one recipient.
+// Change is the result of a transaction for one recipient.
 type Change struct {
 	Address string
 	Verdict Verdict
@@ -72,7 +72,7 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 }
 
 // onceForEach returns a Backoff that calls backoff once for each number of attempts, so that recipients with the same
-// outcome are tried again at the same time, in one transaction.
+// outcome have the same next attempt, in one transaction.
 func onceForEach(backoff func(int) time.Duration) func(int) time.Duration {
 	var pauses map[int]time.Duration
 	return func(attempts int) time.Duration {
@@ -109,7 +109,7 @@ func (r *Recipient) postpone(o attempt.Outcome, pause time.Duration, enqueued, n
 	return Change{Address: r.Address, Verdict: Deferred, Err: o.Err, Next: r.NextAttempt, Outcome: o}
 }
 
-// Start marks every recipient that is due as in progress and returns their addresses, each once.
+// Start marks every due recipient as in progress and returns their unique addresses.
 func (m *Message) Start(now time.Time) (to []string) {
 	all := m.Recipients()
 	seen := make(map[string]bool, len(all))
@@ -126,7 +126,7 @@ func (m *Message) Start(now time.Time) (to []string) {
 	return to
 }
 
-// Stop undoes Start for a transaction that was never begun.
+// Stop undoes Start for a transaction that did not begin.
 func (m *Message) Stop() {
 	for _, r := range m.Recipients() {
 		if r.Status == InProgress {
@@ -135,8 +135,8 @@ func (m *Message) Stop() {
 	}
 }
 
-// apply is the outcome table: what an outcome means for its recipient. Progress says that the transaction was accepted
-// for another recipient.
+// apply is the outcome table: the meaning of an outcome for its recipient. progress means that the transaction was
+// accepted for another recipient.
 func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.Time) Change {
 	c := Change{Address: r.Address, Err: o.Err, Outcome: o}
 	r.Relay, r.LastAttempt, r.NextAttempt = o.Relay, now, now
@@ -199,7 +199,7 @@ func (m *Message) Postpone(at time.Time) {
 	}
 }
 
-// Reason returns one line that says why the message was given up.
+// Reason returns one line with the reason why the message was given up.
 func (m *Message) Reason() string {
 	var first string
 	failed := 0

@@ -9,10 +9,10 @@ import (
 	"sync"
 )
 
-// blockSize is the amount of a status file that one goroutine decodes at a time.
+// blockSize is the number of bytes of a status file that one goroutine decodes at a time.
 const blockSize = 256 << 10
 
-// errIrregular means that decodeParallel cannot read a status file: it is damaged, or has an unusual form.
+// errIrregular means that decodeParallel cannot read a status file: the file is damaged or has an unusual form.
 var errIrregular = errors.New("irregular status file")
 
 // A block is a part of a status file with whole entries.

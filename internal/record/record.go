@@ -1,9 +1,8 @@
-// Package record holds what is known of one message in a spool: its recipients, its sender, every attempt, and the
-// rules by which an outcome, an edit or a restart changes that knowledge. The package also owns the JSON of the status
-// file, of the why-file beside a failed message and of a journal line, and the compact form that the queue keeps in
-// memory.
+// Package record holds the record of one message in a spool: sender, recipients, every attempt, and the rules by which
+// an outcome, an edit or a restart changes the record. The package also has the JSON of the status file, of the
+// why-file beside a failed message and of a journal line, and the compact form that the queue keeps in memory.
 //
-// Nothing here does I/O, starts a goroutine or reads a clock: time is an argument, files are readers and writers.
+// The package does no I/O, starts no goroutine and reads no clock: time is an argument, files are readers and writers.
 package record
 
 import (
@@ -34,8 +33,8 @@ type Recipient struct {
 
 	GivenUp     bool      `json:",omitempty"` // Done without an acceptance; the message will go to failed/
 	Told        bool      `json:",omitempty"` // GivenUp, and a failure report was sent while other recipients waited
-	Warned      bool      `json:",omitempty"` // a delay report was due; it was sent if reports are on
-	Relay       string    `json:",omitempty"` // the relay that answered last
+	Warned      bool      `json:",omitempty"` // a delay report was due; the report was sent if reports are on
+	Relay       string    `json:",omitempty"` // relay of the last attempt
 	LastAttempt time.Time `json:",omitzero"`  // zero: none yet
 	History     *History  `json:"Tried,omitempty"`
 }
@@ -43,8 +42,8 @@ type Recipient struct {
 // Accepted reports whether a relay has accepted the message for r, or a person marked r as done.
 func (r *Recipient) Accepted() bool { return r.Status == Done && !r.GivenUp }
 
-// Message is what is known of one message file: the value of an entry of the status file. The JSON names down to
-// Enqueued are those of the 2014 tool. People and scripts read and edit them.
+// Message is the record of one message file: the value of an entry of the status file. The JSON names down to Enqueued
+// are those of the 2014 tool. People and scripts read and edit the file.
 type Message struct {
 	From     string // envelope sender; empty: the null sender
 	To       []Recipient
@@ -68,11 +67,11 @@ type Message struct {
 
 	// BodyDigest is a hash of the body, set with Digest. Both together identify the message.
 	BodyDigest string `json:"Body,omitempty"`
-	// Missing is the time since which the file has been looked for in vain; zero: the file is there.
+	// Missing is the time when the file was first found missing; zero: the file exists.
 	Missing time.Time `json:",omitzero"`
 	// Overdue is when a start first found the message older than the maximum age; zero: never.
 	Overdue time.Time `json:",omitzero"`
-	// Removed are addresses in the file that a person took out of the status file.
+	// Removed are addresses of the file that a person removed from the status file.
 	Removed []string `json:",omitempty"`
 	UID     string   `json:",omitempty"` // user id of the owner of the file; empty: not known
 }
@@ -100,7 +99,7 @@ func (m *Message) Clone() *Message {
 	return &c
 }
 
-// NextAttempt returns the time of the first waiting recipient. It is not ok if no recipient waits.
+// NextAttempt returns the time of the first waiting recipient; ok is false if no recipient waits.
 func (m *Message) NextAttempt() (at time.Time, ok bool) {
 	for _, r := range m.Recipients() {
 		if r.Status == Waiting && (!ok || r.NextAttempt.Before(at)) {
@@ -144,8 +143,8 @@ func (m *Message) RouteSender() string {
 	return m.From
 }
 
-// WithCause returns m or, if cause is not empty, a copy in which cause is the Error of every recipient that is due. The
-// cause is why the relays of the message cannot be used now.
+// WithCause returns m or, if cause is not empty, a copy in which cause is the Error of every due recipient. The cause
+// is the reason why the relays of the message cannot be used now.
 func WithCause(m *Message, cause string, now time.Time) *Message {
 	if cause == "" || !m.Held.IsZero() {
 		return m
@@ -170,7 +169,7 @@ func Release(m *Message, now time.Time) {
 	m.Held, m.Error = time.Time{}, ""
 }
 
-// Head is what the file of a message says: the input of New.
+// Head is the content of a message file for New.
 type Head struct {
 	Name      string // of the file
 	Size      int64

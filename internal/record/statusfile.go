@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// RawName returns name if JSON cannot hold it, that is if name is not valid UTF-8; otherwise nil.
+// RawName returns name if name is not valid UTF-8, which JSON cannot hold; otherwise nil.
 func RawName(name string) []byte {
 	if utf8.ValidString(name) {
 		return nil
@@ -37,7 +37,7 @@ func StatusKey(path string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// A StatusEncoder writes a status file: one JSON object with one message on each line.
+// A StatusEncoder writes a status file: a JSON object with one message on each line.
 type StatusEncoder struct {
 	w     io.Writer
 	line  *bytes.Buffer
@@ -73,7 +73,7 @@ func (e *StatusEncoder) Add(path string, m *Message) error {
 	return err
 }
 
-// Close writes the end of the file. It does not close the writer.
+// Close writes the end of the file. Close does not close the writer.
 func (e *StatusEncoder) Close() error {
 	e.line.WriteString("\n}\n")
 	_, err := e.line.WriteTo(e.w)
@@ -90,7 +90,7 @@ func DecodeStatus(r io.ReadSeeker, each func(key string, m *Message) error) erro
 	})
 }
 
-// DecodeLiveStatus reads the status file of a running daemon as DecodeStatus does, and changes nothing in a message: a
+// DecodeLiveStatus reads the status file of a running daemon as DecodeStatus does, but without changes to messages: a
 // recipient in progress stays in progress.
 func DecodeLiveStatus(r io.ReadSeeker, each func(key string, m *Message) error) error {
 	n, err := decodeParallel(r, each)
@@ -108,7 +108,7 @@ func DecodeLiveStatus(r io.ReadSeeker, each func(key string, m *Message) error) 
 	})
 }
 
-// decodeSlowly reads a status file of any form. Its errors name the line.
+// decodeSlowly reads a status file of any form. Errors name the line.
 func decodeSlowly(r io.ReadSeeker, each func(key string, m *Message) error) error {
 	d := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))
 	var stopped error
@@ -160,7 +160,7 @@ func expectEnd(d *json.Decoder) error {
 	return nil
 }
 
-// checkStates reports what is wrong with a message that was read from a status file.
+// checkStates returns an error for an invalid message of a status file.
 func checkStates(m *Message) error {
 	for _, list := range lists(m) {
 		for i := range list {
@@ -184,7 +184,7 @@ func restart(m *Message) {
 	}
 }
 
-// atLine adds the line number to an error of encoding/json, which knows only a byte offset, and not always that.
+// atLine adds the line number to an error of encoding/json, which has a byte offset at most.
 func atLine(r io.ReadSeeker, offset int64, err error) error {
 	if _, seekErr := r.Seek(0, io.SeekStart); seekErr != nil {
 		return err
@@ -194,7 +194,7 @@ func atLine(r io.ReadSeeker, offset int64, err error) error {
 		return err
 	}
 	if syntax := new(json.SyntaxError); errors.As(json.Unmarshal(text, new(json.RawMessage)), &syntax) {
-		offset = syntax.Offset // the offset of a Decoder does not count what is between values
+		offset = syntax.Offset // the offset of a Decoder does not include the text between values
 	}
 	return fmt.Errorf("line %d: %w", 1+bytes.Count(text[:min(offset, int64(len(text)))], []byte("\n")), err)
 }

@@ -6,13 +6,13 @@ import (
 	"syscall"
 )
 
-// noRoom reports whether err says that the disk has no room for another file or name.
+// noRoom reports whether err means that the disk has no room for another file or name.
 func noRoom(err error) bool {
 	return slices.ContainsFunc(fullDisk, func(cause syscall.Errno) bool { return errors.Is(err, cause) })
 }
 
-// Ailing reports whether err says that the system is in trouble and not the file in hand: the disk is full, read-only
-// or broken, or the process has too many files open. The next file would meet with the same, and it may pass.
+// Ailing reports whether err is trouble of the system and not of the file in hand: the disk is full, read-only or
+// broken, or the process has too many files open. The next file would fail too, and the trouble may pass.
 func Ailing(err error) bool {
 	return slices.ContainsFunc(ailments, func(cause syscall.Errno) bool { return errors.Is(err, cause) })
 }

@@ -4,10 +4,10 @@ package spooldir
 
 import "syscall"
 
-// fullDisk is what noRoom knows.
+// fullDisk are the errors of noRoom.
 var fullDisk = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT}
 
-// ailments are what Ailing knows. ESTALE, ENOTCONN and ETIMEDOUT are of file systems whose server is not there.
+// ailments are the errors of Ailing. ESTALE, ENOTCONN and ETIMEDOUT come from file systems without their server.
 var ailments = []syscall.Errno{
 	syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
 	syscall.ESTALE, syscall.ENOTCONN, syscall.ETIMEDOUT,

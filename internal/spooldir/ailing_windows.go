@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// fullDisk is what noRoom knows.
+// fullDisk are the errors of noRoom.
 var fullDisk = []syscall.Errno{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
 
-// ailments are what Ailing knows.
+// ailments are the errors of Ailing.
 var ailments = []syscall.Errno{
 	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_WRITE_PROTECT,
 	windows.ERROR_TOO_MANY_OPEN_FILES,

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// untold begins the name of a mark: an empty file saying that a report on the message in failed/ is owed.
+	// untold is the prefix of the mark for an owed report on a message in failed/: an empty file.
 	untold = ".untold-"
-	// maxWhy is the largest why-file that is read, in bytes.
+	// maxWhy is the maximum size of a why-file in bytes.
 	maxWhy = 64 << 20
 )
 
-// FailedDir is the directory failed/ of messages that were given up. Beside each message lies its why-file.
+// FailedDir is the directory failed/ of messages that were given up, with a why-file beside each message.
 type FailedDir struct{ dir *Dir }
 
 // file returns the path of name in failed/.
@@ -82,8 +82,8 @@ func readWhy(on fsys.FS, path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, fi.Size())) // a why-file is replaced, it never grows
 }
 
-// RemoveWhy removes what ReturnedWhy returns, and the mark for an owed report. RemoveWhy does nothing if there is no
-// why-file, or if the message is in failed/.
+// RemoveWhy removes the why-file that ReturnedWhy returns, and the mark for an owed report. A missing why-file is no
+// error. If the message is in failed/, both files stay.
 func (d FailedDir) RemoveWhy(name string) error {
 	_, err := d.returnedWhy("remove why", name)
 	if err == nil {
@@ -124,7 +124,7 @@ func (d FailedDir) returnedWhy(act, name string) (string, error) {
 	return path, nil
 }
 
-// ReportsOwed returns the names of the messages in failed/ that a report is owed for.
+// ReportsOwed returns the names of the messages in failed/ with an owed report.
 func (d FailedDir) ReportsOwed() (names []string, err error) {
 	marks, err := d.marks()
 	if err != nil {

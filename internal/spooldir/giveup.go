@@ -11,14 +11,14 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// keptName is the longest name that a message keeps in failed/, in bytes. A number, the suffix of the why-file, and the
-// digits of its temporary name have to fit into 255 bytes, too.
+// keptName is the maximum length of a name that a message keeps in failed/, in bytes. A number, the suffix of the
+// why-file, and the digits of its temporary name must fit into 255 bytes too.
 const keptName = 200
 
 // Failing is one message to be moved to failed/.
 type Failing struct {
 	Name string // in the spool
-	ID   ID     // version that is meant
+	ID   ID     // version to move
 	Why  []byte // content of the why-file
 	Own  bool   // a why-file of that name without a message belongs to this message, and is replaced
 	Owed bool   // a report is owed: the message is among those of ReportsOwed until ReportMade
@@ -73,13 +73,12 @@ func (d FailedDir) Fail(items []*Failing) {
 	}
 }
 
-// HalfDone reports whether the message of f is in failed/ and its why-file has its temporary name yet, because two
+// HalfDone reports whether the message of f is in failed/ while its why-file still has its temporary name, because two
 // calls in a row have failed. Complete ends such a move, and so does Recover.
 func (f *Failing) HalfDone() bool { return f.half != "" }
 
-// Complete gives the why-files of moves that are half done their names, sets NewName, and returns the items for which
-// that fails again. A message that was moved back meanwhile gets its why-file, too: the file says which recipients have
-// accepted.
+// Complete renames the why-files of half-done moves to their names, sets NewName, and returns the items that failed
+// again. A message that was moved back meanwhile gets its why-file too: the file names the accepted recipients.
 func (d FailedDir) Complete(items []*Failing) (left []*Failing) {
 	for _, f := range items {
 		files := d.dir.fs
@@ -205,8 +204,8 @@ func (b *failBatch) writeWhy(name string, f *Failing) (tmp string, err error) {
 	return tmp, nil
 }
 
-// whyTemp returns the temporary name of the why-file of the version id of a message. Its digits tell Recover which
-// version of the message is to be in failed/.
+// whyTemp returns the temporary name of the why-file of the version id of a message. The digits tell Recover the
+// version of the message in failed/.
 func whyTemp(message string, id ID) string {
 	h := fnv.New64a()
 	fmt.Fprint(h, id.Ino, id.Size, id.ModTime.UnixNano())

@@ -13,9 +13,9 @@ import (
 // lockTable lists the locks of all processes that this process can see (proc_locks(5)).
 const lockTable = "/proc/locks"
 
-// holds reports whether process pid holds the lock of f, which some process holds. In another container the number in
-// the
-// lock file is that of another process here. Without a table of locks the number is believed.
+// holds reports whether process pid holds the lock of f, which some process holds. The process that wrote the number in
+// the lock file may run in another container: the number then belongs to another process here. Without a table of locks
+// the result is true.
 func holds(f fsys.File, pid int) bool {
 	info, err := f.Stat()
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// probeLease asks for a read lease on f, which the kernel grants only while nobody can write the file, and gives it
-// back at once: a program that opens the file for writing has to wait as long as it is held. The SIGIO which the kernel
-// then sends to the holder is ignored by the Go runtime.
+// probeLease takes a read lease on f, which the kernel grants only if no process can write the file, and drops the
+// lease at once: a program that opens the file for writing has to wait for the end of the lease. The Go runtime ignores
+// the SIGIO that the kernel then sends to the holder.
 func probeLease(f fsys.File) (lease, error) {
 	if file, ok := f.(*os.File); ok { // nearly always; the compiler keeps all of it on the stack
 		var set, unset error
@@ -29,7 +29,7 @@ func probeLease(f fsys.File) (lease, error) {
 	return leaseAnswer(set, unset, err)
 }
 
-// lendRead asks for a read lease and gives it back. It returns what each of the two has come to.
+// lendRead takes a read lease and drops the lease. It returns the results of both calls.
 func lendRead(fd uintptr) (set, unset error) {
 	if _, set = unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_RDLCK); set == nil {
 		_, unset = unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_UNLCK)

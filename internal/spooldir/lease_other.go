@@ -4,5 +4,5 @@ package spooldir
 
 import "github.com/unbit/spoolgore/internal/fsys"
 
-// probeLease cannot tell: leases that a program may ask for are a thing of Linux.
+// probeLease has no answer: only Linux has leases for programs.
 func probeLease(fsys.File) (lease, error) { return leaseUnknown, nil }

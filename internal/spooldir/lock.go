@@ -14,7 +14,8 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// lockName is never removed: a process that waits for a removed lock file would not exclude one that makes a new file.
+// lockName is never removed: a process that waits for a removed lock file would not exclude a process with a new lock
+// file.
 const lockName = LockFile
 
 // A LockedError is the error of Acquire while another process, or another Dir of the process, runs the spool.
@@ -34,24 +35,24 @@ func (e *LockedError) Error() string {
 // ErrReplaced is the error of Here if another directory has taken the place of the locked spool directory.
 var ErrReplaced = errors.New("spool directory is another one now")
 
-// ErrLockLost is the error of Here if another process has locked a lock file that took the place of the own one.
+// ErrLockLost is the error of Here if the lock file was replaced and another process has locked the new file.
 var ErrLockLost = errors.New("lock file was replaced, and another process runs the spool")
 
-// A Lock is the lock of a spool, which the daemon holds while it runs. The lock is on a file and, where the system can
-// lock a directory, on the spool directory as well: a lock file that is removed by hand lets no second daemon in.
-// Methods may be called by several goroutines.
+// A Lock is the lock of a spool, held by a running daemon. The lock is on a file and, if the system can lock a
+// directory, also on the spool directory: if a person removes the lock file, a second daemon is still excluded. Several
+// goroutines may call the methods.
 type Lock struct {
 	dir  *Dir
 	held atomic.Pointer[holding] // of the last Acquire; nil: none
 }
 
-// holding is what an Acquire has locked.
+// holding is the result of an Acquire.
 type holding struct {
 	dir  fs.FileInfo
 	file atomic.Pointer[lockFile] // nil: there was no room for a lock file
 
 	mu     sync.Mutex
-	opened []io.Closer // what is locked until it is closed; nil after unlock
+	opened []io.Closer // locked files; nil after unlock
 	locked bool        // the directory is locked
 }
 
@@ -80,7 +81,7 @@ func (l *Lock) Acquire() (unlock func(), err error) {
 	}, nil
 }
 
-// lockDir locks the directory where that is possible.
+// lockDir locks the directory if the system can.
 func (l *Lock) lockDir(h *holding) error {
 	f, err := l.dir.fs.OpenFile(l.dir.path, os.O_RDONLY, 0)
 	if err != nil {
@@ -149,10 +150,10 @@ func (h *holding) close() {
 	h.opened = nil
 }
 
-// Here returns nil if the spool directory is the one of the last Acquire, or if there was no Acquire. Errors:
-// ErrReplaced if another directory has taken its place (a file system was mounted or unmounted, or the directory was
-// made anew); ErrLockLost if the directory is the same and another process runs the spool; fs.ErrNotExist if there is
-// no directory. A lock file that was removed is made anew.
+// Here returns nil if the spool directory is the directory of the last Acquire, or if there was no Acquire. Errors:
+// ErrReplaced if another directory has replaced the directory (a file system was mounted or unmounted, or the directory
+// was made again); ErrLockLost if another process runs the spool in the same directory; fs.ErrNotExist if there is no
+// directory. A removed lock file is made again.
 func (l *Lock) Here() error {
 	dir, err := l.dir.fs.Stat(l.dir.path)
 	if err != nil {
@@ -217,8 +218,8 @@ func (l *Lock) Holder() (pid int, err error) {
 	return pid, nil
 }
 
-// Held reports whether the lock is held, also by a process that Holder cannot see, as in another container. Held
-// takes a free lock for a moment, in which a starting daemon would fail: call Holder first.
+// Held reports whether the lock is held, also by a process in another container, which Holder cannot see. Held takes a
+// free lock for a moment, and a daemon that starts in this moment fails: call Holder first.
 func (l *Lock) Held() (bool, error) {
 	f, err := openRegular(l.dir.fs, l.dir.File(lockName), openFlags)
 	if errors.Is(err, fs.ErrNotExist) {

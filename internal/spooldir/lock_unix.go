@@ -13,7 +13,7 @@ import (
 
 const lockFlags = os.O_RDWR | os.O_CREATE | unix.O_NOFOLLOW
 
-// tryLock locks f until it is closed, if nobody else has.
+// tryLock locks f until f is closed, unless another process has the lock.
 func tryLock(f fsys.File) (got bool, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 
 const lockFlags = os.O_RDWR | os.O_CREATE
 
-// tryLock locks f until it is closed, if nobody else has. The locked byte lies far behind the process id: a locked
-// region cannot be read by others.
+// tryLock locks f until f is closed, unless another process has the lock. The locked byte lies far behind the process
+// id: other processes cannot read a locked region.
 func tryLock(f fsys.File) (got bool, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {

@@ -56,8 +56,8 @@ func linkMoveThen(on fsys.FS, from, to string, between func() error) error {
 }
 
 // endMove is the second step of linkMove. Meanwhile another process may have removed from, moved from elsewhere, or put
-// another file there. A file that is left only at to stays there, and another file at from stays. If from cannot be
-// removed, to is removed, provided that this move has made to.
+// another file there. A file that has only the name to stays there, and another file at from stays. If from cannot be
+// removed, to is removed, but only if this move has made to.
 func endMove(on fsys.FS, from, to string, made bool) error {
 	_, err := on.Lstat(from)
 	if err == nil && sameFile(on, from, to) {

@@ -9,10 +9,10 @@ import (
 
 // Names of the daemon's own files in the spool directory. The dot keeps them apart from messages.
 const (
-	StatusFile  = ".spoolgore.js"      // what is known of each message, unless the status file is configured elsewhere
-	JournalFile = ".spoolgore.journal" // what has happened since the status file was written
+	StatusFile  = ".spoolgore.js"      // records of all messages, unless the status file is configured elsewhere
+	JournalFile = ".spoolgore.journal" // outcomes since the last write of the status file
 	RateFile    = ".spoolgore.rate"    // how much of the rate limits is used
-	StateFile   = ".spoolgore.state"   // how the daemon and its relays are
+	StateFile   = ".spoolgore.state"   // state of the daemon and its relays
 	LockFile    = ".spoolgore.lock"    // locked while a daemon runs the spool
 	SentFile    = ".spoolgore.sent"    // the last outcomes, for people
 )
@@ -20,25 +20,25 @@ const (
 // ownTemp begins the names under which WriteFile builds the daemon's own files in the spool.
 const ownTemp = "..spoolgore."
 
-// TmpDir is the subdirectory for files that are being written. Hold and Failed are the other subdirectories.
+// TmpDir is the subdirectory for unfinished files. Hold and Failed are the other subdirectories.
 const TmpDir = "tmp"
 
 // whySuffix ends the names of why-files.
 const whySuffix = ".json"
 
-// WhyFile returns the name, or path, of the file that says why the message with that name, or path, was given up.
+// WhyFile returns the name or path of the why-file of the message with the given name or path.
 func WhyFile(message string) string { return message + whySuffix }
 
 // IsWhyFile reports whether name is the name of a why-file in failed/. A message never has such a name there.
 func IsWhyFile(name string) bool { return strings.HasSuffix(name, whySuffix) }
 
-// Temporary returns patterns of names that programs give to files which they are still writing: editors, browsers,
-// and programs that copy files (rsync's begin with a dot and are no messages).
+// Temporary returns patterns for the names of unfinished files: of editors, browsers, and programs that copy files.
+// (Names of rsync begin with a dot: such a file is no message.)
 func Temporary() []string { return slices.Clone(temporary) }
 
 var temporary = []string{"*~", "*.tmp", "*.part", "*.filepart", "*.swp", "*.crdownload", "#*#"}
 
-// IsTemporary reports whether name has one of the patterns, which are those of path.Match; nil: those of Temporary.
+// IsTemporary reports whether name matches one of the patterns (of path.Match); nil: the patterns of Temporary.
 func IsTemporary(name string, patterns []string) bool {
 	if patterns == nil {
 		patterns = temporary

@@ -10,7 +10,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// SettleTime is the usual time without a change after which a file that was written in place counts as complete.
+// SettleTime is the default time without a change after which a file written in place counts as complete.
 const SettleTime = 2 * time.Second
 
 // Reasons why a file cannot be read as a message. Test with errors.Is.
@@ -118,7 +118,7 @@ func openID(f fsys.File) (ID, error) {
 	return identify("open", f.Name(), fi)
 }
 
-// lstatAny returns the ID of the file at path, of whatever kind and with any number of links.
+// lstatAny returns the ID of the file at path, of any kind and with any number of links.
 func lstatAny(on fsys.FS, path string) (ID, error) {
 	fi, err := on.Lstat(path)
 	if err != nil {

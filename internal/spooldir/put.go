@@ -26,8 +26,8 @@ func (d *Dir) Put(write func(io.Writer) error) (name string, err error) {
 	return item.Name, item.Err
 }
 
-// PutNamed is Put for a message that has its name in the spool in it. If another program takes that name at the same
-// moment, the message gets another one.
+// PutNamed is Put for a message that includes its own name in the spool. If another program takes the name at the same
+// moment, the message gets another name.
 func PutNamed(d *Dir, write func(w io.Writer, name string) error) (name string, err error) {
 	item := &Putting{named: write}
 	d.PutAll([]*Putting{item})
@@ -148,8 +148,9 @@ func createTmp(d *Dir) (f fsys.File, err error) {
 	return f, err
 }
 
-// share makes f readable and writable for the group in a spool of a group, whatever the umask. Reading is not enough:
-// Linux lets no user link a file that the user cannot write (fs.protected_hardlinks), and a move may need a link.
+// share makes f readable and writable for the group in a spool of a group, also against the umask. Reading is not
+// enough: Linux lets no user link a file that the user cannot write (fs.protected_hardlinks), and a move may need a
+// link.
 func share(d *Dir, f fsys.File) error {
 	spool, err := d.fs.Stat(d.path)
 	if err != nil {

@@ -95,7 +95,7 @@ func (r *recovery) whyFile(tmp string, _ fs.FileInfo) error {
 	}
 	if err == nil {
 		id, links := fileID(fi)
-		if sameFile(r.dir.fs, failed.file(tmp), why) { // a rename in two steps; rename(2) would do nothing
+		if sameFile(r.dir.fs, failed.file(tmp), why) { // rename(2) of two names of one file has no effect
 			return r.dir.fs.Remove(failed.file(tmp))
 		}
 		if whyTemp(message, id) == tmp {
@@ -197,9 +197,9 @@ func (r *recovery) namesOf(path string) (same []string, err error) {
 	return same, nil
 }
 
-// dropDelivered removes name from the spool, which is the same file as one set aside whose name was original. Version 1
-// also set a message aside after it had linked the message to failed/. If a person has moved the message back since, by
-// the why-file or under another name, name stays: it is to be sent.
+// dropDelivered removes name from the spool. The file is the same as a file set aside whose name was original. Version
+// 1 also set a message aside after linking the message to failed/. If a person has moved the message back since, by the
+// why-file or under another name, name stays, and the message is sent.
 func (r *recovery) dropDelivered(name, original string) error {
 	if name != original && len(name) <= longName {
 		return nil
@@ -222,8 +222,8 @@ func (r *recovery) ownFile(name string, _ fs.FileInfo) error {
 	return nil
 }
 
-// dropUnfinished removes a file that was never finished, unless a process is known to write it. A file that cannot be
-// removed, as one of another user, does no harm.
+// dropUnfinished removes an unfinished file, unless a process writes the file. If the file cannot be removed, for
+// instance because it belongs to another user, no error is returned.
 func (r *recovery) dropUnfinished(path string) {
 	if !r.hasWriter(path) {
 		_ = r.dir.fs.Remove(path)
@@ -241,12 +241,12 @@ func (r *recovery) hasWriter(path string) bool {
 	return err == nil && answer == leaseBusy
 }
 
-// LinkRest is how old a link to failed/ without a why-file is before RecoverLinked removes it. A command that moves a
+// LinkRest is the age at which RecoverLinked removes a link to failed/ without a why-file. A command that moves a
 // message back needs a moment between its two steps.
 const LinkRest = 5 * time.Second
 
-// RecoverLinked does for a daemon that runs what Recover does for messages with a name in the spool and another one in
-// failed/, without a why-file.
+// RecoverLinked does the step of Recover for messages with a name in the spool and a name in failed/ but without a
+// why-file. A running daemon may call RecoverLinked.
 func (d *Dir) RecoverLinked() error {
 	if err := (&recovery{dir: d, now: time.Now(), live: true}).linkedToFailed(); err != nil {
 		return fmt.Errorf("recover spool: %w", err)

@@ -72,7 +72,8 @@ func sameVersion(on fsys.FS, path string, id ID) error {
 }
 
 const (
-	// sentPrefix begins the names of the files that Remove sets aside in tmp/. Version 1 used it when giving up, too.
+	// sentPrefix is the prefix of files that Remove sets aside in tmp/. Version 1 also used the prefix for given-up
+	// messages.
 	sentPrefix = ".sent-"
 	// longName is the longest name that is kept in the name of a file set aside, in bytes: some file systems allow no
 	// more than 143 bytes in all.

@@ -32,7 +32,7 @@ func (d *Dir) Changed(last Snapshot) (Snapshot, bool, error) {
 	return current, !last.covers(st), nil
 }
 
-// covers reports whether a directory that now shows st must be the one that s saw.
+// covers reports whether a directory with the stamp st must be unchanged since s.
 func (s Snapshot) covers(st fsys.Stamp) bool {
 	return s.Dev == st.Dev && s.Ino == st.Ino && s.MTime.Equal(st.MTime) && s.CTime.Equal(st.CTime) &&
 		s.taken.Sub(st.MTime) >= coarse && s.taken.Sub(st.CTime) >= coarse

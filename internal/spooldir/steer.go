@@ -8,14 +8,14 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// Steering is the set of operations of a person on single messages, with the daemon running or not. Each does what
-// mv, touch or rm do, but never overwrites a message and never removes another version. Call Dir.SyncPlaces
-// afterwards, or a power cut may undo them.
+// Steering has the operations of a person on single messages, with or without a running daemon. The operations do the
+// same as mv, touch or rm, but never overwrite a message and never remove another version. Without a later
+// Dir.SyncPlaces a power cut may undo them.
 type Steering struct{ dir *Dir }
 
-// Shift moves the message name from one place to another. Shift overwrites nothing (fs.ErrExist). ErrLinked: the
-// daemon is just moving the message to failed/, in two steps. The why-file of a message in failed/ stays there, since
-// it names the recipients that have accepted.
+// Shift moves the message name from one place to another. An existing file at the target is an error (fs.ErrExist).
+// ErrLinked: the daemon is moving the message to failed/, in two steps. The why-file of a message in failed/ stays
+// there, because the why-file names the accepted recipients.
 func (s Steering) Shift(name string, from, to Place) error {
 	if err := check("move", name); err != nil {
 		return err
@@ -30,8 +30,8 @@ func (s Steering) Shift(name string, from, to Place) error {
 	})
 }
 
-// Discard removes the version id of name from place, and its why-file from failed/. ErrChanged: there is another
-// version, which stays.
+// Discard removes the version id of name from place, and its why-file from failed/. The error is ErrChanged if there is
+// another version, which stays.
 func (s Steering) Discard(place Place, name string, id ID) error {
 	if err := check("delete", name); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (s Steering) Touched() error {
 	return nil
 }
 
-// IDAt returns the ID of the file at path, of whatever kind. A symbolic link is followed.
+// IDAt returns the ID of the file at path, of any kind. A symbolic link is followed.
 func IDAt(on fsys.FS, path string) (ID, error) {
 	fi, err := on.Stat(path)
 	if err != nil {
@@ -83,7 +83,7 @@ func IDAt(on fsys.FS, path string) (ID, error) {
 	return IDOf(fi), nil
 }
 
-// IDOf returns the ID of the file that fi describes, of whatever kind.
+// IDOf returns the ID of the file that fi describes, of any kind.
 func IDOf(fi fs.FileInfo) ID {
 	id, _ := fileID(fi)
 	return id

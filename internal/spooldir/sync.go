@@ -9,8 +9,8 @@ import (
 // syncFew is the number of files up to which a sync of each is cheaper than a sync of the file system.
 const syncFew = 2
 
-// syncFiles makes files survive a power cut, and their names in the directory dir (empty: only their content). Many
-// files are synced with one system call where the system has one.
+// syncFiles makes files survive a power cut, with their names in the directory dir (empty: only their content). For
+// many files syncFiles uses one system call, if the system has such a call.
 func syncFiles(d *Dir, paths []string, dir string) error {
 	if len(paths) > syncFew {
 		if err := d.fs.SyncAll(d.path); !errors.Is(err, errors.ErrUnsupported) {

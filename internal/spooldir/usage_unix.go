@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// Owner returns the user id of the owner of the file that fi describes, -1 if that is not known.
+// Owner returns the user id of the owner of the file that fi describes; -1 if the owner is unknown.
 func Owner(fi fs.FileInfo) int {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		return int(st.Uid)

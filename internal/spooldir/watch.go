@@ -12,10 +12,10 @@ var (
 	ErrUnlinked = errors.New("spool directory was removed or renamed")
 )
 
-// How says how a file came to its name.
+// How is the way in which a file got its name.
 type How uint8
 
-// The ways in which a file comes to its name.
+// The ways in which a file gets its name.
 const (
 	Noticed How = iota // closed by a writer, touched, or not known
 	Renamed            // renamed, and not written to since
@@ -26,19 +26,19 @@ const (
 // An Arrival is a file that came or changed.
 type Arrival struct {
 	Name string
-	How  How // the last that happened, Noticed left out
+	How  How // the last change; Noticed does not count
 }
 
-// An Event is a hint that something has happened in the spool. Events get lost on network file systems and say nothing
-// of what happened before Watch, so they can only make a scan come earlier.
+// An Event is a hint that the spool has changed. Events get lost on network file systems, and there are no events for
+// changes before Watch, so an event can only make a scan come earlier.
 type Event struct {
-	Files  []Arrival // usable names of files that came or changed, sorted, each once
-	Gone   []string  // likewise, of files that went away; by now there may be another one
+	Files  []Arrival // valid names of files that came or changed, sorted and unique
+	Gone   []string  // valid names of files that went away, sorted and unique; a new file may have the name by now
 	Rescan bool      // more has happened than Files tells: read the directory
 	End    uint64    // position of the end of the event, see Watcher.Mark
 }
 
-// A Watcher notices what happens in the spool.
+// A Watcher notices changes in the spool.
 type Watcher struct {
 	f        *os.File
 	events   chan Event
@@ -48,8 +48,8 @@ type Watcher struct {
 	once     sync.Once
 
 	mu     sync.Mutex
-	read   uint64 // bytes of notices that were read
-	done   uint64 // those of them that were handed on, or that no event had to tell of
+	read   uint64 // number of read bytes of notices
+	done   uint64 // number of bytes of notices that were passed on, or needed no event
 	marked uint64 // position up to which events are wanted, even without names
 }
 
@@ -57,18 +57,18 @@ type Watcher struct {
 // the kernel's limit of watches is reached. The Watcher has to be closed.
 func (d *Dir) Watch() (*Watcher, error) { return startWatch(d) }
 
-// Events returns the channel of events. What happens while nobody receives is collected by the kernel, within limits:
-// beyond them one event says Rescan. The channel is closed after Close, after a read error, and after the Rescan that
-// reports that the directory was removed, renamed or unmounted.
+// Events returns the channel of events. Without a receiver the kernel collects events, within limits: beyond the limits
+// one event says Rescan. The channel is closed after Close, after a read error, and after the Rescan that reports that
+// the directory was removed, renamed or unmounted.
 func (w *Watcher) Events() <-chan Event { return w.events }
 
-// Err tells why the channel was closed: nil after Close, ErrUnlinked if the directory is gone. Before that it waits.
+// Err waits until the channel is closed and returns the reason: nil after Close, ErrUnlinked if the directory is gone.
 func (w *Watcher) Err() error {
 	<-w.finished
 	return w.err
 }
 
-// Close ends the watch and waits for its goroutine. It may be called more than once.
+// Close ends the watch and waits for its goroutine. A second Close has no effect.
 func (w *Watcher) Close() error {
 	var err error
 	w.once.Do(func() {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// A hard link into the spool gives nothing but IN_CREATE, and so does linkat of an O_TMPFILE: its close carries
-	// another name. A file whose time is set, which is to be tried now, gives IN_ATTRIB. Only IN_MODIFY tells a file
-	// that is written in place from one that was linked.
+	// A hard link into the spool gives only IN_CREATE, and so does linkat of an O_TMPFILE, because the close of the
+	// file has another name. Setting the time of a file, which requests an attempt, gives IN_ATTRIB. Only IN_MODIFY
+	// distinguishes a file that is written in place from a linked file.
 	watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM |
 		unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	watchGone = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
@@ -23,7 +23,7 @@ const (
 	watchBuffer = 64 << 10
 )
 
-// tellsTouch says whether Watch tells of a file whose time was set.
+// tellsTouch is true if Watch reports a file whose time was set.
 const tellsTouch = true
 
 func startWatch(d *Dir) (*Watcher, error) {
@@ -46,7 +46,7 @@ func startWatch(d *Dir) (*Watcher, error) {
 	return w, nil
 }
 
-// run turns what the kernel says into events until the watch ends, and returns why, nil after Close.
+// run converts notices of the kernel to events until the watch ends. It returns the reason; nil after Close.
 func (w *Watcher) run(d *Dir) error {
 	buf := make([]byte, watchBuffer)
 	raw, err := w.f.SyscallConn()
@@ -88,7 +88,7 @@ func (w *Watcher) skip(from, to uint64) bool {
 	return true
 }
 
-// handedOn notes that the notices before a position were handed on.
+// handedOn notes that the notices before a position were passed on.
 func (w *Watcher) handedOn(end uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,7 +104,7 @@ func (w *Watcher) isClosing() bool {
 	}
 }
 
-// fill waits for notices and reads them. End is the position behind them.
+// fill waits for notices and reads the notices. end is the position after the last notice.
 func (w *Watcher) fill(raw syscall.RawConn, buf []byte) (n int, end uint64, err error) {
 	waitErr := raw.Read(func(fd uintptr) (done bool) {
 		w.mu.Lock()
@@ -143,7 +143,7 @@ func (w *Watcher) Mark() uint64 {
 }
 
 // decode reads the records of one read(2) of an inotify descriptor (inotify(7)): int32 wd, uint32 mask, uint32 cookie,
-// uint32 length, then a name of that length, filled up with NUL. What is no whole record asks for a rescan.
+// uint32 length, then a name of that length, padded with NUL. An incomplete record requests a rescan.
 func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 	for len(buf) > 0 {
 		if len(buf) < unix.SizeofInotifyEvent {

@@ -8,5 +8,5 @@ func startWatch(*Dir) (*Watcher, error) { return nil, ErrNoWatch }
 // Mark is never called.
 func (*Watcher) Mark() uint64 { return 0 }
 
-// tellsTouch says whether Watch tells of a file whose time was set.
+// tellsTouch is true if Watch reports a file whose time was set.
 const tellsTouch = false

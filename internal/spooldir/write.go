@@ -13,11 +13,11 @@ import (
 // bufferSize is large enough that a status file of many entries costs few system calls.
 const bufferSize = 64 << 10
 
-// WriteFile replaces the file at path by what write writes, and returns when that would survive a power cut. At every
-// moment path holds a whole document, the old one or the new one. The new file has exactly the permission bits perm,
-// whatever the umask or the bits of the old one; a symbolic link at path is replaced, not followed. After an error of
-// write, or of the disk before the replacement, the old file is still there; if only the sync of the directory failed,
-// the new one is.
+// WriteFile replaces the file at path by the output of write, and returns after the new file would survive a power cut.
+// At every moment path holds a complete document, the old or the new. The new file has exactly the permission bits
+// perm, independent of the umask and of the old file. A symbolic link at path is replaced, not followed. After an error
+// of write, or of the disk before the replacement, path has the old file; if only the sync of the directory failed,
+// path has the new file.
 func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	return WriteFileOn(fsys.System(), path, perm, write)
 }

@@ -95,7 +95,7 @@ func Open(dir *spooldir.Dir, name string, look Look) (*File, error) {
 	}
 	m := &File{ID: id, file: f}
 	look.Since = look.SeenSince(id)
-	if err := m.read(look); err != nil {
+	if err := m.read(name, look); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -138,9 +138,9 @@ func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 }
 
 // read reads the header of a complete file: a renamed file, or a file without a change for the settle time. A file with
-// an envelope line counts as complete at once, because programs build such a file under another name. So does a linked
-// file, if the system can tell that the file has no writer.
-func (m *File) read(look Look) error {
+// an envelope line and a name of Put counts as complete at once, because Put builds such a file under another name. So
+// does a linked file, if the system can tell that the file has no writer.
+func (m *File) read(name string, look Look) error {
 	free, err := spooldir.Free(m.file, m.ID)
 	if err != nil {
 		return err
@@ -159,7 +159,8 @@ func (m *File) read(look Look) error {
 		return fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	linked := look.How == spooldir.Created && m.Header.Complete()
-	if !settled && !m.Header.HasEnvelopeLine() && !linked {
+	put := m.Header.HasEnvelopeLine() && spooldir.IsPutName(name)
+	if !settled && !put && !linked {
 		return spooldir.ErrUnsettled
 	}
 	if m.Header.Count("Received") > maxHops {

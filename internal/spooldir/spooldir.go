@@ -60,6 +60,16 @@ func newName(now time.Time) string {
 	return now.UTC().Format("20060102T150405.000000000-") + random + ".eml"
 }
 
+// IsPutName reports whether name is one that Put makes: Put builds the file elsewhere.
+func IsPutName(name string) bool {
+	const at = "20060102T150405.000000000"
+	if len(name) != len(at)+len("-")+16+len(".eml") || name[len(at)] != '-' {
+		return false
+	}
+	_, err := time.Parse(at, name[:len(at)])
+	return err == nil
+}
+
 // FS returns the file system of the spool.
 func (d *Dir) FS() fsys.FS { return d.fs }
 

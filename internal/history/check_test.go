@@ -223,8 +223,8 @@ func (h *history) certain(d *daemon, addr string, times int) int {
 
 // checkRecorded looks whether a recipient was sent the message again after the status file had said Done.
 func (h *history) checkRecorded(m *mail, to *rcpt, rows []row) {
-	if m.copies > 1 || len(m.extra) > 0 || to.byHand && len(m.versions) > 1 {
-		return // a mark by hand is lost if the file has changed since the status file was written
+	if m.copies > 1 || len(m.extra) > 0 {
+		return
 	}
 	for path, at := range h.done[to.addr] {
 		for _, w := range rows {

@@ -8,9 +8,10 @@
 //
 // The seed of a history decides the operations, their order, their pauses and the script of the relay. What an
 // operation meets (the message still waits, is in flight, is gone) depends on timing, so a seed repeats a history as
-// far as timing allows.
+// far as timing allows. A history of the long run has more operations, so SPOOLGORE_LAB=long repeats it, too.
 //
 //	go test ./internal/history                                     # a handful of histories, the same each time
 //	SPOOLGORE_LAB=long go test -timeout 1h ./internal/history      # 200 new histories
-//	SPOOLGORE_LAB_SEED=7 go test -v ./internal/history             # one history again
+//	SPOOLGORE_LAB_SEED=7 go test -run TestHistories -v ./internal/history                     # one of the short run
+//	SPOOLGORE_LAB=long SPOOLGORE_LAB_SEED=7 go test -run TestHistories -v ./internal/history  # one of the long run
 package history

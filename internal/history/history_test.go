@@ -31,18 +31,9 @@ const (
 
 // A file is a file of a mail.
 type file struct {
-	m        *mail
-	name     string
-	place    string
-	returned bool // it was moved back from failed/
-}
-
-// rename notes that the file has another name.
-func (f *file) rename(name string) {
-	if f.returned {
-		f.m.extra = append(f.m.extra, strays)
-	}
-	f.name = name
+	m     *mail
+	name  string
+	place string
 }
 
 // A step is a line of the report: what the history did, or noticed.

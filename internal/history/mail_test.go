@@ -30,10 +30,8 @@ type rcpt struct {
 
 // Reasons for another copy of a message.
 const (
-	linked  = "it had a second name"
-	again   = "it was changed after it was sent, and tried again"
-	removed = "its entry was removed from the status file"
-	strays  = "it was moved back from failed/ and renamed: the file that says who has it keeps the old name"
+	linked = "it had a second name"
+	again  = "it was changed after it was sent, and tried again"
 )
 
 // A plan is what the relay does with the transactions of a message.

@@ -184,7 +184,7 @@ func (h *history) copyFile(r *rand.Rand) bool {
 		return true
 	}
 	f.m.copies++
-	c := &file{m: f.m, name: fmt.Sprintf("c%d-%s", f.m.copies, f.name), place: inSpool}
+	c := &file{m: f.m, name: fmt.Sprintf("c%d-m%d-%s", f.m.copies, f.m.n, f.name), place: inSpool}
 	h.must(appendTo(h.path(c), os.O_CREATE|os.O_EXCL, content))
 	h.files = append(h.files, c)
 	h.did(f.m, "cp %s %s", f.name, c.name)
@@ -235,7 +235,7 @@ func (h *history) rename(r *rand.Rand) bool {
 	err := os.Rename(h.path(f), h.inSpool(name))
 	h.did(f.m, "mv %s %s: %s", f.name, name, outcome(err))
 	if err == nil {
-		f.rename(name)
+		f.name = name
 	}
 	return true
 }

@@ -89,7 +89,7 @@ func (h *history) holdOther(r *rand.Rand) bool {
 	err := os.Rename(h.path(f), filepath.Join(h.spool, "hold", name))
 	h.did(f.m, "mv %s hold/%s: %s", f.name, name, outcome(err))
 	if err == nil {
-		f.rename(name)
+		f.name = name
 		f.place = inHold
 	}
 	return true
@@ -105,7 +105,6 @@ func (h *history) retry(r *rand.Rand) bool {
 	if strings.Contains(text, "failed/") && (!known || strings.Contains(why.Reason, changed)) {
 		f.m.extra = append(f.m.extra, again)
 	}
-	f.returned = f.returned || strings.Contains(text, "failed/")
 	h.did(f.m, "spoolgore retry %s: %s", f.name, strings.TrimSpace(outcome(err)+" "+text))
 	return true
 }
@@ -140,7 +139,6 @@ func (h *history) tryAgain(f *file, command bool) {
 	} else {
 		err = os.Rename(h.failed(f.name), h.path(f))
 	}
-	f.returned = f.returned || err == nil
 	h.did(f.m, "move failed/%s back by %s: %s", f.name, how, outcome(err))
 }
 
@@ -309,19 +307,6 @@ var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
 	},
 }
 
-// forgotten notes that a person has removed the entry of a message. A daemon that is killed before it has written the
-// status file again knows nothing of the message.
-func (h *history) forgotten(entry spoolgore.Message) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, to := range slices.Concat(entry.To, entry.Cc, entry.Bcc) {
-		if m, _ := h.recipient(to.Address); m != nil {
-			m.extra = append(m.extra, removed)
-			return
-		}
-	}
-}
-
 // byHand notes that a person marks a recipient as done. It is false if the recipient is not one of this history's.
 func (h *history) byHand(addr string) bool {
 	h.mu.Lock()
@@ -349,7 +334,6 @@ func (h *history) editStatus(r *rand.Rand) {
 	if r.IntN(4) == 0 {
 		delete(status, path)
 		what = "remove the entry"
-		h.forgotten(m)
 	} else if what = pauseEdits[r.IntN(len(pauseEdits))](h, r, &m); what != "" {
 		status[path] = m
 	}

@@ -150,7 +150,9 @@ func (s *Spool) reload() error {
 		return err // an unchanged file, perhaps with a million messages, need not be read
 	}
 	edited := make(map[string]*record.Message)
-	err = engine.ReadStatus(s.dir, path, func(key string, m *record.Message) { edited[record.FileName(key, m)] = m })
+	err = engine.ReadStatus(s.dir, path, func(key string, m *record.Message) {
+		engine.AddEdit(edited, record.FileName(key, m), m)
+	})
 	if err != nil {
 		return err
 	}

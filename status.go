@@ -33,7 +33,7 @@ type Message struct {
 	NotBefore time.Time `json:",omitzero"`  // first attempt, and start of the age; zero: at once
 	MessageID string    `json:",omitempty"` // Message-ID of the message as sent
 	Digest    string    `json:",omitempty"` // hash of the header, set only if the header has no Message-ID
-	Inode     uint64    `json:",omitempty"` // inode of the file, set with Digest
+	Inode     uint64    `json:",omitempty"` // inode of the file; zero: unknown
 	RawName   []byte    `json:",omitempty"` // file name, set only if the name is not valid UTF-8
 
 	// BodyDigest is a hash of the body, set with Digest. Both together identify the message.

@@ -103,12 +103,25 @@ func (c *Control) Edited(paused bool) (bool, error) {
 func (c *Control) Written() time.Time { return c.status.since }
 
 // Reload takes over edited, the messages of the status file by file name. written is the result of Written before the
-// file was read. The loop calls then when all messages that the edit has ended have left the spool.
+// file was read. The loop calls then when all messages that the edit has ended have left the spool, and the journal has
+// the acceptances that the edit lacks.
 func (c *Control) Reload(edited map[string]*record.Message, written time.Time, then func()) {
 	c.spool.queue.Reload(edited, record.Edit{Since: written, Live: !c.paused}, time.Now())
 	c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
 	c.pass(time.Now())
-	c.moves.settled(then)
+	c.moves.settled(func() { c.spool.journal.settled(time.Now(), then) })
+}
+
+// AddEdit adds m, the message name of an edited status file, to edited. Of two messages with one name, the one that is
+// missing or held gets the name with the prefix that the queue looks for.
+func AddEdit(edited map[string]*record.Message, name string, m *record.Message) {
+	if other := edited[name]; other != nil {
+		if m.Missing.IsZero() && m.Held.IsZero() {
+			edited[name], m = m, other
+		}
+		name = queue.HeldPrefix + name
+	}
+	edited[name] = m
 }
 
 // Check returns an error for options that a run cannot use.

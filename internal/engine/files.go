@@ -41,6 +41,7 @@ type files struct {
 	fenced  int           // number of the watcher that fence is about
 	waiting bool          // for notifications
 
+	strays         strays
 	settle         time.Duration // options when the batch began
 	temporaryNames []string      // likewise
 }
@@ -74,6 +75,7 @@ func (f *files) start() {
 			f.lost = nil
 		}
 		created := false
+		f.strays.begin(f.spool.dir)
 		for i := range f.batch {
 			if f.lost != nil {
 				f.answers = append(f.answers, answer{result: queue.Result{Trouble: queue.System, Err: f.lost}})
@@ -252,7 +254,7 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 		return r, r.Version == a.Version
 	}
 	m := a.Known.Message()
-	if m.Len() == 0 || m.Describes(id.Size, id.ModTime) != record.ThisVersion {
+	if m.Len() == 0 || m.Describes(id.Size, id.ModTime, id.Ino) != record.ThisVersion {
 		return r, false
 	}
 	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
@@ -285,10 +287,12 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 	}
 	r = queue.Result{Version: versionOf(file.ID), Head: head}
 	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch isNew := !a.Known.Holds() || a.Known.Message().Len() == 0; {
+	case errors.Is(err, fs.ErrNotExist) && isNew:
+		return f.strays.claim(a, r, time.Now())
+	case errors.Is(err, fs.ErrNotExist):
 		return r, nil
-	}
-	if err != nil {
+	case err != nil:
 		return r, err
 	}
 	if r.Why, err = record.DecodeFailure(text); err != nil {

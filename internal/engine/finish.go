@@ -64,7 +64,7 @@ func (e *Engine) keepStatus() {
 			return
 		}
 		edited := make(map[string]*record.Message)
-		err := e.status.read(func(name string, m *record.Message) { edited[name] = m })
+		err := e.status.read(func(name string, m *record.Message) { AddEdit(edited, name, m) })
 		if err != nil {
 			e.opts.Logger.Error("status file unreadable; only the journal has the outcomes of the pause", "err", err)
 			return

@@ -32,7 +32,9 @@ type pendingNote struct {
 // record appends the note of an act.
 func (j *journaled) record(a queue.Act, now time.Time) {
 	if a.Lazy {
-		if !j.file.Strained() {
+		if a.Prompt {
+			j.file.Append(a.Note.Encode(), now)
+		} else if !j.file.Strained() {
 			j.file.Append(a.Note.Encode(), now.Add(lazyDelay))
 		}
 		return

@@ -23,6 +23,7 @@ const whyHeld = "held: the status file was damaged, and may have said which reci
 // recipient was not accepted, or the file would have been removed. Then the status file is set aside.
 func (o *opener) salvage(damage error, now time.Time) error {
 	log, dir := o.opts.Logger, o.spool.dir
+	o.files.strays.begin(dir)
 	held := 0
 	err := spooldir.EachName(dir, spooldir.Spool, func(names []string) error {
 		for _, name := range o.spool.messages(names) {

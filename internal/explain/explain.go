@@ -182,11 +182,11 @@ func (p *Plan) isDone(addr string) bool {
 
 // knows reports whether m, of the status file, describes this version of the file. The 2014 tool wrote no version.
 func (p *Plan) knows(m *record.Message) bool {
-	size, modified := int64(-1), time.Time{} // a version without a record
+	size, modified, inode := int64(-1), time.Time{}, uint64(0) // a version without a record
 	if p.file != nil {
-		size, modified = p.file.ID.Size, p.file.ID.ModTime
+		size, modified, inode = p.file.ID.Size, p.file.ID.ModTime, p.file.ID.Ino
 	}
-	match := m.Describes(size, modified)
+	match := m.Describes(size, modified, inode)
 	return match == record.ThisVersion || match == record.NoVersion
 }
 

@@ -50,7 +50,7 @@ func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) e
 		stop = v.one(named{name, place}, func(n named, fi fs.FileInfo) *Entry {
 			e := v.unread(n, fi)
 			e.fill(m)
-			e.Changed = m.Describes(fi.Size(), fi.ModTime()) == record.OtherVersion
+			e.Changed = m.Describes(fi.Size(), fi.ModTime(), spooldir.IDOf(fi).Ino) == record.OtherVersion
 			return e
 		}, each)
 		delete(there, name)

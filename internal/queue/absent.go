@@ -10,6 +10,9 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
+// HeldPrefix comes before the name of an absent message in the status file where a file of the spool has that name.
+const HeldPrefix = "hold/"
+
 const (
 	// grace is the time that a record is kept after its file vanished.
 	grace = 10 * time.Minute
@@ -28,7 +31,8 @@ type absent struct {
 
 	// After a start: the names of messages whose files were not compared yet, by the hashes of their identities.
 	unverified map[uint64]string
-	recalled   int // entries among them
+	others     map[uint64][]string // further names, of messages with the same identity
+	recalled   int                 // entries among them
 	seed       maphash.Seed
 }
 
@@ -36,7 +40,9 @@ func newAbsent() absent {
 	return absent{all: make(map[*entry]struct{}), byID: make(map[string][]*entry), seed: maphash.MakeSeed()}
 }
 
-// identity returns the parts of a record that identify a message apart from its file.
+// Identity returns the parts of a record that identify a message apart from its file.
+func Identity(m *record.Message) string { return identity(m) }
+
 func identity(m *record.Message) string {
 	if m.Digest != "" {
 		return "header " + m.Digest
@@ -46,6 +52,30 @@ func identity(m *record.Message) string {
 
 // hash returns the hash of the identity of m.
 func (a *absent) hash(m *record.Message) uint64 { return maphash.String(a.seed, identity(m)) }
+
+// remember notes the name of the message m of the last run.
+func (a *absent) remember(name string, m *record.Message) {
+	if a.unverified == nil {
+		a.unverified, a.others = make(map[uint64]string), make(map[uint64][]string)
+	}
+	h := a.hash(m)
+	switch first, known := a.unverified[h]; {
+	case !known:
+		a.unverified[h] = name
+	case first != name && !slices.Contains(a.others[h], name):
+		a.others[h] = append(a.others[h], name)
+	}
+}
+
+// names returns the names of messages of the last run that may be m.
+func (a *absent) names(m *record.Message) []string {
+	h := a.hash(m)
+	first, known := a.unverified[h]
+	if !known {
+		return nil
+	}
+	return append([]string{first}, a.others[h]...)
+}
 
 // add adds e, whose record is m.
 func (a *absent) add(e *entry, m *record.Message) {
@@ -62,7 +92,7 @@ func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) boo
 	for _, e := range a.inOrder() {
 		name := e.name
 		for here := entries[name]; used[name] || here != nil && here.msg.Holds(); here = nil {
-			name = "hold/" + name
+			name = HeldPrefix + name
 		}
 		used[name] = true
 		if !yield(Named{name, e.msg}) {
@@ -125,7 +155,7 @@ func (c *core) verified(e *entry) {
 	}
 	e.set(recalled, false)
 	if c.absent.recalled--; c.absent.recalled == 0 && len(c.memory) == 0 {
-		c.absent.unverified = nil
+		c.absent.unverified, c.absent.others = nil, nil
 	}
 }
 
@@ -162,6 +192,9 @@ func (c *core) miss(e *entry, m *record.Message, now time.Time) {
 		e.seen = seenAt(now)
 	}
 	record.Release(m, now)
+	if e.id == (Version{}) && m.Inode != 0 && !m.Partial() { // of the last run: found again by its version
+		c.setVersion(e, Version{Inode: m.Inode, Size: m.Size, Modified: m.Modified.UnixNano()})
+	}
 	if m.Missing.IsZero() || m.Missing.After(now) {
 		m.Missing = now
 	}
@@ -215,11 +248,25 @@ func (c *core) find(e *entry, m *record.Message, v Version) (f *entry, same bool
 		case g == e:
 		case g.name == e.name && g.has(taken) && !g.has(vanished) && m.IsEdit(old):
 			return g, false
-		case m.IsSame(old) && (f == nil || g.name == e.name):
+		case m.IsSame(old) && (f == nil || closer(g, f, e.name, v)):
 			f = g
 		}
 	}
 	return f, false
+}
+
+// closer reports whether g rather than f, two entries of the same message, is about its file, which has that name and
+// is version v. After a renaming and the end of the process, old files may know a message by two names. The name counts
+// first, then the version of the file, then the time of the last attempt.
+func closer(g, f *entry, name string, v Version) bool {
+	if g.name == name || f.name == name {
+		return g.name == name
+	}
+	a, b := g.msg.Message(), f.msg.Message()
+	if is, was := describes(a, v) == record.ThisVersion, describes(b, v) == record.ThisVersion; is != was {
+		return is
+	}
+	return a.LastAttempt().After(b.LastAttempt())
 }
 
 // recall looks for m, which was just read as version v for the entry e, among the messages of the last run whose files
@@ -227,18 +274,29 @@ func (c *core) find(e *entry, m *record.Message, v Version) (f *entry, same bool
 // first. If that is not possible for verifyTime, the record of exactly the version v is taken: the file was renamed. A
 // record whose name has another version of the file is taken, too: the message was edited, and renamed.
 func (c *core) recall(e *entry, m *record.Message, v Version, now time.Time) (old *record.Message, wait bool) {
-	name, ok := c.absent.unverified[c.absent.hash(m)]
+	for _, name := range c.absent.names(m) {
+		known, undecided := c.recallAs(name, e, m, v, now)
+		if known != nil {
+			return known, false
+		}
+		wait = wait || undecided
+	}
+	return nil, wait
+}
+
+// recallAs is recall for the message of the last run that had that name.
+func (c *core) recallAs(
+	name string, e *entry, m *record.Message, v Version, now time.Time,
+) (old *record.Message, wait bool) {
 	g := c.entries[name]
 	switch {
-	case !ok:
-		return nil, false
 	case c.memory[name].Holds() || now.Sub(e.seen.first) < verifyTime:
 		return nil, true
 	case g == nil || g == e || !g.has(recalled):
 		return nil, false
 	}
 	old = g.msg.Message()
-	renamed := describes(old, v) == record.ThisVersion && old.Inode == m.Inode
+	renamed := describes(old, v) == record.ThisVersion
 	replaced := g.id != (Version{}) && describes(old, g.id) == record.OtherVersion
 	looked := g.id != (Version{}) || g.seen != nil && g.seen.err != ""
 	switch {
@@ -268,6 +326,7 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 	how := f.flags & arrivals
 	c.drop(e)
 	f.set(arrivals, false)
+	f.set(moved, true)
 	if f.seen == nil {
 		f.seen = e.seen
 	}

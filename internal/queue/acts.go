@@ -21,7 +21,8 @@ const (
 	// Fail moves the version Version of the file to failed/ and writes the why-file beside it.
 	Fail
 	// Record writes Note to the journal. The act is done when the note survives a power cut. With Lazy set the note may
-	// be written within a second, or left out; the act is not answered then.
+	// be written within a second, or left out; the act is not answered then. With Prompt set, too, the note is written
+	// at once.
 	Record
 	// Notify sends the sender of a message that is still being tried a report.
 	Notify
@@ -43,6 +44,7 @@ type Act struct {
 	Returned bool            // Remove, Fail: the message was moved back from failed/, where its why-file still is
 	Note     *record.Note    // Record; Remove: what the journal is to say if the file cannot be removed
 	Lazy     bool            // Record
+	Prompt   bool            // Record, with Lazy set
 	Notice   *record.Notice  // Notify
 
 	e      *entry
@@ -87,8 +89,8 @@ type Result struct {
 
 	Unchanged bool            // Open: Known describes Version, or Skip was set and Version is the same; Head is nil
 	Head      *record.Head    // Open: record of the file's content
-	Returned  bool            // Open: a why-file lies in failed/, and no message beside it
-	Why       *record.Failure // Open: its content, if the file was read
+	Returned  bool            // Open: a why-file lies in failed/ under the name of the file, and no message beside it
+	Why       *record.Failure // Open: its content, if the file was read; or of another why-file about the same message
 
 	Kept string // Fail: path of the file in failed/; it may be set although Err is, too
 }

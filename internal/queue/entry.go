@@ -88,6 +88,7 @@ const (
 	sought                     // missing: a scan is under way that began after the file vanished
 	listed                     // can be found by the identity of the message, see absent
 	searched                   // missing: such a scan has listed the spool directory and hold/
+	moved                      // the file has another name since: the next note in the journal says all of the message
 )
 
 func (e *entry) has(f flags) bool { return e.flags&f != 0 }
@@ -127,6 +128,8 @@ func (e *entry) unreadable(why string) *record.Message {
 }
 
 // describes says whether m was made from the version v.
-func describes(m *record.Message, v Version) record.Match { return m.Describes(v.Size, v.Time()) }
+func describes(m *record.Message, v Version) record.Match {
+	return m.Describes(v.Size, v.Time(), v.Inode)
+}
 
 func clampPriority(p int) int32 { return int32(max(min(p, math.MaxInt32), math.MinInt32)) }

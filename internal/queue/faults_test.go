@@ -84,6 +84,7 @@ func TestEditDuringStatCounts(t *testing.T) {
 
 		f = in(t, state)
 		f.q.Reload(nil, record.Edit{Since: f.now.Add(time.Second)}, f.now)
+		f.q.TakeActs() // acceptances for the journal
 		f.answer(here)
 		is.Equal(f.told(), want.removed) // read again
 		is.True(f.q.entries["m"].msg.Message().Partial())

@@ -22,6 +22,7 @@ type drawer struct {
 	hold  map[string]paper
 	got   map[string]int // acceptances by body and recipient
 	jobs  []Job
+	notes []*record.Note // of acts Record
 }
 
 // A paper is a file: what it says, and which one it is.
@@ -78,6 +79,9 @@ func (d *drawer) rest(t *testing.T) {
 	for worked := true; worked; {
 		worked = d.q.Advance(d.now, Room{Reads: 100, Free: 10}, 100)
 		for _, a := range d.q.TakeActs() {
+			if a.Kind == Record {
+				d.notes = append(d.notes, a.Note)
+			}
 			if !a.Lazy {
 				d.q.Acted(a, d.do(a), d.now)
 				worked = true

@@ -161,6 +161,7 @@ func (s *Scan) Held(files []File, now time.Time) {
 		if e.state == missing || c.entries[e.name] != e {
 			c.leave(e)
 			e.name = f.Name
+			e.set(moved, true)
 			hold(c, e, e.msg.Message(), f.Version, now)
 		}
 	}

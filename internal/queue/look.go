@@ -90,7 +90,7 @@ func hold(c *core, e *entry, m *record.Message, v Version, now time.Time) {
 	}
 	c.leave(e)
 	c.sched.move(e, held, time.Time{})
-	if c.entries[e.name] == nil {
+	if c.entries[e.name] == nil && !c.memory[e.name].Holds() {
 		c.entries[e.name] = e
 	} else {
 		c.absent.add(e, m)

@@ -137,8 +137,13 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 		return
 	}
 	c.keep(e, m, now)
-	switch note := record.NoteOf(m, e.name, j.To, f.Outcomes); {
+	note := record.NoteOf(m, e.name, j.To, f.Outcomes)
+	if e.has(moved) && len(note.To) > 0 { // the files of the spool may know the message by another name only
+		note = record.FullNote(m, e.name)
+	}
+	switch {
 	case note.HasAccepted():
+		e.set(moved, false)
 		c.act(e, recording, Act{Kind: Record, Note: note, events: events})
 	default:
 		c.events = append(c.events, events...)

@@ -75,10 +75,7 @@ func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
 		}
 	}
 	q.memory[name] = q.packer.Pack(m, now)
-	if q.absent.unverified == nil {
-		q.absent.unverified = make(map[uint64]string)
-	}
-	q.absent.unverified[q.absent.hash(m)] = name
+	q.absent.remember(name, m)
 }
 
 // Remembered returns the record of a message whose file was not seen yet.

@@ -68,9 +68,11 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	case f != nil:
 		old := f.msg.Message()
 		c.giveUp(f, now)
+		e.set(moved, true)
 		makeRecord(c, e, m, old, r, now)
 	default:
 		old, wait := c.recall(e, m, r.Version, now)
+		e.set(moved, old != nil)
 		if wait {
 			e.set(soon, true)
 			c.sched.move(e, unread, now.Add(verifyPause))
@@ -88,7 +90,7 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 	e.set(returned, r.Returned)
 	e.set(soon|judged|vanished|taken|arrivals, false)
 	delete(c.trouble, e)
-	old.Error, old.Missing = "", time.Time{}
+	old.Error, old.Missing, old.Inode = "", time.Time{}, r.Version.Inode
 	record.Release(old, now)
 	record.FixTimes(old, now, c.rules.MaxAge)
 	c.keep(e, old, now)
@@ -113,7 +115,7 @@ func makeRecord(c *core, e *entry, m, old *record.Message, r Result, now time.Ti
 		}
 		record.FixTimes(m, now, c.rules.MaxAge)
 	}
-	e.set(returned, r.Why != nil && record.Recover(m, r.Why))
+	e.set(returned, r.Why != nil && record.Recover(m, r.Why) && r.Returned)
 	if old != nil && record.ChangedAfterSent(m, old) {
 		putAside(c, e, m, now)
 		return

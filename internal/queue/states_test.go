@@ -195,17 +195,21 @@ var inputs = []input{
 	},
 	{
 		name: "reload, not in the file, in no pause",
-		rule: "The file may be older than the message: nothing follows.",
+		rule: "The file may be older than the message: nothing follows, but acceptances go to the journal.",
 		do:   func(f *fixture) { reload(f, false, false) },
 		rows: `
+			recording, removing, finishing, checking finishing: = | Record?
 			others: =
 		`,
 	},
 	{
 		name: "reload, removed from the file in a pause",
-		rule: "The message starts afresh. One with a transaction, or with an outcome that is being written, goes on.",
-		do:   func(f *fixture) { reload(f, false, true) },
+		rule: "The message starts afresh. One with a transaction, or with an outcome that is being written, goes on. Acceptances " +
+			"go to the journal.",
+		do: func(f *fixture) { reload(f, false, true) },
 		rows: `
+			finishing: unread now | Record?
+			recording, removing, checking finishing: = | Record?
 			waiting, ready, finishing, finishing failed, held: unread now
 			others: =
 		`,

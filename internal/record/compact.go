@@ -46,11 +46,11 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 	p.Time(m.NotBefore)
 	p.String(m.MessageID)
 	p.String(m.UID)
-	more := m.Digest != "" || m.Inode != 0 || m.BodyDigest != "" || len(m.RawName) > 0 || !m.Missing.IsZero() ||
+	p.Int(int64(m.Inode))
+	more := m.Digest != "" || m.BodyDigest != "" || len(m.RawName) > 0 || !m.Missing.IsZero() ||
 		!m.Overdue.IsZero() || len(m.Removed) > 0
 	if p.Bool(more); more {
 		p.String(m.Digest)
-		p.Int(int64(m.Inode))
 		p.String(m.BodyDigest)
 		p.String(string(m.RawName))
 		p.Time(m.Missing)
@@ -111,11 +111,11 @@ func (c Compact) unpack(m *Message, shown bool) {
 	m.NotBefore = u.Time()
 	m.MessageID = u.String()
 	m.UID = u.String()
+	m.Inode = uint64(u.Int())
 	if !u.Bool() {
 		return
 	}
 	m.Digest = u.String()
-	m.Inode = uint64(u.Int())
 	m.BodyDigest = u.String()
 	if name := u.String(); name != "" {
 		m.RawName = []byte(name)

@@ -16,15 +16,15 @@ const (
 	PartOnly                  // the record does not know all recipients: the file is to be read
 )
 
-// Describes reports whether m was made from the version of its file with that size and modification time. All
-// comparisons of versions use Describes.
-func (m *Message) Describes(size int64, modified time.Time) Match {
+// Describes reports whether m was made from the version of its file with that size, modification time and inode. All
+// comparisons of versions use Describes. An inode of zero, in m or as argument, is unknown and not compared.
+func (m *Message) Describes(size int64, modified time.Time, inode uint64) Match {
 	switch {
 	case m.Partial():
 		return PartOnly
 	case m.Size == 0 && m.Modified.IsZero():
 		return NoVersion
-	case m.Size == size && m.Modified.Equal(modified):
+	case m.Size == size && m.Modified.Equal(modified) && (m.Inode == inode || m.Inode == 0 || inode == 0):
 		return ThisVersion
 	}
 	return OtherVersion
@@ -40,7 +40,7 @@ func (m *Message) MakePartial() { m.Size = -1 }
 // IsSame reports whether old is about the message m, also after a change of the file.
 func (m *Message) IsSame(old *Message) bool {
 	// The 2014 tool knew a message by its file name alone.
-	by2014 := old.MessageID == "" && old.Describes(0, time.Time{}) == NoVersion
+	by2014 := old.MessageID == "" && old.Describes(0, time.Time{}, 0) == NoVersion
 	return by2014 || old.MessageID == m.MessageID || sameHeader(m, old) && sameBody(m, old)
 }
 
@@ -168,9 +168,41 @@ func Anchor(m *Message, now time.Time) {
 // CanEdit reports whether by, from the status file, can be an edit of old. A record of another version of the file, or
 // of some recipients only, was written before old was known.
 func CanEdit(by, old *Message) bool {
-	match := by.Describes(old.Size, old.Modified)
+	match := by.Describes(old.Size, old.Modified, old.Inode)
 	part := match == PartOnly && old.Partial() && by.Modified.Equal(old.Modified)
 	return match == ThisVersion || match == NoVersion || part
+}
+
+// MarkDone takes over from by, a record of the same message in an edited status file, which recipients a person has
+// marked as done, and reports whether there are any. By may be about an earlier version of the file. A recipient with
+// an attempt that m does not know was not marked by hand: it has accepted another message.
+func MarkDone(m, by *Message) (marked bool) {
+	if !m.IsSame(by) {
+		return false
+	}
+	done := make(map[string]*Recipient)
+	for _, r := range by.Recipients() {
+		if r.Accepted() {
+			done[r.Address] = r
+		}
+	}
+	for _, r := range m.Recipients() {
+		if d := done[r.Address]; d != nil && r.Status == Waiting && !d.LastAttempt.After(r.LastAttempt) {
+			r.Status, marked = Done, true
+		}
+	}
+	return marked
+}
+
+// Forgets reports whether by, what a status file says of the message m, lacks an acceptance that m has. By may be nil.
+func Forgets(by, m *Message) bool {
+	accepted := make(map[string]bool)
+	if by != nil && m.IsSame(by) {
+		for _, r := range by.Recipients() {
+			accepted[r.Address] = accepted[r.Address] || r.Accepted()
+		}
+	}
+	return slices.ContainsFunc(m.Recipients(), func(r *Recipient) bool { return r.Accepted() && !accepted[r.Address] })
 }
 
 // An Edit is the base of an edited status file.
@@ -253,6 +285,15 @@ func Recover(m *Message, failed *Failure) bool {
 func IsOf(m *Message, failed *Failure) bool {
 	sameBody := m.BodyDigest != "" && m.BodyDigest == failed.BodyDigest
 	return sameBody || m.IsSame(&failed.Message)
+}
+
+// IsStray reports whether failed, a why-file under another name, is about the message m. Without a Message-ID, the file
+// must have the time that it had: the same text may be sent again and again.
+func IsStray(m *Message, failed *Failure) bool {
+	if m.Digest == "" {
+		return failed.Digest == "" && failed.MessageID == m.MessageID
+	}
+	return failed.Digest == m.Digest && sameBody(m, &failed.Message) && failed.Modified.Equal(m.Modified)
 }
 
 // ForgetGivenUp removes from old, a record of the message m, every recipient that was given up before m was moved back

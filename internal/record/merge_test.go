@@ -44,13 +44,15 @@ func TestDescribes(t *testing.T) {
 	}{
 		{"the same size and time", Message{Size: 9, Modified: start}, ThisVersion},
 		{"the same time in another zone", Message{Size: 9, Modified: start.In(time.FixedZone("", 3600))}, ThisVersion},
+		{"the same inode", Message{Size: 9, Modified: start, Inode: 7}, ThisVersion},
+		{"another inode", Message{Size: 9, Modified: start, Inode: 8}, OtherVersion},
 		{"another size", Message{Size: 8, Modified: start}, OtherVersion},
 		{"another time", Message{Size: 9, Modified: at(1)}, OtherVersion},
 		{"no version", Message{}, NoVersion},
 		{"no version, but an empty file", Message{Modified: start}, OtherVersion},
 		{"some recipients", Message{Size: -1, Modified: start}, PartOnly},
 	} {
-		if got := tt.m.Describes(9, start); got != tt.want {
+		if got := tt.m.Describes(9, start, 7); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -366,7 +368,7 @@ func TestNewGivesUpInvalidAddresses(t *testing.T) {
 	m := New(h, start)
 	is.Equal(m.To[0], Recipient{Address: "a@x", NextAttempt: at(5)})
 	is.Equal(m.To[1], Recipient{Address: "b@x", NextAttempt: at(5), Status: Done, GivenUp: true, Error: "no address"})
-	is.Equal([]any{m.Priority, m.Expire, m.Digest, m.Inode}, []any{3, at(50), "", uint64(0)})
+	is.Equal([]any{m.Priority, m.Expire, m.Digest, m.Inode}, []any{3, at(50), "", uint64(7)})
 	is.True(m.Cc != nil && m.Bcc != nil) // [] in JSON
 }
 

@@ -37,10 +37,16 @@ func NoteOf(m *Message, file string, to []string, outcomes []attempt.Outcome) *N
 	return n
 }
 
-// FullNote returns a note about all recipients of m.
+// FullNote returns a note about all recipients of m, which needs no other record of the message.
 func FullNote(m *Message, file string) *Note {
 	n := NoteOf(m, file, nil, nil)
 	n.To = slices.Concat(m.To, m.Cc, m.Bcc)
+	for i := range n.To {
+		if n.To[i].Status == InProgress {
+			n.To[i].Status = Waiting
+		}
+	}
+	n.Enqueued, n.Overdue, n.Removed = m.Enqueued, m.Overdue, m.Removed
 	return n
 }
 
@@ -76,7 +82,7 @@ func (n *Note) AsMessage() *Message {
 
 // Take adds the note n to m, a record of the same message. The note may be older than m.
 func Take(m *Message, n *Note) {
-	sameVersion := m.Describes(n.Size, n.Modified) == ThisVersion
+	sameVersion := m.Describes(n.Size, n.Modified, n.Inode) == ThisVersion
 	known := make(map[string]*Recipient)
 	for _, r := range m.Recipients() {
 		known[r.Address] = r
@@ -99,7 +105,10 @@ func Take(m *Message, n *Note) {
 	}
 	m.Attempts = max(m.Attempts, n.Attempts)
 	m.MessageID = cmp.Or(n.MessageID, m.MessageID)
-	m.Digest, m.Inode = cmp.Or(n.Digest, m.Digest), cmp.Or(n.Inode, m.Inode)
+	m.Digest = cmp.Or(n.Digest, m.Digest)
+	if sameVersion || m.Inode == 0 {
+		m.Inode = cmp.Or(n.Inode, m.Inode)
+	}
 	m.BodyDigest = cmp.Or(n.BodyDigest, m.BodyDigest)
 }
 

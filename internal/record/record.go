@@ -62,7 +62,7 @@ type Message struct {
 	NotBefore time.Time `json:",omitzero"`  // earliest time of the first attempt; the age counts from it; zero: at once
 	MessageID string    `json:",omitempty"` // Message-ID with which the message is sent
 	Digest    string    `json:",omitempty"` // hash of the header, set only if the header has no Message-ID
-	Inode     uint64    `json:",omitempty"` // inode of the file, set with Digest
+	Inode     uint64    `json:",omitempty"` // inode of the file; zero: unknown
 	RawName   []byte    `json:",omitempty"` // file name, set only if the name is not valid UTF-8
 
 	// BodyDigest is a hash of the body, set with Digest. Both together identify the message.
@@ -107,6 +107,14 @@ func (m *Message) NextAttempt() (at time.Time, ok bool) {
 		}
 	}
 	return at, ok
+}
+
+// LastAttempt returns the time of the last attempt for any recipient; zero: there was none.
+func (m *Message) LastAttempt() (at time.Time) {
+	for _, r := range m.Recipients() {
+		at = later(at, r.LastAttempt)
+	}
+	return at
 }
 
 // RetryAt makes every waiting recipient due at the time at, or at NotBefore if that is later.
@@ -187,10 +195,10 @@ type Head struct {
 func New(h Head, now time.Time) *Message {
 	m := &Message{
 		From: h.Addresses.From, Enqueued: now, Size: h.Size, Modified: h.Modified,
-		RawName: RawName(h.Name), MessageID: h.MessageID, UID: h.UID,
+		RawName: RawName(h.Name), MessageID: h.MessageID, UID: h.UID, Inode: h.Inode,
 	}
 	if h.Digest != "" {
-		m.Digest, m.Inode, m.BodyDigest = h.Digest, h.Inode, h.Body
+		m.Digest, m.BodyDigest = h.Digest, h.Body
 	}
 	if env := h.Envelope; env != nil {
 		m.Expire, m.Priority, m.NotBefore = env.Expire, env.Priority, env.NotBefore

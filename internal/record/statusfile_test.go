@@ -102,7 +102,7 @@ func TestStatusFileOfThe2014Tool(t *testing.T) {
 	is.True(m.To[0].Accepted())
 	is.Equal(m.Cc[0].Status, Waiting) // that tool died in the middle of a transaction
 	is.Equal(m.Cc[0].Attempts, 4)
-	is.Equal(m.Describes(10, start), NoVersion)
+	is.Equal(m.Describes(10, start, 0), NoVersion)
 	file := New(head("<1@x>", "b@example.org", "c@example.org", "d@example.org"), start)
 	is.True(file.IsSame(m)) // that tool knew a message by the name of its file
 	Resume(file, m)

@@ -22,9 +22,12 @@ const coarse = 2 * time.Second
 // for two seconds after a change, since a coarse clock may hide a second change in that time. So false is reliable,
 // except on a file server whose clock is both coarse and slow. A write into a file is no change. After an error the
 // Snapshot is the zero value.
-func (d *Dir) Changed(last Snapshot) (Snapshot, bool, error) {
+func (d *Dir) Changed(last Snapshot) (Snapshot, bool, error) { return changed(d, Spool, last) }
+
+// changed is Changed for the directory place.
+func changed(d *Dir, place Place, last Snapshot) (Snapshot, bool, error) {
 	now := time.Now() // before the stat: what happens after it must look later
-	st, err := d.fs.Stamp(d.path)
+	st, err := d.fs.Stamp(d.File(string(place)))
 	if err != nil {
 		return Snapshot{}, true, fmt.Errorf("look at spool: %w", err)
 	}

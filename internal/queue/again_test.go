@@ -1,0 +1,222 @@
+package queue
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// restart goes on with a new queue that knows the records, as after a kill.
+func (d *drawer) restart(t *testing.T, known map[string]*record.Message) {
+	t.Helper()
+	d.q, d.jobs = New(testRules(), d.now), nil
+	for name, m := range known {
+		d.q.Remember(name, m, d.now)
+	}
+	d.scan()
+	d.rest(t)
+}
+
+// records returns what the status file would say now.
+func (d *drawer) records() map[string]*record.Message {
+	all := map[string]*record.Message{}
+	for n := range d.q.Snapshot(d.now) {
+		all[n.Name] = n.Record.Message()
+	}
+	return all
+}
+
+// sent returns a drawer with the message m, which a@x has and b@x has not.
+func sent(t *testing.T) *drawer {
+	d := newDrawer(t)
+	d.spool["m"] = file("<1@x>", "body", 1)
+	d.tell("m")
+	d.rest(t)
+	d.finish(t, "body", false)
+	return d
+}
+
+// A file of the same size and time takes the name of a message, goes to hold/ before it is read, and comes back.
+func TestFileOfSameSizeAndTimeIsAnotherMessage(t *testing.T) {
+	t.Parallel()
+	other := paper{"<2@x>", "BODY", Version{Inode: 2, Size: 104, Modified: 1}}
+	for name, act := range map[string]func(d *drawer){
+		"held": func(d *drawer) {
+			d.spool["m"] = other
+			d.move(d.spool, d.hold, "m", "m")
+			d.rest(t)
+			d.move(d.hold, d.spool, "m", "m")
+		},
+		"held before a restart": func(d *drawer) {
+			known := d.records()
+			delete(d.spool, "m")
+			d.hold["m"] = other
+			d.restart(t, known)
+			d.move(d.hold, d.spool, "m", "m")
+		},
+		"renamed before a restart": func(d *drawer) {
+			known := d.records()
+			d.spool["m"] = other
+			d.restart(t, known)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := sent(t)
+			act(d)
+			d.rest(t)
+			d.finish(t, "other", true)
+			d.is.Equal(d.got["other a@x"], 1)
+			d.is.Equal(d.got["other b@x"], 1)
+		})
+	}
+}
+
+// A message is renamed, tried once and then the process is killed: the journal has a note, the status file the old name.
+func TestNoteAfterRenameKnowsWhoHasAccepted(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]func(d *drawer, known map[string]*record.Message){
+		"":            func(*drawer, map[string]*record.Message) {},
+		"and renamed": func(d *drawer, _ map[string]*record.Message) { d.spool["o"] = d.spool["n"]; delete(d.spool, "n") },
+		"edited, and renamed": func(d *drawer, _ map[string]*record.Message) {
+			d.spool["o"] = file("<1@x>", "BODY", 3)
+			delete(d.spool, "n")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := sent(t)
+			known := d.records()
+			d.move(d.spool, d.spool, "m", "n")
+			d.now = d.now.Add(time.Hour)
+			d.rest(t)
+			d.finish(t, "body", false)
+			d.is.True(len(d.notes) > 0)
+			note := d.notes[len(d.notes)-1]
+			d.is.Equal(note.File, "n")
+			known["n"] = note.AsMessage()
+			again(d, known)
+			d.restart(t, known)
+			for range 4 {
+				d.pass(t, time.Hour, "body")
+			}
+			d.is.Equal(d.got["body a@x"], 1) // it has accepted before
+			d.is.Equal(d.got["body b@x"], 1)
+		})
+	}
+}
+
+// After a kill a message in hold/ is known by its version only, and released after more than the grace.
+func TestHeldUnderAnotherNameWithoutAProcess(t *testing.T) {
+	t.Parallel()
+	d := sent(t)
+	known := d.records()
+	d.hold["h"] = d.spool["m"]
+	delete(d.spool, "m")
+	d.restart(t, known)
+	d.pass(t, time.Hour, "body")
+	d.pass(t, time.Hour, "body")
+	d.move(d.hold, d.spool, "h", "n")
+	d.rest(t)
+	d.pass(t, time.Hour, "body")
+	d.is.Equal(d.got["body a@x"], 1)
+	d.is.Equal(d.got["body b@x"], 1)
+}
+
+// The status file lacks an acceptance: the journal has it before the edit counts, in a pause and without one.
+func TestEditForgetsNoAcceptance(t *testing.T) {
+	t.Parallel()
+	waitsAgain := func(all map[string]*record.Message) { all["m"].To[0].Status = record.Waiting }
+	for name, tt := range map[string]struct {
+		edit func(all map[string]*record.Message)
+		live bool
+		a    int // notes of the acceptance of a@x
+	}{
+		"entry removed":                 {func(all map[string]*record.Message) { delete(all, "m") }, false, 1},
+		"entry removed, no pause":       {func(all map[string]*record.Message) { delete(all, "m") }, true, 1},
+		"an older file, no pause":       {waitsAgain, true, 1},
+		"made to wait again in a pause": {waitsAgain, false, 0}, // that is what the person wants
+		"as it was":                     {func(map[string]*record.Message) {}, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := sent(t)
+			all := d.records()
+			edited := maps.Clone(all)
+			tt.edit(edited)
+			d.q.Reload(edited, record.Edit{Since: d.now.Add(time.Second), Live: tt.live}, d.now)
+			d.notes = nil
+			d.rest(t)
+			d.is.Equal(len(d.notes), tt.a)
+			if tt.a == 0 {
+				return
+			}
+			edited["m"] = d.notes[0].AsMessage()
+			d.restart(t, edited)
+			d.pass(t, time.Hour, "body")
+			d.is.Equal(d.got["body a@x"], 1)
+			d.is.Equal(d.got["body b@x"], 1)
+		})
+	}
+}
+
+// A person marks b@x as done, and the file has changed since the status file was written.
+func TestMarkByHandCountsForAChangedFile(t *testing.T) {
+	t.Parallel()
+	edited := file("<1@x>", "BODY", 2)
+	for name, tt := range map[string]struct {
+		read bool // before the edit
+		live bool
+		id   string // Message-ID of the changed file
+		b    int
+	}{
+		"not read yet":             {false, false, "<1@x>", 0},
+		"read":                     {true, false, "<1@x>", 0},
+		"read, no pause":           {true, true, "<1@x>", 0},
+		"another message":          {true, false, "<2@x>", 1},
+		"another message, no read": {false, true, "<2@x>", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := sent(t)
+			all := d.records()
+			f := edited
+			f.id = tt.id
+			d.spool["m"] = f
+			d.scan()
+			if tt.read {
+				d.rest(t)
+				d.q.Finished(d.jobs[0], Finish{Trouble: OtherCause, Err: errPassword}, d.now)
+				d.jobs = nil
+			}
+			all["m"].To[1].Status = record.Done
+			d.q.Reload(all, record.Edit{Since: d.now.Add(time.Second), Live: tt.live}, d.now)
+			d.rest(t)
+			d.finish(t, "body", true)
+			d.pass(t, time.Hour, "body")
+			d.is.Equal(d.got["body b@x"], tt.b)
+		})
+	}
+}
+
+// After two renamings and kills old files know a message by two names. The newer knowledge counts.
+func TestNewerOfTwoRecordsCounts(t *testing.T) {
+	t.Parallel()
+	d := newDrawer(t)
+	d.spool["m"] = file("<1@x>", "body", 1)
+	d.tell("m")
+	d.rest(t)
+	old := d.records()
+	old["m"].Stop()
+	d.finish(t, "body", false)
+	old["n"] = d.records()["m"]
+	for range 20 { // the order of a map is random
+		d.spool = map[string]paper{"o": file("<1@x>", "BODY", 3)}
+		d.restart(t, old)
+		d.now = d.now.Add(time.Second)
+		d.rest(t)
+		for _, j := range d.jobs {
+			d.is.Equal(j.To, []string{"b@x"})
+			d.q.Finished(j, Finish{Trouble: OtherCause, Err: errPassword}, d.now)
+		}
+		d.jobs = nil
+	}
+}

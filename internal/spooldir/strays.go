@@ -5,9 +5,9 @@ import (
 	"io/fs"
 )
 
-// Strays returns the messages whose why-file lies in failed/ without the message, which may have been moved out of
-// failed/ and renamed. Count is the number of names in failed/. If failed/ has not changed since last was taken, isNew is
-// false and there are no names; see Changed.
+// Strays returns the messages whose why-file is in failed/ without the message. A person may have moved such a message
+// out of failed/ under another name. Count is the number of names in failed/. If failed/ has not changed since last was
+// taken, isNew is false and there are no names; see Changed.
 func (d FailedDir) Strays(last Snapshot) (now Snapshot, isNew bool, names []string, count int, err error) {
 	if now, isNew, err = changed(d.dir, Failed, last); err != nil || !isNew {
 		return now, isNew, nil, 0, err

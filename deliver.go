@@ -125,7 +125,7 @@ func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt
 	results := a.Transport.Deliver(ctx, &Transaction{
 		Envelope: Envelope{
 			From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
-			NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority,
+			NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
 		},
 		Name: t.Name, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
 	})
@@ -180,7 +180,7 @@ type smtpTransport struct{ *delivery.Direct }
 func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
 	outcomes := s.Offer(ctx, &delivery.Transaction{
 		Name: t.Name, From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
-		NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority,
+		NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
 		Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
 	})
 	results := make([]Result, len(outcomes))
@@ -278,6 +278,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		"Freq": int64(o.Freq), "Settle": int64(o.Settle), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
 		"Concurrency": int64(o.Concurrency), "Grace": int64(o.Grace),
 		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter), "Trace": int64(o.Trace),
+		"MaxSize": o.MaxSize,
 	} {
 		if n < 0 {
 			return o, fmt.Errorf("option %s is negative", name)

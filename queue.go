@@ -3,14 +3,17 @@ package spoolgore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // Envelope is the envelope of a message (RFC 5321, section 2.3.1): sender and recipients, independent of the header,
@@ -27,46 +30,128 @@ type Envelope struct {
 	NotBefore time.Time // time of the first attempt; zero: at once
 	Expire    time.Time // given up if not delivered by then; zero: Options.MaxAge alone decides
 	Priority  int       // due messages with a higher priority go first
+
+	// ID is the caller's own id of the message, at most 200 octets; empty: none. Every Event, the log and the status
+	// have the ID. While the spool has a message with the ID, be it held or failed, Put returns ErrDuplicate.
+	ID string
 }
+
+// Errors of Put, PutMany and Send. Test with errors.Is. A server answers 400 to ErrEnvelope and ErrTooLarge, 409 or 200
+// to ErrDuplicate, and 503 to everything else: the same call may succeed later.
+var (
+	ErrEnvelope     = errors.New("bad envelope")                    // ErrNoRecipients and *AddressError are such, too
+	ErrNoRecipients = errors.New("no recipients")                   // Envelope.To is empty
+	ErrTooLarge     = errors.New("message too large")               // beyond Options.MaxSize, or the largest file
+	ErrSpoolFull    = errors.New("no room in the spool")            // the disk or a quota is full
+	ErrDuplicate    = errors.New("there is a message with that ID") // Envelope.ID; the name of its file is returned
+)
+
+// AddressError says which address of an envelope cannot be used. Find it with errors.As.
+type AddressError struct {
+	Address string
+	Index   int   // of the recipient in Envelope.To; negative: Envelope.From
+	Err     error // why
+}
+
+// Error returns the address and the reason.
+func (e *AddressError) Error() string { return (*message.AddressError)(e).Error() }
+
+// Unwrap returns ErrEnvelope and the reason.
+func (e *AddressError) Unwrap() []error { return []error{ErrEnvelope, e.Err} }
 
 // Put writes the message read from r into the spool for the recipients of env and returns the name of the file. When
 // Put returns without an error, the message survives a power cut. Put needs no Run: a Run in this or another process
 // finds the file. The header is sent unchanged, but without Bcc and Return-Path. After an error of r or the end of ctx
-// no file is left.
+// no file is left. Concurrent calls share syncs of the directory.
 func (s *Spool) Put(ctx context.Context, env Envelope, r io.Reader) (name string, err error) {
-	if s.dirErr != nil {
-		return "", fmt.Errorf("spoolgore: put: %w", s.dirErr)
-	}
-	if len(env.To) == 0 {
-		return "", fmt.Errorf("spoolgore: put: %w", ErrNoRecipients)
-	}
-	line, err := message.Envelope(env).AppendLine(nil)
-	if err != nil {
-		return "", fmt.Errorf("spoolgore: put: %w", err)
-	}
+	result := s.PutMany(ctx, []Mail{{env, r}})[0]
+	return result.Name, result.Err
+}
+
+// Mail is a message for PutMany.
+type Mail struct {
+	Envelope
+	Content io.Reader
+}
+
+// PutResult is what Put returns for one message.
+type PutResult struct {
+	Name string // of the file
+	Err  error
+}
+
+// PutMany is Put for several messages with few syncs for all. The results are in the order of mails; an error of one
+// message does not concern the others.
+func (s *Spool) PutMany(ctx context.Context, mails []Mail) []PutResult {
 	s.mu.Lock()
 	opts := s.opts
 	s.mu.Unlock()
-	if err := opts.create(s.dir); err != nil {
-		return "", fmt.Errorf("spoolgore: put: %w", err)
+	err := s.dirErr
+	if err == nil {
+		err = opts.create(s.dir)
 	}
-	name, err = s.dir.Put(func(w io.Writer) error {
-		if _, err := w.Write(line); err != nil {
-			return err
+	items, results := make([]*spooldir.Putting, len(mails)), make([]PutResult, len(mails))
+	for i := range mails {
+		if items[i] = mails[i].putting(ctx, opts.MaxSize); err != nil {
+			items[i].Err = err
 		}
-		_, err := io.Copy(w, contextReader{ctx, r})
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("spoolgore: put: %w", err)
+	}
+	if s.dirErr == nil {
+		s.dir.PutAll(items)
 	}
 	s.mu.Lock()
 	current := s.current
 	s.mu.Unlock()
-	if current != nil {
-		current.engine.Arrived(name) // in case the system does not notify
+	for i, item := range items {
+		results[i] = PutResult{item.Name, putError(item.Err)}
+		if current != nil && item.Err == nil {
+			current.engine.Arrived(item.Name) // in case the system does not notify
+		}
 	}
-	return name, nil
+	return results
+}
+
+// putting returns m in the terms of the spool directory.
+func (m *Mail) putting(ctx context.Context, limit int64) *spooldir.Putting {
+	line, err := message.Envelope(m.Envelope).AppendLine(nil)
+	return &spooldir.Putting{Fixed: spooldir.NameOfID(m.ID), Err: err, Write: func(w io.Writer) error {
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+		in := io.Reader(contextReader{ctx, m.Content})
+		if limit > 0 {
+			in = io.LimitReader(in, limit+1)
+		}
+		n, err := io.Copy(w, in)
+		if err == nil && limit > 0 && n > limit {
+			err = fmt.Errorf("%w: more than %d octets", ErrTooLarge, limit)
+		}
+		return err
+	}}
+}
+
+// putError returns err with the errors of this package in place of those of others.
+func putError(err error) error {
+	bad := new(message.AddressError)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &bad):
+		err = (*AddressError)(bad)
+	case errors.Is(err, message.ErrNoRecipient):
+		err = fmt.Errorf("%w: %w", ErrEnvelope, ErrNoRecipients)
+	case errors.Is(err, message.ErrHeaderTooLong):
+		err = fmt.Errorf("%w: %w: %w", ErrEnvelope, ErrTooLarge, err)
+	case errors.Is(err, message.ErrEnvelope):
+		err = fmt.Errorf("%w: %w", ErrEnvelope, err)
+	case errors.Is(err, spooldir.ErrTaken):
+		err = ErrDuplicate
+	case spooldir.IsFull(err):
+		err = fmt.Errorf("%w: %w", ErrSpoolFull, err)
+	case errors.Is(err, syscall.EFBIG):
+		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
+	return fmt.Errorf("spoolgore: put: %w", err)
 }
 
 // contextReader reads until its context ends.

@@ -109,6 +109,7 @@ type Options struct {
 	MaxAge      time.Duration // age at which a message is given up, however few the attempts; zero: 5 days
 	Concurrency int           // connections to a relay, or calls of Deliver, at the same time; zero: 20
 	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d"; empty: none
+	MaxSize     int64         // limit for the octets of a message in Put; zero: none
 	Grace       time.Duration // how long transactions may go on when the context of Run ends; zero: 30 seconds
 
 	// TemporaryNames are patterns (of path.Match) for names of unfinished files. A file with such a name is read after
@@ -138,11 +139,8 @@ type Options struct {
 	OnEvent func(Event)
 }
 
-// Errors for errors.Is.
-var (
-	ErrRunning      = errors.New("spool is being run already") // by this process or another process
-	ErrNoRecipients = errors.New("no recipients")              // an envelope for Put or Send needs a recipient
-)
+// ErrRunning says that this process or another one runs the spool already. Test with errors.Is.
+var ErrRunning = errors.New("spool is being run already")
 
 // Spool is one spool directory. Its methods may be called before, during and after Run, by any goroutine.
 type Spool struct {

@@ -44,6 +44,7 @@ type Message struct {
 	Overdue time.Time `json:",omitzero"`
 	// Removed are addresses of the file that a person removed from the status file. No mail is sent to them.
 	Removed []string `json:",omitempty"`
+	ID      string   `json:",omitempty"` // Envelope.ID; empty: none
 	UID     string   `json:",omitempty"` // user id of the owner of the file; empty: not known
 }
 
@@ -123,7 +124,8 @@ func messageOf(m *record.Message) *Message {
 		Attempts: m.Attempts, Enqueued: m.Enqueued, Error: m.Error, Expire: m.Expire, Priority: m.Priority,
 		Size: m.Size, Modified: m.Modified, Held: m.Held, NotBefore: m.NotBefore,
 		MessageID: m.MessageID, Digest: m.Digest, Inode: m.Inode, RawName: m.RawName,
-		BodyDigest: m.BodyDigest, Missing: m.Missing, Overdue: m.Overdue, Removed: m.Removed, UID: m.UID,
+		BodyDigest: m.BodyDigest, Missing: m.Missing, Overdue: m.Overdue, Removed: m.Removed,
+		ID: m.ID, UID: m.UID,
 	}
 }
 
@@ -170,33 +172,39 @@ const (
 
 // Event is a change of one recipient or, for EventKept and EventUnusable, of one file.
 type Event struct {
-	Kind    EventKind
-	Time    time.Time
-	File    string    // name of the message file in the spool
-	From    string    // envelope sender
-	To      string    // recipient
-	ID      string    // Message-ID of the message as sent; empty in EventUnusable
-	Size    int64     // size of the file in bytes; zero in EventUnusable
-	Since   time.Time // Sent, Deferred, Failed: when the message was first seen or, if later, could first be sent
-	Attempt int       // number of the transaction for this message, from 1; zero: none
-	UID     string    // user id of the owner of the file, in decimal; empty: not known
-	Relay   string    // relay of the attempt
-	Addr    string    // IP address and port of the relay; empty: not known
-	Reply   string    // reply of the relay
-	TLS     string    // version of TLS, "TLS 1.3"; empty: none
-	Fault   Fault     // Deferred and Failed: the party at fault
-	Err     error     // Deferred, Failed, Kept and Unusable: reason; often a *DeliveryError
-	Next    time.Time // Deferred: earliest time of the next attempt
-	Path    string    // Kept: path of the file now; the why-file (a Failure) is Path with ".json" appended
+	Kind      EventKind
+	Time      time.Time
+	File      string        // name of the message file in the spool
+	From      string        // envelope sender
+	To        string        // recipient
+	ID        string        // Envelope.ID; empty: none
+	MessageID string        // Message-ID of the message as sent; empty in EventUnusable
+	Size      int64         // size of the file in bytes; zero in EventUnusable
+	Since     time.Time     // Sent, Deferred, Failed: when the message was first seen or, if later, could first be sent
+	Age       time.Duration // Sent, Deferred, Failed: from Since to Time
+	Attempt   int           // number of the transaction for this message, from 1; zero: none
+	UID       string        // user id of the owner of the file, in decimal; empty: not known
+	Relay     string        // relay of the attempt
+	Addr      string        // IP address and port of the relay; empty: not known
+	Reply     string        // reply of the relay
+	TLS       string        // version of TLS, "TLS 1.3"; empty: none
+	Fault     Fault         // Deferred and Failed: the party at fault
+	Err       error         // Deferred, Failed, Kept and Unusable: reason; often a *DeliveryError
+	Next      time.Time     // Deferred: earliest time of the next attempt
+	Path      string        // Kept: path of the file now; the why-file (a Failure) is Path with ".json" appended
 }
 
 func eventOf(ev queue.Event) Event {
-	return Event{
-		Kind: EventKind(ev.Kind), Time: ev.Time, File: ev.File, From: ev.From, To: ev.To, ID: ev.ID, Size: ev.Size,
-		Since: ev.Since, Attempt: ev.Attempt, UID: ev.UID,
+	e := Event{
+		Kind: EventKind(ev.Kind), Time: ev.Time, File: ev.File, From: ev.From, To: ev.To,
+		ID: ev.ID, MessageID: ev.MessageID, Size: ev.Size, Since: ev.Since, Attempt: ev.Attempt, UID: ev.UID,
 		Relay: ev.Outcome.Relay, Addr: ev.Outcome.Addr, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS,
 		Fault: Fault(ev.Outcome.Fault), Err: ev.Err, Next: ev.Next, Path: ev.Path,
 	}
+	if !ev.Since.IsZero() {
+		e.Age = max(0, ev.Time.Sub(ev.Since))
+	}
+	return e
 }
 
 // Health is the state of a run and of its relays. The messages are in Status.

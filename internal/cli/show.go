@@ -114,6 +114,9 @@ func (p *messagePage) writeEnvelope() {
 	if e.Priority != 0 {
 		p.line("priority", "%d", e.Priority)
 	}
+	if e.ID != "" {
+		p.line("id", "%s", e.ID)
+	}
 	p.line("message-id", "%s", cmp.Or(e.MessageID, "none yet"))
 	p.line("attempts", "%d", e.Attempts)
 	p.line("from", "%s", sender(e))

@@ -30,6 +30,7 @@ type Transaction struct {
 	From              string // reverse-path; empty: the null sender
 	To                []string
 	Ret, EnvID        string   // RFC 3461, sections 4.3 and 4.4
+	ID                string   // the sender's own; empty: none
 	Notify, ORcpt     []string // RFC 3461, sections 4.1 and 4.2
 	NotBefore, Expire time.Time
 	Priority          int

@@ -126,7 +126,10 @@ func (p *publisher) attrsOf(events []queue.Event) []slog.Attr {
 		}
 	}
 	if ev.ID != "" {
-		attrs = append(attrs, slog.String("message-id", ev.ID), slog.Int64("size", ev.Size))
+		attrs = append(attrs, slog.String("id", ev.ID))
+	}
+	if ev.MessageID != "" {
+		attrs = append(attrs, slog.String("message-id", ev.MessageID), slog.Int64("size", ev.Size))
 	}
 	text("uid", ev.UID)
 	if !ev.Since.IsZero() {

@@ -160,6 +160,7 @@ func transaction(f *msgfile.File, j *queue.Job) (*delivery.Transaction, error) {
 		Content: func() io.Reader { return f.Content(id) },
 	}
 	if env := f.Envelope; env != nil {
+		t.ID = env.ID
 		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
 		t.Notify, t.ORcpt = env.Wishes(j.To)
 	}

@@ -63,6 +63,7 @@ type Entry struct {
 	Removed     []string  `json:",omitempty"` // addresses in the file that a person took out of the status file
 	Priority    int       `json:",omitempty"`
 	MessageID   string    `json:",omitempty"`
+	ID          string    `json:",omitempty"` // the sender's own id, of the envelope
 	UID         string    `json:",omitempty"` // user id of the owner of the file; empty: not known
 	RawName     []byte    `json:",omitempty"` // the name, if JSON cannot hold it
 

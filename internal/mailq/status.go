@@ -18,7 +18,7 @@ func (e *Entry) fill(m *record.Message) {
 	e.From, e.To, e.Cc, e.Bcc = m.From, m.To, m.Cc, m.Bcc
 	e.Attempts, e.Error, e.Expire, e.Priority = m.Attempts, m.Error, m.Expire, m.Priority
 	e.Held, e.NotBefore, e.MessageID, e.RawName = m.Held, m.NotBefore, m.MessageID, m.RawName
-	e.Overdue, e.Removed = m.Overdue, m.Removed
+	e.Overdue, e.Removed, e.ID = m.Overdue, m.Removed, m.ID
 	e.UID = cmp.Or(m.UID, e.UID)
 	if !m.Enqueued.IsZero() {
 		e.Enqueued = m.Enqueued

@@ -216,7 +216,7 @@ func (v *View) readHeader(e *Entry) error {
 		return err
 	}
 	if env, err := h.Envelope(fi.ModTime()); err == nil && env != nil {
-		e.NotBefore, e.Expire, e.Priority = env.NotBefore, env.Expire, env.Priority
+		e.NotBefore, e.Expire, e.Priority, e.ID = env.NotBefore, env.Expire, env.Priority, env.ID
 	}
 	a := h.Addresses()
 	e.From, e.To, e.Cc, e.Bcc = a.From, recipients(a.To), recipients(a.Cc), recipients(a.Bcc)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Envelope is the envelope of a message. It overrides the header. The first line of the file holds it as JSON,
@@ -29,16 +31,44 @@ type Envelope struct {
 	NotBefore time.Time `json:"notBefore,omitzero"` // not sent before; zero: at once
 	Expire    time.Time `json:"expire,omitzero"`    // given up after; zero: no limit of its own
 	Priority  int       `json:"priority,omitempty"` // higher goes first; zero: usual mail
+
+	// ID is the sender's own id of the message, at most 200 octets without control characters; empty: none.
+	ID string `json:"id,omitempty"`
 }
+
+// AddressError says which address of an envelope is invalid.
+type AddressError struct {
+	Address string
+	Index   int // of the recipient in To; negative: the sender
+	Err     error
+}
+
+// Error returns the address and the reason.
+func (e *AddressError) Error() string {
+	role := "recipient"
+	if e.Index < 0 {
+		role = "sender"
+	}
+	return fmt.Sprintf("%s %q: %v", role, printable(e.Address), e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *AddressError) Unwrap() error { return e.Err }
+
+// Errors of AppendLine. Every error of AppendLine is an ErrEnvelope.
+var (
+	ErrEnvelope    = errors.New("envelope")
+	ErrNoRecipient = errors.New("no recipient")
+)
 
 // AppendLine appends the envelope line, with its line end, to b. The addresses in the line are canonical. AppendLine
 // fails, and returns b as it was, if there is no recipient, if [Canonical] refuses an address (an empty From is
 // valid), if a request for delivery reports does not follow RFC 3461, or if the line is longer than [MaxHeader]
 // ([ErrHeaderTooLong]).
 func (e Envelope) AppendLine(b []byte) ([]byte, error) {
-	for _, to := range e.To {
+	for i, to := range e.To {
 		if _, err := Canonical(to); err != nil {
-			return b, fmt.Errorf("envelope: recipient %q: %w", printable(to), err)
+			return b, fmt.Errorf("%w: %w", ErrEnvelope, &AddressError{to, i, err})
 		}
 	}
 	return e.AppendAnyLine(b)
@@ -48,24 +78,24 @@ func (e Envelope) AppendLine(b []byte) ([]byte, error) {
 // message because of one recipient: each invalid one fails alone when the file is read, and the sender gets a report.
 func (e Envelope) AppendAnyLine(b []byte) ([]byte, error) {
 	if len(e.To) == 0 {
-		return b, errors.New("envelope: no recipient")
+		return b, fmt.Errorf("%w: %w", ErrEnvelope, ErrNoRecipient)
 	}
 	if e.From != "" {
 		if _, err := Canonical(e.From); err != nil {
-			return b, fmt.Errorf("envelope: sender %q: %w", printable(e.From), err)
+			return b, fmt.Errorf("%w: %w", ErrEnvelope, &AddressError{e.From, -1, err})
 		}
 	}
 	e.To = slices.Clone(e.To)
 	e.canonicalize()
 	if err := e.checkWishes(); err != nil {
-		return b, fmt.Errorf("envelope: %w", err)
+		return b, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
 	text, err := json.Marshal(e)
 	if err != nil {
-		return b, fmt.Errorf("envelope: %w", err)
+		return b, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
 	if len(envelopeName)+len(text)+2 > MaxHeader {
-		return b, fmt.Errorf("envelope: %w", ErrHeaderTooLong)
+		return b, fmt.Errorf("%w: %w", ErrEnvelope, ErrHeaderTooLong)
 	}
 	b = append(b, envelopeName...)
 	b = append(b, ' ')
@@ -124,6 +154,9 @@ func (e *Envelope) checkWishes() error {
 	if len(e.EnvID) > maxEnvID || !isPrintASCII(e.EnvID) {
 		return fmt.Errorf("envid %q: not at most 100 printable ASCII characters", printable(e.EnvID))
 	}
+	if len(e.ID) > maxID || !utf8.ValidString(e.ID) || strings.ContainsFunc(e.ID, unicode.IsControl) {
+		return fmt.Errorf("id %q: not at most %d octets of text without control characters", printable(e.ID), maxID)
+	}
 	if len(e.Notify) > len(e.To) || len(e.ORcpt) > len(e.To) {
 		return errors.New("more notify or orcpt values than recipients")
 	}
@@ -142,6 +175,9 @@ func (e *Envelope) checkWishes() error {
 
 // maxEnvID is the length limit of RFC 3461, section 4.4.
 const maxEnvID = 100
+
+// maxID is the length limit of Envelope.ID, in octets.
+const maxID = 200
 
 func isNotify(s string) bool {
 	if s == "" || s == "NEVER" {

@@ -21,8 +21,8 @@ func ended(c *core, a Act, r Result, now time.Time) {
 	m := e.msg.Message()
 	if r.Kept != "" {
 		c.events = append(c.events, Event{
-			Kind: Kept, Time: now, File: e.name, From: m.From, ID: m.MessageID, Size: m.Size, UID: m.UID,
-			Err: errors.New(m.Reason()), Path: r.Kept,
+			Kind: Kept, Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID,
+			Size: m.Size, UID: m.UID, Err: errors.New(m.Reason()), Path: r.Kept,
 		})
 	}
 	switch {
@@ -92,8 +92,8 @@ func expire(c *core, e *entry, now time.Time) {
 	}
 	for _, change := range m.GiveUpWaiting(end) {
 		c.events = append(c.events, eventOf(change, Event{
-			Time: now, File: e.name, From: m.From, ID: m.MessageID, Size: m.Size, UID: m.UID,
-			Since: m.Since(), Attempt: m.Attempts,
+			Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID,
+			Size: m.Size, UID: m.UID, Since: m.Since(), Attempt: m.Attempts,
 		}))
 	}
 	c.keep(e, m, now)

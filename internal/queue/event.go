@@ -21,18 +21,19 @@ const (
 
 // Event is a change of one recipient or, for Kept and Unsendable, of one file.
 type Event struct {
-	Kind    Kind
-	Time    time.Time
-	File    string          // name of the file
-	From    string          // envelope sender
-	ID      string          // Message-ID; empty in Unsendable
-	Size    int64           // of the file, in bytes; zero in Unsendable
-	UID     string          // user id of the owner of the file; empty: not known
-	To      string          // recipient
-	Since   time.Time       // Sent, Deferred and Failed: from when the age of the message counts
-	Attempt int             // number of the transaction of this message, from 1; zero: there was none
-	Err     error           // why; nil if Sent or Queued
-	Next    time.Time       // Deferred: time of the next attempt
-	Path    string          // Kept: path of the file now
-	Outcome attempt.Outcome // outcome of the attempt; zero if there was no attempt
+	Kind      Kind
+	Time      time.Time
+	File      string          // name of the file
+	From      string          // envelope sender
+	ID        string          // the sender's own id; empty: none
+	MessageID string          // empty in Unsendable
+	Size      int64           // of the file, in bytes; zero in Unsendable
+	UID       string          // user id of the owner of the file; empty: not known
+	To        string          // recipient
+	Since     time.Time       // Sent, Deferred and Failed: from when the age of the message counts
+	Attempt   int             // number of the transaction of this message, from 1; zero: there was none
+	Err       error           // why; nil if Sent or Queued
+	Next      time.Time       // Deferred: time of the next attempt
+	Path      string          // Kept: path of the file now
+	Outcome   attempt.Outcome // outcome of the attempt; zero if there was no attempt
 }

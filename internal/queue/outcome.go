@@ -127,8 +127,8 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 	events := make([]Event, 0, len(changes))
 	for _, change := range changes {
 		events = append(events, eventOf(change, Event{
-			Time: now, File: e.name, From: m.From, ID: m.MessageID, Size: m.Size, UID: m.UID,
-			Since: since, Attempt: j.Attempt,
+			Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID,
+			Size: m.Size, UID: m.UID, Since: since, Attempt: j.Attempt,
 		}))
 	}
 	if m.Served() { // the removal of the file is the record

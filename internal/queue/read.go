@@ -133,7 +133,7 @@ func putAside(c *core, e *entry, m *record.Message, now time.Time) {
 	}
 	m.Error = errChanged.Error()
 	c.events = append(c.events, Event{
-		Kind: Unsendable, Time: now, File: e.name, From: m.From, ID: m.MessageID, Err: errChanged,
+		Kind: Unsendable, Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID, Err: errChanged,
 	})
 	c.keep(e, m, now)
 	c.finish(e, m, now)
@@ -146,7 +146,8 @@ var errChanged = errors.New("changed after it was sent")
 func announce(c *core, file string, m, old *record.Message, now time.Time) {
 	for _, r := range record.Unknown(m, old) {
 		ev := Event{
-			Kind: Queued, Time: now, File: file, From: m.From, ID: m.MessageID, Size: m.Size, UID: m.UID, To: r.Address,
+			Kind: Queued, Time: now, File: file, From: m.From, MessageID: m.MessageID, ID: m.ID,
+			Size: m.Size, UID: m.UID, To: r.Address,
 		}
 		switch {
 		case r.GivenUp:

@@ -48,7 +48,7 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 	p.String(m.UID)
 	p.Int(int64(m.Inode))
 	more := m.Digest != "" || m.BodyDigest != "" || len(m.RawName) > 0 || !m.Missing.IsZero() ||
-		!m.Overdue.IsZero() || len(m.Removed) > 0
+		!m.Overdue.IsZero() || len(m.Removed) > 0 || m.ID != ""
 	if p.Bool(more); more {
 		p.String(m.Digest)
 		p.String(m.BodyDigest)
@@ -59,6 +59,7 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 		for _, address := range m.Removed {
 			p.String(address)
 		}
+		p.String(m.ID)
 	}
 	return Compact{p.Packed(), p.base}
 }
@@ -128,6 +129,7 @@ func (c Compact) unpack(m *Message, shown bool) {
 			m.Removed[i] = u.String()
 		}
 	}
+	m.ID = u.String()
 }
 
 // resize returns n empty recipients, in the memory of list if there is room.

@@ -217,7 +217,7 @@ func Edited(m, by *Message, e Edit) *Message {
 	c := by.Clone()
 	c.Size, c.Modified, c.RawName, c.Held = m.Size, m.Modified, m.RawName, m.Held
 	c.MessageID, c.Digest, c.Inode, c.BodyDigest = m.MessageID, m.Digest, m.Inode, m.BodyDigest
-	c.Missing = m.Missing
+	c.Missing, c.ID = m.Missing, m.ID
 	now := make(map[string]*Recipient)
 	for _, r := range m.Recipients() {
 		now[r.Address] = r

@@ -73,6 +73,7 @@ type Message struct {
 	Overdue time.Time `json:",omitzero"`
 	// Removed are addresses of the file that a person removed from the status file.
 	Removed []string `json:",omitempty"`
+	ID      string   `json:",omitempty"` // the sender's own id in the envelope; empty: none
 	UID     string   `json:",omitempty"` // user id of the owner of the file; empty: not known
 }
 
@@ -201,7 +202,7 @@ func New(h Head, now time.Time) *Message {
 		m.Digest, m.BodyDigest = h.Digest, h.Body
 	}
 	if env := h.Envelope; env != nil {
-		m.Expire, m.Priority, m.NotBefore = env.Expire, env.Priority, env.NotBefore
+		m.Expire, m.Priority, m.NotBefore, m.ID = env.Expire, env.Priority, env.NotBefore, env.ID
 	}
 	next := later(now, m.NotBefore)
 	list := func(addresses []message.Address) []Recipient {

@@ -1,6 +1,8 @@
 package spooldir
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"path"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,24 @@ const ownTemp = "..spoolgore."
 
 // TmpDir is the subdirectory for unfinished files. Hold and Failed are the other subdirectories.
 const TmpDir = "tmp"
+
+// NameOfID returns the name of the message with an id of its sender, the same for the same id; empty: no id. Different
+// ids give different names: a hash follows what a file name can hold of the id.
+func NameOfID(id string) string {
+	if id == "" {
+		return ""
+	}
+	readable := strings.Map(func(r rune) rune {
+		switch {
+		case r >= '0' && r <= '9', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r == '-', r == '_':
+			return r
+		}
+		return -1
+	}, id)
+	sum := sha256.Sum256([]byte(id))
+	hash := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20])
+	return "id-" + readable[:min(len(readable), 40)] + "-" + strings.ToLower(hash) + ".eml"
+}
 
 // whySuffix ends the names of why-files.
 const whySuffix = ".json"

@@ -1,6 +1,7 @@
 package spooldir
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ func PutNamed(d *Dir, write func(w io.Writer, name string) error) (name string, 
 // Putting is one message of PutAll.
 type Putting struct {
 	Write func(io.Writer) error // writes the message
+	Fixed string                // the only name that the message may have; empty: a new unique name
 	Name  string                // set by PutAll: name of the message in the spool
 	Err   error                 // set by PutAll: why there is no message; an item with Err set before is left out
 
@@ -53,6 +55,9 @@ func (p *Putting) write(w io.Writer, name string) error {
 	return p.Write(w)
 }
 
+// ErrTaken is the error of an item whose Fixed name a message in the spool, in hold/ or in failed/ has. Name is set.
+var ErrTaken = errors.New("there is a message with that name")
+
 // PutAll is Put for several messages, with few syncs for all.
 func (d *Dir) PutAll(items []*Putting) {
 	built := make([]*Putting, 0, len(items))
@@ -60,7 +65,11 @@ func (d *Dir) PutAll(items []*Putting) {
 		if item.Err != nil {
 			continue
 		}
-		if item.path, item.Err = build(d, item.write); item.Err != nil {
+		if item.Fixed != "" && errors.Is(taken(d, item.Fixed, Hold, Failed), ErrTaken) {
+			item.Name, item.Err = item.Fixed, fmt.Errorf("put message: %w", ErrTaken)
+			continue
+		}
+		if item.path, item.Err = build(d, item); item.Err != nil {
 			item.Err = fmt.Errorf("put message: %w", item.Err)
 			continue
 		}
@@ -78,24 +87,28 @@ func placeBuilt(d *Dir, items []*Putting) {
 		paths[i] = item.path
 	}
 	err := syncFiles(d, paths, "")
-	moved := false
+	named := false
 	for _, item := range items {
 		if item.Err = err; err == nil {
-			item.Name, item.Err = moveIn(d, item.path, strings.TrimPrefix(filepath.Base(item.path), putPrefix))
+			place(d, item)
 		}
 		if item.Err != nil {
-			item.Name, item.Err = "", errors.Join(item.Err, d.fs.Remove(item.path))
-		} else {
-			moved = true
+			item.Err = errors.Join(item.Err, d.fs.Remove(item.path))
 		}
+		named = named || item.Name != "" // also of another message: the caller relies on it
 	}
-	if moved {
+	if named {
 		d.seen.Store(true)
-		err = d.fs.SyncDir(d.path)
+		err = d.syncs.do(func() error { return d.fs.SyncDir(d.path) })
 	}
 	for _, item := range items {
-		if item.Err == nil && err != nil { // the caller may try again, and one message must not be sent twice
+		switch {
+		case item.Err == nil && err != nil: // the caller may try again, and one message must not be sent twice
 			item.Name, item.Err = "", errors.Join(err, d.fs.Remove(d.File(item.Name)))
+		case item.Err != nil && errors.Is(item.Err, ErrTaken):
+			if gone := stillTaken(d, item.Fixed, err); gone != nil {
+				item.Name, item.Err = "", gone
+			}
 		}
 		if item.Err != nil {
 			item.Err = fmt.Errorf("put message: %w", item.Err)
@@ -103,8 +116,61 @@ func placeBuilt(d *Dir, items []*Putting) {
 	}
 }
 
+// stillTaken returns an error if the message name may not be on disk, so that a caller cannot rely on it: the sync has
+// failed, or the message has gone since, perhaps because its own Put has failed.
+func stillTaken(d *Dir, name string, syncErr error) error {
+	if syncErr != nil {
+		return syncErr
+	}
+	err := taken(d, name, Spool, Hold, Failed)
+	if err == nil {
+		return fmt.Errorf("message %s has gone while another one with its name was put", name)
+	}
+	if !errors.Is(err, ErrTaken) {
+		return err
+	}
+	return nil
+}
+
+// place moves the file of item into the spool and sets Name.
+func place(d *Dir, item *Putting) {
+	if item.Fixed == "" {
+		name := strings.TrimPrefix(filepath.Base(item.path), putPrefix)
+		if item.Name, item.Err = moveIn(d, item.path, name); item.Err != nil {
+			item.Name = ""
+		}
+		return
+	}
+	item.Err = move(d.fs, item.path, d.File(item.Fixed))
+	if errors.Is(item.Err, fs.ErrExist) {
+		item.Err = ErrTaken
+	} else if item.Err == nil {
+		item.Name = item.Fixed
+		if err := taken(d, item.Fixed, Hold, Failed); err != nil { // moved there while this one was built
+			item.Name, item.Err = "", errors.Join(err, d.fs.Rename(d.File(item.Fixed), item.path))
+		}
+	}
+	if errors.Is(item.Err, ErrTaken) {
+		item.Name = item.Fixed
+	}
+}
+
+// taken returns ErrTaken if a message in one of the places has that name.
+func taken(d *Dir, name string, places ...Place) error {
+	for _, place := range places {
+		there, err := exists(d.fs, d.At(place, name))
+		if err != nil {
+			return err
+		}
+		if there {
+			return ErrTaken
+		}
+	}
+	return nil
+}
+
 // build makes a file in tmp/, unsynced, and returns its path. After an error there is no file.
-func build(d *Dir, write func(w io.Writer, name string) error) (path string, err error) {
+func build(d *Dir, item *Putting) (path string, err error) {
 	f, err := createTmp(d)
 	if err != nil {
 		return "", err
@@ -119,8 +185,8 @@ func build(d *Dir, write func(w io.Writer, name string) error) (path string, err
 	if err := share(d, f); err != nil {
 		return "", err
 	}
-	name := strings.TrimPrefix(filepath.Base(f.Name()), putPrefix)
-	if err := buffered(f, func(w io.Writer) error { return write(w, name) }); err != nil {
+	name := cmp.Or(item.Fixed, strings.TrimPrefix(filepath.Base(f.Name()), putPrefix))
+	if err := d.buffers.write(f, func(w io.Writer) error { return item.write(w, name) }); err != nil {
 		return "", err
 	}
 	if err := f.Close(); err != nil { // some network file systems report a full disk only here

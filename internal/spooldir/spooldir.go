@@ -36,6 +36,8 @@ type Dir struct {
 	newName func() string // random name of a message
 	lock    Lock
 	seen    atomic.Bool // the directory has been there, see Create
+	syncs   shared      // of the directory, by Put
+	buffers buffers
 }
 
 // New returns the spool directory at path, which is made absolute. New does not look at the disk. The only error is a

@@ -22,6 +22,7 @@ import (
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/retry"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/smtppool"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -195,6 +196,60 @@ type Route struct {
 	Sender   string // "ann@example.com", "@example.com" for a domain, or "*"; the most exact Route counts
 	SMTPAddr string // as Options.SMTPAddr
 	SMTP     SMTP
+
+	// EnvelopeSender and HeaderFrom are Rewrite.Sender and Rewrite.From for this route. They count before Rewrite.
+	EnvelopeSender, HeaderFrom string
+}
+
+// Rewrite are senders and recipients that take the place of those of the messages, at delivery. The file of a message
+// stays as it was written, and acceptances are booked on its own recipients. The zero value changes nothing.
+type Rewrite struct {
+	Sender string // reverse-path of all mail but that of the null sender; empty: From, or unchanged
+
+	// From is the address of the From field, and the reverse-path, too. The display name stays. The old address goes to
+	// Reply-To, if there is none. A From field stays if a DKIM signature of its domain, or of one above, is there.
+	From string
+
+	// Senders are other addresses for some senders, in the envelope and in From, Sender and Reply-To. They count before
+	// Sender and From.
+	Senders []AddressPair
+
+	// Redirect gets all mail in place of its recipients, whose addresses go to X-Original-To fields, 20 at most.
+	Redirect string
+
+	// Allow are patterns of recipients. A message with any other recipient is moved to hold/. Nil: all are allowed.
+	Allow []string
+
+	// Copies are addresses that get a copy of the mail of some senders. The sender gets no report about a copy.
+	Copies []AddressPair
+}
+
+// AddressPair is an address for all addresses that match a pattern: "ann@example.com", "ann@*", "@example.com",
+// "@*.example.com" for subdomains, or "*". The most exact pattern counts. In Rewrite.Senders, Address may also be "@"
+// and a domain: the local part stays.
+type AddressPair struct{ Pattern, Address string }
+
+// rewriting returns the rules of Rewrite, and those of each route.
+func (o Options) rewriting() (all *rewrite.Rules, routes []*rewrite.Rules, err error) {
+	w := o.Rewrite
+	s := rewrite.Settings{Sender: w.Sender, From: w.From, Redirect: w.Redirect, Allow: w.Allow}
+	for _, p := range w.Senders {
+		s.Senders = append(s.Senders, rewrite.Pair(p))
+	}
+	for _, p := range w.Copies {
+		s.Copies = append(s.Copies, rewrite.Pair(p))
+	}
+	if all, err = rewrite.New(s); err != nil || o.Transport != nil {
+		return all, nil, err
+	}
+	for _, r := range o.Routes {
+		own, err := all.With(r.EnvelopeSender, r.HeaderFrom)
+		if err != nil {
+			return nil, nil, fmt.Errorf("route for %q: %w", r.Sender, err)
+		}
+		routes = append(routes, own)
+	}
+	return all, routes, nil
 }
 
 // SMTP are the settings of TLS, login and extensions. The zero value is a good default.
@@ -304,6 +359,9 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	if o.ShortAddresses {
 		o.Logger = slog.New(addrmask.NewHandler(o.Logger.Handler(), nil))
 	}
+	if _, _, err := o.rewriting(); err != nil {
+		return o, err
+	}
 	var err error
 	o.StatusFile, err = filepath.Abs(o.StatusFile)
 	return o, err
@@ -311,6 +369,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 
 // engine converts complete options for the engine.
 func (o Options) engine() engine.Options {
+	rules, routes, _ := o.rewriting() // complete has checked them
 	return engine.Options{
 		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
 		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
@@ -318,6 +377,6 @@ func (o Options) engine() engine.Options {
 		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
 		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },
-		Delivery: o.delivery(),
+		Delivery: o.delivery(), Rewrite: rules, RouteRewrite: routes,
 	}
 }

@@ -82,6 +82,8 @@ type Options struct {
 	// Routes send the mail of some senders through relays of their own. All other mail goes to SMTPAddr.
 	Routes []Route
 
+	Rewrite Rewrite // other senders and recipients than those of the messages
+
 	SMTPTimeout time.Duration // limit of each step of a transaction; zero: the limits of RFC 5321, section 4.5.3.2
 	LocalName   string        // name in EHLO; empty: the name of the host, or its address if the name has no domain
 	// Nil: the certificate authorities of the system, TLS 1.2 or later; loopback is not verified

@@ -66,6 +66,7 @@ type Recipient struct {
 	NextAttempt time.Time // meaningful while StateWaiting
 	Error       string    // error of the last attempt; empty: none
 
+	Copy    bool `json:",omitempty"` // gets a copy, see Rewrite.Copies; the sender hears nothing of it
 	GivenUp bool `json:",omitempty"` // StateDone without an acceptance; the message will go to failed/
 	Told    bool `json:",omitempty"` // GivenUp, and a failure report was sent while other recipients waited
 	// The time for a delay report has come; the report was sent if reports are on
@@ -138,8 +139,9 @@ func recipientsOf(list []record.Recipient) []Recipient {
 		all[i] = Recipient{
 			Address: r.Address, Status: State(r.Status), Attempts: r.Attempts,
 			NextAttempt: r.NextAttempt, Error: r.Error,
-			GivenUp: r.GivenUp, Told: r.Told, Warned: r.Warned, Relay: r.Relay, LastAttempt: r.LastAttempt,
-			History: historyOf(r.History),
+			Copy: r.Copy, GivenUp: r.GivenUp, Told: r.Told, Warned: r.Warned, Relay: r.Relay,
+			LastAttempt: r.LastAttempt,
+			History:     historyOf(r.History),
 		}
 	}
 	return all

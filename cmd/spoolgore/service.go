@@ -61,6 +61,7 @@ func (s *service) run(orders []os.Signal) error {
 		s.shown, serve = observe, begin
 	}
 	s.complete(&s.c)
+	s.logRewriting()
 	s.spool = spoolgore.New(s.c.Dir, s.c.Opts)
 	defer runCollector(s.collector, orders)()
 	s.manager = newNotifier(s.spool.Health, func() float64 { return s.collector.Last().PerMinute })
@@ -124,5 +125,13 @@ func (s *service) renew() error {
 	s.hook.Set(next.OnFail)
 	s.collector.SetRate(next.Opts.Rate)
 	s.c = next
+	s.logRewriting()
 	return nil
+}
+
+// logRewriting logs the settings by which mail gets other senders and recipients.
+func (s *service) logRewriting() {
+	s.c.ShowRewriting(func(setting, value string) {
+		s.log.Warn("mail gets other senders or recipients", "setting", setting, "value", value)
+	})
 }

@@ -57,8 +57,10 @@ Exit codes
 }
 
 func (t *testMail) addFlags(fs *config.FlagSet) {
-	fs.AddString(&t.test.From, "from", "ADDRESS",
-		"the sender (the user of the relay, if that is an address, else yours on this host)")
+	if fs.Lookup("from") == nil { // a setting, too, which test takes
+		fs.AddString(&t.test.From, "from", "ADDRESS",
+			"the sender (the user of the relay, if that is an address, else yours on this host)")
+	}
 	fs.Add((*config.Span)(&t.wait), "wait", "TIME",
 		"go on for so long while it is deferred (until the first answer, two minutes at most)")
 }
@@ -81,6 +83,9 @@ func (c *command) test(p *Program, args []string) int {
 	var t testMail
 	conf, operands, err := config.ConfigureAnywhere(args, os.Getenv, t.addFlags)
 	t.Config, t.host = conf, msgfile.Host(conf.Opts.LocalName)
+	if conf.From["from"].Rank == config.OnCommandLine {
+		t.test.From = conf.From["from"].Value
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		c.writeHelp(p.Stdout)

@@ -61,6 +61,13 @@ var Keys = []Key{
 	{Name: "smtppin", Of: Daemon},
 	{Name: "smtptlsname", Of: Daemon},
 
+	{Name: "sender", Of: Daemon, Default: "that of each message"},
+	{Name: "from", Of: Daemon, Default: "that of each message"},
+	{Name: "senders", Of: Daemon, File: true},
+	{Name: "redirect", Of: Daemon, Default: "the recipients of each message"},
+	{Name: "allow", Of: Daemon, Default: "all recipients"},
+	{Name: "bcc", Of: Daemon, Default: "no copies"},
+
 	{Name: "freq", Of: Daemon, Default: "10"},
 	{Name: "settle", Of: Daemon, Default: "2"},
 	{Name: "temporary", Of: Daemon, Default: strings.Join(spooldir.Temporary(), " ")},

@@ -178,7 +178,7 @@ func variable(key string) string { return "SPOOLGORE_" + strings.ToUpper(key) }
 func environment(env func(string) string) (settings []Setting) {
 	for _, key := range append([]string{"config"}, conf.Names()...) {
 		if k, _ := conf.Find(key); key != "config" && k.Of&conf.Daemon == 0 || key == "smtppassword" ||
-			key == "smtpmd5password" {
+			key == "smtpmd5password" || key == "from" && env("SPOOLGORE_WHY") != "" { // for an -onfail command
 			continue
 		}
 		if value := env(variable(key)); value != "" {

@@ -49,6 +49,8 @@ func TestPrecedence(t *testing.T) {
 		"onfail": {"a", "b", "c"}, "json": {"/a", "/b", "/c"}, "once": {"yes", "no", "true"}, "logjson": {"yes", "no", "true"},
 		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"a", "b", "c"},
 		"recipients": {"1", "2", "3"}, "smtpidle": {"1s", "2s", "3s"}, "ip4": {"yes", "no", "true"}, "ip6": {"yes", "no", "true"},
+		"sender": {"a@x", "b@x", "c@x"}, "from": {"a@x", "b@x", "c@x"}, "senders": {"/a", "/b", "/c"},
+		"redirect": {"a@x", "b@x", "c@x"}, "allow": {"@x", "@x,a@y", "*"}, "bcc": {"a@x", "@y a@x,b@x", "c@x"},
 		"smtptlsmin": {"1.0", "1.2", "1.3"}, "retry": {"1m", "2m,3m*2", "1h"},
 		"trace": {"1", "0", "3"}, "shortaddresses": {"yes", "no", "true"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},

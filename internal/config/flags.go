@@ -23,7 +23,7 @@ type Config struct {
 	Dir                             string
 	Opts                            spoolgore.Options // without values of files, which Complete adds
 	Relay                           relaySettings     // for Opts.SMTPAddr
-	RelaysFile                      string
+	RelaysFile, SendersFile         string
 	OnFail                          string // command for each message given up; empty: none
 	HTTP, HTTPToken, HTTPTokenFile  string // HTTP is the address of the page; empty: no page
 	Bounce                          bool
@@ -74,6 +74,7 @@ func Flags(c *Config) *FlagSet {
 	loginFlags(fs, c)
 	tlsFlags(fs, c)
 	queueFlags(fs, c)
+	rewriteFlags(fs, c)
 	fs.Heading("Page and metrics")
 	fs.AddString(&c.HTTP, "http", "ADDRESS",
 		"show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; "+

@@ -29,6 +29,11 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 	if c.exposed() {
 		log.Warn("configuration with a password can be read by every user of this host", "file", c.File)
 	}
+	if c.SendersFile != "" {
+		if c.Opts.Rewrite.Senders, err = readSenders(c.SendersFile); err != nil {
+			return fmt.Errorf("-senders: %w", err)
+		}
+	}
 	every := c.Opts.SMTP // settings for all relays
 	if c.Opts.SMTP, err = settings(every, c.Relay, "-smtp", log); err != nil || c.RelaysFile == "" {
 		return err
@@ -45,7 +50,10 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 		if err := CheckAddresses(line.Relays); err != nil {
 			return fmt.Errorf("%s%w", where, err)
 		}
-		route := spoolgore.Route{Sender: line.Sender, SMTPAddr: line.Relays}
+		route := spoolgore.Route{
+			Sender: line.Sender, SMTPAddr: line.Relays,
+			EnvelopeSender: line.Settings.Sender, HeaderFrom: line.Settings.From,
+		}
 		if route.SMTP, err = settings(every, line.Settings, where, log); err != nil {
 			return err
 		}
@@ -84,6 +92,7 @@ func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *sl
 // empty.
 func fingerprint(s relayfile.Settings) string {
 	h := sha256.New()
+	s.Sender, s.From = "", "" // no settings of connections
 	fmt.Fprintf(h, "%#v\n", s)
 	for _, path := range []string{s.PasswordFile, s.CA, s.Cert, s.Key} {
 		var text []byte

@@ -28,6 +28,7 @@ import (
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -54,13 +55,16 @@ type Options struct {
 	ShortAddresses bool              // mail addresses in remembered outcomes are shortened
 	OnEvent        func(queue.Event) // called by the loop
 	Delivery       delivery.Config   // Grown is filled in
+
+	Rewrite      *rewrite.Rules   // senders and recipients of all mail; nil: unchanged
+	RouteRewrite []*rewrite.Rules // of the routes of Delivery, in step; nil, or missing: Rewrite
 }
 
 // rules returns what the queue needs of o.
 func (o *Options) rules() queue.Rules {
 	return queue.Rules{
 		Freq: o.Freq, Settle: o.Settle, Unused: unused, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: o.Reports,
-		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(),
+		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(), Forbidden: o.Rewrite.Allows(),
 	}
 }
 
@@ -116,7 +120,7 @@ func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
 func (e *Engine) makeParts(watch bool) {
 	s, opts, post, host := e.spool, e.opts, e.inbox.post, msgfile.Host(e.opts.LocalName)
 	e.publisher = newPublisher(s.dir, opts)
-	e.files = &files{spool: s, opts: opts, host: host, post: post}
+	e.files = &files{spool: s, opts: opts, host: host, post: post, rules: opts.Rewrite}
 	e.notices = newNotices(s, opts, host, post)
 	e.moves = newMoves(s, opts, post, e.notices.owe)
 	e.sender = &sender{
@@ -249,7 +253,7 @@ func (e *Engine) pass(now time.Time) {
 			switch a.Kind {
 			case queue.Open, queue.Stat:
 				e.files.add(a)
-			case queue.Remove, queue.Fail:
+			case queue.Remove, queue.Fail, queue.Hold:
 				e.moves.add(a)
 			case queue.Record:
 				e.spool.journal.record(a, now)

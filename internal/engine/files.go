@@ -13,6 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -44,6 +45,7 @@ type files struct {
 	strays         strays
 	settle         time.Duration // options when the batch began
 	temporaryNames []string      // likewise
+	rules          *rewrite.Rules
 }
 
 // answer is the result of an act; file is the open file, or nil.
@@ -68,7 +70,7 @@ func (f *files) start() {
 	}
 	f.batch = f.acts.take(f.batch, maxReads)
 	f.reading, f.fence, f.fenced = true, 0, f.watch
-	f.settle, f.temporaryNames = f.opts.Settle, f.opts.Temporary
+	f.settle, f.temporaryNames, f.rules = f.opts.Settle, f.opts.Temporary, f.opts.Rewrite
 	mark := f.mark
 	go func() {
 		if f.lost = f.spool.dir.Lock().Here(); !errors.Is(f.lost, spooldir.ErrLockLost) {
@@ -278,6 +280,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 	head := &record.Head{
 		Name: a.Name, Size: file.ID.Size, Modified: file.ID.ModTime, Inode: file.ID.Ino, Addresses: to,
 		MessageID: file.MessageID(to.From, f.host), Envelope: file.Envelope, UID: file.UID(),
+		Copy: f.rules.Copy(to.From),
 	}
 	if !file.HasMessageID() {
 		head.Digest = file.Header.Digest()

@@ -84,6 +84,10 @@ func (m *moves) do() {
 			failing = append(failing, i)
 			continue
 		}
+		if m.batch[i].Kind == queue.Hold {
+			m.results[i] = m.hold(&m.batch[i])
+			continue
+		}
 		m.results[i] = m.result(m.remove(&m.batch[i]))
 	}
 	if len(failing) > 0 {
@@ -122,6 +126,17 @@ func (m *moves) removeTouched(a *queue.Act, err error) error {
 		return err
 	}
 	return m.spool.dir.Remove(a.Name, id)
+}
+
+// hold moves a message to hold/. A message that is changed meanwhile is held as it is.
+func (m *moves) hold(a *queue.Act) queue.Result {
+	if err := m.spool.dir.Steering().Shift(a.Name, spooldir.Spool, spooldir.Hold); err != nil {
+		return m.result(err)
+	}
+	id, err := spooldir.StatIn(m.spool.dir, spooldir.Hold, a.Name)
+	r := m.result(err)
+	r.Version = versionOf(id)
+	return r
 }
 
 // fail moves messages of the batch to failed/.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/notify"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -65,12 +65,12 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 		}
 		lease.Last = j.Last
 		lease.Begin(j.Large)
-		s.rate.spend(len(j.To), now)
 		s.busy++
 		a := &attempting{
 			sender: s, job: j, dir: s.spool.dir, reports: s.opts.Reports, pickupDots: s.opts.PickupDots,
-			file: s.files.take(j.Name, j.Version), result: delivery.Result{Lease: lease},
+			file: s.files.take(j.Name, j.Version), result: delivery.Result{Lease: lease}, rules: s.opts.rulesOf(i),
 		}
+		s.rate.spend(len(a.recipients()), now)
 		go a.begin(s.ctx)
 	}
 	return -1
@@ -84,12 +84,14 @@ type attempting struct {
 	file   *msgfile.File // nil: not open yet
 
 	reports, pickupDots bool // options when the job began
+	rules               *rewrite.Rules
 
 	result delivery.Result
 	err    error  // why the file could not be offered
 	report string // name of the report about success in the spool; empty: none
 	unsent error  // why there is no such report
 	sum    uint64 // checksum of the sent content, see msgfile.File
+	signed string // domain of a DKIM signature because of which the From field was not replaced; empty: none
 }
 
 // begin opens the message and offers the message to the route.
@@ -103,20 +105,21 @@ func (a *attempting) begin(ctx context.Context) {
 	var t *delivery.Transaction
 	if a.err == nil {
 		a.file.Arrival, a.file.PickupDots = a.job.Enqueued, a.pickupDots
-		t, a.err = transaction(a.file, &a.job)
+		t, a.err = a.transaction()
 	}
 	if a.err != nil {
 		a.end()
 		return
 	}
 	a.result.Lease.Offer(ctx, t, func(r delivery.Result) {
+		r.Outcomes = a.spread(r.Outcomes)
 		a.result = r
-		if !a.reports || len(t.Notify) == 0 {
+		if !a.reports || !a.wantsSuccess() {
 			a.end()
 			return
 		}
 		go func() { // the disk may take its time
-			a.report, a.unsent = a.handOn(t)
+			a.report, a.unsent = a.handOn()
 			a.end()
 		}()
 	})
@@ -136,37 +139,20 @@ func (a *attempting) end() {
 
 // handOn puts a report about success into the spool if the sender wants one and the relay will not send one (RFC 3461,
 // section 5.2.2). The message is still in the spool.
-func (a *attempting) handOn(t *delivery.Transaction) (name string, err error) {
+func (a *attempting) handOn() (name string, err error) {
 	now := time.Now()
 	n := record.Notice{
-		Report:    dsn.Report{To: t.From, Arrival: a.job.Enqueued},
+		Report:    dsn.Report{To: a.job.From, Arrival: a.job.Enqueued},
 		MessageID: a.job.MessageID, Total: len(a.file.Envelope.To),
 	}
 	for i, o := range a.result.Outcomes {
 		if o.Err == nil && !o.DSN {
 			n.Recipients = append(n.Recipients, dsn.Recipient{
-				Address: t.To[i], Action: dsn.Relayed, Relay: o.Relay, Reply: o.Reply, Last: now,
+				Address: a.job.To[i], Action: dsn.Relayed, Relay: o.Relay, Reply: o.Reply, Last: now,
 			})
 		}
 	}
 	return notify.Put(a.dir, a.sender.host, a.file, n, now)
-}
-
-// transaction prepares the offer of f.
-func transaction(f *msgfile.File, j *queue.Job) (*delivery.Transaction, error) {
-	id := j.MessageID // without the job, which would live as long as the content
-	t := &delivery.Transaction{
-		Name: j.Name, From: j.From, To: j.To, UTF8: f.Header.EightBit(),
-		Content: func() io.Reader { return f.Content(id) },
-	}
-	if env := f.Envelope; env != nil {
-		t.ID = env.ID
-		t.Ret, t.EnvID, t.NotBefore, t.Expire, t.Priority = env.Ret, env.EnvID, env.NotBefore, env.Expire, env.Priority
-		t.Notify, t.ORcpt = env.Wishes(j.To)
-	}
-	var err error
-	t.Size, t.EightBit, err = f.Measure(id)
-	return t, err
 }
 
 // attempted takes the result of a job.
@@ -191,6 +177,9 @@ func (s *sender) attempted(a *attempting) {
 	if a.unsent != nil {
 		s.opts.Logger.Error("report about delivery cannot be made", "file", a.job.Name, "err", a.unsent)
 	}
+	if a.signed != "" {
+		s.opts.Logger.Info("From field kept, as it is signed", "file", a.job.Name, "domain", a.signed)
+	}
 	f := queue.Finish{Outcomes: a.result.Outcomes, Stumbled: settled.Stumbled, Sum: a.sum}
 	if a.err != nil {
 		f.Trouble, f.Err = troubleOf(s.spool.dir, a.err), a.err
@@ -199,24 +188,6 @@ func (s *sender) attempted(a *attempting) {
 		}
 	}
 	s.spool.queue.Finished(a.job, f, now)
-}
-
-// unsent returns the number of recipients without a MAIL command.
-func unsent(a *attempting) (n int) {
-	if a.err != nil {
-		return len(a.job.To)
-	}
-	for _, o := range a.result.Outcomes {
-		switch {
-		case o.Err == nil:
-		case o.Fault == attempt.None:
-			n++
-		case o.Fault == attempt.Relay && slices.Contains(
-			[]attempt.Op{attempt.OpDial, attempt.OpGreeting, attempt.OpEHLO, attempt.OpTLS, attempt.OpAuth}, o.Op):
-			n++
-		}
-	}
-	return n
 }
 
 // stuck reports whether no ready message can be sent, even at a second attempt.

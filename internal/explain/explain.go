@@ -72,6 +72,10 @@ func Open(path string, opts spoolgore.Options, now time.Time) (*Plan, error) {
 			p.Close()
 			return nil, &SettingsError{err}
 		}
+		if err := p.rewrite(); err != nil {
+			p.Close()
+			return nil, err
+		}
 	}
 	return p, nil
 }

@@ -77,6 +77,16 @@ func TestPlan(t *testing.T) {
 			"bad         none  given up at once: ", "priority    3", "notify      NEVER of f@x.org", "left out    X-Spoolgore-Envelope: {", "there is no report (-bounce=false)"}},
 		"null sender": {"Return-Path: <>\nFrom: a@x.org\nTo: b@x.org\n\n", spoolgore.Options{}, []string{
 			"<>  the null sender, so there is no report if it fails  (Return-Path)", "left out    Return-Path: <>", "as the sender b@x.org goes by -smtpaddr", "because it has the null sender"}},
+		"rewritten": {"From: Web <www-data@web1.local>\nSender: x@web1.local\nTo: b@x.org, c@x.org\n\n", spoolgore.Options{Rewrite: spoolgore.Rewrite{
+			From: "app@example.com", Redirect: "qa@example.com", Copies: []spoolgore.AddressPair{{Pattern: "*", Address: "archive@example.com"}}}}, []string{
+			"sent as     app@example.com  (-sender, -from", "redirected  to qa@example.com, in one copy", "copy        to archive@example.com", "left out    From: Web <www-data@web1.local>",
+			"left out    Sender: x@web1.local", "added       From: Web <app@example.com>", "added       Reply-To: www-data@web1.local", "added       X-Original-To: b@x.org"}},
+		"signed": {"DKIM-Signature: d=x.org\nFrom: a@x.org\nTo: b@x.org\n\n", spoolgore.Options{Rewrite: spoolgore.Rewrite{From: "app@example.com"}}, []string{
+			"sent as     app@example.com", "From        stays, because a DKIM signature of x.org depends on it"}},
+		"sender of the route": {"From: a@x.org\nTo: b@x.org\n\n", spoolgore.Options{Rewrite: spoolgore.Rewrite{Sender: "app@example.com"},
+			Routes: []spoolgore.Route{{Sender: "@x.org", SMTPAddr: "other.test:25", EnvelopeSender: "x@example.net"}}}, []string{"sent as     x@example.net"}},
+		"not allowed": {"From: a@x.org\nTo: b@x.org, c@y.org\n\n", spoolgore.Options{Rewrite: spoolgore.Rewrite{Allow: []string{"@x.org"}}}, []string{
+			"it would be moved to hold/, because mail to c@y.org is not allowed", "held        because mail to c@y.org is not allowed (-allow)"}},
 		"resent": {"From: a@x.org\nTo: b@x.org\nResent-From: r@x.org\nResent-To: c@x.org\n\nx", spoolgore.Options{}, []string{
 			"from        r@x.org  (Resent-From)", "to          c@x.org  (Resent-To)"}},
 		"8-bit":            {"From: a@x.org\nTo: b@x.org\n\ngr\u00fc\u00dfe\n", spoolgore.Options{}, []string{"8-bit, unchanged to a relay with 8BITMIME, re-encoded for a relay without"}},

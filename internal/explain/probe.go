@@ -28,7 +28,7 @@ const (
 // Probe asks each of the relays whether it would accept the message, writes the results, and returns the answer of the
 // first usable relay. No content is sent.
 func (p *Plan) Probe(ctx context.Context, page Page) Answer {
-	to, _, _ := p.recipients()
+	to := p.offered()
 	answer, answered := Later, false
 	for _, r := range p.way.relays {
 		if r.smtp == nil {
@@ -50,10 +50,11 @@ func (p *Plan) Probe(ctx context.Context, page Page) Answer {
 // transaction returns the offer of the message. Its content is only measured.
 func (p *Plan) transaction(to []string) *smtpclient.Transaction {
 	t := &smtpclient.Transaction{
-		From: p.addresses.From, To: to, Size: p.size, EightBit: p.eightBit, UTF8: p.file.Header.EightBit(),
+		From: p.way.rules.Envelope(p.addresses.From), To: to, Size: p.size, EightBit: p.eightBit,
+		UTF8:    p.file.HasUTF8Header(),
 		Content: p.content(), SevenBit: smtppool.SevenBit(p.content),
 	}
-	if env := p.file.Envelope; env != nil {
+	if env := p.file.Envelope; env != nil && p.way.rules.Redirect() == "" {
 		t.Ret, t.EnvID = env.Ret, env.EnvID
 		t.Notify, t.ORcpt = env.Wishes(to)
 	}

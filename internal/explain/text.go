@@ -54,6 +54,8 @@ func (p *planPage) summary() string {
 		return where + "it would go to failed/ at once, because no recipient is an address"
 	case len(to) == 0:
 		return "all recipients are done, and it is about to leave the spool"
+	case p.forbidden() != "":
+		return where + "it would be moved to hold/, because mail to " + p.forbidden() + " is not allowed"
 	}
 	text := where + "it would be sent to " + console.Count(len(to), "recipient")
 	switch {
@@ -100,6 +102,7 @@ func (p *planPage) writeEnvelope() {
 			}
 		}
 	}
+	p.writeRewriting()
 	p.writeParameters()
 }
 
@@ -140,6 +143,7 @@ func (p *planPage) writeContent() {
 	for line := range strings.Lines(string(front)) {
 		p.Line("added", "%s", strings.TrimRight(line, "\r\n"))
 	}
+	p.writeFields()
 	switch {
 	case p.fixed != nil:
 		p.Line("text", "8-bit, unchanged to a relay with 8BITMIME; a relay without does not get it: %v", p.fixed)
@@ -149,11 +153,10 @@ func (p *planPage) writeContent() {
 		p.Line("text", "7-bit, unchanged")
 	}
 	p.Line("lines", "end in CRLF")
-	if p.file.Header.EightBit() {
+	if p.file.HasUTF8Header() {
 		p.Line("SMTPUTF8", "is asked for where it is offered, because the header has non-ASCII letters")
 	}
-	to, _, _ := p.recipients()
-	for _, a := range append([]string{p.addresses.From}, to...) {
+	for _, a := range append([]string{p.way.rules.Envelope(p.addresses.From)}, p.offered()...) {
 		if smtpclient.NeedsUTF8(a) {
 			p.Line("SMTPUTF8", "is needed for %s", a)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/execrelay"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtppool"
@@ -17,7 +18,8 @@ type way struct {
 	sender   string // the sender that the route is chosen by
 	route    string // the sender in the line of the relays file; empty: the route of all other mail
 	settings smtppool.Settings
-	relays   []hop // in order of preference
+	relays   []hop          // in order of preference
+	rules    *rewrite.Rules // for senders and recipients; nil: they stay
 }
 
 // A hop is one relay.
@@ -44,6 +46,10 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 		route = opts.Routes[i]
 	}
 	w.route, w.settings = route.Sender, smtppool.Settings(route.SMTP)
+	var err error
+	if w.rules, err = rulesOf(opts.Rewrite, route); err != nil {
+		return w, err
+	}
 	config, err := w.settings.Config(opts.LocalName, opts.SMTPTimeout, opts.TLSConfig)
 	if err != nil {
 		return w, err
@@ -62,6 +68,22 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 		w.relays = append(w.relays, hop{r.Name(), r})
 	}
 	return w, nil
+}
+
+// rulesOf returns the rules for the senders and recipients of the mail of a route.
+func rulesOf(w spoolgore.Rewrite, r spoolgore.Route) (*rewrite.Rules, error) {
+	s := rewrite.Settings{Sender: w.Sender, From: w.From, Redirect: w.Redirect, Allow: w.Allow}
+	for _, p := range w.Senders {
+		s.Senders = append(s.Senders, rewrite.Pair(p))
+	}
+	for _, p := range w.Copies {
+		s.Copies = append(s.Copies, rewrite.Pair(p))
+	}
+	all, err := rewrite.New(s)
+	if err != nil {
+		return nil, err
+	}
+	return all.With(r.EnvelopeSender, r.HeaderFrom)
 }
 
 // RelaysFor returns the relays for mail from one address to another, in order of preference.

@@ -27,7 +27,11 @@ func (m *File) Content(messageID string) io.Reader {
 		r.from = message.Unstuff(c)
 	}
 	r.sum.SetSeed(seed)
-	return r
+	if m.Sent == nil {
+		return r
+	}
+	front := m.Header.Front(message.Added{Date: m.date(), MessageID: messageID})
+	return message.Splice(r, int64(len(front)), m.Sent.Was, m.Sent.Fields)
 }
 
 // content is a reader of Content.
@@ -144,5 +148,8 @@ func (m *File) Measure(messageID string) (size int64, eightBit bool, err error) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.size = size
+	if m.Sent != nil {
+		size, eightBit = size+m.Sent.Size-m.Sent.Was, eightBit || m.Sent.EightBit
+	}
 	return size, eightBit, err
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/mbox"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -46,6 +47,8 @@ type File struct {
 
 	Arrival    time.Time // when the message was first seen; zero: unknown
 	PickupDots bool      // lines of pickup files are dot-stuffed
+
+	Sent *rewrite.Header // fields that are sent in place of those of the file; nil: those of the file
 
 	file fsys.File
 
@@ -236,6 +239,14 @@ func Host(localName string) string {
 		return host
 	}
 	return "localhost"
+}
+
+// HasUTF8Header reports whether a byte of the header that is sent is above 127.
+func (m *File) HasUTF8Header() bool {
+	if m.Sent != nil {
+		return m.Sent.EightBit
+	}
+	return m.Header.EightBit()
 }
 
 // HasMessageID reports whether the header has a Message-ID.

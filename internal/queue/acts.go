@@ -26,6 +26,8 @@ const (
 	Record
 	// Notify sends the sender of a message that is still being tried a report.
 	Notify
+	// Hold moves the file to hold/. The answer has its version there.
+	Hold
 )
 
 // Act is work for the engine. The engine answers with one call of Acted with the same Act.
@@ -114,6 +116,8 @@ func (q *Queue) Acted(a Act, r Result, now time.Time) {
 		found(&q.core, e, r, now)
 	case Remove, Fail:
 		ended(&q.core, a, r, now)
+	case Hold:
+		setAside(&q.core, e, r, now)
 	case Record:
 		q.events = append(q.events, a.events...)
 		m := e.msg.Message()

@@ -70,4 +70,12 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 	for _, e := range here {
 		q.sched.ready[e.route].of(e).Push(e)
 	}
+	for _, e := range inOrder(q.entries, q.ordered) {
+		if r.Forbidden == nil || e.state != ready && e.state != waiting {
+			continue
+		}
+		if m := e.msg.Message(); q.forbids(m) != "" {
+			q.conclude(e, m, now)
+		}
+	}
 }

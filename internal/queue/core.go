@@ -145,6 +145,9 @@ func (c *core) noticeAt(m *record.Message) time.Time {
 // conclude moves e to the state that follows from its record m: some recipient is due, some wait, or none does.
 func (c *core) conclude(e *entry, m *record.Message, now time.Time) {
 	switch at, waits := m.NextAttempt(); {
+	case waits && c.forbids(m) != "":
+		c.sched.watch(e, time.Time{})
+		c.act(e, removing, Act{Kind: Hold, Version: e.id})
 	case waits && !at.After(now):
 		c.sched.move(e, ready, at)
 	case waits:

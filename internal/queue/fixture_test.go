@@ -200,7 +200,7 @@ func (f *fixture) take() string {
 
 // actWord is an act in short. A journal line that may be left out has a question mark.
 func actWord(a Act) string {
-	word := [...]string{"Open", "Stat", "Remove", "Fail", "Record", "Notify"}[a.Kind]
+	word := [...]string{"Open", "Stat", "Remove", "Fail", "Record", "Notify", "Hold"}[a.Kind]
 	if a.Lazy {
 		word += "?"
 	}

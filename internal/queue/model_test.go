@@ -36,7 +36,10 @@ func (w *world) step() {
 		w.reload()
 	case n == 22 && w.d.oneIn(2):
 		w.routes = 1 + w.d.roll(3)
-		w.logf("%d routes", w.routes)
+		if w.forbidden = ""; w.d.oneIn(2) {
+			w.forbidden = pick(w.d, []string{"a@x", "b@x"})
+		}
+		w.logf("%d routes, no mail to %q", w.routes, w.forbidden)
 		w.q.Reconfigure(w.rules(), w.now)
 	case n == 23 && w.d.oneIn(2):
 		w.restart()
@@ -141,13 +144,8 @@ func (w *world) restart() {
 // settle lets everything come to its end, with an engine that does what is to be done and sleeps until Wake.
 func (w *world) settle() {
 	w.logf("calm")
-	w.calm = true
-	for name, f := range w.hold {
-		if w.spool[name] == nil {
-			w.spool[name] = f
-		}
-		delete(w.hold, name)
-	}
+	w.calm, w.forbidden = true, ""
+	w.release()
 	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
 		if f := w.spool[name]; f.bad {
 			f.bad, f.version = false, w.newVersion() // corrected
@@ -156,6 +154,7 @@ func (w *world) settle() {
 	for len(w.acts) > 0 || len(w.jobs) > 0 {
 		w.turn()
 	}
+	w.release()
 	w.scan(true)
 	w.take()
 	const bound = 3000
@@ -184,6 +183,16 @@ func (w *world) settle() {
 	}
 	if w.q.underWay != 0 || w.q.Trouble() != nil || !w.q.Idle(w.now) {
 		w.fatalf("%d acts, trouble %v", w.q.underWay, w.q.Trouble())
+	}
+}
+
+// release moves everything from hold/ back into the spool.
+func (w *world) release() {
+	for name, f := range w.hold {
+		if w.spool[name] == nil {
+			w.spool[name] = f
+		}
+		delete(w.hold, name)
 	}
 }
 

@@ -15,6 +15,7 @@ type Job struct {
 	Version   Version // of the file
 	From      string
 	To        []string
+	Copies    []int  // indexes in To of who gets a copy that the operator asked for
 	MessageID string // for a message that has none of its own
 	Attempt   int    // number of the transaction of this message, from 1
 	Began     time.Time
@@ -82,6 +83,9 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	for _, r := range m.Recipients() {
 		if r.Status == record.InProgress && r.LastAttempt.After(j.Last) {
 			j.Last = r.LastAttempt
+		}
+		if at := slices.Index(to, r.Address); r.Copy && at >= 0 {
+			j.Copies = append(j.Copies, at)
 		}
 	}
 	if e.suspect != nil {

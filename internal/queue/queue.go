@@ -49,6 +49,9 @@ type Rules struct {
 
 	Routes  int                     // number of routes; each has its own lane of ready messages
 	RouteOf func(sender string) int // the route of a sender, below Routes
+
+	// Forbidden returns the first recipient of a list to whom no mail is allowed; empty: there is none. Nil: likewise.
+	Forbidden func(to []string) string
 }
 
 // Queue is the state of every message of a spool.
@@ -109,7 +112,11 @@ func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
 		case waiting:
 			q.sched.move(e, ready, q.sched.time(e.due))
 		case finishing:
-			q.conclude(e, e.msg.Message(), now)
+			m := e.msg.Message()
+			if _, waits := m.NextAttempt(); waits {
+				q.watch(e, m)
+			}
+			q.conclude(e, m, now)
 		case missing:
 			q.forget(e, now)
 		}

@@ -62,6 +62,7 @@ type world struct {
 	acts                []Act // under way
 	jobs                []Job // under way
 	routes              int
+	forbidden           string // recipient to whom no mail is allowed; empty: none
 
 	accepted map[string]bool // by the relay: Message-ID and recipient
 	sent     map[string]bool // there was an event: Message-ID and recipient, while the queue knows the message
@@ -106,6 +107,12 @@ func (w *world) rules() Rules {
 	r.Routes = w.routes
 	r.RouteOf = func(sender string) int { return len(sender) % w.routes }
 	r.Retry.MaxAttempts = 8
+	r.Forbidden = func(to []string) string {
+		if slices.Contains(to, w.forbidden) {
+			return w.forbidden
+		}
+		return ""
+	}
 	return r
 }
 
@@ -305,6 +312,16 @@ func (w *world) do(a Act) Result {
 		return w.open(a, f)
 	case Stat:
 		return w.stat(a)
+	case Hold:
+		switch {
+		case f == nil:
+			return Result{Trouble: Gone, Err: errLater}
+		case w.hold[a.Name] != nil:
+			return Result{Trouble: OtherCause, Err: errLater}
+		}
+		delete(w.spool, a.Name)
+		w.hold[a.Name] = f
+		return Result{Version: f.version}
 	case Remove, Fail:
 		switch {
 		case f == nil:
@@ -387,6 +404,9 @@ func (w *world) next(route int, s Slots) bool {
 	for i, to := range j.To {
 		if w.sent[key(m.MessageID, to)] {
 			w.fatalf("%s is in a job for %s, which has accepted it", j.Name, to)
+		}
+		if to == w.forbidden {
+			w.fatalf("%s is in a job for %s, to whom no mail is allowed", j.Name, to)
 		}
 		if slices.Contains(j.To[:i], to) {
 			w.fatalf("%s is in a job for %s twice", j.Name, to)

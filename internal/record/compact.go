@@ -150,6 +150,7 @@ func (r *Recipient) pack(p *compact.Packer) {
 	p.Bool(r.GivenUp)
 	p.Bool(r.Told)
 	p.Bool(r.Warned)
+	p.Bool(r.Copy)
 	p.String(r.Relay)
 	p.Time(r.LastAttempt)
 	p.Bool(r.History != nil)
@@ -164,7 +165,7 @@ func (r *Recipient) unpack(u *compact.Unpacker) {
 	r.Attempts = int(u.Int())
 	r.NextAttempt = u.Time()
 	r.Error = u.String()
-	r.GivenUp, r.Told, r.Warned = u.Bool(), u.Bool(), u.Bool()
+	r.GivenUp, r.Told, r.Warned, r.Copy = u.Bool(), u.Bool(), u.Bool(), u.Bool()
 	r.Relay = u.String()
 	r.LastAttempt = u.Time()
 	if u.Bool() {

@@ -104,10 +104,11 @@ func takeOver(m, old *Message, use func(*Recipient) bool) {
 // record is of a file of the same size, a missing address was removed while no daemon ran.
 func removedFrom(old, m *Message) []string {
 	removed := slices.Clone(old.Removed)
-	if old.Partial() || old.Size != m.Size || len(Unknown(old, m)) > 0 {
+	isCopy := func(r *Recipient) bool { return r.Copy } // comes and goes with the settings of the operator
+	if old.Partial() || old.Size != m.Size || len(slices.DeleteFunc(Unknown(old, m), isCopy)) > 0 {
 		return removed
 	}
-	for _, r := range Unknown(m, old) {
+	for _, r := range slices.DeleteFunc(Unknown(m, old), isCopy) {
 		removed = append(removed, r.Address)
 	}
 	return removed

@@ -35,6 +35,9 @@ func NoticeAt(m *Message, warnAfter time.Duration) (at time.Time) {
 	for _, list := range lists(m) {
 		for i := range list {
 			r := &list[i]
+			if r.Copy {
+				continue
+			}
 			waits, warned = waits || r.Status != Done, warned || r.Warned
 			if r.GivenUp && !r.Told {
 				sooner(later(m.Enqueued, r.LastAttempt).Add(reportDelay))
@@ -56,10 +59,11 @@ func NoticeOf(m *Message, warnAfter time.Duration, end, now time.Time) Notice {
 	n := newNotice(m)
 	late := warnAfter > 0 && !m.Since().Add(warnAfter).After(now)
 	for _, r := range m.Recipients() {
-		late = late && !r.Warned
+		late = late && (r.Copy || !r.Warned)
 	}
 	for _, r := range m.Recipients() {
 		switch {
+		case r.Copy:
 		case r.GivenUp && !r.Told:
 			n.Recipients = append(n.Recipients, r.reported(dsn.Failed))
 		case r.Status == Waiting && late:
@@ -75,7 +79,7 @@ func NoticeOf(m *Message, warnAfter time.Duration, end, now time.Time) Notice {
 func (f *Failure) Notice() Notice {
 	n := newNotice(&f.Message)
 	for _, r := range f.Recipients() {
-		if r.GivenUp && !r.Told {
+		if r.GivenUp && !r.Told && !r.Copy {
 			n.Recipients = append(n.Recipients, r.reported(dsn.Failed))
 		}
 	}
@@ -84,7 +88,18 @@ func (f *Failure) Notice() Notice {
 
 // newNotice returns a notice about m without recipients.
 func newNotice(m *Message) Notice {
-	return Notice{Report: dsn.Report{To: m.From, Arrival: m.Enqueued}, MessageID: m.MessageID, Total: m.Len()}
+	r := dsn.Report{To: m.From, Arrival: m.Enqueued}
+	return Notice{Report: r, MessageID: m.MessageID, Total: m.Len() - copies(m)}
+}
+
+// copies returns the number of recipients of m who get a copy that the operator asked for.
+func copies(m *Message) (n int) {
+	for _, r := range m.Recipients() {
+		if r.Copy {
+			n++
+		}
+	}
+	return n
 }
 
 // reported returns r in the terms of a report.
@@ -118,5 +133,7 @@ func Noticed(m *Message, about []dsn.Recipient) {
 
 // OwesNotice reports whether a given-up recipient has no report yet.
 func OwesNotice(m *Message) bool {
-	return m.From != "" && slices.ContainsFunc(m.Recipients(), func(r *Recipient) bool { return r.GivenUp && !r.Told })
+	return m.From != "" && slices.ContainsFunc(m.Recipients(), func(r *Recipient) bool {
+		return r.GivenUp && !r.Told && !r.Copy
+	})
 }

@@ -31,6 +31,7 @@ type Recipient struct {
 	NextAttempt time.Time // meaningful while Waiting
 	Error       string    // of the last attempt; empty: none
 
+	Copy        bool      `json:",omitempty"` // gets a copy that the operator asked for; the sender hears nothing of it
 	GivenUp     bool      `json:",omitempty"` // Done without an acceptance; the message will go to failed/
 	Told        bool      `json:",omitempty"` // GivenUp, and a failure report was sent while other recipients waited
 	Warned      bool      `json:",omitempty"` // a delay report was due; the report was sent if reports are on
@@ -187,6 +188,7 @@ type Head struct {
 	Body      string // hash of the body, set with Digest
 	UID       string // user id of the owner; empty: not known
 	Addresses message.Addresses
+	Copy      string            // recipient of a copy that the operator asked for; empty: none
 	MessageID string            // with which the message is sent
 	Digest    string            // hash of the header; empty: the header has a Message-ID
 	Envelope  *message.Envelope // nil: the header is the envelope
@@ -217,6 +219,10 @@ func New(h Head, now time.Time) *Message {
 		return to
 	}
 	m.To, m.Cc, m.Bcc = list(h.Addresses.To), list(h.Addresses.Cc), list(h.Addresses.Bcc)
+	isCopy := func(r *Recipient) bool { return message.SameAddress(r.Address, h.Copy) }
+	if h.Copy != "" && m.Len() > 0 && !slices.ContainsFunc(m.Recipients(), isCopy) {
+		m.Bcc = append(m.Bcc, Recipient{Address: h.Copy, NextAttempt: next, Copy: true})
+	}
 	return m
 }
 

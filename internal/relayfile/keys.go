@@ -13,7 +13,7 @@ import (
 func keys() []string {
 	return []string{
 		"user", "password", "passwordfile", "passwordcmd", "token", "auth",
-		"tls", "ca", "cert", "key", "pin", "tlsname",
+		"tls", "ca", "cert", "key", "pin", "tlsname", "sender", "from",
 	}
 }
 
@@ -25,7 +25,7 @@ func (s *Settings) set(word, dir string, seen map[string]bool) error {
 	}
 	fields := map[string]*string{
 		"user": &s.User, "password": &s.Password, "passwordcmd": &s.PasswordCmd, "auth": &s.Auth, "tls": &s.TLS,
-		"pin": &s.Pin, "tlsname": &s.TLSName,
+		"pin": &s.Pin, "tlsname": &s.TLSName, "sender": &s.Sender, "from": &s.From,
 	}
 	files := map[string]*string{"passwordfile": &s.PasswordFile, "ca": &s.CA, "cert": &s.Cert, "key": &s.Key}
 	field, file := fields[key], files[key]

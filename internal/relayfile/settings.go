@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 // Settings are the TLS and AUTH settings for the relays of a route. Each field means the same as the daemon's flag of
@@ -19,6 +21,7 @@ type Settings struct {
 	CA, Cert, Key                       string // PEM files
 	Pin                                 string // public keys as "sha256//BASE64", separated by commas
 	TLSName                             string // host name that the certificate must have; empty: that of the relay
+	Sender, From                        string // reverse-path, and address in From; empty: those of the daemon
 }
 
 // HasPassword reports whether there is a password or a source of a password.
@@ -40,9 +43,22 @@ func (s Settings) Pins() (pins []string) {
 // prefix: "-smtp" for flags, empty for a relays file. No error shows a possible secret. A user without a password is no
 // error.
 func (s Settings) Check(prefix string) error {
-	for _, check := range []func(string) error{s.checkPassword, s.checkAuth, s.checkTLS, s.checkPins} {
+	for _, check := range []func(string) error{s.checkPassword, s.checkAuth, s.checkTLS, s.checkPins, s.checkSender} {
 		if err := check(prefix); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkSender returns an error for a sender that is no address.
+func (s Settings) checkSender(prefix string) error {
+	for _, a := range [][2]string{{"sender", s.Sender}, {"from", s.From}} {
+		if a[1] == "" {
+			continue
+		}
+		if _, err := message.Canonical(a[1]); err != nil {
+			return fmt.Errorf("%s%s %q is no address: %w", prefix, a[0], a[1], err)
 		}
 	}
 	return nil

@@ -1,0 +1,222 @@
+package spoolgore
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+const twoDomains = "From: app@staging.example\nTo: ann@corp.example, bob@else.example\nMessage-ID: <2@x>\n\nhello\n"
+
+func TestMailToOthersIsHeldWhole(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay, seen := t.TempDir(), &smtptest.Relay{}, &events{}
+		drop(t, dir, "both", twoDomains)
+		drop(t, dir, "allowed", "From: app@staging.example\nTo: ann@Corp.Example\n\nhello\n")
+		opts := Options{Dial: relay.Dial, OnEvent: seen.add, Rewrite: Rewrite{Allow: []string{"@corp.example"}}}
+		s, stop := begin(t, dir, opts)
+		pass(time.Minute)
+		is.Equal(len(relay.Messages()), 1) // to ann alone
+		is.Equal(contentOf(t, dir, "hold/both"), twoDomains)
+		held := one(t, s.Status())
+		is.True(!held.Held.IsZero())
+		is.Equal(held.Error, "held: mail to bob@else.example is not allowed")
+		is.Equal(len(seen.ofKind(EventUnusable)), 1)
+		is.Equal(seen.ofKind(EventUnusable)[0].File, "both")
+
+		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both"))) // released as it is: held again
+		pass(time.Minute)
+		is.True(exists(dir, "hold", "both"))
+		stop()
+
+		s, stop = begin(t, dir, opts) // a restart forgets nothing
+		pass(time.Minute)
+		is.Equal(one(t, s.Status()).Error, "held: mail to bob@else.example is not allowed")
+		opts.Rewrite.Allow = append(opts.Rewrite.Allow, "bob@else.example")
+		opts = telling(opts)
+		is.NoErr(s.Reconfigure(opts))
+		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both"))) // allowed now
+		pass(time.Minute)
+		stop()
+		is.Equal(len(relay.Messages()), 2)
+		is.Equal(relay.Messages()[1].To, []string{"ann@corp.example", "bob@else.example"})
+		is.Equal(len(ls(t, dir, "hold")), 0)
+	})
+}
+
+// A list that is set while mail waits counts for that mail.
+func TestAllowCountsForWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), refusing(map[string]string{"bob@else.example": "451 4.2.0 later"})
+		drop(t, dir, "m", twoDomains)
+		drop(t, dir, "later", "X-Spoolgore-Envelope: {\"from\":\"a@x.org\",\"to\":[\"c@else.example\"],\"notBefore\":\"2050-01-01T00:00:00Z\"}\nSubject: x\n\nx\n")
+		s, stop := begin(t, dir, Options{Dial: relay.Dial})
+		pass(time.Second)
+		is.Equal(len(relay.Messages()), 1) // to ann, who has it
+		opts := telling(Options{Dial: relay.Dial, Rewrite: Rewrite{Allow: []string{"@corp.example"}}})
+		is.NoErr(s.Reconfigure(opts))
+		pass(10 * time.Minute)
+		is.Equal(ls(t, dir, "hold"), []string{"later", "m"})
+		stop()
+		is.Equal(count(relay.Commands(), "RCPT TO:<bob@else.example>"), 1) // not tried again
+		is.Equal(len(relay.Messages()), 1)
+	})
+}
+
+// A report to a sender who may not get mail is held, too.
+func TestAllowAndReports(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), refusing(map[string]string{"bad@corp.example": "550 5.1.1 no such user"})
+		drop(t, dir, "m", "From: customer@else.example\nTo: bad@corp.example\n\nhello\n")
+		_, stop := begin(t, dir, Options{Dial: relay.Dial, Rewrite: Rewrite{Allow: []string{"@corp.example"}}})
+		pass(time.Hour)
+		stop()
+		is.Equal(len(relay.Messages()), 0)
+		is.Equal(len(ls(t, dir, "hold")), 1)
+	})
+}
+
+// A file of that name in hold/ is not overwritten, and the mail is not sent either.
+func TestHoldHasThatName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &smtptest.Relay{}
+		drop(t, dir, "m", twoDomains)
+		is.NoErr(os.Mkdir(filepath.Join(dir, "hold"), 0o700))
+		is.NoErr(os.WriteFile(filepath.Join(dir, "hold/m"), []byte("From: a@b\nTo: c@d\n\nanother\n"), 0o600))
+		s, stop := begin(t, dir, Options{Dial: relay.Dial, Rewrite: Rewrite{Allow: []string{"@corp.example"}}})
+		pass(time.Hour)
+		is.True(one(t, s.Status()).Error != "")
+		is.Equal(contentOf(t, dir, "m"), twoDomains)
+		is.NoErr(os.Remove(filepath.Join(dir, "hold/m")))
+		pass(time.Hour)
+		stop()
+		is.Equal(contentOf(t, dir, "hold/m"), twoDomains)
+		is.Equal(len(relay.Messages()), 0)
+	})
+}
+
+func TestCopyHasItsOwnState(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		archive, sent string // replies to RCPT for the archive, and events of it
+		failed        bool
+	}{
+		"accepted": {"", "queued sent", false},
+		"refused":  {"550 5.1.1 no such user", "queued failed", true},
+		"deferred": {"451 4.2.0 later", "queued deferred deferred", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, seen := t.TempDir(), &events{}
+				relay := refusing(map[string]string{"archive@example.com": row.archive})
+				relay.Ext = []string{"DSN", "SIZE"}
+				drop(t, dir, "m", "From: app@x.org\nTo: ann@example.org\n\nhello\n")
+				opts := Options{Dial: relay.Dial, OnEvent: seen.add, WarnAfter: time.Hour, MaxAge: 4 * time.Hour, Rewrite: Rewrite{Copies: []AddressPair{{"*", "archive@example.com"}}}}
+				s, stop := begin(t, dir, opts)
+				pass(90 * time.Second)
+				is.Equal(relay.Messages()[0].To[0], "ann@example.org")
+				for i, to := range relay.Messages()[0].To {
+					if to == "archive@example.com" {
+						is.Equal(relay.Messages()[0].RcptParams[i], "NOTIFY=NEVER") // no other host reports it either
+					}
+				}
+				is.Equal(seen.kinds("archive@example.com"), row.sent)
+				if row.failed {
+					is.True(whyFile(t, dir, "m").Bcc[0].Copy)
+				} else if row.archive != "" {
+					is.True(one(t, s.Status()).Bcc[0].Copy)
+				}
+				pass(5 * time.Hour)
+				stop()
+				is.Equal(seen.kinds("ann@example.org"), "queued sent")
+				is.Equal(len(reports(t, relay)), 0)                               // neither of the delay nor of the failure
+				is.Equal(count(relay.Commands(), "RCPT TO:<ann@example.org>"), 1) // never twice
+				is.Equal(exists(dir, "failed", "m"), row.archive != "")
+			})
+		})
+	}
+}
+
+// What failed for the archive only is tried again for the archive only.
+func TestFailedCopyIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, answers := t.TempDir(), map[string]string{"archive@example.com": "550 5.1.1 no such user"}
+		relay := refusing(answers)
+		drop(t, dir, "m", "From: app@x.org\nTo: ann@example.org\n\nhello\n")
+		opts := Options{Dial: relay.Dial, Rewrite: Rewrite{Copies: []AddressPair{{"*", "archive@example.com"}}}}
+		_, stop := begin(t, dir, opts)
+		pass(time.Minute)
+		stop()
+		answers["archive@example.com"] = ""
+		check(t, os.Rename(filepath.Join(dir, "failed/m"), filepath.Join(dir, "m")))
+		_, stop = begin(t, dir, opts)
+		pass(time.Minute)
+		stop()
+		var got []string
+		for _, m := range relay.Messages() {
+			got = append(got, strings.Join(m.To, ","))
+		}
+		is.Equal(got, []string{"ann@example.org", "archive@example.com"})
+		is.Equal(len(ls(t, dir, "failed")), 0)
+	})
+}
+
+// A recipient who is the archive gets one copy, and hears what any recipient hears. A report is not copied.
+func TestCopyToARecipient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), refusing(map[string]string{"archive@Example.com": "550 5.1.1 no such user"})
+		drop(t, dir, "m", "From: app@x.org\nTo: archive@Example.com\n\nhello\n")
+		drop(t, dir, "other", "From: shop@y.org\nTo: ann@example.org\n\nhello\n")
+		opts := Options{Dial: relay.Dial, Rewrite: Rewrite{Copies: []AddressPair{{"*", "archive@example.com"}, {"@y.org", "y@example.com"}}}}
+		_, stop := begin(t, dir, opts)
+		pass(time.Minute)
+		stop()
+		is.Equal(count(relay.Commands(), "RCPT TO:<archive@"), 1)
+		is.Equal(len(reports(t, relay)), 1) // to the author, as for any recipient
+		is.Equal(len(relay.Messages()), 2)
+		for _, m := range relay.Messages() {
+			if m.From != "" {
+				is.Equal(m.To, []string{"ann@example.org", "y@example.com"})
+			}
+		}
+	})
+}
+
+// With a redirect the archive gets nothing: all recipients are replaced.
+func TestRedirectAndCopy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &smtptest.Relay{}
+		drop(t, dir, "m", twoDomains)
+		opts := Options{Dial: relay.Dial, Rewrite: Rewrite{
+			Redirect: "qa@corp.example", Allow: []string{"@corp.example"}, Copies: []AddressPair{{"*", "archive@example.com"}},
+		}}
+		_, stop := begin(t, dir, opts)
+		pass(time.Minute)
+		stop()
+		is.Equal(len(relay.Messages()), 1)
+		is.Equal(relay.Messages()[0].To, []string{"qa@corp.example"}) // who is allowed
+		is.True(!exists(dir, "m"))
+	})
+}

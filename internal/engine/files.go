@@ -251,7 +251,7 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 	if err != nil {
 		return r, false
 	}
-	r = queue.Result{Unchanged: true, Version: versionOf(id)}
+	r = queue.Result{Unchanged: true, Version: versionOf(id), User: id.User}
 	if a.Skip {
 		return r, r.Version == a.Version
 	}
@@ -288,7 +288,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 			return r, err
 		}
 	}
-	r = queue.Result{Version: versionOf(file.ID), Head: head}
+	r = queue.Result{Version: versionOf(file.ID), User: file.ID.User, Head: head}
 	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
 	switch isNew := !a.Known.Holds() || a.Known.Message().Len() == 0; {
 	case errors.Is(err, fs.ErrNotExist) && isNew:

@@ -1,48 +1,41 @@
-// Package fairqueue hands out items of several owners: the most urgent items first and, among equally urgent items, one
-// item of each owner in turn, so that an owner with many items leaves the others a share.
+// Package fairqueue hands out items of several users: the most urgent items first and, among equally urgent items, one
+// item of each user in turn, so that a user with many items leaves the others a share. The items of a user belong to
+// owners, which take turns in the same way. A user can invent owners, and gets no larger share by that.
 package fairqueue
 
 import "github.com/unbit/spoolgore/internal/pqueue"
 
 // Queue holds the items. Only one goroutine may use a Queue. New makes a Queue.
 type Queue[T any] struct {
-	rules Rules[T]
-	lanes map[string]*lane[T]
-	order *pqueue.Queue[*lane[T]]
+	users *rotation[T, uint32]
+	place func(T) *int32
 	size  int
-	turns int // number of calls of Next
 }
 
 // Rules say how items are ordered.
 type Rules[T any] struct {
+	User   func(T) uint32
 	Owner  func(T) string
-	Urgent func(a, b T) bool // a goes before b, of any owner
+	Urgent func(a, b T) bool // a goes before b, of any user and owner
 	First  func(a, b T) bool // of two items of one owner that are equally urgent, a goes first
 	Place  func(T) *int32    // pointer to the item's position; the position must be -1 before the first Push
 }
 
-// lane holds the items of one owner, at least one item.
-type lane[T any] struct {
-	owner string
-	items *pqueue.Queue[T]
-	turn  int
-	place int32
-}
-
 // New returns an empty queue.
 func New[T any](rules Rules[T]) *Queue[T] {
-	q := &Queue[T]{rules: rules, lanes: make(map[string]*lane[T])}
-	q.order = pqueue.New(func(a, b *lane[T]) bool {
-		x, y := a.items.Top(), b.items.Top()
-		switch {
-		case rules.Urgent(x, y):
-			return true
-		case rules.Urgent(y, x):
-			return false
-		}
-		return a.turn < b.turn
-	}, func(l *lane[T]) *int32 { return &l.place })
-	return q
+	items := func() lane[T] {
+		return sorted[T]{pqueue.New(func(a, b T) bool {
+			switch {
+			case rules.Urgent(a, b):
+				return true
+			case rules.Urgent(b, a):
+				return false
+			}
+			return rules.First(a, b)
+		}, rules.Place)}
+	}
+	owners := func() lane[T] { return newRotation(rules.Urgent, rules.Owner, items) }
+	return &Queue[T]{users: newRotation(rules.Urgent, rules.User, owners), place: rules.Place}
 }
 
 // Len returns the number of items.
@@ -50,52 +43,108 @@ func (q *Queue[T]) Len() int { return q.size }
 
 // Push adds x, which must not be in the queue.
 func (q *Queue[T]) Push(x T) {
-	owner := q.rules.Owner(x)
-	l := q.lanes[owner]
-	if l == nil {
-		l = &lane[T]{owner: owner, place: -1}
-		l.items = pqueue.New(func(a, b T) bool {
-			switch {
-			case q.rules.Urgent(a, b):
-				return true
-			case q.rules.Urgent(b, a):
-				return false
-			}
-			return q.rules.First(a, b)
-		}, q.rules.Place)
-		q.lanes[owner] = l
-	}
-	l.items.Push(x)
+	q.users.Push(x)
 	q.size++
-	q.order.Push(l)
 }
 
-// Remove removes x if x is in the queue. Owner and urgency of x must be the same as at Push.
+// Remove removes x if x is in the queue. User, owner and urgency of x must be the same as at Push.
 func (q *Queue[T]) Remove(x T) {
-	l := q.lanes[q.rules.Owner(x)]
-	if l == nil || *q.rules.Place(x) < 0 {
-		return
+	if *q.place(x) >= 0 {
+		q.users.Remove(x)
+		q.size--
 	}
-	q.take(l, x)
 }
 
 // Next removes and returns the next item. The queue must not be empty.
 func (q *Queue[T]) Next() T {
-	l := q.order.Top()
-	x := l.items.Top()
-	q.turns++
-	l.turn = q.turns
-	q.take(l, x)
+	x := q.users.Top()
+	q.users.served(x)
+	q.Remove(x)
 	return x
 }
 
-func (q *Queue[T]) take(l *lane[T], x T) {
-	q.order.Remove(l) // the order of lanes depends on their top items
-	l.items.Remove(x)
-	q.size--
-	if l.items.Len() == 0 {
-		delete(q.lanes, l.owner)
+// A lane holds items.
+type lane[T any] interface {
+	Len() int
+	Top() T
+	Push(T)
+	Remove(T)
+	served(T) // Top is about to be removed because of its turn
+}
+
+// sorted is a lane of one owner.
+type sorted[T any] struct{ *pqueue.Queue[T] }
+
+func (sorted[T]) served(T) {}
+
+// A rotation is a lane made of lanes, one for each key of the items. The lanes take turns.
+type rotation[T any, K comparable] struct {
+	key   func(T) K
+	make  func() lane[T]
+	lanes map[K]*member[T]
+	order *pqueue.Queue[*member[T]]
+	turns int // number of calls of served
+}
+
+// A member is a lane of a rotation, with at least one item.
+type member[T any] struct {
+	lane[T]
+	turn  int // number of the last turn; zero: none yet
+	place int32
+}
+
+func newRotation[T any, K comparable](
+	urgent func(a, b T) bool, key func(T) K, makeLane func() lane[T],
+) *rotation[T, K] {
+	r := &rotation[T, K]{key: key, make: makeLane, lanes: make(map[K]*member[T])}
+	r.order = pqueue.New(func(a, b *member[T]) bool {
+		x, y := a.Top(), b.Top()
+		switch {
+		case urgent(x, y):
+			return true
+		case urgent(y, x):
+			return false
+		}
+		return a.turn < b.turn
+	}, func(m *member[T]) *int32 { return &m.place })
+	return r
+}
+
+// Len returns the number of lanes.
+func (r *rotation[T, K]) Len() int { return len(r.lanes) }
+
+// Top returns the next item.
+func (r *rotation[T, K]) Top() T { return r.order.Top().Top() }
+
+// Push adds x.
+func (r *rotation[T, K]) Push(x T) {
+	key := r.key(x)
+	m := r.lanes[key]
+	if m == nil {
+		m = &member[T]{lane: r.make(), place: -1}
+		r.lanes[key] = m
+	}
+	m.Push(x)
+	r.order.Push(m)
+}
+
+// Remove removes x, which is in the rotation.
+func (r *rotation[T, K]) Remove(x T) {
+	key := r.key(x)
+	m := r.lanes[key]
+	r.order.Remove(m) // the order of lanes depends on their top items
+	m.Remove(x)
+	if m.Len() == 0 {
+		delete(r.lanes, key)
 		return
 	}
-	q.order.Push(l)
+	r.order.Push(m)
+}
+
+// served records the turn of the lane of x.
+func (r *rotation[T, K]) served(x T) {
+	m := r.lanes[r.key(x)]
+	r.turns++
+	m.turn = r.turns
+	m.served(x)
 }

@@ -9,6 +9,7 @@ import (
 )
 
 type item struct {
+	user            uint32
 	owner           string
 	urgency, number int
 	place           int32
@@ -16,6 +17,7 @@ type item struct {
 
 func newQueue() *Queue[*item] {
 	return New(Rules[*item]{
+		User:   func(x *item) uint32 { return x.user },
 		Owner:  func(x *item) string { return x.owner },
 		Urgent: func(a, b *item) bool { return a.urgency > b.urgency },
 		First:  func(a, b *item) bool { return a.number < b.number },
@@ -45,6 +47,30 @@ func TestOwnersTakeTurns(t *testing.T) {
 	is.True(order == "s0 t0 f100 s1 f101 s2 f102 f103 " || order == "t0 s0 f100 s1 f101 s2 f102 f103 ") // the others come at once, and in turn
 }
 
+// A user who invents an owner for each item gets one turn, as any other user.
+func TestUsersTakeTurnsWhateverTheirOwners(t *testing.T) {
+	is := is.New(t)
+	q := newQueue()
+	for i := range 1000 {
+		q.Push(&item{user: 7, owner: fmt.Sprint("forged", i), number: i, place: -1})
+	}
+	for i := range 5 {
+		q.Push(&item{user: 8, owner: "b", number: i, place: -1})
+		q.Push(&item{user: 8, owner: "c", number: i, place: -1})
+	}
+	turns := map[uint32]int{}
+	owners := map[string]int{}
+	for range 20 {
+		x := q.Next()
+		turns[x.user]++
+		owners[x.owner]++
+		is.True(turns[8] >= turns[7]-1) // in turn
+	}
+	is.Equal(turns[8], 10)
+	is.Equal(owners["b"], 5) // both owners of the user have had their turns
+	is.Equal(q.Len(), 990)
+}
+
 func TestUrgentItemsGoFirstWhoeverOwnsThem(t *testing.T) {
 	is := is.New(t)
 	q := newQueue()
@@ -66,7 +92,7 @@ func TestNothingIsLostOrComesTwice(t *testing.T) {
 	for i := range 20_000 {
 		switch n := rng.IntN(10); {
 		case n < 5 || len(in) == 0:
-			x := &item{owner: fmt.Sprint(rng.IntN(5)), urgency: rng.IntN(3), number: i, place: -1}
+			x := &item{user: rng.Uint32N(3), owner: fmt.Sprint(rng.IntN(5)), urgency: rng.IntN(3), number: i, place: -1}
 			q.Push(x)
 			in[x] = true
 		case n < 8:

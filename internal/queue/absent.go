@@ -342,7 +342,7 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 	here := c.entries[was] == f
 	state, due := f.state, c.sched.time(f.due)
 	c.leave(f)
-	f.name = name
+	f.name, f.user = name, r.User
 	c.entries[name] = f
 	if here {
 		c.add(was, seenAt(now), now).set(how, true)

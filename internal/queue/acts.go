@@ -87,6 +87,7 @@ type Result struct {
 	Err     error   // reason why the act was not done; nil if Trouble is Fine
 	Version Version // Open, Stat: of the file now; zero: not known
 	Place   Place   // Stat
+	User    uint32  // Open: user id of the owner of the file; zero if the system has none
 	Held    bool    // Stat: the version that was in hold/ is still there
 
 	Unchanged bool            // Open: Known describes Version, or Skip was set and Version is the same; Head is nil

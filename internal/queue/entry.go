@@ -56,6 +56,7 @@ type entry struct {
 	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never
 
 	sender   string   // of the message
+	user     uint32   // owner of the file, as the file system says
 	priority int32    // of the message
 	route    int32    // of the message
 	place    [3]int32 // index in pending, ready and expiry; -1: not there

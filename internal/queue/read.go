@@ -85,6 +85,7 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 // adoptRecord continues with the record old, which describes the present version of the file.
 func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
 	c.setVersion(e, r.Version)
+	e.user = r.User
 	c.verified(e)
 	c.absent.remove(e)
 	e.set(returned, r.Returned)
@@ -100,6 +101,7 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 // makeRecord stores the record m of a file that was just read. old is the earlier record; nil: none.
 func makeRecord(c *core, e *entry, m, old *record.Message, r Result, now time.Time) {
 	c.setVersion(e, r.Version)
+	e.user = r.User
 	c.verified(e)
 	c.absent.remove(e)
 	e.set(soon|judged|vanished|taken|arrivals, false)

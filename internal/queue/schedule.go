@@ -48,12 +48,14 @@ func (s *schedule) setRoutes(n int) {
 	}
 }
 
-// lanes hold the messages that one route may send: by priority, fresh mail before retries, and the senders in turn.
-// Large messages have a separate lane, so that they cannot occupy all connections.
+// lanes hold the messages that one route may send: by priority, fresh mail before retries, and the owners of files in
+// turn, each with the senders in turn: a sender can be forged. Large messages have a separate lane, so that they cannot
+// occupy all connections.
 type lanes struct{ small, large *fairqueue.Queue[*entry] }
 
 func newLanes() lanes {
 	rules := fairqueue.Rules[*entry]{
+		User:  func(e *entry) uint32 { return e.user },
 		Owner: func(e *entry) string { return e.sender },
 		Urgent: func(a, b *entry) bool {
 			if (a.suspect == nil) != (b.suspect == nil) {

@@ -28,6 +28,7 @@ type ID struct {
 	Ino     uint64 // zero where the system has no inode numbers
 	Size    int64  // bytes
 	ModTime time.Time
+	User    uint32 // user id of the owner, which is no part of the version; zero where the system has none
 }
 
 // Equal reports whether both are the same version of the same file.
@@ -142,7 +143,7 @@ func identify(act, path string, fi fs.FileInfo) (ID, error) {
 // fileID returns the ID and the number of hard links of the file that fi describes.
 func fileID(fi fs.FileInfo) (ID, uint64) {
 	ino, links := inode(fi)
-	return ID{Ino: ino, Size: fi.Size(), ModTime: near(fi.ModTime())}, links
+	return ID{Ino: ino, Size: fi.Size(), ModTime: near(fi.ModTime()), User: userOf(fi)}, links
 }
 
 // near returns t, or the nearest time that is a number of nanoseconds since 1970: some file systems have years that

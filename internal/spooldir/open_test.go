@@ -47,7 +47,7 @@ func TestIDDiffers(t *testing.T) {
 	is.True(!second.Equal(longer))  // another size
 	is.True(!second.Equal(touched)) // another time
 	second.ModTime = second.ModTime.UTC()
-	is.True(second.Equal(ID{second.Ino, second.Size, second.ModTime.Local()})) // the time zone does not matter
+	is.True(second.Equal(ID{Ino: second.Ino, Size: second.Size, ModTime: second.ModTime.Local()})) // the time zone does not matter
 }
 
 func TestQuiet(t *testing.T) {

@@ -20,3 +20,6 @@ func openReason(err error) error {
 
 // inode: os.FileInfo has neither number.
 func inode(fs.FileInfo) (ino, links uint64) { return 0, 1 }
+
+// userOf: os.FileInfo has no owner.
+func userOf(fs.FileInfo) uint32 { return 0 }

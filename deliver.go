@@ -90,6 +90,8 @@ type DeliveryError struct {
 	Permanent bool   // make no further attempt
 	Uncertain bool   // the message was sent completely, but no reply came: the relay may have accepted the message
 	Err       error  // cause
+
+	rested bool // Uncertain, on a connection after idle time: most likely the relay has not received the message
 }
 
 // Error returns the step and the cause.
@@ -114,7 +116,7 @@ func (e *DeliveryError) Unwrap() error { return e.Err }
 func deliveryError(o attempt.Outcome) error {
 	return &DeliveryError{
 		Fault: Fault(o.Fault), Op: string(o.Op), Code: o.Code,
-		Permanent: o.Permanent, Uncertain: o.Uncertain, Err: o.Err,
+		Permanent: o.Permanent, Uncertain: o.Uncertain, Err: o.Err, rested: o.Rested,
 	}
 }
 
@@ -153,7 +155,7 @@ func outcomeOf(r Result) attempt.Outcome {
 		o.Fault = attempt.Message
 	} else {
 		o.Fault, o.Op, o.Code = attempt.Fault(d.Fault), attempt.Op(d.Op), d.Code
-		o.Permanent, o.Uncertain = d.Permanent, d.Uncertain
+		o.Permanent, o.Uncertain, o.Rested = d.Permanent, d.Uncertain, d.rested
 	}
 	o.Withdrawn = errors.Is(o.Err, context.Canceled)
 	return o

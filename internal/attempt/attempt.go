@@ -74,6 +74,7 @@ type Outcome struct {
 	Fault     Fault  // party at fault; None after an acceptance
 	Permanent bool   // a retry is pointless
 	Uncertain bool   // the content was sent completely and no valid reply came: the relay may have accepted the message
+	Rested    bool   // Uncertain, on a connection after idle time that the relay had most likely closed before
 	Undecided bool   // throttling or policy: the relay may be at fault, or the message; a retry after a while decides
 	Throttled bool   // Undecided, and the relay asks for less mail
 	Uncounted bool   // Undecided, and the relay accepted no other mail meanwhile: no attempt is counted
@@ -93,7 +94,7 @@ type Outcome struct {
 
 // Decided reports whether the outcome counts as an attempt: something but the relay decided about the recipient.
 func (o Outcome) Decided() bool {
-	return o.Err == nil || o.Fault != Relay && o.Fault != None && !o.Uncounted
+	return o.Err == nil || o.Fault != Relay && o.Fault != None && !o.Uncounted && !o.Rested
 }
 
 // FinalStatus returns the enhanced status code (RFC 3463) of a permanent failure that no reply explains; otherwise "".

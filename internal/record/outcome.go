@@ -35,7 +35,8 @@ type Change struct {
 }
 
 // Apply records the outcomes of one transaction, which offered the message to the recipients to; outcomes are in the
-// same order. It returns what became of each. Call it after Start for the same recipients.
+// same order. It returns what became of each. Call it after Start for the same recipients. Apply clears Rested in
+// outcomes that count as an attempt.
 //
 // The rows of the outcome table are in Recipient.apply. A transaction counts as an attempt for the message if anything
 // but the relay decided something.
@@ -45,6 +46,10 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 	for _, r := range busy {
 		r.Status = Waiting
 		tried[r.Address] = r
+	}
+	for i, address := range to {
+		r := tried[address]
+		outcomes[i].Rested = outcomes[i].Rested && (r == nil || now.Sub(r.LastAttempt) >= restedPause)
 	}
 	decided := slices.ContainsFunc(outcomes, attempt.Outcome.Decided)
 	progress := slices.ContainsFunc(outcomes, func(o attempt.Outcome) bool { return o.Err == nil || o.Permanent })
@@ -93,6 +98,10 @@ const (
 	throttledMost  = 5 * time.Minute  // longest such pause
 	undecidedMost  = 30 * time.Minute // longest pause after another undecided refusal
 )
+
+// restedPause is the time from one attempt to the next one within which an uncertain outcome counts as an attempt,
+// although the connection had rested. So a relay that closes each such connection gets few copies.
+const restedPause = time.Minute
 
 // undecidedPause returns the pause after an undecided refusal that is no attempt: a tenth of the age of the message,
 // but at least the pause after a first attempt.
@@ -146,6 +155,7 @@ func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.
 	}
 	c.Verdict, r.Error = Deferred, o.Err.Error()
 	switch {
+	case o.Rested: // most likely never received: offered again at once, on another connection
 	case o.Fault == attempt.Relay: // no attempt: the message waits for a relay
 	case o.Fault == attempt.None && (progress || o.Withdrawn):
 		r.Error = "" // not offered yet: offered in the next transaction, or after the next start

@@ -249,3 +249,27 @@ func TestRouteSender(t *testing.T) {
 	is.Equal((&Message{Bcc: []Recipient{{Address: "a@y"}}}).RouteSender(), "a@y") // the null sender
 	is.Equal((&Message{}).RouteSender(), "")
 }
+
+// An uncertain outcome on a connection that had rested is repeated at once and counts no attempt, but not a second time
+// within a minute.
+func TestApplyAfterRest(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	m := New(head("<1@x>", "a@x.org"), start)
+	rested := attempt.Outcome{Fault: attempt.Message, Uncertain: true, Rested: true, Err: errors.New("uncertain")}
+	rule := Rule{MaxAttempts: 9, Backoff: func(int) time.Duration { return time.Hour }}
+	for _, want := range []struct {
+		now, next time.Time
+		attempts  int
+	}{{at(0), at(0), 0}, {at(0), at(60), 1}, {at(60), at(60), 1}} {
+		m.Start(want.now)
+		changes := m.Apply([]string{"a@x.org"}, []attempt.Outcome{rested}, rule, want.now)
+		is.Equal(changes[0].Verdict, Deferred)
+		is.True(changes[0].Outcome.Uncertain) // the event says so
+		r := m.To[0]
+		is.Equal(r.Error, "uncertain") // and the status file
+		is.Equal(r.NextAttempt, want.next)
+		is.Equal(r.Attempts, want.attempts)
+		is.Equal(m.Attempts, want.attempts)
+	}
+}

@@ -24,6 +24,7 @@ type evidence struct {
 	unheard    bool // the relay did not receive the transaction: only 421, or a lost connection before any reply
 	refused    bool // set by the session: the relay refused one connection too many
 	overloaded bool // set by the session: the relay seems overloaded
+	rested     bool // set by the session: uncertain, and the connection was most likely lost during the idle time
 }
 
 // observe returns the evidence in the results of a transaction.

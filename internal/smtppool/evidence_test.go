@@ -68,7 +68,7 @@ func TestOffersAgain(t *testing.T) {
 		served, silent, spoiled bool
 		others, losses          int
 		v                       evidence
-		want, refused           bool
+		want, refused, rested   bool
 	}{
 		"421 after others":                 {ctx: alive, served: true, v: closing, want: true},
 		"421 on a new one":                 {ctx: alive, v: closing},
@@ -79,7 +79,7 @@ func TestOffersAgain(t *testing.T) {
 		"lost on a new one":                {ctx: alive, v: unanswered},
 		"lost on a new one beside others":  {ctx: alive, others: 1, v: unanswered},
 		"all sent, in a stream":            {ctx: alive, served: true, v: uncertain},
-		"all sent, after a rest":           {ctx: alive, served: true, silent: true, v: evidence{uncertain: true, hungUp: true}, want: true},
+		"all sent, after a rest":           {ctx: alive, served: true, silent: true, v: evidence{uncertain: true, hungUp: true}, rested: true},
 		"all sent, answered with nonsense": {ctx: alive, served: true, silent: true, v: uncertain},
 		"cut for another":                  {ctx: dead, v: unanswered, want: true},
 		"cut for another, all sent":        {ctx: dead, served: true, silent: true, v: uncertain},
@@ -96,6 +96,7 @@ func TestOffersAgain(t *testing.T) {
 			out := completion{offer: &offer{losses: tt.losses}, results: results, evidence: tt.v}
 			is.Equal(s.offersAgain(&out, tt.others > 0), tt.want)
 			is.Equal(out.refused, tt.refused) // whether it tells how many connections the relay bears
+			is.Equal(out.rested, tt.rested)   // whether the message is offered again at once
 		})
 	}
 }

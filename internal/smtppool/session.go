@@ -66,6 +66,7 @@ func (c *completion) outcomes() []attempt.Outcome {
 	for i := range c.results {
 		outcomes[i] = c.results[i].Outcome()
 		outcomes[i].Relay, outcomes[i].Addr = c.relay, c.addr
+		outcomes[i].Rested = c.rested && outcomes[i].Uncertain
 	}
 	return outcomes
 }
@@ -238,9 +239,11 @@ func (s *session) offersAgain(c *completion, others bool) bool {
 		return true
 	}
 	// A flight sent to a relay that had hung up before looks like a flight whose replies were lost. After idle time the
-	// first is far more likely. A duplicate is no more likely than with a later retry.
+	// first is far more likely. The message is offered again at once, but log and status say that the relay may have
+	// accepted it.
 	c.losses++
-	return c.losses < maxLosses && (!c.uncertain || s.silent && c.hungUp)
+	c.rested = c.uncertain && s.silent && c.hungUp
+	return c.losses < maxLosses && !c.uncertain
 }
 
 // full reports whether the session takes no more offers: as many messages as the relay accepts on a connection were

@@ -30,14 +30,15 @@ func TestLostAtRest(t *testing.T) {
 	for name, script := range map[string]struct {
 		verb, reply string
 		answered    bool // nonsense, but the relay goes on
+		uncertain   bool // the relay hangs up without a reply
 	}{
-		"closed":          {"END", "250 2.0.0 ok|close", false},
-		"421 to RSET":     {"RSET", "421 4.4.2 bye|close", false},
-		"421 to MAIL":     {"MAIL", "421 4.4.2 enough|close", false},
-		"closed at RSET":  {"RSET", "close", false},
-		"RSET refused":    {"RSET", "500 what", true},
-		"nonsense":        {"RSET", "nonsense", true},
-		"closed in reply": {"RSET", "250-|close", false},
+		"closed":          {"END", "250 2.0.0 ok|close", false, false},
+		"421 to RSET":     {"RSET", "421 4.4.2 bye|close", false, false},
+		"421 to MAIL":     {"MAIL", "421 4.4.2 enough|close", false, false},
+		"closed at RSET":  {"RSET", "close", false, true},
+		"RSET refused":    {"RSET", "500 what", true, false},
+		"nonsense":        {"RSET", "nonsense", true, false},
+		"closed in reply": {"RSET", "250-|close", false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inModes(t, func(t *testing.T, ext []string) {
@@ -58,6 +59,11 @@ func TestLostAtRest(t *testing.T) {
 				r := newRelay(t, relay.Dial, 1)
 				for i := range 4 {
 					e := offerTo(r, mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
+					if i > 0 && len(ext) == 2 && script.uncertain {
+						// All was sent before the relay hung up: the queue learns that, and offers the message again.
+						is.True(e != nil && e.Uncertain && e.Rested)
+						e = offerTo(r, mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
+					}
 					if script.answered && len(ext) == 2 {
 						// With CHUNKING the content was sent: another offer could make a duplicate. After the first
 						// 500 the relay gets one command at a time.

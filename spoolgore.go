@@ -45,8 +45,9 @@
 //
 // # Testing your program
 //
-// A test runs the spool in a temporary directory with a TransportFunc that keeps the messages, and calls Drain, which
-// returns when every message was offered. The test needs no network and no waiting.
+// Package spooltest runs a spool in a test: in a temporary directory, with a Transport that records messages and
+// returns scripted outcomes, in the virtual time of testing/synctest, with a relay on a pipe and a disk that fails.
+// Without it, set Options.Watch to WatchOff in a synctest bubble, and Options.Transport to a TransportFunc.
 //
 // # Several spools
 //
@@ -136,6 +137,11 @@ type Options struct {
 	StatusFile string       // path of the JSON status file; empty: .spoolgore.js in the spool directory
 	Logger     *slog.Logger // nil: slog.Default()
 
+	// FailDisk is for tests, see package spooltest: any goroutine calls it before a call on a file or directory of the
+	// spool, which an error makes fail. Op is "open", "create", "read", "write", "sync", "stat", "mkdir", "rename",
+	// "remove" or "chmod". The value given to New counts; nil: no failures.
+	FailDisk func(op, path string) error
+
 	// OnEvent gets every event, one at a time, from the goroutine of Run. OnEvent must not block, and must not call
 	// methods of the Spool other than Put and Send.
 	OnEvent func(Event)
@@ -165,7 +171,12 @@ type running struct {
 }
 
 // New returns a spool on the directory dir. New opens no file and starts no goroutine; Run reports a wrong dir or opts.
-func New(dir string, opts Options) *Spool { return newOn(dir, opts, fsys.System()) }
+func New(dir string, opts Options) *Spool {
+	if opts.FailDisk != nil {
+		return newOn(dir, opts, fsys.Failing(fsys.System(), opts.FailDisk))
+	}
+	return newOn(dir, opts, fsys.System())
+}
 
 // newOn is New on a file system.
 func newOn(dir string, opts Options, fs fsys.FS) *Spool {

@@ -19,7 +19,7 @@ var layers = []struct {
 }{
 	{"commands", []string{
 		"cmd/", "internal/cli", "internal/collector", "internal/config", "internal/diagnose", "internal/explain", "internal/hooks",
-		"internal/mailq", "internal/qshape", "internal/testmail", "internal/web",
+		"internal/mailq", "internal/qshape", "internal/testmail", "internal/web", "spooltest",
 	}},
 	{"root", []string{""}},
 	{"engine", []string{"internal/engine"}},

@@ -65,6 +65,9 @@ func newName(now time.Time) string {
 // IsPutName reports whether name is one that Put makes: Put builds the file elsewhere.
 func IsPutName(name string) bool {
 	const at = "20060102T150405.000000000"
+	if hash := strings.LastIndexByte(name, '-'); strings.HasPrefix(name, "id-") && len(name)-hash == len("-.eml")+32 {
+		return strings.HasSuffix(name, ".eml") // of NameOfID
+	}
 	if len(name) != len(at)+len("-")+16+len(".eml") || name[len(at)] != '-' {
 		return false
 	}

@@ -3,6 +3,7 @@
 set -euo pipefail
 root=$1
 cd "$(dirname "$0")"
-for unit in system/spoolgore.service system/spoolgore@.service user/spoolgore.service; do
+for unit in system/spoolgore.service system/spoolgore@.service system/spoolgore-smtp.socket \
+	system/spoolgore-smtp@.service user/spoolgore.service; do
 	install -D -m 644 "systemd/${unit#system/}" "$root/usr/lib/systemd/$unit"
 done

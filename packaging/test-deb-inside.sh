@@ -39,7 +39,8 @@ for page in man8/spoolgore.8 man8/sendmail.8 man1/mailq.1 man5/spoolgore-spool.5
 done
 bash -c '. /usr/share/bash-completion/completions/spoolgore && complete -p spoolgore' >/dev/null || die 'completion'
 units=/usr/lib/systemd
-systemd-analyze verify --man=no $units/system/spoolgore.service $units/system/spoolgore@.service || die 'a unit'
+systemd-analyze verify --man=no $units/system/spoolgore.service $units/system/spoolgore@.service \
+	$units/system/spoolgore-smtp.socket || die 'a unit'
 XDG_RUNTIME_DIR=/run systemd-analyze verify --man=no --user $units/user/spoolgore.service || die "the user's unit"
 for unit in spoolgore.service spoolgore@.service; do # the figure in docs/installing.md, ten times
 	systemd-analyze security --offline=yes --no-pager --threshold=14 "$units/system/$unit" >/tmp/security ||

@@ -41,6 +41,8 @@ diff - "$work/differ" <<'EOF' || die 'other files differ'
 > etc/init.d/spoolgore 755 
 > usr/bin/mailq 777 ../sbin/sendmail
 > usr/bin/newaliases 777 ../sbin/sendmail
+< usr/lib/systemd/system/spoolgore-smtp.socket 644 
+< usr/lib/systemd/system/spoolgore-smtp@.service 644 
 < usr/lib/systemd/system/spoolgore.service 644 
 < usr/lib/systemd/system/spoolgore@.service 644 
 < usr/lib/systemd/user/spoolgore.service 644 

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/conf"
@@ -123,7 +121,7 @@ func (c *config) complete(sys system) error {
 		if !ok {
 			continue
 		}
-		n, err := parseSize(v.value)
+		n, err := conf.Size(v.value)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", v.origin, key, err)
 		}
@@ -179,17 +177,6 @@ func (c *config) completeDomain(sys system) error {
 }
 
 func isDomain(name string) bool { return message.CheckAddress("a@"+name) == nil }
-
-// parseSize reads a number that may end in K, M or G, which are powers of 1024.
-func parseSize(text string) (int64, error) {
-	digits := strings.TrimRight(text, "KMGkmg")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	shift, known := map[string]uint{"": 0, "K": 10, "M": 20, "G": 30}[strings.ToUpper(text[len(digits):])]
-	if err != nil || !known || n < 0 || n > math.MaxInt64>>shift {
-		return 0, fmt.Errorf("%q: want a number, such as 10000, 50M or 1G; 0 is no limit", text)
-	}
-	return n << shift, nil
-}
 
 // spool returns the configured spool directory.
 func (c *config) spool() (*spooldir.Dir, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/sendmail"
 	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/submission"
 )
 
 // submit takes a message from standard input. A nil error means that the message is safe.
@@ -74,35 +75,12 @@ func (s *shim) defaults() (sendmail.Defaults, error) {
 	if s.conf.aliases.value == "" {
 		return d, nil
 	}
-	table, err := aliases.Load(s.conf.aliases.value)
-	if err != nil {
+	host, _ := s.sys.hostname()
+	say := func(problem string) { s.say("aliases: " + problem) }
+	if err := submission.AddAliases(&d, s.conf.aliases.value, host, say); err != nil {
 		return d, fail(exitConfig, "aliases: %w", err)
 	}
-	d.Local, table.Local = s.isLocal, s.isLocal
-	said := map[string]bool{}
-	d.Aliases = func(name string) (sendmail.Alias, bool) {
-		a, ok := table.Lookup(name)
-		for _, p := range a.Problems {
-			if !said[p.Error()] {
-				s.say("aliases: " + p.Error())
-				said[p.Error()] = true
-			}
-		}
-		return sendmail.Alias{Targets: a.Targets, Discard: a.Discard}, ok
-	}
 	return d, nil
-}
-
-// isLocal reports whether names in a domain are looked up in the aliases: in localhost, the name of the host, and the
-// domain of names without one.
-func (s *shim) isLocal(domain string) bool {
-	host, _ := s.sys.hostname()
-	for _, local := range []string{"localhost", "localhost.localdomain", host, s.conf.domain.value} {
-		if strings.EqualFold(domain, local) {
-			return true
-		}
-	}
-	return false
 }
 
 // discard reads a message for which every recipient is an alias for /dev/null.

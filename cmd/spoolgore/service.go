@@ -60,6 +60,13 @@ func (s *service) run(orders []os.Signal) error {
 		}
 		s.shown, serve = observe, begin
 	}
+	receive := func() (end func()) { return func() {} }
+	if s.c.Listen != "" {
+		var err error
+		if receive, err = listenSMTP(&s.c, s.log); err != nil {
+			return err
+		}
+	}
 	s.complete(&s.c)
 	s.logRewriting()
 	s.spool = spoolgore.New(s.c.Dir, s.c.Opts)
@@ -70,6 +77,7 @@ func (s *service) run(orders []os.Signal) error {
 	defer stop()
 	handleSignals(s, stop, orders)
 	defer serve()() // an error ends the daemon
+	defer receive()()
 	if s.c.Once {
 		return s.spool.Drain(ctx)
 	}
@@ -107,6 +115,9 @@ func (s *service) renew() error {
 		return err
 	}
 	if err := next.Complete(s.log); err != nil {
+		return err
+	}
+	if err := next.CheckLoop(); err != nil {
 		return err
 	}
 	s.complete(&next)

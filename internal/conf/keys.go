@@ -78,6 +78,10 @@ var Keys = []Key{
 	{Name: "pickupdots", Of: Daemon, Default: "false"},
 	{Name: "warnafter", Of: Daemon, Default: "never"},
 	{Name: "onfail", Of: Daemon, Secret: true}, // likewise
+	{Name: "listen", Of: Daemon, Default: "nowhere"},
+	{Name: "listenuser", Of: Daemon, Default: "no login", File: true},
+	{Name: "listencert", Of: Daemon, Default: "no TLS", File: true},
+	{Name: "listenkey", Of: Daemon, File: true},
 	{Name: "http", Of: Daemon, Default: "nowhere"},
 	{Name: "httptokenfile", Of: Daemon, File: true},
 	{Name: "httptoken", Of: Daemon, Secret: true},

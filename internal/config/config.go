@@ -123,6 +123,9 @@ func (c *Config) finish(env func(string) string) error {
 			return time.Duration(float64(after(attempts)) * (0.9 + 0.2*rand.Float64()))
 		}
 	}
+	if err := checkListen(c); err != nil {
+		return err
+	}
 	if err := c.login(env); err != nil {
 		return err
 	}
@@ -354,25 +357,6 @@ func (c *Config) blame(err error) error {
 		return err
 	}
 	return &Error{fmt.Errorf("%w (%s)", err, strings.Join(where, ", "))}
-}
-
-// Allows returns an error if next changes a setting that needs a restart of the daemon.
-func (c *Config) Allows(next *Config) error {
-	for key, same := range map[string]bool{
-		"dir": c.Dir == next.Dir, "json": c.Opts.StatusFile == next.Opts.StatusFile, "once": c.Once == next.Once,
-		"logjson": c.LogJSON == next.LogJSON, "http": c.HTTP == next.HTTP,
-		"httptokenfile": c.HTTPTokenFile == next.HTTPTokenFile, "httptoken": c.HTTPToken == next.HTTPToken,
-	} {
-		if same {
-			continue
-		}
-		where := next.From[key].Origin
-		if where == "" {
-			where = "the configuration"
-		}
-		return &Error{fmt.Errorf("%s: %s is another one, which needs a restart of the daemon", where, key)}
-	}
-	return nil
 }
 
 // UnknownVariables returns the variables in environ, as of os.Environ, that are similar to a known one, each with the

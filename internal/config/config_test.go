@@ -52,6 +52,7 @@ func TestPrecedence(t *testing.T) {
 		"sender": {"a@x", "b@x", "c@x"}, "from": {"a@x", "b@x", "c@x"}, "senders": {"/a", "/b", "/c"},
 		"redirect": {"a@x", "b@x", "c@x"}, "allow": {"@x", "@x,a@y", "*"}, "bcc": {"a@x", "@y a@x,b@x", "c@x"},
 		"smtptlsmin": {"1.0", "1.2", "1.3"}, "retry": {"1m", "2m,3m*2", "1h"},
+		"listen": {"1", "2", "3"}, "listenuser": {"/a", "/b", "/c"},
 		"trace": {"1", "0", "3"}, "shortaddresses": {"yes", "no", "true"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},
 	}
@@ -66,6 +67,9 @@ func TestPrecedence(t *testing.T) {
 			}
 			if strings.HasPrefix(key, "smtppassword") || key == "smtpauth" {
 				args = append(args, user...)
+			}
+			if strings.HasPrefix(key, "listenuser") {
+				args = append(args, "-listen", "1")
 			}
 			if strings.HasPrefix(key, "httptoken") {
 				args = append(args, "-http", "1")
@@ -90,7 +94,7 @@ func TestPrecedence(t *testing.T) {
 		})
 	}
 	for _, k := range conf.Keys {
-		if _, ok := values[k.Name]; !ok && k.Of&conf.Daemon != 0 && !strings.Contains(" smtppasswordcmd smtppassword smtpmd5password smtpmd5user smtptoken smtpcert smtpkey ", " "+k.Name+" ") {
+		if _, ok := values[k.Name]; !ok && k.Of&conf.Daemon != 0 && !strings.Contains(" smtppasswordcmd smtppassword smtpmd5password smtpmd5user smtptoken smtpcert smtpkey listencert listenkey ", " "+k.Name+" ") {
 			t.Errorf("%s is not tested", k.Name)
 		}
 	}

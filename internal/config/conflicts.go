@@ -19,5 +19,6 @@ func (c *Config) Conflicts() (all []Conflict) {
 	add(c.Opts.SMTP.NoPipelining && c.Opts.SMTP.NoChunking, "nochunking", "nopipelining",
 		"nopipelining turns CHUNKING off, too")
 	add(c.Once && set("http"), "http", "once", "the page ends with the run")
+	add(c.Once && c.Listen != "", "listen", "once", "the SMTP server ends with the run")
 	return all
 }

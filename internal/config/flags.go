@@ -26,6 +26,8 @@ type Config struct {
 	RelaysFile, SendersFile         string
 	OnFail                          string // command for each message given up; empty: none
 	HTTP, HTTPToken, HTTPTokenFile  string // HTTP is the address of the page; empty: no page
+	Listen, ListenUser              string // address of the SMTP server, file with its users; empty: none
+	ListenCert, ListenKey           string // files with the certificate of the SMTP server; empty: no TLS
 	Bounce                          bool
 	Once, LogJSON, Verbose, Version bool
 	File                            string             // of -config; empty: none
@@ -84,6 +86,12 @@ func Flags(c *Config) *FlagSet {
 			"of the page, with any name, or Authorization: Bearer. Needed if other hosts can reach the page")
 	fs.AddString(&c.HTTPToken, "httptoken", "TOKEN", "the same; every user of this host can see it")
 	fs.Term("SPOOLGORE_HTTPTOKEN", "in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same")
+	fs.Heading("SMTP server for programs")
+	fs.AddString(&c.Listen, "listen", "ADDRESS",
+		"take mail by SMTP on HOST:PORT, or on a port of 127.0.0.1, as 2525; other hosts only with a login and TLS")
+	fs.AddString(&c.ListenUser, "listenuser", "FILE", "require a login; lines USER:HASH, as htpasswd -B writes them")
+	fs.AddString(&c.ListenCert, "listencert", "FILE", "certificate: TLS from the first octet")
+	fs.AddString(&c.ListenKey, "listenkey", "FILE", "key of the certificate")
 	fs.Heading("Configuration")
 	fs.AddString(&c.File, "config", "FILE",
 		"lines of a flag's name, blanks and a value, see below; without it no file is read")

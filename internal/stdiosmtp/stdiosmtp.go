@@ -1,6 +1,7 @@
-// Package stdiosmtp is the server side of sendmail -bs: a program hands over mail by SMTP (RFC 5321) on standard input
-// and output, with PIPELINING (RFC 2920), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), SIZE (RFC 1870) and
-// ENHANCEDSTATUSCODES (RFC 2034).
+// Package stdiosmtp is the server side of an SMTP session (RFC 5321) in which a program hands over mail: sendmail -bs
+// on standard input and output, or a connection of the daemon's -listen. It offers PIPELINING (RFC 2920), 8BITMIME
+// (RFC 6152), SMTPUTF8 (RFC 6531), DSN (RFC 3461), SIZE (RFC 1870), ENHANCEDSTATUSCODES (RFC 2034) and, on request,
+// AUTH PLAIN (RFC 4954).
 //
 // The server is go-smtp's. The package connects the server to a pipe and works around its faults.
 package stdiosmtp
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
 	"github.com/unbit/spoolgore/internal/message"
@@ -32,6 +34,9 @@ type Server struct {
 
 	// Recipients returns the addresses of the path in RCPT; none: the server discards the mail for the path.
 	Recipients func(path string) ([]string, error)
+
+	// Login checks user and password of AUTH PLAIN. No mail is taken before a login. Nil: AUTH is not offered.
+	Login func(user, password string) error
 
 	// Accept takes a message. A nil error means that the message is safe.
 	Accept func(env message.Envelope, content io.Reader) error
@@ -57,8 +62,13 @@ func (s *Server) Serve(in io.Reader, out io.Writer) error {
 	c := newConn(in, out, s.Name)
 	server := smtp.NewServer(nil)
 	server.Backend = smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
-		return &session{Server: s, conn: c, limits: server}, nil
+		one := &session{Server: s, conn: c, limits: server}
+		if s.Login != nil {
+			return &authSession{one}, nil
+		}
+		return one, nil
 	})
+	server.AllowInsecureAuth = true // the caller of Serve decides whether the connection is safe
 	server.Domain = s.Name
 	server.MaxMessageBytes = s.MaxSize
 	server.MaxLineLength = 0 // the server's limit includes lines of a message; conn limits commands
@@ -76,11 +86,15 @@ type session struct {
 	conn   *conn
 	limits *smtp.Server // the server serves this session only
 	begun  bool         // a MAIL command was accepted
+	known  bool         // the client has logged in
 	env    message.Envelope
 }
 
 // Mail begins a message.
 func (s *session) Mail(from string, opts *smtp.MailOptions) (err error) {
+	if s.Login != nil && !s.known {
+		return reply(530, "5.7.0", errors.New("authentication required"))
+	}
 	if s.begun { // the server allows a second MAIL
 		return reply(503, "5.5.1", errors.New("there was a MAIL already"))
 	}
@@ -150,6 +164,23 @@ func (s *session) Reset() {
 
 // Logout implements smtp.Session.
 func (s *session) Logout() error { return nil }
+
+// authSession is a session that requires a login.
+type authSession struct{ *session }
+
+// AuthMechanisms implements smtp.AuthSession.
+func (s *authSession) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+// Auth implements smtp.AuthSession.
+func (s *authSession) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if err := s.Login(user, password); err != nil {
+			return reply(535, "5.7.8", err)
+		}
+		s.known = true
+		return nil
+	}), nil
+}
 
 // check refuses DSN parameters that an envelope line cannot hold.
 func check(env message.Envelope) error {

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/config"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/sendmail"
+	"github.com/unbit/spoolgore/internal/smtplisten"
+	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/stdiosmtp"
+	"github.com/unbit/spoolgore/internal/submission"
+)
+
+// listenSMTP opens the socket of -listen. serve starts the server, and end stops it.
+func listenSMTP(c *config.Config, log *slog.Logger) (serve func() (end func()), err error) {
+	if err := c.CheckLoop(); err != nil {
+		return nil, err
+	}
+	in, err := newTCPIntake(c, log)
+	if err != nil {
+		return nil, err
+	}
+	var users smtplisten.Users
+	if c.ListenUser != "" {
+		if users, err = smtplisten.ReadUsers(c.ListenUser); err != nil {
+			return nil, fmt.Errorf("-listenuser: %w", err)
+		}
+	}
+	var certificate *tls.Certificate
+	if c.ListenCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.ListenCert, c.ListenKey)
+		if err != nil {
+			return nil, fmt.Errorf("-listencert: %w", err)
+		}
+		certificate = &pair
+	}
+	socket, err := smtplisten.Listen(c.Listen, certificate, users != nil)
+	if err != nil {
+		return nil, fmt.Errorf("-listen: %w", err)
+	}
+	log.Info("SMTP server started", "addr", socket.Addr().String(), "login", users != nil, "tls", certificate != nil)
+	listener := &smtplisten.Listener{Log: log, New: func(client net.Addr) (*stdiosmtp.Server, error) {
+		server, err := in.server(client)
+		if err == nil && users != nil {
+			server.Login = users.Login
+		}
+		return server, err
+	}}
+	return func() (end func()) {
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if err := listener.Serve(ctx, socket); err != nil {
+				log.Error("SMTP server failed; delivery continues", "err", err)
+			}
+		}()
+		return func() { stop(); <-ended }
+	}, nil
+}
+
+// tcpIntake puts messages of SMTP clients into the spool. Its settings are those of sendmail-spool.
+type tcpIntake struct {
+	dir     *spooldir.Dir
+	domain  string // for addresses without a domain
+	host    string
+	aliases string // path of the alias file; empty: none
+	maxSize int64  // octets of a message; zero: no limit
+	log     *slog.Logger
+}
+
+func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) {
+	in.log, in.host = log, msgfile.Host("")
+	if in.dir, err = spooldir.New(c.Dir); err != nil {
+		return in, err
+	}
+	in.domain = cmp.Or(c.From["domain"].Value, msgfile.Host(c.Opts.LocalName))
+	if message.CheckAddress("a@"+in.domain) != nil {
+		in.domain = "localhost"
+	}
+	switch path := c.From["aliases"].Value; path {
+	case "none":
+	case "":
+		const usual = "/etc/aliases"
+		if f, err := os.Open(usual); err == nil {
+			_ = f.Close()
+			in.aliases = usual
+		}
+	default:
+		in.aliases = path
+	}
+	if size := c.From["maxsize"].Value; size != "" {
+		if in.maxSize, err = conf.Size(size); err != nil {
+			return in, fmt.Errorf("%s: maxsize: %w", c.From["maxsize"].Origin, err)
+		}
+	}
+	return in, nil
+}
+
+// server returns the server for one client. The alias file is read for each connection.
+func (in tcpIntake) server(client net.Addr) (*stdiosmtp.Server, error) {
+	d := sendmail.Defaults{Domain: in.domain, MaxSize: in.maxSize, Now: time.Now()}
+	if in.aliases != "" {
+		say := func(problem string) { in.log.Warn("alias file has an error", "err", problem) }
+		if err := submission.AddAliases(&d, in.aliases, in.host, say); err != nil {
+			return nil, fmt.Errorf("aliases: %w", err)
+		}
+	}
+	hop := message.Hop{Host: in.domain, With: "ESMTP", UID: smtplisten.UserOf(client)}
+	return submission.Intake{
+		Defaults: d,
+		Put: func(m *sendmail.Message) error {
+			hop := hop
+			hop.Time = time.Now()
+			_, err := spooldir.PutNamed(in.dir, func(w io.Writer, name string) error {
+				hop.Name = name
+				m.Trace(hop)
+				_, err := m.WriteTo(w)
+				return err
+			})
+			return err
+		},
+		Discard: func(content io.Reader) error {
+			_, err := io.Copy(io.Discard, content)
+			return err
+		},
+	}.Server(), nil
+}

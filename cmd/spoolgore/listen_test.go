@@ -1,0 +1,64 @@
+//go:build unix
+
+package main
+
+import (
+	"net/smtp"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// The address of the SMTP server is in the log, as -listen 0 takes any port.
+var listening = regexp.MustCompile(`SMTP server started.* addr=(\S+)`)
+
+// A program that speaks SMTP hands a message to the daemon, which treats it as sendmail-spool would: a bare name is an
+// alias or gets the domain, and Bcc is not sent.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	relay := &smtptest.Relay{Ext: []string{"PIPELINING", "8BITMIME", "SIZE"}}
+	spool, dir := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "aliases"), []byte("root: ann@example.org\n"), 0o600))
+	file := filepath.Join(dir, "spoolgore.conf")
+	must(t, os.WriteFile(file, []byte("domain example.com\naliases "+dir+"/aliases\nmaxsize 10K\nlisten 0\n"), 0o600))
+	d := start(t, "-config", file, "-smtpaddr", relay.Listen(t), spool)
+	d.logs("SMTP server started", 1)
+	addr := listening.FindStringSubmatch(d.log.String())[1]
+	const text = "From: app\r\nTo: root\r\nBcc: eve@example.org\r\nSubject: hello\r\n\r\nHello!\r\n"
+	is.NoErr(smtp.SendMail(addr, nil, "app@example.com", []string{"root", "bob"}, []byte(text)))
+	eventually(t, "the relay has the message", func() bool { return len(relay.Messages()) == 1 })
+	got := relay.Messages()[0]
+	data := string(got.Data)
+	is.Equal(got.From, "app@example.com")
+	is.Equal(got.To, []string{"ann@example.org", "bob@example.com"})
+	is.True(strings.Contains(data, "\r\nSubject: hello\r\n"))
+	is.True(strings.Contains(data, "\r\nReceived: "))
+	is.True(strings.Contains(data, "with ESMTP"))
+	is.True(!strings.Contains(data, "eve@"))
+	err := smtp.SendMail(addr, nil, "app@example.com", []string{"bob"}, []byte(text+strings.Repeat("long\r\n", 2<<10)))
+	is.True(err != nil && strings.Contains(err.Error(), "5.3.4"))
+	d.stop()
+}
+
+func TestListenOnTheAddressOfTheRelayIsAnError(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	for args, want := range map[string]string{
+		"-listen 25":                          "round in circles",
+		"-listen 0.0.0.0:2525":                "-listenuser",
+		"-listenuser /no/such/file":           "-listen, which is not set",
+		"-listen 2525 -listencert /c":         "one without the other",
+		"-listen 2525 -listenuser /no/such/f": "no such file",
+	} {
+		code, _, stderr := command("", append(strings.Fields(args), t.TempDir())...)
+		is.True(code == 78 || code == 64)
+		is.True(strings.Contains(stderr, want))
+	}
+}

@@ -1,0 +1,230 @@
+// Package smtplisten takes mail by SMTP on a socket, for programs on this host or in containers that speak only SMTP:
+// the flag -listen of the daemon. Each connection is a session of package stdiosmtp.
+package smtplisten
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/stdiosmtp"
+)
+
+const (
+	maxConnections = 100             // sessions at the same time
+	maxPerClient   = 50              // sessions of an address at the same time
+	idleLimit      = 5 * time.Minute // wait for the next octet of a client (RFC 5321, section 4.5.3.2.7)
+	sessionLimit   = time.Hour       // length of a session
+	greetingLimit  = time.Minute     // wait for the first command
+	loginPause     = time.Second     // before the reply to a login that is refused
+	maxLogins      = 3               // refused logins of a session
+)
+
+// Listener takes connections. Its methods are called by one goroutine.
+type Listener struct {
+	// New returns the server for a connection. Client is the remote end. The server belongs to the connection.
+	New func(client net.Addr) (*stdiosmtp.Server, error)
+	Log *slog.Logger
+
+	mu      sync.Mutex
+	clients map[string]int // sessions by address
+	open    int            // sessions
+}
+
+// Serve takes connections from l until ctx ends. Then Serve closes l and all connections that are between two messages
+// or within a message; a message with a reply 250 is safe. Serve returns when all sessions have ended.
+func (s *Listener) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	for {
+		nc, err := l.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				_ = nc.Close()
+			}
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		if err != nil { // no descriptor is free, for example
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		sessions.Go(func() { s.session(ctx, nc) })
+	}
+}
+
+// session runs one connection.
+func (s *Listener) session(ctx context.Context, nc net.Conn) {
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
+	client := host(nc.RemoteAddr())
+	if !s.enter(client) {
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = io.WriteString(nc, "421 4.3.2 too many connections\r\n")
+		return
+	}
+	defer s.leave(client)
+	c := &conn{Conn: nc, end: time.Now().Add(sessionLimit)}
+	if t, ok := nc.(*tls.Conn); ok {
+		_ = nc.SetDeadline(time.Now().Add(greetingLimit))
+		if err := t.HandshakeContext(ctx); err != nil {
+			s.Log.Debug("SMTP session ended", "client", client, "err", err)
+			return
+		}
+	}
+	server, err := s.New(nc.RemoteAddr())
+	if err != nil {
+		s.Log.Error("SMTP session cannot begin", "client", client, "err", err)
+		_, _ = io.WriteString(c, "421 4.3.0 no service now\r\n")
+		return
+	}
+	if server.Login != nil {
+		server.Login = c.limited(server.Login, s.Log, client)
+	}
+	if err := server.Serve(c, c); err != nil && ctx.Err() == nil {
+		s.Log.Debug("SMTP session ended", "client", client, "err", err)
+	}
+}
+
+// enter counts a session. It returns false if there are too many.
+func (s *Listener) enter(client string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= maxConnections || s.clients[client] >= maxPerClient {
+		return false
+	}
+	if s.clients == nil {
+		s.clients = make(map[string]int)
+	}
+	s.open++
+	s.clients[client]++
+	return true
+}
+
+func (s *Listener) leave(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if s.clients[client]--; s.clients[client] == 0 {
+		delete(s.clients, client)
+	}
+}
+
+// host returns the address without the port.
+func host(addr net.Addr) string {
+	name, _, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	return name
+}
+
+// conn is a connection with deadlines, whose first line must be an SMTP command.
+type conn struct {
+	net.Conn
+	end     time.Time // of the session
+	first   []byte    // beginning of the first line; nil after the check
+	checked bool
+	refused int // logins
+}
+
+// errNotSMTP ends a session whose first line is no SMTP command. A web page can make a browser send HTTP to this port,
+// with SMTP commands in the body of the request.
+var errNotSMTP = errors.New("the first line is no SMTP command")
+
+// openings are the commands that may begin a session.
+var openings = [][]byte{
+	[]byte("EHLO"), []byte("HELO"), []byte("NOOP"), []byte("RSET"), []byte("QUIT"), []byte("HELP"), []byte("VRFY"),
+}
+
+// Read reads from the client.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.checked {
+		c.extend(idleLimit)
+		return c.Conn.Read(p)
+	}
+	c.extend(greetingLimit)
+	n, err := c.Conn.Read(p)
+	c.first = append(c.first, p[:n]...)
+	const verb = 4
+	begin := bytes.ToUpper(c.first[:min(len(c.first), verb)])
+	possible := slices.ContainsFunc(openings, func(o []byte) bool { return bytes.HasPrefix(o, begin) })
+	if !possible || len(c.first) > verb && !bytes.ContainsRune([]byte(" \r\n"), rune(c.first[verb])) {
+		_, _ = io.WriteString(c, "500 5.5.1 this is an SMTP server\r\n")
+		return 0, errNotSMTP
+	}
+	if len(c.first) > verb {
+		c.first, c.checked = nil, true
+	}
+	return n, err
+}
+
+// Write writes to the client.
+func (c *conn) Write(p []byte) (int, error) {
+	c.extend(idleLimit)
+	return c.Conn.Write(p)
+}
+
+// extend moves the deadline, at most to the end of the session.
+func (c *conn) extend(limit time.Duration) {
+	deadline := time.Now().Add(limit)
+	if deadline.After(c.end) {
+		deadline = c.end
+	}
+	_ = c.SetDeadline(deadline)
+}
+
+// A loginFunc checks user and password.
+type loginFunc = func(user, password string) error
+
+// limited returns login with a pause after each refusal, and the end of the session after several.
+func (c *conn) limited(login loginFunc, log *slog.Logger, client string) loginFunc {
+	return func(user, password string) error {
+		err := login(user, password)
+		if err == nil {
+			return nil
+		}
+		log.Warn("login of an SMTP client refused", "client", client)
+		time.Sleep(loginPause)
+		if c.refused++; c.refused >= maxLogins {
+			_, _ = io.WriteString(c, "421 4.7.0 too many refused logins\r\n")
+			_ = c.Close()
+		}
+		return err
+	}
+}
+
+// Listen opens the socket. Addr is HOST:PORT, or a port on 127.0.0.1. Without a certificate, only loopback is allowed;
+// with one, TLS begins with the first octet (RFC 8314). An address for other hosts needs users, too.
+func Listen(addr string, certificate *tls.Certificate, users bool) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		addr = net.JoinHostPort("127.0.0.1", addr)
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if !tcp.IP.IsLoopback() && (certificate == nil || !users) {
+		return nil, fmt.Errorf("other hosts can reach %s: set -listenuser, -listencert and -listenkey", addr)
+	}
+	l, err := net.ListenTCP("tcp", tcp)
+	if err != nil || certificate == nil {
+		return l, err
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*certificate}}), nil
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package smtplisten
+
+import "net"
+
+// UserOf returns "": the system does not tell whose socket it is.
+func UserOf(net.Addr) string { return "" }

@@ -1,0 +1,39 @@
+package submission
+
+import (
+	"strings"
+
+	"github.com/unbit/spoolgore/internal/aliases"
+	"github.com/unbit/spoolgore/internal/sendmail"
+)
+
+// AddAliases makes the aliases of a file part of d. Addresses in localhost, in the domain of d and in the name of the
+// host may be aliases. Say gets each problem of the file that matters for a message, once.
+func AddAliases(d *sendmail.Defaults, path, host string, say func(problem string)) error {
+	table, err := aliases.Load(path)
+	if err != nil {
+		return err
+	}
+	domain := d.Domain
+	d.Local = func(name string) bool {
+		for _, local := range []string{"localhost", "localhost.localdomain", host, domain} {
+			if strings.EqualFold(name, local) {
+				return true
+			}
+		}
+		return false
+	}
+	table.Local = d.Local
+	said := map[string]bool{}
+	d.Aliases = func(name string) (sendmail.Alias, bool) {
+		a, ok := table.Lookup(name)
+		for _, p := range a.Problems {
+			if text := p.Error(); !said[text] {
+				say(text)
+				said[text] = true
+			}
+		}
+		return sendmail.Alias{Targets: a.Targets, Discard: a.Discard}, ok
+	}
+	return nil
+}

@@ -61,15 +61,25 @@ staticcheck() {
 	"$bin" ./...
 }
 
-# with_goroutines lists the packages that start goroutines or share values between them.
+# with_goroutines lists the packages that start goroutines. In the other packages, values are shared by sync.Pool and
+# sync.Once only.
 with_goroutines() {
 	local dir
 	for dir in $(go list -f '{{.Dir}}' ./...); do
-		! find "$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec grep -qE "^\s*go |sync\.|atomic\.|\.Go\(" {} + || echo "$dir"
+		! find "$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec grep -qE '^\s*go [a-z]+[.(]|\.Go\(|AfterFunc\(' {} + || echo "$dir"
 	done
 }
 
-# build_for OS ... compiles both commands, which must not depend on C, for other systems.
+# compile_for OS ... compiles all packages for other systems, without the linker.
+compile_for() {
+	local os
+	for os; do
+		GOOS=$os GOARCH=amd64 CGO_ENABLED=0 go build ./...
+		echo "$os: ok"
+	done
+}
+
+# build_for OS ... compiles and links both commands, which must not depend on C, for other systems.
 build_for() {
 	local os commands
 	for os; do

@@ -175,10 +175,10 @@ func New(dir string, opts Options) *Spool {
 	if opts.FailDisk != nil {
 		return newOn(dir, opts, fsys.Failing(fsys.System(), opts.FailDisk))
 	}
-	return newOn(dir, opts, fsys.System())
+	return newOn(dir, opts, nil)
 }
 
-// newOn is New on a file system.
+// newOn is New on a file system; nil: the one of the system.
 func newOn(dir string, opts Options, fs fsys.FS) *Spool {
 	d, err := spooldir.NewOn(dir, fs)
 	return &Spool{dir: d, dirErr: err, opts: opts}

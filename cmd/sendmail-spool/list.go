@@ -90,7 +90,7 @@ func (s *shim) show(e *mailq.Entry) {
 // isRunElsewhere reports whether the spool has a daemon that signals cannot reach, such as a daemon in another
 // container. The lock is checked only if the state file is fresh.
 func (s *shim) isRunElsewhere() bool {
-	fi, err := os.Lstat(s.spool.File(spooldir.StateFile))
+	fi, err := s.spool.FS().Lstat(s.spool.File(spooldir.StateFile))
 	if err != nil || time.Since(fi.ModTime()) > 2*time.Minute {
 		return false
 	}

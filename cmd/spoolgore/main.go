@@ -14,10 +14,12 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/unbit/spoolgore/internal/asowner"
 	"github.com/unbit/spoolgore/internal/cli"
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/progress"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -66,6 +68,9 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 	}
 	logConflicts(&s.c, s.log)
 	err := s.c.Complete(s.log)
+	if err == nil && c.Once {
+		err = stepDown(&s.c)
+	}
 	if err == nil {
 		err = s.run(orders)
 	}
@@ -73,6 +78,19 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 		s.log.Error("daemon failed", "dir", c.Dir, "err", err)
 	}
 	return cli.CodeOf(err)
+}
+
+// stepDown has root run a spool once with the rights of its owner, whose daemon could not read what root leaves there.
+func stepDown(c *config.Config) error {
+	dir, err := spooldir.New(c.Dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	if _, err := dir.FS().Stat(dir.Path()); err != nil {
+		return nil // the run says so
+	}
+	config.KeepSecrets(&c.Opts)
+	return asowner.Become(dir)
 }
 
 // The linker sets these in a build of packaging/build.sh. Empty: another build.

@@ -76,6 +76,8 @@ func step(call, line, spool string) string {
 	line, _, _ = strings.Cut(line, ") = ") // openat returns the file again
 	if call == "write" {
 		line, _, _ = strings.Cut(line, ">")
+	} else { // relative to a directory
+		line = regexp.MustCompile(`\d+<([^>]*)>, "([^"/]*)"`).ReplaceAllString(line, `"$1/$2"`)
 	}
 	for _, path := range regexp.MustCompile(regexp.QuoteMeta(spool)+`[^">]*`).FindAllString(line, -1) {
 		path = strings.TrimPrefix(strings.TrimPrefix(path, spool), "/")

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/asowner"
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/mailq"
@@ -129,10 +130,14 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 	}
 	c.operands = operands
 	c.view, err = mailq.Of(dir, status, c.now)
-	if err == nil {
-		c.dir = c.view.Dir
+	if err != nil {
+		return err
 	}
-	return err
+	c.dir = c.view.Dir
+	if c.name == putName { // reads files of its caller
+		return nil
+	}
+	return asowner.Become(c.dir)
 }
 
 func isDir(path string) bool {
@@ -201,11 +206,11 @@ func (c *spool) checkSpool() error {
 
 // isSpool reports whether a daemon has run on the directory.
 func (c *spool) isSpool() bool {
-	if _, err := os.Lstat(c.dir.File(spooldir.LockFile)); err == nil {
+	if _, err := c.dir.FS().Lstat(c.dir.File(spooldir.LockFile)); err == nil {
 		return true
 	}
 	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Failed} {
-		if fi, err := os.Lstat(c.dir.File(string(place))); err != nil || !fi.IsDir() {
+		if fi, err := c.dir.FS().Lstat(c.dir.File(string(place))); err != nil || !fi.IsDir() {
 			return false
 		}
 	}
@@ -242,7 +247,7 @@ func (c *spool) checkStatus() error {
 // statusElsewhere reports whether there is no status file although a daemon has run. A daemon writes the status file
 // soon after its lock.
 func (c *spool) statusElsewhere() bool {
-	lock, err := os.Lstat(c.dir.File(spooldir.LockFile))
+	lock, err := c.dir.FS().Lstat(c.dir.File(spooldir.LockFile))
 	return err == nil && ago(c.now, lock.ModTime()) > 10*time.Second && c.view.Missing()
 }
 

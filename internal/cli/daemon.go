@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/daemonstate"
@@ -44,7 +43,7 @@ func (c *spool) daemon() (d daemonInfo) {
 
 // daemonState returns the state that a daemon, perhaps an earlier one, has written.
 func (c *spool) daemonState() (s daemonstate.State, ok bool) {
-	fi, err := os.Lstat(c.dir.File(daemonstate.Name))
+	fi, err := c.dir.FS().Lstat(c.dir.File(daemonstate.Name))
 	if err != nil || !fi.Mode().IsRegular() {
 		return s, false
 	}

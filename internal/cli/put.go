@@ -8,16 +8,20 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/asowner"
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/putfiles"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
+
+const putName = "put"
 
 func putCommand() *command {
 	var f putFlags
 	c := &command{
-		name:     "put",
+		name:     putName,
 		operands: []string{"[flags] [DIR] FILE...", "[flags] [DIR] -"},
 		brief:    "put messages from files into the spool",
 		about: `Puts messages from files into the spool; - is standard input. A file with several messages, an mbox file
@@ -103,7 +107,16 @@ func (c *call) put(o putfiles.Options) error {
 
 func (c *call) putFile(path string, o putfiles.Options) ([]string, error) {
 	if path != "-" {
-		return putfiles.Put(c.dir, path, o)
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		names, err := putOpen(c.dir, f, o)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return names, err
 	}
 	f, err := os.CreateTemp("", "spoolgore-put-")
 	if err != nil {
@@ -114,9 +127,18 @@ func (c *call) putFile(path string, o putfiles.Options) ([]string, error) {
 	if _, err := io.Copy(f, c.stdin); err != nil {
 		return nil, fmt.Errorf("standard input: %w", err)
 	}
-	names, err := putfiles.PutFile(c.dir, f, o)
+	names, err := putOpen(c.dir, f, o)
 	if err != nil {
 		err = fmt.Errorf("standard input: %w", err)
 	}
+	return names, err
+}
+
+// putOpen puts an open file with the rights of the owner of the spool.
+func putOpen(dir *spooldir.Dir, f *os.File, o putfiles.Options) (names []string, err error) {
+	err = asowner.During(dir, func() error {
+		names, err = putfiles.PutFile(dir, f, o)
+		return err
+	})
 	return names, err
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/asowner"
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/daemonstate"
@@ -195,6 +196,10 @@ func (t *testMail) send(ctx context.Context) (code int, err error) {
 		return 0, err
 	}
 	if _, err := os.Stat(dir.Path()); err != nil { // Put would make tmp/, and its error is less clear
+		return 0, err
+	}
+	config.KeepSecrets(&t.Opts)
+	if err := asowner.Become(dir); err != nil {
 		return 0, err
 	}
 	pid, err := dir.Lock().Holder()

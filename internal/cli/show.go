@@ -54,7 +54,7 @@ header. NAME is the name of the file, or its path, as failed/NAME.`,
 
 func (c *spool) show(e *mailq.Entry, raw, asJSON bool) error {
 	if raw {
-		f, err := spooldir.OpenRead(c.dir.At(e.Place, e.Name))
+		f, err := spooldir.OpenReadOn(c.dir.FS(), c.dir.At(e.Place, e.Name))
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ func (p *messagePage) attempts(run *record.AttemptRun) string {
 
 // writeHeader writes the decoded subject and then the header of the file.
 func (p *messagePage) writeHeader() error {
-	f, err := spooldir.OpenRead(p.dir.At(p.e.Place, p.e.Name))
+	f, err := spooldir.OpenReadOn(p.dir.FS(), p.dir.At(p.e.Place, p.e.Name))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/asyncfile"
 	"github.com/unbit/spoolgore/internal/daemonstate"
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -43,6 +44,7 @@ type Options struct {
 type Collector struct {
 	opts    Options
 	path    string
+	fs      fsys.FS // of the spool
 	started time.Time
 	woken   chan struct{} // with room for one wake-up
 	file    *asyncfile.File
@@ -77,8 +79,11 @@ type Snapshot struct {
 
 // New returns a Collector that counts from now on.
 func New(o Options) *Collector {
-	c := &Collector{opts: o, path: filepath.Join(o.Dir, daemonstate.Name), started: time.Now(),
+	c := &Collector{opts: o, path: filepath.Join(o.Dir, daemonstate.Name), fs: fsys.System(), started: time.Now(),
 		woken: make(chan struct{}, 1)}
+	if dir, err := spooldir.New(o.Dir); err == nil {
+		c.path, c.fs = dir.File(daemonstate.Name), dir.FS()
+	}
 	c.recent.began = c.started
 	c.past.limit = o.Keep
 	c.file = asyncfile.New(c.path, c.replace)
@@ -246,13 +251,12 @@ func urgentPart(s daemonstate.State) string {
 
 // replace writes the file or, if only the time has changed, sets its time.
 func (c *Collector) replace(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	if info, err := os.Lstat(path); c.touch && err == nil && info.Mode().IsRegular() {
-		now := time.Now()
-		if err := os.Chtimes(path, now, now); err == nil {
+	if info, err := c.fs.Lstat(path); c.touch && err == nil && info.Mode().IsRegular() {
+		if err := c.fs.Touch(path); err == nil {
 			return nil
 		}
 	}
-	return spooldir.WriteFile(path, perm, write)
+	return spooldir.WriteFileOn(c.fs, path, perm, write)
 }
 
 // finish takes the result of a write. A failure is harmless.
@@ -277,7 +281,7 @@ func (c *Collector) end() {
 	if s, ok, _ := daemonstate.Read(c.opts.Dir); !ok || !c.ours || s.PID != os.Getpid() {
 		return
 	}
-	if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := c.fs.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.opts.Log.Error("state file cannot be removed; its content is outdated", "file", daemonstate.Name, "err", err)
 	}
 }

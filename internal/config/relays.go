@@ -62,6 +62,23 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 	return nil
 }
 
+// KeepSecrets reads the passwords now, for a process that gives up the rights to read them. A password that is changed
+// later is not seen.
+func KeepSecrets(o *spoolgore.Options) {
+	keep := func(smtp *spoolgore.SMTP) {
+		if smtp.Secret == nil {
+			return
+		}
+		if text, err := smtp.Secret(context.Background(), false); err == nil {
+			smtp.Secret = func(context.Context, bool) (string, error) { return text, nil }
+		}
+	}
+	keep(&o.SMTP)
+	for i := range o.Routes {
+		keep(&o.Routes[i].SMTP)
+	}
+}
+
 // CheckAddresses checks addresses of relays, so that an error can have an origin.
 func CheckAddresses(relays string) error {
 	for addr := range strings.SplitSeq(relays, ",") {

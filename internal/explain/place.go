@@ -2,7 +2,6 @@ package explain
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -61,7 +60,7 @@ func readStatus(dir *spooldir.Dir, name, statusFile string) (found *record.Messa
 	if err != nil {
 		return nil
 	}
-	f, err := spooldir.OpenRead(path)
+	f, err := spooldir.OpenReadOn(dir.FS(), path)
 	if err != nil {
 		return nil
 	}
@@ -97,7 +96,7 @@ func readFailure(text []byte, err error) *record.Failure {
 // isSpool reports whether dir has been run.
 func isSpool(dir *spooldir.Dir) bool {
 	for _, name := range []string{spooldir.LockFile, spooldir.StatusFile} {
-		if _, err := os.Lstat(dir.File(name)); err == nil {
+		if _, err := dir.FS().Lstat(dir.File(name)); err == nil {
 			return true
 		}
 	}

@@ -1,8 +1,8 @@
 // Package fsys has the file system calls of a spool behind one small interface. Production uses the operating system's
 // calls; tests record calls or let calls fail.
 //
-// A caller passes an absolute path unchanged to a call: a later implementation may split a path into an open directory
-// and a base name (openat). Calls for locks (flock) and for notification (inotify) are not here.
+// A caller passes an absolute path unchanged to a call. The file system of NewTree splits the path into an open
+// directory and a base name (openat). Calls for locks (flock) and for notification (inotify) are not here.
 package fsys
 
 import (
@@ -18,7 +18,7 @@ import (
 type FS interface {
 	// OpenFile is os.OpenFile. To read a directory, open it with os.O_RDONLY.
 	OpenFile(path string, flag int, perm fs.FileMode) (File, error)
-	// Stat is os.Stat. The results of Stat and Lstat work with os.SameFile.
+	// Stat is os.Stat. The results of Stat and Lstat work with SameFile.
 	Stat(path string) (fs.FileInfo, error)
 	// Lstat is os.Lstat.
 	Lstat(path string) (fs.FileInfo, error)

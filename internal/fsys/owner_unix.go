@@ -3,6 +3,7 @@
 package fsys
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -48,6 +49,41 @@ func giveDirToOwner(path string) error {
 		return &os.PathError{Op: "chown", Path: path, Err: err}
 	}
 	return nil
+}
+
+// giveFile is giveToOwner for the file base in the tree, which is open as fd.
+func (d *directory) giveFile(fd int, base string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	var dir, file, named unix.Stat_t
+	if err := errors.Join(unix.Fstat(d.fd, &dir), unix.Fstat(fd, &file)); err != nil {
+		return err
+	}
+	if dir.Uid == 0 || file.Uid != 0 || file.Nlink != 1 || file.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil
+	}
+	if err := fstatat(d.fd, base, &named); err != nil || named.Ino != file.Ino || named.Dev != file.Dev {
+		return nil
+	}
+	return unix.Fchown(fd, int(dir.Uid), groupFor(&dir))
+}
+
+// giveDir is giveToOwner for the directory base in the tree, which root has just made.
+func (d *directory) giveDir(base string) error {
+	var dir, made unix.Stat_t
+	if os.Geteuid() != 0 || unix.Fstat(d.fd, &dir) != nil || dir.Uid == 0 {
+		return nil
+	}
+	fd, err := openDir(d.fd, base)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Fstat(fd, &made); err != nil || made.Uid != 0 {
+		return err
+	}
+	return unix.Fchown(fd, int(dir.Uid), groupFor(&dir))
 }
 
 // groupFor returns the group for a new file in dir; -1 if the system has set the group.

@@ -8,12 +8,16 @@ import (
 )
 
 func renameNew(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.EINVAL): // NFS and others; an old kernel
-		err = errors.ErrUnsupported
+	if err := renameNewAt(unix.AT_FDCWD, from, unix.AT_FDCWD, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
-	return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	return nil
+}
+
+func renameNewAt(a int, from string, b int, to string) error {
+	err := unix.Renameat2(a, from, b, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) { // NFS and others; an old kernel
+		return errors.ErrUnsupported
+	}
+	return err
 }

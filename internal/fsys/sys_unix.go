@@ -20,12 +20,16 @@ func stamp(path string) (Stamp, error) {
 	if err := unix.Stat(path, &st); err != nil {
 		return Stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
+	return stampOf(&st), nil
+}
+
+func stampOf(st *unix.Stat_t) Stamp {
 	return Stamp{
 		Dev:   uint64(st.Dev),
 		Ino:   uint64(st.Ino),
 		MTime: time.Unix(st.Mtim.Unix()),
 		CTime: time.Unix(st.Ctim.Unix()),
-	}, nil
+	}
 }
 
 func syncDir(path string) error {
@@ -34,27 +38,38 @@ func syncDir(path string) error {
 		return fmt.Errorf("sync directory: %w", err)
 	}
 	defer f.Close()
-	err = f.Sync()
-	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("sync directory: %w", err)
+	return syncDirError(path, f.Sync())
+}
+
+// syncDirError is the error of SyncDir after err of fsync(2).
+func syncDirError(path string, err error) error {
+	if err == nil || errors.Is(err, unix.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
 	}
-	return nil
+	if !errors.As(err, new(*fs.PathError)) {
+		err = &fs.PathError{Op: "sync", Path: path, Err: err}
+	}
+	return fmt.Errorf("sync directory: %w", err)
 }
 
 // touch sets both times: Linux reports IN_ATTRIB only then. A user with write access to another user's file cannot set
 // an exact time; the system's own time is coarser.
 func touch(path string) error {
-	ts, err := unix.TimeToTimespec(time.Now())
-	if err == nil {
-		err = unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
-	}
-	if errors.Is(err, unix.EPERM) {
-		err = unix.UtimesNanoAt(unix.AT_FDCWD, path, nil, unix.AT_SYMLINK_NOFOLLOW)
-	}
-	if err != nil {
+	if err := touchAt(unix.AT_FDCWD, path); err != nil {
 		return &fs.PathError{Op: "touch", Path: path, Err: err}
 	}
 	return nil
+}
+
+func touchAt(dir int, name string) error {
+	ts, err := unix.TimeToTimespec(time.Now())
+	if err == nil {
+		err = unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if errors.Is(err, unix.EPERM) {
+		err = unix.UtimesNanoAt(dir, name, nil, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	return err
 }
 
 func replace(path string, perm fs.FileMode, write func(io.Writer) error) error {

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -128,12 +128,11 @@ func (f *OnFail) runFor(ctx context.Context, ev spoolgore.Event) error {
 
 // readWhy reads a why-file, if it is a regular file.
 func readWhy(path string) ([]byte, error) {
-	f, err := spooldir.OpenRead(path)
+	dir, err := spooldir.New(filepath.Dir(filepath.Dir(path)))
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return io.ReadAll(f)
+	return spooldir.ReadOn(dir.FS(), path)
 }
 
 // facts returns the environment variables of a command.

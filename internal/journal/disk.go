@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/unbit/spoolgore/internal/fsys"
@@ -90,7 +89,7 @@ func (d *disk) isNamed() bool {
 		return false
 	}
 	ours, err := d.f.Stat()
-	return err == nil && os.SameFile(there, ours)
+	return err == nil && fsys.SameFile(there, ours)
 }
 
 // write appends and syncs lines. The position of the first line is from.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/unbit/spoolgore/internal/record"
@@ -32,7 +31,7 @@ var errEnough = errors.New("enough of the status file was read")
 // known calls each for every message of the status file that is in there, and removes the message from there. Without a
 // status file there are none. An error of the status file is stored in v.Trouble.
 func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) error {
-	f, err := spooldir.OpenRead(v.status)
+	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.status)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			v.Trouble = err
@@ -71,7 +70,7 @@ func (v *View) IsStatus(e *Entry) bool {
 	if e.Known || !e.Info.Mode().IsRegular() {
 		return false
 	}
-	f, err := spooldir.OpenRead(v.Dir.At(e.Place, e.Name))
+	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.Dir.At(e.Place, e.Name))
 	if err != nil {
 		return false
 	}
@@ -85,6 +84,6 @@ func (v *View) IsStatus(e *Entry) bool {
 
 // Missing reports whether there is no status file.
 func (v *View) Missing() bool {
-	_, err := os.Lstat(v.status)
+	_, err := v.Dir.FS().Lstat(v.status)
 	return errors.Is(err, fs.ErrNotExist)
 }

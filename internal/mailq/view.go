@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -106,7 +105,7 @@ func (a named) compare(b named) int {
 
 // one calls each for the entry that of makes of a file, if the file is still there.
 func (v *View) one(n named, of func(named, fs.FileInfo) *Entry, each func(*Entry) error) error {
-	fi, err := os.Lstat(v.Dir.At(n.place, n.name))
+	fi, err := v.Dir.FS().Lstat(v.Dir.At(n.place, n.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -165,7 +164,7 @@ func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
 	if !spooldir.Usable(name) || path == v.status || place == spooldir.Failed && spooldir.IsWhyFile(name) {
 		return nil, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
 	}
-	fi, err := os.Lstat(path)
+	fi, err := v.Dir.FS().Lstat(path)
 	if err == nil && fi.IsDir() {
 		err = &fs.PathError{Op: "find", Path: path, Err: fs.ErrNotExist}
 	}
@@ -202,7 +201,7 @@ func (v *View) ReadHeader(e *Entry) {
 }
 
 func (v *View) readHeader(e *Entry) error {
-	f, err := spooldir.OpenRead(v.Dir.At(e.Place, e.Name))
+	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.Dir.At(e.Place, e.Name))
 	if err != nil {
 		return err
 	}
@@ -280,9 +279,9 @@ func (v *View) isReport(name string) bool {
 
 // givenUp returns when the message name came to failed/: the time of its why-file.
 func (v *View) givenUp(name string) (time.Time, error) {
-	fi, err := os.Lstat(v.Dir.At(spooldir.Failed, spooldir.WhyFile(name)))
+	fi, err := v.Dir.FS().Lstat(v.Dir.At(spooldir.Failed, spooldir.WhyFile(name)))
 	if errors.Is(err, fs.ErrNotExist) {
-		fi, err = os.Lstat(v.Dir.At(spooldir.Failed, name))
+		fi, err = v.Dir.FS().Lstat(v.Dir.At(spooldir.Failed, name))
 	}
 	if err != nil {
 		return time.Time{}, err

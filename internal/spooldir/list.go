@@ -88,5 +88,5 @@ func exists(on fsys.FS, path string) (bool, error) {
 func sameFile(on fsys.FS, a, b string) bool {
 	fa, errA := on.Lstat(a)
 	fb, errB := on.Lstat(b)
-	return errA == nil && errB == nil && os.SameFile(fa, fb)
+	return errA == nil && errB == nil && fsys.SameFile(fa, fb)
 }

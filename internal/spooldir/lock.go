@@ -163,7 +163,7 @@ func (l *Lock) Here() error {
 	if h == nil {
 		return nil
 	}
-	if !os.SameFile(h.dir, dir) {
+	if !fsys.SameFile(h.dir, dir) {
 		return fmt.Errorf("look at spool: %s: %w", l.dir.path, ErrReplaced)
 	}
 	fi, err := l.dir.fs.Lstat(l.dir.File(lockName))
@@ -171,7 +171,7 @@ func (l *Lock) Here() error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && file == nil:
 		return nil
-	case errors.Is(err, fs.ErrNotExist), err == nil && (file == nil || !os.SameFile(file.FileInfo, fi)):
+	case errors.Is(err, fs.ErrNotExist), err == nil && (file == nil || !fsys.SameFile(file.FileInfo, fi)):
 		return l.renew(h)
 	case err != nil:
 		return fmt.Errorf("look at spool: %w", err)

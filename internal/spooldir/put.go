@@ -171,6 +171,10 @@ func taken(d *Dir, name string, places ...Place) error {
 
 // build makes a file in tmp/, unsynced, and returns its path. After an error there is no file.
 func build(d *Dir, item *Putting) (path string, err error) {
+	spool, err := d.fs.Stat(d.path) // first: another directory may be there by now
+	if err != nil {
+		return "", err
+	}
 	f, err := createTmp(d)
 	if err != nil {
 		return "", err
@@ -182,7 +186,7 @@ func build(d *Dir, item *Putting) (path string, err error) {
 			d.fs.Remove(f.Name())
 		}
 	}()
-	if err := share(d, f); err != nil {
+	if err := share(spool, f); err != nil {
 		return "", err
 	}
 	name := cmp.Or(item.Fixed, strings.TrimPrefix(filepath.Base(f.Name()), putPrefix))
@@ -217,11 +221,7 @@ func createTmp(d *Dir) (f fsys.File, err error) {
 // share makes f readable and writable for the group in a spool of a group, also against the umask. Reading is not
 // enough: Linux lets no user link a file that the user cannot write (fs.protected_hardlinks), and a move may need a
 // link.
-func share(d *Dir, f fsys.File) error {
-	spool, err := d.fs.Stat(d.path)
-	if err != nil {
-		return err
-	}
+func share(spool fs.FileInfo, f fsys.File) error {
 	if shared := fs.ModeSetgid | 0o070; spool.Mode()&shared != shared {
 		return nil
 	}

@@ -28,8 +28,8 @@ const (
 	holdDir   = "hold"
 )
 
-// A Dir is a spool directory. Dir keeps no descriptor open and is safe for concurrent use by several goroutines, and
-// beside other processes in the same directory.
+// A Dir is a spool directory. Dir opens the spool and its subdirectories once, without following links (fsys.NewTree),
+// and is safe for concurrent use by several goroutines, and beside other processes in the same directory.
 type Dir struct {
 	path    string
 	fs      fsys.FS
@@ -42,14 +42,17 @@ type Dir struct {
 
 // New returns the spool directory at path, which is made absolute. New does not look at the disk. The only error is a
 // relative path without a working directory.
-func New(path string) (*Dir, error) { return NewOn(path, fsys.System()) }
+func New(path string) (*Dir, error) { return NewOn(path, nil) }
 
-// NewOn is New for a directory on the file system on. All calls for files of the spool go to on, except locking and
-// notification.
+// NewOn is New for a directory on the file system on; nil: the one of New. All calls for files of the spool go to on,
+// except locking and notification.
 func NewOn(path string, on fsys.FS) (*Dir, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("make %s absolute: %w", path, err)
+	}
+	if on == nil {
+		on = fsys.NewTree(abs, lockName, tmpDir, failedDir, holdDir)
 	}
 	d := &Dir{path: abs, fs: on, newName: func() string { return newName(time.Now()) }}
 	d.lock.dir = d
@@ -138,15 +141,21 @@ func (d *Dir) Prepare() (incomplete, err error) {
 // makeSub makes a subdirectory if there is none.
 func makeSub(d *Dir, sub string) error {
 	path := d.File(sub)
-	if fi, err := d.fs.Stat(path); err == nil {
-		if !fi.IsDir() {
-			return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
-		}
+	fi, err := d.fs.Stat(path)
+	switch {
+	case errors.Is(err, syscall.ENOTDIR): // a link, or the directory of a user that is not trusted
+		return err
+	case err == nil && !fi.IsDir():
+		return &fs.PathError{Op: "mkdir", Path: path, Err: syscall.ENOTDIR}
+	case err == nil:
 		return nil
 	}
 	spool, err := d.fs.Stat(d.path)
 	if err != nil {
 		return err
+	}
+	if err := mayMakeSub(spool); err != nil && d.lock.held.Load() == nil {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
 	}
 	// The subdirectories of a spool shared by a group, or by all users, are shared the same way.
 	mode := spool.Mode() & (fs.ModePerm | fs.ModeSetgid | fs.ModeSticky)

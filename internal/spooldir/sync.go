@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // syncFew is the number of files up to which a sync of each is cheaper than a sync of the file system.
@@ -37,7 +38,11 @@ func syncFiles(d *Dir, paths []string, dir string) error {
 // SyncPlaces makes all moves and removals so far survive a power cut. New names are synced before removed ones.
 func (d *Dir) SyncPlaces() error {
 	for _, place := range []Place{Hold, Failed, Spool} {
-		if err := d.fs.SyncDir(d.File(string(place))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := d.fs.SyncDir(d.File(string(place)))
+		if place != Spool && errors.Is(err, syscall.ENOTDIR) { // nothing can have been moved there
+			continue
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -21,6 +21,17 @@ func Owner(fi fs.FileInfo) int {
 	return -1
 }
 
+// mayMakeSub returns an error if the process, which is not the daemon, must not make a subdirectory in spool: the
+// daemon refuses a directory of a third user.
+func mayMakeSub(spool fs.FileInfo) error {
+	owner, euid := Owner(spool), os.Geteuid()
+	if owner < 0 || euid == 0 || euid == owner {
+		return nil
+	}
+	return fmt.Errorf("missing, and only the daemon, root and user %d make a directory there: %w", owner,
+		fs.ErrPermission)
+}
+
 // Usage counts the files of the user uid in d, and their bytes: in the spool, in tmp/, in hold/ and in failed/. Usage
 // looks at every file of every user, about 2 ms for a thousand.
 func Usage(d *Dir, uid int) (files int, bytes int64, err error) {

@@ -36,6 +36,8 @@ type Event struct {
 	Gone   []string  // valid names of files that went away, sorted and unique; a new file may have the name by now
 	Rescan bool      // more has happened than Files tells: read the directory
 	End    uint64    // position of the end of the event, see Watcher.Mark
+
+	subGone bool // a subdirectory was removed, perhaps with the spool
 }
 
 // A Watcher notices changes in the spool.

@@ -3,11 +3,14 @@ package spooldir
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +65,9 @@ func (w *Watcher) run(d *Dir) error {
 			return fmt.Errorf("watch spool: %w", err)
 		}
 		event, gone := decode(buf[:n], Usable)
+		if !gone && event.subGone && w.removed(d) {
+			event.Rescan, gone = true, true
+		}
 		event.End = end
 		if tells := event.Rescan || len(event.Files)+len(event.Gone) > 0; tells || !w.skip(end-uint64(n), end) {
 			select {
@@ -75,6 +81,28 @@ func (w *Watcher) run(d *Dir) error {
 			return fmt.Errorf("watch spool: %s: %w", d.path, ErrUnlinked)
 		}
 	}
+}
+
+// The time for which a watch looks for the removal of the spool after that of a subdirectory.
+const (
+	removalLooks = 20
+	removalPause = 50 * time.Millisecond
+)
+
+// removed reports whether the spool is removed soon after one of its subdirectories. The kernel does not tell of it
+// while a process has the directory open, as this one has.
+func (w *Watcher) removed(d *Dir) bool {
+	for range removalLooks {
+		if _, err := d.fs.Stamp(d.path); errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+		select {
+		case <-w.closing:
+			return false
+		case <-time.After(removalPause):
+		}
+	}
+	return false
 }
 
 // skip reports whether no event is wanted for the notices between two positions.
@@ -167,6 +195,8 @@ func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 		}
 		name, _, _ := bytes.Cut(field, []byte{0})
 		switch {
+		case mask&unix.IN_ISDIR != 0 && mask&unix.IN_DELETE != 0:
+			event.subGone = true
 		case mask&unix.IN_ISDIR != 0 || !usable(string(name)):
 		case mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0:
 			event.Gone = append(event.Gone, string(name))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
 
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -107,7 +106,7 @@ func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.I
 	if !spooldir.Usable(name) || place == spooldir.Failed && spooldir.IsWhyFile(name) || path == s.table.statusPath() {
 		return fs.ErrNotExist // the file is no message
 	}
-	fi, err := os.Lstat(path)
+	fi, err := s.dir.FS().Lstat(path)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
@@ -109,7 +110,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	if more := len(in.People) - mostPeople; more > 0 {
 		in.People, in.MorePeople = in.People[:mostPeople], more
 	}
-	if err := in.open(s.dir.At(place, name)); err != nil {
+	if err := in.open(s.dir.FS(), s.dir.At(place, name)); err != nil {
 		in.Trouble = console.Escape(err.Error())
 	}
 	answer(w, in)
@@ -178,8 +179,8 @@ func tries(r *record.Recipient) (all []try, leftOut int) {
 }
 
 // open reads header and text of the file.
-func (in *inside) open(path string) error {
-	f, err := spooldir.OpenRead(path)
+func (in *inside) open(on fsys.FS, path string) error {
+	f, err := spooldir.OpenReadOn(on, path)
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func (s *Server) show(r *row) shown {
 		Size:  r.id.Size,
 		Since: r.since, Next: r.next, Attempts: int(r.attempts), Reason: console.Escape(r.reason),
 	}
-	f, err := spooldir.OpenRead(s.dir.At(r.place, r.name))
+	f, err := spooldir.OpenReadOn(s.dir.FS(), s.dir.At(r.place, r.name))
 	if err != nil {
 		return m
 	}

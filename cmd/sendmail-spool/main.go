@@ -11,12 +11,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/unbit/spoolgore/internal/sendmail"
 	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/textline"
 )
 
 // Exit codes, those of sysexits.h.
@@ -83,15 +82,8 @@ func (s *shim) say(text string) {
 	fmt.Fprintf(s.stderr, "sendmail-spool: %s\n", oneLine(text))
 }
 
-// oneLine replaces control characters in text of unknown origin, for a terminal or a log.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-}
+// oneLine makes text of unknown origin one line of a terminal or a log.
+func oneLine(text string) string { return textline.Of(text, 0) }
 
 func (s *shim) do(args []string) error {
 	if len(args) == 0 {

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/textline"
 )
 
 const (
@@ -171,12 +171,7 @@ func perMinute(n float64) string {
 // brief returns text as one short line. It may have a reply of a relay, in which a line end would begin another message
 // to the manager.
 func brief(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
+	text = textline.Of(text, 0)
 	if len(text) <= maxStatusText {
 		return text
 	}

@@ -2,8 +2,10 @@ package dsn
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/textline"
 )
 
 const (
@@ -11,20 +13,8 @@ const (
 	maxWord  = 900 // maximum octets of a word; a line of one word stays below 998 octets
 )
 
-// clean makes text of unknown origin fit for one line: valid UTF-8, no control characters or line separators, single
-// blanks between words and no blanks at the ends.
-func clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp):
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-	return strings.Join(strings.Fields(s), " ")
-}
+// clean makes text of unknown origin one line, with single blanks between words and no blanks at the ends.
+func clean(s string) string { return strings.Join(strings.Fields(textline.Of(s, 0)), " ") }
 
 // toASCII replaces every character that is not ASCII by a question mark.
 func toASCII(s string) string {
@@ -36,9 +26,7 @@ func toASCII(s string) string {
 	}, s)
 }
 
-func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
-}
+func isASCII(s string) bool { return !message.HasUTF8(s) }
 
 // cut shortens s to at most n octets, between two characters.
 func cut(s string, n int) string {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/shell"
+	"github.com/unbit/spoolgore/internal/textline"
 )
 
 const (
@@ -309,13 +310,5 @@ func firstLine(output []byte) string {
 	return ""
 }
 
-// clean returns text without control characters, as valid UTF-8, and at most maxText octets long.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text[:min(len(text), maxText)])
-	return strings.ToValidUTF8(text, "?")
-}
+// clean returns text as one line of at most maxText octets.
+func clean(text string) string { return textline.Of(text, maxText) }

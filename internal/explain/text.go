@@ -195,14 +195,14 @@ func (p *planPage) writeRetries() {
 		}
 		for _, r := range m.Recipients() {
 			if r.Status == record.Waiting && r.Attempts >= failed {
-				failed, start = r.Attempts, later(r.NextAttempt, p.now)
+				failed, start = r.Attempts, retry.Later(r.NextAttempt, p.now)
 			}
 		}
 	}
 	var notBefore, expire time.Time
 	if env := p.file.Envelope; env != nil {
 		notBefore, expire = env.NotBefore, env.Expire
-		start = later(start, notBefore)
+		start = retry.Later(start, notBefore)
 	}
 	var seen time.Time // when a running daemon has not seen the file before
 	if p.place.pid == 0 {
@@ -254,11 +254,4 @@ func schedule(start time.Time, failed, most int, end time.Time) (next []time.Tim
 		}
 		next = append(next, at)
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }

@@ -148,7 +148,7 @@ func compare(value string) (kind string) {
 		return "another number of addresses"
 	}
 	for i, a := range ours {
-		addr := restore(requote(theirs[i].Address))
+		addr := restore(Requote(theirs[i].Address))
 		switch {
 		case a.Err != nil && strings.HasPrefix(a.Err.Error(), "holds U+"):
 			return "holds an invisible character"

@@ -179,18 +179,22 @@ const maxEnvID = 100
 // maxID is the length limit of Envelope.ID, in octets.
 const maxID = 200
 
-func isNotify(s string) bool {
-	if s == "" || s == "NEVER" {
-		return true
-	}
-	words := strings.Split(s, ",")
+// isNotify reports whether s is a value of NOTIFY in canonical form, or empty.
+func isNotify(s string) bool { return Notify(s) == s }
+
+// Notify returns the canonical form of a value of NOTIFY (RFC 3461, section 4.1): "NEVER", or a list of SUCCESS,
+// FAILURE and DELAY in upper case, without spaces. It returns "" for an invalid value.
+func Notify(value string) string {
+	words := strings.Split(strings.ToUpper(value), ",")
 	for i, w := range words {
-		known := w == "SUCCESS" || w == "FAILURE" || w == "DELAY"
+		w = strings.TrimSpace(w)
+		words[i] = w
+		known := w == "SUCCESS" || w == "FAILURE" || w == "DELAY" || w == "NEVER" && len(words) == 1
 		if !known || slices.Contains(words[:i], w) {
-			return false
+			return ""
 		}
 	}
-	return true
+	return strings.Join(words, ",")
 }
 
 func isORcpt(s string) bool {

@@ -40,7 +40,7 @@ func parseListBy(parse Parser, value string) []Address {
 	}
 	var list []Address
 	for _, p := range parsed {
-		addr := restore(requote(p.Address))
+		addr := restore(Requote(p.Address))
 		list = append(list, checked(addr, addr))
 	}
 	return list
@@ -77,7 +77,7 @@ func agree(parsed []*mail.Address, pieces []piece) bool {
 		if p.empty() {
 			continue
 		}
-		if n == len(parsed) || p.spec() != requote(parsed[n].Address) {
+		if n == len(parsed) || p.spec() != Requote(parsed[n].Address) {
 			return false
 		}
 		n++
@@ -187,7 +187,7 @@ func parsePieces(parse Parser, pieces []piece, quoted bool) []Address {
 		}
 		// CheckAddress judges what the parser does not know, such as an IPv6 literal.
 		if parsed, err := parse(spec); err == nil && len(parsed) == 1 {
-			spec = requote(parsed[0].Address)
+			spec = Requote(parsed[0].Address)
 		}
 		list = append(list, checked(restore(spec), restore(p.text)))
 	}

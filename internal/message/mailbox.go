@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/unbit/spoolgore/internal/textline"
 )
 
 // The limits of RFC 5321, section 4.5.3.1, in bytes; maxPath is without the angle brackets.
@@ -187,13 +189,14 @@ func isLiteral(s string) bool {
 	return err == nil && ip.Is4()
 }
 
-// requote puts a local part in quotes again where SMTP needs them: the parsers remove quotes.
-func requote(addr string) string {
+// Requote puts a local part in quotes again where SMTP needs them: the parsers remove quotes.
+func Requote(addr string) string {
 	s := (&mail.Address{Address: addr}).String()
 	return s[1 : len(s)-1]
 }
 
-// printable makes text of unknown origin fit for a log line: valid UTF-8, no control characters, at most 200 bytes.
+// printable makes text of unknown origin fit for a log line, with at most 200 bytes. In an address each control
+// character is shown as a question mark, also a line end.
 func printable(s string) string {
 	const limit = 200
 	s = strings.Map(func(r rune) rune {
@@ -202,8 +205,5 @@ func printable(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s[:min(len(s), 2*limit)], "?"))
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "")
+	return textline.Of(s, limit)
 }

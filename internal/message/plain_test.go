@@ -23,7 +23,7 @@ func TestPlainAddress(t *testing.T) {
 		pieces := splitList(s)
 		is.Equal(len(pieces), 1)
 		is.Equal(pieces[0].spec(), s)
-		is.Equal(requote(s), s)
+		is.Equal(Requote(s), s)
 		is.Equal(parseListBy(enmime.ParseAddressList, s), []Address{checked(s, s)})
 	}
 }

@@ -3,6 +3,8 @@ package record
 import (
 	"slices"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/retry"
 )
 
 // Match says whether a record describes a version of a file.
@@ -134,9 +136,9 @@ func FixTimes(m *Message, now time.Time, maxAge time.Duration) {
 		switch {
 		case r.Status != Waiting:
 		case r.LastAttempt.After(now):
-			r.NextAttempt, r.LastAttempt = later(now, m.NotBefore), now
+			r.NextAttempt, r.LastAttempt = retry.Later(now, m.NotBefore), now
 		case r.NextAttempt.After(now) && (ahead && r.LastAttempt.IsZero() || r.NextAttempt.After(end.Add(maxAge))):
-			r.NextAttempt = later(now, m.NotBefore)
+			r.NextAttempt = retry.Later(now, m.NotBefore)
 		}
 	}
 	if now.Before(end) || m.Overdue.After(now) {
@@ -260,7 +262,7 @@ func AcceptedOnly(m *Message, now time.Time) *Message {
 	c := m.Clone()
 	for _, r := range c.Recipients() {
 		if !r.Accepted() {
-			*r = Recipient{Address: r.Address, NextAttempt: later(now, m.NotBefore)}
+			*r = Recipient{Address: r.Address, NextAttempt: retry.Later(now, m.NotBefore)}
 		}
 	}
 	c.Attempts, c.Overdue, c.Removed = 0, time.Time{}, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/dsn"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/retry"
 )
 
 // reportDelay is the time from the first refusal to a report while other recipients wait. Most other recipients are
@@ -40,7 +41,7 @@ func NoticeAt(m *Message, warnAfter time.Duration) (at time.Time) {
 			}
 			waits, warned = waits || r.Status != Done, warned || r.Warned
 			if r.GivenUp && !r.Told {
-				sooner(later(m.Enqueued, r.LastAttempt).Add(reportDelay))
+				sooner(retry.Later(m.Enqueued, r.LastAttempt).Add(reportDelay))
 			}
 		}
 	}

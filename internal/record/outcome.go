@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/retry"
 )
 
 // Rule decides when a recipient is tried again, and how often.
@@ -204,7 +205,7 @@ func (m *Message) GiveUpWaiting(deadline time.Time) (changes []Change) {
 func (m *Message) Postpone(at time.Time) {
 	for _, r := range m.Recipients() {
 		if r.Status == Waiting {
-			r.NextAttempt = later(r.NextAttempt, at)
+			r.NextAttempt = retry.Later(r.NextAttempt, at)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/routing"
 )
 
@@ -114,7 +115,7 @@ func (m *Message) NextAttempt() (at time.Time, ok bool) {
 // LastAttempt returns the time of the last attempt for any recipient; zero: there was none.
 func (m *Message) LastAttempt() (at time.Time) {
 	for _, r := range m.Recipients() {
-		at = later(at, r.LastAttempt)
+		at = retry.Later(at, r.LastAttempt)
 	}
 	return at
 }
@@ -123,13 +124,13 @@ func (m *Message) LastAttempt() (at time.Time) {
 func (m *Message) RetryAt(at time.Time) {
 	for _, r := range m.Recipients() {
 		if r.Status == Waiting {
-			r.NextAttempt = later(at, m.NotBefore)
+			r.NextAttempt = retry.Later(at, m.NotBefore)
 		}
 	}
 }
 
 // Since returns the time from which the age of m counts.
-func (m *Message) Since() time.Time { return later(m.Enqueued, m.NotBefore) }
+func (m *Message) Since() time.Time { return retry.Later(m.Enqueued, m.NotBefore) }
 
 // Served reports whether every recipient was accepted. Only then may the file be removed.
 func (m *Message) Served() bool {
@@ -206,7 +207,7 @@ func New(h Head, now time.Time) *Message {
 	if env := h.Envelope; env != nil {
 		m.Expire, m.Priority, m.NotBefore, m.ID = env.Expire, env.Priority, env.NotBefore, env.ID
 	}
-	next := later(now, m.NotBefore)
+	next := retry.Later(now, m.NotBefore)
 	list := func(addresses []message.Address) []Recipient {
 		to := make([]Recipient, 0, len(addresses)) // an empty list is [] in JSON, as in the 2014 tool
 		for _, a := range addresses {
@@ -233,11 +234,4 @@ func NewUnreadable(name, why string, size int64, modified, seen time.Time) *Mess
 		To: none, Cc: none, Bcc: none, Error: why, Enqueued: seen, Size: size, Modified: modified,
 		RawName: RawName(name),
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }

@@ -30,15 +30,16 @@ func After(attempts int) time.Duration {
 // after the time of the first possible attempt (notBefore; zero: at once). The message also gets LastChance after the
 // process first saw it (seen; zero: never). A limit of the sender (expire; zero: none) counts if it is earlier.
 func End(came, notBefore, expire, seen time.Time, maxAge time.Duration) time.Time {
-	at := later(came, notBefore).Add(maxAge)
-	at = later(at, seen.Add(min(LastChance, maxAge)))
+	at := Later(came, notBefore).Add(maxAge)
+	at = Later(at, seen.Add(min(LastChance, maxAge)))
 	if !expire.IsZero() && expire.Before(at) {
 		return expire
 	}
 	return at
 }
 
-func later(a, b time.Time) time.Time {
+// Later returns the later of two times.
+func Later(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
 	}

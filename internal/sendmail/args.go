@@ -147,7 +147,7 @@ func (c *Command) value(flag byte, value string) error {
 	case 'F':
 		c.FullName = value
 	case 'N':
-		c.Notify = notify(value)
+		c.Notify = message.Notify(value)
 	case 'R':
 		c.Ret = ret(value)
 	case 'V':
@@ -213,19 +213,6 @@ func (c *Command) mode(value string) error {
 }
 
 // Invalid requests for delivery reports are ignored: the message is more important.
-
-func notify(value string) string {
-	words := strings.Split(strings.ToUpper(value), ",")
-	for i, w := range words {
-		words[i] = strings.TrimSpace(w)
-		known := words[i] == "SUCCESS" || words[i] == "FAILURE" || words[i] == "DELAY" ||
-			words[i] == "NEVER" && len(words) == 1
-		if !known || slices.Contains(words[:i], words[i]) {
-			return ""
-		}
-	}
-	return strings.Join(words, ",")
-}
 
 func ret(value string) string {
 	switch strings.ToUpper(value) {

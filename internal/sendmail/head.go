@@ -57,7 +57,7 @@ func splitHead(buf []byte, whole bool) (fields [][]byte, body int, ok bool) {
 		at = len(bom)
 	}
 	for prefix := mboxLine; bytes.HasPrefix(buf[at:], []byte(prefix)); prefix = mboxLineOld {
-		line, ended := cutLine(buf[at:])
+		line, ended := firstLine(buf[at:])
 		if !ended && !whole {
 			return nil, 0, false
 		}
@@ -68,7 +68,7 @@ func splitHead(buf []byte, whole bool) (fields [][]byte, body int, ok bool) {
 	}
 	start := at
 	for {
-		line, ended := cutLine(buf[at:])
+		line, ended := firstLine(buf[at:])
 		switch {
 		case !ended && !whole:
 			return nil, 0, false
@@ -88,8 +88,8 @@ func splitHead(buf []byte, whole bool) (fields [][]byte, body int, ok bool) {
 	}
 }
 
-// cutLine returns the first line of buf with its end, and whether the line has an end.
-func cutLine(buf []byte) (line []byte, ended bool) {
+// firstLine returns the first line of buf with its end, and whether the line has an end.
+func firstLine(buf []byte) (line []byte, ended bool) {
 	if i := bytes.IndexByte(buf, '\n'); i >= 0 {
 		return buf[:i+1], true
 	}

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"mime"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 const encodingName = "content-transfer-encoding"
@@ -156,19 +158,7 @@ func fields(header []byte) iter.Seq2[string, []byte] {
 }
 
 // fieldName returns the lower-case name of the field that begins with line, or "" if no field does.
-func fieldName(line []byte) string {
-	name, _, colon := bytes.Cut(line, []byte(":"))
-	name = bytes.TrimRight(name, " \t")
-	for _, c := range name {
-		if c < 33 || c > 126 {
-			return ""
-		}
-	}
-	if !colon {
-		return ""
-	}
-	return strings.ToLower(string(name))
-}
+func fieldName(line []byte) string { return strings.ToLower(message.FieldName(line)) }
 
 // plainValue returns the value of a field on one line and without comments (RFC 5322, section 3.2.2).
 func plainValue(field []byte) string {

@@ -2,12 +2,13 @@ package smtpclient
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 // The longest ENVID and ORCPT, in octets (RFC 3461, sections 4.2 and 4.4). Longer parameters are not sent.
@@ -50,14 +51,7 @@ func checkRecipient(addr string) error {
 	return checkAddress(addr)
 }
 
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
+func isASCII(s string) bool { return !message.HasUTF8(s) }
 
 // withALabels returns the address with an ASCII domain (RFC 5891). ok is false if the local part is not ASCII, or the
 // domain is invalid.
@@ -103,7 +97,7 @@ func unicodeXtext(s string) string {
 // returns "" if the value is empty or too long.
 func originalRecipient(orcpt string) string {
 	kind, addr, ok := strings.Cut(orcpt, ";")
-	if !ok || !isAtom(kind) {
+	if !ok || !isAddressType(kind) {
 		kind, addr = "rfc822", orcpt
 	}
 	if !isASCII(addr) {
@@ -120,22 +114,9 @@ func originalRecipient(orcpt string) string {
 	return kind + ";" + addr
 }
 
-func isAtom(s string) bool {
+// isAddressType reports whether s is the type of an original recipient, such as "rfc822".
+func isAddressType(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
-// notifyValue returns the value of NOTIFY, or "" for an invalid value (RFC 3461, section 4.1).
-func notifyValue(notify string) string {
-	notify = strings.ToUpper(strings.ReplaceAll(notify, " ", ""))
-	if notify == "NEVER" {
-		return notify
-	}
-	for word := range strings.SplitSeq(notify, ",") {
-		if !slices.Contains([]string{"SUCCESS", "FAILURE", "DELAY"}, word) {
-			return ""
-		}
-	}
-	return notify
 }
 
 // NeedsUTF8 reports whether an address can be sent only to a relay with SMTPUTF8 (RFC 6531).

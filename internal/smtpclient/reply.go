@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/textline"
 )
 
 // The limits for replies, in octets. RFC 5321 allows 512 octets for a line, and any number of lines.
@@ -100,15 +100,5 @@ func isDigits(s string) bool {
 	return true
 }
 
-// clean replaces control characters and invalid UTF-8.
-func clean(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r):
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?")))
-}
+// clean makes text one line.
+func clean(text string) string { return strings.TrimSpace(textline.Of(text, 0)) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 // Transaction is one message for some recipients. Only To and Content are required.
@@ -212,7 +213,7 @@ func (x *transaction) putRcpt(out *flight, ext extensions, i int) {
 	out.put("RCPT TO:<", to, ">")
 	if ext.has("DSN") {
 		if i < len(x.Notify) {
-			if notify := notifyValue(x.Notify[i]); notify != "" {
+			if notify := message.Notify(x.Notify[i]); notify != "" {
 				out.put(" NOTIFY=", notify)
 			}
 		}

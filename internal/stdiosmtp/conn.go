@@ -220,7 +220,7 @@ func isControl(r rune) bool { return unicode.IsControl(r) && r != '\t' }
 // path returns the address that the client wrote, from addr, the address that the server parsed in the last command.
 func (c *conn) path(addr string) string {
 	if c.quoted {
-		addr = requote(addr)
+		addr = message.Requote(addr) // the server removes quotes
 	}
 	if c.name {
 		addr = strings.TrimSuffix(addr, "@"+c.domain)

@@ -11,14 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/mail"
 	"strings"
-	"unicode"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/textline"
 )
 
 // maxRecipients is the limit of recipients of a message. RFC 5321, section 4.5.3.1.8, requires at least 100.
@@ -208,12 +207,6 @@ func reply(code int, status string, err error) error {
 	return e
 }
 
-// requote quotes the local part again: the server removes the quotes.
-func requote(addr string) string {
-	s := (&mail.Address{Address: addr}).String()
-	return s[1 : len(s)-1]
-}
-
 // anyOf returns nil if all values are empty.
 func anyOf(values []string) []string {
 	if strings.Join(values, "") == "" {
@@ -222,13 +215,8 @@ func anyOf(values []string) []string {
 	return values
 }
 
-// oneLine shortens text of unknown origin and replaces its control characters, for a reply.
+// oneLine makes text of unknown origin fit for a reply.
 func oneLine(text string) string {
 	const limit = 400 // of the 512 octets of a reply line (RFC 5321, section 4.5.3.1.5)
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text[:min(len(text), limit)], "?"))
+	return textline.Of(text, limit)
 }

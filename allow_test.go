@@ -220,3 +220,44 @@ func TestRedirectAndCopy(t *testing.T) {
 		is.True(!exists(dir, "m"))
 	})
 }
+
+func TestPostmasterGetsReportsThatFail(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		refuse, from, postmaster string
+		got                      []string // recipients of reports that were accepted
+		failed                   int      // messages in failed/
+	}{
+		"report to the sender fails": {"ann@example.org www-data@web1", "www-data@web1", "admin@example.com", []string{"admin@example.com"}, 2},
+		"report is delivered":        {"ann@example.org", "www-data@web1", "admin@example.com", []string{"www-data@web1"}, 1},
+		"null sender":                {"ann@example.org", "", "admin@example.com", []string{"admin@example.com"}, 1},
+		"that fails, too":            {"ann@example.org www-data@web1 admin@example.com", "www-data@web1", "admin@example.com", nil, 3},
+		"to the postmaster himself":  {"ann@example.org admin@example.com", "admin@Example.com", "admin@example.com", nil, 2},
+		"no postmaster":              {"ann@example.org www-data@web1", "www-data@web1", "", nil, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir := t.TempDir()
+				relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+					if verb == "RCPT" && strings.Contains(row.refuse, strings.ToLower(arg)) {
+						return "550 5.1.1 no such user"
+					}
+					return ""
+				}}
+				drop(t, dir, "m", `X-Spoolgore-Envelope: {"from":"`+row.from+"\",\"to\":[\"ann@example.org\"]}\nFrom: a@web1\nSubject: hello\n\nhello\n")
+				_, stop := begin(t, dir, Options{Dial: relay.Dial, Postmaster: row.postmaster})
+				pass(time.Hour)
+				stop()
+				var got []string
+				for _, m := range relay.Messages() {
+					is.Equal(m.From, "")
+					got = append(got, m.To...)
+				}
+				is.Equal(got, row.got)
+				is.Equal(len(ls(t, dir, "failed")), 2*row.failed) // each with its why-file
+				is.Equal(ls(t, dir, "tmp"), nil)
+			})
+		})
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/engine"
+	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/retry"
@@ -361,6 +362,11 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	if o.ShortAddresses {
 		o.Logger = slog.New(addrmask.NewHandler(o.Logger.Handler(), nil))
 	}
+	if o.Postmaster != "" {
+		if _, err := message.Canonical(o.Postmaster); err != nil {
+			return o, fmt.Errorf("option Postmaster: %q is no address: %w", o.Postmaster, err)
+		}
+	}
 	if _, _, err := o.rewriting(); err != nil {
 		return o, err
 	}
@@ -379,6 +385,6 @@ func (o Options) engine() engine.Options {
 		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
 		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },
-		Delivery: o.delivery(), Rewrite: rules, RouteRewrite: routes,
+		Delivery: o.delivery(), Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
 	}
 }

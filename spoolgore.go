@@ -123,7 +123,8 @@ type Options struct {
 	// the goroutine of Run calls Backoff. Nil: n minutes, at most 30, varied by up to a tenth.
 	Backoff func(attempts int) time.Duration
 
-	NoReports bool // senders get no reports (RFC 3464) about failures and delays
+	Postmaster string // gets reports that cannot be delivered to their sender; empty: such reports stay in failed/
+	NoReports  bool   // senders get no reports (RFC 3464) about failures and delays
 	// PickupDots removes the dot that .NET adds to lines of pickup files that begin with a dot; see docs/spool.md.
 	PickupDots bool
 	WarnAfter  time.Duration // age at which the sender of a waiting message gets a report, once; zero: never

@@ -50,7 +50,7 @@ func (s *service) run(orders []os.Signal) error {
 	defer s.hook.Start()()
 	s.collector = collector.New(collector.Options{
 		Dir: s.c.Dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(),
-		Rate: s.c.Opts.Rate, Keep: minutesKept(&s.c), Log: s.log,
+		Rate: s.c.Opts.Rate, Rewrite: s.c.Opts.Rewrite, Keep: minutesKept(&s.c), Log: s.log,
 	})
 	serve := func() (end func()) { return func() {} }
 	if s.c.HTTP != "" {
@@ -134,7 +134,7 @@ func (s *service) renew() error {
 	s.level.Set(next.LogLevel())
 	s.short.Store(next.Opts.ShortAddresses)
 	s.hook.Set(next.OnFail)
-	s.collector.SetRate(next.Opts.Rate)
+	s.collector.Set(next.Opts.Rate, next.Opts.Rewrite)
 	s.c = next
 	s.logRewriting()
 	return nil

@@ -171,6 +171,7 @@ func (c *checker) check() error {
 		return err
 	}
 	if d.known {
+		r.summary = strings.Join(append([]string{r.summary}, d.state.Notices()...), "; ")
 		r.addFigure("relays_resting", resting(d.state), ";")
 		r.addFigure("sent_per_minute", fmt.Sprintf("%.1f", d.state.PerMinute), ";")
 	}

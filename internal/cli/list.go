@@ -77,6 +77,9 @@ func (c *call) list(o *listOptions) error {
 	t := &table{call: c, names: o.names, terminal: console.IsTerminal(c.stdout)}
 	if d := c.daemon(); d.known {
 		t.rests = restsOf(&d.state)
+		for _, text := range d.state.Notices() {
+			c.say("%s", console.Escape(text))
+		}
 	}
 	if err := c.each(o, t.add); err != nil {
 		return err

@@ -30,12 +30,13 @@ const (
 	after = 200 * time.Millisecond // from a nudge to the look
 )
 
-// Options are the settings of a Collector. All but Rate and Keep are required.
+// Options are the settings of a Collector. All but Rate, Rewrite and Keep are required.
 type Options struct {
 	Dir     string                  // of the spool
 	Health  func() spoolgore.Health // of the running spool
 	Version string                  // of the program
 	Rate    string                  // the limits in force; empty: none
+	Rewrite spoolgore.Rewrite       // in force
 	Keep    int                     // minutes to remember; zero: none
 	Log     *slog.Logger
 }
@@ -75,6 +76,8 @@ type Snapshot struct {
 	spoolgore.Health
 	Counts
 	PerMinute float64 // recipients accepted a minute, over the last five minutes, or since the start
+
+	Rewrite spoolgore.Rewrite // other senders and recipients
 }
 
 // New returns a Collector that counts from now on.
@@ -113,10 +116,10 @@ func (c *Collector) Observe(ev spoolgore.Event) {
 	}
 }
 
-// SetRate sets the rate limits for the state file.
-func (c *Collector) SetRate(rate string) {
+// Set sets the rate limits, and other senders and recipients, for the state file.
+func (c *Collector) Set(rate string, w spoolgore.Rewrite) {
 	c.mu.Lock()
-	c.opts.Rate = rate
+	c.opts.Rate, c.opts.Rewrite = rate, w
 	c.mu.Unlock()
 	c.Wake()
 }
@@ -197,7 +200,8 @@ func (c *Collector) look() time.Duration {
 	}
 	active := c.active || moves(h)
 	c.active = false
-	c.last = Snapshot{At: now, Health: h, Counts: c.counts, PerMinute: c.recent.perMinute(now)}
+	c.last = Snapshot{At: now, Health: h, Counts: c.counts, PerMinute: c.recent.perMinute(now),
+		Rewrite: c.opts.Rewrite}
 	next := c.past.add(c.last)
 	c.write(now)
 	switch {
@@ -292,6 +296,7 @@ func (r *Snapshot) state(c *Collector) daemonstate.State {
 		PID: os.Getpid(), Version: c.opts.Version, Started: c.started, Paused: r.Paused, Trouble: r.Trouble,
 		Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
 		Rate: c.opts.Rate, RateWait: r.RateWait, RateWaits: r.RateWaits,
+		Redirect: r.Rewrite.Redirect, Allow: r.Rewrite.Allow,
 	}
 	for _, relay := range r.Relays {
 		s.Connections += relay.Connections

@@ -67,6 +67,7 @@ var Keys = []Key{
 	{Name: "redirect", Of: Daemon, Default: "the recipients of each message"},
 	{Name: "allow", Of: Daemon, Default: "all recipients"},
 	{Name: "bcc", Of: Daemon, Default: "no copies"},
+	{Name: "postmaster", Of: Daemon, Default: "nobody"},
 
 	{Name: "freq", Of: Daemon, Default: "10"},
 	{Name: "settle", Of: Daemon, Default: "2"},

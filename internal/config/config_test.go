@@ -51,6 +51,7 @@ func TestPrecedence(t *testing.T) {
 		"recipients": {"1", "2", "3"}, "smtpidle": {"1s", "2s", "3s"}, "ip4": {"yes", "no", "true"}, "ip6": {"yes", "no", "true"},
 		"sender": {"a@x", "b@x", "c@x"}, "from": {"a@x", "b@x", "c@x"}, "senders": {"/a", "/b", "/c"},
 		"redirect": {"a@x", "b@x", "c@x"}, "allow": {"@x", "@x,a@y", "*"}, "bcc": {"a@x", "@y a@x,b@x", "c@x"},
+		"postmaster": {"a@x", "b@x", "c@x"},
 		"smtptlsmin": {"1.0", "1.2", "1.3"}, "retry": {"1m", "2m,3m*2", "1h"},
 		"listen": {"1", "2", "3"}, "listenuser": {"/a", "/b", "/c"},
 		"trace": {"1", "0", "3"}, "shortaddresses": {"yes", "no", "true"},

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/unbit/spoolgore/internal/rewrite"
+
 // A Conflict is a setting that has no effect, or another one than expected, because of another setting.
 type Conflict struct{ Setting, Other, Effect string }
 
@@ -20,5 +22,15 @@ func (c *Config) Conflicts() (all []Conflict) {
 		"nopipelining turns CHUNKING off, too")
 	add(c.Once && set("http"), "http", "once", "the page ends with the run")
 	add(c.Once && c.Listen != "", "listen", "once", "the SMTP server ends with the run")
+	add(!c.Bounce && set("postmaster"), "postmaster", "bounce", "without reports the postmaster gets none")
+	w := c.Opts.Rewrite
+	if rules, err := rewrite.New(rewrite.Settings{Allow: w.Allow}); err == nil {
+		add(w.Redirect != "" && rules.Forbidden([]string{w.Redirect}) != "", "redirect", "allow",
+			"the address of redirect is not allowed: all mail is held")
+		for _, p := range w.Copies {
+			add(w.Redirect == "" && rules.Forbidden([]string{p.Address}) != "", "bcc", "allow",
+				p.Address+" is not allowed: mail with this copy is held")
+		}
+	}
 	return all
 }

@@ -15,11 +15,15 @@ func TestConflicts(t *testing.T) {
 		"-bounce=false -warnafter 4h":       "warnafter/bounce",
 		"-smtpuser u -smtppasswordcmd true": "",
 		"-smtpuser u -smtpmd5user m -smtppasswordcmd true": "smtpmd5user/smtpuser",
-		"-nopipelining":             "",
-		"-nopipelining -window 8":   "window/nopipelining",
-		"-nochunking -window 8":     "window/nochunking",
-		"-nopipelining -nochunking": "nochunking/nopipelining",
-		"-once -http 8025":          "http/once",
+		"-nopipelining":                 "",
+		"-nopipelining -window 8":       "window/nopipelining",
+		"-nochunking -window 8":         "window/nochunking",
+		"-nopipelining -nochunking":     "nochunking/nopipelining",
+		"-once -http 8025":              "http/once",
+		"-allow @x -redirect a@x":       "",
+		"-allow @x -redirect a@y":       "redirect/allow",
+		"-allow @x -bcc a@y":            "bcc/allow",
+		"-bounce=false -postmaster a@x": "postmaster/bounce",
 	} {
 		t.Run(args, func(t *testing.T) {
 			is := is.New(t)

@@ -24,6 +24,8 @@ func rewriteFlags(fs *FlagSet, c *Config) {
 		"lines with a sender and the address in its place: www-data@* app@example.com, @web1.local @example.com")
 	fs.Add(&rewriteFlag{&w.Redirect, func(s *rewrite.Settings, v string) { s.Redirect = v }}, "redirect", "ADDRESS",
 		"the recipient of all mail, one copy of each message; the fields To and Cc stay")
+	fs.Add(&rewriteFlag{&c.Opts.Postmaster, func(s *rewrite.Settings, v string) { s.Redirect = v }}, "postmaster",
+		"ADDRESS", "gets reports that cannot be delivered to their sender")
 	fs.Add((*allowList)(&w.Allow), "allow", "LIST",
 		"addresses and domains that may get mail, as ann@example.com,@corp.example; a message with any other "+
 			"recipient is held")

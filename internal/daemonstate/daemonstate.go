@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -32,8 +33,21 @@ type State struct {
 	Rate        string    `json:",omitempty"` // the limits in force; empty: none
 	RateWait    time.Time `json:",omitzero"`  // end of the wait for the rate limit; zero: no wait
 	RateWaits   uint64    // number of waits since Started
+	Redirect    string    `json:",omitempty"` // recipient of all mail; empty: each message has its own
+	Allow       []string  `json:",omitempty"` // patterns of the only recipients; none: all are allowed
 	Connections int       // open, to all relays
 	Relays      []Relay   // in order of preference; those of routes last
+}
+
+// Notices returns what changes the recipients of all mail, a sentence for each.
+func (s *State) Notices() (texts []string) {
+	if s.Redirect != "" {
+		texts = append(texts, "all mail goes to "+s.Redirect+" (redirect)")
+	}
+	if len(s.Allow) > 0 {
+		texts = append(texts, "mail to any recipient but "+strings.Join(s.Allow, ", ")+" is held (allow)")
+	}
+	return texts
 }
 
 // Relay is the state of one relay.

@@ -56,6 +56,7 @@ type Options struct {
 	OnEvent        func(queue.Event) // called by the loop
 	Delivery       delivery.Config   // Grown is filled in
 
+	Postmaster   string           // gets reports on mail of the null sender; empty: no reports on such mail
 	Rewrite      *rewrite.Rules   // senders and recipients of all mail; nil: unchanged
 	RouteRewrite []*rewrite.Rules // of the routes of Delivery, in step; nil, or missing: Rewrite
 }
@@ -64,7 +65,8 @@ type Options struct {
 func (o *Options) rules() queue.Rules {
 	return queue.Rules{
 		Freq: o.Freq, Settle: o.Settle, Unused: unused, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: o.Reports,
-		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(), Forbidden: o.Rewrite.Allows(),
+		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(),
+		Forbidden: o.Rewrite.Allows(), Postmaster: o.Postmaster,
 	}
 }
 

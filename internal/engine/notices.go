@@ -31,6 +31,7 @@ func (n *notices) notify(a queue.Act, now time.Time) {
 // start makes the due reports, unless a batch is running.
 func (n *notices) start(now time.Time) {
 	if n.notifier.Wait(now) == 0 {
+		n.notifier.Postmaster = n.opts.Postmaster
 		n.notifier.Start(now, func() { n.post(n.take) })
 	}
 }

@@ -52,6 +52,7 @@ func (d *Notifier) why(name string) (*record.Notice, error) {
 		return nil, fmt.Errorf("%w: failed/%s.json: %w", errBroken, name, err)
 	}
 	notice := failure.Notice()
+	notice.To = record.ReportTo(&failure.Message, d.Postmaster)
 	notice.Kept = "failed/" + name
 	return &notice, nil
 }

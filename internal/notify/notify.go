@@ -27,6 +27,8 @@ const (
 
 // A Notifier makes the reports of a spool. Its methods are for one goroutine.
 type Notifier struct {
+	Postmaster string // gets reports on mail of the null sender; empty: no reports on such mail. Set while not Busy
+
 	dir  *spooldir.Dir
 	host string
 

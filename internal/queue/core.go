@@ -165,7 +165,7 @@ func (c *core) finishWith(e *entry, m *record.Message, a Act) {
 	a.Kind, a.Version, a.Returned = Remove, e.id, e.has(returned)
 	s := removing
 	if m.Failed() {
-		s, a.Kind, a.Message, a.Owed = failing, Fail, m, c.rules.Reports && record.OwesNotice(m)
+		s, a.Kind, a.Message, a.Owed = failing, Fail, m, c.rules.Reports && record.OwesNotice(m, c.rules.Postmaster)
 	}
 	c.act(e, s, a)
 }

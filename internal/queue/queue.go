@@ -50,6 +50,8 @@ type Rules struct {
 	Routes  int                     // number of routes; each has its own lane of ready messages
 	RouteOf func(sender string) int // the route of a sender, below Routes
 
+	Postmaster string // gets reports on mail of the null sender; empty: no reports on such mail
+
 	// Forbidden returns the first recipient of a list to whom no mail is allowed; empty: there is none. Nil: likewise.
 	Forbidden func(to []string) string
 }

@@ -132,9 +132,23 @@ func Noticed(m *Message, about []dsn.Recipient) {
 	}
 }
 
-// OwesNotice reports whether a given-up recipient has no report yet.
-func OwesNotice(m *Message) bool {
-	return m.From != "" && slices.ContainsFunc(m.Recipients(), func(r *Recipient) bool {
-		return r.GivenUp && !r.Told && !r.Copy
-	})
+// OwesNotice reports whether a given-up recipient has no report yet. Postmaster is as for ReportTo.
+func OwesNotice(m *Message, postmaster string) bool {
+	return ReportTo(m, postmaster) != "" && slices.ContainsFunc(m.Recipients(), unreported)
+}
+
+// unreported reports whether r is a given-up recipient without a report.
+func unreported(r *Recipient) bool { return r.GivenUp && !r.Told && !r.Copy }
+
+// ReportTo returns the address that gets reports on m: the sender, or the postmaster for mail of the null sender. It is
+// empty for mail of the null sender to the postmaster alone, so that no report causes another one without end.
+func ReportTo(m *Message, postmaster string) string {
+	if m.From != "" || postmaster == "" {
+		return m.From
+	}
+	isOther := func(r *Recipient) bool { return unreported(r) && !message.SameAddress(r.Address, postmaster) }
+	if !slices.ContainsFunc(m.Recipients(), isOther) {
+		return ""
+	}
+	return postmaster
 }

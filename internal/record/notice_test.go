@@ -65,7 +65,7 @@ func TestNoticeSaysWhatIsDue(t *testing.T) {
 	is.Equal([]bool{m.To[0].Warned, m.To[1].Told, m.To[2].Told, m.To[3].Warned}, []bool{true, true, false, true})
 	is.Equal(len(NoticeOf(m, 4*time.Hour, at(999), at(300)).Recipients), 0) // once
 	is.True(NoticeAt(m, 4*time.Hour).IsZero())
-	is.True(!OwesNotice(m))
+	is.True(!OwesNotice(m, ""))
 
 	m.To[1] = Recipient{Address: "b", Attempts: 1} // made to wait again by hand while the notice was written
 	Noticed(m, late.Recipients)
@@ -79,7 +79,7 @@ func TestNoticeOfAFailedMessage(t *testing.T) {
 	told.Told = true
 	bad := Recipient{Address: "not valid", Status: Done, GivenUp: true, Error: "no address"}
 	m := &Message{From: "s", Enqueued: start, To: []Recipient{givenUp("b@x", 20), told, done("a@x"), bad}}
-	is.True(OwesNotice(m))
+	is.True(OwesNotice(m, ""))
 	text, err := FailureOf(m, "/spool/m", at(30)).Encode()
 	is.NoErr(err)
 	f, err := DecodeFailure(text)
@@ -94,7 +94,7 @@ func TestNoticeOfAFailedMessage(t *testing.T) {
 	_, err = DecodeFailure([]byte("{"))
 	is.True(err != nil)
 	m.From = ""
-	is.True(!OwesNotice(m)) // the null sender gets no report
+	is.True(!OwesNotice(m, "")) // the null sender gets no report
 }
 
 func TestNoticeQuotesTheLastReply(t *testing.T) {

@@ -213,6 +213,6 @@ func use(m *Message) string {
 	}
 	c.Apply(to, outcomes, everyMinute(3), start)
 	c.GiveUpWaiting(start)
-	return fmt.Sprint(next, waits, m.Reason(), m.Since(), m.RouteSender(), OwesNotice(m), NoticeAt(m, time.Hour),
+	return fmt.Sprint(next, waits, m.Reason(), m.Since(), m.RouteSender(), OwesNotice(m, ""), NoticeAt(m, time.Hour),
 		NoticeOf(m, time.Hour, start, start), c.Served(), c.Failed(), m.Clone(), AcceptedOnly(m, start).Partial())
 }

@@ -31,6 +31,8 @@ type status struct {
 	PerMinute float64             `json:"perMinute"`
 	RateWait  time.Time           `json:"rateWait,omitzero"`
 	RateWaits uint64              `json:"rateWaits"`
+	Redirect  string              `json:"redirect,omitempty"` // recipient of all mail
+	Allow     []string            `json:"allow,omitempty"`    // patterns of the only recipients
 	Relays    []relayStatus       `json:"relays"`
 	Queue     map[mailq.State]int `json:"queue"`
 	QueuedAt  time.Time           `json:"queuedAt"`
@@ -65,6 +67,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 		RateWait:  r.RateWait, RateWaits: r.RateWaits, Relays: []relayStatus{},
 		Queue: make(map[mailq.State]int), QueuedAt: now, Reasons: []group{}, Domains: []group{},
 	}
+	st.Redirect, st.Allow = r.Rewrite.Redirect, r.Rewrite.Allow
 	for _, relay := range r.Relays {
 		relay.Trouble = console.Escape(relay.Trouble)
 		st.Relays = append(st.Relays, relayStatus(relay))

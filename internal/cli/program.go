@@ -39,9 +39,8 @@ type command struct {
 func commands() []*command {
 	return []*command{
 		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(),
-		flushCommand(), traceCommand(),
-		statsCommand(), checkCommand(), explainCommand(), testCommand(), demoCommand(), completionCommand(),
-		helpCommand(),
+		flushCommand(), traceCommand(), statsCommand(), checkCommand(), explainCommand(), testCommand(), loginCommand(),
+		demoCommand(), completionCommand(), helpCommand(),
 	}
 }
 

@@ -49,6 +49,7 @@ var Keys = []Key{
 	{Name: "smtpauth", Of: Daemon},
 	{Name: "smtptoken", Of: Daemon, Default: "false"},
 	{Name: "smtppasswordfile", Of: Daemon, File: true},
+	{Name: "smtpoauth", Of: Daemon, File: true},
 	{Name: "smtppasswordcmd", Of: Daemon, Secret: true}, // a command line may hold a password as well
 	{Name: "smtppassword", Of: Daemon, Secret: true},
 	{Name: "smtpmd5password", Of: Daemon, Secret: true},

@@ -45,7 +45,7 @@ func (e *Error) Unwrap() error { return e.err }
 // a configuration.
 var rivals = [][]string{
 	{"smtpuser", "smtpmd5user"},
-	{"smtppassword", "smtppasswordfile", "smtppasswordcmd", "smtpmd5password"},
+	{"smtppassword", "smtppasswordfile", "smtppasswordcmd", "smtpmd5password", "smtpoauth"},
 	{"httptoken", "httptokenfile"},
 }
 

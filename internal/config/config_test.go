@@ -95,7 +95,7 @@ func TestPrecedence(t *testing.T) {
 		})
 	}
 	for _, k := range conf.Keys {
-		if _, ok := values[k.Name]; !ok && k.Of&conf.Daemon != 0 && !strings.Contains(" smtppasswordcmd smtppassword smtpmd5password smtpmd5user smtptoken smtpcert smtpkey listencert listenkey ", " "+k.Name+" ") {
+		if _, ok := values[k.Name]; !ok && k.Of&conf.Daemon != 0 && !strings.Contains(" smtppasswordcmd smtppassword smtpoauth smtpmd5password smtpmd5user smtptoken smtpcert smtpkey listencert listenkey ", " "+k.Name+" ") {
 			t.Errorf("%s is not tested", k.Name)
 		}
 	}

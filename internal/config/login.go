@@ -26,6 +26,8 @@ func loginFlags(fs *FlagSet, c *Config) {
 	fs.AddString(&c.Relay.PasswordCmd, "smtppasswordcmd", "COMMAND",
 		"the first line that /bin/sh -c COMMAND prints within 30 seconds; "+
 			"it runs again if the relay refused the last password; its standard error goes to the log")
+	fs.AddString(&c.Relay.OAuth, "smtpoauth", "FILE",
+		"a file of OAuth 2.0 settings, for which \"spoolgore login\" gets a refresh token")
 	fs.AddString(&c.Relay.Password, "smtppassword", "PASSWORD", "for -smtpuser; every user of this host can see it")
 	fs.AddString(&c.md5Password, "smtpmd5password", "PASSWORD", "for -smtpmd5user; every user of this host can see it")
 	fs.Term("SPOOLGORE_SMTPPASSWORD", "in the environment, for -smtpuser; SPOOLGORE_SMTPMD5PASSWORD for -smtpmd5user")
@@ -102,6 +104,7 @@ func (c *Config) passwordField(key string) *string {
 	return map[string]*string{
 		"smtppassword": &c.Relay.Password, "smtppasswordfile": &c.Relay.PasswordFile,
 		"smtppasswordcmd": &c.Relay.PasswordCmd, "smtpmd5password": &c.md5Password,
+		"smtpoauth": &c.Relay.OAuth,
 	}[key]
 }
 

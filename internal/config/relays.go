@@ -14,6 +14,7 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/credential"
 	"github.com/unbit/spoolgore/internal/execrelay"
+	"github.com/unbit/spoolgore/internal/oauth"
 	"github.com/unbit/spoolgore/internal/relayfile"
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
@@ -134,6 +135,8 @@ func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.
 			log.Warn("password cannot be read; retrying at each login", "setting", prefix+"passwordfile", "err", err)
 		}
 		return give
+	case s.OAuth != "":
+		return oauth.Source(s.OAuth)
 	case s.Password != "":
 		return credential.Fixed(s.Password)
 	}

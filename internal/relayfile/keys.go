@@ -12,7 +12,7 @@ import (
 // keys returns the keys of all settings.
 func keys() []string {
 	return []string{
-		"user", "password", "passwordfile", "passwordcmd", "token", "auth",
+		"user", "password", "passwordfile", "passwordcmd", "oauth", "token", "auth",
 		"tls", "ca", "cert", "key", "pin", "tlsname", "sender", "from",
 	}
 }
@@ -27,7 +27,9 @@ func (s *Settings) set(word, dir string, seen map[string]bool) error {
 		"user": &s.User, "password": &s.Password, "passwordcmd": &s.PasswordCmd, "auth": &s.Auth, "tls": &s.TLS,
 		"pin": &s.Pin, "tlsname": &s.TLSName, "sender": &s.Sender, "from": &s.From,
 	}
-	files := map[string]*string{"passwordfile": &s.PasswordFile, "ca": &s.CA, "cert": &s.Cert, "key": &s.Key}
+	files := map[string]*string{
+		"passwordfile": &s.PasswordFile, "oauth": &s.OAuth, "ca": &s.CA, "cert": &s.Cert, "key": &s.Key,
+	}
 	field, file := fields[key], files[key]
 	if field == nil && file == nil && key != "token" {
 		return unknown(key)

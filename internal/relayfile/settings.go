@@ -15,6 +15,7 @@ import (
 type Settings struct {
 	User                                string
 	Password, PasswordFile, PasswordCmd string // at most one of the three
+	OAuth                               string // file of package oauth, in place of a password
 	Token                               bool   // the password is an OAuth 2.0 access token
 	Auth                                string // mechanism, in any case
 	TLS                                 string // "auto", "starttls", "tls", "none"; empty: auto
@@ -26,7 +27,7 @@ type Settings struct {
 
 // HasPassword reports whether there is a password or a source of a password.
 func (s Settings) HasPassword() bool {
-	return s.Password != "" || s.PasswordFile != "" || s.PasswordCmd != ""
+	return s.Password != "" || s.PasswordFile != "" || s.PasswordCmd != "" || s.OAuth != ""
 }
 
 // Pins returns the parts of Pin.
@@ -69,6 +70,7 @@ func (s Settings) checkPassword(prefix string) error {
 	var given []string
 	for _, p := range [][2]string{
 		{"password", s.Password}, {"passwordfile", s.PasswordFile}, {"passwordcmd", s.PasswordCmd},
+		{"oauth", s.OAuth},
 	} {
 		if p[1] != "" {
 			given = append(given, prefix+p[0])
@@ -98,7 +100,7 @@ func (s Settings) checkAuth(prefix string) error {
 		return nil
 	case !slices.Contains(known, mech):
 		return fmt.Errorf("%sauth is none of %s", prefix, strings.Join(known, ", "))
-	case s.Token && !isOAuth(mech):
+	case (s.Token || s.OAuth != "") && !isOAuth(mech):
 		return fmt.Errorf("%stoken goes with XOAUTH2 and OAUTHBEARER, not with %s", prefix, mech)
 	case mech == external && s.HasPassword():
 		return fmt.Errorf("%sauth EXTERNAL takes no password: the certificate says who it is", prefix)
@@ -112,7 +114,7 @@ func (s Settings) checkAuth(prefix string) error {
 func (s Settings) Mechanism() string { return strings.ToUpper(s.Auth) }
 
 // IsToken reports whether the password is an OAuth 2.0 access token: Token is set, or the mechanism takes only tokens.
-func (s Settings) IsToken() bool { return s.Token || isOAuth(s.Mechanism()) }
+func (s Settings) IsToken() bool { return s.Token || s.OAuth != "" || isOAuth(s.Mechanism()) }
 
 func isOAuth(mech string) bool { return mech == "XOAUTH2" || mech == "OAUTHBEARER" }
 

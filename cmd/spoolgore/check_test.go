@@ -114,6 +114,12 @@ func TestCheck(t *testing.T) {
 		"broken status": {time.Second, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
 			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{"), 0o600))
 		}, 3, "status file", ""},
+		"damaged status set aside": {0, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
+			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js.bad-20260102T030405Z"), []byte("{"), 0o600))
+		}, 1, ".spoolgore.js.bad-20260102T030405Z", ""},
+		"a temporary name": {0, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
+			drop(t, spool, "one.eml.part", mail("To: ann@example.com"))
+		}, 1, "1 file with a temporary name", "1 message"},
 		"broken signs": {time.Second, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
 			must(t, os.WriteFile(filepath.Join(spool, daemonstate.Name), []byte("{"), 0o600))
 		}, 3, "the state of the daemon cannot be read", ""},

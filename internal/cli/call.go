@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/asowner"
@@ -134,6 +135,9 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 		return err
 	}
 	c.dir = c.view.Dir
+	if found.Temporary != "" && found.IsIn(fi) {
+		c.view.Temporary = strings.Fields(found.Temporary)
+	}
 	if c.name == putName { // reads files of its caller
 		return nil
 	}

@@ -163,6 +163,7 @@ func (c *checker) check() error {
 		r.add(levelUnknown, "%s is no spool: no daemon has ever run on it", c.dir.Path())
 	}
 	c.reportStatus()
+	c.checkFiles(counts)
 	c.checkQueue(counts)
 	d := c.daemon()
 	c.checkDaemon(d, counts.Queue.Messages)
@@ -176,6 +177,19 @@ func (c *checker) check() error {
 		r.addFigure("sent_per_minute", fmt.Sprintf("%.1f", d.state.PerMinute), ";")
 	}
 	return nil
+}
+
+// checkFiles checks for damaged status files that were set aside, and for files with temporary names.
+func (c *checker) checkFiles(counts *qshape.Counts) {
+	if aside := c.view.SetAside(); len(aside) > 0 {
+		c.result.add(levelWarning, "the status file was damaged and set aside: see %s, release the messages in hold/ "+
+			"or delete them, then remove that file", aside[len(aside)-1])
+	}
+	if n := counts.States[mailq.Temporary].Messages; n > 0 {
+		c.result.add(levelWarning,
+			"%s with a temporary name, read an hour after the last change (list -state temporary)",
+			console.Count(n, "file"))
+	}
 }
 
 // checkFailed checks how many messages were given up in the last 24 hours, and whether reports are among them.

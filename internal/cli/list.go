@@ -259,7 +259,7 @@ func stateStyle(s mailq.State) console.Style {
 		return console.Cyan
 	case mailq.Waiting:
 		return console.Green
-	case mailq.Held:
+	case mailq.Held, mailq.Temporary:
 		return console.Faint
 	}
 	return ""

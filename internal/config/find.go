@@ -21,6 +21,8 @@ type Found struct {
 	Dir        string // empty: no spool is configured
 	StatusFile string // empty: the usual place
 	Origin     string // of Dir, as "SPOOLGORE_DIR" or "/etc/spoolgore.conf:3"
+
+	Temporary string // patterns of temporary names, with spaces between; empty: the default patterns
 }
 
 // IsIn reports whether the spool is the directory dir.
@@ -70,6 +72,8 @@ func (f *Found) add(settings []Setting) {
 			f.Dir, f.Origin = s.Value, s.Origin
 		case s.Key == "json" && f.StatusFile == "":
 			f.StatusFile = s.Value
+		case s.Key == "temporary" && f.Temporary == "":
+			f.Temporary = s.Value
 		}
 	}
 }
@@ -86,14 +90,14 @@ func foundFiles(env func(string) string) (paths []string) {
 	return append(paths, SystemFile)
 }
 
-// spoolSettings returns dir and json of the file at path. Mistakes in other lines are the daemon's business.
+// spoolSettings returns dir, json and temporary of the file at path. Mistakes in other lines are the daemon's business.
 func spoolSettings(path string) (settings []Setting, err error) {
 	lines, err := conf.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range lines {
-		if l.Key != "dir" && l.Key != "json" {
+		if l.Key != "dir" && l.Key != "json" && l.Key != "temporary" {
 			continue
 		}
 		at := fmt.Sprintf("%s:%d", path, l.Line)

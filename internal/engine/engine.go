@@ -71,7 +71,7 @@ func (o *Options) rules() queue.Rules {
 }
 
 // unused is the time without a change after which a file with a temporary name is read.
-const unused = time.Hour
+const unused = spooldir.TemporaryTime
 
 // Engine is one run of a spool: the loop and its parts. Only Post and Arrived may be called while Run is going on, by
 // any goroutine.

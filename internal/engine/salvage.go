@@ -36,7 +36,7 @@ func (o *opener) salvage(damage error, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	aside := o.spool.status + ".bad-" + now.UTC().Format("20060102T150405Z")
+	aside := o.spool.status + spooldir.BadStatus + now.UTC().Format("20060102T150405Z")
 	if err := dir.FS().Rename(o.spool.status, aside); err != nil {
 		return err
 	}

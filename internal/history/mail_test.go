@@ -180,7 +180,7 @@ func (m *mail) recognize(wire []byte) (place int, wrong string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := len(m.versions) - 1; i >= 0; i-- {
-		if bytes.Equal(m.versions[i].wire, wire) {
+		if v := m.versions[i].wire; bytes.Equal(v, wire) || bytes.Equal(v, withoutReceived(wire)) {
 			return i, ""
 		}
 	}
@@ -204,6 +204,16 @@ func (m *mail) recognize(wire []byte) (place int, wrong string) {
 			i+1, v.id, len(v.wire), common(v.wire, wire))
 	}
 	return -1, strings.TrimSuffix(wrong, ";")
+}
+
+// withoutReceived is wire without the Received field at the top, which sendmail-spool adds.
+func withoutReceived(wire []byte) []byte {
+	rest, is := bytes.CutPrefix(wire, []byte("Received: "))
+	for is {
+		_, rest, is = bytes.Cut(rest, []byte("\r\n"))
+		is = is && len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t')
+	}
+	return rest
 }
 
 // common is the length of the common start of a and b.

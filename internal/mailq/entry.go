@@ -23,15 +23,16 @@ const (
 	Deferred  State = "deferred"  // to be tried again later
 	Scheduled State = "scheduled" // not to be sent before the time in the envelope (notBefore)
 	Unusable  State = "unusable"  // the file cannot be sent, or removed, in this form
+	Temporary State = "temporary" // the name is that of a file which a program is writing; read after an hour
 	Held      State = "held"      // in hold/
 	Failed    State = "failed"    // in failed/
 )
 
 // States are all states.
-var States = []State{New, Waiting, Sending, Deferred, Scheduled, Unusable, Held, Failed}
+var States = []State{New, Waiting, Sending, Deferred, Scheduled, Unusable, Temporary, Held, Failed}
 
-// Queued reports whether messages in that state are to be sent as soon as possible: held, scheduled and failed messages
-// are not.
+// Queued reports whether messages in that state are to be sent as soon as possible: temporary, held, scheduled and
+// failed messages are not.
 func (s State) Queued() bool {
 	switch s {
 	case New, Waiting, Sending, Deferred, Unusable:
@@ -71,6 +72,8 @@ type Entry struct {
 	Info    fs.FileInfo    `json:"-"` // of the file
 	Known   bool           `json:"-"` // there is a record in the status file, or a why-file
 	Changed bool           `json:"-"` // the file is another version than the record
+
+	temporary bool // the file has a temporary name, and has changed within the last hour
 }
 
 // Recipients calls each for every recipient, in the order To, Cc, Bcc.
@@ -117,6 +120,9 @@ func (e *Entry) conclude(now time.Time) {
 			why = cmp.Or(why, r.Error)
 		}
 	})
+	if e.isTemporary() {
+		e.Error, e.Reason = "", whyTemporary
+	}
 	e.Reason = cmp.Or(e.Reason, e.Error, whyWaits)
 	if !waits {
 		e.Reason = cmp.Or(e.Reason, why)
@@ -132,6 +138,8 @@ func (e *Entry) state(sending, waits bool, now time.Time) State {
 		return Failed
 	case e.Place == spooldir.Hold:
 		return Held
+	case e.isTemporary():
+		return Temporary
 	case e.Error != "":
 		return Unusable
 	case !e.Known, e.Changed:
@@ -144,4 +152,13 @@ func (e *Entry) state(sending, waits bool, now time.Time) State {
 		return Scheduled
 	}
 	return Deferred
+}
+
+// whyTemporary is the reason of a message in state Temporary.
+const whyTemporary = "temporary name: the file is read when it has not changed for an hour"
+
+// isTemporary reports whether the daemon waits until the file has not changed for an hour: a temporary name, and no
+// record with recipients.
+func (e *Entry) isTemporary() bool {
+	return e.temporary && e.Place == spooldir.Spool && (!e.Known || len(e.To)+len(e.Cc)+len(e.Bcc) == 0)
 }

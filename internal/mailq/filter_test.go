@@ -103,5 +103,5 @@ func TestParseStates(t *testing.T) {
 	is.Equal(got, []State{Held, Failed})
 	_, err = ParseStates("hold")
 	is.True(err != nil)
-	is.Equal(err.Error(), `no state is called "hold"; there are new, waiting, sending, deferred, scheduled, unusable, held, failed`)
+	is.Equal(err.Error(), `no state is called "hold"; there are new, waiting, sending, deferred, scheduled, unusable, temporary, held, failed`)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -80,6 +81,20 @@ func (v *View) IsStatus(e *Entry) bool {
 	key, err := d.Token()
 	path, _ := key.(string)
 	return first == json.Delim('{') && err == nil && (key == json.Delim('}') || filepath.IsAbs(path))
+}
+
+// SetAside returns the damaged status files that a start has set aside, in the order of their times.
+func (v *View) SetAside() []string {
+	all, _ := filepath.Glob(escapeGlob(v.status) + spooldir.BadStatus + "*") // the pattern is valid
+	return all
+}
+
+// escapeGlob returns path as a pattern of filepath.Glob that matches only path.
+func escapeGlob(path string) string {
+	if filepath.Separator == '\\' { // there is no way to escape
+		return path
+	}
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
 }
 
 // Missing reports whether there is no status file.

@@ -17,6 +17,9 @@ import (
 type View struct {
 	Dir *spooldir.Dir
 
+	// Temporary are the patterns of temporary names; nil: the default patterns.
+	Temporary []string
+
 	// Trouble is why the status file could not be used. It is set by Each; nil: no problem, or no status file.
 	Trouble error
 
@@ -131,6 +134,7 @@ func (v *View) names(place spooldir.Place) ([]string, error) {
 // unread returns the entry of a file without a record.
 func (v *View) unread(n named, fi fs.FileInfo) *Entry {
 	e := &Entry{Name: n.name, Place: n.place, Size: fi.Size(), Enqueued: fi.ModTime(), Info: fi}
+	e.temporary = spooldir.IsTemporary(n.name, v.Temporary) && v.now.Sub(fi.ModTime()) < spooldir.TemporaryTime
 	if uid := spooldir.Owner(fi); uid >= 0 {
 		e.UID = strconv.Itoa(uid)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Names of the daemon's own files in the spool directory. The dot keeps them apart from messages.
@@ -21,6 +22,9 @@ const (
 
 // ownTemp begins the names under which WriteFile builds the daemon's own files in the spool.
 const ownTemp = "..spoolgore."
+
+// BadStatus comes between the name of a status file and a time where a start has set a damaged status file aside.
+const BadStatus = ".bad-"
 
 // TmpDir is the subdirectory for unfinished files. Hold and Failed are the other subdirectories.
 const TmpDir = "tmp"
@@ -55,6 +59,9 @@ func IsWhyFile(name string) bool { return strings.HasSuffix(name, whySuffix) }
 // Temporary returns patterns for the names of unfinished files: of editors, browsers, and programs that copy files.
 // (Names of rsync begin with a dot: such a file is no message.)
 func Temporary() []string { return slices.Clone(temporary) }
+
+// TemporaryTime is the time without a change after which a file with a temporary name is read.
+const TemporaryTime = time.Hour
 
 var temporary = []string{"*~", "*.tmp", "*.part", "*.filepart", "*.swp", "*.crdownload", "#*#"}
 

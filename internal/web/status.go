@@ -100,6 +100,10 @@ func (st *status) count(ctx context.Context, t *table) (problems []string) {
 	if r.trouble != "" {
 		problems = []string{"the status file cannot be read, so little is known of the messages: " + r.trouble}
 	}
+	if r.aside != "" {
+		problems = append(problems, "the status file was damaged and set aside as "+r.aside+
+			": release or delete the messages in hold/, then remove that file")
+	}
 	for _, state := range mailq.States {
 		st.Queue[state] = r.States[state].Messages
 	}

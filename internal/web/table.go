@@ -49,6 +49,7 @@ type reading struct {
 	*qshape.Counts
 	reasons, domains []group
 	trouble          string // why the status file cannot be used; empty: no problem
+	aside            string // newest damaged status file that a start has set aside; empty: none
 	rows             []row  // by age, oldest first; nil: not requested
 	more             int    // messages beyond mostRows
 }
@@ -215,6 +216,9 @@ func read(dir, status string, now time.Time, rows bool) (*reading, error) {
 	}
 	if view.Trouble != nil {
 		r.trouble = view.Trouble.Error()
+	}
+	if aside := view.SetAside(); len(aside) > 0 {
+		r.aside = aside[len(aside)-1]
 	}
 	slices.SortStableFunc(r.rows, func(a, b row) int { return a.since.Compare(b.since) })
 	r.reasons, r.domains = groups(r.Reasons(mostShown), -1), groups(r.Domains(mostShown), r.Recipients.Total)

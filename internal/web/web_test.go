@@ -93,6 +93,11 @@ func TestStatusTellsHowItIs(t *testing.T) {
 	is.Equal(st.Version, "v1")
 	is.True(st.Healthy)
 	is.Equal(st.Problems, []string{})
+	check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.js.bad-20260102T030405Z"), []byte("{"), 0o600))
+	s.table.expire(nil)
+	problems := get[status](t, s, "/status").Problems
+	is.Equal(len(problems), 1) // a status file was damaged
+	is.True(strings.Contains(problems[0], ".bad-20260102T030405Z"))
 	is.Equal(st.Waiting, 3) // what is unusable needs somebody
 	is.Equal(st.Queue["deferred"], 2)
 	is.Equal(st.Queue["failed"], 1)

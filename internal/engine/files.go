@@ -342,7 +342,7 @@ func troubleOf(dir *spooldir.Dir, err error) queue.Trouble {
 			return known.is
 		}
 	}
-	if spooldir.Ailing(err) || errors.Is(err, spooldir.ErrReplaced) || errors.Is(err, spooldir.ErrLockLost) {
+	if spooldir.SystemTrouble(err) || errors.Is(err, spooldir.ErrReplaced) || errors.Is(err, spooldir.ErrLockLost) {
 		return queue.System
 	}
 	return queue.OtherCause

@@ -37,7 +37,7 @@ func setAside(c *core, e *entry, r Result, now time.Time) {
 		e.state = waiting // in no heap
 		c.check(e)
 	default:
-		c.ails(e, r)
+		c.outsideCause(e, r)
 		m.Error = r.Err.Error()
 		c.keep(e, m, now)
 		c.sched.move(e, finishing, now.Add(c.rules.Freq))

@@ -58,7 +58,7 @@ func inOrder[V any](m map[string]V, ordered bool) iter.Seq2[string, V] {
 }
 
 // add adds a file to be read at the time due.
-func (c *core) add(name string, seen *sighting, due time.Time) *entry {
+func (c *core) add(name string, seen *seenFile, due time.Time) *entry {
 	e := newEntry(name, seen)
 	if known, ok := c.memory[name]; ok {
 		e.msg = known
@@ -189,8 +189,8 @@ func (c *core) check(e *entry) {
 	e.due = c.sched.moment(due)
 }
 
-// ails notes that an act for e failed. It reports whether the cause lies outside of the file.
-func (c *core) ails(e *entry, r Result) bool {
+// outsideCause keeps the error of the act r for e if the cause lies outside of the file, and reports whether it does.
+func (c *core) outsideCause(e *entry, r Result) bool {
 	if r.Trouble == System || r.Trouble == Gone {
 		c.trouble[e] = r.Err
 		return true

@@ -49,13 +49,13 @@ func ended(c *core, a Act, r Result, now time.Time) {
 			return
 		}
 		c.sched.move(e, finishing, now.Add(c.rules.Freq))
-		ails := c.ails(e, r)
+		outside := c.outsideCause(e, r)
 		if contains(m.Error, r.Err) {
 			return
 		}
 		m.Error = r.Err.Error()
 		c.keep(e, m, now)
-		if !ails {
+		if !outside {
 			c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, From: m.From, Err: r.Err})
 		}
 	}

@@ -52,7 +52,7 @@ type entry struct {
 	id      Version        // of the file
 	due     compact.Moment // when the state ends, for the states in pending and ready
 	look    compact.Moment // place in expiry
-	seen    *sighting      // time when this process saw the file; nil: not yet
+	seen    *seenFile      // time when this process saw the file; nil: not yet
 	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never
 
 	sender   string   // of the message
@@ -101,16 +101,16 @@ func (e *entry) set(f flags, on bool) {
 	}
 }
 
-// A sighting is a file that was seen but not read. Entries share sightings; a sighting never changes.
-type sighting struct {
+// A seenFile is the first look at a file that was not read yet. Entries share seenFiles; a seenFile never changes.
+type seenFile struct {
 	at    time.Time // when this version of the file was first seen
 	first time.Time // when any version was first seen
 	err   string    // why the file cannot be read; empty: not opened yet, or not complete
 }
 
-func seenAt(now time.Time) *sighting { return &sighting{at: now, first: now} }
+func seenAt(now time.Time) *seenFile { return &seenFile{at: now, first: now} }
 
-func newEntry(name string, seen *sighting) *entry {
+func newEntry(name string, seen *seenFile) *entry {
 	return &entry{name: name, seen: seen, place: [3]int32{-1, -1, -1}}
 }
 

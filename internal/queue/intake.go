@@ -38,7 +38,7 @@ func (e *entry) arrive(how How, now time.Time) {
 		e.set(renamed|created, false)
 		e.set(written, true)
 		if e.state == unread && e.seen != nil {
-			e.seen = &sighting{now, e.seen.first, e.seen.err}
+			e.seen = &seenFile{now, e.seen.first, e.seen.err}
 		}
 	default:
 		e.set(touched, true)

@@ -161,7 +161,7 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 // eventOf adds the result for a recipient to ev.
 func eventOf(c record.Change, ev Event) Event {
 	ev.To, ev.Err, ev.Next, ev.Outcome = c.Address, c.Err, c.Next, c.Outcome
-	switch c.Verdict {
+	switch c.Decision {
 	case record.Accepted:
 		ev.Kind = Sent
 	case record.Deferred:
@@ -189,7 +189,7 @@ func fileNotOffered(c *core, e *entry, m *record.Message, f Finish, now time.Tim
 		m.Error = f.Err.Error()
 		c.keep(e, m, now)
 		c.conclude(e, m, now)
-		if !c.ails(e, r) && isNew {
+		if !c.outsideCause(e, r) && isNew {
 			c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, From: m.From, Err: f.Err})
 		}
 	}

@@ -174,7 +174,7 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 	}
 	if r.Version != (Version{}) && r.Version != e.id {
 		c.setVersion(e, r.Version)
-		e.seen = &sighting{now, e.seen.first, e.seen.err}
+		e.seen = &seenFile{now, e.seen.first, e.seen.err}
 	}
 	if r.Trouble == NoMessage {
 		reject(c, e, r.Err, now)
@@ -206,8 +206,8 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 		}
 	}
 	c.sched.move(e, unread, now.Add(wait))
-	ails := c.ails(e, r)
-	if c.because(e, r.Err) && !writing && !ails {
+	outside := c.outsideCause(e, r)
+	if c.because(e, r.Err) && !writing && !outside {
 		c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: r.Err})
 	}
 }
@@ -217,7 +217,7 @@ func (c *core) because(e *entry, err error) (news bool) {
 	if e.seen.err == err.Error() {
 		return false
 	}
-	e.seen, c.changed = &sighting{e.seen.at, e.seen.first, err.Error()}, true
+	e.seen, c.changed = &seenFile{e.seen.at, e.seen.first, err.Error()}, true
 	return true
 }
 

@@ -16,23 +16,23 @@ type Rule struct {
 	Backoff     func(attempts int) time.Duration // time from the n-th failed attempt, counted from 1, to the next one
 }
 
-// Verdict is the meaning of an outcome for its recipient.
-type Verdict int
+// Decision is the meaning of an outcome for its recipient.
+type Decision int
 
-// The verdicts.
+// The decisions.
 const (
-	Accepted Verdict = iota // by a relay: never to be sent again
-	Deferred                // waits for another attempt
-	GivenUp                 // not to be tried again
+	Accepted Decision = iota // by a relay: never to be sent again
+	Deferred                 // waits for another attempt
+	GivenUp                  // not to be tried again
 )
 
 // Change is the result of a transaction for one recipient.
 type Change struct {
-	Address string
-	Verdict Verdict
-	Err     error           // why; nil if accepted
-	Next    time.Time       // Deferred: time of the next attempt
-	Outcome attempt.Outcome // zero if no attempt was the reason
+	Address  string
+	Decision Decision
+	Err      error           // why; nil if accepted
+	Next     time.Time       // Deferred: time of the next attempt
+	Outcome  attempt.Outcome // zero if no attempt was the reason
 }
 
 // Apply records the outcomes of one transaction, which offered the message to the recipients to; outcomes are in the
@@ -116,7 +116,7 @@ func (r *Recipient) postpone(o attempt.Outcome, pause time.Duration, enqueued, n
 		pause = min(max(throttledPause, now.Sub(enqueued)/20), throttledMost)
 	}
 	r.Relay, r.LastAttempt, r.NextAttempt, r.Error = o.Relay, now, now.Add(pause), o.Err.Error()
-	return Change{Address: r.Address, Verdict: Deferred, Err: o.Err, Next: r.NextAttempt, Outcome: o}
+	return Change{Address: r.Address, Decision: Deferred, Err: o.Err, Next: r.NextAttempt, Outcome: o}
 }
 
 // Start marks every due recipient as in progress and returns their unique addresses.
@@ -154,7 +154,7 @@ func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.
 		r.Status, r.Error, r.GivenUp = Done, "", false
 		return c
 	}
-	c.Verdict, r.Error = Deferred, o.Err.Error()
+	c.Decision, r.Error = Deferred, o.Err.Error()
 	switch {
 	case o.Rested: // most likely never received: offered again at once, on another connection
 	case o.Fault == attempt.Relay: // no attempt: the message waits for a relay
@@ -170,7 +170,7 @@ func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.
 			r.giveUp(&c)
 		}
 	}
-	if c.Verdict == Deferred {
+	if c.Decision == Deferred {
 		c.Next = r.NextAttempt
 	}
 	return c
@@ -178,7 +178,7 @@ func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.
 
 func (r *Recipient) giveUp(c *Change) {
 	r.Status, r.GivenUp, r.Error = Done, true, c.Err.Error()
-	c.Verdict = GivenUp
+	c.Decision = GivenUp
 }
 
 // GiveUpWaiting gives up every waiting recipient of a message that was to be delivered by the time deadline.

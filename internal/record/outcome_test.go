@@ -18,7 +18,7 @@ func TestOutcomeTable(t *testing.T) {
 	type row struct {
 		fault                         attempt.Fault
 		permanent, progress, canceled bool
-		want                          string // verdict, failed attempts, minutes to the next attempt, error
+		want                          string // decision, failed attempts, minutes to the next attempt, error
 	}
 	rows := []row{}
 	for _, r := range []struct {
@@ -63,16 +63,16 @@ func TestOutcomeTable(t *testing.T) {
 	}
 }
 
-// outcomeOf is the verdict c and the state of r after it in short.
+// outcomeOf is the decision c and the state of r after it in short.
 func outcomeOf(r *Recipient, c Change) string {
-	words := []string{map[Verdict]string{Accepted: "accepted", Deferred: "deferred", GivenUp: "given up"}[c.Verdict]}
+	words := []string{map[Decision]string{Accepted: "accepted", Deferred: "deferred", GivenUp: "given up"}[c.Decision]}
 	words = append(words, string(rune('0'+r.Attempts)))
 	switch {
-	case (c.Verdict == GivenUp) != r.GivenUp, (c.Verdict == Deferred) != (r.Status == Waiting):
-		return "the verdict and the state differ"
-	case (c.Verdict == Deferred) != !c.Next.IsZero():
+	case (c.Decision == GivenUp) != r.GivenUp, (c.Decision == Deferred) != (r.Status == Waiting):
+		return "the decision and the state differ"
+	case (c.Decision == Deferred) != !c.Next.IsZero():
 		return "next attempt without need"
-	case c.Verdict == Deferred:
+	case c.Decision == Deferred:
 		words = append(words, strings.TrimSuffix(c.Next.Sub(start).Truncate(time.Minute).String(), "0s"))
 		if words[2] == "" {
 			words[2] = "0m"
@@ -99,15 +99,15 @@ func TestLastAttemptGivesUp(t *testing.T) {
 	r := &Recipient{Address: "a@x"}
 	rule := everyMinute(3)
 	for n := 1; n < 3; n++ {
-		is.Equal(r.apply(failed(ofRecipient, errLater), false, rule, start).Verdict, Deferred)
+		is.Equal(r.apply(failed(ofRecipient, errLater), false, rule, start).Decision, Deferred)
 	}
 	c := r.apply(failed(ofRecipient, errLater), false, rule, start)
-	is.Equal(c.Verdict, GivenUp)
+	is.Equal(c.Decision, GivenUp)
 	is.Equal(r.Error, "given up after 3 attempts: later")
 	is.True(errors.Is(c.Err, errLater))
 	for range 10 {
 		r = &Recipient{Address: "a@x", Attempts: 2}
-		is.Equal(r.apply(failed(ofRelay, errLater), false, rule, start).Verdict, Deferred) // however often the relay is away
+		is.Equal(r.apply(failed(ofRelay, errLater), false, rule, start).Decision, Deferred) // however often the relay is away
 	}
 }
 
@@ -161,7 +161,7 @@ func TestApplyWithoutARecipient(t *testing.T) {
 	m.To = nil // removed from the status file during the transaction
 	c := m.Apply(to, []outcome{accepted()}, everyMinute(9), start)
 	is.Equal(len(c), 1)
-	is.Equal(c[0].Verdict, Accepted) // and still an event
+	is.Equal(c[0].Decision, Accepted) // and still an event
 	is.Equal(m.Len(), 0)
 }
 
@@ -180,7 +180,7 @@ func TestGiveUpWaiting(t *testing.T) {
 	m := &Message{To: []Recipient{waits("a"), done("b"), givenUp("c", 1), {Address: "d"}, {Address: "e", Status: InProgress}}}
 	changes := m.GiveUpWaiting(at(5))
 	is.Equal(len(changes), 2)
-	is.Equal(changes[0].Verdict, GivenUp)
+	is.Equal(changes[0].Decision, GivenUp)
 	is.Equal(changes[0].Err.Error(), "not delivered by 2026-11-23T10:05:00Z: 450 later")
 	is.Equal(m.To[0].Error, changes[0].Err.Error())
 	is.Equal(m.To[3].Error, "not delivered by 2026-11-23T10:05:00Z")
@@ -264,7 +264,7 @@ func TestApplyAfterRest(t *testing.T) {
 	}{{at(0), at(0), 0}, {at(0), at(60), 1}, {at(60), at(60), 1}} {
 		m.Start(want.now)
 		changes := m.Apply([]string{"a@x.org"}, []attempt.Outcome{rested}, rule, want.now)
-		is.Equal(changes[0].Verdict, Deferred)
+		is.Equal(changes[0].Decision, Deferred)
 		is.True(changes[0].Outcome.Uncertain) // the event says so
 		r := m.To[0]
 		is.Equal(r.Error, "uncertain") // and the status file

@@ -53,7 +53,7 @@ func TestUndecidedRefusalIsNoAttempt(t *testing.T) {
 			rule := Rule{MaxAttempts: 2, Backoff: func(n int) time.Duration { return time.Duration(n) * time.Minute }}
 			o := attempt.Outcome{Fault: attempt.Message, Err: errLater, Undecided: true, Throttled: tt.throttled, Uncounted: !tt.counted}
 			changes := m.Apply(m.Start(start), []attempt.Outcome{o}, rule, start)
-			is.Equal(changes[0].Verdict, Deferred)
+			is.Equal(changes[0].Decision, Deferred)
 			is.Equal(m.To[0].NextAttempt.Sub(start), tt.pause)
 			is.Equal(m.To[0].Attempts, tt.attempts)
 			is.Equal(m.Attempts, tt.attempts)

@@ -9,8 +9,8 @@ import (
 // fullDisk are the errors of noRoom.
 var fullDisk = []syscall.Errno{windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL}
 
-// ailments are the errors of Ailing.
-var ailments = []syscall.Errno{
+// systemErrors are the errors of SystemTrouble.
+var systemErrors = []syscall.Errno{
 	windows.ERROR_DISK_FULL, windows.ERROR_HANDLE_DISK_FULL, windows.ERROR_WRITE_PROTECT,
 	windows.ERROR_TOO_MANY_OPEN_FILES,
 	windows.ERROR_NOT_ENOUGH_MEMORY, windows.ERROR_NOT_READY, windows.ERROR_CRC, windows.ERROR_IO_DEVICE,

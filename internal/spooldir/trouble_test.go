@@ -11,7 +11,7 @@ import (
 	"github.com/matryer/is"
 )
 
-func TestAiling(t *testing.T) {
+func TestSystemTrouble(t *testing.T) {
 	for err, want := range map[error]bool{
 		&fs.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC}:                true,
 		fmt.Errorf("fail a: %w", &os.LinkError{Err: syscall.EROFS}):               true,
@@ -20,6 +20,6 @@ func TestAiling(t *testing.T) {
 		ErrNotRegular: false,
 		nil:           false,
 	} {
-		t.Run(fmt.Sprint(err), func(t *testing.T) { is.New(t).Equal(Ailing(err), want) })
+		t.Run(fmt.Sprint(err), func(t *testing.T) { is.New(t).Equal(SystemTrouble(err), want) })
 	}
 }

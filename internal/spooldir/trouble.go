@@ -14,8 +14,8 @@ func noRoom(err error) bool {
 // IsFull reports whether err says that the disk has no room for another file, or the user has no quota left.
 func IsFull(err error) bool { return noRoom(err) }
 
-// Ailing reports whether err is trouble of the system and not of the file in hand: the disk is full, read-only or
-// broken, or the process has too many files open. The next file would fail too, and the trouble may pass.
-func Ailing(err error) bool {
-	return slices.ContainsFunc(ailments, func(cause syscall.Errno) bool { return errors.Is(err, cause) })
+// SystemTrouble reports whether err is trouble of the system and not of the file in hand: the disk is full, read-only
+// or broken, or the process has too many files open. The next file would fail too, and the trouble may pass.
+func SystemTrouble(err error) bool {
+	return slices.ContainsFunc(systemErrors, func(cause syscall.Errno) bool { return errors.Is(err, cause) })
 }

@@ -27,10 +27,11 @@ type service struct {
 	flush     func() // writes the log lines that wait
 	spool     *spoolgore.Spool
 	also      func(spoolgore.Event) // gets events, too; nil: none
-	hook      *hooks.OnFail
+	hook      *hooks.Runner
 	collector *collector.Collector
 	shown     func(spoolgore.Event) // of -http, is told as well; nil: there is none
 	manager   *notifier
+	keeper    *keeper
 }
 
 // newService returns the daemon for c. It starts no goroutine, and logs to stderr.
@@ -46,11 +47,12 @@ func newService(args []string, c config.Config, stderr io.Writer) *service {
 
 // run runs the spool until a signal ends it or, with -once, until no message is due.
 func (s *service) run(orders []os.Signal) error {
-	s.hook = hooks.New(s.c.OnFail, s.log)
+	s.hook = hooks.New(config.Hooks(&s.c), hooks.Options{Dir: s.c.Dir, StatusFile: s.c.Opts.StatusFile, Log: s.log})
 	defer s.hook.Start()()
 	s.collector = collector.New(collector.Options{
 		Dir: s.c.Dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(),
 		Rate: s.c.Opts.Rate, Rewrite: s.c.Opts.Rewrite, Keep: minutesKept(&s.c), Log: s.log,
+		OnLook: s.hook.Look,
 	})
 	serve := func() (end func()) { return func() {} }
 	if s.c.HTTP != "" {
@@ -76,6 +78,8 @@ func (s *service) run(orders []os.Signal) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	handleSignals(s, stop, orders)
+	s.keeper = newKeeper(s.c.Dir, s.c.KeepFailed, s.log)
+	defer s.keeper.start()()
 	defer serve()() // an error ends the daemon
 	defer receive()()
 	if s.c.Once {
@@ -133,7 +137,8 @@ func (s *service) renew() error {
 	}
 	s.level.Set(next.LogLevel())
 	s.short.Store(next.Opts.ShortAddresses)
-	s.hook.Set(next.OnFail)
+	s.hook.Set(config.Hooks(&next))
+	s.keeper.set(next.KeepFailed)
 	s.collector.Set(next.Opts.Rate, next.Opts.Rewrite)
 	s.c = next
 	s.logRewriting()

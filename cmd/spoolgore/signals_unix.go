@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/unbit/spoolgore/internal/shell"
 )
 
 // prepareSignals returns the signals of the daemon. It is called first: it may execute the process again, which would
@@ -17,12 +19,24 @@ import (
 func prepareSignals(log *slog.Logger) (orders []os.Signal) {
 	// Without a handler a log line that has no reader ends the process. Commands of the user do not inherit a handler.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if os.Getpid() == 1 {
+		go reapOrphans()
+	}
 	orders = []os.Signal{syscall.SIGUSR1, syscall.SIGHUP, syscall.SIGTSTP}
 	if err := becomeQuiet(orders); err != nil {
 		log.Warn("SIGURG is ignored; use SIGUSR1", "err", err)
 		return orders
 	}
 	return append(orders, syscall.SIGURG)
+}
+
+// reapOrphans waits for the children of ended commands, which process 1 gets.
+func reapOrphans() {
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGCHLD)
+	for range ended {
+		shell.Orphans()
+	}
 }
 
 // handleSignals calls methods of the spool for signals, while the process lives. The first SIGTERM or SIGINT calls

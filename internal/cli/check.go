@@ -176,6 +176,7 @@ func (c *checker) check() error {
 		r.addFigure("relays_resting", resting(d.state), ";")
 		r.addFigure("sent_per_minute", fmt.Sprintf("%.1f", d.state.PerMinute), ";")
 	}
+	c.checkSpace()
 	return nil
 }
 
@@ -209,9 +210,63 @@ func (c *checker) checkFailed() error {
 		r.add(levelWarning, "%s to senders could not be delivered in 24 hours, see failed/%s",
 			console.Count(failed.Reports, "report"), failed.Report)
 	}
+	if failed.All > maxFailed || failed.Bytes > maxFailedBytes {
+		r.add(levelWarning, "failed/ has %s, %s (see -keepfailed of the daemon)",
+			console.Count(failed.All, "message"), console.Size(failed.Bytes))
+	}
 	r.addFigure("failed", failed.All, ";")
 	r.addFigure("failed_24h", failed.Recent, fmt.Sprintf("%s;%s", limit(o.failedWarn), limit(o.failedCrit)))
 	return nil
+}
+
+// Limits of failed/ for a WARNING.
+const (
+	maxFailed      = 1000
+	maxFailedBytes = 1 << 30
+)
+
+// A space is how much of a file system is free.
+type space struct {
+	bytes, files       uint64 // free
+	allBytes, allFiles uint64 // zero: not known, or no limit
+}
+
+// Limits of free space for WARNING and CRITICAL: a share of the file system, but never more than so many bytes.
+const (
+	warnShare, critShare = 0.05, 0.01
+	warnBytes, critBytes = 1 << 30, 100 << 20
+)
+
+// checkSpace checks the free space and the free inodes of the spool.
+func (c *checker) checkSpace() {
+	s, err := spaceOf(c.dir.Path())
+	if err != nil {
+		return // not on this system
+	}
+	c.result.addSpace(s)
+}
+
+func (r *checkResult) addSpace(s space) {
+	if s.allBytes > 0 {
+		share := float64(s.bytes) / float64(s.allBytes)
+		switch text := console.Size(int64(s.bytes)); {
+		case share < critShare && s.bytes < critBytes:
+			r.add(levelCritical, "the disk of the spool is full: %s free", text)
+		case share < warnShare && s.bytes < warnBytes:
+			r.add(levelWarning, "the disk of the spool is nearly full: %s free", text)
+		}
+		r.addFigure("free", fmt.Sprintf("%dB", s.bytes), ";")
+	}
+	if s.allFiles > 0 {
+		share := float64(s.files) / float64(s.allFiles)
+		switch {
+		case share < critShare:
+			r.add(levelCritical, "the file system of the spool has no inodes left: %d free", s.files)
+		case share < warnShare:
+			r.add(levelWarning, "the file system of the spool has few inodes left: %d free", s.files)
+		}
+		r.addFigure("free_inodes", s.files, ";")
+	}
 }
 
 // limit returns a limit for performance data.

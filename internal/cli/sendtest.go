@@ -265,7 +265,7 @@ func (t *testMail) alone(ctx context.Context, title string) (code int, err error
 // drain puts the message into a spool and tries everything that is due there.
 func (t *testMail) drain(ctx context.Context, dir *spooldir.Dir) (code int, err error) {
 	opts := t.test.Hooks(t.Opts)
-	hook := hooks.New(t.OnFail, t.log)
+	hook := hooks.New(config.Hooks(&t.Config), hooks.Options{Dir: dir.Path(), StatusFile: opts.StatusFile, Log: t.log})
 	defer hook.Start()()
 	opts.OnEvent = hooks.InTurn(opts.OnEvent, hook.Observe)
 	spool := spoolgore.New(dir.Path(), opts)

@@ -39,6 +39,7 @@ type Options struct {
 	Rewrite spoolgore.Rewrite       // in force
 	Keep    int                     // minutes to remember; zero: none
 	Log     *slog.Logger
+	OnLook  func(spoolgore.Health) // gets the result of each look, and must not block; nil: none
 }
 
 // A Collector watches one spool. Methods except Run may be called from any goroutine.
@@ -158,6 +159,7 @@ func (c *Collector) Past() []Minute {
 func (c *Collector) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	due := time.Now()
 	for {
 		soon := false
 		select {
@@ -172,10 +174,15 @@ func (c *Collector) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		if wait := c.wait(time.Now()); soon && wait > 0 {
-			timer.Reset(wait)
+			if at := time.Now().Add(wait); at.Before(due) { // many wake-ups must not put the look off
+				due = at
+				timer.Reset(wait)
+			}
 			continue
 		}
-		timer.Reset(c.look())
+		wait := c.look()
+		due = time.Now().Add(wait)
+		timer.Reset(wait)
 	}
 }
 
@@ -197,6 +204,9 @@ func (c *Collector) look() time.Duration {
 	defer c.mu.Unlock()
 	if !h.Running {
 		return early // the spool has not started, or has just ended
+	}
+	if c.opts.OnLook != nil {
+		c.opts.OnLook(h)
 	}
 	active := c.active || moves(h)
 	c.active = false

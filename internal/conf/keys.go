@@ -22,6 +22,7 @@ type Key struct {
 	Of      For
 	Default string // default value, for people; empty: none
 	Secret  bool   // the value is not to be shown to anybody
+	Many    bool   // the key may be there several times, and each value counts
 	File    bool   // the value names a file; a relative name is relative to the directory of the configuration
 }
 
@@ -84,6 +85,8 @@ var Keys = []Key{
 	{Name: "listenuser", Of: Daemon, Default: "no login", File: true},
 	{Name: "listencert", Of: Daemon, Default: "no TLS", File: true},
 	{Name: "listenkey", Of: Daemon, File: true},
+	{Name: "on", Of: Daemon, Secret: true, Many: true},
+	{Name: "keepfailed", Of: Daemon, Default: "never"},
 	{Name: "http", Of: Daemon, Default: "nowhere"},
 	{Name: "httptokenfile", Of: Daemon, File: true},
 	{Name: "httptoken", Of: Daemon, Secret: true},

@@ -219,7 +219,7 @@ func FileSettings(path, origin string) (settings []Setting, err error) {
 	first := make(map[string]int)
 	for _, l := range lines {
 		at := fmt.Sprintf("%s:%d", path, l.Line)
-		if first[l.Key] > 0 {
+		if key, _ := conf.Find(l.Key); first[l.Key] > 0 && !key.Many {
 			return nil, fmt.Errorf("%s: %s is there twice, the first is in line %d: leave one", at, l.Key, first[l.Key])
 		}
 		first[l.Key] = l.Line
@@ -363,7 +363,7 @@ func (c *Config) blame(err error) error {
 // known one.
 func UnknownVariables(environ []string) (pairs [][2]string) {
 	// but for the first, of -onfail commands
-	known := []string{"config", "file", "why", "from", "to", "reason", "message_id"}
+	known := []string{"config", "event", "relay", "file", "why", "from", "to", "reason", "message_id"}
 	for _, k := range conf.Keys {
 		if k.Of&conf.Daemon != 0 {
 			known = append(known, k.Name)

@@ -54,6 +54,7 @@ func TestPrecedence(t *testing.T) {
 		"postmaster": {"a@x", "b@x", "c@x"},
 		"smtptlsmin": {"1.0", "1.2", "1.3"}, "retry": {"1m", "2m,3m*2", "1h"},
 		"listen": {"1", "2", "3"}, "listenuser": {"/a", "/b", "/c"},
+		"on": {"failed=a", "relay-up=b", "oldest=2h=c"}, "keepfailed": {"30d", "1h", "2h"},
 		"trace": {"1", "0", "3"}, "shortaddresses": {"yes", "no", "true"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},
 	}

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/hooks"
 	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/relayfile"
 	"github.com/unbit/spoolgore/internal/sentlog"
@@ -28,6 +30,8 @@ type Config struct {
 	HTTP, HTTPToken, HTTPTokenFile  string // HTTP is the address of the page; empty: no page
 	Listen, ListenUser              string // address of the SMTP server, file with its users; empty: none
 	ListenCert, ListenKey           string // files with the certificate of the SMTP server; empty: no TLS
+	On                              []hooks.Hook
+	KeepFailed                      time.Duration // age at which messages in failed/ are removed; zero: never
 	Bounce                          bool
 	Once, LogJSON, Verbose, Version bool
 	File                            string             // of -config; empty: none
@@ -184,8 +188,35 @@ func queueFlags(fs *FlagSet, c *Config) {
 			"beside it), "+
 			"SPOOLGORE_FROM, SPOOLGORE_TO (a line for each recipient given up), SPOOLGORE_REASON and "+
 			"SPOOLGORE_MESSAGE_ID in its environment")
+	fs.AddFunc(func(text string) error { return addHook(c, text) }, "on", "EVENTS=COMMAND",
+		"for each event, run /bin/sh -c COMMAND with the event as JSON on standard input, one at a time "+
+			"and for at most 30 seconds; a failure is tried again twice. Events, separated by commas: failed, "+
+			"relay-down, relay-up, oldest=AGE (a message waits so long). May be given several times")
+	fs.Add((*Span)(&c.KeepFailed), "keepfailed", "AGE", "remove messages from failed/ after AGE, such as 30d (never)")
 	fs.AddString(&c.Opts.StatusFile, "json", "PATH", "the status file")
 	fs.AddSwitch(&c.Once, "once", "try everything that is due once, and end")
+}
+
+// addHook adds the hook of -on.
+func addHook(c *Config, text string) error {
+	h, err := hooks.Parse(text, func(age string) (time.Duration, error) {
+		var s Span
+		err := s.Set(age)
+		return time.Duration(s), err
+	})
+	if err == nil {
+		c.On = append(c.On, h)
+	}
+	return err
+}
+
+// Hooks returns the hooks of -on and -onfail in c.
+func Hooks(c *Config) []hooks.Hook {
+	all := slices.Clone(c.On)
+	if c.OnFail != "" {
+		all = append(all, hooks.OnFail(c.OnFail))
+	}
+	return all
 }
 
 // tooMany returns the error for more than one operand. Package flag stops at the first one, so that a later flag is an
@@ -207,11 +238,16 @@ func (s *Span) String() string { return time.Duration(*s).String() }
 
 func (s *Span) Set(text string) error {
 	d, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * 24 * time.Hour
+	}
 	if n, plain := strconv.ParseUint(text, 10, 32); plain == nil {
 		d, err = time.Duration(n)*time.Second, nil
 	}
 	if err != nil || d <= 0 {
-		return errors.New("want a time of more than zero, such as 10 (seconds), 500ms or 1m")
+		return errors.New("want a time of more than zero, such as 10 (seconds), 500ms, 1m or 30d")
 	}
 	*s = Span(d)
 	return nil

@@ -71,7 +71,7 @@ func (c *command) run(ctx context.Context) (string, error) {
 	// stderr has room for a whole secret behind maxStderr bytes: the log would show half a secret otherwise.
 	stdout, stderr := shell.Head{Max: maxSize + 2}, shell.Head{Max: maxStderr + maxSize}
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	err := shell.Run(cmd)
 	answer, _, _ := strings.Cut(stdout.String(), "\n")
 	answer = strings.TrimSuffix(answer, "\r")
 	c.tell(stderr.String(), answer)

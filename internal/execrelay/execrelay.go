@@ -136,7 +136,7 @@ func (r *Relay) run(ctx context.Context, e Envelope, content io.Reader) ([]byte,
 	cmd := exec.CommandContext(ctx, r.path)
 	shell.Prepare(cmd)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = content, stdout, stderr, []*os.File{read}
-	err = cmd.Start()
+	err = shell.Start(cmd)
 	_ = read.Close()
 	if err != nil {
 		_ = write.Close()
@@ -146,7 +146,7 @@ func (r *Relay) run(ctx context.Context, e Envelope, content io.Reader) ([]byte,
 		_, _ = write.Write(append(line, '\n'))
 		_ = write.Close()
 	}()
-	err = cmd.Wait()
+	err = shell.Wait(cmd)
 	_ = write.SetWriteDeadline(time.Unix(1, 0)) // ends the goroutine if a grandchild keeps the pipe open
 	r.logLines(e.Name, stderr.String())
 	if isIgnored(err) {

@@ -241,6 +241,7 @@ func recipients(addresses []message.Address) (all Recipients) {
 // FailedCount has the counts of failed/.
 type FailedCount struct {
 	All, Recent int
+	Bytes       int64  // of the messages
 	Reports     int    // of Recent: messages from the null sender, which are undeliverable reports
 	Report      string // name of one of the reports
 }
@@ -261,6 +262,9 @@ func (v *View) CountFailed(since time.Time) (f FailedCount, err error) {
 			continue // it is gone
 		}
 		f.All++
+		if fi, err := v.Dir.FS().Lstat(v.Dir.At(spooldir.Failed, name)); err == nil {
+			f.Bytes += fi.Size()
+		}
 		if !at.After(since) {
 			continue
 		}

@@ -317,19 +317,19 @@ func TestCountFailed(t *testing.T) {
 	v := view(t, dir, "")
 	f, err := v.CountFailed(time.Now().Add(-time.Hour))
 	is.NoErr(err)
-	is.Equal(f, mailq.FailedCount{All: 1, Recent: 1})
+	is.Equal(f, mailq.FailedCount{All: 1, Recent: 1, Bytes: 82})
 	report := `{"From":"","To":[{"Address":"ann@example.com","GivenUp":true}]}`
 	for name, text := range map[string]string{"report": "x", "report.json": report, "torn": "x", "torn.json": "{"} {
 		is.NoErr(os.WriteFile(filepath.Join(dir, "failed", name), []byte(text), 0o600))
 	}
 	f, err = v.CountFailed(time.Now().Add(-time.Hour))
 	is.NoErr(err)
-	is.Equal(f, mailq.FailedCount{All: 3, Recent: 3, Reports: 1, Report: "report"})
+	is.Equal(f, mailq.FailedCount{All: 3, Recent: 3, Bytes: 84, Reports: 1, Report: "report"})
 	long := time.Now().Add(-48 * time.Hour)
 	for _, name := range []string{"refused", "report", "torn"} {
 		is.NoErr(os.Chtimes(filepath.Join(dir, "failed", name+".json"), long, long))
 	}
 	f, err = v.CountFailed(time.Now().Add(-24 * time.Hour))
 	is.NoErr(err)
-	is.Equal(f, mailq.FailedCount{All: 3})
+	is.Equal(f, mailq.FailedCount{All: 3, Bytes: 84})
 }

@@ -70,6 +70,13 @@ func TestRecoverOtherFiles(t *testing.T) {
 		{"linked into the spool, writer dead", func(t *testing.T, d *Dir) { linked(t, d, "tmp/a", "a", minutes) }, files{"a": "text"}},
 		{"linked into the spool, writer alive", func(t *testing.T, d *Dir) { linked(t, d, "tmp/a", "a", 0) },
 			files{"a": "text", "tmp/a": "text"}},
+		{"put a moment ago, not linked yet", func(t *testing.T, d *Dir) { drop(t, d, "tmp/.put-a", "text") },
+			files{"tmp/.put-a": "text"}},
+		{"put, linked into the spool a moment ago", func(t *testing.T, d *Dir) { linked(t, d, "tmp/.put-a", "a", 0) },
+			files{"a": "text", "tmp/.put-a": "text"}},
+		{"put, linked into the spool two minutes ago", func(t *testing.T, d *Dir) {
+			linked(t, d, "tmp/.put-a", "a", 2*time.Minute)
+		}, files{"a": "text"}},
 		{"linked elsewhere", func(t *testing.T, d *Dir) {
 			linked(t, d, "tmp/a", "hold/a", minutes)
 			drop(t, d, "a", "text")

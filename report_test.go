@@ -544,7 +544,7 @@ func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
 		got := reports(t, relay)
 		is.Equal(len(got), 1)
 		is.Equal(got[0].DeliveryStatus.RecipientDSNs[0].Get("Status"), "4.2.3")
-		is.True(strings.Contains(strings.Join(strings.Fields(got[0].Explanation.Text), " "), "tried 3 times"))
+		is.True(strings.Contains(strings.Join(strings.Fields(got[0].Explanation.Text), " "), "3 attempts were made"))
 	})
 }
 

@@ -64,7 +64,9 @@ func TestReloadTakesTheRelaysFileAndTheLogLevel(t *testing.T) {
 	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
 	eventually(t, "it is sent", func() bool { return !exists(path) })
 	is.Equal(len(main.Messages()), 1)
-	d.logs("level=DEBUG msg=queued", 1)
+	deferred := drop(t, spool, "other.eml", "From: nobody@example.org\nTo: ann@example.com\n\nhi\n")
+	d.logs(`level=DEBUG msg="delivery deferred"`, 1) // its relay is unavailable
+	must(t, os.Remove(deferred))
 
 	rewrite(t, relays, "app@example.com "+own.Listen(t))
 	rewrite(t, file, "smtpaddr 127.0.0.1:1")
@@ -72,8 +74,11 @@ func TestReloadTakesTheRelaysFileAndTheLogLevel(t *testing.T) {
 	d.logs("options taken over", 1)
 	path = drop(t, spool, "two.eml", mail("To: ann@example.com"))
 	eventually(t, "it is sent", func() bool { return !exists(path) })
-	is.Equal(len(own.Messages()), 1)                                     // by the new line of the relays file
-	is.Equal(strings.Count(d.log.String(), "level=DEBUG msg=queued"), 1) // and told in fewer words
+	is.Equal(len(own.Messages()), 1) // by the new line of the relays file
+	d.logs("relay unavailable", 1)
+	drop(t, spool, "three.eml", "From: nobody@example.org\nTo: ann@example.com\n\nhi\n") // goes by -smtpaddr now
+	d.logs("relay unavailable", 2)
+	is.Equal(strings.Count(d.log.String(), "level=DEBUG"), 1) // the new log level has fewer lines
 	d.stop()
 }
 

@@ -128,7 +128,11 @@ func compare(t *testing.T, got []smtptest.Message, want []string) {
 	}
 }
 
-// show writes a message with its envelope as the files in testdata have it.
+// received is the field that sendmail-spool adds.
+var received = regexp.MustCompile(`(?m)^Received: from localhost by host\.example \(uid \d+\)\n\t(with \w+ )?id \S+;\n\t.*\n`)
+
+// show writes a message with its envelope as the files in testdata have it, without the Received field, which every
+// message has.
 func show(t *testing.T, m smtptest.Message) string {
 	t.Helper()
 	if m.BareCR || m.BareLF || !bytes.HasSuffix(m.Data, []byte("\r\n")) {
@@ -141,7 +145,11 @@ func show(t *testing.T, m smtptest.Message) string {
 		fmt.Fprintf(&b, "%s\n", strings.TrimSpace("RCPT TO:<"+to+"> "+m.RcptParams[i]))
 	}
 	b.WriteString("\n")
-	b.WriteString(strings.ReplaceAll(string(m.Data), "\r\n", "\n"))
+	data := strings.ReplaceAll(string(m.Data), "\r\n", "\n")
+	if n := len(received.FindAllString(data, -1)); n != 1 {
+		t.Errorf("%d Received fields in %q", n, data)
+	}
+	b.WriteString(received.ReplaceAllString(data, ""))
 	return b.String()
 }
 

@@ -19,6 +19,7 @@ import (
 const (
 	sharedUserFiles = "10000"
 	sharedUserSize  = "1G"
+	sharedMaxSize   = "50M"
 )
 
 // value is a setting and the place where the command found the setting.
@@ -44,6 +45,7 @@ func (sys system) config() (config, error) {
 	if sys.elevated {
 		const origin = "the default of a command with a group of its own"
 		c.sizes["userfiles"], c.sizes["usersize"] = value{sharedUserFiles, origin}, value{sharedUserSize, origin}
+		c.sizes["maxsize"] = value{sharedMaxSize, origin}
 	}
 	for _, path := range paths {
 		var own *exitError

@@ -46,6 +46,7 @@ type shim struct {
 	spool          *spooldir.Dir
 	in             *os.File
 	stdout, stderr io.Writer
+	room           *room // for the next message; nil: no limit
 }
 
 // run runs the command with args, of which args[0] is the command's name. It returns the exit code.

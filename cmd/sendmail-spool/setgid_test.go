@@ -252,3 +252,35 @@ func TestSetgidEnvironmentAndShortage(t *testing.T) {
 		}
 	}
 }
+
+// One message cannot take more than what its user may still use, and more than 50M by default: reading it stops there,
+// and no part of it stays.
+func TestSharedSpoolBoundsOneMessage(t *testing.T) {
+	s := newSharedSpool(t, "usersize 100K\n")
+	is := is.New(t)
+	send := func(size int) int {
+		cmd := s.command(alice, nil, "From: f@x.org\n\n"+strings.Repeat("x\n", size/2), s.shim, "-f", "a@x.org", "b@x.org")
+		_ = cmd.Run()
+		return cmd.ProcessState.ExitCode()
+	}
+	is.Equal(send(1<<20), exitTempFail)
+	is.Equal(send(60<<10), 0)
+	is.Equal(send(60<<10), exitTempFail) // with the first one it would be too much
+	is.Equal(send(1<<10), 0)
+	left, err := os.ReadDir(s.spool)
+	is.NoErr(err)
+	is.Equal(len(left), 2) // the two messages; alice makes no tmp/ there, as the daemon would refuse it
+	is.Equal(s.conf("maxsize"), "50M")
+}
+
+// conf returns the value that -bP shows for key.
+func (s *sharedSpool) conf(key string) string {
+	s.t.Helper()
+	out, _ := s.as(alice, nil, s.shim, "-bP")
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == key {
+			return f[1]
+		}
+	}
+	return out
+}

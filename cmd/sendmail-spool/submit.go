@@ -59,7 +59,7 @@ func (s *shim) put(m *sendmail.Message, with string) (name string, err error) {
 			hop.Name = name
 			m.Trace(hop)
 			return s.sys.held.without(func() error {
-				_, err := m.WriteTo(w)
+				_, err := m.WriteTo(s.room.writer(w))
 				return err
 			})
 		})
@@ -150,23 +150,35 @@ func (s *shim) verify(c sendmail.Command) error {
 // checkQuota returns an error if the caller's messages in the spool have reached a limit for each user. Root has no
 // limit: the host's own reports must get through.
 func (s *shim) checkQuota() error {
-	if s.sys.uid == 0 || s.conf.userFiles == 0 && s.conf.userSize == 0 {
+	s.room = nil
+	if s.sys.uid == 0 {
 		return nil
 	}
 	var files int
 	var bytes int64
 	err := s.sys.held.with(func() (err error) {
-		files, bytes, err = spooldir.Usage(s.spool, s.sys.uid)
+		if s.conf.userFiles > 0 || s.conf.userSize > 0 {
+			files, bytes, err = spooldir.Usage(s.spool, s.sys.uid)
+		}
+		if free, known := spooldir.Room(s.spool); s.sys.elevated && known {
+			s.room = &room{left: free, why: "the disk has only the room left that the daemon needs"}
+		}
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if s.room != nil && s.room.left <= 0 {
+		return fail(exitTempFail, "%s", s.room.why)
 	}
 	if limit := s.conf.userFiles; limit > 0 && int64(files) >= limit {
 		return fail(exitTempFail, "%d messages of yours wait in the spool; the limit is %d", files, limit)
 	}
 	if limit := s.conf.userSize; limit > 0 && bytes >= limit {
 		return fail(exitTempFail, "your messages in the spool have %d bytes; the limit is %d", bytes, limit)
+	} else if limit > 0 && (s.room == nil || limit-bytes < s.room.left) {
+		s.room = &room{left: limit - bytes, why: fmt.Sprintf("your messages in the spool would have more than %d bytes",
+			limit)}
 	}
 	return nil
 }

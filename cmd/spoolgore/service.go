@@ -91,6 +91,7 @@ func (s *service) run(orders []os.Signal) error {
 // complete adds the options that all configurations have in common.
 func (s *service) complete(c *config.Config) {
 	c.Opts.Logger = s.log
+	fitDescriptors(c, openFiles(), s.log)
 	c.Opts.OnEvent = hooks.InTurn(s.also, s.hook.Observe, s.collector.Observe, s.shown)
 }
 

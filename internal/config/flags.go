@@ -84,10 +84,12 @@ func Flags(c *Config) *FlagSet {
 	fs.Heading("Page and metrics")
 	fs.AddString(&c.HTTP, "http", "ADDRESS",
 		"show the spool over HTTP: a page at /, /metrics, /healthz, /status. HOST:PORT; "+
-			"without a HOST, as 8025, only users of this host can reach it")
+			"without a HOST, as 8025, only users of this host can reach it. unix:/PATH is a socket "+
+			"for the user and the group of the daemon")
 	fs.AddString(&c.HTTPTokenFile, "httptokenfile", "FILE",
 		"a file with one line of at least 16 characters: the password "+
-			"of the page, with any name, or Authorization: Bearer. Needed if other hosts can reach the page")
+			"of the page, with any name, or Authorization: Bearer. Needed if other hosts can reach "+
+			"the page, and on a spool that users share")
 	fs.AddString(&c.HTTPToken, "httptoken", "TOKEN", "the same; every user of this host can see it")
 	fs.Term("SPOOLGORE_HTTPTOKEN", "in the environment, or the file httptoken in $CREDENTIALS_DIRECTORY: the same")
 	fs.Heading("SMTP server for programs")

@@ -100,7 +100,11 @@ func (c *connector) connect(ctx context.Context, greeted func()) (*link, *smtpcl
 	if err != nil {
 		return nil, &smtpclient.Error{Op: attempt.OpDial, Err: err}
 	}
-	several := len(endpoints) > 1
+	several, limit := len(endpoints) > 1, searchTime
+	if timeout := c.client.Timeout; timeout > 0 {
+		limit = min(limit, 2*timeout)
+	}
+	began := time.Now()
 	var last *smtpclient.Error
 	for len(endpoints) > 0 {
 		l, tried, err := c.connectToFirst(ctx, endpoints, greeted)
@@ -111,7 +115,7 @@ func (c *connector) connect(ctx context.Context, greeted func()) (*link, *smtpcl
 		if several && err.Err != nil {
 			last = &smtpclient.Error{Op: err.Op, Err: fmt.Errorf("%s: %w", tried[len(tried)-1].addr, err.Err)}
 		}
-		if endsSearch(ctx, err) {
+		if endsSearch(ctx, err) || time.Since(began) >= limit {
 			break
 		}
 		endpoints = slices.DeleteFunc(endpoints, func(e *endpoint) bool { return slices.Contains(tried, e) })

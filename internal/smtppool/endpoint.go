@@ -104,8 +104,15 @@ type HostResolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// endpoints returns the endpoints of the relay in order of preference: at least one, or an error. An endpoint that
-// rests comes after the others.
+// The limits of one search for a connection, so that a relay with many silent addresses does not keep the next relay
+// waiting. An endpoint that fails rests, so the next search begins with other endpoints.
+const (
+	maxEndpoints = 5               // as in Postfix (smtp_mx_address_limit)
+	searchTime   = 2 * time.Minute // after it no further endpoint is tried; less with a short Timeout
+)
+
+// endpoints returns the endpoints of the relay in order of preference: from one to maxEndpoints, or an error. An
+// endpoint that rests comes after the others.
 func (c *connector) endpoints(ctx context.Context) ([]*endpoint, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
@@ -131,7 +138,7 @@ func (c *connector) endpoints(ctx context.Context) ([]*endpoint, error) {
 	slices.SortStableFunc(all, func(a, b *endpoint) int {
 		return cmp.Compare(a.restsUntil(now).UnixNano(), b.restsUntil(now).UnixNano())
 	})
-	return all, nil
+	return all[:min(len(all), maxEndpoints)], nil
 }
 
 // endpoint returns the endpoint for an address, always the same one.

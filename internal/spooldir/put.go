@@ -206,15 +206,19 @@ const putPrefix = ".put-"
 
 // createTmp creates a file in tmp/ under a free name.
 func createTmp(d *Dir) (f fsys.File, err error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	err = withSub(d, tmpDir, func() error {
 		for range maxTries {
-			f, err = d.fs.OpenFile(d.At(tmpDir, putPrefix+d.newName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			f, err = d.fs.OpenFile(d.At(tmpDir, putPrefix+d.newName()), flags, 0o600)
 			if !errors.Is(err, fs.ErrExist) {
 				break
 			}
 		}
 		return err
 	})
+	if errors.Is(err, errNotOurs) { // the name begins with a dot, so the file is no message yet
+		f, err = d.fs.OpenFile(d.File(putPrefix+d.newName()), flags, 0o600)
+	}
 	return f, err
 }
 

@@ -214,9 +214,10 @@ func (r *recovery) dropDelivered(name, original string) error {
 	return r.dir.fs.Remove(r.dir.File(name))
 }
 
-// ownFile removes an unfinished file of the daemon from the spool directory.
-func (r *recovery) ownFile(name string, _ fs.FileInfo) error {
-	if strings.HasPrefix(name, ownTemp) {
+// ownFile removes an unfinished file of the daemon from the spool directory, and one of Put after a day.
+func (r *recovery) ownFile(name string, fi fs.FileInfo) error {
+	stalePut := strings.HasPrefix(name, putPrefix) && r.now.Sub(fi.ModTime()).Abs() > stale
+	if strings.HasPrefix(name, ownTemp) || stalePut {
 		r.dropUnfinished(r.dir.File(name))
 	}
 	return nil

@@ -138,6 +138,9 @@ func (d *Dir) Prepare() (incomplete, err error) {
 	return incomplete, nil
 }
 
+// errNotOurs is the error of makeSub in the spool of another user.
+var errNotOurs = fmt.Errorf("spool of another user: %w", fs.ErrPermission)
+
 // makeSub makes a subdirectory if there is none.
 func makeSub(d *Dir, sub string) error {
 	path := d.File(sub)

@@ -28,8 +28,7 @@ func mayMakeSub(spool fs.FileInfo) error {
 	if owner < 0 || euid == 0 || euid == owner {
 		return nil
 	}
-	return fmt.Errorf("missing, and only the daemon, root and user %d make a directory there: %w", owner,
-		fs.ErrPermission)
+	return fmt.Errorf("%w: missing, and only the daemon, root and user %d make a directory there", errNotOurs, owner)
 }
 
 // Usage counts the files of the user uid in d, and their bytes: in the spool, in tmp/, in hold/ and in failed/. Usage

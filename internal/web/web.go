@@ -87,9 +87,21 @@ func New(o Options) (*Server, error) {
 // Observe is an OnEvent for the spool that never blocks.
 func (s *Server) Observe(ev spoolgore.Event) { s.metrics.observe(ev) }
 
-// Listen listens at addr: HOST:PORT; without a host, or as a port number alone, on loopback. An address that other
-// hosts can reach needs a token.
+// Listen listens at addr: HOST:PORT; without a host, or as a port number alone, on loopback; or unix:PATH, a socket
+// for the user and the group of the daemon (mode 0660). An address that other hosts can reach needs a token. On a
+// spool that several users share, every address but a socket needs a token: each user of the host reaches loopback.
 func (s *Server) Listen(addr string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		l, err := listenUnix(path)
+		if err != nil {
+			return nil, err
+		}
+		return netutil.LimitListener(l, maxConnections), nil
+	}
+	if s.opts.Token == "" && s.shared() {
+		return nil, fmt.Errorf("users share the spool, and each user of this host could read and delete all mail: "+
+			"a token is needed, -httptokenfile FILE, with %d characters at least; or -http unix:/PATH", MinToken)
+	}
 	addr, err := complete(addr)
 	if err != nil {
 		return nil, err
@@ -104,6 +116,12 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 			"with %d characters at least", addr, MinToken)
 	}
 	return netutil.LimitListener(l, maxConnections), nil
+}
+
+// shared reports whether other users may add messages to the spool.
+func (s *Server) shared() bool {
+	fi, err := s.dir.FS().Stat(s.dir.Path())
+	return err == nil && fi.Mode().Perm()&0o022 != 0
 }
 
 // complete returns HOST:PORT for an address as people write it.

@@ -1,0 +1,14 @@
+//go:build unix
+
+package main
+
+import "syscall"
+
+// openFiles returns the limit of open files of the process (RLIMIT_NOFILE); zero: not known.
+func openFiles() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 0 {
+		return 0
+	}
+	return uint64(limit.Cur) // a signed number on FreeBSD
+}

@@ -68,6 +68,7 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 	}
 	logConflicts(&s.c, s.log)
 	err := s.c.Complete(s.log)
+	protectSecrets(&s.c, s.log)
 	if err == nil && c.Once {
 		err = stepDown(&s.c)
 	}

@@ -122,6 +122,7 @@ func (s *service) renew() error {
 	if err := next.Complete(s.log); err != nil {
 		return err
 	}
+	protectSecrets(&next, s.log)
 	if err := next.CheckLoop(); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -113,8 +114,16 @@ func runByRoot(dir *spooldir.Dir) bool {
 	if err != nil || pid == 0 {
 		return false
 	}
-	fi, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
-	return err == nil && spooldir.Owner(fi) == 0
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // the directory is root's while a password is held
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 2 && f[0] == "Uid:" {
+			return f[2] == "0" // effective
+		}
+	}
+	return false
 }
 
 // number returns the number that text says, else other.

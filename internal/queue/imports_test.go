@@ -33,9 +33,10 @@ var pure = map[string]map[string]string{
 		"runtime":       "GOMAXPROCS: a status file is decoded on up to four processors",
 		"sync":          "the end of that decoding",
 	},
-	"internal/dsn":     {"net": "SplitHostPort, of the name of a relay"},
-	"internal/retry":   nil,
-	"internal/routing": nil,
+	"internal/dsn":      {"net": "SplitHostPort, of the name of a relay"},
+	"internal/retry":    nil,
+	"internal/routing":  nil,
+	"internal/textline": nil,
 }
 
 // The packages of this module that queue imports are all on a list, and none of them imports a package that does I/O,

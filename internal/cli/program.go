@@ -39,6 +39,7 @@ type command struct {
 func commands() []*command {
 	return []*command{
 		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(),
+		redirectCommand(),
 		flushCommand(), traceCommand(), statsCommand(), checkCommand(), explainCommand(), testCommand(), loginCommand(),
 		demoCommand(), completionCommand(), helpCommand(),
 	}

@@ -3,6 +3,7 @@ package spooldir
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"github.com/unbit/spoolgore/internal/fsys"
@@ -87,4 +88,30 @@ func IDAt(on fsys.FS, path string) (ID, error) {
 func IDOf(fi fs.FileInfo) ID {
 	id, _ := fileID(fi)
 	return id
+}
+
+// Rewrite replaces the version id of the message name in a place by the output of write. The old file stays complete
+// until the new one is on disk. ErrChanged: there is another version, which stays.
+func (s Steering) Rewrite(place Place, name string, id ID, write func(io.Writer) error) error {
+	if err := check("rewrite", name); err != nil {
+		return err
+	}
+	path, err := build(s.dir, &Putting{Write: write})
+	if err != nil {
+		return err
+	}
+	target := s.dir.At(place, name)
+	if err = syncFiles(s.dir, []string{path}, ""); err == nil {
+		var now ID
+		if now, err = lstatID(s.dir.fs, target); err == nil && !now.Equal(id) {
+			err = &fs.PathError{Op: "rewrite", Path: target, Err: ErrChanged}
+		}
+	}
+	if err == nil {
+		err = s.dir.fs.Rename(path, target)
+	}
+	if err != nil {
+		return errors.Join(err, s.dir.fs.Remove(path))
+	}
+	return nil
 }

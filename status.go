@@ -109,12 +109,14 @@ type Failure struct {
 	Message           // the message at that time
 }
 
-// statusOf makes the public snapshot. causes returns the reason why the mail of a sender cannot be sent now.
-func statusOf(dir *spooldir.Dir, records []queue.Named, causes func(string) string, now time.Time) Status {
+// statusOf makes the public snapshot. causes returns the reason why mail to a recipient cannot be sent now.
+func statusOf(
+	dir *spooldir.Dir, records []queue.Named, causes func(*record.Message) func(to string) string, now time.Time,
+) Status {
 	s := make(Status, len(records))
 	for _, r := range records {
 		m := r.Record.Shown()
-		s[record.StatusKey(dir.File(r.Name))] = *messageOf(record.WithCause(m, causes(m.RouteSender()), now))
+		s[record.StatusKey(dir.File(r.Name))] = *messageOf(record.WithCause(m, causes(m), now))
 	}
 	return s
 }

@@ -11,8 +11,9 @@ import (
 
 // rests has the routes of a daemon, and the time of the next attempt of each route whose relays all rest.
 type rests struct {
-	route func(sender string) int // index of a route; the number of routes: that of all other mail
-	ends  []time.Time             // by route; zero: one of its relays can be used
+	route func(sender string) int              // index of a route; the number of routes: that of all other mail
+	to    func(to string) (route int, ok bool) // nil: no recipient has a route
+	ends  []time.Time                          // by route; zero: one of its relays can be used
 }
 
 // restsOf returns the rests of the relays in the state of a daemon.
@@ -25,7 +26,7 @@ func restsOf(d *daemonstate.State) rests {
 		}
 		relays[r.Senders] = append(relays[r.Senders], r)
 	}
-	all := rests{route: routing.By(senders)}
+	all := rests{route: routing.By(senders), to: routing.To(senders)}
 	for _, s := range append(senders, "") {
 		all.ends = append(all.ends, restEnd(relays[s]))
 	}
@@ -45,10 +46,16 @@ func restEnd(relays []daemonstate.Relay) (end time.Time) {
 	return end
 }
 
-// until returns when a relay for the mail of a sender is tried again; zero: one can be used, or none is known.
-func (r rests) until(sender string) time.Time {
+// until returns when a relay for the mail of a sender to a recipient is tried again; zero: one can be used, or none is
+// known.
+func (r rests) until(sender, to string) time.Time {
 	if r.route == nil {
 		return time.Time{}
+	}
+	if r.to != nil {
+		if i, ok := r.to(to); ok {
+			return r.ends[i]
+		}
 	}
 	return r.ends[r.route(sender)]
 }

@@ -66,7 +66,7 @@ type Config struct {
 
 // Route is the way of the mail of some senders.
 type Route struct {
-	Sender string // "ann@example.com", "@example.com", or "*"; empty for the last route
+	Sender string // pattern of package routing: "ann@example.com", "@example.com", "*", "to:@example.com"; empty: last route
 	Addr   string // relays in order of preference, separated by commas
 	SMTP   smtppool.Settings
 }
@@ -77,11 +77,24 @@ func (c Config) RouteOf() func(sender string) int {
 	if c.Transport != nil {
 		return func(string) int { return last }
 	}
-	senders := make([]string, last)
-	for i, r := range c.Routes[:last] {
-		senders[i] = r.Sender
+	return routing.By(c.patterns())
+}
+
+// RouteTo returns the function that returns the route of a recipient who has one, as an index of Routes. RouteTo
+// returns nil if no recipient has one.
+func (c Config) RouteTo() func(to string) (route int, ok bool) {
+	if c.Transport != nil {
+		return nil
 	}
-	return routing.By(senders)
+	return routing.To(c.patterns())
+}
+
+// patterns returns the pattern of each route but the last.
+func (c Config) patterns() (all []string) {
+	for _, r := range c.Routes[:len(c.Routes)-1] {
+		all = append(all, r.Sender)
+	}
+	return all
 }
 
 // Delivery is the state of all routes.

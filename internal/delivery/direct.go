@@ -11,6 +11,7 @@ import (
 // Direct is a Delivery without a queue: Offer waits for the outcomes. Its methods may be called by several goroutines.
 type Direct struct {
 	routeOf  func(sender string) int
+	routeTo  func(to string) (route int, ok bool) // nil: no recipient has a route
 	asError  func(attempt.Outcome) error
 	mu       sync.Mutex
 	delivery *Delivery
@@ -22,18 +23,54 @@ func NewDirect(c Config) (*Direct, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Direct{routeOf: c.RouteOf(), asError: c.AsError, delivery: d}, nil
+	return &Direct{routeOf: c.RouteOf(), routeTo: c.RouteTo(), asError: c.AsError, delivery: d}, nil
 }
 
-// Offer offers t to the relays of its sender and returns the outcome for each recipient. If no relay can be used now,
-// all outcomes are the fault of the relay.
+// Offer offers t to the relays of its sender, or of recipients that have relays, and returns the outcome for each
+// recipient. If no relay can be used now, the outcomes are the fault of the relay.
 func (d *Direct) Offer(ctx context.Context, t *Transaction) []attempt.Outcome {
 	sender := t.From
 	if sender == "" && len(t.To) > 0 {
 		sender = t.To[0]
 	}
+	if d.routeTo == nil {
+		return d.offer(ctx, t, d.routeOf(sender))
+	}
+	var order []int
+	parts := make(map[int][]int) // indexes of recipients by route
+	for i, to := range t.To {
+		route, ok := d.routeTo(to)
+		if !ok {
+			route = d.routeOf(sender)
+		}
+		if parts[route] == nil {
+			order = append(order, route)
+		}
+		parts[route] = append(parts[route], i)
+	}
+	outcomes := make([]attempt.Outcome, len(t.To))
+	for _, route := range order {
+		part := *t
+		part.To, part.Notify, part.ORcpt = nil, nil, nil
+		for _, i := range parts[route] {
+			part.To = append(part.To, t.To[i])
+			if len(t.Notify) > 0 {
+				part.Notify = append(part.Notify, t.Notify[i])
+			}
+			if len(t.ORcpt) > 0 {
+				part.ORcpt = append(part.ORcpt, t.ORcpt[i])
+			}
+		}
+		for n, o := range d.offer(ctx, &part, route) {
+			outcomes[parts[route][n]] = o
+		}
+	}
+	return outcomes
+}
+
+// offer offers t to the relays of a route.
+func (d *Direct) offer(ctx context.Context, t *Transaction, route int) []attempt.Outcome {
 	d.mu.Lock()
-	route := d.routeOf(sender)
 	lease := d.delivery.Take(route, time.Now())
 	if lease == nil {
 		err := d.delivery.Trouble(route)

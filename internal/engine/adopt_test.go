@@ -134,7 +134,7 @@ func BenchmarkWriteStatus(b *testing.B) {
 					}},
 				}, now)}
 			}
-			noCause := func(string) string { return "" }
+			noCause := func(*record.Message) func(string) string { return nil }
 			path := dir.File(spooldir.StatusFile)
 			b.ReportAllocs()
 			for b.Loop() {

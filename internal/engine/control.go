@@ -159,7 +159,7 @@ func (c *Control) Reconfigure(o Options) error {
 
 // Snapshot returns the record of every message, and a function that returns the reason why the mail of a sender cannot
 // be sent now.
-func (c *Control) Snapshot() (records []queue.Named, causes func(sender string) string) {
+func (c *Control) Snapshot() (records []queue.Named, causes func(*record.Message) func(to string) string) {
 	for n := range c.spool.queue.Snapshot(time.Now()) {
 		if n.Record.Message().Missing.IsZero() {
 			records = append(records, n)

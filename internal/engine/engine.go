@@ -66,7 +66,7 @@ func (o *Options) rules() queue.Rules {
 	return queue.Rules{
 		Freq: o.Freq, Settle: o.Settle, Unused: unused, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: o.Reports,
 		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(),
-		Forbidden: o.Rewrite.Allows(), Postmaster: o.Postmaster,
+		RouteTo: o.Delivery.RouteTo(), Forbidden: o.Rewrite.Allows(), Postmaster: o.Postmaster,
 	}
 }
 
@@ -127,6 +127,7 @@ func (e *Engine) makeParts(watch bool) {
 	e.moves = newMoves(s, opts, post, e.notices.owe)
 	e.sender = &sender{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, files: e.files, host: host, post: post,
+		diverted: make(map[int]time.Time), mixed: make(map[int]bool),
 	}
 	e.status = newStatusWriter(s, opts, e.sender.causes, post)
 	e.opener = &opener{

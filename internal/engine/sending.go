@@ -30,18 +30,50 @@ type sender struct {
 	ctx      context.Context // of the transactions
 	busy     int             // jobs under way
 	last     time.Time       // when the last job ended
+
+	diverted map[int]time.Time // by route: time of the last search of divert
+	mixed    map[int]bool      // by route: the search found messages that can go by another route later
 }
 
 // start starts as many jobs as may be under way. It returns the time until more may be started; negative: a job has to
 // end first.
 func (s *sender) start(now time.Time) (wait time.Duration) {
 	wait = -1
+	moved := false
 	for i := range s.delivery.Routes() {
-		if w := s.startRoute(i, now); w >= 0 && (wait < 0 || w < wait) {
+		w := s.startRoute(i, now)
+		if m, more := s.divert(i, now); more {
+			if moved = moved || m; w < 0 || w > divertPause {
+				w = divertPause
+			}
+		}
+		if w >= 0 && (wait < 0 || w < wait) {
 			wait = w
 		}
 	}
+	if moved {
+		for i := range s.delivery.Routes() {
+			s.startRoute(i, now)
+		}
+	}
 	return wait
+}
+
+// divertPause is the time between two searches for messages that can go by another route.
+const divertPause = time.Second
+
+// divert moves messages of route i to other routes of their recipients, if route i cannot be used. Its results are those
+// of Divert.
+func (s *sender) divert(i int, now time.Time) (moved, more bool) {
+	if s.spool.queue.Ready(i) == 0 || s.delivery.Trouble(i) == nil {
+		return false, false
+	}
+	if now.Sub(s.diverted[i]) < divertPause {
+		return false, s.mixed[i]
+	}
+	moved, more = s.spool.queue.Divert(i, now)
+	s.diverted[i], s.mixed[i] = now, more
+	return moved, more
 }
 
 // startRoute starts the jobs of route i and returns the result of start.
@@ -219,15 +251,31 @@ func (s *sender) relayTrouble() error {
 	return errors.Join(errs...)
 }
 
-// causes returns a function that returns the reason why the mail of a sender cannot be sent now; empty if it can. Any
-// goroutine may call the function.
-func (s *sender) causes() func(sender string) string {
-	causes := make([]string, s.delivery.Routes())
+// causes returns a function that returns, for a message, the reason why no relay of a recipient can be used now; empty
+// if one can, nil if the relays of all routes can be used. Any goroutine may call the functions.
+func (s *sender) causes() func(m *record.Message) func(to string) string {
+	causes, any := make([]string, s.delivery.Routes()), false
 	for i := range causes {
 		if err := s.delivery.Trouble(i); err != nil {
-			causes[i] = err.Error()
+			causes[i], any = err.Error(), true
 		}
 	}
-	routeOf := s.opts.Delivery.RouteOf()
-	return func(sender string) string { return causes[routeOf(sender)] }
+	routeOf, routeTo := s.opts.Delivery.RouteOf(), s.opts.Delivery.RouteTo()
+	return func(m *record.Message) func(to string) string {
+		if !any {
+			return nil
+		}
+		cause := causes[routeOf(m.RouteSender())]
+		if routeTo == nil && cause == "" {
+			return nil
+		}
+		return func(to string) string {
+			if routeTo != nil {
+				if i, ok := routeTo(to); ok {
+					return causes[i]
+				}
+			}
+			return cause
+		}
+	}
 }

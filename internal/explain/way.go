@@ -15,11 +15,12 @@ import (
 
 // A way is where a message goes.
 type way struct {
-	sender   string // the sender that the route is chosen by
-	route    string // the sender in the line of the relays file; empty: the route of all other mail
-	settings smtppool.Settings
-	relays   []hop          // in order of preference
-	rules    *rewrite.Rules // for senders and recipients; nil: they stay
+	sender    string // the sender that the route is chosen by
+	recipient string // the recipient that the route is chosen by; empty: the sender decides
+	route     string // the sender in the line of the relays file; empty: the route of all other mail
+	settings  smtppool.Settings
+	relays    []hop          // in order of preference
+	rules     *rewrite.Rules // for senders and recipients; nil: they stay
 }
 
 // A hop is one relay.
@@ -42,7 +43,18 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 		senders = append(senders, r.Sender)
 	}
 	route := spoolgore.Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.SMTP}
-	if i := routing.By(senders)(w.sender); i < len(opts.Routes) {
+	i := routing.By(senders)(w.sender)
+	if to := routing.To(senders); to != nil {
+		for _, list := range [][]message.Address{a.To, a.Cc, a.Bcc} {
+			if len(list) > 0 {
+				if n, ok := to(list[0].Addr); ok {
+					i, w.recipient = n, list[0].Addr
+				}
+				break
+			}
+		}
+	}
+	if i < len(opts.Routes) {
 		route = opts.Routes[i]
 	}
 	w.route, w.settings = route.Sender, smtppool.Settings(route.SMTP)
@@ -98,6 +110,9 @@ func RelaysFor(opts spoolgore.Options, from, to string) (names []string, err err
 // chosenBy returns the setting that names the relays.
 func (w *way) chosenBy() string {
 	whose := "the sender " + w.sender
+	if w.recipient != "" {
+		return fmt.Sprintf("the recipient %s goes by the line for %s in the relays file", w.recipient, w.route)
+	}
 	if w.sender == "" {
 		whose = "the null sender"
 	}

@@ -58,14 +58,15 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 		if !e.msg.Holds() {
 			continue
 		}
-		sender := e.sender
-		if sender == "" || timed {
-			m := e.msg.Message()
-			if sender = m.RouteSender(); timed && e.state != unread {
-				q.watch(e, m)
-			}
+		if e.sender != "" && !timed && r.RouteTo == nil {
+			e.route = int32(r.RouteOf(e.sender))
+			continue
 		}
-		e.route = int32(r.RouteOf(sender))
+		m := e.msg.Message()
+		if timed && e.state != unread {
+			q.watch(e, m)
+		}
+		e.route = q.nextRoute(m)
 	}
 	for _, e := range here {
 		q.sched.ready[e.route].of(e).Push(e)

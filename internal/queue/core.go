@@ -96,7 +96,7 @@ func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	e.msg = c.packer.Pack(m, now)
 	e.sender, e.priority = unique.Make(m.From).Value(), clampPriority(m.Priority)
 	e.set(fresh, m.Attempts == 0 && !e.has(refused))
-	e.route = int32(c.rules.RouteOf(m.RouteSender()))
+	e.route = c.nextRoute(m)
 	if e.state == ready {
 		c.sched.ready[e.route].of(e).Push(e)
 	}

@@ -67,7 +67,8 @@ func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
 func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	m := &c.scratch
 	e.msg.MessageIn(m)
-	to := m.Start(now)
+	route := e.route
+	to := m.StartThose(now, c.onRoute(m, route))
 	e.state = waiting // in no lane and no heap
 	if len(to) == 0 {
 		c.conclude(e, e.msg.Message(), now)
@@ -78,7 +79,7 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	c.keep(e, m, now)
 	j = Job{
 		Name: e.name, Version: e.id, From: m.From, To: to, MessageID: m.MessageID, Attempt: m.Attempts + 1, Began: now,
-		Enqueued: m.Enqueued, Large: e.id.Size >= LargeSize, Route: int(e.route), e: e,
+		Enqueued: m.Enqueued, Large: e.id.Size >= LargeSize, Route: int(route), e: e,
 	}
 	for _, r := range m.Recipients() {
 		if r.Status == record.InProgress && r.LastAttempt.After(j.Last) {

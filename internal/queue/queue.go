@@ -52,6 +52,10 @@ type Rules struct {
 
 	Postmaster string // gets reports on mail of the null sender; empty: no reports on such mail
 
+	// RouteTo returns the route of a recipient that has one; not ok: the recipient takes that of the sender. Nil: no
+	// recipient has one.
+	RouteTo func(to string) (route int, ok bool)
+
 	// Forbidden returns the first recipient of a list to whom no mail is allowed; empty: there is none. Nil: likewise.
 	Forbidden func(to []string) string
 }

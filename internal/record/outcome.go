@@ -120,11 +120,14 @@ func (r *Recipient) postpone(o attempt.Outcome, pause time.Duration, enqueued, n
 }
 
 // Start marks every due recipient as in progress and returns their unique addresses.
-func (m *Message) Start(now time.Time) (to []string) {
+func (m *Message) Start(now time.Time) (to []string) { return m.StartThose(now, nil) }
+
+// StartThose is Start for the recipients that wanted accepts; nil: all.
+func (m *Message) StartThose(now time.Time, wanted func(to string) bool) (to []string) {
 	all := m.Recipients()
 	seen := make(map[string]bool, len(all))
 	for _, r := range all {
-		if r.Status != Waiting || r.NextAttempt.After(now) {
+		if r.Status != Waiting || r.NextAttempt.After(now) || wanted != nil && !wanted(r.Address) {
 			continue
 		}
 		r.Status = InProgress

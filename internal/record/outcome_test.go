@@ -234,12 +234,12 @@ func TestWithCause(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	m := &Message{To: []Recipient{{Address: "due", NextAttempt: at(-1)}, {Address: "later", NextAttempt: at(1)}, done("c")}}
-	c := WithCause(m, "relay is down", start)
+	c := WithCause(m, func(string) string { return "relay is down" }, start)
 	is.Equal([]string{c.To[0].Error, c.To[1].Error, c.To[2].Error}, []string{"relay is down", "", ""})
 	is.Equal(m.To[0].Error, "") // m stays as it is
-	is.True(WithCause(m, "", start) == m)
+	is.True(WithCause(m, nil, start) == m)
 	m.Held = start
-	is.True(WithCause(m, "relay is down", start) == m) // it waits for a person
+	is.True(WithCause(m, func(string) string { return "relay is down" }, start) == m) // it waits for a person
 }
 
 func TestRouteSender(t *testing.T) {

@@ -6,6 +6,7 @@
 package record
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -154,16 +155,16 @@ func (m *Message) RouteSender() string {
 	return m.From
 }
 
-// WithCause returns m or, if cause is not empty, a copy in which cause is the Error of every due recipient. The cause
-// is the reason why the relays of the message cannot be used now.
-func WithCause(m *Message, cause string, now time.Time) *Message {
-	if cause == "" || !m.Held.IsZero() {
+// WithCause returns m or a copy in which the Error of every due recipient is the cause, if there is one. The cause is
+// the reason why the relays for the recipient cannot be used now; empty: they can. A nil function: all can.
+func WithCause(m *Message, cause func(to string) string, now time.Time) *Message {
+	if cause == nil || !m.Held.IsZero() {
 		return m
 	}
 	c := m.Clone()
 	for _, r := range c.Recipients() {
 		if r.Status == Waiting && !r.NextAttempt.After(now) {
-			r.Error = cause
+			r.Error = cmp.Or(cause(r.Address), r.Error)
 		}
 	}
 	return c

@@ -3,6 +3,7 @@
 //	# SENDER        RELAYS                               key=value ...
 //	ann@example.com smtp.example.net:587                 user=ann passwordfile=ann.password
 //	@example.com    mail.example.com:465,10.0.0.2:25     user=app passwordcmd="pass show mail"
+//	to:@corp.test   lmtp://127.0.0.1:24
 //	*               127.0.0.1:25
 package relayfile
 
@@ -17,6 +18,7 @@ import (
 	"unicode"
 
 	"github.com/unbit/spoolgore/internal/credential"
+	"github.com/unbit/spoolgore/internal/routing"
 )
 
 // maxSize is the maximum size of a relays file in bytes.
@@ -25,7 +27,7 @@ const maxSize = 1 << 20
 // Route is one line of the file.
 type Route struct {
 	Line     int    // line number, from 1
-	Sender   string // "ann@example.com", "@example.com" or "*"
+	Sender   string // "ann@example.com", "@example.com", "*", "to:bob@example.com" or "to:@example.com"
 	Relays   string // in order of preference, separated by commas
 	Settings Settings
 }
@@ -93,7 +95,7 @@ func parseLine(line, dir string) (r Route, err error) {
 	if err != nil || len(words) == 0 {
 		return r, err
 	}
-	if err := checkSender(words[0]); err != nil {
+	if err := routing.Check(words[0]); err != nil {
 		return r, err
 	}
 	if len(words) == 1 {
@@ -113,23 +115,6 @@ func parseLine(line, dir string) (r Route, err error) {
 		return r, errors.New("user without password, passwordfile or passwordcmd")
 	}
 	return r, r.Settings.Check("")
-}
-
-func checkSender(sender string) error {
-	at := strings.LastIndexByte(sender, '@')
-	switch {
-	case sender == "*":
-		return nil
-	case at < 0 || at == len(sender)-1:
-		return errors.New(`the sender is not an address, "@" and a domain, or "*"`)
-	case strings.HasPrefix(sender, `"`): // a quoted local part may hold any character
-		return nil
-	case strings.ContainsRune(sender, '*'):
-		return errors.New(`a sender with "*" is "*" alone; all of a domain are "@" and the domain`)
-	case strings.ContainsAny(sender, ",<>"):
-		return errors.New("the sender is not one address, as it stands in an envelope")
-	}
-	return nil
 }
 
 // split splits a line into words. A quote at the start of a word or of its value extends the word to the closing quote.

@@ -20,11 +20,33 @@ func TestRests(t *testing.T) {
 	r := restsOf(&daemonstate.State{Relays: []daemonstate.Relay{
 		bad("", later), bad("", soon), bad("@one.org", later), {Senders: "@one.org"}, bad("ann@two.org", later),
 	}})
-	is.Equal(r.until("app@example.com"), soon)      // the first relay that is tried again
-	is.Equal(r.until("x@one.org"), time.Time{})     // one relay of the route can be used
-	is.Equal(r.until("ann@two.org"), later)         // a route of its own
-	is.Equal(rests{}.until("x@y.org"), time.Time{}) // no daemon
-	is.Equal(restsOf(&daemonstate.State{}).until("x@y.org"), time.Time{})
+	is.Equal(r.until("app@example.com", ""), soon)      // the first relay that is tried again
+	is.Equal(r.until("x@one.org", ""), time.Time{})     // one relay of the route can be used
+	is.Equal(r.until("ann@two.org", ""), later)         // a route of its own
+	is.Equal(rests{}.until("x@y.org", ""), time.Time{}) // no daemon
+	is.Equal(restsOf(&daemonstate.State{}).until("x@y.org", ""), time.Time{})
+}
+
+func TestRestOfTheRouteOfARecipient(t *testing.T) {
+	is := is.New(t)
+	later := time.Now().Add(time.Hour)
+	r := restsOf(&daemonstate.State{Relays: []daemonstate.Relay{
+		{}, {Senders: "to:@corp.example", Trouble: "dial: refused", RestsUntil: later},
+	}})
+	is.Equal(r.until("a@x", "b@corp.example"), later)
+	is.Equal(r.until("a@x", "b@y"), time.Time{})
+}
+
+// No time is foretold while no relay can be used.
+func TestForecastWithoutARelay(t *testing.T) {
+	is := is.New(t)
+	well, down := daemonstate.Relay{Name: "a"}, daemonstate.Relay{Name: "b", Trouble: "auth: 535 no"}
+	state := daemonstate.State{PerMinute: 60, Relays: []daemonstate.Relay{well, down}}
+	is.Equal(forecast(120, &state, time.Now()), 2*time.Minute)
+	state.Relays = []daemonstate.Relay{down, down}
+	is.Equal(forecast(120, &state, time.Now()), time.Duration(0))
+	state.Relays, state.Paused = []daemonstate.Relay{well}, true
+	is.Equal(forecast(120, &state, time.Now()), time.Duration(0))
 }
 
 func TestFailedAttempts(t *testing.T) {

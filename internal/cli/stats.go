@@ -181,8 +181,12 @@ func (c *spool) stats(n int) (*spoolStats, error) {
 }
 
 // forecast returns the time until all waiting recipients are sent to, at the present pace and within the rate limits;
-// zero: unknown.
+// zero: unknown, for instance because no relay can be used.
 func forecast(waiting int, d *daemonstate.State, now time.Time) (left time.Duration) {
+	isWell := func(r daemonstate.Relay) bool { return r.Trouble == "" }
+	if d.Paused || len(d.Relays) > 0 && !slices.ContainsFunc(d.Relays, isWell) {
+		return 0
+	}
 	if d.PerMinute > 0 {
 		left = time.Duration(float64(waiting) / d.PerMinute * float64(time.Minute))
 	}

@@ -35,6 +35,9 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 			return fmt.Errorf("-senders: %w", err)
 		}
 	}
+	if v := c.Opts.SMTP.TLSMin; v == "1.0" || v == "1.1" {
+		log.Warn("old TLS versions and weak ciphers are allowed; others may read the mail", "smtptlsmin", v)
+	}
 	every := c.Opts.SMTP // settings for all relays
 	if c.Opts.SMTP, err = settings(every, c.Relay, "-smtp", log); err != nil || c.RelaysFile == "" {
 		return err

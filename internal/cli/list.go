@@ -152,7 +152,8 @@ func (t *table) add(e *mailq.Entry) error {
 		if e.Place == spooldir.Spool {
 			r.at = e.NextAttempt
 		}
-		if until := t.rests.until(routing.Sender(e.From, firstRecipient(e)), firstRecipient(e)); e.State == mailq.Waiting &&
+		first := firstRecipient(e)
+		if until := t.rests.until(routing.Sender(e.From, first), first); e.State == mailq.Waiting &&
 			until.After(t.now) {
 			r.at = until
 		}

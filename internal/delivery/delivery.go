@@ -66,7 +66,7 @@ type Config struct {
 
 // Route is the way of the mail of some senders.
 type Route struct {
-	Sender string // pattern of package routing: "ann@example.com", "@example.com", "*", "to:@example.com"; empty: last route
+	Sender string // pattern of package routing, as "@example.com" or "to:@example.com"; empty: last route
 	Addr   string // relays in order of preference, separated by commas
 	SMTP   smtppool.Settings
 }

@@ -19,7 +19,7 @@ import (
 type statusWriter struct {
 	spool   *spool
 	opts    *Options
-	causes  func() func(*record.Message) func(to string) string // returns a function for the reason why mail of a sender waits
+	causes  func() causesOf // returns a function for the reason why mail of a sender waits
 	post    func(func())
 	file    *asyncfile.File
 	ours    atomic.Pointer[spooldir.ID] // identity of the status file after the last write; nil: no write yet
@@ -30,7 +30,10 @@ type statusWriter struct {
 	shown   time.Time                   // when the content of the write under way was taken
 }
 
-func newStatusWriter(s *spool, opts *Options, causes func() func(*record.Message) func(to string) string, post func(func())) *statusWriter {
+// causesOf returns, for a message, a function that says why no relay of a recipient can be used now.
+type causesOf = func(m *record.Message) func(to string) string
+
+func newStatusWriter(s *spool, opts *Options, causes func() causesOf, post func(func())) *statusWriter {
 	w := &statusWriter{spool: s, opts: opts, causes: causes, post: post}
 	replace := replaceIn(s.dir)
 	w.file = asyncfile.New(s.status, func(path string, perm fs.FileMode, write func(io.Writer) error) error {
@@ -151,7 +154,7 @@ func (w *statusWriter) sync() error {
 // writeStatus writes the records as a status file, in the order of the names. Causes says why the mail of a sender
 // cannot be sent now.
 func writeStatus(
-	w io.Writer, dir *spooldir.Dir, records []queue.Named, causes func(*record.Message) func(to string) string, now time.Time,
+	w io.Writer, dir *spooldir.Dir, records []queue.Named, causes causesOf, now time.Time,
 ) error {
 	slices.SortFunc(records, func(a, b queue.Named) int { return strings.Compare(a.Name, b.Name) })
 	enc := record.NewStatusEncoder(w)

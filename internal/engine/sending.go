@@ -62,8 +62,8 @@ func (s *sender) start(now time.Time) (wait time.Duration) {
 // divertPause is the time between two searches for messages that can go by another route.
 const divertPause = time.Second
 
-// divert moves messages of route i to other routes of their recipients, if route i cannot be used. Its results are those
-// of Divert.
+// divert moves messages of route i to other routes of their recipients, if route i cannot be used. The results are
+// those of Divert.
 func (s *sender) divert(i int, now time.Time) (moved, more bool) {
 	if s.spool.queue.Ready(i) == 0 || s.delivery.Trouble(i) == nil {
 		return false, false

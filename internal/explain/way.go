@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/unbit/spoolgore"
@@ -44,15 +45,8 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 	}
 	route := spoolgore.Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.SMTP}
 	i := routing.By(senders)(w.sender)
-	if to := routing.To(senders); to != nil {
-		for _, list := range [][]message.Address{a.To, a.Cc, a.Bcc} {
-			if len(list) > 0 {
-				if n, ok := to(list[0].Addr); ok {
-					i, w.recipient = n, list[0].Addr
-				}
-				break
-			}
-		}
+	if n, to, ok := routeTo(senders, a); ok {
+		i, w.recipient = n, to
 	}
 	if i < len(opts.Routes) {
 		route = opts.Routes[i]
@@ -96,6 +90,17 @@ func rulesOf(w spoolgore.Rewrite, r spoolgore.Route) (*rewrite.Rules, error) {
 		return nil, err
 	}
 	return all.With(r.EnvelopeSender, r.HeaderFrom)
+}
+
+// routeTo returns the route of the first recipient, if the recipient has one.
+func routeTo(patterns []string, a message.Addresses) (route int, first string, ok bool) {
+	to := routing.To(patterns)
+	all := slices.Concat(a.To, a.Cc, a.Bcc)
+	if to == nil || len(all) == 0 {
+		return 0, "", false
+	}
+	route, ok = to(all[0].Addr)
+	return route, all[0].Addr, ok
 }
 
 // RelaysFor returns the relays for mail from one address to another, in order of preference.

@@ -96,8 +96,8 @@ const quoteHint = `before the last "@" there is a character that an address has 
 // checkHost checks the domain of a pattern.
 func checkHost(whose, host string) error {
 	literal := strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")
-	if !literal && (strings.ContainsAny(host, `:;"()[]\/=%!`) || strings.HasPrefix(host, ".") || strings.Contains(host, "..") ||
-		strings.HasPrefix(host, "-")) {
+	if !literal && (strings.ContainsAny(host, `:;"()[]\/=%!`) || strings.HasPrefix(host, ".") ||
+		strings.Contains(host, "..") || strings.HasPrefix(host, "-")) {
 		return errors.New("the " + whose + ` has no domain behind the "@"`)
 	}
 	return nil

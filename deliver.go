@@ -197,8 +197,8 @@ func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
 // A Route sends the mail of some senders, or to some recipients, through other relays.
 type Route struct {
 	// Sender is "ann@example.com", "@example.com" for a domain, or "*"; the most exact Route counts.
-	// "to:bob@example.org" and "to:@example.org" choose by the recipient instead, and count before senders. A message whose recipients take
-	// several routes is sent once by each route.
+	// "to:bob@example.org" and "to:@example.org" choose by the recipient instead, and count before senders. A
+	// message whose recipients take several routes is sent once by each route.
 	Sender   string
 	SMTPAddr string // as Options.SMTPAddr
 	SMTP     SMTP

@@ -59,6 +59,21 @@ func (d *directory) open(path, base string, flag int, perm fs.FileMode) (f *os.F
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// sync calls act with a descriptor of the directory that can be synced: a directory that could not be read at its first
+// use is opened again.
+func (d *directory) sync(act func(fd int) error) error {
+	err := retry(func() error { return act(d.fd) })
+	if !errors.Is(err, unix.EBADF) {
+		return err
+	}
+	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return retry(func() error { return act(fd) })
+}
+
 // list opens the directory anew, to list or lock it.
 func (d *directory) list(path string) (File, error) {
 	f, err := d.open(path, ".", os.O_RDONLY|unix.O_DIRECTORY, 0)

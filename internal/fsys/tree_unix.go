@@ -247,7 +247,7 @@ func (t *tree) SyncDir(path string) error {
 		return t.system.SyncDir(path)
 	}
 	if err == nil {
-		err = retry(func() error { return unix.Fsync(dir.fd) })
+		err = dir.sync(unix.Fsync)
 		runtime.KeepAlive(dir)
 	}
 	return syncDirError(path, err)
@@ -259,7 +259,7 @@ func (t *tree) SyncAll(path string) error {
 		return t.system.SyncAll(path)
 	}
 	if err == nil {
-		err = syncAllOf(dir.fd)
+		err = dir.sync(syncAllOf)
 		runtime.KeepAlive(dir)
 	}
 	if err != nil {

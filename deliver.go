@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-sasl"
@@ -18,10 +19,8 @@ import (
 	"github.com/unbit/spoolgore/internal/addrmask"
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
-	"github.com/unbit/spoolgore/internal/engine"
+	"github.com/unbit/spoolgore/internal/guard"
 	"github.com/unbit/spoolgore/internal/message"
-	"github.com/unbit/spoolgore/internal/queue"
-	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/smtppool"
@@ -66,6 +65,10 @@ type Result struct {
 	TLS   string // version of TLS, as "TLS 1.3"; empty: none
 	DSN   bool   // the relay sends the reports of Notify (RFC 3461); false: the spool reports success
 	Err   error  // nil: accepted, and never sent again; a *DeliveryError says more
+
+	// RetryAfter is the time before which another attempt is pointless, as an HTTP API says with 429: the recipient, or
+	// with FaultRelay the Transport, is left alone for so long, at most a day. Zero: the retry rule decides.
+	RetryAfter time.Duration
 }
 
 // Fault is the party at fault when a recipient was not served. The fault decides about the next attempt.
@@ -122,17 +125,24 @@ func deliveryError(o attempt.Outcome) error {
 }
 
 // adapter makes a Transport of the application a transport of the delivery.
-type adapter struct{ Transport }
+type adapter struct {
+	Transport
+	log *slog.Logger
+}
 
 // Deliver offers t to the Transport.
 func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt.Outcome {
-	results := a.Transport.Deliver(ctx, &Transaction{
+	offer := &Transaction{
 		Envelope: Envelope{
 			From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
 			NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
 		},
 		Name: t.Name, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
-	})
+	}
+	var results []Result
+	if err := guard.Call(a.log, "Transport.Deliver", func() { results = a.Transport.Deliver(ctx, offer) }); err != nil {
+		results = slices.Repeat([]Result{{Err: err}}, len(t.To))
+	}
 	outcomes := make([]attempt.Outcome, len(results))
 	for i, r := range results {
 		outcomes[i] = outcomeOf(r)
@@ -144,6 +154,7 @@ func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt
 // outcomeOf classifies a result. An error without a *DeliveryError is temporary, and the fault of the message.
 func outcomeOf(r Result) attempt.Outcome {
 	o := attempt.Outcome{Relay: r.Relay, Addr: r.Addr, Reply: r.Reply, TLS: r.TLS, DSN: r.DSN, Err: r.Err}
+	o.RetryAfter = min(max(0, r.RetryAfter), 24*time.Hour)
 	if r.Err == nil {
 		return o
 	}
@@ -308,7 +319,7 @@ func (o Options) delivery() delivery.Config {
 		AsError: deliveryError, Jitter: jitter, Grown: func() {},
 	}
 	if o.Transport != nil {
-		c.Transport = adapter{o.Transport}
+		c.Transport = adapter{o.Transport, o.Logger}
 	}
 	for _, r := range o.Routes {
 		c.Routes = append(c.Routes, delivery.Route{Sender: r.Sender, Addr: r.SMTPAddr, SMTP: r.SMTP.settings()})
@@ -376,18 +387,4 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	var err error
 	o.StatusFile, err = filepath.Abs(o.StatusFile)
 	return o, err
-}
-
-// engine converts complete options for the engine.
-func (o Options) engine() engine.Options {
-	rules, routes, _ := o.rewriting() // complete has checked them
-	return engine.Options{
-		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
-		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
-		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
-		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
-		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
-		OnEvent:  func(ev queue.Event) { o.OnEvent(eventOf(ev)) },
-		Delivery: o.delivery(), Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
-	}
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/engine"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -178,7 +180,7 @@ func (s *Spool) Send(reversePath string, recipients []string, msg []byte) error 
 // Flush scans the directory and makes an attempt for every waiting message now, before its next attempt is due and
 // also with relays that rest. Flush does not wait for the outcome. Between runs, Flush is for the next Run.
 func (s *Spool) Flush() {
-	s.do(func(c *engine.Control, done func()) {
+	do(s, func(c *engine.Control, done func()) {
 		c.Flush()
 		done()
 	}, func() { s.flush = true })
@@ -188,12 +190,12 @@ func (s *Spool) Flush() {
 // the file. Running transactions go on, and their outcomes are kept. After a Pause between runs, the next Run starts
 // paused.
 func (s *Spool) Pause() {
-	s.do(func(c *engine.Control, done func()) { c.Pause(done) }, func() { s.paused = true })
+	do(s, func(c *engine.Control, done func()) { c.Pause(done) }, func() { s.paused = true })
 }
 
 // Resume ends a pause. Resume does not read the status file and will overwrite edits: call Reload before.
 func (s *Spool) Resume() {
-	s.do(func(c *engine.Control, done func()) {
+	do(s, func(c *engine.Control, done func()) {
 		c.Resume()
 		done()
 	}, func() { s.paused = false })
@@ -204,19 +206,19 @@ func (s *Spool) Resume() {
 // edits too, but keeps all acceptances, all outcomes since the spool last wrote the file, and messages that are missing
 // from the file. If the file cannot be read or parsed, Reload returns an error and changes no message.
 func (s *Spool) Reload() error {
-	if err := s.reload(); err != nil {
+	if err := reload(s); err != nil {
 		return fmt.Errorf("spoolgore: reload: %w", err)
 	}
 	return nil
 }
 
-func (s *Spool) reload() error {
+func reload(s *Spool) error {
 	var paused bool
 	var written time.Time
 	var path string
 	var err error
 	var run *engine.Control
-	s.do(func(c *engine.Control, done func()) {
+	do(s, func(c *engine.Control, done func()) {
 		run, paused, path, written = c, c.Paused(), c.StatusFile(), c.Written()
 		done()
 	}, func() { // the next Run reads the file anyway: only check the file now
@@ -241,7 +243,7 @@ func (s *Spool) reload() error {
 	if err != nil {
 		return err
 	}
-	s.do(func(c *engine.Control, done func()) { c.Reload(edited, written, done) }, func() { s.changes++ })
+	do(s, func(c *engine.Control, done func()) { c.Reload(edited, written, done) }, func() { s.changes++ })
 	return nil
 }
 
@@ -250,7 +252,7 @@ func (s *Spool) reload() error {
 func (s *Spool) Status() Status {
 	status := Status{}
 	var finish func()
-	s.do(func(c *engine.Control, done func()) {
+	do(s, func(c *engine.Control, done func()) {
 		records, causes := c.Snapshot()
 		finish = func() { maps.Copy(status, statusOf(s.dir, records, causes, time.Now())) }
 		done()
@@ -273,9 +275,113 @@ func (s *Spool) Status() Status {
 
 // Health returns the state of the run and of the relays. It is cheap.
 func (s *Spool) Health() (h Health) {
-	s.do(func(c *engine.Control, done func()) {
+	do(s, func(c *engine.Control, done func()) {
 		h = healthOf(c.Health(), c.Senders())
 		done()
 	}, func() {})
 	return h
+}
+
+// Messages returns the messages that f chooses, sorted by name, as they were at the call. While nothing runs in this
+// process, recipients are those of the status file. A page of n messages has Filter.Limit n; the next page begins after
+// the last name (Filter.After). The last pair may be an error: the spool cannot be read.
+func (s *Spool) Messages(f Filter) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		view, err := viewOf(s)
+		var found []*mailq.Entry
+		if err == nil {
+			found, err = view.Select(f.query())
+		}
+		for _, e := range found {
+			if !yield(entryOf(e), nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("spoolgore: messages: %w", err))
+		}
+	}
+}
+
+// Get returns one message. The error is fs.ErrNotExist if no message in place has that name.
+func (s *Spool) Get(place Place, name string) (Entry, error) {
+	view, err := viewOf(s)
+	if err == nil {
+		var e *mailq.Entry
+		if e, err = view.Find(spooldir.Place(place), name); err == nil {
+			view.ReadHeader(e)
+			return entryOf(e), nil
+		}
+	}
+	return Entry{}, fmt.Errorf("spoolgore: get: %w", err)
+}
+
+// viewOf returns a view of the spool, with the records of the Run of this process.
+func viewOf(s *Spool) (*mailq.View, error) {
+	if s.dirErr != nil {
+		return nil, s.dirErr
+	}
+	s.mu.Lock()
+	status := s.opts.StatusFile
+	s.mu.Unlock()
+	view, err := mailq.Of(s.dir.Path(), status, time.Now())
+	do(s, func(c *engine.Control, done func()) {
+		view.Live = c.Records()
+		done()
+	}, func() {})
+	return view, err
+}
+
+// Hold moves a message of the spool to hold/: it is not sent, and its age does not grow. A transaction in progress goes
+// on.
+func (s *Spool) Hold(name string) error {
+	return moveMessage(s, "hold", name, spooldir.Spool, spooldir.Hold)
+}
+
+// Release moves a message back from hold/ into the spool.
+func (s *Spool) Release(name string) error {
+	return moveMessage(s, "release", name, spooldir.Hold, spooldir.Spool)
+}
+
+// Retry has a message of the spool tried now, or moves a message back from failed/ into the spool, from where it goes
+// to the recipients who had failed.
+func (s *Spool) Retry(place Place, name string) error {
+	if place == PlaceFailed {
+		return moveMessage(s, "retry", name, spooldir.Failed, spooldir.Spool)
+	}
+	return steer(s, "retry", name, func(by spooldir.Steering) error {
+		return errors.Join(by.Touch(name), by.Touched())
+	})
+}
+
+// Delete removes a message for good, from failed/ with its why-file. No report is sent. A transaction in progress goes
+// on.
+func (s *Spool) Delete(place Place, name string) error {
+	return steer(s, "delete", "", func(by spooldir.Steering) error {
+		return by.DiscardAny(spooldir.Place(place), name)
+	})
+}
+
+// moveMessage moves a message from one place to another.
+func moveMessage(s *Spool, act, name string, from, to spooldir.Place) error {
+	return steer(s, act, "", func(by spooldir.Steering) error { return by.Shift(name, from, to) })
+}
+
+// steer does act as the command of that name does. Then Run lists the directory, and tries the message retried, if any.
+func steer(s *Spool, name, retried string, act func(spooldir.Steering) error) error {
+	err := s.dirErr
+	if err == nil {
+		err = act(s.dir.Steering())
+	}
+	if err == nil {
+		err = s.dir.SyncPlaces()
+	}
+	if err != nil {
+		return fmt.Errorf("spoolgore: %s: %w", name, err)
+	}
+	do(s, func(c *engine.Control, done func()) {
+		c.Rescan(retried)
+		done()
+	}, func() {})
+	return nil
 }

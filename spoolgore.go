@@ -188,18 +188,18 @@ func newOn(dir string, opts Options, fs fsys.FS) *Spool {
 // Run sends the messages in the spool, and all new messages, until ctx ends. Then Run starts no new transaction, waits
 // up to Options.Grace for running transactions, writes the status file and returns nil. An error means that the spool
 // could not be run: a bad option, no directory, an unreadable status file, or [ErrRunning].
-func (s *Spool) Run(ctx context.Context) error { return s.run(ctx, false) }
+func (s *Spool) Run(ctx context.Context) error { return runSpool(s, ctx, false) }
 
 // Drain is Run until no message is due and no transaction is running: every message had an attempt, and deferred
 // messages stay in the spool. Drain waits until a complete new file may be read, but not for a file that a program
 // keeps writing. If no relay could be used, Drain returns the reason, and the messages stay as they are.
-func (s *Spool) Drain(ctx context.Context) error { return s.run(ctx, true) }
+func (s *Spool) Drain(ctx context.Context) error { return runSpool(s, ctx, true) }
 
-func (s *Spool) run(ctx context.Context, drain bool) error {
+func runSpool(s *Spool, ctx context.Context, drain bool) error {
 	if s.dirErr != nil {
 		return fmt.Errorf("spoolgore: %w", s.dirErr)
 	}
-	r, err := s.await(ctx, drain)
+	r, err := await(s, ctx, drain)
 	if err != nil {
 		return fmt.Errorf("spoolgore: %w", err)
 	}
@@ -221,11 +221,11 @@ func (s *Spool) run(ctx context.Context, drain bool) error {
 	return nil
 }
 
-// await is open that, with Options.WaitLock, waits for the lock. If ctx ends first there is no run: nil after Run,
+// await is openEngine, and with Options.WaitLock waits for the lock. If ctx ends first there is no run: nil after Run,
 // which was asked to end, the error after Drain, which has tried no message.
-func (s *Spool) await(ctx context.Context, drain bool) (*running, error) {
+func await(s *Spool, ctx context.Context, drain bool) (*running, error) {
 	for waited := false; ; waited = true {
-		r, opts, err := s.open(drain)
+		r, opts, err := openEngine(s, drain)
 		if !opts.WaitLock || !errors.Is(err, ErrRunning) {
 			return r, err
 		}
@@ -246,8 +246,9 @@ func (s *Spool) await(ctx context.Context, drain bool) (*running, error) {
 // lockPause is the time between two attempts to lock the spool.
 const lockPause = 500 * time.Millisecond
 
-// open makes the engine, which may take a while, and makes it again if options or status file have changed meanwhile.
-func (s *Spool) open(drain bool) (*running, Options, error) {
+// openEngine makes the engine, which may take a while, and makes the engine again if options or status file have
+// changed meanwhile.
+func openEngine(s *Spool, drain bool) (*running, Options, error) {
 	for {
 		s.mu.Lock()
 		opts, err := s.opts.complete(s.dir)
@@ -272,7 +273,7 @@ func (s *Spool) open(drain bool) (*running, Options, error) {
 		if err != nil {
 			return nil, opts, err
 		}
-		if r := s.attach(e, drain, changes); r != nil {
+		if r := attach(s, e, drain, changes); r != nil {
 			return r, opts, nil
 		}
 		e.Close()
@@ -281,7 +282,7 @@ func (s *Spool) open(drain bool) (*running, Options, error) {
 
 // attach makes e the current run and applies earlier requests. It returns nil if the number of changes is no longer
 // changes.
-func (s *Spool) attach(e *engine.Engine, drain bool, changes int) *running {
+func attach(s *Spool, e *engine.Engine, drain bool, changes int) *running {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.changes != changes {
@@ -314,7 +315,7 @@ func (s *Spool) Reconfigure(opts Options) error {
 	if err != nil {
 		return fmt.Errorf("spoolgore: reconfigure: %w", err)
 	}
-	s.do(func(c *engine.Control, done func()) {
+	do(s, func(c *engine.Control, done func()) {
 		defer done()
 		if err = c.Reconfigure(full.engine()); err == nil {
 			s.mu.Lock()
@@ -335,7 +336,7 @@ func (s *Spool) Reconfigure(opts Options) error {
 
 // do lets the loop of Run call command, and waits until command calls done. Between runs do calls idle instead, under
 // s.mu.
-func (s *Spool) do(command func(c *engine.Control, done func()), idle func()) {
+func do(s *Spool, command func(c *engine.Control, done func()), idle func()) {
 	for {
 		s.mu.Lock()
 		current := s.current

@@ -5,6 +5,8 @@ import (
 
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/engine"
+	"github.com/unbit/spoolgore/internal/guard"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -160,6 +162,68 @@ func historyOf(h *record.History) *History {
 	return c
 }
 
+// Entry is a message in the spool, in hold/ or in failed/, as Messages and Get return it.
+type Entry struct {
+	Name  string // of the file
+	Place Place
+	// "new" (not read yet), "waiting", "sending", "deferred", "scheduled" (Envelope.NotBefore), "unusable", "held" or
+	// "failed", as in "spoolgore list"
+	State   string
+	Reason  string    // why the message was not sent, in one line; empty: no failure
+	GivenUp time.Time // time of the move to failed/; zero: not in failed/
+	Message           // recipients with their histories
+}
+
+// Place is a directory of messages.
+type Place string
+
+// The places.
+const (
+	PlaceSpool  Place = ""
+	PlaceHold   Place = "hold"
+	PlaceFailed Place = "failed"
+)
+
+// Filter chooses messages. The zero value chooses all messages in all places.
+type Filter struct {
+	Places []Place  // nil: all
+	States []string // values of Entry.State; nil: all
+	// From is the sender, and To a recipient without an acceptance: an address, "@example.com" for a domain, or either
+	// with * for any characters; "<>" is the null sender; empty: any.
+	From, To string
+	ID       string        // Envelope.ID; empty: any
+	Older    time.Duration // minimum age; zero: none
+	After    string        // for paging: names that sort behind After; empty: from the first name
+	Limit    int           // number of messages; zero: no limit
+}
+
+// query returns f in the terms of the view.
+func (f Filter) query() mailq.Query {
+	q := mailq.Query{After: f.After, ID: f.ID, Limit: f.Limit, Filter: mailq.Filter{
+		Older: f.Older, From: mailq.Pattern(f.From), To: mailq.Pattern(f.To),
+	}}
+	for _, place := range f.Places {
+		q.Places = append(q.Places, spooldir.Place(place))
+	}
+	for _, state := range f.States {
+		q.States = append(q.States, mailq.State(state))
+	}
+	return q
+}
+
+// entryOf converts e.
+func entryOf(e *mailq.Entry) Entry {
+	m := messageOf(&record.Message{
+		From: e.From, To: e.To, Cc: e.Cc, Bcc: e.Bcc, Attempts: e.Attempts, Enqueued: e.Enqueued, Error: e.Error,
+		Expire: e.Expire, Priority: e.Priority, Size: e.Size, Held: e.Held, NotBefore: e.NotBefore,
+		MessageID: e.MessageID, RawName: e.RawName, Overdue: e.Overdue, Removed: e.Removed, ID: e.ID, UID: e.UID,
+	})
+	m.Modified = e.Info.ModTime()
+	return Entry{
+		Name: e.Name, Place: Place(e.Place), State: string(e.State), Reason: e.Reason, GivenUp: e.GivenUp, Message: *m,
+	}
+}
+
 // EventKind is the kind of an Event.
 type EventKind string
 
@@ -264,4 +328,20 @@ func textOf(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// engine converts complete options for the engine.
+func (o Options) engine() engine.Options {
+	rules, routes, _ := o.rewriting() // complete has checked them
+	return engine.Options{
+		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
+		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
+		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
+		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
+		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
+		OnEvent: func(ev queue.Event) {
+			_ = guard.Call(o.Logger, "Options.OnEvent", func() { o.OnEvent(eventOf(ev)) })
+		},
+		Delivery: o.delivery(), Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
+	}
 }

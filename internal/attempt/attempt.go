@@ -5,6 +5,7 @@ package attempt
 import (
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // Fault is the party at fault for a failed attempt. The fault decides what the queue does next.
@@ -88,8 +89,11 @@ type Outcome struct {
 	Reply     string // reply of the relay to the content, or the refusal, on one line; empty: no reply
 	Relay     string // address of the relay as configured
 	Addr      string // IP address and port of the relay; empty: no session, or not known
-	TLS       string // TLS version of the session, such as "TLS 1.3"; empty: no TLS
-	Err       error  // cause of the failure; after a refusal, the text of Reply
+
+	RetryAfter time.Duration // time that the other side asks to be left alone; zero: none
+
+	TLS string // TLS version of the session, such as "TLS 1.3"; empty: no TLS
+	Err error  // cause of the failure; after a refusal, the text of Reply
 }
 
 // Decided reports whether the outcome counts as an attempt: something but the relay decided about the recipient.

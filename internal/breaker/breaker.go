@@ -68,6 +68,13 @@ func (h *Health) Trouble(
 	return news
 }
 
+// NotBefore makes the pause end at the time at, or later.
+func (h *Health) NotBefore(at time.Time) {
+	if h.until.Before(at) {
+		h.until = at
+	}
+}
+
 // Back records a success, and reports whether the resource was not healthy before.
 func (h *Health) Back() (news bool) {
 	news = !h.Well()

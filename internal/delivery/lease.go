@@ -187,7 +187,12 @@ func (d *Delivery) Settle(r *Result, suspect, now time.Time) (s Settled) {
 		if f.cause == attempt.CauseQuota {
 			most = longRest
 		}
-		if !f.member.Item.retired && f.member.Trouble(f.Err, l.began, now, most, d.config.Jitter) {
+		if f.member.Item.retired {
+			continue
+		}
+		news := f.member.Trouble(f.Err, l.began, now, most, d.config.Jitter)
+		f.member.NotBefore(now.Add(r.retryAfter()))
+		if news {
 			f.Until = f.member.Until()
 			s.Down = append(s.Down, f)
 		}
@@ -195,6 +200,16 @@ func (d *Delivery) Settle(r *Result, suspect, now time.Time) (s Settled) {
 	l.Release()
 	s.Slowed = l.slowed()
 	return s
+}
+
+// retryAfter returns the longest time that the relay at fault asks to be left alone; zero: none.
+func (r *Result) retryAfter() (longest time.Duration) {
+	for _, o := range r.Outcomes {
+		if o.Fault == attempt.Relay {
+			longest = max(longest, o.RetryAfter)
+		}
+	}
+	return longest
 }
 
 // stumbled reports whether the last relay failed in the middle of the transaction, when it knew of the message.

@@ -216,3 +216,22 @@ func ReadStatus(dir *spooldir.Dir, path string, each func(key string, m *record.
 	}
 	return nil
 }
+
+// Rescan has the directory listed now, whether or not the system has notified of a change. The message retried was
+// touched, so all its recipients are tried; empty: none was.
+func (c *Control) Rescan(retried string) {
+	now := time.Now()
+	if retried != "" {
+		c.spool.queue.Arrived(retried, queue.Noticed, now)
+	}
+	c.scanner.rescan(now)
+}
+
+// Records returns the record of each message, by name. The records belong to the caller.
+func (c *Control) Records() map[string]*record.Message {
+	all := make(map[string]*record.Message)
+	for n := range c.spool.queue.Snapshot(time.Now()) {
+		all[n.Name] = n.Record.Shown()
+	}
+	return all
+}

@@ -19,12 +19,12 @@ var layers = []struct {
 }{
 	{"commands", []string{
 		"cmd/", "internal/cli", "internal/collector", "internal/config", "internal/diagnose", "internal/explain", "internal/hooks",
-		"internal/mailq", "internal/qshape", "internal/testmail", "internal/web", "spooltest",
+		"internal/qshape", "internal/testmail", "internal/web", "spooltest",
 	}},
 	{"root", []string{""}},
 	{"engine", []string{"internal/engine"}},
 	{"queue and delivery", []string{"internal/queue", "internal/delivery"}},
-	{"services of the engine", []string{"internal/notify"}},
+	{"services of the engine", []string{"internal/mailq", "internal/notify"}},
 	{"record and SMTP", []string{"internal/record", "internal/smtppool"}},
 	{"leaves", nil},
 	{"attempt", []string{"internal/attempt"}},

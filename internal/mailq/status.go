@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"strings"
 
@@ -32,6 +33,9 @@ var errEnough = errors.New("enough of the status file was read")
 // known calls each for every message of the status file that is in there, and removes the message from there. Without a
 // status file there are none. An error of the status file is stored in v.Trouble.
 func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) error {
+	if v.Live != nil {
+		return v.knownLive(there, each)
+	}
 	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.status)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -63,6 +67,27 @@ func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) e
 		v.Trouble = nil
 	}
 	return stop
+}
+
+// knownLive is known for the records in v.Live.
+func (v *View) knownLive(there map[string]spooldir.Place, each func(*Entry) error) error {
+	for name, place := range maps.Clone(there) {
+		m := v.Live[name]
+		if m == nil {
+			continue
+		}
+		delete(there, name)
+		err := v.one(named{name, place}, func(n named, fi fs.FileInfo) *Entry {
+			e := v.unread(n, fi)
+			e.fill(m)
+			e.Changed = m.Describes(fi.Size(), fi.ModTime(), spooldir.IDOf(fi).Ino) == record.OtherVersion
+			return e
+		}, each)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // IsStatus reports whether e, a file without a record, is a status file: that of a daemon with a status file of another

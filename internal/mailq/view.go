@@ -23,6 +23,10 @@ type View struct {
 	// Trouble is why the status file could not be used. It is set by Each; nil: no problem, or no status file.
 	Trouble error
 
+	// Live has the record of each message in the spool and in hold/, in place of the status file; nil: the status file
+	// is read.
+	Live map[string]*record.Message
+
 	status string // absolute path
 	now    time.Time
 }

@@ -167,7 +167,7 @@ func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.
 		r.giveUp(&c)
 	default:
 		r.Attempts++
-		r.NextAttempt = now.Add(rule.Backoff(r.Attempts))
+		r.NextAttempt = now.Add(max(rule.Backoff(r.Attempts), o.RetryAfter))
 		if r.Attempts >= rule.MaxAttempts {
 			c.Err = fmt.Errorf("given up after %d attempts: %w", r.Attempts, o.Err)
 			r.giveUp(&c)

@@ -58,6 +58,18 @@ func (s Steering) Discard(place Place, name string, id ID) error {
 	return nil
 }
 
+// DiscardAny is Discard for the version that is there.
+func (s Steering) DiscardAny(place Place, name string) error {
+	if err := check("delete", name); err != nil {
+		return err
+	}
+	fi, err := s.dir.fs.Lstat(s.dir.At(place, name))
+	if err != nil {
+		return err
+	}
+	return s.Discard(place, name, IDOf(fi))
+}
+
 // Touch sets the time of the message name in the spool. A daemon then tries the message now. Call Touched after the
 // last Touch.
 func (s Steering) Touch(name string) error {

@@ -157,7 +157,7 @@ func writeStatus(
 	w io.Writer, dir *spooldir.Dir, records []queue.Named, causes causesOf, now time.Time,
 ) error {
 	slices.SortFunc(records, func(a, b queue.Named) int { return strings.Compare(a.Name, b.Name) })
-	enc := record.NewStatusEncoder(w)
+	enc := record.NewStatusEncoder(w, len(records))
 	for _, r := range records {
 		m := r.Record.Shown()
 		if err := enc.Add(dir.File(r.Name), record.WithCause(m, causes(m), now)); err != nil {

@@ -142,7 +142,7 @@ func BenchmarkHistory(b *testing.B) {
 			}
 			c := NewPacker(now).Pack(m, now)
 			var file bytes.Buffer
-			e := NewStatusEncoder(&file)
+			e := NewStatusEncoder(&file, 1000)
 			check(b, e.Add("/spool/m", m))
 			check(b, e.Close())
 			for b.Loop() {

@@ -123,7 +123,7 @@ func TestHistorySurvives(t *testing.T) {
 		"compact": func(_ *testing.T, m *Message) *Message { return NewPacker(start).Pack(m, start).Message() },
 		"status file": func(t *testing.T, m *Message) *Message {
 			var file bytes.Buffer
-			e := NewStatusEncoder(&file)
+			e := NewStatusEncoder(&file, 1000)
 			check(t, e.Add("/spool/m", m))
 			check(t, e.Close())
 			return decodeOne(t, file.String())

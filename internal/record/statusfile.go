@@ -37,19 +37,28 @@ func StatusKey(path string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// A StatusEncoder writes a status file: a JSON object with one message on each line.
+// A StatusEncoder writes a status file: a JSON object with one message on each line or, indented, for people.
 type StatusEncoder struct {
 	w     io.Writer
 	line  *bytes.Buffer
 	json  *json.Encoder
+	start string // between the messages
 	begun bool
 }
 
-// NewStatusEncoder returns an encoder that writes to w.
-func NewStatusEncoder(w io.Writer) *StatusEncoder {
+// indented is the number of messages up to which a status file is indented. A larger file is decoded in parallel, line
+// by line.
+const indented = 999
+
+// NewStatusEncoder returns an encoder that writes a status file with so many messages to w.
+func NewStatusEncoder(w io.Writer, messages int) *StatusEncoder {
 	line := bytes.NewBufferString("{")
-	e := &StatusEncoder{w: w, line: line, json: json.NewEncoder(line)}
+	e := &StatusEncoder{w: w, line: line, json: json.NewEncoder(line), start: "\n"}
 	e.json.SetEscapeHTML(false)
+	if messages <= indented {
+		e.json.SetIndent("\t", "\t")
+		e.start = "\n\t"
+	}
 	return e
 }
 
@@ -59,7 +68,7 @@ func (e *StatusEncoder) Add(path string, m *Message) error {
 		e.line.WriteByte(',')
 	}
 	e.begun = true
-	e.line.WriteByte('\n')
+	e.line.WriteString(e.start)
 	if err := e.json.Encode(StatusKey(path)); err != nil {
 		return err
 	}

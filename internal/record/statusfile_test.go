@@ -46,7 +46,7 @@ func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 		RawName: []byte("\xff"),
 	}
 	var buf bytes.Buffer
-	e := NewStatusEncoder(&buf)
+	e := NewStatusEncoder(&buf, 1000)
 	paths := []string{"/spool/a", "/spool/b", "/spool/bad \xff name"}
 	for i, m := range []*Message{{}, full, full} {
 		is.NoErr(e.Add(paths[i], m))
@@ -69,11 +69,37 @@ func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 	is.Equal(FileName(`/spool/bad \xff name`, full), "\xff")                                          // a name that JSON cannot hold stands beside it
 }
 
+// A status file with few messages is indented, for people. It says the same.
+func TestStatusFileWithFewMessagesIsIndented(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	text := func(messages int) string {
+		var buf bytes.Buffer
+		e := NewStatusEncoder(&buf, messages)
+		for i := range messages {
+			m := &Message{From: "a@x.org", To: []Recipient{{Address: "b@x.org"}}}
+			is.NoErr(e.Add(fmt.Sprintf("/spool/%04d", i), m))
+		}
+		is.NoErr(e.Close())
+		return buf.String()
+	}
+	few := text(999)
+	is.True(strings.HasPrefix(few, "{\n\t\"/spool/0000\": {\n\t\t\"From\": \"a@x.org\",\n\t\t\"To\": [\n\t\t\t{\n"))
+	is.True(strings.HasSuffix(few, "\n\t}\n}\n"))
+	all, err := decode(few)
+	is.NoErr(err)
+	is.Equal(len(all), 999)
+	is.Equal(strings.Count(text(1000), "\n"), 1000+2)
+	calls, err := decodeParallel(strings.NewReader(few), func(string, *Message) error { return nil })
+	is.NoErr(err) // the form is read in parallel, too
+	is.Equal(calls, 999)
+}
+
 func TestStatusFileWithoutMessages(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	var buf bytes.Buffer
-	is.NoErr(NewStatusEncoder(&buf).Close())
+	is.NoErr(NewStatusEncoder(&buf, 1000).Close())
 	all, err := decode(buf.String())
 	is.NoErr(err)
 	is.Equal(len(all), 0)
@@ -175,7 +201,7 @@ func FuzzDecodeStatus(f *testing.F) {
 			return
 		}
 		var file bytes.Buffer
-		e := NewStatusEncoder(&file)
+		e := NewStatusEncoder(&file, 1000)
 		for key, m := range all {
 			for _, r := range m.Recipients() {
 				if r.Status != Waiting && r.Status != Done || r.Status == Waiting && r.GivenUp {

@@ -393,7 +393,7 @@ func ExampleSpool_Pause() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	edited := strings.Replace(string(text), `"Status":0`, `"Status":2`, 1) // Ann has been told by telephone
+	edited := strings.Replace(string(text), `"Status": 0`, `"Status": 2`, 1) // Ann has been told by telephone
 	if err := os.WriteFile(dir+"/.spoolgore.js", []byte(edited), 0o600); err != nil {
 		log.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package spoolgore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -146,7 +147,8 @@ func TestDamagedStatusFileIsSetAside(t *testing.T) {
 			return strings.Replace(s, "m-single\": {", "m-single\": {\"Held\": 3,", 1)
 		},
 		"wrong status": func(s string) string {
-			return strings.Replace(s, `"late-single@x.org","Status":0`, `"late-single@x.org","Status":3`, 1)
+			return strings.Replace(s, `"Address": "late-single@x.org",
+				"Status": 0`, `"Address": "late-single@x.org", "Status": 3`, 1)
 		},
 		"zeros": func(s string) string { return strings.Repeat("\x00", len(s)) },
 		"empty": func(string) string { return "" },
@@ -213,12 +215,21 @@ func TestDamagedStatusFileIsSetAside(t *testing.T) {
 // edit replaces old by new in the status file, which must contain it.
 func edit(t *testing.T, path, old, new string) {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	check(t, err)
-	if !strings.Contains(string(text), old) {
+	text := compactStatus(t, path)
+	if !strings.Contains(text, old) {
 		t.Fatalf("%q is not in the status file:\n%s", old, text)
 	}
-	check(t, os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o600))
+	check(t, os.WriteFile(path, []byte(strings.Replace(text, old, new, 1)), 0o600))
+}
+
+// compactStatus returns the status file without indentation.
+func compactStatus(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	check(t, err)
+	var b bytes.Buffer
+	check(t, json.Compact(&b, text))
+	return b.String()
 }
 
 func TestPauseEditReload(t *testing.T) {

@@ -52,6 +52,18 @@ type pace struct {
 	accepted  int       // acceptances since recovered
 	history   history
 	reason    string // reply that made the pool slow down; empty: none
+
+	stamped time.Time // last result of stamp; zero: none
+}
+
+// stamp returns the time of an event for the other methods: now, or some nanoseconds later if the clock shows the time
+// of an earlier event. So each event has a time of its own, and the times have the order of the events.
+func (p *pace) stamp(now time.Time) time.Time {
+	if !now.After(p.stamped) {
+		now = p.stamped.Add(1)
+	}
+	p.stamped = now
+	return now
 }
 
 // waits reports whether no message may be sent now.

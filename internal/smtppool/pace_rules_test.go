@@ -60,6 +60,20 @@ func TestAcceptanceOfAnOlderMessageIsNoRecovery(t *testing.T) {
 	is.Equal(c.interval, time.Duration(0)) // and no rate was measured
 }
 
+func TestEventsAtOneTimeOfTheClockKeepTheirOrder(t *testing.T) {
+	is := is.New(t)
+	c := newPaceClock()
+	for range 20 { // the messages of one sender are refused, and those of another sender are accepted
+		c.refuse(c.stamp(c.now), c.stamp(c.now), true, "450 4.7.1 rate limit exceeded")
+		c.serve(c.stamp(c.now), c.stamp(c.now))
+	}
+	is.Equal(c.row, 0)
+	is.Equal(c.slow(c.now), false)
+	is.True(c.stamped.Sub(c.now) < time.Microsecond)
+	c.now = c.now.Add(time.Second)
+	is.Equal(c.stamp(c.now), c.now) // a new time of the clock is used as it is
+}
+
 func TestPaceAfterAQuietWeek(t *testing.T) {
 	is := is.New(t)
 	c := newPaceClock()

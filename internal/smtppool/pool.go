@@ -163,7 +163,7 @@ func (p *pool) take(s *session, now time.Time) *offer {
 	o := p.waiting.pop()
 	if o != nil {
 		p.busy++
-		o.taken, o.session = now, s
+		o.taken, o.session = p.pace.stamp(now), s
 		s.inFlight = append(s.inFlight, o)
 		s.taken++
 		p.resumeAfter(p.pace.take(now))
@@ -300,13 +300,13 @@ func (p *pool) settle(s *session, c *completion) {
 		if c.throttled {
 			p.limits.backOff(now)
 		}
-		if p.pace.refuse(c.taken, now, c.throttled, replyIn(c.results)) {
+		if p.pace.refuse(c.taken, p.pace.stamp(now), c.throttled, replyIn(c.results)) {
 			slowed = true
 		}
 		p.resumeAfter(p.pace.until.Sub(now))
 	case c.accepted:
 		p.limits.served(p.roster.connected())
-		p.pace.serve(c.taken, now)
+		p.pace.serve(c.taken, p.pace.stamp(now))
 		if s.probe {
 			s.probe = false
 			p.limits.liftCeiling()

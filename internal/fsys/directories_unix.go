@@ -4,7 +4,9 @@ package fsys
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -44,6 +46,28 @@ func newDirectory(fd int, path string) (*directory, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// makeRoot makes the directory root of a tree. The rules of openRoot apply to its parent directory, which must exist.
+func makeRoot(root string, perm fs.FileMode) error {
+	fd, err := openRoot(filepath.Dir(root))
+	if err != nil {
+		return err
+	}
+	parent, err := newDirectory(fd, filepath.Dir(root))
+	if err != nil {
+		return err
+	}
+	defer parent.file.Close()
+	return retry(func() error { return parent.mkdir(filepath.Base(root), perm) })
+}
+
+// mkdir makes the directory base. It belongs to the owner of d.
+func (d *directory) mkdir(base string, perm fs.FileMode) error {
+	if err := unix.Mkdirat(d.fd, base, modeBits(perm)); err != nil {
+		return err
+	}
+	return d.giveDir(base)
 }
 
 func (d *directory) is(st *unix.Stat_t) bool { return d.stat.Dev == st.Dev && d.stat.Ino == st.Ino }

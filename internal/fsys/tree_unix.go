@@ -158,13 +158,15 @@ func (t *tree) Stamp(path string) (Stamp, error) {
 	return stampOf(st), nil
 }
 
+// Mkdir of root opens the parent directory of root for this call.
 func (t *tree) Mkdir(path string, perm fs.FileMode) error {
-	inTree, err := t.entry("mkdir", path, func(dir *directory, base string) error {
-		if err := unix.Mkdirat(dir.fd, base, modeBits(perm)); err != nil {
-			return err
+	if path == t.root {
+		if err := makeRoot(path, perm); err != nil {
+			return &fs.PathError{Op: "mkdir", Path: path, Err: err}
 		}
-		return dir.giveDir(base)
-	})
+		return nil
+	}
+	inTree, err := t.entry("mkdir", path, func(dir *directory, base string) error { return dir.mkdir(base, perm) })
 	if !inTree {
 		return t.system.Mkdir(path, perm)
 	}

@@ -244,6 +244,9 @@ func TestTreeOfRootRefusesALinkOfAnotherUser(t *testing.T) {
 				is.NoErr(os.Lchown(link, row.link, row.link))
 				err := NewTree(path, ".lock").Mkdir(filepath.Join(path, "x"), 0o700)
 				is.Equal(err != nil, row.refused)
+				path = filepath.Join(path, "new") // a spool that is not there yet
+				err = NewTree(path, ".lock").Mkdir(path, 0o700)
+				is.Equal(err != nil, row.refused)
 			})
 		}
 	}
@@ -265,4 +268,31 @@ func TestRootMakesFilesOfATreeForItsOwner(t *testing.T) {
 		st := fi.Sys().(*syscall.Stat_t)
 		is.Equal([2]uint32{st.Uid, st.Gid}, [2]uint32{userID, userID})
 	}
+}
+
+// Mkdir makes the directory of a tree itself, for the owner of the directory above. The parent must exist, and an
+// existing directory or file is left alone.
+func TestTreeMakesItsRoot(t *testing.T) {
+	is := is.New(t)
+	_, above := newTree(t)
+	root := filepath.Join(above, "new")
+	tree := NewTree(root, ".lock", "tmp")
+	is.NoErr(tree.Mkdir(root, 0o700))
+	is.NoErr(tree.Mkdir(filepath.Join(root, "tmp"), 0o700))
+	for _, dir := range []string{root, filepath.Join(root, "tmp")} {
+		fi, err := os.Lstat(dir)
+		is.NoErr(err)
+		is.Equal(fi.Mode(), fs.ModeDir|0o700)
+		if os.Geteuid() == 0 {
+			is.Equal(fi.Sys().(*syscall.Stat_t).Uid, uint32(userID))
+		}
+	}
+	is.True(errors.Is(tree.Mkdir(root, 0o700), fs.ErrExist))
+	is.True(errors.Is(NewTree(filepath.Join(above, "no", "new"), ".lock").Mkdir(filepath.Join(above, "no", "new"), 0o700),
+		fs.ErrNotExist))
+	link := filepath.Join(above, "link")
+	is.NoErr(os.Symlink("elsewhere", link))
+	is.True(errors.Is(NewTree(link, ".lock").Mkdir(link, 0o700), fs.ErrExist))
+	_, err := os.Lstat(filepath.Join(above, "elsewhere"))
+	is.True(errors.Is(err, fs.ErrNotExist))
 }

@@ -31,7 +31,10 @@ func TestMailToOthersIsHeldWhole(t *testing.T) {
 		is.True(!held.Held.IsZero())
 		is.Equal(held.Error, "held: mail to bob@else.example is not allowed")
 		is.Equal(len(seen.ofKind(EventUnusable)), 1)
-		is.Equal(seen.ofKind(EventUnusable)[0].File, "both")
+		unusable := seen.ofKind(EventUnusable)[0]
+		is.Equal(unusable.File, "both")
+		is.Equal(unusable.MessageID+unusable.ID, "<2@x>") // the ID is empty
+		is.Equal(unusable.Size, int64(len(twoDomains)))
 
 		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both"))) // released as it is: held again
 		pass(time.Minute)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/sentlog"
 )
 
 func putID(s *Spool, id string) (string, error) {
@@ -138,7 +140,7 @@ func TestEventsHaveTheID(t *testing.T) {
 		dir, told, log := t.TempDir(), &events{}, &lines{}
 		accept := false
 		opts := exact(Options{
-			OnEvent: told.add, Logger: slog.New(slog.NewTextHandler(log, nil)),
+			OnEvent: told.add, Trace: 10, Logger: slog.New(slog.NewTextHandler(log, nil)),
 			Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 				is.Equal(tx.ID, "order 17")
 				if accept {
@@ -168,6 +170,12 @@ func TestEventsHaveTheID(t *testing.T) {
 		is.True(told.last().Age >= time.Minute)
 		is.Equal(told.last().Age, told.last().Time.Sub(told.last().Since))
 		is.Equal(strings.Count(log.String(), `id="order 17"`), 3) // queued, deferred and delivered
+		var outcomes []string
+		is.NoErr(sentlog.Read(dir, func(e *sentlog.Entry) error {
+			outcomes = append(outcomes, e.Outcome+" "+e.MessageID)
+			return nil
+		}))
+		is.Equal(outcomes, []string{"sent <1@example.com>"}) // not the ID
 	})
 }
 

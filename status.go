@@ -246,8 +246,8 @@ type Event struct {
 	From      string        // envelope sender
 	To        string        // recipient
 	ID        string        // Envelope.ID; empty: none
-	MessageID string        // Message-ID of the message as sent; empty in EventUnusable
-	Size      int64         // size of the file in bytes; zero in EventUnusable
+	MessageID string        // Message-ID of the message as sent; empty if the file cannot be read
+	Size      int64         // size of the file in bytes; zero if the file cannot be read
 	Since     time.Time     // Sent, Deferred, Failed: when the message was first seen or, if later, could first be sent
 	Age       time.Duration // Sent, Deferred, Failed: from Since to Time
 	Attempt   int           // number of the transaction for this message, from 1; zero: none

@@ -173,8 +173,8 @@ func (p *publisher) remember(ev *queue.Event) {
 	}
 	o := &ev.Outcome
 	e := sentlog.Entry{
-		Time: ev.Time.Round(0), Outcome: sentlog.Sent, File: ev.File, MessageID: ev.ID, From: ev.From, To: ev.To,
-		Size: ev.Size, UID: ev.UID, Since: ev.Since.Round(0), Attempt: ev.Attempt,
+		Time: ev.Time.Round(0), Outcome: sentlog.Sent, File: ev.File, MessageID: ev.MessageID,
+		From: ev.From, To: ev.To, Size: ev.Size, UID: ev.UID, Since: ev.Since.Round(0), Attempt: ev.Attempt,
 		Relay: o.Relay, Addr: o.Addr, TLS: o.TLS, Reply: o.Reply,
 	}
 	if ev.Kind == queue.Failed {

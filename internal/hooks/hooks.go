@@ -112,7 +112,7 @@ func (r *Runner) Observe(ev spoolgore.Event) {
 	}
 	r.add(Event{
 		Event: Failed, Time: ev.Time, File: ev.File, Path: ev.Path, Why: spooldir.WhyFile(ev.Path), From: ev.From,
-		MessageID: ev.ID, Reason: ev.Err.Error(),
+		MessageID: ev.MessageID, Reason: ev.Err.Error(),
 	}, nil)
 }
 

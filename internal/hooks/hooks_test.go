@@ -32,7 +32,8 @@ func runHook(t *testing.T, command string, limit time.Duration, messages int) st
 	f := runner(limit, slog.New(slog.NewTextHandler(&log, nil)), OnFail(command))
 	f.Observe(spoolgore.Event{Kind: spoolgore.EventFailed, Path: "/not/kept"}) // of one recipient; the message follows
 	for i := range messages {
-		f.Observe(spoolgore.Event{Kind: spoolgore.EventKept, Path: fmt.Sprintf("/nowhere/%d", i), From: "a@example.com", Err: errors.New("the reason")})
+		f.Observe(spoolgore.Event{Kind: spoolgore.EventKept, Path: fmt.Sprintf("/nowhere/%d", i), From: "a@example.com",
+			ID: "order 17", MessageID: "<1@example.com>", Err: errors.New("the reason")})
 	}
 	f.Start()()
 	return log.String()
@@ -52,6 +53,7 @@ func TestOnFailCommands(t *testing.T) {
 		"is asked for too often":   {":", time.Minute, maxWaiting + 2, "too many events wait", 2},
 		"says too much":            {"head -c 1000000 /dev/zero | tr '\\0' x", time.Minute, 1, "output=" + strings.Repeat("x", maxSaid) + "\n", 1},
 		"why-file is gone already": {"echo $SPOOLGORE_REASON", time.Minute, 1, "output=\"the reason\"", 1},
+		"gets the Message-ID":      {"echo \"$SPOOLGORE_MESSAGE_ID\"", time.Minute, 1, "output=<1@example.com>", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

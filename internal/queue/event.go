@@ -26,8 +26,8 @@ type Event struct {
 	File      string          // name of the file
 	From      string          // envelope sender
 	ID        string          // the sender's own id; empty: none
-	MessageID string          // empty in Unsendable
-	Size      int64           // of the file, in bytes; zero in Unsendable
+	MessageID string          // of the message as sent; empty: the file cannot be read
+	Size      int64           // of the file, in bytes; zero: the file cannot be read
 	UID       string          // user id of the owner of the file; empty: not known
 	To        string          // recipient
 	Since     time.Time       // Sent, Deferred and Failed: from when the age of the message counts

@@ -135,7 +135,8 @@ func putAside(c *core, e *entry, m *record.Message, now time.Time) {
 	}
 	m.Error = errChanged.Error()
 	c.events = append(c.events, Event{
-		Kind: Unsendable, Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID, Err: errChanged,
+		Kind: Unsendable, Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID,
+		Size: m.Size, UID: m.UID, Err: errChanged,
 	})
 	c.keep(e, m, now)
 	c.finish(e, m, now)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"github.com/matryer/is"
 
@@ -158,7 +159,7 @@ func TestTheLineForPeople(t *testing.T) {
 		"1 waiting, 0 sent/min; waiting for the rate limit": {spoolgore.Health{Files: 1, RateWait: at}, 0, nil},
 		"2 waiting, 0 sent/min; relay a:25 rests: 535 no; relay b:25 rests: x": {spoolgore.Health{Files: 2, Relays: []spoolgore.RelayHealth{
 			{Name: "a:25", Trouble: "535 no"}, {Name: "c:25"}, {Name: "b:25", Trouble: "x"}}}, 0, nil},
-		"0 waiting, 0 sent/min; relay a:25 rests: 451  STOPPING=1  x": {spoolgore.Health{Relays: []spoolgore.RelayHealth{
+		"0 waiting, 0 sent/min; relay a:25 rests: 451  STOPPING=1??x": {spoolgore.Health{Relays: []spoolgore.RelayHealth{
 			{Name: "a:25", Trouble: "451\r\nSTOPPING=1\u2028\x1bx"}}}, 0, nil}, // a relay does not speak in our name
 		"0 waiting, 0 sent/min; spool directory missing: gone": {spoolgore.Health{Away: true, Trouble: "gone"}, 0, nil},
 		"0 waiting, 0 sent/min; spool directory failing: no":   {spoolgore.Health{Trouble: "no"}, 0, nil},
@@ -168,6 +169,7 @@ func TestTheLineForPeople(t *testing.T) {
 			is := is.New(t)
 			h := &notifier{rate: func() float64 { return c.rate }, failed: c.failed}
 			is.Equal(h.text(c.health), want)
+			is.True(!strings.ContainsFunc(want, func(r rune) bool { return !unicode.IsPrint(r) }))
 		})
 	}
 	is := is.New(t)

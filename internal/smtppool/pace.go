@@ -32,7 +32,8 @@ const (
 // The pace is that rate. The pace then grows until the relay refuses a message.
 //
 // Replies come in any order. So the time when a message was sent decides what a reply says: a message that was sent
-// before a refusal says little about the time after the refusal.
+// before a refusal says little about the time after the refusal. The replies on one connection come in the order of the
+// messages: an acceptance on the connection of the refusal counts, although PIPELINING has sent the message before.
 type pace struct {
 	row      int           // refusals since the last acceptance
 	rowAt    time.Time     // time when the row had several refusals

@@ -164,6 +164,36 @@ func TestRefusedMessagesDoNotHoldUpOthers(t *testing.T) {
 	}
 }
 
+// Every second message is refused because of its sender, with the reply of a relay that asks for less mail. The messages
+// between are not held up, also if they are sent before the reply.
+func TestRefusedSenderIsNoLimitOfTheRate(t *testing.T) {
+	inModes(t, func(t *testing.T, ext []string) {
+		is := is.New(t)
+		good := true
+		relay := &smtptest.Relay{Ext: ext}
+		relay.Reply = func(verb, arg string) string {
+			switch verb {
+			case "MAIL":
+				good = strings.HasPrefix(arg, "good")
+			case "END":
+				if time.Sleep(10 * time.Millisecond); !good {
+					return "450 4.7.1 rate limit exceeded"
+				}
+			}
+			return ""
+		}
+		r := newRelay(t, relay.Dial, 1)
+		for i := range 40 {
+			name := []string{"bad", "good"}[i%2]
+			go offerTo(r, mail(fmt.Sprintf("%s%d@x.org", name, i)))
+			synctest.Wait() // the offers are in order
+		}
+		time.Sleep(time.Second)
+		is.Equal(len(relay.Messages()), 20)
+		is.Equal(r.pool.status().slow, false)
+	})
+}
+
 // While a relay refuses everything, the attempts become rare.
 func TestPauseGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -303,10 +303,15 @@ func (p *pool) settle(s *session, c *completion) {
 		if p.pace.refuse(c.taken, p.pace.stamp(now), c.throttled, replyIn(c.results)) {
 			slowed = true
 		}
+		s.refusal = p.pace.stamp(now)
 		p.resumeAfter(p.pace.until.Sub(now))
 	case c.accepted:
 		p.limits.served(p.roster.connected())
-		p.pace.serve(c.taken, p.pace.stamp(now))
+		sent := c.taken
+		if sent.Before(s.refusal) { // the relay decides about the messages of a connection in order
+			sent = s.refusal
+		}
+		p.pace.serve(sent, p.pace.stamp(now))
 		if s.probe {
 			s.probe = false
 			p.limits.liftCeiling()

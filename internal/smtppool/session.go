@@ -35,6 +35,7 @@ type session struct {
 	served   bool                    // the relay has replied to a transaction
 	silent   bool                    // no reply since the session was idle
 	taken    int                     // offers taken
+	refusal  time.Time               // stamp after the last undecided refusal; zero: none
 	replied  int                     // transactions with a reply other than 421
 	refused  bool                    // the relay refuses this host at the endpoint
 	spoiled  bool                    // closed because the content of an offer could not be read

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -202,9 +203,24 @@ func TestIncludedFilesAreReadWithTheCallersRights(t *testing.T) {
 	is.Equal(exitOf(err), exitConfig)
 }
 
-// Between its steps in the spool the process has no right that its caller has not.
+// Between its steps in the spool the process has no right that its caller has not. The process builds the message in the
+// daemon's tmp/. A spool without tmp/ gets none from a user: there the message is built beside the others.
 func TestGroupIsGivenUpWhileTheMessageIsRead(t *testing.T) {
-	s := newSharedSpool(t, "")
+	for _, sub := range []string{"tmp", "."} {
+		t.Run(sub, func(t *testing.T) {
+			s := newSharedSpool(t, "")
+			if sub == "tmp" {
+				is.New(t).NoErr(os.Mkdir(filepath.Join(s.spool, sub), 0o700))
+				is.New(t).NoErr(os.Chown(filepath.Join(s.spool, sub), daemon, group))
+				is.New(t).NoErr(os.Chmod(filepath.Join(s.spool, sub), 0o770|fs.ModeSetgid))
+			}
+			testGroupIsGivenUp(t, s, sub)
+		})
+	}
+}
+
+// testGroupIsGivenUp expects the unfinished message in the directory sub of the spool.
+func testGroupIsGivenUp(t *testing.T, s *sharedSpool, sub string) {
 	is := is.New(t)
 	cmd := s.command(alice, nil, "", s.shim, "b@x.org")
 	r, w, err := os.Pipe()
@@ -215,7 +231,7 @@ func TestGroupIsGivenUpWhileTheMessageIsRead(t *testing.T) {
 	big := strings.Repeat("x", 70) + "\n"
 	_, err = w.WriteString("From: f@x.org\n\n" + strings.Repeat(big, 5000)) // more than a pipe holds: it is in the body
 	is.NoErr(err)
-	found, err := filepath.Glob(s.spool + "/tmp/.put-*")
+	found, err := filepath.Glob(filepath.Join(s.spool, sub, ".put-*"))
 	is.NoErr(err)
 	is.Equal(len(found), 1)
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status")
@@ -225,6 +241,8 @@ func TestGroupIsGivenUpWhileTheMessageIsRead(t *testing.T) {
 	is.True(strings.Contains(string(status), "Gid:\t54323\t54323\t54321\t54323\n")) // real, effective, saved, file system
 	is.NoErr(w.Close())
 	is.NoErr(cmd.Wait())
+	_, err = os.Lstat(found[0])
+	is.True(errors.Is(err, fs.ErrNotExist)) // it is in the spool under its name
 	found, err = filepath.Glob(s.spool + "/*.eml")
 	is.NoErr(err)
 	is.Equal(len(found), 1)

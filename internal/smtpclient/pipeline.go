@@ -182,6 +182,9 @@ func (p *pipeline) read(st step) *Error {
 		_, err = p.wire.expect(st.op(), st.kind.accepts())
 		x.contentWanted = err == nil && st.kind == dataStep
 		if err != nil && !p.wire.closed && !p.retry(st, err) {
+			if st.kind == dataStep && err.Reply.Code == x.probeRefusal {
+				p.conn.cfg.Abilities.failedWithout() // the reply to "BDAT 0" was about the message
+			}
 			x.mailRefused = st.kind == mailStep
 			x.fail(err)
 		}
@@ -220,16 +223,17 @@ func (p *pipeline) readRcpt(st step) *Error {
 	return err
 }
 
-// readProbe reads the reply to "BDAT 0". A reply about the command switches BDAT off; the transaction goes on with
-// DATA. Any other refusal is a refusal of the message.
+// readProbe reads the reply to "BDAT 0". A 5yz reply switches BDAT off, and the transaction goes on with DATA: the
+// command may be unknown or, with Postfix ("551 5.7.1 Null BDAT request"), not allowed. If the reply was about the
+// message, the relay refuses DATA, too.
 func (p *pipeline) readProbe(x *transaction) *Error {
 	_, err := p.wire.expect(attempt.OpData, 2)
 	switch {
 	case err == nil:
 		p.conn.chunked = true
 	case p.wire.closed:
-	case aboutCommand(err.Reply) || err.Reply.Code == 501:
-		p.conn.noChunk = true
+	case err.Reply.Code/100 == 5:
+		x.probeRefusal, p.conn.noChunk = err.Reply.Code, true
 		p.conn.cfg.Abilities.failed(Chunking, true)
 	default:
 		x.fail(err)

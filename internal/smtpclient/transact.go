@@ -50,6 +50,7 @@ type transaction struct {
 	offered        int           // RCPT commands sent
 	proven         bool          // the relay had accepted a message on the connection before
 	chunked        bool          // the content is sent with BDAT
+	probeRefusal   int           // code of the 5yz reply to "BDAT 0"; zero: none
 }
 
 // Transact sends a message and returns a Result for each recipient, in the order of t.To. When ctx ends, the connection

@@ -33,9 +33,10 @@ type sub struct {
 // A directory is an open directory. The garbage collector closes it: a call may use it while another one finds that it
 // was replaced.
 type directory struct {
-	file *os.File
-	fd   int
-	stat unix.Stat_t
+	file  *os.File
+	fd    int
+	stat  unix.Stat_t
+	mount uint64 // number of the mount; zero: not known
 }
 
 // newDirectory takes over the descriptor fd.
@@ -45,6 +46,7 @@ func newDirectory(fd int, path string) (*directory, error) {
 		d.file.Close()
 		return nil, err
 	}
+	d.mount = mountOf(fd, "", emptyPath)
 	return d, nil
 }
 
@@ -70,7 +72,15 @@ func (d *directory) mkdir(base string, perm fs.FileMode) error {
 	return d.giveDir(base)
 }
 
-func (d *directory) is(st *unix.Stat_t) bool { return d.stat.Dev == st.Dev && d.stat.Ino == st.Ino }
+// isAt reports whether d is at the path name in the open directory dir, of which the system returned st. Another mount
+// of the same directory, perhaps a read-only one, is another directory.
+func (d *directory) isAt(dir int, name string, flags int, st *unix.Stat_t) bool {
+	if d.stat.Dev != st.Dev || d.stat.Ino != st.Ino {
+		return false
+	}
+	mount := mountOf(dir, name, flags)
+	return mount == d.mount || mount == 0 || d.mount == 0
+}
 
 // split returns the directory of path and the base name, empty for root. The directory is nil if path is in no
 // directory of the tree.
@@ -152,7 +162,8 @@ func (t *directories) openSub(s *sub) (*directory, error) {
 	}
 	if s.open != nil {
 		var st unix.Stat_t
-		if err := fstatat(top.fd, s.name, &st); err == nil && s.open.is(&st) && s.open.stat.Uid == st.Uid {
+		if err := fstatat(top.fd, s.name, &st); err == nil && s.open.stat.Uid == st.Uid &&
+			s.open.isAt(top.fd, s.name, unix.AT_SYMLINK_NOFOLLOW, &st) {
 			s.checked = true
 			return s.open, nil
 		}
@@ -199,7 +210,7 @@ func (t *directories) look() (*unix.Stat_t, error) {
 	if t.top != nil && errors.Is(err, unix.EACCES) { // root has become a user who may not go through the path
 		err = unix.Fstat(t.top.fd, st)
 	}
-	gone := t.top != nil && (err != nil || !t.top.is(st))
+	gone := t.top != nil && (err != nil || !t.top.isAt(unix.AT_FDCWD, t.root, 0, st))
 	if gone {
 		t.top = nil
 	} else if t.top != nil {

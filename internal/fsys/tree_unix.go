@@ -24,8 +24,8 @@ import (
 // owner of the file lock in root, the user of the daemon. As root, a path to root with a link is refused unless the
 // link belongs to root or to the owner of the directory.
 //
-// Stat, Stamp and OpenFile of root look at the path. If another directory is there, the next calls use that directory.
-// After such a look the next call looks at the subdirectory, too.
+// Stat, Stamp and OpenFile of root look at the path. If another directory is there, or another mount of the directory,
+// the next calls use that directory. After such a look the next call looks at the subdirectory, too.
 func NewTree(root, lock string, subs ...string) FS {
 	d := &directories{root: root, prefix: strings.TrimSuffix(root, "/") + "/", lock: lock}
 	for _, name := range subs {

@@ -18,6 +18,8 @@ package spooltest
 import (
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,7 +103,7 @@ func (s *Spool) WaitIdle() {
 // idle reports whether the spool has no work now.
 func (s *Spool) idle() bool {
 	health, status := s.Health(), s.Status()
-	if !health.Running || health.InFlight > 0 || health.Files != len(status) {
+	if !health.Running || health.InFlight > 0 || health.Files != len(status) || !s.knowsAll(status) {
 		return false
 	}
 	now := time.Now()
@@ -124,6 +126,17 @@ func (s *Spool) idle() bool {
 		}
 	}
 	return true
+}
+
+// knowsAll reports whether every message file in the directory is in status. Put returns before Run has seen the file.
+func (s *Spool) knowsAll(status spoolgore.Status) bool {
+	files, err := os.ReadDir(s.Dir)
+	for _, f := range files {
+		if _, known := status[filepath.Join(s.Dir, f.Name())]; !known && f.Type().IsRegular() && f.Name()[0] != '.' {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // Advance lets the time d pass and then waits until the spool is idle. In a testing/synctest bubble that takes no time.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,18 +159,26 @@ func TestAFailingDiskIsReportedOnceAndTriedAgain(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, spooldir.SentFile)
 		is.NoErr(os.Mkdir(path, 0o700)) // no file can be there
-		var said []string
+		var mu sync.Mutex
+		var all []string
+		said := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(all)
+		}
 		l := New(fsys.System(), dir, 10, func(err error, recovered bool) {
-			said = append(said, fmt.Sprint(err != nil, recovered))
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, fmt.Sprint(err != nil, recovered))
 		})
 		add(l, 0, 2)
 		time.Sleep(3 * retryDelay)
 		add(l, 2, 3)
 		time.Sleep(3 * retryDelay)
-		is.Equal(said, []string{"true false"}) // once
+		is.Equal(said(), []string{"true false"}) // once
 		is.NoErr(os.Remove(path))
 		time.Sleep(2 * retryDelay)
-		is.Equal(said, []string{"true false", "false true"})
+		is.Equal(said(), []string{"true false", "false true"})
 		is.Equal(len(recipients(t, dir)), 3)
 		is.NoErr(os.Remove(path))
 		is.NoErr(os.Mkdir(path, 0o700))

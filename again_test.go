@@ -63,7 +63,7 @@ func TestMessageIsMovedBackUnderAnotherName(t *testing.T) {
 				_, stop := start(t, dir, Options{Transport: relay})
 				pass(2 * time.Second)
 				is.True(exists(dir, "failed", "m.json")) // given up for b@x.org
-				relay.answer = nil
+				relay.acceptAll()
 				if !tt.while {
 					stop()
 				}
@@ -109,7 +109,7 @@ func TestReloadIsDurableWhenItReturns(t *testing.T) {
 				is.NoErr(s.Reload())
 				is.Equal(strings.Count(journalOf(t, dir), "\n"), 1) // the acceptance
 				dir = crash(t, dir, stop)
-				relay.answer = nil
+				relay.acceptAll()
 				_, stop = start(t, dir, Options{Transport: relay})
 				pass(time.Hour)
 				stop()

@@ -49,13 +49,23 @@ type offered struct {
 	err      error
 }
 
+// acceptAll accepts every recipient from now on.
+func (l *ledger) acceptAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answer = nil
+}
+
 // Deliver answers for each recipient, and remembers it.
 func (l *ledger) Deliver(_ context.Context, tx *Transaction) (results []Result) {
 	time.Sleep(l.takes)
 	for _, to := range tx.To {
 		var err error
-		if l.answer != nil {
-			err = l.answer(tx.Name, to, l.tries(tx.Name, to)+1)
+		l.mu.Lock()
+		answer := l.answer
+		l.mu.Unlock()
+		if answer != nil {
+			err = answer(tx.Name, to, l.tries(tx.Name, to)+1)
 		}
 		l.mu.Lock()
 		l.offered = append(l.offered, offered{tx.Name, to, err})

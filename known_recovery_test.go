@@ -31,7 +31,7 @@ func TestMessageMovedBackIsNotTakenForItsCopy(t *testing.T) {
 		aside := fmt.Sprintf(".sent-%d-%d-%d-m", id.Ino, id.Size, id.ModTime.UnixNano())
 		check(t, os.Link(filepath.Join(dir, "failed", "m"), filepath.Join(dir, "tmp", aside)))
 		shift(t, filepath.Join(dir, "failed"), dir, "m")
-		relay.answer = nil // b@x.org is accepted now
+		relay.acceptAll() // b@x.org is accepted now
 		_, stop = start(t, dir, Options{Transport: relay})
 		pass(time.Minute)
 		stop()
@@ -56,7 +56,7 @@ func TestMessageMovedBackAfterCrashIsTried(t *testing.T) {
 		}
 		dir = crash(t, dir, stop)
 		shift(t, filepath.Join(dir, "failed"), dir, "m")
-		relay.answer = nil // b@x.org is accepted now
+		relay.acceptAll() // b@x.org is accepted now
 		_, stop = start(t, dir, Options{Transport: relay})
 		pass(time.Minute)
 		stop()

@@ -101,7 +101,13 @@ func TestSoak(t *testing.T) {
 	is.Equal(told[EventFailed], 0)
 	is.True(len(refused) == (n+99)/100 && dropped > 0) // the relay did what it was to do
 	is.True(twice <= 4*dropped)                        // at most what shared a flight with a lost connection
-	is.Equal(descriptors(), files)                     // as before
+	for range 100 {                                    // the directories of the spool are closed with the last use of the Spool
+		if descriptors() <= files {
+			break
+		}
+		runtime.GC()
+	}
+	is.Equal(descriptors(), files) // as before
 	for range 100 {
 		if runtime.NumGoroutine() <= goroutines {
 			break

@@ -30,10 +30,14 @@ func newDisk(on fsys.FS, path string, size int64) *disk {
 	return &disk{path: path, fs: on, size: size, here: func() error { return nil }}
 }
 
-// commit cuts and writes for the batch b. A failed cut does not prevent the write.
+// commit cuts and writes for the batch b. A failed cut does not prevent the write. After a failure commit finds out
+// whether the file can be written, although the lines of the failed write may be in the status file by now.
 func (d *disk) commit(b batch) (w Written) {
 	cut := d.cut(b.cut)
 	write := d.write(b.lines, b.from)
+	if len(b.lines) == 0 && b.check {
+		write = d.ready()
+	}
 	if w.err = errors.Join(cut, write); w.err != nil {
 		d.close() // opening the file again may help
 	}

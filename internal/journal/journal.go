@@ -24,6 +24,7 @@ type File struct {
 	end     int64     // position after the last appended line
 	safe    int64     // position before which all lines are on disk or cut
 	cut     int64     // position before which all lines are saved elsewhere
+	check   bool      // the last write has failed
 	shrunk  int64     // position before which all lines are removed from the file
 	size    int64     // size of the file after the last write
 	flight  batch     // batch of the running write
@@ -38,6 +39,7 @@ type batch struct {
 	lines []byte
 	from  int64 // position of lines
 	cut   int64
+	check bool // the last write has failed
 }
 
 // Written is the result of one write.
@@ -106,7 +108,7 @@ func (f *File) shrinks() bool { return f.size > 0 && f.cut > f.shrunk }
 func (f *File) Wait(now time.Time) time.Duration {
 	at := f.due
 	switch {
-	case f.writing || len(f.lines) == 0 && !f.shrinks():
+	case f.writing || len(f.lines) == 0 && !f.shrinks() && !f.failed:
 		return -1
 	case f.shrinks():
 		at = now
@@ -129,7 +131,7 @@ func (f *File) Start(notify func()) {
 }
 
 func (f *File) take() batch {
-	f.flight = batch{lines: f.lines, from: f.end - int64(len(f.lines)), cut: f.cut}
+	f.flight = batch{lines: f.lines, from: f.end - int64(len(f.lines)), cut: f.cut, check: f.failed}
 	f.lines = nil
 	return f.flight
 }

@@ -303,6 +303,35 @@ func TestAFailureIsToldOnceAndNothingIsForgotten(t *testing.T) {
 	}
 }
 
+// The status file takes the records of a failed write. The journal still finds out that it can be written again.
+func TestRecoveryIsReportedWithoutRecords(t *testing.T) {
+	for _, step := range []string{"open", "write", "sync", "dir"} {
+		t.Run(step, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				path, x := newPath(t), &faults{}
+				f := x.inject(New(path))
+				defer f.Close()
+				x.fail.Store(step)
+				at := add(f, "one")
+				f.Start(func() {})
+				_, _ = f.Finish(<-f.Done(), time.Now())
+				is.True(f.Failing())
+				f.Cut(at)
+				is.Equal(f.Wait(time.Now()), retry)
+				time.Sleep(retry)
+				x.fail.Store("")
+				f.Start(func() {})
+				err, recovered := f.Finish(<-f.Done(), time.Now())
+				is.NoErr(err)
+				is.True(recovered)
+				is.Equal(f.Wait(time.Now()), time.Duration(-1))
+				is.Equal(len(look(t, path)), 0)
+			})
+		})
+	}
+}
+
 func TestMuchIsWrittenWithOneSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

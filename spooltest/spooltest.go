@@ -128,7 +128,8 @@ func (s *Spool) idle() bool {
 	return true
 }
 
-// knowsAll reports whether every message file in the directory is in status. Put returns before Run has seen the file.
+// knowsAll reports whether every message file in the directory is in status, and every report is made. Put returns
+// before Run has seen the file.
 func (s *Spool) knowsAll(status spoolgore.Status) bool {
 	files, err := os.ReadDir(s.Dir)
 	for _, f := range files {
@@ -136,7 +137,13 @@ func (s *Spool) knowsAll(status spoolgore.Status) bool {
 			return false
 		}
 	}
-	return err == nil
+	return err == nil && !s.owesReport()
+}
+
+// owesReport reports whether a report about a failed message is still to be made.
+func (s *Spool) owesReport() bool {
+	marks, err := filepath.Glob(filepath.Join(s.Dir, "failed", ".untold-*"))
+	return err != nil || len(marks) > 0
 }
 
 // Advance lets the time d pass and then waits until the spool is idle. In a testing/synctest bubble that takes no time.

@@ -57,8 +57,9 @@ func TestListenOnTheAddressOfTheRelayIsAnError(t *testing.T) {
 		"-listen 2525 -listencert /c":         "one without the other",
 		"-listen 2525 -listenuser /no/such/f": "no such file",
 	} {
-		code, _, stderr := command("", append(strings.Fields(args), t.TempDir())...)
+		d := start(t, append(strings.Fields(args), t.TempDir())...)
+		code := d.exit()
 		is.True(code == 78 || code == 64)
-		is.True(strings.Contains(stderr, want))
+		is.True(strings.Contains(d.log.String(), want))
 	}
 }

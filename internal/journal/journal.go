@@ -24,7 +24,6 @@ type File struct {
 	end     int64     // position after the last appended line
 	safe    int64     // position before which all lines are on disk or cut
 	cut     int64     // position before which all lines are saved elsewhere
-	check   bool      // the last write has failed
 	shrunk  int64     // position before which all lines are removed from the file
 	size    int64     // size of the file after the last write
 	flight  batch     // batch of the running write

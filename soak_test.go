@@ -107,7 +107,7 @@ func TestSoak(t *testing.T) {
 		}
 		runtime.GC()
 	}
-	is.Equal(descriptors(), files) // as before
+	is.True(descriptors() <= files) // as before, or fewer: other tests have ended, too
 	for range 100 {
 		if runtime.NumGoroutine() <= goroutines {
 			break

@@ -174,6 +174,7 @@ func TestReconfigureWithAnErrorChangesNothing(t *testing.T) {
 		defer d.Close()
 		send(t, d, messageTo("b@example.org"))
 		for _, bad := range []string{"two.test:25,no port", "one.test:25,:::"} {
+			synctest.Wait() // until the connection is idle: otherwise the next message opens another one
 			changed := c
 			changed.Routes = []Route{{Addr: bad}}
 			_, _, err := d.Reconfigure(changed)

@@ -42,6 +42,7 @@ func TestReconfigureKeepsRelaysWithTheSameSettings(t *testing.T) {
 		kept, ended, err = d.Reconfigure(c)
 		is.NoErr(err)
 		is.Equal([]int{kept, ended}, []int{1, 2})
+		synctest.Wait() // until the connection is idle
 		send(t, d, messageTo("b@example.org"))
 		is.Equal(r["one"].Connections(), 1) // the connection from before
 		is.Equal(len(r["one"].Messages()), 2)

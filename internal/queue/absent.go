@@ -135,30 +135,6 @@ func (a *absent) remove(e *entry) {
 	}
 }
 
-// setVersion sets the version of the file of e.
-func (c *core) setVersion(e *entry, v Version) {
-	if e.id == v {
-		return
-	}
-	if e.id != (Version{}) {
-		c.index.remove(e)
-	}
-	if e.id = v; v != (Version{}) {
-		c.index.add(e)
-	}
-}
-
-// verified notes that the record of e, which the last run has left, was compared with the file.
-func (c *core) verified(e *entry) {
-	if !e.has(recalled) {
-		return
-	}
-	e.set(recalled, false)
-	if c.absent.recalled--; c.absent.recalled == 0 && len(c.memory) == 0 {
-		c.absent.unverified, c.absent.others = nil, nil
-	}
-}
-
 // leave removes e from the files of the spool directory. The record of e stays.
 func (c *core) leave(e *entry) {
 	c.verified(e)
@@ -231,84 +207,6 @@ func (c *core) forget(e *entry, now time.Time) {
 		return
 	}
 	c.drop(e)
-}
-
-// find returns the entry that has the record of the message m. M was just read as version v, for the entry e. Same
-// says that the entry is about the same version of the file.
-func (c *core) find(e *entry, m *record.Message, v Version) (f *entry, same bool) {
-	f = c.index.find(v, func(f *entry) bool {
-		return f != e && f.msg.Holds() && identity(f.msg.Message()) == identity(m)
-	})
-	if f != nil {
-		return f, true
-	}
-	for _, g := range c.absent.byID[identity(m)] {
-		old := g.msg.Message()
-		switch {
-		case g == e:
-		case g.name == e.name && g.has(taken) && !g.has(vanished) && m.IsEdit(old):
-			return g, false
-		case m.IsSame(old) && (f == nil || closer(g, f, e.name, v)):
-			f = g
-		}
-	}
-	return f, false
-}
-
-// closer reports whether g rather than f, two entries of the same message, is about its file, which has that name and
-// is version v. After a renaming and the end of the process, old files may know a message by two names. The name counts
-// first, then the version of the file, then the time of the last attempt.
-func closer(g, f *entry, name string, v Version) bool {
-	if g.name == name || f.name == name {
-		return g.name == name
-	}
-	a, b := g.msg.Message(), f.msg.Message()
-	if is, was := describes(a, v) == record.ThisVersion, describes(b, v) == record.ThisVersion; is != was {
-		return is
-	}
-	return a.LastAttempt().After(b.LastAttempt())
-}
-
-// recall looks for m, which was just read as version v for the entry e, among the messages of the last run whose files
-// were not compared yet. Wait says that such a message may be m, and that the file of that message is to be compared
-// first. If that is not possible for verifyTime, the record of exactly the version v is taken: the file was renamed. A
-// record whose name has another version of the file is taken, too: the message was edited, and renamed.
-func (c *core) recall(e *entry, m *record.Message, v Version, now time.Time) (old *record.Message, wait bool) {
-	for _, name := range c.absent.names(m) {
-		known, undecided := c.recallAs(name, e, m, v, now)
-		if known != nil {
-			return known, false
-		}
-		wait = wait || undecided
-	}
-	return nil, wait
-}
-
-// recallAs is recall for the message of the last run that had that name.
-func (c *core) recallAs(
-	name string, e *entry, m *record.Message, v Version, now time.Time,
-) (old *record.Message, wait bool) {
-	g := c.entries[name]
-	switch {
-	case c.memory[name].Holds() || now.Sub(e.seen.first) < verifyTime:
-		return nil, true
-	case g == nil || g == e || !g.has(recalled):
-		return nil, false
-	}
-	old = g.msg.Message()
-	renamed := describes(old, v) == record.ThisVersion
-	replaced := g.id != (Version{}) && describes(old, g.id) == record.OtherVersion
-	looked := g.id != (Version{}) || g.seen != nil && g.seen.err != ""
-	switch {
-	case !m.IsSame(old):
-		return nil, false
-	case g.state.underWay() || !looked:
-		return nil, true
-	case !renamed && !replaced:
-		return nil, false
-	}
-	c.giveUp(g, now)
-	return old, false
 }
 
 // giveUp drops e, whose record is about another file. A file that has the name of e is read.

@@ -8,17 +8,17 @@ import (
 )
 
 // forbids returns the recipient of m because of which no mail may be sent for it; empty: none.
-func (c *core) forbids(m *record.Message) string {
-	if c.rules.Forbidden == nil {
+func (r *Rules) forbids(m *record.Message) string {
+	if r.Forbidden == nil {
 		return ""
 	}
 	var to []string
-	for _, r := range m.Recipients() {
-		if r.Status != record.Done {
-			to = append(to, r.Address)
+	for _, one := range m.Recipients() {
+		if one.Status != record.Done {
+			to = append(to, one.Address)
 		}
 	}
-	return c.rules.Forbidden(to)
+	return r.Forbidden(to)
 }
 
 // setAside takes the result of act Hold: the message is in hold/, with the reason.
@@ -26,7 +26,7 @@ func setAside(c *core, e *entry, r Result, now time.Time) {
 	m := e.msg.Message()
 	switch r.Trouble {
 	case Fine:
-		addr := c.forbids(m)
+		addr := c.rules.forbids(m)
 		e.state, e.before = unread, unread // in no heap
 		m.Error, m.Held = heldFor(addr), now
 		c.events = append(c.events, Event{
@@ -38,7 +38,7 @@ func setAside(c *core, e *entry, r Result, now time.Time) {
 		e.state = waiting // in no heap
 		c.check(e)
 	default:
-		c.outsideCause(e, r)
+		c.trouble.add(e, r)
 		m.Error = r.Err.Error()
 		c.keep(e, m, now)
 		c.sched.move(e, finishing, now.Add(c.rules.Freq))

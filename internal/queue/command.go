@@ -66,7 +66,7 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 		if timed && e.state != unread {
 			q.watch(e, m)
 		}
-		e.route = q.nextRoute(m)
+		e.route = q.rules.nextRoute(m)
 	}
 	for _, e := range here {
 		q.sched.ready[e.route].of(e).Push(e)
@@ -75,7 +75,7 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 		if r.Forbidden == nil || e.state != ready && e.state != waiting {
 			continue
 		}
-		if m := e.msg.Message(); q.forbids(m) != "" {
+		if m := e.msg.Message(); q.rules.forbids(m) != "" {
 			q.conclude(e, m, now)
 		}
 	}

@@ -13,33 +13,25 @@ import (
 
 // core has the entries, and the moves between states that several inputs share.
 type core struct {
-	rules    Rules
-	entries  map[string]*entry         // by file name
-	memory   map[string]record.Compact // by file name: messages whose file has not been seen
-	index    index                     // entries with a version, by version
-	absent   absent                    // entries whose file is not in the spool directory
-	sched    schedule
-	packer   *record.Packer
-	trouble  map[*entry]error // why the last act for an entry failed, if that was not the fault of the file
-	acts     []Act
-	events   []Event
-	underWay int  // acts that are not answered, but for Notify
-	changed  bool // the snapshot has changed
-	ordered  bool // maps are read in the order of their keys: a test can repeat what happened
+	files
+	output
+	rules   Rules
+	sched   schedule
+	packer  *record.Packer
+	trouble troubles
+	changed bool // the snapshot has changed
+	ordered bool // maps are read in the order of their keys: a test can repeat what happened
 
 	// served holds the records of messages that every recipient has accepted, in state removing. Nearly all of these
 	// files are removed, so the records are packed only if they are needed.
-	served    map[*entry]*record.Message
-	scratch   record.Message // memory for the record of startJob
-	taken     []Act          // memory of the last taken acts
-	published []Event        // memory of the last taken events
+	served  map[*entry]*record.Message
+	scratch record.Message // memory for the record of startJob
 }
 
 func newCore(r Rules, now time.Time) core {
 	return core{
-		rules: r, entries: make(map[string]*entry), memory: make(map[string]record.Compact),
-		sched: newSchedule(r.Routes, now), packer: record.NewPacker(now), trouble: make(map[*entry]error),
-		served: make(map[*entry]*record.Message), absent: newAbsent(),
+		files: newFiles(), rules: r, sched: newSchedule(r.Routes, now), packer: record.NewPacker(now),
+		trouble: make(troubles), served: make(map[*entry]*record.Message),
 	}
 }
 
@@ -96,7 +88,7 @@ func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	e.msg = c.packer.Pack(m, now)
 	e.sender, e.priority = unique.Make(m.From).Value(), clampPriority(m.Priority)
 	e.set(fresh, m.Attempts == 0 && !e.has(refused))
-	e.route = c.nextRoute(m)
+	e.route = c.rules.nextRoute(m)
 	if e.state == ready {
 		c.sched.ready[e.route].of(e).Push(e)
 	}
@@ -117,8 +109,8 @@ func (c *core) watch(e *entry, m *record.Message) {
 	var look time.Time
 	isHeld := e.state == held || e.state == missing || e.state == checking && e.before == held
 	if m.Len() > 0 && !isHeld {
-		look = c.expires(e, m)
-		if at := c.noticeAt(m); !e.has(noticing) && !at.IsZero() && at.Before(look) {
+		look = c.rules.expires(e, m)
+		if at := c.rules.noticeAt(m); !e.has(noticing) && !at.IsZero() && at.Before(look) {
 			look = at
 		}
 	}
@@ -126,26 +118,26 @@ func (c *core) watch(e *entry, m *record.Message) {
 }
 
 // expires returns the time when m is given up for its age.
-func (c *core) expires(e *entry, m *record.Message) time.Time {
+func (r *Rules) expires(e *entry, m *record.Message) time.Time {
 	seen := e.firstSeen()
 	if !m.Overdue.IsZero() {
 		seen = m.Overdue // by this or an earlier process
 	}
-	return retry.End(m.Enqueued, m.NotBefore, m.Expire, seen, c.rules.MaxAge)
+	return retry.End(m.Enqueued, m.NotBefore, m.Expire, seen, r.MaxAge)
 }
 
 // noticeAt returns when the sender of m is to get a notice although recipients still wait; zero: never.
-func (c *core) noticeAt(m *record.Message) time.Time {
-	if !c.rules.Reports {
+func (r *Rules) noticeAt(m *record.Message) time.Time {
+	if !r.Reports {
 		return time.Time{}
 	}
-	return record.NoticeAt(m, c.rules.WarnAfter)
+	return record.NoticeAt(m, r.WarnAfter)
 }
 
 // conclude moves e to the state that follows from its record m: some recipient is due, some wait, or none does.
 func (c *core) conclude(e *entry, m *record.Message, now time.Time) {
 	switch at, waits := m.NextAttempt(); {
-	case waits && c.forbids(m) != "":
+	case waits && c.rules.forbids(m) != "":
 		c.sched.watch(e, time.Time{})
 		c.act(e, removing, Act{Kind: Hold, Version: e.id})
 	case waits && !at.After(now):
@@ -153,15 +145,13 @@ func (c *core) conclude(e *entry, m *record.Message, now time.Time) {
 	case waits:
 		c.sched.move(e, waiting, at)
 	default:
-		c.finish(e, m, now)
+		c.finish(e, m, Act{})
 	}
 }
 
-// finish requests the act that ends the message m, of which no recipient waits.
-func (c *core) finish(e *entry, m *record.Message, now time.Time) { c.finishWith(e, m, Act{}) }
-
-// finishWith is finish with an act that holds the acceptances that the act makes durable: Note and events.
-func (c *core) finishWith(e *entry, m *record.Message, a Act) {
+// finish requests the act that ends the message m, of which no recipient waits. a has the acceptances that the act makes
+// durable, and their events; empty: there are none.
+func (c *core) finish(e *entry, m *record.Message, a Act) {
 	a.Kind, a.Version, a.Returned = Remove, e.id, e.has(returned)
 	s := removing
 	if m.Failed() {
@@ -189,12 +179,23 @@ func (c *core) check(e *entry) {
 	e.due = c.sched.moment(due)
 }
 
-// outsideCause keeps the error of the act r for e if the cause lies outside of the file, and reports whether it does.
-func (c *core) outsideCause(e *entry, r Result) bool {
+// troubles has, for entries whose last act failed, the error of the act if its cause lies outside of the file.
+type troubles map[*entry]error
+
+// add takes the result r of an act for e. It reports whether the act failed for a cause outside of the file.
+func (t troubles) add(e *entry, r Result) bool {
 	if r.Trouble == System || r.Trouble == Gone {
-		c.trouble[e] = r.Err
+		t[e] = r.Err
 		return true
 	}
-	delete(c.trouble, e)
+	delete(t, e)
 	return false
+}
+
+// Trouble returns the reason for failed acts, apart from faults of their files; nil: none.
+func (q *Queue) Trouble() error {
+	for _, err := range q.trouble {
+		return err
+	}
+	return nil
 }

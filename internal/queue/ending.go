@@ -49,7 +49,7 @@ func ended(c *core, a Act, r Result, now time.Time) {
 			return
 		}
 		c.sched.move(e, finishing, now.Add(c.rules.Freq))
-		outside := c.outsideCause(e, r)
+		outside := c.trouble.add(e, r)
 		if contains(m.Error, r.Err) {
 			return
 		}
@@ -82,7 +82,7 @@ func expire(c *core, e *entry, now time.Time) {
 		return // the next move of e puts e back into expiry
 	}
 	m := e.msg.Message()
-	end := c.expires(e, m)
+	end := c.rules.expires(e, m)
 	if end.After(now) {
 		e.set(noticing, true)
 		notice := record.NoticeOf(m, c.rules.WarnAfter, end, now)

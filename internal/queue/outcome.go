@@ -68,7 +68,7 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	m := &c.scratch
 	e.msg.MessageIn(m)
 	route := e.route
-	to := m.StartThose(now, c.onRoute(m, route))
+	to := m.StartThose(now, c.rules.onRoute(m, route))
 	e.state = waiting // in no lane and no heap
 	if len(to) == 0 {
 		c.conclude(e, e.msg.Message(), now)
@@ -138,7 +138,7 @@ func takeOutcomes(c *core, e *entry, m *record.Message, j Job, f Finish, now tim
 	}
 	if m.Served() { // the removal of the file is the record
 		c.served[e], c.changed = m, true
-		c.finishWith(e, m, Act{events: events, Message: m, Sum: f.Sum})
+		c.finish(e, m, Act{events: events, Message: m, Sum: f.Sum})
 		return
 	}
 	c.keep(e, m, now)
@@ -190,7 +190,7 @@ func fileNotOffered(c *core, e *entry, m *record.Message, f Finish, now time.Tim
 		m.Error = f.Err.Error()
 		c.keep(e, m, now)
 		c.conclude(e, m, now)
-		if !c.outsideCause(e, r) && isNew {
+		if !c.trouble.add(e, r) && isNew {
 			c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, From: m.From, Err: f.Err})
 		}
 	}

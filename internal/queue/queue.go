@@ -87,17 +87,13 @@ func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
 	q.absent.remember(name, m)
 }
 
-// Remembered returns the record of a message whose file was not seen yet.
-func (q *Queue) Remembered(name string) (m *record.Message, ok bool) {
-	known, ok := q.memory[name]
-	return known.Message(), ok
-}
-
 // Advance tells the time: due messages are read, made ready, given up or finished, at most budget messages at a time.
 // It reports whether more messages are due; files that wait for an answer to another act Open do not count. room is the
 // free capacity for sending.
 func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
-	q.keepTime(now)
+	if q.sched.clockWasSet(now) {
+		q.sched.restart(q.all(), now)
+	}
 	q.sched.room = room
 	for at, ok := q.sched.nextExpiry(); ok && !at.After(now); at, ok = q.sched.nextExpiry() {
 		if budget--; budget < 0 {
@@ -152,28 +148,6 @@ func (q *Queue) Ready(route int) int { return q.sched.ready[route].len() }
 // Idle reports whether no message can be sent now, nor as soon as a file has settled.
 func (q *Queue) Idle(now time.Time) bool { return q.sched.idle(now) }
 
-// Len returns the number of files that are messages or are still to be read.
-func (q *Queue) Len() int { return len(q.entries) }
-
-// Searching reports whether a file is missing that was not looked for everywhere: the next scan is to list the spool
-// directory and hold/.
-func (q *Queue) Searching() bool {
-	for e := range q.absent.all {
-		if e.state == held || !e.has(searched) {
-			return true
-		}
-	}
-	return false
-}
-
-// Trouble returns the reason for failed acts, apart from faults of their files; nil: none.
-func (q *Queue) Trouble() error {
-	for _, err := range q.trouble {
-		return err
-	}
-	return nil
-}
-
 // Changed reports whether the snapshot has changed since Changed was called last.
 func (q *Queue) Changed() bool {
 	changed := q.changed
@@ -213,30 +187,3 @@ func (q *Queue) Snapshot(now time.Time) iter.Seq[Named] {
 		}
 	}
 }
-
-// TakeActs returns the requested acts in order. The engine answers each act by one call of Acted, except for kinds with
-// another rule. The slice is valid until the next call.
-func (q *Queue) TakeActs() []Act {
-	acts := q.acts
-	q.acts, q.taken = reuse(q.taken), acts
-	return acts
-}
-
-// TakeEvents returns the events since the last call, in order. The slice is good until the next call.
-func (q *Queue) TakeEvents() []Event {
-	events := q.events
-	q.events, q.published = reuse(q.published), events
-	return events
-}
-
-// reuse returns the memory of a finished slice for another slice.
-func reuse[T any](s []T) []T {
-	if cap(s) > maxReuse {
-		return nil
-	}
-	clear(s)
-	return s[:0]
-}
-
-// maxReuse is the number of acts or events up to which their memory is kept.
-const maxReuse = 1024

@@ -58,7 +58,8 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 		e.set(vanished, !known)
 		e = c.replaced(e, r.Version, now)
 	}
-	f, same := c.find(e, m, r.Version)
+	l := lookup{c: c, e: e, m: m, v: r.Version}
+	f, same := l.entry()
 	switch {
 	case same:
 		rename(c, f, e, r, now)
@@ -71,7 +72,7 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 		e.set(moved, true)
 		makeRecord(c, e, m, old, r, now)
 	default:
-		old, wait := c.recall(e, m, r.Version, now)
+		old, wait := l.recall(now)
 		e.set(moved, old != nil)
 		if wait {
 			e.set(soon, true)
@@ -139,7 +140,7 @@ func putAside(c *core, e *entry, m *record.Message, now time.Time) {
 		Size: m.Size, UID: m.UID, Err: errChanged,
 	})
 	c.keep(e, m, now)
-	c.finish(e, m, now)
+	c.finish(e, m, Act{})
 }
 
 // errChanged is the reason for a move to failed/: the file changed after every recipient had accepted the message.
@@ -183,8 +184,8 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 	}
 	if r.Trouble == Temporary {
 		e.set(soon, false)
-		c.sched.move(e, unread, now.Add(max(c.rules.Freq, c.rules.Unused-c.unchanged(e, now))))
-		c.because(e, r.Err)
+		c.sched.move(e, unread, now.Add(max(c.rules.Freq, c.rules.Unused-e.unchanged(now))))
+		because(c, e, r.Err)
 		return
 	}
 	e.set(judged, r.Trouble == Unusable)
@@ -197,7 +198,7 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 		wait = min(firstLook<<e.looks, wait)
 		e.looks = min(e.looks+1, maxLooks)
 		if r.Trouble == Unsettled {
-			wait = max(firstLook, c.rules.Settle-c.unchanged(e, now))
+			wait = max(firstLook, c.rules.Settle-e.unchanged(now))
 		} else if settles {
 			wait = min(wait, c.rules.Settle/8)
 		}
@@ -207,14 +208,14 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 		}
 	}
 	c.sched.move(e, unread, now.Add(wait))
-	outside := c.outsideCause(e, r)
-	if c.because(e, r.Err) && !writing && !outside {
+	outside := c.trouble.add(e, r)
+	if because(c, e, r.Err) && !writing && !outside {
 		c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: r.Err})
 	}
 }
 
 // because keeps err as the reason why the file of e is not read, and reports whether the reason is new.
-func (c *core) because(e *entry, err error) (news bool) {
+func because(c *core, e *entry, err error) (news bool) {
 	if e.seen.err == err.Error() {
 		return false
 	}
@@ -223,7 +224,7 @@ func (c *core) because(e *entry, err error) (news bool) {
 }
 
 // unchanged returns how long the file of e has not changed, as far as is known.
-func (c *core) unchanged(e *entry, now time.Time) time.Duration {
+func (e *entry) unchanged(now time.Time) time.Duration {
 	return max(now.Sub(e.seen.at), now.Sub(e.id.Time()))
 }
 
@@ -233,5 +234,5 @@ func reject(c *core, e *entry, err error, now time.Time) {
 	c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, Err: err})
 	c.absent.remove(e)
 	c.keep(e, m, now)
-	c.finish(e, m, now)
+	c.finish(e, m, Act{})
 }

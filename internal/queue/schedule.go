@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"iter"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/compact"
@@ -85,22 +86,15 @@ func (s *schedule) moment(t time.Time) compact.Moment { return compact.MomentOf(
 
 func (s *schedule) time(m compact.Moment) time.Time { return m.Time(s.epoch) }
 
-// keepTime makes the moments of all entries count from now if the clock was set.
-func (c *core) keepTime(now time.Time) {
-	s := &c.sched
-	if (now.Round(0).Sub(s.epoch.Round(0)) - now.Sub(s.epoch)).Abs() < clockSet {
-		return
-	}
-	restart := func(e *entry) {
+// clockWasSet reports whether the clock was set since the time from which moments count.
+func (s *schedule) clockWasSet(now time.Time) bool {
+	return (now.Round(0).Sub(s.epoch.Round(0)) - now.Sub(s.epoch)).Abs() >= clockSet
+}
+
+// restart makes the moments of all entries count from now.
+func (s *schedule) restart(all iter.Seq[*entry], now time.Time) {
+	for e := range all {
 		e.due, e.look = compact.MomentOf(s.time(e.due), now), compact.MomentOf(s.time(e.look), now)
-	}
-	for _, e := range c.entries {
-		restart(e)
-	}
-	for e := range c.absent.all {
-		if c.entries[e.name] != e {
-			restart(e)
-		}
 	}
 	s.epoch = now
 	s.pending.Reorder()

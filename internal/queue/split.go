@@ -11,37 +11,37 @@ import (
 // are next. If a route cannot be used, Divert moves the message to the lane of another route with a due recipient.
 
 // routeTo returns the route of a recipient of m.
-func (c *core) routeTo(m *record.Message, to string) int32 {
-	if c.rules.RouteTo != nil {
-		if i, ok := c.rules.RouteTo(to); ok {
+func (r *Rules) routeTo(m *record.Message, to string) int32 {
+	if r.RouteTo != nil {
+		if i, ok := r.RouteTo(to); ok {
 			return int32(i)
 		}
 	}
-	return int32(c.rules.RouteOf(m.RouteSender()))
+	return int32(r.RouteOf(m.RouteSender()))
 }
 
 // nextRoute returns the route of the waiting recipient of m with the earliest attempt.
-func (c *core) nextRoute(m *record.Message) int32 {
-	if c.rules.RouteTo != nil {
+func (r *Rules) nextRoute(m *record.Message) int32 {
+	if r.RouteTo != nil {
 		var next *record.Recipient
-		for _, r := range m.Recipients() {
-			if r.Status == record.Waiting && (next == nil || r.NextAttempt.Before(next.NextAttempt)) {
-				next = r
+		for _, one := range m.Recipients() {
+			if one.Status == record.Waiting && (next == nil || one.NextAttempt.Before(next.NextAttempt)) {
+				next = one
 			}
 		}
 		if next != nil {
-			return c.routeTo(m, next.Address)
+			return r.routeTo(m, next.Address)
 		}
 	}
-	return int32(c.rules.RouteOf(m.RouteSender()))
+	return int32(r.RouteOf(m.RouteSender()))
 }
 
 // onRoute returns the function that reports whether a recipient of m takes a route; nil: all recipients do.
-func (c *core) onRoute(m *record.Message, route int32) func(to string) bool {
-	if c.rules.RouteTo == nil {
+func (r *Rules) onRoute(m *record.Message, route int32) func(to string) bool {
+	if r.RouteTo == nil {
 		return nil
 	}
-	return func(to string) bool { return c.routeTo(m, to) == route }
+	return func(to string) bool { return r.routeTo(m, to) == route }
 }
 
 // Divert moves the messages of a route that cannot be used to another route, if a recipient is due there. Divert
@@ -56,7 +56,7 @@ func (q *Queue) Divert(route int, now time.Time) (moved, more bool) {
 		}
 		m := e.msg.Message()
 		for _, r := range m.Recipients() {
-			other := q.routeTo(m, r.Address)
+			other := q.rules.routeTo(m, r.Address)
 			if r.Status != record.Waiting || int(other) == route {
 				continue
 			}

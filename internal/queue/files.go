@@ -1,0 +1,81 @@
+package queue
+
+import (
+	"iter"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// files knows which entry is about which file.
+type files struct {
+	entries map[string]*entry         // by file name
+	memory  map[string]record.Compact // by file name: messages whose file has not been seen
+	index   index                     // entries with a version, by version
+	absent  absent                    // entries whose file is not in the spool directory
+}
+
+func newFiles() files {
+	return files{
+		entries: make(map[string]*entry), memory: make(map[string]record.Compact), absent: newAbsent(),
+	}
+}
+
+// Len returns the number of files that are messages or are still to be read.
+func (f *files) Len() int { return len(f.entries) }
+
+// Remembered returns the record of a message whose file was not seen yet.
+func (f *files) Remembered(name string) (m *record.Message, ok bool) {
+	known, ok := f.memory[name]
+	return known.Message(), ok
+}
+
+// Searching reports whether a file is missing that was not looked for everywhere: the next scan is to list the spool
+// directory and hold/.
+func (f *files) Searching() bool {
+	for e := range f.absent.all {
+		if e.state == held || !e.has(searched) {
+			return true
+		}
+	}
+	return false
+}
+
+// all yields every entry once.
+func (f *files) all() iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		for _, e := range f.entries {
+			if !yield(e) {
+				return
+			}
+		}
+		for e := range f.absent.all {
+			if f.entries[e.name] != e && !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// setVersion sets the version of the file of e.
+func (f *files) setVersion(e *entry, v Version) {
+	if e.id == v {
+		return
+	}
+	if e.id != (Version{}) {
+		f.index.remove(e)
+	}
+	if e.id = v; v != (Version{}) {
+		f.index.add(e)
+	}
+}
+
+// verified notes that the record of e, which the last run has left, was compared with the file.
+func (f *files) verified(e *entry) {
+	if !e.has(recalled) {
+		return
+	}
+	e.set(recalled, false)
+	if f.absent.recalled--; f.absent.recalled == 0 && len(f.memory) == 0 {
+		f.absent.unverified, f.absent.others = nil, nil
+	}
+}

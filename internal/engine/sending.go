@@ -265,7 +265,7 @@ func (s *sender) causes() func(m *record.Message) func(to string) string {
 		if !any {
 			return nil
 		}
-		cause := causes[routeOf(m.RouteSender())]
+		cause := causes[routeOf(record.RouteSender(m))]
 		if routeTo == nil && cause == "" {
 			return nil
 		}

@@ -149,8 +149,8 @@ func (c *core) conclude(e *entry, m *record.Message, now time.Time) {
 	}
 }
 
-// finish requests the act that ends the message m, of which no recipient waits. a has the acceptances that the act makes
-// durable, and their events; empty: there are none.
+// finish requests the act that ends the message m, of which no recipient waits. a has the acceptances that the act
+// makes durable, and their events; empty: there are none.
 func (c *core) finish(e *entry, m *record.Message, a Act) {
 	a.Kind, a.Version, a.Returned = Remove, e.id, e.has(returned)
 	s := removing

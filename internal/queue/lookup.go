@@ -50,10 +50,10 @@ func closer(g, f *entry, name string, v Version) bool {
 	return a.LastAttempt().After(b.LastAttempt())
 }
 
-// recall looks for the message among the messages of the last run whose files were not compared yet. Wait says that such
-// a message may be the message of the file, and that the file of that message is to be compared first. If that is not
-// possible for verifyTime, the record of exactly the version of the file is taken: the file was renamed. A record whose
-// name has another version of the file is taken, too: the message was edited, and renamed.
+// recall looks for the message among the messages of the last run whose files were not compared yet. Wait says that
+// such a message may be the message of the file, and that the file of that message is to be compared first. If that is
+// not possible for verifyTime, the record of exactly the version of the file is taken: the file was renamed. A record
+// whose name has another version of the file is taken, too: the message was edited, and renamed.
 func (l *lookup) recall(now time.Time) (old *record.Message, wait bool) {
 	for _, name := range l.c.absent.names(l.m) {
 		known, undecided := l.recallAs(name, now)

@@ -68,7 +68,7 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	m := &c.scratch
 	e.msg.MessageIn(m)
 	route := e.route
-	to := m.StartThose(now, c.rules.onRoute(m, route))
+	to := m.Start(now, c.rules.onRoute(m, route))
 	e.state = waiting // in no lane and no heap
 	if len(to) == 0 {
 		c.conclude(e, e.msg.Message(), now)

@@ -14,7 +14,7 @@ import (
 // known returns the record of the last run: a@x has accepted the message, and b@x waits.
 func known(head *record.Head, now time.Time) *record.Message {
 	m := record.New(*head, now)
-	m.Start(now)
+	m.Start(now, nil)
 	m.Apply([]string{"a@x", "b@x"}, []attempt.Outcome{acceptance, deferral}, testRules().Retry, now)
 	return m
 }

@@ -17,7 +17,7 @@ func (r *Rules) routeTo(m *record.Message, to string) int32 {
 			return int32(i)
 		}
 	}
-	return int32(r.RouteOf(m.RouteSender()))
+	return int32(r.RouteOf(record.RouteSender(m)))
 }
 
 // nextRoute returns the route of the waiting recipient of m with the earliest attempt.
@@ -33,7 +33,7 @@ func (r *Rules) nextRoute(m *record.Message) int32 {
 			return r.routeTo(m, next.Address)
 		}
 	}
-	return int32(r.RouteOf(m.RouteSender()))
+	return int32(r.RouteOf(record.RouteSender(m)))
 }
 
 // onRoute returns the function that reports whether a recipient of m takes a route; nil: all recipients do.

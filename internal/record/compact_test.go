@@ -138,7 +138,7 @@ func BenchmarkHistory(b *testing.B) {
 					o.Reply = strings.ReplaceAll(tt.reply, "%d", fmt.Sprint(1000+i))
 					o.Fault, o.Err = ofRecipient, errors.New("rcpt: "+o.Reply)
 				}
-				m.Apply(m.Start(now), []outcome{o}, everyMinute(1000), now)
+				m.Apply(m.Start(now, nil), []outcome{o}, everyMinute(1000), now)
 			}
 			c := NewPacker(now).Pack(m, now)
 			var file bytes.Buffer

@@ -84,7 +84,7 @@ func TestNoteOfATransaction(t *testing.T) {
 		m.To = append(m.To, Recipient{Address: a})
 	}
 	m.To[4].NextAttempt = at(60)
-	to := m.Start(start)
+	to := m.Start(start, nil)
 	outcomes := []outcome{accepted(), failed(ofRecipient, errLater), failed(ofRelay, errLater), failed(ofNone, errLater)}
 	m.Apply(to, outcomes, everyMinute(9), start)
 	n := NoteOf(m, "\xff", to, outcomes)

@@ -63,7 +63,7 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 		}
 		r.note(outcomes[i], now)
 		if o := outcomes[i]; o.Undecided && o.Uncounted {
-			changes = append(changes, r.postpone(o, m.undecidedPause(rule, now), m.Enqueued, now))
+			changes = append(changes, r.postpone(o, undecidedPause(m, rule, now), m.Enqueued, now))
 			continue
 		}
 		changes = append(changes, r.apply(outcomes[i], progress, rule, now))
@@ -106,7 +106,7 @@ const restedPause = time.Minute
 
 // undecidedPause returns the pause after an undecided refusal that is no attempt: a tenth of the age of the message,
 // but at least the pause after a first attempt.
-func (m *Message) undecidedPause(rule Rule, now time.Time) time.Duration {
+func undecidedPause(m *Message, rule Rule, now time.Time) time.Duration {
 	return max(rule.Backoff(1), min(now.Sub(m.Enqueued)/10, undecidedMost))
 }
 
@@ -119,11 +119,9 @@ func (r *Recipient) postpone(o attempt.Outcome, pause time.Duration, enqueued, n
 	return Change{Address: r.Address, Decision: Deferred, Err: o.Err, Next: r.NextAttempt, Outcome: o}
 }
 
-// Start marks every due recipient as in progress and returns their unique addresses.
-func (m *Message) Start(now time.Time) (to []string) { return m.StartThose(now, nil) }
-
-// StartThose is Start for the recipients that wanted accepts; nil: all.
-func (m *Message) StartThose(now time.Time, wanted func(to string) bool) (to []string) {
+// Start marks every due recipient that wanted accepts as in progress, and returns their unique addresses. Nil: all due
+// recipients.
+func (m *Message) Start(now time.Time, wanted func(to string) bool) (to []string) {
 	all := m.Recipients()
 	seen := make(map[string]bool, len(all))
 	for _, r := range all {

@@ -127,7 +127,7 @@ func TestApplyCountsTransactions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
 			m := &Message{To: []Recipient{{Address: "a"}, {Address: "later", NextAttempt: at(1)}, {Address: "done", Status: Done}}}
-			to := m.Start(start)
+			to := m.Start(start, nil)
 			is.Equal(to, []string{"a"}) // who is due
 			is.Equal(m.To[0].Status, InProgress)
 			_, waits := m.NextAttempt()
@@ -146,7 +146,7 @@ func TestOneAddressTwiceIsOneRecipient(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	m := &Message{To: []Recipient{{Address: "a"}}, Cc: []Recipient{{Address: "a"}}}
-	to := m.Start(start)
+	to := m.Start(start, nil)
 	is.Equal(to, []string{"a"}) // offered once
 	c := m.Apply(to, []outcome{accepted()}, everyMinute(9), start)
 	is.Equal(len(c), 1)
@@ -157,7 +157,7 @@ func TestApplyWithoutARecipient(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	m := &Message{To: []Recipient{{Address: "a"}}}
-	to := m.Start(start)
+	to := m.Start(start, nil)
 	m.To = nil // removed from the status file during the transaction
 	c := m.Apply(to, []outcome{accepted()}, everyMinute(9), start)
 	is.Equal(len(c), 1)
@@ -169,7 +169,7 @@ func TestStopUndoesStart(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	m := &Message{To: []Recipient{waits("a"), done("b")}}
-	m.Start(at(60))
+	m.Start(at(60), nil)
 	m.Stop()
 	is.Equal(m.To, []Recipient{waits("a"), done("b")})
 }
@@ -245,9 +245,9 @@ func TestWithCause(t *testing.T) {
 func TestRouteSender(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	is.Equal((&Message{From: "s@x", To: []Recipient{{Address: "a@y"}}}).RouteSender(), "s@x")
-	is.Equal((&Message{Bcc: []Recipient{{Address: "a@y"}}}).RouteSender(), "a@y") // the null sender
-	is.Equal((&Message{}).RouteSender(), "")
+	is.Equal(RouteSender(&Message{From: "s@x", To: []Recipient{{Address: "a@y"}}}), "s@x")
+	is.Equal(RouteSender(&Message{Bcc: []Recipient{{Address: "a@y"}}}), "a@y") // the null sender
+	is.Equal(RouteSender(&Message{}), "")
 }
 
 // An uncertain outcome on a connection that had rested is repeated at once and counts no attempt, but not a second time
@@ -262,7 +262,7 @@ func TestApplyAfterRest(t *testing.T) {
 		now, next time.Time
 		attempts  int
 	}{{at(0), at(0), 0}, {at(0), at(60), 1}, {at(60), at(60), 1}} {
-		m.Start(want.now)
+		m.Start(want.now, nil)
 		changes := m.Apply([]string{"a@x.org"}, []attempt.Outcome{rested}, rule, want.now)
 		is.Equal(changes[0].Decision, Deferred)
 		is.True(changes[0].Outcome.Uncertain) // the event says so

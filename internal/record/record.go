@@ -146,7 +146,7 @@ func (m *Message) Failed() bool {
 }
 
 // RouteSender returns the sender whose route the message takes: From or, for the null sender, the first recipient.
-func (m *Message) RouteSender() string {
+func RouteSender(m *Message) string {
 	for _, list := range lists(m) {
 		if len(list) > 0 {
 			return routing.Sender(m.From, list[0].Address)

@@ -232,13 +232,13 @@ func use(m *Message) string {
 		r.AttemptRuns()
 	}
 	FixTimes(c, start, time.Hour)
-	to := c.Start(start)
+	to := c.Start(start, nil)
 	var outcomes []outcome
 	for range to {
 		outcomes = append(outcomes, failed(ofMessage, errLater))
 	}
 	c.Apply(to, outcomes, everyMinute(3), start)
 	c.GiveUpWaiting(start)
-	return fmt.Sprint(next, waits, m.Reason(), m.Since(), m.RouteSender(), OwesNotice(m, ""), NoticeAt(m, time.Hour),
+	return fmt.Sprint(next, waits, m.Reason(), m.Since(), RouteSender(m), OwesNotice(m, ""), NoticeAt(m, time.Hour),
 		NoticeOf(m, time.Hour, start, start), c.Served(), c.Failed(), m.Clone(), AcceptedOnly(m, start).Partial())
 }

@@ -22,7 +22,7 @@ func TestRetryKeepsRecipientsTogether(t *testing.T) {
 	later := attempt.Outcome{Fault: attempt.Recipient, Err: errLater}
 	undecided := later
 	undecided.Undecided, undecided.Uncounted = true, true
-	to := m.Start(start)
+	to := m.Start(start, nil)
 	m.Apply(to, []attempt.Outcome{later, later, undecided, undecided}, rule, start)
 	is.Equal(m.To[0].NextAttempt, m.To[1].NextAttempt)
 	is.Equal(m.To[2].NextAttempt, m.To[3].NextAttempt)
@@ -52,7 +52,7 @@ func TestUndecidedRefusalIsNoAttempt(t *testing.T) {
 			m.To = append(m.To, Recipient{Address: "b@y", Status: Waiting})
 			rule := Rule{MaxAttempts: 2, Backoff: func(n int) time.Duration { return time.Duration(n) * time.Minute }}
 			o := attempt.Outcome{Fault: attempt.Message, Err: errLater, Undecided: true, Throttled: tt.throttled, Uncounted: !tt.counted}
-			changes := m.Apply(m.Start(start), []attempt.Outcome{o}, rule, start)
+			changes := m.Apply(m.Start(start, nil), []attempt.Outcome{o}, rule, start)
 			is.Equal(changes[0].Decision, Deferred)
 			is.Equal(m.To[0].NextAttempt.Sub(start), tt.pause)
 			is.Equal(m.To[0].Attempts, tt.attempts)

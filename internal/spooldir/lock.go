@@ -52,7 +52,7 @@ type holding struct {
 	file atomic.Pointer[lockFile] // nil: there was no room for a lock file
 
 	mu     sync.Mutex
-	opened []io.Closer // locked files; nil after unlock
+	opened []fsys.File // locked files; nil after unlock
 	locked bool        // the directory is locked
 }
 
@@ -133,7 +133,7 @@ func (l *Lock) lockFile(h *holding) error {
 		}
 	}
 	if err != nil {
-		f.Close()
+		release(f)
 		return fmt.Errorf("lock spool: %w", err)
 	}
 	h.opened = append(h.opened, f)
@@ -145,7 +145,7 @@ func (h *holding) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, f := range h.opened {
-		f.Close()
+		release(f)
 	}
 	h.opened = nil
 }
@@ -203,7 +203,7 @@ func (l *Lock) Holder() (pid int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("find holder of the lock: %w", err)
 	}
-	defer f.Close()
+	defer release(f)
 	pid = readPID(f)
 	if pid <= 0 || !alive(pid) {
 		return 0, nil
@@ -228,7 +228,7 @@ func (l *Lock) Held() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("find out whether the spool is locked: %w", err)
 	}
-	defer f.Close()
+	defer release(f)
 	free, err := tryLock(f)
 	return !free && err == nil, err
 }

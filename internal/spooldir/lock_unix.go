@@ -36,5 +36,14 @@ func tryLock(f fsys.File) (got bool, err error) {
 	return flock == nil, flock
 }
 
+// release unlocks and closes f. Closing alone is not enough: a process that another goroutine is about to execute has
+// a copy of the descriptor until then, and with it the lock.
+func release(f fsys.File) {
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Flock(int(fd), unix.LOCK_UN) })
+	}
+	f.Close()
+}
+
 // alive reports whether there is a process with that id.
 func alive(pid int) bool { return !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }

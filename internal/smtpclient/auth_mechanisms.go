@@ -122,12 +122,14 @@ func (s *scramClient) Next(challenge []byte) ([]byte, error) {
 	for field := range strings.SplitSeq(string(challenge), ",") {
 		count, ok := strings.CutPrefix(field, "i=")
 		if n, err := strconv.ParseUint(count, 10, 64); ok && (err != nil || n > maxIterations) {
-			return nil, fmt.Errorf("the relay asks for %.20q iterations of the key derivation, more than %d", count,
-				maxIterations)
+			return nil, fmt.Errorf("the relay asks for more than %d iterations of the key derivation", maxIterations)
 		}
 	}
 	response, err := s.talk.Step(string(challenge))
-	return []byte(response), err
+	if err != nil { // the error has parts of the challenge
+		return nil, errors.New("the challenge is wrong, or the relay has refused the login")
+	}
+	return []byte(response), nil
 }
 
 // finish fails if the relay accepted the login without a proof.

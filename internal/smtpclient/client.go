@@ -52,6 +52,10 @@ type Config struct {
 	// connection logs in on its own.
 	Logins *Logins
 
+	// AuthText makes errors of AUTH have the text of the reply, which can hold parts of the login: for a probe, whose
+	// result is not kept. Otherwise they have the codes only.
+	AuthText bool
+
 	// Pins are the accepted public keys of the relay: "sha256//" and the base64 of the SHA-256 of the
 	// SubjectPublicKeyInfo. A certificate with a pinned key needs no other verification. With pins, TLSAuto requires
 	// STARTTLS. Nil: no pinning.
@@ -132,7 +136,7 @@ func Connect(ctx context.Context, nc net.Conn, cfg Config) (*Conn, error) {
 
 func newConn(nc net.Conn, cfg Config) *Conn {
 	return &Conn{
-		cfg: cfg, wire: newWire(nc, cfg.Timeout), private: cfg.Local && isLocal(nc.RemoteAddr()),
+		cfg: cfg, wire: newWire(nc, &cfg), private: cfg.Local && isLocal(nc.RemoteAddr()),
 		noPipe:  cfg.NoPipelining || !cfg.Abilities.Has(Pipelining),
 		noChunk: cfg.NoChunking || !cfg.Abilities.Has(Chunking),
 		noParam: !cfg.Abilities.Has(Parameters),

@@ -12,7 +12,8 @@ const lineRoom = 256
 
 // A lineReader reads lines. The buffer is smaller than a bufio.Reader's, and grows only for a long line.
 type lineReader struct {
-	secrets    []string // replaced in replies
+	own        secrets  // of this session
+	earlier    *secrets // of earlier sessions with the relay; nil: none
 	src        io.Reader
 	limit      int    // longest line, in octets
 	buf        []byte // buf[start:end] was read and not yet returned

@@ -88,8 +88,10 @@ func (l *login) try(offer AuthOffer) (sasl.Client, *Error) {
 	}
 	l.mech, l.challenges = mech, 0
 	if with, ok := client.(withSecret); ok {
-		l.wire.in.hide(with.secret)
-		l.wire.in.hide("\x00" + with.user + "\x00" + with.secret) // as PLAIN has them
+		for _, secret := range []string{with.secret, "\x00" + with.user + "\x00" + with.secret} { // as PLAIN has them
+			l.wire.in.hide(secret)
+			l.logins.keep(secret)
+		}
 	}
 	_, initial, err := client.Start()
 	l.wire.in.hide(string(initial))

@@ -22,6 +22,7 @@ const (
 // account after some failed logins, and a host bans an address. So there is one login at a time until a login has
 // succeeded, and few failed logins in any period. The zero value holds no facts. Any goroutine may call the methods.
 type Logins struct {
+	secrets  secrets // of all sessions; masked in replies
 	mu       sync.Mutex
 	running  int                  // logins in progress
 	changed  chan struct{}        // closed when a login ends; nil: no login waits

@@ -32,7 +32,7 @@ func readReply(r *lineReader, each func(text string)) (attempt.Reply, error) {
 		line := r.hidden(strings.TrimSuffix(string(raw[:len(raw)-1]), "\r"))
 		code, text, last, ok := splitLine(line)
 		if !ok || reply.Code != 0 && reply.Code != code {
-			return attempt.Reply{}, fmt.Errorf("bad reply line %q", line[:min(len(line), 80)])
+			return attempt.Reply{}, &badLineError{line[:min(len(line), 80)]}
 		}
 		if each != nil {
 			each(text)
@@ -43,6 +43,12 @@ func readReply(r *lineReader, each func(text string)) (attempt.Reply, error) {
 		}
 	}
 }
+
+// badLineError is the error of a line that is no line of a reply.
+type badLineError struct{ line string }
+
+// Error implements error.
+func (e *badLineError) Error() string { return fmt.Sprintf("bad reply line %q", e.line) }
 
 // splitLine splits a reply line (RFC 5321, section 4.2) into code and text. last marks the last line of a reply.
 func splitLine(line string) (code int, text string, last, ok bool) {

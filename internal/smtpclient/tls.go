@@ -51,7 +51,7 @@ func (c *Conn) startTLS() *Error {
 // secure makes the TLS handshake.
 func (c *Conn) secure() *Error {
 	cfg, verified := tlsConfig(&c.cfg, c.wire.raw.RemoteAddr())
-	secure, err := c.wire.handshake(cfg)
+	secure, err := c.wire.handshake(cfg, c.cfg.Logins)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type wire struct {
 	nc       net.Conn // raw, or TLS over raw
 	in       *lineReader
 	out      flight          // octets of the next write
+	authText bool            // errors of AUTH have the text of the reply
 	timeout  time.Duration   // upper bound for each step; zero: only the limits of RFC 5321
 	limit    time.Duration   // time limit of the current step
 	closed   bool            // the connection is closed, or the state of the session is unknown
@@ -32,8 +33,18 @@ type wire struct {
 	ctx      context.Context // context of the current call: the reason if the connection is closed under the call
 }
 
-func newWire(nc net.Conn, timeout time.Duration) wire {
-	return wire{raw: nc, nc: nc, in: newLineReader(nc), timeout: timeout}
+func newWire(nc net.Conn, cfg *Config) wire {
+	w := wire{raw: nc, timeout: cfg.Timeout, authText: cfg.AuthText}
+	w.read(nc, cfg.Logins)
+	return w
+}
+
+// read makes nc the connection of the next steps. Replies have no secrets of logins.
+func (w *wire) read(nc net.Conn, logins *Logins) {
+	w.nc, w.in = nc, newLineReader(nc)
+	if logins != nil {
+		w.in.earlier = &logins.secrets
+	}
 }
 
 // watch closes the connection when ctx ends. The caller calls done at the end of the call.
@@ -62,7 +73,7 @@ func (w *wire) close() error {
 func (w *wire) abort() { _ = w.close() }
 
 // handshake starts TLS on the connection.
-func (w *wire) handshake(cfg *tls.Config) (*tls.Conn, *Error) {
+func (w *wire) handshake(cfg *tls.Config, logins *Logins) (*tls.Conn, *Error) {
 	w.limit = w.limitFor(attempt.OpTLS)
 	if err := w.raw.SetDeadline(time.Now().Add(w.limit)); err != nil {
 		return nil, w.lost(attempt.OpTLS, err)
@@ -71,7 +82,7 @@ func (w *wire) handshake(cfg *tls.Config) (*tls.Conn, *Error) {
 	if err := secure.Handshake(); err != nil {
 		return nil, w.lost(attempt.OpTLS, fmt.Errorf("handshake: %w", explainCertificate(err)))
 	}
-	w.nc, w.in = secure, newLineReader(secure)
+	w.read(secure, logins)
 	return secure, nil
 }
 
@@ -120,6 +131,9 @@ func (w *wire) checkSilent(op attempt.Op) *Error {
 	return err
 }
 
+// errBadAuth is the error of an invalid reply to AUTH.
+var errBadAuth = errors.New("bad reply line")
+
 // notSent returns the error for a command that could not be sent. The relay may have sent a 421 before.
 func (w *wire) notSent(op attempt.Op, err error) *Error {
 	w.writeFailed(err)
@@ -154,6 +168,10 @@ func (w *wire) expectLines(op attempt.Op, want []int, each func(string)) (attemp
 	if err == nil || w.in.buffered() > 0 { // a relay that hung up may have sent a reason before
 		reply, err = readReply(w.in, each)
 	}
+	bare := op == attempt.OpAuth && !w.authText // a reply to AUTH can have parts of the login: only its codes are kept
+	if bad := new(badLineError); bare && errors.As(err, &bad) {
+		err = errBadAuth
+	}
 	if err != nil {
 		return attempt.Reply{}, w.lost(op, err)
 	}
@@ -161,6 +179,9 @@ func (w *wire) expectLines(op attempt.Op, want []int, each func(string)) (attemp
 		if reply.Code == code || reply.Code/100 == code {
 			return reply, nil
 		}
+	}
+	if bare {
+		reply.Text = ""
 	}
 	switch {
 	case reply.Code == 421:

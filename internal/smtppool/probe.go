@@ -43,6 +43,7 @@ func (c *connector) visit(ctx context.Context, e *endpoint, t *smtpclient.Transa
 	}
 	config := c.config(nc, e)
 	config.Abilities, config.Logins, config.Sessions = nil, nil, nil
+	config.AuthText = true // the result is shown and not kept
 	if remote := nc.RemoteAddr(); remote != nil {
 		v.Remote = remote.String()
 	}

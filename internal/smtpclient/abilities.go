@@ -37,6 +37,7 @@ type Abilities struct {
 	features   [features]ability
 	recipients int       // largest number of recipients in a transaction; zero: no limit learnt
 	until      time.Time // end of the validity of recipients
+	notNull    time.Time // empty chunks are not sent until notNull; zero: they are sent
 }
 
 // An ability is the state of one feature.
@@ -107,7 +108,7 @@ func (a *Abilities) failedWithout() {
 			*x = ability{rested: time.Now()}
 		}
 	}
-	a.recipients = 0
+	a.recipients, a.notNull = 0, time.Time{}
 }
 
 // worked records an accepted message, sent with the features in use.
@@ -157,4 +158,25 @@ func (a *Abilities) limitRecipients(n int) (lower bool) {
 	}
 	a.recipients, a.until = n, now.Add(learnedFor)
 	return true
+}
+
+// refusesNull records that the relay refuses an empty chunk. refusesNull returns false if the fact cannot be recorded.
+func (a *Abilities) refusesNull() bool {
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.notNull = time.Now().Add(learnedFor)
+	return true
+}
+
+// knownToRefuseNull reports whether the relay refuses an empty chunk.
+func (a *Abilities) knownToRefuseNull() bool {
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Now().Before(a.notNull)
 }

@@ -3,6 +3,8 @@ package smtpclient
 import (
 	"bytes"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,8 +80,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 // relay has accepted a BDAT on the connection.
 func TestNoContentBeforeBDATIsAccepted(t *testing.T) {
 	for _, reply := range []string{
-		"500 5.3.3 Unrecognized command 'XXXX'", "502 no", "503 no", "504 no", "501 what",
-		"551 5.7.1 Null BDAT request", // Postfix
+		"500 5.3.3 Unrecognized command 'XXXX'", "502 no", "503 no", "504 no", "521 5.5.1 Error: command not implemented",
 	} {
 		for name, size := range map[string]int{"small": 100, "large": 3 << 20} {
 			t.Run(reply[:3]+" "+name, func(t *testing.T) {
@@ -100,6 +101,57 @@ func TestNoContentBeforeBDATIsAccepted(t *testing.T) {
 				is.True(!a.Has(Chunking))                              // remembered
 			})
 		}
+	}
+}
+
+// Postfix refuses an empty chunk. The next connection proves BDAT with one octet that is no content, in a transaction of
+// its own with one recipient, if another message waits.
+func TestBDATIsProvedWithOneOctet(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{
+		"BDAT 0": "551 5.7.1 Null BDAT request", "RCPT 0@x.test": "550 5.1.1 no", "RCPT 1@x.test": "550 5.1.1 no"})}
+	a := new(Abilities)
+	c, _ := openWire(t, r, Config{Abilities: a})
+	is.Equal(serve(t, c, letter("a@x.test"), letter("b@x.test")), []string{"ok", "ok"}) // with DATA
+	is.True(a.Has(Chunking) && a.knownToRefuseNull())
+
+	c, w := openWire(t, r, Config{Abilities: a})
+	before := len(r.Commands())
+	list := letters(10) // the first two are refused, and prove nothing
+	list[1].To = []string{"1@x.test", "x@x.test", "y@x.test"}
+	list[2].To = []string{"2@x.test", "z@x.test"}
+	got := serve(t, c, list...)
+	is.Equal(got[:3], []string{"rcpt: 550 5.1.1 no", "rcpt: 550 5.1.1 no,ok,ok", "ok,ok"})
+	is.Equal(got[3:], strings.Fields("ok ok ok ok ok ok ok"))
+	is.Equal(len(r.Messages()), 2+9) // once each
+	lines := r.Commands()[before:]
+	i := slices.Index(lines, "BDAT 1")
+	is.Equal(lines[i-1:i+1], []string{"RCPT TO:<0@x.test>", "BDAT 1"})
+	is.Equal(slices.Index(lines[i+1:], "NOOP"), 0)                                    // the end of the octet's line
+	is.Equal(strings.Count(strings.Join(lines, "\n"), "BDAT 1\n"), 3)                 // until one was accepted
+	is.Equal(strings.Count(strings.Join(lines, "\n"), "DATA"), 1)                     // for the second message
+	is.True(w.trips <= 8)                                                             // no more than needed
+	is.Equal(serve(t, c, letters(3)[2]), []string{"ok"})                              // proved for the connection
+	is.Equal(strings.Count(strings.Join(r.Commands()[before:], "\n"), "BDAT 1\n"), 3) // and not again
+	c, _ = openWire(t, r, Config{Abilities: a})
+	before = len(r.Commands())
+	is.Equal(serve(t, c, letters(3)[2]), []string{"ok"})                          // a message alone
+	is.True(!strings.Contains(strings.Join(r.Commands()[before:], "\n"), "BDAT")) // needs no proof
+}
+
+// The octet that proves BDAT never joins a command: a relay that has not read the octet reads a line that means nothing.
+func TestOctetIsReadAsNoCommand(t *testing.T) {
+	for _, r := range []*smtptest.Relay{
+		{Ext: modes[2].ext, NoBDAT: true},
+		{Ext: modes[2].ext, Reply: script(map[string]string{"BDAT": "500 5.3.3 Unrecognized command 'XXXX'"})}, // read
+	} {
+		is := is.New(t)
+		a := new(Abilities)
+		a.refusesNull()
+		c, _ := openWire(t, r, Config{Abilities: a})
+		is.Equal(serve(t, c, letters(4)...), []string{"ok", "ok", "ok", "ok"}) // with DATA
+		is.Equal(len(r.Messages()), 4)
+		is.True(!a.Has(Chunking)) // remembered
 	}
 }
 
@@ -125,18 +177,19 @@ func TestOfferedAndBroken(t *testing.T) {
 		reply  map[string]string
 		broken Feature
 	}{
-		"RCPT before MAIL":      {ext, map[string]string{"RCPT": "503 5.5.1 need MAIL before RCPT"}, Pipelining},
-		"MAIL unknown":          {ext, map[string]string{"MAIL": "500 pipelining not supported|close"}, Pipelining},
-		"synchronization":       {ext, map[string]string{"MAIL": "554 SMTP synchronization error|close"}, Pipelining},
-		"DATA improper":         {ext, map[string]string{"DATA": "503 5.5.0 <DATA>: Data command rejected: Improper use of SMTP command pipelining"}, Pipelining},
-		"closed":                {ext, map[string]string{"RCPT": "close"}, Pipelining},
-		"no reply":              {ext, map[string]string{"DATA": "hang"}, Pipelining},
-		"BDAT without reply":    {modes[2].ext, map[string]string{"BDAT 0": "hang"}, Chunking},
-		"BDAT closed":           {modes[2].ext, map[string]string{"BDAT 0": "close"}, Chunking},
-		"last BDAT":             {modes[2].ext, map[string]string{"END": "502 5.5.1 no BDAT"}, Chunking},
-		"SIZE unknown":          {[]string{"SIZE"}, map[string]string{"MAIL": "555 5.5.4 Unsupported option: SIZE=22"}, Parameters},
-		"BODY not implemented":  {[]string{"8BITMIME"}, map[string]string{"MAIL": "504 parameter not implemented"}, Parameters},
-		"parameter with syntax": {[]string{"SIZE"}, map[string]string{"MAIL": "501 5.5.4 Syntax: MAIL FROM:<address>"}, Parameters},
+		"RCPT before MAIL":        {ext, map[string]string{"RCPT": "503 5.5.1 need MAIL before RCPT"}, Pipelining},
+		"MAIL unknown":            {ext, map[string]string{"MAIL": "500 pipelining not supported|close"}, Pipelining},
+		"synchronization":         {ext, map[string]string{"MAIL": "554 SMTP synchronization error|close"}, Pipelining},
+		"DATA improper":           {ext, map[string]string{"DATA": "503 5.5.0 <DATA>: Data command rejected: Improper use of SMTP command pipelining"}, Pipelining},
+		"closed":                  {ext, map[string]string{"RCPT": "close"}, Pipelining},
+		"no reply":                {ext, map[string]string{"DATA": "hang"}, Pipelining},
+		"BDAT without reply":      {modes[2].ext, map[string]string{"BDAT 0": "hang"}, Chunking},
+		"BDAT closed":             {modes[2].ext, map[string]string{"BDAT 0": "close"}, Chunking},
+		"BDAT refused and closed": {modes[2].ext, map[string]string{"BDAT 0": "521 5.5.1 no|close"}, Chunking},
+		"last BDAT":               {modes[2].ext, map[string]string{"END": "502 5.5.1 no BDAT"}, Chunking},
+		"SIZE unknown":            {[]string{"SIZE"}, map[string]string{"MAIL": "555 5.5.4 Unsupported option: SIZE=22"}, Parameters},
+		"BODY not implemented":    {[]string{"8BITMIME"}, map[string]string{"MAIL": "504 parameter not implemented"}, Parameters},
+		"parameter with syntax":   {[]string{"SIZE"}, map[string]string{"MAIL": "501 5.5.4 Syntax: MAIL FROM:<address>"}, Parameters},
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)

@@ -111,6 +111,8 @@ func (p *pipeline) retryAfterLoss(err *Error) bool {
 	case st.kind >= chunkStep && st.x.chunked:
 		a.failed(Chunking, false) // the message may be to blame, or was accepted
 		return false
+	case st.x.probeRefusal != 0 && st.kind < chunkStep: // the relay has closed the connection after a refused BDAT
+		return true
 	case st.kind < chunkStep && p.enabled && p.shared && (timeout || !p.conn.piped) && a.failed(Pipelining, timeout):
 		return true
 	case st.kind == rcptStep && st.x.rcptAccepted > 1 && a.limitRecipients(st.x.rcptAccepted):

@@ -15,12 +15,15 @@ const chunkSize = 1 << 20
 // inOneChunk sends a small message with one BDAT, in the current flight. If the content cannot be read, the message is
 // removed from the flight.
 func (s *serving) inOneChunk(x *transaction) {
-	start, steps, used := s.c.wire.out.len(), len(s.pipe.steps), s.c.used
-	if !s.chunkEnvelope(x) || s.c.wire.closed {
+	if !s.proveChunking(x) {
 		return
 	}
-	if !used && len(s.pipe.steps) == 0 { // the envelope was sent
-		start, steps, used = 0, 0, true
+	start, steps, used := s.c.wire.out.len(), len(s.pipe.steps), s.c.used
+	if !x.probed {
+		s.envelope(x)
+	}
+	if s.c.wire.closed {
+		return
 	}
 	if err := s.putLastChunk(x, x.Size); err != nil {
 		s.c.wire.out.truncate(start)
@@ -35,8 +38,11 @@ func (s *serving) inOneChunk(x *transaction) {
 // inChunks sends a large message, or a message with many recipients. The first chunk shares the flight of the envelope.
 // The last chunk is read completely before the chunk is sent, so a truncated message never ends.
 func (s *serving) inChunks(x *transaction) {
-	if !s.chunkEnvelope(x) {
+	if !s.proveChunking(x) {
 		return
+	}
+	if !x.probed {
+		s.envelope(x)
 	}
 	last, ahead := min(x.Size, int64(s.c.cfg.piece())), 0
 	for rest := x.Size - last; rest > 0; ahead = 1 {
@@ -55,29 +61,6 @@ func (s *serving) inChunks(x *transaction) {
 		return
 	}
 	s.pipe.sent(step{x: x, kind: endStep})
-}
-
-// chunkEnvelope sends the envelope of a transaction with BDAT. A proxy can offer CHUNKING and garble BDAT: the relay
-// then reads the content as commands. So the first BDAT of a connection has no content, and content follows only after
-// the relay has accepted that BDAT. chunkEnvelope returns false if the content is not to be sent with BDAT: the message
-// was sent with DATA, or has failed.
-func (s *serving) chunkEnvelope(x *transaction) bool {
-	x.chunked = true
-	s.envelope(x)
-	if s.c.chunked || s.c.wire.closed {
-		return true
-	}
-	if x.undecided > 0 && s.pipe.ready(attempt.OpData) {
-		s.c.wire.out.putBDAT(0, "\r\n")
-		s.pipe.sent(step{x: x, kind: probeStep})
-	}
-	s.pipe.drain()
-	if s.c.wire.closed || x.undecided == 0 || s.c.chunked {
-		return x.undecided > 0
-	}
-	x.chunked, x.rcptAccepted, x.full = false, 0, attempt.Reply{}
-	s.withData(x)
-	return false
 }
 
 // chunk sends a chunk other than the last, and reports success.

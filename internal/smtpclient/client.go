@@ -120,8 +120,10 @@ type Conn struct {
 	noChunk bool       // CHUNKING is not used on the connection
 	noParam bool       // parameters of MAIL and RCPT are not used on the connection
 	chunked bool       // the relay has accepted a BDAT on the connection
-	proven  bool       // the relay has accepted a message on the connection
-	piped   bool       // the relay has replied to every command of a flight on the connection
+	// strayOctet is set if the relay has refused a BDAT, and may have left the octet of the chunk unread.
+	strayOctet bool
+	proven     bool // the relay has accepted a message on the connection
+	piped      bool // the relay has replied to every command of a flight on the connection
 }
 
 // Connect sets up a session on an open connection: greeting, EHLO (HELO for old relays), STARTTLS, AUTH. Connect owns

@@ -24,10 +24,11 @@ const incomplete = math.MaxInt32
 type stepKind uint8
 
 const (
-	resetStep stepKind = iota // RSET
+	noopStep  stepKind = iota // NOOP, which ends a line that a probe may have started
+	resetStep                 // RSET
 	mailStep                  // MAIL
 	rcptStep                  // RCPT
-	probeStep                 // BDAT without content
+	probeStep                 // BDAT without content, see proveChunking
 	dataStep                  // DATA
 	chunkStep                 // BDAT with content
 	endStep                   // end of the content: BDAT LAST, or the lone dot
@@ -36,7 +37,7 @@ const (
 // op returns the step of an Error.
 func (st step) op() attempt.Op {
 	switch st.kind {
-	case resetStep, mailStep:
+	case noopStep, resetStep, mailStep:
 		return attempt.OpMail
 	case rcptStep:
 		return attempt.OpRcpt
@@ -168,7 +169,7 @@ func (p *pipeline) read(st step) *Error {
 	x := st.x
 	x.proven = x.proven || p.conn.proven
 	switch {
-	case x.undecided == 0:
+	case x.undecided == 0, st.kind == noopStep, st.kind == probeStep && x.rcptAccepted == 0:
 		err = p.readIgnored(st)
 	case st.kind == resetStep:
 		err = p.readReset()
@@ -223,20 +224,22 @@ func (p *pipeline) readRcpt(st step) *Error {
 	return err
 }
 
-// readProbe reads the reply to "BDAT 0". A 5yz reply switches BDAT off, and the transaction goes on with DATA: the
-// command may be unknown or, with Postfix ("551 5.7.1 Null BDAT request"), not allowed. If the reply was about the
-// message, the relay refuses DATA, too.
+// readProbe reads the reply to a probe of BDAT. After a 5yz reply the transaction goes on with DATA: the command may be
+// unknown or, if the chunk is empty, not allowed. If the reply was about the message, the relay refuses DATA, too.
 func (p *pipeline) readProbe(x *transaction) *Error {
 	_, err := p.wire.expect(attempt.OpData, 2)
+	abilities := p.conn.cfg.Abilities
 	switch {
 	case err == nil:
 		p.conn.chunked = true
 	case p.wire.closed:
-	case err.Reply.Code/100 == 5:
-		x.probeRefusal, p.conn.noChunk = err.Reply.Code, true
-		p.conn.cfg.Abilities.failed(Chunking, true)
-	default:
+	case err.Reply.Code/100 != 5:
 		x.fail(err)
+	case !x.octetProbe && err.Reply.Code != 521 && !aboutCommand(err.Reply) && abilities.refusesNull():
+		x.probeRefusal = err.Reply.Code
+	default:
+		x.probeRefusal, p.conn.noChunk = err.Reply.Code, true
+		abilities.failed(Chunking, true)
 	}
 	return err
 }
@@ -318,10 +321,10 @@ func (p *pipeline) readLastReply(st step) {
 // of the transaction without a reply, or the step of err. Content sent to the end is uncertain, except after a 421: a
 // relay accepts no message after a 421.
 func (p *pipeline) abort(err *Error) {
-	again := err.Again || p.retryAfterLoss(err)
+	err.Again = err.Again || p.retryAfterLoss(err)
 	p.fatal = err
 	for _, x := range slices.Clone(p.active) {
-		e := &Error{Op: err.Op, Reply: err.Reply, Err: err.Err, Again: again && !x.contentSent}
+		e := &Error{Op: err.Op, Reply: err.Reply, Err: err.Err, Again: err.Again && !x.contentSent}
 		e.Uncertain = x.contentSent && (err.Reply.Code == 0 || err.Again)
 		if i := slices.IndexFunc(p.steps, func(st step) bool { return st.x == x }); i >= 0 {
 			e.Op = p.steps[i].op()

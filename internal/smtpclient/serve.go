@@ -45,7 +45,8 @@ type serving struct {
 	c      *Conn
 	pipe   pipeline
 	more   func() *Transaction
-	window int // largest number of transactions in a flight
+	window int          // largest number of transactions in a flight
+	ahead  *Transaction // transaction that more has returned early; nil: none
 }
 
 func newServing(c *Conn, more func() *Transaction, done func(*Transaction, []Result)) *serving {
@@ -58,6 +59,10 @@ func newServing(c *Conn, more func() *Transaction, done func(*Transaction, []Res
 // next returns the next transaction, or nil. If the transaction can share the flight, next asks for a transaction at
 // once; otherwise, and if there is no transaction yet, next asks after all replies are read.
 func (s *serving) next() *Transaction {
+	if t := s.ahead; t != nil {
+		s.ahead = nil
+		return t
+	}
 	if s.hasRoom() {
 		if t := s.more(); t != nil || s.pipe.idle() {
 			return t
@@ -95,7 +100,8 @@ func (s *serving) offer(x *transaction) {
 		s.pipe.drain()
 	}
 	if s.c.wire.closed {
-		x.fail(&Error{Op: attempt.OpMail, Reply: s.pipe.fatal.Reply, Err: s.pipe.fatal.Err})
+		fatal := s.pipe.fatal
+		x.fail(&Error{Op: attempt.OpMail, Reply: fatal.Reply, Err: fatal.Err, Again: fatal.Again})
 		s.pipe.finish(x)
 		return
 	}
@@ -114,6 +120,11 @@ func (s *serving) offer(x *transaction) {
 // RSET no relay mixes two transactions. The first transaction of a connection needs no RSET.
 func (s *serving) envelope(x *transaction) {
 	out := &s.c.wire.out
+	if s.c.strayOctet && s.pipe.ready(attempt.OpMail) {
+		s.c.strayOctet = false
+		out.put("NOOP\r\n")
+		s.pipe.sent(step{x: x, kind: noopStep})
+	}
 	if s.c.used && s.pipe.ready(attempt.OpMail) {
 		out.put("RSET\r\n")
 		s.pipe.sent(step{x: x, kind: resetStep})
@@ -136,6 +147,8 @@ func (s *serving) envelope(x *transaction) {
 		switch {
 		case x.full.Code != 0:
 			x.failOne(i, &Error{Op: attempt.OpRcpt, Reply: x.full, NotTried: true})
+		case x.octetProbe && x.offered == 1:
+			return
 		case limit > 0 && x.offered >= limit:
 			x.failOne(i, &Error{Op: attempt.OpRcpt, Err: errRecipientLimit, NotTried: true})
 		case x.isUndecided(i) && s.pipe.ready(attempt.OpRcpt):

@@ -50,7 +50,9 @@ type transaction struct {
 	offered        int           // RCPT commands sent
 	proven         bool          // the relay had accepted a message on the connection before
 	chunked        bool          // the content is sent with BDAT
-	probeRefusal   int           // code of the 5yz reply to "BDAT 0"; zero: none
+	probeRefusal   int           // code of the 5yz reply to a probe of BDAT; zero: none
+	octetProbe     bool          // the relay gets an envelope for a probe with one octet
+	probed         bool          // the envelope was sent with "BDAT 0", and both were accepted
 }
 
 // Transact sends a message and returns a Result for each recipient, in the order of t.To. When ctx ends, the connection

@@ -37,6 +37,7 @@ type Relay struct {
 	Implicit bool              // TLS from the first byte
 	Users    map[string]string // user to password, for AUTH PLAIN, LOGIN and CRAM-MD5; nil: no login is possible
 	LMTP     bool              // LHLO instead of EHLO, a reply for each accepted recipient after the data
+	NoBDAT   bool              // BDAT is unknown: the relay reads a chunk as commands
 
 	mu       sync.Mutex
 	conns    int

@@ -2,6 +2,7 @@ package smtptest
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -67,7 +68,7 @@ func (s *session) startTLS() {
 
 // readLine reads a line, without CRLF. The replies are sent after the last command of a flight.
 func (s *session) readLine() (string, error) {
-	if s.r.Buffered() == 0 {
+	if buffered, _ := s.r.Peek(s.r.Buffered()); !bytes.Contains(buffered, []byte("\n")) {
 		if err := s.w.Flush(); err != nil {
 			return "", err
 		}
@@ -97,7 +98,9 @@ func (s *session) command(line string) error {
 	case "DATA":
 		return s.data(arg)
 	case "BDAT":
-		return s.bdat(arg)
+		if !s.relay.NoBDAT {
+			return s.bdat(arg)
+		}
 	case "RSET":
 		s.msg = nil
 		return s.say(verb, arg, "250 2.0.0 reset")

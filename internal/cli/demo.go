@@ -193,16 +193,15 @@ func (d *demo) refused() error {
 	if err := d.drop("typo.eml", unknownRcpt); err != nil {
 		return err
 	}
-	if err := d.until("typo.eml is gone from the spool", d.gone("typo.eml")); err != nil {
+	kept := filepath.Join(d.dir, string(spooldir.Failed), "typo.eml")
+	var why spoolgore.Failure
+	if err := d.until("typo.eml is in failed/, with the reason", func() bool {
+		return d.gone("typo.eml")() && readJSON(spooldir.WhyFile(kept), &why) == nil
+	}); err != nil {
 		return err
 	}
-	kept := filepath.Join(d.dir, string(spooldir.Failed), "typo.eml")
 	if text, err := os.ReadFile(kept); err != nil || string(text) != sample(unknownRcpt) {
 		return errors.Join(errors.New("failed/typo.eml is not the file that was dropped"), err)
-	}
-	var why spoolgore.Failure
-	if err := readJSON(spooldir.WhyFile(kept), &why); err != nil {
-		return err
 	}
 	d.fact("failed/", "typo.eml is kept there, byte for byte")
 	d.fact("failed/typo.eml.json", "%s", why.Reason)

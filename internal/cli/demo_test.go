@@ -14,8 +14,9 @@ func TestDemo(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	var stdout, stderr bytes.Buffer
-	is.Equal(runCommand([]string{"demo"}, nil, &stdout, &stderr), 0) // everything went as told
-	is.Equal(stderr.String(), "")                                    // and without a complaint
+	code := runCommand([]string{"demo"}, nil, &stdout, &stderr)
+	is.Equal(stderr.String(), "") // without a complaint
+	is.Equal(code, 0)             // everything went as told
 	for _, line := range []string{
 		"1. A program leaves a file", "from app@example.com, to ann@example.com,",
 		"2. A Go program sends an attachment", "to ann@example.com, eve@example.com, with invoice.pdf", "not a word of eve@example.com",

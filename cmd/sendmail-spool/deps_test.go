@@ -22,6 +22,7 @@ func TestLinkedPackages(t *testing.T) {
 		pkg = strings.TrimSpace(pkg)
 		for _, unwanted := range []string{
 			"enmime", "xdg-go", "scram", "prometheus", "net/http", "html/template",
+			"emersion/go-smtp", "emersion/go-sasl", "crypto/tls", "crypto/x509", "spoolgore/internal/stdiosmtp",
 			"spoolgore/internal/smtpclient", "spoolgore/internal/queue", "spoolgore/internal/journal",
 		} {
 			if strings.Contains(pkg, unwanted) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/aliases"
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/message"
@@ -113,12 +114,12 @@ func (in tcpIntake) server(client net.Addr) (*stdiosmtp.Server, error) {
 	d := sendmail.Defaults{Domain: in.domain, MaxSize: in.maxSize, Now: time.Now()}
 	if in.aliases != "" {
 		say := func(problem string) { in.log.Warn("alias file has an error", "err", problem) }
-		if err := submission.AddAliases(&d, in.aliases, in.host, say); err != nil {
+		if err := aliases.AddTo(&d, in.aliases, in.host, say); err != nil {
 			return nil, fmt.Errorf("aliases: %w", err)
 		}
 	}
 	hop := message.Hop{Host: in.domain, With: "ESMTP", UID: smtplisten.UserOf(client)}
-	return submission.Intake{
+	return submission.Server(sendmail.Intake{
 		Defaults: d,
 		Put: func(m *sendmail.Message) error {
 			hop := hop
@@ -135,5 +136,5 @@ func (in tcpIntake) server(client net.Addr) (*stdiosmtp.Server, error) {
 			_, err := io.Copy(io.Discard, content)
 			return err
 		},
-	}.Server(), nil
+	}), nil
 }

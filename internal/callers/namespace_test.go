@@ -61,7 +61,7 @@ func (h *host) command(dir string) *exec.Cmd {
 	cmd := exec.Command("unshare", "--mount", "--uts", "sh", "-c", enter)
 	cmd.Dir = dir
 	cmd.Env = []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "LOGNAME=root",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" + h.bin, "HOME=/root", "USER=root", "LOGNAME=root",
 		"LANG=C.UTF-8", "TZ=UTC", "NODE_PATH=" + nodePath(),
 		"ETC=" + h.etc, "SHIM=" + filepath.Join(h.bin, "sendmail-spool"),
 	}

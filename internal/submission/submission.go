@@ -11,22 +11,15 @@ import (
 	"github.com/unbit/spoolgore/internal/stdiosmtp"
 )
 
-// Intake takes messages.
-type Intake struct {
-	Defaults sendmail.Defaults // complete addresses and messages
-
-	// Put writes a message into the spool. A nil error means that the message is safe. Discard reads a message whose
-	// recipients are all aliases for /dev/null.
-	Put     func(m *sendmail.Message) error
-	Discard func(content io.Reader) error
-
-	Schedule func(env *message.Envelope) // sets times and priority of the envelope; nil: none
-	Check    func() error                // returns an error if no message can be taken now; nil: no check
+// Serve runs an SMTP session for an intake until the client sends QUIT or the input ends. Its errors are those of
+// [stdiosmtp.Server.Serve].
+func Serve(intake sendmail.Intake, in io.Reader, out io.Writer) error {
+	return Server(intake).Serve(in, out)
 }
 
 // Server returns an SMTP server that takes messages. An address without a domain gets the domain of the defaults, and a
 // recipient may be an alias.
-func (in Intake) Server() *stdiosmtp.Server {
+func Server(in sendmail.Intake) *stdiosmtp.Server {
 	senders := in.Defaults
 	senders.Aliases = nil
 	return &stdiosmtp.Server{
@@ -45,12 +38,12 @@ func (in Intake) Server() *stdiosmtp.Server {
 			}
 			return list, nil
 		},
-		Accept: func(env message.Envelope, content io.Reader) error { return refusal(in.accept(env, content)) },
+		Accept: func(env message.Envelope, content io.Reader) error { return refusal(accept(in, env, content)) },
 	}
 }
 
 // accept takes a message for the sender and the recipients of env.
-func (in Intake) accept(env message.Envelope, content io.Reader) error {
+func accept(in sendmail.Intake, env message.Envelope, content io.Reader) error {
 	if in.Schedule != nil {
 		in.Schedule(&env)
 	}

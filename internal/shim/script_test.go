@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package shim
 
 import (
 	"errors"
@@ -20,18 +20,33 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/submission"
 )
 
 func TestMain(m *testing.M) {
-	command := func() {
-		work, setgid := os.Getenv("WORK"), os.Getenv("SETGID")
-		held, err := dropPrivilege()
-		if err != nil {
-			panic(err)
+	command := func() { testCommand(os.Args, nil) }
+	server := func() {
+		if len(os.Args) < 2 || os.Args[1] != ServerCommand {
+			panic("not called for -bs")
 		}
-		os.Exit(run(testHost(held, work, setgid != ""), os.Args, os.Stdin, os.Stdout, os.Stderr))
+		testCommand(append([]string{"sendmail", "-bs"}, os.Args[2:]...), submission.Serve)
 	}
-	testscript.Main(m, map[string]func(){"sendmail": command, "mailq": command, "newaliases": command, "daemon": hold})
+	testscript.Main(m, map[string]func(){
+		"sendmail": command, "mailq": command, "newaliases": command, "spoolgore": server, "daemon": hold,
+	})
+}
+
+// testCommand is Main on the host of the tests. A setgid command has no environment: its directory is the host's.
+func testCommand(args []string, server SMTPServer) {
+	work, setgid := os.Getenv("WORK"), os.Getenv("SETGID")
+	if self, err := os.Executable(); err == nil && work == "" {
+		work = filepath.Dir(self)
+	}
+	held, err := dropPrivilege()
+	if err != nil {
+		panic(err)
+	}
+	os.Exit(run(testHost(held, work, setgid != ""), args, server))
 }
 
 // testHost is a host called host.example on which joe calls.

@@ -1,16 +1,15 @@
-package submission
+package aliases
 
 import (
 	"strings"
 
-	"github.com/unbit/spoolgore/internal/aliases"
 	"github.com/unbit/spoolgore/internal/sendmail"
 )
 
-// AddAliases makes the aliases of a file part of d. Addresses in localhost, in the domain of d and in the name of the
+// AddTo makes the aliases of a file part of d. Addresses in localhost, in the domain of d and in the name of the
 // host may be aliases. Say gets each problem of the file that matters for a message, once.
-func AddAliases(d *sendmail.Defaults, path, host string, say func(problem string)) error {
-	table, err := aliases.Load(path)
+func AddTo(d *sendmail.Defaults, path, host string, say func(problem string)) error {
+	table, err := Load(path)
 	if err != nil {
 		return err
 	}

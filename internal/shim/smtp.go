@@ -1,26 +1,24 @@
 //go:build unix
 
-package main
+package shim
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/sendmail"
-	"github.com/unbit/spoolgore/internal/submission"
 )
 
 // serveSMTP is -bs: an SMTP session on standard input and output. A 250 reply to the content is sent after the message
 // is safe; a refusal is a reply too. An error means that the session was broken off: by a signal, by a read error, or
 // by the end of the input within a message.
-func (s *shim) serveSMTP(c sendmail.Command, out io.Writer) error {
+func (s *shim) serveSMTP(c sendmail.Command) error {
 	defaults, err := s.defaults()
 	if err != nil {
 		return err
 	}
-	intake := submission.Intake{
+	intake := sendmail.Intake{
 		Defaults: defaults,
 		Put: func(m *sendmail.Message) error {
 			_, err := s.put(m, "SMTP")
@@ -30,7 +28,7 @@ func (s *shim) serveSMTP(c sendmail.Command, out io.Writer) error {
 		Schedule: func(env *message.Envelope) { c.Schedule(env, time.Now()) },
 		Check:    s.checkQuota,
 	}
-	if err := intake.Server().Serve(interruptible(s.in), out); err != nil {
+	if err := s.server(intake, interruptible(s.in), s.stdout); err != nil {
 		return fmt.Errorf("%w: %w", sendmail.ErrInput, err)
 	}
 	return nil

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package shim
 
 import (
 	"fmt"
@@ -13,7 +13,6 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/sendmail"
 	"github.com/unbit/spoolgore/internal/spooldir"
-	"github.com/unbit/spoolgore/internal/submission"
 )
 
 // submit takes a message from standard input. A nil error means that the message is safe.
@@ -77,7 +76,7 @@ func (s *shim) defaults() (sendmail.Defaults, error) {
 	}
 	host, _ := s.sys.hostname()
 	say := func(problem string) { s.say("aliases: " + problem) }
-	if err := submission.AddAliases(&d, s.conf.aliases.value, host, say); err != nil {
+	if err := aliases.AddTo(&d, s.conf.aliases.value, host, say); err != nil {
 		return d, fail(exitConfig, "aliases: %w", err)
 	}
 	return d, nil

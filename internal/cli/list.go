@@ -40,7 +40,8 @@ sender), unusable (see the reason), held and failed.
 
 On a terminal it is a table. Otherwise it is a line for each message with fields separated by tabs: name, state, time
 of enqueueing, bytes, failed attempts, next attempt, sender, recipients separated by commas, reason; an empty field
-is -. Control characters are escaped. More than 10,000 messages are not sorted.`,
+is -. Control characters are escaped. More than 10,000 messages, or more than 1,000 that take half a second to read,
+are not sorted, but printed while they are read.`,
 		flags: config.NewFlagSet("list"),
 	}
 	c.flags.AddSwitch(&o.failed, "failed", "messages in failed/ instead: given up")
@@ -74,7 +75,10 @@ func (c *call) list(o *listOptions) error {
 		c.reportStatus()
 		return err
 	}
-	t := &table{call: c, names: o.names, terminal: console.IsTerminal(c.stdout)}
+	t := &table{
+		call: c, names: o.names, terminal: console.IsTerminal(c.stdout), began: time.Now(),
+		width: console.Width(c.stdout), paint: console.PainterFor(c.stdout),
+	}
 	if d := c.daemon(); d.known {
 		t.rests = restsOf(&d.state)
 		for _, text := range d.state.Notices() {
@@ -84,9 +88,9 @@ func (c *call) list(o *listOptions) error {
 	if err := c.each(o, t.add); err != nil {
 		return err
 	}
-	t.end(console.Width(c.stdout), console.PainterFor(c.stdout))
+	err := t.end()
 	c.reportStatus()
-	return nil
+	return err
 }
 
 // each calls fn for the messages that o chooses.
@@ -115,16 +119,28 @@ func writeEntry(w io.Writer, e *mailq.Entry) error {
 	return err
 }
 
-// maxSorted is the maximum number of messages that are sorted for programs. A longer list is printed while it is read.
-const maxSorted = 10_000
+// Limits of the messages that are sorted. A longer list is printed while it is read: the first lines are wanted soon.
+const (
+	maxSorted  = 10_000
+	fewSorted  = 1000 // sorted however long they take
+	maxSorting = 500 * time.Millisecond
+)
 
-// A table is the output of list. There may be a million messages: of each it keeps only the columns.
+// A table is the output of list. There may be a million messages: of each it keeps only the columns, and of more than
+// maxSorted nothing.
 type table struct {
 	*call
 	names    bool // print names only
 	terminal bool
+	width    int // of the terminal
+	paint    console.Painter
+	began    time.Time
 	rows     []row
 	streamed bool // rows were printed, and further ones are printed at once
+	named    int  // columns of a name, on a terminal
+	count    int
+	oldest   time.Time // of all messages; zero: there is none
+	failed   bool      // the messages are in failed/
 	bytes    int64
 	rests    rests
 }
@@ -158,35 +174,56 @@ func (t *table) add(e *mailq.Entry) error {
 			r.at = until
 		}
 	}
-	switch {
-	case t.streamed:
-		return t.writeFields(&r)
-	case !t.terminal && len(t.rows) == maxSorted:
-		t.streamed = true
-		for i := range t.rows {
-			if err := t.writeFields(&t.rows[i]); err != nil {
-				return err
-			}
-		}
-		t.rows = nil
-		return t.writeFields(&r)
+	t.count++
+	if t.oldest.IsZero() || r.since.Before(t.oldest) {
+		t.oldest, t.failed = r.since, r.place == spooldir.Failed
+	}
+	if t.streamed {
+		return t.write(&r)
 	}
 	t.rows = append(t.rows, r)
-	return nil
+	if n := len(t.rows); n <= fewSorted || n <= maxSorted && time.Since(t.began) < maxSorting {
+		return nil
+	}
+	t.streamed = true
+	return t.writeRows()
 }
 
-// end writes the rows that were not written yet: as a table on a terminal of that width, else as lines for programs.
-func (t *table) end(width int, paint console.Painter) {
+// end writes the rows that were not written yet, sorted, and the summary of a table.
+func (t *table) end() error {
 	slices.SortStableFunc(t.rows, func(a, b row) int {
 		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.name, b.name))
 	})
+	if err := t.writeRows(); err != nil {
+		return err
+	}
 	if t.terminal && !t.names {
-		t.writeTable(width, paint)
-		return
+		fmt.Fprintln(t.out, t.summary())
+	}
+	return nil
+}
+
+// writeRows writes the rows in memory, and forgets them.
+func (t *table) writeRows() error {
+	if t.terminal && !t.names && len(t.rows) > 0 {
+		t.writeHead()
 	}
 	for i := range t.rows {
-		t.writeFields(&t.rows[i])
+		if err := t.write(&t.rows[i]); err != nil {
+			return err
+		}
 	}
+	t.rows = nil
+	return nil
+}
+
+// write writes r: as a line of the table on a terminal, else for programs.
+func (t *table) write(r *row) error {
+	if t.terminal && !t.names {
+		t.writeRow(r)
+		return writeError(t.out)
+	}
+	return t.writeFields(r)
 }
 
 // writeFields writes r for programs.
@@ -225,28 +262,23 @@ const (
 	nameAtLeast = 20
 )
 
-// writeTable writes the table for people. Names are shortened to fit; all commands know a shortened name.
-func (t *table) writeTable(width int, paint console.Painter) {
-	if len(t.rows) > 0 {
-		room := width - fixedWidth
-		if width >= wideTable {
-			room = wideName
-		}
-		nameWidth := len("NAME")
-		for i := range t.rows {
-			nameWidth = max(nameWidth, console.Columns(t.rows[i].name))
-		}
-		nameWidth = max(min(nameWidth, room), nameAtLeast)
-		head := fmt.Sprintf(listFixed, console.Pad("NAME", nameWidth, false), "AGE", "SIZE", "STATE", "TRIES", "NEXT")
-		if width >= wideTable {
-			head += "  FROM, TO, REASON"
-		}
-		fmt.Fprintln(t.out, paint.Paint(head, console.Bold))
-		for i := range t.rows {
-			t.writeRow(&t.rows[i], nameWidth, width, paint)
-		}
+// writeHead writes the head of the table for people, and sets the width of names. Names are shortened to fit; all
+// commands know a shortened name.
+func (t *table) writeHead() {
+	room := t.width - fixedWidth
+	if t.width >= wideTable {
+		room = wideName
 	}
-	fmt.Fprintln(t.out, t.summary())
+	t.named = len("NAME")
+	for i := range t.rows {
+		t.named = max(t.named, console.Columns(t.rows[i].name))
+	}
+	t.named = max(min(t.named, room), nameAtLeast)
+	head := fmt.Sprintf(listFixed, console.Pad("NAME", t.named, false), "AGE", "SIZE", "STATE", "TRIES", "NEXT")
+	if t.width >= wideTable {
+		head += "  FROM, TO, REASON"
+	}
+	fmt.Fprintln(t.out, t.paint.Paint(head, console.Bold))
 }
 
 // stateStyle returns the style of a state on a terminal.
@@ -266,7 +298,7 @@ func stateStyle(s mailq.State) console.Style {
 	return ""
 }
 
-func (t *table) writeRow(r *row, nameWidth, width int, paint console.Painter) {
+func (t *table) writeRow(r *row) {
 	next := "-"
 	switch {
 	case r.at.After(t.now):
@@ -274,31 +306,30 @@ func (t *table) writeRow(r *row, nameWidth, width int, paint console.Painter) {
 	case r.state == mailq.New, r.state == mailq.Waiting:
 		next = "now"
 	}
-	name := console.Pad(console.CutMiddle(r.name, nameWidth), nameWidth, false)
+	name := console.Pad(console.CutMiddle(r.name, t.named), t.named, false)
 	line := fmt.Sprintf(listFixed, name, console.Span(ago(t.now, r.since)), console.Size(r.size),
-		paint.Paint(console.Pad(string(r.state), 9, false), stateStyle(r.state)), strconv.Itoa(r.attempts), next)
+		t.paint.Paint(console.Pad(string(r.state), 9, false), stateStyle(r.state)), strconv.Itoa(r.attempts), next)
 	rest := r.from + " → " + shortList(strings.Split(r.to, ","))
 	if r.reason != "" {
 		rest += ": " + r.reason
 	}
-	if width >= wideTable {
-		fmt.Fprintf(t.out, "%s  %s\n", line, console.Cut(rest, width-nameWidth-fixedWidth-2))
+	if t.width >= wideTable {
+		fmt.Fprintf(t.out, "%s  %s\n", line, console.Cut(rest, t.width-t.named-fixedWidth-2))
 		return
 	}
-	fmt.Fprintf(t.out, "%s\n    %s\n", line, paint.Paint(console.Cut(rest, width-4), console.Faint))
+	fmt.Fprintf(t.out, "%s\n    %s\n", line, t.paint.Paint(console.Cut(rest, t.width-4), console.Faint))
 }
 
 // summary returns the last line of a table.
 func (t *table) summary() string {
 	var parts []string
-	if len(t.rows) == 0 {
+	if t.count == 0 {
 		parts = append(parts, "No messages in "+console.Escape(t.dir.Path())+".")
 	} else {
-		oldest := t.rows[0].since
 		parts = append(parts, fmt.Sprintf("%s, %s, the oldest %s old.",
-			console.Count(len(t.rows), "message"), console.Size(t.bytes), console.Span(ago(t.now, oldest))))
+			console.Count(t.count, "message"), console.Size(t.bytes), console.Span(ago(t.now, t.oldest))))
 	}
-	if n := t.countFailed(); n > 0 && (len(t.rows) == 0 || t.rows[0].place != spooldir.Failed) {
+	if n := t.countFailed(); n > 0 && !t.failed {
 		parts = append(parts, fmt.Sprintf("%d given up (list -failed).", n))
 	}
 	if d := t.daemon(); !d.runs && d.err == nil {
@@ -309,14 +340,13 @@ func (t *table) summary() string {
 
 // countFailed returns the number of messages in failed/.
 func (c *spool) countFailed() (n int) {
-	names, err := c.dir.Names(spooldir.Failed)
-	if err != nil {
-		return 0
-	}
-	for _, name := range names {
-		if !spooldir.IsWhyFile(name) {
-			n++
+	spooldir.EachName(c.dir, spooldir.Failed, func(names []string) error { // after an error: what was counted
+		for _, name := range names {
+			if !spooldir.IsWhyFile(name) {
+				n++
+			}
 		}
-	}
+		return nil
+	})
 	return n
 }

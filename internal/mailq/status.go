@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"strings"
 
@@ -30,11 +29,17 @@ func (e *Entry) fill(m *record.Message) {
 // errEnough ends the reading of a status file early.
 var errEnough = errors.New("enough of the status file was read")
 
-// known calls each for every message of the status file that is in there, and removes the message from there. Without a
-// status file there are none. An error of the status file is stored in v.Trouble.
-func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) error {
+// records calls each for every record of the status file or of v.Live, with its key, until each returns an error.
+// Without a status file there are none. An error of the status file is stored in v.Trouble.
+func (v *View) records(each func(key string, m *record.Message) error) error {
+	var stop error
 	if v.Live != nil {
-		return v.knownLive(there, each)
+		for key, m := range v.Live {
+			if stop = each(key, m); stop != nil {
+				break
+			}
+		}
+		return endOf(stop)
 	}
 	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.status)
 	if err != nil {
@@ -44,50 +49,38 @@ func (v *View) known(there map[string]spooldir.Place, each func(*Entry) error) e
 		return nil
 	}
 	defer f.Close()
-	var stop error
 	err = record.DecodeLiveStatus(f, func(key string, m *record.Message) error {
-		name := record.FileName(key, m)
-		place, ok := there[name]
-		if !ok {
-			return nil
-		}
-		stop = v.one(named{name, place}, func(n named, fi fs.FileInfo) *Entry {
-			e := v.unread(n, fi)
-			e.fill(m)
-			e.Changed = m.Describes(fi.Size(), fi.ModTime(), spooldir.IDOf(fi).Ino) == record.OtherVersion
-			return e
-		}, each)
-		delete(there, name)
-		if stop != nil || len(there) == 0 {
-			return errEnough
-		}
-		return nil
+		stop = each(key, m)
+		return stop
 	})
-	if v.Trouble = err; errors.Is(err, errEnough) {
+	if v.Trouble = err; stop != nil {
 		v.Trouble = nil
+	}
+	return endOf(stop)
+}
+
+// endOf returns the error that ended an iteration, but not errEnough.
+func endOf(stop error) error {
+	if errors.Is(stop, errEnough) {
+		return nil
 	}
 	return stop
 }
 
-// knownLive is known for the records in v.Live.
-func (v *View) knownLive(there map[string]spooldir.Place, each func(*Entry) error) error {
-	for name, place := range maps.Clone(there) {
-		m := v.Live[name]
-		if m == nil {
-			continue
-		}
-		delete(there, name)
-		err := v.one(named{name, place}, func(n named, fi fs.FileInfo) *Entry {
-			e := v.unread(n, fi)
-			e.fill(m)
-			e.Changed = m.Describes(fi.Size(), fi.ModTime(), spooldir.IDOf(fi).Ino) == record.OtherVersion
-			return e
-		}, each)
-		if err != nil {
-			return err
-		}
+// placesOf returns the places where the file of the record m under that key may be, the likely one first.
+func placesOf(d *spooldir.Dir, key string, m *record.Message) []spooldir.Place {
+	if !m.Held.IsZero() || filepath.Dir(key) == d.File(string(spooldir.Hold)) {
+		return []spooldir.Place{spooldir.Hold, spooldir.Spool}
 	}
-	return nil
+	return []spooldir.Place{spooldir.Spool, spooldir.Hold}
+}
+
+// known returns the entry of a file with the record m.
+func (v *View) known(n named, fi fs.FileInfo, m *record.Message) *Entry {
+	e := v.unread(n, fi)
+	e.fill(m)
+	e.Changed = m.Describes(fi.Size(), fi.ModTime(), spooldir.IDOf(fi).Ino) == record.OtherVersion
+	return e
 }
 
 // IsStatus reports whether e, a file without a record, is a status file: that of a daemon with a status file of another

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
 	"time"
 
@@ -44,101 +43,9 @@ func Of(dir, status string, now time.Time) (*View, error) {
 // StatusFile returns the path of the status file.
 func (v *View) StatusFile() string { return v.status }
 
-// Each calls each for every message in the places: first the messages of the spool and hold/ in the status file, in its
-// order, then the other ones there, and at last failed/. A message without a record has no sender and no recipients,
-// see ReadHeader. An error of each ends the iteration and is returned. Another error means that the spool cannot be
-// read.
-func (v *View) Each(places []spooldir.Place, each func(*Entry) error) error {
-	there := make(map[string]spooldir.Place)
-	var unknown []named
-	// the record is that of the file in the spool, if hold/ has one of the same name
-	for _, place := range []spooldir.Place{spooldir.Hold, spooldir.Spool} {
-		if !slices.Contains(places, place) {
-			continue
-		}
-		names, err := v.names(place)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if _, twice := there[name]; twice {
-				unknown = append(unknown, named{name, spooldir.Hold})
-			}
-			there[name] = place
-		}
-	}
-	if len(there) > 0 {
-		// after the names: a file without a record is newer, or gone
-		if err := v.known(there, each); err != nil {
-			return err
-		}
-	}
-	for name, place := range there {
-		unknown = append(unknown, named{name, place})
-	}
-	slices.SortFunc(unknown, named.compare)
-	for _, n := range unknown {
-		if err := v.one(n, v.unread, each); err != nil {
-			return err
-		}
-	}
-	if !slices.Contains(places, spooldir.Failed) {
-		return nil
-	}
-	names, err := v.names(spooldir.Failed)
-	for _, name := range names {
-		if err := v.one(named{name, spooldir.Failed}, v.given, each); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
-// named is a file in a place.
-type named struct {
-	name  string
-	place spooldir.Place
-}
-
-func (a named) compare(b named) int {
-	switch {
-	case a.name < b.name, a.name == b.name && a.place < b.place:
-		return -1
-	case a == b:
-		return 0
-	}
-	return 1
-}
-
-// one calls each for the entry that of makes of a file, if the file is still there.
-func (v *View) one(n named, of func(named, fs.FileInfo) *Entry, each func(*Entry) error) error {
-	fi, err := v.Dir.FS().Lstat(v.Dir.At(n.place, n.name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	e := of(n, fi)
-	e.conclude(v.now)
-	return each(e)
-}
-
-// names returns the names of the messages in a place; none, if the place is not there.
-func (v *View) names(place spooldir.Place) ([]string, error) {
-	names, err := v.Dir.Names(place)
-	if place != spooldir.Spool && errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return slices.DeleteFunc(names, func(name string) bool {
-		return place == spooldir.Failed && spooldir.IsWhyFile(name) || v.Dir.At(place, name) == v.status
-	}), err
-}
-
 // unread returns the entry of a file without a record.
 func (v *View) unread(n named, fi fs.FileInfo) *Entry {
 	e := &Entry{Name: n.name, Place: n.place, Size: fi.Size(), Enqueued: fi.ModTime(), Info: fi}
-	e.temporary = spooldir.IsTemporary(n.name, v.Temporary) && v.now.Sub(fi.ModTime()) < spooldir.TemporaryTime
 	if uid := spooldir.Owner(fi); uid >= 0 {
 		e.UID = strconv.Itoa(uid)
 	}
@@ -181,20 +88,28 @@ func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
 	}
 	n := named{name, place}
 	if place == spooldir.Failed {
-		e := v.given(n, fi)
-		e.conclude(v.now)
-		return e, nil
+		return v.concluded(v.given(n, fi)), nil
 	}
 	var found *Entry
-	err = v.known(map[string]spooldir.Place{name: place}, func(e *Entry) error {
-		found = e
+	err = v.records(func(key string, m *record.Message) error {
+		if record.FileName(key, m) != name {
+			return nil
+		}
+		for _, likely := range placesOf(v.Dir, key, m) {
+			if likely == place {
+				found = v.known(n, fi, m)
+				return errEnough
+			}
+			if other, err := v.stat(named{name, likely}); other != nil || err != nil {
+				return err // the record is that of another file
+			}
+		}
 		return nil
 	})
 	if found == nil && err == nil {
 		found = v.unread(n, fi)
-		found.conclude(v.now)
 	}
-	return found, err
+	return v.concluded(found), err
 }
 
 // ReadHeader reads sender and recipients from the file, if there is no record.
@@ -256,27 +171,24 @@ const maxFailures = 1000
 // CountFailed counts the messages in failed/. Recent messages were given up after since, by the time of their
 // why-files.
 func (v *View) CountFailed(since time.Time) (f FailedCount, err error) {
-	names, err := v.names(spooldir.Failed)
-	if err != nil {
-		return f, err
-	}
-	for _, name := range names {
+	err = v.names(spooldir.Failed, func(name string) error {
 		at, err := v.givenUp(name)
 		if err != nil {
-			continue // it is gone
+			return nil // it is gone
 		}
 		f.All++
 		if fi, err := v.Dir.FS().Lstat(v.Dir.At(spooldir.Failed, name)); err == nil {
 			f.Bytes += fi.Size()
 		}
 		if !at.After(since) {
-			continue
+			return nil
 		}
 		if f.Recent++; f.Recent <= maxFailures && v.isReport(name) {
 			f.Reports, f.Report = f.Reports+1, name
 		}
-	}
-	return f, nil
+		return nil
+	})
+	return f, err
 }
 
 // isReport reports whether the message name in failed/ is from the null sender.

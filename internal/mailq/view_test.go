@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -332,4 +333,56 @@ func TestCountFailed(t *testing.T) {
 	f, err = v.CountFailed(time.Now().Add(-24 * time.Hour))
 	is.NoErr(err)
 	is.Equal(f, mailq.FailedCount{All: 3, Bytes: 84})
+}
+
+// Every message is shown once, whatever the number: those of the status file, others, and given-up ones.
+func TestEachOfMoreMessagesThanAreSorted(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	var status strings.Builder
+	status.WriteString("{")
+	const n = 10_500
+	put := func(sub, name string) {
+		is.NoErr(os.MkdirAll(filepath.Join(dir, sub), 0o700))
+		is.NoErr(os.WriteFile(filepath.Join(dir, sub, name), []byte("To: a@example.com\n\n"), 0o600))
+	}
+	for i := range n {
+		put("", fmt.Sprintf("new-%05d", i))
+	}
+	for i := range 100 {
+		put("", fmt.Sprintf("known-%d", i))
+		put("hold", fmt.Sprintf("held-%d", i))
+		put("failed", fmt.Sprintf("given-%d", i))
+		if i > 0 {
+			status.WriteString(",")
+		}
+		fmt.Fprintf(&status, "\n%q: {\"To\":[]}", filepath.Join(dir, fmt.Sprintf("known-%d", i)))
+		fmt.Fprintf(&status, ",\n%q: {\"To\":[]}", filepath.Join(dir, fmt.Sprintf("gone-%d", i)))
+	}
+	put("", "twice")
+	put("hold", "twice")
+	fmt.Fprintf(&status, ",\n%q: {\"From\":\"spool@x\",\"To\":[]}", filepath.Join(dir, "twice"))
+	fmt.Fprintf(&status, ",\n%q: {\"From\":\"hold@x\",\"To\":[]}", filepath.Join(dir, "hold", "twice"))
+	is.NoErr(os.WriteFile(filepath.Join(dir, ".spoolgore.js"), []byte(status.String()+"\n}\n"), 0o600))
+	v, err := mailq.Of(dir, "", time.Now())
+	is.NoErr(err)
+	count := map[string]int{}
+	is.NoErr(v.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}, func(e *mailq.Entry) error {
+		name, _, _ := strings.Cut(e.Name, "-")
+		if e.Name == "twice" {
+			name = "twice of " + e.From
+		}
+		count[fmt.Sprint(name, " ", e.Known)]++
+		return nil
+	}))
+	is.NoErr(v.Trouble)
+	is.Equal(count, map[string]int{
+		"new false": n, "known true": 100, "held false": 100, "given false": 100,
+		"twice of spool@x true": 1, "twice of hold@x true": 1,
+	})
+	for place, from := range map[spooldir.Place]string{spooldir.Spool: "spool@x", spooldir.Hold: "hold@x"} {
+		e, err := v.Find(place, "twice")
+		is.NoErr(err)
+		is.Equal(e.From, from) // each of two messages of one name has its own record
+	}
 }

@@ -88,16 +88,23 @@ func drain(blocks <-chan *block) {
 
 // decode decodes the entries up to the first irregular one.
 func (b *block) decode() []decodedEntry {
+	var fast quick
 	all := make([]decodedEntry, len(b.entries))
 	for i, s := range b.entries {
 		e := &all[i]
 		if json.Unmarshal(b.text[s.key:s.keyEnd], &e.key) != nil ||
-			json.Unmarshal(b.text[s.value:s.valueEnd], &e.m) != nil ||
+			!fast.decode(b.text[s.value:s.valueEnd], &e.m) && decodeRecord(b.text[s.value:s.valueEnd], &e.m) != nil ||
 			checkStates(&e.m) != nil {
 			return all[:i]
 		}
 	}
 	return all
+}
+
+// decodeRecord decodes a record of any form.
+func decodeRecord(text []byte, m *Message) error {
+	*m = Message{} // an earlier decoder may have begun
+	return json.Unmarshal(text, m)
 }
 
 // splitStatus calls emit for blocks of entries of a status file, until emit returns false. The error is errIrregular.

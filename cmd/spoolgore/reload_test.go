@@ -132,7 +132,7 @@ func TestReloadWithAMistakeChangesNothing(t *testing.T) {
 		{[]string{"smtpaddr 127.0.0.1:1", "freq never"}, "", ":2: freq: want a time"},
 		{[]string{"smtpaddr 127.0.0.1:1", "smtpca /nowhere.pem"}, "", "-smtpca: open /nowhere.pem"},
 		{[]string{"smtpaddr 127.0.0.1:1"}, "ann@example.com", "there are no relays"},
-		{[]string{"smtpaddr 127.0.0.1:1", "json /elsewhere.js"}, "", ":2: json is another one, which needs a restart of the daemon"},
+		{[]string{"smtpaddr 127.0.0.1:1", "json /elsewhere.js"}, "", ":2: json has changed; that needs a restart of the daemon"},
 		{[]string{"smtpaddr 127.0.0.1:1", "logjson"}, "", ":2: logjson is another one"},
 		{[]string{"smtpaddr 127.0.0.1:1", "once"}, "", ":2: once is another one"},
 	} {

@@ -95,9 +95,9 @@ func (t *Table) add(entry, file string, line int) {
 	case name == "":
 		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: no name before the colon", file, line))
 	case twice:
-		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: %s is there already", file, line, name))
+		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: second entry for %s", file, line, name))
 	case len(targets) == 0:
-		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: %s stands for nobody", file, line, name))
+		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: %s has no recipients", file, line, name))
 	default:
 		t.names[name] = targets
 	}

@@ -98,10 +98,10 @@ func TestProblems(t *testing.T) {
 		"aliases, line 15: mixed: a command is not supported as a recipient",
 		"aliases, line 15: mixed: a file is not supported as a recipient",
 		"aliases, line 17: spool: a file is not supported as a recipient",
-		"aliases, line 20: joe is there already",
+		"aliases, line 20: second entry for joe",
 		"aliases, line 21: no colon behind a name",
 		"aliases, line 22: no name before the colon",
-		"aliases, line 23: empty stands for nobody",
+		"aliases, line 23: empty has no recipients",
 	})
 	_, err := Parse(iotest.ErrReader(errors.New("broken")), "aliases")
 	is.True(err != nil) // half a file is none

@@ -149,7 +149,7 @@ func (c *checker) check() error {
 	}
 	o, r := c.opts, c.result
 	if o.warn > o.crit || o.failedWarn < 0 || o.failedCrit < 0 {
-		return usageErr("-warn has to be less than -crit, and no number less than 0")
+		return usageErr("-warn has to be less than -crit, and neither less than 0")
 	}
 	counts := qshape.New(c.now)
 	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold}, func(e *mailq.Entry) error {

@@ -45,7 +45,7 @@ func (s *selection) addAll(fs *config.FlagSet) {
 func setPattern(p *mailq.Pattern) func(string) error {
 	return func(text string) error {
 		if text == "" {
-			return errors.New("it is empty; the null sender is <>")
+			return errors.New("address is empty; the null sender is <>")
 		}
 		*p = mailq.Pattern(text)
 		return nil

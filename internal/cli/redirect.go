@@ -61,7 +61,7 @@ func readdressAll(c *call, done string, instead func(addr string) []string) erro
 // Reasons why a message is left alone.
 var (
 	errSending  = errors.New("it is being sent at this moment: try again")
-	errNoneLeft = errors.New("all recipients have got it already")
+	errNoneLeft = errors.New("every recipient has accepted the message already")
 )
 
 // readdress gives a message other recipients. A message in failed/ moves back into the spool.

@@ -220,7 +220,7 @@ func FileSettings(path, origin string) (settings []Setting, err error) {
 	for _, l := range lines {
 		at := fmt.Sprintf("%s:%d", path, l.Line)
 		if key, _ := conf.Find(l.Key); first[l.Key] > 0 && !key.Many {
-			return nil, fmt.Errorf("%s: %s is there twice, the first is in line %d: leave one", at, l.Key, first[l.Key])
+			return nil, fmt.Errorf("%s: %s is set twice, first in line %d: remove one", at, l.Key, first[l.Key])
 		}
 		first[l.Key] = l.Line
 		value, err := fileValue(path, l)

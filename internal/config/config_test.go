@@ -179,7 +179,7 @@ func TestMistakesInTheConfiguration(t *testing.T) {
 		"no mode":             {[]string{"smtptls ssl"}, nil, "FILE:1: smtptls: smtptls is none of auto"},
 		"no mechanism":        {[]string{"smtpauth NTLM"}, nil, "FILE:1: smtpauth: smtpauth is none of"},
 		"no pin":              {[]string{"smtppin x"}, nil, "FILE:1: smtppin: smtppin"},
-		"twice":               {[]string{"freq 1", "verbose", "freq 2"}, nil, "FILE:3: freq is there twice, the first is in line 1: leave one"},
+		"twice":               {[]string{"freq 1", "verbose", "freq 2"}, nil, "FILE:3: freq is set twice, first in line 1: remove one"},
 		"no directory":        {[]string{"dir"}, nil, "FILE:1: dir: there is no value"},
 		"relative directory":  {[]string{"dir spool"}, nil, `FILE:1: dir: "spool" is not an absolute path`},
 		"relative status":     {[]string{"json x.js"}, nil, `FILE:1: json: "x.js" is not an absolute path`},

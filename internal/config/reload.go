@@ -18,7 +18,7 @@ func (c *Config) Allows(next *Config) error {
 		if where == "" {
 			where = "the configuration"
 		}
-		return &Error{fmt.Errorf("%s: %s is another one, which needs a restart of the daemon", where, key)}
+		return &Error{fmt.Errorf("%s: %s has changed; that needs a restart of the daemon", where, key)}
 	}
 	return nil
 }

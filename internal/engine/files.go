@@ -299,7 +299,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 		return r, err
 	}
 	if r.Why, err = record.DecodeFailure(text); err != nil {
-		return r, fmt.Errorf("failed/%s.json, which says who has got the message: %w", a.Name, err)
+		return r, fmt.Errorf("failed/%s.json, which has the outcome of each recipient: %w", a.Name, err)
 	}
 	r.Returned = true
 	return r, nil

@@ -47,7 +47,7 @@ func (e *Engine) end() error {
 	if lost == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%d messages: some of their recipients have accepted, which cannot be written down", lost)
+	err := fmt.Errorf("%d messages: acceptances could not be recorded", lost)
 	e.opts.Logger.Error("acceptances cannot be recorded; messages may be sent again",
 		"dir", e.spool.dir.Path(), "err", err)
 	for _, p := range e.spool.journal.pending {

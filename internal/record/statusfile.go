@@ -164,7 +164,7 @@ func decodeStatus(d *json.Decoder, each func(key string, m *Message) error) erro
 
 func expectEnd(d *json.Decoder) error {
 	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows after its end")
+		return errors.New("text follows the end of the object")
 	}
 	return nil
 }

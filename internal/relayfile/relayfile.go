@@ -165,7 +165,7 @@ func unquote(value string) (string, error) {
 	}
 	end := closing(value[1:])
 	if end != len(value)-2 {
-		return "", errors.New("there is something behind the closing quote")
+		return "", errors.New("text follows the closing quote")
 	}
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(value[1 : 1+end]), nil
 }

@@ -81,7 +81,7 @@ func TestParseErrors(t *testing.T) {
 		"empty in quotes":        {`* a:25 user=""`, "relays:1: setting 1: user is empty"},
 		"quote not closed":       {`* a:25 user=u password="se-cret`, "relays:1: a quote is not closed"},
 		"quote escaped":          {`* a:25 user=u password="se-cret\"`, "relays:1: a quote is not closed"},
-		"something behind":       {`* a:25 user=u password="se-"cret`, "relays:1: setting 2: password: there is something behind the closing quote"},
+		"something behind":       {`* a:25 user=u password="se-"cret`, "relays:1: setting 2: password: text follows the closing quote"},
 		"control character":      {"* a:25 user=u password=se-cret\x01", "relays:1: there is a control character in the line"},
 		"token maybe":            {"* a:25 token=1", "relays:1: setting 1: token is neither yes nor no"},
 		"user without password":  {"* a:25 user=u", "relays:1: user without password, passwordfile or passwordcmd"},

@@ -57,7 +57,7 @@ func Parse(schedule string) (after func(attempts int) time.Duration, err error) 
 		text, times, repeated := strings.Cut(strings.TrimSpace(part), "*")
 		pause, err := time.ParseDuration(strings.TrimSpace(text))
 		if err != nil || pause <= 0 {
-			return nil, fmt.Errorf("%q is no pause such as 90s, 5m or 1h", part)
+			return nil, fmt.Errorf("%q is not a pause, such as 90s, 5m or 1h", part)
 		}
 		n := 1
 		if repeated {

@@ -52,7 +52,7 @@ func parseUsers(r io.Reader) (Users, error) {
 			return nil, fmt.Errorf("%d: want USER:HASH with a bcrypt hash, as htpasswd -B writes it", n)
 		}
 		if users[name] != nil {
-			return nil, fmt.Errorf("%d: a second line for the same user", n)
+			return nil, fmt.Errorf("%d: second line for the same user", n)
 		}
 		users[name] = []byte(hash)
 	}

@@ -11,6 +11,7 @@ step() {
 	step_name=$* step_began=$SECONDS step_processor=$processor
 }
 finish() {
+	[ ${#unstable[@]} = 0 ] || printf 'UNSTABLE: %s\n' "${unstable[@]}"
 	count_processor
 	[ -z "${step_name:-}" ] || printf -- '-- %s: %d s, processor %d s\n' "$step_name" $((SECONDS - step_began)) $((processor - step_processor))
 	step_name=
@@ -60,6 +61,31 @@ staticcheck() {
 	fi
 	"$bin" ./...
 }
+
+# run_tests FLAG ... -- PACKAGE ... is go test. A test that fails is run three times more by itself. If it passes each
+# time, the run goes on, and the end of the run lists the test as UNSTABLE: its result depends on the load of the machine,
+# which is a fault of the test, to be mended. A panic, a data race, a limit of time and a package that cannot be built
+# always end the run.
+run_tests() {
+	local log=.ci/bin/tests.log flags=() package names again=
+	while [ "$1" != -- ]; do
+		flags+=("$1")
+		shift
+	done
+	shift
+	! go test "${flags[@]}" "$@" 2>&1 | tee "$log" || return 0
+	! grep -qE '^panic:|^fatal error:|DATA RACE|\[(build|setup) failed\]' "$log" || return 1
+	while read -r package names; do
+		[ -n "$names" ] || return 1
+		echo "again, three times: $package $names"
+		go test "${flags[@]}" -count 3 -run "^($names)\$" "$package" || return 1
+		unstable+=("$package $names")
+		again=yes
+	done < <(awk '/^--- FAIL: / { names = names (names == "" ? "" : "|") $3 }
+		/^(ok|FAIL)[ \t]+[^ \t]/ { if ($1 == "FAIL") print $2, names; names = "" }' "$log")
+	[ -n "$again" ]
+}
+unstable=()
 
 # with_goroutines lists the packages that start goroutines. In the other packages, values are shared by sync.Pool and
 # sync.Once only.

@@ -1,6 +1,7 @@
 package spoolgore
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/delivery"
@@ -328,6 +329,16 @@ func textOf(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// Internal returns the options with all defaults in the terms of internal packages, or an error for a wrong option.
+// Package fleet of this repository uses Internal; no other program can.
+func (o Options) Internal() (engine.Options, error) {
+	full, err := o.complete(&spooldir.Dir{})
+	if err != nil {
+		return engine.Options{}, fmt.Errorf("spoolgore: %w", err)
+	}
+	return full.engine(), nil
 }
 
 // engine converts complete options for the engine.

@@ -79,6 +79,16 @@ func textOf(err error) string {
 	return err.Error()
 }
 
+// LogEvents logs events of one batch, as an Engine does.
+func LogEvents(log *slog.Logger, events []queue.Event) {
+	p := &publisher{opts: &Options{Logger: log}}
+	for len(events) > 0 {
+		n := sameLine(events)
+		p.log(events[:n])
+		events = events[n:]
+	}
+}
+
 // log logs events that share a line.
 func (p *publisher) log(events []queue.Event) {
 	log, ev := p.opts.Logger, &events[0]

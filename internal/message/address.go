@@ -34,7 +34,7 @@ func (h *Header) Addresses() Addresses {
 		return Addresses{FromErr: err}
 	}
 	if env != nil && (len(h.block) == 0 || len(env.To) > 0) {
-		a := env.addresses()
+		a := env.Addresses()
 		if env.From == "" && !hasField(h.block, senderField) && len(h.block) > 0 {
 			_, a.FromErr = h.sender()
 		}
@@ -44,7 +44,7 @@ func (h *Header) Addresses() Addresses {
 	prefix := h.recipientPrefix()
 	var a Addresses
 	if a.From, a.FromErr = h.sender(); hasField(h.block, senderField) {
-		named := Envelope{From: env.From}.addresses()
+		named := Envelope{From: env.From}.Addresses()
 		a.From, a.FromErr = named.From, named.FromErr
 	}
 	a.To = h.recipients(prefix+"To", seen)
@@ -53,8 +53,8 @@ func (h *Header) Addresses() Addresses {
 	return a
 }
 
-// addresses checks the envelope's addresses one by one.
-func (e Envelope) addresses() Addresses {
+// Addresses checks the addresses of the envelope one by one. All recipients are in To.
+func (e Envelope) Addresses() Addresses {
 	var a Addresses
 	if e.From != "" {
 		if from, err := Canonical(e.From); err != nil {

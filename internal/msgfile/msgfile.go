@@ -34,10 +34,10 @@ var ErrUnusable = errors.New("not a message that can be sent")
 var ErrSeveral = errors.New("holds several messages; spoolgore put splits it")
 
 // ErrLoop is in the error of a message that has passed too many hosts: the message is in a mail loop.
-var ErrLoop = fmt.Errorf("loop: more than %d Received fields", maxHops)
+var ErrLoop = fmt.Errorf("loop: more than %d Received fields", MaxHops)
 
-// maxHops is the maximum number of Received fields of a message. Sendmail and Postfix have limits of 25 and 50.
-const maxHops = 50
+// MaxHops is the maximum number of Received fields of a message. Sendmail and Postfix have limits of 25 and 50.
+const MaxHops = 50
 
 // File is an open message file whose header block was read. Close it after use.
 type File struct {
@@ -166,7 +166,7 @@ func (m *File) read(name string, look Look) error {
 	if !settled && !put && !linked {
 		return spooldir.ErrUnsettled
 	}
-	if m.Header.Count("Received") > maxHops {
+	if m.Header.Count("Received") > MaxHops {
 		return ErrLoop
 	}
 	return m.checkSingle()

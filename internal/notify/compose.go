@@ -77,13 +77,10 @@ func Put(dir *spooldir.Dir, host string, f *msgfile.File, notice record.Notice, 
 
 // compose returns the function that writes a report on f; nil if the sender wants no report.
 func compose(host string, f *msgfile.File, notice record.Notice, now time.Time) (func(io.Writer) error, error) {
-	r := notice.Report
-	applyDSN(&r, f.Envelope)
-	if r.To == "" || len(r.Recipients) == 0 {
+	r := Report(host, f.Envelope, notice, func() io.Reader { return f.Content(notice.MessageID) }, now)
+	if r == nil {
 		return nil, nil
 	}
-	r.Host, r.Date, r.Others = host, now, max(0, notice.Total-len(r.Recipients))
-	r.Original = func() io.Reader { return f.Content(notice.MessageID) }
 	line, err := message.Envelope{To: []string{r.To}}.AppendLine(nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBroken, err)
@@ -92,8 +89,23 @@ func compose(host string, f *msgfile.File, notice record.Notice, now time.Time) 
 		if _, err := w.Write(line); err != nil {
 			return err
 		}
-		return dsn.Compose(w, &r)
+		return dsn.Compose(w, r)
 	}, nil
+}
+
+// Report returns the report of a notice, for dsn.Compose; nil if the sender wants no report. env has the requests of
+// the sender (nil: none), and original returns a reader of the message as it is sent.
+func Report(
+	host string, env *message.Envelope, notice record.Notice, original func() io.Reader, now time.Time,
+) *dsn.Report {
+	r := notice.Report
+	applyDSN(&r, env)
+	if r.To == "" || len(r.Recipients) == 0 {
+		return nil
+	}
+	r.Host, r.Date, r.Others = host, now, max(0, notice.Total-len(r.Recipients))
+	r.Original = original
+	return &r
 }
 
 // applyDSN reduces the report to the recipients and parameters of the sender's DSN request (RFC 3461). A message

@@ -125,6 +125,7 @@ vet_for() {
 # need_everything installs what the longest run uses. Exim is only unpacked: it cannot be installed beside Postfix.
 need_everything() {
 	need_a_little
+	need_postgresql
 	need s-nail mutt git-email libmailtools-perl at php-cli php-symfony-mailer php-swiftmailer libemail-sender-perl ruby-mail \
 		smartmontools nmh chromium # which looks at the page of -http
 	local debs module
@@ -158,6 +159,11 @@ need_for_packages() {
 		export NFPM=$PWD/.ci/bin/nfpm
 		(cd packaging/tools && go build -o "$NFPM" github.com/goreleaser/nfpm/v2/cmd/nfpm)
 	fi
+}
+
+# need_postgresql installs the server of the fleet's tests, which start servers of their own.
+need_postgresql() {
+	[ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || need postgresql
 }
 
 # need_a_little installs what .ci/run uses: what -race needs, what tests look through, and a few programs that send mail.

@@ -1,0 +1,65 @@
+package fleet
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/unbit/spoolgore"
+)
+
+// child runs the process of a test.
+func child(role string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	q, err := Open(ctx, Options{
+		DB: os.Getenv("FLEET_TEST_DB"), Name: os.Getenv("FLEET_TEST_NAME"), Lease: childLease,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		slog.Error("child", "err", err)
+		return 1
+	}
+	defer q.Close()
+	switch role {
+	case "worker":
+		err = q.Work(ctx, spoolgore.Options{
+			SMTPAddr: os.Getenv("FLEET_TEST_RELAY"), Concurrency: 10, Backoff: soon, SMTP: spoolgore.SMTP{TLS: "none"},
+			Rate: os.Getenv("FLEET_TEST_RATE"),
+		})
+	}
+	if err != nil {
+		slog.Error("child", "err", err)
+		return 1
+	}
+	return 0
+}
+
+// childLease is the lease of child processes.
+const childLease = 2 * time.Second
+
+// spawn starts a child process, which is killed at the end of the test.
+func spawn(t *testing.T, role string, env ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), "FLEET_TEST_ROLE="+role), env...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kill(cmd) })
+	return cmd
+}
+
+// kill kills a child process and waits for its end.
+func kill(cmd *exec.Cmd) {
+	if cmd.ProcessState == nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+}

@@ -1,0 +1,66 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/unbit/spoolgore/fleet/internal/store"
+)
+
+// Options are the settings of a Queue. The zero value of every field is a good default.
+type Options struct {
+	// DB is the database, as "postgres://user@host/name" or "host=... dbname=...". Empty: the variables PGHOST,
+	// PGDATABASE, PGUSER and so on, as for psql.
+	DB      string
+	Name    string       // of this host, in lists; empty: the name of the host
+	MaxSize int64        // limit for the octets of a message in Put; zero: 1 GiB
+	Logger  *slog.Logger // nil: slog.Default()
+
+	// Lease is the time after which the messages of a worker without a sign of life go to other workers. All workers
+	// beat three times in that time. Zero: 15 seconds.
+	Lease time.Duration
+}
+
+// Queue is a connection to the queue of a fleet. Any goroutine may call its methods.
+type Queue struct {
+	store *store.Store
+	opts  Options
+	wake  *notifier
+}
+
+// Open connects to the database, and makes the schema if there is none. It refuses a server with fsync=off, which may
+// lose mail in a power cut, a server that is too old, and a schema of another version.
+func Open(ctx context.Context, opts Options) (*Queue, error) {
+	if opts.Lease < 0 || opts.MaxSize < 0 {
+		return nil, fmt.Errorf("fleet: a negative option")
+	}
+	if opts.Lease == 0 {
+		opts.Lease = 15 * time.Second
+	}
+	if opts.MaxSize == 0 {
+		opts.MaxSize = 1 << 30
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Name == "" {
+		var err error
+		if opts.Name, err = os.Hostname(); err != nil {
+			return nil, fmt.Errorf("fleet: name of the host: %w", err)
+		}
+	}
+	s, err := store.Open(ctx, opts.DB)
+	if err != nil {
+		return nil, fmt.Errorf("fleet: open: %w", err)
+	}
+	return &Queue{store: s, opts: opts, wake: newNotifier(s.Notify)}, nil
+}
+
+// Close closes the connections. No other method may be running.
+func (q *Queue) Close() {
+	q.wake.close()
+	q.store.Close()
+}

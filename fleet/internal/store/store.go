@@ -1,0 +1,168 @@
+// Package store keeps the queue of a fleet in PostgreSQL: the schema, and the statements of hosts, workers and
+// commands. Every statement is one transaction, and works through PgBouncer in transaction mode: no statement needs a
+// session. The rules of the queue are elsewhere; the package moves rows.
+package store
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Version is the version of the schema.
+const Version = 1
+
+// Oldest is the oldest version of the server, as in server_version_num.
+const Oldest = 130000
+
+// Schema returns the statements that make the schema.
+func Schema() string { return schema }
+
+// Errors of Open.
+var (
+	ErrUnsafe = errors.New("the database does not keep what it has confirmed")
+	ErrSchema = errors.New("the schema of the database is another one")
+)
+
+// Store is a connection pool.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// Open connects to a database, and makes the schema if there is none. dsn is a URL or a list of keys and values; empty:
+// the variables PGHOST, PGDATABASE and so on. Open returns ErrUnsafe if the server runs with fsync=off or
+// full_page_writes=off, and ErrSchema if the schema is newer than Version.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.ConnConfig.OnNotice = closeUnsynced
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	if !strings.Contains(dsn, "pool_max_conns") {
+		config.MaxConns = 8
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{pool: pool}
+	if err := s.prepare(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// closeUnsynced closes the connection of a commit that did not wait for the synchronous standby: the statement then
+// fails, and is repeated. The server sends such a commit as a success with a warning.
+func closeUnsynced(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Code == "01000" && strings.Contains(n.Message, "synchronous replication") {
+		_ = c.Conn().Close()
+	}
+}
+
+// Close closes all connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// prepare checks the server, and makes the schema.
+func (s *Store) prepare(ctx context.Context) error {
+	var version int
+	var fsync, pages string
+	var found bool
+	err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'),
+		current_setting('full_page_writes'), to_regclass('spoolgore.setting') IS NOT NULL`).
+		Scan(&version, &fsync, &pages, &found)
+	switch {
+	case err != nil:
+		return err
+	case version < Oldest:
+		return fmt.Errorf("PostgreSQL is version %d, and must be %d or later", version/10000, Oldest/10000)
+	case fsync != "on" || pages != "on":
+		return fmt.Errorf("%w: fsync is %s, full_page_writes is %s; both must be on", ErrUnsafe, fsync, pages)
+	}
+	if !found {
+		if err := s.create(ctx); err != nil {
+			return fmt.Errorf("make the schema: %w", err)
+		}
+	}
+	var at int
+	if err := s.pool.QueryRow(ctx, `SELECT value::text::int FROM spoolgore.setting WHERE key = 'schema'`).
+		Scan(&at); err != nil {
+		return fmt.Errorf("read the version of the schema: %w", err)
+	}
+	if at != Version {
+		return fmt.Errorf("%w: version %d, and this program has %d", ErrSchema, at, Version)
+	}
+	return nil
+}
+
+// create makes the schema, unless another process has just made the schema.
+func (s *Store) create(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var found bool
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('spoolgore.schema'))`); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `SELECT to_regclass('spoolgore.setting') IS NOT NULL`).Scan(&found)
+		if err != nil || found {
+			return err
+		}
+		_, err = tx.Exec(ctx, schema, pgx.QueryExecModeSimpleProtocol)
+		return err
+	})
+}
+
+// IsServer reports whether err is a reply of the server to the statement, so that the statement had no effect. Any
+// other error leaves that open.
+func IsServer(err error) bool {
+	e := new(pgconn.PgError)
+	return errors.As(err, &e) && !strings.HasPrefix(e.Code, "57P0") && !strings.HasPrefix(e.Code, "08")
+}
+
+// IsBusy reports whether the same statement may succeed later: a lock, a serialization failure, or no resources.
+func IsBusy(err error) bool {
+	e := new(pgconn.PgError)
+	return errors.As(err, &e) &&
+		(strings.HasPrefix(e.Code, "40") || strings.HasPrefix(e.Code, "53") || e.Code == "55P03")
+}
+
+// Listen waits for a notification that there is something to do, until ctx ends or the connection fails. A pooler in
+// transaction mode passes no notification on.
+func (s *Store) Listen(ctx context.Context, wake func()) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = conn.Hijack().Close(context.Background()) // does not go back to the pool
+	}()
+	if _, err := conn.Exec(ctx, `LISTEN spoolgore`); err != nil {
+		return err
+	}
+	for {
+		if _, err := conn.Conn().WaitForNotification(ctx); err != nil {
+			return err
+		}
+		wake()
+	}
+}
+
+// Notify wakes the workers.
+func (s *Store) Notify(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `NOTIFY spoolgore`)
+	return err
+}

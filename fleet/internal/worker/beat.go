@@ -1,0 +1,100 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/unbit/spoolgore/fleet/internal/store"
+)
+
+// pulse keeps a worker registered, and knows whether its leases last.
+type pulse struct {
+	store  *store.Leases
+	name   string
+	lease  time.Duration
+	look   time.Duration
+	clock  *clock
+	status func() any // for people
+	paused func(bool) // called after each beat
+
+	id    atomic.Int64
+	mu    sync.Mutex
+	began time.Time // first beat of the series without a failure; zero: the last one failed
+	last  time.Time // when the last beat that succeeded was sent
+	gone  bool      // the database does not know the worker
+}
+
+// enter registers the worker.
+func (p *pulse) enter(ctx context.Context) error {
+	id, err := p.store.Enter(ctx, p.name, p.lease, p.look)
+	if err != nil {
+		return err
+	}
+	p.id.Store(id)
+	return p.beat(ctx)
+}
+
+// beat says that the worker is alive.
+func (p *pulse) beat(ctx context.Context) error {
+	sent := time.Now()
+	b, err := p.store.Beat(ctx, p.id.Load(), p.status())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err != nil:
+		p.began = time.Time{}
+		return err
+	case !b.Known:
+		p.began, p.gone = time.Time{}, true
+		return nil
+	}
+	p.gone = false
+	p.clock.set(b.Now)
+	if p.last = sent; p.began.IsZero() {
+		p.began = sent
+	}
+	p.paused(b.Paused)
+	return nil
+}
+
+// alive reports whether no other worker can have taken the leases of this one. A fifth of the lease is for the way of
+// the beat and for the difference of clocks.
+func (p *pulse) alive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.last) < p.lease*4/5
+}
+
+// mayReap reports whether the worker may end leases of others: it has reached the database for a whole lease. After an
+// outage all leases look expired.
+func (p *pulse) mayReap() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.began.IsZero() && time.Since(p.began) > p.lease
+}
+
+// run beats until ctx ends.
+func (p *pulse) run(ctx context.Context) {
+	for {
+		select {
+		case <-time.After(p.lease / 3):
+		case <-ctx.Done():
+			return
+		}
+		beat, cancel := context.WithTimeout(ctx, p.lease/3)
+		_ = p.beat(beat) // alive and mayReap know
+		if p.unknown() {
+			_ = p.enter(beat)
+		}
+		cancel()
+	}
+}
+
+// unknown reports whether the database has taken the worker for dead.
+func (p *pulse) unknown() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
+}

@@ -1,0 +1,296 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/internal/delivery"
+)
+
+// loop runs until ctx has ended and nothing is under way.
+func (w *worker) loop(ctx context.Context) {
+	ended := ctx.Done()
+	var grace <-chan time.Time
+	for {
+		for _, f := range w.inbox.take() {
+			f()
+		}
+		now := time.Now()
+		wait := w.start(now)
+		w.claim(now)
+		show(w)
+		if w.stopping && w.busy == 0 && w.loading == 0 && !w.claiming {
+			return
+		}
+		if claim := w.resting.Sub(now); claim > 0 && (wait < 0 || claim < wait) {
+			wait = claim
+		}
+		var timer <-chan time.Time
+		if wait >= 0 {
+			timer = time.After(wait)
+		}
+		select {
+		case <-w.inbox.wake:
+		case <-timer:
+		case <-ended:
+			ended, w.stopping = nil, true
+			w.releaseAll()
+			w.delivery.Stop()
+			grace = time.After(w.opts.Grace)
+		case <-grace:
+			w.delivery.Cut(errStopped)
+		}
+	}
+}
+
+// show publishes the state for the next beat.
+func show(w *worker) {
+	if time.Since(w.shown) < showPause {
+		return
+	}
+	w.shown = time.Now()
+	s := &status{
+		Busy: w.flying, Rate: w.opts.Rate, Sent: w.counters.sent.Load(),
+		Deferred: w.counters.deferred.Load(), Failed: w.counters.failed.Load(),
+	}
+	for i := range w.delivery.Routes() {
+		for _, h := range w.delivery.Health(i) {
+			r := relay{Name: h.Name, Connections: h.Connections}
+			if h.Err != nil {
+				r.Trouble, r.Until = h.Err.Error(), h.Until
+			}
+			s.Relays = append(s.Relays, r)
+		}
+	}
+	w.listed.Store(s)
+}
+
+// showPause is the time between two looks at the state, which a beat sends.
+const showPause = 200 * time.Millisecond
+
+// ahead is the number of messages that are leased beyond what can be sent at once, so that the connections do not wait
+// for a claim.
+const ahead = 32
+
+// claim leases messages beside the loop, if there is room.
+func (w *worker) claim(now time.Time) {
+	w.inbox.idle.Store(w.flying == 0 && len(w.ready) == 0)
+	if w.stopping || w.paused || w.claiming || w.probing || now.Before(w.resting) || !w.pulse.alive() {
+		return
+	}
+	if !w.barred && w.usable(now) < 0 {
+		return
+	}
+	have := len(w.ready) + w.loading
+	n := w.delivery.Free() - have
+	if len(w.limits) == 0 {
+		if have > ahead/2 {
+			return
+		}
+		n += ahead
+	}
+	if n <= 0 {
+		return
+	}
+	w.claiming = true
+	after, ctx := w.after, w.ctx
+	go func() {
+		c := w.claimNow(ctx, n, after)
+		w.inbox.post(func() { w.claimed(c) })
+	}()
+}
+
+// usable returns the index of a route that can be used now; negative: there is none.
+func (w *worker) usable(now time.Time) int {
+	for i := range w.delivery.Routes() {
+		if w.delivery.Wait(i, now) == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// claims is the result of a claim.
+type claims struct {
+	worker int64
+	leased []store.Leased
+	wait   time.Duration // before the next claim; zero: at once
+	how    int           // how the account may be used
+	err    error
+}
+
+// claimNow leases up to n messages.
+func (w *worker) claimNow(ctx context.Context, n int, after string) claims {
+	ctx, cancel := context.WithTimeout(ctx, w.opts.Lease)
+	defer cancel()
+	c := claims{worker: w.pulse.id.Load(), how: store.Free}
+	if w.opts.Account != "" {
+		a, err := w.store.Admit(ctx, w.opts.Account, c.worker)
+		if c.how = a.How; err != nil {
+			return claims{err: err, wait: pollPause}
+		}
+		if a.How == store.Resting {
+			c.wait = pollPause
+			return c
+		}
+		if a.How == store.Probing {
+			n = 1
+		}
+	}
+	l := w.newLimits()
+	if l == nil {
+		c.leased, c.err = w.store.Claim(ctx, c.worker, n, after)
+	} else {
+		c.leased, c.err = w.store.ClaimWithin(ctx, c.worker, n, after, l)
+		c.wait = min(l.(*limits).wait, pollPause)
+	}
+	if c.wait == 0 && len(c.leased) < n {
+		c.wait = pollPause
+	}
+	return c
+}
+
+// claimed takes the result of a claim.
+func (w *worker) claimed(c claims) {
+	w.claiming = false
+	w.resting = time.Time{}
+	if c.wait > 0 {
+		w.resting = time.Now().Add(c.wait)
+	}
+	if c.err != nil {
+		w.opts.Logger.Debug("messages cannot be claimed", "err", c.err)
+		w.resting = time.Now().Add(pollPause)
+		return
+	}
+	if w.barred && c.how != store.Resting {
+		w.barred = false
+		w.delivery.Wake(time.Now())
+	}
+	if w.probing = c.how == store.Probing && len(c.leased) > 0; w.probing {
+		w.unproven.Store(true)
+	}
+	if len(c.leased) > 0 {
+		w.after = c.leased[len(c.leased)-1].Sender
+	}
+	for _, l := range c.leased {
+		w.loading++
+		if l.Size <= store.PieceSize {
+			load(w, c.worker, l)()
+			continue
+		}
+		go func() { w.inbox.post(load(w, c.worker, l)) }() // reads the store
+	}
+}
+
+// load reads a leased message. The result is for the loop.
+func load(w *worker, id int64, l store.Leased) func() {
+	j, err := newJob(w.ctx, w.store, id, l)
+	return func() {
+		w.loading--
+		switch {
+		case err != nil || w.stopping:
+			w.release(l.ID)
+		case j.bad != nil:
+			w.busy++
+			go w.recorder.add(w.rules.unsendable(j))
+		default:
+			w.ready = append(w.ready, j)
+		}
+	}
+}
+
+// release ends leases of messages that were not begun.
+func (w *worker) release(ids ...int64) {
+	if len(ids) == 0 {
+		return
+	}
+	w.probing = false
+	w.busy++ // so that the loop does not end before
+	go func() {
+		ctx, cancel := context.WithTimeout(w.ctx, w.opts.Lease)
+		defer cancel()
+		_ = w.store.Release(ctx, ids) // otherwise the leases end with the worker
+		w.inbox.post(func() { w.busy-- })
+	}()
+}
+
+// releaseAll ends the leases of all messages that were not begun.
+func (w *worker) releaseAll() {
+	var ids []int64
+	for _, j := range w.ready {
+		ids = append(ids, j.ID)
+	}
+	w.ready = nil
+	w.release(ids...)
+}
+
+// start begins transactions, as many as there is room for. It returns the time after which to look again; negative: an
+// event comes first.
+func (w *worker) start(now time.Time) time.Duration {
+	wait := time.Duration(-1)
+	if len(w.ready) > 0 && (w.paused || !w.pulse.alive()) {
+		w.releaseAll() // without a lease, other workers may have the messages already
+	}
+	var left []*job
+	var back []int64
+	for _, j := range w.ready {
+		route := w.route(j)
+		lease, rest := take(w, route, now)
+		switch {
+		case lease != nil:
+			w.begin(j, lease)
+		case rest == 0: // there is no slot
+			left = append(left, j)
+		case w.delivery.Routes() == 1:
+			back = append(back, j.ID) // other workers may reach the relay
+		default:
+			park(w, j, rest)
+		}
+	}
+	w.ready = left
+	w.release(back...)
+	if w.usable(now) < 0 {
+		for i := range w.delivery.Routes() {
+			if x := w.delivery.Wait(i, now); x > 0 && (wait < 0 || x < wait) {
+				wait = x
+			}
+		}
+	}
+	return wait
+}
+
+// take returns the relays of a route. Without a lease, rest is the time for which no relay can be used; zero: all are
+// busy.
+func take(w *worker, route int, now time.Time) (lease *delivery.Lease, rest time.Duration) {
+	if w.delivery.Slots(route).Any == 0 {
+		return nil, 0
+	}
+	if lease = w.delivery.Take(route, now); lease != nil {
+		return lease, 0
+	}
+	return nil, max(w.delivery.Wait(route, now), 100*time.Millisecond)
+}
+
+// route returns the route of a message: that of the first waiting recipient.
+func (w *worker) route(j *job) int {
+	if w.routed != nil {
+		now := w.clock.now()
+		for _, r := range j.record.Recipients() {
+			if r.Status == 0 && !r.NextAttempt.After(now) {
+				return w.routeTo(j, r.Address)
+			}
+		}
+	}
+	return w.routes(j.record.RouteSender())
+}
+
+// routeTo returns the route of a recipient.
+func (w *worker) routeTo(j *job, to string) int {
+	if w.routed != nil {
+		if i, ok := w.routed(to); ok {
+			return i
+		}
+	}
+	return w.routes(j.record.RouteSender())
+}

@@ -1,0 +1,185 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+const (
+	gatherTime = 5 * time.Millisecond // time that the first settlement of a batch waits for others
+	batchSize  = 64                   // settlements up to which a batch grows
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// recorder records settlements, many in one transaction. A batch that cannot be recorded is repeated until the database
+// has taken the batch.
+type recorder struct {
+	store  *store.Leases
+	log    *slog.Logger
+	limits func() store.Limits       // nil: there are none
+	done   func(batch []*settlement) // called when a batch is recorded
+	hurry  func() bool               // reports that no further settlement will come soon
+	abort  context.Context           // its end gives up what cannot be recorded
+
+	mu      sync.Mutex
+	waiting []*settlement
+	wake    chan struct{}
+	closed  bool
+	ended   chan struct{}
+}
+
+func (r *recorder) start() {
+	r.wake, r.ended = make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(r.ended)
+		for r.run() {
+		}
+	}()
+}
+
+// add takes a settlement to record. It does not wait.
+func (r *recorder) add(s *settlement) {
+	r.mu.Lock()
+	r.waiting = append(r.waiting, s)
+	r.mu.Unlock()
+	r.signal()
+}
+
+func (r *recorder) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close records what is left, and waits for the end.
+func (r *recorder) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.signal()
+	<-r.ended
+}
+
+// size returns the number of settlements that wait, and whether close was called.
+func (r *recorder) size() (n int, closed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting), r.closed
+}
+
+// run records one batch. It returns false after the last one.
+func (r *recorder) run() bool {
+	n, closed := r.size()
+	for n == 0 {
+		if closed {
+			return false
+		}
+		<-r.wake
+		n, closed = r.size()
+	}
+	for end := time.After(gatherTime); n < batchSize && !closed && !r.hurry(); n, closed = r.size() {
+		select {
+		case <-r.wake:
+			continue
+		case <-end:
+		}
+		break
+	}
+	r.mu.Lock()
+	batch := r.waiting[:min(len(r.waiting), batchSize)]
+	r.waiting = slices.Clone(r.waiting[len(batch):])
+	r.mu.Unlock()
+	r.record(batch)
+	return true
+}
+
+// record records a batch, until it succeeds or abort ends.
+func (r *recorder) record(batch []*settlement) {
+	var b store.Batch
+	for _, s := range batch {
+		if s.served {
+			b.Served = append(b.Served, s.job.ID)
+		} else {
+			b.Changes = append(b.Changes, s.change)
+		}
+		b.Reports = append(b.Reports, s.reports...)
+		b.Spent += s.spent
+	}
+	var stale []int64
+	ok := r.repeat(func(ctx context.Context) (err error) {
+		stale, err = r.store.Settle(ctx, b, r.limits())
+		return err
+	})
+	if !ok {
+		return
+	}
+	for _, s := range batch {
+		if !s.served && slices.Contains(stale, s.job.ID) {
+			r.amend(s)
+		}
+	}
+	r.done(batch)
+}
+
+// repeat calls do until it succeeds, and returns false if abort ends first.
+func (r *recorder) repeat(do func(ctx context.Context) error) bool {
+	pause, logged := firstPause, false
+	for {
+		ctx, cancel := context.WithTimeout(r.abort, time.Minute)
+		err := do(ctx)
+		cancel()
+		if err == nil {
+			if logged {
+				r.log.Info("outcomes can be recorded again")
+			}
+			return true
+		}
+		if r.abort.Err() != nil {
+			r.log.Error("outcomes were not recorded: messages may be sent twice", "err", err)
+			return false
+		}
+		if !logged {
+			r.log.Error("outcomes cannot be recorded; retrying", "err", err)
+			logged = true
+		}
+		select {
+		case <-time.After(pause):
+		case <-r.abort.Done():
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// amend records the acceptances of a settlement whose lease was lost. Everything else in it does not count.
+func (r *recorder) amend(s *settlement) {
+	r.repeat(func(ctx context.Context) error {
+		return r.store.Amend(ctx, s.change, func(m store.Lost) ([]byte, int, bool) {
+			other := &job{Leased: s.job.Leased, header: s.job.header}
+			_ = json.Unmarshal([]byte(m.Envelope), &other.env) // newJob has read it
+			for i, to := range other.env.To {
+				if canonical, err := message.Canonical(to); err == nil {
+					other.env.To[i] = canonical
+				}
+			}
+			now, _ := recordOf(m, other)
+			record.KeepAccepted(now, s.job.record)
+			rcpts := 0
+			for _, x := range now.Recipients() {
+				if x.Status == record.Waiting {
+					rcpts++
+				}
+			}
+			return encode(now), rcpts, now.Served()
+		})
+	})
+}

@@ -1,0 +1,209 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/internal/message"
+)
+
+// ErrUnknown is in the error of a Put whose outcome is not known: the message may be in the queue or not. With the same
+// Envelope.ID the call may be repeated, without a second message.
+var ErrUnknown = errors.New("the message may be in the queue or not")
+
+// Put adds the message read from r, and returns the name of the message. When Put returns without an error, the message
+// is on the disk of the database, and of its synchronous standby if there is one. A connection that is lost is no
+// error: Put asks again, without adding a second message, for about 10 seconds or until ctx ends. The header is sent
+// unchanged, but without Bcc and Return-Path.
+//
+// If there was a message with the same Envelope.ID within 14 days, Put returns its name and spoolgore.ErrDuplicate.
+func (q *Queue) Put(ctx context.Context, env spoolgore.Envelope, r io.Reader) (name string, err error) {
+	item, err := q.item(env, r)
+	if err == nil {
+		var a store.Added
+		if a, err = q.put(ctx, item); err == nil {
+			return q.added(a, env.ID)
+		}
+	}
+	return "", fmt.Errorf("fleet: put: %w", err)
+}
+
+// added returns the result of a put that was made.
+func (q *Queue) added(a store.Added, id string) (string, error) {
+	name := strconv.FormatInt(a.ID, 10)
+	if !a.New && id != "" {
+		return name, fmt.Errorf("fleet: put: %w", spoolgore.ErrDuplicate)
+	}
+	q.wake.notify()
+	return name, nil
+}
+
+// putTime is the time for which Put asks again after a lost connection.
+const putTime = 10 * time.Second
+
+// put adds item, and asks again after a lost connection. A message whose content is not in memory is tried once.
+func (q *Queue) put(ctx context.Context, item store.Item) (store.Added, error) {
+	began, pause, tries := time.Now(), 20*time.Millisecond, 0
+	for {
+		a, err := q.store.Put(ctx, item)
+		tries++
+		if err == nil {
+			a.New = a.New || tries > 1
+			return a, nil
+		}
+		if store.IsServer(err) && !store.IsBusy(err) {
+			return a, err
+		}
+		if ctx.Err() != nil || item.More != nil || time.Since(began) > putTime {
+			return a, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// Send is Put for a message in memory. With Send a *Queue is an enmime Sender, as a *spoolgore.Spool is.
+func (q *Queue) Send(reversePath string, recipients []string, msg []byte) error {
+	env := spoolgore.Envelope{From: reversePath, To: recipients}
+	_, err := q.Put(context.Background(), env, bytes.NewReader(msg))
+	return err
+}
+
+// PutTx is Put inside a transaction of the caller: the message is sent if and only if tx commits. The durability is
+// that of tx. Workers see the message within a second after the commit.
+func (q *Queue) PutTx(ctx context.Context, tx pgx.Tx, env spoolgore.Envelope, r io.Reader) (name string, err error) {
+	return q.putIn(ctx, tx, env, r)
+}
+
+// PutSQL is PutTx for a transaction of database/sql, with the driver of pgx or another one.
+func (q *Queue) PutSQL(ctx context.Context, tx *sql.Tx, env spoolgore.Envelope, r io.Reader) (name string, err error) {
+	return q.putIn(ctx, sqlTx{tx}, env, r)
+}
+
+func (q *Queue) putIn(ctx context.Context, tx store.Tx, env spoolgore.Envelope, r io.Reader) (string, error) {
+	item, err := q.item(env, r)
+	if err != nil {
+		return "", fmt.Errorf("fleet: put: %w", err)
+	}
+	a, err := store.PutTx(ctx, tx, item, false)
+	if err != nil {
+		return "", fmt.Errorf("fleet: put: %w", err)
+	}
+	name := strconv.FormatInt(a.ID, 10)
+	if !a.New {
+		return name, fmt.Errorf("fleet: put: %w", spoolgore.ErrDuplicate)
+	}
+	return name, nil
+}
+
+// inMemory is the size in octets up to which Put reads a message before it begins.
+const inMemory = 1 << 20
+
+// item checks env and reads the first part of the message.
+func (q *Queue) item(env spoolgore.Envelope, r io.Reader) (store.Item, error) {
+	text, err := envelopeJSON(message.Envelope(env))
+	if err != nil {
+		return store.Item{}, err
+	}
+	item := store.Item{UID: "put:" + rand.Text(), Host: q.opts.Name, Envelope: text}
+	if env.ID != "" {
+		item.UID = "id:" + env.ID
+	}
+	limited := &limitedReader{r: r, left: q.opts.MaxSize}
+	for size := 0; size < inMemory; {
+		piece := make([]byte, store.PieceSize)
+		n, err := io.ReadFull(limited, piece)
+		if size += n; n > 0 {
+			item.Pieces = append(item.Pieces, piece[:n:n])
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			if size == 0 {
+				return item, errors.New("the message is empty")
+			}
+			return item, nil
+		}
+		if err != nil {
+			return item, err
+		}
+	}
+	item.More = limited
+	return item, nil
+}
+
+// envelopeJSON checks env as spoolgore's Put does, and returns its JSON.
+func envelopeJSON(env message.Envelope) ([]byte, error) {
+	line, err := env.AppendLine(nil)
+	bad := new(message.AddressError)
+	switch {
+	case errors.As(err, &bad):
+		return nil, (*spoolgore.AddressError)(bad)
+	case errors.Is(err, message.ErrNoRecipient):
+		return nil, fmt.Errorf("%w: %w", spoolgore.ErrEnvelope, spoolgore.ErrNoRecipients)
+	case errors.Is(err, message.ErrHeaderTooLong):
+		return nil, fmt.Errorf("%w: %w: %w", spoolgore.ErrEnvelope, spoolgore.ErrTooLarge, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", spoolgore.ErrEnvelope, err)
+	}
+	_, text, _ := bytes.Cut(line, []byte(" ")) // canonical addresses
+	return bytes.TrimSpace(text), json.Unmarshal(text, new(message.Envelope))
+}
+
+// limitedReader returns ErrTooLarge behind the limit.
+type limitedReader struct {
+	r    io.Reader
+	left int64
+}
+
+// Read reads up to the limit.
+func (l *limitedReader) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return n, spoolgore.ErrTooLarge
+	}
+	return n, err
+}
+
+// sqlTx is a transaction of database/sql in the form of store.Tx.
+type sqlTx struct{ tx *sql.Tx }
+
+// QueryRow implements store.Tx.
+func (s sqlTx) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
+	return s.tx.QueryRowContext(ctx, query, plain(args)...)
+}
+
+// Exec implements store.Tx.
+func (s sqlTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
+	_, err := s.tx.ExecContext(ctx, query, plain(args)...)
+	return pgconn.CommandTag{}, err
+}
+
+// plain returns args in types that every driver knows: the pieces of a message become text.
+func plain(args []any) []any {
+	types := pgtype.NewMap()
+	all := make([]any, len(args))
+	for i, a := range args {
+		if pieces, ok := a.([][]byte); ok {
+			text, _ := types.Encode(pgtype.ByteaArrayOID, pgtype.TextFormatCode, pieces, nil) // in memory
+			a = string(text)
+		}
+		all[i] = a
+	}
+	return all
+}

@@ -1,0 +1,42 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/fleet/internal/worker"
+)
+
+// Work sends messages of the queue until ctx ends. Then it begins no transaction, waits up to opts.Grace for running
+// ones, records their outcomes and returns nil. Any number of workers may run, in any number of processes. An error
+// means that the worker could not start. While the database cannot be reached, a worker sends no further message, and
+// keeps the outcomes that it has not recorded.
+//
+// The options about relays, attempts, reports, Rate, Concurrency, Grace, LocalName, Postmaster, Logger and OnEvent
+// count. The limits of Rate are those of the whole fleet: every worker has to have the same. The options about files
+// do not count. Rewrite, and senders of Routes that rewrite, are errors: set them on the hosts.
+func (q *Queue) Work(ctx context.Context, opts spoolgore.Options) error {
+	if opts.Logger == nil {
+		opts.Logger = q.opts.Logger
+	}
+	o, err := opts.Internal()
+	if err == nil {
+		err = worker.Run(ctx, &store.Leases{Store: q.store}, worker.Options{
+			Options: o, Name: q.opts.Name, Lease: q.opts.Lease, Account: account(opts),
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("fleet: work: %w", err)
+	}
+	return nil
+}
+
+// account returns the name of the account at the relays of opts; empty: there is no login.
+func account(opts spoolgore.Options) string {
+	if opts.SMTP.User == "" && opts.SMTP.Secret == nil {
+		return ""
+	}
+	return opts.SMTP.User + " at " + opts.SMTPAddr
+}

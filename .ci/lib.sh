@@ -107,11 +107,9 @@ compile_for() {
 
 # build_for OS ... compiles and links both commands, which must not depend on C, for other systems.
 build_for() {
-	local os commands
+	local os
 	for os; do
-		commands=(./cmd/spoolgore ./cmd/sendmail-spool)
-		[ "$os" != windows ] || commands=(./cmd/spoolgore) # a sendmail is what only a Unix has
-		GOOS=$os GOARCH=amd64 CGO_ENABLED=0 go build -o /dev/null "${commands[@]}"
+		GOOS=$os GOARCH=amd64 CGO_ENABLED=0 go build -o /dev/null ./cmd/spoolgore ./cmd/sendmail-spool
 		echo "$os: ok"
 	done
 }

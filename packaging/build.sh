@@ -9,8 +9,7 @@ out=$(cd "$4" && pwd)
 cd "$(dirname "$0")/.."
 . packaging/source.sh
 
-commands=(./cmd/spoolgore)
-[ "$os" = windows ] || commands+=(./cmd/sendmail-spool)
+commands=(./cmd/spoolgore ./cmd/sendmail-spool)
 date=unknown
 [ "$SOURCE_DATE_EPOCH" = 0 ] ||
 	date=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%d 2>/dev/null || date -u -r "$SOURCE_DATE_EPOCH" +%Y-%m-%d)

@@ -64,7 +64,7 @@ const (
 // error is [ErrUsage].
 func Parse(name string, args []string) (Command, error) {
 	var c Command
-	switch filepath.Base(name) {
+	switch strings.TrimSuffix(filepath.Base(name), ".exe") {
 	case "mailq":
 		c.Mode = List
 	case "newaliases":

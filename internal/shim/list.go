@@ -1,5 +1,3 @@
-//go:build unix
-
 package shim
 
 import (
@@ -9,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/mailq"
@@ -129,12 +126,5 @@ func (s *shim) flush() error {
 		s.say("-q: no daemon runs on " + s.spool.Path() + ", so nothing is tried")
 		return nil
 	}
-	// By default a process ignores SIGURG: the signal is harmless if another process has the pid by now.
-	switch err := syscall.Kill(pid, syscall.SIGURG); {
-	case errors.Is(err, syscall.EPERM):
-		return fail(exitNoPerm, "-q: only the user who runs the daemon, and root, may wake it")
-	case err != nil && !errors.Is(err, syscall.ESRCH):
-		return fmt.Errorf("-q: wake the daemon: %w", err)
-	}
-	return nil
+	return wake(s, pid)
 }

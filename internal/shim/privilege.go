@@ -1,12 +1,9 @@
-//go:build unix
-
 package shim
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 )
 
 // A privilege is the effective user and group that the file of the command gives and the caller does not have. The
@@ -64,19 +61,6 @@ func (p privilege) drop() error {
 func (p privilege) regain() error {
 	if err := setEffective(p.uid, p.gid); err != nil {
 		return fmt.Errorf("take the group back: %w", err)
-	}
-	return nil
-}
-
-// setEffective sets the ids that differ. The saved ids allow both directions.
-func setEffective(uid, gid int) error {
-	if os.Getegid() != gid {
-		if err := syscall.Setegid(gid); err != nil {
-			return err
-		}
-	}
-	if os.Geteuid() != uid {
-		return syscall.Seteuid(uid)
 	}
 	return nil
 }

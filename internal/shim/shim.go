@@ -1,5 +1,3 @@
-//go:build unix
-
 // Package shim is the command sendmail-spool. The SMTP server of -bs is in another program, spoolgore, which uses this
 // package too: sendmail-spool is started for each message and links neither an SMTP server nor TLS.
 package shim
@@ -28,6 +26,12 @@ const (
 	exitNoPerm     = 77
 	exitConfig     = 78 // no spool is configured, or wrongly
 )
+
+// ServerCommand is the command of the program spoolgore that serves -bs. Its arguments are those of sendmail-spool.
+const ServerCommand = "smtp-stdio"
+
+// serverName is the file name of the program with ServerCommand.
+const serverName = "spoolgore"
 
 // An SMTPServer runs an SMTP session that takes messages for an intake.
 type SMTPServer func(intake sendmail.Intake, in io.Reader, out io.Writer) error

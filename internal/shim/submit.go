@@ -1,5 +1,3 @@
-//go:build unix
-
 package shim
 
 import (
@@ -52,7 +50,10 @@ func (s *shim) submit(c sendmail.Command) error {
 // put writes a message into the spool and returns its name. With is the protocol of the message; empty: a command.
 // The message is read without the privilege.
 func (s *shim) put(m *sendmail.Message, with string) (name string, err error) {
-	hop := message.Hop{Host: s.conf.domain.value, With: with, UID: strconv.Itoa(s.sys.uid), Time: time.Now()}
+	hop := message.Hop{Host: s.conf.domain.value, With: with, Time: time.Now()}
+	if s.sys.uid >= 0 {
+		hop.UID = strconv.Itoa(s.sys.uid)
+	}
 	err = s.sys.held.with(func() error {
 		name, err = spooldir.PutNamed(s.spool, func(w io.Writer, name string) error {
 			hop.Name = name
@@ -150,7 +151,7 @@ func (s *shim) verify(c sendmail.Command) error {
 // limit: the host's own reports must get through.
 func (s *shim) checkQuota() error {
 	s.room = nil
-	if s.sys.uid == 0 {
+	if s.sys.uid <= 0 { // files have no owner on Windows
 		return nil
 	}
 	var files int

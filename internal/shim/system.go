@@ -1,5 +1,3 @@
-//go:build unix
-
 package shim
 
 import (
@@ -16,7 +14,7 @@ type system struct {
 	etc      string // directory of spoolgore.conf and mailname
 	spool    string // default spool directory, used if the directory exists
 	hostname func() (string, error)
-	uid      int
+	uid      int       // -1 on Windows
 	elevated bool      // the command has a group that the caller lacks: settings of the caller are ignored
 	held     privilege // dropped, if elevated
 	env      func(string) string
@@ -27,16 +25,10 @@ type system struct {
 func host(held privilege) system {
 	uid := os.Getuid()
 	sys := system{
-		etc: "/etc", spool: "/var/spool/spoolgore", hostname: os.Hostname, uid: uid, env: os.Getenv,
-		elevated: held.held, held: held,
-		passwd: sync.OnceValue(func() *user.User {
-			u, err := user.LookupId(strconv.Itoa(uid))
-			if err != nil {
-				return nil
-			}
-			return u
-		}),
+		hostname: os.Hostname, uid: uid, env: os.Getenv, elevated: held.held, held: held,
+		passwd: sync.OnceValue(func() *user.User { return caller(uid) }),
 	}
+	sys.etc, sys.spool = places()
 	if sys.elevated {
 		sys.env = func(string) string { return "" }
 	}

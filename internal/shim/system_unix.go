@@ -7,15 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 )
-
-// ServerCommand is the command of the program spoolgore that serves -bs. Its arguments are those of sendmail-spool.
-const ServerCommand = "smtp-stdio"
-
-// serverName is the file name of the program with ServerCommand.
-const serverName = "spoolgore"
 
 // execServer replaces the process by the program that serves -bs, with args. The new process has the same effective and
 // real ids as this command at its start, and drops its rights in the same way. It returns only if it fails.
@@ -87,4 +83,41 @@ func trusted(path string) (string, error) {
 			return path, nil
 		}
 	}
+}
+
+// setEffective sets the ids that differ. The saved ids allow both directions.
+func setEffective(uid, gid int) error {
+	if os.Getegid() != gid {
+		if err := syscall.Setegid(gid); err != nil {
+			return err
+		}
+	}
+	if os.Geteuid() != uid {
+		return syscall.Seteuid(uid)
+	}
+	return nil
+}
+
+// wake signals the daemon with that process id to try all messages now.
+func wake(s *shim, pid int) error {
+	// By default a process ignores SIGURG: the signal is harmless if another process has the pid by now.
+	switch err := syscall.Kill(pid, syscall.SIGURG); {
+	case errors.Is(err, syscall.EPERM):
+		return fail(exitNoPerm, "-q: only the user who runs the daemon, and root, may wake it")
+	case err != nil && !errors.Is(err, syscall.ESRCH):
+		return fmt.Errorf("-q: wake the daemon: %w", err)
+	}
+	return nil
+}
+
+// places returns the directory of the host's configuration, and the usual spool directory.
+func places() (etc, spool string) { return "/etc", "/var/spool/spoolgore" }
+
+// caller returns the entry of the user uid; nil: there is none.
+func caller(uid int) *user.User {
+	u, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return nil
+	}
+	return u
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/guard"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/retry"
 	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/smtppool"
@@ -350,7 +351,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 		"Freq": int64(o.Freq), "Settle": int64(o.Settle), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
 		"Concurrency": int64(o.Concurrency), "Grace": int64(o.Grace),
 		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter), "Trace": int64(o.Trace),
-		"MaxSize": o.MaxSize,
+		"MaxSize": o.MaxSize, "MaxRecipients": int64(o.MaxRecipients),
 	} {
 		if n < 0 {
 			return o, fmt.Errorf("option %s is negative", name)
@@ -361,6 +362,7 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	o.Attempts = cmp.Or(o.Attempts, retry.Attempts)
 	o.MaxAge = cmp.Or(o.MaxAge, retry.MaxAge)
 	o.Concurrency = cmp.Or(o.Concurrency, 20)
+	o.MaxRecipients = cmp.Or(o.MaxRecipients, record.MaxRecipients)
 	o.Grace = cmp.Or(o.Grace, 30*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	o.StatusFile = cmp.Or(o.StatusFile, dir.File(spooldir.StatusFile))

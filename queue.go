@@ -2,6 +2,7 @@ package spoolgore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ type Envelope struct {
 var (
 	ErrEnvelope     = errors.New("bad envelope")                    // ErrNoRecipients and *AddressError are such, too
 	ErrNoRecipients = errors.New("no recipients")                   // Envelope.To is empty
-	ErrTooLarge     = errors.New("message too large")               // beyond Options.MaxSize, or the largest file
+	ErrTooLarge     = errors.New("message too large")               // beyond MaxSize or MaxRecipients, or the largest
 	ErrSpoolFull    = errors.New("no room in the spool")            // the disk or a quota is full
 	ErrDuplicate    = errors.New("there is a message with that ID") // Envelope.ID; the name of its file is returned
 )
@@ -94,7 +95,7 @@ func (s *Spool) PutMany(ctx context.Context, mails []Mail) []PutResult {
 	}
 	items, results := make([]*spooldir.Putting, len(mails)), make([]PutResult, len(mails))
 	for i := range mails {
-		if items[i] = mails[i].putting(ctx, opts.MaxSize); err != nil {
+		if items[i] = mails[i].putting(ctx, opts); err != nil {
 			items[i].Err = err
 		}
 	}
@@ -114,8 +115,12 @@ func (s *Spool) PutMany(ctx context.Context, mails []Mail) []PutResult {
 }
 
 // putting returns m in the terms of the spool directory.
-func (m *Mail) putting(ctx context.Context, limit int64) *spooldir.Putting {
+func (m *Mail) putting(ctx context.Context, opts Options) *spooldir.Putting {
 	line, err := message.Envelope(m.Envelope).AppendLine(nil)
+	limit, most := opts.MaxSize, cmp.Or(opts.MaxRecipients, record.MaxRecipients)
+	if n := len(m.To); err == nil && n > most {
+		err = fmt.Errorf("%w: %d recipients, more than %d", ErrTooLarge, n, most)
+	}
 	return &spooldir.Putting{Fixed: spooldir.NameOfID(m.ID), Err: err, Write: func(w io.Writer) error {
 		if _, err := w.Write(line); err != nil {
 			return err

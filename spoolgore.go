@@ -113,7 +113,12 @@ type Options struct {
 	Concurrency int           // connections to a relay, or calls of Deliver, at the same time; zero: 20
 	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d"; empty: none
 	MaxSize     int64         // limit for the octets of a message in Put; zero: none
-	Grace       time.Duration // how long transactions may go on when the context of Run ends; zero: 30 seconds
+
+	// MaxRecipients limits the recipients of a message. Put refuses a message with more. A file with more is given up,
+	// and the sender gets a report. Zero: 10,000.
+	MaxRecipients int
+
+	Grace time.Duration // how long transactions may go on when the context of Run ends; zero: 30 seconds
 
 	// TemporaryNames are patterns (of path.Match) for names of unfinished files. A file with such a name is read after
 	// an hour without a change. Nil: *~ *.tmp *.part *.filepart *.swp *.crdownload #*#

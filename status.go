@@ -348,7 +348,7 @@ func (o Options) engine() engine.Options {
 		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
 		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
 		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
-		Rate:  o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
+		Most:  o.MaxRecipients, Rate: o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
 		OnEvent: func(ev queue.Event) {
 			_ = guard.Call(o.Logger, "Options.OnEvent", func() { o.OnEvent(eventOf(ev)) })

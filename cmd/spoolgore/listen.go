@@ -16,6 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/msgfile"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/sendmail"
 	"github.com/unbit/spoolgore/internal/smtplisten"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -78,11 +79,13 @@ type tcpIntake struct {
 	host    string
 	aliases string // path of the alias file; empty: none
 	maxSize int64  // octets of a message; zero: no limit
+	maxTo   int    // recipients of a message
 	log     *slog.Logger
 }
 
 func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) {
 	in.log, in.host = log, msgfile.Host("")
+	in.maxTo = cmp.Or(c.Opts.MaxRecipients, record.MaxRecipients)
 	if in.dir, err = spooldir.New(c.Dir); err != nil {
 		return in, err
 	}
@@ -111,7 +114,7 @@ func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) 
 
 // server returns the server for one client. The alias file is read for each connection.
 func (in tcpIntake) server(client net.Addr) (*stdiosmtp.Server, error) {
-	d := sendmail.Defaults{Domain: in.domain, MaxSize: in.maxSize, Now: time.Now()}
+	d := sendmail.Defaults{Domain: in.domain, MaxSize: in.maxSize, MaxTo: in.maxTo, Now: time.Now()}
 	if in.aliases != "" {
 		say := func(problem string) { in.log.Warn("alias file has an error", "err", problem) }
 		if err := aliases.AddTo(&d, in.aliases, in.host, say); err != nil {

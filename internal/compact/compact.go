@@ -9,8 +9,41 @@ import (
 
 // A Packer appends fields. Call Reset first.
 type Packer struct {
-	base time.Time
-	buf  []byte
+	base  time.Time
+	buf   []byte
+	texts texts
+}
+
+// texts are the last long texts of a record. A text that is repeated takes an octet or two.
+type texts struct {
+	last  [keptTexts]string
+	count int // of the long texts so far
+}
+
+const (
+	keptTexts = 16
+	shortText = 8 // octets; a shorter text is not worth a place
+)
+
+// find returns the place of s; not ok: s is not there.
+func (t *texts) find(s string) (place int, ok bool) {
+	if len(s) < shortText {
+		return 0, false
+	}
+	for i := range min(t.count, keptTexts) {
+		if t.last[i] == s {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// add takes s, which follows the texts so far, in place of the oldest one.
+func (t *texts) add(s string) {
+	if len(s) >= shortText {
+		t.last[t.count%keptTexts] = s
+		t.count++
+	}
 }
 
 // An Unpacker returns the fields in the same order. Returned strings are parts of the packed string.
@@ -18,11 +51,12 @@ type Unpacker struct {
 	Shown bool // Time returns wall clock times without a monotonic reading, for writing to a file
 	base  time.Time
 	rest  string
+	texts texts
 }
 
 // Reset begins a record. Times with a monotonic reading are stored relative to base, which must be a result of time.Now
 // in this process.
-func (p *Packer) Reset(base time.Time) { p.base, p.buf = base, p.buf[:0] }
+func (p *Packer) Reset(base time.Time) { p.base, p.buf, p.texts.count = base, p.buf[:0], 0 }
 
 // Packed returns the record.
 func (p *Packer) Packed() string { return string(p.buf) }
@@ -73,6 +107,28 @@ func (u *Unpacker) String() string {
 	n := u.Int()
 	s := u.rest[:n]
 	u.rest = u.rest[n:]
+	return s
+}
+
+// Text adds a string that other strings of the record, added by Text, may equal.
+func (p *Packer) Text(s string) {
+	if place, ok := p.texts.find(s); ok {
+		p.Int(int64(-1 - place))
+		return
+	}
+	p.texts.add(s)
+	p.String(s)
+}
+
+// Text returns a string that Text added.
+func (u *Unpacker) Text() string {
+	n := u.Int()
+	if n < 0 {
+		return u.texts.last[-1-n]
+	}
+	s := u.rest[:n]
+	u.rest = u.rest[n:]
+	u.texts.add(s)
 	return s
 }
 

@@ -2,6 +2,8 @@ package compact
 
 import (
 	"math"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,4 +60,38 @@ func FuzzPack(f *testing.F) {
 		is.True(u.Time().Equal(at))
 		is.Equal(u.Int(), n)
 	})
+}
+
+// A text that is repeated takes no room, as long as few other texts come in between.
+func TestRepeatedTextTakesNoRoom(t *testing.T) {
+	is := is.New(t)
+	p := &Packer{}
+	var all []string
+	for i := range 3000 {
+		text := strings.Repeat("x", 500) + strconv.Itoa(i%keptTexts)
+		if i%100 == 0 {
+			text = "short"
+		}
+		all = append(all, text)
+	}
+	for range 2 { // a packer is used again
+		p.Reset(time.Time{})
+		for _, text := range all {
+			p.Text(text)
+		}
+		is.True(len(p.Packed()) < 600*keptTexts+3000*2)
+		u := Unpack(p.Packed(), time.Time{})
+		for _, text := range all {
+			is.Equal(u.Text(), text)
+		}
+		is.Equal(u.rest, "")
+	}
+	p.Reset(time.Time{})
+	for i := range 100 { // all different
+		p.Text("a text, number " + strconv.Itoa(i))
+	}
+	u := Unpack(p.Packed(), time.Time{})
+	for i := range 100 {
+		is.Equal(u.Text(), "a text, number "+strconv.Itoa(i))
+	}
 }

@@ -77,6 +77,7 @@ var Keys = []Key{
 	{Name: "retry", Of: Daemon, Default: "n minutes after the n-th failed attempt, at most 30"},
 	{Name: "attempts", Of: Daemon, Default: "no limit"},
 	{Name: "maxage", Of: Daemon, Default: "120h"},
+	{Name: "maxrecipients", Of: Both, Default: "10000"},
 	{Name: "bounce", Of: Daemon, Default: "true"},
 	{Name: "pickupdots", Of: Daemon, Default: "false"},
 	{Name: "warnafter", Of: Daemon, Default: "never"},

@@ -45,7 +45,7 @@ func TestPrecedence(t *testing.T) {
 		"smtppasswordfile": {"/a", "/b", "/c"}, "smtpauth": {"PLAIN", "LOGIN", "CRAM-MD5"}, "smtptls": {"tls", "starttls", "auto"},
 		"smtpca": {"/a", "/b", "/c"}, "smtppin": {pinOfNothing, pinOfNothing, pinOfNothing}, "smtptlsname": {"a", "b", "c"}, "freq": {"1", "2", "3"},
 		"settle": {"1", "2", "3"}, "temporary": {"*.a", "*.b *~", "*.c"},
-		"attempts": {"1", "2", "3"}, "maxage": {"1h", "2h", "3h"}, "bounce": {"no", "yes", "false"}, "warnafter": {"1h", "2h", "3h"}, "pickupdots": {"yes", "no", "true"},
+		"attempts": {"1", "2", "3"}, "maxage": {"1h", "2h", "3h"}, "maxrecipients": {"1", "2", "3"}, "bounce": {"no", "yes", "false"}, "warnafter": {"1h", "2h", "3h"}, "pickupdots": {"yes", "no", "true"},
 		"onfail": {"a", "b", "c"}, "json": {"/a", "/b", "/c"}, "once": {"yes", "no", "true"}, "logjson": {"yes", "no", "true"},
 		"http": {"1", "2", "3"}, "httptokenfile": {"/a", "/b", "/c"}, "httptoken": {"a", "b", "c"},
 		"recipients": {"1", "2", "3"}, "smtpidle": {"1s", "2s", "3s"}, "ip4": {"yes", "no", "true"}, "ip6": {"yes", "no", "true"},

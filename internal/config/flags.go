@@ -177,6 +177,8 @@ func queueFlags(fs *FlagSet, c *Config) {
 			"*N repeats a pause, the last pause holds for all further attempts")
 	fs.Add((*count)(&c.Opts.Attempts), "attempts", "N",
 		"failed attempts after which a recipient is given up; the age of the message decides in any case")
+	fs.Add((*count)(&c.Opts.MaxRecipients), "maxrecipients", "N",
+		"recipients of a message, at most; a message with more is given up, and its sender gets a report")
 	fs.Add((*Span)(&c.Opts.MaxAge), "maxage", "TIME", "age at which a message is given up")
 	fs.AddSwitch(&c.Bounce, "bounce",
 		"send a report to the sender of a message that was given up; -bounce=false: no reports")

@@ -46,6 +46,7 @@ type Options struct {
 	Reports    bool          // senders get reports
 	PickupDots bool          // lines of pickup files are dot-stuffed
 	Retry      record.Rule   // when a recipient is tried again; Backoff is called by the loop only
+	Most       int           // recipients of a message; a message with more is given up; zero: no limit
 	Rate       string        // limits for the recipients of all mail; empty: none
 	Trace      int           // number of outcomes to remember for people; zero: none
 	Grace      time.Duration // how long transactions may go on when the context of Run ends
@@ -65,7 +66,7 @@ type Options struct {
 func (o *Options) rules() queue.Rules {
 	return queue.Rules{
 		Freq: o.Freq, Settle: o.Settle, Unused: unused, MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: o.Reports,
-		Retry: o.Retry, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(),
+		Retry: o.Retry, Most: o.Most, Routes: len(o.Delivery.Routes), RouteOf: o.Delivery.RouteOf(),
 		RouteTo: o.Delivery.RouteTo(), Forbidden: o.Rewrite.Allows(), Postmaster: o.Postmaster,
 	}
 }

@@ -33,8 +33,8 @@ func newPublisher(dir *spooldir.Dir, opts *Options) *publisher {
 // publish logs events and passes them to the application.
 func (p *publisher) publish(events []queue.Event) {
 	for i := 0; i < len(events); {
-		n := sameLine(events[i:])
-		p.log(events[i : i+n])
+		n := sameTransaction(events[i:])
+		p.logTransaction(events[i : i+n])
 		for j := range n {
 			ev := &events[i+j]
 			if ev.Kind == queue.Sent || ev.Kind == queue.Failed {
@@ -46,30 +46,59 @@ func (p *publisher) publish(events []queue.Event) {
 	}
 }
 
+// sameTransaction returns how many of the events, from the first one on, are about the first one's transaction, or
+// about the first one's new message.
+func sameTransaction(events []queue.Event) (n int) {
+	first := &events[0]
+	for n = 1; n < len(events); n++ {
+		ev := &events[n]
+		if ev.File != first.File || ev.To == "" || first.To == "" || !ev.Time.Equal(first.Time) ||
+			ev.Attempt != first.Attempt || (ev.Kind == queue.Queued) != (first.Kind == queue.Queued) {
+			break
+		}
+	}
+	return n
+}
+
+// logTransaction logs the events of a transaction. Recipients of a new message share a line. Of many recipients, those
+// with the same result share a line.
+func (p *publisher) logTransaction(events []queue.Event) {
+	switch {
+	case events[0].Kind == queue.Queued:
+		p.log(events)
+		return
+	case len(events) <= mostLines:
+		for i := range events {
+			p.log(events[i : i+1])
+		}
+		return
+	}
+	type result struct {
+		text, reply, relay string
+		kind               queue.Kind
+		fault              attempt.Fault
+	}
+	lines := make(map[result]int, 1)
+	var groups [][]queue.Event
+	for i := range events {
+		ev := &events[i]
+		r := result{textOf(ev.Err), ev.Outcome.Reply, ev.Outcome.Relay, ev.Kind, ev.Outcome.Fault}
+		at, ok := lines[r]
+		if !ok {
+			at = len(groups)
+			lines[r], groups = at, append(groups, nil)
+		}
+		groups[at] = append(groups[at], *ev)
+	}
+	for _, group := range groups {
+		p.log(group)
+	}
+}
+
 const (
-	mostLines = 20 // events about one transaction with the same result that get a line each; more share one line
+	mostLines = 20 // recipients of a transaction that get a line each; of more, those with the same result share a line
 	mostNamed = 20 // recipients that one line names
 )
-
-// sameLine returns how many of the events, from the first one on, get one line. Recipients of a new message share a
-// line, and so do many recipients of a transaction with the same result.
-func sameLine(events []queue.Event) (n int) {
-	first := &events[0]
-	for n = 1; n < len(events) && isSameLine(first, &events[n]); n++ {
-	}
-	if first.Kind == queue.Queued || n > mostLines {
-		return n
-	}
-	return 1
-}
-
-// isSameLine reports whether the events differ in the recipient only.
-func isSameLine(a, b *queue.Event) bool {
-	same := a.Kind == b.Kind && a.File == b.File && a.To != "" && b.To != "" && a.Time.Equal(b.Time) &&
-		a.Attempt == b.Attempt && a.Outcome.Reply == b.Outcome.Reply && a.Outcome.Relay == b.Outcome.Relay &&
-		a.Outcome.Fault == b.Outcome.Fault && a.Next.Equal(b.Next)
-	return same && textOf(a.Err) == textOf(b.Err)
-}
 
 // textOf returns the text of err; empty: there is none.
 func textOf(err error) string {

@@ -46,6 +46,7 @@ type Rules struct {
 	WarnAfter time.Duration // age at which the sender is told of a delay; zero: never
 	Reports   bool          // senders get reports
 	Retry     record.Rule   // when a recipient is tried again
+	Most      int           // recipients of a message; a message with more is given up; zero: no limit
 
 	Routes  int                     // number of routes; each has its own lane of ready messages
 	RouteOf func(sender string) int // the route of a sender, below Routes

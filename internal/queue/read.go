@@ -123,6 +123,10 @@ func makeRecord(c *core, e *entry, m, old *record.Message, r Result, now time.Ti
 		putAside(c, e, m, now)
 		return
 	}
+	if err := record.RefuseMany(m, c.rules.Most, now); err != nil {
+		giveUpWhole(c, e, m, err, now)
+		return
+	}
 	announce(c, e.name, m, old, now)
 	c.keep(e, m, now)
 	c.conclude(e, m, now)
@@ -135,9 +139,14 @@ func putAside(c *core, e *entry, m *record.Message, now time.Time) {
 		r.Status, r.GivenUp, r.Error, r.Told = record.Done, true, errChanged.Error(), true
 	}
 	m.Error = errChanged.Error()
+	giveUpWhole(c, e, m, errChanged, now)
+}
+
+// giveUpWhole moves the message m, whose recipients are given up, to failed/ with one event.
+func giveUpWhole(c *core, e *entry, m *record.Message, err error, now time.Time) {
 	c.events = append(c.events, Event{
 		Kind: Unsendable, Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID,
-		Size: m.Size, UID: m.UID, Err: errChanged,
+		Size: e.id.Size, UID: m.UID, Err: err,
 	})
 	c.keep(e, m, now)
 	c.finish(e, m, Act{})

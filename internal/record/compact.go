@@ -6,7 +6,8 @@ import (
 	"github.com/unbit/spoolgore/internal/compact"
 )
 
-// Compact is a Message in one string, with a tenth of the memory. A Compact never changes. The zero value holds no
+// Compact is a Message in one string, with a tenth of the memory: recipients with the same relay and reply share their
+// texts. A Compact never changes. The zero value holds no
 // message.
 type Compact struct {
 	text string
@@ -146,12 +147,12 @@ func (r *Recipient) pack(p *compact.Packer) {
 	p.Int(int64(r.Status))
 	p.Int(int64(r.Attempts))
 	p.Time(r.NextAttempt)
-	p.String(r.Error)
+	p.Text(r.Error)
 	p.Bool(r.GivenUp)
 	p.Bool(r.Told)
 	p.Bool(r.Warned)
 	p.Bool(r.Copy)
-	p.String(r.Relay)
+	p.Text(r.Relay)
 	p.Time(r.LastAttempt)
 	p.Bool(r.History != nil)
 	if r.History != nil {
@@ -164,9 +165,9 @@ func (r *Recipient) unpack(u *compact.Unpacker) {
 	r.Status = State(u.Int())
 	r.Attempts = int(u.Int())
 	r.NextAttempt = u.Time()
-	r.Error = u.String()
+	r.Error = u.Text()
 	r.GivenUp, r.Told, r.Warned, r.Copy = u.Bool(), u.Bool(), u.Bool(), u.Bool()
-	r.Relay = u.String()
+	r.Relay = u.Text()
 	r.LastAttempt = u.Time()
 	if u.Bool() {
 		r.History = &History{}
@@ -244,7 +245,7 @@ func (a *Attempt) pack(p *compact.Packer, before *Attempt) {
 	p.Int(same)
 	for i, text := range texts {
 		if same>>i&1 == 0 {
-			p.String(*text)
+			p.Text(*text)
 		}
 	}
 }
@@ -256,7 +257,7 @@ func (a *Attempt) unpack(u *compact.Unpacker, before *Attempt) {
 		if same>>i&1 == 1 {
 			*text = *said[i]
 		} else {
-			*text = u.String()
+			*text = u.Text()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
@@ -115,7 +116,7 @@ func (r *Recipient) postpone(o attempt.Outcome, pause time.Duration, enqueued, n
 	if o.Throttled {
 		pause = min(max(throttledPause, now.Sub(enqueued)/20), throttledMost)
 	}
-	r.Relay, r.LastAttempt, r.NextAttempt, r.Error = o.Relay, now, now.Add(pause), o.Err.Error()
+	r.Relay, r.LastAttempt, r.NextAttempt, r.Error = o.Relay, now, now.Add(pause), boundedText(o.Err)
 	return Change{Address: r.Address, Decision: Deferred, Err: o.Err, Next: r.NextAttempt, Outcome: o}
 }
 
@@ -155,7 +156,7 @@ func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.
 		r.Status, r.Error, r.GivenUp = Done, "", false
 		return c
 	}
-	c.Decision, r.Error = Deferred, o.Err.Error()
+	c.Decision, r.Error = Deferred, boundedText(o.Err)
 	switch {
 	case o.Rested: // most likely never received: offered again at once, on another connection
 	case o.Fault == attempt.Relay: // no attempt: the message waits for a relay
@@ -178,8 +179,20 @@ func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.
 }
 
 func (r *Recipient) giveUp(c *Change) {
-	r.Status, r.GivenUp, r.Error = Done, true, c.Err.Error()
+	r.Status, r.GivenUp, r.Error = Done, true, boundedText(c.Err)
 	c.Decision = GivenUp
+}
+
+// maxError is the limit for the Error of a recipient, in bytes: a reply with the step, and the number of attempts.
+const maxError = 640
+
+// boundedText returns the text of err, cut to maxError.
+func boundedText(err error) string {
+	text := err.Error()
+	if len(text) <= maxError {
+		return text
+	}
+	return strings.Clone(strings.ToValidUTF8(text[:maxError], ""))
 }
 
 // GiveUpWaiting gives up every waiting recipient of a message that was to be delivered by the time deadline.
@@ -231,4 +244,37 @@ func (m *Message) Reason() string {
 		return fmt.Sprintf("%s (and %d more recipients)", first, failed-1)
 	}
 	return first
+}
+
+// MaxRecipients is the usual limit for the recipients of a message.
+const MaxRecipients = 10_000
+
+// tooManyRecipients is the status code for too many recipients (RFC 3463, section 3.6).
+const tooManyRecipients = "5.5.3"
+
+// namedOfMany is the number of recipients in the record of a message with too many.
+const namedOfMany = 5
+
+// RefuseMany gives up all recipients of a message that has more than limit (zero: no limit), unless one was accepted
+// before. It returns the reason; nil: the message may be sent. The record then has the first recipients only.
+func RefuseMany(m *Message, limit int, now time.Time) error {
+	n := m.Len()
+	if limit == 0 || n <= limit || slices.ContainsFunc(m.Recipients(), (*Recipient).Accepted) {
+		return nil
+	}
+	const why = "the message has %d recipients, more than %d (maxrecipients); no recipient got it"
+	err := fmt.Errorf(why, n, limit)
+	room := namedOfMany
+	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
+		*list = slices.Clone((*list)[:min(len(*list), room)])
+		room -= len(*list)
+	}
+	for _, r := range m.Recipients() {
+		r.Status, r.GivenUp, r.Error = Done, true, err.Error()
+		refused := Attempt{Time: now, Status: tooManyRecipients, Error: err.Error()}
+		r.History = &History{First: refused, Last: refused}
+	}
+	m.Error = err.Error()
+	m.MakePartial() // a recipient that the record does not name was not removed by a person
+	return err
 }

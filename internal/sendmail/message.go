@@ -21,6 +21,7 @@ type Defaults struct {
 	Aliases func(name string) (a Alias, ok bool) // what a name without a domain stands for; nil or not ok: itself
 	Local   func(domain string) bool             // whether addresses in a domain may be aliases; nil: never
 	MaxSize int64                                // of a message, in bytes as it is given; zero: no limit
+	MaxTo   int                                  // recipients of a message; zero: no limit
 	Now     time.Time                            // from which durations count
 }
 
@@ -111,6 +112,14 @@ func New(c Command, d Defaults, r io.Reader) (*Message, error) {
 	return m, m.finish(drafted, d, d.author(c, env.From), c.Header)
 }
 
+// checkNumber returns an error for more recipients than MaxTo.
+func (d Defaults) checkNumber(recipients int) error {
+	if d.MaxTo > 0 && recipients > d.MaxTo {
+		return fmt.Errorf("%w: %d recipients, more than %d (maxrecipients)", ErrData, recipients, d.MaxTo)
+	}
+	return nil
+}
+
 // Complete is New for a known envelope, as in an SMTP session.
 func (d Defaults) Complete(env message.Envelope, r io.Reader) (*Message, error) {
 	drafted, err := readDraft(&input{r: r, limit: d.MaxSize}, message.MaxHeader)
@@ -124,6 +133,9 @@ func (d Defaults) Complete(env message.Envelope, r io.Reader) (*Message, error) 
 // finish sets the parts of the message. If envelope line and header together are longer than maxHead, the
 // header becomes text, unless recipients were read from the header: some of them may be behind the limit.
 func (m *Message) finish(drafted draft, d Defaults, author string, needed bool) (err error) {
+	if err := d.checkNumber(len(m.Envelope.To)); err != nil {
+		return err
+	}
 	if m.line, err = m.Envelope.AppendAnyLine(nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrData, err)
 	}

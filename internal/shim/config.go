@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -27,6 +29,8 @@ type value struct{ value, origin string }
 type config struct {
 	dir, domain, aliases, json value
 	sizes                      map[string]value // maxsize, userfiles, usersize
+	maxTo                      value            // maxrecipients
+	most                       int              // recipients of a message
 	maxSize                    int64            // of a message, in bytes; zero: no limit
 	userFiles, userSize        int64            // of one user in the spool; zero: no limit
 	notes                      []string         // files and lines that were ignored, for -bP
@@ -87,6 +91,8 @@ func (c *config) read(sys system, path string) error {
 			c.aliases = v
 		case "json":
 			c.json = v
+		case "maxrecipients":
+			c.maxTo = v
 		case "maxsize", "userfiles", "usersize":
 			c.sizes[s.Key] = v
 		default:
@@ -127,6 +133,9 @@ func (c *config) complete(sys system) error {
 		}
 		*to = n
 	}
+	if err := c.completeMost(); err != nil {
+		return err
+	}
 	if c.aliases.value == "" {
 		c.aliases = sys.hostAliases()
 	}
@@ -137,6 +146,17 @@ func (c *config) complete(sys system) error {
 		return fmt.Errorf("%s: aliases: %q is not an absolute path", c.aliases.origin, c.aliases.value)
 	}
 	return c.completeDomain(sys)
+}
+
+// completeMost sets the number of recipients of a message.
+func (c *config) completeMost() (err error) {
+	if c.most = record.MaxRecipients; c.maxTo.value == "" {
+		return nil
+	}
+	if c.most, err = strconv.Atoi(c.maxTo.value); err != nil || c.most < 1 {
+		return fmt.Errorf("%s: maxrecipients: want a number, 1 or more", c.maxTo.origin)
+	}
+	return nil
 }
 
 // hostAliases returns the alias file of the host. The value is empty if the caller cannot read the file.
@@ -206,6 +226,7 @@ func (s *shim) showConfig() error {
 	show("domain", c.domain)
 	show("aliases", c.aliases)
 	show("json", c.json)
+	show("maxrecipients", c.maxTo)
 	for _, key := range []string{"maxsize", "userfiles", "usersize"} {
 		show(key, c.sizes[key])
 	}

@@ -71,6 +71,7 @@ func (s *shim) put(m *sendmail.Message, with string) (name string, err error) {
 // defaults returns the values that complete a message, such as the domain, the caller's name and the aliases.
 func (s *shim) defaults() (sendmail.Defaults, error) {
 	d := sendmail.Defaults{Domain: s.conf.domain.value, Login: s.sys.login(), MaxSize: s.conf.maxSize, Now: time.Now()}
+	d.MaxTo = s.conf.most
 	d.Name = s.sys.fullName()
 	if s.conf.aliases.value == "" {
 		return d, nil

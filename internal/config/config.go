@@ -203,6 +203,11 @@ func (c *Config) readFile(fs *FlagSet) error {
 	if err != nil {
 		return &Error{err}
 	}
+	for _, s := range settings {
+		if s.Key == "smtpaddr" {
+			c.fileRelay = s.Value
+		}
+	}
 	return c.take(fs, settings)
 }
 

@@ -221,8 +221,9 @@ func TestDirOfTheUser(t *testing.T) {
 
 func TestPrintConfig(t *testing.T) {
 	is := is.New(t)
-	file := configured(t, "dir /var/spool/x", "smtppassword se-cret", "smtpuser app", "onfail curl https://hook/se-cret",
+	file := configured(t, "dir /var/spool/x", "httptoken 0123456789se-cret", "smtpuser app", "onfail curl https://hook/se-cret",
 		"localname a\x1b[31mb", "maxsize 1M", "verbose")
+	t.Setenv("SPOOLGORE_SMTPPASSWORD", "se-cret")
 	t.Setenv("SPOOLGORE_ATTEMPTS", "3")
 	t.Setenv("SPOOLGORE_SMTPADR", "x")
 	t.Setenv("SPOOLGORE_DIR", "")
@@ -236,7 +237,8 @@ func TestPrintConfig(t *testing.T) {
 	for _, line := range []string{
 		"config           FILE (-config)",
 		"dir              /var/spool/x (FILE:1)",
-		"smtppassword     set, not shown (FILE:2)",
+		"smtppassword     set, not shown (SPOOLGORE_SMTPPASSWORD)",
+		"httptoken        set, not shown (FILE:2)",
 		"onfail           set, not shown (FILE:4)",
 		"smtpuser         app (FILE:3)",
 		`localname        "a\x1b[31mb" (FILE:5)`,

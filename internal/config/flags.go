@@ -39,6 +39,7 @@ type Config struct {
 	From                            map[string]Setting // the settings that are no defaults, by key
 
 	md5User, md5Password string
+	fileRelay            string // smtpaddr of the file of -config; empty: none
 	retry                string // schedule of -retry; empty: the usual one
 	ip4, ip6             bool
 	badToken             bool // -smtptoken had a value that is neither yes nor no

@@ -71,7 +71,7 @@ func (c *Config) login(env func(string) string) error {
 	}
 	s := &c.Relay
 	if !s.NeedsPassword() || s.HasPassword() {
-		return nil
+		return checkFileLogin(c)
 	}
 	if s.PasswordFile = systemdCredential(env("CREDENTIALS_DIRECTORY"), "smtppassword"); s.PasswordFile != "" {
 		c.From["smtppasswordfile"] = Setting{"smtppasswordfile", s.PasswordFile, InEnvironment, "CREDENTIALS_DIRECTORY"}
@@ -79,6 +79,22 @@ func (c *Config) login(env func(string) string) error {
 	}
 	return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user,
 		variable(key))
+}
+
+// checkFileLogin returns an error for a password of the file of -config with a relay from elsewhere, to which the
+// password would be sent.
+func checkFileLogin(c *Config) error {
+	relay := c.From["smtpaddr"]
+	if relay.Rank <= InFile || relay.Value == c.fileRelay {
+		return nil
+	}
+	for _, key := range rivalsOf("smtppassword") {
+		if s := c.From[key]; s.Rank == InFile && *c.passwordField(key) != "" {
+			return fmt.Errorf("%s is from %s, but the relay is from %s: a password of a file is used only with a "+
+				"relay of the file; give relay and password in one place", key, s.Origin, relay.Origin)
+		}
+	}
+	return nil
 }
 
 // passwordOf takes the password of the environment variable for key. It overrides a password of a file, but none of a

@@ -82,3 +82,39 @@ func TestLoginErrors(t *testing.T) {
 		})
 	}
 }
+
+// A password of a configuration file goes to a relay of the same file only.
+func TestPasswordOfAFileNeedsTheRelayOfTheFile(t *testing.T) {
+	login := []string{"smtpuser u", "smtppassword secret7"}
+	for name, tt := range map[string]struct {
+		lines []string
+		args  []string
+		env   []string
+		ok    bool
+	}{
+		"all in the file":                {append(login, "smtpaddr a:25"), nil, nil, true},
+		"the default relay":              {login, nil, nil, true},
+		"another relay by flag":          {append(login, "smtpaddr a:25"), []string{"-smtpaddr", "b:25"}, nil, false},
+		"another relay by environment":   {append(login, "smtpaddr a:25"), nil, []string{"SPOOLGORE_SMTPADDR=b:25"}, false},
+		"the same relay by flag":         {append(login, "smtpaddr a:25"), []string{"-smtpaddr", "a:25"}, nil, true},
+		"a relay by flag, none in file":  {login, []string{"-smtpaddr", "b:25"}, nil, false},
+		"password file":                  {[]string{"smtpuser u", "smtppasswordfile p"}, []string{"-smtpaddr", "b:25"}, nil, false},
+		"password command":               {[]string{"smtpuser u", "smtppasswordcmd p"}, []string{"-smtpaddr", "b:25"}, nil, false},
+		"OAuth":                          {[]string{"smtpuser u", "smtpoauth p"}, []string{"-smtpaddr", "b:25"}, nil, false},
+		"CRAM-MD5":                       {[]string{"smtpmd5user u", "smtpmd5password p"}, []string{"-smtpaddr", "b:25"}, nil, false},
+		"password from the environment":  {append(login, "smtpaddr a:25"), []string{"-smtpaddr", "b:25"}, []string{"SPOOLGORE_SMTPPASSWORD=x"}, true},
+		"password on the command line":   {append(login, "smtpaddr a:25"), []string{"-smtpaddr", "b:25", "-smtppassword", "x"}, nil, true},
+		"only the user is from the file": {[]string{"smtpuser u"}, []string{"-smtpaddr", "b:25", "-smtppasswordcmd", "x"}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			args := append([]string{"-config", configured(t, tt.lines...)}, tt.args...)
+			_, err := Parse(append(args, "/spool"), environ(tt.env...))
+			is.Equal(err == nil, tt.ok)
+			if err != nil {
+				is.True(strings.Contains(err.Error(), "relay of the file")) // the reason
+				is.True(!strings.Contains(err.Error(), "secret7"))          // without the password
+			}
+		})
+	}
+}

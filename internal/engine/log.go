@@ -112,8 +112,8 @@ func textOf(err error) string {
 func LogEvents(log *slog.Logger, events []queue.Event) {
 	p := &publisher{opts: &Options{Logger: log}}
 	for len(events) > 0 {
-		n := sameLine(events)
-		p.log(events[:n])
+		n := sameTransaction(events)
+		p.logTransaction(events[:n])
 		events = events[n:]
 	}
 }

@@ -302,3 +302,65 @@ func (s *sharedSpool) conf(key string) string {
 	}
 	return out
 }
+
+// A user reads neither the memory nor the environment of the command that the user has started.
+func TestSetgidCommandCannotBeTraced(t *testing.T) {
+	s := newSharedSpool(t, "")
+	is := is.New(t)
+	cmd := s.command(alice, nil, "", s.shim, "b@x.org")
+	r, w, err := os.Pipe()
+	is.NoErr(err)
+	cmd.Stdin = r
+	is.NoErr(cmd.Start())
+	defer cmd.Process.Kill()
+	_, err = w.WriteString(strings.Repeat("x", 200<<10)) // more than a pipe holds: the command runs
+	is.NoErr(err)
+	proc := "/proc/" + strconv.Itoa(cmd.Process.Pid)
+	if _, err := os.Stat(proc); err != nil {
+		t.Skip("no /proc")
+	}
+	for _, file := range []string{"environ", "mem", "maps", "fd"} {
+		out, err := s.as(alice, nil, "ls", "-l", filepath.Join(proc, file)+"/")
+		if file != "fd" {
+			out, err = s.as(alice, nil, "head", "-c", "1", filepath.Join(proc, file))
+		}
+		is.True(err != nil && strings.Contains(out, "Permission denied"))
+	}
+	is.NoErr(w.Close())
+	is.NoErr(cmd.Wait())
+}
+
+// Users cannot fill the disk: a part of it stays for the daemon, and for root's mail.
+func TestRoomForTheDaemonStays(t *testing.T) {
+	s := newSharedSpool(t, "")
+	for _, program := range []string{"unshare", "mount", "setpriv", "truncate"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(program + " is missing")
+		}
+	}
+	is := is.New(t)
+	const script = `set -e
+mount -t tmpfs -o size=4m,mode=2770,uid=54322,gid=54321 tmpfs "$1"
+send() { head -c "$1" /dev/zero | tr '\0' '\n' | "$2" b@x.org 2>&1 && echo sent || echo "refused $?"; }
+user() { head -c "$1" /dev/zero | tr '\0' '\n' | setpriv --reuid 54323 --regid 54323 --clear-groups "$2" -f a@x.org b@x.org 2>&1 && echo sent || echo "refused $?"; }
+user 1000 "$2"
+user 5000000 "$2"
+head -c 4050000 /dev/zero > "$1/tmp-file" # little is left
+user 1000 "$2"
+send 1000 "$2"
+ls -A "$1" | grep -c '^\.put' || true
+`
+	cmd := s.command(0, nil, "", "unshare", "-m", "sh", "-c", script, "sh", s.spool, s.shim)
+	out, err := cmd.CombinedOutput()
+	if err != nil && strings.Contains(string(out), "ermission denied") {
+		t.Skip("no mount: " + string(out))
+	}
+	is.NoErr(err)
+	var results []string
+	for line := range strings.Lines(string(out)) {
+		if word := strings.TrimSpace(line); word == "sent" || strings.HasPrefix(word, "refused ") || word == "0" {
+			results = append(results, word)
+		}
+	}
+	is.Equal(results, []string{"sent", "refused 75", "refused 75", "sent", "0"})
+}

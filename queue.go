@@ -15,6 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -241,14 +242,14 @@ func reload(s *Spool) error {
 	if edited, err := run.Edited(paused); err != nil || !edited {
 		return err // an unchanged file, perhaps with a million messages, need not be read
 	}
-	edited := make(map[string]*record.Message)
+	edits := queue.NewEdits(time.Now())
 	err = engine.ReadStatus(s.dir, path, func(key string, m *record.Message) {
-		engine.AddEdit(edited, record.FileName(key, m), m)
+		edits.Add(record.FileName(key, m), m)
 	})
 	if err != nil {
 		return err
 	}
-	do(s, func(c *engine.Control, done func()) { c.Reload(edited, written, done) }, func() { s.changes++ })
+	do(s, func(c *engine.Control, done func()) { c.Reload(edits, written, done) }, func() { s.changes++ })
 	return nil
 }
 
@@ -258,9 +259,10 @@ func (s *Spool) Status() Status {
 	status := Status{}
 	var finish func()
 	do(s, func(c *engine.Control, done func()) {
-		records, causes := c.Snapshot()
-		finish = func() { maps.Copy(status, statusOf(s.dir, records, causes, time.Now())) }
-		done()
+		c.Snapshot(func(records []queue.Named, causes func(*record.Message) func(to string) string) {
+			finish = func() { maps.Copy(status, statusOf(s.dir, records, causes, time.Now())) }
+			done()
+		})
 	}, func() {
 		opts, err := s.opts.complete(s.dir)
 		if err != nil {
@@ -330,10 +332,20 @@ func viewOf(s *Spool) (*mailq.View, error) {
 	status := s.opts.StatusFile
 	s.mu.Unlock()
 	view, err := mailq.Of(s.dir.Path(), status, time.Now())
+	var records []queue.Named
+	live := false
 	do(s, func(c *engine.Control, done func()) {
-		view.Live = c.Records()
-		done()
+		c.Snapshot(func(all []queue.Named, _ func(*record.Message) func(to string) string) {
+			records, live = all, true
+			done()
+		})
 	}, func() {})
+	if live {
+		view.Live = make(map[string]*record.Message, len(records))
+	}
+	for _, n := range records {
+		view.Live[n.Name] = n.Record.Shown()
+	}
 	return view, err
 }
 

@@ -119,6 +119,9 @@ func statusOf(
 	s := make(Status, len(records))
 	for _, r := range records {
 		m := r.Record.Shown()
+		if !m.Missing.IsZero() {
+			continue
+		}
 		s[record.StatusKey(dir.File(r.Name))] = *messageOf(record.WithCause(m, causes(m), now))
 	}
 	return s

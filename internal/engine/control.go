@@ -27,7 +27,10 @@ type Control struct {
 	status   *statusWriter
 	post     func(func())
 	pass     func(now time.Time) // passes the queue's decisions on
+	pieces   *pieces
 	paused   bool
+	reloads  int      // reloads under way
+	waiters  []func() // called after them
 
 	publisher *publisher
 }
@@ -35,7 +38,7 @@ type Control struct {
 // Flush makes every waiting message due, and scans the directory.
 func (c *Control) Flush() {
 	now := time.Now()
-	c.spool.queue.Flush(now)
+	c.pieces.add(c.spool.queue.Flush(now), 16, nil)
 	c.delivery.Wake(now)
 	c.scanner.rescan(now)
 }
@@ -48,19 +51,31 @@ func (c *Control) Pause(then func()) {
 		return
 	}
 	c.paused = true
-	c.status.afterWrite(func() {
-		now := time.Now()
-		c.status.since = now
-		c.status.start(now, func(err error) {
-			if err != nil {
-				c.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
-			}
-			c.spool.journal.settled(time.Now(), func() { // which the status file covers now
-				c.opts.Logger.Info("paused", "dir", c.spool.dir.Path())
-				then()
-			})
+	c.afterReload(func() { c.status.afterWrite(func() { c.pause(then) }) })
+}
+
+// pause writes the status file for a pause.
+func (c *Control) pause(then func()) {
+	now := time.Now()
+	c.status.since = now
+	c.status.start(now, func(err error) {
+		if err != nil {
+			c.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
+		}
+		c.spool.journal.settled(time.Now(), func() { // which the status file covers now
+			c.opts.Logger.Info("paused", "dir", c.spool.dir.Path())
+			then()
 		})
 	})
+}
+
+// afterReload calls f at once or, if a reload is under way, after it.
+func (c *Control) afterReload(f func()) {
+	if c.reloads > 0 {
+		c.waiters = append(c.waiters, f)
+		return
+	}
+	f()
 }
 
 // Paused reports whether Pause is in force.
@@ -82,10 +97,12 @@ func (c *Control) Senders() (senders []string) {
 
 // Resume ends a pause.
 func (c *Control) Resume() {
-	if c.paused {
-		c.paused = false
-		c.opts.Logger.Info("resumed", "dir", c.spool.dir.Path())
-	}
+	c.afterReload(func() {
+		if c.paused {
+			c.paused = false
+			c.opts.Logger.Info("resumed", "dir", c.spool.dir.Path())
+		}
+	})
 }
 
 // Edited reports whether the status file may hold an edit: in a pause always, otherwise if the last write was not by
@@ -102,26 +119,25 @@ func (c *Control) Edited(paused bool) (bool, error) {
 // the file.
 func (c *Control) Written() time.Time { return c.status.since }
 
-// Reload takes over edited, the messages of the status file by file name. written is the result of Written before the
-// file was read. The loop calls then when all messages that the edit has ended have left the spool, and the journal has
-// the acceptances that the edit lacks.
-func (c *Control) Reload(edited map[string]*record.Message, written time.Time, then func()) {
-	c.spool.queue.Reload(edited, record.Edit{Since: written, Live: !c.paused}, time.Now())
-	c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
-	c.pass(time.Now())
-	c.moves.settled(func() { c.spool.journal.settled(time.Now(), then) })
-}
-
-// AddEdit adds m, the message name of an edited status file, to edited. Of two messages with one name, the one that is
-// missing or held gets the name with the prefix that the queue looks for.
-func AddEdit(edited map[string]*record.Message, name string, m *record.Message) {
-	if other := edited[name]; other != nil {
-		if m.Missing.IsZero() && m.Held.IsZero() {
-			edited[name], m = m, other
+// Reload takes over the edits of the status file, in pieces. written is the result of Written before the file was read.
+// The loop calls then when all messages that the edit has ended have left the spool, and the journal has the
+// acceptances that the edit lacks. The status file is not written before the end of the reload.
+func (c *Control) Reload(edits *queue.Edits, written time.Time, then func()) {
+	c.reloads++
+	c.status.reloading = true
+	work := c.spool.queue.Reload(edits, record.Edit{Since: written, Live: !c.paused}, time.Now())
+	c.pieces.add(work, 16, func() {
+		c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
+		c.pass(time.Now())
+		c.reloads--
+		c.status.reloading = c.reloads > 0
+		c.moves.settled(func() { c.spool.journal.settled(time.Now(), then) })
+		waiters := c.waiters
+		c.waiters = nil
+		for _, f := range waiters {
+			c.afterReload(f)
 		}
-		name = queue.HeldPrefix + name
-	}
-	edited[name] = m
+	})
 }
 
 // Check returns an error for options that a run cannot use.
@@ -157,16 +173,16 @@ func (c *Control) Reconfigure(o Options) error {
 	return nil
 }
 
-// Snapshot returns the record of every message, and a function that returns the reason why the mail of a sender cannot
-// be sent now.
-func (c *Control) Snapshot() (records []queue.Named, causes func(*record.Message) func(to string) string) {
-	for n := range c.spool.queue.Snapshot(time.Now()) {
-		if n.Record.Message().Missing.IsZero() {
-			records = append(records, n)
-		}
-	}
-	return records, c.sender.causes()
+// Snapshot takes a snapshot in pieces. The loop calls then with the record of every message, and a function that
+// returns the reason why the mail of a sender cannot be sent now. Records of files that are missing are among them.
+func (c *Control) Snapshot(then func(records []queue.Named, causes func(*record.Message) func(to string) string)) {
+	c.pieces.add(c.spool.queue.Snap(time.Now(), func(records []queue.Named) {
+		then(records, c.sender.causes())
+	}), snapSize, nil)
 }
+
+// snapSize is the number of records that are added to a snapshot in one piece.
+const snapSize = 512
 
 // Health is how well a spool is run.
 type Health struct {
@@ -225,13 +241,4 @@ func (c *Control) Rescan(retried string) {
 		c.spool.queue.Arrived(retried, queue.Noticed, now)
 	}
 	c.scanner.rescan(now)
-}
-
-// Records returns the record of each message, by name. The records belong to the caller.
-func (c *Control) Records() map[string]*record.Message {
-	all := make(map[string]*record.Message)
-	for n := range c.spool.queue.Snapshot(time.Now()) {
-		all[n.Name] = n.Record.Shown()
-	}
-	return all
 }

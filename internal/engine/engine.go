@@ -8,6 +8,7 @@
 //	timer         ─▶ └──────┘ ─▶ sending.go  one attempt: internal/delivery
 //	                          ─▶ notices.go  reports to senders
 //	                          ─▶ persist.go  status file
+//	                          ─▶ pieces.go   works on all messages: snapshot, reload, flush
 //	                          ─▶ rate.go     rate file
 //	                          ─▶ log.go      events to the log and the application
 //
@@ -92,6 +93,7 @@ type Engine struct {
 	opener    *opener
 	scanner   *scanner
 	control   *Control
+	pieces    *pieces
 	abandoned bool // Run has ended before all transactions did
 }
 
@@ -122,6 +124,7 @@ func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
 // makeParts makes the parts of the engine. A part knows only parts that are made before it.
 func (e *Engine) makeParts(watch bool) {
 	s, opts, post, host := e.spool, e.opts, e.inbox.post, msgfile.Host(e.opts.LocalName)
+	e.pieces = &pieces{}
 	e.publisher = newPublisher(s.dir, opts)
 	e.files = &files{spool: s, opts: opts, host: host, post: post, rules: opts.Rewrite}
 	e.notices = newNotices(s, opts, host, post)
@@ -130,7 +133,7 @@ func (e *Engine) makeParts(watch bool) {
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, files: e.files, host: host, post: post,
 		diverted: make(map[int]time.Time), mixed: make(map[int]bool),
 	}
-	e.status = newStatusWriter(s, opts, e.sender.causes, post)
+	e.status = newStatusWriter(s, opts, e.pieces, e.sender.causes, post)
 	e.opener = &opener{
 		spool: s, opts: opts, status: e.status, files: e.files, notices: e.notices, publisher: e.publisher,
 		post: post, busy: e.busy,
@@ -138,7 +141,7 @@ func (e *Engine) makeParts(watch bool) {
 	e.scanner = &scanner{spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch}
 	e.control = &Control{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, scanner: e.scanner, sender: e.sender, moves: e.moves,
-		status: e.status, publisher: e.publisher, post: post, pass: e.pass,
+		status: e.status, publisher: e.publisher, post: post, pass: e.pass, pieces: e.pieces,
 	}
 }
 
@@ -183,6 +186,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.delivery.Stop()
 		}
 		wait := e.step(stopping || e.control.paused)
+		if e.pieces.busy() {
+			wait = 0
+		}
 		drained = !stopping && !e.control.paused && e.drained()
 		timer.Stop()
 		if wait >= 0 {
@@ -197,7 +203,7 @@ const overtime = 5 * time.Second
 
 // busy reports whether work is running that must end before Run returns.
 func (e *Engine) busy() bool {
-	return e.sender.busy > 0 || e.files.busy() || e.moves.busy() || e.scanner.scanning
+	return e.sender.busy > 0 || e.files.busy() || e.moves.busy() || e.scanner.scanning || e.pieces.busy()
 }
 
 // Close ends all connections and unlocks the directory. Call Close after Run, or without Run. Close does not wait for
@@ -220,6 +226,7 @@ func (e *Engine) Close() {
 func (e *Engine) step(quiet bool) (wait time.Duration) {
 	now := time.Now()
 	e.spool.journal.advance(now)
+	e.pieces.advance()
 	if quiet {
 		e.pass(now)
 		return e.spool.journal.wait(now)

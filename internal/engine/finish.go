@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -14,6 +15,9 @@ import (
 func (e *Engine) finish(ctx context.Context) error {
 	for _, f := range e.inbox.take() {
 		f()
+	}
+	for e.pieces.busy() { // an edit of the status file may be under way
+		e.pieces.advance()
 	}
 	e.notices.close() // the queue must learn of finished reports, or the next run would repeat the reports
 	e.pass(time.Now())
@@ -63,13 +67,13 @@ func (e *Engine) keepStatus() {
 		if e.sender.last.Before(e.status.since) {
 			return
 		}
-		edited := make(map[string]*record.Message)
-		err := e.status.read(func(name string, m *record.Message) { AddEdit(edited, name, m) })
+		edits := queue.NewEdits(time.Now())
+		err := e.status.read(edits.Add)
 		if err != nil {
 			e.opts.Logger.Error("status file unreadable; only the journal has the outcomes of the pause", "err", err)
 			return
 		}
-		e.spool.queue.Reload(edited, record.Edit{Since: e.status.since}, time.Now())
+		e.spool.queue.Reload(edits, record.Edit{Since: e.status.since}, time.Now()).All(time.Now())
 		e.publisher.publish(e.spool.queue.TakeEvents())
 	}
 	e.status.failed(e.status.sync(), false)

@@ -21,6 +21,7 @@ type statusWriter struct {
 	opts    *Options
 	causes  func() causesOf // returns a function for the reason why mail of a sender waits
 	post    func(func())
+	pieces  *pieces
 	file    *asyncfile.File
 	ours    atomic.Pointer[spooldir.ID] // identity of the status file after the last write; nil: no write yet
 	mark    int64                       // journal position covered by the last write
@@ -28,13 +29,18 @@ type statusWriter struct {
 	waiters []func()                    // called in the loop after the write under way
 	since   time.Time                   // later outcomes overrule an edit of the status file; zero: all
 	shown   time.Time                   // when the content of the write under way was taken
+
+	collecting bool // a snapshot for a write is under way
+	reloading  bool // no write may begin: an edit of the file is not taken over yet
 }
 
 // causesOf returns, for a message, a function that says why no relay of a recipient can be used now.
 type causesOf = func(m *record.Message) func(to string) string
 
-func newStatusWriter(s *spool, opts *Options, causes func() causesOf, post func(func())) *statusWriter {
-	w := &statusWriter{spool: s, opts: opts, causes: causes, post: post}
+func newStatusWriter(
+	s *spool, opts *Options, pieces *pieces, causes func() causesOf, post func(func()),
+) *statusWriter {
+	w := &statusWriter{spool: s, opts: opts, pieces: pieces, causes: causes, post: post}
 	replace := replaceIn(s.dir)
 	w.file = asyncfile.New(s.status, func(path string, perm fs.FileMode, write func(io.Writer) error) error {
 		err := replace(path, perm, write)
@@ -64,7 +70,12 @@ func (w *statusWriter) read(each func(name string, m *record.Message)) error {
 }
 
 // wait returns the time until a write is due; negative: no write is due.
-func (w *statusWriter) wait(now time.Time) time.Duration { return w.file.Wait(now) }
+func (w *statusWriter) wait(now time.Time) time.Duration {
+	if w.collecting || w.reloading {
+		return -1
+	}
+	return w.file.Wait(now)
+}
 
 // failed logs the first failed write of a series, and the end of the series.
 func (w *statusWriter) failed(err error, recovered bool) {
@@ -73,6 +84,9 @@ func (w *statusWriter) failed(err error, recovered bool) {
 
 // write begins to write the status file, if a write is due.
 func (w *statusWriter) write(now time.Time) {
+	if w.collecting || w.reloading {
+		return
+	}
 	if w.spool.queue.Changed() || w.changed {
 		w.changed = false
 		w.file.Touch(now)
@@ -82,15 +96,25 @@ func (w *statusWriter) write(now time.Time) {
 	}
 }
 
-// start begins to write the status file. The loop calls then, if not nil, after the write.
+// start begins to write the status file, after a snapshot in pieces. The loop calls then, if not nil, after the write.
 func (w *statusWriter) start(now time.Time, then func(error)) {
+	w.begin(now)
+	w.collecting = true
+	w.pieces.add(w.spool.queue.Snap(now, func(records []queue.Named) {
+		w.collecting = false
+		w.startWith(records, now, then)
+	}), snapSize, nil)
+}
+
+// startWith begins to write records, the snapshot that was begun at the time now.
+func (w *statusWriter) startWith(records []queue.Named, now time.Time, then func(error)) {
 	done := func(err error) {
 		w.saved(err)
 		if then != nil {
 			then(err)
 		}
 	}
-	write, empty := w.content(now)
+	write, empty := w.content(records, now)
 	begun := w.file.Start(empty, write, func() {
 		w.post(func() {
 			select {
@@ -104,12 +128,13 @@ func (w *statusWriter) start(now time.Time, then func(error)) {
 	})
 	if !begun { // the file is up to date
 		done(nil)
+		w.resumeWaiters()
 	}
 }
 
 // afterWrite calls f at once or, if a write is under way, in the loop after the write.
 func (w *statusWriter) afterWrite(f func()) {
-	if w.file.Busy() {
+	if w.collecting || w.file.Busy() {
 		w.waiters = append(w.waiters, f)
 		return
 	}
@@ -125,13 +150,15 @@ func (w *statusWriter) resumeWaiters() {
 	}
 }
 
-// content returns a function that writes the status file as of now, and whether the file has no messages.
-func (w *statusWriter) content(now time.Time) (write func(io.Writer) error, empty bool) {
-	s := w.spool
-	records, causes := slices.Collect(s.queue.Snapshot(now)), w.causes()
-	w.mark, w.changed, w.shown = s.journal.file.End(), false, now
-	s.queue.Changed()
-	dir := s.dir
+// begin notes what the snapshot that begins now covers.
+func (w *statusWriter) begin(now time.Time) {
+	w.mark, w.changed, w.shown = w.spool.journal.file.End(), false, now
+	w.spool.queue.Changed()
+}
+
+// content returns a function that writes records as status file, and whether the file has no messages.
+func (w *statusWriter) content(records []queue.Named, now time.Time) (write func(io.Writer) error, empty bool) {
+	dir, causes := w.spool.dir, w.causes()
 	return func(to io.Writer) error { return writeStatus(to, dir, records, causes, now) }, len(records) == 0
 }
 
@@ -145,7 +172,9 @@ func (w *statusWriter) saved(err error) {
 
 // sync writes the status file and waits. The engine calls sync at the start and at the end only.
 func (w *statusWriter) sync() error {
-	write, empty := w.content(time.Now())
+	now := time.Now()
+	w.begin(now)
+	write, empty := w.content(slices.Collect(w.spool.queue.Snapshot(now)), now)
 	err := w.file.Sync(empty, write)
 	w.saved(err)
 	return err

@@ -138,6 +138,7 @@ func (a *absent) remove(e *entry) {
 // leave removes e from the files of the spool directory. The record of e stays.
 func (c *core) leave(e *entry) {
 	c.verified(e)
+	c.leaving(e)
 	c.sched.remove(e)
 	e.state = unread // in no heap
 	delete(c.trouble, e)
@@ -229,6 +230,7 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 		f.seen = e.seen
 	}
 	if f.state.underWay() {
+		c.leaving(f)
 		delete(c.entries, was)
 		f.name = name
 		c.entries[name] = f

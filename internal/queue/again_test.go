@@ -143,7 +143,7 @@ func TestEditForgetsNoAcceptance(t *testing.T) {
 			all := d.records()
 			edited := maps.Clone(all)
 			tt.edit(edited)
-			d.q.Reload(edited, record.Edit{Since: d.now.Add(time.Second), Live: tt.live}, d.now)
+			reloadAll(d.q, edited, record.Edit{Since: d.now.Add(time.Second), Live: tt.live}, d.now)
 			d.notes = nil
 			d.rest(t)
 			d.is.Equal(len(d.notes), tt.a)
@@ -188,7 +188,7 @@ func TestMarkByHandCountsForAChangedFile(t *testing.T) {
 				d.jobs = nil
 			}
 			all["m"].To[1].Status = record.Done
-			d.q.Reload(all, record.Edit{Since: d.now.Add(time.Second), Live: tt.live}, d.now)
+			reloadAll(d.q, all, record.Edit{Since: d.now.Add(time.Second), Live: tt.live}, d.now)
 			d.rest(t)
 			d.finish(t, "body", true)
 			d.pass(t, time.Hour, "body")

@@ -6,37 +6,45 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// Flush makes every waiting message due.
-func (q *Queue) Flush(now time.Time) {
-	retried := func(known record.Compact) record.Compact {
-		m := known.Message()
-		m.RetryAt(now)
-		return q.packer.Pack(m, now)
-	}
-	for name, known := range inOrder(q.memory, q.ordered) {
-		q.memory[name] = retried(known)
-	}
-	for _, e := range inOrder(q.entries, q.ordered) {
-		switch e.state {
-		case waiting, ready:
-			m := e.msg.Message()
-			m.RetryAt(now)
-			q.keep(e, m, now)
-			q.sched.move(e, waiting, now)
-		case recording, checking, opening:
-			if e.msg.Holds() && (e.state != checking || e.before != held) {
-				e.msg = retried(e.msg)
-			}
-			if e.state == checking {
-				e.due, e.looks = q.sched.moment(now), 0
-			}
-		case unread, finishing:
-			if e.state == unread && e.msg.Holds() {
-				e.msg = retried(e.msg)
-			}
-			e.looks = 0
-			q.sched.move(e, e.state, now)
+// Flush makes every waiting message due. The work is done in pieces.
+func (q *Queue) Flush(now time.Time) *Work {
+	return newWork(&q.core, func(s subject, now time.Time) {
+		if known, ok := q.memory[s.name]; ok && s.e == nil {
+			q.memory[s.name] = retried(q.packer, known, now)
+		} else if e := q.here(s); e != nil {
+			flush(&q.core, e, now)
 		}
+	}, nil)
+}
+
+// retried returns the record known with every waiting recipient due.
+func retried(p *record.Packer, known record.Compact, now time.Time) record.Compact {
+	m := known.Message()
+	m.RetryAt(now)
+	return p.Pack(m, now)
+}
+
+// flush makes e due, if it waits.
+func flush(c *core, e *entry, now time.Time) {
+	switch e.state {
+	case waiting, ready:
+		m := e.msg.Message()
+		m.RetryAt(now)
+		c.keep(e, m, now)
+		c.sched.move(e, waiting, now)
+	case recording, checking, opening:
+		if e.msg.Holds() && (e.state != checking || e.before != held) {
+			e.msg = retried(c.packer, e.msg, now)
+		}
+		if e.state == checking {
+			e.due, e.looks = c.sched.moment(now), 0
+		}
+	case unread, finishing:
+		if e.state == unread && e.msg.Holds() {
+			e.msg = retried(c.packer, e.msg, now)
+		}
+		e.looks = 0
+		c.sched.move(e, e.state, now)
 	}
 }
 

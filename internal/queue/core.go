@@ -55,6 +55,7 @@ func (c *core) add(name string, seen *seenFile, due time.Time) *entry {
 	if known, ok := c.memory[name]; ok {
 		e.msg = known
 		delete(c.memory, name)
+		c.left(name, known)
 		e.set(recalled, true)
 		c.absent.recalled++
 	}

@@ -42,7 +42,7 @@ func TestRecipientMadeToWaitDuringAnActIsTried(t *testing.T) {
 		f := in(t, state)
 		m := recordOf(f.q, f.q.entries["m"])
 		m.To[1] = record.Recipient{Address: "b@x"}
-		f.q.Reload(map[string]*record.Message{"m": m}, record.Edit{Since: f.now.Add(time.Second)}, f.now)
+		reloadAll(f.q, map[string]*record.Message{"m": m}, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 		is.Equal(f.told(), state) // until the act is done
 		f.answer(Result{Trouble: System, Err: errDisk})
 		if state == "removing" {
@@ -69,21 +69,21 @@ func TestEditDuringStatCounts(t *testing.T) {
 		if state == "checking held" {
 			here.Place = InHold
 		}
-		f.q.Reload(f.edited(), record.Edit{Since: f.now.Add(time.Second)}, f.now)
+		reloadAll(f.q, f.edited(), record.Edit{Since: f.now.Add(time.Second)}, f.now)
 		f.answer(here)
 		is.Equal(f.told(), want.done)
 
 		f = in(t, state)
 		all := f.edited()
 		all["m"].To[0].Status = record.Done
-		f.q.Reload(all, record.Edit{Since: f.now.Add(time.Second)}, f.now)
+		reloadAll(f.q, all, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 		f.answer(here)
 		if all := f.told(); state != "checking held" && state != "checking finishing" {
 			is.Equal(all, "removing | Remove") // both are done
 		}
 
 		f = in(t, state)
-		f.q.Reload(nil, record.Edit{Since: f.now.Add(time.Second)}, f.now)
+		reloadAll(f.q, nil, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 		f.q.TakeActs() // acceptances for the journal
 		f.answer(here)
 		is.Equal(f.told(), want.removed) // read again
@@ -93,7 +93,7 @@ func TestEditDuringStatCounts(t *testing.T) {
 	f := in(t, "checking finishing")
 	m := f.q.entries["m"].msg.Message()
 	m.To[1] = record.Recipient{Address: "b@x"}
-	f.q.Reload(map[string]*record.Message{"m": m}, record.Edit{Since: f.now.Add(time.Second)}, f.now)
+	reloadAll(f.q, map[string]*record.Message{"m": m}, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 	f.answer(Result{Place: InSpool, Version: thisVersion})
 	is.Equal(f.told(), "ready") // made to wait again
 }
@@ -130,7 +130,7 @@ func TestRecordThatBecomesPartialDuringOpen(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	f := in(t, "opening again")
-	f.q.Reload(nil, record.Edit{Since: f.now.Add(time.Second)}, f.now)
+	reloadAll(f.q, nil, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 	f.answer(Result{Version: thisVersion, Unchanged: true})
 	is.Equal(f.told(), "opening | Open")
 	is.True(f.act.Known.Message().Partial()) // so the engine reads the file
@@ -182,7 +182,7 @@ func TestFlushLeavesAHeldMessageAlone(t *testing.T) {
 		is := is.New(t)
 		f := in(t, state)
 		before, _ := f.q.entries["m"].msg.Message().NextAttempt()
-		f.q.Flush(f.now)
+		f.q.Flush(f.now).All(f.now)
 		after, _ := f.q.entries["m"].msg.Message().NextAttempt()
 		is.True(before.Equal(after))
 	}

@@ -12,6 +12,7 @@ type files struct {
 	memory  map[string]record.Compact // by file name: messages whose file has not been seen
 	index   index                     // entries with a version, by version
 	absent  absent                    // entries whose file is not in the spool directory
+	shots   []*shot                   // snapshots under way
 }
 
 func newFiles() files {

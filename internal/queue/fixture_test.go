@@ -411,3 +411,13 @@ func inspectRecord(t testing.TB, q *Queue, e *entry) {
 		t.Fatalf("%s is %v: the record is partial", e.name, e.state)
 	}
 }
+
+// reloadAll believes edited, the messages of a status file by file name.
+func reloadAll(q *Queue, edited map[string]*record.Message, how record.Edit, now time.Time) {
+	edits := NewEdits(now)
+	for name, m := range edited {
+		edits.byName[name] = edits.packer.Pack(m, now)
+	}
+	for work := q.Reload(edits, how, now); work.Do(1, now); {
+	}
+}

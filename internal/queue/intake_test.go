@@ -217,7 +217,7 @@ func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
 	for n := range s.q.Snapshot(now) {
 		before = append(before, n)
 	}
-	s.q.Flush(now)
+	s.q.Flush(now).All(now)
 	for n := range s.q.Snapshot(now) {
 		after = append(after, n)
 	}

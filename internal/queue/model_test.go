@@ -31,7 +31,7 @@ func (w *world) step() {
 		w.pass()
 	case n == 20:
 		w.logf("flush")
-		w.q.Flush(w.now)
+		w.q.Flush(w.now).All(w.now)
 	case n == 21:
 		w.reload()
 	case n == 22 && w.d.oneIn(2):
@@ -93,7 +93,7 @@ func (w *world) reload() {
 		all[n.Name] = m
 	}
 	w.logf("reload, paused %v", !paused.IsZero())
-	w.q.Reload(all, record.Edit{Since: paused}, w.now)
+	reloadAll(w.q, all, record.Edit{Since: paused}, w.now)
 }
 
 // edit notes that a person decides about the message id from here on.

@@ -6,30 +6,86 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// Reload believes edited, the messages of a status file by file name. How says what the file was made from. A message
-// that the file does not have is read again, but goes on if the file may be older than what is known. Acceptances that
-// the file does not have go to the journal: a process that is killed before it has written the file must not forget
-// them.
-func (q *Queue) Reload(edited map[string]*record.Message, how record.Edit, now time.Time) {
+// Edits are the records of an edited status file.
+type Edits struct {
+	byName map[string]record.Compact
+	packer *record.Packer
+	now    time.Time
+}
+
+// NewEdits returns edits without a record.
+func NewEdits(now time.Time) *Edits {
+	return &Edits{make(map[string]record.Compact), record.NewPacker(now), now}
+}
+
+// Add adds m, the message name. Of two messages with one name, the one that is missing or held gets the name with the
+// prefix hold/.
+func (e *Edits) Add(name string, m *record.Message) {
+	if other := e.get(name); other != nil {
+		if m.Missing.IsZero() && m.Held.IsZero() {
+			e.byName[name] = e.packer.Pack(m, e.now)
+			m = other
+		}
+		name = HeldPrefix + name
+	}
+	e.byName[name] = e.packer.Pack(m, e.now)
+}
+
+// get returns the record of the message name; nil: there is none.
+func (e *Edits) get(name string) *record.Message {
+	if known, ok := e.byName[name]; ok {
+		return known.Message()
+	}
+	return nil
+}
+
+// Reload believes the edits. How says what the file was made from. A message that the file does not have is read again,
+// but goes on if the file may be older than what is known. Acceptances that the file does not have go to the journal: a
+// process that is killed before it has written the file must not forget them. The work is done in pieces.
+func (q *Queue) Reload(edits *Edits, how record.Edit, now time.Time) *Work {
 	q.packServed(now)
-	r := edition{&q.core, edited, how, now}
-	for name, known := range inOrder(q.memory, q.ordered) {
-		q.memory[name] = r.unread(name, known)
-	}
-	for _, e := range inOrder(q.entries, q.ordered) {
-		r.file(e)
-	}
+	r := edition{c: &q.core, edits: edits, how: how}
+	w := newWork(&q.core, func(s subject, now time.Time) {
+		r.now = now
+		r.edit(s)
+	}, nil)
 	for _, e := range q.absent.inOrder() {
-		r.absent(e)
+		w.todo = append(w.todo, subject{e.name, e})
 	}
+	return w
 }
 
 // edition is one call of Reload.
 type edition struct {
-	c      *core
-	edited map[string]*record.Message
-	how    record.Edit
-	now    time.Time
+	c     *core
+	edits *Edits
+	how   record.Edit
+	now   time.Time
+}
+
+// edit edits the message s.
+func (r *edition) edit(s subject) {
+	if known, ok := r.c.memory[s.name]; ok && s.e == nil {
+		r.c.memory[s.name] = r.unread(s.name, known)
+		return
+	}
+	if e := r.c.here(s); e != nil {
+		if m := r.c.served[e]; m != nil {
+			r.c.keep(e, m, r.now)
+			delete(r.c.served, e)
+		}
+		r.file(e, r.edits.get(s.name))
+		return
+	}
+	e := s.e
+	if e == nil {
+		return
+	}
+	if _, ok := r.c.absent.all[e]; ok {
+		r.absent(e)
+	} else if m := e.msg.Message(); !m.Served() { // another entry may have the record
+		r.keepNote(e.name, m, r.edits.get(s.name))
+	}
 }
 
 // inPause reports whether the file had all that was known when the edit began.
@@ -37,7 +93,7 @@ func (r *edition) inPause() bool { return !r.how.Since.IsZero() && !r.how.Live }
 
 // unread returns what is known of the file name, which was not read yet and of which known was known.
 func (r *edition) unread(name string, known record.Compact) record.Compact {
-	m, by := known.Message(), r.edited[name]
+	m, by := known.Message(), r.edits.get(name)
 	switch marked := false; {
 	case by == nil && r.inPause():
 		m = record.AcceptedOnly(m, r.now)
@@ -54,8 +110,8 @@ func (r *edition) unread(name string, known record.Compact) record.Compact {
 	return r.c.packer.Pack(m, r.now)
 }
 
-// file edits e, which is a file of the spool or of hold/.
-func (r *edition) file(e *entry) {
+// file edits e, which is a file of the spool or of hold/, to what the status file says: by; nil: nothing.
+func (r *edition) file(e *entry, by *record.Message) {
 	c := r.c
 	if e.state == unread || e.state == opening || e.state == checking && e.before == unread {
 		if e.msg.Holds() {
@@ -63,9 +119,9 @@ func (r *edition) file(e *entry) {
 		}
 		return
 	}
-	switch m, by := e.msg.Message(), r.edited[e.name]; {
+	switch m := e.msg.Message(); {
 	case by != nil:
-		r.edit(e, m, by)
+		r.change(e, m, by)
 	case !r.inPause():
 		r.keepNote(e.name, m, nil)
 	case e.state == checking || !e.state.underWay():
@@ -80,8 +136,8 @@ func (r *edition) file(e *entry) {
 	}
 }
 
-// edit changes e, whose record is m, to what the status file says: by.
-func (r *edition) edit(e *entry, m, by *record.Message) {
+// change changes e, whose record is m, to what the status file says: by.
+func (r *edition) change(e *entry, m, by *record.Message) {
 	switch {
 	case record.CanEdit(by, m):
 		m = record.Edited(m, by, r.how)
@@ -98,8 +154,8 @@ func (r *edition) edit(e *entry, m, by *record.Message) {
 func (r *edition) absent(e *entry) {
 	m := e.msg.Message()
 	for _, name := range []string{e.name, HeldPrefix + e.name} {
-		if by := r.edited[name]; by != nil && m.IsSame(by) {
-			r.edit(e, m, by)
+		if by := r.edits.get(name); by != nil && m.IsSame(by) {
+			r.change(e, m, by)
 			return
 		}
 	}

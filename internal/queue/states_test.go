@@ -18,7 +18,7 @@ func reload(f *fixture, edited, paused bool) {
 	if paused {
 		at = f.now.Add(time.Second)
 	}
-	f.q.Reload(all, record.Edit{Since: at}, f.now)
+	reloadAll(f.q, all, record.Edit{Since: at}, f.now)
 }
 
 // threeRoutes are rules by which every sender has route 2, and a message lives for an hour.
@@ -166,7 +166,7 @@ var inputs = []input{
 	{
 		name: "flush",
 		rule: "What waits is due now.",
-		do:   func(f *fixture) { f.q.Flush(f.now) },
+		do:   func(f *fixture) { f.q.Flush(f.now).All(f.now) },
 		rows: `
 			waiting, ready: waiting now
 			finishing, finishing failed: finishing now

@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/unbit/spoolgore/internal/queue"
+)
+
+// pieces are works on all messages of the queue, which the loop does in pieces, one work after the other: with a
+// million messages a work takes seconds, and the loop must not wait for it.
+type pieces struct {
+	works []pieceWork
+}
+
+type pieceWork struct {
+	work *queue.Work
+	size int    // messages in a piece
+	then func() // called at the end; nil: no call
+}
+
+// maxPieces is how long the loop works on pieces at a time.
+const maxPieces = 10 * time.Millisecond
+
+// add adds a work, begins it, and ends it at once if there are few messages.
+func (p *pieces) add(work *queue.Work, size int, then func()) {
+	p.works = append(p.works, pieceWork{work, size, then})
+	if len(p.works) == 1 {
+		p.advance()
+	}
+}
+
+// advance goes on with the works. A function called at the end of a work may add another one.
+func (p *pieces) advance() {
+	for began := time.Now(); len(p.works) > 0; {
+		w := p.works[0]
+		more := w.work.Do(w.size, time.Now())
+		if !more {
+			p.works = p.works[1:]
+			if w.then != nil {
+				w.then()
+			}
+		}
+		if time.Since(began) >= maxPieces {
+			return
+		}
+	}
+}
+
+// busy reports whether a work is under way.
+func (p *pieces) busy() bool { return len(p.works) > 0 }

@@ -1,0 +1,153 @@
+package queue
+
+import (
+	"slices"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// A Work is a long work on all messages of a Queue, done in pieces: other methods of the Queue may be called between
+// two pieces. A message that is new since the beginning is left out.
+type Work struct {
+	todo []subject
+	do   func(s subject, now time.Time)
+	end  func()
+}
+
+// A subject is a message of a Work.
+type subject struct {
+	name string // of the file when the work began
+	e    *entry // nil: the file was not seen yet
+}
+
+// newWork returns the work of calling do for every message, and end at the end.
+func newWork(c *core, do func(s subject, now time.Time), end func()) *Work {
+	w := &Work{todo: make([]subject, 0, len(c.memory)+len(c.entries)), do: do, end: end}
+	for name := range inOrder(c.memory, c.ordered) {
+		w.todo = append(w.todo, subject{name: name})
+	}
+	for name, e := range inOrder(c.entries, c.ordered) {
+		w.todo = append(w.todo, subject{name, e})
+	}
+	return w
+}
+
+// Do works on the next n messages, and reports whether messages are left.
+func (w *Work) Do(n int, now time.Time) (more bool) {
+	n = min(n, len(w.todo))
+	for _, s := range w.todo[:n] {
+		w.do(s, now)
+	}
+	w.todo = w.todo[n:]
+	if len(w.todo) > 0 {
+		return true
+	}
+	if w.end != nil {
+		w.end()
+		w.end = nil
+	}
+	return false
+}
+
+// All does the rest of the work.
+func (w *Work) All(now time.Time) {
+	for w.Do(len(w.todo), now) {
+	}
+}
+
+// here returns the entry that s is about now, among the files of the spool directory; nil: there is none.
+func (f *files) here(s subject) *entry {
+	switch {
+	case s.e == nil: // the file may have been seen since
+		return f.entries[s.name]
+	case f.entries[s.e.name] == s.e:
+		return s.e
+	}
+	return nil
+}
+
+// A shot is a snapshot that is taken in pieces.
+type shot struct {
+	left    []Named // by the name at the beginning: messages that have left their names since
+	absent  []Named // at the beginning
+	records []Named // of the others
+}
+
+// Snap takes a snapshot in pieces, and calls then with the record of every message that was known at the beginning, as
+// of then or later. A message that got another name meanwhile may be there under both. Records are in no particular
+// order.
+func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
+	q.packServed(now)
+	s := &shot{records: make([]Named, 0, len(q.memory)+len(q.entries))}
+	q.absent.snapshot(q.entries, func(n Named) bool {
+		s.absent = append(s.absent, n)
+		return true
+	})
+	q.shots = append(q.shots, s)
+	return newWork(&q.core, func(x subject, now time.Time) { s.take(&q.core, x, now) }, func() {
+		for i, other := range q.shots {
+			if other == s {
+				q.shots = append(q.shots[:i:i], q.shots[i+1:]...)
+				break
+			}
+		}
+		then(s.all())
+	})
+}
+
+// take adds the record of x, unless x has left its name: then the record is in left.
+func (s *shot) take(c *core, x subject, now time.Time) {
+	if x.e == nil {
+		if known, ok := c.memory[x.name]; ok {
+			s.records = append(s.records, Named{x.name, known})
+		}
+		return
+	}
+	e := c.here(x)
+	if e == nil {
+		return
+	}
+	n := Named{e.name, e.msg}
+	if !n.Record.Holds() {
+		if e.seen == nil || e.seen.err == "" {
+			return
+		}
+		n.Record = c.packer.Pack(e.unreadable(e.seen.err), now)
+	}
+	s.records = append(s.records, n)
+}
+
+// all returns the records. A message is there once under a name. Remember takes two messages of one name.
+func (s *shot) all() []Named {
+	if len(s.left) == 0 {
+		return append(s.absent, s.records...)
+	}
+	left := make(map[string][]string, len(s.left)) // identities by name
+	for _, n := range s.left {
+		left[n.Name] = append(left[n.Name], identity(n.Record.Message()))
+	}
+	all := append(s.absent, s.left...)
+	for _, n := range s.records {
+		if ids := left[n.Name]; len(ids) == 0 || !slices.Contains(ids, identity(n.Record.Message())) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// leaving tells the snapshots under way that e leaves its name. A snapshot has the absent messages from the beginning.
+func (f *files) leaving(e *entry) {
+	if f.entries[e.name] == e {
+		f.left(e.name, e.msg)
+	}
+}
+
+// left tells the snapshots under way of a record that is no longer kept under the name.
+func (f *files) left(name string, known record.Compact) {
+	for _, s := range f.shots {
+		if known.Holds() {
+			s.left = append(s.left, Named{name, known})
+		}
+	}
+}

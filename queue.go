@@ -332,19 +332,15 @@ func viewOf(s *Spool) (*mailq.View, error) {
 	status := s.opts.StatusFile
 	s.mu.Unlock()
 	view, err := mailq.Of(s.dir.Path(), status, time.Now())
-	var records []queue.Named
-	live := false
+	var live func() map[string]*record.Message
 	do(s, func(c *engine.Control, done func()) {
-		c.Snapshot(func(all []queue.Named, _ func(*record.Message) func(to string) string) {
-			records, live = all, true
+		c.Records(func(records func() map[string]*record.Message) {
+			live = records
 			done()
 		})
 	}, func() {})
-	if live {
-		view.Live = make(map[string]*record.Message, len(records))
-	}
-	for _, n := range records {
-		view.Live[n.Name] = n.Record.Shown()
+	if live != nil {
+		view.Live = live()
 	}
 	return view, err
 }

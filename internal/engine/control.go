@@ -242,3 +242,17 @@ func (c *Control) Rescan(retried string) {
 	}
 	c.scanner.rescan(now)
 }
+
+// Records takes a snapshot in pieces. The loop calls then with a function that returns the record of each message, by
+// name. Any goroutine may call the function. The records belong to the caller.
+func (c *Control) Records(then func(records func() map[string]*record.Message)) {
+	c.Snapshot(func(all []queue.Named, _ func(*record.Message) func(to string) string) {
+		then(func() map[string]*record.Message {
+			records := make(map[string]*record.Message, len(all))
+			for _, n := range all {
+				records[n.Name] = n.Record.Shown()
+			}
+			return records
+		})
+	})
+}

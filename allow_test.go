@@ -30,11 +30,12 @@ func TestMailToOthersIsHeldWhole(t *testing.T) {
 		held := one(t, s.Status())
 		is.True(!held.Held.IsZero())
 		is.Equal(held.Error, "held: mail to bob@else.example is not allowed")
-		is.Equal(len(seen.ofKind(EventUnusable)), 1)
-		unusable := seen.ofKind(EventUnusable)[0]
-		is.Equal(unusable.File, "both")
-		is.Equal(unusable.MessageID+unusable.ID, "<2@x>") // the ID is empty
-		is.Equal(unusable.Size, int64(len(twoDomains)))
+		is.Equal(len(seen.ofKind(EventUnusable)), 0)
+		is.Equal(len(seen.ofKind(EventHeld)), 1)
+		withheld := seen.ofKind(EventHeld)[0]
+		is.Equal(withheld.File, "both")
+		is.Equal(withheld.MessageID+withheld.ID, "<2@x>") // the ID is empty
+		is.Equal(withheld.Size, int64(len(twoDomains)))
 
 		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both"))) // released as it is: held again
 		pass(time.Minute)

@@ -240,9 +240,10 @@ const (
 	EventKept     EventKind = "kept"     // a message was moved to failed/ because a recipient was given up; To is empty
 	// A file cannot be read, sent or removed; the file stays, and To is empty
 	EventUnusable EventKind = "unusable"
+	EventHeld     EventKind = "held" // a message was moved to hold/, as Rewrite.Allow forbids a recipient; To is empty
 )
 
-// Event is a change of one recipient or, for EventKept and EventUnusable, of one file.
+// Event is a change of one recipient or, for EventKept, EventUnusable and EventHeld, of one file.
 type Event struct {
 	Kind      EventKind
 	Time      time.Time
@@ -256,12 +257,13 @@ type Event struct {
 	Age       time.Duration // Sent, Deferred, Failed: from Since to Time
 	Attempt   int           // number of the transaction for this message, from 1; zero: none
 	UID       string        // user id of the owner of the file, in decimal; empty: not known
+	Redirect  string        // address of Rewrite.Redirect that the relay was offered in place of To; empty: To
 	Relay     string        // relay of the attempt
 	Addr      string        // IP address and port of the relay; empty: not known
 	Reply     string        // reply of the relay
 	TLS       string        // version of TLS, "TLS 1.3"; empty: none
 	Fault     Fault         // Deferred and Failed: the party at fault
-	Err       error         // Deferred, Failed, Kept and Unusable: reason; often a *DeliveryError
+	Err       error         // Deferred, Failed, Kept, Unusable and Held: reason; often a *DeliveryError
 	Next      time.Time     // Deferred: earliest time of the next attempt
 	Path      string        // Kept: path of the file now; the why-file (a Failure) is Path with ".json" appended
 }
@@ -270,7 +272,8 @@ func eventOf(ev queue.Event) Event {
 	e := Event{
 		Kind: EventKind(ev.Kind), Time: ev.Time, File: ev.File, From: ev.From, To: ev.To,
 		ID: ev.ID, MessageID: ev.MessageID, Size: ev.Size, Since: ev.Since, Attempt: ev.Attempt, UID: ev.UID,
-		Relay: ev.Outcome.Relay, Addr: ev.Outcome.Addr, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS,
+		Redirect: ev.Outcome.Redirect,
+		Relay:    ev.Outcome.Relay, Addr: ev.Outcome.Addr, Reply: ev.Outcome.Reply, TLS: ev.Outcome.TLS,
 		Fault: Fault(ev.Outcome.Fault), Err: ev.Err, Next: ev.Next, Path: ev.Path,
 	}
 	if !ev.Since.IsZero() {

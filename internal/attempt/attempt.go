@@ -89,6 +89,7 @@ type Outcome struct {
 	Reply     string // reply of the relay to the content, or the refusal, on one line; empty: no reply
 	Relay     string // address of the relay as configured
 	Addr      string // IP address and port of the relay; empty: no session, or not known
+	Redirect  string // address that the relay was offered in place of the recipient; empty: the recipient
 
 	RetryAfter time.Duration // time that the other side asks to be left alone; zero: none
 

@@ -25,6 +25,7 @@ type call struct {
 	operands   []string // after the directory
 	origin     string   // the setting that named the spool; empty: an operand did
 	configured bool     // -config named the spool
+	found      config.Found
 }
 
 // A spool is the spool of a call.
@@ -105,6 +106,7 @@ func parseMixed(fs *config.FlagSet, args []string) (operands []string, err error
 // open finds the spool: the directory of -config, else the first operand, else the configured one.
 func (c *call) open(operands []string, f *spoolFlags) error {
 	found, err := config.FindSpool(f.config, os.Getenv)
+	c.found = found
 	if err != nil {
 		return exitErr{ExitConfig, err.Error()}
 	}

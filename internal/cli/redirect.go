@@ -37,12 +37,14 @@ func redirect(c *call) error {
 		return usageErr(fmt.Sprintf("%q is no address: %v", c.operands[last], err))
 	}
 	c.operands = c.operands[:last]
-	return readdressAll(c, "redirected to "+to+":", func(string) []string { return []string{to} })
+	return readdressAll(c, "redirected to "+to+":", func(string) ([]string, error) {
+		return []string{to}, nil
+	})
 }
 
 // readdressAll gives the messages of the operands other recipients: those that instead returns for each recipient that
 // has not got the message.
-func readdressAll(c *call, done string, instead func(addr string) []string) error {
+func readdressAll(c *call, done string, instead func(addr string) ([]string, error)) error {
 	targets, err := c.choose(&selection{}, allPlaces())
 	if err != nil {
 		return err
@@ -65,7 +67,7 @@ var (
 )
 
 // readdress gives a message other recipients. A message in failed/ moves back into the spool.
-func readdress(c *call, t target, instead func(addr string) []string) error {
+func readdress(c *call, t target, instead func(addr string) ([]string, error)) error {
 	if t.state == mailq.Sending {
 		return errSending
 	}
@@ -74,8 +76,11 @@ func readdress(c *call, t target, instead func(addr string) []string) error {
 		return err
 	}
 	c.view.ReadHeader(e)
-	to, left := newRecipients(e, instead)
-	if left == 0 {
+	to, left, err := newRecipients(e, instead)
+	switch {
+	case err != nil:
+		return err
+	case left == 0:
 		return errNoneLeft
 	}
 	f, err := spooldir.OpenRead(c.dir.At(t.place, t.name))
@@ -110,7 +115,9 @@ func readdress(c *call, t target, instead func(addr string) []string) error {
 
 // newRecipients returns who has accepted e, and those that take the place of the others. left is the number of the
 // others. Who gets a copy that the operator asked for is left out.
-func newRecipients(e *mailq.Entry, instead func(addr string) []string) (to []string, left int) {
+func newRecipients(
+	e *mailq.Entry, instead func(addr string) ([]string, error),
+) (to []string, left int, err error) {
 	seen := make(map[string]bool)
 	add := func(addr string) {
 		if !seen[addr] {
@@ -128,9 +135,11 @@ func newRecipients(e *mailq.Entry, instead func(addr string) []string) (to []str
 			return
 		}
 		left++
-		for _, addr := range instead(r.Address) {
+		others, failure := instead(r.Address)
+		err = errors.Join(err, failure)
+		for _, addr := range others {
 			add(addr)
 		}
 	})
-	return to, left
+	return to, left, err
 }

@@ -12,38 +12,44 @@ import (
 
 func retryCommand() *command {
 	var s selection
-	var failed bool
+	var failed, realias bool
 	c := &command{
 		name:     "retry",
 		operands: []string{"[DIR] NAME...", "[flags] -all [DIR]", "[flags] -failed [DIR]"},
 		brief:    "try messages now; -failed: messages that were given up",
 		about: `Tries messages now. The file of a waiting message is touched: the daemon notices that at once, or when
-it
-starts, and
-tries all recipients that have not got it. A message that was given up moves from failed/ back into the spool, and goes
-only to the recipients that had failed. -all without a filter makes the daemon try everything, and resting relays, as
-flush does; without a daemon it touches all files.`,
+it starts, and tries all recipients that have not got it. A message that was given up moves from failed/ back into
+the spool, and goes only to the recipients that had failed. -all without a filter makes the daemon try everything, and
+resting relays, as flush does; without a daemon it touches all files. -realias first looks up the alias file again (the
+key aliases): an alias takes the place of a recipient in localhost, in the domain or with the name of this host.`,
 		flags:    config.NewFlagSet("retry"),
 		messages: []string{"", "-failed"},
 	}
 	c.flags.AddSwitch(&failed, "failed", "all messages in failed/, or all of those that the next flags choose")
+	c.flags.AddSwitch(&realias, "realias", "apply the aliases again, to recipients that have not got the message")
 	s.addAll(c.flags)
-	return c.onSpool(func(a *call) error {
+	return c.onSpool(func(a *call) (err error) {
+		var lookup func(addr string) ([]string, error)
+		if realias {
+			if lookup, err = aliasLookup(a); err != nil {
+				return err
+			}
+		}
 		switch {
 		case failed:
 			s.all = s.all || len(a.operands) == 0
-			return a.retry(&s, []spooldir.Place{spooldir.Failed})
-		case s.all && s.filter.Empty() && len(a.operands) == 0:
+			return a.retry(&s, []spooldir.Place{spooldir.Failed}, lookup)
+		case s.all && !realias && s.filter.Empty() && len(a.operands) == 0:
 			return a.flush(true)
 		case s.all:
-			return a.retry(&s, []spooldir.Place{spooldir.Spool})
+			return a.retry(&s, []spooldir.Place{spooldir.Spool}, lookup)
 		}
-		return a.retry(&s, []spooldir.Place{spooldir.Spool, spooldir.Failed})
+		return a.retry(&s, []spooldir.Place{spooldir.Spool, spooldir.Failed}, lookup)
 	})
 }
 
-// retry has the chosen messages tried.
-func (c *call) retry(s *selection, places []spooldir.Place) error {
+// retry has the chosen messages tried, with aliases put in place by lookup; nil: recipients stay.
+func (c *call) retry(s *selection, places []spooldir.Place, lookup func(addr string) ([]string, error)) error {
 	targets, err := c.choose(s, places)
 	if err != nil {
 		return err
@@ -53,11 +59,9 @@ func (c *call) retry(s *selection, places []spooldir.Place) error {
 	}
 	back := false
 	tried := c.actOnEach("to be tried again:", targets, func(t target) error {
-		if t.place == spooldir.Failed {
-			back = true
-			return c.dir.Steering().Shift(t.name, spooldir.Failed, spooldir.Spool)
-		}
-		return c.dir.Steering().Touch(t.name)
+		fromFailed, err := tryAgain(c, t, lookup)
+		back = back || fromFailed
+		return err
 	})
 	if back {
 		err = c.dir.SyncPlaces()
@@ -117,7 +121,7 @@ func (c *call) flush(always bool) error {
 	err := c.signal()
 	switch {
 	case errors.Is(err, errNoSignal), errors.Is(err, errNoDaemon) && always:
-		return c.retry(&selection{all: true}, []spooldir.Place{spooldir.Spool})
+		return c.retry(&selection{all: true}, []spooldir.Place{spooldir.Spool}, nil)
 	case errors.Is(err, errNoDaemon):
 		return exitErr{ExitTempFail, fmt.Sprintf("no daemon runs on %s: nothing is tried", c.dir.Path())}
 	}

@@ -254,6 +254,9 @@ func (t *tracer) facts(r *trail) (all []string) {
 	if n := r.Attempts; n > 0 {
 		all = append(all, console.Count(n, "failed attempt"))
 	}
+	if r.Redirect != "" {
+		all = append(all, "redirected to "+r.Redirect)
+	}
 	if r.Relay != "" {
 		text := "relay " + r.Relay
 		if r.Addr != "" && r.Addr != r.Relay {

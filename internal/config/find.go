@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/unbit/spoolgore/internal/conf"
 )
@@ -23,6 +25,8 @@ type Found struct {
 	Origin     string // of Dir, as "SPOOLGORE_DIR" or "/etc/spoolgore.conf:3"
 
 	Temporary string // patterns of temporary names, with spaces between; empty: the default patterns
+
+	domain, aliases string // keys of sendmail-spool; empty: not set
 }
 
 // IsIn reports whether the spool is the directory dir.
@@ -74,8 +78,42 @@ func (f *Found) add(settings []Setting) {
 			f.StatusFile = s.Value
 		case s.Key == "temporary" && f.Temporary == "":
 			f.Temporary = s.Value
+		case s.Key == "domain" && f.domain == "":
+			f.domain = s.Value
+		case s.Key == "aliases" && f.aliases == "":
+			f.aliases = s.Value
 		}
 	}
+}
+
+// AliasFile returns the path of the alias file, /etc/aliases by default; empty: there is none.
+func (f *Found) AliasFile() string {
+	const usual = "/etc/aliases"
+	switch {
+	case f.aliases == "none":
+		return ""
+	case f.aliases != "":
+		return f.aliases
+	}
+	if _, err := os.Stat(usual); err != nil {
+		return ""
+	}
+	return usual
+}
+
+// MailDomain returns the domain of addresses without a domain, as sendmail-spool has it: the configured domain,
+// /etc/mailname, or the name of the host.
+func (f *Found) MailDomain() string {
+	if f.domain != "" {
+		return f.domain
+	}
+	if text, err := os.ReadFile("/etc/mailname"); err == nil && strings.TrimSpace(string(text)) != "" {
+		return strings.TrimSpace(string(text))
+	}
+	if host, err := os.Hostname(); err == nil {
+		return host
+	}
+	return "localhost"
 }
 
 // foundFiles returns the paths of the user's and the system's configuration.
@@ -90,14 +128,15 @@ func foundFiles(env func(string) string) (paths []string) {
 	return append(paths, SystemFile)
 }
 
-// spoolSettings returns dir, json and temporary of the file at path. Mistakes in other lines are the daemon's business.
+// spoolSettings returns the settings of the file at path that commands use. Errors in other lines are left to the
+// daemon.
 func spoolSettings(path string) (settings []Setting, err error) {
 	lines, err := conf.Read(path)
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range lines {
-		if l.Key != "dir" && l.Key != "json" && l.Key != "temporary" {
+		if !slices.Contains([]string{"dir", "json", "temporary", "domain", "aliases"}, l.Key) {
 			continue
 		}
 		at := fmt.Sprintf("%s:%d", path, l.Line)

@@ -30,11 +30,11 @@ func TestFindSpool(t *testing.T) {
 		env  func(string) string
 		want Found
 	}{
-		"-config":            {file, environ("SPOOLGORE_DIR=/of/environment"), Found{"/of/flag", "/flag.js", file + ":1", ""}},
-		"the environment":    {"", environ("SPOOLGORE_DIR=/e", "SPOOLGORE_JSON=/e.js", "XDG_CONFIG_HOME="+filepath.Dir(path)), Found{"/e", "/e.js", "SPOOLGORE_DIR", ""}},
-		"the user's file":    {"", env, Found{"/of/user", "/user.js", path + ":3", ""}},
-		"SPOOLGORE_CONFIG":   {"", environ("SPOOLGORE_CONFIG=" + file), Found{"/of/flag", "/flag.js", file + ":1", ""}},
-		"each from another":  {"", environ("SPOOLGORE_DIR=/e", "SPOOLGORE_CONFIG="+file), Found{"/e", "/flag.js", "SPOOLGORE_DIR", ""}},
+		"-config":            {file, environ("SPOOLGORE_DIR=/of/environment"), Found{Dir: "/of/flag", StatusFile: "/flag.js", Origin: file + ":1"}},
+		"the environment":    {"", environ("SPOOLGORE_DIR=/e", "SPOOLGORE_JSON=/e.js", "XDG_CONFIG_HOME="+filepath.Dir(path)), Found{Dir: "/e", StatusFile: "/e.js", Origin: "SPOOLGORE_DIR", domain: "x.org"}},
+		"the user's file":    {"", env, Found{Dir: "/of/user", StatusFile: "/user.js", Origin: path + ":3", domain: "x.org"}},
+		"SPOOLGORE_CONFIG":   {"", environ("SPOOLGORE_CONFIG=" + file), Found{Dir: "/of/flag", StatusFile: "/flag.js", Origin: file + ":1"}},
+		"each from another":  {"", environ("SPOOLGORE_DIR=/e", "SPOOLGORE_CONFIG="+file), Found{Dir: "/e", StatusFile: "/flag.js", Origin: "SPOOLGORE_DIR"}},
 		"a file without dir": {configured(t, "freq 1"), environ("SPOOLGORE_DIR=/e"), Found{}},
 	} {
 		got, err := FindSpool(c.file, c.env)

@@ -130,6 +130,7 @@ func (p *publisher) log(events []queue.Event) {
 var texts = map[queue.Kind]string{
 	queue.Queued: "queued", queue.Sent: "delivered", queue.Deferred: "delivery deferred", queue.Failed: "given up",
 	queue.Kept: "kept in failed", queue.Unsendable: "file cannot be sent",
+	queue.Withheld: "message held, as a recipient is not allowed",
 }
 
 // levelOf returns the log level of an event. Trouble of a relay is logged once, not once for each message.
@@ -140,7 +141,7 @@ func levelOf(ev *queue.Event) slog.Level {
 		return slog.LevelDebug
 	case ev.Kind == queue.Queued, ev.Kind == queue.Sent, ev.Kind == queue.Kept:
 		return slog.LevelInfo
-	case ev.Kind == queue.Deferred:
+	case ev.Kind == queue.Deferred, ev.Kind == queue.Withheld:
 		return slog.LevelWarn
 	}
 	return slog.LevelError
@@ -174,6 +175,7 @@ func (p *publisher) attrsOf(events []queue.Event) []slog.Attr {
 	if !ev.Since.IsZero() {
 		attrs = append(attrs, slog.Duration("age", max(0, ev.Time.Sub(ev.Since)).Round(time.Millisecond)))
 	}
+	text("redirect", ev.Outcome.Redirect)
 	text("relay", ev.Outcome.Relay)
 	text("addr", ev.Outcome.Addr)
 	text("tls", ev.Outcome.TLS)
@@ -214,13 +216,13 @@ func (p *publisher) remember(ev *queue.Event) {
 	e := sentlog.Entry{
 		Time: ev.Time.Round(0), Outcome: sentlog.Sent, File: ev.File, MessageID: ev.MessageID,
 		From: ev.From, To: ev.To, Size: ev.Size, UID: ev.UID, Since: ev.Since.Round(0), Attempt: ev.Attempt,
-		Relay: o.Relay, Addr: o.Addr, TLS: o.TLS, Reply: o.Reply,
+		Redirect: o.Redirect, Relay: o.Relay, Addr: o.Addr, TLS: o.TLS, Reply: o.Reply,
 	}
 	if ev.Kind == queue.Failed {
 		e.Outcome, e.Error = sentlog.Failed, textOf(ev.Err)
 	}
 	if p.opts.ShortAddresses {
-		e.From, e.To = addrmask.Address(e.From), addrmask.Address(e.To)
+		e.From, e.To, e.Redirect = addrmask.Address(e.From), addrmask.Address(e.To), addrmask.Address(e.Redirect)
 		e.Reply, e.Error = addrmask.Text(e.Reply), addrmask.Text(e.Error)
 	}
 	p.sent.Add(e)

@@ -32,6 +32,7 @@ func (a *attempting) spread(outcomes []attempt.Outcome) []attempt.Outcome {
 		return outcomes
 	}
 	outcomes[0].DSN = false // the relay knows of none of them
+	outcomes[0].Redirect = a.rules.Redirect()
 	return slices.Repeat(outcomes, len(a.job.To))
 }
 

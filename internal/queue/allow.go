@@ -30,7 +30,7 @@ func setAside(c *core, e *entry, r Result, now time.Time) {
 		e.state, e.before = unread, unread // in no heap
 		m.Error, m.Held = heldFor(addr), now
 		c.events = append(c.events, Event{
-			Kind: Unsendable, Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID,
+			Kind: Withheld, Time: now, File: e.name, From: m.From, MessageID: m.MessageID, ID: m.ID,
 			Size: m.Size, UID: m.UID, Err: errors.New(m.Error),
 		})
 		hold(c, e, m, r.Version, now)

@@ -17,9 +17,10 @@ const (
 	Failed     Kind = "failed"   // given up
 	Kept       Kind = "kept"     // a message was moved to failed/; To is empty
 	Unsendable Kind = "unusable" // a file cannot be read, sent or removed; To is empty
+	Withheld   Kind = "held"     // a message was moved to hold/, as a recipient is not allowed; To is empty
 )
 
-// Event is a change of one recipient or, for Kept and Unsendable, of one file.
+// Event is a change of one recipient or, for Kept, Unsendable and Withheld, of one file.
 type Event struct {
 	Kind      Kind
 	Time      time.Time

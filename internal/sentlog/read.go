@@ -80,8 +80,8 @@ func readFile(f fsys.File, each func(e *Entry) error) error {
 }
 
 // IsAbout reports whether e is about query: a Message-ID with or without brackets, the name of a message file, or the
-// address of a recipient or of the sender. Case is ignored. An address that was shortened in the log stands for every
-// address that it may be.
+// address of a recipient, of the sender or of a redirect. Case is ignored. An address that was shortened in the log
+// stands for all addresses with that short form.
 func (e *Entry) IsAbout(query string) bool {
 	if e.File == query {
 		return true
@@ -93,7 +93,7 @@ func (e *Entry) IsAbout(query string) bool {
 	if query == "" {
 		return false
 	}
-	for _, text := range []string{strings.Trim(e.MessageID, "<>"), e.To, e.From} {
+	for _, text := range []string{strings.Trim(e.MessageID, "<>"), e.To, e.From, e.Redirect} {
 		if strings.EqualFold(text, query) {
 			return true
 		}

@@ -47,13 +47,14 @@ type Entry struct {
 	Size      int64  // of the file, in bytes
 	UID       string `json:",omitempty"` // user id of the owner of the file; empty: not known
 
-	Since   time.Time `json:",omitzero"`  // when the message was first seen or, if later, could first be sent
-	Attempt int       `json:",omitempty"` // number of the transaction; zero: there was none
-	Relay   string    `json:",omitempty"`
-	Addr    string    `json:",omitempty"` // IP address and port of the relay
-	TLS     string    `json:",omitempty"` // version; empty: none
-	Reply   string    `json:",omitempty"` // of the relay
-	Error   string    `json:",omitempty"` // why the recipient was given up
+	Since    time.Time `json:",omitzero"`  // when the message was first seen or, if later, could first be sent
+	Attempt  int       `json:",omitempty"` // number of the transaction; zero: there was none
+	Redirect string    `json:",omitempty"` // address that got the mail in place of To; empty: To
+	Relay    string    `json:",omitempty"`
+	Addr     string    `json:",omitempty"` // IP address and port of the relay
+	TLS      string    `json:",omitempty"` // version; empty: none
+	Reply    string    `json:",omitempty"` // of the relay
+	Error    string    `json:",omitempty"` // why the recipient was given up
 }
 
 // Values of Entry.Outcome.
@@ -64,7 +65,7 @@ const (
 
 // cut bounds the texts of e.
 func (e *Entry) cut() {
-	for _, text := range []*string{&e.File, &e.MessageID, &e.From, &e.To, &e.Reply, &e.Error} {
+	for _, text := range []*string{&e.File, &e.MessageID, &e.From, &e.To, &e.Redirect, &e.Reply, &e.Error} {
 		if len(*text) > maxText {
 			*text = strings.ToValidUTF8((*text)[:maxText], "")
 		}

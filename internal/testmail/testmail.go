@@ -146,7 +146,7 @@ func (t *Test) event(ev spoolgore.Event) {
 			t.next = ev.Next
 			t.tell("deferred", ev.Relay, ev.Err)
 		}
-	case spoolgore.EventUnusable:
+	case spoolgore.EventUnusable, spoolgore.EventHeld:
 		t.tell("trouble", "", ev.Err)
 	}
 	if t.outcome >= Failed && t.final != nil {

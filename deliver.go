@@ -312,10 +312,14 @@ type SMTP struct {
 // settings converts s for the SMTP client.
 func (s SMTP) settings() smtppool.Settings { return smtppool.Settings(s) }
 
+// usualConcurrency is the number of connections to a relay, and of calls of Deliver, with Options.Concurrency zero.
+const usualConcurrency = 20
+
 // delivery converts complete options for the delivery.
 func (o Options) delivery() delivery.Config {
 	c := delivery.Config{
-		Concurrency: o.Concurrency, Timeout: o.SMTPTimeout, LocalName: o.LocalName,
+		Concurrency: cmp.Or(o.Concurrency, usualConcurrency), Auto: o.Concurrency == 0,
+		Timeout: o.SMTPTimeout, LocalName: o.LocalName,
 		TLSConfig: o.TLSConfig, Dial: o.Dial, Log: o.Logger,
 		AsError: deliveryError, Jitter: jitter, Grown: func() {},
 	}
@@ -361,7 +365,6 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	o.Settle = cmp.Or(o.Settle, spooldir.SettleTime)
 	o.Attempts = cmp.Or(o.Attempts, retry.Attempts)
 	o.MaxAge = cmp.Or(o.MaxAge, retry.MaxAge)
-	o.Concurrency = cmp.Or(o.Concurrency, 20)
 	o.MaxRecipients = cmp.Or(o.MaxRecipients, record.MaxRecipients)
 	o.Grace = cmp.Or(o.Grace, 30*time.Second)
 	o.Logger = cmp.Or(o.Logger, slog.Default())

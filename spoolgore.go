@@ -110,7 +110,7 @@ type Options struct {
 	Settle      time.Duration // a file written in place is read when unchanged for so long; zero: 2 seconds
 	Attempts    int           // failed attempts after which a recipient is given up; zero: no limit, MaxAge decides
 	MaxAge      time.Duration // age at which a message is given up, however few the attempts; zero: 5 days
-	Concurrency int           // connections to a relay, or calls of Deliver, at the same time; zero: 20
+	Concurrency int           // connections to a relay, or calls of Deliver, at once; zero: 20, up to 100 if faster
 	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d"; empty: none
 	MaxSize     int64         // limit for the octets of a message in Put; zero: none
 

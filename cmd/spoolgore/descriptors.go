@@ -10,7 +10,7 @@ import (
 const (
 	ownFiles            = 20 // descriptors of the daemon itself: log, lock, directories, journal, state
 	filesPerTransaction = 2  // the connection and the message
-	usualConcurrency    = 20 // of Options
+	usualConcurrency    = 20 // of Options, to begin with
 )
 
 // fitDescriptors lowers the concurrency of c to what a limit of open files allows, and logs the change. Every relay of

@@ -35,7 +35,7 @@ var Keys = []Key{
 	{Name: "relays", Of: Daemon, File: true},
 	{Name: "smtptimeout", Of: Daemon, Default: "the limits of RFC 5321"},
 	{Name: "localname", Of: Daemon, Default: "that of this host"},
-	{Name: "concurrency", Of: Daemon, Default: "20"},
+	{Name: "concurrency", Of: Daemon, Default: "auto"},
 	{Name: "rate", Of: Daemon, Default: "no limit"},
 	{Name: "nopipelining", Of: Daemon, Default: "false"},
 	{Name: "nochunking", Of: Daemon, Default: "false"},

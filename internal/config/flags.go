@@ -130,8 +130,8 @@ func relayFlags(fs *FlagSet, c *Config) {
 	fs.AddString(&c.RelaysFile, "relays", "FILE", "other relays for the mail of some senders, see below")
 	fs.Add((*Span)(&c.Opts.SMTPTimeout), "smtptimeout", "TIME", "limit of each step of a delivery")
 	fs.AddString(&c.Opts.LocalName, "localname", "NAME", "name to greet the relay with")
-	fs.Add((*count)(&c.Opts.Concurrency), "concurrency", "N",
-		"connections to a relay at the same time, at most; several hundred work")
+	fs.Add((*countOrAuto)(&c.Opts.Concurrency), "concurrency", "N",
+		"connections to a relay at the same time, at most; auto: 20, and up to 100 while they make the relay faster")
 	fs.Add((*rate)(&c.Opts.Rate), "rate", "LIST",
 		"recipients in a second, minute, hour, day, at most, as 14/s,600/m,50000/d")
 	fs.AddSwitch(&c.Opts.SMTP.NoPipelining, "nopipelining",
@@ -269,6 +269,27 @@ func (c *count) Set(text string) error {
 		return errors.New("want a number, 1 or more")
 	}
 	*c = count(n)
+	return nil
+}
+
+// countOrAuto is a count, or zero for auto.
+type countOrAuto int
+
+func (n *countOrAuto) String() string {
+	if *n == 0 {
+		return "auto"
+	}
+	return (*count)(n).String()
+}
+
+func (n *countOrAuto) Set(text string) error {
+	if text == "auto" {
+		*n = 0
+		return nil
+	}
+	if (*count)(n).Set(text) != nil {
+		return errors.New("want a number, 1 or more, or auto")
+	}
 	return nil
 }
 

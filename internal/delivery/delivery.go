@@ -51,6 +51,7 @@ type Config struct {
 	Routes      []Route       // the last one is for every sender that no other route names
 	Transport   Transport     // takes the place of all relays; nil: SMTP or LMTP to the relays
 	Concurrency int           // connections to a relay, or calls of Deliver, at the same time
+	Auto        bool          // more connections than Concurrency while more of them make a relay faster
 	Timeout     time.Duration // limit of each step of a transaction; zero: the limits of RFC 5321, section 4.5.3.2
 	LocalName   string        // name in EHLO; empty: the name of the host
 	TLSConfig   *tls.Config   // for relays without settings of their own; nil: the default of smtpclient
@@ -267,7 +268,7 @@ func (d *Delivery) Reconfigure(c Config) (kept, ended int, err error) {
 	for i, r := range routes {
 		for _, m := range r.relays {
 			if m.Item.smtp != nil {
-				m.Item.smtp.Allow(c.Concurrency)
+				m.Item.smtp.Allow(c.Concurrency, c.Auto)
 			}
 		}
 		for _, was := range d.routes { // a route that keeps all its relays goes on with what it has under way

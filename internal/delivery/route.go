@@ -114,8 +114,8 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 				return nil, err
 			}
 		} else if item.smtp, err = smtppool.New(smtppool.Options{
-			Addr: item.settings.addr, Dial: c.Dial, Client: client, Concurrency: c.Concurrency, Grown: c.Grown,
-			Family: r.SMTP.Family, Idle: r.SMTP.Idle,
+			Addr: item.settings.addr, Dial: c.Dial, Client: client, Concurrency: c.Concurrency, Auto: c.Auto,
+			Grown: c.Grown, Family: r.SMTP.Family, Idle: r.SMTP.Idle,
 		}); err != nil {
 			return nil, err
 		} else {

@@ -28,24 +28,28 @@ type limits struct {
 	accepted  int       // accepted messages since the last growth
 	cutAt     time.Time // time of the last cut of the limit; zero: none
 
+	auto growth // of a limit that is not configured
+
 	ceiling int           // connections when the relay refused another connection; zero: none refused
 	probing bool          // a connection above the ceiling is in progress
 	probeAt time.Time     // time of the next probe
 	wait    time.Duration // time between a refusal and the next probe
 }
 
-func newLimits(most int) limits {
+// newLimits returns limits for a configured limit; with auto, for a limit that may grow to autoMost.
+func newLimits(most int, auto bool) limits {
 	most = max(most, 1)
 	start := min(startLimit, most)
 	if most > fewAllowed {
 		start = min(most, manyStart)
 	}
-	return limits{most: most, now: start, threshold: most}
+	return limits{most: most, now: start, threshold: most, auto: growth{on: auto}}
 }
 
 // resize changes the configured limit. The learnt limit stays.
-func (l *limits) resize(most int) {
+func (l *limits) resize(most int, auto bool) {
 	most = max(most, 1)
+	l.auto = growth{on: auto}
 	if l.threshold == l.most { // still in slow start
 		l.threshold = most
 	}
@@ -73,13 +77,15 @@ func (l *limits) allowed(now time.Time) int {
 
 // served records an accepted message. connected is the number of connected sessions: during slow start, the connected
 // sessions count for the sessions that are connecting, too, because connecting takes several round trips.
-func (l *limits) served(connected int) {
+func (l *limits) served(connected int, now time.Time) {
 	top := l.most
 	if l.ceiling > 0 {
 		top = min(top, l.ceiling+1)
 	}
 	l.accepted++
 	switch {
+	case l.auto.on && l.now >= l.most && l.ceiling == 0 && (l.cutAt.IsZero() || now.Sub(l.cutAt) > riseLong):
+		l.now = l.auto.served(l.now, l.most, connected, now)
 	case l.now >= top:
 	case l.now < l.threshold:
 		l.now = min(top, l.now+max(1, l.now/max(1, connected)))

@@ -13,10 +13,10 @@ func after(d time.Duration) time.Time { return noon.Add(d) }
 
 func TestLimitGrowsAndShrinks(t *testing.T) {
 	is := is.New(t)
-	l := newLimits(10)
+	l := newLimits(10, false)
 	accept := func(n int) int {
 		for range n {
-			l.served(99)
+			l.served(99, noon)
 		}
 		return l.allowed(noon)
 	}
@@ -38,27 +38,27 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 	is.Equal(l.allowed(noon), 1) // at least
 	is.Equal(accept(1), 2)       // and not for ever
 
-	l = newLimits(0)
+	l = newLimits(0, false)
 	is.Equal(l.allowed(noon), 1) // whatever the settings are
 	is.Equal(accept(5), 1)
 }
 
 func TestCeiling(t *testing.T) {
 	is := is.New(t)
-	l := newLimits(10)
+	l := newLimits(10, false)
 	for range 8 {
-		l.served(99)
+		l.served(99, noon)
 	}
 	is.True(!l.started(9)) // no ceiling, no probe
 	l.refused(3, noon)
 	is.Equal(l.allowed(noon), 3) // as many as there were
-	l.served(99)
-	l.served(99)
-	l.served(99)
+	l.served(99, noon)
+	l.served(99, noon)
+	l.served(99, noon)
 	is.Equal(l.allowed(after(time.Minute-1)), 3)
 	l.refused(2, noon) // another one that was on its way
-	l.served(99)
-	l.served(99)
+	l.served(99, noon)
+	l.served(99, noon)
 	is.Equal(l.allowed(after(time.Minute-1)), 2)
 
 	now := noon
@@ -71,7 +71,7 @@ func TestCeiling(t *testing.T) {
 		is.True(l.started(2))       // this is the one
 		l.refused(2, now)
 		for range 10 {
-			l.served(99)
+			l.served(99, noon)
 		}
 	}
 	now = now.Add(lastProbe)
@@ -79,14 +79,14 @@ func TestCeiling(t *testing.T) {
 	l.liftCeiling()
 	is.Equal(l.allowed(now), 3)
 	for range 30 {
-		l.served(99)
+		l.served(99, noon)
 	}
 	is.Equal(l.allowed(now), 10) // no ceiling any more
 	l.refused(2, now)
 	l.unreachable(now)
 	is.True(l.allowed(now) < 2) // half
 	for range 100 {
-		l.served(99)
+		l.served(99, noon)
 	}
 	is.Equal(l.allowed(now), 10) // what cannot be reached has no ceiling
 }
@@ -94,10 +94,10 @@ func TestCeiling(t *testing.T) {
 // Whoever asks for hundreds of connections has them soon, and a relay that bears a few is not overrun.
 func TestLimitFollowsGreetings(t *testing.T) {
 	is := is.New(t)
-	l := newLimits(50)
+	l := newLimits(50, false)
 	is.Equal(l.allowed(noon), 50) // at once
 
-	l = newLimits(400)
+	l = newLimits(400, false)
 	is.Equal(l.allowed(noon), 100) // hundreds not quite
 	l.greeted(9)
 	is.Equal(l.allowed(noon), 100) // it may be one that bears ten
@@ -109,7 +109,7 @@ func TestLimitFollowsGreetings(t *testing.T) {
 	l.greeted(201)
 	is.Equal(l.allowed(noon), 200) // after a sign of trouble only messages count
 
-	l = newLimits(20)
+	l = newLimits(20, false)
 	is.Equal(l.allowed(noon), 2)
 	l.greeted(2)
 	is.Equal(l.allowed(noon), 2) // first it is to take a message

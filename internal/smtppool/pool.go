@@ -34,7 +34,7 @@ type pool struct {
 
 func newPool(c *connector, o Options) *pool {
 	p := &pool{connector: c, idleTimeout: o.Idle, grown: o.Grown, slowed: o.Slowed, roster: newRoster(), depth: 1}
-	p.limits = newLimits(o.Concurrency)
+	p.limits = newLimits(o.Concurrency, o.Auto)
 	p.ended = sync.NewCond(&p.mu)
 	return p
 }
@@ -61,10 +61,10 @@ func (p *pool) status() poolStatus {
 }
 
 // allow changes the configured limit for connections.
-func (p *pool) allow(concurrency int) {
+func (p *pool) allow(concurrency int, auto bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.limits.resize(concurrency)
+	p.limits.resize(concurrency, auto)
 	p.dispatch()
 }
 
@@ -306,7 +306,7 @@ func (p *pool) settle(s *session, c *completion) {
 		s.refusal = p.pace.stamp(now)
 		p.resumeAfter(p.pace.until.Sub(now))
 	case c.accepted:
-		p.limits.served(p.roster.connected())
+		p.limits.served(p.roster.connected(), now)
 		sent := c.taken
 		if sent.Before(s.refusal) { // the relay decides about the messages of a connection in order
 			sent = s.refusal

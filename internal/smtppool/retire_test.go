@@ -92,11 +92,11 @@ func TestAllow(t *testing.T) {
 		is.Equal(len(failures(deliver(r, 20))), 0)
 		_, peak, _, _ := l.counts()
 		is.Equal(peak, 2)
-		r.Allow(6)
+		r.Allow(6, false)
 		is.Equal(len(failures(deliver(r, 100))), 0)
 		_, peak, _, _ = l.counts()
 		is.Equal(peak, 6) // more are used as soon as there may be
-		r.Allow(1)
+		r.Allow(1, false)
 		is.Equal(len(failures(deliver(r, 20))), 0)
 		time.Sleep(time.Minute)
 		_, before, made, _ := l.counts()
@@ -113,25 +113,25 @@ func TestConnectionsMayBeManyLater(t *testing.T) {
 	is := is.New(t)
 	r := newRelay(t, (&smtptest.Relay{}).Dial, 10)
 	is.Equal(int(r.connector.piece.Load()), 0)
-	r.Allow(500)
+	r.Allow(500, false)
 	is.Equal(int(r.connector.piece.Load()), smallPiece) // each holds less then
-	r.Allow(10)
+	r.Allow(10, false)
 	is.Equal(int(r.connector.piece.Load()), 0)
 }
 
 func TestResize(t *testing.T) {
 	is := is.New(t)
-	l := newLimits(20)
+	l := newLimits(20, false)
 	l.now = 20
-	l.resize(30)
+	l.resize(30, false)
 	is.Equal(l.now, 20)       // as many as before, at first
 	is.Equal(l.threshold, 30) // nothing has slowed its growth
 	l.backOff(noon)
 	is.Equal(l.now, 10)
-	l.resize(100)
+	l.resize(100, false)
 	is.Equal(l.threshold, 10) // what the relay has shown counts on
-	l.resize(5)
+	l.resize(5, false)
 	is.Equal(l.now, 5)
-	l.resize(-1)
+	l.resize(-1, false)
 	is.Equal(l.now, 1) // one at least
 }

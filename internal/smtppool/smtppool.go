@@ -35,6 +35,7 @@ type Options struct {
 
 	Client      smtpclient.Config // Host is filled in; an empty LocalName is replaced by the host's name or address
 	Concurrency int               // limit for connections; below 1: 1
+	Auto        bool              // up to 100 connections while the relay takes more mail on more connections
 	Idle        time.Duration     // an idle connection is closed after Idle; zero: 5 seconds
 
 	// Grown, if not nil, is called when Slots has grown without the result of an offer. Grown is called from any
@@ -90,10 +91,10 @@ func (r *Relay) TLS() (mode smtpclient.TLSMode, fixed bool) {
 	return r.connector.address.mode(r.connector.client.TLS), r.connector.address.srv == ""
 }
 
-// Allow changes the limit for connections; below 1: 1. Surplus connections end when idle. The learnt limits stay.
-func (r *Relay) Allow(concurrency int) {
+// Allow changes Options.Concurrency and Options.Auto. Surplus connections end when idle. The learnt limits stay.
+func (r *Relay) Allow(concurrency int, auto bool) {
 	r.connector.setConcurrency(concurrency)
-	r.pool.allow(concurrency)
+	r.pool.allow(concurrency, auto)
 }
 
 // Offer offers t to the relay, and calls done once, with an outcome for each recipient in the order of t.To. Offer does

@@ -1,0 +1,87 @@
+package smtppool
+
+import (
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// The limit of auto grows only while more connections make the relay faster.
+func TestAutoGrowsWhileTheRateRises(t *testing.T) {
+	t.Parallel()
+	const roundTrip = 50 * time.Millisecond
+	for _, tt := range []struct {
+		name     string
+		capacity float64 // messages per second that the relay accepts at most; zero: one per connection and round trip
+		want     int     // connections in the end
+	}{
+		{"a long wire", 0, 100},
+		{"a relay that is busy with 20 connections", 400, 20},
+		{"a relay that is busy with 30 connections", 600, 30},
+		{"a relay that is busy with 45 connections", 900, 45},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			is := is.New(t)
+			l, now := newLimits(20, true), noon
+			for range 4_000 {
+				rate := float64(l.allowed(now)) / roundTrip.Seconds()
+				if tt.capacity > 0 {
+					rate = min(rate, tt.capacity)
+				}
+				now = now.Add(time.Duration(float64(time.Second) / rate))
+				l.served(l.allowed(now), now)
+			}
+			is.Equal(l.allowed(now), tt.want)
+		})
+	}
+}
+
+// Signs of overload, a refused connection and a configured limit end the growth.
+func TestAutoEnds(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	serve := func(l *limits, from time.Time, n int) time.Time {
+		for range n {
+			from = from.Add(50 * time.Millisecond / time.Duration(l.allowed(from)))
+			l.served(l.allowed(from), from)
+		}
+		return from
+	}
+	l := newLimits(20, true)
+	now := serve(&l, noon, 300)
+	is.True(l.allowed(now) > 20)
+	l.refused(27, now)
+	is.Equal(l.allowed(now), 27)
+	is.Equal(l.allowed(serve(&l, now, 500)), 27) // as many as the relay takes
+
+	l = newLimits(20, true)
+	now = serve(&l, noon, 300)
+	was := l.allowed(now)
+	l.backOff(now)
+	is.Equal(l.allowed(now), was/2)
+	is.True(l.allowed(serve(&l, now, 2000)) <= max(20, was/2)) // no growth soon after
+
+	l = newLimits(20, true)
+	now = serve(&l, noon, 2000)
+	is.Equal(l.allowed(now), 100)
+	l.resize(7, false)
+	is.Equal(l.allowed(serve(&l, now, 2000)), 7)
+
+	l = newLimits(20, false)
+	is.Equal(l.allowed(serve(&l, noon, 2000)), 20) // a number is a hard limit
+}
+
+// While some connections are still being opened, and while there is less mail than connections, the rate says nothing.
+func TestAutoMeasuresWithAllConnections(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	l := newLimits(20, true)
+	now := noon
+	for i := range 2000 {
+		now = now.Add(time.Millisecond)
+		l.served(max(1, min(19, i)), now)
+	}
+	is.Equal(l.allowed(now), 20)
+}

@@ -18,8 +18,10 @@ func TestAutoGrowsWhileTheRateRises(t *testing.T) {
 	}{
 		{"a long wire", 0, 100},
 		{"a relay that is busy with 20 connections", 400, 20},
-		{"a relay that is busy with 30 connections", 600, 30},
-		{"a relay that is busy with 45 connections", 900, 45},
+		{"a relay that is busy with 24 connections", 480, 20},
+		{"a relay that is busy with 30 connections", 600, 40},
+		{"a relay that is busy with 45 connections", 900, 40},
+		{"a relay that is busy with 70 connections", 1400, 80},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -45,6 +45,8 @@ func main() {
 		err = runDrop(args[1], args[2], args[3], args[4:])
 	case len(args) > 3 && args[0] == "host":
 		err = runHost(args[1], args[2], args[3])
+	case len(args) > 4 && args[0] == "controls":
+		err = runControls(args[1], args[2], args[3], args[4])
 	default:
 		err = run(args, os.Stdout)
 	}

@@ -87,6 +87,19 @@ func others() []scenario {
 			run: rest, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
+			name: "controls", title: "commands of an operator, 200,000 messages deferred, none due",
+			load: load{200_000, 300}, run: controls, peers: "spoolgore",
+			most: map[string]float64{
+				"list s": 3, "stats s": 3, "check s": 3, "list RSS MiB": 60, "stats RSS MiB": 60, "check RSS MiB": 60,
+				"first line s": 3, "slowest Health ms": 100,
+			},
+		},
+		{
+			name: "controls-million", title: "the same, 1,000,000 messages",
+			load: load{1_000_000, 300}, run: controls, peers: "spoolgore",
+			most: map[string]float64{"slowest Health ms": 100},
+		},
+		{
 			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other",
 			load: load{300, 4 << 10},
 			run:  drop, peers: "spoolgore,postfix,nullmailer",

@@ -37,7 +37,8 @@ func controls(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, erro
 		if err != nil {
 			return nil, err
 		}
-		row = append(row, value{command + " s", took.Seconds(), 2}, value{command + " RSS MiB", rss / mib, 1})
+		row = append(row,
+			value{command + " s", took.Seconds(), 2}, value{command + " RSS MiB", rss / mib, 1})
 		if command == "list" {
 			row = append(row, value{"first line s", first.Seconds(), 2})
 		}
@@ -61,8 +62,10 @@ func controls(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, erro
 		err = json.Unmarshal(text, &r)
 	}
 	rss := float64(run.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) * 1024
-	return append(row, value{"pause s", r.Pause, 2}, value{"reload s", r.Reload, 2}, value{"flush s", r.Flush, 2},
-		value{"slowest Health ms", r.Slowest, 1}, value{"RSS MiB", rss / mib, 0}), err
+	return append(row,
+		value{"pause s", r.Pause, 2}, value{"reload s", r.Reload, 2}, value{"flush s", r.Flush, 2},
+		value{"slowest Health ms", r.Slowest, 1}, value{"RSS MiB", rss / mib, 0},
+	), err
 }
 
 // timeCommand runs a command of Spoolgore on a spool. It returns the time to its end and to its first byte, and its peak

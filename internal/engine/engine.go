@@ -138,7 +138,9 @@ func (e *Engine) makeParts(watch bool) {
 		spool: s, opts: opts, status: e.status, files: e.files, notices: e.notices, publisher: e.publisher,
 		post: post, busy: e.busy,
 	}
-	e.scanner = &scanner{spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch}
+	e.scanner = &scanner{
+		spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch, pieces: e.pieces,
+	}
 	e.control = &Control{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, scanner: e.scanner, sender: e.sender, moves: e.moves,
 		status: e.status, publisher: e.publisher, post: post, pass: e.pass, pieces: e.pieces,
@@ -157,7 +159,9 @@ func deliveryConfig(o Options, post func(func())) delivery.Config {
 func (e *Engine) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx)) // transactions outlive ctx by at most Grace
 	defer cut()
-	e.sender.ctx, e.scanner.ctx = work, ctx
+	listing, stopListing := context.WithCancel(ctx)
+	defer stopListing()
+	e.sender.ctx, e.scanner.ctx = work, listing
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	stop, grace, last := ctx.Done(), (<-chan time.Time)(nil), (<-chan time.Time)(nil)

@@ -15,6 +15,7 @@ type scanner struct {
 	spool    *spool
 	opts     *Options
 	post     func(func())
+	pieces   *pieces
 	adopt    func() error    // continues with the directory that has replaced the spool
 	ctx      context.Context // ends a scan
 	watching bool            // the system may be able to notify of new files
@@ -115,8 +116,19 @@ func (s *scanner) scan(now time.Time) {
 	scan := s.spool.queue.BeginScan(now)
 	go func() {
 		l := s.list(last, verify, func(files []queue.File) {
-			s.post(func() { scan.Listed(files, time.Now()) })
+			taken := make(chan struct{})
+			s.post(func() {
+				scan.Listed(files, time.Now())
+				close(taken)
+			})
+			select {
+			case <-taken: // the loop does other work between two parts of the listing
+			case <-s.ctx.Done():
+			}
 		})
+		if l.err == nil && s.ctx.Err() == nil {
+			scan.Sort()
+		}
 		if searching && l.err == nil {
 			s.listHold(scan)
 		}
@@ -174,12 +186,18 @@ func (s *scanner) list(last spooldir.Snapshot, verify bool, each func([]queue.Fi
 
 // scanned takes the outcome of a scan.
 func (s *scanner) scanned(scan *queue.Scan, l listing) {
-	now := time.Now()
-	s.scanning = false
 	if l.err == nil && l.changed {
 		s.seen = l.snapshot
-		scan.End(now)
+		s.pieces.add(scan.End(time.Now()), 64, func() { s.ended(l) })
+		return
 	}
+	s.ended(l)
+}
+
+// ended ends a scan.
+func (s *scanner) ended(l listing) {
+	now := time.Now()
+	s.scanning = false
 	if s.again {
 		s.again = false
 		s.rescan(now)

@@ -168,7 +168,7 @@ func (f *fixture) scan(m ...Version) {
 	for _, v := range m {
 		scan.Listed([]File{{Name: "m", Version: v}}, f.now)
 	}
-	scan.End(f.now)
+	scan.End(f.now).All(f.now)
 }
 
 func (f *fixture) next() {

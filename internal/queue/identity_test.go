@@ -70,7 +70,7 @@ func (d *drawer) scan() {
 		scan.Held([]File{{name, f.version}}, d.now)
 	}
 	scan.EndHold()
-	scan.End(d.now)
+	scan.End(d.now).All(d.now)
 }
 
 // rest does everything that is due, but does not end jobs.
@@ -355,7 +355,7 @@ func TestMissingMessageIsForgotten(t *testing.T) {
 	d.rest(t)
 	d.is.True(d.q.Searching())
 	d.now = d.now.Add(24 * time.Hour)
-	d.q.BeginScan(d.now).End(d.now) // without hold/
+	d.q.BeginScan(d.now).End(d.now).All(d.now) // without hold/
 	d.rest(t)
 	d.is.True(d.q.Searching())
 	d.is.Equal(len(d.q.absent.all), 1)

@@ -215,33 +215,60 @@ func compareVersion(c *core, e *entry, v Version, now time.Time) {
 	}
 }
 
+// Sort prepares End. Any goroutine may call Sort when the listing is complete, while no other method is running.
+func (s *Scan) Sort() { slices.Sort(s.fresh) }
+
 // End tells that the listing is complete. A message whose file is not in the listing is looked for by its name. New
-// files are read in the order of their names, which may be the order of their age.
-func (s *Scan) End(now time.Time) {
-	slices.Sort(s.fresh)
+// files are read in the order of their names, which may be the order of their age. The work is done in pieces.
+func (s *Scan) End(now time.Time) *Work {
+	if !slices.IsSorted(s.fresh) {
+		s.Sort()
+	}
 	c, seen := s.c, seenAt(s.now)
+	w := &Work{todo: make([]subject, 0, len(s.fresh)+len(c.entries))}
 	for _, name := range s.fresh {
-		if c.entries[name] == nil {
-			c.add(name, seen, now).round = s.round
-		}
+		w.todo = append(w.todo, subject{name: name})
 	}
 	s.fresh = nil
-	for _, e := range inOrder(c.entries, c.ordered) {
-		switch {
-		case e.round == s.round:
+	for name, e := range inOrder(c.entries, c.ordered) {
+		w.todo = append(w.todo, subject{name, e})
+	}
+	w.do = func(x subject, now time.Time) {
+		switch e := c.here(x); {
+		case x.e == nil && e == nil:
+			c.add(x.name, seen, now).round = s.round
+		case x.e == nil, e == nil, e.round == s.round:
 		case e.state.underWay():
 			c.suspect(e)
 		default:
 			c.check(e)
 		}
 	}
-	s.endAbsent(now)
-	for name := range inOrder(c.memory, c.ordered) { // in hold/, or gone
-		c.check(c.add(name, nil, now))
+	w.end = func(now time.Time) *Work {
+		s.endAbsent(now)
+		return s.lookForRest()
 	}
-	if len(c.memory) == 0 {
-		c.memory = make(map[string]record.Compact) // a map keeps the room of a million entries
+	return w
+}
+
+// lookForRest looks for the messages whose files were not seen: they are in hold/, or gone.
+func (s *Scan) lookForRest() *Work {
+	c, w := s.c, &Work{}
+	for name := range inOrder(s.c.memory, c.ordered) {
+		w.todo = append(w.todo, subject{name: name})
 	}
+	w.do = func(x subject, now time.Time) {
+		if _, ok := c.memory[x.name]; ok {
+			c.check(c.add(x.name, nil, now))
+		}
+	}
+	w.end = func(time.Time) *Work {
+		if len(c.memory) == 0 {
+			c.memory = make(map[string]record.Compact) // a map keeps the room of a million entries
+		}
+		return nil
+	}
+	return w
 }
 
 // endAbsent ends the search for missing files, if hold/ was listed, too.

@@ -46,7 +46,7 @@ func (s *spool) list(now time.Time, names ...string) {
 		files = append(files, File{Name: name})
 	}
 	scan.Listed(files, now)
-	scan.End(now)
+	scan.End(now).All(now)
 }
 
 // advance lets the queue work as long as there is more to do, at most budget messages at a time, and returns the

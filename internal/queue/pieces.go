@@ -12,7 +12,7 @@ import (
 type Work struct {
 	todo []subject
 	do   func(s subject, now time.Time)
-	end  func()
+	end  func(now time.Time) *Work // called at the end; nil: no call. It returns more work, or nil
 }
 
 // A subject is a message of a Work.
@@ -21,8 +21,8 @@ type subject struct {
 	e    *entry // nil: the file was not seen yet
 }
 
-// newWork returns the work of calling do for every message, and end at the end.
-func newWork(c *core, do func(s subject, now time.Time), end func()) *Work {
+// newWork returns the work of calling do for every message, and end at the end, if not nil.
+func newWork(c *core, do func(s subject, now time.Time), end func(now time.Time) *Work) *Work {
 	w := &Work{todo: make([]subject, 0, len(c.memory)+len(c.entries)), do: do, end: end}
 	for name := range inOrder(c.memory, c.ordered) {
 		w.todo = append(w.todo, subject{name: name})
@@ -40,14 +40,17 @@ func (w *Work) Do(n int, now time.Time) (more bool) {
 		w.do(s, now)
 	}
 	w.todo = w.todo[n:]
-	if len(w.todo) > 0 {
-		return true
+	for len(w.todo) == 0 {
+		if w.end == nil {
+			return false
+		}
+		more := w.end(now)
+		if more == nil {
+			more = &Work{}
+		}
+		*w = *more
 	}
-	if w.end != nil {
-		w.end()
-		w.end = nil
-	}
-	return false
+	return true
 }
 
 // All does the rest of the work.
@@ -85,7 +88,7 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 		return true
 	})
 	q.shots = append(q.shots, s)
-	return newWork(&q.core, func(x subject, now time.Time) { s.take(&q.core, x, now) }, func() {
+	return newWork(&q.core, func(x subject, now time.Time) { s.take(&q.core, x, now) }, func(time.Time) *Work {
 		for i, other := range q.shots {
 			if other == s {
 				q.shots = append(q.shots[:i:i], q.shots[i+1:]...)
@@ -93,6 +96,7 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 			}
 		}
 		then(s.all())
+		return nil
 	})
 }
 

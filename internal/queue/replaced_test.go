@@ -63,7 +63,7 @@ func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
 			f.q.Remember("old", known(headOf(thisVersion), f.now), f.now)
 			scan := f.q.BeginScan(f.now)
 			scan.Listed([]File{{Name: "m"}, {Name: "old"}}, f.now)
-			scan.End(f.now)
+			scan.End(f.now).All(f.now)
 			open := func(name string, r Result) {
 				acts := f.q.TakeActs()
 				for f.q.Advance(f.now, Room{Reads: 100, Free: 10}, 100) {

@@ -251,7 +251,7 @@ func (w *world) scan(complete bool) {
 		scan.EndHold()
 	}
 	if complete {
-		scan.End(w.now)
+		scan.End(w.now).All(w.now)
 	}
 }
 

@@ -68,8 +68,8 @@ func controls(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, erro
 	), err
 }
 
-// timeCommand runs a command of Spoolgore on a spool. It returns the time to its end and to its first byte, and its peak
-// of memory in bytes.
+// timeCommand runs a command of Spoolgore on a spool. It returns the time to its end and to its first byte, and the
+// peak of memory in bytes.
 func timeCommand(c *config, name, dir string) (took, first time.Duration, rss float64, err error) {
 	cmd := exec.Command(c.spoolgore, name, dir)
 	out, err := cmd.StdoutPipe()

@@ -33,14 +33,6 @@ type ceilings struct {
 // today are the ceilings of the repository.
 func today() ceilings { return ceilings{wide: 0, pronouns: 4.3, nobody: 0.7} }
 
-// exceptions are types that break the limit of methods, each with a limit of its own, which may only fall. A type that
-// keeps the limit of all types must be removed from the list.
-func exceptions() map[string]int {
-	return map[string]int{
-		"internal/smtpclient.pipeline": 22, "internal/smtppool.pool": 22,
-	}
-}
-
 // A report has the figures of the source below a directory.
 type report struct {
 	root      string
@@ -127,7 +119,7 @@ func (r *report) addDeclarations(set *token.FileSet, file *ast.File, dir string)
 }
 
 // broken returns a line for each limit that does not hold.
-func (r *report) broken(c ceilings, except map[string]int) (broken []string) {
+func (r *report) broken(c ceilings) (broken []string) {
 	say := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	rootLines := 0
 	over := make(map[string]string)
@@ -149,18 +141,6 @@ func (r *report) broken(c ceilings, except map[string]int) (broken []string) {
 		if n > maxMethods {
 			over[name] = fmt.Sprintf("%s: %d methods, limit %d", name, n, maxMethods)
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(except)) {
-		limit := except[name]
-		switch n := r.methods[name]; {
-		case n <= maxMethods:
-			say("%s keeps the limit: remove it from the exceptions", name)
-		case n > limit:
-			say("%s: %d methods, limit of the exception %d", name, n, limit)
-		case n < limit:
-			say("%s: %d methods: lower the limit of the exception from %d", name, n, limit)
-		}
-		delete(over, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(over)) {
 		say("%s", over[name])

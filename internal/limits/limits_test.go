@@ -59,29 +59,17 @@ func TestEachLimitHoldsAndIsSeenWhenBroken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
-			is.Equal(len(source(t, tt.good).broken(limits, nil)), 0) // at the limit
-			is.Equal(strings.Join(source(t, tt.bad).broken(limits, nil), "\n"), tt.want)
+			is.Equal(len(source(t, tt.good).broken(limits)), 0) // at the limit
+			is.Equal(strings.Join(source(t, tt.bad).broken(limits), "\n"), tt.want)
 		})
 	}
-}
-
-func TestExceptions(t *testing.T) {
-	t.Parallel()
-	is := is.New(t)
-	r := &report{methods: map[string]int{"p.many": 30, "p.few": 20}}
-	is.Equal(len(r.broken(ceilings{}, map[string]int{"p.many": 30})), 0)
-	is.Equal(r.broken(ceilings{}, map[string]int{"p.many": 29}), []string{"p.many: 30 methods, limit of the exception 29"})
-	is.Equal(r.broken(ceilings{}, map[string]int{"p.many": 31}),
-		[]string{"p.many: 30 methods: lower the limit of the exception from 31"})
-	is.Equal(r.broken(ceilings{}, map[string]int{"p.many": 30, "p.few": 25}),
-		[]string{"p.few keeps the limit: remove it from the exceptions"})
 }
 
 func TestTheRootPackageHasALimit(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	r := &report{files: map[string]int{"a.go": maxRoot / 2, "b.go": maxRoot/2 + 1, "p/c.go": 9}}
-	is.True(strings.Contains(strings.Join(r.broken(ceilings{}, nil), "\n"), "root: 1701 lines in all files, limit 1700"))
+	is.True(strings.Contains(strings.Join(r.broken(ceilings{}), "\n"), "root: 1701 lines in all files, limit 1700"))
 }
 
 func TestADirectoryWithoutSourceIsAnError(t *testing.T) {

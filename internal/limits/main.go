@@ -23,7 +23,7 @@ func main() {
 	pronouns, nobody := r.perWords()
 	fmt.Printf("wide lines %d, pronouns %.2f per 100 words of comments, nobody and its like %.2f per 1,000\n",
 		len(r.wide), pronouns, nobody)
-	broken := r.broken(today(), exceptions())
+	broken := r.broken(today())
 	for _, text := range broken {
 		fmt.Println(text)
 	}

@@ -170,7 +170,7 @@ func (p *pipeline) read(st step) *Error {
 	x.proven = x.proven || p.conn.proven
 	switch {
 	case x.undecided == 0, st.kind == noopStep, st.kind == probeStep && x.rcptAccepted == 0:
-		err = p.readIgnored(st)
+		err = readIgnored(p.wire, st, p.lmtp)
 	case st.kind == resetStep:
 		err = p.readReset()
 	case st.kind == rcptStep:
@@ -247,23 +247,23 @@ func (p *pipeline) readProbe(x *transaction) *Error {
 // readIgnored reads the reply to a step of a transaction that has failed before. The relay is expected to refuse the
 // step, too. If the relay accepts DATA, a lone dot ends the content; but only if the relay accepted MAIL: otherwise the
 // dot could end another message.
-func (p *pipeline) readIgnored(st step) *Error {
-	reply, err := p.wire.expect(st.op(), 2, 3, 4, 5)
+func readIgnored(w *wire, st step, lmtp bool) *Error {
+	reply, err := w.expect(st.op(), 2, 3, 4, 5)
 	switch {
 	case err != nil:
 		return err
 	case reply.Code == 421:
-		p.wire.abort()
+		w.abort()
 		return &Error{Op: st.op(), Reply: reply}
 	case reply.Code >= 400 || st.kind < probeStep:
 		return nil
-	case reply.Code/100 == 3 && st.kind == dataStep && !st.x.mailRefused && !p.lmtp:
+	case reply.Code/100 == 3 && st.kind == dataStep && !st.x.mailRefused && !lmtp:
 		st.x.emptyContent = true
 		return nil
 	case st.kind == endStep && st.x.emptyContent, st.kind == probeStep && !st.x.mailRefused:
 		return nil
 	}
-	return p.wire.unexpected(st.op(), reply)
+	return w.unexpected(st.op(), reply)
 }
 
 // readEnd reads the reply to the end of the content: with SMTP one reply, with LMTP one reply for each recipient
@@ -343,16 +343,16 @@ func (p *pipeline) finish(x *transaction) {
 	p.active = slices.DeleteFunc(p.active, func(y *transaction) bool { return x == y })
 	if !x.resultsHandled {
 		x.resultsHandled = true
-		p.addContext(x)
+		x.addContext(p.conn.cfg.Auth != nil)
 		p.done(x.original, x.results)
 	}
 }
 
 // addContext adds the facts about the connection to the errors of x.
-func (p *pipeline) addContext(x *transaction) {
+func (x *transaction) addContext(loggedIn bool) {
 	for i := range x.results {
 		if e := x.results[i].Err; e != nil {
-			e.LoggedIn, e.Proven, e.NullSender = p.conn.cfg.Auth != nil, x.proven, x.From == ""
+			e.LoggedIn, e.Proven, e.NullSender = loggedIn, x.proven, x.From == ""
 		}
 	}
 }

@@ -75,6 +75,9 @@ func (l *limits) allowed(now time.Time) int {
 	return min(l.now, top)
 }
 
+// exceeded reports whether there are more connections than allowed.
+func (l *limits) exceeded(r *roster, now time.Time) bool { return r.staying() > l.allowed(now) }
+
 // served records an accepted message. connected is the number of connected sessions: during slow start, the connected
 // sessions count for the sessions that are connecting, too, because connecting takes several round trips.
 func (l *limits) served(connected int, now time.Time) {

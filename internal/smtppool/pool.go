@@ -157,7 +157,8 @@ func (p *pool) dispatch() {
 
 // take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.
 func (p *pool) take(s *session, now time.Time) *offer {
-	if p.pace.waits(now) || p.surplus(now) || s.full(now) || p.busy >= p.limits.allowed(now)+startAhead+p.heard {
+	if p.pace.waits(now) || p.limits.exceeded(&p.roster, now) || s.full(now) ||
+		p.busy >= p.limits.allowed(now)+startAhead+p.heard {
 		return nil
 	}
 	o := p.waiting.pop()
@@ -170,9 +171,6 @@ func (p *pool) take(s *session, now time.Time) *offer {
 	}
 	return o
 }
-
-// surplus reports whether there are more connections than allowed. The caller holds p.mu.
-func (p *pool) surplus(now time.Time) bool { return p.roster.staying() > p.limits.allowed(now) }
 
 // more returns the next offer for a busy session, or nil.
 func (p *pool) more(s *session) *offer {
@@ -190,7 +188,7 @@ func (p *pool) next(s *session) (o *offer, idle bool) {
 	if o := p.take(s, now); o != nil {
 		return o, false
 	}
-	if p.surplus(now) || p.closing || s.full(now) {
+	if p.limits.exceeded(&p.roster, now) || p.closing || s.full(now) {
 		p.roster.leave(s)
 		return nil, false
 	}
@@ -338,15 +336,12 @@ func replyIn(results []smtpclient.Result) string {
 // resumeAfter dispatches the waiting offers after a pause, if there is one.
 func (p *pool) resumeAfter(pause time.Duration) {
 	if pause > 0 {
-		time.AfterFunc(pause, p.resume)
+		time.AfterFunc(pause, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.dispatch()
+		})
 	}
-}
-
-// resume dispatches the waiting offers after a pause.
-func (p *pool) resume() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dispatch()
 }
 
 // lost removes a session that has lost the connection, and reports whether there are other sessions.

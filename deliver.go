@@ -1,30 +1,21 @@
 package spoolgore
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"time"
 
 	"github.com/emersion/go-sasl"
 
-	"github.com/unbit/spoolgore/internal/addrmask"
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/guard"
-	"github.com/unbit/spoolgore/internal/message"
-	"github.com/unbit/spoolgore/internal/record"
-	"github.com/unbit/spoolgore/internal/retry"
-	"github.com/unbit/spoolgore/internal/rewrite"
-	"github.com/unbit/spoolgore/internal/smtppool"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -133,13 +124,7 @@ type adapter struct {
 
 // Deliver offers t to the Transport.
 func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt.Outcome {
-	offer := &Transaction{
-		Envelope: Envelope{
-			From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
-			NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
-		},
-		Name: t.Name, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
-	}
+	offer := offerOf(t)
 	var results []Result
 	if err := guard.Call(a.log, "Transport.Deliver", func() { results = a.Transport.Deliver(ctx, offer) }); err != nil {
 		results = slices.Repeat([]Result{{Err: err}}, len(t.To))
@@ -150,6 +135,28 @@ func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt
 		outcomes[i].Withdrawn = outcomes[i].Withdrawn && ctx.Err() != nil // only the spool withdraws an offer
 	}
 	return outcomes
+}
+
+// offerOf returns t as a Transport gets it.
+func offerOf(t *delivery.Transaction) *Transaction {
+	return &Transaction{
+		Envelope: Envelope{
+			From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
+			NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
+		},
+		Name: t.Name, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
+	}
+}
+
+// resultsOf returns outcomes as a Transport gives them.
+func resultsOf(outcomes []attempt.Outcome) []Result {
+	results := make([]Result, len(outcomes))
+	for i, o := range outcomes {
+		results[i] = Result{
+			Relay: o.Relay, Addr: o.Addr, Reply: o.Reply, TLS: o.TLS, DSN: o.DSN, Err: o.Err, RetryAfter: o.RetryAfter,
+		}
+	}
+	return results
 }
 
 // outcomeOf classifies a result. An error without a *DeliveryError is temporary, and the fault of the message.
@@ -194,16 +201,11 @@ type smtpTransport struct{ *delivery.Direct }
 
 // Deliver offers t to the relays of its sender.
 func (s smtpTransport) Deliver(ctx context.Context, t *Transaction) []Result {
-	outcomes := s.Offer(ctx, &delivery.Transaction{
+	return resultsOf(s.Offer(ctx, &delivery.Transaction{
 		Name: t.Name, From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
 		NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
 		Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
-	})
-	results := make([]Result, len(outcomes))
-	for i, o := range outcomes {
-		results[i] = Result{Relay: o.Relay, Addr: o.Addr, Reply: o.Reply, TLS: o.TLS, DSN: o.DSN, Err: o.Err}
-	}
-	return results
+	}))
 }
 
 // A Route sends the mail of some senders, or to some recipients, through other relays.
@@ -247,29 +249,6 @@ type Rewrite struct {
 // and a domain: the local part stays.
 type AddressPair struct{ Pattern, Address string }
 
-// rewriting returns the rules of Rewrite, and those of each route.
-func (o Options) rewriting() (all *rewrite.Rules, routes []*rewrite.Rules, err error) {
-	w := o.Rewrite
-	s := rewrite.Settings{Sender: w.Sender, From: w.From, Redirect: w.Redirect, Allow: w.Allow}
-	for _, p := range w.Senders {
-		s.Senders = append(s.Senders, rewrite.Pair(p))
-	}
-	for _, p := range w.Copies {
-		s.Copies = append(s.Copies, rewrite.Pair(p))
-	}
-	if all, err = rewrite.New(s); err != nil || o.Transport != nil {
-		return all, nil, err
-	}
-	for _, r := range o.Routes {
-		own, err := all.With(r.EnvelopeSender, r.HeaderFrom)
-		if err != nil {
-			return nil, nil, fmt.Errorf("route for %q: %w", r.Sender, err)
-		}
-		routes = append(routes, own)
-	}
-	return all, routes, nil
-}
-
 // SMTP are the settings of TLS, login and extensions. The zero value is a good default.
 type SMTP struct {
 	// User logs in, with the strongest mechanism that the relay offers and the settings allow; empty: no login.
@@ -280,16 +259,17 @@ type SMTP struct {
 	Secret   func(ctx context.Context, again bool) (string, error)
 	Password string
 	Token    bool // XOAUTH2 or OAUTHBEARER (RFC 7628)
+	// TokenSource returns an OAuth 2.0 access token, as the method Token of an oauth2.TokenSource does. It takes the
+	// place of Secret, Password and Token. Any goroutine calls TokenSource before each login. Nil: Secret.
+	TokenSource func() (accessToken string, err error)
 	// The only AUTH mechanism to use: "SCRAM-SHA-256", "PLAIN", "EXTERNAL", ...; empty: any
 	Mechanism string
 	// Returns the application's client for a mechanism; nil, or a nil client: the built-in client
 	Auth func(mechanism string) sasl.Client
 
-	// TLS is "starttls" for STARTTLS, which the relay must then offer (RFC 3207), "tls" for TLS from the first byte
-	// (RFC 8314), "none" for no TLS; empty, or "auto": TLS from the first byte on port 465, otherwise STARTTLS if the
-	// relay offers it. A failed handshake is never followed by an attempt without TLS.
-	TLS       string
-	TLSConfig *tls.Config // nil: Options.TLSConfig
+	TLS TLSMode // zero: TLSAuto
+	// Nil: Options.TLSConfig. If both are nil, a relay on loopback is not verified.
+	TLSConfig *tls.Config
 	// "sha256//BASE64" of public keys (RFC 7469, section 2.4). The relay must have one of the keys; the certificate is
 	// not verified further
 	Pins []string
@@ -307,89 +287,4 @@ type SMTP struct {
 	// Version identifies Secret, Auth and TLSConfig for Reconfigure, which cannot compare functions: settings with the
 	// same Version count as equal. Empty: settings with a Secret or an Auth never count as equal.
 	Version string
-}
-
-// settings converts s for the SMTP client.
-func (s SMTP) settings() smtppool.Settings { return smtppool.Settings(s) }
-
-// usualConcurrency is the number of connections to a relay, and of calls of Deliver, with Options.Concurrency zero.
-const usualConcurrency = 20
-
-// delivery converts complete options for the delivery.
-func (o Options) delivery() delivery.Config {
-	c := delivery.Config{
-		Concurrency: cmp.Or(o.Concurrency, usualConcurrency), Auto: o.Concurrency == 0,
-		Timeout: o.SMTPTimeout, LocalName: o.LocalName,
-		TLSConfig: o.TLSConfig, Dial: o.Dial, Log: o.Logger,
-		AsError: deliveryError, Jitter: jitter, Grown: func() {},
-	}
-	if o.Transport != nil {
-		c.Transport = adapter{o.Transport, o.Logger}
-	}
-	for _, r := range o.Routes {
-		c.Routes = append(c.Routes, delivery.Route{Sender: r.Sender, Addr: r.SMTPAddr, SMTP: r.SMTP.settings()})
-	}
-	c.Routes = append(c.Routes, delivery.Route{Addr: o.SMTPAddr, SMTP: o.SMTP.settings()})
-	return c
-}
-
-// jitter varies d by up to a tenth, so that messages that failed together are not retried together.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
-}
-
-// create makes the directory dir if Options.Create asks for that, and the directory has never been there.
-func (o Options) create(dir *spooldir.Dir) error {
-	if !o.Create {
-		return nil
-	}
-	return spooldir.Create(dir, o.StatusFile)
-}
-
-// complete returns the options with all defaults, or an error for a wrong option.
-func (o Options) complete(dir *spooldir.Dir) (Options, error) {
-	if o.SMTPAddr == "" && o.Transport == nil {
-		return o, errors.New("no relay: Options.SMTPAddr is empty")
-	}
-	for name, n := range map[string]int64{
-		"Freq": int64(o.Freq), "Settle": int64(o.Settle), "Attempts": int64(o.Attempts), "MaxAge": int64(o.MaxAge),
-		"Concurrency": int64(o.Concurrency), "Grace": int64(o.Grace),
-		"SMTPTimeout": int64(o.SMTPTimeout), "WarnAfter": int64(o.WarnAfter), "Trace": int64(o.Trace),
-		"MaxSize": o.MaxSize, "MaxRecipients": int64(o.MaxRecipients),
-	} {
-		if n < 0 {
-			return o, fmt.Errorf("option %s is negative", name)
-		}
-	}
-	o.Freq = cmp.Or(o.Freq, 10*time.Second)
-	o.Settle = cmp.Or(o.Settle, spooldir.SettleTime)
-	o.Attempts = cmp.Or(o.Attempts, retry.Attempts)
-	o.MaxAge = cmp.Or(o.MaxAge, retry.MaxAge)
-	o.MaxRecipients = cmp.Or(o.MaxRecipients, record.MaxRecipients)
-	o.Grace = cmp.Or(o.Grace, 30*time.Second)
-	o.Logger = cmp.Or(o.Logger, slog.Default())
-	o.StatusFile = cmp.Or(o.StatusFile, dir.File(spooldir.StatusFile))
-	if o.Backoff == nil {
-		o.Backoff = func(attempts int) time.Duration { return jitter(retry.After(attempts)) }
-	}
-	if o.Watch != WatchAuto && o.Watch != WatchOff {
-		return o, fmt.Errorf("option Watch: no value %d", o.Watch)
-	}
-	if o.OnEvent == nil {
-		o.OnEvent = func(Event) {}
-	}
-	if o.ShortAddresses {
-		o.Logger = slog.New(addrmask.NewHandler(o.Logger.Handler(), nil))
-	}
-	if o.Postmaster != "" {
-		if _, err := message.Canonical(o.Postmaster); err != nil {
-			return o, fmt.Errorf("option Postmaster: %q is no address: %w", o.Postmaster, err)
-		}
-	}
-	if _, _, err := o.rewriting(); err != nil {
-		return o, err
-	}
-	var err error
-	o.StatusFile, err = filepath.Abs(o.StatusFile)
-	return o, err
 }

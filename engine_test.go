@@ -75,7 +75,7 @@ func TestRateHoldsOverARestart(t *testing.T) {
 		for i := range 200 {
 			drop(t, dir, fmt.Sprint(i), "From: a@x.org\nTo: b@y.org, c@y.org\n\nhello\n")
 		}
-		opts := Options{Transport: take, Rate: "100/h"}
+		opts := Options{Transport: take, Rate: Rate{{100, time.Hour}}}
 		_, stop := start(t, dir, opts)
 		pass(time.Second)
 		is.Equal(count(), 100) // all that the limit allows, since none of it was used

@@ -2,12 +2,18 @@ package spoolgore_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -406,5 +412,126 @@ func ExampleSpool_Pause() {
 	// Output:
 	// <nil>
 	// 0 messages in the spool
+	// <nil>
+}
+
+// A login at Google or Microsoft: the token source is one of golang.org/x/oauth2. Here it is a function.
+func ExampleSMTP_tokenSource() {
+	source := func() (string, error) { // t, err := tokenSource.Token(); return t.AccessToken, err
+		return "ya29.token", nil
+	}
+	_, err := spoolgore.NewSMTP(spoolgore.Options{
+		SMTPAddr: "smtp.gmail.com:587",
+		SMTP:     spoolgore.SMTP{User: "app@example.com", TokenSource: source, TLS: spoolgore.TLSStartTLS},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// A relay with a certificate of an own authority, TLS from the first octet, and TLS 1.3 at least.
+func ExampleSMTP_tls() {
+	authorities := x509.NewCertPool() // authorities.AppendCertsFromPEM(pem)
+	_, err := spoolgore.NewSMTP(spoolgore.Options{
+		SMTPAddr:  "mail.internal.example:465",
+		TLSConfig: &tls.Config{RootCAs: authorities, ServerName: "mail.internal.example"},
+		SMTP:      spoolgore.SMTP{TLS: spoolgore.TLSImplicit, TLSMin: "1.3"},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// The newsletter goes through a relay of its own. Mail to colleagues goes straight to their mail server. All other mail
+// goes to SMTPAddr, at most 14 messages a second.
+func ExampleRoute() {
+	rate, err := spoolgore.ParseRate("14/s,50000/d")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = spoolgore.NewSMTP(spoolgore.Options{
+		SMTPAddr: "mail.example.com:587",
+		Rate:     rate,
+		Routes: []spoolgore.Route{
+			{Sender: "@news.example.com", SMTPAddr: "smtps://smtp.newsletter.example"},
+			{Sender: "to:@example.com", SMTPAddr: "lmtp+unix:///run/lmtp"},
+		},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// A support tool lists what has failed, corrects an address and tries again.
+func ExampleSpool_Messages() {
+	dir, remove := tempSpool()
+	defer remove()
+	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet, NoReports: true})
+	ctx := context.Background()
+	env := spoolgore.Envelope{From: "app@example.com", To: []string{"nobody@example.org"}, ID: "order-17"}
+	if _, err := spool.Put(ctx, env, strings.NewReader("Subject: hello\n\nHello!\n")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(spool.Drain(ctx))
+	for m, err := range spool.Messages(spoolgore.Filter{States: []string{"failed"}}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(m.ID, m.Reason)
+		fmt.Println(spool.Redirect(m.Place, m.Name, "ann@example.org"))
+	}
+	fmt.Println(spool.Drain(ctx))
+	// Output:
+	// <nil>
+	// order-17 nobody@example.org: nobody@example.org: no such user
+	// <nil>
+	// app@example.com -> ann@example.org: Hello!
+	// <nil>
+}
+
+// A server puts mail in its handlers. At the end it first stops accepting requests, and then Run finishes what it sends.
+func Example_server() {
+	dir, remove := tempSpool()
+	defer remove()
+	sent := make(chan bool, 1)
+	spool := spoolgore.New(dir, spoolgore.Options{
+		Transport: printer{}, // SMTPAddr: "mail.example.com:587" in earnest
+		Logger:    quiet,
+		OnEvent: func(ev spoolgore.Event) {
+			if ev.Kind == spoolgore.EventSent {
+				sent <- true
+			}
+		},
+	})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		env := spoolgore.Envelope{From: "app@example.com", To: []string{r.FormValue("to")}, ID: r.FormValue("order")}
+		_, err := spool.Put(r.Context(), env, strings.NewReader("Subject: your order\n\nIt is on its way.\n"))
+		switch {
+		case err == nil, errors.Is(err, spoolgore.ErrDuplicate):
+			w.WriteHeader(http.StatusAccepted) // on disk: it will be sent, once
+		case errors.Is(err, spoolgore.ErrEnvelope):
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		default:
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+		}
+	})
+	ctx, stop := context.WithCancel(context.Background()) // signal.NotifyContext in earnest
+	ended := make(chan error)
+	go func() { ended <- spool.Run(ctx) }()
+
+	server := httptest.NewServer(handler) // http.Server in earnest
+	for _, to := range []string{"no address", "ann@example.org"} {
+		resp, err := http.PostForm(server.URL, url.Values{"to": {to}, "order": {"17"}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		resp.Body.Close()
+		fmt.Println(resp.StatusCode)
+	}
+	server.Close() // http.Server.Shutdown: no more requests
+	<-sent         // not needed in earnest: mail that waits is sent after the next start
+	stop()
+	fmt.Println(<-ended)
+	// Unordered output:
+	// 400
+	// 202
+	// app@example.com -> ann@example.org: It is on its way.
 	// <nil>
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,7 +59,7 @@ func TestHealthTellsOfRelays(t *testing.T) {
 		s.Pause()
 		is.True(s.Health().Paused)
 		stop()
-		is.Equal(s.Health(), Health{}) // nothing runs
+		is.Equal(s.Health(), Health{Dir: dir, StatusFile: filepath.Join(dir, ".spoolgore.js")}) // nothing runs
 	})
 }
 
@@ -70,7 +71,7 @@ func TestHealthTellsOfTheRate(t *testing.T) {
 		for i := range 5 {
 			drop(t, dir, fmt.Sprint(i), simple)
 		}
-		s, stop := start(t, dir, Options{Dial: relay.Dial, Rate: "1/m"})
+		s, stop := start(t, dir, Options{Dial: relay.Dial, Rate: Rate{{1, time.Minute}}})
 		pass(time.Second)
 		s.Flush() // looks at the same wait again
 		pass(time.Second)

@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/engine"
-	"github.com/unbit/spoolgore/internal/mailq"
+	"github.com/unbit/spoolgore/internal/guard"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
@@ -36,17 +35,20 @@ type Envelope struct {
 	Priority  int       // due messages with a higher priority go first
 
 	// ID is the caller's own id of the message, at most 200 octets; empty: none. Every Event, the log and the status
-	// have the ID. While the spool has a message with the ID, be it held or failed, Put returns ErrDuplicate.
+	// have the ID. Put returns ErrDuplicate while the spool has a message with the ID, be it held or failed, and after
+	// a relay has accepted one as long as .spoolgore.sent has the outcome, see Options.Trace.
 	ID string
 }
 
-// Errors of Put, PutMany and Send. Test with errors.Is. A server answers 400 to ErrEnvelope and ErrTooLarge, 409 or 200
-// to ErrDuplicate, and 503 to everything else: the same call may succeed later.
+// Errors of Put, PutMany and Send. Test with errors.Is. A server answers 400 to ErrEnvelope, 413 to ErrTooLarge, 409 or
+// 200 to ErrDuplicate, and 503 to ErrSpool: the same call may succeed later. Another error is that of the content's
+// reader, or of the context.
 var (
 	ErrEnvelope     = errors.New("bad envelope")                    // ErrNoRecipients and *AddressError are such, too
 	ErrNoRecipients = errors.New("no recipients")                   // Envelope.To is empty
-	ErrTooLarge     = errors.New("message too large")               // beyond MaxSize or MaxRecipients, or the largest
-	ErrSpoolFull    = errors.New("no room in the spool")            // the disk or a quota is full
+	ErrTooLarge     = errors.New("message too large")               // beyond MaxSize, MaxRecipients, or any file
+	ErrSpool        = errors.New("the spool cannot be written")     // no directory, no right, a disk that fails
+	ErrSpoolFull    = fmt.Errorf("%w: no room", ErrSpool)           // the disk or a quota is full
 	ErrDuplicate    = errors.New("there is a message with that ID") // Envelope.ID; the name of its file is returned
 )
 
@@ -99,6 +101,7 @@ func (s *Spool) PutMany(ctx context.Context, mails []Mail) []PutResult {
 		if items[i] = mails[i].putting(ctx, opts); err != nil {
 			items[i].Err = err
 		}
+		items[i].Used = func() bool { return wasSent(s, items[i].Fixed) }
 	}
 	if s.dirErr == nil {
 		s.dir.PutAll(items)
@@ -115,6 +118,18 @@ func (s *Spool) PutMany(ctx context.Context, mails []Mail) []PutResult {
 	return results
 }
 
+// wasSent reports whether the Run of this process or .spoolgore.sent knows of an acceptance of the message name.
+func wasSent(s *Spool, name string) bool {
+	s.mu.Lock()
+	current := s.current
+	s.mu.Unlock()
+	sent := current != nil && current.engine.Accepted(name)
+	if !sent {
+		sent, _ = s.sent.Has(name) // the file is for people: without it a second copy may be sent
+	}
+	return sent
+}
+
 // putting returns m in the terms of the spool directory.
 func (m *Mail) putting(ctx context.Context, opts Options) *spooldir.Putting {
 	line, err := message.Envelope(m.Envelope).AppendLine(nil)
@@ -126,7 +141,7 @@ func (m *Mail) putting(ctx context.Context, opts Options) *spooldir.Putting {
 		if _, err := w.Write(line); err != nil {
 			return err
 		}
-		in := io.Reader(contextReader{ctx, m.Content})
+		in := guard.Reader(ctx, m.Content)
 		if limit > 0 {
 			in = io.LimitReader(in, limit+1)
 		}
@@ -144,6 +159,7 @@ func putError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case guard.IsReaderError(err):
 	case errors.As(err, &bad):
 		err = (*AddressError)(bad)
 	case errors.Is(err, message.ErrNoRecipient):
@@ -156,24 +172,13 @@ func putError(err error) error {
 		err = ErrDuplicate
 	case spooldir.IsFull(err):
 		err = fmt.Errorf("%w: %w", ErrSpoolFull, err)
+	case errors.Is(err, ErrTooLarge):
 	case errors.Is(err, syscall.EFBIG):
 		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+	default:
+		err = fmt.Errorf("%w: %w", ErrSpool, err)
 	}
 	return fmt.Errorf("spoolgore: put: %w", err)
-}
-
-// contextReader reads until its context ends.
-type contextReader struct {
-	ctx context.Context
-	io.Reader
-}
-
-// Read reads unless the context has ended.
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.Reader.Read(p)
 }
 
 // Send is Put for a message in memory. With Send a *Spool is an enmime Sender, as for the Send method of an enmime
@@ -286,115 +291,11 @@ func (s *Spool) Health() (h Health) {
 		h = healthOf(c.Health(), c.Senders())
 		done()
 	}, func() {})
+	if s.dirErr == nil {
+		s.mu.Lock()
+		opts, _ := s.opts.complete(s.dir)
+		s.mu.Unlock()
+		h.Dir, h.StatusFile = s.dir.Path(), opts.StatusFile
+	}
 	return h
-}
-
-// Messages returns the messages that f chooses, sorted by name, as they were at the call. While nothing runs in this
-// process, recipients are those of the status file. A page of n messages has Filter.Limit n; the next page begins after
-// the last name (Filter.After). The last pair may be an error: the spool cannot be read.
-func (s *Spool) Messages(f Filter) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		view, err := viewOf(s)
-		var found []*mailq.Entry
-		if err == nil {
-			found, err = view.Select(f.query())
-		}
-		for _, e := range found {
-			if !yield(entryOf(e), nil) {
-				return
-			}
-		}
-		if err != nil {
-			yield(Entry{}, fmt.Errorf("spoolgore: messages: %w", err))
-		}
-	}
-}
-
-// Get returns one message. The error is fs.ErrNotExist if no message in place has that name.
-func (s *Spool) Get(place Place, name string) (Entry, error) {
-	view, err := viewOf(s)
-	if err == nil {
-		var e *mailq.Entry
-		if e, err = view.Find(spooldir.Place(place), name); err == nil {
-			view.ReadHeader(e)
-			return entryOf(e), nil
-		}
-	}
-	return Entry{}, fmt.Errorf("spoolgore: get: %w", err)
-}
-
-// viewOf returns a view of the spool, with the records of the Run of this process.
-func viewOf(s *Spool) (*mailq.View, error) {
-	if s.dirErr != nil {
-		return nil, s.dirErr
-	}
-	s.mu.Lock()
-	status := s.opts.StatusFile
-	s.mu.Unlock()
-	view, err := mailq.Of(s.dir.Path(), status, time.Now())
-	var live func() map[string]*record.Message
-	do(s, func(c *engine.Control, done func()) {
-		c.Records(func(records func() map[string]*record.Message) {
-			live = records
-			done()
-		})
-	}, func() {})
-	if live != nil {
-		view.Live = live()
-	}
-	return view, err
-}
-
-// Hold moves a message of the spool to hold/: it is not sent, and its age does not grow. A transaction in progress goes
-// on.
-func (s *Spool) Hold(name string) error {
-	return moveMessage(s, "hold", name, spooldir.Spool, spooldir.Hold)
-}
-
-// Release moves a message back from hold/ into the spool.
-func (s *Spool) Release(name string) error {
-	return moveMessage(s, "release", name, spooldir.Hold, spooldir.Spool)
-}
-
-// Retry has a message of the spool tried now, or moves a message back from failed/ into the spool, from where it goes
-// to the recipients who had failed.
-func (s *Spool) Retry(place Place, name string) error {
-	if place == PlaceFailed {
-		return moveMessage(s, "retry", name, spooldir.Failed, spooldir.Spool)
-	}
-	return steer(s, "retry", name, func(by spooldir.Steering) error {
-		return errors.Join(by.Touch(name), by.Touched())
-	})
-}
-
-// Delete removes a message for good, from failed/ with its why-file. No report is sent. A transaction in progress goes
-// on.
-func (s *Spool) Delete(place Place, name string) error {
-	return steer(s, "delete", "", func(by spooldir.Steering) error {
-		return by.DiscardAny(spooldir.Place(place), name)
-	})
-}
-
-// moveMessage moves a message from one place to another.
-func moveMessage(s *Spool, act, name string, from, to spooldir.Place) error {
-	return steer(s, act, "", func(by spooldir.Steering) error { return by.Shift(name, from, to) })
-}
-
-// steer does act as the command of that name does. Then Run lists the directory, and tries the message retried, if any.
-func steer(s *Spool, name, retried string, act func(spooldir.Steering) error) error {
-	err := s.dirErr
-	if err == nil {
-		err = act(s.dir.Steering())
-	}
-	if err == nil {
-		err = s.dir.SyncPlaces()
-	}
-	if err != nil {
-		return fmt.Errorf("spoolgore: %s: %w", name, err)
-	}
-	do(s, func(c *engine.Control, done func()) {
-		c.Rescan(retried)
-		done()
-	}, func() {})
-	return nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -27,7 +28,7 @@ func TestJitter(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	for range 1000 {
-		d := jitter(time.Hour)
+		d := delivery.Jitter(time.Hour)
 		is.True(d >= 54*time.Minute && d <= 66*time.Minute) // a tenth to either side
 	}
 }

@@ -274,25 +274,25 @@ func TestTheRateGoesOn(t *testing.T) {
 		for i := range 60 {
 			drop(t, dir, fmt.Sprintf("%02d", i), simple)
 		}
-		opts := exact(Options{Watch: WatchOff, SMTPAddr: "relay.test:25", Dial: relay.Dial, Rate: "20/h"})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "relay.test:25", Dial: relay.Dial, Rate: Rate{{20, time.Hour}}})
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 20)
-		opts.Rate = "24/h" // of which 20 are spent
+		opts.Rate = Rate{{24, time.Hour}} // of which 20 are spent
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 24)
-		opts.Rate = "10/h"
+		opts.Rate = Rate{{10, time.Hour}}
 		is.NoErr(s.Reconfigure(opts))
 		pass(4 * time.Minute)
 		is.Equal(len(relay.Messages()), 24) // more than the limit is spent
 		is.True(!s.Health().RateWait.IsZero())
-		opts.Rate = ""
+		opts.Rate = nil
 		is.NoErr(s.Reconfigure(opts))
 		is.True(s.Health().RateWait.IsZero()) // no limit delays the rest
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 60) // without a limit the rest goes at once
-		opts.Rate = "20/h"
+		opts.Rate = Rate{{20, time.Hour}}
 		is.NoErr(s.Reconfigure(opts))
 		drop(t, dir, "more", simple)
 		pass(54 * time.Minute)
@@ -313,7 +313,7 @@ func TestWhatCannotBeTakenOverChangesNothing(t *testing.T) {
 		"no relay":       {func(o *Options) { o.SMTPAddr = "" }, "no relay"},
 		"no address":     {func(o *Options) { o.SMTPAddr = "new.test:25,relay" }, "host:port"},
 		"negative":       {func(o *Options) { o.Attempts = -1 }, "Attempts is negative"},
-		"rate":           {func(o *Options) { o.Rate = "often" }, "rate"},
+		"rate":           {func(o *Options) { o.Rate = Rate{{-1, time.Second}} }, "rate"},
 		"route twice":    {func(o *Options) { o.Routes = []Route{{Sender: "@a", SMTPAddr: "a:1"}, {Sender: "@A", SMTPAddr: "a:1"}} }, "has a route already"},
 		"route's relay":  {func(o *Options) { o.Routes = []Route{{Sender: "@a", SMTPAddr: "a"}} }, "host:port"},
 		"no mode of TLS": {func(o *Options) { o.SMTP.TLS = "ssl" }, "TLS mode"},

@@ -642,7 +642,7 @@ func TestRunSaysWhatIsWrongBeforeItTouchesAnything(t *testing.T) {
 		"one of the relays": {".", Options{SMTPAddr: "mail.example.com:25,"}, "is not host:port"},
 		"negative window":   {".", Options{SMTPAddr: "x:25", SMTP: SMTP{Window: -1}}, "option SMTP.Window is negative"},
 		"TLS mode":          {".", Options{SMTPAddr: "x:25", SMTP: SMTP{TLS: "maybe"}}, "TLS mode"},
-		"rate":              {".", Options{SMTPAddr: "x:25", Rate: "5/w"}, "5/w"},
+		"rate":              {".", Options{SMTPAddr: "x:25", Rate: Rate{{5, 7 * 24 * time.Hour}}}, "5/168h"},
 		"route twice":       {".", Options{SMTPAddr: "x:25", Routes: []Route{{Sender: "@a.org", SMTPAddr: "x:25"}, {Sender: "@A.org", SMTPAddr: "x:25"}}}, "has a route already"},
 		"negative":          {".", Options{SMTPAddr: "x:25", Attempts: -1}, "option Attempts is negative"},
 		"no directory":      {"missing", Options{SMTPAddr: "x:25"}, "no such file"},

@@ -67,6 +67,8 @@ import (
 
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/fsys"
+	"github.com/unbit/spoolgore/internal/observers"
+	"github.com/unbit/spoolgore/internal/sentlog"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -111,7 +113,7 @@ type Options struct {
 	Attempts    int           // failed attempts after which a recipient is given up; zero: no limit, MaxAge decides
 	MaxAge      time.Duration // age at which a message is given up, however few the attempts; zero: 5 days
 	Concurrency int           // connections to a relay, or calls of Deliver, at once; zero: 20, up to 100 if faster
-	Rate        string        // limits for the recipients of all mail, such as "14/s,600/m,50000/d"; empty: none
+	Rate        Rate          // limits for the recipients of all mail; nil: none. See ParseRate
 	MaxSize     int64         // limit for the octets of a message in Put; zero: none
 
 	// MaxRecipients limits the recipients of a message. Put refuses a message with more. A file with more is given up,
@@ -134,8 +136,8 @@ type Options struct {
 	PickupDots bool
 	WarnAfter  time.Duration // age at which the sender of a waiting message gets a report, once; zero: never
 
-	// Trace is the number of outcomes to remember in .spoolgore.sent, for "spoolgore trace": between Trace and twice as
-	// many are kept. Zero: none.
+	// Trace is the number of outcomes, one for each recipient, to remember in .spoolgore.sent: between Trace and twice
+	// as many are kept. They are for "spoolgore trace" and for Envelope.ID. Zero: none.
 	Trace int
 	// ShortAddresses shortens mail addresses in the log and in .spoolgore.sent to the first character and the domain.
 	ShortAddresses bool
@@ -147,6 +149,11 @@ type Options struct {
 	// spool, which an error makes fail. Op is "open", "create", "read", "write", "sync", "stat", "mkdir", "rename",
 	// "remove" or "chmod". The value given to New counts; nil: no failures.
 	FailDisk func(op, path string) error
+
+	// OnAttempt is called before each attempt to deliver a message, for tracing: it can start a span, and returns the
+	// context of the attempt, and a function that gets the results, such as the end of the span. Each may be nil. Any
+	// goroutine calls OnAttempt, which must not change t.
+	OnAttempt func(ctx context.Context, t *Transaction) (within context.Context, end func([]Result))
 
 	// OnEvent gets every event, one at a time, from the goroutine of Run. OnEvent must not block, and must not call
 	// methods of the Spool other than Put and Send.
@@ -161,7 +168,9 @@ type Spool struct {
 	dir      *spooldir.Dir
 	dirErr   error
 	opts     Options
-	noSettle bool // tests: Options.Settle is zero
+	sent     *sentlog.Names
+	watchers observers.List[Event] // functions of Observe
+	noSettle bool                  // tests: Options.Settle is zero
 
 	mu      sync.Mutex
 	current *running // the running Run or Drain; nil: none
@@ -187,7 +196,11 @@ func New(dir string, opts Options) *Spool {
 // newOn is New on a file system; nil: the one of the system.
 func newOn(dir string, opts Options, fs fsys.FS) *Spool {
 	d, err := spooldir.NewOn(dir, fs)
-	return &Spool{dir: d, dirErr: err, opts: opts}
+	s := &Spool{dir: d, dirErr: err, opts: opts}
+	if err == nil {
+		s.sent = sentlog.NewNames(d.FS(), d.Path())
+	}
+	return s
 }
 
 // Run sends the messages in the spool, and all new messages, until ctx ends. Then Run starts no new transaction, waits
@@ -265,7 +278,7 @@ func openEngine(s *Spool, drain bool) (*running, Options, error) {
 		if err != nil {
 			return nil, opts, err
 		}
-		eo := opts.engine()
+		eo := opts.engine(&s.watchers)
 		if s.noSettle {
 			eo.Settle = 0
 		}
@@ -322,13 +335,13 @@ func (s *Spool) Reconfigure(opts Options) error {
 	}
 	do(s, func(c *engine.Control, done func()) {
 		defer done()
-		if err = c.Reconfigure(full.engine()); err == nil {
+		if err = c.Reconfigure(full.engine(&s.watchers)); err == nil {
 			s.mu.Lock()
 			s.opts = opts
 			s.mu.Unlock()
 		}
 	}, func() {
-		if err = engine.Check(full.engine()); err == nil {
+		if err = engine.Check(full.engine(&s.watchers)); err == nil {
 			s.opts = opts
 			s.changes++
 		}
@@ -365,13 +378,3 @@ func do(s *Spool, command func(c *engine.Control, done func()), idle func()) {
 		}
 	}
 }
-
-// Watch is how new files are noticed. [Spool.Put] tells a Run of the same Spool in any case.
-type Watch int
-
-// The values of Options.Watch.
-const (
-	WatchAuto Watch = iota // the system notifies where it can (inotify on Linux); scans find what it misses
-	// Scans only, each Options.Freq. No goroutine waits for the kernel, so time moves in a testing/synctest bubble.
-	WatchOff
-)

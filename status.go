@@ -1,7 +1,6 @@
 package spoolgore
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/delivery"
@@ -284,7 +283,10 @@ func eventOf(ev queue.Event) Event {
 
 // Health is the state of a run and of its relays. The messages are in Status.
 type Health struct {
-	Running  bool   // Run or Drain runs in this process; if not, all other fields are zero
+	Dir        string // absolute path of the spool
+	StatusFile string // absolute path of the status file
+
+	Running  bool   // Run or Drain runs in this process; if not, all following fields are zero
 	Paused   bool   // see Pause
 	Away     bool   // the directory is missing or was replaced: no mail is sent until the directory is back
 	Trouble  string // error of the directory or its files; empty: none
@@ -313,8 +315,8 @@ type RelayHealth struct {
 // healthOf converts h. senders has the sender of each route.
 func healthOf(h engine.Health, senders []string) Health {
 	c := Health{
-		Running: true, Paused: h.Paused, Away: h.Away, Trouble: textOf(h.Trouble), Files: h.Files, InFlight: h.InFlight,
-		RateWait: h.RateUntil, RateWaits: h.RateCount,
+		Running: true, Paused: h.Paused, Away: h.Away, Trouble: guard.Text(h.Trouble), Files: h.Files,
+		InFlight: h.InFlight, RateWait: h.RateUntil, RateWaits: h.RateCount,
 	}
 	for _, r := range h.Relays {
 		c.Relays = append(c.Relays, relayOf(r, senders[r.Route]))
@@ -325,40 +327,6 @@ func healthOf(h engine.Health, senders []string) Health {
 func relayOf(r delivery.Health, senders string) RelayHealth {
 	return RelayHealth{
 		Name: r.Name, Senders: senders, Connections: r.Connections, Limit: r.Limit, Slowed: r.SlowedUntil,
-		Trouble: textOf(r.Err), Since: r.Since, RestsUntil: r.Until,
-	}
-}
-
-// textOf returns the text of err; empty: there is none.
-func textOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-// Internal returns the options with all defaults in the terms of internal packages, or an error for a wrong option.
-// Package fleet of this repository uses Internal; no other program can.
-func (o Options) Internal() (engine.Options, error) {
-	full, err := o.complete(&spooldir.Dir{})
-	if err != nil {
-		return engine.Options{}, fmt.Errorf("spoolgore: %w", err)
-	}
-	return full.engine(), nil
-}
-
-// engine converts complete options for the engine.
-func (o Options) engine() engine.Options {
-	rules, routes, _ := o.rewriting() // complete has checked them
-	return engine.Options{
-		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
-		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
-		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
-		Most:  o.MaxRecipients, Rate: o.Rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
-		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
-		OnEvent: func(ev queue.Event) {
-			_ = guard.Call(o.Logger, "Options.OnEvent", func() { o.OnEvent(eventOf(ev)) })
-		},
-		Delivery: o.delivery(), Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
+		Trouble: guard.Text(r.Err), Since: r.Since, RestsUntil: r.Until,
 	}
 }

@@ -145,7 +145,7 @@ func TestEveryMethodAtOnce(t *testing.T) {
 		repeat(1000, func() {
 			changed := opts
 			changed.Concurrency, changed.Freq = 1+n(50), 10*time.Millisecond+ms(200)
-			changed.Rate = []string{"", "10000/s"}[n(2)]
+			changed.Rate = []Rate{nil, {{10000, time.Second}}}[n(2)]
 			is.NoErr(s.Reconfigure(changed))
 		})
 		wg.Wait()

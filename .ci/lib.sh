@@ -159,7 +159,7 @@ need_everything() {
 		dpkg -x "$debs"/exim4-daemon-light_*.deb .ci/exim
 		rm -r "$debs"
 	fi
-	for module in nodemailer@10 playwright-core@1; do
+	for module in nodemailer@10 playwright-core@1 axe-core@4; do
 		[ ! -d ".ci/npm/node_modules/${module%@*}" ] || continue
 		command -v npm >/dev/null || need nodejs npm
 		npm install --silent --no-audit --no-fund --prefix .ci/npm "$module"

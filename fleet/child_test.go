@@ -28,9 +28,13 @@ func child(role string) int {
 	defer q.Close()
 	switch role {
 	case "worker":
+		var rate spoolgore.Rate
+		if rate, err = spoolgore.ParseRate(os.Getenv("FLEET_TEST_RATE")); err != nil {
+			break
+		}
 		err = q.Work(ctx, spoolgore.Options{
 			SMTPAddr: os.Getenv("FLEET_TEST_RELAY"), Concurrency: 10, Backoff: soon, SMTP: spoolgore.SMTP{TLS: "none"},
-			Rate: os.Getenv("FLEET_TEST_RATE"),
+			Rate: rate,
 		})
 	}
 	if err != nil {

@@ -2,7 +2,7 @@
 //
 //	q, err := fleet.Open(ctx, fleet.Options{DB: "postgres://mail@db.example.com/mail"})
 //	name, err := q.Put(ctx, spoolgore.Envelope{From: "app@example.com", To: []string{"ann@example.org"}}, r)
-//	err = q.Work(ctx, spoolgore.Options{SMTPAddr: "mail.example.com:587", Rate: "14/s,50000/d"})
+//	err = q.Work(ctx, spoolgore.Options{SMTPAddr: "mail.example.com:587", Rate: spoolgore.Rate{{14, time.Second}}})
 //
 // # What is promised
 //

@@ -3,7 +3,7 @@
 //	spoolgore [flags] DIR
 //	spoolgore COMMAND [flags] DIR ...
 //
-// "spoolgore -help" says the rest.
+// "spoolgore help all" says the rest.
 package main
 
 import (

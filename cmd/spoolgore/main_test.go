@@ -77,13 +77,13 @@ func TestUsageErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			var stdout, stderr bytes.Buffer
-			is.Equal(run(c.args, nil, &stdout, &stderr), 64)           // exit code of a usage error
-			is.Equal(stdout.Len(), 0)                                  // standard output is not for errors
-			is.True(strings.HasPrefix(stderr.String(), "spoolgore: ")) // it says who speaks
-			is.True(strings.Contains(stderr.String(), c.say))          // it says what is wrong
-			is.True(strings.Contains(stderr.String(), "-help"))        // it says where to read on
-			is.Equal(strings.Count(stderr.String(), "\n"), 1)          // it is one line
-			is.True(!strings.Contains(stderr.String(), "secret"))      // no password is shown
+			is.Equal(run(c.args, nil, &stdout, &stderr), 64)             // exit code of a usage error
+			is.Equal(stdout.Len(), 0)                                    // standard output is not for errors
+			is.True(strings.HasPrefix(stderr.String(), "spoolgore: "))   // it says who speaks
+			is.True(strings.Contains(stderr.String(), c.say))            // it says what is wrong
+			is.True(strings.Contains(stderr.String(), "spoolgore help")) // it says where to read on
+			is.Equal(strings.Count(stderr.String(), "\n"), 1)            // it is one line
+			is.True(!strings.Contains(stderr.String(), "secret"))        // no password is shown
 		})
 	}
 }
@@ -91,8 +91,8 @@ func TestUsageErrors(t *testing.T) {
 func TestHelp(t *testing.T) {
 	is := is.New(t)
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"-help"}, nil, &stdout, &stderr), 0) // help that was asked for is no error
-	is.Equal(stderr.Len(), 0)                                  // it goes to standard output
+	is.Equal(run([]string{"help", "all"}, nil, &stdout, &stderr), 0) // help that was asked for is no error
+	is.Equal(stderr.Len(), 0)                                        // it goes to standard output
 	known := []string{"dir", "version", "printconfig", "checkconfig", "config"}
 	for _, k := range conf.Keys {
 		if k.Of&conf.Daemon != 0 {

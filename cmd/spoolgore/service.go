@@ -51,7 +51,7 @@ func (s *service) run(orders []os.Signal) error {
 	defer s.hook.Start()()
 	s.collector = collector.New(collector.Options{
 		Dir: s.c.Dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(),
-		Rate: s.c.Opts.Rate, Rewrite: s.c.Opts.Rewrite, Keep: minutesKept(&s.c), Log: s.log,
+		Rate: s.c.Opts.Rate.String(), Rewrite: s.c.Opts.Rewrite, Keep: minutesKept(&s.c), Log: s.log,
 		OnLook: s.hook.Look,
 	})
 	serve := func() (end func()) { return func() {} }
@@ -141,7 +141,7 @@ func (s *service) renew() error {
 	s.short.Store(next.Opts.ShortAddresses)
 	s.hook.Set(config.Hooks(&next))
 	s.keeper.set(next.KeepFailed)
-	s.collector.Set(next.Opts.Rate, next.Opts.Rewrite)
+	s.collector.Set(next.Opts.Rate.String(), next.Opts.Rewrite)
 	s.c = next
 	s.logRewriting()
 	return nil

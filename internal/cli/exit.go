@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/unbit/spoolgore"
@@ -29,8 +30,20 @@ func (p *Program) UsageError(err error) int {
 		fmt.Fprintf(p.Stderr, "spoolgore: %v\n", err)
 		return ExitConfig
 	}
-	fmt.Fprintf(p.Stderr, "spoolgore: %v (see spoolgore -help)\n", err)
+	fmt.Fprintf(p.Stderr, "spoolgore: %v (see spoolgore help%s)\n", err, flagIn(err.Error()))
 	return ExitUsage
+}
+
+// flagIn returns a blank and the first flag of the daemon that a text names; empty: it names none.
+func flagIn(text string) string {
+	flags := config.Flags(new(config.Config))
+	for _, word := range strings.Fields(text) {
+		word = strings.Trim(word, ",:;?")
+		if name, ok := strings.CutPrefix(word, "-"); ok && flags.Lookup(name) != nil {
+			return " -" + name
+		}
+	}
+	return ""
 }
 
 // CodeOf returns the exit code for an error of Spool.Run or Spool.Drain. Most errors are mistakes in the configuration.

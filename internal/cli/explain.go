@@ -28,9 +28,9 @@ the bytes that
 are sent, the relay and how it is spoken to, and the times of attempts. The command sends nothing and only reads
 the file.
 With - it reads standard input.`,
-		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give
-what the daemon
-gets. Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
+		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore help all).
+Give what the daemon gets.
+Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
 If FILE is in a spool, in its failed/ or in its hold/, what is known of it there is shown, too.
 
 Exit codes

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/conf"
@@ -18,18 +19,25 @@ const (
 func helpCommand() *command {
 	return &command{
 		name:     "help",
-		operands: []string{"[COMMAND]"},
-		brief:    "print this text, or the help of a command",
+		operands: []string{"[COMMAND | -FLAG | all]"},
+		brief:    "print the help of a command, of a flag, or of everything",
 		flags:    config.NewFlagSet("help"),
-		values:   nil,
 		run:      runHelp,
 	}
 }
 
-// runHelp is "spoolgore help [COMMAND]".
+// helpAll is the operand of help for the flags, files, signals and exit codes, too.
+const helpAll = "all"
+
+// runHelp is "spoolgore help [COMMAND | -FLAG | all]".
 func runHelp(p *Program, args []string) int {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+	switch {
+	case len(args) == 0 || slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
 		return p.PrintHelp()
+	case args[0] == helpAll:
+		return p.printAll()
+	case strings.HasPrefix(args[0], "-"):
+		return p.printFlag(strings.TrimLeft(args[0], "-"))
 	}
 	if c := find(args[0]); c != nil {
 		c.writeHelp(p.Stdout)
@@ -86,8 +94,46 @@ func writeText(w io.Writer, text string) {
 	}
 }
 
-// PrintHelp prints the help of the program.
+// printFlag prints the text about a flag of the daemon.
+func (p *Program) printFlag(name string) int {
+	flags := config.Flags(new(config.Config))
+	doc, ok := flags.LookupDoc(name)
+	if !ok {
+		text := ""
+		if near := conf.Nearest(name, conf.Names()); near != "" {
+			text = ": is it -" + near + "?"
+		}
+		return p.UsageError(fmt.Errorf("there is no flag -%s%s", name, text))
+	}
+	flags.Docs = []config.Doc{doc}
+	flags.Write(p.Stdout, commandColumn)
+	return ExitOK
+}
+
+// PrintHelp prints the help of the program on one screen of 80 columns.
 func (p *Program) PrintHelp() int {
+	fmt.Fprint(p.Stdout, shortHead)
+	for _, c := range commands() {
+		if c.name != "help" && c.name != "completion" {
+			fmt.Fprintf(p.Stdout, "  %-9s%s\n", c.name, c.brief)
+		}
+	}
+	fmt.Fprint(p.Stdout, shortTail)
+	return ExitOK
+}
+
+const shortHead = `Spoolgore sends mail from files in a directory through a relay, with retries.
+
+usage: spoolgore [flags] DIR          the daemon: -smtpaddr mail.example.com:587
+       spoolgore COMMAND [DIR] ...    with or without a running daemon
+
+`
+
+const shortTail = `help COMMAND: its flags. help -FLAG. help all: all flags, signals, exit codes.
+`
+
+// printAll prints the commands, the flags of the daemon, and the rest.
+func (p *Program) printAll() int {
 	fmt.Fprint(p.Stdout, helpHead)
 	for _, c := range commands() {
 		for i, line := range config.Wrap(c.brief, config.Width-daemonColumn) {

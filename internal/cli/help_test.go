@@ -23,8 +23,17 @@ func TestHelp(t *testing.T) {
 		}
 		return out
 	}
-	all := said("help")
+	short := said("help")
+	is.True(strings.Count(short, "\n") <= 24) // a screen of a terminal
+	for line := range strings.Lines(short) {
+		is.True(len(line) <= 80) // with the line end
+	}
+	is.Equal(short, said("help", "--help"))
+	all := said("help", "all")
 	for _, c := range commands() {
+		if c.name != "help" && c.name != "completion" {
+			is.True(strings.Contains(short, "\n  "+c.name+" "))
+		}
 		if c.name != "help" {
 			text := said("help", c.name)
 			is.True(strings.HasPrefix(text, "usage: spoolgore "+c.name+" "))
@@ -41,6 +50,14 @@ func TestHelp(t *testing.T) {
 	code, _, errs := outputOf("", "help", "relaese")
 	is.Equal(code, ExitUsage)
 	is.True(strings.Contains(errs, `there is no command "relaese": is it release?`))
+	is.True(strings.HasPrefix(said("help", "-rate"), "  -rate LIST"))
+	is.Equal(said("help", "-rate"), said("help", "--rate"))
+	code, _, errs = outputOf("", "list", "-jsn", t.TempDir())
+	is.Equal(code, ExitUsage)
+	is.Equal(errs, "spoolgore: list: there is no flag -jsn: is it -json? (see spoolgore help list)\n")
+	code, _, errs = outputOf("", "help", "-smtpadr")
+	is.Equal(code, ExitUsage)
+	is.True(strings.Contains(errs, "there is no flag -smtpadr: is it -smtpaddr?"))
 }
 
 // Every flag in a help text is one that the command knows.

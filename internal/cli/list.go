@@ -31,7 +31,7 @@ func listCommand() *command {
 	c := &command{
 		name:     "list",
 		operands: []string{"[flags] [DIR]"},
-		brief:    "list the messages: state, age, next attempt, sender, recipients, reason",
+		brief:    "list the messages: state, age, next attempt, recipients, reason",
 		about: `Lists the messages in the spool and in hold/, newest last: name, age, size, state, failed attempts, next
 attempt,
 sender, recipients that have not got it (+2: and two more), and the reason. States are new (not read by the daemon

@@ -51,11 +51,11 @@ func realias(c *call, t target, lookup func(addr string) ([]string, error)) (cha
 	}
 	c.view.ReadHeader(e)
 	same := func(addr string) ([]string, error) { return []string{addr}, nil }
-	before, _, err := newRecipients(e, same)
+	before, _, err := e.NewRecipients(same)
 	if err != nil {
 		return false, err
 	}
-	after, left, err := newRecipients(e, lookup)
+	after, left, err := e.NewRecipients(lookup)
 	switch {
 	case err != nil:
 		return false, err
@@ -64,7 +64,7 @@ func realias(c *call, t target, lookup func(addr string) ([]string, error)) (cha
 	case slices.Equal(before, after):
 		return false, nil
 	}
-	return true, readdress(c, t, lookup)
+	return true, c.view.Readdress(t.place, t.name, lookup)
 }
 
 // tryAgain has t tried again, with aliases put in place if lookup is not nil. back reports whether t came from
@@ -73,7 +73,7 @@ func tryAgain(c *call, t target, lookup func(addr string) ([]string, error)) (ba
 	back = t.place == spooldir.Failed
 	if lookup != nil {
 		if t.state == mailq.Sending {
-			return false, errSending
+			return false, mailq.ErrSending
 		}
 		if changed, err := realias(c, t, lookup); changed || err != nil {
 			return back, err

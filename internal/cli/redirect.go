@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
-	"github.com/unbit/spoolgore/internal/record"
-	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 func redirectCommand() *command {
@@ -49,7 +45,12 @@ func readdressAll(c *call, done string, instead func(addr string) ([]string, err
 	if err != nil {
 		return err
 	}
-	changed := c.actOnEach(done, targets, func(t target) error { return readdress(c, t, instead) })
+	changed := c.actOnEach(done, targets, func(t target) error {
+		if t.state == mailq.Sending {
+			return mailq.ErrSending
+		}
+		return c.view.Readdress(t.place, t.name, instead)
+	})
 	if err := c.dir.SyncPlaces(); err != nil {
 		return err
 	}
@@ -58,88 +59,4 @@ func readdressAll(c *call, done string, instead func(addr string) ([]string, err
 	}
 	c.printDone(done, changed)
 	return err
-}
-
-// Reasons why a message is left alone.
-var (
-	errSending  = errors.New("it is being sent at this moment: try again")
-	errNoneLeft = errors.New("every recipient has accepted the message already")
-)
-
-// readdress gives a message other recipients. A message in failed/ moves back into the spool.
-func readdress(c *call, t target, instead func(addr string) ([]string, error)) error {
-	if t.state == mailq.Sending {
-		return errSending
-	}
-	e, err := c.view.Find(t.place, t.name)
-	if err != nil {
-		return err
-	}
-	c.view.ReadHeader(e)
-	to, left, err := newRecipients(e, instead)
-	switch {
-	case err != nil:
-		return err
-	case left == 0:
-		return errNoneLeft
-	}
-	f, err := spooldir.OpenRead(c.dir.At(t.place, t.name))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	h, err := message.ReadHeader(f, fi.Size())
-	if err != nil {
-		return err
-	}
-	front, err := message.Readdress(h, to, fi.ModTime())
-	if err != nil {
-		return err
-	}
-	err = c.dir.Steering().Rewrite(t.place, t.name, spooldir.IDOf(fi), func(w io.Writer) error {
-		if _, err := w.Write(front); err != nil {
-			return err
-		}
-		_, err := io.Copy(w, io.NewSectionReader(f, h.Start(), fi.Size()-h.Start()))
-		return err
-	})
-	if err == nil && t.place == spooldir.Failed {
-		err = c.dir.Steering().Shift(t.name, spooldir.Failed, spooldir.Spool)
-	}
-	return err
-}
-
-// newRecipients returns who has accepted e, and those that take the place of the others. left is the number of the
-// others. Who gets a copy that the operator asked for is left out.
-func newRecipients(
-	e *mailq.Entry, instead func(addr string) ([]string, error),
-) (to []string, left int, err error) {
-	seen := make(map[string]bool)
-	add := func(addr string) {
-		if !seen[addr] {
-			seen[addr] = true
-			to = append(to, addr)
-		}
-	}
-	e.Recipients(func(r *record.Recipient) {
-		if r.Accepted() && !r.Copy {
-			add(r.Address)
-		}
-	})
-	e.Recipients(func(r *record.Recipient) {
-		if r.Accepted() || r.Copy {
-			return
-		}
-		left++
-		others, failure := instead(r.Address)
-		err = errors.Join(err, failure)
-		for _, addr := range others {
-			add(addr)
-		}
-	})
-	return to, left, err
 }

@@ -38,9 +38,9 @@ failure.
 Without DIR the message goes through a temporary spool to the relay of the flags. With DIR it goes through that
 spool and
 its daemon.`,
-		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore -help): give
-what the daemon
-gets. Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
+		notes: `The other flags, the configuration and the environment are those of the daemon (spoolgore help all).
+Give what the daemon gets.
+Unless flags or the environment name a relay, the relay of ~/.config/spoolgore.conf or /etc/spoolgore.conf counts.
 With DIR and a running daemon only -json counts: the daemon has its own settings.
 
 Exit codes

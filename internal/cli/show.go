@@ -22,7 +22,7 @@ func showCommand() *command {
 	c := &command{
 		name:     "show",
 		operands: []string{"[flags] [DIR] NAME..."},
-		brief:    "show all that is known of a message, and its header; -raw: the file",
+		brief:    "show what is known of a message, and its header; -raw: the file",
 		about: `Shows what is known of a message in the spool, hold/ or failed/: its envelope, each recipient with every
 attempt, and its
 header. NAME is the name of the file, or its path, as failed/NAME.`,

@@ -30,7 +30,7 @@ func statsCommand() *command {
 	c := &command{
 		name:     "stats",
 		operands: []string{"[flags] [DIR]"},
-		brief:    "count the waiting mail by age, domain and reason; relays; pace; -watch: repeatedly",
+		brief:    "count the waiting mail by age, domain and reason; -watch: live",
 		about: `Counts the messages of a spool: those in each state; waiting recipients by domain and by age (under 5
 minutes, under
 15, and so on); reasons. With a running daemon it prints the state of the relays, the pace, and the time until all mail

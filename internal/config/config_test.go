@@ -115,9 +115,9 @@ func TestValuesReachTheOptions(t *testing.T) {
 	is.Equal(c.Relay.CA, "/ca.pem")
 	is.Equal(c.Opts.Freq, 7*time.Second)
 	is.Equal(c.Opts.Attempts, 3)
-	is.Equal(c.Opts.Rate, "") // an empty variable says nothing
-	is.True(c.Verbose)        // a switch alone is on
-	is.True(c.Opts.NoReports) // and no is off
+	is.Equal(len(c.Opts.Rate), 0) // an empty variable says nothing
+	is.True(c.Verbose)            // a switch alone is on
+	is.True(c.Opts.NoReports)     // and no is off
 	c, err = Parse([]string{"-config", file, "/elsewhere"}, environ("SPOOLGORE_DIR=/b"))
 	is.NoErr(err)
 	is.Equal(c.Dir, "/elsewhere") // the operand counts most

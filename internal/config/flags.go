@@ -15,7 +15,6 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/hooks"
-	"github.com/unbit/spoolgore/internal/ratelimit"
 	"github.com/unbit/spoolgore/internal/relayfile"
 	"github.com/unbit/spoolgore/internal/sentlog"
 )
@@ -329,16 +328,16 @@ func (p *patterns) Set(text string) error {
 }
 
 // rate is a list of limits as a flag, as "14/s,600/m".
-type rate string
+type rate spoolgore.Rate
 
-func (r *rate) String() string { return string(*r) }
+func (r *rate) String() string { return spoolgore.Rate(*r).String() }
 
 func (r *rate) Set(text string) error {
-	limits, err := ratelimit.Parse(text)
+	limits, err := spoolgore.ParseRate(text)
 	if err == nil && len(limits) == 0 {
 		err = errors.New("want limits, such as 14/s,600/m,50000/d")
 	}
-	*r = rate(text)
+	*r = rate(limits)
 	return err
 }
 

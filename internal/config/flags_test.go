@@ -27,7 +27,7 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 	want := Config{Dir: "dir", RelaysFile: "/r", OnFail: "logger x", Once: true, LogJSON: true, Verbose: true}
 	want.Opts.NoReports, want.Opts.WarnAfter = true, 4*time.Hour
 	want.Relay = relayfile.Settings{User: "u", Password: "p", Auth: "plain", TLS: "tls", CA: "/ca", Cert: "/cert", Key: "/key", Pin: pinOfNothing}
-	want.Opts.SMTPAddr, want.Opts.Rate = "a:25,b:26", "14/s,600/m"
+	want.Opts.SMTPAddr, want.Opts.Rate = "a:25,b:26", spoolgore.Rate{{N: 14, Per: time.Second}, {N: 600, Per: time.Minute}}
 	want.Opts.SMTP = spoolgore.SMTP{NoPipelining: true, NoChunking: true, Window: 8}
 	want.Opts.Freq, want.Opts.Attempts, want.Opts.StatusFile = 5*time.Second, 7, "/j"
 	want.Opts.SMTPTimeout, want.Opts.MaxAge, want.Opts.Concurrency = 90*time.Second, 48*time.Hour, 300

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/unbit/spoolgore/internal/conf"
 )
 
 // A FlagSet is a flag.FlagSet with a documentation, in the order in which it was added.
@@ -30,6 +32,24 @@ func NewFlagSet(name string) *FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	return &FlagSet{FlagSet: fs}
+}
+
+// Parse parses args. An error about an unknown flag names the most similar one.
+func (f *FlagSet) Parse(args []string) error {
+	err := f.FlagSet.Parse(args)
+	if err == nil {
+		return nil
+	}
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return err
+	}
+	var known []string
+	f.VisitAll(func(k *flag.Flag) { known = append(known, k.Name) })
+	if near := conf.Nearest(strings.TrimLeft(name, "-"), known); near != "" {
+		return fmt.Errorf("there is no flag -%s: is it -%s?", name, near)
+	}
+	return fmt.Errorf("there is no flag -%s", name)
 }
 
 // Heading adds a heading.

@@ -103,7 +103,7 @@ func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *sl
 	smtp = every
 	smtp.User, smtp.Mechanism, smtp.Token = s.User, s.Mechanism(), s.IsToken()
 	smtp.Secret = password(s, prefix, log)
-	smtp.TLS, smtp.Pins = s.TLS, s.Pins()
+	smtp.TLS, smtp.Pins = spoolgore.TLSMode(s.TLS), s.Pins()
 	smtp.Version = fingerprint(s)
 	smtp.TLSConfig, err = tlsConfig(s, prefix)
 	return smtp, err

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -63,6 +64,11 @@ type Config struct {
 
 	Jitter func(time.Duration) time.Duration // spreads the pauses of relays
 	Grown  func()                            // called from any goroutine when a relay can take more; it must not block
+}
+
+// Jitter varies d by up to a tenth, so that messages that failed together are not retried together.
+func Jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }
 
 // Route is the way of the mail of some senders.

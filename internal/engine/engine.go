@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/msgfile"
 	"github.com/unbit/spoolgore/internal/queue"
@@ -58,10 +59,15 @@ type Options struct {
 	OnEvent        func(queue.Event) // called by the loop
 	Delivery       delivery.Config   // Grown is filled in
 
+	OnAttempt    OnAttempt        // nil: none
 	Postmaster   string           // gets reports on mail of the null sender; empty: no reports on such mail
 	Rewrite      *rewrite.Rules   // senders and recipients of all mail; nil: unchanged
 	RouteRewrite []*rewrite.Rules // of the routes of Delivery, in step; nil, or missing: Rewrite
 }
+
+// OnAttempt is called beside the loop before each attempt. It returns the context of the attempt and a function that
+// gets the outcomes.
+type OnAttempt func(ctx context.Context, t *delivery.Transaction) (context.Context, func([]attempt.Outcome))
 
 // rules returns what the queue needs of o.
 func (o *Options) rules() queue.Rules {
@@ -131,6 +137,7 @@ func (e *Engine) makeParts(watch bool) {
 	e.moves = newMoves(s, opts, post, e.notices.owe)
 	e.sender = &sender{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, files: e.files, host: host, post: post,
+		accepted: e.publisher.sent.Begin,
 		diverted: make(map[int]time.Time), mixed: make(map[int]bool),
 	}
 	e.status = newStatusWriter(s, opts, e.pieces, e.sender.causes, post)

@@ -46,5 +46,9 @@ func (e *Engine) Post(f func(*Control)) { e.inbox.post(func() { f(e.control) }) 
 // Arrived tells that the file name is new in the spool. Any goroutine may call Arrived.
 func (e *Engine) Arrived(name string) { e.inbox.post(func() { e.spool.arrived(name) }) }
 
+// Accepted reports whether this run has seen an acceptance of the message name that .spoolgore.sent may lack. Any
+// goroutine may call Accepted.
+func (e *Engine) Accepted(name string) bool { return e.publisher.sent.Has(name) }
+
 // Control returns the commands to a run, for use before Run.
 func (e *Engine) Control() *Control { return e.control }

@@ -27,9 +27,10 @@ type sender struct {
 	files    *files // may have the message open
 	host     string // reporting host of reports about success
 	post     func(func())
-	ctx      context.Context // of the transactions
-	busy     int             // jobs under way
-	last     time.Time       // when the last job ended
+	ctx      context.Context   // of the transactions
+	busy     int               // jobs under way
+	last     time.Time         // when the last job ended
+	accepted func(name string) // is called before the message may be removed
 
 	diverted map[int]time.Time // by route: time of the last search of divert
 	mixed    map[int]bool      // by route: the search found messages that can go by another route later
@@ -101,6 +102,7 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 		a := &attempting{
 			sender: s, job: j, dir: s.spool.dir, reports: s.opts.Reports, pickupDots: s.opts.PickupDots,
 			file: s.files.take(j.Name, j.Version), result: delivery.Result{Lease: lease}, rules: s.opts.rulesOf(i),
+			on: s.opts.OnAttempt,
 		}
 		s.rate.spend(len(a.recipients()), now)
 		go a.begin(s.ctx)
@@ -117,6 +119,7 @@ type attempting struct {
 
 	reports, pickupDots bool // options when the job began
 	rules               *rewrite.Rules
+	on                  OnAttempt // nil: none
 
 	result delivery.Result
 	err    error  // why the file could not be offered
@@ -143,7 +146,12 @@ func (a *attempting) begin(ctx context.Context) {
 		a.end()
 		return
 	}
+	end := func([]attempt.Outcome) {}
+	if a.on != nil {
+		ctx, end = a.on(ctx, t)
+	}
 	a.result.Lease.Offer(ctx, t, func(r delivery.Result) {
+		end(r.Outcomes)
 		r.Outcomes = a.spread(r.Outcomes)
 		a.result = r
 		if !a.reports || !a.wantsSuccess() {
@@ -159,7 +167,7 @@ func (a *attempting) begin(ctx context.Context) {
 
 func (a *attempting) end() {
 	if a.file != nil {
-		accepted := slices.ContainsFunc(a.result.Outcomes, func(o attempt.Outcome) bool { return o.Err == nil })
+		accepted := slices.ContainsFunc(a.result.Outcomes, isAccepted)
 		if a.file.Changed() && !accepted {
 			a.err = fmt.Errorf("send %s: %w", a.job.Name, spooldir.ErrChanged)
 		}
@@ -219,8 +227,13 @@ func (s *sender) attempted(a *attempting) {
 			f.Trouble = queue.Replaced
 		}
 	}
+	if spooldir.IsNameOfID(a.job.Name) && slices.ContainsFunc(f.Outcomes, isAccepted) {
+		s.accepted(a.job.Name)
+	}
 	s.spool.queue.Finished(a.job, f, now)
 }
+
+func isAccepted(o attempt.Outcome) bool { return o.Err == nil }
 
 // stuck reports whether no ready message can be sent, even at a second attempt.
 func (s *sender) stuck() bool {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 	if i < len(opts.Routes) {
 		route = opts.Routes[i]
 	}
-	w.route, w.settings = route.Sender, smtppool.Settings(route.SMTP)
+	w.route, w.settings = route.Sender, settingsOf(route.SMTP)
 	var err error
 	if w.rules, err = rulesOf(opts.Rewrite, route); err != nil {
 		return w, err
@@ -74,6 +75,20 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 		w.relays = append(w.relays, hop{r.Name(), r})
 	}
 	return w, nil
+}
+
+// settingsOf converts s for the SMTP client.
+func settingsOf(s spoolgore.SMTP) smtppool.Settings {
+	c := smtppool.Settings{
+		User: s.User, Secret: s.Secret, Password: s.Password, Token: s.Token, Mechanism: s.Mechanism, Auth: s.Auth,
+		TLS: string(s.TLS), TLSConfig: s.TLSConfig, Pins: s.Pins, TLSMin: s.TLSMin,
+		Family: s.Family, Recipients: s.Recipients, Idle: s.Idle,
+		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Version: s.Version,
+	}
+	if s.TokenSource != nil {
+		c.Token, c.Secret = true, func(context.Context, bool) (string, error) { return s.TokenSource() }
+	}
+	return c
 }
 
 // rulesOf returns the rules for the senders and recipients of the mail of a route.

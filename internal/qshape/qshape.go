@@ -75,7 +75,7 @@ func (t *Counts) Add(e *mailq.Entry) {
 			return
 		}
 		t.Recipients.add(age)
-		of(t.domains, domain(r.Address)).add(age)
+		of(t.domains, Domain(r.Address)).add(age)
 		if why := cmp.Or(r.Error, e.Error); why != "" {
 			of(t.reasons, Kind(why)).add(age)
 		}
@@ -110,7 +110,8 @@ func of(shapes map[string]*Shape, name string) *Shape {
 	return s
 }
 
-func domain(address string) string {
+// Domain returns the domain of an address in lower case, as Domains names it.
+func Domain(address string) string {
 	if at := strings.LastIndexByte(address, '@'); at >= 0 {
 		return strings.ToLower(address[at+1:])
 	}

@@ -44,10 +44,14 @@ func newAbsent() absent {
 func Identity(m *record.Message) string { return identity(m) }
 
 func identity(m *record.Message) string {
+	id := m.MessageID
 	if m.Digest != "" {
-		return "header " + m.Digest
+		id = "header " + m.Digest
 	}
-	return m.MessageID
+	if m.ID != "" {
+		id = "id " + m.ID + " " + id
+	}
+	return id
 }
 
 // hash returns the hash of the identity of m.

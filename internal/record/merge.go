@@ -43,6 +43,9 @@ func (m *Message) MakePartial() { m.Size = -1 }
 func (m *Message) IsSame(old *Message) bool {
 	// The 2014 tool knew a message by its file name alone.
 	by2014 := old.MessageID == "" && old.Describes(0, time.Time{}, 0) == NoVersion
+	if m.ID != old.ID && m.ID != "" && old.ID != "" { // the sender says so
+		return false
+	}
 	return by2014 || old.MessageID == m.MessageID || sameHeader(m, old) && sameBody(m, old)
 }
 
@@ -286,13 +289,16 @@ func Recover(m *Message, failed *Failure) bool {
 // IsOf reports whether the why-file failed is about the message m. The header of a message without a Message-ID may
 // have been corrected meanwhile; the body says then whether it is the same.
 func IsOf(m *Message, failed *Failure) bool {
-	sameBody := m.BodyDigest != "" && m.BodyDigest == failed.BodyDigest
+	sameBody := m.BodyDigest != "" && m.BodyDigest == failed.BodyDigest && m.ID == failed.ID
 	return sameBody || m.IsSame(&failed.Message)
 }
 
 // IsStray reports whether failed, a why-file under another name, is about the message m. Without a Message-ID, the file
 // must have the time that it had: the same text may be sent again and again.
 func IsStray(m *Message, failed *Failure) bool {
+	if m.ID != failed.ID {
+		return false
+	}
 	if m.Digest == "" {
 		return failed.Digest == "" && failed.MessageID == m.MessageID
 	}

@@ -20,7 +20,7 @@ func NoteOf(m *Message, file string, to []string, outcomes []attempt.Outcome) *N
 	n := &Note{File: file, Message: Message{
 		From: m.From, Attempts: m.Attempts, Size: m.Size, Modified: m.Modified,
 		MessageID: m.MessageID, Digest: m.Digest, Inode: m.Inode, RawName: m.RawName,
-		BodyDigest: m.BodyDigest,
+		BodyDigest: m.BodyDigest, ID: m.ID,
 	}}
 	known := make(map[string]*Recipient, len(to))
 	for _, r := range m.Recipients() {
@@ -104,7 +104,7 @@ func Take(m *Message, n *Note) {
 		m.MakePartial() // the status file described an older version of the file
 	}
 	m.Attempts = max(m.Attempts, n.Attempts)
-	m.MessageID = cmp.Or(n.MessageID, m.MessageID)
+	m.MessageID, m.ID = cmp.Or(n.MessageID, m.MessageID), cmp.Or(m.ID, n.ID)
 	m.Digest = cmp.Or(n.Digest, m.Digest)
 	if sameVersion || m.Inode == 0 {
 		m.Inode = cmp.Or(n.Inode, m.Inode)

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,6 +83,8 @@ type Log struct {
 	mu      sync.Mutex
 	limit   int // entries in a file; zero: nothing is added
 	pending []Entry
+	writing []Entry         // taken from pending by the writing goroutine, and perhaps not in the file yet
+	begun   map[string]bool // names of Begin without an entry yet
 	closed  bool
 	idle    chan struct{} // closed when the writing goroutine has ended; nil: there is none
 
@@ -104,10 +107,33 @@ func (l *Log) SetLimit(limit int) {
 	l.limit = limit
 }
 
+// Begin says that a relay has accepted the message file, before the file is removed: an entry follows.
+func (l *Log) Begin(file string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.limit <= 0 {
+		return
+	}
+	if l.begun == nil {
+		l.begun = make(map[string]bool)
+	}
+	l.begun[file] = true
+}
+
+// Has reports whether a relay has accepted the message file, and the entry may not be on disk yet. See Names for
+// entries on disk.
+func (l *Log) Has(file string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	is := func(e Entry) bool { return e.File == file && e.Outcome == Sent }
+	return l.begun[file] || slices.ContainsFunc(l.pending, is) || slices.ContainsFunc(l.writing, is)
+}
+
 // Add adds an entry. It does not block. While the disk fails, only the oldest entries are kept for it.
 func (l *Log) Add(e Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	delete(l.begun, e.File)
 	if l.limit <= 0 || l.closed || len(l.pending) >= maxPending {
 		return
 	}
@@ -159,16 +185,17 @@ func (l *Log) run(idle chan struct{}) {
 			l.mu.Unlock()
 			return
 		}
-		l.pending = nil
+		l.pending, l.writing = nil, entries
 		l.mu.Unlock()
 		rest, err := l.write(entries, limit)
 		l.tell(err)
+		l.mu.Lock()
+		l.writing = nil
 		if delay = writeDelay; err != nil {
 			delay = retryDelay
-			l.mu.Lock()
 			l.pending = append(rest, l.pending...)
-			l.mu.Unlock()
 		}
+		l.mu.Unlock()
 		if last && err != nil {
 			return
 		}

@@ -102,7 +102,7 @@ func tcpPlace(s, defaultPort string) (place, error) {
 	}
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || host == "" || port == "" || strings.ContainsAny(host, " /\t\r\n") {
-		return place{}, errors.New("it is not host:port")
+		return place{}, errors.New("it is not host:port, such as mail.example.com:587")
 	}
 	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
 		return place{}, fmt.Errorf("there is no port %q", port)

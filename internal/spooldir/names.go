@@ -44,8 +44,14 @@ func NameOfID(id string) string {
 	}, id)
 	sum := sha256.Sum256([]byte(id))
 	hash := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20])
-	return "id-" + readable[:min(len(readable), 40)] + "-" + strings.ToLower(hash) + ".eml"
+	return idPrefix + readable[:min(len(readable), 40)] + "-" + strings.ToLower(hash) + ".eml"
 }
+
+// idPrefix begins the result of NameOfID.
+const idPrefix = "id-"
+
+// IsNameOfID reports whether a name may be a result of NameOfID.
+func IsNameOfID(name string) bool { return strings.HasPrefix(name, idPrefix) }
 
 // whySuffix ends the names of why-files.
 const whySuffix = ".json"

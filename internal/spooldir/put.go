@@ -39,12 +39,19 @@ func PutNamed(d *Dir, write func(w io.Writer, name string) error) (name string, 
 type Putting struct {
 	Write func(io.Writer) error // writes the message
 	Fixed string                // the only name that the message may have; empty: a new unique name
+	Used  func() bool           // reports whether a message with the Fixed name was sent; nil: none was
 	Name  string                // set by PutAll: name of the message in the spool
 	Err   error                 // set by PutAll: why there is no message; an item with Err set before is left out
 
 	named func(w io.Writer, name string) error // in place of Write: gets the name of the message; nil: Write writes
 
 	path string // of the file in tmp/
+	sent bool   // Used reported so: the message has left the spool
+}
+
+// used calls Used.
+func (p *Putting) used() bool {
+	return p.Used != nil && p.Used()
 }
 
 // write writes the message with the name in the spool.
@@ -55,7 +62,8 @@ func (p *Putting) write(w io.Writer, name string) error {
 	return p.Write(w)
 }
 
-// ErrTaken is the error of an item whose Fixed name a message in the spool, in hold/ or in failed/ has. Name is set.
+// ErrTaken is the error of an item whose Fixed name a message in the spool, in hold/ or in failed/ has, or had when it
+// was sent. Name is set.
 var ErrTaken = errors.New("there is a message with that name")
 
 // PutAll is Put for several messages, with few syncs for all.
@@ -65,7 +73,7 @@ func (d *Dir) PutAll(items []*Putting) {
 		if item.Err != nil {
 			continue
 		}
-		if item.Fixed != "" && errors.Is(taken(d, item.Fixed, Hold, Failed), ErrTaken) {
+		if item.Fixed != "" && (errors.Is(taken(d, item.Fixed, Hold, Failed), ErrTaken) || item.used()) {
 			item.Name, item.Err = item.Fixed, fmt.Errorf("put message: %w", ErrTaken)
 			continue
 		}
@@ -105,7 +113,7 @@ func placeBuilt(d *Dir, items []*Putting) {
 		switch {
 		case item.Err == nil && err != nil: // the caller may try again, and one message must not be sent twice
 			item.Name, item.Err = "", errors.Join(err, d.fs.Remove(d.File(item.Name)))
-		case item.Err != nil && errors.Is(item.Err, ErrTaken):
+		case item.Err != nil && errors.Is(item.Err, ErrTaken) && !item.sent:
 			if gone := stillTaken(d, item.Fixed, err); gone != nil {
 				item.Name, item.Err = "", gone
 			}
@@ -139,6 +147,11 @@ func place(d *Dir, item *Putting) {
 		if item.Name, item.Err = moveIn(d, item.path, name); item.Err != nil {
 			item.Name = ""
 		}
+		return
+	}
+	there, err := exists(d.fs, d.File(item.Fixed)) // before used, which knows of a message before its file has gone
+	if err == nil && !there && item.used() {
+		item.Name, item.Err, item.sent = item.Fixed, ErrTaken, true
 		return
 	}
 	item.Err = move(d.fs, item.path, d.File(item.Fixed))

@@ -17,17 +17,19 @@ import (
 // a browser of this host must be kept out: they can send requests, by a name of their own for this host (DNS rebinding)
 // or across origins (CSRF), but cannot choose Host, Origin and Sec-Fetch-Site.
 type guard struct {
-	token [sha256.Size]byte // digest, for a comparison in constant time
-	none  bool              // there is no token
+	token [sha256.Size]byte        // digest, for a comparison in constant time
+	none  bool                     // there is no token, and no authorize
+	ask   func(*http.Request) bool // decides in place of the token; nil: the token decides
 	cross *http.CrossOriginProtection
 	log   *slog.Logger
 	told  *atomic.Int64 // when a wrong token was last told of, Unix time
 }
 
-func newGuard(token string, log *slog.Logger) guard {
+func newGuard(token string, ask func(*http.Request) bool, log *slog.Logger) guard {
 	return guard{
-		token: sha256.Sum256([]byte(token)), none: token == "", cross: http.NewCrossOriginProtection(),
-		log: log, told: new(atomic.Int64),
+		token: sha256.Sum256([]byte(token)), none: token == "" && ask == nil, ask: ask,
+		cross: http.NewCrossOriginProtection(),
+		log:   log, told: new(atomic.Int64),
 	}
 }
 
@@ -62,6 +64,8 @@ func local(host string) bool {
 func (g *guard) check(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case g.ask != nil && !g.ask(r):
+			refuse(w, http.StatusForbidden, "the application does not allow the request")
 		case !g.knows(r):
 			w.Header().Set("WWW-Authenticate",
 				`Basic realm="Spoolgore: any name, and the token as the password", charset="UTF-8"`)
@@ -101,6 +105,9 @@ func isJSON(r *http.Request) bool {
 func (g *guard) knows(r *http.Request) bool {
 	if g.none {
 		return true
+	}
+	if g.ask != nil {
+		return g.ask(r)
 	}
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {

@@ -105,7 +105,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	}
 	view.ReadHeader(e)
 	at := rowOf(e)
-	in := inside{shown: s.show(&at), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued,
+	in := inside{shown: s.show(&at, false), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued,
 		MessageID: console.Escape(e.MessageID)}
 	if more := len(in.People) - mostPeople; more > 0 {
 		in.People, in.MorePeople = in.People[:mostPeople], more

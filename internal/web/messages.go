@@ -38,8 +38,9 @@ type shown struct {
 	Reason     string      `json:"reason"`
 }
 
-// messages answers with a page of the messages in the states ?state= with ?q= in sender, recipients, reason or name.
-// Waiting messages are sorted oldest first, failed messages newest first.
+// messages answers with a page of the messages in the states ?state= with ?q= in sender, recipients, reason or name,
+// and of the groups ?reason=, ?domain= and ?relay=. With ?brief=1 the files are not read. Waiting messages are sorted
+// oldest first, failed messages newest first.
 func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	states, err := mailq.ParseStates(r.FormValue("state"))
 	if err != nil {
@@ -55,7 +56,12 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, "the spool cannot be read: "+err.Error())
 		return
 	}
-	text := strings.ToLower(strings.TrimSpace(r.FormValue("q")))
+	f := filter{states: states, text: strings.ToLower(strings.TrimSpace(r.FormValue("q")))}
+	for _, kind := range []string{"reason", "domain", "relay"} {
+		if name := r.FormValue(kind); name != "" {
+			f.groups = append(f.groups, kind+" "+name)
+		}
+	}
 	offset, limit := number(r, "offset", 0, mostRows), number(r, "limit", pageSize, mostRow)
 	list := struct {
 		Total  int       `json:"total"`
@@ -70,11 +76,11 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		if newest {
 			at = &t.rows[len(t.rows)-1-i]
 		}
-		if !at.matches(states, text) {
+		if !at.matches(&f) {
 			continue
 		}
 		if list.Total >= offset && len(list.Rows) < limit {
-			list.Rows = append(list.Rows, s.show(at))
+			list.Rows = append(list.Rows, s.show(at, r.FormValue("brief") != ""))
 		}
 		list.Total++
 	}
@@ -90,14 +96,18 @@ func number(r *http.Request, name string, otherwise, most int) int {
 	return min(n, most)
 }
 
-// show returns a row with the subject of the file and, without a record, its sender and recipients.
-func (s *Server) show(r *row) shown {
+// show returns a row with the subject of the file and, without a record, its sender and recipients. With brief, it does
+// not read the file.
+func (s *Server) show(r *row, brief bool) shown {
 	m := shown{
 		Place: string(r.place), File: base64.RawURLEncoding.EncodeToString([]byte(r.name)), Version: versionOf(r.id),
 		Name:  console.Escape(r.name),
 		State: r.state, From: console.Escape(r.from), To: console.Escape(r.to), Recipients: int(r.recipients),
 		Size:  r.id.Size,
 		Since: r.since, Next: r.next, Attempts: int(r.attempts), Reason: console.Escape(r.reason),
+	}
+	if brief {
+		return m
 	}
 	f, err := spooldir.OpenReadOn(s.dir.FS(), s.dir.At(r.place, r.name))
 	if err != nil {

@@ -52,9 +52,31 @@ func newMetrics(s *Server) *metrics {
 			Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600},
 		}),
 	}
-	m.registry.MustRegister(m, m.recipients, m.troubles, m.latency,
+	m.registry.MustRegister(m.all(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// all returns all metrics of the spool as one collector.
+func (m *metrics) all() prometheus.Collector {
+	return together{m, m.recipients, m.troubles, m.latency}
+}
+
+// together are several collectors as one.
+type together []prometheus.Collector
+
+// Describe is for the registry.
+func (t together) Describe(all chan<- *prometheus.Desc) {
+	for _, c := range t {
+		c.Describe(all)
+	}
+}
+
+// Collect is for the registry.
+func (t together) Collect(all chan<- prometheus.Metric) {
+	for _, c := range t {
+		c.Collect(all)
+	}
 }
 
 func (m *metrics) handler() http.Handler {

@@ -83,6 +83,9 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	answer(w, st)
 }
 
+// freshTime is the age from which on the counts of a reading are too old for the number of waiting messages.
+const freshTime = 2 * time.Second
+
 // statusTime is how long a first answer waits for the numbers of a large spool.
 const statusTime = time.Second
 
@@ -109,6 +112,9 @@ func (st *status) count(ctx context.Context, t *table) (problems []string) {
 	}
 	st.QueuedAt, st.Waiting, st.Bytes, st.Oldest = r.at, r.Queue.Messages, r.Queue.Bytes, r.Queue.Oldest
 	st.Reasons, st.Domains = r.reasons, r.domains
+	if st.Now.Sub(r.at) > freshTime { // the queue knows the number of files at any time
+		st.Waiting = max(0, st.Files-r.States[mailq.Scheduled].Messages)
+	}
 	return problems
 }
 

@@ -63,6 +63,7 @@ type group struct {
 // row is a message in a list.
 type row struct {
 	name, from, to, reason string
+	groups                 string // reasons, domains and relays of the waiting recipients, see grouped
 	since, next            time.Time
 	id                     spooldir.ID
 	attempts, recipients   int32
@@ -248,23 +249,57 @@ func rowOf(e *mailq.Entry) row {
 		id: spooldir.IDOf(e.Info), attempts: int32(e.Attempts), state: e.State, place: e.Place,
 	}
 	var to []string
+	in := grouped{}
+	in.add("reason", qshape.Kind(e.Reason))
 	e.Recipients(func(rcpt *record.Recipient) {
 		if rcpt.Accepted() {
 			return
+		}
+		in.add("domain", qshape.Domain(rcpt.Address))
+		in.add("relay", rcpt.Relay)
+		if rcpt.Error != "" {
+			in.add("reason", qshape.Kind(rcpt.Error))
 		}
 		if r.recipients++; len(to) < mostTo {
 			to = append(to, rcpt.Address)
 		}
 	})
-	r.to = strings.Join(to, ", ")
+	r.to, r.groups = strings.Join(to, ", "), unique.Make(in.String()).Value()
 	return r
 }
 
-// matches reports whether r has text, in lower case, in one of its columns.
-func (r *row) matches(states []mailq.State, text string) bool {
-	if !slices.Contains(states, r.state) {
+// grouped are the groups of a message: one each a line, as "domain example.org".
+type grouped []string
+
+const mostGroups = 20 // of a message
+
+func (g *grouped) add(kind, name string) {
+	if line := kind + " " + console.Escape(name); name != "" && len(*g) < mostGroups && !slices.Contains(*g, line) {
+		*g = append(*g, line)
+	}
+}
+
+// String returns the lines, each with a line end before and behind it.
+func (g grouped) String() string { return "\n" + strings.Join(g, "\n") + "\n" }
+
+// filter chooses rows.
+type filter struct {
+	states []mailq.State
+	text   string   // in lower case, in one of the columns; empty: any
+	groups []string // lines of grouped
+}
+
+// matches reports whether f chooses r.
+func (r *row) matches(f *filter) bool {
+	if !slices.Contains(f.states, r.state) {
 		return false
 	}
+	for _, line := range f.groups {
+		if !strings.Contains(r.groups, "\n"+line+"\n") {
+			return false
+		}
+	}
+	text := f.text
 	if text == "" {
 		return true
 	}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
 	"github.com/unbit/spoolgore"
@@ -24,10 +25,11 @@ import (
 
 // Options are the settings of a Server.
 type Options struct {
-	Dir        string // of the spool
-	StatusFile string // path; empty: .spoolgore.js in Dir
-	Token      string // needed for every request, at least MinToken characters; empty: none, and loopback only
-	Version    string // of the program
+	Dir        string                   // of the spool
+	StatusFile string                   // path; empty: .spoolgore.js in Dir
+	Token      string                   // for every request, at least MinToken characters; empty: none, loopback only
+	Authorize  func(*http.Request) bool // decides in place of Token about every request; nil: Token decides
+	Version    string                   // of the program
 	Collector  Collector
 	Flush      func() // tries everything now
 	Log        *slog.Logger
@@ -77,8 +79,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		opts: o, dir: dir, table: &table{dir: o.Dir, status: o.StatusFile, load: read}, guard: newGuard(o.Token, o.Log),
-		looking: make(chan struct{}, maxLooking),
+		opts: o, dir: dir, table: &table{dir: o.Dir, status: o.StatusFile, load: read},
+		guard: newGuard(o.Token, o.Authorize, o.Log), looking: make(chan struct{}, maxLooking),
 	}
 	s.metrics = newMetrics(s)
 	return s, nil
@@ -86,6 +88,9 @@ func New(o Options) (*Server, error) {
 
 // Observe is an OnEvent for the spool that never blocks.
 func (s *Server) Observe(ev spoolgore.Event) { s.metrics.observe(ev) }
+
+// Collector returns the metrics, for a registry of the application.
+func (s *Server) Collector() prometheus.Collector { return s.metrics.all() }
 
 // Listen listens at addr: HOST:PORT; without a host, or as a port number alone, on loopback; or unix:PATH, a socket
 // for the user and the group of the daemon (mode 0660). An address that other hosts can reach needs a token. On a

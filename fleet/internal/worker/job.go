@@ -151,7 +151,7 @@ func (j *job) start(now time.Time, wanted func(to string) bool) {
 			j.last = r.LastAttempt
 		}
 	}
-	j.to = j.record.StartThose(now, wanted)
+	j.to = j.record.Start(now, wanted)
 }
 
 // suspect returns when a relay last failed in the middle of a transaction of the message; zero: never.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/unbit/spoolgore/fleet/internal/store"
 	"github.com/unbit/spoolgore/internal/delivery"
+	"github.com/unbit/spoolgore/internal/record"
 )
 
 // loop runs until ctx has ended and nothing is under way.
@@ -282,7 +283,7 @@ func (w *worker) route(j *job) int {
 			}
 		}
 	}
-	return w.routes(j.record.RouteSender())
+	return w.routes(record.RouteSender(j.record))
 }
 
 // routeTo returns the route of a recipient.
@@ -292,5 +293,5 @@ func (w *worker) routeTo(j *job, to string) int {
 			return i
 		}
 	}
-	return w.routes(j.record.RouteSender())
+	return w.routes(record.RouteSender(j.record))
 }

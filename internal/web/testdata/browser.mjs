@@ -2,10 +2,14 @@
 // should be ends the program with an error.
 import {createRequire} from "node:module";
 import {join} from "node:path";
+import {readFileSync} from "node:fs";
 import assert from "node:assert/strict";
 
 const {chromium} = createRequire(join(process.env.SPOOLGORE_MODULES, "x.js"))("playwright-core");
 const [program, url, emptyURL, secretURL, shots] = process.argv.slice(2);
+// Axe looks for what keeps people with a screen reader or a keyboard out. Without it nothing is looked for.
+let axe = "";
+try { axe = readFileSync(join(process.env.SPOOLGORE_MODULES, "axe-core", "axe.min.js"), "utf8"); } catch { console.log("LEFT OUT: axe-core is not installed"); }
 const browser = await chromium.launch({executablePath: program, args: ["--no-sandbox"]});
 
 // open opens a page of which nothing may go elsewhere or complain.
@@ -32,6 +36,16 @@ async function fits(page, what) {
 	const [inner, outer] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
 	assert.ok(inner <= outer, `${what}: ${inner} pixels do not fit into ${outer}`);
 }
+// accessible fails if axe finds something in the page as it is now.
+async function accessible(page, what) {
+	if (!axe) return;
+	const found = await page.evaluate(async code => {
+		const frame = new Function(code + "; return axe"); // not by a script element, which the policy of the page forbids
+		const result = await (window.axe || frame.call(window)).run(document, {resultTypes: ["violations"]});
+		return result.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 120) + " " + n.failureSummary).join(" | "));
+	}, axe);
+	assert.deepEqual(found, [], what);
+}
 async function turn(page, name) {
 	await page.locator("#tabs button", {hasText: name}).click();
 	await page.waitForLoadState("networkidle");
@@ -42,20 +56,25 @@ let page = await open(url);
 assert.match(await text(page, "waiting"), /^7\d$/);
 assert.equal(await text(page, "failed"), "2");
 assert.equal(await text(page, "rate"), "312");
-assert.match(await text(page, "word"), /1 relay at rest/);
-assert.match(await text(page, "relays"), /mail\.example\.com:587[\s\S]*authentication failed[\s\S]*tried again in[\s\S]*backup\.example\.net:25/);
+assert.match(await text(page, "word"), /1 relay unavailable/);
+assert.match(await text(page, "relays"), /mail\.example\.com:587[\s\S]*authentication failed[\s\S]*next attempt in[\s\S]*backup\.example\.net:25/);
 assert.match(await text(page, "reasons"), /Greylisted[\s\S]*over quota/);
 assert.match(await text(page, "domains"), /gmail\.example/);
 assert.ok(await page.locator("#chart rect").count() > 50, "the chart shows what went through");
 await page.locator("#chart").hover({position: {x: 700, y: 80}});
 assert.match(await text(page, "reading"), /in the spool; .* sent/);
+await page.evaluate(() => scrollTo(0, 0));
 await shot(page, "light");
-await page.evaluate(() => document.getElementById("messages").scrollIntoView());
-await shot(page, "light-messages");
+const aboveTheFold = await page.evaluate(() => document.querySelectorAll("#rows tr")[2].getBoundingClientRect().bottom);
+assert.ok(aboveTheFold < 800, "three messages are above the fold of 1280 x 800: " + aboveTheFold);
+await accessible(page, "the page");
+await page.evaluate(() => document.getElementById("chart").scrollIntoView());
+await shot(page, "light-activity");
 await page.evaluate(() => scrollTo(0, 0));
 await page.locator("#range button", {hasText: "24 h"}).click();
 await page.emulateMedia({colorScheme: "dark"});
 await shot(page, "dark");
+await accessible(page, "the dark page");
 await page.emulateMedia({colorScheme: "light"});
 for (const width of [1100, 900, 700, 360]) {
 	await page.setViewportSize({width, height: 900});
@@ -63,6 +82,31 @@ for (const width of [1100, 900, 700, 360]) {
 	await fits(page, "at " + width);
 }
 await page.setViewportSize({width: 1280, height: 900});
+
+// A click on a reason or a domain filters the list, another one ends that. All that match can be selected.
+await page.locator("#domains button", {hasText: "gmail.example"}).click();
+await page.waitForFunction(() => /Domain: gmail\.example/.test(document.getElementById("filters").textContent) && [...document.querySelectorAll("#rows .who")].every(w => /gmail\.example/.test(w.title)));
+await page.locator("#reasons button", {hasText: "over quota"}).click();
+await page.waitForFunction(() => document.querySelectorAll("#filters button").length === 2);
+await shot(page, "filtered");
+for (const left of [1, 0]) {
+	await page.locator("#filters button").first().click();
+	await page.waitForFunction(n => document.querySelectorAll("#filters button").length === n, left);
+}
+await page.waitForFunction(() => document.querySelectorAll("#rows tr").length === 50);
+await page.locator("#all").check();
+assert.match(await text(page, "picked"), /^50 messages selected$/);
+await page.locator("#more").click();
+assert.match(await text(page, "picked"), /^All 7\d messages that match selected$/);
+await page.locator("#bar [data-act=delete]").click();
+await page.waitForFunction(() => /Delete 7\d messages\?/.test(document.getElementById("sure-title").textContent));
+await page.locator("#keep").click();
+await page.locator("#bar [data-act=none]").click();
+assert.equal(await page.locator("#rows input:checked").count(), 0);
+await turn(page, "Unusable");
+await page.waitForFunction(() => /junk/.test(document.getElementById("rows").textContent)); // by its name
+await turn(page, "Queued");
+await page.waitForFunction(() => document.querySelectorAll("#rows tr").length === 50);
 
 // Pages of rows, and the search.
 assert.equal(await page.locator("#rows tr").count(), 50);
@@ -85,6 +129,7 @@ await page.waitForFunction(() => /invoice\.pdf/.test(document.getElementById("co
 assert.match(await text(page, "content"), /Invoice\nDear Ann, please find the invoice attached\./);
 assert.equal(await page.locator("#content img, #content script, #content iframe").count(), 0);
 await shot(page, "inside");
+await accessible(page, "inside a message");
 await page.emulateMedia({colorScheme: "dark"});
 await shot(page, "inside-dark");
 await page.emulateMedia({colorScheme: "light"});
@@ -121,7 +166,7 @@ await doomed.getByRole("button", {name: /^Delete/}).click();
 await page.locator("#gone").click();
 await doomed.waitFor({state: "detached"});
 await page.locator("#rows tr", {hasText: "Sommerfest"}).getByRole("button", {name: /^Retry/}).click();
-await page.waitForFunction(() => /1 message tried again/.test(document.getElementById("said").textContent));
+await page.waitForFunction(() => /1 message retried/.test(document.getElementById("said").textContent));
 await page.locator("#flush").click();
 await page.waitForFunction(() => /tried now/.test(document.getElementById("said").textContent));
 await page.done();
@@ -146,9 +191,9 @@ await page.done();
 page = await open(url, {viewport: {width: 390, height: 844}, deviceScaleFactor: 2, isMobile: true, hasTouch: true});
 await fits(page, "on a phone");
 await shot(page, "phone");
-await page.locator("#messages").scrollIntoViewIfNeeded();
-await page.evaluate(() => document.getElementById("messages").scrollIntoView());
-await shot(page, "phone-messages");
+await page.evaluate(() => document.getElementById("chart").scrollIntoView());
+await shot(page, "phone-activity");
+await page.evaluate(() => scrollTo(0, 0));
 await page.locator("#rows .subject").first().tap();
 await page.waitForFunction(() => /Text/.test(document.getElementById("content").textContent));
 await fits(page, "inside, on a phone");
@@ -161,14 +206,14 @@ await page.done();
 
 // An empty spool.
 page = await open(emptyURL);
-assert.match(await text(page, "empty"), /Nothing waits/);
-assert.match(await text(page, "word"), /nothing to do/);
+assert.match(await text(page, "empty"), /The queue is empty/);
+assert.match(await text(page, "word"), /the queue is empty/);
 await shot(page, "empty", {fullPage: true});
 await page.done();
 
 // With a token the browser asks for it.
 page = await open(secretURL, {httpCredentials: {username: "me", password: "0123456789abcdef"}});
-assert.match(await text(page, "empty"), /Nothing waits/);
+assert.match(await text(page, "empty"), /The queue is empty/);
 await page.locator("#flush").click();
 await page.waitForFunction(() => /tried now/.test(document.getElementById("said").textContent));
 await page.done();

@@ -1,0 +1,94 @@
+package mailq
+
+import (
+	"errors"
+	"io"
+
+	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/spooldir"
+)
+
+// Reasons why Readdress leaves a message alone.
+var (
+	ErrSending  = errors.New("it is being sent at this moment: try again")
+	ErrNoneLeft = errors.New("every recipient has accepted the message already")
+)
+
+// Readdress gives the message name in place other recipients: those that instead returns for each recipient that has
+// not got the message. Recipients that have the message stay. A message in failed/ moves back into the spool. Without a
+// later Dir.SyncPlaces a power cut may undo the change.
+func (v *View) Readdress(place spooldir.Place, name string, instead func(addr string) ([]string, error)) error {
+	e, err := v.Find(place, name)
+	if err != nil {
+		return err
+	}
+	if e.State == Sending {
+		return ErrSending
+	}
+	v.ReadHeader(e)
+	to, left, err := e.NewRecipients(instead)
+	switch {
+	case err != nil:
+		return err
+	case left == 0:
+		return ErrNoneLeft
+	}
+	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.Dir.At(place, name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	h, err := message.ReadHeader(f, fi.Size())
+	if err != nil {
+		return err
+	}
+	front, err := message.Readdress(h, to, fi.ModTime())
+	if err != nil {
+		return err
+	}
+	err = v.Dir.Steering().Rewrite(place, name, spooldir.IDOf(fi), func(w io.Writer) error {
+		if _, err := w.Write(front); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, io.NewSectionReader(f, h.Start(), fi.Size()-h.Start()))
+		return err
+	})
+	if err == nil && place == spooldir.Failed {
+		err = v.Dir.Steering().Shift(name, spooldir.Failed, spooldir.Spool)
+	}
+	return err
+}
+
+// NewRecipients returns the recipients who have accepted e, and those that take the place of the others. left is the
+// number of the others. A recipient that gets a copy for the operator is left out.
+func (e *Entry) NewRecipients(instead func(addr string) ([]string, error)) (to []string, left int, err error) {
+	seen := make(map[string]bool)
+	add := func(addr string) {
+		if !seen[addr] {
+			seen[addr] = true
+			to = append(to, addr)
+		}
+	}
+	e.Recipients(func(r *record.Recipient) {
+		if r.Accepted() && !r.Copy {
+			add(r.Address)
+		}
+	})
+	e.Recipients(func(r *record.Recipient) {
+		if r.Accepted() || r.Copy {
+			return
+		}
+		left++
+		others, failure := instead(r.Address)
+		err = errors.Join(err, failure)
+		for _, addr := range others {
+			add(addr)
+		}
+	})
+	return to, left, err
+}

@@ -115,7 +115,7 @@ func (p *Program) PrintHelp() int {
 	fmt.Fprint(p.Stdout, shortHead)
 	for _, c := range commands() {
 		if c.name != "help" && c.name != "completion" {
-			fmt.Fprintf(p.Stdout, "  %-9s%s\n", c.name, c.brief)
+			fmt.Fprintf(p.Stdout, "  %-10s%s\n", c.name, c.brief)
 		}
 	}
 	fmt.Fprint(p.Stdout, shortTail)
@@ -124,12 +124,13 @@ func (p *Program) PrintHelp() int {
 
 const shortHead = `Spoolgore sends mail from files in a directory through a relay, with retries.
 
-usage: spoolgore [flags] DIR          the daemon: -smtpaddr mail.example.com:587
+usage: spoolgore [flags] DIR          the daemon: -smtpaddr HOST:587
        spoolgore COMMAND [DIR] ...    with or without a running daemon
 
 `
 
-const shortTail = `help COMMAND: its flags. help -FLAG. help all: all flags, signals, exit codes.
+const shortTail = `
+help COMMAND: its flags. help -FLAG. help all: all flags, signals, exit codes.
 `
 
 // printAll prints the commands, the flags of the daemon, and the rest.

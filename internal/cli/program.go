@@ -40,8 +40,8 @@ func commands() []*command {
 	return []*command{
 		putCommand(), listCommand(), showCommand(), holdCommand(), releaseCommand(), deleteCommand(), retryCommand(),
 		redirectCommand(),
-		flushCommand(), traceCommand(), statsCommand(), checkCommand(), explainCommand(), testCommand(), loginCommand(),
-		demoCommand(), completionCommand(), helpCommand(),
+		flushCommand(), traceCommand(), statsCommand(), checkCommand(), explainCommand(), testCommand(), pinCommand(),
+		loginCommand(), demoCommand(), completionCommand(), helpCommand(),
 	}
 }
 

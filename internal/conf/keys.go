@@ -44,6 +44,8 @@ var Keys = []Key{
 	{Name: "smtpidle", Of: Daemon, Default: "5s"},
 	{Name: "ip4", Of: Daemon, Default: "false"},
 	{Name: "ip6", Of: Daemon, Default: "false"},
+	{Name: "smtpsource", Of: Daemon, Default: "the system's choice"},
+	{Name: "smtpproxy", Of: Daemon, Default: "no proxy"},
 
 	{Name: "smtpuser", Of: Daemon},
 	{Name: "smtpmd5user", Of: Daemon},

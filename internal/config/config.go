@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/proxydial"
 	"github.com/unbit/spoolgore/internal/retry"
 )
 
@@ -340,6 +341,10 @@ func checkValue(key, value string) error {
 		return (relaySettings{User: "u", Auth: value}).Check("smtp")
 	case "smtppin":
 		return (relaySettings{Pin: value}).Check("smtp")
+	case "smtpproxy", "smtpsource":
+		settings := map[string]proxydial.Settings{"smtpproxy": {Proxy: value}, "smtpsource": {Source: value}}
+		_, err := proxydial.New(settings[key])
+		return err
 	case "smtptlsname":
 		return (relaySettings{TLSName: value}).Check("smtp")
 	}

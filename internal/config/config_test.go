@@ -52,6 +52,7 @@ func TestPrecedence(t *testing.T) {
 		"sender": {"a@x", "b@x", "c@x"}, "from": {"a@x", "b@x", "c@x"}, "senders": {"/a", "/b", "/c"},
 		"redirect": {"a@x", "b@x", "c@x"}, "allow": {"@x", "@x,a@y", "*"}, "bcc": {"a@x", "@y a@x,b@x", "c@x"},
 		"postmaster": {"a@x", "b@x", "c@x"},
+		"smtpsource": {"127.0.0.1", "::1", "127.0.0.2"}, "smtpproxy": {"socks5://a:1", "http://b:2", "https://c"},
 		"smtptlsmin": {"1.0", "1.2", "1.3"}, "retry": {"1m", "2m,3m*2", "1h"},
 		"listen": {"1", "2", "3"}, "listenuser": {"/a", "/b", "/c"},
 		"on": {"failed=a", "relay-up=b", "oldest=2h=c"}, "keepfailed": {"30d", "1h", "2h"},

@@ -20,6 +20,8 @@ func (c *Config) Conflicts() (all []Conflict) {
 	add(c.Opts.SMTP.NoChunking && set("window"), "window", "nochunking", "without CHUNKING there is no window")
 	add(c.Opts.SMTP.NoPipelining && c.Opts.SMTP.NoChunking, "nochunking", "nopipelining",
 		"nopipelining turns CHUNKING off, too")
+	add(c.dial.Proxy != "" && (c.ip4 || c.ip6), map[bool]string{true: "ip4", false: "ip6"}[c.ip4], "smtpproxy",
+		"the proxy looks up the relay, and chooses IPv4 or IPv6")
 	add(c.Once && set("http"), "http", "once", "the page ends with the run")
 	add(c.Once && c.Listen != "", "listen", "once", "the SMTP server ends with the run")
 	add(!c.Bounce && set("postmaster"), "postmaster", "bounce", "without reports the postmaster gets none")

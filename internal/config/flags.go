@@ -15,6 +15,7 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/hooks"
+	"github.com/unbit/spoolgore/internal/proxydial"
 	"github.com/unbit/spoolgore/internal/relayfile"
 	"github.com/unbit/spoolgore/internal/sentlog"
 )
@@ -41,7 +42,8 @@ type Config struct {
 	fileRelay            string // smtpaddr of the file of -config; empty: none
 	retry                string // schedule of -retry; empty: the usual one
 	ip4, ip6             bool
-	badToken             bool // -smtptoken had a value that is neither yes nor no
+	dial                 proxydial.Settings // of -smtpproxy and -smtpsource
+	badToken             bool               // -smtptoken had a value that is neither yes nor no
 }
 
 // relaySettings is short for the settings of a relay.
@@ -144,6 +146,10 @@ func relayFlags(fs *FlagSet, c *Config) {
 	fs.Add((*Span)(&c.Opts.SMTP.Idle), "smtpidle", "TIME", "time after which an idle connection is closed")
 	fs.AddSwitch(&c.ip4, "ip4", "connect over IPv4 only")
 	fs.AddSwitch(&c.ip6, "ip6", "connect over IPv6 only")
+	fs.AddString(&c.dial.Source, "smtpsource", "ADDRESS", "IP address of this host for the connections to relays")
+	fs.AddString(&c.dial.Proxy, "smtpproxy", "URL",
+		"connect to relays through a proxy: socks5://HOST:PORT, http://HOST:PORT or https://HOST:PORT, with "+
+			"USER:PASSWORD@ before the host if needed")
 }
 
 func tlsFlags(fs *FlagSet, c *Config) {

@@ -131,13 +131,17 @@ func (c *Config) visible() string {
 			return "-" + key
 		}
 	}
+	if c.From["smtpproxy"].Rank == OnCommandLine && strings.Contains(c.dial.Proxy, "@") {
+		return "-smtpproxy"
+	}
 	return ""
 }
 
 // exposed reports whether every user of the host may read a password in the file of -config.
 func (c *Config) exposed() bool {
 	if c.From["smtppassword"].Rank != InFile && c.From["smtpmd5password"].Rank != InFile &&
-		c.From["httptoken"].Rank != InFile {
+		c.From["httptoken"].Rank != InFile &&
+		(c.From["smtpproxy"].Rank != InFile || !strings.Contains(c.dial.Proxy, "@")) {
 		return false
 	}
 	info, err := os.Stat(c.File)

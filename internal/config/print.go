@@ -46,6 +46,11 @@ func shown(k conf.Key, value string) string {
 		if at := strings.LastIndexByte(value, '@'); at >= 0 {
 			value = "***" + value[at:]
 		}
+	case k.Name == "smtpproxy":
+		if at := strings.LastIndexByte(value, '@'); at >= 0 {
+			scheme, _, _ := strings.Cut(value, "://")
+			value = scheme + "://***" + value[at:]
+		}
 	case value == "" && (k.Default == "false" || k.Default == "true"): // a switch alone is on
 		return "true"
 	case value == "":

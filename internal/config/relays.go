@@ -15,6 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/credential"
 	"github.com/unbit/spoolgore/internal/execrelay"
 	"github.com/unbit/spoolgore/internal/oauth"
+	"github.com/unbit/spoolgore/internal/proxydial"
 	"github.com/unbit/spoolgore/internal/relayfile"
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
@@ -24,8 +25,7 @@ import (
 func (c *Config) Complete(log *slog.Logger) (err error) {
 	if flag := c.visible(); flag != "" {
 		log.Warn("password on the command line can be seen by every user of this host", "flag", flag,
-			"better", map[bool]string{true: "-httptokenfile, the environment",
-				false: "-smtppasswordfile, -smtppasswordcmd, the environment"}[flag == "-httptoken"])
+			"better", betterThan(flag))
 	}
 	if c.exposed() {
 		log.Warn("configuration with a password can be read by every user of this host", "file", c.File)
@@ -37,6 +37,9 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 	}
 	if v := c.Opts.SMTP.TLSMin; v == "1.0" || v == "1.1" {
 		log.Warn("old TLS versions and weak ciphers are allowed; others may read the mail", "smtptlsmin", v)
+	}
+	if c.Opts.Dial, err = proxydial.New(c.dial); err != nil {
+		return fmt.Errorf("-smtpproxy, -smtpsource: %w", err)
 	}
 	every := c.Opts.SMTP // settings for all relays
 	if c.Opts.SMTP, err = settings(every, c.Relay, "-smtp", log); err != nil || c.RelaysFile == "" {
@@ -64,6 +67,17 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 		c.Opts.Routes = append(c.Opts.Routes, route)
 	}
 	return nil
+}
+
+// betterThan returns the places for the password of a flag that other users cannot see.
+func betterThan(flag string) string {
+	switch flag {
+	case "-httptoken":
+		return "-httptokenfile, the environment"
+	case "-smtpproxy":
+		return "the file of -config, the environment"
+	}
+	return "-smtppasswordfile, -smtppasswordcmd, the environment"
 }
 
 // KeepSecrets reads the passwords now, for a process that gives up the rights to read them. A password that is changed

@@ -1,0 +1,68 @@
+//go:build unix
+
+package main
+
+import (
+	"crypto/tls"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// The line that pin prints makes the daemon trust a certificate of no known authority, and no other.
+func TestPin(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	cert, _ := smtptest.Certificate(t, "127.0.0.1")
+	relay := &smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	addr := relay.Listen(t)
+	code, out, errs := command("", "pin", addr)
+	is.Equal(errs, "")
+	is.Equal(code, 0)
+	is.True(strings.Contains(out, "certificate  for 127.0.0.1\n"))
+	is.True(strings.Contains(out, "trusted here no: x509: "))
+	_, line, ok := strings.Cut(out, "\nsmtppin ")
+	is.True(ok)
+	for _, command := range relay.Commands() {
+		is.True(!strings.HasPrefix(command, "AUTH") && !strings.HasPrefix(command, "MAIL"))
+	}
+
+	spool := t.TempDir()
+	d := start(t, "-config", configured(t, "smtppin "+strings.TrimSpace(line), "smtpaddr "+addr), spool)
+	drop(t, spool, "m", mail("From: a@example.com", "To: b@example.org"))
+	d.logs("msg=delivered", 1)
+	is.True(relay.Messages()[0].TLS)
+	d.stop()
+
+	plain := &smtptest.Relay{}
+	code, _, errs = command("", "pin", plain.Listen(t))
+	is.True(code != 0)
+	is.True(strings.Contains(errs, "spoolgore: pin: "))
+	code, _, _ = command("", "pin")
+	is.Equal(code, 64)
+}
+
+// A proxy that cannot be reached is trouble of the relay: the mail waits, and the log names the proxy.
+func TestProxyThatIsDown(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	relay := &smtptest.Relay{}
+	addr := relay.Listen(t)
+	spool := t.TempDir()
+	d := start(t, "-smtpaddr", addr, "-smtpproxy", "socks5://127.0.0.1:1", spool)
+	drop(t, spool, "m", mail("From: a@example.com", "To: b@example.org"))
+	d.logs("proxy 127.0.0.1:1: ", 1)
+	is.Equal(len(relay.Messages()), 0)
+	d.stop()
+	d = start(t, "-smtpaddr", addr, "-smtpsource", "127.0.0.1", spool)
+	d.logs("msg=delivered", 1)
+	d.stop()
+	code, _, errs := command("", "-smtpproxy", "127.0.0.1:1080", spool)
+	is.True(code != 0)
+	is.True(strings.Contains(errs, "as socks5://HOST:PORT"))
+	_, out, _ := command("", "-printconfig", "-smtpproxy", "http://u:secret@p:1", spool)
+	is.True(strings.Contains(out, "http://***@p:1") && !strings.Contains(out, "secret"))
+}

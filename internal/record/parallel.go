@@ -34,7 +34,7 @@ type decodedEntry struct {
 // of
 // the file, in the goroutine of the caller. decodeParallel returns the number of calls, and the error of each or
 // errIrregular.
-func decodeParallel(r io.Reader, each func(key string, m *Message) error) (n int, err error) {
+func decodeParallel(r io.Reader, limit int, each func(key string, m *Message) error) (n int, err error) {
 	workers := max(1, min(runtime.GOMAXPROCS(0), 4))
 	ordered := make(chan *block, 2*workers)
 	work := make(chan *block, 2*workers)
@@ -44,7 +44,7 @@ func decodeParallel(r io.Reader, each func(key string, m *Message) error) (n int
 	running.Go(func() {
 		defer close(ordered)
 		defer close(work)
-		splitErr = splitStatus(r, func(b *block) bool {
+		splitErr = splitStatus(r, limit, func(b *block) bool {
 			select {
 			case ordered <- b:
 			case <-quit:
@@ -107,8 +107,9 @@ func decodeRecord(text []byte, m *Message) error {
 	return json.Unmarshal(text, m)
 }
 
-// splitStatus calls emit for blocks of entries of a status file, until emit returns false. The error is errIrregular.
-func splitStatus(r io.Reader, emit func(*block) bool) error {
+// splitStatus calls emit for blocks of entries of a status file, until emit returns false. An entry of more than limit
+// octets is irregular. The error is errIrregular.
+func splitStatus(r io.Reader, limit int, emit func(*block) bool) error {
 	var text []byte // read, and not emitted
 	first, ended := true, false
 	for eof := false; !ended; {
@@ -125,6 +126,9 @@ func splitStatus(r io.Reader, emit func(*block) bool) error {
 		b := &block{text: text, decoded: make(chan []decodedEntry, 1)}
 		var rest int
 		if rest, ended, err = b.split(first); err != nil || eof && !ended {
+			return errIrregular
+		}
+		if len(b.entries) == 0 && len(text) > limit {
 			return errIrregular
 		}
 		if len(b.entries) > 0 {

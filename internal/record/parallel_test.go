@@ -37,11 +37,11 @@ func TestParallelDecodingIsThatOfOneGoroutine(t *testing.T) {
 	}
 	var n int
 	got := read(func(each func(string, *Message) error) (err error) {
-		n, err = decodeParallel(strings.NewReader(text), each)
+		n, err = decodeParallel(strings.NewReader(text), maxEntry, each)
 		return err
 	})
 	is.Equal(n, 10_000)
-	is.Equal(got, read(func(each func(string, *Message) error) error { return decodeSlowly(strings.NewReader(text), each) }))
+	is.Equal(got, read(func(each func(string, *Message) error) error { return decodeSlowly(strings.NewReader(text), maxEntry, each) }))
 }
 
 // Whatever the form or the damage, the messages and the error are those of one goroutine.
@@ -61,7 +61,7 @@ func TestIrregularStatusFiles(t *testing.T) {
 				return n, fmt.Sprint(err)
 			}
 			n, err := count(func(each func(string, *Message) error) error { return DecodeLiveStatus(strings.NewReader(text), each) })
-			wantN, wantErr := count(func(each func(string, *Message) error) error { return decodeSlowly(strings.NewReader(text), each) })
+			wantN, wantErr := count(func(each func(string, *Message) error) error { return decodeSlowly(strings.NewReader(text), maxEntry, each) })
 			is.Equal(err, wantErr)
 			is.Equal(n, wantN)
 		})

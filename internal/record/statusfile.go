@@ -102,14 +102,19 @@ func DecodeStatus(r io.ReadSeeker, each func(key string, m *Message) error) erro
 // DecodeLiveStatus reads the status file of a running daemon as DecodeStatus does, but without changes to messages: a
 // recipient in progress stays in progress.
 func DecodeLiveStatus(r io.ReadSeeker, each func(key string, m *Message) error) error {
-	n, err := decodeParallel(r, each)
+	return decodeBounded(r, maxEntry, each)
+}
+
+// decodeBounded is DecodeLiveStatus with another limit for an entry than maxEntry.
+func decodeBounded(r io.ReadSeeker, limit int, each func(key string, m *Message) error) error {
+	n, err := decodeParallel(r, limit, each)
 	if !errors.Is(err, errIrregular) {
 		return err
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return decodeSlowly(r, func(key string, m *Message) error {
+	return decodeSlowly(r, limit, func(key string, m *Message) error {
 		if n--; n >= 0 {
 			return nil // each has got this message
 		}
@@ -118,8 +123,10 @@ func DecodeLiveStatus(r io.ReadSeeker, each func(key string, m *Message) error) 
 }
 
 // decodeSlowly reads a status file of any form. Errors name the line.
-func decodeSlowly(r io.ReadSeeker, each func(key string, m *Message) error) error {
-	d := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))
+func decodeSlowly(r io.ReadSeeker, limit int, each func(key string, m *Message) error) error {
+	in := &boundedReader{r: bufio.NewReaderSize(r, 64<<10), limit: int64(limit)}
+	d := json.NewDecoder(in)
+	in.used = d.InputOffset
 	var stopped error
 	err := decodeStatus(d, func(key string, m *Message) error {
 		stopped = each(key, m)
@@ -128,7 +135,7 @@ func decodeSlowly(r io.ReadSeeker, each func(key string, m *Message) error) erro
 	if err == nil || stopped != nil {
 		return err
 	}
-	return atLine(r, d.InputOffset(), err)
+	return atLine(r, limit, d.InputOffset(), err)
 }
 
 func decodeStatus(d *json.Decoder, each func(key string, m *Message) error) error {
@@ -193,14 +200,44 @@ func restart(m *Message) {
 	}
 }
 
-// atLine adds the line number to an error of encoding/json, which has a byte offset at most.
-func atLine(r io.ReadSeeker, offset int64, err error) error {
+// maxEntry is the limit for an entry of a status file in octets, with the text around. An entry with 10,000 recipients
+// has 20 MB. A file of zeros, or of blanks, has an entry without an end.
+const maxEntry = 64 << 20
+
+// errEntryTooLong is in the error of a status file with an entry that is too long.
+var errEntryTooLong = errors.New("entry without an end")
+
+// boundedReader is the input of a JSON decoder, which keeps a value in memory until its end. Read fails if the decoder
+// keeps more than limit octets.
+type boundedReader struct {
+	r     io.Reader
+	limit int64
+	used  func() int64 // octets that the decoder needs no more
+	read  int64
+}
+
+// Read implements io.Reader.
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.read-b.used() > b.limit {
+		return 0, fmt.Errorf("%w: more than %d octets", errEntryTooLong, b.limit)
+	}
+	n, err := b.r.Read(p)
+	b.read += int64(n)
+	return n, err
+}
+
+// atLine adds the line number to an error of encoding/json, which has a byte offset at most. The line is found in the
+// first octets up to limit.
+func atLine(r io.ReadSeeker, limit int, offset int64, err error) error {
 	if _, seekErr := r.Seek(0, io.SeekStart); seekErr != nil {
 		return err
 	}
-	text, readErr := io.ReadAll(r)
+	text, readErr := io.ReadAll(io.LimitReader(r, int64(limit)))
 	if readErr != nil {
 		return err
+	}
+	if offset > int64(len(text)) || errors.Is(err, errEntryTooLong) {
+		return fmt.Errorf("after octet %d: %w", offset, err)
 	}
 	if syntax := new(json.SyntaxError); errors.As(json.Unmarshal(text, new(json.RawMessage)), &syntax) {
 		offset = syntax.Offset // the offset of a Decoder does not include the text between values

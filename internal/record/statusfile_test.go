@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +92,7 @@ func TestStatusFileWithFewMessagesIsIndented(t *testing.T) {
 	is.NoErr(err)
 	is.Equal(len(all), 999)
 	is.Equal(strings.Count(text(1000), "\n"), 1000+2)
-	calls, err := decodeParallel(strings.NewReader(few), func(string, *Message) error { return nil })
+	calls, err := decodeParallel(strings.NewReader(few), maxEntry, func(string, *Message) error { return nil })
 	is.NoErr(err) // the form is read in parallel, too
 	is.Equal(calls, 999)
 }
@@ -241,4 +243,52 @@ func use(m *Message) string {
 	c.GiveUpWaiting(start)
 	return fmt.Sprint(next, waits, m.Reason(), m.Since(), RouteSender(m), OwesNotice(m, ""), NoticeAt(m, time.Hour),
 		NoticeOf(m, time.Hour, start, start), c.Served(), c.Failed(), m.Clone(), AcceptedOnly(m, start).Partial())
+}
+
+// A long file without the end of an entry, as of a disk that lost the content, is refused before it fills the memory.
+func TestEntryOfAStatusFileHasALimit(t *testing.T) {
+	for name, tt := range map[string]struct {
+		begin string
+		octet byte
+	}{
+		"zeros": {"", 0}, "blanks": {"", ' '}, "blanks within": {"{", ' '}, "line ends": {"{", '\n'}, "a key": {`{"`, 'a'},
+		"a value": {`{"/s/m": {"From":"`, 'a'}, "a message": {`{"/s/m": {"To":[`, ' '}, "nested": {`{"/s/m": `, '['},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			text := &endless{begin: tt.begin, octet: tt.octet, size: 1 << 40}
+			err := decodeBounded(text, 1<<20, func(string, *Message) error { return nil })
+			runtime.ReadMemStats(&after)
+			is.True(err != nil)
+			is.True(after.TotalAlloc-before.TotalAlloc < 64<<20)
+		})
+	}
+}
+
+// endless is a long file: begin, and then one octet again and again.
+type endless struct {
+	begin string
+	octet byte
+	size  int64
+	at    int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.at >= e.size {
+		return 0, io.EOF
+	}
+	for i := range p {
+		if p[i] = e.octet; e.at < int64(len(e.begin)) {
+			p[i] = e.begin[e.at]
+		}
+		e.at++
+	}
+	return len(p), nil
+}
+
+func (e *endless) Seek(offset int64, whence int) (int64, error) {
+	e.at = offset
+	return offset, nil
 }

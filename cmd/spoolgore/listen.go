@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"time"
 
@@ -52,8 +51,8 @@ func listenSMTP(c *config.Config, log *slog.Logger) (serve func() (end func()), 
 		return nil, fmt.Errorf("-listen: %w", err)
 	}
 	log.Info("SMTP server started", "addr", socket.Addr().String(), "login", users != nil, "tls", certificate != nil)
-	listener := &smtplisten.Listener{Log: log, New: func(client net.Addr) (*stdiosmtp.Server, error) {
-		server, err := in.server(client)
+	listener := &smtplisten.Listener{Log: log, New: func(uid string) (*stdiosmtp.Server, error) {
+		server, err := in.server(uid)
 		if err == nil && users != nil {
 			server.Login = users.Login
 		}
@@ -113,7 +112,7 @@ func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) 
 }
 
 // server returns the server for one client. The alias file is read for each connection.
-func (in tcpIntake) server(client net.Addr) (*stdiosmtp.Server, error) {
+func (in tcpIntake) server(uid string) (*stdiosmtp.Server, error) {
 	d := sendmail.Defaults{Domain: in.domain, MaxSize: in.maxSize, MaxTo: in.maxTo, Now: time.Now()}
 	if in.aliases != "" {
 		say := func(problem string) { in.log.Warn("alias file has an error", "err", problem) }
@@ -121,7 +120,7 @@ func (in tcpIntake) server(client net.Addr) (*stdiosmtp.Server, error) {
 			return nil, fmt.Errorf("aliases: %w", err)
 		}
 	}
-	hop := message.Hop{Host: in.domain, With: "ESMTP", UID: smtplisten.UserOf(client)}
+	hop := message.Hop{Host: in.domain, With: "ESMTP", UID: uid}
 	return submission.Server(sendmail.Intake{
 		Defaults: d,
 		Put: func(m *sendmail.Message) error {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ import (
 
 const (
 	maxConnections = 100             // sessions at the same time
-	maxPerClient   = 50              // sessions of an address at the same time
+	maxPerClient   = 50              // sessions of an address, or of a user of this host, at the same time
 	idleLimit      = 5 * time.Minute // wait for the next octet of a client (RFC 5321, section 4.5.3.2.7)
 	sessionLimit   = time.Hour       // length of a session
 	greetingLimit  = time.Minute     // wait for the first command
@@ -30,12 +31,13 @@ const (
 
 // Listener takes connections. Its methods are called by one goroutine.
 type Listener struct {
-	// New returns the server for a connection. Client is the remote end. The server belongs to the connection.
-	New func(client net.Addr) (*stdiosmtp.Server, error)
+	// New returns the server for a connection. Uid is the user id of a client on this host; empty: another host, or not
+	// known. The server belongs to the connection.
+	New func(uid string) (*stdiosmtp.Server, error)
 	Log *slog.Logger
 
 	mu      sync.Mutex
-	clients map[string]int // sessions by address
+	clients map[string]int // sessions by address or, of this host, by user
 	open    int            // sessions
 }
 
@@ -72,13 +74,14 @@ func (s *Listener) Serve(ctx context.Context, l net.Listener) error {
 func (s *Listener) session(ctx context.Context, nc net.Conn) {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
-	client := host(nc.RemoteAddr())
-	if !s.enter(client) {
+	client, uid := host(nc.RemoteAddr()), s.userOf(nc)
+	key := keyOf(nc, uid)
+	if !s.enter(key) {
 		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = io.WriteString(nc, "421 4.3.2 too many connections\r\n")
 		return
 	}
-	defer s.leave(client)
+	defer s.leave(key)
 	c := &conn{Conn: nc, end: time.Now().Add(sessionLimit)}
 	if t, ok := nc.(*tls.Conn); ok {
 		_ = nc.SetDeadline(time.Now().Add(greetingLimit))
@@ -87,7 +90,7 @@ func (s *Listener) session(ctx context.Context, nc net.Conn) {
 			return
 		}
 	}
-	server, err := s.New(nc.RemoteAddr())
+	server, err := s.New(uid)
 	if err != nil {
 		s.Log.Error("SMTP session cannot begin", "client", client, "err", err)
 		_, _ = io.WriteString(c, "421 4.3.0 no service now\r\n")
@@ -99,6 +102,29 @@ func (s *Listener) session(ctx context.Context, nc net.Conn) {
 	if err := server.Serve(c, c); err != nil && ctx.Err() == nil {
 		s.Log.Debug("SMTP session ended", "client", client, "err", err)
 	}
+}
+
+// userOf returns the user id of the client, unless the connection is refused in any case.
+func (s *Listener) userOf(nc net.Conn) string {
+	s.mu.Lock()
+	full := s.open >= maxConnections
+	s.mu.Unlock()
+	if full {
+		return ""
+	}
+	return UserOf(nc)
+}
+
+// keyOf returns the client for whom a session counts: a host or, on this host, a user, who has many loopback addresses.
+func keyOf(nc net.Conn, uid string) string {
+	client, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	switch {
+	case uid != "":
+		return "uid " + uid
+	case err == nil && client.Addr().Unmap().IsLoopback():
+		return "this host"
+	}
+	return host(nc.RemoteAddr())
 }
 
 // enter counts a session. It returns false if there are too many.

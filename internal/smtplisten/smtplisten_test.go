@@ -34,9 +34,9 @@ type box struct {
 	login func(user, password string) error
 }
 
-func (b *box) server(client net.Addr) (*stdiosmtp.Server, error) {
+func (b *box) server(uid string) (*stdiosmtp.Server, error) {
 	b.mu.Lock()
-	b.uids = append(b.uids, UserOf(client))
+	b.uids = append(b.uids, uid)
 	b.mu.Unlock()
 	return &stdiosmtp.Server{
 		Name: "spool.example", Login: b.login,

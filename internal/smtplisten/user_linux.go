@@ -12,48 +12,61 @@ import (
 	"strings"
 )
 
-// UserOf returns the user id of a client on this host, in decimal; empty: another host, or not known. The kernel lists
-// the sockets of the host with their owners.
-func UserOf(client net.Addr) string {
-	ap, err := netip.ParseAddrPort(client.String())
+// UserOf returns the user id of the client of a connection on this host, in decimal; empty: another host, or not known.
+// The kernel lists the sockets of the host with their owners.
+func UserOf(connection net.Conn) string {
+	client, err := netip.ParseAddrPort(connection.RemoteAddr().String())
 	if err != nil {
 		return ""
 	}
-	addr := ap.Addr().Unmap()
-	file := "/proc/net/tcp"
-	if addr.Is6() {
-		file = "/proc/net/tcp6"
-	}
-	f, err := os.Open(file)
+	server, err := netip.ParseAddrPort(connection.LocalAddr().String())
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
-	uid := findOwner(f, inHex(addr, ap.Port()))
-	if uid == "" && addr.Is4() { // a client with an IPv6 socket
-		if six, err := os.Open("/proc/net/tcp6"); err == nil {
-			defer six.Close()
-			uid = findOwner(six, inHex(netip.AddrFrom16(addr.As16()), ap.Port()))
+	tables := []string{"/proc/net/tcp", "/proc/net/tcp6"} // an IPv4 client may have an IPv6 socket
+	if client.Addr().Unmap().Is6() {
+		tables = tables[1:]
+	}
+	for _, name := range tables {
+		six := name == "/proc/net/tcp6"
+		f, err := os.Open(name)
+		if err != nil {
+			return ""
+		}
+		uid := findOwner(f, inHex(client, six), inHex(server, six))
+		f.Close()
+		if uid != "" {
+			return uid
 		}
 	}
-	return uid
+	return ""
 }
 
-// findOwner returns the owner of the socket with the local address.
-func findOwner(table io.Reader, local string) string {
-	const addressField, ownerField = 1, 7
+// findOwner returns the owner of the socket with the addresses. Both count: sockets of several users can have the same
+// local address. A socket that its process has closed has no inode and, in the table, the owner 0, whoever it was.
+func findOwner(table io.Reader, local, remote string) string {
+	const localField, remoteField, ownerField, inodeField = 1, 2, 7, 9
 	for lines := bufio.NewScanner(table); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
-		if len(fields) > ownerField && fields[addressField] == local {
+		if len(fields) > inodeField && fields[localField] == local && fields[remoteField] == remote {
+			if fields[inodeField] == "0" {
+				return ""
+			}
 			return fields[ownerField]
 		}
 	}
 	return ""
 }
 
-// inHex returns an address as the kernel writes it: words of 32 bits in the order of the processor.
-func inHex(addr netip.Addr, port uint16) string {
+// inHex returns an address as the kernel writes it: words of 32 bits in the order of the processor. With six, an IPv4
+// address is written as an IPv6 address.
+func inHex(at netip.AddrPort, six bool) string {
+	addr, port := at.Addr().Unmap().WithZone(""), at.Port()
 	octets := addr.AsSlice()
+	if six {
+		all := addr.As16()
+		octets = all[:]
+	}
 	for word := octets; len(word) >= 4; word = word[4:] {
 		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
 	}

@@ -5,4 +5,4 @@ package smtplisten
 import "net"
 
 // UserOf returns "": the system does not tell whose socket it is.
-func UserOf(net.Addr) string { return "" }
+func UserOf(net.Conn) string { return "" }

@@ -19,7 +19,7 @@ var layers = []struct {
 }{
 	{"commands", []string{
 		"cmd/", "internal/cli", "internal/collector", "internal/config", "internal/diagnose", "internal/explain", "internal/hooks",
-		"internal/qshape", "internal/testmail", "internal/web", "spoolhttp", "spooltest",
+		"internal/qshape", "internal/shim", "internal/testmail", "internal/web", "spoolhttp", "spooltest",
 	}},
 	{"root", []string{""}},
 	{"engine", []string{"internal/engine"}},

@@ -41,7 +41,9 @@ func TestParallelDecodingIsThatOfOneGoroutine(t *testing.T) {
 		return err
 	})
 	is.Equal(n, 10_000)
-	is.Equal(got, read(func(each func(string, *Message) error) error { return decodeSlowly(strings.NewReader(text), maxEntry, each) }))
+	is.Equal(got, read(func(each func(string, *Message) error) error {
+		return decodeSlowly(strings.NewReader(text), maxEntry, each)
+	}))
 }
 
 // Whatever the form or the damage, the messages and the error are those of one goroutine.
@@ -61,7 +63,9 @@ func TestIrregularStatusFiles(t *testing.T) {
 				return n, fmt.Sprint(err)
 			}
 			n, err := count(func(each func(string, *Message) error) error { return DecodeLiveStatus(strings.NewReader(text), each) })
-			wantN, wantErr := count(func(each func(string, *Message) error) error { return decodeSlowly(strings.NewReader(text), maxEntry, each) })
+			wantN, wantErr := count(func(each func(string, *Message) error) error {
+				return decodeSlowly(strings.NewReader(text), maxEntry, each)
+			})
 			is.Equal(err, wantErr)
 			is.Equal(n, wantN)
 		})

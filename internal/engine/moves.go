@@ -33,6 +33,7 @@ type moves struct {
 	places  *asyncfile.File     // stands for the directories, which are synced some time after messages left the spool
 
 	pickupDots bool // option when the batch began
+	renumbered bool // the log says that files get other inode numbers
 }
 
 func newMoves(s *spool, opts *Options, post func(func()), owe func(string, time.Time)) *moves {
@@ -207,6 +208,10 @@ func (m *moves) moved() {
 		}
 	}
 	m.batch, m.results = reuse(m.batch), reuse(m.results)
+	if !m.renumbered && spooldir.InodesChange(m.spool.dir) {
+		m.renumbered = true
+		m.opts.Logger.Warn("file system changes inode numbers", "dir", m.spool.dir.Path())
+	}
 }
 
 // resumeWaiters calls the functions that wait for the last act.

@@ -82,7 +82,7 @@ func (f *Failing) HalfDone() bool { return f.half != "" }
 func (d FailedDir) Complete(items []*Failing) (left []*Failing) {
 	for _, f := range items {
 		files := d.dir.fs
-		kept, back := sameVersion(files, d.file(f.half), f.ID), sameVersion(files, d.dir.File(f.Name), f.ID)
+		kept, back := movedVersion(d.dir, d.file(f.half), f.ID), sameVersion(files, d.dir.File(f.Name), f.ID)
 		var err error
 		switch {
 		case kept == nil || back == nil:
@@ -234,7 +234,7 @@ func (b *failBatch) place(f *Failing) {
 		b.drop(f, err)
 		return
 	}
-	err := sameVersion(b.fs, to, f.ID)
+	err := movedVersion(b.dir, to, f.ID)
 	if err == nil || errors.Is(err, fs.ErrNotExist) { // not there: a person has moved the message already
 		if err = b.placeWhy(f); err == nil {
 			return
@@ -258,7 +258,7 @@ func (b *failBatch) moveMessage(f *Failing, from, to string) error {
 
 // moved reports whether the message of f was moved in spite of an error.
 func (b *failBatch) moved(f *Failing, from, to string) bool {
-	return sameVersion(b.fs, to, f.ID) == nil && !sameFile(b.fs, from, to)
+	return movedVersion(b.dir, to, f.ID) == nil && !sameFile(b.fs, from, to)
 }
 
 // placeWhy gives the why-file of f its name.

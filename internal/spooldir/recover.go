@@ -142,7 +142,7 @@ func (r *recovery) tmpFile(name string, fi fs.FileInfo) error {
 	path := r.dir.At(tmpDir, name)
 	found, links := fileID(fi)
 	if id, original, ok := parseSent(name); ok {
-		return r.sentFile(path, original, found.Equal(id), links)
+		return r.sentFile(path, original, isMoved(r.dir, found, id), links)
 	}
 	final, ours := strings.CutPrefix(name, putPrefix)
 	if links > 1 && r.now.Sub(fi.ModTime()) >= handOver && sameFile(r.dir.fs, path, r.dir.File(final)) {

@@ -52,7 +52,7 @@ func setAside(d *Dir, name string, id ID) (aside string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := sameVersion(d.fs, aside, id); err != nil {
+	if err := movedVersion(d, aside, id); err != nil {
 		_, back := moveIn(d, aside, name)
 		return "", errors.Join(err, back)
 	}

@@ -38,6 +38,7 @@ type Dir struct {
 	seen    atomic.Bool // the directory has been there, see Create
 	syncs   shared      // of the directory, by Put
 	buffers buffers
+	inodes  inodes
 }
 
 // New returns the spool directory at path, which is made absolute. New does not look at the disk. The only error is a

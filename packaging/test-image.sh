@@ -72,6 +72,7 @@ image() {
 		-v "$(go env GOCACHE):/root/.cache/go-build" . >/dev/null
 }
 step 'images'
+go mod download # the images find the modules in the cache of this machine
 image localhost/spoolgore
 image localhost/spoolgore:debian --target debian
 podman images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep spoolgore

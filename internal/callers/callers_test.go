@@ -76,9 +76,14 @@ func unpack(t *testing.T, file string) (dir string, want []string) {
 // startDaemon runs spoolgore on the spool until the end of the test.
 func (h *host) startDaemon(t *testing.T, relay string) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(h.bin, "spoolgore"), "-smtpaddr", relay, "-localname", "host.example", h.spool)
-	var log bytes.Buffer
-	cmd.Stderr = &log
+	cmd := exec.Command(filepath.Join(h.bin, "spoolgore"), "-smtpaddr", relay, "-localname", "host.example",
+		"-listen", "0", h.spool)
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +93,22 @@ func (h *host) startDaemon(t *testing.T, relay string) {
 			t.Errorf("the daemon ended with %v", err)
 		}
 		if t.Failed() {
-			t.Logf("log of the daemon:\n%s", log.String())
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("log of the daemon:\n%s", text)
 		}
 	})
+	for end := time.Now().Add(patience); h.smtpPort == ""; time.Sleep(10 * time.Millisecond) {
+		text, _ := os.ReadFile(log.Name())
+		if found := listening.FindSubmatch(text); found != nil {
+			h.smtpPort = string(found[1])
+		} else if time.Now().After(end) {
+			t.Fatal("no SMTP server")
+		}
+	}
 }
+
+// listening has the port of the SMTP server in the log.
+var listening = regexp.MustCompile(`SMTP server started.* addr=127\.0\.0\.1:(\d+)`)
 
 // wait waits until what is wanted has arrived and the spool has no message left.
 func (h *host) wait(t *testing.T, arrived func() bool) {
@@ -128,7 +145,7 @@ func compare(t *testing.T, got []smtptest.Message, want []string) {
 	}
 }
 
-// received is the field that sendmail-spool adds.
+// received is the field that sendmail-spool and the SMTP server add.
 var received = regexp.MustCompile(`(?m)^Received: from localhost by host\.example \(uid \d+\)\n\t(with \w+ )?id \S+;\n\t.*\n`)
 
 // show writes a message with its envelope as the files in testdata have it, without the Received field, which every

@@ -25,6 +25,8 @@ type host struct {
 	bin   string // directory of the built commands
 	etc   string // copy of /etc
 	spool string
+
+	smtpPort string // of the SMTP server (-listen) on 127.0.0.1
 }
 
 // build makes the commands.
@@ -64,6 +66,7 @@ func (h *host) command(dir string) *exec.Cmd {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" + h.bin, "HOME=/root", "USER=root", "LOGNAME=root",
 		"LANG=C.UTF-8", "TZ=UTC", "NODE_PATH=" + nodePath(),
 		"ETC=" + h.etc, "SHIM=" + filepath.Join(h.bin, "sendmail-spool"),
+		"SMTP_PORT=" + h.smtpPort,
 	}
 	return cmd
 }

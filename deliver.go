@@ -34,6 +34,14 @@ type TransportFunc func(ctx context.Context, t *Transaction) []Result
 // Deliver calls f.
 func (f TransportFunc) Deliver(ctx context.Context, t *Transaction) []Result { return f(ctx, t) }
 
+// A HandOn is a Transport to another queue, such as that of package fleet, which waits, limits and reports in place of
+// this spool. Messages are offered at once: Envelope.NotBefore and Options.Rate do not count here. An accepted message
+// gives an EventHandedOn, and the Transport rests at most 10 seconds after a failure.
+type HandOn interface {
+	Transport
+	HandsOn() // marks the Transport
+}
+
 // A Transaction offers one message to the recipients in To, which may be only some of the message's recipients. Notify
 // and ORcpt have the values for To in the same order, or are empty.
 type Transaction struct {
@@ -42,6 +50,11 @@ type Transaction struct {
 	Size     int64  // exact size of the content in octets
 	EightBit bool   // the content has octets above 127
 	UTF8     bool   // the header has octets above 127
+
+	MessageID string    // with which the message is sent
+	Enqueued  time.Time // when the message was first seen
+	Attempt   int       // number of the transaction for this message, from 1
+	Identity  string    // the same in every offer of one version of the file, under any name
 
 	// Content returns the message for sending: lines end in CRLF, Bcc is removed, dots are not stuffed. Each call
 	// returns a reader from the start of the message, valid until Deliver returns. After an error of the reader the
@@ -145,6 +158,7 @@ func offerOf(t *delivery.Transaction) *Transaction {
 			NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
 		},
 		Name: t.Name, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
+		MessageID: t.MessageID, Enqueued: t.Enqueued, Attempt: t.Attempt, Identity: t.Identity,
 	}
 }
 

@@ -148,6 +148,7 @@ func (o Options) delivery() delivery.Config {
 	}
 	if o.Transport != nil {
 		c.Transport = adapter{o.Transport, o.Logger}
+		_, c.HandsOn = o.Transport.(HandOn)
 	}
 	for _, r := range o.Routes {
 		c.Routes = append(c.Routes, delivery.Route{Sender: r.Sender, Addr: r.SMTPAddr, SMTP: r.SMTP.settings(o.Logger)})
@@ -226,11 +227,15 @@ func (o Options) Internal() (engine.Options, error) {
 // engine converts complete options for the engine. watchers get every event after OnEvent.
 func (o Options) engine(watchers *observers.List[Event]) engine.Options {
 	rules, routes, _ := o.rewriting() // complete has checked them
+	d, rate := o.delivery(), o.Rate.String()
+	if d.HandsOn {
+		rate = ""
+	}
 	return engine.Options{
 		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
 		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
 		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
-		Most:  o.MaxRecipients, Rate: o.Rate.String(), Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
+		Most:  o.MaxRecipients, Rate: rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
 		OnEvent: func(ev queue.Event) {
 			e := eventOf(ev)
@@ -240,6 +245,6 @@ func (o Options) engine(watchers *observers.List[Event]) engine.Options {
 			watchers.Call(func(f func(Event)) { _ = guard.Call(o.Logger, "function of Observe", func() { f(e) }) })
 		},
 		OnAttempt: o.onAttempt(),
-		Delivery:  o.delivery(), Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
+		Delivery:  d, Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
 	}
 }

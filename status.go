@@ -232,8 +232,10 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventQueued   EventKind = "queued"   // a recipient of a new message in the spool
-	EventSent     EventKind = "sent"     // accepted by a relay, and recorded on disk
+	EventQueued EventKind = "queued" // a recipient of a new message in the spool
+	EventSent   EventKind = "sent"   // accepted by a relay, and recorded on disk
+	// Accepted by a HandOn, another queue, and recorded on disk: the other queue reports the rest
+	EventHandedOn EventKind = "handed on"
 	EventDeferred EventKind = "deferred" // not accepted now; another attempt follows
 	EventFailed   EventKind = "failed"   // given up
 	EventKept     EventKind = "kept"     // a message was moved to failed/ because a recipient was given up; To is empty

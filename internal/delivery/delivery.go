@@ -35,9 +35,13 @@ type Transaction struct {
 	Notify, ORcpt     []string // RFC 3461, sections 4.1 and 4.2
 	NotBefore, Expire time.Time
 	Priority          int
-	Size              int64 // octets of Content
-	EightBit          bool  // Content has octets above 127
-	UTF8              bool  // the header of Content has octets above 127
+	MessageID         string    // with which the message is sent
+	Enqueued          time.Time // when the message was first seen
+	Attempt           int       // number of the transaction of this message, from 1
+	Identity          string    // of the version of the file
+	Size              int64     // octets of Content
+	EightBit          bool      // Content has octets above 127
+	UTF8              bool      // the header of Content has octets above 127
 	Content           func() io.Reader
 	_                 struct{}
 }
@@ -51,6 +55,7 @@ type Transport interface {
 type Config struct {
 	Routes      []Route       // the last one is for every sender that no other route names
 	Transport   Transport     // takes the place of all relays; nil: SMTP or LMTP to the relays
+	HandsOn     bool          // Transport is another queue, which waits and limits: it rests for a short time only
 	Concurrency int           // connections to a relay, or calls of Deliver, at the same time
 	Auto        bool          // more connections than Concurrency while more of them make a relay faster
 	Timeout     time.Duration // limit of each step of a transaction; zero: the limits of RFC 5321, section 4.5.3.2

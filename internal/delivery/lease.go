@@ -153,6 +153,9 @@ func (l *Lease) slowed() (all []Slowed) {
 	return all
 }
 
+// shortRest is the limit for the pause of another queue.
+const shortRest = 10 * time.Second
+
 // longRest is the limit for the pause of a relay whose quota is used up.
 const longRest = time.Hour
 
@@ -186,6 +189,9 @@ func (d *Delivery) Settle(r *Result, suspect, now time.Time) (s Settled) {
 		most := breaker.Most
 		if f.cause == attempt.CauseQuota {
 			most = longRest
+		}
+		if d.config.HandsOn {
+			most = shortRest
 		}
 		if f.member.Item.retired {
 			continue

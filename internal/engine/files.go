@@ -282,6 +282,11 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 		MessageID: file.MessageID(to.From, f.host), Envelope: file.Envelope, UID: file.UID(),
 		Copy: f.rules.Copy(to.From),
 	}
+	if f.opts.Delivery.HandsOn && file.Envelope != nil { // the other queue waits
+		env := *file.Envelope
+		env.NotBefore = time.Time{}
+		head.Envelope = &env
+	}
 	if !file.HasMessageID() {
 		head.Digest = file.Header.Digest()
 		if head.Body, err = file.BodyDigest(); err != nil {

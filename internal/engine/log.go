@@ -32,12 +32,19 @@ func newPublisher(dir *spooldir.Dir, opts *Options) *publisher {
 
 // publish logs events and passes them to the application.
 func (p *publisher) publish(events []queue.Event) {
+	if p.opts.Delivery.HandsOn {
+		for i := range events {
+			if events[i].Kind == queue.Sent {
+				events[i].Kind = queue.HandedOn
+			}
+		}
+	}
 	for i := 0; i < len(events); {
 		n := sameTransaction(events[i:])
 		p.logTransaction(events[i : i+n])
 		for j := range n {
 			ev := &events[i+j]
-			if ev.Kind == queue.Sent || ev.Kind == queue.Failed {
+			if ev.Kind == queue.Sent || ev.Kind == queue.HandedOn || ev.Kind == queue.Failed {
 				p.remember(ev)
 			}
 			p.opts.OnEvent(*ev)
@@ -128,7 +135,8 @@ func (p *publisher) log(events []queue.Event) {
 
 // texts are the log messages of events.
 var texts = map[queue.Kind]string{
-	queue.Queued: "queued", queue.Sent: "delivered", queue.Deferred: "delivery deferred", queue.Failed: "given up",
+	queue.Queued: "queued", queue.Sent: "delivered", queue.HandedOn: "handed on",
+	queue.Deferred: "delivery deferred", queue.Failed: "given up",
 	queue.Kept: "kept in failed", queue.Unsendable: "file cannot be sent",
 	queue.Withheld: "message held, as a recipient is not allowed",
 }
@@ -139,7 +147,7 @@ func levelOf(ev *queue.Event) slog.Level {
 	switch {
 	case ev.Kind == queue.Deferred && byRelay:
 		return slog.LevelDebug
-	case ev.Kind == queue.Queued, ev.Kind == queue.Sent, ev.Kind == queue.Kept:
+	case ev.Kind == queue.Queued, ev.Kind == queue.Sent, ev.Kind == queue.HandedOn, ev.Kind == queue.Kept:
 		return slog.LevelInfo
 	case ev.Kind == queue.Deferred, ev.Kind == queue.Withheld:
 		return slog.LevelWarn

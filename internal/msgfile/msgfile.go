@@ -285,6 +285,14 @@ func (m *File) date() time.Time {
 	return m.ID.ModTime
 }
 
+// Identity returns a text that is the same for this version of the file under any name, and another one for any other
+// message: a hash of the header, the inode, the size and the time.
+func (m *File) Identity() string {
+	text := fmt.Appendf(nil, "%s %d %d %d", m.Header.Digest(), m.ID.Ino, m.ID.Size, m.ID.ModTime.UnixNano())
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
 // Close closes the file and all readers of Content.
 func (m *File) Close() {
 	m.mu.Lock()

@@ -11,13 +11,14 @@ type Kind string
 
 // The kinds of events.
 const (
-	Queued     Kind = "queued"   // a recipient of a message that is new in the spool
-	Sent       Kind = "sent"     // accepted by a relay
-	Deferred   Kind = "deferred" // not accepted now, will be tried again
-	Failed     Kind = "failed"   // given up
-	Kept       Kind = "kept"     // a message was moved to failed/; To is empty
-	Unsendable Kind = "unusable" // a file cannot be read, sent or removed; To is empty
-	Withheld   Kind = "held"     // a message was moved to hold/, as a recipient is not allowed; To is empty
+	Queued     Kind = "queued"    // a recipient of a message that is new in the spool
+	Sent       Kind = "sent"      // accepted by a relay
+	HandedOn   Kind = "handed on" // accepted by another queue; the engine makes it of Sent
+	Deferred   Kind = "deferred"  // not accepted now, will be tried again
+	Failed     Kind = "failed"    // given up
+	Kept       Kind = "kept"      // a message was moved to failed/; To is empty
+	Unsendable Kind = "unusable"  // a file cannot be read, sent or removed; To is empty
+	Withheld   Kind = "held"      // a message was moved to hold/, as a recipient is not allowed; To is empty
 )
 
 // Event is a change of one recipient or, for Kept, Unsendable and Withheld, of one file.

@@ -238,6 +238,13 @@ func (s *Leases) Amend(ctx context.Context, c Change, change func(Lost) (record 
 	})
 }
 
+// Reclaim ends the leases of a worker but those of the messages held: an answer to a claim was lost.
+func (s *Leases) Reclaim(ctx context.Context, worker int64, held []int64) error {
+	_, err := s.pool.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(
+		SELECT id FROM spoolgore.message WHERE state = 2 AND worker = $1 AND id <> ALL ($2)))`, worker, held)
+	return err
+}
+
 // Release ends leases of messages that were not begun.
 func (s *Leases) Release(ctx context.Context, ids []int64) error {
 	_, err := s.pool.Exec(ctx, `SELECT spoolgore.unlease($1)`, ids)

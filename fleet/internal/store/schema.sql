@@ -355,8 +355,8 @@ BEGIN
 	SELECT value = 'true' INTO paused FROM spoolgore.setting WHERE key = 'paused';
 END $$;
 
--- admit says how a worker may use an account at a relay: 0 not before the time until, 1 freely, 2 for one probe.
-CREATE FUNCTION spoolgore.admit(p_name text, p_worker bigint, OUT how int, OUT rests timestamptz, OUT why text)
+-- admit says how a worker may use an account at a relay: 0 not now, 1 freely, 2 for one probe.
+CREATE FUNCTION spoolgore.admit(p_name text, p_worker bigint, OUT how int)
 LANGUAGE plpgsql AS $$
 DECLARE
 	r spoolgore.relay;
@@ -371,8 +371,6 @@ BEGIN
 	UPDATE spoolgore.relay SET prober = p_worker, probing = at + interval '2 minutes'
 		WHERE name = p_name AND NOT proven AND until <= at AND (probing <= at OR prober = p_worker);
 	how := CASE WHEN FOUND THEN 2 ELSE 0 END;
-	SELECT greatest(until, CASE WHEN how = 0 THEN at + interval '1 second' END), cause INTO rests, why
-		FROM spoolgore.relay WHERE name = p_name;
 END $$;
 
 -- proved records that an account works; refused that the relay refuses the account.

@@ -72,23 +72,15 @@ func (s *Leases) Tidy(ctx context.Context, reap bool, l Limits) (t Tidied, err e
 
 // The answers of Admit.
 const (
-	Resting = 0 // the account may not be used before Admission.Until
+	Resting = 0 // the account may not be used now
 	Free    = 1
 	Probing = 2 // this worker, and no other one, may try one message
 )
 
-// Admission says how a worker may use an account at a relay.
-type Admission struct {
-	How   int
-	Until *time.Time
-	Why   *string
-}
-
-// Admit asks for the use of an account at a relay.
-func (s *Leases) Admit(ctx context.Context, account string, worker int64) (a Admission, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT how, rests, why FROM spoolgore.admit($1, $2)`, account, worker).
-		Scan(&a.How, &a.Until, &a.Why)
-	return a, err
+// Admit says how a worker may use an account at a relay.
+func (s *Leases) Admit(ctx context.Context, account string, worker int64) (how int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT spoolgore.admit($1, $2)`, account, worker).Scan(&how)
+	return how, err
 }
 
 // Proved records that an account works.

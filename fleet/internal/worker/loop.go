@@ -127,23 +127,27 @@ func (w *worker) claimNow(ctx context.Context, n int, after string) claims {
 	defer cancel()
 	c := claims{worker: w.pulse.id.Load(), how: store.Free}
 	if w.opts.Account != "" {
-		a, err := w.store.Admit(ctx, w.opts.Account, c.worker)
-		if c.how = a.How; err != nil {
-			return claims{err: err, wait: pollPause}
+		var err error
+		if c.how, err = w.store.Admit(ctx, w.opts.Account, c.worker); err != nil {
+			return claims{err: err}
 		}
-		if a.How == store.Resting {
+		if c.how == store.Resting {
 			c.wait = pollPause
 			return c
 		}
-		if a.How == store.Probing {
+		if c.how == store.Probing {
 			n = 1
 		}
 	}
 	l := w.newLimits()
 	if l == nil {
-		c.leased, c.err = w.store.Claim(ctx, c.worker, n, after)
+		c.leased, c.err = w.held.during(func() ([]store.Leased, error) {
+			return w.store.Claim(ctx, c.worker, n, after)
+		})
 	} else {
-		c.leased, c.err = w.store.ClaimWithin(ctx, c.worker, n, after, l)
+		c.leased, c.err = w.held.during(func() ([]store.Leased, error) {
+			return w.store.ClaimWithin(ctx, c.worker, n, after, l)
+		})
 		c.wait = min(l.(*limits).wait, pollPause)
 	}
 	if c.wait == 0 && len(c.leased) < n {
@@ -211,7 +215,10 @@ func (w *worker) release(ids ...int64) {
 	go func() {
 		ctx, cancel := context.WithTimeout(w.ctx, w.opts.Lease)
 		defer cancel()
-		_ = w.store.Release(ctx, ids) // otherwise the leases end with the worker
+		if w.store.Release(ctx, ids) != nil {
+			w.held.unsure.Store(true) // released later
+		}
+		w.held.drop(ids...)
 		w.inbox.post(func() { w.busy-- })
 	}()
 }

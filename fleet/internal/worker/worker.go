@@ -45,6 +45,7 @@ type worker struct {
 	rules    *rules
 	recorder *recorder
 	counters counters
+	held     held
 	listed   atomic.Pointer[status]
 	unproven atomic.Bool // an acceptance is to be shared: the account was being probed
 
@@ -212,6 +213,7 @@ func tidy(w *worker, ctx context.Context) {
 			w.inbox.post(func() { w.resting = time.Time{} })
 			_ = w.store.Notify(ctx)
 		}
+		w.held.reclaim(ctx, w.store, w.pulse.id.Load())
 		if err == nil && w.pulse.alive() {
 			claimOld(w, ctx)
 		}
@@ -229,14 +231,14 @@ func tidy(w *worker, ctx context.Context) {
 // claimOld looks at the age of messages.
 func claimOld(w *worker, ctx context.Context) {
 	id := w.pulse.id.Load()
-	all, err := w.store.ClaimOld(ctx, id, 50)
+	all, err := w.held.during(func() ([]store.Leased, error) { return w.store.ClaimOld(ctx, id, 50) })
 	if err != nil {
 		return
 	}
 	for _, l := range all {
 		j, err := newJob(w.ctx, w.store, id, l)
 		if err != nil {
-			_ = w.store.Release(ctx, []int64{l.ID}) // otherwise the lease ends with the worker
+			w.inbox.post(func() { w.release(l.ID) })
 			continue
 		}
 		w.inbox.post(func() { w.busy++ })
@@ -254,6 +256,7 @@ func (w *worker) recorded(batch []*settlement) {
 	due := false
 	for _, s := range batch {
 		s.job.close()
+		w.held.drop(s.job.ID)
 		events = append(events, s.events...)
 		due = due || len(s.reports) > 0 || !s.served && s.change.State == store.Ready
 	}

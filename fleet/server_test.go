@@ -1,0 +1,65 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/pgtest"
+	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// own returns a server for one test, and a database.
+func own(t *testing.T, settings ...string) (*pgtest.Server, string) {
+	t.Helper()
+	server, err := pgtest.New(settings...)
+	pgtest.Need(t, err)
+	t.Cleanup(server.Remove)
+	url, err := server.Create("fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, url
+}
+
+func TestAServerThatLosesMailIsRefused(t *testing.T) {
+	is := is.New(t)
+	_, url := own(t, "fsync=off")
+	_, err := Open(t.Context(), Options{DB: url})
+	is.True(errors.Is(err, store.ErrUnsafe))
+}
+
+// The server crashes and comes back while workers send: no message is lost, and what Put has confirmed is there.
+func TestTheServerCrashes(t *testing.T) {
+	is := is.New(t)
+	relay := &smtptest.Relay{}
+	server, url := own(t)
+	q := open(t, Options{DB: url})
+	work(t, q, options(relay))
+	eventually(t, "the worker is there", func() bool {
+		w, err := q.store.Workers(t.Context())
+		return err == nil && len(w) == 1
+	})
+	n := 0
+	for range 3 {
+		for range 30 {
+			put(t, q, spoolgore.Envelope{}, mail(fmt.Sprint("m", n)))
+			n++
+		}
+		server.Crash()
+		_, err := q.Put(short(t), spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}},
+			strings.NewReader(mail("down")))
+		is.True(err != nil) // not there
+		is.NoErr(server.Start())
+	}
+	eventually(t, "all sent", func() bool { n, err := q.store.Count(t.Context()); return err == nil && n == 0 })
+	got := subjects(relay)
+	for i := range n {
+		is.True(got[fmt.Sprintf("m%d b@example.org", i)] == 1) // once: the worker lives, and knows what was accepted
+	}
+}

@@ -35,7 +35,7 @@ func TestMessagesAreHandedOnAtOnce(t *testing.T) {
 		is := is.New(t)
 		other := &otherQueue{}
 		var kinds []EventKind
-		s := New(t.TempDir(), Options{Transport: other, Rate: "1/d", Watch: WatchOff, OnEvent: func(e Event) {
+		s := New(t.TempDir(), Options{Transport: other, Rate: Rate{{1, 24 * time.Hour}}, Watch: WatchOff, OnEvent: func(e Event) {
 			kinds = append(kinds, e.Kind)
 		}})
 		later := time.Now().Add(48 * time.Hour)

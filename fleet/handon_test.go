@@ -23,7 +23,8 @@ func host(t *testing.T, dir string, transport spoolgore.Transport, events func(s
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		opts := spoolgore.Options{
-			Transport: transport, Rate: "1/d", OnEvent: events, Watch: spoolgore.WatchOff, Freq: 100 * time.Millisecond,
+			Transport: transport, Rate: spoolgore.Rate{{N: 1, Per: 24 * time.Hour}}, OnEvent: events,
+			Watch: spoolgore.WatchOff, Freq: 100 * time.Millisecond,
 		}
 		if err := spoolgore.New(dir, opts).Run(ctx); err != nil {
 			t.Error(err)

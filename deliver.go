@@ -20,7 +20,8 @@ import (
 )
 
 // A Transport takes messages from a spool. The built-in transport speaks SMTP and LMTP, see [NewSMTP]. An application
-// can set another Transport in Options.Transport.
+// can set another Transport in Options.Transport. One with a method HandsOn() is another queue, such as that of package
+// fleet: NotBefore and Options.Rate do not count here, acceptances are EventHandedOn, and it rests for 10 s at most.
 type Transport interface {
 	// Deliver offers t once to all of t.To and returns a result for each, in the same order. It must return soon after
 	// ctx ends. Up to Options.Concurrency goroutines call Deliver at the same time. A missing result counts as a
@@ -34,23 +35,14 @@ type TransportFunc func(ctx context.Context, t *Transaction) []Result
 // Deliver calls f.
 func (f TransportFunc) Deliver(ctx context.Context, t *Transaction) []Result { return f(ctx, t) }
 
-// A HandOn is a Transport to another queue, such as that of package fleet, which waits, limits and reports in place of
-// this spool. Messages are offered at once: Envelope.NotBefore and Options.Rate do not count here. An accepted message
-// gives an EventHandedOn, and the Transport rests at most 10 seconds after a failure.
-type HandOn interface {
-	Transport
-	HandsOn() // marks the Transport
-}
-
 // A Transaction offers one message to the recipients in To, which may be only some of the message's recipients. Notify
 // and ORcpt have the values for To in the same order, or are empty.
 type Transaction struct {
 	Envelope
-	Name     string // name of the message file in the spool, for logs
-	Size     int64  // exact size of the content in octets
-	EightBit bool   // the content has octets above 127
-	UTF8     bool   // the header has octets above 127
-
+	Name      string    // name of the message file in the spool, for logs
+	Size      int64     // exact size of the content in octets
+	EightBit  bool      // the content has octets above 127
+	UTF8      bool      // the header has octets above 127
 	MessageID string    // with which the message is sent
 	Enqueued  time.Time // when the message was first seen
 	Attempt   int       // number of the transaction for this message, from 1

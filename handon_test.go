@@ -11,7 +11,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// otherQueue is a HandOn that keeps what it was offered, and fails at first.
+// otherQueue is another queue that keeps what it was offered, and fails at first.
 type otherQueue struct {
 	fails  int
 	offers []Transaction

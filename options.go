@@ -148,7 +148,7 @@ func (o Options) delivery() delivery.Config {
 	}
 	if o.Transport != nil {
 		c.Transport = adapter{o.Transport, o.Logger}
-		_, c.HandsOn = o.Transport.(HandOn)
+		_, c.HandsOn = o.Transport.(interface{ HandsOn() })
 	}
 	for _, r := range o.Routes {
 		c.Routes = append(c.Routes, delivery.Route{Sender: r.Sender, Addr: r.SMTPAddr, SMTP: r.SMTP.settings(o.Logger)})
@@ -214,28 +214,20 @@ func (o Options) complete(dir *spooldir.Dir) (Options, error) {
 	return o, err
 }
 
-// Internal returns the options with all defaults in the terms of internal packages, or an error for a wrong option.
-// Package fleet of this repository uses Internal; no other program can.
+// Internal returns the options with all defaults, in the terms of internal packages. Only package fleet can use it.
 func (o Options) Internal() (engine.Options, error) {
 	full, err := o.complete(&spooldir.Dir{})
-	if err != nil {
-		return engine.Options{}, fmt.Errorf("spoolgore: %w", err)
-	}
-	return full.engine(&observers.List[Event]{}), nil
+	return full.engine(&observers.List[Event]{}), err
 }
 
 // engine converts complete options for the engine. watchers get every event after OnEvent.
 func (o Options) engine(watchers *observers.List[Event]) engine.Options {
 	rules, routes, _ := o.rewriting() // complete has checked them
-	d, rate := o.delivery(), o.Rate.String()
-	if d.HandsOn {
-		rate = ""
-	}
 	return engine.Options{
 		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
 		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
 		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
-		Most:  o.MaxRecipients, Rate: rate, Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
+		Most:  o.MaxRecipients, Rate: o.Rate.String(), Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
 		Trace: o.Trace, ShortAddresses: o.ShortAddresses,
 		OnEvent: func(ev queue.Event) {
 			e := eventOf(ev)
@@ -245,6 +237,6 @@ func (o Options) engine(watchers *observers.List[Event]) engine.Options {
 			watchers.Call(func(f func(Event)) { _ = guard.Call(o.Logger, "function of Observe", func() { f(e) }) })
 		},
 		OnAttempt: o.onAttempt(),
-		Delivery:  d, Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
+		Delivery:  o.delivery(), Rewrite: rules, RouteRewrite: routes, Postmaster: o.Postmaster,
 	}
 }

@@ -3,7 +3,6 @@ package spoolgore
 import (
 	"time"
 
-	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/guard"
 	"github.com/unbit/spoolgore/internal/mailq"
@@ -232,13 +231,12 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventQueued EventKind = "queued" // a recipient of a new message in the spool
-	EventSent   EventKind = "sent"   // accepted by a relay, and recorded on disk
-	// Accepted by a HandOn, another queue, and recorded on disk: the other queue reports the rest
-	EventHandedOn EventKind = "handed on"
-	EventDeferred EventKind = "deferred" // not accepted now; another attempt follows
-	EventFailed   EventKind = "failed"   // given up
-	EventKept     EventKind = "kept"     // a message was moved to failed/ because a recipient was given up; To is empty
+	EventQueued   EventKind = "queued"    // a recipient of a new message in the spool
+	EventSent     EventKind = "sent"      // accepted by a relay, and recorded on disk
+	EventHandedOn EventKind = "handed on" // accepted by another queue, see Transport, and recorded on disk
+	EventDeferred EventKind = "deferred"  // not accepted now; another attempt follows
+	EventFailed   EventKind = "failed"    // given up
+	EventKept     EventKind = "kept"      // a message was moved to failed/ because a recipient was given up; To is empty
 	// A file cannot be read, sent or removed; the file stays, and To is empty
 	EventUnusable EventKind = "unusable"
 	EventHeld     EventKind = "held" // a message was moved to hold/, as Rewrite.Allow forbids a recipient; To is empty
@@ -321,14 +319,10 @@ func healthOf(h engine.Health, senders []string) Health {
 		InFlight: h.InFlight, RateWait: h.RateUntil, RateWaits: h.RateCount,
 	}
 	for _, r := range h.Relays {
-		c.Relays = append(c.Relays, relayOf(r, senders[r.Route]))
+		c.Relays = append(c.Relays, RelayHealth{
+			Name: r.Name, Senders: senders[r.Route], Connections: r.Connections, Limit: r.Limit, Slowed: r.SlowedUntil,
+			Trouble: guard.Text(r.Err), Since: r.Since, RestsUntil: r.Until,
+		})
 	}
 	return c
-}
-
-func relayOf(r delivery.Health, senders string) RelayHealth {
-	return RelayHealth{
-		Name: r.Name, Senders: senders, Connections: r.Connections, Limit: r.Limit, Slowed: r.SlowedUntil,
-		Trouble: guard.Text(r.Err), Since: r.Since, RestsUntil: r.Until,
-	}
 }

@@ -28,7 +28,7 @@ func (q *Queue) HandOn() spoolgore.Transport { return handOn{q} }
 // handOn is a Transport into the queue.
 type handOn struct{ q *Queue }
 
-// HandsOn implements spoolgore.HandOn.
+// HandsOn marks a transport to another queue, see spoolgore.Transport.
 func (handOn) HandsOn() {}
 
 // Deliver implements spoolgore.Transport. All recipients are accepted, or none.

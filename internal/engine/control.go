@@ -154,6 +154,7 @@ func (c *Control) Reconfigure(o Options) error {
 	if o.StatusFile != c.opts.StatusFile {
 		return fmt.Errorf("the status file %s cannot become %s while the spool is run", c.opts.StatusFile, o.StatusFile)
 	}
+	o.heed()
 	now := time.Now()
 	rate, err := c.rate.change(o.Rate, now)
 	if err != nil {

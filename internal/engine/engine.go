@@ -69,6 +69,13 @@ type Options struct {
 // gets the outcomes.
 type OnAttempt func(ctx context.Context, t *delivery.Transaction) (context.Context, func([]attempt.Outcome))
 
+// heed leaves limits of rate to another queue, if messages are handed on.
+func (o *Options) heed() {
+	if o.Delivery.HandsOn {
+		o.Rate = ""
+	}
+}
+
 // rules returns what the queue needs of o.
 func (o *Options) rules() queue.Rules {
 	return queue.Rules{
@@ -106,6 +113,7 @@ type Engine struct {
 // Open locks the spool directory, reads the status file and the journal, and recovers from a crash. With drain, Run
 // ends when no message is due. With watch, the system is asked to notify of new files.
 func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
+	o.heed()
 	e := &Engine{opts: &o, drain: drain, inbox: newInbox(), spool: &spool{dir: dir, status: o.StatusFile}}
 	var err error
 	if e.rate, err = newRate(dir, e.opts, e.inbox.post); err != nil {

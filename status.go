@@ -236,7 +236,7 @@ const (
 	EventHandedOn EventKind = "handed on" // accepted by another queue, see Transport, and recorded on disk
 	EventDeferred EventKind = "deferred"  // not accepted now; another attempt follows
 	EventFailed   EventKind = "failed"    // given up
-	EventKept     EventKind = "kept"      // a message was moved to failed/ because a recipient was given up; To is empty
+	EventKept     EventKind = "kept"      // a message was moved to failed/ as a recipient was given up; To is empty
 	// A file cannot be read, sent or removed; the file stays, and To is empty
 	EventUnusable EventKind = "unusable"
 	EventHeld     EventKind = "held" // a message was moved to hold/, as Rewrite.Allow forbids a recipient; To is empty

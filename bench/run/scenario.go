@@ -83,6 +83,11 @@ func others() []scenario {
 			run:  idle, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
+			name: "rename", title: "the same: the time from a rename into the spool to the acceptance",
+			load: load{200, 4 << 10}, run: idle, peers: "spoolgore",
+			most: map[string]float64{"p50 ms": 1},
+		},
+		{
 			name: "rest", title: "100,000 messages deferred, none due: 30 s", load: load{100_000, 4 << 10},
 			run: rest, peers: "spoolgore,postfix,nullmailer",
 		},

@@ -3,11 +3,13 @@ package spoolgore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +97,38 @@ func TestRateHoldsOverARestart(t *testing.T) {
 		for i, at := range sent[100:] {
 			is.True(at.Sub(sent[i]) >= time.Hour) // not more than 100 in any hour
 		}
+	})
+}
+
+// A drain sends what the rate allows now, and ends: the rest is for a later run.
+func TestDrainEndsAtTheRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var sent atomic.Int64
+		take := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
+			sent.Add(1)
+			return make([]Result, len(tx.To))
+		})
+		for i := range 30 {
+			drop(t, dir, fmt.Sprint(i), "From: a@x.org\nTo: b@y.org\n\nhello\n")
+		}
+		var text lines
+		began := time.Now()
+		opts := Options{Watch: WatchOff, Transport: take, Rate: "20/h", Logger: slog.New(slog.NewTextHandler(&text, nil))}
+		is.NoErr(New(dir, opts).Drain(t.Context()))
+		is.Equal(sent.Load(), int64(20))
+		is.True(time.Since(began) < time.Minute)
+		is.True(strings.Contains(text.String(), `msg="rest waits for the rate limit"`))
+		is.True(strings.Contains(text.String(), "messages=10"))
+
+		opts.Rate = "25/s"
+		for i := range 90 {
+			drop(t, dir, fmt.Sprint("more", i), "From: a@x.org\nTo: b@y.org\n\nhello\n")
+		}
+		is.NoErr(New(dir, opts).Drain(t.Context())) // a second is waited for
+		is.Equal(sent.Load(), int64(120))
 	})
 }
 

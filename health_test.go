@@ -3,6 +3,7 @@ package spoolgore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -111,6 +112,26 @@ func TestHealthTellsOfARelayThatWantsAPause(t *testing.T) {
 		pass(30 * time.Second)
 		is.True(s.Health().Relays[0].Slowed.IsZero()) // not for long
 		stop()
+	})
+}
+
+// What is learnt about a relay is logged once, and shown.
+func TestLimitOfARelayIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		relay := &smtptest.Relay{Ext: []string{"PIPELINING", "CHUNKING"}, NoBDAT: true}
+		var text lines
+		s, stop := start(t, dir, Options{Dial: relay.Dial, Logger: slog.New(slog.NewTextHandler(&text, nil))})
+		for i := range 9 {
+			drop(t, dir, fmt.Sprint(i), simple)
+			pass(10 * time.Second)
+		}
+		is.Equal(s.Health().Relays[0].Learnt, []string{"offers CHUNKING and does not support it"})
+		stop()
+		is.Equal(len(relay.Messages()), 9)
+		is.Equal(strings.Count(text.String(), `msg="relay has a limit"`), 1)
 	})
 }
 

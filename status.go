@@ -307,6 +307,9 @@ type RelayHealth struct {
 	Limit       int    // learnt limit of connections
 	// End of a pause because the relay replied that mail comes too fast; zero: no pause
 	Slowed     time.Time
+	Pace       float64   // messages a minute to a relay that replied so; zero: no limit
+	Reply      string    // that reply; empty: none
+	Learnt     []string  // facts for which the relay is used in another way than the options allow
 	Trouble    string    // reason why the relay cannot be used; empty: none
 	Since      time.Time // start of the trouble
 	RestsUntil time.Time // earliest time of the next use

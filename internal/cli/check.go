@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,7 +173,7 @@ func (c *checker) check() error {
 		return err
 	}
 	if d.known {
-		r.summary = strings.Join(append([]string{r.summary}, d.state.Notices()...), "; ")
+		r.summary = strings.Join(slices.Concat([]string{r.summary}, d.state.Notices(), d.state.Slow()), "; ")
 		r.addFigure("relays_resting", resting(d.state), ";")
 		r.addFigure("sent_per_minute", fmt.Sprintf("%.1f", d.state.PerMinute), ";")
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/explain"
 	"github.com/unbit/spoolgore/internal/logger"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -103,6 +104,7 @@ func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 		code = ExitDataErr
 	}
 	if probe && plan.Unusable == nil {
+		plan.Remembered = func(relay string) []string { return remembered(c.Dir, relay, time.Now()) }
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
 		switch plan.Probe(ctx, page) {
@@ -113,6 +115,27 @@ func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 		}
 	}
 	return code
+}
+
+// remembered returns the facts that the daemon of a spool has learnt about a relay, a phrase for each.
+func remembered(dir, relay string, now time.Time) (facts []string) {
+	state, ok, err := daemonstate.Read(dir)
+	if err != nil || !ok || ago(now, state.Written) >= silentAfter {
+		return nil
+	}
+	for _, r := range state.Relays {
+		if r.Name != relay {
+			continue
+		}
+		if r.Trouble != "" {
+			facts = append(facts, "rests, failing for "+console.Span(ago(now, r.Since))+": "+r.Trouble)
+		}
+		if slow := r.Slow(); slow != "" {
+			facts = append(facts, slow)
+		}
+		return facts
+	}
+	return nil
 }
 
 // keepInput writes the input to the file stdin in a new directory.

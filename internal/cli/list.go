@@ -81,7 +81,7 @@ func (c *call) list(o *listOptions) error {
 	}
 	if d := c.daemon(); d.known {
 		t.rests = restsOf(&d.state)
-		for _, text := range d.state.Notices() {
+		for _, text := range slices.Concat(d.state.Notices(), d.state.Slow()) {
 			c.say("%s", console.Escape(text))
 		}
 	}

@@ -37,18 +37,6 @@ func TestRestOfTheRouteOfARecipient(t *testing.T) {
 	is.Equal(r.until("a@x", "b@y"), time.Time{})
 }
 
-// No time is foretold while no relay can be used.
-func TestForecastWithoutARelay(t *testing.T) {
-	is := is.New(t)
-	well, down := daemonstate.Relay{Name: "a"}, daemonstate.Relay{Name: "b", Trouble: "auth: 535 no"}
-	state := daemonstate.State{PerMinute: 60, Relays: []daemonstate.Relay{well, down}}
-	is.Equal(forecast(120, &state, time.Now()), 2*time.Minute)
-	state.Relays = []daemonstate.Relay{down, down}
-	is.Equal(forecast(120, &state, time.Now()), time.Duration(0))
-	state.Relays, state.Paused = []daemonstate.Relay{well}, true
-	is.Equal(forecast(120, &state, time.Now()), time.Duration(0))
-}
-
 func TestFailedAttempts(t *testing.T) {
 	is := is.New(t)
 	e := &mailq.Entry{Attempts: 7, To: mailq.Recipients{{Status: record.Done, Attempts: 7}, {Attempts: 2}, {Attempts: 3}}}

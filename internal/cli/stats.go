@@ -17,7 +17,6 @@ import (
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/progress"
 	"github.com/unbit/spoolgore/internal/qshape"
-	"github.com/unbit/spoolgore/internal/ratelimit"
 )
 
 // redrawInterval is the time between two drawings of stats -watch. If counting takes long, it is ten times as long as
@@ -175,34 +174,10 @@ func (c *spool) stats(n int) (*spoolStats, error) {
 	s.Daemon = d.runs
 	if d.known {
 		s.Signs = &d.state
-		s.EmptyAfter = forecast(s.Waiting, &d.state, c.now).Seconds()
+		w := waitingMail{s.Waiting, counts.LastNext, c.quota(&d.state)}
+		s.EmptyAfter = w.forecast(&d.state, c.now).Seconds()
 	}
 	return s, nil
-}
-
-// forecast returns the time until all waiting recipients are sent to, at the present pace and within the rate limits;
-// zero: unknown, for instance because no relay can be used.
-func forecast(waiting int, d *daemonstate.State, now time.Time) (left time.Duration) {
-	isWell := func(r daemonstate.Relay) bool { return r.Trouble == "" }
-	if d.Paused || len(d.Relays) > 0 && !slices.ContainsFunc(d.Relays, isWell) {
-		return 0
-	}
-	if d.PerMinute > 0 {
-		left = time.Duration(float64(waiting) / d.PerMinute * float64(time.Minute))
-	}
-	limits, err := ratelimit.Parse(d.Rate)
-	if err != nil || waiting == 0 {
-		return left
-	}
-	for _, l := range limits {
-		if d.PerMinute > 0 || d.RateWait.After(now) {
-			left = max(left, time.Duration(float64(waiting)/float64(l.N)*float64(l.Per)))
-		}
-	}
-	if d.RateWait.After(now) {
-		left = max(left, d.RateWait.Sub(now))
-	}
-	return left
 }
 
 func (s *spoolStats) writeJSON(w io.Writer) error {

@@ -90,6 +90,9 @@ func (s *spoolStats) writeRelays(w io.Writer, paint console.Painter, width int) 
 		}
 		state, style := fmt.Sprintf("well, %d of %s open", r.Connections,
 			console.Count(r.Limit, "connection")), console.Green
+		if slow := r.Slow(); slow != "" {
+			state, style = state+"; slower: "+console.Escape(slow), console.Yellow
+		}
 		if r.Trouble != "" {
 			style = console.Red
 			state = "at rest"

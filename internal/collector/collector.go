@@ -77,6 +77,7 @@ type Snapshot struct {
 	spoolgore.Health
 	Counts
 	PerMinute float64 // recipients accepted a minute, over the last five minutes, or since the start
+	Speed     float64 // the same, without the time when no mail was accepted for a minute
 
 	Rewrite spoolgore.Rewrite // other senders and recipients
 }
@@ -211,6 +212,7 @@ func (c *Collector) look() time.Duration {
 	active := c.active || moves(h)
 	c.active = false
 	c.last = Snapshot{At: now, Health: h, Counts: c.counts, PerMinute: c.recent.perMinute(now),
+		Speed:   c.recent.speed(now),
 		Rewrite: c.opts.Rewrite}
 	next := c.past.add(c.last)
 	c.write(now)
@@ -304,7 +306,7 @@ func (c *Collector) end() {
 func (r *Snapshot) state(c *Collector) daemonstate.State {
 	s := daemonstate.State{
 		PID: os.Getpid(), Version: c.opts.Version, Started: c.started, Paused: r.Paused, Trouble: r.Trouble,
-		Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute,
+		Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute, Speed: r.Speed,
 		Rate: c.opts.Rate, RateWait: r.RateWait, RateWaits: r.RateWaits,
 		Redirect: r.Rewrite.Redirect, Allow: r.Rewrite.Allow,
 	}
@@ -312,7 +314,7 @@ func (r *Snapshot) state(c *Collector) daemonstate.State {
 		s.Connections += relay.Connections
 		s.Relays = append(s.Relays, daemonstate.Relay{
 			Name: relay.Name, Senders: relay.Senders, Connections: relay.Connections, Limit: relay.Limit,
-			Slowed:  relay.Slowed,
+			Slowed: relay.Slowed, Pace: relay.Pace, Reply: relay.Reply, Learnt: relay.Learnt,
 			Trouble: relay.Trouble, Since: relay.Since, RestsUntil: relay.RestsUntil,
 		})
 	}

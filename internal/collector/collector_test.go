@@ -355,3 +355,45 @@ func TestPerMinute(t *testing.T) {
 		})
 	}
 }
+
+// The speed leaves out the time without acceptances.
+func TestSpeed(t *testing.T) {
+	began := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for name, test := range map[string]struct {
+		events func(w *window)
+		ask    time.Duration
+		want   float64
+	}{
+		"none": {func(*window) {}, time.Minute, 0},
+		"a second late in a slot": {func(w *window) {
+			for i := range 100 {
+				w.add(began.Add(7*time.Second + time.Duration(i)*10*time.Millisecond))
+			}
+		}, 8 * time.Second, 6000},
+		"after a pause": {func(w *window) {
+			w.add(began)
+			for i := range 120 {
+				w.add(began.Add(200*time.Second + time.Duration(i)*time.Second/2))
+			}
+		}, 260 * time.Second, 110},
+		"one in 30 seconds": {func(w *window) {
+			for i := range 10 {
+				w.add(began.Add(time.Duration(i) * 30 * time.Second))
+			}
+		}, 290 * time.Second, 2},
+		"a burst, long ago": {func(w *window) {
+			for i := range 100 {
+				w.add(began.Add(time.Duration(i) * 50 * time.Millisecond))
+			}
+		}, 4 * time.Minute, 600},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			w := window{began: began}
+			test.events(&w)
+			got := w.speed(began.Add(test.ask))
+			t.Log(got)
+			is.True(got >= test.want*2/3 && got <= test.want*3/2)
+		})
+	}
+}

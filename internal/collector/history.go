@@ -51,7 +51,8 @@ func (h *history) all() []Minute {
 type window struct {
 	began time.Time
 	slots [slots]uint64
-	last  int64 // number of the last slot with a count
+	last  int64                // number of the last slot with a count
+	first [slots]time.Duration // time of the first event of a slot, after the start of the slot
 }
 
 const (
@@ -61,7 +62,45 @@ const (
 
 func (w *window) add(now time.Time) {
 	w.turn(now)
-	w.slots[w.last%int64(slots)]++
+	i := w.last % int64(slots)
+	if w.slots[i] == 0 {
+		w.first[i] = max(0, now.Sub(w.began)) % slot
+	}
+	w.slots[i]++
+}
+
+// pauseSlots is the number of slots without an event that end a period of activity.
+const pauseSlots = 6
+
+// speed returns the number of events a minute in the periods of activity, without the pauses between them.
+func (w *window) speed(now time.Time) float64 {
+	w.turn(now)
+	var active, open time.Duration // open: since the last event of the period
+	sum := uint64(0)
+	for n := max(0, w.last-int64(slots)+1); n <= w.last; n++ {
+		i, length := n%int64(slots), slot
+		if n == w.last {
+			length = max(0, now.Sub(w.began)) % slot
+		}
+		count := w.slots[i]
+		switch {
+		case count == 0:
+			open += length
+			continue
+		case sum == 0 || open >= pauseSlots*slot:
+			length -= w.first[i]
+		default:
+			length += open
+		}
+		sum, active, open = sum+count, active+length, 0
+	}
+	if open < pauseSlots*slot {
+		active += open
+	}
+	if sum == 0 {
+		return 0
+	}
+	return float64(sum) / max(active, time.Second).Minutes()
 }
 
 // turn empties the expired slots.

@@ -29,6 +29,7 @@ type State struct {
 
 	Sent, Deferred, Failed uint64  // recipients since Started: accepted, put off (an attempt was counted), given up
 	PerMinute              float64 // recipients accepted a minute, over the last five minutes or since Started
+	Speed                  float64 // the same, without the time when no mail was accepted for a minute
 
 	Rate        string    `json:",omitempty"` // the limits in force; empty: none
 	RateWait    time.Time `json:",omitzero"`  // end of the wait for the rate limit; zero: no wait
@@ -57,6 +58,9 @@ type Relay struct {
 	Connections int       // open now
 	Limit       int       // of connections, as learnt so far
 	Slowed      time.Time `json:",omitzero"`  // end of a pause after the relay asked for slower mail; zero: none
+	Pace        float64   `json:",omitempty"` // messages a minute to a relay that asked for slower mail; zero: no limit
+	Reply       string    `json:",omitempty"` // reply that asked for slower mail; empty: none
+	Learnt      []string  `json:",omitempty"` // facts for which the relay is used in another way than configured
 	Trouble     string    `json:",omitempty"` // why the relay rests; empty: it does not
 	Since       time.Time `json:",omitzero"`  // when the trouble began
 	RestsUntil  time.Time `json:",omitzero"`  // time of the next attempt
@@ -91,4 +95,27 @@ func Read(dir string) (s State, ok bool, err error) {
 		s.Written = info.ModTime()
 	}
 	return s, true, nil
+}
+
+// Slow returns the reasons why relays are used more slowly than configured, a sentence for each relay.
+func (s *State) Slow() (texts []string) {
+	for _, r := range s.Relays {
+		if text := r.Slow(); text != "" {
+			texts = append(texts, "relay "+r.Name+" is used more slowly: "+text)
+		}
+	}
+	return texts
+}
+
+// Slow returns the reasons why r is used more slowly than configured; empty: none.
+func (r *Relay) Slow() string {
+	var parts []string
+	if r.Reply != "" {
+		text := "replied " + r.Reply
+		if r.Pace > 0 {
+			text = fmt.Sprintf("%.3g messages a minute, as the relay %s", r.Pace, text)
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(append(parts, r.Learnt...), "; ")
 }

@@ -240,6 +240,8 @@ type Health struct {
 	Limit       int       // of connections, as learnt
 	SlowedUntil time.Time // time of the next message to a relay that asked for less mail; zero: not asked
 	Slowed      string    // reply of the relay that asked for less mail; empty: none
+	Pace        float64   // messages a minute to a relay that asked for less mail; zero: no limit
+	Learnt      []string  // facts for which the relay is used in another way than the settings allow
 	Err         error     // why the relay cannot be used; nil: it can
 	Since       time.Time // when the trouble began
 	Until       time.Time // when the relay is tried again, at the earliest
@@ -253,7 +255,9 @@ func (d *Delivery) Health(i int) (all []Health) {
 		}
 		if smtp := m.Item.smtp; smtp != nil {
 			h.Limit = smtp.Connections()
-			h.Connections, h.SlowedUntil, h.Slowed = smtp.Open()
+			u := smtp.Use()
+			h.Connections, h.SlowedUntil, h.Slowed, h.Pace = u.Connections, u.SlowedUntil, u.Slowed, u.Pace
+			h.Learnt = smtp.Learnt()
 		}
 		all = append(all, h)
 	}

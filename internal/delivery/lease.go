@@ -132,10 +132,11 @@ type Settled struct {
 	Stumbled bool      // a relay failed in the middle of the transaction
 }
 
-// Slowed is a relay that asked for less mail.
+// Slowed is a relay that is used more slowly, or in another way, than the settings allow. Either Reply or Limit is set.
 type Slowed struct {
 	Relay string
-	Reply string // reply of the relay
+	Reply string // reply of the relay that asks for less mail
+	Limit string // fact that was learnt about the relay
 }
 
 // slowed returns the relays of the lease that are used more slowly than at the last call.
@@ -144,11 +145,20 @@ func (l *Lease) slowed() (all []Slowed) {
 		if m.Item.smtp == nil {
 			continue
 		}
-		_, _, reply := m.Item.smtp.Open()
+		reply := m.Item.smtp.Use().Slowed
 		if reply != "" && !m.Item.slow {
-			all = append(all, Slowed{m.Item.name, reply})
+			all = append(all, Slowed{Relay: m.Item.name, Reply: reply})
 		}
 		m.Item.slow = reply != ""
+		if n := m.Item.smtp.Changes(); n != m.Item.changes {
+			learnt := m.Item.smtp.Learnt()
+			for _, fact := range learnt {
+				if !slices.Contains(m.Item.learnt, fact) {
+					all = append(all, Slowed{Relay: m.Item.name, Limit: fact})
+				}
+			}
+			m.Item.changes, m.Item.learnt = n, learnt
+		}
 	}
 	return all
 }

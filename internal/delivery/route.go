@@ -34,8 +34,10 @@ type relay struct {
 	name     string
 	smtp     *smtppool.Relay // nil: a Transport
 	settings settings
-	retired  bool // replaced by another one
-	slow     bool // used more slowly than possible, as of the last Settle
+	retired  bool     // replaced by another one
+	slow     bool     // used more slowly than possible, as of the last Settle
+	learnt   []string // smtppool.Relay.Learnt, as of the last Settle
+	changes  uint64   // smtppool.Relay.Changes, as of the last Settle
 	// start offers a message. It does not block. done is called once, from any goroutine, and must not block.
 	start func(ctx context.Context, t *Transaction, done func([]attempt.Outcome))
 }

@@ -333,5 +333,6 @@ func (e *Engine) drained() bool {
 	if e.spool.journal.recording() > 0 && !e.spool.journal.failing() {
 		return false
 	}
-	return e.scanner.away() || e.sender.stuck() || e.spool.queue.Idle(time.Now())
+	held, _ := e.sender.held(time.Now())
+	return e.scanner.away() || held > 0 || e.sender.stuck() || e.spool.queue.Idle(time.Now())
 }

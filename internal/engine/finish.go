@@ -25,6 +25,9 @@ func (e *Engine) finish(ctx context.Context) error {
 		e.opts.Logger.Error("transactions do not end; their messages may be sent again",
 			"dir", e.spool.dir.Path(), "transactions", e.sender.busy)
 	}
+	if n, next := e.sender.held(time.Now()); n > 0 && e.drain {
+		e.opts.Logger.Info("rest waits for the rate limit", "dir", e.spool.dir.Path(), "messages", n, "next", next)
+	}
 	lost := e.end()
 	e.moves.sync()
 	e.rate.sync()

@@ -209,6 +209,10 @@ func (s *sender) attempted(a *attempting) {
 		s.opts.Logger.Info("relay available again", "relay", relay)
 	}
 	for _, x := range settled.Slowed {
+		if x.Limit != "" {
+			s.opts.Logger.Warn("relay has a limit", "relay", x.Relay, "limit", x.Limit)
+			continue
+		}
 		s.opts.Logger.Warn("relay used more slowly", "relay", x.Relay, "reply", x.Reply)
 	}
 	if a.report != "" {
@@ -247,6 +251,22 @@ func (s *sender) stuck() bool {
 		}
 	}
 	return stuck
+}
+
+// drainWait is the longest wait for the rate limit in a drain.
+const drainWait = 2 * time.Second
+
+// held returns the number of ready messages that the rate limit holds back for longer than a drain waits, and the time
+// when the next may be sent.
+func (s *sender) held(now time.Time) (messages int, next time.Time) {
+	for i := range s.delivery.Routes() {
+		messages += s.spool.queue.Ready(i)
+	}
+	wait := s.rate.quota.Wait(1, now)
+	if messages == 0 || wait <= drainWait {
+		return 0, time.Time{}
+	}
+	return messages, now.Add(wait)
 }
 
 // relayTrouble returns the reason why no ready message can be sent; nil if a message can be sent or none is ready.

@@ -28,6 +28,9 @@ type Plan struct {
 	// Unusable is why the file cannot be sent; nil: it can. The content of an unusable file is unknown.
 	Unusable error
 
+	// Remembered returns the facts that a running daemon has learnt about a relay, for Probe. Nil: none are known.
+	Remembered func(relay string) []string
+
 	opts      spoolgore.Options
 	now       time.Time
 	place     place

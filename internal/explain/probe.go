@@ -43,6 +43,11 @@ func (p *Plan) Probe(ctx context.Context, page Page) Answer {
 				answer, answered = answerOf(v.Results), true
 			}
 		}
+		if p.Remembered != nil {
+			for _, fact := range p.Remembered(r.name) {
+				page.Line("remembered", "%s", fact)
+			}
+		}
 	}
 	return answer
 }

@@ -44,9 +44,10 @@ type Sum struct {
 // Counts are the counts of the messages of a spool.
 type Counts struct {
 	States     map[mailq.State]Sum
-	Queue      Sum    // of the states in which mail waits, see State.Queued
-	Oldest     string // name of the oldest message of Queue
-	Recipients Shape  // waiting recipients of the messages of Queue
+	Queue      Sum       // of the states in which mail waits, see State.Queued
+	Oldest     string    // name of the oldest message of Queue
+	Recipients Shape     // waiting recipients of the messages of Queue
+	LastNext   time.Time // latest time of the next attempt of a waiting recipient; zero: all are due
 
 	now     time.Time
 	domains map[string]*Shape
@@ -75,6 +76,9 @@ func (t *Counts) Add(e *mailq.Entry) {
 			return
 		}
 		t.Recipients.add(age)
+		if r.NextAttempt.After(t.now) && r.NextAttempt.After(t.LastNext) {
+			t.LastNext = r.NextAttempt
+		}
 		of(t.domains, Domain(r.Address)).add(age)
 		if why := cmp.Or(r.Error, e.Error); why != "" {
 			of(t.reasons, Kind(why)).add(age)

@@ -4,6 +4,7 @@ package ratelimit
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -232,13 +233,34 @@ func (q *Quota) Refund(n int, at time.Time) {
 }
 
 // Forecast returns the time until n more are sent, if the limits alone decide.
-func (q *Quota) Forecast(n int, now time.Time) time.Duration {
-	var last time.Duration
+func (q *Quota) Forecast(n int, now time.Time) (last time.Duration) {
 	for _, l := range q.limits {
-		free := max(0, l.N-q.windows[l.Per].used(q.windows[l.Per].slot(now)))
-		if rest := n - free; rest > 0 {
-			last = max(last, q.windows[l.Per].wait(1, l.N, now)+time.Duration((rest-1)/l.N)*l.Per)
-		}
+		last = max(last, q.windows[l.Per].forecast(n, l.N, now))
 	}
 	return last
+}
+
+// forecast returns the time until n more are sent by a limit of most. What is sent now is free again after a period, so
+// the times repeat in each period.
+func (w *window) forecast(n, most int, now time.Time) time.Duration {
+	slot := w.slot(now)
+	free := max(0, most-w.used(slot))
+	if n <= free {
+		return 0
+	}
+	periods := (n - free - 1) / most
+	rest := n - free - periods*most
+	ends := map[int64]int{slot: free}
+	for s, spent := range w.spent {
+		ends[s] += spent
+	}
+	last := slot
+	for _, s := range slices.Sorted(maps.Keys(ends)) {
+		if rest <= 0 {
+			break
+		}
+		rest -= ends[s]
+		last = s
+	}
+	return w.begin(last+slots+1).Sub(now) + time.Duration(periods)*(w.per+w.per/slots)
 }

@@ -37,6 +37,7 @@ type Abilities struct {
 	features   [features]ability
 	recipients int       // largest number of recipients in a transaction; zero: no limit learnt
 	until      time.Time // end of the validity of recipients
+	changes    uint64    // number of features found broken, and of limits learnt
 	notNull    time.Time // empty chunks are not sent until notNull; zero: they are sent
 }
 
@@ -125,14 +126,15 @@ func (a *Abilities) worked(inUse [features]bool) {
 			x.failures = 0
 		case x.trial && x.failures >= brokenAfter:
 			x.trial = false
+			a.changes++
 		case x.trial: // a failure without a clear reply: may be a coincidence, so the next connection uses the feature
 			x.trial, x.off = false, time.Time{}
 		}
 	}
 }
 
-// maxRecipients returns the largest number of recipients in a transaction, or zero for no limit.
-func (a *Abilities) maxRecipients() int {
+// Recipients returns the largest number of recipients in a transaction, or zero for no limit.
+func (a *Abilities) Recipients() int {
 	if a == nil {
 		return 0
 	}
@@ -142,6 +144,13 @@ func (a *Abilities) maxRecipients() int {
 		return 0
 	}
 	return a.recipients
+}
+
+// Changes returns a number that changes when a feature is found broken or a limit is learnt.
+func (a *Abilities) Changes() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.changes
 }
 
 // limitRecipients records that the relay accepts at most n recipients in a transaction, and reports whether the limit
@@ -157,6 +166,7 @@ func (a *Abilities) limitRecipients(n int) (lower bool) {
 		return false
 	}
 	a.recipients, a.until = n, now.Add(learnedFor)
+	a.changes++
 	return true
 }
 

@@ -46,7 +46,7 @@ func TestAbilities(t *testing.T) {
 		is.True(a.failed(Pipelining, true))
 
 		var none *Abilities
-		is.True(none.Has(Chunking) && !none.failed(Chunking, true) && none.maxRecipients() == 0 && !none.limitRecipients(3))
+		is.True(none.Has(Chunking) && !none.failed(Chunking, true) && none.Recipients() == 0 && !none.limitRecipients(3))
 		none.worked([features]bool{})
 		none.failedWithout()
 	})
@@ -59,9 +59,9 @@ func TestLimitOfRecipientsIsLearntForADay(t *testing.T) {
 		is.True(a.limitRecipients(50))
 		is.True(!a.limitRecipients(60)) // no news
 		is.True(a.limitRecipients(10))
-		is.Equal(a.maxRecipients(), 10)
+		is.Equal(a.Recipients(), 10)
 		time.Sleep(24 * time.Hour)
-		is.Equal(a.maxRecipients(), 0)
+		is.Equal(a.Recipients(), 0)
 	})
 }
 
@@ -275,7 +275,7 @@ func TestRecipientsAreLimited(t *testing.T) {
 				}
 			}
 			is.Equal(accepted, test.accepted)
-			is.Equal(test.cfg.Abilities.maxRecipients(), test.learnt)
+			is.Equal(test.cfg.Abilities.Recipients(), test.learnt)
 		})
 	}
 }

@@ -165,7 +165,7 @@ var errRecipientLimit = errors.New("the transaction has as many recipients as th
 
 // maxRecipients returns the limit for the recipients of a transaction; zero: no limit.
 func (s *serving) maxRecipients() int {
-	limit, learnt := s.c.cfg.Recipients, s.c.cfg.Abilities.maxRecipients()
+	limit, learnt := s.c.cfg.Recipients, s.c.cfg.Abilities.Recipients()
 	if limit == 0 || learnt > 0 && learnt < limit {
 		return learnt
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/smtpclient"
@@ -28,6 +29,7 @@ type endpoint struct {
 	place
 	addr      string // for Dial: "192.0.2.1:25", "relay.example.com:25" or a path
 	abilities smtpclient.Abilities
+	changes   atomic.Uint64 // number of learnt limits
 
 	mu       sync.Mutex // guards the following fields
 	rest     time.Duration
@@ -78,6 +80,9 @@ func (e *endpoint) closed(n int, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if n > 0 && n == e.ended {
+		if e.limit != n || !now.Before(e.limitEnd) {
+			e.changes.Add(1)
+		}
 		e.limit, e.limitEnd = n, now.Add(learned)
 	}
 	e.ended = n

@@ -245,7 +245,7 @@ func TestMessagesOnAConnectionAreLearnt(t *testing.T) {
 		is.True(eachOnce(relay, 100))
 		is.Equal(time.Since(began), time.Duration(connections)*time.Millisecond) // no other pause
 		is.Equal(cut, 2)                                                         // then the limit is known
-		_, pause, _ := r.Open()
+		pause := r.Use().SlowedUntil
 		is.True(pause.IsZero())
 	})
 }

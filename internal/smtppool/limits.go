@@ -30,10 +30,11 @@ type limits struct {
 
 	auto growth // of a limit that is not configured
 
-	ceiling int           // connections when the relay refused another connection; zero: none refused
-	probing bool          // a connection above the ceiling is in progress
-	probeAt time.Time     // time of the next probe
-	wait    time.Duration // time between a refusal and the next probe
+	ceiling  int           // connections when the relay refused another connection; zero: none refused
+	ceilings uint64        // number of refusals that have changed ceiling
+	probing  bool          // a connection above the ceiling is in progress
+	probeAt  time.Time     // time of the next probe
+	wait     time.Duration // time between a refusal and the next probe
 }
 
 // newLimits returns limits for a configured limit; with auto, for a limit that may grow to autoMost.
@@ -116,6 +117,9 @@ func (l *limits) refused(others int, now time.Time) {
 		l.wait = firstProbe
 	case l.probing:
 		l.wait = min(2*l.wait, lastProbe)
+	}
+	if others != l.ceiling {
+		l.ceilings++
 	}
 	l.ceiling, l.probing, l.probeAt = others, false, now.Add(l.wait)
 	l.now = min(l.now, others)

@@ -75,6 +75,18 @@ func (p *pace) slow(now time.Time) bool {
 	return p.waits(now) && p.row >= severalRefused || p.interval > 0
 }
 
+// perMinute returns the limit of messages a minute; zero: no limit.
+func (p *pace) perMinute(now time.Time) float64 {
+	interval := p.interval
+	if p.row >= severalRefused {
+		interval = max(interval, p.pause(now))
+	}
+	if interval == 0 {
+		return 0
+	}
+	return time.Minute.Seconds() / interval.Seconds()
+}
+
 // take records that a message is sent, and returns the time until the next message; zero: no limit. A message that is
 // sent late does not make the next one late.
 func (p *pace) take(now time.Time) time.Duration {

@@ -208,7 +208,8 @@ func TestPauseGrows(t *testing.T) {
 		}
 		is.True(time.Since(began) > 5*time.Minute)
 		is.Equal(slowed, 1) // told once
-		_, until, reason := r.Open()
+		u := r.Use()
+		until, reason := u.SlowedUntil, u.Slowed
 		is.True(!until.IsZero())
 		is.Equal(reason, "451 4.7.1 not now")
 	})

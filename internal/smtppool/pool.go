@@ -42,10 +42,13 @@ func newPool(c *connector, o Options) *pool {
 // poolStatus is the state of a pool.
 type poolStatus struct {
 	allowed     int       // limit for connections
+	ceiling     int       // limit for connections that the relay has shown by a refusal; zero: none
+	ceilings    uint64    // number of refusals that have changed ceiling
 	greeted     int       // connections with a greeting
 	depth       int       // transactions in progress per connection
 	slow        bool      // the relay is used more slowly than possible
 	pausedUntil time.Time // end of the pause; zero: no pause
+	pace        float64   // messages a minute; zero: no limit
 	reason      string    // reply that made the pool slow down
 }
 
@@ -53,9 +56,11 @@ func (p *pool) status() poolStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	s := poolStatus{allowed: p.limits.allowed(now), greeted: p.roster.greeted, depth: p.depth}
+	s := poolStatus{allowed: p.limits.allowed(now), greeted: p.roster.greeted, depth: p.depth,
+		ceiling: p.limits.ceiling, ceilings: p.limits.ceilings}
 	if p.pace.slow(now) {
 		s.slow, s.reason, s.pausedUntil = true, p.pace.reason, p.pace.until
+		s.pace = p.pace.perMinute(now)
 	}
 	return s
 }

@@ -43,7 +43,7 @@ type Options struct {
 	Grown func()
 
 	// Slowed, if not nil, is called when the relay has asked for less mail, and is used more slowly from then on; see
-	// Relay.Open. Slowed is called like Grown.
+	// Relay.Use. Slowed is called like Grown.
 	Slowed func()
 }
 
@@ -133,11 +133,18 @@ func (r *Relay) Retire(cause error) { r.pool.retire(cause) }
 // Connections returns the present limit for connections, as learnt from the relay.
 func (r *Relay) Connections() int { return r.pool.status().allowed }
 
-// Open returns the number of open connections with a greeting. If the relay has asked for less mail and is used more
-// slowly than possible, slowedUntil is the time of the next message, and reason is the reply of the relay.
-func (r *Relay) Open() (connections int, slowedUntil time.Time, reason string) {
+// Use is the present use of a relay.
+type Use struct {
+	Connections int       // open connections with a greeting
+	SlowedUntil time.Time // time of the next message to a relay that has asked for less mail; zero: not asked
+	Slowed      string    // reply of the relay that asked for less mail; empty: none
+	Pace        float64   // messages a minute to a relay that has asked for less mail; zero: no limit
+}
+
+// Use returns the present use of the relay.
+func (r *Relay) Use() Use {
 	s := r.pool.status()
-	return s.greeted, s.pausedUntil, s.reason
+	return Use{s.greeted, s.pausedUntil, s.reason, s.pace}
 }
 
 // Slots returns the useful number of offers in progress, at least 1. A connection has 1 transaction in progress without

@@ -50,6 +50,9 @@ type relayStatus struct {
 	Connections int       `json:"connections"`
 	Limit       int       `json:"limit"`
 	Slowed      time.Time `json:"slowed,omitzero"`
+	Pace        float64   `json:"pace,omitempty"`
+	Reply       string    `json:"reply,omitempty"`
+	Learnt      []string  `json:"learnt,omitempty"`
 	Trouble     string    `json:"trouble,omitempty"`
 	Since       time.Time `json:"since,omitzero"`
 	RestsUntil  time.Time `json:"restsUntil,omitzero"`
@@ -69,7 +72,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	}
 	st.Redirect, st.Allow = r.Rewrite.Redirect, r.Rewrite.Allow
 	for _, relay := range r.Relays {
-		relay.Trouble = console.Escape(relay.Trouble)
+		relay.Trouble, relay.Reply = console.Escape(relay.Trouble), console.Escape(relay.Reply)
 		st.Relays = append(st.Relays, relayStatus(relay))
 	}
 	problems, _ := s.healthy(now)

@@ -17,6 +17,7 @@ type Failure struct {
 	LoggedIn   bool  // credentials are configured
 	Proven     bool  // the relay has accepted a message on the connection
 	NullSender bool  // the reverse-path is empty
+	NoQuotas   bool  // a 5yz reply about a quota or the account is final
 }
 
 // Cause is the known reason why a relay cannot be used although a session was set up. The advice depends on the cause.
@@ -96,7 +97,7 @@ func (f Failure) relayTrouble() Cause {
 		return CauseHELO
 	case loginRequired(r.Code), f.wantsLogin():
 		return CauseLogin
-	case r.quota():
+	case !f.NoQuotas && r.quota():
 		return CauseQuota
 	case r.Code == 452 && r.Enhanced == "4.3.1", r.Code/100 == 4 && (r.Enhanced == "4.3.0" || r.Enhanced == "4.3.5"):
 		return CauseDisk

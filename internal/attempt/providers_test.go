@@ -148,3 +148,12 @@ func describe(c Class) string {
 	}
 	return "message"
 }
+
+// NoQuotas switches the table of quotas off.
+func TestNoQuotas(t *testing.T) {
+	is := is.New(t)
+	f := Failure{Op: OpEnd, Reply: Reply{Code: 550, Enhanced: "5.4.5", Text: "Daily user sending limit exceeded."}, LoggedIn: true}
+	is.Equal(f.Classify().Cause, CauseQuota)
+	f.NoQuotas = true
+	is.Equal(f.Classify(), Class{Fault: Message, Permanent: true})
+}

@@ -208,7 +208,8 @@ func (c *checker) checkFailed() error {
 		r.add(levelWarning, "%s given up in 24 hours", console.Count(failed.Recent, "message"))
 	}
 	if failed.Reports > 0 {
-		r.add(levelWarning, "%s to senders could not be delivered in 24 hours, see failed/%s",
+		r.add(levelWarning, "%s to senders could not be delivered in 24 hours, see failed/%s (-reportfrom "+
+			"helps if the relay refuses the null sender)",
 			console.Count(failed.Reports, "report"), failed.Report)
 	}
 	if failed.All > maxFailed || failed.Bytes > maxFailedBytes {

@@ -41,6 +41,8 @@ var Keys = []Key{
 	{Name: "nochunking", Of: Daemon, Default: "false"},
 	{Name: "window", Of: Daemon, Default: "4"},
 	{Name: "recipients", Of: Daemon, Default: "as many as the relay accepts"},
+	{Name: "reportfrom", Of: Daemon, Default: "none"},
+	{Name: "noquotas", Of: Daemon, Default: "false"},
 	{Name: "smtpidle", Of: Daemon, Default: "5s"},
 	{Name: "ip4", Of: Daemon, Default: "false"},
 	{Name: "ip6", Of: Daemon, Default: "false"},

@@ -143,6 +143,10 @@ func relayFlags(fs *FlagSet, c *Config) {
 			"as many can arrive twice after a lost connection")
 	fs.Add((*count)(&c.Opts.SMTP.Recipients), "recipients", "N",
 		"recipients in a transaction, at most; a limit of the relay is learnt, too")
+	fs.AddString(&c.Opts.SMTP.ReportFrom, "reportfrom", "ADDRESS",
+		"sender of reports for a relay that refuses the null sender")
+	fs.AddSwitch(&c.Opts.SMTP.NoQuotas, "noquotas",
+		"give mail up for a reply 5yz about a quota or the account, and not wait until the quota is free again")
 	fs.Add((*Span)(&c.Opts.SMTP.Idle), "smtpidle", "TIME", "time after which an idle connection is closed")
 	fs.AddSwitch(&c.ip4, "ip4", "connect over IPv4 only")
 	fs.AddSwitch(&c.ip6, "ip6", "connect over IPv6 only")

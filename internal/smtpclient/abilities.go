@@ -38,6 +38,7 @@ type Abilities struct {
 	recipients int       // largest number of recipients in a transaction; zero: no limit learnt
 	until      time.Time // end of the validity of recipients
 	changes    uint64    // number of features found broken, and of limits learnt
+	notReport  time.Time // the relay refuses the null sender until notReport, as far as known
 	notNull    time.Time // empty chunks are not sent until notNull; zero: they are sent
 }
 
@@ -190,3 +191,27 @@ func (a *Abilities) knownToRefuseNull() bool {
 	defer a.mu.Unlock()
 	return time.Now().Before(a.notNull)
 }
+
+// refuseNullSender records that the relay refused MAIL with the null sender.
+func (a *Abilities) refuseNullSender() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if !now.Before(a.notReport) {
+		a.changes++
+	}
+	a.notReport = now.Add(learnedFor)
+}
+
+// refusesNullSender reports whether the relay refuses the null sender.
+func (a *Abilities) refusesNullSender() bool {
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Now().Before(a.notReport)
+}
+
+// NullSender reports whether the relay accepts the null sender, as far as known.
+func (a *Abilities) NullSender() bool { return !a.refusesNullSender() }

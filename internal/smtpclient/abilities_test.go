@@ -295,3 +295,27 @@ func after(n int, verb, reply string) func() func(verb, arg string) string {
 		}
 	}
 }
+
+// A relay that refuses the null sender gets reports from another sender, but not reports to this host.
+func TestReportFrom(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{"MAIL ": "501 Invalid MAIL FROM address provided"})}
+	report := func(to string) *Transaction {
+		x := letter(to)
+		x.From = ""
+		return x
+	}
+	a := new(Abilities)
+	c, err := open(t.Context(), r, remote, Config{Abilities: a, ReportFrom: "reports@client.test"})
+	is.NoErr(err)
+	failed := c.Transact(t.Context(), report("a@x.test"))[0].Err
+	is.True(failed.Again && !failed.Outcome().Permanent) // sent again at once
+	is.True(!a.NullSender())
+	is.Equal(serve(t, c, report("a@x.test"), letter("b@x.test")), []string{"ok", "ok"})
+	is.Equal(r.Messages()[0].From, "reports@client.test")
+	is.Equal(c.Transact(t.Context(), report("root@client.test"))[0].Err.Outcome().Permanent, true) // no report comes back
+
+	c, err = open(t.Context(), r, remote, Config{Abilities: new(Abilities)})
+	is.NoErr(err)
+	is.True(c.Transact(t.Context(), report("a@x.test"))[0].Err.Outcome().Permanent) // the report fails
+}

@@ -51,6 +51,9 @@ func (p *pipeline) retry(st step, err *Error) bool {
 		}
 	case st.kind <= rcptStep && !p.conn.noParam && isParameterError(err.Reply):
 		err.Again = a.failed(Parameters, true)
+	case st.kind == mailStep && st.x.From == "" && err.Reply.Code/100 == 5:
+		a.refuseNullSender()
+		err.Again = p.conn.cfg.replacesNullSender(st.x.Transaction)
 	case st.kind >= dataStep && saysTooMany(err.Reply) && st.x.rcptAccepted > 1:
 		err.Again = a.limitRecipients(limitIn(err.Reply, st.x.rcptAccepted))
 	case st.kind >= chunkStep && st.x.chunked && aboutCommand(err.Reply):

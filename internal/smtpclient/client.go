@@ -73,7 +73,11 @@ type Config struct {
 	// Nil: no facts are used or learnt.
 	Abilities *Abilities
 
-	Recipients int // limit for the recipients of a transaction; zero: no limit, unless Abilities has one
+	// ReportFrom replaces the null sender after the relay has refused the null sender with 5yz; empty: never.
+	ReportFrom string
+
+	NoQuotas   bool // a 5yz reply about a quota or the account is final
+	Recipients int  // limit for the recipients of a transaction; zero: no limit, unless Abilities has one
 
 	// Window is the number of transactions that can share a flight if CHUNKING is used; zero: 4. A lost connection can
 	// leave as many messages uncertain.

@@ -43,6 +43,7 @@ type Error struct {
 	LoggedIn   bool // credentials are configured
 	Proven     bool // the relay had accepted a message on the connection
 	NullSender bool // the reverse-path is empty
+	NoQuotas   bool // Config.NoQuotas
 
 	// Uncertain is set if the content was sent to the end and no valid reply came: the relay may have the message. Op
 	// is the first step without a reply. If transactions share a flight, Op can be as early as OpMail.
@@ -69,7 +70,7 @@ func (e *Error) Outcome() attempt.Outcome {
 	class := attempt.Failure{
 		Op: e.Op, Reply: e.Reply, Unsendable: errors.Is(e.Err, ErrAddress),
 		Unreadable: e.Source, NotTried: e.NotTried || e.Again, Uncertain: e.Uncertain,
-		LoggedIn: e.LoggedIn, Proven: e.Proven, NullSender: e.NullSender,
+		LoggedIn: e.LoggedIn, Proven: e.Proven, NullSender: e.NullSender, NoQuotas: e.NoQuotas,
 	}.Classify()
 	o.Fault, o.Permanent, o.Final, o.Cause = class.Fault, class.Permanent, class.Final, class.Cause
 	o.Undecided, o.Throttled = class.Undecided, class.Throttled

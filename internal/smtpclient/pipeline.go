@@ -343,16 +343,17 @@ func (p *pipeline) finish(x *transaction) {
 	p.active = slices.DeleteFunc(p.active, func(y *transaction) bool { return x == y })
 	if !x.resultsHandled {
 		x.resultsHandled = true
-		x.addContext(p.conn.cfg.Auth != nil)
+		x.addContext(&p.conn.cfg)
 		p.done(x.original, x.results)
 	}
 }
 
 // addContext adds the facts about the connection to the errors of x.
-func (x *transaction) addContext(loggedIn bool) {
+func (x *transaction) addContext(cfg *Config) {
 	for i := range x.results {
 		if e := x.results[i].Err; e != nil {
-			e.LoggedIn, e.Proven, e.NullSender = loggedIn, x.proven, x.From == ""
+			e.LoggedIn, e.Proven, e.NullSender = cfg.Auth != nil, x.proven, x.From == ""
+			e.NoQuotas = cfg.NoQuotas
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/attempt"
@@ -67,6 +68,11 @@ func (c *Conn) Transact(ctx context.Context, t *Transaction) (results []Result) 
 // newTransaction checks t before anything is sent, and fails the recipients that the relay cannot serve.
 func (c *Conn) newTransaction(t *Transaction) *transaction {
 	x := &transaction{Transaction: t, original: t, results: make([]Result, len(t.To)), undecided: len(t.To)}
+	if c.cfg.Abilities.refusesNullSender() && c.cfg.replacesNullSender(t) {
+		changed := *t
+		changed.From = c.cfg.ReportFrom
+		x.Transaction = &changed
+	}
 	version := ""
 	if c.version != 0 {
 		version = tls.VersionName(c.version)
@@ -84,6 +90,15 @@ func (c *Conn) newTransaction(t *Transaction) *transaction {
 		x.fail(&Error{Op: attempt.OpSize, Err: err})
 	}
 	return x
+}
+
+// replacesNullSender reports whether t can be sent from Config.ReportFrom: not to this host, where a report about the
+// report could begin again.
+func (cfg *Config) replacesNullSender(t *Transaction) bool {
+	return t.From == "" && cfg.ReportFrom != "" && !slices.ContainsFunc(t.To, func(to string) bool {
+		_, domain, _ := strings.Cut(to, "@")
+		return domain == "" || strings.EqualFold(domain, cfg.LocalName)
+	})
 }
 
 // checkAddresses fails the recipients whose address, or whose sender address, cannot be sent to the relay, and decides

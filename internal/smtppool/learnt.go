@@ -29,6 +29,9 @@ func (r *Relay) Learnt() (facts []string) {
 		if n := e.abilities.Recipients(); n > 0 {
 			facts = append(facts, fmt.Sprintf("accepts %d recipients in a transaction%s", n, where))
 		}
+		if !e.abilities.NullSender() {
+			facts = append(facts, "refuses the null sender, and so reports (see reportfrom)"+where)
+		}
 		if n := e.most(now); n > 0 {
 			facts = append(facts, fmt.Sprintf("ends a connection after %d messages%s", n, where))
 		}

@@ -31,6 +31,8 @@ type Settings struct {
 
 	Family     string
 	Recipients int
+	ReportFrom string
+	NoQuotas   bool
 	Idle       time.Duration
 
 	NoPipelining, NoChunking bool
@@ -64,6 +66,7 @@ func (s Settings) Config(localName string, timeout time.Duration, tlsConfig *tls
 	c := smtpclient.Config{
 		LocalName: localName, Timeout: timeout, TLS: mode, TLSConfig: cmp.Or(s.TLSConfig, tlsConfig), Pins: s.Pins,
 		TLSMin: tlsVersions[s.TLSMin], Recipients: s.Recipients,
+		ReportFrom: s.ReportFrom, NoQuotas: s.NoQuotas,
 		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window,
 		Sessions: tls.NewLRUClientSessionCache(0),
 	}

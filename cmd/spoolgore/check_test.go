@@ -181,7 +181,7 @@ func TestStats(t *testing.T) {
 	})
 	out := ok(t, "stats", spool)
 	for _, words := range []string{
-		"up 2h: 1234 sent, 5 deferred, 1 given up; 0.5 a minute; at this pace all is sent in 6m",
+		"up 2h: 1234 sent, 5 deferred, 1 given up; 0.5 a minute; at this pace all is sent in 5",
 		"deferred            1", "held                1", "failed              1",
 		"WHO WAITS    TOTAL", "example.org      1     .     .     .     1", "example.com      1", "all              3",
 		`rcpt: 450 4.2.1 \x1b[`, "relay mail:25: dial: connection refused", "not a message that can be sent: no sender",
@@ -213,7 +213,7 @@ func TestStats(t *testing.T) {
 	is.Equal(len(s.Domains[0].ByAge), len(s.AgeLimits)+1)
 	is.True(s.Daemon)
 	is.Equal(s.Signs.Sent, uint64(1234))
-	is.Equal(s.EmptyAfter, 360.0)
+	is.True(s.EmptyAfter > 3000 && s.EmptyAfter <= 3600) // the deferred message is tried again in an hour
 }
 
 func TestStatsOfNothing(t *testing.T) {

@@ -116,14 +116,14 @@ func TestDrainEndsAtTheRate(t *testing.T) {
 		}
 		var text lines
 		began := time.Now()
-		opts := Options{Watch: WatchOff, Transport: take, Rate: "20/h", Logger: slog.New(slog.NewTextHandler(&text, nil))}
+		opts := Options{Watch: WatchOff, Transport: take, Rate: Rate{{20, time.Hour}}, Logger: slog.New(slog.NewTextHandler(&text, nil))}
 		is.NoErr(New(dir, opts).Drain(t.Context()))
 		is.Equal(sent.Load(), int64(20))
 		is.True(time.Since(began) < time.Minute)
 		is.True(strings.Contains(text.String(), `msg="rest waits for the rate limit"`))
 		is.True(strings.Contains(text.String(), "messages=10"))
 
-		opts.Rate = "25/s"
+		opts.Rate = Rate{{25, time.Second}}
 		for i := range 90 {
 			drop(t, dir, fmt.Sprint("more", i), "From: a@x.org\nTo: b@y.org\n\nhello\n")
 		}

@@ -210,8 +210,8 @@ func (s *Spool) Run(ctx context.Context) error { return runSpool(s, ctx, false) 
 
 // Drain is Run until no message is due and no transaction is running: every message had an attempt, and deferred
 // messages stay in the spool. Drain waits until a complete new file may be read, but not for a file that a program
-// keeps writing. If no relay could be used, Drain returns the reason, and the messages stay as they are. Drain waits at
-// most two seconds for Options.Rate: the messages above the limit stay for a later run.
+// keeps writing, and for at most two seconds for Options.Rate: the rest is for a later run. If no relay could be used,
+// Drain returns the reason, and the messages stay as they are.
 func (s *Spool) Drain(ctx context.Context) error { return runSpool(s, ctx, true) }
 
 func runSpool(s *Spool, ctx context.Context, drain bool) error {

@@ -302,17 +302,16 @@ type Health struct {
 // RelayHealth is the state of one relay. A relay that several routes use is in Health once for each.
 type RelayHealth struct {
 	Name        string
-	Senders     string // Route.Sender of its route; empty: all other mail
-	Connections int    // number of open connections; zero with a Transport
-	Limit       int    // learnt limit of connections
-	// End of a pause because the relay replied that mail comes too fast; zero: no pause
-	Slowed     time.Time
-	Pace       float64   // messages a minute to a relay that replied so; zero: no limit
-	Reply      string    // that reply; empty: none
-	Learnt     []string  // facts for which the relay is used in another way than the options allow
-	Trouble    string    // reason why the relay cannot be used; empty: none
-	Since      time.Time // start of the trouble
-	RestsUntil time.Time // earliest time of the next use
+	Senders     string    // Route.Sender of its route; empty: all other mail
+	Connections int       // number of open connections; zero with a Transport
+	Limit       int       // learnt limit of connections
+	Slowed      time.Time // end of a pause as the relay asked for less mail; zero: no pause
+	Pace        float64   // messages a minute to a relay that replied so; zero: no limit
+	Reply       string    // that reply; empty: none
+	Learnt      []string  // facts for which the relay is used in another way than the options allow
+	Trouble     string    // reason why the relay cannot be used; empty: none
+	Since       time.Time // start of the trouble
+	RestsUntil  time.Time // earliest time of the next use
 }
 
 // healthOf converts h. senders has the sender of each route.
@@ -323,7 +322,8 @@ func healthOf(h engine.Health, senders []string) Health {
 	}
 	for _, r := range h.Relays {
 		c.Relays = append(c.Relays, RelayHealth{
-			Name: r.Name, Senders: senders[r.Route], Connections: r.Connections, Limit: r.Limit, Slowed: r.SlowedUntil,
+			Name: r.Name, Senders: senders[r.Route], Connections: r.Connections, Limit: r.Limit,
+			Slowed: r.SlowedUntil, Pace: r.Pace, Reply: r.Slowed, Learnt: r.Learnt,
 			Trouble: guard.Text(r.Err), Since: r.Since, RestsUntil: r.Until,
 		})
 	}

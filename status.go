@@ -293,25 +293,22 @@ type Health struct {
 	Files    int    // number of files that are messages, or were not read yet
 	InFlight int    // number of messages in a transaction
 
-	RateWait  time.Time // end of the current wait for Options.Rate; zero: no wait
-	RateWaits uint64    // number of waits for Options.Rate
-
-	Relays []RelayHealth // relays of SMTPAddr, then relays of Options.Routes, each in order of preference
+	RateWait  time.Time     // end of the current wait for Options.Rate; zero: no wait
+	RateWaits uint64        // number of waits for Options.Rate
+	Relays    []RelayHealth // relays of SMTPAddr, then relays of Options.Routes, each in order of preference
 }
 
 // RelayHealth is the state of one relay. A relay that several routes use is in Health once for each.
 type RelayHealth struct {
-	Name        string
-	Senders     string    // Route.Sender of its route; empty: all other mail
-	Connections int       // number of open connections; zero with a Transport
-	Limit       int       // learnt limit of connections
-	Slowed      time.Time // end of a pause as the relay asked for less mail; zero: no pause
-	Pace        float64   // messages a minute to a relay that replied so; zero: no limit
-	Reply       string    // that reply; empty: none
-	Learnt      []string  // facts for which the relay is used in another way than the options allow
-	Trouble     string    // reason why the relay cannot be used; empty: none
-	Since       time.Time // start of the trouble
-	RestsUntil  time.Time // earliest time of the next use
+	Name               string
+	Senders            string    // Route.Sender of its route; empty: all other mail
+	Connections, Limit int       // open connections, zero with a Transport; learnt limit of connections
+	Slowed             time.Time // end of a pause as the relay asked for less mail; zero: no pause
+	Pace               float64   // messages a minute to a relay that replied so; zero: no limit
+	Reply              string    // that reply; empty: none
+	Learnt             []string  // facts for which the relay is used in another way than the options allow
+	Trouble            string    // reason why the relay cannot be used; empty: none
+	Since, RestsUntil  time.Time // start of the trouble; earliest time of the next use
 }
 
 // healthOf converts h. senders has the sender of each route.

@@ -245,8 +245,8 @@ func (s *Leases) Reclaim(ctx context.Context, worker int64, held []int64) error 
 	return err
 }
 
-// Release ends leases of messages that were not begun.
-func (s *Leases) Release(ctx context.Context, ids []int64) error {
+// GiveBack ends leases of messages that were not begun.
+func (s *Leases) GiveBack(ctx context.Context, ids []int64) error {
 	_, err := s.pool.Exec(ctx, `SELECT spoolgore.unlease($1)`, ids)
 	return err
 }

@@ -215,7 +215,7 @@ func (w *worker) release(ids ...int64) {
 	go func() {
 		ctx, cancel := context.WithTimeout(w.ctx, w.opts.Lease)
 		defer cancel()
-		if w.store.Release(ctx, ids) != nil {
+		if w.store.GiveBack(ctx, ids) != nil {
 			w.held.unsure.Store(true) // released later
 		}
 		w.held.drop(ids...)

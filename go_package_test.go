@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -57,10 +58,10 @@ func TestRedirectOfOneMessage(t *testing.T) {
 					is.NoErr(s.Release("a"))
 				}
 				pass(time.Minute)
-				is.Equal(offered, []string{"b@example.org", "new@example.org"})
 				is.Equal(names(t, s, Filter{}), nil)
 				is.True(s.Redirect(PlaceSpool, "a", "new@example.org") != nil) // there is no such message
 				stop()
+				is.Equal(offered, []string{"b@example.org", "new@example.org"})
 			})
 		})
 	}
@@ -90,6 +91,7 @@ func TestPutOfAnIDAfterDelivery(t *testing.T) {
 		name, err := putID(s, "order-17")
 		is.NoErr(err)
 		pass(time.Second)
+		is.True(s.Health().Running)
 		is.True(sent)
 		is.True(!exists(dir, name))
 		is.True(errors.Is(again(s), ErrDuplicate))
@@ -244,54 +246,54 @@ func (p panicking) Next([]byte) ([]byte, error) { panic("sasl") }
 // on: when the function works, the message is delivered.
 func TestPanicsOfFunctionsOfTheApplication(t *testing.T) {
 	t.Parallel()
-	for name, breakIt := range map[string]func(o *Options, broken *bool){
-		"Options.Dial": func(o *Options, broken *bool) {
+	for name, breakIt := range map[string]func(o *Options, broken *atomic.Bool){
+		"Options.Dial": func(o *Options, broken *atomic.Bool) {
 			dial := o.Dial
 			o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				if *broken {
+				if broken.Load() {
 					panic("dial")
 				}
 				return dial(ctx, network, addr)
 			}
 		},
-		"Options.Dial returned neither": func(o *Options, broken *bool) {
+		"Options.Dial returned neither": func(o *Options, broken *atomic.Bool) {
 			dial := o.Dial
 			o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				if *broken {
+				if broken.Load() {
 					return nil, nil
 				}
 				return dial(ctx, network, addr)
 			}
 		},
-		"SMTP.Secret": func(o *Options, broken *bool) {
+		"SMTP.Secret": func(o *Options, broken *atomic.Bool) {
 			o.SMTP.User, o.SMTP.Secret = "ann", func(context.Context, bool) (string, error) {
-				if *broken {
+				if broken.Load() {
 					panic("secret")
 				}
 				return "secret1", nil
 			}
 		},
-		"SMTP.TokenSource": func(o *Options, broken *bool) {
+		"SMTP.TokenSource": func(o *Options, broken *atomic.Bool) {
 			o.SMTP.User, o.SMTP.TokenSource = "ann", func() (string, error) {
-				if *broken {
+				if broken.Load() {
 					panic("token")
 				}
 				return "secret1", nil
 			}
 		},
-		"SMTP.Auth": func(o *Options, broken *bool) {
+		"SMTP.Auth": func(o *Options, broken *atomic.Bool) {
 			o.SMTP.User, o.SMTP.Password = "ann", "secret1"
 			o.SMTP.Auth = func(string) sasl.Client {
-				if *broken {
+				if broken.Load() {
 					panic("auth")
 				}
 				return nil
 			}
 		},
-		"sasl.Client.Start": func(o *Options, broken *bool) {
+		"sasl.Client.Start": func(o *Options, broken *atomic.Bool) {
 			o.SMTP.User, o.SMTP.Password = "ann", "secret1"
 			o.SMTP.Auth = func(mech string) sasl.Client {
-				if *broken {
+				if broken.Load() {
 					return panicking{"Start"}
 				}
 				return nil
@@ -301,16 +303,17 @@ func TestPanicsOfFunctionsOfTheApplication(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, log, broken := t.TempDir(), &lines{}, true
+				dir, log, broken := t.TempDir(), &lines{}, new(atomic.Bool)
+				broken.Store(true)
 				relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN LOGIN XOAUTH2"}, Reply: acceptLogin}
 				opts := Options{SMTPAddr: "127.0.0.1:25", Dial: relay.Dial, Logger: slog.New(slog.NewTextHandler(log, nil))}
-				breakIt(&opts, &broken)
+				breakIt(&opts, broken)
 				drop(t, dir, "a", simple)
 				s, stop := start(t, dir, opts)
 				pass(time.Minute)
 				trouble := s.Health().Relays[0].Trouble
 				is.True(strings.Contains(trouble, name)) // the reason names the function
-				broken = false
+				broken.Store(false)
 				pass(time.Hour)
 				is.Equal(len(s.Status()), 0) // delivered
 				stop()
@@ -330,16 +333,16 @@ func TestPanicOfBackoff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, calls := t.TempDir(), 0
+				dir, calls := t.TempDir(), new(atomic.Int32)
 				drop(t, dir, "a", simple)
 				s, stop := start(t, dir, Options{Backoff: backoff, Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
-					if calls++; calls < 3 {
+					if calls.Add(1) < 3 {
 						return []Result{{Err: errors.New("later")}}
 					}
 					return make([]Result, len(tx.To))
 				})})
 				pass(50 * time.Second)
-				is.Equal(calls, 1) // the default retry rule
+				is.Equal(calls.Load(), int32(1)) // the default retry rule
 				pass(time.Hour)
 				is.Equal(len(s.Status()), 0)
 				stop()
@@ -353,11 +356,12 @@ func TestSecretThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, calls, ever := t.TempDir(), 0, make(chan bool)
+		dir, ever := t.TempDir(), make(chan bool)
+		var calls atomic.Int32
 		relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Reply: acceptLogin}
 		drop(t, dir, "a", simple)
 		s, stop := start(t, dir, Options{SMTPAddr: "127.0.0.1:25", Dial: relay.Dial, SMTP: SMTP{User: "ann", Secret: func(context.Context, bool) (string, error) {
-			if calls++; calls == 1 {
+			if calls.Add(1) == 1 {
 				<-ever
 			}
 			return "secret1", nil
@@ -396,9 +400,9 @@ func TestOnAttempt(t *testing.T) {
 			}),
 		})
 		pass(time.Hour)
-		is.Equal(spans, []string{"a to [b@example.org] later", "a to [b@example.org] later", "a to [b@example.org]"})
 		is.Equal(len(s.Status()), 0) // delivered in spite of the panic
 		stop()
+		is.Equal(spans, []string{"a to [b@example.org] later", "a to [b@example.org] later", "a to [b@example.org]"})
 	})
 }
 

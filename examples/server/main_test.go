@@ -76,7 +76,14 @@ func TestShutdown(t *testing.T) {
 	answer := make(chan int, 1)
 	go func() {
 		body := &slow{text: strings.NewReader("to=ann%40example.org"), began: began}
-		resp, err := http.Post("http://"+listener.Addr().String(), "application/x-www-form-urlencoded", body)
+		req, err := http.NewRequest(http.MethodPost, "http://"+listener.Addr().String(), body)
+		if err != nil {
+			panic(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Expect", "100-continue") // the body is read when the handler asks for it
+		client := http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Hour, DisableKeepAlives: true}}
+		resp, err := client.Do(req)
 		if err != nil {
 			t.Error(err)
 			answer <- 0

@@ -321,7 +321,7 @@ func TestFlagsThatChoose(t *testing.T) {
 		"filter alone":     {[]string{"delete", "-y", spool, "-to", "ann@example.org"}, "add -all"},
 		"names and filter": {[]string{"delete", "-y", spool, "new.eml", "-to", "ann@example.org"}, "either names, or -all"},
 		"names and all":    {[]string{"delete", "-y", spool, "new.eml", "-all"}, "either names, or -all"},
-		"empty pattern":    {[]string{"delete", "-y", spool, "-all", "-from", ""}, "it is empty"},
+		"empty pattern":    {[]string{"delete", "-y", spool, "-all", "-from", ""}, "address is empty"},
 		"no such state":    {[]string{"hold", spool, "-all", "-state", "old"}, `no state is called "old"`},
 		"no such age":      {[]string{"hold", spool, "-all", "-older", "long"}, "-older"},
 		"no directory":     {[]string{"hold"}, "which directory"},

@@ -133,8 +133,8 @@ func TestReloadWithAMistakeChangesNothing(t *testing.T) {
 		{[]string{"smtpaddr 127.0.0.1:1", "smtpca /nowhere.pem"}, "", "-smtpca: open /nowhere.pem"},
 		{[]string{"smtpaddr 127.0.0.1:1"}, "ann@example.com", "there are no relays"},
 		{[]string{"smtpaddr 127.0.0.1:1", "json /elsewhere.js"}, "", ":2: json has changed; that needs a restart of the daemon"},
-		{[]string{"smtpaddr 127.0.0.1:1", "logjson"}, "", ":2: logjson is another one"},
-		{[]string{"smtpaddr 127.0.0.1:1", "once"}, "", ":2: once is another one"},
+		{[]string{"smtpaddr 127.0.0.1:1", "logjson"}, "", ":2: logjson has changed"},
+		{[]string{"smtpaddr 127.0.0.1:1", "once"}, "", ":2: once has changed"},
 	} {
 		rewrite(t, file, c.lines...)
 		rewrite(t, relays, c.routes)

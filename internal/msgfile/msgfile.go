@@ -60,16 +60,12 @@ type File struct {
 	changed  bool   // see Changed
 }
 
-// UID returns the user id of the owner of the file, in decimal; empty: not known.
+// UID returns the user id of the owner of the file at Open, in decimal; empty: not known.
 func (m *File) UID() string {
-	fi, err := m.file.Stat()
-	if err != nil {
+	if !spooldir.HasOwners {
 		return ""
 	}
-	if uid := spooldir.Owner(fi); uid >= 0 {
-		return strconv.Itoa(uid)
-	}
-	return ""
+	return strconv.FormatUint(uint64(m.ID.User), 10)
 }
 
 // A Look has the facts that decide whether a file is complete.

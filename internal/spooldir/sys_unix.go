@@ -37,6 +37,9 @@ func inode(fi fs.FileInfo) (ino, links uint64) {
 	return 0, 1
 }
 
+// HasOwners is set if an ID has the owner of its file.
+const HasOwners = true
+
 // userOf returns the user id of the owner of the file that fi describes; zero if the user id is not known.
 func userOf(fi fs.FileInfo) uint32 {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {

@@ -21,6 +21,9 @@ func openReason(err error) error {
 // inode: os.FileInfo has neither number.
 func inode(fs.FileInfo) (ino, links uint64) { return 0, 1 }
 
+// HasOwners is set if an ID has the owner of its file.
+const HasOwners = false
+
 // userOf: os.FileInfo has no owner.
 func userOf(fs.FileInfo) uint32 { return 0 }
 

@@ -88,7 +88,7 @@ type Options struct {
 	Rewrite Rewrite // other senders and recipients than those of the messages
 
 	SMTPTimeout time.Duration // limit of each step of a transaction; zero: the limits of RFC 5321, section 4.5.3.2
-	LocalName   string        // name in EHLO; empty: the name of the host, or its address if the name has no domain
+	LocalName   string        // name in EHLO; empty: the name of the host, or its address if that is no domain
 	// Nil: the certificate authorities of the system, TLS 1.2 or later; loopback is not verified
 	TLSConfig *tls.Config
 	SMTP      SMTP // further settings of TLS, login and extensions, for SMTPAddr

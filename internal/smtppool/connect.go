@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -321,8 +322,8 @@ func asError(err error) *smtpclient.Error {
 	return e
 }
 
-// greetingName returns the host name for EHLO, or an address literal if the host name has no domain (RFC 5321, section
-// 4.1.3): relays refuse "localhost".
+// greetingName returns the host name for EHLO, or an address literal if the host has no name with a domain (RFC 5321,
+// section 4.1.3): relays refuse "localhost".
 func greetingName(nc net.Conn) string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -332,7 +333,7 @@ func greetingName(nc net.Conn) string {
 }
 
 func greetingNameFor(hostname string, local net.Addr) string {
-	if strings.Contains(hostname, ".") {
+	if isDomain(hostname) {
 		return hostname
 	}
 	tcp, ok := local.(*net.TCPAddr)
@@ -343,4 +344,19 @@ func greetingNameFor(hostname string, local net.Addr) string {
 		return "[" + ip.String() + "]"
 	}
 	return "[IPv6:" + tcp.IP.String() + "]"
+}
+
+// A label is a part of a domain (sub-domain of RFC 5321, section 4.1.2) of at most 63 octets (RFC 1035, section 2.3.4).
+var label = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+
+// isDomain reports whether hostname is a domain that relays accept in EHLO. Placeholders of installers, such as
+// "localhost.localdomain", and IP addresses are none.
+func isDomain(hostname string) bool {
+	labels := strings.Split(strings.ToLower(hostname), ".")
+	last := labels[len(labels)-1]
+	if len(labels) < 2 || len(hostname) > 253 || last == "localhost" ||
+		strings.HasPrefix(last, "localdomain") || strings.Trim(last, "0123456789") == "" {
+		return false
+	}
+	return !slices.ContainsFunc(labels, func(s string) bool { return !label.MatchString(s) })
 }

@@ -410,6 +410,22 @@ func TestGreetingName(t *testing.T) {
 	}
 	is.Equal(greetingNameFor("host.example.com", nil), "host.example.com")
 	is.Equal(greetingNameFor("shorthost", nil), "localhost") // no address to speak of
+	local := &net.TCPAddr{IP: net.ParseIP("192.0.2.7")}
+	for name, want := range map[string]bool{
+		"web-1.example.com": true, "WEB1.Example.COM": true, "3com.example": true, "a.b": true, "xn--bcher-kva.example": true,
+		"localdomain.example.com": true, "": false, "localhost": false, "localhost.localdomain": false,
+		"localhost6.localdomain6": false, "LOCALHOST.LOCALDOMAIN": false, "web1.localdomain": false,
+		"localhost.example.com": true, "db.localhost": false, "web_1.example.com": false, "_a.example.com": false,
+		"web.exam_ple.com": false, "-web.example.com": false, "web-.example.com": false, "web..example.com": false,
+		".example.com": false, "web.example.com.": false, "b\u00fccher.example": false, "a b.example.com": false,
+		"192.0.2.1": false, "web.example.com\r\nRSET": false, "(none).example.com": false,
+		strings.Repeat("a", 64) + ".example.com": false, strings.Repeat("a.", 130) + "com": false,
+	} {
+		got := greetingNameFor(name, local)
+		if want && got != name || !want && got != "[192.0.2.7]" {
+			t.Errorf("the host %q greets as %q", name, got)
+		}
+	}
 	relay := &smtptest.Relay{}
 	r, err := New(Options{Addr: "relay.test:25", Dial: relay.Dial})
 	is.NoErr(err)

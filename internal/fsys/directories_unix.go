@@ -64,12 +64,24 @@ func makeRoot(root string, perm fs.FileMode) error {
 	return retry(func() error { return parent.mkdir(filepath.Base(root), perm) })
 }
 
-// mkdir makes the directory base. It belongs to the owner of d.
+// mkdir makes the directory base. It belongs to the owner of d, who has the access that perm grants, under every
+// umask. After an error there is no such directory: one that its owner cannot open would stop all later calls.
 func (d *directory) mkdir(base string, perm fs.FileMode) error {
 	if err := unix.Mkdirat(d.fd, base, modeBits(perm)); err != nil {
 		return err
 	}
-	return d.giveDir(base)
+	var made unix.Stat_t
+	err := fstatat(d.fd, base, &made)
+	if own := modeBits(perm) & ownerBits; err == nil && uint32(made.Mode)&own != own {
+		err = chmodAt(d.fd, base, modeBits(perm))
+	}
+	if err == nil {
+		err = d.giveDir(base)
+	}
+	if err != nil {
+		return errors.Join(err, unix.Unlinkat(d.fd, base, unix.AT_REMOVEDIR))
+	}
+	return nil
 }
 
 // isAt reports whether d is at the path name in the open directory dir, of which the system returned st. Another mount

@@ -16,7 +16,8 @@ import (
 // FS makes file system calls. Several goroutines may call its methods at the same time. Errors are those of package os:
 // a *fs.PathError or *os.LinkError around a syscall.Errno.
 type FS interface {
-	// OpenFile is os.OpenFile. To read a directory, open it with os.O_RDONLY.
+	// OpenFile is os.OpenFile. To read a directory, open it with os.O_RDONLY. The owner of a new file has the access
+	// that perm grants, in spite of the umask.
 	OpenFile(path string, flag int, perm fs.FileMode) (File, error)
 	// Stat is os.Stat. The results of Stat and Lstat work with SameFile.
 	Stat(path string) (fs.FileInfo, error)
@@ -24,7 +25,7 @@ type FS interface {
 	Lstat(path string) (fs.FileInfo, error)
 	// Stamp describes the directory at path. A name that is added, removed or replaced there changes the stamp.
 	Stamp(path string) (Stamp, error)
-	// Mkdir is os.Mkdir.
+	// Mkdir is os.Mkdir. Chmod sets bits that the umask has cleared.
 	Mkdir(path string, perm fs.FileMode) error
 	// Chmod is os.Chmod.
 	Chmod(path string, mode fs.FileMode) error
@@ -87,7 +88,7 @@ func (system) OpenFile(path string, flag int, perm fs.FileMode) (File, error) {
 		return nil, err // not f: a nil *os.File in an interface is not nil
 	}
 	if flag&os.O_CREATE != 0 {
-		if err := giveToOwner(f); err != nil {
+		if err := completeFile(f, perm); err != nil {
 			f.Close()
 			return nil, err
 		}

@@ -4,11 +4,40 @@ package fsys
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
+
+// ownerBits are the permission bits of the owner.
+const ownerBits = 0o700
+
+// grantOwner gives the owner of a new file the access that perm grants, in spite of the umask. Without it the daemon of
+// that user could not open the file again.
+func grantOwner(fd int, perm uint32) error {
+	var file unix.Stat_t
+	if err := unix.Fstat(fd, &file); err != nil {
+		return err
+	}
+	own, mode := perm&ownerBits, uint32(file.Mode)
+	if mode&own == own || file.Size > 0 || int(file.Uid) != os.Geteuid() || mode&unix.S_IFMT != unix.S_IFREG {
+		return nil
+	}
+	return unix.Fchmod(fd, mode&modeMask|own)
+}
+
+// modeMask are the bits of a mode that chmod(2) sets.
+const modeMask = 0o7777
+
+// completeFile applies grantOwner and giveToOwner to a file that was opened with os.O_CREATE.
+func completeFile(f *os.File, perm fs.FileMode) error {
+	if err := grantOwner(int(f.Fd()), modeBits(perm)); err != nil {
+		return &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
+	}
+	return giveToOwner(f)
+}
 
 // giveToOwner gives a file that root has just created to the owner of its directory, so that the owner's daemon can
 // read the file. Any other file is left alone: a file with another name, the target of a symbolic link, a file of

@@ -1,8 +1,11 @@
 package fsys
 
-import "os"
+import (
+	"io/fs"
+	"os"
+)
 
-// giveToOwner does nothing: a new file has the permissions of its directory.
-func giveToOwner(*os.File) error { return nil }
+// completeFile does nothing: a new file has the permissions of its directory.
+func completeFile(*os.File, fs.FileMode) error { return nil }
 
 func giveDirToOwner(string) error { return nil }

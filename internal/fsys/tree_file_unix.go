@@ -51,7 +51,10 @@ func (d *directory) open(path, base string, flag int, perm fs.FileMode) (f *os.F
 		return nil, err
 	}
 	if flag&os.O_CREATE != 0 {
-		if err := d.giveFile(fd, base); err != nil {
+		if err = grantOwner(fd, modeBits(perm)); err == nil {
+			err = d.giveFile(fd, base)
+		}
+		if err != nil {
 			unix.Close(fd)
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -318,4 +319,33 @@ func TestReportFrom(t *testing.T) {
 	c, err = open(t.Context(), r, remote, Config{Abilities: new(Abilities)})
 	is.NoErr(err)
 	is.True(c.Transact(t.Context(), report("a@x.test"))[0].Err.Outcome().Permanent) // the report fails
+}
+
+// A relay that answers "BDAT 0" with 501 gets the message by DATA at once. The reply says nothing about BDAT with
+// content, so one octet proves BDAT on the next connection. If the relay refuses that, too, DATA is used.
+func TestNullChunkRefusedAsSyntaxError(t *testing.T) {
+	for _, works := range []bool{true, false} {
+		for _, reply := range []string{"501 5.5.4 Syntax: BDAT count [LAST]", "501 syntax error", "550 5.5.0 empty chunk"} {
+			t.Run(fmt.Sprint(reply[:3], works), func(t *testing.T) {
+				is := is.New(t)
+				verb := map[bool]string{true: "BDAT 0", false: "BDAT"}[works]
+				r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{verb: reply})}
+				a := new(Abilities)
+				c, _ := openWire(t, r, Config{Abilities: a})
+				is.Equal(serve(t, c, letter("a@x.test"), letter("b@x.test")), []string{"ok", "ok"})
+				is.True(a.Has(Chunking) && a.knownToRefuseNull())
+				commands := strings.Join(r.Commands(), "\n")
+				is.Equal(strings.Count(commands, "DATA"), 2)
+
+				before := len(r.Commands())
+				c, _ = openWire(t, r, Config{Abilities: a})
+				is.Equal(serve(t, c, letters(3)...), []string{"ok", "ok", "ok"})
+				commands = strings.Join(r.Commands()[before:], "\n")
+				is.Equal(strings.Count(commands, "BDAT 1\n"), 1) // the proof
+				is.Equal(strings.Contains(commands, "DATA\n"), !works)
+				is.Equal(a.Has(Chunking), works)
+				is.Equal(len(r.Messages()), 2+3) // once each
+			})
+		}
+	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -111,6 +112,10 @@ func TestCheck(t *testing.T) {
 		"failed explodes":     {0, &daemonstate.State{}, []string{"-failedcrit", "3"}, giveUp(3, time.Hour), 2, "failed_24h=3;10;3;0", ""},
 		"failed long ago":     {0, &daemonstate.State{}, []string{"-failedwarn", "1"}, giveUp(3, 48*time.Hour), 0, "failed=3;;;0 failed_24h=0;1;100;0", ""},
 		"failed, whatever":    {0, &daemonstate.State{}, []string{"-failedwarn", "0", "-failedcrit", "0"}, giveUp(200, time.Hour), 0, "failed_24h=200;;;0", ""},
+		"failed is long":      {0, &daemonstate.State{}, nil, fillFailed(1000, 100), 0, "failed=1000;;;0 failed_24h=0;", "keepfailed"},
+		"failed, too long":    {0, &daemonstate.State{}, nil, fillFailed(1001, 100), 1, "failed/ has 1001 messages, 98K (see -keepfailed of the daemon); 0 messages waiting", ""},
+		"failed is large":     {0, &daemonstate.State{}, nil, fillFailed(4, 1<<28), 0, "failed=4;;;0", "keepfailed"},
+		"failed, too large":   {0, &daemonstate.State{}, nil, fillFailed(5, 1<<28), 1, "failed/ has 5 messages, 1.2G (see -keepfailed of the daemon)", ""},
 		"broken status": {time.Second, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
 			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{"), 0o600))
 		}, 3, "status file", ""},
@@ -161,6 +166,21 @@ func giveUp(n int, long time.Duration) func(t *testing.T, spool string) {
 		for i := range n {
 			path := filepath.Join(spool, "failed", string(rune('a'+i/26))+string(rune('a'+i%26)))
 			must(t, os.WriteFile(path, []byte(mail()), 0o600))
+			must(t, os.WriteFile(path+".json", []byte("{}"), 0o600))
+			must(t, os.Chtimes(path+".json", at, at))
+		}
+	}
+}
+
+// fillFailed puts n messages of size octets into failed/, that were given up two days ago. The files have holes.
+func fillFailed(n int, size int64) func(t *testing.T, spool string) {
+	return func(t *testing.T, spool string) {
+		must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
+		at := time.Now().Add(-48 * time.Hour)
+		for i := range n {
+			path := filepath.Join(spool, "failed", fmt.Sprint("m", i))
+			must(t, os.WriteFile(path, []byte(mail()), 0o600))
+			must(t, os.Truncate(path, size))
 			must(t, os.WriteFile(path+".json", []byte("{}"), 0o600))
 			must(t, os.Chtimes(path+".json", at, at))
 		}

@@ -1,6 +1,7 @@
 package spoolgore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,8 +16,11 @@ import (
 
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/delivery"
+	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/guard"
-	"github.com/unbit/spoolgore/internal/spooldir"
+	"github.com/unbit/spoolgore/internal/ratelimit"
+	"github.com/unbit/spoolgore/internal/rewrite"
+	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
 // A Transport takes messages from a spool. The built-in transport speaks SMTP and LMTP, see [NewSMTP]. An application
@@ -97,17 +101,7 @@ type DeliveryError struct {
 
 // Error returns the step and the cause.
 func (e *DeliveryError) Error() string {
-	text := "no reason given"
-	if e.Err != nil {
-		text = e.Err.Error()
-	}
-	if e.Op != "" {
-		text = e.Op + ": " + text
-	}
-	if e.Uncertain {
-		text += " (uncertain: the relay may have accepted it)"
-	}
-	return text
+	return attempt.Text(attempt.Op(e.Op), e.Err, e.Uncertain)
 }
 
 // Unwrap returns the cause.
@@ -192,10 +186,10 @@ func outcomeOf(r Result) attempt.Outcome {
 // must not be called during Deliver. Only the options for relays, TLS and login count. An error means a wrong option.
 func NewSMTP(opts Options) (Transport, error) {
 	opts.Transport = nil
-	full, err := opts.complete(&spooldir.Dir{})
+	eo, err := opts.Internal()
 	if err == nil {
 		var direct *delivery.Direct
-		if direct, err = delivery.NewDirect(full.delivery()); err == nil {
+		if direct, err = delivery.NewDirect(eo.Delivery); err == nil {
 			return smtpTransport{direct}, nil
 		}
 	}
@@ -295,4 +289,106 @@ type SMTP struct {
 	// Version identifies Secret, Auth and TLSConfig for Reconfigure, which cannot compare functions: settings with the
 	// same Version count as equal. Empty: settings with a Secret or an Auth never count as equal.
 	Version string
+}
+
+// TLSMode is the use of TLS with a relay. A failed handshake is never followed by an attempt without TLS.
+type TLSMode string
+
+// The values of SMTP.TLS.
+const (
+	TLSAuto     TLSMode = ""         // TLSImplicit on port 465, otherwise STARTTLS if the relay offers it
+	TLSStartTLS TLSMode = "starttls" // STARTTLS, which the relay must then offer (RFC 3207)
+	TLSImplicit TLSMode = "tls"      // TLS from the first octet (RFC 8314)
+	TLSNone     TLSMode = "none"
+)
+
+// Rate is a list of limits for the number of recipients. All of them hold.
+type Rate []Limit
+
+// Limit allows N recipients in any period Per: a second, a minute, an hour or a day.
+type Limit struct {
+	N   int
+	Per time.Duration
+}
+
+// ParseRate reads limits such as "14/s,600/m,50000/d". Empty text is no limit.
+func ParseRate(text string) (Rate, error) { return ratelimit.ParseAs[Limit](text) }
+
+// String returns the text that ParseRate reads.
+func (r Rate) String() string { return ratelimit.Text(r) }
+
+// MarshalText returns String.
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText is ParseRate, for JSON and flag.TextVar.
+func (r *Rate) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRate(string(text))
+	return err
+}
+
+// settings converts s for the SMTP client. A panic of a function of s becomes an error.
+func (s SMTP) settings(log *slog.Logger) smtppool.Settings {
+	c := smtppool.Settings{
+		User: s.User, Password: s.Password, Token: s.Token, Mechanism: s.Mechanism,
+		Secret: guard.Secret(log, "SMTP.Secret", s.Secret), Auth: guard.Auth(log, s.Auth),
+		TLS: string(s.TLS), TLSConfig: s.TLSConfig, Pins: s.Pins, TLSMin: s.TLSMin,
+		Family: s.Family, Recipients: s.Recipients, Idle: s.Idle,
+		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Version: s.Version,
+	}
+	if s.TokenSource != nil {
+		secret := func(context.Context, bool) (string, error) { return s.TokenSource() }
+		c.Token, c.Secret = true, guard.Secret(log, "SMTP.TokenSource", secret)
+	}
+	return c
+}
+
+// delivery converts o for the delivery. Logger is set.
+func (o Options) delivery() delivery.Config {
+	c := delivery.Config{
+		Concurrency: cmp.Or(o.Concurrency, 20), Auto: o.Concurrency == 0, // 20: calls of Deliver, without SMTP
+		Timeout: o.SMTPTimeout, LocalName: o.LocalName,
+		TLSConfig: o.TLSConfig, Dial: guard.Dial(o.Logger, o.Dial), Log: o.Logger,
+		AsError: deliveryError, Jitter: delivery.Jitter, Grown: func() {},
+	}
+	if o.Transport != nil {
+		c.Transport = adapter{o.Transport, o.Logger}
+		_, c.HandsOn = o.Transport.(interface{ HandsOn() })
+	}
+	for _, r := range o.Routes {
+		c.Routes = append(c.Routes, delivery.Route{Sender: r.Sender, Addr: r.SMTPAddr, SMTP: r.SMTP.settings(o.Logger)})
+	}
+	c.Routes = append(c.Routes, delivery.Route{Addr: o.SMTPAddr, SMTP: o.SMTP.settings(o.Logger)})
+	return c
+}
+
+// rewriting returns the rules of Rewrite, and those of each route.
+func (o Options) rewriting() (all *rewrite.Rules, routes []*rewrite.Rules, err error) {
+	w := o.Rewrite
+	s := rewrite.Settings{Sender: w.Sender, From: w.From, Redirect: w.Redirect, Allow: w.Allow}
+	for _, p := range w.Senders {
+		s.Senders = append(s.Senders, rewrite.Pair(p))
+	}
+	for _, p := range w.Copies {
+		s.Copies = append(s.Copies, rewrite.Pair(p))
+	}
+	var own []rewrite.Own
+	for _, r := range o.Routes {
+		own = append(own, rewrite.Own{Name: r.Sender, Sender: r.EnvelopeSender, From: r.HeaderFrom})
+	}
+	if o.Transport != nil {
+		own = nil
+	}
+	return rewrite.NewAll(s, own)
+}
+
+// onAttempt converts OnAttempt for the engine.
+func (o Options) onAttempt() engine.OnAttempt {
+	if o.OnAttempt == nil {
+		return nil
+	}
+	on := guard.Attempt(o.Logger, o.OnAttempt)
+	return func(ctx context.Context, t *delivery.Transaction) (context.Context, func([]attempt.Outcome)) {
+		within, end := on(ctx, offerOf(t))
+		return within, func(outcomes []attempt.Outcome) { end(resultsOf(outcomes)) }
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/guard"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
@@ -93,8 +94,8 @@ func (s *Spool) PutMany(ctx context.Context, mails []Mail) []PutResult {
 	opts := s.opts
 	s.mu.Unlock()
 	err := s.dirErr
-	if err == nil {
-		err = opts.create(s.dir)
+	if err == nil && opts.Create {
+		err = spooldir.Create(s.dir, opts.StatusFile)
 	}
 	items, results := make([]*spooldir.Putting, len(mails)), make([]PutResult, len(mails))
 	for i := range mails {
@@ -233,9 +234,8 @@ func reload(s *Spool) error {
 		run, paused, path, written = c, c.Paused(), c.StatusFile(), c.Written()
 		done()
 	}, func() { // the next Run reads the file anyway: only check the file now
-		var opts Options
-		if opts, err = s.opts.complete(s.dir); err == nil {
-			err = engine.ReadStatus(s.dir, opts.StatusFile, func(string, *record.Message) {})
+		if path, err = spooldir.StatusPath(s.dir, s.opts.StatusFile); err == nil {
+			err = engine.ReadStatus(s.dir, path, func(string, *record.Message) {})
 		}
 		if err == nil {
 			s.changes++
@@ -258,6 +258,40 @@ func reload(s *Spool) error {
 	return nil
 }
 
+// Reconfigure changes the options, also for waiting messages. Between runs, the options are for the next Run. After
+// an error all options stay as they were: an option is wrong, or StatusFile differs, which cannot change during a Run.
+//
+// A relay with the same settings keeps its connections, its health and its learnt limits (see SMTP.Version). A relay
+// with other settings finishes its running transactions, and then closes its connections. Recipients already counted
+// for Rate stay counted. Dial is used for new relays; a new LocalName is used for reports and Message-IDs from the
+// next Run on.
+func (s *Spool) Reconfigure(opts Options) error {
+	if s.dirErr != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", s.dirErr)
+	}
+	eo, err := opts.engine(s.dir, &s.watchers)
+	if err != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", err)
+	}
+	do(s, func(c *engine.Control, done func()) {
+		defer done()
+		if err = c.Reconfigure(eo); err == nil {
+			s.mu.Lock()
+			s.opts = opts
+			s.mu.Unlock()
+		}
+	}, func() {
+		if err = engine.Check(eo); err == nil {
+			s.opts = opts
+			s.changes++
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("spoolgore: reconfigure: %w", err)
+	}
+	return nil
+}
+
 // Status returns a snapshot of all messages: by the absolute path of the file, the state of the recipients. Between
 // runs Status returns the content of the status file. The result belongs to the caller.
 func (s *Spool) Status() Status {
@@ -269,13 +303,10 @@ func (s *Spool) Status() Status {
 			done()
 		})
 	}, func() {
-		opts, err := s.opts.complete(s.dir)
-		if err != nil {
-			return
-		}
+		path, err := spooldir.StatusPath(s.dir, s.opts.StatusFile)
 		read := Status{}
 		add := func(key string, m *record.Message) { read[key] = *messageOf(m) }
-		if engine.ReadStatus(s.dir, opts.StatusFile, add) == nil {
+		if err == nil && engine.ReadStatus(s.dir, path, add) == nil {
 			status = read
 		}
 	})
@@ -293,9 +324,65 @@ func (s *Spool) Health() (h Health) {
 	}, func() {})
 	if s.dirErr == nil {
 		s.mu.Lock()
-		opts, _ := s.opts.complete(s.dir)
+		h.StatusFile, _ = spooldir.StatusPath(s.dir, s.opts.StatusFile)
 		s.mu.Unlock()
-		h.Dir, h.StatusFile = s.dir.Path(), opts.StatusFile
+		h.Dir = s.dir.Path()
 	}
 	return h
+}
+
+// Observe has f called with every event after Options.OnEvent, under the same rules, until remove is called.
+func (s *Spool) Observe(f func(Event)) (remove func()) { return s.watchers.Add(f) }
+
+// Hold moves a message of the spool to hold/: it is not sent, and its age does not grow. A transaction in progress goes
+// on.
+func (s *Spool) Hold(name string) error {
+	return control(s, "hold", func(c *mailq.Control) error { return c.Move(name, spooldir.Spool, spooldir.Hold) })
+}
+
+// Release moves a message back from hold/ into the spool.
+func (s *Spool) Release(name string) error {
+	return control(s, "release", func(c *mailq.Control) error { return c.Move(name, spooldir.Hold, spooldir.Spool) })
+}
+
+// Retry has a message of the spool tried now, or moves a message back from failed/ into the spool, from where it goes
+// to the recipients who had failed.
+func (s *Spool) Retry(place Place, name string) error {
+	return control(s, "retry", func(c *mailq.Control) error { return c.Retry(spooldir.Place(place), name) })
+}
+
+// Redirect gives a message another recipient: the address to takes the place of all recipients that have not got the
+// message. A waiting message is tried now, a held one stays held, and one in failed/ moves back into the spool. The
+// fields To and Cc stay as they are. A bad address is an *AddressError.
+func (s *Spool) Redirect(place Place, name, to string) error {
+	return control(s, "redirect", func(c *mailq.Control) error {
+		address, err := message.Canonical(to)
+		if err != nil {
+			return &AddressError{Address: to, Err: err}
+		}
+		return c.Redirect(spooldir.Place(place), name, address)
+	})
+}
+
+// Delete removes a message for good, from failed/ with its why-file. No report is sent. A transaction in progress goes
+// on.
+func (s *Spool) Delete(place Place, name string) error {
+	return control(s, "delete", func(c *mailq.Control) error { return c.Delete(spooldir.Place(place), name) })
+}
+
+// control has act change a message, as the command of that name does.
+func control(s *Spool, name string, act func(*mailq.Control) error) error {
+	err := s.dirErr
+	if err == nil {
+		err = act(&mailq.Control{
+			Dir: s.dir, View: func() (*mailq.View, error) { return viewOf(s) },
+			Rescan: func(retried string) {
+				do(s, func(c *engine.Control, done func()) { c.Rescan(retried); done() }, func() {})
+			},
+		})
+	}
+	if err != nil {
+		err = fmt.Errorf("spoolgore: %s: %w", name, err)
+	}
+	return err
 }

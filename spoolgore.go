@@ -56,6 +56,7 @@
 package spoolgore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -65,9 +66,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/addrmask"
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/fsys"
+	"github.com/unbit/spoolgore/internal/guard"
 	"github.com/unbit/spoolgore/internal/observers"
+	"github.com/unbit/spoolgore/internal/queue"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/sentlog"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -162,6 +167,16 @@ type Options struct {
 
 // ErrRunning says that this process or another one runs the spool already. Test with errors.Is.
 var ErrRunning = errors.New("spool is being run already")
+
+// Watch is how new files are noticed. [Spool.Put] tells a Run of the same Spool in any case.
+type Watch int
+
+// The values of Options.Watch.
+const (
+	WatchAuto Watch = iota // the system notifies where it can (inotify on Linux); scans find what it misses
+	// Scans only, each Options.Freq. No goroutine waits for the kernel, so time moves in a testing/synctest bubble.
+	WatchOff
+)
 
 // Spool is one spool directory. Its methods may be called before, during and after Run, by any goroutine.
 type Spool struct {
@@ -270,16 +285,16 @@ const lockPause = 500 * time.Millisecond
 func openEngine(s *Spool, drain bool) (*running, Options, error) {
 	for {
 		s.mu.Lock()
-		opts, err := s.opts.complete(s.dir)
-		changes := s.changes
+		opts, changes := s.opts, s.changes
 		s.mu.Unlock()
-		if err == nil {
-			err = opts.create(s.dir)
+		eo, err := opts.engine(s.dir, &s.watchers)
+		opts.Logger = eo.Logger
+		if err == nil && opts.Create {
+			err = spooldir.Create(s.dir, opts.StatusFile)
 		}
 		if err != nil {
 			return nil, opts, err
 		}
-		eo := opts.engine(&s.watchers)
 		if s.noSettle {
 			eo.Settle = 0
 		}
@@ -319,40 +334,6 @@ func attach(s *Spool, e *engine.Engine, drain bool, changes int) *running {
 	return s.current
 }
 
-// Reconfigure changes the options, also for waiting messages. Between runs, the options are for the next Run. After
-// an error all options stay as they were: an option is wrong, or StatusFile differs, which cannot change during a Run.
-//
-// A relay with the same settings keeps its connections, its health and its learnt limits (see SMTP.Version). A relay
-// with other settings finishes its running transactions, and then closes its connections. Recipients already counted
-// for Rate stay counted. Dial is used for new relays; a new LocalName is used for reports and Message-IDs from the
-// next Run on.
-func (s *Spool) Reconfigure(opts Options) error {
-	if s.dirErr != nil {
-		return fmt.Errorf("spoolgore: reconfigure: %w", s.dirErr)
-	}
-	full, err := opts.complete(s.dir)
-	if err != nil {
-		return fmt.Errorf("spoolgore: reconfigure: %w", err)
-	}
-	do(s, func(c *engine.Control, done func()) {
-		defer done()
-		if err = c.Reconfigure(full.engine(&s.watchers)); err == nil {
-			s.mu.Lock()
-			s.opts = opts
-			s.mu.Unlock()
-		}
-	}, func() {
-		if err = engine.Check(full.engine(&s.watchers)); err == nil {
-			s.opts = opts
-			s.changes++
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("spoolgore: reconfigure: %w", err)
-	}
-	return nil
-}
-
 // do lets the loop of Run call command, and waits until command calls done. Between runs do calls idle instead, under
 // s.mu.
 func do(s *Spool, command func(c *engine.Control, done func()), idle func()) {
@@ -365,17 +346,54 @@ func do(s *Spool, command func(c *engine.Control, done func()), idle func()) {
 			return
 		}
 		s.mu.Unlock()
-		finished := make(chan struct{})
-		current.engine.Post(func(c *engine.Control) { command(c, func() { close(finished) }) })
-		select {
-		case <-finished:
+		if current.engine.Do(command, current.ended) {
 			return
-		case <-current.ended:
-		}
-		select {
-		case <-finished: // in the last step of the loop
-			return
-		default:
 		}
 	}
+}
+
+// engine converts o for the engine, with all defaults. The error is that of a wrong option. watchers get every event
+// after OnEvent.
+func (o Options) engine(dir *spooldir.Dir, watchers *observers.List[Event]) (eo engine.Options, err error) {
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.ShortAddresses {
+		o.Logger = slog.New(addrmask.NewHandler(o.Logger.Handler(), nil))
+	}
+	eo = engine.Options{
+		StatusFile: o.StatusFile, Freq: o.Freq, Settle: o.Settle, Temporary: o.TemporaryNames,
+		MaxAge: o.MaxAge, WarnAfter: o.WarnAfter, Reports: !o.NoReports, PickupDots: o.PickupDots,
+		Retry: record.Rule{MaxAttempts: o.Attempts, Backoff: o.Backoff},
+		Most:  o.MaxRecipients, Rate: o.Rate.String(), Grace: o.Grace, LocalName: o.LocalName, Logger: o.Logger,
+		Trace: o.Trace, ShortAddresses: o.ShortAddresses, Delivery: o.delivery(), Postmaster: o.Postmaster,
+		OnAttempt: o.onAttempt(),
+		OnEvent: func(ev queue.Event) {
+			e := eventOf(ev)
+			if o.OnEvent != nil {
+				_ = guard.Call(o.Logger, "Options.OnEvent", func() { o.OnEvent(e) })
+			}
+			watchers.Call(func(f func(Event)) { _ = guard.Call(o.Logger, "function of Observe", func() { f(e) }) })
+		},
+	}
+	switch {
+	case o.SMTPAddr == "" && o.Transport == nil:
+		return eo, errors.New("no relay: Options.SMTPAddr is empty")
+	case o.MaxSize < 0:
+		return eo, errors.New("option MaxSize is negative")
+	case o.Watch != WatchAuto && o.Watch != WatchOff:
+		return eo, fmt.Errorf("option Watch: no value %d", o.Watch)
+	}
+	for _, r := range append([]Route{{SMTP: o.SMTP}}, o.Routes...) {
+		if s := r.SMTP; s.TokenSource != nil && (s.Secret != nil || s.Password != "") {
+			return eo, errors.New("options SMTP.TokenSource and Secret or Password: only one of them can be the login")
+		}
+	}
+	if eo.Rewrite, eo.RouteRewrite, err = o.rewriting(); err != nil {
+		return eo, err
+	}
+	return eo, eo.Complete(dir)
+}
+
+// Internal returns the options with all defaults, in the terms of internal packages. Only package fleet can use it.
+func (o Options) Internal() (engine.Options, error) {
+	return o.engine(&spooldir.Dir{}, &observers.List[Event]{})
 }

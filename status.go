@@ -1,6 +1,8 @@
 package spoolgore
 
 import (
+	"fmt"
+	"iter"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/engine"
@@ -224,6 +226,59 @@ func entryOf(e *mailq.Entry) Entry {
 	return Entry{
 		Name: e.Name, Place: Place(e.Place), State: string(e.State), Reason: e.Reason, GivenUp: e.GivenUp, Message: *m,
 	}
+}
+
+// Messages returns the messages that f chooses, sorted by name, as they were at the call. While nothing runs in this
+// process, recipients are those of the status file. A page of n messages has Filter.Limit n; the next page begins after
+// the last name (Filter.After). The last pair may be an error: the spool cannot be read.
+func (s *Spool) Messages(f Filter) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		view, err := viewOf(s)
+		var found []*mailq.Entry
+		if err == nil {
+			found, err = view.Select(f.query())
+		}
+		for _, e := range found {
+			if !yield(entryOf(e), nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("spoolgore: messages: %w", err))
+		}
+	}
+}
+
+// Get returns one message. The error is fs.ErrNotExist if no message in place has that name.
+func (s *Spool) Get(place Place, name string) (Entry, error) {
+	view, err := viewOf(s)
+	if err == nil {
+		var e *mailq.Entry
+		if e, err = view.Find(spooldir.Place(place), name); err == nil {
+			view.ReadHeader(e)
+			return entryOf(e), nil
+		}
+	}
+	return Entry{}, fmt.Errorf("spoolgore: get: %w", err)
+}
+
+// viewOf returns a view of the spool, with the records of the Run of this process.
+func viewOf(s *Spool) (*mailq.View, error) {
+	if s.dirErr != nil {
+		return nil, s.dirErr
+	}
+	s.mu.Lock()
+	status := s.opts.StatusFile
+	s.mu.Unlock()
+	view, err := mailq.Of(s.dir.Path(), status, time.Now())
+	var live func() map[string]*record.Message
+	do(s, func(c *engine.Control, done func()) {
+		c.Records(func(records func() map[string]*record.Message) { live = records; done() })
+	}, func() {})
+	if live != nil {
+		view.Live = live()
+	}
+	return view, err
 }
 
 // EventKind is the kind of an Event.

@@ -121,3 +121,18 @@ func (o Outcome) FinalStatus() string {
 	}
 	return "5.0.0"
 }
+
+// Text describes a failure at the step op with the cause err.
+func Text(op Op, err error, uncertain bool) string {
+	text := "no reason given"
+	if err != nil {
+		text = err.Error()
+	}
+	if op != "" {
+		text = string(op) + ": " + text
+	}
+	if uncertain {
+		text += " (uncertain: the relay may have accepted it)"
+	}
+	return text
+}

@@ -52,3 +52,20 @@ func (e *Engine) Accepted(name string) bool { return e.publisher.sent.Has(name) 
 
 // Control returns the commands to a run, for use before Run.
 func (e *Engine) Control() *Control { return e.control }
+
+// Do has the loop call command, and waits until command calls done. It returns false if the loop ended before.
+func (e *Engine) Do(command func(c *Control, done func()), ended <-chan struct{}) bool {
+	finished := make(chan struct{})
+	e.Post(func(c *Control) { command(c, func() { close(finished) }) })
+	select {
+	case <-finished:
+		return true
+	case <-ended:
+	}
+	select {
+	case <-finished: // in the last step of the loop
+		return true
+	default:
+		return false
+	}
+}

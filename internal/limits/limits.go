@@ -15,12 +15,12 @@ import (
 
 // Limits of every package. A tab counts as tabWidth columns.
 const (
-	maxRoot     = 1700 // lines of all files of the root package
-	maxFile     = 400  // lines
-	maxFunction = 50   // lines
-	maxColumns  = 120
-	maxMethods  = 20 // of a type
-	tabWidth    = 4
+	maxFile      = 400 // lines
+	maxRootFiles = 4   // source files of the root package: spoolgore.go, queue.go, deliver.go, status.go
+	maxFunction  = 50  // lines
+	maxColumns   = 120
+	maxMethods   = 20 // of a type
+	tabWidth     = 4
 )
 
 // ceilings are limits of the whole repository. They may only fall, down to the goals.
@@ -121,18 +121,18 @@ func (r *report) addDeclarations(set *token.FileSet, file *ast.File, dir string)
 // broken returns a line for each limit that does not hold.
 func (r *report) broken(c ceilings) (broken []string) {
 	say := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
-	rootLines := 0
+	rootFiles := 0
 	over := make(map[string]string)
 	for path, n := range r.files {
 		if n > maxFile {
 			over[path] = fmt.Sprintf("%s: %d lines, limit %d", path, n, maxFile)
 		}
 		if !strings.Contains(path, "/") {
-			rootLines += n
+			rootFiles++
 		}
 	}
-	if rootLines > maxRoot {
-		say("root: %d lines in all files, limit %d", rootLines, maxRoot)
+	if rootFiles > maxRootFiles {
+		say("root: %d files, limit %d", rootFiles, maxRootFiles)
 	}
 	for name, n := range r.functions {
 		over[name] = fmt.Sprintf("%s: %d lines, limit %d", name, n, maxFunction)

@@ -264,3 +264,33 @@ func (w *window) forecast(n, most int, now time.Time) time.Duration {
 	}
 	return w.begin(last+slots+1).Sub(now) + time.Duration(periods)*(w.per+w.per/slots)
 }
+
+// A LimitLike is a type with the fields of Limit.
+type LimitLike interface {
+	~struct {
+		N   int
+		Per time.Duration
+	}
+}
+
+// ParseAs is Parse with another type of limits.
+func ParseAs[T LimitLike](text string) ([]T, error) {
+	limits, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	as := make([]T, len(limits))
+	for i, l := range limits {
+		as[i] = T(l)
+	}
+	return as, nil
+}
+
+// Text returns the text that Parse reads.
+func Text[T LimitLike](limits []T) string {
+	var parts []string
+	for _, l := range limits {
+		parts = append(parts, Limit(l).String())
+	}
+	return strings.Join(parts, ",")
+}

@@ -105,6 +105,24 @@ func (r *Rules) With(sender, from string) (*Rules, error) {
 	return &c, nil
 }
 
+// Own are the settings of a route that count before those of all mail.
+type Own struct{ Name, Sender, From string }
+
+// NewAll is New with the rules of each route.
+func NewAll(s Settings, own []Own) (all *Rules, routes []*Rules, err error) {
+	if all, err = New(s); err != nil {
+		return nil, nil, err
+	}
+	for _, o := range own {
+		r, err := all.With(o.Sender, o.From)
+		if err != nil {
+			return nil, nil, fmt.Errorf("route for %q: %w", o.Name, err)
+		}
+		routes = append(routes, r)
+	}
+	return all, routes, nil
+}
+
 // Envelope returns the reverse-path for mail from an address. The null sender stays.
 func (r *Rules) Envelope(from string) string {
 	if r == nil || from == "" {

@@ -31,7 +31,16 @@ async function open(at, options = {}) {
 	return page;
 }
 const text = (page, id) => page.locator("#" + id).innerText();
-const shot = (page, name, options = {}) => page.screenshot({path: join(shots, name + ".png"), ...options});
+// shot makes a screenshot, in which the spool directory has its usual name.
+async function shot(page, name, options = {}) {
+	const dir = await page.evaluate(() => {
+		const dir = document.getElementById("dir"), was = dir?.textContent;
+		if (dir) dir.textContent = "/var/spool/spoolgore";
+		return was;
+	});
+	await page.screenshot({path: join(shots, name + ".png"), ...options});
+	await page.evaluate((was) => { const dir = document.getElementById("dir"); if (dir) dir.textContent = was; }, dir);
+}
 async function fits(page, what) {
 	const [inner, outer] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
 	assert.ok(inner <= outer, `${what}: ${inner} pixels do not fit into ${outer}`);
@@ -65,6 +74,7 @@ await page.locator("#chart").hover({position: {x: 700, y: 80}});
 assert.match(await text(page, "reading"), /in the spool; .* sent/);
 await page.evaluate(() => scrollTo(0, 0));
 await shot(page, "light");
+await shot(page, "page", {clip: {x: 0, y: 0, width: 1280, height: 640}}); // docs/page.png
 const aboveTheFold = await page.evaluate(() => document.querySelectorAll("#rows tr")[2].getBoundingClientRect().bottom);
 assert.ok(aboveTheFold < 800, "three messages are above the fold of 1280 x 800: " + aboveTheFold);
 await accessible(page, "the page");

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,6 +110,34 @@ func TestReloadKeepsWhatIsInUse(t *testing.T) {
 	is.Equal(len(relay.Messages()), 1)
 	is.Equal(len(other.Messages()), 1)
 	is.Equal(relay.Connections(), 1)
+	d.stop()
+}
+
+// The host gets a certificate authority while the daemon runs. The daemon trusts the authority after SIGHUP.
+func TestReloadReadsTheAuthoritiesOfTheSystem(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("SSL_CERT_FILE is for some systems only")
+	}
+	is := is.New(t)
+	dir, spool := t.TempDir(), t.TempDir()
+	pair, _ := smtptest.Certificate(t, "127.0.0.1")
+	cert, _ := writePair(t, dir, "relay", pair)
+	other, _ := keyPair(t, dir, "other")
+	text, err := os.ReadFile(cert)
+	is.NoErr(err)
+	relay := &smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: &tls.Config{Certificates: []tls.Certificate{pair}}}
+	path := drop(t, spool, "one.eml", mail("To: you@example.net"))
+	d := startWith(t, []string{"SSL_CERT_FILE=" + other, "SSL_CERT_DIR=" + t.TempDir()},
+		"-smtpaddr", relay.Listen(t), "-smtptls", "starttls", "-freq", "100ms", spool)
+	d.logs("unknown authority", 1)
+	is.True(exists(path))
+	bundle, err := os.ReadFile(other)
+	is.NoErr(err)
+	rewrite(t, other, string(bundle)+string(text))
+	d.signal(syscall.SIGHUP)
+	eventually(t, "the message is sent", func() bool { return !exists(path) })
+	is.True(relay.Messages()[0].TLS)
 	d.stop()
 }
 

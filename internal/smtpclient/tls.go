@@ -67,6 +67,9 @@ func tlsConfig(c *Config, remote net.Addr) (cfg *tls.Config, verified bool) {
 	if cfg == nil {
 		cfg = &tls.Config{InsecureSkipVerify: c.TLS == TLSAuto && c.Local && isLocal(remote)}
 	}
+	if cfg.RootCAs == nil {
+		cfg.RootCAs = system.current()
+	}
 	if cfg.ServerName == "" {
 		cfg.ServerName = c.Host
 		if c.AltHost != "" && !cfg.InsecureSkipVerify {

@@ -1,0 +1,60 @@
+package smtpclient
+
+import (
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// Certificates that the system gets while the process runs count for the next handshake.
+func TestAuthoritiesOfTheSystemAreReadAnew(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	bundle, certs := filepath.Join(dir, "bundle.pem"), filepath.Join(dir, "certs")
+	is.NoErr(os.Mkdir(certs, 0o700))
+	var texts []string
+	for range 3 {
+		pair, _ := smtptest.Certificate(t, "127.0.0.1")
+		texts = append(texts, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})))
+	}
+	write := func(path, text string) { is.NoErr(os.WriteFile(path, []byte(text), 0o600)) }
+	count := func(a *authorities) int { return len(a.current().Subjects()) } //nolint:staticcheck // not of the system
+	changed := time.Now()
+	change := func() { // to a time of its own, as some file systems count in hundredths of a second
+		changed = changed.Add(time.Second)
+		is.NoErr(os.Chtimes(certs, changed, changed))
+	}
+	write(bundle, texts[0])
+
+	a := newAuthorities([]string{filepath.Join(dir, "none"), bundle, "/dev/null"}, []string{certs, filepath.Join(dir, "no")})
+	is.True(a.current() == nil) // nothing has changed
+	write(bundle, texts[0]+texts[1])
+	is.Equal(count(a), 2)
+	pool := a.current()
+	is.True(pool == a.current()) // not read again
+	write(filepath.Join(certs, "own.crt"), texts[2])
+	change()
+	is.Equal(count(a), 3)
+	is.NoErr(os.Remove(filepath.Join(certs, "own.crt")))
+	change()
+	is.Equal(count(a), 2)
+	write(bundle, "") // being written
+	is.Equal(count(a), 2)
+	write(bundle, texts[1])
+	is.Equal(count(a), 1)
+	is.NoErr(os.Remove(bundle))
+	is.Equal(count(a), 1)
+
+	env := map[string]string{"SSL_CERT_FILE": bundle, "SSL_CERT_DIR": certs + ":" + dir}
+	set := systemAuthorities("linux", func(key string) string { return env[key] })
+	is.Equal(set.files, []string{bundle})
+	is.Equal(set.dirs, []string{certs, dir})
+	is.True(systemAuthorities("windows", os.Getenv).current() == nil) // which verifies by itself
+	is.True(len(systemAuthorities("linux", func(string) string { return "" }).files) > 1)
+}

@@ -327,6 +327,33 @@ func TestFlushTriesEverythingNow(t *testing.T) {
 	})
 }
 
+// Two dead connections, as after a change of network, hold up all mail until a flush drops them.
+func TestFlushDropsConnectionsThatWaitForAGreeting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var dead atomic.Bool
+		dead.Store(true)
+		relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+			if verb == "CONNECT" && dead.Load() {
+				return "hang"
+			}
+			return ""
+		}}
+		drop(t, dir, "a", simple)
+		drop(t, dir, "b", simple)
+		s, stop := start(t, dir, Options{Dial: relay.Dial, Concurrency: 2})
+		pass(30 * time.Second)
+		dead.Store(false)
+		drop(t, dir, "new", simple)
+		s.Flush()
+		pass(time.Second)
+		is.Equal(len(relay.Messages()), 3)
+		stop()
+	})
+}
+
 func TestStatusBelongsToTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

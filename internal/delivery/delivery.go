@@ -182,10 +182,15 @@ func (d *Delivery) Stuck(i int) bool {
 	return !slices.ContainsFunc(d.routes[i].relays, func(m *member) bool { return !m.Probed() })
 }
 
-// Wake ends the pauses of all relays: each may be tried at once.
+// Wake ends the pauses of all relays: each may be tried at once. Connections that wait for a greeting are dropped.
 func (d *Delivery) Wake(now time.Time) {
 	for _, r := range d.routes {
 		r.relays.Wake(now)
+		for _, m := range r.relays {
+			if m.Item.smtp != nil {
+				m.Item.smtp.Redial()
+			}
+		}
 	}
 }
 

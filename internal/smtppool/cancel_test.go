@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +107,68 @@ func TestCanceledOfferTakesNoOtherAlong(t *testing.T) {
 		}
 		is.Equal(from["a@x.org"], 1)
 		is.Equal(from["b@x.org"], 1)
+		r.Close()
+	})
+}
+
+// After a change of network all connections may be dead. Redial opens new ones at once, and leaves those in use alone.
+func TestRedialDropsConnectionsThatAreNotReady(t *testing.T) {
+	for _, verb := range []string{"DIAL", "CONNECT", "EHLO"} {
+		t.Run(verb, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				var dead atomic.Bool
+				dead.Store(true)
+				l := &line{relay: &smtptest.Relay{Reply: func(v, _ string) string {
+					if v == verb && dead.Load() {
+						return "hang"
+					}
+					return ""
+				}}}
+				dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if verb == "DIAL" && dead.Load() {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return l.dial(ctx, network, addr)
+				}
+				r := newRelay(t, dial, 2)
+				began := time.Now()
+				a, b := offerUntil(t, r, "a@x.org", time.Hour), offerUntil(t, r, "b@x.org", time.Hour)
+				time.Sleep(10 * time.Second)
+				r.Redial()
+				synctest.Wait()
+				dead.Store(false)
+				r.Redial() // soon after another one: without effect
+				time.Sleep(redialPause)
+				is.Equal(len(l.relay.Messages()), 0)
+				r.Redial()
+				is.Equal((<-a)[0].Err, nil)
+				is.Equal((<-b)[0].Err, nil)
+				is.Equal(time.Since(began), 10*time.Second+redialPause)
+				is.Equal(len(l.relay.Messages()), 2)
+				r.Close()
+			})
+		})
+	}
+}
+
+func TestRedialLeavesTransactionsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l := &line{relay: &smtptest.Relay{Reply: func(verb, _ string) string {
+			if verb == "END" {
+				time.Sleep(time.Minute)
+			}
+			return ""
+		}}}
+		r := newRelay(t, l.dial, 1)
+		got := offerUntil(t, r, "a@x.org", time.Hour)
+		time.Sleep(time.Second)
+		r.Redial()
+		is.Equal((<-got)[0].Err, nil)
+		is.Equal(len(l.relay.Messages()), 1)
+		is.Equal(l.made, 1)
 		r.Close()
 	})
 }

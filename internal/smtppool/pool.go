@@ -227,12 +227,12 @@ func (p *pool) greet(s *session) {
 }
 
 // connected records the result of connecting, and calls grown if the connection is deeper than the one before:
-// otherwise the sessions that are still connecting would find too few offers.
-func (p *pool) connected(s *session, l *link, err *smtpclient.Error) {
+// otherwise the sessions that are still connecting would find too few offers. ok is false if s cannot be used.
+func (p *pool) connected(s *session, l *link, err *smtpclient.Error) (ok bool) {
 	p.mu.Lock()
 	before := p.depth
 	p.roster.connecting--
-	if err == nil {
+	if ok = err == nil && s.ctx.Err() == nil; ok {
 		s.conn, s.raw, s.endpoint, p.depth = l.conn, l.raw, l.endpoint, l.conn.Depth()
 		s.addr = remoteAddr(l.raw)
 	} else {
@@ -243,6 +243,7 @@ func (p *pool) connected(s *session, l *link, err *smtpclient.Error) {
 	if deeper {
 		p.grown()
 	}
+	return ok
 }
 
 // connectFailed removes s. Beside other connections, a failed connection is evidence for a limit of the relay.

@@ -1,5 +1,10 @@
 package smtppool
 
+import (
+	"errors"
+	"time"
+)
+
 // A roster is the set of sessions of a relay, by state. The mutex of the pool guards the roster.
 //
 // A session is connecting, then busy or idle, then leaving. A session without a connection is removed before its
@@ -11,6 +16,7 @@ type roster struct {
 	greeted    int                   // sessions with a greeting of the relay
 	leaving    int                   // sessions that take no more offers
 	idle       []*session            // connected sessions without work, the longest idle first
+	redialed   time.Time             // last time that redial dropped connections; zero: never
 }
 
 func newRoster() roster { return roster{sessions: make(map[*session]struct{})} }
@@ -108,5 +114,20 @@ func (r *roster) cutConnecting(cause error) {
 		if s.conn == nil {
 			s.cut(cause)
 		}
+	}
+}
+
+// redialPause is the least time between two calls of redial that have an effect: frequent flushes leave a slow relay
+// the time to answer.
+const redialPause = 5 * time.Second
+
+// errRedial is the cause for a connection that redial drops.
+var errRedial = errors.New("a flush dropped the connection before the relay was ready")
+
+// redial drops the connections that wait for the relay: for the connection, the greeting, a reply to EHLO or the login.
+func (r *roster) redial(now time.Time) {
+	if r.redialed.IsZero() || now.Sub(r.redialed) >= redialPause {
+		r.redialed = now
+		r.cutConnecting(errRedial)
 	}
 }

@@ -76,8 +76,10 @@ func (c *completion) outcomes() []attempt.Outcome {
 // allocated.
 func (s *session) connect() {
 	l, err := s.pool.connector.connect(s.ctx, s.greet)
-	s.pool.connected(s, l, err)
-	if err != nil {
+	if !s.pool.connected(s, l, err) {
+		if err == nil { // the session was stopped at this moment
+			_ = l.conn.Close()
+		}
 		s.end()
 		return
 	}

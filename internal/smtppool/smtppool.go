@@ -130,6 +130,15 @@ func (r *Relay) Cut(cause error) { r.pool.cut(cause) }
 // still to be called.
 func (r *Relay) Retire(cause error) { r.pool.retire(cause) }
 
+// Redial drops the connections that are not ready for a transaction, and opens new ones for the waiting offers. After a
+// change of network the old ones would wait for their deadlines. Connections in use stay. Further calls within five
+// seconds have no effect.
+func (r *Relay) Redial() {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	r.pool.roster.redial(time.Now())
+}
+
 // Connections returns the present limit for connections, as learnt from the relay.
 func (r *Relay) Connections() int { return r.pool.status().allowed }
 

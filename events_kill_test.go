@@ -43,7 +43,7 @@ func TestEventsAfterKill(t *testing.T) {
 	is.NoErr(os.Mkdir(filepath.Join(dir, "spool"), 0o700))
 	kills := 0
 	for round := range 15 {
-		after := 1 + random.IntN(50)
+		after := 1 + random.IntN(20) // with 84 notes at least there are more than three kills
 		if round == 14 {
 			after = 0
 		}

@@ -91,6 +91,7 @@ func TestCheck(t *testing.T) {
 		}, 3, "is no spool", ""},
 		"report refused": {0, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
 			must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
+			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600)) // making the files takes a while
 			must(t, os.WriteFile(filepath.Join(spool, "failed", "r"), []byte(mail()), 0o600))
 			must(t, os.WriteFile(filepath.Join(spool, "failed", "r.json"), []byte(`{"From":"","To":[{"Address":"a@x.org"}]}`), 0o600))
 		}, 1, "1 report to senders could not be delivered in 24 hours, see failed/r", ""},
@@ -162,6 +163,7 @@ func TestCheck(t *testing.T) {
 func giveUp(n int, long time.Duration) func(t *testing.T, spool string) {
 	return func(t *testing.T, spool string) {
 		must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
+		must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600)) // making the files takes a while
 		at := time.Now().Add(-long)
 		for i := range n {
 			path := filepath.Join(spool, "failed", string(rune('a'+i/26))+string(rune('a'+i%26)))
@@ -176,6 +178,7 @@ func giveUp(n int, long time.Duration) func(t *testing.T, spool string) {
 func fillFailed(n int, size int64) func(t *testing.T, spool string) {
 	return func(t *testing.T, spool string) {
 		must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
+		must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600)) // making the files takes a while
 		at := time.Now().Add(-48 * time.Hour)
 		for i := range n {
 			path := filepath.Join(spool, "failed", fmt.Sprint("m", i))

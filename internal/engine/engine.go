@@ -140,7 +140,7 @@ func (e *Engine) makeParts(watch bool) {
 	s, opts, post, host := e.spool, e.opts, e.inbox.post, msgfile.Host(e.opts.LocalName)
 	e.pieces = &pieces{}
 	e.publisher = newPublisher(s.dir, opts)
-	e.files = &files{spool: s, opts: opts, host: host, post: post, rules: opts.Rewrite}
+	e.files = &files{spool: s, opts: opts, host: host, post: post, rules: opts.Rewrite, handsOn: opts.Delivery.HandsOn}
 	e.notices = newNotices(s, opts, host, post)
 	e.moves = newMoves(s, opts, post, e.notices.owe)
 	e.sender = &sender{

@@ -46,6 +46,7 @@ type files struct {
 	settle         time.Duration // options when the batch began
 	temporaryNames []string      // likewise
 	rules          *rewrite.Rules
+	handsOn        bool
 }
 
 // answer is the result of an act; file is the open file, or nil.
@@ -71,6 +72,7 @@ func (f *files) start() {
 	f.batch = f.acts.take(f.batch, maxReads)
 	f.reading, f.fence, f.fenced = true, 0, f.watch
 	f.settle, f.temporaryNames, f.rules = f.opts.Settle, f.opts.Temporary, f.opts.Rewrite
+	f.handsOn = f.opts.Delivery.HandsOn
 	mark := f.mark
 	go func() {
 		if f.lost = f.spool.dir.Lock().Here(); !errors.Is(f.lost, spooldir.ErrLockLost) {
@@ -282,7 +284,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 		MessageID: file.MessageID(to.From, f.host), Envelope: file.Envelope, UID: file.UID(),
 		Copy: f.rules.Copy(to.From),
 	}
-	if f.opts.Delivery.HandsOn && file.Envelope != nil { // the other queue waits
+	if f.handsOn && file.Envelope != nil { // the other queue waits
 		env := *file.Envelope
 		env.NotBefore = time.Time{}
 		head.Envelope = &env

@@ -67,7 +67,7 @@ staticcheck() {
 # which is a fault of the test, to be mended. A panic, a data race, a limit of time and a package that cannot be built
 # always end the run.
 run_tests() {
-	local log=.ci/bin/tests.log flags=() package names again=
+	local log=$tests_log flags=() package names again=
 	while [ "$1" != -- ]; do
 		flags+=("$1")
 		shift
@@ -85,7 +85,7 @@ run_tests() {
 		/^(ok|FAIL)[ \t]+[^ \t]/ { if ($1 == "FAIL") print $2, names; names = "" }' "$log")
 	[ -n "$again" ]
 }
-unstable=()
+unstable=() tests_log=$PWD/.ci/bin/tests.log
 
 # vulnerabilities looks for known vulnerabilities of the modules that are called, in the Go vulnerability database. Without
 # the database the step is left out, and it says so.

@@ -96,7 +96,7 @@ func timeCommand(c *config, name, dir string) (took, first time.Duration, rss fl
 type controlsReport struct{ Pause, Reload, Flush, Slowest float64 }
 
 // runControls runs the spool in dir inside this process until n files are known, and pauses, reloads, resumes and
-// flushes it. Health is called every millisecond meanwhile. The durations go to the file report.
+// flushes it. The durations go to the file report.
 func runControls(relay, dir, report, n string) error {
 	files, err := strconv.Atoi(n)
 	if err != nil {
@@ -117,7 +117,23 @@ func runControls(relay, dir, report, n string) error {
 		}
 	}
 	time.Sleep(5 * time.Second) // the first write of the status file
-	var r controlsReport
+	r, err := measureControls(s)
+	stop()
+	if runErr := <-ended; err == nil {
+		err = runErr
+	}
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(report, text, 0o600)
+}
+
+// measureControls pauses, reloads, resumes and flushes s, and calls Health every millisecond meanwhile.
+func measureControls(s *spoolgore.Spool) (r controlsReport, err error) {
 	quit := make(chan struct{})
 	var calls sync.WaitGroup
 	calls.Go(func() {
@@ -140,16 +156,5 @@ func runControls(relay, dir, report, n string) error {
 	time.Sleep(5 * time.Second)
 	close(quit)
 	calls.Wait()
-	stop()
-	if runErr := <-ended; err == nil {
-		err = runErr
-	}
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(report, text, 0o600)
+	return r, err
 }

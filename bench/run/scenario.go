@@ -31,7 +31,7 @@ const (
 )
 
 // scenarios returns all scenarios, in the order of execution.
-func scenarios() []scenario { return append(floods(), others()...) }
+func scenarios() []scenario { return slices.Concat(floods(), others(), operations()) }
 
 // floods returns the scenarios with a full queue.
 func floods() []scenario {
@@ -92,6 +92,24 @@ func others() []scenario {
 			run: rest, peers: "spoolgore,postfix,nullmailer",
 		},
 		{
+			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other",
+			load: load{300, 4 << 10},
+			run:  drop, peers: "spoolgore,postfix,nullmailer",
+		},
+		{
+			name: "burst", title: "400 messages of 4 KiB alone, and beside 400 refused ones of another sender, on " +
+				"a disk",
+			load: load{400, 4 << 10}, run: burst, sink: []string{"-reject", refusedUser},
+			disk: true, peers: "spoolgore",
+			most: map[string]float64{"times": 3, "slowest Health ms": 100},
+		},
+	}
+}
+
+// operations returns the scenarios about commands of an operator.
+func operations() []scenario {
+	return []scenario{
+		{
 			name: "controls", title: "commands of an operator, 200,000 messages deferred, none due",
 			load: load{200_000, 300}, run: controls, peers: "spoolgore",
 			most: map[string]float64{
@@ -103,18 +121,6 @@ func others() []scenario {
 			name: "controls-million", title: "the same, 1,000,000 messages",
 			load: load{1_000_000, 300}, run: controls, peers: "spoolgore",
 			most: map[string]float64{"slowest Health ms": 100},
-		},
-		{
-			name: "drop", title: "300 calls of sendmail with a message of 4 KiB, one after the other",
-			load: load{300, 4 << 10},
-			run:  drop, peers: "spoolgore,postfix,nullmailer",
-		},
-		{
-			name: "burst", title: "400 messages of 4 KiB alone, and beside 400 refused ones of another sender, on " +
-				"a disk",
-			load: load{400, 4 << 10}, run: burst, sink: []string{"-reject", refusedUser},
-			disk: true, peers: "spoolgore",
-			most: map[string]float64{"times": 3, "slowest Health ms": 100},
 		},
 	}
 }

@@ -20,7 +20,10 @@ func TestDaemonWithAPasswordCannotBeTraced(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "spoolgore") // the user may not run the one of go test
 	text, err := os.ReadFile(os.Args[0])
 	must(t, err)
-	must(t, os.WriteFile(binary, text, 0o755))
+	syscall.ForkLock.RLock() // else a process that another test starts has the file open for writing: ETXTBSY
+	err = os.WriteFile(binary, text, 0o755)
+	syscall.ForkLock.RUnlock()
+	must(t, err)
 	must(t, os.Chmod(filepath.Dir(filepath.Dir(binary)), 0o755))
 	for _, password := range []string{"", "a long secret"} {
 		is := is.New(t)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,7 +29,10 @@ func program(t *testing.T, script string) *Relay {
 func logging(t *testing.T, script string, log io.Writer) *Relay {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "relay")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+	syscall.ForkLock.RLock() // else a process that another test starts has the file open for writing: ETXTBSY
+	err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := New(prefix+path, time.Minute, slog.New(slog.NewTextHandler(log, nil)))

@@ -48,7 +48,10 @@ func newSharedSpool(t *testing.T, conf string) *sharedSpool {
 	is.NoErr(err)
 	s.binary, err = os.ReadFile(found)
 	is.NoErr(err)
-	is.NoErr(os.WriteFile(s.shim, s.binary, 0o755))
+	syscall.ForkLock.RLock() // else a process that another test starts has the file open for writing: ETXTBSY
+	err := os.WriteFile(s.shim, s.binary, 0o755)
+	syscall.ForkLock.RUnlock()
+	is.NoErr(err)
 	is.NoErr(os.Chown(s.shim, 0, group))
 	is.NoErr(os.Chmod(s.shim, 0o755|fs.ModeSetgid))
 	return s

@@ -49,7 +49,7 @@ func newSharedSpool(t *testing.T, conf string) *sharedSpool {
 	s.binary, err = os.ReadFile(found)
 	is.NoErr(err)
 	syscall.ForkLock.RLock() // else a process that another test starts has the file open for writing: ETXTBSY
-	err := os.WriteFile(s.shim, s.binary, 0o755)
+	err = os.WriteFile(s.shim, s.binary, 0o755)
 	syscall.ForkLock.RUnlock()
 	is.NoErr(err)
 	is.NoErr(os.Chown(s.shim, 0, group))

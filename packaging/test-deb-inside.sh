@@ -69,6 +69,11 @@ if "${command}32" -bP >/dev/null 2>/tmp/sendmail32 || ! grep -q 'Exec format err
 	(ulimit -v 262144 && printf 'Subject: small\n\nHello!\n' | as nobody "${command}32" b@example.org) || die 'sendmail32'
 	is "$(queue | wc -l)" 1 'mail of sendmail32 in the spool'
 	rm "$(queue)"
+	session='MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nSubject: small\r\n\r\n.\r\nQUIT\r\n'
+	# shellcheck disable=SC2059 # the session is the format
+	(ulimit -v 262144 && printf "$session" | as nobody "${command}32" -bs >/tmp/session) || die 'sendmail32 -bs'
+	is "$(queue | wc -l)" 1 'mail of sendmail32 -bs in the spool'
+	rm "$(queue)"
 fi
 
 step 'removal keeps mail, and it is sent after another installation'

@@ -15,9 +15,10 @@ packaging/build.sh "$version" linux "$arch" "$built"
 put 755 "$built/spoolgore" usr/bin/spoolgore
 # For users with a spool of their own. The setgid command of the spool of all users is a copy that the package's script makes.
 put 755 "$built/sendmail-spool" usr/bin/sendmail-spool
-# For callers with a limit of address space: a program for amd64 reserves more than 700 MB of it.
+# For callers with a limit of address space: a program for amd64 reserves more than 700 MB of it. So this command serves
+# -bs itself.
 if [ "$arch" = amd64 ]; then
-	packaging/build.sh "$version" linux 386 "$built/386"
+	TAGS=smtpserver packaging/build.sh "$version" linux 386 "$built/386"
 	put 755 "$built/386/sendmail-spool" usr/libexec/spoolgore/sendmail-spool32
 fi
 put 644 "$built/sbom.txt" usr/share/doc/spoolgore/sbom.txt

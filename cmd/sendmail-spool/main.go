@@ -9,4 +9,4 @@ import (
 	"github.com/unbit/spoolgore/internal/shim"
 )
 
-func main() { os.Exit(shim.Main(os.Args, nil)) }
+func main() { os.Exit(shim.Main(os.Args, server)) }

@@ -23,7 +23,7 @@ func TestAddressSpaceLimit(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	program := filepath.Join(t.TempDir(), "sendmail32")
-	build := exec.Command("go", "build", "-o", program, "../../cmd/sendmail-spool")
+	build := exec.Command("go", "build", "-tags", "smtpserver", "-o", program, "../../cmd/sendmail-spool")
 	build.Env = append(os.Environ(), "GOARCH=386", "CGO_ENABLED=0", "GOFLAGS=")
 	out, err := build.CombinedOutput()
 	is.NoErr(err) // it builds

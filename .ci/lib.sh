@@ -150,7 +150,7 @@ need_everything() {
 	need_a_little
 	need_postgresql
 	need s-nail mutt git-email libmailtools-perl at php-cli php-symfony-mailer php-swiftmailer libemail-sender-perl ruby-mail \
-		swaks libphp-phpmailer smartmontools nmh chromium # which looks at the page of -http
+		swaks libphp-phpmailer python3-django ruby-actionmailer python3-flask-mail smartmontools nmh chromium # which looks at the page of -http
 	local debs module
 	if [ ! -x .ci/exim/usr/sbin/exim4 ]; then
 		need libidn12 libgnutls-dane0 libdb5.3 libnsl2 libpcre2-8-0

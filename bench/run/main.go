@@ -43,6 +43,8 @@ func main() {
 		err = runCell(args[1], args[2:])
 	case len(args) > 4 && args[0] == "drop":
 		err = runDrop(args[1], args[2], args[3], args[4:])
+	case len(args) > 3 && args[0] == "bare":
+		err = runBare(args[1], args[2], args[3])
 	case len(args) > 3 && args[0] == "host":
 		err = runHost(args[1], args[2], args[3])
 	case len(args) > 4 && args[0] == "controls":

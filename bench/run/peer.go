@@ -78,6 +78,8 @@ func findPeers(names string) ([]peer, error) {
 			p = spoolgorePeer(n)
 		case "postfix":
 			p = postfixPeer(n)
+		case "bare":
+			p = barePeer(n)
 		case "dma":
 			p = dmaPeer()
 		case "nullmailer":

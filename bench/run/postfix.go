@@ -41,6 +41,13 @@ smtp_connection_reuse_time_limit = 3600s
 max_use = 10000
 `
 
+// postfixTLS is the configuration for a relay with TLS from the first byte. Postfix does not verify the certificate.
+// Connections with TLS are kept open in tlsproxy.
+const postfixTLS = `smtp_tls_security_level = encrypt
+smtp_tls_wrappermode = yes
+smtp_tls_connection_reuse = yes
+`
+
 // postfixServices is the process table without the queue manager: submitted mail stays in the incoming queue. There is
 // no chroot. %s is the port for submission.
 const postfixServices = `127.0.0.1:%s inet n - n - - smtpd
@@ -57,6 +64,8 @@ error unix - - n - - error
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
+tlsproxy unix - - n - 0 tlsproxy
 `
 
 const postfixQueueManager = "qmgr unix n - n 300 1 qmgr\n"
@@ -121,6 +130,9 @@ func postfixConfigure(e *env, n int, settings, services string) error {
 	conf := fmt.Sprintf(postfixMain, e.dir, e.port())
 	if n > 0 {
 		conf += fmt.Sprintf(postfixTuned, n, max(100, n+50))
+	}
+	if e.ca != "" {
+		conf += postfixTLS
 	}
 	conf += settings
 	if err := os.WriteFile(filepath.Join(etc, "main.cf"), []byte(conf), 0o644); err != nil {

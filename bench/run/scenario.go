@@ -31,33 +31,7 @@ const (
 )
 
 // scenarios returns all scenarios, in the order of execution.
-func scenarios() []scenario { return slices.Concat(floods(), others(), operations()) }
-
-// floods returns the scenarios with a full queue.
-func floods() []scenario {
-	return []scenario{
-		{
-			name: "flood-0ms", title: "5,000 messages of 4 KiB, relay at 0 ms", load: load{5000, 4 << 10}, run: flood,
-			peers: "spoolgore,postfix,postfix:20,postfix:100,dma,nullmailer,msmtpq",
-		},
-		{
-			name: "flood-50ms", title: "5,000 messages of 4 KiB, relay at 50 ms",
-			load: load{5000, 4 << 10}, run: flood,
-			sink:  []string{"-latency", "50ms"},
-			peers: "spoolgore,postfix,postfix:100,dma,nullmailer,msmtpq",
-		},
-		{
-			name: "flood-50ms-100", title: "5,000 messages of 4 KiB, relay at 50 ms without CHUNKING, 100 connections",
-			load: load{5000, 4 << 10}, run: flood,
-			sink:  []string{"-latency", "50ms", "-ext", noChunking},
-			peers: "spoolgore:100,postfix:100",
-		},
-		{
-			name: "big", title: "50 messages of 10 MiB, relay at 0 ms", load: load{50, 10 << 20}, run: flood,
-			peers: "spoolgore,postfix,postfix:4,postfix:20,dma,nullmailer,msmtpq",
-		},
-	}
-}
+func scenarios() []scenario { return slices.Concat(floods(), slow(), large(), others(), operations()) }
 
 // others returns the scenarios about memory, idle time, submission and mixed mail.
 func others() []scenario {

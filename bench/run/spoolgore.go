@@ -37,8 +37,20 @@ func spoolgorePeer(n int) peer {
 
 func spool(e *env) string { return filepath.Join(e.dir, "spool") }
 
+// spoolFiles writes a load into the spool. The files are old enough to be complete: a file that was written in place a
+// moment ago would be left alone for two seconds.
 func spoolFiles(e *env, l load, head string) error {
-	return l.write(spool(e), 0o600, func(n int) string { return fmt.Sprintf("%06d.eml", n) }, head)
+	name := func(n int) string { return fmt.Sprintf("%06d.eml", n) }
+	if err := l.write(spool(e), 0o600, name, head); err != nil {
+		return err
+	}
+	old := time.Now().Add(-time.Minute)
+	for n := range l.n {
+		if err := os.Chtimes(filepath.Join(spool(e), name(n)), old, old); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func spoolgoreStart(e *env, n int) error {

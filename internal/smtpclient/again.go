@@ -41,6 +41,9 @@ func saysTooMany(r attempt.Reply) bool { return r.Code >= 400 && tooMany.MatchSt
 func (p *pipeline) retry(st step, err *Error) bool {
 	a := p.conn.cfg.Abilities
 	switch {
+	case p.endsConnection(st, err.Reply):
+		err.Ended, p.conn.ended = true, true
+		return false
 	case a == nil:
 		return false
 	case st.kind < chunkStep && p.enabled && p.shared && isPipelineError(st, err.Reply):
@@ -83,6 +86,18 @@ func isPipelineError(st step, r attempt.Reply) bool {
 func isParameterError(r attempt.Reply) bool {
 	return r.Code == 555 || r.Enhanced == "5.5.4" && (r.Code == 501 || r.Code == 504) ||
 		r.Code == 504 && r.Enhanced == ""
+}
+
+// perConnection matches refusals of MAIL that are about the number of messages on the connection, such as OpenSMTPD's
+// "452 4.5.3 Too many recipients: Too many messages sent".
+var perConnection = regexp.MustCompile(`(?i)too many (messages|mails|e-?mails|transactions)|` +
+	`(messages?|mails?|transactions?) (per|in|on|for) (this |the |one |a )?(same )?(smtp )?(connection|session)|` +
+	`max(imum)?\.? (number of )?(messages|mails|transactions)`)
+
+// endsConnection reports whether a reply to MAIL says that the connection has carried enough messages. A relay that
+// says so on a new connection limits the rate.
+func (p *pipeline) endsConnection(st step, r attempt.Reply) bool {
+	return st.kind == mailStep && p.conn.proven && r.Code/100 == 4 && perConnection.MatchString(r.Text)
 }
 
 // limitIn returns the number of recipients that a refusal names, or half of n.

@@ -127,6 +127,7 @@ type Conn struct {
 	// strayOctet is set if the relay has refused a BDAT, and may have left the octet of the chunk unread.
 	strayOctet bool
 	proven     bool // the relay has accepted a message on the connection
+	ended      bool // the relay accepts no further message on the connection
 	piped      bool // the relay has replied to every command of a flight on the connection
 }
 
@@ -177,9 +178,9 @@ func (c *Conn) setUp() error {
 // name is ignored. After STARTTLS, only the extensions offered over TLS count.
 func (c *Conn) Extension(name string) (param string, ok bool) { return c.ext.lookup(name) }
 
-// Usable reports whether another transaction can follow. Usable returns false after Close and Quit, after a 421, and
-// after any error that leaves the state of the session unknown.
-func (c *Conn) Usable() bool { return !c.wire.closed }
+// Usable reports whether another transaction can follow. Usable returns false after Close and Quit, after a 421, after an
+// Error with Ended, and after any error that leaves the state of the session unknown.
+func (c *Conn) Usable() bool { return !c.wire.closed && !c.ended }
 
 // Depth returns the number of transactions that can be in progress on the connection: 1 without PIPELINING, 2 with
 // PIPELINING (the end of a transaction and the start of the next share a flight), Config.Window with CHUNKING.

@@ -40,6 +40,10 @@ type Error struct {
 	// message in another way. The relay has not accepted the message.
 	Again bool
 
+	// Ended is set if the relay refused MAIL because the connection has carried as many messages as the relay accepts
+	// on one. The relay has not accepted the message, and another connection can send it at once.
+	Ended bool
+
 	LoggedIn   bool // credentials are configured
 	Proven     bool // the relay had accepted a message on the connection
 	NullSender bool // the reverse-path is empty
@@ -69,7 +73,7 @@ func (e *Error) Outcome() attempt.Outcome {
 	}
 	class := attempt.Failure{
 		Op: e.Op, Reply: e.Reply, Unsendable: errors.Is(e.Err, ErrAddress),
-		Unreadable: e.Source, NotTried: e.NotTried || e.Again, Uncertain: e.Uncertain,
+		Unreadable: e.Source, NotTried: e.NotTried || e.Again || e.Ended, Uncertain: e.Uncertain,
 		LoggedIn: e.LoggedIn, Proven: e.Proven, NullSender: e.NullSender, NoQuotas: e.NoQuotas,
 	}.Classify()
 	o.Fault, o.Permanent, o.Final, o.Cause = class.Fault, class.Permanent, class.Final, class.Cause

@@ -69,7 +69,7 @@ func (s *serving) next() *Transaction {
 		}
 	}
 	s.pipe.drain()
-	if s.c.wire.closed {
+	if !s.c.Usable() {
 		return nil
 	}
 	return s.more()
@@ -78,7 +78,7 @@ func (s *serving) next() *Transaction {
 // hasRoom reports whether another transaction can share the flight.
 func (s *serving) hasRoom() bool {
 	switch {
-	case s.c.wire.closed:
+	case !s.c.Usable():
 		return false
 	case s.pipe.idle():
 		return true

@@ -216,6 +216,18 @@ func TestNoPTR(t *testing.T) {
 // A relay that ends each connection after a number of messages is as good as any other: after two such connections the
 // pool ends the connections itself, before the relay does.
 func TestMessagesOnAConnectionAreLearnt(t *testing.T) {
+	for name, end := range map[string]string{
+		"421":       "421 4.7.0 Too many messages in this connection|close",
+		"OpenSMTPD": "452 4.5.3 Too many recipients: Too many messages sent", // the connection stays open
+		"451":       "451 4.7.0 Maximum number of messages per session reached",
+		"450":       "450 Too many mails for this session, please reconnect",
+	} {
+		t.Run(name, func(t *testing.T) { testMessagesOnAConnection(t, end) })
+	}
+}
+
+// testMessagesOnAConnection sends 100 messages to a relay that replies end to the eighth MAIL of each connection.
+func testMessagesOnAConnection(t *testing.T, end string) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
 		var mu sync.Mutex
@@ -230,7 +242,7 @@ func TestMessagesOnAConnectionAreLearnt(t *testing.T) {
 			case "MAIL":
 				if seen++; seen > 7 {
 					cut++
-					return "421 4.7.0 Too many messages in this connection|close"
+					return end
 				}
 			}
 			return ""

@@ -12,7 +12,7 @@ import (
 type evidence struct {
 	accepted   bool // the relay accepted the message for at least one recipient
 	answered   bool // a reply other than 421
-	closing    bool // 421
+	closing    bool // 421, or another reply that ends the connection
 	undecided  bool // refused with a reply about the amount of mail, or about policy
 	throttled  bool // such a reply asks for less mail
 	timeout    bool
@@ -21,7 +21,7 @@ type evidence struct {
 	source     bool // the content could not be read
 	again      bool // the protocol failed, not the message: the next connection sends the message in another way
 	noPTR      bool // the relay refuses the IPv6 address of this host
-	unheard    bool // the relay did not receive the transaction: only 421, or a lost connection before any reply
+	unheard    bool // the relay did not receive the transaction: the connection ends, or was lost before any reply
 	refused    bool // set by the session: the relay refused one connection too many
 	overloaded bool // set by the session: the relay seems overloaded
 	rested     bool // set by the session: uncertain, and the connection was most likely lost during the idle time
@@ -37,8 +37,8 @@ func observe(results []smtpclient.Result) evidence {
 			continue
 		}
 		code := e.Reply.Code
-		v.answered = v.answered || code != 0 && code != 421
-		v.closing = v.closing || code == 421
+		v.answered = v.answered || code != 0 && code != 421 && !e.Ended
+		v.closing = v.closing || code == 421 || e.Ended
 		v.uncertain = v.uncertain || e.Uncertain
 		v.hungUp = v.hungUp || !e.Source && smtpclient.IsHungUp(e.Err)
 		v.source = v.source || e.Source
@@ -46,7 +46,7 @@ func observe(results []smtpclient.Result) evidence {
 		v.noPTR = v.noPTR || attempt.NoPTR(e.Reply)
 		v.timeout = v.timeout || errors.Is(e.Err, os.ErrDeadlineExceeded)
 		v.unheard = v.unheard && isUnheard(e)
-		if e.Reply.Undecided() && !e.NotTried && !e.Again {
+		if e.Reply.Undecided() && !e.NotTried && !e.Again && !e.Ended {
 			v.undecided, v.throttled = true, v.throttled || e.Reply.Throttled()
 		}
 	}
@@ -60,6 +60,8 @@ func isUnheard(e *smtpclient.Error) bool {
 	switch {
 	case e.Source, e.NotTried, e.Again:
 		return false
+	case e.Ended:
+		return true
 	case e.Reply.Code == 421:
 		return e.Op == attempt.OpMail || e.Op == attempt.OpRcpt || e.Op == attempt.OpData
 	case e.Op == attempt.OpMail && e.Reply.Code == 0:

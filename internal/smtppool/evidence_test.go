@@ -28,14 +28,18 @@ func TestObserve(t *testing.T) {
 		errs []*smtpclient.Error
 		want evidence
 	}{
-		"accepted":              {[]*smtpclient.Error{nil}, evidence{accepted: true, answered: true}},
-		"accepted in part":      {[]*smtpclient.Error{nil, answer(attempt.OpRcpt, 550, "")}, evidence{accepted: true, answered: true}},
-		"refused":               {[]*smtpclient.Error{answer(attempt.OpMail, 550, "")}, evidence{answered: true}},
-		"421 at MAIL":           {[]*smtpclient.Error{answer(attempt.OpMail, 421, "")}, evidence{closing: true, unheard: true, undecided: true}},
-		"421 at DATA":           {[]*smtpclient.Error{answer(attempt.OpData, 421, "")}, evidence{closing: true, unheard: true, undecided: true}},
-		"421 at the end":        {[]*smtpclient.Error{answer(attempt.OpEnd, 421, "")}, evidence{closing: true, undecided: true}},
-		"421, another 550":      {[]*smtpclient.Error{answer(attempt.OpRcpt, 550, ""), answer(attempt.OpRcpt, 421, "")}, evidence{closing: true, answered: true, undecided: true}},
-		"421, too fast":         {[]*smtpclient.Error{answer(attempt.OpRcpt, 421, "4.3.2")}, evidence{closing: true, undecided: true, throttled: true, unheard: true}},
+		"accepted":         {[]*smtpclient.Error{nil}, evidence{accepted: true, answered: true}},
+		"accepted in part": {[]*smtpclient.Error{nil, answer(attempt.OpRcpt, 550, "")}, evidence{accepted: true, answered: true}},
+		"refused":          {[]*smtpclient.Error{answer(attempt.OpMail, 550, "")}, evidence{answered: true}},
+		"421 at MAIL":      {[]*smtpclient.Error{answer(attempt.OpMail, 421, "")}, evidence{closing: true, unheard: true, undecided: true}},
+		"421 at DATA":      {[]*smtpclient.Error{answer(attempt.OpData, 421, "")}, evidence{closing: true, unheard: true, undecided: true}},
+		"421 at the end":   {[]*smtpclient.Error{answer(attempt.OpEnd, 421, "")}, evidence{closing: true, undecided: true}},
+		"421, another 550": {[]*smtpclient.Error{answer(attempt.OpRcpt, 550, ""), answer(attempt.OpRcpt, 421, "")}, evidence{closing: true, answered: true, undecided: true}},
+		"421, too fast":    {[]*smtpclient.Error{answer(attempt.OpRcpt, 421, "4.3.2")}, evidence{closing: true, undecided: true, throttled: true, unheard: true}},
+		"452, enough messages": {
+			[]*smtpclient.Error{{Op: attempt.OpMail, Reply: attempt.Reply{Code: 452}, Ended: true}},
+			evidence{closing: true, unheard: true},
+		},
 		"too fast":              {[]*smtpclient.Error{answer(attempt.OpEnd, 454, "")}, evidence{answered: true, undecided: true, throttled: true}},
 		"greylisted":            {[]*smtpclient.Error{answer(attempt.OpRcpt, 450, "4.7.1")}, evidence{answered: true, undecided: true}},
 		"lost at MAIL":          {[]*smtpclient.Error{lost(attempt.OpMail)}, evidence{unheard: true, hungUp: true}},

@@ -145,20 +145,28 @@ vet_for() {
 	for os; do GOOS=$os GOARCH=amd64 CGO_ENABLED=0 go vet ./...; done
 }
 
-# need_everything installs what the longest run uses. Exim is only unpacked: it cannot be installed beside Postfix.
+# unpack DIRECTORY PACKAGE ... unpacks packages that cannot be installed beside Postfix into .ci/DIRECTORY, once.
+unpack() {
+	local name=$1 debs
+	shift
+	[ ! -d ".ci/$name/usr" ] || return 0
+	debs=$(mktemp -d)
+	(cd "$debs" && apt-get -qq download "$@")
+	for deb in "$debs"/*.deb; do dpkg -x "$deb" ".ci/$name"; done
+	rm -r "$debs"
+}
+
+# need_everything installs what the longest run uses. Other mail servers than Postfix are only unpacked.
 need_everything() {
 	need_a_little
 	need_postgresql
 	need s-nail mutt git-email libmailtools-perl at php-cli php-symfony-mailer php-swiftmailer libemail-sender-perl ruby-mail \
 		swaks libphp-phpmailer python3-django ruby-actionmailer python3-flask-mail smartmontools nmh chromium # which looks at the page of -http
-	local debs module
-	if [ ! -x .ci/exim/usr/sbin/exim4 ]; then
-		need libidn12 libgnutls-dane0 libdb5.3 libnsl2 libpcre2-8-0
-		debs=$(mktemp -d)
-		(cd "$debs" && apt-get -qq download exim4-daemon-light)
-		dpkg -x "$debs"/exim4-daemon-light_*.deb .ci/exim
-		rm -r "$debs"
-	fi
+	local module
+	need libidn12 libgnutls-dane0 libdb5.3 libnsl2 libpcre2-8-0 libwrap0 libevent-2.1-7 libsasl2-modules openssl
+	unpack exim exim4-daemon-light
+	unpack opensmtpd opensmtpd
+	unpack sendmail sendmail-bin liblockfile1
 	for module in nodemailer@10 playwright-core@1 axe-core@4; do
 		[ ! -d ".ci/npm/node_modules/${module%@*}" ] || continue
 		command -v npm >/dev/null || need nodejs npm

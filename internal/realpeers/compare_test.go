@@ -1,7 +1,9 @@
 package realpeers
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/matryer/is"
@@ -38,4 +40,39 @@ func TestCompareFindsWhatIsWrong(t *testing.T) {
 			is.Equal(len(problems), test.want) // each problem is told once
 		})
 	}
+}
+
+// unfoldAll makes address fields of mails and of what was delivered alike: a server that rewrites them folds them in its
+// own way.
+func unfoldAll(mails []mail, got []delivery) {
+	for i := range mails {
+		mails[i].want = unfold(mails[i].want)
+	}
+	for i := range got {
+		got[i].data = unfold(got[i].data)
+	}
+}
+
+// unfold returns a message whose field To is one line.
+func unfold(text []byte) []byte {
+	header, rest, found := bytes.Cut(text, []byte("\r\n\r\n"))
+	begin := bytes.Index(header, []byte("\r\nTo: "))
+	if !found || begin < 0 {
+		return text
+	}
+	end := begin + 2
+	for {
+		n := bytes.Index(header[end:], []byte("\r\n"))
+		if n < 0 {
+			end = len(header)
+			break
+		}
+		end += n
+		if next := header[end+2:]; len(next) == 0 || next[0] != ' ' && next[0] != '\t' {
+			break
+		}
+		end += 2
+	}
+	field := "\r\n" + strings.Join(strings.Fields(string(header[begin:end])), " ")
+	return slices.Concat(header[:begin], []byte(field), header[end:], []byte("\r\n\r\n"), rest)
 }

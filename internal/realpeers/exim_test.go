@@ -11,8 +11,9 @@ import (
 	"github.com/matryer/is"
 )
 
-// eximConfig: only who is logged in over TLS may send, and all mail is delivered at once into one maildir. %[1]s is the
-// directory of everything, %[2]s the port, %[3]s the program, %[4]s and %[5]s name and password of the user.
+// eximConfig: on one port only a user who is logged in over TLS may send, on the other everyone. All mail is delivered at
+// once into one maildir. %[1]s is the directory of everything, %[2]s and %[6]s the ports, %[3]s the program, %[4]s and
+// %[5]s name and password of the user.
 const eximConfig = `primary_hostname = peer.example.test
 domainlist local_domains = example.test
 exim_user = Debian-exim
@@ -22,7 +23,7 @@ spool_directory = %[1]s/spool
 log_file_path = %[1]s/log/%%s
 pid_file_path = %[1]s/exim.pid
 local_interfaces = 127.0.0.1
-daemon_smtp_ports = %[2]s
+daemon_smtp_ports = %[2]s : %[6]s
 tls_advertise_hosts = *
 tls_certificate = %[1]s/cert.pem
 tls_privatekey = %[1]s/key.pem
@@ -41,6 +42,7 @@ acl_smtp_rcpt = to
 
 begin acl
 from:
+  accept condition = ${if eq{$received_port}{%[6]s}}
   deny !encrypted = *
   deny !authenticated = *
   accept
@@ -88,10 +90,10 @@ func startExim(t *testing.T, c certs) peer {
 		t.Skip("Exim needs a mount namespace of its own, and there can be none: ", err)
 	}
 	is := is.New(t)
-	dir, port := newHome(t), freePort(t)
+	dir, port, plain := newHome(t), freePort(t), freePort(t)
 	writeFile(t, filepath.Join(dir, "cert.pem"), c.cert)
 	writeFile(t, filepath.Join(dir, "key.pem"), c.key)
-	conf := fmt.Sprintf(eximConfig, dir, port, program, user, password)
+	conf := fmt.Sprintf(eximConfig, dir, port, program, user, password, plain)
 	writeFile(t, filepath.Join(dir, "exim.conf"), []byte(conf))
 	for _, sub := range []string{"spool", "log", "box"} {
 		is.NoErr(os.Mkdir(filepath.Join(dir, sub), 0o750))
@@ -118,7 +120,7 @@ func startExim(t *testing.T, c certs) peer {
 	})
 	addr := "127.0.0.1:" + port
 	waitListening(t, addr)
-	return peer{addr: addr, copies: func(t *testing.T) []delivery {
+	return peer{addr: addr, plain: "127.0.0.1:" + plain, offers: everything, copies: func(t *testing.T) []delivery {
 		waitEmpty(t, filepath.Join(dir, "spool", "input"))
 		return readMaildir(t, filepath.Join(dir, "box", "new"))
 	}}

@@ -14,14 +14,22 @@ import (
 	"github.com/matryer/is"
 )
 
-// startGoSMTP starts go-smtp's server in this process.
+// startGoSMTP starts two of go-smtp's servers in this process: for users who are logged in over TLS, and for everyone.
 func startGoSMTP(t *testing.T, c certs) peer {
+	var box mailbox
+	return peer{
+		addr: serveGoSMTP(t, c, &box, false), plain: serveGoSMTP(t, c, &box, true), offers: everything,
+		copies: func(*testing.T) []delivery { return box.all() },
+	}
+}
+
+// serveGoSMTP starts a server and returns its address. With open, clients need not log in.
+func serveGoSMTP(t *testing.T, c certs, box *mailbox, open bool) string {
 	is := is.New(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	is.NoErr(err)
-	var box mailbox
 	server := smtp.NewServer(smtp.BackendFunc(func(conn *smtp.Conn) (smtp.Session, error) {
-		return &session{box: &box, conn: conn}, nil
+		return &session{box: box, conn: conn, logged: open}, nil
 	}))
 	server.Domain = "peer.example.test"
 	server.TLSConfig = c.server
@@ -35,7 +43,7 @@ func startGoSMTP(t *testing.T, c certs) peer {
 		_ = server.Close()
 		wg.Wait()
 	})
-	return peer{addr: l.Addr().String(), copies: func(*testing.T) []delivery { return box.all() }}
+	return l.Addr().String()
 }
 
 // A mailbox is where sessions leave what they have taken.

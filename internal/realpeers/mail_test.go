@@ -12,6 +12,7 @@ import (
 const (
 	chunked = 1000 // with BDAT (RFC 3030)
 	dotted  = 300  // with DATA
+	plain   = 1000 // without TLS and login
 
 	largeEvery = 100  // one in so many has 100 KiB
 	hugeEvery  = 1000 // one in so many has 5 MiB

@@ -28,9 +28,15 @@ const (
 
 // A peer is a mail server that is running.
 type peer struct {
-	addr   string
+	addr   string                        // for users who are logged in over TLS
+	plain  string                        // for every client on this host, without TLS and login
+	offers []string                      // extensions at addr
+	folds  bool                          // the peer writes address fields anew
 	copies func(t *testing.T) []delivery // waits until the peer has delivered everything, and returns it
 }
+
+// everything: a modern server offers all these extensions.
+var everything = []string{"PIPELINING", "CHUNKING", "AUTH", "8BITMIME", "SMTPUTF8"}
 
 // A delivery is one message that a peer has delivered to one recipient.
 type delivery struct {
@@ -47,20 +53,28 @@ func TestPeersDeliverEveryByteOnce(t *testing.T) {
 		{"go-smtp", startGoSMTP},
 		{"Exim", startExim},
 		{"Postfix", startPostfix},
+		{"OpenSMTPD", startOpenSMTPD},
+		{"Sendmail", startSendmail},
 	}
 	for _, p := range peers {
 		t.Run(p.name, func(t *testing.T) {
 			is := is.New(t)
 			c := newCerts(t)
 			server := p.start(t, c)
-			offered(t, server.addr, c)
 			var mails []mail
-			for n := range chunked + dotted {
+			count := chunked + dotted + plain
+			if server.addr == "" {
+				count = plain
+			}
+			for n := range count {
 				mails = append(mails, newMail(n))
 			}
-			send(t, mails[:chunked], server.addr, c, spoolgore.SMTP{})
-			send(t, mails[chunked:], server.addr, c, spoolgore.SMTP{NoChunking: true})
-			problems := compare(mails, server.copies(t))
+			sendAll(t, server, mails, c)
+			got := server.copies(t)
+			if server.folds {
+				unfoldAll(mails, got)
+			}
+			problems := compare(mails, got)
 			for _, problem := range problems[:min(len(problems), 10)] {
 				t.Log(problem)
 			}
@@ -69,10 +83,25 @@ func TestPeersDeliverEveryByteOnce(t *testing.T) {
 	}
 }
 
+// sendAll sends mails to a peer: with BDAT, with DATA, and without TLS and login.
+func sendAll(t *testing.T, server peer, mails []mail, c certs) {
+	noTLS := spoolgore.SMTP{TLS: "none"}
+	if server.addr == "" {
+		send(t, mails, server.plain, c, noTLS)
+		return
+	}
+	offered(t, server, c)
+	login := spoolgore.SMTP{TLS: "starttls", User: user, Password: password}
+	send(t, mails[:chunked], server.addr, c, login)
+	login.NoChunking = true
+	send(t, mails[chunked:chunked+dotted], server.addr, c, login)
+	send(t, mails[chunked+dotted:], server.plain, c, noTLS)
+}
+
 // offered fails the test if the peer does not offer what it is here for.
-func offered(t *testing.T, addr string, c certs) {
+func offered(t *testing.T, server peer, c certs) {
 	is := is.New(t)
-	client, err := smtp.Dial(addr)
+	client, err := smtp.Dial(server.addr)
 	is.NoErr(err)
 	defer client.Close()
 	is.NoErr(client.StartTLS(c.client))
@@ -83,7 +112,7 @@ func offered(t *testing.T, addr string, c certs) {
 		}
 	}
 	t.Logf("offered over TLS: %s", strings.Join(list, ", "))
-	for _, name := range []string{"PIPELINING", "CHUNKING", "AUTH", "8BITMIME", "SMTPUTF8"} {
+	for _, name := range server.offers {
 		ok, _ := client.Extension(name)
 		is.True(ok) // what is to be tested is offered
 	}
@@ -96,7 +125,6 @@ func send(t *testing.T, mails []mail, addr string, c certs, settings spoolgore.S
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	settings.TLS, settings.User, settings.Password = "starttls", user, password
 	var line meter
 	var sent, other int
 	s := spoolgore.New(dir, spoolgore.Options{

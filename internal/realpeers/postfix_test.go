@@ -42,8 +42,12 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_recipient_restrictions = permit_sasl_authenticated, reject
 `
 
-// postfixServices is the table of processes. Nothing is in a chroot. %s is the port.
+// postfixServices is the table of processes. Nothing is in a chroot. %s are the
+// ports: of users who are logged in over TLS, and of everyone.
 const postfixServices = `127.0.0.1:%s inet n - n - - smtpd
+127.0.0.1:%s inet n - n - - smtpd
+ -o smtpd_tls_security_level=none -o smtpd_sasl_auth_enable=no
+ -o smtpd_relay_restrictions= -o smtpd_recipient_restrictions=reject_unauth_destination
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -70,8 +74,8 @@ func startPostfix(t *testing.T, c certs) peer {
 		t.Skip("Postfix is not there: ", err)
 	}
 	is := is.New(t)
-	dir, port := newHome(t), freePort(t)
-	etc := postfixConfigure(t, dir, port, c)
+	dir, port, plain := newHome(t), freePort(t), freePort(t)
+	etc := postfixConfigure(t, dir, port, plain, c)
 	serveAuth(t, filepath.Join(dir, "auth"))
 	postfix := func(act string) error {
 		text, err := exec.Command(program, "-c", etc, act).CombinedOutput()
@@ -89,7 +93,7 @@ func startPostfix(t *testing.T, c certs) peer {
 	t.Cleanup(func() { _ = postfix("stop") }) // by the process id in its queue directory; waits for the end
 	addr := "127.0.0.1:" + port
 	waitListening(t, addr)
-	return peer{addr: addr, copies: func(t *testing.T) []delivery {
+	return peer{addr: addr, plain: "127.0.0.1:" + plain, offers: everything, copies: func(t *testing.T) []delivery {
 		queue := filepath.Join(dir, "queue")
 		waitEmpty(t, filepath.Join(queue, "incoming"), filepath.Join(queue, "active"), filepath.Join(queue, "deferred"))
 		return readMaildir(t, filepath.Join(dir, "box", "new"))
@@ -97,7 +101,7 @@ func startPostfix(t *testing.T, c certs) peer {
 }
 
 // postfixConfigure writes into dir all that Postfix needs and returns the directory of the configuration.
-func postfixConfigure(t *testing.T, dir, port string, c certs) string {
+func postfixConfigure(t *testing.T, dir, port, plain string, c certs) string {
 	is := is.New(t)
 	owner, err := osuser.Lookup("postfix")
 	is.NoErr(err)
@@ -111,6 +115,6 @@ func postfixConfigure(t *testing.T, dir, port string, c certs) string {
 	writeFile(t, filepath.Join(dir, "cert.pem"), c.cert)
 	writeFile(t, filepath.Join(dir, "key.pem"), c.key)
 	writeFile(t, filepath.Join(etc, "main.cf"), fmt.Appendf(nil, postfixMain, dir, postfixBox))
-	writeFile(t, filepath.Join(etc, "master.cf"), fmt.Appendf(nil, postfixServices, port))
+	writeFile(t, filepath.Join(etc, "master.cf"), fmt.Appendf(nil, postfixServices, port, plain))
 	return etc
 }

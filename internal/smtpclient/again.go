@@ -41,7 +41,7 @@ func saysTooMany(r attempt.Reply) bool { return r.Code >= 400 && tooMany.MatchSt
 func (p *pipeline) retry(st step, err *Error) bool {
 	a := p.conn.cfg.Abilities
 	switch {
-	case p.endsConnection(st, err.Reply):
+	case p.conn.proven && endsConnection(st, err.Reply):
 		err.Ended, p.conn.ended = true, true
 		return false
 	case a == nil:
@@ -96,8 +96,8 @@ var perConnection = regexp.MustCompile(`(?i)too many (messages|mails|e-?mails|tr
 
 // endsConnection reports whether a reply to MAIL says that the connection has carried enough messages. A relay that
 // says so on a new connection limits the rate.
-func (p *pipeline) endsConnection(st step, r attempt.Reply) bool {
-	return st.kind == mailStep && p.conn.proven && r.Code/100 == 4 && perConnection.MatchString(r.Text)
+func endsConnection(st step, r attempt.Reply) bool {
+	return st.kind == mailStep && r.Code/100 == 4 && perConnection.MatchString(r.Text)
 }
 
 // limitIn returns the number of recipients that a refusal names, or half of n.

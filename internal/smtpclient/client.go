@@ -178,8 +178,8 @@ func (c *Conn) setUp() error {
 // name is ignored. After STARTTLS, only the extensions offered over TLS count.
 func (c *Conn) Extension(name string) (param string, ok bool) { return c.ext.lookup(name) }
 
-// Usable reports whether another transaction can follow. Usable returns false after Close and Quit, after a 421, after an
-// Error with Ended, and after any error that leaves the state of the session unknown.
+// Usable reports whether another transaction can follow. Usable returns false after Close and Quit, after a 421, after
+// an Error with Ended, and after any error that leaves the state of the session unknown.
 func (c *Conn) Usable() bool { return !c.wire.closed && !c.ended }
 
 // Depth returns the number of transactions that can be in progress on the connection: 1 without PIPELINING, 2 with

@@ -34,7 +34,7 @@ func TestHoldReleaseDeleteRetry(t *testing.T) {
 	is.True(errors.Is(q.Hold(ctx, "x"), fs.ErrNotExist))
 	work(t, q, options(relay))
 	eventually(t, "one failed, its report sent", func() bool {
-		all, err := q.store.List(ctx, 0, 10, []int{int(store.Failed)})
+		all, err := q.store.List(ctx, store.Selection{States: []store.State{store.Failed}})
 		is.NoErr(err)
 		return len(all) == 1 && len(relay.Messages()) == 2 && rows(t, q) == 2
 	})

@@ -32,7 +32,7 @@ var ErrUnknown = errors.New("the message may be in the queue or not")
 //
 // If there was a message with the same Envelope.ID within 14 days, Put returns its name and spoolgore.ErrDuplicate.
 func (q *Queue) Put(ctx context.Context, env spoolgore.Envelope, r io.Reader) (name string, err error) {
-	item, err := q.item(env, r)
+	item, err := itemOf(q, env, r)
 	if err == nil {
 		var a store.Added
 		if a, err = q.put(ctx, item); err == nil {
@@ -89,16 +89,16 @@ func (q *Queue) Send(reversePath string, recipients []string, msg []byte) error 
 // PutTx is Put inside a transaction of the caller: the message is sent if and only if tx commits. The durability is
 // that of tx. Workers see the message within a second after the commit.
 func (q *Queue) PutTx(ctx context.Context, tx pgx.Tx, env spoolgore.Envelope, r io.Reader) (name string, err error) {
-	return q.putIn(ctx, tx, env, r)
+	return putIn(ctx, q, tx, env, r)
 }
 
 // PutSQL is PutTx for a transaction of database/sql, with the driver of pgx or another one.
 func (q *Queue) PutSQL(ctx context.Context, tx *sql.Tx, env spoolgore.Envelope, r io.Reader) (name string, err error) {
-	return q.putIn(ctx, sqlTx{tx}, env, r)
+	return putIn(ctx, q, sqlTx{tx}, env, r)
 }
 
-func (q *Queue) putIn(ctx context.Context, tx store.Tx, env spoolgore.Envelope, r io.Reader) (string, error) {
-	item, err := q.item(env, r)
+func putIn(ctx context.Context, q *Queue, tx store.Tx, env spoolgore.Envelope, r io.Reader) (string, error) {
+	item, err := itemOf(q, env, r)
 	if err != nil {
 		return "", fmt.Errorf("fleet: put: %w", err)
 	}
@@ -116,8 +116,8 @@ func (q *Queue) putIn(ctx context.Context, tx store.Tx, env spoolgore.Envelope, 
 // inMemory is the size in octets up to which Put reads a message before it begins.
 const inMemory = 1 << 20
 
-// item checks env and reads the first part of the message.
-func (q *Queue) item(env spoolgore.Envelope, r io.Reader) (store.Item, error) {
+// itemOf checks env and reads the first part of the message.
+func itemOf(q *Queue, env spoolgore.Envelope, r io.Reader) (store.Item, error) {
 	text, err := envelopeJSON(message.Envelope(env))
 	if err != nil {
 		return store.Item{}, err

@@ -31,13 +31,16 @@ type call struct {
 // A spool is the spool of a call.
 type spool struct {
 	*output
-	now  time.Time
-	dir  *spooldir.Dir
-	view *mailq.View
+	now    time.Time
+	dir    *spooldir.Dir // nil: there is a queue
+	view   *mailq.View   // nil: there is a queue
+	queue  Queue         // nil: a directory is the spool
+	source mailq.Source  // the view or the queue
 }
 
 // An output is where a command prints.
 type output struct {
+	program        string // for errors
 	name           string // of the command
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -64,15 +67,18 @@ func (c *command) runOnSpool(p *Program, args []string, f *spoolFlags, do func(*
 		debug.SetGCPercent(40) // bounds the memory for hundreds of thousands of messages
 	}
 	a := &call{spool: spool{now: time.Now(), output: &output{
-		name: c.name, stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10),
+		program: p.name(), name: c.name,
+		stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10),
 	}}}
 	operands, err := parseMixed(c.flags, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		c.writeHelp(p.Stdout)
+		c.writeHelp(p)
 		return ExitOK
 	case err != nil:
 		err = usageErr(err.Error())
+	case p.Queue != nil:
+		err = openQueue(a, p.Queue, operands, f)
 	default:
 		err = a.open(operands, f)
 	}
@@ -136,7 +142,7 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 	if err != nil {
 		return err
 	}
-	c.dir = c.view.Dir
+	c.dir, c.source = c.view.Dir, c.view
 	if found.Temporary != "" && found.IsIn(fi) {
 		c.view.Temporary = strings.Fields(found.Temporary)
 	}
@@ -156,6 +162,8 @@ func (c *call) noOperands() error {
 	switch {
 	case len(c.operands) == 0:
 		return nil
+	case c.queue != nil:
+		return usageErr(fmt.Sprintf("%s takes no operand like %q", c.name, c.operands[0]))
 	case c.configured:
 		return usageErr(fmt.Sprintf("the directory is that of -config, and %s takes no other operand like %q", c.name,
 			c.operands[0]))
@@ -168,7 +176,7 @@ func (c *call) noOperands() error {
 // say prints one line to standard error.
 func (o *output) say(format string, args ...any) {
 	o.out.Flush() // keeps the order on a terminal
-	fmt.Fprintf(o.stderr, "spoolgore: %s\n", console.Escape(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(o.stderr, "%s: %s\n", o.program, console.Escape(fmt.Sprintf(format, args...)))
 }
 
 // complain prints an error with one message. The command continues with the others.
@@ -189,8 +197,8 @@ func (o *output) exitCode(err error) int {
 	case isClosedPipe(err):
 		return ExitOK // the reader, such as head, has seen enough
 	case errors.As(err, &usage):
-		fmt.Fprintf(o.stderr, "spoolgore: %s: %s (see spoolgore help %s)\n", o.name, console.Escape(err.Error()),
-			o.name)
+		fmt.Fprintf(o.stderr, "%s: %s: %s (see %s help %s)\n", o.program, o.name, console.Escape(err.Error()),
+			o.program, o.name)
 		return ExitUsage
 	}
 	o.say("%s: %v", o.name, err)
@@ -203,7 +211,7 @@ func (o *output) exitCode(err error) int {
 // checkSpool returns an error if no daemon has run on the directory: the files of a mistyped directory must not be
 // moved or removed.
 func (c *spool) checkSpool() error {
-	if !c.isSpool() {
+	if c.queue == nil && !c.isSpool() {
 		return exitErr{ExitConfig, fmt.Sprintf("%s is no spool: no daemon has ever run on it. Nothing was changed",
 			c.dir.Path())}
 	}
@@ -225,6 +233,9 @@ func (c *spool) isSpool() bool {
 
 // reportStatus prints problems of the status file. It is called after the last message was read.
 func (c *spool) reportStatus() {
+	if c.queue != nil {
+		return
+	}
 	if err := c.view.Trouble; err != nil {
 		c.say("status file %s cannot be used, so little is known of the messages: %v", c.view.StatusFile(), err)
 		return
@@ -239,6 +250,9 @@ func (c *spool) reportStatus() {
 // checkStatus returns an error if the status file is missing or damaged: every message looks new then, and a filter
 // would choose the wrong messages. It is called after the last message was read.
 func (c *spool) checkStatus() error {
+	if c.queue != nil {
+		return nil
+	}
 	switch err := c.view.Trouble; {
 	case err != nil:
 		return exitErr{ExitConfig, fmt.Sprintf("nothing was done, because status file %s cannot be used: %v",

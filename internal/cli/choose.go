@@ -113,9 +113,8 @@ func (c *call) choose(s *selection, places []spooldir.Place) ([]target, error) {
 // chooseNamed returns the named messages. If the spool is the configured one, an unknown name may be a mistyped
 // directory, and the command does nothing.
 func (c *call) chooseNamed(places []spooldir.Place) (targets []target, err error) {
-	f := finder{c.view, c.name}
 	for _, operand := range c.operands {
-		e, err := f.find(operand, places)
+		e, err := findMessage(c, operand, places)
 		if err != nil {
 			c.complain("%v", err)
 			continue
@@ -132,16 +131,16 @@ func (c *call) chooseNamed(places []spooldir.Place) (targets []target, err error
 func (c *call) chooseAll(s *selection, places []spooldir.Place) (targets []target, err error) {
 	bar := progress.New(c.stderr, "looking", 0)
 	defer bar.Done()
-	err = c.view.Each(places, func(e *mailq.Entry) error {
+	err = c.source.Each(places, func(e *mailq.Entry) error {
 		bar.Add(1)
-		if e.Place != spooldir.Failed && c.view.IsStatus(e) {
+		if c.queue == nil && e.Place != spooldir.Failed && c.view.IsStatus(e) {
 			bar.Clear()
 			c.complain("%s is left alone: it looks like the status file of the daemon; name it with -statusfile",
 				placed(e.Place, e.Name))
 			return nil
 		}
 		if s.filter.Headers() {
-			c.view.ReadHeader(e)
+			c.source.ReadHeader(e)
 		}
 		if s.filter.Match(e, c.now) {
 			targets = append(targets, c.target(e, len(targets)))
@@ -161,10 +160,12 @@ func (c *call) chooseAll(s *selection, places []spooldir.Place) (targets []targe
 
 // target returns e as the n-th target.
 func (c *call) target(e *mailq.Entry, n int) target {
-	t := target{place: e.Place, name: e.Name, id: spooldir.IDOf(e.Info), state: e.State,
-		regular: e.Info.Mode().IsRegular()}
+	t := target{place: e.Place, name: e.Name, state: e.State, regular: true}
+	if e.Info != nil {
+		t.id, t.regular = spooldir.IDOf(e.Info), e.Info.Mode().IsRegular()
+	}
 	if n < shownTargets {
-		c.view.ReadHeader(e)
+		c.source.ReadHeader(e)
 		t.summary = fmt.Sprintf("%s, %s, %s old, from %s to %s", e.State, console.Size(e.Size),
 			console.Span(c.now.Sub(e.Since())), sender(e), shortList(waitingRecipients(e)))
 	}

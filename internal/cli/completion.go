@@ -32,7 +32,7 @@ and in fish:
 		scripts := map[string]string{"bash": bashScript, "zsh": zshScript, "fish": fishScript}
 		switch {
 		case len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
-			c.writeHelp(p.Stdout)
+			c.writeHelp(p)
 		case len(args) != 1:
 			return p.UsageError(fmt.Errorf("completion: for which shell? bash, zsh or fish"))
 		case scripts[args[0]] == "":

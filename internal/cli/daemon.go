@@ -22,6 +22,10 @@ type daemonInfo struct {
 
 // daemon looks for the daemon of the spool.
 func (c *spool) daemon() (d daemonInfo) {
+	if c.queue != nil {
+		state, runs := c.queue.State()
+		return daemonInfo{runs: runs, state: state, known: runs}
+	}
 	state, known := c.daemonState()
 	fresh := known && ago(c.now, state.Written) < silentAfter
 	pid, err := c.dir.Lock().Holder()

@@ -56,10 +56,12 @@ func (c *call) delete(s *selection, places []spooldir.Place, yes bool) error {
 		return exitErr{ExitNotDone, "nothing was deleted"}
 	}
 	deleted := c.actOnEach("deleted", targets, func(t target) error {
-		return c.dir.Steering().Discard(t.place, t.name,
-			t.id)
+		if c.queue != nil {
+			return c.queue.Delete(t.name)
+		}
+		return c.dir.Steering().Discard(t.place, t.name, t.id)
 	})
-	if err := c.dir.SyncPlaces(); err != nil {
+	if err := c.syncPlaces(); err != nil {
 		return err
 	}
 	c.printDone("deleted", deleted)

@@ -33,7 +33,7 @@ func demoCommand() *command {
 	c.run = func(p *Program, args []string) int {
 		switch err := c.flags.Parse(args); {
 		case errors.Is(err, flag.ErrHelp):
-			c.writeHelp(p.Stdout)
+			c.writeHelp(p)
 			return ExitOK
 		case err != nil:
 			return p.UsageError(fmt.Errorf("demo: %w", err))

@@ -60,7 +60,7 @@ func (c *command) explain(p *Program, args []string) int {
 		func(fs *config.FlagSet) { explainFlags(fs, &probe) })
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		c.writeHelp(p.Stdout)
+		c.writeHelp(p)
 		return ExitOK
 	case conf.Version:
 		return p.PrintVersion()

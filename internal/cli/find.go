@@ -66,6 +66,14 @@ func (f finder) find(name string, places []spooldir.Place) (*mailq.Entry, error)
 	return nil, fmt.Errorf("%s may be any of %s: name one", name, strings.Join(names, ", "))
 }
 
+// findMessage is finder.find for the spool or the queue of a call.
+func findMessage(c *call, name string, places []spooldir.Place) (*mailq.Entry, error) {
+	if c.queue != nil {
+		return findQueued(c, name, places)
+	}
+	return finder{c.view, c.name}.find(name, places)
+}
+
 // split returns the place and the base name of a path. place is nil if name has no directory.
 func (f finder) split(name string) (place *spooldir.Place, base string, err error) {
 	base = filepath.Base(name)

@@ -21,12 +21,21 @@ func (c *spool) quota(d *daemonstate.State) *ratelimit.Quota {
 	if err != nil || len(limits) == 0 {
 		return nil
 	}
-	text, _ := spooldir.ReadOn(c.dir.FS(), c.dir.File(spooldir.RateFile)) // without a file nothing was spent
+	text := c.spent()
 	q, err := ratelimit.New(limits, text, c.now)
 	if err != nil {
 		return nil
 	}
 	return q
+}
+
+// spent returns the stored count of the rate limits; empty: nothing was spent.
+func (c *spool) spent() []byte {
+	if c.queue != nil {
+		return c.queue.Spent()
+	}
+	text, _ := spooldir.ReadOn(c.dir.FS(), c.dir.File(spooldir.RateFile)) // without a file nothing was spent
+	return text
 }
 
 // forecast returns the time until all waiting recipients are sent to. The speed of the last minutes, the pace of relays

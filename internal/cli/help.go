@@ -40,7 +40,7 @@ func runHelp(p *Program, args []string) int {
 		return p.printFlag(strings.TrimLeft(args[0], "-"))
 	}
 	if c := find(args[0]); c != nil {
-		c.writeHelp(p.Stdout)
+		c.writeHelp(p)
 		return ExitOK
 	}
 	text := ""
@@ -51,10 +51,18 @@ func runHelp(p *Program, args []string) int {
 }
 
 // writeHelp writes the help of a command.
-func (c *command) writeHelp(w io.Writer) {
-	before := "usage: "
+func (c *command) writeHelp(p *Program) {
+	w, program, before := p.Stdout, p.name(), "usage: "
+	if p.Name != "" { // on a queue
+		c.flags.Docs = slices.DeleteFunc(c.flags.Docs, func(d config.Doc) bool {
+			return d.Flag == "statusfile" || d.Flag == "config"
+		})
+	}
 	for _, operands := range c.operands {
-		fmt.Fprintf(w, "%sspoolgore %s %s\n", before, c.name, operands)
+		if p.Name != "" {
+			operands = strings.TrimSpace(strings.ReplaceAll(operands, "[DIR]", ""))
+		}
+		fmt.Fprintf(w, "%s%s %s %s\n", before, program, c.name, operands)
 		before = "       "
 	}
 	about := c.about

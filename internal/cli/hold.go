@@ -43,8 +43,16 @@ func (c *call) move(s *selection, done string, from, to spooldir.Place) error {
 	if err != nil {
 		return err
 	}
-	moved := c.actOnEach(done, targets, func(t target) error { return c.dir.Steering().Shift(t.name, t.place, to) })
-	if err := c.dir.SyncPlaces(); err != nil {
+	moved := c.actOnEach(done, targets, func(t target) error {
+		switch {
+		case c.queue == nil:
+			return c.dir.Steering().Shift(t.name, t.place, to)
+		case to == spooldir.Hold:
+			return c.queue.Hold(t.name)
+		}
+		return c.queue.Release(t.name)
+	})
+	if err := c.syncPlaces(); err != nil {
 		return err
 	}
 	c.printDone(done, moved)

@@ -97,10 +97,10 @@ func (c *call) list(o *listOptions) error {
 func (c *call) each(o *listOptions, fn func(*mailq.Entry) error) error {
 	bar := progress.New(c.stderr, "reading", 0)
 	defer bar.Done()
-	return c.view.Each(o.places(), func(e *mailq.Entry) error {
+	return c.source.Each(o.places(), func(e *mailq.Entry) error {
 		bar.Add(1)
 		if !o.names || o.filter.Headers() {
-			c.view.ReadHeader(e)
+			c.source.ReadHeader(e)
 		}
 		if !o.filter.Match(e, c.now) {
 			return nil
@@ -147,7 +147,7 @@ type table struct {
 
 // A row is a message in a table. Equal senders and reasons share their memory.
 type row struct {
-	name, to            string
+	name, to, host      string
 	from, reason        string
 	place               spooldir.Place
 	state               mailq.State
@@ -160,7 +160,7 @@ type row struct {
 func (t *table) add(e *mailq.Entry) error {
 	t.bytes += e.Size
 	r := row{name: placed(e.Place, e.Name), place: e.Place, state: e.State, size: e.Size, enqueued: e.Enqueued,
-		since: e.Since()}
+		since: e.Since(), host: e.Host}
 	if !t.names {
 		r.from, r.reason = unique.Make(sender(e)).Value(), unique.Make(console.Escape(e.Reason)).Value()
 		r.to = cmp.Or(strings.Join(waitingRecipients(e), ","), "-")
@@ -240,10 +240,11 @@ func (t *table) writeFields(r *row) error {
 		r.name, string(r.state), r.enqueued.UTC().Format(time.RFC3339), strconv.FormatInt(r.size, 10),
 		strconv.Itoa(r.attempts), next, r.from, r.to, cmp.Or(r.reason, "-"),
 	}
-	for i, f := range fields {
-		t.out.WriteString(f)
-		t.out.WriteByte("\t\n"[i/(len(fields)-1)])
+	t.out.WriteString(strings.Join(fields[:], "\t"))
+	if t.queue != nil {
+		t.out.WriteString("\t" + cmp.Or(console.Escape(r.host), "-"))
 	}
+	t.out.WriteByte('\n')
 	return writeError(t.out)
 }
 
@@ -310,6 +311,9 @@ func (t *table) writeRow(r *row) {
 	line := fmt.Sprintf(listFixed, name, console.Span(ago(t.now, r.since)), console.Size(r.size),
 		t.paint.Paint(console.Pad(string(r.state), 9, false), stateStyle(r.state)), strconv.Itoa(r.attempts), next)
 	rest := r.from + " → " + shortList(strings.Split(r.to, ","))
+	if r.host != "" {
+		rest = console.Escape(r.host) + ": " + rest
+	}
 	if r.reason != "" {
 		rest += ": " + r.reason
 	}
@@ -324,7 +328,7 @@ func (t *table) writeRow(r *row) {
 func (t *table) summary() string {
 	var parts []string
 	if t.count == 0 {
-		parts = append(parts, "No messages in "+console.Escape(t.dir.Path())+".")
+		parts = append(parts, "No messages in "+console.Escape(t.path())+".")
 	} else {
 		parts = append(parts, fmt.Sprintf("%s, %s, the oldest %s old.",
 			console.Count(t.count, "message"), console.Size(t.bytes), console.Span(ago(t.now, t.oldest))))
@@ -333,13 +337,16 @@ func (t *table) summary() string {
 		parts = append(parts, fmt.Sprintf("%d given up (list -failed).", n))
 	}
 	if d := t.daemon(); !d.runs && d.err == nil {
-		parts = append(parts, "No daemon runs.")
+		parts = append(parts, "No "+t.runner()+" runs.")
 	}
 	return strings.Join(parts, " ")
 }
 
 // countFailed returns the number of messages in failed/.
 func (c *spool) countFailed() (n int) {
+	if c.queue != nil {
+		return c.queue.CountFailed()
+	}
 	spooldir.EachName(c.dir, spooldir.Failed, func(names []string) error { // after an error: what was counted
 		for _, name := range names {
 			if !spooldir.IsWhyFile(name) {

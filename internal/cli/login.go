@@ -32,7 +32,7 @@ on this host opens a page. If the browser runs on another host, paste the addres
 	}
 	c.run = func(p *Program, args []string) int {
 		if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
-			c.writeHelp(p.Stdout)
+			c.writeHelp(p)
 			return ExitOK
 		}
 		if len(args) != 2 {

@@ -33,7 +33,7 @@ is sent. Without PORT, it is 587.`,
 	}
 	c.run = func(p *Program, args []string) int {
 		if len(args) == 1 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
-			c.writeHelp(p.Stdout)
+			c.writeHelp(p)
 			return ExitOK
 		}
 		if len(args) != 1 || strings.HasPrefix(args[0], "-") {

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +20,12 @@ type Program struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Version        string
+	Name           string // for help and errors; empty: spoolgore
+	Queue          Queue  // what commands work on; nil: the directory of a spool that the arguments name
 }
+
+// name returns the name of the program.
+func (p *Program) name() string { return cmp.Or(p.Name, "spoolgore") }
 
 // A command is one entry of the table of commands.
 type command struct {

@@ -79,6 +79,9 @@ func tryAgain(c *call, t target, lookup func(addr string) ([]string, error)) (ba
 			return back, err
 		}
 	}
+	if c.queue != nil {
+		return false, c.queue.Retry(t.name)
+	}
 	if back {
 		return true, c.dir.Steering().Shift(t.name, spooldir.Failed, spooldir.Spool)
 	}

@@ -49,12 +49,15 @@ func readdressAll(c *call, done string, instead func(addr string) ([]string, err
 		if t.state == mailq.Sending {
 			return mailq.ErrSending
 		}
+		if c.queue != nil {
+			return c.queue.Readdress(t.name, instead)
+		}
 		return c.view.Readdress(t.place, t.name, instead)
 	})
-	if err := c.dir.SyncPlaces(); err != nil {
+	if err := c.syncPlaces(); err != nil {
 		return err
 	}
-	if len(changed) > 0 {
+	if len(changed) > 0 && c.queue == nil {
 		err = c.dir.Steering().Touched()
 	}
 	c.printDone(done, changed)

@@ -30,6 +30,9 @@ key aliases): an alias takes the place of a recipient in localhost, in the domai
 	s.addAll(c.flags)
 	return c.onSpool(func(a *call) (err error) {
 		var lookup func(addr string) ([]string, error)
+		if realias && a.queue != nil {
+			return usageErr("-realias is for a spool: a fleet has no aliases")
+		}
 		if realias {
 			if lookup, err = aliasLookup(a); err != nil {
 				return err
@@ -64,9 +67,9 @@ func (c *call) retry(s *selection, places []spooldir.Place, lookup func(addr str
 		return err
 	})
 	if back {
-		err = c.dir.SyncPlaces()
+		err = c.syncPlaces()
 	}
-	if len(tried) > 0 {
+	if len(tried) > 0 && c.queue == nil {
 		err = errors.Join(err, c.dir.Steering().Touched())
 	}
 	if err != nil {
@@ -74,7 +77,7 @@ func (c *call) retry(s *selection, places []spooldir.Place, lookup func(addr str
 	}
 	c.printDone("to be tried again:", tried)
 	if d := c.daemon(); !d.runs && d.err == nil && len(tried) > 0 {
-		c.say("no daemon runs on %s: the next one will try", c.dir.Path())
+		c.say("no %s runs on %s: the next one will try", c.runner(), c.path())
 	}
 	return nil
 }
@@ -118,6 +121,9 @@ var (
 // flush makes the daemon try everything, by a signal or else by touching all files. Without a daemon it touches the
 // files if always is set, else it fails.
 func (c *call) flush(always bool) error {
+	if c.queue != nil {
+		return flushQueue(c)
+	}
 	err := c.signal()
 	switch {
 	case errors.Is(err, errNoSignal), errors.Is(err, errNoDaemon) && always:

@@ -89,7 +89,7 @@ func (c *command) test(p *Program, args []string) int {
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		c.writeHelp(p.Stdout)
+		c.writeHelp(p)
 		return ExitOK
 	case conf.Version:
 		return p.PrintVersion()

@@ -39,7 +39,7 @@ header. NAME is the name of the file, or its path, as failed/NAME.`,
 			return usageErr("-raw and -json do not go together")
 		}
 		for _, name := range a.operands {
-			e, err := finder{a.view, a.name}.find(name, allPlaces())
+			e, err := findMessage(a, name, allPlaces())
 			if err == nil {
 				err = a.show(e, raw, asJSON)
 			}
@@ -54,14 +54,14 @@ header. NAME is the name of the file, or its path, as failed/NAME.`,
 
 func (c *spool) show(e *mailq.Entry, raw, asJSON bool) error {
 	if raw {
-		f, err := spooldir.OpenReadOn(c.dir.FS(), c.dir.At(e.Place, e.Name))
+		f, err := c.openContent(e)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		return c.copyText(f)
 	}
-	c.view.ReadHeader(e)
+	c.source.ReadHeader(e)
 	if asJSON {
 		return writeEntry(c.out, e)
 	}
@@ -96,6 +96,9 @@ func (p *messagePage) writeEnvelope() {
 	}
 	p.line("size", "%d bytes", e.Size)
 	p.line("enqueued", "%s", p.at(e.Enqueued))
+	if e.Host != "" {
+		p.line("host", "%s", e.Host)
+	}
 	if !e.GivenUp.IsZero() {
 		p.line("given up", "%s", p.at(e.GivenUp))
 	}
@@ -200,17 +203,15 @@ func (p *messagePage) attempts(run *record.AttemptRun) string {
 
 // writeHeader writes the decoded subject and then the header of the file.
 func (p *messagePage) writeHeader() error {
-	f, err := spooldir.OpenReadOn(p.dir.FS(), p.dir.At(p.e.Place, p.e.Name))
+	f, err := p.openContent(p.e)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if fi, err := f.Stat(); err == nil {
-		if h, err := message.ReadHeader(f, fi.Size()); err == nil {
-			if subject := h.Get("Subject"); strings.Contains(subject, "=?") {
-				if text, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
-					p.line("subject", "%s", text)
-				}
+	if h, err := message.ReadHeader(f, p.e.Size); err == nil {
+		if subject := h.Get("Subject"); strings.Contains(subject, "=?") {
+			if text, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
+				p.line("subject", "%s", text)
 			}
 		}
 	}

@@ -87,11 +87,13 @@ func (c *spool) watchStats(n int) error {
 	for {
 		began := time.Now()
 		c.now = began
-		view, err := mailq.Of(c.dir.Path(), c.view.StatusFile(), began)
-		if err != nil {
-			return err
+		if c.queue == nil {
+			view, err := mailq.Of(c.dir.Path(), c.view.StatusFile(), began)
+			if err != nil {
+				return err
+			}
+			c.view, c.source = view, view
 		}
-		c.view = view
 		s, err := c.stats(n)
 		if err != nil {
 			return err
@@ -136,6 +138,7 @@ type spoolStats struct {
 	Signs      *daemonstate.State `json:",omitempty"` // the state file of the daemon
 	EmptyAfter float64            `json:",omitempty"` // seconds until all is sent; zero: unknown
 
+	runner     string
 	recipients qshape.Shape
 	now        time.Time
 }
@@ -151,9 +154,9 @@ func (c *spool) stats(n int) (*spoolStats, error) {
 	counts := qshape.New(c.now)
 	bar := progress.New(c.stderr, "counting", 0)
 	defer bar.Done()
-	err := c.view.Each(allPlaces(), func(e *mailq.Entry) error {
+	err := c.source.Each(allPlaces(), func(e *mailq.Entry) error {
 		bar.Add(1)
-		c.view.ReadHeader(e)
+		c.source.ReadHeader(e)
 		counts.Add(e)
 		return nil
 	})
@@ -161,8 +164,9 @@ func (c *spool) stats(n int) (*spoolStats, error) {
 		return nil, err
 	}
 	s := &spoolStats{
-		Dir: c.dir.Path(), Time: c.now, States: map[mailq.State]stateStats{}, Waiting: counts.Recipients.Total,
+		Dir: c.path(), Time: c.now, States: map[mailq.State]stateStats{}, Waiting: counts.Recipients.Total,
 		Domains: counts.Domains(n), Reasons: counts.Reasons(n), recipients: counts.Recipients, now: c.now,
+		runner: c.runner(),
 	}
 	for state, sum := range counts.States {
 		s.States[state] = stateStats(sum)

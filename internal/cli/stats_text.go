@@ -14,13 +14,17 @@ import (
 func (s *spoolStats) daemonLine() string {
 	switch {
 	case !s.Daemon:
-		return "no daemon runs"
+		return "no " + s.runner + " runs"
 	case s.Signs == nil:
 		return "a daemon runs"
 	}
 	d := s.Signs
-	text := fmt.Sprintf("daemon %d, up %s: %d sent, %d deferred, %d given up; %s a minute",
-		d.PID, console.Span(ago(s.now, d.Started)), d.Sent, d.Deferred, d.Failed, strconv.FormatFloat(d.PerMinute,
+	who := fmt.Sprintf("daemon %d", d.PID)
+	if d.Workers > 0 {
+		who = console.Count(d.Workers, "worker")
+	}
+	text := fmt.Sprintf("%s, up %s: %d sent, %d deferred, %d given up; %s a minute",
+		who, console.Span(ago(s.now, d.Started)), d.Sent, d.Deferred, d.Failed, strconv.FormatFloat(d.PerMinute,
 			'f', 1, 64))
 	switch {
 	case ago(s.now, d.Written) >= silentAfter:

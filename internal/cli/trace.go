@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,14 +62,11 @@ type trail struct {
 // trace prints what is known of query: the last n messages; zero: all.
 func (c *call) trace(query string, n int, asJSON bool) error {
 	t := &tracer{call: c, query: query, messages: make(map[string][]trail)}
-	if err := sentlog.Read(c.dir.Path(), t.addOutcome); err != nil {
-		return err
-	}
-	if err := c.view.Each(allPlaces(), t.addEntry); err != nil {
+	if err := t.collect(); err != nil {
 		return err
 	}
 	if len(t.order) == 0 {
-		c.complain("nothing is known of %s: it is not in the spool, and %s", query, t.span())
+		c.complain("nothing is known of %s: it is not in %s, and %s", query, c.placeName(spooldir.Spool), t.span())
 		return nil
 	}
 	if left := len(t.order) - n; n > 0 && left > 0 {
@@ -102,6 +100,17 @@ type tracer struct {
 	oldest   time.Time          // of them; zero: there is none
 }
 
+// collect reads what is known of the query.
+func (t *tracer) collect() error {
+	if t.queue != nil {
+		return errors.Join(t.queue.Outcomes(t.query, t.addOutcome), t.queue.About(t.query, t.addEntry))
+	}
+	if err := sentlog.Read(t.dir.Path(), t.addOutcome); err != nil {
+		return err
+	}
+	return t.view.Each(allPlaces(), t.addEntry)
+}
+
 // add adds a recipient of the message with that name and Message-ID.
 func (t *tracer) add(r trail) {
 	key := r.File + "\x00" + r.MessageID
@@ -124,7 +133,7 @@ func (t *tracer) addOutcome(e *sentlog.Entry) error {
 
 // addEntry adds the recipients of a message in the spool that the log of outcomes does not have.
 func (t *tracer) addEntry(e *mailq.Entry) error {
-	t.view.ReadHeader(e)
+	t.source.ReadHeader(e)
 	about := sentlog.Entry{
 		File: e.Name, MessageID: e.MessageID, From: e.From, Size: e.Size, UID: e.UID, Since: e.Enqueued,
 	}
@@ -179,6 +188,9 @@ func (t *trail) fill(e *mailq.Entry, r *record.Recipient) {
 // span returns what the log of outcomes covers.
 func (t *tracer) span() string {
 	if t.outcomes == 0 {
+		if t.queue != nil {
+			return "no outcomes are remembered"
+		}
 		return "no outcomes are remembered (see -trace of the daemon)"
 	}
 	return fmt.Sprintf("not among the last %s, since %s", console.Count(t.outcomes, "outcome"),
@@ -205,9 +217,9 @@ func (t *tracer) write(message []trail) {
 	})
 	first := &message[0]
 	line := func(about, text string) { fmt.Fprintf(t.out, "%-11s %s\n", about, console.Escape(text)) }
-	where := "no longer in the spool"
+	where := "no longer in " + t.placeName(spooldir.Spool)
 	if i := slices.IndexFunc(message, func(r trail) bool { return r.here }); i >= 0 {
-		where = "in " + placeName(message[i].place)
+		where = "in " + t.placeName(message[i].place)
 	}
 	line("file", first.File+" ("+where+")")
 	line("message-id", cmp.Or(first.MessageID, "none yet"))

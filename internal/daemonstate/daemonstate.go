@@ -20,7 +20,8 @@ const Name = spooldir.StateFile
 
 // State are the signs of life of a daemon.
 type State struct {
-	PID     int
+	PID     int // zero: workers of a fleet
+	Workers int `json:",omitempty"` // of a fleet
 	Version string
 	Started time.Time
 	Written time.Time // last time at which the state was true; older than a minute: the daemon hangs or is gone

@@ -220,6 +220,11 @@ func (p *publisher) remember(ev *queue.Event) {
 	if p.opts.Trace == 0 {
 		return
 	}
+	p.sent.Add(OutcomeOf(ev, p.opts.ShortAddresses))
+}
+
+// OutcomeOf returns the entry of the log of outcomes for ev, an acceptance or a failure.
+func OutcomeOf(ev *queue.Event, short bool) sentlog.Entry {
 	o := &ev.Outcome
 	e := sentlog.Entry{
 		Time: ev.Time.Round(0), Outcome: sentlog.Sent, File: ev.File, MessageID: ev.MessageID,
@@ -229,11 +234,11 @@ func (p *publisher) remember(ev *queue.Event) {
 	if ev.Kind == queue.Failed {
 		e.Outcome, e.Error = sentlog.Failed, textOf(ev.Err)
 	}
-	if p.opts.ShortAddresses {
+	if short {
 		e.From, e.To, e.Redirect = addrmask.Address(e.From), addrmask.Address(e.To), addrmask.Address(e.Redirect)
 		e.Reply, e.Error = addrmask.Text(e.Reply), addrmask.Text(e.Error)
 	}
-	p.sent.Add(e)
+	return e
 }
 
 // trouble logs err, a reason for failed acts that is not in their files, once, and logs the end of the trouble. A nil

@@ -67,9 +67,10 @@ type Entry struct {
 	ID          string    `json:",omitempty"` // the sender's own id, of the envelope
 	UID         string    `json:",omitempty"` // user id of the owner of the file; empty: not known
 	RawName     []byte    `json:",omitempty"` // the name, if JSON cannot hold it
+	Host        string    `json:",omitempty"` // that has put the message into the queue of a fleet; empty: not known
 
 	Place   spooldir.Place `json:"-"` // where the file is
-	Info    fs.FileInfo    `json:"-"` // of the file
+	Info    fs.FileInfo    `json:"-"` // of the file; nil: the message is no file
 	Known   bool           `json:"-"` // there is a record in the status file, or a why-file
 	Changed bool           `json:"-"` // the file is another version than the record
 

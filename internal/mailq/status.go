@@ -86,7 +86,7 @@ func (v *View) known(n named, fi fs.FileInfo, m *record.Message) *Entry {
 // IsStatus reports whether e, a file without a record, is a status file: that of a daemon with a status file of another
 // name in the spool.
 func (v *View) IsStatus(e *Entry) bool {
-	if e.Known || !e.Info.Mode().IsRegular() {
+	if e.Known || e.Info == nil || !e.Info.Mode().IsRegular() {
 		return false
 	}
 	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.Dir.At(e.Place, e.Name))

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,20 +19,31 @@ import (
 	"github.com/unbit/spoolgore/fleet"
 )
 
-const usage = `usage: spoolgore-fleet [flags] [command]
+const usageHead = `usage: spoolgore-fleet [flags] [command]
 
 Without a command, -forward and -work run until SIGTERM. Commands:
-  list             messages: name, state, host, age, sender, recipients that wait, reason
-  hosts            workers: name, time since the last beat, messages, relays
-  hold NAME...     set messages aside; release NAME... takes them back
-  delete NAME...   delete messages for good
-  retry NAME...    try deferred or failed messages now
-  pause, resume    stop all workers, and let them go on
-  drain DIR        hand on all messages of a spool, then end (a preStop hook)
-  schema           print the statements that make the schema
+`
+
+const usageTail = `  hosts      workers: name, alive or dead, time since the last beat, messages, relays
+  check      say what is well and what is not; exit code 1 if there is a problem
+  pause      stop all workers within a third of a lease; resume lets them go on
+  drain DIR  hand on all messages of a spool, then end (a preStop hook)
+  schema [N] print the statements that make the schema; with N, that upgrade version N
+  help NAME  the flags of a command
 
 Flags:
 `
+
+// printUsage prints the help of the program.
+func printUsage(w io.Writer, set *flag.FlagSet) {
+	fmt.Fprint(w, usageHead)
+	for _, c := range fleet.Commands() {
+		fmt.Fprintf(w, "  %-10s %s\n", c[0], c[1])
+	}
+	fmt.Fprint(w, usageTail)
+	set.SetOutput(w)
+	set.PrintDefaults()
+}
 
 // flags are the settings of the command line.
 type flags struct {
@@ -46,25 +58,76 @@ type flags struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "spoolgore-fleet:", err)
-		if errors.Is(err, errUsage) {
-			os.Exit(64)
-		}
-		os.Exit(1)
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	var code exitCode
+	switch {
+	case err == nil:
+		return
+	case errors.As(err, &code):
+		stop()
+		os.Exit(int(code)) // the command has said why
 	}
+	fmt.Fprintln(os.Stderr, "spoolgore-fleet:", err)
+	stop()
+	if errors.Is(err, errUsage) {
+		os.Exit(64)
+	}
+	os.Exit(1)
 }
+
+// exitCode is the exit code of a command that has printed its errors.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // errUsage is in the error of a wrong command line.
 var errUsage = errors.New("usage")
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) error {
 	var f flags
 	set := flag.NewFlagSet("spoolgore-fleet", flag.ContinueOnError)
-	set.Usage = func() {
-		fmt.Fprint(set.Output(), usage)
-		set.PrintDefaults()
+	set.SetOutput(io.Discard)
+	set.Usage = func() {}
+	f.add(set)
+	switch err := set.Parse(args); {
+	case errors.Is(err, flag.ErrHelp), err == nil && set.Arg(0) == "help" && set.NArg() == 1:
+		printUsage(out, set)
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: %w; -h shows the flags", errUsage, err)
 	}
+	switch set.Arg(0) {
+	case "schema":
+		return printSchema(set.Args()[1:], out)
+	case "help":
+		if !fleet.Help(set.Args()[1:], out) {
+			return fmt.Errorf("%w: no help of %q", errUsage, set.Arg(1))
+		}
+		return nil
+	case "":
+		if !f.work && len(f.forward) == 0 {
+			return fmt.Errorf("%w: a command, -forward DIR or -work is needed; -h shows them", errUsage)
+		}
+	}
+	q, err := fleet.Open(ctx, f.opts)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	if set.NArg() == 0 {
+		return serve(ctx, q, &f)
+	}
+	if code, ok := q.Command(ctx, set.Args(), in, out, errs); ok {
+		if code != 0 {
+			return exitCode(code)
+		}
+		return nil
+	}
+	return command(ctx, q, set.Args(), out)
+}
+
+// add adds the flags.
+func (f *flags) add(set *flag.FlagSet) {
 	set.StringVar(&f.opts.DB, "db", "", "`URL` of the database; empty: the variables PGHOST, PGDATABASE ...")
 	set.StringVar(&f.opts.Name, "name", "", "`name` of this host; empty: the name of the system")
 	set.Func("forward", "hand on the messages of the spool `DIR`; may be given several times", func(dir string) error {
@@ -77,27 +140,25 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	set.StringVar(&f.secret, "smtppassfile", "", "`file` with the password of the relay")
 	set.StringVar(&f.rate, "rate", "", "`limits` of all workers together, such as 14/s,50000/d")
 	set.IntVar(&f.worker.Concurrency, "concurrency", 0, "`number` of connections of this worker; zero: the default")
-	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+}
+
+// printSchema prints the statements that make or upgrade the schema.
+func printSchema(args []string, out io.Writer) error {
+	from := 0
+	if len(args) > 1 {
+		return fmt.Errorf("%w: schema takes one version", errUsage)
 	}
-	if set.Arg(0) == "schema" {
-		_, err := fmt.Fprint(out, fleet.Schema())
-		return err
+	if len(args) == 1 {
+		var err error
+		if from, err = strconv.Atoi(args[0]); err != nil {
+			return fmt.Errorf("%w: %q is no version", errUsage, args[0])
+		}
 	}
-	if set.NArg() == 0 && !f.work && len(f.forward) == 0 {
-		return fmt.Errorf("%w: a command, -forward DIR or -work is needed; -h shows them", errUsage)
+	text, err := fleet.Schema(from)
+	if err == nil {
+		_, err = fmt.Fprint(out, text)
 	}
-	q, err := fleet.Open(ctx, f.opts)
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	if set.NArg() == 0 {
-		return serve(ctx, q, &f)
-	}
-	return command(ctx, q, set.Args(), out)
+	return err
 }
 
 // serve runs hosts and a worker until ctx ends, or one of them fails.
@@ -137,22 +198,12 @@ func serve(ctx context.Context, q *fleet.Queue, f *flags) error {
 	return nil
 }
 
-// command runs a command.
+// command runs a command that a spool does not have.
 func command(ctx context.Context, q *fleet.Queue, args []string, out io.Writer) error {
-	acts := map[string]func(context.Context, string) error{
-		"hold": q.Hold, "release": q.Release, "delete": q.Delete, "retry": q.Retry,
-	}
 	name, rest := args[0], args[1:]
-	act := acts[name]
 	switch {
-	case act != nil && len(rest) > 0:
-		var errs []error
-		for _, message := range rest {
-			errs = append(errs, act(ctx, message))
-		}
-		return errors.Join(errs...)
-	case act != nil, name == "drain" && len(rest) != 1:
-		return fmt.Errorf("%w: %s needs a directory or names", errUsage, name)
+	case name == "drain" && len(rest) != 1:
+		return fmt.Errorf("%w: drain needs a directory", errUsage)
 	case name == "drain":
 		return spoolgore.New(rest[0], spoolgore.Options{Transport: q.HandOn(), WaitLock: true}).Drain(ctx)
 	case len(rest) > 0:
@@ -161,10 +212,14 @@ func command(ctx context.Context, q *fleet.Queue, args []string, out io.Writer) 
 		return q.Pause(ctx)
 	case name == "resume":
 		return q.Resume(ctx)
-	case name == "list":
-		return q.List(ctx, out)
 	case name == "hosts":
 		return q.Hosts(ctx, out)
+	case name == "check":
+		problems, err := q.Check(ctx, out)
+		if err == nil && problems > 0 {
+			err = exitCode(1)
+		}
+		return err
 	}
 	return fmt.Errorf("%w: no command %q", errUsage, name)
 }

@@ -7,9 +7,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Admin has the statements that steer messages.
+type Admin struct{ *Store }
+
 // Hold sets messages aside: they are not sent, and do not grow older. A message that is being sent is held if it is not
 // delivered. Hold returns the number of messages.
-func (s *Store) Hold(ctx context.Context, ids []int64) (int64, error) {
+func (s Admin) Hold(ctx context.Context, ids []int64) (int64, error) {
 	tag, err := s.pool.Exec(ctx, `UPDATE spoolgore.message SET wish = CASE state WHEN 2 THEN 1 ELSE 0 END,
 		state = CASE state WHEN 2 THEN 2 ELSE 3 END, due = CASE state WHEN 2 THEN due ELSE clock_timestamp() END,
 		version = version + CASE state WHEN 2 THEN 0 ELSE 1 END
@@ -18,7 +21,7 @@ func (s *Store) Hold(ctx context.Context, ids []int64) (int64, error) {
 }
 
 // Release makes held messages ready, and takes back a Hold of a message that is being sent.
-func (s *Store) Release(ctx context.Context, ids []int64) (int64, error) {
+func (s Admin) Release(ctx context.Context, ids []int64) (int64, error) {
 	tag, err := s.pool.Exec(ctx, `UPDATE spoolgore.message SET wish = 0, state = CASE state WHEN 2 THEN 2 ELSE 0 END,
 		created = created + CASE state WHEN 3 THEN clock_timestamp() - coalesce(due, clock_timestamp()) ELSE '0' END,
 		looks = looks + CASE state WHEN 3 THEN clock_timestamp() - coalesce(due, clock_timestamp()) ELSE '0' END,
@@ -28,7 +31,7 @@ func (s *Store) Release(ctx context.Context, ids []int64) (int64, error) {
 
 // Delete deletes messages for good, without a report. A message that is being sent is deleted when its transaction has
 // ended.
-func (s *Store) Delete(ctx context.Context, ids []int64) (n int64, err error) {
+func (s Admin) Delete(ctx context.Context, ids []int64) (n int64, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE spoolgore.message SET wish = 2 WHERE id = ANY ($1)`, ids)
 		if n = tag.RowsAffected(); err != nil {
@@ -44,7 +47,7 @@ func (s *Store) Delete(ctx context.Context, ids []int64) (n int64, err error) {
 // Retry makes a message ready that waits or has failed. change gets the present record (nil: there was no attempt) and
 // the time of the server, and returns the record to store and the number of recipients that wait. Retry returns false
 // if there is no such message.
-func (s *Store) Retry(
+func (s Admin) Retry(
 	ctx context.Context, id int64, change func(old *string, failed bool, now time.Time) (string, int, error),
 ) (found bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -77,31 +80,8 @@ func (s *Store) Retry(
 }
 
 // Pause stops all workers, or lets them go on.
-func (s *Store) Pause(ctx context.Context, paused bool) error {
+func (s Admin) Pause(ctx context.Context, paused bool) error {
 	const set = `UPDATE spoolgore.setting SET value = to_jsonb($1::boolean) WHERE key = 'paused'`
 	_, err := s.pool.Exec(ctx, set, paused)
 	return err
-}
-
-// Listed is a message for people.
-type Listed struct {
-	ID      int64
-	State   State
-	Host    string
-	Created time.Time
-	Due     *time.Time
-	Sender  string
-	Rcpts   int // recipients that wait
-	Size    int64
-	Reason  string
-}
-
-// List returns up to limit messages with an id above after, in order, in any of the states.
-func (s *Store) List(ctx context.Context, after int64, limit int, states []int) ([]Listed, error) {
-	rows, err := s.pool.Query(ctx, `SELECT id, state::int, host, created, due, sender, rcpts, size, reason
-		FROM spoolgore.message WHERE id > $1 AND state = ANY ($3::int[]) ORDER BY id LIMIT $2`, after, limit, states)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Listed])
 }

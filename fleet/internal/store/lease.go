@@ -165,6 +165,15 @@ type Batch struct {
 	Changes []Change
 	Reports []Report
 	Spent   int // recipients for which a relay got MAIL
+
+	Outcomes []Outcome
+}
+
+// Outcome is the end of a recipient, which is remembered for people.
+type Outcome struct {
+	ID     int64 `json:"id"` // of the message
+	Entry  any   `json:"entry"`
+	Failed bool  `json:"failed"` // the recipient was given up
 }
 
 // Settle records a batch in one transaction. stale has the messages whose lease was lost: their changes were not made.
@@ -186,8 +195,8 @@ func settle(ctx context.Context, q querier, b Batch) (stale []int64, err error) 
 	if served == nil {
 		served = []int64{}
 	}
-	err = q.QueryRow(ctx, `SELECT spoolgore.settle($1, $2, $3)`,
-		served, list(b.Changes), list(b.Reports)).Scan(&stale)
+	err = q.QueryRow(ctx, `SELECT spoolgore.settle($1, $2, $3, $4)`,
+		served, list(b.Changes), list(b.Reports), list(b.Outcomes)).Scan(&stale)
 	return stale, err
 }
 

@@ -2,10 +2,101 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
+
+// Listed is a message for people.
+type Listed struct {
+	ID       int64
+	State    State
+	UID      string
+	Host     string
+	Created  time.Time
+	Due      *time.Time // of a waiting message; of a held or failed one, since when
+	Size     int64
+	Reason   string
+	Envelope string
+	Record   *string // nil: there was no attempt
+	Head     []byte  // the first octets of the content; nil: not asked for
+}
+
+// Selection chooses messages. The zero value chooses all, in order of their ids.
+type Selection struct {
+	States []State // none: all
+	After  int64   // id behind which the messages begin
+	ID     int64   // of the only message; zero: any
+	Text   string  // in sender, recipients, host or reason; empty: any
+	Newest bool    // the last id comes first
+	Limit  int     // zero: no limit
+	Offset int
+	Head   bool // read the first octets of contents
+}
+
+// headSize is the number of octets of Listed.Head.
+const headSize = 64 << 10
+
+// where returns the conditions of a selection, and their parameters.
+func (s Selection) where() (text string, args []any) {
+	all := []string{"true"}
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		all = append(all, strings.ReplaceAll(condition, "$", fmt.Sprintf("$%d", len(args))))
+	}
+	if len(s.States) > 0 {
+		states := make([]int, len(s.States))
+		for i, x := range s.States {
+			states[i] = int(x)
+		}
+		add("m.state = ANY ($::int[])", states)
+	}
+	if s.After > 0 {
+		add("m.id > $", s.After)
+	}
+	if s.ID > 0 {
+		add("m.id = $", s.ID)
+	}
+	if s.Text != "" {
+		escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s.Text)
+		add(`concat_ws(' ', m.id::text, m.sender, m.host, m.reason, m.envelope->>'to') ILIKE $`, "%"+escaped+"%")
+	}
+	return strings.Join(all, " AND "), args
+}
+
+// List returns the messages that q chooses.
+func (s *Store) List(ctx context.Context, q Selection) ([]Listed, error) {
+	where, args := q.where()
+	head, from := "NULL::bytea", "spoolgore.message m"
+	if q.Head {
+		head = fmt.Sprintf("(SELECT substr(b.data, 1, %d) FROM spoolgore.body b "+
+			"WHERE b.message = m.id AND b.n = 0)", headSize)
+	}
+	order, limit := "m.id", "ALL"
+	if q.Newest {
+		order = "m.id DESC"
+	}
+	if q.Limit > 0 {
+		limit = fmt.Sprint(q.Limit)
+	}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT m.id, m.state::int, m.uid, m.host, m.created, m.due, m.size,
+		m.reason, m.envelope::text, m.record::text, %s FROM %s WHERE %s ORDER BY %s LIMIT %s OFFSET %d`,
+		head, from, where, order, limit, q.Offset), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Listed])
+}
+
+// CountOf returns the number of messages that q chooses, at most most.
+func (s *Store) CountOf(ctx context.Context, q Selection, most int) (n int, err error) {
+	where, args := q.where()
+	err = s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*)::int FROM (
+		SELECT FROM spoolgore.message m WHERE %s LIMIT %d) x`, where, most), args...).Scan(&n)
+	return n, err
+}
 
 // Count returns the number of messages.
 func (s *Store) Count(ctx context.Context) (n int, err error) {
@@ -13,47 +104,62 @@ func (s *Store) Count(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// Relay is an account at relays.
-type Relay struct {
-	Name   string
-	Proven bool // the account works
-	Cause  string
-	Rest   time.Duration // last rest; zero: none
+// Sum has the totals of the messages in a state.
+type Sum struct {
+	State   State
+	First   bool // there was no attempt: a message that waits is waiting for the time of its sender
+	Count   int
+	Bytes   int64
+	Oldest  time.Time
+	Waiting int // recipients
 }
 
-// Relays returns the accounts that were used.
-func (s *Store) Relays(ctx context.Context) ([]Relay, error) {
-	rows, err := s.pool.Query(ctx, `SELECT name, proven, cause, rest FROM spoolgore.relay ORDER BY name`)
+// Sums returns the totals of all states.
+func (s *Store) Sums(ctx context.Context) ([]Sum, error) {
+	rows, err := s.pool.Query(ctx, `SELECT state::int, record IS NULL, count(*)::int, sum(size)::bigint, min(created),
+		sum(rcpts)::int FROM spoolgore.message GROUP BY 1, 2`)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Relay])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Sum])
 }
 
-// Worker is a worker of the fleet.
-type Worker struct {
-	ID     int64
-	Name   string
-	Began  time.Time
-	Age    time.Duration // since the last beat
-	Alive  bool
-	Leased int    // messages that the worker has leased
-	Status []byte // JSON
+// Group is a number of messages with the same reason, or with the same domain of the first recipient.
+type Group struct {
+	Name  string
+	Count int
 }
 
-// Workers returns the workers, also those that have died within ten minutes.
-func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
-	rows, err := s.pool.Query(ctx, `SELECT w.id, w.name, w.began, clock_timestamp() - w.beat,
-		w.beat > clock_timestamp() - w.lease,
-		(SELECT count(*)::int FROM spoolgore.message m WHERE m.state = 2 AND m.worker = w.id), w.status::text
-		FROM spoolgore.worker w ORDER BY w.name, w.id`)
+// Groups returns the largest groups of messages that are to be sent: by reason, and by domain.
+func (s *Store) Groups(ctx context.Context, n int) (reasons, domains []Group, err error) {
+	get := func(what, where string) ([]Group, error) {
+		rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT %s, count(*)::int FROM spoolgore.message
+			WHERE state IN (0, 1, 2) AND %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d`, what, where, n))
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, pgx.RowToStructByPos[Group])
+	}
+	if reasons, err = get("reason", "reason <> ''"); err == nil {
+		domains, err = get("lower(split_part(envelope->'to'->>0, '@', 2))", "true")
+	}
+	return reasons, domains, err
+}
+
+// Outcomes returns the JSON of the outcomes that are remembered, oldest first, up to limit.
+func (s *Store) Outcomes(ctx context.Context, limit int) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `SELECT entry::text FROM (SELECT id, entry FROM spoolgore.outcome
+		ORDER BY id DESC LIMIT $1) o ORDER BY id`, limit)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (w Worker, err error) {
-		var status string
-		err = row.Scan(&w.ID, &w.Name, &w.Began, &w.Age, &w.Alive, &w.Leased, &status)
-		w.Status = []byte(status)
-		return w, err
-	})
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Pace returns the number of recipients accepted a minute, over the last five minutes.
+func (s *Store) Pace(ctx context.Context) (perMinute float64, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT coalesce(count(*) * 60 / greatest(60, least(300,
+		extract(epoch FROM clock_timestamp() - min(at)))), 0)::float8 FROM spoolgore.outcome
+		WHERE at > clock_timestamp() - interval '5 minutes' AND entry->>'Outcome' = 'sent'`).Scan(&perMinute)
+	return perMinute, err
 }

@@ -5,7 +5,6 @@ package store
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,17 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-//go:embed schema.sql
-var schema string
-
-// Version is the version of the schema.
-const Version = 1
-
 // Oldest is the oldest version of the server, as in server_version_num.
 const Oldest = 130000
-
-// Schema returns the statements that make the schema.
-func Schema() string { return schema }
 
 // Errors of Open.
 var (
@@ -82,10 +72,8 @@ func (s *Store) Close() { s.pool.Close() }
 func (s *Store) prepare(ctx context.Context) error {
 	var version int
 	var fsync, pages string
-	var found bool
 	err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'),
-		current_setting('full_page_writes'), to_regclass('spoolgore.setting') IS NOT NULL`).
-		Scan(&version, &fsync, &pages, &found)
+		current_setting('full_page_writes')`).Scan(&version, &fsync, &pages)
 	switch {
 	case err != nil:
 		return err
@@ -94,36 +82,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	case fsync != "on" || pages != "on":
 		return fmt.Errorf("%w: fsync is %s, full_page_writes is %s; both must be on", ErrUnsafe, fsync, pages)
 	}
-	if !found {
-		if err := s.create(ctx); err != nil {
-			return fmt.Errorf("make the schema: %w", err)
-		}
-	}
-	var at int
-	if err := s.pool.QueryRow(ctx, `SELECT value::text::int FROM spoolgore.setting WHERE key = 'schema'`).
-		Scan(&at); err != nil {
-		return fmt.Errorf("read the version of the schema: %w", err)
-	}
-	if at != Version {
-		return fmt.Errorf("%w: version %d, and this program has %d", ErrSchema, at, Version)
-	}
-	return nil
-}
-
-// create makes the schema, unless another process has just made the schema.
-func (s *Store) create(ctx context.Context) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var found bool
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('spoolgore.schema'))`); err != nil {
-			return err
-		}
-		err := tx.QueryRow(ctx, `SELECT to_regclass('spoolgore.setting') IS NOT NULL`).Scan(&found)
-		if err != nil || found {
-			return err
-		}
-		_, err = tx.Exec(ctx, schema, pgx.QueryExecModeSimpleProtocol)
-		return err
-	})
+	return s.upgrade(ctx)
 }
 
 // IsServer reports whether err is a reply of the server to the statement, so that the statement had no effect. Any

@@ -38,12 +38,14 @@ type Beat struct {
 	Known  bool      // false: the worker was taken for dead, and has to enter again
 	Now    time.Time // of the server
 	Paused bool
+	Flush  int // number of flushes so far
 }
 
 // Beat says that a worker is alive. status is for people.
 func (s *Leases) Beat(ctx context.Context, worker int64, status any) (b Beat, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT known, at, paused FROM spoolgore.beat($1, $2)`, worker, JSON(status)).
-		Scan(&b.Known, &b.Now, &b.Paused)
+	err = s.pool.QueryRow(ctx, `SELECT known, at, paused,
+		(SELECT value::text::int FROM spoolgore.setting WHERE key = 'flush') FROM spoolgore.beat($1, $2)`,
+		worker, JSON(status)).Scan(&b.Known, &b.Now, &b.Paused, &b.Flush)
 	return b, err
 }
 

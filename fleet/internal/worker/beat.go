@@ -16,8 +16,8 @@ type pulse struct {
 	lease  time.Duration
 	look   time.Duration
 	clock  *clock
-	status func() any // for people
-	paused func(bool) // called after each beat
+	status func() any       // for people
+	heard  func(store.Beat) // called after each beat
 
 	id    atomic.Int64
 	mu    sync.Mutex
@@ -55,7 +55,7 @@ func (p *pulse) beat(ctx context.Context) error {
 	if p.last = sent; p.began.IsZero() {
 		p.began = sent
 	}
-	p.paused(b.Paused)
+	p.heard(b)
 	return nil
 }
 

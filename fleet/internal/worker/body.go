@@ -27,6 +27,11 @@ type body struct {
 	failed atomic.Bool // the store could not be read
 }
 
+// Content returns a reader of the content of a message as it was put.
+func Content(ctx context.Context, s *store.Leases, id, size int64) io.ReaderAt {
+	return &body{ctx: ctx, store: s, id: id, size: size}
+}
+
 // ReadAt implements io.ReaderAt.
 func (b *body) ReadAt(p []byte, off int64) (n int, err error) {
 	b.mu.Lock()

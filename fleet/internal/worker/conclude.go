@@ -100,7 +100,7 @@ func (r *rules) conclude(s *settlement, now time.Time) {
 		s.served = true
 		return
 	case !waits:
-		c.State = store.Failed
+		c.State, c.Due = store.Failed, &now
 	case next.After(now):
 		c.State, c.Due = store.Waiting, &next
 	}

@@ -50,14 +50,7 @@ func newJob(ctx context.Context, s *store.Leases, worker int64, l store.Leased) 
 		return nil, fmt.Errorf("message %d: the content is not complete", l.ID)
 	}
 	j.Piece = nil
-	if err := json.Unmarshal([]byte(l.Envelope), &j.env); err != nil {
-		j.bad = fmt.Errorf("envelope: %w", err)
-	}
-	for i, to := range j.env.To {
-		if canonical, err := message.Canonical(to); err == nil {
-			j.env.To[i] = canonical
-		}
-	}
+	j.bad = j.readEnvelope(l.Envelope)
 	header, err := message.ReadHeader(j.body, l.Size)
 	switch {
 	case j.body.failed.Load():
@@ -76,6 +69,31 @@ func newJob(ctx context.Context, s *store.Leases, worker int64, l store.Leased) 
 	return j, nil
 }
 
+// readEnvelope sets the envelope.
+func (j *job) readEnvelope(text string) error {
+	if err := json.Unmarshal([]byte(text), &j.env); err != nil {
+		return fmt.Errorf("envelope: %w", err)
+	}
+	for i, to := range j.env.To {
+		if canonical, err := message.Canonical(to); err == nil {
+			j.env.To[i] = canonical
+		}
+	}
+	return nil
+}
+
+// RecordOf returns the envelope and the record of a message: the stored record, or a new one. header is that of the
+// content; nil: it was not read, and a new record has no Message-ID.
+func RecordOf(l store.Leased, header *message.Header) (*message.Envelope, *record.Message, error) {
+	j := &job{Leased: l, header: header}
+	bad := j.readEnvelope(l.Envelope)
+	m, err := recordOf(store.Lost{Envelope: l.Envelope, Record: l.Record, Created: l.Created}, j)
+	if l.Record == nil && header == nil {
+		m.MessageID = ""
+	}
+	return &j.env, m, errors.Join(bad, err)
+}
+
 // recordOf returns the record of a message: the stored record, or a new one.
 func recordOf(m store.Lost, j *job) (*record.Message, error) {
 	created := m.Created.UTC()
@@ -83,6 +101,9 @@ func recordOf(m store.Lost, j *job) (*record.Message, error) {
 		r := &record.Message{}
 		err := json.Unmarshal([]byte(*m.Record), r)
 		r.Enqueued = created
+		if r.MessageID == "" && j.header != nil { // the record was made without the content
+			r.MessageID = j.messageID()
+		}
 		return r, err
 	}
 	addresses := j.env.Addresses()

@@ -57,7 +57,7 @@ func show(w *worker) {
 	}
 	for i := range w.delivery.Routes() {
 		for _, h := range w.delivery.Health(i) {
-			r := relay{Name: h.Name, Connections: h.Connections}
+			r := relay{Name: h.Name, Connections: h.Connections, Limit: h.Limit}
 			if h.Err != nil {
 				r.Trouble, r.Until = h.Err.Error(), h.Until
 			}
@@ -65,6 +65,17 @@ func show(w *worker) {
 		}
 	}
 	w.listed.Store(s)
+}
+
+// hear takes the answer to a beat.
+func (w *worker) hear(b store.Beat) {
+	w.paused = b.Paused
+	if w.flushes >= 0 && b.Flush != w.flushes {
+		w.barred = false
+		w.delivery.Wake(time.Now())
+		w.resting = time.Time{}
+	}
+	w.flushes = b.Flush
 }
 
 // showPause is the time between two looks at the state, which a beat sends.

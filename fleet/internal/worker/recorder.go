@@ -2,14 +2,14 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/unbit/spoolgore/fleet/internal/store"
-	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/engine"
+	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -28,6 +28,7 @@ type recorder struct {
 	limits func() store.Limits       // nil: there are none
 	done   func(batch []*settlement) // called when a batch is recorded
 	hurry  func() bool               // reports that no further settlement will come soon
+	short  bool                      // outcomes are remembered with short addresses
 	abort  context.Context           // its end gives up what cannot be recorded
 
 	mu      sync.Mutex
@@ -114,6 +115,9 @@ func (r *recorder) record(batch []*settlement) {
 		}
 		b.Reports = append(b.Reports, s.reports...)
 		b.Spent += s.spent
+		for i := range s.events {
+			b.Outcomes = r.remember(b.Outcomes, s.job.ID, &s.events[i])
+		}
 	}
 	var stale []int64
 	ok := r.repeat(func(ctx context.Context) (err error) {
@@ -129,6 +133,14 @@ func (r *recorder) record(batch []*settlement) {
 		}
 	}
 	r.done(batch)
+}
+
+// remember adds the outcome of a recipient that is done to all.
+func (r *recorder) remember(all []store.Outcome, id int64, ev *queue.Event) []store.Outcome {
+	if ev.Kind != queue.Sent && ev.Kind != queue.Failed {
+		return all
+	}
+	return append(all, store.Outcome{ID: id, Entry: engine.OutcomeOf(ev, r.short), Failed: ev.Kind == queue.Failed})
 }
 
 // repeat calls do until it succeeds, and returns false if abort ends first.
@@ -165,12 +177,7 @@ func (r *recorder) amend(s *settlement) {
 	r.repeat(func(ctx context.Context) error {
 		return r.store.Amend(ctx, s.change, func(m store.Lost) ([]byte, int, bool) {
 			other := &job{Leased: s.job.Leased, header: s.job.header}
-			_ = json.Unmarshal([]byte(m.Envelope), &other.env) // newJob has read it
-			for i, to := range other.env.To {
-				if canonical, err := message.Canonical(to); err == nil {
-					other.env.To[i] = canonical
-				}
-			}
+			_ = other.readEnvelope(m.Envelope) // newJob has read it
 			now, _ := recordOf(m, other)
 			record.KeepAccepted(now, s.job.record)
 			rcpts := 0

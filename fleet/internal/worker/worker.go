@@ -64,6 +64,7 @@ type worker struct {
 	claiming bool
 	resting  time.Time // no claim before
 	paused   bool
+	flushes  int // number of flushes that the worker knows; negative: none yet
 	stopping bool
 	probing  bool // one message is under way to find out whether an account works
 	barred   bool // the account was refused
@@ -83,6 +84,7 @@ type status struct {
 type relay struct {
 	Name        string    `json:"name"`
 	Connections int       `json:"connections"`
+	Limit       int       `json:"limit"`
 	Trouble     string    `json:"trouble,omitempty"`
 	Until       time.Time `json:"until,omitzero"`
 }
@@ -90,7 +92,7 @@ type relay struct {
 // Run works until ctx ends. Then it begins no transaction, waits for running ones up to Grace, records all outcomes and
 // returns nil. An error means that the worker could not start.
 func Run(ctx context.Context, s *store.Leases, o Options) error {
-	w := &worker{opts: o, store: s}
+	w := &worker{opts: o, store: s, flushes: -1}
 	if o.Rewrite != nil || hasRoute(o) {
 		return errors.New("a worker does not rewrite mail: set Options.Rewrite on the hosts")
 	}
@@ -132,7 +134,7 @@ func (w *worker) parts() {
 	w.pulse = &pulse{
 		store: w.store, name: o.Name, lease: o.Lease, look: look, clock: &w.clock,
 		status: func() any { return w.listed.Load() },
-		paused: func(paused bool) { w.inbox.post(func() { w.paused = paused }) },
+		heard:  func(b store.Beat) { w.inbox.post(func() { w.hear(b) }) },
 	}
 	w.rules = &rules{
 		maxAge: o.MaxAge, warnAfter: o.WarnAfter, retry: o.Retry, reports: o.Reports, postmaster: o.Postmaster,
@@ -141,6 +143,7 @@ func (w *worker) parts() {
 	w.recorder = &recorder{
 		store: w.store, log: o.Logger, limits: w.newLimits, done: w.recorded,
 		hurry: func() bool { return w.inbox.idle.Load() },
+		short: o.ShortAddresses,
 	}
 }
 

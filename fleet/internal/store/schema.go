@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed schema.sql
+var schema1 string
+
+//go:embed schema2.sql
+var schema2 string
+
+// Version is the version of the schema.
+const Version = 2
+
+// steps are the statements from each version of the schema to the next one. The first step makes the schema.
+var steps = [Version]string{schema1, schema2}
+
+// Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
+func Schema(from int) (string, error) {
+	if from < 0 || from > Version {
+		return "", fmt.Errorf("%w: there is no version %d", ErrSchema, from)
+	}
+	text := ""
+	for _, step := range steps[from:] {
+		text += step
+	}
+	return text, nil
+}
+
+// version returns the version of the schema; 0: there is none.
+func version(ctx context.Context, q querier) (at int, err error) {
+	var found bool
+	err = q.QueryRow(ctx, `SELECT to_regclass('spoolgore.setting') IS NOT NULL`).Scan(&found)
+	if err != nil || !found {
+		return 0, err
+	}
+	err = q.QueryRow(ctx, `SELECT value::text::int FROM spoolgore.setting WHERE key = 'schema'`).Scan(&at)
+	if err != nil {
+		err = fmt.Errorf("read the version of the schema: %w", err)
+	}
+	return at, err
+}
+
+// upgrade makes the schema, or brings an older one to Version. Workers of an older version go on.
+func (s *Store) upgrade(ctx context.Context) error {
+	at, err := version(ctx, s.pool)
+	switch {
+	case err != nil || at == Version:
+		return err
+	case at > Version:
+		return fmt.Errorf("%w: version %d, and this program has %d", ErrSchema, at, Version)
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('spoolgore.schema'))`); err != nil {
+			return err
+		}
+		at, err := version(ctx, tx) // another process may just have done so
+		if err != nil || at >= Version {
+			return err
+		}
+		text, err := Schema(at)
+		if err == nil {
+			_, err = tx.Exec(ctx, text, pgx.QueryExecModeSimpleProtocol)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("bring the schema from version %d to %d: %w", at, Version, err)
+	}
+	return nil
+}

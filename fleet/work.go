@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/operate"
 	"github.com/unbit/spoolgore/fleet/internal/store"
 	"github.com/unbit/spoolgore/fleet/internal/worker"
 )
@@ -23,6 +24,7 @@ func (q *Queue) Work(ctx context.Context, opts spoolgore.Options) error {
 	}
 	o, err := opts.Internal()
 	if err == nil {
+		tellReplication(ctx, q)
 		err = worker.Run(ctx, &store.Leases{Store: q.store}, worker.Options{
 			Options: o, Name: q.opts.Name, Lease: q.opts.Lease, Account: account(opts),
 		})
@@ -31,6 +33,19 @@ func (q *Queue) Work(ctx context.Context, opts spoolgore.Options) error {
 		return fmt.Errorf("fleet: work: %w", err)
 	}
 	return nil
+}
+
+// tellReplication logs what protects the mail against the loss of the database.
+func tellReplication(ctx context.Context, q *Queue) {
+	server, err := q.store.Server(ctx)
+	if err != nil {
+		return // the worker says so
+	}
+	if text, safe := operate.Replication(&server); safe {
+		q.opts.Logger.Info("database replicates synchronously", "replication", text)
+	} else {
+		q.opts.Logger.Warn("database does not replicate synchronously", "replication", text)
+	}
 }
 
 // account returns the name of the account at the relays of opts; empty: there is no login.

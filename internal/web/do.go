@@ -35,8 +35,11 @@ type mishap struct {
 	Error string `json:"error"`
 }
 
+// action is an action on a file.
+type action func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error
+
 // acts are the actions on a message: those of mv, touch and rm.
-var acts = map[string]func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error{
+var acts = map[string]action{
 	"retry": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
 		if place == spooldir.Spool {
 			return errors.Join(d.Steering().Touch(name), d.Steering().Touched())
@@ -77,11 +80,27 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 			mostDone))
 		return
 	}
+	out, gone := doAll(s, act, o, r.RemoteAddr)
+	if s.dir != nil {
+		if err := s.dir.SyncPlaces(); err != nil {
+			s.opts.Log.Error("request over HTTP done, but a power cut may undo it", "action", o.Act, "err", err)
+		}
+	}
+	s.table.expire(gone)
+	answer(w, out)
+}
+
+// doAll executes an action on each message of an order. gone are the messages that have left their places.
+func doAll(s *Server, act action, o order, remote string) (outcome, map[[2]string]bool) {
 	out, gone := outcome{Failed: []mishap{}}, make(map[[2]string]bool)
 	for _, m := range o.Messages {
 		place, name, err := target(m.Place, m.File)
 		if err == nil {
-			err = s.doTo(act, place, name, m.Version)
+			if s.opts.Queue != nil {
+				err = steer(s.opts.Queue, o.Act, place, name)
+			} else {
+				err = s.doTo(act, place, name, m.Version)
+			}
 		}
 		if err != nil {
 			out.Failed = append(out.Failed, mishap{m.File, reasonOf(err)})
@@ -90,18 +109,13 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 		out.Done++
 		gone[[2]string{m.Place, name}] = place != spooldir.Spool || o.Act != "retry"
 		s.opts.Log.Info("request over HTTP", "action", o.Act, "file", name, "place", string(place), "remote",
-			r.RemoteAddr)
+			remote)
 	}
-	if err := s.dir.SyncPlaces(); err != nil {
-		s.opts.Log.Error("request over HTTP done, but a power cut may undo it", "action", o.Act, "err", err)
-	}
-	s.table.expire(gone)
-	answer(w, out)
+	return out, gone
 }
 
 // doTo executes an action on the version of a file that the request names.
-func (s *Server) doTo(act func(*spooldir.Dir, spooldir.Place, string, spooldir.ID) error, place spooldir.Place, name,
-	version string) error {
+func (s *Server) doTo(act action, place spooldir.Place, name, version string) error {
 	path := s.dir.At(place, name)
 	if !spooldir.Usable(name) || place == spooldir.Failed && spooldir.IsWhyFile(name) || path == s.table.statusPath() {
 		return fs.ErrNotExist // the file is no message

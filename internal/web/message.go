@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/console"
-	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
@@ -90,11 +89,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	view, err := mailq.Of(s.opts.Dir, s.opts.StatusFile, time.Now())
-	var e *mailq.Entry
-	if err == nil {
-		e, err = view.Find(place, name)
-	}
+	e, err := find(s, place, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		refuse(w, http.StatusNotFound, "the message is not there any more: it was sent, moved or deleted")
@@ -103,14 +98,13 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, console.Escape(err.Error()))
 		return
 	}
-	view.ReadHeader(e)
 	at := rowOf(e)
 	in := inside{shown: s.show(&at, false), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued,
 		MessageID: console.Escape(e.MessageID)}
 	if more := len(in.People) - mostPeople; more > 0 {
 		in.People, in.MorePeople = in.People[:mostPeople], more
 	}
-	if err := in.open(s.dir.FS(), s.dir.At(place, name)); err != nil {
+	if err := in.open(func() (io.ReadCloser, error) { return open(s, place, name, e.Size) }); err != nil {
 		in.Trouble = console.Escape(err.Error())
 	}
 	answer(w, in)
@@ -179,8 +173,8 @@ func tries(r *record.Recipient) (all []try, leftOut int) {
 }
 
 // open reads header and text of the file.
-func (in *inside) open(on fsys.FS, path string) error {
-	f, err := spooldir.OpenReadOn(on, path)
+func (in *inside) open(content func() (io.ReadCloser, error)) error {
+	f, err := content()
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/base64"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/message"
-	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 const (
@@ -47,6 +47,15 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	offset, limit := number(r, "offset", 0, mostRows), number(r, "limit", pageSize, mostRow)
+	newest := slices.Equal(states, []mailq.State{mailq.Failed})
+	if s.opts.Queue != nil {
+		queued(s, w, r, PageQuery{
+			States: states, Text: strings.TrimSpace(r.FormValue("q")), Reason: r.FormValue("reason"),
+			Domain: r.FormValue("domain"), Relay: r.FormValue("relay"), Newest: newest, Offset: offset, Limit: limit,
+		})
+		return
+	}
 	t, err := s.table.get(r.Context(), true, answerTime-requestTime)
 	if errors.Is(err, errReading) {
 		refuse(w, http.StatusServiceUnavailable, err.Error())
@@ -62,15 +71,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 			f.groups = append(f.groups, kind+" "+name)
 		}
 	}
-	offset, limit := number(r, "offset", 0, mostRows), number(r, "limit", pageSize, mostRow)
-	list := struct {
-		Total  int       `json:"total"`
-		Offset int       `json:"offset"`
-		More   int       `json:"more"` // messages beyond the limit of rows, in any state
-		At     time.Time `json:"at"`
-		Rows   []shown   `json:"rows"`
-	}{Offset: offset, More: t.more, At: t.at, Rows: []shown{}}
-	newest := slices.Equal(states, []mailq.State{mailq.Failed})
+	list := listing{Offset: offset, More: t.more, At: t.at, Rows: []shown{}}
 	for i := range t.rows {
 		at := &t.rows[i]
 		if newest {
@@ -109,12 +110,16 @@ func (s *Server) show(r *row, brief bool) shown {
 	if brief {
 		return m
 	}
-	f, err := spooldir.OpenReadOn(s.dir.FS(), s.dir.At(r.place, r.name))
+	f, err := open(s, r.place, r.name, r.id.Size)
 	if err != nil {
 		return m
 	}
 	defer f.Close()
-	h, err := message.ReadHeader(f, r.id.Size)
+	at, ok := f.(io.ReaderAt)
+	if !ok {
+		return m
+	}
+	h, err := message.ReadHeader(at, r.id.Size)
 	if err != nil {
 		return m
 	}

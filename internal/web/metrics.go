@@ -59,6 +59,9 @@ func newMetrics(s *Server) *metrics {
 
 // all returns all metrics of the spool as one collector.
 func (m *metrics) all() prometheus.Collector {
+	if m.server.opts.Queue != nil {
+		return together{m, fleetMetrics{m}}
+	}
 	return together{m, m.recipients, m.troubles, m.latency}
 }
 

@@ -63,7 +63,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	now := time.Now()
 	r := s.opts.Collector.Last()
 	st := status{
-		Dir: s.dir.Path(), Version: s.opts.Version, Started: s.opts.Collector.Started(), Now: now,
+		Dir: pathOf(s), Version: s.opts.Version, Started: s.opts.Collector.Started(), Now: now,
 		Paused: r.Paused, Trouble: r.Trouble,
 		Files: r.Files, InFlight: r.InFlight, Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed,
 		PerMinute: r.PerMinute,
@@ -84,6 +84,14 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	}
 	st.Trouble = console.Escape(st.Trouble)
 	answer(w, st)
+}
+
+// pathOf returns the directory of the spool, or the name of the queue.
+func pathOf(s *Server) string {
+	if s.opts.Queue != nil {
+		return s.opts.Queue.Path()
+	}
+	return s.dir.Path()
 }
 
 // freshTime is the age from which on the counts of a reading are too old for the number of waiting messages.

@@ -246,7 +246,10 @@ func rowOf(e *mailq.Entry) row {
 	r := row{
 		name: e.Name, from: unique.Make(e.From).Value(), reason: unique.Make(e.Reason).Value(),
 		since: e.Since(), next: e.NextAttempt,
-		id: spooldir.IDOf(e.Info), attempts: int32(e.Attempts), state: e.State, place: e.Place,
+		id: spooldir.ID{Size: e.Size}, attempts: int32(e.Attempts), state: e.State, place: e.Place,
+	}
+	if e.Info != nil {
+		r.id = spooldir.IDOf(e.Info)
 	}
 	var to []string
 	in := grouped{}

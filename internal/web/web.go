@@ -31,6 +31,7 @@ type Options struct {
 	Authorize  func(*http.Request) bool // decides in place of Token about every request; nil: Token decides
 	Version    string                   // of the program
 	Collector  Collector
+	Queue      Queue  // has the messages in place of Dir; nil: Dir has
 	Flush      func() // tries everything now
 	Log        *slog.Logger
 }
@@ -74,12 +75,18 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("the token is too short: it has %d characters and needs %d, such as openssl rand "+
 			"-hex 16 prints", len(o.Token), MinToken)
 	}
-	dir, err := spooldir.New(o.Dir)
-	if err != nil {
-		return nil, err
+	var dir *spooldir.Dir
+	load := read
+	if o.Queue != nil {
+		load = readQueue(o.Queue)
+	} else {
+		var err error
+		if dir, err = spooldir.New(o.Dir); err != nil {
+			return nil, err
+		}
 	}
 	s := &Server{
-		opts: o, dir: dir, table: &table{dir: o.Dir, status: o.StatusFile, load: read},
+		opts: o, dir: dir, table: &table{dir: o.Dir, status: o.StatusFile, load: load},
 		guard: newGuard(o.Token, o.Authorize, o.Log), looking: make(chan struct{}, maxLooking),
 	}
 	s.metrics = newMetrics(s)
@@ -125,6 +132,9 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 
 // shared reports whether other users may add messages to the spool.
 func (s *Server) shared() bool {
+	if s.dir == nil { // many hosts share a fleet
+		return true
+	}
 	fi, err := s.dir.FS().Stat(s.dir.Path())
 	return err == nil && fi.Mode().Perm()&0o022 != 0
 }

@@ -21,7 +21,7 @@ import (
 
 const usageHead = `usage: spoolgore-fleet [flags] [command]
 
-Without a command, -forward and -work run until SIGTERM. Commands:
+Without a command, -forward, -work and -http run until SIGTERM. Commands:
 `
 
 const usageTail = `  hosts      workers: name, alive or dead, time since the last beat, messages, relays
@@ -53,6 +53,8 @@ type flags struct {
 	worker  spoolgore.Options
 	rate    string
 	secret  string
+
+	http, tokenFile string
 }
 
 func main() {
@@ -105,8 +107,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		}
 		return nil
 	case "":
-		if !f.work && len(f.forward) == 0 {
-			return fmt.Errorf("%w: a command, -forward DIR or -work is needed; -h shows them", errUsage)
+		if !f.work && len(f.forward) == 0 && f.http == "" {
+			return fmt.Errorf("%w: a command, -forward DIR, -work or -http is needed; -h shows them", errUsage)
 		}
 	}
 	q, err := fleet.Open(ctx, f.opts)
@@ -140,6 +142,8 @@ func (f *flags) add(set *flag.FlagSet) {
 	set.StringVar(&f.secret, "smtppassfile", "", "`file` with the password of the relay")
 	set.StringVar(&f.rate, "rate", "", "`limits` of all workers together, such as 14/s,50000/d")
 	set.IntVar(&f.worker.Concurrency, "concurrency", 0, "`number` of connections of this worker; zero: the default")
+	set.StringVar(&f.http, "http", "", "serve the page, metrics and health at `ADDRESS`: HOST:PORT, PORT or unix:PATH")
+	set.StringVar(&f.tokenFile, "httptokenfile", "", "`file` with the token that each request for the page needs")
 }
 
 // printSchema prints the statements that make or upgrade the schema.
@@ -167,12 +171,18 @@ func serve(ctx context.Context, q *fleet.Queue, f *flags) error {
 	if f.worker.Rate, err = spoolgore.ParseRate(f.rate); err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	if f.secret != "" {
-		text, err := os.ReadFile(f.secret)
-		if err != nil {
+	if f.worker.SMTP.Password, err = firstLine(f.secret); err != nil {
+		return err
+	}
+	token, err := firstLine(f.tokenFile)
+	if err != nil {
+		return err
+	}
+	var page *fleet.Page
+	if f.http != "" {
+		if page, err = fleet.NewPage(q, fleet.PageOptions{Token: token}); err != nil {
 			return err
 		}
-		f.worker.SMTP.Password = strings.TrimRight(string(text), "\r\n")
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -190,12 +200,25 @@ func serve(ctx context.Context, q *fleet.Queue, f *flags) error {
 	if f.work {
 		start(func(ctx context.Context) error { return q.Work(ctx, f.worker) })
 	}
+	if page != nil {
+		start(func(ctx context.Context) error { return page.Serve(ctx, f.http) })
+	}
 	<-ctx.Done()
 	running.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// firstLine returns the first line of a file; empty: there is no file.
+func firstLine(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimRight(line, "\r"), err
 }
 
 // command runs a command that a spool does not have.

@@ -26,42 +26,66 @@ type Listed struct {
 
 // Selection chooses messages. The zero value chooses all, in order of their ids.
 type Selection struct {
-	States []State // none: all
-	After  int64   // id behind which the messages begin
-	ID     int64   // of the only message; zero: any
-	Text   string  // in sender, recipients, host or reason; empty: any
-	Newest bool    // the last id comes first
-	Limit  int     // zero: no limit
-	Offset int
-	Head   bool // read the first octets of contents
+	States    []State // none: all
+	After     int64   // id behind which the messages begin
+	ID        int64   // of the only message; zero: any
+	Text      string  // in sender, recipients, host or reason; empty: any
+	Reason    string  // with … for any characters; empty: any
+	Domain    string  // of the first recipient; empty: any
+	Relay     string  // of an attempt; empty: any
+	Newest    bool    // the last id comes first
+	Limit     int     // zero: no limit
+	Offset    int
+	Deferred  bool // also messages that wait after an attempt
+	Scheduled bool // also messages that wait for the time of the sender
+	Head      bool // read the first octets of contents
 }
 
 // headSize is the number of octets of Listed.Head.
 const headSize = 64 << 10
+
+// likeEscape escapes text for LIKE.
+var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // where returns the conditions of a selection, and their parameters.
 func (s Selection) where() (text string, args []any) {
 	all := []string{"true"}
 	add := func(condition string, arg any) {
 		args = append(args, arg)
-		all = append(all, strings.ReplaceAll(condition, "$", fmt.Sprintf("$%d", len(args))))
+		all = append(all, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
 	}
-	if len(s.States) > 0 {
+	if len(s.States) > 0 || s.Deferred || s.Scheduled {
 		states := make([]int, len(s.States))
 		for i, x := range s.States {
 			states[i] = int(x)
 		}
-		add("m.state = ANY ($::int[])", states)
+		some := "m.state = ANY (?::int[])"
+		if s.Deferred {
+			some += " OR m.state = 1 AND m.record IS NOT NULL"
+		}
+		if s.Scheduled {
+			some += " OR m.state = 1 AND m.record IS NULL"
+		}
+		add("("+some+")", states)
 	}
 	if s.After > 0 {
-		add("m.id > $", s.After)
+		add("m.id > ?", s.After)
 	}
 	if s.ID > 0 {
-		add("m.id = $", s.ID)
+		add("m.id = ?", s.ID)
 	}
 	if s.Text != "" {
-		escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s.Text)
-		add(`concat_ws(' ', m.id::text, m.sender, m.host, m.reason, m.envelope->>'to') ILIKE $`, "%"+escaped+"%")
+		add(`concat_ws(' ', m.id::text, m.sender, m.host, m.reason, m.envelope->>'to') ILIKE ?`,
+			"%"+likeEscape.Replace(s.Text)+"%")
+	}
+	if s.Reason != "" {
+		add(`m.reason LIKE ?`, strings.ReplaceAll(likeEscape.Replace(s.Reason), "…", "%"))
+	}
+	if s.Domain != "" {
+		add(`lower(split_part(m.envelope->'to'->>0, '@', 2)) = ?`, s.Domain)
+	}
+	if s.Relay != "" {
+		add(`strpos(m.record::text, '"Relay": ' || to_json(?::text)::text) > 0`, s.Relay)
 	}
 	return strings.Join(all, " AND "), args
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 // otherQueue is another queue that keeps what it was offered, and fails at first.
 type otherQueue struct {
+	mu     sync.Mutex // Deliver runs in several goroutines
 	fails  int
 	offers []Transaction
 	times  []time.Time
@@ -21,6 +23,8 @@ type otherQueue struct {
 func (*otherQueue) HandsOn() {}
 
 func (o *otherQueue) Deliver(_ context.Context, t *Transaction) []Result {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.times = append(o.times, time.Now())
 	if o.fails--; o.fails >= 0 {
 		return slices.Repeat([]Result{{Err: &DeliveryError{Fault: FaultRelay, Err: context.DeadlineExceeded}}}, len(t.To))

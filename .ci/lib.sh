@@ -112,15 +112,6 @@ vulnerabilities() {
 	return "$code"
 }
 
-# with_goroutines lists the packages that start goroutines. In the other packages, values are shared by sync.Pool and
-# sync.Once only.
-with_goroutines() {
-	local dir
-	for dir in $(go list -f '{{.Dir}}' ./...); do
-		! find "$dir" -maxdepth 1 -name '*.go' ! -name '*_test.go' -exec grep -qE '^\s*go [a-z]+[.(]|\.Go\(|AfterFunc\(' {} + || echo "$dir"
-	done
-}
-
 # compile_for OS ... compiles all packages for other systems, without the linker.
 compile_for() {
 	local os

@@ -39,6 +39,12 @@ func runSink(args []string, in io.Reader, out io.Writer) error {
 	fs.BoolVar(&c.Refuse, "refuse", false, "refuse every recipient for now")
 	fs.StringVar(&c.Reject, "reject", "", "refuse a recipient whose address begins with this `text`, for good")
 	certFile := fs.String("tls", "", "TLS from the first byte, with a new certificate, which is written to this `file`")
+	fs.IntVar(&c.Trouble.PerSecond, "per-second", 0, "messages in any second, further ones get 454; 0: no limit")
+	fs.StringVar(&c.Trouble.Grey, "grey", "", "greylist a recipient whose address begins with this `text`")
+	fs.DurationVar(&c.Trouble.GreyFor, "grey-for", 0, "how long it is refused")
+	fs.StringVar(&c.Trouble.Poison, "poison", "",
+		"refuse a message to a recipient that begins with this `text` after its content")
+	fs.IntVar(&c.Trouble.PerConn, "per-connection", 0, "messages on a connection, the next gets 421; 0: no limit")
 	fs.IntVar(&c.MaxConns, "max", 0, "connections at the same time, at most; 0: no limit")
 	if err := fs.Parse(args); err != nil {
 		return err

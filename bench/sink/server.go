@@ -22,6 +22,7 @@ type Config struct {
 	Refuse     bool          // every recipient is refused for now, with 450
 	Reject     string        // prefix of recipients that are refused for good, with 550; empty: none
 	MaxConns   int           // connections at the same time; further ones are greeted with 421; zero: no limit
+	Trouble    Trouble
 }
 
 // Summary is what a Server has counted so far. Times are in nanoseconds since 1970; zero: not yet.
@@ -36,7 +37,7 @@ type Summary struct {
 	HeldPeak    int64
 	Messages    int64 // accepted
 	Recipients  int64 // accepted, with their message or not
-	Refused     int64 // recipients refused
+	Refused     int64 // recipients refused, and messages refused after their content
 	Bytes       int64 // of accepted messages
 	Unnumbered  int64 // accepted messages without a number
 	Distinct    int64 // different numbers among the accepted messages
@@ -54,6 +55,7 @@ type Server struct {
 	greeting []byte
 	ehlo     []byte
 	ledger   ledger
+	trouble  troubler
 
 	conns, open, openPeak, turnedAway, trips, reads     atomic.Int64
 	held, heldPeak, recipients, refused, bad, firstConn atomic.Int64
@@ -62,7 +64,7 @@ type Server struct {
 
 // New returns a server that answers as c says. It does nothing before Serve.
 func New(c Config) *Server {
-	s := &Server{config: c, greeting: []byte("220 sink.test ESMTP\r\n")}
+	s := &Server{config: c, greeting: []byte("220 sink.test ESMTP\r\n"), trouble: troubler{Trouble: c.Trouble}}
 	lines := append([]string{"sink.test"}, c.Extensions...)
 	for i, line := range lines {
 		sep := "-"

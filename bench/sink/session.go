@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // What a session is in the middle of.
@@ -48,6 +49,8 @@ type session struct {
 	mail   bool // MAIL was accepted
 	rcpts  int  // recipients accepted since
 	no     bool // a recipient was refused since
+	poison bool // the message is to be refused after its content
+	taken  int  // messages accepted on the connection
 	broken bool // a chunk of this message was refused
 	head   []byte
 	size   int64
@@ -133,6 +136,11 @@ func (s *session) from() {
 		s.refuse("503 5.5.1 sender already given")
 		return
 	}
+	if most := s.server.config.Trouble.PerConn; most > 0 && s.taken == most {
+		s.reply("421 4.7.0 too many messages on this connection")
+		s.quit = true
+		return
+	}
 	s.mail = true
 	s.reply("250 2.1.0 sender ok")
 }
@@ -145,9 +153,12 @@ func (s *session) to(args string) {
 		s.turnDown("450 4.2.0 not now")
 	case s.server.config.Reject != "" && strings.HasPrefix(address(args), s.server.config.Reject):
 		s.turnDown("550 5.1.1 no such user")
+	case s.server.trouble.greylists(address(args), time.Now()):
+		s.turnDown("451 4.7.1 greylisted")
 	default:
 		s.server.recipients.Add(1)
 		s.rcpts++
+		s.poison = s.poison || s.server.trouble.poisons(address(args))
 		s.reply("250 2.1.5 recipient ok")
 	}
 }
@@ -270,14 +281,33 @@ func (s *session) note(p []byte) {
 	}
 }
 
+// accept answers a message that is complete.
 func (s *session) accept() {
+	switch {
+	case s.poison:
+		s.refuseContent("451 4.7.1 the content looks bad")
+		return
+	case s.server.trouble.throttles(time.Now()):
+		s.refuseContent("454 4.7.0 Throttling failure: Maximum sending rate exceeded")
+		return
+	}
+	s.taken++
 	s.server.ledger.add(s.head, s.size)
 	s.reset()
 	s.ended++
 	s.reply("250 2.0.0 accepted")
 }
 
+// refuseContent refuses a message that is complete.
+func (s *session) refuseContent(text string) {
+	s.server.refused.Add(1)
+	s.reset()
+	s.ended++
+	s.reply(text)
+}
+
 func (s *session) reset() {
+	s.poison = false
 	s.mail, s.rcpts, s.no, s.broken, s.head, s.size = false, 0, false, false, s.head[:0], 0
 }
 

@@ -59,6 +59,15 @@ end+ | 554 Transaction failed: Duplicate header 'Subject'. | final | Amazon SES,
 mail+ | 502 5.7.0 Your SMTP account is not yet activated. Please contact us | relay quota | Brevo, help.brevo.com
 mail | 502 5.7.0 Please authenticate first | relay login | Brevo and Sendinblue, developers.brevo.com
 end+ | 525 5.7.13 Account disabled | relay quota | RFC 7372 and Mailjet
+end+ | 550 Domain example.com has exceeded the max emails per hour (110/100 (110%)) allowed. Message discarded. | relay quota | cPanel hosts, docs.cpanel.net max emails per hour
+end+ | 550 User ann has exceeded its 24-hour sending limit. Messages to 250 recipients out of 250 allowed have been sent. | relay quota | GoDaddy, public reports of relay quota
+rcpt+ | 550 5.7.232 Your message can't be sent because your trial tenant has exceeded its daily limit for sending email to external recipients | relay quota | Exchange Online, learn.microsoft.com non-delivery reports
+rcpt+ | 550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending email to external recipients (tenant external recipient rate limit) | relay quota | Exchange Online, learn.microsoft.com non-delivery reports
+end+ | 550 5.4.6 Unusual sending activity detected. Please try after sometime. | relay quota | Zoho, zoho.com/mail/help
+rcpt+ | 554 5.7.1 ann@example.com: Sender address rejected: hourly rate limit exceeded | relay quota | policyd and ISPConfig, public reports
+rcpt+ | 550 5.2.2 The mailbox of the recipient has exceeded its limit | final | many servers, RFC 3463
+rcpt+ | 552 5.2.2 Mailbox full, quota of the user exceeded | final | many servers, RFC 3463
+rcpt+ | 554 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour | final | Exchange Online, learn.microsoft.com non-delivery reports
 end+ | 550 5.7.1 Hourly sending limit exceeded for this account | relay quota | cPanel hosts, docs.cpanel.net max emails per hour
 rcpt | 503 5.5.1 Error: need RCPT command | message | Postfix, smtpd.c
 mail | 503 Error: need EHLO and AUTH first ! | relay login | Tencent exmail, ltb-project/self-service-password/issues/436

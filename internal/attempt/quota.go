@@ -16,6 +16,8 @@ func pattern(s string) *regexp.Regexp { return regexp.MustCompile("(?i)" + s) }
 var quotaReplies = []quotaReply{
 	{550, "5.4.5", nil},  // Gmail: daily user sending limit
 	{550, "5.1.90", nil}, // Exchange Online: daily limit of recipients
+	{0, "5.7.232", nil},  // Exchange Online: daily limit of a trial tenant for external recipients
+	{0, "5.7.233", nil},  // Exchange Online: daily limit of the tenant for external recipients
 	{0, "5.7.705", nil},  // Exchange Online: tenant has exceeded the threshold
 	{0, "5.7.708", nil},  // Exchange Online: traffic not accepted from this IP
 	{0, "5.7.750", nil},  // Exchange Online: unregistered domains
@@ -29,7 +31,9 @@ var quotaReplies = []quotaReply{
 	{502, "", pattern(`not (yet )?activated`)},       // Brevo: SMTP account not activated
 	{0, "", pattern(`(daily|hourly|monthly|sending|message|account|user|relay)( \w+){0,2} ` +
 		`(limit|quota)( \w+){0,3} (exceeded|reached)`)},
-	{0, "", pattern(`(exceeded|reached|over)( \w+){0,4} (daily|hourly|monthly|sending)( \w+){0,2} (limit|quota)`)},
+	{0, "", pattern(`exceeded the max( \w+){1,4} per (hour|day)`)}, // cPanel
+	{0, "", pattern(`unusual sending activity`)},                   // Zoho, 550 5.4.6
+	{0, "", pattern(`(exceeded|reached|over)( [\w-]+){0,4} (daily|hourly|monthly|sending)( \w+){0,2} (limit|quota)`)},
 	{0, "", pattern(`limit on the (number|amount) of .{0,50}exceeded`)},
 	{0, "", pattern(`daily (user )?sending (limit|quota)`)},
 	{0, "", pattern(`(account|user|sending)( \w+){0,3} (is |has been |was )?(suspended|disabled|paused|shut ?down)`)},

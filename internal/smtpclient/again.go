@@ -115,6 +115,10 @@ func limitIn(r attempt.Reply, n int) int {
 // closes the connection after a number of recipients. If so, retryAfterLoss has noted the fact in the Abilities.
 func (p *pipeline) retryAfterLoss(err *Error) bool {
 	a := p.conn.cfg.Abilities
+	if a != nil && err.Reply.Code == 421 && len(p.steps) > 0 && p.steps[0].kind == rcptStep {
+		x := p.steps[0].x // the relay ends the connection for the number of recipients
+		return tooManyRecipients(err.Reply) && x.rcptAccepted > 0 && a.limitRecipients(x.rcptAccepted)
+	}
 	if a == nil || err.Reply.Code != 0 || len(p.steps) == 0 || p.wire.ctx == nil || p.wire.ctx.Err() != nil {
 		return false
 	}

@@ -105,7 +105,7 @@ func (l *login) try(offer AuthOffer) (sasl.Client, *Error) {
 	case initial != nil:
 		command = append(command, " ", base64.StdEncoding.EncodeToString(initial))
 	}
-	if failed := l.exchange(client, command); failed != nil {
+	if failed := l.exchange(client, command, initial); failed != nil {
 		return client, failed
 	}
 	if f, ok := client.(finisher); ok {
@@ -116,9 +116,10 @@ func (l *login) try(offer AuthOffer) (sasl.Client, *Error) {
 	return client, nil
 }
 
-// exchange sends the AUTH command and the responses to the challenges of the relay.
-func (l *login) exchange(client sasl.Client, line []string) *Error {
-	for range maxChallenges + 1 {
+// exchange sends the AUTH command and the responses to the challenges of the relay. Some servers ignore the initial
+// response in the command and ask for it with an empty challenge, so it is sent again then.
+func (l *login) exchange(client sasl.Client, line []string, initial []byte) *Error {
+	for round := range maxChallenges + 1 {
 		reply, failed := l.wire.ask(attempt.OpAuth, []int{2, 3}, line...)
 		if failed != nil || reply.Code/100 == 2 {
 			return failed
@@ -133,7 +134,10 @@ func (l *login) exchange(client sasl.Client, line []string) *Error {
 				return l.cancel(errors.New("the relay's challenge is not base64"))
 			}
 		}
-		response, err := client.Next(challenge)
+		response := initial
+		if round > 0 || len(initial) == 0 || strings.TrimSpace(reply.Text) != "" {
+			response, err = client.Next(challenge)
+		}
 		if err != nil {
 			return l.cancel(fmt.Errorf("answer the relay's challenge: %w", err))
 		}

@@ -31,7 +31,9 @@ const (
 )
 
 // scenarios returns all scenarios, in the order of execution.
-func scenarios() []scenario { return slices.Concat(floods(), slow(), large(), others(), operations(), troubles()) }
+func scenarios() []scenario {
+	return slices.Concat(floods(), slow(), large(), others(), operations(), troubles())
+}
 
 // others returns the scenarios about memory, idle time, submission and mixed mail.
 func others() []scenario {

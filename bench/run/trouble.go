@@ -16,13 +16,13 @@ import (
 func troubles() []scenario {
 	return []scenario{
 		{
-			name: "throttled", title: "2,000 messages of 4 KiB, the relay takes 14 a second and answers others with 454",
-			load: load{2000, 4 << 10}, run: throttled, peers: "spoolgore",
+			name: "throttled", title: "2,000 messages of 4 KiB, the relay takes 14 a second and answers others with " +
+				"454", load: load{2000, 4 << 10}, run: throttled, peers: "spoolgore",
 			most: map[string]float64{"times of ideal": 1.15, "% refused": 3},
 		},
 		{
-			name: "greylist", title: "400 messages of 4 KiB alone, and beside 400 of another sender whose recipients are " +
-				"greylisted", load: load{400, 4 << 10}, run: greylisted, peers: "spoolgore",
+			name: "greylist", title: "400 messages of 4 KiB alone, and beside 400 of another sender whose recipients " +
+				"are greylisted", load: load{400, 4 << 10}, run: greylisted, peers: "spoolgore",
 			most: map[string]float64{"times": 2},
 		},
 		{
@@ -31,8 +31,8 @@ func troubles() []scenario {
 			most: map[string]float64{"last s": 10},
 		},
 		{
-			name: "goodbye", title: "2,000 messages of 4 KiB, relay at 50 ms; the relay ends each connection after 50 " +
-				"messages, and does not", load: load{2000, 4 << 10}, run: goodbye, peers: "spoolgore",
+			name: "goodbye", title: "2,000 messages of 4 KiB, relay at 50 ms; the relay ends each connection after " +
+				"50 messages, and does not", load: load{2000, 4 << 10}, run: goodbye, peers: "spoolgore",
 			most: map[string]float64{"times": 1 / 0.9},
 		},
 	}

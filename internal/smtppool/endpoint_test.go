@@ -101,9 +101,18 @@ func TestNextAddressAtOnce(t *testing.T) {
 		"closed":             {Reply: replyTo("CONNECT", "close")},
 		"silence":            {Reply: replyTo("CONNECT", "hang")},
 		"EHLO refused":       {Reply: replyTo("EHLO", "421 4.3.2 no|close")},
-		"no STARTTLS":        {},
-		"421 at MAIL":        {Reply: replyTo("MAIL", "421 4.3.2 no|close")},
-		"closed at MAIL":     {Reply: replyTo("MAIL", "close")},
+		"host blocked": {Reply: func(verb, _ string) string {
+			if verb == "EHLO" || verb == "HELO" {
+				return "550 5.7.1 this host is blocked"
+			}
+			return ""
+		}},
+		"HTTP":             {Reply: replyTo("CONNECT", "HTTP/1.1 400 Bad Request|close")},
+		"STARTTLS refused": {Ext: []string{"STARTTLS"}, Reply: replyTo("STARTTLS", "454 4.7.0 TLS not available")},
+		"TLS lost":         {Ext: []string{"STARTTLS"}, Reply: replyTo("STARTTLS", "220 go on|close")},
+		"no STARTTLS":      {},
+		"421 at MAIL":      {Reply: replyTo("MAIL", "421 4.3.2 no|close")},
+		"closed at MAIL":   {Reply: replyTo("MAIL", "close")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/unbit/spoolgore/internal/fsys"
 )
@@ -69,6 +70,11 @@ var ErrTaken = errors.New("there is a message with that name")
 // PutAll is Put for several messages, with few syncs for all.
 func (d *Dir) PutAll(items []*Putting) {
 	built := make([]*Putting, 0, len(items))
+	defer func() {
+		for _, item := range built {
+			d.building.remove(item.path)
+		}
+	}()
 	for _, item := range items {
 		if item.Err != nil {
 			continue
@@ -197,6 +203,7 @@ func build(d *Dir, item *Putting) (path string, err error) {
 		f.Close()
 		if !built { // also when write panics
 			d.fs.Remove(f.Name())
+			d.building.remove(f.Name())
 		}
 	}()
 	if err := share(spool, f); err != nil {
@@ -219,10 +226,9 @@ const putPrefix = ".put-"
 
 // createTmp creates a file in tmp/ under a free name.
 func createTmp(d *Dir) (f fsys.File, err error) {
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	err = withSub(d, tmpDir, func() error {
 		for range maxTries {
-			f, err = d.fs.OpenFile(d.At(tmpDir, putPrefix+d.newName()), flags, 0o600)
+			f, err = createBuilding(d, d.At(tmpDir, putPrefix+d.newName()))
 			if !errors.Is(err, fs.ErrExist) {
 				break
 			}
@@ -230,9 +236,46 @@ func createTmp(d *Dir) (f fsys.File, err error) {
 		return err
 	})
 	if errors.Is(err, errNotOurs) { // the name begins with a dot, so the file is no message yet
-		f, err = d.fs.OpenFile(d.File(putPrefix+d.newName()), flags, 0o600)
+		f, err = createBuilding(d, d.File(putPrefix+d.newName()))
 	}
 	return f, err
+}
+
+// createBuilding creates a new file at path, which is in d.building from before the call.
+func createBuilding(d *Dir, path string) (fsys.File, error) {
+	d.building.add(path)
+	f, err := d.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		d.building.remove(path)
+	}
+	return f, err
+}
+
+// pathSet is a set of paths. The zero value is empty.
+type pathSet struct {
+	mu    sync.Mutex
+	paths map[string]bool
+}
+
+func (s *pathSet) add(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paths == nil {
+		s.paths = make(map[string]bool)
+	}
+	s.paths[path] = true
+}
+
+func (s *pathSet) remove(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.paths, path)
+}
+
+func (s *pathSet) has(path string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paths[path]
 }
 
 // share makes f readable and writable for the group in a spool of a group, also against the umask. Reading is not

@@ -42,6 +42,29 @@ func TestPut(t *testing.T) {
 	is.Equal(fi.Mode(), fs.FileMode(0o600))
 }
 
+// TestRecoverLeavesWhatThisProcessBuilds recovers the spool while a Put of this process is between two files, and the
+// clock says that the first file is days old. The virtual time of testing/synctest is such a clock.
+func TestRecoverLeavesWhatThisProcessBuilds(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	first := &Putting{Write: writing("first")}
+	second := &Putting{Write: func(w io.Writer) error {
+		built, err := filepath.Glob(filepath.Join(d.Path(), tmpDir, putPrefix+"*"))
+		is.NoErr(err)
+		is.Equal(len(built), 2)
+		for _, path := range built {
+			age(t, path, 2*stale)
+		}
+		is.NoErr(d.Recover())
+		_, err = io.WriteString(w, "second")
+		return err
+	}}
+	d.PutAll([]*Putting{first, second})
+	is.NoErr(first.Err)
+	is.NoErr(second.Err)
+	is.Equal(len(d.building.paths), 0)
+}
+
 func TestPutIntoASharedSpool(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)

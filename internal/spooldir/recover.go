@@ -148,8 +148,8 @@ func (r *recovery) tmpFile(name string, fi fs.FileInfo) error {
 	if links > 1 && r.now.Sub(fi.ModTime()) >= handOver && sameFile(r.dir.fs, path, r.dir.File(final)) {
 		return r.dir.fs.Remove(path)
 	}
-	// A file of tomorrow is stale, too: the clock was wrong then, or is wrong now. A writer that is alive all the same
-	// loses only time: Put returns an error.
+	// A file of tomorrow is stale, too: the clock was wrong then, or is wrong now. A writer in another process that is
+	// alive all the same loses only time: Put returns an error.
 	if ours && r.now.Sub(fi.ModTime()).Abs() > stale {
 		r.dropUnfinished(path)
 	}
@@ -226,7 +226,7 @@ func (r *recovery) ownFile(name string, fi fs.FileInfo) error {
 // dropUnfinished removes an unfinished file, unless a process writes the file. If the file cannot be removed, for
 // instance because it belongs to another user, no error is returned.
 func (r *recovery) dropUnfinished(path string) {
-	if !r.hasWriter(path) {
+	if !r.dir.building.has(path) && !r.hasWriter(path) {
 		_ = r.dir.fs.Remove(path)
 	}
 }

@@ -31,14 +31,15 @@ const (
 // A Dir is a spool directory. Dir opens the spool and its subdirectories once, without following links (fsys.NewTree),
 // and is safe for concurrent use by several goroutines, and beside other processes in the same directory.
 type Dir struct {
-	path    string
-	fs      fsys.FS
-	newName func() string // random name of a message
-	lock    Lock
-	seen    atomic.Bool // the directory has been there, see Create
-	syncs   shared      // of the directory, by Put
-	buffers buffers
-	inodes  inodes
+	path     string
+	fs       fsys.FS
+	newName  func() string // random name of a message
+	lock     Lock
+	seen     atomic.Bool // the directory has been there, see Create
+	syncs    shared      // of the directory, by Put
+	building pathSet     // files that a Put of this Dir builds: Recover leaves them, whatever the clock says
+	buffers  buffers
+	inodes   inodes
 }
 
 // New returns the spool directory at path, which is made absolute. New does not look at the disk. The only error is a

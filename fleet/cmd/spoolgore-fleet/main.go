@@ -17,6 +17,7 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/fleet"
+	"github.com/unbit/spoolgore/fleet/internal/demo"
 )
 
 const usageHead = `usage: spoolgore-fleet [flags] [command]
@@ -29,6 +30,7 @@ const usageTail = `  hosts      workers: name, alive or dead, time since the las
   pause      stop all workers within a third of a lease; resume lets them go on
   drain DIR  hand on all messages of a spool, then end (a preStop hook)
   schema [N] print the statements that make the schema; with N, that upgrade version N
+  demo       show a fleet at work, and kill a worker, a host and the database
   help NAME  the flags of a command
 
 Flags:
@@ -101,6 +103,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	switch set.Arg(0) {
 	case "schema":
 		return printSchema(set.Args()[1:], out)
+	case "demo":
+		return demo.Run(ctx, f.opts.DB, out)
 	case "help":
 		if !fleet.Help(set.Args()[1:], out) {
 			return fmt.Errorf("%w: no help of %q", errUsage, set.Arg(1))

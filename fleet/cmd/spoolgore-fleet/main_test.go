@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -219,4 +221,17 @@ func TestWrongUsage(t *testing.T) {
 		_, errs, _ := c.call(args...)
 		is.True(strings.HasPrefix(errs, "usage: "))
 	}
+}
+
+// The demo loses nothing, and keeps the limit of the relay.
+func TestDemo(t *testing.T) {
+	is := is.New(t)
+	shared.Server(t) // skips the test without PostgreSQL
+	program := filepath.Join(t.TempDir(), "spoolgore-fleet")
+	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	is.NoErr(err)
+	out, err = exec.Command(program, "demo").CombinedOutput()
+	t.Logf("%s", out)
+	is.NoErr(err)
+	is.True(strings.Contains(string(out), "put 300, lost 0, "))
 }

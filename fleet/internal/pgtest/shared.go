@@ -1,5 +1,6 @@
 //go:build unix
 
+// Package pgtest gives tests a private PostgreSQL server.
 package pgtest
 
 import (
@@ -9,7 +10,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/unbit/spoolgore/fleet/internal/pgserver"
 )
+
+// Server is one PostgreSQL server.
+type Server = pgserver.Server
+
+// New makes a server in a new directory and starts the server. settings are lines as "fsync=off".
+func New(settings ...string) (*Server, error) { return pgserver.New(settings...) }
 
 // Shared is a server for the tests of one package, which starts with the first test that needs the server.
 type Shared struct {
@@ -44,12 +53,12 @@ func (s *Shared) Close() {
 	}
 }
 
-// Need skips the test if err is ErrMissing, and fails the test after another error, or if CI is set.
+// Need skips the test if err is pgserver.ErrMissing, and fails the test after another error, or if CI is set.
 func Need(t testing.TB, err error) {
 	t.Helper()
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrMissing) && os.Getenv("CI") == "":
+	case errors.Is(err, pgserver.ErrMissing) && os.Getenv("CI") == "":
 		t.Skip(err)
 	default:
 		t.Fatal(err)

@@ -1,8 +1,8 @@
 //go:build unix
 
-// Package pgtest runs a private PostgreSQL server for tests: in a temporary directory, on a Unix socket, as the user
-// "nobody" if the tests run as root, whom PostgreSQL refuses.
-package pgtest
+// Package pgserver runs a private PostgreSQL server for tests and the demo: in a temporary directory, on a Unix socket, as the user
+// "nobody" if the caller is root, whom PostgreSQL refuses.
+package pgserver
 
 import (
 	"errors"

@@ -51,15 +51,15 @@ need() {
 	apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null
 }
 
-# staticcheck runs the version named here, which is built once for each version of Go.
+# staticcheck [DIRECTORY] checks a module with the version named here, which is built once for each version of Go.
 staticcheck() {
 	local version=v0.8.2 bin
-	bin=.ci/bin/staticcheck-$version-$(go env GOVERSION)
+	bin=$PWD/.ci/bin/staticcheck-$version-$(go env GOVERSION)
 	if [ ! -x "$bin" ]; then
 		GOBIN=$PWD/.ci/bin go install "honnef.co/go/tools/cmd/staticcheck@$version"
 		mv .ci/bin/staticcheck "$bin"
 	fi
-	"$bin" ./...
+	(cd "${1:-.}" && "$bin" ./...)
 }
 
 # run_tests FLAG ... -- PACKAGE ... is go test. A test that fails is run three times more by itself. If it passes each
@@ -151,6 +151,7 @@ unpack() {
 need_everything() {
 	need_a_little
 	need_postgresql
+	need pgbouncer python3-psycopg2 php-pgsql # of the fleet's tests
 	need s-nail mutt git-email libmailtools-perl at php-cli php-symfony-mailer php-swiftmailer libemail-sender-perl ruby-mail \
 		swaks libphp-phpmailer python3-django ruby-actionmailer python3-flask-mail smartmontools nmh chromium # which looks at the page of -http
 	local module

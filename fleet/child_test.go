@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,6 +28,11 @@ func child(role string) int {
 	}
 	defer q.Close()
 	switch role {
+	case "host":
+		err = spoolgore.New(os.Getenv("FLEET_TEST_DIR"), spoolgore.Options{
+			Transport: dying{q.HandOn(), os.Getenv("FLEET_TEST_DIE")}, Logger: slog.New(slog.DiscardHandler),
+			Watch: spoolgore.WatchOff, Freq: 100 * time.Millisecond,
+		}).Run(ctx)
 	case "worker":
 		var rate spoolgore.Rate
 		if rate, err = spoolgore.ParseRate(os.Getenv("FLEET_TEST_RATE")); err != nil {
@@ -43,6 +49,42 @@ func child(role string) int {
 	}
 	return 0
 }
+
+// dying is a transport whose process is killed at a moment.
+type dying struct {
+	spoolgore.Transport
+	when string // before, during or after Deliver; empty: never
+}
+
+// HandsOn marks a transport to another queue.
+func (dying) HandsOn() {}
+
+// Deliver implements spoolgore.Transport.
+func (d dying) Deliver(ctx context.Context, t *spoolgore.Transaction) []spoolgore.Result {
+	end := func() {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	switch d.when {
+	case "before":
+		end()
+	case "during":
+		time.AfterFunc(time.Duration(rand.IntN(4000))*time.Microsecond, end) // Put takes about 2 ms
+		d.Transport.Deliver(ctx, t)
+		end()
+	}
+	results := d.Transport.Deliver(ctx, t)
+	if d.when == "after" {
+		end()
+	}
+	return results
+}
+
+// The signals that stop a process and have it go on.
+const (
+	stopSignal = syscall.SIGSTOP
+	goOnSignal = syscall.SIGCONT
+)
 
 // childLease is the lease of child processes.
 const childLease = 2 * time.Second

@@ -58,6 +58,7 @@ const putTime = 10 * time.Second
 // put adds item, and asks again after a lost connection. A message whose content is not in memory is tried once.
 func (q *Queue) put(ctx context.Context, item store.Item) (store.Added, error) {
 	began, pause, tries := time.Now(), 20*time.Millisecond, 0
+	var cause error // why the server has refused an earlier try
 	for {
 		a, err := q.store.Put(ctx, item)
 		tries++
@@ -68,8 +69,11 @@ func (q *Queue) put(ctx context.Context, item store.Item) (store.Added, error) {
 		if store.IsServer(err) && !store.IsBusy(err) {
 			return a, err
 		}
+		if store.IsServer(err) {
+			cause = err
+		}
 		if ctx.Err() != nil || item.More != nil || time.Since(began) > putTime {
-			return a, fmt.Errorf("%w: %w", ErrUnknown, err)
+			return a, fmt.Errorf("%w: %w", ErrUnknown, errors.Join(err, cause))
 		}
 		select {
 		case <-time.After(pause):

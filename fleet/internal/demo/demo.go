@@ -41,8 +41,8 @@ type demo struct {
 	procs  map[string]*exec.Cmd
 }
 
-// Run shows the demo. db is the database to use; empty: PGURL, or a private server, which needs PostgreSQL on this host.
-// An error means that mail was lost, that the limit was not kept, or that the demo could not go on.
+// Run shows the demo. db is the database to use; empty: PGURL, or a private server, which needs PostgreSQL on this
+// host. An error means that mail was lost, that the limit was not kept, or that the demo could not go on.
 func Run(ctx context.Context, db string, out io.Writer) (err error) {
 	d := &demo{ctx: ctx, out: out, began: time.Now(), db: db, procs: make(map[string]*exec.Cmd)}
 	if d.db == "" {

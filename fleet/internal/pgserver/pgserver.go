@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package pgserver runs a private PostgreSQL server for tests and the demo: in a temporary directory, on a Unix socket, as the user
-// "nobody" if the caller is root, whom PostgreSQL refuses.
+// Package pgserver runs a private PostgreSQL server for tests and the demo: in a temporary directory, on a Unix socket,
+// as the user "nobody" if the caller is root, whom PostgreSQL refuses.
 package pgserver
 
 import (
@@ -196,6 +196,19 @@ func (s *Server) Promote() error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("promote: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Set changes a setting of the running server.
+func (s *Server) Set(name, value string) error {
+	psql, err := command("psql", "-q", "-h", s.Dir, "-U", "spoolgore", "-d", "postgres",
+		"-c", fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", name, value), "-c", "SELECT pg_reload_conf()")
+	if err != nil {
+		return err
+	}
+	if out, err := psql.CombinedOutput(); err != nil {
+		return fmt.Errorf("set %s: %w: %s", name, err, out)
 	}
 	return nil
 }

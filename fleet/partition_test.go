@@ -1,0 +1,120 @@
+package fleet
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+)
+
+// link is a way to a server that can be cut: while it is cut, nothing passes, and no connection ends.
+type link struct {
+	mu   sync.Mutex
+	open *sync.Cond
+	cut  bool
+}
+
+// newLink returns a link to the socket of a server, and the directory of a socket that leads over the link.
+func newLink(t *testing.T, server string) (l *link, dir string) {
+	t.Helper()
+	l, dir = &link{}, t.TempDir()
+	l.open = sync.NewCond(&l.mu)
+	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		listener.Close()
+		l.set(false)
+	})
+	go func() {
+		for {
+			a, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			b, err := net.Dial("unix", filepath.Join(server, ".s.PGSQL.5432"))
+			if err != nil {
+				a.Close()
+				continue
+			}
+			go l.carry(a, b)
+			go l.carry(b, a)
+		}
+	}()
+	return l, dir
+}
+
+// carry copies while the link is not cut.
+func (l *link) carry(from, to net.Conn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		l.mu.Lock()
+		for l.cut {
+			l.open.Wait()
+		}
+		l.mu.Unlock()
+		if _, failure := to.Write(buf[:n]); err != nil || failure != nil {
+			if err != io.EOF || failure != nil {
+				from.Close()
+			}
+			to.Close()
+			return
+		}
+	}
+}
+
+// set cuts the link, or mends it.
+func (l *link) set(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
+	l.open.Broadcast()
+}
+
+// The network between the database and a host, or a worker, passes nothing for a while. Programs go on leaving files.
+func TestScenarioPartitions(t *testing.T) {
+	is := is.New(t)
+	for _, who := range []string{"host", "worker"} {
+		for _, span := range []time.Duration{childLease / 2, 3 * childLease}[:times(1, 2)] {
+			server := shared.Server(t)
+			s := newScene(t, shared.DB(t), 1)
+			l, dir := newLink(t, server.Dir)
+			far := strings.ReplaceAll(s.q.opts.DB, server.Dir, dir)
+			spool := t.TempDir()
+			host := []string{"FLEET_TEST_NAME=h", "FLEET_TEST_DIR=" + spool}
+			if who == "host" {
+				host = append(host, "FLEET_TEST_DB="+far)
+			} else {
+				spawn(t, "worker", append(s.env, "FLEET_TEST_DB="+far, "FLEET_TEST_NAME=far")...)
+			}
+			spawn(t, "host", append(s.env, host...)...)
+			drop := func(n int) {
+				for range n {
+					subject := fmt.Sprint("m", len(s.put))
+					env := spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}}
+					_, err := spoolgore.New(spool, spoolgore.Options{}).Put(t.Context(), env, strings.NewReader(mail(subject)))
+					is.NoErr(err) // as ever
+					s.put = append(s.put, subject)
+				}
+			}
+			drop(60)
+			s.moves()
+			l.set(true)
+			drop(60)
+			time.Sleep(span)
+			l.set(false)
+			eventually(t, "all is handed on", func() bool { return files(t, spool) == 0 })
+			s.ends(fmt.Sprintf("no network between database and %s for %v", who, span), connections*window)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/pgtest"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// times returns how often a scenario does what it is about: few, or all with SPOOLGORE_FLEET=long.
+func times(few, all int) int {
+	if os.Getenv("SPOOLGORE_FLEET") == "long" {
+		return all
+	}
+	return few
+}
+
+// A scene is a fleet with a relay, a queue of this process, and worker processes.
+type scene struct {
+	*testing.T
+	q       *Queue
+	relay   *smtptest.Relay
+	env     []string // of child processes
+	workers []*exec.Cmd
+
+	mu  sync.Mutex
+	put []string // subjects of what Put has confirmed
+}
+
+// connections and window bound the copies of a kill: a worker has so many connections, and a connection has at most so
+// many transactions that the relay has accepted and the database does not know.
+const (
+	connections = 10
+	window      = 4
+)
+
+// newScene returns a scene on the database db with n worker processes. The relay takes 20 ms for each message.
+func newScene(t *testing.T, db string, n int) *scene {
+	t.Helper()
+	s := &scene{T: t, relay: &smtptest.Relay{Reply: func(verb, _ string) string {
+		if verb == "END" {
+			time.Sleep(20 * time.Millisecond) // so that transactions are under way
+		}
+		return ""
+	}}}
+	s.q = open(t, Options{DB: db, Lease: childLease})
+	s.env = []string{"FLEET_TEST_DB=" + db, "FLEET_TEST_RELAY=" + s.relay.Listen(t)}
+	for i := range n {
+		s.workers = append(s.workers, s.worker(i))
+	}
+	return s
+}
+
+// worker starts worker i.
+func (s *scene) worker(i int) *exec.Cmd {
+	return spawn(s.T, "worker", append(s.env, fmt.Sprint("FLEET_TEST_NAME=w", i))...)
+}
+
+// add puts n messages.
+func (s *scene) add(n int) {
+	s.Helper()
+	for range n {
+		s.mu.Lock()
+		subject := fmt.Sprint("m", len(s.put))
+		s.put = append(s.put, subject)
+		s.mu.Unlock()
+		put(s.T, s.q, spoolgore.Envelope{}, mail(subject))
+	}
+}
+
+// left returns the number of messages in the database; after an error, -1.
+func (s *scene) left() int {
+	n, err := s.q.store.Count(s.Context())
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// moves waits until the relay gets another message, or all are sent.
+func (s *scene) moves() {
+	s.Helper()
+	before := len(s.relay.Messages())
+	eventually(s.T, "a message is sent", func() bool { return len(s.relay.Messages()) > before || s.left() == 0 })
+}
+
+// ends waits until all is sent, and checks that no message was lost and that there are at most so many copies.
+func (s *scene) ends(what string, maxCopies int) {
+	s.Helper()
+	eventually(s.T, "all is sent", func() bool { return s.left() == 0 })
+	got, lost, copies := subjects(s.relay), 0, 0
+	for _, subject := range s.put {
+		switch n := got[subject+" b@example.org"]; n {
+		case 0:
+			lost++
+		default:
+			copies += n - 1
+		}
+	}
+	s.Logf("%s: %d messages, lost %d, copies %d (at most %d)", what, len(s.put), lost, copies, maxCopies)
+	if lost > 0 || copies > maxCopies {
+		s.Fatalf("%s: lost %d, copies %d", what, lost, copies)
+	}
+}
+
+// primary returns a server with a synchronous standby.
+func primary(t *testing.T) (first, second *pgtest.Server, db string) {
+	t.Helper()
+	first, db = own(t)
+	second, err := first.Standby("second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(second.Remove)
+	if err := first.Set("synchronous_standby_names", "second"); err != nil {
+		t.Fatal(err)
+	}
+	return first, second, db
+}

@@ -108,7 +108,7 @@ func TestPage(t *testing.T) {
 	ask("POST", "/do", fmt.Sprintf(`{"act": "retry", "messages": [{"place": "hold", "file": "%s"}]}`, held))
 	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
 	eventually(t, "the counts are there", func() bool { p.look(); return p.Last().Sent == 2 })
-	code, text = ask("GET", "/healthz", "")
+	code, _ = ask("GET", "/healthz", "")
 	is.Equal(code, 200)
 	_, text = ask("GET", "/metrics", "")
 	for _, line := range []string{`spoolgore_recipients_total{outcome="sent"} 2`, `spoolgore_healthy 1`,

@@ -96,6 +96,10 @@ func TestScenarioPartitions(t *testing.T) {
 				host = append(host, "FLEET_TEST_DB="+far)
 			} else {
 				spawn(t, "worker", append(s.env, "FLEET_TEST_DB="+far, "FLEET_TEST_NAME=far")...)
+				eventually(t, "both workers run", func() bool {
+					w, err := s.q.store.Workers(t.Context())
+					return err == nil && len(w) == 2
+				})
 			}
 			spawn(t, "host", append(s.env, host...)...)
 			drop := func(n int) {

@@ -54,6 +54,10 @@ func newScene(t *testing.T, db string, n int) *scene {
 	for i := range n {
 		s.workers = append(s.workers, s.worker(i))
 	}
+	eventually(t, "all workers run", func() bool {
+		w, err := s.q.store.Workers(t.Context())
+		return err == nil && len(w) == n
+	})
 	return s
 }
 

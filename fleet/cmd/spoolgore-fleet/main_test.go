@@ -229,7 +229,9 @@ func TestDemo(t *testing.T) {
 	shared.Server(t) // skips the test without PostgreSQL
 	program := filepath.Join(t.TempDir(), "spoolgore-fleet")
 	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	is.NoErr(err)
+	if err != nil {
+		t.Fatalf("%s", out)
+	}
 	out, err = exec.Command(program, "demo").CombinedOutput()
 	t.Logf("%s", out)
 	is.NoErr(err)

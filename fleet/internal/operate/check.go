@@ -49,7 +49,7 @@ func Check(ctx context.Context, s *store.Store, w io.Writer) (problems int, err 
 	if err != nil {
 		return 0, err
 	}
-	f.workers(workers, server.Now.Sub(time.Now()))
+	f.workers(workers, time.Until(server.Now))
 	state, err := (&Queue{Acts: Acts{Store: s, Ctx: ctx}}).Watch()
 	if err != nil {
 		return 0, err

@@ -27,7 +27,6 @@ type settlement struct {
 	reports []store.Report
 	spent   int // recipients for which the relay got MAIL
 	events  []queue.Event
-	probe   bool // of an account
 }
 
 // rules turn outcomes into settlements. The methods may be called by several goroutines.

@@ -30,12 +30,10 @@ type job struct {
 	header *message.Header
 	body   *body
 	bad    error // why the message can never be sent; nil: it can
-	old    bool  // claimed because of its age
 
-	to    []string // recipients of the transaction
-	last  time.Time
-	began time.Time // on the clock of the host
-	cut   atomic.Bool
+	to   []string // recipients of the transaction
+	last time.Time
+	cut  atomic.Bool
 
 	mu       sync.Mutex
 	contents []*message.Content

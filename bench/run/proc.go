@@ -75,7 +75,7 @@ func (p *proc) readMemory() {
 // kilobytes returns the number after label, in octets, in a text like /proc/PID/smaps_rollup.
 func kilobytes(text []byte, label string) int64 {
 	_, rest, _ := bytes.Cut(text, []byte(label))
-	number, _, _ := bytes.Cut(bytes.TrimLeft(rest, " "), []byte(" "))
+	number, _, _ := bytes.Cut(bytes.TrimLeft(rest, " \t"), []byte(" "))
 	n, _ := strconv.ParseInt(string(number), 10, 64)
 	return n << 10
 }

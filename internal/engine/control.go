@@ -38,7 +38,7 @@ type Control struct {
 // Flush makes every waiting message due, and scans the directory.
 func (c *Control) Flush() {
 	now := time.Now()
-	c.pieces.add(c.spool.queue.Flush(now), 16, nil)
+	c.pieces.add(func() *queue.Work { return c.spool.queue.Flush(time.Now()) }, 16, nil)
 	c.delivery.Wake(now)
 	c.scanner.rescan(now)
 }
@@ -125,8 +125,8 @@ func (c *Control) Written() time.Time { return c.status.since }
 func (c *Control) Reload(edits *queue.Edits, written time.Time, then func()) {
 	c.reloads++
 	c.status.reloading = true
-	work := c.spool.queue.Reload(edits, record.Edit{Since: written, Live: !c.paused}, time.Now())
-	c.pieces.add(work, 16, func() {
+	how := record.Edit{Since: written, Live: !c.paused}
+	c.pieces.add(func() *queue.Work { return c.spool.queue.Reload(edits, how, time.Now()) }, 16, func() {
 		c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
 		c.pass(time.Now())
 		c.reloads--
@@ -177,9 +177,9 @@ func (c *Control) Reconfigure(o Options) error {
 // Snapshot takes a snapshot in pieces. The loop calls then with the record of every message, and a function that
 // returns the reason why the mail of a sender cannot be sent now. Records of files that are missing are among them.
 func (c *Control) Snapshot(then func(records []queue.Named, causes func(*record.Message) func(to string) string)) {
-	c.pieces.add(c.spool.queue.Snap(time.Now(), func(records []queue.Named) {
-		then(records, c.sender.causes())
-	}), snapSize, nil)
+	c.pieces.add(func() *queue.Work {
+		return c.spool.queue.Snap(time.Now(), func(records []queue.Named) { then(records, c.sender.causes()) })
+	}, snapSize, nil)
 }
 
 // snapSize is the number of records that are added to a snapshot in one piece.

@@ -151,7 +151,7 @@ func (e *Engine) makeParts(watch bool) {
 	e.status = newStatusWriter(s, opts, e.pieces, e.sender.causes, post)
 	e.opener = &opener{
 		spool: s, opts: opts, status: e.status, files: e.files, notices: e.notices, publisher: e.publisher,
-		post: post, busy: e.busy,
+		post: post, busy: e.busy, pieces: e.pieces,
 	}
 	e.scanner = &scanner{
 		spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch, pieces: e.pieces,
@@ -186,6 +186,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-stop: // start no new job; wait for running jobs
 			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
 			e.delivery.Stop()
+			e.opener.stop()
 		case <-grace:
 			cut()
 			e.delivery.Cut(context.Canceled)
@@ -200,9 +201,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		for _, f := range e.inbox.take() {
 			f()
 		}
-		if e.spool.lost != nil && !stopping { // the other process goes on
+		if (e.spool.lost != nil || e.opener.failed != nil) && !stopping { // another process goes on
 			stopping, stop, grace = true, nil, time.After(e.opts.Grace)
 			e.delivery.Stop()
+			e.opener.stop()
 		}
 		wait := e.step(stopping || e.control.paused)
 		if e.pieces.busy() {
@@ -233,6 +235,7 @@ func (e *Engine) Close() {
 	} else {
 		e.delivery.Close()
 	}
+	e.opener.stop()
 	e.scanner.close()
 	e.notices.close()
 	e.publisher.sent.Close()
@@ -250,7 +253,7 @@ func (e *Engine) step(quiet bool) (wait time.Duration) {
 		e.pass(now)
 		return e.spool.journal.wait(now)
 	}
-	if !now.Before(e.scanner.next) {
+	if !now.Before(e.scanner.next) && !e.opener.reading() {
 		e.scanner.scan(now)
 		e.moves.retry = true
 	}
@@ -310,7 +313,9 @@ func (e *Engine) wait(now time.Time, started time.Duration) time.Duration {
 	if at, ok := e.spool.queue.Wake(); ok && !e.files.full() {
 		sooner(max(0, at.Sub(now)))
 	}
-	sooner(max(0, e.scanner.next.Sub(now)))
+	if !e.opener.reading() { // otherwise the scan follows the reading
+		sooner(max(0, e.scanner.next.Sub(now)))
+	}
 	sooner(e.spool.journal.wait(now))
 	sooner(e.notices.wait(now))
 	sooner(e.status.wait(now))
@@ -327,7 +332,10 @@ func (e *Engine) room() queue.Room {
 
 // drained reports whether a drain is complete.
 func (e *Engine) drained() bool {
-	if !e.drain || e.busy() || e.scanner.due(time.Now()) || e.inbox.waiting() || e.notices.waiting(time.Now()) {
+	if !e.drain || e.busy() || e.opener.reading() {
+		return false
+	}
+	if e.scanner.due(time.Now()) || e.inbox.waiting() || e.notices.waiting(time.Now()) {
 		return false
 	}
 	if e.spool.journal.recording() > 0 && !e.spool.journal.failing() {

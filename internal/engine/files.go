@@ -185,6 +185,9 @@ func (f *files) do(a *queue.Act) answer {
 	if r, ok := f.unchanged(a); ok {
 		return answer{result: r}
 	}
+	if a.Compare {
+		return answer{result: differs(f, a)}
+	}
 	file, err := msgfile.Open(f.spool.dir, a.Name, look)
 	if err != nil {
 		return answer{result: f.failed(a, err)}
@@ -271,6 +274,14 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 		r.Returned = record.IsOf(m, why)
 	}
 	return r, true
+}
+
+// differs returns the result for a file that is not read, as its record does not describe it.
+func differs(f *files, a *queue.Act) queue.Result {
+	if _, err := f.spool.dir.Stat(a.Name); err != nil {
+		return f.failed(a, err)
+	}
+	return queue.Result{Trouble: queue.Differs}
 }
 
 // read reads the message and, if the file was moved back from failed/, the why-file.

@@ -32,6 +32,9 @@ func (e *Engine) finish(ctx context.Context) error {
 	e.moves.sync()
 	e.rate.sync()
 	e.opts.Logger.Info("stopped", "dir", e.spool.dir.Path(), "waiting", e.spool.queue.Len())
+	if e.opener.failed != nil {
+		return e.opener.failed
+	}
 	if e.spool.lost != nil {
 		return fmt.Errorf("%w: %w", ErrLocked, e.spool.lost)
 	}
@@ -66,6 +69,9 @@ func (e *Engine) end() error {
 // keepStatus writes the status file at the end. In a pause it is written only if an outcome came in since, and then
 // edits are kept.
 func (e *Engine) keepStatus() {
+	if e.opener.reading() {
+		return // the file has records that were not read; the journal has the outcomes
+	}
 	if e.control.paused {
 		if e.sender.last.Before(e.status.since) {
 			return

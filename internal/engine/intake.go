@@ -188,7 +188,7 @@ func (s *scanner) list(last spooldir.Snapshot, verify bool, each func([]queue.Fi
 func (s *scanner) scanned(scan *queue.Scan, l listing) {
 	if l.err == nil && l.changed {
 		s.seen = l.snapshot
-		s.pieces.add(scan.End(time.Now()), 64, func() { s.ended(l) })
+		s.pieces.add(func() *queue.Work { return scan.End(time.Now()) }, 64, func() { s.ended(l) })
 		return
 	}
 	s.ended(l)

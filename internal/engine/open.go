@@ -7,7 +7,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/unbit/spoolgore/internal/journal"
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -22,6 +22,10 @@ type opener struct {
 	notices   *notices
 	publisher *publisher
 	post      func(func())
+	pieces    *pieces
+	stream    *stream                 // reading of a long status file; nil: none is under way
+	failed    error                   // of this reading: the run ends; nil: none
+	adopting  bool                    // the directory has replaced the spool
 	busy      func() bool             // reports whether jobs, reads or moves are under way
 	past      map[pastKey]queue.Named // the newest record of each message of a replaced directory
 }
@@ -53,61 +57,63 @@ func (o *opener) open() error {
 		return err
 	}
 	o.spool.unlock = unlock
-	o.status.changed = true // write the status file once even if the queue is empty
+	o.status.changed = !o.reading() // write the status file once even if the queue is empty
 	return nil
 }
 
-// load fills the queue from the status file and the journal.
+// load fills the queue from the status file and the journal. A long status file is read while messages are sent, but
+// not if the directory has replaced the spool: then the records of the old directory have to be added.
 func (o *opener) load() error {
-	now, dir := time.Now(), o.spool.dir
-	damage := o.status.read(func(name string, m *record.Message) { o.spool.queue.Remember(name, m, now) })
-	if damage != nil && !errors.Is(damage, errDamaged) {
-		return damage
-	}
-	if err := dir.Recover(); err != nil { // leftovers are not sent, so the run can go on
-		o.opts.Logger.Error("recovery after a crash is incomplete; retrying at next start",
-			"dir", dir.Path(), "err", err)
-	}
-	return o.replay(damage, now)
-}
-
-// replay adds the journal to the queue. If the journal has records, replay writes the status file: people may edit the
-// file before the next write. damage is the fault of the status file; nil: the file is valid.
-func (o *opener) replay(damage error, now time.Time) error {
-	dir := o.spool.dir
-	file, found, err := journal.OpenOn(dir.FS(), dir.File(spooldir.JournalFile), func(line []byte) error {
-		n, err := record.DecodeNote(line)
-		if err == nil {
-			o.remember(n, now)
-		}
-		return err
-	})
+	l, err := o.openJournal(time.Now())
 	if err != nil {
 		return err
 	}
-	file.Guard(dir.Lock().Here)
-	o.spool.journal = &journaled{file: file, opts: o.opts, post: o.post, acted: o.spool.queue.Acted}
-	o.status.since = now
-	if found.Bad > 0 || found.Torn > 0 {
-		o.opts.Logger.Warn("journal damaged; unreadable lines ignored",
-			"file", spooldir.JournalFile, "lines", found.Bad, "tail", found.Torn)
+	f, size, err := o.openStatus()
+	if err == nil && size >= longStatus && o.stream == nil && !o.adopting {
+		o.recover()
+		o.status.since = time.Time{} // all outcomes overrule an edit until the next write
+		o.begin(f, l)
+		return nil
 	}
-	if found.Records > 0 {
-		o.opts.Logger.Info("journal replayed", "file", spooldir.JournalFile, "records", found.Records)
+	if err == nil {
+		err = o.loadAll(f, l)
 	}
-	if damage != nil {
-		if err := o.salvage(damage, now); err != nil {
-			file.Close()
-			return err
-		}
+	if err != nil {
+		o.spool.journal.close()
 	}
-	if found.Records > 0 || damage != nil {
+	return err
+}
+
+// loadAll reads the status file f, which may be nil, and adds the journal. If the journal has records, loadAll writes
+// the status file: people may edit the file before the next write.
+func (o *opener) loadAll(f fsys.File, l *loading) error {
+	var damage error
+	if f != nil {
+		damage = o.decode(f, l, func(name string, m *record.Message) error {
+			o.spool.queue.Remember(name, m, l.now)
+			return nil
+		})
+	}
+	o.recover()
+	o.status.since = l.now
+	if err := o.replay(l, damage); err != nil {
+		return err
+	}
+	if l.found.Records > 0 || damage != nil {
 		if err := o.status.sync(); err != nil {
 			o.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
 			o.status.failed(err, false)
 		}
 	}
 	return nil
+}
+
+// recover repairs what a crash has left.
+func (o *opener) recover() {
+	if err := o.spool.dir.Recover(); err != nil { // leftovers are not sent, so the run can go on
+		o.opts.Logger.Error("recovery after a crash is incomplete; retrying at next start",
+			"dir", o.spool.dir.Path(), "err", err)
+	}
 }
 
 // remember merges a record of the journal, which may be older than the status file, into the record of the status file.
@@ -127,10 +133,11 @@ func (o *opener) remember(n *record.Note, now time.Time) {
 // change the new directory.
 func (o *opener) adopt() error {
 	old := *o.spool
-	if o.busy() || o.notices.busy() || old.journal.file.Busy() || o.status.file.Busy() {
+	if o.busy() || o.reading() || o.notices.busy() || old.journal.file.Busy() || o.status.file.Busy() {
 		return errors.New("messages of the old directory are still under way")
 	}
 	now := time.Now()
+	o.adopting = true
 	if err := o.open(); err != nil {
 		return err
 	}

@@ -98,12 +98,14 @@ func (w *statusWriter) write(now time.Time) {
 
 // start begins to write the status file, after a snapshot in pieces. The loop calls then, if not nil, after the write.
 func (w *statusWriter) start(now time.Time, then func(error)) {
-	w.begin(now)
 	w.collecting = true
-	w.pieces.add(w.spool.queue.Snap(now, func(records []queue.Named) {
-		w.collecting = false
-		w.startWith(records, now, then)
-	}), snapSize, nil)
+	w.pieces.add(func() *queue.Work {
+		w.begin(now)
+		return w.spool.queue.Snap(now, func(records []queue.Named) {
+			w.collecting = false
+			w.startWith(records, now, then)
+		})
+	}, snapSize, nil)
 }
 
 // startWith begins to write records, the snapshot that was begun at the time now.

@@ -23,11 +23,14 @@ const whyHeld = "held: the status file was damaged, and may have said which reci
 // recipient was not accepted, or the file would have been removed. Then the status file is set aside.
 func (o *opener) salvage(damage error, now time.Time) error {
 	log, dir := o.opts.Logger, o.spool.dir
-	o.files.strays.begin(dir)
+	files := &files{ // the other one may be reading
+		spool: o.spool, host: o.files.host, rules: o.opts.Rewrite, handsOn: o.opts.Delivery.HandsOn,
+	}
+	files.strays.begin(dir)
 	held := 0
 	err := spooldir.EachName(dir, spooldir.Spool, func(names []string) error {
 		for _, name := range o.spool.messages(names) {
-			if o.holdUnknown(name, now) {
+			if o.holdUnknown(files, name, now) {
 				held++
 			}
 		}
@@ -48,7 +51,7 @@ func (o *opener) salvage(damage error, now time.Time) error {
 
 // holdUnknown holds the message name if it has several recipients and no complete record. It reports whether the
 // message is held now.
-func (o *opener) holdUnknown(name string, now time.Time) bool {
+func (o *opener) holdUnknown(files *files, name string, now time.Time) bool {
 	old, known := o.spool.queue.Remembered(name)
 	if known && !old.Partial() {
 		return false
@@ -58,7 +61,7 @@ func (o *opener) holdUnknown(name string, now time.Time) bool {
 		return false // no message, or an unfinished message
 	}
 	defer file.Close()
-	r, err := o.files.read(&queue.Act{Name: name}, file)
+	r, err := files.read(&queue.Act{Name: name}, file)
 	if err != nil || r.Returned {
 		return false // a why-file names the accepted recipients
 	}

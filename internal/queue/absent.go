@@ -57,12 +57,11 @@ func identity(m *record.Message) string {
 // hash returns the hash of the identity of m.
 func (a *absent) hash(m *record.Message) uint64 { return maphash.String(a.seed, identity(m)) }
 
-// remember notes the name of the message m of the last run.
-func (a *absent) remember(name string, m *record.Message) {
+// note notes the name of a message of the last run, whose identity has the hash h.
+func (a *absent) note(h uint64, name string) {
 	if a.unverified == nil {
 		a.unverified, a.others = make(map[uint64]string), make(map[uint64][]string)
 	}
-	h := a.hash(m)
 	switch first, known := a.unverified[h]; {
 	case !known:
 		a.unverified[h] = name

@@ -38,6 +38,7 @@ type Act struct {
 	Since    time.Time       // Open: when Version was first seen; zero: never by this process
 	How      How             // Open: how the file came to its name
 	Known    record.Compact  // Open: record of the message
+	Compare  bool            // Open: do not read the file; the result is Differs if Known does not describe it
 	Skip     bool            // Open: do not read the file if Version is the present version
 	Message  *record.Message // Fail: the message; Remove: the same, if Sum is set
 	Sum      uint64          // Remove: sum of the content that was sent; zero: unknown
@@ -63,6 +64,7 @@ const (
 	Replaced                  // the file is another version, or not a regular file
 	Unsettled                 // the file may still be written to; it counts as complete as soon as it is old enough
 	Writing                   // a program has the file open for writing
+	Differs                   // Compare was set, and Known does not describe the present version
 	Temporary                 // a program is still writing the file, by its name
 	Linked                    // a writer is about to remove another name of the file
 	Unusable                  // the message in this version of the file cannot be sent

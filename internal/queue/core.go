@@ -161,14 +161,18 @@ func (c *core) finish(e *entry, m *record.Message, a Act) {
 	c.act(e, s, a)
 }
 
-// open asks for the file of e to be read.
+// open asks for the file of e to be read. During a Load the file is only compared with its record.
 func (c *core) open(e *entry) {
+	if c.load.parks(e) {
+		return
+	}
 	known := e.msg
 	if known.Holds() && known.Message().Len() == 0 {
 		known = record.Compact{} // of a file that could not be read: it may be readable now
 	}
 	c.act(e, opening, Act{
 		Kind: Open, Version: e.id, Since: e.firstSeen(), How: e.how(), Known: known, Skip: e.has(judged),
+		Compare: c.load != nil,
 	})
 }
 

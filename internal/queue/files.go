@@ -13,6 +13,7 @@ type files struct {
 	index   index                     // entries with a version, by version
 	absent  absent                    // entries whose file is not in the spool directory
 	shots   []*shot                   // snapshots under way
+	load    *Load                     // under way; nil: none
 }
 
 func newFiles() files {
@@ -24,9 +25,12 @@ func newFiles() files {
 // Len returns the number of files that are messages or are still to be read.
 func (f *files) Len() int { return len(f.entries) }
 
-// Remembered returns the record of a message whose file was not seen yet.
+// Remembered returns the record of a message whose file was not seen yet or, at the end of a Load, of any message.
 func (f *files) Remembered(name string) (m *record.Message, ok bool) {
 	known, ok := f.memory[name]
+	if e := f.entries[name]; !ok && e != nil && e.msg.Holds() {
+		known, ok = e.msg, true
+	}
 	return known.Message(), ok
 }
 
@@ -76,7 +80,13 @@ func (f *files) verified(e *entry) {
 		return
 	}
 	e.set(recalled, false)
-	if f.absent.recalled--; f.absent.recalled == 0 && len(f.memory) == 0 {
+	f.absent.recalled--
+	f.allVerified()
+}
+
+// allVerified frees memory if the records of all messages of the last run were compared with their files.
+func (f *files) allVerified() {
+	if f.absent.recalled == 0 && len(f.memory) == 0 && f.load == nil {
 		f.absent.unverified, f.absent.others = nil, nil
 	}
 }

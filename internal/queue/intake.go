@@ -59,10 +59,16 @@ func (e *entry) how() How {
 }
 
 // Arrived tells that a file got its name, or was changed.
-func (q *Queue) Arrived(name string, how How, now time.Time) {
-	e := q.entries[name]
-	if e == nil {
-		q.add(name, seenAt(now), now).arrive(how, now)
+func (q *Queue) Arrived(name string, how How, now time.Time) { q.arrived(name, how, now) }
+
+func (c *core) arrived(name string, how How, now time.Time) {
+	e := c.entries[name]
+	switch {
+	case e == nil && c.load != nil:
+		c.load.late = append(c.load.late, arrival{name, how, now})
+		return
+	case e == nil:
+		c.add(name, seenAt(now), now).arrive(how, now)
 		return
 	}
 	e.arrive(how, now)
@@ -71,9 +77,9 @@ func (q *Queue) Arrived(name string, how How, now time.Time) {
 		e.set(stirred|appeared, true)
 	case e.state == unread:
 		e.looks = 0
-		q.sched.move(e, unread, now)
+		c.sched.move(e, unread, now)
 	default:
-		q.check(e)
+		c.check(e)
 	}
 }
 

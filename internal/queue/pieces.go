@@ -125,7 +125,7 @@ func (s *shot) take(c *core, x subject, now time.Time) {
 // all returns the records. A message is there once under a name. Remember takes two messages of one name.
 func (s *shot) all() []Named {
 	if len(s.left) == 0 {
-		return append(s.absent, s.records...)
+		return append(s.records, s.absent...)
 	}
 	left := make(map[string][]string, len(s.left)) // identities by name
 	for _, n := range s.left {

@@ -72,8 +72,10 @@ func New(r Rules, now time.Time) *Queue { return &Queue{core: newCore(r, now)} }
 
 // Remember adds a record of the status file or the journal, of a message whose file was not seen yet. If two messages
 // have one name, the message that was missing or held counts as missing, otherwise the first message.
-func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
-	if known, ok := q.memory[name]; ok {
+func (q *Queue) Remember(name string, m *record.Message, now time.Time) { q.remember(name, m, now) }
+
+func (c *core) remember(name string, m *record.Message, now time.Time) {
+	if known, ok := c.memory[name]; ok {
 		if old := known.Message(); identity(old) != identity(m) {
 			away := old
 			if !m.Missing.IsZero() || !m.Held.IsZero() {
@@ -81,11 +83,11 @@ func (q *Queue) Remember(name string, m *record.Message, now time.Time) {
 			}
 			e := newEntry(name, seenAt(now))
 			e.set(taken, true)
-			q.miss(e, away, now)
+			c.miss(e, away, now)
 		}
 	}
-	q.memory[name] = q.packer.Pack(m, now)
-	q.absent.remember(name, m)
+	c.memory[name] = c.packer.Pack(m, now)
+	c.absent.note(c.absent.hash(m), name)
 }
 
 // Advance tells the time: due messages are read, made ready, given up or finished, at most budget messages at a time.

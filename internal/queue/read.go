@@ -32,6 +32,10 @@ func opened(c *core, a Act, r Result, now time.Time) {
 		old = e.msg.Message()
 	}
 	switch {
+	case r.Trouble == Differs && c.load != nil:
+		c.load.park(e)
+	case r.Trouble == Differs: // the Load has ended
+		c.open(e)
 	case r.Trouble != Fine:
 		postpone(c, e, r, now)
 	case r.Unchanged && e.has(judged) && r.Version == e.id:

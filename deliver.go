@@ -138,13 +138,17 @@ func (a adapter) Deliver(ctx context.Context, t *delivery.Transaction) []attempt
 
 // offerOf returns t as a Transport gets it.
 func offerOf(t *delivery.Transaction) *Transaction {
+	identity := ""
+	if t.Identity != nil {
+		identity = t.Identity()
+	}
 	return &Transaction{
 		Envelope: Envelope{
 			From: t.From, To: t.To, Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
 			NotBefore: t.NotBefore, Expire: t.Expire, Priority: t.Priority, ID: t.ID,
 		},
 		Name: t.Name, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8, Content: t.Content,
-		MessageID: t.MessageID, Enqueued: t.Enqueued, Attempt: t.Attempt, Identity: t.Identity,
+		MessageID: t.MessageID, Enqueued: t.Enqueued, Attempt: t.Attempt, Identity: identity,
 	}
 }
 

@@ -35,14 +35,15 @@ type Transaction struct {
 	Notify, ORcpt     []string // RFC 3461, sections 4.1 and 4.2
 	NotBefore, Expire time.Time
 	Priority          int
-	MessageID         string    // with which the message is sent
-	Enqueued          time.Time // when the message was first seen
-	Attempt           int       // number of the transaction of this message, from 1
-	Identity          string    // of the version of the file
-	Size              int64     // octets of Content
-	EightBit          bool      // Content has octets above 127
-	UTF8              bool      // the header of Content has octets above 127
+	MessageID         string        // with which the message is sent
+	Enqueued          time.Time     // when the message was first seen
+	Attempt           int           // number of the transaction of this message, from 1
+	Identity          func() string // of the version of the file
+	Size              int64         // octets of Content
+	EightBit          bool          // Content has octets above 127
+	UTF8              bool          // the header of Content has octets above 127
 	Content           func() io.Reader
+	CutOnly           bool // the context of the attempt ends only when Cut is called, too
 	_                 struct{}
 }
 

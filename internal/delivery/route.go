@@ -185,6 +185,9 @@ func offeringTo(
 	r *smtppool.Relay, asError func(attempt.Outcome) error,
 ) func(context.Context, *Transaction, func([]attempt.Outcome)) {
 	return func(ctx context.Context, t *Transaction, done func([]attempt.Outcome)) {
+		if t.CutOnly {
+			ctx = context.Background() // the relay need not watch a context for each message
+		}
 		r.Offer(ctx, &smtpclient.Transaction{
 			From: t.From, To: t.To, Size: t.Size, EightBit: t.EightBit, UTF8: t.UTF8,
 			Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,

@@ -266,7 +266,7 @@ func (e *Engine) step(quiet bool) (wait time.Duration) {
 	e.publisher.trouble(e.spool.queue.Trouble())
 	started := e.sender.start(now)
 	e.pass(now)
-	e.files.closeUnused()
+	e.files.closeUnused(e.sender.busy, now)
 	e.status.write(now)
 	e.rate.write(now)
 	e.moves.write(now)

@@ -33,7 +33,7 @@ type files struct {
 	lost      error     // of the batch: another process runs the spool
 	recovered time.Time // when messages with a name in failed/ were last looked for
 	reading   bool
-	open      map[string]*msgfile.File
+	open      map[string]opened
 
 	mark    func() uint64 // returns the position of the last notification; nil: the system does not notify
 	passed  uint64        // position of the notifications that the queue knows
@@ -48,6 +48,16 @@ type files struct {
 	rules          *rewrite.Rules
 	handsOn        bool
 }
+
+// opened is a file that is kept open, since a moment.
+type opened struct {
+	file  *msgfile.File
+	since time.Time
+}
+
+// keepOpen is how long a file stays open while other messages are sent. With the next place for a message the file is
+// sent from, so that most messages are opened once.
+const keepOpen = time.Second
 
 // answer is the result of an act; file is the open file, or nil.
 type answer struct {
@@ -134,28 +144,28 @@ func (f *files) answered() {
 	for i := range f.answers {
 		a := &f.answers[i]
 		f.spool.queue.Acted(f.batch[i], a.result, now)
-		f.keep(f.batch[i].Name, a.file)
+		f.keep(f.batch[i].Name, a.file, now)
 	}
 	f.batch, f.answers = reuse(f.batch), reuse(f.answers)
 }
 
 // keep keeps a file open until closeUnused.
-func (f *files) keep(name string, file *msgfile.File) {
+func (f *files) keep(name string, file *msgfile.File, now time.Time) {
 	if file == nil {
 		return
 	}
 	if f.open == nil {
-		f.open = make(map[string]*msgfile.File)
+		f.open = make(map[string]opened)
 	}
-	if old := f.open[name]; old != nil {
-		old.Close()
+	if old := f.open[name]; old.file != nil {
+		old.file.Close()
 	}
-	f.open[name] = file
+	f.open[name] = opened{file, now}
 }
 
 // take returns the open file name if the file is version v; nil if it is not open.
 func (f *files) take(name string, v queue.Version) *msgfile.File {
-	file := f.open[name]
+	file := f.open[name].file
 	if file == nil || versionOf(file.ID) != v {
 		return nil
 	}
@@ -163,12 +173,16 @@ func (f *files) take(name string, v queue.Version) *msgfile.File {
 	return file
 }
 
-// closeUnused closes the files whose messages were not sent in this step.
-func (f *files) closeUnused() {
-	for _, file := range f.open {
-		file.Close()
+// closeUnused closes the files whose messages were not sent in this step, except for a moment while jobs are under way:
+// the end of a job makes a place for the next message.
+func (f *files) closeUnused(jobs int, now time.Time) {
+	for name, o := range f.open {
+		if jobs > 0 && len(f.open) <= 2*maxReads && now.Sub(o.since) < keepOpen {
+			continue
+		}
+		o.file.Close()
+		delete(f.open, name)
 	}
-	clear(f.open)
 }
 
 // do does one act. It runs beside the loop.

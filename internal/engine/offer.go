@@ -45,7 +45,8 @@ func (a *attempting) transaction() (*delivery.Transaction, error) {
 	t := &delivery.Transaction{
 		Name: a.job.Name, From: a.rules.Envelope(a.job.From), To: a.recipients(), UTF8: f.HasUTF8Header(),
 		Content:   func() io.Reader { return f.Content(id) },
-		MessageID: a.job.MessageID, Enqueued: a.job.Enqueued, Attempt: a.job.Attempt, Identity: f.Identity(),
+		MessageID: a.job.MessageID, Enqueued: a.job.Enqueued, Attempt: a.job.Attempt,
+		Identity: f.Identity, CutOnly: a.on == nil,
 	}
 	if env := f.Envelope; env != nil {
 		t.ID = env.ID

@@ -80,8 +80,11 @@ func (s *strays) identity(name string) string {
 // claim adds to r, of a file that was just read as a, what a stray why-file says of its message. The why-file gets the
 // name of the file.
 func (s *strays) claim(a *queue.Act, r queue.Result, now time.Time) (queue.Result, error) {
+	s.look(r.Head.Modified, now)
+	if len(s.byID) == 0 {
+		return r, nil
+	}
 	m := record.New(*r.Head, now)
-	s.look(m.Modified, now)
 	for _, name := range s.byID[queue.Identity(m)] {
 		text, err := s.dir.Failed().StrayWhy(name)
 		if err != nil {

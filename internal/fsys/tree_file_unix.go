@@ -29,26 +29,28 @@ func (t *tree) OpenFile(path string, flag int, perm fs.FileMode) (File, error) {
 	if err == nil && dir == nil {
 		return t.system.OpenFile(path, flag, perm)
 	}
-	var f *os.File
+	var fd int
 	if err == nil {
-		f, err = dir.open(path, base, flag, perm)
+		fd, err = dir.open(base, flag, perm)
 		runtime.KeepAlive(dir)
 	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err} // not f: a nil *os.File in an interface is not nil
+	switch {
+	case err != nil:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	case flag&(os.O_WRONLY|os.O_RDWR|os.O_CREATE) != 0:
+		return os.NewFile(uintptr(fd), path), nil
 	}
-	return f, nil
+	return newReader(fd, path), nil
 }
 
-// open opens the file base, which is at path.
-func (d *directory) open(path, base string, flag int, perm fs.FileMode) (f *os.File, err error) {
-	fd := -1
+// open opens the file base.
+func (d *directory) open(base string, flag int, perm fs.FileMode) (fd int, err error) {
 	err = retry(func() error {
 		fd, err = unix.Openat(d.fd, base, flag|unix.O_NOFOLLOW|unix.O_CLOEXEC, modeBits(perm))
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
 	if flag&os.O_CREATE != 0 {
 		if err = grantOwner(fd, modeBits(perm)); err == nil {
@@ -56,8 +58,17 @@ func (d *directory) open(path, base string, flag int, perm fs.FileMode) (f *os.F
 		}
 		if err != nil {
 			unix.Close(fd)
-			return nil, err
+			return -1, err
 		}
+	}
+	return fd, nil
+}
+
+// openFile is open for the file at path.
+func (d *directory) openFile(path, base string, flag int, perm fs.FileMode) (*os.File, error) {
+	fd, err := d.open(base, flag, perm)
+	if err != nil {
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
@@ -79,7 +90,7 @@ func (d *directory) sync(act func(fd int) error) error {
 
 // list opens the directory anew, to list or lock it.
 func (d *directory) list(path string) (File, error) {
-	f, err := d.open(path, ".", os.O_RDONLY|unix.O_DIRECTORY, 0)
+	f, err := d.openFile(path, ".", os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -148,7 +159,7 @@ func (d *directory) createTemp(path, base string) (f *os.File, name string, err 
 	const flags, tries = os.O_RDWR | os.O_CREATE | os.O_EXCL, 10
 	for range tries {
 		name = "." + base + strconv.FormatUint(rand.Uint64(), 10)
-		f, err = d.open(filepath.Join(filepath.Dir(path), name), name, flags, 0o600)
+		f, err = d.openFile(filepath.Join(filepath.Dir(path), name), name, flags, 0o600)
 		if !errors.Is(err, fs.ErrExist) {
 			break
 		}

@@ -87,7 +87,9 @@ func (h *Header) recipients(name string, seen map[string]bool) []Address {
 func appendNew(list []Address, a Address, seen map[string]bool) []Address {
 	key := a.Addr
 	if at := strings.LastIndexByte(key, '@'); at >= 0 {
-		key = key[:at] + strings.ToLower(key[at:])
+		if lower := strings.ToLower(key[at:]); lower != key[at:] {
+			key = key[:at] + lower
+		}
 	}
 	if seen[key] {
 		return list

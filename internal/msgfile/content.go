@@ -61,6 +61,9 @@ func (c *content) Read(p []byte) (int, error) {
 	c.sum.Write(p[:n])
 	if !c.compared && (err == io.EOF || c.n == m.size) {
 		c.compared = true
+		if m.window != nil && !m.unstuffs() {
+			m.window.release()
+		}
 		if c.err = m.compare(c.sum.Sum64(), c.messageID); c.err != nil {
 			return 0, c.err
 		}
@@ -131,7 +134,11 @@ func (m *File) SameContent(id spooldir.ID, messageID string, sum uint64) bool {
 }
 
 func (m *File) content(messageID string) *message.Content {
-	return m.Header.Content(m.file, m.ID.Size, message.Added{Date: m.date(), MessageID: messageID})
+	var from io.ReaderAt = m.file
+	if m.window != nil {
+		from = m.window
+	}
+	return m.Header.Content(from, m.ID.Size, message.Added{Date: m.date(), MessageID: messageID})
 }
 
 func (m *File) unstuffs() bool { return m.PickupDots && m.Header.FromPickup() }

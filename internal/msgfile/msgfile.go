@@ -50,7 +50,8 @@ type File struct {
 
 	Sent *rewrite.Header // fields that are sent in place of those of the file; nil: those of the file
 
-	file fsys.File
+	file   fsys.File
+	window *window // nil: the file is read from the disk
 
 	mu       sync.Mutex // a Transport may read in another goroutine, and after its deadline
 	contents []*message.Content
@@ -92,7 +93,7 @@ func Open(dir *spooldir.Dir, name string, look Look) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &File{ID: id, file: f}
+	m := &File{ID: id, file: f, window: &window{file: f, size: id.Size}}
 	look.Since = look.SeenSince(id)
 	if err := m.read(name, look); err != nil {
 		m.Close()
@@ -123,8 +124,8 @@ func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
 
 // load reads the header and the envelope of the version id. It closes f on error.
 func load(f fsys.File, id spooldir.ID) (m *File, err error) {
-	m = &File{ID: id, file: f}
-	if m.Header, err = message.ReadHeader(f, id.Size); err == nil {
+	m = &File{ID: id, file: f, window: &window{file: f, size: id.Size}}
+	if m.Header, err = message.ReadHeader(m.window, id.Size); err == nil {
 		if m.Envelope, err = m.Header.Envelope(id.ModTime); err != nil {
 			err = fmt.Errorf("%w: %w", ErrUnusable, err)
 		}
@@ -151,7 +152,7 @@ func (m *File) read(name string, look Look) error {
 	case m.ID.Size == 0 || !settled && (!free || look.How == spooldir.Written):
 		return spooldir.ErrUnsettled
 	}
-	if m.Header, err = message.ReadHeader(m.file, m.ID.Size); err != nil {
+	if m.Header, err = message.ReadHeader(m.window, m.ID.Size); err != nil {
 		return err
 	}
 	if m.Envelope, err = m.Header.Envelope(m.ID.ModTime); err != nil {
@@ -174,7 +175,7 @@ func (m *File) checkSingle() error {
 	if m.Header.HasEnvelopeLine() {
 		return nil
 	}
-	kind, err := mbox.Detect(m.file, m.ID.Size)
+	kind, err := mbox.Detect(m.window, m.ID.Size)
 	if err == nil && kind != mbox.Single {
 		err = ErrSeveral
 	}
@@ -296,6 +297,9 @@ func (m *File) Close() {
 	m.closed = true
 	for _, c := range m.contents {
 		c.Close()
+	}
+	if m.window != nil {
+		m.window.release()
 	}
 	m.file.Close() // the file was only read: an error does not matter
 }

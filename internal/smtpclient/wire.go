@@ -169,10 +169,10 @@ func (w *wire) expectLines(op attempt.Op, want []int, each func(string)) (attemp
 		reply, err = readReply(w.in, each)
 	}
 	bare := op == attempt.OpAuth && !w.authText // a reply to AUTH can have parts of the login: only its codes are kept
-	if bad := new(badLineError); bare && errors.As(err, &bad) {
-		err = errBadAuth
-	}
 	if err != nil {
+		if bad := new(badLineError); bare && errors.As(err, &bad) {
+			err = errBadAuth
+		}
 		return attempt.Reply{}, w.lost(op, err)
 	}
 	for _, code := range want {

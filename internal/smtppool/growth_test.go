@@ -33,7 +33,7 @@ func TestAutoGrowsWhileTheRateRises(t *testing.T) {
 					rate = min(rate, tt.capacity)
 				}
 				now = now.Add(time.Duration(float64(time.Second) / rate))
-				l.served(l.allowed(now), now)
+				l.served(l.allowed(now), now, false)
 			}
 			is.Equal(l.allowed(now), tt.want)
 		})
@@ -47,7 +47,7 @@ func TestAutoEnds(t *testing.T) {
 	serve := func(l *limits, from time.Time, n int) time.Time {
 		for range n {
 			from = from.Add(50 * time.Millisecond / time.Duration(l.allowed(from)))
-			l.served(l.allowed(from), from)
+			l.served(l.allowed(from), from, false)
 		}
 		return from
 	}
@@ -83,7 +83,7 @@ func TestAutoMeasuresWithAllConnections(t *testing.T) {
 	now := noon
 	for i := range 2000 {
 		now = now.Add(time.Millisecond)
-		l.served(max(1, min(19, i)), now)
+		l.served(max(1, min(19, i)), now, false)
 	}
 	is.Equal(l.allowed(now), 20)
 }

@@ -28,6 +28,8 @@ type limits struct {
 	accepted  int       // accepted messages since the last growth
 	cutAt     time.Time // time of the last cut of the limit; zero: none
 
+	setUp bool // a connection was ready for messages
+
 	auto growth // of a limit that is not configured
 
 	ceiling  int           // connections when the relay refused another connection; zero: none refused
@@ -57,10 +59,16 @@ func (l *limits) resize(most int, auto bool) {
 	l.most, l.now, l.threshold = most, min(l.now, most), min(l.threshold, most)
 }
 
-// greeted records a greeting. connections is the number of connections with a greeting.
-func (l *limits) greeted(connections int) {
-	if connections >= manyGreeted && l.now < l.threshold && l.ceiling == 0 {
-		l.now = min(l.threshold, max(l.now, greetingGain*connections))
+// greeted records a greeting. connections is the number of connections with a greeting. If no limit is configured, the
+// connections to a distant relay may grow to autoMost: there every round trip until the end of the growth counts. For
+// this one connection must be set up, as some relays refuse after the greeting.
+func (l *limits) greeted(connections int, distant bool) {
+	top, enough := l.threshold, connections >= manyGreeted
+	if l.auto.on && l.setUp && distant && l.cutAt.IsZero() {
+		top, enough = autoMost, true
+	}
+	if enough && l.now < top && l.ceiling == 0 {
+		l.now = min(top, max(l.now, greetingGain*connections))
 	}
 }
 
@@ -80,8 +88,9 @@ func (l *limits) allowed(now time.Time) int {
 func (l *limits) exceeded(r *roster, now time.Time) bool { return r.staying() > l.allowed(now) }
 
 // served records an accepted message. connected is the number of connected sessions: during slow start, the connected
-// sessions count for the sessions that are connecting, too, because connecting takes several round trips.
-func (l *limits) served(connected int, now time.Time) {
+// sessions count for the sessions that are connecting, too, because connecting takes several round trips. A quick relay
+// gets no more connections than the usual limit.
+func (l *limits) served(connected int, now time.Time, quick bool) {
 	top := l.most
 	if l.ceiling > 0 {
 		top = min(top, l.ceiling+1)
@@ -89,7 +98,9 @@ func (l *limits) served(connected int, now time.Time) {
 	l.accepted++
 	switch {
 	case l.auto.on && l.now >= l.most && l.ceiling == 0 && (l.cutAt.IsZero() || now.Sub(l.cutAt) > riseLong):
-		l.now = l.auto.served(l.now, l.most, connected, now)
+		if !quick {
+			l.now = l.auto.served(l.now, l.most, connected, now)
+		}
 	case l.now >= top:
 	case l.now < l.threshold:
 		l.now = min(top, l.now+max(1, l.now/max(1, connected)))

@@ -16,7 +16,7 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 	l := newLimits(10, false)
 	accept := func(n int) int {
 		for range n {
-			l.served(99, noon)
+			l.served(99, noon, false)
 		}
 		return l.allowed(noon)
 	}
@@ -47,18 +47,18 @@ func TestCeiling(t *testing.T) {
 	is := is.New(t)
 	l := newLimits(10, false)
 	for range 8 {
-		l.served(99, noon)
+		l.served(99, noon, false)
 	}
 	is.True(!l.started(9)) // no ceiling, no probe
 	l.refused(3, noon)
 	is.Equal(l.allowed(noon), 3) // as many as there were
-	l.served(99, noon)
-	l.served(99, noon)
-	l.served(99, noon)
+	l.served(99, noon, false)
+	l.served(99, noon, false)
+	l.served(99, noon, false)
 	is.Equal(l.allowed(after(time.Minute-1)), 3)
 	l.refused(2, noon) // another one that was on its way
-	l.served(99, noon)
-	l.served(99, noon)
+	l.served(99, noon, false)
+	l.served(99, noon, false)
 	is.Equal(l.allowed(after(time.Minute-1)), 2)
 
 	now := noon
@@ -71,7 +71,7 @@ func TestCeiling(t *testing.T) {
 		is.True(l.started(2))       // this is the one
 		l.refused(2, now)
 		for range 10 {
-			l.served(99, noon)
+			l.served(99, noon, false)
 		}
 	}
 	now = now.Add(lastProbe)
@@ -79,14 +79,14 @@ func TestCeiling(t *testing.T) {
 	l.liftCeiling()
 	is.Equal(l.allowed(now), 3)
 	for range 30 {
-		l.served(99, noon)
+		l.served(99, noon, false)
 	}
 	is.Equal(l.allowed(now), 10) // no ceiling any more
 	l.refused(2, now)
 	l.unreachable(now)
 	is.True(l.allowed(now) < 2) // half
 	for range 100 {
-		l.served(99, noon)
+		l.served(99, noon, false)
 	}
 	is.Equal(l.allowed(now), 10) // what cannot be reached has no ceiling
 }
@@ -99,21 +99,21 @@ func TestLimitFollowsGreetings(t *testing.T) {
 
 	l = newLimits(400, false)
 	is.Equal(l.allowed(noon), 100) // hundreds not quite
-	l.greeted(9)
+	l.greeted(9, false)
 	is.Equal(l.allowed(noon), 100) // it may be one that bears ten
-	l.greeted(50)
+	l.greeted(50, false)
 	is.Equal(l.allowed(noon), 200) // four times as many as there are
-	l.greeted(150)
+	l.greeted(150, false)
 	is.Equal(l.allowed(noon), 400) // at most
 	l.backOff(noon)
-	l.greeted(201)
+	l.greeted(201, false)
 	is.Equal(l.allowed(noon), 200) // after a sign of trouble only messages count
 
 	l = newLimits(20, false)
 	is.Equal(l.allowed(noon), 2)
-	l.greeted(2)
+	l.greeted(2, false)
 	is.Equal(l.allowed(noon), 2) // first it is to take a message
 	l.refused(12, noon)
-	l.greeted(12)
+	l.greeted(12, false)
 	is.Equal(l.allowed(noon), 2) // nor where there is a ceiling
 }

@@ -25,6 +25,7 @@ type pool struct {
 	roster  roster
 	limits  limits
 	pace    pace
+	tempo   tempo
 	busy    int  // offers that a session has
 	heard   int  // transactions with a reply other than an undecided refusal
 	depth   int  // transactions in progress per connection, as seen on the newest connection
@@ -142,7 +143,7 @@ func (p *pool) dispatch() {
 	if p.pace.waits(now) {
 		return
 	}
-	for p.waiting.len() > 0 {
+	for p.waiting.len() > 0 && !enough(p, 0) {
 		s := p.roster.takeIdle()
 		if s == nil {
 			break
@@ -153,7 +154,7 @@ func (p *pool) dispatch() {
 		}
 		s.hand <- o
 	}
-	for p.roster.connecting < p.waiting.len() && p.roster.count() < p.limits.allowed(now) {
+	for p.roster.connecting < p.waiting.len() && p.roster.count() < p.limits.allowed(now) && !enough(p, 0) {
 		s := newSession(p, p.limits.started(p.roster.count()))
 		p.roster.add(s)
 		go s.connect()
@@ -190,6 +191,10 @@ func (p *pool) next(s *session) (o *offer, idle bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	if enough(p, 1) {
+		p.roster.park(s)
+		return nil, true
+	}
 	if o := p.take(s, now); o != nil {
 		return o, false
 	}
@@ -216,8 +221,9 @@ func (p *pool) expire(s *session) bool {
 func (p *pool) greet(s *session) {
 	p.mu.Lock()
 	p.roster.greet(s)
+	p.tempo.greeted(time.Since(s.began))
 	before := p.limits.allowed(time.Now())
-	p.limits.greeted(p.roster.greeted)
+	p.limits.greeted(p.roster.greeted, isDistant(p))
 	grown := p.limits.allowed(time.Now()) > before
 	p.dispatch()
 	p.mu.Unlock()
@@ -226,21 +232,26 @@ func (p *pool) greet(s *session) {
 	}
 }
 
-// connected records the result of connecting, and calls grown if the connection is deeper than the one before:
-// otherwise the sessions that are still connecting would find too few offers. ok is false if s cannot be used.
+// connected records the result of connecting, and calls grown if the connection is deeper than the one before, or if
+// more connections are allowed: otherwise the sessions that are still connecting would find too few offers. ok is false
+// if s cannot be used.
 func (p *pool) connected(s *session, l *link, err *smtpclient.Error) (ok bool) {
 	p.mu.Lock()
-	before := p.depth
-	p.roster.connecting--
+	before, allowed := p.depth, p.limits.allowed(time.Now())
 	if ok = err == nil && s.ctx.Err() == nil; ok {
+		p.limits.setUp = true
 		s.conn, s.raw, s.endpoint, p.depth = l.conn, l.raw, l.endpoint, l.conn.Depth()
 		s.addr = remoteAddr(l.raw)
+		p.limits.greeted(p.roster.greeted, isDistant(p))
+		p.dispatch() // s, which counts as connecting, will take one of the waiting offers
+		p.roster.connecting--
 	} else {
+		p.roster.connecting--
 		p.connectFailed(s, err)
 	}
-	deeper := p.depth > before
+	grown := p.depth > before || p.limits.allowed(time.Now()) > allowed
 	p.mu.Unlock()
-	if deeper {
+	if grown {
 		p.grown()
 	}
 	return ok
@@ -297,6 +308,9 @@ func (p *pool) settle(s *session, c *completion) {
 		p.heard++
 	}
 	now := time.Now()
+	if c.answered {
+		p.tempo.served(now.Sub(c.taken), c.accepted)
+	}
 	switch {
 	case c.refused:
 		p.limits.refused(max(1, p.roster.count()), now)
@@ -310,7 +324,7 @@ func (p *pool) settle(s *session, c *completion) {
 		s.refusal = p.pace.stamp(now)
 		p.resumeAfter(p.pace.until.Sub(now))
 	case c.accepted:
-		p.limits.served(p.roster.connected(), now)
+		p.limits.served(p.roster.connected(), now, p.tempo.quick())
 		sent := c.taken
 		if sent.Before(s.refusal) { // the relay decides about the messages of a connection in order
 			sent = s.refusal

@@ -22,6 +22,7 @@ const (
 // owns inFlight.
 type session struct {
 	pool     *pool
+	began    time.Time // when connecting began
 	ctx      context.Context
 	cut      context.CancelCauseFunc // closes the connection at once
 	hand     chan *offer             // next offer for an idle session; nil: end
@@ -45,7 +46,7 @@ type session struct {
 }
 
 func newSession(p *pool, probe bool) *session {
-	s := &session{pool: p, hand: make(chan *offer, 1), probe: probe}
+	s := &session{pool: p, began: time.Now(), hand: make(chan *offer, 1), probe: probe}
 	s.ctx, s.cut = context.WithCancelCause(context.Background())
 	return s
 }

@@ -86,7 +86,11 @@ func sentName(id ID, name string) string {
 	if len(name) > longName {
 		name = newName(time.Now())
 	}
-	return fmt.Sprintf("%s%d-%d-%d-%s", sentPrefix, id.Ino, id.Size, id.ModTime.UnixNano(), name)
+	b := make([]byte, 0, 160)
+	b = strconv.AppendUint(append(b, sentPrefix...), id.Ino, 10)
+	b = strconv.AppendInt(append(b, '-'), id.Size, 10)
+	b = strconv.AppendInt(append(b, '-'), id.ModTime.UnixNano(), 10)
+	return string(append(append(b, '-'), name...))
 }
 
 // parseSent is the inverse of sentName. A time before 1970 has a minus sign.

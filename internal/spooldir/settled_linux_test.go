@@ -51,8 +51,11 @@ func TestFreeKeepsNoLease(t *testing.T) {
 	known, err := Free(f, id)
 	is.NoErr(err)
 	is.True(known)
-	held, err := unix.FcntlInt(f.(*os.File).Fd(), unix.F_GETLEASE, 0)
+	raw, err := f.SyscallConn()
 	is.NoErr(err)
+	held, getErr := 0, error(nil)
+	is.NoErr(raw.Control(func(fd uintptr) { held, getErr = unix.FcntlInt(fd, unix.F_GETLEASE, 0) }))
+	is.NoErr(getErr)
 	is.Equal(held, unix.F_UNLCK) // a writer that comes now need not wait for us
 }
 

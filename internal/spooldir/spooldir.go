@@ -87,10 +87,24 @@ func (d *Dir) FS() fsys.FS { return d.fs }
 func (d *Dir) Path() string { return d.path }
 
 // File returns the absolute path of the entry name.
-func (d *Dir) File(name string) string { return filepath.Join(d.path, name) }
+func (d *Dir) File(name string) string { return join(d.path, name) }
 
 // At returns the absolute path of the file name in place.
-func (d *Dir) At(place Place, name string) string { return filepath.Join(d.path, string(place), name) }
+func (d *Dir) At(place Place, name string) string {
+	if place == Spool {
+		return d.File(name)
+	}
+	return join(join(d.path, string(place)), name)
+}
+
+// join is filepath.Join of a clean path and the name of an entry. It is called several times for each message.
+func join(dir, name string) string {
+	if !Usable(name) && (name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`)) ||
+		strings.HasSuffix(dir, string(filepath.Separator)) {
+		return filepath.Join(dir, name)
+	}
+	return dir + string(filepath.Separator) + name
+}
 
 // Lock returns the lock of the spool.
 func (d *Dir) Lock() *Lock { return &d.lock }

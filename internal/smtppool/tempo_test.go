@@ -1,0 +1,151 @@
+package smtppool
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtpclient"
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// The tempo is the quarter of the times that is shortest: messages that wait for a busy host do not count, refusals do
+// not count, and a relay that becomes slow is known as slow soon.
+func TestTempo(t *testing.T) {
+	is := is.New(t)
+	var u tempo
+	is.True(!u.enough(1, 5, 4)) // not known
+	for i := range 400 {
+		took := 300 * time.Microsecond
+		if i%2 == 0 {
+			took = 50 * time.Millisecond // of a busy host
+		}
+		u.served(took, true)
+	}
+	is.True(u.quick())
+	for range 8 {
+		u.served(100*time.Millisecond, true)
+	}
+	is.True(u.flight > 600*time.Microsecond)
+	for range 100 {
+		u.served(100*time.Millisecond, true)
+	}
+	is.True(!u.quick())
+	for range 100 {
+		u.served(time.Microsecond, false)
+	}
+	is.True(!u.quick()) // a refusal is quick anywhere
+
+	quick := tempo{flight: time.Millisecond}
+	is.True(quick.enough(20, 2, 2))
+	is.True(!quick.enough(0, 1, 2))  // one session may be stuck
+	is.True(!quick.enough(24, 2, 2)) // 6 ms
+	is.True(quick.enough(24, 3, 2))
+	quick.spur = true
+	is.True(!quick.enough(20, 2, 2))
+}
+
+// offerAll offers n messages at once, and returns when each was accepted.
+func offerAll(t *testing.T, r *Relay, n int) {
+	t.Helper()
+	done := make(chan []attempt.Outcome, n)
+	for i := range n {
+		r.Offer(context.Background(), mail(fmt.Sprintf("a%d@x.org", i)), func(o []attempt.Outcome) { done <- o })
+	}
+	for range n {
+		if o := <-done; o[0].Err != nil {
+			t.Error(o[0].Err)
+		}
+	}
+}
+
+// An autoRelay is a relay without a configured limit, whose replies to the verbs take a while.
+func autoRelay(t *testing.T, takes time.Duration, verbs ...string) (*Relay, *line) {
+	t.Helper()
+	l := &line{relay: &smtptest.Relay{Ext: []string{"PIPELINING"}, Reply: func(verb, _ string) string {
+		for _, v := range verbs {
+			if v == verb {
+				time.Sleep(takes)
+			}
+		}
+		return ""
+	}}}
+	r, err := New(Options{
+		Addr: "relay.test:25", Dial: l.dial, Client: smtpclient.Config{LocalName: "me.example.com"}, Concurrency: 20, Auto: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, l
+}
+
+// A quick relay gets few connections, a distant one a hundred within ten round trips, and one that thinks twenty at
+// first.
+func TestConnectionsFollowTheTempo(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		takes       time.Duration
+		verbs       []string
+		least, most int // connections
+		within      time.Duration
+	}{
+		{"quick", 100 * time.Microsecond, []string{"END"}, 2, 8, time.Minute},
+		{"distant", 50 * time.Millisecond, []string{"CONNECT", "EHLO", "END"}, 60, 100, 10 * 50 * time.Millisecond},
+		{"thinks", 20 * time.Millisecond, []string{"END"}, 20, 100, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				r, l := autoRelay(t, tt.takes, tt.verbs...)
+				defer r.Close()
+				begun := time.Now()
+				offerAll(t, r, 400)
+				took := time.Since(begun)
+				_, peak, _, _ := l.counts()
+				is.True(peak >= tt.least) // connections at the same time
+				is.True(peak <= tt.most)
+				is.True(took <= tt.within)
+				is.True(eachOnce(l.relay, 400))
+			})
+		})
+	}
+}
+
+// A quick relay that suddenly takes long over the messages of all busy sessions holds up no other message for longer
+// than a moment.
+func TestQuickRelayThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		var stop atomic.Int32 // replies that take long
+		l := &line{relay: &smtptest.Relay{Ext: []string{"PIPELINING"}, Reply: func(verb, _ string) string {
+			if verb == "END" {
+				time.Sleep(100 * time.Microsecond)
+				if stop.Add(-1) >= 0 {
+					time.Sleep(10 * time.Second)
+				}
+			}
+			return ""
+		}}}
+		r := newRelay(t, l.dial, 20)
+		defer r.Close()
+		offerAll(t, r, 100)
+		_, peak, _, _ := l.counts()
+		is.True(peak < 20) // the relay is quick
+		stop.Store(2)      // both sessions
+		done := make(chan struct{}, 40)
+		for i := range 40 {
+			r.Offer(context.Background(), mail(fmt.Sprintf("b%d@x.org", i)), func([]attempt.Outcome) { done <- struct{}{} })
+		}
+		time.Sleep(50 * time.Millisecond)
+		is.True(len(done) >= 36) // but for those on the two connections
+		for range 40 {
+			<-done
+		}
+	})
+}

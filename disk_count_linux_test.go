@@ -52,7 +52,7 @@ func TestDiskCallsPerMessage(t *testing.T) {
 		const again = 3 // calls: open, stat, read
 		all -= again * (got["open"] - messages)
 		t.Logf("%.2f calls for each message: %v", float64(all)/messages, got)
-		is.True(all <= 12*messages+messages/10)
+		is.True(all <= 9*messages+messages/10)
 		is.True(got["sync"] <= messages/20) // many messages share a sync
 	})
 }

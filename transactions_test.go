@@ -1,0 +1,76 @@
+package spoolgore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/smtptest"
+)
+
+// Messages with many recipients, of whom some are refused and some deferred once, take few more transactions than a
+// perfect sender needs: one for each message, and one more for a message with a deferred recipient.
+func TestTransactionsOfMessagesWithManyRecipients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		const messages, recipients = 250, 50
+		random := rand.New(rand.NewPCG(1, 2))
+		dir, perfect := t.TempDir(), messages
+		refused, deferred := make(map[string]bool), make(map[string]bool)
+		for m := range messages {
+			var to []string
+			again := 0
+			for r := range recipients {
+				addr := fmt.Sprintf("r%d-%d@example.org", m, r)
+				to = append(to, addr)
+				switch n := random.IntN(100); {
+				case n < 5:
+					refused[addr] = true
+				case n < 10:
+					deferred[addr], again = true, 1
+				}
+			}
+			perfect += again
+			text := "From: a@example.com\nTo: %s\nMessage-ID: <%d@example.com>\n\nx\n"
+			drop(t, dir, fmt.Sprintf("m%04d", m), fmt.Sprintf(text,
+				strings.Join(to, ",\n "), m))
+		}
+		var mu sync.Mutex
+		transactions, offers := 0, 0
+		relay := &smtptest.Relay{Ext: []string{"PIPELINING", "CHUNKING", "ENHANCEDSTATUSCODES"}, Reply: func(verb, addr string) string {
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case verb == "MAIL" && addr != "": // a report has the null sender
+				transactions++
+			case verb != "RCPT" || addr == "a@example.com":
+			case refused[addr]:
+				offers++
+				return "550 5.1.1 no such user"
+			case deferred[addr]:
+				offers++
+				delete(deferred, addr)
+				return "450 4.2.0 mailbox busy"
+			default:
+				offers++
+			}
+			return ""
+		}}
+		wanted := messages*recipients + len(deferred)
+		_, stop := start(t, dir, Options{Dial: relay.Dial})
+		pass(2 * time.Hour)
+		stop()
+		t.Logf("%d transactions, a perfect sender %d; %d offers of recipients, %d", transactions, perfect, offers, wanted)
+		is.True(transactions >= perfect)
+		is.True(float64(transactions) <= 1.2*float64(perfect))
+		is.Equal(offers, wanted) // each recipient as often as needed
+		is.Equal(len(deferred), 0)
+	})
+}

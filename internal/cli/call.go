@@ -122,7 +122,7 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 		dir, c.origin, operands = operands[0], "", operands[1:]
 	}
 	if dir == "" {
-		return usageErr("which directory is the spool?")
+		return usageErr("which directory is the spool? Name it, or set SPOOLGORE_DIR, or dir in /etc/spoolgore.conf")
 	}
 	fi, err := os.Stat(dir)
 	switch {
@@ -200,6 +200,9 @@ func (o *output) exitCode(err error) int {
 		fmt.Fprintf(o.stderr, "%s: %s: %s (see %s help %s)\n", o.program, o.name, console.Escape(err.Error()),
 			o.program, o.name)
 		return ExitUsage
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; run it as root, or as the user of the daemon", err)
 	}
 	o.say("%s: %v", o.name, err)
 	if errors.As(err, &exit) {

@@ -138,7 +138,7 @@ func (t *testMail) setOperands(operands []string) error {
 	}
 	t.test.To = operands[0]
 	if err := message.CheckAddress(t.test.To); err != nil {
-		return fmt.Errorf("%s: %w", console.Escape(t.test.To), err)
+		return fmt.Errorf("%s: %w; want an address such as ann@example.org", console.Escape(t.test.To), err)
 	}
 	if t.test.From == "" {
 		t.test.From = t.sender()

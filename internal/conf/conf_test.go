@@ -53,6 +53,8 @@ func TestUnknownKeys(t *testing.T) {
 
 		// A value is no business of who reads the log.
 		"smtpaddr=s3cret": `line 1: blanks go between smtpaddr and its value`,
+		"dir = s3cret":    `line 1: there is no = between dir and its value`,
+		"smtpaddr =":      `line 1: there is no = between smtpaddr and its value`,
 		"dir:s3cret":      `line 1: blanks go between dir and its value`,
 		"smtpadr=s3cret":  `line 1: unknown key "smtpadr": is it smtpaddr?`,
 		"relay=s3cret":    `line 1: unknown key "relay"`,

@@ -112,6 +112,8 @@ func (c *Command) cluster(flags string, args []string) ([]string, error) {
 				c.Mode = Flush
 			}
 			return args, nil
+		case flag == 's':
+			return nil, fmt.Errorf("%w: unknown flag -'s', which is one of mail(1); write the subject as a field of the message", ErrUsage)
 		case strings.IndexByte(valueFlags, flag) < 0:
 			return nil, fmt.Errorf("%w: unknown flag -%q", ErrUsage, rune(flag))
 		case value == "" && len(args) == 0:

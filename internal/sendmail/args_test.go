@@ -99,8 +99,8 @@ func TestParseRefuses(t *testing.T) {
 		"--help":                `unknown flag -'-'`,
 		"-f":                    "-f needs a value",
 		"-t -N":                 "-N needs a value",
-		"-s Subject a@x":        "unknown flag -'s'", // mail(1)
-		"-i -sSubject a@x":      "unknown flag -'s'",
+		"-s Subject a@x":        "unknown flag -'s', which is one of mail(1); write the subject as a field of the message",
+		"-i -sSubject a@x":      "unknown flag -'s', which is one of mail(1); write the subject as a field of the message",
 		"-c b@x a@x":            "unknown flag -'c'",
 		"-t -x":                 "unknown flag -'x'",
 		"-a a@x":                "unknown flag -'a'",

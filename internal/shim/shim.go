@@ -67,9 +67,21 @@ func run(sys system, args []string, server SMTPServer) int {
 		err = fail(exitIO, "write standard output: %w", out.err)
 	}
 	if err != nil {
-		s.say(err.Error())
+		s.say(err.Error() + remedy(err, s.spool))
 	}
 	return exitCode(err)
+}
+
+// remedy returns what to do about a spool that this user cannot write to; empty for another error.
+func remedy(err error, spool *spooldir.Dir) string {
+	switch {
+	case spool == nil || exitCode(err) != exitCantCreate:
+	case errors.Is(err, fs.ErrNotExist):
+		return "; make the directory " + spool.Path() + ", or correct SPOOLGORE_DIR or dir"
+	case errors.Is(err, fs.ErrPermission):
+		return "; this user may not write to " + spool.Path() + ": set SPOOLGORE_DIR or dir to another spool, or change the owner"
+	}
+	return ""
 }
 
 // output keeps the first error of a writer: a list that was not written must not look like an empty list. EPIPE is no

@@ -135,6 +135,9 @@ func check(act, name string) error {
 // subdirectory is for.
 func (d *Dir) Prepare() (incomplete, err error) {
 	fi, err := d.fs.Stat(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("prepare spool: %w; make the directory, or correct its name", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("prepare spool: %w", err)
 	}

@@ -65,8 +65,8 @@ func Parse(r io.Reader) ([]Setting, error) {
 	return settings, nil
 }
 
-// Check reports the first unknown key, with its line and the most similar known key, or the first line with = between key
-// and value. The text after = or : in a line
+// Check reports the first unknown key, with its line and the most similar known key, or the first line with = between
+// key and value. The text after = or : in a line
 // like "smtppassword=x" is not shown, because it may be a password.
 func Check(settings []Setting, known []string) error {
 	for _, s := range settings {

@@ -113,7 +113,7 @@ func (c *Command) cluster(flags string, args []string) ([]string, error) {
 			}
 			return args, nil
 		case flag == 's':
-			return nil, fmt.Errorf("%w: unknown flag -'s', which is one of mail(1); write the subject as a field of the message", ErrUsage)
+			return nil, fmt.Errorf("%w: unknown flag -'s', which is one of mail(1); write a Subject field", ErrUsage)
 		case strings.IndexByte(valueFlags, flag) < 0:
 			return nil, fmt.Errorf("%w: unknown flag -%q", ErrUsage, rune(flag))
 		case value == "" && len(args) == 0:

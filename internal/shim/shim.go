@@ -79,7 +79,7 @@ func remedy(err error, spool *spooldir.Dir) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "; make the directory " + spool.Path() + ", or correct SPOOLGORE_DIR or dir"
 	case errors.Is(err, fs.ErrPermission):
-		return "; this user may not write to " + spool.Path() + ": set SPOOLGORE_DIR or dir to another spool, or change the owner"
+		return "; this user may not write to " + spool.Path() + ": correct SPOOLGORE_DIR or dir, or change its owner"
 	}
 	return ""
 }

@@ -22,6 +22,9 @@ type Options struct {
 	// Lease is the time after which the messages of a worker without a sign of life go to other workers. All workers
 	// beat three times in that time. Zero: 15 seconds.
 	Lease time.Duration
+
+	// Wait has Open wait for a database that cannot be reached, until ctx ends.
+	Wait bool
 }
 
 // Queue is a connection to the queue of a fleet. Any goroutine may call its methods.
@@ -52,12 +55,34 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 			return nil, fmt.Errorf("fleet: name of the host: %w", err)
 		}
 	}
-	s, err := store.Open(ctx, opts.DB)
+	s, err := connect(ctx, &opts)
 	if err != nil {
 		return nil, fmt.Errorf("fleet: open: %w", err)
 	}
 	return &Queue{store: s, opts: opts, wake: newNotifier(s.Notify)}, nil
 }
+
+// connect opens the store, and waits for the database if the options say so.
+func connect(ctx context.Context, opts *Options) (*store.Store, error) {
+	for told := false; ; {
+		s, err := store.Open(ctx, opts.DB)
+		if err == nil || !opts.Wait || ctx.Err() != nil || !store.IsAway(err) {
+			return s, err
+		}
+		if !told {
+			opts.Logger.Warn("database cannot be reached; retrying", "err", err)
+			told = true
+		}
+		select {
+		case <-time.After(connectPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// connectPause is the time between two tries to reach the database.
+const connectPause = time.Second
 
 // Close closes the connections. No other method may be running.
 func (q *Queue) Close() {

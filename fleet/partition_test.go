@@ -112,7 +112,7 @@ func TestScenarioPartitions(t *testing.T) {
 				}
 			}
 			drop(60)
-			s.moves()
+			eventually(t, "a message is sent", func() bool { return len(s.relay.Messages()) > 0 })
 			l.set(true)
 			drop(60)
 			time.Sleep(span)

@@ -27,6 +27,29 @@ func own(t *testing.T, settings ...string) (*pgtest.Server, string) {
 	return server, url
 }
 
+// A host that starts while the database is down waits for the database, but not if the database can never be used.
+func TestOpenWaitsForTheDatabase(t *testing.T) {
+	is := is.New(t)
+	server, url := own(t)
+	server.Crash()
+	_, err := Open(t.Context(), Options{DB: url})
+	is.True(err != nil) // at once
+	opened := make(chan error, 1)
+	go func() {
+		q, err := Open(t.Context(), Options{DB: url, Wait: true})
+		if err == nil {
+			q.Close()
+		}
+		opened <- err
+	}()
+	is.NoErr(server.Start())
+	is.NoErr(<-opened)
+	for _, bad := range []string{strings.Replace(url, "/fleet?", "/nonsense?", 1), "host=/x port=nonsense"} {
+		_, err = Open(t.Context(), Options{DB: bad, Wait: true})
+		is.True(err != nil) // waiting would not help
+	}
+}
+
 func TestAServerThatLosesMailIsRefused(t *testing.T) {
 	is := is.New(t)
 	_, url := own(t, "fsync=off")

@@ -115,6 +115,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 			return fmt.Errorf("%w: a command, -forward DIR, -work or -http is needed; -h shows them", errUsage)
 		}
 	}
+	f.opts.Wait = set.NArg() == 0
 	q, err := fleet.Open(ctx, f.opts)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ const Oldest = 130000
 // Errors of Open.
 var (
 	ErrUnsafe = errors.New("the database does not keep what it has confirmed")
+	ErrOld    = errors.New("the version of PostgreSQL is too old")
 	ErrSchema = errors.New("the schema of the database is another one")
 )
 
@@ -78,7 +79,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	case err != nil:
 		return err
 	case version < Oldest:
-		return fmt.Errorf("PostgreSQL is version %d, and must be %d or later", version/10000, Oldest/10000)
+		return fmt.Errorf("%w: %d; it must be %d or later", ErrOld, version/10000, Oldest/10000)
 	case fsync != "on" || pages != "on":
 		return fmt.Errorf("%w: fsync is %s, full_page_writes is %s; both must be on", ErrUnsafe, fsync, pages)
 	}
@@ -90,6 +91,13 @@ func (s *Store) prepare(ctx context.Context) error {
 func IsServer(err error) bool {
 	e := new(pgconn.PgError)
 	return errors.As(err, &e) && !strings.HasPrefix(e.Code, "57P0") && !strings.HasPrefix(e.Code, "08")
+}
+
+// IsAway reports whether err of Open means that the server could not be reached, or is starting or ending.
+func IsAway(err error) bool {
+	bad := new(pgconn.ParseConfigError)
+	return !IsServer(err) && !errors.As(err, &bad) && !errors.Is(err, ErrUnsafe) && !errors.Is(err, ErrSchema) &&
+		!errors.Is(err, ErrOld)
 }
 
 // IsBusy reports whether the same statement may succeed later: a lock, a serialization failure, or no resources.

@@ -181,6 +181,13 @@ func (s *Server) end(sig os.Signal) {
 	}
 }
 
+// PID returns the process of a running server.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc.Process.Pid
+}
+
 // Stop ends the server as "pg_ctl stop -m fast" does.
 func (s *Server) Stop() { s.end(syscall.SIGINT) }
 

@@ -1,0 +1,221 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/operate"
+	"github.com/unbit/spoolgore/fleet/internal/pgtest"
+	"github.com/unbit/spoolgore/internal/mailq"
+	"github.com/unbit/spoolgore/internal/smtptest"
+	"github.com/unbit/spoolgore/internal/web"
+)
+
+// figures skips a test that measures, unless SPOOLGORE_FLEET is figures. Such a test needs the machine for itself.
+func figures(t *testing.T) {
+	if os.Getenv("SPOOLGORE_FLEET") != "figures" {
+		t.Skip("SPOOLGORE_FLEET=figures measures")
+	}
+}
+
+// processor returns the seconds that all processes of a server, ended ones too, have used.
+func processor(t *testing.T, s *pgtest.Server) (seconds float64) {
+	t.Helper()
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Skip(err)
+	}
+	postmaster := strconv.Itoa(s.PID())
+	for _, d := range dirs {
+		text, err := os.ReadFile("/proc/" + d.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		f := strings.Fields(rest)
+		if d.Name() != postmaster && f[1] != postmaster {
+			continue
+		}
+		ticks := []string{f[11], f[12]}
+		if d.Name() == postmaster {
+			ticks = append(ticks, f[13], f[14]) // children that have ended
+		}
+		for _, x := range ticks {
+			n, _ := strconv.Atoi(x)
+			seconds += float64(n) / 100
+		}
+	}
+	return seconds
+}
+
+// A message of 4 KiB.
+func body4k(subject string) string {
+	return mail(subject) + strings.Repeat(strings.Repeat("x", 70)+"\n", 55)
+}
+
+// Put by 24 goroutines and one worker beside a local spool with the same relay and the same options: messages a second,
+// and the time of the server's processor for a message.
+func TestFiguresThroughput(t *testing.T) {
+	figures(t)
+	is := is.New(t)
+	const n, writers = 3000, 24
+	env := spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}}
+	run := func(put func(i int) error, left func() int, relay *smtptest.Relay) time.Duration {
+		began := time.Now()
+		var all sync.WaitGroup
+		for k := range writers {
+			all.Go(func() {
+				for i := k; i < n; i += writers {
+					if err := put(i); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		for left() > 0 {
+			time.Sleep(5 * time.Millisecond)
+		}
+		is.Equal(len(relay.Messages()), n)
+		return time.Since(began)
+	}
+	server, url := own(t)
+	q := open(t, Options{DB: url})
+	for round := range 3 {
+		relay := &smtptest.Relay{}
+		dir := t.TempDir()
+		spool := spoolgore.New(dir, options(relay))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- spool.Run(ctx) }()
+		local := run(func(i int) error {
+			_, err := spool.Put(ctx, env, strings.NewReader(body4k(fmt.Sprint("m", i))))
+			return err
+		}, func() int { return n - len(relay.Messages()) }, relay)
+		stop()
+		is.NoErr(<-ended)
+		relay = &smtptest.Relay{}
+		end := work(t, q, options(relay))
+		before := processor(t, server)
+		fleet := run(func(i int) error {
+			_, err := q.Put(t.Context(), env, strings.NewReader(body4k(fmt.Sprint("m", i))))
+			return err
+		}, func() int { return rows(t, q) }, relay)
+		used := processor(t, server) - before
+		end()
+		t.Logf("round %d: local %.0f/s, fleet %.0f/s, ratio %.2f; server %.2f ms a message", round,
+			n/local.Seconds(), n/fleet.Seconds(), local.Seconds()/fleet.Seconds(), 1000*used/n)
+	}
+}
+
+// The page of 50 messages, the counts, and a claim among very many deferred messages.
+func TestFiguresManyMessages(t *testing.T) {
+	figures(t)
+	is := is.New(t)
+	const n = 1_000_000
+	server, url := own(t, "shared_buffers=256MB", "max_wal_size=4GB", "checkpoint_timeout=30min")
+	q := open(t, Options{DB: url})
+	conn, err := pgx.Connect(t.Context(), url)
+	is.NoErr(err)
+	defer conn.Close(t.Context())
+	relay := &smtptest.Relay{}
+	fresh := func() (p50 time.Duration) {
+		var all []time.Duration
+		for i := range 41 {
+			before, began := len(relay.Messages()), time.Now()
+			put(t, q, spoolgore.Envelope{}, body4k(fmt.Sprint("fresh", i)))
+			for len(relay.Messages()) == before {
+				time.Sleep(200 * time.Microsecond)
+			}
+			all = append(all, time.Since(began))
+			time.Sleep(30 * time.Millisecond)
+		}
+		for i := range all {
+			for j := i; j > 0 && all[j] < all[j-1]; j-- {
+				all[j], all[j-1] = all[j-1], all[j]
+			}
+		}
+		return all[20]
+	}
+	stop := work(t, q, options(relay))
+	empty := fresh()
+	stop()
+	_, err = conn.Exec(t.Context(), `INSERT INTO spoolgore.message (id, uid, host, state, created, due, looks, sender, rcpts,
+		size, reason, envelope, record) SELECT nextval('spoolgore.message_id'), 'x' || g, 'h', 1, now(),
+		now() + interval '1 day', now() + interval '5 days', 'a@example.com', 1, 100, '450 4.2.1 not now',
+		'{"from": "a@example.com", "to": ["b@example.org"]}', jsonb_build_object('From', 'a@example.com', 'Attempts', 3,
+		'To', jsonb_build_array(jsonb_build_object('Address', 'b@example.org', 'Status', 0, 'Attempts', 3,
+		'NextAttempt', '2090-01-01T00:00:00Z', 'Error', '450 4.2.1 not now'))) FROM generate_series(1, $1::int) g`, n)
+	is.NoErr(err)
+	_, err = conn.Exec(t.Context(), `VACUUM ANALYZE spoolgore.message`)
+	is.NoErr(err)
+	view := &operate.Queue{Acts: operate.Acts{Store: q.store, Ctx: t.Context()}}
+	for _, p := range []web.PageQuery{
+		{States: []mailq.State{mailq.Deferred}, Limit: 50},
+		{States: []mailq.State{mailq.Deferred}, Limit: 50, Offset: 100_000},
+		{States: []mailq.State{mailq.Waiting, mailq.Sending, mailq.Deferred}, Limit: 50},
+		{States: []mailq.State{mailq.Deferred}, Limit: 50, Text: "example.org"},
+	} {
+		began := time.Now()
+		some, total, err := view.Page(p)
+		is.NoErr(err)
+		is.Equal(len(some), 50)
+		t.Logf("page of %+v: %v (%d)", p, time.Since(began).Round(time.Millisecond), total)
+	}
+	began := time.Now()
+	_, err = view.Totals(8, time.Now())
+	is.NoErr(err)
+	t.Logf("totals of %d: %v", n, time.Since(began).Round(time.Millisecond))
+	stop = work(t, q, options(relay))
+	full := fresh()
+	before := processor(t, server)
+	time.Sleep(20 * time.Second)
+	t.Logf("fresh p50 %v empty, %v beside %d deferred; idle %.1f ms/s of the server", empty, full, n,
+		1000*(processor(t, server)-before)/20)
+	stop()
+}
+
+// Round trips: statements for a Put, and of a worker with a backlog for a message.
+func TestFiguresRoundTrips(t *testing.T) {
+	figures(t)
+	is := is.New(t)
+	_, url := own(t, "shared_preload_libraries=pg_stat_statements")
+	q := open(t, Options{DB: url})
+	conn, err := pgx.Connect(t.Context(), url)
+	is.NoErr(err)
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), `CREATE EXTENSION pg_stat_statements`)
+	is.NoErr(err)
+	calls := func() (n int) {
+		const sum = `SELECT sum(calls)::int FROM pg_stat_statements WHERE toplevel AND query NOT LIKE '%pg_stat_statements%'`
+		is.NoErr(conn.QueryRow(t.Context(), sum).Scan(&n))
+		_, err := conn.Exec(t.Context(), `SELECT pg_stat_statements_reset()`)
+		is.NoErr(err)
+		return n
+	}
+	const n = 2000
+	calls()
+	for i := range n {
+		put(t, q, spoolgore.Envelope{}, body4k(fmt.Sprint("m", i)))
+	}
+	t.Logf("%.3f statements a Put", float64(calls())/n)
+	relay := &smtptest.Relay{}
+	stop := work(t, q, options(relay))
+	for len(relay.Messages()) < n {
+		time.Sleep(5 * time.Millisecond)
+	}
+	stop()
+	t.Logf("%.3f statements of a worker a message", float64(calls())/n)
+	is.Equal(rows(t, q), 0)
+}

@@ -97,15 +97,34 @@ func (s *stuffer) write(p []byte) error {
 		}
 		p = p[i+2:] // sends the dot again
 	}
+	s.ended(p)
+	return s.send(p)
+}
+
+// passes reports whether p has no dot to double, and if so takes p as sent.
+func (s *stuffer) passes(p []byte) bool {
 	switch {
-	case bytes.HasSuffix(p, crlf):
+	case len(p) == 0:
+		return true
+	case s.last == lineStart && p[0] == '.', s.last == afterCR && p[0] == '\n' && len(p) > 1 && p[1] == '.':
+		return false
+	case bytes.Contains(p, crlfDot):
+		return false
+	}
+	s.ended(p)
+	return true
+}
+
+// ended records that p, which is not empty, was sent.
+func (s *stuffer) ended(p []byte) {
+	switch {
+	case bytes.HasSuffix(p, crlf), len(p) == 1 && p[0] == '\n' && s.last == afterCR:
 		s.last = lineStart
 	case p[len(p)-1] == '\r':
 		s.last = afterCR
 	default:
 		s.last = inLine
 	}
-	return s.send(p)
 }
 
 // end sends the lone dot, after a CRLF if missing.

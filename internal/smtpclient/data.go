@@ -1,7 +1,10 @@
 package smtpclient
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 
 	"github.com/unbit/spoolgore/internal/attempt"
@@ -30,10 +33,13 @@ func (s *serving) withData(x *transaction) {
 func (s *serving) content(x *transaction) {
 	s.pipe.start(step{x: x, kind: endStep})
 	w := &pieceWriter{pipe: &s.pipe, limit: s.c.cfg.piece()}
+	if x.Size > maxFlight {
+		w.direct = &w.pipe.wire.out
+	}
 	if 0 < x.Size && x.Size <= maxFlight {
 		w.limit = 2 * maxFlight // one write, for any number of stuffed dots
 	}
-	if err := sendContent(w, x.Content, x.Size); err == nil {
+	if err := w.send(x.Content, x.Size); err == nil {
 		s.pipe.complete()
 	} else if cause := unreadable(err); cause != nil {
 		s.sourceFailed(x, cause)
@@ -52,8 +58,50 @@ func (s *serving) sourceFailed(x *transaction, err error) {
 
 // A pieceWriter collects content and sends the content in pieces.
 type pieceWriter struct {
-	pipe  *pipeline
-	limit int // size of a piece, in octets
+	pipe   *pipeline
+	limit  int     // size of a piece, in octets
+	direct *flight // a large content is read into the flight; nil: the content is copied
+}
+
+// send sends content with stuffed dots and the lone dot at the end.
+func (w *pieceWriter) send(content io.Reader, size int64) error {
+	if w.direct == nil {
+		return sendContent(w, content, size)
+	}
+	s := stuffer{w: w}
+	for total := int64(0); ; {
+		start := w.direct.len()
+		room := max(1, w.limit-start)
+		buf := w.direct.grow(room)
+		n, err := content.Read(buf[start : start+room])
+		total += int64(n)
+		if total > size || err == io.EOF && total < size {
+			return sourceError{fmt.Errorf("the content is not %d octets long", size)}
+		}
+		part := buf[start : start+n]
+		if s.passes(part) {
+			w.direct.set(buf[:start+n])
+			if err := w.flush(); err != nil {
+				return err
+			}
+		} else if err := s.write(bytes.Clone(part)); err != nil { // the flight gets more octets than were read
+			return err
+		}
+		if err == io.EOF {
+			return s.end()
+		}
+		if err != nil {
+			return sourceError{fmt.Errorf("read the content: %w", err)}
+		}
+	}
+}
+
+// flush sends a complete piece.
+func (w *pieceWriter) flush() error {
+	if w.pipe.wire.out.len() >= w.limit {
+		w.pipe.flush()
+	}
+	return w.pipe.wire.writeErr
 }
 
 // Write appends content to the flight, and sends a complete piece.
@@ -64,11 +112,7 @@ func (w *pieceWriter) Write(b []byte) (int, error) {
 		buf = slices.Grow(buf, room-len(buf)) // one allocation
 	}
 	out.set(append(buf, b...))
-	if out.len() < w.limit {
-		return len(b), nil
-	}
-	w.pipe.flush()
-	if err := w.pipe.wire.writeErr; err != nil {
+	if err := w.flush(); err != nil {
 		return 0, err
 	}
 	return len(b), nil

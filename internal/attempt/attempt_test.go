@@ -105,5 +105,5 @@ func TestImportsNoIO(t *testing.T) {
 	is := is.New(t)
 	out, err := exec.Command("go", "list", "-f", `{{join .Imports " "}}`, ".").Output()
 	is.NoErr(err) // go list works
-	is.Equal(strings.TrimSpace(string(out)), "fmt regexp slices strconv strings time")
+	is.Equal(strings.TrimSpace(string(out)), "fmt regexp slices strconv strings sync time")
 }

@@ -1,7 +1,6 @@
 package attempt
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -117,10 +116,10 @@ func loginRequired(code int) bool {
 }
 
 var (
-	namesHELO = regexp.MustCompile(`(?i)\b(helo|ehlo)\b`)
-	authWords = regexp.MustCompile(`(?i)auth(enticat|oriz|\b)|log ?(ged )?in\b|sign in|credential`)
+	namesHELO = pattern(`\b(helo|ehlo)\b`)
+	authWords = pattern(`auth(enticat|oriz|\b)|log ?(ged )?in\b|sign in|credential`)
 	// aboutSender matches replies to MAIL that are about the sender, and final.
-	aboutSender = regexp.MustCompile(`(?i)sender address|domain|spf|dkim|dmarc|spam|syntax|not owned|too large|size|` +
+	aboutSender = pattern(`sender address|domain|spf|dkim|dmarc|spam|syntax|not owned|too large|size|` +
 		`bad address|invalid (address|sender)|no such|unknown|blacklist|blocklist|blocked`)
 )
 
@@ -154,7 +153,7 @@ func (r Reply) Undecided() bool {
 	return false
 }
 
-var throttleWords = regexp.MustCompile(`(?i)throttl|too fast|rate[ -]?limit|\brate\b|too many|slow down|concurren|` +
+var throttleWords = pattern(`throttl|too fast|rate[ -]?limit|\brate\b|too many|slow down|concurren|` +
 	`thread limit|frequen|quota|volume|limit exceeded|exceeded`)
 
 // Throttled reports whether the reply asks for less mail: 432, 454, 4.3.2 (RFC 3463: system does not accept mail now),
@@ -170,5 +169,5 @@ func NoPTR(r Reply) bool {
 	return r.Code/100 == 5 && noPTR.MatchString(r.Text)
 }
 
-var noPTR = regexp.MustCompile(
-	`(?i)\bptr record|reverse dns|\brdns\b|ipv6 sending guidelines|reverse lookup|reverse hostname`)
+var noPTR = pattern(
+	`\bptr record|reverse dns|\brdns\b|ipv6 sending guidelines|reverse lookup|reverse hostname`)

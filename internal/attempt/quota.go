@@ -1,16 +1,12 @@
 package attempt
 
-import "regexp"
-
 // A quotaReply is a reply with a code for "never" that is about a quota or the state of the account: the message is
 // good, and goes out when there is quota again.
 type quotaReply struct {
-	code     int            // zero: any 5yz
-	enhanced string         // empty: any
-	text     *regexp.Regexp // nil: any
+	code     int    // zero: any 5yz
+	enhanced string // empty: any
+	text     *words // nil: any
 }
-
-func pattern(s string) *regexp.Regexp { return regexp.MustCompile("(?i)" + s) }
 
 // quotaReplies is the table of docs/delivery.md, which names the sources.
 var quotaReplies = []quotaReply{

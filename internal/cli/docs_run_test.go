@@ -43,7 +43,7 @@ func TestShellBlocksOfTheDocumentsRun(t *testing.T) {
 		t.Run(where, func(t *testing.T) { runBlock(t, programs, block, string(script.Data)) })
 	}
 	for _, script := range archive.Files {
-		if !used[script.Name] {
+		if !used[script.Name] && !strings.HasSuffix(script.Name, ":") {
 			t.Errorf("testdata/docs/blocks.txtar: %s: there is no such block", script.Name)
 		}
 	}
@@ -118,7 +118,7 @@ func fakeRelay(t *testing.T) (addr string, events *os.File) {
 	t.Cleanup(func() { _, _ = events.Close(), w.Close() })
 	relay := &smtptest.Relay{
 		Ext:   []string{"PIPELINING", "8BITMIME", "SIZE", "AUTH CRAM-MD5"},
-		Users: map[string]string{"app": "secret", "kratos": "deimos"},
+		Users: map[string]string{"app": "secret", "app@example.com": "secret", "kratos": "deimos"},
 		Reply: func(verb, arg string) string {
 			if _, err := w.WriteString(verb + " " + arg + "\n"); err != nil {
 				return ""

@@ -14,11 +14,14 @@ var schema1 string
 //go:embed schema2.sql
 var schema2 string
 
+//go:embed schema3.sql
+var schema3 string
+
 // Version is the version of the schema.
-const Version = 2
+const Version = 3
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2}
+var steps = [Version]string{schema1, schema2, schema3}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {

@@ -27,6 +27,7 @@ const (
 	greetingLimit  = time.Minute     // wait for the first command
 	loginPause     = time.Second     // before the reply to a login that is refused
 	maxLogins      = 3               // refused logins of a session
+	hostBits       = 64              // of an IPv6 address: the network, in which a host takes any address
 )
 
 // Listener takes connections. Its methods are called by one goroutine.
@@ -37,8 +38,9 @@ type Listener struct {
 	Log *slog.Logger
 
 	mu      sync.Mutex
-	clients map[string]int // sessions by address or, of this host, by user
+	clients map[string]int // sessions by client (keyOf)
 	open    int            // sessions
+	logins  logins
 }
 
 // Serve takes connections from l until ctx ends. Then Serve closes l and all connections that are between two messages
@@ -97,7 +99,7 @@ func (s *Listener) session(ctx context.Context, nc net.Conn) {
 		return
 	}
 	if server.Login != nil {
-		server.Login = c.limited(server.Login, s.Log, client)
+		server.Login = c.limited(s.oneAtATime(ctx, key, server.Login), s.Log, client)
 	}
 	if err := server.Serve(c, c); err != nil && ctx.Err() == nil {
 		s.Log.Debug("SMTP session ended", "client", client, "err", err)
@@ -116,6 +118,7 @@ func (s *Listener) userOf(nc net.Conn) string {
 }
 
 // keyOf returns the client for whom a session counts: a host or, on this host, a user, who has many loopback addresses.
+// A host has all IPv6 addresses of a network of 64 bits.
 func keyOf(nc net.Conn, uid string) string {
 	client, err := netip.ParseAddrPort(nc.RemoteAddr().String())
 	switch {
@@ -123,6 +126,9 @@ func keyOf(nc net.Conn, uid string) string {
 		return "uid " + uid
 	case err == nil && client.Addr().Unmap().IsLoopback():
 		return "this host"
+	case err == nil && client.Addr().Unmap().Is6():
+		network, _ := client.Addr().WithZone("").Prefix(hostBits)
+		return network.String()
 	}
 	return host(nc.RemoteAddr())
 }
@@ -213,26 +219,6 @@ func (c *conn) extend(limit time.Duration) {
 		deadline = c.end
 	}
 	_ = c.SetDeadline(deadline)
-}
-
-// A loginFunc checks user and password.
-type loginFunc = func(user, password string) error
-
-// limited returns login with a pause after each refusal, and the end of the session after several.
-func (c *conn) limited(login loginFunc, log *slog.Logger, client string) loginFunc {
-	return func(user, password string) error {
-		err := login(user, password)
-		if err == nil {
-			return nil
-		}
-		log.Warn("login of an SMTP client refused", "client", client)
-		time.Sleep(loginPause)
-		if c.refused++; c.refused >= maxLogins {
-			_, _ = io.WriteString(c, "421 4.7.0 too many refused logins\r\n")
-			_ = c.Close()
-		}
-		return err
-	}
 }
 
 // Listen opens the socket. Addr is HOST:PORT, or a port on 127.0.0.1. Without a certificate, only loopback is allowed;

@@ -1,0 +1,93 @@
+package smtplisten
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// guess has a wrong password checked by n sessions of each client, and returns how many checks ran at the same time at
+// most.
+func guess(l *Listener, clients, n int) (most int64) {
+	var running, highest atomic.Int64
+	login := func(string, string) error {
+		if now := running.Add(1); now > highest.Load() {
+			highest.Store(now)
+		}
+		time.Sleep(50 * time.Millisecond) // the work of bcrypt
+		running.Add(-1)
+		return errLogin
+	}
+	var wg sync.WaitGroup
+	for c := range clients {
+		for range n {
+			wg.Go(func() { _ = l.oneAtATime(context.Background(), strconv.Itoa(c), login)("app", "wrong") })
+		}
+	}
+	wg.Wait()
+	return highest.Load()
+}
+
+func TestAClientTriesOnePasswordInASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l, begin := &Listener{}, time.Now()
+		is.Equal(guess(l, 1, maxPerClient), int64(1))
+		is.True(time.Since(begin) >= maxPerClient*loginPause) // more connections do not help
+		is.Equal(len(l.logins.clients), 0)                    // and nothing is remembered
+	})
+}
+
+func TestManyClientsLeaveProcessorTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l := &Listener{}
+		most := guess(l, maxConnections, 1)
+		is.Equal(most, int64(cap(l.logins.all))) // half of the processors
+	})
+}
+
+func TestWaitForACheckEndsWithTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l := &Listener{}
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = l.oneAtATime(t.Context(), "a", func(string, string) error { return errLogin })("app", "wrong") }()
+		synctest.Wait() // the client has its pause
+		begin := time.Now()
+		time.AfterFunc(time.Millisecond, stop)
+		err := l.oneAtATime(ctx, "a", func(string, string) error { return nil })("app", "right")
+		is.Equal(err, errBusy)
+		is.Equal(time.Since(begin), time.Millisecond)
+	})
+}
+
+// from is a connection from an address.
+type from struct {
+	net.Conn
+	addr string
+}
+
+func (f from) RemoteAddr() net.Addr {
+	addr, err := net.ResolveTCPAddr("tcp", f.addr)
+	if err != nil {
+		panic(err)
+	}
+	return addr
+}
+
+func TestHostWithManyAddressesIsOneClient(t *testing.T) {
+	is := is.New(t)
+	one := keyOf(from{addr: "[2001:db8::1]:1"}, "")
+	is.Equal(one, keyOf(from{addr: "[2001:db8::ffff:1:2]:2"}, ""))
+	is.True(one != keyOf(from{addr: "[2001:db8:0:1::1]:1"}, ""))
+	is.True(keyOf(from{addr: "192.0.2.1:1"}, "") != keyOf(from{addr: "192.0.2.2:1"}, ""))
+	is.Equal(keyOf(from{addr: "[::ffff:192.0.2.1]:1"}, ""), keyOf(from{addr: "192.0.2.1:1"}, ""))
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -71,19 +72,27 @@ func listenSMTP(c *config.Config, log *slog.Logger) (serve func() (end func()), 
 	}, nil
 }
 
+// defaultMaxSize is the limit for a message without maxsize, as for a setgid sendmail-spool: any program on the host
+// can connect.
+const defaultMaxSize = 50 << 20
+
+// errNoRoom is the reply 451 to a message for which the disk has no room but that which the daemon needs.
+var errNoRoom = errors.New("the disk has only the room left that the daemon needs")
+
 // tcpIntake puts messages of SMTP clients into the spool. Its settings are those of sendmail-spool.
 type tcpIntake struct {
 	dir     *spooldir.Dir
 	domain  string // for addresses without a domain
 	host    string
-	aliases string // path of the alias file; empty: none
-	maxSize int64  // octets of a message; zero: no limit
-	maxTo   int    // recipients of a message
+	aliases string                                         // path of the alias file; empty: none
+	maxSize int64                                          // octets of a message; zero: no limit
+	maxTo   int                                            // recipients of a message
+	room    func(*spooldir.Dir) (octets int64, known bool) // that may be added to the disk
 	log     *slog.Logger
 }
 
 func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) {
-	in.log, in.host = log, msgfile.Host("")
+	in.log, in.host, in.room = log, msgfile.Host(""), spooldir.Room
 	in.maxTo = cmp.Or(c.Opts.MaxRecipients, record.MaxRecipients)
 	if in.dir, err = spooldir.New(c.Dir); err != nil {
 		return in, err
@@ -103,6 +112,7 @@ func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) 
 	default:
 		in.aliases = path
 	}
+	in.maxSize = defaultMaxSize
 	if size := c.From["maxsize"].Value; size != "" {
 		if in.maxSize, err = conf.Size(size); err != nil {
 			return in, fmt.Errorf("%s: maxsize: %w", c.From["maxsize"].Origin, err)
@@ -126,9 +136,13 @@ func (in tcpIntake) server(uid string) (*stdiosmtp.Server, error) {
 		Put: func(m *sendmail.Message) error {
 			hop := hop
 			hop.Time = time.Now()
+			room, known := in.room(in.dir)
 			_, err := spooldir.PutNamed(in.dir, func(w io.Writer, name string) error {
 				hop.Name = name
 				m.Trace(hop)
+				if known {
+					w = &bounded{Writer: w, left: room}
+				}
 				_, err := m.WriteTo(w)
 				return err
 			})
@@ -139,4 +153,18 @@ func (in tcpIntake) server(uid string) (*stdiosmtp.Server, error) {
 			return err
 		},
 	}), nil
+}
+
+// bounded is a writer that takes a number of octets.
+type bounded struct {
+	io.Writer
+	left int64
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= int64(len(p)); b.left < 0 {
+		return 0, errNoRoom
+	}
+	return b.Writer.Write(p)
 }

@@ -103,7 +103,7 @@ var Keys = []Key{
 
 	{Name: "domain", Of: Sendmail, Default: "that in /etc/mailname, else the host's name"},
 	{Name: "aliases", Of: Sendmail, Default: "/etc/aliases"},
-	{Name: "maxsize", Of: Sendmail, Default: "no limit; 50M if setgid"},
+	{Name: "maxsize", Of: Sendmail, Default: "no limit; 50M if setgid, or by SMTP"},
 	{Name: "userfiles", Of: Sendmail, Default: "no limit; 10000 if setgid"},
 	{Name: "usersize", Of: Sendmail, Default: "no limit; 1G if setgid"},
 }

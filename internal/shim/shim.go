@@ -56,6 +56,7 @@ type shim struct {
 	in             *os.File
 	stdout, stderr io.Writer
 	room           *room // for the next message; nil: no limit
+	serves         bool  // the messages come by SMTP (-bs)
 }
 
 // run is Main with the rights dropped.

@@ -40,6 +40,22 @@ func dial(t *testing.T, dir string) *client {
 	return d
 }
 
+// Any program of the host can be behind -bs: a message has a limit, and the disk keeps room for the daemon.
+func TestSMTPHasLimitsWithoutAConfiguration(t *testing.T) {
+	is := is.New(t)
+	d := dial(t, t.TempDir())
+	d.send("EHLO x\r\n")
+	text := ""
+	for !strings.Contains(text, "\n250 ") {
+		line, err := d.out.ReadString('\n')
+		is.NoErr(err)
+		text += line
+	}
+	is.True(strings.Contains(text, "SIZE 52428800\r\n"))
+	d.say("QUIT", "221")
+	is.Equal(d.end(), 0)
+}
+
 // say sends a line, and fails the test if the answer does not begin with want.
 func (d *client) say(line, want string) {
 	d.t.Helper()

@@ -161,7 +161,7 @@ func (s *shim) checkQuota() error {
 		if s.conf.userFiles > 0 || s.conf.userSize > 0 {
 			files, bytes, err = spooldir.Usage(s.spool, s.sys.uid)
 		}
-		if free, known := spooldir.Room(s.spool); s.sys.elevated && known {
+		if free, known := spooldir.Room(s.spool); known && (s.sys.elevated || s.serves) {
 			s.room = &room{left: free, why: "the disk has only the room left that the daemon needs"}
 		}
 		return err

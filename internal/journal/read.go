@@ -47,13 +47,34 @@ type Found struct {
 	end     int64 // offset after the last record
 }
 
+// maxLine is the longest line of a journal. Entries of the status file have the same limit. A file without blocks
+// (sparse) is one line that can be longer than the memory.
+const maxLine = 64 << 20
+
+// errTooLong ends the reading of a file that is no journal.
+var errTooLong = fmt.Errorf("a line is longer than %d MiB", maxLine>>20)
+
+// readLine returns the next line with its line feed, or the rest at the end of the input.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > maxLine {
+			return nil, errTooLong
+		}
+		line = append(line, part...)
+		if err != bufio.ErrBufferFull {
+			return line, err
+		}
+	}
+}
+
 // Read calls each for every record in order. A damaged line is skipped: the line was not written completely, or the
-// disk lost it. Read stops at an error of each or of r.
+// disk lost it. Read stops at an error of each or of r, and at a line that is too long.
 func Read(r io.Reader, each func(record []byte) error) (found Found, err error) {
 	lines := bufio.NewReader(r)
 	bad, at := 0, int64(0)
 	for {
-		line, err := lines.ReadBytes('\n')
+		line, err := readLine(lines)
 		at += int64(len(line))
 		if err == io.EOF {
 			found.Torn = at - found.end

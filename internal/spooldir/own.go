@@ -1,6 +1,7 @@
 package spooldir
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -28,15 +29,24 @@ func OpenRead(path string) (fsys.File, error) { return OpenReadOn(fsys.System(),
 // OpenReadOn is OpenRead on the file system on.
 func OpenReadOn(on fsys.FS, path string) (fsys.File, error) { return openRegular(on, path, openFlags) }
 
-// ReadOn returns the content of a file that OpenReadOn opens.
+// maxOwn is the largest file that ReadOn reads. A file without blocks (sparse) can be larger than the memory.
+const maxOwn = 64 << 20
+
+// ReadOn returns the content of a file that OpenReadOn opens. A file larger than 64 MiB is an error.
 func ReadOn(on fsys.FS, path string) ([]byte, error) {
 	f, err := OpenReadOn(on, path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	text, err := io.ReadAll(io.LimitReader(f, maxOwn+1))
+	if err == nil && len(text) > maxOwn {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errTooLarge}
+	}
+	return text, err
 }
+
+var errTooLarge = fmt.Errorf("larger than %d MiB", maxOwn>>20)
 
 func openRegular(on fsys.FS, path string, flags int) (fsys.File, error) {
 	f, err := on.OpenFile(path, flags, 0o600)

@@ -38,3 +38,16 @@ func TestOwnFilesAreRegular(t *testing.T) {
 		})
 	}
 }
+
+func TestHugeOwnFileIsNotRead(t *testing.T) {
+	is := is.New(t)
+	path := filepath.Join(t.TempDir(), RateFile)
+	is.NoErr(os.WriteFile(path, nil, 0o600))
+	is.NoErr(os.Truncate(path, maxOwn)) // without blocks
+	text, err := ReadOn(fsys.System(), path)
+	is.NoErr(err)
+	is.Equal(len(text), maxOwn)
+	is.NoErr(os.Truncate(path, 1<<40))
+	_, err = ReadOn(fsys.System(), path)
+	is.True(errors.Is(err, errTooLarge)) // the memory does not depend on the size of the file
+}

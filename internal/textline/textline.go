@@ -7,8 +7,8 @@ import (
 )
 
 // Of returns s as one line of valid UTF-8, with a space for each tab, LF, VT, FF and CR, and a question mark for each
-// other control character, line separator and invalid byte. A line of more than limit bytes is cut between two
-// characters; zero: no limit.
+// other control character, line separator, character that changes the direction of the text, and invalid byte. A line
+// of more than limit bytes is cut between two characters; zero: no limit.
 func Of(s string, limit int) string {
 	if limit > 0 && len(s) > 2*limit {
 		s = s[:2*limit]
@@ -17,7 +17,7 @@ func Of(s string, limit int) string {
 		switch {
 		case r >= '\t' && r <= '\r':
 			return ' '
-		case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp):
+		case unicode.IsControl(r), unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control):
 			return '?'
 		}
 		return r

@@ -41,6 +41,9 @@ func TestPin(t *testing.T) {
 	code, _, errs = command("", "pin", plain.Listen(t))
 	is.True(code != 0)
 	is.True(strings.Contains(errs, "spoolgore: pin: "))
+	code, out, errs = command("", "pin", "smtp://ann:secret@mail.example.com")
+	is.Equal(code, 64)
+	is.True(!strings.Contains(out+errs, "secret")) // it would be repeated in an error of the resolver
 	code, _, _ = command("", "pin")
 	is.Equal(code, 64)
 }

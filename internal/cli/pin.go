@@ -36,7 +36,8 @@ is sent. Without PORT, it is 587.`,
 			c.writeHelp(p)
 			return ExitOK
 		}
-		if len(args) != 1 || strings.HasPrefix(args[0], "-") {
+		// A URL can have a password, which an error would repeat.
+		if len(args) != 1 || strings.HasPrefix(args[0], "-") || strings.ContainsAny(args[0], "/@") {
 			return p.UsageError(errors.New("pin: want HOST or HOST:PORT of one relay"))
 		}
 		host, port, err := net.SplitHostPort(args[0])

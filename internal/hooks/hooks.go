@@ -22,7 +22,7 @@ import (
 
 const (
 	timeLimit  = 30 * time.Second // for one command; at the end for all waiting events together
-	maxWaiting = 1000             // waiting events
+	maxWaiting = 1000             // waiting events of failed messages; of the others as many
 	maxText    = 64 << 10         // bytes of a variable, for which systems have a limit
 	maxSaid    = 4 << 10          // bytes of a command's output that are logged
 )
@@ -126,13 +126,28 @@ func (r *Runner) add(ev Event, which func(*Hook) bool) {
 		h := &r.hooks[i]
 		switch {
 		case r.closed || !h.wants(ev.Event) || which != nil && !which(h):
-		case len(r.jobs) >= maxWaiting:
+		case r.isFull(ev.Event):
 			r.opts.Log.Error("hook command is not run; too many events wait", "event", ev.Event, "path", ev.Path)
 		default:
 			r.jobs = append(r.jobs, job{hook: *h, event: ev})
 		}
 	}
 	r.wakeUp()
+}
+
+// isFull reports whether too many events wait. Failed messages, which a user can make at will, leave room for the
+// events of relays. The caller holds r.mu.
+func (r *Runner) isFull(event string) bool {
+	if event != Failed {
+		return len(r.jobs) >= 2*maxWaiting
+	}
+	n := 0
+	for i := range r.jobs {
+		if r.jobs[i].event.Event == Failed {
+			n++
+		}
+	}
+	return n >= maxWaiting
 }
 
 func (r *Runner) wakeUp() {
@@ -164,21 +179,33 @@ func (r *Runner) run(ctx context.Context) {
 	}
 }
 
-// next takes the first job that is due. If none is due, wait is how long; it is not ok if there will be no more.
+// next takes the first job that is due; jobs for failed messages, of which there can be many, come after the others. If
+// none is due, wait is how long; it is not ok if there will be no more.
 func (r *Runner) next() (j job, wait time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wait = time.Hour
+	first := -1
 	for i := range r.jobs {
 		until := time.Until(r.jobs[i].due)
-		if r.closed || until <= 0 {
-			j = r.jobs[i]
-			r.jobs = append(r.jobs[:i], r.jobs[i+1:]...)
-			return j, 0, true
+		if !r.closed && until > 0 {
+			wait = min(wait, until)
+			continue
 		}
-		wait = min(wait, until)
+		if first < 0 {
+			first = i
+		}
+		if r.jobs[i].event.Event != Failed {
+			first = i
+			break
+		}
 	}
-	return j, wait, !r.closed
+	if first < 0 {
+		return j, wait, !r.closed
+	}
+	j = r.jobs[first]
+	r.jobs = append(r.jobs[:first], r.jobs[first+1:]...)
+	return j, 0, true
 }
 
 // sleep waits for d, or until a job comes.

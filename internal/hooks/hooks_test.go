@@ -208,3 +208,25 @@ func TestOldestMessage(t *testing.T) {
 	look(1)
 	is.Equal(len(r.jobs), 2)
 }
+
+func TestFailedMessagesLeaveRoomForAlarms(t *testing.T) {
+	is := is.New(t)
+	var log bytes.Buffer
+	hook := Hook{Events: []string{Failed, RelayDown, RelayUp}, Command: ":"}
+	r := runner(time.Minute, slog.New(slog.NewTextHandler(&log, nil)), hook)
+	for range maxWaiting + 5 {
+		r.add(Event{Event: Failed}, nil)
+	}
+	r.add(Event{Event: RelayDown}, nil)
+	r.add(Event{Event: RelayUp}, nil)
+	is.Equal(strings.Count(log.String(), "too many events wait"), 5) // failed messages
+	for _, want := range []string{RelayDown, RelayUp, Failed} {
+		j, _, ok := r.next()
+		is.True(ok)
+		is.Equal(j.event.Event, want) // in order, before the messages that waited for longer
+	}
+	for range 3 * maxWaiting {
+		r.add(Event{Event: RelayDown}, nil)
+	}
+	is.True(len(r.jobs) <= 2*maxWaiting)
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/unbit/spoolgore/internal/cli"
 	"github.com/unbit/spoolgore/internal/config"
+	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/explain"
 	"github.com/unbit/spoolgore/internal/logger"
 )
@@ -25,7 +26,7 @@ func checkConfig(c config.Config, stdout, stderr io.Writer) int {
 		err = checkDirectory(c.Dir)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "spoolgore: %v\n", err)
+		fmt.Fprintf(stderr, "spoolgore: %s\n", console.EscapeLines(err.Error()))
 		return cli.ExitConfig
 	}
 	fmt.Fprintln(stdout, "the configuration is valid")

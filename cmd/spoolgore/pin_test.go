@@ -69,3 +69,16 @@ func TestProxyThatIsDown(t *testing.T) {
 	_, out, _ := command("", "-printconfig", "-smtpproxy", "http://u:secret@p:1", spool)
 	is.True(strings.Contains(out, "http://***@p:1") && !strings.Contains(out, "secret"))
 }
+
+// What a script passes on from elsewhere does not reach the terminal as it is.
+func TestUsageErrorsAreEscaped(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b]0;x\a\x1b[2J"
+	for _, args := range [][]string{{"-x" + evil}, {evil, "other"}, {"list", "-x" + evil}, {"-checkconfig", "-senders", "/no" + evil},
+		{"put", "-x" + evil}, {"-config", "/no" + evil}, {"-rate", evil, "spool"}} {
+		code, out, errs := command("", args...)
+		if code == 0 || strings.ContainsAny(out+errs, "\x1b\a") || !strings.Contains(errs, `\x1b[2J`) {
+			t.Errorf("%q: %d %q %q", args, code, out, errs)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/config"
+	"github.com/unbit/spoolgore/internal/console"
 )
 
 // Exit codes. Those above 63 are of sysexits.h: they tell a supervisor whether another start makes sense.
@@ -27,10 +28,11 @@ const (
 // UsageError prints an error of the call, or of the configuration, and returns the exit code.
 func (p *Program) UsageError(err error) int {
 	if errors.As(err, new(*config.Error)) {
-		fmt.Fprintf(p.Stderr, "spoolgore: %v\n", err)
+		fmt.Fprintf(p.Stderr, "spoolgore: %s\n", console.EscapeLines(err.Error()))
 		return ExitConfig
 	}
-	fmt.Fprintf(p.Stderr, "spoolgore: %v (see spoolgore help%s)\n", err, flagIn(err.Error()))
+	text := console.EscapeLines(err.Error())
+	fmt.Fprintf(p.Stderr, "spoolgore: %s (see spoolgore help%s)\n", text, flagIn(text))
 	return ExitUsage
 }
 

@@ -47,8 +47,7 @@ on this host opens a page. If the browser runs on another host, paste the addres
 		show := func(text string) { fmt.Fprintln(p.Stdout, text) }
 		pasted := func() (string, error) { return bufio.NewReader(p.Stdin).ReadString('\n') }
 		if err := oauth.Login(ctx, oauth.Providers[i], args[1], show, pasted); err != nil {
-			fmt.Fprintf(p.Stderr, "spoolgore: login: %v\n", err)
-			return ExitNotDone
+			return p.failure("login", err, ExitNotDone)
 		}
 		fmt.Fprintf(p.Stdout, "Logged in. Use it with -smtpoauth %s\n", args[1])
 		return ExitOK

@@ -107,7 +107,7 @@ func (c *call) put(o putfiles.Options) error {
 
 func (c *call) putFile(path string, o putfiles.Options) ([]string, error) {
 	if path != "-" {
-		f, err := os.Open(path)
+		f, err := putfiles.Open(path)
 		if err != nil {
 			return nil, err
 		}

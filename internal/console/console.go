@@ -119,6 +119,15 @@ func Escape(text string) string {
 	return b.String()
 }
 
+// EscapeLines is Escape for text that may have several lines.
+func EscapeLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = Escape(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // EscapeJSON is Escape for a line of JSON: characters that encoding/json leaves in strings and that a terminal might
 // obey are written as \u202e.
 func EscapeJSON(line []byte) []byte {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/mbox"
@@ -36,7 +37,7 @@ type Options struct {
 //
 // After an error of the disk, names holds the messages that are in the spool.
 func Put(dir *spooldir.Dir, path string, o Options) (names []string, err error) {
-	f, err := os.Open(path)
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +46,11 @@ func Put(dir *spooldir.Dir, path string, o Options) (names []string, err error) 
 		err = fmt.Errorf("%s: %w", path, err)
 	}
 	return names, err
+}
+
+// Open opens a file for PutFile. It does not wait for a FIFO, which may be in a directory of another user.
+func Open(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 // PutFile is Put for an open file.

@@ -59,7 +59,9 @@ func TestWaitForACheckEndsWithTheServer(t *testing.T) {
 		is := is.New(t)
 		l := &Listener{}
 		ctx, stop := context.WithCancel(t.Context())
-		go func() { _ = l.oneAtATime(t.Context(), "a", func(string, string) error { return errLogin })("app", "wrong") }()
+		go func() {
+			_ = l.oneAtATime(t.Context(), "a", func(string, string) error { return errLogin })("app", "wrong")
+		}()
 		synctest.Wait() // the client has its pause
 		begin := time.Now()
 		time.AfterFunc(time.Millisecond, stop)

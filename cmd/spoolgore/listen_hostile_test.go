@@ -67,6 +67,42 @@ func attack(addr, text string) {
 	read.Wait()
 }
 
+// flood opens more connections than the server admits, and sends an octet at a time on each, in the middle of a
+// message. Then it closes all.
+func flood(addr string, r *rand.Rand) {
+	const connections, octets = 120, 40
+	var open []net.Conn
+	for range connections {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			_, _ = io.WriteString(conn, hostileHello)
+			open = append(open, conn)
+		}
+	}
+	text := hostile(r)
+	for i := range min(octets, len(text)) {
+		for _, conn := range open {
+			_, _ = io.WriteString(conn, text[i:i+1])
+		}
+		time.Sleep(time.Millisecond) // the pace of a slow client
+	}
+	for _, conn := range open {
+		_ = conn.Close()
+	}
+}
+
+// greets reports whether a new client is admitted.
+func greets(addr string) bool {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	greeting := make([]byte, 3)
+	_, err = io.ReadFull(conn, greeting)
+	return err == nil && string(greeting) == "220"
+}
+
 // A hostile client of -listen gets no mail sent that the session does not have as a message of its own, and the memory
 // of the daemon stays bounded. SPOOLGORE_HOSTILE is a duration, such as 1h, for a longer run; its seed is in the log.
 func TestListenWithHostileClients(t *testing.T) {
@@ -89,7 +125,14 @@ func TestListenWithHostileClients(t *testing.T) {
 			}
 		})
 	}
+	clients.Go(func() {
+		r := rand.New(rand.NewPCG(seed, 99))
+		for i := 0; i < 1 || time.Now().Before(end); i++ {
+			flood(addr, r)
+		}
+	})
 	clients.Wait()
+	eventually(t, "the server admits a client", func() bool { return greets(addr) })
 	attack(addr, hostileHello+hostileBody+".\r\nQUIT\r\n") // the server still works
 	eventually(t, "all is delivered", func() bool { return len(relay.Messages()) > 0 && names(t, spool) == "" })
 	for _, m := range relay.Messages() {

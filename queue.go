@@ -39,6 +39,9 @@ type Envelope struct {
 	// have the ID. Put returns ErrDuplicate while the spool has a message with the ID, be it held or failed, and after
 	// a relay has accepted one as long as .spoolgore.sent has the outcome, see Options.Trace.
 	ID string
+
+	// UID is the id of the user who sends the message, in decimal; empty: the owner of the file. Users take turns.
+	UID string
 }
 
 // Errors of Put, PutMany and Send. Test with errors.Is. A server answers 400 to ErrEnvelope, 413 to ErrTooLarge, 409 or

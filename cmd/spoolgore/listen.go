@@ -133,6 +133,7 @@ func (in tcpIntake) server(uid string) (*stdiosmtp.Server, error) {
 	hop := message.Hop{Host: in.domain, With: "ESMTP", UID: uid}
 	return submission.Server(sendmail.Intake{
 		Defaults: d,
+		Schedule: func(env *message.Envelope) { env.UID = uid },
 		Put: func(m *sendmail.Message) error {
 			hop := hop
 			hop.Time = time.Now()

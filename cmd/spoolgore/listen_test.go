@@ -5,9 +5,12 @@ package main
 import (
 	"net/smtp"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/matryer/is"
@@ -44,6 +47,38 @@ func TestListen(t *testing.T) {
 	is.True(!strings.Contains(data, "eve@"))
 	err := smtp.SendMail(addr, nil, "app@example.com", []string{"bob"}, []byte(text+strings.Repeat("long\r\n", 2<<10)))
 	is.True(err != nil && strings.Contains(err.Error(), "5.3.4"))
+	d.stop()
+}
+
+// The uid of a program on this host is that of the message: users take turns by it, and the log and trace name it.
+func TestListenKnowsTheUserOfAProgram(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can start a program as another user")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("the user of a connection is known on Linux only")
+	}
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip("no curl: ", err)
+	}
+	is := is.New(t)
+	relay := &smtptest.Relay{}
+	spool := t.TempDir()
+	d := start(t, "-smtpaddr", relay.Listen(t), "-listen", "0", spool)
+	d.logs("SMTP server started", 1)
+	addr := listening.FindStringSubmatch(d.log.String())[1]
+	cmd := exec.Command(curl, "-sS", "smtp://"+addr, "--mail-from", "app@example.com", "--mail-rcpt", "bob@example.com", "-T", "-")
+	cmd.Stdin, cmd.Dir = strings.NewReader("Subject: hello\r\n\r\nHello!\r\n"), "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65533, Gid: 65533}}
+	text, err := cmd.CombinedOutput()
+	is.NoErr(err)
+	is.Equal(string(text), "")
+	eventually(t, "the relay has the message", func() bool { return len(relay.Messages()) == 1 })
+	d.logs("delivered", 1)
+	is.True(strings.Contains(d.log.String(), "uid=65533"))
+	is.True(!strings.Contains(string(relay.Messages()[0].Data), "Spoolgore-Envelope")) // it stays in the spool
 	d.stop()
 }
 

@@ -34,6 +34,10 @@ type Envelope struct {
 
 	// ID is the sender's own id of the message, at most 200 octets without control characters; empty: none.
 	ID string `json:"id,omitempty"`
+
+	// UID is the user id of a program that sent the message over a socket, in decimal; empty: the owner of the file. It
+	// counts only in a file of the daemon's own user.
+	UID string `json:"uid,omitempty"`
 }
 
 // AddressError says which address of an envelope is invalid.

@@ -61,12 +61,24 @@ type File struct {
 	changed  bool   // see Changed
 }
 
-// UID returns the user id of the owner of the file at Open, in decimal; empty: not known.
+// UID returns the result of User in decimal; empty: files have no owners.
 func (m *File) UID() string {
 	if !spooldir.HasOwners {
 		return ""
 	}
-	return strconv.FormatUint(uint64(m.ID.User), 10)
+	return strconv.FormatUint(uint64(m.User()), 10)
+}
+
+// User returns the user id whose message the file is: that of the owner, or the one in the envelope line of a file that
+// the daemon itself has written. The daemon writes the messages of -listen.
+func (m *File) User() uint32 {
+	if m.Envelope == nil || m.Envelope.UID == "" || int64(m.ID.User) != int64(os.Geteuid()) {
+		return m.ID.User
+	}
+	if n, err := strconv.ParseUint(m.Envelope.UID, 10, 32); err == nil {
+		return uint32(n)
+	}
+	return m.ID.User
 }
 
 // A Look has the facts that decide whether a file is complete.

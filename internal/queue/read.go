@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
@@ -91,6 +92,9 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
 	c.setVersion(e, r.Version)
 	e.user = r.User
+	if n, err := strconv.ParseUint(old.UID, 10, 32); err == nil {
+		e.user = uint32(n) // of a program that sent the message over a socket
+	}
 	c.verified(e)
 	c.absent.remove(e)
 	e.set(returned, r.Returned)

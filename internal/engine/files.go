@@ -320,7 +320,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 			return r, err
 		}
 	}
-	r = queue.Result{Version: versionOf(file.ID), User: file.User(), Head: head}
+	r = queue.Result{Version: versionOf(file.ID), User: msgfile.UserOf(file), Head: head}
 	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
 	switch isNew := !a.Known.Holds() || a.Known.Message().Len() == 0; {
 	case errors.Is(err, fs.ErrNotExist) && isNew:

@@ -61,17 +61,17 @@ type File struct {
 	changed  bool   // see Changed
 }
 
-// UID returns the result of User in decimal; empty: files have no owners.
+// UID returns the result of UserOf in decimal; empty: files have no owners.
 func (m *File) UID() string {
 	if !spooldir.HasOwners {
 		return ""
 	}
-	return strconv.FormatUint(uint64(m.User()), 10)
+	return strconv.FormatUint(uint64(UserOf(m)), 10)
 }
 
-// User returns the user id whose message the file is: that of the owner, or the one in the envelope line of a file that
-// the daemon itself has written. The daemon writes the messages of -listen.
-func (m *File) User() uint32 {
+// UserOf returns the user id whose message the file is: that of the owner, or the one in the envelope line of a file
+// that the daemon itself has written. The daemon writes the messages of -listen.
+func UserOf(m *File) uint32 {
 	if m.Envelope == nil || m.Envelope.UID == "" || int64(m.ID.User) != int64(os.Geteuid()) {
 		return m.ID.User
 	}

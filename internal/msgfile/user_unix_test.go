@@ -46,7 +46,7 @@ func TestUserOfAFile(t *testing.T) {
 			m, err := Open(d, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 			is.NoErr(err)
 			defer m.Close()
-			is.Equal(m.User(), tt.want)
+			is.Equal(UserOf(m), tt.want)
 		})
 	}
 }

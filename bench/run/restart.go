@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func restart(each int) func(*scenario, *config, *env, *sinkProc, peer) (result, 
 		if err := spoolgoreStart(e, 0); err != nil {
 			return nil, err
 		}
-		began, err := dropNews(e, s.load, 50*time.Millisecond)
+		began, err := dropNews(e, s.load, sender, 50*time.Millisecond)
 		if err != nil {
 			return nil, err
 		}
@@ -85,13 +86,14 @@ func restartRow(
 	}, nil
 }
 
-// dropNews renames messages into the spool, with a pause after each. They have the numbers after those of the load. It
-// returns when each rename began.
-func dropNews(e *env, l load, pause time.Duration) (began []int64, err error) {
+// dropNews renames messages of a sender into the spool, with a pause after each. They have the numbers after those of
+// the load. It returns when each rename began.
+func dropNews(e *env, l load, from string, pause time.Duration) (began []int64, err error) {
 	for n := l.n; n < l.n+restartNews; n++ {
 		began = append(began, time.Now().UnixNano())
 		tmp := filepath.Join(spool(e), "tmp", strconv.Itoa(n))
-		if err := os.WriteFile(tmp, l.message(n), 0o600); err != nil {
+		text := bytes.Replace(l.message(n), []byte(sender), []byte(from), 1)
+		if err := os.WriteFile(tmp, text, 0o600); err != nil {
 			return nil, err
 		}
 		if err := os.Rename(tmp, filepath.Join(spool(e), strconv.Itoa(n)+".eml")); err != nil {

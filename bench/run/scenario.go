@@ -22,6 +22,7 @@ type scenario struct {
 	disk  bool     // the queue is on a disk
 	peers string
 	most  map[string]float64 // limits of columns: the command fails if a median is above
+	least map[string]float64 // likewise, below
 	run   func(s *scenario, c *config, e *env, relay *sinkProc, p peer) (result, error)
 }
 
@@ -99,6 +100,12 @@ func operations() []scenario {
 			most: map[string]float64{"slowest Health ms": 100},
 		},
 		{
+			name: "crowd", title: "100,000 files renamed into an idle spool in one burst, and 100 of another sender " +
+				"meanwhile, relay at 0 ms",
+			load: load{100_000, 4 << 10}, run: crowd, peers: "spoolgore", least: map[string]float64{"of steady": 0.9},
+			most: map[string]float64{"other: p99 ms": 100, "twice": 0},
+		},
+		{
 			name: "restart", title: "start with 1,000,000 deferred messages, one in 1,000 due; 100 new ones meanwhile",
 			load: load{1_000_000, 300}, run: restart(dueEach), peers: "spoolgore",
 			most: map[string]float64{"first delivery s": 2, "peak RSS MiB": 450, "twice": 0},
@@ -167,13 +174,16 @@ func (s *scenario) measure(c *config, out io.Writer) error {
 	return s.judge(results)
 }
 
-// judge returns an error for the medians that are above the limits of the scenario.
+// judge returns an error for the medians that are outside of the limits of the scenario.
 func (s *scenario) judge(results map[string][]result) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(results)) {
 		for _, v := range medians(results[name]) {
 			if most, ok := s.most[v.column]; ok && v.number > most {
 				errs = append(errs, fmt.Errorf("%s, %s: %s %s, limit %g", s.name, name, v.column, v.text(), most))
+			}
+			if least, ok := s.least[v.column]; ok && v.number < least {
+				errs = append(errs, fmt.Errorf("%s, %s: %s %s, at least %g", s.name, name, v.column, v.text(), least))
 			}
 		}
 	}

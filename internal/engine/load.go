@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/fsys"
@@ -99,7 +100,7 @@ func (o *opener) openStatus() (f fsys.File, size int64, err error) {
 func (o *opener) decode(f fsys.File, l *loading, each func(name string, m *record.Message) error) error {
 	defer f.Close()
 	err := record.DecodeStatus(f, func(key string, m *record.Message) error {
-		name := record.FileName(key, m)
+		name := strings.Clone(record.FileName(key, m)) // without the memory of the path
 		l.complete(name, m)
 		return each(name, m)
 	})

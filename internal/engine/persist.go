@@ -176,7 +176,8 @@ func (w *statusWriter) saved(err error) {
 func (w *statusWriter) sync() error {
 	now := time.Now()
 	w.begin(now)
-	write, empty := w.content(slices.Collect(w.spool.queue.Snapshot(now)), now)
+	records := slices.AppendSeq(make([]queue.Named, 0, w.spool.queue.Len()), w.spool.queue.Snapshot(now))
+	write, empty := w.content(records, now)
 	err := w.file.Sync(empty, write)
 	w.saved(err)
 	return err

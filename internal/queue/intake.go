@@ -68,7 +68,9 @@ func (c *core) arrived(name string, how How, now time.Time) {
 		c.load.late = append(c.load.late, arrival{name, how, now})
 		return
 	case e == nil:
-		c.add(name, seenAt(now), now).arrive(how, now)
+		e = c.add(name, seenAt(now), now)
+		e.arrive(how, now)
+		c.sched.arrived(e)
 		return
 	}
 	e.arrive(how, now)

@@ -104,6 +104,12 @@ func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
 		}
 		expire(&q.core, q.sched.takeExpired(), now)
 	}
+	if room.Reads > 0 {
+		if e := q.sched.takeLatest(now); e != nil {
+			room.Reads--
+			q.open(e)
+		}
+	}
 	for e := q.sched.due(now); e != nil; e = q.sched.due(now) {
 		if budget--; budget < 0 {
 			return true
@@ -133,7 +139,10 @@ func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
 func (q *Queue) Wake() (at time.Time, ok bool) {
 	pending, ok := q.sched.nextDue()
 	if expiry, also := q.sched.nextExpiry(); also && (!ok || expiry.Before(pending)) {
-		return expiry, true
+		pending, ok = expiry, true
+	}
+	if early, also := q.sched.nextEarly(); also && (!ok || early.Before(pending)) {
+		pending, ok = early, true
 	}
 	return pending, ok
 }

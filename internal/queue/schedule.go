@@ -25,6 +25,8 @@ type schedule struct {
 	expiry  *pqueue.Queue[*entry] // entries that were read, by the time of giving up or of the next notice
 	ready   []lanes               // by route
 	epoch   time.Time             // moments count from here
+	latest  []*entry              // files that arrived last, oldest first: some are read before their turn
+	early   time.Time             // when the next one of latest may be read
 	room    Room
 }
 
@@ -166,7 +168,7 @@ func (s *schedule) nextDue() (at time.Time, ok bool) {
 		return at, false
 	}
 	e := s.pending.Top()
-	if at = s.time(e.due); e.state == unread && s.room.Busy && s.backlog() >= s.room.Free {
+	if at = s.time(e.due); e.state == unread && s.patient() {
 		at = at.Add(readPatience)
 	}
 	return at, true

@@ -78,7 +78,7 @@ func shapes(all []store.Group, n int, name func(string) string) (shapes []qshape
 }
 
 // maxTotal bounds the number of messages that a page counts.
-const maxTotal = 100_000
+const maxTotal = 10_000
 
 // Page implements web.Queue.
 func (q *Queue) Page(p web.PageQuery) (some []*mailq.Entry, total int, err error) {

@@ -31,3 +31,24 @@ BEGIN
 	END IF;
 	RETURN stale;
 END $$;
+
+-- claim_old leases messages whose age has to be looked at. The time is a variable: with clock_timestamp() in the
+-- condition, which is volatile, no index could be used, and each call read all messages.
+CREATE OR REPLACE FUNCTION spoolgore.claim_old(p_worker bigint, p_n int)
+RETURNS TABLE (
+	id bigint, lease int, version int, uid text, host text, name text, created timestamptz, suspect timestamptz,
+	sender text, rcpts int, size bigint, envelope text, record text, piece bytea
+) LANGUAGE plpgsql AS $$
+DECLARE
+	clock timestamptz := clock_timestamp();
+	ids bigint[];
+BEGIN
+	ids := ARRAY(SELECT m.id FROM spoolgore.message m WHERE m.state IN (0, 1) AND m.looks <= clock
+		ORDER BY m.looks LIMIT p_n FOR UPDATE SKIP LOCKED);
+	RETURN QUERY
+		WITH c AS (UPDATE spoolgore.message m SET state = 2, lease = m.lease + 1, worker = p_worker
+			WHERE m.id = ANY (ids) AND m.state IN (0, 1) RETURNING m.*)
+		SELECT c.id, c.lease, c.version, c.uid, c.host, c.name, c.created, c.suspect, c.sender, c.rcpts, c.size,
+			c.envelope::text, c.record::text, b.data
+		FROM c JOIN spoolgore.body b ON b.message = c.id AND b.n = 0;
+END $$;

@@ -250,10 +250,40 @@ func (l *lab) names(place string) []string {
 
 // mv moves a message as an operator does: it is not synced, and fails if the daemon was faster.
 func (l *lab) mv(from, to, name string) {
+	var again *labMail
+	if from == "failed" {
+		again = l.changedAfterSent(name)
+	}
 	old, moved := l.disk.Path(filepath.Join(from, name)), l.disk.Path(filepath.Join(to, name))
 	if err := l.disk.Hands().RenameNew(old, moved); err == nil {
 		l.disk.Mark("moved", filepath.Join(from, name))
+		if again != nil {
+			l.sendAgain(again)
+		}
 	}
+}
+
+// changedAfterSent returns the message name in failed/ if it is there because its file changed after every recipient had
+// accepted it; otherwise nil. An operator who moves such a message back sends it to all recipients again.
+func (l *lab) changedAfterSent(name string) *labMail {
+	why, _ := os.ReadFile(l.disk.Path("failed/" + name + ".json"))
+	text, _ := os.ReadFile(l.disk.Path("failed/" + name))
+	_, rest, ok := strings.Cut(string(text), "\nlabmail ")
+	if !ok || !strings.Contains(string(why), "changed after it was sent") {
+		return nil
+	}
+	id, _, _ := strings.Cut(rest, " ")
+	return l.mails[id]
+}
+
+// sendAgain allows a second copy for each recipient of m.
+func (l *lab) sendAgain(m *labMail) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, to := range m.to {
+		l.forgiven[m.name+" "+to]++
+	}
+	l.disk.Mark("to all", m.name)
 }
 
 // edit replaces a held message that has a Message-ID by another version.

@@ -8,7 +8,7 @@ import "testing"
 // a move to failed/ that was left half done; power cuts 1 the first one again. They find nothing now.
 func TestLabSeedsOfFormerFaults(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []uint64{64, 208, 222, 623, 1083, 28, 48, 126, 165, 37, 337, 425, 514, 858, 897, 1318} {
+	for _, seed := range []uint64{64, 208, 222, 623, 1083, 28, 48, 126, 165, 37, 337, 425, 514, 858, 897, 1318, 190, 446} {
 		problems, story := runErrors(t, seed)
 		if len(problems) > 0 {
 			t.Errorf("SPOOLGORE_LAB_SEED=%d: %v\n%s", seed, problems, story)

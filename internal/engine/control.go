@@ -229,7 +229,7 @@ func ReadStatus(dir *spooldir.Dir, path string, each func(key string, m *record.
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("status file %s %w: %w", path, errDamaged, err)
+		return statusError(path, err)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (o *opener) openStatus() (f fsys.File, size int64, err error) {
 	return f, fi.Size(), nil
 }
 
-// decode reads the status file f to the end, or until each returns an error.
+// decode reads the status file f to the end, or until each returns an error. The error of a damaged file is errDamaged.
 func (o *opener) decode(f fsys.File, l *loading, each func(name string, m *record.Message) error) error {
 	defer f.Close()
 	err := record.DecodeStatus(f, func(key string, m *record.Message) error {
@@ -105,7 +105,7 @@ func (o *opener) decode(f fsys.File, l *loading, each func(name string, m *recor
 		return each(name, m)
 	})
 	if err != nil {
-		return fmt.Errorf("status file %s %w: %w", o.spool.status, errDamaged, err)
+		return statusError(o.spool.status, err)
 	}
 	return nil
 }
@@ -192,6 +192,10 @@ func (o *opener) read(f fsys.File, l *loading, s *stream) error {
 // finishRead takes the end of the reading beside the loop.
 func (o *opener) finishRead(l *loading, damage error) {
 	if errors.Is(damage, errStopped) {
+		return
+	}
+	if damage != nil && !errors.Is(damage, errDamaged) {
+		o.failed = damage
 		return
 	}
 	if l.replaySome(o, streamPart) {

@@ -94,6 +94,9 @@ func (o *opener) loadAll(f fsys.File, l *loading) error {
 			return nil
 		})
 	}
+	if damage != nil && !errors.Is(damage, errDamaged) {
+		return damage
+	}
 	o.recover()
 	o.status.since = l.now
 	if err := o.replay(l, damage); err != nil {

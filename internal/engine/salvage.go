@@ -2,7 +2,9 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/msgfile"
@@ -13,6 +15,17 @@ import (
 
 // errDamaged is in the error of a damaged status file.
 var errDamaged = errors.New("is not valid")
+
+// statusError returns the error for err, with which reading the status file at path has ended. The file is damaged if
+// its content is wrong or the disk cannot read it. After another error of the system, such as a lack of memory, the
+// file may be intact, and the next start reads it.
+func statusError(path string, err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) && errno != syscall.EIO {
+		return fmt.Errorf("read status: %w", err)
+	}
+	return fmt.Errorf("status file %s %w: %w", path, errDamaged, err)
+}
 
 // whyHeld is the error text of messages held by salvage.
 const whyHeld = "held: the status file was damaged, and may have said which recipients have got the message; " +
@@ -58,11 +71,14 @@ func (o *opener) holdUnknown(files *files, name string, now time.Time) bool {
 	}
 	file, err := msgfile.Open(o.spool.dir, name, msgfile.Look{Now: now, How: spooldir.Renamed})
 	if err != nil {
-		return false // no message, or an unfinished message
+		return o.holdUnread(name, err)
 	}
 	defer file.Close()
 	r, err := files.read(&queue.Act{Name: name}, file)
-	if err != nil || r.Returned {
+	if err != nil {
+		return o.holdUnread(name, err)
+	}
+	if r.Returned {
 		return false // a why-file names the accepted recipients
 	}
 	m := record.New(*r.Head, now)
@@ -72,13 +88,33 @@ func (o *opener) holdUnknown(files *files, name string, now time.Time) bool {
 	if m.Len() < 2 || m.Served() {
 		return false
 	}
-	if err := o.spool.dir.Steering().Shift(name, spooldir.Spool, spooldir.Hold); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			o.opts.Logger.Error("message cannot be held; some recipients may get it again", "file", name, "err", err)
-		}
+	if !shiftToHold(o, name) {
 		return false
 	}
 	m.Held, m.Error = now, whyHeld
 	o.spool.queue.Remember(name, m, now)
 	return true
+}
+
+// holdUnread holds the message name if the system could not read it: it may have several recipients. After another
+// error err the file is no message, or an unfinished message.
+func (o *opener) holdUnread(name string, err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) || errors.Is(err, fs.ErrNotExist) || errno == syscall.ELOOP {
+		return false
+	}
+	if !shiftToHold(o, name) {
+		return false
+	}
+	o.opts.Logger.Warn("message cannot be read and is held", "file", name, "err", err)
+	return true
+}
+
+// shiftToHold moves the message name to hold/, and reports whether it did.
+func shiftToHold(o *opener, name string) bool {
+	err := o.spool.dir.Steering().Shift(name, spooldir.Spool, spooldir.Hold)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		o.opts.Logger.Error("message cannot be held; some recipients may get it again", "file", name, "err", err)
+	}
+	return err == nil
 }

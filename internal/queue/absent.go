@@ -206,7 +206,8 @@ func (c *core) replaced(e *entry, v Version, now time.Time) *entry {
 // forget ends state missing, unless e was not looked for everywhere or its name has a file that was not read yet.
 func (c *core) forget(e *entry, now time.Time) {
 	here := c.entries[e.name]
-	if !e.has(searched) || here != nil && (here.state == unread || here.state == opening) && !here.msg.Holds() {
+	unseen := here != nil && (here.state == unread || here.state == opening) && !here.msg.Holds()
+	if !e.has(searched) || !c.stranger.IsZero() || unseen {
 		c.sched.move(e, missing, now.Add(c.rules.Freq))
 		return
 	}

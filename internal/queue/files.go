@@ -2,6 +2,7 @@ package queue
 
 import (
 	"iter"
+	"time"
 
 	"github.com/unbit/spoolgore/internal/record"
 )
@@ -14,6 +15,10 @@ type files struct {
 	absent  absent                    // entries whose file is not in the spool directory
 	shots   []*shot                   // snapshots under way
 	load    *Load                     // under way; nil: none
+
+	// stranger is when a file that was not read yet was last found in hold/, until hold/ was listed: it may be a
+	// missing message that was edited.
+	stranger time.Time
 }
 
 func newFiles() files {
@@ -37,6 +42,9 @@ func (f *files) Remembered(name string) (m *record.Message, ok bool) {
 // Searching reports whether a file is missing that was not looked for everywhere: the next scan is to list the spool
 // directory and hold/.
 func (f *files) Searching() bool {
+	if !f.stranger.IsZero() && len(f.absent.all) > 0 {
+		return true
+	}
 	for e := range f.absent.all {
 		if e.state == held || !e.has(searched) {
 			return true

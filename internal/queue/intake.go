@@ -169,18 +169,20 @@ func (s *Scan) Held(files []File, now time.Time) {
 		if e.state == missing || c.entries[e.name] != e {
 			c.leave(e)
 			e.name = f.Name
+			e.set(taken, false)
 			e.set(moved, true)
 			hold(c, e, e.msg.Message(), f.Version, now)
 		}
 	}
 }
 
-// heldAs returns the absent entry that had the name in hold/ before, or in the spool directory; nil: there is none.
+// heldAs returns the absent entry that had the name in hold/ before, or in the spool directory; nil: there is none. An
+// entry whose name another version took comes last: its file may have been edited, and held before it was read.
 func (s *Scan) heldAs(name string) *entry {
 	if s.absent == nil {
 		s.absent = make(map[string]*entry)
 		for _, e := range s.c.absent.inOrder() {
-			if !e.has(taken) {
+			if f := s.absent[e.name]; f == nil || f.has(taken) || !e.has(taken) {
 				s.absent[e.name] = e
 			}
 		}
@@ -193,7 +195,12 @@ func (s *Scan) heldAs(name string) *entry {
 }
 
 // EndHold tells that the listing of hold/ is complete.
-func (s *Scan) EndHold() { s.hold = true }
+func (s *Scan) EndHold() {
+	s.hold = true
+	if !s.c.stranger.After(s.now) {
+		s.c.stranger = time.Time{}
+	}
+}
 
 // File is a file in a listing.
 type File struct {

@@ -22,6 +22,7 @@ func found(c *core, e *entry, r Result, now time.Time) {
 	case r.Trouble == Gone || r.Place == Nowhere:
 		c.miss(e, m, now)
 	case r.Place == InHold && e.before == unread && !e.msg.Holds():
+		c.stranger = now
 		c.drop(e)
 	case r.Place == InHold:
 		hold(c, e, m, r.Version, now)

@@ -37,7 +37,7 @@ type Dir struct {
 	lock     Lock
 	seen     atomic.Bool // the directory has been there, see Create
 	syncs    shared      // of the directory, by Put
-	building pathSet     // files that a Put of this Dir builds: Recover leaves them, whatever the clock says
+	building pathSet     // files that a Put of this Dir builds: Recover leaves them, even if the clock is wrong
 	buffers  buffers
 	inodes   inodes
 }

@@ -19,7 +19,7 @@ var ioPackages = []string{
 // The packages of this module that queue and record may import, directly or through others, each with the packages of
 // ioPackages that it imports itself, and why these do no I/O there.
 var pure = map[string]map[string]string{
-	"internal/attempt":   nil,
+	"internal/attempt":   {"sync": "patterns of replies, which are compiled at their first use"},
 	"internal/fairqueue": nil,
 	"internal/message": {
 		"io/fs": "ErrClosed, an error of a reader",

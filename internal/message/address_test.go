@@ -102,7 +102,7 @@ func TestAddressList(t *testing.T) {
 		{"Outlook", "Doe, John <a@x.org>; Roe, Jane <b@y.org>", "a@x.org | b@y.org"},
 		{"Outlook, some without names", "Doe, John <a@x.org>; c@z.org; b@y.org, d@w.org", "a@x.org | c@z.org | b@y.org | d@w.org"},
 		{"zero width space", "a@x.org\u200b, \u200bb@y.org, c@z.org", "!a@x.org\u200b(holds U+200B (zero width space)) | !\u200bb@y.org(holds U+200B (zero width space)) | c@z.org"},
-		{"mark in a quoted local part", "\"a\u202eb\"@x.org", "!a\u202eb@x.org(holds U+202E (right-to-left override))"},
+		{"mark in a quoted local part", "\"a\u202eb\"@x.org", "!a?b@x.org(holds U+202E (right-to-left override))"},
 		{"language tag", "a\U000E0041@x.org", "!a\U000E0041@x.org(holds U+E0041 (a format character))"},
 		{"no-break space", "a@x.org\u00a0, b@y.org", "!a@x.org\u00a0(holds U+00A0 (no-break space)) | b@y.org"},
 		{"mark in a name", "\u200fAnn\u200e <a@x.org>", "a@x.org"},

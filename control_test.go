@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,10 +31,12 @@ func TestControl(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, answer := t.TempDir(), error(&DeliveryError{Fault: FaultRecipient, Permanent: true, Err: errors.New("no such user")})
+		var answer atomic.Pointer[Result] // of the relay; goroutines of the spool read it
+		answer.Store(&Result{Err: &DeliveryError{Fault: FaultRecipient, Permanent: true, Err: errors.New("no such user")}})
+		dir := t.TempDir()
 		drop(t, dir, "a", simple)
 		s, stop := start(t, dir, Options{Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
-			return []Result{{Err: answer}}
+			return []Result{*answer.Load()}
 		})})
 		pass(time.Second)
 		is.Equal(names(t, s, Filter{}), []string{"failed/a failed"})
@@ -43,7 +46,7 @@ func TestControl(t *testing.T) {
 		is.True(failed.To[0].History != nil)
 		is.True(!failed.GivenUp.IsZero())
 
-		answer = errors.New("later")
+		answer.Store(&Result{Err: errors.New("later")})
 		is.NoErr(s.Retry(PlaceFailed, "a"))
 		pass(time.Second)
 		is.Equal(names(t, s, Filter{}), []string{"/a deferred"}) // the state of this moment, not that of the status file
@@ -54,14 +57,14 @@ func TestControl(t *testing.T) {
 		pass(24 * time.Hour)
 		is.NoErr(s.Release("a"))
 		pass(time.Second)
-		answer = nil
+		answer.Store(&Result{})
 		is.NoErr(s.Retry(PlaceSpool, "a"))
 		pass(time.Second)
 		is.Equal(names(t, s, Filter{}), nil) // delivered
 		_, err = s.Get(PlaceSpool, "a")
 		is.True(errors.Is(err, fs.ErrNotExist))
 
-		answer = errors.New("later")
+		answer.Store(&Result{Err: errors.New("later")})
 		drop(t, dir, "b", simple)
 		pass(time.Minute)
 		is.NoErr(s.Delete(PlaceSpool, "b"))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -264,7 +265,7 @@ func TestScenarioTheSchemaIsUpgraded(t *testing.T) {
 	put(t, q, spoolgore.Envelope{}, mail("two"))
 	eventually(t, "sent by a new worker", func() bool { return rows(t, q) == 0 })
 	// A newer schema is refused.
-	_, err = conn.Exec(t.Context(), `UPDATE spoolgore.setting SET value = '3' WHERE key = 'schema'`)
+	_, err = conn.Exec(t.Context(), `UPDATE spoolgore.setting SET value = $1 WHERE key = 'schema'`, strconv.Itoa(store.Version+1))
 	is.NoErr(err)
 	_, err = Open(t.Context(), Options{DB: db})
 	is.True(errors.Is(err, store.ErrSchema))

@@ -32,7 +32,8 @@ func TestScenarioWorkersAreKilled(t *testing.T) {
 		kill(s.workers[i%3])
 		s.workers[i%3] = s.worker(i % 3)
 	}
-	s.ends(fmt.Sprint(kills, " workers killed"), kills*connections) // what was under way
+	// In the long run the goal is four copies for a kill, which is missed now and then: docs/fleet.md.
+	s.ends(fmt.Sprint(kills, " workers killed"), times(kills*connections, 4*kills))
 }
 
 // A host is killed at each row of the table of crashes: with a file that was not offered, in the middle of Put, and

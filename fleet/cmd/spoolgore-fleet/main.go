@@ -82,6 +82,7 @@ func main() {
 // exitCode is the exit code of a command that has printed its errors.
 type exitCode int
 
+// Error implements error.
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // errUsage is in the error of a wrong command line.

@@ -126,6 +126,16 @@ printf 'From: a@example.org\nTo: b@example.org\nSubject: by a command\n\nHello!\
 until_true has_arrived 'by a command'
 podman stop -t 40 daemon >/dev/null
 
+step 'localhost/spoolgore:debian: a program as a relay'
+mkdir "$work/exec"
+printf '#!/bin/sh\ncat >/spool/.by-a-program\n' >"$work/exec/relay"
+chmod 755 "$work/exec" "$work/exec/relay"
+run -d --name daemon -v "$work/exec:/exec:ro" -e SPOOLGORE_SMTPADDR=exec:/exec/relay localhost/spoolgore:debian >/dev/null
+printf 'From: a@example.org\nTo: b@example.org\nSubject: to a program\n\nHello!\n' >"$work/spool/program"
+until_true grep -q 'Subject: to a program' "$work/spool/.by-a-program"
+until_true test ! -e "$work/spool/program"
+podman stop -t 40 daemon >/dev/null
+
 step 'compose.yaml with a relay'
 mkdir "$work/compose"
 cp packaging/compose.yaml packaging/test-relay.py "$work/compose/"

@@ -48,21 +48,26 @@ func crowd(s *scenario, c *config, e *env, relay *sinkProc, _ peer) (result, err
 	if err := relay.ask("times", &accepted); err != nil {
 		return nil, err
 	}
-	n := s.load.n
+	times := crowdTimes(s.load.n, start, began, accepted)
+	return append(result{{"messages", float64(s.load.n), 0}, {"renames s", renamed.Seconds(), 2}}, append(times,
+		result{
+			{"CPU ms/message", 1e3 * cpu.Seconds() / float64(s.load.n), 3},
+			{"PSS MiB", float64(peak.pss) / mib, 1},
+			{"twice", float64(sum.Duplicates), 0},
+		}...)...), nil
+}
+
+// crowdTimes returns the figures of the times of acceptance: of n messages since start, and of the others since began.
+func crowdTimes(n int, start time.Time, began, accepted []int64) result {
 	others := spans(began, accepted[n:n+restartNews])
 	all := slices.Sorted(slices.Values(accepted[:n]))
 	steady := float64(n) * 0.8 / time.Duration(all[n*9/10]-all[n/10]).Seconds()
 	rate := float64(n) / time.Duration(all[n-1]-start.UnixNano()).Seconds()
 	return result{
-		{"messages", float64(n), 0},
-		{"renames s", renamed.Seconds(), 2},
 		{"messages/s", rate, 0},
 		{"steady messages/s", steady, 0},
 		{"of steady", rate / steady, 2},
 		{"other: p50 ms", others[len(others)/2], 1},
 		{"other: p99 ms", others[len(others)*99/100], 1},
-		{"CPU ms/message", 1e3 * cpu.Seconds() / float64(n), 3},
-		{"PSS MiB", float64(peak.pss) / mib, 1},
-		{"twice", float64(sum.Duplicates), 0},
-	}, nil
+	}
 }

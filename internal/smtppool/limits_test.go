@@ -2,9 +2,13 @@ package smtppool
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -116,4 +120,33 @@ func TestLimitFollowsGreetings(t *testing.T) {
 	l.refused(12, noon)
 	l.greeted(12, false)
 	is.Equal(l.allowed(noon), 2) // nor where there is a ceiling
+}
+
+// The limit of a relay that refuses a connection holds from the moment when the connection leaves the pool: no other
+// connection replaces the refused one.
+func TestRefusedConnectionIsNotReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l := &line{relay: &smtptest.Relay{}}
+		r := newRelay(t, l.dial, 20)
+		p := r.pool
+		p.limits.now = 3
+		sessions := []*session{newSession(p, false), newSession(p, false), newSession(p, false)}
+		for _, s := range sessions {
+			p.roster.add(s)
+			p.roster.connecting--
+		}
+		refused := sessions[2]
+		is.True(p.lost(refused, true))
+		done := make(chan struct{})
+		r.Offer(t.Context(), mail("a@x.org"), func([]attempt.Outcome) { close(done) })
+		synctest.Wait()
+		_, _, made, _ := l.counts()
+		is.Equal(made, 0) // the offer waits for one of the two
+		is.Equal(r.Connections(), 2)
+		for _, s := range sessions {
+			s.end()
+		}
+		<-done // without other sessions, a new connection is opened
+	})
 }

@@ -312,8 +312,7 @@ func (p *pool) settle(s *session, c *completion) {
 		p.tempo.served(now.Sub(c.taken), c.accepted)
 	}
 	switch {
-	case c.refused:
-		p.limits.refused(max(1, p.roster.count()), now)
+	case c.refused: // lost has recorded the limit
 	case c.undecided:
 		if c.throttled {
 			p.limits.backOff(now)
@@ -364,10 +363,16 @@ func (p *pool) resumeAfter(pause time.Duration) {
 	}
 }
 
-// lost removes a session that has lost the connection, and reports whether there are other sessions.
-func (p *pool) lost(s *session) (others bool) {
+// lost removes a session that has lost the connection, and reports whether there are other sessions. tooMany is set if
+// the relay refused the connection: beside other sessions, the number of these is the limit of the relay from now on. A
+// later limit would let dispatch replace the refused connection.
+func (p *pool) lost(s *session, tooMany bool) (others bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.remove(s)
-	return p.roster.count() > 0
+	n := p.roster.count()
+	if tooMany && n > 0 {
+		p.limits.refused(n, time.Now())
+	}
+	return n > 0
 }

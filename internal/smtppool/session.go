@@ -202,7 +202,7 @@ func (s *session) settleUnheard() {
 	if len(s.unheard) == 0 {
 		return
 	}
-	others := s.pool.lost(s)
+	others := s.pool.lost(s, s.tooMany())
 	ended := s.served && !s.silent // by the relay, after some messages
 	for _, c := range s.unheard {
 		if s.offersAgain(&c, others) && c.rewind() {
@@ -220,6 +220,13 @@ func (s *session) settleUnheard() {
 		s.endpoint.closed(s.replied, time.Now())
 	}
 	s.unheard = nil
+}
+
+// tooMany reports whether the relay refused the connection before any reply to a transaction: beside other connections,
+// the connection was one too many.
+func (s *session) tooMany() bool {
+	return !s.served && s.ctx.Err() == nil && !s.spoiled &&
+		slices.ContainsFunc(s.unheard, func(c completion) bool { return c.closing })
 }
 
 // offersAgain decides whether another connection takes an offer that the relay did not receive. others is set if there

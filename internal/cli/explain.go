@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -104,7 +105,7 @@ func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 		code = ExitDataErr
 	}
 	if probe && plan.Unusable == nil {
-		plan.Remembered = func(relay string) []string { return remembered(c.Dir, relay, time.Now()) }
+		plan.Remembered = func(relay string) []string { return remembered(cmp.Or(plan.Spool(), c.Dir), relay, time.Now()) }
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
 		switch plan.Probe(ctx, page) {

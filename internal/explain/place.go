@@ -28,6 +28,9 @@ type place struct {
 	failure *record.Failure   // why-file of a message that is or was in failed/; nil: none that can be read
 }
 
+// Spool returns the spool directory of the file; empty: the file is in no spool.
+func (p *Plan) Spool() string { return p.place.dir }
+
 // findPlace returns the place of the file name in dir. dir, or its parent, may be a spool: a directory on which a
 // daemon has run.
 func findPlace(dir *spooldir.Dir, name string, opts spoolgore.Options) (p place) {

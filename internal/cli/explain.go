@@ -105,7 +105,8 @@ func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 		code = ExitDataErr
 	}
 	if probe && plan.Unusable == nil {
-		plan.Remembered = func(relay string) []string { return remembered(cmp.Or(plan.Spool(), c.Dir), relay, time.Now()) }
+		dir := cmp.Or(plan.Spool(), c.Dir)
+		plan.Remembered = func(relay string) []string { return remembered(dir, relay, time.Now()) }
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
 		switch plan.Probe(ctx, page) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -215,14 +216,14 @@ func (c *Collector) look() time.Duration {
 		Speed:   c.recent.speed(now),
 		Rewrite: c.opts.Rewrite}
 	next := c.past.add(c.last)
-	c.write(now)
+	wait := min(slow, c.write(now))
 	switch {
 	case active:
 		return fast
 	case c.opts.Keep > 0:
-		return min(slow, max(0, next.Sub(now)))
+		return min(wait, max(0, next.Sub(now)))
 	}
-	return slow
+	return wait
 }
 
 // moves reports whether there is activity that may come without events.
@@ -235,22 +236,25 @@ func moves(h spoolgore.Health) bool {
 	return h.InFlight > 0
 }
 
-// write starts to write the state file, if it is time.
-func (c *Collector) write(now time.Time) {
+// write starts to write the state file, if it is time. It returns the time until a change that has to wait is due.
+func (c *Collector) write(now time.Time) (due time.Duration) {
 	state := c.last.state(c)
 	age := now.Sub(c.tried)
 	same := c.wrote && reflect.DeepEqual(state, c.written)
 	switch {
-	case c.file.Busy(), c.last.Away: // never into another directory that has taken the place of the spool
-		return
+	case c.last.Away: // never into another directory that has taken the place of the spool
+		return slow
+	case c.file.Busy():
+		return pace
 	case same && age < alive:
-		return
+		return slow
 	case !same && c.wrote && age < pace && urgentPart(state) == urgentPart(c.written):
-		return
+		return pace - age
 	}
 	c.written, c.tried, c.touch = state, now, same
 	state.Written = now
 	c.file.Start(false, func(w io.Writer) error { return daemonstate.Write(w, state) }, func() {})
+	return slow
 }
 
 // urgentPart returns the part of the state that is written at once.
@@ -260,7 +264,7 @@ func urgentPart(s daemonstate.State) string {
 		text += " paused"
 	}
 	for _, r := range s.Relays {
-		text += "\n" + r.Name + " " + r.Senders + " " + r.Trouble
+		text += "\n" + r.Name + " " + r.Senders + " " + r.Trouble + " " + strings.Join(r.Learnt, "; ")
 	}
 	return text
 }

@@ -212,6 +212,42 @@ func TestWhatChangesIsToldSoon(t *testing.T) {
 	})
 }
 
+// What changes just before the mail ends is in the file after seconds, although the next look without mail is later.
+func TestLastChangeBeforeAPauseIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		s, dir := &spool{h: well}, t.TempDir()
+		p, _, stop := begin(t, s, Options{Dir: dir})
+		pass(time.Minute)
+		for range 3 { // the second look is within the time between two writes
+			p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
+			pass(2 * time.Second)
+		}
+		p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
+		pass(7 * time.Second)
+		is.Equal(read(t, dir).Sent, uint64(4))
+		stop()
+	})
+}
+
+func TestLearntLimitIsWrittenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		s, dir := &spool{h: well}, t.TempDir()
+		p, _, stop := begin(t, s, Options{Dir: dir})
+		pass(time.Minute)
+		p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
+		pass(time.Second) // figures have just been written
+		limited := well
+		limited.Relays = []spoolgore.RelayHealth{{Name: "a:25", Limit: 2, Learnt: []string{"accepts 2 connections"}}}
+		s.set(limited)
+		p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
+		pass(3 * time.Second)
+		is.Equal(read(t, dir).Relays[0].Learnt, []string{"accepts 2 connections"})
+		stop()
+	})
+}
+
 func TestTheFileIsNotWrittenForEachMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

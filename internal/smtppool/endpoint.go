@@ -36,6 +36,7 @@ type endpoint struct {
 	until    time.Time // the endpoint is not preferred before until
 	err      error     // last failure; nil: none
 	ended    int       // transactions on the last connection that the relay ended; zero: none
+	endings  int       // connections in a row that ended after so many transactions
 	limit    int       // transactions on a connection, as learnt; zero: no limit
 	limitEnd time.Time // end of the validity of limit
 }
@@ -75,17 +76,21 @@ func (e *endpoint) restsUntil(now time.Time) time.Time {
 }
 
 // closed records that the relay ended a connection after n transactions, and was well otherwise. If two connections end
-// after the same number, the number is the limit for a connection.
-func (e *endpoint) closed(n int, now time.Time) {
+// after the same number, the number is the limit for a connection. sure is false if a message may be the cause: then
+// three connections are needed.
+func (e *endpoint) closed(n int, sure bool, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if n > 0 && n == e.ended {
+	if n != e.ended {
+		e.ended, e.endings = n, 0
+	}
+	e.endings++
+	if n > 0 && (sure && e.endings >= 2 || e.endings >= 3) {
 		if e.limit != n || !now.Before(e.limitEnd) {
 			e.changes.Add(1)
 		}
 		e.limit, e.limitEnd = n, now.Add(learned)
 	}
-	e.ended = n
 }
 
 // most returns the limit for the transactions on a connection; zero: no limit.

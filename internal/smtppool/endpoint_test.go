@@ -384,3 +384,34 @@ func TestEndpointOrder(t *testing.T) {
 	is.Equal(order(), []string{first, second})
 	is.True(slices.Contains(order(), first))
 }
+
+// A limit for the messages on a connection is learnt from two connections, or from three if a message may have ended
+// the connections.
+func TestClosedConnectionsAreCounted(t *testing.T) {
+	type ending struct {
+		n    int
+		sure bool
+	}
+	for name, tt := range map[string]struct {
+		endings []ending
+		want    int
+	}{
+		"one":                      {endings: []ending{{5, true}}},
+		"two":                      {endings: []ending{{5, true}, {5, true}}, want: 5},
+		"different":                {endings: []ending{{5, true}, {4, true}, {5, true}}},
+		"without a message":        {endings: []ending{{0, true}, {0, true}, {0, true}}},
+		"two, perhaps by messages": {endings: []ending{{5, false}, {5, false}}},
+		"three":                    {endings: []ending{{5, false}, {5, false}, {5, false}}, want: 5},
+		"the second is sure":       {endings: []ending{{5, false}, {5, true}}, want: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			var e endpoint
+			for _, x := range tt.endings {
+				e.closed(x.n, x.sure, noon)
+			}
+			is.Equal(e.most(noon), tt.want)
+			is.Equal(e.most(after(learned)), 0) // forgotten
+		})
+	}
+}

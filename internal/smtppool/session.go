@@ -14,6 +14,7 @@ import (
 const (
 	quitLimit = 2 * time.Second // time limit for QUIT
 	maxLosses = 3               // connections lost under one offer before the loss is the outcome of the offer
+	briefIdle = time.Second     // no relay ends a connection that was idle for less, because the connection was idle
 	maxWays   = 8               // ways to make one offer before the last result is the outcome of the offer
 )
 
@@ -35,6 +36,7 @@ type session struct {
 	back     []*offer                // offers to put back into the waitlist
 	served   bool                    // the relay has replied to a transaction
 	silent   bool                    // no reply since the session was idle
+	idled    time.Duration           // last idle time
 	taken    int                     // offers taken
 	refusal  time.Time               // stamp after the last undecided refusal; zero: none
 	replied  int                     // transactions with a reply other than 421
@@ -105,6 +107,9 @@ func (s *session) run() {
 			return
 		}
 		if idle && hungUp(s.raw) {
+			if s.idled < briefIdle {
+				s.endpoint.closed(s.replied, true, time.Now())
+			}
 			s.back, s.inFlight = append(s.back, o), nil
 			s.pool.untake()
 			_ = s.conn.Close()
@@ -124,7 +129,8 @@ func (s *session) greet() {
 
 // wait returns the next offer for an idle session, or nil if the session ends.
 func (s *session) wait() *offer {
-	s.silent = true
+	began := time.Now()
+	defer func() { s.silent, s.idled = true, time.Since(began) }()
 	timer := time.NewTimer(s.pool.idleTimeout)
 	defer timer.Stop()
 	select {
@@ -203,7 +209,8 @@ func (s *session) settleUnheard() {
 		return
 	}
 	others := s.pool.lost(s, s.tooMany())
-	ended := s.served && !s.silent // by the relay, after some messages
+	ended := s.served && (!s.silent || s.idled < briefIdle) // by the relay, after some messages
+	sure := true                                            // not because of a message
 	for _, c := range s.unheard {
 		if s.offersAgain(&c, others) && c.rewind() {
 			s.back = append(s.back, c.offer)
@@ -211,13 +218,13 @@ func (s *session) settleUnheard() {
 				c.undecided, c.throttled = false, false
 			}
 		} else {
-			ended = false
+			sure, ended = false, ended && c.uncertain && c.hungUp && s.ctx.Err() == nil && !s.spoiled
 			c.overloaded = c.closing
 		}
 		s.pool.settle(s, &c)
 	}
 	if ended {
-		s.endpoint.closed(s.replied, time.Now())
+		s.endpoint.closed(s.replied, sure, time.Now())
 	}
 	s.unheard = nil
 }

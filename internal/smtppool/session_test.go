@@ -423,6 +423,7 @@ func TestHungUpRelay(t *testing.T) {
 		m.Content = Content(func() io.Reader { opened++; return strings.NewReader(text) })
 		is.Equal(offerTo(r, m)[0].Err, nil)
 		arrived(t, atRest(r))
+		r.connector.all()[0].closed(0, true, time.Now()) // with a learnt limit of 1 no connection would rest
 	}
 	is.True(eachOnce(relay, 20))
 	is.Equal(opened, 20) // none was sent to nobody

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +20,9 @@ import (
 // asCommand is the environment variable that makes the test binary the command.
 const asCommand = "SPOOLGORE_TEST_AS_COMMAND"
 
+// testsRunIn is the environment variable that holds the process id of the running tests.
+const testsRunIn = "SPOOLGORE_TESTS_RUN_IN"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main()
@@ -29,6 +33,15 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	// The daemon executes its process again with other settings of the runtime. A test that runs the daemon in the
+	// process of the tests would so begin all tests anew, and the failures of before would be lost.
+	pid := strconv.Itoa(os.Getpid())
+	if os.Getenv(testsRunIn) == pid {
+		panic("a test has run the daemon in the process of the tests; start runs the daemon in a process of its own")
+	}
+	if err := os.Setenv(testsRunIn, pid); err != nil {
+		panic(err)
 	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "16"); err != nil { // they wait for time and other processes, not for a processor

@@ -63,9 +63,9 @@ func TestProxyThatIsDown(t *testing.T) {
 	d = start(t, "-smtpaddr", addr, "-smtpsource", "127.0.0.1", spool)
 	d.logs("msg=delivered", 1)
 	d.stop()
-	code, _, errs := command("", "-smtpproxy", "127.0.0.1:1080", spool)
-	is.True(code != 0)
-	is.True(strings.Contains(errs, "as socks5://HOST:PORT"))
+	r := operate(t, "-smtpproxy", "127.0.0.1:1080", spool) // a process: the daemon executes itself again
+	is.True(r.code != 0)
+	is.True(strings.Contains(r.err, "as socks5://HOST:PORT"))
 	_, out, _ := command("", "-printconfig", "-smtpproxy", "http://u:secret@p:1", spool)
 	is.True(strings.Contains(out, "http://***@p:1") && !strings.Contains(out, "secret"))
 }

@@ -25,6 +25,20 @@ count_processor() {
 	processor=$(awk -F '[ms ]+' 'NR == 2 { print int($1 * 60 + $2 + $3 * 60 + $4) }' .ci/bin/times)
 }
 
+# beside FUNCTION runs a function while the next steps run, as they often wait. await_beside prints what the function
+# has printed, and fails if the function has failed.
+beside() {
+	"$1" >.ci/bin/beside.log 2>&1 &
+	beside_process=$!
+	renice -n 10 "$beside_process" >/dev/null
+}
+await_beside() {
+	local code=0
+	wait "$beside_process" || code=$?
+	cat .ci/bin/beside.log
+	return "$code"
+}
+
 # in_memory DIRECTORY makes a directory for temporary files on a file system in memory, where there is one with 2 GiB
 # free; elsewhere TMPDIR stays what it was.
 in_memory() {

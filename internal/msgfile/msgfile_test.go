@@ -190,7 +190,7 @@ func TestContentCanBeReadAgain(t *testing.T) {
 	m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 	is.NoErr(err)
 	defer m.Close()
-	want := "Date: " + at.Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\nMessage-ID: <x@y>\r\n" +
+	want := "Date: " + at.Format(time.RFC1123Z) + "\r\nMessage-ID: <x@y>\r\n" +
 		strings.ReplaceAll(header, "\n", "\r\n") + "\r\nbody\r\n"
 	for range 2 {
 		text, err := io.ReadAll(m.Content("<x@y>"))

@@ -89,12 +89,14 @@ func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	e.msg = c.packer.Pack(m, now)
 	e.sender, e.priority = unique.Make(m.From).Value(), clampPriority(m.Priority)
 	e.set(fresh, m.Attempts == 0 && !e.has(refused))
+	e.later = laterGroup(m)
 	e.route = c.rules.nextRoute(m)
 	if e.state == ready {
 		c.sched.ready[e.route].of(e).Push(e)
 	}
 	c.changed = true
 	c.watch(e, m)
+	c.sched.counts.count(e)
 }
 
 // packServed gives every served message its record.

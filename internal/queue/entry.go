@@ -62,6 +62,8 @@ type entry struct {
 	place    [3]int32 // index in pending, ready and expiry; -1: not there
 	round    uint16   // number of the scan that last saw the file
 	state    state
+	group    group // in which the entry is counted
+	later    group // while no recipient is due; uncounted: not known
 	before   state // checking: the state to go back to
 	looks    uint8 // unread: number of looks at a file that was not complete; each one doubles the pause
 	flags    flags
@@ -71,25 +73,26 @@ type entry struct {
 type flags uint32
 
 const (
-	fresh    flags = 1 << iota // not tried yet, or only in vain because of the relay
-	refused                    // the last refusal was undecided: messages that were never refused go first
-	soon                       // unread: the file only has to settle, or was not opened yet; a drain waits for it
-	judged                     // unread: this version of the file was read and cannot be used
-	returned                   // moved back from failed/, where its why-file still is
-	noticing                   // act Notify is under way
-	stirred                    // something happened to the file while a job or an act was under way
-	appeared                   // a file of this name appeared while a job or an act was under way
-	recalled                   // the record is of the last run, and was not compared with the file
-	vanished                   // a file of this name went away
-	renamed                    // a file was renamed to this name, and not written to since
-	created                    // a file was created or linked under this name, and not written to since
-	written                    // the file was written to under this name
-	touched                    // something else has happened to the file
-	taken                      // missing: the name had another version of the file, or another file
-	sought                     // missing: a scan is under way that began after the file vanished
-	listed                     // can be found by the identity of the message, see absent
-	searched                   // missing: such a scan has listed the spool directory and hold/
-	moved                      // the file has another name since: the next note in the journal says all of the message
+	fresh     flags = 1 << iota // not tried yet, or only in vain because of the relay
+	refused                     // the last refusal was undecided: messages that were never refused go first
+	soon                        // unread: the file only has to settle, or was not opened yet; a drain waits for it
+	judged                      // unread: this version of the file was read and cannot be used
+	returned                    // moved back from failed/, where its why-file still is
+	noticing                    // act Notify is under way
+	stirred                     // something happened to the file while a job or an act was under way
+	appeared                    // a file of this name appeared while a job or an act was under way
+	recalled                    // the record is of the last run, and was not compared with the file
+	vanished                    // a file of this name went away
+	renamed                     // a file was renamed to this name, and not written to since
+	created                     // a file was created or linked under this name, and not written to since
+	written                     // the file was written to under this name
+	touched                     // something else has happened to the file
+	taken                       // missing: the name had another version of the file, or another file
+	sought                      // missing: a scan is under way that began after the file vanished
+	listed                      // can be found by the identity of the message, see absent
+	searched                    // missing: such a scan has listed the spool directory and hold/
+	temporary                   // unread: a program is writing the file, by its name
+	moved                       // the file has another name since: the next note in the journal says all of the message
 )
 
 func (e *entry) has(f flags) bool { return e.flags&f != 0 }

@@ -292,6 +292,7 @@ func (f *fixture) edited() map[string]*record.Message {
 // inspect checks that each entry is in the heap or lane of its state, and in no other, and that the records agree.
 func inspect(t testing.TB, q *Queue) {
 	t.Helper()
+	inspectCounts(t, q)
 	fail := func(e *entry, why string) {
 		t.Helper()
 		t.Fatalf("%s is %v: %s", e.name, e.state, why)

@@ -145,7 +145,8 @@ func (s *Scan) Listed(files []File, now time.Time) {
 			compareVersion(c, e, f.Version, now)
 		case rests(known, now):
 			e := c.add(f.Name, seen, s.rest)
-			e.round = s.round
+			e.round, e.later = s.round, laterGroup(known.Message())
+			c.sched.counts.count(e)
 			e.set(soon, s.rest.After(now))
 			s.rest = s.rest.Add(readPace)
 		default:

@@ -35,6 +35,7 @@ type Stored struct {
 	known  *record.Message // of a record that may not be offered before the end; otherwise nil
 	hash   uint64          // of the identity
 	due    time.Time
+	later  group // while no recipient is due
 }
 
 // BeginLoad begins a Load of q. No other may be under way.
@@ -50,7 +51,9 @@ func (l *Load) Prepare(name string, m *record.Message, wait bool) Stored {
 	if wait || !waits || !m.Held.IsZero() || !m.Missing.IsZero() || !exact(m) {
 		return Stored{Name: name, known: m}
 	}
-	return Stored{Name: name, record: l.packer.Pack(m, l.now), hash: l.c.absent.hash(m), due: due}
+	return Stored{
+		Name: name, record: l.packer.Pack(m, l.now), hash: l.c.absent.hash(m), due: due, later: laterGroup(m),
+	}
 }
 
 // exact reports whether m describes a version of its file with all that tells versions apart.
@@ -77,11 +80,12 @@ func (l *Load) Add(records []Stored, now time.Time) {
 
 // add adds the only record that the status file has for a name so far.
 func (l *Load) add(s Stored, seen *seenFile, now time.Time) {
-	due := now
+	due, later := now, uncounted
 	if s.due.After(now) {
-		due, l.rest = l.rest, l.rest.Add(readPace)
+		due, l.rest, later = l.rest, l.rest.Add(readPace), s.later
 	}
 	e := newEntry(s.Name, seen)
+	e.later = later
 	e.msg = s.record
 	e.set(recalled|soon, true)
 	l.c.absent.recalled++
@@ -147,5 +151,6 @@ func (l *Load) parks(e *entry) bool {
 func (l *Load) park(e *entry) {
 	l.c.sched.remove(e)
 	e.state = unread
+	l.c.sched.counts.count(e)
 	l.parked = append(l.parked, e)
 }

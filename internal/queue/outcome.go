@@ -75,6 +75,7 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 		return j, false
 	}
 	e.state = busy
+	c.sched.counts.count(e)
 	e.set(stirred|appeared, false)
 	c.keep(e, m, now)
 	j = Job{

@@ -195,6 +195,7 @@ func postpone(c *core, e *entry, r Result, now time.Time) {
 		c.setVersion(e, r.Version)
 		e.seen = &seenFile{now, e.seen.first, e.seen.err}
 	}
+	e.set(temporary, r.Trouble == Temporary)
 	if r.Trouble == NoMessage {
 		reject(c, e, r.Err, now)
 		return
@@ -237,6 +238,7 @@ func because(c *core, e *entry, err error) (news bool) {
 		return false
 	}
 	e.seen, c.changed = &seenFile{e.seen.at, e.seen.first, err.Error()}, true
+	c.sched.counts.count(e)
 	return true
 }
 

@@ -28,6 +28,7 @@ type schedule struct {
 	latest  []*entry              // files that arrived last, oldest first: some are read before their turn
 	early   time.Time             // when the next one of latest may be read
 	room    Room
+	counts  counter
 }
 
 func newSchedule(routes int, now time.Time) schedule {
@@ -114,6 +115,7 @@ func (s *schedule) move(e *entry, to state, due time.Time) {
 	case ready:
 		s.ready[e.route].of(e).Push(e)
 	}
+	s.counts.count(e)
 }
 
 // unready removes e from its lane, before the sender, the priority or the size of e changes.
@@ -128,6 +130,7 @@ func (s *schedule) remove(e *entry) {
 	s.pending.Remove(e)
 	s.unready(e)
 	s.expiry.Remove(e)
+	s.counts.remove(e)
 }
 
 // watch puts e into expiry at the time look; the zero time takes e out.

@@ -346,11 +346,19 @@ type Health struct {
 	Away     bool   // the directory is missing or was replaced: no mail is sent until the directory is back
 	Trouble  string // error of the directory or its files; empty: none
 	Files    int    // number of files that are messages, or were not read yet
-	InFlight int    // number of messages in a transaction
+	Queue    QueueCounts
+	InFlight int // number of messages in a transaction
 
 	RateWait  time.Time     // end of the current wait for Options.Rate; zero: no wait
 	RateWaits uint64        // number of waits for Options.Rate
 	Relays    []RelayHealth // relays of SMTPAddr, then relays of Options.Routes, each in order of preference
+}
+
+// QueueCounts are the numbers of files in the spool directory, by state.
+type QueueCounts struct {
+	New, Waiting, Sending int // to be read; due; in a transaction, or about to leave the spool
+	Deferred, Scheduled   int // tried again later; not tried before Envelope.NotBefore
+	Unusable, Temporary   int // cannot be read or removed; being written, by the name
 }
 
 // RelayHealth is the state of one relay. A relay that several routes use is in Health once for each.
@@ -370,7 +378,7 @@ type RelayHealth struct {
 func healthOf(h engine.Health, senders []string) Health {
 	c := Health{
 		Running: true, Paused: h.Paused, Away: h.Away, Trouble: guard.Text(h.Trouble), Files: h.Files,
-		InFlight: h.InFlight, RateWait: h.RateUntil, RateWaits: h.RateCount,
+		Queue: QueueCounts(h.Queue), InFlight: h.InFlight, RateWait: h.RateUntil, RateWaits: h.RateCount,
 	}
 	for _, r := range h.Relays {
 		c.Relays = append(c.Relays, RelayHealth{

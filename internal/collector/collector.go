@@ -29,6 +29,7 @@ const (
 	alive = 25 * time.Second       // between two writes of the time of the file
 	early = 50 * time.Millisecond  // between the first looks, until the spool runs
 	after = 200 * time.Millisecond // from a nudge to the look
+	brief = 250 * time.Millisecond // the wait of Last for a look
 )
 
 // Options are the settings of a Collector. All but Rate, Rewrite and Keep are required.
@@ -50,6 +51,7 @@ type Collector struct {
 	fs      fsys.FS // of the spool
 	started time.Time
 	woken   chan struct{} // with room for one wake-up
+	asked   chan struct{} // with room for one request for a look at once
 	file    *asyncfile.File
 	touch   bool // replace sets only the time, because the content has not changed
 
@@ -58,6 +60,7 @@ type Collector struct {
 	recent  window
 	active  bool // there were events since the last look
 	last    Snapshot
+	looked  chan struct{} // closed at the next look
 	past    history
 	written daemonstate.State // as last written, or being written; without Written
 	tried   time.Time         // when a write was last begun
@@ -86,7 +89,7 @@ type Snapshot struct {
 // New returns a Collector that counts from now on.
 func New(o Options) *Collector {
 	c := &Collector{opts: o, path: filepath.Join(o.Dir, daemonstate.Name), fs: fsys.System(), started: time.Now(),
-		woken: make(chan struct{}, 1)}
+		woken: make(chan struct{}, 1), asked: make(chan struct{}, 1), looked: make(chan struct{})}
 	if dir, err := spooldir.New(o.Dir); err == nil {
 		c.path, c.fs = dir.File(daemonstate.Name), dir.FS()
 	}
@@ -142,8 +145,24 @@ func (c *Collector) wakeLoop() {
 	}
 }
 
-// Last returns the last snapshot. It is at most half a minute old, unless the loop of the spool hangs.
+// Last returns the last snapshot. It is at most two seconds old, unless the loop of the spool hangs.
 func (c *Collector) Last() Snapshot {
+	c.mu.Lock()
+	last, looked := c.last, c.looked
+	c.mu.Unlock()
+	if last.At.IsZero() || time.Since(last.At) < fast {
+		return last
+	}
+	select {
+	case c.asked <- struct{}{}:
+	default:
+	}
+	timer := time.NewTimer(brief)
+	defer timer.Stop()
+	select {
+	case <-looked:
+	case <-timer.C:
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
@@ -170,6 +189,7 @@ func (c *Collector) Run(ctx context.Context) {
 			return
 		case <-c.woken:
 			soon = true
+		case <-c.asked:
 		case w := <-c.file.Done():
 			c.finish(w)
 			continue
@@ -215,6 +235,8 @@ func (c *Collector) look() time.Duration {
 	c.last = Snapshot{At: now, Health: h, Counts: c.counts, PerMinute: c.recent.perMinute(now),
 		Speed:   c.recent.speed(now),
 		Rewrite: c.opts.Rewrite}
+	close(c.looked)
+	c.looked = make(chan struct{})
 	next := c.past.add(c.last)
 	wait := min(slow, c.write(now))
 	switch {

@@ -336,6 +336,25 @@ func TestALoopThatHangsIsSeen(t *testing.T) {
 	})
 }
 
+func TestLastIsFreshOnAnIdleSpool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		s := &spool{h: well}
+		p, _, stop := begin(t, s, Options{Dir: t.TempDir()})
+		pass(10*time.Minute + 17*time.Second)
+		later := well
+		later.Queue.Waiting = 7 // time has passed, and there was no event
+		s.set(later)
+		s.looked()
+		is.Equal(p.Last().Queue.Waiting, 7) // not the count of half a minute ago
+		for range 100 {
+			is.True(time.Since(p.Last().At) < 2*time.Second)
+		}
+		is.Equal(s.looked(), 1) // many requests are one look
+		stop()
+	})
+}
+
 func TestTheLastHoursAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -191,6 +191,7 @@ type Health struct {
 	Away      bool              // the directory is missing, or was replaced
 	Trouble   error             // error of the directory or its files; nil: none
 	Files     int               // number of files that are messages or were not read yet
+	Queue     queue.Counts      // files of the spool directory by state
 	InFlight  int               // number of messages in a transaction
 	RateUntil time.Time         // end of the current wait for the rate; zero: no wait
 	RateCount uint64            // number of waits for the rate
@@ -201,7 +202,8 @@ type Health struct {
 func (c *Control) Health() Health {
 	h := Health{
 		Paused: c.paused, Away: c.scanner.away(), Trouble: cmp.Or(c.scanner.sick, c.spool.queue.Trouble()),
-		Files: c.spool.queue.Len(), InFlight: c.sender.busy, RateCount: c.rate.count,
+		Files: c.spool.queue.Len(), Queue: queue.CountsOf(c.spool.queue), InFlight: c.sender.busy,
+		RateCount: c.rate.count,
 	}
 	if c.rate.until.After(time.Now()) {
 		h.RateUntil = c.rate.until

@@ -31,8 +31,9 @@ const (
 // counter counts the entries in each group.
 type counter [groups]int
 
-// Counts returns the numbers of files in the spool directory. The queue keeps them, so the call is cheap at any depth.
-func (q *Queue) Counts() Counts {
+// CountsOf returns the numbers of files in the spool directory. The queue q keeps the numbers, so the call is cheap at
+// any depth.
+func CountsOf(q *Queue) Counts {
 	n := &q.sched.counts
 	return Counts{
 		New: n[groupNew], Waiting: n[groupWaiting], Sending: n[groupSending], Deferred: n[groupDeferred],

@@ -51,7 +51,7 @@ func inspectCounts(t testing.TB, q *Queue) {
 			sum.Unusable++
 		}
 	}
-	got, more := q.Counts(), 0
+	got, more := CountsOf(q), 0
 	for _, n := range [][2]int{
 		{got.New, sum.New}, {got.Waiting, sum.Waiting}, {got.Sending, sum.Sending}, {got.Deferred, sum.Deferred},
 		{got.Scheduled, sum.Scheduled}, {got.Unusable, sum.Unusable}, {got.Temporary, sum.Temporary},
@@ -80,7 +80,7 @@ func TestCounts(t *testing.T) {
 	for _, state := range states {
 		t.Run(state, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(in(t, state).q.Counts(), want[state])
+			is.Equal(CountsOf(in(t, state).q), want[state])
 		})
 	}
 }
@@ -105,7 +105,7 @@ func TestCountsOfFilesThatCannotBeSent(t *testing.T) {
 			f := in(t, "opening")
 			f.now = f.now.Add(2 * quietFor)
 			f.answer(test.read)
-			is.Equal(f.q.Counts(), test.want)
+			is.Equal(CountsOf(f.q), test.want)
 		})
 	}
 }

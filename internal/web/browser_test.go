@@ -47,7 +47,7 @@ func TestPageInABrowser(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
 	spool := busySpool(t, dir)
-	vital := &fakePulse{started: time.Now().Add(-9 * time.Hour), last: well(), past: aDay()}
+	vital := &fakePulse{started: time.Now().Add(-9 * time.Hour), last: well(), past: aDay(), health: spool.Health}
 	vital.last.Relays = []spoolgore.RelayHealth{
 		{Name: "mail.example.com:587", Connections: 0, Limit: 10, Trouble: "auth: 535 5.7.8 Error: authentication failed", Since: time.Now().Add(-14 * time.Minute), RestsUntil: time.Now().Add(95 * time.Second)},
 		{Name: "backup.example.net:25", Connections: 3, Limit: 20},

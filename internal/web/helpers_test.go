@@ -28,11 +28,18 @@ type fakePulse struct {
 	started time.Time
 	last    collector.Snapshot
 	past    []collector.Minute
+	health  func() spoolgore.Health // has Queue; nil: last has it
 }
 
 func (p *fakePulse) Started() time.Time { return p.started }
 
-func (p *fakePulse) Last() collector.Snapshot { return p.last }
+func (p *fakePulse) Last() collector.Snapshot {
+	last := p.last
+	if p.health != nil {
+		last.Queue = p.health().Queue
+	}
+	return last
+}
 
 func (p *fakePulse) Past() []collector.Minute { return p.past }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/collector"
 	"github.com/unbit/spoolgore/internal/mailq"
 )
 
@@ -198,24 +199,31 @@ func (m *metrics) Collect(all chan<- prometheus.Metric) {
 	gauge(descInFlight, float64(r.InFlight))
 	all <- prometheus.MustNewConstMetric(descRateWaits, prometheus.CounterValue, float64(r.RateWaits))
 	m.collectRelays(r.Relays, gauge)
-	m.collectQueue(now, gauge)
+	m.collectQueue(&r, now, gauge)
 }
 
 // scrapeTime bounds the wait for the first counts. Prometheus waits for 10 seconds.
 const scrapeTime = 5 * time.Second
 
-// collectQueue collects the counts of messages. If the spool cannot be read, there are none.
-func (m *metrics) collectQueue(now time.Time, gauge func(*prometheus.Desc, float64, ...string)) {
+// collectQueue collects the counts of messages. If the spool cannot be read, there are only those that the queue keeps.
+func (m *metrics) collectQueue(r *collector.Snapshot, now time.Time, gauge func(*prometheus.Desc, float64, ...string)) {
+	counts := m.server.counts(r)
 	t, err := m.server.table.get(context.Background(), false, scrapeTime)
+	if err == nil && counts == nil {
+		counts = messagesOf(t.Counts)
+	}
+	for _, state := range mailq.States {
+		switch {
+		case counts == nil:
+		case state == mailq.Failed:
+			gauge(descFailed, float64(counts[state]))
+		default:
+			gauge(descQueued, float64(counts[state]), string(state))
+		}
+	}
 	if err != nil {
 		return
 	}
-	for _, state := range mailq.States {
-		if state != mailq.Failed {
-			gauge(descQueued, float64(t.States[state].Messages), string(state))
-		}
-	}
-	gauge(descFailed, float64(t.States[mailq.Failed].Messages))
 	gauge(descQueuedBytes, float64(t.Queue.Bytes))
 	gauge(descRead, now.Sub(t.at).Seconds())
 	age := 0.0

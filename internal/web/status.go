@@ -34,10 +34,10 @@ type status struct {
 	Redirect  string              `json:"redirect,omitempty"` // recipient of all mail
 	Allow     []string            `json:"allow,omitempty"`    // patterns of the only recipients
 	Relays    []relayStatus       `json:"relays"`
-	Queue     map[mailq.State]int `json:"queue"`
-	QueuedAt  time.Time           `json:"queuedAt"`
-	Counting  bool                `json:"counting,omitempty"` // the numbers from here on are not known yet
+	Queue     map[mailq.State]int `json:"queue,omitempty"` // nil: not known yet
 	Waiting   int                 `json:"waiting"`
+	QueuedAt  time.Time           `json:"queuedAt"`
+	Counting  bool                `json:"counting,omitempty"` // the figures from here on are not known yet
 	Bytes     int64               `json:"bytes"`
 	Oldest    time.Time           `json:"oldest,omitzero"`
 	Reasons   []group             `json:"reasons"`
@@ -68,7 +68,7 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 		Files: r.Files, InFlight: r.InFlight, Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed,
 		PerMinute: r.PerMinute,
 		RateWait:  r.RateWait, RateWaits: r.RateWaits, Relays: []relayStatus{},
-		Queue: make(map[mailq.State]int), QueuedAt: now, Reasons: []group{}, Domains: []group{},
+		QueuedAt: now, Reasons: []group{}, Domains: []group{},
 	}
 	st.Redirect, st.Allow = r.Rewrite.Redirect, r.Rewrite.Allow
 	for _, relay := range r.Relays {
@@ -78,6 +78,9 @@ func (s *Server) status(w http.ResponseWriter, req *http.Request) {
 	problems, _ := s.healthy(now)
 	st.Healthy = len(problems) == 0
 	problems = append(problems, st.count(req.Context(), s.table)...)
+	if counts := s.counts(&r); counts != nil {
+		st.Queue, st.Waiting = counts, sumQueued(counts)
+	}
 	st.Problems = []string{} // an empty list instead of null
 	for _, text := range problems {
 		st.Problems = append(st.Problems, console.Escape(text))
@@ -94,9 +97,6 @@ func pathOf(s *Server) string {
 	return s.dir.Path()
 }
 
-// freshTime is the age from which on the counts of a reading are too old for the number of waiting messages.
-const freshTime = 2 * time.Second
-
 // statusTime is how long a first answer waits for the numbers of a large spool.
 const statusTime = time.Second
 
@@ -104,7 +104,7 @@ const statusTime = time.Second
 func (st *status) count(ctx context.Context, t *table) (problems []string) {
 	r, err := t.get(ctx, false, statusTime)
 	if errors.Is(err, errReading) {
-		st.Counting, st.Waiting = true, st.Files
+		st.Counting = true
 		return nil
 	}
 	if err != nil {
@@ -118,14 +118,9 @@ func (st *status) count(ctx context.Context, t *table) (problems []string) {
 		problems = append(problems, "the status file was damaged and set aside as "+r.aside+
 			": release or delete the messages in hold/, then remove that file")
 	}
-	for _, state := range mailq.States {
-		st.Queue[state] = r.States[state].Messages
-	}
+	st.Queue = messagesOf(r.Counts)
 	st.QueuedAt, st.Waiting, st.Bytes, st.Oldest = r.at, r.Queue.Messages, r.Queue.Bytes, r.Queue.Oldest
 	st.Reasons, st.Domains = r.reasons, r.domains
-	if st.Now.Sub(r.at) > freshTime { // the queue knows the number of files at any time
-		st.Waiting = max(0, st.Files-r.States[mailq.Scheduled].Messages)
-	}
 	return problems
 }
 

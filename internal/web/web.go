@@ -63,6 +63,8 @@ type Server struct {
 	opts    Options
 	dir     *spooldir.Dir
 	table   *table
+	held    folder
+	failed  folder
 	metrics *metrics
 	guard   guard
 	looking chan struct{}       // bounds the requests that read a message at the same time
@@ -87,6 +89,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: o, dir: dir, table: &table{dir: o.Dir, status: o.StatusFile, load: load},
+		held: folder{place: spooldir.Hold}, failed: folder{place: spooldir.Failed},
 		guard: newGuard(o.Token, o.Authorize, o.Log), looking: make(chan struct{}, maxLooking),
 	}
 	s.metrics = newMetrics(s)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/collector"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -77,7 +79,8 @@ func tried(t *testing.T) (s *Server, dir string) {
 	drop(t, dir, "waits", mail("c@example.com", "later@example.net", hostile, "text\n"))
 	drop(t, dir, "bad \x1b[2J\u202e", "no message")
 	spool := run(t, dir, spoolgore.Options{})
-	s, _ = serve(t, dir, Options{Version: "v1", Flush: spool.Flush})
+	pulse := &fakePulse{started: time.Now().Add(-9 * time.Hour), last: well(), health: spool.Health}
+	s, _ = serve(t, dir, Options{Version: "v1", Flush: spool.Flush, Collector: pulse})
 	soon(t, "all was tried", func() bool {
 		s.table.expire(nil)
 		return len(list(t, s, "failed").Rows) == 1 && len(list(t, s, "deferred").Rows) == 2 && len(list(t, s, "unusable").Rows) == 1
@@ -106,6 +109,33 @@ func TestStatusTellsHowItIs(t *testing.T) {
 	is.Equal(st.Relays[0].Name, "mail.example.com:587")
 	is.Equal(st.Domains, []group{{"example.net", 1}, {"example.org", 1}})
 	is.Equal(st.Reasons[0], group{"rcpt: 450 4.2.0 <…>: Recipient address rejected: Greylisted, see https://postgrey.example/help", 2})
+}
+
+// TestCountsAreThoseOfTheQueue has a spool that takes for ever to read: the counts are there all the same, and follow
+// what programs do in hold/ and failed/.
+func TestCountsAreThoseOfTheQueue(t *testing.T) {
+	is := is.New(t)
+	s, dir := tried(t)
+	s.table.mu.Lock()
+	s.table.last, s.table.next = nil, time.Time{}
+	s.table.load = func(string, string, time.Time, bool) (*reading, error) {
+		<-t.Context().Done()
+		return nil, t.Context().Err()
+	}
+	s.table.mu.Unlock()
+	st := get[status](t, s, "/status")
+	is.True(st.Counting)
+	is.Equal(st.Waiting, 3)
+	want := map[mailq.State]int{
+		mailq.New: 0, mailq.Waiting: 0, mailq.Sending: 0, mailq.Deferred: 2, mailq.Scheduled: 0, mailq.Unusable: 1,
+		mailq.Temporary: 0, mailq.Held: 0, mailq.Failed: 1,
+	}
+	is.Equal(st.Queue, want)
+	check(t, os.MkdirAll(filepath.Join(dir, "hold"), 0o700))
+	check(t, os.Rename(filepath.Join(dir, "waits"), filepath.Join(dir, "hold", "waits")))
+	check(t, os.Remove(filepath.Join(dir, "failed", "gone")))
+	want[mailq.Deferred], want[mailq.Held], want[mailq.Failed] = 1, 1, 0
+	soon(t, "the counts follow", func() bool { return maps.Equal(get[status](t, s, "/status").Queue, want) })
 }
 
 func TestMessagesAreListedInPages(t *testing.T) {

@@ -89,6 +89,9 @@ func TestCheck(t *testing.T) {
 		"no spool": {0, nil, []string{"-nodaemon"}, func(t *testing.T, spool string) {
 			must(t, os.Remove(filepath.Join(spool, spooldir.LockFile)))
 		}, 3, "is no spool", ""},
+		"no spool, with files": {3 * time.Hour, nil, nil, func(t *testing.T, spool string) {
+			must(t, os.Remove(filepath.Join(spool, spooldir.LockFile)))
+		}, 3, "is no spool", "waits"},
 		"report refused": {0, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
 			must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
 			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600)) // making the files takes a while

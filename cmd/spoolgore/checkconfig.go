@@ -11,6 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/explain"
 	"github.com/unbit/spoolgore/internal/logger"
+	"github.com/unbit/spoolgore/internal/smtplisten"
 )
 
 // checkConfig is -checkconfig: it reads all files that the configuration names, and touches neither the spool nor a
@@ -24,6 +25,14 @@ func checkConfig(c config.Config, stdout, stderr io.Writer) int {
 	}
 	if err == nil {
 		err = checkDirectory(c.Dir)
+	}
+	if err == nil && c.Listen != "" {
+		err = c.CheckLoop()
+	}
+	if err == nil && c.Listen != "" {
+		if _, bad := smtplisten.Resolve(c.Listen, c.ListenCert != "", c.ListenUser != ""); bad != nil {
+			err = fmt.Errorf("-listen: %w", bad)
+		}
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "spoolgore: %s\n", console.EscapeLines(err.Error()))

@@ -24,6 +24,11 @@ func TestCheckConfig(t *testing.T) {
 		"relays file":    {[]string{"-relays", relays, dir}, 78, "relays:1"},
 		"certificates":   {[]string{"-smtpca", filepath.Join(dir, "ca"), dir}, 78, "-smtpca"},
 		"relay":          {[]string{"-smtpaddr", "nowhere", dir}, 78, "host:port"},
+		"a URL":          {[]string{"-smtpaddr", "http://mail.example.com", dir}, 78, "relays are HOST:PORT, smtp://, "},
+		"no port":        {[]string{"-smtpaddr", "mail.example.com:x", dir}, 78, "write a number, such as mail.example.com:587"},
+		"listen":         {[]string{"-listen", "0.0.0.0:2525", dir}, 78, "set -listenuser, -listencert and -listenkey"},
+		"listen nowhere": {[]string{"-listen", "abc", dir}, 78, "such as 127.0.0.1:2525"},
+		"listen, loop":   {[]string{"-listen", "2525", "-smtpaddr", "127.0.0.1:2525", dir}, 78, "round in circles"},
 		"unknown key":    {[]string{"-config", configured(t, "smtpadr a:25"), dir}, 78, "is it smtpaddr?"},
 		"contradictions": {[]string{"-bounce=false", "-warnafter", "4h", dir}, 0, "settings contradict each other"},
 	} {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/asowner"
 	"github.com/unbit/spoolgore/internal/cli"
 	"github.com/unbit/spoolgore/internal/config"
@@ -79,6 +80,9 @@ func serve(args []string, c config.Config, stderr io.Writer) int {
 	}
 	if err == nil {
 		err = s.run(orders)
+	}
+	if errors.Is(err, spoolgore.ErrRunning) {
+		err = fmt.Errorf("%w; stop that process first, or name another directory", err)
 	}
 	if err != nil {
 		s.log.Error("daemon failed", "dir", c.Dir, "err", err)

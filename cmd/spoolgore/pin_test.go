@@ -41,6 +41,10 @@ func TestPin(t *testing.T) {
 	code, _, errs = command("", "pin", plain.Listen(t))
 	is.True(code != 0)
 	is.True(strings.Contains(errs, "spoolgore: pin: "))
+	is.True(strings.Contains(errs, ":465")) // where TLS begins with the first byte
+	code, _, errs = command("", "pin", "127.0.0.1:1")
+	is.True(code != 0)
+	is.True(strings.Contains(errs, "spoolgore pin 127.0.0.1:465"))
 	code, out, errs = command("", "pin", "smtp://ann:secret@mail.example.com")
 	is.Equal(code, 64)
 	is.True(!strings.Contains(out+errs, "secret")) // it would be repeated in an error of the resolver

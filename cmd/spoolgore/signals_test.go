@@ -199,7 +199,8 @@ func TestSecondDaemon(t *testing.T) {
 	first := start(t, "-smtpaddr", (&smtptest.Relay{}).Listen(t), spool)
 	first.logs("msg=started", 1)
 	second := start(t, spool)
-	is.Equal(second.exit(), 75)                                                                      // somebody is in the way
+	is.Equal(second.exit(), 75) // somebody is in the way
+	is.True(strings.Contains(second.log.String(), "stop that process first, or name another directory"))
 	is.True(strings.Contains(second.log.String(), "already"))                                        // it says so
 	is.True(strings.Contains(second.log.String(), fmt.Sprintf("process %d", first.cmd.Process.Pid))) // and who
 	is.Equal(strings.Count(second.log.String(), "\n"), 1)                                            // in one line

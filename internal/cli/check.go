@@ -162,6 +162,7 @@ func (c *checker) check() error {
 	}
 	if !c.isSpool() {
 		r.add(levelUnknown, "%s is no spool: no daemon has ever run on it", c.dir.Path())
+		return nil
 	}
 	c.reportStatus()
 	c.checkFiles(counts)

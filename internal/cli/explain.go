@@ -83,6 +83,9 @@ func (c *command) explain(p *Program, args []string) int {
 		defer os.RemoveAll(dir)
 		path = filepath.Join(dir, "stdin")
 	}
+	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+		return p.failure("explain", fmt.Errorf("%s is a directory: name one message file in it", name), ExitNoInput)
+	}
 	return p.showPlan(conf, path, name, probe)
 }
 

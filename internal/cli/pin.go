@@ -38,7 +38,7 @@ is sent. Without PORT, it is 587.`,
 		}
 		// A URL can have a password, which an error would repeat.
 		if len(args) != 1 || strings.HasPrefix(args[0], "-") || strings.ContainsAny(args[0], "/@") {
-			return p.UsageError(errors.New("pin: want HOST or HOST:PORT of one relay"))
+			return p.UsageError(errors.New("pin: want HOST or HOST:PORT of one relay, such as mail.example.com:587"))
 		}
 		host, port, err := net.SplitHostPort(args[0])
 		if err != nil {
@@ -64,7 +64,7 @@ func certificates(ctx context.Context, host, port string) (chain []*x509.Certifi
 	defer cancel()
 	nc, err := smtppool.Dial(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w%s", err, otherPort(host, port))
 	}
 	mode := smtpclient.TLSStartTLS
 	if port == "465" {
@@ -83,7 +83,15 @@ func certificates(ctx context.Context, host, port string) (chain []*x509.Certifi
 	if len(chain) > 0 {
 		return chain, nil
 	}
-	return nil, err
+	return nil, fmt.Errorf("no certificate from %s: %w%s", net.JoinHostPort(host, port), err, otherPort(host, port))
+}
+
+// otherPort returns the advice to try a relay at another port.
+func otherPort(host, port string) string {
+	if port == "465" {
+		return "; for STARTTLS: spoolgore pin " + net.JoinHostPort(host, "587")
+	}
+	return "; for TLS from the first byte: spoolgore pin " + net.JoinHostPort(host, "465")
 }
 
 // writePin prints the certificate of a relay and the setting for its key.

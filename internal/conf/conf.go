@@ -86,9 +86,31 @@ func Check(settings []Setting, known []string) error {
 		if near := Nearest(key, known); near != "" {
 			return fmt.Errorf("line %d: unknown key %q: is it %s?", s.Line, key, near)
 		}
-		return fmt.Errorf("line %d: unknown key %q", s.Line, key)
+		return fmt.Errorf("line %d: unknown key %q%s", s.Line, key, ours(key))
 	}
 	return nil
+}
+
+// ours returns the key that has the meaning of a key of msmtp, nullmailer, dma, ssmtp or Postfix; empty: not known.
+func ours(key string) string {
+	name := ""
+	switch strings.ToLower(key) {
+	case "host", "port", "smarthost", "mailhub", "relayhost", "remotes":
+		name = "smtpaddr, such as mail.example.com:587"
+	case "user", "authuser":
+		name = "smtpuser"
+	case "password", "authpass", "passwordeval":
+		name = "smtppasswordfile"
+	case "auth", "authmethod":
+		name = "smtpauth"
+	case "tls", "usetls", "usestarttls", "tls_starttls":
+		name = "smtptls"
+	case "maildomain", "rewritedomain", "masquerade", "myorigin":
+		name = "senders"
+	default:
+		return ""
+	}
+	return "; the key here is " + name
 }
 
 // Nearest returns the known key that is most similar to key; empty if none is.

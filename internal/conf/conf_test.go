@@ -49,7 +49,9 @@ func TestUnknownKeys(t *testing.T) {
 		"alaises":   `line 1: unknown key "alaises": is it aliases?`,
 		"dri":       `line 1: unknown key "dri": is it dir?`,
 		"di":        `line 1: unknown key "di": is it dir?`,
-		"relayhost": `line 1: unknown key "relayhost"`,
+		"relayhost": `line 1: unknown key "relayhost"; the key here is smtpaddr, such as mail.example.com:587`,
+		"authuser":  `line 1: unknown key "authuser"; the key here is smtpuser`,
+		"password":  `line 1: unknown key "password"; the key here is smtppasswordfile`,
 
 		// A value is no business of who reads the log.
 		"smtpaddr=s3cret": `line 1: blanks go between smtpaddr and its value`,

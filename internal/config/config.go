@@ -147,6 +147,9 @@ func (c *Config) addresses() error {
 	if c.ip6 {
 		c.Opts.SMTP.Family = "6"
 	}
+	if c.Opts.SMTPAddr == "" {
+		return errors.New("-smtpaddr is empty: write the address of the relay, such as mail.example.com:587")
+	}
 	if v := c.Opts.SMTP.TLSMin; v != "" && !slices.Contains([]string{"1.0", "1.1", "1.2", "1.3"}, v) {
 		return errors.New("-smtptlsmin is none of 1.0, 1.1, 1.2, 1.3")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -241,7 +242,11 @@ func tooMany(operands []string) error {
 			return fmt.Errorf("%s comes after the directory %s: flags go before the directory", name, operands[0])
 		}
 	}
-	return fmt.Errorf("one directory at a time, not %d: %s", len(operands), strings.Join(operands, ", "))
+	text := fmt.Sprintf("one directory at a time, not %d: %s", len(operands), strings.Join(operands, ", "))
+	if _, err := os.Stat(operands[0]); err != nil && !strings.ContainsAny(operands[0], `/\`) {
+		text += fmt.Sprintf("; %s is neither a command nor a directory", operands[0])
+	}
+	return errors.New(text)
 }
 
 // Span is a duration as a flag: in seconds, as in 2014, or as Go writes it. Zero is an error, because zero would mean

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/conf"
@@ -48,6 +49,9 @@ func (f *FlagSet) Parse(args []string) error {
 	f.VisitAll(func(k *flag.Flag) { known = append(known, k.Name) })
 	if near := conf.Nearest(strings.TrimLeft(name, "-"), known); near != "" {
 		return fmt.Errorf("there is no flag -%s: is it -%s?", name, near)
+	}
+	if slices.Contains([]string{"dir", "d", "directory", "spool"}, strings.TrimLeft(name, "-")) {
+		return fmt.Errorf("there is no flag -%s: write the spool directory alone, behind the flags", name)
 	}
 	return fmt.Errorf("there is no flag -%s", name)
 }

@@ -157,7 +157,7 @@ func (s Settings) checkPins(prefix string) error {
 func checkPin(pin string) error {
 	text, ok := strings.CutPrefix(pin, "sha256//")
 	if !ok {
-		return errors.New("does not begin with sha256//")
+		return errors.New("does not begin with sha256//; spoolgore pin HOST prints the value")
 	}
 	sum, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(sum) != 32 {

@@ -94,7 +94,7 @@ func Parse(name string, args []string) (Command, error) {
 		return Command{}, fmt.Errorf("%w: -json goes with -bp only", ErrUsage)
 	}
 	if c.Mode == Submit && len(c.Operands) == 0 && !c.Header {
-		return Command{}, fmt.Errorf("%w: no recipient, and no -t to take them from the header", ErrUsage)
+		return Command{}, fmt.Errorf("%w: no recipient: write an address, or -t to take the recipients from the header", ErrUsage)
 	}
 	return c, nil
 }
@@ -115,7 +115,7 @@ func (c *Command) cluster(flags string, args []string) ([]string, error) {
 		case flag == 's':
 			return nil, fmt.Errorf("%w: unknown flag -'s', which is one of mail(1); write a Subject field", ErrUsage)
 		case strings.IndexByte(valueFlags, flag) < 0:
-			return nil, fmt.Errorf("%w: unknown flag -%q", ErrUsage, rune(flag))
+			return nil, fmt.Errorf("%w: unknown flag -%q; see man sendmail-spool", ErrUsage, rune(flag))
 		case value == "" && len(args) == 0:
 			return nil, fmt.Errorf("%w: -%c needs a value", ErrUsage, flag)
 		case value == "":

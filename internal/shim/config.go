@@ -201,7 +201,8 @@ func isDomain(name string) bool { return message.CheckAddress("a@"+name) == nil 
 // spool returns the configured spool directory.
 func (c *config) spool() (*spooldir.Dir, error) {
 	if c.dir.value == "" {
-		text := "no spool: neither $SPOOLGORE_DIR, nor dir in a configuration, nor /var/spool/spoolgore is there"
+		text := "no spool: neither $SPOOLGORE_DIR, nor dir in a configuration, nor /var/spool/spoolgore is there; " +
+			"make the directory, or name another one"
 		if len(c.notes) > 0 {
 			text += "; " + strings.Join(c.notes, "; ")
 		}

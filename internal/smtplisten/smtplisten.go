@@ -221,18 +221,29 @@ func (c *conn) extend(limit time.Duration) {
 	_ = c.SetDeadline(deadline)
 }
 
-// Listen opens the socket. Addr is HOST:PORT, or a port on 127.0.0.1. Without a certificate, only loopback is allowed;
-// with one, TLS begins with the first octet (RFC 8314). An address for other hosts needs users, too.
-func Listen(addr string, certificate *tls.Certificate, users bool) (net.Listener, error) {
+// Resolve returns the address of the socket. Addr is HOST:PORT, or a port on 127.0.0.1. An address for other hosts needs
+// a certificate and users.
+func Resolve(addr string, certificate, users bool) (*net.TCPAddr, error) {
+	full := addr
 	if _, _, err := net.SplitHostPort(addr); err != nil {
-		addr = net.JoinHostPort("127.0.0.1", addr)
+		full = net.JoinHostPort("127.0.0.1", addr)
 	}
-	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	tcp, err := net.ResolveTCPAddr("tcp", full)
+	if err != nil {
+		return nil, fmt.Errorf("%w; write HOST:PORT or PORT, such as 127.0.0.1:2525", err)
+	}
+	if !tcp.IP.IsLoopback() && (!certificate || !users) {
+		return nil, fmt.Errorf("other hosts can reach %s: set -listenuser, -listencert and -listenkey", full)
+	}
+	return tcp, nil
+}
+
+// Listen opens the socket at the address that Resolve returns. With a certificate, TLS begins with the first octet
+// (RFC 8314).
+func Listen(addr string, certificate *tls.Certificate, users bool) (net.Listener, error) {
+	tcp, err := Resolve(addr, certificate != nil, users)
 	if err != nil {
 		return nil, err
-	}
-	if !tcp.IP.IsLoopback() && (certificate == nil || !users) {
-		return nil, fmt.Errorf("other hosts can reach %s: set -listenuser, -listencert and -listenkey", addr)
 	}
 	l, err := net.ListenTCP("tcp", tcp)
 	if err != nil || certificate == nil {

@@ -42,7 +42,8 @@ const (
 // parseAddress parses Options.Addr.
 func parseAddress(addr string) (a address, err error) {
 	if strings.ContainsRune(addr, '@') { // the error does not repeat addr, which may hold a password
-		return a, errors.New("a relay's address cannot hold an \"@\": user and password are settings of their own")
+		return a, errors.New("a relay's address cannot hold an \"@\": set user and password by smtpuser and " +
+			"smtppasswordfile")
 	}
 	scheme, rest := cutScheme(addr)
 	switch scheme {
@@ -105,7 +106,10 @@ func tcpPlace(s, defaultPort string) (place, error) {
 		return place{}, errors.New("it is not host:port, such as mail.example.com:587")
 	}
 	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
-		return place{}, fmt.Errorf("there is no port %q", port)
+		if strings.HasPrefix(port, "//") {
+			return place{}, errors.New("relays are HOST:PORT, smtp://, smtps://, lmtp://, lmtp+unix:///, mx: or srv:")
+		}
+		return place{}, fmt.Errorf("there is no port %q; write a number, such as mail.example.com:587", port)
 	}
 	return place{network: "tcp", addr: s, host: host, local: isLocal(host)}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -108,9 +109,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return demo.Run(ctx, f.opts.DB, out)
 	case "help":
 		if !fleet.Help(set.Args()[1:], out) {
-			return fmt.Errorf("%w: no help of %q", errUsage, set.Arg(1))
+			return fmt.Errorf("%w: there is no help for %q; -h shows the commands", errUsage, set.Arg(1))
 		}
 		return nil
+	case "drain", "pause", "resume", "hosts", "check":
+	default:
+		if !slices.ContainsFunc(fleet.Commands(), func(c [2]string) bool { return c[0] == set.Arg(0) }) {
+			return fmt.Errorf("%w: there is no command %q; -h shows the commands", errUsage, set.Arg(0))
+		}
 	case "":
 		if !f.work && len(f.forward) == 0 && f.http == "" {
 			return fmt.Errorf("%w: a command, -forward DIR, -work or -http is needed; -h shows them", errUsage)
@@ -119,7 +125,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	f.opts.Wait = set.NArg() == 0
 	q, err := fleet.Open(ctx, f.opts)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; name the database by -db URL, or by PGHOST, PGDATABASE ...", err)
 	}
 	defer q.Close()
 	if set.NArg() == 0 {

@@ -42,7 +42,8 @@ func Parse(s string) (limits []Limit, err error) {
 		n, err := strconv.Atoi(strings.TrimSpace(number))
 		per := periods[strings.TrimSpace(name)]
 		if err != nil || n <= 0 || per == 0 {
-			return nil, fmt.Errorf("rate %q is not a number above 0, a slash, and one of s, m, h, d, such as 100/m", part)
+			return nil, fmt.Errorf("rate %q is not a number above 0, a slash, and one of s, m, h, d, such as 100/m",
+				part)
 		}
 		limits = append(limits, Limit{n, per})
 	}

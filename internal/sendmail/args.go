@@ -94,7 +94,8 @@ func Parse(name string, args []string) (Command, error) {
 		return Command{}, fmt.Errorf("%w: -json goes with -bp only", ErrUsage)
 	}
 	if c.Mode == Submit && len(c.Operands) == 0 && !c.Header {
-		return Command{}, fmt.Errorf("%w: no recipient: write an address, or -t to take the recipients from the header", ErrUsage)
+		return Command{}, fmt.Errorf("%w: no recipient: write an address, or -t to take the recipients from "+
+			"the header", ErrUsage)
 	}
 	return c, nil
 }

@@ -221,8 +221,8 @@ func (c *conn) extend(limit time.Duration) {
 	_ = c.SetDeadline(deadline)
 }
 
-// Resolve returns the address of the socket. Addr is HOST:PORT, or a port on 127.0.0.1. An address for other hosts needs
-// a certificate and users.
+// Resolve returns the address of the socket. Addr is HOST:PORT, or a port on 127.0.0.1. An address for other hosts
+// needs a certificate and users.
 func Resolve(addr string, certificate, users bool) (*net.TCPAddr, error) {
 	full := addr
 	if _, _, err := net.SplitHostPort(addr); err != nil {

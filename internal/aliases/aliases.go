@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
+	"iter"
+	"slices"
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -15,9 +16,11 @@ import (
 const (
 	include    = ":include:"
 	devNull    = "/dev/null"
-	maxSize    = 16 << 20 // of a file
+	maxSize    = 16 << 20 // of a file, and of all included files of a name together
+	maxFiles   = 1000     // maximum included files of a name
 	maxDepth   = 50       // maximum names between a name and an address
 	maxTargets = 100_000  // maximum targets of a name
+	maxFaults  = 20       // maximum problems of a name
 )
 
 // Table is the content of a file.
@@ -46,7 +49,7 @@ func Load(path string) (*Table, error) {
 // A target is a name, an address, :include:/path of a file with targets, /dev/null, or \name for a name that is not
 // looked up again. Of two lines with the same name the first counts.
 func Parse(r io.Reader, name string) (*Table, error) {
-	text, err := readAll(r)
+	text, err := readAll(r, maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -71,13 +74,16 @@ func Parse(r io.Reader, name string) (*Table, error) {
 // anywhere, and so is a FIFO, on which open would wait.
 func open(path string) (io.ReadCloser, error) { return spooldir.OpenRead(path) }
 
-func readAll(r io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
-	if err == nil && len(text) > maxSize {
-		err = errors.New("longer than 16 MiB")
+// readAll returns the text of r, which has at most limit octets.
+func readAll(r io.Reader, limit int64) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = errTooLong
 	}
 	return string(text), err
 }
+
+var errTooLong = errors.New("longer than 16 MiB")
 
 // add adds an entry: a line with its continuation lines.
 func (t *Table) add(entry, file string, line int) {
@@ -89,7 +95,7 @@ func (t *Table) add(entry, file string, line int) {
 		t.Problems = append(t.Problems, fmt.Errorf("%s, line %d: no colon behind a name", file, line))
 		return
 	}
-	name, targets := key(entry[:colon]), split(entry[colon+1:])
+	name, targets := key(entry[:colon]), slices.Collect(split(entry[colon+1:]))
 	_, twice := t.names[name]
 	switch {
 	case name == "":
@@ -140,22 +146,22 @@ func index(s, bytes string) int {
 }
 
 // split cuts a list of targets at its commas, and at a comment.
-func split(list string) (targets []string) {
+func split(list string) iter.Seq[string] {
 	if i := index(list, "#"); i > 0 && strings.IndexByte(" \t", list[i-1]) >= 0 {
 		list = list[:i]
 	}
-	for list != "" {
-		target := list
-		if i := index(list, ","); i >= 0 {
-			target, list = list[:i], list[i+1:]
-		} else {
-			list = ""
-		}
-		if target = unquote(strings.TrimSpace(target)); target != "" {
-			targets = append(targets, target)
+	return func(yield func(target string) bool) {
+		for rest, more := list, true; more; {
+			target := rest
+			i := index(rest, ",")
+			if more = i >= 0; more {
+				target, rest = rest[:i], rest[i+1:]
+			}
+			if target = unquote(strings.TrimSpace(target)); target != "" && !yield(target) {
+				return
+			}
 		}
 	}
-	return targets
 }
 
 // unquote removes quotes around the whole of s. Quotes in an address stay.
@@ -188,7 +194,7 @@ func (t *Table) Lookup(name string) (a Alias, ok bool) {
 	if _, ok = t.names[key(name)]; !ok {
 		return a, false
 	}
-	e := expansion{table: t, seen: map[string]bool{}}
+	e := expansion{table: t, seen: map[string]bool{}, files: maxFiles, octets: maxSize}
 	e.name(name)
 	return Alias{e.targets, e.discard, e.problems}, true
 }
@@ -203,114 +209,4 @@ func (t *Table) localName(addr string) string {
 		return ""
 	}
 	return addr[:at]
-}
-
-// expansion is the state of one lookup.
-type expansion struct {
-	table    *Table
-	path     []string        // names and files that are being expanded
-	seen     map[string]bool // names and files that were expanded
-	targets  []string
-	discard  bool
-	problems []error
-}
-
-// name adds the recipients of name.
-func (e *expansion) name(name string) {
-	k := key(name)
-	targets, known := e.table.names[k]
-	switch {
-	case !known || e.inPath(k):
-		e.add(name)
-	case !e.seen[k]:
-		e.each(k, targets)
-	}
-}
-
-func (e *expansion) inPath(k string) bool {
-	for _, p := range e.path {
-		if p == k {
-			return true
-		}
-	}
-	return false
-}
-
-// each adds the targets of k, a name or a file.
-func (e *expansion) each(k string, targets []string) {
-	if len(e.path) == maxDepth {
-		e.fail("%s: more than %d names one behind the other", k, maxDepth)
-		return
-	}
-	e.seen[k] = true
-	e.path = append(e.path, k)
-	defer func() { e.path = e.path[:len(e.path)-1] }()
-	for _, target := range targets {
-		if err := unsupported(target); err != nil {
-			e.fail("%s: %w", k, err)
-			continue
-		}
-		switch path, isFile := strings.CutPrefix(target, include); {
-		case isFile:
-			e.include(k, strings.TrimSpace(path))
-		case target == devNull:
-			e.discard = true
-		case target[0] == '\\':
-			e.add(target[1:])
-		case e.table.localName(target) != "":
-			e.name(e.table.localName(target))
-		case strings.Contains(target, "@"):
-			e.add(target)
-		default:
-			e.name(target)
-		}
-	}
-}
-
-// include adds the targets in a file, one or several a line.
-func (e *expansion) include(k, path string) {
-	if !filepath.IsAbs(path) {
-		e.fail("%s: %s%s: not an absolute path", k, include, path)
-		return
-	}
-	if e.seen[include+path] {
-		return
-	}
-	text, err := e.read(path)
-	if err != nil {
-		e.fail("%s: %s: %w", k, include, err)
-		return
-	}
-	var targets []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-			targets = append(targets, split(line)...)
-		}
-	}
-	e.each(include+path, targets)
-}
-
-func (e *expansion) read(path string) (string, error) {
-	f, err := e.table.open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return readAll(f)
-}
-
-func (e *expansion) add(target string) {
-	if target == "" {
-		return
-	}
-	if len(e.targets) == maxTargets {
-		e.fail("more than %d recipients", maxTargets)
-	}
-	if len(e.targets) < maxTargets {
-		e.targets = append(e.targets, target)
-	}
-}
-
-func (e *expansion) fail(format string, args ...any) {
-	e.problems = append(e.problems, fmt.Errorf(format, args...))
 }

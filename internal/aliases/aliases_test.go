@@ -5,11 +5,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/sendmail"
 )
 
 const file = `# /etc/aliases
@@ -136,6 +139,26 @@ func TestLoad(t *testing.T) {
 	is.True(errors.Is(err, os.ErrNotExist))
 }
 
+func TestIncludedFilesAreReadOnceForAClient(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	list := filepath.Join(dir, "list")
+	is.NoErr(os.WriteFile(list, []byte("b@x\n"), 0o600))
+	is.NoErr(os.WriteFile(filepath.Join(dir, "aliases"), []byte("team: :include:"+list+", |prog\n"), 0o600))
+	var d sendmail.Defaults
+	said := 0
+	is.NoErr(AddTo(&d, filepath.Join(dir, "aliases"), "h.example", func(string) { said++ }))
+	_, ok := d.Aliases("other")
+	is.True(!ok)
+	for _, name := range []string{"team", "Team", "TEAM"} {
+		a, ok := d.Aliases(name)
+		is.True(ok)
+		is.Equal(a.Targets, []string{"b@x"})
+		is.NoErr(os.RemoveAll(list))
+	}
+	is.Equal(said, 1)
+}
+
 func TestLimits(t *testing.T) {
 	is := is.New(t)
 	var chain, fan strings.Builder
@@ -150,6 +173,66 @@ func TestLimits(t *testing.T) {
 	targets, problems = table(t, fan.String()).Expand("f")
 	is.Equal(len(targets), maxTargets)
 	is.Equal(len(problems), 1)
+}
+
+// A hostile file that an alias includes costs no more than a long file, whatever it holds.
+func TestIncludedFilesHaveLimitsTogether(t *testing.T) {
+	const dir = "/home/eve/"
+	var itself strings.Builder
+	for i := range 10 * maxFiles {
+		itself.WriteString(include + dir + "x" + strconv.Itoa(i) + "/../list\n")
+	}
+	for name, c := range map[string]struct {
+		list, other string // text of the included file, and of the files that it includes
+		want        string // a part of the first problem
+	}{
+		"many targets in a line":  {strings.Repeat("a,", maxSize/2), "", "more than 100000 recipients"},
+		"many long files":         {includeLines(dir, 100), strings.Repeat("#", maxSize/4), "longer than 16 MiB"},
+		"many short files":        {includeLines(dir, 10*maxFiles), "#\n", "more than 1000 included files"},
+		"itself under many names": {itself.String(), itself.String(), "more than 50 names"},
+		"many faults":             {strings.Repeat("|x\n", maxSize/3), "", "a command is not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			tab := table(t, "team: "+include+dir+"list\n")
+			files, octets := 0, 0
+			tab.open = func(path string) (io.ReadCloser, error) {
+				text := c.other
+				if files++; path == dir+"list" {
+					text = c.list
+				}
+				return io.NopCloser(&counter{strings.NewReader(text), &octets}), nil
+			}
+			a, ok := tab.Lookup("team")
+			is.True(ok)
+			is.True(len(a.Targets) <= maxTargets)
+			is.True(len(a.Problems) > 0 && strings.Contains(a.Problems[0].Error(), c.want))
+			is.True(len(a.Problems) <= maxFaults) // each goes to the terminal or to the log
+			is.True(files <= maxFiles)
+			is.True(octets < 2*maxSize)
+		})
+	}
+}
+
+// counter counts the octets that are read.
+type counter struct {
+	io.Reader
+	octets *int
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	*c.octets += n
+	return n, err
+}
+
+// includeLines returns n lines that include files of a directory.
+func includeLines(dir string, n int) string {
+	var list strings.Builder
+	for i := range n {
+		list.WriteString(include + dir + strconv.Itoa(i) + "\n")
+	}
+	return list.String()
 }
 
 // Any file ends, in what it says; what a name stands for is neither a command nor a file.

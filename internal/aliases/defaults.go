@@ -7,7 +7,8 @@ import (
 )
 
 // AddTo makes the aliases of a file part of d. Addresses in localhost, in the domain of d and in the name of the
-// host may be aliases. Say gets each problem of the file that matters for a message, once.
+// host may be aliases. Say gets each problem of the file that matters for a message, once. The files that an alias
+// includes are read once, however often d looks up the alias: a client of -listen may do that in each RCPT.
 func AddTo(d *sendmail.Defaults, path, host string, say func(problem string)) error {
 	table, err := Load(path)
 	if err != nil {
@@ -23,8 +24,11 @@ func AddTo(d *sendmail.Defaults, path, host string, say func(problem string)) er
 		return false
 	}
 	table.Local = d.Local
-	said := map[string]bool{}
+	said, found := map[string]bool{}, map[string]sendmail.Alias{}
 	d.Aliases = func(name string) (sendmail.Alias, bool) {
+		if alias, ok := found[key(name)]; ok {
+			return alias, true
+		}
 		a, ok := table.Lookup(name)
 		for _, p := range a.Problems {
 			if text := p.Error(); !said[text] {
@@ -32,7 +36,11 @@ func AddTo(d *sendmail.Defaults, path, host string, say func(problem string)) er
 				said[text] = true
 			}
 		}
-		return sendmail.Alias{Targets: a.Targets, Discard: a.Discard}, ok
+		alias := sendmail.Alias{Targets: a.Targets, Discard: a.Discard}
+		if ok { // other names are as many as the client likes
+			found[key(name)] = alias
+		}
+		return alias, ok
 	}
 	return nil
 }

@@ -149,6 +149,21 @@ func TestBrokenStandardError(t *testing.T) {
 	is.Equal(len(inSpool(t, dir)), 1)
 }
 
+// A message whose name cannot be printed (-v) is accepted: with another exit code, the caller would send it again.
+func TestAcceptedMessageThatCannotBeConfirmed(t *testing.T) {
+	is := is.New(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full: ", err)
+	}
+	defer full.Close()
+	dir := newSpool(t)
+	cmd := shimProcess(t, dir, "-v", "b@x.org")
+	cmd.Stdout = full
+	is.NoErr(cmd.Run())
+	is.Equal(len(inSpool(t, dir)), 1)
+}
+
 // A list, an answer or a configuration that cannot be written is an error. An empty list would say that no mail waits.
 func TestStandardOutputCannotBeWritten(t *testing.T) {
 	for _, args := range [][]string{{"-bp"}, {"-bp", "-json"}, {"-bv", "a@x.org"}, {"-bP"}, {"-bs"}} {

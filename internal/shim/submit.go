@@ -35,7 +35,7 @@ func (s *shim) submit(c sendmail.Command) error {
 		return err
 	}
 	if c.Verbose {
-		fmt.Fprintln(s.stdout, "queued as", name)
+		s.confirm(name)
 	}
 	if len(m.Bad) > 0 {
 		var bad []string
@@ -45,6 +45,16 @@ func (s *shim) submit(c sendmail.Command) error {
 		s.say("accepted, but not for " + strings.Join(bad, ", ") + ": its sender will be told")
 	}
 	return nil
+}
+
+// confirm prints the name of an accepted message. A write error is ignored: with another exit code than 0, the caller
+// would send the message again.
+func (s *shim) confirm(name string) {
+	out := s.stdout
+	if strict, ok := out.(*output); ok {
+		out = strict.w
+	}
+	fmt.Fprintln(out, "queued as", name)
 }
 
 // put writes a message into the spool and returns its name. With is the protocol of the message; empty: a command.

@@ -79,8 +79,7 @@ func (s *Listener) session(ctx context.Context, nc net.Conn) {
 	client, uid := host(nc.RemoteAddr()), s.userOf(nc)
 	key := keyOf(nc, uid)
 	if !s.enter(key) {
-		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = io.WriteString(nc, "421 4.3.2 too many connections\r\n")
+		refuse(nc)
 		return
 	}
 	defer s.leave(key)
@@ -104,6 +103,16 @@ func (s *Listener) session(ctx context.Context, nc net.Conn) {
 	if err := server.Serve(c, c); err != nil && ctx.Err() == nil {
 		s.Log.Debug("SMTP session ended", "client", client, "err", err)
 	}
+}
+
+// refuse tells the client of a connection beyond the limits the reason. With TLS, the reply would need a handshake,
+// which takes processor time, and for which a client could keep the server waiting: the connection is only closed.
+func refuse(nc net.Conn) {
+	if _, ok := nc.(*tls.Conn); ok {
+		return
+	}
+	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(nc, "421 4.3.2 too many connections\r\n")
 }
 
 // userOf returns the user id of the client, unless the connection is refused in any case.

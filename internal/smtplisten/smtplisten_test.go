@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/unbit/spoolgore/internal/message"
+	"github.com/unbit/spoolgore/internal/smtptest"
 	"github.com/unbit/spoolgore/internal/stdiosmtp"
 )
 
@@ -62,9 +64,12 @@ func (b *box) messages() []string {
 }
 
 // listen starts a Listener and returns its address.
-func listen(t *testing.T, b *box) string {
+func listen(t *testing.T, b *box) string { return listenTLS(t, b, nil) }
+
+// listenTLS is listen with TLS, if certificate is not nil.
+func listenTLS(t *testing.T, b *box, certificate *tls.Certificate) string {
 	t.Helper()
-	l, err := Listen("0", nil, false)
+	l, err := Listen("0", certificate, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +228,36 @@ func TestConnectionsAreLimited(t *testing.T) {
 	open[0].Close()
 	open = open[1:]
 	for !strings.HasPrefix(exchange(t, addr, "QUIT\r\n"), "220") { // until the server has noticed
+	}
+}
+
+// A client with TLS beyond the limits that never speaks holds no connection: each takes a descriptor, and without
+// descriptors the daemon sends no mail.
+func TestSilentConnectionBeyondTheLimitIsClosed(t *testing.T) {
+	is := is.New(t)
+	certificate, _ := smtptest.Certificate(t, "127.0.0.1")
+	addr := listenTLS(t, &box{}, &certificate)
+	var open []net.Conn
+	defer func() {
+		for _, nc := range open {
+			nc.Close()
+		}
+	}()
+	const refused = 20
+	closed := make(chan error, maxPerClient+refused)
+	for range cap(closed) {
+		nc, err := net.Dial("tcp", addr)
+		is.NoErr(err)
+		open = append(open, nc)
+		is.NoErr(nc.SetReadDeadline(time.Now().Add(greetingLimit / 2)))
+		go func() {
+			_, err := nc.Read(make([]byte, 1))
+			closed <- err
+		}()
+	}
+	for range refused {
+		err := <-closed
+		is.True(!errors.Is(err, os.ErrDeadlineExceeded)) // the server has closed the connection
 	}
 }
 

@@ -18,6 +18,7 @@ func New(w io.Writer, level slog.Leveler, asJSON bool) *slog.Logger {
 
 func newLogger(w io.Writer, level slog.Leveler, asJSON, toJournal bool) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
+	w = plain{w, asJSON}
 	if !toJournal {
 		return slog.New(handler(w, opts, asJSON))
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/credential"
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 func loginFlags(fs *FlagSet, c *Config) {
@@ -188,7 +189,7 @@ func systemdCredential(dir, name string) string {
 		return ""
 	}
 	path := filepath.Join(dir, name)
-	text, err := os.ReadFile(path)
+	text, _, err := fsys.ReadRegular(path, maxCertificates)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(text)) == "" {
 		return ""
 	}

@@ -8,12 +8,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/credential"
 	"github.com/unbit/spoolgore/internal/execrelay"
+	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/oauth"
 	"github.com/unbit/spoolgore/internal/proxydial"
 	"github.com/unbit/spoolgore/internal/relayfile"
@@ -123,6 +123,9 @@ func settings(every spoolgore.SMTP, s relayfile.Settings, prefix string, log *sl
 	return smtp, err
 }
 
+// maxCertificates is the largest file of certificates, in octets.
+const maxCertificates = 16 << 20
+
 // fingerprint returns a hash of settings and the content of their files, for SMTP.Version. An unreadable file counts as
 // empty.
 func fingerprint(s relayfile.Settings) string {
@@ -130,10 +133,9 @@ func fingerprint(s relayfile.Settings) string {
 	s.Sender, s.From = "", "" // no settings of connections
 	fmt.Fprintf(h, "%#v\n", s)
 	for _, path := range []string{s.PasswordFile, s.CA, s.Cert, s.Key} {
-		var text []byte
-		// opening anything else might take for ever
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			text, _ = os.ReadFile(path)
+		text, _, err := fsys.ReadRegular(path, maxCertificates)
+		if err != nil {
+			text = nil
 		}
 		fmt.Fprintf(h, "%d:%s", len(text), text)
 	}
@@ -168,7 +170,7 @@ func tlsConfig(s relayfile.Settings, prefix string) (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.TLSName}
 	if s.CA != "" {
-		text, err := os.ReadFile(s.CA)
+		text, _, err := fsys.ReadRegular(s.CA, maxCertificates)
 		if err != nil {
 			return nil, fmt.Errorf("%sca: %w", prefix, err)
 		}

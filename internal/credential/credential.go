@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -61,19 +62,20 @@ func (s Source) File(path string) Func {
 	}
 }
 
-// readFile reads a regular file. Opening any other kind of file may block.
+// readFile reads a regular file. Opening any other kind of file may block; the owner of the file may exchange the file
+// for another kind at any time.
 func readFile(path string) (text string, info fs.FileInfo, err error) {
-	if info, err = os.Stat(path); err != nil {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
 		return "", nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return "", nil, fmt.Errorf("password file %s is not a regular file", path)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", nil, err
-	}
-	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	return string(content), info, err
 }

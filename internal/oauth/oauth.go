@@ -3,12 +3,12 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 const (
@@ -48,19 +50,11 @@ func Load(path string) (Settings, error) {
 }
 
 func read(path string) (s Settings, err error) {
-	f, err := os.Open(path)
+	text, _, err := fsys.ReadRegular(path, maxFile)
 	if err != nil {
 		return s, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return s, err
-	case !info.Mode().IsRegular() || info.Size() > maxFile:
-		return s, fmt.Errorf("%s is no regular file of at most %d bytes", path, maxFile)
-	}
-	in := json.NewDecoder(f)
+	in := json.NewDecoder(bytes.NewReader(text))
 	in.DisallowUnknownFields()
 	if err := in.Decode(&s); err != nil {
 		var wrong *json.SyntaxError
@@ -83,7 +77,7 @@ func (s *Settings) check(path string) error {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
-		secret, err := os.ReadFile(name)
+		secret, _, err := fsys.ReadRegular(name, maxFile)
 		if err != nil {
 			return err
 		}
@@ -159,7 +153,7 @@ func (s *source) renew(ctx context.Context) (*oauth2.Token, error) {
 
 // save sets fields of the file. Other fields stay.
 func save(path string, set map[string]string) error {
-	text, err := os.ReadFile(path)
+	text, _, err := fsys.ReadRegular(path, maxFile)
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ func listenSMTP(c *config.Config, log *slog.Logger) (serve func() (end func()), 
 		return server, err
 	}}
 	return func() (end func()) {
+		go in.quota.load()
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan struct{})
 		go func() {
@@ -79,6 +80,9 @@ const defaultMaxSize = 50 << 20
 // errNoRoom is the reply 451 to a message for which the disk has no room but that which the daemon needs.
 var errNoRoom = errors.New("the disk has only the room left that the daemon needs")
 
+// errUserSize is the reply 451 to a message with which the messages of a user would exceed usersize.
+var errUserSize = errors.New("your messages in the spool would exceed the limit usersize")
+
 // tcpIntake puts messages of SMTP clients into the spool. Its settings are those of sendmail-spool.
 type tcpIntake struct {
 	dir     *spooldir.Dir
@@ -87,6 +91,7 @@ type tcpIntake struct {
 	aliases string                                         // path of the alias file; empty: none
 	maxSize int64                                          // octets of a message; zero: no limit
 	maxTo   int                                            // recipients of a message
+	quota   *userQuota                                     // nil: no limit for a user
 	room    func(*spooldir.Dir) (octets int64, known bool) // that may be added to the disk
 	log     *slog.Logger
 }
@@ -118,6 +123,9 @@ func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) 
 			return in, fmt.Errorf("%s: maxsize: %w", c.From["maxsize"].Origin, err)
 		}
 	}
+	if in.quota, err = newUserQuota(c, in.dir); err != nil {
+		return in, err
+	}
 	return in, nil
 }
 
@@ -134,21 +142,11 @@ func (in tcpIntake) server(uid string) (*stdiosmtp.Server, error) {
 	return submission.Server(sendmail.Intake{
 		Defaults: d,
 		Schedule: func(env *message.Envelope) { env.UID = uid },
-		Put: func(m *sendmail.Message) error {
-			hop := hop
-			hop.Time = time.Now()
-			room, known := in.room(in.dir)
-			_, err := spooldir.PutNamed(in.dir, func(w io.Writer, name string) error {
-				hop.Name = name
-				m.Trace(hop)
-				if known {
-					w = &bounded{Writer: w, left: room}
-				}
-				_, err := m.WriteTo(w)
-				return err
-			})
+		Check: func() error {
+			_, err := in.quota.room(uid, time.Now())
 			return err
 		},
+		Put: func(m *sendmail.Message) error { return in.put(m, hop) },
 		Discard: func(content io.Reader) error {
 			_, err := io.Copy(io.Discard, content)
 			return err
@@ -156,16 +154,45 @@ func (in tcpIntake) server(uid string) (*stdiosmtp.Server, error) {
 	}), nil
 }
 
+// put puts a message into the spool.
+func (in tcpIntake) put(m *sendmail.Message, hop message.Hop) error {
+	hop.Time = time.Now()
+	room, known := in.room(in.dir)
+	why := errNoRoom
+	left, err := in.quota.room(hop.UID, hop.Time)
+	if err != nil {
+		return err
+	}
+	if left >= 0 && (!known || left < room) {
+		room, known, why = left, true, errUserSize
+	}
+	size := int64(0)
+	name, err := spooldir.PutNamed(in.dir, func(w io.Writer, name string) (err error) {
+		hop.Name = name
+		m.Trace(hop)
+		if known {
+			w = &bounded{Writer: w, left: room, why: why}
+		}
+		size, err = m.WriteTo(w)
+		return err
+	})
+	if err == nil {
+		in.quota.add(hop.UID, name, size)
+	}
+	return err
+}
+
 // bounded is a writer that takes a number of octets.
 type bounded struct {
 	io.Writer
 	left int64
+	why  error // for more octets
 }
 
 // Write implements io.Writer.
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, errNoRoom
+		return 0, b.why
 	}
 	return b.Writer.Write(p)
 }

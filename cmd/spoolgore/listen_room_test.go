@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matryer/is"
 
@@ -46,4 +47,49 @@ func TestListenLeavesRoom(t *testing.T) {
 		}
 	}
 	is.Equal(strings.Count(names.String(), "\n"), 1) // the message that had room
+}
+
+// The messages of one user that came by -listen are counted by the user id of the connection, as the files belong to
+// the daemon. A message that has left the spool counts no more, and one from before the start counts.
+func TestListenQuota(t *testing.T) {
+	is := is.New(t)
+	c := &config.Config{Dir: t.TempDir(), From: map[string]config.Setting{
+		"userfiles": {Value: "2"}, "usersize": {Value: "8K"},
+	}}
+	var in tcpIntake
+	begin := func() {
+		var err error
+		in, err = newTCPIntake(c, slog.New(slog.DiscardHandler))
+		is.NoErr(err)
+		in.aliases = ""
+		in.quota.load()
+	}
+	env := message.Envelope{From: "a@example.com", To: []string{"b@example.org"}}
+	accept := func(uid string, size int) error {
+		server, err := in.server(uid)
+		is.NoErr(err)
+		return server.Accept(env, strings.NewReader("Subject: x\r\n\r\n"+strings.Repeat("text\r\n", size/6)))
+	}
+	begin()
+	is.True(strings.Contains(accept("1000", 16<<10).Error(), errUserSize.Error()))
+	is.NoErr(accept("1000", 1<<10))
+	is.NoErr(accept("1000", 1<<10))
+	is.True(strings.Contains(accept("1000", 1<<10).Error(), "2 messages of yours wait in the spool; the limit is 2"))
+	is.NoErr(accept("1001", 1<<10)) // another user
+	for range 3 {
+		is.NoErr(accept("0", 16<<10)) // root has no limit
+		is.NoErr(accept("", 1<<10))   // nor a client that is not known
+	}
+	begin()
+	is.True(accept("1000", 1<<10) != nil) // the messages from before the start count
+	for name := range in.quota.users["1000"].sizes {
+		is.NoErr(os.MkdirAll(in.dir.File("failed"), 0o700))
+		is.NoErr(os.Rename(in.dir.File(name), in.dir.File("failed/"+name)))
+		break
+	}
+	in.quota.users["1000"].looked = time.Time{}
+	is.True(accept("1000", 1<<10) != nil) // failed messages count
+	is.NoErr(os.RemoveAll(in.dir.File("failed")))
+	in.quota.users["1000"].looked = time.Time{}
+	is.NoErr(accept("1000", 1<<10))
 }

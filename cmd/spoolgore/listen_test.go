@@ -69,9 +69,7 @@ func TestListenKnowsTheUserOfAProgram(t *testing.T) {
 	d := start(t, "-smtpaddr", relay.Listen(t), "-listen", "0", spool)
 	d.logs("SMTP server started", 1)
 	addr := listening.FindStringSubmatch(d.log.String())[1]
-	cmd := exec.Command(curl, "-sS", "smtp://"+addr, "--mail-from", "app@example.com", "--mail-rcpt", "bob@example.com", "-T", "-")
-	cmd.Stdin, cmd.Dir = strings.NewReader("Subject: hello\r\n\r\nHello!\r\n"), "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65533, Gid: 65533}}
+	cmd := asUser(curl, 65533, addr)
 	text, err := cmd.CombinedOutput()
 	is.NoErr(err)
 	is.Equal(string(text), "")
@@ -79,6 +77,51 @@ func TestListenKnowsTheUserOfAProgram(t *testing.T) {
 	d.logs("delivered", 1)
 	is.True(strings.Contains(d.log.String(), "uid=65533"))
 	is.True(!strings.Contains(string(relay.Messages()[0].Data), "Spoolgore-Envelope")) // it stays in the spool
+	d.stop()
+}
+
+// asUser returns a command that sends a message by SMTP as another user.
+func asUser(curl string, uid uint32, addr string) *exec.Cmd {
+	cmd := exec.Command(curl, "-sS", "smtp://"+addr, "--mail-from", "app@example.com", "--mail-rcpt", "bob@example.com", "-T", "-")
+	cmd.Stdin, cmd.Dir = strings.NewReader("Subject: hello\r\n\r\nHello!\r\n"), "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return cmd
+}
+
+// A user of this host has a quota by the user id of the connection, on a spool that users share.
+func TestListenLimitsTheMessagesOfAUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
+		t.Skip("only root can start a program as another user, and only Linux knows the user of a connection")
+	}
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		t.Skip("no curl: ", err)
+	}
+	is := is.New(t)
+	relay, _ := deferring("451 4.2.1 not now")
+	spool := t.TempDir()
+	file := configured(t, "userfiles 2", "listen 0", "smtpaddr "+relay.Listen(t))
+	start := func() (*daemon, string) {
+		d := start(t, "-config", file, spool)
+		d.logs("SMTP server started", 1)
+		return d, listening.FindStringSubmatch(d.log.String())[1]
+	}
+	d, addr := start()
+	for range 2 {
+		is.NoErr(asUser(curl, 65533, addr).Run())
+	}
+	is.True(asUser(curl, 65533, addr).Run() != nil)
+	is.Equal(len(strings.Fields(names(t, spool))), 2)
+	is.NoErr(asUser(curl, 65532, addr).Run()) // another user
+	is.NoErr(asUser(curl, 0, addr).Run())     // root
+	d.stop()
+	d, addr = start()
+	eventually(t, "the messages from before the start count", func() bool {
+		before := len(strings.Fields(names(t, spool)))
+		err := asUser(curl, 65533, addr).Run()
+		return err != nil && len(strings.Fields(names(t, spool))) == before
+	})
 	d.stop()
 }
 

@@ -148,7 +148,8 @@ func (r Reply) Undecided() bool {
 	case 432, 454:
 		return true
 	case 421, 450, 451, 452:
-		return r.Enhanced == "" || r.Enhanced == "4.3.2" || strings.HasPrefix(r.Enhanced, "4.7.")
+		return r.Enhanced == "" || r.Enhanced == "4.3.2" || strings.HasPrefix(r.Enhanced, "4.7.") ||
+			strings.HasPrefix(r.Enhanced, "4.16.") // Yahoo: no subject of RFC 3463
 	}
 	return false
 }

@@ -113,6 +113,33 @@ mail+ | 554 5.7.9 Message not accepted for policy reasons. | final | Yahoo, send
 mail+ | 450 4.7.0 We have limits for how many messages can be sent per hour, rate exceeded | throttled | OVH, help.ovhcloud.com
 end+ | 552 5.7.0 This message was blocked because its content presents a potential security issue. | final | Gmail, support.google.com/mail/answer/6590
 end+ | 554 5.7.0 Your message could not be sent. The limit on the number of allowed outgoing messages was exceeded. | relay quota | T-Online and Strato reports
+end+ | 421 4.7.28 Gmail has detected an unusual rate of email originating from your DKIM domain. | throttled | Gmail, support.google.com/a/answer/3726730
+rcpt+ | 550 5.7.1 Daily SMTP relay limit exceeded for customer. | relay quota | Gmail, support.google.com/a/answer/3726730
+auth+ | 454 4.7.0 Too many login attempts, please try again later. | relay | Gmail, support.google.com/a/answer/3726730
+end+ | 451 4.7.501 Server busy. Please try again later | undecided | Exchange Online, learn.microsoft.com non-delivery reports
+rcpt+ | 451 4.7.699 Access denied, please try again later | undecided | Exchange Online, learn.microsoft.com non-delivery reports
+rcpt+ | 450 4.7.3 Organization queue quota exceeded. | throttled | Exchange Online, learn.microsoft.com non-delivery reports
+mail+ | 421 4.4.2 Message submission rate for this client has exceeded the configured limit | relay | Exchange Server, learn.microsoft.com/exchange message rate limits
+end+ | 552 Message would take you over your relay quota of 500 Current quota used: 487 | relay quota | GoDaddy, WWBN/AVideo/issues/7527
+rcpt+ | 450 Requested mail action not taken: mailbox unavailable Mail send limit exceeded. | throttled | IONOS, ionos.com/help mass mailing limits
+rcpt+ | 421 Rate limit reached. Please try again later | throttled | IONOS, ionos.de/hilfe SMTP-Fehlermeldungen
+rcpt+ | 421 Reject due to policy violations | undecided | IONOS, ionos.de/hilfe SMTP-Fehlermeldungen
+rcpt+ | 550 Requested action not taken: mailbox unavailable Failure sending mail. Try again later | relay quota | GMX, nodemailer/nodemailer/issues/1555
+rcpt+ | 550 Requested action not taken: mailbox unavailable | final | IONOS and GMX, ionos.com/help undeliverable email
+data+ | 421 Domain example.com is not allowed to send: recipient limit exceeded, try again after Sun, 05 Oct 2025 19:22:44 UTC | throttled | Mailgun, coopdevs/timeoverflow/issues/820
+auth+ | 451 Authentication failed: Maximum credits exceeded | relay | SendGrid, mautic/mautic/issues/8721
+end+ | 451 You've exceeded your messaging limits | throttled | SendGrid, WA-WF-Bot/WA-WF-Bot-Public/issues/282
+greeting | 451 The server has reached its limit for processing requests from your host. | relay | GoDaddy, swiftmailer/swiftmailer/issues/658
+rcpt+ | 554 5.7.1 <a@example.com>: Recipient address rejected: You have exceeded your Outmail quota. | relay quota | outMail, support.prolateral.com
+rcpt+ | 421 4.7.1 Messages to a@example.com deferred due to excessive volume. Try again later | throttled | iCloud, smtp.codes/icloud
+end+ | 451 4.7.1 Service unavailable - try again later | undecided | iCloud, smtp.codes/icloud
+rcpt+ | 450 4.3.2 Please wait to send more emails, or contact support for a rate limit increase. | throttled | Purelymail, Purelymail/purelymail-issues/issues/262
+end+ | 550 Domain example.com has exceeded the max defers and failures per hour (5/5 (100%)) allowed. Message discarded. | relay quota | cPanel hosts, docs.cpanel.net
+rcpt+ | 421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints - 4.16.55.1 | throttled | Yahoo, senders.yahooinc.com/smtp-error-codes
+mail+ | 421 4.7.1 [TS03] All messages from 192.0.2.1 will be permanently deferred | relay | Yahoo, senders.yahooinc.com/smtp-error-codes
+rcpt+ | 421 4.16.55 [TS01] Messages from 192.0.2.1 temporarily deferred due to excessive user complaints | undecided | Yahoo, senders.yahooinc.com/smtp-error-codes
+mail+ | 525 5.7.1 Unauthorized IP address | relay quota | Brevo, help.brevo.com
+end+ | 554 5.1.8 Email Outgoing Blocked | relay quota | Zoho, zoho.com/mail/help
 rcpt+ | 451 4.4.1 [internal] No recipient servers available | message | Exchange, learn.microsoft.com/exchange
 `
 

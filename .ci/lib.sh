@@ -173,6 +173,7 @@ need_everything() {
 	unpack exim exim4-daemon-light
 	unpack opensmtpd opensmtpd
 	unpack sendmail sendmail-bin liblockfile1
+	unpack proxies microsocks tinyproxy-bin
 	for module in nodemailer@10 playwright-core@1 axe-core@4; do
 		[ ! -d ".ci/npm/node_modules/${module%@*}" ] || continue
 		command -v npm >/dev/null || need nodejs npm

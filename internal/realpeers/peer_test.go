@@ -121,11 +121,16 @@ func offered(t *testing.T, server peer, c certs) {
 
 // send fills a spool with mails and runs it until it is empty.
 func send(t *testing.T, mails []mail, addr string, c certs, settings spoolgore.SMTP) {
+	sendOver(t, new(net.Dialer).DialContext, mails, addr, c, settings)
+}
+
+// sendOver is send with another way to connect.
+func sendOver(t *testing.T, dial dialFunc, mails []mail, addr string, c certs, settings spoolgore.SMTP) {
 	is := is.New(t)
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	var line meter
+	line := meter{below: dial}
 	var sent, other int
 	s := spoolgore.New(dir, spoolgore.Options{
 		SMTPAddr:  addr,
@@ -220,10 +225,16 @@ func difference(got, want []byte) string {
 }
 
 // A meter counts what goes over its connections.
-type meter struct{ conns, reads, writes atomic.Int64 }
+type meter struct {
+	below                dialFunc
+	conns, reads, writes atomic.Int64
+}
+
+// A dialFunc connects to an address.
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func (m *meter) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	conn, err := m.below(ctx, network, addr)
 	m.conns.Add(1)
 	return &metered{conn, m}, err
 }

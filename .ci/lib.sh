@@ -161,6 +161,25 @@ unpack() {
 	rm -r "$debs"
 }
 
+# unpack_of RELEASE DIRECTORY PACKAGE ... is unpack for packages of another release of Debian, with lists and a cache of its own.
+# A program of that release runs where the directory lies over /usr, with its own C library.
+unpack_of() {
+	local release=$1 name=$2 apt deb
+	shift 2
+	[ ! -d ".ci/$name/usr" ] || return 0
+	apt=$(mktemp -d)
+	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/debs"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $release main" >"$apt/list"
+	local options=(-qq -o "Dir::Etc::SourceList=$apt/list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$apt/lists"
+		-o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root)
+	if apt-get "${options[@]}" update && (cd "$apt/debs" && apt-get "${options[@]}" download "$@"); then
+		for deb in "$apt"/debs/*.deb; do dpkg -x "$deb" ".ci/$name"; done
+	else
+		echo "LEFT OUT: $* of Debian $release"
+	fi
+	rm -r "$apt"
+}
+
 # need_everything installs what the longest run uses. Other mail servers than Postfix are only unpacked.
 need_everything() {
 	need_a_little
@@ -172,6 +191,7 @@ need_everything() {
 	need libidn12 libgnutls-dane0 libdb5.3 libnsl2 libpcre2-8-0 libwrap0 libevent-2.1-7 libsasl2-modules openssl
 	unpack exim exim4-daemon-light
 	unpack opensmtpd opensmtpd
+	unpack_of trixie opensmtpd7 opensmtpd libc6 libcrypt1 libdb5.3t64 libevent-2.1-7t64 libpam0g libssl3t64 zlib1g libzstd1 libaudit1 libcap-ng0
 	unpack sendmail sendmail-bin liblockfile1
 	unpack proxies microsocks tinyproxy-bin
 	for module in nodemailer@10 playwright-core@1 axe-core@4; do

@@ -41,9 +41,19 @@ func tryTLS(addr string, c certs) error {
 	return client.StartTLS(c.client)
 }
 
-// startOpenSMTPD starts OpenSMTPD in a view of the file system of its own.
-func startOpenSMTPD(t *testing.T, c certs) peer {
-	root := unpacked(t, "opensmtpd", "/usr/sbin/smtpd")
+// startOpenSMTPD starts OpenSMTPD 6.8 of Debian 12.
+func startOpenSMTPD(t *testing.T, c certs) peer { return startOpenSMTPDOf(t, c, "opensmtpd") }
+
+// startOpenSMTPD7 starts OpenSMTPD 7 of Debian 13, which has TLS.
+func startOpenSMTPD7(t *testing.T, c certs) peer {
+	server := startOpenSMTPDOf(t, c, "opensmtpd7")
+	is.New(t).True(server.addr != "") // TLS and login are tested
+	return server
+}
+
+// startOpenSMTPDOf starts the OpenSMTPD in a directory below .ci in a view of the file system of its own.
+func startOpenSMTPDOf(t *testing.T, c certs, directory string) peer {
+	root := unpacked(t, directory, "/usr/sbin/smtpd")
 	is := is.New(t)
 	hash, err := exec.Command("openssl", "passwd", "-6", password).Output()
 	is.NoErr(err) // the password is hashed

@@ -54,6 +54,7 @@ func TestPeersDeliverEveryByteOnce(t *testing.T) {
 		{"Exim", startExim},
 		{"Postfix", startPostfix},
 		{"OpenSMTPD", startOpenSMTPD},
+		{"OpenSMTPD 7", startOpenSMTPD7},
 		{"Sendmail", startSendmail},
 	}
 	for _, p := range peers {

@@ -27,6 +27,7 @@ const (
 	greetingLimit  = time.Minute     // wait for the first command
 	loginPause     = time.Second     // before the reply to a login that is refused
 	maxLogins      = 3               // refused logins of a session
+	maxArrivals    = 16              // connections that are not yet a session; others wait in the system
 	hostBits       = 64              // of an IPv6 address: the network, in which a host takes any address
 )
 
@@ -50,7 +51,9 @@ func (s *Listener) Serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
+	arrivals := make(chan struct{}, maxArrivals)
 	for {
+		arrivals <- struct{}{}
 		nc, err := l.Accept()
 		if ctx.Err() != nil {
 			if err == nil {
@@ -66,20 +69,26 @@ func (s *Listener) Serve(ctx context.Context, l net.Listener) error {
 			case <-time.After(100 * time.Millisecond):
 			case <-ctx.Done():
 			}
+			<-arrivals
 			continue
 		}
-		sessions.Go(func() { s.session(ctx, nc) })
+		sessions.Go(func() { s.session(ctx, nc, func() { <-arrivals }) })
 	}
 }
 
-// session runs one connection.
-func (s *Listener) session(ctx context.Context, nc net.Conn) {
+// session runs one connection. session calls admitted when the connection counts as a session, or is refused.
+func (s *Listener) session(ctx context.Context, nc net.Conn, admitted func()) {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
 	client, uid := host(nc.RemoteAddr()), s.userOf(nc)
 	key := keyOf(nc, uid)
-	if !s.enter(key) {
+	entered := s.enter(key)
+	if !entered {
 		refuse(nc)
+		_ = nc.Close()
+	}
+	admitted()
+	if !entered {
 		return
 	}
 	defer s.leave(key)

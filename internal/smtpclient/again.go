@@ -124,6 +124,8 @@ func (p *pipeline) retryAfterLoss(err *Error) bool {
 	}
 	st, timeout := p.steps[0], errors.Is(err.Err, os.ErrDeadlineExceeded)
 	switch {
+	case st.kind == probeStep && errors.Is(err.Err, errReply): // such as 354 to BDAT
+		return a.failed(Chunking, true)
 	case !timeout && !IsHungUp(err.Err):
 		return false
 	case st.kind == rcptStep && st.x.offered > firstLimited && a.limitRecipients(firstLimited):

@@ -192,10 +192,13 @@ func (w *wire) expectLines(op attempt.Op, want []int, each func(string)) (attemp
 	return attempt.Reply{}, &Error{Op: op, Reply: reply}
 }
 
+// errReply is the cause of an error of unexpected.
+var errReply = errors.New("unexpected reply")
+
 // unexpected returns the error for a reply that is invalid at a step, and closes the connection.
 func (w *wire) unexpected(op attempt.Op, reply attempt.Reply) *Error {
 	w.abort()
-	return &Error{Op: op, Err: fmt.Errorf("unexpected reply %q", reply.String())}
+	return &Error{Op: op, Err: fmt.Errorf("%w %q", errReply, reply.String())}
 }
 
 // lost returns the error for a failed connection, and closes the connection. The first failure is the cause.

@@ -107,6 +107,13 @@ func TestNextAddressAtOnce(t *testing.T) {
 			}
 			return ""
 		}},
+		"greeting without an end": {Reply: replyTo("CONNECT", "220-relay.test\r\n220-please wait|hang")},
+		"521 to EHLO and HELO": {Reply: func(verb, _ string) string {
+			if verb == "EHLO" || verb == "HELO" {
+				return "521 5.3.2 this host accepts no mail|close"
+			}
+			return ""
+		}},
 		"HTTP":             {Reply: replyTo("CONNECT", "HTTP/1.1 400 Bad Request|close")},
 		"STARTTLS refused": {Ext: []string{"STARTTLS"}, Reply: replyTo("STARTTLS", "454 4.7.0 TLS not available")},
 		"TLS lost":         {Ext: []string{"STARTTLS"}, Reply: replyTo("STARTTLS", "220 go on|close")},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,35 @@ func afterRecipients(n int, reply string) func(string, string) string {
 	}
 }
 
+// once returns a script that replies to the first command with a verb.
+func once(verb, reply string) func(string, string) string {
+	var seen atomic.Bool
+	return func(v, _ string) string {
+		if v == verb && !seen.Swap(true) {
+			return reply
+		}
+		return ""
+	}
+}
+
+// afterCount returns a script that replies to a verb after n commands counted on a connection, for one connection at a
+// time.
+func afterCount(counted, verb string, n int32, reply string) func(string, string) string {
+	var count atomic.Int32
+	return func(v, _ string) string {
+		switch {
+		case v == "CONNECT":
+			count.Store(0)
+		case v == verb && count.Load() >= n:
+			return reply
+		}
+		if v == counted {
+			count.Add(1)
+		}
+		return ""
+	}
+}
+
 var oddRelays = map[string]oddRelay{
 	// broken extensions
 	"names of extensions in lower case": {ext: []string{"pipelining", "chunking", "8bitmime", "size 1000000"}},
@@ -63,8 +93,14 @@ var oddRelays = map[string]oddRelay{
 		ext: modes["chunking"], reply: always("BDAT", "LAST", "554 5.3.3 BDAT is not supported")},
 	"content by BDAT refused as unknown feature": {
 		ext: modes["chunking"], reply: always("BDAT", "LAST", "550 5.6.1 chunking not implemented")},
-	"HELO only":      {ext: []string{"8BITMIME"}, reply: always("EHLO", "", "500 unknown")},
-	"RSET not known": {ext: modes["pipelining"], reply: always("RSET", "", "502 5.5.1 not implemented")},
+	"HELO only":        {ext: []string{"8BITMIME"}, reply: always("EHLO", "", "500 unknown")},
+	"RSET not known":   {ext: modes["pipelining"], reply: always("RSET", "", "502 5.5.1 not implemented")},
+	"354 to each BDAT": {ext: modes["chunking"], reply: always("BDAT", "", "354 go ahead")},
+	"DATA refused once, in a flight": {
+		ext: modes["pipelining"], reply: once("DATA", "503 5.5.1 bad sequence of commands")},
+	// messages on a connection
+	"421 to the third RSET":       {ext: modes["pipelining"], reply: afterCount("RSET", "RSET", 2, "421 4.7.0 too many resets|close")},
+	"451 Mails per session limit": {ext: modes["chunking"], reply: afterCount("END", "MAIL", 3, "451-Requested action aborted\r\n451 Mails per session limit exceeded.")},
 	// several recipients
 	"550 5.5.3 after 10 recipients": {
 		ext: modes["pipelining"], to: 25, reply: afterRecipients(10, "550 5.5.3 Too many recipients")},

@@ -63,9 +63,9 @@ func hostile(r *rand.Rand) string {
 			text += "BDAT " + sizes[r.IntN(len(sizes))] + "\r\n" + hostileInner
 		}
 		return text
-	case 9: // logins in one flight, where no login is offered, or many are wrong
+	case 9: // logins in one flight, where no login is offered: too many errors for the commands that follow
 		word := base64.StdEncoding.EncodeToString([]byte("\x00ann\x00" + strconv.Itoa(r.IntN(1000))))
-		return "EHLO c\r\n" + strings.Repeat("AUTH PLAIN "+word+"\r\nAUTH LOGIN\r\nYW5u\r\n*\r\n", 1+r.IntN(200)) + hostileInner
+		return "EHLO c\r\n" + strings.Repeat("AUTH PLAIN "+word+"\r\nAUTH LOGIN\r\nYW5u\r\n*\r\n", 2+r.IntN(200)) + hostileInner
 	case 10: // TLS in the middle of a session
 		return "EHLO c\r\nSTARTTLS\r\n\x16\x03\x01\x02\x00\x01" + string(junk)
 	case 11: // commands that do nothing

@@ -2,7 +2,11 @@ package smtplisten
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
@@ -31,11 +35,14 @@ func (c *conn) limited(login loginFunc, log *slog.Logger, client string) loginFu
 
 // logins limits the checks of passwords, which cost much processor time on purpose: one at a time for a client, and
 // half of the processors for all. A refused login keeps its client for loginPause. So a client tries one password in a
-// second, however many connections the client has.
+// second, however many connections the client has. A login that was right before does not wait: else somebody who
+// guesses from the same address would keep the owner of the password from sending mail.
 type logins struct {
 	mu      sync.Mutex
 	clients map[string]*turn
-	all     chan struct{} // has room for each check that may run
+	all     chan struct{}              // has room for each check that may run
+	right   map[[sha256.Size]byte]bool // digests of logins that were right: one for each password of the file, at most
+	key     []byte                     // of the digests
 }
 
 // turn is the right of a client to have a password checked.
@@ -50,6 +57,10 @@ var errBusy = errors.New("the server ends")
 // oneAtATime returns login for a session of a client.
 func (s *Listener) oneAtATime(ctx context.Context, client string, login loginFunc) loginFunc {
 	return func(user, password string) error {
+		digest, known := s.logins.known(user, password)
+		if known {
+			return nil
+		}
 		t, all := s.logins.enter(client)
 		defer s.logins.leave(client, t)
 		if !take(ctx, t.taken) {
@@ -61,11 +72,13 @@ func (s *Listener) oneAtATime(ctx context.Context, client string, login loginFun
 		}
 		err := login(user, password)
 		<-all
-		if err != nil {
-			select {
-			case <-time.After(loginPause):
-			case <-ctx.Done():
-			}
+		if err == nil {
+			s.logins.remember(digest)
+			return nil
+		}
+		select {
+		case <-time.After(loginPause):
+		case <-ctx.Done():
 		}
 		return err
 	}
@@ -79,6 +92,28 @@ func take(ctx context.Context, c chan struct{}) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// known returns the digest of a login, and whether the login was right before. The users do not change while the daemon
+// runs.
+func (l *logins) known(user, password string) (digest [sha256.Size]byte, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.key == nil {
+		l.key, l.right = make([]byte, sha256.Size), make(map[[sha256.Size]byte]bool)
+		_, _ = rand.Read(l.key) // never fails
+	}
+	mac := hmac.New(sha256.New, l.key)
+	_, _ = fmt.Fprintf(mac, "%d %s %s", len(user), user, password)
+	mac.Sum(digest[:0])
+	return digest, l.right[digest]
+}
+
+// remember records that a login was right.
+func (l *logins) remember(digest [sha256.Size]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.right[digest] = true
 }
 
 // enter returns the turn of a client, and the room of all clients.

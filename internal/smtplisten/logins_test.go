@@ -45,6 +45,35 @@ func TestAClientTriesOnePasswordInASecond(t *testing.T) {
 	})
 }
 
+// Somebody who guesses from the same address, behind a router or a proxy, does not delay the owner of a password.
+func TestRightPasswordDoesNotWaitForGuesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		l, checks := &Listener{}, 0
+		login := func(user, password string) error {
+			if checks++; user != "app" || password != "right" {
+				return errLogin
+			}
+			return nil
+		}
+		is.NoErr(l.oneAtATime(t.Context(), "host", login)("app", "right"))
+		for range maxPerClient {
+			go func() {
+				_ = l.oneAtATime(t.Context(), "host", func(string, string) error { return errLogin })("app", "wrong")
+			}()
+		}
+		synctest.Wait() // all wait, and one has its pause
+		begin := time.Now()
+		is.NoErr(l.oneAtATime(t.Context(), "host", login)("app", "right"))
+		is.Equal(time.Since(begin), time.Duration(0))
+		is.Equal(checks, 1)
+		for _, wrong := range [][2]string{{"app", "righ"}, {"appr", "ight"}, {"app", "right "}, {"ap", "p right"}, {"", "right"}} {
+			is.Equal(l.oneAtATime(t.Context(), "other", login)(wrong[0], wrong[1]), errLogin) // is checked
+		}
+		is.Equal(len(l.logins.right), 1)
+	})
+}
+
 func TestManyClientsLeaveProcessorTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -2,6 +2,8 @@ package config
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +34,30 @@ func TestTheInstalledConfigurationShowsEveryKey(t *testing.T) {
 	for _, key := range conf.Names() {
 		if elsewhere := key == "once" || key == "json"; slices.Contains(shown, key) == elsewhere { // json: a unit can write to the spool only
 			t.Errorf("%s shows %s: %v", path, key, !elsewhere)
+		}
+	}
+}
+
+// The units bound memory and rights of the daemon. packaging/test-deb.sh checks the installed units.
+func TestUnitsBoundMemoryAndRights(t *testing.T) {
+	units, err := filepath.Glob("../../packaging/systemd/*.service")
+	if err != nil || len(units) != 3 {
+		t.Fatal(units, err)
+	}
+	analyze, err := exec.LookPath("systemd-analyze")
+	for _, unit := range append(units, "../../packaging/systemd/user/spoolgore.service") {
+		is := is.New(t)
+		text, readErr := os.ReadFile(unit)
+		is.NoErr(readErr)
+		is.True(strings.Contains(string(text), "\nMemoryHigh="))
+		if err != nil || strings.Contains(unit, "/user/") {
+			continue
+		}
+		is.True(strings.Contains(string(text), "\nProtectSystem=strict\n"))
+		const threshold = "--threshold=14" // ten times the figure in docs/installing.md
+		out, err := exec.Command(analyze, "security", "--offline=yes", "--no-pager", threshold, unit).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", unit, err, out)
 		}
 	}
 }

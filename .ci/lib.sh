@@ -203,7 +203,7 @@ need_everything() {
 
 # need_for_packages installs what the tests of packages use. Prometheus is only unpacked, as its package starts a server.
 need_for_packages() {
-	need openssh-client lintian shellcheck mksh libxml2-utils systemd rpm cpio \
+	need openssh-client lintian php-cli shellcheck mksh libxml2-utils systemd rpm cpio \
 		buildah podman runc podman-compose debootstrap ca-certificates
 	export PROMTOOL=$PWD/.ci/prometheus/usr/bin/promtool
 	if [ ! -x "$PROMTOOL" ]; then

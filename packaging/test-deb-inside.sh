@@ -63,6 +63,29 @@ grep -q 'The relay has' /tmp/test || die 'spoolgore test'
 until_true queue_is_empty
 stop_daemon
 
+step 'mail() of PHP: root by /etc/aliases, and another From'
+# show COMMAND...: print the command and run it. The output of this step is a transcript.
+show() { printf '$ %s\n' "$*"; "$@" 2>&1 | sed 's/^/  /'; }
+printf 'root: you@example.com\n' >/etc/aliases
+echo 'from app@example.com' >>$conf
+show cat /etc/aliases
+show grep -v '^#\|^$' $conf
+start_daemon
+code='var_dump(mail("root", "report of the night", "Hello from PHP", "From: Shop <www-data@web1.localdomain>"));'
+show as www-data php -r 'echo ini_get("sendmail_path"), "\n";'
+show as www-data php -r "$code"
+until_true has_arrived 'Subject: report of the night'
+until_true queue_is_empty
+stop_daemon
+night=$(grep -l 'Subject: report of the night' $arrived/*[0-9])
+show cat "$night"
+show runuser -u spoolgore -- spoolgore trace -config $conf you@example.com
+grep -q '^X-Mail-Args: <app@example.com>' "$night" || die 'the sender of the mail of PHP'
+grep -q '^X-Rcpt: <you@example.com>' "$night" || die 'the recipient of the mail of PHP'
+grep -q '^From: Shop <app@example.com>' "$night" || die 'From of the mail of PHP'
+grep -q '^Reply-To: .*www-data@web1.localdomain' "$night" || die 'Reply-To of the mail of PHP'
+sed -i '/^from /d' $conf
+
 step 'sendmail32 takes mail in little address space'
 is "$(mode ${command}32)" '-rwxr-sr-x root:spoolgore' 'sendmail32'
 if "${command}32" -bP >/dev/null 2>/tmp/sendmail32 || ! grep -q 'Exec format error' /tmp/sendmail32; then

@@ -4,7 +4,7 @@
 # removal, purge.
 #
 # All of this happens in a copy of this machine that is gone afterwards: an overlay on /, with processes of its own. Needs
-# root, Linux, and Debian with cron, python3, lintian, systemd (which is not run), and Postfix, which the package replaces.
+# root, Linux, and Debian with cron, php-cli, python3, lintian, systemd (which is not run), and Postfix, which the package replaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo 'test-deb.sh: needs root' >&2; exit 1; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A relay for tests of packages: test-relay.py PORT DIRECTORY [USER:PASSWORD]
 
-Writes each message to a file in DIRECTORY, with the envelope and the login in front. With USER:PASSWORD it offers AUTH
+Writes each message to a file in DIRECTORY, with the envelope and the login in front (X-Mail-Args, X-Rcpt, X-Login). With USER:PASSWORD it offers AUTH
 PLAIN and refuses another login. The recipient refused@... is refused. A message with the word "slow" in the subject waits until the file "go" exists in
 DIRECTORY; the file "waiting" says that one waits.
 """
@@ -45,10 +45,15 @@ class Session(socketserver.StreamRequestHandler):
 
     def do_mail(self, line, words):
         self.sender = line.strip().split(b":", 1)[1].split()[0].decode()
+        self.recipients = []
         self.reply("250 ok")
 
     def do_rcpt(self, line, words):
-        self.reply("550 5.1.1 no such user" if b"<refused@" in line else "250 ok")
+        if b"<refused@" in line:
+            self.reply("550 5.1.1 no such user")
+            return
+        self.recipients.append(line.strip().split(b":", 1)[1].split()[0].decode())
+        self.reply("250 ok")
 
     def wait(self):
         with open(os.path.join(directory, "waiting"), "w"):
@@ -67,7 +72,9 @@ class Session(socketserver.StreamRequestHandler):
             self.wait()
         name = os.path.join(directory, f"{time.time_ns()}.{os.getpid()}.{id(self)}")
         with open(name + ".new", "wb") as f:
-            f.write(f"X-Mail-Args: {self.sender}\r\nX-Login: {self.user}\r\n".encode() + b"".join(content))
+            to = " ".join(self.recipients)
+            f.write(f"X-Mail-Args: {self.sender}\r\nX-Rcpt: {to}\r\nX-Login: {self.user}\r\n".encode())
+            f.write(b"".join(content))
         os.rename(name + ".new", name)
         self.reply("250 ok")
 

@@ -349,7 +349,7 @@ func (s *Spool) Release(name string) error {
 }
 
 // Retry has a message of the spool tried now, or moves a message back from failed/ into the spool, from where it goes
-// to the recipients who had failed.
+// to the recipients who had failed. A message in a transaction is left alone.
 func (s *Spool) Retry(place Place, name string) error {
 	return control(s, "retry", func(c *mailq.Control) error { return c.Retry(spooldir.Place(place), name) })
 }
@@ -381,6 +381,10 @@ func control(s *Spool, name string, act func(*mailq.Control) error) error {
 			Dir: s.dir, View: func() (*mailq.View, error) { return viewOf(s) },
 			Rescan: func(retried string) {
 				do(s, func(c *engine.Control, done func()) { c.Rescan(retried); done() }, func() {})
+			},
+			InFlight: func(name string) (is bool) {
+				do(s, func(c *engine.Control, done func()) { is = c.InFlight(name); done() }, func() {})
+				return is
 			},
 		})
 	}

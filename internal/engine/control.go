@@ -246,6 +246,9 @@ func (c *Control) Rescan(retried string) {
 	c.scanner.rescan(now)
 }
 
+// InFlight reports whether the message name is in a transaction.
+func (c *Control) InFlight(name string) bool { return queue.InFlight(c.spool.queue, name) }
+
 // Records takes a snapshot in pieces. The loop calls then with a function that returns the record of each message, by
 // name. Any goroutine may call the function. The records belong to the caller.
 func (c *Control) Records(then func(records func() map[string]*record.Message)) {

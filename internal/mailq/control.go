@@ -13,6 +13,9 @@ type Control struct {
 
 	// Rescan has a Run list the directory, and try the message retried; empty: none.
 	Rescan func(retried string)
+
+	// InFlight reports whether a Run has the message in a transaction.
+	InFlight func(name string) bool
 }
 
 // end makes the change err durable if it is one, and has a Run notice the change.
@@ -31,10 +34,15 @@ func (c *Control) Move(name string, from, to spooldir.Place) error {
 	return c.end(c.Dir.Steering().Shift(name, from, to), "")
 }
 
-// Retry has a message tried now. A message in failed/ moves back into the spool.
+// Retry has a message tried now. A message in failed/ moves back into the spool. The file of a message in a transaction
+// is left alone: after the transaction a changed file may not be the message that was sent.
 func (c *Control) Retry(place spooldir.Place, name string) error {
-	if place == spooldir.Failed {
+	switch {
+	case place == spooldir.Failed:
 		return c.Move(name, place, spooldir.Spool)
+	case c.InFlight(name):
+		_, err := spooldir.StatIn(c.Dir, spooldir.Spool, name)
+		return err
 	}
 	by := c.Dir.Steering()
 	return c.end(errors.Join(by.Touch(name), by.Touched()), name)

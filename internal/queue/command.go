@@ -6,6 +6,12 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
+// InFlight reports whether the message name is in a transaction.
+func InFlight(q *Queue, name string) bool {
+	e := q.entries[name]
+	return e != nil && e.state == busy
+}
+
 // Flush makes every waiting message due. The work is done in pieces.
 func (q *Queue) Flush(now time.Time) *Work {
 	return newWork(&q.core, func(s subject, now time.Time) {

@@ -83,10 +83,13 @@ func Check(settings []Setting, known []string) error {
 				return fmt.Errorf("line %d: blanks go between %s and its value", s.Line, key)
 			}
 		}
+		if text := ours(key); text != "" {
+			return fmt.Errorf("line %d: unknown key %q%s", s.Line, key, text)
+		}
 		if near := Nearest(key, known); near != "" {
 			return fmt.Errorf("line %d: unknown key %q: is it %s?", s.Line, key, near)
 		}
-		return fmt.Errorf("line %d: unknown key %q%s", s.Line, key, ours(key))
+		return fmt.Errorf("line %d: unknown key %q", s.Line, key)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func TestRead(t *testing.T) {
 }
 
 func TestUnknownKeys(t *testing.T) {
-	known := []string{"dir", "domain", "aliases", "smtpaddr", "smtpca", "freq"}
+	known := []string{"dir", "domain", "aliases", "smtpaddr", "smtpca", "freq", "mailhubs"}
 	for key, want := range map[string]string{
 		"dir":       "",
 		"smtpadr":   `line 1: unknown key "smtpadr": is it smtpaddr?`,
@@ -50,6 +50,7 @@ func TestUnknownKeys(t *testing.T) {
 		"dri":       `line 1: unknown key "dri": is it dir?`,
 		"di":        `line 1: unknown key "di": is it dir?`,
 		"relayhost": `line 1: unknown key "relayhost"; the key here is smtpaddr, such as mail.example.com:587`,
+		"mailhub":   `line 1: unknown key "mailhub"; the key here is smtpaddr, such as mail.example.com:587`,
 		"authuser":  `line 1: unknown key "authuser"; the key here is smtpuser`,
 		"password":  `line 1: unknown key "password"; the key here is smtppasswordfile`,
 

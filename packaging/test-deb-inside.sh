@@ -7,9 +7,9 @@ apt() { apt-get -y -q -o Dpkg::Use-Pty=0 "$@" </dev/null; }
 upgrade() { dpkg -i /tmp/host/spoolgore_"$1"_*.deb </dev/null; }
 
 # everything: what differs from the original of this machine in the places where a package and its scripts leave files,
-# and users and groups. (A change of the original itself meanwhile is not seen.)
+# and users and groups, but for what the steps themselves write: cron.d and aliases. (A change of the original itself meanwhile is not seen.)
 everything() {
-	(cd /tmp/upper && find etc usr var/spool var/lib/systemd -path etc/cron.d -prune \
+	(cd /tmp/upper && find etc usr var/spool var/lib/systemd -path etc/cron.d -prune -o -path etc/aliases -prune \
 		-o -printf '%M %u:%g %p %l\n' | sort)
 	getent passwd; getent group
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -44,7 +43,7 @@ func (n *Names) Has(file string) (bool, error) {
 	if err := n.now.read(n.fs, n.path); err != nil {
 		return false, err
 	}
-	if was.info != nil && (n.now.info == nil || !os.SameFile(was.info, n.now.info)) {
+	if was.info != nil && (n.now.info == nil || !fsys.SameFile(was.info, n.now.info)) {
 		n.old = was // most likely: read makes sure
 	}
 	if err := n.old.read(n.fs, n.path+oldSuffix); err != nil {
@@ -68,7 +67,7 @@ func (s *seen) read(on fsys.FS, path string) error {
 	if err != nil {
 		return err
 	}
-	if s.info == nil || !os.SameFile(fi, s.info) || fi.Size() < s.end {
+	if s.info == nil || !fsys.SameFile(fi, s.info) || fi.Size() < s.end {
 		*s = seen{names: make(map[string]bool)}
 	}
 	s.info = fi

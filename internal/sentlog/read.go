@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -61,7 +60,7 @@ func same(a, b fsys.File) bool {
 	}
 	fa, errA := a.Stat()
 	fb, errB := b.Stat()
-	return errA == nil && errB == nil && os.SameFile(fa, fb)
+	return errA == nil && errB == nil && fsys.SameFile(fa, fb)
 }
 
 func readFile(f fsys.File, each func(e *Entry) error) error {

@@ -9,11 +9,9 @@ package sentlog
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,6 +29,7 @@ const (
 	lineSize   = 1 << 10               // mean bytes of an entry, at most: bounds the size of a file
 	maxText    = 500                   // bytes of a text in an entry
 	maxPending = 10_000                // entries that wait for the disk
+	maxSpare   = 1_000                 // entries whose memory is used again, at most
 	writeDelay = 50 * time.Millisecond // from an entry to its write: one write for many entries
 	retryDelay = 5 * time.Second       // after a failed write
 	closeLimit = 2 * time.Second       // Close waits for the disk so long
@@ -90,6 +89,8 @@ type Log struct {
 
 	file    *current // of the writing goroutine; nil: not open
 	failing bool     // likewise: the last write failed
+	spare   []Entry  // likewise: memory for the next entries
+	text    []byte   // likewise: memory for lines
 }
 
 // New returns the log of the spool directory dir, with limit entries in each of two files; zero: Add does nothing. It
@@ -181,19 +182,22 @@ func (l *Log) run(idle chan struct{}) {
 		l.mu.Lock()
 		entries, limit := l.pending, l.limit
 		if len(entries) == 0 {
-			l.idle = nil
+			l.idle, l.spare, l.text = nil, nil, nil
 			l.mu.Unlock()
 			return
 		}
-		l.pending, l.writing = nil, entries
+		l.pending, l.writing = l.spare, entries
 		l.mu.Unlock()
 		rest, err := l.write(entries, limit)
 		l.tell(err)
 		l.mu.Lock()
-		l.writing = nil
+		l.writing, l.spare = nil, nil
 		if delay = writeDelay; err != nil {
 			delay = retryDelay
 			l.pending = append(rest, l.pending...)
+		} else if cap(entries) <= maxSpare {
+			clear(entries)
+			l.spare = entries[:0]
 		}
 		l.mu.Unlock()
 		if last && err != nil {
@@ -239,24 +243,23 @@ func (l *Log) write(entries []Entry, limit int) (rest []Entry, err error) {
 		if err := l.open(limit); err != nil {
 			return entries, err
 		}
-		var text bytes.Buffer
-		lines := json.NewEncoder(&text)
-		lines.SetEscapeHTML(false)
-		n := 0
-		for n < len(entries) && l.file.lines+n < max(1, limit) && l.file.size+int64(text.Len()) < mostBytes(limit) {
+		text, n := l.text[:0], 0
+		for n < len(entries) && l.file.lines+n < max(1, limit) && l.file.size+int64(len(text)) < mostBytes(limit) {
 			e := entries[n]
 			e.cut()
-			if err := lines.Encode(&e); err != nil {
+			var err error
+			if text, err = e.appendLine(text); err != nil {
 				return entries[n+1:], err // such an entry can never be written
 			}
 			n++
 		}
-		if _, err := l.file.Write(text.Bytes()); err != nil {
+		l.text = text
+		if _, err := l.file.Write(text); err != nil {
 			l.file.Close()
 			l.file = nil // a part may be written: the next line begins anew
 			return entries, err
 		}
-		l.file.lines, l.file.size = l.file.lines+n, l.file.size+int64(text.Len())
+		l.file.lines, l.file.size = l.file.lines+n, l.file.size+int64(len(text))
 		entries = entries[n:]
 	}
 	return nil, nil
@@ -269,7 +272,7 @@ func mostBytes(limit int) int64 { return int64(max(1, limit)) * lineSize }
 func (l *Log) open(limit int) error {
 	if l.file != nil {
 		fi, err := l.fs.Lstat(l.path)
-		if err == nil && os.SameFile(fi, l.file.info) && !l.file.full(limit) {
+		if err == nil && fsys.SameFile(fi, l.file.info) && !l.file.full(limit) {
 			return nil
 		}
 		l.file.Close()

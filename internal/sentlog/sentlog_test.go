@@ -2,6 +2,7 @@ package sentlog
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,6 +126,35 @@ func TestALineThatWasCutOffIsLeftOut(t *testing.T) {
 		add(l, 2, 3)
 		l.Close()
 		is.Equal(recipients(t, dir), []string{"r0@x.org", "r2@x.org"})
+	})
+}
+
+// opens counts how often a file of a spool is opened.
+type opens struct {
+	fsys.FS
+	n int
+}
+
+func (o *opens) OpenFile(path string, flag int, perm fs.FileMode) (fsys.File, error) {
+	o.n++
+	return o.FS.OpenFile(path, flag, perm)
+}
+
+// Otherwise each write would read the file, which may have megabytes, to count its lines.
+func TestTheFileStaysOpenBetweenWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, err := spooldir.New(t.TempDir())
+		is.NoErr(err)
+		on := &opens{FS: dir.FS()} // as a daemon has it
+		l := New(on, dir.Path(), 100, func(err error, _ bool) { is.NoErr(err) })
+		for i := range 10 {
+			add(l, i, i+1)
+			time.Sleep(2 * writeDelay)
+		}
+		l.Close()
+		is.Equal(len(recipients(t, dir.Path())), 10)
+		is.Equal(on.n, 1) // by the first write
 	})
 }
 

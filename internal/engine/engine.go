@@ -107,6 +107,7 @@ type Engine struct {
 	scanner   *scanner
 	control   *Control
 	pieces    *pieces
+	workers   *workers
 	abandoned bool // Run has ended before all transactions did
 }
 
@@ -138,14 +139,17 @@ func Open(dir *spooldir.Dir, o Options, drain, watch bool) (*Engine, error) {
 // makeParts makes the parts of the engine. A part knows only parts that are made before it.
 func (e *Engine) makeParts(watch bool) {
 	s, opts, post, host := e.spool, e.opts, e.inbox.post, msgfile.Host(e.opts.LocalName)
-	e.pieces = &pieces{}
+	e.pieces, e.workers = &pieces{}, &workers{}
 	e.publisher = newPublisher(s.dir, opts)
-	e.files = &files{spool: s, opts: opts, host: host, post: post, rules: opts.Rewrite, handsOn: opts.Delivery.HandsOn}
+	e.files = &files{
+		spool: s, opts: opts, host: host, post: post, beside: e.workers.do, rules: opts.Rewrite,
+		handsOn: opts.Delivery.HandsOn,
+	}
 	e.notices = newNotices(s, opts, host, post)
-	e.moves = newMoves(s, opts, post, e.notices.owe)
+	e.moves = newMoves(s, opts, post, e.workers.do, e.notices.owe)
 	e.sender = &sender{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, files: e.files, host: host, post: post,
-		accepted: e.publisher.sent.Begin,
+		beside: e.workers.do, accepted: e.publisher.sent.Begin,
 		diverted: make(map[int]time.Time), mixed: make(map[int]bool),
 	}
 	e.status = newStatusWriter(s, opts, e.pieces, e.sender.causes, post)
@@ -239,6 +243,7 @@ func (e *Engine) Close() {
 	e.scanner.close()
 	e.notices.close()
 	e.publisher.sent.Close()
+	e.workers.close()
 	e.spool.journal.close()
 	e.spool.unlock()
 }

@@ -27,6 +27,7 @@ type files struct {
 	opts      *Options
 	host      string // for Message-IDs
 	post      func(func())
+	beside    func(func()) // does work beside the loop
 	acts      fifo[queue.Act]
 	batch     []queue.Act // being done beside the loop while reading is set, and the answers
 	answers   []answer
@@ -84,7 +85,7 @@ func (f *files) start() {
 	f.settle, f.temporaryNames, f.rules = f.opts.Settle, f.opts.Temporary, f.opts.Rewrite
 	f.handsOn = f.opts.Delivery.HandsOn
 	mark := f.mark
-	go func() {
+	f.beside(func() {
 		if f.lost = f.spool.dir.Lock().Here(); !errors.Is(f.lost, spooldir.ErrLockLost) {
 			f.lost = nil
 		}
@@ -103,7 +104,7 @@ func (f *files) start() {
 		}
 		f.recoverLinked()
 		f.post(f.answered)
-	}()
+	})
 }
 
 // recoverLinked recovers messages that have a second name in failed/, if the batch met a file with several names. It

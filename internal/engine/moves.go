@@ -22,6 +22,7 @@ type moves struct {
 	spool   *spool
 	opts    *Options
 	post    func(func())
+	beside  func(func())                     // does work beside the loop
 	owe     func(path string, now time.Time) // asks for a report on a message in failed/
 	acts    fifo[queue.Act]
 	batch   []queue.Act    // being done beside the loop while moving is set, and the results
@@ -36,9 +37,11 @@ type moves struct {
 	renumbered bool // the log says that files get other inode numbers
 }
 
-func newMoves(s *spool, opts *Options, post func(func()), owe func(string, time.Time)) *moves {
+func newMoves(s *spool, opts *Options, post, beside func(func()), owe func(string, time.Time)) *moves {
 	sync := func(string, fs.FileMode, func(io.Writer) error) error { return s.dir.SyncPlaces() }
-	return &moves{spool: s, opts: opts, post: post, owe: owe, places: asyncfile.New(s.dir.Path(), sync)}
+	return &moves{
+		spool: s, opts: opts, post: post, beside: beside, owe: owe, places: asyncfile.New(s.dir.Path(), sync),
+	}
 }
 
 func (m *moves) add(a queue.Act) { m.acts.add(a) }
@@ -52,7 +55,7 @@ func (m *moves) start() {
 	}
 	m.batch = m.acts.take(m.batch, maxMoves)
 	m.moving, m.retry, m.pickupDots = true, false, m.opts.PickupDots
-	go func() {
+	m.beside(func() {
 		owed := m.complete()
 		m.do()
 		m.post(func() {
@@ -61,7 +64,7 @@ func (m *moves) start() {
 			}
 			m.moved()
 		})
-	}()
+	})
 }
 
 // complete completes half-done moves, and returns the paths of messages whose senders get a report.

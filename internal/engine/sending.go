@@ -27,6 +27,7 @@ type sender struct {
 	files    *files // may have the message open
 	host     string // reporting host of reports about success
 	post     func(func())
+	beside   func(func())      // does work beside the loop
 	ctx      context.Context   // of the transactions
 	busy     int               // jobs under way
 	last     time.Time         // when the last job ended
@@ -105,7 +106,7 @@ func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
 			on: s.opts.OnAttempt,
 		}
 		s.rate.spend(len(a.recipients()), now)
-		go a.begin(s.ctx)
+		s.beside(func() { a.begin(s.ctx) })
 	}
 	return -1
 }

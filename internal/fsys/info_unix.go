@@ -13,34 +13,63 @@ import (
 
 // SameFile is os.SameFile for what an FS returns.
 func SameFile(a, b fs.FileInfo) bool {
-	sa, okA := a.Sys().(*syscall.Stat_t)
-	sb, okB := b.Sys().(*syscall.Stat_t)
-	return okA && okB && sa.Dev == sb.Dev && sa.Ino == sb.Ino
+	na, okA := NodeOf(a)
+	nb, okB := NodeOf(b)
+	return okA && okB && na.Dev == nb.Dev && na.Ino == nb.Ino
 }
 
-// info is what a tree knows of a file. Sys returns a *syscall.Stat_t with device, inode, links, owner and size.
+// info is what a tree knows of a file. Several are made for each message: an info has half the size of one with the
+// structure of the system.
 type info struct {
 	name string
 	time time.Time
-	mode fs.FileMode
-	stat syscall.Stat_t
+	size int64
+	bits uint32 // mode, as the system writes it
+	node Node
+}
+
+// Node is the identity of a file.
+type Node struct {
+	Dev, Ino, Links uint64
+	UID, GID        uint32
 }
 
 func newInfo(name string, st *unix.Stat_t) *info {
 	return &info{
-		name: name, time: time.Unix(st.Mtim.Unix()), mode: fileMode(uint32(st.Mode)),
-		stat: syscall.Stat_t{
-			Dev: st.Dev, Ino: st.Ino, Mode: st.Mode, Nlink: st.Nlink, Uid: st.Uid, Gid: st.Gid, Size: st.Size,
-		},
+		name: name, time: time.Unix(st.Mtim.Unix()), size: st.Size, bits: uint32(st.Mode),
+		node: Node{Dev: uint64(st.Dev), Ino: uint64(st.Ino), Links: uint64(st.Nlink), UID: st.Uid, GID: st.Gid},
 	}
 }
 
+// NodeOf returns the identity of the file that fi, a result of an FS or of package os, describes. It returns false if
+// fi has none.
+func NodeOf(fi fs.FileInfo) (Node, bool) {
+	if i, ok := fi.(*info); ok {
+		return i.node, true
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return Node{}, false
+	}
+	return Node{uint64(st.Dev), uint64(st.Ino), uint64(st.Nlink), st.Uid, st.Gid}, true
+}
+
 func (i *info) Name() string       { return i.name }
-func (i *info) Size() int64        { return i.stat.Size }
-func (i *info) Mode() fs.FileMode  { return i.mode }
+func (i *info) Size() int64        { return i.size }
+func (i *info) Mode() fs.FileMode  { return fileMode(i.bits) }
 func (i *info) ModTime() time.Time { return i.time }
-func (i *info) IsDir() bool        { return i.mode.IsDir() }
-func (i *info) Sys() any           { return &i.stat }
+func (i *info) IsDir() bool        { return i.Mode().IsDir() }
+
+// Sys returns a *syscall.Stat_t with device, inode, links, owner and size.
+func (i *info) Sys() any {
+	st := &syscall.Stat_t{Uid: i.node.UID, Gid: i.node.GID, Size: i.size}
+	st.Mode, st.Nlink = as(st.Mode, uint64(i.bits)), as(st.Nlink, i.node.Links)
+	st.Dev, st.Ino = as(st.Dev, i.node.Dev), as(st.Ino, i.node.Ino)
+	return st
+}
+
+// as returns n in the type of a field: the types differ between systems.
+func as[T int32 | uint16 | uint32 | uint64](_ T, n uint64) T { return T(n) }
 
 // special are the bits of a mode beside the permission bits.
 var special = []struct {

@@ -77,11 +77,21 @@ func IsTemporary(name string, patterns []string) bool {
 		patterns = temporary
 	}
 	for _, p := range patterns {
-		if ok, _ := path.Match(p, name); ok {
+		if matches(p, name) {
 			return true
 		}
 	}
 	return false
+}
+
+// matches is path.Match for the name of a file. It is called several times for each message: nearly all patterns are
+// a star before an end of the name.
+func matches(pattern, name string) bool {
+	if end, ok := strings.CutPrefix(pattern, "*"); ok && !strings.ContainsAny(end, `*?[\`) {
+		return strings.HasSuffix(name, end)
+	}
+	ok, _ := path.Match(pattern, name)
+	return ok
 }
 
 // StatusPath returns the absolute path of the status file of d: configured or, if that is empty, StatusFile in d. The

@@ -94,16 +94,24 @@ func (d *Dir) At(place Place, name string) string {
 	if place == Spool {
 		return d.File(name)
 	}
+	const slash = string(filepath.Separator)
+	if isEntry(name) && !strings.HasSuffix(d.path, slash) {
+		return d.path + slash + string(place) + slash + name
+	}
 	return join(join(d.path, string(place)), name)
 }
 
 // join is filepath.Join of a clean path and the name of an entry. It is called several times for each message.
 func join(dir, name string) string {
-	if !Usable(name) && (name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\`)) ||
-		strings.HasSuffix(dir, string(filepath.Separator)) {
+	if !isEntry(name) || strings.HasSuffix(dir, string(filepath.Separator)) {
 		return filepath.Join(dir, name)
 	}
 	return dir + string(filepath.Separator) + name
+}
+
+// isEntry reports whether name can be the name of an entry of a directory.
+func isEntry(name string) bool {
+	return Usable(name) || name != "" && name != "." && name != ".." && !strings.ContainsAny(name, `/\`)
 }
 
 // Lock returns the lock of the spool.

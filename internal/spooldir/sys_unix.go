@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/unbit/spoolgore/internal/fsys"
 )
 
 // openFlags: O_NONBLOCK so that a FIFO put in place of a file does not stop us. os.OpenFile adds O_CLOEXEC.
@@ -31,8 +33,8 @@ func openReason(err error) error {
 
 // inode returns the inode number and the number of hard links.
 func inode(fi fs.FileInfo) (ino, links uint64) {
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Ino), uint64(st.Nlink) // their types differ between systems
+	if n, ok := fsys.NodeOf(fi); ok {
+		return n.Ino, n.Links
 	}
 	return 0, 1
 }
@@ -42,8 +44,6 @@ const HasOwners = true
 
 // userOf returns the user id of the owner of the file that fi describes; zero if the user id is not known.
 func userOf(fi fs.FileInfo) uint32 {
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		return st.Uid
-	}
-	return 0
+	n, _ := fsys.NodeOf(fi)
+	return n.UID
 }

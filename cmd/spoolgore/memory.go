@@ -15,7 +15,7 @@ const memoryLimit = 640 << 20
 // messages or many in flight, it is collected more often, which costs a few per cent of the time. After a burst the
 // free memory goes back to the system.
 const (
-	littleHeap = 6 << 20 // in bytes
+	littleHeap = 7 << 20 // in bytes
 	fewGC      = 100     // per cent
 	manyGC     = 40
 

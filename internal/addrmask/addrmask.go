@@ -92,5 +92,14 @@ func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return handler{h.Handler.WithAttrs(attrs), h.on}
 }
 
+// Together calls f, and lets the handler of NewHandler write the lines of f together, if that handler can.
+func (h handler) Together(f func()) {
+	if t, ok := h.Handler.(interface{ Together(f func()) }); ok {
+		t.Together(f)
+		return
+	}
+	f()
+}
+
 // WithGroup implements slog.Handler.
 func (h handler) WithGroup(name string) slog.Handler { return handler{h.Handler.WithGroup(name), h.on} }

@@ -30,8 +30,16 @@ func newPublisher(dir *spooldir.Dir, opts *Options) *publisher {
 	return &publisher{opts: opts, dir: dir.Path(), sent: sent}
 }
 
-// publish logs events and passes them to the application.
+// publish logs events and passes them to the application. A log that can write several lines with one call does so.
 func (p *publisher) publish(events []queue.Event) {
+	if log, ok := p.opts.Logger.Handler().(interface{ Together(f func()) }); ok && len(events) > 1 {
+		log.Together(func() { p.publishAll(events) })
+		return
+	}
+	p.publishAll(events)
+}
+
+func (p *publisher) publishAll(events []queue.Event) {
 	if p.opts.Delivery.HandsOn {
 		for i := range events {
 			if events[i].Kind == queue.Sent {

@@ -11,9 +11,11 @@ import (
 	"sync"
 )
 
-// New returns a logger that writes records of at least level to w, as JSON or as text.
+// New returns a logger that writes records of at least level to w, as JSON or as text. Its handler has the method
+// Together, see joined.
 func New(w io.Writer, level slog.Leveler, asJSON bool) *slog.Logger {
-	return newLogger(w, level, asJSON, isJournal(w, os.Getenv))
+	lines := &together{w: w}
+	return slog.New(joined{newLogger(lines, level, asJSON, isJournal(w, os.Getenv)).Handler(), lines})
 }
 
 func newLogger(w io.Writer, level slog.Leveler, asJSON, toJournal bool) *slog.Logger {

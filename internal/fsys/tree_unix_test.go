@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/matryer/is"
 )
@@ -295,4 +296,32 @@ func TestTreeMakesItsRoot(t *testing.T) {
 	is.True(errors.Is(NewTree(link, ".lock").Mkdir(link, 0o700), fs.ErrExist))
 	_, err := os.Lstat(filepath.Join(above, "elsewhere"))
 	is.True(errors.Is(err, fs.ErrNotExist))
+}
+
+// Several are made for each message.
+func TestFactsOfAFileAreSmall(t *testing.T) {
+	is := is.New(t)
+	is.True(unsafe.Sizeof(info{}) <= 96)
+}
+
+func TestNodeIsThatOfTheSystem(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	name := filepath.Join(dir, "file")
+	is.NoErr(os.WriteFile(name, []byte("text"), 0o640))
+	is.NoErr(os.Link(name, filepath.Join(dir, "other")))
+	fi, err := os.Lstat(name)
+	is.NoErr(err)
+	want, ok := NodeOf(fi)
+	is.True(ok)
+	is.Equal(want.Links, uint64(2))
+	ours, err := NewTree(dir, "lock").Lstat(name)
+	is.NoErr(err)
+	got, ok := NodeOf(ours)
+	is.True(ok)
+	is.Equal(got, want)
+	is.True(SameFile(fi, ours))
+	a, b := ours.Sys().(*syscall.Stat_t), fi.Sys().(*syscall.Stat_t)
+	is.True(a.Dev == b.Dev && a.Ino == b.Ino && a.Nlink == b.Nlink && a.Mode == b.Mode)
+	is.True(a.Uid == b.Uid && a.Gid == b.Gid && a.Size == b.Size)
 }

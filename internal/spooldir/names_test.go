@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -46,3 +47,38 @@ func TestNamesAreSpelledOnce(t *testing.T) {
 		t.Fatalf("%d files were read: %v", files, err)
 	}
 }
+
+// All patterns that path.Match knows work; most take a shorter way.
+func TestTemporaryNamesAreThoseOfPathMatch(t *testing.T) {
+	t.Parallel()
+	patterns := append(Temporary(), "*", "*.*", "*[ab]", `*\*`, `*\`, "a?c", "", "**x", "abc", "*c", "*[", "*.p?rt")
+	names := []string{
+		"", "a", "abc", "a~", "~", "m.tmp", ".tmp", "tmp", "x.part", "x.partx", "#x#", "##", "a*", "bb", `a\`, "x.port",
+	}
+	for _, pattern := range patterns {
+		for _, name := range names {
+			want, _ := path.Match(pattern, name)
+			if got := IsTemporary(name, []string{pattern}); got != want {
+				t.Errorf("%q matches %q: %v, path.Match: %v", pattern, name, got, want)
+			}
+		}
+	}
+}
+
+// Several paths are made for each message.
+func TestAPathTakesOneAllocation(t *testing.T) {
+	d, err := New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []Place{Spool, Hold, Failed} {
+		if n := testing.AllocsPerRun(100, func() { sink = d.At(place, "a long enough name of a message.eml") }); n > 1 {
+			t.Errorf("%q: %v allocations", place, n)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { IsTemporary("a long enough name of a message.eml", nil) }); n > 0 {
+		t.Errorf("IsTemporary: %v allocations", n)
+	}
+}
+
+var sink string // keeps results of a measurement

@@ -10,6 +10,7 @@ import (
 
 const (
 	maxQueued  = 256 << 10       // bytes of lines that wait for the reader
+	maxJoined  = 4 << 10         // bytes of lines in one write, which a pipe takes whole (pipe(7)), or one longer line
 	flushLimit = 2 * time.Second // how long the end of the process waits for the reader
 )
 
@@ -74,10 +75,15 @@ func (l *lossy) write(idle chan struct{}) {
 			return
 		}
 		l.mu.Unlock()
-		for _, line := range lines {
-			_, _ = l.w.Write(line)
+		for len(lines) > 0 {
+			text, n := lines[0], 1
+			for ; n < len(lines) && len(text)+len(lines[n]) <= maxJoined; n++ {
+				text = append(text, lines[n]...)
+			}
+			_, _ = l.w.Write(text)
+			lines = lines[n:]
 			l.mu.Lock()
-			l.size -= len(line)
+			l.size -= len(text)
 			l.mu.Unlock()
 		}
 		if dropped > 0 {

@@ -19,10 +19,13 @@ import (
 type stalled struct {
 	release chan struct{}
 	text    bytes.Buffer
+	writes  int
+	longest int // bytes of a write
 }
 
 func (s *stalled) Write(p []byte) (int, error) {
 	<-s.release
+	s.writes, s.longest = s.writes+1, max(s.longest, len(p))
 	return s.text.Write(p)
 }
 
@@ -57,6 +60,30 @@ func TestLinesAreDroppedWhileTheReaderStalls(t *testing.T) {
 		fmt.Fprintln(l, "again")
 		l.flush(time.Minute)
 		is.True(strings.HasSuffix(w.text.String(), "\nagain\n"))
+	})
+}
+
+// Lines that wait for the reader are written together, as a pipe takes them.
+func TestWaitingLinesAreWrittenTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		w := &stalled{release: make(chan struct{})}
+		l := newLossy(w, New(w, nil, false))
+		var want strings.Builder
+		for i := range 100 {
+			fmt.Fprintf(l, "%099d\n", i)
+			fmt.Fprintf(&want, "%099d\n", i)
+			synctest.Wait() // the first line is being written
+		}
+		long := strings.Repeat("x", 2*maxJoined) + "\n"
+		fmt.Fprint(l, long, "end\n") // one line that is longer, as far as the writer knows
+		fmt.Fprintln(l, "last")
+		close(w.release)
+		l.flush(time.Minute)
+		is.Equal(w.text.String(), want.String()+long+"end\nlast\n")
+		is.Equal(w.writes, 1+3+1+1) // the first line, 99 lines, the long one, the last one
+		is.True(w.longest == len(long)+len("end\n"))
 	})
 }
 

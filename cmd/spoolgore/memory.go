@@ -15,8 +15,8 @@ const memoryLimit = 640 << 20
 // messages or many in flight, it is collected more often, which costs a few per cent of the time. After a burst the
 // free memory goes back to the system.
 const (
-	littleHeap = 7 << 20 // in bytes
-	fewGC      = 100     // per cent
+	littleHeap = 13 << 19 // in bytes
+	fewGC      = 100      // per cent
 	manyGC     = 40
 
 	settled    = 25 * time.Millisecond // after the start: while the first connections are made

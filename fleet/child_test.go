@@ -20,7 +20,8 @@ func child(role string) int {
 	defer stop()
 	q, err := Open(ctx, Options{
 		DB: os.Getenv("FLEET_TEST_DB"), Name: os.Getenv("FLEET_TEST_NAME"), Lease: childLease,
-		Logger: slog.New(slog.DiscardHandler),
+		Journal: os.Getenv("FLEET_TEST_JOURNAL"),
+		Logger:  slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		slog.Error("child", "err", err)

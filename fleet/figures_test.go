@@ -151,27 +151,27 @@ func TestFiguresManyMessages(t *testing.T) {
 	stop := work(t, q, options(relay))
 	empty := fresh()
 	stop()
-	_, err = conn.Exec(t.Context(), `INSERT INTO spoolgore.message (id, uid, host, state, created, due, looks, sender, rcpts,
-		size, reason, envelope, record) SELECT nextval('spoolgore.message_id'), 'x' || g, 'h', 1, now(),
-		now() + interval '1 day', now() + interval '5 days', 'a@example.com', 1, 100, '450 4.2.1 not now',
-		'{"from": "a@example.com", "to": ["b@example.org"]}', jsonb_build_object('From', 'a@example.com', 'Attempts', 3,
-		'To', jsonb_build_array(jsonb_build_object('Address', 'b@example.org', 'Status', 0, 'Attempts', 3,
-		'NextAttempt', '2090-01-01T00:00:00Z', 'Error', '450 4.2.1 not now'))) FROM generate_series(1, $1::int) g`, n)
+	_, err = conn.Exec(t.Context(), deferred, n)
 	is.NoErr(err)
-	_, err = conn.Exec(t.Context(), `VACUUM ANALYZE spoolgore.message`)
-	is.NoErr(err)
+	for _, settle := range []string{`VACUUM ANALYZE spoolgore.message`, `CHECKPOINT`} { // of the INSERT
+		_, err = conn.Exec(t.Context(), settle)
+		is.NoErr(err)
+	}
 	view := &operate.Queue{Acts: operate.Acts{Store: q.store, Ctx: t.Context()}}
 	for _, p := range []web.PageQuery{
 		{States: []mailq.State{mailq.Deferred}, Limit: 50},
 		{States: []mailq.State{mailq.Deferred}, Limit: 50, Offset: 100_000},
 		{States: []mailq.State{mailq.Waiting, mailq.Sending, mailq.Deferred}, Limit: 50},
 		{States: []mailq.State{mailq.Deferred}, Limit: 50, Text: "example.org"},
+		{States: []mailq.State{mailq.Deferred}, Limit: 50, Text: "name777777@"},
+		{States: []mailq.State{mailq.Deferred}, Limit: 50, Text: "no such text"},
+		{States: []mailq.State{mailq.Deferred}, Limit: 50, Domain: "d77.example.org"},
+		{States: []mailq.State{mailq.Deferred}, Limit: 50, Reason: "450 4.2.1 mailbox of … is busy"},
 	} {
 		began := time.Now()
 		some, total, err := view.Page(p)
 		is.NoErr(err)
-		is.Equal(len(some), 50)
-		t.Logf("page of %+v: %v (%d)", p, time.Since(began).Round(time.Millisecond), total)
+		t.Logf("page of %+v: %v (%d of %d)", p, time.Since(began).Round(time.Millisecond), len(some), total)
 	}
 	began := time.Now()
 	_, err = view.Totals(8, time.Now())
@@ -186,7 +186,8 @@ func TestFiguresManyMessages(t *testing.T) {
 	stop()
 }
 
-// Round trips: statements for a Put, and of a worker with a backlog for a message.
+// Round trips: statements for a Put, and of a worker with a backlog for a message. Notifications are not counted: Put does
+// not wait for them, and a process sends at most 20 in a second.
 func TestFiguresRoundTrips(t *testing.T) {
 	figures(t)
 	is := is.New(t)
@@ -198,7 +199,8 @@ func TestFiguresRoundTrips(t *testing.T) {
 	_, err = conn.Exec(t.Context(), `CREATE EXTENSION pg_stat_statements`)
 	is.NoErr(err)
 	calls := func() (n int) {
-		const sum = `SELECT sum(calls)::int FROM pg_stat_statements WHERE toplevel AND query NOT LIKE '%pg_stat_statements%'`
+		const sum = `SELECT sum(calls)::int FROM pg_stat_statements WHERE toplevel
+			AND query NOT LIKE '%pg_stat_statements%' AND query NOT LIKE 'NOTIFY%'`
 		is.NoErr(conn.QueryRow(t.Context(), sum).Scan(&n))
 		_, err := conn.Exec(t.Context(), `SELECT pg_stat_statements_reset()`)
 		is.NoErr(err)

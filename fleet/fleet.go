@@ -23,6 +23,10 @@ type Options struct {
 	// beat three times in that time. Zero: 15 seconds.
 	Lease time.Duration
 
+	// Journal is a directory of this host in which Work keeps acceptances until they are in the database. After a kill
+	// of the process, the next Work on the host records them, and sends no second copy. Empty: there is none.
+	Journal string
+
 	// Wait has Open wait for a database that cannot be reached, until ctx ends.
 	Wait bool
 }

@@ -50,7 +50,9 @@ func newScene(t *testing.T, db string, n int) *scene {
 		return ""
 	}}}
 	s.q = open(t, Options{DB: db, Lease: childLease})
-	s.env = []string{"FLEET_TEST_DB=" + db, "FLEET_TEST_RELAY=" + s.relay.Listen(t)}
+	s.env = []string{
+		"FLEET_TEST_DB=" + db, "FLEET_TEST_RELAY=" + s.relay.Listen(t), "FLEET_TEST_JOURNAL=" + t.TempDir(),
+	}
 	for i := range n {
 		s.workers = append(s.workers, s.worker(i))
 	}

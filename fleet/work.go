@@ -26,7 +26,7 @@ func (q *Queue) Work(ctx context.Context, opts spoolgore.Options) error {
 	if err == nil {
 		tellReplication(ctx, q)
 		err = worker.Run(ctx, &store.Leases{Store: q.store}, worker.Options{
-			Options: o, Name: q.opts.Name, Lease: q.opts.Lease, Account: account(opts),
+			Options: o, Name: q.opts.Name, Lease: q.opts.Lease, Account: account(opts), Journal: q.opts.Journal,
 		})
 	}
 	if err != nil {

@@ -154,6 +154,8 @@ func (f *flags) add(set *flag.FlagSet) {
 	set.StringVar(&f.secret, "smtppassfile", "", "`file` with the password of the relay")
 	set.StringVar(&f.rate, "rate", "", "`limits` of all workers together, such as 14/s,50000/d")
 	set.IntVar(&f.worker.Concurrency, "concurrency", 0, "`number` of connections of this worker; zero: the default")
+	set.StringVar(&f.opts.Journal, "journal", "",
+		"`directory` for acceptances that are not in the database yet: a killed worker then makes fewer copies")
 	set.StringVar(&f.http, "http", "", "serve the page, metrics and health at `ADDRESS`: HOST:PORT, PORT or unix:PATH")
 	set.StringVar(&f.tokenFile, "httptokenfile", "", "`file` with the token that each request for the page needs")
 }

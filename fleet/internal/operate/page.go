@@ -105,13 +105,9 @@ func (q *Queue) Page(p web.PageQuery) (some []*mailq.Entry, total int, err error
 	if len(s.States) == 0 && !s.Deferred && !s.Scheduled {
 		return nil, 0, nil // a fleet has no such states
 	}
-	rows, err := q.Store.List(q.Ctx, s)
-	if err != nil {
-		return nil, 0, err
-	}
+	rows, total, err := q.Store.Page(q.Ctx, s, maxTotal)
 	for i := range rows {
 		some = append(some, q.Entry(&rows[i]))
 	}
-	total, err = q.Store.CountOf(q.Ctx, s, maxTotal)
 	return some, total, err
 }

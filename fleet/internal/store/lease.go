@@ -210,41 +210,74 @@ func list[T any](all []T) string {
 
 // Lost is a message whose lease was lost, as the message is now.
 type Lost struct {
+	UID      string
 	Envelope string
 	Record   *string
 	Created  time.Time
 }
 
-// Amend changes the record of a message whose lease was lost: change gets the present record, and returns another one,
-// the number of recipients that wait, and whether all have accepted. A message that is gone stays so. If the lease of c
-// goes on after all, because only the record was changed by another worker, the lease ends.
+// amendment returns the change of a Lost message: the new record (nil: nothing changes), the number of recipients that wait, and whether all
+// have accepted.
+type amendment func(Lost) (record []byte, rcpts int, served bool)
+
+// Amend changes the record of a message whose lease was lost: change gets the present record, and returns another one
+// (nil: nothing changes), the number of recipients that wait, and whether all have accepted. A message that is gone
+// stays so. If the lease of c goes on after all, because only the record was changed by another worker, the lease ends.
 func (s *Leases) Amend(ctx context.Context, c Change, change func(Lost) (record []byte, rcpts int, served bool)) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var m Lost
-		err := tx.QueryRow(ctx, `SELECT envelope::text, record::text, created FROM spoolgore.message WHERE id = $1
-			FOR UPDATE`, c.ID).Scan(&m.Envelope, &m.Record, &m.Created)
-		if err == pgx.ErrNoRows {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		record, rcpts, served := change(m)
-		if _, err := tx.Exec(ctx, `SELECT spoolgore.durable()`); err != nil {
-			return err
-		}
-		if served {
-			_, err = tx.Exec(ctx, `SELECT spoolgore.discard($1, 1)`, []int64{c.ID})
-			return err
-		}
-		_, err = tx.Exec(ctx, `UPDATE spoolgore.message SET record = $2, rcpts = $3, version = version + 1
-			WHERE id = $1`, c.ID, string(record), rcpts)
-		if err == nil {
-			_, err = tx.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(SELECT id FROM spoolgore.message
-				WHERE id = $1 AND state = 2 AND worker = $2 AND lease = $3))`, c.ID, c.Worker, c.Lease)
-		}
-		return err
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return amend(ctx, tx, c, change) })
+}
+
+// Recall is Amend for acceptances of a worker that has ended. With limits, spent recipients are counted.
+func (s *Leases) Recall(
+	ctx context.Context, c Change, spent int, l Limits, change func(Lost) (record []byte, rcpts int, served bool),
+) error {
+	if l == nil {
+		return s.Amend(ctx, c, change)
+	}
+	return s.locked(ctx, l, func(tx pgx.Tx) (bool, error) {
+		l.Spend(spent)
+		return true, amend(ctx, tx, c, change)
 	})
+}
+
+// amend does the work of Amend.
+func amend(ctx context.Context, tx pgx.Tx, c Change, change amendment) error {
+	var m Lost
+	err := tx.QueryRow(ctx, `SELECT uid, envelope::text, record::text, created FROM spoolgore.message WHERE id = $1
+		FOR UPDATE`, c.ID).Scan(&m.UID, &m.Envelope, &m.Record, &m.Created)
+	if err == pgx.ErrNoRows {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	record, rcpts, served := change(m)
+	if record == nil && !served {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `SELECT spoolgore.durable()`); err != nil {
+		return err
+	}
+	if served {
+		_, err = tx.Exec(ctx, `SELECT spoolgore.discard($1, 1)`, []int64{c.ID})
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE spoolgore.message SET record = $2, rcpts = $3, version = version + 1
+		WHERE id = $1`, c.ID, string(record), rcpts)
+	if err == nil {
+		_, err = tx.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(SELECT id FROM spoolgore.message
+			WHERE id = $1 AND state = 2 AND worker = $2 AND lease = $3))`, c.ID, c.Worker, c.Lease)
+	}
+	return err
+}
+
+// Present returns which of the messages are in the queue.
+func (s *Leases) Present(ctx context.Context, ids []int64) ([]int64, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id FROM spoolgore.message WHERE id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 // Reclaim ends the leases of a worker but those of the messages held: an answer to a claim was lost.

@@ -29,7 +29,7 @@ type Selection struct {
 	States    []State // none: all
 	After     int64   // id behind which the messages begin
 	ID        int64   // of the only message; zero: any
-	Text      string  // in sender, recipients, host or reason; empty: any
+	Text      string  // in id, sender, recipients, host or reason; empty: any
 	Reason    string  // with … for any characters; empty: any
 	Domain    string  // of the first recipient; empty: any
 	Relay     string  // of an attempt; empty: any
@@ -47,26 +47,34 @@ const headSize = 64 << 10
 // likeEscape escapes text for LIKE.
 var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// where returns the conditions of a selection, and their parameters.
+// searched is the text of a message that Selection.Text is looked for in, as the index message_text has it.
+const searched = `(m.id::text || ' ' || m.sender || ' ' || m.host || ' ' || m.reason || ' ' || ` +
+	`coalesce(m.envelope->>'to', ''))`
+
+// states returns a condition for each state of a selection. Each condition has literals only, so that the server sees
+// which index has the state.
+func (s Selection) states() (all []string) {
+	for _, x := range s.States {
+		all = append(all, fmt.Sprintf("m.state = %d", x))
+	}
+	if s.Deferred {
+		all = append(all, "m.state = 1 AND m.record IS NOT NULL")
+	}
+	if s.Scheduled {
+		all = append(all, "m.state = 1 AND m.record IS NULL")
+	}
+	if len(all) == 0 {
+		all = []string{"true"}
+	}
+	return all
+}
+
+// where returns the conditions of a selection but those of states, and their parameters.
 func (s Selection) where() (text string, args []any) {
 	all := []string{"true"}
 	add := func(condition string, arg any) {
 		args = append(args, arg)
 		all = append(all, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
-	}
-	if len(s.States) > 0 || s.Deferred || s.Scheduled {
-		states := make([]int, len(s.States))
-		for i, x := range s.States {
-			states[i] = int(x)
-		}
-		some := "m.state = ANY (?::int[])"
-		if s.Deferred {
-			some += " OR m.state = 1 AND m.record IS NOT NULL"
-		}
-		if s.Scheduled {
-			some += " OR m.state = 1 AND m.record IS NULL"
-		}
-		add("("+some+")", states)
 	}
 	if s.After > 0 {
 		add("m.id > ?", s.After)
@@ -75,11 +83,12 @@ func (s Selection) where() (text string, args []any) {
 		add("m.id = ?", s.ID)
 	}
 	if s.Text != "" {
-		add(`concat_ws(' ', m.id::text, m.sender, m.host, m.reason, m.envelope->>'to') ILIKE ?`,
-			"%"+likeEscape.Replace(s.Text)+"%")
+		add(searched+" ILIKE ?", "%"+likeEscape.Replace(s.Text)+"%")
 	}
 	if s.Reason != "" {
-		add(`m.reason LIKE ?`, strings.ReplaceAll(likeEscape.Replace(s.Reason), "…", "%"))
+		pattern := strings.ReplaceAll(likeEscape.Replace(s.Reason), "…", "%")
+		add(`m.reason LIKE ?`, pattern)
+		add(searched+" ILIKE ?", "%"+pattern+"%") // through the index
 	}
 	if s.Domain != "" {
 		add(`lower(split_part(m.envelope->'to'->>0, '@', 2)) = ?`, s.Domain)
@@ -93,32 +102,88 @@ func (s Selection) where() (text string, args []any) {
 // List returns the messages that q chooses.
 func (s *Store) List(ctx context.Context, q Selection) ([]Listed, error) {
 	where, args := q.where()
-	head, from := "NULL::bytea", "spoolgore.message m"
+	limit := "ALL"
+	if q.Limit > 0 {
+		limit = fmt.Sprint(q.Limit)
+	}
+	return s.list(ctx, q, fmt.Sprintf(`((%s)) AND %s ORDER BY %s LIMIT %s OFFSET %d`,
+		strings.Join(q.states(), ") OR ("), where, q.order(), limit, q.Offset), args...)
+}
+
+// order returns the order of q.
+func (s Selection) order() string {
+	if s.Newest {
+		return "m.id DESC"
+	}
+	return "m.id"
+}
+
+// list returns the messages of a condition.
+func (s *Store) list(ctx context.Context, q Selection, where string, args ...any) ([]Listed, error) {
+	head := "NULL::bytea"
 	if q.Head {
 		head = fmt.Sprintf("(SELECT substr(b.data, 1, %d) FROM spoolgore.body b "+
 			"WHERE b.message = m.id AND b.n = 0)", headSize)
 	}
-	order, limit := "m.id", "ALL"
-	if q.Newest {
-		order = "m.id DESC"
-	}
-	if q.Limit > 0 {
-		limit = fmt.Sprint(q.Limit)
-	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT m.id, m.state::int, m.uid, m.host, m.created, m.due, m.size,
-		m.reason, m.envelope::text, m.record::text, %s FROM %s WHERE %s ORDER BY %s LIMIT %s OFFSET %d`,
-		head, from, where, order, limit, q.Offset), args...)
+		m.reason, m.envelope::text, m.record::text, %s FROM spoolgore.message m WHERE %s`, head, where), args...)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Listed])
 }
 
+// scanned is the number of messages of a state in which a search looks for matches before it uses the index: the index
+// returns all matches, and to sort out the first ones of very many takes longer.
+const scanned = 5000
+
+// Page returns a page of the messages that q chooses, and their number. At most most messages are counted. If a search
+// fills the page early, only matches among the first messages are counted.
+func (s *Store) Page(ctx context.Context, q Selection, most int) (some []Listed, total int, err error) {
+	slow := q.Text != "" || q.Reason != "" || q.Relay != ""
+	var ids []int64
+	if slow {
+		most = min(most, 1000)
+		ids, err = s.ids(ctx, q, max(q.Offset+q.Limit, most), scanned)
+	}
+	if err == nil && (!slow || len(ids) < q.Offset+q.Limit) {
+		ids, err = s.ids(ctx, q, max(q.Offset+q.Limit, most), 0)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	page := ids[min(q.Offset, len(ids)):min(q.Offset+q.Limit, len(ids))]
+	some, err = s.list(ctx, q, "m.id = ANY ($1) ORDER BY "+q.order(), page)
+	return some, len(ids), err
+}
+
+// ids returns the ids of the first messages that q chooses, up to n. With first, only so many messages of each state are
+// looked at.
+func (s *Store) ids(ctx context.Context, q Selection, n, first int) ([]int64, error) {
+	where, args := q.where()
+	var parts []string
+	for _, state := range q.states() {
+		from := "spoolgore.message m WHERE " + state + " AND " + where
+		if first > 0 {
+			from = fmt.Sprintf("(SELECT * FROM spoolgore.message m WHERE %s ORDER BY %s LIMIT %d) m WHERE %s",
+				state, q.order(), first, where)
+		}
+		parts = append(parts, fmt.Sprintf("(SELECT m.id FROM %s ORDER BY %s LIMIT %d)", from, q.order(), n))
+	}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT m.id FROM (%s) m ORDER BY %s LIMIT %d`,
+		strings.Join(parts, " UNION ALL "), q.order(), n), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
 // CountOf returns the number of messages that q chooses, at most most.
 func (s *Store) CountOf(ctx context.Context, q Selection, most int) (n int, err error) {
 	where, args := q.where()
 	err = s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*)::int FROM (
-		SELECT FROM spoolgore.message m WHERE %s LIMIT %d) x`, where, most), args...).Scan(&n)
+		SELECT FROM spoolgore.message m WHERE ((%s)) AND %s LIMIT %d) x`,
+		strings.Join(q.states(), ") OR ("), where, most), args...).Scan(&n)
 	return n, err
 }
 

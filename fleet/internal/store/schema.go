@@ -17,11 +17,14 @@ var schema2 string
 //go:embed schema3.sql
 var schema3 string
 
+//go:embed schema4.sql
+var schema4 string
+
 // Version is the version of the schema.
-const Version = 3
+const Version = 4
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2, schema3}
+var steps = [Version]string{schema1, schema2, schema3, schema4}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {

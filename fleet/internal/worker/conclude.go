@@ -87,13 +87,8 @@ func sent(outcomes []attempt.Outcome) (n int) {
 // conclude sets what follows from the record of the message.
 func (r *rules) conclude(s *settlement, now time.Time) {
 	j, m := s.job, s.job.record
-	c := store.Change{ID: j.ID, Lease: j.Lease, Version: j.Version, Worker: j.worker}
+	c := store.Change{ID: j.ID, Lease: j.Lease, Version: j.Version, Worker: j.worker, Rcpts: waiting(m)}
 	next, waits := m.NextAttempt()
-	for _, x := range m.Recipients() {
-		if x.Status == record.Waiting {
-			c.Rcpts++
-		}
-	}
 	switch {
 	case m.Served():
 		s.served = true
@@ -190,9 +185,14 @@ func (r *rules) unsendable(j *job) *settlement {
 	return s
 }
 
+// wantsSuccess reports whether the sender may get a notice of success.
+func (r *rules) wantsSuccess(j *job) bool {
+	return r.reports && slices.ContainsFunc(j.env.Notify, func(n string) bool { return strings.Contains(n, "SUCCESS") })
+}
+
 // relayed returns the notice of success for recipients whose relay sends none; nil: the sender does not want one.
 func (r *rules) relayed(j *job, outcomes []attempt.Outcome, now time.Time) *record.Notice {
-	if !r.reports || !slices.ContainsFunc(j.env.Notify, func(n string) bool { return strings.Contains(n, "SUCCESS") }) {
+	if !r.wantsSuccess(j) {
 		return nil
 	}
 	n := record.Notice{

@@ -48,7 +48,10 @@ func (w *worker) offer(j *job, lease *delivery.Lease) {
 		w.inbox.post(func() { w.finished(j, r) })
 		return
 	}
-	lease.Offer(w.ctx, t, func(r delivery.Result) { w.inbox.post(func() { w.finished(j, r) }) })
+	lease.Offer(w.ctx, t, func(r delivery.Result) {
+		w.keep(j, r.Outcomes)
+		w.inbox.post(func() { w.finished(j, r) })
+	})
 }
 
 // finished takes the result of a transaction.

@@ -180,13 +180,17 @@ func (r *recorder) amend(s *settlement) {
 			_ = other.readEnvelope(m.Envelope) // newJob has read it
 			now, _ := recordOf(m, other)
 			record.KeepAccepted(now, s.job.record)
-			rcpts := 0
-			for _, x := range now.Recipients() {
-				if x.Status == record.Waiting {
-					rcpts++
-				}
-			}
-			return encode(now), rcpts, now.Served()
+			return encode(now), waiting(now), now.Served()
 		})
 	})
+}
+
+// waiting returns the number of recipients of m that wait.
+func waiting(m *record.Message) (n int) {
+	for _, x := range m.Recipients() {
+		if x.Status == record.Waiting {
+			n++
+		}
+	}
+	return n
 }

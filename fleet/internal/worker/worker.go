@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/unbit/spoolgore/fleet/internal/acceptlog"
 	"github.com/unbit/spoolgore/fleet/internal/store"
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/engine"
@@ -24,12 +25,13 @@ import (
 	"github.com/unbit/spoolgore/internal/ratelimit"
 )
 
-// Options are the settings of a worker. All fields are required.
+// Options are the settings of a worker. All fields but Account and Journal are required.
 type Options struct {
 	engine.Options               // of the core; those about files do not count
 	Name           string        // of the worker
 	Lease          time.Duration // time without a beat after which other workers take the messages
 	Account        string        // name of the account at the relays; empty: there is no login
+	Journal        string        // directory for acceptances that are not recorded yet; empty: none
 }
 
 // counters count recipients since the start.
@@ -46,6 +48,8 @@ type worker struct {
 	recorder *recorder
 	counters counters
 	held     held
+	journal  *acceptlog.Log
+	blind    atomic.Bool // the journal cannot be written
 	listed   atomic.Pointer[status]
 	unproven atomic.Bool // an acceptance is to be shared: the account was being probed
 
@@ -108,6 +112,10 @@ func Run(ctx context.Context, s *store.Leases, o Options) error {
 	}
 	w.routes, w.routed = config.RouteOf(), config.RouteTo()
 	w.parts()
+	if err := w.recall(ctx); err != nil {
+		return fmt.Errorf("journal of acceptances: %w", err)
+	}
+	defer w.journal.Close()
 	if err := w.pulse.enter(ctx); err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}
@@ -259,6 +267,7 @@ func (w *worker) recorded(batch []*settlement) {
 	due := false
 	for _, s := range batch {
 		s.job.close()
+		w.journal.Drop(s.job.ID)
 		w.held.drop(s.job.ID)
 		events = append(events, s.events...)
 		due = due || len(s.reports) > 0 || !s.served && s.change.State == store.Ready

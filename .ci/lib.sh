@@ -222,6 +222,7 @@ need_for_packages() {
 # need_postgresql installs the server of the fleet's tests, which start servers of their own.
 need_postgresql() {
 	[ -n "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || need postgresql
+	[ -n "$(ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null)" ] || need libfaketime
 }
 
 # need_a_little installs what .ci/run uses: what -race needs, what tests look through, and a few programs that send mail.

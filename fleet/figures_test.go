@@ -221,3 +221,31 @@ func TestFiguresRoundTrips(t *testing.T) {
 	t.Logf("%.3f statements of a worker a message", float64(calls())/n)
 	is.Equal(rows(t, q), 0)
 }
+
+// The memory of a worker process: with a backlog of small messages, and with large ones on all connections.
+func TestFiguresMemory(t *testing.T) {
+	figures(t)
+	is := is.New(t)
+	for _, tt := range []struct {
+		what string
+		n    int
+		text func(subject string) string
+	}{
+		{"4 KiB", 5000, body4k},
+		{"25 MB", 20, func(subject string) string {
+			return mail(subject) + strings.Repeat(strings.Repeat("x", 70)+"\n", 25_000_000/71)
+		}},
+	} {
+		s := newScene(t, shared.DB(t), 0)
+		for i := range tt.n {
+			put(t, s.q, spoolgore.Envelope{}, tt.text(fmt.Sprint("m", i)))
+		}
+		worker := s.worker(0)
+		eventually(t, "all is sent", func() bool { return s.left() == 0 })
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", worker.Process.Pid))
+		is.NoErr(err)
+		_, peak, _ := strings.Cut(string(text), "VmHWM:")
+		peak, _, _ = strings.Cut(peak, "\n")
+		t.Logf("%d messages of %s: most memory of the worker %s", tt.n, tt.what, strings.TrimSpace(peak))
+	}
+}

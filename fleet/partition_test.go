@@ -25,12 +25,31 @@ type link struct {
 // newLink returns a link to the socket of a server, and the directory of a socket that leads over the link.
 func newLink(t *testing.T, server string) (l *link, dir string) {
 	t.Helper()
-	l, dir = &link{}, t.TempDir()
-	l.open = sync.NewCond(&l.mu)
+	dir = t.TempDir()
 	listener, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveLink(t, listener, func() (net.Conn, error) {
+		return net.Dial("unix", filepath.Join(server, ".s.PGSQL.5432"))
+	}), dir
+}
+
+// newRelayLink returns a link to a relay, and the address that leads over the link.
+func newRelayLink(t *testing.T, relay string) (l *link, addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = serveLink(t, listener, func() (net.Conn, error) { return net.Dial("tcp", relay) })
+	return l, listener.Addr().String()
+}
+
+// serveLink returns a link from a listener to what dial reaches.
+func serveLink(t *testing.T, listener net.Listener, dial func() (net.Conn, error)) *link {
+	l := &link{}
+	l.open = sync.NewCond(&l.mu)
 	t.Cleanup(func() {
 		listener.Close()
 		l.set(false)
@@ -41,7 +60,7 @@ func newLink(t *testing.T, server string) (l *link, dir string) {
 			if err != nil {
 				return
 			}
-			b, err := net.Dial("unix", filepath.Join(server, ".s.PGSQL.5432"))
+			b, err := dial()
 			if err != nil {
 				a.Close()
 				continue
@@ -50,7 +69,7 @@ func newLink(t *testing.T, server string) (l *link, dir string) {
 			go l.carry(b, a)
 		}
 	}()
-	return l, dir
+	return l
 }
 
 // carry copies while the link is not cut.
@@ -120,5 +139,24 @@ func TestScenarioPartitions(t *testing.T) {
 			eventually(t, "all is handed on", func() bool { return files(t, spool) == 0 })
 			s.ends(fmt.Sprintf("no network between database and %s for %v", who, span), connections*window)
 		}
+	}
+}
+
+// The network between a worker and its relay passes nothing for a while, also for longer than a lease: the worker keeps its
+// leases, as it beats, and the transactions go on.
+func TestScenarioThePathToTheRelayIsCut(t *testing.T) {
+	spans := []time.Duration{childLease / 2, 3 * childLease, 10 * childLease}
+	for _, span := range spans[:times(1, 3)] {
+		s := newScene(t, shared.DB(t), 0)
+		l, addr := newRelayLink(t, strings.TrimPrefix(s.env[1], "FLEET_TEST_RELAY="))
+		spawn(t, "worker", append(s.env, "FLEET_TEST_RELAY="+addr, "FLEET_TEST_NAME=far")...)
+		s.add(60)
+		eventually(t, "a message is sent", func() bool { return len(s.relay.Messages()) > 0 })
+		l.set(true)
+		s.add(60)
+		time.Sleep(span)
+		s.worker(0) // another one, with a network
+		l.set(false)
+		s.ends(fmt.Sprintf("no network between worker and relay for %v", span), 0)
 	}
 }

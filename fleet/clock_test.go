@@ -1,0 +1,93 @@
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/pgtest"
+)
+
+// wrong returns a server whose clock differs from that of this host by offset, as "+3600".
+func wrong(t *testing.T, offset string) *pgtest.Server {
+	t.Helper()
+	all, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
+	if len(all) == 0 {
+		t.Skip("libfaketime is not installed (Debian: apt-get install libfaketime)")
+	}
+	for _, x := range []string{"LD_PRELOAD=" + all[0], "FAKETIME=" + offset, "FAKETIME_DONT_FAKE_MONOTONIC=1"} {
+		name, value, _ := strings.Cut(x, "=")
+		t.Setenv(name, value)
+		defer os.Unsetenv(name) // of hosts and workers
+	}
+	server, err := pgtest.New()
+	pgtest.Need(t, err)
+	t.Cleanup(server.Remove)
+	return server
+}
+
+// The clock of the database, and so the clock of each host beside the database, is wrong by an hour. The clock of the
+// database decides: nothing is sent early, nothing is given up, and the rate is kept.
+func TestScenarioClocksAreWrong(t *testing.T) {
+	is := is.New(t)
+	for _, offset := range []string{"+3600", "-3600"} {
+		server := wrong(t, offset)
+		db, err := server.Create("fleet")
+		is.NoErr(err)
+		s := newScene(t, db, 0)
+		var mu sync.Mutex
+		var mails []time.Time
+		s.relay.Reply = func(verb, _ string) string {
+			if verb == "MAIL" {
+				mu.Lock()
+				defer mu.Unlock()
+				mails = append(mails, time.Now())
+			}
+			return ""
+		}
+		later := time.Now().Add(3 * time.Second) // a moment before the time of the sender
+		x, err := s.q.store.Server(t.Context())
+		is.NoErr(err)
+		is.True(time.Since(x.Now).Abs() > 59*time.Minute) // the clocks differ
+		expire := x.Now.Add(30 * time.Minute)
+		for i := range 40 {
+			env := spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}, Expire: expire}
+			subject := fmt.Sprint("m", i)
+			if i == 0 {
+				subject, env.NotBefore = "later", x.Now.Add(3*time.Second)
+			}
+			s.put = append(s.put, subject)
+			put(t, s.q, env, mail(subject))
+		}
+		s.put = append(s.put, "file")
+		dir := t.TempDir()
+		_, err = spoolgore.New(dir, spoolgore.Options{}).Put(t.Context(), spoolgore.Envelope{
+			From: "a@example.com", To: []string{"b@example.org"},
+		}, strings.NewReader(mail("file")))
+		is.NoErr(err)
+		spawn(t, "host", append(s.env, "FLEET_TEST_NAME=h", "FLEET_TEST_DIR="+dir)...)
+		s.env = append(s.env, "FLEET_TEST_RATE=14/s")
+		s.worker(0)
+		kill(s.worker(1))
+		s.worker(1)
+		eventually(t, "the message that waits for its time is sent", func() bool {
+			sent := subjects(s.relay)["later b@example.org"] > 0
+			early := time.Now()
+			is.True(!sent || !early.Before(later)) // not early
+			return sent
+		})
+		s.ends("clock wrong by "+offset+" s", 0)
+		slices.SortFunc(mails, time.Time.Compare)
+		for i := 14; i < len(mails); i++ {
+			is.True(mails[i].Sub(mails[i-14]) > time.Second) // a sliding second with more than 14
+		}
+	}
+}

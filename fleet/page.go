@@ -3,7 +3,6 @@ package fleet
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/fleet/internal/operate"
+	"github.com/unbit/spoolgore/fleet/internal/store"
 	"github.com/unbit/spoolgore/internal/collector"
 	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/web"
@@ -38,6 +38,10 @@ type Page struct {
 	last    collector.Snapshot
 	past    []collector.Minute
 	counted collector.Counts // at the end of the last minute
+
+	// owned by look
+	sums    []store.Sum
+	nextSum time.Time
 }
 
 // NewPage returns the page of q. Run has to run for its figures.
@@ -96,8 +100,9 @@ func (p *Page) Serve(ctx context.Context, addr string) error {
 // as trouble.
 func (p *Page) look() {
 	state, err := p.queue.Watch()
-	sums, sumsErr := p.queue.Store.Sums(p.queue.Ctx)
-	err = errors.Join(err, sumsErr)
+	if sumsErr := p.count(); err == nil {
+		err = sumsErr
+	}
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,13 +113,13 @@ func (p *Page) look() {
 	}
 	s := collector.Snapshot{
 		At: now, Counts: collector.Counts{Sent: state.Sent, Deferred: state.Deferred, Failed: state.Failed},
-		PerMinute: state.PerMinute, Speed: state.Speed,
+		PerMinute: state.PerMinute, Speed: state.Speed, Latency: state.Latency,
 		Health: spoolgore.Health{Running: true, Paused: state.Paused, Relays: relayHealth(state.Relays)},
 	}
 	if state.Workers == 0 {
 		s.Trouble = "no worker runs"
 	}
-	for _, x := range sums {
+	for _, x := range p.sums {
 		s.Files += x.Count
 		if x.State == 2 {
 			s.InFlight += x.Count
@@ -122,6 +127,19 @@ func (p *Page) look() {
 	}
 	p.last = s
 	p.minute(now)
+}
+
+// count reads the numbers of messages, which takes long if there are very many: for at most a twentieth of the time.
+func (p *Page) count() error {
+	began := time.Now()
+	if began.Before(p.nextSum) {
+		return nil
+	}
+	sums, err := p.queue.Store.Sums(p.queue.Ctx)
+	if err == nil {
+		p.sums, p.nextSum = sums, time.Now().Add(20*time.Since(began)-watchPause)
+	}
+	return err
 }
 
 // minute remembers the figures of a minute that is over.

@@ -112,6 +112,7 @@ func TestPage(t *testing.T) {
 	is.Equal(code, 200)
 	_, text = ask("GET", "/metrics", "")
 	for _, line := range []string{`spoolgore_recipients_total{outcome="sent"} 2`, `spoolgore_healthy 1`,
+		`spoolgore_delivery_latency_seconds_bucket{le="+Inf"} 2`, `spoolgore_delivery_latency_seconds_count 2`,
 		`spoolgore_relay_up{relay="mail.example.com:25"} 1`} {
 		is.True(strings.Contains(text, line+"\n"))
 	}

@@ -80,8 +80,9 @@ type Snapshot struct {
 	At time.Time // zero: the spool has not run yet
 	spoolgore.Health
 	Counts
-	PerMinute float64 // recipients accepted a minute, over the last five minutes, or since the start
-	Speed     float64 // the same, without the time when no mail was accepted for a minute
+	Latency   daemonstate.Latency // of a fleet
+	PerMinute float64             // recipients accepted a minute, over the last five minutes, or since the start
+	Speed     float64             // the same, without the time when no mail was accepted for a minute
 
 	Rewrite spoolgore.Rewrite // other senders and recipients
 }

@@ -28,6 +28,7 @@ type State struct {
 	Paused  bool
 	Trouble string `json:",omitempty"` // why the spool directory or files cannot be worked on; empty: no problem
 
+	Latency                Latency `json:",omitzero"` // of a fleet
 	Sent, Deferred, Failed uint64  // recipients since Started: accepted, put off (an attempt was counted), given up
 	PerMinute              float64 // recipients accepted a minute, over the last five minutes or since Started
 	Speed                  float64 // the same, without the time when no mail was accepted for a minute

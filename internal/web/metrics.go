@@ -16,6 +16,7 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/collector"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/mailq"
 )
 
@@ -30,6 +31,11 @@ type metrics struct {
 	mu     sync.Mutex
 	relays map[string]bool // relays with metrics
 }
+
+const (
+	latencyName = "spoolgore_delivery_latency_seconds"
+	latencyHelp = "From when a message was first seen, or might first be sent, until a recipient was accepted."
+)
 
 // mostRelays bounds the label: there may be many relays over time.
 const mostRelays = 64
@@ -48,9 +54,9 @@ func newMetrics(s *Server) *metrics {
 				"message.",
 		}, []string{"relay", "step"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "spoolgore_delivery_latency_seconds",
-			Help:    "From when a message was first seen, or might first be sent, until a recipient was accepted.",
-			Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600},
+			Name:    latencyName,
+			Help:    latencyHelp,
+			Buckets: daemonstate.LatencyLimits(),
 		}),
 	}
 	m.registry.MustRegister(m.all(),

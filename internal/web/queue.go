@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/qshape"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -132,18 +133,34 @@ var descRecipients = desc("recipients_total",
 	"Recipients by outcome (sent, deferred with an attempt counted, failed), of all workers of a fleet together.",
 	"outcome")
 
+// descLatency describes the latency of all workers.
+var descLatency = prometheus.NewDesc(latencyName, latencyHelp, nil, nil)
+
 // fleetMetrics are the metrics of the workers of a fleet together.
 type fleetMetrics struct{ *metrics }
 
 // Describe is for the registry.
 func (m fleetMetrics) Describe(all chan<- *prometheus.Desc) {
 	all <- descRecipients
+	all <- descLatency
 }
 
 // Collect is for the registry.
 func (m fleetMetrics) Collect(all chan<- prometheus.Metric) {
-	c := m.server.opts.Collector.Last().Counts
+	last := m.server.opts.Collector.Last()
+	c := last.Counts
 	for outcome, n := range map[string]uint64{"sent": c.Sent, "deferred": c.Deferred, "failed": c.Failed} {
 		all <- prometheus.MustNewConstMetric(descRecipients, prometheus.CounterValue, float64(n), outcome)
 	}
+	n, ranges := uint64(0), make(map[float64]uint64)
+	for i, limit := range daemonstate.LatencyLimits() {
+		if i < len(last.Latency.Counts) {
+			n += last.Latency.Counts[i]
+		}
+		ranges[limit] = n
+	}
+	if i := len(ranges); i < len(last.Latency.Counts) {
+		n += last.Latency.Counts[i]
+	}
+	all <- prometheus.MustNewConstHistogram(descLatency, n, last.Latency.Sum, ranges)
 }

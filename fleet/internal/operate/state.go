@@ -21,6 +21,7 @@ type said struct {
 	Busy                   int
 	Sent, Deferred, Failed uint64
 	Rate                   string
+	Latency                daemonstate.Latency
 }
 
 // saidBy returns what a worker says of itself. Text of another version says nothing.
@@ -51,6 +52,7 @@ func (q *Queue) Watch() (s daemonstate.State, err error) {
 		w := &workers[i]
 		of := saidBy(w)
 		s.Sent, s.Deferred, s.Failed = s.Sent+of.Sent, s.Deferred+of.Deferred, s.Failed+of.Failed
+		s.Latency.Add(of.Latency)
 		if !w.Alive {
 			continue
 		}

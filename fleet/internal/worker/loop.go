@@ -54,6 +54,7 @@ func show(w *worker) {
 	s := &status{
 		Busy: w.flying, Rate: w.opts.Rate, Sent: w.counters.sent.Load(),
 		Deferred: w.counters.deferred.Load(), Failed: w.counters.failed.Load(),
+		Latency: w.latency.Clone(),
 	}
 	for i := range w.delivery.Routes() {
 		for _, h := range w.delivery.Health(i) {

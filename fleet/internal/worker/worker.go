@@ -18,6 +18,7 @@ import (
 
 	"github.com/unbit/spoolgore/fleet/internal/acceptlog"
 	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/delivery"
 	"github.com/unbit/spoolgore/internal/engine"
 	"github.com/unbit/spoolgore/internal/msgfile"
@@ -68,6 +69,7 @@ type worker struct {
 	claiming bool
 	resting  time.Time // no claim before
 	paused   bool
+	latency  daemonstate.Latency
 	flushes  int // number of flushes that the worker knows; negative: none yet
 	stopping bool
 	probing  bool // one message is under way to find out whether an account works
@@ -83,6 +85,8 @@ type status struct {
 	Deferred int64   `json:"deferred"`
 	Failed   int64   `json:"failed"`
 	Rate     string  `json:"rate,omitempty"`
+
+	Latency daemonstate.Latency `json:"latency,omitzero"`
 }
 
 type relay struct {
@@ -289,6 +293,9 @@ func (w *worker) recorded(batch []*settlement) {
 		}
 		engine.LogEvents(w.opts.Logger, events)
 		for _, ev := range events {
+			if ev.Kind == queue.Sent {
+				w.latency.Observe(ev.Time.Sub(ev.Since))
+			}
 			w.opts.OnEvent(ev)
 		}
 	})

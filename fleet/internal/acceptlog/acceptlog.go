@@ -30,7 +30,7 @@ type Line struct {
 // rotateSize is the size in octets from which the lines that are still needed go to a new file.
 const rotateSize = 1 << 20
 
-// Log is the file of one worker. Several goroutines may call the methods. A nil Log keeps nothing.
+// Log is the file of one worker. Several goroutines may call the methods. A nil Log has no file.
 type Log struct {
 	dir string
 
@@ -65,7 +65,7 @@ func Open(dir string) (l *Log, old []Line, forget func(), err error) {
 	}
 	return l, old, func() {
 		for _, f := range files {
-			_ = os.Remove(f.Name()) // otherwise the lines are read again, which changes nothing
+			_ = os.Remove(f.Name()) // otherwise the lines are read again, without effect
 		}
 		closeAll(files)
 	}, nil

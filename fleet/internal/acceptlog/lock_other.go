@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// lock returns an error: nothing says here whether another worker runs.
+// lock returns an error: this system has no such lock.
 func lock(*os.File) (bool, error) { return false, errors.ErrUnsupported }

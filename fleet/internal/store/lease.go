@@ -216,12 +216,12 @@ type Lost struct {
 	Created  time.Time
 }
 
-// amendment returns the change of a Lost message: the new record (nil: nothing changes), the number of recipients that wait, and whether all
-// have accepted.
+// amendment returns the new record of a Lost message (nil: no change), the number of recipients that wait, and whether
+// all have accepted.
 type amendment func(Lost) (record []byte, rcpts int, served bool)
 
 // Amend changes the record of a message whose lease was lost: change gets the present record, and returns another one
-// (nil: nothing changes), the number of recipients that wait, and whether all have accepted. A message that is gone
+// (nil: no change), the number of recipients that wait, and whether all have accepted. A message that is gone
 // stays so. If the lease of c goes on after all, because only the record was changed by another worker, the lease ends.
 func (s *Leases) Amend(ctx context.Context, c Change, change func(Lost) (record []byte, rcpts int, served bool)) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return amend(ctx, tx, c, change) })

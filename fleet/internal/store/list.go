@@ -106,7 +106,7 @@ func (s *Store) List(ctx context.Context, q Selection) ([]Listed, error) {
 	if q.Limit > 0 {
 		limit = fmt.Sprint(q.Limit)
 	}
-	return s.list(ctx, q, fmt.Sprintf(`((%s)) AND %s ORDER BY %s LIMIT %s OFFSET %d`,
+	return listOf(ctx, s, q, fmt.Sprintf(`((%s)) AND %s ORDER BY %s LIMIT %s OFFSET %d`,
 		strings.Join(q.states(), ") OR ("), where, q.order(), limit, q.Offset), args...)
 }
 
@@ -118,8 +118,8 @@ func (s Selection) order() string {
 	return "m.id"
 }
 
-// list returns the messages of a condition.
-func (s *Store) list(ctx context.Context, q Selection, where string, args ...any) ([]Listed, error) {
+// listOf returns the messages of a condition.
+func listOf(ctx context.Context, s *Store, q Selection, where string, args ...any) ([]Listed, error) {
 	head := "NULL::bytea"
 	if q.Head {
 		head = fmt.Sprintf("(SELECT substr(b.data, 1, %d) FROM spoolgore.body b "+
@@ -144,22 +144,22 @@ func (s *Store) Page(ctx context.Context, q Selection, most int) (some []Listed,
 	var ids []int64
 	if slow {
 		most = min(most, 1000)
-		ids, err = s.ids(ctx, q, max(q.Offset+q.Limit, most), scanned)
+		ids, err = idsOf(ctx, s, q, max(q.Offset+q.Limit, most), scanned)
 	}
 	if err == nil && (!slow || len(ids) < q.Offset+q.Limit) {
-		ids, err = s.ids(ctx, q, max(q.Offset+q.Limit, most), 0)
+		ids, err = idsOf(ctx, s, q, max(q.Offset+q.Limit, most), 0)
 	}
 	if err != nil {
 		return nil, 0, err
 	}
 	page := ids[min(q.Offset, len(ids)):min(q.Offset+q.Limit, len(ids))]
-	some, err = s.list(ctx, q, "m.id = ANY ($1) ORDER BY "+q.order(), page)
+	some, err = listOf(ctx, s, q, "m.id = ANY ($1) ORDER BY "+q.order(), page)
 	return some, len(ids), err
 }
 
-// ids returns the ids of the first messages that q chooses, up to n. With first, only so many messages of each state are
-// looked at.
-func (s *Store) ids(ctx context.Context, q Selection, n, first int) ([]int64, error) {
+// idsOf returns the ids of the first messages that q chooses, up to n. With first, only so many messages of each state
+// are looked at.
+func idsOf(ctx context.Context, s *Store, q Selection, n, first int) ([]int64, error) {
 	where, args := q.where()
 	var parts []string
 	for _, state := range q.states() {

@@ -49,7 +49,7 @@ func (w *worker) offer(j *job, lease *delivery.Lease) {
 		return
 	}
 	lease.Offer(w.ctx, t, func(r delivery.Result) {
-		w.keep(j, r.Outcomes)
+		keep(w, j, r.Outcomes)
 		w.inbox.post(func() { w.finished(j, r) })
 	})
 }

@@ -12,7 +12,7 @@ import (
 
 // keep writes the acceptances of a transaction to the journal. A message whose sender wants a notice of success is not
 // written: the notice is made with the outcome only.
-func (w *worker) keep(j *job, outcomes []attempt.Outcome) {
+func keep(w *worker, j *job, outcomes []attempt.Outcome) {
 	if w.journal == nil || w.rules.wantsSuccess(j) {
 		return
 	}
@@ -45,7 +45,7 @@ func (w *worker) recall(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.recordOld(ctx, lines); err != nil {
+	if err := recordOld(ctx, w, lines); err != nil {
 		journal.Close()
 		return err
 	}
@@ -55,7 +55,7 @@ func (w *worker) recall(ctx context.Context) error {
 }
 
 // recordOld records lines of the journal, unless the database has them.
-func (w *worker) recordOld(ctx context.Context, lines []acceptlog.Line) error {
+func recordOld(ctx context.Context, w *worker, lines []acceptlog.Line) error {
 	ids := make([]int64, len(lines))
 	for i, x := range lines {
 		ids[i] = x.ID

@@ -32,7 +32,7 @@ func TestScenarioWorkersAreKilled(t *testing.T) {
 		kill(s.workers[i%3])
 		s.workers[i%3] = s.worker(i % 3)
 	}
-	// In the long run the goal is four copies for a kill, which is missed now and then: docs/fleet.md.
+	// In the long run there are at most four copies for a kill: what was under way at the relay.
 	s.ends(fmt.Sprint(kills, " workers killed"), times(kills*connections, 4*kills))
 }
 

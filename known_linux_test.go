@@ -3,6 +3,7 @@ package spoolgore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,13 +76,15 @@ func TestMessageInLowerLayerOfOverlayFails(t *testing.T) {
 		return
 	}
 	known.Fault(t, "F7", func(t *testing.T) error {
-		dir, relay := filepath.Join(d.path, "spool"), &ledger{answer: refuseB}
+		dir, relay, log := filepath.Join(d.path, "spool"), &ledger{answer: refuseB}, &lines{}
 		check(t, os.Mkdir(dir, 0o700))
 		check(t, unix.Mount("none", dir, "ramfs", 0, "mode=700")) // an overlay cannot keep the inode numbers of ramfs
 		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 		drop(t, dir, "m", named)
 		d.overlay(dir)
-		s := New(dir, telling(Options{Transport: relay, Freq: 100 * time.Millisecond}))
+		s := New(dir, telling(Options{
+			Transport: relay, Freq: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		}))
 		ctx, cancel := context.WithCancel(t.Context())
 		end := make(chan error, 1)
 		go func() { end <- s.Run(ctx) }()
@@ -95,6 +98,9 @@ func TestMessageInLowerLayerOfOverlayFails(t *testing.T) {
 			waits, failed, reports := exists(dir, "m"), exists(dir, "failed", "m"), relay.accepted("", "s@x.org")
 			switch {
 			case !waits && failed && reports == 1:
+				if n := strings.Count(log.String(), `"file system may change inode numbers"`); n != 1 {
+					return fmt.Errorf("%d lines of the log say that inode numbers may change", n)
+				}
 				return copies(relay, "a@x.org", 1)
 			case time.Now().After(last):
 				return fmt.Errorf("after %v a refused message is in the spool: %v, in failed/: %v; reports: %d",

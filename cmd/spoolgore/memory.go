@@ -12,12 +12,15 @@ import (
 const memoryLimit = 640 << 20
 
 // The daemon keeps its memory small. Below littleHeap garbage may be as much as the memory in use. Above, with many
-// messages or many in flight, it is collected more often, which costs a few per cent of the time. After a burst the
+// messages or many in flight, it is collected more often, which costs a few per cent of the time. With a million messages
+// it is collected more often again. After a burst the
 // free memory goes back to the system.
 const (
 	littleHeap = 13 << 19 // in bytes
 	fewGC      = 100      // per cent
 	manyGC     = 40
+	mostGC     = 12        // least garbage before a collection, however large the heap is
+	largestGC  = 400 << 20 // heap with garbage, in bytes, from which less garbage than manyGC may be
 
 	settled    = 25 * time.Millisecond // after the start: while the first connections are made
 	calm       = time.Second           // without a collection: the burst is over
@@ -56,8 +59,8 @@ func (p *gcPacer) collected(*gcMark) {
 }
 
 func gcPercent(live uint64) int {
-	room := littleHeap - int(min(live, littleHeap))
-	return min(fewGC, max(manyGC, 100*room/int(max(live, 1))))
+	room := func(heap uint64) int { return int(100 * (heap - min(live, heap)) / max(live, 1)) }
+	return min(fewGC, max(manyGC, room(littleHeap)), max(mostGC, room(largestGC)))
 }
 
 // tidy returns free memory to the system. The second collection frees pooled buffers.

@@ -11,10 +11,12 @@ import (
 func TestGarbageIsCollectedByWhatIsInUse(t *testing.T) {
 	is := is.New(t)
 	is.Equal(gcPercent(0), fewGC)
-	is.Equal(gcPercent(littleHeap/2), fewGC)    // as much again
-	is.Equal(gcPercent(littleHeap*2/3), 50)     // up to littleHeap
-	is.Equal(gcPercent(littleHeap), manyGC)     // and no less than that
-	is.Equal(gcPercent(100*littleHeap), manyGC) // however many messages there are
+	is.Equal(gcPercent(littleHeap/2), fewGC) // as much again
+	is.Equal(gcPercent(littleHeap*2/3), 50)  // up to littleHeap
+	is.Equal(gcPercent(littleHeap), manyGC)  // and no less than that
+	is.Equal(gcPercent(largestGC/2), manyGC) // with many messages
+	is.Equal(gcPercent(largestGC/10*8), 25)  // with a million messages up to largestGC
+	is.Equal(gcPercent(2*largestGC), mostGC) // and no less than that: the collector is not to take all the time
 }
 
 func TestPaceOfGarbageCollectionFollows(t *testing.T) {

@@ -4,14 +4,16 @@ package compact
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"time"
 )
 
 // A Packer appends fields. Call Reset first.
 type Packer struct {
-	base  time.Time
+	sharer
 	buf   []byte
 	texts texts
+	last  int64 // the last time without a monotonic reading, in nanoseconds since 1970
 }
 
 // texts are the last long texts of a record. A text that is repeated takes an octet or two.
@@ -48,21 +50,31 @@ func (t *texts) add(s string) {
 
 // An Unpacker returns the fields in the same order. Returned strings are parts of the packed string.
 type Unpacker struct {
-	Shown bool // Time returns wall clock times without a monotonic reading, for writing to a file
-	base  time.Time
-	rest  string
-	texts texts
+	Shown  bool // Time returns wall clock times without a monotonic reading, for writing to a file
+	shared *Shared
+	rest   string
+	texts  texts
+	last   int64
 }
 
-// Reset begins a record. Times with a monotonic reading are stored relative to base, which must be a result of time.Now
-// in this process.
-func (p *Packer) Reset(base time.Time) { p.base, p.buf, p.texts.count = base, p.buf[:0], 0 }
+// Reset begins a record, which shares s with the records before.
+func (p *Packer) Reset(s *Shared) {
+	if s != p.shared {
+		p.sharer = sharer{shared: s, places: make(map[string]int), seed: maphash.MakeSeed()}
+	}
+	p.buf, p.texts.count, p.last = p.buf[:0], 0, s.base.UnixNano()
+}
+
+// Full reports whether the Shared takes no more texts.
+func (p *Packer) Full() bool { return len(p.places) == sharedTexts }
 
 // Packed returns the record.
 func (p *Packer) Packed() string { return string(p.buf) }
 
-// Unpack returns an Unpacker of a record that was packed with the same base.
-func Unpack(packed string, base time.Time) *Unpacker { return &Unpacker{base: base, rest: packed} }
+// Unpack returns an Unpacker of a record that was packed with s.
+func Unpack(packed string, s *Shared) *Unpacker {
+	return &Unpacker{shared: s, rest: packed, last: s.base.UnixNano()}
+}
 
 // Int adds a number; small ones, of either sign, take little room.
 func (p *Packer) Int(n int64) { p.buf = binary.AppendVarint(p.buf, n) }
@@ -110,10 +122,14 @@ func (u *Unpacker) String() string {
 	return s
 }
 
-// Text adds a string that other strings of the record, added by Text, may equal.
+// Text adds a string that other strings added by Text may equal, of this record or of others.
 func (p *Packer) Text(s string) {
 	if place, ok := p.texts.find(s); ok {
 		p.Int(int64(-1 - place))
+		return
+	}
+	if place, ok := p.find(s); ok {
+		p.Int(int64(-1 - keptTexts - place))
 		return
 	}
 	p.texts.add(s)
@@ -123,8 +139,10 @@ func (p *Packer) Text(s string) {
 // Text returns a string that Text added.
 func (u *Unpacker) Text() string {
 	n := u.Int()
-	if n < 0 {
-		return u.texts.last[-1-n]
+	if place := int(-1 - n); place >= keptTexts {
+		return u.shared.text(place - keptTexts)
+	} else if place >= 0 {
+		return u.texts.last[place]
 	}
 	s := u.rest[:n]
 	u.rest = u.rest[n:]
@@ -162,14 +180,17 @@ func (p *Packer) Time(t time.Time) {
 		return
 	case t != t.Round(0): // Round(0) removes the monotonic reading
 		// The two durations differ if the clock was set, and always by some nanoseconds.
-		passed, shown := t.Sub(p.base), t.Round(0).Sub(p.base.Round(0))
+		base := p.shared.base
+		passed, shown := t.Sub(base), t.Round(0).Sub(base.Round(0))
 		p.buf = append(p.buf, steadyTime)
 		p.Int(int64(passed))
 		p.Int(int64(shown - passed))
 		return
 	case t.Year() > 1700 && t.Year() < 2200:
 		p.buf = append(p.buf, clockTime|place)
-		p.Int(t.UnixNano())
+		ns := t.UnixNano()
+		p.Int(ns - p.last)
+		p.last = ns
 	default:
 		p.buf = append(p.buf, distantTime|place)
 		p.Int(t.Unix())
@@ -190,11 +211,12 @@ func (u *Unpacker) Time() (t time.Time) {
 	case steadyTime:
 		passed, more := time.Duration(u.Int()), time.Duration(u.Int())
 		if u.Shown {
-			return u.base.Round(0).Add(passed + more)
+			return u.shared.base.Round(0).Add(passed + more)
 		}
-		return u.base.Add(passed)
+		return u.shared.base.Add(passed)
 	case clockTime:
-		t = time.Unix(0, u.Int())
+		u.last += u.Int()
+		t = time.Unix(0, u.last)
 	case distantTime:
 		sec := u.Int()
 		t = time.Unix(sec, u.Int())

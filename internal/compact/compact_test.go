@@ -20,17 +20,17 @@ func TestAllComesBack(t *testing.T) {
 	}
 	numbers := []int64{0, 1, -1, 63, -64, 64, 1 << 40, math.MaxInt64, math.MinInt64}
 	texts := []string{"", "a", "g\x00\xff", string(make([]byte, 300))}
-	p, base := &Packer{}, now.Add(-time.Minute)
-	p.Reset(base)
+	p, shared := &Packer{}, NewShared(now.Add(-time.Minute))
+	p.Reset(shared)
 	p.String("of another record")
-	p.Reset(base)
+	p.Reset(shared)
 	for i := range times {
 		p.Time(times[i])
 		p.Int(numbers[i%len(numbers)])
 		p.String(texts[i%len(texts)])
 		p.Bool(i%2 == 0)
 	}
-	u := Unpack(p.Packed(), base)
+	u := Unpack(p.Packed(), shared)
 	for i := range times {
 		got := u.Time()
 		is.True(got.Equal(times[i]))
@@ -47,14 +47,14 @@ func FuzzPack(f *testing.F) {
 	f.Add("a", int64(5), int64(7), true)
 	f.Fuzz(func(t *testing.T, s string, n, unix int64, b bool) {
 		is := is.New(t)
-		p, base := &Packer{}, time.Now()
-		p.Reset(base)
+		p, shared := &Packer{}, NewShared(time.Now())
+		p.Reset(shared)
 		at := time.Unix(unix, n&0xfffff)
 		p.Bool(b)
 		p.String(s)
 		p.Time(at)
 		p.Int(n)
-		u := Unpack(p.Packed(), base)
+		u := Unpack(p.Packed(), shared)
 		is.Equal(u.Bool(), b)
 		is.Equal(u.String(), s)
 		is.True(u.Time().Equal(at))
@@ -65,7 +65,7 @@ func FuzzPack(f *testing.F) {
 // A text that is repeated takes no room, as long as few other texts come in between.
 func TestRepeatedTextTakesNoRoom(t *testing.T) {
 	is := is.New(t)
-	p := &Packer{}
+	p, shared := &Packer{}, NewShared(time.Time{})
 	var all []string
 	for i := range 3000 {
 		text := strings.Repeat("x", 500) + strconv.Itoa(i%keptTexts)
@@ -75,23 +75,61 @@ func TestRepeatedTextTakesNoRoom(t *testing.T) {
 		all = append(all, text)
 	}
 	for range 2 { // a packer is used again
-		p.Reset(time.Time{})
+		p.Reset(shared)
 		for _, text := range all {
 			p.Text(text)
 		}
 		is.True(len(p.Packed()) < 600*keptTexts+3000*2)
-		u := Unpack(p.Packed(), time.Time{})
+		u := Unpack(p.Packed(), shared)
 		for _, text := range all {
 			is.Equal(u.Text(), text)
 		}
 		is.Equal(u.rest, "")
 	}
-	p.Reset(time.Time{})
+	p.Reset(shared)
 	for i := range 100 { // all different
 		p.Text("a text, number " + strconv.Itoa(i))
 	}
-	u := Unpack(p.Packed(), time.Time{})
+	u := Unpack(p.Packed(), shared)
 	for i := range 100 {
 		is.Equal(u.Text(), "a text, number "+strconv.Itoa(i))
 	}
+}
+
+// A text of many records takes two octets in each of them.
+func TestTextOfManyRecordsTakesNoRoom(t *testing.T) {
+	is := is.New(t)
+	p, shared := &Packer{}, NewShared(time.Now())
+	packed := func(text string) string {
+		p.Reset(shared)
+		p.Text(text)
+		return p.Packed()
+	}
+	unpacked := func(record string) string { return Unpack(record, shared).Text() }
+	for i := range 2 * sharedTexts {
+		rare := "a text of one record, number " + strconv.Itoa(i)
+		is.Equal(unpacked(packed(rare)), rare)
+	}
+	is.Equal(len(p.places), 0) // a text of one record is not shared
+	var all []string
+	for i := range sharedTexts + 100 {
+		text := "a text of many records, number " + strconv.Itoa(i)
+		for range 3 {
+			all = append(all, packed(text))
+		}
+	}
+	is.True(p.Full())
+	for i, record := range all {
+		is.Equal(unpacked(record), "a text of many records, number "+strconv.Itoa(i/3))
+		if i < 3*sharedTexts && i%3 > 0 {
+			is.True(len(record) <= 2)
+		}
+	}
+	is.True(len(packed(strings.Repeat("x", longText+1))) > longText) // a long text is not shared
+	is.True(len(packed(strings.Repeat("x", longText+1))) > longText)
+
+	next := NewShared(time.Now()) // the records before stay readable
+	p.Reset(next)
+	is.True(!p.Full())
+	is.Equal(unpacked(all[1]), "a text of many records, number 0")
 }

@@ -72,7 +72,7 @@ func (e *Engine) keepStatus() {
 	if e.opener.reading() {
 		return // the file has records that were not read; the journal has the outcomes
 	}
-	if e.control.paused {
+	if e.control.paused && !e.status.writing() { // during the write of a pause the file may not be edited
 		if e.sender.last.Before(e.status.since) {
 			return
 		}

@@ -57,6 +57,9 @@ func (o *opener) open() error {
 		return err
 	}
 	o.spool.unlock = unlock
+	if kind := spooldir.UnstableInodes(dir); kind != "" {
+		o.opts.Logger.Info("file system may change inode numbers", "dir", dir.Path(), "type", kind)
+	}
 	o.status.changed = !o.reading() // write the status file once even if the queue is empty
 	return nil
 }

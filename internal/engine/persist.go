@@ -30,8 +30,9 @@ type statusWriter struct {
 	since   time.Time                   // later outcomes overrule an edit of the status file; zero: all
 	shown   time.Time                   // when the content of the write under way was taken
 
-	collecting bool // a snapshot for a write is under way
-	reloading  bool // no write may begin: an edit of the file is not taken over yet
+	collecting bool          // a snapshot for a write is under way
+	quit       chan struct{} // closed: the write under way is to end; nil: no write of a stream is under way
+	reloading  bool          // no write may begin: an edit of the file is not taken over yet
 }
 
 // causesOf returns, for a message, a function that says why no relay of a recipient can be used now.
@@ -99,24 +100,35 @@ func (w *statusWriter) write(now time.Time) {
 // start begins to write the status file, after a snapshot in pieces. The loop calls then, if not nil, after the write.
 func (w *statusWriter) start(now time.Time, then func(error)) {
 	w.collecting = true
+	if w.long() {
+		w.pieces.add(func() *queue.Work {
+			w.begin(now)
+			w.collecting = false
+			w.stream(now, then)
+			return &queue.Work{}
+		}, snapSize, nil)
+		return
+	}
 	w.pieces.add(func() *queue.Work {
 		w.begin(now)
 		return w.spool.queue.Snap(now, func(records []queue.Named) {
 			w.collecting = false
-			w.startWith(records, now, then)
+			write, empty := w.content(records, now)
+			w.startWith(write, empty, func(err error) {
+				if then != nil {
+					then(err)
+				}
+			})
 		})
 	}, snapSize, nil)
 }
 
-// startWith begins to write records, the snapshot that was begun at the time now.
-func (w *statusWriter) startWith(records []queue.Named, now time.Time, then func(error)) {
+// startWith begins to write the status file with the function write. The loop calls then after the write.
+func (w *statusWriter) startWith(write func(io.Writer) error, empty bool, then func(error)) {
 	done := func(err error) {
 		w.saved(err)
-		if then != nil {
-			then(err)
-		}
+		then(err)
 	}
-	write, empty := w.content(records, now)
 	begun := w.file.Start(empty, write, func() {
 		w.post(func() {
 			select {
@@ -136,12 +148,15 @@ func (w *statusWriter) startWith(records []queue.Named, now time.Time, then func
 
 // afterWrite calls f at once or, if a write is under way, in the loop after the write.
 func (w *statusWriter) afterWrite(f func()) {
-	if w.collecting || w.file.Busy() {
+	if w.writing() {
 		w.waiters = append(w.waiters, f)
 		return
 	}
 	f()
 }
+
+// writing reports whether a write is under way.
+func (w *statusWriter) writing() bool { return w.collecting || w.file.Busy() }
 
 // resumeWaiters calls the functions that wait for the end of a write.
 func (w *statusWriter) resumeWaiters() {
@@ -172,15 +187,38 @@ func (w *statusWriter) saved(err error) {
 	}
 }
 
-// sync writes the status file and waits. The engine calls sync at the start and at the end only.
+// sync writes the status file and waits, unless the file has the present state. The engine calls sync at the start and
+// at the end only.
 func (w *statusWriter) sync() error {
+	w.abort()
+	if w.current() {
+		return nil
+	}
 	now := time.Now()
 	w.begin(now)
+	if w.long() {
+		err := w.streamNow(now)
+		w.saved(err)
+		return err
+	}
 	records := slices.AppendSeq(make([]queue.Named, 0, w.spool.queue.Len()), w.spool.queue.Snapshot(now))
 	write, empty := w.content(records, now)
 	err := w.file.Sync(empty, write)
 	w.saved(err)
 	return err
+}
+
+// current reports whether the status file was written by this run, and no change came since.
+func (w *statusWriter) current() bool {
+	if w.changed || w.file.Busy() || w.file.Wait(time.Now()) >= 0 || w.mark != w.spool.journal.file.End() {
+		return false
+	}
+	if w.spool.queue.Changed() {
+		w.changed = true
+		return false
+	}
+	ours, err := w.isOurs()
+	return err == nil && ours
 }
 
 // writeStatus writes the records as a status file, in the order of the names. Causes says why the mail of a sender
@@ -190,13 +228,23 @@ func writeStatus(
 ) error {
 	slices.SortFunc(records, func(a, b queue.Named) int { return strings.Compare(a.Name, b.Name) })
 	enc := record.NewStatusEncoder(w, len(records))
+	if err := addRecords(enc, dir, records, causes, now); err != nil {
+		return err
+	}
+	return enc.Close()
+}
+
+// addRecords writes records of files in dir to a status file.
+func addRecords(
+	enc *record.StatusEncoder, dir *spooldir.Dir, records []queue.Named, causes causesOf, now time.Time,
+) error {
 	for _, r := range records {
 		m := r.Record.Shown()
 		if err := enc.Add(dir.File(r.Name), record.WithCause(m, causes(m), now)); err != nil {
 			return err
 		}
 	}
-	return enc.Close()
+	return nil
 }
 
 // replaceIn returns a function that writes a file, but never into a directory that has replaced dir: a file there may

@@ -72,8 +72,8 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 		if !e.msg.Holds() {
 			continue
 		}
-		if e.sender != "" && !timed && r.RouteTo == nil {
-			e.route = int32(r.RouteOf(e.sender))
+		if e.from() != "" && !timed && r.RouteTo == nil {
+			e.route = int32(r.RouteOf(e.from()))
 			continue
 		}
 		m := e.msg.Message()

@@ -55,7 +55,7 @@ func (c *core) add(name string, seen *seenFile, due time.Time) *entry {
 	if known, ok := c.memory[name]; ok {
 		e.msg = known
 		delete(c.memory, name)
-		c.left(name, known)
+		c.left(name, known, nil)
 		e.set(recalled, true)
 		c.absent.recalled++
 	}
@@ -87,7 +87,7 @@ func (c *core) reread(e *entry, now time.Time) {
 func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	c.sched.unready(e)
 	e.msg = c.packer.Pack(m, now)
-	e.sender, e.priority = unique.Make(m.From).Value(), clampPriority(m.Priority)
+	e.sender, e.priority = unique.Make(m.From), clampPriority(m.Priority)
 	e.set(fresh, m.Attempts == 0 && !e.has(refused))
 	e.later = laterGroup(m)
 	e.route = c.rules.nextRoute(m)

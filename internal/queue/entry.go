@@ -3,6 +3,7 @@ package queue
 import (
 	"math"
 	"time"
+	"unique"
 
 	"github.com/unbit/spoolgore/internal/compact"
 	"github.com/unbit/spoolgore/internal/record"
@@ -55,18 +56,27 @@ type entry struct {
 	seen    *seenFile      // time when this process saw the file; nil: not yet
 	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never
 
-	sender   string   // of the message
-	user     uint32   // owner of the file, as the file system says
-	priority int32    // of the message
-	route    int32    // of the message
-	place    [3]int32 // index in pending, ready and expiry; -1: not there
-	round    uint16   // number of the scan that last saw the file
+	sender   unique.Handle[string] // of the message; the zero value: the message was not read yet
+	user     uint32                // owner of the file, as the file system says
+	priority int32                 // of the message
+	route    int32                 // of the message
+	place    [3]int32              // index in pending, ready and expiry; -1: not there
+	flags    flags
+	round    uint16 // number of the scan that last saw the file
+	stream   uint16 // number of the last stream that took the record
 	state    state
 	group    group // in which the entry is counted
 	later    group // while no recipient is due; uncounted: not known
 	before   state // checking: the state to go back to
 	looks    uint8 // unread: number of looks at a file that was not complete; each one doubles the pause
-	flags    flags
+}
+
+// from returns the sender of the message; empty: the null sender, or the message was not read yet.
+func (e *entry) from() string {
+	if e.sender == (unique.Handle[string]{}) {
+		return ""
+	}
+	return e.sender.Value()
 }
 
 // flags are boolean properties of an entry.

@@ -14,6 +14,8 @@ type files struct {
 	index   index                     // entries with a version, by version
 	absent  absent                    // entries whose file is not in the spool directory
 	shots   []*shot                   // snapshots under way
+	stream  *Stream                   // under way; nil: none
+	streams uint16                    // number of the last stream
 	load    *Load                     // under way; nil: none
 
 	// stranger is when a file that was not read yet was last found in hold/, until hold/ was listed: it may be a
@@ -29,6 +31,9 @@ func newFiles() files {
 
 // Len returns the number of files that are messages or are still to be read.
 func (f *files) Len() int { return len(f.entries) }
+
+// Known returns the number of messages that are known, also of those whose file was not seen yet.
+func (f *files) Known() int { return len(f.entries) + len(f.memory) }
 
 // Remembered returns the record of a message whose file was not seen yet or, at the end of a Load, of any message.
 func (f *files) Remembered(name string) (m *record.Message, ok bool) {

@@ -406,8 +406,8 @@ func inspectRecord(t testing.TB, q *Queue, e *entry) {
 		t.Fatalf("%s is %v: a recipient is in progress", e.name, e.state)
 	case !waits && (e.state == waiting || e.state == ready):
 		t.Fatalf("%s is %v: no recipient waits", e.name, e.state)
-	case e.state == ready && (e.sender != m.From || int(e.priority) != m.Priority):
-		t.Fatalf("%s is %v: in the lane of %q, but from %q", e.name, e.state, e.sender, m.From)
+	case e.state == ready && (e.from() != m.From || int(e.priority) != m.Priority):
+		t.Fatalf("%s is %v: in the lane of %q, but from %q", e.name, e.state, e.from(), m.From)
 	case (e.state == waiting || e.state == ready) && m.Partial():
 		t.Fatalf("%s is %v: the record is partial", e.name, e.state)
 	}

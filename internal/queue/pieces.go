@@ -102,24 +102,29 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 
 // take adds the record of x, unless x has left its name: then the record is in left.
 func (s *shot) take(c *core, x subject, now time.Time) {
+	if n, ok := c.named(x, now); ok {
+		s.records = append(s.records, n)
+	}
+}
+
+// named returns the record of x with its name now; not ok: there is no record, or x has left its name.
+func (c *core) named(x subject, now time.Time) (n Named, ok bool) {
 	if x.e == nil {
-		if known, ok := c.memory[x.name]; ok {
-			s.records = append(s.records, Named{x.name, known})
-		}
-		return
+		known, ok := c.memory[x.name]
+		return Named{x.name, known}, ok
 	}
 	e := c.here(x)
 	if e == nil {
-		return
+		return n, false
 	}
-	n := Named{e.name, e.msg}
+	n = Named{e.name, e.msg}
 	if !n.Record.Holds() {
 		if e.seen == nil || e.seen.err == "" {
-			return
+			return n, false
 		}
 		n.Record = c.packer.Pack(e.unreadable(e.seen.err), now)
 	}
-	s.records = append(s.records, n)
+	return n, true
 }
 
 // all returns the records. A message is there once under a name. Remember takes two messages of one name.
@@ -143,15 +148,19 @@ func (s *shot) all() []Named {
 // leaving tells the snapshots under way that e leaves its name. A snapshot has the absent messages from the beginning.
 func (f *files) leaving(e *entry) {
 	if f.entries[e.name] == e {
-		f.left(e.name, e.msg)
+		f.left(e.name, e.msg, e)
 	}
 }
 
-// left tells the snapshots under way of a record that is no longer kept under the name.
-func (f *files) left(name string, known record.Compact) {
-	for _, s := range f.shots {
-		if known.Holds() {
-			s.left = append(s.left, Named{name, known})
-		}
+// left tells the snapshots under way of a record that is no longer kept under the name: of e or, if e is nil, of a file
+// that was not seen yet.
+func (f *files) left(name string, known record.Compact, e *entry) {
+	if !known.Holds() {
+		return
 	}
+	n := Named{name, known}
+	for _, s := range f.shots {
+		s.left = append(s.left, n)
+	}
+	f.stream.leave(name, n, e)
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/matryer/is"
 
@@ -29,10 +30,43 @@ func acceptedIn(all []Named) map[string]map[string]bool {
 	return found
 }
 
+// A taking is a snapshot under way: do takes n records and reports whether more are left, all returns all records.
+type taking struct {
+	do  func(n int) (more bool)
+	all func() []Named
+}
+
+// takings begin a snapshot in each of the ways in which one can be taken.
+var takings = map[string]func(q *Queue, now time.Time) taking{
+	"Snap": func(q *Queue, now time.Time) taking {
+		var got []Named
+		work := q.Snap(now, func(all []Named) { got = all })
+		return taking{func(n int) bool { return work.Do(n, now) }, func() []Named { return got }}
+	},
+	"Stream": func(q *Queue, now time.Time) taking {
+		var got []Named
+		s := q.Stream(now)
+		s.Sort()
+		return taking{func(n int) bool {
+			some, more := s.Next(n, now)
+			got = append(got, some...)
+			return more
+		}, func() []Named { return got }}
+	},
+}
+
 // Between the pieces of a snapshot files are renamed, moved, edited, sent and removed. Every message that was known at
 // the beginning is in the snapshot, with every acceptance.
 func TestSnapshotInPiecesForgetsNoMessage(t *testing.T) {
-	t.Parallel()
+	for name, begin := range takings {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			snapshotForgetsNoMessage(t, begin)
+		})
+	}
+}
+
+func snapshotForgetsNoMessage(t *testing.T, begin func(*Queue, time.Time) taking) {
 	messages := 0
 	for seed := range uint64(150) {
 		w := newWorld(t, seed, nil)
@@ -52,9 +86,8 @@ func TestSnapshotInPiecesForgetsNoMessage(t *testing.T) {
 			step()
 		}
 		q, before := w.q, acceptedIn(w.snapshot())
-		var got []Named
-		work := w.q.Snap(w.now, func(all []Named) { got = all })
-		for work.Do(1, w.now) {
+		work := begin(w.q, w.now)
+		for work.do(1) {
 			for range 4 {
 				step()
 			}
@@ -62,10 +95,10 @@ func TestSnapshotInPiecesForgetsNoMessage(t *testing.T) {
 		if w.q != q {
 			continue // a restart has ended the snapshot
 		}
-		if len(q.shots) > 0 {
+		if len(q.shots) > 0 || q.stream != nil {
 			t.Fatal("a snapshot that is done goes on")
 		}
-		after := acceptedIn(got)
+		after := acceptedIn(work.all())
 		for id, to := range before {
 			messages++
 			if unusable[id] {
@@ -89,20 +122,48 @@ func TestSnapshotInPiecesForgetsNoMessage(t *testing.T) {
 // A file that is seen while a snapshot is taken is in the snapshot with what the last run has left of it.
 func TestSnapshotInPiecesHasWhatIsSeenMeanwhile(t *testing.T) {
 	t.Parallel()
+	for _, begin := range takings {
+		is := is.New(t)
+		f := newFixture(t)
+		for _, name := range []string{"m", "n"} {
+			h := headOf(thisVersion)
+			h.Name, h.MessageID = name, "<"+name+"@x>"
+			f.q.Remember(name, record.New(*h, f.now), f.now)
+		}
+		work := begin(f.q, f.now)
+		is.True(work.do(1))
+		f.q.Notice([]string{"m", "n"}, nil, f.now)
+		is.True(!work.do(10))
+		is.Equal(len(acceptedIn(work.all())), 2) // both messages
+		is.Equal(len(work.all()), 2)             // each of them once
+	}
+}
+
+// The records of a Stream are in the order of the names, with those of absent messages. A message that leaves its name
+// before it is taken comes at the end, one that was taken comes once.
+func TestStreamIsInTheOrderOfTheNames(t *testing.T) {
+	t.Parallel()
 	is := is.New(t)
 	f := newFixture(t)
-	for _, name := range []string{"m", "n"} {
+	names := []string{"e", "b", "d", "a", "c"}
+	for _, name := range names {
 		h := headOf(thisVersion)
 		h.Name, h.MessageID = name, "<"+name+"@x>"
 		f.q.Remember(name, record.New(*h, f.now), f.now)
 	}
-	var got []Named
-	work := f.q.Snap(f.now, func(all []Named) { got = all })
-	is.True(work.Do(1, f.now))
-	f.q.Notice([]string{"m", "n"}, nil, f.now)
-	is.True(!work.Do(10, f.now))
-	is.Equal(len(acceptedIn(got)), 2) // both messages
-	is.Equal(len(got), 2)             // each of them once
+	stream := f.q.Stream(f.now)
+	stream.Sort()
+	is.Equal(stream.Len(), 5)
+	got, more := stream.Next(2, f.now)
+	is.True(more)
+	f.q.Notice([]string{"a", "c"}, nil, f.now) // their records leave the names that they had
+	rest, more := stream.Next(10, f.now)
+	is.True(!more)
+	var order []string
+	for _, n := range append(got, rest...) {
+		order = append(order, n.Name)
+	}
+	is.Equal(order, []string{"a", "b", "d", "e", "c"})
 }
 
 // Flush in pieces makes every message due that waited at the beginning.

@@ -60,7 +60,7 @@ type lanes struct{ small, large *fairqueue.Queue[*entry] }
 func newLanes() lanes {
 	rules := fairqueue.Rules[*entry]{
 		User:  func(e *entry) uint32 { return e.user },
-		Owner: func(e *entry) string { return e.sender },
+		Owner: func(e *entry) string { return e.from() },
 		Urgent: func(a, b *entry) bool {
 			if (a.suspect == nil) != (b.suspect == nil) {
 				return a.suspect == nil // a recovering relay is not probed with the message that made it fail

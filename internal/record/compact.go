@@ -6,30 +6,31 @@ import (
 	"github.com/unbit/spoolgore/internal/compact"
 )
 
-// Compact is a Message in one string, with a tenth of the memory: recipients with the same relay and reply share their
-// texts. A Compact never changes. The zero value holds no
-// message.
+// Compact is a Message in one string, with a tenth of the memory: recipients and messages with the same sender, relay
+// and reply share their texts. A Compact never changes. The zero value holds no message.
 type Compact struct {
-	text string
-	base *time.Time
+	text   string
+	shared *compact.Shared
 }
 
 // A Packer makes Compact values. It is for one goroutine.
 type Packer struct {
 	compact.Packer
-	base *time.Time // the time from which the times of a Compact count
+	shared *compact.Shared // by the next Compact
 }
 
 // NewPacker returns a Packer. now is the start of the process, with a monotonic clock reading.
-func NewPacker(now time.Time) *Packer { return &Packer{base: &now} }
+func NewPacker(now time.Time) *Packer { return &Packer{shared: compact.NewShared(now)} }
 
 // Pack returns m in compact form. Times of m that have a monotonic clock reading keep it.
 func (p *Packer) Pack(m *Message, now time.Time) Compact {
-	if (now.Round(0).Sub(p.base.Round(0)) - now.Sub(*p.base)).Abs() > time.Millisecond {
-		p.base = &now // the clock was set, or the machine slept
+	base := p.shared.Base()
+	clockSet := (now.Round(0).Sub(base.Round(0)) - now.Sub(base)).Abs() > time.Millisecond // or the machine slept
+	if clockSet || p.Full() {
+		p.shared = compact.NewShared(now)
 	}
-	p.Reset(*p.base)
-	p.String(m.From)
+	p.Reset(p.shared)
+	p.Text(m.From)
 	for _, list := range lists(m) {
 		p.Int(int64(len(list)))
 		for i := range list {
@@ -62,11 +63,11 @@ func (p *Packer) Pack(m *Message, now time.Time) Compact {
 		}
 		p.String(m.ID)
 	}
-	return Compact{p.Packed(), p.base}
+	return Compact{p.Packed(), p.shared}
 }
 
 // Holds reports whether c holds a message.
-func (c Compact) Holds() bool { return c.base != nil }
+func (c Compact) Holds() bool { return c.shared != nil }
 
 // Message returns the message. Its times have the monotonic clock readings of the packed times. The message belongs to
 // the caller; the zero Compact returns an empty message.
@@ -93,9 +94,9 @@ func (c Compact) unpack(m *Message, shown bool) {
 	if !c.Holds() {
 		return
 	}
-	u := compact.Unpack(c.text, *c.base)
+	u := compact.Unpack(c.text, c.shared)
 	u.Shown = shown
-	m.From = u.String()
+	m.From = u.Text()
 	for _, list := range []*[]Recipient{&m.To, &m.Cc, &m.Bcc} {
 		*list = resize(*list, int(u.Int()))
 		for i := range *list {

@@ -158,12 +158,13 @@ func RouteSender(m *Message) string {
 // WithCause returns m or a copy in which the Error of every due recipient is the cause, if there is one. The cause is
 // the reason why the relays for the recipient cannot be used now; empty: they can. A nil function: all can.
 func WithCause(m *Message, cause func(to string) string, now time.Time) *Message {
-	if cause == nil || !m.Held.IsZero() {
+	isDue := func(r *Recipient) bool { return r.Status == Waiting && !r.NextAttempt.After(now) }
+	if cause == nil || !m.Held.IsZero() || !slices.ContainsFunc(m.Recipients(), isDue) {
 		return m
 	}
 	c := m.Clone()
 	for _, r := range c.Recipients() {
-		if r.Status == Waiting && !r.NextAttempt.After(now) {
+		if isDue(r) {
 			r.Error = cmp.Or(cause(r.Address), r.Error)
 		}
 	}

@@ -18,3 +18,19 @@ func Room(d *Dir) (bytes int64, known bool) {
 	size := int64(st.Bsize)
 	return int64(st.Bavail)*size - min(int64(st.Blocks)*size/freeShare, freeMost), true
 }
+
+// unstable are file systems that may give a file another inode number when it is renamed, changed, or not in use for a
+// while.
+var unstable = map[uint32]string{
+	unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.CIFS_SUPER_MAGIC: "cifs", unix.SMB2_SUPER_MAGIC: "smb2",
+	unix.V9FS_MAGIC: "9p", unix.FUSE_SUPER_MAGIC: "fuse",
+}
+
+// UnstableInodes returns the type of the file system of d if files there may get another inode number; otherwise empty.
+func UnstableInodes(d *Dir) string {
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.path, &st); err != nil {
+		return ""
+	}
+	return unstable[uint32(st.Type)]
+}

@@ -1,0 +1,64 @@
+package compact
+
+import (
+	"hash/maphash"
+	"strings"
+	"time"
+)
+
+// Shared has what many packed records share: the base of their times, and texts that were packed twice or more. A
+// packed record keeps its Shared in memory, and a text in it never changes: other goroutines may unpack records while
+// the owner packs more of them.
+type Shared struct {
+	base  time.Time
+	texts [sharedTexts / chunk]*[chunk]string // chunks are added one by one
+}
+
+const (
+	sharedTexts = 4096 // in a Shared
+	chunk       = 64
+	longText    = 512 // octets; a longer text is not shared
+)
+
+// NewShared returns a Shared without texts. Times with a monotonic reading are stored relative to base, which must be a
+// result of time.Now in this process.
+func NewShared(base time.Time) *Shared { return &Shared{base: base} }
+
+// Base returns the base of the times.
+func (s *Shared) Base() time.Time { return s.base }
+
+func (s *Shared) text(place int) string { return s.texts[place/chunk][place%chunk] }
+
+// A sharer adds texts to a Shared. It belongs to the Packer of the Shared.
+type sharer struct {
+	shared *Shared
+	places map[string]int  // of the texts in shared
+	once   [1 << 10]uint64 // hashes of texts that were packed once, by the end of the hash
+	seed   maphash.Seed    // of the hashes
+}
+
+// find returns the place of s in the Shared. If s was packed lately, it becomes a shared text.
+func (x *sharer) find(s string) (place int, ok bool) {
+	if len(s) < shortText || len(s) > longText {
+		return 0, false
+	}
+	if place, ok = x.places[s]; ok {
+		return place, true
+	}
+	hash := maphash.String(x.seed, s)
+	if known := &x.once[hash%uint64(len(x.once))]; *known != hash {
+		*known = hash
+		return 0, false
+	}
+	place = len(x.places)
+	if place == sharedTexts {
+		return 0, false
+	}
+	s = strings.Clone(s) // without the text around
+	if place%chunk == 0 {
+		x.shared.texts[place/chunk] = new([chunk]string)
+	}
+	x.shared.texts[place/chunk][place%chunk] = s
+	x.places[s] = place
+	return place, true
+}

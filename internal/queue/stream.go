@@ -1,0 +1,87 @@
+package queue
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// A Stream is a snapshot of a long queue, which the owner takes a few records at a time: other methods of the Queue may
+// be called between. It has the record of every message that was known at the beginning, as of then or later, and none
+// twice under a name. Records are in the order of the names at the beginning; those of messages that have left their
+// names meanwhile come at the end. A Queue has at most one Stream.
+type Stream struct {
+	c      *core
+	todo   []subject // not taken yet
+	absent []Named   // at the beginning, not taken yet
+	left   []Named   // by the name when the message left the name
+	passed string    // name of the last subject that was taken
+}
+
+// Stream begins a Stream. Close must follow.
+func (q *Queue) Stream(now time.Time) *Stream {
+	q.packServed(now)
+	s := &Stream{c: &q.core, todo: newWork(&q.core, nil, nil).todo}
+	q.absent.snapshot(q.entries, func(n Named) bool {
+		s.absent = append(s.absent, n)
+		return true
+	})
+	if q.streams++; q.streams == 0 { // zero: of no stream
+		q.streams = 1
+	}
+	q.stream = s
+	return s
+}
+
+// Len returns the number of files that are not taken yet.
+func (s *Stream) Len() int { return len(s.todo) + len(s.absent) }
+
+// Sort sorts what is to be taken. It is called once before Next, in any goroutine.
+func (s *Stream) Sort() {
+	slices.SortFunc(s.todo, func(a, b subject) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(s.absent, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// Next takes about n records, and reports whether more are left.
+func (s *Stream) Next(n int, now time.Time) (records []Named, more bool) {
+	for range min(n, len(s.todo)) {
+		x := s.todo[0]
+		for len(s.absent) > 0 && s.absent[0].Name < x.name {
+			records, s.absent = append(records, s.absent[0]), s.absent[1:]
+		}
+		s.todo, s.passed = s.todo[1:], x.name
+		if e := s.c.here(x); x.e != nil && e != nil {
+			e.stream = s.c.streams
+		}
+		if named, ok := s.c.named(x, now); ok {
+			records = append(records, named)
+		}
+	}
+	if len(s.todo) > 0 {
+		return records, true
+	}
+	slices.SortFunc(s.left, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
+	records = append(append(records, s.absent...), s.left...)
+	s.absent, s.left = nil, nil
+	s.Close()
+	return records, false
+}
+
+// Close ends the Stream.
+func (s *Stream) Close() {
+	if s.c.stream == s {
+		s.c.stream = nil
+	}
+}
+
+// leave adds a record that is no longer kept under the name, of e or, if e is nil, of a file that was not seen yet. A
+// record that was taken stays as it is.
+func (s *Stream) leave(name string, n Named, e *entry) {
+	switch {
+	case s == nil:
+	case e == nil && name <= s.passed:
+	case e != nil && e.stream == s.c.streams:
+	default:
+		s.left = append(s.left, n)
+	}
+}

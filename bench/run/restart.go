@@ -52,11 +52,15 @@ func restart(each int) func(*scenario, *config, *env, *sinkProc, peer) (result, 
 		if err != nil {
 			return nil, err
 		}
+		stop := time.Now()
 		cpu, _, err := e.end()
 		if err != nil {
 			return nil, err
 		}
-		return restartRow(s.load.n, start, all, began, rest, peak, cpu, relay)
+		took := time.Since(stop)
+		row, err := restartRow(s.load.n, start, all, began, rest, peak, cpu, relay)
+		return append(row,
+			value{"stop s", took.Seconds(), 1}, value{"stop CPU s", (cpu - rest.cpu).Seconds(), 1}), err
 	}
 }
 

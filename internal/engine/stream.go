@@ -36,7 +36,7 @@ func nextPart(s *queue.Stream) (p part) {
 
 // stream begins to write the status file. The write asks the loop for the records, a part at a time.
 func (w *statusWriter) stream(now time.Time, then func(error)) {
-	stream, causes := w.spool.queue.Stream(now), w.causes()
+	stream, causes := queue.BeginStream(w.spool.queue, now), w.causes()
 	quit, parts := make(chan struct{}), make(chan part, 1)
 	w.quit = quit
 	request := func() { w.post(func() { parts <- nextPart(stream) }) }
@@ -76,7 +76,7 @@ func (w *statusWriter) abort() {
 
 // streamNow writes the status file and waits. The loop calls streamNow at its end.
 func (w *statusWriter) streamNow(now time.Time) error {
-	stream, causes := w.spool.queue.Stream(now), w.causes()
+	stream, causes := queue.BeginStream(w.spool.queue, now), w.causes()
 	defer stream.Close()
 	return w.file.Sync(false, func(to io.Writer) error {
 		stream.Sort()

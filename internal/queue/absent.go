@@ -29,7 +29,9 @@ type absent struct {
 	all  map[*entry]struct{}
 	byID map[string][]*entry // missing, or perhaps elsewhere than they seem: by identity
 
-	// After a start: the names of messages whose files were not compared yet, by the hashes of their identities.
+	// After a start: the names of messages whose files were not compared yet, by the hashes of their identities. Those
+	// of a long status file are in noted, which takes less memory.
+	noted      noted
 	unverified map[uint64]string
 	others     map[uint64][]string // further names, of messages with the same identity
 	recalled   int                 // entries among them
@@ -73,11 +75,11 @@ func (a *absent) note(h uint64, name string) {
 // names returns the names of messages of the last run that may be m.
 func (a *absent) names(m *record.Message) []string {
 	h := a.hash(m)
-	first, known := a.unverified[h]
-	if !known {
-		return nil
+	names := a.noted.names(m, h)
+	if first, known := a.unverified[h]; known {
+		names = append(append(names, first), a.others[h]...)
 	}
-	return append([]string{first}, a.others[h]...)
+	return names
 }
 
 // add adds e, whose record is m.

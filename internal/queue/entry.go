@@ -62,6 +62,7 @@ type entry struct {
 	route    int32                 // of the message
 	place    [3]int32              // index in pending, ready and expiry; -1: not there
 	flags    flags
+	hash     uint32 // of the identity of the message, for noted
 	round    uint16 // number of the scan that last saw the file
 	stream   uint16 // number of the last stream that took the record
 	state    state

@@ -241,13 +241,13 @@ func (s *Scan) End(now time.Time) *Work {
 		s.Sort()
 	}
 	c, seen := s.c, seenAt(s.now)
-	w := &Work{todo: make([]subject, 0, len(s.fresh)+len(c.entries))}
+	w := &Work{todo: make([]subject, 0, len(s.fresh)), rest: make([]*entry, 0, len(c.entries))}
 	for _, name := range s.fresh {
 		w.todo = append(w.todo, subject{name: name})
 	}
 	s.fresh = nil
-	for name, e := range inOrder(c.entries, c.ordered) {
-		w.todo = append(w.todo, subject{name, e})
+	for _, e := range inOrder(c.entries, c.ordered) {
+		w.rest = append(w.rest, e)
 	}
 	w.do = func(x subject, now time.Time) {
 		switch e := c.here(x); {

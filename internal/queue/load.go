@@ -89,7 +89,7 @@ func (l *Load) add(s Stored, seen *seenFile, now time.Time) {
 	e.msg = s.record
 	e.set(recalled|soon, true)
 	l.c.absent.recalled++
-	l.c.absent.note(s.hash, s.Name)
+	l.c.absent.noted.add(e, s.hash)
 	l.c.entries[s.Name] = e
 	l.c.sched.move(e, unread, due)
 }

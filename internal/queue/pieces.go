@@ -11,36 +11,55 @@ import (
 // two pieces. A message that is new since the beginning is left out.
 type Work struct {
 	todo []subject
+	rest []*entry // done after todo, as subjects without a name
 	do   func(s subject, now time.Time)
 	end  func(now time.Time) *Work // called at the end; nil: no call. It returns more work, or nil
 }
 
 // A subject is a message of a Work.
 type subject struct {
-	name string // of the file when the work began
+	name string // of the file when the work began; with an entry: empty, unless the work needs the name
 	e    *entry // nil: the file was not seen yet
 }
 
-// newWork returns the work of calling do for every message, and end at the end, if not nil.
+// newWork returns the work of calling do for every message, and end at the end, if not nil. A subject with an entry has
+// no name: a name takes memory.
 func newWork(c *core, do func(s subject, now time.Time), end func(now time.Time) *Work) *Work {
-	w := &Work{todo: make([]subject, 0, len(c.memory)+len(c.entries)), do: do, end: end}
+	w := &Work{todo: make([]subject, 0, len(c.memory)), rest: make([]*entry, 0, len(c.entries)), do: do, end: end}
 	for name := range inOrder(c.memory, c.ordered) {
 		w.todo = append(w.todo, subject{name: name})
 	}
-	for name, e := range inOrder(c.entries, c.ordered) {
-		w.todo = append(w.todo, subject{name, e})
+	for _, e := range inOrder(c.entries, c.ordered) {
+		w.rest = append(w.rest, e)
 	}
 	return w
 }
 
+// subjects returns all messages, with their names.
+func subjects(c *core) []subject {
+	all := make([]subject, 0, len(c.memory)+len(c.entries))
+	for name := range inOrder(c.memory, c.ordered) {
+		all = append(all, subject{name: name})
+	}
+	for name, e := range inOrder(c.entries, c.ordered) {
+		all = append(all, subject{name, e})
+	}
+	return all
+}
+
 // Do works on the next n messages, and reports whether messages are left.
 func (w *Work) Do(n int, now time.Time) (more bool) {
-	n = min(n, len(w.todo))
-	for _, s := range w.todo[:n] {
+	some := min(n, len(w.todo))
+	for _, s := range w.todo[:some] {
 		w.do(s, now)
 	}
-	w.todo = w.todo[n:]
-	for len(w.todo) == 0 {
+	w.todo = w.todo[some:]
+	others := min(n-some, len(w.rest))
+	for _, e := range w.rest[:others] {
+		w.do(subject{e: e}, now)
+	}
+	w.rest = w.rest[others:]
+	for len(w.todo)+len(w.rest) == 0 {
 		if w.end == nil {
 			return false
 		}
@@ -55,7 +74,7 @@ func (w *Work) Do(n int, now time.Time) (more bool) {
 
 // All does the rest of the work.
 func (w *Work) All(now time.Time) {
-	for w.Do(len(w.todo), now) {
+	for w.Do(len(w.todo)+len(w.rest), now) {
 	}
 }
 
@@ -102,13 +121,13 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 
 // take adds the record of x, unless x has left its name: then the record is in left.
 func (s *shot) take(c *core, x subject, now time.Time) {
-	if n, ok := c.named(x, now); ok {
+	if n, ok := named(c, x, now); ok {
 		s.records = append(s.records, n)
 	}
 }
 
 // named returns the record of x with its name now; not ok: there is no record, or x has left its name.
-func (c *core) named(x subject, now time.Time) (n Named, ok bool) {
+func named(c *core, x subject, now time.Time) (n Named, ok bool) {
 	if x.e == nil {
 		known, ok := c.memory[x.name]
 		return Named{x.name, known}, ok

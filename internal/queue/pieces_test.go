@@ -45,7 +45,7 @@ var takings = map[string]func(q *Queue, now time.Time) taking{
 	},
 	"Stream": func(q *Queue, now time.Time) taking {
 		var got []Named
-		s := q.Stream(now)
+		s := BeginStream(q, now)
 		s.Sort()
 		return taking{func(n int) bool {
 			some, more := s.Next(n, now)
@@ -151,7 +151,7 @@ func TestStreamIsInTheOrderOfTheNames(t *testing.T) {
 		h.Name, h.MessageID = name, "<"+name+"@x>"
 		f.q.Remember(name, record.New(*h, f.now), f.now)
 	}
-	stream := f.q.Stream(f.now)
+	stream := BeginStream(f.q, f.now)
 	stream.Sort()
 	is.Equal(stream.Len(), 5)
 	got, more := stream.Next(2, f.now)

@@ -45,10 +45,10 @@ func (e *Edits) get(name string) *record.Message {
 func (q *Queue) Reload(edits *Edits, how record.Edit, now time.Time) *Work {
 	q.packServed(now)
 	r := edition{c: &q.core, edits: edits, how: how}
-	w := newWork(&q.core, func(s subject, now time.Time) {
+	w := &Work{todo: subjects(&q.core), do: func(s subject, now time.Time) {
 		r.now = now
 		r.edit(s)
-	}, nil)
+	}}
 	for _, e := range q.absent.inOrder() {
 		w.todo = append(w.todo, subject{e.name, e})
 	}

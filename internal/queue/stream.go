@@ -18,10 +18,10 @@ type Stream struct {
 	passed string    // name of the last subject that was taken
 }
 
-// Stream begins a Stream. Close must follow.
-func (q *Queue) Stream(now time.Time) *Stream {
+// BeginStream begins a Stream of q. Close must follow.
+func BeginStream(q *Queue, now time.Time) *Stream {
 	q.packServed(now)
-	s := &Stream{c: &q.core, todo: newWork(&q.core, nil, nil).todo}
+	s := &Stream{c: &q.core, todo: subjects(&q.core)}
 	q.absent.snapshot(q.entries, func(n Named) bool {
 		s.absent = append(s.absent, n)
 		return true
@@ -53,8 +53,8 @@ func (s *Stream) Next(n int, now time.Time) (records []Named, more bool) {
 		if e := s.c.here(x); x.e != nil && e != nil {
 			e.stream = s.c.streams
 		}
-		if named, ok := s.c.named(x, now); ok {
-			records = append(records, named)
+		if record, ok := named(s.c, x, now); ok {
+			records = append(records, record)
 		}
 	}
 	if len(s.todo) > 0 {

@@ -112,6 +112,29 @@ func TestZeroCompactHoldsNothing(t *testing.T) {
 	is.True(NewPacker(start).Pack(&Message{}, start).Holds()) // an empty message is a message
 }
 
+// A deferred message takes little memory: sender, relay and reply are in it once for all messages.
+func TestCompactOfADeferredMessageIsSmall(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	p, now := NewPacker(start), start
+	for i := range 10 {
+		a := Attempt{
+			Time: now, Relay: "relay.example.org:587", Reply: "451 4.7.1 try again later",
+			Error: "rcpt: 451 4.7.1 try again later",
+		}
+		m := &Message{
+			From: "sender@example.com", Attempts: 1, Enqueued: now, Size: 4096, Modified: now, Inode: 1 << 30,
+			MessageID: fmt.Sprintf("<%d@example.com>", i), UID: "1000", To: []Recipient{{
+				Address: fmt.Sprintf("recipient%d@example.org", i), Attempts: 1, NextAttempt: now.Add(time.Hour),
+				Error: a.Error, Relay: a.Relay, LastAttempt: now, History: &History{First: a, Last: a},
+			}},
+		}
+		c := p.Pack(m, now)
+		is.True(reflect.DeepEqual(c.Message().To, m.To))
+		is.True(i < 2 || len(c.text) <= 112) // measured: 96, the first one 191
+	}
+}
+
 // BenchmarkHistory measures a message with one recipient by its attempts: bytes in memory and in the status file.
 func BenchmarkHistory(b *testing.B) {
 	const busy = "450 4.2.1 mailbox busy, try again later"

@@ -1,0 +1,41 @@
+package queue
+
+import (
+	"fmt"
+	"testing"
+	"unsafe"
+
+	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+func TestNotedFindsEntriesByIdentity(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	c, many := &f.q.core, 5000
+	message := func(i int) *record.Message {
+		h := headOf(thisVersion)
+		h.MessageID = fmt.Sprintf("<%d@x>", i/2) // two messages have one identity
+		return record.New(*h, f.now)
+	}
+	for i := range many {
+		e := newEntry(fmt.Sprint(i), seenAt(f.now))
+		e.msg = c.packer.Pack(message(i), f.now)
+		c.absent.noted.add(e, c.absent.hash(message(i)))
+	}
+	for i := 0; i < many; i += 2 {
+		names := c.absent.names(message(i))
+		is.Equal(len(names), 2)
+		is.True(names[0] == fmt.Sprint(i) || names[1] == fmt.Sprint(i))
+	}
+	is.Equal(len(c.absent.names(message(many))), 0)
+}
+
+// A spool may have a million files.
+func TestEntryIsSmall(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	is.True(unsafe.Sizeof(entry{}) <= 144) // a size class of the allocator, on all systems
+}

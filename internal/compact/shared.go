@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Shared has what many packed records share: the base of their times, and texts that were packed twice or more. A
-// packed record keeps its Shared in memory, and a text in it never changes: other goroutines may unpack records while
-// the owner packs more of them.
+// Shared has the base of the times of many packed records, and texts packed twice or more. A packed record keeps the
+// Shared in memory. A text in a Shared never changes: other goroutines may unpack records while the owner packs more
+// records.
 type Shared struct {
 	base  time.Time
 	texts [sharedTexts / chunk]*[chunk]string // chunks are added one by one

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// longQueue is the number of messages above which a write of the status file takes the records one after the other.
-	// All at once need much memory, and keep old records in memory until the end of the write.
+	// longQueue is the largest number of messages for a write of the status file with all records at once.
+	// All records at once need much memory, and keep old records in memory until the end of the write.
 	longQueue = 10_000
-	// streamSize is the number of records that a write takes from the loop at a time.
+	// streamSize is the number of records of one answer of the loop to a write.
 	streamSize = 256
 )
 
-// errWriteEnded is the error of a write that abort has ended.
+// errWriteEnded is the error of a write after abort.
 var errWriteEnded = errors.New("write ended by a stop")
 
 // long reports whether the queue has so many messages that a write takes the records one after the other.

@@ -3,7 +3,7 @@ package queue
 import "github.com/unbit/spoolgore/internal/record"
 
 // noted finds entries of the last run by the hash of the identity of their messages. An entry takes 11 bytes. Entries
-// that have left their names stay.
+// with another name since stay.
 type noted struct {
 	slots []*entry // a hash table with linear probing
 	n     int

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A Stream is a snapshot of a long queue, which the owner takes a few records at a time: other methods of the Queue may
-// be called between. It has the record of every message that was known at the beginning, as of then or later, and none
-// twice under a name. Records are in the order of the names at the beginning; those of messages that have left their
-// names meanwhile come at the end. A Queue has at most one Stream.
+// A Stream is a snapshot of a long queue. The owner takes a few records at a time, and may call other methods of the
+// Queue between. A Stream has the record of every message known at the beginning, as of the beginning or later, and no
+// record twice under a name. Records are in the order of the names at the beginning. Records of messages with another
+// name since come at the end. A Queue has at most one Stream.
 type Stream struct {
 	c      *core
 	todo   []subject // not taken yet
@@ -33,10 +33,10 @@ func BeginStream(q *Queue, now time.Time) *Stream {
 	return s
 }
 
-// Len returns the number of files that are not taken yet.
+// Len returns the number of files not taken yet.
 func (s *Stream) Len() int { return len(s.todo) + len(s.absent) }
 
-// Sort sorts what is to be taken. It is called once before Next, in any goroutine.
+// Sort sorts the messages. The owner calls Sort once before Next, in any goroutine.
 func (s *Stream) Sort() {
 	slices.SortFunc(s.todo, func(a, b subject) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(s.absent, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
@@ -74,8 +74,8 @@ func (s *Stream) Close() {
 	}
 }
 
-// leave adds a record that is no longer kept under the name, of e or, if e is nil, of a file that was not seen yet. A
-// record that was taken stays as it is.
+// leave adds a record of a message without the name since, of e or, if e is nil, of a file not seen yet. A record taken
+// before stays.
 func (s *Stream) leave(name string, n Named, e *entry) {
 	switch {
 	case s == nil:

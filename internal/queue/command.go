@@ -73,7 +73,7 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 			continue
 		}
 		if e.from() != "" && !timed && r.RouteTo == nil {
-			e.route = int16(r.RouteOf(e.from()))
+			e.route = int32(r.RouteOf(e.from()))
 			continue
 		}
 		m := e.msg.Message()

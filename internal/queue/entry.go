@@ -59,12 +59,12 @@ type entry struct {
 	sender   unique.Handle[string] // of the message; the zero value: the message was not read yet
 	user     uint32                // owner of the file, as the file system says
 	priority int32                 // of the message
+	route    int32                 // of the message
 	place    [3]int32              // index in pending, ready and expiry; -1: not there
 	flags    flags
 	hash     uint32 // of the identity of the message, for noted
 	round    uint16 // number of the scan that last saw the file
-	route    int16  // of the message
-	stream   uint16 // number of the last stream that took the record
+	stream   uint8  // number of the last stream that took the record
 	state    state
 	group    group // in which the entry is counted
 	later    group // while no recipient is due; uncounted: not known

@@ -15,7 +15,7 @@ type files struct {
 	absent  absent                    // entries whose file is not in the spool directory
 	shots   []*shot                   // snapshots under way
 	stream  *Stream                   // under way; nil: none
-	streams uint16                    // number of the last stream
+	streams uint8                     // number of the last stream
 	load    *Load                     // under way; nil: none
 
 	// stranger is when a file that was not read yet was last found in hold/, until hold/ was listed: it may be a

@@ -168,6 +168,7 @@ func (s *shot) all() []Named {
 func (f *files) leaving(e *entry) {
 	if f.entries[e.name] == e {
 		f.left(e.name, e.msg, e)
+		e.stream = 0
 	}
 }
 

@@ -11,17 +11,17 @@ import (
 // are next. If a route cannot be used, Divert moves the message to the lane of another route with a due recipient.
 
 // routeTo returns the route of a recipient of m.
-func (r *Rules) routeTo(m *record.Message, to string) int16 {
+func (r *Rules) routeTo(m *record.Message, to string) int32 {
 	if r.RouteTo != nil {
 		if i, ok := r.RouteTo(to); ok {
-			return int16(i)
+			return int32(i)
 		}
 	}
-	return int16(r.RouteOf(record.RouteSender(m)))
+	return int32(r.RouteOf(record.RouteSender(m)))
 }
 
 // nextRoute returns the route of the waiting recipient of m with the earliest attempt.
-func (r *Rules) nextRoute(m *record.Message) int16 {
+func (r *Rules) nextRoute(m *record.Message) int32 {
 	if r.RouteTo != nil {
 		var next *record.Recipient
 		for _, one := range m.Recipients() {
@@ -33,11 +33,11 @@ func (r *Rules) nextRoute(m *record.Message) int16 {
 			return r.routeTo(m, next.Address)
 		}
 	}
-	return int16(r.RouteOf(record.RouteSender(m)))
+	return int32(r.RouteOf(record.RouteSender(m)))
 }
 
 // onRoute returns the function that reports whether a recipient of m takes a route; nil: all recipients do.
-func (r *Rules) onRoute(m *record.Message, route int16) func(to string) bool {
+func (r *Rules) onRoute(m *record.Message, route int32) func(to string) bool {
 	if r.RouteTo == nil {
 		return nil
 	}

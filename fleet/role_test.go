@@ -1,14 +1,111 @@
 package fleet
 
 import (
+	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/fleet/internal/store"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
+
+// roleFor makes a role that may only call put, and returns a connection as that role.
+func roleFor(t *testing.T, q *Queue, name string) *pgx.Conn {
+	t.Helper()
+	is := is.New(t)
+	owner, err := pgx.Connect(t.Context(), q.opts.DB)
+	is.NoErr(err)
+	defer owner.Close(t.Context())
+	for _, sql := range []string{
+		`CREATE ROLE ` + name + ` LOGIN`, `GRANT USAGE ON SCHEMA spoolgore TO ` + name,
+		`GRANT EXECUTE ON FUNCTION spoolgore.put(text, text[], bytea, text), spoolgore.put(text, text[], text, text)
+			TO ` + name,
+	} {
+		_, err := owner.Exec(t.Context(), sql)
+		is.NoErr(err)
+	}
+	config, err := pgx.ParseConfig(q.opts.DB)
+	is.NoErr(err)
+	config.User = name
+	app, err := pgx.ConnectConfig(t.Context(), config)
+	is.NoErr(err)
+	t.Cleanup(func() { _ = app.Close(context.Background()) })
+	return app
+}
+
+// TestRoleCannotStopTheWorkers checks that no lock that every role may take keeps deferred mail from its next attempt.
+func TestRoleCannotStopTheWorkers(t *testing.T) {
+	is := is.New(t)
+	var asked atomic.Int32
+	relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+		if verb == "RCPT" && asked.Add(1) == 1 {
+			return "450 4.2.0 later"
+		}
+		return ""
+	}}
+	q := open(t, Options{DB: shared.DB(t)})
+	app := roleFor(t, q, "fleet_app_locks")
+	_, err := app.Exec(t.Context(), `SELECT pg_advisory_lock(hashtext('spoolgore.tidy')), pg_advisory_lock(
+		hashtext('spoolgore.schema'))`)
+	is.NoErr(err)
+	_, err = app.Exec(t.Context(), `LOCK TABLE spoolgore.setting IN ACCESS SHARE MODE`)
+	is.True(err != nil)
+	put(t, q, spoolgore.Envelope{}, mail("deferred"))
+	work(t, q, options(relay))
+	eventually(t, "sent", func() bool { return rows(t, q) == 0 })
+	is.Equal(subjects(relay), map[string]int{"deferred b@example.org": 1})
+}
+
+// TestRoleCannotStopAnUpgrade checks that no lock that every role may take keeps the schema from an upgrade.
+func TestRoleCannotStopAnUpgrade(t *testing.T) {
+	is := is.New(t)
+	db := shared.DB(t)
+	role, err := pgx.Connect(t.Context(), db)
+	is.NoErr(err)
+	defer role.Close(t.Context())
+	all, err := store.Schema(0)
+	is.NoErr(err)
+	newer, err := store.Schema(1)
+	is.NoErr(err)
+	_, err = role.Exec(t.Context(), strings.TrimSuffix(all, newer), pgx.QueryExecModeSimpleProtocol)
+	is.NoErr(err)
+	_, err = role.Exec(t.Context(), `SELECT pg_advisory_lock(hashtext('spoolgore.schema'))`)
+	is.NoErr(err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	q, err := Open(ctx, Options{DB: db})
+	is.NoErr(err)
+	q.Close()
+}
+
+// TestRoleHasLimits checks that a role cannot fill the memory of workers with envelopes.
+func TestRoleHasLimits(t *testing.T) {
+	is := is.New(t)
+	q := open(t, Options{DB: shared.DB(t)})
+	app := roleFor(t, q, "fleet_app_limits")
+	long := strings.Repeat("x", 1001)
+	for _, args := range [][]any{
+		{long, []string{"b@example.org"}, ""}, {"a@example.com", []string{"b@example.org", long}, ""},
+		{"a@example.com", []string{"b@example.org"}, long},
+	} {
+		_, err := app.Exec(t.Context(), `SELECT spoolgore.put($1, $2, 'x'::text, $3)`, args...)
+		is.True(err != nil && strings.Contains(err.Error(), "more than 1000 octets"))
+	}
+	_, err := app.Exec(t.Context(), `SELECT set_config('spoolgore.host', $1, false)`, long)
+	is.NoErr(err)
+	_, err = app.Exec(t.Context(), `SELECT spoolgore.put('a@example.com', ARRAY['b@example.org'], 'x'::text)`)
+	is.NoErr(err)
+	all, err := q.store.List(t.Context(), store.Selection{})
+	is.NoErr(err)
+	is.Equal(len(all), 1)
+	is.Equal(len(all[0].Host), 255)
+}
 
 // TestRoleOfAnApplication checks that a role that may only call put can put mail, cannot reach the tables, and cannot
 // have its own functions called with the rights of a worker.

@@ -20,11 +20,14 @@ var schema3 string
 //go:embed schema4.sql
 var schema4 string
 
+//go:embed schema5.sql
+var schema5 string
+
 // Version is the version of the schema.
-const Version = 4
+const Version = 5
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2, schema3, schema4}
+var steps = [Version]string{schema1, schema2, schema3, schema4, schema5}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {
@@ -52,6 +55,15 @@ func version(ctx context.Context, q querier) (at int, err error) {
 	return at, err
 }
 
+// lockFor returns the statement with which one process at a time upgrades the schema from a version. Every role of the
+// database can hold the advisory lock, but before there is a schema no role has a right that matters.
+func lockFor(version int) string {
+	if version == 0 {
+		return `SELECT pg_advisory_xact_lock(hashtext('spoolgore.schema'))`
+	}
+	return `LOCK TABLE spoolgore.setting IN SHARE ROW EXCLUSIVE MODE`
+}
+
 // upgrade makes the schema, or brings an older one to Version. Workers of an older version go on.
 func (s *Store) upgrade(ctx context.Context) error {
 	at, err := version(ctx, s.pool)
@@ -62,7 +74,7 @@ func (s *Store) upgrade(ctx context.Context) error {
 		return fmt.Errorf("%w: version %d, and this program has %d", ErrSchema, at, Version)
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('spoolgore.schema'))`); err != nil {
+		if _, err := tx.Exec(ctx, lockFor(at)); err != nil {
 			return err
 		}
 		at, err := version(ctx, tx) // another process may just have done so

@@ -14,7 +14,7 @@ import (
 )
 
 // A spool that goes away, as when its file system is unmounted, takes nothing along that was known of its messages.
-func TestWhatIsKnownOutlivesTheSpoolsAbsence(t *testing.T) {
+func TestRecordsSurviveAnUnmountedSpool(t *testing.T) {
 	t.Parallel()
 	type act func(t *testing.T, dir string)
 	leave := func(t *testing.T, dir string) { check(t, os.Rename(dir, dir+".away")) }

@@ -101,7 +101,7 @@ var sicknesses = map[string]sickness{
 }
 
 // On a disk that cannot be written to mail goes on as far as it can, and everything goes on when that is over.
-func TestASickDisk(t *testing.T) {
+func TestDiskErrors(t *testing.T) {
 	for name, s := range sicknesses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,7 +14,7 @@ import (
 )
 
 // A failed/ that cannot be read is said at the start and stops none, and nothing is lost over it.
-func TestAFailedThatCannotBeReadStopsNoStart(t *testing.T) {
+func TestUnreadableFailedDirectoryDoesNotPreventTheStart(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]fs.FileMode{"not listed": 0o300, "not looked into": 0} {
 		t.Run(name, func(t *testing.T) {

@@ -127,7 +127,7 @@ type nuisance struct {
 }
 
 // Each bad thing has a good message beside it, which must not notice.
-func TestWhateverLiesBesideAGoodMessage(t *testing.T) {
+func TestBadFilesDoNotAffectAGoodMessage(t *testing.T) {
 	refuse := func(verb, arg string) string {
 		if verb == "RCPT" && arg == "refused@example.org" {
 			return "550 5.1.1 no such user"

@@ -166,7 +166,7 @@ func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
 	}
 }
 
-func TestWhatAllHaveLeavesAlthoughNothingCanBeWrittenDown(t *testing.T) {
+func TestDeliveredFileIsRemovedWhileTheJournalCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -229,7 +229,7 @@ func TestAFileTouchedAfterACrashIsTheSameMessage(t *testing.T) {
 	}
 }
 
-func TestWhatTheJournalCannotTakeTheStatusFileCan(t *testing.T) {
+func TestStatusFileIsWrittenWhenTheJournalCannotBe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -368,7 +368,7 @@ func TestAStatusFileThatSaysNullIsEmpty(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBePutRightHoldsUpNothing(t *testing.T) {
+func TestFailedRecoveryDoesNotPreventDelivery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

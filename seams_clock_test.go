@@ -80,7 +80,7 @@ func TestAShutdownIsNoAttempt(t *testing.T) {
 	})
 }
 
-func TestWhatIsOwedInADirectoryThatComesIsTold(t *testing.T) {
+func TestReportsOwedInAReplacedDirectoryAreSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

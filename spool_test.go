@@ -296,7 +296,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-func TestEachRecipientHasItsOwnFate(t *testing.T) {
+func TestEachRecipientHasItsOwnOutcome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

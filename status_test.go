@@ -393,7 +393,7 @@ func TestAFullDiskIsToldOnce(t *testing.T) {
 	})
 }
 
-func TestNothingMayFollowTheStatus(t *testing.T) {
+func TestDataAfterTheStatusIsAnError(t *testing.T) {
 	t.Parallel()
 	for text, good := range map[string]bool{
 		"null\n": true, "{}\n": true, "": false, "null {}": false, "{} {}": false, "[]": false, "{\"a\": {}": false,

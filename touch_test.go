@@ -143,7 +143,7 @@ func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
 	}
 }
 
-func TestATouchTriesNobodyBeforeHisTime(t *testing.T) {
+func TestTouchKeepsNotBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

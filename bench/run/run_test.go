@@ -47,7 +47,7 @@ func TestMediansAboveALimitAreAnError(t *testing.T) {
 	}
 }
 
-func TestProcessIsItsOwnFamily(t *testing.T) {
+func TestFamilyOfAProcess(t *testing.T) {
 	all := family(os.Getpid())
 	if len(all) == 0 || all[0].pid != os.Getpid() || all[0].parent != os.Getppid() || all[0].rss <= 0 || all[0].pss > all[0].rss {
 		t.Errorf("family of this process: %+v", all)

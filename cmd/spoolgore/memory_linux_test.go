@@ -32,12 +32,12 @@ Anonymous:             0 kB
 `
 
 // What was written to, relocations say, would be lost: it stays.
-func TestOnlyWhatNobodyHasWrittenToIsLetGo(t *testing.T) {
+func TestUntouchedMappings(t *testing.T) {
 	is := is.New(t)
 	is.Equal(untouched(strings.NewReader(smaps), "/usr/bin/spool gore"), []mapping{{0x400000, 0x865000}})
 }
 
-func TestTheProgramGoesOnWithoutWhatItHasLetGo(t *testing.T) {
+func TestProgramRunsAfterReleasingPages(t *testing.T) {
 	is := is.New(t)
 	f, err := os.Open("/proc/self/smaps")
 	is.NoErr(err)

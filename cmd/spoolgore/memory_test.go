@@ -40,7 +40,7 @@ func TestPaceOfGarbageCollectionFollows(t *testing.T) {
 	is.True(becomes(fewGC)) // and back
 }
 
-func TestWhatABurstLeavesGoesBack(t *testing.T) {
+func TestMemoryOfABurstIsReturned(t *testing.T) {
 	is := is.New(t)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var burst [][]byte

@@ -90,7 +90,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	is.Equal(strings.Count(strings.Join(heard(), "\n"), "STOPPING=1"), 1)
 }
 
-func TestNoManagerNoTrouble(t *testing.T) {
+func TestMissingServiceManagerIsIgnored(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	d := startWith(t, []string{"NOTIFY_SOCKET=/nowhere/notify", "WATCHDOG_USEC=never"}, "-smtpaddr", (&smtptest.Relay{}).Listen(t), t.TempDir())

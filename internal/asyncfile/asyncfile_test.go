@@ -105,7 +105,7 @@ func TestAFailureIsToldOnceAndSoIsRecovery(t *testing.T) {
 	})
 }
 
-func TestNothingIsWrittenForWhatCameAndWent(t *testing.T) {
+func TestEmptyContentIsNotWrittenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		d := &disk{}

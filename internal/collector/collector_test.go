@@ -160,7 +160,7 @@ func TestAnIdleSpoolCostsNothing(t *testing.T) {
 	})
 }
 
-func TestAConnectionThatIsOpenIsNoNews(t *testing.T) {
+func TestOpenConnectionsDoNotWriteTheStateFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		busy := well
@@ -412,7 +412,7 @@ func TestPerMinute(t *testing.T) {
 }
 
 // The speed leaves out the time without acceptances.
-func TestSpeed(t *testing.T) {
+func TestMessagesPerMinute(t *testing.T) {
 	began := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	for name, test := range map[string]struct {
 		events func(w *window)

@@ -16,7 +16,7 @@ import (
 )
 
 // Whoever else may write to the spool may put what he likes in the place of the file: it is replaced, not followed.
-func TestWhatStandsInThePlaceOfTheFile(t *testing.T) {
+func TestStateFileReplacesALinkOrFIFO(t *testing.T) {
 	for kind, make := range map[string]func(target, path string) error{
 		"symbolic link": os.Symlink,
 		"FIFO":          func(_, path string) error { return unix.Mkfifo(path, 0o600) },

@@ -10,7 +10,7 @@ import (
 	"github.com/matryer/is"
 )
 
-func TestAllComesBack(t *testing.T) {
+func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 	is := is.New(t)
 	now := time.Now()
 	times := []time.Time{

@@ -264,7 +264,7 @@ func TestPrintConfig(t *testing.T) {
 	is.True(!strings.Contains(text, "aliases")) // what only sendmail-spool knows is not guessed at
 }
 
-func TestStrays(t *testing.T) {
+func TestUnknownVariables(t *testing.T) {
 	is := is.New(t)
 	is.Equal(UnknownVariables([]string{"SPOOLGORE_FREQ=1", "SPOOLGORE_PORT=tcp://10.0.0.1:25", "SPOOLGORE_MESSAGE_ID=x", "SPOOLGORE_ATEMPTS=1", "HOME=/"}),
 		[][2]string{{"SPOOLGORE_ATEMPTS", "SPOOLGORE_ATTEMPTS"}}) // what others have set is none of our business

@@ -240,7 +240,7 @@ func TestHostOfRelay(t *testing.T) {
 	}
 }
 
-func TestWhatOfTheMessageComesBack(t *testing.T) {
+func TestReturnedContent(t *testing.T) {
 	const utf8Subject, latin1Subject = "Subject: Gr\xc3\xbc\xc3\x9fe\r\n", "Subject: Gr\xfc\xdfe\r\n"
 	long := strings.Repeat("x", 1500)
 	tests := []struct {

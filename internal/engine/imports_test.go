@@ -121,7 +121,7 @@ func TestNoPackageImportsAPackageAboveIt(t *testing.T) {
 }
 
 // The parts that decide do not know those that act.
-func TestPartsThatDoNotKnowEachOther(t *testing.T) {
+func TestPackagesThatMustNotImportEachOther(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("needs the go command: ", err)

@@ -108,7 +108,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotToldOfAMessage(t *testing.T) {
+func TestExplainLeavesOutWhatDoesNotApply(t *testing.T) {
 	is := is.New(t)
 	shown := explained(t, write(t, t.TempDir(), "m.eml", "From: a@x.org\nTo: b@m\u00fcnchen.example\nDate: x\nMessage-ID: <1@x>\n\nx\n"), spoolgore.Options{})
 	for _, text := range []string{"left out", "added", "needed", "In the spool"} {
@@ -137,7 +137,7 @@ func TestHostileMessage(t *testing.T) {
 	is.True(len(shown) < 10_000) // a field is not shown without end
 }
 
-func TestWay(t *testing.T) {
+func TestRouteIsExplained(t *testing.T) {
 	opts := spoolgore.Options{SMTPAddr: "usual.test:25,smtps://other.test", Routes: []spoolgore.Route{
 		{Sender: "@x.org", SMTPAddr: "office.test:587", SMTP: spoolgore.SMTP{User: "office", Password: "se-cret", TLS: "starttls"}},
 		{Sender: "boss@x.org", SMTPAddr: "boss.test:465", SMTP: spoolgore.SMTP{User: "boss", Password: "se-cret", Mechanism: "PLAIN", Pins: []string{"sha256//x"}}},
@@ -225,7 +225,7 @@ func drained(t *testing.T, dir string, relay *smtptest.Relay) {
 	}
 }
 
-func TestWhatTheSpoolKnows(t *testing.T) {
+func TestExplainShowsTheStatus(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
 	relay := &smtptest.Relay{Reply: func(verb, arg string) string {

@@ -478,7 +478,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-func TestWhatACrashLeftIsCutToo(t *testing.T) {
+func TestRecordsOfACrashedProcessAreCut(t *testing.T) {
 	is := is.New(t)
 	path := newPath(t)
 	is.NoErr(os.WriteFile(path, appendLine(nil, []byte("old")), 0o600))
@@ -513,7 +513,7 @@ func TestAJournalWhoseDirectoryIsAnotherOneNowIsMadeAgain(t *testing.T) {
 	is.Equal(look(t, path), []string{"three"})
 }
 
-func TestALargeJournalIsStrained(t *testing.T) {
+func TestALargeJournalAsksForCompaction(t *testing.T) {
 	is := is.New(t)
 	f := New(newPath(t))
 	defer f.Close()

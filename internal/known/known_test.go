@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestKnownFaultVerdict(t *testing.T) {
 	t.Parallel()
 	seen := errors.New("two copies")
 	for _, tt := range []struct {

@@ -72,8 +72,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestNobodyIsTakenForTheNullSender is about "delete -all -from '<>'", which must not hit what nobody could read.
-func TestNobodyIsTakenForTheNullSender(t *testing.T) {
+// TestUnreadableMessageHasNoNullSender is about "delete -all -from '<>'", which must not hit what nobody could read.
+func TestUnreadableMessageHasNoNullSender(t *testing.T) {
 	to := []record.Recipient{{Address: "ann@x.org"}}
 	for name, row := range map[string]struct {
 		entry Entry

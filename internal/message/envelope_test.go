@@ -132,7 +132,7 @@ func TestEnvelopeLine(t *testing.T) {
 	}
 }
 
-func TestWishesGoWithTheirRecipients(t *testing.T) {
+func TestNotifyBelongsToItsRecipient(t *testing.T) {
 	is := is.New(t)
 	env := Envelope{To: []string{"a@x", "b@x", "a@x", "c@x"}, Notify: []string{"NEVER", "FAILURE", "DELAY"}}
 	notify, orcpt := env.Wishes([]string{"c@x", "b@x", "a@x", "d@x"})

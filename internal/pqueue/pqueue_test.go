@@ -12,7 +12,7 @@ type item struct {
 	a, b int32
 }
 
-func TestPileGivesTheLeastAndLetsAnyItemGo(t *testing.T) {
+func TestQueueReturnsTheLeastItemAndRemovesAny(t *testing.T) {
 	is := is.New(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	up := New(func(x, y *item) bool { return x.key < y.key }, func(x *item) *int32 { return &x.a })

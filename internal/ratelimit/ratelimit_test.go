@@ -86,7 +86,7 @@ func TestAllAtOnceIfNoneWasUsed(t *testing.T) {
 	}
 }
 
-func TestARestartIsNoWayAround(t *testing.T) {
+func TestRateHoldsAcrossRestarts(t *testing.T) {
 	is := is.New(t)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	limits, err := Parse("1000/d")
@@ -109,7 +109,7 @@ func TestARestartIsNoWayAround(t *testing.T) {
 	is.True(err != nil) // a state that cannot be read is an error
 }
 
-func TestAnotherLimitIsNoWayAround(t *testing.T) {
+func TestChangedLimitKeepsWhatWasSpent(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for change, c := range map[string]struct {
 		spent int

@@ -104,7 +104,7 @@ func TestCompactKeepsTheMonotonicClock(t *testing.T) {
 	is.Equal(c.Message().Modified, c.Message().Modified.Round(0))
 }
 
-func TestZeroCompactHoldsNothing(t *testing.T) {
+func TestZeroCompactIsEmpty(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	is.True(!Compact{}.Holds())

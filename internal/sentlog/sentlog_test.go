@@ -172,7 +172,7 @@ func TestTheLogGoesOnWhenItsFileIsRemoved(t *testing.T) {
 	})
 }
 
-func TestZeroKeepsNothing(t *testing.T) {
+func TestNoFilesWhenNothingIsKept(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
 	l := newLog(t, dir, 0)

@@ -158,7 +158,7 @@ func TestWhatCannotBeConverted(t *testing.T) {
 	}
 }
 
-func TestJustDeepEnough(t *testing.T) {
+func TestNestingLimit(t *testing.T) {
 	is := is.New(t)
 	deep := strings.Repeat("Content-Type: message/rfc822\n\n", maxDepth)
 	is.True(!eightBit([]byte(convert(t, sourceOf(deep+"\né\n"))))) // a text this deep is reached

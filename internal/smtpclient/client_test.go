@@ -248,7 +248,7 @@ func TestWhatGoesWrongAtEachStep(t *testing.T) {
 }
 
 // The first digit of a reply counts, and a step accepts one class of replies.
-func TestWrongKindOfYes(t *testing.T) {
+func TestReplyOfTheWrongClass(t *testing.T) {
 	for verb, answer := range map[string]string{"CONNECT": "354 hi", "EHLO": "300 hi", "MAIL": "354 ok", "RCPT": "354 ok", "DATA": "250 ok"} {
 		t.Run(verb, func(t *testing.T) {
 			is := is.New(t)

@@ -108,7 +108,7 @@ func TestProbeOfAHostileRelay(t *testing.T) {
 	}
 }
 
-func TestSilenceIsNoYes(t *testing.T) {
+func TestProbeWithoutReplyIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		r := &smtptest.Relay{Reply: script(map[string]string{"RCPT": "hang"})}

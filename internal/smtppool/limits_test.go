@@ -47,7 +47,7 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 	is.Equal(accept(5), 1)
 }
 
-func TestCeiling(t *testing.T) {
+func TestConnectionLimitAfterARefusal(t *testing.T) {
 	is := is.New(t)
 	l := newLimits(10, false)
 	for range 8 {

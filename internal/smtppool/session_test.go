@@ -129,7 +129,7 @@ func TestNewConnectionFails(t *testing.T) {
 	}
 }
 
-func TestSignsOfTrouble(t *testing.T) {
+func TestTroubleReducesConnections(t *testing.T) {
 	for name, reply := range map[string]string{"421": "421 4.4.2 bye|close", "time-out": "hang"} {
 		t.Run(name, func(t *testing.T) {
 			inModes(t, func(t *testing.T, ext []string) {
@@ -295,7 +295,7 @@ func TestCloseWhileConnecting(t *testing.T) {
 }
 
 // Whatever a relay does, each message is taken once, or its sender knows better.
-func TestMoodyRelay(t *testing.T) {
+func TestRelayWithRandomReplies(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
 		dice := rand.New(rand.NewPCG(1, 2))

@@ -130,7 +130,7 @@ func TestLockedError(t *testing.T) {
 	is.Equal((&LockedError{Path: "x"}).Error(), "x is locked by another process")
 }
 
-func TestHere(t *testing.T) {
+func TestLockNoticesAReplacedDirectory(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	is.NoErr(d.Lock().Here()) // none was locked

@@ -50,7 +50,7 @@ func TestIDDiffers(t *testing.T) {
 	is.True(second.Equal(ID{Ino: second.Ino, Size: second.Size, ModTime: second.ModTime.Local()})) // the time zone does not matter
 }
 
-func TestQuiet(t *testing.T) {
+func TestFileIsSettled(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	for _, row := range []struct {

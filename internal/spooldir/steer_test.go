@@ -10,7 +10,7 @@ import (
 	"github.com/matryer/is"
 )
 
-func TestShift(t *testing.T) {
+func TestMoveBetweenDirectories(t *testing.T) {
 	for name, row := range map[string]struct {
 		before   files
 		from, to Place

@@ -74,7 +74,7 @@ func TestBareLF(t *testing.T) {
 }
 
 // An answer that nobody reads is no reason to stop.
-func TestNobodyListens(t *testing.T) {
+func TestRepliesThatCannotBeWritten(t *testing.T) {
 	is := is.New(t)
 	var got store
 	is.NoErr(got.server().Serve(strings.NewReader(begin+".\r\n"), brokenWriter{}))

@@ -24,7 +24,7 @@ func look(t *testing.T, s *Server, m shown) inside {
 	return get[inside](t, s, "/message?place="+m.Place+"&file="+m.File)
 }
 
-func TestLookInside(t *testing.T) {
+func TestMessageView(t *testing.T) {
 	is := is.New(t)
 	s, dir := tried(t)
 	in := look(t, s, list(t, s, "failed").Rows[0])
@@ -80,7 +80,7 @@ func TestLookAtEveryAttempt(t *testing.T) {
 
 func name(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-func TestLookIntoWhatIsHostile(t *testing.T) {
+func TestMessageViewOfHostileContent(t *testing.T) {
 	tests := map[string]struct{ text, want, trouble string }{
 		"control characters": {"To: a@x.org\n\n\x1b]0;title\x07 \x9b \u202e \x00\n", "\\x1b]0;title\\a \\x9b \\u202e \\x00", ""},
 		"no header":          {"\n\nhello\n", "", ""},

@@ -236,7 +236,7 @@ func TestNothingIsTriedWhileItIsPaused(t *testing.T) {
 	is.True(!flushed)
 }
 
-func TestNothingIsDoneToWhatNobodyHasSeen(t *testing.T) {
+func TestActionNeedsTheVersionThatWasShown(t *testing.T) {
 	is := is.New(t)
 	s, dir := tried(t)
 	waits := list(t, s, "deferred", "&q=c@example.com").Rows[0]
@@ -278,7 +278,7 @@ func versionAt(dir string, m shown) string {
 	return versionOf(spooldir.IDOf(fi))
 }
 
-func TestOrdersThatAreNone(t *testing.T) {
+func TestInvalidActions(t *testing.T) {
 	s, dir := tried(t)
 	before := len(names(t, dir))
 	tests := map[string]string{
@@ -465,7 +465,7 @@ func TestServeSaysThatItCannot(t *testing.T) {
 	is.True(err != nil && !errors.Is(err, http.ErrServerClosed))
 }
 
-func TestAFaultIsAnAnswer(t *testing.T) {
+func TestAPanicIsAnsweredWith500(t *testing.T) {
 	is := is.New(t)
 	var log strings.Builder
 	s, err := New(Options{Dir: t.TempDir(), Collector: &fakePulse{last: well()}, Log: slog.New(slog.NewTextHandler(&log, nil))})

@@ -107,8 +107,8 @@ func tcpPlace(s, defaultPort string) (place, error) {
 	}
 	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
 		if strings.HasPrefix(port, "//") {
-			return place{}, errors.New("relays are HOST:PORT, smtp://, smtps://, lmtp://, lmtp+unix:///, mx:, " +
-				"srv: or exec:")
+			return place{}, errors.New("write HOST:PORT, or an address that begins with smtp://, smtps://, lmtp://, " +
+				"lmtp+unix:///, mx:, srv: or exec: instead")
 		}
 		return place{}, fmt.Errorf("there is no port %q; write a number, such as mail.example.com:587", port)
 	}

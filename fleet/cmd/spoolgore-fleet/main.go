@@ -113,19 +113,19 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		}
 		return nil
 	case "drain", "pause", "resume", "hosts", "check":
-	default:
-		if !slices.ContainsFunc(fleet.Commands(), func(c [2]string) bool { return c[0] == set.Arg(0) }) {
-			return fmt.Errorf("%w: there is no command %q; -h shows the commands", errUsage, set.Arg(0))
-		}
 	case "":
 		if !f.work && len(f.forward) == 0 && f.http == "" {
 			return fmt.Errorf("%w: a command, -forward DIR, -work or -http is needed; -h shows them", errUsage)
+		}
+	default:
+		if !slices.ContainsFunc(fleet.Commands(), func(c [2]string) bool { return c[0] == set.Arg(0) }) {
+			return fmt.Errorf("%w: there is no command %q; -h shows the commands", errUsage, set.Arg(0))
 		}
 	}
 	f.opts.Wait = set.NArg() == 0
 	q, err := fleet.Open(ctx, f.opts)
 	if err != nil {
-		return fmt.Errorf("%w; name the database by -db URL, or by PGHOST, PGDATABASE ...", err)
+		return fmt.Errorf("%w; name the database by -db URL, or by PGHOST, PGDATABASE and others", err)
 	}
 	defer q.Close()
 	if set.NArg() == 0 {

@@ -24,7 +24,7 @@ func TestCheckConfig(t *testing.T) {
 		"relays file":    {[]string{"-relays", relays, dir}, 78, "relays:1"},
 		"certificates":   {[]string{"-smtpca", filepath.Join(dir, "ca"), dir}, 78, "-smtpca"},
 		"relay":          {[]string{"-smtpaddr", "nowhere", dir}, 78, "host:port"},
-		"a URL":          {[]string{"-smtpaddr", "http://mail.example.com", dir}, 78, "relays are HOST:PORT, smtp://, "},
+		"a URL":          {[]string{"-smtpaddr", "http://mail.example.com", dir}, 78, "write HOST:PORT, or an address that begins with smtp://"},
 		"no port":        {[]string{"-smtpaddr", "mail.example.com:x", dir}, 78, "write a number, such as mail.example.com:587"},
 		"listen":         {[]string{"-listen", "0.0.0.0:2525", dir}, 78, "set -listenuser, -listencert and -listenkey"},
 		"listen nowhere": {[]string{"-listen", "abc", dir}, 78, "such as 127.0.0.1:2525"},

@@ -374,8 +374,8 @@ func inspect(t testing.TB, q *Queue) {
 			fail(e, "a served message that is not about to be removed")
 		}
 	}
-	if indexed != q.index.n || recalls != q.absent.recalled {
-		t.Fatalf("%d of %d versions, %d of %d records of the last run", indexed, q.index.n, recalls, q.absent.recalled)
+	if indexed != q.index.len() || recalls != q.absent.recalled {
+		t.Fatalf("%d of %d versions, %d of %d records of the last run", indexed, q.index.len(), recalls, q.absent.recalled)
 	}
 	for e := range q.trouble {
 		if q.entries[e.name] != e {

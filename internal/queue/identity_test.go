@@ -364,5 +364,5 @@ func TestMissingMessageIsForgotten(t *testing.T) {
 	d.now = d.now.Add(time.Minute)
 	d.rest(t)
 	d.is.Equal(len(d.q.absent.all), 0)
-	d.is.Equal(d.q.index.n, 0)
+	d.is.Equal(d.q.index.len(), 0)
 }

@@ -1,0 +1,42 @@
+package queue
+
+import (
+	"testing"
+
+	"github.com/matryer/is"
+)
+
+// len returns the number of entries.
+func (x *index) len() (n int) {
+	for i := range x {
+		n += x[i].n
+	}
+	return n
+}
+
+// Every entry is found until it is removed, and no table has many more entries than the others: a table that grows holds
+// up the owner of the queue.
+func TestIndex(t *testing.T) {
+	is := is.New(t)
+	const files = 100_000
+	var x index
+	entries := make([]*entry, files)
+	for i := range entries {
+		// as of files written one after the other: inodes and times in order, one size
+		entries[i] = &entry{id: Version{Inode: uint64(1000 + i), Size: 4096, Modified: 1_700_000_000_000_000_000 + int64(i)*1_000_000}}
+		x.add(entries[i])
+	}
+	for i := range x {
+		is.True(x[i].n < 2*files/len(x))
+	}
+	for i, e := range entries {
+		is.Equal(x.find(e.id, func(*entry) bool { return true }), e)
+		if i%2 == 0 {
+			x.remove(e)
+		}
+	}
+	is.Equal(x.len(), files/2)
+	for i, e := range entries {
+		is.Equal(x.find(e.id, func(*entry) bool { return true }) == e, i%2 == 1)
+	}
+}

@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -82,6 +84,43 @@ func TestRoleCannotStopAnUpgrade(t *testing.T) {
 	q, err := Open(ctx, Options{DB: db})
 	is.NoErr(err)
 	q.Close()
+}
+
+// TestLongAddressCannotStopAnUpgrade checks that a role of version 3, which had no limit for an address, cannot keep the
+// schema from an upgrade, and that the outcome of such a message can be recorded.
+func TestLongAddressCannotStopAnUpgrade(t *testing.T) {
+	is := is.New(t)
+	db := shared.DB(t)
+	conn, err := pgx.Connect(t.Context(), db)
+	is.NoErr(err)
+	defer conn.Close(t.Context())
+	all, err := store.Schema(0)
+	is.NoErr(err)
+	newer, err := store.Schema(3)
+	is.NoErr(err)
+	_, err = conn.Exec(t.Context(), strings.TrimSuffix(all, newer), pgx.QueryExecModeSimpleProtocol)
+	is.NoErr(err)
+	put := func(to string) {
+		_, err := conn.Exec(t.Context(), `SELECT spoolgore.put('a@example.com', ARRAY[$1], 'x'::text)`, to)
+		is.NoErr(err)
+	}
+	random := make([]byte, 3000) // an index would compress a repeated text
+	_, _ = rand.Read(random)
+	put("b@" + hex.EncodeToString(random))
+	const fail = `UPDATE spoolgore.message SET state = 3`
+	_, err = conn.Exec(t.Context(), fail)
+	is.NoErr(err)
+	put("c@" + hex.EncodeToString(random))
+	put("d@Example.org")
+	q := open(t, Options{DB: db}) // upgrades
+	_, err = conn.Exec(t.Context(), fail)
+	is.NoErr(err) // no entry of an index is too long
+	some, _, err := q.store.Page(t.Context(), store.Selection{Domain: "example.org", Limit: 10}, 10)
+	is.NoErr(err)
+	is.Equal(len(some), 1)
+	some, _, err = q.store.Page(t.Context(), store.Selection{Domain: hex.EncodeToString(random), Limit: 10}, 10)
+	is.NoErr(err)
+	is.Equal(len(some), 2)
 }
 
 // TestRoleHasLimits checks that a role cannot fill the memory of workers with envelopes.

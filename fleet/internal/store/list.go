@@ -51,6 +51,9 @@ var likeEscape = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 const searched = `(m.id::text || ' ' || m.sender || ' ' || m.host || ' ' || m.reason || ' ' || ` +
 	`coalesce(m.envelope->>'to', ''))`
 
+// domain is the domain of the first recipient of a message.
+const domain = `lower(split_part(m.envelope->'to'->>0, '@', 2))`
+
 // states returns a condition for each state of a selection. Each condition has literals only, so that the server sees
 // which index has the state.
 func (s Selection) states() (all []string) {
@@ -91,7 +94,8 @@ func (s Selection) where() (text string, args []any) {
 		add(searched+" ILIKE ?", "%"+pattern+"%") // through the index
 	}
 	if s.Domain != "" {
-		add(`lower(split_part(m.envelope->'to'->>0, '@', 2)) = ?`, s.Domain)
+		add("left("+domain+", 255) = left(?, 255)", s.Domain) // through the index
+		add(domain+" = ?", s.Domain)
 	}
 	if s.Relay != "" {
 		add(`strpos(m.record::text, '"Relay": ' || to_json(?::text)::text) > 0`, s.Relay)
@@ -222,7 +226,7 @@ type Group struct {
 // Groups returns the largest groups of messages that are to be sent: by reason, and by domain.
 func (s *Store) Groups(ctx context.Context, n int) (reasons, domains []Group, err error) {
 	get := func(what, where string) ([]Group, error) {
-		rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT %s, count(*)::int FROM spoolgore.message
+		rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT %s, count(*)::int FROM spoolgore.message m
 			WHERE state IN (0, 1, 2) AND %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d`, what, where, n))
 		if err != nil {
 			return nil, err
@@ -230,7 +234,7 @@ func (s *Store) Groups(ctx context.Context, n int) (reasons, domains []Group, er
 		return pgx.CollectRows(rows, pgx.RowToStructByPos[Group])
 	}
 	if reasons, err = get("reason", "reason <> ''"); err == nil {
-		domains, err = get("lower(split_part(envelope->'to'->>0, '@', 2))", "true")
+		domains, err = get(domain, "true")
 	}
 	return reasons, domains, err
 }

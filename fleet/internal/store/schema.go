@@ -23,11 +23,14 @@ var schema4 string
 //go:embed schema5.sql
 var schema5 string
 
+//go:embed schema6.sql
+var schema6 string
+
 // Version is the version of the schema.
-const Version = 5
+const Version = 6
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2, schema3, schema4, schema5}
+var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {

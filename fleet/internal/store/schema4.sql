@@ -5,8 +5,6 @@ UPDATE spoolgore.setting SET value = '4' WHERE key = 'schema';
 
 CREATE INDEX message_deferred ON spoolgore.message (id) WHERE state = 1 AND record IS NOT NULL;
 CREATE INDEX message_scheduled ON spoolgore.message (id) WHERE state = 1 AND record IS NULL;
-CREATE INDEX message_domain ON spoolgore.message (lower(split_part(envelope->'to'->>0, '@', 2)), id)
-	WHERE state IN (1, 3, 4);
 
 -- A search for a text needs the extension pg_trgm, which the owner of a database may make. Without the extension each
 -- search reads all messages.

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -27,7 +28,8 @@ type Line struct {
 	To      []string  `json:"to"`
 }
 
-// rotateSize is the size in octets from which the lines that are still needed go to a new file.
+// rotateSize is the size in octets from which the lines that are still needed go to a new file. With many needed lines,
+// the file grows to twice their size.
 const rotateSize = 1 << 20
 
 // Log is the file of one worker. Several goroutines may call the methods. A nil Log has no file.
@@ -37,12 +39,14 @@ type Log struct {
 	mu     sync.Mutex
 	file   *os.File // locked; nil after Close
 	size   int64
+	torn   bool             // the last write ended within a line
+	most   int64            // size from which the needed lines go to a new file
 	needed map[int64][]byte // lines of messages that are not recorded, by id
 }
 
-// Open makes a file in dir, and returns it with the lines of workers that have ended without recording them. forget
-// removes the files with these lines, and has to be called when the database has them.
-func Open(dir string) (l *Log, old []Line, forget func(), err error) {
+// Open makes a file in dir, and returns it with the lines of workers that have ended without recording them. release has
+// to be called: with recorded set, if the database has these lines, release removes their files.
+func Open(dir string) (l *Log, old []Line, release func(recorded bool), err error) {
 	names, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil {
 		return nil, nil, nil, err
@@ -58,14 +62,16 @@ func Open(dir string) (l *Log, old []Line, forget func(), err error) {
 			files, old = append(files, f), append(old, lines...)
 		}
 	}
-	l = &Log{dir: dir, needed: make(map[int64][]byte)}
+	l = &Log{dir: dir, most: rotateSize, needed: make(map[int64][]byte)}
 	if l.file, err = create(dir); err != nil {
 		closeAll(files)
 		return nil, nil, nil, err
 	}
-	return l, old, func() {
+	return l, old, func(recorded bool) {
 		for _, f := range files {
-			_ = os.Remove(f.Name()) // otherwise the lines are read again, without effect
+			if recorded {
+				_ = os.Remove(f.Name()) // otherwise the lines are read again, without effect
+			}
 		}
 		closeAll(files)
 	}, nil
@@ -83,23 +89,41 @@ func readOld(name string) (*os.File, []Line, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if got, err := lock(f); err != nil || !got {
+	lines, there, err := linesOf(f)
+	if err != nil || !there {
 		f.Close()
 		return nil, nil, err
 	}
-	text, err := os.ReadFile(name)
+	return f, lines, nil
+}
+
+// linesOf locks f and returns the lines. There is false if the worker runs, or if f has no name any more: the worker has
+// ended with all lines recorded, or has moved the needed lines to another file.
+func linesOf(f *os.File) (lines []Line, there bool, err error) {
+	if got, err := lock(f); err != nil || !got || !named(f) {
+		return nil, false, err
+	}
+	text, err := io.ReadAll(f)
 	if err != nil {
-		f.Close()
-		return nil, nil, err
+		return nil, false, err
 	}
-	var lines []Line
 	for line := range bytes.Lines(text) {
 		var x Line
 		if json.Unmarshal(line, &x) == nil { // the last line may be torn
 			lines = append(lines, x)
 		}
 	}
-	return f, lines, nil
+	return lines, true, nil
+}
+
+// named reports whether f still has its name.
+func named(f *os.File) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(mine, there)
 }
 
 // create makes a locked file.
@@ -114,8 +138,7 @@ func create(dir string) (*os.File, error) {
 			f.Close()
 			return nil, errors.Join(err, os.Remove(f.Name()))
 		}
-		mine, _ := f.Stat()
-		if there, err := os.Stat(f.Name()); got && err == nil && os.SameFile(mine, there) {
+		if got && named(f) {
 			return f, nil
 		}
 		f.Close() // another worker has taken the new file for one of a worker that has ended
@@ -144,8 +167,17 @@ func (l *Log) Add(x Line) error {
 		return os.ErrClosed
 	}
 	l.needed[x.ID] = text
-	n, err := l.file.Write(text)
+	return l.write(text)
+}
+
+// write writes a line. After a part of a line, which an error has left, the line begins anew.
+func (l *Log) write(line []byte) error {
+	if l.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := l.file.Write(line)
 	l.size += int64(n)
+	l.torn = n > 0 && n < len(line) || n == 0 && l.torn
 	return err
 }
 
@@ -159,7 +191,7 @@ func (l *Log) Drop(ids ...int64) {
 	for _, id := range ids {
 		delete(l.needed, id)
 	}
-	if l.size >= rotateSize && l.file != nil {
+	if l.size >= l.most && l.file != nil {
 		l.rotate()
 	}
 }
@@ -167,7 +199,7 @@ func (l *Log) Drop(ids ...int64) {
 // rotate writes the lines that are needed to a new file, and removes the old one. After an error the old file stays in
 // use.
 func (l *Log) rotate() {
-	l.size = 0 // after an error the next try comes with as many lines again
+	l.most += rotateSize // after an error the next try comes with as many lines again
 	f, err := create(l.dir)
 	if err != nil {
 		return
@@ -183,7 +215,8 @@ func (l *Log) rotate() {
 	}
 	_ = os.Remove(l.file.Name())
 	l.file.Close()
-	l.file, l.size = f, int64(len(text))
+	l.file, l.size, l.torn = f, int64(len(text)), false
+	l.most = max(rotateSize, 2*l.size)
 }
 
 // Close removes the file if the database has all its lines.

@@ -1,11 +1,13 @@
 package acceptlog
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matryer/is"
 )
@@ -33,10 +35,10 @@ func names(t *testing.T, dir string) []string {
 func TestLinesOfAKilledWorkerAreRead(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
-	first, old, forget, err := Open(dir)
+	first, old, release, err := Open(dir)
 	is.NoErr(err)
 	is.Equal(len(old), 0)
-	forget()
+	release(true)
 	is.NoErr(first.Add(Line{ID: 1, UID: "x", To: []string{"b@example.org"}}))
 	second, old, _, err := Open(dir)
 	is.NoErr(err)
@@ -59,11 +61,11 @@ func TestLinesStayUntilTheyAreForgotten(t *testing.T) {
 	is.NoErr(err)
 	is.NoErr(first.Add(Line{ID: 1}))
 	end(first)
-	second, old, forget, err := Open(dir)
+	second, old, release, err := Open(dir)
 	is.NoErr(err)
 	is.Equal(ids(old), []int64{1})
 	is.Equal(len(names(t, dir)), 2)
-	forget()
+	release(true)
 	is.Equal(len(names(t, dir)), 1) // that of the second worker
 	second.Close()
 }
@@ -71,9 +73,9 @@ func TestLinesStayUntilTheyAreForgotten(t *testing.T) {
 func TestAFileOfRecordedLinesIsRemoved(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
-	l, _, forget, err := Open(dir)
+	l, _, release, err := Open(dir)
 	is.NoErr(err)
-	forget()
+	release(true)
 	is.NoErr(l.Add(Line{ID: 1}))
 	l.Drop(1)
 	l.Close()
@@ -98,10 +100,10 @@ func TestTheFileStaysSmall(t *testing.T) {
 	is.NoErr(err)
 	is.True(info.Size() <= rotateSize+2000)
 	end(l)
-	_, old, forget, err := Open(dir)
+	_, old, release, err := Open(dir)
 	is.NoErr(err)
 	is.True(slices.Contains(ids(old), 7)) // still needed
-	forget()
+	release(true)
 	is.Equal(len(names(t, dir)), 1) // the new one
 }
 
@@ -111,4 +113,86 @@ func TestALogThatIsNilKeepsNothing(t *testing.T) {
 	is.NoErr(l.Add(Line{ID: 1}))
 	l.Drop(1)
 	l.Close()
+}
+
+// A worker that could not record the lines leaves them to the next one, also in the same process.
+func TestLinesThatWereNotRecordedAreReadAgain(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	first, _, release, err := Open(dir)
+	is.NoErr(err)
+	release(true)
+	is.NoErr(first.Add(Line{ID: 1}))
+	end(first)
+	for range 2 {
+		l, old, release, err := Open(dir)
+		is.NoErr(err)
+		is.Equal(ids(old), []int64{1})
+		release(false)
+		l.Close()
+	}
+}
+
+// A file that its worker removes while another worker begins has nothing for the other one.
+func TestAFileWithoutANameIsNotRead(t *testing.T) {
+	is := is.New(t)
+	first, _, release, err := Open(t.TempDir())
+	is.NoErr(err)
+	release(true)
+	is.NoErr(first.Add(Line{ID: 1}))
+	other, err := os.Open(first.file.Name())
+	is.NoErr(err)
+	defer other.Close()
+	first.Drop(1)
+	first.Close()
+	lines, there, err := linesOf(other)
+	is.NoErr(err)
+	is.True(!there)
+	is.Equal(len(lines), 0)
+}
+
+// A line after a write that failed in the middle is a line of its own.
+func TestALineAfterATornLineIsRead(t *testing.T) {
+	is := is.New(t)
+	r, w, err := os.Pipe() // a full pipe stands for a full disk
+	is.NoErr(err)
+	l := &Log{file: w, needed: make(map[int64][]byte)}
+	failed := make(chan error)
+	go func() { failed <- l.Add(Line{ID: 1, To: []string{strings.Repeat("x", 1<<20)}}) }()
+	one := make([]byte, 1)
+	_, err = r.Read(one) // a part is written
+	is.NoErr(err)
+	is.NoErr(w.SetWriteDeadline(time.Now()))
+	is.True(<-failed != nil)
+	is.NoErr(w.SetWriteDeadline(time.Time{}))
+	rest := make(chan []byte)
+	go func() {
+		text, _ := io.ReadAll(r)
+		rest <- text
+	}()
+	is.NoErr(l.Add(Line{ID: 2}))
+	is.NoErr(l.Add(Line{ID: 3}))
+	end(l)
+	dir := t.TempDir()
+	is.NoErr(os.WriteFile(filepath.Join(dir, "accepted-1"), append(one, <-rest...), 0o600))
+	_, old, _, err := Open(dir)
+	is.NoErr(err)
+	is.Equal(ids(old), []int64{2, 3})
+}
+
+// Many lines that are needed for long are not written again with each message.
+func TestManyNeededLinesAreNotWrittenOften(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	l, _, release, err := Open(dir)
+	is.NoErr(err)
+	release(true)
+	for i := range int64(3) {
+		is.NoErr(l.Add(Line{ID: i, To: []string{strings.Repeat("x", rotateSize)}}))
+	}
+	l.Drop(100)
+	file := names(t, dir)
+	l.Drop(101)
+	is.Equal(names(t, dir), file)
+	end(l)
 }

@@ -41,15 +41,16 @@ func (w *worker) recall(ctx context.Context) error {
 	if w.opts.Journal == "" {
 		return nil
 	}
-	journal, lines, forget, err := acceptlog.Open(w.opts.Journal)
+	journal, lines, release, err := acceptlog.Open(w.opts.Journal)
 	if err != nil {
 		return err
 	}
-	if err := recordOld(ctx, w, lines); err != nil {
+	err = recordOld(ctx, w, lines)
+	release(err == nil)
+	if err != nil {
 		journal.Close()
 		return err
 	}
-	forget()
 	w.journal = journal
 	return nil
 }

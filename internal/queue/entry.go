@@ -64,7 +64,7 @@ type entry struct {
 	flags    flags
 	hash     uint32 // of the identity of the message, for noted
 	round    uint16 // number of the scan that last saw the file
-	stream   uint8  // number of the last stream that took the record
+	stream   uint8  // number of the last stream that took the record; zero: none that matters
 	state    state
 	group    group // in which the entry is counted
 	later    group // while no recipient is due; uncounted: not known

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"maps"
+	"math"
 	"testing"
 	"time"
 
@@ -164,6 +165,37 @@ func TestStreamIsInTheOrderOfTheNames(t *testing.T) {
 		order = append(order, n.Name)
 	}
 	is.Equal(order, []string{"a", "b", "d", "e", "c"})
+}
+
+// Streams that end early, as on a full disk, do not make a later Stream forget a message that leaves its name.
+func TestStreamAfterManyEndedStreams(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	for _, name := range []string{"a", "z"} {
+		h := headOf(thisVersion)
+		h.Name, h.MessageID = name, "<"+name+"@x>"
+		f.q.Remember(name, record.New(*h, f.now), f.now)
+	}
+	f.q.Notice([]string{"a", "z"}, nil, f.now)
+	begin := func() *Stream {
+		stream := BeginStream(f.q, f.now)
+		stream.Sort()
+		return stream
+	}
+	_, more := begin().Next(2, f.now)
+	is.True(!more)
+	for f.q.streams < math.MaxUint8 {
+		stream := begin()
+		_, more := stream.Next(1, f.now) // a only
+		is.True(more)
+		stream.Close()
+	}
+	stream := begin()
+	got, _ := stream.Next(1, f.now)
+	f.q.drop(f.q.entries["z"])
+	rest, _ := stream.Next(1, f.now)
+	is.Equal(len(acceptedIn(append(got, rest...))), 2) // both messages
 }
 
 // Flush in pieces makes every message due that waited at the beginning.

@@ -7,9 +7,9 @@ import (
 )
 
 // A Stream is a snapshot of a long queue. The owner takes a few records at a time, and may call other methods of the
-// Queue between. A Stream has the record of every message known at the beginning, as of the beginning or later, and no
-// record twice under a name. Records are in the order of the names at the beginning. Records of messages with another
-// name since come at the end. A Queue has at most one Stream.
+// Queue between. A Stream has the record of every message known at the beginning, as of the beginning or later. Records are
+// in the order of the names at the beginning. Records of messages that have left their names since come at the end, also
+// of messages that are new since the beginning. A Queue has at most one Stream.
 type Stream struct {
 	c      *core
 	todo   []subject // not taken yet
@@ -26,7 +26,10 @@ func BeginStream(q *Queue, now time.Time) *Stream {
 		s.absent = append(s.absent, n)
 		return true
 	})
-	if q.streams++; q.streams == 0 { // zero: of no stream
+	if q.streams++; q.streams == 0 { // a Stream before may have had the next number, and ended before it took a message
+		for _, e := range q.entries {
+			e.stream = 0
+		}
 		q.streams = 1
 	}
 	q.stream = s

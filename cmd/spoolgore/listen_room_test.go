@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -89,7 +90,35 @@ func TestListenQuota(t *testing.T) {
 	}
 	in.quota.users["1000"].looked = time.Time{}
 	is.True(accept("1000", 1<<10) != nil) // failed messages count
-	is.NoErr(os.RemoveAll(in.dir.File("failed")))
+	begin()
+	is.True(accept("1000", 1<<10) != nil) // also those from before the start
+	is.NoErr(os.Rename(in.dir.File("failed"), in.dir.File("hold")))
+	begin()
+	is.True(accept("1000", 1<<10) != nil) // and held ones
+	is.NoErr(os.RemoveAll(in.dir.File("hold")))
 	in.quota.users["1000"].looked = time.Time{}
 	is.NoErr(accept("1000", 1<<10))
+}
+
+// A file of one user that names another one in its envelope line does not count for the other one.
+func TestListenQuotaIsOfTheOwner(t *testing.T) {
+	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
+		t.Skip("only root can give a file away")
+	}
+	is := is.New(t)
+	c := &config.Config{Dir: t.TempDir(), From: map[string]config.Setting{"userfiles": {Value: "1"}}}
+	in, err := newTCPIntake(c, slog.New(slog.DiscardHandler))
+	is.NoErr(err)
+	in.aliases = ""
+	server, err := in.server("1000")
+	is.NoErr(err)
+	env := message.Envelope{From: "a@example.com", To: []string{"b@example.org"}}
+	is.NoErr(server.Accept(env, strings.NewReader("Subject: x\r\n\r\nx\r\n")))
+	for name := range in.quota.users["1000"].sizes {
+		is.NoErr(os.Chown(in.dir.File(name), 1001, -1))
+	}
+	in, err = newTCPIntake(c, slog.New(slog.DiscardHandler))
+	is.NoErr(err)
+	in.quota.load()
+	is.Equal(len(in.quota.users), 0)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -38,6 +39,9 @@ const lookPause = time.Second
 // fewEntries is the number of entries of a user up to which no comparison is needed.
 const fewEntries = 1000
 
+// places are the directories with messages that count.
+var places = []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}
+
 // newUserQuota returns the quota of a configuration; nil: there is no limit.
 func newUserQuota(c *config.Config, dir *spooldir.Dir) (*userQuota, error) {
 	q := &userQuota{dir: dir, users: make(map[string]*usage)}
@@ -63,28 +67,23 @@ func (q *userQuota) load() {
 	if q == nil {
 		return
 	}
-	_ = spooldir.EachName(q.dir, spooldir.Spool, func(names []string) error {
-		for _, name := range names {
-			if f, err := msgfile.Open(q.dir, name, msgfile.Look{Now: time.Now()}); err == nil {
-				q.found(name, f)
+	for _, place := range places {
+		_ = spooldir.EachName(q.dir, place, func(names []string) error {
+			for _, name := range names {
+				if f, err := msgfile.OpenIn(q.dir, place, name); err == nil {
+					q.found(name, f)
+				}
 			}
-		}
-		return nil
-	})
-	_ = spooldir.EachName(q.dir, spooldir.Failed, func(names []string) error {
-		for _, name := range names {
-			if f, err := msgfile.OpenFailed(q.dir, name); err == nil {
-				q.found(name, f)
-			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
 }
 
-// found adds a message if it came by -listen, and closes the file.
+// found adds a message if it came by -listen, and closes the file. The envelope line of a file of another user than the
+// daemon is not believed.
 func (q *userQuota) found(name string, f *msgfile.File) {
 	defer f.Close()
-	if f.Envelope != nil && f.Envelope.UID != "" {
+	if f.Envelope != nil && f.Envelope.UID == strconv.FormatUint(uint64(msgfile.UserOf(f)), 10) {
 		q.add(f.Envelope.UID, name, f.ID.Size)
 	}
 }
@@ -147,7 +146,7 @@ func (q *userQuota) full(u *usage) error {
 func (q *userQuota) look(u *usage) {
 	for name, size := range u.sizes {
 		there := false
-		for _, place := range []spooldir.Place{spooldir.Spool, spooldir.Failed, spooldir.Hold} {
+		for _, place := range places {
 			if _, err := spooldir.StatIn(q.dir, place, name); err == nil {
 				there = true
 				break

@@ -134,6 +134,21 @@ func OpenFailed(dir *spooldir.Dir, name string) (*File, error) {
 	return load(f, id)
 }
 
+// OpenIn opens the file name in a place of the spool, complete or not. The errors are those of spooldir's OpenReadOn,
+// [message.ErrHeaderTooLong], and ErrUnusable.
+func OpenIn(dir *spooldir.Dir, place spooldir.Place, name string) (*File, error) {
+	f, err := spooldir.OpenReadOn(dir.FS(), dir.At(place, name))
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return load(f, spooldir.IDOf(fi))
+}
+
 // load reads the header and the envelope of the version id. It closes f on error.
 func load(f fsys.File, id spooldir.ID) (m *File, err error) {
 	m = &File{ID: id, file: f, window: &window{file: f, size: id.Size}}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Shared has the base of the times of many packed records, and texts packed twice or more. A packed record keeps the
+// Shared has the base of the times of many packed records, and texts packed several times. A packed record keeps the
 // Shared in memory. A text in a Shared never changes: other goroutines may unpack records while the owner packs more
 // records.
 type Shared struct {
@@ -33,11 +33,15 @@ func (s *Shared) text(place int) string { return s.texts[place/chunk][place%chun
 type sharer struct {
 	shared *Shared
 	places map[string]int  // of the texts in shared
-	once   [1 << 10]uint64 // hashes of texts that were packed once, by the end of the hash
+	few    [1 << 10]uint64 // hashes of texts that were packed once or twice, by the end of the hash
 	seed   maphash.Seed    // of the hashes
 }
 
-// find returns the place of s in the Shared. If s was packed lately, it becomes a shared text.
+// packedTwice is a bit of an element of few beside the hash.
+const packedTwice = 1
+
+// find returns the place of s in the Shared. If s was packed twice lately, it becomes a shared text. A record is packed
+// twice until a relay has accepted its message: a text of that record only is not shared.
 func (x *sharer) find(s string) (place int, ok bool) {
 	if len(s) < shortText || len(s) > longText {
 		return 0, false
@@ -45,8 +49,13 @@ func (x *sharer) find(s string) (place int, ok bool) {
 	if place, ok = x.places[s]; ok {
 		return place, true
 	}
-	hash := maphash.String(x.seed, s)
-	if known := &x.once[hash%uint64(len(x.once))]; *known != hash {
+	hash := maphash.String(x.seed, s) &^ packedTwice
+	switch known := &x.few[hash>>1%uint64(len(x.few))]; *known {
+	case hash:
+		*known |= packedTwice
+		return 0, false
+	case hash | packedTwice:
+	default:
 		*known = hash
 		return 0, false
 	}

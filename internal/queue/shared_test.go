@@ -1,0 +1,36 @@
+package queue
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/matryer/is"
+)
+
+// A message is packed several times. A sender of one message takes no room among the texts that messages share: a
+// message that waits would keep the senders of thousands of messages in memory that are gone.
+func TestSendersOfOneMessageAreNotShared(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	for i := range 5000 {
+		v := Version{Inode: uint64(i + 1), Size: 10, Modified: 5}
+		h := headOf(v)
+		h.Addresses.From, h.MessageID = fmt.Sprintf("bounces+%d@example.org", i), fmt.Sprintf("<%d@x>", i)
+		f.q.Notice([]string{"m"}, nil, f.now)
+		f.take()
+		f.advance(0)
+		f.take()
+		f.answer(Result{Version: v, Head: h})
+		f.take()
+		f.next()
+		f.finish(acceptance, acceptance)
+		f.take()
+		f.answer(Result{})
+		is.Equal(f.state(), "gone")
+		is.True(!f.q.packer.Full())
+		f.q.TakeEvents()
+		f.advance(time.Millisecond)
+	}
+}

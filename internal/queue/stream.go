@@ -7,9 +7,9 @@ import (
 )
 
 // A Stream is a snapshot of a long queue. The owner takes a few records at a time, and may call other methods of the
-// Queue between. A Stream has the record of every message known at the beginning, as of the beginning or later. Records are
-// in the order of the names at the beginning. Records of messages that have left their names since come at the end, also
-// of messages that are new since the beginning. A Queue has at most one Stream.
+// Queue between. A Stream has the record of every message known at the beginning, as of the beginning or later. Records
+// are in the order of the names at the beginning. Records of messages that have left their names since come at the end,
+// also of messages that are new since the beginning. A Queue has at most one Stream.
 type Stream struct {
 	c      *core
 	todo   []subject // not taken yet

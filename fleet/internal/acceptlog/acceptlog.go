@@ -44,8 +44,8 @@ type Log struct {
 	needed map[int64][]byte // lines of messages that are not recorded, by id
 }
 
-// Open makes a file in dir, and returns it with the lines of workers that have ended without recording them. release has
-// to be called: with recorded set, if the database has these lines, release removes their files.
+// Open makes a file in dir, and returns it with the lines of workers that have ended without recording them. release
+// has to be called: with recorded set, if the database has these lines, release removes their files.
 func Open(dir string) (l *Log, old []Line, release func(recorded bool), err error) {
 	names, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil {
@@ -97,8 +97,8 @@ func readOld(name string) (*os.File, []Line, error) {
 	return f, lines, nil
 }
 
-// linesOf locks f and returns the lines. There is false if the worker runs, or if f has no name any more: the worker has
-// ended with all lines recorded, or has moved the needed lines to another file.
+// linesOf locks f and returns the lines. There is false if the worker runs, or if f has no name any more: the worker
+// has ended with all lines recorded, or has moved the needed lines to another file.
 func linesOf(f *os.File) (lines []Line, there bool, err error) {
 	if got, err := lock(f); err != nil || !got || !named(f) {
 		return nil, false, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 // A call is one call of a command on a spool.
 type call struct {
 	spool
+	usage      string   // operands of the command as its help has them: "[DIR] NAME..."
 	operands   []string // after the directory
 	origin     string   // the setting that named the spool; empty: an operand did
 	configured bool     // -config named the spool
@@ -66,7 +68,7 @@ func (c *command) runOnSpool(p *Program, args []string, f *spoolFlags, do func(*
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(40) // bounds the memory for hundreds of thousands of messages
 	}
-	a := &call{spool: spool{now: time.Now(), output: &output{
+	a := &call{usage: c.operands[0], spool: spool{now: time.Now(), output: &output{
 		program: p.name(), name: c.name,
 		stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10),
 	}}}
@@ -127,7 +129,7 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 	fi, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return exitErr{ExitConfig, "there is no directory " + dir}
+		return exitErr{ExitConfig, "there is no directory " + dir + c.missingSpool(dir)}
 	case err != nil:
 		return err
 	case !fi.IsDir():
@@ -150,6 +152,17 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 		return nil
 	}
 	return asowner.Become(c.dir)
+}
+
+// missingSpool returns what to write instead of dir, which is perhaps a message or an address: no spool is configured,
+// and so the first operand was taken for the spool. It is empty if dir has to be the spool.
+func (c *call) missingSpool(dir string) string {
+	_, others, ok := strings.Cut(c.usage, "[DIR] ")
+	if c.origin != "" || !ok || filepath.IsAbs(dir) {
+		return ""
+	}
+	return fmt.Sprintf(", and no spool is configured: write %s %s DIR %s, or set SPOOLGORE_DIR, or dir in %s",
+		c.program, c.name, others, config.SystemFile)
 }
 
 func isDir(path string) bool {

@@ -27,7 +27,7 @@ var journalRows = []struct {
 }{
 	{"some recipients of several have accepted", crashInDelivery, 2, 0},
 	{"a line for that is appended, with those of other messages", crashWith(func(line, _ string) (string, string) { return line[:len(line)-3], "" }), 2, 1},
-	{"it is synced; now it is told in the log, and the message goes on", crashWith(func(line, _ string) (string, string) { return line, "" }), 1, 0},
+	{"it is synced; then the log has a line, and the other recipients are tried", crashWith(func(line, _ string) (string, string) { return line, "" }), 1, 0},
 	{"the status file that says as much is in place and synced", crashWith(func(line, status string) (string, string) { return line, status }), 1, 0},
 	{"the journal is emptied, or replaced by one with later lines only", crashWith(func(_, status string) (string, string) { return "", status }), 1, 0},
 }

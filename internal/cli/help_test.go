@@ -6,10 +6,12 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/matryer/is"
 	"github.com/unbit/spoolgore/internal/config"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 func TestHelp(t *testing.T) {
@@ -84,6 +86,7 @@ func TestTheDocumentsHaveEveryCommand(t *testing.T) {
 		return string(text)
 	}
 	commandsPage, explainPage, man := read("commands.md"), read("explain.md"), read("man/spoolgore.8")
+	_, manCommands, _ := strings.Cut(man, ".Sh COMMANDS")
 	for _, c := range commands() {
 		page, form := commandsPage, `(?m)^## .*\b%s\b`
 		switch {
@@ -101,6 +104,47 @@ func TestTheDocumentsHaveEveryCommand(t *testing.T) {
 		for _, d := range c.flags.Docs {
 			if d.Flag != "" && !strings.Contains(page, "-"+d.Flag) {
 				t.Errorf("docs/ does not have -%s of %s", d.Flag, c.name)
+			}
+			if d.Flag != "" && !regexp.MustCompile(`(?m)^\.?(It )?.*Fl `+d.Flag+`\b`).MatchString(manCommands) {
+				t.Errorf("spoolgore(8) does not have -%s of %s", d.Flag, c.name)
+			}
+		}
+	}
+}
+
+// spoolgore(8) and docs/daemon.md have every signal and exit code, and both manuals of the spool have every file.
+func TestTheManPagesHaveFilesSignalsAndExitCodes(t *testing.T) {
+	read := func(path string) string {
+		text, err := os.ReadFile("../../docs/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	man, daemon, spool := read("man/spoolgore.8"), read("daemon.md"), read("man/spoolgore-spool.5")
+	for _, code := range []int{
+		ExitOK, ExitNotDone, int(levelCritical), int(levelUnknown), ExitUsage, ExitDataErr, ExitNoInput, ExitUnavailable,
+		ExitSoftware, ExitTempFail, ExitConfig, 128 + int(syscall.SIGINT), 128 + int(syscall.SIGTERM),
+	} {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^\.It (130 , )?%d\b`, code)).MatchString(man) {
+			t.Errorf("spoolgore(8) does not have the exit status %d", code)
+		}
+	}
+	for _, signal := range []string{"SIGURG", "SIGUSR1", "SIGTSTP", "SIGHUP", "SIGTERM", "SIGINT"} {
+		if !regexp.MustCompile(`(?m)^\.It Dv .*` + signal).MatchString(man) {
+			t.Errorf("spoolgore(8) does not have %s", signal)
+		}
+		if !regexp.MustCompile(`(?m)^\| .*` + signal + `.* \|`).MatchString(daemon) {
+			t.Errorf("docs/daemon.md does not have %s", signal)
+		}
+	}
+	for _, name := range []string{
+		spooldir.StatusFile, spooldir.StatusFile + spooldir.BadStatus, spooldir.JournalFile, spooldir.RateFile,
+		spooldir.StateFile, spooldir.LockFile, spooldir.SentFile, spooldir.TmpDir + "/", "hold/", "failed/",
+	} {
+		for page, text := range map[string]string{"spoolgore(8)": man, "spoolgore-spool(5)": spool} {
+			if !regexp.MustCompile(`(?m)^\.It Pa (.* )?` + regexp.QuoteMeta(name) + `(\s|$)`).MatchString(text) {
+				t.Errorf("%s does not have %s", page, name)
 			}
 		}
 	}

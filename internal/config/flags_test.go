@@ -2,6 +2,7 @@ package config
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -62,16 +63,21 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-func TestTheManPageHasEveryFlag(t *testing.T) {
-	text, err := os.ReadFile("../../docs/man/spoolgore.8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	Flags(&Config{}).VisitAll(func(f *flag.Flag) {
-		if !regexp.MustCompile(`(?m)^\.It .*Fl ` + f.Name + `\b`).Match(text) {
-			t.Errorf("-%s is not in it", f.Name)
+func TestTheManPageAndThePageOfTheDaemonHaveEveryFlag(t *testing.T) {
+	for page, form := range map[string]string{
+		"man/spoolgore.8": `(?m)^\.It .*Fl %s\b`,
+		"daemon.md":       "(?m)^\\| .*`-%s\\b.*` \\|",
+	} {
+		text, err := os.ReadFile("../../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		Flags(&Config{}).VisitAll(func(f *flag.Flag) {
+			if !regexp.MustCompile(fmt.Sprintf(form, f.Name)).Match(text) {
+				t.Errorf("docs/%s does not have -%s", page, f.Name)
+			}
+		})
+	}
 }
 
 func TestFlagsFirst(t *testing.T) {

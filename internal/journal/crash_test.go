@@ -42,7 +42,7 @@ var crashRows = []struct {
 	{"a line for that is appended, with those of other messages", []kill{
 		{step: "make"}, {step: "sync directory"}, {step: "write part", journal: "a", torn: true}, {step: "write", journal: "a b"},
 	}},
-	{"it is synced; now it is told in the log, and the message goes on", []kill{{step: "sync", journal: "a b"}}},
+	{"it is synced; then the log has a line, and the other recipients are tried", []kill{{step: "sync", journal: "a b"}}},
 	{"the status file that says as much is in place and synced", []kill{{step: "status", journal: "a b", status: "a b"}}},
 	{"the journal is emptied, or replaced by one with later lines only", []kill{
 		{step: "truncate", status: "a b"}, {step: "sync", status: "a b"},

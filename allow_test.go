@@ -67,7 +67,7 @@ func TestAllowCountsForWhatWaits(t *testing.T) {
 		drop(t, dir, "later", "X-Spoolgore-Envelope: {\"from\":\"a@x.org\",\"to\":[\"c@else.example\"],\"notBefore\":\"2050-01-01T00:00:00Z\"}\nSubject: x\n\nx\n")
 		s, stop := begin(t, dir, Options{Dial: relay.Dial})
 		pass(time.Second)
-		is.Equal(len(relay.Messages()), 1) // to ann, who has it
+		is.Equal(len(relay.Messages()), 1) // to ann, before the limit
 		opts := telling(Options{Dial: relay.Dial, Rewrite: Rewrite{Allow: []string{"@corp.example"}}})
 		is.NoErr(s.Reconfigure(opts))
 		pass(10 * time.Minute)

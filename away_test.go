@@ -45,10 +45,10 @@ func TestRecordsSurviveAnUnmountedSpool(t *testing.T) {
 				tt.back(t, dir)
 				pass(3 * time.Hour)
 				stop()
-				is.Equal(relay.tries("waits", "a@x.org"), 1)  // who has got it does not get it again
-				is.True(relay.tries("waits", "b@x.org") > 1)  // who has not is tried again
+				is.Equal(relay.tries("waits", "a@x.org"), 1)  // a recipient with an acceptance does not get it again
+				is.True(relay.tries("waits", "b@x.org") > 1)  // the other one is tried again
 				is.True(exists(dir, "waits"))                 // and it waits for him
-				is.Equal(relay.tries("flying", "f@x.org"), 1) // what was accepted meanwhile is done
+				is.Equal(relay.tries("flying", "f@x.org"), 1) // an acceptance meanwhile counts
 				is.True(!exists(dir, "flying"))               // and its file gone
 				is.Equal(relay.accepted("done", "d@x.org"), 1)
 				is.True(strings.Count(log.String(), "ERROR") <= 3) // each trouble is said once
@@ -71,7 +71,7 @@ func TestASpoolMadeAnewIsLockedAndRun(t *testing.T) {
 		drop(t, dir, "new", to("new@x.org"))
 		pass(time.Minute)
 		is.Equal(relay.accepted("new", "new@x.org"), 1)
-		is.True(errors.Is(New(dir, exact(Options{})).Run(t.Context()), ErrRunning)) // nobody else can run it
+		is.True(errors.Is(New(dir, exact(Options{})).Run(t.Context()), ErrRunning)) // the lock is still held
 		stop()
 	})
 }

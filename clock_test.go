@@ -23,11 +23,11 @@ func TestAfterALongTimeWithoutADaemonEachMessageIsTriedOnceMore(t *testing.T) {
 		_, stop := start(t, dir, opts)
 		pass(time.Minute + time.Second)
 		stop()
-		tried := relay.tries("m", "b@x.org")
+		before := relay.tries("m", "b@x.org")
 		pass(7 * day)
 		_, stop = start(t, dir, opts)
 		pass(retry.LastChance - time.Second)
-		is.True(relay.tries("m", "b@x.org") > tried+1) // it is not given up unseen
+		is.True(relay.tries("m", "b@x.org") > before+1) // it is not given up unseen
 		is.True(!exists(dir, "failed", "m"))
 		pass(2 * time.Second)
 		stop()

@@ -97,7 +97,7 @@ func django(to, id string) string {
 		"@x>\n\nhello\n"
 }
 
-// What programs write into a file is sent to those whom the program means, whole and without what is not for all.
+// Messages in the forms of many programs are sent to the recipients that the program means, whole, and without Bcc.
 func TestContentsOfFiles(t *testing.T) {
 	t.Parallel()
 	for name, tt := range contents {

@@ -16,9 +16,9 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// journalRows are the rows of the table "Journal" in docs/durability.md. That each step leaves what is said there is
-// tested in internal/journal; here is what the next start makes of that. The message is for a@x.org, who accepts it, and
-// b@x.org, who does not.
+// journalRows are the rows of the table "Journal" in docs/durability.md. internal/journal tests the second column, the
+// files that each step leaves. This test has the third column, the next start. The relay accepts the message for
+// a@x.org and defers it for b@x.org.
 var journalRows = []struct {
 	text  string
 	leave func(t *testing.T, dir string, relay *ledger) (after string) // runs a spool until the crash
@@ -32,7 +32,7 @@ var journalRows = []struct {
 	{"the journal is emptied, or replaced by one with later lines only", crashWith(func(_, status string) (string, string) { return "", status }), 1, 0},
 }
 
-// crashInDelivery crashes when the relay has answered and nobody knows it yet.
+// crashInDelivery crashes after the reply of the relay and before its record.
 func crashInDelivery(t *testing.T, dir string, relay *ledger) string {
 	after := dir + ".crashed"
 	_, stop := start(t, dir, Options{Transport: TransportFunc(func(ctx context.Context, tx *Transaction) []Result {
@@ -82,7 +82,7 @@ func TestTheNextStartAfterEachRowOfTheJournal(t *testing.T) {
 				pass(time.Hour)
 				stop()
 				is.Equal(relay.tries("m", "a@x.org"), row.tries)
-				is.True(relay.tries("m", "b@x.org") > 2) // who has not got it is tried on
+				is.True(relay.tries("m", "b@x.org") > 2) // the other recipient is tried again
 				is.Equal(strings.Count(log.String(), "journal damaged"), row.said)
 			})
 		})

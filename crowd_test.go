@@ -78,5 +78,5 @@ func TestMoreNoticesThanTheKernelKeeps(t *testing.T) {
 	soon(t, "what nobody told of is sent", func() bool { return r.got("late@x.org") == 1 })
 	soon(t, "nothing else is left", func() bool { return len(r.Status()) == 0 })
 	is.Equal(r.got("first@x.org"), 1)
-	is.Equal(r.got("goes@x.org"), 0) // what was deleted is not sent
+	is.Equal(r.got("goes@x.org"), 0) // a deleted message is not sent
 }

@@ -54,7 +54,7 @@ func TestTooFewFileDescriptors(t *testing.T) {
 	soon(t, "nothing is left", func() bool { names, err := r.Spool.dir.Names(""); return err == nil && len(names) == 0 })
 	t.Log(r.log)
 	t.Logf("%d lines about it", r.says("too many open files"))
-	is.Equal(r.says("file cannot be sent"), 0) // nobody's fault
+	is.Equal(r.says("file cannot be sent"), 0) // no file is at fault
 	is.Equal(r.says("given up")+r.says("delivery deferred"), 0)
 	is.True(!exists(dir, "failed", "m000"))
 	is.True(r.says("too many open files") < messages/4) // once or so, and not for each message

@@ -24,7 +24,7 @@ type disk struct {
 	size int
 }
 
-// newDisk mounts one for the time of the test, where nobody else sees it. The test runs once more for that, in a process
+// newDisk mounts a disk for the time of the test, in a mount namespace. The test runs once more for that, in a process
 // of its own with namespaces of its own; the caller returns if there is no disk.
 func newDisk(t *testing.T, size int) *disk {
 	t.Helper()
@@ -66,7 +66,7 @@ func (d *disk) mount() {
 // unmount lets go of it, even while files are open.
 func (d *disk) unmount() { check(d.t, unix.Unmount(d.path, unix.MNT_DETACH)) }
 
-// readOnly makes it so for whoever opens a file from now on, as the kernel does to a disk with errors.
+// readOnly makes the disk read-only for the next open of a file, as the kernel does to a disk with errors.
 func (d *disk) readOnly() {
 	check(d.t, unix.Mount(d.path, d.path, "", unix.MS_BIND, ""))
 	check(d.t, unix.Mount("none", d.path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
@@ -88,33 +88,33 @@ func (d *disk) fill() {
 
 func (d *disk) empty() { check(d.t, os.Remove(filepath.Join(d.path, ".ballast"))) }
 
-// sick and well make a disk refuse to be written to, and not any more.
-type sickness struct {
-	cause      error
-	sick, well func(d *disk)
-	sent       int // messages that are sent meanwhile, and whose files are in the way: of a full disk they would be room
+// A diskFault makes writes to a disk fail.
+type diskFault struct {
+	cause         error // of the failed writes
+	begin, repair func(d *disk)
+	sent          int // messages sent during the fault; none on a full disk, as their removal frees space
 }
 
-var sicknesses = map[string]sickness{
+var diskFaults = map[string]diskFault{
 	"full":      {unix.ENOSPC, (*disk).fill, (*disk).empty, 0},
 	"read-only": {unix.EROFS, (*disk).readOnly, (*disk).unmount, 20},
 }
 
-// On a disk that cannot be written to mail goes on as far as it can, and everything goes on when that is over.
+// On a disk that cannot be written, mail that needs no write is sent. After the repair all mail is sent.
 func TestDiskErrors(t *testing.T) {
-	for name, s := range sicknesses {
+	for name, s := range diskFaults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDisk(t, 1<<20)
 			if d == nil {
 				return
 			}
-			testSickDisk(t, d, s)
+			testDiskFault(t, d, s)
 		})
 	}
 }
 
-func testSickDisk(t *testing.T, d *disk, s sickness) {
+func testDiskFault(t *testing.T, d *disk, s diskFault) {
 	is := is.New(t)
 	var laterIsNow atomic.Bool
 	relay := &smtptest.Relay{Reply: func(verb, arg string) string {
@@ -138,7 +138,7 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 	asleep := New(d.path, opts)
 	asleep.Pause()
 	r := tryIt(t, asleep, d.path, relay, opts)
-	s.sick(d)
+	s.begin(d)
 	r.Resume()
 	soon(t, "mail goes on", func() bool { return r.got("sent@example.org") == s.sent && r.got("done@example.org") == each })
 	_, err := r.Put(t.Context(), Envelope{To: []string{"put@example.org"}}, strings.NewReader("Subject: x\n\n"+strings.Repeat("hello\n", 100_000)))
@@ -155,7 +155,7 @@ func testSickDisk(t *testing.T, d *disk, s sickness) {
 	is.Equal(r.says("files cannot be worked on"), 1) // but said, once
 	is.Equal(r.says("file cannot be written"), 2)    // the status file and the journal, each once
 	laterIsNow.Store(true)
-	s.well(d)
+	s.repair(d)
 	soon(t, "all is as it should be", func() bool {
 		names, err := r.Spool.dir.Names("")
 		failed, err2 := os.ReadDir(filepath.Join(d.path, "failed"))
@@ -212,7 +212,7 @@ func TestAnUnmountedSpool(t *testing.T) {
 		drop(t, spool, "new", to(fmt.Sprintf("new%d@x.org", n)))
 		soon(t, "new mail is sent", func() bool { return r.got(fmt.Sprintf("new%d@x.org", n)) == 1 })
 	}
-	is.Equal(r.got("a@x.org"), 1) // nobody gets it again
+	is.Equal(r.got("a@x.org"), 1) // it is not sent twice
 	is.True(exists(spool, "m"))
 	r.stop()
 }

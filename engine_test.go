@@ -48,12 +48,12 @@ func TestMailGoesByItsSendersRoute(t *testing.T) {
 		pass(time.Minute)
 		st := s.Status()
 		stop()
-		is.Equal(relays["main"].Messages()[0].From, "x@elsewhere.org")   // whoever has no route of his own
+		is.Equal(relays["main"].Messages()[0].From, "x@elsewhere.org")   // a sender without a route
 		is.Equal(relays["domain"].Messages()[0].From, "bob@Example.com") // a domain
 		is.Equal(relays["ann"].Messages()[0].From, "ANN@example.com")    // an address goes before its domain
 		m := one(t, st)
 		is.Equal(m.From, "y@down.org")                           // trouble with one relay holds up no mail of the others
-		is.True(strings.Contains(m.To[0].Error, "down.test:25")) // and is told where it matters
+		is.True(strings.Contains(m.To[0].Error, "down.test:25")) // and the relay is in the error
 		is.Equal(m.To[0].Attempts, 0)
 	})
 }
@@ -199,7 +199,7 @@ func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
 		drop(t, dir, "c", simple)
 		pass(time.Minute)
 		mu.Lock()
-		is.Equal(len(small), 11) // nor do they when there was nothing else
+		is.Equal(len(small), 11) // a connection was free, although no small one waited before
 		mu.Unlock()
 		pass(12 * time.Hour)
 		stop()
@@ -232,7 +232,7 @@ func TestEightBitTextForASevenBitRelay(t *testing.T) {
 				pass(time.Minute)
 				stop()
 				if tt.want == "" {
-					is.Equal(len(relay.Messages()), 0)                             // what is signed is not touched
+					is.Equal(len(relay.Messages()), 0)                             // a signed message is not changed
 					is.True(exists(dir, "failed", "m"))                            // it is given up
 					is.True(strings.Contains(told.last().Err.Error(), "8BITMIME")) // with the reason
 					is.True(strings.Contains(told.last().Err.Error(), "signed"))

@@ -27,10 +27,10 @@ const (
 	killMails = 12
 )
 
-// What the comments of Event and Envelope.ID promise across kill -9: a message that was put is accepted at least once for
-// each recipient. After an EventSent that recipient is never offered the message again, and there is one such event at
-// most. There is an EventQueued for each recipient. The program puts a message again if it does not know whether its Put
-// has succeeded.
+// The guarantees in the comments of Event and Envelope.ID, across kill -9. A message that was put is accepted at least
+// once for each recipient. After an EventSent there is no further attempt for that recipient. There is one such event
+// at most. There is an EventQueued for each recipient. The program puts a message again if it does not know whether its
+// Put has succeeded.
 func TestEventsAfterKill(t *testing.T) {
 	if os.Getenv(killDir) != "" {
 		t.Skip("this is the child")

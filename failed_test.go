@@ -47,9 +47,9 @@ func testUnreadableFailed(t *testing.T, mode fs.FileMode) {
 	pass(time.Minute)
 	is.Equal(strings.Count(log.String(), "recovery after a crash is incomplete"), 1)
 	is.Equal(strings.Count(log.String(), "reports pending but unreadable"), 1)
-	is.Equal(!exists(dir, "good"), mode != 0) // without looking nobody knows whether it has come back from there, and to whom it went
+	is.Equal(!exists(dir, "good"), mode != 0) // if failed/ cannot be read, a why-file of it may be there
 	is.True(exists(dir, "new"))               // who was refused stays in the spool while there is no other place
-	is.Equal(len(reports(t, relay)), 0)       // and nobody is told that he was given up
+	is.Equal(len(reports(t, relay)), 0)       // and there is no report
 	check(t, os.Chmod(failed, 0o700))
 	pass(time.Hour)
 	is.True(!exists(dir, "good"))

@@ -20,7 +20,7 @@ func device(t *testing.T, path string) {
 	}
 }
 
-// unavailable skips a test for which the system does not give what it needs. In CI it does, so there nothing is skipped.
+// unavailable skips a test if the system lacks something. In CI it fails the test instead.
 func unavailable(t *testing.T, what string, err error) {
 	t.Helper()
 	if os.Getenv("CI") != "" {

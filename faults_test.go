@@ -26,7 +26,7 @@ import (
 // patience is how long a test waits for what happens in a moment on an idle machine. Only a failing test waits so long.
 const patience = 5 * time.Minute
 
-// soon waits until so says yes: a spool that runs in real time tells nobody when it is done.
+// soon waits until so returns true, for a spool that runs in real time.
 func soon(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
@@ -179,7 +179,7 @@ func TestBadFilesDoNotAffectAGoodMessage(t *testing.T) {
 			soon(t, "why: "+tt.reason, func() bool { return strings.Contains(whyOf(r, bad), tt.reason) })
 			time.Sleep(5 * r.opts.Freq) // some scans more change nothing
 			is.Equal(whereIs(r.dir, bad), tt.where)
-			is.True(tt.copies == some || len(r.relay.Messages()) == 1+tt.copies) // nothing else was sent, nor anything twice
+			is.True(tt.copies == some || len(r.relay.Messages()) == 1+tt.copies) // no other message was sent, and none twice
 			is.True(r.says("file cannot be sent")+r.says("given up") <= 1)       // one line at most
 		})
 	}
@@ -269,7 +269,7 @@ func whereIs(dir, name string) string {
 	return gone
 }
 
-// whyOf is what a person is told of a file.
+// whyOf returns the error that a person sees for a file.
 func whyOf(r *trial, name string) string {
 	for key, m := range r.Status() {
 		if nameOf(key, &m) == name {

@@ -48,7 +48,7 @@ func TestMemoryForAGibibyte(t *testing.T) {
 
 const smallOnes = 10
 
-// An abyss is a relay that throws away what it takes, however long its lines.
+// An abyss is a relay that discards all content, with lines of any length.
 type abyss struct {
 	ext                []string
 	took, small, large atomic.Int64

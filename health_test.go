@@ -115,7 +115,7 @@ func TestHealthTellsOfARelayThatWantsAPause(t *testing.T) {
 	})
 }
 
-// What is learnt about a relay is logged once, and shown.
+// A limit that was learnt from a relay is logged once and shown in Health.
 func TestLimitOfARelayIsTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,7 +203,7 @@ func (s *sinces) of(kind EventKind, to string) time.Time {
 	return s.since[string(kind)+" "+to]
 }
 
-// However many ask, and however it ends, nobody waits for ever.
+// Every call of Health returns, with many concurrent calls and at each end of Run.
 func TestHealthFromManyGoroutines(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

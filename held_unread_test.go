@@ -60,7 +60,7 @@ func TestEditedAndHeldBeforeItIsReadSendsNoSecondCopy(t *testing.T) {
 }
 
 // TestStatusFileThatCannotBeReadNowIsKept starts a run while the system is short of memory. The status file is no
-// damaged file: the start fails, and the next one knows who has accepted.
+// damaged file: the start fails, and the next start still has the acceptances.
 func TestStatusFileThatCannotBeReadNowIsKept(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{syscall.ENOMEM, syscall.EMFILE, syscall.EACCES, syscall.ESTALE} {

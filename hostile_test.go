@@ -18,17 +18,17 @@ import (
 // evil is the message that must never be: what hides in another one.
 const evil = "MAIL FROM:<evil@example.net>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nSubject: evil\r\n\r\nevil\r\n.\r\n"
 
-// header is that of a message which lacks nothing; its recipient is b@example.org.
+// header is a complete header; the recipient is b@example.org.
 const header = "From: a@example.com\nTo: b@example.org\nDate: d\nMessage-ID: <1@x>\n"
 
-// Hostile content, from the file to the relay: who has sent what to whom, and which bytes.
+// Hostile content, from the file to the relay: sender, recipients and bytes.
 func TestHostileContent(t *testing.T) {
 	t.Parallel()
 	const b = "b@example.org"
 	type row struct {
 		name, text string
-		to         string // who gets it, with bars between them; empty: nobody, no message at all
-		has        string // in what the relay gets, where it matters
+		to         string // recipients, separated by bars; empty: no message is sent
+		has        string // part of the content that the relay gets
 		hasNot     string // "" stands for nothing
 	}
 	tests := []row{
@@ -55,7 +55,7 @@ func TestHostileContent(t *testing.T) {
 		{"encoded line end in angle brackets", "Cc: X <x=?utf-8?q?=0D=0ARCPT_TO:<victim=40example.net>?=@y.org>\n" + header + "\nhello\n", b, "", ""},
 		{"encoded word with a comma as a name", "Cc: =?utf-8?q?victim=40example.net=2C?= <x@y.org>\n" + header + "\nhello\n", "b@example.org|x@y.org", "", ""},
 
-		// Nobody sees who is hidden.
+		// No recipient sees the recipients of Bcc.
 		{"Bcc", "Bcc: c@hidden.org\n" + header + "\nhello\n", "b@example.org|c@hidden.org", "", "hidden"},
 		{"Bcc with a blank before the colon", "Bcc : c@hidden.org\n" + header + "\nhello\n", "b@example.org|c@hidden.org", "", "hidden"},
 		{"bcc in other letters", "bCC:c@hidden.org\n" + header + "\nhello\n", "b@example.org|c@hidden.org", "", "hidden"},
@@ -93,7 +93,7 @@ func TestHostileContent(t *testing.T) {
 					stop()
 					got := relay.Messages()
 					if tt.to == "" {
-						is.Equal(len(got), 0) // nobody gets anything
+						is.Equal(len(got), 0) // no message is sent
 						is.True(exists(dir, "m") || exists(dir, "failed", "m"))
 						return
 					}
@@ -104,7 +104,7 @@ func TestHostileContent(t *testing.T) {
 					is.Equal(got[0].To, want)                                                 // to exactly those
 					is.True(!got[0].BareCR && !got[0].BareLF)                                 // with line ends that everybody reads the same way
 					is.True(strings.Contains(string(got[0].Data), tt.has))                    // whole
-					is.True(tt.hasNot == "" || !strings.Contains(wire.content(), tt.hasNot))  // and without what is hidden
+					is.True(tt.hasNot == "" || !strings.Contains(wire.content(), tt.hasNot))  // and without the hidden part
 					is.True(mode == "BDAT" || strings.Count(wire.String(), "\r\n.\r\n") == 1) // with one end
 				})
 			})
@@ -112,7 +112,7 @@ func TestHostileContent(t *testing.T) {
 	}
 }
 
-// A tap hears what is said to a relay.
+// A tap records the commands and content that a relay gets.
 type tap struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -131,7 +131,7 @@ func (w *tap) String() string {
 	return w.text.String()
 }
 
-// content is what was said, but for the commands that name the recipients.
+// content returns the record without the MAIL and RCPT commands.
 func (w *tap) content() string {
 	var rest []string
 	for _, line := range strings.SplitAfter(w.String(), "\r\n") {

@@ -18,8 +18,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// crash ends a run as kill -9 does, as far as its disk can tell: what it writes from now on goes nowhere. It returns where
-// the spool is then. The run must be at rest.
+// crash ends a run as kill -9 does, and returns the path of the spool after that. The run must be idle. Its later
+// writes go to the old path, which does not exist.
 func crash(t *testing.T, dir string, stop func()) (after string) {
 	t.Helper()
 	after = dir + ".crashed"
@@ -28,7 +28,7 @@ func crash(t *testing.T, dir string, stop func()) (after string) {
 	return after
 }
 
-// journalOf returns what is in the journal's file; nothing if it is missing.
+// journalOf returns the content of the journal; empty if the file is missing.
 func journalOf(t *testing.T, dir string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, spooldir.JournalFile))
@@ -50,7 +50,7 @@ func block(t *testing.T, dir string) (unblock func()) {
 	return func() { check(t, os.Remove(path)) }
 }
 
-// few is a Transport that takes n recipients at a time and has no room for more of them.
+// few is a Transport that accepts at most n recipients of a transaction.
 func few(l *ledger, n int) Transport {
 	return TransportFunc(func(ctx context.Context, tx *Transaction) []Result {
 		room := *tx
@@ -82,8 +82,8 @@ func TestAnAcceptanceSurvivesACrash(t *testing.T) {
 					is.Equal(relay.tries(name, "b@x.org"), 1) // an attempt that was in vain is not forgotten either
 					pass(time.Hour)
 					stop()
-					is.Equal(relay.tries(name, "a@x.org"), 1) // who has it does not get it again
-					is.True(relay.tries(name, "b@x.org") > 5) // who has not is tried again
+					is.Equal(relay.tries(name, "a@x.org"), 1) // it is not sent twice
+					is.True(relay.tries(name, "b@x.org") > 5) // the other one is tried again
 					is.True(exists(dir, name))                // and it waits for him
 				})
 			})
@@ -112,7 +112,7 @@ func TestNothingIsWrittenForMailThatIsTakenAtOnce(t *testing.T) {
 		is.Equal(relay.accepted("", "b@x.org"), 50)
 		is.True(relay.tries("", "later@x.org") > 100)
 		stop()
-		is.True(!exists(dir, spooldir.JournalFile)) // what is sent leaves by being removed, what is deferred is in the status file soon
+		is.True(!exists(dir, spooldir.JournalFile)) // a removal needs no line, and the deferral is in the status file
 	})
 }
 
@@ -146,10 +146,10 @@ func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
 				drop(t, dir, "all", "From: s@x.org\nTo: c@x.org\nCc: d@x.org\n\nhello\n")
 				pass(10 * time.Minute)
 				is.Equal(ledger.accepted("m", "a@x.org"), 1)
-				is.True(ledger.tries("m", "b@x.org") <= 1)             // nobody is offered it
+				is.True(ledger.tries("m", "b@x.org") <= 1)             // no recipient is tried again
 				is.True(exists(dir, "m"))                              // nor is it taken away
 				is.True(!exists(dir, "failed", "m"))                   // wherever to
-				is.Equal(told.kinds("a@x.org"), "queued")              // nor is told what could be forgotten
+				is.Equal(told.kinds("a@x.org"), "queued")              // no event before its record
 				is.Equal(ledger.accepted("other", "b@example.org"), 1) // the others go on
 				is.True(!exists(dir, "other"))
 				is.Equal(strings.Count(log.String(), "file cannot be written"), 2) // it is said once of each
@@ -468,7 +468,7 @@ func TestWhatIsInFlightWhenItStopsIsInTheJournal(t *testing.T) {
 				}
 				stop()
 				unblock()
-				is.Equal(told.kinds("a@x.org"), "queued sent") // it is told in any case
+				is.Equal(told.kinds("a@x.org"), "queued sent") // the event comes in any case
 				is.Equal(strings.Contains(log.String(), "messages may be sent again"), !tt.journal && !tt.status)
 				if !tt.journal && !tt.status {
 					return
@@ -540,7 +540,7 @@ func TestAJournalThatIsNotWhole(t *testing.T) {
 					pass(time.Minute)
 					stop()
 				}
-				is.Equal(strings.Count(log.String(), "journal damaged"), 1) // it is told, and mended
+				is.Equal(strings.Count(log.String(), "journal damaged"), 1) // logged once, and repaired
 				is.Equal(relay.tries("m", "a@x.org") == 1, tt.name != "torn at its only record")
 				is.True(relay.tries("m", "b@x.org") > 1)
 			})
@@ -566,7 +566,7 @@ func TestRunRefusesAJournalThatItCannotRead(t *testing.T) {
 			spoil(t, dir)
 			s := New(dir, exact(Options{Transport: TransportFunc(nil)}))
 			err := s.Run(t.Context())
-			is.True(err != nil) // who has got what cannot be known
+			is.True(err != nil) // the acceptances are unknown
 			is.True(strings.Contains(err.Error(), spooldir.JournalFile))
 			is.True(!exists(dir, ".spoolgore.js")) // nothing was touched
 			unlock, err := s.dir.Lock().Acquire()
@@ -618,13 +618,13 @@ func TestAStatusFileOfAPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
 		pass(50 * time.Millisecond)
 		text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(err)
-		is.True(!strings.Contains(string(text), "b@x.org")) // the journal knew of the one who has accepted only
+		is.True(!strings.Contains(string(text), "b@x.org")) // the journal had the acceptance only
 		touch(t, filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(s.Reload())
 		pass(time.Minute)
 		stop()
 		is.Equal(l.tries("m", "a@x.org"), 1)
-		is.Equal(l.accepted("m", "b@x.org"), 1) // nobody is left out
+		is.Equal(l.accepted("m", "b@x.org"), 1) // b@x.org gets it
 		is.True(!exists(dir, "m"))
 	})
 }

@@ -35,7 +35,7 @@ func busyRelay() error {
 	return &DeliveryError{Fault: FaultRelay, Code: 421, Err: errors.New("421 4.7.0 try again later")}
 }
 
-// ledger is a Transport that writes down what it was offered.
+// ledger is a Transport that records each attempt.
 type ledger struct {
 	takes  time.Duration                      // for each transaction
 	answer func(file, to string, n int) error // to the n-th offer of that file to that recipient; nil: it is always accepted
@@ -146,7 +146,7 @@ func TestAnotherMessageUnderTheSameNameInheritsNothing(t *testing.T) {
 				}
 				pass(30 * time.Second)
 				stop()
-				is.Equal(relay.accepted("m", "a@x.org"), 2) // who has got the first one gets the second one too
+				is.Equal(relay.accepted("m", "a@x.org"), 2) // the second message is another message
 			})
 		})
 	}
@@ -193,8 +193,8 @@ func TestAFileThatOnlyLooksDifferentIsTheSameMessage(t *testing.T) {
 				}
 				pass(3 * time.Minute)
 				stop()
-				is.Equal(relay.tries("m", "a@x.org"), 1) // who has got it does not get it again
-				is.True(relay.tries("m", "b@x.org") > 1) // who has not is tried again
+				is.Equal(relay.tries("m", "a@x.org"), 1) // it is not sent twice
+				is.True(relay.tries("m", "b@x.org") > 1) // the other one is tried again
 				is.True(exists(dir, "m"))                // and it waits for him
 				is.Equal(relay.accepted("other", "b@example.org"), 1)
 			})
@@ -243,7 +243,7 @@ func TestAHeldMessageMarkedDoneIsFinishedWhenItIsReleased(t *testing.T) {
 		shift(t, hold, dir, "m")
 		pass(20 * time.Second)
 		stop()
-		is.Equal(relay.tries("m", "b@x.org"), 1) // nobody is offered it any more
+		is.Equal(relay.tries("m", "b@x.org"), 1) // no further attempt
 		is.True(!exists(dir, "m"))
 	})
 }
@@ -335,7 +335,7 @@ func TestMovedBackWhenGivenUpForItsAgeIsTriedAnew(t *testing.T) {
 				pass(30 * time.Minute)
 				stop()
 				is.Equal(relay.accepted("m", "b@x.org"), 1) // it has all its time again
-				is.Equal(relay.accepted("m", "a@x.org"), 1) // and nobody has got it twice
+				is.Equal(relay.accepted("m", "a@x.org"), 1) // and it was not sent twice
 				is.True(!exists(dir, "failed", "m"))
 			})
 		})
@@ -355,7 +355,7 @@ func TestACorrectedHeaderIsKnownAgainByTheBody(t *testing.T) {
 		shift(t, failed, dir, "m")
 		pass(30 * time.Second)
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1)     // who has got it does not get it again, although it has no Message-ID
+		is.Equal(relay.tries("m", "a@x.org"), 1)     // it is not sent twice, although it has no Message-ID
 		is.Equal(relay.accepted("m", "bb@x.org"), 1) // the corrected address gets it
 	})
 }

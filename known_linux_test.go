@@ -157,7 +157,7 @@ func TestListingThatLeavesFileOutForgetsNothing(t *testing.T) {
 	}))
 }
 
-// sendOnFullDisk starts a spool for the first time where there is no room for anything new. What is there must be sent.
+// sendOnFullDisk starts a spool for the first time on a full disk. The messages there must be sent.
 func sendOnFullDisk(t *testing.T, dir string) error {
 	relay := &ledger{}
 	s := New(dir, exact(Options{Transport: relay, Freq: time.Second}))

@@ -46,7 +46,7 @@ func (p *pairing) count(file string) int {
 	return p.offers[file]
 }
 
-// startReal starts a daemon that is told of new files by the system and hardly ever looks at the directory, in real time.
+// startReal starts a daemon in real time. It finds new files by notification and rarely scans the directory.
 // The daemon is started when log holds "started"; the channel returns what Run returns.
 func startReal(t *testing.T, ctx context.Context, dir string, relay Transport) (log *lines, end chan error) {
 	log, end = &lines{}, make(chan error, 1)

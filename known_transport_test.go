@@ -217,7 +217,7 @@ func (c mortal) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Nobody knows whether a relay that died after the last octet of a message has the message. The attempt is
+// A relay that died after the last octet of a message may have the message. The attempt is
 // uncertain on a connection that has rested, too.
 func TestSecondCopyAfterRestingConnectionIsUncertain(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys/fsystest"
 )
 
-// labErrors are what a sick disk, a full one, or a process at its limits says.
+// labErrors are errors of a disk with faults, of a full disk, and of a process at its limits.
 var labErrors = []syscall.Errno{
 	syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE, syscall.ENOMEM, syscall.EMFILE,
 	syscall.EACCES, syscall.EPERM,
@@ -167,7 +167,7 @@ func (l *lab) stepWithErrors(fault *labFault) {
 	}
 }
 
-// Whatever call fails, once or for a while, nothing is lost and nothing sent twice, and everything goes on by itself.
+// If any call fails, once or for a time, no message is lost or sent twice, and delivery continues by itself.
 func TestLabInjectedErrors(t *testing.T) {
 	t.Parallel()
 	first, runs := labSeed(t, 25, 2000)

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys/fsystest"
 )
 
-// A labHistory is a history of a spool, and what is known of it.
+// A labHistory is a history of a spool, with its messages and acceptances.
 type labHistory struct {
 	seed  uint64
 	ops   []fsystest.Op
@@ -202,7 +202,7 @@ func labSeed(t *testing.T, short, long int) (first uint64, n int) {
 	return 1, short
 }
 
-// Whatever a power cut leaves of what was not synced, nothing acknowledged is lost, and nothing recorded is sent twice.
+// A power cut may lose any unsynced data. No acknowledged message is lost, and no recorded acceptance is repeated.
 func TestLabPowerCuts(t *testing.T) {
 	t.Parallel()
 	first, recordings := labSeed(t, 4, 100)

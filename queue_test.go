@@ -74,7 +74,7 @@ func TestOddFilesHoldUpNothing(t *testing.T) {
 				pass(time.Hour)
 				st := s.Status()
 				stop()
-				is.Equal(len(relay.Messages()), 1) // the good one beside it was sent, and nothing else
+				is.Equal(len(relay.Messages()), 1) // the good message was sent, and no other
 				if tt.failed {
 					is.True(exists(dir, "failed", tt.name)) // it is kept in failed/
 					why, err := os.ReadFile(filepath.Join(dir, "failed", tt.name+".json"))
@@ -192,8 +192,8 @@ func TestFilesAreTheInterface(t *testing.T) {
 		drop(t, dir, "replaced", "From: a@example.com\nTo: third@example.org\n\nanother\n")
 		pass(time.Minute)
 		st := s.Status()
-		is.Equal(len(st), 2)                                   // what is deleted is forgotten
-		is.True(!st[filepath.Join(dir, "held")].Held.IsZero()) // what is held is remembered
+		is.Equal(len(st), 2)                                   // a deleted message has no record
+		is.True(!st[filepath.Join(dir, "held")].Held.IsZero()) // a held message has one
 		is.Equal(st[filepath.Join(dir, "replaced")].To[0].Address, "third@example.org")
 		refuse.Store(false)
 		pass(time.Hour)
@@ -206,7 +206,7 @@ func TestFilesAreTheInterface(t *testing.T) {
 		is.NoErr(os.Rename(filepath.Join(dir, "hold", "held"), filepath.Join(dir, "held")))
 		pass(time.Hour)
 		stop()
-		is.Equal(relay.Messages()[3].To, []string{"second@example.org"}) // released, it goes to those who have not got it
+		is.Equal(relay.Messages()[3].To, []string{"second@example.org"}) // released, it goes to the other recipient
 		is.Equal(len(relay.Messages()), 4)
 	})
 }
@@ -236,7 +236,7 @@ func TestAFileReplacedInFlightIsANewMessage(t *testing.T) {
 				pass(time.Hour)
 				is.Equal(<-sent, "b@example.org")
 				if name != "deleted" {
-					is.Equal(<-sent, "new@example.org") // what came meanwhile is not taken for what was sent
+					is.Equal(<-sent, "new@example.org") // the new file is another message
 				}
 				is.Equal(len(s.Status()), 0)
 				is.True(!exists(dir, "m"))
@@ -378,7 +378,7 @@ func TestDrain(t *testing.T) {
 	is.Equal(len(s.Status()), 0)       // read from the status file, as nothing runs
 }
 
-// A program that is just being started has for a moment what its parent had open: the file of a Put, say.
+// Between fork and exec, a new process has the open files of its parent, such as the file of a Put.
 func TestDrainWaitsForAFileThatIsStillOpenForAMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

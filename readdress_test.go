@@ -30,7 +30,7 @@ func readdressed(t *testing.T, dir, sub, name string, to ...string) {
 	check(t, d.Steering().Rewrite(spooldir.Place(sub), name, id, writer(string(front)+text[h.Start():])))
 }
 
-// Who has accepted a message does not get it again when others are replaced, wherever the message is.
+// A change of recipients does not repeat an acceptance, in any place of the message.
 func TestOtherRecipientsForWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	for name, id := range map[string]string{"with Message-ID": "Message-ID: <1@x>\n", "without": ""} {

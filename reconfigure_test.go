@@ -96,7 +96,7 @@ func TestWhatIsUnderWayEndsOnceWithTheOldRelay(t *testing.T) {
 		is.Equal(relays["new"].Messages()[0].From, "b@x.org")
 		is.Equal(s.Health().InFlight, 1)
 		pass(3 * time.Minute)
-		is.Equal(len(relays["old"].Messages()), 1) // and what it had begun came to its end
+		is.Equal(len(relays["old"].Messages()), 1) // and its transaction has ended
 		is.Equal(len(relays["new"].Messages()), 1)
 		is.Equal(len(s.Status()), 0)
 		commands := relays["old"].Commands()
@@ -184,7 +184,7 @@ func TestAPasswordIsPutRight(t *testing.T) {
 		is.Equal(relay.Messages()[0].User, "app")
 		is.Equal(s.Health().Relays[0].Trouble, "")
 		stop()
-		is.Equal(told.last().Attempt, 1) // nobody lost an attempt over it
+		is.Equal(told.last().Attempt, 1) // no attempt was counted
 	})
 }
 
@@ -296,7 +296,7 @@ func TestTheRateGoesOn(t *testing.T) {
 		is.NoErr(s.Reconfigure(opts))
 		drop(t, dir, "more", simple)
 		pass(54 * time.Minute)
-		is.Equal(len(relay.Messages()), 60) // what was spent within the hour still counts
+		is.Equal(len(relay.Messages()), 60) // the used part of the limit still counts
 		pass(4 * time.Minute)
 		is.Equal(len(relay.Messages()), 61) // and no longer than the hour and a hundredth of it
 		stop()
@@ -352,7 +352,7 @@ func TestReconfigureCountsForTheNextRun(t *testing.T) {
 		s.noSettle = true
 		drop(t, dir, "a", simple)
 		opts.SMTPAddr = "new.test"
-		is.True(s.Reconfigure(opts) != nil) // it is told now, and not by Run
+		is.True(s.Reconfigure(opts) != nil) // the error is returned now, and not by Run
 		opts.SMTPAddr, opts.StatusFile = "new.test:25", dir+"/x.js"
 		is.NoErr(s.Reconfigure(opts))
 		is.NoErr(s.Drain(t.Context()))
@@ -378,7 +378,7 @@ func (a *atLog) Handle(ctx context.Context, line slog.Record) error {
 	return a.Handler.Handle(ctx, line)
 }
 
-// What is said while a Run begins, which may take a while where there are many messages, is not lost on it.
+// Calls during the start of Run take effect. The start may take a while with many messages.
 func TestReconfigureWhileARunBegins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -427,7 +427,7 @@ func TestRunEndsARetiredRelayToo(t *testing.T) {
 		began := time.Now()
 		stop()
 		is.Equal(time.Since(began), 5*time.Second) // and Run leaves nothing behind
-		is.True(exists(dir, "a"))                  // what is uncertain stays
+		is.True(exists(dir, "a"))                  // an uncertain message stays
 	})
 }
 
@@ -484,7 +484,7 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 	})
 }
 
-// Status is told in the words of the routes of its moment, whatever the loop has gone on with since.
+// Status names the routes of its own moment, even if the options have changed since.
 func TestStatusWhileTheRoutesChange(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -21,14 +21,14 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// told is a report as it reached its sender.
+// told is a report as its recipient gets it.
 type told struct {
 	*dsn.Report
 	env  *enmime.Envelope
 	text string
 }
 
-// actions lists what the report says became of each recipient.
+// actions returns each recipient of the report with its action.
 func (r told) actions() string {
 	var list []string
 	for _, f := range r.DeliveryStatus.RecipientDSNs {
@@ -56,7 +56,7 @@ func reports(t *testing.T, relay *smtptest.Relay) (list []told) {
 	return list
 }
 
-// refusing is a relay that answers RCPT for some addresses as it is told.
+// refusing is a relay with given replies to RCPT for some addresses.
 func refusing(answers map[string]string) *smtptest.Relay {
 	return &smtptest.Relay{Reply: func(verb, arg string) string {
 		if verb == "RCPT" {
@@ -98,12 +98,12 @@ func TestTheSenderIsTold(t *testing.T) {
 		_, stop := begin(t, dir, Options{Dial: relay.Dial, OnEvent: events.add, LocalName: "host.example.com"})
 		pass(time.Second)
 		stop()
-		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // the message is kept, and nothing says that anybody is to be told
+		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // the message is kept, and there is no mark of a report
 		is.Equal(ls(t, dir, "tmp"), nil)
 		got := reports(t, relay)
 		is.Equal(len(got), 1)
 		r := got[0]
-		is.Equal(r.actions(), "bad@example.org failed, broken@ failed") // not of who has got it
+		is.Equal(r.actions(), "bad@example.org failed, broken@ failed") // without the accepted recipient
 		is.Equal(r.env.GetHeader("To"), "<a@example.com>")
 		is.Equal(r.env.GetHeader("From"), "Mail Delivery System <MAILER-DAEMON@host.example.com>")
 		is.Equal(r.env.GetHeader("In-Reply-To"), "<1@example.com>")
@@ -201,7 +201,7 @@ func TestReportsAreAsTheSenderWishes(t *testing.T) {
 				_, stop := begin(t, dir, Options{Dial: relay.Dial})
 				pass(time.Minute)
 				stop()
-				is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // whatever is told, the message is kept
+				is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // the message is kept in any case
 				got := reports(t, relay)
 				if tt.want == "" {
 					is.Equal(len(got), 0)
@@ -494,7 +494,7 @@ func TestWhoAsksForSuccessIsToldThatTheRelayWillNot(t *testing.T) {
 				got := reports(t, relay)
 				is.Equal(len(got), tt.want)
 				if tt.want > 0 {
-					is.Equal(got[0].actions(), "b@x.org relayed") // who was not asked about is not told of
+					is.Equal(got[0].actions(), "b@x.org relayed") // c@x.org has NOTIFY=FAILURE
 				}
 				is.Equal(len(relay.Messages()), 1+tt.want)
 				is.Equal(len(ls(t, dir, "failed")), 0)
@@ -538,7 +538,7 @@ func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
 		is.Equal(r.History.Last.Reply, "451 4.2.3 later")
 		is.Equal(r.History.Last.Relay, "smarthost.test:25")
 		is.Equal(r.History.Last.TLS, "TLS 1.3")
-		is.Equal(why.Cc[0].History.Last.Reply, "250 2.0.0 accepted") // of those who have it as well
+		is.Equal(why.Cc[0].History.Last.Reply, "250 2.0.0 accepted") // also of accepted recipients
 		is.Equal(why.Reason, "b@example.org: given up after 3 attempts: rcpt: 451 4.2.3 later")
 		is.Equal(why.From, "a@example.com")
 		got := reports(t, relay)

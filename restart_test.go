@@ -92,7 +92,7 @@ func TestARunThatEndsBeforeItHasReadEveryFileForgetsNothing(t *testing.T) {
 		_, stop = start(t, dir, opts)
 		pass(10 * time.Second)
 		stop()
-		is.Equal(relay.accepted("", "a@x.org"), messages) // so nobody gets anything twice
+		is.Equal(relay.accepted("", "a@x.org"), messages) // no message is sent twice
 	})
 }
 
@@ -193,7 +193,7 @@ func TestAGivenUpRecipientMadeToWaitByHandIsNotGivenUpWhenAccepted(t *testing.T)
 		shift(t, filepath.Join(dir, "failed"), dir, "m")
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.accepted("m", "a@x.org"), 1) // and accepted is what it stays
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // the acceptance stays
 	})
 }
 
@@ -233,7 +233,7 @@ func TestReloadOfAMissingFileChangesNothing(t *testing.T) {
 		is.True(s.Reload() != nil) // that it is missing is no edit
 		s.Resume()
 		pass(30 * time.Second)
-		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // nobody starts afresh
+		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // the attempts still count
 		stop()
 		is.Equal(relay.tries("m", "a@x.org"), 1) // nor gets it again
 	})
@@ -259,8 +259,8 @@ func TestReloadWithoutAPauseReadsWhatWasEdited(t *testing.T) {
 	})
 }
 
-// Who has read that a reload takes over an edit of the status file does not pause. The edit counts; a copy that an
-// editor has held since before an acceptance does not bring the recipient back.
+// An edit of the status file without a pause counts, too. A copy that an editor has held since before an acceptance
+// does not bring the recipient back.
 func TestReloadWithoutAPauseAppliesAnEdit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -309,7 +309,7 @@ func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.js"), []byte("{}\n"), 0o600)) // it was written before the message came
 		is.NoErr(s.Reload())
 		pass(time.Minute)
-		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // nobody starts afresh
+		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // the attempts still count
 		stop()
 		is.Equal(relay.tries("m", "b@x.org"), 1)
 	})
@@ -364,7 +364,7 @@ func TestAStatusFileThatSaysNullIsEmpty(t *testing.T) {
 		pass(5 * time.Second)
 		stop()
 		is.Equal(relay.tries("m", "a@x.org"), 1)
-		is.Equal(relay.tries("m", "b@x.org"), 2) // as who has not got it starts afresh
+		is.Equal(relay.tries("m", "b@x.org"), 2) // b@x.org is tried again at once
 	})
 }
 
@@ -373,7 +373,7 @@ func TestFailedRecoveryDoesNotPreventDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, log := t.TempDir(), &ledger{}, &lines{}
-		check(t, os.Symlink("tmp", filepath.Join(dir, "tmp"))) // a loop: nobody can read it
+		check(t, os.Symlink("tmp", filepath.Join(dir, "tmp"))) // a loop that cannot be read
 		check(t, os.WriteFile(filepath.Join(dir, "m"), []byte(simple), 0o600))
 		_, stop := start(t, dir, Options{Transport: relay, Logger: slog.New(slog.NewTextHandler(log, nil))})
 		pass(time.Minute)

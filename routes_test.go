@@ -14,7 +14,7 @@ import (
 
 const twoRoutes = "From: ann@example.com\nTo: bob@example.org, carl@corp.example\nCc: dora@CORP.example\n\nhi\n"
 
-// Recipients with a route of their own get the message by that route, whatever becomes of the others.
+// Recipients with a route of their own get the message by that route, whatever the outcome of the others is.
 func TestRecipientsTakeTheirRoutes(t *testing.T) {
 	for _, test := range []struct {
 		name string

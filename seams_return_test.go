@@ -44,7 +44,7 @@ func TestTheStatusOfADirectoryThatComesBackCounts(t *testing.T) {
 		stop()
 		is.Equal(first.tries("m", "a@x.org")+second.tries("m", "a@x.org"), 1)
 		before := first.tries("m", "b@x.org")
-		is.Equal(before, 1) // who has got it there does not get it again here
+		is.Equal(before, 1) // the acceptance counts here, too
 	})
 }
 
@@ -60,7 +60,7 @@ func TestTheDirectoryUnderneathMayHaveMessages(t *testing.T) {
 		drop(t, dir, "m", named)
 		pass(4 * time.Second) // in mid-transaction
 		another(t, dir)
-		drop(t, dir, "under", to("b@x.org")) // a program leaves a message in what is there
+		drop(t, dir, "under", to("b@x.org")) // a program leaves a message in the new directory
 		pass(20 * time.Minute)
 		is.Equal(relay.accepted("m", "a@x.org"), 1)
 		check(t, os.RemoveAll(dir))

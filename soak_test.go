@@ -96,7 +96,7 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	is.Equal(len(got), n)        // none is lost
-	is.Equal(told[EventSent], n) // and each is told of once
+	is.Equal(told[EventSent], n) // with one event each
 	is.Equal(told[EventQueued], n)
 	is.Equal(told[EventFailed], 0)
 	is.True(len(refused) == (n+99)/100 && dropped > 0) // the relay did what it was to do

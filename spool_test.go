@@ -183,7 +183,7 @@ func TestMessageIsSentAndItsFileRemoved(t *testing.T) {
 		is.Equal(got[0].To, []string{"b@example.org", "c@example.org"})         // the recipients are To and Bcc
 		is.Equal(string(got[0].Data), strings.ReplaceAll(simple, "\n", "\r\n")) // the bytes are kept, but Bcc
 		is.True(!exists(dir, "one.eml"))                                        // the file is gone
-		is.Equal(told.kinds("c@example.org"), "queued sent")                    // the application was told
+		is.Equal(told.kinds("c@example.org"), "queued sent")                    // the application got the events
 		is.True(strings.HasPrefix(told.last().Reply, "250"))                    // with the relay's reply
 		is.Equal(told.last().Relay, "smarthost.test:25")                        // and the relay's name
 		text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
@@ -319,7 +319,7 @@ func TestEachRecipientHasItsOwnOutcome(t *testing.T) {
 		is.Equal(m.To[0].Status, StateDone)    // the good one was served
 		is.True(m.To[1].GivenUp)               // the refused one is given up
 		is.Equal(m.Cc[0].Status, StateWaiting) // the deferred one waits
-		is.True(m.Cc[1].GivenUp)               // what is no address fails alone
+		is.True(m.Cc[1].GivenUp)               // an invalid address fails alone
 		is.Equal(relay.Messages()[0].To, []string{"good@example.org"})
 		is.True(exists(dir, "m")) // the file stays for the one that waits
 		slow.Store(false)
@@ -341,7 +341,7 @@ func TestEachRecipientHasItsOwnOutcome(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		is.Equal(len(relay.Messages()), 3)
-		is.Equal(relay.Messages()[2].To, []string{"better@example.org"}) // those who have got it do not get it again
+		is.Equal(relay.Messages()[2].To, []string{"better@example.org"}) // without the accepted recipients
 	})
 }
 
@@ -440,8 +440,8 @@ func TestRelayTroubleRestsTheRelayAndCountsForNobody(t *testing.T) {
 		pass(time.Hour)
 		is.True(dials.Load() < 30) // it is probed less and less often, by one message
 		for _, m := range s.Status() {
-			is.Equal(m.To[0].Attempts, 0)                                  // nobody loses an attempt
-			is.True(strings.Contains(m.To[0].Error, "connection refused")) // every message says what it waits for
+			is.Equal(m.To[0].Attempts, 0)                                  // no attempt is counted
+			is.True(strings.Contains(m.To[0].Error, "connection refused")) // every message has the reason
 		}
 		down.Store(false)
 		pass(6 * time.Minute)
@@ -518,7 +518,7 @@ func TestGivenUp(t *testing.T) {
 				pass(2 * time.Second)
 				stop()
 				is.True(exists(dir, "failed", "m"))                                        // the message is kept
-				is.Equal(told.last().Kind, EventFailed)                                    // the application is told
+				is.Equal(told.last().Kind, EventFailed)                                    // the application gets the event
 				is.True(strings.Contains(told.last().Err.Error(), "4.2.2 mailbox full"))   // with the last answer
 				is.Equal(strings.Count(told.kinds("b@example.org"), "deferred"), tt.tries) // after it was tried
 			})
@@ -537,7 +537,7 @@ func TestRelayTroubleEndsWithMaxAge(t *testing.T) {
 		_, stop := start(t, dir, Options{Dial: relay.Dial, MaxAge: 24 * time.Hour, Concurrency: 1})
 		pass(24*time.Hour + time.Second)
 		stop()
-		is.True(exists(dir, "failed", "1")) // also what was never tried
+		is.True(exists(dir, "failed", "1")) // also without an attempt
 		is.True(exists(dir, "failed", "2"))
 	})
 }

@@ -129,7 +129,7 @@ func TestAStatusFileOfThe2014ToolIsUnderstood(t *testing.T) {
 		is.Equal(m.From, "a@example.com")                                        // its From was the raw header field, no envelope sender
 		is.True(m.Enqueued.Equal(time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC))) // age and attempts count on
 		is.Equal(m.Cc[0].Attempts, 4)
-		is.Equal(relay.Messages()[0].To, []string{"d@example.org"}) // who has got it does not get it again, who waits waits
+		is.Equal(relay.Messages()[0].To, []string{"d@example.org"}) // b@ has accepted, and c@ is not due yet
 		pass(time.Hour)
 		stop()
 		is.Equal(relay.Messages()[1].To, []string{"c@example.org"})
@@ -323,7 +323,7 @@ func TestFlushTriesEverythingNow(t *testing.T) {
 		s.Flush()
 		pass(10 * time.Millisecond)
 		stop()
-		is.Equal(len(relay.Messages()), 2) // what waits, and what is new
+		is.Equal(len(relay.Messages()), 2) // the waiting message and the new one
 	})
 }
 

@@ -20,8 +20,8 @@ import (
 // A wild Transport does all that its contract allows, and some things that it does not. It writes down who has
 // accepted.
 type wild struct {
-	rand func(n int) int
-	calm atomic.Bool // accept everybody from now on
+	rand       func(n int) int
+	acceptsAll atomic.Bool // accept all recipients from now on
 
 	mu       sync.Mutex
 	accepted map[string]int
@@ -32,7 +32,7 @@ func (w *wild) Deliver(ctx context.Context, tx *Transaction) []Result {
 	if n, err := io.Copy(io.Discard, tx.Content()); err != nil || n != tx.Size {
 		return w.all(tx, fmt.Errorf("%d of %d octets: %w", n, tx.Size, err))
 	}
-	if w.calm.Load() {
+	if w.acceptsAll.Load() {
 		return w.accept(tx, len(tx.To), 0)
 	}
 	switch w.rand(12) {
@@ -149,7 +149,7 @@ func TestEveryMethodAtOnce(t *testing.T) {
 			is.NoErr(s.Reconfigure(changed))
 		})
 		wg.Wait()
-		w.calm.Store(true)
+		w.acceptsAll.Store(true)
 		is.NoErr(s.Reconfigure(opts))
 		s.Resume()
 		end := launch(t, s)

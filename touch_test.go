@@ -22,7 +22,7 @@ func touch(t *testing.T, path string) {
 	}
 }
 
-// TestAFileThatIsTouchedIsTriedNow is about one message that is not to wait for its turn: whoever waits is tried, and who
+// TestAFileThatIsTouchedIsTriedNow touches one message: a waiting recipient is tried at once, and a recipient that
 // has got it is not.
 func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 	t.Parallel()
@@ -86,12 +86,12 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 				pass(time.Hour)
 				is.Equal(relay.tries("m", "b@x.org"), tt.tries)
 				m := one(t, s.Status())
-				is.Equal(m.Attempts, tt.tries) // what was is not forgotten
+				is.Equal(m.Attempts, tt.tries) // earlier attempts count
 				is.Equal(m.To[0].Status, StateDone)
 				pass(24 * time.Hour)
 				stop()
 				is.True(relay.tries("m", "b@x.org") > tt.tries) // it goes on as before
-				is.Equal(relay.tries("m", "a@x.org"), 1)        // who has got it does not get it again
+				is.Equal(relay.tries("m", "a@x.org"), 1)        // it is not sent twice
 			})
 		})
 	}
@@ -101,7 +101,7 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		return // only Linux tells of it, elsewhere the directory is touched as well
+		return // notification needs Linux; elsewhere the directory is touched, too
 	}
 	for name, c := range map[string]struct {
 		act  func(path string) error
@@ -178,7 +178,7 @@ func TestATouchInMidTransactionSendsNothingTwice(t *testing.T) {
 	})
 }
 
-// A message is new once: whoever counts would count it again each time that its file is.
+// A recipient has one event queued, also if the file is touched or edited.
 func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,8 +206,8 @@ func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
 		stop()
 		is.Equal(count(EventQueued, "a@x.org"), 1)
 		is.Equal(count(EventQueued, "b@x.org"), 1)
-		is.Equal(count(EventQueued, "c@x.org"), 1) // who is new is told of
-		is.Equal(count(EventFailed, "nobody"), 1)  // who was none is not given up twice
+		is.Equal(count(EventQueued, "c@x.org"), 1) // the new recipient has an event
+		is.Equal(count(EventFailed, "nobody"), 1)  // the invalid one is given up once
 		is.Equal(count(EventSent, "c@x.org"), 1)
 	})
 }

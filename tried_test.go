@@ -34,14 +34,14 @@ func TestHistoryIsCompleteAfterRestartsAndACrash(t *testing.T) {
 		dir = crash(t, dir, stop)
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
-		tried := one(t, s.Status()).To[0].History
-		is.Equal(tried.Times, relay.tries("m", "b@example.org")) // every attempt that the relay has seen
+		history := one(t, s.Status()).To[0].History
+		is.Equal(history.Times, relay.tries("m", "b@example.org")) // every attempt that the relay has seen
 		pass(time.Hour)
 		stop()
-		tried = whyFile(t, dir, "m").To[0].History
-		is.Equal(tried.Times, relay.tries("m", "b@example.org"))
-		is.Equal(tried.Runs[0].Times, 3)
-		is.Equal(tried.Runs[1].Error, busyRelay().Error())
-		is.Equal(tried.Runs[len(tried.Runs)-1].Error, refused().Error())
+		history = whyFile(t, dir, "m").To[0].History
+		is.Equal(history.Times, relay.tries("m", "b@example.org"))
+		is.Equal(history.Runs[0].Times, 3)
+		is.Equal(history.Runs[1].Error, busyRelay().Error())
+		is.Equal(history.Runs[len(history.Runs)-1].Error, refused().Error())
 	})
 }

@@ -172,7 +172,7 @@ func TestVersion1SpoolIsTakenOver(t *testing.T) {
 // isSent reports whether a name is that of a file that is being removed.
 func isSent(name string) bool { return strings.HasPrefix(name, ".sent-") }
 
-// movedBack takes the spool over with the present version. The given names are moved back from failed/, and what is
+// movedBack opens the spool with the present version. The given names are moved back from failed/, and what is
 // on hold is released. It returns the recipients that have not got their message once.
 func movedBack(t *testing.T, running bool, names ...string) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {

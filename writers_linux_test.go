@@ -90,7 +90,7 @@ func runScript(dir, script, m, name string) error {
 // body is what the message of the script number i says. It is long enough for more than one write.
 func body(i int) string { return strings.Repeat(fmt.Sprintf("hello, number %d\n", i), 40) + "end\n" }
 
-// Whatever program writes a message, and however, the message is sent once and whole.
+// A message of any program, written in any way, is sent once and whole.
 func TestWriters(t *testing.T) {
 	t.Parallel()
 	dir, relay := t.TempDir(), &smtptest.Relay{}

@@ -39,7 +39,7 @@ func written(t *testing.T, e *Engine) (names []string) {
 	return names
 }
 
-// loop does what the loop does until done returns true.
+// loop does the work of the engine's loop until done returns true.
 func (e *Engine) loop(done func() bool) {
 	for !done() {
 		for _, f := range e.inbox.take() {

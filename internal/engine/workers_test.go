@@ -38,6 +38,6 @@ func TestWorkersDoAllWorkAndEnd(t *testing.T) {
 		close(stop)
 		w.do(func() { done.Add(1) })
 		synctest.Wait()
-		is.Equal(done.Load(), int64(3*maxIdle+102)) // also what was under way at the end, and comes after it
+		is.Equal(done.Load(), int64(3*maxIdle+102)) // also work under way at close, and work after it
 	})
 }

@@ -232,7 +232,7 @@ func (f *fixture) entry() *entry {
 }
 
 // state is the state of the file m in short: its name, when it ends if time ends it, the state before (checking), and
-// in parentheses what is to be looked at when an act or a job is done.
+// in parentheses the check that follows the end of an act or a job.
 func (f *fixture) state() string {
 	e := f.entry()
 	if e == nil {
@@ -268,7 +268,7 @@ func short(d time.Duration) string {
 	return s
 }
 
-// told is everything that an input has caused: the state of the file m, the acts and the events.
+// told returns all effects of an input: the state of the file m, the acts and the events.
 func (f *fixture) told() string {
 	f.t.Helper()
 	inspect(f.t, f.q)
@@ -392,7 +392,7 @@ func recordOf(q *Queue, e *entry) *record.Message {
 	return e.msg.Message()
 }
 
-// inspectRecord checks that the record of e and what stands beside it fit its state.
+// inspectRecord checks that the record of e and the other fields of e fit its state.
 func inspectRecord(t testing.TB, q *Queue, e *entry) {
 	t.Helper()
 	if !e.msg.Holds() {

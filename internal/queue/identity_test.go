@@ -25,7 +25,7 @@ type drawer struct {
 	notes []*record.Note // of acts Record
 }
 
-// A paper is a file: what it says, and which one it is.
+// A paper is a file.
 type paper struct {
 	id, body string // Message-ID, may be empty; body
 	version  Version
@@ -43,7 +43,7 @@ func file(id, body string, ino uint64) paper {
 	return paper{id, body, Version{Inode: ino, Size: int64(100 + len(body)), Modified: int64(ino)}}
 }
 
-// move moves a file, and the system tells of it.
+// move moves a file, with a notification.
 func (d *drawer) move(from, to map[string]paper, name, other string) {
 	to[other] = from[name]
 	delete(from, name)
@@ -309,7 +309,7 @@ func TestMessageInFlightIsKnownAgain(t *testing.T) {
 	}
 }
 
-// After a restart a message is known by what it says.
+// After a restart a message is recognized by its content.
 func TestMessageIsKnownAgainAfterARestart(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(d *drawer){

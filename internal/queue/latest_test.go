@@ -57,5 +57,5 @@ func TestANewcomerIsReadBeforeFilesThatAreReadTooSlowly(t *testing.T) {
 	acts := q.TakeActs()
 	is.Equal(len(acts), 4)
 	is.Equal(acts[0].Name, "new")
-	is.Equal(acts[1].Name[:6], "burst-") // the rest of the room is for those whose turn it is
+	is.Equal(acts[1].Name[:6], "burst-") // the other places are for messages in turn
 }

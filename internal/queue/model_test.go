@@ -141,10 +141,10 @@ func (w *world) restart() {
 	w.scan(true)
 }
 
-// settle lets everything come to its end, with an engine that does what is to be done and sleeps until Wake.
+// settle runs until no file is left, with an engine that does each act and sleeps until Wake.
 func (w *world) settle() {
-	w.logf("calm")
-	w.calm, w.forbidden = true, ""
+	w.logf("steady")
+	w.steady, w.forbidden = true, ""
 	w.release()
 	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
 		if f := w.spool[name]; f.bad {

@@ -120,7 +120,7 @@ func snapshotForgetsNoMessage(t *testing.T, begin func(*Queue, time.Time) taking
 	}
 }
 
-// A file that is seen while a snapshot is taken is in the snapshot with what the last run has left of it.
+// A file that is seen while a snapshot is taken is in the snapshot with the record of the last run.
 func TestSnapshotInPiecesHasWhatIsSeenMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, begin := range takings {

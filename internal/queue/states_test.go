@@ -29,7 +29,7 @@ func threeRoutes() Rules {
 }
 
 // An input that can come at any time. Rows say what follows in each state, the last row in all states that the rows
-// above do not name. "=" is the state as it was, and in parentheses stands what is looked at when the act or the job
+// above do not name. "=" is the state as it was, and in parentheses is the check that follows the act or the job
 // is done. "under way" are all states with an act or a job.
 type input struct {
 	name string

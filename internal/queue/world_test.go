@@ -51,12 +51,12 @@ type world struct {
 	leaving     *record.Message // the message whose file has just left the spool; nil: none
 	leavingName string
 
-	t     testing.TB
-	d     *die
-	q     *Queue
-	now   time.Time
-	calm  bool // no trouble, no changes, and the relay decides at once
-	clock int  // inodes and modification times given out
+	t      testing.TB
+	d      *die
+	q      *Queue
+	now    time.Time
+	steady bool // no errors, no changes, and the relay decides at once
+	clock  int  // inodes and modification times given out
 
 	spool, hold, failed map[string]*fakeFile
 	acts                []Act // under way
@@ -230,7 +230,7 @@ func (w *world) rename(name string) string {
 // scan lists the spool directory, with the versions or without.
 func (w *world) scan(complete bool) {
 	w.logf("scan, complete %v", complete)
-	verify := w.calm || w.d.oneIn(2)
+	verify := w.steady || w.d.oneIn(2)
 	scan := w.q.BeginScan(w.now)
 	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
 		f := File{Name: name}
@@ -303,7 +303,7 @@ func (w *world) ended(a Act, m *record.Message) {
 
 // do does an act, or fails for a reason that may be the system's.
 func (w *world) do(a Act) Result {
-	if !w.calm && w.d.oneIn(6) && a.Kind != Record && a.Kind != Notify {
+	if !w.steady && w.d.oneIn(6) && a.Kind != Record && a.Kind != Notify {
 		return Result{Trouble: pick(w.d, []Trouble{System, OtherCause}), Err: pick(w.d, []error{errDisk, errPassword})}
 	}
 	f := w.spool[a.Name]
@@ -367,11 +367,11 @@ func (w *world) open(a Act, f *fakeFile) Result {
 		return Result{Trouble: Gone, Err: errLater}
 	}
 	v := f.version
-	if !w.calm && w.d.oneIn(5) {
+	if !w.steady && w.d.oneIn(5) {
 		trouble := pick(w.d, []Trouble{Unsettled, Writing, Linked})
 		return Result{Trouble: trouble, Err: errLater, Version: v}
 	}
-	if !w.calm && w.d.oneIn(60) {
+	if !w.steady && w.d.oneIn(60) {
 		return Result{Trouble: NoMessage, Err: errLater, Version: v}
 	}
 	switch {
@@ -436,15 +436,15 @@ func (w *world) finish(i int) {
 		out = Finish{Trouble: Gone, Err: errLater}
 	case f == nil:
 		out = Finish{Trouble: Replaced, Err: errLater}
-	case !w.calm && w.d.oneIn(8):
+	case !w.steady && w.d.oneIn(8):
 		out = Finish{Trouble: pick(w.d, []Trouble{System, OtherCause}), Err: errDisk}
 	default:
-		out.Stumbled = !w.calm && w.d.oneIn(10)
+		out.Stumbled = !w.steady && w.d.oneIn(10)
 		for _, to := range j.To {
 			o := pick(w.d, []attempt.Outcome{
 				acceptance, acceptance, acceptance, deferral, refusal, relayFault, notOffered, withdrawn, noReply,
 			})
-			if w.calm {
+			if w.steady {
 				o = acceptance
 			}
 			out.Outcomes = append(out.Outcomes, o)

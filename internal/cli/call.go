@@ -129,7 +129,7 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 	fi, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return exitErr{ExitConfig, "there is no directory " + dir + c.missingSpool(dir)}
+		return exitErr{ExitConfig, "there is no directory " + dir + missingSpool(c, dir)}
 	case err != nil:
 		return err
 	case !fi.IsDir():
@@ -156,7 +156,7 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 
 // missingSpool returns what to write instead of dir, which is perhaps a message or an address: no spool is configured,
 // and so the first operand was taken for the spool. It is empty if dir has to be the spool.
-func (c *call) missingSpool(dir string) string {
+func missingSpool(c *call, dir string) string {
 	_, others, ok := strings.Cut(c.usage, "[DIR] ")
 	if c.origin != "" || !ok || filepath.IsAbs(dir) {
 		return ""

@@ -30,7 +30,7 @@ func checkCommand() *command {
 		brief:    "check the spool and the daemon, as a plugin for monitoring",
 		about: `Checks a spool, as a plugin for monitoring does: one line, with figures after a bar, and the exit code 0
 (OK),
-1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: it cannot be told).`,
+1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN: the check is not possible).`,
 		notes: `It is CRITICAL too if mail waits and no daemon runs, or if the daemon has been silent for two minutes.
 It
 is a WARNING

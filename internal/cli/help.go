@@ -10,10 +10,11 @@ import (
 	"github.com/unbit/spoolgore/internal/config"
 )
 
-// Columns at which the texts of flags begin: those of a command, and those of the daemon.
+// Columns at which texts begin.
 const (
-	commandColumn = 21
-	daemonColumn  = 31
+	commandColumn = 21 // flags of a command
+	daemonColumn  = 31 // flags of the daemon
+	tableColumn   = 34 // commands
 )
 
 func helpCommand() *command {
@@ -145,12 +146,12 @@ help COMMAND: its flags. help -FLAG. help all: all flags, signals, exit codes.
 func (p *Program) printAll() int {
 	fmt.Fprint(p.Stdout, helpHead)
 	for _, c := range commands() {
-		for i, line := range config.Wrap(c.brief, config.Width-daemonColumn) {
+		for i, line := range config.Wrap(c.brief, config.Width-tableColumn) {
 			term := ""
 			if i == 0 {
 				term = c.name + " " + c.shortOperands()
 			}
-			fmt.Fprintf(p.Stdout, "  %-*s%s\n", daemonColumn-2, term, line)
+			fmt.Fprintf(p.Stdout, "  %-*s%s\n", tableColumn-2, term, line)
 		}
 	}
 	fmt.Fprintln(p.Stdout)
@@ -182,30 +183,34 @@ A directory with the name of a command is ./NAME.
 
 Configuration file, and the environment
   Every flag can stand in the file of -config, as "freq 5m", or in the environment, as SPOOLGORE_FREQ=5m. The command
-  line counts more than the environment, and that more than the file. A switch alone is on; yes and no do as well. In
-  the file DIR is dir, with %u for the user and %h for the home directory, names of files are relative to its own
-  directory, and a line that begins with # is a comment. An empty variable says nothing. DIR is SPOOLGORE_DIR there.
-  /etc/spoolgore.conf, which sendmail-spool reads, is a file for -config too. -printconfig shows what comes of it all.
+  line counts more than the environment, and the environment more than the file. A switch alone is on, as with yes; no
+  turns it off. In the file DIR is dir, with %u for the user and %h for the home directory. Names of files are
+  relative to the directory of the file. A line that begins with # is a comment. In the environment DIR is
+  SPOOLGORE_DIR. An empty variable is ignored. /etc/spoolgore.conf, which sendmail-spool reads, is a file for -config,
+  too. -printconfig shows the result.
 
 Relays file
   SENDER RELAYS [KEY=VALUE ...]
-  SENDER is an address, @DOMAIN, or * for all others (without it: -smtpaddr); the most exact one counts. RELAYS are
-  as for -smtpaddr. The keys are user, password, passwordfile, passwordcmd, token (yes), auth, tls, ca, cert, key, pin,
-  each as the flag of its name; none of those flags counts for these relays. "VALUES WITH SPACES" are quoted, files are
-  relative to the directory of the relays file, and # begins a comment.
+  SENDER is an address, @DOMAIN, or * for all others (without it: -smtpaddr). The most exact one counts. With to:
+  before it, it is a recipient. RELAYS are as for -smtpaddr. The keys are user, password, passwordfile, passwordcmd,
+  oauth, token (yes), auth, tls, ca, cert, key, pin, tlsname, sender and from, each as the flag of its name. The flags
+  for login and TLS do not count for these relays. "VALUES WITH SPACES" are quoted. Names of files are relative to the
+  directory of the relays file. # begins a comment.
 
 Signals
-  TERM, INT                    finish what is in flight (up to 30 seconds), write the status file, end; again: at once
-  URG, USR1                    scan, and retry everything that waits, now; ends a pause
-  TSTP                         pause: bring the status file up to date, then leave it and the messages alone
-  HUP                          read the configuration, the relays file, certificates and passwords again, for the mail
-                               that waits too; take over the edited status file and end the pause; if one of them is
-                               not valid, change nothing
+  TERM, INT                    finish transactions (up to 30 seconds), write the status file, end; twice: end at once
+  URG, USR1                    scan, and retry all waiting messages now; ends a pause
+  TSTP                         write the status file and pause: no scan, no mail
+  HUP                          read the configuration, the relays file, certificates and passwords again, also for
+                               waiting mail; take over the edited status file and end the pause; if one of them is not
+                               valid, change nothing
 
 Exit codes
-  0   ended as told            64  wrong usage            70  the system failed, or the demo did
-  1   a command could not do all that it was told
-  75  the spool is run already, or with -once no relay could be used, or with flush no daemon runs: try again later
-  78  something to put right: no such directory, no access, a status file that cannot be read, a bad relay address,
-      a configuration, relays file or certificate that cannot be used
+  0   success, or stopped by a signal            64  wrong usage
+  1   a command could not do everything          70  the system failed, or the demo did
+  75  try again later: another daemon runs the spool, with -once no relay could be used, with flush no daemon runs
+  78  a person has to correct something: no such directory, no access, a status file that cannot be read, a bad relay
+      address, a configuration, relays file or certificate that cannot be used
+  130, 143  after a second INT or TERM
+  The exit codes of check, explain and test are in the help of these commands.
 `

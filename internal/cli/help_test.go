@@ -44,7 +44,8 @@ func TestHelp(t *testing.T) {
 				is.Equal(text, said(c.name, "dir", "--help")) // anywhere
 			}
 		}
-		is.True(regexp.MustCompile(`(?m)^  ` + c.name + `\b`).MatchString(all)) // the help of all commands has a line for it
+		line := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(strings.TrimSpace(c.name+" "+c.shortOperands())) + ` +\S`)
+		is.True(line.MatchString(all)) // the help of all commands has a line for it, with its operands
 	}
 	config.Flags(new(config.Config)).VisitAll(func(f *flag.Flag) {
 		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + `\b`).MatchString(all)) // and for every flag of the daemon

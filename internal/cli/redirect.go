@@ -14,7 +14,7 @@ func redirectCommand() *command {
 		operands: []string{"[DIR] NAME... ADDRESS"},
 		brief:    "send messages to another address",
 		about: `Gives messages another recipient: ADDRESS takes the place of all recipients that have not got them.
-Who has accepted the message stays. A waiting message is tried at once, a held one stays held. A message in
+A recipient with an acceptance stays. A waiting message is tried at once, a held one stays held. A message in
 failed/ moves back into the spool. The fields To and Cc stay as they are.`,
 		flags:    config.NewFlagSet("redirect"),
 		messages: []string{""},

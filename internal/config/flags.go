@@ -207,7 +207,7 @@ func queueFlags(fs *FlagSet, c *Config) {
 		"for each event, run /bin/sh -c COMMAND with the event as JSON on standard input, one at a time "+
 			"and for at most 30 seconds; a failure is tried again twice. Events, separated by commas: failed, "+
 			"relay-down, relay-up, oldest=AGE (a message waits so long). May be given several times")
-	fs.Add((*Span)(&c.KeepFailed), "keepfailed", "AGE", "remove messages from failed/ after AGE, such as 30d (never)")
+	fs.Add((*Span)(&c.KeepFailed), "keepfailed", "AGE", "remove messages from failed/ after AGE, such as 30d")
 	fs.AddString(&c.Opts.StatusFile, "json", "PATH", "the status file")
 	fs.AddSwitch(&c.Once, "once", "try everything that is due once, and end")
 }

@@ -42,7 +42,7 @@ func (s *shim) submit(c sendmail.Command) error {
 		for _, a := range m.Bad {
 			bad = append(bad, fmt.Sprintf("%q (%v)", a.Addr, a.Err))
 		}
-		s.say("accepted, but not for " + strings.Join(bad, ", ") + ": its sender will be told")
+		s.say("accepted, but not for " + strings.Join(bad, ", ") + ": the sender gets a report")
 	}
 	return nil
 }

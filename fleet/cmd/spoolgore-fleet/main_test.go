@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -236,4 +238,28 @@ func TestDemo(t *testing.T) {
 	t.Logf("%s", out)
 	is.NoErr(err)
 	is.True(strings.Contains(string(out), "put 300, lost 0, "))
+}
+
+// docs/fleet.md has every flag and every command.
+func TestTheDocumentHasEveryFlagAndCommand(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	new(flags).add(set)
+	set.VisitAll(func(f *flag.Flag) {
+		if !regexp.MustCompile("(?m)^\\| .*`-" + f.Name + "\\b.*` \\|").Match(text) {
+			t.Errorf("docs/fleet.md does not have -%s", f.Name)
+		}
+	})
+	commands := []string{"hosts", "check", "pause", "resume", "drain", "schema", "demo", "help"}
+	for _, c := range fleet.Commands() {
+		commands = append(commands, c[0])
+	}
+	for _, name := range commands {
+		if !regexp.MustCompile("(?m)^\\| .*`" + name + "\\b.*` \\|").Match(text) {
+			t.Errorf("docs/fleet.md does not have the command %s", name)
+		}
+	}
 }

@@ -128,8 +128,8 @@ func (r *recorder) record(batch []*settlement) {
 		return
 	}
 	for _, s := range batch {
-		if !s.served && slices.Contains(stale, s.job.ID) {
-			r.amend(s)
+		if !s.served && slices.Contains(stale, s.job.ID) && !r.amend(s) {
+			return // the journal keeps the acceptances
 		}
 	}
 	r.done(batch)
@@ -172,9 +172,10 @@ func (r *recorder) repeat(do func(ctx context.Context) error) bool {
 	}
 }
 
-// amend records the acceptances of a settlement whose lease was lost. Everything else in it does not count.
-func (r *recorder) amend(s *settlement) {
-	r.repeat(func(ctx context.Context) error {
+// amend records the acceptances of a settlement whose lease was lost. Everything else in it does not count. amend returns
+// false if abort ends first.
+func (r *recorder) amend(s *settlement) bool {
+	return r.repeat(func(ctx context.Context) error {
 		return r.store.Amend(ctx, s.change, func(m store.Lost) ([]byte, int, bool) {
 			other := &job{Leased: s.job.Leased, header: s.job.header}
 			_ = other.readEnvelope(m.Envelope) // newJob has read it

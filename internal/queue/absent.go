@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"hash/maphash"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -72,14 +73,20 @@ func (a *absent) note(h uint64, name string) {
 	}
 }
 
-// names returns the names of messages of the last run that may be m.
-func (a *absent) names(m *record.Message) []string {
-	h := a.hash(m)
-	names := a.noted.names(m, h)
-	if first, known := a.unverified[h]; known {
-		names = append(append(names, first), a.others[h]...)
+// names yields the names of messages of the last run that may be m.
+func (a *absent) names(m *record.Message) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		h := a.hash(m)
+		first, known := a.unverified[h]
+		if !a.noted.names(m, h, yield) || !known || !yield(first) {
+			return
+		}
+		for _, name := range a.others[h] {
+			if !yield(name) {
+				return
+			}
+		}
 	}
-	return names
 }
 
 // add adds e, whose record is m.

@@ -55,7 +55,11 @@ func closer(g, f *entry, name string, v Version) bool {
 // not possible for verifyTime, the record of exactly the version of the file is taken: the file was renamed. A record
 // whose name has another version of the file is taken, too: the message was edited, and renamed.
 func (l *lookup) recall(now time.Time) (old *record.Message, wait bool) {
-	for _, name := range l.c.absent.names(l.m) {
+	early := now.Sub(l.e.seen.first) < verifyTime
+	for name := range l.c.absent.names(l.m) {
+		if early {
+			return nil, true // there may be very many names
+		}
 		known, undecided := l.recallAs(name, now)
 		if known != nil {
 			return known, false
@@ -69,7 +73,7 @@ func (l *lookup) recall(now time.Time) (old *record.Message, wait bool) {
 func (l *lookup) recallAs(name string, now time.Time) (old *record.Message, wait bool) {
 	g := l.c.entries[name]
 	switch {
-	case l.c.memory[name].Holds() || now.Sub(l.e.seen.first) < verifyTime:
+	case l.c.memory[name].Holds():
 		return nil, true
 	case g == nil || g == l.e || !g.has(recalled):
 		return nil, false

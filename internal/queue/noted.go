@@ -5,44 +5,60 @@ import "github.com/unbit/spoolgore/internal/record"
 // noted finds entries of the last run by the hash of the identity of their messages. An entry takes 11 bytes. Entries
 // with another name since stay.
 type noted struct {
-	slots []*entry // a hash table with linear probing
-	n     int
+	slots []*entry            // a hash table with linear probing: the first entry of each hash
+	n     int                 // entries in slots
+	more  map[uint32][]*entry // further entries, by hash: a program may give each message the same Message-ID
 }
 
-func (t *noted) home(h uint32) int { return int(uint64(h) * uint64(len(t.slots)) >> 32) }
+// slot returns the place in slots of the first entry with the hash h, or the free place for such an entry.
+func (t *noted) slot(h uint32) int {
+	i := int(uint64(h) * uint64(len(t.slots)) >> 32)
+	for t.slots[i] != nil && t.slots[i].hash != h {
+		i = (i + 1) % len(t.slots)
+	}
+	return i
+}
 
 // add adds e, whose identity has the hash h.
 func (t *noted) add(e *entry, h uint64) {
 	e.hash = uint32(h)
-	if t.n++; t.n*5 > len(t.slots)*4 {
+	if (t.n+1)*5 > len(t.slots)*4 {
 		old := t.slots
 		t.slots = make([]*entry, max(8, t.n*5/3))
 		for _, e := range old {
 			if e != nil {
-				t.put(e)
+				t.slots[t.slot(e.hash)] = e
 			}
 		}
 	}
-	t.put(e)
-}
-
-func (t *noted) put(e *entry) {
-	i := t.home(e.hash)
-	for t.slots[i] != nil {
-		i = (i + 1) % len(t.slots)
+	if i := t.slot(e.hash); t.slots[i] == nil {
+		t.slots[i] = e
+		t.n++
+		return
 	}
-	t.slots[i] = e
+	if t.more == nil {
+		t.more = make(map[uint32][]*entry)
+	}
+	t.more[e.hash] = append(t.more[e.hash], e)
 }
 
-// names returns the names of entries with the identity of m, which has the hash h.
-func (t *noted) names(m *record.Message, h uint64) (names []string) {
+// names yields the names of entries with the identity of m, which has the hash h, and returns false if yield did.
+func (t *noted) names(m *record.Message, h uint64, yield func(string) bool) bool {
 	if t.n == 0 {
-		return nil
+		return true
 	}
-	for i := t.home(uint32(h)); t.slots[i] != nil; i = (i + 1) % len(t.slots) {
-		if e := t.slots[i]; e.hash == uint32(h) && (!e.msg.Holds() || identity(e.msg.Message()) == identity(m)) {
-			names = append(names, e.name)
+	first := t.slots[t.slot(uint32(h))]
+	if first == nil {
+		return true
+	}
+	is := func(e *entry) bool { return !e.msg.Holds() || identity(e.msg.Message()) == identity(m) }
+	if is(first) && !yield(first.name) {
+		return false
+	}
+	for _, e := range t.more[uint32(h)] {
+		if is(e) && !yield(e.name) {
+			return false
 		}
 	}
-	return names
+	return true
 }

@@ -172,8 +172,8 @@ func (r *recorder) repeat(do func(ctx context.Context) error) bool {
 	}
 }
 
-// amend records the acceptances of a settlement whose lease was lost. Everything else in it does not count. amend returns
-// false if abort ends first.
+// amend records the acceptances of a settlement whose lease was lost. Everything else in it does not count. amend
+// returns false if abort ends first.
 func (r *recorder) amend(s *settlement) bool {
 	return r.repeat(func(ctx context.Context) error {
 		return r.store.Amend(ctx, s.change, func(m store.Lost) ([]byte, int, bool) {

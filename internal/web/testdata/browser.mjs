@@ -165,7 +165,8 @@ await page.waitForFunction(() => { // and not the row of the list before
 
 // What has failed: hostile values are text, one is deleted after a question, one is tried again.
 await turn(page, "Failed");
-await page.waitForFunction(() => document.querySelectorAll("#rows tr").length === 2 || document.querySelectorAll("#rows tr").length === 3);
+await page.waitForFunction(() => document.querySelectorAll("#rows tr").length === 2 || document.querySelectorAll("#rows tr").length === 3)
+	.catch(async err => { throw new Error(err + "; the rows are:\n" + await page.locator("#rows").innerText()); });
 assert.match(await page.locator("#rows").innerText(), /User unknown in virtual mailbox table/);
 await shot(page, "failed", {fullPage: true});
 const doomed = page.locator("#rows tr", {hasText: "20261123-778"});

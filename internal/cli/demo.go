@@ -107,7 +107,7 @@ func (d *demo) show() error {
 			return fmt.Errorf("step %d: %w", i+1, err)
 		}
 	}
-	fmt.Fprint(d.out, "\nAll went as told: three sent, one kept and its sender told, nothing lost.\n")
+	fmt.Fprint(d.out, "\nAll went as expected: three sent, one in failed/ with a report to its sender, none lost.\n")
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (d *demo) refused() error {
 		return errors.New("the sender got something, but no report")
 	}
 	d.fact(why.From+" got", "%q, a report that says why", mail.GetHeader("Subject"))
-	d.fact("what now?", "put the cause right, then: mv failed/typo.eml .")
+	d.fact("next step", "correct the cause, then: mv failed/typo.eml .")
 	return nil
 }
 

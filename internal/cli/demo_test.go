@@ -21,7 +21,7 @@ func TestDemo(t *testing.T) {
 		"1. A program leaves a file", "from app@example.com, to ann@example.com,",
 		"2. A Go program sends an attachment", "to ann@example.com, eve@example.com, with invoice.pdf", "not a word of eve@example.com",
 		"3. A recipient whom the relay does not take now", "451 4.2.1 mailbox busy", "to later@example.com, at attempt ",
-		"4. A recipient whom the relay refuses", "550 5.1.1 no such user here", "All went as told",
+		"4. A recipient whom the relay refuses", "550 5.1.1 no such user here", "All went as expected",
 	} {
 		is.True(strings.Contains(stdout.String(), line)) // every step is told
 	}

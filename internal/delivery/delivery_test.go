@@ -220,6 +220,7 @@ func TestRelayPausesAndIsProbed(t *testing.T) {
 		is.Equal(s.Up, []string{"one.test:25"})
 		is.NoErr(d.Trouble(0))
 		is.True(!d.Stuck(0))
+		synctest.Wait() // the connection rests
 		_, s = send(t, d, messageTo("b@example.org"))
 		is.Equal(len(s.Up), 0) // is known
 		h = d.Health(0)[0]

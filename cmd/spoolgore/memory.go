@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 )
 
@@ -13,7 +14,8 @@ const memoryLimit = 640 << 20
 
 // The daemon keeps its memory small. Below littleHeap garbage may be as much as the memory in use. Above, with many
 // messages or many in flight, it is collected more often, which costs a few per cent of the time. With a million
-// messages it is collected more often again. After a burst the free memory goes back to the system.
+// messages it is collected more often again. After a burst the free memory goes back to the system. Then the runtime
+// does not collect garbage every two minutes, as it does by default, until there is some garbage again.
 const (
 	littleHeap = 13 << 19 // in bytes
 	fewGC      = 100      // per cent
@@ -29,17 +31,22 @@ const (
 
 // gcPacer adjusts the pace of garbage collection to the memory in use.
 type gcPacer struct {
+	limit int64 // of memory, in bytes
+	calm  *time.Timer
+
+	mu          sync.Mutex
 	collections uint64 // as of the last look
-	percent     int    // in force
-	calm        *time.Timer
+	percent     int    // in force; negative: at rest
 }
 
 // paceGC begins, at the end of the start.
-func paceGC() {
+func paceGC() *gcPacer {
 	debug.SetGCPercent(manyGC)
 	time.AfterFunc(settled, unmap) // delayed: the messages in the spool come first
-	p := &gcPacer{percent: manyGC, calm: time.AfterFunc(calm, tidy)}
+	p := &gcPacer{limit: debug.SetMemoryLimit(-1), percent: manyGC, collections: metric(automaticGC)}
+	p.calm = time.AfterFunc(calm, func() { tidy(); p.rest() })
 	runtime.SetFinalizer(new(gcMark), p.collected)
+	return p
 }
 
 // A gcMark is garbage from the start: its finalizer runs after each collection.
@@ -47,13 +54,35 @@ type gcMark struct{ _ [16]byte }
 
 func (p *gcPacer) collected(*gcMark) {
 	runtime.SetFinalizer(new(gcMark), p.collected)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := metric(automaticGC)
+	automatic := n != p.collections
+	p.collections = n
+	if automatic {
+		p.calm.Reset(calm)
+	}
+	if p.percent < 0 {
+		if !automatic {
+			return
+		}
+		debug.SetMemoryLimit(p.limit)
+	}
 	if percent := gcPercent(metric("/gc/heap/live:bytes")); percent != p.percent { // SetGCPercent stops the world
 		p.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	if n := metric("/gc/cycles/automatic:gc-cycles"); n != p.collections {
-		p.collections = n
-		p.calm.Reset(calm)
+}
+
+// rest has garbage collected only when there is as much of it as littleHeap.
+func (p *gcPacer) rest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.percent >= 0 {
+		held := metric("/memory/classes/total:bytes") - metric("/memory/classes/heap/released:bytes")
+		p.percent = -1
+		debug.SetMemoryLimit(int64(held + littleHeap))
+		debug.SetGCPercent(-1)
 	}
 }
 
@@ -73,6 +102,8 @@ func tidy() {
 		unmap()
 	}
 }
+
+const automaticGC = "/gc/cycles/automatic:gc-cycles" // number of collections that no call asked for
 
 func metric(name string) uint64 {
 	sample := []metrics.Sample{{Name: name}}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"github.com/matryer/is"
 )
@@ -19,10 +20,20 @@ func TestGarbageIsCollectedByWhatIsInUse(t *testing.T) {
 	is.Equal(gcPercent(2*largestGC), mostGC) // and no less than that: the collector is not to take all the time
 }
 
+// pace is paceGC without the rest that follows.
+func pace() *gcPacer {
+	p := paceGC()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calm.Stop()
+	p.calm = time.AfterFunc(time.Hour, func() {})
+	return p
+}
+
 func TestPaceOfGarbageCollectionFollows(t *testing.T) {
 	is := is.New(t)
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	paceGC()
+	pace()
 	becomes := func(want int) bool {
 		for range 1000 { // the finalizer runs some time after a collection
 			runtime.GC()
@@ -38,6 +49,31 @@ func TestPaceOfGarbageCollectionFollows(t *testing.T) {
 	is.True(becomes(manyGC))
 	runtime.KeepAlive(ballast)
 	is.True(becomes(fewGC)) // and back
+}
+
+func TestGarbageIsCollectedAgainAfterARest(t *testing.T) {
+	is := is.New(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 30))
+	defer debug.FreeOSMemory()
+	p := pace()
+	p.rest()
+	is.True(debug.SetMemoryLimit(-1) < 1<<30)
+	resting := func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.percent < 0 }
+	runtime.GC() // by tidy
+	runtime.Gosched()
+	is.True(resting())
+	var garbage []byte
+	for range 1_000_000 { // 16 GiB at most
+		garbage = make([]byte, 16<<10)
+		runtime.Gosched()
+		if !resting() {
+			break
+		}
+	}
+	runtime.KeepAlive(garbage)
+	is.True(!resting())
+	is.Equal(debug.SetMemoryLimit(-1), int64(1<<30))
 }
 
 func TestMemoryOfABurstIsReturned(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -8,6 +9,9 @@ import (
 
 // notify sends a state to the service manager, if there is one.
 func notify(state string) { _, _ = systemd.SdNotify(false, state) }
+
+// managed reports whether there is a service manager.
+func managed() bool { return os.Getenv("NOTIFY_SOCKET") != "" }
 
 // watchdog is how long the service manager waits for a sign of life; zero: for ever.
 func watchdog() time.Duration {

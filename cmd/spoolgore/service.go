@@ -52,7 +52,7 @@ func (s *service) run(orders []os.Signal) error {
 	s.collector = collector.New(collector.Options{
 		Dir: s.c.Dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(),
 		Rate: s.c.Opts.Rate.String(), Rewrite: s.c.Opts.Rewrite, Keep: minutesKept(&s.c), Log: s.log,
-		OnLook: s.hook.Look,
+		OnLook: func(h spoolgore.Health) { s.hook.Look(h); s.manager.look(h) },
 	})
 	serve := func() (end func()) { return func() {} }
 	if s.c.HTTP != "" {
@@ -72,8 +72,8 @@ func (s *service) run(orders []os.Signal) error {
 	s.complete(&s.c)
 	s.logRewriting()
 	s.spool = spoolgore.New(s.c.Dir, s.c.Opts)
+	s.manager = newNotifier(s.spool.Health, s.collector.PerMinute)
 	defer runCollector(s.collector, orders)()
-	s.manager = newNotifier(s.spool.Health, func() float64 { return s.collector.Last().PerMinute })
 	defer s.manager.start()()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

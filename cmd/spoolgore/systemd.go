@@ -14,7 +14,8 @@ import (
 
 const (
 	startInterval = 50 * time.Millisecond // between two looks until the spool runs
-	lookInterval  = 5 * time.Second       // between two looks for changes
+	lookInterval  = 5 * time.Second       // between two looks while there are changes
+	longInterval  = time.Hour             // between two looks while there are none
 	maxStatusText = 500                   // bytes
 
 	isReady, isAlive, isReloading, isStopping = "READY=1", "WATCHDOG=1", "RELOADING=1", "STOPPING=1"
@@ -26,8 +27,11 @@ type notifier struct {
 	send    func(state string) // to the manager
 	health  func() spoolgore.Health
 	rate    func() float64 // recipients a minute
-	pace    time.Duration  // between two looks
+	pace    time.Duration  // between two looks while there are changes
+	long    time.Duration  // between two looks while there are none
 	watched bool           // the manager has a watchdog
+	alone   bool           // there is no manager
+	woken   chan struct{}  // has room for one: there may be a change
 
 	mu     sync.Mutex
 	ready  bool
@@ -36,17 +40,31 @@ type notifier struct {
 	status string // the line for people
 }
 
-// newNotifier returns a notifier for the manager of the environment. Without a manager it sends no messages.
+// newNotifier returns a notifier for the manager of the environment. Without a manager it does nothing.
 func newNotifier(health func() spoolgore.Health, rate func() float64) *notifier {
-	n := &notifier{health: health, rate: rate, pace: lookInterval, send: notify}
+	n := &notifier{
+		health: health, rate: rate, pace: lookInterval, long: longInterval, send: notify, alone: !managed(),
+		woken: make(chan struct{}, 1),
+	}
 	if watchdog := watchdog(); watchdog > 0 {
-		n.watched, n.pace = true, min(lookInterval, watchdog/3)
+		n.watched, n.pace, n.long = true, min(lookInterval, watchdog/3), min(longInterval, watchdog/3)
 	}
 	return n
 }
 
+// look makes the notifier look for changes soon. It does not block.
+func (n *notifier) look(spoolgore.Health) {
+	select {
+	case n.woken <- struct{}{}:
+	default:
+	}
+}
+
 // start sends changes until end is called.
 func (n *notifier) start() (end func()) {
+	if n.alone {
+		return func() {}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -63,18 +81,28 @@ func (n *notifier) start() (end func()) {
 func (n *notifier) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	last, due := time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-n.woken:
+			if at := last.Add(n.pace); at.Before(due) {
+				due = at
+				timer.Reset(time.Until(due))
+			}
+			continue
 		case <-timer.C:
 		}
-		timer.Reset(n.look())
+		last = time.Now()
+		wait := n.tell()
+		due = time.Now().Add(wait)
+		timer.Reset(wait)
 	}
 }
 
-// look sends changes of the state and returns the time to the next look.
-func (n *notifier) look() time.Duration {
+// tell sends changes of the state and returns the time to the next look.
+func (n *notifier) tell() time.Duration {
 	health := n.health()
 	if !health.Running {
 		return startInterval
@@ -89,14 +117,15 @@ func (n *notifier) look() time.Duration {
 	if n.watched {
 		state = append(state, isAlive)
 	}
+	wait := n.long
 	if text := n.text(health); text != n.status {
-		n.status = text
+		n.status, wait = text, n.pace
 		state = append(state, "STATUS="+text)
 	}
 	if len(state) > 0 {
 		n.send(strings.Join(state, "\n"))
 	}
-	return n.pace
+	return wait
 }
 
 // reloading sends that a reload has begun.
@@ -124,7 +153,7 @@ func (n *notifier) reloaded(err error) {
 func (n *notifier) stopping() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.ending {
+	if n.ending || n.alone {
 		return
 	}
 	n.ending = true

@@ -118,7 +118,7 @@ func TestTheWatchdogHearsTheLoop(t *testing.T) {
 				}
 				return now
 			},
-			rate: func() float64 { return 2.55 }, pace: time.Second, watched: true,
+			rate: func() float64 { return 2.55 }, pace: time.Second, long: time.Second, watched: true,
 		}
 		told := func() []string { mu.Lock(); defer mu.Unlock(); all := sent; sent = nil; return all }
 		end := h.start()

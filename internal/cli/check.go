@@ -320,8 +320,9 @@ func (c *checker) checkDaemon(d daemonInfo, waiting int) {
 	if !d.known {
 		return
 	}
-	if silent := ago(c.now, d.state.Written); silent >= silentAfter {
-		r.add(levelCritical, "the daemon (process %d) has been silent for %s", d.state.PID, console.Span(silent))
+	if d.state.Silent(c.now) {
+		r.add(levelCritical, "the daemon (process %d) has been silent for %s", d.state.PID,
+			console.Span(ago(c.now, d.state.Written)))
 	}
 	if d.state.Paused {
 		r.add(levelWarning, "the daemon is paused")

@@ -3,13 +3,9 @@ package cli
 import (
 	"errors"
 	"io/fs"
-	"time"
 
 	"github.com/unbit/spoolgore/internal/daemonstate"
 )
-
-// silentAfter is the age at which the state of a daemon shows that it hangs. A daemon writes its state once a minute.
-const silentAfter = 2 * time.Minute
 
 // daemonInfo is what a command knows of the daemon of a spool.
 type daemonInfo struct {
@@ -27,7 +23,7 @@ func (c *spool) daemon() (d daemonInfo) {
 		return daemonInfo{runs: runs, state: state, known: runs}
 	}
 	state, known := c.daemonState()
-	fresh := known && ago(c.now, state.Written) < silentAfter
+	fresh := known && !state.Silent(c.now)
 	pid, err := c.dir.Lock().Holder()
 	switch {
 	case err != nil && errors.Is(err, fs.ErrPermission) && fresh:

@@ -125,7 +125,7 @@ func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 // remembered returns the facts that the daemon of a spool has learnt about a relay, a phrase for each.
 func remembered(dir, relay string, now time.Time) (facts []string) {
 	state, ok, err := daemonstate.Read(dir)
-	if err != nil || !ok || ago(now, state.Written) >= silentAfter {
+	if err != nil || !ok || state.Silent(now) {
 		return nil
 	}
 	for _, r := range state.Relays {

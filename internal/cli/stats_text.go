@@ -27,7 +27,7 @@ func (s *spoolStats) daemonLine() string {
 		who, console.Span(ago(s.now, d.Started)), d.Sent, d.Deferred, d.Failed, strconv.FormatFloat(d.PerMinute,
 			'f', 1, 64))
 	switch {
-	case ago(s.now, d.Written) >= silentAfter:
+	case d.Silent(s.now):
 		text += "; silent for " + console.Span(ago(s.now, d.Written))
 	case d.Paused:
 		text += "; paused"

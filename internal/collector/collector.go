@@ -24,7 +24,8 @@ import (
 
 const (
 	fast  = 2 * time.Second        // between two looks at an active spool
-	slow  = 30 * time.Second       // between two looks at an idle spool
+	slow  = 30 * time.Second       // between two looks at a spool where nothing happens
+	quiet = daemonstate.Quiet      // the same, of an idle spool; also between two writes of the time of its file
 	pace  = 5 * time.Second        // between two writes of figures that are not urgent
 	alive = 25 * time.Second       // between two writes of the time of the file
 	early = 50 * time.Millisecond  // between the first looks, until the spool runs
@@ -169,6 +170,13 @@ func (c *Collector) Last() Snapshot {
 	return c.last
 }
 
+// PerMinute returns the recipients accepted a minute, as of the last look or later. It does not ask the spool.
+func (c *Collector) PerMinute() float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.recent.perMinute(time.Now())
+}
+
 // Past returns the history, a minute each, oldest first.
 func (c *Collector) Past() []Minute {
 	c.mu.Lock()
@@ -239,7 +247,7 @@ func (c *Collector) look() time.Duration {
 	close(c.looked)
 	c.looked = make(chan struct{})
 	next := c.past.add(c.last)
-	wait := min(slow, c.write(now))
+	wait := c.write(now)
 	switch {
 	case active:
 		return fast
@@ -262,7 +270,10 @@ func moves(h spoolgore.Health) bool {
 // write starts to write the state file, if it is time. It returns the time until a change that has to wait is due.
 func (c *Collector) write(now time.Time) (due time.Duration) {
 	state := c.last.state(c)
-	age := now.Sub(c.tried)
+	age, alive, slow := now.Sub(c.tried), alive, slow
+	if state.Idle {
+		alive, slow = quiet, quiet
+	}
 	same := c.wrote && reflect.DeepEqual(state, c.written)
 	switch {
 	case c.last.Away: // never into another directory that has taken the place of the spool
@@ -270,7 +281,7 @@ func (c *Collector) write(now time.Time) (due time.Duration) {
 	case c.file.Busy():
 		return pace
 	case same && age < alive:
-		return slow
+		return min(slow, alive-age)
 	case !same && c.wrote && age < pace && urgentPart(state) == urgentPart(c.written):
 		return pace - age
 	}
@@ -332,13 +343,15 @@ func (c *Collector) end() {
 // state returns the content of the state file for r.
 func (r *Snapshot) state(c *Collector) daemonstate.State {
 	s := daemonstate.State{
-		PID: os.Getpid(), Version: c.opts.Version, Started: c.started, Paused: r.Paused, Trouble: r.Trouble,
+		Idle: r.Files == 0 && r.PerMinute == 0 && r.Trouble == "",
+		PID:  os.Getpid(), Version: c.opts.Version, Started: c.started, Paused: r.Paused, Trouble: r.Trouble,
 		Sent: r.Sent, Deferred: r.Deferred, Failed: r.Failed, PerMinute: r.PerMinute, Speed: r.Speed,
 		Rate: c.opts.Rate, RateWait: r.RateWait, RateWaits: r.RateWaits,
 		Redirect: r.Rewrite.Redirect, Allow: r.Rewrite.Allow,
 	}
 	for _, relay := range r.Relays {
 		s.Connections += relay.Connections
+		s.Idle = s.Idle && relay.Connections == 0 && relay.Trouble == ""
 		s.Relays = append(s.Relays, daemonstate.Relay{
 			Name: relay.Name, Senders: relay.Senders, Connections: relay.Connections, Limit: relay.Limit,
 			Slowed: relay.Slowed, Pace: relay.Pace, Reply: relay.Reply, Learnt: relay.Learnt,

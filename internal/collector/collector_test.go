@@ -160,6 +160,32 @@ func TestAnIdleSpoolCostsNothing(t *testing.T) {
 	})
 }
 
+func TestAnIdleDaemonRarelyWakesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		s, dir := &spool{h: spoolgore.Health{Running: true}}, t.TempDir()
+		c, _, stop := begin(t, s, Options{Dir: dir})
+		pass(10 * time.Second)
+		c.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
+		pass(10 * time.Second)
+		is.True(!read(t, dir).Idle) // mail was sent in the last minutes
+		pass(10 * time.Minute)
+		is.True(read(t, dir).Idle)
+		s.looked()
+		for range 60 {
+			pass(time.Minute)
+			state := read(t, dir)
+			is.True(!state.Silent(time.Now()))
+			is.True(state.Silent(state.Written.Add(11 * time.Minute)))
+		}
+		is.True(s.looked() <= 13)
+		c.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
+		pass(time.Second) // which is soon shown
+		is.Equal(read(t, dir).Sent, uint64(2))
+		stop()
+	})
+}
+
 func TestOpenConnectionsDoNotWriteTheStateFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -24,7 +24,8 @@ type State struct {
 	Workers int `json:",omitempty"` // of a fleet
 	Version string
 	Started time.Time
-	Written time.Time // last time at which the state was true; older than a minute: the daemon hangs or is gone
+	Written time.Time // last time at which the state was true, see Silent
+	Idle    bool      `json:",omitempty"` // no message waits, and no relay is in use or in trouble
 	Paused  bool
 	Trouble string `json:",omitempty"` // why the spool directory or files cannot be worked on; empty: no problem
 
@@ -40,6 +41,20 @@ type State struct {
 	Allow       []string  `json:",omitempty"` // patterns of the only recipients; none: all are allowed
 	Connections int       // open, to all relays
 	Relays      []Relay   // in order of preference; those of routes last
+}
+
+// An idle daemon writes its state every Quiet, any other daemon each half minute.
+const (
+	Quiet = 5 * time.Minute
+
+	silent     = 2 * time.Minute
+	silentIdle = 2*Quiet + time.Minute
+)
+
+// Silent reports whether the state is older at now than that of a daemon that runs: the daemon hangs or is gone.
+func (s *State) Silent(now time.Time) bool {
+	age := now.Sub(s.Written)
+	return age >= silent && !s.Idle || age >= silentIdle
 }
 
 // Notices returns what changes the recipients of all mail, a sentence for each.

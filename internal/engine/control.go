@@ -40,7 +40,7 @@ func (c *Control) Flush() {
 	now := time.Now()
 	c.pieces.add(func() *queue.Work { return c.spool.queue.Flush(time.Now()) }, 16, nil)
 	c.delivery.Wake(now)
-	c.scanner.rescan(now)
+	c.scanner.rescan()
 }
 
 // Pause stops scanning, sending and writing the status file, and brings that file up to date. The loop calls then when
@@ -166,9 +166,6 @@ func (c *Control) Reconfigure(o Options) error {
 	}
 	*c.rate, *c.opts = *rate, o
 	c.publisher.sent.SetLimit(o.Trace)
-	if next := now.Add(o.Freq); next.Before(c.scanner.next) {
-		c.scanner.next = next
-	}
 	c.spool.queue.Reconfigure(o.rules(), now)
 	o.Logger.Info("options taken over", "dir", c.spool.dir.Path(), "relays_kept", kept, "relays_ended", ended)
 	return nil
@@ -243,7 +240,7 @@ func (c *Control) Rescan(retried string) {
 	if retried != "" {
 		c.spool.queue.Arrived(retried, queue.Noticed, now)
 	}
-	c.scanner.rescan(now)
+	c.scanner.rescan()
 }
 
 // InFlight reports whether the message name is in a transaction.

@@ -159,6 +159,7 @@ func (e *Engine) makeParts(watch bool) {
 	}
 	e.scanner = &scanner{
 		spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch, pieces: e.pieces,
+		moves: e.moves,
 	}
 	e.control = &Control{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, scanner: e.scanner, sender: e.sender, moves: e.moves,
@@ -200,6 +201,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-e.inbox.signal:
 		case ev, ok := <-e.scanner.events():
 			e.scanner.noticed(ev, ok)
+		case <-e.scanner.mounts():
+			e.scanner.mounted()
 		case <-timer.C:
 		}
 		for _, f := range e.inbox.take() {
@@ -258,13 +261,13 @@ func (e *Engine) step(quiet bool) (wait time.Duration) {
 		e.pass(now)
 		return e.spool.journal.wait(now)
 	}
-	if !now.Before(e.scanner.next) && !e.opener.reading() {
+	if !now.Before(e.scanner.next()) && !e.opener.reading() {
 		e.scanner.scan(now)
 		e.moves.retry = true
 	}
 	if e.scanner.away() {
 		e.pass(now)
-		return e.scanner.next.Sub(now) // no file of the queue is there
+		return max(0, e.scanner.next().Sub(now)) // no file of the queue is there
 	}
 	more := e.spool.queue.Advance(now, e.room(), budget)
 	e.pass(now)
@@ -309,7 +312,11 @@ func (e *Engine) pass(now time.Time) {
 
 // wait returns the time until the next work.
 func (e *Engine) wait(now time.Time, started time.Duration) time.Duration {
-	wait := e.opts.Freq
+	wait := e.scanner.next().Sub(now)
+	if e.opener.reading() {
+		wait = e.opts.Freq // the scan follows the reading
+	}
+	wait = max(0, wait)
 	sooner := func(d time.Duration) {
 		if d >= 0 {
 			wait = min(wait, d)
@@ -317,9 +324,6 @@ func (e *Engine) wait(now time.Time, started time.Duration) time.Duration {
 	}
 	if at, ok := e.spool.queue.Wake(); ok && !e.files.full() {
 		sooner(max(0, at.Sub(now)))
-	}
-	if !e.opener.reading() { // otherwise the scan follows the reading
-		sooner(max(0, e.scanner.next.Sub(now)))
 	}
 	sooner(e.spool.journal.wait(now))
 	sooner(e.notices.wait(now))

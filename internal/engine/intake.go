@@ -21,7 +21,8 @@ type scanner struct {
 	watching bool            // the system may be able to notify of new files
 	watcher  *spooldir.Watcher
 	files    *files
-	next     time.Time         // of the next scan
+	moves    *moves
+	last     time.Time         // beginning of the last scan; zero: a scan is due
 	seen     spooldir.Snapshot // of the directory at the last scan
 	unsure   bool              // the system may have missed files
 	scanning bool
@@ -52,6 +53,17 @@ func (s *scanner) events() <-chan spooldir.Event {
 	return s.watcher.Events()
 }
 
+// mounts returns the channel that tells of mounts; nil if the system does not.
+func (s *scanner) mounts() <-chan struct{} {
+	if s.watcher == nil {
+		return nil
+	}
+	return s.watcher.Mounts()
+}
+
+// mounted takes a notification of a mount, which may be at the path of the spool.
+func (s *scanner) mounted() { s.last, s.again = time.Time{}, s.scanning }
+
 func (s *scanner) close() {
 	if s.watcher != nil {
 		s.watcher.Close()
@@ -60,24 +72,40 @@ func (s *scanner) close() {
 	}
 }
 
+// Where the system tells of each change, a scan only finds what no notification can tell.
+const (
+	seldom     = 30              // times Options.Freq between two scans
+	mostSeldom = 5 * time.Minute // but no longer, unless Options.Freq is
+)
+
+// next returns the time of the next scan.
+func (s *scanner) next() time.Time {
+	pause := s.opts.Freq
+	if s.watcher != nil && s.watcher.Complete() && s.sick == nil && !s.spool.queue.Misses() && !s.moves.unfinished {
+		pause = max(pause, min(seldom*pause, mostSeldom))
+	}
+	return s.last.Add(pause)
+}
+
 // due reports whether a scan is due or under way.
-func (s *scanner) due(now time.Time) bool { return s.scanning || !now.Before(s.next) }
+func (s *scanner) due(now time.Time) bool { return s.scanning || !now.Before(s.next()) }
 
 // rescan requests a scan now, even if the directory looks unchanged.
-func (s *scanner) rescan(now time.Time) {
-	s.seen, s.next, s.again = spooldir.Snapshot{}, now, s.scanning
+func (s *scanner) rescan() {
+	s.seen, s.last, s.again = spooldir.Snapshot{}, time.Time{}, s.scanning
 }
 
 // noticed takes notifications of the system.
 func (s *scanner) noticed(ev spooldir.Event, ok bool) {
 	switch now := time.Now(); {
-	case !ok: // the directory may be gone; the next scan asks again
+	case !ok: // the directory may be gone; the scan asks again
 		s.opts.Logger.Warn("file notification ended; scanning only",
 			"dir", s.spool.dir.Path(), "err", s.watcher.Err())
 		s.close()
+		s.rescan()
 	case ev.Rescan:
 		s.unsure = true
-		s.rescan(now)
+		s.rescan()
 		s.spool.queue.MissedNotices()
 		s.files.notified(ev.End)
 	default:
@@ -101,7 +129,7 @@ type listing struct {
 // scan lists the directory, if it has changed since the last scan. Where the system does not tell of changes, the files
 // themselves are looked at.
 func (s *scanner) scan(now time.Time) {
-	s.next = now.Add(s.opts.Freq)
+	s.last = now
 	if s.scanning {
 		return
 	}
@@ -196,11 +224,10 @@ func (s *scanner) scanned(scan *queue.Scan, l listing) {
 
 // ended ends a scan.
 func (s *scanner) ended(l listing) {
-	now := time.Now()
 	s.scanning = false
 	if s.again {
 		s.again = false
-		s.rescan(now)
+		s.rescan()
 	}
 	if errors.Is(l.err, context.Canceled) {
 		return
@@ -212,7 +239,7 @@ func (s *scanner) ended(l listing) {
 	if errors.Is(l.err, spooldir.ErrReplaced) {
 		if err := s.adopt(); err == nil {
 			s.close() // the watcher watches the old directory
-			s.rescan(now)
+			s.rescan()
 			l.err = nil
 		} else {
 			l.err = errors.Join(spooldir.ErrReplaced, err)

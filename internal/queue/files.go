@@ -58,6 +58,9 @@ func (f *files) Searching() bool {
 	return false
 }
 
+// Misses reports whether files of messages are not in the spool directory.
+func (f *files) Misses() bool { return len(f.absent.all) > 0 }
+
 // all yields every entry once.
 func (f *files) all() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {

@@ -13,6 +13,10 @@ import (
 // lockTable lists the locks of all processes that this process can see (proc_locks(5)).
 const lockTable = "/proc/locks"
 
+// looks is the number of times that the table is read for a lock that some process holds: a line may be left out of what
+// is read if other locks end meanwhile.
+const looks = 10
+
 // holds reports whether process pid holds the lock of f, which some process holds. The process that wrote the number in
 // the lock file may run in another container: the number then belongs to another process here. Without a table of locks
 // the result is true.
@@ -22,11 +26,13 @@ func holds(f fsys.File, pid int) bool {
 		return true
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	text, err := os.ReadFile(lockTable)
-	if err != nil || !ok {
-		return true
+	for range looks {
+		text, err := os.ReadFile(lockTable)
+		if err != nil || !ok || listed(string(text), pid, stat.Ino) {
+			return true
+		}
 	}
-	return listed(string(text), pid, stat.Ino)
+	return false
 }
 
 // listed reports whether process pid holds a lock on the file with that inode, by lines as

@@ -3,6 +3,7 @@ package spooldir
 import (
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/matryer/is"
@@ -33,4 +34,45 @@ func TestListedLocks(t *testing.T) {
 	is.True(!listed(table, 5, 3))
 	is.True(!listed(table, 812, 33))
 	is.True(!listed("", 5, 33))
+}
+
+// TestHolderAmongOtherLocks asks for the holder while other locks come and go.
+func TestHolderAmongOtherLocks(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	lock := func(f *os.File, how int) { is.NoErr(syscall.Flock(int(f.Fd()), how)) }
+	var others []*os.File
+	for n := range 300 {
+		if n == 150 { // locks from before and after the one of the spool
+			unlock, err := d.Lock().Acquire()
+			is.NoErr(err)
+			defer unlock()
+		}
+		f, err := os.Create(d.File("tmp/" + strconv.Itoa(n)))
+		is.NoErr(err)
+		defer f.Close()
+		lock(f, syscall.LOCK_EX)
+		others = append(others, f)
+	}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			f := others[n%len(others)]
+			lock(f, syscall.LOCK_UN)
+			lock(f, syscall.LOCK_EX)
+		}
+	}()
+	for range 300 {
+		pid, err := d.Lock().Holder()
+		is.NoErr(err)
+		is.Equal(pid, os.Getpid())
+	}
+	close(stop)
+	<-ended
 }

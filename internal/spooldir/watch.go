@@ -9,7 +9,7 @@ import (
 // Why there is no notification. Test with errors.Is.
 var (
 	ErrNoWatch  = errors.New("no file notification on this system")
-	ErrUnlinked = errors.New("spool directory was removed or renamed")
+	ErrUnlinked = errors.New("spool directory, or one above it, was removed or renamed")
 )
 
 // How is the way in which a file got its name.
@@ -29,7 +29,7 @@ type Arrival struct {
 	How  How // the last change; Noticed does not count
 }
 
-// An Event is a hint that the spool has changed. Events get lost on network file systems, and there are no events for
+// An Event is a hint that the spool has changed. Events get lost on network file systems (see Watcher.Complete), and there are no events for
 // changes before Watch, so an event can only make a scan come earlier.
 type Event struct {
 	Files  []Arrival // valid names of files that came or changed, sorted and unique
@@ -43,11 +43,14 @@ type Event struct {
 // A Watcher notices changes in the spool.
 type Watcher struct {
 	f        *os.File
+	table    *os.File      // of mounts; nil: the system does not tell of mounts
+	mounts   chan struct{} // has room for one: a file system was mounted or unmounted
 	events   chan Event
 	closing  chan struct{}
 	finished chan struct{} // closed after err was set
 	err      error
 	once     sync.Once
+	complete bool
 
 	mu     sync.Mutex
 	read   uint64 // number of read bytes of notices
@@ -64,6 +67,14 @@ func (d *Dir) Watch() (*Watcher, error) { return startWatch(d) }
 // the directory was removed, renamed or unmounted.
 func (w *Watcher) Events() <-chan Event { return w.events }
 
+// Complete reports whether there is an event for each change in the spool, and when another directory takes the place
+// of the spool: the file system is local, and the mounts and each directory above the spool can be watched.
+func (w *Watcher) Complete() bool { return w.complete }
+
+// Mounts returns the channel that gets a value after file systems were mounted or unmounted: another one may be at the
+// path of the spool. It is never closed.
+func (w *Watcher) Mounts() <-chan struct{} { return w.mounts }
+
 // Err waits until the channel is closed and returns the reason: nil after Close, ErrUnlinked if the directory is gone.
 func (w *Watcher) Err() error {
 	<-w.finished
@@ -76,6 +87,9 @@ func (w *Watcher) Close() error {
 	w.once.Do(func() {
 		close(w.closing)
 		err = w.f.Close() // wakes the goroutine from its read
+		if w.table != nil {
+			w.table.Close()
+		}
 	})
 	<-w.finished
 	return err

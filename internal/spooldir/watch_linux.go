@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,6 +22,8 @@ const (
 	// distinguishes a file that is written in place from a linked file.
 	watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM |
 		unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+	// abovePath is for a directory above the spool, or a link on the way to it: another spool may take the place of this one.
+	abovePath = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DONT_FOLLOW | unix.IN_MASK_ADD
 	watchGone = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
 	// watchBuffer holds a burst of some thousand names of usual length: one event for all of them.
 	watchBuffer = 64 << 10
@@ -40,13 +43,94 @@ func startWatch(d *Dir) (*Watcher, error) {
 		f.Close()
 		return nil, fmt.Errorf("watch spool: %w", &os.PathError{Op: "inotify_add_watch", Path: d.path, Err: err})
 	}
-	w := &Watcher{f: f, events: make(chan Event), closing: make(chan struct{}), finished: make(chan struct{})}
+	w := &Watcher{
+		f: f, events: make(chan Event), mounts: make(chan struct{}, 1), closing: make(chan struct{}), finished: make(chan struct{}),
+	}
+	w.complete = isLocal(d.path) && watchAbove(fd, d.path) && w.watchMounts()
 	go func() {
 		defer close(w.events)
 		defer close(w.finished)
 		w.err = w.run(d)
 	}()
 	return w, nil
+}
+
+// isLocal reports whether the directory at path is on a file system that only processes of this system write to: the
+// kernel notifies of all that they do.
+func isLocal(path string) bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return false
+	}
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC,
+		unix.OVERLAYFS_SUPER_MAGIC, zfsMagic:
+		return true
+	}
+	return false
+}
+
+const zfsMagic = 0x2fc12fc1 // of OpenZFS
+
+// watchAbove watches each directory above path, and each link on the way. It reports whether all can be watched.
+func watchAbove(fd int, path string) bool {
+	at, rest, links := "/", strings.Split(path, "/"), 0
+	for len(rest) > 0 {
+		name := rest[0]
+		rest = rest[1:]
+		at = filepath.Join(at, name)
+		target, err := os.Readlink(at)
+		isLink := err == nil
+		if !isLink && len(rest) == 0 {
+			return true // the spool itself
+		}
+		if _, err := unix.InotifyAddWatch(fd, at, abovePath); err != nil {
+			return false
+		}
+		if !isLink {
+			continue
+		}
+		if links++; links > maxLinks {
+			return false
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+		if at = filepath.Dir(at); filepath.IsAbs(target) {
+			at = "/"
+		}
+	}
+	return true
+}
+
+// maxLinks is the number of links on the way to a file that the kernel follows (path_resolution(7)).
+const maxLinks = 40
+
+// watchMounts begins to watch the table of mounts, until w.table is closed. The kernel wakes who polls the table after
+// each change (proc_pid_mountinfo(5)). It reports whether the table can be watched.
+func (w *Watcher) watchMounts() bool {
+	fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	table := os.NewFile(uintptr(fd), "mountinfo")
+	raw, err := table.SyscallConn()
+	if err != nil || table.SetReadDeadline(time.Time{}) != nil { // it cannot be polled
+		table.Close()
+		return false
+	}
+	w.table = table
+	go func() {
+		for {
+			woken := false
+			if err := raw.Read(func(uintptr) bool { was := woken; woken = true; return was }); err != nil {
+				return // it was closed
+			}
+			select {
+			case w.mounts <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return true
 }
 
 // run converts notices of the kernel to events until the watch ends. It returns the reason; nil after Close.

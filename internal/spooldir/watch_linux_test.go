@@ -290,3 +290,100 @@ func TestMark(t *testing.T) {
 	}
 	is.NoErr(w.Close())
 }
+
+// TestWatchTellsOfAnotherSpool changes the way to a spool above its directory.
+func TestWatchTellsOfAnotherSpool(t *testing.T) {
+	for name, row := range map[string]struct {
+		path   string // of the spool below the directory of the test, where releases/1 and releases/2 are spools
+		change func(top string) error
+	}{
+		"a directory above is renamed": {"releases/1/spool", func(top string) error {
+			return os.Rename(top+"/releases", top+"/old")
+		}},
+		"the directory above is renamed": {"releases/1/spool", func(top string) error {
+			return os.Rename(top+"/releases/1", top+"/releases/3")
+		}},
+		"a link is made anew": {"current/spool", func(top string) error {
+			return errors.Join(os.Remove(top+"/current"), os.Symlink("releases/2", top+"/current"))
+		}},
+		"a link is replaced": {"current/spool", func(top string) error {
+			return errors.Join(os.Symlink("releases/2", top+"/new"), os.Rename(top+"/new", top+"/current"))
+		}},
+		"a link that a link names is replaced": {"live/spool", func(top string) error {
+			return errors.Join(os.Symlink("releases/2", top+"/new"), os.Rename(top+"/new", top+"/current"))
+		}},
+		"the spool is a link": {"mail", func(top string) error {
+			return errors.Join(os.Remove(top+"/mail"), os.Symlink("releases/2/spool", top+"/mail"))
+		}},
+		"a directory that a link names is renamed": {"current/spool", func(top string) error {
+			return os.Rename(top+"/releases/1", top+"/releases/3")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			top := t.TempDir()
+			is.NoErr(os.MkdirAll(top+"/releases/1/spool", 0o700))
+			is.NoErr(os.MkdirAll(top+"/releases/2/spool", 0o700))
+			is.NoErr(os.Symlink("releases/1", top+"/current"))
+			is.NoErr(os.Symlink(top+"/elsewhere/../current", top+"/live"))
+			is.NoErr(os.Mkdir(top+"/elsewhere", 0o700))
+			is.NoErr(os.Symlink("current/spool", top+"/mail"))
+			d, err := New(top + "/" + row.path)
+			is.NoErr(err)
+			w := watch(t, d)
+			is.Equal(w.Complete(), isLocal(top))
+			is.NoErr(row.change(top))
+			event, ok := next(t, w)
+			is.True(ok && event.Rescan)
+			_, ok = next(t, w)
+			is.True(!ok) // the end: the path may lead to another directory
+			is.True(errors.Is(w.Err(), ErrUnlinked))
+		})
+	}
+}
+
+func TestIncompleteWatch(t *testing.T) {
+	for path, want := range map[string]bool{"/proc": false, "/sys": false} {
+		if got := isLocal(path); got != want {
+			t.Errorf("%s is local: %t", path, got)
+		}
+	}
+	if isLocal("/nowhere") {
+		t.Error("a missing directory is local")
+	}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	loop := t.TempDir()
+	if err := os.Symlink("loop", loop+"/loop"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/nowhere/spool", loop + "/loop/spool"} {
+		if watchAbove(fd, path) {
+			t.Errorf("%s can be watched", path)
+		}
+	}
+}
+
+func TestWatchTellsOfMounts(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	w := watch(t, d)
+	if !w.Complete() {
+		t.Skip("the file system of the tests does not tell of each change")
+	}
+	at := t.TempDir()
+	for range 3 {
+		if err := unix.Mount("spoolgore-test", at, "tmpfs", 0, "size=64k"); errors.Is(err, unix.EPERM) {
+			t.Skip("mounting needs root")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		<-w.Mounts()
+		is.NoErr(unix.Unmount(at, unix.MNT_DETACH))
+		<-w.Mounts()
+	}
+	is.NoErr(w.Close())
+}

@@ -39,7 +39,7 @@ func TestTestCommand(t *testing.T) {
 		"user":           {"-smtpaddr " + wrong + " -smtpuser me@x.org -smtppasswordcmd true ann@x.org", 75, "A message from me@x.org", ""},
 		"refused":        {"-smtpaddr " + refusing + " ann@x.org", 69, "the message would go to failed/", ""},
 		"put off":        {"-smtpaddr " + busy + " ann@x.org", 75, "A daemon would retry it at ", ""},
-		"put off, again": {"-smtpaddr " + busy + " -wait 100ms ann@x.org", 75, "deferred", ""},
+		"put off, again": {"-smtpaddr " + busy + " -wait 3s ann@x.org", 75, "deferred", ""},
 		"no answer":      {"-smtpaddr " + silent + " -wait 100ms ann@x.org", 75, "No answer within 100ms", ""},
 		"nobody there":   {"-smtpaddr 127.0.0.1:1 ann@x.org", 75, "no server listens on that port", ""},
 		"no relay":       {"-smtpaddr nowhere ann@x.org", 78, "", "host:port"},

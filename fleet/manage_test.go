@@ -62,3 +62,24 @@ func TestPauseHoldsForAllWorkers(t *testing.T) {
 	is.NoErr(q.Resume(t.Context()))
 	eventually(t, "sent", func() bool { return rows(t, q) == 0 })
 }
+
+// TestManyProcessesStartWithAnEmptyDatabase: one of them makes the schema, and the others wait for it.
+func TestManyProcessesStartWithAnEmptyDatabase(t *testing.T) {
+	db := shared.DB(t)
+	opened := make(chan error)
+	const many = 10
+	for range many {
+		go func() {
+			q, err := Open(t.Context(), Options{DB: db})
+			if err == nil {
+				q.Close()
+			}
+			opened <- err
+		}()
+	}
+	for range many {
+		if err := <-opened; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -44,10 +44,14 @@ func Schema(from int) (string, error) {
 	return text, nil
 }
 
+// hasSchema reads the catalog as of now. to_regclass may answer as of the beginning of the transaction.
+const hasSchema = `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname = 'spoolgore' AND c.relname = 'setting')`
+
 // version returns the version of the schema; 0: there is none.
 func version(ctx context.Context, q querier) (at int, err error) {
 	var found bool
-	err = q.QueryRow(ctx, `SELECT to_regclass('spoolgore.setting') IS NOT NULL`).Scan(&found)
+	err = q.QueryRow(ctx, hasSchema).Scan(&found)
 	if err != nil || !found {
 		return 0, err
 	}

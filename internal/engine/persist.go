@@ -101,12 +101,15 @@ func (w *statusWriter) write(now time.Time) {
 func (w *statusWriter) start(now time.Time, then func(error)) {
 	w.collecting = true
 	if w.long() {
+		var stream *queue.Stream
 		w.pieces.add(func() *queue.Work {
 			w.begin(now)
+			stream = queue.BeginStream(w.spool.queue, now)
+			return stream.Collect()
+		}, snapSize, func() {
 			w.collecting = false
-			w.stream(now, then)
-			return &queue.Work{}
-		}, snapSize, nil)
+			w.stream(stream, now, then)
+		})
 		return
 	}
 	w.pieces.add(func() *queue.Work {

@@ -35,8 +35,8 @@ func nextPart(s *queue.Stream) (p part) {
 }
 
 // stream begins to write the status file. The write asks the loop for the records, a part at a time.
-func (w *statusWriter) stream(now time.Time, then func(error)) {
-	stream, causes := queue.BeginStream(w.spool.queue, now), w.causes()
+func (w *statusWriter) stream(stream *queue.Stream, now time.Time, then func(error)) {
+	causes := w.causes()
 	quit, parts := make(chan struct{}), make(chan part, 1)
 	w.quit = quit
 	request := func() { w.post(func() { parts <- nextPart(stream) }) }
@@ -78,6 +78,7 @@ func (w *statusWriter) abort() {
 func (w *statusWriter) streamNow(now time.Time) error {
 	stream, causes := queue.BeginStream(w.spool.queue, now), w.causes()
 	defer stream.Close()
+	stream.Collect().All(now)
 	return w.file.Sync(false, func(to io.Writer) error {
 		stream.Sort()
 		return w.encode(to, stream.Len(), causes, now, func() (part, error) { return nextPart(stream), nil })

@@ -20,7 +20,7 @@ func (q *Queue) Flush(now time.Time) *Work {
 		} else if e := q.here(s); e != nil {
 			flush(&q.core, e, now)
 		}
-	}, nil)
+	}, nil, unseen(&q.core), present(&q.core))
 }
 
 // retried returns the record known with every waiting recipient due.

@@ -17,6 +17,7 @@ type files struct {
 	stream  *Stream                   // under way; nil: none
 	streams uint8                     // number of the last stream
 	load    *Load                     // under way; nil: none
+	edition *edition                  // a Reload that collects its messages; nil: none
 
 	// stranger is when a file that was not read yet was last found in hold/, until hold/ was listed: it may be a
 	// missing message that was edited.

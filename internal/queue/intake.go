@@ -240,16 +240,9 @@ func (s *Scan) End(now time.Time) *Work {
 	if !slices.IsSorted(s.fresh) {
 		s.Sort()
 	}
-	c, seen := s.c, seenAt(s.now)
-	w := &Work{todo: make([]subject, 0, len(s.fresh)), rest: make([]*entry, 0, len(c.entries))}
-	for _, name := range s.fresh {
-		w.todo = append(w.todo, subject{name: name})
-	}
+	c, seen, fresh := s.c, seenAt(s.now), s.fresh
 	s.fresh = nil
-	for _, e := range inOrder(c.entries, c.ordered) {
-		w.rest = append(w.rest, e)
-	}
-	w.do = func(x subject, now time.Time) {
+	do := func(x subject, now time.Time) {
 		switch e := c.here(x); {
 		case x.e == nil && e == nil:
 			c.add(x.name, seen, now).round = s.round
@@ -260,31 +253,35 @@ func (s *Scan) End(now time.Time) *Work {
 			c.check(e)
 		}
 	}
-	w.end = func(now time.Time) *Work {
+	end := func(now time.Time) *Work {
 		s.endAbsent(now)
 		return s.lookForRest()
 	}
-	return w
+	names := func(yield func(subject) bool) {
+		for _, name := range fresh {
+			if !yield(subject{name: name}) {
+				return
+			}
+		}
+	}
+	return newWork(c, do, end, names, present(c))
 }
 
 // lookForRest looks for the messages whose files were not seen: they are in hold/, or gone.
 func (s *Scan) lookForRest() *Work {
-	c, w := s.c, &Work{}
-	for name := range inOrder(s.c.memory, c.ordered) {
-		w.todo = append(w.todo, subject{name: name})
-	}
-	w.do = func(x subject, now time.Time) {
+	c := s.c
+	do := func(x subject, now time.Time) {
 		if _, ok := c.memory[x.name]; ok {
 			c.check(c.add(x.name, nil, now))
 		}
 	}
-	w.end = func(time.Time) *Work {
+	end := func(time.Time) *Work {
 		if len(c.memory) == 0 {
 			c.memory = make(map[string]record.Compact) // a map keeps the room of a million entries
 		}
 		return nil
 	}
-	return w
+	return newWork(c, do, end, unseen(c))
 }
 
 // endAbsent ends the search for missing files, if hold/ was listed, too.

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"iter"
+	"math"
 	"slices"
 	"time"
 
@@ -8,73 +10,115 @@ import (
 )
 
 // A Work is a long work on all messages of a Queue, done in pieces: other methods of the Queue may be called between
-// two pieces. A message that is new since the beginning is left out.
+// two pieces. To begin a Work takes no time, however many messages there are. All of a Work is to be done.
 type Work struct {
-	todo []subject
-	rest []*entry // done after todo, as subjects without a name
+	todo []subject                // the next messages
+	more func() ([]subject, bool) // returns those after todo; nil: there are no others
+	stop func()                   // ends more
 	do   func(s subject, now time.Time)
 	end  func(now time.Time) *Work // called at the end; nil: no call. It returns more work, or nil
 }
 
 // A subject is a message of a Work.
 type subject struct {
-	name string // of the file when the work began; with an entry: empty, unless the work needs the name
+	name string // of the file when the Work came to it
 	e    *entry // nil: the file was not seen yet
 }
 
-// newWork returns the work of calling do for every message, and end at the end, if not nil. A subject with an entry has
-// no name: a name takes memory.
-func newWork(c *core, do func(s subject, now time.Time), end func(now time.Time) *Work) *Work {
-	w := &Work{todo: make([]subject, 0, len(c.memory)), rest: make([]*entry, 0, len(c.entries)), do: do, end: end}
-	for name := range inOrder(c.memory, c.ordered) {
-		w.todo = append(w.todo, subject{name: name})
-	}
-	for _, e := range inOrder(c.entries, c.ordered) {
-		w.rest = append(w.rest, e)
-	}
+// newWork returns the work of calling do for the messages of each source, and end at the end, if not nil.
+func newWork(
+	c *core, do func(s subject, now time.Time), end func(now time.Time) *Work, sources ...iter.Seq[subject],
+) *Work {
+	w := &Work{do: do, end: end}
+	w.more, w.stop = iter.Pull(inChunks(c.chunk, sources))
 	return w
 }
 
-// subjects returns all messages, with their names.
-func subjects(c *core) []subject {
-	all := make([]subject, 0, len(c.memory)+len(c.entries))
-	for name := range inOrder(c.memory, c.ordered) {
-		all = append(all, subject{name: name})
+// chunkSize is the number of messages that a Work takes from its sources at a time.
+const chunkSize = 64
+
+// inChunks yields the messages of all sources, size at a time. A slice is valid until the next one.
+func inChunks(size int, sources []iter.Seq[subject]) iter.Seq[[]subject] {
+	return func(yield func([]subject) bool) {
+		chunk := make([]subject, 0, size)
+		for _, source := range sources {
+			for s := range source {
+				if chunk = append(chunk, s); len(chunk) == size {
+					if !yield(chunk) {
+						return
+					}
+					chunk = chunk[:0]
+				}
+			}
+		}
+		if len(chunk) > 0 {
+			yield(chunk)
+		}
 	}
-	for name, e := range inOrder(c.entries, c.ordered) {
-		all = append(all, subject{name, e})
+}
+
+// unseen yields the messages whose files were not seen yet.
+func unseen(c *core) iter.Seq[subject] {
+	return func(yield func(subject) bool) {
+		for name := range inOrder(c.memory, c.ordered) {
+			if !yield(subject{name: name}) {
+				return
+			}
+		}
 	}
-	return all
+}
+
+// present yields the entries of the spool directory. Entries may come, go and get other names meanwhile: an entry that
+// is new or has another name since may be left out, and one that has another name since may come twice.
+func present(c *core) iter.Seq[subject] {
+	return func(yield func(subject) bool) {
+		for name, e := range inOrder(c.entries, c.ordered) {
+			if !yield(subject{name, e}) {
+				return
+			}
+		}
+	}
 }
 
 // Do works on the next n messages, and reports whether messages are left.
 func (w *Work) Do(n int, now time.Time) (more bool) {
-	some := min(n, len(w.todo))
-	for _, s := range w.todo[:some] {
-		w.do(s, now)
+	for n > 0 && w.fill(now) {
+		some := min(n, len(w.todo))
+		for _, s := range w.todo[:some] {
+			w.do(s, now)
+		}
+		w.todo = w.todo[some:]
+		n -= some
 	}
-	w.todo = w.todo[some:]
-	others := min(n-some, len(w.rest))
-	for _, e := range w.rest[:others] {
-		w.do(subject{e: e}, now)
-	}
-	w.rest = w.rest[others:]
-	for len(w.todo)+len(w.rest) == 0 {
-		if w.end == nil {
+	return w.fill(now)
+}
+
+// fill takes more messages if none is at hand, and reports whether there are any.
+func (w *Work) fill(now time.Time) bool {
+	for len(w.todo) == 0 {
+		switch {
+		case w.more != nil:
+			var ok bool
+			if w.todo, ok = w.more(); !ok {
+				w.stop()
+				w.more, w.stop = nil, nil
+			}
+		case w.end == nil:
 			return false
+		default:
+			more := w.end(now)
+			if more == nil {
+				more = &Work{}
+			}
+			*w = *more
 		}
-		more := w.end(now)
-		if more == nil {
-			more = &Work{}
-		}
-		*w = *more
 	}
 	return true
 }
 
 // All does the rest of the work.
 func (w *Work) All(now time.Time) {
-	for w.Do(len(w.todo)+len(w.rest), now) {
+	for w.Do(math.MaxInt, now) {
 	}
 }
 
@@ -107,7 +151,7 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 		return true
 	})
 	q.shots = append(q.shots, s)
-	return newWork(&q.core, func(x subject, now time.Time) { s.take(&q.core, x, now) }, func(time.Time) *Work {
+	end := func(time.Time) *Work {
 		for i, other := range q.shots {
 			if other == s {
 				q.shots = append(q.shots[:i:i], q.shots[i+1:]...)
@@ -116,7 +160,9 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 		}
 		then(s.all())
 		return nil
-	})
+	}
+	take := func(x subject, now time.Time) { s.take(&q.core, x, now) }
+	return newWork(&q.core, take, end, unseen(&q.core), present(&q.core))
 }
 
 // take adds the record of x, unless x has left its name: then the record is in left.
@@ -164,11 +210,12 @@ func (s *shot) all() []Named {
 	return all
 }
 
-// leaving tells the snapshots under way that e leaves its name. A snapshot has the absent messages from the beginning.
+// leaving tells the works under way that e leaves its name. A snapshot has the absent messages from the beginning.
 func (f *files) leaving(e *entry) {
 	if f.entries[e.name] == e {
 		f.left(e.name, e.msg, e)
 		e.stream = 0
+		f.edition.leaves(e)
 	}
 }
 

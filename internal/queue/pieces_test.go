@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"fmt"
 	"maps"
 	"math"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -47,8 +50,15 @@ var takings = map[string]func(q *Queue, now time.Time) taking{
 	"Stream": func(q *Queue, now time.Time) taking {
 		var got []Named
 		s := BeginStream(q, now)
-		s.Sort()
+		collect := s.Collect()
 		return taking{func(n int) bool {
+			if collect != nil {
+				if !collect.Do(n, now) {
+					collect = nil
+					s.Sort()
+				}
+				return true
+			}
 			some, more := s.Next(n, now)
 			got = append(got, some...)
 			return more
@@ -87,6 +97,7 @@ func snapshotForgetsNoMessage(t *testing.T, begin func(*Queue, time.Time) taking
 			step()
 		}
 		q, before := w.q, acceptedIn(w.snapshot())
+		q.chunk, q.ordered = 1+int(seed%3), seed%4 > 0 // a map is read in another way while it changes
 		work := begin(w.q, w.now)
 		for work.do(1) {
 			for range 4 {
@@ -134,7 +145,8 @@ func TestSnapshotInPiecesHasWhatIsSeenMeanwhile(t *testing.T) {
 		work := begin(f.q, f.now)
 		is.True(work.do(1))
 		f.q.Notice([]string{"m", "n"}, nil, f.now)
-		is.True(!work.do(10))
+		for work.do(10) {
+		}
 		is.Equal(len(acceptedIn(work.all())), 2) // both messages
 		is.Equal(len(work.all()), 2)             // each of them once
 	}
@@ -153,6 +165,7 @@ func TestStreamIsInTheOrderOfTheNames(t *testing.T) {
 		f.q.Remember(name, record.New(*h, f.now), f.now)
 	}
 	stream := BeginStream(f.q, f.now)
+	stream.Collect().All(f.now)
 	stream.Sort()
 	is.Equal(stream.Len(), 5)
 	got, more := stream.Next(2, f.now)
@@ -180,6 +193,7 @@ func TestStreamAfterManyEndedStreams(t *testing.T) {
 	f.q.Notice([]string{"a", "z"}, nil, f.now)
 	begin := func() *Stream {
 		stream := BeginStream(f.q, f.now)
+		stream.Collect().All(f.now)
 		stream.Sort()
 		return stream
 	}
@@ -196,6 +210,86 @@ func TestStreamAfterManyEndedStreams(t *testing.T) {
 	f.q.drop(f.q.entries["z"])
 	rest, _ := stream.Next(1, f.now)
 	is.Equal(len(acceptedIn(append(got, rest...))), 2) // both messages
+}
+
+// A reload in pieces edits every message once, by the name that it had at the beginning, whatever happens to files while
+// the messages are collected.
+func TestReloadInPieces(t *testing.T) {
+	t.Parallel()
+	for _, ordered := range []bool{true, false} {
+		for name, meanwhile := range map[string]func(f *fixture, e *entry){
+			"no change": func(*fixture, *entry) {},
+			"a message gets another name": func(f *fixture, e *entry) {
+				f.q.leaving(e)
+				delete(f.q.entries, e.name)
+				e.name = "renamed"
+				f.q.entries[e.name] = e
+			},
+			"a message goes": func(f *fixture, e *entry) { f.q.drop(e) },
+		} {
+			t.Run(fmt.Sprint(name, ", ordered ", ordered), func(t *testing.T) {
+				reloadInPieces(t, ordered, meanwhile)
+			})
+		}
+	}
+}
+
+func reloadInPieces(t *testing.T, ordered bool, meanwhile func(f *fixture, e *entry)) {
+	is := is.New(t)
+	const messages = 20
+	for changed := range messages { // the message that changes
+		for at := range messages { // the number of messages that are collected before
+			f := newFixture(t)
+			f.q.ordered, f.q.chunk = ordered, 1
+			edits, later := NewEdits(f.now), f.now.Add(time.Hour)
+			for n := range messages {
+				h := headOf(thisVersion)
+				h.Name, h.MessageID = string(rune('a'+n)), fmt.Sprint("<", n, "@x>")
+				m := record.New(*h, f.now)
+				e := f.q.add(h.Name, seenAt(f.now), f.now)
+				f.q.keep(e, m, f.now)
+				f.q.sched.move(e, waiting, f.now)
+				by := e.msg.Message()
+				by.RetryAt(later)
+				edits.Add(h.Name, by)
+			}
+			e := f.q.entries[string(rune('a'+changed))]
+			work := f.q.Reload(edits, record.Edit{Since: f.now}, f.now)
+			work.Do(at, f.now)
+			meanwhile(f, e)
+			for work.Do(1, f.now) {
+			}
+			for _, e := range f.q.entries {
+				next, waits := e.msg.Message().NextAttempt()
+				is.True(waits)
+				is.Equal(next, later) // edited
+			}
+			is.Equal(f.q.edition, nil)
+		}
+	}
+}
+
+// To begin a work on all messages takes no time that grows with their number: no list of them is made.
+func TestWorksBeginAtOnce(t *testing.T) {
+	f := newFixture(t)
+	const messages = 50_000
+	for n := range messages {
+		f.q.add(strconv.Itoa(n), seenAt(f.now), f.now)
+	}
+	for name, begin := range map[string]func() *Work{
+		"flush": func() *Work { return f.q.Flush(f.now) },
+		"scan":  func() *Work { return f.q.BeginScan(f.now).End(f.now) },
+	} {
+		var work *Work
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		work = begin()
+		runtime.ReadMemStats(&after)
+		work.All(f.now)
+		if took := after.TotalAlloc - before.TotalAlloc; took > messages {
+			t.Errorf("%s takes %d bytes of memory at once", name, took)
+		}
+	}
 }
 
 // Flush in pieces makes every message due that waited at the beginning.

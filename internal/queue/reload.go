@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/record"
@@ -44,29 +46,85 @@ func (e *Edits) get(name string) *record.Message {
 // process that is killed before it has written the file must not forget them. The work is done in pieces.
 func (q *Queue) Reload(edits *Edits, how record.Edit, now time.Time) *Work {
 	q.packServed(now)
-	r := edition{c: &q.core, edits: edits, how: how}
-	w := &Work{todo: subjects(&q.core), do: func(s subject, now time.Time) {
-		r.now = now
-		r.edit(s)
-	}}
-	for _, e := range q.absent.inOrder() {
-		w.todo = append(w.todo, subject{e.name, e})
+	r := &edition{
+		c: &q.core, edits: edits, how: how, absents: q.absent.inOrder(),
+		todo: make([]subject, 0, q.Known()), former: make(map[*entry]string), done: make(map[*entry]bool),
 	}
-	return w
+	for _, e := range r.absents {
+		r.done[e] = true // not again if the file is back meanwhile
+	}
+	q.edition = r
+	return newWork(&q.core, r.collect, r.begin, unseen(&q.core), present(&q.core))
 }
 
-// edition is one call of Reload.
+// edition is one call of Reload: first it collects the messages with the names of the beginning, then it edits them.
 type edition struct {
-	c     *core
-	edits *Edits
-	how   record.Edit
-	now   time.Time
+	c       *core
+	edits   *Edits
+	how     record.Edit
+	now     time.Time
+	todo    []subject
+	absents []*entry          // at the beginning
+	former  map[*entry]string // names of entries that have left their names while the messages were collected
+	done    map[*entry]bool   // entries that are not to be edited again
+}
+
+func (r *edition) collect(s subject, _ time.Time) {
+	if s.e == nil || !r.done[s.e] {
+		r.todo = append(r.todo, s)
+	}
+}
+
+// leaves notes the name that e is about to leave.
+func (r *edition) leaves(e *entry) {
+	if r == nil {
+		return
+	}
+	if _, known := r.former[e]; !known {
+		r.former[e] = e.name
+	}
+}
+
+// begin returns the work of editing the messages.
+func (r *edition) begin(time.Time) *Work {
+	r.c.edition = nil
+	for _, e := range r.absents {
+		delete(r.done, e)
+		r.todo = append(r.todo, subject{e.name, e})
+	}
+	collected := len(r.todo)
+	for e, name := range r.former { // those that were left out
+		r.todo = append(r.todo, subject{name, e})
+	}
+	slices.SortFunc(r.todo[collected:], func(a, b subject) int { return cmp.Compare(a.name, b.name) })
+	return &Work{todo: r.todo, do: r.editOnce}
+}
+
+// editOnce edits the message s, unless that was done under another name.
+func (r *edition) editOnce(s subject, now time.Time) {
+	r.now = now
+	if s.e == nil {
+		s.e = r.c.entries[s.name] // the file may have been seen since
+		if s.e == nil {
+			r.edit(s)
+			return
+		}
+		r.done[s.e] = true
+	} else if r.done[s.e] {
+		return
+	}
+	if name, left := r.former[s.e]; left {
+		s.name, r.done[s.e] = name, true
+	}
+	r.edit(s)
 }
 
 // edit edits the message s.
 func (r *edition) edit(s subject) {
-	if known, ok := r.c.memory[s.name]; ok && s.e == nil {
-		r.c.memory[s.name] = r.unread(s.name, known)
+	if s.e == nil {
+		if known, ok := r.c.memory[s.name]; ok {
+			r.c.memory[s.name] = r.unread(s.name, known)
+		}
 		return
 	}
 	if e := r.c.here(s); e != nil {
@@ -78,9 +136,6 @@ func (r *edition) edit(s subject) {
 		return
 	}
 	e := s.e
-	if e == nil {
-		return
-	}
 	if _, ok := r.c.absent.all[e]; ok {
 		r.absent(e)
 	} else if m := e.msg.Message(); !m.Served() { // another entry may have the record

@@ -18,10 +18,10 @@ type Stream struct {
 	passed string    // name of the last subject that was taken
 }
 
-// BeginStream begins a Stream of q. Close must follow.
+// BeginStream begins a Stream of q. Collect must follow, and in the end Close.
 func BeginStream(q *Queue, now time.Time) *Stream {
 	q.packServed(now)
-	s := &Stream{c: &q.core, todo: subjects(&q.core)}
+	s := &Stream{c: &q.core}
 	q.absent.snapshot(q.entries, func(n Named) bool {
 		s.absent = append(s.absent, n)
 		return true
@@ -36,10 +36,17 @@ func BeginStream(q *Queue, now time.Time) *Stream {
 	return s
 }
 
+// Collect returns the work of collecting the messages.
+func (s *Stream) Collect() *Work {
+	s.todo = make([]subject, 0, s.c.Known())
+	collect := func(x subject, _ time.Time) { s.todo = append(s.todo, x) }
+	return newWork(s.c, collect, nil, unseen(s.c), present(s.c))
+}
+
 // Len returns the number of files not taken yet.
 func (s *Stream) Len() int { return len(s.todo) + len(s.absent) }
 
-// Sort sorts the messages. The owner calls Sort once before Next, in any goroutine.
+// Sort sorts the messages. The owner calls Sort once after Collect and before Next, in any goroutine.
 func (s *Stream) Sort() {
 	slices.SortFunc(s.todo, func(a, b subject) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(s.absent, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
@@ -54,6 +61,9 @@ func (s *Stream) Next(n int, now time.Time) (records []Named, more bool) {
 		}
 		s.todo, s.passed = s.todo[1:], x.name
 		if e := s.c.here(x); x.e != nil && e != nil {
+			if e.stream == s.c.streams {
+				continue // collected under two names
+			}
 			e.stream = s.c.streams
 		}
 		if record, ok := named(s.c, x, now); ok {

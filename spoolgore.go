@@ -113,8 +113,7 @@ type Options struct {
 	WaitLock bool
 	Watch    Watch // how new files of other programs are noticed; of a Reconfigure the next Run knows
 
-	// Freq is the time between two scans of the directory; zero: 10 seconds. Where the system notifies of each change (on
-	// a local file system of Linux), it is 30 times that, but not more than 5 minutes unless Freq is.
+	// Time between two scans of the directory; zero: 10 seconds. On a local disk of Linux 30 times that, or 5 minutes.
 	Freq        time.Duration
 	Settle      time.Duration // a file written in place is read when unchanged for so long; zero: 2 seconds
 	Attempts    int           // failed attempts after which a recipient is given up; zero: no limit, MaxAge decides

@@ -81,7 +81,7 @@ const (
 // next returns the time of the next scan.
 func (s *scanner) next() time.Time {
 	pause := s.opts.Freq
-	if s.watcher != nil && s.watcher.Complete() && s.sick == nil && !s.spool.queue.Misses() && !s.moves.unfinished {
+	if s.watcher != nil && s.watcher.Complete() && s.sick == nil && !s.spool.queue.Misses() && !s.moves.halfDone {
 		pause = max(pause, min(seldom*pause, mostSeldom))
 	}
 	return s.last.Add(pause)

@@ -19,20 +19,20 @@ const maxMoves = 256
 // moves takes messages out of the spool beside the loop: delivered messages are removed, and messages with a given-up
 // recipient are moved to failed/.
 type moves struct {
-	spool      *spool
-	opts       *Options
-	post       func(func())
-	beside     func(func())                     // does work beside the loop
-	owe        func(path string, now time.Time) // asks for a report on a message in failed/
-	acts       fifo[queue.Act]
-	batch      []queue.Act    // being done beside the loop while moving is set, and the results
-	results    []queue.Result // in the order of batch
-	moving     bool
-	half       []*spooldir.Failing // half-done moves; used only by the batch while a batch runs
-	unfinished bool                // there are half-done moves
-	retry      bool                // the next batch completes the half-done moves
-	waiters    []func()            // called in the loop when no act is left
-	places     *asyncfile.File     // stands for the directories, which are synced some time after messages left the spool
+	spool    *spool
+	opts     *Options
+	post     func(func())
+	beside   func(func())                     // does work beside the loop
+	owe      func(path string, now time.Time) // asks for a report on a message in failed/
+	acts     fifo[queue.Act]
+	batch    []queue.Act    // being done beside the loop while moving is set, and the results
+	results  []queue.Result // in the order of batch
+	moving   bool
+	half     []*spooldir.Failing // half-done moves; used only by the batch while a batch runs
+	halfDone bool                // there are half-done moves
+	retry    bool                // the next batch completes the half-done moves
+	waiters  []func()            // called in the loop when no act is left
+	places   *asyncfile.File     // stands for the directories, which are synced some time after messages have left
 
 	pickupDots bool // option when the batch began
 	renumbered bool // the log says that files get other inode numbers
@@ -211,7 +211,7 @@ func (m *moves) moved() {
 			m.owe(r.Kept, now)
 		}
 	}
-	m.batch, m.results, m.unfinished = reuse(m.batch), reuse(m.results), len(m.half) > 0
+	m.batch, m.results, m.halfDone = reuse(m.batch), reuse(m.results), len(m.half) > 0
 	if !m.renumbered && spooldir.InodesChange(m.spool.dir) {
 		m.renumbered = true
 		m.opts.Logger.Warn("file system changes inode numbers", "dir", m.spool.dir.Path())

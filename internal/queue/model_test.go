@@ -273,6 +273,12 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// TestModelSeeds repeats runs in which long laboratories have found a fault.
+func TestModelSeeds(t *testing.T) {
+	t.Parallel()
+	run(t, 1796102509999773364, nil, 400) // Advance had more to do and did not say so
+}
+
 // FuzzModel is TestModel with steps that the fuzzer chooses.
 func FuzzModel(f *testing.F) {
 	f.Add(uint64(1), []byte{})

@@ -132,7 +132,8 @@ func (q *Queue) Advance(now time.Time, room Room, budget int) (more bool) {
 			q.forget(e, now)
 		}
 	}
-	return false
+	at, ok := q.sched.nextExpiry() // of a message whose last act had failed
+	return ok && !at.After(now)
 }
 
 // Wake returns the time of the next work of Advance, which may be in the past; ok is false if there is no work.

@@ -13,8 +13,8 @@ import (
 // lockTable lists the locks of all processes that this process can see (proc_locks(5)).
 const lockTable = "/proc/locks"
 
-// looks is the number of times that the table is read for a lock that some process holds: a line may be left out of what
-// is read if other locks end meanwhile.
+// looks is the number of times that the table is read for a lock that some process holds: if other locks end meanwhile,
+// the text may lack a line.
 const looks = 10
 
 // holds reports whether process pid holds the lock of f, which some process holds. The process that wrote the number in

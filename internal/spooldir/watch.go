@@ -29,8 +29,8 @@ type Arrival struct {
 	How  How // the last change; Noticed does not count
 }
 
-// An Event is a hint that the spool has changed. Events get lost on network file systems (see Watcher.Complete), and there are no events for
-// changes before Watch, so an event can only make a scan come earlier.
+// An Event is a hint that the spool has changed. Events get lost on network file systems (see Watcher.Complete), and
+// there are no events for changes before Watch, so an event can only make a scan come earlier.
 type Event struct {
 	Files  []Arrival // valid names of files that came or changed, sorted and unique
 	Gone   []string  // valid names of files that went away, sorted and unique; a new file may have the name by now

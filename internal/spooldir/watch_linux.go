@@ -22,7 +22,7 @@ const (
 	// distinguishes a file that is written in place from a linked file.
 	watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM |
 		unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
-	// abovePath is for a directory above the spool, or a link on the way to it: another spool may take the place of this one.
+	// abovePath is for a directory above the spool, or a link on the way to it: another spool may take its place.
 	abovePath = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DONT_FOLLOW | unix.IN_MASK_ADD
 	watchGone = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
 	// watchBuffer holds a burst of some thousand names of usual length: one event for all of them.
@@ -44,7 +44,8 @@ func startWatch(d *Dir) (*Watcher, error) {
 		return nil, fmt.Errorf("watch spool: %w", &os.PathError{Op: "inotify_add_watch", Path: d.path, Err: err})
 	}
 	w := &Watcher{
-		f: f, events: make(chan Event), mounts: make(chan struct{}, 1), closing: make(chan struct{}), finished: make(chan struct{}),
+		f: f, events: make(chan Event), mounts: make(chan struct{}, 1),
+		closing: make(chan struct{}), finished: make(chan struct{}),
 	}
 	w.complete = isLocal(d.path) && watchAbove(fd, d.path) && w.watchMounts()
 	go func() {

@@ -45,7 +45,8 @@ func Schema(from int) (string, error) {
 }
 
 // hasSchema reads the catalog as of now. to_regclass may answer as of the beginning of the transaction.
-const hasSchema = `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+const hasSchema = `SELECT EXISTS (
+	SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = 'spoolgore' AND c.relname = 'setting')`
 
 // version returns the version of the schema; 0: there is none.

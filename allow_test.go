@@ -15,7 +15,7 @@ import (
 
 const twoDomains = "From: app@staging.example\nTo: ann@corp.example, bob@else.example\nMessage-ID: <2@x>\n\nhello\n"
 
-func TestMailToOthersIsHeldWhole(t *testing.T) {
+func TestMessageWithARecipientThatIsNotAllowedIsHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -25,7 +25,7 @@ func TestMailToOthersIsHeldWhole(t *testing.T) {
 		opts := Options{Dial: relay.Dial, OnEvent: seen.add, Rewrite: Rewrite{Allow: []string{"@corp.example"}}}
 		s, stop := begin(t, dir, opts)
 		pass(time.Minute)
-		is.Equal(len(relay.Messages()), 1) // to ann alone
+		is.Equal(len(relay.Messages()), 1) // the allowed message, to ann
 		is.Equal(contentOf(t, dir, "hold/both"), twoDomains)
 		held := one(t, s.Status())
 		is.True(!held.Held.IsZero())
@@ -37,18 +37,20 @@ func TestMailToOthersIsHeldWhole(t *testing.T) {
 		is.Equal(withheld.MessageID+withheld.ID, "<2@x>") // the ID is empty
 		is.Equal(withheld.Size, int64(len(twoDomains)))
 
-		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both"))) // released as it is: held again
+		// a held message that is released unchanged is held again
+		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both")))
 		pass(time.Minute)
 		is.True(exists(dir, "hold", "both"))
 		stop()
 
-		s, stop = begin(t, dir, opts) // a restart forgets nothing
+		s, stop = begin(t, dir, opts) // the reason is known after a restart, too
 		pass(time.Minute)
 		is.Equal(one(t, s.Status()).Error, "held: mail to bob@else.example is not allowed")
 		opts.Rewrite.Allow = append(opts.Rewrite.Allow, "bob@else.example")
 		opts = telling(opts)
 		is.NoErr(s.Reconfigure(opts))
-		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both"))) // allowed now
+		// bob's domain is now in the list
+		is.NoErr(os.Rename(filepath.Join(dir, "hold/both"), filepath.Join(dir, "both")))
 		pass(time.Minute)
 		stop()
 		is.Equal(len(relay.Messages()), 2)
@@ -57,8 +59,8 @@ func TestMailToOthersIsHeldWhole(t *testing.T) {
 	})
 }
 
-// A list that is set while mail waits counts for that mail.
-func TestAllowCountsForWhatWaits(t *testing.T) {
+// An Allow list that is set by Reconfigure applies to mail that already waits.
+func TestAllowAppliesToWaitingMail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -67,13 +69,13 @@ func TestAllowCountsForWhatWaits(t *testing.T) {
 		drop(t, dir, "later", "X-Spoolgore-Envelope: {\"from\":\"a@x.org\",\"to\":[\"c@else.example\"],\"notBefore\":\"2050-01-01T00:00:00Z\"}\nSubject: x\n\nx\n")
 		s, stop := begin(t, dir, Options{Dial: relay.Dial})
 		pass(time.Second)
-		is.Equal(len(relay.Messages()), 1) // to ann, before the limit
+		is.Equal(len(relay.Messages()), 1) // the message to ann, which was sent before the list was set
 		opts := telling(Options{Dial: relay.Dial, Rewrite: Rewrite{Allow: []string{"@corp.example"}}})
 		is.NoErr(s.Reconfigure(opts))
 		pass(10 * time.Minute)
 		is.Equal(ls(t, dir, "hold"), []string{"later", "m"})
 		stop()
-		is.Equal(count(relay.Commands(), "RCPT TO:<bob@else.example>"), 1) // not tried again
+		is.Equal(count(relay.Commands(), "RCPT TO:<bob@else.example>"), 1) // bob was not tried again
 		is.Equal(len(relay.Messages()), 1)
 	})
 }
@@ -93,8 +95,9 @@ func TestAllowAndReports(t *testing.T) {
 	})
 }
 
-// A file of that name in hold/ is not overwritten, and the mail is not sent either.
-func TestHoldHasThatName(t *testing.T) {
+// A message is not allowed, and hold/ already has a file of its name. The file is not overwritten, and the message is
+// not sent.
+func TestHoldAlreadyHasAFileOfTheName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -137,7 +140,8 @@ func TestCopyHasItsOwnState(t *testing.T) {
 				is.Equal(relay.Messages()[0].To[0], "ann@example.org")
 				for i, to := range relay.Messages()[0].To {
 					if to == "archive@example.com" {
-						is.Equal(relay.Messages()[0].RcptParams[i], "NOTIFY=NEVER") // no other host reports it either
+						// NOTIFY=NEVER, so that no other host sends a report either
+						is.Equal(relay.Messages()[0].RcptParams[i], "NOTIFY=NEVER")
 					}
 				}
 				is.Equal(seen.kinds("archive@example.com"), row.sent)
@@ -149,15 +153,16 @@ func TestCopyHasItsOwnState(t *testing.T) {
 				pass(5 * time.Hour)
 				stop()
 				is.Equal(seen.kinds("ann@example.org"), "queued sent")
-				is.Equal(len(reports(t, relay)), 0)                               // neither of the delay nor of the failure
-				is.Equal(count(relay.Commands(), "RCPT TO:<ann@example.org>"), 1) // never twice
+				// no report of the delay, and none of the failure
+				is.Equal(len(reports(t, relay)), 0)
+				is.Equal(count(relay.Commands(), "RCPT TO:<ann@example.org>"), 1) // ann gets one copy only
 				is.Equal(exists(dir, "failed", "m"), row.archive != "")
 			})
 		})
 	}
 }
 
-// What failed for the archive only is tried again for the archive only.
+// A failed message whose recipients have all accepted it except the archive is retried for the archive only.
 func TestFailedCopyIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -183,7 +188,8 @@ func TestFailedCopyIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A recipient who is the archive gets one copy, and hears what any recipient hears. A report is not copied.
+// If a recipient is the archive address, the archive gets one copy, and its failure is reported as for any recipient. A
+// report is not copied to the archive.
 func TestCopyToARecipient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -196,7 +202,7 @@ func TestCopyToARecipient(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		is.Equal(count(relay.Commands(), "RCPT TO:<archive@"), 1)
-		is.Equal(len(reports(t, relay)), 1) // to the author, as for any recipient
+		is.Equal(len(reports(t, relay)), 1) // the author gets a report, as for any recipient
 		is.Equal(len(relay.Messages()), 2)
 		for _, m := range relay.Messages() {
 			if m.From != "" {
@@ -220,7 +226,7 @@ func TestRedirectAndCopy(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		is.Equal(len(relay.Messages()), 1)
-		is.Equal(relay.Messages()[0].To, []string{"qa@corp.example"}) // who is allowed
+		is.Equal(relay.Messages()[0].To, []string{"qa@corp.example"}) // qa@corp.example is allowed
 		is.True(!exists(dir, "m"))
 	})
 }
@@ -259,7 +265,7 @@ func TestPostmasterGetsReportsThatFail(t *testing.T) {
 					got = append(got, m.To...)
 				}
 				is.Equal(got, row.got)
-				is.Equal(len(ls(t, dir, "failed")), 2*row.failed) // each with its why-file
+				is.Equal(len(ls(t, dir, "failed")), 2*row.failed) // each message in failed/ has a why-file
 				is.Equal(ls(t, dir, "tmp"), nil)
 			})
 		})

@@ -74,7 +74,7 @@ func writeAPI(t *testing.T, to *bytes.Buffer, dir string) {
 	fmt.Fprintf(to, "package %s\n\n%s\n", name, strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), "\n"))
 }
 
-// declaration returns the text of an exported declaration; empty: it is an import.
+// declaration returns the text of an exported declaration, or "" for an import.
 func declaration(t *testing.T, set *token.FileSet, decl ast.Decl) string {
 	t.Helper()
 	switch d := decl.(type) {
@@ -152,5 +152,5 @@ func TestModulesOfTheRoot(t *testing.T) {
 		golang.org/x/sys
 		golang.org/x/text`)
 	is.Equal(strings.Join(list("."), "\n"), strings.Join(want, "\n"))
-	is.Equal(list("./spooltest"), want) // spooltest brings no module of its own
+	is.Equal(list("./spooltest"), want) // spooltest adds no module
 }

@@ -27,11 +27,11 @@ func TestAfterALongTimeWithoutADaemonEachMessageIsTriedOnceMore(t *testing.T) {
 		pass(7 * day)
 		_, stop = start(t, dir, opts)
 		pass(retry.LastChance - time.Second)
-		is.True(relay.tries("m", "b@x.org") > before+1) // it is not given up unseen
+		is.True(relay.tries("m", "b@x.org") > before+1) // the message is not given up without an attempt
 		is.True(!exists(dir, "failed", "m"))
 		pass(2 * time.Second)
 		stop()
-		is.True(exists(dir, "failed", "m")) // but soon
+		is.True(exists(dir, "failed", "m")) // it is given up soon after
 		is.Equal(relay.tries("m", "a@x.org"), 1)
 	})
 }

@@ -49,7 +49,7 @@ func TestControl(t *testing.T) {
 		answer.Store(&Result{Err: errors.New("later")})
 		is.NoErr(s.Retry(PlaceFailed, "a"))
 		pass(time.Second)
-		is.Equal(names(t, s, Filter{}), []string{"/a deferred"}) // the state of this moment, not that of the status file
+		is.Equal(names(t, s, Filter{}), []string{"/a deferred"}) // the present state, and not that of the status file
 		is.NoErr(s.Hold("a"))
 		pass(time.Second)
 		is.Equal(names(t, s, Filter{}), []string{"hold/a held"})
@@ -74,7 +74,7 @@ func TestControl(t *testing.T) {
 		is.Equal(len(s.Status()), 0)
 		stop()
 		drop(t, dir, "c", simple)
-		is.Equal(names(t, s, Filter{}), []string{"/c new"}) // without a Run
+		is.Equal(names(t, s, Filter{}), []string{"/c new"}) // Messages needs no Run
 		is.NoErr(s.Hold("c"))
 		is.Equal(names(t, s, Filter{Places: []Place{PlaceSpool}}), nil)
 	})
@@ -135,7 +135,7 @@ func TestPanicsOfTheApplication(t *testing.T) {
 	})
 }
 
-// An HTTP API says when to come back: the recipient, or the whole transport, is left alone for so long.
+// An HTTP API replies with Retry-After: the recipient, or the whole transport, is not used for that long.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []Fault{FaultRecipient, FaultRelay} {

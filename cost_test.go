@@ -22,15 +22,17 @@ func TestMemoryPerMessage(t *testing.T) {
 		return // the race detector allocates, too
 	}
 	is := is.New(t)
-	// Measured: 10,600 to 11,000 and 114 to 115, more on a busy machine, where batches are smaller; 9,700 and 101 before a
-	// file was examined for several messages and for loops, and before a message was known again under any name.
+	// Measured: 10,600 to 11,000 bytes and 114 to 115 objects, more on a busy machine, where batches are smaller. It
+	// was 9,700 and 101 before one file was examined for several messages and for loops, and before a message was
+	// recognized under any name.
 	const messages, maxBytes, maxObjects = 2000, 12_500, 130
 	dir, old := t.TempDir(), time.Now().Add(-time.Hour)
 	for i := range messages {
 		name := filepath.Join(dir, fmt.Sprintf("%04d.eml", i))
-		text := strings.Replace(simple, "<1@", fmt.Sprintf("<%d@", i), 1) // with one ID, files are read twice to compare
+		// messages with the same Message-ID are read a second time, to compare them
+		text := strings.Replace(simple, "<1@", fmt.Sprintf("<%d@", i), 1)
 		check(t, os.WriteFile(name, []byte(text), 0o600))
-		check(t, os.Chtimes(name, old, old)) // complete
+		check(t, os.Chtimes(name, old, old)) // old files are complete
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s := New(dir, Options{Logger: log, Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {

@@ -22,8 +22,9 @@ import (
 var journalRows = []struct {
 	text  string
 	leave func(t *testing.T, dir string, relay *ledger) (after string) // runs a spool until the crash
-	tries int                                                          // how often a@x.org is offered it in all
-	said  int                                                          // that the journal is not whole
+	tries int                                                          // attempts for a@x.org in all
+	// how often the log says that the journal is damaged
+	said int
 }{
 	{"some recipients of several have accepted", crashInDelivery, 2, 0},
 	{"a line for that is appended, with those of other messages", crashWith(func(line, _ string) (string, string) { return line[:len(line)-3], "" }), 2, 1},
@@ -45,7 +46,8 @@ func crashInDelivery(t *testing.T, dir string, relay *ledger) string {
 	return after
 }
 
-// crashWith runs a spool to where journal and status file both know of the acceptance, and leaves of them what left says.
+// crashWith runs a spool until both journal and status file have had the acceptance. It then writes the journal and the
+// status file that left returns.
 func crashWith(left func(line, status string) (journal, newStatus string)) func(*testing.T, string, *ledger) string {
 	return func(t *testing.T, dir string, relay *ledger) string {
 		_, stop := start(t, dir, Options{Transport: relay})
@@ -54,7 +56,7 @@ func crashWith(left func(line, status string) (journal, newStatus string)) func(
 		pass(2 * time.Second)
 		dir = crash(t, dir, stop)
 		if strings.Count(line, "\n") != 1 || journalOf(t, dir) != "" {
-			t.Fatal("the journal was not used as it should be")
+			t.Fatal("the acceptance was not in the journal first, or the journal was not emptied later")
 		}
 		path := filepath.Join(dir, ".spoolgore.js")
 		status, err := os.ReadFile(path)

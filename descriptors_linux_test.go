@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// With too few file descriptors mail goes on, slower, and it is no message's fault.
+// With too few file descriptors, delivery is slower, and no message fails.
 func TestTooFewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	const messages, spare, addrEnv = 200, 7, "SPOOLGORE_TEST_RELAY"
@@ -26,7 +26,7 @@ func TestTooFewFileDescriptors(t *testing.T) {
 			return ""
 		}}
 		again(t, nil, addrEnv+"="+relay.Listen(t))
-		is.Equal(len(relay.Messages()), messages) // each once
+		is.Equal(len(relay.Messages()), messages) // every message is accepted once
 		return
 	}
 	is := is.New(t)
@@ -43,19 +43,19 @@ func TestTooFewFileDescriptors(t *testing.T) {
 	var limit unix.Rlimit
 	is.NoErr(unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	few := limit
-	few.Cur = uint64(len(open) - 1) // none at all
+	few.Cur = uint64(len(open) - 1) // no free descriptor
 	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
 	r.Resume()
-	soon(t, "it is said", func() bool { return r.says("too many open files") > 0 })
+	soon(t, "the log has the error", func() bool { return r.says("too many open files") > 0 })
 	few.Cur = uint64(len(open) + spare)
 	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
-	soon(t, "all are sent", func() bool { return r.says("msg=delivered") == messages })
+	soon(t, "every message is delivered", func() bool { return r.says("msg=delivered") == messages })
 	is.NoErr(unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
-	soon(t, "nothing is left", func() bool { names, err := r.Spool.dir.Names(""); return err == nil && len(names) == 0 })
+	soon(t, "the spool is empty", func() bool { names, err := r.Spool.dir.Names(""); return err == nil && len(names) == 0 })
 	t.Log(r.log)
-	t.Logf("%d lines about it", r.says("too many open files"))
-	is.Equal(r.says("file cannot be sent"), 0) // no file is at fault
+	t.Logf("%d lines of the log with too many open files", r.says("too many open files"))
+	is.Equal(r.says("file cannot be sent"), 0) // no file is reported
 	is.Equal(r.says("given up")+r.says("delivery deferred"), 0)
 	is.True(!exists(dir, "failed", "m000"))
-	is.True(r.says("too many open files") < messages/4) // once or so, and not for each message
+	is.True(r.says("too many open files") < messages/4) // the error is logged a few times, and not for each message
 }

@@ -48,7 +48,8 @@ func TestDiskCallsPerMessage(t *testing.T) {
 		for _, n := range got {
 			all += n
 		}
-		// A message that waits for a connection is opened a second time, which depends on the order of goroutines.
+		// A message that waits for a connection is opened a second time. How many do depends on the order of
+		// goroutines.
 		const again = 3 // calls: open, stat, read
 		all -= again * (got["open"] - messages)
 		t.Logf("%.2f calls for each message: %v", float64(all)/messages, got)

@@ -24,8 +24,8 @@ type disk struct {
 	size int
 }
 
-// newDisk mounts a disk for the time of the test, in a mount namespace. The test runs once more for that, in a process
-// of its own with namespaces of its own; the caller returns if there is no disk.
+// newDisk mounts a disk for the time of the test, in a mount namespace. It runs the test once more in a process with
+// its own namespaces. If newDisk returns nil, the caller returns.
 func newDisk(t *testing.T, size int) *disk {
 	t.Helper()
 	const inside = "SPOOLGORE_TEST_MAY_MOUNT"
@@ -49,7 +49,7 @@ func newDisk(t *testing.T, size int) *disk {
 	return d
 }
 
-// mayClone tries whether a process can have such namespaces.
+// mayClone reports whether a process can have its own namespaces.
 func mayClone(attr *syscall.SysProcAttr) error {
 	p, err := os.StartProcess("/proc/self/exe", []string{"true", "-test.run=^$"}, &os.ProcAttr{Sys: attr})
 	if err != nil {
@@ -63,7 +63,7 @@ func (d *disk) mount() {
 	check(d.t, unix.Mount("none", d.path, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", d.size)))
 }
 
-// unmount lets go of it, even while files are open.
+// unmount detaches the disk, even while files on it are open.
 func (d *disk) unmount() { check(d.t, unix.Unmount(d.path, unix.MNT_DETACH)) }
 
 // readOnly makes the disk read-only for the next open of a file, as the kernel does to a disk with errors.
@@ -72,7 +72,7 @@ func (d *disk) readOnly() {
 	check(d.t, unix.Mount("none", d.path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 }
 
-// fill leaves no byte free; empty gives them back.
+// fill leaves no byte free on the disk; empty frees the bytes.
 func (d *disk) fill() {
 	f, err := os.Create(filepath.Join(d.path, ".ballast"))
 	check(d.t, err)
@@ -140,36 +140,37 @@ func testDiskFault(t *testing.T, d *disk, s diskFault) {
 	r := tryIt(t, asleep, d.path, relay, opts)
 	s.begin(d)
 	r.Resume()
-	soon(t, "mail goes on", func() bool { return r.got("sent@example.org") == s.sent && r.got("done@example.org") == each })
+	soon(t, "mail that needs no write is sent", func() bool { return r.got("sent@example.org") == s.sent && r.got("done@example.org") == each })
 	_, err := r.Put(t.Context(), Envelope{To: []string{"put@example.org"}}, strings.NewReader("Subject: x\n\n"+strings.Repeat("hello\n", 100_000)))
-	is.True(errors.Is(err, s.cause)) // Put says why
+	is.True(errors.Is(err, s.cause)) // the error of Put has the cause
 	left, err := os.ReadDir(filepath.Join(d.path, "tmp"))
 	is.NoErr(err)
-	is.Equal(len(left), 0) // and leaves nothing behind
+	is.Equal(len(left), 0) // Put leaves no file in tmp/
 	time.Sleep(10 * r.opts.Freq)
 	for i := range each {
-		is.True(exists(d.path, fmt.Sprintf("refused%02d", i))) // what cannot be put into failed/ stays
+		// a message that cannot be moved to failed/ stays in the spool
+		is.True(exists(d.path, fmt.Sprintf("refused%02d", i)))
 		is.True(exists(d.path, fmt.Sprintf("later%02d", i)))
 	}
-	is.Equal(r.says("file cannot be sent"), 0)       // it is no file's fault
-	is.Equal(r.says("files cannot be worked on"), 1) // but said, once
-	is.Equal(r.says("file cannot be written"), 2)    // the status file and the journal, each once
+	is.Equal(r.says("file cannot be sent"), 0)       // no file is reported
+	is.Equal(r.says("files cannot be worked on"), 1) // the disk error is logged once
+	is.Equal(r.says("file cannot be written"), 2)    // once for the status file, once for the journal
 	laterIsNow.Store(true)
 	s.repair(d)
-	soon(t, "all is as it should be", func() bool {
+	soon(t, "the journal and the status file are written and failed messages are in failed/", func() bool {
 		names, err := r.Spool.dir.Names("")
 		failed, err2 := os.ReadDir(filepath.Join(d.path, "failed"))
 		return err == nil && err2 == nil && len(names) == 0 && len(failed) == 2*each
 	})
 	for i := range each {
-		is.Equal(r.got(fmt.Sprintf("later%02d@example.org", i)), 1) // each once
+		is.Equal(r.got(fmt.Sprintf("later%02d@example.org", i)), 1) // one copy
 	}
 	is.Equal(r.got("done@example.org"), each)
 	is.Equal(r.got("sent@example.org"), s.sent)
 	_, err = r.Put(t.Context(), Envelope{To: []string{"put@example.org"}}, strings.NewReader("Subject: x\n\nhello\n"))
 	is.NoErr(err)
-	soon(t, "put is sent", func() bool { return r.got("put@example.org") == 1 })
-	soon(t, "its end is said", func() bool {
+	soon(t, "the message of Put is sent", func() bool { return r.got("put@example.org") == 1 })
+	soon(t, "the log says that files can be written again", func() bool {
 		return r.says("files can be worked on again") == 1 && r.says("file can be written again") == 2
 	})
 }
@@ -177,7 +178,7 @@ func testDiskFault(t *testing.T, d *disk, s diskFault) {
 // The file system of a spool is unmounted under a daemon that runs, and mounted again.
 func TestAnUnmountedSpool(t *testing.T) {
 	t.Parallel()
-	d := newDisk(t, 1<<20) // for the sake of the namespace
+	d := newDisk(t, 1<<20) // for its mount namespace
 	if d == nil {
 		return
 	}
@@ -199,20 +200,20 @@ func TestAnUnmountedSpool(t *testing.T) {
 	}}
 	r := try(t, spool, relay, Options{Backoff: func(int) time.Duration { return 50 * time.Millisecond }})
 	tries := func() int { return r.says("delivery deferred") }
-	soon(t, "it is tried", func() bool { return tries() > 2 })
+	soon(t, "the first message is tried", func() bool { return tries() > 2 })
 	for n := range 3 {
 		check(t, unix.Unmount(spool, unix.MNT_DETACH))
-		soon(t, "that is noticed", func() bool { return r.says("continuing with the new one") == 2*n+1 })
-		drop(t, spool, "beneath", to(fmt.Sprintf("beneath%d@x.org", n))) // into what lies below
-		soon(t, "mail is sent there", func() bool { return r.got(fmt.Sprintf("beneath%d@x.org", n)) == 1 && !exists(spool, "beneath") })
+		soon(t, "the daemon uses the directory below the mount", func() bool { return r.says("continuing with the new one") == 2*n+1 })
+		drop(t, spool, "beneath", to(fmt.Sprintf("beneath%d@x.org", n))) // a file in the directory below the mount
+		soon(t, "mail in the directory below the mount is sent", func() bool { return r.got(fmt.Sprintf("beneath%d@x.org", n)) == 1 && !exists(spool, "beneath") })
 		mount()
-		soon(t, "it is back", func() bool { return r.says("continuing with the new one") == 2*n+2 })
+		soon(t, "the daemon uses the mounted spool again", func() bool { return r.says("continuing with the new one") == 2*n+2 })
 		before := tries()
-		soon(t, "it is tried again", func() bool { return tries() > before+2 })
+		soon(t, "the first message is retried", func() bool { return tries() > before+2 })
 		drop(t, spool, "new", to(fmt.Sprintf("new%d@x.org", n)))
-		soon(t, "new mail is sent", func() bool { return r.got(fmt.Sprintf("new%d@x.org", n)) == 1 })
+		soon(t, "a new message in the mounted spool is sent", func() bool { return r.got(fmt.Sprintf("new%d@x.org", n)) == 1 })
 	}
-	is.Equal(r.got("a@x.org"), 1) // it is not sent twice
+	is.Equal(r.got("a@x.org"), 1) // a@x.org gets one copy
 	is.True(exists(spool, "m"))
 	r.stop()
 }

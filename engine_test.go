@@ -50,10 +50,11 @@ func TestMailGoesByItsSendersRoute(t *testing.T) {
 		stop()
 		is.Equal(relays["main"].Messages()[0].From, "x@elsewhere.org")   // a sender without a route
 		is.Equal(relays["domain"].Messages()[0].From, "bob@Example.com") // a domain
-		is.Equal(relays["ann"].Messages()[0].From, "ANN@example.com")    // an address goes before its domain
+		// the route of an address goes before the route of its domain
+		is.Equal(relays["ann"].Messages()[0].From, "ANN@example.com")
 		m := one(t, st)
-		is.Equal(m.From, "y@down.org")                           // trouble with one relay holds up no mail of the others
-		is.True(strings.Contains(m.To[0].Error, "down.test:25")) // and the relay is in the error
+		is.Equal(m.From, "y@down.org")                           // a relay that is down holds up only its own mail
+		is.True(strings.Contains(m.To[0].Error, "down.test:25")) // the error names the relay
 		is.Equal(m.To[0].Attempts, 0)
 	})
 }
@@ -80,27 +81,27 @@ func TestRateHoldsOverARestart(t *testing.T) {
 		opts := Options{Transport: take, Rate: Rate{{100, time.Hour}}}
 		_, stop := start(t, dir, opts)
 		pass(time.Second)
-		is.Equal(count(), 100) // all that the limit allows, since none of it was used
+		is.Equal(count(), 100) // the whole limit, as none of it was used before
 		for range 5 {
 			stop()
 			_, stop = start(t, dir, opts)
 			pass(10 * time.Minute)
-			is.Equal(count(), 100) // in an hour never more than the limit, however often it is restarted
+			is.Equal(count(), 100) // never more than the limit in an hour, however often the daemon is restarted
 		}
 		stop()
 		_, stop = start(t, dir, opts)
 		pass(11 * time.Minute)
-		is.Equal(count(), 200) // the next hour has begun
+		is.Equal(count(), 200) // a new hour has begun
 		pass(4 * time.Hour)
 		stop()
-		is.Equal(count(), 400) // and all of them in the end
+		is.Equal(count(), 400) // every message is sent in the end
 		for i, at := range sent[100:] {
 			is.True(at.Sub(sent[i]) >= time.Hour) // not more than 100 in any hour
 		}
 	})
 }
 
-// A drain sends what the rate allows now, and ends: the rest is for a later run.
+// A drain sends what the rate allows now, and ends. The other messages wait for a later run.
 func TestDrainEndsAtTheRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -127,7 +128,8 @@ func TestDrainEndsAtTheRate(t *testing.T) {
 		for i := range 90 {
 			drop(t, dir, fmt.Sprint("more", i), "From: a@x.org\nTo: b@y.org\n\nhello\n")
 		}
-		is.NoErr(New(dir, opts).Drain(t.Context())) // a second is waited for
+		// Drain waits for a rate that allows the next message within a second
+		is.NoErr(New(dir, opts).Drain(t.Context()))
 		is.Equal(sent.Load(), int64(120))
 	})
 }
@@ -160,9 +162,9 @@ func TestAFloodLeavesOtherSendersTheirTurn(t *testing.T) {
 		stop()
 		mu.Lock()
 		defer mu.Unlock()
-		is.True(left > 1000)                         // the flood goes on
+		is.True(left > 1000)                         // the messages of the flood still wait
 		is.True(!single.IsZero())                    // the single message was sent
-		is.True(single.Sub(dropped) < 3*time.Second) // within a scan and a few turns; the flood needs 40 s more
+		is.True(single.Sub(dropped) < 3*time.Second) // within a scan and a few turns; the flood takes 40 s more
 	})
 }
 
@@ -193,19 +195,19 @@ func TestFreshMailGoesBeforeRetriesAndLargeMailHoldsUpNothing(t *testing.T) {
 		_, stop := start(t, dir, Options{Transport: take, Concurrency: 4})
 		pass(time.Minute)
 		mu.Lock()
-		is.Equal(len(small), 10)           // the small ones are through
-		is.True(small[9] < 10*time.Second) // at once, as the large ones do not take every connection
+		is.Equal(len(small), 10)           // all small messages are sent
+		is.True(small[9] < 10*time.Second) // within 10 s, as the large messages do not use every connection
 		mu.Unlock()
 		drop(t, dir, "c", simple)
 		pass(time.Minute)
 		mu.Lock()
-		is.Equal(len(small), 11) // a connection was free, although no small one waited before
+		is.Equal(len(small), 11) // one connection was free, although no small message waited before
 		mu.Unlock()
 		pass(12 * time.Hour)
 		stop()
 		left, err := filepath.Glob(filepath.Join(dir, "a*"))
 		is.NoErr(err)
-		is.Equal(len(left), 0) // and they get through themselves
+		is.Equal(len(left), 0) // the large messages are sent, too
 	})
 }
 
@@ -215,7 +217,7 @@ func TestEightBitTextForASevenBitRelay(t *testing.T) {
 	tests := map[string]struct {
 		ext    []string
 		header string
-		want   string // in what the relay gets; empty: nothing
+		want   string // a text in the content that the relay gets; empty: the relay gets no message
 	}{
 		"8BITMIME":        {[]string{"8BITMIME"}, "", "Gr\xc3\xbc\xc3\x9fe"},
 		"none":            {[]string{"SIZE"}, "", "Gr=C3=BC=C3=9Fe"},
@@ -226,19 +228,20 @@ func TestEightBitTextForASevenBitRelay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, relay, told := t.TempDir(), &smtptest.Relay{Ext: tt.ext}, &events{}
+				dir, relay, events := t.TempDir(), &smtptest.Relay{Ext: tt.ext}, &events{}
 				drop(t, dir, "m", fmt.Sprintf(text, tt.header))
-				_, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
+				_, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: events.add})
 				pass(time.Minute)
 				stop()
 				if tt.want == "" {
-					is.Equal(len(relay.Messages()), 0)                             // a signed message is not changed
-					is.True(exists(dir, "failed", "m"))                            // it is given up
-					is.True(strings.Contains(told.last().Err.Error(), "8BITMIME")) // with the reason
-					is.True(strings.Contains(told.last().Err.Error(), "signed"))
+					is.Equal(len(relay.Messages()), 0)                               // a signed message is not changed
+					is.True(exists(dir, "failed", "m"))                              // the message is given up
+					is.True(strings.Contains(events.last().Err.Error(), "8BITMIME")) // the error has the reason
+					is.True(strings.Contains(events.last().Err.Error(), "signed"))
 					return
 				}
-				is.True(strings.Contains(string(relay.Messages()[0].Data), tt.want)) // the text arrives, in a form the relay can take
+				// the relay gets the text in a form that it can take
+				is.True(strings.Contains(string(relay.Messages()[0].Data), tt.want))
 			})
 		})
 	}

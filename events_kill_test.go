@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	killDir   = "SPOOLGORE_KILL_DIR"   // of the child of TestEventsAfterKill: the spool and its notes are in it
+	// set for the child of TestEventsAfterKill: the directory with the spool and the notes
+	killDir   = "SPOOLGORE_KILL_DIR"
 	killAfter = "SPOOLGORE_KILL_AFTER" // number of notes after which the child kills itself; zero: never
 	killMails = 12
 )
@@ -62,16 +63,16 @@ func TestEventsAfterKill(t *testing.T) {
 	checkNotes(t, filepath.Join(dir, "notes"))
 }
 
-// checkNotes checks the promises against the notes of all processes, which are in the order of time.
+// checkNotes checks the guarantees against the notes of all processes, in the order of time.
 func checkNotes(t *testing.T, path string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	check(t, err)
 	queued, accepted, sent := map[string]int{}, map[string]int{}, map[string]int{}
 	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line) // what, ID, recipient
+		f := strings.Fields(line) // kind of the note, ID, recipient
 		switch key := strings.Join(f[1:], " "); f[0] {
-		case "put": // perhaps again: it was not known whether the Put before had succeeded
+		case "put": // possibly again: the program does not know whether the Put before had succeeded
 			for _, to := range []string{"a@x.org", "b@x.org"} {
 				delete(sent, key+" "+to)
 			}
@@ -159,7 +160,7 @@ func TestEventsAfterKillChild(t *testing.T) {
 	}
 }
 
-// notes are lines in a file, which a kill does not lose.
+// notes writes lines to a file. A kill does not lose them.
 type notes struct {
 	file *os.File
 	kill int64 // number of notes after which the process is killed; zero: never

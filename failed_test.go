@@ -13,7 +13,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A failed/ that cannot be read is said at the start and stops none, and nothing is lost over it.
+// A failed/ that cannot be read is logged at the start. The daemon starts, and no message is lost.
 func TestUnreadableFailedDirectoryDoesNotPreventTheStart(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]fs.FileMode{"not listed": 0o300, "not looked into": 0} {
@@ -37,7 +37,8 @@ func testUnreadableFailed(t *testing.T, mode fs.FileMode) {
 	pass(time.Second)
 	stop()
 	failed := filepath.Join(dir, "failed")
-	check(t, os.WriteFile(filepath.Join(failed, ".untold-old"), nil, 0o600)) // as a crash has left it
+	// the mark of a report that a crash has left
+	check(t, os.WriteFile(filepath.Join(failed, ".untold-old"), nil, 0o600))
 	check(t, os.Chmod(failed, mode))
 	defer os.Chmod(failed, 0o700)
 	drop(t, dir, "good", to("good@example.org"))
@@ -47,19 +48,19 @@ func testUnreadableFailed(t *testing.T, mode fs.FileMode) {
 	pass(time.Minute)
 	is.Equal(strings.Count(log.String(), "recovery after a crash is incomplete"), 1)
 	is.Equal(strings.Count(log.String(), "reports pending but unreadable"), 1)
-	is.Equal(!exists(dir, "good"), mode != 0) // if failed/ cannot be read, a why-file of it may be there
-	is.True(exists(dir, "new"))               // who was refused stays in the spool while there is no other place
-	is.Equal(len(reports(t, relay)), 0)       // and there is no report
+	is.Equal(!exists(dir, "good"), mode != 0) // if failed/ cannot be read, it may have a why-file of this message
+	is.True(exists(dir, "new"))               // the refused message stays in the spool while failed/ cannot be used
+	is.Equal(len(reports(t, relay)), 0)       // no report is sent
 	check(t, os.Chmod(failed, 0o700))
 	pass(time.Hour)
 	is.True(!exists(dir, "good"))
-	is.True(!exists(dir, "new")) // it is given up when it can be
+	is.True(!exists(dir, "new")) // the message is given up when failed/ can be used
 	stop()
 	is.True(exists(dir, "failed", ".untold-old"))
 
 	_, stop = begin(t, dir, opts)
 	pass(time.Minute)
 	stop()
-	is.Equal(len(reports(t, relay)), 2) // the next start finds the other one, too
+	is.Equal(len(reports(t, relay)), 2) // the next start finds the mark of the old message, too
 	is.Equal(ls(t, dir, "failed"), []string{"new", "new.json", "old", "old.json"})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// One user has 40 messages with forged senders that draw a reply about policy after their content. The messages of
-// another user go out.
+// One user has 40 messages with forged senders. The relay refuses them after their content, for policy. The messages of
+// another user are sent.
 func TestPoisonOfOneUserDoesNotHoldUpAnother(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Geteuid() != 0 {
 		t.Skip("needs root to give files to two users")
@@ -31,7 +31,7 @@ func TestPoisonOfOneUserDoesNotHoldUpAnother(t *testing.T) {
 				dir, began := t.TempDir(), time.Now()
 				var mu sync.Mutex
 				var good []time.Duration
-				poison := false // of the message under way
+				poison := false // the present transaction has a forged sender
 				relay := &smtptest.Relay{Ext: []string{"PIPELINING", "8BITMIME"}}
 				relay.Reply = func(verb, arg string) string {
 					mu.Lock()

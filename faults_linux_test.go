@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What only this system has, or can tell.
+// Files and mounts that only Linux has.
 var onThisSystem = []nuisance{
 	{name: "growing for ever", make: growing, where: inSpool, reason: "being written"},
 	{name: "device", make: device, where: inSpool, reason: "not a regular file"},
 }
 
-// device makes what reads as nothing, for ever; one whose driver does not exist needs no privilege that CI lacks.
+// device makes a character device with the numbers of /dev/zero, which reads as zeros without end.
 func device(t *testing.T, path string) {
 	if err := unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))); err != nil {
 		unavailable(t, "make a device", err)

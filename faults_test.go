@@ -23,10 +23,10 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// patience is how long a test waits for what happens in a moment on an idle machine. Only a failing test waits so long.
+// patience is the limit for an event that takes a moment on an idle machine. Only a failing test waits so long.
 const patience = 5 * time.Minute
 
-// soon waits until so returns true, for a spool that runs in real time.
+// soon waits until so returns true. It is for a spool that runs in real time.
 func soon(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
@@ -36,14 +36,14 @@ func soon(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// A trial is a spool that runs in real time, with the system's notice of new files.
+// A trial is a spool that runs in real time, with notifications of the system about new files.
 type trial struct {
 	*Spool
-	dir   string
-	relay *smtptest.Relay
-	log   *lines
-	told  *events
-	stop  func()
+	dir    string
+	relay  *smtptest.Relay
+	log    *lines
+	events *events
+	stop   func()
 }
 
 // try runs the spool in dir, which sends to relay, until stop is called or the test ends.
@@ -54,12 +54,12 @@ func try(t testing.TB, dir string, relay *smtptest.Relay, opts Options) *trial {
 
 func tryIt(t testing.TB, sp *Spool, dir string, relay *smtptest.Relay, opts Options) *trial {
 	t.Helper()
-	r := &trial{Spool: sp, dir: dir, relay: relay, log: &lines{}, told: &events{}}
+	r := &trial{Spool: sp, dir: dir, relay: relay, log: &lines{}, events: &events{}}
 	if relay != nil {
 		opts.Dial = relay.Dial
 	}
 	if opts.OnEvent == nil {
-		opts.OnEvent = r.told.add
+		opts.OnEvent = r.events.add
 	}
 	opts.Logger = slog.New(slog.NewTextHandler(r.log, nil))
 	orDefault(&opts.Freq, 100*time.Millisecond)
@@ -108,25 +108,25 @@ func many(n int) string {
 	return "From: a@example.com\nTo: " + strings.TrimRight(list.String(), ",\n ") + "\nSubject: x\n\nhello\n"
 }
 
-// Where a file is found in the end.
+// Where a file is at the end of a test.
 const (
 	inSpool  = "in the spool"
 	inFailed = "in failed/"
 	gone     = "gone"
 )
 
-// A nuisance is a file that is not as a message should be.
+// A nuisance is a file that is no proper message, or a message with an unusual name.
 type nuisance struct {
 	name   string
 	file   string // empty: "bad"
 	make   func(t *testing.T, path string)
 	reply  func(verb, arg string) string // of the relay
-	where  string                        // it is in the end
-	reason string                        // that the status gives, or the why-file
-	copies int                           // that were accepted by the relay
+	where  string                        // at the end
+	reason string                        // in the status, or in the why-file
+	copies int                           // accepted by the relay
 }
 
-// Each bad thing has a good message beside it, which must not notice.
+// Each bad file has a good message beside it. The good message is sent as usual.
 func TestBadFilesDoNotAffectAGoodMessage(t *testing.T) {
 	refuse := func(verb, arg string) string {
 		if verb == "RCPT" && arg == "refused@example.org" {
@@ -162,7 +162,7 @@ func TestBadFilesDoNotAffectAGoodMessage(t *testing.T) {
 	tests = append(tests, onThisSystem...)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel() // they wait more than they work
+			t.Parallel() // the tests wait more than they work
 			if tt.name == "unreadable" && os.Geteuid() == 0 {
 				asNobody(t) // root may read everything
 				return
@@ -173,14 +173,15 @@ func TestBadFilesDoNotAffectAGoodMessage(t *testing.T) {
 			tt.make(t, filepath.Join(r.dir, bad))
 			drop(t, r.dir, "good", to("good@example.org"))
 			began := time.Now()
-			soon(t, "the good one is sent", func() bool { return r.got("good@example.org") == 1 })
-			t.Logf("the good one took %v", time.Since(began).Round(time.Millisecond))
-			soon(t, "the bad one is "+tt.where, func() bool { return whereIs(r.dir, bad) == tt.where })
-			soon(t, "why: "+tt.reason, func() bool { return strings.Contains(whyOf(r, bad), tt.reason) })
-			time.Sleep(5 * r.opts.Freq) // some scans more change nothing
+			soon(t, "the good message is sent", func() bool { return r.got("good@example.org") == 1 })
+			t.Logf("the good message took %v", time.Since(began).Round(time.Millisecond))
+			soon(t, "the bad file is "+tt.where, func() bool { return whereIs(r.dir, bad) == tt.where })
+			soon(t, "the reason is: "+tt.reason, func() bool { return strings.Contains(whyOf(r, bad), tt.reason) })
+			time.Sleep(5 * r.opts.Freq) // further scans change nothing
 			is.Equal(whereIs(r.dir, bad), tt.where)
-			is.True(tt.copies == some || len(r.relay.Messages()) == 1+tt.copies) // no other message was sent, and none twice
-			is.True(r.says("file cannot be sent")+r.says("given up") <= 1)       // one line at most
+			// no other message was sent, and none twice
+			is.True(tt.copies == some || len(r.relay.Messages()) == 1+tt.copies)
+			is.True(r.says("file cannot be sent")+r.says("given up") <= 1) // one line at most
 		})
 	}
 }
@@ -188,7 +189,7 @@ func TestBadFilesDoNotAffectAGoodMessage(t *testing.T) {
 // some is any number of copies.
 const some = -1
 
-// takes is a relay that takes so many recipients in a transaction.
+// takes returns a script for a relay that accepts at most that many recipients in a transaction.
 func takes(most int64) func(verb, arg string) string {
 	var n atomic.Int64
 	return func(verb, arg string) string {
@@ -220,12 +221,12 @@ func unreadable(t *testing.T, path string) {
 	check(t, os.Rename(other, path))
 }
 
-// vanishing files are there for a moment only, some of them when the spool looks. Each is a message of its own.
+// vanishing makes files that exist for a moment only. Some of them exist at a scan. Each file is a message of its own.
 func vanishing(t *testing.T, path string) {
 	for i := range 200 {
 		text := strings.Replace(to("x@x.org"), "<1@", fmt.Sprintf("<%d@", i), 1)
 		check(t, os.WriteFile(path, []byte(text), 0o600))
-		_ = os.Remove(path) // it may have been sent
+		_ = os.Remove(path) // the daemon may have sent and removed the file
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -269,7 +270,7 @@ func whereIs(dir, name string) string {
 	return gone
 }
 
-// whyOf returns the error that a person sees for a file.
+// whyOf returns the error that the status or the why-file gives for a file.
 func whyOf(r *trial, name string) string {
 	for key, m := range r.Status() {
 		if nameOf(key, &m) == name {
@@ -301,7 +302,7 @@ func again(t *testing.T, attr *syscall.SysProcAttr, env ...string) {
 	self, err := os.Executable()
 	check(t, err)
 	if runtime.GOOS == "linux" {
-		self = "/proc/self/exe" // also where the other user may not go
+		self = "/proc/self/exe" // the user nobody may not enter the directory of the program
 	}
 	var only []string
 	for part := range strings.SplitSeq(t.Name(), "/") {

@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// creating is exact with Options.Create, for a relay that accepts everything.
+// creating returns the options of exact with Options.Create, for a relay that accepts everything.
 func creating(opts Options) Options {
 	opts.Create, opts.Watch, opts.Dial = true, WatchOff, new(smtptest.Relay).Dial
 	return exact(opts)
@@ -43,7 +43,7 @@ func TestCreateMakesTheDirectory(t *testing.T) {
 			is.Equal(fi.Mode(), fs.ModeDir|0o700) // only the owner may read mail
 			for _, place := range []string{"away/spool", "other"} {
 				opts := creating(Options{})
-				opts.Create = place != "other" // without Create no directory, without a parent neither
+				opts.Create = place != "other" // without Create, or without a parent directory, Run makes no directory
 				path := filepath.Join(t.TempDir(), place)
 				is.True(errors.Is(use(New(path, opts)), fs.ErrNotExist))
 				is.True(!exists(path))
@@ -52,8 +52,8 @@ func TestCreateMakesTheDirectory(t *testing.T) {
 	}
 }
 
-// A directory that has been there may be on a file system that is not mounted now. A new one in its place would hide
-// its messages from the next mount.
+// A directory that existed before may be on a file system that is not mounted now. A new directory in its place would
+// hide its messages from the next mount.
 func TestCreateMakesNoDirectoryAgain(t *testing.T) {
 	t.Parallel()
 	send := func(s *Spool) error { return s.Send("a@example.com", []string{"b@example.org"}, []byte(simple)) }
@@ -83,7 +83,7 @@ func TestCreateMakesNoDirectoryAgain(t *testing.T) {
 	}
 }
 
-func TestCreateWhileTheSpoolIsAway(t *testing.T) {
+func TestCreateWhileTheSpoolDirectoryIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -93,7 +93,7 @@ func TestCreateWhileTheSpoolIsAway(t *testing.T) {
 		pass(time.Second)
 		is.NoErr(os.Rename(dir, filepath.Join(mount, "unmounted")))
 		pass(time.Minute)
-		is.True(s.Health().Away) // nothing is made, nothing is sent
+		is.True(s.Health().Away) // no directory is made, and no message is sent
 		is.True(!exists(dir))
 		is.NoErr(os.Rename(filepath.Join(mount, "unmounted"), dir))
 		pass(time.Minute)
@@ -118,7 +118,7 @@ func TestWaitLock(t *testing.T) {
 		next := New(dir, waiting)
 		go func() { ended <- next.Run(ctx) }()
 		pass(time.Hour)
-		is.True(!next.Health().Running)                                  // the old one still runs
+		is.True(!next.Health().Running)                                  // the old daemon still runs
 		is.Equal(strings.Count(log.String(), "waiting for the lock"), 1) // logged once
 		_, err := next.Put(t.Context(), Envelope{From: "a@example.com", To: []string{"b@example.org"}}, strings.NewReader(simple))
 		is.NoErr(err) // Put needs no lock
@@ -141,8 +141,8 @@ func TestWaitLockEndsWithTheContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		s := New(dir, creating(Options{WaitLock: true}))
-		is.NoErr(s.Run(ctx))                         // its job was to end then
-		is.True(errors.Is(s.Drain(ctx), ErrRunning)) // no message was tried
+		is.NoErr(s.Run(ctx))                         // a Run whose context ends while it waits returns no error
+		is.True(errors.Is(s.Drain(ctx), ErrRunning)) // Drain has tried no message
 		is.Equal(len(s.Status()), 0)
 	})
 }

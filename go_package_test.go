@@ -24,7 +24,8 @@ import (
 // accepting is a Transport that accepts all mail.
 var accepting = TransportFunc(func(_ context.Context, tx *Transaction) []Result { return make([]Result, len(tx.To)) })
 
-// A waiting message, a held one and a failed one get another recipient, who alone gets the message from then on.
+// Redirect gives a waiting, a held and a failed message another recipient. From then on only the new recipient gets the
+// message.
 func TestRedirectOfOneMessage(t *testing.T) {
 	t.Parallel()
 	for place, err := range map[Place]error{
@@ -49,7 +50,7 @@ func TestRedirectOfOneMessage(t *testing.T) {
 					pass(time.Second)
 				}
 				bad := new(AddressError)
-				is.True(errors.As(s.Redirect(place, "a", "no address"), &bad)) // the message stays as it is
+				is.True(errors.As(s.Redirect(place, "a", "no address"), &bad)) // the message is not changed
 				is.Equal(bad.Address, "no address")
 				is.NoErr(s.Redirect(place, "a", "new@example.org"))
 				if place == PlaceHold {
@@ -59,7 +60,7 @@ func TestRedirectOfOneMessage(t *testing.T) {
 				}
 				pass(time.Minute)
 				is.Equal(names(t, s, Filter{}), nil)
-				is.True(s.Redirect(PlaceSpool, "a", "new@example.org") != nil) // there is no such message
+				is.True(s.Redirect(PlaceSpool, "a", "new@example.org") != nil) // the message has been delivered
 				stop()
 				is.Equal(offered, []string{"b@example.org", "new@example.org"})
 			})
@@ -67,8 +68,8 @@ func TestRedirectOfOneMessage(t *testing.T) {
 	}
 }
 
-// After delivery the outcomes answer for an ID, at every moment, in this process and in another one, also after a
-// restart, until Trace outcomes have followed.
+// After delivery, Put refuses the ID again, at every moment, in this process and in another one, also after a restart,
+// until Trace further outcomes have been logged.
 func TestPutOfAnIDAfterDelivery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,14 +108,14 @@ func TestPutOfAnIDAfterDelivery(t *testing.T) {
 			is.NoErr(err)
 			pass(time.Second)
 		}
-		is.NoErr(again(s)) // forgotten
+		is.NoErr(again(s)) // the ID is forgotten
 		pass(time.Second)
 		stop()
 	})
 }
 
-// Messages with different IDs are different messages, although everything else is the same: the recipient of one who has
-// got it gets the other one, too, even if the file of the first vanished while nothing ran.
+// Messages with different IDs are different messages, although everything else is the same. A recipient of the first
+// message gets the second message, too, even if the file of the first vanished while no daemon ran.
 func TestIDsTellMessagesApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -140,7 +141,7 @@ func TestIDsTellMessagesApart(t *testing.T) {
 	})
 }
 
-// A message with an ID that no relay has accepted may be put again when the first one was deleted.
+// A message with an ID can be put again if no relay has accepted the first message and the first message was deleted.
 func TestPutOfAnIDAfterDelete(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -162,7 +163,7 @@ func TestPutOfAnIDAfterDelete(t *testing.T) {
 	})
 }
 
-// An HTTP handler tells a wrong message from a disk that does not work now.
+// An HTTP handler can tell a wrong message from a disk error.
 func TestPutErrorsOfTheDisk(t *testing.T) {
 	for _, tt := range []struct {
 		errno error
@@ -194,7 +195,7 @@ func TestPutErrorsOfTheDisk(t *testing.T) {
 	is := is.New(t)
 	s := New(t.TempDir(), Options{})
 	_, err := s.Put(t.Context(), Envelope{To: []string{"b@example.org"}}, failing{})
-	is.True(err != nil && !errors.Is(err, ErrSpool)) // the caller's reader
+	is.True(err != nil && !errors.Is(err, ErrSpool)) // the error is that of the reader that the caller gave
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = s.Put(ended, Envelope{To: []string{"b@example.org"}}, strings.NewReader(simple))
@@ -242,7 +243,7 @@ func (p panicking) Start() (string, []byte, error) {
 
 func (p panicking) Next([]byte) ([]byte, error) { panic("sasl") }
 
-// A panic of a function of the application is the outcome of an attempt, is logged with its stack, and the spool goes
+// A panic of a function of the application is the outcome of an attempt, and is logged with its stack. The spool goes
 // on: when the function works, the message is delivered.
 func TestPanicsOfFunctionsOfTheApplication(t *testing.T) {
 	t.Parallel()
@@ -351,7 +352,7 @@ func TestPanicOfBackoff(t *testing.T) {
 	}
 }
 
-// A function that returns a secret too late, or never, is an error of the login; the run ends in time.
+// A function that returns a secret too late, or never, fails the login. The run ends in time.
 func TestSecretThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -406,13 +407,14 @@ func TestOnAttempt(t *testing.T) {
 	})
 }
 
-// Observe gets events beside OnEvent, also after Reconfigure, until it is removed. A panic harms no other function.
+// Observe gets events in addition to OnEvent, also after Reconfigure, until it is removed. A panic of one function does
+// not affect the others.
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, told, seen := t.TempDir(), &events{}, &events{}
-		opts := exact(Options{Transport: accepting, OnEvent: told.add})
+		dir, events, seen := t.TempDir(), &events{}, &events{}
+		opts := exact(Options{Transport: accepting, OnEvent: events.add})
 		s, stop := start(t, dir, opts)
 		s.Observe(func(Event) { panic("observer") })
 		remove := s.Observe(seen.add)
@@ -425,7 +427,7 @@ func TestObserve(t *testing.T) {
 		drop(t, dir, "c", simple)
 		pass(time.Minute)
 		stop()
-		is.Equal(told.kinds("b@example.org"), "queued sent queued sent queued sent")
+		is.Equal(events.kinds("b@example.org"), "queued sent queued sent queued sent")
 		is.Equal(seen.kinds("b@example.org"), "queued sent queued sent")
 		is.Equal(s.Health().Dir, dir) // also between runs
 		is.Equal(s.Health().StatusFile, filepath.Join(dir, ".spoolgore.js"))

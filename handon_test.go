@@ -12,7 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// otherQueue is another queue that keeps what it was offered, and fails at first.
+// otherQueue is a Transport to another queue. It keeps the offers. The first offers fail.
 type otherQueue struct {
 	mu     sync.Mutex // Deliver runs in several goroutines
 	fails  int
@@ -33,7 +33,7 @@ func (o *otherQueue) Deliver(_ context.Context, t *Transaction) []Result {
 	return slices.Repeat([]Result{{Reply: "250 queued", DSN: true}}, len(t.To))
 }
 
-// The other queue waits and limits: every message is offered at once, with its identity and age.
+// The other queue has retries and limits of its own: every message is offered at once, with its identity and age.
 func TestMessagesAreHandedOnAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -52,12 +52,12 @@ func TestMessagesAreHandedOnAtOnce(t *testing.T) {
 		is.Equal(kinds, []EventKind{EventQueued, EventQueued, EventHandedOn, EventHandedOn})
 		is.Equal(len(other.offers), 2)
 		for _, o := range other.offers {
-			is.True(o.NotBefore.Equal(later)) // the other queue has to know
+			is.True(o.NotBefore.Equal(later)) // the other queue needs NotBefore
 			is.Equal(o.MessageID, "<1@example.com>")
 			is.Equal(o.Attempt, 1)
 			is.True(!o.Enqueued.IsZero())
 		}
-		is.True(other.offers[0].Identity != other.offers[1].Identity) // two files
+		is.True(other.offers[0].Identity != other.offers[1].Identity) // the messages are two files
 	})
 }
 
@@ -74,7 +74,7 @@ func TestAnotherQueueRestsForAShortTime(t *testing.T) {
 		defer cancel()
 		is.NoErr(s.Run(ctx))
 		is.Equal(len(other.offers), 1)
-		is.Equal(other.offers[0].Attempt, 1) // no failure counts
+		is.Equal(other.offers[0].Attempt, 1) // the failure is not counted as an attempt
 		for i, at := range other.times[1:] {
 			is.True(at.Sub(other.times[i]) <= 12*time.Second) // 10 seconds, varied by a tenth
 		}

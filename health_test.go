@@ -39,11 +39,11 @@ func TestHealthTellsOfRelays(t *testing.T) {
 		h := s.Health()
 		is.True(h.Running)
 		is.Equal(h.Files, 1)
-		is.Equal(len(h.Relays), 3) // those for all mail first
+		is.Equal(len(h.Relays), 3) // the relays for all mail come first
 		main := h.Relays[0]
 		is.Equal(main.Name, "main.test:25")
 		is.True(strings.Contains(main.Trouble, "connection refused"))
-		is.True(main.Since.Sub(began) < time.Minute) // when it began, not when it last failed
+		is.True(main.Since.Sub(began) < time.Minute) // when the trouble began, not when the last attempt failed
 		is.True(main.RestsUntil.After(time.Now()))
 		is.Equal(h.Relays[2], RelayHealth{Name: "b.test:25", Senders: "@other.org", Limit: 2})
 
@@ -51,16 +51,16 @@ func TestHealthTellsOfRelays(t *testing.T) {
 		s.Flush()
 		pass(time.Second)
 		main = s.Health().Relays[0]
-		is.Equal(main.Trouble, "") // it is well again
+		is.Equal(main.Trouble, "") // the relay can be used again
 		is.True(main.Since.IsZero())
 		is.True(main.RestsUntil.IsZero())
-		is.Equal(main.Connections, 1) // kept for a while
+		is.Equal(main.Connections, 1) // the connection is kept for a while
 		pass(time.Minute)
 		is.Equal(s.Health().Relays[0].Connections, 0)
 		s.Pause()
 		is.True(s.Health().Paused)
 		stop()
-		is.Equal(s.Health(), Health{Dir: dir, StatusFile: filepath.Join(dir, ".spoolgore.js")}) // nothing runs
+		is.Equal(s.Health(), Health{Dir: dir, StatusFile: filepath.Join(dir, ".spoolgore.js")}) // no run
 	})
 }
 
@@ -74,17 +74,17 @@ func TestHealthTellsOfTheRate(t *testing.T) {
 		}
 		s, stop := start(t, dir, Options{Dial: relay.Dial, Rate: Rate{{1, time.Minute}}})
 		pass(time.Second)
-		s.Flush() // looks at the same wait again
+		s.Flush() // makes the same messages wait again
 		pass(time.Second)
 		h := s.Health()
 		is.Equal(len(relay.Messages()), 1)
 		is.Equal(h.RateWaits, uint64(1))
-		is.True(h.RateWait.After(time.Now())) // and they wait for it now
+		is.True(h.RateWait.After(time.Now())) // the messages wait now
 		pass(5 * time.Minute)
 		h = s.Health()
 		is.Equal(len(relay.Messages()), 5)
-		is.Equal(h.RateWaits, uint64(4)) // once for each of the others
-		is.True(h.RateWait.IsZero())     // and no longer
+		is.Equal(h.RateWaits, uint64(4)) // once for each of the other four messages
+		is.True(h.RateWait.IsZero())     // no message waits any more
 		stop()
 	})
 }
@@ -107,16 +107,16 @@ func TestHealthTellsOfARelayThatWantsAPause(t *testing.T) {
 		}
 		s, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(100 * time.Millisecond)
-		is.True(s.Health().Relays[0].Slowed.After(time.Now())) // it is left alone
+		is.True(s.Health().Relays[0].Slowed.After(time.Now())) // the relay is not used for a while
 		full.Store(false)
 		pass(30 * time.Second)
-		is.True(s.Health().Relays[0].Slowed.IsZero()) // not for long
+		is.True(s.Health().Relays[0].Slowed.IsZero()) // the pause is short
 		stop()
 	})
 }
 
 // A limit that was learnt from a relay is logged once and shown in Health.
-func TestLimitOfARelayIsTold(t *testing.T) {
+func TestLearntLimitIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -148,7 +148,7 @@ func TestHealthTellsThatTheSpoolIsAway(t *testing.T) {
 		pass(time.Minute)
 		h := s.Health()
 		is.True(h.Away)
-		is.True(h.Trouble != "") // and why
+		is.True(h.Trouble != "") // Health has the reason
 		is.NoErr(os.Rename(dir+"2", dir))
 		pass(time.Minute)
 		h = s.Health()
@@ -162,7 +162,7 @@ func TestEventsTellSinceWhenAMessageWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, told, began := t.TempDir(), &sinces{}, time.Now()
+		dir, since, began := t.TempDir(), &sinces{}, time.Now()
 		relay := &smtptest.Relay{Reply: func(verb, arg string) string {
 			if verb == "RCPT" && arg != "ok@y.org" {
 				return "450 4.2.1 later"
@@ -172,17 +172,18 @@ func TestEventsTellSinceWhenAMessageWaits(t *testing.T) {
 		at := began.Add(time.Hour)
 		drop(t, dir, "a", "From: a@x.org\nTo: ok@y.org, no@y.org\n\nhello\n")
 		drop(t, dir, "b", `X-Spoolgore-Envelope: {"from":"a@x.org","to":["later@y.org"],"notBefore":"`+at.Format(time.RFC3339)+"\"}\nSubject: x\n\nhello\n")
-		_, stop := start(t, dir, Options{Dial: relay.Dial, Attempts: 2, OnEvent: told.add})
+		_, stop := start(t, dir, Options{Dial: relay.Dial, Attempts: 2, OnEvent: since.add})
 		pass(2 * time.Hour)
 		stop()
-		is.True(told.of(EventSent, "ok@y.org").Sub(began) < 5*time.Second)
-		is.True(told.of(EventDeferred, "no@y.org").Sub(began) < 5*time.Second)
-		is.True(told.of(EventFailed, "no@y.org").Sub(began) < 5*time.Second) // not since the last attempt
-		is.True(told.of(EventFailed, "later@y.org").Equal(at))               // before that it did not wait
+		is.True(since.of(EventSent, "ok@y.org").Sub(began) < 5*time.Second)
+		is.True(since.of(EventDeferred, "no@y.org").Sub(began) < 5*time.Second)
+		// since the message was queued, not since the last attempt
+		is.True(since.of(EventFailed, "no@y.org").Sub(began) < 5*time.Second)
+		is.True(since.of(EventFailed, "later@y.org").Equal(at)) // the wait begins at NotBefore
 	})
 }
 
-// sinces remembers since when recipients have waited.
+// sinces records the field Since of events, by kind and recipient.
 type sinces struct {
 	mu    sync.Mutex
 	since map[string]time.Time
@@ -203,7 +204,7 @@ func (s *sinces) of(kind EventKind, to string) time.Time {
 	return s.since[string(kind)+" "+to]
 }
 
-// Every call of Health returns, with many concurrent calls and at each end of Run.
+// Health returns for each of many concurrent callers, also while Run begins and ends.
 func TestHealthFromManyGoroutines(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -219,7 +220,7 @@ func TestHealthFromManyGoroutines(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	soon(t, "it runs", func() bool { return s.Health().Running })
+	soon(t, "the spool runs", func() bool { return s.Health().Running })
 	stop()
 	wg.Wait()
 	is.NoErr(<-ended)

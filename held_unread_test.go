@@ -43,7 +43,7 @@ func TestEditedAndHeldBeforeItIsReadSendsNoSecondCopy(t *testing.T) {
 				s, stop := start(t, dir, Options{Transport: relay, Freq: time.Second, Settle: 10 * time.Second})
 				pass(15 * time.Second)
 				is.Equal(relay.accepted("", "a@x.org"), 1)
-				s.Pause() // no attempt reads the file
+				s.Pause() // the file is not read while the spool is paused
 				edit(t, filepath.Join(dir, "m"))
 				s.Resume()
 				pass(2 * time.Second) // a scan sees the edit, which has not settled
@@ -59,8 +59,8 @@ func TestEditedAndHeldBeforeItIsReadSendsNoSecondCopy(t *testing.T) {
 	}
 }
 
-// TestStatusFileThatCannotBeReadNowIsKept starts a run while the system is short of memory. The status file is no
-// damaged file: the start fails, and the next start still has the acceptances.
+// TestStatusFileThatCannotBeReadNowIsKept starts a run while the system is short of memory. The status file is not
+// taken for a damaged file: the start fails, and the next start still has the acceptances.
 func TestStatusFileThatCannotBeReadNowIsKept(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{syscall.ENOMEM, syscall.EMFILE, syscall.EACCES, syscall.ESTALE} {

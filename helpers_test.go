@@ -12,7 +12,7 @@ import (
 // reportDelay is the time from the first refusal to a report on it while other recipients still wait.
 const reportDelay = time.Hour
 
-// orDefault sets a field that is zero.
+// orDefault sets a field to a default if it is zero.
 func orDefault[T comparable](field *T, value T) { *field = cmp.Or(*field, value) }
 
 // nameOf returns the file name of an entry of the status file.

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// evil is the message that must never be: what hides in another one.
+// evil is a message that hides in another one. It must never be sent as a message of its own.
 const evil = "MAIL FROM:<evil@example.net>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nSubject: evil\r\n\r\nevil\r\n.\r\n"
 
 // header is a complete header; the recipient is b@example.org.
@@ -29,7 +29,7 @@ func TestHostileContent(t *testing.T) {
 		name, text string
 		to         string // recipients, separated by bars; empty: no message is sent
 		has        string // part of the content that the relay gets
-		hasNot     string // "" stands for nothing
+		hasNot     string // part that the content must not have; empty: no check
 	}
 	tests := []row{
 		// An envelope line counts in the first line only.
@@ -70,12 +70,12 @@ func TestHostileContent(t *testing.T) {
 		{"Return-Path", "Return-Path: <r@hidden.org>\n" + header + "\nhello\n", b, "", "hidden"},
 		{"Bcc in the body", header + "\nBcc: c@example.org\n", b, "Bcc: c@example.org", ""},
 	}
-	// Smuggling: ends of the data that some server believes in.
+	// Smuggling: line ends that some server takes for the end of the data.
 	for _, end := range []string{"\n.\n", "\r\n.\r", "\n.\r\n", "\r.\r", "\r\n.\n", "\r.\r\n", "\n.\r", "\r\n.\r\n", "\r\n\x00.\r\n", "\r\r\n.\r\r\n"} {
 		name := strings.NewReplacer("\r", "CR ", "\n", "LF ", "\x00", "NUL ").Replace(end)
 		tests = append(tests, row{"smuggling " + name, header + "\nhello" + end + evil, b, "", ""})
 		for _, size := range []int{8 << 10, 64 << 10, 1 << 20} {
-			for cut := range len(end) + 1 { // the buffer ends in the midst of it
+			for cut := range len(end) + 1 { // the end of the read buffer is within the sequence
 				fill := strings.Repeat("x", size-cut-len(header+"\n"))
 				tests = append(tests, row{name + " across a buffer", header + "\n" + fill + end + evil, b, "", ""})
 			}
@@ -101,11 +101,13 @@ func TestHostileContent(t *testing.T) {
 					want := strings.Split(tt.to, "|")
 					slices.Sort(want)
 					slices.Sort(got[0].To)
-					is.Equal(got[0].To, want)                                                 // to exactly those
-					is.True(!got[0].BareCR && !got[0].BareLF)                                 // with line ends that everybody reads the same way
-					is.True(strings.Contains(string(got[0].Data), tt.has))                    // whole
-					is.True(tt.hasNot == "" || !strings.Contains(wire.content(), tt.hasNot))  // and without the hidden part
-					is.True(mode == "BDAT" || strings.Count(wire.String(), "\r\n.\r\n") == 1) // with one end
+					// to the expected recipients only
+					is.Equal(got[0].To, want)
+					is.True(!got[0].BareCR && !got[0].BareLF)                                // every line ends in CRLF
+					is.True(strings.Contains(string(got[0].Data), tt.has))                   // the content is complete
+					is.True(tt.hasNot == "" || !strings.Contains(wire.content(), tt.hasNot)) // without the hidden part
+					// with one end of the data
+					is.True(mode == "BDAT" || strings.Count(wire.String(), "\r\n.\r\n") == 1)
 				})
 			})
 		}

@@ -18,8 +18,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// byPath is a file system whose inode numbers follow from the path, as some network and FUSE file systems have: a
-// rename gives a file another number.
+// byPath is a file system with inode numbers that depend on the path, as on some network and FUSE file systems. A
+// rename changes the inode number of a file.
 type byPath struct{ fsys.FS }
 
 // byPathInfo is a fs.FileInfo with such an inode number.
@@ -79,8 +79,8 @@ func (f byPathFile) Stat() (fs.FileInfo, error) {
 	return byPathInfoOf(fi, f.path), nil
 }
 
-// On a file system with inode numbers by path mail is sent once and removed, also if it is held, released or renamed
-// meanwhile. Refused mail goes to failed/ with a report. A line of the log says what the file system does.
+// On a file system with inode numbers by path, mail is sent once and removed, also if it is held, released or renamed
+// meanwhile. Refused mail goes to failed/ with a report. The log says that inode numbers depend on the path.
 func TestInodeNumbersByPath(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

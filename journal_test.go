@@ -18,8 +18,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// crash ends a run as kill -9 does, and returns the path of the spool after that. The run must be idle. Its later
-// writes go to the old path, which does not exist.
+// crash ends a run as kill -9 does, and returns the new path of the spool. The run must be idle. Later writes of the
+// run go to the old path, which does not exist.
 func crash(t *testing.T, dir string, stop func()) (after string) {
 	t.Helper()
 	after = dir + ".crashed"
@@ -79,19 +79,19 @@ func TestAnAcceptanceSurvivesACrash(t *testing.T) {
 					s, stop := start(t, dir, opts)
 					pass(time.Second)
 					is.Equal(one(t, s.Status()).Attempts, 1)
-					is.Equal(relay.tries(name, "b@x.org"), 1) // an attempt that was in vain is not forgotten either
+					is.Equal(relay.tries(name, "b@x.org"), 1) // a deferred attempt is in the journal, too
 					pass(time.Hour)
 					stop()
-					is.Equal(relay.tries(name, "a@x.org"), 1) // it is not sent twice
-					is.True(relay.tries(name, "b@x.org") > 5) // the other one is tried again
-					is.True(exists(dir, name))                // and it waits for him
+					is.Equal(relay.tries(name, "a@x.org"), 1) // a@x.org gets one copy
+					is.True(relay.tries(name, "b@x.org") > 5) // b@x.org is tried again
+					is.True(exists(dir, name))                // and the message waits for b@x.org
 				})
 			})
 		}
 	}
 }
 
-func TestNothingIsWrittenForMailThatIsTakenAtOnce(t *testing.T) {
+func TestMailAcceptedAtOnceNeedsNoJournal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -116,7 +116,7 @@ func TestNothingIsWrittenForMailThatIsTakenAtOnce(t *testing.T) {
 	})
 }
 
-func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
+func TestNothingFollowsAnAcceptanceThatCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
@@ -135,9 +135,9 @@ func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
 				ledger, relay := tt.relay()
-				dir, told, log, status := t.TempDir(), &events{}, &lines{}, unwritable(t)
+				dir, events, log, status := t.TempDir(), &events{}, &lines{}, unwritable(t)
 				_, stop := start(t, dir, Options{
-					Transport: relay, StatusFile: status, OnEvent: told.add, Logger: slog.New(slog.NewTextHandler(log, nil)),
+					Transport: relay, StatusFile: status, OnEvent: events.add, Logger: slog.New(slog.NewTextHandler(log, nil)),
 				})
 				pass(time.Second)
 				unblock := block(t, dir)
@@ -146,21 +146,23 @@ func TestNothingFollowsAnAcceptanceThatCannotBeWrittenDown(t *testing.T) {
 				drop(t, dir, "all", "From: s@x.org\nTo: c@x.org\nCc: d@x.org\n\nhello\n")
 				pass(10 * time.Minute)
 				is.Equal(ledger.accepted("m", "a@x.org"), 1)
-				is.True(ledger.tries("m", "b@x.org") <= 1)             // no recipient is tried again
-				is.True(exists(dir, "m"))                              // nor is it taken away
-				is.True(!exists(dir, "failed", "m"))                   // wherever to
-				is.Equal(told.kinds("a@x.org"), "queued")              // no event before its record
-				is.Equal(ledger.accepted("other", "b@example.org"), 1) // the others go on
+				is.True(ledger.tries("m", "b@x.org") <= 1) // no recipient is tried again
+				is.True(exists(dir, "m"))                  // the file is not removed
+				is.True(!exists(dir, "failed", "m"))       // the message is not moved to failed/
+				// the event sent comes after the record of the acceptance
+				is.Equal(events.kinds("a@x.org"), "queued")
+				is.Equal(ledger.accepted("other", "b@example.org"), 1) // the delivery of other messages goes on
 				is.True(!exists(dir, "other"))
-				is.Equal(strings.Count(log.String(), "file cannot be written"), 2) // it is said once of each
+				// once for the journal, once for the status file
+				is.Equal(strings.Count(log.String(), "file cannot be written"), 2)
 				unblock()
 				pass(10 * time.Second)
-				is.Equal(told.kinds("a@x.org"), "queued sent")
+				is.Equal(events.kinds("a@x.org"), "queued sent")
 				is.Equal(strings.Count(log.String(), "file can be written again"), 1)
 				pass(2 * time.Minute)
 				stop()
 				is.Equal(ledger.tries("m", "a@x.org"), 1)
-				is.True(tt.done(dir)) // and it goes on by itself
+				is.True(tt.done(dir)) // the delivery goes on by itself
 			})
 		})
 	}
@@ -184,7 +186,7 @@ func TestDeliveredFileIsRemovedWhileTheJournalCannotBeWritten(t *testing.T) {
 		shift(t, filepath.Join(dir, "failed"), dir, "m")
 		pass(time.Minute)
 		is.Equal(relay.tries("m", "b@x.org"), 2)
-		is.True(!exists(dir, "m")) // that it is gone says all
+		is.True(!exists(dir, "m")) // a missing file needs no record
 		is.True(!exists(dir, "failed", "m.json"))
 		stop()
 	})
@@ -245,7 +247,7 @@ func TestStatusFileIsWrittenWhenTheJournalCannotBe(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		unblock()
-		is.True(!exists(dir, "m")) // slower, but it gets through
+		is.True(!exists(dir, "m")) // delivery is slower, and succeeds
 		for _, to := range []string{"a@x.org", "b@x.org", "c@x.org"} {
 			is.Equal(l.tries("", to), 1)
 		}
@@ -269,20 +271,21 @@ func TestARecordIsAsLongAsItsTransaction(t *testing.T) {
 		dir = crash(t, dir, stop)
 		text := journalOf(t, dir)
 		is.Equal(strings.Count(text, "\n"), 10)
-		is.True(len(text) < 10*each*300) // not all of the recipients each time
+		is.True(len(text) < 10*each*300) // a record has the recipients of its transaction, not all of the message
 		_, stop = start(t, dir, opts)
 		pass(time.Hour)
 		stop()
 		is.True(!exists(dir, "m"))
 		for _, r := range to {
-			is.True(l.tries("", r) == 1 || l.tries("", r) == 2) // in flight in the crash
+			// those of the transaction during the crash were tried twice
+			is.True(l.tries("", r) == 1 || l.tries("", r) == 2)
 		}
 		is.Equal(l.tries("", "r0@x.org"), 1)
-		is.Equal(len(l.offered), all+each) // one transaction was
+		is.Equal(len(l.offered), all+each) // one transaction was repeated
 	})
 }
 
-func TestTheJournalIsEmptyWhenTheStatusFileSaysAsMuch(t *testing.T) {
+func TestJournalIsEmptyWhenTheStatusFileIsCurrent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -292,30 +295,30 @@ func TestTheJournalIsEmptyWhenTheStatusFileSaysAsMuch(t *testing.T) {
 		pass(50 * time.Millisecond)
 		is.True(strings.Contains(journalOf(t, dir), "a@x.org"))
 		pass(time.Second)
-		is.Equal(journalOf(t, dir), "") // when it was written
+		is.Equal(journalOf(t, dir), "") // the status file has the acceptance
 		drop(t, dir, "n", named)
 		s.Flush()
 		pass(10 * time.Millisecond)
 		is.True(strings.Contains(journalOf(t, dir), "a@x.org"))
 		s.Pause()
-		is.Equal(journalOf(t, dir), "") // before it is edited
+		is.Equal(journalOf(t, dir), "") // empty before the status file is edited
 		s.Resume()
 		drop(t, dir, "o", named)
 		s.Flush()
 		pass(10 * time.Millisecond)
 		is.True(journalOf(t, dir) != "")
 		stop()
-		is.Equal(journalOf(t, dir), "") // and at the end
+		is.Equal(journalOf(t, dir), "") // empty at the end of the run
 		edit(t, filepath.Join(dir, ".spoolgore.js"), `"a@x.org","Status":2`, `"a@x.org","Status":0`)
 		tries := relay.tries("", "a@x.org")
 		_, stop = start(t, dir, Options{Transport: relay, Backoff: seldom})
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.tries("", "a@x.org"), tries+1) // so an edit while nothing runs counts
+		is.Equal(relay.tries("", "a@x.org"), tries+1) // an edit of the status file while no daemon runs has effect
 	})
 }
 
-func TestMailThatComesAndGoesDoesNotMakeTheJournalGrow(t *testing.T) {
+func TestDeliveredMailDoesNotMakeTheJournalGrow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -327,13 +330,13 @@ func TestMailThatComesAndGoesDoesNotMakeTheJournalGrow(t *testing.T) {
 			s.Flush()
 			pass(10 * time.Second)
 			is.True(!exists(dir, "m"))
-			is.Equal(journalOf(t, dir), "") // although the status file never had a reason to be written
+			is.Equal(journalOf(t, dir), "") // although the status file was never written
 		}
 		stop()
 	})
 }
 
-func TestWhatIsSeenDuringAPauseSurvivesACrash(t *testing.T) {
+func TestOutcomesDuringAPauseSurviveACrash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -345,25 +348,25 @@ func TestWhatIsSeenDuringAPauseSurvivesACrash(t *testing.T) {
 		pass(15 * time.Second)
 		drop(t, dir, "n", named)
 		pass(10 * time.Second)
-		s.Pause() // in mid-transaction of n
+		s.Pause() // during a transaction of n
 		edit(t, path, `"b@x.org","Status":0`, `"b@x.org","Status":2`)
 		before, err := os.ReadFile(path)
 		is.NoErr(err)
 		pass(20 * time.Second)
 		after, err := os.ReadFile(path)
 		is.NoErr(err)
-		is.Equal(string(after), string(before)) // the file is the person's
+		is.Equal(string(after), string(before)) // the daemon does not write the status file during the pause
 		is.Equal(relay.accepted("n", "a@x.org"), 1)
 		dir = crash(t, dir, stop)
 		s, stop = start(t, dir, opts)
 		pass(30 * time.Second)
-		m := one(t, s.Status()) // who was marked done stays so
+		m := one(t, s.Status()) // the recipient that was marked as done stays done
 		s.Flush()
 		pass(30 * time.Second)
 		stop()
 		is.Equal(relay.tries("n", "a@x.org"), 1) // the acceptance was in the journal
 		is.Equal(relay.tries("n", "b@x.org"), 2)
-		is.Equal(m.To[1].Attempts, 1) // and so was the attempt
+		is.Equal(m.To[1].Attempts, 1) // and so was the failed attempt
 		is.Equal(relay.tries("m", "b@x.org"), 1)
 	})
 }
@@ -380,7 +383,7 @@ func TestAMessageHeldInMidTransactionIsRememberedOverACrash(t *testing.T) {
 		shift(t, dir, filepath.Join(dir, "hold"), "m")
 		pass(30 * time.Second)
 		opts.StatusFile = ""
-		for range 3 { // what is known of it is in the journal, and then in the status file
+		for range 3 { // the record is in the journal first, and then in the status file
 			dir = crash(t, dir, stop)
 			_, stop = start(t, dir, opts)
 			pass(time.Minute)
@@ -420,13 +423,13 @@ func TestMovedBackFromFailedIsRememberedOverACrash(t *testing.T) {
 		pass(time.Minute)
 		is.Equal(one(t, s.Status()).To[2].Attempts, 1)
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1) // what the why-file says
-		is.Equal(relay.tries("m", "b@x.org"), 2) // and what has happened since
+		is.Equal(relay.tries("m", "a@x.org"), 1) // the acceptance is in the why-file
+		is.Equal(relay.tries("m", "b@x.org"), 2) // refused before, accepted after the return
 		is.Equal(relay.tries("m", "c@x.org"), 2)
 	})
 }
 
-func TestAnotherMessageThanTheJournalKnowsInheritsNothing(t *testing.T) {
+func TestNewMessageUnderANameInTheJournalInheritsNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{strings.Replace(named, "<1@x>", "<2@x>", 1), nameless} {
 		synctest.Test(t, func(t *testing.T) {
@@ -446,20 +449,20 @@ func TestAnotherMessageThanTheJournalKnowsInheritsNothing(t *testing.T) {
 	}
 }
 
-func TestWhatIsInFlightWhenItStopsIsInTheJournal(t *testing.T) {
+func TestOutcomesInFlightAtTheStopAreRecorded(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ journal, status bool }{{true, false}, {false, true}, {false, false}} {
 		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, relay, log, told := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}, &lines{}, &events{}
+				dir, relay, log, events := t.TempDir(), &ledger{answer: deferB, takes: 10 * time.Second}, &lines{}, &events{}
 				opts := Options{Transport: relay, StatusFile: unwritable(t)}
 				if tt.status {
 					opts.StatusFile = ""
 				}
 				drop(t, dir, "m", named)
 				logged := opts
-				logged.Logger, logged.OnEvent = slog.New(slog.NewTextHandler(log, nil)), told.add
+				logged.Logger, logged.OnEvent = slog.New(slog.NewTextHandler(log, nil)), events.add
 				_, stop := start(t, dir, logged)
 				pass(5 * time.Second)
 				unblock := func() {}
@@ -468,7 +471,7 @@ func TestWhatIsInFlightWhenItStopsIsInTheJournal(t *testing.T) {
 				}
 				stop()
 				unblock()
-				is.Equal(told.kinds("a@x.org"), "queued sent") // the event comes in any case
+				is.Equal(events.kinds("a@x.org"), "queued sent") // the application gets the event in any case
 				is.Equal(strings.Contains(log.String(), "messages may be sent again"), !tt.journal && !tt.status)
 				if !tt.journal && !tt.status {
 					return
@@ -482,7 +485,7 @@ func TestWhatIsInFlightWhenItStopsIsInTheJournal(t *testing.T) {
 	}
 }
 
-func TestDrainSeesToWhatFollowsAnAcceptance(t *testing.T) {
+func TestDrainOffersTheRemainingRecipients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -491,7 +494,7 @@ func TestDrainSeesToWhatFollowsAnAcceptance(t *testing.T) {
 		s := New(dir, exact(Options{Transport: few(l, 1), StatusFile: unwritable(t)}))
 		s.opts.Watch = WatchOff
 		is.NoErr(s.Drain(t.Context()))
-		is.True(!exists(dir, "m")) // both have it
+		is.True(!exists(dir, "m")) // both recipients have accepted the message
 	})
 }
 
@@ -504,7 +507,7 @@ func TestDrainDoesNotWaitForADiskThatIsFull(t *testing.T) {
 		s := New(dir, exact(Options{Transport: few(l, 1), StatusFile: unwritable(t)}))
 		s.opts.Watch = WatchOff
 		go func() { time.Sleep(time.Second / 2); block(t, dir) }()
-		is.True(s.Drain(t.Context()) != nil) // it says so
+		is.True(s.Drain(t.Context()) != nil) // the error has the reason
 		is.True(exists(dir, "m"))
 		is.Equal(l.tries("m", "b@x.org"), 0)
 	})
@@ -568,15 +571,15 @@ func TestRunRefusesAJournalThatItCannotRead(t *testing.T) {
 			err := s.Run(t.Context())
 			is.True(err != nil) // the acceptances are unknown
 			is.True(strings.Contains(err.Error(), spooldir.JournalFile))
-			is.True(!exists(dir, ".spoolgore.js")) // nothing was touched
+			is.True(!exists(dir, ".spoolgore.js")) // the status file was not written
 			unlock, err := s.dir.Lock().Acquire()
-			is.NoErr(err) // nothing stays locked
+			is.NoErr(err) // the lock was released
 			unlock()
 		})
 	}
 }
 
-func TestAStatusFileOlderThanWhatIsKnownIsNotBelieved(t *testing.T) {
+func TestReloadOfAnOldStatusFileKeepsTheNewMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -588,16 +591,16 @@ func TestAStatusFileOlderThanWhatIsKnownIsNotBelieved(t *testing.T) {
 		s.Flush()
 		pass(50 * time.Millisecond)
 		touch(t, filepath.Join(dir, ".spoolgore.js"))
-		is.NoErr(s.Reload()) // the file still tells of the first message
+		is.NoErr(s.Reload()) // the status file still has the first message
 		pass(time.Minute)
 		m := one(t, s.Status())
 		stop()
 		is.Equal(len(m.To), 2)
-		is.Equal(m.To[1].Address, "c@x.org") // the second one keeps its recipients
+		is.Equal(m.To[1].Address, "c@x.org") // the second message keeps its recipients
 	})
 }
 
-func TestAStatusFileOfAPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
+func TestStatusFileWithPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -618,7 +621,7 @@ func TestAStatusFileOfAPartOfTheRecipientsIsNotTakenForAll(t *testing.T) {
 		pass(50 * time.Millisecond)
 		text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(err)
-		is.True(!strings.Contains(string(text), "b@x.org")) // the journal had the acceptance only
+		is.True(!strings.Contains(string(text), "b@x.org")) // the journal had only the acceptance of a@x.org
 		touch(t, filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(s.Reload())
 		pass(time.Minute)

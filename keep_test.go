@@ -17,7 +17,8 @@ import (
 	"github.com/unbit/spoolgore/internal/retry"
 )
 
-// Two messages to the same two recipients: one with a Message-ID, and one that is known by its header and its file.
+// Two messages to the same two recipients: one with a Message-ID, and one without, which is recognized by its header
+// and its file.
 const (
 	named    = "From: s@x.org\nTo: a@x.org, b@x.org\nSubject: one\nMessage-ID: <1@x>\n\nhello\n"
 	nameless = "From: s@x.org\nTo: a@x.org, b@x.org\nSubject: one\n\nhello\n"
@@ -25,20 +26,21 @@ const (
 
 var errLater = errors.New("450 4.2.1 later")
 
-// refused is the error of a relay that never takes a recipient.
+// refused returns the error of a relay that refuses a recipient for good.
 func refused() error {
 	return &DeliveryError{Fault: FaultRecipient, Permanent: true, Err: errors.New("550 5.1.1 no such user")}
 }
 
-// busyRelay is the error of a relay that cannot be used now.
+// busyRelay returns the error of a relay that cannot be used now.
 func busyRelay() error {
 	return &DeliveryError{Fault: FaultRelay, Code: 421, Err: errors.New("421 4.7.0 try again later")}
 }
 
 // ledger is a Transport that records each attempt.
 type ledger struct {
-	takes  time.Duration                      // for each transaction
-	answer func(file, to string, n int) error // to the n-th offer of that file to that recipient; nil: it is always accepted
+	takes time.Duration // time that each transaction takes
+	// gives the outcome of the n-th offer of file to a recipient; nil: all are accepted
+	answer func(file, to string, n int) error
 
 	mu      sync.Mutex
 	offered []offered
@@ -56,7 +58,7 @@ func (l *ledger) acceptAll() {
 	l.answer = nil
 }
 
-// Deliver answers for each recipient, and remembers it.
+// Deliver returns the answer for each recipient, and records the offer.
 func (l *ledger) Deliver(_ context.Context, tx *Transaction) (results []Result) {
 	time.Sleep(l.takes)
 	for _, to := range tx.To {
@@ -75,7 +77,8 @@ func (l *ledger) Deliver(_ context.Context, tx *Transaction) (results []Result) 
 	return results
 }
 
-// count counts the offers of a file, or of any if it is empty, to a recipient.
+// count counts the offers to a recipient for which which returns true: those of a file, or of all files if file is
+// empty.
 func (l *ledger) count(file, to string, which func(err error) bool) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +98,7 @@ func (l *ledger) accepted(file, to string) int {
 	return l.count(file, to, func(err error) bool { return err == nil })
 }
 
-// deferB takes everybody at once but b@x.org, who is deferred for ever.
+// deferB accepts every recipient except b@x.org, which it defers each time.
 func deferB(_, to string, _ int) error {
 	if to == "b@x.org" {
 		return errLater
@@ -103,7 +106,7 @@ func deferB(_, to string, _ int) error {
 	return nil
 }
 
-// refuseB takes everybody but b@x.org, who is refused.
+// refuseB accepts every recipient except b@x.org, which it refuses.
 func refuseB(_, to string, _ int) error {
 	if to == "b@x.org" {
 		return refused()
@@ -111,7 +114,7 @@ func refuseB(_, to string, _ int) error {
 	return nil
 }
 
-// shift moves the file name from one directory to another, as a person does.
+// shift moves the file name from one directory to another, as an operator does.
 func shift(t *testing.T, from, to, name string) {
 	t.Helper()
 	check(t, os.Rename(filepath.Join(from, name), filepath.Join(to, name)))
@@ -121,7 +124,7 @@ func TestAnotherMessageUnderTheSameNameInheritsNothing(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, first, second string
-		down                bool // it comes while no daemon runs
+		down                bool // the second message comes while no daemon runs
 	}{
 		{"with another Message-ID", named, strings.Replace(named, "<1@x>", "<2@x>", 1), false},
 		{"with another Message-ID, while down", named, strings.Replace(named, "<1@x>", "<2@x>", 1), true},
@@ -166,7 +169,7 @@ func TestAFileThatOnlyLooksDifferentIsTheSameMessage(t *testing.T) {
 	tests := []struct {
 		name, text string
 		change     func(t *testing.T, path string)
-		down       bool // while no daemon runs
+		down       bool // the change is made while no daemon runs
 	}{
 		{"touched", named, touch, false},
 		{"touched, without a Message-ID", nameless, touch, false},
@@ -186,16 +189,16 @@ func TestAFileThatOnlyLooksDifferentIsTheSameMessage(t *testing.T) {
 				if tt.down {
 					stop()
 				}
-				drop(t, dir, "other", simple) // so that the directory is read again
+				drop(t, dir, "other", simple) // so that the daemon reads the directory again
 				tt.change(t, filepath.Join(dir, "m"))
 				if tt.down {
 					_, stop = start(t, dir, Options{Transport: relay})
 				}
 				pass(3 * time.Minute)
 				stop()
-				is.Equal(relay.tries("m", "a@x.org"), 1) // it is not sent twice
-				is.True(relay.tries("m", "b@x.org") > 1) // the other one is tried again
-				is.True(exists(dir, "m"))                // and it waits for him
+				is.Equal(relay.tries("m", "a@x.org"), 1) // a@x.org gets one copy
+				is.True(relay.tries("m", "b@x.org") > 1) // b@x.org is tried again
+				is.True(exists(dir, "m"))                // and the message waits for b@x.org
 				is.Equal(relay.accepted("other", "b@example.org"), 1)
 			})
 		})
@@ -214,12 +217,12 @@ func TestAMessageHeldInMidTransactionIsNotSentAgain(t *testing.T) {
 		shift(t, dir, hold, "m")
 		pass(30 * time.Second)
 		is.Equal(relay.accepted("m", "a@x.org"), 1)
-		is.True(exists(hold, "m")) // what a person has put there stays there
+		is.True(exists(hold, "m")) // the daemon leaves a held message in hold/
 		shift(t, hold, dir, "m")
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1) // it was done all the time
-		is.True(!exists(dir, "m"))               // and its file goes
+		is.Equal(relay.tries("m", "a@x.org"), 1) // both recipients accepted the message while it was held
+		is.True(!exists(dir, "m"))               // and the file is removed after the release
 	})
 }
 
@@ -239,7 +242,7 @@ func TestAHeldMessageMarkedDoneIsFinishedWhenItIsReleased(t *testing.T) {
 		is.NoErr(s.Reload())
 		s.Resume()
 		pass(20 * time.Second)
-		is.True(exists(hold, "m")) // not while it is held
+		is.True(exists(hold, "m")) // the file stays while the message is held
 		shift(t, hold, dir, "m")
 		pass(20 * time.Second)
 		stop()
@@ -259,18 +262,18 @@ func TestTheTimeInHoldIsNotAge(t *testing.T) {
 		pass(5 * time.Second)
 		shift(t, dir, hold, "m")
 		pass(48 * time.Hour)
-		is.True(exists(hold, "m")) // it is not given up there
+		is.True(exists(hold, "m")) // a held message is not given up
 		shift(t, hold, dir, "m")
 		pass(23 * time.Hour)
-		is.True(exists(dir, "m")) // nor for that when it is released
+		is.True(exists(dir, "m")) // after the release the time in hold/ does not count
 		pass(time.Hour)
 		stop()
-		is.True(exists(dir, "failed", "m")) // but when it is that old without the time in there
+		is.True(exists(dir, "failed", "m")) // the message is given up when it is a day old without that time
 		is.Equal(relay.tries("m", "a@x.org"), 1)
 	})
 }
 
-// Who takes a message out of hold/ wants it sent: however old it is by then, it is tried for half an hour.
+// A message that is released from hold/ is tried for half an hour, however old it is.
 func TestAMessageReleasedFromHoldHasHalfAnHour(t *testing.T) {
 	t.Parallel()
 	for name, running := range map[string]bool{"held while the daemon ran": true, "held while none did": false} {
@@ -282,7 +285,7 @@ func TestAMessageReleasedFromHoldHasHalfAnHour(t *testing.T) {
 				opts := Options{Transport: relay, MaxAge: 24 * time.Hour, Attempts: 1000, Backoff: func(int) time.Duration { return 10 * time.Minute }}
 				drop(t, dir, "m", named)
 				_, stop := start(t, dir, opts)
-				pass(24*time.Hour - time.Minute) // a minute later it would be given up
+				pass(24*time.Hour - time.Minute) // a minute before the message is given up
 				if !running {
 					stop()
 				}
@@ -297,9 +300,9 @@ func TestAMessageReleasedFromHoldHasHalfAnHour(t *testing.T) {
 				pass(retry.LastChance - time.Second)
 				is.True(exists(dir, "m"))
 				is.True(relay.tries("m", "b@x.org") >= tries+2)
-				pass(30 * time.Second) // it was seen with the next scan
+				pass(30 * time.Second) // the release is seen at the next scan
 				stop()
-				is.True(exists(dir, "failed", "m")) // and no longer
+				is.True(exists(dir, "failed", "m")) // the message is given up after half an hour
 				is.Equal(relay.tries("m", "a@x.org"), 1)
 			})
 		})
@@ -327,15 +330,15 @@ func TestMovedBackWhenGivenUpForItsAgeIsTriedAnew(t *testing.T) {
 				_, stop := start(t, dir, Options{Transport: relay, MaxAge: time.Hour})
 				pass(2 * time.Hour)
 				is.True(exists(dir, "failed", "m"))
-				drop(t, dir, "fresh", named) // where the relay is down, it stays at rest
+				drop(t, dir, "fresh", named) // if the relay is down, this message keeps it in use by probes
 				pass(20 * time.Minute)
 				shift(t, filepath.Join(dir, "failed"), dir, "m")
 				pass(15 * time.Second)
 				well.Store(true)
 				pass(30 * time.Minute)
 				stop()
-				is.Equal(relay.accepted("m", "b@x.org"), 1) // it has all its time again
-				is.Equal(relay.accepted("m", "a@x.org"), 1) // and it was not sent twice
+				is.Equal(relay.accepted("m", "b@x.org"), 1) // the message has its full age again
+				is.Equal(relay.accepted("m", "a@x.org"), 1) // a@x.org gets one copy
 				is.True(!exists(dir, "failed", "m"))
 			})
 		})
@@ -355,7 +358,7 @@ func TestACorrectedHeaderIsKnownAgainByTheBody(t *testing.T) {
 		shift(t, failed, dir, "m")
 		pass(30 * time.Second)
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1)     // it is not sent twice, although it has no Message-ID
+		is.Equal(relay.tries("m", "a@x.org"), 1)     // a@x.org gets one copy, although the message has no Message-ID
 		is.Equal(relay.accepted("m", "bb@x.org"), 1) // the corrected address gets it
 	})
 }
@@ -371,10 +374,10 @@ func TestNotBeforeHoldsAgainstFlushAndMaxAge(t *testing.T) {
 		pass(time.Minute)
 		s.Flush()
 		pass(7*day - 2*time.Minute)
-		is.Equal(relay.tries("m", "a@x.org"), 0) // not before its time, not even when everything is flushed
-		is.True(exists(dir, "m"))                // nor is it given up before its time
+		is.Equal(relay.tries("m", "a@x.org"), 0) // not before the time, even after Flush
+		is.True(exists(dir, "m"))                // the message is not given up before its time
 		pass(2 * time.Minute)
 		stop()
-		is.Equal(relay.accepted("m", "a@x.org"), 1) // and then it is sent
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // the message is sent when its time has come
 	})
 }

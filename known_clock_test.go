@@ -13,13 +13,13 @@ import (
 // longestRetry is the longest interval of the retry rule, with its jitter.
 const longestRetry = 33 * time.Minute
 
-// queuedAhead puts a message into a spool while the clock is ahead, and stops the daemon before the first attempt. The
-// bubble of each call of known.Bubble begins at the same time, so that the next bubble has the right clock.
+// queuedAhead puts a message into a spool while the clock is ahead, and stops the daemon before the first attempt. Each
+// call of known.Bubble has a bubble that begins at the same time, so the next bubble has the right clock.
 func queuedAhead(t *testing.T, dir string, ahead time.Duration) {
 	t.Helper()
 	seen := known.Bubble(func(t *testing.T) error {
 		time.Sleep(ahead)
-		// The only connection is taken by another message, so that this one is queued and not offered.
+		// Another message takes the only connection, so that this message is queued and not offered.
 		silent := TransportFunc(func(ctx context.Context, tx *Transaction) []Result {
 			<-ctx.Done()
 			return []Result{{Err: &DeliveryError{Fault: FaultNone, Err: ctx.Err()}}}

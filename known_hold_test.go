@@ -11,8 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// heldSpool is a spool in which each of so many messages has been accepted for its first recipient and waits for
-// the other.
+// heldSpool is a spool with many messages. Each has been accepted for its first recipient and waits for the second.
 type heldSpool struct {
 	dir   string
 	n     int
@@ -53,7 +52,7 @@ func (h *heldSpool) release(t *testing.T, i int) {
 	shift(t, filepath.Join(h.dir, "hold"), h.dir, h.name(i))
 }
 
-// again counts the second copies.
+// again returns the number of second copies.
 func (h *heldSpool) again() (copies int) {
 	h.relay.mu.Lock()
 	defer h.relay.mu.Unlock()
@@ -76,14 +75,14 @@ func (h *heldSpool) queued(s *Spool) bool {
 	return waiting == h.n
 }
 
-// allTried waits until each message was tried.
+// allTried waits until each message has been tried.
 func (h *heldSpool) allTried(t *testing.T) {
 	t.Helper()
 	soon(t, "all messages are tried", func() bool { return h.again() >= 0 })
 }
 
-// Messages are held and released at once, over and over, while the daemon looks at the directory. In real time, as the
-// fault is a race, and until a second copy is seen.
+// Messages are held and released at once, many times, while the daemon scans the directory, until there is a second
+// copy. The test runs in real time, as the fault is a race.
 func TestHoldAndReleaseAtOnceSendsNoSecondCopy(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F2/running", func(t *testing.T) error {

@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// copies returns an error unless the relay has accepted the message for the recipient so many times.
+// copies returns an error unless the relay has accepted the message for the recipient n times.
 func copies(relay *ledger, to string, want int) error {
 	if n := relay.accepted("", to); n != want {
 		return fmt.Errorf("the relay accepted the message for %s %d times, want %d", to, n, want)
@@ -20,7 +20,7 @@ func copies(relay *ledger, to string, want int) error {
 	return nil
 }
 
-// moveWhileWaiting shows what becomes of a message that waits for b@x.org only while its file is moved about.
+// moveWhileWaiting moves the file of a message that waits for b@x.org only, and reports what becomes of the message.
 func moveWhileWaiting(move func(t *testing.T, dir string)) known.Scenario {
 	return known.Bubble(func(t *testing.T) error {
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
@@ -63,7 +63,7 @@ func TestHoldUnderAnotherNameSendsNoSecondCopy(t *testing.T) {
 	}))
 }
 
-// latin1 is a message whose Message-ID holds an octet that is not UTF-8, which no JSON file can hold as it is.
+// latin1 is a message whose Message-ID has an octet that is not UTF-8. No JSON file can hold the Message-ID unchanged.
 var latin1 = strings.Replace(named, "<1@x>", "<caf\xe9-1@x>", 1)
 
 func TestFailedMessageIsRecognizedByMessageIDNotUTF8(t *testing.T) {
@@ -112,7 +112,7 @@ func touchWithDir(t *testing.T, dir, name string) {
 	check(t, os.Chtimes(dir, now.Add(time.Second), now.Add(time.Second)))
 }
 
-// alert is a message of a program that writes no Message-ID and always the same header.
+// alert is a message of a program that writes no Message-ID and the same header each time.
 func alert(body string) string {
 	return "From: s@x.org\nTo: a@x.org, b@x.org\nSubject: alert\n\n" + body + "\n"
 }
@@ -141,7 +141,7 @@ func TestInodeUsedAgainAfterFailure(t *testing.T) {
 		_, stop := start(t, dir, Options{Transport: relay})
 		pass(2 * time.Second)
 		stop()
-		check(t, os.Remove(filepath.Join(dir, "failed", "alert"))) // by hand, and the why-file stays
+		check(t, os.Remove(filepath.Join(dir, "failed", "alert"))) // by an operator; the why-file stays
 		drop(t, dir, "alert", alert("disk two is full"))
 		renumber(t, filepath.Join(dir, "failed", "alert.json"), filepath.Join(dir, "alert"))
 		_, stop = start(t, dir, Options{Transport: relay})
@@ -186,7 +186,7 @@ func TestWhyFileOfAnotherMessageIsKept(t *testing.T) {
 		drop(t, dir, "m", named)
 		_, stop := start(t, dir, Options{Transport: relay})
 		pass(2 * time.Second)
-		shift(t, failed, away, "m") // somebody looks at it elsewhere
+		shift(t, failed, away, "m") // an operator moves the message out of failed/ to read it
 		drop(t, dir, "m", "From: s@x.org\nTo: c@x.org\nMessage-ID: <other@x>\n\nhello\n")
 		pass(20 * time.Second)
 		stop()

@@ -15,8 +15,8 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// The first scan of the directory fails, and a file that has just come is gone again when it is opened. No message
-// may be forgotten before a complete scan. Root may read any directory, so the test runs as another user.
+// The first scan of the directory fails, and a new file is gone again when the daemon opens it. No record of a message
+// may be dropped before a complete scan. Root may read any directory, so the test runs as another user.
 func TestFailedScanForgetsNothing(t *testing.T) {
 	if os.Geteuid() == 0 {
 		asNobody(t)
@@ -35,7 +35,7 @@ func TestFailedScanForgetsNothing(t *testing.T) {
 		name, err := s.Put(t.Context(), Envelope{To: []string{"ghost@x.org"}}, strings.NewReader(named))
 		check(t, err)
 		check(t, os.Remove(filepath.Join(dir, name)))
-		check(t, os.Chmod(dir, 0o300)) // files can be opened, and the directory cannot be listed
+		check(t, os.Chmod(dir, 0o300)) // files can be opened, but the directory cannot be listed
 		s.Resume()
 		pass(5 * time.Second)
 		check(t, os.Chmod(dir, 0o700))
@@ -48,8 +48,8 @@ func TestFailedScanForgetsNothing(t *testing.T) {
 	}))
 }
 
-// overlay mounts an overlay over spool, which becomes the lower layer. The upper layer is another file system, so
-// that a file gets another inode number when the kernel copies it up.
+// overlay mounts an overlay over spool, which becomes the lower layer. The upper layer is another file system, so that
+// a file gets another inode number when the kernel copies it up.
 func (d *disk) overlay(spool string) (upper string) {
 	d.t.Helper()
 	above := filepath.Join(d.path, "above")
@@ -67,8 +67,8 @@ func (d *disk) overlay(spool string) (upper string) {
 	return upper
 }
 
-// A refused message lies in the lower layer of an overlay: a link or a rename gives it another inode number. In
-// real time, as a daemon that goes round in circles would keep the clock of a bubble from moving.
+// A refused message is in the lower layer of an overlay, where a link or a rename gives it another inode number. The
+// test runs in real time: a daemon in an endless loop would keep the clock of a bubble from moving.
 func TestMessageInLowerLayerOfOverlayFails(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t, 1<<20)
@@ -110,9 +110,9 @@ func TestMessageInLowerLayerOfOverlayFails(t *testing.T) {
 	})
 }
 
-// A listing of the directory leaves a file out, as those of some FUSE file systems do. Here the file is in the
-// lower layer of an overlay, and the upper layer says behind the kernel's back that it is deleted: whoever has it
-// open already can open it again by name.
+// A listing of the directory lacks a file, as with some FUSE file systems. Here the file is in the lower layer of an
+// overlay, and the upper layer is changed directly so that it marks the file as deleted. A process that has the file
+// open can open it again by name.
 func TestListingThatLeavesFileOutForgetsNothing(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t, 1<<20)

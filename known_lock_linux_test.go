@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A pairing is a Transport that accepts everything, and gives a second daemon time to offer the same message.
+// A pairing is a Transport that accepts everything. It waits for a second daemon to offer the same message.
 type pairing struct {
 	mu     sync.Mutex
 	offers map[string]int           // by file
 	second map[string]chan struct{} // closed at the second offer of a file
 }
 
-// Deliver accepts a message at its second offer, or when there was none for a while.
+// Deliver accepts a message at its second offer, or after a while without a second offer.
 func (p *pairing) Deliver(_ context.Context, tx *Transaction) []Result {
 	p.mu.Lock()
 	if p.offers[tx.Name]++; p.offers[tx.Name] == 1 {
@@ -46,8 +46,8 @@ func (p *pairing) count(file string) int {
 	return p.offers[file]
 }
 
-// startReal starts a daemon in real time. It finds new files by notification and rarely scans the directory.
-// The daemon is started when log holds "started"; the channel returns what Run returns.
+// startReal starts a daemon in real time. The daemon finds new files by notification and scans the directory rarely.
+// When log contains "started", the daemon runs. The channel gets the result of Run.
 func startReal(t *testing.T, ctx context.Context, dir string, relay Transport) (log *lines, end chan error) {
 	log, end = &lines{}, make(chan error, 1)
 	s := New(dir, exact(Options{Transport: relay, Freq: time.Hour, Logger: slog.New(slog.NewTextHandler(log, nil))}))
@@ -55,8 +55,8 @@ func startReal(t *testing.T, ctx context.Context, dir string, relay Transport) (
 	return log, end
 }
 
-// The lock file is removed by hand and a second daemon is started. The directory is locked as well, so the second
-// daemon says that the first one runs, and the first one makes the lock file anew.
+// An operator removes the lock file and starts a second daemon. The directory is locked as well, so the second daemon
+// says that the first one runs, and the first daemon makes the lock file again.
 func TestLockFileRemovedLeavesOneDaemon(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -82,7 +82,7 @@ func TestLockFileRemovedLeavesOneDaemon(t *testing.T) {
 	is.NoErr(<-first)
 }
 
-// Another program, which does not lock directories, has taken the place of the lock file. The daemon ends.
+// Another program, which does not lock directories, replaces the lock file. The daemon ends.
 func TestDaemonEndsWhenItsLockFileIsReplaced(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -94,10 +94,10 @@ func TestDaemonEndsWhenItsLockFileIsReplaced(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "lock"))
 	check(t, err)
 	defer f.Close()
-	check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX)) // before it has the name, which the daemon would lock again
+	check(t, unix.Flock(int(f.Fd()), unix.LOCK_EX)) // locked before the rename, or the daemon would lock the file again
 	check(t, os.Rename(f.Name(), lock))
 	drop(t, dir, "m", to("b@x.org"))
 	is.True(errors.Is(<-end, ErrRunning))
-	is.Equal(relay.count("m"), 0) // left to the other one
+	is.Equal(relay.count("m"), 0) // the message is left to the other program
 	is.True(exists(dir, "m"))
 }

@@ -15,13 +15,13 @@ import (
 // heap returns the bytes that are in use after a garbage collection.
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one has found to be unused in pools
+	runtime.GC() // a second collection frees what the first one left in pools
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
 
-// Not parallel, like the next test: nothing else may use memory.
+// This test and the next one are not parallel: no other test may use memory.
 func TestMemoryOfFormerDirectoriesIsBounded(t *testing.T) {
 	known.Fault(t, "F20", known.Bubble(func(t *testing.T) error {
 		const messages, swaps = 40, 12
@@ -39,14 +39,14 @@ func TestMemoryOfFormerDirectoriesIsBounded(t *testing.T) {
 		if n := len(relay.offered); n != messages {
 			t.Fatalf("%d messages were tried, want %d", n, messages)
 		}
-		swap := func() { // the directory goes and comes back, as with an automounter
+		swap := func() { // the directory goes away and comes back, as with an automounter
 			check(t, os.Rename(dir, dir+".x"))
 			check(t, os.Rename(other, dir))
 			check(t, os.Rename(dir+".x", other))
 			pass(3 * time.Second)
 		}
 		swap()
-		swap() // what one absence needs may stay
+		swap() // memory for one absence may stay
 		before := heap()
 		for range swaps {
 			swap()

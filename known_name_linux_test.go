@@ -11,7 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// A program has one name for its mail: it waits until the file is gone and uses the name again at once.
+// A program uses one file name for all its mail: it waits until the file is gone and uses the name again at once.
 func TestNameUsedAgainIsNoticedAtOnce(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F9", func(t *testing.T) error {
@@ -40,7 +40,7 @@ func TestNameUsedAgainIsNoticedAtOnce(t *testing.T) {
 			}
 			drop(t, dir, "m", to("b@x.org"))
 		}
-		soon(t, "the last one is sent", func() bool { return count() >= times && !exists(dir, "m") })
+		soon(t, "the last message is sent", func() bool { return count() >= times && !exists(dir, "m") })
 		return nil
 	})
 }

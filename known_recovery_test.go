@@ -15,8 +15,8 @@ import (
 // inodeOf returns the inode number of a file.
 func inodeOf(info os.FileInfo) uint64 { return spooldir.IDOf(info).Ino }
 
-// A message was given up and its copy in tmp/ not removed: the process was killed right there, or unlink(2) failed.
-// The operator moves the message back from failed/. The next start must not take it for the copy.
+// A message was given up, and its link in tmp/ was not removed: the process was killed then, or unlink(2) failed. The
+// operator moves the message back from failed/. The next start must not remove the message as a copy.
 func TestMessageMovedBackIsNotTakenForItsCopy(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F1/copy-in-tmp", known.Bubble(func(t *testing.T) error {
@@ -42,8 +42,8 @@ func TestMessageMovedBackIsNotTakenForItsCopy(t *testing.T) {
 	}))
 }
 
-// The daemon is killed right after it has given a message up: the journal knows what the status file does not say
-// yet. The message is moved back.
+// The daemon is killed right after it has given up a message: the journal is ahead of the status file. The message is
+// moved back.
 func TestMessageMovedBackAfterCrashIsTried(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F1/killed-after-giving-up", known.Bubble(func(t *testing.T) error {
@@ -67,8 +67,8 @@ func TestMessageMovedBackAfterCrashIsTried(t *testing.T) {
 	}))
 }
 
-// A move to failed/ was undone half: the link in failed/ is there and the why-file is not (see F8/undo in
-// internal/spooldir). The message must be sent all the same.
+// A move to failed/ was undone in part: the link in failed/ exists, and the why-file does not (see F8/undo in
+// internal/spooldir). The message must still be sent.
 func TestMessageLinkedInFailedWithoutWhyFileIsSent(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F8/linked-without-why", known.Bubble(func(t *testing.T) error {

@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/known"
 )
 
-// editStatus changes the record of the message m in the status file, as a person does in a pause.
+// editStatus changes the record of the message m in the status file, as an operator does during a pause.
 func editStatus(t *testing.T, s *Spool, dir string, edit func(m *Message)) {
 	t.Helper()
 	s.Pause()

@@ -19,12 +19,13 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// priced is a message of n lines that name a price; two of them differ in nothing else and have the same size.
+// priced returns a message with n lines that name a price. Two such messages differ in the price only and have the same
+// size.
 func priced(price, n int) string {
 	return strings.Replace(named, "hello\n", strings.Repeat(fmt.Sprintf("the price is %03d euros\n", price), n), 1)
 }
 
-// mixed returns an error if a message holds lines of both versions.
+// mixed returns an error if a message contains lines of both versions.
 func mixed(data []byte) error {
 	was, is := strings.Count(string(data), "100 euros"), strings.Count(string(data), "999 euros")
 	if was > 0 && is > 0 {
@@ -66,7 +67,7 @@ func TestMessageOverwrittenInFlightIsNotMixedBySMTP(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F6/smtp", known.Bubble(func(t *testing.T) error {
 		dir := t.TempDir()
-		const lines = 90_000 // 2 MB: more than is read ahead
+		const lines = 90_000 // 2 MB: more than Spoolgore reads ahead
 		next := priced(999, lines)
 		var once sync.Once
 		relay := &smtptest.Relay{Ext: []string{"PIPELINING", "CHUNKING", "8BITMIME"}}
@@ -88,8 +89,8 @@ func TestMessageOverwrittenInFlightIsNotMixedBySMTP(t *testing.T) {
 	}))
 }
 
-// oddAnswer has a Transport accept a@x.org and return err for b@x.org, and fails the test unless that is survived, the
-// acceptance is recorded and b@x.org is not taken for served. It may end the process.
+// oddAnswer runs a Transport that accepts a@x.org and returns err for b@x.org. It fails the test unless the acceptance
+// is recorded and the message is kept for b@x.org. The process may end.
 func oddAnswer(t *testing.T, err error) {
 	_ = known.Bubble(func(t *testing.T) error {
 		dir := t.TempDir()
@@ -111,7 +112,7 @@ func oddAnswer(t *testing.T, err error) {
 	})(t)
 }
 
-// survives is a scenario in which the test once more, in a process of its own, must not end the process.
+// survives is a scenario that runs the test again in a process of its own. The process must not end early.
 func survives(t *testing.T) error {
 	output, err := known.Child(t)
 	if err == nil {
@@ -194,12 +195,12 @@ func TestTransportThatAlwaysSaysCanceledIsNotCalledInALoop(t *testing.T) {
 	}))
 }
 
-// A mortal connection leads to a relay that dies on command: the relay takes what is sent to it, and before it answers
-// the connection is lost.
+// A mortal connection leads to a relay that fails on command: the relay reads the data, and the connection is lost
+// before its reply.
 type mortal struct {
 	net.Conn
 	dying *atomic.Bool
-	taken *bytes.Buffer // by the dying relay
+	taken *bytes.Buffer // what the failing relay has read
 }
 
 func (c mortal) Write(p []byte) (int, error) {
@@ -210,19 +211,19 @@ func (c mortal) Write(p []byte) (int, error) {
 }
 
 func (c mortal) Read(p []byte) (int, error) {
-	if c.dying.Swap(false) { // the next connection is to a relay that lives again
+	if c.dying.Swap(false) { // the relay works again at the next connection
 		c.Close()
 		return 0, io.EOF
 	}
 	return c.Conn.Read(p)
 }
 
-// A relay that died after the last octet of a message may have the message. The attempt is
-// uncertain on a connection that has rested, too.
+// A relay whose connection was lost after the last octet of a message may have the message. The attempt is uncertain,
+// also on a connection that was idle before.
 func TestSecondCopyAfterRestingConnectionIsUncertain(t *testing.T) {
 	t.Parallel()
 	known.Fault(t, "F17", known.Bubble(func(t *testing.T) error {
-		dir, told := t.TempDir(), &events{}
+		dir, events := t.TempDir(), &events{}
 		relay := &smtptest.Relay{Ext: []string{"PIPELINING", "CHUNKING", "8BITMIME"}}
 		var dying atomic.Bool
 		var taken bytes.Buffer
@@ -231,8 +232,8 @@ func TestSecondCopyAfterRestingConnectionIsUncertain(t *testing.T) {
 			return mortal{conn, &dying, &taken}, err
 		}
 		drop(t, dir, "first", to("first@x.org"))
-		_, stop := start(t, dir, Options{Dial: dial, OnEvent: told.add, Freq: time.Second})
-		pass(2 * time.Second) // shorter than a connection rests
+		_, stop := start(t, dir, Options{Dial: dial, OnEvent: events.add, Freq: time.Second})
+		pass(2 * time.Second) // shorter than an idle connection is kept
 		if len(relay.Messages()) != 1 {
 			t.Fatal("the first message was not sent")
 		}
@@ -243,12 +244,12 @@ func TestSecondCopyAfterRestingConnectionIsUncertain(t *testing.T) {
 		if !strings.Contains(taken.String(), "\r\nhello\r\n") || len(relay.Messages()) != 2 {
 			t.Fatalf("the message was not transferred twice; taken by the relay that died: %q", taken.String())
 		}
-		for _, ev := range told.all {
+		for _, ev := range events.all {
 			var d *DeliveryError
 			if ev.File == "m" && errors.As(ev.Err, &d) && d.Uncertain {
 				return nil
 			}
 		}
-		return fmt.Errorf("the message was transferred twice, and no event is uncertain: %s", told.kinds("b@x.org"))
+		return fmt.Errorf("the message was transferred twice, and no event is uncertain: %s", events.kinds("b@x.org"))
 	}))
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// labMail is a message of the laboratory.
+// labMail is a message of the lab tests.
 type labMail struct {
 	name    string // first name of its file, and the word in its body
 	to      []string
@@ -46,7 +46,7 @@ func (m *labMail) text() string {
 	return b.String()
 }
 
-// lab is a spool on a recorded directory, its relay, and what the relay and the programs know.
+// lab is a spool on a recorded directory, with its relay and the records of the test.
 type lab struct {
 	t     *testing.T
 	rnd   *rand.Rand
@@ -61,10 +61,10 @@ type lab struct {
 	mails     map[string]*labMail
 	before    map[string]int // acceptances before the power cut, by message and recipient
 	after     map[string]int
-	broken    []string // what is wrong with what the relay got
+	broken    []string // contents with errors that the relay got
 
-	unsettled map[string]int // acceptances of this run that no event has told of
-	forgiven  map[string]int // acceptances that may come once more
+	unsettled map[string]int // acceptances of this run without an event so far
+	forgiven  map[string]int // acceptances that may be repeated once
 }
 
 func newLab(t *testing.T, seed uint64, disk *fsystest.Disk) *lab {
@@ -75,7 +75,7 @@ func newLab(t *testing.T, seed uint64, disk *fsystest.Disk) *lab {
 	}
 }
 
-// Deliver is the relay: addresses that begin with no are refused, and later ones are deferred twice.
+// Deliver is the relay: recipients whose address begins with no are refused, and those with later are deferred twice.
 func (l *lab) Deliver(_ context.Context, tx *Transaction) []Result {
 	name, err := readLabMail(tx)
 	time.Sleep(20 * time.Millisecond)
@@ -114,7 +114,8 @@ func (l *lab) Deliver(_ context.Context, tx *Transaction) []Result {
 
 var errLabRead = errors.New("content cannot be read")
 
-// readLabMail returns the name of the message, empty for a report, and an error if octets are missing or mixed.
+// readLabMail returns the name of the message, empty for a report, and an error if lines are missing or of two
+// versions.
 func readLabMail(tx *Transaction) (name string, err error) {
 	lines, version, next, total := bufio.NewScanner(tx.Content()), "", 0, 0
 	for lines.Scan() {
@@ -146,15 +147,15 @@ func readLabMail(tx *Transaction) (name string, err error) {
 
 func (l *lab) event(ev Event) {
 	if ev.Kind == EventSent {
-		l.disk.Mark("told", filepath.Base(ev.File)+" "+ev.To)
+		l.disk.Mark("sent", filepath.Base(ev.File)+" "+ev.To)
 		l.mu.Lock()
 		delete(l.unsettled, filepath.Base(ev.File)+" "+ev.To)
 		l.mu.Unlock()
 	}
 }
 
-// forgive allows a second copy of what was accepted in this run and not told of: the errors have lasted until the end of
-// the run, so that no file could take the acceptances, and the log says so.
+// forgive allows a second copy for each acceptance of this run without an event: the errors lasted until the end of the
+// run, so that the acceptance could not be recorded, and the log says so.
 func (l *lab) forgive() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,7 +165,7 @@ func (l *lab) forgive() {
 	}
 }
 
-// start runs the spool, or returns why it cannot be run.
+// start runs the spool. It returns an error if the run has ended already.
 func (l *lab) start() error {
 	s := New(l.disk.Path("."), Options{
 		Transport: l, OnEvent: l.event, Logger: slog.New(&atLog{
@@ -197,7 +198,7 @@ func (l *lab) start() error {
 	}
 }
 
-// put brings a new message in: by Put, or by a program that syncs the file, and perhaps the directory.
+// put adds a new message: by Put, or as a program that syncs the file and sometimes the directory.
 func (l *lab) put() {
 	n := len(l.mails) + 1
 	m := &labMail{name: fmt.Sprintf("m%d", n), id: l.rnd.IntN(4) > 0, version: 1}
@@ -248,7 +249,7 @@ func (l *lab) names(place string) []string {
 	return names
 }
 
-// mv moves a message as an operator does: it is not synced, and fails if the daemon was faster.
+// mv moves a message as an operator does: without a sync. The move fails if the daemon was faster.
 func (l *lab) mv(from, to, name string) {
 	var again *labMail
 	if from == "failed" {
@@ -297,7 +298,7 @@ func (l *lab) edit(name string) {
 	check(l.t, l.disk.Hands().Rename(l.disk.Path("tmp/edited"), l.disk.Path("hold/"+name)))
 }
 
-// step is one random act of a program or an operator.
+// step does one random operation of a program or an operator.
 func (l *lab) step() {
 	pick := func(place string) string {
 		names := l.names(place)
@@ -345,8 +346,8 @@ func (l *lab) step() {
 	pass(time.Duration(waits[l.rnd.IntN(len(waits))]) * time.Millisecond)
 }
 
-// finish starts the spool and lets it run for so long; the operator then moves everything back from failed/ and hold/,
-// and the relay accepts everything.
+// finish runs the spool for some time. Then the operator moves every message back from failed/ and hold/, and the relay
+// accepts everything.
 func (l *lab) finish() (problems []string) {
 	run := func(d time.Duration) {
 		if err := l.start(); err != nil {
@@ -380,8 +381,8 @@ func (l *lab) finish() (problems []string) {
 	return slices.Compact(problems)
 }
 
-// verdict compares what the relay has accepted with what had to be. The messages due are those that must not be lost;
-// mayRepeat says whether a recipient that accepted before the cut may get the message once more.
+// verdict compares the acceptances of the relay with the expected ones. The messages due must not be lost; mayRepeat
+// reports whether a recipient that accepted before the cut may get the message once more.
 func (l *lab) verdict(due []string, mayRepeat func(key string) bool) (problems []string) {
 	for _, name := range due {
 		for _, to := range l.mails[name].to {

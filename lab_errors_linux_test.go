@@ -25,20 +25,20 @@ var labKinds = []string{
 	fsystest.Sync, fsystest.SyncDir, fsystest.Rename, fsystest.Link, fsystest.Remove,
 }
 
-// A labFault is an error that some calls meet for a while.
+// A labFault makes some calls fail for a while.
 type labFault struct {
 	mu     sync.Mutex
 	err    syscall.Errno
 	kinds  []string
-	skip   int // calls of these kinds that pass first
-	times  int // calls that fail then
-	calls  int // of the last second of the bubble, to see a loop that spins
+	skip   int // calls of these kinds that succeed first
+	times  int // calls that fail after those
+	calls  int // calls in the present second of the bubble, to detect an endless loop
 	second time.Time
 	spins  bool
 	hits   []string
 }
 
-// fail is the Fail function of a Disk.
+// fail is the Fail function of a fsystest.Disk.
 func (f *labFault) fail(kind, path string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -83,14 +83,14 @@ func (f *labFault) begin(rnd *rand.Rand) {
 	switch rnd.IntN(4) {
 	case 0:
 		f.times = 2 + rnd.IntN(40)
-	case 1: // a step, and what takes it back
+	case 1: // a step and its undoing
 		f.kinds = []string{fsystest.Rename, fsystest.Remove, fsystest.Link, fsystest.SyncDir}
 		rnd.Shuffle(len(f.kinds), func(i, j int) { f.kinds[i], f.kinds[j] = f.kinds[j], f.kinds[i] })
 		f.kinds, f.skip, f.times = f.kinds[:2], rnd.IntN(4), 2
 	}
 }
 
-// only makes the error one of calls of that kind, of which so many pass first.
+// only limits the error to calls of one kind, and lets the first skip calls succeed.
 func (f *labFault) only(kind string, skip int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,7 +103,7 @@ func (f *labFault) end() {
 	f.times = 0
 }
 
-// runErrors makes the run of a seed and returns what is wrong, and what was recorded.
+// runErrors does the run of a seed. It returns the problems found and the recorded operations.
 func runErrors(t *testing.T, seed uint64) (problems []string, story string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func runErrors(t *testing.T, seed uint64) (problems []string, story string) {
 			problems = append(problems, "error: Run has ended by itself")
 		default:
 		}
-		pass(30 * time.Minute) // what was never refused is sent without help
+		pass(30 * time.Minute) // a message that was never refused is sent without an operator
 		for _, name := range l.names(".") {
 			problems = append(problems, "waiting: "+name)
 		}
@@ -151,7 +151,7 @@ func runErrors(t *testing.T, seed uint64) (problems []string, story string) {
 	return slices.Compact(problems), story
 }
 
-// stepWithErrors is step, or a restart in which the daemon may meet errors.
+// stepWithErrors does a step, or a restart during which the daemon may get errors.
 func (l *lab) stepWithErrors(fault *labFault) {
 	if l.rnd.IntN(5) > 0 {
 		l.step()
@@ -160,7 +160,7 @@ func (l *lab) stepWithErrors(fault *labFault) {
 	_ = l.stop()
 	if l.rnd.IntN(2) == 0 {
 		fault.begin(l.rnd)
-		fault.only(fsystest.List, 4+l.rnd.IntN(8)) // the start reads directories before the first scan does
+		fault.only(fsystest.List, 4+l.rnd.IntN(8)) // the start lists directories before the first scan does
 	}
 	for l.start() != nil { // a service manager starts it again
 		time.Sleep(5 * time.Second)

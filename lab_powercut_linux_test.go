@@ -19,10 +19,10 @@ type labHistory struct {
 	seed  uint64
 	ops   []fsystest.Op
 	mails map[string]*labMail
-	owner map[uint64]string // message by number of its file
+	owner map[uint64]string // name of the message by inode number
 }
 
-// recordLab makes the history of a seed. What goes wrong in it without any power cut is a failure.
+// recordLab records the history of a seed. An error without a power cut fails the test.
 func recordLab(t *testing.T, seed uint64) *labHistory {
 	t.Helper()
 	r := &labHistory{seed: seed, owner: make(map[uint64]string)}
@@ -58,7 +58,7 @@ func recordLab(t *testing.T, seed uint64) *labHistory {
 	return r
 }
 
-// names are those of all files after the first n operations.
+// names returns the inode numbers of all files by name after the first n operations.
 func (r *labHistory) names(n int) map[string]uint64 {
 	names := make(map[string]uint64)
 	for _, o := range r.ops[:n] {
@@ -67,7 +67,7 @@ func (r *labHistory) names(n int) map[string]uint64 {
 	return names
 }
 
-// due are the messages that are not to be lost when the power is cut after n operations.
+// due returns the messages that must not be lost if the power is cut after n operations.
 func (r *labHistory) due(n int) (due []string) {
 	for _, o := range r.ops[:n] {
 		if o.Kind == fsystest.Mark && o.Path == "acknowledged" {
@@ -77,17 +77,17 @@ func (r *labHistory) due(n int) (due []string) {
 	return due
 }
 
-// mayRepeat says whether the recipient key, who accepted before the operation n, may get the message again:
+// mayRepeat reports whether the recipient key, which accepted before the operation n, may get the message again:
 // docs/durability.md, "Second copies".
 func (r *labHistory) mayRepeat(n int, key string) bool {
 	name, to, _ := strings.Cut(key, " ")
-	told, removed, synced := -1, -1, false
+	sent, removed, synced := -1, -1, false
 	for i, o := range r.ops[:n] {
 		switch {
-		case o.Kind == fsystest.Mark && o.Path == "told":
+		case o.Kind == fsystest.Mark && o.Path == "sent":
 			file, who, _ := strings.Cut(o.To, " ")
 			if who == to && (file == name || r.isNamed(i, file, name)) {
-				told = i
+				sent = i
 			}
 		case o.Kind == fsystest.Rename && r.owner[o.Ino] == name && strings.HasPrefix(o.To, "tmp/.sent-"):
 			if !r.hasFailed(i, o.Ino) {
@@ -103,10 +103,10 @@ func (r *labHistory) mayRepeat(n int, key string) bool {
 	case removed >= 0:
 		return r.ops[n-1].Time.Sub(r.ops[removed].Time) <= 3*time.Second
 	}
-	return told < 0
+	return sent < 0
 }
 
-// isNamed says whether file is a name of the message, at the operation n or before.
+// isNamed reports whether file was a name of the message at the operation n or before.
 func (r *labHistory) isNamed(n int, file, name string) bool {
 	for _, o := range r.ops[:n] {
 		if r.owner[o.Ino] == name && (filepath.Base(o.Path) == file || filepath.Base(o.To) == file) {
@@ -135,7 +135,7 @@ func show(ops []fsystest.Op) string {
 
 var labOrders = []string{fsystest.Ordered, fsystest.PerDirectory, fsystest.AnySubset}
 
-// cutAndStart makes the n-th state of r, has it sent, and returns what is wrong.
+// cutAndStart makes the n-th state of r and runs a spool on it. It returns the problems found.
 func (r *labHistory) cutAndStart(t *testing.T, n int) (state *fsystest.State, problems []string) {
 	t.Helper()
 	root, err := os.MkdirTemp(t.TempDir(), "state")
@@ -169,8 +169,8 @@ func (r *labHistory) cutAndStart(t *testing.T, n int) (state *fsystest.State, pr
 	return state, problems
 }
 
-// countCopies allows a second copy where a power cut has left two versions of a message in two places, one of them by the
-// loss of a rename: two files are two messages.
+// countCopies allows a second copy if the power cut has left two versions of a message in two places, one of them by
+// the loss of a rename. Two files are two messages.
 func (l *lab) countCopies(state *fsystest.State) {
 	files := make(map[string]int)
 	for _, f := range state.Files {
@@ -188,7 +188,7 @@ func (l *lab) countCopies(state *fsystest.State) {
 	}
 }
 
-// labSeed returns the first seed, and how many there are in a short and in a long run.
+// labSeed returns the first seed, and the number of seeds of a short or a long run.
 func labSeed(t *testing.T, short, long int) (first uint64, n int) {
 	t.Helper()
 	if text := os.Getenv("SPOOLGORE_LAB_SEED"); text != "" {
@@ -202,7 +202,8 @@ func labSeed(t *testing.T, short, long int) (first uint64, n int) {
 	return 1, short
 }
 
-// A power cut may lose any unsynced data. No acknowledged message is lost, and no recorded acceptance is repeated.
+// A power cut may lose any data that was not synced. No acknowledged message is lost, and no recorded acceptance is
+// repeated.
 func TestLabPowerCuts(t *testing.T) {
 	t.Parallel()
 	first, recordings := labSeed(t, 4, 100)

@@ -22,10 +22,10 @@ import (
 // fillers is the number of entries between the messages of a long status file: 5 MB.
 const fillers = 6000
 
-// textOf is a message with an own Message-ID to a@x.org and b@x.org.
+// textOf returns a message with a Message-ID of its own to a@x.org and b@x.org.
 func textOf(id string) string { return strings.Replace(named, "<1@x>", "<"+id+"@x>", 1) }
 
-// deferredB has each message accepted for a@x.org and deferred for b@x.org, in a run that has ended.
+// deferredB runs a spool until each message is accepted for a@x.org and deferred for b@x.org.
 func deferredB(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -37,8 +37,8 @@ func deferredB(t *testing.T, dir string, names ...string) {
 	pass(time.Hour) // b@x.org is due
 }
 
-// lengthen adds fillers to the status file, in the order of the names: messages whose files are gone, and which are due
-// in a day. Each record of a message is passed to edit, if that is not nil.
+// lengthen adds entries to the status file, in the order of the names: messages whose files are gone, and which are due
+// in a day. It passes each record of a message to edit, unless edit is nil.
 func lengthen(t *testing.T, dir string, edit func(name string, m *record.Message)) {
 	t.Helper()
 	path := filepath.Join(dir, ".spoolgore.js")
@@ -108,7 +108,7 @@ func slowRead(dir string) (fail func(op, path string) error, release func()) {
 		reads++
 		n := reads
 		mu.Unlock()
-		if n == 5 { // of 256 KiB
+		if n == 5 { // the fifth block of 256 KiB
 			<-released
 		}
 		return nil
@@ -128,24 +128,24 @@ func TestMessagesAreSentWhileALongStatusFileIsRead(t *testing.T) {
 		s, stop := start(t, dir, Options{Transport: relay, FailDisk: fail})
 		pass(time.Minute)
 		is.Equal(relay.accepted("a-first", "b@x.org"), 1) // offered before the rest of the file was read
-		is.Equal(relay.tries("z-last", "b@x.org"), 0)     // nothing is known of it yet
-		is.True(s.Health().Running)                       // the loop answers
+		is.Equal(relay.tries("z-last", "b@x.org"), 0)     // its entry has not been read yet
+		is.True(s.Health().Running)                       // the loop runs
 		drop(t, dir, "new", textOf("new"))
 		s.Flush()
 		pass(time.Minute)
-		is.Equal(relay.tries("new", "a@x.org"), 0) // may be a message that a later entry knows
+		is.Equal(relay.tries("new", "a@x.org"), 0) // a later entry may have a record of the new message
 		release()
 		pass(time.Minute)
 		is.Equal(relay.accepted("z-last", "b@x.org"), 1)
 		is.Equal(relay.accepted("new", "a@x.org"), 1)
-		is.Equal(relay.tries("a-first", "a@x.org")+relay.tries("z-last", "a@x.org"), 0) // accepted in the last run
+		is.Equal(relay.tries("a-first", "a@x.org")+relay.tries("z-last", "a@x.org"), 0) // accepted in the run before
 		stop()
-		is.Equal(entries(t, dir), fillers) // nothing is forgotten
+		is.Equal(entries(t, dir), fillers) // every entry is kept
 	})
 }
 
-// TestWhoMayHaveAcceptedWaitsForTheWholeStatusFile: an acceptance may be in a later entry or in the journal.
-func TestWhoMayHaveAcceptedWaitsForTheWholeStatusFile(t *testing.T) {
+// TestRecipientsThatMayHaveAcceptedWaitForTheWholeStatusFile: an acceptance may be in a later entry or in the journal.
+func TestRecipientsThatMayHaveAcceptedWaitForTheWholeStatusFile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -168,8 +168,8 @@ func TestWhoMayHaveAcceptedWaitsForTheWholeStatusFile(t *testing.T) {
 		err, _ := log.Sync(time.Now())
 		is.NoErr(err)
 		log.Close()
-		is.NoErr(os.Rename(path("z-renamed"), path("b-renamed")))    // of which a later entry knows
-		is.NoErr(os.Rename(path("z-elsewhere"), path("d-replaced"))) // whose entry is about another file
+		is.NoErr(os.Rename(path("z-renamed"), path("b-renamed")))    // a later entry has the record
+		is.NoErr(os.Rename(path("z-elsewhere"), path("d-replaced"))) // the entry is about another file
 		relay := &ledger{}
 		fail, release := slowRead(dir)
 		_, stop := start(t, dir, Options{Transport: relay, FailDisk: fail})
@@ -178,7 +178,7 @@ func TestWhoMayHaveAcceptedWaitsForTheWholeStatusFile(t *testing.T) {
 		release()
 		pass(20 * time.Minute)
 		stop()
-		is.Equal(relay.tries("", "a@x.org"), 0)    // nor later: a has accepted each message
+		is.Equal(relay.tries("", "a@x.org"), 0)    // nor later: a@x.org has accepted each message
 		is.Equal(relay.accepted("", "b@x.org"), 4) // d-replaced was overwritten
 	})
 }
@@ -207,7 +207,7 @@ func TestAStopWhileTheStatusFileIsReadForgetsNothing(t *testing.T) {
 		is.Equal(relay.accepted("z-last", "b@x.org"), 1)
 		is.Equal(relay.tries("a-first", "b@x.org"), 1) // the attempt of the first run is in the journal
 		stop()
-		is.Equal(entries(t, dir), fillers+1) // also what the first run did not read
+		is.Equal(entries(t, dir), fillers+1) // also the entries that the first run did not read
 	})
 }
 
@@ -220,12 +220,12 @@ func TestADamagedLongStatusFileIsSetAside(t *testing.T) {
 		lengthen(t, dir, nil)
 		info, err := os.Stat(filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(err)
-		is.NoErr(os.Truncate(filepath.Join(dir, ".spoolgore.js"), info.Size()-2000)) // z-last is gone
+		is.NoErr(os.Truncate(filepath.Join(dir, ".spoolgore.js"), info.Size()-2000)) // without z-last
 		relay := &ledger{}
 		_, stop := start(t, dir, Options{Transport: relay})
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.accepted("a-first", "b@x.org"), 1) // before the damage
+		is.Equal(relay.accepted("a-first", "b@x.org"), 1) // its entry is before the damage
 		is.Equal(relay.tries("", "a@x.org"), 0)
 		is.True(exists(dir, "hold", "z-last")) // a@x.org may have accepted it
 	})

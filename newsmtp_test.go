@@ -57,7 +57,7 @@ func TestApplicationWrapsSMTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, told := t.TempDir(), &events{}
+				dir, events := t.TempDir(), &events{}
 				relays := relaysByName{"main": {Ext: ext, Reply: func(verb, arg string) string {
 					if verb == "RCPT" && arg == "unknown@x.org" {
 						return "550 5.1.1 no such user"
@@ -69,15 +69,15 @@ func TestApplicationWrapsSMTP(t *testing.T) {
 				archive, err := NewSMTP(Options{SMTPAddr: "archive.test:25", Dial: relays.dial})
 				is.NoErr(err)
 				drop(t, dir, "m", strings.Replace(named, "To: ", "To: blocked@x.org, unknown@x.org, ", 1))
-				_, stop := start(t, dir, Options{Transport: gateway{smtp, archive}, OnEvent: told.add})
+				_, stop := start(t, dir, Options{Transport: gateway{smtp, archive}, OnEvent: events.add})
 				pass(time.Minute)
 				stop()
 				is.NoErr(smtp.(io.Closer).Close())
 				is.NoErr(archive.(io.Closer).Close())
-				is.Equal(told.kinds("a@x.org"), "queued sent")
-				is.Equal(told.kinds("b@x.org"), "queued sent")
-				is.Equal(told.kinds("blocked@x.org"), "queued failed")
-				is.Equal(told.kinds("unknown@x.org"), "queued failed")
+				is.Equal(events.kinds("a@x.org"), "queued sent")
+				is.Equal(events.kinds("b@x.org"), "queued sent")
+				is.Equal(events.kinds("blocked@x.org"), "queued failed")
+				is.Equal(events.kinds("unknown@x.org"), "queued failed")
 				got := relays["main"].Messages()
 				is.Equal(len(got), 1)
 				is.Equal(got[0].To, []string{"a@x.org", "b@x.org"})
@@ -88,7 +88,7 @@ func TestApplicationWrapsSMTP(t *testing.T) {
 				for _, r := range whyFile(t, dir, "m").To {
 					switch r.Address {
 					case "a@x.org":
-						is.Equal(r.Relay, "main.test:25") // as the SMTP transport says
+						is.Equal(r.Relay, "main.test:25") // the relay that the SMTP transport used
 					case "unknown@x.org":
 						is.Equal(r.History.Last.Reply, "550 5.1.1 no such user")
 					}
@@ -128,8 +128,10 @@ func TestNewSMTPTakesRoutesAndPauses(t *testing.T) {
 		is.NoErr(r.Err)
 		is.Equal(r.Relay, "main.test:25")
 		is.Equal(r.Reply, "250 2.0.0 accepted")
-		is.NoErr(smtp.Deliver(t.Context(), transaction("", "b@z.org"))[0].Err) // the null sender has the route of the recipient
-		for range 2 {                                                          // the second time during the pause
+		// the null sender has the route of the recipient
+		is.NoErr(smtp.Deliver(t.Context(), transaction("", "b@z.org"))[0].Err)
+		// the second time the relay is still in its pause
+		for range 2 {
 			results := smtp.Deliver(t.Context(), transaction("a@x.org", "b@z.org", "c@z.org"))
 			is.Equal(len(results), 2)
 			for _, r := range results {
@@ -159,7 +161,7 @@ func TestNewSMTPChecksOptions(t *testing.T) {
 	}
 }
 
-// A Deliver that is under way ends with its context, and only this one.
+// A Deliver ends with its own context only.
 func TestNewSMTPEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -210,7 +212,7 @@ func TestRunEndsWithWrappedSMTP(t *testing.T) {
 		status, err := loadStatus(filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(err)
 		m := one(t, status)
-		is.Equal(m.Attempts, 0) // the relay never heard of the message
+		is.Equal(m.Attempts, 0) // no attempt: the content was not sent
 		_, err = os.Stat(filepath.Join(dir, "m"))
 		is.NoErr(err)
 	})

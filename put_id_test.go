@@ -37,7 +37,7 @@ func TestPutErrors(t *testing.T) {
 		env   Envelope
 		text  string
 		want  []error
-		index int // of the AddressError plus 10; zero: none
+		index int // index of the AddressError plus 10; zero: no AddressError
 	}{
 		"no recipients":  {Envelope{From: "a@example.com"}, simple, []error{ErrEnvelope, ErrNoRecipients}, 0},
 		"bad recipient":  {Envelope{To: []string{"b@example.org", "no address"}}, simple, []error{ErrEnvelope}, 11},
@@ -65,12 +65,12 @@ func TestPutErrors(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	is.NoErr(put(Envelope{To: to}, strings.Repeat("x", 1000))) // exactly the limit
+	is.NoErr(put(Envelope{To: to}, strings.Repeat("x", 1000))) // the size is exactly the limit
 	left, err := os.ReadDir(filepath.Join(s.dir.Path(), "tmp"))
 	is.NoErr(err)
-	is.Equal(len(left), 0) // no error leaves a file
+	is.Equal(len(left), 0) // a Put with an error leaves no file
 	_, err = New(filepath.Join(t.TempDir(), "gone"), Options{}).Put(t.Context(), Envelope{To: to}, strings.NewReader(simple))
-	is.True(err != nil && !errors.Is(err, ErrEnvelope) && !errors.Is(err, ErrTooLarge)) // the caller is not to blame
+	is.True(err != nil && !errors.Is(err, ErrEnvelope) && !errors.Is(err, ErrTooLarge)) // the error is not the caller's
 }
 
 func recipients(n int) []string {
@@ -94,7 +94,7 @@ func TestPutWithAnID(t *testing.T) {
 		is.NoErr(err)
 		again, err := putID(New(dir, Options{}), id) // another process
 		is.True(errors.Is(err, ErrDuplicate))
-		is.Equal(again, name) // the file that is there
+		is.Equal(again, name) // the name of the existing file
 		other, err := putID(New(dir, Options{}), "another")
 		is.NoErr(err)
 		is.True(other != name)
@@ -102,7 +102,7 @@ func TestPutWithAnID(t *testing.T) {
 			is.NoErr(os.MkdirAll(filepath.Join(dir, place), 0o700))
 			is.NoErr(os.Rename(filepath.Join(dir, name), filepath.Join(dir, place, name)))
 			again, err = putID(New(dir, Options{}), id)
-			is.True(errors.Is(err, ErrDuplicate)) // it waits there, or can be tried again
+			is.True(errors.Is(err, ErrDuplicate)) // the message is in hold/ or failed/, and can be sent again
 			is.Equal(again, name)
 			is.True(!exists(dir, name))
 			is.NoErr(os.Rename(filepath.Join(dir, place, name), filepath.Join(dir, name)))
@@ -110,7 +110,7 @@ func TestPutWithAnID(t *testing.T) {
 	}
 }
 
-// Of many that put one ID at the same time, one succeeds, and every other one gets the name of the file.
+// Several goroutines put the same ID at the same time. One Put succeeds, and the others get the name of the file.
 func TestPutOfOneIDAtTheSameTime(t *testing.T) {
 	is := is.New(t)
 	s := New(t.TempDir(), Options{})
@@ -132,15 +132,15 @@ func TestPutOfOneIDAtTheSameTime(t *testing.T) {
 	is.Equal(won, 1)
 }
 
-// Every event, the log and the status have the ID, from the first event on, also after a restart.
+// Each event, the log and the status have the ID, from the first event on, also after a restart.
 func TestEventsHaveTheID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, told, log := t.TempDir(), &events{}, &lines{}
+		dir, events, log := t.TempDir(), &events{}, &lines{}
 		accept := false
 		opts := exact(Options{
-			OnEvent: told.add, Trace: 10, Logger: slog.New(slog.NewTextHandler(log, nil)),
+			OnEvent: events.add, Trace: 10, Logger: slog.New(slog.NewTextHandler(log, nil)),
 			Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 				is.Equal(tx.ID, "order 17")
 				if accept {
@@ -160,22 +160,22 @@ func TestEventsHaveTheID(t *testing.T) {
 		_, stop = start(t, dir, opts)
 		pass(time.Hour)
 		stop()
-		is.Equal(told.kinds("b@example.org"), "queued deferred sent")
-		for _, ev := range told.all {
+		is.Equal(events.kinds("b@example.org"), "queued deferred sent")
+		for _, ev := range events.all {
 			is.Equal(ev.ID, "order 17")
 			is.Equal(ev.File, name)
 			is.Equal(ev.MessageID, "<1@example.com>")
 			is.True(ev.Size > 0)
 		}
-		is.True(told.last().Age >= time.Minute)
-		is.Equal(told.last().Age, told.last().Time.Sub(told.last().Since))
+		is.True(events.last().Age >= time.Minute)
+		is.Equal(events.last().Age, events.last().Time.Sub(events.last().Since))
 		is.Equal(strings.Count(log.String(), `id="order 17"`), 3) // queued, deferred and delivered
 		var outcomes []string
 		is.NoErr(sentlog.Read(dir, func(e *sentlog.Entry) error {
 			outcomes = append(outcomes, e.Outcome+" "+e.MessageID)
 			return nil
 		}))
-		is.Equal(outcomes, []string{"sent <1@example.com>"}) // not the ID
+		is.Equal(outcomes, []string{"sent <1@example.com>"}) // Message-ID, and not the ID
 	})
 }
 
@@ -205,7 +205,7 @@ func TestPutMany(t *testing.T) {
 	is.Equal(len(s.PutMany(t.Context(), nil)), 0)
 }
 
-// Memory of a Put, beside the message, which a stream does not keep.
+// Memory of a Put in addition to the message, which a stream does not hold in memory.
 func TestMemoryOfPut(t *testing.T) {
 	if poolsLeak {
 		t.Skip("with the race detector memory counts differently")
@@ -218,7 +218,7 @@ func TestMemoryOfPut(t *testing.T) {
 		is.NoErr(err)
 	}
 	for _, text := range []string{simple, text} {
-		put(text) // makes what is used again
+		put(text) // fills the pools
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for range 200 {

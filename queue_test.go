@@ -38,8 +38,8 @@ func TestOddFilesHoldUpNothing(t *testing.T) {
 	tests := []struct {
 		name   string
 		make   func(t *testing.T, path string)
-		reason string // in the status; empty: the file is no business of ours
-		failed bool   // it goes to failed/
+		reason string // reason in the status; empty: the status does not list the file
+		failed bool   // the file goes to failed/
 	}{
 		{"empty", file(""), "the file is empty", false},
 		{"binary", file("\x00\x01\xff\xfe\x00binary"), "no recipients", false},
@@ -66,31 +66,32 @@ func TestOddFilesHoldUpNothing(t *testing.T) {
 		t.Run(strconv.Quote(tt.name[:min(len(tt.name), 20)]), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, relay, told := t.TempDir(), &smtptest.Relay{}, &events{}
+				dir, relay, events := t.TempDir(), &smtptest.Relay{}, &events{}
 				path := filepath.Join(dir, tt.name)
 				tt.make(t, path)
 				drop(t, dir, "good.eml", simple)
-				s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
+				s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: events.add})
 				pass(time.Hour)
 				st := s.Status()
 				stop()
-				is.Equal(len(relay.Messages()), 1) // the good message was sent, and no other
+				is.Equal(len(relay.Messages()), 1) // only the good message was sent
 				if tt.failed {
-					is.True(exists(dir, "failed", tt.name)) // it is kept in failed/
+					is.True(exists(dir, "failed", tt.name)) // the file is kept in failed/
 					why, err := os.ReadFile(filepath.Join(dir, "failed", tt.name+".json"))
 					is.NoErr(err)
-					is.True(strings.Contains(string(why), tt.reason)) // with the reason
+					is.True(strings.Contains(string(why), tt.reason)) // the why-file has the reason
 					return
 				}
-				is.True(exists(path)) // it stays where it is
+				is.True(exists(path)) // the file stays where it is
 				if tt.reason == "" {
 					is.Equal(len(st), 0)
 					return
 				}
-				is.True(strings.Contains(one(t, st).Error, tt.reason)) // the status says why
+				is.True(strings.Contains(one(t, st).Error, tt.reason)) // the status has the reason
 				text := compactStatus(t, filepath.Join(dir, ".spoolgore.js"))
-				is.True(strings.Contains(text, `"To":[],"Cc":[],"Bcc":[]`)) // in lists that scripts can go through
-				is.True(len(told.kinds("")) == len(EventUnusable))          // it was told once
+				// empty lists, so that scripts can loop over them
+				is.True(strings.Contains(text, `"To":[],"Cc":[],"Bcc":[]`))
+				is.True(len(events.kinds("")) == len(EventUnusable)) // the application gets one event
 			})
 		})
 	}
@@ -134,14 +135,15 @@ func TestAFileIsNotReadWhileItIsWritten(t *testing.T) {
 			_, err := f.WriteString(part)
 			is.NoErr(err)
 			if runtime.GOOS == "linux" {
-				pass(time.Hour) // however slowly it is written
+				pass(time.Hour) // however long the writer takes
 			}
 			is.Equal(len(relay.Messages()), 0)
 		}
 		is.NoErr(f.Close())
 		pass(time.Minute)
 		stop()
-		is.Equal(string(relay.Messages()[0].Data), strings.ReplaceAll(simple, "\n", "\r\n")) // and then as a whole
+		// the whole message is sent at the end
+		is.Equal(string(relay.Messages()[0].Data), strings.ReplaceAll(simple, "\n", "\r\n"))
 	})
 }
 
@@ -200,13 +202,14 @@ func TestFilesAreTheInterface(t *testing.T) {
 		is.Equal(len(relay.Messages()), 3) // a deleted message is cancelled, a held one is not sent
 		is.Equal(relay.Messages()[2].To, []string{"third@example.org"})
 		stop()
-		s, stop = start(t, dir, Options{Dial: relay.Dial}) // also over a restart
+		s, stop = start(t, dir, Options{Dial: relay.Dial}) // the record is kept over a restart
 		pass(time.Minute)
 		is.True(!one(t, s.Status()).Held.IsZero())
 		is.NoErr(os.Rename(filepath.Join(dir, "hold", "held"), filepath.Join(dir, "held")))
 		pass(time.Hour)
 		stop()
-		is.Equal(relay.Messages()[3].To, []string{"second@example.org"}) // released, it goes to the other recipient
+		// a released message goes to the recipient that has not accepted it
+		is.Equal(relay.Messages()[3].To, []string{"second@example.org"})
 		is.Equal(len(relay.Messages()), 4)
 	})
 }
@@ -236,7 +239,7 @@ func TestAFileReplacedInFlightIsANewMessage(t *testing.T) {
 				pass(time.Hour)
 				is.Equal(<-sent, "b@example.org")
 				if name != "deleted" {
-					is.Equal(<-sent, "new@example.org") // the new file is another message
+					is.Equal(<-sent, "new@example.org") // the new file is a message of its own
 				}
 				is.Equal(len(s.Status()), 0)
 				is.True(!exists(dir, "m"))
@@ -291,18 +294,19 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		is.NoErr(s.Drain(t.Context()))
 		runtime.ReadMemStats(&after)
-		is.True(relay.took.Load() > int64(size)) // it was sent
+		is.True(relay.took.Load() > int64(size)) // the whole message was sent
 		return after.TotalAlloc - before.TotalAlloc
 	}
 	small, large := allocated(1<<10), allocated(32<<20)
 	if poolsLeak {
-		is.True(large < small+24<<20) // less than the message, even so; without the race detector the rule holds as it is
+		// less than the message even with the race detector; without it, the next line holds
+		is.True(large < small+24<<20)
 		return
 	}
 	is.True(large < small+256<<10) // 32 MiB take no more memory than 1 KiB
 }
 
-// sinkhole is a relay that accepts everything and keeps nothing.
+// sinkhole is a relay that accepts everything and discards it.
 type sinkhole struct{ took atomic.Int64 }
 
 func (s *sinkhole) listen(t *testing.T) (addr string) {
@@ -369,12 +373,12 @@ func TestDrain(t *testing.T) {
 	is := is.New(t)
 	dir, relay := t.TempDir(), &smtptest.Relay{}
 	drop(t, dir, "1", simple)
-	drop(t, dir, "2", "From: a@example.com\nTo: b@example.org\n\n") // without a body it has to settle
+	drop(t, dir, "2", "From: a@example.com\nTo: b@example.org\n\n") // without a body the file has to settle
 	s := New(dir, exact(Options{Dial: relay.Dial}))
 	_, err := s.Put(t.Context(), Envelope{To: []string{"c@example.org"}}, strings.NewReader("Subject: x\n\nhello\n"))
 	is.NoErr(err)
 	is.NoErr(s.Drain(t.Context()))
-	is.Equal(len(relay.Messages()), 3) // everything that is there was sent
+	is.Equal(len(relay.Messages()), 3) // Status is read from the status file, as no daemon runs
 	is.Equal(len(s.Status()), 0)       // read from the status file, as nothing runs
 }
 
@@ -411,7 +415,7 @@ func TestDrainTellsThatNoRelayCanBeUsed(t *testing.T) {
 	})
 }
 
-func TestDrainLeavesWhatIsNotDue(t *testing.T) {
+func TestDrainLeavesMessagesThatAreNotDue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -422,11 +426,11 @@ func TestDrainLeavesWhatIsNotDue(t *testing.T) {
 		s.opts.Watch = WatchOff
 		is.NoErr(s.Drain(t.Context()))
 		is.NoErr(s.Drain(t.Context()))
-		is.Equal(len(relay.Commands()), 4)             // EHLO MAIL RCPT QUIT: tried once, by the first
-		is.Equal(one(t, s.Status()).To[0].Attempts, 1) // and remembered
+		is.Equal(len(relay.Commands()), 4)             // EHLO MAIL RCPT QUIT: one attempt, by the first Drain
+		is.Equal(one(t, s.Status()).To[0].Attempts, 1) // the attempt is in the status file
 		s.Flush()
 		is.NoErr(s.Drain(t.Context()))
-		is.Equal(one(t, s.Status()).To[0].Attempts, 2) // Flush before it is remembered
+		is.Equal(one(t, s.Status()).To[0].Attempts, 2) // Flush applies to the next Drain
 	})
 }
 
@@ -447,10 +451,10 @@ func TestANewFileIsNoticedAtOnce(t *testing.T) {
 	<-runs
 	_, err := s.Put(ctx, Envelope{To: []string{"put@example.org"}}, strings.NewReader("Subject: x\n\nhello\n"))
 	is.NoErr(err)
-	is.Equal((<-sent).To, "put@example.org") // what this process puts in, on every system
+	is.Equal((<-sent).To, "put@example.org") // a message of this process is found at once on every system
 	if runtime.GOOS == "linux" {
 		drop(t, dir, "renamed", simple)
-		is.Equal((<-sent).File, "renamed") // and by notice of the system what others do
+		is.Equal((<-sent).File, "renamed") // files of other processes are found by notification
 		tmp := filepath.Join(dir, "tmp", "linked")
 		is.NoErr(os.WriteFile(tmp, []byte(simple), 0o600))
 		is.NoErr(os.Link(tmp, filepath.Join(dir, "linked")))
@@ -463,7 +467,7 @@ func TestANewFileIsNoticedAtOnce(t *testing.T) {
 	is.NoErr(<-done)
 }
 
-// started is a log handler that is closed by the line that a runner begins with.
+// started is a log handler. It closes the channel at the log line that a run begins with.
 type started chan struct{}
 
 func (s started) Enabled(context.Context, slog.Level) bool { return true }

@@ -2,5 +2,5 @@
 
 package spoolgore
 
-// Under the race detector a sync.Pool throws away at random, so that what is reused looks as if it was allocated.
+// The race detector makes sync.Pool drop items at random, so that pooled memory counts as allocated.
 const poolsLeak = true

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// readdressed gives a message file other recipients, as the command redirect does.
+// readdressed gives the message in a file other recipients, as the command redirect does.
 func readdressed(t *testing.T, dir, sub, name string, to ...string) {
 	t.Helper()
 	text := contentOf(t, dir, filepath.Join(sub, name))
@@ -30,8 +30,8 @@ func readdressed(t *testing.T, dir, sub, name string, to ...string) {
 	check(t, d.Steering().Rewrite(spooldir.Place(sub), name, id, writer(string(front)+text[h.Start():])))
 }
 
-// A change of recipients does not repeat an acceptance, in any place of the message.
-func TestOtherRecipientsForWhatIsLeft(t *testing.T) {
+// A change of recipients repeats no acceptance, wherever the message is.
+func TestChangeOfRecipientsRepeatsNoAcceptance(t *testing.T) {
 	t.Parallel()
 	for name, id := range map[string]string{"with Message-ID": "Message-ID: <1@x>\n", "without": ""} {
 		for place, reply := range map[string]string{"waiting": "451 4.2.0 later", "failed": "550 5.1.1 no such user", "held": "451 4.2.0 later"} {
@@ -61,7 +61,8 @@ func TestOtherRecipientsForWhatIsLeft(t *testing.T) {
 					stop()
 					is.Equal(len(relay.Messages()), 2)
 					is.Equal(relay.Messages()[1].To, []string{"new@example.org"})
-					is.True(strings.Contains(string(relay.Messages()[1].Data), "Cc: bad@example.org\r\n")) // stays
+					// the header field Cc is not changed
+					is.True(strings.Contains(string(relay.Messages()[1].Data), "Cc: bad@example.org\r\n"))
 					is.True(!exists(dir, "m") && len(ls(t, dir, "failed")) == 0)
 				})
 			})

@@ -52,14 +52,15 @@ func buildReadmeProgram(t *testing.T, dir string) string {
 		build = exec.Command("go", "build", "-mod=mod", "-o", app, ".")
 		build.Dir = dir
 	}
-	build.Env = append(os.Environ(), "GOPROXY=off") // the modules are there
+	build.Env = append(os.Environ(), "GOPROXY=off") // the modules are in the module cache
 	out, err := build.CombinedOutput()
 	is.Equal(string(out), "")
 	is.NoErr(err)
 	return app
 }
 
-// The Go program of README.md compiles, runs in an empty directory, leaves the message on disk and ends in order.
+// The Go program of README.md compiles, runs in an empty directory, leaves the message on disk and ends without an
+// error.
 func TestReadmeProgram(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil || runtime.GOOS == "windows" {
 		t.Skip("needs the go command and signals: ", err)

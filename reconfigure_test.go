@@ -22,7 +22,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// relaysByName dials fake relays by the first label of the host's name.
+// relaysByName dials the fake relay that has the first label of the host as its name.
 type relaysByName map[string]*smtptest.Relay
 
 func (r relaysByName) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -30,16 +30,16 @@ func (r relaysByName) dial(ctx context.Context, network, addr string) (net.Conn,
 	return r[name].Dial(ctx, network, addr)
 }
 
-// from is a message with a sender of its own.
+// from returns a message of the given sender.
 func from(sender string) string { return "From: " + sender + "\nTo: b@example.org\n\nhello\n" }
 
-func TestAnotherRelayTakesWhatWaits(t *testing.T) {
+func TestReconfigureSendsWaitingMailToTheNewRelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, told := t.TempDir(), &events{}
+		dir, events := t.TempDir(), &events{}
 		relays := relaysByName{
-			"silent": {Reply: func(verb, _ string) string { // it is reached, and says nothing
+			"silent": {Reply: func(verb, _ string) string { // the relay accepts the connection and sends no greeting
 				if verb == "CONNECT" {
 					return "hang"
 				}
@@ -47,7 +47,7 @@ func TestAnotherRelayTakesWhatWaits(t *testing.T) {
 			}},
 			"good": {},
 		}
-		opts := exact(Options{Watch: WatchOff, SMTPAddr: "silent.test:25", Dial: relays.dial, OnEvent: told.add})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "silent.test:25", Dial: relays.dial, OnEvent: events.add})
 		for i := range 50 {
 			drop(t, dir, fmt.Sprint(i), simple)
 		}
@@ -57,19 +57,19 @@ func TestAnotherRelayTakesWhatWaits(t *testing.T) {
 		opts.SMTPAddr = "good.test:25"
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
-		is.Equal(len(relays["good"].Messages()), 50) // at once, those too that were to be offered to the other one
+		is.Equal(len(relays["good"].Messages()), 50) // at once, also those that the silent relay was to get
 		is.Equal(len(s.Status()), 0)
 		is.Equal(s.Health().InFlight, 0)
 		is.Equal(len(s.Health().Relays), 1)
 		is.Equal(s.Health().Relays[0].Name, "good.test:25")
 		stop()
-		for _, ev := range told.all {
-			is.True(ev.Kind != EventFailed && ev.Attempt < 2) // it was no attempt
+		for _, ev := range events.all {
+			is.True(ev.Kind != EventFailed && ev.Attempt < 2) // the offer to the silent relay was no attempt
 		}
 	})
 }
 
-func TestWhatIsUnderWayEndsOnceWithTheOldRelay(t *testing.T) {
+func TestReconfigureEndsTransactionsWithTheOldRelay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -92,21 +92,21 @@ func TestWhatIsUnderWayEndsOnceWithTheOldRelay(t *testing.T) {
 		is.NoErr(s.Reconfigure(opts))
 		drop(t, dir, "b", from("b@x.org"))
 		pass(20 * time.Second)
-		is.Equal(len(relays["new"].Messages()), 1) // the old relay holds up nothing
+		is.Equal(len(relays["new"].Messages()), 1) // the transaction with the old relay does not delay other mail
 		is.Equal(relays["new"].Messages()[0].From, "b@x.org")
 		is.Equal(s.Health().InFlight, 1)
 		pass(3 * time.Minute)
-		is.Equal(len(relays["old"].Messages()), 1) // and its transaction has ended
+		is.Equal(len(relays["old"].Messages()), 1) // the transaction with the old relay has ended
 		is.Equal(len(relays["new"].Messages()), 1)
 		is.Equal(len(s.Status()), 0)
 		commands := relays["old"].Commands()
-		is.Equal(commands[len(commands)-1], "QUIT") // then its connection is closed as is proper
+		is.Equal(commands[len(commands)-1], "QUIT") // the connection is then closed with QUIT
 		is.Equal(relays["old"].Connections(), 1)
 		stop()
 	})
 }
 
-func TestARelayThatIsTheSameKeepsWhatItHas(t *testing.T) {
+func TestReconfigureKeepsTheStateOfUnchangedRelays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -130,11 +130,11 @@ func TestARelayThatIsTheSameKeepsWhatItHas(t *testing.T) {
 		pass(30 * time.Second)
 		drop(t, dir, "d", from("a@x.org"))
 		pass(time.Second)
-		is.Equal(dials[0].Load(), int32(2)) // the first connection had rested too long
+		is.Equal(dials[0].Load(), int32(2)) // the first connection was idle for too long
 		before := s.Health()
 		is.True(before.Relays[1].Trouble != "")
 
-		// Another order, another way to speak to one of them, fewer connections, and one route more.
+		// Another order of routes, other SMTP settings for one of them, fewer connections, and one route more.
 		opts.Routes = []Route{
 			{Sender: "@other.org", SMTPAddr: "2.test:25", SMTP: SMTP{NoChunking: true}},
 			{Sender: "@more.org", SMTPAddr: "2.test:25"},
@@ -143,24 +143,24 @@ func TestARelayThatIsTheSameKeepsWhatItHas(t *testing.T) {
 		opts.Concurrency, opts.Attempts = 1, 7
 		is.NoErr(s.Reconfigure(opts))
 		after := s.Health()
-		is.Equal(after.Relays[0].Limit, 1) // there may be fewer at once
+		is.Equal(after.Relays[0].Limit, 1) // fewer connections are allowed
 		drop(t, dir, "e", from("a@x.org"))
 		pass(time.Second)
-		is.Equal(dials[0].Load(), int32(2)) // the connection was kept
+		is.Equal(dials[0].Load(), int32(2)) // the old connection was used
 		is.Equal(after.Relays[3].Name, "1.test:25")
-		is.Equal(after.Relays[3].Since, before.Relays[1].Since)           // and the trouble is no other one
-		is.Equal(after.Relays[3].RestsUntil, before.Relays[1].RestsUntil) // nor is its rest over
+		is.Equal(after.Relays[3].Since, before.Relays[1].Since)           // the trouble is the same as before
+		is.Equal(after.Relays[3].RestsUntil, before.Relays[1].RestsUntil) // and the pause goes on
 		pass(time.Minute)
 		is.Equal(len(relay.Messages()), 4)
 		stop()
 	})
 }
 
-func TestAPasswordIsPutRight(t *testing.T) {
+func TestReconfigureCorrectsThePassword(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, told := t.TempDir(), &events{}
+		dir, events := t.TempDir(), &events{}
 		relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Users: map[string]string{"app": "right"}}
 		login := func(password, version string) SMTP {
 			return SMTP{User: "app", Version: version, Secret: func(context.Context, bool) (string, error) { return password, nil }}
@@ -168,7 +168,7 @@ func TestAPasswordIsPutRight(t *testing.T) {
 		dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return relay.Dial(ctx, network, "127.0.0.1:25")
 		}
-		opts := exact(Options{Watch: WatchOff, SMTPAddr: "localhost:25", Dial: dial, OnEvent: told.add, SMTP: login("wrong", "1")})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "localhost:25", Dial: dial, OnEvent: events.add, SMTP: login("wrong", "1")})
 		drop(t, dir, "a", simple)
 		s, stop := start(t, dir, opts)
 		pass(10 * time.Minute)
@@ -176,19 +176,19 @@ func TestAPasswordIsPutRight(t *testing.T) {
 		opts.SMTP = login("right", "1")
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
-		is.Equal(len(relay.Messages()), 0) // the Version says that nothing is new
+		is.Equal(len(relay.Messages()), 0) // the same Version: the settings are taken for unchanged
 		opts.SMTP = login("right", "2")
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
-		is.Equal(len(relay.Messages()), 1) // at once, and not when the relay has rested
+		is.Equal(len(relay.Messages()), 1) // at once, before the pause of the relay has ended
 		is.Equal(relay.Messages()[0].User, "app")
 		is.Equal(s.Health().Relays[0].Trouble, "")
 		stop()
-		is.Equal(told.last().Attempt, 1) // no attempt was counted
+		is.Equal(events.last().Attempt, 1) // no attempt was counted
 	})
 }
 
-func TestMailThatWaitsTakesTheNewRoute(t *testing.T) {
+func TestReconfigureRoutesWaitingMail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -222,7 +222,7 @@ func TestMailThatWaitsTakesTheNewRoute(t *testing.T) {
 			senders = append(senders, m.From)
 		}
 		slices.Sort(senders)
-		is.Equal(senders, []string{"", "a@later.org"}) // a report goes the way of its recipient
+		is.Equal(senders, []string{"", "a@later.org"}) // the report takes the route of its recipient
 		stop()
 	})
 }
@@ -237,7 +237,7 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, told := t.TempDir(), &events{}
+				dir, events := t.TempDir(), &events{}
 				var attempts atomic.Int32
 				relay := &smtptest.Relay{Reply: func(verb, _ string) string {
 					if verb == "RCPT" {
@@ -246,7 +246,7 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 					}
 					return ""
 				}}
-				opts := exact(Options{Watch: WatchOff, SMTPAddr: "relay.test:25", Dial: relay.Dial, OnEvent: told.add})
+				opts := exact(Options{Watch: WatchOff, SMTPAddr: "relay.test:25", Dial: relay.Dial, OnEvent: events.add})
 				drop(t, dir, "m", simple)
 				s, stop := start(t, dir, opts)
 				pass(time.Hour)
@@ -256,17 +256,17 @@ func TestRetrySettingsApplyToWhatWaits(t *testing.T) {
 				pass(65 * time.Minute)
 				stop()
 				if name == "backoff" {
-					is.True(attempts.Load() > 300)       // one every ten seconds after the wait that had begun
-					is.True(!exists(dir, "failed", "m")) // the age decides, and not the number of attempts
+					is.True(attempts.Load() > 300)       // one every ten seconds, after the wait that had begun before
+					is.True(!exists(dir, "failed", "m")) // only the age limits the retries
 					return
 				}
-				is.True(exists(dir, "failed", "m")) // and not after five days
+				is.True(exists(dir, "failed", "m")) // within 65 minutes, not after five days
 			})
 		})
 	}
 }
 
-func TestTheRateGoesOn(t *testing.T) {
+func TestReconfigureKeepsTheUsedRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -278,7 +278,7 @@ func TestTheRateGoesOn(t *testing.T) {
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 20)
-		opts.Rate = Rate{{24, time.Hour}} // of which 20 are spent
+		opts.Rate = Rate{{24, time.Hour}} // the 20 recipients before count
 		is.NoErr(s.Reconfigure(opts))
 		pass(time.Second)
 		is.Equal(len(relay.Messages()), 24)
@@ -296,14 +296,14 @@ func TestTheRateGoesOn(t *testing.T) {
 		is.NoErr(s.Reconfigure(opts))
 		drop(t, dir, "more", simple)
 		pass(54 * time.Minute)
-		is.Equal(len(relay.Messages()), 60) // the used part of the limit still counts
+		is.Equal(len(relay.Messages()), 60) // the 60 recipients before count
 		pass(4 * time.Minute)
-		is.Equal(len(relay.Messages()), 61) // and no longer than the hour and a hundredth of it
+		is.Equal(len(relay.Messages()), 61) // an hour, and at most a hundredth more, after the first recipients
 		stop()
 	})
 }
 
-func TestWhatCannotBeTakenOverChangesNothing(t *testing.T) {
+func TestReconfigureWithAnErrorChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*Options)
@@ -335,7 +335,7 @@ func TestWhatCannotBeTakenOverChangesNothing(t *testing.T) {
 				is.True(strings.Contains(err.Error(), c.say))
 				drop(t, dir, "b", simple)
 				pass(20 * time.Second)
-				is.Equal(len(relays["old"].Messages()), 2) // it goes on as before
+				is.Equal(len(relays["old"].Messages()), 2) // the old options still apply
 				stop()
 			})
 		})
@@ -362,7 +362,7 @@ func TestReconfigureCountsForTheNextRun(t *testing.T) {
 	})
 }
 
-// atLog calls act when the log has a line of these words.
+// atLog calls act for each log line with the message words.
 type atLog struct {
 	slog.Handler
 	words string
@@ -378,13 +378,14 @@ func (a *atLog) Handle(ctx context.Context, line slog.Record) error {
 	return a.Handler.Handle(ctx, line)
 }
 
-// Calls during the start of Run take effect. The start may take a while with many messages.
+// A Reconfigure during the start of Run takes effect. The start may take a while with many messages.
 func TestReconfigureWhileARunBegins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relays := t.TempDir(), relaysByName{"old": {}, "new": {}}
-		check(t, os.WriteFile(filepath.Join(dir, spooldir.JournalFile), []byte("torn"), 0o600)) // the log says so, when the options have been read
+		// the log names the damaged journal after the options have been read
+		check(t, os.WriteFile(filepath.Join(dir, spooldir.JournalFile), []byte("torn"), 0o600))
 		opts := exact(Options{Watch: WatchOff, SMTPAddr: "old.test:25", Dial: relays.dial})
 		var s *Spool
 		began := 0
@@ -406,7 +407,7 @@ func TestReconfigureWhileARunBegins(t *testing.T) {
 	})
 }
 
-// A relay that was retired and does not answer is cut off with the others when the time of grace is over.
+// The transaction with a relay that is no longer configured is cut off with the others at the end of Grace.
 func TestRunEndsARetiredRelayToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -426,17 +427,17 @@ func TestRunEndsARetiredRelayToo(t *testing.T) {
 		is.NoErr(s.Reconfigure(opts))
 		began := time.Now()
 		stop()
-		is.Equal(time.Since(began), 5*time.Second) // and Run leaves nothing behind
-		is.True(exists(dir, "a"))                  // an uncertain message stays
+		is.Equal(time.Since(began), 5*time.Second) // Run has ended all goroutines
+		is.True(exists(dir, "a"))                  // a message with an uncertain outcome stays
 	})
 }
 
 // However often the settings change under load, each message arrives once.
-func TestNothingIsLostOrSentTwice(t *testing.T) {
+func TestReconfigureUnderLoadSendsEachMessageOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, told := t.TempDir(), &events{}
+		dir, events := t.TempDir(), &events{}
 		slow := func(verb, _ string) string {
 			if verb == "END" || verb == "MAIL" {
 				time.Sleep(30 * time.Millisecond)
@@ -452,7 +453,7 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 		for i := range n {
 			drop(t, dir, fmt.Sprintf("%03d", i), fmt.Sprintf("From: %d@%c.org\nTo: b@example.org\nMessage-ID: <%d@x>\n\nhello\n", i, 'x'+rune(i%3), i))
 		}
-		opts := exact(Options{Watch: WatchOff, SMTPAddr: "a.test:25", Dial: relays.dial, OnEvent: told.add, Logger: slog.New(slog.DiscardHandler)})
+		opts := exact(Options{Watch: WatchOff, SMTPAddr: "a.test:25", Dial: relays.dial, OnEvent: events.add, Logger: slog.New(slog.DiscardHandler)})
 		s, stop := start(t, dir, opts)
 		for i := range 120 {
 			pass(time.Duration(i%7) * 10 * time.Millisecond)
@@ -475,16 +476,16 @@ func TestNothingIsLostOrSentTwice(t *testing.T) {
 				ids = append(ids, id)
 			}
 		}
-		is.Equal(len(ids), n) // copies
+		is.Equal(len(ids), n) // no message is sent twice
 		slices.Sort(ids)
-		is.Equal(len(slices.Compact(ids)), n) // messages
-		for _, ev := range told.all {
+		is.Equal(len(slices.Compact(ids)), n) // no message is lost
+		for _, ev := range events.all {
 			is.True(ev.Attempt < 2) // no change of the settings is an attempt
 		}
 	})
 }
 
-// Status names the routes of its own moment, even if the options have changed since.
+// Status names the routes at the moment of the call, even if the options have changed since.
 func TestStatusWhileTheRoutesChange(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -15,8 +15,8 @@ import (
 // A relayCase is a relay that refuses good mail for a while.
 type relayCase struct {
 	reply func(began time.Time) func(verb, arg string) string
-	most  time.Duration // until everything is delivered
-	tries int           // limit for the transactions with the relay
+	most  time.Duration // the longest time until every message is delivered
+	tries int           // limit for the number of transactions with the relay
 }
 
 // quota returns a script that accepts n messages, and then refuses each at a verb until a time has passed.
@@ -115,7 +115,7 @@ func testRelayCase(t *testing.T, c relayCase) {
 	}
 	t.Logf("%v, %d transactions", took, tries)
 	is.Equal(failed, 0)
-	is.Equal(len(relay.Messages()), messages) // each once, and no report
+	is.Equal(len(relay.Messages()), messages) // each message once, and no report
 	is.True(took < c.most)
 	is.True(tries <= c.tries)
 }

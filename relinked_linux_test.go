@@ -9,7 +9,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// Each release of an application has a directory of its own, and a link leads to the one in use. The spool is below it.
+// Each release of an application has its own directory, and a symbolic link names the current one. The spool is below
+// the link.
 func TestSpoolOfTheNextReleaseIsServedAtOnce(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -23,7 +24,7 @@ func TestSpoolOfTheNextReleaseIsServedAtOnce(t *testing.T) {
 	dir := top + "/current/spool"
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, end := startReal(t, ctx, dir, relay) // which scans once an hour
+	_, end := startReal(t, ctx, dir, relay) // the daemon scans once an hour
 	drop(t, dir, "first", to("b@x.org"))
 	soon(t, "the mail of the first release is sent", func() bool { return !exists(dir, "first") })
 	is.NoErr(errors.Join(os.Symlink("releases/2", top+"/new"), os.Rename(top+"/new", top+"/current")))
@@ -38,7 +39,7 @@ func TestSpoolOfTheNextReleaseIsServedAtOnce(t *testing.T) {
 	is.NoErr(<-end)
 }
 
-// watchIsComplete reports whether the system tells of each change of a spool in dir.
+// watchIsComplete reports whether the system notifies the daemon of each change of a spool in dir.
 func watchIsComplete(t *testing.T, dir string) bool {
 	t.Helper()
 	w, err := New(dir, Options{}).dir.Watch()

@@ -21,15 +21,15 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// told is a report as its recipient gets it.
-type told struct {
+// receivedReport is a report as its recipient gets it.
+type receivedReport struct {
 	*dsn.Report
 	env  *enmime.Envelope
 	text string
 }
 
 // actions returns each recipient of the report with its action.
-func (r told) actions() string {
+func (r receivedReport) actions() string {
 	var list []string
 	for _, f := range r.DeliveryStatus.RecipientDSNs {
 		_, addr, _ := strings.Cut(f.Get("Final-Recipient"), "; ")
@@ -38,8 +38,8 @@ func (r told) actions() string {
 	return strings.Join(list, ", ")
 }
 
-// reports picks the reports out of what a relay got, and reads them as programs do.
-func reports(t *testing.T, relay *smtptest.Relay) (list []told) {
+// reports returns the reports among the messages that a relay got, as a mail program reads them.
+func reports(t *testing.T, relay *smtptest.Relay) (list []receivedReport) {
 	t.Helper()
 	for _, m := range relay.Messages() {
 		if m.From != "" {
@@ -51,7 +51,7 @@ func reports(t *testing.T, relay *smtptest.Relay) (list []told) {
 		if err != nil || rep == nil || len(m.To) != 1 || env.GetHeader("To") != "<"+m.To[0]+">" {
 			t.Fatalf("not a report to %v (%v):\n%s", m.To, err, m.Data)
 		}
-		list = append(list, told{rep, env, string(m.Data)})
+		list = append(list, receivedReport{rep, env, string(m.Data)})
 	}
 	return list
 }
@@ -88,7 +88,7 @@ func whyFile(t *testing.T, dir, name string) (why Failure) {
 
 const enveloped = "X-Spoolgore-Envelope: %s\nFrom: a@example.com\nSubject: hello\nMessage-ID: <1@example.com>\n\nthe body\n"
 
-func TestTheSenderIsTold(t *testing.T) {
+func TestSenderGetsAReport(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -98,12 +98,13 @@ func TestTheSenderIsTold(t *testing.T) {
 		_, stop := begin(t, dir, Options{Dial: relay.Dial, OnEvent: events.add, LocalName: "host.example.com"})
 		pass(time.Second)
 		stop()
-		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // the message is kept, and there is no mark of a report
+		// the message is kept, and the mark of the report is removed
+		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"})
 		is.Equal(ls(t, dir, "tmp"), nil)
 		got := reports(t, relay)
 		is.Equal(len(got), 1)
 		r := got[0]
-		is.Equal(r.actions(), "bad@example.org failed, broken@ failed") // without the accepted recipient
+		is.Equal(r.actions(), "bad@example.org failed, broken@ failed") // the accepted recipient is not in the report
 		is.Equal(r.env.GetHeader("To"), "<a@example.com>")
 		is.Equal(r.env.GetHeader("From"), "Mail Delivery System <MAILER-DAEMON@host.example.com>")
 		is.Equal(r.env.GetHeader("In-Reply-To"), "<1@example.com>")
@@ -111,10 +112,10 @@ func TestTheSenderIsTold(t *testing.T) {
 		is.Equal(r.DeliveryStatus.MessageDSNs[0].Get("Reporting-MTA"), "dns; host.example.com")
 		is.Equal(r.DeliveryStatus.RecipientDSNs[0].Get("Diagnostic-Code"), "smtp; 550 5.1.1 no such user")
 		is.Equal(r.DeliveryStatus.RecipientDSNs[0].Get("Remote-MTA"), "dns; smarthost.test")
-		is.Equal(r.DeliveryStatus.RecipientDSNs[1].Get("Status"), "5.1.3") // it was no address
-		is.True(strings.Contains(r.Explanation.Text, "failed/m"))          // where it is
-		is.True(strings.Contains(r.text, "\r\nSubject: hello\r\n"))        // the header comes back
-		is.True(!strings.Contains(r.text, "\r\nhello\r\n"))                // the body does not
+		is.Equal(r.DeliveryStatus.RecipientDSNs[1].Get("Status"), "5.1.3") // the recipient is no address
+		is.True(strings.Contains(r.Explanation.Text, "failed/m"))          // the place of the message
+		is.True(strings.Contains(r.text, "\r\nSubject: hello\r\n"))        // the report has the header of the message
+		is.True(!strings.Contains(r.text, "\r\nhello\r\n"))                // but not the body
 		kept := events.ofKind(EventKept)
 		is.Equal(len(kept), 1)
 		is.Equal(kept[0].File, "m")
@@ -156,8 +157,9 @@ func TestAReportAboutAReportIsNeverMade(t *testing.T) {
 				if name == "null sender" {
 					want = 1
 				}
-				is.Equal(count(relay.Commands(), "RCPT"), want) // the message and the report on it, and that is the end
-				is.Equal(len(ls(t, dir, "failed")), 2*want)     // both are kept, each with its reason
+				// the message and one report, but no report about the report
+				is.Equal(count(relay.Commands(), "RCPT"), want)
+				is.Equal(len(ls(t, dir, "failed")), 2*want) // both are kept with a why-file
 				is.True(exists(dir, "failed", "m"))
 			})
 		})
@@ -201,7 +203,8 @@ func TestReportsAreAsTheSenderWishes(t *testing.T) {
 				_, stop := begin(t, dir, Options{Dial: relay.Dial})
 				pass(time.Minute)
 				stop()
-				is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // the message is kept in any case
+				// the message is kept whether a report is sent or not
+				is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"})
 				got := reports(t, relay)
 				if tt.want == "" {
 					is.Equal(len(got), 0)
@@ -227,15 +230,15 @@ func TestReportsCanBeSwitchedOff(t *testing.T) {
 		pass(24 * time.Hour)
 		stop()
 		is.Equal(len(relay.Messages()), 0)
-		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json", "n", "n.json"}) // and nothing is owed either
+		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json", "n", "n.json"}) // no mark of a report is left
 	})
 }
 
 func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		later  string // the answer to who waits, in the end
-		second string // what a second report says; empty: there is none
+		later  string // the last reply to the recipient that waits
+		second string // actions of a second report; empty: there is no second report
 	}{
 		"and are served":   {"", ""},
 		"and are given up": {"550 5.2.1 no", "slow@x.org failed"},
@@ -258,17 +261,17 @@ func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
 				drop(t, dir, "m", "From: a@example.com\nTo: bad@x.org, slow@x.org\nSubject: hello\n\nhello\n")
 				_, stop := begin(t, dir, Options{Dial: relay.Dial})
 				pass(reportDelay - time.Minute)
-				is.Equal(len(reports(t, relay)), 0) // perhaps one report will do
+				is.Equal(len(reports(t, relay)), 0) // the report waits for the outcome of the other recipient
 				pass(2 * time.Minute)
 				got := reports(t, relay)
 				is.Equal(len(got), 1)
 				is.Equal(got[0].actions(), "bad@x.org failed")
-				is.True(!strings.Contains(got[0].Explanation.Text, "failed/m")) // it is still in the spool
+				is.True(!strings.Contains(got[0].Explanation.Text, "failed/m")) // the message is still in the spool
 				is.True(exists(dir, "m"))
 				stop()
 				_, stop = begin(t, dir, Options{Dial: relay.Dial})
 				pass(6 * time.Hour)
-				is.Equal(len(reports(t, relay)), 1) // once, also over a restart
+				is.Equal(len(reports(t, relay)), 1) // one report, also after a restart
 				slow.Store(tt.later)
 				pass(time.Hour)
 				stop()
@@ -276,11 +279,11 @@ func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
 				is.True(whyFile(t, dir, "m").To[0].Told)
 				got = reports(t, relay)
 				if tt.second == "" {
-					is.Equal(len(got), 1) // all was told
+					is.Equal(len(got), 1) // no second report without a new failure
 					return
 				}
 				is.Equal(len(got), 2)
-				is.Equal(got[1].actions(), tt.second) // only what is new
+				is.Equal(got[1].actions(), tt.second) // only the new failure
 			})
 		})
 	}
@@ -320,7 +323,7 @@ func TestTheSenderIsWarnedOnce(t *testing.T) {
 					is.Equal(len(got), 0)
 					return
 				}
-				is.Equal(len(got), 1) // and not again after a restart
+				is.Equal(len(got), 1) // one warning, also after a restart
 				is.Equal(got[0].actions(), tt.want)
 				late := got[0].DeliveryStatus.RecipientDSNs[0]
 				is.Equal(late.Get("Status"), "4.2.1")
@@ -348,7 +351,7 @@ func TestMessagesThatNoRelayTookAreReportedToo(t *testing.T) {
 			drop(t, dir, fmt.Sprint(i), fmt.Sprintf("From: a%d@example.com\nTo: b@example.org\n\nhello\n", i))
 		}
 		_, stop := begin(t, dir, Options{Dial: relay.Dial, MaxAge: time.Hour, WarnAfter: 10 * time.Minute, Freq: time.Minute})
-		pass(90 * time.Minute) // 20 warnings wait too, and 20 reports
+		pass(90 * time.Minute) // in the spool there are also 20 warnings and 20 reports
 		down.Store(false)
 		pass(10 * time.Minute)
 		stop()
@@ -357,21 +360,23 @@ func TestMessagesThatNoRelayTookAreReportedToo(t *testing.T) {
 			byAction[r.DeliveryStatus.RecipientDSNs[0].Get("Action")]++
 		}
 		is.Equal(byAction["failed"], 20)
-		is.Equal(len(ls(t, dir, "failed")), 40+2*(20-byAction["delayed"])) // warnings get no older than other mail
+		// warnings are given up at the same age as other mail
+		is.Equal(len(ls(t, dir, "failed")), 40+2*(20-byAction["delayed"]))
 	})
 }
 
-func TestACrashBetweenFailedAndTheReportIsMadeUpFor(t *testing.T) {
+func TestReportIsMadeAfterACrashBeforeTheReport(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), refusing(map[string]string{"b@example.org": "550 5.1.1 no such user"})
 		drop(t, dir, "m", simple)
-		_, stop := start(t, dir, Options{Dial: relay.Dial}) // without reports
+		_, stop := start(t, dir, Options{Dial: relay.Dial}) // this run sends no reports
 		pass(time.Second)
 		stop()
 		mark := filepath.Join(dir, "failed", ".untold-")
-		for _, name := range []string{"m", "removed", "m.json"} { // what a crash has left, and what a person has removed since
+		// marks that a crash has left, also for a message that was removed since
+		for _, name := range []string{"m", "removed", "m.json"} {
 			check(t, os.WriteFile(mark+name, nil, 0o600))
 		}
 		_, stop = begin(t, dir, Options{Dial: relay.Dial})
@@ -380,7 +385,7 @@ func TestACrashBetweenFailedAndTheReportIsMadeUpFor(t *testing.T) {
 		got := reports(t, relay)
 		is.Equal(len(got), 1)
 		is.Equal(got[0].actions(), "b@example.org failed")
-		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // and nothing is left to tell
+		is.Equal(ls(t, dir, "failed"), []string{"m", "m.json"}) // no mark is left
 		_, stop = begin(t, dir, Options{Dial: relay.Dial})
 		pass(time.Second)
 		stop()
@@ -407,11 +412,12 @@ func TestAReportThatCannotBeMadeNowIsMadeLater(t *testing.T) {
 		}
 		_, stop = begin(t, dir, Options{Dial: relay.Dial, Logger: slog.New(slog.NewTextHandler(log, nil))})
 		pass(time.Hour)
-		is.Equal(len(reports(t, relay)), 1) // the other one is not held up
+		is.Equal(len(reports(t, relay)), 1) // the report about the other message is sent
 		is.True(exists(dir, "failed", ".untold-m"))
-		is.True(exists(dir, "failed", "m")) // the message has nothing to fear
+		is.True(exists(dir, "failed", "m")) // the message stays in failed/
 		said := strings.Count(log.String(), "report cannot be made")
-		is.True(said == 1 || said == 2) // once, and once more if another one could be told meanwhile; not at each try
+		// the error is logged once, or twice if another report was sent between; not at each retry
+		is.True(said == 1 || said == 2)
 		check(t, os.Rename(why+".kept", why))
 		pass(20 * time.Minute)
 		stop()
@@ -441,7 +447,7 @@ func TestMovedBackAndFailedAgainIsReportedAgain(t *testing.T) {
 				n++
 			}
 		}
-		is.Equal(n, 1) // who has it does not get it again
+		is.Equal(n, 1) // good@x.org gets one copy
 	})
 }
 
@@ -474,7 +480,7 @@ func TestAReportTakesTheWayOfItsMessage(t *testing.T) {
 	})
 }
 
-func TestWhoAsksForSuccessIsToldThatTheRelayWillNot(t *testing.T) {
+func TestRelayedIsReportedIfTheRelayMakesNoReports(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		ext  []string
@@ -538,7 +544,7 @@ func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
 		is.Equal(r.History.Last.Reply, "451 4.2.3 later")
 		is.Equal(r.History.Last.Relay, "smarthost.test:25")
 		is.Equal(r.History.Last.TLS, "TLS 1.3")
-		is.Equal(why.Cc[0].History.Last.Reply, "250 2.0.0 accepted") // also of accepted recipients
+		is.Equal(why.Cc[0].History.Last.Reply, "250 2.0.0 accepted") // accepted recipients have a history, too
 		is.Equal(why.Reason, "b@example.org: given up after 3 attempts: rcpt: 451 4.2.3 later")
 		is.Equal(why.From, "a@example.com")
 		got := reports(t, relay)
@@ -548,7 +554,7 @@ func TestWhyFileTellsOfEveryAttempt(t *testing.T) {
 	})
 }
 
-func TestWhatIsFinalWithoutAReplyHasAStatus(t *testing.T) {
+func TestFinalFailureWithoutAReplyHasAStatus(t *testing.T) {
 	t.Parallel()
 	for ext, tt := range map[string]struct{ to, want string }{
 		"SIZE 10":  {"b@example.org", "5.3.4"},

@@ -16,10 +16,10 @@ import (
 	"github.com/matryer/is"
 )
 
-// seldom is a retry rule by which nothing is tried twice in a test that does not ask for it.
+// seldom is a retry rule with a day between attempts.
 func seldom(int) time.Duration { return 24 * time.Hour }
 
-// launch is start for a spool that something was done to before it runs.
+// launch is start for a Spool that exists already.
 func launch(t *testing.T, s *Spool) (stop func()) {
 	t.Helper()
 	s.opts.Watch = WatchOff
@@ -62,7 +62,7 @@ func TestAWaitingRecipientWithoutNextAttemptIsTriedNow(t *testing.T) {
 				}
 				pass(time.Minute)
 				stop()
-				is.Equal(relay.accepted("m", "b@example.org"), 1) // zero is a time that has come, and not "done"
+				is.Equal(relay.accepted("m", "b@example.org"), 1) // a zero NextAttempt means now, and not "done"
 				is.True(!exists(dir, "m"))
 				is.True(!exists(dir, "failed", "m"))
 			})
@@ -74,7 +74,7 @@ func TestARunThatEndsBeforeItHasReadEveryFileForgetsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		const messages = 110 // more than are read in one turn
+		const messages = 110 // more messages than one turn of the loop reads
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
 		for i := range messages {
 			drop(t, dir, fmt.Sprint(i), named)
@@ -84,10 +84,10 @@ func TestARunThatEndsBeforeItHasReadEveryFileForgetsNothing(t *testing.T) {
 		pass(10 * time.Second)
 		stop()
 		is.Equal(relay.accepted("", "a@x.org"), messages)
-		for range 5 { // how many turns there are before it sees that it is to stop is chance
+		for range 5 { // the number of turns before the loop sees the stop is random
 			s, stop := start(t, dir, opts)
 			stop()
-			is.Equal(len(s.Status()), messages) // what was not read yet is still in the status file
+			is.Equal(len(s.Status()), messages) // messages that were not read yet are still in the status file
 		}
 		_, stop = start(t, dir, opts)
 		pass(10 * time.Second)
@@ -110,12 +110,12 @@ func TestASpoolUnderAnotherPathIsTheSameSpool(t *testing.T) {
 		_, stop = start(t, other, Options{Transport: relay})
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1) // the path is where the spool is, not what a message is
+		is.Equal(relay.tries("m", "a@x.org"), 1) // a record does not depend on the path of the spool
 		is.Equal(relay.tries("m", "b@x.org"), 2)
 	})
 }
 
-func TestWhatIsSeenDuringAPauseIsKeptWhenTheSpoolStops(t *testing.T) {
+func TestOutcomesDuringAPauseAreKeptAtTheStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -126,17 +126,17 @@ func TestWhatIsSeenDuringAPauseIsKeptWhenTheSpoolStops(t *testing.T) {
 		pass(15 * time.Second)
 		drop(t, dir, "m", named)
 		pass(10 * time.Second)
-		s.Pause() // in mid-transaction of m
+		s.Pause() // during the transaction of m
 		edit(t, filepath.Join(dir, ".spoolgore.js"), `"b@x.org","Status":0`, `"b@x.org","Status":2`)
 		pass(30 * time.Second)
 		stop()
 		s, stop = start(t, dir, opts)
 		pass(30 * time.Second)
-		m := one(t, s.Status()) // what was edited counts as well: the message that waited is done
+		m := one(t, s.Status()) // the edit counts, too: the message waits has left the spool
 		stop()
 		is.True(!exists(dir, "waits"))
-		is.Equal(relay.tries("m", "a@x.org"), 1) // the acceptance was written down at the end
-		is.Equal(m.To[1].Attempts, 1)            // and so was the failure
+		is.Equal(relay.tries("m", "a@x.org"), 1) // the acceptance was recorded at the stop
+		is.Equal(m.To[1].Attempts, 1)            // and so was the failed attempt
 		is.Equal(relay.tries("m", "b@x.org"), 1)
 	})
 }
@@ -155,14 +155,14 @@ func TestReloadDoesNotForgetARefusalSeenDuringThePause(t *testing.T) {
 		drop(t, dir, "m", named)
 		s, stop := start(t, dir, Options{Transport: relay})
 		pass(2 * time.Second)
-		s.Pause() // in mid-transaction: the file says that both are in progress
+		s.Pause() // during the transaction: both recipients are in progress in the status file
 		pass(10 * time.Second)
 		is.NoErr(s.Reload())
 		s.Resume()
 		pass(2 * time.Minute)
 		stop()
-		is.Equal(relay.tries("m", "b@x.org"), 1) // a final answer is not asked for twice
-		is.True(relay.tries("m", "a@x.org") > 1) // the other one goes on
+		is.Equal(relay.tries("m", "b@x.org"), 1) // a final reply is not asked for again
+		is.True(relay.tries("m", "a@x.org") > 1) // a@x.org is tried again
 	})
 }
 
@@ -188,12 +188,12 @@ func TestAGivenUpRecipientMadeToWaitByHandIsNotGivenUpWhenAccepted(t *testing.T)
 		is.NoErr(s.Reload())
 		s.Resume()
 		pass(time.Hour)
-		is.Equal(relay.accepted("m", "a@x.org"), 1) // it is tried again
-		is.True(exists(dir, "failed", "m"))         // for the sake of the other one
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // a@x.org is tried again and accepts
+		is.True(exists(dir, "failed", "m"))         // because b@x.org was given up
 		shift(t, filepath.Join(dir, "failed"), dir, "m")
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.accepted("m", "a@x.org"), 1) // the acceptance stays
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // a@x.org gets one copy
 	})
 }
 
@@ -215,7 +215,8 @@ func TestAPauseBeforeRunLetsTheStatusFileBeEdited(t *testing.T) {
 		s.Resume()
 		pass(10 * time.Minute)
 		stop()
-		is.Equal(relay.tries("m", "b@x.org"), 1) // who was marked done, of a file not read yet, is not tried
+		// a recipient that was marked as done before its file was read is not tried
+		is.Equal(relay.tries("m", "b@x.org"), 1)
 		is.True(!exists(dir, "m"))
 	})
 }
@@ -230,17 +231,18 @@ func TestReloadOfAMissingFileChangesNothing(t *testing.T) {
 		pass(5 * time.Second)
 		s.Pause()
 		is.NoErr(os.Remove(filepath.Join(dir, ".spoolgore.js")))
-		is.True(s.Reload() != nil) // that it is missing is no edit
+		is.True(s.Reload() != nil) // a missing file is no edit
 		s.Resume()
 		pass(30 * time.Second)
 		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // the attempts still count
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1) // nor gets it again
+		is.Equal(relay.tries("m", "a@x.org"), 1) // a@x.org gets one copy
 	})
 }
 
-// Who only wants another configuration does not pause. Then the file is read only if somebody has edited it all the same.
-func TestReloadWithoutAPauseReadsWhatWasEdited(t *testing.T) {
+// An operator who changes only the configuration does not pause. Reload then reads the status file only if it was
+// edited.
+func TestReloadWithoutAPauseReadsAnEditedFileOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -254,13 +256,13 @@ func TestReloadWithoutAPauseReadsWhatWasEdited(t *testing.T) {
 		is.NoErr(s.Reload())
 		is.Equal(strings.Count(log.String(), "status reloaded"), 1)
 		pass(time.Second)
-		is.True(!exists(dir, "m")) // who was marked as done is
+		is.True(!exists(dir, "m")) // all recipients are done
 		stop()
 	})
 }
 
-// An edit of the status file without a pause counts, too. A copy that an editor has held since before an acceptance
-// does not bring the recipient back.
+// An edit of the status file without a pause has effect. If an editor writes a copy from before an acceptance, the
+// recipient is not tried again.
 func TestReloadWithoutAPauseAppliesAnEdit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -297,8 +299,8 @@ func TestReloadWithoutAPauseAppliesAnEdit(t *testing.T) {
 	})
 }
 
-// A status file of many messages may be minutes old.
-func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
+// With many messages, the status file may be minutes old.
+func TestReloadWithoutAPauseKeepsMessagesThatTheFileLacks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -306,7 +308,8 @@ func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
 		drop(t, dir, "m", named)
 		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom})
 		pass(5 * time.Second)
-		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.js"), []byte("{}\n"), 0o600)) // it was written before the message came
+		// as if written before the message came
+		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.js"), []byte("{}\n"), 0o600))
 		is.NoErr(s.Reload())
 		pass(time.Minute)
 		is.Equal(one(t, s.Status()).To[1].Attempts, 1) // the attempts still count
@@ -315,7 +318,7 @@ func TestReloadWithoutAPauseKeepsWhatTheFileDoesNotKnowYet(t *testing.T) {
 	})
 }
 
-func TestReloadDoesNotBelieveAFileThatThePauseCouldNotWrite(t *testing.T) {
+func TestReloadKeepsAcceptancesThatThePauseCouldNotWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -330,10 +333,10 @@ func TestReloadDoesNotBelieveAFileThatThePauseCouldNotWrite(t *testing.T) {
 		drop(t, dir, "m", named)
 		s, stop := start(t, dir, Options{Transport: relay, StatusFile: path})
 		pass(5 * time.Second)
-		stale, err := os.ReadFile(path) // both wait
+		stale, err := os.ReadFile(path) // both recipients wait
 		is.NoErr(err)
 		is.NoErr(os.Remove(path))
-		is.NoErr(os.Mkdir(path, 0o700)) // from now on it cannot be written
+		is.NoErr(os.Mkdir(path, 0o700)) // the daemon cannot write the status file from now on
 		pass(90 * time.Second)
 		is.Equal(relay.accepted("m", "a@x.org"), 1)
 		s.Pause()
@@ -343,7 +346,7 @@ func TestReloadDoesNotBelieveAFileThatThePauseCouldNotWrite(t *testing.T) {
 		s.Resume()
 		pass(time.Hour)
 		stop()
-		is.Equal(relay.accepted("m", "a@x.org"), 1) // it is older than the acceptance
+		is.Equal(relay.accepted("m", "a@x.org"), 1) // the file is older than the acceptance
 	})
 }
 
@@ -359,7 +362,7 @@ func TestAStatusFileThatSaysNullIsEmpty(t *testing.T) {
 		pass(5 * time.Second)
 		s.Pause()
 		is.NoErr(os.WriteFile(path, []byte("null\n"), 0o600))
-		is.NoErr(s.Reload()) // every entry was taken out: the file is read anew
+		is.NoErr(s.Reload()) // the entry was removed: the message file is read again
 		s.Resume()
 		pass(5 * time.Second)
 		stop()
@@ -373,12 +376,13 @@ func TestFailedRecoveryDoesNotPreventDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay, log := t.TempDir(), &ledger{}, &lines{}
-		check(t, os.Symlink("tmp", filepath.Join(dir, "tmp"))) // a loop that cannot be read
+		check(t, os.Symlink("tmp", filepath.Join(dir, "tmp"))) // a link to itself, which cannot be read
 		check(t, os.WriteFile(filepath.Join(dir, "m"), []byte(simple), 0o600))
 		_, stop := start(t, dir, Options{Transport: relay, Logger: slog.New(slog.NewTextHandler(log, nil))})
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.accepted("m", "b@example.org"), 1)                               // it runs all the same
-		is.True(strings.Contains(log.String(), "recovery after a crash is incomplete")) // and says what is wrong
+		// delivery works without the recovery
+		is.Equal(relay.accepted("m", "b@example.org"), 1)
+		is.True(strings.Contains(log.String(), "recovery after a crash is incomplete")) // and the log has the error
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// backUp copies the directory from to a new directory, as tar (times in whole seconds), cp -r (new times) or rsync -a
-// does.
+// backUp copies the directory from to a new directory as one of three programs does: tar (times in whole seconds), cp
+// -r (new times) or rsync -a.
 func backUp(t *testing.T, from, tool string) (to string) {
 	t.Helper()
 	to = filepath.Join(t.TempDir(), "restored")
@@ -47,7 +47,7 @@ func backUp(t *testing.T, from, tool string) (to string) {
 	return to
 }
 
-// restored is a spool with a message in each place, of which a@x.org has accepted every one that was tried.
+// restored is a spool with a message in each place. a@x.org has accepted every message that was tried.
 type restored struct {
 	*is.I
 	dir   string
@@ -82,8 +82,8 @@ func answerForBackUp(_, to string, _ int) error {
 	return nil
 }
 
-// verify runs a spool on the backup with a relay that accepts everything. Messages of hold/ and failed/ are moved back.
-// Every recipient has accepted every message once.
+// verify runs a spool on the backup with a relay that accepts everything, and moves messages back from hold/ and
+// failed/. Every recipient has then accepted every message once.
 func (r restored) verify(t *testing.T) {
 	t.Helper()
 	r.relay.acceptAll()
@@ -111,7 +111,7 @@ func (r restored) verify(t *testing.T) {
 	}
 }
 
-// A backup of a paused spool is restored at another place: nothing is lost, and no recipient gets a message twice.
+// A backup of a paused spool is restored at another path: no message is lost, and no recipient gets a second copy.
 func TestRestoreOfABackupOfAPausedSpool(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"tar", "cp", "rsync"} {
@@ -134,7 +134,7 @@ func TestRestoreOfABackupOfAPausedSpool(t *testing.T) {
 	}
 }
 
-// A snapshot of the file system is taken at any moment of a run: the journal has what the status file lacks.
+// A snapshot of the file system is taken at any moment of a run: records that the status file lacks are in the journal.
 func TestRestoreOfASnapshot(t *testing.T) {
 	t.Parallel()
 	for _, after := range []time.Duration{0, 10 * time.Millisecond, 150 * time.Millisecond, 250 * time.Millisecond,
@@ -148,36 +148,37 @@ func TestRestoreOfASnapshot(t *testing.T) {
 				copied := backUp(t, dir, "rsync")
 				before := len(relay.all())
 				stop()
-				relay.forgetFrom(before) // what the lost host did after the snapshot
+				relay.forgetFrom(before) // the acceptances of the lost host after the snapshot
 				restored{is.New(t), copied, relay, mails}.verify(t)
 			})
 		})
 	}
 }
 
-// all returns all offers.
+// all returns all offers of a ledger.
 func (l *ledger) all() []offered {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]offered(nil), l.offered...)
 }
 
-// forgetFrom forgets all offers but the first n.
+// forgetFrom drops all offers except the first n.
 func (l *ledger) forgetFrom(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.offered = l.offered[:n]
 }
 
-// Neither the journal nor the status file can be written until the daemon has stopped, while b@x.org still waits: the
-// acceptance of a@x.org is logged and told, and a@x.org gets the message again. A removal needs no journal.
+// Neither the journal nor the status file can be written until the daemon has stopped, while b@x.org still waits. The
+// acceptance of a@x.org is logged and the event is sent, but a@x.org gets the message again. A removal needs no
+// journal.
 func TestAcceptancesThatCannotBeWrittenBeforeTheStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, relay, log, told := t.TempDir(), &ledger{answer: deferB}, &lines{}, &events{}
+		dir, relay, log, events := t.TempDir(), &ledger{answer: deferB}, &lines{}, &events{}
 		opts := Options{
-			Transport: relay, StatusFile: unwritable(t), OnEvent: told.add, Backoff: seldom,
+			Transport: relay, StatusFile: unwritable(t), OnEvent: events.add, Backoff: seldom,
 			Logger: slog.New(slog.NewTextHandler(log, nil)),
 		}
 		_, stop := start(t, dir, opts)
@@ -186,17 +187,17 @@ func TestAcceptancesThatCannotBeWrittenBeforeTheStop(t *testing.T) {
 		drop(t, dir, "m", named)
 		drop(t, dir, "all", "From: s@x.org\nTo: c@x.org\nCc: d@x.org\n\nhello\n")
 		pass(time.Minute)
-		is.Equal(told.kinds("a@x.org"), "queued")
+		is.Equal(events.kinds("a@x.org"), "queued")
 		stop()
 		is.True(strings.Contains(log.String(), "acceptances cannot be recorded; messages may be sent again"))
-		is.Equal(told.kinds("a@x.org"), "queued sent")
+		is.Equal(events.kinds("a@x.org"), "queued sent")
 		unblock()
 		relay.acceptAll()
 		opts.StatusFile = ""
 		_, stop = start(t, dir, opts)
 		pass(25 * time.Hour)
 		stop()
-		is.Equal(relay.accepted("m", "a@x.org"), 2) // the one copy that docs/durability.md names
+		is.Equal(relay.accepted("m", "a@x.org"), 2) // the second copy that docs/durability.md names
 		is.Equal(relay.accepted("m", "b@x.org"), 1)
 		is.Equal(relay.accepted("all", "c@x.org"), 1)
 		is.Equal(relay.accepted("all", "d@x.org"), 1)
@@ -204,8 +205,8 @@ func TestAcceptancesThatCannotBeWrittenBeforeTheStop(t *testing.T) {
 	})
 }
 
-// A writer links its file from tmp/.put-m into the spool and dies before it removes the first name. Within a minute it
-// may still run; a start after that sends the message, once.
+// A writer links its file tmp/.put-m into the spool and ends before it removes the first name. Within a minute the
+// writer may still run. A start after that sends the message once.
 func TestPutFileYoungerThanAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -222,7 +223,7 @@ func TestPutFileYoungerThanAMinute(t *testing.T) {
 			_, stop := start(t, dir, Options{Transport: relay})
 			pass(20 * time.Second)
 			stop()
-			is.Equal(relay.accepted("m", "a@x.org"), 0) // the writer may still remove one of both names
+			is.Equal(relay.accepted("m", "a@x.org"), 0) // the writer may still run and remove one of the names
 			is.True(exists(put) && exists(young))
 		}
 		pass(2 * time.Minute)
@@ -231,6 +232,6 @@ func TestPutFileYoungerThanAMinute(t *testing.T) {
 		stop()
 		is.Equal(relay.accepted("m", "a@x.org"), 1)
 		is.True(!exists(put) && !exists(dir, "m"))
-		is.True(exists(young)) // no message: its writer has not put it into the spool
+		is.True(exists(young)) // a file that its writer has not linked into the spool is no message
 	})
 }

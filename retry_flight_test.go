@@ -19,7 +19,7 @@ import (
 func TestRetryInFlight(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		first    []error // of the recipients, in the first transaction
+		first    []error // outcomes of the recipients in the first transaction
 		reads    bool    // the Transport reads the content after the calls of Retry
 		attempts int32
 		accepted map[string]int
@@ -34,7 +34,7 @@ func TestRetryInFlight(t *testing.T) {
 				is := is.New(t)
 				dir, goOn := t.TempDir(), make(chan struct{})
 				var attempts atomic.Int32
-				accepted := map[string]int{} // of the Transport, which has one transaction at a time
+				accepted := map[string]int{} // acceptances by recipient; there is one transaction at a time
 				relay := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 					results := make([]Result, len(tx.To))
 					if attempts.Add(1) == 1 {
@@ -61,7 +61,7 @@ func TestRetryInFlight(t *testing.T) {
 				for range 3 {
 					began := time.Now()
 					is.NoErr(s.Retry(PlaceSpool, "m"))
-					is.True(time.Since(began) < time.Second) // the Transport has the message all the time
+					is.True(time.Since(began) < time.Second) // Retry did not wait for the Transport
 					pass(time.Minute)
 				}
 				close(goOn)
@@ -71,7 +71,7 @@ func TestRetryInFlight(t *testing.T) {
 				is.Equal(attempts.Load(), row.attempts)
 				for _, place := range []string{"m", "failed/m", "hold/m"} {
 					_, err := os.Lstat(filepath.Join(dir, place))
-					is.True(errors.Is(err, os.ErrNotExist)) // delivered
+					is.True(errors.Is(err, os.ErrNotExist)) // the message was delivered and removed
 				}
 			})
 		})

@@ -62,7 +62,7 @@ func TestFromIsReplacedAtDelivery(t *testing.T) {
 	}
 }
 
-// The file that waits is what the program wrote, and so is what a report returns.
+// The waiting file, and the content in a report, are the message as the program wrote it.
 func TestTheFileStaysAsItWasWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestTheFileStaysAsItWasWritten(t *testing.T) {
 		is.Equal(len(got), 1)
 		is.Equal(got[0].env.GetHeader("To"), "<www-data@web1.local>") // the sender of the file
 		is.True(strings.Contains(got[0].text, "From: www-data@web1.local\r\n"))
-		is.NoErr(s.Reconfigure(exact(Options{SMTPAddr: "smarthost.test:25", Dial: relay.Dial}))) // off again
+		is.NoErr(s.Reconfigure(exact(Options{SMTPAddr: "smarthost.test:25", Dial: relay.Dial}))) // without rewriting
 		drop(t, dir, "n", "From: www-data@web1.local\nTo: ann@example.org\n\nhello\n")
 		pass(time.Minute)
 		stop()
@@ -133,19 +133,22 @@ func TestRedirectSendsOneCopy(t *testing.T) {
 		is.Equal(m.To, []string{"qa@example.com"})
 		is.Equal(sizeOf(m), fmt.Sprint(len(m.Data)))
 		is.True(strings.Contains(string(m.Data), "X-Original-To: ann@example.org\r\nX-Original-To: bob@example.org\r\n"))
-		is.True(strings.Contains(string(m.Data), "To: Ann <ann@example.org>, bob@example.org\r\n")) // stays
-		is.Equal(seen.kinds("ann@example.org"), "queued sent")                                      // booked on the original recipient
+		// the header is not changed
+		is.True(strings.Contains(string(m.Data), "To: Ann <ann@example.org>, bob@example.org\r\n"))
+		// events name the original recipient
+		is.Equal(seen.kinds("ann@example.org"), "queued sent")
 		is.Equal(seen.kinds("bob@example.org"), "queued sent")
 		why := whyFile(t, dir, "m")
 		is.Equal(why.To[0].Status, StateDone)
 		is.True(!why.To[0].GivenUp)
-		is.True(why.Cc[0].GivenUp) // is no address, redirected or not
+		is.True(why.Cc[0].GivenUp) // an invalid address is given up, also with a redirect
 		is.Equal(len(s.Status()), 0)
 		stop()
 	})
 }
 
-// A redirect that fails keeps all recipients waiting, and goes out once when it works; SIGHUP ends it for who waits.
+// With a redirect, all recipients wait until the redirect address accepts one copy. Waiting recipients go to their own
+// addresses when Reconfigure removes the redirect.
 func TestRedirectThatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -173,7 +176,7 @@ func TestRedirectThatWaits(t *testing.T) {
 
 func TestRedirectAndWishesForReports(t *testing.T) {
 	t.Parallel()
-	for name, row := range map[string]struct{ notify, param, told string }{
+	for name, row := range map[string]struct{ notify, param, report string }{
 		"no wish":     {`[]`, "", ""},
 		"success":     {`["SUCCESS","NEVER"]`, "", "ann@example.org relayed"},
 		"never":       {`["NEVER","NEVER"]`, "NOTIFY=NEVER", ""},
@@ -188,21 +191,21 @@ func TestRedirectAndWishesForReports(t *testing.T) {
 				_, stop := begin(t, dir, Options{Dial: relay.Dial, Rewrite: Rewrite{Redirect: "qa@example.com"}})
 				pass(time.Minute)
 				stop()
-				is.Equal(relay.Messages()[0].RcptParams, []string{row.param}) // nothing of the recipients
-				told := ""
+				is.Equal(relay.Messages()[0].RcptParams, []string{row.param}) // no parameter of a single recipient
+				report := ""
 				for _, m := range relay.Messages()[1:] {
-					is.Equal(m.To, []string{"qa@example.com"}) // a report is mail, too
+					is.Equal(m.To, []string{"qa@example.com"}) // a report is redirected, too
 					is.True(strings.Contains(string(m.Data), "X-Original-To: app@x.org\r\n"))
 					is.True(strings.Contains(string(m.Data), "Final-Recipient: rfc822; ann@example.org\r\nAction: relayed\r\n"))
-					told = "ann@example.org relayed"
+					report = "ann@example.org relayed"
 				}
-				is.Equal(told, row.told)
+				is.Equal(report, row.report)
 			})
 		})
 	}
 }
 
-// A transport of the application gets what is sent.
+// A Transport of the application gets the rewritten message.
 func TestTransportGetsTheRewrittenMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 const twoRoutes = "From: ann@example.com\nTo: bob@example.org, carl@corp.example\nCc: dora@CORP.example\n\nhi\n"
 
-// Recipients with a route of their own get the message by that route, whatever the outcome of the others is.
+// A recipient with a route of its own gets the message by that route, whatever the outcome of the other recipients.
 func TestRecipientsTakeTheirRoutes(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -55,10 +55,11 @@ func TestRecipientsTakeTheirRoutes(t *testing.T) {
 				pass(10 * time.Second)
 				mu.Lock()
 				if test.down != "main." && test.late != "main." {
-					is.Equal(accepted["main"], []string{"bob@example.org"}) // not held up
+					is.Equal(accepted["main"], []string{"bob@example.org"}) // the relay that is down does not delay bob
 				}
 				if test.down != "corp." && test.late != "corp." {
-					is.Equal(accepted["corp"], []string{"carl@corp.example", "dora@CORP.example"}) // one transaction
+					// both in one transaction
+					is.Equal(accepted["corp"], []string{"carl@corp.example", "dora@CORP.example"})
 				}
 				up = true
 				mu.Unlock()
@@ -67,7 +68,7 @@ func TestRecipientsTakeTheirRoutes(t *testing.T) {
 				is.Equal(accepted, map[string][]string{
 					"main": {"bob@example.org"}, "corp": {"carl@corp.example", "dora@CORP.example"},
 				}) // each recipient once
-				is.True(!exists(dir, "m")) // served
+				is.True(!exists(dir, "m")) // every recipient has accepted the message
 			})
 		})
 	}

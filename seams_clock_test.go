@@ -33,7 +33,7 @@ func TestOneReportAfterACrashBeforeTheWhyFile(t *testing.T) {
 		check(t, os.MkdirAll(filepath.Join(dir, "failed"), 0o700))
 		info, err := os.Stat(filepath.Join(dir, "m"))
 		check(t, err)
-		// as docs/durability.md has it: NAME, failed/.untold-NAME, and a status file with the recipient given up
+		// the state in docs/durability.md: NAME, failed/.untold-NAME, and a status file with the recipient given up
 		check(t, os.WriteFile(filepath.Join(dir, "failed", ".untold-m"), nil, 0o600))
 		check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.js"), fmt.Appendf(nil,
 			`{%q: {"From":"s@x.org","To":[{"Address":"b@x.org","Status":2,"GivenUp":true,"Error":"550"}],"Cc":[],"Bcc":[],"Attempts":1,"Enqueued":"2000-01-01T00:00:00Z","Size":%d,"Modified":%q,"MessageID":"<1@x>"}}`,

@@ -11,7 +11,7 @@ import (
 	"github.com/matryer/is"
 )
 
-func TestTheStatusOfADirectoryThatComesBackCounts(t *testing.T) {
+func TestStatusFileOfARemountedSpoolCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -32,9 +32,9 @@ func TestTheStatusOfADirectoryThatComesBackCounts(t *testing.T) {
 		}
 		_, stop := start(t, dir, Options{Transport: first})
 		pass(15 * time.Second)
-		another(t, dir) // unmounted here
+		another(t, dir) // the spool is unmounted here
 		pass(15 * time.Second)
-		_, stopOther := start(t, dir+".away", Options{Transport: second}) // mounted on another host for a while
+		_, stopOther := start(t, dir+".away", Options{Transport: second}) // another host mounts the spool for a while
 		pass(10 * time.Minute)
 		stopOther()
 		is.Equal(second.accepted("m", "b@x.org"), 1)
@@ -44,7 +44,7 @@ func TestTheStatusOfADirectoryThatComesBackCounts(t *testing.T) {
 		stop()
 		is.Equal(first.tries("m", "a@x.org")+second.tries("m", "a@x.org"), 1)
 		before := first.tries("m", "b@x.org")
-		is.Equal(before, 1) // the acceptance counts here, too
+		is.Equal(before, 1) // the acceptance on the other host counts
 	})
 }
 
@@ -58,7 +58,7 @@ func TestTheDirectoryUnderneathMayHaveMessages(t *testing.T) {
 		_, stop := start(t, dir, Options{Transport: relay, Backoff: func(int) time.Duration { return time.Hour }})
 		pass(8 * time.Second)
 		drop(t, dir, "m", named)
-		pass(4 * time.Second) // in mid-transaction
+		pass(4 * time.Second) // during the transaction of m
 		another(t, dir)
 		drop(t, dir, "under", to("b@x.org")) // a program leaves a message in the new directory
 		pass(20 * time.Minute)
@@ -71,7 +71,7 @@ func TestTheDirectoryUnderneathMayHaveMessages(t *testing.T) {
 	})
 }
 
-// A recipient added by hand while the last one of the others is in flight.
+// A recipient is added to the status file while the other recipients are in a transaction.
 func TestARecipientAddedWhileTheOthersAreInFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

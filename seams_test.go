@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-func TestFailedAdoptionIsNoAdoption(t *testing.T) {
+func TestDirectoryThatCannotBeLockedIsNotServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.NewRelaxed(t)
@@ -28,7 +28,7 @@ func TestFailedAdoptionIsNoAdoption(t *testing.T) {
 		check(t, os.Mkdir(filepath.Join(dir, ".spoolgore.lock"), 0o700)) // the directory cannot be locked
 		drop(t, dir, "n", to("n@x.org"))
 		pass(time.Minute)
-		is.Equal(relay.tries("n", "n@x.org"), 0) // the daemon could not take it over, and sends nothing from it
+		is.Equal(relay.tries("n", "n@x.org"), 0) // the daemon cannot lock the directory, and sends nothing from it
 		is.True(strings.Contains(log.String(), ".spoolgore.lock"))
 		check(t, os.RemoveAll(dir))
 		check(t, os.Rename(dir+".away", dir))
@@ -51,18 +51,18 @@ func TestAnotherSpoolsJournalIsLeftAlone(t *testing.T) {
 		pass(2 * time.Second)
 		mounted := crash(t, dir, stop)
 		is.True(strings.Contains(journalOf(t, mounted), "a@x.org"))
-		// The daemon has started before it was mounted.
+		// The daemon starts before that spool is mounted.
 		check(t, os.Mkdir(dir, 0o700))
 		slow := &ledger{answer: deferB, takes: 5 * time.Second}
 		_, stop = start(t, dir, Options{Transport: slow})
 		pass(time.Second)
 		drop(t, dir, "flying", strings.ReplaceAll(named, "<1@x>", "<2@x>"))
-		pass(12 * time.Second) // in mid-transaction
+		pass(12 * time.Second) // during the transaction of flying
 		check(t, os.Rename(dir, dir+".under"))
 		check(t, os.Rename(mounted, dir))
 		pass(time.Hour)
 		stop()
-		is.Equal(slow.tries("m", "a@x.org"), 0) // the journal said that he has it
+		is.Equal(slow.tries("m", "a@x.org"), 0) // the journal of the mounted spool has the acceptance
 	})
 }
 
@@ -89,7 +89,7 @@ func TestDrainReadsAChangedFileThatRested(t *testing.T) {
 		}
 		check(t, s.Drain(t.Context()))
 		for _, name := range names {
-			is.Equal(relay.tries(name, "new@x.org"), 1) // every message was tried at least once
+			is.Equal(relay.tries(name, "new@x.org"), 1) // every message was tried once
 		}
 	})
 }

@@ -25,15 +25,15 @@ import (
 
 const simple = "From: a@example.com\nTo: b@example.org\nSubject: hello\nDate: Mon, 23 Nov 2026 10:00:00 +0000\nMessage-ID: <1@example.com>\n\nhello\n"
 
-// drop writes a message into the spool dir the way any program does: in tmp/, then by rename.
+// drop writes a message into the spool dir as most programs do: it writes the file in tmp/ and renames it.
 func drop(t *testing.T, dir, name, text string) {
 	t.Helper()
 	tmp := filepath.Join(dir, "tmp")
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// A process that another test starts meanwhile would have the file open for writing until it runs, which on the clock of
-	// a bubble can be days.
+	// A process that another test starts at this moment inherits the open file until it calls exec. On the clock of a
+	// bubble that can be days.
 	syscall.ForkLock.RLock()
 	err := os.WriteFile(filepath.Join(tmp, name), []byte(text), 0o600)
 	syscall.ForkLock.RUnlock()
@@ -45,7 +45,7 @@ func drop(t *testing.T, dir, name, text string) {
 	}
 }
 
-// events remembers what a spool tells.
+// events records the events of a spool.
 type events struct {
 	mu  sync.Mutex
 	all []Event
@@ -80,13 +80,13 @@ func (e *events) last() Event {
 	}
 }
 
-// exact is the retry rule without its jitter, so that tests can count. They do without reports: begin is with them.
+// exact returns options with the retry rule without its jitter, so that tests can count attempts, and without reports.
 func exact(opts Options) Options {
 	opts.NoReports = true
 	return telling(opts)
 }
 
-// telling is exact, with reports.
+// telling returns the options of exact, with reports.
 func telling(opts Options) Options {
 	if opts.Backoff == nil {
 		opts.Backoff = retry.After
@@ -98,7 +98,7 @@ func telling(opts Options) Options {
 		opts.SMTPAddr = "smarthost.test:25"
 	}
 	if opts.Settle == 0 {
-		opts.Settle = time.Nanosecond // without notification no spool knows of a file that it was renamed
+		opts.Settle = time.Nanosecond // without notification the spool cannot know that the file was renamed
 	}
 	return opts
 }
@@ -109,7 +109,7 @@ func start(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
 	return begin(t, dir, exact(opts))
 }
 
-// begin is start with reports, unless the options say otherwise.
+// begin is start with reports, unless opts switches them off.
 func begin(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
 	t.Helper()
 	s = New(dir, telling(opts))
@@ -126,7 +126,7 @@ func begin(t *testing.T, dir string, opts Options) (s *Spool, stop func()) {
 	}
 }
 
-// lines collects a log.
+// lines collects the lines of a log.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -144,7 +144,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// pass lets time go by in the bubble, and then everything come to rest.
+// pass lets time pass in the bubble, and then waits until all goroutines are idle.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -172,23 +172,23 @@ func TestMessageIsSentAndItsFileRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, relay, told := t.TempDir(), &smtptest.Relay{}, &events{}
+		dir, relay, events := t.TempDir(), &smtptest.Relay{}, &events{}
 		drop(t, dir, "one.eml", "Bcc: c@example.org\n"+simple)
-		_, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
+		_, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: events.add})
 		pass(time.Second)
 		stop()
 		got := relay.Messages()
 		is.Equal(len(got), 1)                                                   // one transaction for all recipients
 		is.Equal(got[0].From, "a@example.com")                                  // the sender is the From address
 		is.Equal(got[0].To, []string{"b@example.org", "c@example.org"})         // the recipients are To and Bcc
-		is.Equal(string(got[0].Data), strings.ReplaceAll(simple, "\n", "\r\n")) // the bytes are kept, but Bcc
+		is.Equal(string(got[0].Data), strings.ReplaceAll(simple, "\n", "\r\n")) // the content is the same, without Bcc
 		is.True(!exists(dir, "one.eml"))                                        // the file is gone
-		is.Equal(told.kinds("c@example.org"), "queued sent")                    // the application got the events
-		is.True(strings.HasPrefix(told.last().Reply, "250"))                    // with the relay's reply
-		is.Equal(told.last().Relay, "smarthost.test:25")                        // and the relay's name
+		is.Equal(events.kinds("c@example.org"), "queued sent")                  // the application got the events
+		is.True(strings.HasPrefix(events.last().Reply, "250"))                  // the event has the reply of the relay
+		is.Equal(events.last().Relay, "smarthost.test:25")                      // and the name of the relay
 		text, err := os.ReadFile(filepath.Join(dir, ".spoolgore.js"))
 		is.NoErr(err)
-		is.Equal(string(text), "{\n}\n") // and the status file is empty again
+		is.Equal(string(text), "{\n}\n") // the status file has no message
 	})
 }
 
@@ -224,8 +224,8 @@ func TestOutcomes(t *testing.T) {
 	tests := []struct {
 		name, verb, answer string
 		ext                []string
-		want               string // what becomes of the message
-		attempts           int    // that were counted
+		want               string // state of the message at the end
+		attempts           int    // number of counted attempts
 		fault              Fault
 		uncertain          bool
 	}{
@@ -259,7 +259,7 @@ func TestOutcomes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, told := t.TempDir(), &events{}
+				dir, events := t.TempDir(), &events{}
 				relay := &smtptest.Relay{Ext: tt.ext, Reply: func(verb, _ string) string {
 					if verb == tt.verb {
 						return tt.answer
@@ -267,30 +267,34 @@ func TestOutcomes(t *testing.T) {
 					return ""
 				}}
 				drop(t, dir, "one.eml", simple)
-				s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add, Backoff: func(int) time.Duration { return 24 * time.Hour }})
-				pass(15 * time.Minute) // longer than any limit of a step
+				s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: events.add, Backoff: func(int) time.Duration { return 24 * time.Hour }})
+				pass(15 * time.Minute) // longer than the limit of any SMTP step
 				st := s.Status()
 				stop()
-				ev := told.last()
-				is.Equal(ev.Fault, tt.fault) // whose fault it is
+				ev := events.last()
+				is.Equal(ev.Fault, tt.fault) // the party at fault
 				var d *DeliveryError
 				is.True(errors.As(ev.Err, &d))
 				is.Equal(d.Uncertain, tt.uncertain)
 				if tt.want == never {
 					is.Equal(ev.Kind, EventFailed)
 					is.True(exists(dir, "failed", "one.eml"))      // the message is kept
-					is.True(exists(dir, "failed", "one.eml.json")) // with the reason
+					is.True(exists(dir, "failed", "one.eml.json")) // the why-file has the reason
 					is.Equal(len(st), 0)
-					is.Equal(relay.Connections(), 1) // a final answer is not asked for twice
+					is.Equal(relay.Connections(), 1) // no second attempt after a final reply
 					return
 				}
 				is.Equal(ev.Kind, EventDeferred)
 				is.True(exists(dir, "one.eml"))
 				m := one(t, st)
-				is.Equal(m.To[0].Attempts, tt.attempts)                                                 // attempts counted for the recipient
-				is.Equal(m.Attempts, tt.attempts)                                                       // and for the message
-				is.True(m.To[0].Error != "")                                                            // the status names the cause
-				is.True(tt.fault != FaultRelay || strings.Contains(m.To[0].Error, "smarthost.test:25")) // and the relay
+				// attempts counted for the recipient
+				is.Equal(m.To[0].Attempts, tt.attempts)
+				// attempts counted for the message
+				is.Equal(m.Attempts, tt.attempts)
+				// the status has the error
+				is.True(m.To[0].Error != "")
+				// and the name of the relay
+				is.True(tt.fault != FaultRelay || strings.Contains(m.To[0].Error, "smarthost.test:25"))
 			})
 		})
 	}
@@ -300,7 +304,7 @@ func TestEachRecipientHasItsOwnOutcome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, told := t.TempDir(), &events{}
+		dir, events := t.TempDir(), &events{}
 		var slow atomic.Bool
 		slow.Store(true)
 		relay := &smtptest.Relay{Reply: func(verb, arg string) string {
@@ -313,27 +317,27 @@ func TestEachRecipientHasItsOwnOutcome(t *testing.T) {
 			return ""
 		}}
 		drop(t, dir, "m", "From: a@example.com\nTo: good@example.org, bad@example.org\nCc: slow@example.org, broken@\n\nhello\n")
-		s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: told.add})
+		s, stop := start(t, dir, Options{Dial: relay.Dial, OnEvent: events.add})
 		pass(time.Second)
 		m := one(t, s.Status())
-		is.Equal(m.To[0].Status, StateDone)    // the good one was served
+		is.Equal(m.To[0].Status, StateDone)    // the accepted recipient is done
 		is.True(m.To[1].GivenUp)               // the refused one is given up
-		is.Equal(m.Cc[0].Status, StateWaiting) // the deferred one waits
-		is.True(m.Cc[1].GivenUp)               // an invalid address fails alone
+		is.Equal(m.Cc[0].Status, StateWaiting) // the deferred recipient waits
+		is.True(m.Cc[1].GivenUp)               // an invalid address does not affect the others
 		is.Equal(relay.Messages()[0].To, []string{"good@example.org"})
-		is.True(exists(dir, "m")) // the file stays for the one that waits
+		is.True(exists(dir, "m")) // the file stays for the deferred recipient
 		slow.Store(false)
 		pass(2 * time.Minute)
-		is.Equal(relay.Messages()[1].To, []string{"slow@example.org"}) // only the waiting one is tried again
+		is.Equal(relay.Messages()[1].To, []string{"slow@example.org"}) // only the deferred recipient is tried again
 		is.True(!exists(dir, "m"))
-		is.True(exists(dir, "failed", "m")) // then the message goes to failed/
-		is.Equal(told.kinds("slow@example.org"), "queued deferred sent")
-		is.Equal(told.kinds("bad@example.org"), "queued failed")
+		is.True(exists(dir, "failed", "m")) // the message goes to failed/ at the end
+		is.Equal(events.kinds("slow@example.org"), "queued deferred sent")
+		is.Equal(events.kinds("bad@example.org"), "queued failed")
 		why, err := os.ReadFile(filepath.Join(dir, "failed", "m.json"))
 		is.NoErr(err)
 		is.True(strings.Contains(string(why), "550 5.1.1 no such user"))
 
-		// The user corrects the address and moves the message back.
+		// The sender corrects the address and moves the message back.
 		text, err := os.ReadFile(filepath.Join(dir, "failed", "m"))
 		is.NoErr(err)
 		is.NoErr(os.WriteFile(filepath.Join(dir, "failed", "m"), []byte("Message-ID: "+messageID(t, string(why))+"\n"+strings.Replace(string(text), "bad@", "better@", 1)), 0o600))
@@ -341,11 +345,12 @@ func TestEachRecipientHasItsOwnOutcome(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		is.Equal(len(relay.Messages()), 3)
-		is.Equal(relay.Messages()[2].To, []string{"better@example.org"}) // without the accepted recipients
+		// accepted recipients are not in the second transaction
+		is.Equal(relay.Messages()[2].To, []string{"better@example.org"})
 	})
 }
 
-// messageID picks the Message-ID out of a why-file.
+// messageID returns the Message-ID in a why-file.
 func messageID(t *testing.T, why string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(why, `"MessageID": "`)
@@ -374,9 +379,9 @@ func TestMovedBackFromFailedTriesTheFailedRecipientsAgain(t *testing.T) {
 		pass(time.Second)
 		is.NoErr(os.Rename(filepath.Join(dir, "failed", "m"), filepath.Join(dir, "m")))
 		pass(time.Minute)
-		is.True(exists(dir, "failed", "m"))    // refused again
-		is.True(!exists(dir, "failed", "m.1")) // it has its old place, and one why-file
-		is.Equal(len(relay.Messages()), 1)     // b did not get it again
+		is.True(exists(dir, "failed", "m"))    // c@example.org is refused again
+		is.True(!exists(dir, "failed", "m.1")) // the message has its old name in failed/, and one why-file
+		is.Equal(len(relay.Messages()), 1)     // b@example.org gets one copy
 		stop()
 		refuse.Store(false)
 		is.NoErr(os.Rename(filepath.Join(dir, "failed", "m"), filepath.Join(dir, "m"))) // also while no daemon runs
@@ -384,10 +389,11 @@ func TestMovedBackFromFailedTriesTheFailedRecipientsAgain(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		is.Equal(len(relay.Messages()), 2)
-		is.Equal(relay.Messages()[1].To, []string{"c@example.org"}) // now c has it, and only c
+		// c@example.org gets the message, and no other recipient
+		is.Equal(relay.Messages()[1].To, []string{"c@example.org"})
 		left, err := os.ReadDir(filepath.Join(dir, "failed"))
 		is.NoErr(err)
-		is.Equal(len(left), 0) // and nothing is left of the failure
+		is.Equal(len(left), 0) // failed/ is empty
 	})
 }
 
@@ -411,12 +417,12 @@ func TestTooManyRecipientsGoOnInTheNextTransactionAtOnce(t *testing.T) {
 		_, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(time.Second)
 		stop()
-		is.Equal(len(relay.Messages()), 3) // two and two and one, without a pause
+		is.Equal(len(relay.Messages()), 3) // two, two and one recipients, without a pause
 		is.True(!exists(dir, "m"))
 	})
 }
 
-func TestRelayTroubleRestsTheRelayAndCountsForNobody(t *testing.T) {
+func TestRelayTroublePausesTheRelayAndCountsNoAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -438,17 +444,19 @@ func TestRelayTroubleRestsTheRelayAndCountsForNobody(t *testing.T) {
 		log := &lines{}
 		s, stop := start(t, dir, Options{Dial: relay.Dial, Concurrency: 2, Logger: slog.New(slog.NewTextHandler(log, nil))})
 		pass(time.Hour)
-		is.True(dials.Load() < 30) // it is probed less and less often, by one message
+		is.True(dials.Load() < 30) // the relay is probed at growing intervals, with one message
 		for _, m := range s.Status() {
-			is.Equal(m.To[0].Attempts, 0)                                  // no attempt is counted
-			is.True(strings.Contains(m.To[0].Error, "connection refused")) // every message has the reason
+			is.Equal(m.To[0].Attempts, 0) // no attempt is counted
+			// the reason is in the status of every message
+			is.True(strings.Contains(m.To[0].Error, "connection refused"))
 		}
 		down.Store(false)
 		pass(6 * time.Minute)
 		stop()
-		is.Equal(len(relay.Messages()), 5)                                // all are sent when the relay available again
-		is.Equal(strings.Count(log.String(), "relay unavailable"), 1)     // the log names the trouble once
-		is.Equal(strings.Count(log.String(), "relay available again"), 1) // and its end
+		// all messages are sent when the relay is available again
+		is.Equal(len(relay.Messages()), 5)
+		is.Equal(strings.Count(log.String(), "relay unavailable"), 1)     // the trouble is logged once
+		is.Equal(strings.Count(log.String(), "relay available again"), 1) // its end is logged once
 		is.Equal(strings.Count(log.String(), "delivery deferred"), 0)
 	})
 }
@@ -476,13 +484,13 @@ func TestTheNextRelayServesWhileTheFirstRests(t *testing.T) {
 		drop(t, dir, "1", simple)
 		_, stop := start(t, dir, Options{SMTPAddr: "first.test:25, second.test:25", Dial: dial})
 		pass(100 * time.Millisecond)
-		is.Equal(len(second.Messages()), 1) // at once, by the second
+		is.Equal(len(second.Messages()), 1) // at once, by the second relay
 		down.Store(false)
 		pass(10 * time.Second)
 		drop(t, dir, "2", simple)
 		pass(20 * time.Second)
 		stop()
-		is.Equal(len(first.Messages()), 1) // the first one is preferred again when it is back
+		is.Equal(len(first.Messages()), 1) // the first relay is used again when it is available
 	})
 }
 
@@ -493,7 +501,7 @@ func TestGivenUp(t *testing.T) {
 		header string
 		opts   Options
 		within time.Duration
-		tries  int // that were deferred
+		tries  int // deferred attempts
 	}{
 		{"after the attempts are used up", "", Options{Attempts: 3}, 3*time.Minute + time.Second, 2},
 		{"when it is too old", "", Options{MaxAge: 2 * time.Hour}, 2*time.Hour + time.Second, 15},
@@ -503,7 +511,7 @@ func TestGivenUp(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
-				dir, told := t.TempDir(), &events{}
+				dir, events := t.TempDir(), &events{}
 				relay := &smtptest.Relay{Reply: func(verb, _ string) string {
 					if verb == "RCPT" {
 						return "450 4.2.2 mailbox full"
@@ -511,16 +519,19 @@ func TestGivenUp(t *testing.T) {
 					return ""
 				}}
 				drop(t, dir, "m", tt.header+simple)
-				tt.opts.Dial, tt.opts.OnEvent = relay.Dial, told.add
+				tt.opts.Dial, tt.opts.OnEvent = relay.Dial, events.add
 				s, stop := start(t, dir, tt.opts)
 				pass(tt.within - 2*time.Second)
-				is.Equal(len(s.Status()), 1) // not before its time
+				is.Equal(len(s.Status()), 1) // the message is not given up too early
 				pass(2 * time.Second)
 				stop()
-				is.True(exists(dir, "failed", "m"))                                        // the message is kept
-				is.Equal(told.last().Kind, EventFailed)                                    // the application gets the event
-				is.True(strings.Contains(told.last().Err.Error(), "4.2.2 mailbox full"))   // with the last answer
-				is.Equal(strings.Count(told.kinds("b@example.org"), "deferred"), tt.tries) // after it was tried
+				is.True(exists(dir, "failed", "m")) // the message is kept
+				// the application gets the event
+				is.Equal(events.last().Kind, EventFailed)
+				// the event has the last reply
+				is.True(strings.Contains(events.last().Err.Error(), "4.2.2 mailbox full"))
+				// after these deferred attempts
+				is.Equal(strings.Count(events.kinds("b@example.org"), "deferred"), tt.tries)
 			})
 		})
 	}
@@ -537,7 +548,7 @@ func TestRelayTroubleEndsWithMaxAge(t *testing.T) {
 		_, stop := start(t, dir, Options{Dial: relay.Dial, MaxAge: 24 * time.Hour, Concurrency: 1})
 		pass(24*time.Hour + time.Second)
 		stop()
-		is.True(exists(dir, "failed", "1")) // also without an attempt
+		is.True(exists(dir, "failed", "1")) // also a message that was not offered
 		is.True(exists(dir, "failed", "2"))
 	})
 }
@@ -571,7 +582,7 @@ func TestNotBeforeAndPriority(t *testing.T) {
 		pass(59 * time.Minute)
 		is.Equal(taken(), []string{"high@x.org", "usual@x.org", "low@x.org"}) // by priority
 		pass(2 * time.Minute)
-		is.Equal(taken()[3], "later@x.org") // and not before its time
+		is.Equal(taken()[3], "later@x.org") // the message with NotBefore is sent at its time, not before
 	})
 }
 
@@ -591,8 +602,8 @@ func TestTransportThatMisbehavesLosesNothing(t *testing.T) {
 				pass(150 * time.Second)
 				m := one(t, s.Status())
 				stop()
-				is.Equal(calls, 2)            // tried again by the retry rule, not at once
-				is.Equal(m.To[0].Attempts, 2) // and counted
+				is.Equal(calls, 2)            // the retry rule applies
+				is.Equal(m.To[0].Attempts, 2) // the attempt is counted
 			})
 		})
 	}
@@ -623,14 +634,14 @@ func TestRunLetsTransactionsInFlightEnd(t *testing.T) {
 				synctest.Wait()
 				began := time.Now()
 				stop()
-				is.Equal(time.Since(began), tt.want) // Run waits, but not for ever
+				is.Equal(time.Since(began), tt.want) // Run waits for the transaction until Grace has passed
 				is.Equal(exists(dir, "m"), tt.left)
 			})
 		})
 	}
 }
 
-func TestRunSaysWhatIsWrongBeforeItTouchesAnything(t *testing.T) {
+func TestRunReturnsErrorsBeforeItMakesFiles(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		dir  string
@@ -652,10 +663,10 @@ func TestRunSaysWhatIsWrongBeforeItTouchesAnything(t *testing.T) {
 			dir := t.TempDir()
 			err := New(filepath.Join(dir, tt.dir), tt.opts).Run(t.Context())
 			is.True(err != nil)
-			is.True(strings.HasPrefix(err.Error(), "spoolgore: ")) // says whose error it is
-			is.True(strings.Contains(err.Error(), tt.want))        // and what is wrong
+			is.True(strings.HasPrefix(err.Error(), "spoolgore: ")) // the prefix names the package
+			is.True(strings.Contains(err.Error(), tt.want))        // the error names the mistake
 			left, _ := os.ReadDir(dir)
-			is.Equal(len(left), 0) // nothing was made
+			is.Equal(len(left), 0) // no file was made
 		})
 	}
 }
@@ -667,11 +678,11 @@ func TestASpoolIsRunOnce(t *testing.T) {
 		dir := t.TempDir()
 		s, stop := start(t, dir, Options{Transport: TransportFunc(nil)})
 		synctest.Wait()
-		is.True(errors.Is(s.Drain(t.Context()), ErrRunning)) // not twice by one Spool
+		is.True(errors.Is(s.Drain(t.Context()), ErrRunning)) // one Spool runs once at a time
 		other := New(dir, exact(Options{}))
-		is.True(errors.Is(other.Run(t.Context()), ErrRunning)) // nor by two
+		is.True(errors.Is(other.Run(t.Context()), ErrRunning)) // a second Spool cannot run
 		stop()
 		other.opts.Watch = WatchOff
-		is.NoErr(other.Drain(t.Context())) // but one after the other
+		is.NoErr(other.Drain(t.Context())) // after the first one has ended, it can
 	})
 }

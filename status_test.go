@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// deferring is a relay that defers everybody as long as defers is true.
+// deferring is a relay that defers every recipient while defers is true.
 func deferring() (relay *smtptest.Relay, defers *atomic.Bool) {
 	defers = &atomic.Bool{}
 	defers.Store(true)
@@ -40,7 +40,7 @@ func TestStatusFileHasTheNamesOfThe2014Tool(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "status.js")
 		_, stop := start(t, dir, Options{Dial: relay.Dial, StatusFile: path})
 		pass(900 * time.Millisecond)
-		text, err := os.ReadFile(path) // current within a second
+		text, err := os.ReadFile(path) // written within a second
 		is.NoErr(err)
 		stop()
 		var all map[string]map[string]any
@@ -82,9 +82,9 @@ func TestStateSurvivesARestart(t *testing.T) {
 		pass(time.Minute)
 		s, stop = start(t, dir, Options{Dial: relay.Dial})
 		pass(time.Second)
-		after := one(t, s.Status()) // the entry whose file is gone is dropped
+		after := one(t, s.Status()) // the entry of the removed file is dropped
 		is.Equal(after.To[0].Attempts, 3)
-		is.True(after.To[0].NextAttempt.Equal(before.To[0].NextAttempt)) // nothing is forgotten, nothing is tried early
+		is.True(after.To[0].NextAttempt.Equal(before.To[0].NextAttempt)) // the time of the next attempt is kept
 		is.True(after.Enqueued.Equal(before.Enqueued))
 		defers.Store(false)
 		pass(time.Minute)
@@ -93,7 +93,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	})
 }
 
-func TestAStatusFileOfAnotherMessageIsNotBelieved(t *testing.T) {
+func TestRecordOfAnotherMessageUnderTheNameIsNotUsed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -103,7 +103,8 @@ func TestAStatusFileOfAnotherMessageIsNotBelieved(t *testing.T) {
 		_, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(4 * time.Minute)
 		stop()
-		drop(t, dir, "m", strings.Replace(simple, "b@", "other@", 1)) // replaced while no daemon ran
+		// another message has the name since, while no daemon ran
+		drop(t, dir, "m", strings.Replace(simple, "b@", "other@", 1))
 		defers.Store(false)
 		_, stop = start(t, dir, Options{Dial: relay.Dial})
 		pass(time.Second)
@@ -126,18 +127,20 @@ func TestAStatusFileOfThe2014ToolIsUnderstood(t *testing.T) {
 		s, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(time.Minute)
 		m := one(t, s.Status())
-		is.Equal(m.From, "a@example.com")                                        // its From was the raw header field, no envelope sender
-		is.True(m.Enqueued.Equal(time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC))) // age and attempts count on
+		// its From was the raw header field, not the envelope sender
+		is.Equal(m.From, "a@example.com")
+		is.True(m.Enqueued.Equal(time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC))) // age and attempts are kept
 		is.Equal(m.Cc[0].Attempts, 4)
-		is.Equal(relay.Messages()[0].To, []string{"d@example.org"}) // b@ has accepted, and c@ is not due yet
+		// b@ has accepted the message, and c@ is not due yet
+		is.Equal(relay.Messages()[0].To, []string{"d@example.org"})
 		pass(time.Hour)
 		stop()
 		is.Equal(relay.Messages()[1].To, []string{"c@example.org"})
 	})
 }
 
-// The status file is damaged at the start: it is set aside, entries before the damage count, and mail flows. A message
-// with several recipients of which nothing is known is held until a person releases it.
+// The status file is damaged at the start: it is set aside, entries before the damage are used, and mail is sent. A
+// message with several recipients and without an entry is held until an operator releases it.
 func TestDamagedStatusFileIsSetAside(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(string) string{
@@ -192,7 +195,7 @@ func TestDamagedStatusFileIsSetAside(t *testing.T) {
 				is.True(exists(dir, "hold", "z-two"))
 				m := s.Status()[filepath.Join(dir, "z-two")]
 				is.True(!m.Held.IsZero() && strings.Contains(m.Error, "damaged"))
-				known := strings.Contains(bad, "a-known") // entries before the damage count
+				known := strings.Contains(bad, "a-known") // entries before the damage are used
 				is.NoErr(copies(relay, "known@x.org", 1))
 				is.Equal(exists(dir, "hold", "a-known"), !known)
 				aside, err := filepath.Glob(path + ".bad-*")
@@ -212,7 +215,7 @@ func TestDamagedStatusFileIsSetAside(t *testing.T) {
 	}
 }
 
-// edit replaces old by new in the status file, which must contain it.
+// edit replaces old with new in the status file. The status file must contain old.
 func edit(t *testing.T, path, old, new string) {
 	t.Helper()
 	text := compactStatus(t, path)
@@ -249,10 +252,10 @@ func TestPauseEditReload(t *testing.T) {
 		defers.Store(false)
 		drop(t, dir, "new", simple)
 		pass(time.Hour)
-		is.Equal(len(relay.Messages()), 0) // while paused nothing is sent
+		is.Equal(len(relay.Messages()), 0) // no message is sent during the pause
 		after, err := os.ReadFile(path)
 		is.NoErr(err)
-		is.Equal(string(after), string(before)) // nor written
+		is.Equal(string(after), string(before)) // the status file is not written during the pause
 
 		is.NoErr(os.WriteFile(path, []byte("{broken"), 0o600))
 		is.True(s.Reload() != nil)
@@ -267,7 +270,8 @@ func TestPauseEditReload(t *testing.T) {
 		pass(time.Minute)
 		stop()
 		is.Equal(len(relay.Messages()), 2)
-		is.Equal(relay.Messages()[0].To, []string{"b@example.org"}) // neither who was marked done nor who was taken out
+		// only the recipient that is neither marked as done nor removed
+		is.Equal(relay.Messages()[0].To, []string{"b@example.org"})
 		is.True(!exists(dir, "m") && !exists(dir, "failed", "m"))
 	})
 }
@@ -292,13 +296,13 @@ func TestAnAcceptanceSeenDuringThePauseIsNotForgotten(t *testing.T) {
 				drop(t, dir, "m", "Cc: c@example.org\n"+simple)
 				s, stop := start(t, dir, Options{Dial: relay.Dial})
 				pass(time.Second)
-				s.Pause() // in mid-transaction
+				s.Pause() // during the transaction
 				pass(time.Hour)
 				is.Equal(len(relay.Messages()), 1)
 				if gone {
 					is.NoErr(os.WriteFile(path, []byte("{}"), 0o600))
 				}
-				is.NoErr(s.Reload()) // it says that b is in progress still
+				is.NoErr(s.Reload()) // b@ is still in progress in the file
 				s.Resume()
 				pass(48 * time.Hour)
 				stop()
@@ -327,7 +331,7 @@ func TestFlushTriesEverythingNow(t *testing.T) {
 	})
 }
 
-// Two dead connections, as after a change of network, hold up all mail until a flush drops them.
+// All mail waits for two dead connections, as after a change of network. Flush closes the connections.
 func TestFlushDropsConnectionsThatWaitForAGreeting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -371,7 +375,7 @@ func TestStatusBelongsToTheCaller(t *testing.T) {
 	})
 }
 
-func TestAFullDiskIsToldOnce(t *testing.T) {
+func TestFullDiskIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -383,11 +387,11 @@ func TestAFullDiskIsToldOnce(t *testing.T) {
 			drop(t, dir, "m", simple)
 			pass(time.Minute)
 		}
-		is.Equal(len(relay.Messages()), 20)                                // mail goes on
-		is.Equal(strings.Count(log.String(), "file cannot be written"), 1) // it is said once
+		is.Equal(len(relay.Messages()), 20)                                // messages are sent
+		is.Equal(strings.Count(log.String(), "file cannot be written"), 1) // the error is logged once
 		is.NoErr(os.Mkdir(filepath.Dir(path), 0o700))
 		pass(time.Minute)
-		is.Equal(strings.Count(log.String(), "file can be written again"), 1) // and so is its end
+		is.Equal(strings.Count(log.String(), "file can be written again"), 1) // its end is logged once
 		is.True(exists(path))
 		stop()
 	})

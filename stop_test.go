@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// The relay says nothing when Run is to end. Nothing of a message was sent, so Run does not wait: no attempt is
+// The relay does not reply when Run is to end. No content of a message was sent, so Run does not wait: no attempt is
 // counted, no other relay is asked, and the next run sends the message at once.
 func TestRunDoesNotWaitForSilentRelay(t *testing.T) {
 	t.Parallel()

@@ -17,8 +17,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// A wild Transport does all that its contract allows, and some things that it does not. It writes down who has
-// accepted.
+// A wild Transport does everything that its contract allows, and some things that the contract does not allow. It
+// records the acceptances.
 type wild struct {
 	rand       func(n int) int
 	acceptsAll atomic.Bool // accept all recipients from now on
@@ -27,7 +27,7 @@ type wild struct {
 	accepted map[string]int
 }
 
-// Deliver returns too few or too many results, unknown faults, late errors, or an honest answer.
+// Deliver returns too few or too many results, unknown faults, late errors, or proper results.
 func (w *wild) Deliver(ctx context.Context, tx *Transaction) []Result {
 	if n, err := io.Copy(io.Discard, tx.Content()); err != nil || n != tx.Size {
 		return w.all(tx, fmt.Errorf("%d of %d octets: %w", n, tx.Size, err))
@@ -62,7 +62,7 @@ func (w *wild) all(tx *Transaction, err error) []Result {
 	return results
 }
 
-// accept answers for the first n recipients: one in so many is deferred; zero: none.
+// accept returns results for the first n recipients. It defers one in so many; zero: none.
 func (w *wild) accept(tx *Transaction, n, oneIn int) []Result {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,7 +116,7 @@ func TestEveryMethodAtOnce(t *testing.T) {
 			}
 			_ = run(part) // ErrRunning, if the other one has the lock
 		})
-		repeat(1000, func() { // another one is turned away, unless there is a gap
+		repeat(1000, func() { // another run gets ErrRunning, unless no run has the lock at this moment
 			part, end := context.WithTimeout(ctx, time.Millisecond)
 			defer end()
 			other := New(dir, opts)
@@ -159,8 +159,8 @@ func TestEveryMethodAtOnce(t *testing.T) {
 		end()
 		names, err := filepath.Glob(filepath.Join(dir, "*.eml"))
 		is.NoErr(err)
-		is.Equal(len(names), 0)                                           // all is sent
-		is.True(!exists(dir, "failed") || len(ls(t, dir, "failed")) == 0) // nothing is given up
+		is.Equal(len(names), 0)                                           // all messages are sent
+		is.True(!exists(dir, "failed") || len(ls(t, dir, "failed")) == 0) // no message is given up
 		is.True(len(want) > 20)
 		for _, to := range want {
 			if w.accepted[to] != 1 {

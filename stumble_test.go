@@ -14,7 +14,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// stumble answers 421 whenever it is offered the file "poison".
+// stumble is a Transport that replies 421 to each offer of the file "poison".
 func stumble(file, _ string, _ int) error {
 	if file == "poison" {
 		return busyRelay()
@@ -26,8 +26,8 @@ func TestAMessageThatTheRelayStumblesOverHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
-		prefix string // of the poison
-		first  error  // what the others are answered at first
+		prefix string // prefix of the file name of the poison message
+		first  error  // the first reply for the other messages
 	}{
 		{"fresh mail", "", nil},
 		{"retries", "", errLater},
@@ -52,15 +52,15 @@ func TestAMessageThatTheRelayStumblesOverHoldsUpNoOther(t *testing.T) {
 				_, stop := start(t, dir, Options{Transport: relay, Concurrency: 1})
 				pass(24 * time.Hour)
 				stop()
-				is.Equal(relay.accepted("", "b@example.org"), others) // they are all through
-				is.True(exists(dir, "poison"))                        // and it waits
+				is.Equal(relay.accepted("", "b@example.org"), others) // all other messages are sent
+				is.True(exists(dir, "poison"))                        // the poison message waits
 			})
 		})
 	}
 }
 
-// The files are opened in any order, so the poison is the message that is offered at a given place. Acceptances after it
-// show that the relay is well. If there are none, the drain names the last reply of the relay.
+// The files are opened in any order, so the poison message is the one that is offered at a given place. Acceptances
+// after it show that the relay works. If there are none, the drain returns the last reply of the relay.
 func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) {
 	t.Parallel()
 	const others = 50
@@ -69,7 +69,7 @@ func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) 
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
 				poison, offers := "", 0
-				dir, relay := t.TempDir(), &ledger{answer: func(file, _ string, _ int) error { // one at a time
+				dir, relay := t.TempDir(), &ledger{answer: func(file, _ string, _ int) error { // one offer at a time
 					if offers++; offers == place+1 {
 						poison = file
 					}
@@ -85,11 +85,12 @@ func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) 
 				s.opts.Watch = WatchOff
 				err := s.Drain(t.Context())
 				is.Equal(relay.accepted("", "b@example.org"), others) // the others are sent
-				is.True(exists(dir, poison))                          // the poison waits
+				is.True(exists(dir, poison))                          // the poison message waits
 				if place < others {
-					is.NoErr(err) // the relay is well
+					is.NoErr(err) // the relay accepted mail after the 421
 				} else {
-					is.True(err != nil && strings.Contains(err.Error(), "421 4.7.0")) // nothing shows that the relay is well
+					// no acceptance shows that the relay works
+					is.True(err != nil && strings.Contains(err.Error(), "421 4.7.0"))
 				}
 			})
 		})
@@ -99,8 +100,9 @@ func TestDrainTriesTheOthersAfterAMessageThatTheRelayStumblesOver(t *testing.T) 
 func TestDrainSendsWhatIsPutInMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ text, about string }{
-		"after an attempt":  {named, "b@x.org"},
-		"as a file is read": {"From: s@x.org\nTo: root\n\nhello\n", "root"}, // given up at once, by no attempt
+		"after an attempt": {named, "b@x.org"},
+		// the recipient is given up without an attempt
+		"as a file is read": {"From: s@x.org\nTo: root\n\nhello\n", "root"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -131,8 +133,8 @@ func TestContentIsNotReadOnceDeliverHasReturned(t *testing.T) {
 	copied := make(chan struct{})
 	s := New(dir, exact(Options{Transport: TransportFunc(func(_ context.Context, tx *Transaction) []Result {
 		content = tx.Content()
-		go func() { // as an HTTP client may go on with the body of a request that was answered before its end
-			io.Copy(io.Discard, struct{ io.Reader }{content}) // its error is of no matter: it stops
+		go func() { // an HTTP client may go on reading the body of a request after the response
+			io.Copy(io.Discard, struct{ io.Reader }{content}) // the error does not matter
 			close(copied)
 		}()
 		return []Result{{Err: errLater}}
@@ -140,6 +142,6 @@ func TestContentIsNotReadOnceDeliverHasReturned(t *testing.T) {
 	is.NoErr(s.Drain(t.Context()))
 	<-copied
 	n, err := content.Read(make([]byte, 10))
-	is.Equal(n, 0)                        // there is not one byte more: they might be another message's
-	is.True(errors.Is(err, fs.ErrClosed)) // nor does it seem to have ended well
+	is.Equal(n, 0)                        // no further byte, which could be another message's
+	is.True(errors.Is(err, fs.ErrClosed)) // the error is not the end of the content
 }

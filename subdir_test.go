@@ -12,8 +12,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// A file has the name of failed/, tmp/ or hold/, at the start or later. Other mail goes out, the log names the file, and
-// when the file is gone a refused message goes to failed/ by itself.
+// A file has the name of failed/, tmp/ or hold/, at the start or later. Other mail is sent, and the log names the file.
+// When the file is gone, a refused message goes to failed/ by itself.
 func TestFileInPlaceOfSubdirectory(t *testing.T) {
 	t.Parallel()
 	for _, sub := range []string{"failed", "tmp", "hold"} {
@@ -38,7 +38,7 @@ func TestFileInPlaceOfSubdirectory(t *testing.T) {
 				pass(30 * time.Second)
 				is.NoErr(copies(relay, "good@x.org", 1))
 				is.True(!exists(dir, "good"))
-				is.True(exists(dir, "bad") != exists(dir, "failed", "bad")) // kept, in one place
+				is.True(exists(dir, "bad") != exists(dir, "failed", "bad")) // the message is in one of the places
 				is.Equal(exists(dir, "bad"), sub == "failed")
 				if sub == "failed" || atStart {
 					is.True(strings.Contains(log.String(), "level=ERROR") && strings.Contains(log.String(), filepath.Join(dir, sub)))
@@ -53,8 +53,8 @@ func TestFileInPlaceOfSubdirectory(t *testing.T) {
 	}
 }
 
-// A message has a second name in failed/ and no why-file, as a hand leaves that used ln in place of mv. It is sent, at
-// the start and while the daemon runs.
+// A message has a second name in failed/ and no why-file, as after ln in place of mv by an operator. The message is
+// sent, at the start and while the daemon runs.
 func TestMessageLinkedToFailedIsSent(t *testing.T) {
 	t.Parallel()
 	for _, atStart := range []bool{true, false} {

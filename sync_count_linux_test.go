@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys/fsystest"
 )
 
-// refuser is a relay that refuses all mail but reports. An attempt takes 10 ms.
+// refuser is a relay that refuses all mail except reports. An attempt takes 10 ms.
 type refuser struct {
 	mu       sync.Mutex
 	accepted map[string]int // reports, by the Message-ID that In-Reply-To names
@@ -39,8 +39,8 @@ func (r *refuser) Deliver(_ context.Context, tx *Transaction) []Result {
 	return results
 }
 
-// A burst of refused messages costs few syncs, those for the reports to the sender included: at most 0.5 a message. A
-// sync takes 5 ms, as on a disk: what is to be synced gathers meanwhile.
+// A burst of refused messages needs at most 0.5 syncs a message, including those for the reports. A sync takes 5 ms, as
+// on a disk, so that several messages wait for the next sync.
 func TestRefusedMessagesShareSyncs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, testRefusedMessagesShareSyncs)
@@ -75,11 +75,11 @@ func testRefusedMessagesShareSyncs(t *testing.T) {
 	}
 	is.Equal(failed, messages) // all are in failed/
 	for i := range messages {
-		is.Equal(relay.accepted[fmt.Sprintf("<%d@x.org>", i)], 1) // the sender is told of each, once
+		is.Equal(relay.accepted[fmt.Sprintf("<%d@x.org>", i)], 1) // one report for each message
 	}
 	files, directories, all := counts[fsystest.Sync], counts[fsystest.SyncDir], counts[fsystest.SyncAll]
 	ratio := float64(files+directories+all) / messages
 	t.Logf("%d of files, %d of directories, %d of the file system: %.3f a message", files, directories, all, ratio)
-	is.True(files > 0)     // the recording sees them
-	is.True(ratio <= most) // of all syncs to messages
+	is.True(files > 0)     // the recorder counts syncs
+	is.True(ratio <= most) // syncs of all kinds
 }

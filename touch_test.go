@@ -29,9 +29,9 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 	tests := []struct {
 		name  string
 		text  string
-		takes time.Duration // of a transaction
+		takes time.Duration // time that a transaction takes
 		act   func(t *testing.T, dir string, stop func(), again func() (stop func())) func()
-		tries int // of b@x.org
+		tries int // attempts for b@x.org before the touch
 	}{
 		{"while it waits", named, 0, func(t *testing.T, dir string, stop func(), _ func() func()) func() {
 			touch(t, filepath.Join(dir, "m"))
@@ -86,19 +86,20 @@ func TestAFileThatIsTouchedIsTriedNow(t *testing.T) {
 				pass(time.Hour)
 				is.Equal(relay.tries("m", "b@x.org"), tt.tries)
 				m := one(t, s.Status())
-				is.Equal(m.Attempts, tt.tries) // earlier attempts count
+				is.Equal(m.Attempts, tt.tries) // earlier attempts are kept
 				is.Equal(m.To[0].Status, StateDone)
 				pass(24 * time.Hour)
 				stop()
-				is.True(relay.tries("m", "b@x.org") > tt.tries) // it goes on as before
-				is.Equal(relay.tries("m", "a@x.org"), 1)        // it is not sent twice
+				is.True(relay.tries("m", "b@x.org") > tt.tries) // the retry rule still applies
+				is.Equal(relay.tries("m", "a@x.org"), 1)        // a@x.org gets one copy
 			})
 		})
 	}
 }
 
-// TestWhatHappensToAFileThatIsAwayIsSeenAfterwards is about a relay that takes its time, and a person who does not wait for it.
-func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
+// TestChangeOfAFileDuringItsTransactionHasEffect has a slow relay and an operator who changes the file during the
+// transaction.
+func TestChangeOfAFileDuringItsTransactionHasEffect(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		return // notification needs Linux; elsewhere the directory is touched, too
@@ -133,12 +134,12 @@ func TestWhatHappensToAFileThatIsAwayIsSeenAfterwards(t *testing.T) {
 			})
 			drop(t, dir, "m", named)
 			s := try(t, dir, nil, Options{Transport: relay, Freq: time.Hour, Backoff: seldom})
-			soon(t, "it is offered", func() bool { return tries.Load() == 1 })
+			soon(t, "the message is offered", func() bool { return tries.Load() == 1 })
 			is.NoErr(c.act(filepath.Join(dir, "m")))
 			drop(t, dir, "n", simple)
-			soon(t, "the system has told of it", func() bool { return s.told.kinds("b@example.org") != "" })
+			soon(t, "the notification of the later file has arrived", func() bool { return s.events.kinds("b@example.org") != "" })
 			close(answer)
-			soon(t, "it is seen", func() bool { return c.seen(s.Spool, tries.Load()) })
+			soon(t, "the change has effect", func() bool { return c.seen(s.Spool, tries.Load()) })
 		})
 	}
 }
@@ -154,7 +155,7 @@ func TestTouchKeepsNotBefore(t *testing.T) {
 		pass(2 * time.Minute)
 		touch(t, filepath.Join(dir, "m"))
 		pass(11 * time.Hour)
-		is.Equal(relay.tries("m", "a@x.org"), 0) // its sender has said when
+		is.Equal(relay.tries("m", "a@x.org"), 0) // not before NotBefore
 		pass(2 * time.Hour)
 		stop()
 		is.Equal(relay.tries("m", "a@x.org"), 1)
@@ -172,22 +173,22 @@ func TestATouchInMidTransactionSendsNothingTwice(t *testing.T) {
 		touch(t, filepath.Join(dir, "m"))
 		pass(time.Hour)
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1) // both have accepted by then
+		is.Equal(relay.tries("m", "a@x.org"), 1) // both recipients accepted the message during the touch
 		is.Equal(relay.tries("m", "b@x.org"), 1)
-		is.True(!exists(dir, "m")) // and the file goes, though it is another one to look at
+		is.True(!exists(dir, "m")) // the file is removed, although its time has changed
 	})
 }
 
-// A recipient has one event queued, also if the file is touched or edited.
-func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
+// A recipient has one event queued, even if the file is touched or edited.
+func TestMessageThatIsReadAgainHasOneQueuedEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		dir, relay, told := t.TempDir(), &ledger{answer: deferB}, &events{}
+		dir, relay, events := t.TempDir(), &ledger{answer: deferB}, &events{}
 		count := func(kind EventKind, to string) (n int) {
-			told.mu.Lock()
-			defer told.mu.Unlock()
-			for _, ev := range told.all {
+			events.mu.Lock()
+			defer events.mu.Unlock()
+			for _, ev := range events.all {
 				if ev.Kind == kind && ev.To == to {
 					n++
 				}
@@ -196,18 +197,18 @@ func TestAMessageThatIsReadAgainIsNotToldAgain(t *testing.T) {
 		}
 		text := "From: s@x.org\nTo: a@x.org, b@x.org, nobody\nMessage-ID: <1@x>\n\nhello\n"
 		drop(t, dir, "m", text)
-		_, stop := start(t, dir, Options{Transport: relay, OnEvent: told.add, Freq: time.Minute, Backoff: seldom})
+		_, stop := start(t, dir, Options{Transport: relay, OnEvent: events.add, Freq: time.Minute, Backoff: seldom})
 		pass(2 * time.Minute)
 		touch(t, filepath.Join(dir, "m"))
 		pass(2 * time.Minute)
 		is.Equal(relay.tries("m", "b@x.org"), 2)
-		drop(t, dir, "m", strings.Replace(text, "nobody", "c@x.org", 1)) // corrected
+		drop(t, dir, "m", strings.Replace(text, "nobody", "c@x.org", 1)) // the invalid address is corrected
 		pass(2 * time.Minute)
 		stop()
 		is.Equal(count(EventQueued, "a@x.org"), 1)
 		is.Equal(count(EventQueued, "b@x.org"), 1)
-		is.Equal(count(EventQueued, "c@x.org"), 1) // the new recipient has an event
-		is.Equal(count(EventFailed, "nobody"), 1)  // the invalid one is given up once
+		is.Equal(count(EventQueued, "c@x.org"), 1) // the new recipient has its own event
+		is.Equal(count(EventFailed, "nobody"), 1)  // the invalid address has one event
 		is.Equal(count(EventSent, "c@x.org"), 1)
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// Messages with many recipients, of whom some are refused and some deferred once, take few more transactions than a
-// perfect sender needs: one for each message, and one more for a message with a deferred recipient.
+// Messages have many recipients, some of them refused, some deferred once. An ideal sender needs one transaction for
+// each message, and one more if there is a deferred recipient. The daemon needs few more.
 func TestTransactionsOfMessagesWithManyRecipients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -67,10 +67,10 @@ func TestTransactionsOfMessagesWithManyRecipients(t *testing.T) {
 		_, stop := start(t, dir, Options{Dial: relay.Dial})
 		pass(2 * time.Hour)
 		stop()
-		t.Logf("%d transactions, a perfect sender %d; %d offers of recipients, %d", transactions, perfect, offers, wanted)
+		t.Logf("%d transactions, an ideal sender %d; %d offers of recipients, want %d", transactions, perfect, offers, wanted)
 		is.True(transactions >= perfect)
 		is.True(float64(transactions) <= 1.2*float64(perfect))
-		is.Equal(offers, wanted) // each recipient as often as needed
+		is.Equal(offers, wanted) // each recipient is offered as often as needed
 		is.Equal(len(deferred), 0)
 	})
 }

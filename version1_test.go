@@ -35,7 +35,7 @@ var (
 	timeMark  = regexp.MustCompile(`[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z`)
 )
 
-// layOut makes the spool in dir as the killed daemon left it, and as if it had been killed a minute ago.
+// layOut makes the spool in dir as the killed daemon left it, with times as if the daemon had been killed a minute ago.
 func layOut(t *testing.T, dir string) (v version1) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/version1/spool.json")
@@ -91,8 +91,8 @@ func withChecksums(text string) string {
 	return b.String()
 }
 
-// What version 1 was to do with each recipient. Those of reports may get two, where a report was being made at the
-// kill.
+// Recipients by the expected outcome in version 1. A recipient of a report may get two, if version 1 was making the
+// report when it was killed.
 var (
 	version1Waiting = []string{
 		"done@partly", "later@partly", "done@nameless", "later@nameless", "done@put", "later@put",
@@ -105,7 +105,7 @@ var (
 	version1Failed = []string{"failed-partly", "failed-whole", "journal-failed"}
 )
 
-// refuseRefused refuses recipients whose local part says so.
+// refuseRefused refuses recipients whose local part begins with refused.
 func refuseRefused(_, to string, _ int) error {
 	if strings.HasPrefix(to, "refused@") {
 		return refused()
@@ -113,7 +113,7 @@ func refuseRefused(_, to string, _ int) error {
 	return nil
 }
 
-// total counts how often a recipient has been accepted by both versions.
+// total returns the number of acceptances of a recipient by both versions.
 func (v version1) total(relay *ledger, to string) int {
 	before := 0
 	for _, a := range v.Accepted {
@@ -143,15 +143,16 @@ func TestVersion1SpoolIsTakenOver(t *testing.T) {
 		for _, to := range version1Waiting {
 			once(to)
 		}
-		is.Equal(relay.tries("", "later@held"), 0) // held stays held
+		is.Equal(relay.tries("", "later@held"), 0) // a held message stays held
 		is.Equal(relay.tries("", "done@held"), 0)
 		is.Equal(relay.tries("", "done@held-new"), 0)
 		is.Equal(ls(t, dir, "hold"), []string{"held", "held-new"})
-		is.Equal(relay.tries("", "done@half"), 0) // what Put had not finished is no message
+		is.Equal(relay.tries("", "done@half"), 0) // a Put of version 1 that was not finished leaves no message
 		failed := ls(t, dir, "failed")
 		for _, name := range version1Failed {
-			is.True(slices.Contains(failed, name) && slices.Contains(failed, name+".json")) // failed stays failed, with the reason
-			is.Equal(relay.tries("", "refused@"+name), 0)                                   // and untried
+			// a failed message stays in failed/ with its why-file
+			is.True(slices.Contains(failed, name) && slices.Contains(failed, name+".json"))
+			is.Equal(relay.tries("", "refused@"+name), 0) // no attempt for it
 			once("sender@" + name)
 		}
 		for i := range 6 {
@@ -159,21 +160,22 @@ func TestVersion1SpoolIsTakenOver(t *testing.T) {
 			is.True(slices.Contains(failed, name) && slices.Contains(failed, name+".json"))
 			is.True(relay.tries("", "refused@"+name) <= 1)
 			reports := v.total(relay, "sender@"+name)
-			is.True(reports == 1 || reports == 2) // never none
+			is.True(reports == 1 || reports == 2) // at least one report
 		}
 		left, err := New(dir, Options{}).dir.Names("")
 		is.NoErr(err)
-		is.Equal(len(left), 0)                                                            // nothing is left in the spool
-		is.True(!slices.ContainsFunc(ls(t, dir, "tmp"), isSent))                          // nor set aside
+		is.Equal(len(left), 0) // the spool has no message
+		// no file in tmp/ is being removed
+		is.True(!slices.ContainsFunc(ls(t, dir, "tmp"), isSent))
 		is.True(!slices.ContainsFunc(failed, func(n string) bool { return n[0] == '.' })) // nor is a report pending
 	})
 }
 
-// isSent reports whether a name is that of a file that is being removed.
+// isSent reports whether a name in tmp/ is that of a file that is being removed.
 func isSent(name string) bool { return strings.HasPrefix(name, ".sent-") }
 
-// movedBack opens the spool with the present version. The given names are moved back from failed/, and what is
-// on hold is released. It returns the recipients that have not got their message once.
+// movedBack opens the spool with the present version, moves the given names back from failed/, and releases held
+// messages. It returns the recipients that have not got their message exactly once.
 func movedBack(t *testing.T, running bool, names ...string) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, relay := t.TempDir(), &ledger{}
@@ -214,12 +216,12 @@ func movedBack(t *testing.T, running bool, names ...string) (wrong []string) {
 
 func TestVersion1SpoolMovedBackWhileRunning(t *testing.T) {
 	t.Parallel()
-	is.New(t).Equal(movedBack(t, true, version1Failed...), nil) // everybody gets the message once
+	is.New(t).Equal(movedBack(t, true, version1Failed...), nil) // every recipient gets its message once
 }
 
 func TestVersion1SpoolMovedBackBeforeStart(t *testing.T) {
 	t.Parallel()
-	is.New(t).Equal(movedBack(t, false, "failed-partly", "failed-whole"), nil) // everybody gets the message once
+	is.New(t).Equal(movedBack(t, false, "failed-partly", "failed-whole"), nil) // every recipient gets its message once
 }
 
 func TestVersion1SpoolMovedBackBeforeJournalIsRead(t *testing.T) {

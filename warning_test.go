@@ -10,9 +10,10 @@ import (
 	"github.com/matryer/is"
 )
 
-// A run may end while the report about a delay is being made. The next run makes no second one, and the report is not lost.
+// A run may end while it makes the report about a delay. The next run makes no second report, and the report is not
+// lost.
 func TestWarningIsSentOnceAlsoWhenTheRunEnds(t *testing.T) {
-	for range 20 { // how far the report is when the run ends is left to the disk
+	for range 20 { // the progress of the report at the end of the run depends on the disk
 		synctest.Test(t, func(t *testing.T) {
 			is := is.New(t)
 			dir := t.TempDir()
@@ -23,7 +24,7 @@ func TestWarningIsSentOnceAlsoWhenTheRunEnds(t *testing.T) {
 			})
 			s := New(dir, opts)
 			s.opts.Watch = WatchOff
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // when the report is due
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // the time at which the report is due
 			defer cancel()
 			is.NoErr(s.Run(ctx))
 			_, stop := begin(t, dir, opts)

@@ -16,8 +16,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// writers are scripts of the shell that bring the message $M into the spool, their working directory, as the file $N.
-// Each row of the table in docs/spool.md has one, and other programs, too.
+// writers are shell scripts that bring the message $M into the spool, their working directory, as the file $N. Each row
+// of the table in docs/spool.md has a script, and there are scripts of other programs.
 var writers = map[string]string{
 	"renamed from tmp":             `cat "$M" >tmp/$N; mv tmp/$N $N`,
 	"linked from tmp":              `cat "$M" >tmp/$N; ln tmp/$N $N; rm tmp/$N`,
@@ -77,7 +77,7 @@ func available(script string) bool {
 	return true
 }
 
-// runScript runs a script of writers or editors in dir, with the message in the file m and the name of the file.
+// runScript runs a script of writers or editors in dir. The file m has the message, and $N is name.
 func runScript(dir, script, m, name string) error {
 	sh := exec.Command("sh", "-ec", script)
 	sh.Dir, sh.Env = dir, append(os.Environ(), "M="+m, "N="+name)
@@ -87,10 +87,10 @@ func runScript(dir, script, m, name string) error {
 	return nil
 }
 
-// body is what the message of the script number i says. It is long enough for more than one write.
+// body returns the body of the message of script i. It is long enough for more than one write.
 func body(i int) string { return strings.Repeat(fmt.Sprintf("hello, number %d\n", i), 40) + "end\n" }
 
-// A message of any program, written in any way, is sent once and whole.
+// A message of any program, however it is written, is sent once and complete.
 func TestWriters(t *testing.T) {
 	t.Parallel()
 	dir, relay := t.TempDir(), &smtptest.Relay{}
@@ -164,8 +164,8 @@ var editors = map[string]string{
 	"tar and back":            `tar cf "$M.tar" $N; rm $N; tar xf "$M.tar"`,
 }
 
-// However a waiting message is changed or moved, a recipient that has accepted it gets no second copy, and the others
-// get it.
+// However a waiting message is changed or moved, a recipient that has accepted it gets no second copy, and the other
+// recipients get it.
 func TestEditorsOfAWaitingMessage(t *testing.T) {
 	t.Parallel()
 	var later atomic.Bool

@@ -18,10 +18,11 @@ import (
 	"github.com/matryer/is"
 )
 
-// A message of 256 MiB, all zeros and no line end, takes no more memory than any other, and holds up none.
-func TestMemoryForAGibibyte(t *testing.T) {
+// A message of 256 MiB, all zeros without a line end, takes no more memory than any other message, and delays no other
+// message.
+func TestMemoryForALargeMessage(t *testing.T) {
 	size, most := int64(256<<20), uint64(4<<20)
-	if poolsLeak { // and all is much slower
+	if poolsLeak { // the race detector also makes everything much slower
 		size, most = 64<<20, 64<<20
 	}
 	for name, ext := range map[string][]string{"DATA": nil, "BDAT": {"PIPELINING", "CHUNKING"}} {
@@ -38,9 +39,10 @@ func TestMemoryForAGibibyte(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			is.NoErr(s.Drain(t.Context()))
 			runtime.ReadMemStats(&after)
-			is.True(relay.took.Load() > size)                  // all of it was sent
-			is.True(after.TotalAlloc-before.TotalAlloc < most) // in memory that has nothing to do with its size
-			is.Equal(relay.large.Load(), int64(1))             // when all others were there: none has waited for it
+			is.True(relay.took.Load() > size)                  // the whole message was sent
+			is.True(after.TotalAlloc-before.TotalAlloc < most) // the memory does not depend on the size
+			// after all small messages: no small message has waited for the large one
+			is.Equal(relay.large.Load(), int64(1))
 			is.True(!exists(dir, "huge"))
 		})
 	}
@@ -48,11 +50,11 @@ func TestMemoryForAGibibyte(t *testing.T) {
 
 const smallOnes = 10
 
-// An abyss is a relay that discards all content, with lines of any length.
+// An abyss is a relay that discards all content. Lines can have any length.
 type abyss struct {
 	ext                []string
 	took, small, large atomic.Int64
-	others             chan struct{} // closed when all small messages are there, for which the large one waits
+	others             chan struct{} // closed when all small messages have arrived; the large message waits for that
 }
 
 func (a *abyss) listen(t *testing.T) (addr string) {

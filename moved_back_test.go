@@ -12,8 +12,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// A message of which a@x.org has got a copy is given up for b@x.org, and moved back under another name. The why-file is
-// found by what it says.
+// A relay accepts a message for a@x.org and refuses b@x.org. The message is then moved back from failed/ under another
+// name. The daemon finds the why-file by its content.
 func TestMessageIsMovedBackUnderAnotherName(t *testing.T) {
 	t.Parallel()
 	hold := func(dir string) string { return filepath.Join(dir, "hold", "x") }
@@ -26,7 +26,7 @@ func TestMessageIsMovedBackUnderAnotherName(t *testing.T) {
 		text  string
 		while bool // a daemon runs
 		move  func(t *testing.T, dir string)
-		a, b  int // acceptances in the end
+		a, b  int // number of acceptances at the end
 	}{
 		"while a daemon runs":  {named, true, rename("again"), 1, 1},
 		"before a start":       {named, false, rename("again"), 1, 1},
@@ -78,17 +78,17 @@ func TestMessageIsMovedBackUnderAnotherName(t *testing.T) {
 				is.Equal(relay.accepted("", "b@x.org"), tt.b)
 				left, err := filepath.Glob(filepath.Join(dir, "[^.]*"))
 				is.NoErr(err)
-				is.Equal(len(left), 3) // failed, hold, tmp
+				is.Equal(len(left), 3) // the directories failed, hold and tmp
 				whys, err := filepath.Glob(filepath.Join(dir, "failed", "*.json"))
 				is.NoErr(err)
 				stays := strings.HasPrefix(name, "it stays") || strings.HasPrefix(name, "deleted")
-				is.Equal(len(whys) == 0, !stays) // the why-file went with its message
+				is.Equal(len(whys) == 0, !stays) // the why-file is removed together with the message
 			})
 		})
 	}
 }
 
-// An entry is taken out of the status file, and the process is killed after the reload has returned.
+// A person removes an entry from the status file. The process is killed after Reload has returned.
 func TestReloadIsDurableWhenItReturns(t *testing.T) {
 	t.Parallel()
 	for name, pause := range map[string]bool{"in a pause": true, "without a pause": false} {
@@ -107,7 +107,7 @@ func TestReloadIsDurableWhenItReturns(t *testing.T) {
 				is.NoErr(err)
 				is.NoErr(os.WriteFile(filepath.Join(dir, ".spoolgore.js"), text, 0o600))
 				is.NoErr(s.Reload())
-				is.Equal(strings.Count(journalOf(t, dir), "\n"), 1) // the acceptance
+				is.Equal(strings.Count(journalOf(t, dir), "\n"), 1) // the line of the acceptance
 				dir = crash(t, dir, stop)
 				relay.acceptAll()
 				_, stop = start(t, dir, Options{Transport: relay})
@@ -132,7 +132,7 @@ func TestFileOfSameSizeAndTimeIsReadAfterRestart(t *testing.T) {
 		stop()
 		info, err := os.Stat(filepath.Join(dir, "m"))
 		is.NoErr(err)
-		keep := filepath.Join(dir, "tmp", "keep") // otherwise its inode could be used again
+		keep := filepath.Join(dir, "tmp", "keep") // otherwise the file system could use the inode number again
 		is.NoErr(os.Link(filepath.Join(dir, "m"), keep))
 		drop(t, dir, "m", strings.NewReplacer("1@x", "2@x", "a@x.org", "c@x.org").Replace(named))
 		is.NoErr(os.Chtimes(filepath.Join(dir, "m"), info.ModTime(), info.ModTime()))

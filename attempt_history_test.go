@@ -16,7 +16,7 @@ func TestHistoryIsCompleteAfterRestartsAndACrash(t *testing.T) {
 		relay := &ledger{answer: func(_, _ string, n int) error {
 			switch {
 			case n%4 == 0:
-				return busyRelay() // is in the history, although it does not count as a failed attempt
+				return busyRelay() // counts as no failed attempt, but is in the history
 			case n > 20:
 				return refused()
 			}
@@ -35,7 +35,7 @@ func TestHistoryIsCompleteAfterRestartsAndACrash(t *testing.T) {
 		s, stop := start(t, dir, opts)
 		pass(time.Second)
 		history := one(t, s.Status()).To[0].History
-		is.Equal(history.Times, relay.tries("m", "b@example.org")) // every attempt that the relay has seen
+		is.Equal(history.Times, relay.tries("m", "b@example.org")) // every attempt that the relay has got
 		pass(time.Hour)
 		stop()
 		history = whyFile(t, dir, "m").To[0].History

@@ -33,24 +33,25 @@ func TestThousandsOfFilesThatCannotBeSent(t *testing.T) {
 		s, stop := start(t, dir, Options{Dial: relay.Dial, Logger: slog.New(slog.NewTextHandler(log, nil))})
 		drop(t, dir, "good", simple)
 		pass(11 * time.Second)
-		is.Equal(len(relay.Messages()), 1) // by the next scan
+		is.Equal(len(relay.Messages()), 1) // the good message is sent at the next scan
 		for i := range 10 {
-			drop(t, dir, fmt.Sprint("good", i), simple) // the directory is read again
+			drop(t, dir, fmt.Sprint("good", i), simple) // each new file makes the daemon read the directory again
 			pass(time.Minute)
 		}
 		is.Equal(len(s.Status()), bad)
 		stop()
 		is.Equal(len(relay.Messages()), 11)
-		is.Equal(strings.Count(log.String(), "file cannot be sent"), bad) // one line each
-		is.Equal(strings.Count(log.String(), "\n"), bad+2*11+2)           // and no other: queued, delivered, started, stopped
+		is.Equal(strings.Count(log.String(), "file cannot be sent"), bad) // one line for each file
+		// all other lines are: queued, delivered, started, stopped
+		is.Equal(strings.Count(log.String(), "\n"), bad+2*11+2)
 	})
 }
 
-// While the loop is busy the kernel's queue of notices overflows: nothing must depend on one that is lost.
+// While the loop is busy, the kernel's queue of notices overflows. Every message is found, although notices are lost.
 func TestMoreNoticesThanTheKernelKeeps(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		return // there are none
+		return // other systems send no notices
 	}
 	is := is.New(t)
 	const renames = 20_000 // two events each; the kernel keeps 16,384
@@ -72,11 +73,11 @@ func TestMoreNoticesThanTheKernelKeeps(t *testing.T) {
 		is.NoErr(os.Rename(filepath.Join(dir, ".a"), filepath.Join(dir, ".b")))
 		is.NoErr(os.Rename(filepath.Join(dir, ".b"), filepath.Join(dir, ".a")))
 	}
-	is.NoErr(os.Remove(filepath.Join(dir, "goes"))) // its notices are lost
+	is.NoErr(os.Remove(filepath.Join(dir, "goes"))) // the kernel drops the notices of this file
 	drop(t, dir, "late", to("late@x.org"))
 	close(goOn)
-	soon(t, "what nobody told of is sent", func() bool { return r.got("late@x.org") == 1 })
-	soon(t, "nothing else is left", func() bool { return len(r.Status()) == 0 })
+	soon(t, "the message without a notice is sent", func() bool { return r.got("late@x.org") == 1 })
+	soon(t, "the spool is empty", func() bool { return len(r.Status()) == 0 })
 	is.Equal(r.got("first@x.org"), 1)
 	is.Equal(r.got("goes@x.org"), 0) // a deleted message is not sent
 }

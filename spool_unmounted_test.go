@@ -13,7 +13,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A spool that goes away, as when its file system is unmounted, takes nothing along that was known of its messages.
+// The spool directory goes away, as when its file system is unmounted, and comes back. No record of a message is lost.
 func TestRecordsSurviveAnUnmountedSpool(t *testing.T) {
 	t.Parallel()
 	type act func(t *testing.T, dir string)
@@ -36,28 +36,28 @@ func TestRecordsSurviveAnUnmountedSpool(t *testing.T) {
 				s, stop := start(t, dir, Options{Transport: relay, Backoff: func(int) time.Duration { return time.Hour }, Logger: slog.New(slog.NewTextHandler(log, nil))})
 				pass(8 * time.Second)
 				drop(t, dir, "flying", to("f@x.org"))
-				pass(4 * time.Second) // in mid-transaction
+				pass(4 * time.Second) // the transaction of flying is under way
 				tt.away(t, dir)
 				pass(30 * time.Second)
-				s.Flush() // all is tried now that can be
+				s.Flush() // every message of which the file is there is tried
 				pass(2 * time.Hour)
 				is.Equal(relay.accepted("flying", "f@x.org"), 1)
 				tt.back(t, dir)
 				pass(3 * time.Hour)
 				stop()
 				is.Equal(relay.tries("waits", "a@x.org"), 1)  // a recipient with an acceptance does not get it again
-				is.True(relay.tries("waits", "b@x.org") > 1)  // the other one is tried again
-				is.True(exists(dir, "waits"))                 // and it waits for him
-				is.Equal(relay.tries("flying", "f@x.org"), 1) // an acceptance meanwhile counts
-				is.True(!exists(dir, "flying"))               // and its file gone
+				is.True(relay.tries("waits", "b@x.org") > 1)  // b@x.org is tried again
+				is.True(exists(dir, "waits"))                 // and the message waits for b@x.org
+				is.Equal(relay.tries("flying", "f@x.org"), 1) // an acceptance counts although the directory was away
+				is.True(!exists(dir, "flying"))               // and the file is removed when the directory is back
 				is.Equal(relay.accepted("done", "d@x.org"), 1)
-				is.True(strings.Count(log.String(), "ERROR") <= 3) // each trouble is said once
+				is.True(strings.Count(log.String(), "ERROR") <= 3) // each error is logged once
 			})
 		})
 	}
 }
 
-func TestASpoolMadeAnewIsLockedAndRun(t *testing.T) {
+func TestNewSpoolDirectoryIsLockedAndServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -76,7 +76,7 @@ func TestASpoolMadeAnewIsLockedAndRun(t *testing.T) {
 	})
 }
 
-func TestASpoolThatSomebodyElseRunsIsLeftAlone(t *testing.T) {
+func TestNewSpoolDirectoryOfAnotherDaemonIsNotServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -87,22 +87,23 @@ func TestASpoolThatSomebodyElseRunsIsLeftAlone(t *testing.T) {
 		is.NoErr(os.RemoveAll(dir))
 		is.NoErr(os.Mkdir(dir, 0o700))
 		other, theirs := New(dir, exact(Options{})), &ledger{}
-		unlock, err := other.dir.Lock().Acquire() // faster than us
+		unlock, err := other.dir.Lock().Acquire() // the other Spool locks the new directory before the daemon does
 		is.NoErr(err)
 		drop(t, dir, "m", named)
 		pass(time.Hour)
-		is.Equal(relay.tries("m", "a@x.org"), 0)                        // it is theirs
-		is.True(!exists(dir, ".spoolgore.js"))                          // and so is the status
-		is.True(strings.Contains(log.String(), "is being run already")) // we say why
+		// the message belongs to the Spool with the lock
+		is.Equal(relay.tries("m", "a@x.org"), 0)
+		is.True(!exists(dir, ".spoolgore.js"))                          // and so does the status file
+		is.True(strings.Contains(log.String(), "is being run already")) // the log has the reason
 		unlock()
 		pass(time.Minute)
 		stop()
-		is.Equal(relay.tries("m", "a@x.org"), 1) // until they are done
+		is.Equal(relay.tries("m", "a@x.org"), 1) // after the other Spool has unlocked the directory
 		is.Equal(theirs.tries("m", "a@x.org"), 0)
 	})
 }
 
-func TestADrainOfASpoolThatGoesAwayEnds(t *testing.T) {
+func TestDrainEndsWhenTheSpoolDirectoryIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -115,7 +116,7 @@ func TestADrainOfASpoolThatGoesAwayEnds(t *testing.T) {
 		s.opts.Watch = WatchOff
 		time.AfterFunc(90*time.Second, func() { check(t, os.Rename(dir, dir+".away")) })
 		err := s.Drain(t.Context())
-		is.True(errors.Is(err, os.ErrNotExist)) // and says why
+		is.True(errors.Is(err, os.ErrNotExist)) // the error has the reason
 		is.True(exists(dir+".away", "3"))
 	})
 }

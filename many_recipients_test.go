@@ -18,8 +18,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// A message with more recipients than MaxRecipients goes to nobody, and its sender gets a report. With a higher limit,
-// the message can be moved back.
+// A message with more recipients than MaxRecipients is sent to no recipient, and its sender gets a report. With a
+// higher limit, the message can be moved back.
 func TestTooManyRecipientsOfAMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,17 +30,17 @@ func TestTooManyRecipientsOfAMessage(t *testing.T) {
 		drop(t, dir, "many", many(31))
 		drop(t, dir, "enough", many(30))
 		pass(time.Minute)
-		is.Equal(ls(t, dir, "failed"), []string{"many", "many.json"}) // the message is kept
+		is.Equal(ls(t, dir, "failed"), []string{"many", "many.json"}) // the message is kept in failed/
 		got := reports(t, relay)
 		is.Equal(len(got), 1) // one report
 		is.Equal(got[0].env.GetHeader("To"), "<a@example.com>")
 		is.True(strings.Contains(got[0].Explanation.Text, "31 recipients, more than 30"))
 		is.Equal(len(relay.Messages()), 2)             // the report, and the other message
 		is.Equal(len(events.ofKind(EventUnusable)), 1) // one event
-		is.True(len(whyFile(t, dir, "many").To) <= 20) // the why-file names a few
+		is.True(len(whyFile(t, dir, "many").To) <= 20) // the why-file names at most 20 recipients
 		check(t, os.Rename(filepath.Join(dir, "failed", "many"), filepath.Join(dir, "many")))
 		pass(time.Minute)
-		is.True(exists(dir, "failed", "many")) // the limit holds for a message that was moved back
+		is.True(exists(dir, "failed", "many")) // the limit also applies to a message that was moved back
 		opts.MaxRecipients = 31
 		opts.SMTPAddr = "smarthost.test:25"
 		check(t, s.Reconfigure(exact(opts)))
@@ -58,7 +58,7 @@ func TestTooManyRecipientsOfAMessage(t *testing.T) {
 	})
 }
 
-// The default limit is 10,000. Put refuses what a file would be given up for.
+// each recipient has got its message once
 func TestTooManyRecipientsForPut(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

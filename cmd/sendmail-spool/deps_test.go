@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLinkedPackages keeps packages out of sendmail-spool that cost start time, memory or trust in a command which may
-// be installed set-group-ID.
+// TestLinkedPackages fails if sendmail-spool imports packages that cost start time or memory, or that a command which
+// may be installed set-group-ID should not trust.
 func TestLinkedPackages(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()

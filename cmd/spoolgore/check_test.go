@@ -21,7 +21,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// runSpoolOf makes the test the daemon of a spool: it holds the lock, and says of itself what signs says.
+// runSpoolOf makes the test process hold the lock of a spool. With signs, it also writes the state file of a daemon.
 func runSpoolOf(t *testing.T, spool string, signs *daemonstate.State) {
 	t.Helper()
 	d, err := spooldir.New(spool)
@@ -34,7 +34,7 @@ func runSpoolOf(t *testing.T, spool string, signs *daemonstate.State) {
 	}
 }
 
-// writeSigns writes signs of the process of the test, or of another one if they are of that.
+// writeSigns writes the state file of a daemon. Without a PID, the process of the test is the daemon.
 func writeSigns(t *testing.T, spool string, signs *daemonstate.State) {
 	t.Helper()
 	if signs.PID == 0 {
@@ -47,10 +47,10 @@ func writeSigns(t *testing.T, spool string, signs *daemonstate.State) {
 	must(t, daemonstate.Write(&b, *signs))
 	path := filepath.Join(spool, daemonstate.Name)
 	must(t, os.WriteFile(path, b.Bytes(), 0o600))
-	must(t, os.Chtimes(path, signs.Written, signs.Written)) // which counts too
+	must(t, os.Chtimes(path, signs.Written, signs.Written)) // the modification time is checked, too
 }
 
-// waiting makes a spool with one message that has been waiting so long.
+// waiting makes a spool with one message that has waited for that time.
 func waiting(t *testing.T, long time.Duration) string {
 	t.Helper()
 	spool := t.TempDir()
@@ -65,7 +65,7 @@ func waiting(t *testing.T, long time.Duration) string {
 	return spool
 }
 
-// anAge matches an age as check prints it.
+// anAge is a pattern for an age as check prints it.
 const anAge = `\d+[smh]\d*[sm]?`
 
 func TestCheck(t *testing.T) {
@@ -75,13 +75,13 @@ func TestCheck(t *testing.T) {
 		return daemonstate.Relay{Name: name, Senders: senders, Trouble: "dial: refused", Since: time.Now().Add(-since)}
 	}
 	for name, row := range map[string]struct {
-		oldest time.Duration      // zero: nothing waits
+		oldest time.Duration      // age of the oldest message; zero: no message waits
 		signs  *daemonstate.State // nil: no daemon runs
 		args   []string
 		more   func(t *testing.T, spool string)
 		code   int
-		say    string // in the line; AGE stands for any, as time passes during the test
-		not    string // not in the line
+		say    string // text in the line; AGE stands for any age, as time passes during the test
+		not    string // text that is not in the line
 	}{
 		"all is well":      {time.Minute, &daemonstate.State{Relays: []daemonstate.Relay{well}, PerMinute: 2.5}, nil, nil, 0, "1 message waiting, the oldest AGE | oldest=AGE;900;7200;0 waiting=1;;;0 held=0;;;0 failed=0;;;0 failed_24h=0;10;100;0 relays_resting=0;;;0 sent_per_minute=2.5;;;0", ""},
 		"empty, no daemon": {0, nil, nil, nil, 1, "no daemon runs; 0 messages waiting", ""},
@@ -94,7 +94,8 @@ func TestCheck(t *testing.T) {
 		}, 3, "is no spool", "waits"},
 		"report refused": {0, &daemonstate.State{}, nil, func(t *testing.T, spool string) {
 			must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
-			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600)) // making the files takes a while
+			// so that the status file is fresh: making the files takes a while
+			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600))
 			must(t, os.WriteFile(filepath.Join(spool, "failed", "r"), []byte(mail()), 0o600))
 			must(t, os.WriteFile(filepath.Join(spool, "failed", "r.json"), []byte(`{"From":"","To":[{"Address":"a@x.org"}]}`), 0o600))
 		}, 1, "1 report to senders could not be delivered in 24 hours, see failed/r", ""},
@@ -157,16 +158,17 @@ func TestCheck(t *testing.T) {
 			is.True(strings.HasPrefix(r.out, "SPOOLGORE "+[]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[row.code]+" - "))
 			is.True(regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(row.say), "AGE", anAge)).MatchString(r.out))
 			is.True(row.not == "" || !strings.Contains(r.out, row.not))
-			is.Equal(r.err, "") // who reads a plugin reads standard output only
+			is.Equal(r.err, "") // a monitoring system reads standard output only
 		})
 	}
 }
 
-// giveUp makes so many messages that were given up so long ago.
+// giveUp makes n messages in failed/ that were given up at that age.
 func giveUp(n int, long time.Duration) func(t *testing.T, spool string) {
 	return func(t *testing.T, spool string) {
 		must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
-		must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600)) // making the files takes a while
+		// so that the status file is fresh: making the files takes a while
+		must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600))
 		at := time.Now().Add(-long)
 		for i := range n {
 			path := filepath.Join(spool, "failed", string(rune('a'+i/26))+string(rune('a'+i%26)))
@@ -177,11 +179,12 @@ func giveUp(n int, long time.Duration) func(t *testing.T, spool string) {
 	}
 }
 
-// fillFailed puts n messages of size octets into failed/, that were given up two days ago. The files have holes.
+// fillFailed makes n sparse files of size octets in failed/, for messages that were given up two days ago.
 func fillFailed(n int, size int64) func(t *testing.T, spool string) {
 	return func(t *testing.T, spool string) {
 		must(t, os.Mkdir(filepath.Join(spool, "failed"), 0o700))
-		must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600)) // making the files takes a while
+		// so that the status file is fresh: making the files takes a while
+		must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{}"), 0o600))
 		at := time.Now().Add(-48 * time.Hour)
 		for i := range n {
 			path := filepath.Join(spool, "failed", fmt.Sprint("m", i))
@@ -214,11 +217,11 @@ func TestStats(t *testing.T) {
 		`mail:25  at rest, retrying in 2m; failing for 10m: dial: \x1b[31mrefused`, "other:25 for @example.net  well, 1 of 20 connections open",
 	} {
 		if !strings.Contains(out, words) {
-			t.Errorf("%q is not in it:\n%s", words, out)
+			t.Errorf("%q is not in the output:\n%s", words, out)
 		}
 	}
 	is.True(!strings.Contains(out, "\x1b"))
-	is.Equal(strings.Count(ok(t, "stats", "-n", "1", spool), "example."), 1+1) // domains, and the relay's
+	is.Equal(strings.Count(ok(t, "stats", "-n", "1", spool), "example."), 1+1) // a domain, and the name of the relay
 
 	var s struct {
 		States    map[string]struct{ Messages int }
@@ -242,7 +245,7 @@ func TestStats(t *testing.T) {
 	is.True(s.EmptyAfter > 3000 && s.EmptyAfter <= 3600) // the deferred message is tried again in an hour
 }
 
-func TestStatsOfNothing(t *testing.T) {
+func TestStatsOfAnEmptySpool(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	out := ok(t, "stats", t.TempDir())
@@ -250,7 +253,7 @@ func TestStatsOfNothing(t *testing.T) {
 	is.True(strings.Contains(out, "no messages"))
 }
 
-func TestFlushTellsOfAPause(t *testing.T) {
+func TestFlushDuringAPause(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := t.TempDir()
@@ -274,8 +277,11 @@ func TestADaemonInAnotherContainer(t *testing.T) {
 	is := is.New(t)
 	spool := waiting(t, time.Minute)
 	runSpoolOf(t, spool, &daemonstate.State{PID: 1})
-	must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.lock"), []byte("4194999"), 0o600)) // a number that says nothing here
-	is.Equal(ok(t, "flush", spool), "to be tried again: one.eml\n")                          // no signal reaches it
-	is.Equal(operate(t, "check", spool).code, 0)                                             // it runs
+	// a process number of another container
+	must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.lock"), []byte("4194999"), 0o600))
+	// the command cannot send a signal to that process
+	is.Equal(ok(t, "flush", spool), "to be tried again: one.eml\n")
+	// the lock shows that a daemon runs
+	is.Equal(operate(t, "check", spool).code, 0)
 	is.Equal(ok(t, "retry", "-all", spool), "to be tried again: one.eml\n")
 }

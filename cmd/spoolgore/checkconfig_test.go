@@ -42,5 +42,5 @@ func TestCheckConfig(t *testing.T) {
 	is := is.New(t)
 	files, err := os.ReadDir(dir)
 	is.NoErr(err)
-	is.Equal(len(files), 1) // the spool was not touched
+	is.Equal(len(files), 1) // no file was made in the spool
 }

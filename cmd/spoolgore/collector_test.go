@@ -15,8 +15,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// TestSignsOfLife follows what the daemon says of itself in the spool from its start to its end.
-func TestSignsOfLife(t *testing.T) {
+// TestStateFileOfADaemon follows the state file of a daemon from the start of the daemon to its end.
+func TestStateFileOfADaemon(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool, relay := t.TempDir(), &smtptest.Relay{}
@@ -27,23 +27,23 @@ func TestSignsOfLife(t *testing.T) {
 		return s
 	}
 	d := start(t, "-smtpaddr", "127.0.0.1:1,"+addr, "-rate", "1000/s", spool)
-	eventually(t, "the file comes", func() bool { return read().PID == d.cmd.Process.Pid })
+	eventually(t, "the state file has the process id", func() bool { return read().PID == d.cmd.Process.Pid })
 	s := read()
 	is.Equal(s.Rate, "1000/s")
 	is.Equal(s.Relays[0].Name, "127.0.0.1:1")
 	is.Equal(s.Relays[1].Name, addr)
 
 	drop(t, spool, "m", mail("To: ann@example.org"))
-	eventually(t, "what was sent is counted", func() bool { return read().Sent == 1 })
+	eventually(t, "the sent message is counted", func() bool { return read().Sent == 1 })
 	eventually(t, "the relay that is down is named", func() bool { return strings.Contains(read().Relays[0].Trouble, "refused") })
 	is.True(read().RateWait.IsZero())
 	d.signal(syscall.SIGTSTP)
-	eventually(t, "a pause is told", func() bool { return read().Paused })
+	eventually(t, "the state file has the pause", func() bool { return read().Paused })
 	second := start(t, "-smtpaddr", addr, spool)
 	is.Equal(second.exit(), cli.ExitTempFail)
-	is.Equal(read().PID, d.cmd.Process.Pid) // one that may not run says nothing of itself
+	is.Equal(read().PID, d.cmd.Process.Pid) // a daemon without the lock writes no state file
 	d.signal(syscall.SIGHUP)
-	eventually(t, "its end too", func() bool { return !read().Paused })
+	eventually(t, "the state file has the end of the pause", func() bool { return !read().Paused })
 	d.stop()
-	is.True(!exists(filepath.Join(spool, daemonstate.Name))) // nobody is there any more
+	is.True(!exists(filepath.Join(spool, daemonstate.Name))) // a daemon that ends removes its state file
 }

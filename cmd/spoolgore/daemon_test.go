@@ -17,11 +17,11 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// patience is how long a test waits for what is to happen. It is long since on a slow disk the status file, which may
-// take a twentieth of the time only, comes late.
+// patience is how long a test waits for an event. It is long because the status file is late on a slow disk: the daemon
+// spends at most a twentieth of its time on it.
 const patience = 5 * time.Minute
 
-// daemon is the command as a process.
+// daemon is a process of the command.
 type daemon struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -29,13 +29,13 @@ type daemon struct {
 	exited chan struct{}
 }
 
-// start runs the command with the arguments. What still runs at the end of the test is killed.
+// start runs the command with the arguments. A process that still runs at the end of the test is killed.
 func start(t *testing.T, args ...string) *daemon {
 	t.Helper()
 	return startWith(t, nil, args...)
 }
 
-// startWith is start with additions to the environment.
+// startWith is start with additional environment variables.
 func startWith(t *testing.T, env []string, args ...string) *daemon {
 	t.Helper()
 	var d *daemon
@@ -48,13 +48,13 @@ func startWith(t *testing.T, env []string, args ...string) *daemon {
 	return d
 }
 
-// launch is startWith for a test that shows of the log itself what is of use.
+// launch is startWith for a test that logs a part of the daemon's log itself.
 func launch(t *testing.T, env []string, args ...string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
 	d.cmd.Env = []string{asCommand + "=1"}
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "GODEBUG=") { // the command has to care for it itself
+		if !strings.HasPrefix(v, "GODEBUG=") { // the command has to set GODEBUG itself
 			d.cmd.Env = append(d.cmd.Env, v)
 		}
 	}
@@ -116,7 +116,7 @@ func (d *daemon) logs(words string, n int) {
 	eventually(d.t, fmt.Sprintf("the log says %q %d times", words, n), func() bool { return strings.Count(d.log.String(), words) >= n })
 }
 
-// logBuffer may be read while it is written.
+// logBuffer is a buffer that can be read while the daemon writes to it.
 type logBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -134,7 +134,7 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// eventually waits until what is to be is so.
+// eventually waits until so returns true.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !so(); time.Sleep(10 * time.Millisecond) {
@@ -144,7 +144,7 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// throughout fails the test if what is to be is not so at any moment of the time d.
+// throughout fails the test if so returns false during the time d.
 func throughout(t *testing.T, d time.Duration, what string, so func() bool) {
 	t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -154,7 +154,7 @@ func throughout(t *testing.T, d time.Duration, what string, so func() bool) {
 	}
 }
 
-// mail is a message with the header fields given, as "To: a@x".
+// mail returns a message with the given header fields, such as "To: a@x".
 func mail(fields ...string) string {
 	return "From: app@example.com\n" + strings.Join(fields, "\n") +
 		"\nDate: Mon, 2 Jan 2006 15:04:05 +0000\nMessage-ID: <1@example.com>\nSubject: hello\n\nbody\n.\n"
@@ -178,7 +178,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// statusOf reads a status file, which is a whole document at every moment once it is there.
+// statusOf reads a status file. Once the file exists, it is a complete document at every moment.
 func statusOf(t *testing.T, path string) (status spoolgore.Status) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -195,7 +195,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// configured writes a file for -config and returns its path.
+// configured writes a configuration file and returns its path.
 func configured(t *testing.T, lines ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "spoolgore.conf")

@@ -16,8 +16,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// handOver puts the text of a message into the spool as name. It may look, while it is at it, whether the relay has got
-// something too early.
+// handOver writes the message text into the spool as name. While it writes, it may check that the relay has no message
+// yet.
 type handOver func(t *testing.T, spool, name, text string, relay *smtptest.Relay)
 
 // TestSeedFlags has the daemon deliver a message with the flags of the 2014 tool.
@@ -40,7 +40,7 @@ func TestSeedFlags(t *testing.T) {
 	}
 }
 
-// writeSlowly takes six seconds: first a header that could be a whole message, four seconds of nothing, then the rest.
+// writeSlowly takes six seconds: a header that could be a whole message, a pause of four seconds, then the rest.
 func writeSlowly(t *testing.T, spool, name, text string, relay *smtptest.Relay) {
 	f, err := os.Create(filepath.Join(spool, name))
 	must(t, err)
@@ -72,30 +72,31 @@ func testSeedFlags(t *testing.T, put handOver) {
 	d := start(t, "-smtpaddr", relay.Listen(t), "-smtpuser", "user", "-smtppassword", "se cret", "-freq", "1", "-attempts", "5",
 		"-json", jsonPath, spool)
 	eventually(t, "the status file is there", func() bool { return exists(jsonPath) })
-	is.Equal(len(statusOf(t, jsonPath)), 0) // nothing waits yet
+	is.Equal(len(statusOf(t, jsonPath)), 0) // the status file has no message yet
 
 	began := time.Now()
 	text := mail("To: Ann <ann@example.com>", "Cc: bob@example.com", "Bcc: hidden@example.org")
 	put(t, spool, "one.eml", text, relay)
 	path := filepath.Join(spool, "one.eml")
-	eventually(t, "the status file tells of the first attempt", func() bool { return statusOf(t, jsonPath)[path].Attempts == 1 })
+	eventually(t, "the status file has the first attempt", func() bool { return statusOf(t, jsonPath)[path].Attempts == 1 })
 	m := statusOf(t, jsonPath)[path]
 	is.Equal(m.From, "app@example.com")
 	checkRecipient(t, m.To, "ann@example.com", spoolgore.StateDone, 0)
 	checkRecipient(t, m.Cc, "bob@example.com", spoolgore.StateDone, 0)
 	checkRecipient(t, m.Bcc, "hidden@example.org", spoolgore.StateWaiting, 1)
-	is.True(strings.Contains(m.Bcc[0].Error, "451 4.2.1 not now")) // the reply of the relay is told
+	is.True(strings.Contains(m.Bcc[0].Error, "451 4.2.1 not now")) // the status has the reply of the relay
 	wait := m.Bcc[0].NextAttempt.Sub(m.Bcc[0].LastAttempt)
-	is.True(wait > 50*time.Second && wait < 2*time.Minute)              // the next attempt is about a minute after the first
+	// the next attempt is about a minute after the first
+	is.True(wait > 50*time.Second && wait < 2*time.Minute)
 	is.True(!m.Enqueued.Before(began) && !m.Enqueued.After(time.Now())) // enqueued just now
-	is.True(exists(path))                                               // the file stays while somebody waits
+	is.True(exists(path))                                               // the file stays while a recipient waits
 
 	d.signal(syscall.SIGUSR1)
 	eventually(t, "the file is removed", func() bool { return !exists(path) })
-	eventually(t, "the status file forgets it", func() bool { return len(statusOf(t, jsonPath)) == 0 })
+	eventually(t, "the entry in the status file is removed", func() bool { return len(statusOf(t, jsonPath)) == 0 })
 	checkMail(t, relay, strings.Replace(text, "Bcc: hidden@example.org\n", "", 1))
 	d.stop()
-	is.True(!exists(filepath.Join(spool, ".spoolgore.js"))) // -json says where, and only there
+	is.True(!exists(filepath.Join(spool, ".spoolgore.js"))) // with -json there is no status file in the spool
 	is.True(!strings.Contains(d.log.String(), "se cret"))   // the log has no password
 }
 
@@ -108,18 +109,21 @@ func checkRecipient(t *testing.T, list []spoolgore.Recipient, address string, st
 	is.Equal(list[0].Attempts, attempts) // failed attempts
 }
 
-// checkMail looks at what the relay has got: text for the two, then for the hidden one.
+// checkMail checks the messages that the relay got: one to the two visible recipients, then one to the hidden
+// recipient.
 func checkMail(t *testing.T, relay *smtptest.Relay, text string) {
 	t.Helper()
 	is := is.New(t)
 	got := relay.Messages()
-	is.Equal(len(got), 2)                                               // one transaction, and one more for who was deferred
+	// one transaction, and one more for the deferred recipient
+	is.Equal(len(got), 2)
 	is.Equal(got[0].To, []string{"ann@example.com", "bob@example.com"}) // recipients of the first
 	is.Equal(got[1].To, []string{"hidden@example.org"})                 // recipient of the second
 	for _, m := range got {
-		is.Equal(m.From, "app@example.com")                              // reverse-path
-		is.Equal(m.User, "user")                                         // logged in
-		is.Equal(string(m.Data), strings.ReplaceAll(text, "\n", "\r\n")) // every byte, but for Bcc and line ends
+		is.Equal(m.From, "app@example.com") // reverse-path
+		is.Equal(m.User, "user")            // logged in
+		// the content is the same, except for Bcc and line ends
+		is.Equal(string(m.Data), strings.ReplaceAll(text, "\n", "\r\n"))
 	}
 }
 
@@ -136,10 +140,10 @@ func TestOnce(t *testing.T) {
 	sent := drop(t, spool, "sent.eml", mail("To: ann@example.com"))
 	later := drop(t, spool, "later.eml", mail("To: later@example.com"))
 	d := start(t, "-once", "-smtpaddr", relay.Listen(t), spool)
-	is.Equal(d.exit(), 0)              // all was tried
-	is.Equal(len(relay.Messages()), 1) // what the relay takes is sent
-	is.True(!exists(sent))             // and removed
-	is.True(exists(later))             // what is deferred stays
+	is.Equal(d.exit(), 0)              // every message was tried
+	is.Equal(len(relay.Messages()), 1) // the accepted message
+	is.True(!exists(sent))             // the accepted message is removed
+	is.True(exists(later))             // the deferred message stays
 	m := statusOf(t, filepath.Join(spool, ".spoolgore.js"))[later]
 	checkRecipient(t, m.To, "later@example.com", spoolgore.StateWaiting, 1)
 }
@@ -156,12 +160,12 @@ func TestOnceWithoutRelay(t *testing.T) {
 	spool := t.TempDir()
 	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
 	d := start(t, "-once", "-smtpaddr", relay.Listen(t), spool)
-	is.Equal(d.exit(), 75)                                        // to be tried again later
+	is.Equal(d.exit(), 75)                                        // exit code for "try again later"
 	is.True(exists(path))                                         // the message stays
 	is.True(strings.Contains(d.log.String(), "closed for today")) // and the log says why
 }
 
-// TestRestart checks that what the status file says of attempts survives the process.
+// TestRestart checks that the attempts in the status file are kept over a restart.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -185,7 +189,7 @@ func TestRestart(t *testing.T) {
 	throughout(t, time.Second, "the message is not tried before its time", func() bool { return tried() == 1 })
 	after := statusOf(t, js)[path]
 	checkRecipient(t, after.To, "ann@example.com", spoolgore.StateWaiting, 1)
-	is.True(after.To[0].NextAttempt.Equal(before.To[0].NextAttempt)) // the next attempt is when it was to be
+	is.True(after.To[0].NextAttempt.Equal(before.To[0].NextAttempt)) // the time of the next attempt is kept
 	d.signal(syscall.SIGUSR1)
 	d.logs("delivery deferred", 1)
 	d.stop()

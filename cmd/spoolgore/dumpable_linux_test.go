@@ -11,16 +11,16 @@ import (
 	"github.com/matryer/is"
 )
 
-// A process of the same user reads no memory of a daemon with a password.
+// A process of the same user cannot read the memory of a daemon with a password.
 func TestDaemonWithAPasswordCannotBeTraced(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act for another user")
 	}
-	binary := filepath.Join(t.TempDir(), "spoolgore") // the user may not run the one of go test
+	binary := filepath.Join(t.TempDir(), "spoolgore") // the user may not execute the binary in the directory of go test
 	text, err := os.ReadFile(os.Args[0])
 	must(t, err)
-	syscall.ForkLock.RLock() // else a process that another test starts has the file open for writing: ETXTBSY
+	syscall.ForkLock.RLock() // otherwise a process that another test starts inherits the open file: ETXTBSY
 	err = os.WriteFile(binary, text, 0o755)
 	syscall.ForkLock.RUnlock()
 	must(t, err)

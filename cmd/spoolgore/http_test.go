@@ -19,7 +19,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// TestHTTP has the daemon show itself, and asks it what it does.
+// TestHTTP runs the daemon with its page and requests the pages.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -35,23 +35,23 @@ func TestHTTP(t *testing.T) {
 	d := start(t, "-smtpaddr", addr, "-bounce=false", "-http", "0", spool)
 	d.logs("msg=\"HTTP server started\"", 1)
 	url := "http://" + regexp.MustCompile(`msg="HTTP server started" addr=(\S+)`).FindStringSubmatch(d.log.String())[1]
-	eventually(t, "both are done", func() bool {
+	eventually(t, "both messages have left the spool", func() bool {
 		text := fetch(t, url+"/metrics", "")
 		return strings.Contains(text, `spoolgore_recipients_total{code="2.0",outcome="sent",relay="`+addr+`"} 1`) &&
 			strings.Contains(text, `spoolgore_recipients_total{code="5.1",outcome="failed",relay="`+addr+`"} 1`)
 	})
 	is.Equal(fetch(t, url+"/healthz", ""), "ok\n")
-	eventually(t, "the status tells of it too", func() bool {
+	eventually(t, "the status has both outcomes", func() bool {
 		var s struct{ Sent, Failed int }
 		must(t, json.Unmarshal([]byte(fetch(t, url+"/status", "")), &s))
 		return s.Sent == 1 && s.Failed == 1
 	})
 	is.True(strings.Contains(fetch(t, url, ""), "<title>Spoolgore</title>"))
 	d.stop()
-	is.Equal(strings.Count(d.log.String(), "level=ERROR"), 1) // given up; nothing else
+	is.Equal(strings.Count(d.log.String(), "level=ERROR"), 1) // for the message that was given up
 }
 
-// fetch returns what is at url; an answer that is no 200 is its number.
+// fetch returns the response to GET url, or the status code if it is not 200.
 func fetch(t *testing.T, url, token string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -100,7 +100,7 @@ func TestHTTPToken(t *testing.T) {
 	}
 }
 
-func TestHTTPThatCannotBe(t *testing.T) {
+func TestHTTPErrors(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -110,7 +110,7 @@ func TestHTTPThatCannotBe(t *testing.T) {
 	for name, tt := range map[string]struct {
 		args []string
 		code int
-		want string // in the log, or on standard error
+		want string // text in the log or on standard error
 	}{
 		"no token":      {[]string{"-http", "0.0.0.0:0"}, cli.ExitConfig, "-httptokenfile"},
 		"a short token": {[]string{"-http", "0", "-httptokenfile", short}, cli.ExitConfig, "too short"},
@@ -125,7 +125,7 @@ func TestHTTPThatCannotBe(t *testing.T) {
 			is := is.New(t)
 			d := start(t, append(tt.args, t.TempDir())...)
 			is.Equal(d.exit(), tt.code)
-			is.True(strings.Contains(d.log.String(), tt.want)) // it says what to do
+			is.True(strings.Contains(d.log.String(), tt.want)) // the log says what to do
 		})
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// TestUnderSystemd gives the daemon a file for its log that the environment calls the journal, and one that it does not.
+// TestUnderSystemd starts the daemon with its log in a file. In one case the environment says that the file is the
+// journal.
 func TestUnderSystemd(t *testing.T) {
 	t.Parallel()
 	for name, journal := range map[string]bool{"the journal": true, "another file": false} {

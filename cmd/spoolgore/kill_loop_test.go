@@ -34,7 +34,8 @@ const (
 
 var killSeed = flag.Uint64("killseed", 0, "seed of the times at which TestKillLoop kills; 0: another one each time")
 
-// TestKillLoop kills the daemon again and again while it sends and while messages are put, and counts what the relay takes.
+// TestKillLoop kills the daemon many times while it sends and while messages are put, and counts the acceptances of the
+// relay.
 func TestKillLoop(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -44,16 +45,16 @@ func TestKillLoop(t *testing.T) {
 	relay, spool := &countingRelay{later: map[string]bool{}}, t.TempDir()
 	addr := relay.listen(t)
 	put := putAll(t, spool)
-	seen := make([]map[string]int, kills+1) // by daemon, which recipients it has told of as delivered
+	seen := make([]map[string]int, kills+1) // by daemon: how often the log says that a recipient was delivered
 	for n := range kills {
 		d := launchNth(t, n, addr, spool)
-		if n%5 > 0 { // every fifth may die before it is ready
+		if n%5 > 0 { // every fifth daemon may be killed before it is ready
 			d.logs(`"msg":"started"`, 1)
 			d.signal(syscall.SIGUSR1)
 		}
 		put(messages / kills)
 		time.Sleep(5*time.Millisecond + time.Duration(random.Int64N(int64(145*time.Millisecond))))
-		is.True(d.running()) // it has not ended by itself
+		is.True(d.running()) // the daemon has not ended by itself
 		d.signal(syscall.SIGKILL)
 		d.exit()
 		seen[n] = delivered(t, d)
@@ -68,7 +69,7 @@ func TestKillLoop(t *testing.T) {
 		}
 	}()
 	next := time.Now()
-	eventually(t, "all is sent", func() bool {
+	eventually(t, "every message is sent", func() bool {
 		if time.Now().After(next) {
 			d.signal(syscall.SIGUSR1)
 			next = time.Now().Add(200 * time.Millisecond)
@@ -80,20 +81,20 @@ func TestKillLoop(t *testing.T) {
 	seen[kills] = delivered(t, d)
 	is.Equal(code, 0)
 	for _, sub := range []string{"tmp", "failed"} {
-		is.Equal(len(filesIn(t, filepath.Join(spool, sub))), 0) // nothing is left anywhere
+		is.Equal(len(filesIn(t, filepath.Join(spool, sub))), 0) // no file is left
 	}
 	relay.check(t, seen)
 }
 
-// launchNth starts a daemon whose name, given with EHLO, is its number.
+// launchNth starts a daemon that gives its number n with EHLO.
 func launchNth(t *testing.T, n int, addr, spool string) *daemon {
-	env := []string{"GODEBUG=" + noPreemption} // so that it need not start twice
+	env := []string{"GODEBUG=" + noPreemption} // so that the daemon does not execute itself again
 	return launch(t, env, "-smtpaddr", addr, "-concurrency", "4", "-window", "4", "-freq", "100ms",
 		"-localname", fmt.Sprintf("n%d.test", n), "-logjson", spool)
 }
 
-// putAll puts messages into the spool, in the background, so many more at each call of the function that it returns; with 0
-// this waits until all are there.
+// putAll puts messages into the spool in the background. Each call of more allows n further messages; more(0) waits
+// until all messages are put.
 func putAll(t *testing.T, dir string) (more func(n int)) {
 	spool, tokens, done := spoolgore.New(dir, spoolgore.Options{}), make(chan struct{}, messages), make(chan error, 1)
 	go func() {
@@ -122,7 +123,7 @@ func textOf(n int) string {
 	return mail(fmt.Sprintf("X-Number: %d", n)) + strings.Repeat("more\n", n) + "end\n"
 }
 
-// recipientsOf returns who gets the message n. Who is called later is deferred once.
+// recipientsOf returns the recipients of message n. A recipient whose address begins with later is deferred once.
 func recipientsOf(n int) []string {
 	switch {
 	case n%6 == 0:
@@ -133,17 +134,17 @@ func recipientsOf(n int) []string {
 	return []string{fmt.Sprintf("%d@a.test", n)}
 }
 
-// delivered returns who was delivered to, says the log of d, and how often.
+// delivered returns how often the log of d says that a recipient was delivered.
 func delivered(t *testing.T, d *daemon) map[string]int {
 	t.Helper()
 	to := map[string]int{}
 	text := d.log.String()
 	for line := range strings.Lines(text) {
 		if !strings.HasSuffix(line, "\n") {
-			break // it was killed in the middle
+			break // the daemon was killed within the line
 		}
 		var entry struct{ Level, Msg, To string }
-		if json.Unmarshal([]byte(line), &entry) != nil { // the race detector, or a panic
+		if json.Unmarshal([]byte(line), &entry) != nil { // text of the race detector, or of a panic
 			at := strings.Index(text, line)
 			t.Fatalf("a daemon says %s", text[at:min(len(text), at+5000)])
 		}
@@ -157,7 +158,7 @@ func delivered(t *testing.T, d *daemon) map[string]int {
 	return to
 }
 
-// filesIn returns the files in a directory, without the daemon's own.
+// filesIn returns the files in a directory, without the files of the daemon.
 func filesIn(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -171,15 +172,15 @@ func filesIn(t *testing.T, dir string) []string {
 	return names
 }
 
-// countingRelay is a relay that remembers what it has taken from whom.
+// countingRelay is a relay that records the accepted transactions.
 type countingRelay struct {
 	mu     sync.Mutex
 	taken  []taken
-	later  map[string]bool // who was deferred
-	broken []string        // what has come that nobody has put
+	later  map[string]bool // recipients that were deferred
+	broken []string        // contents that differ from the message
 }
 
-// taken is a transaction that was accepted.
+// taken is an accepted transaction.
 type taken struct {
 	daemon int
 	to     []string
@@ -192,7 +193,7 @@ func (r *countingRelay) listen(t *testing.T) (addr string) {
 		return &countingSession{relay: r, conn: conn}, nil
 	}))
 	server.Domain = "relay.test"
-	server.ErrorLog = log.New(io.Discard, "", 0) // those who call are killed
+	server.ErrorLog = log.New(io.Discard, "", 0) // clients that are killed are no errors
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(l) })
 	t.Cleanup(func() {
@@ -226,8 +227,8 @@ func (s *countingSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// Data takes a message. It takes its time, so that there is always something in flight; and it is done when the whole
-// message is there, whether anybody still waits for the answer or not.
+// Data accepts a message. The acceptance takes a while, so that a transaction is always under way. It counts when the
+// whole content has arrived, even if the daemon does not wait for the reply any more.
 func (s *countingSession) Data(r io.Reader) error {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -250,27 +251,25 @@ func (s *countingSession) Data(r io.Reader) error {
 func (s *countingSession) Reset()        {}
 func (s *countingSession) Logout() error { return nil }
 
-// check counts what was taken. Seen is by daemon whom it has told of as delivered.
-//
-// A transaction was in flight when its daemon was killed if the relay has taken it and the daemon had not told so of all its
-// recipients.
+// check counts the acceptances. For each daemon, seen has the recipients that its log says were delivered. A
+// transaction was in flight at a kill if the relay accepted it and the log of the daemon lacks one of its recipients.
 func (r *countingRelay) check(t *testing.T, seen []map[string]int) {
 	is := is.New(t)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var again []string // recipients who got it once more after a daemon had seen that they have it
-	has, told, inFlight, twice := map[string]int{}, map[string]bool{}, make([]int, len(seen)), 0
-	byDaemon := slices.Clone(r.taken) // what one daemon has sent may be taken when the next one is there
+	var again []string // recipients with a second acceptance after a log has said that they were delivered
+	has, logged, inFlight, twice := map[string]int{}, map[string]bool{}, make([]int, len(seen)), 0
+	byDaemon := slices.Clone(r.taken) // the acceptance of one daemon may be recorded after the next daemon has started
 	slices.SortStableFunc(byDaemon, func(a, b taken) int { return a.daemon - b.daemon })
 	for _, tx := range byDaemon {
 		more, open := false, false
 		for _, to := range tx.to {
-			if told[to] {
+			if logged[to] {
 				again = append(again, to)
 			}
 			more = more || has[to] > 0
 			has[to]++
-			told[to] = told[to] || seen[tx.daemon][to] > 0
+			logged[to] = logged[to] || seen[tx.daemon][to] > 0
 			open = open || seen[tx.daemon][to] == 0
 		}
 		if more {
@@ -295,9 +294,9 @@ func (r *countingRelay) check(t *testing.T, seen []map[string]int) {
 	}
 	t.Logf("%d messages, %d kills: lost %d; in flight at a kill %d, at most %d at one; sent again %d, to %d recipients, of whom seen %d",
 		messages, kills, lost, flying, slices.Max(inFlight), twice, copies, len(again))
-	is.Equal(lost, 0)          // everybody got his message
-	is.Equal(len(r.broken), 0) // as it was put, and never half of it
-	is.True(twice <= flying)   // nothing is sent again that was not in flight at a kill
+	is.Equal(lost, 0)          // every recipient got the message
+	is.Equal(len(r.broken), 0) // no content was changed or cut
+	is.True(twice <= flying)   // only transactions in flight at a kill are repeated
 	is.Equal(inFlight[kills], 0)
-	is.Equal(len(again), 0) // whose acceptance was seen does not get it again
+	is.Equal(len(again), 0) // no second copy after the log says delivered
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// TestKilledWriters has a writer killed in the middle of a message.
+// TestKilledWriters kills a writer in the middle of a message.
 func TestKilledWriters(t *testing.T) {
 	t.Parallel()
 	for how, sent := range map[string]string{
 		withPut:    "",
 		throughTmp: "",
-		inPlace:    firstHalf, // nothing tells it from a whole message: that is what tmp/ is for
+		inPlace:    firstHalf, // the part cannot be told from a whole message: tmp/ prevents that
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +50,7 @@ func TestKilledWriters(t *testing.T) {
 			if sent != "" {
 				want++
 			}
-			eventually(t, "what is in the spool is sent", func() bool { return len(relay.Messages()) >= want })
+			eventually(t, "each whole message is sent", func() bool { return len(relay.Messages()) >= want })
 			throughout(t, time.Second, "and nothing else", func() bool { return len(relay.Messages()) == want })
 			for _, m := range relay.Messages() {
 				if m.To[0] == "ann@example.com" {

@@ -22,7 +22,7 @@ import (
 
 // A limited relay has a limit that no extension announces.
 type limited struct {
-	fact  string // as the log and the commands show it
+	fact  string // text of the limit in the log and in commands
 	relay *smtptest.Relay
 	args  []string
 	to    int // recipients of each message; zero: one
@@ -53,7 +53,7 @@ func limitedRelays() map[string]limited {
 			fact: "accepts 2 connections", most: 2, args: []string{"-concurrency", "10"},
 			relay: &smtptest.Relay{Reply: func(verb, _ string) string {
 				if verb == "END" {
-					time.Sleep(20 * time.Millisecond) // a quick relay gets no further connections
+					time.Sleep(20 * time.Millisecond) // a relay that replies quickly gets no further connections
 				}
 				return ""
 			}},
@@ -61,8 +61,8 @@ func limitedRelays() map[string]limited {
 	}
 }
 
-// withoutPipelining returns a script that refuses the first RCPT, which comes in the flight of MAIL. The next one comes
-// by itself.
+// withoutPipelining returns a script that refuses the first RCPT, which arrives together with MAIL. The next RCPT
+// arrives alone.
 func withoutPipelining() func(verb, arg string) string {
 	var refused atomic.Bool
 	return func(verb, _ string) string {
@@ -149,8 +149,8 @@ func narrow(t *testing.T, addr string, most int32) string {
 	return l.Addr().String()
 }
 
-// TestLearntLimitsAreShown has a daemon learn each kind of limit. The log names the limit, and list, check, stats, the
-// page and explain -probe show it.
+// TestLearntLimitsAreShown runs a daemon that learns each kind of limit. The log names the limit, and list, check,
+// stats, the page and explain -probe show it.
 func TestLearntLimitsAreShown(t *testing.T) {
 	t.Parallel()
 	for name, l := range limitedRelays() {
@@ -161,7 +161,7 @@ func TestLearntLimitsAreShown(t *testing.T) {
 	}
 }
 
-// TestEndOfConnectionsIsLearnt has a relay end each connection after 3 messages in other ways than by 421 to MAIL.
+// TestEndOfConnectionsIsLearnt has a relay end each connection after 3 messages in a way other than 421 to MAIL.
 func TestEndOfConnectionsIsLearnt(t *testing.T) {
 	t.Parallel()
 	for ext, keywords := range map[string][]string{
@@ -216,7 +216,7 @@ func testLimitIsShown(t *testing.T, l limited) {
 	}
 	args := append([]string{"-smtpaddr", addr, "-http", "0"}, l.args...)
 	d := start(t, append(args, spool)...)
-	// Connections that end without a reply show their limit to later mail only.
+	// Connections that end without a reply show their limit only when there is later mail.
 	learnt, n := `msg="relay has a limit" relay=`+addr+` limit="`+l.fact+`"`, messages
 	eventually(t, "the limit is learnt: "+learnt, func() bool {
 		last := filepath.Join(spool, fmt.Sprintf("%02d.eml", n))
@@ -232,7 +232,7 @@ func testLimitIsShown(t *testing.T, l limited) {
 	url := "http://" + regexp.MustCompile(`msg="HTTP server started" addr=(\S+)`).FindStringSubmatch(d.log.String())[1]
 	shows := func(args ...string) {
 		t.Helper()
-		eventually(t, "spoolgore "+strings.Join(args, " ")+" shows it", func() bool {
+		eventually(t, "spoolgore "+strings.Join(args, " ")+" shows the limit", func() bool {
 			r := operate(t, args...)
 			return strings.Contains(r.out+r.err, l.fact)
 		})
@@ -241,7 +241,7 @@ func testLimitIsShown(t *testing.T, l limited) {
 	shows("check", spool)
 	shows("stats", spool)
 	shows("explain", "-probe", "-smtpaddr", addr, held)
-	eventually(t, "the page shows it", func() bool { return strings.Contains(fetch(t, url+"/status", ""), l.fact) })
+	eventually(t, "the page shows the limit", func() bool { return strings.Contains(fetch(t, url+"/status", ""), l.fact) })
 	d.stop()
-	is.Equal(strings.Count(d.log.String(), `limit="`+l.fact+`"`), 1) // once
+	is.Equal(strings.Count(d.log.String(), `limit="`+l.fact+`"`), 1) // the limit is logged once
 }

@@ -42,17 +42,17 @@ func hostile(r *rand.Rand) string {
 		junk[i] = byte(r.UintN(256))
 	}
 	switch r.IntN(13) {
-	case 0, 1: // smuggling: an end of data that another server may know, and a second message
+	case 0, 1: // smuggling: a sequence that another server may take for the end of the data, and a second message
 		return hostileHello + hostileBody + ends[r.IntN(len(ends))] + hostileInner + ".\r\nQUIT\r\n"
 	case 2: // an endless command
 		return "EHLO " + strings.Repeat("x", 1<<r.IntN(20))
-	case 3: // an endless line in a message, cut off
+	case 3: // an endless line in a message, without an end of the data
 		return hostileHello + hostileBody + strings.Repeat("y", 1<<r.IntN(20))
-	case 4: // a request of a web page, with a session in its body
+	case 4: // an HTTP request with an SMTP session in its body
 		return "POST / HTTP/1.1\r\nHost: a\r\n\r\n" + hostileHello + hostileInner
 	case 5: // commands within a parameter
 		return "EHLO c\r\nMAIL FROM:<f@x.org>\rRCPT TO:<victim@unrelated.example>\r\nDATA\r\n.\r\n"
-	case 6: // too many recipients, none good
+	case 6: // too many recipients, all of them bad
 		return "EHLO c\r\nMAIL FROM:<f@x.org>\r\n" + strings.Repeat("RCPT TO:<a@x..org>\r\n", r.IntN(500))
 	case 7: // BDAT, which is not offered
 		return "EHLO c\r\nMAIL FROM:<f@x.org>\r\nRCPT TO:<good@x.org>\r\nBDAT 1000 LAST\r\n" + hostileInner
@@ -74,7 +74,7 @@ func hostile(r *rand.Rand) string {
 	return "EHLO c\r\n" + string(junk) + hostileInner[:r.IntN(len(hostileInner))]
 }
 
-// attack runs one session. The answers are read, so that the server can go on.
+// attack runs one session. It reads the replies, so that the server can go on.
 func attack(addr, text string) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -113,7 +113,7 @@ func flood(addr string, r *rand.Rand) {
 	}
 }
 
-// crowd opens n connections at the same time that say nothing, more than the server admits, and closes all.
+// crowd opens n connections without a command at the same time, more than the server admits, and closes them.
 func crowd(addr string, n int) {
 	var open []net.Conn
 	for range n {
@@ -126,7 +126,7 @@ func crowd(addr string, n int) {
 	}
 }
 
-// descriptors returns the number of open files of a process; zero: not known.
+// descriptors returns the number of open files of a process; zero: unknown.
 func descriptors(pid int) int {
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	return len(entries)
@@ -144,19 +144,19 @@ func sockets(pid int) (n int) {
 	return n
 }
 
-// onlyMeant fails the test if the relay has a message that no session has as a message of its own.
+// onlyMeant fails the test if the relay has another message than the one of the sessions.
 func onlyMeant(t *testing.T, relay *smtptest.Relay) {
 	t.Helper()
 	is := is.New(t)
 	for _, m := range relay.Messages() {
 		is.Equal(m.From, "f@x.org")
-		is.Equal(m.To, []string{"good@x.org"})                          // no command within a message was obeyed
-		is.True(strings.Contains(string(m.Data), "Subject: meant\r\n")) // the message of the session
+		is.Equal(m.To, []string{"good@x.org"})                          // no command within a message was executed
+		is.True(strings.Contains(string(m.Data), "Subject: meant\r\n")) // the message of a session
 		is.True(!m.BareCR && !m.BareLF)
 	}
 }
 
-// greets reports whether a new client is admitted.
+// greets reports whether the server greets a new client.
 func greets(addr string) bool {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -168,8 +168,8 @@ func greets(addr string) bool {
 	return err == nil && string(greeting) == "220"
 }
 
-// A hostile client of -listen gets no mail sent that the session does not have as a message of its own, and the memory
-// of the daemon stays bounded. SPOOLGORE_HOSTILE is a duration, such as 1h, for a longer run; its seed is in the log.
+// A hostile client of -listen cannot have other mail sent than the messages of its sessions, and the memory of the
+// daemon stays bounded. SPOOLGORE_HOSTILE is a duration such as 1h for a longer run. The seed is in the log.
 func TestListenWithHostileClients(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{}
@@ -216,7 +216,7 @@ func TestListenWithHostileClients(t *testing.T) {
 	is.True(files <= mostFiles)
 	eventually(t, "the server admits a client", func() bool { return greets(addr) })
 	attack(addr, hostileHello+hostileBody+".\r\nQUIT\r\n") // the server still works
-	eventually(t, "all is delivered", func() bool { return len(relay.Messages()) > 0 && names(t, spool) == "" })
+	eventually(t, "every message is delivered", func() bool { return len(relay.Messages()) > 0 && names(t, spool) == "" })
 	onlyMeant(t, relay)
 	const most = 96 << 10 // KiB; with the race detector and 100 sessions of 20 MB each it would be far more
 	kib := peakMemory(t, d.cmd.Process.Pid)
@@ -226,10 +226,10 @@ func TestListenWithHostileClients(t *testing.T) {
 	d.stop()
 }
 
-// mostFiles is the limit for open files of the daemon: 100 connections and their messages, the spool, the relay.
+// mostFiles is the limit for open files of the daemon: 100 connections with their messages, the spool and the relay.
 const mostFiles = 400
 
-// crowded returns a number of connections of one user at the same time, for a run of some length.
+// crowded returns the number of connections of one user at the same time.
 func crowded(length time.Duration) int {
 	if length > 0 {
 		return 3000
@@ -237,7 +237,7 @@ func crowded(length time.Duration) int {
 	return 300
 }
 
-// A hostile client of a server with TLS and logins: half a handshake, logins in one flight, and nothing at all.
+// A hostile client of a server with TLS and logins: half a handshake, logins in one flight, and no data at all.
 func TestListenWithHostileClientsOverTLS(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{}
@@ -250,7 +250,7 @@ func TestListenWithHostileClientsOverTLS(t *testing.T) {
 		t.TempDir())
 	d.logs("SMTP server started", 1)
 	addr := listening.FindStringSubmatch(d.log.String())[1]
-	before := sockets(d.cmd.Process.Pid) // other files may still be opened
+	before := sockets(d.cmd.Process.Pid) // the daemon may still open other files
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	var clients sync.WaitGroup
@@ -270,7 +270,8 @@ func TestListenWithHostileClientsOverTLS(t *testing.T) {
 	d.stop()
 }
 
-// A hostile program on the other side of sendmail -bs gets no mail sent either, and its session stays small.
+// A hostile program that runs sendmail -bs cannot have other mail sent either, and the memory of its session stays
+// bounded.
 func TestSMTPStdioWithHostileClients(t *testing.T) {
 	is := is.New(t)
 	spool, relay := t.TempDir(), &smtptest.Relay{}
@@ -285,7 +286,7 @@ func TestSMTPStdioWithHostileClients(t *testing.T) {
 			for i := 0; i < 15 || time.Now().Before(end); i++ {
 				text := hostile(r)
 				if strings.HasPrefix(text, "POST") {
-					continue // no web page is on a pipe, so the rest of this session counts
+					continue // on a pipe there is no check for HTTP, so the rest of this session is executed
 				}
 				kib := overPipe(t, spool, text)
 				sessions.Add(1)
@@ -330,7 +331,8 @@ func certificateFiles(t *testing.T, dir string) (cert, key string) {
 	return write(t, dir, "cert.pem", string(chain), 0o600), write(t, dir, "key.pem", string(private), 0o600)
 }
 
-// attackOverTLS begins a handshake and goes away, or completes the handshake and sends a session without a login.
+// attackOverTLS begins a handshake and closes the connection, or completes the handshake and sends a session without a
+// login.
 func attackOverTLS(addr string, r *rand.Rand) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -353,7 +355,7 @@ func attackOverTLS(addr string, r *rand.Rand) {
 	}
 	_, _ = io.WriteString(secure, hostile(r))
 	if r.IntN(2) == 0 {
-		return // without the end of TLS
+		return // the connection ends without a TLS close
 	}
 	_ = secure.CloseWrite()
 	_, _ = io.Copy(io.Discard, secure)

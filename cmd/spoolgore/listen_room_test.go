@@ -18,7 +18,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// A client of -listen cannot fill the disk: a message has a limit by default, and room for the daemon stays.
+// A client of -listen cannot fill the disk: the size of a message is limited by default, and room for the daemon is
+// kept.
 func TestListenLeavesRoom(t *testing.T) {
 	is := is.New(t)
 	c := &config.Config{Dir: t.TempDir()}
@@ -37,7 +38,7 @@ func TestListenLeavesRoom(t *testing.T) {
 	is.NoErr(accept(1 << 10))
 	err = accept(64 << 10)
 	is.True(err != nil && strings.Contains(err.Error(), errNoRoom.Error()))
-	room = -1 // somebody else has filled the disk
+	room = -1 // other files have filled the disk
 	is.True(accept(1<<10) != nil)
 	var names bytes.Buffer
 	entries, err := os.ReadDir(c.Dir)
@@ -47,11 +48,11 @@ func TestListenLeavesRoom(t *testing.T) {
 			names.WriteString(e.Name() + "\n")
 		}
 	}
-	is.Equal(strings.Count(names.String(), "\n"), 1) // the message that had room
+	is.Equal(strings.Count(names.String(), "\n"), 1) // the one message for which there was room
 }
 
-// The messages of one user that came by -listen are counted by the user id of the connection, as the files belong to
-// the daemon. A message that has left the spool counts no more, and one from before the start counts.
+// The messages that a user sends by -listen count by the user id of the connection, as the files belong to the daemon.
+// A message that has left the spool does not count. A message from before the start counts.
 func TestListenQuota(t *testing.T) {
 	is := is.New(t)
 	c := &config.Config{Dir: t.TempDir(), From: map[string]config.Setting{
@@ -79,7 +80,7 @@ func TestListenQuota(t *testing.T) {
 	is.NoErr(accept("1001", 1<<10)) // another user
 	for range 3 {
 		is.NoErr(accept("0", 16<<10)) // root has no limit
-		is.NoErr(accept("", 1<<10))   // nor a client that is not known
+		is.NoErr(accept("", 1<<10))   // an unknown client has no limit either
 	}
 	begin()
 	is.True(accept("1000", 1<<10) != nil) // the messages from before the start count
@@ -91,16 +92,16 @@ func TestListenQuota(t *testing.T) {
 	in.quota.users["1000"].looked = time.Time{}
 	is.True(accept("1000", 1<<10) != nil) // failed messages count
 	begin()
-	is.True(accept("1000", 1<<10) != nil) // also those from before the start
+	is.True(accept("1000", 1<<10) != nil) // failed messages from before the start count, too
 	is.NoErr(os.Rename(in.dir.File("failed"), in.dir.File("hold")))
 	begin()
-	is.True(accept("1000", 1<<10) != nil) // and held ones
+	is.True(accept("1000", 1<<10) != nil) // held messages count
 	is.NoErr(os.RemoveAll(in.dir.File("hold")))
 	in.quota.users["1000"].looked = time.Time{}
 	is.NoErr(accept("1000", 1<<10))
 }
 
-// A file of one user that names another one in its envelope line does not count for the other one.
+// A file of one user whose envelope line names another user does not count for the other user.
 func TestListenQuotaIsOfTheOwner(t *testing.T) {
 	if os.Geteuid() != 0 || runtime.GOOS != "linux" {
 		t.Skip("only root can give a file away")

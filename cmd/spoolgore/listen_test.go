@@ -18,10 +18,10 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// The address of the SMTP server is in the log, as -listen 0 takes any port.
+// listening finds the address of the SMTP server in the log, as -listen 0 takes any free port.
 var listening = regexp.MustCompile(`SMTP server started.* addr=(\S+)`)
 
-// A program that speaks SMTP hands a message to the daemon, which treats it as sendmail-spool would: a bare name is an
+// A program sends a message to the daemon by SMTP. The daemon completes it as sendmail-spool does: a bare name is an
 // alias or gets the domain, and Bcc is not sent.
 func TestListen(t *testing.T) {
 	t.Parallel()
@@ -50,7 +50,8 @@ func TestListen(t *testing.T) {
 	d.stop()
 }
 
-// The uid of a program on this host is that of the message: users take turns by it, and the log and trace name it.
+// The uid of a program on this host is recorded with the message: the uid decides about turns, and the log and trace
+// show it.
 func TestListenKnowsTheUserOfAProgram(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -76,7 +77,7 @@ func TestListenKnowsTheUserOfAProgram(t *testing.T) {
 	eventually(t, "the relay has the message", func() bool { return len(relay.Messages()) == 1 })
 	d.logs("delivered", 1)
 	is.True(strings.Contains(d.log.String(), "uid=65533"))
-	is.True(!strings.Contains(string(relay.Messages()[0].Data), "Spoolgore-Envelope")) // it stays in the spool
+	is.True(!strings.Contains(string(relay.Messages()[0].Data), "Spoolgore-Envelope")) // the envelope line is not sent
 	d.stop()
 }
 
@@ -88,7 +89,7 @@ func asUser(curl string, uid uint32, addr string) *exec.Cmd {
 	return cmd
 }
 
-// A user of this host has a quota by the user id of the connection, on a spool that users share.
+// On a shared spool, a user of this host has a quota by the user id of the connection.
 func TestListenLimitsTheMessagesOfAUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 || runtime.GOOS != "linux" {

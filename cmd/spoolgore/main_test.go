@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	// The daemon executes its process again with other settings of the runtime. A test that runs the daemon in the
-	// process of the tests would so begin all tests anew, and the failures of before would be lost.
+	// The daemon executes its own process again with other settings of the runtime. If a test ran the daemon in the
+	// process of the tests, all tests would begin again, and earlier failures would be lost.
 	pid := strconv.Itoa(os.Getpid())
 	if os.Getenv(testsRunIn) == pid {
 		panic("a test has run the daemon in the process of the tests; start runs the daemon in a process of its own")
@@ -44,7 +44,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil { // they wait for time and other processes, not for a processor
+	// the tests wait for time and other processes, not for a processor
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -94,11 +95,11 @@ func TestUsageErrors(t *testing.T) {
 			is := is.New(t)
 			var stdout, stderr bytes.Buffer
 			is.Equal(run(c.args, nil, &stdout, &stderr), 64)             // exit code of a usage error
-			is.Equal(stdout.Len(), 0)                                    // standard output is not for errors
-			is.True(strings.HasPrefix(stderr.String(), "spoolgore: "))   // it says who speaks
-			is.True(strings.Contains(stderr.String(), c.say))            // it says what is wrong
-			is.True(strings.Contains(stderr.String(), "spoolgore help")) // it says where to read on
-			is.Equal(strings.Count(stderr.String(), "\n"), 1)            // it is one line
+			is.Equal(stdout.Len(), 0)                                    // errors do not go to standard output
+			is.True(strings.HasPrefix(stderr.String(), "spoolgore: "))   // the prefix names the program
+			is.True(strings.Contains(stderr.String(), c.say))            // the message names the mistake
+			is.True(strings.Contains(stderr.String(), "spoolgore help")) // the message names the help
+			is.Equal(strings.Count(stderr.String(), "\n"), 1)            // one line
 			is.True(!strings.Contains(stderr.String(), "secret"))        // no password is shown
 		})
 	}
@@ -107,8 +108,8 @@ func TestUsageErrors(t *testing.T) {
 func TestHelp(t *testing.T) {
 	is := is.New(t)
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"help", "all"}, nil, &stdout, &stderr), 0) // help that was asked for is no error
-	is.Equal(stderr.Len(), 0)                                        // it goes to standard output
+	is.Equal(run([]string{"help", "all"}, nil, &stdout, &stderr), 0) // help on request is no error
+	is.Equal(stderr.Len(), 0)                                        // help goes to standard output
 	known := []string{"dir", "version", "printconfig", "checkconfig", "config"}
 	for _, k := range conf.Keys {
 		if k.Of&conf.Daemon != 0 {
@@ -116,8 +117,10 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	config.Flags(&config.Config{}).VisitAll(func(f *flag.Flag) {
-		is.True(slices.Contains(known, f.Name))                                             // internal/conf has a key for every flag
-		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + ` `).MatchString(stdout.String())) // the help has a line for every flag
+		// internal/conf has a key for every flag
+		is.True(slices.Contains(known, f.Name))
+		// the help has a line for every flag
+		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + ` `).MatchString(stdout.String()))
 	})
 	for line := range strings.Lines(stdout.String()) {
 		is.True(len(line) <= 121) // lines fit a window of 120 columns
@@ -127,12 +130,12 @@ func TestHelp(t *testing.T) {
 func TestVersion(t *testing.T) {
 	is := is.New(t)
 	var stdout, stderr bytes.Buffer
-	is.Equal(run([]string{"-version"}, nil, &stdout, &stderr), 0)        // needs no directory
-	is.True(strings.HasPrefix(stdout.String(), "spoolgore "))            // says what it is
-	is.True(strings.Contains(stdout.String(), runtime.Version()))        // and what made it
-	is.Equal(strings.Count(stdout.String(), "\n"), 1)                    // in one line
-	is.Equal(run([]string{"-version", "dir"}, nil, &stdout, &stderr), 0) // and starts nothing
-	is.Equal(stderr.Len(), 0)                                            // without a word more
+	is.Equal(run([]string{"-version"}, nil, &stdout, &stderr), 0)        // -version needs no directory
+	is.True(strings.HasPrefix(stdout.String(), "spoolgore "))            // the name of the program
+	is.True(strings.Contains(stdout.String(), runtime.Version()))        // the version of Go
+	is.Equal(strings.Count(stdout.String(), "\n"), 1)                    // one line
+	is.Equal(run([]string{"-version", "dir"}, nil, &stdout, &stderr), 0) // -version starts no daemon
+	is.Equal(stderr.Len(), 0)                                            // no error output
 }
 
 // command runs the command with the arguments and an input, and returns the exit code and what it printed.

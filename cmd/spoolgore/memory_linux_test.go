@@ -31,7 +31,7 @@ Swap:                  0 kB
 Anonymous:             0 kB
 `
 
-// What was written to, relocations say, would be lost: it stays.
+// A mapping with written pages, such as relocations, is kept: its content would be lost.
 func TestUntouchedMappings(t *testing.T) {
 	is := is.New(t)
 	is.Equal(untouched(strings.NewReader(smaps), "/usr/bin/spool gore"), []mapping{{0x400000, 0x865000}})
@@ -44,9 +44,9 @@ func TestProgramRunsAfterReleasingPages(t *testing.T) {
 	defer f.Close()
 	exe, err := os.Readlink("/proc/self/exe")
 	is.NoErr(err)
-	is.True(len(untouched(f, exe)) > 0) // its code at least
+	is.True(len(untouched(f, exe)) > 0) // the code of the program at least
 	for range 3 {
 		unmap()
 	}
-	is.True(strings.Contains(strings.ToUpper(exe), "/")) // still here
+	is.True(strings.Contains(strings.ToUpper(exe), "/")) // the program still runs
 }

@@ -12,15 +12,15 @@ import (
 func TestGarbageIsCollectedByWhatIsInUse(t *testing.T) {
 	is := is.New(t)
 	is.Equal(gcPercent(0), fewGC)
-	is.Equal(gcPercent(littleHeap/2), fewGC) // as much again
+	is.Equal(gcPercent(littleHeap/2), fewGC) // twice the memory in use
 	is.Equal(gcPercent(littleHeap*2/3), 50)  // up to littleHeap
-	is.Equal(gcPercent(littleHeap), manyGC)  // and no less than that
+	is.Equal(gcPercent(littleHeap), manyGC)  // not less than manyGC
 	is.Equal(gcPercent(largestGC/2), manyGC) // with many messages
 	is.Equal(gcPercent(largestGC/10*8), 25)  // with a million messages up to largestGC
-	is.Equal(gcPercent(2*largestGC), mostGC) // and no less than that: the collector is not to take all the time
+	is.Equal(gcPercent(2*largestGC), mostGC) // not less than mostGC: the collector must not take all processor time
 }
 
-// pace is paceGC without the rest that follows.
+// pace returns a gcPacer that does not become idle by itself.
 func pace() *gcPacer {
 	p := paceGC()
 	p.mu.Lock()
@@ -48,7 +48,7 @@ func TestPaceOfGarbageCollectionFollows(t *testing.T) {
 	ballast := make([]byte, 4*littleHeap)
 	is.True(becomes(manyGC))
 	runtime.KeepAlive(ballast)
-	is.True(becomes(fewGC)) // and back
+	is.True(becomes(fewGC)) // fewer collections again
 }
 
 func TestGarbageIsCollectedAgainAfterARest(t *testing.T) {
@@ -60,7 +60,7 @@ func TestGarbageIsCollectedAgainAfterARest(t *testing.T) {
 	p.rest()
 	is.True(debug.SetMemoryLimit(-1) < 1<<30)
 	resting := func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.percent < 0 }
-	runtime.GC() // by tidy
+	runtime.GC() // as tidy does
 	runtime.Gosched()
 	is.True(resting())
 	var garbage []byte

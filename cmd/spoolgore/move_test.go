@@ -13,8 +13,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// A spool that was moved as docs/operating.md says loses no mail and sends no second copy, with times of files kept or
-// not.
+// A spool that is moved as docs/operating.md says loses no mail, and no recipient gets a second copy, whether the times
+// of files are kept or not.
 func TestMovedSpool(t *testing.T) {
 	t.Parallel()
 	for name, line := range map[string]string{
@@ -62,7 +62,7 @@ func TestMovedSpool(t *testing.T) {
 			for _, m := range second.Messages() {
 				got = append(got, m.To...)
 			}
-			// Neither ann nor bob nor eve again
+			// Ann, bob and eve get no second copy.
 			is.Equal(strings.Count(strings.Join(got, " "), "later@example.org"), 2)
 			is.Equal(strings.Count(strings.Join(got, " "), "never@example.org"), 1)
 			is.Equal(len(got), 3)

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// leave writes message files that have been there for a while.
+// leave writes message files with an old modification time.
 func leave(t *testing.T, dir string, messages map[string]string) {
 	t.Helper()
 	old := time.Now().Add(-time.Hour)
@@ -47,19 +47,19 @@ func TestOnceCounterCountsMessages(t *testing.T) {
 	}}
 	var done, total, before int64
 	counter := newOnceCounter(dir, func(d, n int64) {
-		is.True(d >= before && d <= n) // it never goes back, nor past the end
+		is.True(d >= before && d <= n) // the counter neither decreases nor exceeds the total
 		done, total, before = d, n, d
 	})
 	var others int
 	opts := spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial, NoReports: true, Logger: slog.New(slog.DiscardHandler),
 		OnEvent: hooks.InTurn(nil, counter.observe, func(spoolgore.Event) { others++ })}
 	is.NoErr(spoolgore.New(dir, opts).Drain(t.Context()))
-	is.Equal(done, int64(3))  // each message once, however many recipients it has and whatever became of it
-	is.Equal(total, int64(4)) // of those that were there
-	is.True(others > 3)       // who else wants to know is told too
+	is.Equal(done, int64(3))  // each message counts once, however many recipients it has and whatever the outcome is
+	is.Equal(total, int64(4)) // the files at the start
+	is.True(others > 3)       // the other observer gets the events, too
 }
 
-func TestOnceCounterOfWhatComesAndOfTrouble(t *testing.T) {
+func TestOnceCounterOfNewMessagesAndRelayTrouble(t *testing.T) {
 	is := is.New(t)
 	var done, total int64
 	counter := newOnceCounter(filepath.Join(t.TempDir(), "none"), func(d, n int64) { done, total = d, n })
@@ -70,6 +70,6 @@ func TestOnceCounterOfWhatComesAndOfTrouble(t *testing.T) {
 	} {
 		counter.observe(ev)
 	}
-	is.Equal(done, int64(1))  // trouble with a relay is no outcome of a message
-	is.Equal(total, int64(2)) // what comes is counted as well
+	is.Equal(done, int64(1))  // relay trouble is no outcome of a message
+	is.Equal(total, int64(2)) // a message that arrives later is counted, too
 }

@@ -37,7 +37,7 @@ func TestOnFailAndReport(t *testing.T) {
 		"bob@example.org: rcpt: 550 5.1.1 no such user (and 1 more recipients)", "<1@example.com>",
 	})
 	d.logs("output=done", 1)
-	is.True(!exists("pwned")) // what stands in a message is not a command
+	is.True(!exists("pwned")) // text of a message is not executed
 	got := relay.Messages()
 	is.Equal(len(got), 2)
 	is.Equal(got[1].From, "") // the report

@@ -21,13 +21,13 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// ran is what came of a command.
+// ran is the result of a command.
 type ran struct {
 	out, err string
 	code     int
 }
 
-// operate runs the command as a process whose standard input is empty.
+// operate runs the command in a process with empty standard input.
 func operate(t *testing.T, args ...string) ran {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
@@ -40,7 +40,7 @@ func operate(t *testing.T, args ...string) ran {
 	return ran{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
 
-// ok is operate for a command that has to do what it is told.
+// ok is operate for a command that must succeed. It returns the output.
 func ok(t *testing.T, args ...string) string {
 	t.Helper()
 	r := operate(t, args...)
@@ -50,7 +50,8 @@ func ok(t *testing.T, args ...string) string {
 	return r.out
 }
 
-// aSpool has what a daemon leaves that has run for a while: a message in each state but sending, and a new one.
+// aSpool makes the spool of a daemon that has run for a while: a message in each state except sending, and a new
+// message.
 func aSpool(t *testing.T) string {
 	t.Helper()
 	spool := t.TempDir()
@@ -93,7 +94,7 @@ func aSpool(t *testing.T) string {
 	return spool
 }
 
-// names are those that list gives.
+// names returns the names that list prints.
 func names(t *testing.T, args ...string) string {
 	t.Helper()
 	return strings.Join(strings.Fields(ok(t, append([]string{"list", "-names"}, args...)...)), " ")
@@ -113,17 +114,19 @@ func TestList(t *testing.T) {
 	f := fields["deferred.eml"]
 	is.Equal(f[1], "deferred")
 	is.Equal(f[4], "3")
-	is.Equal(f[6:], []string{"shop@example.com", "ann@example.org", `rcpt: 450 4.2.1 \x1b[31mlater`}) // not bob, who has got it; nothing for the terminal to obey
+	// not bob, who has accepted the message; no escape sequences
+	is.Equal(f[6:], []string{"shop@example.com", "ann@example.org", `rcpt: 450 4.2.1 \x1b[31mlater`})
 	_, err := time.Parse(time.RFC3339, f[5])
 	is.NoErr(err)
 	is.Equal(fields["waiting.eml"][6], "<>")
 	is.Equal(fields["later.eml"][1], "scheduled")
 	is.Equal(fields["hold/held.eml"][1], "held")
 	is.Equal(fields["new.eml"][1:2], []string{"new"})
-	is.Equal(fields["new.eml"][7:], []string{"new@example.com", "-"}) // by its own header
+	is.Equal(fields["new.eml"][7:], []string{"new@example.com", "-"}) // from the header of the message
 	is.Equal(fields["broken.eml"][1], "unusable")
 
-	is.Equal(names(t, spool), "hold/held.eml deferred.eml waiting.eml broken.eml new.eml later.eml") // newest last, by when they could be sent
+	// sorted by the time from which they could be sent
+	is.Equal(names(t, spool), "hold/held.eml deferred.eml waiting.eml broken.eml new.eml later.eml")
 	for want, args := range map[string][]string{
 		"failed/failed.eml":                        {"-failed"},
 		"deferred.eml failed/failed.eml":           {"-state", "failed,deferred"},
@@ -153,7 +156,7 @@ func TestListAsJSON(t *testing.T) {
 	is.Equal(len(got), 6)
 	e := got["deferred.eml"]
 	is.Equal(e.State, mailq.Deferred)
-	is.Equal(e.To[0].Error, "rcpt: 450 4.2.1 \x1b[31mlater") // as it is
+	is.Equal(e.To[0].Error, "rcpt: 450 4.2.1 \x1b[31mlater") // JSON has the text unchanged
 	is.Equal(e.Cc[0].Status, record.Done)
 	is.True(e.NextAttempt.After(time.Now()))
 	is.Equal(got["held.eml"].State, mailq.Held)
@@ -172,24 +175,25 @@ func TestListSaysWhatIsWrongWithTheStatus(t *testing.T) {
 	is.Equal(operate(t, "list", filepath.Join(spool, "typo")).code, 78)
 	is.Equal(operate(t, "list", filepath.Join(spool, "new.eml")).code, 78)
 
-	// The daemon has its status elsewhere, and nobody has said so.
+	// The daemon has its status file elsewhere, and list is not told where.
 	relay, _ := deferring("451 4.2.1 not now")
 	elsewhere, other := filepath.Join(t.TempDir(), "status"), t.TempDir()
 	drop(t, other, "one.eml", mail("To: ann@example.com"))
 	d := start(t, "-smtpaddr", relay.Listen(t), "-json", elsewhere, other)
 	d.logs("delivery deferred", 1)
-	eventually(t, "the status tells", func() bool { return len(statusOf(t, elsewhere)) == 1 })
+	eventually(t, "the status file has the message", func() bool { return len(statusOf(t, elsewhere)) == 1 })
 	long := time.Now().Add(-time.Minute)
 	is.NoErr(os.Chtimes(filepath.Join(other, ".spoolgore.lock"), long, long))
 	r = operate(t, "list", other)
 	is.True(strings.Contains(r.err, "name it with -statusfile"))
-	eventually(t, "list tells what is in that file", func() bool {
+	eventually(t, "list shows the content of that status file", func() bool {
 		return strings.Contains(ok(t, "list", other, "-statusfile", elsewhere), "\tdeferred\t")
 	})
 	d.stop()
 }
 
-// TestShowTellsEveryAttempt has a status file of today, one of a daemon that kept two attempts only, and one edited by hand.
+// TestShowTellsEveryAttempt has three status files: a current one, one of a daemon that kept two attempts only, and one
+// edited by hand.
 func TestShowTellsEveryAttempt(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -244,17 +248,18 @@ func TestShow(t *testing.T) {
 		"to           ann@example.org: next attempt ", " after 3 failed attempts", `rcpt: 450 4.2.1 \x1b[31mlater`,
 		"cc           bob@example.org: accepted by mail:25", "\nHeader\nFrom: app@example.com\n", `X-Evil: \x1b]0;title\a`,
 	} {
-		is.True(strings.Contains(out, words)) // it tells all of it
+		is.True(strings.Contains(out, words)) // show prints every fact
 	}
-	is.True(!strings.Contains(out, "\x1b"))   // and a terminal has nothing to obey
-	is.True(!strings.Contains(out, "\nbody")) // but what is in the message is nobody's business
+	is.True(!strings.Contains(out, "\x1b"))   // no escape sequences for the terminal
+	is.True(!strings.Contains(out, "\nbody")) // the content of the message is not shown
 	is.True(strings.Contains(ok(t, "show", spool, "failed/failed.eml"), "given up"))
 	is.True(strings.Contains(ok(t, "show", spool, filepath.Join(spool, "hold", "held.eml")), "state        held"))
-	is.Equal(ok(t, "show", "-raw", spool, "held.eml"), mail("To: ann@example.com", "X-Evil: \x1b]0;title\a")) // byte for byte
+	// the file unchanged
+	is.Equal(ok(t, "show", "-raw", spool, "held.eml"), mail("To: ann@example.com", "X-Evil: \x1b]0;title\a"))
 	r := operate(t, "show", spool, "gone.eml", "held.eml")
 	is.Equal(r.code, 1)
 	is.True(strings.Contains(r.err, "gone.eml: no message of that name"))
-	is.True(strings.Contains(r.out, "held.eml")) // the others are shown
+	is.True(strings.Contains(r.out, "held.eml")) // the other messages are shown
 	is.True(strings.Contains(operate(t, "show", spool, "failed/held.eml").err, "failed/held.eml: no message of that name; there is one in hold/"))
 	r = operate(t, "show", spool, "/etc/passwd")
 	is.True(strings.Contains(r.err, "is not in the spool"))
@@ -273,13 +278,13 @@ func TestNamesThatAreNoText(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.lock"), nil, 0o600))
 	shown := `a\nb\x1b[2J\xff.eml`
 	is.Equal(names(t, spool), strings.Join([]string{long, "a", shown, `b\x1b`}, " "))
-	is.True(strings.Contains(ok(t, "show", spool, shown), shown)) // as list shows it
-	is.True(strings.Contains(ok(t, "show", spool, evil), shown))  // as it is
+	is.True(strings.Contains(ok(t, "show", spool, shown), shown)) // the name as list prints it
+	is.True(strings.Contains(ok(t, "show", spool, evil), shown))  // the name itself
 	is.True(strings.Contains(ok(t, "show", spool, "2026…5678.eml"), long))
-	is.Equal(operate(t, "delete", "-y", spool, "2026…5678.eml").code, 64) // not what only looks like it
+	is.Equal(operate(t, "delete", "-y", spool, "2026…5678.eml").code, 64) // a shortened name is not accepted
 	ok(t, "delete", "-y", spool, shown)
 	is.True(!exists(filepath.Join(spool, evil)))
-	is.Equal(names(t, spool), long+` a b\x1b`) // that one only
+	is.Equal(names(t, spool), long+` a b\x1b`) // only that message was changed
 }
 
 func TestHoldAndRelease(t *testing.T) {
@@ -292,7 +297,7 @@ func TestHoldAndRelease(t *testing.T) {
 	is.Equal(r.code, 1)
 	is.True(strings.Contains(r.err, "held.eml is in hold/, where hold does nothing"))
 	is.True(strings.Contains(r.err, "failed.eml is in failed/, where hold does nothing"))
-	is.True(exists(filepath.Join(spool, "hold", "waiting.eml"))) // the others are held
+	is.True(exists(filepath.Join(spool, "hold", "waiting.eml"))) // the other messages are held
 	is.Equal(ok(t, "release", spool, "-all", "-to", "ann@example.org"), "released hold/deferred.eml\n")
 
 	must(t, os.WriteFile(filepath.Join(spool, "waiting.eml"), []byte("a new one"), 0o600))
@@ -301,13 +306,13 @@ func TestHoldAndRelease(t *testing.T) {
 	is.True(strings.Contains(r.err, "hold/waiting.eml: another file of that name is there"))
 	text, err := os.ReadFile(filepath.Join(spool, "waiting.eml"))
 	is.NoErr(err)
-	is.Equal(string(text), "a new one") // nothing is written over
+	is.Equal(string(text), "a new one") // the file in hold/ is not overwritten
 	is.True(exists(filepath.Join(spool, "hold", "waiting.eml")))
 	is.True(exists(filepath.Join(spool, "held.eml")))
 
 	r = operate(t, "hold", "-all", spool)
 	is.Equal(r.code, 1)
-	is.Equal(r.out, "held 5 messages\n") // all but the one whose name is taken
+	is.Equal(r.out, "held 5 messages\n") // all except the message whose name exists in hold/
 }
 
 func TestFlagsThatChoose(t *testing.T) {
@@ -336,9 +341,9 @@ func TestFlagsThatChoose(t *testing.T) {
 			is := is.New(t)
 			r := operate(t, row.args...)
 			is.Equal(r.code, 64)
-			is.True(strings.Contains(r.err, row.say)) // it says what is wrong
+			is.True(strings.Contains(r.err, row.say)) // the error names the mistake
 			is.True(strings.Contains(r.err, "(see spoolgore help "+row.args[0]+")"))
-			is.True(exists(filepath.Join(spool, "new.eml"))) // and does nothing
+			is.True(exists(filepath.Join(spool, "new.eml"))) // and no message is changed
 			is.True(exists(filepath.Join(spool, "deferred.eml")))
 		})
 	}
@@ -351,16 +356,17 @@ func TestDelete(t *testing.T) {
 	is.Equal(ok(t, "delete", "-y", spool, "new.eml", "hold/held.eml"), "deleted 2 messages\n")
 	is.Equal(ok(t, "delete", "-y", spool, "-all", "-reason", "refused"), "deleted waiting.eml\n")
 	is.Equal(names(t, spool), "deferred.eml broken.eml later.eml")
-	is.True(exists(filepath.Join(spool, "failed", "failed.eml"))) // all is not those
+	is.True(exists(filepath.Join(spool, "failed", "failed.eml"))) // -all does not include failed messages
 	is.Equal(ok(t, "delete", "-y", spool, "failed/failed.eml"), "deleted failed/failed.eml\n")
-	is.True(!exists(filepath.Join(spool, "failed", "failed.eml.json"))) // and why goes with it
+	is.True(!exists(filepath.Join(spool, "failed", "failed.eml.json"))) // the why-file is removed, too
 	is.Equal(ok(t, "delete", "-y", spool, "-all", "-failed"), "deleted 0 messages\n")
 	is.Equal(ok(t, "delete", "-y", spool, "-all"), "deleted 3 messages\n")
 	is.Equal(names(t, spool), "")
 	is.True(exists(filepath.Join(spool, ".spoolgore.js")))
 }
 
-// TestTheStatusFileIsNoMessage is about a daemon with -json: its memory must not be held or deleted with the messages.
+// TestTheStatusFileIsNoMessage has a daemon with -json: its status file in the spool must not be held or deleted like a
+// message.
 func TestTheStatusFileIsNoMessage(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -369,19 +375,20 @@ func TestTheStatusFileIsNoMessage(t *testing.T) {
 	must(t, os.Rename(filepath.Join(spool, ".spoolgore.js"), status))
 	for _, command := range [][]string{{"hold"}, {"delete", "-y"}, {"retry"}} {
 		r := operate(t, append(command, "-all", spool)...)
-		is.Equal(r.code, 1) // not all could be done
+		is.Equal(r.code, 1) // the status file is left alone
 		is.True(strings.Contains(r.err, "status.js is left alone"))
 		is.True(exists(status))
 	}
-	is.Equal(names(t, spool), "status.js") // the messages were held, and deleted
+	is.Equal(names(t, spool), "status.js") // all messages were held or deleted
 	must(t, os.WriteFile(status, []byte("{\n}\n"), 0o600))
-	is.Equal(operate(t, "delete", "-y", "-all", spool).code, 1) // of an empty spool as well
+	is.Equal(operate(t, "delete", "-y", "-all", spool).code, 1) // the same in an empty spool
 	is.True(exists(status))
-	is.Equal(ok(t, "delete", "-y", "-all", spool, "-statusfile", status), "deleted 0 messages\n") // who is told knows
+	// with -statusfile the command knows the status file
+	is.Equal(ok(t, "delete", "-y", "-all", spool, "-statusfile", status), "deleted 0 messages\n")
 	is.True(exists(status))
 }
 
-// TestFiltersNeedTheStatus sees that nothing is done by a filter that has nothing to go by.
+// TestFiltersNeedTheStatus checks that a command with a filter does nothing if the status file is missing or damaged.
 func TestFiltersNeedTheStatus(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, spool, status string){
@@ -403,19 +410,21 @@ func TestFiltersNeedTheStatus(t *testing.T) {
 				is.True(strings.Contains(r.err, "nothing was done, because "))
 			}
 			is.Equal(len(strings.Fields(operate(t, "list", "-names", spool).out)), 6)
-			is.Equal(ok(t, "delete", "-y", "-failed", "-all", "-older", "1m", spool), "deleted failed/failed.eml\n") // that says itself what it is
-			is.Equal(ok(t, "delete", "-y", spool, "new.eml"), "deleted new.eml\n")                                   // and so does a name
+			// a why-file has the time
+			is.Equal(ok(t, "delete", "-y", "-failed", "-all", "-older", "1m", spool), "deleted failed/failed.eml\n")
+			// a name needs no status
+			is.Equal(ok(t, "delete", "-y", spool, "new.eml"), "deleted new.eml\n")
 		})
 	}
 }
 
-// TestShowTellsOfAgeAndOfWhoWasTakenOut sees in show and list what only the status file says: that the message was found
-// too old, and who was taken out by hand.
-func TestShowTellsOfAgeAndOfWhoWasTakenOut(t *testing.T) {
+// TestShowHasAgeAndRemovedRecipients checks that show prints two facts from the status file: the message is too old,
+// and a recipient was removed by hand.
+func TestShowHasAgeAndRemovedRecipients(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := aSpool(t)
-	is.True(!strings.Contains(ok(t, "show", spool, "later.eml"), "too old")) // nor is it said of others
+	is.True(!strings.Contains(ok(t, "show", spool, "later.eml"), "too old")) // other messages are not too old
 	path := filepath.Join(spool, ".spoolgore.js")
 	status, name := statusOf(t, path), filepath.Join(spool, "deferred.eml")
 	m := status[name]
@@ -426,14 +435,14 @@ func TestShowTellsOfAgeAndOfWhoWasTakenOut(t *testing.T) {
 	is.True(strings.Contains(shown, "too old      since "))
 	is.True(strings.Contains(shown, "taken out    out@example.org: removed from the status file by hand, gets nothing\n"))
 	is.Equal(strings.Count(shown, "taken out    "), 2)
-	is.True(!strings.Contains(shown, "\x1b")) // nothing for a terminal to obey
+	is.True(!strings.Contains(shown, "\x1b")) // no escape sequences for the terminal
 	var e mailq.Entry
 	must(t, json.Unmarshal([]byte(ok(t, "show", "-json", spool, "deferred.eml")), &e))
 	is.True(e.Overdue.Equal(m.Overdue))
 	is.Equal(e.Removed, m.Removed)
 }
 
-func TestNothingIsChangedInWhatIsNoSpool(t *testing.T) {
+func TestCommandsChangeNothingOutsideOfASpool(t *testing.T) {
 	t.Parallel()
 	for _, command := range [][]string{{"delete", "-y"}, {"hold"}, {"retry"}, {"release"}} {
 		is := is.New(t)
@@ -447,14 +456,14 @@ func TestNothingIsChangedInWhatIsNoSpool(t *testing.T) {
 	}
 }
 
-// TestTheDaemonsConfiguration says by -config where the spool and its status are.
+// TestTheDaemonsConfiguration runs commands with -config, which says where the spool and the status file are.
 func TestTheDaemonsConfiguration(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := aSpool(t)
 	status := filepath.Join(t.TempDir(), "status.js")
 	must(t, os.Rename(filepath.Join(spool, ".spoolgore.js"), status))
-	file := configured(t, "dir "+spool, "json "+status, "smtpuser app") // whose password only the daemon has
+	file := configured(t, "dir "+spool, "json "+status, "smtpuser app") // the command needs no password
 	is.True(strings.Contains(ok(t, "list", "-config", file), "deferred.eml\tdeferred\t"))
 	is.True(strings.Contains(ok(t, "show", "new.eml", "-config", file), "new@example.com"))
 	is.Equal(ok(t, "hold", "-config", file, "new.eml", "later.eml"), "held 2 messages\n")
@@ -472,7 +481,7 @@ func TestTheDaemonsConfiguration(t *testing.T) {
 	is.Equal(operate(t, "list", "-config", filepath.Join(other, "none")).code, 78)
 }
 
-// TestOperatorsAndTheDaemon does by commands what an operator does while a daemon runs.
+// TestOperatorsAndTheDaemon runs the commands of an operator while a daemon runs.
 func TestOperatorsAndTheDaemon(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -483,27 +492,28 @@ func TestOperatorsAndTheDaemon(t *testing.T) {
 	}
 	d := start(t, "-smtpaddr", relay.Listen(t), spool)
 	d.logs("delivery deferred", 4)
-	eventually(t, "list tells of the attempts", func() bool { return names(t, spool, "-state", "deferred", "-reason", "not now") != "" })
+	eventually(t, "list shows the attempts", func() bool { return names(t, spool, "-state", "deferred", "-reason", "not now") != "" })
 
 	is.Equal(ok(t, "retry", spool, "retried.eml"), "to be tried again: retried.eml\n")
 	d.logs("to=retried@example.com attempt=2", 1) // at once
 	is.Equal(strings.Count(d.log.String(), "attempt=2"), 1)
 	ok(t, "hold", spool, "held.eml")
 	ok(t, "delete", "-y", spool, "deleted.eml")
-	eventually(t, "the daemon has seen that", func() bool {
+	eventually(t, "the status file has the held and the deleted message", func() bool {
 		s := statusOf(t, filepath.Join(spool, ".spoolgore.js"))
-		// What is known of a deleted message is kept for ten minutes: the file may come back under another name.
+		// The record of a deleted message is kept for ten minutes: the file may come back under another name.
 		deleted := s[filepath.Join(spool, "deleted.eml")]
 		return !deleted.Missing.IsZero() && !s[filepath.Join(spool, "held.eml")].Held.IsZero()
 	})
 	open()
 	is.True(strings.Contains(ok(t, "flush", spool), "told the daemon"))
-	eventually(t, "what was left is delivered", func() bool { return len(relay.Messages()) == 2 })
+	eventually(t, "the other messages are delivered", func() bool { return len(relay.Messages()) == 2 })
 	is.Equal(ok(t, "release", "-all", spool), "released hold/held.eml\n")
-	is.True(strings.Contains(ok(t, "retry", "-all", spool), "told the daemon")) // it waits for its next attempt otherwise
-	eventually(t, "what was held is delivered", func() bool { return names(t, spool) == "" })
+	// otherwise the message waits for its next attempt
+	is.True(strings.Contains(ok(t, "retry", "-all", spool), "told the daemon"))
+	eventually(t, "the held message is delivered", func() bool { return names(t, spool) == "" })
 	d.stop()
-	is.Equal(len(relay.Messages()), 3) // and what was deleted is not
+	is.Equal(len(relay.Messages()), 3) // the deleted message is not delivered
 	r := operate(t, "flush", spool)
 	is.Equal(r.code, 75)
 	is.True(strings.Contains(r.err, "no daemon runs"))
@@ -524,11 +534,11 @@ func TestRetryBeforeTheDaemonStarts(t *testing.T) {
 		is.True(strings.Contains(r.err, "the next one will try"))
 		d := start(t, "-smtpaddr", addr, "-once", spool)
 		is.Equal(d.exit(), 0)
-		is.Equal(strings.Count(d.log.String(), "delivery deferred"), round+1) // those that were touched
+		is.Equal(strings.Count(d.log.String(), "delivery deferred"), round+1) // the touched messages only
 	}
 }
 
-func TestRetryOfWhatWasGivenUp(t *testing.T) {
+func TestRetryOfFailedMessages(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	corrected := make(chan struct{})
@@ -548,19 +558,20 @@ func TestRetryOfWhatWasGivenUp(t *testing.T) {
 		drop(t, spool, name, strings.ReplaceAll(mail("To: no-"+name+"@example.com, yes@example.com"), "<1@", "<"+name+"@"))
 	}
 	d := start(t, "-smtpaddr", relay.Listen(t), "-bounce=false", spool)
-	eventually(t, "both are given up", func() bool {
+	eventually(t, "both messages are given up", func() bool {
 		return names(t, "-failed", spool) != "" && len(strings.Fields(names(t, "-failed", spool))) == 2
 	})
 	is.Equal(len(relay.Messages()), 2) // to the other recipient
 	close(corrected)
 	is.Equal(ok(t, "retry", "-failed", spool, "-to", "no-one*"), "to be tried again: failed/one.eml\n")
-	eventually(t, "the first one is delivered", func() bool { return len(relay.Messages()) == 3 })
+	eventually(t, "the first message is delivered", func() bool { return len(relay.Messages()) == 3 })
 	is.Equal(ok(t, "retry", spool, "two.eml"), "to be tried again: failed/two.eml\n")
-	eventually(t, "the second one is delivered", func() bool { return len(relay.Messages()) == 4 })
-	eventually(t, "nothing is left", func() bool { return names(t, spool) == "" && names(t, "-failed", spool) == "" })
+	eventually(t, "the second message is delivered", func() bool { return len(relay.Messages()) == 4 })
+	eventually(t, "the spool and failed/ are empty", func() bool { return names(t, spool) == "" && names(t, "-failed", spool) == "" })
 	d.stop()
 	for i, m := range relay.Messages()[2:] {
-		is.Equal(m.To, []string{[]string{"no-one.eml@example.com", "no-two.eml@example.com"}[i]}) // only who had not got it
+		// only the recipient that had not accepted the message
+		is.Equal(m.To, []string{[]string{"no-one.eml@example.com", "no-two.eml@example.com"}[i]})
 	}
 	left, err := os.ReadDir(filepath.Join(spool, "failed"))
 	is.NoErr(err)

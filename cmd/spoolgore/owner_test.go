@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// The user of spools in these tests, who need not be known to the system.
+// The user of the spools in these tests. The system need not have a name for the user.
 const spoolUser = 54331
 
 // userSpool is a spool of spoolUser with the message new.eml.
@@ -37,7 +37,8 @@ func userSpool(t *testing.T) string {
 	return spool
 }
 
-// replaceByLink puts a link of spoolUser to another directory in place of a subdirectory, and returns that directory.
+// replaceByLink replaces a subdirectory with a link to another directory, as spoolUser, and returns the other
+// directory.
 func replaceByLink(t *testing.T, spool, sub string) (elsewhere string) {
 	t.Helper()
 	elsewhere = t.TempDir()
@@ -60,7 +61,7 @@ func foreign(t *testing.T, dir string) (paths []string) {
 	return paths
 }
 
-// A user cannot lead a command of root out of the spool by links in place of its subdirectories.
+// A user cannot lead a command of root out of the spool by links in place of subdirectories.
 func TestCommandOfRootFollowsNoLinkOfTheUser(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -68,8 +69,8 @@ func TestCommandOfRootFollowsNoLinkOfTheUser(t *testing.T) {
 	elsewhere := replaceByLink(t, spool, "hold")
 	r := operate(t, "hold", spool, "new.eml")
 	is.True(r.code != 0)                              // hold/ is no directory
-	is.True(exists(filepath.Join(spool, "new.eml")))  // the message stays
-	is.Equal(len(filesIn(t, elsewhere)), 0)           // nothing was moved there
+	is.True(exists(filepath.Join(spool, "new.eml")))  // the message stays in the spool
+	is.Equal(len(filesIn(t, elsewhere)), 0)           // no file was moved to the other directory
 	roots := filepath.Join(elsewhere, "roots-secret") // a file of root in a directory of root
 	must(t, os.WriteFile(roots, []byte(mail("To: ann@example.com")), 0o600))
 	is.True(operate(t, "release", spool, "roots-secret").code != 0)
@@ -81,7 +82,7 @@ func TestCommandOfRootFollowsNoLinkOfTheUser(t *testing.T) {
 	is.True(exists(filepath.Join(elsewhere, "f")))
 }
 
-// Root on a path that a user has made a link is refused.
+// Root is refused a path in which a user has replaced a directory by a link.
 func TestCommandOfRootFollowsNoLinkToTheSpool(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -96,7 +97,7 @@ func TestCommandOfRootFollowsNoLinkToTheSpool(t *testing.T) {
 	is.Equal(operate(t, "hold", link, "new.eml").code, 0) // root's own link
 }
 
-// What commands of root make in the spool of a user belongs to the user. put reads a file that only root may read.
+// Files that commands of root make in the spool of a user belong to the user. put reads a file that only root may read.
 func TestCommandOfRootActsAsTheOwner(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -110,10 +111,10 @@ func TestCommandOfRootActsAsTheOwner(t *testing.T) {
 	is.Equal(len(foreign(t, spool)), 0)
 	must(t, os.Chown(filepath.Join(spool, name), 0, 0)) // the user may not read it
 	must(t, os.Chmod(filepath.Join(spool, name), 0o600))
-	is.True(operate(t, "retry", spool, name).code != 0) // nor touch it
+	is.True(operate(t, "retry", spool, name).code != 0) // nor change its time
 }
 
-// Root with -once leaves no file that locks the daemon of the user out, and logs in with a password file of root.
+// With -once, root leaves no file that the daemon of the user cannot open, and logs in with a password file of root.
 func TestOnceOfRootActsAsTheOwner(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -126,7 +127,8 @@ func TestOnceOfRootActsAsTheOwner(t *testing.T) {
 	is.Equal(len(relay.Messages()), 1)
 }
 
-// A daemon of root on the spool of a user follows no link either: what it cannot move to failed/ stays in the spool.
+// A daemon of root on the spool of a user follows no link either: a message that cannot be moved to failed/ stays in
+// the spool.
 func TestDaemonOfRootFollowsNoLinkOfTheUser(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

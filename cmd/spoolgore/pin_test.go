@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// The line that pin prints makes the daemon trust a certificate of no known authority, and no other.
+// With the line that pin prints, the daemon trusts a certificate without a known authority, and no other certificate.
 func TestPin(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -41,13 +41,13 @@ func TestPin(t *testing.T) {
 	code, _, errs = command("", "pin", plain.Listen(t))
 	is.True(code != 0)
 	is.True(strings.Contains(errs, "spoolgore: pin: "))
-	is.True(strings.Contains(errs, ":465")) // where TLS begins with the first byte
+	is.True(strings.Contains(errs, ":465")) // the port on which TLS begins with the first byte
 	code, _, errs = command("", "pin", "127.0.0.1:1")
 	is.True(code != 0)
 	is.True(strings.Contains(errs, "spoolgore pin 127.0.0.1:465"))
 	code, out, errs = command("", "pin", "smtp://ann:secret@mail.example.com")
 	is.Equal(code, 64)
-	is.True(!strings.Contains(out+errs, "secret")) // it would be repeated in an error of the resolver
+	is.True(!strings.Contains(out+errs, "secret")) // an error of the resolver would repeat it
 	code, _, _ = command("", "pin")
 	is.Equal(code, 64)
 }
@@ -67,14 +67,14 @@ func TestProxyThatIsDown(t *testing.T) {
 	d = start(t, "-smtpaddr", addr, "-smtpsource", "127.0.0.1", spool)
 	d.logs("msg=delivered", 1)
 	d.stop()
-	r := operate(t, "-smtpproxy", "127.0.0.1:1080", spool) // a process: the daemon executes itself again
+	r := operate(t, "-smtpproxy", "127.0.0.1:1080", spool) // in a process of its own: the daemon executes itself again
 	is.True(r.code != 0)
 	is.True(strings.Contains(r.err, "as socks5://HOST:PORT"))
 	_, out, _ := command("", "-printconfig", "-smtpproxy", "http://u:secret@p:1", spool)
 	is.True(strings.Contains(out, "http://***@p:1") && !strings.Contains(out, "secret"))
 }
 
-// What a script passes on from elsewhere does not reach the terminal as it is.
+// Arguments are escaped before they are printed on the terminal.
 func TestUsageErrorsAreEscaped(t *testing.T) {
 	t.Parallel()
 	const evil = "\x1b]0;x\a\x1b[2J"

@@ -14,7 +14,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// Mail for root that failed before the alias file named a person goes to that person, and to none who has got it.
+// Mail for root that failed before the alias file named a person goes to that person, and to no recipient that has
+// accepted it.
 func TestRetryAppliesAliasesAgain(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -36,12 +37,12 @@ func TestRetryAppliesAliasesAgain(t *testing.T) {
 	}
 	d := start(t, "-smtpaddr", relay.Listen(t), "-bounce=false", spool)
 	failed := func() int { return len(strings.Fields(names(t, "-failed", spool))) }
-	eventually(t, "all of them failed", func() bool { return failed() == 5 })
+	eventually(t, "five messages failed", func() bool { return failed() == 5 })
 	is.Equal(len(relay.Messages()), 1) // to ann
 
 	code, out, errs := command("", "retry", "-config", conf, "-realias", "-failed")
 	is.True(code != 0)
-	is.True(strings.Contains(out, "2 messages")) // root, and other, which is no alias
+	is.True(strings.Contains(out, "2 messages")) // the message to root, and the message to other, which is no alias
 	for _, want := range []string{
 		"failed/log: log@web1.example: ", "a file is not supported as a recipient", "failed/prog: prog@web1.example: ",
 		"a command is not supported as a recipient", "failed/void: all recipients left are aliases for /dev/null",
@@ -52,7 +53,7 @@ func TestRetryAppliesAliasesAgain(t *testing.T) {
 	}
 	eventually(t, "the mail for root arrives", func() bool { return len(relay.Messages()) == 2 })
 	is.Equal(relay.Messages()[1].To, []string{"you@example.com"}) // ann has it already
-	eventually(t, "the other one failed again", func() bool { return failed() == 4 })
+	eventually(t, "the message to other failed again", func() bool { return failed() == 4 })
 	for _, line := range relay.Commands() {
 		is.True(!strings.Contains(line, "unrelated.example"))
 	}
@@ -68,7 +69,7 @@ func TestRedirectIsInLogAndTrace(t *testing.T) {
 	d := start(t, "-smtpaddr", relay.Listen(t), "-redirect", "qa@example.com", spool)
 	drop(t, spool, "m", mail("From: app@example.com", "To: ann@example.org, bob@example.org", "Message-ID: <r1@example.com>"))
 	d.logs(" redirect=qa@example.com relay=", 2)
-	eventually(t, "the outcomes are remembered", func() bool {
+	eventually(t, "the outcomes are in the log of outcomes", func() bool {
 		outcomes := 0
 		err := sentlog.Read(spool, func(*sentlog.Entry) error { outcomes++; return nil })
 		return err == nil && outcomes == 2
@@ -81,7 +82,7 @@ func TestRedirectIsInLogAndTrace(t *testing.T) {
 	d.stop()
 }
 
-// A message that -allow keeps back has a log message of its own.
+// A message that -allow holds has its own log message.
 func TestHeldByAllowIsInTheLog(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -22,12 +22,12 @@ func write(t *testing.T, dir, name, text string, mode os.FileMode) (path string)
 	return path
 }
 
-// login is a relay on loopback that takes mail of the user only.
+// login is a relay on loopback that accepts mail only after a login as the user.
 func login(user, password string) *smtptest.Relay {
 	return &smtptest.Relay{Ext: []string{"AUTH LOGIN CRAM-MD5 PLAIN", "PIPELINING"}, Users: map[string]string{user: password}}
 }
 
-// checkDelivered looks at who sent what a relay has got, in order of arrival, and who was logged in.
+// checkDelivered compares the user and the sender of each message that a relay got, in order.
 func checkDelivered(t *testing.T, relay *smtptest.Relay, want ...string) {
 	t.Helper()
 	var got []string
@@ -52,20 +52,23 @@ ann@example.org %s user=ann password="se cret 1"
 		drop(t, spool, fmt.Sprint(i), strings.Replace(mail("To: you@example.net"), "app@example.com", from, 1))
 	}
 	d := startWith(t, []string{"SPOOLGORE_SMTPPASSWORD=se cret 3"}, "-once", "-verbose", "-relays", relays, "-smtpaddr", rest.Listen(t), "-smtpuser", "app", spool)
-	is.Equal(d.exit(), 0) // all was sent
+	is.Equal(d.exit(), 0) // all messages were sent
 	checkDelivered(t, ann, "ann Ann@Example.org")
 	checkDelivered(t, domain, "shop bob@example.org")
-	is.Equal(len(rest.Messages()), 2) // neither the address nor the domain of those
+	is.Equal(len(rest.Messages()), 2) // senders without a route of their own
 	for _, m := range rest.Messages() {
 		is.Equal(m.User, "app") // with the login of the flags
 	}
 	is.True(strings.Contains(strings.Join(domain.Commands(), "\n"), "AUTH CRAM-MD5")) // the mechanism of the line
 	log := d.log.String()
-	is.Equal(strings.Count(log, "relays file with passwords can be read by every user of this host"), 1) // warned of, once
-	is.True(!strings.Contains(log, "cret"))                                                              // no password in the log
+	// the warning is logged once
+	is.Equal(strings.Count(log, "relays file with passwords can be read by every user of this host"), 1)
+	// no password in the log
+	is.True(!strings.Contains(log, "cret"))
 }
 
-// TestPasswordCommandIsRunAgain has a command give a password that the relay refuses, and then the right one.
+// TestPasswordCommandIsRunAgain has a command that prints a password that the relay refuses, and then the right
+// password.
 func TestPasswordCommandIsRunAgain(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -79,10 +82,10 @@ func TestPasswordCommandIsRunAgain(t *testing.T) {
 	checkDelivered(t, relay, "user app@example.com")
 	text, err := os.ReadFile(runs)
 	is.NoErr(err)
-	is.Equal(string(text), "\n\n") // it ran, and once again when its answer was refused
+	is.Equal(string(text), "\n\n") // the command ran twice: the second time after the refusal
 	log := d.log.String()
-	is.Equal(strings.Count(log, "asked by /bin/sh"), 2) // what it says on standard error is logged
-	is.True(!strings.Contains(log, "cret"))             // what it prints is not, nor the command
+	is.Equal(strings.Count(log, "asked by /bin/sh"), 2) // standard error of the command is logged
+	is.True(!strings.Contains(log, "cret"))             // neither standard output nor the command is logged
 }
 
 func TestPasswordFileThatComesLater(t *testing.T) {
@@ -93,13 +96,15 @@ func TestPasswordFileThatComesLater(t *testing.T) {
 	d := start(t, "-smtpaddr", relay.Listen(t), "-smtpuser", "user", "-smtppasswordfile", filepath.Join(dir, "password"), spool)
 	d.logs("password cannot be read; retrying at each login", 1)
 	d.logs("relay unavailable", 1)
-	is.Equal(len(relay.Messages()), 0) // nothing without a login
+	is.Equal(len(relay.Messages()), 0) // no message without a login
 	write(t, dir, "password", "se-cret\n", 0o644)
 	eventually(t, "the message is sent", func() bool { return !exists(path) })
 	d.stop()
 	checkDelivered(t, relay, "user app@example.com")
-	is.Equal(strings.Count(d.log.String(), "password file can be read by every user of this host"), 1) // warned of, once
-	is.True(!strings.Contains(d.log.String(), "se-cret"))                                              // no password in the log
+	// the warning is logged once
+	is.Equal(strings.Count(d.log.String(), "password file can be read by every user of this host"), 1)
+	// no password in the log
+	is.True(!strings.Contains(d.log.String(), "se-cret"))
 }
 
 func TestWhereThePasswordComesFrom(t *testing.T) {
@@ -124,11 +129,13 @@ func TestWhereThePasswordComesFrom(t *testing.T) {
 			relay, spool := login("user", "se-cret"), t.TempDir()
 			drop(t, spool, "one", mail("To: you@example.net"))
 			d := startWith(t, c.env, append(append([]string{"-once", "-smtpaddr", relay.Listen(t)}, c.args...), spool)...)
-			is.Equal(d.exit(), 0) // it was sent
+			is.Equal(d.exit(), 0) // the message was sent
 			checkDelivered(t, relay, "user app@example.com")
 			log := d.log.String()
-			is.Equal(strings.Count(log, "password on the command line can be seen"), c.warnings) // once, where it is there
-			is.True(!strings.Contains(log, "se-cret"))                                           // no password in the log
+			// the warning is logged once if the password is on the command line
+			is.Equal(strings.Count(log, "password on the command line can be seen"), c.warnings)
+			// no password in the log
+			is.True(!strings.Contains(log, "se-cret"))
 			usual := "AUTH PLAIN"
 			if name == "MD5" {
 				usual = "AUTH CRAM-MD5"
@@ -165,10 +172,10 @@ func TestSettingsThatCannotBeUsed(t *testing.T) {
 			is := is.New(t)
 			spool := t.TempDir()
 			d := start(t, append(c.args, spool)...)
-			is.Equal(d.exit(), 78)                                // something to put right
-			is.True(strings.Contains(d.log.String(), c.say))      // it says what
+			is.Equal(d.exit(), 78)                                // exit code of a configuration error
+			is.True(strings.Contains(d.log.String(), c.say))      // the error names the mistake
 			is.True(!strings.Contains(d.log.String(), "se-cret")) // and no password
-			is.True(!exists(filepath.Join(spool, "tmp")))         // nothing was begun
+			is.True(!exists(filepath.Join(spool, "tmp")))         // the daemon did not start
 		})
 	}
 }

@@ -19,15 +19,16 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// rewrite makes a file say something else, as an editor does.
+// rewrite replaces the content of a file, as an editor does.
 func rewrite(t *testing.T, path string, lines ...string) {
 	t.Helper()
 	must(t, os.WriteFile(path+".new", []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	must(t, os.Rename(path+".new", path))
 }
 
-// TestReloadPutsARelayRight is what SIGHUP is for: mail waits for a relay that is wrong, then for a password that is.
-func TestReloadPutsARelayRight(t *testing.T) {
+// TestReloadCorrectsTheRelay: mail waits for a wrong relay, then for a wrong password. SIGHUP applies the corrected
+// configuration.
+func TestReloadCorrectsTheRelay(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	relay := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Users: map[string]string{"app": "right"}}
@@ -44,10 +45,10 @@ func TestReloadPutsARelayRight(t *testing.T) {
 	d.logs("535", 1)
 	d.logs("relays_kept=0 relays_ended=1", 1)
 	d.signal(syscall.SIGHUP)
-	d.logs("relays_kept=1 relays_ended=0", 1) // nothing is new
+	d.logs("relays_kept=1 relays_ended=0", 1) // nothing has changed
 	rewrite(t, secret, "right")
-	d.signal(syscall.SIGHUP) // the relay would rest for minutes in the end
-	eventually(t, "all is sent", func() bool { return len(relay.Messages()) == 20 })
+	d.signal(syscall.SIGHUP) // otherwise the relay would pause for minutes
+	eventually(t, "every message is sent", func() bool { return len(relay.Messages()) == 20 })
 	is.Equal(relay.Messages()[0].User, "app")
 	d.stop()
 	is.True(!strings.Contains(d.log.String(), "right")) // no password in the log
@@ -64,7 +65,7 @@ func TestReloadTakesTheRelaysFileAndTheLogLevel(t *testing.T) {
 	d := start(t, "-config", file, "-relays", relays, "-freq", "100ms", spool)
 	d.logs("level=INFO msg=started", 1)
 	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
-	eventually(t, "it is sent", func() bool { return !exists(path) })
+	eventually(t, "the first message is sent", func() bool { return !exists(path) })
 	is.Equal(len(main.Messages()), 1)
 	deferred := drop(t, spool, "other.eml", "From: nobody@example.org\nTo: ann@example.com\n\nhi\n")
 	d.logs(`level=DEBUG msg="delivery deferred"`, 1) // its relay is unavailable
@@ -75,18 +76,18 @@ func TestReloadTakesTheRelaysFileAndTheLogLevel(t *testing.T) {
 	d.signal(syscall.SIGHUP)
 	d.logs("options taken over", 1)
 	path = drop(t, spool, "two.eml", mail("To: ann@example.com"))
-	eventually(t, "it is sent", func() bool { return !exists(path) })
-	is.Equal(len(own.Messages()), 1) // by the new line of the relays file
+	eventually(t, "the second message is sent", func() bool { return !exists(path) })
+	is.Equal(len(own.Messages()), 1) // by the route of the new line in the relays file
 	d.logs("relay unavailable", 1)
-	drop(t, spool, "three.eml", "From: nobody@example.org\nTo: ann@example.com\n\nhi\n") // goes by -smtpaddr now
+	drop(t, spool, "three.eml", "From: nobody@example.org\nTo: ann@example.com\n\nhi\n") // without a route of its own
 	d.logs("relay unavailable", 2)
 	is.Equal(strings.Count(d.log.String(), "level=DEBUG"), 1) // the new log level has fewer lines
 	d.stop()
 }
 
-// TestReloadKeepsWhatIsInUse has a transaction in flight over a reload that changes nothing for its relay, and over one that
-// takes it away.
-func TestReloadKeepsWhatIsInUse(t *testing.T) {
+// TestReloadKeepsTransactionsInFlight has a transaction in flight during two reloads: one changes nothing for its relay, the
+// other removes the relay.
+func TestReloadKeepsTransactionsInFlight(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	relay, arrived, release := holding(t)
@@ -103,17 +104,17 @@ func TestReloadKeepsWhatIsInUse(t *testing.T) {
 	d.signal(syscall.SIGHUP)
 	d.logs("relays_kept=0 relays_ended=1", 1)
 	second := drop(t, spool, "two.eml", mail("To: bob@example.com"))
-	eventually(t, "the new relay has the second", func() bool { return !exists(second) })
-	is.True(exists(path)) // the first is still with the old one
+	eventually(t, "the new relay has the second message", func() bool { return !exists(second) })
+	is.True(exists(path)) // the first message is still in its transaction with the old relay
 	release()
-	eventually(t, "the first is sent", func() bool { return !exists(path) })
+	eventually(t, "the first message is sent", func() bool { return !exists(path) })
 	is.Equal(len(relay.Messages()), 1)
 	is.Equal(len(other.Messages()), 1)
 	is.Equal(relay.Connections(), 1)
 	d.stop()
 }
 
-// The host gets a certificate authority while the daemon runs. The daemon trusts the authority after SIGHUP.
+// The host gets a new certificate authority while the daemon runs. The daemon trusts the authority after SIGHUP.
 func TestReloadReadsTheAuthoritiesOfTheSystem(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -171,16 +172,17 @@ func TestReloadWithAMistakeChangesNothing(t *testing.T) {
 		d.signal(syscall.SIGHUP)
 		errors++
 		d.logs("reload failed; nothing changed", errors)
-		is.True(strings.Contains(d.log.String(), c.mention))           // it says what is wrong
-		is.Equal(strings.Count(d.log.String(), "level=ERROR"), errors) // once
+		is.True(strings.Contains(d.log.String(), c.mention))           // the log names the mistake
+		is.Equal(strings.Count(d.log.String(), "level=ERROR"), errors) // the error is logged once
 		path := drop(t, spool, fmt.Sprintf("%d.eml", errors), mail("To: ann@example.com"))
-		eventually(t, "mail goes on as before", func() bool { return !exists(path) })
+		eventually(t, "mail is sent with the old settings", func() bool { return !exists(path) })
 	}
 	is.Equal(len(relay.Messages()), errors)
 	d.stop()
 }
 
-// TestReloadAfterAPause has a status file that was edited, and a configuration with a mistake: neither counts without the other.
+// TestReloadAfterAPause has an edited status file and a configuration with a mistake: neither has effect without the
+// other.
 func TestReloadAfterAPause(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -211,7 +213,7 @@ func TestReloadAfterAPause(t *testing.T) {
 	is.Equal(strings.Count(d.log.String(), "options taken over"), 0)
 	must(t, os.WriteFile(js, edited, 0o600))
 	d.signal(syscall.SIGHUP)
-	eventually(t, "what was edited is sent", func() bool { return !exists(path) })
+	eventually(t, "the edited message is sent", func() bool { return !exists(path) })
 	is.Equal(relay.Messages()[0].To, []string{"bob@example.com"})
 	d.stop()
 }
@@ -238,7 +240,7 @@ func TestReloadTakesTheOnFailCommand(t *testing.T) {
 	d.stop()
 }
 
-// TestReloadUnderLoad sends many messages while the relay changes all the time: each arrives once.
+// TestReloadUnderLoad sends many messages while the relay changes all the time: each message is accepted once.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -266,11 +268,11 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	rewrite(t, file, "smtpaddr "+addrs[1])
 	d.signal(syscall.SIGHUP)
-	eventually(t, "all are sent", func() bool { return len(got()) >= n })
+	eventually(t, "every message is sent", func() bool { return len(got()) >= n })
 	d.stop()
 	once := make(map[string]bool)
 	for _, to := range got() {
-		is.True(!once[to]) // nobody gets it twice
+		is.True(!once[to]) // no recipient gets a second copy
 		once[to] = true
 	}
 	is.Equal(len(once), n)

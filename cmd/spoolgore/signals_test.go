@@ -18,8 +18,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// TestOwnSignalsDoNotFlush is about SIGURG, which the Go runtime sends itself under load: nothing may be retried before
-// its time because of that, and everything must be because of a real one.
+// TestOwnSignalsDoNotFlush: the Go runtime sends SIGURG to its own process under load. Such a signal must not cause
+// retries before their time, and a SIGURG from outside must.
 func TestOwnSignalsDoNotFlush(t *testing.T) {
 	t.Parallel()
 	for name, waiting := range map[string]int{"idle": 1, "busy": 4000} {
@@ -30,19 +30,20 @@ func TestOwnSignalsDoNotFlush(t *testing.T) {
 	}
 }
 
-// testOwnSignals runs a daemon with so many messages that wait; if it is more than one, new ones keep it busy.
+// testOwnSignals runs a daemon with that many waiting messages. If there is more than one, new messages keep the daemon
+// busy.
 func testOwnSignals(t *testing.T, waiting int) {
 	is := is.New(t)
 	relay, _ := deferring("451 4.2.1 not now")
 	spool := t.TempDir()
 	deferred(t, spool, waiting)
-	// Much garbage collection: at each the runtime preempts what runs.
+	// Each garbage collection preempts the goroutines that run.
 	d := startWith(t, []string{"GOGC=10"}, "-smtpaddr", relay.Listen(t), "-freq", "100ms", spool)
 	d.logs("msg=started", 1)
 	retried := func() int { return strings.Count(d.log.String(), "attempt=2 ") }
 	fresh, next := 0, time.Now()
 	throughout(t, 10*time.Second, "nobody is tried again by itself", func() bool {
-		if waiting > 1 && time.Now().After(next) { // each makes the daemon write the status of all
+		if waiting > 1 && time.Now().After(next) { // each new message makes the daemon write the status of all messages
 			drop(t, spool, fmt.Sprintf("fresh%d.eml", fresh), mail(fmt.Sprintf("To: fresh%d@example.com", fresh)))
 			fresh, next = fresh+1, time.Now().Add(100*time.Millisecond)
 		}
@@ -50,19 +51,19 @@ func testOwnSignals(t *testing.T, waiting int) {
 	})
 	is.Equal(strings.Count(d.log.String(), "name=SIGURG"), 0) // signals seen
 	if waiting > 1 {
-		d.logs("attempt=1 ", fresh/2) // it did work meanwhile
-		eventually(t, "the status of all was written", func() bool {
+		d.logs("attempt=1 ", fresh/2) // the daemon did work meanwhile
+		eventually(t, "the status file has all messages", func() bool {
 			return len(statusOf(t, filepath.Join(spool, ".spoolgore.js"))) > waiting
 		})
 	}
 	d.signal(syscall.SIGURG)
-	enough := min(waiting, 200) // to try all of a busy daemon's takes a while
-	eventually(t, "what waits is tried again after a real SIGURG", func() bool { return retried() >= enough })
+	enough := min(waiting, 200) // trying all messages of a busy daemon takes a while
+	eventually(t, "waiting messages are tried again after a real SIGURG", func() bool { return retried() >= enough })
 	is.Equal(strings.Count(d.log.String(), "name=SIGURG"), 1) // signals seen
 	d.stop()
 }
 
-// deferred fills the spool with messages whose first attempt has failed, and whose next one is in an hour.
+// deferred fills the spool with messages whose first attempt has failed and whose next attempt is in an hour.
 func deferred(t *testing.T, spool string, n int) {
 	t.Helper()
 	status := spoolgore.Status{}
@@ -98,7 +99,8 @@ func TestPauseEditReload(t *testing.T) {
 
 	d.signal(syscall.SIGTSTP)
 	d.logs("msg=paused", 1)
-	checkRecipient(t, statusOf(t, js)[path].To, "ann@example.com", spoolgore.StateWaiting, 1) // the file is up to date
+	// the status file is current
+	checkRecipient(t, statusOf(t, js)[path].To, "ann@example.com", spoolgore.StateWaiting, 1)
 	open()
 	fresh := drop(t, spool, "two.eml", mail("To: eve@example.com"))
 	throughout(t, time.Second, "nothing is sent in a pause", func() bool { return len(relay.Messages()) == 0 })
@@ -125,11 +127,11 @@ func TestPauseEditReload(t *testing.T) {
 	for _, m := range relay.Messages() {
 		to = append(to, m.To...)
 	}
-	is.Equal(len(to), 2)                                      // recipients served
-	is.True(!strings.Contains(strings.Join(to, " "), "ann@")) // who was marked by hand gets nothing
+	is.Equal(len(to), 2)                                      // recipients that got a message
+	is.True(!strings.Contains(strings.Join(to, " "), "ann@")) // no message to the recipient that was marked as done
 }
 
-// TestFlushEndsPause checks what the 2014 tool did: SIGURG goes on after SIGTSTP.
+// TestFlushEndsPause checks that SIGURG after SIGTSTP ends the pause, as in the 2014 tool.
 func TestFlushEndsPause(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -142,12 +144,12 @@ func TestFlushEndsPause(t *testing.T) {
 	path := drop(t, spool, "one.eml", mail("To: ann@example.com"))
 	d.signal(syscall.SIGURG)
 	eventually(t, "the message is sent", func() bool { return !exists(path) })
-	is.Equal(len(relay.Messages()), 1) // and once
+	is.Equal(len(relay.Messages()), 1) // sent once
 	d.stop()
 }
 
-// TestStopWaits checks that SIGTERM lets a transaction in flight end.
-func TestStopWaits(t *testing.T) {
+// TestStopWaitsForTransactions checks that SIGTERM lets a transaction in flight end.
+func TestStopWaitsForTransactions(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	relay, arrived, release := holding(t)
@@ -161,12 +163,12 @@ func TestStopWaits(t *testing.T) {
 	throughout(t, time.Second, "it waits for the relay", d.running)
 	release()
 	is.Equal(d.exit(), 0)              // a clean stop
-	is.Equal(len(relay.Messages()), 1) // what was in flight arrived
-	is.True(!exists(path))             // and left the spool
-	is.True(exists(second))            // nothing new was begun
+	is.Equal(len(relay.Messages()), 1) // the transaction in flight has ended
+	is.True(!exists(path))             // and its message has left the spool
+	is.True(exists(second))            // no new transaction was begun
 	status, written := statusOf(t, filepath.Join(spool, ".spoolgore.js")), false
 	_, written = status[path]
-	is.True(status != nil && !written) // the status file knows it
+	is.True(status != nil && !written) // the status file no longer has the delivered message
 }
 
 func TestSecondStopIsAtOnce(t *testing.T) {
@@ -186,8 +188,8 @@ func TestSecondStopIsAtOnce(t *testing.T) {
 			d.signal(sig)
 			d.logs("action=stop", 1)
 			d.signal(sig)
-			is.Equal(d.exit(), code) // as if the signal had ended it
-			is.True(exists(path))    // nothing is lost
+			is.Equal(d.exit(), code) // the exit code is that of a process killed by the signal
+			is.True(exists(path))    // the message is kept
 		})
 	}
 }
@@ -199,11 +201,13 @@ func TestSecondDaemon(t *testing.T) {
 	first := start(t, "-smtpaddr", (&smtptest.Relay{}).Listen(t), spool)
 	first.logs("msg=started", 1)
 	second := start(t, spool)
-	is.Equal(second.exit(), 75) // somebody is in the way
+	is.Equal(second.exit(), 75) // exit code: another daemon runs
 	is.True(strings.Contains(second.log.String(), "stop that process first, or name another directory"))
-	is.True(strings.Contains(second.log.String(), "already"))                                        // it says so
-	is.True(strings.Contains(second.log.String(), fmt.Sprintf("process %d", first.cmd.Process.Pid))) // and who
-	is.Equal(strings.Count(second.log.String(), "\n"), 1)                                            // in one line
+	// the log has the reason
+	is.True(strings.Contains(second.log.String(), "already"))
+	// and the process id of the other daemon
+	is.True(strings.Contains(second.log.String(), fmt.Sprintf("process %d", first.cmd.Process.Pid)))
+	is.Equal(strings.Count(second.log.String(), "\n"), 1) // one line
 	first.stop()
 }
 
@@ -233,11 +237,11 @@ func TestCannotStart(t *testing.T) {
 				c.prepare(t, spool)
 			}
 			d := start(t, append(append([]string{"-logjson"}, c.flags...), spool)...)
-			is.Equal(d.exit(), 78) // something to put right
+			is.Equal(d.exit(), 78) // exit code of a configuration error
 			var line struct{ Level, Err string }
 			is.NoErr(json.Unmarshal([]byte(d.log.String()), &line)) // the log is one line of JSON
 			is.Equal(line.Level, "ERROR")
-			is.True(strings.Contains(line.Err, c.say)) // it says what is wrong
+			is.True(strings.Contains(line.Err, c.say)) // the error names the mistake
 		})
 	}
 }
@@ -273,7 +277,7 @@ func TestQuietEnvironment(t *testing.T) {
 	} {
 		t.Run(env, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(isQuiet(env), quiet) // the last setting counts
+			is.Equal(isQuiet(env), quiet) // the last setting wins
 		})
 	}
 }
@@ -294,7 +298,8 @@ func deferring(reply string) (relay *smtptest.Relay, open func()) {
 	}}, func() { close(opened) }
 }
 
-// holding is a relay that answers the end of a message only after release; arrived tells that there is one.
+// holding is a relay that replies to the end of a message only after release; arrived is closed when a message has
+// arrived.
 func holding(t *testing.T) (relay *smtptest.Relay, arrived <-chan struct{}, release func()) {
 	came, released := make(chan struct{}, 1), make(chan struct{})
 	return &smtptest.Relay{Reply: func(verb, _ string) string {

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// needStrace skips the test where system calls cannot be watched. In CI they can.
+// needStrace skips the test if strace cannot be used. In CI it fails the test instead.
 func needStrace(t *testing.T) {
 	t.Helper()
 	err := exec.Command("strace", "-f", "-o", "/dev/null", "true").Run()
@@ -28,13 +28,13 @@ func needStrace(t *testing.T) {
 	}
 }
 
-// strace returns the command that runs the test binary and writes what it does with files to the file trace.
+// strace returns a command that runs the test binary and writes its file operations to trace.
 func strace(trace string, args ...string) *exec.Cmd {
 	calls := "trace=openat,write,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat"
 	return exec.Command("strace", slices.Concat([]string{"-f", "-y", "-o", trace, "-e", calls, os.Args[0]}, args)...)
 }
 
-// diskSteps returns the steps that a trace has seen in spool, in order, without what is random in names.
+// diskSteps returns the steps in spool from a trace, in order, without the random parts of names.
 func diskSteps(t *testing.T, trace, spool string) (steps []string) {
 	t.Helper()
 	text, err := os.ReadFile(trace)
@@ -43,7 +43,7 @@ func diskSteps(t *testing.T, trace, spool string) (steps []string) {
 	}
 	must(t, err)
 	call := regexp.MustCompile(`^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)`)
-	begun := map[string]string{} // by process: what it was in the middle of
+	begun := map[string]string{} // unfinished call by process
 	for line := range strings.Lines(string(text)) {
 		m := call.FindStringSubmatch(line)
 		if m == nil {
@@ -54,7 +54,7 @@ func diskSteps(t *testing.T, trace, spool string) (steps []string) {
 			begun[pid] = before
 			continue
 		}
-		line = begun[pid] + line // a step is taken when its call has returned
+		line = begun[pid] + line // a step counts when its call has returned
 		delete(begun, pid)
 		if strings.Contains(line, spool) && regexp.MustCompile(`= \d`).MatchString(line) {
 			steps = append(steps, step(m[1], line, spool))
@@ -63,8 +63,8 @@ func diskSteps(t *testing.T, trace, spool string) (steps []string) {
 	return slices.DeleteFunc(steps, func(s string) bool { return s == "" })
 }
 
-// step is one line of a trace: the call, and the names that it has to do with, as "rename tmp/.put-NAME NAME". Files that
-// are opened to be read do not count.
+// step returns one line of a trace in short: the call and the names, such as "rename tmp/.put-NAME NAME". Files that
+// are opened for reading are left out.
 func step(call, line, spool string) string {
 	if call == "openat" && !strings.Contains(line, "O_CREAT") {
 		return ""
@@ -73,10 +73,10 @@ func step(call, line, spool string) string {
 	if call == "openat" {
 		name = "create"
 	}
-	line, _, _ = strings.Cut(line, ") = ") // openat returns the file again
+	line, _, _ = strings.Cut(line, ") = ") // the result of openat has the name of the file again
 	if call == "write" {
 		line, _, _ = strings.Cut(line, ">")
-	} else { // relative to a directory
+	} else { // the name is relative to a directory
 		line = regexp.MustCompile(`\d+<([^>]*)>, "([^"/]*)"`).ReplaceAllString(line, `"$1/$2"`)
 	}
 	for _, path := range regexp.MustCompile(regexp.QuoteMeta(spool)+`[^">]*`).FindAllString(line, -1) {
@@ -110,10 +110,10 @@ func TestStracePut(t *testing.T) {
 		"fsync SPOOL",
 	})
 	name := strings.TrimPrefix(strings.TrimSpace(string(out)), "half\n")
-	is.True(exists(filepath.Join(spool, name))) // and only then Put has returned
+	is.True(exists(filepath.Join(spool, name))) // Put returns after all steps
 }
 
-// TestStraceDaemon watches how a message that was delivered, and one that was given up, leave the spool.
+// TestStraceDaemon traces how the files of a delivered and of a failed message leave the spool.
 func TestStraceDaemon(t *testing.T) {
 	t.Parallel()
 	needStrace(t)
@@ -126,13 +126,14 @@ func TestStraceDaemon(t *testing.T) {
 	}}
 	spool, elsewhere := t.TempDir(), t.TempDir()
 	trace, js := filepath.Join(elsewhere, "trace"), filepath.Join(elsewhere, "status.js")
-	cmd := strace(trace, "-json", js, "-smtpaddr", relay.Listen(t), spool) // so that the status file does not sync the spool
+	// the status file is elsewhere, so that it does not sync the spool
+	cmd := strace(trace, "-json", js, "-smtpaddr", relay.Listen(t), spool)
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	must(t, cmd.Start())
 	pid := 0
 	defer func() {
 		if t.Failed() && pid > 0 {
-			t.Logf("it did %q", diskSteps(t, trace, spool))
+			t.Logf("steps: %q", diskSteps(t, trace, spool))
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 			_ = cmd.Wait()
 		}
@@ -145,19 +146,19 @@ func TestStraceDaemon(t *testing.T) {
 
 	sent := []string{"rename good.eml tmp/.sent-good.eml", "unlink tmp/.sent-good.eml", "fsync SPOOL"}
 	drop(t, spool, "good.eml", mail("To: ann@example.com"))
-	eventually(t, "a removal is synced", func() bool { return inOrder(diskSteps(t, trace, spool), sent) })
+	eventually(t, "the removal of the delivered message is synced", func() bool { return inOrder(diskSteps(t, trace, spool), sent) })
 
 	given := []string{
 		"fsync failed/.bad.eml.json", "fsync failed",
 		"rename bad.eml failed/bad.eml", "rename failed/.bad.eml.json failed/bad.eml.json", "fsync failed", "fsync SPOOL",
 	}
 	drop(t, spool, "bad.eml", mail("To: nobody@example.com"))
-	eventually(t, "giving up is synced, step by step", func() bool { return inOrder(diskSteps(t, trace, spool), given) })
+	eventually(t, "each step of giving up a message is synced", func() bool { return inOrder(diskSteps(t, trace, spool), given) })
 	must(t, syscall.Kill(pid, syscall.SIGTERM))
-	is.NoErr(cmd.Wait()) // strace ends as the daemon does
+	is.NoErr(cmd.Wait()) // strace ends with the exit code of the daemon
 }
 
-// inOrder reports whether steps has those wanted in that order; others may come in between.
+// inOrder reports whether steps contains the wanted steps in this order, possibly with others between.
 func inOrder(steps, wanted []string) bool {
 	for _, s := range steps {
 		if len(wanted) > 0 && s == wanted[0] {

@@ -21,10 +21,10 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// manager listens as a service manager does, and returns what it has heard, a line for each message.
+// manager listens as a service manager does, and returns a function for the messages so far, a line each.
 func manager(t *testing.T) (socket string, heard func() []string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sg") // the name of a socket must be short
+	dir, err := os.MkdirTemp("", "sg") // the path of a socket must be short
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket = filepath.Join(dir, "notify")
@@ -49,8 +49,8 @@ func manager(t *testing.T) (socket string, heard func() []string) {
 	return socket, func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), lines...) }
 }
 
-// TestServiceManagerIsTold runs the daemon as systemd does with Type=notify-reload and WatchdogSec=.
-func TestServiceManagerIsTold(t *testing.T) {
+// TestServiceManagerGetsTheState runs the daemon as systemd does with Type=notify-reload and WatchdogSec=.
+func TestServiceManagerGetsTheState(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	socket, heard := manager(t)
@@ -60,23 +60,23 @@ func TestServiceManagerIsTold(t *testing.T) {
 	relay, _ := deferring("451 4.2.1 not now")
 	spool, file := t.TempDir(), configured(t, "attempts 5")
 	d := startWith(t, []string{"NOTIFY_SOCKET=" + socket, "WATCHDOG_USEC=300000"}, "-config", file, "-smtpaddr", relay.Listen(t), spool)
-	eventually(t, "it is ready", has("\nREADY=1 | WATCHDOG=1 | STATUS=0 waiting, 0 sent/min\n"))
+	eventually(t, "the daemon is ready", has("\nREADY=1 | WATCHDOG=1 | STATUS=0 waiting, 0 sent/min\n"))
 	d.logs("msg=started", 1)
 	is.Equal(strings.Count(strings.Join(heard(), "\n"), "READY=1"), 1)
 	drop(t, spool, "one.eml", mail("To: ann@example.com"))
-	eventually(t, "the line for people goes with the time", has("STATUS=1 waiting, 0 sent/min\n"))
+	eventually(t, "the status line is updated", has("STATUS=1 waiting, 0 sent/min\n"))
 	watched := strings.Count(strings.Join(heard(), "\n"), "WATCHDOG=1")
-	eventually(t, "it shows that it is alive", func() bool { return strings.Count(strings.Join(heard(), "\n"), "WATCHDOG=1") > watched+2 })
+	eventually(t, "the daemon sends WATCHDOG=1 regularly", func() bool { return strings.Count(strings.Join(heard(), "\n"), "WATCHDOG=1") > watched+2 })
 
 	must(t, os.WriteFile(file, []byte("attempts many\n"), 0o600))
 	d.signal(syscall.SIGHUP)
-	eventually(t, "a mistake is told", has("\nREADY=1 | STATUS=1 waiting, 0 sent/min; reload failed: "+file+":1: attempts: want a number"))
-	is.True(has("\nRELOADING=1 | MONOTONIC_USEC=")()) // the time tells which reload it was
-	eventually(t, "the reload is over all the same", func() bool { return strings.Count(strings.Join(heard(), "\n"), "READY=1") == 2 })
+	eventually(t, "the status line has the mistake in the configuration", has("\nREADY=1 | STATUS=1 waiting, 0 sent/min; reload failed: "+file+":1: attempts: want a number"))
+	is.True(has("\nRELOADING=1 | MONOTONIC_USEC=")()) // the time identifies the reload
+	eventually(t, "the reload ends in spite of the mistake", func() bool { return strings.Count(strings.Join(heard(), "\n"), "READY=1") == 2 })
 	must(t, os.WriteFile(file, []byte("attempts 7\n"), 0o600))
 	d.signal(syscall.SIGHUP)
 	d.logs("options taken over", 1)
-	eventually(t, "all is well again", func() bool {
+	eventually(t, "the status line has no mistake", func() bool {
 		last := ""
 		for _, line := range heard() {
 			if _, text, ok := strings.Cut(line, "STATUS="); ok {
@@ -86,7 +86,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 		return last == "1 waiting, 0 sent/min"
 	})
 	d.stop()
-	eventually(t, "the end is told", has("\nSTOPPING=1\n"))
+	eventually(t, "the daemon sends STOPPING=1", has("\nSTOPPING=1\n"))
 	is.Equal(strings.Count(strings.Join(heard(), "\n"), "STOPPING=1"), 1)
 }
 
@@ -96,11 +96,11 @@ func TestMissingServiceManagerIsIgnored(t *testing.T) {
 	d := startWith(t, []string{"NOTIFY_SOCKET=/nowhere/notify", "WATCHDOG_USEC=never"}, "-smtpaddr", (&smtptest.Relay{}).Listen(t), t.TempDir())
 	d.logs("msg=started", 1)
 	d.stop()
-	is.Equal(strings.Count(d.log.String(), "level=ERROR"), 0) // whoever does not listen is no failure
+	is.Equal(strings.Count(d.log.String(), "level=ERROR"), 0) // a missing service manager is no error
 }
 
-// TestTheWatchdogHearsTheLoop hangs the loop of a spool.
-func TestTheWatchdogHearsTheLoop(t *testing.T) {
+// TestWatchdogMessagesEndWhenTheLoopHangs blocks the loop of a spool.
+func TestWatchdogMessagesEndWhenTheLoopHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		var mu sync.Mutex
@@ -120,32 +120,32 @@ func TestTheWatchdogHearsTheLoop(t *testing.T) {
 			},
 			rate: func() float64 { return 2.55 }, pace: time.Second, long: time.Second, watched: true,
 		}
-		told := func() []string { mu.Lock(); defer mu.Unlock(); all := sent; sent = nil; return all }
+		messages := func() []string { mu.Lock(); defer mu.Unlock(); all := sent; sent = nil; return all }
 		end := h.start()
 		time.Sleep(time.Minute + 10*time.Millisecond)
 		h.reloading()
 		h.reloaded(nil)
-		is.Equal(len(told()), 0) // nothing runs yet, and so nothing is ready
+		is.Equal(len(messages()), 0) // without a run there is no READY=1
 		running(spoolgore.Health{Running: true, Files: 3})
 		time.Sleep(time.Second)
-		is.Equal(told()[0], "READY=1\nWATCHDOG=1\nSTATUS=3 waiting, 2.5 sent/min")
+		is.Equal(messages()[0], "READY=1\nWATCHDOG=1\nSTATUS=3 waiting, 2.5 sent/min")
 		time.Sleep(10 * time.Second)
-		is.Equal(len(told()), 10) // one a second
+		is.Equal(len(messages()), 10) // one message a second
 		running(spoolgore.Health{Running: true, Paused: true})
 		time.Sleep(2 * time.Second)
-		told()
+		messages()
 		time.Sleep(time.Hour)
-		is.Equal(len(told()), 0) // a loop that does not answer is not alive
+		is.Equal(len(messages()), 0) // no WATCHDOG=1 while the loop does not answer
 		close(hang)
 		time.Sleep(time.Second)
-		is.True(strings.HasPrefix(told()[0], "WATCHDOG=1\nSTATUS=0 waiting, 2.5 sent/min; paused"))
+		is.True(strings.HasPrefix(messages()[0], "WATCHDOG=1\nSTATUS=0 waiting, 2.5 sent/min; paused"))
 		end()
-		last := told()
-		is.Equal(last[len(last)-1], "STOPPING=1") // and nothing after it
+		last := messages()
+		is.Equal(last[len(last)-1], "STOPPING=1") // the last message is STOPPING=1
 	})
 }
 
-func TestTheLineForPeople(t *testing.T) {
+func TestStatusLine(t *testing.T) {
 	at := time.Now()
 	for want, c := range map[string]struct {
 		health spoolgore.Health
@@ -160,7 +160,8 @@ func TestTheLineForPeople(t *testing.T) {
 		"2 waiting, 0 sent/min; relay a:25 rests: 535 no; relay b:25 rests: x": {spoolgore.Health{Files: 2, Relays: []spoolgore.RelayHealth{
 			{Name: "a:25", Trouble: "535 no"}, {Name: "c:25"}, {Name: "b:25", Trouble: "x"}}}, 0, nil},
 		"0 waiting, 0 sent/min; relay a:25 rests: 451  STOPPING=1??x": {spoolgore.Health{Relays: []spoolgore.RelayHealth{
-			{Name: "a:25", Trouble: "451\r\nSTOPPING=1\u2028\x1bx"}}}, 0, nil}, // a relay does not speak in our name
+			// the reply of a relay cannot add a line
+			{Name: "a:25", Trouble: "451\r\nSTOPPING=1\u2028\x1bx"}}}, 0, nil},
 		"0 waiting, 0 sent/min; spool directory missing: gone": {spoolgore.Health{Away: true, Trouble: "gone"}, 0, nil},
 		"0 waiting, 0 sent/min; spool directory failing: no":   {spoolgore.Health{Trouble: "no"}, 0, nil},
 		"0 waiting, 0 sent/min; reload failed: x":              {spoolgore.Health{}, 0, errors.New("x")},
@@ -174,6 +175,6 @@ func TestTheLineForPeople(t *testing.T) {
 	}
 	is := is.New(t)
 	long := brief(strings.Repeat("ä", 400) + "\xff")
-	is.Equal(long, strings.Repeat("ä", 250)+"…") // cut between letters
-	is.Equal(brief("a\xffb"), "a?b")             // systemd takes UTF-8 only
+	is.Equal(long, strings.Repeat("ä", 250)+"…") // cut between two letters
+	is.Equal(brief("a\xffb"), "a?b")             // systemd accepts UTF-8 only
 }

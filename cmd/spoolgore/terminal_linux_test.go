@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onTerminal is a command on a terminal of its own.
+// onTerminal is a command on a terminal.
 type onTerminal struct {
 	t      *testing.T
 	master *os.File
@@ -23,7 +23,7 @@ type onTerminal struct {
 	exited chan struct{}
 }
 
-// onTTY runs the command on a terminal of so many columns and 50 lines.
+// onTTY runs the command on a terminal with that many columns and 50 lines.
 func onTTY(t *testing.T, columns uint16, env []string, args ...string) *onTerminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -53,7 +53,7 @@ func onTTY(t *testing.T, columns uint16, env []string, args ...string) *onTermin
 			n, err := master.Read(buf)
 			o.shown.Write(buf[:n])
 			if err != nil {
-				return // EIO, when nobody has the other end any more
+				return // EIO, when the other end is closed
 			}
 		}
 	}()
@@ -73,7 +73,7 @@ func onTTY(t *testing.T, columns uint16, env []string, args ...string) *onTermin
 	return o
 }
 
-// sees waits until the words are on the terminal n times.
+// sees waits until the terminal has shown the words n times.
 func (o *onTerminal) sees(words string, n int) {
 	o.t.Helper()
 	eventually(o.t, "the terminal shows "+words, func() bool { return strings.Count(o.shown.String(), words) >= n })
@@ -85,7 +85,7 @@ func (o *onTerminal) types(text string) {
 	must(o.t, err)
 }
 
-// end waits for the end of the command, and returns its exit code and what was shown.
+// end waits for the end of the command, and returns its exit code and everything shown.
 func (o *onTerminal) end() (code int, shown string) {
 	o.t.Helper()
 	select {
@@ -108,7 +108,7 @@ func TestDeleteAsks(t *testing.T) {
 		o.sees("Delete 2 messages for good? [y/N]", 1)
 		o.types(answer)
 		code, shown := o.end()
-		is.True(strings.Contains(shown, "from app@example.com to ann@example.com")) // it says which they are
+		is.True(strings.Contains(shown, "from app@example.com to ann@example.com")) // the prompt lists the messages
 		is.Equal(exists(filepath.Join(spool, "new.eml")), !deletes)
 		is.Equal(exists(filepath.Join(spool, "waiting.eml")), !deletes)
 		is.Equal(code == 0, deletes)
@@ -126,25 +126,27 @@ func TestListOnATerminal(t *testing.T) {
 			o := onTTY(t, columns, []string{"NO_COLOR=1"}, "list", spool)
 			code, shown := o.end()
 			is.Equal(code, 0)
-			const wiped = "\r\x1b[K" // on a busy machine progress was shown before the list
+			const wiped = "\r\x1b[K" // on a busy machine a progress bar was shown before the list
 			shown = shown[strings.LastIndex(shown, wiped)+1:]
 			shown = strings.TrimPrefix(shown, wiped[1:])
-			is.True(!strings.Contains(shown, "\x1b")) // no colours, and nothing of the mail's
+			is.True(!strings.Contains(shown, "\x1b")) // no colours, and no escape sequence of a message
 			is.True(strings.Contains(shown, "deferred.eml "))
 			is.True(strings.Contains(shown, " deferred "))
-			is.Equal(strings.Contains(shown, "20260102T150405.000000000-abcdefgh12345678.eml"), columns > 80) // a name is shortened where it has to be
+			// a name is shortened only if the terminal is narrow
+			is.Equal(strings.Contains(shown, "20260102T150405.000000000-abcdefgh12345678.eml"), columns > 80)
 			is.True(strings.Contains(shown, "12345678.eml"))
 			is.True(strings.Contains(shown, "7 messages, "))
 			is.True(strings.Contains(shown, "1 given up (list -failed)."))
 			is.True(strings.Contains(shown, "No daemon runs."))
 			for line := range strings.Lines(shown[:strings.Index(shown, "7 messages")]) {
-				is.True(len([]rune(strings.TrimSuffix(line, "\n"))) <= max(int(columns), 60)) // it fits, down to what is of use
+				// lines fit the terminal, down to 60 columns
+				is.True(len([]rune(strings.TrimSuffix(line, "\n"))) <= max(int(columns), 60))
 			}
 		})
 	}
 	is := is.New(t)
 	_, shown := onTTY(t, 120, nil, "list", spool).end()
-	is.True(strings.Contains(shown, "\x1b[33mdeferred \x1b[0m")) // colours where nothing speaks against them
+	is.True(strings.Contains(shown, "\x1b[33mdeferred \x1b[0m")) // colours without NO_COLOR
 	_, shown = onTTY(t, 120, nil, "list", t.TempDir()).end()
 	is.True(strings.Contains(shown, "No messages in "))
 }
@@ -153,7 +155,7 @@ func TestShowRawOnATerminal(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	_, shown := onTTY(t, 120, nil, "show", "-raw", aSpool(t), "held.eml").end()
-	is.True(strings.Contains(shown, `X-Evil: \x1b]0;title\a`)) // a message does nothing to the terminal
+	is.True(strings.Contains(shown, `X-Evil: \x1b]0;title\a`)) // escape sequences of a message are escaped
 	is.True(!strings.Contains(shown, "\x1b]"))
 	is.True(strings.HasSuffix(shown, "\nbody\n.\n"))
 }
@@ -165,21 +167,21 @@ func TestStatsWatch(t *testing.T) {
 	o := onTTY(t, 80, nil, "stats", "-watch", spool)
 	o.sees("WHO WAITS", 1)
 	must(t, os.Rename(filepath.Join(spool, "new.eml"), filepath.Join(spool, "hold", "new.eml")))
-	eventually(t, "it is drawn again, as it is now", func() bool {
+	eventually(t, "the figures are shown again and are current", func() bool {
 		drawings := strings.Split(o.shown.String(), "\x1b[H")
 		return len(drawings) > 2 && strings.Contains(drawings[len(drawings)-1], "         2    ")
 	})
 	o.types("\x03") // Ctrl-C
 	code, _ := o.end()
-	is.Equal(code, 0) // that is how it ends
+	is.Equal(code, 0) // Ctrl-C is the usual end
 }
 
-func TestTheProgressOfLongWork(t *testing.T) {
+func TestProgressOfLongWork(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := aSpool(t)
 	o := onTTY(t, 80, nil, "hold", "-all", spool)
 	code, shown := o.end()
 	is.Equal(code, 0)
-	is.True(strings.HasSuffix(shown, "held 5 messages\n")) // a short work shows no bar
+	is.True(strings.HasSuffix(shown, "held 5 messages\n")) // short work shows no progress bar
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// answering listens as a relay that answers to one verb with a text.
+// answering listens as a relay that replies to one verb with a text.
 func answering(t *testing.T, verb, text string) (*smtptest.Relay, string) {
 	t.Helper()
 	relay := &smtptest.Relay{Reply: func(v, _ string) string { return map[string]string{verb: text}[v] }}
@@ -31,8 +31,8 @@ func TestTestCommand(t *testing.T) {
 	for name, c := range map[string]struct {
 		args string
 		code int
-		out  string // in what is printed
-		err  string // in what is wrong; empty: nothing is
+		out  string // text in the output
+		err  string // text in the errors; empty: no error
 	}{
 		"accepted":       {"-smtpaddr " + good + " ann@x.org", 0, "accepted    by " + good + ", in the clear: 250 2.0.0 accepted", ""},
 		"from":           {"-smtpaddr " + good + " -from me@x.org ann@x.org", 0, "A message from me@x.org to ann@x.org, by " + good, ""},
@@ -59,13 +59,13 @@ func TestTestCommand(t *testing.T) {
 			is.Equal(code, c.code)
 			is.True(strings.Contains(out, c.out))
 			is.True(strings.Contains(errs, c.err))
-			is.Equal(errs == "", c.err == "") // it complains of nothing else
+			is.Equal(errs == "", c.err == "") // no other errors
 		})
 	}
 	is := is.New(t)
 	left, err := os.ReadDir(tmp)
 	is.NoErr(err)
-	is.Equal(len(left), 0) // nothing is left of the spools that were made
+	is.Equal(len(left), 0) // temporary spools are removed
 }
 
 func TestTestThroughADaemon(t *testing.T) {
@@ -74,11 +74,11 @@ func TestTestThroughADaemon(t *testing.T) {
 	spool := t.TempDir()
 	relay, addr := answering(t, "RCPT", "")
 	code, out, _ := command("", "test", "-from", "me@x.org", "ann@x.org", spool)
-	is.Equal(code, 75) // nobody is there to send it
+	is.Equal(code, 75) // no daemon runs that sends the message
 	is.True(strings.Contains(out, "no message was put into it"))
 	names, err := os.ReadDir(spool)
 	is.NoErr(err)
-	is.Equal(len(names), 0) // and so it is
+	is.Equal(len(names), 0) // the message was removed
 
 	d := start(t, "-smtpaddr", addr, spool)
 	d.logs("started", 1)
@@ -90,7 +90,7 @@ func TestTestThroughADaemon(t *testing.T) {
 	is.Equal(relay.Messages()[0].To, []string{"ann@x.org"})
 }
 
-func TestTestThroughADaemonThatPutsItOff(t *testing.T) {
+func TestTestThroughADaemonThatDefersTheMessage(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := t.TempDir()
@@ -100,27 +100,27 @@ func TestTestThroughADaemonThatPutsItOff(t *testing.T) {
 	code, out, _ := command("", "test", "-from", "me@x.org", "ann@x.org", spool)
 	is.Equal(code, 75)
 	for _, text := range []string{"deferred    " + addr + ": rcpt: 451 4.7.1 greylisted", "greylisting", "the daemon goes on with it at ", "To cancel it: rm " + spool} {
-		is.True(strings.Contains(out, text)) // what came of it, and what to do
+		is.True(strings.Contains(out, text)) // the outcome, and what to do
 	}
 }
 
-// With -once the command does what the daemon would, with everything in the spool.
+// With -once, the command sends everything in the spool, as a daemon does.
 func TestTestWithOnce(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	spool := t.TempDir()
 	relay, addr := answering(t, "RCPT", "")
 	drop(t, spool, "other", mail("To: you@example.net"))
-	// In a process of its own: what other tests start inherits our locks for a moment.
+	// A process of its own, as processes that other tests start inherit locks for a moment.
 	out := ok(t, "test", "-once", "-smtpaddr", addr, "-from", "me@x.org", "ann@x.org", spool)
 	is.True(strings.Contains(out, "with all that is due in "+spool))
 	is.True(strings.Contains(out, "accepted    by "+addr))
-	is.Equal(len(relay.Messages()), 2) // the test message and the other one
+	is.Equal(len(relay.Messages()), 2) // the test message and the message in the spool
 
 	_, addr = answering(t, "RCPT", "550 5.1.1 no such user")
 	hook := filepath.Join(t.TempDir(), "failed")
 	r := operate(t, "test", "-once", "-bounce=false", "-onfail", `cp "$SPOOLGORE_FILE" `+hook, "-smtpaddr", addr, "-from", "me@x.org", "ann@x.org", spool)
 	is.Equal(r.code, 69)
-	is.True(exists(hook)) // -onfail is run as the daemon does
+	is.True(exists(hook)) // -onfail is run, as by a daemon
 	is.True(strings.Contains(r.out, "It is in "+filepath.Join(spool, "failed")))
 }

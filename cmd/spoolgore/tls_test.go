@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// keyPair leaves a certificate for 127.0.0.1 and its key in dir.
+// keyPair writes a certificate for 127.0.0.1 and its key to dir.
 func keyPair(t *testing.T, dir, name string) (cert, key string) {
 	t.Helper()
 	pair, _ := smtptest.Certificate(t, "127.0.0.1")
@@ -39,7 +39,7 @@ func pinOf(pair tls.Certificate) string {
 	return "sha256//" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// TestTLS has the relay's own certificate as the authority, which it is for itself.
+// TestTLS uses the certificate of the relay as its own authority.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -51,7 +51,7 @@ func TestTLS(t *testing.T) {
 		args     []string
 		implicit bool // TLS from the first byte
 		offered  string
-		wrong    string // empty: the message arrives
+		wrong    string // text of the error; empty: the message arrives
 		clear    bool   // without TLS
 	}{
 		"authority":               {args: []string{"-smtpca", cert}, offered: "STARTTLS"},
@@ -86,7 +86,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestClientCertificate logs in with a certificate: over TLS the relay knows who it is (RFC 4422, appendix A).
+// TestClientCertificate logs in with a certificate: the relay knows the user from the TLS session (RFC 4422, appendix
+// A).
 func TestClientCertificate(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -108,11 +109,11 @@ func TestClientCertificate(t *testing.T) {
 	drop(t, spool, "one", mail("To: you@example.net"))
 	d := start(t, "-once", "-relays", relays, spool)
 	is.Equal(d.exit(), 0)              // sent
-	is.Equal(len(relay.Messages()), 1) // the certificates of a line are found beside the file
+	is.Equal(len(relay.Messages()), 1) // certificates of a line are found relative to the relays file
 
 	drop(t, spool, "two", mail("To: you@example.net"))
 	d = start(t, "-once", "-smtpaddr", relay.Listen(t), "-smtptls", "starttls", "-smtpca", authority, "-smtpcert", cert, "-smtpkey", key,
 		"-smtpauth", "EXTERNAL", spool)
 	is.Equal(d.exit(), 0)              // sent
-	is.Equal(len(relay.Messages()), 2) // with the certificate of the flags too
+	is.Equal(len(relay.Messages()), 2) // with the certificate of the flags, too
 }

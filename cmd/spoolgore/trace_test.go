@@ -16,7 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// traceRelay accepts mail for ann, refuses bob for good and eve for now.
+// traceRelay accepts mail for ann, refuses bob for good and defers eve.
 func traceRelay(t *testing.T) *smtptest.Relay {
 	t.Helper()
 	relay := &smtptest.Relay{Reply: func(verb, line string) string {
@@ -31,8 +31,7 @@ func traceRelay(t *testing.T) *smtptest.Relay {
 	return relay
 }
 
-// Trace answers "was my mail sent?" by Message-ID, address and name, also when the file is gone and the daemon was
-// killed.
+// Trace finds mail by Message-ID, address and name, also when the file is gone and the daemon was killed.
 func TestTraceOfDeliveredFailedAndWaitingMail(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -43,11 +42,12 @@ func TestTraceOfDeliveredFailedAndWaitingMail(t *testing.T) {
 		"Message-ID: <order-42@example.com>"))
 	d.logs("delivery deferred", 1)
 	var out string
-	eventually(t, "the outcomes are remembered", func() bool {
+	eventually(t, "the outcomes are in the log of outcomes", func() bool {
 		outcomes := 0
 		err := sentlog.Read(spool, func(*sentlog.Entry) error { outcomes++; return nil })
 		_, out, _ = command("", "trace", spool, "order-42@example.com")
-		return err == nil && outcomes == 2 && strings.Contains(out, "7F3B") // this one is in the status file
+		// the deferred message is in the status file
+		return err == nil && outcomes == 2 && strings.Contains(out, "7F3B")
 	})
 	must(t, d.cmd.Process.Kill()) // SIGKILL
 	d.exit()
@@ -58,9 +58,10 @@ func TestTraceOfDeliveredFailedAndWaitingMail(t *testing.T) {
 			"delivered   ann@example.org", "failed      bob@example.org", "eve@example.org: ", "7F3A", "7F3B", "next attempt",
 			"250 ", "relay 127.0.0.1:",
 		} {
-			is.True(strings.Contains(out, want)) // of each recipient the outcome and the reply
+			is.True(strings.Contains(out, want)) // the outcome and the reply of each recipient
 		}
-		is.Equal(strings.Count(out, "ann@example.org"), 1) // once, although ring and status know it
+		// once, although both the outcome log and the status file have it
+		is.Equal(strings.Count(out, "ann@example.org"), 1)
 	}
 	_, out, _ = command("", "trace", spool, "ann@example.org")
 	is.True(strings.Contains(out, "ann@example.org") && !strings.Contains(out, "eve@"))
@@ -89,7 +90,7 @@ func TestShortAddresses(t *testing.T) {
 	drop(t, spool, "m", mail("From: app@example.com", "To: ann@example.org, bob@example.org, eve@example.org",
 		"Message-ID: <order-43@example.com>"))
 	d.logs("delivery deferred", 1)
-	eventually(t, "the outcomes are remembered", func() bool {
+	eventually(t, "the outcomes are in the log of outcomes", func() bool {
 		_, out, _ := command("", "trace", spool, "ann@example.org")
 		return strings.Contains(out, "a…@example.org")
 	})
@@ -97,7 +98,7 @@ func TestShortAddresses(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(spool, ".spoolgore.sent"))
 	is.NoErr(err)
 	for _, where := range []string{d.log.String(), string(text)} {
-		is.True(strings.Contains(where, "order-43@example.com")) // the Message-ID is whole
+		is.True(strings.Contains(where, "order-43@example.com")) // the Message-ID is not shortened
 		is.True(strings.Contains(where, "…@example.org"))
 		for _, whole := range []string{"ann@", "bob@", "eve@", "app@"} {
 			is.True(!strings.Contains(where, whole))
@@ -105,7 +106,7 @@ func TestShortAddresses(t *testing.T) {
 	}
 }
 
-// The lines about one message name it, its size, its owner, and the address of the relay.
+// Log lines about a message have its name, its size, its owner, and the address of the relay.
 func TestLogLinesOfAMessage(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

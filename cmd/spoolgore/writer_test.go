@@ -11,9 +11,9 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// asWriter is the environment variable that makes the test binary a program that leaves a message in the spool which is its
-// argument: with Put, written in place, or renamed out of tmp/. In the middle of the message it says "half" and waits for the
-// end of its input. In the end it says what the file is called.
+// asWriter is the environment variable that makes the test binary a program that leaves a message in the spool given as
+// its argument: with Put, written in place, or renamed out of tmp/. In the middle of the message it prints "half" and
+// waits for the end of standard input. At the end it prints the name of the file.
 const asWriter = "SPOOLGORE_TEST_AS_WRITER"
 
 const (
@@ -22,7 +22,7 @@ const (
 	throughTmp = "through tmp"
 )
 
-// The halves of what a writer writes. Each is more than what waits in a buffer.
+// The two halves of a message. Each is longer than a write buffer.
 var (
 	firstHalf  = "From: app@example.com\nTo: ann@example.com\nSubject: hello\n\n" + strings.Repeat("first\n", 20_000)
 	secondHalf = strings.Repeat("second\n", 20_000)
@@ -60,7 +60,7 @@ func writeTo(path string, text io.Reader) error {
 	return err
 }
 
-// pause has nothing to read, but that takes as long as the standard input lasts.
+// pause is a reader without data. It ends when standard input ends.
 type pause struct{ over bool }
 
 func (p *pause) Read([]byte) (int, error) {

@@ -19,7 +19,7 @@ func TestAddressKeepsTheFirstCharacterAndTheDomain(t *testing.T) {
 		t.Run(address, func(t *testing.T) {
 			is := is.New(t)
 			is.Equal(Address(address), want)
-			is.Equal(Address(Address(address)), want) // shortening twice changes nothing more
+			is.Equal(Address(Address(address)), want) // a shortened address is not shortened further
 		})
 	}
 }

@@ -67,14 +67,14 @@ func TestExpand(t *testing.T) {
 		"Mailer-Daemon": {`ann@x|joe@y|"Joe Two" <joe2@y>`, ""},
 		"plus":          {"plus|p@x", ""},
 		"self":          {"self|s@x", ""},
-		"a":             {"a|c@x|b@x", ""}, // a loop ends with the name it began with
+		"a":             {"a|c@x|b@x", ""}, // a loop ends at the name it began with
 		"quoted name":   {`"q u"@x|plain`, ""},
 		"prog":          {"", "prog: a command is not supported as a recipient"},
 		"mixed":         {"m@x", "mixed: a command is not supported as a recipient|mixed: a file is not supported as a recipient|mixed: :include:rel: not an absolute path"},
 		"file":          {"", ""},
 		"spool":         {"", "spool: a file is not supported as a recipient"},
 		"list":          {`1@x|2@x|joe@y|"Joe Two" <joe2@y>|3@x|list`, ":include:/l2: :include:: open /gone: file does not exist"},
-		"diamond":       {`joe@y|"Joe Two" <joe2@y>|ann@x`, ""}, // each name once
+		"diamond":       {`joe@y|"Joe Two" <joe2@y>|ann@x`, ""}, // each target once
 		"empty":         {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestProblems(t *testing.T) {
 		"aliases, line 23: empty has no recipients",
 	})
 	_, err := Parse(iotest.ErrReader(errors.New("broken")), "aliases")
-	is.True(err != nil) // half a file is none
+	is.True(err != nil) // a file that could not be read completely has no aliases
 }
 
 func TestLookup(t *testing.T) {
@@ -116,7 +116,7 @@ func TestLookup(t *testing.T) {
 	tab.Local = func(domain string) bool { return strings.EqualFold(domain, "localhost") || domain == "h.example" }
 	a, ok := tab.Lookup("root")
 	is.True(ok)
-	is.Equal(strings.Join(a.Targets, " "), "Root ann b@x a@x") // names in local domains are looked up, and loops end
+	is.Equal(strings.Join(a.Targets, " "), "Root ann b@x a@x") // local names are looked up, and loops end
 	is.True(a.Discard)
 	is.Equal(len(a.Problems), 0)
 	_, ok = tab.Lookup("sue")
@@ -166,7 +166,7 @@ func TestLimits(t *testing.T) {
 		chain.WriteString(strings.Repeat("x", i+1) + ": " + strings.Repeat("x", i+2) + "\n")
 	}
 	targets, problems := table(t, chain.String()).Expand("x")
-	is.Equal(len(targets), 0) // and so x stands for itself
+	is.Equal(len(targets), 0) // x has no alias and is used as it is
 	is.Equal(len(problems), 1)
 
 	fan.WriteString("f: " + strings.Repeat("a@x,", maxTargets+1))
@@ -175,7 +175,7 @@ func TestLimits(t *testing.T) {
 	is.Equal(len(problems), 1)
 }
 
-// A hostile file that an alias includes costs no more than a long file, whatever it holds.
+// The work for a hostile file that an alias includes is bounded, whatever the file contains.
 func TestIncludedFilesHaveLimitsTogether(t *testing.T) {
 	const dir = "/home/eve/"
 	var itself strings.Builder
@@ -183,8 +183,8 @@ func TestIncludedFilesHaveLimitsTogether(t *testing.T) {
 		itself.WriteString(include + dir + "x" + strconv.Itoa(i) + "/../list\n")
 	}
 	for name, c := range map[string]struct {
-		list, other string // text of the included file, and of the files that it includes
-		want        string // a part of the first problem
+		list, other string // content of the included file, and of the files that it includes
+		want        string // text in the first problem
 	}{
 		"many targets in a line":  {strings.Repeat("a,", maxSize/2), "", "more than 100000 recipients"},
 		"many long files":         {includeLines(dir, 100), strings.Repeat("#", maxSize/4), "longer than 16 MiB"},
@@ -207,7 +207,7 @@ func TestIncludedFilesHaveLimitsTogether(t *testing.T) {
 			is.True(ok)
 			is.True(len(a.Targets) <= maxTargets)
 			is.True(len(a.Problems) > 0 && strings.Contains(a.Problems[0].Error(), c.want))
-			is.True(len(a.Problems) <= maxFaults) // each goes to the terminal or to the log
+			is.True(len(a.Problems) <= maxFaults) // each problem goes to the terminal or to the log
 			is.True(files <= maxFiles)
 			is.True(octets < 2*maxSize)
 		})
@@ -235,7 +235,7 @@ func includeLines(dir string, n int) string {
 	return list.String()
 }
 
-// Any file ends, in what it says; what a name stands for is neither a command nor a file.
+// Reading ends for any content. No target is a command or a file.
 func FuzzAliases(f *testing.F) {
 	f.Add(file, "list")
 	f.Add("a: b, a\nb: :include:/l1, \\a", "a")

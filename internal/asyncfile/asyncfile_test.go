@@ -12,7 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// disk is a file system of one file that takes its time and can be full.
+// disk is a file system with one file. A write takes cost, and fails with err.
 type disk struct {
 	writes int
 	text   string
@@ -31,7 +31,7 @@ func (d *disk) replace(path string, perm fs.FileMode, write func(io.Writer) erro
 	return err
 }
 
-// slow takes its time.
+// slow is a writer that sleeps before each write.
 type slow struct {
 	io.Writer
 	cost time.Duration
@@ -46,7 +46,7 @@ func say(text string) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := io.WriteString(w, text); return err }
 }
 
-// busy changes the file's subject every 10 ms for d, and writes whenever File says so.
+// busy changes the content every 10 ms for d, and writes whenever Wait returns 0.
 func busy(f *File, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		f.Touch(time.Now())
@@ -71,15 +71,17 @@ func TestWritingTakesATwentiethOfTheTimeAtMost(t *testing.T) {
 				is := is.New(t)
 				d := &disk{cost: cost}
 				busy(New("f", d.replace), 10*time.Minute)
-				is.True(d.writes > 0)                                         // it is written
-				is.True(time.Duration(d.writes)*cost <= 10*time.Minute/19)    // and rests 19 times as long as it writes
-				is.True(cost > time.Millisecond || d.writes > 10*60*1000/250) // a cheap one is written several times a second
+				is.True(d.writes > 0) // the file is written
+				// it is not written for 19 times as long as a write takes
+				is.True(time.Duration(d.writes)*cost <= 10*time.Minute/19)
+				// a quick write is repeated several times a second
+				is.True(cost > time.Millisecond || d.writes > 10*60*1000/250)
 			})
 		})
 	}
 }
 
-func TestAFailureIsToldOnceAndSoIsRecovery(t *testing.T) {
+func TestFailureAndRecoveryAreReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		d := &disk{err: errors.New("disk full")}
@@ -93,15 +95,15 @@ func TestAFailureIsToldOnceAndSoIsRecovery(t *testing.T) {
 			return f.Finish(w, time.Now())
 		}
 		err, _ := write()
-		is.True(err != nil)             // the first failure is told
-		is.True(f.Wait(time.Now()) > 0) // it is tried again, not at once
+		is.True(err != nil)             // the first failure is reported
+		is.True(f.Wait(time.Now()) > 0) // the write is tried again, but not at once
 		err, _ = write()
-		is.NoErr(err) // the second one is no news
+		is.NoErr(err) // the second failure is not reported
 		d.err = nil
 		err, recovered := write()
 		is.NoErr(err)
-		is.True(recovered)                              // that it works again is
-		is.Equal(f.Wait(time.Now()), time.Duration(-1)) // nothing is left to write
+		is.True(recovered)                              // the recovery is reported
+		is.Equal(f.Wait(time.Now()), time.Duration(-1)) // no write is due
 	})
 }
 
@@ -110,15 +112,15 @@ func TestEmptyContentIsNotWrittenAgain(t *testing.T) {
 		is := is.New(t)
 		d := &disk{}
 		f := New("f", d.replace)
-		is.NoErr(f.Sync(true, say("{}"))) // an empty file is written once, so that it is there
+		is.NoErr(f.Sync(true, say("{}"))) // an empty file is written once, so that it exists
 		f.Touch(time.Now())
-		is.True(!f.Start(true, say("{}"), func() {})) // nothing is begun
+		is.True(!f.Start(true, say("{}"), func() {})) // no write of an empty file is begun
 		is.NoErr(f.Sync(true, say("{}")))
-		is.Equal(d.writes, 1) // and not again while it stays empty
+		is.Equal(d.writes, 1) // an empty file is not written again
 		is.NoErr(f.Sync(false, say("x")))
-		is.Equal(d.text, "x") // but when there is something to say
+		is.Equal(d.text, "x") // content is written
 		is.NoErr(f.Sync(true, say("{}")))
-		is.Equal(d.text, "{}") // and when there no longer is
+		is.Equal(d.text, "{}") // and an empty file after content
 	})
 }
 
@@ -129,7 +131,7 @@ func TestSyncWaitsForTheWriteInTheBackground(t *testing.T) {
 		f := New("f", d.replace)
 		is.True(f.Start(false, say("old"), func() {}))
 		is.NoErr(f.Sync(false, say("new")))
-		is.Equal(d.text, "new") // the later text is the one that stays
+		is.Equal(d.text, "new") // the later content stays
 		is.Equal(d.writes, 2)
 	})
 }

@@ -99,7 +99,7 @@ func TestFaultText(t *testing.T) {
 	is.Equal(Fault(-1).String(), "Fault(-1)")
 }
 
-// The queue imports the package, so the package must not do I/O.
+// The queue imports the package, so the package must do no I/O.
 func TestImportsNoIO(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

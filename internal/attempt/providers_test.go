@@ -18,7 +18,8 @@ import (
 //	throttled  undecided, and the relay is used more slowly
 //	relay      the relay rests, nothing is counted; with the cause
 //
-// A step with "+" means that credentials are configured, "*" that the relay has accepted a message on the connection.
+// A step with "+" means that credentials are configured, "*" means that the relay has accepted a message on the
+// connection.
 const providers = `
 rcpt+ | 550-5.1.1 The email account that you tried to reach does not exist. | final | Gmail, support.google.com/a/answer/3726730
 rcpt+ | 550 5.2.1 The email account that you tried to reach is disabled. | final | Gmail, support.google.com/a/answer/3726730

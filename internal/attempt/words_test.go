@@ -19,12 +19,12 @@ func TestPatternsCompile(t *testing.T) {
 	for _, w := range all {
 		is.True(!w.MatchString("250 2.0.0 ok"))
 	}
-	is.True(namesHELO.MatchString("Bad EHLO")) // in any case of letters
+	is.True(namesHELO.MatchString("Bad EHLO")) // in upper or lower case
 }
 
-// The start of a program that has this package compiles no pattern.
+// No pattern is compiled when a program with this package starts.
 func TestStartCompilesNoPattern(t *testing.T) {
 	is := is.New(t)
 	n := testing.AllocsPerRun(100, func() { pattern("a(b|c)+d") })
-	is.True(n <= 6) // a compiled pattern takes dozens
+	is.True(n <= 6) // a compiled pattern needs dozens of allocations
 }

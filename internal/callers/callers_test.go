@@ -21,7 +21,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// patience is how long what was sent may take to arrive.
+// patience is the limit for a message to arrive.
 const patience = 5 * time.Minute
 
 // TestCallers runs the programs of testdata, one after the other, on one host with one daemon.
@@ -47,7 +47,8 @@ func TestCallers(t *testing.T) {
 	}
 }
 
-// unpack puts the files of a caller into a directory, and returns with it what is to arrive.
+// unpack writes the files of a caller to a directory. It returns the directory and the patterns of the expected
+// messages.
 func unpack(t *testing.T, file string) (dir string, want []string) {
 	t.Helper()
 	archive, err := txtar.ParseFile(file)
@@ -68,7 +69,7 @@ func unpack(t *testing.T, file string) (dir string, want []string) {
 		}
 	}
 	if len(want) == 0 {
-		t.Fatalf("%s: nothing is to arrive", file)
+		t.Fatalf("%s: no expected messages", file)
 	}
 	return dir, want
 }
@@ -107,10 +108,10 @@ func (h *host) startDaemon(t *testing.T, relay string) {
 	}
 }
 
-// listening has the port of the SMTP server in the log.
+// listening matches the log line with the port of the SMTP server.
 var listening = regexp.MustCompile(`SMTP server started.* addr=127\.0\.0\.1:(\d+)`)
 
-// wait waits until what is wanted has arrived and the spool has no message left.
+// wait waits until arrived returns true and the spool has no message.
 func (h *host) wait(t *testing.T, arrived func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
@@ -128,7 +129,7 @@ func (h *host) wait(t *testing.T, arrived func() bool) {
 	}
 }
 
-// compare fails the test unless got is what is wanted, in whatever order it came.
+// compare fails the test unless the messages match the patterns, in any order.
 func compare(t *testing.T, got []smtptest.Message, want []string) {
 	t.Helper()
 	for _, m := range got {
@@ -145,11 +146,10 @@ func compare(t *testing.T, got []smtptest.Message, want []string) {
 	}
 }
 
-// received is the field that sendmail-spool and the SMTP server add.
+// received is the Received field that sendmail-spool and the SMTP server add.
 var received = regexp.MustCompile(`(?m)^Received: from localhost by host\.example \(uid \d+\)\n\t(with \w+ )?id \S+;\n\t.*\n`)
 
-// show writes a message with its envelope as the files in testdata have it, without the Received field, which every
-// message has.
+// show writes a message with its envelope in the form of testdata, without the Received field, which every message has.
 func show(t *testing.T, m smtptest.Message) string {
 	t.Helper()
 	if m.BareCR || m.BareLF || !bytes.HasSuffix(m.Data, []byte("\r\n")) {
@@ -170,7 +170,7 @@ func show(t *testing.T, m smtptest.Message) string {
 	return b.String()
 }
 
-// matches reports whether text is what pattern says, in which * is anything in a line.
+// matches reports whether text matches pattern, in which * stands for any text within a line.
 func matches(text, pattern string) bool {
 	expr := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `[^\n]*`)
 	return regexp.MustCompile(`\A` + expr + `\z`).MatchString(text)

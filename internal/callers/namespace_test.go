@@ -12,7 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// enter is run in namespaces of its own, where it makes the host one that sends its mail through the spool.
+// enter is a script for namespaces of their own. It makes the host one that sends its mail through the spool.
 const enter = `set -eu
 mount --bind "$ETC" /etc
 mount --bind "$SHIM" /usr/sbin/sendmail
@@ -20,7 +20,7 @@ hostname host.example
 exec sh -eu run
 `
 
-// A host is where callers are run.
+// A host is a copy of this host on which callers are run.
 type host struct {
 	bin   string // directory of the built commands
 	etc   string // copy of /etc
@@ -29,7 +29,7 @@ type host struct {
 	smtpPort string // of the SMTP server (-listen) on 127.0.0.1
 }
 
-// build makes the commands.
+// build builds the commands.
 func build(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -40,7 +40,7 @@ func build(t *testing.T) (dir string) {
 	return dir
 }
 
-// newHost makes a host with an empty spool. What is set in /etc here is what an administrator would set.
+// newHost makes a host with an empty spool. Its /etc has the settings that an administrator would make.
 func newHost(t *testing.T) *host {
 	t.Helper()
 	is := is.New(t)
@@ -58,7 +58,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// command is one that runs the script "run" in dir on the host.
+// command returns a command that runs the script "run" in dir on the host.
 func (h *host) command(dir string) *exec.Cmd {
 	cmd := exec.Command("unshare", "--mount", "--uts", "sh", "-c", enter)
 	cmd.Dir = dir
@@ -71,7 +71,7 @@ func (h *host) command(dir string) *exec.Cmd {
 	return cmd
 }
 
-// nodePath is where .ci/full puts what comes from npm.
+// nodePath is the directory where .ci/full installs packages of npm.
 func nodePath() string {
 	dir, err := filepath.Abs("../../.ci/npm/node_modules")
 	if err != nil {
@@ -80,8 +80,8 @@ func nodePath() string {
 	return dir
 }
 
-// need skips the test if one of the things that it needs is not there. Where CI is set that is a failure: .ci/full has
-// installed them.
+// need skips the test if one of the given programs or files is missing. With CI set it fails the test instead, as
+// .ci/full installs them.
 func need(t *testing.T, things ...string) {
 	t.Helper()
 	for _, thing := range things {
@@ -104,7 +104,7 @@ func lack(t *testing.T, why string) {
 	t.Skip(why)
 }
 
-// needNamespaces skips the test where /usr/sbin/sendmail cannot be replaced for a while.
+// needNamespaces skips the test if /usr/sbin/sendmail cannot be replaced in a mount namespace.
 func needNamespaces(t *testing.T) {
 	t.Helper()
 	need(t, "unshare", "/usr/sbin/sendmail")

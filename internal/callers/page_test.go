@@ -11,8 +11,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// The code for Django in docs/frameworks.md is the code that TestCallers/django runs.
-func TestThePageHasTheCodeThatIsRun(t *testing.T) {
+// docs/frameworks.md has the code for Django that TestCallers/django runs.
+func TestPageHasTheCodeThatIsRun(t *testing.T) {
 	is := is.New(t)
 	page, err := os.ReadFile("../../docs/frameworks.md")
 	is.NoErr(err)
@@ -20,7 +20,8 @@ func TestThePageHasTheCodeThatIsRun(t *testing.T) {
 	is.NoErr(err)
 	for _, f := range archive.Files {
 		if f.Name == "mail.py" {
-			is.True(strings.Contains(string(page), "```python\n"+string(f.Data)+"```\n")) // the page has mail.py
+			// docs/frameworks.md has mail.py
+			is.True(strings.Contains(string(page), "```python\n"+string(f.Data)+"```\n"))
 			return
 		}
 	}

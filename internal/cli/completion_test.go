@@ -13,7 +13,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// completed returns what -complete prints for the words: the first line, and the candidates without their descriptions.
+// completed returns the output of -complete for the words: the first line, and the candidates without their
+// descriptions.
 func completed(t *testing.T, words ...string) (add string, candidates []string) {
 	t.Helper()
 	code, out, errs := outputOf("", append([]string{completeFlag}, words...)...)
@@ -84,7 +85,7 @@ func TestCompleteHasAllCommandsAndFlags(t *testing.T) {
 	for _, c := range commands() {
 		_, flags := completed(t, c.name, "-")
 		for _, d := range c.flags.Docs {
-			is.True(d.Flag == "" || slices.Contains(flags, "-"+d.Flag)) // each flag in the help is offered
+			is.True(d.Flag == "" || slices.Contains(flags, "-"+d.Flag)) // each flag in the help is a candidate
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// Every block of commands in the documents runs as testdata/docs/blocks.txtar says, or has a reason there why it does not.
+// Every block of commands in the documents has a script in testdata/docs/blocks.txtar, or a reason there why it is not
+// run.
 func TestShellBlocksOfTheDocumentsRun(t *testing.T) {
 	for _, program := range []string{"bash", "curl", "jq", "tail"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -49,7 +50,7 @@ func TestShellBlocksOfTheDocumentsRun(t *testing.T) {
 	}
 }
 
-// scriptFor returns the script with the longest name that the block begins with.
+// scriptFor returns the script with the longest name that is a prefix of the block.
 func scriptFor(archive *txtar.Archive, block string) (script txtar.File, ok bool) {
 	for _, f := range archive.Files {
 		if strings.HasPrefix(block, f.Name) && len(f.Name) > len(script.Name) {
@@ -109,8 +110,8 @@ func runBlock(t *testing.T, programs, block, script string) {
 	}
 }
 
-// fakeRelay listens on loopback, defers mail to grey@ and refuses mail to refused@. Each command and the end of each
-// message is a line of events.
+// fakeRelay listens on loopback. It defers mail to grey@ and refuses mail to refused@. Each command and the end of each
+// message is a line in events.
 func fakeRelay(t *testing.T) (addr string, events *os.File) {
 	t.Helper()
 	events, w, err := os.Pipe()

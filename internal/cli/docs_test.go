@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/config"
 )
 
-// shellBlocks returns the blocks of commands in the documents, by file and line.
+// shellBlocks returns the blocks of commands in the documents by file and line.
 func shellBlocks(t *testing.T) map[string]string {
 	t.Helper()
 	pages, err := filepath.Glob("../../docs/*.md")
@@ -45,7 +45,7 @@ func shellBlocks(t *testing.T) map[string]string {
 	return blocks
 }
 
-// Every block of commands in the documents is one that the shell can parse.
+// The shell can parse every block of commands in the documents.
 func TestShellBlocksOfTheDocumentsAreShell(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
@@ -62,13 +62,13 @@ func TestShellBlocksOfTheDocumentsAreShell(t *testing.T) {
 	}
 }
 
-// placeholder is a word such as <name>, and ... for more of the same.
+// placeholder matches a word such as <name>, and "...".
 var placeholder = regexp.MustCompile(`<[a-z ]+>|\.\.\.$`)
 
-// aCall is a call of spoolgore in a line: at the start, behind a pipe or behind another command.
+// aCall matches a call of spoolgore in a line: at the start, after a pipe or after another command.
 var aCall = regexp.MustCompile(`(?:^|[|;&(]\s*|sudo (?:-u \S+ )?|doas )spoolgore((?: [^|;&>#)]*)?)`)
 
-// Every command and every flag of spoolgore in a block of commands is known.
+// Every command and every flag of spoolgore in a block of commands exists.
 func TestCallsInTheDocumentsAreKnown(t *testing.T) {
 	calls := 0
 	for where, block := range shellBlocks(t) {

@@ -21,21 +21,21 @@ func TestASpoolOfAnotherUserSaysWhoMayReadIt(t *testing.T) {
 	is.Equal(stderr.String(), "spoolgore: list: read spool: permission denied; run it as root, or as the user of the daemon\n")
 }
 
-// Without a configured spool, the first operand is the spool. The error for an operand that is no directory says what to
+// Without a configured spool, the first operand is the spool. If the operand is no directory, the error says what to
 // write instead.
 func TestAnOperandWithoutASpoolSaysWhatToWrite(t *testing.T) {
 	is := is.New(t)
 	conf := filepath.Join(t.TempDir(), "spoolgore.conf")
 	is.NoErr(os.WriteFile(conf, nil, 0o600))
 	t.Setenv("SPOOLGORE_DIR", "")
-	t.Setenv("SPOOLGORE_CONFIG", conf) // the files of this machine are not read
+	t.Setenv("SPOOLGORE_CONFIG", conf) // so that the configuration of this machine is not read
 	t.Chdir(t.TempDir())
 	const or = ", or set SPOOLGORE_DIR, or dir in /etc/spoolgore.conf\n"
 	for args, want := range map[string]string{
 		"trace ann@example.com": ": there is no directory ann@example.com, and no spool is configured: write spoolgore trace DIR MAIL..." + or,
 		"show one.eml two.eml":  ": there is no directory one.eml, and no spool is configured: write spoolgore show DIR NAME..." + or,
 		"redirect a.eml b@x":    ": there is no directory a.eml, and no spool is configured: write spoolgore redirect DIR NAME... ADDRESS" + or,
-		"trace /none a@x":       ": there is no directory /none\n", // a path from the root is meant as the spool
+		"trace /none a@x":       ": there is no directory /none\n", // an absolute path is taken for the spool
 		"list none":             ": there is no directory none\n",  // list has no other operand
 	} {
 		code, out, errs := outputOf("", strings.Fields(args)...)

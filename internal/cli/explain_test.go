@@ -26,8 +26,8 @@ func TestExplainCommand(t *testing.T) {
 		args  []string
 		stdin string
 		code  int
-		out   string // in what is printed
-		err   string // in what is wrong; empty: nothing is
+		out   string // text in the output
+		err   string // text in the errors; empty: no error
 	}{
 		"file":           {[]string{path}, "", 0, path + ": it would be sent to 1 recipient\n", ""},
 		"relay":          {[]string{"-smtpaddr", "mail.example.com:587", path}, "", 0, "relay       mail.example.com:587", ""},
@@ -55,12 +55,12 @@ func TestExplainCommand(t *testing.T) {
 			is.Equal(code, c.code)
 			is.True(strings.Contains(out, c.out))
 			is.True(strings.Contains(errs, c.err))
-			is.Equal(errs == "", c.err == "") // it complains of nothing else
+			is.Equal(errs == "", c.err == "") // no other errors
 		})
 	}
 }
 
-// What comes from the input leaves nothing behind.
+// A message from standard input leaves no file.
 func TestExplainKeepsNothing(t *testing.T) {
 	is := is.New(t)
 	tmp := t.TempDir()

@@ -10,7 +10,7 @@ import (
 	"github.com/unbit/spoolgore/internal/ratelimit"
 )
 
-// A forecast is right within a factor of two, and there is none while no relay can be used.
+// A forecast is right within a factor of two. There is none while no relay can be used.
 func TestForecast(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	well, down := daemonstate.Relay{Name: "a"}, daemonstate.Relay{Name: "b", Trouble: "auth: 535 no"}
@@ -18,7 +18,7 @@ func TestForecast(t *testing.T) {
 	for name, test := range map[string]struct {
 		waiting int
 		rate    string
-		spent   int // just now
+		spent   int // messages just sent, by the rate limit
 		next    time.Duration
 		state   daemonstate.State
 		want    time.Duration

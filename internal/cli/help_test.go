@@ -41,14 +41,15 @@ func TestHelp(t *testing.T) {
 			is.True(strings.HasPrefix(text, "usage: spoolgore "+c.name+" "))
 			is.Equal(text, said(c.name, "-h"))
 			if c.flags.Lookup("statusfile") != nil {
-				is.Equal(text, said(c.name, "dir", "--help")) // anywhere
+				is.Equal(text, said(c.name, "dir", "--help")) // the same wherever --help is
 			}
 		}
 		line := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(strings.TrimSpace(c.name+" "+c.shortOperands())) + ` +\S`)
-		is.True(line.MatchString(all)) // the help of all commands has a line for it, with its operands
+		is.True(line.MatchString(all)) // the help of all commands has a line with the operands
 	}
 	config.Flags(new(config.Config)).VisitAll(func(f *flag.Flag) {
-		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + `\b`).MatchString(all)) // and for every flag of the daemon
+		// and a line for every flag of the daemon
+		is.True(regexp.MustCompile(`(?m)^  -` + f.Name + `\b`).MatchString(all))
 	})
 	code, _, errs := outputOf("", "help", "relaese")
 	is.Equal(code, ExitUsage)
@@ -63,7 +64,7 @@ func TestHelp(t *testing.T) {
 	is.True(strings.Contains(errs, "there is no flag -smtpadr: is it -smtpaddr?"))
 }
 
-// Every flag in a help text is one that the command knows.
+// Each command accepts every flag in its help text.
 func TestDocumentedFlagsAreKnown(t *testing.T) {
 	for _, c := range commands() {
 		known := c.flags
@@ -163,7 +164,8 @@ func TestUnknownCommand(t *testing.T) {
 	is.NoErr(os.Mkdir("lst", 0o700))
 	for _, word := range []string{"lst", "./shwo", "/lst", "-lst", "invoices", "spool"} {
 		code, _, errs := outputOf("", word)
-		is.Equal(code, -1) // the daemon is meant: a directory of that name, a path, a flag, or nothing similar
+		// the operand is for the daemon: a directory of that name, a path, a flag, or a word unlike any command
+		is.Equal(code, -1)
 		is.Equal(errs, "")
 	}
 }

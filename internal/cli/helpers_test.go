@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runCommand runs a command and returns its exit code; -1: args are no command.
+// runCommand runs a command and returns its exit code, or -1 if args are no command.
 func runCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &Program{Stdin: stdin, Stdout: stdout, Stderr: stderr, Version: "v0"}
 	code, ok := p.Run(args)

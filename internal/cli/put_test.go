@@ -10,7 +10,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// withoutReceived returns a message without the Received field that put adds, which has the name of the message.
+// withoutReceived returns a message without the Received field that put adds. The field has the file name of the
+// message.
 func withoutReceived(t *testing.T, text, name string) string {
 	t.Helper()
 	form := regexp.MustCompile(`(?m)^Received: from localhost by \S+( \(uid \d+\))?\n\tid (\S+);\n\t.*\n`)
@@ -43,11 +44,11 @@ func TestPut(t *testing.T) {
 	is.Equal(code, ExitOK)
 	text, err := os.ReadFile(filepath.Join(dir, strings.TrimSpace(out)))
 	is.NoErr(err)
-	is.Equal(withoutReceived(t, string(text), strings.TrimSpace(out)), message) // standard input, as it is
+	is.Equal(withoutReceived(t, string(text), strings.TrimSpace(out)), message) // standard input unchanged
 
 	code, out, errs = outputOf("To: a@x\n\n", "put", dir, mbox, "-", filepath.Join(dir, "missing"))
 	is.Equal(code, ExitNotDone)
-	is.Equal(len(strings.Fields(out)), 2) // one bad file does not stop the others
+	is.Equal(len(strings.Fields(out)), 2) // the other files are put in spite of the bad one
 	is.True(strings.Contains(errs, "spoolgore: put: standard input: no sender"))
 	is.True(strings.Contains(errs, "missing"))
 

@@ -22,7 +22,7 @@ func TestRests(t *testing.T) {
 	}})
 	is.Equal(r.until("app@example.com", ""), soon)      // the first relay that is tried again
 	is.Equal(r.until("x@one.org", ""), time.Time{})     // one relay of the route can be used
-	is.Equal(r.until("ann@two.org", ""), later)         // a route of its own
+	is.Equal(r.until("ann@two.org", ""), later)         // the sender has a route of its own
 	is.Equal(rests{}.until("x@y.org", ""), time.Time{}) // no daemon
 	is.Equal(restsOf(&daemonstate.State{}).until("x@y.org", ""), time.Time{})
 }

@@ -18,7 +18,7 @@ func TestWhereTheMessageIs(t *testing.T) {
 	dir, err := spooldir.New(spool)
 	is.NoErr(err)
 	mail.printPlace(dir, "x.eml", testmail.NoAnswer, "the daemon goes on with it")
-	is.Equal(out.String(), "") // somebody has taken it aside: it is not in the spool
+	is.Equal(out.String(), "") // the message was moved elsewhere: it is not in the spool
 	is.NoErr(os.WriteFile(filepath.Join(spool, "x.eml"), []byte("x"), 0o600))
 	mail.printPlace(dir, "x.eml", testmail.NoAnswer, "the daemon goes on with it")
 	is.Equal(out.String(), "It is in the spool, and the daemon goes on with it. To cancel it: rm "+filepath.Join(spool, "x.eml")+"\n")

@@ -18,12 +18,12 @@ import (
 	"github.com/unbit/spoolgore/internal/daemonstate"
 )
 
-// spool is one that says of itself what a test wants.
+// spool returns the Health that a test sets.
 type spool struct {
 	mu    sync.Mutex
 	h     spoolgore.Health
 	looks int
-	wait  <-chan struct{} // nil: nothing hangs
+	wait  <-chan struct{} // closed when health may return; nil: at once
 }
 
 func (s *spool) health() spoolgore.Health {
@@ -76,7 +76,7 @@ func (l *lines) count(words string) int {
 	return strings.Count(l.text.String(), words)
 }
 
-// begin takes the pulse of s in the bubble of the test until stop is called.
+// begin runs a Collector for s in the bubble of the test until stop is called.
 func begin(t *testing.T, s *spool, o Options) (p *Collector, log *lines, stop func()) {
 	t.Helper()
 	log = &lines{}
@@ -102,7 +102,7 @@ func read(t *testing.T, dir string) daemonstate.State {
 	return s
 }
 
-// same reports whether the file at path is still the one that info tells of.
+// same reports whether the file at path is the file of info.
 func same(t *testing.T, path string, info os.FileInfo) bool {
 	t.Helper()
 	now, err := os.Stat(path)
@@ -114,7 +114,7 @@ func same(t *testing.T, path string, info os.FileInfo) bool {
 
 var well = spoolgore.Health{Running: true, Files: 3, Relays: []spoolgore.RelayHealth{{Name: "a:25", Limit: 2}}}
 
-func TestTheFileComesWithTheSpoolAndGoesWithIt(t *testing.T) {
+func TestStateFileExistsWhileTheSpoolRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		s, dir := &spool{}, t.TempDir()
@@ -122,7 +122,7 @@ func TestTheFileComesWithTheSpoolAndGoesWithIt(t *testing.T) {
 		pass(time.Hour)
 		_, ok, err := daemonstate.Read(dir)
 		is.NoErr(err)
-		is.True(!ok) // it does not run, perhaps as another daemon does
+		is.True(!ok) // the spool does not run; another daemon may run it
 		s.set(well)
 		pass(time.Second)
 		got := read(t, dir)
@@ -149,13 +149,13 @@ func TestAnIdleSpoolCostsNothing(t *testing.T) {
 		s.looked()
 		for range 60 {
 			pass(time.Minute)
-			is.True(time.Since(read(t, dir).Written) <= 30*time.Second) // it is told all the time that it lives
+			is.True(time.Since(read(t, dir).Written) <= 30*time.Second) // the time in the state file is recent
 		}
-		is.True(s.looked() <= 121)              // twice a minute
-		is.True(same(t, path, info))            // and the directory does not change
-		is.NoErr(os.Remove(path))               // somebody tidies up
-		pass(time.Minute)                       //
-		is.Equal(read(t, dir).PID, os.Getpid()) // and it is back
+		is.True(s.looked() <= 121)   // two calls of Health a minute
+		is.True(same(t, path, info)) // and the file is not replaced
+		is.NoErr(os.Remove(path))    // another process removes the file
+		pass(time.Minute)
+		is.Equal(read(t, dir).PID, os.Getpid()) // the file is written again
 		stop()
 	})
 }
@@ -180,7 +180,7 @@ func TestAnIdleDaemonRarelyWakesUp(t *testing.T) {
 		}
 		is.True(s.looked() <= 13)
 		c.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
-		pass(time.Second) // which is soon shown
+		pass(time.Second) // Idle is shown soon
 		is.Equal(read(t, dir).Sent, uint64(2))
 		stop()
 	})
@@ -201,13 +201,13 @@ func TestOpenConnectionsDoNotWriteTheStateFile(t *testing.T) {
 				touched, last = touched+1, at
 			}
 		}
-		is.True(s.looked() >= 29) // it may close at any moment
-		is.True(touched <= 4)     // but nothing is written as long as it does not
+		is.True(s.looked() >= 29) // Health is called often, as the connection may close at any time
+		is.True(touched <= 4)     // but the file is not written while the connection is open
 		stop()
 	})
 }
 
-func TestWhatChangesIsToldSoon(t *testing.T) {
+func TestChangesAreWrittenSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		s, dir := &spool{h: well}, t.TempDir()
@@ -223,13 +223,13 @@ func TestWhatChangesIsToldSoon(t *testing.T) {
 		s.set(well)
 		p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
 		pass(3 * time.Second)
-		is.Equal(read(t, dir).Relays[0].Trouble, "") // news twice within a moment
+		is.Equal(read(t, dir).Relays[0].Trouble, "") // the second change within seconds is written, too
 		is.Equal(read(t, dir).Sent, uint64(1))
 
 		pass(time.Minute)
 		paused := well
 		paused.Paused = true
-		p.Wake() // comes before the pause does
+		p.Wake() // the call comes before the pause
 		pass(time.Second)
 		s.set(paused)
 		pass(5 * time.Second)
@@ -238,14 +238,14 @@ func TestWhatChangesIsToldSoon(t *testing.T) {
 	})
 }
 
-// What changes just before the mail ends is in the file after seconds, although the next look without mail is later.
+// A change just before the end of the mail is written after seconds, although the next call of Health is later.
 func TestLastChangeBeforeAPauseIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		s, dir := &spool{h: well}, t.TempDir()
 		p, _, stop := begin(t, s, Options{Dir: dir})
 		pass(time.Minute)
-		for range 3 { // the second look is within the time between two writes
+		for range 3 { // the second call comes between two writes
 			p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
 			pass(2 * time.Second)
 		}
@@ -263,7 +263,7 @@ func TestLearntLimitIsWrittenAtOnce(t *testing.T) {
 		p, _, stop := begin(t, s, Options{Dir: dir})
 		pass(time.Minute)
 		p.Observe(spoolgore.Event{Kind: spoolgore.EventSent, Time: time.Now()})
-		pass(time.Second) // figures have just been written
+		pass(time.Second) // the figures have just been written
 		limited := well
 		limited.Relays = []spoolgore.RelayHealth{{Name: "a:25", Limit: 2, Learnt: []string{"accepts 2 connections"}}}
 		s.set(limited)
@@ -295,10 +295,10 @@ func TestTheFileIsNotWrittenForEachMessage(t *testing.T) {
 				is.NoErr(err)
 			}
 		}
-		is.True(writes >= 6 && writes <= 13)  // in a minute
+		is.True(writes >= 6 && writes <= 13)  // writes in a minute
 		is.True(s.looked() <= 31)             //
-		is.True(read(t, dir).Sent > 500)      // and they are never far behind
-		is.True(read(t, dir).PerMinute > 200) // there was a minute without any before
+		is.True(read(t, dir).Sent > 500)      // the figures are a few seconds old at most
+		is.True(read(t, dir).PerMinute > 200) // the minute before had no mail
 		pass(time.Minute)
 		got := read(t, dir)
 		is.Equal([3]uint64{got.Sent, got.Failed, got.Deferred}, [3]uint64{600, 600, 600})
@@ -314,7 +314,7 @@ func TestAFileThatCannotBeWrittenIsHarmless(t *testing.T) {
 		s, dir := &spool{h: well}, filepath.Join(t.TempDir(), "spool")
 		_, log, stop := begin(t, s, Options{Dir: dir})
 		pass(time.Hour)
-		is.Equal(log.count("cannot be written"), 1) // said once
+		is.Equal(log.count("cannot be written"), 1) // logged once
 		is.NoErr(os.Mkdir(dir, 0o700))
 		pass(time.Minute)
 		is.Equal(read(t, dir).PID, os.Getpid())
@@ -324,7 +324,7 @@ func TestAFileThatCannotBeWrittenIsHarmless(t *testing.T) {
 	})
 }
 
-func TestAnotherSpoolsFileIsLeftAlone(t *testing.T) {
+func TestStateFileOfAnotherDaemonIsNotChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		s, dir := &spool{h: well}, t.TempDir()
@@ -332,11 +332,11 @@ func TestAnotherSpoolsFileIsLeftAlone(t *testing.T) {
 		pass(time.Minute)
 		away := well
 		away.Away, away.Trouble = true, "another directory is in its place"
-		s.set(away) // the directory is another one now, with a daemon of its own
+		s.set(away) // the directory is now another one, with a daemon of its own
 		pass(time.Minute)
 		path := filepath.Join(dir, daemonstate.Name)
 		is.NoErr(os.WriteFile(path, []byte(`{"PID": 1}`), 0o600))
-		away.Trouble = "and somebody else has locked it" // news
+		away.Trouble = "another daemon has locked it" // a change of Health
 		s.set(away)
 		pass(time.Hour)
 		stop()
@@ -369,14 +369,14 @@ func TestLastIsFreshOnAnIdleSpool(t *testing.T) {
 		p, _, stop := begin(t, s, Options{Dir: t.TempDir()})
 		pass(10*time.Minute + 17*time.Second)
 		later := well
-		later.Queue.Waiting = 7 // time has passed, and there was no event
+		later.Queue.Waiting = 7 // time has passed without an event
 		s.set(later)
 		s.looked()
-		is.Equal(p.Last().Queue.Waiting, 7) // not the count of half a minute ago
+		is.Equal(p.Last().Queue.Waiting, 7) // the present count
 		for range 100 {
 			is.True(time.Since(p.Last().At) < 2*time.Second)
 		}
-		is.Equal(s.looked(), 1) // many requests are one look
+		is.Equal(s.looked(), 1) // many requests cause one call of Health
 		stop()
 	})
 }
@@ -385,10 +385,10 @@ func TestTheLastHoursAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		s, dir := &spool{h: well}, t.TempDir()
-		is.Equal(len(New(Options{Dir: dir, Keep: 10}).Past()), 0) // before it runs
+		is.Equal(len(New(Options{Dir: dir, Keep: 10}).Past()), 0) // before Run
 		p, _, stop := begin(t, s, Options{Dir: dir, Keep: 10})
 		synctest.Wait()
-		is.Equal(len(p.Past()), 1) // the minute that has begun
+		is.Equal(len(p.Past()), 1) // the present minute
 		for i := range 25 {
 			h := well
 			h.Files = i
@@ -400,12 +400,12 @@ func TestTheLastHoursAreRemembered(t *testing.T) {
 		}
 		stop()
 		past := p.Past()
-		is.Equal(len(past), 10) // and no more
+		is.Equal(len(past), 10) // at most 10 minutes are kept
 		for i, m := range past[:9] {
-			is.Equal(past[i+1].Files, m.Files+1)                          // in order
-			is.True(past[i+1].At.Sub(m.At) < time.Minute+3*time.Second)   // a minute each
-			is.True(m.Sent > 0 && past[i+1].Sent > 0)                     //
-			is.True(int(m.Sent)-m.Files <= 1 && m.Files-int(m.Sent) <= 1) // of that minute alone
+			is.Equal(past[i+1].Files, m.Files+1)                        // in order
+			is.True(past[i+1].At.Sub(m.At) < time.Minute+3*time.Second) // a minute each
+			is.True(m.Sent > 0 && past[i+1].Sent > 0)
+			is.True(int(m.Sent)-m.Files <= 1 && m.Files-int(m.Sent) <= 1) // each minute has its own figures
 		}
 	})
 }
@@ -416,9 +416,10 @@ func TestPerMinute(t *testing.T) {
 		every, until, ask time.Duration
 		want              float64
 	}{
-		"nothing":                {0, 0, time.Hour, 0},
-		"one a second":           {time.Second, time.Hour, time.Hour, 60},
-		"the first seconds":      {time.Second, 10 * time.Second, 10 * time.Second, 11}, // not 66: nobody knows how it goes on
+		"nothing":      {0, 0, time.Hour, 0},
+		"one a second": {time.Second, time.Hour, time.Hour, 60},
+		// not 66: ten seconds say little about a minute
+		"the first seconds":      {time.Second, 10 * time.Second, 10 * time.Second, 11},
 		"two minutes":            {time.Second, 2 * time.Minute, 2 * time.Minute, 60.5},
 		"stopped a while ago":    {time.Second, time.Hour, time.Hour + 150*time.Second, 29},
 		"stopped long ago":       {time.Second, time.Hour, time.Hour + 6*time.Minute, 0},
@@ -432,7 +433,7 @@ func TestPerMinute(t *testing.T) {
 				w.add(began.Add(at))
 			}
 			got := w.perMinute(began.Add(tt.ask))
-			is.True(math.Abs(got-tt.want) < 1) // nearly
+			is.True(math.Abs(got-tt.want) < 1) // approximately
 		})
 	}
 }

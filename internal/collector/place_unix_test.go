@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/daemonstate"
 )
 
-// Whoever else may write to the spool may put what he likes in the place of the file: it is replaced, not followed.
+// Another user of the spool may put a link or a FIFO in place of the state file: it is replaced, not followed.
 func TestStateFileReplacesALinkOrFIFO(t *testing.T) {
 	for kind, make := range map[string]func(target, path string) error{
 		"symbolic link": os.Symlink,
@@ -39,12 +39,12 @@ func TestStateFileReplacesALinkOrFIFO(t *testing.T) {
 				is.NoErr(os.Remove(path))
 				is.NoErr(make(other, path))
 				pass(time.Minute)
-				is.Equal(read(t, dir).PID, os.Getpid()) // it is back
+				is.Equal(read(t, dir).PID, os.Getpid()) // the file is written again
 				is.NoErr(os.Remove(path))
 				is.NoErr(make(other, path))
-				stop() // and this holds up nobody
+				stop() // a FIFO does not block the end
 				_, err := os.Lstat(path)
-				is.NoErr(err) // what is not ours stays
+				is.NoErr(err) // a file of another user is not removed
 			})
 			after, err := os.Stat(other)
 			if err != nil || !after.ModTime().Equal(before.ModTime()) {

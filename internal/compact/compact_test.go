@@ -34,8 +34,10 @@ func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 	for i := range times {
 		got := u.Time()
 		is.True(got.Equal(times[i]))
-		is.Equal(got.Round(0).Format(time.RFC3339Nano), times[i].Round(0).Format(time.RFC3339Nano)) // what a person reads is the same
-		is.Equal(got != got.Round(0), times[i] != times[i].Round(0))                                // and so is the clock that it goes by
+		// the same text for a person
+		is.Equal(got.Round(0).Format(time.RFC3339Nano), times[i].Round(0).Format(time.RFC3339Nano))
+		// with a monotonic clock if there was one
+		is.Equal(got != got.Round(0), times[i] != times[i].Round(0))
 		is.Equal(u.Int(), numbers[i%len(numbers)])
 		is.Equal(u.String(), texts[i%len(texts)])
 		is.Equal(u.Bool(), i%2 == 0)
@@ -62,7 +64,7 @@ func FuzzPack(f *testing.F) {
 	})
 }
 
-// A text that is repeated takes no room, as long as few other texts come in between.
+// A text that was packed shortly before takes no room.
 func TestRepeatedTextTakesNoRoom(t *testing.T) {
 	is := is.New(t)
 	p, shared := &Packer{}, NewShared(time.Time{})
@@ -74,7 +76,7 @@ func TestRepeatedTextTakesNoRoom(t *testing.T) {
 		}
 		all = append(all, text)
 	}
-	for range 2 { // a packer is used again
+	for range 2 { // a packer can be used again
 		p.Reset(shared)
 		for _, text := range all {
 			p.Text(text)
@@ -87,7 +89,7 @@ func TestRepeatedTextTakesNoRoom(t *testing.T) {
 		is.Equal(u.rest, "")
 	}
 	p.Reset(shared)
-	for i := range 100 { // all different
+	for i := range 100 { // all texts differ
 		p.Text("a text, number " + strconv.Itoa(i))
 	}
 	u := Unpack(p.Packed(), shared)
@@ -96,7 +98,7 @@ func TestRepeatedTextTakesNoRoom(t *testing.T) {
 	}
 }
 
-// A text of many records takes two octets in each of them.
+// A text of many records takes two octets in each record.
 func TestTextOfManyRecordsTakesNoRoom(t *testing.T) {
 	is := is.New(t)
 	p, shared := &Packer{}, NewShared(time.Now())
@@ -111,7 +113,7 @@ func TestTextOfManyRecordsTakesNoRoom(t *testing.T) {
 		is.Equal(unpacked(packed(rare)), rare)
 		is.Equal(unpacked(packed(rare)), rare)
 	}
-	is.Equal(len(p.places), 0) // a text of one record, packed twice, is not shared
+	is.Equal(len(p.places), 0) // a text of one record is not shared, even if the record is packed twice
 	var all []string
 	for i := range sharedTexts + 100 {
 		text := "a text of many records, number " + strconv.Itoa(i)
@@ -129,7 +131,7 @@ func TestTextOfManyRecordsTakesNoRoom(t *testing.T) {
 	is.True(len(packed(strings.Repeat("x", longText+1))) > longText) // a long text is not shared
 	is.True(len(packed(strings.Repeat("x", longText+1))) > longText)
 
-	next := NewShared(time.Now()) // the records before stay readable
+	next := NewShared(time.Now()) // earlier records can still be decoded
 	p.Reset(next)
 	is.True(!p.Full())
 	is.Equal(unpacked(all[2]), "a text of many records, number 0")

@@ -17,10 +17,10 @@ func TestMomentsAreTimesInOrder(t *testing.T) {
 	for i, at := range times {
 		m := MomentOf(at, base)
 		is.Equal(m.Time(base).Sub(at), time.Duration(0))
-		is.Equal(m.Time(base) != m.Time(base).Round(0), at != at.Round(0)) // and by the same clock
+		is.Equal(m.Time(base) != m.Time(base).Round(0), at != at.Round(0)) // with a monotonic clock if there was one
 		is.True(i == 0 || MomentOf(times[i-1], base) < m)
 	}
 	last := MomentOf(times[len(times)-1], base)
-	is.True(MomentOf(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), base) > last) // as late as can be
+	is.True(MomentOf(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), base) > last) // the latest possible time
 	is.True(MomentOf(time.Time{}, base) < MomentOf(times[0], base))
 }

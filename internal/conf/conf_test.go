@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 	_, err = Parse(strings.NewReader("a b\nc\x00d\n"))
 	is.Equal(err.Error(), "line 2: this is no text")
 	_, err = Parse(strings.NewReader(strings.Repeat("a b\n", 1<<19)))
-	is.True(err != nil) // what does not end is no configuration
+	is.True(err != nil) // a line without an end is no configuration
 }
 
 func TestRead(t *testing.T) {
@@ -54,7 +54,7 @@ func TestUnknownKeys(t *testing.T) {
 		"authuser":  `line 1: unknown key "authuser"; the key here is smtpuser`,
 		"password":  `line 1: unknown key "password"; the key here is smtppasswordfile`,
 
-		// A value is no business of who reads the log.
+		// An error does not show the value.
 		"smtpaddr=s3cret": `line 1: blanks go between smtpaddr and its value`,
 		"dir = s3cret":    `line 1: there is no = between dir and its value`,
 		"smtpaddr =":      `line 1: there is no = between smtpaddr and its value`,
@@ -89,8 +89,8 @@ func TestDistance(t *testing.T) {
 	} {
 		t.Run(c.a+" "+c.b, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(distance(c.a, c.b), c.want) // changes
-			is.Equal(distance(c.b, c.a), c.want) // the same the other way round
+			is.Equal(distance(c.a, c.b), c.want) // number of changes
+			is.Equal(distance(c.b, c.a), c.want) // the same in the other order
 		})
 	}
 }

@@ -14,11 +14,11 @@ func TestEachKeyIsThereOnce(t *testing.T) {
 	is := is.New(t)
 	seen := map[string]bool{}
 	for _, k := range Keys {
-		is.True(!seen[k.Name])                     // no key is there twice
-		is.Equal(k.Name, strings.ToLower(k.Name))  // as flags are written
-		is.True(k.Of != 0)                         // somebody reads it
-		is.True(!k.Secret || k.Default == "")      // no secret is known beforehand
-		is.Equal(Nearest(k.Name, Names()), k.Name) // found by its name
+		is.True(!seen[k.Name])                     // each key once
+		is.Equal(k.Name, strings.ToLower(k.Name))  // in lower case, like flags
+		is.True(k.Of != 0)                         // a program reads the key
+		is.True(!k.Secret || k.Default == "")      // a secret has no default
+		is.Equal(Nearest(k.Name, Names()), k.Name) // Nearest finds each name
 		is.Equal(k, func() Key { k, _ := Find(k.Name); return k }())
 		seen[k.Name] = true
 	}
@@ -48,7 +48,7 @@ func TestExpand(t *testing.T) {
 			give := func(text string) func() string { return func() string { return text } }
 			got, err := Expand(dir, give(c.login), give(c.home))
 			if c.err != "" {
-				is.True(err != nil && strings.Contains(err.Error(), c.err)) // it says why not
+				is.True(err != nil && strings.Contains(err.Error(), c.err)) // the error has the reason
 				return
 			}
 			is.NoErr(err)
@@ -57,7 +57,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that a file of any content gives settings that could be written as a file with the same ones.
+// FuzzParse checks that the settings of any file can be written to a file and read again.
 func FuzzParse(f *testing.F) {
 	f.Add("dir /a\n# b\n\n smtppassword \t a #b \r\nonce")
 	f.Add("a\x00b")

@@ -24,7 +24,7 @@ func configured(t *testing.T, lines ...string) (path string) {
 	return path
 }
 
-// environ is an environment of the variables given as NAME=value.
+// environ returns a lookup function for the given variables, each as NAME=value.
 func environ(variables ...string) func(string) string {
 	return func(name string) string {
 		for _, v := range variables {
@@ -36,7 +36,7 @@ func environ(variables ...string) func(string) string {
 	}
 }
 
-// TestPrecedence gives every key by the file, and then one after the other by what counts more.
+// TestPrecedence sets every key in the file, then in the environment, then on the command line.
 func TestPrecedence(t *testing.T) {
 	values := map[string][3]string{ // in the file, in the environment, on the command line
 		"smtpaddr": {"a:1", "b:2", "c:3"}, "relays": {"/a", "/b", "/c"}, "smtptimeout": {"1", "2", "3"}, "localname": {"a", "b", "c"},
@@ -60,7 +60,7 @@ func TestPrecedence(t *testing.T) {
 		"trace": {"1", "0", "3"}, "shortaddresses": {"yes", "no", "true"},
 		"verbose": {"yes", "no", "true"}, "dir": {"/a", "/b", ""},
 	}
-	user := []string{"-smtpuser", "u"} // for those that need one
+	user := []string{"-smtpuser", "u"} // for keys that need a user
 	for key, v := range values {
 		t.Run(key, func(t *testing.T) {
 			is := is.New(t)
@@ -83,18 +83,19 @@ func TestPrecedence(t *testing.T) {
 			}
 			c, err := Parse(append(args, dir...), noEnv)
 			is.NoErr(err)
-			is.Equal(c.From[key], Setting{key, v[0], InFile, file + ":2"}) // the file, if nothing else says it
+			is.Equal(c.From[key], Setting{key, v[0], InFile, file + ":2"}) // from the file, if it is not set elsewhere
 			env := environ(variable(key) + "=" + v[1])
 			c, err = Parse(append(args, dir...), env)
 			is.NoErr(err)
-			is.Equal(c.From[key], Setting{key, v[1], InEnvironment, variable(key)}) // the environment counts more
+			// the environment goes before the file
+			is.Equal(c.From[key], Setting{key, v[1], InEnvironment, variable(key)})
 			if key == "dir" {
 				is.Equal(c.Dir, "/b")
 				return
 			}
 			c, err = Parse(append(append(args, "-"+key+"="+v[2]), dir...), env)
 			is.NoErr(err)
-			is.Equal(c.From[key].Origin, "-"+key) // and the command line most
+			is.Equal(c.From[key].Origin, "-"+key) // and the command line before both
 		})
 	}
 	for _, k := range conf.Keys {
@@ -113,22 +114,23 @@ func TestValuesReachTheOptions(t *testing.T) {
 	is.Equal(c.Dir, "/var/spool/x")
 	is.Equal(c.Opts.SMTPAddr, "mail.example.com:587")
 	is.Equal(c.Relay.User, "app")
-	is.Equal(c.Relay.PasswordFile, filepath.Join(filepath.Dir(file), "secrets/app")) // relative to the file
+	// relative to the directory of the file
+	is.Equal(c.Relay.PasswordFile, filepath.Join(filepath.Dir(file), "secrets/app"))
 	is.Equal(c.Relay.CA, "/ca.pem")
 	is.Equal(c.Opts.Freq, 7*time.Second)
 	is.Equal(c.Opts.Attempts, 3)
-	is.Equal(len(c.Opts.Rate), 0) // an empty variable says nothing
-	is.True(c.Verbose)            // a switch alone is on
-	is.True(c.Opts.NoReports)     // and no is off
+	is.Equal(len(c.Opts.Rate), 0) // an empty variable sets nothing
+	is.True(c.Verbose)            // a switch without a value is on
+	is.True(c.Opts.NoReports)     // bounce no sets NoReports
 	c, err = Parse([]string{"-config", file, "/elsewhere"}, environ("SPOOLGORE_DIR=/b"))
 	is.NoErr(err)
-	is.Equal(c.Dir, "/elsewhere") // the operand counts most
+	is.Equal(c.Dir, "/elsewhere") // the operand goes before the file
 	c, err = Parse(nil, environ("SPOOLGORE_DIR=/b"))
 	is.NoErr(err)
-	is.Equal(c.Dir, "/b") // for a container, say, there need be no file
+	is.Equal(c.Dir, "/b") // a container needs no file
 }
 
-// TestOnePasswordIsTheRightOne is about the ways to give a password, of which that of the highest level counts alone.
+// TestOnePasswordIsTheRightOne tests the ways to give a password. Only the password of the highest level is used.
 func TestOnePasswordIsTheRightOne(t *testing.T) {
 	credentials := t.TempDir()
 	is.New(t).NoErr(os.WriteFile(filepath.Join(credentials, "smtppassword"), []byte("x\n"), 0o600))
@@ -195,10 +197,13 @@ func TestMistakesInTheConfiguration(t *testing.T) {
 			is := is.New(t)
 			file := configured(t, c.file...)
 			_, err := Parse([]string{"-config", file, "dir"}, environ(c.env...))
-			is.True(errors.As(err, new(*Error)))                                                         // something to put right
-			is.True(strings.HasPrefix(strings.ReplaceAll(err.Error(), file, "FILE"), c.say))             // it says what, and where
-			is.True(!strings.Contains(err.Error(), "se-cret") && !strings.Contains(err.Error(), "\x00")) // and shows no secret
-			is.Equal(strings.Count(err.Error(), "\n"), 0)                                                // one line
+			// a configuration error
+			is.True(errors.As(err, new(*Error)))
+			// the error has the mistake and its place
+			is.True(strings.HasPrefix(strings.ReplaceAll(err.Error(), file, "FILE"), c.say))
+			// and no secret
+			is.True(!strings.Contains(err.Error(), "se-cret") && !strings.Contains(err.Error(), "\x00"))
+			is.Equal(strings.Count(err.Error(), "\n"), 0) // one line
 		})
 	}
 }
@@ -209,7 +214,7 @@ func TestAConfigurationThatCannotBeRead(t *testing.T) {
 	is.True(errors.Is(err, os.ErrNotExist))
 	is.Equal(err.Error(), "-config: open /nowhere/spoolgore.conf: no such file or directory")
 	_, err = Parse([]string{"-config", "", "dir"}, noEnv)
-	is.Equal(err.Error(), "the name of the file is empty: -config") // an unset variable in a script
+	is.Equal(err.Error(), "the name of the file is empty: -config") // as with an unset variable in a script
 	_, err = Parse([]string{"-config", configured(t, "domain example.com")}, noEnv)
 	is.True(strings.HasPrefix(err.Error(), "which directory is the spool?"))
 }
@@ -235,7 +240,7 @@ func TestPrintConfig(t *testing.T) {
 	Print(&stdout, &c)
 	text := strings.ReplaceAll(stdout.String(), file, "FILE")
 	is.True(!strings.Contains(text, "se-cret")) // no secret
-	is.True(!strings.Contains(text, "\x1b"))    // nothing for the terminal
+	is.True(!strings.Contains(text, "\x1b"))    // no escape sequences for the terminal
 	for _, line := range []string{
 		"config           FILE (-config)",
 		"dir              /var/spool/x (FILE:1)",
@@ -261,11 +266,11 @@ func TestPrintConfig(t *testing.T) {
 			t.Errorf("%s is not shown", k.Name)
 		}
 	}
-	is.True(!strings.Contains(text, "aliases")) // what only sendmail-spool knows is not guessed at
+	is.True(!strings.Contains(text, "aliases")) // keys of sendmail-spool are not printed
 }
 
 func TestUnknownVariables(t *testing.T) {
 	is := is.New(t)
 	is.Equal(UnknownVariables([]string{"SPOOLGORE_FREQ=1", "SPOOLGORE_PORT=tcp://10.0.0.1:25", "SPOOLGORE_MESSAGE_ID=x", "SPOOLGORE_ATEMPTS=1", "HOME=/"}),
-		[][2]string{{"SPOOLGORE_ATEMPTS", "SPOOLGORE_ATTEMPTS"}}) // what others have set is none of our business
+		[][2]string{{"SPOOLGORE_ATEMPTS", "SPOOLGORE_ATTEMPTS"}}) // variables with other prefixes are ignored
 }

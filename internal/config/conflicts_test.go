@@ -40,5 +40,5 @@ func TestConflicts(t *testing.T) {
 	is := is.New(t)
 	c, err := Parse([]string{"-config", configured(t, "warnafter 4h"), "dir"}, environ("SPOOLGORE_BOUNCE=no"))
 	is.NoErr(err)
-	is.Equal(len(c.Conflicts()), 1) // wherever they stand
+	is.Equal(len(c.Conflicts()), 1) // from any source
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// userFile writes the user's configuration and returns the environment in which it is found, and its path.
+// userFile writes a configuration file of a user and returns its path and the environment in which it is found.
 func userFile(t *testing.T, text string, variables ...string) (env func(string) string, path string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -44,7 +44,7 @@ func TestFindSpool(t *testing.T) {
 		}
 	}
 	_, err := FindSpool("/nowhere/spoolgore.conf", noEnv)
-	is.True(errors.Is(err, fs.ErrNotExist)) // a file that was named must be there
+	is.True(errors.Is(err, fs.ErrNotExist)) // a file given by name must exist
 	env, path = userFile(t, "dir spool\n")
 	_, err = FindSpool("", env)
 	is.Equal(err.Error(), path+`:1: dir: "spool" is not an absolute path`)
@@ -58,9 +58,10 @@ func TestFoundRelay(t *testing.T) {
 		env        func(string) string
 		addr, user string
 	}{
-		"found":              {nil, env, "mail.example.com:587", "app"},
-		"another setting":    {[]string{"-freq", "5"}, env, "mail.example.com:587", "app"},
-		"another relay":      {[]string{"-smtpaddr", "other:25"}, env, "other:25", ""}, // gets no password of the found relay
+		"found":           {nil, env, "mail.example.com:587", "app"},
+		"another setting": {[]string{"-freq", "5"}, env, "mail.example.com:587", "app"},
+		// a relay from elsewhere gets no password of the configuration
+		"another relay":      {[]string{"-smtpaddr", "other:25"}, env, "other:25", ""},
 		"other relays":       {[]string{"-relays", "/r"}, env, "127.0.0.1:25", ""},
 		"of the environment": {nil, environ("SPOOLGORE_SMTPADDR=e:25", "XDG_CONFIG_HOME="+filepath.Dir(path)), "e:25", ""},
 		"-config":            {[]string{"-config", configured(t, "freq 1")}, env, "127.0.0.1:25", ""},
@@ -77,9 +78,9 @@ func TestFoundRelay(t *testing.T) {
 	is := is.New(t)
 	env, path = userFile(t, "smtpaddr a:25\nsmtpadr b\n")
 	_, _, err := ConfigureAnywhere(nil, env, own)
-	is.True(err != nil) // the file that names the relay must be right
+	is.True(err != nil) // the file that names the relay has a mistake
 	is.NoErr(os.Remove(path))
 	is.NoErr(os.Mkdir(path, 0o700))
 	_, _, err = ConfigureAnywhere(nil, env, own)
-	is.True(errors.As(err, new(*Error))) // it cannot be read, and may name the relay
+	is.True(errors.As(err, new(*Error))) // the file cannot be read, and may name the relay
 }

@@ -35,7 +35,7 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 	want.Opts.LocalName = "me.example.com"
 	want.Opts.Trace, want.Opts.ShortAddresses = 9, true
 	is.Equal(c.From["freq"], Setting{"freq", "5s", OnCommandLine, "-freq"})
-	is.Equal(len(c.From), 30) // and of each it is known where it stands
+	is.Equal(len(c.From), 30) // the origin of each setting is known
 	c.From = nil
 	is.Equal(c, want) // every flag reaches the option of its name
 
@@ -43,13 +43,14 @@ func TestFlagsAreBoundToOptions(t *testing.T) {
 	is.NoErr(err)
 	is.Equal(len(c.From), 1)
 	c.From = nil
-	is.Equal(c, Config{Dir: "dir", Bounce: true, Opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25", Trace: 10_000}}) // all else is left to the package
+	// the package has the other defaults
+	is.Equal(c, Config{Dir: "dir", Bounce: true, Opts: spoolgore.Options{SMTPAddr: "127.0.0.1:25", Trace: 10_000}})
 }
 
-// pinOfNothing is a pin that is well formed.
+// pinOfNothing is a valid pin.
 const pinOfNothing = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
-// noEnv is an environment without a variable.
+// noEnv is an empty environment.
 func noEnv(string) string { return "" }
 
 func TestTimes(t *testing.T) {
@@ -58,7 +59,7 @@ func TestTimes(t *testing.T) {
 			is := is.New(t)
 			var s Span
 			is.NoErr(s.Set(text))
-			is.Equal(time.Duration(s), want) // a plain number is seconds, as in 2014
+			is.Equal(time.Duration(s), want) // a number without a unit is seconds, as in 2014
 		})
 	}
 }

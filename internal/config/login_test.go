@@ -46,8 +46,8 @@ func TestLogin(t *testing.T) {
 			is := is.New(t)
 			got, err := Parse(append(strings.Fields(c.args), "dir"), func(name string) string { return c.env[name] })
 			is.NoErr(err)
-			is.Equal(got.Relay, c.want)        // who logs in with what
-			is.Equal(got.visible(), c.visible) // the flag to warn of
+			is.Equal(got.Relay, c.want)        // the login
+			is.Equal(got.visible(), c.visible) // the flag that other users can see
 		})
 	}
 }
@@ -77,13 +77,13 @@ func TestLoginErrors(t *testing.T) {
 			is := is.New(t)
 			_, err := Parse(append(strings.Fields(c.args), "dir"), func(name string) string { return c.env[name] })
 			is.True(err != nil)                                // refused
-			is.True(strings.HasPrefix(err.Error(), c.say))     // and why
+			is.True(strings.HasPrefix(err.Error(), c.say))     // with the reason
 			is.True(!strings.Contains(err.Error(), "se-cret")) // without a secret
 		})
 	}
 }
 
-// A password of a configuration file goes to a relay of the same file only.
+// A password in a configuration file is sent only to a relay of the same file.
 func TestPasswordOfAFileNeedsTheRelayOfTheFile(t *testing.T) {
 	login := []string{"smtpuser u", "smtppassword secret7"}
 	for name, tt := range map[string]struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 )
 
-// What is installed as /etc/spoolgore.conf sets the spool and nothing else, and shows every key that makes sense there with
-// a value that it takes.
+// /etc/spoolgore.conf, as installed, sets the spool only. It shows every key that makes sense there as a comment with a
+// valid value.
 func TestTheInstalledConfigurationShowsEveryKey(t *testing.T) {
 	is := is.New(t)
 	const path = "../../packaging/spoolgore.conf"
@@ -32,7 +32,8 @@ func TestTheInstalledConfigurationShowsEveryKey(t *testing.T) {
 		is.NoErr(c.set(fs, Setting{Key: s.Key, Value: s.Value}))
 	}
 	for _, key := range conf.Names() {
-		if elsewhere := key == "once" || key == "json"; slices.Contains(shown, key) == elsewhere { // json: a unit can write to the spool only
+		// json: the unit can write to the spool only
+		if elsewhere := key == "once" || key == "json"; slices.Contains(shown, key) == elsewhere {
 			t.Errorf("%s shows %s: %v", path, key, !elsewhere)
 		}
 	}
@@ -62,7 +63,7 @@ func TestUnitsBoundMemoryAndRights(t *testing.T) {
 	}
 }
 
-// commentedOut are the settings in the file at path that stand right behind a #.
+// commentedOut returns the settings in the file at path that are comments beginning with # and no space.
 func commentedOut(t *testing.T, path string) []conf.Setting {
 	t.Helper()
 	is := is.New(t)

@@ -19,10 +19,10 @@ func TestFingerprint(t *testing.T) {
 	one := fingerprint(s)
 	is.Equal(fingerprint(s), one)
 	is.NoErr(os.WriteFile(file, []byte("b"+"\n"), 0o600))
-	is.True(fingerprint(s) != one) // what is in the file counts
+	is.True(fingerprint(s) != one) // the fingerprint depends on the content
 	is.True(fingerprint(relaySettings{User: "u", Password: "p"}) != fingerprint(relaySettings{User: "u", Password: "q"}))
 	is.True(fingerprint(relaySettings{CA: file}) != fingerprint(relaySettings{PasswordFile: file}))
 	is.New(t).NoErr(os.Remove(file))
 	is.New(t).NoErr(syscall.Mkfifo(file, 0o600))
-	fingerprint(s) // nobody writes into it, and nobody waits
+	fingerprint(s) // no process writes to the FIFO, and the call does not wait
 }

@@ -15,7 +15,7 @@ func TestEscape(t *testing.T) {
 		"Grüße 日本 🎉":                 "Grüße 日本 🎉",
 		"\x1b[31mred":                `\x1b[31mred`,
 		"a\nb\tc\r":                  `a\nb\tc\r`,
-		"\u009b31m":                  `\u009b31m`, // the other way to begin an escape sequence
+		"\u009b31m":                  `\u009b31m`, // the one-character form of ESC [
 		"\x7f":                       `\x7f`,
 		"fdp\u202e.exe":              `fdp\u202e.exe`,
 		"no\u200bbody":               `no\u200bbody`,
@@ -38,7 +38,7 @@ func TestEscapeJSONSaysTheSame(t *testing.T) {
 	is.NoErr(err)
 	escaped := EscapeJSON(line)
 	for _, r := range string(escaped) {
-		is.True(!hostile(r)) // a terminal has nothing to obey
+		is.True(!hostile(r)) // no character that a terminal interprets
 	}
 	var back string
 	is.NoErr(json.Unmarshal(escaped, &back))
@@ -50,7 +50,7 @@ func TestFit(t *testing.T) {
 	is.Equal(Columns("a日e\u0301"), 4)
 	is.Equal(Cut("abcdef", 6), "abcdef")
 	is.Equal(Cut("abcdef", 5), "abcd…")
-	is.Equal(Cut("日本語", 4), "日…") // half a character is not shown
+	is.Equal(Cut("日本語", 4), "日…") // a wide character is not cut
 	is.Equal(CutMiddle("20260102T150405.000000000-abcdefgh.eml", 20), "202601…-abcdefgh.eml")
 	is.Equal(CutMiddle("short", 20), "short")
 	is.Equal(Pad("日", 4, false), "日  ")
@@ -73,7 +73,7 @@ func TestWords(t *testing.T) {
 	is.Equal(Count(0, "message"), "0 messages")
 }
 
-func TestWhatIsNoTerminal(t *testing.T) {
+func TestOutputThatIsNoTerminal(t *testing.T) {
 	is := is.New(t)
 	var b bytes.Buffer
 	is.True(!IsTerminal(&b))

@@ -41,23 +41,23 @@ func TestCommand(t *testing.T) {
 			s, log := source()
 			got, err := s.Command(c.text)(t.Context(), false)
 			is.Equal(got, c.want)                               // the secret
-			is.True(strings.Contains(log.String(), c.log))      // the log has what it says on standard error
-			is.Equal(log.Len() > 0, c.log != "")                // and nothing else
-			is.True(log.Len() < maxStderr+500)                  // and not without end
-			is.True(!strings.Contains(log.String(), "se cret")) // nor the secret
+			is.True(strings.Contains(log.String(), c.log))      // standard error of the command is logged
+			is.Equal(log.Len() > 0, c.log != "")                // and no other text
+			is.True(log.Len() < maxStderr+500)                  // up to a limit
+			is.True(!strings.Contains(log.String(), "se cret")) // without the secret
 			if c.wrong == "" {
 				is.NoErr(err)
 				return
 			}
 			is.True(err != nil)                                           // it fails
 			is.True(strings.HasPrefix(err.Error(), "-smtppasswordcmd: ")) // the error says which setting it is
-			is.True(strings.HasSuffix(err.Error(), c.wrong))              // and what is wrong
-			is.True(!strings.Contains(err.Error(), "cret"))               // and shows neither secret nor command
+			is.True(strings.HasSuffix(err.Error(), c.wrong))              // the error names the setting
+			is.True(!strings.Contains(err.Error(), "cret"))               // and the failure
 		})
 	}
 }
 
-// counter is a command that prints how often it has been run.
+// counter returns a command that prints how often it has run.
 func counter(t *testing.T) (text string) {
 	path := filepath.Join(t.TempDir(), "runs")
 	return fmt.Sprintf("echo >>'%s'; wc -l <'%s' | tr -d ' '", path, path)
@@ -85,16 +85,16 @@ func TestCommandRunsAgainWhenItFailed(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
 	give := s.Command("cat '" + ready + "' 2>/dev/null")
 	_, err := give(t.Context(), false)
-	is.True(err != nil) // there is nothing yet
+	is.True(err != nil) // the first run fails
 	is.NoErr(os.WriteFile(ready, []byte("deimos\n"), 0o600))
 	got, err := give(t.Context(), false)
 	is.NoErr(err)
-	is.Equal(got, "deimos") // a failure is not remembered
+	is.Equal(got, "deimos") // a failure is not cached
 	is.NoErr(os.Remove(ready))
 	_, err = give(t.Context(), true)
-	is.True(err != nil) // a refused answer is not given again
+	is.True(err != nil) // a refused answer is not used again
 	_, err = give(t.Context(), false)
-	is.True(err != nil) // by nobody
+	is.True(err != nil) // also not for other callers
 }
 
 func TestCommandRunsOnceForAll(t *testing.T) {
@@ -114,7 +114,7 @@ func TestCommandRunsOnceForAll(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	time.Sleep(200 * time.Millisecond) // from the line before the call into it
+	time.Sleep(200 * time.Millisecond) // until all callers wait for the command
 	is.NoErr(os.WriteFile(ready, nil, 0o600))
 	answered.Wait()
 	got, err := give(t.Context(), false)
@@ -122,7 +122,7 @@ func TestCommandRunsOnceForAll(t *testing.T) {
 	is.Equal(got, "1") // it has run once
 }
 
-// TestCommandThatHangs checks that a command ends in time, together with what it has started.
+// TestCommandThatHangs checks that a command is killed in time, with the processes that it has started.
 func TestCommandThatHangs(t *testing.T) {
 	is := is.New(t)
 	s, _ := source()
@@ -130,7 +130,7 @@ func TestCommandThatHangs(t *testing.T) {
 	child := filepath.Join(t.TempDir(), "child")
 	command := s.Command("echo 'se cret'; sleep 3600 & echo $! >'" + child + "'; wait")
 	var pid int
-	for ; pid == 0; s.limit *= 2 { // on a busy machine the shell may not get so far within the limit
+	for ; pid == 0; s.limit *= 2 { // on a busy machine the shell may need more than the limit to start
 		began := time.Now()
 		_, err := command(t.Context(), true)
 		is.True(err != nil && strings.HasSuffix(err.Error(), fmt.Sprintf("the command has not ended within %v", s.limit)))
@@ -141,12 +141,12 @@ func TestCommandThatHangs(t *testing.T) {
 	}
 	for deadline := time.Now().Add(5 * time.Minute); alive(pid); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("what the command started lives on")
+			t.Fatal("a process that the command started still runs")
 		}
 	}
 }
 
-// alive reports whether a process runs; one that has ended and that nobody has waited for does not.
+// alive reports whether a process runs. A zombie does not.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

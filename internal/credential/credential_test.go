@@ -14,7 +14,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// source returns a Source and what it has logged.
+// source returns a Source and its log.
 func source() (Source, *bytes.Buffer) {
 	var log bytes.Buffer
 	return Source{Name: "-smtppasswordcmd", Log: slog.New(slog.NewTextHandler(&log, nil))}, &log
@@ -38,7 +38,7 @@ func TestFixed(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		got, err := Fixed("deimos")(t.Context(), again)
 		is.NoErr(err)
-		is.Equal(got, "deimos") // the same, refused or not
+		is.Equal(got, "deimos") // also after a refusal
 	}
 }
 
@@ -63,14 +63,14 @@ func TestFile(t *testing.T) {
 			path := write(t, "password", c.text, 0o600)
 			got, err := s.File(path)(t.Context(), false)
 			is.Equal(got, c.want)  // the secret
-			is.Equal(log.Len(), 0) // nothing to warn of
+			is.Equal(log.Len(), 0) // no warning
 			if c.wrong == "" {
 				is.NoErr(err)
 				return
 			}
 			is.True(err != nil)                              // refused
 			is.True(strings.Contains(err.Error(), path))     // the error names the file
-			is.True(strings.HasSuffix(err.Error(), c.wrong)) // and what is wrong
+			is.True(strings.HasSuffix(err.Error(), c.wrong)) // and the failure
 			is.True(!strings.Contains(err.Error(), "cret"))  // but not the content
 		})
 	}
@@ -85,20 +85,20 @@ func TestFileIsReadEachTime(t *testing.T) {
 		is.NoErr(os.WriteFile(path, []byte(text+"\n"), 0o600))
 		got, err := give(t.Context(), false)
 		is.NoErr(err)
-		is.Equal(got, text) // what it holds now
+		is.Equal(got, text) // the present content
 	}
 	is.NoErr(os.Remove(path))
 	_, err := give(t.Context(), false)
-	is.True(errors.Is(err, fs.ErrNotExist))      // an old secret is not remembered
+	is.True(errors.Is(err, fs.ErrNotExist))      // the old secret is not cached
 	is.True(strings.Contains(err.Error(), path)) // the error names the file
 }
 
-func TestFileThatIsNone(t *testing.T) {
+func TestDirectoryIsNoSecretFile(t *testing.T) {
 	is := is.New(t)
 	s, _ := source()
 	dir := t.TempDir()
 	_, err := s.File(dir)(t.Context(), false)
-	is.True(err != nil && strings.Contains(err.Error(), dir+" is not a regular file")) // a directory has no secret
+	is.True(err != nil && strings.Contains(err.Error(), dir+" is not a regular file")) // a directory is no file
 }
 
 func TestExposedFileIsWarnedOfOnce(t *testing.T) {
@@ -110,11 +110,11 @@ func TestExposedFileIsWarnedOfOnce(t *testing.T) {
 			give := s.File(path)
 			for range 3 {
 				_, err := give(t.Context(), false)
-				is.NoErr(err) // it works all the same
+				is.NoErr(err) // the secret is used
 			}
 			is.Equal(strings.Count(log.String(), "can be read by every user"), warned) // warnings
 			is.Equal(strings.Count(log.String(), path), warned)                        // that name the file
-			is.True(!strings.Contains(log.String(), "deimos"))                         // and not the secret
+			is.True(!strings.Contains(log.String(), "deimos"))                         // without the secret
 		})
 	}
 }
@@ -125,5 +125,5 @@ func TestCommandInAnEndedContext(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	stop(errors.New("enough"))
 	_, err := s.Command("echo deimos")(ctx, false)
-	is.True(err != nil && strings.Contains(err.Error(), "enough")) // nobody waits for a password any more
+	is.True(err != nil && strings.Contains(err.Error(), "enough")) // an ended context ends the wait
 }

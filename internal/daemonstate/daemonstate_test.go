@@ -15,7 +15,7 @@ func TestReadGivesWhatWasWritten(t *testing.T) {
 	dir := t.TempDir()
 	_, ok, err := Read(dir)
 	is.NoErr(err)
-	is.True(!ok) // there is no file yet
+	is.True(!ok) // no file yet
 
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	want := State{
@@ -25,7 +25,7 @@ func TestReadGivesWhatWasWritten(t *testing.T) {
 	var b bytes.Buffer
 	is.NoErr(Write(&b, want))
 	is.NoErr(os.WriteFile(filepath.Join(dir, Name), b.Bytes(), 0o600))
-	is.NoErr(os.Chtimes(filepath.Join(dir, Name), at, at)) // older than it says
+	is.NoErr(os.Chtimes(filepath.Join(dir, Name), at, at)) // the modification time of the file is older
 	got, ok, err := Read(dir)
 	is.NoErr(err)
 	is.True(ok)
@@ -35,7 +35,7 @@ func TestReadGivesWhatWasWritten(t *testing.T) {
 	is.NoErr(os.Chtimes(filepath.Join(dir, Name), later, later))
 	got, _, err = Read(dir)
 	is.NoErr(err)
-	is.True(got.Written.Equal(later)) // it still held then
+	is.True(got.Written.Equal(later)) // the later modification time counts
 }
 
 func TestReadSaysThatAFileIsBroken(t *testing.T) {

@@ -17,11 +17,11 @@ func TestLatencyCountsByRange(t *testing.T) {
 	is.Equal([]uint64{a.Counts[0], a.Counts[1], a.Counts[last]}, []uint64{2, 1, 1})
 	is.True(a.Sum > 48*3600 && a.Sum < 48*3600+1)
 	b.Add(a)
-	b.Add(Latency{Counts: []uint64{7}, Sum: 7}) // of another version
+	b.Add(Latency{Counts: []uint64{7}, Sum: 7}) // written by another version
 	b.Add(a)
 	is.Equal(b.Counts[0], uint64(4))
 	is.Equal(b.Sum, 2*a.Sum)
 	c := b.Clone()
 	c.Observe(0)
-	is.Equal(b.Counts[0], uint64(4)) // not shared
+	is.Equal(b.Counts[0], uint64(4)) // the slice is not shared
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// A directory that others may write to holds what they like: what is no file is not waited for.
-func TestReadOpensNothingButAFile(t *testing.T) {
+// Other users may write to the directory: only a regular file is opened, so the read does not block.
+func TestReadOpensRegularFilesOnly(t *testing.T) {
 	is := is.New(t)
 	for kind, make := range map[string]func(path string) error{
 		"FIFO":          func(path string) error { return unix.Mkfifo(path, 0o600) },

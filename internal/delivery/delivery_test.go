@@ -33,7 +33,7 @@ func (r relays) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return r[name].Dial(ctx, network, addr)
 }
 
-// script is a Reply function with answers that the test changes, by verb.
+// script is a Reply function. The test sets the answers by verb.
 type script struct {
 	mu      sync.Mutex
 	answers map[string]string
@@ -80,7 +80,7 @@ func messageTo(to ...string) *Transaction {
 	}
 }
 
-// offer begins an attempt. The result comes from the channel.
+// offer begins an attempt and returns a channel for the result.
 func offer(t *testing.T, d *Delivery, route int, tx *Transaction) <-chan Result {
 	t.Helper()
 	lease := d.Take(route, time.Now())
@@ -101,7 +101,7 @@ func send(t *testing.T, d *Delivery, tx *Transaction) (Result, Settled) {
 	return r, s
 }
 
-// names returns the relays of a list of failures.
+// names returns the names of the relays in a list of failures.
 func names(failures []Failure) (all []string) {
 	for _, f := range failures {
 		all = append(all, f.Relay)
@@ -139,7 +139,7 @@ func TestFailoverToNextRelay(t *testing.T) {
 				dials := r["one"].Connections()
 				_, s = send(t, d, messageTo("b@example.org"))
 				is.Equal(len(s.Down), 0)
-				is.Equal(r["one"].Connections(), dials) // no message goes to the first relay during the pause
+				is.Equal(r["one"].Connections(), dials) // the first relay is not used during its pause
 				is.Equal(len(r["two"].Messages()), 2)
 			})
 		})
@@ -188,27 +188,27 @@ func TestRelayPausesAndIsProbed(t *testing.T) {
 		result, s := send(t, d, messageTo("b@example.org"))
 		is.Equal(result.Outcomes[0].Fault, attempt.Relay)
 		is.Equal(names(s.Down), []string{"one.test:25"})
-		is.True(!s.Stumbled) // the relay never saw the message
+		is.True(!s.Stumbled) // the relay did not get the message
 		is.True(strings.Contains(d.Trouble(0).Error(), "one.test:25: "))
-		is.True(!d.Stuck(0)) // one failed attempt may be chance
+		is.True(!d.Stuck(0)) // one failure may be an accident
 		is.Equal(d.Take(0, time.Now()), nil)
 		is.Equal(d.Wait(0, time.Now()), breaker.First)
 
 		time.Sleep(breaker.First)
 		probe := d.Take(0, time.Now())
 		is.True(probe != nil)
-		is.Equal(d.Take(0, time.Now()), nil) // one message probes the relay
-		is.True(d.Wait(0, time.Now()) < 0)   // the probe has to end first
-		probe.Release()                      // unused
+		is.Equal(d.Take(0, time.Now()), nil) // one message may probe the relay
+		is.True(d.Wait(0, time.Now()) < 0)   // no second probe before the first one has ended
+		probe.Release()                      // no attempt was made
 		is.Equal(d.Wait(0, time.Now()), time.Duration(0))
 
 		_, s = send(t, d, messageTo("b@example.org"))
-		is.Equal(len(s.Down), 0) // is known
+		is.Equal(len(s.Down), 0) // the failure was reported before
 		is.True(d.Stuck(0))
 		is.Equal(d.Wait(0, time.Now()), 2*breaker.First)
 		h := d.Health(0)[0]
 		is.Equal(h.Name, "one.test:25")
-		is.True(h.Since.Equal(began)) // of the first failure
+		is.True(h.Since.Equal(began)) // since the first failure
 		is.True(h.Until.Equal(time.Now().Add(2 * breaker.First)))
 		is.True(h.Err != nil)
 
@@ -220,9 +220,9 @@ func TestRelayPausesAndIsProbed(t *testing.T) {
 		is.Equal(s.Up, []string{"one.test:25"})
 		is.NoErr(d.Trouble(0))
 		is.True(!d.Stuck(0))
-		synctest.Wait() // the connection rests
+		synctest.Wait() // until the connection is idle
 		_, s = send(t, d, messageTo("b@example.org"))
-		is.Equal(len(s.Up), 0) // is known
+		is.Equal(len(s.Up), 0) // the recovery was reported before
 		h = d.Health(0)[0]
 		is.Equal(h.Connections, 1)
 		is.True(h.Limit > 0)
@@ -238,7 +238,7 @@ func TestAllRelaysFail(t *testing.T) {
 		d := newDelivery(t, config(r, "one.test:25,two.test:25"))
 		defer d.Close()
 		result, s := send(t, d, messageTo("b@example.org"))
-		is.Equal(result.Outcomes[0].Relay, "two.test:25") // the last one that was tried
+		is.Equal(result.Outcomes[0].Relay, "two.test:25") // the relay that was tried last
 		is.Equal(names(s.Down), []string{"one.test:25", "two.test:25"})
 		for _, name := range []string{"one.test:25", "two.test:25"} {
 			is.True(strings.Contains(d.Trouble(0).Error(), name))
@@ -283,14 +283,14 @@ func TestMessageThatTwiceBreaksTheRelayIsAtFault(t *testing.T) {
 		is.Equal(len(s.Down), 1)
 
 		time.Sleep(breaker.First)
-		r, s = try(suspect) // no other mail got through: the relay may be down
+		r, s = try(suspect) // no other mail was accepted: the relay may be down
 		suspect = time.Now()
 		is.Equal(r.Outcomes[0].Fault, attempt.Relay)
 		is.True(s.Stumbled)
 
 		only.set("MAIL", "")
 		time.Sleep(2 * breaker.First)
-		r, s = try(time.Time{}) // other mail
+		r, s = try(time.Time{}) // other mail was accepted
 		is.NoErr(r.Outcomes[0].Err)
 		is.Equal(len(s.Up), 1)
 
@@ -300,11 +300,11 @@ func TestMessageThatTwiceBreaksTheRelayIsAtFault(t *testing.T) {
 		is.Equal(r.Outcomes[0].Fault, attempt.Message)
 		is.True(!s.Stumbled)
 		is.Equal(len(s.Down), 0)
-		is.NoErr(d.Trouble(0)) // the relay is left in use
+		is.NoErr(d.Trouble(0)) // the relay stays in use
 	})
 }
 
-// A relay that fails before the transaction fails whatever the message.
+// A relay that fails before the transaction fails for any message.
 func TestSuspectMessageIsNotAtFaultBeforeTheTransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -314,7 +314,7 @@ func TestSuspectMessageIsNotAtFaultBeforeTheTransaction(t *testing.T) {
 		time.Sleep(time.Second)
 		_, s := send(t, d, messageTo("b@example.org"))
 		is.Equal(len(s.Down), 0)
-		d.Close() // the connection
+		d.Close() // the idle connection is closed
 		only.set("CONNECT", "421 4.3.2 overloaded")
 		r := <-offer(t, d, 0, messageTo("b@example.org"))
 		s = d.Settle(&r, suspect, time.Now())
@@ -323,7 +323,7 @@ func TestSuspectMessageIsNotAtFaultBeforeTheTransaction(t *testing.T) {
 	})
 }
 
-// What another relay has accepted stays accepted.
+// A recipient accepted by another relay stays accepted.
 func TestAcceptanceOfTheNextRelayStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -333,7 +333,7 @@ func TestAcceptanceOfTheNextRelayStays(t *testing.T) {
 		defer d.Close()
 		suspect := time.Now()
 		time.Sleep(time.Second)
-		send(t, d, messageTo("b@example.org")) // other mail gets through
+		send(t, d, messageTo("b@example.org")) // other mail is accepted
 		first.set("MAIL", "close")
 		time.Sleep(time.Second)
 		result := <-offer(t, d, 0, messageTo("b@example.org"))
@@ -368,7 +368,7 @@ func TestPartialAcceptanceIsNoReasonForFailover(t *testing.T) {
 	})
 }
 
-// An exec: relay is a relay like any other: a failure leads to the next relay and to a rest.
+// An exec: relay behaves like any relay: after a failure the next relay is used, and the relay pauses.
 func TestFailoverFromAProgram(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("programs are no relays on Windows; the test runs on Linux")
@@ -411,10 +411,10 @@ func TestSlots(t *testing.T) {
 		tx.Size = 1 << 20
 		large = append(large, offer(t, d, 0, tx))
 	}
-	is.Equal(d.Slots(0), Slots{Any: 1, Large: 0, LargeBusy: 2}) // a large message leaves connections to small ones
+	is.Equal(d.Slots(0), Slots{Any: 1, Large: 0, LargeBusy: 2}) // a large message leaves connections for small ones
 	is.Equal(d.Free(), 1)
 	lease := d.Take(0, time.Now())
-	is.Equal(d.Slots(0).Any, 1) // only Begin counts
+	is.Equal(d.Slots(0).Any, 1) // a slot is used from Begin on
 	lease.Release()
 	close(block)
 	for _, results := range append(large, small) {
@@ -423,7 +423,7 @@ func TestSlots(t *testing.T) {
 	}
 	is.Equal(d.Slots(0), Slots{Any: 4, Large: 2})
 	c.Concurrency = 1
-	is.Equal(newDelivery(t, c).Slots(0), Slots{Any: 1, Large: 1}) // a large message can always be sent
+	is.Equal(newDelivery(t, c).Slots(0), Slots{Any: 1, Large: 1}) // one connection is enough for a large message
 }
 
 // transport is a function as a Transport.
@@ -441,20 +441,20 @@ func TestTransportInPlaceOfRelays(t *testing.T) {
 		return []attempt.Outcome{{Relay: "mine"}, {Fault: attempt.Recipient, Err: errors.New("no"), Permanent: true}}
 	})
 	d := newDelivery(t, c)
-	is.Equal(c.RouteOf()("a@x.org"), 1) // the last route is for everybody
+	is.Equal(c.RouteOf()("a@x.org"), 1) // a function transport is the last route, for all mail
 	r := <-offer(t, d, 1, messageTo("b@example.org", "c@example.org"))
 	d.Settle(&r, time.Time{}, time.Now())
 	is.Equal(len(got), 1) // called once
 	is.Equal(got[0].Name, "m")
 	is.Equal(r.Outcomes[0], attempt.Outcome{Relay: "mine"})
-	is.Equal(r.Outcomes[1].Relay, "transport") // filled in
+	is.Equal(r.Outcomes[1].Relay, "transport") // the default name of the transport
 	is.True(r.Outcomes[1].Permanent)
 	is.Equal(d.Health(1), []Health{{Name: "transport", Route: 1, Limit: 4}})
-	d.Cut(errors.New("stop")) // of no effect: the context ends calls
+	d.Cut(errors.New("stop")) // without effect: a transport ends with its context
 	d.Close()
 }
 
-// A result that is missing is a temporary failure. A surplus one is ignored.
+// A missing result is a temporary failure. A surplus result is ignored.
 func TestMissingResults(t *testing.T) {
 	for name, row := range map[string]struct {
 		deliver  func(*Transaction) []attempt.Outcome
@@ -481,12 +481,12 @@ func TestMissingResults(t *testing.T) {
 				}
 			}
 			is.Equal(len(s.Down), 0)
-			is.Equal(d.Slots(0).Any, 4) // nothing is left under way
+			is.Equal(d.Slots(0).Any, 4) // no slot is in use
 		})
 	}
 }
 
-// A Transport that says that it cannot be used is left alone for a while, as a relay is.
+// A Transport that reports relay trouble is not used for a while, like a relay.
 func TestTransportPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -529,7 +529,7 @@ func TestNewRefusesBadRoutes(t *testing.T) {
 	}
 }
 
-// Cut ends what is under way. Nothing of it was an attempt of a relay that had not seen the message.
+// Cut ends all attempts. An attempt that the relay did not see is not counted.
 func TestCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -554,7 +554,7 @@ func TestCut(t *testing.T) {
 	})
 }
 
-// The end of its context ends an attempt, and says nothing about the relay.
+// An attempt ends with its context. That says nothing about the relay.
 func TestAttemptEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -577,7 +577,7 @@ func TestAttemptEndsWithItsContext(t *testing.T) {
 		is.True(errors.Is(result.Outcomes[0].Err, context.DeadlineExceeded))
 		s := d.Settle(&result, time.Time{}, time.Now())
 		is.Equal(len(s.Up)+len(s.Down), 0)
-		is.True(d.Trouble(0) != nil)                      // whether the relay can be used is not known
+		is.True(d.Trouble(0) != nil)                      // it is unknown whether the relay can be used
 		is.Equal(d.Wait(0, time.Now()), time.Duration(0)) // the next message may probe the relay
 		d.Close()
 	})
@@ -603,15 +603,15 @@ func TestUndecidedRefusalCountsByEvidence(t *testing.T) {
 		answers.set("END", "")
 		is.NoErr(try(time.Time{}).Err)
 		answers.set("END", "451 4.7.1 try again later")
-		is.True(!try(first).Uncounted) // the relay accepts other mail
+		is.True(!try(first).Uncounted) // other mail was accepted since
 		is.True(try(time.Now()).Uncounted)
 		answers.set("END", "454 Throttling failure")
-		is.True(try(first).Uncounted) // about the amount of mail
+		is.True(try(first).Uncounted) // the reply is about the amount of mail
 		is.NoErr(d.Trouble(0))
 	})
 }
 
-// A relay that refuses mail for its own reasons rests, and the next relay gets the mail.
+// A relay that refuses mail because of its own trouble pauses, and the next relay is used.
 func TestTroubleOfTheRelayIsReasonForFailover(t *testing.T) {
 	for _, answer := range []string{
 		"END 550 5.4.5 Daily user sending limit exceeded", "MAIL 452 4.3.1 Insufficient system storage",

@@ -37,14 +37,14 @@ func TestReconfigureKeepsRelaysWithTheSameSettings(t *testing.T) {
 		after := d.Health(0)
 		is.Equal(len(after), 3)
 		is.Equal(after[0].Name, "three.test:25") // the new order
-		is.Equal(after[2], before[0])            // still pauses
+		is.Equal(after[2], before[0])            // the pause goes on
 		c.Routes[0].Addr = "one.test:25"
 		kept, ended, err = d.Reconfigure(c)
 		is.NoErr(err)
 		is.Equal([]int{kept, ended}, []int{1, 2})
 		synctest.Wait() // until the connection is idle
 		send(t, d, messageTo("b@example.org"))
-		is.Equal(r["one"].Connections(), 1) // the connection from before
+		is.Equal(r["one"].Connections(), 1) // the earlier connection was used
 		is.Equal(len(r["one"].Messages()), 2)
 	})
 }
@@ -66,10 +66,10 @@ func TestReconfigureChangesTheNumberOfConnections(t *testing.T) {
 	})
 }
 
-// A transaction that a relay has begun ends there. Its failure says nothing about the relay that took its place.
+// A transaction that has begun ends with the old relay. Its failure does not affect the new relay.
 func TestReconfigureLetsTransactionsEnd(t *testing.T) {
 	for name, row := range map[string]struct {
-		answer string // to the content
+		answer string // reply to the content
 		err    bool
 	}{"accepted": {"", false}, "lost": {"close", true}, "closing": {"421 4.3.2 closing", true}} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestReconfigureLetsTransactionsEnd(t *testing.T) {
 				kept, ended, err := d.Reconfigure(c)
 				is.NoErr(err)
 				is.Equal([]int{kept, ended}, []int{0, 1})
-				slots := d.Slots(0).Any // the new route is idle
+				slots := d.Slots(0).Any // the new route is not in use
 				is.Equal(slots, d.Health(0)[0].Limit)
 				fresh, _ := send(t, d, messageTo("c@example.org"))
 				is.Equal(fresh.Outcomes[0].Relay, "new.test:25") // at once
@@ -103,7 +103,7 @@ func TestReconfigureLetsTransactionsEnd(t *testing.T) {
 				is.Equal(result.Outcomes[0].Err != nil, row.err)
 				s := d.Settle(&result, time.Time{}, time.Now())
 				is.Equal(len(s.Down)+len(s.Up), 0)
-				is.True(d.Slots(0).Any >= slots) // the end is counted with the old route
+				is.True(d.Slots(0).Any >= slots) // the transaction counts for the old route
 				is.NoErr(d.Trouble(0))
 				d.Close()
 				is.Equal(len(r["new"].Messages()), 1)
@@ -114,7 +114,7 @@ func TestReconfigureLetsTransactionsEnd(t *testing.T) {
 	}
 }
 
-// What a relay has not begun is withdrawn: it was no attempt, and no failure of the relay.
+// A message that the relay has not begun is withdrawn: no attempt is counted, and the relay has not failed.
 func TestReconfigureWithdrawsOffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -140,7 +140,7 @@ func TestReconfigureWithdrawsOffers(t *testing.T) {
 	})
 }
 
-// The trouble of a relay that was replaced is not the trouble of the new one, also with the same address.
+// The trouble of a replaced relay is not the trouble of the new relay, even with the same address.
 func TestReconfigureForgetsTheTroubleOfAnOldRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -175,7 +175,7 @@ func TestReconfigureWithAnErrorChangesNothing(t *testing.T) {
 		defer d.Close()
 		send(t, d, messageTo("b@example.org"))
 		for _, bad := range []string{"two.test:25,no port", "one.test:25,:::"} {
-			synctest.Wait() // until the connection is idle: otherwise the next message opens another one
+			synctest.Wait() // until the connection is idle: otherwise the next message opens another connection
 			changed := c
 			changed.Routes = []Route{{Addr: bad}}
 			_, _, err := d.Reconfigure(changed)
@@ -191,7 +191,7 @@ func TestReconfigureWithAnErrorChangesNothing(t *testing.T) {
 	})
 }
 
-// A route that keeps its relays goes on counting what it has under way.
+// A route that keeps its relays goes on counting its transactions.
 func TestReconfigureCountsWhatIsUnderWay(t *testing.T) {
 	is := is.New(t)
 	c := config(nil, "")
@@ -226,7 +226,7 @@ func TestSettingsWithoutAVersion(t *testing.T) {
 	is.True(plain.same(plain)) // every setting can be compared
 	other := plain
 	other.smtp.TLSConfig = tlsConfig.Clone()
-	is.True(!plain.same(other)) // may have another authority
+	is.True(!plain.same(other)) // the system's authorities may differ
 	other = plain
 	other.smtp.Secret = func(context.Context, bool) (string, error) { return "", nil }
 	is.True(!other.same(other)) // the secret is unknown
@@ -236,7 +236,7 @@ func TestSettingsWithoutAVersion(t *testing.T) {
 	is.True(!settings{transport: transport(nil)}.same(settings{transport: transport(nil)})) // a function
 }
 
-// TestSettingsThatAreTheSame changes each field.
+// TestSettingsThatAreTheSame changes one field at a time.
 func TestSettingsThatAreTheSame(t *testing.T) {
 	is := is.New(t)
 	secret := func(context.Context, bool) (string, error) { return "", nil }
@@ -247,7 +247,7 @@ func TestSettingsThatAreTheSame(t *testing.T) {
 			TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		}}
 	}
-	is.True(full().same(full())) // with functions: the Version says so
+	is.True(full().same(full())) // settings with functions are the same if Version is
 	fields := reflect.TypeFor[smtppool.Settings]()
 	for i := range fields.NumField() {
 		other := full()
@@ -260,7 +260,7 @@ func TestSettingsThatAreTheSame(t *testing.T) {
 			f.SetInt(9)
 		case reflect.Slice:
 			f.Set(reflect.ValueOf([]string{"b"}))
-		default: // stands in Version
+		default: // fields that Version stands for
 			continue
 		}
 		if full().same(other) || other.same(full()) {

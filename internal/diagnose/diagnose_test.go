@@ -35,7 +35,7 @@ func reply(op, text string) *spoolgore.DeliveryError {
 	return &spoolgore.DeliveryError{Op: op, Code: code, Err: errors.New(text)}
 }
 
-// failures are of every kind, and a word of what they mean that those beside them do not.
+// failures has failures of each kind, with a word of the explanation that the other explanations lack.
 var failures = map[string]struct {
 	err   error
 	means string
@@ -114,16 +114,16 @@ func TestAdvice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			a := Of(c.err).Advice()
-			is.True(strings.Contains(a.Means, c.means)) // it says what is wrong
+			is.True(strings.Contains(a.Means, c.means)) // the explanation
 			for _, said := range []string{a.Means, a.Do} {
-				is.True(strings.HasSuffix(said, ".")) // in whole sentences
-				is.True(len(said) < 240)              // and few
+				is.True(strings.HasSuffix(said, ".")) // whole sentences
+				is.True(len(said) < 240)              // of limited length
 			}
 		})
 	}
 }
 
-// What stands in a status file is understood as the error was that was written there.
+// The text of an error in a status file is understood like the error itself.
 func TestReadKnowsStepAndCodes(t *testing.T) {
 	for name, c := range failures {
 		t.Run(name, func(t *testing.T) {
@@ -136,16 +136,17 @@ func TestReadKnowsStepAndCodes(t *testing.T) {
 				is.Equal(got.Enhanced, want.Enhanced)
 			}
 			if got := Read(c.err.Error()); got.Code != 0 {
-				is.Equal(got.Advice(), want.Advice()) // a reply says all there is to know
+				is.Equal(got.Advice(), want.Advice()) // the text has all that the advice needs
 			}
 		})
 	}
 }
 
-// What a relay says is no instruction: only its codes count.
-func TestReadIsNotTakenIn(t *testing.T) {
+// The text of a reply can mislead: only the codes count.
+func TestReadIsNotMisledByText(t *testing.T) {
 	is := is.New(t)
-	is.Equal(Read("rcpt: 450 4.2.0 auth: 535 5.7.8 wrong").Op, "rcpt") // the first step is the one that failed
+	// the first step in the text is the step that failed
+	is.Equal(Read("rcpt: 450 4.2.0 auth: 535 5.7.8 wrong").Op, "rcpt")
 	is.Equal(Read("rcpt: 450 auth: 535 5.7.8").Code, 450)
 	is.Equal(Read("rcpt: 4500 x").Code, 0)           // no reply has such a code
 	is.Equal(Read("rcpt: 450 5.1.1 x").Enhanced, "") // an enhanced code of another class is none
@@ -157,8 +158,8 @@ func TestOfProbe(t *testing.T) {
 	is := is.New(t)
 	e := &smtpclient.Error{Op: attempt.OpRcpt, Reply: attempt.Reply{Code: 550, Enhanced: "5.1.1", Text: "no"}}
 	f := Of(e)
-	is.True(f.Permanent)                                             // it would be given up
-	is.True(!f.Relay)                                                // for the recipient's sake
-	is.Equal(f.Advice(), Of(reply("rcpt", "550 5.1.1 no")).Advice()) // a probe is explained as a delivery
+	is.True(f.Permanent)                                             // the recipient would be given up
+	is.True(!f.Relay)                                                // for a fault of the recipient
+	is.Equal(f.Advice(), Of(reply("rcpt", "550 5.1.1 no")).Advice()) // a probe is explained like a delivery
 	is.True(Of(&smtpclient.Error{Op: attempt.OpAuth, Reply: attempt.Reply{Code: 535}}).Relay)
 }

@@ -68,7 +68,7 @@ func TestLinksBetweenPages(t *testing.T) {
 		for _, match := range link.FindAllStringSubmatch(text, -1) {
 			target, anchor, _ := strings.Cut(match[1], "#")
 			if strings.Contains(target, ":") {
-				continue // on the web
+				continue // a link to another site
 			}
 			file := page
 			if target != "" {
@@ -83,7 +83,7 @@ func TestLinksBetweenPages(t *testing.T) {
 	}
 }
 
-// The limit is on commas per sentence, over all pages together. A longer sentence now and then is no error.
+// The limit is on the average number of commas in a sentence, over all pages. A long sentence now and then is allowed.
 func TestProseIsPlain(t *testing.T) {
 	is := is.New(t)
 	const limit = 0.85

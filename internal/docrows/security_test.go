@@ -36,7 +36,7 @@ func testNames(t *testing.T) map[string]bool {
 	return names
 }
 
-// Each promise of docs/security.md names a test beside it, and each of these tests exists.
+// Each row of promises in docs/security.md names a test, and each of these tests exists.
 func TestPromisesOfSecurityHaveTests(t *testing.T) {
 	known := testNames(t)
 	quoted := regexp.MustCompile("`([^`]+)`")

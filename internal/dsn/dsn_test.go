@@ -22,12 +22,12 @@ var (
 	plain = "From: a@example.com\r\nTo: b@example.org\r\nSubject: hello\r\nMessage-ID: <1@example.com>\r\n\r\nthe body\r\n"
 )
 
-// from makes an Original.
+// from returns an Original.
 func from(text string) func() io.Reader {
 	return func() io.Reader { return strings.NewReader(text) }
 }
 
-// refusal is a report on one recipient who was refused.
+// refusal returns a report about one refused recipient.
 func refusal() *Report {
 	return &Report{
 		Host: "host.example.com", To: "a@example.com", Date: noon, Arrival: noon.Add(-time.Hour), Original: from(plain), Kept: "failed/one.eml",
@@ -37,7 +37,7 @@ func refusal() *Report {
 	}
 }
 
-// compose returns the report as text, with its header and its parts as the standard library reads them.
+// compose returns the report as text, its header, and its parts as read by the standard library.
 func compose(t *testing.T, r *Report) (text string, header mail.Header, parts []*piece) {
 	t.Helper()
 	var b bytes.Buffer
@@ -72,10 +72,10 @@ func compose(t *testing.T, r *Report) (text string, header mail.Header, parts []
 	return b.String(), m.Header, parts
 }
 
-// piece is one of the three parts.
+// piece is one of the three parts of a report.
 type piece struct{ kind, encoding, body string }
 
-// parse returns what enmime makes of the report.
+// parse returns the report as read by enmime.
 func parse(t *testing.T, text string) *dsn.Report {
 	t.Helper()
 	env, err := enmime.ReadEnvelope(strings.NewReader(text))
@@ -101,7 +101,7 @@ func TestARefusalIsReported(t *testing.T) {
 	is.Equal(header.Get("To"), "<a@example.com>")
 	is.Equal(header.Get("Subject"), "Not delivered: hello")
 	is.Equal(header.Get("Auto-Submitted"), "auto-replied")
-	is.Equal(header.Get("In-Reply-To"), "<1@example.com>") // it belongs to the message
+	is.Equal(header.Get("In-Reply-To"), "<1@example.com>") // the report refers to the message
 	is.Equal(header.Get("References"), "<1@example.com>")
 	is.Equal(header.Get("MIME-Version"), "1.0")
 	date, err := header.Date()
@@ -113,7 +113,7 @@ func TestARefusalIsReported(t *testing.T) {
 	rep := parse(t, text)
 	message, rcpt := rep.DeliveryStatus.MessageDSNs[0], rep.DeliveryStatus.RecipientDSNs[0]
 	is.Equal(message.Get("Reporting-MTA"), "dns; host.example.com")
-	is.Equal(message.Get("Original-Envelope-Id"), "id+1=2") // as the sender gave it, not as xtext
+	is.Equal(message.Get("Original-Envelope-Id"), "id+1=2") // decoded from xtext
 	is.Equal(message.Get("Arrival-Date"), "Mon, 23 Nov 2026 11:00:00 +0000")
 	is.True(dsn.IsFailed(rcpt))
 	is.Equal(rcpt.Get("Original-Recipient"), "rfc822; old+b@example.org")
@@ -122,17 +122,17 @@ func TestARefusalIsReported(t *testing.T) {
 	is.Equal(rcpt.Get("Remote-MTA"), "dns; relay.example.com")
 	is.Equal(rcpt.Get("Diagnostic-Code"), "smtp; 550 5.1.1 no such user")
 	is.Equal(rcpt.Get("Last-Attempt-Date"), "Mon, 23 Nov 2026 12:00:00 +0000")
-	is.Equal(rcpt.Get("Will-Retry-Until"), "") // it is not
+	is.Equal(rcpt.Get("Will-Retry-Until"), "") // only for delayed recipients
 	for _, words := range []string{"b@example.org", "550 5.1.1 no such user", "refused the message permanently", "failed/one.eml", "Subject: hello", "not in this report: 3."} {
-		is.True(strings.Contains(oneLine(rep.Explanation.Text), words)) // the text says so
+		is.True(strings.Contains(oneLine(rep.Explanation.Text), words)) // the explanation has the fact
 	}
-	is.Equal(parts[2].kind, "text/rfc822-headers") // of the message the header comes back
+	is.Equal(parts[2].kind, "text/rfc822-headers") // the header of the message
 	is.Equal(parts[2].body, strings.TrimSuffix(plain, "\r\nthe body\r\n"))
 	for _, p := range parts {
 		is.Equal(p.encoding, "7bit")
 	}
 	for line := range strings.SplitSeq(text, "\r\n") {
-		is.True(len(line) <= 78) // lines fit a screen
+		is.True(len(line) <= 78) // lines fit a terminal
 	}
 }
 
@@ -157,7 +157,7 @@ func TestEachRecipientHasItsOwnGroupOfFields(t *testing.T) {
 	is.Equal(got[1].Get("Will-Retry-Until"), "Tue, 24 Nov 2026 12:00:00 +0000")
 	is.Equal(got[2].Get("Action"), "relayed")
 	is.Equal(got[2].Get("Status"), "2.0.0")
-	is.Equal(got[2].Get("Remote-MTA"), "") // a socket has no name that means anything elsewhere
+	is.Equal(got[2].Get("Remote-MTA"), "") // a socket path means nothing on other hosts
 	said := oneLine(rep.Explanation.Text)
 	is.True(strings.Contains(said, "4 attempts were made"))
 	is.True(strings.Contains(said, "Attempts end at Tue, 24 Nov 2026 12:00:00 +0000."))
@@ -195,7 +195,7 @@ func TestSubjectSaysWhatTheReportIsAbout(t *testing.T) {
 				got = decoded
 			}
 			is.Equal(got, tt.want)
-			is.Equal(header.Get("Bcc"), "") // nothing breaks out
+			is.Equal(header.Get("Bcc"), "") // a line break adds no field
 		})
 	}
 }
@@ -285,7 +285,8 @@ func TestReturnedContent(t *testing.T) {
 				is.Equal(parts[2].body, want)
 			}
 			if tt.whole && tt.kind == "message/rfc822" {
-				is.True(strings.HasPrefix(string(parse(t, text).OriginalMessage), "Subject: x")) // enmime finds it too
+				// enmime finds the header, too
+				is.True(strings.HasPrefix(string(parse(t, text).OriginalMessage), "Subject: x"))
 			}
 			check(t, text)
 		})
@@ -322,11 +323,11 @@ func TestAReplyBeyondASCII(t *testing.T) {
 	r := refusal()
 	r.Recipients[0].Reply = "550 5.1.1 gibt es hier nicht: jörg"
 	text, _, parts := compose(t, r)
-	is.Equal(parts[1].kind, "message/delivery-status") // every program can read it
+	is.Equal(parts[1].kind, "message/delivery-status") // ASCII, so that every program can read it
 	rep := parse(t, text)
 	is.Equal(rep.DeliveryStatus.RecipientDSNs[0].Get("Diagnostic-Code"), "smtp; 550 5.1.1 gibt es hier nicht: j?rg")
 	is.Equal(parts[0].encoding, "8bit")
-	is.True(strings.Contains(rep.Explanation.Text, "jörg")) // people get it as it is
+	is.True(strings.Contains(rep.Explanation.Text, "jörg")) // the explanation has the text unchanged
 }
 
 func TestHostileRepliesAndAddressesDoNotBreakOut(t *testing.T) {
@@ -350,9 +351,9 @@ func TestHostileRepliesAndAddressesDoNotBreakOut(t *testing.T) {
 			check(t, text)
 			is.True(utf8.ValidString(text))
 			rep := parse(t, text)
-			is.Equal(len(rep.DeliveryStatus.RecipientDSNs), 2) // as many as there are
+			is.Equal(len(rep.DeliveryStatus.RecipientDSNs), 2) // the number of recipients is right
 			for _, rcpt := range rep.DeliveryStatus.RecipientDSNs {
-				is.Equal(rcpt["Action"], []string{"failed"}) // and nobody else said what became of them
+				is.Equal(rcpt["Action"], []string{"failed"}) // the hostile text adds no recipient
 				is.True(rcpt.Get("Final-Recipient") != "")
 			}
 		})
@@ -375,7 +376,7 @@ func TestTheSameReportHasTheSameMessageID(t *testing.T) {
 	again := refusal()
 	again.Date = noon.Add(time.Minute)
 	_, two, _ := compose(t, again)
-	is.Equal(one.Get("Message-ID"), two.Get("Message-ID")) // made twice, after a crash
+	is.Equal(one.Get("Message-ID"), two.Get("Message-ID")) // a report that is made twice, as after a crash
 	again.Recipients[0].Last = noon.Add(time.Minute)
 	_, three, _ := compose(t, again)
 	is.True(one.Get("Message-ID") != three.Get("Message-ID")) // another failure of the same message
@@ -391,7 +392,7 @@ func TestAnUnreadableMessageIsAnError(t *testing.T) {
 			is := is.New(t)
 			r := refusal()
 			r.Full, r.Original = true, original
-			is.True(errors.Is(Compose(io.Discard, r), broken)) // no report that lacks something
+			is.True(errors.Is(Compose(io.Discard, r), broken)) // no report with a part missing
 		})
 	}
 }
@@ -430,7 +431,7 @@ func FuzzCompose(f *testing.F) {
 				t.Fatalf("part %d is not UTF-8: %q", i, p.body)
 			}
 		}
-		// The status part is read here as strictly as it is written: enmime is not made for all that can stand in it.
+		// The status part is parsed strictly here, as enmime does not read every valid field.
 		groups := strings.Split(strings.TrimSuffix(parts[1].body, "\r\n"), "\r\n\r\n")
 		if len(groups) != 3 || strings.Count("\r\n"+parts[1].body, "\r\nAction: ") != 2 || strings.Count("\r\n"+parts[1].body, "\r\nStatus: ") != 2 {
 			t.Fatalf("the status part is not ours: %q", parts[1].body)
@@ -441,7 +442,8 @@ func FuzzCompose(f *testing.F) {
 	})
 }
 
-// fields is how many fields the header of a report has: it may refer to a message that has no Message-ID fit for that.
+// fields is the number of fields in the header of a report: a report refers to the message only if the Message-ID is
+// valid.
 func fields(h mail.Header) int {
 	if h.Get("References") == "" {
 		return 8

@@ -27,7 +27,7 @@ func (accepting) Deliver(_ context.Context, t *delivery.Transaction) []attempt.O
 	return make([]attempt.Outcome, len(t.To))
 }
 
-// newEngine opens an Engine on a spool of its own. The test stands for the loop.
+// newEngine opens an Engine on a new spool. The test takes the place of the loop.
 func newEngine(t testing.TB, change func(*Options)) *Engine {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "spool")
@@ -59,14 +59,14 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// replaceDir puts an empty directory in the place of the spool.
+// replaceDir replaces the spool with an empty directory.
 func replaceDir(t *testing.T, dir *spooldir.Dir) {
 	t.Helper()
 	check(t, os.Rename(dir.Path(), dir.Path()+".away"))
 	check(t, os.Mkdir(dir.Path(), 0o700))
 }
 
-// A directory is not adopted while the journal of the old one is being written.
+// A new directory is not adopted while the journal of the old directory is being written.
 func TestNoAdoptionWhileTheJournalIsWritten(t *testing.T) { // with -race
 	is := is.New(t)
 	e := newEngine(t, nil)
@@ -80,8 +80,8 @@ func TestNoAdoptionWhileTheJournalIsWritten(t *testing.T) { // with -race
 	is.True(e.spool.journal != old)
 }
 
-// A directory is not adopted while the status file of the old one is being written: the position in the old journal
-// that this file covers is none in the new journal.
+// A new directory is not adopted while the status file of the old directory is being written: this file covers a
+// position in the old journal, which means nothing in the new one.
 func TestNoAdoptionWhileTheStatusFileIsWritten(t *testing.T) {
 	is := is.New(t)
 	e := newEngine(t, func(o *Options) { o.StatusFile = filepath.Join(filepath.Dir(o.StatusFile), "..", "status.js") })
@@ -97,10 +97,10 @@ func TestNoAdoptionWhileTheStatusFileIsWritten(t *testing.T) {
 	e.status.saved(w.Err())
 	is.NoErr(e.opener.adopt())
 	at := e.spool.journal.file.Append([]byte("a record of the new journal"), now.Add(time.Hour))
-	is.True(e.spool.journal.file.Safe() < at) // nothing covers the new record
+	is.True(e.spool.journal.file.Safe() < at) // no write covers the new record
 }
 
-// A directory is not adopted while a report is being made: the report could land in the new directory.
+// A new directory is not adopted while a report is made: the report could end up in the new directory.
 func TestNoAdoptionWhileAReportIsMade(t *testing.T) {
 	is := is.New(t)
 	e := newEngine(t, nil)

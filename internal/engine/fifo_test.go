@@ -6,7 +6,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A queue that is never empty takes no more memory than the items in it need.
+// A queue that is never empty takes no more memory than its items need.
 func TestFifoReusesMemory(t *testing.T) {
 	is := is.New(t)
 	var f fifo[int]

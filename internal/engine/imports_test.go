@@ -30,7 +30,7 @@ var layers = []struct {
 	{"attempt", []string{"internal/attempt"}},
 }
 
-// layerOf returns the layer of a package as an index of layers.
+// layerOf returns the index of the layer of a package in layers.
 func layerOf(path string) int {
 	leaves := 0
 	for i, layer := range layers {
@@ -46,7 +46,7 @@ func layerOf(path string) int {
 	return leaves
 }
 
-// listed is a package as go list describes it.
+// listed is an element of the output of go list.
 type listed struct {
 	ImportPath string
 	Deps       []string
@@ -114,13 +114,13 @@ func TestNoPackageImportsAPackageAboveIt(t *testing.T) {
 	for _, layer := range layers {
 		for _, path := range layer.holds {
 			if !strings.HasSuffix(path, "/") && !seen[path] {
-				t.Errorf("there is no package %q: strike it off the list", path)
+				t.Errorf("there is no package %q: remove it from the list", path)
 			}
 		}
 	}
 }
 
-// The parts that decide do not know those that act.
+// Packages that decide must not import packages that act.
 func TestPackagesThatMustNotImportEachOther(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("go"); err != nil {

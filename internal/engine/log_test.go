@@ -15,7 +15,8 @@ import (
 	"github.com/unbit/spoolgore/internal/queue"
 )
 
-// A transaction with more than 20 recipients gets a line for each reply, in whatever order the replies come.
+// A transaction with more than 20 recipients is logged with one line for each different reply, in whatever order the
+// replies come.
 func TestManyRecipientsShareLogLines(t *testing.T) {
 	now := time.Now()
 	event := func(kind queue.Kind, to int, reply string) queue.Event {

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// A FIFO in place of the status file or of the rates would hold up the start for ever, a link would lead it elsewhere.
+// A FIFO in place of the status file or of the rates would block the start, and a link would lead to another file.
 func TestStatusAndRateFilesAreRegular(t *testing.T) {
 	is := is.New(t)
 	for _, put := range []func(path string) error{

@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// longEngine returns an engine with so many messages that a write of the status file takes them one after the other.
+// longEngine returns an engine with so many messages that a write of the status file takes them in parts.
 func longEngine(t *testing.T) (e *Engine, names []string) {
 	e = newEngine(t, nil)
 	now := time.Now()
@@ -46,7 +46,7 @@ func (e *Engine) loop(done func() bool) {
 			f()
 		}
 		e.pieces.advance()
-		time.Sleep(time.Millisecond) // other goroutines work
+		time.Sleep(time.Millisecond) // lets other goroutines run
 	}
 }
 
@@ -71,28 +71,28 @@ func TestStopEndsTheWriteOfALongStatusFile(t *testing.T) {
 	e, names := longEngine(t)
 	e.status.start(time.Now(), nil)
 	is.True(e.status.file.Busy())
-	is.NoErr(e.status.sync()) // the loop answers no more
+	is.NoErr(e.status.sync()) // the loop is not running
 	is.Equal(written(t, e), names)
 	files, err := os.ReadDir(e.spool.dir.Path())
 	is.NoErr(err)
-	is.True(!slices.ContainsFunc(files, func(f os.DirEntry) bool { // nothing is left of the write that was ended
+	is.True(!slices.ContainsFunc(files, func(f os.DirEntry) bool { // no temporary file of the ended write is left
 		return f.Name() != spooldir.StatusFile && len(f.Name()) > len(spooldir.StatusFile) &&
 			f.Name()[:2] == ".."
 	}))
 }
 
-// A stop writes no status file that has the present state. A file that another program has written is not that.
+// A stop does not write a status file that is current, unless another program has written the file.
 func TestStopWritesNoStatusFileThatIsCurrent(t *testing.T) {
 	is := is.New(t)
 	e, names := longEngine(t)
 	is.NoErr(e.status.sync())
 	first := *e.status.ours.Load()
 	is.NoErr(e.status.sync())
-	is.True(e.status.ours.Load().Equal(first)) // not written again
+	is.True(e.status.ours.Load().Equal(first)) // the file was not written again
 
 	e.status.changed = true
 	is.NoErr(e.status.sync())
-	is.True(!e.status.ours.Load().Equal(first)) // something has changed
+	is.True(!e.status.ours.Load().Equal(first)) // the state has changed
 
 	check(t, os.WriteFile(e.spool.status, []byte("{}"), 0o600))
 	is.NoErr(e.status.sync())

@@ -9,7 +9,7 @@ import (
 )
 
 func TestWorkersDoAllWorkAndEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // fails if a goroutine is left
+	synctest.Test(t, func(t *testing.T) { // fails if a goroutine still runs
 		is := is.New(t)
 		var w workers
 		var running, most, done atomic.Int64
@@ -23,7 +23,7 @@ func TestWorkersDoAllWorkAndEnd(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		is.Equal(most.Load(), int64(3*maxIdle)) // work does not wait for other work
+		is.Equal(most.Load(), int64(3*maxIdle)) // all jobs run at the same time
 		close(release)
 		synctest.Wait()
 		is.Equal(len(w.idle), maxIdle) // the other goroutines have ended
@@ -31,13 +31,13 @@ func TestWorkersDoAllWorkAndEnd(t *testing.T) {
 			w.do(func() { done.Add(1) })
 			synctest.Wait()
 		}
-		is.Equal(len(w.idle), maxIdle) // they are used again
+		is.Equal(len(w.idle), maxIdle) // idle goroutines are used again
 		stop := make(chan struct{})
 		w.do(func() { <-stop; done.Add(1) })
 		w.close()
 		close(stop)
 		w.do(func() { done.Add(1) })
 		synctest.Wait()
-		is.Equal(done.Load(), int64(3*maxIdle+102)) // also work under way at close, and work after it
+		is.Equal(done.Load(), int64(3*maxIdle+102)) // also jobs that run during close, and jobs after it
 	})
 }

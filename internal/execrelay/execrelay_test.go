@@ -29,7 +29,7 @@ func program(t *testing.T, script string) *Relay {
 func logging(t *testing.T, script string, log io.Writer) *Relay {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "relay")
-	syscall.ForkLock.RLock() // else a process that another test starts has the file open for writing: ETXTBSY
+	syscall.ForkLock.RLock() // otherwise a process that another test starts inherits the open file: ETXTBSY
 	err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755)
 	syscall.ForkLock.RUnlock()
 	if err != nil {
@@ -52,7 +52,7 @@ func TestOutcomes(t *testing.T) {
 	forAll := func(reply string) string { return `echo '{"reply":"` + reply + `"}'` }
 	rows := map[string]struct {
 		script string
-		each   []string // fault and reply of each recipient; one: of all
+		each   []string // fault and reply of each recipient; one element: for all recipients
 	}{
 		"exit 0":         {"", []string{"accepted"}},
 		"exit 0, text":   {"echo; echo 'Queued as 17'", []string{"accepted Queued as 17"}},
@@ -124,7 +124,7 @@ func TestTheProgramGetsMessageAndEnvelope(t *testing.T) {
 	}
 }
 
-// A large envelope and a large message do not wait for each other, in whatever order the program reads them.
+// A large envelope and a large message do not block each other, in whatever order the program reads them.
 func TestOrderOfReading(t *testing.T) {
 	is := is.New(t)
 	e := Envelope{From: "f@x.org"}
@@ -135,7 +135,7 @@ func TestOrderOfReading(t *testing.T) {
 		content := bytes.NewReader(make([]byte, 1<<20))
 		is.Equal(program(t, script).Deliver(context.Background(), e, content)[19_999].Err, nil)
 	}
-	// Without a look at the envelope
+	// the program does not read the envelope
 	is.Equal(program(t, "exec cat >/dev/null").Deliver(context.Background(), e, strings.NewReader(text))[0].Err, nil)
 }
 
@@ -147,7 +147,7 @@ func TestAnAcceptanceOfAnUnreadMessageIsRelayTrouble(t *testing.T) {
 	is.Equal(o.Err, errNotRead)
 }
 
-// A message that cannot be read to its end is not accepted, whatever the program says.
+// A message that cannot be read completely is not accepted, whatever the program says.
 func TestErrorOfTheContent(t *testing.T) {
 	is := is.New(t)
 	broken := errors.New("input/output error")

@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// write leaves a file in dir as one that has been there for a while.
+// write writes a file with an old modification time.
 func write(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -35,7 +35,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// explained is what is shown of the file at path.
+// explained returns the output for the file at path.
 func explained(t *testing.T, path string, opts spoolgore.Options) string {
 	t.Helper()
 	if opts.SMTPAddr == "" {
@@ -51,7 +51,7 @@ func explained(t *testing.T, path string, opts spoolgore.Options) string {
 	return b.String()
 }
 
-// says checks that each of the texts is there.
+// says checks that the output has each of the texts.
 func says(t *testing.T, shown string, want ...string) {
 	t.Helper()
 	for _, text := range want {
@@ -112,11 +112,11 @@ func TestExplainLeavesOutWhatDoesNotApply(t *testing.T) {
 	is := is.New(t)
 	shown := explained(t, write(t, t.TempDir(), "m.eml", "From: a@x.org\nTo: b@m\u00fcnchen.example\nDate: x\nMessage-ID: <1@x>\n\nx\n"), spoolgore.Options{})
 	for _, text := range []string{"left out", "added", "needed", "In the spool"} {
-		is.True(!strings.Contains(shown, text)) // nothing of the kind
+		is.True(!strings.Contains(shown, text)) // no text about it
 	}
 }
 
-// A message may hold anything: what is shown of it is lines of text.
+// The output for any message is printable lines.
 func TestHostileMessage(t *testing.T) {
 	is := is.New(t)
 	evil := "\x1b]0;x\x07\x1b[2J\u202e\u009b31m"
@@ -127,14 +127,15 @@ func TestHostileMessage(t *testing.T) {
 		"broken":         "X-Spoolgore-Envelope: {\"" + evil + "\nTo: c@x.org\n\n",
 	} {
 		shown := explained(t, write(t, dir, name, file), spoolgore.Options{})
-		is.Equal(strings.IndexFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1) // nothing for a terminal to obey
+		// no control characters
+		is.Equal(strings.IndexFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1)
 		for line := range strings.Lines(shown) {
-			is.True(len(line) < 2000) // however long it was
+			is.True(len(line) < 2000) // the line is cut
 		}
 	}
 	long := "From: a@x.org\nTo: b@x.org\nBcc: " + strings.Repeat("c@x.org,\n ", 50_000) + "\n\n"
 	shown := explained(t, write(t, dir, "long", long), spoolgore.Options{})
-	is.True(len(shown) < 10_000) // a field is not shown without end
+	is.True(len(shown) < 10_000) // the output is bounded
 }
 
 func TestRouteIsExplained(t *testing.T) {
@@ -166,11 +167,11 @@ func TestBadRelayIsAnError(t *testing.T) {
 	is := is.New(t)
 	path := write(t, t.TempDir(), "m", "From: a@x.org\nTo: b@x.org\n\nx\n")
 	_, err := Open(path, spoolgore.Options{SMTPAddr: "no relay"}, time.Now())
-	is.True(err != nil) // as when the daemon starts
+	is.True(err != nil) // as at the start of the daemon
 	_, err = Open(path, spoolgore.Options{SMTPAddr: "a.test:25", SMTP: spoolgore.SMTP{TLS: "ssl"}}, time.Now())
 	is.True(err != nil)
 	_, err = Open(path+"x", spoolgore.Options{SMTPAddr: "a.test:25"}, time.Now())
-	is.True(os.IsNotExist(err)) // a file that is not there cannot be explained
+	is.True(os.IsNotExist(err)) // the file does not exist
 }
 
 func TestFilesThatAreNoMessages(t *testing.T) {
@@ -206,14 +207,14 @@ func TestSchedule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			next, gone, why := schedule(at, c.failed, c.most, c.end)
-			is.Equal(next, c.next) // the attempts after the next one
-			is.Equal(gone, c.gone) // the end
+			is.Equal(next, c.next) // attempts after the next one
+			is.Equal(gone, c.gone) // time of giving up
 			is.Equal(why, c.why)
 		})
 	}
 	is := is.New(t)
 	_, gone, _ := schedule(at, 0, retry.Attempts, at.Add(retry.MaxAge))
-	is.Equal(gone, at.Add(retry.MaxAge)) // by the usual limits, the age decides
+	is.Equal(gone, at.Add(retry.MaxAge)) // with the default limits, the age decides
 }
 
 // drained runs the spool once.
@@ -248,7 +249,7 @@ func TestExplainShowsTheStatus(t *testing.T) {
 	says(t, shown, "it would be sent to 1 recipient; 1 more is done\n", "In the spool "+dir, "none runs: no mail is sent until one does",
 		"accepted    yes@x.org  by relay.test:25 at ", "deferred    later@x.org  after 1 failed attempt, next one at ", "450 4.2.1 ?[31mbusy",
 		"after 2 failed attempts")
-	is.True(!strings.Contains(shown, "that is at")) // none after the next one: the one that was made counts
+	is.True(!strings.Contains(shown, "that is at")) // no further attempts: the attempt that was made counts
 	says(t, explained(t, grey, spoolgore.Options{}), "deferred    grey@x.org  no attempt counted, next one at ", "451 4.7.1 greylisted")
 
 	failed := filepath.Join(dir, "failed", "fails")
@@ -284,7 +285,7 @@ func TestARunningDaemonIsTold(t *testing.T) {
 	go func() { ended <- spool.Run(t.Context()) }()
 	t.Cleanup(func() { is.NoErr(<-ended) })
 	<-arrived
-	spool.Pause() // the status file is up to date
+	spool.Pause() // so that the status file is current
 	says(t, explained(t, path, spoolgore.Options{}), "daemon      process ", "deferred    b@x.org  no attempt counted, next one at ")
 	for want, signs := range map[string]daemonstate.State{
 		", paused: no mail is sent": {Paused: true}, "rate limit holds all mail back until": {RateWait: time.Now().Add(time.Hour)},

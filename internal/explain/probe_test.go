@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// probed is the answer to a probe with a message, and what is shown of it.
+// probed returns the outcome of a probe with a message, and the output.
 func probed(t *testing.T, file string, opts spoolgore.Options) (Answer, string) {
 	t.Helper()
 	opts.LocalName = "client.test"
@@ -57,7 +57,8 @@ func TestProbe(t *testing.T) {
 			"TLS         none", "offers      8BITMIME, SIZE", "accepted    yes@x.org", "refused     no@x.org  rcpt: " + no, "it means    There is no such recipient.", "deferred    later@x.org  rcpt: " + later, "greylisting"}},
 		"later": {&smtptest.Relay{Reply: script(map[string]string{"RCPT later@x.org": later})}, spoolgore.SMTP{}, Later, []string{"deferred    later@x.org"}},
 		"no login": {&smtptest.Relay{Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, spoolgore.SMTP{}, Later, []string{
-			"deferred    yes@x.org  mail: 550 5.7.1 not yours", "or log in as the owner of the address"}}, // a refusal for want of a login
+			// a refusal because a login is missing
+			"deferred    yes@x.org  mail: 550 5.7.1 not yours", "or log in as the owner of the address"}},
 		"sender": {&smtptest.Relay{Ext: []string{"STARTTLS", "AUTH PLAIN"}, TLS: secure, Users: map[string]string{"ann": "se-cret"},
 			Reply: script(map[string]string{"MAIL": "550 5.7.1 not yours"})}, login, Refused, []string{
 			"refused     yes@x.org  mail: 550 5.7.1 not yours", "Send from an address"}},
@@ -73,7 +74,7 @@ func TestProbe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			answer, shown := probed(t, letter, spoolgore.Options{SMTPAddr: "relay.test:25", SMTP: c.smtp, Dial: c.relay.Dial})
-			is.Equal(answer, c.answer) // what the relay would do
+			is.Equal(answer, c.answer) // the outcome of the probe
 			says(t, shown, c.want...)
 			is.True(!strings.Contains(shown, "se-cret")) // no secret is shown
 			is.Equal(len(c.relay.Messages()), 0)         // nothing was sent
@@ -85,11 +86,11 @@ func TestAdviceIsNotRepeated(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Reply: script(map[string]string{"RCPT": "550 5.1.1 no such user"})}
 	_, shown := probed(t, letter, spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial})
-	is.Equal(strings.Count(shown, "refused "), 3)  // each recipient is told of
-	is.Equal(strings.Count(shown, "it means "), 1) // the same reason once
+	is.Equal(strings.Count(shown, "refused "), 3)  // the output has each recipient
+	is.Equal(strings.Count(shown, "it means "), 1) // and each reason once
 }
 
-// The first relay that can be used is the one that counts; the others are asked too.
+// The first usable relay decides. The other relays are asked, too.
 func TestProbeOfSeveralRelays(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Reply: script(map[string]string{"DIAL down.test:25": "no route to host"})}
@@ -98,7 +99,7 @@ func TestProbeOfSeveralRelays(t *testing.T) {
 	says(t, shown, "Probe of down.test:25\n  trouble", "Probe of up.test:25\n  connected", "Probe of spare.test:25\n  connected")
 }
 
-// The wishes of the envelope line go to the relay as they would with the message.
+// The parameters of the envelope line are sent as in a delivery.
 func TestProbeAsksWhatADeliveryWould(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Ext: []string{"DSN", "SIZE", "8BITMIME"}}
@@ -109,7 +110,7 @@ func TestProbeAsksWhatADeliveryWould(t *testing.T) {
 	for _, want := range []string{"BODY=8BITMIME RET=HDRS", "RCPT TO:<b@x.org> NOTIFY=NEVER", "RCPT TO:<c@x.org> NOTIFY=FAILURE"} {
 		is.True(strings.Contains(commands, want))
 	}
-	is.True(!strings.Contains(commands, "none")) // who is no address is not asked for
+	is.True(!strings.Contains(commands, "none")) // an invalid address is not sent to the relay
 }
 
 func TestProbeOfAHostileRelay(t *testing.T) {
@@ -120,8 +121,9 @@ func TestProbeOfAHostileRelay(t *testing.T) {
 	})}
 	answer, shown := probed(t, letter, spoolgore.Options{SMTPAddr: "relay.test:25", Dial: relay.Dial})
 	is.Equal(answer, Refused)
-	is.Equal(strings.IndexFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1) // nothing for a terminal to obey
+	// no control characters
+	is.Equal(strings.IndexFunc(shown, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1)
 	for line := range strings.Lines(shown) {
-		is.True(len(line) < 2000) // however much it says
+		is.True(len(line) < 2000) // the text of the relay is cut
 	}
 }

@@ -44,10 +44,11 @@ func TestOwnersTakeTurns(t *testing.T) {
 		order += fmt.Sprint(x.owner[:1], x.number, " ")
 	}
 	is.Equal(len(order) > 0, true)
-	is.True(order == "s0 t0 f100 s1 f101 s2 f102 f103 " || order == "t0 s0 f100 s1 f101 s2 f102 f103 ") // the others come at once, and in turn
+	// the other owners have their turns soon
+	is.True(order == "s0 t0 f100 s1 f101 s2 f102 f103 " || order == "t0 s0 f100 s1 f101 s2 f102 f103 ")
 }
 
-// A user who invents an owner for each item gets one turn, as any other user.
+// A user who uses another owner for each item has as many turns as any other user.
 func TestUsersTakeTurnsWhateverTheirOwners(t *testing.T) {
 	is := is.New(t)
 	q := newQueue()
@@ -64,10 +65,10 @@ func TestUsersTakeTurnsWhateverTheirOwners(t *testing.T) {
 		x := q.Next()
 		turns[x.user]++
 		owners[x.owner]++
-		is.True(turns[8] >= turns[7]-1) // in turn
+		is.True(turns[8] >= turns[7]-1) // users take turns
 	}
 	is.Equal(turns[8], 10)
-	is.Equal(owners["b"], 5) // both owners of the user have had their turns
+	is.Equal(owners["b"], 5) // both owners of user b have had turns
 	is.Equal(q.Len(), 990)
 }
 
@@ -97,10 +98,10 @@ func TestNothingIsLostOrComesTwice(t *testing.T) {
 			in[x] = true
 		case n < 8:
 			x := q.Next()
-			is.True(in[x]) // what comes out was in
+			is.True(in[x]) // each item was pushed
 			delete(in, x)
 			for y := range in {
-				is.True(y.urgency <= x.urgency) // and nothing more urgent was
+				is.True(y.urgency <= x.urgency) // no item behind it is more urgent
 				break
 			}
 		default:

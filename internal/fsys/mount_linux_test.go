@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A read-only mount of the same directory in its place has effect after the next look, and its end, too.
+// A read-only mount of the same directory over the directory is noticed at the next look, and so is its end.
 func TestTreeFindsAnotherMountOfTheDirectory(t *testing.T) {
 	runtime.LockOSThread() // without unlocking: the thread, with its own mounts, ends with the test
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {

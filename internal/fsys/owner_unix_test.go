@@ -12,7 +12,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// What root makes in a directory of another user belongs to that user; what is not new, or lies elsewhere, stays root's.
+// New files that root makes in a directory of another user belong to that user. Existing files, and files elsewhere,
+// stay root's.
 func TestRootMakesFilesForTheOwnerOfTheDirectory(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

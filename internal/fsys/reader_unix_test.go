@@ -13,7 +13,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A file that is opened for reading does what an *os.File does, before and after the first call that needs one.
+// A file opened for reading behaves like an *os.File, before and after the first call that needs one.
 func TestReaderIsAFile(t *testing.T) {
 	for _, name := range []string{"as it is opened", "after Seek"} {
 		t.Run(name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestReaderIsAFile(t *testing.T) {
 			is.NoErr(err)
 			is.Equal(string(b[:n]), "3456")
 			n, err = f.ReadAt(b[:], 8)
-			is.Equal(err, io.EOF) // with what is left
+			is.Equal(err, io.EOF) // with the rest of the data
 			is.Equal(string(b[:n]), "89")
 			_, err = f.ReadAt(b[:], -1)
 			is.True(err != nil && err != io.EOF)
@@ -77,6 +77,6 @@ func TestReaderThatIsClosedUnused(t *testing.T) {
 	_, err = f.Stat()
 	is.True(errors.Is(err, fs.ErrClosed))
 	_, err = f.Read(make([]byte, 1))
-	is.True(err != nil) // the descriptor may be another file by now
+	is.True(err != nil) // another file may have the number of the descriptor
 	is.True(f.Close() != nil)
 }

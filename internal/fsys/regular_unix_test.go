@@ -12,7 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A file of the configuration may belong to another user: no kind of file holds up the reader or fills the memory.
+// A file of the configuration may belong to another user: no kind of file blocks the reader or fills the memory.
 func TestReadRegular(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()

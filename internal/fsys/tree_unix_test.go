@@ -49,7 +49,7 @@ func write(t *testing.T, elem ...string) string {
 	return path
 }
 
-// A link in place of a subdirectory leads no call elsewhere.
+// A link in place of a subdirectory is not followed.
 func TestTreeFollowsNoLinkInItsPlace(t *testing.T) {
 	is := is.New(t)
 	tree, root := newTree(t)
@@ -85,7 +85,7 @@ func TestTreeFollowsNoLinkInItsPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			err := act()
-			is.True(errors.Is(err, syscall.ENOTDIR)) // a link is no directory
+			is.True(errors.Is(err, syscall.ENOTDIR)) // a link is not a directory
 		})
 	}
 	text, err := os.ReadFile(secret)
@@ -93,10 +93,10 @@ func TestTreeFollowsNoLinkInItsPlace(t *testing.T) {
 	is.Equal(string(text), "x")
 	entries, err := os.ReadDir(elsewhere)
 	is.NoErr(err)
-	is.Equal(len(entries), 1) // nothing was made there
+	is.Equal(len(entries), 1) // no file was made there
 }
 
-// A link in place of a file is not followed, and not taken for its file.
+// A link in place of a file is not followed.
 func TestTreeFollowsNoLinkToAFile(t *testing.T) {
 	is := is.New(t)
 	tree, root := newTree(t)
@@ -109,13 +109,13 @@ func TestTreeFollowsNoLinkToAFile(t *testing.T) {
 	is.NoErr(err)
 	is.Equal(fi.Mode().Type(), fs.ModeSymlink)
 	is.True(tree.Chmod(link, 0o777) != nil)
-	is.NoErr(tree.Replace(link, 0o600, func(w io.Writer) error { return nil })) // the link itself is replaced
+	is.NoErr(tree.Replace(link, 0o600, func(w io.Writer) error { return nil })) // the link is replaced, not its target
 	fi, err = os.Lstat(secret)
 	is.NoErr(err)
 	is.Equal(fi.Size(), int64(1))
 }
 
-// A directory that was swapped after its first use is noticed, and calls before that stay in the one that was opened.
+// A directory that was replaced after its first use is noticed. Calls before that use the open directory.
 func TestTreeKeepsTheOpenDirectory(t *testing.T) {
 	is := is.New(t)
 	tree, root := newTree(t)
@@ -129,7 +129,7 @@ func TestTreeKeepsTheOpenDirectory(t *testing.T) {
 	is.NoErr(tree.RenameNew(message, filepath.Join(root, "hold", "m")))
 	is.True(there(root, "was", "m"))
 	is.True(!there(elsewhere, "m"))
-	_, err = tree.Stat(root) // a look
+	_, err = tree.Stat(root) // Stat of the path makes the tree look again
 	is.NoErr(err)
 	_, err = tree.Lstat(filepath.Join(root, "hold", "m"))
 	is.True(errors.Is(err, syscall.ENOTDIR))
@@ -139,7 +139,7 @@ func TestTreeKeepsTheOpenDirectory(t *testing.T) {
 	is.NoErr(err)
 }
 
-// A spool that was replaced is used after a look at its path.
+// A replaced spool is used after the next Stat of its path.
 func TestTreeFindsTheNewRoot(t *testing.T) {
 	is := is.New(t)
 	tree, root := newTree(t)
@@ -155,7 +155,7 @@ func TestTreeFindsTheNewRoot(t *testing.T) {
 	is.NoErr(f.Close())
 }
 
-// Entries of a list can be asked after it was closed, and after their path has become another one.
+// Entries of a list can be examined after the list was closed, and after their path has become another directory.
 func TestTreeListsRelativeToTheDirectory(t *testing.T) {
 	is := is.New(t)
 	tree, root := newTree(t)
@@ -189,7 +189,7 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// A subdirectory of another user than root, the owner of the spool and the daemon is refused.
+// A subdirectory that belongs to another user than root, the owner of the spool or the daemon is refused.
 func TestTreeRefusesADirectoryOfAnotherUser(t *testing.T) {
 	needRoot(t)
 	for name, row := range map[string]struct {
@@ -212,7 +212,8 @@ func TestTreeRefusesADirectoryOfAnotherUser(t *testing.T) {
 			err := tree.Rename(write(t, root, "m"), filepath.Join(root, "hold", "m"))
 			is.Equal(err != nil, row.refused)
 			is.Equal(errors.As(err, new(*OwnerError)), row.refused)
-			is.Equal(errors.Is(err, syscall.ENOTDIR), row.refused) // so the spool works without it
+			// ENOTDIR, so that the spool works without the subdirectory
+			is.Equal(errors.Is(err, syscall.ENOTDIR), row.refused)
 		})
 	}
 }
@@ -245,7 +246,7 @@ func TestTreeOfRootRefusesALinkOfAnotherUser(t *testing.T) {
 				is.NoErr(os.Lchown(link, row.link, row.link))
 				err := NewTree(path, ".lock").Mkdir(filepath.Join(path, "x"), 0o700)
 				is.Equal(err != nil, row.refused)
-				path = filepath.Join(path, "new") // a spool that is not there yet
+				path = filepath.Join(path, "new") // a spool that does not exist yet
 				err = NewTree(path, ".lock").Mkdir(path, 0o700)
 				is.Equal(err != nil, row.refused)
 			})
@@ -253,7 +254,7 @@ func TestTreeOfRootRefusesALinkOfAnotherUser(t *testing.T) {
 	}
 }
 
-// What root makes in a tree belongs to the owner of the directory.
+// Files that root makes in a tree belong to the owner of the directory.
 func TestRootMakesFilesOfATreeForItsOwner(t *testing.T) {
 	needRoot(t)
 	is := is.New(t)
@@ -298,7 +299,7 @@ func TestTreeMakesItsRoot(t *testing.T) {
 	is.True(errors.Is(err, fs.ErrNotExist))
 }
 
-// Several are made for each message.
+// The facts of a file are allocated for each message.
 func TestFactsOfAFileAreSmall(t *testing.T) {
 	is := is.New(t)
 	is.True(unsafe.Sizeof(info{}) <= 96)

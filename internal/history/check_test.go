@@ -17,18 +17,18 @@ import (
 // A keep is a message in failed/.
 type keep struct {
 	name    string
-	version int // place among the versions of the mail
+	version int // index in the versions of the mail
 	why     spoolgore.Failure
 }
 
-// changed is the reason for failed/ of a message whose file was changed when every recipient had the message. Then no
-// report is sent.
+// changed is the reason of a failed message whose file changed after every recipient had accepted the message. No
+// report is sent for it.
 const changed = "changed after it was sent"
 
-// reported reports whether the sender has to get a report.
+// reported reports whether the sender must get a report.
 func (k keep) reported() bool { return !strings.Contains(k.why.Reason, changed) }
 
-// check compares ledger, log and directory with the model, when the history is over.
+// check compares ledger, logs and directory with the model at the end of the history.
 func (h *history) check() {
 	kept := h.readFailed()
 	for _, d := range h.daemons {
@@ -56,7 +56,7 @@ func (h *history) check() {
 	}
 }
 
-// readFailed reads failed/, by the number of the mail.
+// readFailed returns the messages in failed/ by the number of the mail.
 func (h *history) readFailed() map[int][]keep {
 	kept := map[int][]keep{}
 	dir := filepath.Join(h.spool, "failed")
@@ -64,7 +64,7 @@ func (h *history) readFailed() map[int][]keep {
 	h.must(err)
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), ".json") {
-			continue // one without a message beside it is what a crash or a deletion leaves
+			continue // a why-file; one without a message is left by a crash or a deletion
 		}
 		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		h.must(err)
@@ -92,7 +92,7 @@ func (h *history) readFailed() map[int][]keep {
 	return kept
 }
 
-// mailOf finds out by its Message-ID whose content this is.
+// mailOf returns the mail that a content belongs to, by its Message-ID.
 func (h *history) mailOf(content []byte) *mail {
 	for _, m := range h.mails {
 		if bytes.Contains(content, []byte("\nMessage-ID: "+m.messageID())) {
@@ -102,7 +102,7 @@ func (h *history) mailOf(content []byte) *mail {
 	return nil
 }
 
-// checkLog looks for what no log may say, and compares what it says of recipients with the ledger.
+// checkLog checks that the log of a daemon has no error, and compares its recipients with the ledger.
 func (h *history) checkLog(d *daemon) {
 	said := map[string]int{}
 	for _, l := range d.log() {
@@ -133,7 +133,7 @@ func (h *history) checkLog(d *daemon) {
 	}
 }
 
-// checkContent looks whether all that the relay has got is a whole version.
+// checkContent checks that each content that the relay got is a whole version.
 func (h *history) checkContent(m *mail, rows []row) {
 	seen := map[string]bool{}
 	for _, w := range rows {
@@ -144,10 +144,10 @@ func (h *history) checkContent(m *mail, rows []row) {
 	}
 }
 
-// checkVersions looks whether the last version of a message went to those who accepted last, and that none got lost.
+// checkVersions checks that the recipients of the last acceptances got the last version, and that no version is lost.
 func (h *history) checkVersions(m *mail, rows []row, kept []keep) {
 	if m.copies > 1 || m.deleted > 0 || slices.Contains(m.extra, linked) {
-		return // which file had which version is not told
+		return // it is unknown which file had which version
 	}
 	m.mu.Lock()
 	last := len(m.versions) - 1
@@ -168,9 +168,9 @@ func (h *history) checkVersions(m *mail, rows []row, kept []keep) {
 	}
 }
 
-// checkRcpt looks whether a recipient got the message, and not twice.
+// checkRcpt checks that a recipient got the message, and no second copy.
 func (h *history) checkRcpt(m *mail, to *rcpt, rows []row, kept []keep) {
-	took, sure := 0, map[int]int{} // by daemon: acceptances that it had to know of
+	took, sure := 0, map[int]int{} // by daemon: acceptances that the daemon must have recorded
 	for _, w := range rows {
 		if w.rcpt != to.addr {
 			continue
@@ -190,7 +190,7 @@ func (h *history) checkRcpt(m *mail, to *rcpt, rows []row, kept []keep) {
 	}
 	messages := m.copies - m.deleted
 	if m.copies > 1 {
-		messages = min(messages, 1) // a copy that was read when its original was gone is taken for the original
+		messages = min(messages, 1) // a copy that is read after the original was removed is taken for the original
 	}
 	if missing := messages - givenUp - took; missing > 0 && !to.byHand {
 		h.found(m, "%s is missing: %d of %d messages (%d deleted, %d given up)",
@@ -207,7 +207,7 @@ func (h *history) checkRcpt(m *mail, to *rcpt, rows []row, kept []keep) {
 	h.checkRecorded(m, to, rows)
 }
 
-// certain is how many of so many acceptances a daemon knew of when it ended.
+// certain returns how many of the acceptances a daemon had recorded when it ended.
 func (h *history) certain(d *daemon, addr string, times int) int {
 	if !d.killed {
 		return times
@@ -221,7 +221,7 @@ func (h *history) certain(d *daemon, addr string, times int) int {
 	return min(said, times)
 }
 
-// checkRecorded looks whether a recipient was sent the message again after the status file had said Done.
+// checkRecorded checks that a recipient got no copy after the status file had said Done.
 func (h *history) checkRecorded(m *mail, to *rcpt, rows []row) {
 	if m.copies > 1 || len(m.extra) > 0 {
 		return
@@ -236,17 +236,17 @@ func (h *history) checkRecorded(m *mail, to *rcpt, rows []row) {
 	}
 }
 
-// checkReport looks whether the sender of a message that was given up was told.
+// checkReport checks that the sender of a failed message got a report.
 func (h *history) checkReport(m *mail, rows []row) {
 	for _, w := range rows {
 		if w.mail == 0 && w.rcpt == m.from() {
 			return
 		}
 	}
-	h.found(m, "it was given up, and its sender was not told")
+	h.found(m, "the message was given up, and its sender got no report")
 }
 
-// clock is a time as the report shows it.
+// clock returns a time in the form of the report.
 func (h *history) clock(at interface{ UnixNano() int64 }) string {
 	return fmt.Sprintf("%+.3f s", float64(at.UnixNano()-h.began.UnixNano())/1e9)
 }

@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what has to happen. It is long, as the machine may be busy.
+// patience is the limit for an event. It is long, as the machine may be busy.
 const patience = 3 * time.Minute
 
-// commands is the directory with the two commands, built once.
+// commands returns the directory with the two commands, which are built once.
 var commands = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "history")
 	if err != nil {
@@ -40,7 +40,7 @@ var commands = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// TestMain removes the commands in the end.
+// TestMain removes the commands at the end.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if dir, is := built.Load().(string); is {
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// built is the directory that commands has made; nil: none.
+// built is the directory of the commands; nil: not built.
 var built atomic.Value
 
 // A line is one line of a daemon's log.
@@ -57,7 +57,7 @@ type line struct {
 	Time                             time.Time
 	Level, Msg, File, From, To, Name string
 	Err, Reply, Path, Action         string
-	text                             string // as it came
+	text                             string // the line itself
 }
 
 // A daemon is one process of cmd/spoolgore.
@@ -65,11 +65,11 @@ type daemon struct {
 	n      int
 	cmd    *exec.Cmd
 	exited chan struct{}
-	killed bool // it was not let end in good order: what was in flight may go out twice
+	killed bool // not ended by SIGTERM: transactions in flight may be repeated
 	code   int
 
 	mu    sync.Mutex
-	rest  []byte // of a line
+	rest  []byte // the beginning of an incomplete line
 	lines []line
 }
 
@@ -78,7 +78,7 @@ func launch(commands string, n int, config, spool string) (*daemon, error) {
 	d := &daemon{n: n, exited: make(chan struct{})}
 	d.cmd = exec.Command(filepath.Join(commands, "spoolgore"), "-config", config, "-logjson",
 		"-localname", fmt.Sprintf("n%d.lab.test", n), spool)
-	// Without this it would execute itself once more, so that its own runtime sends it no SIGURG.
+	// otherwise the daemon executes itself again, so that its runtime sends it no SIGURG
 	d.cmd.Env = environment("GODEBUG=asyncpreemptoff=1")
 	d.cmd.Stderr = d
 	if err := d.cmd.Start(); err != nil {
@@ -92,7 +92,7 @@ func launch(commands string, n int, config, spool string) (*daemon, error) {
 	return d, nil
 }
 
-// environment is that of the test without what configures the commands or Go, and with more.
+// environment returns the environment of the test without variables that configure the commands or Go, plus more.
 func environment(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -101,7 +101,7 @@ func environment(more ...string) []string {
 	return append(env, more...)
 }
 
-// Write takes the log.
+// Write adds to the log.
 func (d *daemon) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,7 +114,7 @@ func (d *daemon) Write(p []byte) (int, error) {
 		l := line{text: string(d.rest[:at])}
 		d.rest = d.rest[at+1:]
 		if json.Unmarshal([]byte(l.text), &l) != nil {
-			l.Level = "PANIC" // or the race detector
+			l.Level = "PANIC" // of a panic or of the race detector
 		}
 		d.lines = append(d.lines, l)
 	}
@@ -127,10 +127,10 @@ func (d *daemon) log() []line {
 	return slices.Clone(d.lines)
 }
 
-// said counts the lines with that message.
+// said returns the number of lines with the message.
 func (d *daemon) said(msg string) int { return d.count(func(l *line) bool { return l.Msg == msg }) }
 
-// heard counts the signals of that name that the log tells of.
+// heard returns how often the log has the signal.
 func (d *daemon) heard(name string) int {
 	return d.count(func(l *line) bool { return l.Msg == "signal" && l.Name == name })
 }
@@ -157,7 +157,7 @@ func (d *daemon) running() bool {
 
 func (d *daemon) signal(sig syscall.Signal) error { return d.cmd.Process.Signal(sig) }
 
-// wait waits for the end of the process.
+// wait waits until the process has ended.
 func (d *daemon) wait() error {
 	select {
 	case <-d.exited:
@@ -174,7 +174,7 @@ func (d *daemon) kill() error {
 	return d.wait()
 }
 
-// eventually waits until something is so, and looks again every few milliseconds.
+// eventually waits until so returns true. It calls so every few milliseconds.
 func eventually(what string, so func() bool) error {
 	for end := time.Now().Add(patience); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -184,7 +184,7 @@ func eventually(what string, so func() bool) error {
 	return nil
 }
 
-// run runs a command to its end, and returns what it said.
+// run runs a command to its end and returns its output.
 func run(input []byte, env []string, name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

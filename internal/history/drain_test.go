@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// drainAll ends the history: all that is held, away or twice there is brought back, the relay takes everything, and the
-// daemon runs until the spool is empty. Some of what was given up is tried once more.
+// drainAll ends the history. Held and moved messages and second names are undone, the relay accepts every message that
+// it does not refuse, and the daemon runs until the spool is empty. Half of the time, failed messages are tried once
+// more.
 func (h *history) drainAll(r *rand.Rand) {
 	h.writers.Wait()
 	h.mu.Lock()
@@ -41,7 +42,7 @@ func (h *history) drainAll(r *rand.Rand) {
 		if h.paused {
 			h.wake()
 		}
-		h.stop(h.daemon()) // no transaction is under way that began with a version before the last
+		h.stop(h.daemon()) // all transactions with older versions have ended
 		h.drained = time.Now()
 	}
 	h.did(nil, "the relay accepts everybody but those whom it refuses")
@@ -54,7 +55,7 @@ func (h *history) drainAll(r *rand.Rand) {
 	h.end(h.daemon())
 }
 
-// wake has the daemon try everything now, and ends a pause.
+// wake makes the daemon try every message now, and ends a pause.
 func (h *history) wake() {
 	d := h.daemon()
 	if d == nil {
@@ -66,8 +67,8 @@ func (h *history) wake() {
 	h.paused = false
 }
 
-// empty has the daemon try everything until the spool is empty, and the status file has no message with a file. The
-// status file keeps a message whose file vanished for ten minutes.
+// empty flushes the daemon until the spool is empty and the status file has no message with a file. The status file
+// keeps a message whose file is missing for ten minutes.
 func (h *history) empty() {
 	next := time.Now()
 	end := time.Now().Add(patience)
@@ -89,7 +90,7 @@ func (h *history) empty() {
 	}
 }
 
-// waiting reports whether the status file has a message whose file is there.
+// waiting reports whether the status file has a message whose file is not missing.
 func (h *history) waiting() bool {
 	for _, m := range h.readStatus() {
 		if m.Missing.IsZero() {
@@ -99,8 +100,8 @@ func (h *history) waiting() bool {
 	return false
 }
 
-// left returns what is left in the spool, tmp/ and hold/, and the marks of reports that are not made yet. It reads the
-// spool again after the marks, as the last report may have been made in between.
+// left returns the files left in the spool, tmp/ and hold/, and the marks of reports that are not made yet. It reads
+// the spool again after the marks, as the last report may have been made in between.
 func (h *history) left() (names []string) {
 	killed := slices.ContainsFunc(h.daemons, func(d *daemon) bool { return d.killed })
 	for _, sub := range []string{".", "tmp", "hold", "failed", "."} {
@@ -108,7 +109,8 @@ func (h *history) left() (names []string) {
 		h.must(err)
 		for _, e := range entries {
 			own := sub == "." && (e.IsDir() || strings.HasPrefix(strings.TrimLeft(e.Name(), "."), "spoolgore."))
-			report := sub == "tmp" && strings.HasPrefix(e.Name(), ".put-") && killed // half of one: stays for a day
+			// an incomplete report, which is kept for a day
+			report := sub == "tmp" && strings.HasPrefix(e.Name(), ".put-") && killed
 			kept := sub == "failed" && !strings.HasPrefix(e.Name(), ".untold-")
 			if !own && !report && !kept {
 				names = append(names, filepath.Join(sub, e.Name()))
@@ -118,7 +120,7 @@ func (h *history) left() (names []string) {
 	return names
 }
 
-// retryFailed moves everything back from failed/.
+// retryFailed moves all messages back from failed/.
 func (h *history) retryFailed(r *rand.Rand) {
 	for _, f := range h.files {
 		if f.place == inSpool && exists(h.failed(f.name)) {

@@ -17,13 +17,13 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// newMail makes the next mail of the history with its first version, known to the relay.
+// newMail returns the next mail of the history with its first version. The relay knows it.
 func (h *history) newMail(r *rand.Rand) (*mail, *file) {
 	m := newMail(len(h.mails)+1, r)
 	return m, h.take(m)
 }
 
-// take makes a mail part of the history, with its first version, and returns its file, which is not there yet.
+// take adds a mail to the history with its first version and returns its file, which does not exist yet.
 func (h *history) take(m *mail) *file {
 	m.add(m.next(m.lines))
 	h.mu.Lock()
@@ -33,7 +33,7 @@ func (h *history) take(m *mail) *file {
 	return &file{m: m, name: fmt.Sprintf("m%d.eml", m.n), place: inSpool}
 }
 
-// drop leaves a new message in the spool, in one of the ways that programs have.
+// drop leaves a new message in the spool in one of the ways of programs.
 func (h *history) drop(r *rand.Rand) bool {
 	ways := []func(*mail, *file, *rand.Rand){
 		h.dropRenamed, h.dropRenamed, h.dropLinked, h.dropTemporary, h.dropSlowly, h.dropInPieces, h.dropPut,
@@ -66,7 +66,7 @@ func (h *history) dropLinked(m *mail, f *file, r *rand.Rand) {
 	h.did(m, "drop %s by link (%d octets)", f.name, len(m.inFile(m.last())))
 }
 
-// dropTemporary writes a file in the spool itself, under a temporary name, and gives it its name by rename or link.
+// dropTemporary writes a file in the spool itself under a temporary name, and then renames or links it.
 func (h *history) dropTemporary(m *mail, f *file, r *rand.Rand) {
 	tmp, how := h.path(f)+".tmp", "rename"
 	h.must(appendTo(tmp, os.O_CREATE|os.O_EXCL, m.inFile(m.last())))
@@ -82,7 +82,7 @@ func (h *history) dropTemporary(m *mail, f *file, r *rand.Rand) {
 	h.did(m, "drop %s by %s of %s in the spool", f.name, how, filepath.Base(tmp))
 }
 
-// dropSlowly writes a file in place, in pieces with pauses between, and does not close it before the end.
+// dropSlowly writes a file in place, in pieces with pauses, and closes it at the end.
 func (h *history) dropSlowly(m *mail, f *file, r *rand.Rand) {
 	content, pauses := m.inFile(m.last()), pausesOf(r, 2+r.IntN(4), 20*time.Millisecond)
 	out, err := os.OpenFile(h.path(f), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -97,7 +97,7 @@ func (h *history) dropSlowly(m *mail, f *file, r *rand.Rand) {
 	})
 }
 
-// dropInPieces writes a file in place as a shell script does: each piece is appended and the file closed.
+// dropInPieces writes a file in place as a shell script does: it opens and closes the file for each piece.
 func (h *history) dropInPieces(m *mail, f *file, r *rand.Rand) {
 	content, pauses := m.inFile(m.last()), pausesOf(r, 2+r.IntN(3), 60*time.Millisecond)
 	h.did(m, "%s begins to grow in pieces, closed after each", f.name)
@@ -136,7 +136,7 @@ func pausesOf(r *rand.Rand, n int, most time.Duration) (list []time.Duration) {
 	return list
 }
 
-// inPieces writes content in as many pieces as there are pauses, and pauses behind each but the last.
+// inPieces writes content in len(pauses) pieces, with a pause after each piece except the last.
 func inPieces(content []byte, pauses []time.Duration, write func([]byte) error) error {
 	step := len(content)/len(pauses) + 1
 	for i := 0; len(content) > 0; i++ {
@@ -152,7 +152,7 @@ func inPieces(content []byte, pauses []time.Duration, write func([]byte) error) 
 	return nil
 }
 
-// landed notes that a writer is done: from now on other operations may meet the file.
+// landed adds the file of a writer that is done: later operations may use it.
 func (h *history) landed(f *file, how string, errs ...error) {
 	for _, err := range errs {
 		if err != nil {
@@ -166,7 +166,7 @@ func (h *history) landed(f *file, how string, errs ...error) {
 	h.arrived = append(h.arrived, f)
 }
 
-// dropPut uses the package, as an application does.
+// dropPut uses Spool.Put, as an application does.
 func (h *history) dropPut(m *mail, f *file, r *rand.Rand) {
 	content, pauses := m.last().file, pausesOf(r, 1+r.IntN(3), 20*time.Millisecond)
 	h.writers.Go(func() {
@@ -187,7 +187,7 @@ func (h *history) dropPut(m *mail, f *file, r *rand.Rand) {
 	})
 }
 
-// dropSendmail uses sendmail-spool, as programs do that know nothing of the spool. The name of the file is not known.
+// dropSendmail uses sendmail-spool, as a program without knowledge of the spool. The name of the file is unknown.
 func (h *history) dropSendmail(m *mail, f *file, _ *rand.Rand) {
 	env := environment("SPOOLGORE_DIR="+h.spool, "HOME="+filepath.Join(h.root, "home"))
 	args := append([]string{"-i", "-f", m.from(), "--"}, m.addresses()...)

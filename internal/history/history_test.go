@@ -19,14 +19,14 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// Where a file lies, as far as the history has put it there. The daemon may have removed it from the spool since, or
-// moved it to failed/.
+// Where a file is, as far as the history has moved it. The daemon may have removed it from the spool since, or moved it
+// to failed/.
 const (
 	inSpool = "spool"
 	inHold  = "hold"
 	away    = "away"
 	gone    = "gone"
-	growing = "growing" // a slow writer is not done
+	growing = "growing" // a slow writer has not finished
 )
 
 // A file is a file of a mail.
@@ -36,16 +36,16 @@ type file struct {
 	place string
 }
 
-// A step is a line of the report: what the history did, or noticed.
+// A step is a line of the report: an operation or an observation of the history.
 type step struct {
 	at   time.Time
-	mail int // 0: of none, or of all
+	mail int // number of the mail; 0: of no mail, or of all
 	text string
 }
 
 // A finding is a broken invariant.
 type finding struct {
-	mail *mail // nil: of none
+	mail *mail // nil: of no mail
 	text string
 }
 
@@ -54,7 +54,7 @@ type history struct {
 	t        *testing.T
 	seed     uint64
 	commands string
-	root     string // spool, away, home and config lie in it
+	root     string // parent directory of spool, away, home and config
 	spool    string
 	status   string
 	began    time.Time
@@ -62,21 +62,21 @@ type history struct {
 	daemons  []*daemon
 	paused   bool
 	bounce   bool
-	drained  time.Time // since then only the last versions are sent; zero: unknown
+	drained  time.Time // since then only last versions are sent; zero: unknown
 
 	mails   []*mail
 	files   []*file
-	undo    []func() // what has to be done before the drain: bring back, remove second names
+	undo    []func() // what to undo before the drain: moves and second names
 	writers sync.WaitGroup
 
 	mu       sync.Mutex
 	steps    []step
 	findings []finding
 	done     map[string]map[string]time.Time // by recipient and path: when the status file first said Done
-	arrived  []*file                         // of writers that are done, for the next operation to take over
+	arrived  []*file                         // files whose writers have finished, for the next operation to take over
 }
 
-// random returns the source of random numbers for one purpose. What one operation draws changes nothing for the next.
+// random returns the source of random numbers for one purpose. Numbers drawn for one operation do not affect the next.
 func (h *history) random(purpose int) *rand.Rand {
 	return rand.New(rand.NewPCG(h.seed, uint64(purpose)))
 }
@@ -108,7 +108,7 @@ func (h *history) must(err error) {
 	}
 }
 
-// configure writes the configuration of the daemon. Relay, concurrency and extensions are drawn.
+// configure writes the configuration of the daemon. Relay, concurrency and extensions are random.
 func (h *history) configure(r *rand.Rand) string {
 	lines := []string{
 		"smtpaddr " + h.relay.addrs[r.IntN(2)], "freq 100ms", "settle 1s", "retry 100ms",
@@ -127,7 +127,7 @@ func (h *history) configure(r *rand.Rand) string {
 	return strings.Join(lines, "; ")
 }
 
-// did notes a step.
+// did adds a step.
 func (h *history) did(m *mail, format string, args ...any) {
 	s := step{at: time.Now(), text: fmt.Sprintf(format, args...)}
 	if m != nil {
@@ -138,14 +138,14 @@ func (h *history) did(m *mail, format string, args ...any) {
 	h.steps = append(h.steps, s)
 }
 
-// found notes a broken invariant.
+// found adds a broken invariant.
 func (h *history) found(m *mail, format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.findings = append(h.findings, finding{m, fmt.Sprintf(format, args...)})
 }
 
-// daemon is the one that runs; nil: none does.
+// daemon returns the daemon that runs, or nil.
 func (h *history) daemon() *daemon {
 	if n := len(h.daemons); n > 0 && h.daemons[n-1].running() {
 		return h.daemons[n-1]
@@ -153,7 +153,7 @@ func (h *history) daemon() *daemon {
 	return nil
 }
 
-// start starts a daemon. Wait: until it says so.
+// start starts a daemon. With wait, it waits until the daemon has started.
 func (h *history) start(wait bool) {
 	d := h.daemon()
 	if d == nil {
@@ -169,7 +169,7 @@ func (h *history) start(wait bool) {
 	}
 }
 
-// path is where a file lies.
+// path returns the path of a file.
 func (h *history) path(f *file) string {
 	switch f.place {
 	case inHold:
@@ -188,7 +188,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// outcome is how a step tells of an error.
+// outcome returns the text of err for a step.
 func outcome(err error) string {
 	switch {
 	case err == nil:
@@ -199,7 +199,7 @@ func outcome(err error) string {
 	return err.Error()
 }
 
-// readStatus reads the status file. It is nil if there is none.
+// readStatus reads the status file, or returns nil if there is none.
 func (h *history) readStatus() spoolgore.Status {
 	text, err := os.ReadFile(h.status)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -212,7 +212,7 @@ func (h *history) readStatus() spoolgore.Status {
 	return s
 }
 
-// readStatusIf reads the status file if it is asked to.
+// readStatusIf reads the status file if asked is true.
 func (h *history) readStatusIf(asked bool) spoolgore.Status {
 	if !asked {
 		return nil
@@ -220,13 +220,13 @@ func (h *history) readStatusIf(asked bool) spoolgore.Status {
 	return h.readStatus()
 }
 
-// poll reads the status file again and again until the history is over, and compares it with the ledger.
+// poll reads the status file many times until the history is over, and compares it with the ledger.
 func (h *history) poll(over <-chan struct{}) {
 	var last os.FileInfo
 	for {
 		info, err := os.Stat(h.status)
 		if err == nil && last != nil && os.SameFile(info, last) && info.ModTime().Equal(last.ModTime()) {
-			info = nil // it is the same as before
+			info = nil // the file has not changed
 		} else {
 			last = info
 		}
@@ -245,7 +245,7 @@ func (h *history) poll(over <-chan struct{}) {
 	}
 }
 
-// sawDone notes that the status file says that a recipient has the message.
+// sawDone records that the status file says that a recipient has accepted the message.
 func (h *history) sawDone(path, addr string) {
 	has := h.relay.has(addr)
 	h.mu.Lock()
@@ -265,7 +265,7 @@ func (h *history) sawDone(path, addr string) {
 	}
 }
 
-// recipient finds a recipient by the address. The caller holds the lock.
+// recipient returns the recipient with the address. The caller holds the lock.
 func (h *history) recipient(addr string) (*mail, *rcpt) {
 	for _, m := range h.mails {
 		for _, r := range m.rcpts {
@@ -277,11 +277,11 @@ func (h *history) recipient(addr string) (*mail, *rcpt) {
 	return nil, nil
 }
 
-// play runs a history of so many operations and checks it.
+// play runs a history with random operations and checks it.
 func (h *history) play(operations int) {
 	r := h.random(-2)
 	h.run(func() {
-		for i := range 2 + r.IntN(4) { // some mail is there before the daemon
+		for i := range 2 + r.IntN(4) { // some mail is dropped before the daemon starts
 			h.drop(h.random(-10 - i))
 		}
 		h.start(r.IntN(3) > 0)
@@ -295,7 +295,7 @@ func (h *history) play(operations int) {
 	})
 }
 
-// run does what makes a history, drains the spool and checks.
+// run runs the operations of a history, drains the spool and checks.
 func (h *history) run(operations func()) {
 	over := make(chan struct{})
 	var polling sync.WaitGroup

@@ -20,12 +20,12 @@ const (
 	once   = "once"  // refuses the first attempt, accepts when the message is moved back from failed/
 )
 
-// An rcpt is one recipient. No two messages share one.
+// An rcpt is one recipient. Each recipient belongs to one message.
 type rcpt struct {
 	addr   string
 	kind   string
-	defers int  // later: so many attempts are deferred
-	byHand bool // a person marked the recipient as done in the status file
+	defers int  // for the kind later: number of attempts that are deferred
+	byHand bool // an operator marked the recipient as done in the status file
 }
 
 // Reasons for another copy of a message.
@@ -34,21 +34,21 @@ const (
 	again  = "it was changed after it was sent, and tried again"
 )
 
-// A plan is what the relay does with the transactions of a message.
+// A plan is what the relay does during the transactions of a message.
 type plan struct {
-	pause      time.Duration // while the content is read, in all
+	pause      time.Duration // duration of reading the content
 	half       chan struct{} // closed when the second half of the content may be read; nil: at once
 	replyPause time.Duration // between the last octet and the reply
-	cutEnd     int           // the connection is closed in place of the reply, so many times
-	cutMiddle  int           // the connection is closed in the middle of the content, so many times
-	deferEnd   int           // the end of the data is answered with 451, so many times
+	cutEnd     int           // how many times the relay closes the connection in place of the reply
+	cutMiddle  int           // how many times the relay closes the connection in the middle of the content
+	deferEnd   int           // how many times the relay replies 451 to the end of the data
 }
 
-// A version is one content that a message had as a whole file.
+// A version is one content of the whole file of a message.
 type version struct {
 	id   string // "mail.version": on each line of the body and in the field X-Lab
 	file []byte // as the program wrote it, without an envelope line
-	wire []byte // as the relay has to get it
+	wire []byte // as the relay should get it
 }
 
 // A mail is one message of a history and all its versions.
@@ -57,15 +57,15 @@ type mail struct {
 	rcpts    []*rcpt
 	plan     plan
 	lines    int
-	envelope bool // the first line of its file is the envelope
+	envelope bool // the first line of the file is the envelope
 
 	mu       sync.Mutex
 	versions []*version
 
-	copies  int      // files that were a message each: one, and one more for each cp
-	deleted int      // of those, how many the history removed
-	extra   []string // reasons why each recipient may get one more
-	written *version // the last version that replaced another while the file was there
+	copies  int      // number of files that were a message each: one, and one for each cp
+	deleted int      // how many of them the history removed
+	extra   []string // reasons for one more copy for each recipient
+	written *version // the last version that replaced another in an existing file
 }
 
 func newMail(n int, r *rand.Rand) *mail {
@@ -122,7 +122,7 @@ func (m *mail) addresses() (list []string) {
 	return list
 }
 
-// next makes another version of the message and does not add it yet. Same: as long as the version before.
+// next returns another version of the message without adding it. With same, it has the size of the version before.
 func (m *mail) next(lines int) *version {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,7 +140,7 @@ func newVersion(id, text string) *version {
 	return &version{id: id, file: []byte(text), wire: bytes.ReplaceAll([]byte(text), []byte("\n"), []byte("\r\n"))}
 }
 
-// appended makes the version that comes of a line at the end of a file with that content. Its X-Lab stays.
+// appended returns the version that results from appending a line to a file with that content. The field X-Lab stays.
 func (m *mail) appended(content []byte) (v *version, more []byte) {
 	if m.envelope {
 		_, content, _ = bytes.Cut(content, []byte("\n"))
@@ -150,7 +150,7 @@ func (m *mail) appended(content []byte) (v *version, more []byte) {
 	return newVersion(last.id, string(content)+string(more)), more
 }
 
-// add makes v the present version.
+// add makes v the current version.
 func (m *mail) add(v *version) *version {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,7 +164,7 @@ func (m *mail) last() *version {
 	return m.versions[len(m.versions)-1]
 }
 
-// inFile is the content of the message's file for version v.
+// inFile returns the content of the message file for version v.
 func (m *mail) inFile(v *version) []byte {
 	if !m.envelope {
 		return v.file
@@ -174,8 +174,8 @@ func (m *mail) inFile(v *version) []byte {
 	return append([]byte(line), v.file...)
 }
 
-// recognize returns the place among the versions of the one that is exactly this content on the wire, or says what
-// is wrong with it.
+// recognize returns the index of the version that is equal to the content on the wire, or what is wrong with the
+// content.
 func (m *mail) recognize(wire []byte) (place int, wrong string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -206,7 +206,7 @@ func (m *mail) recognize(wire []byte) (place int, wrong string) {
 	return -1, strings.TrimSuffix(wrong, ";")
 }
 
-// withoutReceived is wire without the Received field at the top, which sendmail-spool adds.
+// withoutReceived returns wire without the Received field at the top, which sendmail-spool adds.
 func withoutReceived(wire []byte) []byte {
 	rest, is := bytes.CutPrefix(wire, []byte("Received: "))
 	for is {
@@ -216,7 +216,7 @@ func withoutReceived(wire []byte) []byte {
 	return rest
 }
 
-// common is the length of the common start of a and b.
+// common returns the length of the common prefix of a and b.
 func common(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// An operation does something to the spool. It returns false if there was nothing to do it to.
+// An operation changes the spool. It returns false if no file is fit for it.
 type operation struct {
 	name   string
 	weight int
 	do     func(h *history, r *rand.Rand) bool
 }
 
-// operations are all there are.
+// operations are all operations.
 var operations = []operation{
 	{"drop", 12, (*history).drop},
 	{"touch", 3, (*history).touch},
@@ -48,7 +48,7 @@ var operations = []operation{
 	{"overwrite", 3, (*history).overwrite},
 }
 
-// operate does one operation. A daemon that was stopped is started again soon, and a pause ends soon.
+// operate does one operation. A stopped daemon is started again soon, and a pause ends soon.
 func (h *history) operate(r *rand.Rand) {
 	h.mu.Lock()
 	h.files, h.arrived = append(h.files, h.arrived...), nil
@@ -82,7 +82,7 @@ func choose(r *rand.Rand) operation {
 	panic("no operation")
 }
 
-// pick draws a file that was put in that place, and of which more is true.
+// pick returns a random file in place for which is returns true.
 func (h *history) pick(r *rand.Rand, place string, is func(*file) bool) *file {
 	var list []*file
 	for _, f := range h.files {
@@ -96,7 +96,7 @@ func (h *history) pick(r *rand.Rand, place string, is func(*file) bool) *file {
 	return list[r.IntN(len(list))]
 }
 
-// stays is for pick: the daemon cannot have taken the file away.
+// stays is an argument for pick: the daemon cannot have removed the file.
 func stays(f *file) bool { return f.m.stays() }
 
 // spoolgore runs a command on the spool.
@@ -114,7 +114,7 @@ func (h *history) touch(r *rand.Rand) bool {
 	return true
 }
 
-// edit puts another version of a message in its place by rename: the same Message-ID, other text.
+// edit replaces the file of a message with another version by rename: the same Message-ID and other text.
 func (h *history) edit(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, stays)
 	if f == nil {
@@ -128,7 +128,7 @@ func (h *history) edit(r *rand.Rand) bool {
 	return true
 }
 
-// replace puts another message in the place of one, which is cancelled by that.
+// replace replaces the file of a message with another message. The first message is cancelled.
 func (h *history) replace(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, stays)
 	if f == nil {
@@ -172,7 +172,7 @@ func (h *history) remove(r *rand.Rand) bool {
 	return true
 }
 
-// copyFile is cp in the spool: the copy is a message of its own.
+// copyFile copies a file in the spool, as cp does. The copy is a message of its own.
 func (h *history) copyFile(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil || len(f.m.last().file) > 1<<20 {
@@ -191,8 +191,8 @@ func (h *history) copyFile(r *rand.Rand) bool {
 	return true
 }
 
-// link gives a message a second name for a while: it is not sent while it has two. When the relay has taken it just
-// before, or another version is renamed over the first name, the second name is a message of its own.
+// link gives a message a second name for a while. A message with two names is not sent. If the relay has just accepted
+// it, or another version is renamed over the first name, the second name is a message of its own.
 func (h *history) link(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
@@ -214,7 +214,7 @@ func (h *history) link(r *rand.Rand) bool {
 	return true
 }
 
-// unlink removes the second name of a file, or the first: then the file is renamed.
+// unlink removes the second name of a file. Or it removes the first name, which is a rename.
 func (h *history) unlink(f *file, name string, first bool) {
 	if first {
 		err := os.Remove(h.path(f))
@@ -240,7 +240,7 @@ func (h *history) rename(r *rand.Rand) bool {
 	return true
 }
 
-// sed is sed -i: the other version is built in the spool itself, under a name of its own, and renamed.
+// sed edits a file as sed -i does: the other version is written to a temporary file in the spool, and renamed.
 func (h *history) sed(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, stays)
 	if f == nil {
@@ -255,7 +255,7 @@ func (h *history) sed(r *rand.Rand) bool {
 	return true
 }
 
-// moveAway moves a message out of the spool. The daemon knows the message again when it comes back.
+// moveAway moves a message out of the spool. The daemon recognizes the message when it comes back.
 func (h *history) moveAway(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
@@ -286,13 +286,13 @@ func (h *history) bringBack(f *file) {
 	h.did(f.m, "mv ../away/%s . : %s", f.name, outcome(err))
 }
 
-// appendMore adds lines to a message, as echo >> does.
+// appendMore appends lines to a message, as echo >> does.
 func (h *history) appendMore(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
 		return false
 	}
-	content, err := os.ReadFile(h.path(f)) // of two copies, each may have another version
+	content, err := os.ReadFile(h.path(f)) // two copies may be different versions
 	if err != nil {
 		h.did(f.m, "append to %s: %s", f.name, outcome(err))
 		return true
@@ -301,7 +301,7 @@ func (h *history) appendMore(r *rand.Rand) bool {
 	return h.writeInPlace(f, v, os.O_APPEND, more, "append to")
 }
 
-// overwrite writes another version over a message, as cp does. Often it is as long as the one before.
+// overwrite writes another version over a message, as cp does. Often the version has the same size.
 func (h *history) overwrite(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
@@ -328,7 +328,7 @@ func (h *history) writeInPlace(f *file, v *version, flag int, text []byte, what 
 	h.must(err)
 	h.must(out.Close())
 	if exists(h.path(f)) && links(info) > 0 {
-		f.m.written = v // it was there as a whole, so somebody gets it, or it is kept
+		f.m.written = v // the file was whole for a moment: the version must be sent or kept
 	}
 	h.did(f.m, "%s %s: version %s, %d octets now", what, f.name, v.id, len(f.m.inFile(v)))
 	return true

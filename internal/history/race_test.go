@@ -2,5 +2,5 @@
 
 package history
 
-// raced says that the commands are built with the race detector, as the test was.
+// raced reports that the commands are built with the race detector, like the test.
 const raced = true

@@ -16,59 +16,59 @@ import (
 	"time"
 )
 
-// What a row of the ledger says.
+// Outcomes in the ledger.
 const (
 	accepted = "accepted" // the reply to the whole content was 250, and was written to the connection
-	unsure   = "unsure"   // the relay has the whole content, and the daemon cannot know
+	unsure   = "unsure"   // the relay has the whole content, and the daemon got no reply
 	deferred = "deferred"
 	refused  = "refused"
-	broken   = "broken" // the connection ended before the content did
+	broken   = "broken" // the connection ended within the content
 )
 
-// A row is what one transaction came to for one recipient.
+// A row is the outcome of one transaction for one recipient.
 type row struct {
-	at, began time.Time // at: when it was decided; began: when MAIL was read
-	mail      int       // its number; 0: a report
+	at, began time.Time // at: time of the outcome; began: time of MAIL
+	mail      int       // number of the mail; 0: a report
 	rcpt      string
-	daemon    int // the number of the daemon, from the name that it gave with EHLO
+	daemon    int // number of the daemon, from the name in EHLO
 	what      string
-	version   int    // accepted and unsure: place among the versions of the mail; -1: no whole version
-	note      string // reply, or what is wrong with the content
+	version   int    // for accepted and unsure: index in the versions of the mail; -1: no whole version
+	note      string // the reply, or what is wrong with the content
 }
 
-// A relay is a scripted SMTP relay on loopback. All its methods may be called at any time.
+// A relay is a scripted SMTP relay on loopback. Its methods may be called concurrently.
 type relay struct {
-	ext       []string // EHLO keywords
-	addrs     []string // two addresses, the same relay
+	ext       []string // keywords of the reply to EHLO
+	addrs     []string // two addresses of the same relay
 	listeners []net.Listener
 	wg        sync.WaitGroup
 
 	mu     sync.Mutex
 	mails  map[int]*mail
 	rows   []row
-	tries  map[string]int // by recipient
-	cuts   map[string]int // by mail and what was done to it
-	drain  bool           // those who stay are accepted, and nothing is slow
-	down   time.Time      // until then connections are answered with 421
+	tries  map[string]int // attempts by recipient
+	cuts   map[string]int // interruptions by mail and kind
+	drain  bool           // the relay accepts recipients of the kind stay, and makes no pauses
+	down   time.Time      // until then connections get 421
 	conns  map[net.Conn]bool
-	taking int // contents that are being read
+	taking int // number of contents that are being read
 }
 
-// conversing is how many contents are being read.
+// conversing returns the number of contents that are being read.
 func (r *relay) conversing() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.taking
 }
 
-// takes notes that a content begins (1) or ends (-1).
+// takes counts the begin (1) or the end (-1) of a content.
 func (r *relay) takes(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.taking += n
 }
 
-// listen starts a relay, which ends with the test.
+// listen starts a relay. The relay ends with the test.
 func listen(t *testing.T, ext []string) *relay {
 	r := &relay{
 		ext: ext, mails: map[int]*mail{}, tries: map[string]int{}, cuts: map[string]int{}, conns: map[net.Conn]bool{},
@@ -103,7 +103,7 @@ func (r *relay) accept(l net.Listener) {
 		if err != nil {
 			return
 		}
-		_ = c.(*net.TCPConn).SetReadBuffer(32 << 10) // so that a large message is on its way for a while
+		_ = c.(*net.TCPConn).SetReadBuffer(32 << 10) // so that a large message takes a while
 		r.mu.Lock()
 		r.conns[c] = true
 		r.mu.Unlock()
@@ -117,7 +117,7 @@ func (r *relay) accept(l net.Listener) {
 	}
 }
 
-// know tells the relay of a mail, before anybody can send it.
+// know adds a mail before a program can send it.
 func (r *relay) know(m *mail) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,7 +131,7 @@ func (r *relay) note(rows ...row) {
 	r.rows = append(r.rows, rows...)
 }
 
-// demote makes the newest rows of a transaction unsure, as its reply could not be written.
+// demote changes the last rows of a transaction from accepted to unsure, as the reply could not be written.
 func (r *relay) demote(began time.Time, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +142,7 @@ func (r *relay) demote(began time.Time, n int) {
 	}
 }
 
-// ledger returns all rows so far.
+// ledger returns the rows so far.
 func (r *relay) ledger() []row {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,14 +161,14 @@ func (r *relay) has(rcpt string) bool {
 	return false
 }
 
-// open makes the relay accept those who stayed, and hurry.
+// open makes the relay accept recipients of the kind stay, and end its pauses.
 func (r *relay) open() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.drain, r.down = true, time.Time{}
 }
 
-// rest makes the relay answer 421 for a while.
+// rest makes the relay reply 421 for a while.
 func (r *relay) rest(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,7 +181,7 @@ func (r *relay) isDown() bool {
 	return time.Now().Before(r.down)
 }
 
-// planned counts down what the plan says of a mail. True: now.
+// planned counts an interruption of a mail. It returns true if the plan has it now.
 func (r *relay) planned(m *mail, what string, times int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -190,7 +190,7 @@ func (r *relay) planned(m *mail, what string, times int) bool {
 	return r.cuts[key] <= times
 }
 
-// pauses returns how long the content and the reply of a mail take.
+// pauses returns the pauses for the content and the reply of a mail.
 func (r *relay) pauses(m *mail) (content, reply time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,7 +200,7 @@ func (r *relay) pauses(m *mail) (content, reply time.Duration) {
 	return m.plan.pause, m.plan.replyPause
 }
 
-// rcptReply decides about one recipient. Text is empty if it is accepted.
+// rcptReply returns the outcome for one recipient. The text is empty if the recipient is accepted.
 func (r *relay) rcptReply(m *mail, addr string) (what, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,7 +230,7 @@ type session struct {
 	out    *bufio.Writer
 	daemon int
 
-	mail    *mail // nil: a report, or no transaction
+	mail    *mail // nil: a report, or outside of a transaction
 	open    bool
 	began   time.Time
 	to      []string
@@ -294,7 +294,7 @@ func (s *session) command(line string) error {
 	return nil
 }
 
-// address is what stands between the angle brackets.
+// address returns the text between the angle brackets.
 func address(arg string) string {
 	_, rest, _ := strings.Cut(arg, "<")
 	addr, _, _ := strings.Cut(rest, ">")
@@ -331,7 +331,7 @@ func (s *session) row(to, what, note string) row {
 	return row{at: time.Now(), began: s.began, mail: n, rcpt: to, daemon: s.daemon, what: what, note: note}
 }
 
-// all notes the same for each recipient that was accepted.
+// all adds a row with the outcome for each recipient that was accepted.
 func (s *session) all(what string, version int, note string) {
 	for _, to := range s.to {
 		w := s.row(to, what, note)
@@ -402,8 +402,8 @@ func (s *session) bdat(arg string) error {
 	return nil
 }
 
-// pacer returns what is called behind each piece of the content: it makes a mail take its time, and breaks off in the
-// middle where that is planned.
+// pacer returns a function to call after each piece of the content. The function pauses, and ends the connection in the
+// middle if the plan says so.
 func (s *session) pacer() func() error {
 	content, _ := s.relay.pauses(s.mail)
 	if s.mail == nil {
@@ -427,7 +427,7 @@ func (s *session) pacer() func() error {
 	}
 }
 
-// end answers a whole content.
+// end replies to a whole content.
 func (s *session) end() error {
 	s.open = false
 	if s.mail == nil {

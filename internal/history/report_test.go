@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// report tells a stranger what is wrong: the broken invariants, and for each message concerned what was done to it,
-// what the relay did, and what the daemons said, in the order of time; then the whole history.
+// report returns a text for a reader without the context: the broken invariants; for each message concerned the
+// operations, the acts of the relay and the log lines in order of time; and the whole history.
 func (h *history) report() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -55,13 +55,13 @@ func number(n int) string {
 	return fmt.Sprintf("m%d: ", n)
 }
 
-// A moment is one line about a message.
+// A moment is one line of the report about a message.
 type moment struct {
 	at   int64
 	text string
 }
 
-// reportMail tells all about one message.
+// reportMail writes everything about one message.
 func (h *history) reportMail(b *strings.Builder, m *mail) {
 	fmt.Fprintf(b, "\nMessage m%d from %s. Recipients:", m.n, m.from())
 	for _, r := range m.rcpts {
@@ -79,7 +79,7 @@ func (h *history) reportMail(b *strings.Builder, m *mail) {
 	fmt.Fprintf(b, "Messages: %d, deleted: %d; more copies are right because: %q.\n", m.copies, m.deleted, m.extra)
 	var all []moment
 	for _, s := range h.steps {
-		if s.mail == m.n || s.mail == 0 { // or about the daemon, the status file, the relay
+		if s.mail == m.n || s.mail == 0 { // 0: a step of the daemon, the status file or the relay
 			all = append(all, moment{s.at.UnixNano(), "did     " + s.text})
 		}
 	}
@@ -105,13 +105,13 @@ func (h *history) reportMail(b *strings.Builder, m *mail) {
 	}
 }
 
-// concerns reports whether a line of the log is about a message.
+// concerns reports whether a log line is about a message.
 func (l line) concerns(m *mail) bool {
 	return l.From == m.from() || strings.Contains(l.To, fmt.Sprintf(".m%d.", m.n)) ||
 		strings.Contains(l.File, fmt.Sprintf("m%d.eml", m.n))
 }
 
-// logLine is a line of a log in short.
+// logLine returns a log line in short.
 func (h *history) logLine(l line) string {
 	if l.Time.IsZero() {
 		return l.text

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// How many operations a history has.
+// Number of operations of a history.
 const (
 	operationsEach  = 40
-	operationsShort = 25 // in the short run
+	operationsShort = 25 // in a short run
 )
 
-// long reports whether SPOOLGORE_LAB asks for many histories.
+// long reports whether SPOOLGORE_LAB asks for a long run.
 func long() bool { return os.Getenv("SPOOLGORE_LAB") == "long" }
 
-// seeds returns so many seeds, or the one that SPOOLGORE_LAB_SEED asks for.
+// seeds returns the seeds of the run, or the seed in SPOOLGORE_LAB_SEED.
 func seeds(t *testing.T, n int) (list []uint64) {
 	if text := os.Getenv("SPOOLGORE_LAB_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -28,7 +28,7 @@ func seeds(t *testing.T, n int) (list []uint64) {
 		}
 		return []uint64{seed}
 	}
-	first := uint64(1) // the short run has the same operations each time
+	first := uint64(1) // a short run has the same operations each time
 	if long() {
 		first = uint64(time.Now().UnixNano()/1e3) % 1e9
 	}
@@ -38,7 +38,7 @@ func seeds(t *testing.T, n int) (list []uint64) {
 	return list
 }
 
-// TestHistories plays random histories. Each has to end without a broken invariant.
+// TestHistories plays random histories and checks the invariants at the end of each.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	n, operations := 4, operationsShort

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Small histories, each around one fault that was there once.
+// Small histories, each for one fault of an earlier version.
 
 func TestSmallHistoryRename(t *testing.T) {
 	t.Parallel()
@@ -47,12 +47,12 @@ func TestSmallHistoryOverwriteInFlight(t *testing.T) {
 		half := make(chan struct{})
 		defer close(half)
 		h.dropCrafted([]string{accept}, 40_000, plan{half: half})
-		h.must(eventually("the content is on its way", func() bool { return h.relay.conversing() > 0 }))
+		h.must(eventually("the relay reads the content", func() bool { return h.relay.conversing() > 0 }))
 		h.overwrite(h.random(4))
 	})
 }
 
-// TestSmallHistoryHoldAndRelease takes so long that only the long run has the time.
+// TestSmallHistoryHoldAndRelease takes long, so it is part of the long run only.
 func TestSmallHistoryHoldAndRelease(t *testing.T) {
 	if !long() {
 		t.Skip("SPOOLGORE_LAB=long asks for it")
@@ -72,14 +72,14 @@ func TestSmallHistoryHoldAndRelease(t *testing.T) {
 	})
 }
 
-// small plays a small history, which must not break an invariant.
+// small plays a small history and checks the invariants.
 func small(t *testing.T, play func(h *history)) {
 	h := newHistory(t, seeds(t, 1)[0])
 	defer h.explain()
 	h.run(func() { play(h) })
 }
 
-// dropCrafted drops a message with recipients of those kinds.
+// dropCrafted drops a message with recipients of the given kinds.
 func (h *history) dropCrafted(kinds []string, lines int, p plan) *file {
 	m := crafted(len(h.mails)+1, kinds, lines, p)
 	f := h.take(m)
@@ -87,7 +87,7 @@ func (h *history) dropCrafted(kinds []string, lines int, p plan) *file {
 	return f
 }
 
-// crafted makes a mail with recipients of those kinds.
+// crafted returns a mail with recipients of the given kinds.
 func crafted(n int, kinds []string, lines int, p plan) *mail {
 	m := &mail{n: n, copies: 1, lines: lines, plan: p}
 	for i, kind := range kinds {
@@ -96,7 +96,7 @@ func crafted(n int, kinds []string, lines int, p plan) *mail {
 	return m
 }
 
-// until waits until the ledger has a row of each kind for the message.
+// until waits until the ledger has each of the outcomes for the message.
 func (h *history) until(f *file, what ...string) {
 	h.must(eventually(fmt.Sprintf("%s: %q", f.name, what), func() bool {
 		rows := h.relay.ledger()
@@ -107,7 +107,7 @@ func (h *history) until(f *file, what ...string) {
 		}
 		return true
 	}))
-	h.must(eventually("it is in the log", func() bool {
+	h.must(eventually("the log has the delivery", func() bool {
 		return h.daemon().count(func(l *line) bool { return l.Msg == "delivered" && l.From == f.m.from() }) > 0
 	}))
 	_, err := os.Lstat(h.path(f))

@@ -16,9 +16,9 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// Operations that hold and release, and those on the daemon.
+// Operations that hold and release messages, and operations on the daemon.
 
-// links is the number of names that a file has.
+// links returns the number of names of a file.
 func links(info os.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
 
 // shift moves a file between the spool and hold/, by mv or by the command.
@@ -59,7 +59,7 @@ func (h *history) release(r *rand.Rand) bool {
 	return true
 }
 
-// flicker holds and releases a message at once, again and again.
+// flicker holds and releases a message at once, several times.
 func (h *history) flicker(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
@@ -79,7 +79,7 @@ func (h *history) flicker(r *rand.Rand) bool {
 	return true
 }
 
-// holdOther holds a message under another name. It is released under that.
+// holdOther holds a message under another name. It is released under that name.
 func (h *history) holdOther(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, nil)
 	if f == nil {
@@ -109,7 +109,7 @@ func (h *history) retry(r *rand.Rand) bool {
 	return true
 }
 
-// backFromFailed tries a message again that was given up.
+// backFromFailed moves a message back from failed/.
 func (h *history) backFromFailed(r *rand.Rand) bool {
 	f := h.pick(r, inSpool, func(f *file) bool { return exists(h.failed(f.name)) && !exists(h.path(f)) })
 	if f == nil {
@@ -119,7 +119,7 @@ func (h *history) backFromFailed(r *rand.Rand) bool {
 	return true
 }
 
-// why reads why a message is in failed/, if it is there.
+// why returns the why-file of a message in failed/, if it exists.
 func (h *history) why(f *file) (why spoolgore.Failure, known bool) {
 	text, err := os.ReadFile(h.failed(f.name) + ".json")
 	return why, err == nil && json.Unmarshal(text, &why) == nil
@@ -142,7 +142,7 @@ func (h *history) tryAgain(f *file, command bool) {
 	h.did(f.m, "move failed/%s back by %s: %s", f.name, how, outcome(err))
 }
 
-// ready is the daemon that runs, if it hears signals by now.
+// ready returns the daemon that runs if it handles signals already, or nil.
 func (h *history) ready() *daemon {
 	if d := h.daemon(); d != nil && d.said("started") > 0 {
 		return d
@@ -155,7 +155,7 @@ func (h *history) tell(d *daemon, sig syscall.Signal, name string) {
 	h.did(nil, "%s to daemon %d: %s", name, d.n, outcome(d.signal(sig)))
 }
 
-// order sends a signal and waits until the daemon has heard it, since signals that wait may overtake each other.
+// order sends a signal and waits until the daemon has handled it, since pending signals may overtake each other.
 func (h *history) order(d *daemon, sig syscall.Signal, name string) {
 	n := d.heard(name)
 	h.tell(d, sig, name)
@@ -192,7 +192,7 @@ func (h *history) reconfigure(r *rand.Rand) bool {
 	return true
 }
 
-// pause pauses the daemon, and waits until the status file may be edited. Later operations, or the drain, resume.
+// pause pauses the daemon and waits until the status file may be edited. A later operation or the drain ends the pause.
 func (h *history) pause(*rand.Rand) bool {
 	d := h.ready()
 	if d == nil || h.paused {
@@ -209,7 +209,7 @@ func (h *history) stop(d *daemon) {
 	h.paused = true
 }
 
-// resume ends a pause, often with an edited status file.
+// resume ends a pause, often after an edit of the status file.
 func (h *history) resume(r *rand.Rand) {
 	d := h.daemon()
 	if r.IntN(4) == 0 {
@@ -251,7 +251,7 @@ func (h *history) terminate(*rand.Rand) bool {
 	return true
 }
 
-// end ends a daemon in good order.
+// end ends a daemon by SIGTERM.
 func (h *history) end(d *daemon) {
 	h.tell(d, syscall.SIGTERM, "SIGTERM")
 	h.must(d.wait())
@@ -277,7 +277,7 @@ func (h *history) terminateTwice(r *rand.Rand) bool {
 	return true
 }
 
-// pauseEdits are what a person changes in the status file.
+// pauseEdits are the edits of the status file by an operator.
 var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
 	func(h *history, r *rand.Rand, m *spoolgore.Message) string {
 		for i := range m.To {
@@ -307,7 +307,7 @@ var pauseEdits = []func(h *history, r *rand.Rand, m *spoolgore.Message) string{
 	},
 }
 
-// byHand notes that a person marks a recipient as done. It is false if the recipient is not one of this history's.
+// byHand records that an operator marks a recipient as done. It returns false if the recipient is not of this history.
 func (h *history) byHand(addr string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -318,7 +318,7 @@ func (h *history) byHand(addr string) bool {
 	return m != nil
 }
 
-// editStatus changes the status file in a pause.
+// editStatus edits the status file during a pause.
 func (h *history) editStatus(r *rand.Rand) {
 	status := h.readStatus()
 	paths := make([]string, 0, len(status))

@@ -25,12 +25,13 @@ func runner(limit time.Duration, log *slog.Logger, hooks ...Hook) *Runner {
 	return r
 }
 
-// runHook runs the command for so many messages, and returns the log.
+// runHook runs the command for that many failed messages, and returns the log.
 func runHook(t *testing.T, command string, limit time.Duration, messages int) string {
 	t.Helper()
 	var log bytes.Buffer
 	f := runner(limit, slog.New(slog.NewTextHandler(&log, nil)), OnFail(command))
-	f.Observe(spoolgore.Event{Kind: spoolgore.EventFailed, Path: "/not/kept"}) // of one recipient; the message follows
+	// the event of a recipient; the event of the message follows
+	f.Observe(spoolgore.Event{Kind: spoolgore.EventFailed, Path: "/not/kept"})
 	for i := range messages {
 		f.Observe(spoolgore.Event{Kind: spoolgore.EventKept, Path: fmt.Sprintf("/nowhere/%d", i), From: "a@example.com",
 			ID: "order 17", MessageID: "<1@example.com>", Err: errors.New("the reason")})
@@ -60,7 +61,7 @@ func TestOnFailCommands(t *testing.T) {
 			is := is.New(t)
 			log := runHook(t, tt.command, tt.limit, tt.messages)
 			n := strings.Count(log, tt.say)
-			is.True(n == tt.times || name == "is cut off at the end" && n > 0) // the log says so
+			is.True(n == tt.times || name == "is cut off at the end" && n > 0) // the number of log lines
 			is.True(!strings.Contains(log, "/not/kept"))
 		})
 	}
@@ -84,13 +85,13 @@ func TestFactsFitTheEnvironment(t *testing.T) {
 	is.NoErr(os.WriteFile(path+".json", []byte(`{"Reason":"a\u0000b","To":[`+strings.Join(to, ",")+`]}`), 0o600))
 	ev := Event{Event: Failed, Path: path, Why: path + ".json"}
 	ev.complete()
-	is.Equal(len(ev.To), 10_000) // JSON has all of them
+	is.Equal(len(ev.To), 10_000) // the JSON has all recipients
 	for _, v := range ev.environ() {
-		is.True(len(v) < 128<<10) // the limit of Linux for one of them
+		is.True(len(v) < 128<<10) // the limit of Linux for one variable
 		is.True(!strings.Contains(v, "\x00"))
 		if text, ok := strings.CutPrefix(v, "SPOOLGORE_TO="); ok {
 			is.True(strings.HasPrefix(text, "recipient0@example.org\nrecipient1@example.org\n"))
-			is.True(strings.HasSuffix(text, "@example.org\n")) // whole addresses
+			is.True(strings.HasSuffix(text, "@example.org\n")) // no address is cut
 		}
 	}
 }
@@ -126,7 +127,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A command gets its event as one line of JSON, and only the events that it is for.
+// A command gets each of its events as one line of JSON, and no other events.
 func TestCommandsGetTheirEvents(t *testing.T) {
 	is := is.New(t)
 	out := filepath.Join(t.TempDir(), "out")
@@ -149,10 +150,11 @@ func TestCommandsGetTheirEvents(t *testing.T) {
 		is.Equal(ev.Spool, "/nowhere")
 		is.True(ev.Since.Equal(since))
 	}
-	is.Equal(got, []string{"relay-down a:25 refused", "relay-up a:25 refused", "relay-down a:25 refused"}) // each change once
+	// one event for each change
+	is.Equal(got, []string{"relay-down a:25 refused", "relay-up a:25 refused", "relay-down a:25 refused"})
 }
 
-// A command that fails is run again, and others do not wait for it.
+// A command that fails is run again, and other commands do not wait for it.
 func TestFailingCommandIsTriedAgain(t *testing.T) {
 	is := is.New(t)
 	var log bytes.Buffer
@@ -164,7 +166,7 @@ func TestFailingCommandIsTriedAgain(t *testing.T) {
 	for n := range len(pauses) {
 		r.failed(first, errors.New("exit status 1"))
 		second, wait, ok := r.next()
-		is.True(ok && wait == 0 && second.tries == 0) // the other one is due, the failed one is not
+		is.True(ok && wait == 0 && second.tries == 0) // the second job is due, the failed one is not
 		r.jobs = append(r.jobs, second)
 		i := len(r.jobs) - 2
 		is.Equal(r.jobs[i].tries, n+1)
@@ -178,7 +180,8 @@ func TestFailingCommandIsTriedAgain(t *testing.T) {
 	is.Equal(strings.Count(log.String(), "\"hook command failed\""), 1)
 }
 
-// The event oldest comes once, when a message has waited for the age, and again only after none had.
+// The event oldest comes once when a message has waited for the given age, and again only after no message had waited
+// so long.
 func TestOldestMessage(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -223,7 +226,7 @@ func TestFailedMessagesLeaveRoomForAlarms(t *testing.T) {
 	for _, want := range []string{RelayDown, RelayUp, Failed} {
 		j, _, ok := r.next()
 		is.True(ok)
-		is.Equal(j.event.Event, want) // in order, before the messages that waited for longer
+		is.Equal(j.event.Event, want) // in order, before the failed messages that wait for longer
 	}
 	for range 3 * maxWaiting {
 		r.add(Event{Event: RelayDown}, nil)

@@ -21,8 +21,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// crashEnv makes the test binary a program that does what a daemon does with its journal, and kills itself after one of the
-// steps. Its arguments are a directory and the number of the step, from 1; 0: it lives to the end.
+// crashEnv makes the test binary a program that uses a journal as a daemon does, and kills itself after one of the
+// steps. Its arguments are a directory and the number of the step, from 1; with 0 it runs to the end.
 const crashEnv = "JOURNAL_TEST_CRASH"
 
 func TestMain(m *testing.M) {
@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// crashRows are the rows of the table "Journal" in docs/durability.md. Of each the steps at which the process is killed,
-// and what is there then: the records in the journal, and those that the status file has.
+// crashRows are the rows of the table "Journal" in docs/durability.md. Each has the steps after which the process is
+// killed, and the expected records in the journal and in the status file.
 var crashRows = []struct {
 	text  string
 	kills []kill
@@ -46,7 +46,7 @@ var crashRows = []struct {
 	{"the status file that says as much is in place and synced", []kill{{step: "status", journal: "a b", status: "a b"}}},
 	{"the journal is emptied, or replaced by one with later lines only", []kill{
 		{step: "truncate", status: "a b"}, {step: "sync", status: "a b"},
-		{step: "write part", journal: "c", status: "a b", torn: true}, // once more for c and d, and then
+		{step: "write part", journal: "c", status: "a b", torn: true}, // the write of c and d
 		{step: "write", journal: "c d", status: "a b"}, {step: "sync", journal: "c d", status: "a b"},
 		{step: "status", journal: "c d", status: "a b c"},
 		{step: "replace", journal: "d", status: "a b c"},
@@ -55,10 +55,10 @@ var crashRows = []struct {
 
 type kill struct {
 	step, journal, status string
-	torn                  bool // there is a part of a line
+	torn                  bool // the journal ends within a line
 }
 
-// live is what a daemon does: it remembers what it has seen, writes the status file, and cuts what is in there.
+// live does what a daemon does: it appends records, writes the status file, and cuts the journal.
 func live(dir string, after func(step string)) error {
 	f := New(filepath.Join(dir, "journal"))
 	watchSteps(f.disk, after)
@@ -92,11 +92,11 @@ func watchSteps(d *disk, after func(step string)) {
 	d.fs = &watchedFS{FS: d.fs, after: after}
 }
 
-// watchedFS is the file system of that disk.
+// watchedFS is a file system that reports its steps.
 type watchedFS struct {
 	fsys.FS
 	after    func(step string)
-	replaced bool // a file was replaced: the sync of its directory is part of that step
+	replaced bool // a file was replaced: the sync of its directory belongs to that step
 }
 
 func (w *watchedFS) done(err error, step string) error {
@@ -124,7 +124,7 @@ func (w *watchedFS) Replace(path string, perm fs.FileMode, write func(io.Writer)
 	return w.FS.Replace(path, perm, write)
 }
 
-// watched is a file on that disk. It writes all but the last three bytes first.
+// watched is a file that reports its steps. A write is split before its last three bytes.
 type watched struct {
 	fsys.File
 	after func(step string)
@@ -153,7 +153,7 @@ func (w watched) Truncate(size int64) error {
 	return err
 }
 
-// crash is the program that is killed.
+// crash is the main function of the program that is killed.
 func crash(dir, steps string) int {
 	lives, err := strconv.Atoi(steps)
 	if err == nil {
@@ -173,7 +173,7 @@ func crash(dir, steps string) int {
 	return 0
 }
 
-// runCrash has another process live in dir and be killed after so many steps. It returns the steps that were taken.
+// runCrash runs live in another process, which is killed after that many steps. It returns the steps that were done.
 func runCrash(t *testing.T, dir string, steps int) []string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], dir, strconv.Itoa(steps))
@@ -194,16 +194,16 @@ func TestCrash(t *testing.T) {
 			t.Run(row.text+"/"+k.step, func(t *testing.T) {
 				is := is.New(t)
 				dir := t.TempDir()
-				is.Equal(runCrash(t, dir, len(steps)), steps) // it came so far, in this order
+				is.Equal(runCrash(t, dir, len(steps)), steps) // the expected steps in order
 				status, err := os.ReadFile(filepath.Join(dir, "status"))
 				is.True(err == nil || errors.Is(err, fs.ErrNotExist))
 				is.Equal(string(status), k.status)
 				f, records, found := reopen(t, filepath.Join(dir, "journal"))
 				is.Equal(strings.Join(records, " "), k.journal)
-				is.Equal(found.Torn > 0, k.torn) // which is to be logged
+				is.Equal(found.Torn > 0, k.torn) // reported, to be logged
 				is.Equal(found.Bad, 0)
 				add(f, "next")
-				flush(t, f) // and it goes on
+				flush(t, f) // the journal can be used
 				is.Equal(look(t, filepath.Join(dir, "journal")), append(slices.Clone(records), "next"))
 			})
 		}
@@ -212,7 +212,7 @@ func TestCrash(t *testing.T) {
 	is.Equal(runCrash(t, t.TempDir(), 0), steps) // every step is in a row
 }
 
-// TestCrashRowsAreTheDocumented keeps docs/durability.md and the rows here together.
+// TestCrashRowsAreTheDocumented compares the rows with docs/durability.md.
 func TestCrashRowsAreTheDocumented(t *testing.T) {
 	is := is.New(t)
 	text, err := os.ReadFile("../../docs/durability.md")

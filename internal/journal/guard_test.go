@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-func TestAnotherDirectorysJournalIsLeftAlone(t *testing.T) {
+func TestJournalOfAnotherDirectoryIsNotChanged(t *testing.T) {
 	is := is.New(t)
 	dir := filepath.Join(t.TempDir(), "spool")
 	check(t, os.Mkdir(dir, 0o700))

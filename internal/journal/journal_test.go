@@ -22,12 +22,12 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// faults is a disk on which each step can be made to fail, and that counts syncs and remembers what they made durable.
+// faults is a disk of which each step can fail. It counts syncs and keeps the content of the last sync.
 type faults struct {
-	fail    atomic.Value // the step: "open", "write", "sync", "truncate", "dir", "replace", "name"; empty: none
+	fail    atomic.Value // the failing step: "open", "write", "sync", "truncate", "dir", "replace", "name"; empty: none
 	syncs   int
 	durable []byte
-	hold    chan struct{} // not nil: a sync waits for it
+	hold    chan struct{} // if not nil, a sync waits until it is closed
 }
 
 var errDisk = errors.New("disk full")
@@ -39,17 +39,17 @@ func (x *faults) step(name string) error {
 	return nil
 }
 
-// inject has f write to the disk x.
+// inject makes f use the disk x.
 func (x *faults) inject(f *File) *File {
 	f.disk.fs = &faultyFS{FS: fsys.System(), faults: x}
 	return f
 }
 
-// faultyFS is the file system of that disk.
+// faultyFS is the file system of a disk with faults.
 type faultyFS struct {
 	fsys.FS
 	*faults
-	replaced []byte // not nil: the content of a file whose new name is not synced yet
+	replaced []byte // if not nil, the content of a file whose new name is not synced yet
 }
 
 func (x *faultyFS) OpenFile(path string, flag int, perm fs.FileMode) (fsys.File, error) {
@@ -67,7 +67,7 @@ func (x *faultyFS) SyncDir(string) error {
 	text := x.replaced
 	x.replaced = nil
 	if err := x.step("name"); err != nil {
-		return err // it is replaced, but a power cut may bring the old one back
+		return err // the file is replaced, but a power cut may restore the old one
 	}
 	x.durable = text
 	return nil
@@ -83,7 +83,7 @@ func (x *faultyFS) Replace(path string, perm fs.FileMode, write func(io.Writer) 
 	return err
 }
 
-// faulty is an open file on that disk.
+// faulty is an open file on a disk with faults.
 type faulty struct {
 	fsys.File
 	x *faults
@@ -91,7 +91,7 @@ type faulty struct {
 
 func (f faulty) WriteAt(p []byte, at int64) (int, error) {
 	if err := f.x.step("write"); err != nil {
-		n, _ := f.File.WriteAt(p[:len(p)*2/3], at) // some of it fits
+		n, _ := f.File.WriteAt(p[:len(p)*2/3], at) // a part of the data fits
 		return n, err
 	}
 	return f.File.WriteAt(p, at)
@@ -135,7 +135,7 @@ func reopen(t testing.TB, path string) (f *File, records []string, found Found) 
 	return f, records, found
 }
 
-// look returns what the journal at path holds, and leaves it as it is.
+// look returns the records of the journal at path and does not change the file.
 func look(t testing.TB, path string) (records []string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -153,7 +153,7 @@ func recordsOf(t testing.TB, text []byte) (records []string) {
 	return records
 }
 
-// flush writes what f has, which must work.
+// flush writes the records of f without an error.
 func flush(t testing.TB, f *File) {
 	t.Helper()
 	err, _ := f.Sync(time.Now())
@@ -174,7 +174,7 @@ func TestRecordsComeBackInOrder(t *testing.T) {
 	is.Equal(records, nil) // a missing journal is an empty one
 	flush(t, f)
 	_, err := os.Lstat(path)
-	is.True(errors.Is(err, fs.ErrNotExist)) // and no file is made while there is nothing to say
+	is.True(errors.Is(err, fs.ErrNotExist)) // no file is made without a record
 	at := add(f, "one", "two")
 	is.True(f.Safe() < at)
 	flush(t, f)
@@ -195,7 +195,7 @@ func TestRecordsComeBackInOrder(t *testing.T) {
 func TestATornTailIsTakenOffAtEveryByte(t *testing.T) {
 	is := is.New(t)
 	var text []byte
-	whole := map[int]int{0: 0} // length of whole lines to their number
+	whole := map[int]int{0: 0} // number of whole lines by their length
 	for i, r := range []string{"one", `{"File":"two"}`, "3"} {
 		text = appendLine(text, []byte(r))
 		whole[len(text)] = i + 1
@@ -209,14 +209,14 @@ func TestATornTailIsTakenOffAtEveryByte(t *testing.T) {
 				end--
 			}
 			f, records, found := reopen(t, path)
-			is.Equal(len(records), whole[end]) // what is whole is read
+			is.Equal(len(records), whole[end]) // every whole line is read
 			is.Equal(found.Torn, int64(n-end+len(garbage)))
 			is.Equal(found.Bad, 0)
 			add(f, "next")
 			flush(t, f)
 			f.Close()
 			_, again, found := reopen(t, path)
-			is.Equal(again, append(records, "next")) // and what is appended is swallowed by nothing
+			is.Equal(again, append(records, "next")) // the new record is read after a restart
 			is.Equal(found.Torn, int64(0))
 		}
 	}
@@ -232,8 +232,8 @@ func TestABadLineBetweenOthersIsSkipped(t *testing.T) {
 			path := newPath(t)
 			is.NoErr(os.WriteFile(path, slices.Concat(one, bad, three), 0o600))
 			_, records, found := reopen(t, path)
-			is.Equal(records, []string{"one", "three"}) // what came after it is not forgotten
-			is.True(found.Bad >= 1)                     // and that something was is told
+			is.Equal(records, []string{"one", "three"}) // the record after the bad line is read
+			is.True(found.Bad >= 1)                     // the bad line is reported
 		}
 	}
 }
@@ -247,16 +247,16 @@ func TestAJournalThatCannotBeReadIsAnError(t *testing.T) {
 	is.NoErr(os.Remove(path))
 	is.NoErr(os.Symlink("elsewhere", path))
 	_, _, err = Open(path, nil)
-	is.True(errors.Is(err, spooldir.ErrNotRegular)) // somebody else's file is not written to
+	is.True(errors.Is(err, spooldir.ErrNotRegular)) // a file of another user is not written to
 	is.NoErr(os.Remove(path))
 	is.NoErr(os.WriteFile(path, appendLine(nil, []byte("one")), 0o600))
 	no := errors.New("not understood")
 	_, _, err = Open(path, func([]byte) error { return no })
 	is.True(errors.Is(err, no))
-	is.Equal(look(t, path), []string{"one"}) // which is left as it is
+	is.Equal(look(t, path), []string{"one"}) // the file is not changed
 }
 
-func TestAFailureIsToldOnceAndNothingIsForgotten(t *testing.T) {
+func TestFailureIsReportedOnceAndNoRecordIsLost(t *testing.T) {
 	for _, step := range []string{"open", "write", "sync", "dir"} {
 		t.Run(step, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -269,7 +269,8 @@ func TestAFailureIsToldOnceAndNothingIsForgotten(t *testing.T) {
 					f.Start(func() {})
 					return f.Finish(<-f.Done(), time.Now())
 				}
-				if step != "open" && step != "dir" { // where it works once, and goes on working
+				// the first write succeeds, and so does each later step open or dir
+				if step != "open" && step != "dir" {
 					add(f, "first")
 					_, _ = write()
 				}
@@ -277,25 +278,25 @@ func TestAFailureIsToldOnceAndNothingIsForgotten(t *testing.T) {
 				x.fail.Store(step)
 				add(f, "one")
 				err, _ := write()
-				is.True(errors.Is(err, errDisk)) // the first failure is told
+				is.True(errors.Is(err, errDisk)) // the first failure is reported
 				is.True(f.Failing() && f.Strained())
 				add(f, "two")
-				is.Equal(f.Wait(time.Now()), retry) // it is tried again, and not at once
+				is.Equal(f.Wait(time.Now()), retry) // the write is tried again, but not at once
 				err, recovered := write()
-				is.NoErr(err) // which is no news
+				is.NoErr(err) // the second failure is not reported
 				is.True(!recovered)
-				is.Equal(f.Safe(), safe) // nothing is taken for safe
+				is.Equal(f.Safe(), safe) // no further record counts as written
 				x.fail.Store("")
 				at := add(f, "three")
 				err, recovered = write()
 				is.NoErr(err)
-				is.True(recovered) // that it works again is
+				is.True(recovered) // the recovery is reported
 				is.Equal(f.Safe(), at)
 				want := []string{"one", "two", "three"}
 				if safe > 0 {
 					want = append([]string{"first"}, want...)
 				}
-				is.Equal(look(t, path), want) // each record is there, once
+				is.Equal(look(t, path), want) // each record once
 				is.Equal(recordsOf(t, x.durable), want)
 				is.Equal(f.Wait(time.Now()), time.Duration(-1))
 			})
@@ -303,7 +304,7 @@ func TestAFailureIsToldOnceAndNothingIsForgotten(t *testing.T) {
 	}
 }
 
-// The status file takes the records of a failed write. The journal still finds out that it can be written again.
+// The status file takes the records of a failed write. The journal still reports when it can be written again.
 func TestRecoveryIsReportedWithoutRecords(t *testing.T) {
 	for _, step := range []string{"open", "write", "sync", "dir"} {
 		t.Run(step, func(t *testing.T) {
@@ -332,7 +333,7 @@ func TestRecoveryIsReportedWithoutRecords(t *testing.T) {
 	}
 }
 
-func TestMuchIsWrittenWithOneSync(t *testing.T) {
+func TestManyRecordsShareASync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		path, x := newPath(t), &faults{hold: make(chan struct{})}
@@ -342,7 +343,7 @@ func TestMuchIsWrittenWithOneSync(t *testing.T) {
 		f.Start(func() {})
 		for i := range 1000 {
 			add(f, fmt.Sprint(i))
-			is.Equal(f.Wait(time.Now()), time.Duration(-1)) // one at a time
+			is.Equal(f.Wait(time.Now()), time.Duration(-1)) // one write at a time
 		}
 		close(x.hold)
 		f.Finish(<-f.Done(), time.Now())
@@ -350,12 +351,12 @@ func TestMuchIsWrittenWithOneSync(t *testing.T) {
 		is.Equal(f.Wait(time.Now()), time.Duration(0))
 		flush(t, f)
 		is.Equal(f.Safe(), f.End())
-		is.Equal(x.syncs, 2) // what gathers while one is written goes with the next
+		is.Equal(x.syncs, 2) // records that come during a write share the next sync
 		is.Equal(len(look(t, path)), 1001)
 	})
 }
 
-func TestWhatIsNotUrgentWaitsForWhatIs(t *testing.T) {
+func TestRecordsAreWrittenWithAnUrgentOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		f := New(newPath(t))
@@ -367,7 +368,7 @@ func TestWhatIsNotUrgentWaitsForWhatIs(t *testing.T) {
 		f.Append([]byte("later"), now.Add(time.Minute))
 		is.Equal(f.Wait(now), time.Duration(0))
 		flush(t, f)
-		is.Equal(f.Safe(), f.End()) // all of it goes together
+		is.Equal(f.Safe(), f.End()) // all records are written together
 	})
 }
 
@@ -375,7 +376,7 @@ func TestCut(t *testing.T) {
 	tests := []struct {
 		name string
 		act  func(t *testing.T, f *File, x *faults)
-		want string // what is left in the file
+		want string // records left in the file
 	}{
 		{"all of it", func(t *testing.T, f *File, _ *faults) {
 			add(f, "a", "b")
@@ -470,10 +471,11 @@ func TestCut(t *testing.T) {
 			flush(t, f)
 			is.Equal(strings.Join(look(t, path), " "), tt.want)
 			is.Equal(f.Safe(), f.End())
-			is.Equal(f.Wait(time.Now()), time.Duration(-1)) // nothing is left to do
+			is.Equal(f.Wait(time.Now()), time.Duration(-1)) // no write is due
 			add(f, "next")
 			flush(t, f)
-			is.Equal(strings.Join(look(t, path), " "), strings.TrimSpace(tt.want+" next")) // and it goes on well
+			// further records can be appended
+			is.Equal(strings.Join(look(t, path), " "), strings.TrimSpace(tt.want+" next"))
 		})
 	}
 }
@@ -484,7 +486,7 @@ func TestRecordsOfACrashedProcessAreCut(t *testing.T) {
 	is.NoErr(os.WriteFile(path, appendLine(nil, []byte("old")), 0o600))
 	f, records, _ := reopen(t, path)
 	is.Equal(records, []string{"old"})
-	is.Equal(f.Wait(time.Now()), time.Duration(-1)) // not by itself
+	is.Equal(f.Wait(time.Now()), time.Duration(-1)) // not without Cut
 	f.Cut(f.End())
 	is.Equal(f.Wait(time.Now()), time.Duration(0))
 	flush(t, f)
@@ -493,7 +495,7 @@ func TestRecordsOfACrashedProcessAreCut(t *testing.T) {
 	is.Equal(info.Size(), int64(0))
 }
 
-func TestAJournalWhoseDirectoryIsAnotherOneNowIsMadeAgain(t *testing.T) {
+func TestJournalOfAReplacedDirectoryIsMadeAgain(t *testing.T) {
 	is := is.New(t)
 	dir := filepath.Join(t.TempDir(), "spool")
 	path := filepath.Join(dir, "journal")
@@ -507,7 +509,7 @@ func TestAJournalWhoseDirectoryIsAnotherOneNowIsMadeAgain(t *testing.T) {
 	add(f, "two")
 	flush(t, f)
 	is.Equal(look(t, path), []string{"two"})
-	is.NoErr(os.Truncate(path, 0)) // by hand
+	is.NoErr(os.Truncate(path, 0)) // by another process
 	add(f, "three")
 	flush(t, f)
 	is.Equal(look(t, path), []string{"three"})
@@ -528,8 +530,8 @@ func TestALargeJournalAsksForCompaction(t *testing.T) {
 	is.True(!f.Strained())
 }
 
-// Whatever happens, in whatever order: after a crash every record that was safe, and not cut, is there, in order, once.
-func TestWhatIsSafeIsThereAfterACrash(t *testing.T) {
+// After any sequence of errors and a crash, every record that was safe and not cut is in the journal once, in order.
+func TestSafeRecordsSurviveACrash(t *testing.T) {
 	steps := []string{"", "", "", "open", "write", "sync", "truncate", "dir", "replace", "name"}
 	for seed := range uint64(100) {
 		is := is.New(t)
@@ -561,17 +563,18 @@ func TestWhatIsSafeIsThereAfterACrash(t *testing.T) {
 				f.Finish(<-f.Done(), time.Now())
 			}
 			if f.writing {
-				continue // somebody else has the file
+				continue // the background write has the file
 			}
-			for _, there := range [][]string{look(t, path), recordsOf(t, x.durable)} { // killed now; or the power was cut
+			// after a kill, and after a power cut
+			for _, there := range [][]string{look(t, path), recordsOf(t, x.durable)} {
 				at := -1
 				for _, r := range all {
 					i := slices.Index(there, r.text)
 					if r.at > cut && r.at <= f.Safe() {
-						is.True(i >= 0) // what is safe, and was not cut, is there
+						is.True(i >= 0) // every safe record that was not cut
 					}
 					if i >= 0 {
-						is.True(i > at) // in order
+						is.True(i > at) // in the order of the appends
 						is.True(!slices.Contains(there[i+1:], r.text))
 						at = i
 					}
@@ -585,7 +588,7 @@ func TestWhatIsSafeIsThereAfterACrash(t *testing.T) {
 	}
 }
 
-// Read takes what parse takes and nothing else, whatever the file holds.
+// Read returns the records that parse accepts and no others, for any file.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("00000000 \n"))
 	f.Add(appendLine(appendLine(nil, []byte("one")), []byte("two")))

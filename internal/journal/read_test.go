@@ -9,7 +9,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// endless is a file without blocks: octets of value 0, and no line feed.
+// endless is a sparse file: zero bytes without a line feed.
 type endless struct{ read int }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -25,6 +25,6 @@ func TestEndlessLineEndsTheReading(t *testing.T) {
 	begin := strings.NewReader(string(appendLine(nil, []byte("one"))))
 	_, err := Read(io.MultiReader(begin, r), func([]byte) error { n++; return nil })
 	is.True(errors.Is(err, errTooLong))
-	is.Equal(n, 1)                  // the record before
-	is.True(r.read < maxLine+1<<20) // and no more than a line was read
+	is.Equal(n, 1)                  // the record before the zeros
+	is.True(r.read < maxLine+1<<20) // at most one line is read
 }

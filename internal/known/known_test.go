@@ -22,8 +22,8 @@ func TestList(t *testing.T) {
 	list, err := List()
 	is.NoErr(err)
 	for _, e := range list {
-		is.True(regexp.MustCompile(`^F\d+(/[a-z0-9-]+)?$`).MatchString(e.Name)) // a number, and perhaps a variant
-		is.True(regexp.MustCompile(`^([4-9]|1[0-4])/14$`).MatchString(e.Issue)) // an issue that is still to come
+		is.True(regexp.MustCompile(`^F\d+(/[a-z0-9-]+)?$`).MatchString(e.Name)) // a number, and possibly a variant
+		is.True(regexp.MustCompile(`^([4-9]|1[0-4])/14$`).MatchString(e.Issue)) // a later issue
 		is.True(len(e.About) <= 100)                                            // one short line
 		is.True(Listed(e.Name))
 	}
@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 	is.Equal(list, []Entry{{"F1/a", "4/14", "lost"}, {"F2", "5/14", "sent twice"}})
 	for _, bad := range []string{"F1 4/14 lost\n", "F1\t4/14\n", "F1\t\tlost\n", "F1\t4/14\tlost\nF1\t4/14\tlost\n"} {
 		_, err := parse(bad)
-		is.True(err != nil) // a line that is not in order is an error
+		is.True(err != nil) // a malformed line is an error
 	}
 }
 
@@ -77,7 +77,7 @@ func TestChild(t *testing.T) {
 	is.True(strings.Contains(output, "panic: the child panics"))
 }
 
-// TestEachFaultHasATest reads the tests of the module: each listed fault is shown by exactly one of them.
+// TestEachFaultHasATest reads the tests of the module: exactly one test shows each fault in the list.
 func TestEachFaultHasATest(t *testing.T) {
 	t.Parallel()
 	is := is.NewRelaxed(t)
@@ -108,7 +108,7 @@ func TestEachFaultHasATest(t *testing.T) {
 	}
 }
 
-// faultsIn adds the places of the calls of known.Fault in a file to calls, by the name of the fault.
+// faultsIn adds the places of the calls of known.Fault in a file to calls, by fault.
 func faultsIn(t *testing.T, path string, calls map[string][]string) error {
 	text, err := os.ReadFile(path)
 	if err != nil || !strings.Contains(string(text), "known.Fault(") {

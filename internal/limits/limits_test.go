@@ -10,8 +10,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// source writes a file of package dir/p in a new directory and returns its figures. The files of tests beside it break
-// every limit.
+// source writes a file of package dir/p to a new directory and returns its figures. Test files beside it break every
+// limit.
 func source(t *testing.T, text string) *report {
 	t.Helper()
 	root := t.TempDir()

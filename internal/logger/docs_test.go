@@ -22,9 +22,9 @@ import (
 type logCall struct {
 	at     string // file and line
 	level  string
-	text   string // empty: not a constant
+	text   string // message; empty: not a constant
 	fields []string
-	open   bool // there may be more fields
+	open   bool // the call may have more fields than these
 }
 
 // levels are the methods of slog.Logger, and the argument that is the message.
@@ -73,7 +73,7 @@ func isLogger(e ast.Expr) bool {
 	return false
 }
 
-// constant returns the value of a string literal; empty: it is none.
+// constant returns the value of a string literal, or "" for other expressions.
 func constant(e ast.Expr) string {
 	lit, ok := e.(*ast.BasicLit)
 	if !ok || lit.Kind != token.STRING {
@@ -101,7 +101,7 @@ func fieldNames(args []ast.Expr) (names []string) {
 // A documented message is a row of the table in docs/monitoring.md.
 type documented struct {
 	levels, fields []string
-	used           map[string]bool // fields that a call has
+	used           map[string]bool // fields that a call in the source has
 }
 
 // documentedMessages returns the rows by text.
@@ -173,7 +173,7 @@ func TestTheDocumentsHaveEveryMessage(t *testing.T) {
 	set := token.NewFileSet()
 	files := sourceFiles(t, set)
 	events := eventTexts(files)
-	is.True(len(events) > 3) // the texts of events were found
+	is.True(len(events) > 3) // the texts were found
 	seen := make(map[string]bool)
 	for _, text := range events {
 		seen[text] = true
@@ -187,7 +187,7 @@ func TestTheDocumentsHaveEveryMessage(t *testing.T) {
 				t.Errorf("%s: the message is not constant", call.at)
 				continue
 			case call.text == "":
-				continue // an event
+				continue // the text of an event
 			case row == nil:
 				t.Errorf("%s: %q is not documented", call.at, call.text)
 				continue
@@ -209,7 +209,7 @@ func TestTheDocumentsHaveEveryMessage(t *testing.T) {
 			}
 		}
 	}
-	is.True(len(seen) > 40) // the source was found
+	is.True(len(seen) > 40) // the calls were found
 	for _, text := range slices.Sorted(maps.Keys(rows)) {
 		if !seen[text] {
 			t.Errorf("%q is documented, but no line of the source logs it", text)

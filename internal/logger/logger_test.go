@@ -27,7 +27,7 @@ func TestTheJournalGetsLevels(t *testing.T) {
 		"<4>level=WARN msg=w g.time=\"2\\n<0>evil\"\n<3>level=ERROR msg=e\n<3>level=ERROR+4 msg=worse\n")
 }
 
-// The name of a file is the choice of a local user. Nothing in it reaches a terminal that shows the log.
+// A local user chooses the name of a file. No control character of the name reaches a terminal that shows the log.
 func TestLogHasNoControlCharacters(t *testing.T) {
 	const name = "a\x7fb\u009b31m\u202egpj\u2066\u061c\x1b]0;x\a é 日\xff.eml"
 	for _, asJSON := range []bool{false, true} {
@@ -35,7 +35,7 @@ func TestLogHasNoControlCharacters(t *testing.T) {
 		var b bytes.Buffer
 		log := New(&b, slog.LevelInfo, asJSON)
 		log.Info("queued", "file", name)
-		log.Info("queued", "file", "\x7f") // slog puts no quotes around it
+		log.Info("queued", "file", "\x7f") // slog does not quote this text
 		log.Info("queued", "file", "é")
 		for _, r := range b.String() {
 			is.True(r == '\n' || unicode.IsGraphic(r) || r == '\ufffd')
@@ -46,7 +46,7 @@ func TestLogHasNoControlCharacters(t *testing.T) {
 		if asJSON {
 			var record struct{ File string }
 			is.NoErr(json.NewDecoder(&b).Decode(&record))
-			is.Equal(record.File, strings.ToValidUTF8(name, "\ufffd")) // programs read the name itself
+			is.Equal(record.File, strings.ToValidUTF8(name, "\ufffd")) // a program that reads JSON gets the name itself
 		} else {
 			is.True(strings.Contains(b.String(), `file=\x7f`))
 		}

@@ -15,12 +15,12 @@ import (
 	"github.com/matryer/is"
 )
 
-// stalled is a writer that blocks until it is released.
+// stalled is a writer that blocks until release is closed.
 type stalled struct {
 	release chan struct{}
 	text    bytes.Buffer
 	writes  int
-	longest int // bytes of a write
+	longest int // length of the longest write
 }
 
 func (s *stalled) Write(p []byte) (int, error) {
@@ -29,7 +29,7 @@ func (s *stalled) Write(p []byte) (int, error) {
 	return s.text.Write(p)
 }
 
-// While nobody reads the log, lines wait within bounds, and the others are dropped and counted.
+// While the reader of the log does not read, a limited number of lines waits. Further lines are dropped and counted.
 func TestLinesAreDroppedWhileTheReaderStalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,12 +44,12 @@ func TestLinesAreDroppedWhileTheReaderStalls(t *testing.T) {
 		}
 		began := time.Now()
 		l.flush(time.Second)
-		is.Equal(time.Since(began), time.Second) // the end of the process does not wait for ever
+		is.Equal(time.Since(began), time.Second) // the end of the process waits for a limited time
 		close(w.release)
 		l.flush(time.Minute)
 		text := w.text.String()
 		dropped, notes := 0, regexp.MustCompile(`(?m)lines=(\d+)$`).FindAllStringSubmatch(text, -1)
-		for _, note := range notes { // one, or two if the writer began when lines were dropped already
+		for _, note := range notes { // there are two if the writer began after lines had been dropped
 			n, err := strconv.Atoi(note[1])
 			is.NoErr(err)
 			dropped += n
@@ -63,7 +63,7 @@ func TestLinesAreDroppedWhileTheReaderStalls(t *testing.T) {
 	})
 }
 
-// Lines that wait for the reader are written together, as a pipe takes them.
+// Lines that wait for the reader are written together.
 func TestWaitingLinesAreWrittenTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestWaitingLinesAreWrittenTogether(t *testing.T) {
 			synctest.Wait() // the first line is being written
 		}
 		long := strings.Repeat("x", 2*maxJoined) + "\n"
-		fmt.Fprint(l, long, "end\n") // one line that is longer, as far as the writer knows
+		fmt.Fprint(l, long, "end\n") // the long line counts as one line
 		fmt.Fprintln(l, "last")
 		close(w.release)
 		l.flush(time.Minute)
@@ -87,7 +87,7 @@ func TestWaitingLinesAreWrittenTogether(t *testing.T) {
 	})
 }
 
-// A pipe without a reader loses the lines, and nothing else.
+// If the reader of a pipe has gone, the lines are lost and the process goes on.
 func TestReaderGone(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -48,12 +48,12 @@ func TestLinesOfTogetherAreWrittenWithOneCall(t *testing.T) {
 			panic("in an observer")
 		})
 	}()
-	is.True(strings.Contains(w.String(), "fifth")) // not lost
+	is.True(strings.Contains(w.String(), "fifth")) // the line is written
 	was := w.n
 	handler.Together(func() {
 		for range 2 * maxTogether / 100 {
 			log.Info(strings.Repeat("x", 100))
 		}
-		is.True(w.n > was) // memory is bounded
+		is.True(w.n > was) // the buffer is bounded
 	})
 }

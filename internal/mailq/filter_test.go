@@ -16,7 +16,7 @@ func TestPattern(t *testing.T) {
 		match   bool
 	}{
 		{"ann@example.com", "Ann@Example.com", true},
-		{"ann@example.com", "joann@example.com", false}, // never a part
+		{"ann@example.com", "joann@example.com", false}, // the whole address must match
 		{"ann@example.com", "ann@example.com.evil.org", false},
 		{"@example.com", "ann@EXAMPLE.com", true},
 		{"@example.com", "ann@sub.example.com", false},
@@ -25,7 +25,7 @@ func TestPattern(t *testing.T) {
 		{"*@example.*", "ann@example.org", true},
 		{"a*b*c", "axxbyyc", true},
 		{"a*b*c", "axxcyyb", false},
-		{"a*a", "a", false}, // the same letter is not both ends
+		{"a*a", "a", false}, // one letter cannot match both
 		{"*", "", true},
 		{"<>", "", true},
 		{"<>", "ann@example.com", false},
@@ -72,7 +72,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestUnreadableMessageHasNoNullSender is about "delete -all -from '<>'", which must not hit what nobody could read.
+// TestUnreadableMessageHasNoNullSender: "delete -all -from '<>'" must not delete messages that could not be read.
 func TestUnreadableMessageHasNoNullSender(t *testing.T) {
 	to := []record.Recipient{{Address: "ann@x.org"}}
 	for name, row := range map[string]struct {
@@ -91,7 +91,8 @@ func TestUnreadableMessageHasNoNullSender(t *testing.T) {
 			is := is.New(t)
 			null, any := Filter{From: "<>"}, Filter{From: "*"}
 			is.Equal(null.Match(&row.entry, time.Time{}), row.match)
-			is.Equal(any.Match(&row.entry, time.Time{}), row.match || row.entry.From != "") // * is any sender, and no sender is none
+			// * matches any sender, but not an unknown sender
+			is.Equal(any.Match(&row.entry, time.Time{}), row.match || row.entry.From != "")
 		})
 	}
 }

@@ -57,7 +57,7 @@ func TestJSONOfAnEntry(t *testing.T) {
 			json.HTMLEscape(&escaped, []byte(row.want))
 			text, err := json.Marshal(row.entry)
 			is.NoErr(err)
-			is.Equal(string(text), escaped.String()) // as list -json encodes
+			is.Equal(string(text), escaped.String()) // in the form of list -json
 		})
 	}
 }

@@ -26,7 +26,7 @@ func TestChanged(t *testing.T) {
 		"this version":  {1, at, false},
 		"other size":    {2, at, true},
 		"other time":    {1, at.Add(1), true},
-		"no version":    {0, time.Time{}, false}, // of the 2014 tool
+		"no version":    {0, time.Time{}, false}, // a record of the 2014 tool
 		"part only":     {-1, at, false},
 		"no time":       {2, time.Time{}, true},
 		"time, no size": {0, at, true},

@@ -11,7 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/mailq"
 )
 
-// A file with a temporary name is no message before it has not changed for an hour, with a daemon running or not.
+// A file with a temporary name is no message until it has not changed for an hour, whether a daemon runs or not.
 func TestTemporaryNames(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -42,12 +42,12 @@ func TestTemporaryNames(t *testing.T) {
 	})
 	is.Equal(states([]string{"*.own"})["m.own"], mailq.Temporary)
 	is.Equal(states([]string{"*.own"})["m~"], mailq.New)
-	drain(t, dir) // what the daemon writes about these files changes nothing
+	drain(t, dir) // the daemon adds records of these files, which changes nothing
 	is.Equal(states(nil), map[string]mailq.State{"m.eml.part": mailq.Temporary, "m~": mailq.Temporary, "m.tmp": mailq.Temporary})
 	is.True(!mailq.Temporary.Queued())
 }
 
-// The newest damaged status file comes last. Characters of patterns in the path are ordinary.
+// The newest damaged status file is the last one. Pattern characters in the path have no special meaning.
 func TestSetAside(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -23,7 +23,7 @@ import (
 
 var everywhere = []spooldir.Place{spooldir.Spool, spooldir.Hold, spooldir.Failed}
 
-// relay takes what is for ok@, refuses no@ for good, and defers everybody else.
+// relay accepts ok@, refuses no@ for good, and defers every other recipient.
 type relay struct{}
 
 func (relay) Deliver(_ context.Context, t *spoolgore.Transaction) (results []spoolgore.Result) {
@@ -42,7 +42,7 @@ func (relay) Deliver(_ context.Context, t *spoolgore.Transaction) (results []spo
 	return results
 }
 
-// drain runs the spool until nothing is due.
+// drain runs the spool until no message is due.
 func drain(t *testing.T, dir string) {
 	t.Helper()
 	check(t, spoolgore.New(dir, spoolgore.Options{Transport: relay{}, NoReports: true}).Drain(t.Context()))
@@ -67,7 +67,7 @@ func to(addresses string) string {
 	return "From: shop@example.com\nTo: " + addresses + "\nSubject: x\nMessage-ID: <1@x>\n\nhello\n"
 }
 
-// spool has a message in every place, and one that came after the daemon.
+// spool returns a spool with a message in every place, and one that came after the daemon ended.
 func spool(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -84,7 +84,7 @@ func spool(t *testing.T) string {
 	return dir
 }
 
-// rows are the entries that Each gives, by their names, and the names in its order.
+// rows returns the entries of Each by name, and the names in order.
 func rows(t *testing.T, v *mailq.View, places []spooldir.Place) (byName map[string]*mailq.Entry, order []string) {
 	t.Helper()
 	byName = make(map[string]*mailq.Entry)
@@ -109,7 +109,8 @@ func TestEach(t *testing.T) {
 	v := view(t, dir, "")
 	got, order := rows(t, v, everywhere)
 	is.NoErr(v.Trouble)
-	is.Equal(order, []string{"deferred", "held", "nobody", "touched", "fresh", "refused"}) // what is known, what is not, what has failed
+	// messages with a record, without a record, failed
+	is.Equal(order, []string{"deferred", "held", "nobody", "touched", "fresh", "refused"})
 
 	e := got["deferred"]
 	is.Equal(e.State, mailq.Deferred)
@@ -118,14 +119,14 @@ func TestEach(t *testing.T) {
 	is.True(strings.Contains(e.Reason, "450 4.2.1 later"))
 	is.True(e.To[0].Accepted())
 	is.Equal(e.To[1].History.First.TLS, "TLS 1.3")
-	is.True(e.NextAttempt.Equal(e.To[1].NextAttempt)) // who has got it is not tried
+	is.True(e.NextAttempt.Equal(e.To[1].NextAttempt)) // only the recipient that waits
 	is.Equal(e.Size, int64(len(to("ok@x.org, later@y.org"))))
 
 	is.Equal(got["held"].State, mailq.Held)
-	is.Equal(got["held"].From, "shop@example.com") // it is known by the name it had in the spool
+	is.Equal(got["held"].From, "shop@example.com") // the record has the name that the file had in the spool
 	is.Equal(got["nobody"].State, mailq.Unusable)
 	is.True(strings.Contains(got["nobody"].Reason, "no recipients"))
-	is.Equal(got["touched"].State, mailq.New) // to be read again, and tried at once
+	is.Equal(got["touched"].State, mailq.New) // the file has changed: it is tried at once
 	is.True(got["touched"].NextAttempt.IsZero())
 	is.Equal(got["touched"].Attempts, 1)
 
@@ -137,9 +138,9 @@ func TestEach(t *testing.T) {
 
 	e = got["fresh"]
 	is.Equal(e.State, mailq.New)
-	is.Equal(len(e.To), 0) // nobody has read it yet
+	is.Equal(len(e.To), 0) // no daemon has read the file
 	v.ReadHeader(e)
-	is.Equal(e.To[0].Address, "new@x.org") // by its envelope line
+	is.Equal(e.To[0].Address, "new@x.org") // from the envelope line
 	is.Equal(e.State, mailq.New)
 }
 
@@ -151,11 +152,11 @@ func TestEachOfSomePlaces(t *testing.T) {
 	_, order = rows(t, view(t, dir, ""), []spooldir.Place{spooldir.Failed})
 	is.Equal(order, []string{"refused"})
 	check(t, os.RemoveAll(filepath.Join(dir, "hold")))
-	_, order = rows(t, view(t, dir, ""), []spooldir.Place{spooldir.Hold}) // nobody has ever needed it
+	_, order = rows(t, view(t, dir, ""), []spooldir.Place{spooldir.Hold}) // hold/ does not exist
 	is.Equal(len(order), 0)
 	v := view(t, filepath.Join(dir, "typo"), "")
 	err := v.Each(everywhere, func(*mailq.Entry) error { return nil })
-	is.True(errors.Is(err, fs.ErrNotExist)) // that there is no spool is not that there is no mail
+	is.True(errors.Is(err, fs.ErrNotExist)) // a missing spool is an error
 }
 
 func TestEachWithoutAStatus(t *testing.T) {
@@ -170,11 +171,11 @@ func TestEachWithoutAStatus(t *testing.T) {
 			check(t, spoil(filepath.Join(dir, ".spoolgore.js")))
 			v := view(t, dir, "")
 			got, _ := rows(t, v, everywhere)
-			is.Equal(v.Trouble == nil, name == "gone") // somebody has to be told
-			is.Equal(len(got), 6)                      // no message is left out for that
+			is.Equal(v.Trouble == nil, name == "gone") // a damaged status file is reported
+			is.Equal(len(got), 6)                      // the messages are listed anyway
 			is.Equal(got["deferred"].State, mailq.New)
 			v.ReadHeader(got["deferred"])
-			is.Equal(got["deferred"].To[1].Address, "later@y.org") // the file tells
+			is.Equal(got["deferred"].To[1].Address, "later@y.org") // from the message file
 			v.ReadHeader(got["nobody"])
 			is.Equal(got["nobody"].State, mailq.New)
 			is.Equal(got["refused"].State, mailq.Failed)
@@ -187,11 +188,11 @@ func TestAStatusFileElsewhere(t *testing.T) {
 	dir := spool(t)
 	check(t, os.Rename(filepath.Join(dir, ".spoolgore.js"), filepath.Join(dir, "status")))
 	got, order := rows(t, view(t, dir, filepath.Join(dir, "status")), everywhere)
-	is.Equal(len(order), 6) // it is no message itself
+	is.Equal(len(order), 6) // the status file is not listed as a message
 	is.Equal(got["deferred"].State, mailq.Deferred)
 }
 
-func TestTwoOfOneName(t *testing.T) {
+func TestTwoMessagesOfOneName(t *testing.T) {
 	is := is.New(t)
 	dir := spool(t)
 	write(t, dir, "hold/deferred", to("other@x.org"))
@@ -200,7 +201,7 @@ func TestTwoOfOneName(t *testing.T) {
 	is.NoErr(v.Each(everywhere, func(e *mailq.Entry) error {
 		if e.Name == "deferred" {
 			places = append(places, e.Place)
-			is.Equal(e.Known, e.Place == spooldir.Spool) // the status tells of that one
+			is.Equal(e.Known, e.Place == spooldir.Spool) // the status file is about the message in the spool
 		}
 		return nil
 	}))
@@ -216,14 +217,14 @@ func TestFind(t *testing.T) {
 		is.NoErr(err)
 		all, _ := rows(t, v, everywhere)
 		e.Info, all[name].Info = nil, nil
-		is.Equal(e, all[name]) // the same as in a list
+		is.Equal(e, all[name]) // the same entry as Each returns
 	}
 	for _, name := range []string{"gone", "hold", ".hidden", "../x", ""} {
 		_, err := v.Find(spooldir.Spool, name)
 		is.True(errors.Is(err, fs.ErrNotExist))
 	}
 	_, err := v.Find(spooldir.Failed, "refused.json")
-	is.True(errors.Is(err, fs.ErrNotExist)) // what lies beside is no message
+	is.True(errors.Is(err, fs.ErrNotExist)) // a why-file is no message
 }
 
 func TestStates(t *testing.T) {
@@ -239,7 +240,8 @@ func TestStates(t *testing.T) {
 			is := is.New(t)
 			dir := t.TempDir()
 			write(t, dir, "m", to("a@x.org"))
-			text, err := json.Marshal(spoolgore.Status{filepath.Join(dir, "m"): m}) // of the 2014 tool: no size, no time of the file
+			// a record of the 2014 tool: without size and time of the file
+			text, err := json.Marshal(spoolgore.Status{filepath.Join(dir, "m"): m})
 			is.NoErr(err)
 			is.NoErr(os.WriteFile(filepath.Join(dir, ".spoolgore.js"), text, 0o600))
 			got, _ := rows(t, view(t, dir, ""), everywhere)
@@ -250,7 +252,7 @@ func TestStates(t *testing.T) {
 
 // TestEntryHasEveryFieldOfARecord fails for a new field of record.Message that is neither shown nor left out on purpose.
 func TestEntryHasEveryFieldOfARecord(t *testing.T) {
-	left := map[string]bool{ // identity of the file, and what only a file has that is away
+	left := map[string]bool{ // identity of the file, and fields of files that are missing
 		"Size": true, "Modified": true, "Digest": true, "Inode": true, "BodyDigest": true, "Missing": true,
 	}
 	shown := reflect.TypeFor[mailq.Entry]()
@@ -294,7 +296,7 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// The reason of a message is that of a recipient who waits, not of one that was given up.
+// The reason of a message is that of a waiting recipient, not of one that was given up.
 func TestReasonOfTheWaitingRecipient(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -335,7 +337,7 @@ func TestCountFailed(t *testing.T) {
 	is.Equal(f, mailq.FailedCount{All: 3, Bytes: 84})
 }
 
-// Every message is shown once, whatever the number: those of the status file, others, and given-up ones.
+// Every message is shown once, in any number: with a record, without a record, and failed.
 func TestEachOfMoreMessagesThanAreSorted(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -383,6 +385,6 @@ func TestEachOfMoreMessagesThanAreSorted(t *testing.T) {
 	for place, from := range map[spooldir.Place]string{spooldir.Spool: "spool@x", spooldir.Hold: "hold@x"} {
 		e, err := v.Find(place, "twice")
 		is.NoErr(err)
-		is.Equal(e.From, from) // each of two messages of one name has its own record
+		is.Equal(e.From, from) // each of two messages with one name has its own record
 	}
 }

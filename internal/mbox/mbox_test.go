@@ -74,9 +74,10 @@ func TestDetectAndSplit(t *testing.T) {
 			is.Equal(kind, tt.kind)
 			if tt.want != nil {
 				is.Equal(split(t, strings.NewReader(tt.text), kind), tt.want)
-				is.Equal(split(t, iotest.OneByteReader(strings.NewReader(tt.text)), kind), tt.want) // in any pieces
+				// the same for reads of any size
+				is.Equal(split(t, iotest.OneByteReader(strings.NewReader(tt.text)), kind), tt.want)
 			} else if tt.text != "" {
-				is.Equal(split(t, strings.NewReader(tt.text), kind), []string{tt.text}) // one message, as it is
+				is.Equal(split(t, strings.NewReader(tt.text), kind), []string{tt.text}) // one message, unchanged
 			}
 		})
 	}
@@ -108,13 +109,13 @@ func TestReadErrors(t *testing.T) {
 				_, err = io.Copy(io.Discard, m)
 			}
 		}
-		is.True(errors.Is(err, broken)) // not the end of a message
+		is.True(errors.Is(err, broken)) // the read error is not the end of a message
 	}
 	_, err := Detect(strings.NewReader("x"), 1000)
-	is.True(errors.Is(err, io.ErrUnexpectedEOF)) // a file that became shorter
+	is.True(errors.Is(err, io.ErrUnexpectedEOF)) // the file became shorter
 }
 
-// No byte of a message is lost or added, but for separators, quoting and the empty lines that belong to the file.
+// No byte of a message is lost or added, except separators, quoting and the empty lines of the mbox format.
 func FuzzSplit(f *testing.F) {
 	f.Add(from+header+"a\n\n"+from+header+"b\n", 1)
 	f.Add(header+"a\n"+dashes+"\n"+header+"b\n"+dashes+"\n", 2)

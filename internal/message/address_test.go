@@ -19,7 +19,7 @@ func headerOf(t testing.TB, text string) *Header {
 	return h
 }
 
-// show writes addresses in one line: good ones as they are, bad ones as !text(reason).
+// show returns addresses in one line: valid ones, and invalid ones as !text(reason).
 func show(list []Address) string {
 	var out []string
 	for _, a := range list {
@@ -200,19 +200,19 @@ func TestAddressesFromEnvelope(t *testing.T) {
 		"\nFrom: f@x\nTo: c@x\nBcc: d@x\n\n")
 	a := h.Addresses()
 	is.Equal(a.From, "")    // the null sender
-	is.NoErr(a.FromErr)     // is no error
-	is.Equal(len(a.Cc), 0)  // the header has no say
-	is.Equal(len(a.Bcc), 0) // nor here
+	is.NoErr(a.FromErr)     // is valid
+	is.Equal(len(a.Cc), 0)  // recipients of the header are not used
+	is.Equal(len(a.Bcc), 0) // nor those of Bcc
 	is.Equal(show(a.To), `a@x | A@x | !root(no domain) | !b??RCPT@x(holds a control character) | "q r"@x`)
 
 	a = headerOf(t, `X-Spoolgore-Envelope: {"from":"fo o@x","to":["a@x"]}`).Addresses()
-	is.True(a.FromErr != nil)   // a bad report made
-	is.Equal(show(a.To), "a@x") // and spoils nothing else
+	is.True(a.FromErr != nil)   // an invalid sender is an error
+	is.Equal(show(a.To), "a@x") // and does not affect the recipients
 
 	a = headerOf(t, "X-Spoolgore-Envelope: {\nFrom: f@x\nTo: a@x\n\n").Addresses()
-	is.True(a.FromErr != nil)        // a broken envelope line is told
-	is.Equal(len(a.To)+len(a.Cc), 0) // and the header is not believed in its place
-	is.Equal(a.From, "")             // for the sender neither
+	is.True(a.FromErr != nil)        // a broken envelope line is an error
+	is.Equal(len(a.To)+len(a.Cc), 0) // the header is not used instead
+	is.Equal(a.From, "")             // not for the sender either
 }
 
 func TestCheckAddress(t *testing.T) {
@@ -245,7 +245,7 @@ func TestCheckAddress(t *testing.T) {
 		t.Run(printable(tt.addr), func(t *testing.T) {
 			is := is.New(t)
 			err := CheckAddress(tt.addr)
-			is.Equal(err == nil, tt.ok) // exactly the usable mailboxes pass
+			is.Equal(err == nil, tt.ok) // only valid addresses pass
 		})
 	}
 }
@@ -253,8 +253,8 @@ func TestCheckAddress(t *testing.T) {
 func TestHasUTF8(t *testing.T) {
 	is := is.New(t)
 	is.True(!HasUTF8("a@x.org")) // ASCII
-	is.True(HasUTF8("ü@x.org"))  // in front
-	is.True(HasUTF8("a@x.örg"))  // behind
+	is.True(HasUTF8("ü@x.org"))  // in the local part
+	is.True(HasUTF8("a@x.örg"))  // in the domain
 }
 
 func TestPrintable(t *testing.T) {
@@ -262,9 +262,9 @@ func TestPrintable(t *testing.T) {
 	is.Equal(printable("a\r\nb\xff"), "a??b?")                        // no control character, valid UTF-8
 	is.Equal(len(printable(strings.Repeat("x", 1000))), 200)          // at most 200 bytes
 	is.Equal(len(printable("x"+strings.Repeat("ü", 1000))), 199)      // cut between characters
-	is.Equal(printable(strings.Repeat("\xff", 1000)), "?")            // one mark for a run of broken bytes
-	is.Equal(len(printable(strings.Repeat("\x80x", 1000))), 200)      // marks do not make it longer
-	is.Equal(printable(strings.Repeat("ü", 100) + "x")[:2], "\u00fc") // kept as it is
+	is.Equal(printable(strings.Repeat("\xff", 1000)), "?")            // one mark for consecutive broken bytes
+	is.Equal(len(printable(strings.Repeat("\x80x", 1000))), 200)      // marks do not exceed the limit
+	is.Equal(printable(strings.Repeat("ü", 100) + "x")[:2], "\u00fc") // valid characters are kept
 }
 
 // Lists made to be slow: the time must grow with the length, not with its square.

@@ -65,11 +65,11 @@ func TestTopBlockTimes(t *testing.T) {
 
 	env, err = headerOf(t, "To: a@x\nX-Spoolgore-Expire: 1m\n\n").Envelope(arrived)
 	is.NoErr(err)
-	is.Equal(env, nil) // an ordinary field further down
+	is.Equal(env, nil) // a field after another one is an ordinary field
 
 	for _, bad := range []string{"Expire: soon", "Expire:", "NotBefore: 2026", "Priority: high", "Expire: -1h"} {
 		_, err = headerOf(t, "X-Spoolgore-"+bad+"\nTo: a@x\n\n").Envelope(arrived)
-		is.True(err != nil && strings.HasPrefix(err.Error(), "X-Spoolgore-")) // the file waits to be corrected
+		is.True(err != nil && strings.HasPrefix(err.Error(), "X-Spoolgore-")) // the error names the field
 	}
 }
 

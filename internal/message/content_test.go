@@ -61,17 +61,17 @@ func TestContent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(contentOf(t, tt.text, added), tt.want) // what goes out
+			is.Equal(contentOf(t, tt.text, added), tt.want) // the content as it is sent
 		})
 	}
 }
 
-func TestNothingIsAddedThatWasNotGiven(t *testing.T) {
+func TestContentHasNoFieldThatWasNotAdded(t *testing.T) {
 	is := is.New(t)
 	is.Equal(contentOf(t, "A: 1\n\nb", Added{}), "A: 1\r\n\r\nb\r\n") // no Date, no Message-ID
 }
 
-// Whatever falls on the edge of the read buffer is sent as if it did not.
+// A message that crosses the read buffer is sent like any other.
 func TestContentAcrossBuffers(t *testing.T) {
 	is := is.New(t)
 	for _, end := range []string{"\n", "\r\n", "\r", "\r\r\n", "\r\r", "\n\r", "\r\rx", "x\r\nx", "\r\n\r\n", "\r\r\r\n", "\r\r\n\r\n", strings.Repeat("\r", 2*bufSize) + "\n", strings.Repeat("\r", 2*bufSize) + "x"} {
@@ -79,7 +79,7 @@ func TestContentAcrossBuffers(t *testing.T) {
 			body := strings.Repeat("x", n) + end + strings.Repeat("y", 2*bufSize) + end
 			text := "A: 1\n\n" + body
 			got := contentOf(t, text, Added{})
-			is.True(got == "A: 1\r\n\r\n"+naiveBody(body)) // the same as for a body in one piece
+			is.True(got == "A: 1\r\n\r\n"+naiveBody(body)) // the same as for a short body
 			size, _, err := headerOf(t, text).Content(strings.NewReader(text), int64(len(text)), Added{}).Measure()
 			is.NoErr(err)
 			is.Equal(size, int64(len(got))) // Measure counts the same bytes
@@ -88,7 +88,7 @@ func TestContentAcrossBuffers(t *testing.T) {
 }
 
 func TestContentPassesReadErrorsOn(t *testing.T) {
-	text := "A: 1\r\n\r\n" + strings.Repeat("line\r\n", 10_000) // goes out as it is
+	text := "A: 1\r\n\r\n" + strings.Repeat("line\r\n", 10_000) // sent unchanged
 	size := int64(len(text))
 	for _, from := range []int64{8192, 20_000, size - 1} {
 		is := is.New(t)
@@ -100,10 +100,10 @@ func TestContentPassesReadErrorsOn(t *testing.T) {
 		} {
 			c := h.Content(file, size, Added{})
 			out, err := io.ReadAll(c)
-			is.True(errors.Is(err, want))   // told
-			is.True(int64(len(out)) < size) // before the end
+			is.True(errors.Is(err, want))   // the read error
+			is.True(int64(len(out)) < size) // the content ends early
 			_, err = c.Read(make([]byte, 1))
-			is.True(errors.Is(err, want)) // and told again
+			is.True(errors.Is(err, want)) // the same error again
 			is.NoErr(c.Close())
 		}
 	}
@@ -126,8 +126,8 @@ func TestCloseContent(t *testing.T) {
 	is.NoErr(c.Close())
 	is.NoErr(c.Close()) // twice is fine
 	n, err := c.Read(make([]byte, 10))
-	is.Equal(n, 0)                        // nothing from a buffer that is somebody else's
-	is.True(errors.Is(err, fs.ErrClosed)) // and no clean end
+	is.Equal(n, 0)                        // no byte of a buffer that is used again
+	is.True(errors.Is(err, fs.ErrClosed)) // an error, not the end of the content
 }
 
 func TestFileThatGrewIsSentAsItWas(t *testing.T) {
@@ -136,7 +136,7 @@ func TestFileThatGrewIsSentAsItWas(t *testing.T) {
 	h := headerOf(t, text)
 	out, err := io.ReadAll(h.Content(strings.NewReader(text+"more\n"), int64(len(text)), Added{}))
 	is.NoErr(err)
-	is.Equal(string(out), "A: 1\r\n\r\nbody\r\n") // size bytes count
+	is.Equal(string(out), "A: 1\r\n\r\nbody\r\n") // only the first size bytes
 }
 
 func TestMeasure(t *testing.T) {
@@ -145,7 +145,7 @@ func TestMeasure(t *testing.T) {
 	for _, at := range []int{-1, 0, 7, 8, bufSize - 1, bufSize, 3*bufSize + 4} {
 		body := bytes.Repeat([]byte("x"), 3*bufSize+5)
 		if at == 7 || at == 8 {
-			body = body[:20] // one that is read with the header
+			body = body[:20] // short enough to be read with the header
 		}
 		if at >= 0 {
 			body[at] = 0x80
@@ -153,15 +153,15 @@ func TestMeasure(t *testing.T) {
 		text := header + string(body)
 		size, eight, err := headerOf(t, text).Content(strings.NewReader(text), int64(len(text)), Added{MessageID: "<1@x>"}).Measure()
 		is.NoErr(err)
-		is.Equal(size, int64(len("Message-ID: <1@x>\r\nA: 1\r\n\r\n")+len(body)+2)) // all bytes that go out, and no others
-		is.Equal(eight, at >= 0)                                                    // one of them above 127
+		is.Equal(size, int64(len("Message-ID: <1@x>\r\nA: 1\r\n\r\n")+len(body)+2)) // the size of the content as sent
+		is.Equal(eight, at >= 0)                                                    // whether it has 8-bit data
 	}
 	text := header + "body\n"
 	_, _, err := headerOf(t, text).Content(strings.NewReader(text), int64(len(text))+1, Added{}).Measure()
 	is.True(errors.Is(err, io.ErrUnexpectedEOF)) // a read error comes through
 }
 
-// naiveBody is the rule for line ends, written down as simply as possible.
+// naiveBody converts line ends in the simplest way.
 func naiveBody(body string) string {
 	body = lineEnds.ReplaceAllString(body, "\n")
 	body = strings.ReplaceAll(body, "\r", " ")

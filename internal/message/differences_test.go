@@ -13,7 +13,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// update has the tests write the files in testdata anew: read every line that has changed.
+// update makes the tests write the files in testdata again. Check each changed line.
 var update = flag.Bool("update", false, "write testdata/fields.txt and testdata/shim.txt anew")
 
 // readTable returns the lines of a file in testdata, cut at tabs. A line that begins with '#' is a comment.
@@ -31,7 +31,7 @@ func readTable(t testing.TB, name string) (rows [][]string) {
 	return rows
 }
 
-// fields returns the 300 values of testdata/fields.txt, and how each is read.
+// fields returns the 300 values in testdata/fields.txt, and the expected reading of each.
 func fields(t testing.TB) (values, readings []string) {
 	t.Helper()
 	for _, row := range readTable(t, "fields.txt") {
@@ -44,7 +44,7 @@ func fields(t testing.TB) (values, readings []string) {
 	return values, readings
 }
 
-// read returns what the daemon, or with a nil Parser sendmail-spool, reads in a To field of that value.
+// read returns the addresses in a To field as the daemon reads it, or with a nil Parser as sendmail-spool does.
 func read(t testing.TB, parse Parser, value string) []Address {
 	t.Helper()
 	h := headerOf(t, "To: "+value+"\n\n")
@@ -112,7 +112,7 @@ func TestShimReadsTheSame(t *testing.T) {
 		is.Equal(show(read(t, nil, value)), show(daemon)) // without enmime
 		shim := read(t, nil, Qualify(value, "host.example"))
 		for _, addr := range good(daemon) {
-			is.True(slices.Contains(good(shim), addr)) // the difference changes no recipient that the daemon has
+			is.True(slices.Contains(good(shim), addr)) // every recipient of the daemon is also one of sendmail-spool
 		}
 		if show(shim) != show(daemon) {
 			differences = append(differences, strconv.Quote(value)+"\t"+strings.Trim(strconv.Quote(show(shim)), `"`))

@@ -27,14 +27,14 @@ func TestEnvelopeLineRoundTrip(t *testing.T) {
 
 	got, err := headerOf(t, text+"Subject: x\n\n").Envelope(time.Time{})
 	is.NoErr(err)
-	is.Equal(*got, want) // nothing lost
+	is.Equal(*got, want) // every field is read back
 }
 
 func TestEnvelopeLineIsMinimal(t *testing.T) {
 	is := is.New(t)
 	line, err := Envelope{To: []string{"a@x"}}.AppendLine(nil)
 	is.NoErr(err)
-	is.Equal(string(line), `X-Spoolgore-Envelope: {"from":"","to":["a@x"]}`+"\n") // nothing that says nothing
+	is.Equal(string(line), `X-Spoolgore-Envelope: {"from":"","to":["a@x"]}`+"\n") // empty fields are left out
 }
 
 func TestAppendLineRefuses(t *testing.T) {
@@ -69,7 +69,7 @@ func TestAppendLineRefuses(t *testing.T) {
 			is := is.New(t)
 			b, err := e.AppendLine([]byte("x"))
 			is.True(err != nil)      // refused
-			is.Equal(string(b), "x") // nothing appended
+			is.Equal(string(b), "x") // no text is appended
 		})
 	}
 }
@@ -83,7 +83,7 @@ func TestAppendLineLimit(t *testing.T) {
 	line, err := e.AppendLine(nil)
 	is.NoErr(err) // 10,000 recipients fit
 	a := headerOf(t, string(line)).Addresses()
-	is.Equal(len(a.To), 10_000) // and are all there
+	is.Equal(len(a.To), 10_000) // all recipients are read
 
 	for len(e.To) < 50_000 {
 		e.To = append(e.To, e.To[:10_000]...)
@@ -119,8 +119,8 @@ func TestEnvelopeLine(t *testing.T) {
 			env, err := headerOf(t, tt.line+"\nTo: h@x\n\n").Envelope(time.Time{})
 			switch {
 			case tt.to < 0:
-				is.True(err != nil) // told
-				is.True(env == nil) // and nothing given
+				is.True(err != nil) // an error
+				is.True(env == nil) // and no envelope
 			case tt.to == 0:
 				is.NoErr(err)
 				is.True(env == nil) // no envelope line
@@ -136,6 +136,7 @@ func TestNotifyBelongsToItsRecipient(t *testing.T) {
 	is := is.New(t)
 	env := Envelope{To: []string{"a@x", "b@x", "a@x", "c@x"}, Notify: []string{"NEVER", "FAILURE", "DELAY"}}
 	notify, orcpt := env.Wishes([]string{"c@x", "b@x", "a@x", "d@x"})
-	is.Equal(notify, []string{"", "FAILURE", "NEVER", ""}) // each has its own, the first where there are two
-	is.Equal(orcpt, nil)                                   // of what nobody wished there is no list
+	// each recipient has its own, and the first of two duplicates counts
+	is.Equal(notify, []string{"", "FAILURE", "NEVER", ""})
+	is.Equal(orcpt, nil) // without a wish there is no list
 }

@@ -26,7 +26,7 @@ var (
 	privateName = regexp.MustCompile(`(?i)^(Bcc|Resent-Bcc|Return-Path)$`)
 )
 
-// reference is the rule for what goes out, written down as simply as possible, apart from the code that is tested.
+// reference returns the content as sent, in the simplest way and independent of the code under test.
 func reference(text string, front func(has func(name string) bool) string) string {
 	text = strings.ReplaceAll(lineEnds.ReplaceAllString(text, "\n"), "\r", " ")
 	text = strings.TrimPrefix(text, bom)
@@ -133,7 +133,7 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// checkList holds every address against what its type promises; the empty one is the null sender.
+// checkList checks every address against the comment of its type; the empty one is the null sender.
 func checkList(t *testing.T, list []Address) {
 	t.Helper()
 	for _, a := range list {
@@ -252,7 +252,7 @@ func FuzzContent(f *testing.F) {
 	})
 }
 
-// One piece of a list reads as enmime reads it: net/mail's parser alone does not know less.
+// A single address is read as enmime reads it: the parser of net/mail alone accepts no less.
 func FuzzPieces(f *testing.F) {
 	for _, list := range []string{
 		"", "root", "a@x", "<a@x>", "Ann <a@x>", "a b@x", "a@x b", "a@x\v.org", "a@x\u00a0", "\"q u\"@x", "\"a@b c\"@x",

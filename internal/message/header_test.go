@@ -91,7 +91,7 @@ func TestGet(t *testing.T) {
 	is.Equal(h.Get("message-id"), "<a@x>")      // blank before the colon
 	is.Equal(h.Get("Empty"), "")                // empty
 	is.Equal(h.Get("To"), "")                   // absent
-	is.Equal(h.Get("Sub"), "")                  // no part of a name
+	is.Equal(h.Get("Sub"), "")                  // not the beginning of a name
 }
 
 func TestComplete(t *testing.T) {
@@ -116,7 +116,7 @@ func TestEightBit(t *testing.T) {
 	} {
 		t.Run(text, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(headerOf(t, text).EightBit(), want) // what goes out counts, nothing else
+			is.Equal(headerOf(t, text).EightBit(), want) // only the content as sent counts
 		})
 	}
 }
@@ -153,7 +153,7 @@ func TestHeaderLimit(t *testing.T) {
 	}
 }
 
-// failing is a file that cannot be read from an offset on.
+// failing is a file with a read error from an offset on.
 type failing struct {
 	text string
 	from int64
@@ -180,7 +180,7 @@ func TestReadHeaderNeverShortensSilently(t *testing.T) {
 		is.True(errors.Is(err, errDisk)) // the read error comes through
 
 		_, err = ReadHeader(strings.NewReader(text[:from]), int64(len(text)))
-		is.True(errors.Is(err, io.ErrUnexpectedEOF)) // a file cut short is no whole file
+		is.True(errors.Is(err, io.ErrUnexpectedEOF)) // a file that became shorter is an error
 	}
 }
 
@@ -218,7 +218,7 @@ func TestHeaderOfARealFileSurvivesTheBuffer(t *testing.T) {
 	b := buffers.Get().(*[bufSize]byte) // most likely the buffer that was just used
 	copy(b[:], bytes.Repeat([]byte("!"), bufSize))
 	buffers.Put(b)
-	is.Equal(h.Get("Subject"), "one")       // a copy of its own
+	is.Equal(h.Get("Subject"), "one")       // Get returns a copy
 	is.Equal(h.Addresses().From, "f@x")     // of the envelope, too
 	is.Equal(show(h.Addresses().To), "a@x") // and the recipient
 }

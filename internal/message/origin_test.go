@@ -29,15 +29,15 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotSentCanBeTold(t *testing.T) {
+func TestFieldsThatAreNotSentAreKnown(t *testing.T) {
 	is := is.New(t)
 	front := bom + `X-Spoolgore-Envelope: {"to":["b@x"]}` + "\nFrom me Mon\n"
 	h := headerOf(t, front+"From: a@x\nBcc: c@x,\n d@x\nReturn-Path: <e@x>\nResent-bcc : f@x\nTo: b@x\n\nbody\n")
-	is.Equal(h.Start(), int64(len(front))) // what is before the header
+	is.Equal(h.Start(), int64(len(front))) // the length of the text before the header
 	is.Equal(h.LeftOut(), []string{"Bcc: c@x,\r\n d@x\r\n", "Return-Path: <e@x>\r\n", "Resent-bcc : f@x\r\n"})
 
 	h = headerOf(t, "To: b@x\n\n")
-	is.Equal(h.Start(), int64(0)) // nothing is
-	is.Equal(len(h.LeftOut()), 0) // and nothing in it is left out
+	is.Equal(h.Start(), int64(0)) // no text before the header
+	is.Equal(len(h.LeftOut()), 0) // no field is left out
 	is.Equal(len(h.Front(Added{})), 0)
 }

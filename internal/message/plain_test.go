@@ -7,7 +7,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A plain address is a list of one piece, which the whole path reads the same.
+// A plain address is a list with one address, which the full parser reads in the same way.
 func TestPlainAddress(t *testing.T) {
 	is := is.New(t)
 	for s, plain := range map[string]bool{

@@ -60,12 +60,12 @@ func TestQualify(t *testing.T) {
 		t.Run(list, func(t *testing.T) {
 			is := is.New(t)
 			is.Equal(Qualify(list, "h"), want)
-			is.Equal(Qualify(want, "other"), want) // there is nothing left to do
+			is.Equal(Qualify(want, "other"), want) // a second call changes nothing
 		})
 	}
 }
 
-// Qualifying never changes who was named with a domain, nor adds or loses anybody, and leaves every byte there was.
+// Qualify adds domains only: addresses with a domain stay, no address is lost or added, and every byte is kept.
 func FuzzQualify(f *testing.F) {
 	for _, list := range []string{"root", "root, Ann <a@x>", "(c) <root>, G: joe; \"q u\"", "=?utf-8?q?a,b?= <j@x>", "a@x root <b>", "\\,<@a:b@c>"} {
 		f.Add(list)
@@ -96,7 +96,7 @@ func TestFieldName(t *testing.T) {
 	for line, want := range map[string]string{
 		"To: x\r\n": "To", "Bcc : x": "Bcc", "TO:\n": "TO", "12:00 text": "12", ":x": "", " To: x": "", "hello": "", "a b: c": "", "X\x01: y": "", "": "",
 	} {
-		is.Equal(FieldName([]byte(line)), want) // see the line above
+		is.Equal(FieldName([]byte(line)), want) // the name before the colon
 	}
 	is.True(EndsHeader([]byte("\n")) && EndsHeader([]byte("\r\n"))) // both kinds of line ends
 	is.True(EndsHeader([]byte("\r\r\n")) && !EndsHeader([]byte("\r")) && !EndsHeader([]byte("")))
@@ -106,7 +106,7 @@ func TestAnEnvelopeWithABadRecipient(t *testing.T) {
 	is := is.New(t)
 	env := Envelope{From: "f@x", To: []string{"a b", "a@x"}}
 	_, err := env.AppendLine(nil)
-	is.True(err != nil) // Put refuses it
+	is.True(err != nil) // AppendLine refuses the envelope
 	line, err := env.AppendAnyLine(nil)
 	is.NoErr(err)
 	h, err := ReadHeader(strings.NewReader(string(line)), int64(len(line)))
@@ -114,5 +114,5 @@ func TestAnEnvelopeWithABadRecipient(t *testing.T) {
 	a := h.Addresses()
 	is.NoErr(a.FromErr)
 	is.Equal(len(a.To), 2)
-	is.True(a.To[0].Err != nil && a.To[1].Err == nil) // it fails alone
+	is.True(a.To[0].Err != nil && a.To[1].Err == nil) // only the bad recipient has an error
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A file with other recipients has the same sender, wishes, header and body.
+// Readdress changes the recipients and keeps sender, parameters, header and body.
 func TestReaddress(t *testing.T) {
 	const rest = "From: Ann <ann@x.org>\nTo: b@x.org\nBcc: c@x.org\nSubject: s\n\n..body\n"
 	for name, row := range map[string]struct{ file, want string }{

@@ -9,8 +9,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// stamp is the grammar of a Received field (RFC 5321, section 4.4), unfolded: FROM and BY are required, a comment may
-// stand before ID, and the date ends the field.
+// stamp matches an unfolded Received field (RFC 5321, section 4.4): FROM and BY are required, a comment is allowed
+// before ID, and the date comes last.
 var stamp = regexp.MustCompile(`^Received: from \S+ by \S+( \(uid \d+\))? (with [A-Z]+ )?id \S+; ` +
 	`(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}$`)
 

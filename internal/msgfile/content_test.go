@@ -49,7 +49,8 @@ func TestContentOfFileThatChanges(t *testing.T) {
 			_, err = io.ReadFull(r, make([]byte, 100_000))
 			is.NoErr(err)
 			is.NoErr(tt.change(dir.File("m"), text))
-			n, err := io.Copy(io.Discard, io.LimitReader(r, size-100_000)) // as a relay that knows the size
+			// a relay that knows the size reads no further
+			n, err := io.Copy(io.Discard, io.LimitReader(r, size-100_000))
 			if tt.changed {
 				is.True(err != nil && n < size-100_000) // the last octet is not sent
 				is.Equal(m.Sum(), uint64(0))
@@ -62,7 +63,7 @@ func TestContentOfFileThatChanges(t *testing.T) {
 	}
 }
 
-// After it was sent another version of the file is there. Only its time may differ.
+// Another version of the file exists after the message was sent. Only the modification time may differ.
 func TestSameContent(t *testing.T) {
 	is := is.New(t)
 	dir, at := put(t, header+"\nbody\n", time.Hour)
@@ -79,7 +80,7 @@ func TestSameContent(t *testing.T) {
 		is.NoErr(os.Chtimes(dir.File("m"), at, at.Add(time.Minute)))
 		now, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 		is.NoErr(err)
-		is.Equal(now.SameContent(sent.ID, "<1@x>", sent.Sum()), tt.want) // though the Date is that of the file
+		is.Equal(now.SameContent(sent.ID, "<1@x>", sent.Sum()), tt.want) // although Date comes from the file
 		is.True(!now.SameContent(sent.ID, "<1@x>", 0))
 		now.Close()
 	}

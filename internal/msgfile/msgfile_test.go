@@ -71,7 +71,7 @@ func TestPickupDots(t *testing.T) {
 	}
 }
 
-// TestDate: the file of an old message that was copied into the spool has its old time.
+// TestDate: the file of an old message that was copied into the spool has the old time.
 func TestDate(t *testing.T) {
 	for age, want := range map[time.Duration]time.Duration{0: 0, 23 * time.Hour: 23 * time.Hour, 25 * time.Hour: 0, -25 * time.Hour: 0} {
 		is := is.New(t)
@@ -79,7 +79,7 @@ func TestDate(t *testing.T) {
 		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
 		is.NoErr(err)
 		defer m.Close()
-		m.Arrival = at.Add(age) // when put was called
+		m.Arrival = at.Add(age) // the time of the call of Put
 		text, err := io.ReadAll(m.Content("<x@y>"))
 		is.NoErr(err)
 		is.True(strings.HasPrefix(string(text), "Date: "+m.Arrival.Add(-want).Format(time.RFC1123Z)+"\r\n"))
@@ -151,14 +151,14 @@ func TestOpenWaitsFromTheFirstLookWhereTheFilesClockIsAhead(t *testing.T) {
 	is.NoErr(err)
 	look := Look{Known: known, Since: now.Add(-time.Second), Now: now, Settle: spooldir.SettleTime}
 	_, err = Open(dir, "m", look)
-	is.True(errors.Is(err, spooldir.ErrUnsettled)) // seen a second ago
+	is.True(errors.Is(err, spooldir.ErrUnsettled)) // first seen a second ago
 	look.Since = now.Add(-spooldir.SettleTime)
 	m, err := Open(dir, "m", look)
-	is.NoErr(err) // seen long enough ago
+	is.NoErr(err) // first seen long enough ago
 	m.Close()
 	look.Known, look.Since = spooldir.ID{}, now.Add(-time.Hour)
 	_, err = Open(dir, "m", look)
-	is.True(errors.Is(err, spooldir.ErrUnsettled)) // another version of it was
+	is.True(errors.Is(err, spooldir.ErrUnsettled)) // the file has changed since
 }
 
 func TestMessageIDIsTheFilesOwn(t *testing.T) {
@@ -173,15 +173,15 @@ func TestMessageIDIsTheFilesOwn(t *testing.T) {
 	id := open(dir).MessageID("a@example.com", "host")
 	is.True(strings.HasSuffix(id, ".spoolgore@example.com>"))             // in the sender's domain
 	is.True(strings.HasSuffix(open(dir).MessageID("", "host"), "@host>")) // or the host's
-	is.Equal(open(dir).MessageID("a@example.com", "host"), id)            // a retry carries the same
+	is.Equal(open(dir).MessageID("a@example.com", "host"), id)            // a retry has the same
 	is.NoErr(os.Mkdir(dir.File("failed"), 0o700))
 	is.NoErr(os.Rename(dir.File("m"), filepath.Join(dir.File("failed"), "m")))
 	is.NoErr(os.Rename(filepath.Join(dir.File("failed"), "m"), dir.File("m")))
-	is.Equal(open(dir).MessageID("a@example.com", "host"), id) // also when it comes back from failed/
+	is.Equal(open(dir).MessageID("a@example.com", "host"), id) // also after a return from failed/
 	other, _ := put(t, header+"\nbody\n", 2*time.Hour)
 	is.True(open(other).MessageID("a@example.com", "host") != id) // the same text in another file is another message
 	own, _ := put(t, "Message-ID: <own@x>\n"+header+"\nbody\n", 0)
-	is.Equal(open(own).MessageID("a@example.com", "host"), "<own@x>") // what has one keeps it
+	is.Equal(open(own).MessageID("a@example.com", "host"), "<own@x>") // a Message-ID in the header is used
 }
 
 func TestContentCanBeReadAgain(t *testing.T) {
@@ -195,11 +195,11 @@ func TestContentCanBeReadAgain(t *testing.T) {
 	for range 2 {
 		text, err := io.ReadAll(m.Content("<x@y>"))
 		is.NoErr(err)
-		is.Equal(string(text), want) // the date is the file's, so a retry carries the same
+		is.Equal(string(text), want) // the Date comes from the file, so a retry has the same
 	}
 }
 
-// A Message-ID is kept in memory and in JSON, for each message that waits.
+// A Message-ID is kept in memory and in JSON for each message that waits, so it should be short.
 func TestMessageIDIsShortAndValid(t *testing.T) {
 	long := strings.Repeat("x", 300<<10)
 	seen := map[string]bool{}
@@ -211,7 +211,7 @@ func TestMessageIDIsShortAndValid(t *testing.T) {
 		got := m.MessageID("a@example.com", "host")
 		is.Equal(got, m.MessageID("a@example.com", "host"))
 		is.True(len(got) <= maxID && utf8.ValidString(got))
-		is.True(!seen[got]) // different messages are told apart
+		is.True(!seen[got]) // different messages have different Message-IDs
 		seen[got] = true
 		m.Close()
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// The user id in an envelope line counts only in a file of the daemon's own user: other users can write what they like.
+// The user id in an envelope line counts only in a file of the daemon's own user, as other users could write any user
+// id.
 func TestUserOfAFile(t *testing.T) {
 	own := uint32(os.Geteuid())
 	const line = `X-Spoolgore-Envelope: {"from":"","to":["a@x.org"],"uid":`

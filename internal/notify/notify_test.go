@@ -25,7 +25,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 const text = "From: a@example.com\nTo: b@example.org\nSubject: hello\nMessage-ID: <1@example.com>\n\nhello\n"
 
-// disk is the file system of the tests. It counts syncs, and files with a name of broken cannot be opened.
+// disk is the file system of the tests. It counts syncs. Files whose name contains broken cannot be opened.
 type disk struct {
 	fsys.FS
 	syncs  atomic.Int32
@@ -112,7 +112,7 @@ func put(t *testing.T, dir *spooldir.Dir, name string) spooldir.ID {
 	return id
 }
 
-// fail writes a message into failed/, with its why-file and the mark of a report that is still to be made.
+// fail writes a message to failed/, with its why-file and the mark of a report that is not made yet.
 func fail(t *testing.T, dir *spooldir.Dir, name, why string) {
 	t.Helper()
 	for path, content := range map[string]string{name: text, name + ".json": why, ".untold-" + name: ""} {
@@ -126,7 +126,7 @@ type finished struct {
 	first, recovered bool
 }
 
-// next has the Notifier make the batch that is due, and finishes each report.
+// next lets the Notifier make the batch that is due, and finishes each report.
 func next(t *testing.T, d *Notifier, now time.Time) (all []finished) {
 	t.Helper()
 	if wait := d.Wait(now); wait != 0 {
@@ -138,7 +138,7 @@ func next(t *testing.T, d *Notifier, now time.Time) (all []finished) {
 		t.Fatal("the notifier is not busy")
 	}
 	<-notified
-	outcomes := <-d.Done() // is there before notify is called
+	outcomes := <-d.Done() // available before notify is called
 	d.Finished()
 	if d.Busy() {
 		t.Fatal("the notifier is busy")
@@ -150,7 +150,7 @@ func next(t *testing.T, d *Notifier, now time.Time) (all []finished) {
 	return all
 }
 
-// one is next for a batch of one report.
+// one is next for a batch with one report.
 func one(t *testing.T, d *Notifier, now time.Time) finished {
 	t.Helper()
 	all := next(t, d, now)
@@ -160,7 +160,7 @@ func one(t *testing.T, d *Notifier, now time.Time) finished {
 	return all[0]
 }
 
-// untold returns the messages whose senders are still to be told.
+// untold returns the number of messages whose reports are not made yet.
 func untold(t *testing.T, dir *spooldir.Dir) int {
 	t.Helper()
 	names, err := dir.Failed().ReportsOwed()
@@ -249,7 +249,7 @@ func TestBatchIsLimited(t *testing.T) {
 	is.Equal(reports(t, dir), maxBatch+3)
 }
 
-// Each bad message of a batch has an outcome of its own, and the reports on the others are made.
+// A bad message of a batch has its own outcome, and the reports about the others are made.
 func TestBadMessageDoesNotHoldUpItsBatch(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -292,13 +292,13 @@ func TestBadMessageDoesNotHoldUpItsBatch(t *testing.T) {
 			is.True(errors.Is(bad.Err, row.err))
 			is.Equal(bad.Again, row.again)
 			is.Equal(bad.first, row.err != nil)
-			is.Equal(all[2].recovered, row.again) // the disk is well: only m2 is bad
+			is.Equal(all[2].recovered, row.again) // the disk works: only m2 is bad
 			is.Equal(untold(t, dir), row.untold)
 			if !row.again {
-				is.True(d.Wait(noon) < 0) // another attempt would be no use
+				is.True(d.Wait(noon) < 0) // no further attempt
 				return
 			}
-			is.Equal(d.Wait(noon), firstRetry) // m2 alone
+			is.Equal(d.Wait(noon), firstRetry) // m2 is tried again
 			on.broken.Store("")
 			o := one(t, d, noon.Add(firstRetry))
 			is.Equal(o.Name, "m2")
@@ -317,15 +317,15 @@ func TestFullDiskIsRetried(t *testing.T) {
 	fail(t, dir, "two", whyOf(t, "b@example.org"))
 	tmp := dir.File("tmp")
 	is.NoErr(os.Remove(tmp))
-	is.NoErr(os.WriteFile(tmp, nil, 0o600)) // no report can be built
+	is.NoErr(os.WriteFile(tmp, nil, 0o600)) // no report can be written
 	d.Owe("one", noon)
 	all := next(t, d, noon)
 	is.Equal(len(all), 1)
 	is.True(all[0].Again && all[0].Err != nil && all[0].Report == "")
-	is.True(all[0].first) // of a series
+	is.True(all[0].first) // the first failure of a series
 	d.Owe("one", noon)    // is still owed
 	d.Owe("two", noon)
-	is.Equal(d.Wait(noon), pause) // for all
+	is.Equal(d.Wait(noon), pause) // for all messages
 	o := one(t, d, noon.Add(pause))
 	is.Equal(o.Name, "two")
 	is.True(o.Again && !o.first)
@@ -338,7 +338,7 @@ func TestFullDiskIsRetried(t *testing.T) {
 			is.True(o.Again && !o.first && !o.recovered)
 		}
 	}
-	is.True(tries < 60)         // twice as long after each attempt: with firstRetry there were 720 and more
+	is.True(tries < 60)         // the pause doubles after each attempt: with firstRetry there would be 720 or more
 	is.Equal(untold(t, dir), 2) // a restart makes the reports
 	is.NoErr(os.Remove(tmp))
 	recovered := 0
@@ -405,7 +405,7 @@ func TestNoReportOnMissingMessage(t *testing.T) {
 	}
 }
 
-// While the spool directory is away no file in it counts as gone.
+// While the spool directory is missing, no message in it counts as missing.
 func TestReportIsRetriedWhileSpoolIsAway(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -59,7 +59,7 @@ func TestLoginOnAnotherDevice(t *testing.T) {
 	is.Equal(settings.ClientSecret, "hush")
 }
 
-// browser is a token server whose page sends the browser back with a code.
+// browser is a token server that redirects the browser back with a code.
 func browser(is *is.I) *httptest.Server {
 	var challenge string
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +88,7 @@ func TestLoginInABrowser(t *testing.T) {
 	show := func(text string) {
 		if page, ok := strings.CutPrefix(text, "Open "); ok {
 			go func() {
-				if answer, err := http.Get(page); err == nil { // follows the redirection
+				if answer, err := http.Get(page); err == nil { // the client follows the redirect
 					answer.Body.Close()
 				}
 			}()
@@ -101,7 +101,7 @@ func TestLoginInABrowser(t *testing.T) {
 	is.Equal(settings.Scope, "https://mail.google.com/")
 }
 
-// The person pastes the address of the page that the browser on another host cannot reach.
+// The user pastes the address of the page that a browser on another host could not reach.
 func TestLoginWithAPastedAddress(t *testing.T) {
 	is := is.New(t)
 	web := browser(is)

@@ -17,12 +17,12 @@ import (
 	"github.com/matryer/is"
 )
 
-// A server is a fake token server. Each refresh token is good for one request.
+// A server is a fake token server. Each refresh token can be used once.
 type server struct {
 	mu       sync.Mutex
-	refresh  string // the refresh token that is good
+	refresh  string // the valid refresh token
 	issued   int
-	expires  int // expires_in of the answer; zero: left out
+	expires  int // expires_in of the response; zero: left out
 	refuse   string
 	requests []string // grant types
 }
@@ -92,7 +92,7 @@ func TestRefreshTokenIsKept(t *testing.T) {
 	settings, err := Load(path)
 	is.NoErr(err)
 	is.Equal(settings.RefreshToken, "refresh2")
-	is.Equal(settings.AuthURL, "https://x.example/")       // the other fields stay
+	is.Equal(settings.AuthURL, "https://x.example/")       // other fields of the file are kept
 	token, err = Source(path)(context.Background(), false) // after a restart
 	is.NoErr(err)
 	is.Equal(token, "token3")
@@ -103,7 +103,7 @@ func TestRefreshTokenIsKept(t *testing.T) {
 	}
 }
 
-// A token whose end is near is renewed. So is one that is over by the clock of this host.
+// A token that expires soon is renewed, and so is one that has expired by the clock of this host.
 func TestTokenIsRenewedBeforeItsEnd(t *testing.T) {
 	is := is.New(t)
 	for _, expires := range []int{1, 30, -5} {
@@ -163,7 +163,7 @@ func TestErrorsShowNoSecret(t *testing.T) {
 		is.NoErr(os.WriteFile(path, []byte(text), 0o600))
 		_, err := Source(path)(context.Background(), false)
 		is.True(err != nil)
-		if !strings.Contains(text, `"hush":1`) { // a name, not a value
+		if !strings.Contains(text, `"hush":1`) { // a name in the file, not a value
 			is.True(!strings.Contains(err.Error(), "hush"))
 		}
 	}

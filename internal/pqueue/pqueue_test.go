@@ -31,23 +31,23 @@ func TestQueueReturnsTheLeastItemAndRemovesAny(t *testing.T) {
 					delete(in, x)
 					up.Remove(x)
 					down.Remove(x)
-					up.Remove(x) // taking it out twice is harmless
+					up.Remove(x) // a second Remove has no effect
 				} else {
 					up.Remove(x)
 					down.Remove(x)
 					x.key = rng.IntN(100)
 					up.Push(x)
 					down.Push(x)
-					down.Push(x) // and so is putting it in twice
+					down.Push(x) // a second Push has no effect
 				}
 				break
 			}
 		}
 		is.Equal(up.Len(), len(in))   // the first queue holds what was pushed
-		is.Equal(down.Len(), len(in)) // and the second one too, at its own places
+		is.Equal(down.Len(), len(in)) // and so does the second queue, independently
 		for x := range in {
-			is.True(up.Top().key <= x.key)   // nothing is less than the top
-			is.True(down.Top().key >= x.key) // nor greater, in the other order
+			is.True(up.Top().key <= x.key)   // no item is less
+			is.True(down.Top().key >= x.key) // no item is greater, in the other order
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestNothingWithoutATerminal(t *testing.T) {
 		_, err := b.Write([]byte("a line of the log\n"))
 		is.NoErr(err)
 		b.Done()
-		is.Equal(out.String(), "a line of the log\n") // that, and not a byte more
+		is.Equal(out.String(), "a line of the log\n") // the line, without a bar
 		var none *Bar
 		none.Add(1)
 		none.Done()
@@ -36,7 +36,7 @@ func TestTheBarOnATerminal(t *testing.T) {
 		var out bytes.Buffer
 		b := newBar(&out, "moving", 100, 80)
 		b.Add(1)
-		is.Equal(out.String(), "") // who is soon done shows none
+		is.Equal(out.String(), "") // short work shows no bar
 		time.Sleep(time.Second)
 		b.Add(24)
 		is.True(strings.Contains(out.String(), "moving  [##########------------------------------]  25/100  3s left"))
@@ -45,12 +45,12 @@ func TestTheBarOnATerminal(t *testing.T) {
 		is.Equal(out.String(), "") // not for every step
 		_, err := b.Write([]byte("msg\n"))
 		is.NoErr(err)
-		is.Equal(out.String(), "\r\x1b[Kmsg\n") // lines go past it
+		is.Equal(out.String(), "\r\x1b[Kmsg\n") // the bar is removed before a line
 		time.Sleep(time.Second)
 		b.Set(150, 200)
 		out.Reset()
 		b.Done()
-		is.Equal(out.String(), "\r\x1b[K") // nothing of it is left
+		is.Equal(out.String(), "\r\x1b[K") // the bar is removed
 		b.Add(1)
 		is.Equal(out.String(), "\r\x1b[K")
 	})

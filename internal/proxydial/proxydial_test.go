@@ -15,7 +15,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// greeter is a relay that sends a greeting and closes the connection. It returns the address, and the addresses of its
+// greeter is a relay that sends a greeting and closes the connection. It returns its address, and the addresses of its
 // clients.
 func greeter(t *testing.T) (addr string, clients chan net.Addr) {
 	t.Helper()
@@ -39,8 +39,8 @@ func greeter(t *testing.T) (addr string, clients chan net.Addr) {
 	return l.Addr().String(), clients
 }
 
-// connectProxy is an HTTP proxy with the user u and the password p:w. It knows relay.test as the address relay, and
-// sends the greeting of the relay in the same packet as its reply.
+// connectProxy is an HTTP proxy with the user u and the password p:w. It resolves relay.test to relay, and sends the
+// greeting of the relay in the packet of its reply.
 func connectProxy(t *testing.T, relay string) *httptest.Server {
 	t.Helper()
 	return httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +70,7 @@ func connectProxy(t *testing.T, relay string) *httptest.Server {
 	}))
 }
 
-// socksProxy is a SOCKS5 proxy without a login. It knows relay.test as the address relay.
+// socksProxy is a SOCKS5 proxy without a login. It resolves relay.test to relay.
 func socksProxy(t *testing.T, relay string) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -167,7 +167,7 @@ func TestProxies(t *testing.T) {
 		is.NoErr(err)
 		is.Equal(text, "220 relay\r\n")
 		_, err = netip.ParseAddrPort(remote.String())
-		is.True(err != nil) // no address of this host, which would need no TLS
+		is.True(err != nil) // no local address, which would need no TLS
 	}
 	for _, url := range []string{"http://u:p%3Aw@" + proxy, "socks5://" + socks} {
 		_, _, err := greeting(Settings{Proxy: url}, "other.test:25")
@@ -175,7 +175,7 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// A proxy that sends an endless header, or no reply, holds up a connection no longer than its context.
+// A proxy that sends an endless header, or no reply, blocks a connection no longer than its context.
 func TestBadProxies(t *testing.T) {
 	is := is.New(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -219,14 +219,14 @@ func TestSource(t *testing.T) {
 	is.Equal(text, "220 relay\r\n")
 	is.True(strings.HasPrefix((<-clients).String(), "127.0.0.9:"))
 	_, _, err = greeting(Settings{Source: "::1"}, relay)
-	is.True(err != nil) // another family
+	is.True(err != nil) // an address of another family
 }
 
 func TestSettings(t *testing.T) {
 	is := is.New(t)
 	dial, err := New(Settings{})
 	is.NoErr(err)
-	is.True(dial == nil) // the usual one
+	is.True(dial == nil) // the default dial function
 	for text, s := range map[string]Settings{
 		"not an IP address": {Source: "localhost"}, "begins with none of": {Proxy: "ftp://127.0.0.1:1080"}, "as socks5://HOST:PORT": {Proxy: "127.0.0.1:1080"}, "want socks5://HOST:PORT": {Proxy: "socks5://"},
 		"want http://HOST:PORT": {Proxy: "http://u:secret@a:1/path"}, "not a URL": {Proxy: "http://u:secret%zz@a"},

@@ -19,6 +19,6 @@ func TestPutDoesNotWaitForAFIFO(t *testing.T) {
 	is.NoErr(err)
 	path := filepath.Join(t.TempDir(), "fifo")
 	is.NoErr(syscall.Mkfifo(path, 0o600))
-	_, err = Put(dir, path, Options{}) // nobody writes to it
+	_, err = Put(dir, path, Options{}) // no process writes to the FIFO
 	is.True(err != nil && strings.Contains(err.Error(), "not a regular file"))
 }

@@ -19,7 +19,7 @@ const (
 	from   = "From a@x Mon Jan  1 10:00:00 2024\n"
 )
 
-// put puts a file with that text, and returns what is in the spool then, in the order of the names.
+// put puts a file with that text, and returns the messages in the spool in the order of their names.
 func put(t *testing.T, text string, o Options) (messages []string, err error) {
 	t.Helper()
 	spool, path := filepath.Join(t.TempDir(), "spool"), filepath.Join(t.TempDir(), "m.eml")
@@ -109,7 +109,7 @@ func TestPut(t *testing.T) {
 	}
 }
 
-// If one message of a file cannot be put, none is.
+// If one message of a file cannot be put, no message is.
 func TestPutRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -132,7 +132,7 @@ func TestPutRefuses(t *testing.T) {
 			is := is.New(t)
 			got, err := put(t, tt.text, tt.o)
 			is.True(err != nil)
-			is.True(strings.Contains(err.Error(), tt.say)) // what is wrong, and what to do
+			is.True(strings.Contains(err.Error(), tt.say)) // the mistake, and what to do
 			is.Equal(len(got), 0)
 		})
 	}

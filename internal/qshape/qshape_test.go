@@ -37,7 +37,7 @@ func TestTally(t *testing.T) {
 	is.Equal(domains[0], qshape.Shape{Name: "x.org", Total: 2, ByAge: [8]int{0: 1, 4: 1}})
 	is.Equal(sum.Domains(1), domains[:1])
 	reasons := sum.Reasons(0)
-	is.Equal(reasons[0].Name, "rcpt: 450 4.2.1 <…>: wait, id …") // for both the same
+	is.Equal(reasons[0].Name, "rcpt: 450 4.2.1 <…>: wait, id …") // both replies have the same reason
 	is.Equal(reasons[0].Total, 2)
 	is.Equal(reasons[1].Name, "no recipients")
 }

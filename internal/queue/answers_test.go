@@ -7,13 +7,13 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// An answer ends an act or a job. The file m is in that state before.
+// An answer is the result of an act or a job. The file m is in the given state before.
 type answer struct {
 	state string
 	what  string
 	give  func(f *fixture)
-	want  string // what follows if nothing happened to the file meanwhile
-	came  string // what follows if a file of the name came meanwhile
+	want  string // effects if the file did not change meanwhile
+	came  string // effects if another file of the name came meanwhile
 }
 
 func result(r Result) func(f *fixture) { return func(f *fixture) { f.answer(r) } }
@@ -37,14 +37,14 @@ func troubled(trouble Trouble) func(f *fixture) {
 
 func at(p Place, v Version) func(f *fixture) { return result(Result{Place: p, Version: v}) }
 
-// another is what the file says if it is now a message with another Message-ID.
+// another returns the head of a file that is now a message with another Message-ID.
 func another(f *fixture) {
 	h := headOf(otherVersion)
 	h.MessageID = "<2@x>"
 	f.answer(Result{Version: otherVersion, Head: h})
 }
 
-// The answers of every act and job that is under way in a state.
+// Answers to every act and job that is under way in a state.
 var answers = []answer{
 	{"opening", "Fine: the file is a message", result(Result{Version: thisVersion, Head: headOf(thisVersion)}),
 		"ready |  | queued a, queued b", "checking ready | Stat | queued a, queued b"},
@@ -246,28 +246,28 @@ var answers = []answer{
 		"finishing 10s |  | unusable", "checking finishing | Stat | unusable"},
 }
 
-// TestAnswers shows what follows the end of an act or a job: the next state, the acts, the events.
+// TestAnswers checks the effects of the end of an act or a job: the next state, the acts, the events.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range answers {
 		t.Run(tt.state+"/"+tt.what, func(t *testing.T) {
 			f := in(t, tt.state)
 			tt.give(f)
-			if got := f.told(); got != tt.want {
+			if got := f.effects(); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 			f = in(t, tt.state)
 			f.q.Notice([]string{"m"}, nil, f.now)
 			tt.give(f)
-			if got := f.told(); got != tt.came {
+			if got := f.effects(); got != tt.came {
 				t.Errorf("a file came meanwhile: %q, want %q", got, tt.came)
 			}
 		})
 	}
 }
 
-// Troubles that act or job never has, and why.
-// Record is repeated until it is done.
+// Troubles that an act or job never has, with the reason.
+// Record is retried until it succeeds.
 var noTroubles = map[string]string{
 	"Stat Replaced Unsettled Writing Linked Unusable NoMessage":                          "Stat does not open the file",
 	"Remove Unsettled Writing Linked Unusable NoMessage":                                 "the file was read before; only its version counts",
@@ -276,8 +276,8 @@ var noTroubles = map[string]string{
 	"Record Gone Replaced Unsettled Writing Linked Unusable NoMessage System OtherCause": "answered when it is done",
 }
 
-// TestEveryAnswerHasARow shows that each state with an act or a job has a row for each trouble, or that it cannot
-// occur.
+// TestEveryAnswerHasARow checks that each state with an act or a job has a row for each trouble, or a reason why it
+// cannot occur.
 func TestEveryAnswerHasARow(t *testing.T) {
 	t.Parallel()
 	const troubles = "Fine Gone Replaced Unsettled Writing Linked Unusable NoMessage System OtherCause"

@@ -11,7 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// benchHead is what the i-th file says: one recipient, as most mail of programs.
+// benchHead returns the head of the i-th file: one recipient, as in most mail of programs.
 func benchHead(i int) (Version, *record.Head) {
 	v := Version{Inode: uint64(i), Size: 4096, Modified: 1_700_000_000_000_000_000 + int64(i)}
 	return v, &record.Head{
@@ -24,7 +24,7 @@ func benchHead(i int) (Version, *record.Head) {
 
 func benchName(i int) string { return fmt.Sprintf("20261123T214905.%09d-k7f3q2aa.eml", i) }
 
-// fill reads n files into a new queue.
+// fill adds n files to a new queue and reads them.
 func fill(b *testing.B, n int, now time.Time) *Queue {
 	q := New(testRules(), now)
 	names := make([]string, 1)
@@ -52,7 +52,7 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkMemory measures the memory of one message with one recipient that is at rest.
+// BenchmarkMemory measures the memory of one waiting message with one recipient.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range []int{100_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -66,7 +66,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkMessage measures what the queue does for a message that is accepted at once, beside so many that wait.
+// BenchmarkMessage measures the work for a message that is accepted at once, beside many waiting messages.
 func BenchmarkMessage(b *testing.B) {
 	for _, beside := range []int{0, 100_000} {
 		b.Run(fmt.Sprint(beside, " beside"), func(b *testing.B) {

@@ -14,7 +14,8 @@ const year = 365 * 24 * time.Hour
 
 var clockChanges = map[string]time.Duration{"an hour back": -time.Hour, "a year forward": year, "30 years back": -30 * year}
 
-// clockSpool is a spool whose status file says that the message m was tried a while ago: a@x has got it, b@x waits.
+// clockSpool is a spool whose status file says that the message m was tried a while ago: a@x has accepted it, b@x
+// waits.
 func clockSpool(t testing.TB, start, enqueued, last, next time.Time) *spool {
 	s := newSpool(t, start)
 	m := record.New(*headOf(thisVersion), enqueued.Round(0))
@@ -25,7 +26,7 @@ func clockSpool(t testing.TB, start, enqueued, last, next time.Time) *spool {
 	return s
 }
 
-// turn scans the spool with files of these names, and advances. Messages are given up at once: it returns how many.
+// turn scans the spool with files of these names, and advances. It returns the number of messages that were given up.
 func (s *spool) turn(now time.Time, names ...string) (failed int) {
 	s.t.Helper()
 	s.list(now, names...)
@@ -58,23 +59,23 @@ func TestClockSetWhileTheSpoolRuns(t *testing.T) {
 			now := time.Now()
 			s := clockSpool(t, now, now.Add(-time.Hour), now.Add(-time.Minute), now.Add(5*time.Minute))
 			is.Equal(s.turn(now, "m"), 0)
-			now = now.Add(time.Second) // m is read soon after the start, as it waits
+			now = now.Add(time.Second) // m is read soon after the start, as b@x waits
 			is.Equal(s.turn(now, "m", "new"), 0)
 			j := s.next(now)
 			is.Equal(j.Name, "new")
-			s.q.Finished(j, Finish{Outcomes: []attempt.Outcome{deferral}}, now) // again in a minute
+			s.q.Finished(j, Finish{Outcomes: []attempt.Outcome{deferral}}, now) // the next attempt is in a minute
 
 			began := now
 			at := func(passed time.Duration) time.Time { return set(t, began.Add(passed), d) }
 			turn := func(passed time.Duration) int { return s.turn(at(passed), "m", "new") }
-			is.Equal(turn(time.Second), 0) // nothing is given up
-			is.Equal(s.q.Ready(0), 0)      // nor tried before its time
+			is.Equal(turn(time.Second), 0) // no message is given up
+			is.Equal(s.q.Ready(0), 0)      // or tried before its time
 			is.Equal(turn(61*time.Second), 0)
-			is.Equal(s.q.Ready(0), 1) // an attempt that this process has made
+			is.Equal(s.q.Ready(0), 1) // the retry of an attempt in this process
 			is.Equal(turn(5*time.Minute+time.Second), 0)
-			is.Equal(s.q.Ready(0), 2) // an attempt of the status file
+			is.Equal(s.q.Ready(0), 2) // the retry of an attempt in the status file
 			is.Equal(turn(maxAge-2*time.Hour), 0)
-			is.Equal(turn(maxAge), 2) // both are too old
+			is.Equal(turn(maxAge), 2) // both messages are too old
 			is.Equal(s.q.Len(), 0)
 		})
 	}
@@ -90,14 +91,14 @@ func TestClockSetWhileNoDaemonRan(t *testing.T) {
 			s := clockSpool(t, now, real.Add(-time.Hour), real.Add(-time.Minute), real.Add(5*time.Minute))
 			is.Equal(s.turn(now, "m"), 0)
 			now = now.Add(time.Second)
-			is.Equal(s.turn(now, "m"), 0) // nothing is given up
+			is.Equal(s.turn(now, "m"), 0) // no message is given up
 			is.Equal(s.q.Ready(0), 1)
 			is.Equal(s.next(now).To, []string{"b@x"}) // tried at once, for the recipient that waits
 		})
 	}
 }
 
-// NotBefore is a time of the wall clock: it counts as the clock says after the clock was set.
+// NotBefore is a time of the wall clock: after the clock was set, the new time decides.
 func TestNotBeforeFollowsTheClock(t *testing.T) {
 	for name, d := range map[string]time.Duration{
 		"forward, as when the machine has slept": 8 * time.Hour, "back": -time.Hour,
@@ -117,12 +118,12 @@ func TestNotBeforeFollowsTheClock(t *testing.T) {
 			wake, ok := s.q.Wake()
 			is.True(ok && wake.Sub(before) <= time.Second)
 			is.Equal(s.turn(set(t, at, d), "m", "later"), 0)
-			is.Equal(s.q.Ready(0), 1) // m, which is due later, was not in the way
+			is.Equal(s.q.Ready(0), 1) // m, which is due later, did not delay other
 		})
 	}
 }
 
-// A message with a NotBefore does not hold up retries that are due earlier, also after the clock was set back.
+// A message with a NotBefore does not delay retries that are due earlier, also after the clock was set back.
 func TestNotBeforeHoldsUpNoRetry(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -134,13 +135,14 @@ func TestNotBeforeHoldsUpNoRetry(t *testing.T) {
 	now = now.Add(2 * time.Second)
 	is.Equal(s.turn(now, "m", "tomorrow", "new"), 0)
 	for s.q.Ready(0) > 0 {
-		s.q.Finished(s.next(now), Finish{Outcomes: []attempt.Outcome{deferral}}, now) // again in one or two minutes
+		// the next attempt is in one or two minutes
+		s.q.Finished(s.next(now), Finish{Outcomes: []attempt.Outcome{deferral}}, now)
 	}
 	is.Equal(s.turn(now.Add(10*time.Minute), "m", "tomorrow", "new"), 0)
 	is.Equal(s.q.Ready(0), 2) // m and new
 }
 
-// A message that comes after the clock was set has the time of the new clock in the status file.
+// A message that comes after the clock was set has a time of the new clock in the status file.
 func TestTimesAfterTheClockWasSetAreThoseOfTheClock(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -153,8 +155,8 @@ func TestTimesAfterTheClockWasSetAreThoseOfTheClock(t *testing.T) {
 	}
 }
 
-// A message that was ready is not sent if the clock was set back to before its time: a job without recipients is no
-// job.
+// A message that was ready is not sent if the clock was set back to before its time: there is no job without
+// recipients.
 func TestNoJobWhenTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -167,5 +169,5 @@ func TestNoJobWhenTheClockWasSetBack(t *testing.T) {
 	is.Equal(s.q.Ready(0), 0)
 	at, ok := s.q.Wake()
 	is.True(ok)
-	is.True(at.Equal(now)) // when it is due
+	is.True(at.Equal(now)) // the time when the message is due
 }

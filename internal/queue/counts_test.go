@@ -9,11 +9,11 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// inspectCounts compares the counters of q with a count of the entries, from their states and their whole records.
+// inspectCounts compares the counters of q with a count of all entries by state and record.
 func inspectCounts(t testing.TB, q *Queue) {
 	t.Helper()
 	var sum Counts
-	looks := 0 // at files: the group is that from before the look
+	looks := 0 // entries with an act Stat count in the group from before
 	for e := range q.all() {
 		switch e.state {
 		case unread:
@@ -33,7 +33,7 @@ func inspectCounts(t testing.TB, q *Queue) {
 				sum.New++
 			}
 		case opening, checking:
-			if e.group != uncounted { // in hold/, or remembered only
+			if e.group != uncounted { // in hold/, or missing
 				looks++
 			}
 		case waiting:
@@ -66,8 +66,8 @@ func inspectCounts(t testing.TB, q *Queue) {
 	}
 }
 
-// TestCounts has the counters for one file in each state. That they equal a count of all entries after each of many
-// random inputs is checked in TestModel.
+// TestCounts checks the counters for one file in each state. TestModel checks that they equal a count of all entries
+// after random inputs.
 func TestCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]Counts{
@@ -85,7 +85,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestCountsOfFilesThatCannotBeSent has the counters for a file after the first look at it.
+// TestCountsOfFilesThatCannotBeSent checks the counters for a file that was examined once.
 func TestCountsOfFilesThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	scheduled := headOf(thisVersion)

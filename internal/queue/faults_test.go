@@ -17,8 +17,8 @@ func TestFileThatComesDuringRemoveIsRead(t *testing.T) {
 		f := in(t, state)
 		f.q.Notice([]string{"m"}, nil, f.now)
 		f.answer(Result{})
-		is.Equal(strings.TrimSuffix(f.told(), " |  | sent a, sent b"), "unread now")
-		is.Equal(f.q.entries["m"].msg.Holds(), false) // nothing is known of it
+		is.Equal(strings.TrimSuffix(f.effects(), " |  | sent a, sent b"), "unread now")
+		is.Equal(f.q.entries["m"].msg.Holds(), false) // no record of the file
 	}
 }
 
@@ -29,10 +29,10 @@ func TestUnreadableFileIsReadAfterARestart(t *testing.T) {
 	f.q.Remember("m", record.NewUnreadable("m", "permission denied", thisVersion.Size, thisVersion.Time(), f.now), f.now)
 	f.scan(Version{})
 	f.advance(0)
-	is.Equal(f.told(), "opening | Open")
-	is.True(!f.act.Known.Holds()) // so the engine reads the file
+	is.Equal(f.effects(), "opening | Open")
+	is.True(!f.act.Known.Holds()) // the engine reads the file
 	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
-	is.Equal(f.told(), "ready |  | queued a, queued b")
+	is.Equal(f.effects(), "ready |  | queued a, queued b")
 }
 
 func TestRecipientMadeToWaitDuringAnActIsTried(t *testing.T) {
@@ -43,13 +43,13 @@ func TestRecipientMadeToWaitDuringAnActIsTried(t *testing.T) {
 		m := recordOf(f.q, f.q.entries["m"])
 		m.To[1] = record.Recipient{Address: "b@x"}
 		reloadAll(f.q, map[string]*record.Message{"m": m}, record.Edit{Since: f.now.Add(time.Second)}, f.now)
-		is.Equal(f.told(), state) // until the act is done
+		is.Equal(f.effects(), state) // until the act has ended
 		f.answer(Result{Trouble: System, Err: errDisk})
 		if state == "removing" {
-			is.Equal(f.told(), "recording | Record")
+			is.Equal(f.effects(), "recording | Record")
 			f.answer(Result{})
 		}
-		is.Equal(strings.TrimSuffix(f.told(), " |  | sent a, sent b"), "ready")
+		is.Equal(strings.TrimSuffix(f.effects(), " |  | sent a, sent b"), "ready")
 		f.next()
 		is.Equal(f.job.To, []string{"b@x"})
 	}
@@ -71,22 +71,22 @@ func TestEditDuringStatCounts(t *testing.T) {
 		}
 		reloadAll(f.q, f.edited(), record.Edit{Since: f.now.Add(time.Second)}, f.now)
 		f.answer(here)
-		is.Equal(f.told(), want.done)
+		is.Equal(f.effects(), want.done)
 
 		f = in(t, state)
 		all := f.edited()
 		all["m"].To[0].Status = record.Done
 		reloadAll(f.q, all, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 		f.answer(here)
-		if all := f.told(); state != "checking held" && state != "checking finishing" {
-			is.Equal(all, "removing | Remove") // both are done
+		if all := f.effects(); state != "checking held" && state != "checking finishing" {
+			is.Equal(all, "removing | Remove") // both recipients are done
 		}
 
 		f = in(t, state)
 		reloadAll(f.q, nil, record.Edit{Since: f.now.Add(time.Second)}, f.now)
-		f.q.TakeActs() // acceptances for the journal
+		f.q.TakeActs() // the acceptances are to be recorded
 		f.answer(here)
-		is.Equal(f.told(), want.removed) // read again
+		is.Equal(f.effects(), want.removed) // the file is read again
 		is.True(f.q.entries["m"].msg.Message().Partial())
 	}
 	is := is.New(t)
@@ -95,35 +95,35 @@ func TestEditDuringStatCounts(t *testing.T) {
 	m.To[1] = record.Recipient{Address: "b@x"}
 	reloadAll(f.q, map[string]*record.Message{"m": m}, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 	f.answer(Result{Place: InSpool, Version: thisVersion})
-	is.Equal(f.told(), "ready") // made to wait again
+	is.Equal(f.effects(), "ready") // b@x was made to wait again
 }
 
-func TestUnknownPlaceIsNoSpinning(t *testing.T) {
+func TestUnknownPlaceIsNotLookedUpInALoop(t *testing.T) {
 	t.Parallel()
 	unknown := Result{Trouble: OtherCause, Err: errPassword}
 	is := is.New(t)
 	f := in(t, "busy")
 	f.q.Finished(f.job, Finish{Trouble: Gone, Err: errLater}, f.now)
-	is.Equal(f.told(), "checking waiting | Stat")
+	is.Equal(f.effects(), "checking waiting | Stat")
 	f.answer(unknown)
-	is.Equal(f.told(), "waiting 10s")
+	is.Equal(f.effects(), "waiting 10s")
 
 	f = in(t, "opening again")
 	f.answer(Result{Trouble: Gone, Err: errLater})
-	is.Equal(f.told(), "checking unread | Stat")
+	is.Equal(f.effects(), "checking unread | Stat")
 	f.answer(unknown)
-	is.Equal(f.told(), "unread 10s")
+	is.Equal(f.effects(), "unread 10s")
 
 	f = newFixture(t)
 	f.q.Remember("m", record.New(*headOf(thisVersion), f.now), f.now)
 	f.scan()
-	is.Equal(f.told(), "checking unread | Stat") // only the status file knows it
+	is.Equal(f.effects(), "checking unread | Stat") // there is only a record of the status file
 	f.answer(Result{Trouble: System, Err: errDisk})
-	is.Equal(f.told(), "unread 10s")
+	is.Equal(f.effects(), "unread 10s")
 	f.advance(10 * time.Second)
-	is.Equal(f.told(), "opening | Open")
+	is.Equal(f.effects(), "opening | Open")
 	f.answer(Result{Trouble: OtherCause, Err: errPassword, Version: thisVersion})
-	is.Equal(f.told(), "unread 10s |  | unusable")
+	is.Equal(f.effects(), "unread 10s |  | unusable")
 }
 
 func TestRecordThatBecomesPartialDuringOpen(t *testing.T) {
@@ -132,10 +132,10 @@ func TestRecordThatBecomesPartialDuringOpen(t *testing.T) {
 	f := in(t, "opening again")
 	reloadAll(f.q, nil, record.Edit{Since: f.now.Add(time.Second)}, f.now)
 	f.answer(Result{Version: thisVersion, Unchanged: true})
-	is.Equal(f.told(), "opening | Open")
-	is.True(f.act.Known.Message().Partial()) // so the engine reads the file
+	is.Equal(f.effects(), "opening | Open")
+	is.True(f.act.Known.Message().Partial()) // the engine reads the file
 	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
-	is.Equal(f.told(), "ready")
+	is.Equal(f.effects(), "ready")
 }
 
 func TestTroubleEnds(t *testing.T) {
@@ -154,7 +154,7 @@ func TestTroubleEnds(t *testing.T) {
 	f.q.Notice(nil, []string{"m"}, f.now)
 	f.take()
 	f.answer(Result{Place: InHold, Version: thisVersion})
-	is.Equal(f.told(), "held")
+	is.Equal(f.effects(), "held")
 	is.NoErr(f.q.Trouble())
 }
 
@@ -166,13 +166,13 @@ func TestTimeInHoldIsNoAgeAfterAnEdit(t *testing.T) {
 	f.q.Notice([]string{"m"}, nil, f.now)
 	f.take()
 	f.answer(Result{Place: InSpool, Version: otherVersion})
-	is.Equal(f.told(), "unread now")
+	is.Equal(f.effects(), "unread now")
 	f.advance(0)
 	f.take()
 	f.answer(Result{Version: otherVersion, Head: headOf(otherVersion)})
-	is.Equal(f.told(), "ready")
+	is.Equal(f.effects(), "ready")
 	f.advance(maxAge - time.Minute)
-	is.Equal(f.told(), "ready | Notify")
+	is.Equal(f.effects(), "ready | Notify")
 	is.Equal(f.q.entries["m"].msg.Message().Enqueued.Sub(f.start), 2*maxAge)
 }
 
@@ -193,10 +193,10 @@ func TestBudgetLosesNoExpiry(t *testing.T) {
 	is := is.New(t)
 	f := in(t, "waiting")
 	f.now = f.now.Add(maxAge)
-	is.True(f.q.Advance(f.now, Room{Reads: 1000, Free: 10}, 0)) // more is due
-	is.Equal(f.told(), "waiting now")
+	is.True(f.q.Advance(f.now, Room{Reads: 1000, Free: 10}, 0)) // more is to be done
+	is.Equal(f.effects(), "waiting now")
 	f.advance(0)
-	is.Equal(f.told(), "failing | Fail | failed a, failed b")
+	is.Equal(f.effects(), "failing | Fail | failed a, failed b")
 }
 
 func TestHeldMessageIsNotInExpiry(t *testing.T) {
@@ -205,23 +205,23 @@ func TestHeldMessageIsNotInExpiry(t *testing.T) {
 	f := in(t, "checking held")
 	reload(f, true, true)
 	f.answer(Result{Trouble: System, Err: errDisk})
-	is.Equal(f.told(), "held") // told looks at the heaps
+	is.Equal(f.effects(), "held") // effects checks the heaps
 }
 
-// A file that cannot be used takes the place of a message, and then the message is back.
+// A file that cannot be sent takes the name of a message, and then the message takes its name again.
 func TestMessageThatComesBackInPlaceOfAnUnusableFile(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	f := in(t, "opening again")
 	f.answer(Result{Trouble: Unusable, Err: errLater, Version: otherVersion})
-	is.Equal(f.told(), "unread 10s |  | unusable")
+	is.Equal(f.effects(), "unread 10s |  | unusable")
 	f.advance(10 * time.Second)
 	f.take()
 	is.True(f.act.Skip)
 	f.answer(Result{Version: otherVersion, Unchanged: true})
-	is.Equal(f.told(), "unread 10s") // nothing has changed
+	is.Equal(f.effects(), "unread 10s") // the file has not changed
 	f.advance(10 * time.Second)
 	f.take()
 	f.answer(Result{Version: thisVersion, Unchanged: true})
-	is.Equal(f.told(), "waiting 59m40s")
+	is.Equal(f.effects(), "waiting 59m40s")
 }

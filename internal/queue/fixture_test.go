@@ -18,7 +18,7 @@ var (
 	errDisk  = errors.New("no space left on device")
 )
 
-// The outcomes under short names: the only place of these tests that names the constants of package attempt.
+// Short names for outcomes. Only these lines use the constants of package attempt.
 var (
 	acceptance  = attempt.Outcome{Relay: "r"}
 	deferral    = attempt.Outcome{Relay: "r", Fault: attempt.Recipient, Err: errLater}
@@ -40,8 +40,9 @@ func testRules() Rules {
 	}
 }
 
-// set returns what time.Now returns at the time at after the clock was set by d: the wall clock has jumped, the
-// monotonic one has not. There is no API for that, so set knows the inside of a time.Time, and checks the result.
+// set returns the value of time.Now at the time at after the clock was set by d: the wall clock has jumped, and the
+// monotonic clock has not. There is no API for that, so set uses the internal form of a time.Time, and checks the
+// result.
 func set(t testing.TB, at time.Time, d time.Duration) time.Time {
 	t.Helper()
 	jumped := at
@@ -59,7 +60,7 @@ var (
 	otherVersion = Version{Inode: 2, Size: 11, Modified: 6}
 )
 
-// headOf returns what the version v of the file m says: a message for a@x and b@x.
+// headOf returns the head of version v of the file m: a message for a@x and b@x.
 func headOf(v Version) *record.Head {
 	return &record.Head{
 		Name: "m", Size: v.Size, Modified: v.Time(), Inode: v.Inode, MessageID: "<1@x>",
@@ -73,7 +74,7 @@ type fixture struct {
 	q     *Queue
 	start time.Time
 	now   time.Time
-	act   Act // the last one that was asked for, other than Notify and lazy ones
+	act   Act // the last act other than Notify and lazy acts
 	job   Job
 }
 
@@ -82,7 +83,7 @@ func newFixture(t testing.TB) *fixture {
 	return &fixture{t: t, q: New(testRules(), now), start: now, now: now}
 }
 
-// in returns a fixture in which the file m is in that state.
+// in returns a fixture with the file m in the given state.
 func in(t testing.TB, state string) *fixture {
 	t.Helper()
 	f := newFixture(t)
@@ -95,7 +96,7 @@ func in(t testing.TB, state string) *fixture {
 	return f
 }
 
-// states are all states of an entry, with every state that an act Stat goes back to.
+// states are all states of an entry, with each state that an act Stat can return to.
 var states = []string{
 	"unread", "unread again", "opening", "opening again", "waiting", "ready", "busy", "recording", "removing", "failing",
 	"finishing", "finishing failed", "held",
@@ -103,7 +104,7 @@ var states = []string{
 	"missing",
 }
 
-// enter brings the file m into a state, by inputs only.
+// enter brings the file m into a state by inputs.
 var enter map[string]func(f *fixture)
 
 func init() {
@@ -121,7 +122,7 @@ func init() {
 		"ready":   before("opening", func(f *fixture) { f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)}) }),
 		"busy":    before("ready", func(f *fixture) { f.next() }),
 		"waiting": before("busy", func(f *fixture) { f.finish(deferral, deferral) }),
-		// The status file knows the message, and that it is to be tried in an hour.
+		// The status file has the message with a retry in an hour.
 		"unread again": func(f *fixture) {
 			m := record.New(*headOf(thisVersion), f.now.Add(-time.Hour))
 			m.RetryAt(f.now.Add(time.Hour))
@@ -135,7 +136,7 @@ func init() {
 		"finishing": before("removing", func(f *fixture) {
 			f.answer(Result{Trouble: System, Err: errDisk})
 			f.take()
-			f.answer(Result{}) // the acceptances are in the journal
+			f.answer(Result{}) // the acceptances are recorded
 			f.take()
 			f.answer(Result{Trouble: System, Err: errDisk})
 		}),
@@ -162,7 +163,7 @@ func (f *fixture) advance(d time.Duration) {
 	f.q.Advance(f.now, Room{Reads: 1000, Free: 10}, 100)
 }
 
-// scan lists the spool directory, with the file m in it as one of these versions; without versions m is not there.
+// scan lists the spool directory, in which the file m has one of the versions; without versions, m is not listed.
 func (f *fixture) scan(m ...Version) {
 	scan := f.q.BeginScan(f.now)
 	for _, v := range m {
@@ -186,7 +187,7 @@ func (f *fixture) finish(outcomes ...attempt.Outcome) {
 
 func (f *fixture) answer(r Result) { f.q.Acted(f.act, r, f.now) }
 
-// take takes the acts and returns them in short.
+// take takes the acts and returns them as text.
 func (f *fixture) take() string {
 	var words []string
 	for _, a := range f.q.TakeActs() {
@@ -198,7 +199,7 @@ func (f *fixture) take() string {
 	return strings.Join(words, ", ")
 }
 
-// actWord is an act in short. A journal line that may be left out has a question mark.
+// actWord returns an act as text. A journal line that may be left out has a question mark.
 func actWord(a Act) string {
 	word := [...]string{"Open", "Stat", "Remove", "Fail", "Record", "Notify", "Hold"}[a.Kind]
 	if a.Lazy {
@@ -207,7 +208,7 @@ func actWord(a Act) string {
 	return word
 }
 
-// events takes the events and returns them in short.
+// events takes the events and returns them as text.
 func (f *fixture) events() string {
 	var words []string
 	for _, ev := range f.q.TakeEvents() {
@@ -220,7 +221,7 @@ func (f *fixture) events() string {
 	return strings.Join(words, ", ")
 }
 
-// entry returns the entry of the file m or, if there is none, the one that misses its file.
+// entry returns the entry of the file m or, if there is none, the entry of the missing file.
 func (f *fixture) entry() *entry {
 	if e := f.q.entries["m"]; e != nil {
 		return e
@@ -231,7 +232,7 @@ func (f *fixture) entry() *entry {
 	return nil
 }
 
-// state is the state of the file m in short: its name, when it ends if time ends it, the state before (checking), and
+// state returns the state of the file m as text: its name, the time until it ends, the state before (for checking), and
 // in parentheses the check that follows the end of an act or a job.
 func (f *fixture) state() string {
 	e := f.entry()
@@ -254,7 +255,7 @@ func (f *fixture) state() string {
 	return s
 }
 
-// short is d to the second: "now" if d is not positive.
+// short returns d as text, or "now" if d is not positive.
 func short(d time.Duration) string {
 	if d = d.Round(5 * time.Millisecond); d <= 0 {
 		return "now"
@@ -268,8 +269,8 @@ func short(d time.Duration) string {
 	return s
 }
 
-// told returns all effects of an input: the state of the file m, the acts and the events.
-func (f *fixture) told() string {
+// effects returns all effects of an input as text: the state of the file m, the acts and the events.
+func (f *fixture) effects() string {
 	f.t.Helper()
 	inspect(f.t, f.q)
 	parts := []string{f.state(), f.take(), f.events()}
@@ -279,7 +280,7 @@ func (f *fixture) told() string {
 	return strings.Join(parts, " | ")
 }
 
-// edited is the record of m as a person has left it in the status file, with b marked as done.
+// edited returns the record of m after an edit of the status file that marks b as done.
 func (f *fixture) edited() map[string]*record.Message {
 	m := recordOf(f.q, f.entry())
 	if m.Len() == 0 {
@@ -289,7 +290,8 @@ func (f *fixture) edited() map[string]*record.Message {
 	return map[string]*record.Message{"m": m}
 }
 
-// inspect checks that each entry is in the heap or lane of its state, and in no other, and that the records agree.
+// inspect checks that each entry is in the heap or lane of its state and in no other, and that the records are
+// consistent.
 func inspect(t testing.TB, q *Queue) {
 	t.Helper()
 	inspectCounts(t, q)
@@ -413,7 +415,7 @@ func inspectRecord(t testing.TB, q *Queue, e *entry) {
 	}
 }
 
-// reloadAll believes edited, the messages of a status file by file name.
+// reloadAll reloads the edited messages of a status file, by file name.
 func reloadAll(q *Queue, edited map[string]*record.Message, how record.Edit, now time.Time) {
 	edits := NewEdits(now)
 	for name, m := range edited {

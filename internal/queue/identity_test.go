@@ -12,45 +12,45 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// A drawer is a queue with a spool directory and hold/ in memory, without trouble. Every message is for a@x, who
+// A memSpool is a queue with a spool directory and hold/ in memory. No act fails. Every message is for a@x, who
 // accepts, and b@x, who defers.
-type drawer struct {
+type memSpool struct {
 	is    *is.I
 	q     *Queue
 	now   time.Time
-	spool map[string]paper
-	hold  map[string]paper
+	spool map[string]memFile
+	hold  map[string]memFile
 	got   map[string]int // acceptances by body and recipient
 	jobs  []Job
-	notes []*record.Note // of acts Record
+	notes []*record.Note // notes of the acts Record
 }
 
-// A paper is a file.
-type paper struct {
+// A memFile is a file of a memSpool.
+type memFile struct {
 	id, body string // Message-ID, may be empty; body
 	version  Version
 }
 
-func newDrawer(t *testing.T) *drawer {
-	return &drawer{
+func newMemSpool(t *testing.T) *memSpool {
+	return &memSpool{
 		is: is.New(t), q: New(testRules(), time.Now()), now: time.Now(),
-		spool: map[string]paper{}, hold: map[string]paper{}, got: map[string]int{},
+		spool: map[string]memFile{}, hold: map[string]memFile{}, got: map[string]int{},
 	}
 }
 
 // file returns a file with the inode ino.
-func file(id, body string, ino uint64) paper {
-	return paper{id, body, Version{Inode: ino, Size: int64(100 + len(body)), Modified: int64(ino)}}
+func file(id, body string, ino uint64) memFile {
+	return memFile{id, body, Version{Inode: ino, Size: int64(100 + len(body)), Modified: int64(ino)}}
 }
 
-// move moves a file, with a notification.
-func (d *drawer) move(from, to map[string]paper, name, other string) {
+// move moves a file and notifies the queue.
+func (d *memSpool) move(from, to map[string]memFile, name, other string) {
 	to[other] = from[name]
 	delete(from, name)
 	d.tell(name, other)
 }
 
-func (d *drawer) tell(names ...string) {
+func (d *memSpool) tell(names ...string) {
 	for _, name := range names {
 		if _, ok := d.spool[name]; ok {
 			d.q.Notice([]string{name}, nil, d.now)
@@ -61,7 +61,7 @@ func (d *drawer) tell(names ...string) {
 }
 
 // scan lists the spool directory and hold/.
-func (d *drawer) scan() {
+func (d *memSpool) scan() {
 	scan := d.q.BeginScan(d.now)
 	for name, f := range d.spool {
 		scan.Listed([]File{{name, f.version}}, d.now)
@@ -73,8 +73,8 @@ func (d *drawer) scan() {
 	scan.End(d.now).All(d.now)
 }
 
-// rest does everything that is due, but does not end jobs.
-func (d *drawer) rest(t *testing.T) {
+// rest does everything that is due, except for ending jobs.
+func (d *memSpool) rest(t *testing.T) {
 	t.Helper()
 	for worked := true; worked; {
 		worked = d.q.Advance(d.now, Room{Reads: 100, Free: 10}, 100)
@@ -98,7 +98,7 @@ func (d *drawer) rest(t *testing.T) {
 	}
 }
 
-func (d *drawer) do(a Act) Result {
+func (d *memSpool) do(a Act) Result {
 	f, ok := d.spool[a.Name]
 	h, isHeld := d.hold[a.Name]
 	switch {
@@ -126,8 +126,8 @@ func (d *drawer) do(a Act) Result {
 	return Result{}
 }
 
-// finish ends all jobs: a@x accepts, and b@x too if it may.
-func (d *drawer) finish(t *testing.T, body string, b bool) {
+// finish ends all jobs: a@x accepts, and b@x accepts if b is true.
+func (d *memSpool) finish(t *testing.T, body string, b bool) {
 	t.Helper()
 	for _, j := range d.jobs {
 		var outcomes []attempt.Outcome
@@ -145,8 +145,8 @@ func (d *drawer) finish(t *testing.T, body string, b bool) {
 	d.rest(t)
 }
 
-// pass lets time pass, and everything that is due be sent.
-func (d *drawer) pass(t *testing.T, by time.Duration, body string) {
+// pass lets time pass, and sends every message that is due.
+func (d *memSpool) pass(t *testing.T, by time.Duration, body string) {
 	t.Helper()
 	d.now = d.now.Add(by)
 	d.scan()
@@ -154,69 +154,69 @@ func (d *drawer) pass(t *testing.T, by time.Duration, body string) {
 	d.finish(t, body, true)
 }
 
-// A message that a@x has and that waits for b@x is moved about. In the end each has it so many times.
+// A message that a@x has accepted and that waits for b@x is moved. At the end each has a number of acceptances.
 func TestMessageIsKnownAgain(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		id   string
-		act  func(t *testing.T, d *drawer)
-		a, b int // acceptances in the end
+		act  func(t *testing.T, d *memSpool)
+		a, b int // acceptances at the end
 	}{
-		"renamed": {"<1@x>", func(_ *testing.T, d *drawer) { d.move(d.spool, d.spool, "m", "n") }, 1, 1},
-		"renamed without a Message-ID": {"", func(_ *testing.T, d *drawer) {
+		"renamed": {"<1@x>", func(_ *testing.T, d *memSpool) { d.move(d.spool, d.spool, "m", "n") }, 1, 1},
+		"renamed without a Message-ID": {"", func(_ *testing.T, d *memSpool) {
 			d.move(d.spool, d.spool, "m", "n")
 		}, 1, 1},
-		"renamed, and the name used again": {"<1@x>", func(_ *testing.T, d *drawer) {
+		"renamed, and the name used again": {"<1@x>", func(_ *testing.T, d *memSpool) {
 			d.move(d.spool, d.spool, "m", "n")
 			d.spool["m"] = file("<2@x>", "body", 2)
 			d.tell("m")
 		}, 2, 2},
-		"renamed, noticed by a scan": {"<1@x>", func(t *testing.T, d *drawer) {
+		"renamed, noticed by a scan": {"<1@x>", func(t *testing.T, d *memSpool) {
 			d.spool["n"] = d.spool["m"]
 			delete(d.spool, "m")
 			d.scan()
 			d.rest(t)
 		}, 1, 1},
-		"renamed and touched": {"<1@x>", func(_ *testing.T, d *drawer) {
+		"renamed and touched": {"<1@x>", func(_ *testing.T, d *memSpool) {
 			f := d.spool["m"]
 			f.version.Modified += 5
 			d.spool["n"] = f
 			delete(d.spool, "m")
 			d.tell("m", "n")
 		}, 1, 1},
-		"copied": {"<1@x>", func(_ *testing.T, d *drawer) {
+		"copied": {"<1@x>", func(_ *testing.T, d *memSpool) {
 			d.spool["n"] = file("<1@x>", "body", 2)
 			d.tell("n")
 		}, 2, 2},
-		"moved by copy": {"<1@x>", func(t *testing.T, d *drawer) {
+		"moved by copy": {"<1@x>", func(t *testing.T, d *memSpool) {
 			delete(d.spool, "m")
 			d.tell("m")
 			d.rest(t)
 			d.spool["n"] = file("<1@x>", "body", 2)
 			d.tell("n")
 		}, 1, 1},
-		"moved by copy, without a Message-ID": {"", func(t *testing.T, d *drawer) {
+		"moved by copy, without a Message-ID": {"", func(t *testing.T, d *memSpool) {
 			delete(d.spool, "m")
 			d.tell("m")
 			d.rest(t)
 			d.spool["n"] = file("", "body", 2)
 			d.tell("n")
 		}, 1, 1},
-		"removed, and another body in the same inode": {"", func(t *testing.T, d *drawer) {
+		"removed, and another body in the same inode": {"", func(t *testing.T, d *memSpool) {
 			delete(d.spool, "m")
 			d.tell("m")
-			d.spool["m"] = paper{"", "BODY", Version{Inode: 1, Size: 104, Modified: 9}}
+			d.spool["m"] = memFile{"", "BODY", Version{Inode: 1, Size: 104, Modified: 9}}
 			d.tell("m")
 		}, 2, 1},
-		"edited in place, without a Message-ID": {"", func(_ *testing.T, d *drawer) {
-			d.spool["m"] = paper{"", "BODY", Version{Inode: 1, Size: 104, Modified: 9}}
+		"edited in place, without a Message-ID": {"", func(_ *testing.T, d *memSpool) {
+			d.spool["m"] = memFile{"", "BODY", Version{Inode: 1, Size: 104, Modified: 9}}
 			d.tell("m")
 		}, 1, 1},
-		"edited through a new file": {"<1@x>", func(_ *testing.T, d *drawer) {
+		"edited through a new file": {"<1@x>", func(_ *testing.T, d *memSpool) {
 			d.spool["m"] = file("<1@x>", "BODY", 2)
 			d.tell("m")
 		}, 1, 1},
-		"away for nine minutes": {"<1@x>", func(t *testing.T, d *drawer) {
+		"away for nine minutes": {"<1@x>", func(t *testing.T, d *memSpool) {
 			f := d.spool["m"]
 			delete(d.spool, "m")
 			d.tell("m")
@@ -229,12 +229,12 @@ func TestMessageIsKnownAgain(t *testing.T) {
 			d.spool["n"] = f
 			d.tell("n")
 		}, 1, 1},
-		"held": {"<1@x>", func(t *testing.T, d *drawer) {
+		"held": {"<1@x>", func(t *testing.T, d *memSpool) {
 			d.move(d.spool, d.hold, "m", "m")
 			d.rest(t)
 			d.move(d.hold, d.spool, "m", "m")
 		}, 1, 1},
-		"held and released under other names": {"<1@x>", func(t *testing.T, d *drawer) {
+		"held and released under other names": {"<1@x>", func(t *testing.T, d *memSpool) {
 			d.move(d.spool, d.hold, "m", "h")
 			d.rest(t)
 			d.now = d.now.Add(time.Hour)
@@ -243,10 +243,10 @@ func TestMessageIsKnownAgain(t *testing.T) {
 			d.now = d.now.Add(time.Hour)
 			d.scan()
 			d.rest(t)
-			d.is.Equal(len(d.q.entries), 1) // the one in hold/
+			d.is.Equal(len(d.q.entries), 1) // the entry of the file in hold/
 			d.move(d.hold, d.spool, "h", "n")
 		}, 1, 1},
-		"held, and the name used again": {"<1@x>", func(t *testing.T, d *drawer) {
+		"held, and the name used again": {"<1@x>", func(t *testing.T, d *memSpool) {
 			d.move(d.spool, d.hold, "m", "m")
 			d.rest(t)
 			d.spool["m"] = file("<2@x>", "body", 2)
@@ -257,7 +257,7 @@ func TestMessageIsKnownAgain(t *testing.T) {
 			d.rest(t)
 			d.move(d.hold, d.spool, "m", "n")
 		}, 2, 2},
-		"two exchange their names": {"<1@x>", func(t *testing.T, d *drawer) {
+		"two exchange their names": {"<1@x>", func(t *testing.T, d *memSpool) {
 			d.spool["n"] = file("<2@x>", "body", 2)
 			d.tell("n")
 			d.rest(t)
@@ -267,7 +267,7 @@ func TestMessageIsKnownAgain(t *testing.T) {
 		}, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDrawer(t)
+			d := newMemSpool(t)
 			d.spool["m"] = file(tt.id, "body", 1)
 			d.tell("m")
 			d.rest(t)
@@ -279,17 +279,17 @@ func TestMessageIsKnownAgain(t *testing.T) {
 			d.pass(t, time.Hour, "body")
 			d.is.Equal(d.got["body a@x"], tt.a)
 			d.is.Equal(d.got["body b@x"], tt.b)
-			d.is.Equal(len(d.spool)+len(d.hold), 0) // nothing is left over
+			d.is.Equal(len(d.spool)+len(d.hold), 0) // no file is left
 		})
 	}
 }
 
-// A message is renamed while a relay has it.
+// A message is renamed during its transaction.
 func TestMessageInFlightIsKnownAgain(t *testing.T) {
 	t.Parallel()
 	for name, names := range map[string][]string{"renamed": {"n"}, "renamed twice": {"n", "o"}, "to and fro": {"n", "m"}} {
 		t.Run(name, func(t *testing.T) {
-			d := newDrawer(t)
+			d := newMemSpool(t)
 			d.spool["m"] = file("<1@x>", "body", 1)
 			d.tell("m")
 			d.rest(t)
@@ -312,14 +312,17 @@ func TestMessageInFlightIsKnownAgain(t *testing.T) {
 // After a restart a message is recognized by its content.
 func TestMessageIsKnownAgainAfterARestart(t *testing.T) {
 	t.Parallel()
-	for name, act := range map[string]func(d *drawer){
-		"as it was":   func(*drawer) {},
-		"renamed":     func(d *drawer) { d.spool["n"] = d.spool["m"]; delete(d.spool, "m") },
-		"exchanged":   func(d *drawer) { d.spool["m"], d.spool["other"] = d.spool["other"], d.spool["m"] },
-		"in its turn": func(d *drawer) { d.spool["n"], d.spool["m"] = d.spool["m"], d.spool["other"]; delete(d.spool, "other") },
+	for name, act := range map[string]func(d *memSpool){
+		"as it was": func(*memSpool) {},
+		"renamed":   func(d *memSpool) { d.spool["n"] = d.spool["m"]; delete(d.spool, "m") },
+		"exchanged": func(d *memSpool) { d.spool["m"], d.spool["other"] = d.spool["other"], d.spool["m"] },
+		"in its turn": func(d *memSpool) {
+			d.spool["n"], d.spool["m"] = d.spool["m"], d.spool["other"]
+			delete(d.spool, "other")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDrawer(t)
+			d := newMemSpool(t)
 			d.spool["m"], d.spool["other"] = file("<1@x>", "body", 1), file("<2@x>", "body", 2)
 			d.scan()
 			d.rest(t)
@@ -342,10 +345,10 @@ func TestMessageIsKnownAgainAfterARestart(t *testing.T) {
 	}
 }
 
-// What is known of a missing message is dropped after the grace, and not before the spool and hold/ were listed.
+// The record of a missing message is dropped after some time, and not before the spool and hold/ were listed.
 func TestMissingMessageIsForgotten(t *testing.T) {
 	t.Parallel()
-	d := newDrawer(t)
+	d := newMemSpool(t)
 	d.spool["m"] = file("<1@x>", "body", 1)
 	d.tell("m")
 	d.rest(t)
@@ -355,7 +358,7 @@ func TestMissingMessageIsForgotten(t *testing.T) {
 	d.rest(t)
 	d.is.True(d.q.Searching())
 	d.now = d.now.Add(24 * time.Hour)
-	d.q.BeginScan(d.now).End(d.now).All(d.now) // without hold/
+	d.q.BeginScan(d.now).End(d.now).All(d.now) // hold/ was not listed
 	d.rest(t)
 	d.is.True(d.q.Searching())
 	d.is.Equal(len(d.q.absent.all), 1)

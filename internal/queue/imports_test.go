@@ -9,15 +9,14 @@ import (
 
 const module = "github.com/unbit/spoolgore/"
 
-// ioPackages are the packages of the standard library by which a program reaches files, the network, other processes,
-// the system, or the clock of somebody who waits.
+// ioPackages are the packages of the standard library for files, the network, other processes, the system, and waiting.
 var ioPackages = []string{
 	"context", "io/fs", "io/ioutil", "log", "log/slog", "net", "net/http", "os", "os/exec", "os/signal", "path/filepath",
 	"runtime", "sync", "sync/atomic", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "unsafe",
 }
 
-// The packages of this module that queue and record may import, directly or through others, each with the packages of
-// ioPackages that it imports itself, and why these do no I/O there.
+// The packages of this module that queue and record may import, directly or through others. Each has the packages of
+// ioPackages that it imports itself, and the reason why that is no I/O.
 var pure = map[string]map[string]string{
 	"internal/attempt":   {"sync": "patterns of replies, which are compiled at their first use"},
 	"internal/fairqueue": nil,
@@ -39,8 +38,9 @@ var pure = map[string]map[string]string{
 	"internal/textline": nil,
 }
 
-// The packages of this module that queue imports are all on a list, and none of them imports a package that does I/O,
-// unless the list says why. The transitive imports of the standard library are not followed: fmt and time import os.
+// All packages of this module that queue imports are on the list, and none of them imports a package of ioPackages
+// unless the list has the reason. The transitive imports of the standard library are not followed: fmt and time import
+// os.
 func TestImportsDoNoIO(t *testing.T) {
 	seen := map[string]bool{}
 	for todo := []string{"internal/queue", "internal/record"}; len(todo) > 0; {
@@ -70,13 +70,13 @@ func TestImportsDoNoIO(t *testing.T) {
 		}
 		for path := range allowed {
 			if !slices.Contains(p.Imports, path) {
-				t.Errorf("%s does not import %s any more: strike it off the list", name, path)
+				t.Errorf("%s does not import %s any more: remove it from the list", name, path)
 			}
 		}
 	}
 	for name := range pure {
 		if !seen[name] {
-			t.Errorf("%s is not imported any more: strike it off the list", name)
+			t.Errorf("%s is not imported any more: remove it from the list", name)
 		}
 	}
 }

@@ -14,15 +14,15 @@ func (x *index) len() (n int) {
 	return n
 }
 
-// Every entry is found until it is removed, and no table has many more entries than the others: a table that grows holds
-// up the owner of the queue.
+// Every entry is found until it is removed, and the tables have about the same number of entries: growing one large
+// table would take the owner of the queue too long.
 func TestIndex(t *testing.T) {
 	is := is.New(t)
 	const files = 100_000
 	var x index
 	entries := make([]*entry, files)
 	for i := range entries {
-		// as of files written one after the other: inodes and times in order, one size
+		// like files written one after the other: growing inodes and times, one size
 		entries[i] = &entry{id: Version{Inode: uint64(1000 + i), Size: 4096, Modified: 1_700_000_000_000_000_000 + int64(i)*1_000_000}}
 		x.add(entries[i])
 	}

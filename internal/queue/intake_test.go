@@ -13,12 +13,12 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// A spool is a queue with several files. Acts Open are answered with a message for one recipient.
+// A spool is a queue with several files. Each act Open is answered with a message for one recipient.
 type spool struct {
 	t         testing.TB
 	q         *Queue
 	room      Room
-	notBefore map[string]time.Time // of messages, by name
+	notBefore map[string]time.Time // by name of the message
 	others    []Act                // acts other than Open
 }
 
@@ -26,7 +26,7 @@ func newSpool(t testing.TB, now time.Time) *spool {
 	return &spool{t: t, q: New(testRules(), now), room: Room{Reads: 1000, Free: 10}, notBefore: map[string]time.Time{}}
 }
 
-// headFor returns what the file name says: a message for one recipient.
+// headFor returns the head of the file name: a message for one recipient.
 func (s *spool) headFor(name string) *record.Head {
 	h := &record.Head{
 		Name: name, Size: thisVersion.Size, Modified: thisVersion.Time(), Inode: 1, MessageID: "<" + name + "@x>",
@@ -49,7 +49,7 @@ func (s *spool) list(now time.Time, names ...string) {
 	scan.End(now).All(now)
 }
 
-// advance lets the queue work as long as there is more to do, at most budget messages at a time, and returns the
+// advance advances the queue until there is nothing more to do, at most budget messages at a time. It returns the
 // number of messages that were given up.
 func (s *spool) advance(now time.Time, budget int) (failed int) {
 	s.t.Helper()
@@ -73,7 +73,7 @@ func (s *spool) advance(now time.Time, budget int) (failed int) {
 	return failed
 }
 
-// next returns the next job, which there has to be.
+// next returns the next job. There must be one.
 func (s *spool) next(now time.Time) Job {
 	s.t.Helper()
 	j, ok := s.q.Next(0, Slots{Any: 1, Large: 1}, now)
@@ -90,14 +90,13 @@ func names(n int) (all []string) {
 	return all
 }
 
-// opens advances once and returns how many files are to be opened.
+// opens advances once and returns the number of acts Open.
 func (s *spool) opens(now time.Time) int {
 	s.q.Advance(now, s.room, 100)
 	return len(s.q.TakeActs())
 }
 
-// While jobs are under way, as many files are read as can be sent. A file that cannot be sent yet is read a second
-// later.
+// While jobs are under way, only as many files are read as can be sent soon. A further file is read a second later.
 func TestFilesAreReadAsTheyCanBeSent(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -112,14 +111,14 @@ func TestFilesAreReadAsTheyCanBeSent(t *testing.T) {
 		s.q.Acted(a, Result{Version: thisVersion, Head: s.headFor(a.Name)}, now)
 	}
 	is.Equal(s.q.Ready(0), 2)
-	is.Equal(s.opens(now), 0) // two are enough
+	is.Equal(s.opens(now), 0) // two files are enough
 	at, ok := s.q.Wake()
 	is.True(ok)
 	is.Equal(at.Sub(now), readPatience)
-	is.Equal(s.opens(now.Add(readPatience)), 1) // the file may be urgent
+	is.Equal(s.opens(now.Add(readPatience)), 1) // the next file may be urgent
 }
 
-// While no job is under way, no end of a job says when to read on: all files are read.
+// Without a job under way, no end of a job makes the queue read further: all files are read.
 func TestFilesAreReadWhileNoJobIsUnderWay(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -127,11 +126,11 @@ func TestFilesAreReadWhileNoJobIsUnderWay(t *testing.T) {
 	s := newSpool(t, now)
 	s.list(now, names(5)...)
 	s.room = Room{Reads: 1000, Free: 2}
-	s.advance(now, 1) // the first two are ready when the third is to be read
+	s.advance(now, 1) // the first two messages are ready when the third file is read
 	is.Equal(s.q.Ready(0), 5)
 }
 
-// Advance asks for no more acts Open than there is room for.
+// Advance returns no more acts Open than there is room for.
 func TestReadsAreBounded(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -139,7 +138,7 @@ func TestReadsAreBounded(t *testing.T) {
 	s := newSpool(t, now)
 	s.list(now, names(5)...)
 	s.room.Reads = 3
-	is.True(!s.q.Advance(now, s.room, 100)) // nothing to do before an answer
+	is.True(!s.q.Advance(now, s.room, 100)) // the queue waits for an answer
 	acts := slices.Clone(s.q.TakeActs())
 	is.Equal(len(acts), 3)
 	s.room.Reads = 0
@@ -151,7 +150,7 @@ func TestReadsAreBounded(t *testing.T) {
 	is.Equal(s.opens(now), 2)
 }
 
-// After a start with a long queue, messages that are due and new files are read first. The others follow soon.
+// After a start with a long queue, messages that are due and new files are read first. The other files follow soon.
 func TestAfterAStartDueMessagesGoFirst(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -166,7 +165,7 @@ func TestAfterAStartDueMessagesGoFirst(t *testing.T) {
 	s.list(now, append(all, "z")...)
 	s.q.Advance(now, s.room, 1000)
 	acts := s.q.TakeActs()
-	is.True(len(acts) <= 2) // z, and the first of the others
+	is.True(len(acts) <= 2) // z, and the first of the other files
 	opened := map[string]bool{}
 	for _, a := range acts {
 		opened[a.Name] = true
@@ -174,7 +173,7 @@ func TestAfterAStartDueMessagesGoFirst(t *testing.T) {
 	}
 	is.True(opened["z"])
 	is.Equal(s.q.Ready(0), 1)
-	is.True(s.opens(now.Add(10*time.Millisecond)) > 50) // at one each 50 µs
+	is.True(s.opens(now.Add(10*time.Millisecond)) > 50) // one file every 50 µs
 	s.room.Reads = 2000
 	for range 20 {
 		s.q.Advance(now.Add(time.Second), s.room, 100)
@@ -183,7 +182,7 @@ func TestAfterAStartDueMessagesGoFirst(t *testing.T) {
 	is.Equal(s.q.Ready(0), 1)
 }
 
-// Giving up many messages at a time leaves the caller time for others.
+// When many messages are given up, Advance returns often, so that the caller can do other work.
 func TestManyExpiredMessagesHoldUpNothing(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -203,7 +202,7 @@ func TestManyExpiredMessagesHoldUpNothing(t *testing.T) {
 	is.True(fails > 0 && fails <= 10)
 }
 
-// A snapshot that is being written does not change with the queue.
+// A snapshot that is being written is not changed by Flush.
 func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -225,7 +224,7 @@ func TestFlushLeavesASnapshotAsItWas(t *testing.T) {
 	is.True(after[0].Record.Message().To[0].NextAttempt.Equal(now))
 }
 
-// A file that cannot be read when its message is to be sent is reported once, and tried again. It counts as no attempt.
+// A file that cannot be read when its message is to be sent is reported once, and tried again. No attempt is counted.
 func TestFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -234,18 +233,18 @@ func TestFileThatCannotBeReadWhileQueuedWaits(t *testing.T) {
 		f.next()
 		f.q.Finished(f.job, Finish{Trouble: OtherCause, Err: errPassword}, f.now)
 		m := f.q.entries["m"].msg.Message()
-		is.True(strings.Contains(m.Error, "permission denied")) // in the status file
+		is.True(strings.Contains(m.Error, "permission denied")) // the status file has the error
 		is.Equal(m.To[0].Attempts, 0)
 		want := "waiting 10s"
 		if i == 0 {
 			want += " |  | unusable"
 		}
-		is.Equal(f.told(), want)
+		is.Equal(f.effects(), want)
 		f.advance(10 * time.Second)
 	}
 	f.next()
 	f.finish(acceptance, acceptance)
-	is.Equal(f.told(), "removing | Remove")
+	is.Equal(f.effects(), "removing | Remove")
 }
 
 func BenchmarkScan(b *testing.B) {

@@ -8,8 +8,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// TestANewcomerIsReadBeforeTheRestOfABurst: the newcomer may be of another sender, who should not wait for the burst. It
-// costs few reads of files that cannot be sent yet.
+// TestANewcomerIsReadBeforeTheRestOfABurst: a new file may be of another sender, who should not wait for a burst. Few
+// files are read that cannot be sent yet.
 func TestANewcomerIsReadBeforeTheRestOfABurst(t *testing.T) {
 	is := is.New(t)
 	now := time.Now()
@@ -30,7 +30,7 @@ func TestANewcomerIsReadBeforeTheRestOfABurst(t *testing.T) {
 	q.Arrived("new", Renamed, now)
 	is.Equal(reads(), []string{"new"}) // at once
 	q.Arrived("newer", Renamed, now)
-	is.Equal(len(reads()), 0) // not too often
+	is.Equal(len(reads()), 0) // not again at once
 	at, ok := q.Wake()
 	is.True(ok && at.Sub(now) <= earlyPause) // but soon
 	now = at
@@ -39,9 +39,9 @@ func TestANewcomerIsReadBeforeTheRestOfABurst(t *testing.T) {
 	for end := now.Add(400 * time.Millisecond); now.Before(end); now = now.Add(time.Millisecond) {
 		early += len(reads())
 	}
-	is.True(early <= latestFiles) // the others wait for their turn
+	is.True(early <= latestFiles) // the other files wait for their turn
 	at, ok = q.Wake()
-	is.True(ok && at.Sub(now) > earlyPause) // and nothing wakes the loop until then
+	is.True(ok && at.Sub(now) > earlyPause) // and the loop is not woken before
 }
 
 func TestANewcomerIsReadBeforeFilesThatAreReadTooSlowly(t *testing.T) {
@@ -57,5 +57,5 @@ func TestANewcomerIsReadBeforeFilesThatAreReadTooSlowly(t *testing.T) {
 	acts := q.TakeActs()
 	is.Equal(len(acts), 4)
 	is.Equal(acts[0].Name, "new")
-	is.Equal(acts[1].Name[:6], "burst-") // the other places are for messages in turn
+	is.Equal(acts[1].Name[:6], "burst-") // the other acts are for files in turn
 }

@@ -12,38 +12,38 @@ func TestLifeOfAMessage(t *testing.T) {
 	is := is.New(t)
 	f := newFixture(t)
 	f.scan(Version{})
-	is.Equal(f.told(), "unread now")
+	is.Equal(f.effects(), "unread now")
 	f.advance(0)
-	is.Equal(f.told(), "opening | Open")
+	is.Equal(f.effects(), "opening | Open")
 	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
-	is.Equal(f.told(), "ready |  | queued a, queued b")
+	is.Equal(f.effects(), "ready |  | queued a, queued b")
 	f.next()
 	is.Equal(f.job.To, []string{"a@x", "b@x"})
-	is.Equal(f.told(), "busy")
+	is.Equal(f.effects(), "busy")
 	f.finish(acceptance, acceptance)
-	is.Equal(f.told(), "removing | Remove")
+	is.Equal(f.effects(), "removing | Remove")
 	is.Equal(f.act.Version, thisVersion)
 	f.answer(Result{})
-	is.Equal(f.told(), "gone |  | sent a, sent b") // only the removal makes the acceptances durable
+	is.Equal(f.effects(), "gone |  | sent a, sent b") // the removal of the file makes the acceptances durable
 	is.Equal([]int{f.q.Len(), f.q.underWay}, []int{0, 0})
 }
 
-// A file that cannot be removed is no record of its acceptances: the journal is, before they are published.
+// If the file cannot be removed, the acceptances are written to the journal before their events.
 func TestAcceptancesAreRecordedIfTheFileCannotBeRemoved(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	f := in(t, "removing")
 	f.answer(Result{Trouble: System, Err: errDisk})
-	is.Equal(f.told(), "recording | Record")
+	is.Equal(f.effects(), "recording | Record")
 	is.Equal(len(f.act.Note.To), 2)
 	f.answer(Result{})
-	is.Equal(f.told(), "removing | Remove | sent a, sent b")
+	is.Equal(f.effects(), "removing | Remove | sent a, sent b")
 	f.answer(Result{Trouble: System, Err: errDisk})
-	is.Equal(f.told(), "finishing 10s") // is in the journal already
+	is.Equal(f.effects(), "finishing 10s") // the acceptances are in the journal already
 }
 
-// The record of a message that is about to be removed is packed late. The snapshot shows the acceptances all the same,
-// and so does the record if the file cannot be removed.
+// The record of a message whose file is being removed is packed later. A snapshot has the acceptances anyway, and so
+// has the record if the file cannot be removed.
 func TestAcceptancesShowWhileTheFileIsRemoved(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -63,9 +63,9 @@ func TestAcceptancesShowWhileTheFileIsRemoved(t *testing.T) {
 			is.Equal(accepted(), 2)
 		}
 		f.answer(Result{Trouble: System, Err: errDisk})
-		is.Equal(f.told(), "recording | Record")
+		is.Equal(f.effects(), "recording | Record")
 		is.Equal(accepted(), 2)
 		f.answer(Result{})
-		is.Equal(f.state(), "removing") // sent to no recipient again
+		is.Equal(f.state(), "removing") // the message is offered to no recipient again
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// step does one thing by chance.
+// step does one random step.
 func (w *world) step() {
 	switch n := w.d.roll(24); {
 	case n < 4:
@@ -47,7 +47,7 @@ func (w *world) step() {
 	w.take()
 }
 
-// pass lets time pass. Now and then the clock is set.
+// pass lets time pass. Sometimes the clock is set.
 func (w *world) pass() {
 	d := [...]time.Duration{0, time.Millisecond, time.Second, 10 * time.Second, time.Minute, time.Hour, maxAge / 2}[w.d.roll(7)]
 	w.now = w.now.Add(d)
@@ -60,7 +60,7 @@ func (w *world) pass() {
 	w.q.Advance(w.now, Room{Reads: w.d.roll(3), Free: w.d.roll(3), Busy: len(w.jobs) > 0}, 1+w.d.roll(10))
 }
 
-// reload is a person who edits the status file, in a pause or not.
+// reload is an edit of the status file by an operator, in a pause or not.
 func (w *world) reload() {
 	paused := time.Time{}
 	if w.d.oneIn(2) {
@@ -81,7 +81,7 @@ func (w *world) reload() {
 				w.logf("%s: %s is edited to %d", n.Name, r.Address, r.Status)
 				w.edit(m.MessageID)
 				if r.Status == record.Done {
-					w.accepted[m.MessageID+r.Address] = true // so the person says
+					w.accepted[m.MessageID+r.Address] = true // according to the operator
 				}
 			}
 		}
@@ -96,7 +96,7 @@ func (w *world) reload() {
 	reloadAll(w.q, all, record.Edit{Since: paused}, w.now)
 }
 
-// edit notes that a person decides about the message id from here on.
+// edit records that an operator decides about the message id from here on.
 func (w *world) edit(id string) {
 	w.edited[id] = true
 	for k := range w.sent {
@@ -106,12 +106,12 @@ func (w *world) edit(id string) {
 	}
 }
 
-// snapshot is the snapshot of the queue in the order of the names.
+// snapshot returns a snapshot of the queue in the order of the names.
 func (w *world) snapshot() []Named {
 	return slices.SortedStableFunc(w.q.Snapshot(w.now), func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// restart ends the process and starts another one, which knows what the status file says.
+// restart ends the process and starts another one with the records of the status file.
 func (w *world) restart() {
 	w.logf("restart")
 	w.events()
@@ -129,7 +129,7 @@ func (w *world) restart() {
 	for _, a := range w.acts {
 		w.edited[a.e.msg.Message().MessageID] = true
 		if w.d.oneIn(2) {
-			w.do(a) // done, and not answered
+			w.do(a) // the act was done, and its answer is lost
 		}
 	}
 	w.acts, w.jobs = nil, nil
@@ -148,7 +148,7 @@ func (w *world) settle() {
 	w.release()
 	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
 		if f := w.spool[name]; f.bad {
-			f.bad, f.version = false, w.newVersion() // corrected
+			f.bad, f.version = false, w.newVersion() // the file is corrected
 		}
 	}
 	for len(w.acts) > 0 || len(w.jobs) > 0 {
@@ -186,7 +186,7 @@ func (w *world) settle() {
 	}
 }
 
-// release moves everything from hold/ back into the spool.
+// release moves every file from hold/ back into the spool.
 func (w *world) release() {
 	for name, f := range w.hold {
 		if w.spool[name] == nil {
@@ -196,7 +196,7 @@ func (w *world) release() {
 	}
 }
 
-// turn is one turn of the engine's loop. It reports whether there was anything to do.
+// turn is one turn of the engine's loop. It reports whether there was work.
 func (w *world) turn() (worked bool) {
 	for w.q.Advance(w.now, Room{Reads: 1000, Free: 2, Busy: len(w.jobs) > 0}, 3) {
 		worked = true
@@ -219,7 +219,7 @@ func (w *world) turn() (worked bool) {
 	return worked
 }
 
-// run does so many random steps, and then lets everything come to its end.
+// run does random steps, and then lets every message end.
 func run(t testing.TB, seed uint64, script []byte, steps int) *world {
 	w := newWorld(t, seed, script)
 	for range steps {
@@ -229,15 +229,15 @@ func run(t testing.TB, seed uint64, script []byte, steps int) *world {
 	return w
 }
 
-// TestModel checks the rules of the queue against a world that changes at random. A run depends on its seed alone: with
-// SPOOLGORE_LAB_SEED=n only run n is done, and its whole log shown if it fails. With SPOOLGORE_LAB=long new seeds are
-// tried for SPOOLGORE_LAB_TIME.
+// TestModel checks the rules of the queue in a world that changes at random. A run depends on its seed only. With
+// SPOOLGORE_LAB_SEED=n only run n is done, and its whole log is shown if it fails. With SPOOLGORE_LAB=long new seeds
+// are tried for SPOOLGORE_LAB_TIME.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	first, runs := uint64(1), uint64(100)
 	end := time.Now().Add(time.Hour)
 	if os.Getenv("SPOOLGORE_LAB") == "long" {
-		first, runs = uint64(time.Now().UnixNano()), 1<<40 // until the time is over
+		first, runs = uint64(time.Now().UnixNano()), 1<<40 // until the time has passed
 		long, err := time.ParseDuration(cmp.Or(os.Getenv("SPOOLGORE_LAB_TIME"), "8m"))
 		if err != nil {
 			t.Fatal(err)

@@ -18,7 +18,7 @@ func TestNotedFindsEntriesByIdentity(t *testing.T) {
 	c, many := &f.q.core, 5000
 	message := func(i int) *record.Message {
 		h := headOf(thisVersion)
-		h.MessageID = fmt.Sprintf("<%d@x>", i/2) // two messages have one identity
+		h.MessageID = fmt.Sprintf("<%d@x>", i/2) // each identity belongs to two messages
 		return record.New(*h, f.now)
 	}
 	for i := range many {
@@ -34,7 +34,7 @@ func TestNotedFindsEntriesByIdentity(t *testing.T) {
 	is.Equal(len(slices.Collect(c.absent.names(message(many)))), 0)
 }
 
-// A program may give each message the same Message-ID. One of these messages is found without a look at the others.
+// A program may give each message the same Message-ID. One of these messages is found without comparing all others.
 func TestNotedHasManyEntriesWithOneIdentity(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -45,7 +45,7 @@ func TestNotedHasManyEntriesWithOneIdentity(t *testing.T) {
 		e.msg = c.packer.Pack(m, f.now)
 		c.absent.noted.add(e, c.absent.hash(m))
 	}
-	is.Equal(c.absent.noted.n, 1) // else each one would be compared with those before
+	is.Equal(c.absent.noted.n, 1) // otherwise each message would be compared with those before
 	is.Equal(len(slices.Collect(c.absent.names(m))), 1000)
 	for name := range c.absent.names(m) {
 		is.Equal(name, "0")

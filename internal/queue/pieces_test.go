@@ -20,7 +20,7 @@ func acceptedIn(all []Named) map[string]map[string]bool {
 	for _, n := range all {
 		m := n.Record.Message()
 		if m.MessageID == "" {
-			continue // of a file that cannot be read
+			continue // the record of a file that cannot be read
 		}
 		if found[m.MessageID] == nil {
 			found[m.MessageID] = make(map[string]bool)
@@ -34,13 +34,14 @@ func acceptedIn(all []Named) map[string]map[string]bool {
 	return found
 }
 
-// A taking is a snapshot under way: do takes n records and reports whether more are left, all returns all records.
+// A taking is a snapshot in progress: do takes n records and reports whether there are more, and all returns the
+// records.
 type taking struct {
 	do  func(n int) (more bool)
 	all func() []Named
 }
 
-// takings begin a snapshot in each of the ways in which one can be taken.
+// takings begin a snapshot in each of the two ways.
 var takings = map[string]func(q *Queue, now time.Time) taking{
 	"Snap": func(q *Queue, now time.Time) taking {
 		var got []Named
@@ -66,8 +67,8 @@ var takings = map[string]func(q *Queue, now time.Time) taking{
 	},
 }
 
-// Between the pieces of a snapshot files are renamed, moved, edited, sent and removed. Every message that was known at
-// the beginning is in the snapshot, with every acceptance.
+// Between the pieces of a snapshot, files are renamed, moved, edited, sent and removed. Every message that the queue
+// had at the beginning is in the snapshot, with every acceptance.
 func TestSnapshotInPiecesForgetsNoMessage(t *testing.T) {
 	for name, begin := range takings {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func snapshotForgetsNoMessage(t *testing.T, begin func(*Queue, time.Time) taking
 			maps.Copy(edited, w.edited)
 			for _, e := range w.q.entries {
 				id := e.msg.Message().MessageID
-				if e.msg.Holds() && id == "" { // a file that can be no message: the queue has forgotten the message
+				if e.msg.Holds() && id == "" { // a file that is no message: the queue has dropped the record
 					unusable[ids[e]] = true
 				}
 				ids[e] = id
@@ -131,7 +132,7 @@ func snapshotForgetsNoMessage(t *testing.T, begin func(*Queue, time.Time) taking
 	}
 }
 
-// A file that is seen while a snapshot is taken is in the snapshot with the record of the last run.
+// A file that is found while a snapshot is taken is in the snapshot with the record of the last run.
 func TestSnapshotInPiecesHasWhatIsSeenMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, begin := range takings {
@@ -152,8 +153,8 @@ func TestSnapshotInPiecesHasWhatIsSeenMeanwhile(t *testing.T) {
 	}
 }
 
-// The records of a Stream are in the order of the names, with those of absent messages. A message that leaves its name
-// before it is taken comes at the end, one that was taken comes once.
+// The records of a Stream are in the order of the names, with those of missing messages. A message that is renamed
+// before it is taken comes at the end. A message that was taken comes once.
 func TestStreamIsInTheOrderOfTheNames(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -170,7 +171,7 @@ func TestStreamIsInTheOrderOfTheNames(t *testing.T) {
 	is.Equal(stream.Len(), 5)
 	got, more := stream.Next(2, f.now)
 	is.True(more)
-	f.q.Notice([]string{"a", "c"}, nil, f.now) // their records leave the names that they had
+	f.q.Notice([]string{"a", "c"}, nil, f.now) // the records lose their names
 	rest, more := stream.Next(10, f.now)
 	is.True(!more)
 	var order []string
@@ -180,7 +181,7 @@ func TestStreamIsInTheOrderOfTheNames(t *testing.T) {
 	is.Equal(order, []string{"a", "b", "d", "e", "c"})
 }
 
-// Streams that end early, as on a full disk, do not make a later Stream forget a message that leaves its name.
+// Streams that end early, as on a full disk, do not make a later Stream leave out a message that was renamed.
 func TestStreamAfterManyEndedStreams(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -201,7 +202,7 @@ func TestStreamAfterManyEndedStreams(t *testing.T) {
 	is.True(!more)
 	for f.q.streams < math.MaxUint8 {
 		stream := begin()
-		_, more := stream.Next(1, f.now) // a only
+		_, more := stream.Next(1, f.now) // the record of a only
 		is.True(more)
 		stream.Close()
 	}
@@ -292,7 +293,7 @@ func TestWorksBeginAtOnce(t *testing.T) {
 	}
 }
 
-// Flush in pieces makes every message due that waited at the beginning.
+// Flush in pieces makes every message due that waited at its beginning.
 func TestFlushInPieces(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -300,5 +301,5 @@ func TestFlushInPieces(t *testing.T) {
 	work := f.q.Flush(f.now)
 	is.True(!work.Do(1, f.now))
 	f.q.Advance(f.now, Room{Reads: 1, Free: 1}, 10)
-	is.Equal(f.told(), "ready")
+	is.Equal(f.effects(), "ready")
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// known returns the record of the last run: a@x has accepted the message, and b@x waits.
+// known returns a record of the last run: a@x has accepted the message, and b@x waits.
 func known(head *record.Head, now time.Time) *record.Message {
 	m := record.New(*head, now)
 	m.Start(now, nil)
@@ -19,8 +19,8 @@ func known(head *record.Head, now time.Time) *record.Message {
 	return m
 }
 
-// A message of the last run was replaced by another one, which goes to hold/ before it is read, and comes back. The
-// file is read then, and not sent to the recipients of the first message.
+// A message of the last run was replaced by another message, which goes to hold/ before it is read, and is released.
+// The file is read then, and not sent to the recipients of the first message.
 func TestUnreadFileThatReplacedAnotherIsReadAfterHold(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -28,29 +28,29 @@ func TestUnreadFileThatReplacedAnotherIsReadAfterHold(t *testing.T) {
 	f.q.Remember("m", known(headOf(thisVersion), f.now), f.now)
 	f.scan(otherVersion)
 	f.advance(time.Hour)
-	is.Equal(f.told(), "opening | Open")
+	is.Equal(f.effects(), "opening | Open")
 	f.answer(Result{Trouble: Unsettled, Err: errLater, Version: otherVersion})
-	f.told()
+	f.effects()
 	f.advance(time.Hour)
-	f.told()
+	f.effects()
 	f.answer(Result{Trouble: Gone, Err: errLater})
-	is.Equal(f.told(), "checking unread | Stat")
+	is.Equal(f.effects(), "checking unread | Stat")
 	f.answer(Result{Place: InHold, Version: otherVersion})
-	is.Equal(f.told(), "held")
+	is.Equal(f.effects(), "held")
 	f.q.Notice([]string{"m"}, nil, f.now)
-	is.Equal(f.told(), "checking held | Stat")
+	is.Equal(f.effects(), "checking held | Stat")
 	f.answer(Result{Place: InSpool, Version: otherVersion})
-	is.Equal(f.told(), "unread now")
+	is.Equal(f.effects(), "unread now")
 }
 
-// A message of the last run was renamed to the name of a file that was seen long before. The record is found
-// when the file of the old name was looked at, as far as that is possible.
+// A message of the last run was renamed to the name of a file that was found long before. The record is found after the
+// file of the old name was examined, as far as that is possible.
 func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
 	t.Parallel()
 	edited, another := Version{Inode: 3, Size: 12, Modified: 7}, Version{Inode: 4, Size: 13, Modified: 8}
 	for name, tt := range map[string]struct {
-		v   Version // of the renamed file
-		old Result  // of the old name
+		v   Version // version of the renamed file
+		old Result  // answer for the file of the old name
 	}{
 		"being read":           {thisVersion, Result{}},
 		"no permission":        {thisVersion, Result{Trouble: OtherCause, Err: errPassword}},
@@ -70,7 +70,7 @@ func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
 				}
 				acts = append(slices.Clone(acts), f.q.TakeActs()...)
 				i := slices.IndexFunc(acts, func(a Act) bool { return a.Kind == Open && a.Name == name })
-				is.True(i >= 0) // the file is to be opened
+				is.True(i >= 0) // the file is opened
 				for j, a := range acts {
 					if j != i && looked {
 						f.q.Acted(a, tt.old, f.now)
@@ -84,7 +84,7 @@ func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
 			f.now = f.now.Add(2 * verifyTime)
 			open("m", Result{Head: headOf(tt.v), Version: tt.v})
 			j, ok := f.q.Next(0, Slots{Any: 1}, f.now)
-			is.Equal(ok, looked) // otherwise the answer for the old name comes first
+			is.Equal(ok, looked) // otherwise the answer for the old name is awaited
 			if looked {
 				is.Equal(j.To, []string{"b@x"})
 			}
@@ -92,11 +92,11 @@ func TestRenamedToAnOldNameAfterARestart(t *testing.T) {
 	}
 }
 
-// The name that a message had in hold/ is given to another file. The message itself comes back under a new name, and is
-// read before the other file.
+// The name of a message in hold/ is taken by another file. The message itself is released under a new name, and read
+// before the other file.
 func TestHeldUnderANameThatIsTaken(t *testing.T) {
 	t.Parallel()
-	d := newDrawer(t)
+	d := newMemSpool(t)
 	d.spool["m"] = file("<1@x>", "body", 1)
 	d.scan()
 	d.rest(t)
@@ -113,7 +113,7 @@ func TestHeldUnderANameThatIsTaken(t *testing.T) {
 	d.rest(t)
 	d.pass(t, time.Second, "body")
 	d.pass(t, time.Hour, "body")
-	d.is.Equal(d.got["body a@x"], 2) // the first message, and the other file
+	d.is.Equal(d.got["body a@x"], 2) // of the first message and of the other file
 	d.is.Equal(d.got["body b@x"], 2)
 	d.is.Equal(len(d.spool), 0)
 }

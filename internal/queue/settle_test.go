@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// opens advances and returns the act Open that has to come.
+// opens advances and returns the act Open. There must be one.
 func (f *fixture) opens(by time.Duration) Act {
 	f.t.Helper()
 	f.advance(by)
@@ -52,7 +52,7 @@ func TestHowFileCame(t *testing.T) {
 	})
 }
 
-// A file that is written to while it is opened waits, though it could be read.
+// A file that is written to while it is opened waits until it has settled, even if it can be read.
 func TestFileWrittenToWhileItIsOpenedSettles(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -61,19 +61,19 @@ func TestFileWrittenToWhileItIsOpenedSettles(t *testing.T) {
 	f.opens(0)
 	f.q.Arrived("m", Written, f.now)
 	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
-	is.Equal(f.told(), "unread now") // looked at again, to see the new version
-	is.True(!f.q.Idle(f.now))        // a drain waits
+	is.Equal(f.effects(), "unread now") // looked at again, for the new version
+	is.True(!f.q.Idle(f.now))           // a drain waits for the file
 	is.Equal(f.opens(0).How, Written)
 	unsettled := Result{Trouble: Unsettled, Err: errWritten}
 	unsettled.Version = Version{1, 10, f.now.UnixNano()}
 	f.answer(unsettled)
-	is.Equal(f.told(), "unread 2s")
+	is.Equal(f.effects(), "unread 2s")
 	f.opens(2 * time.Second)
 	f.answer(Result{Version: unsettled.Version, Head: headOf(unsettled.Version)})
-	is.Equal(f.told(), "ready |  | queued a, queued b")
+	is.Equal(f.effects(), "ready |  | queued a, queued b")
 }
 
-// A change starts the time anew.
+// A change of the file starts the settle time again.
 func TestChangeStartsSettlingAnew(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -82,9 +82,9 @@ func TestChangeStartsSettlingAnew(t *testing.T) {
 		f.q.Arrived("m", Written, f.now)
 		f.opens(0)
 		f.answer(Result{Trouble: Unsettled, Err: errWritten, Version: Version{1, 10, f.now.UnixNano()}})
-		is.Equal(f.told(), "unread 2s")
+		is.Equal(f.effects(), "unread 2s")
 		f.advance(1900 * time.Millisecond)
-		is.Equal(f.told(), "unread 100ms")
+		is.Equal(f.effects(), "unread 100ms")
 	}
 }
 
@@ -104,7 +104,7 @@ func TestTouchedMessageDoesNotSettle(t *testing.T) {
 	}
 }
 
-// A file that takes the name of a message that is just being removed keeps how it came.
+// A file that takes the name of a message that is being removed keeps the information how it came.
 func TestNameUsedAgainDoesNotSettle(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -123,14 +123,14 @@ func TestTemporaryNameWaitsForAnHour(t *testing.T) {
 	f.opens(0)
 	v := Version{1, 10, f.now.Add(-10 * time.Minute).UnixNano()}
 	f.answer(Result{Trouble: Temporary, Err: errors.New("temporary name"), Version: v})
-	is.Equal(f.told(), "unread 50m")
-	is.True(f.q.Idle(f.now)) // a drain does not wait
+	is.Equal(f.effects(), "unread 50m")
+	is.True(f.q.Idle(f.now)) // a drain does not wait for the file
 	for n := range f.q.Snapshot(f.now) {
 		is.Equal(n.Record.Message().Error, "temporary name")
 	}
 }
 
-// Every recipient has accepted the message, and another version of the file is there.
+// Every recipient has accepted the message, and another version of the file exists.
 func TestMessageChangedAfterItWasSent(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -159,19 +159,19 @@ func TestMessageChangedAfterItWasSent(t *testing.T) {
 			f := in(t, "removing")
 			f.answer(Result{Trouble: Replaced, Err: errLater})
 			f.take()
-			f.answer(Result{}) // the acceptances are in the journal
+			f.answer(Result{}) // the acceptances are recorded
 			f.take()
 			f.answer(Result{Trouble: Replaced, Err: errLater})
 			f.opens(0)
 			f.q.TakeEvents()
 			h := tt.head()
 			f.answer(Result{Version: Version{2, h.Size, h.Modified.UnixNano()}, Head: h})
-			is.Equal(f.told(), tt.want)
+			is.Equal(f.effects(), tt.want)
 			if strings.HasPrefix(tt.want, "failing") {
 				is.True(!f.act.Owed) // no report
 				is.True(strings.Contains(f.act.Message.Reason(), "changed after it was sent"))
 				for _, r := range f.act.Message.Recipients() {
-					is.True(r.GivenUp) // moved back, it is sent to all
+					is.True(r.GivenUp) // if it is moved back, it is sent to all recipients
 				}
 			}
 		})

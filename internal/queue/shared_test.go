@@ -8,8 +8,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// A message is packed several times. A sender of one message takes no room among the texts that messages share: a
-// message that waits would keep the senders of thousands of messages in memory that are gone.
+// A message is packed several times. A sender of one message is not added to the shared texts: otherwise a waiting
+// message would keep the senders of thousands of removed messages in memory.
 func TestSendersOfOneMessageAreNotShared(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -21,16 +21,16 @@ func reload(f *fixture, edited, paused bool) {
 	reloadAll(f.q, all, record.Edit{Since: at}, f.now)
 }
 
-// threeRoutes are rules by which every sender has route 2, and a message lives for an hour.
+// threeRoutes returns rules by which every sender has route 2, and a message is given up after an hour.
 func threeRoutes() Rules {
 	r := testRules()
 	r.Routes, r.MaxAge, r.RouteOf = 3, time.Hour, func(string) int { return 2 }
 	return r
 }
 
-// An input that can come at any time. Rows say what follows in each state, the last row in all states that the rows
-// above do not name. "=" is the state as it was, and in parentheses is the check that follows the act or the job
-// is done. "under way" are all states with an act or a job.
+// An input that can come at any time. Rows have the effects in each state; the last row is for all states not named
+// above. "=" is the state before, and in parentheses is the check that follows the end of the act or the job. "under
+// way" are all states with an act or a job.
 type input struct {
 	name string
 	rule string
@@ -270,7 +270,7 @@ func statesOf(name string) []string {
 	return []string{name}
 }
 
-// TestInputs shows what follows from every input in every state.
+// TestInputs checks the effects of every input in every state.
 func TestInputs(t *testing.T) {
 	t.Parallel()
 	for _, tt := range inputs {
@@ -290,7 +290,7 @@ func TestInputs(t *testing.T) {
 				f := in(t, s)
 				before := f.state()
 				tt.do(f)
-				got := f.told()
+				got := f.effects()
 				if after, ok := strings.CutPrefix(got, before); ok && (after == "" || after[0] == ' ') {
 					got = "=" + after
 				}

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// A die makes the choices of a run: from a script first, then by chance.
+// A die makes the choices of a run: from a script first, then at random.
 type die struct {
 	script []byte
 	rng    *rand.Rand
@@ -31,7 +31,7 @@ func (d *die) roll(n int) int {
 	return d.rng.IntN(n)
 }
 
-// oneIn is true once in n rolls.
+// oneIn returns true once in n rolls on average.
 func (d *die) oneIn(n int) bool { return d.roll(n) == 0 }
 
 func pick[T any](d *die, from []T) T { return from[d.roll(len(from))] }
@@ -41,12 +41,12 @@ type fakeFile struct {
 	version Version
 	id      string // Message-ID
 	to      []string
-	bad     bool            // no message that can be sent
-	why     *record.Failure // in failed/, and in the spool of a file that was moved back
+	bad     bool            // a file that is no message
+	why     *record.Failure // for files in failed/, and for files moved back
 }
 
-// A world is a spool directory in memory, its writers, a person, a relay, and an engine that does what the queue asks
-// for.
+// A world is a spool directory in memory with writers, an operator, a relay, and an engine that does the acts of the
+// queue.
 type world struct {
 	leaving     *record.Message // the message whose file has just left the spool; nil: none
 	leavingName string
@@ -55,19 +55,19 @@ type world struct {
 	d      *die
 	q      *Queue
 	now    time.Time
-	steady bool // no errors, no changes, and the relay decides at once
-	clock  int  // inodes and modification times given out
+	steady bool // no errors, no changes, and the relay decides in each transaction
+	clock  int  // number for the next inode and modification time
 
 	spool, hold, failed map[string]*fakeFile
 	acts                []Act // under way
 	jobs                []Job // under way
 	routes              int
-	forbidden           string // recipient to whom no mail is allowed; empty: none
+	forbidden           string // a recipient that is not allowed; empty: none
 
-	accepted map[string]bool // by the relay: Message-ID and recipient
-	sent     map[string]bool // there was an event: Message-ID and recipient, while the queue knows the message
-	ends     map[string]int  // events that ended a recipient: Message-ID and recipient, likewise
-	edited   map[string]bool // messages whose records a person has edited, or whose events a restart has cut off
+	accepted map[string]bool // acceptances of the relay: Message-ID and recipient
+	sent     map[string]bool // recipients with an event sent: Message-ID and recipient, while the queue has the message
+	ends     map[string]int  // number of final events: Message-ID and recipient, while the queue has the message
+	edited   map[string]bool // messages whose records an operator has edited, or whose events a restart has cut off
 	log      []string
 }
 
@@ -141,7 +141,7 @@ func (w *world) newVersion() Version {
 
 func (w *world) name() string { return fmt.Sprint("m", w.d.roll(7)) }
 
-// write makes a new message under a name, in place of the file that may be there.
+// write writes a new message under a name, possibly over another file.
 func (w *world) write(name string) {
 	f := &fakeFile{version: w.newVersion(), bad: w.d.oneIn(15)}
 	f.id = fmt.Sprintf("<%d@x>", w.clock)
@@ -154,7 +154,7 @@ func (w *world) write(name string) {
 	w.spool[name] = f
 }
 
-// change is what a writer or a person does to the files.
+// change is a change of the files by a writer or an operator.
 func (w *world) change() {
 	name := w.name()
 	f := w.spool[name]
@@ -199,13 +199,13 @@ func (w *world) change() {
 		w.hold[name] = &c
 		w.logf("%s is edited in hold/", name)
 	}
-	if n := w.d.roll(4); n > 0 && came != gone { // the system tells first that the old name is gone
+	if n := w.d.roll(4); n > 0 && came != gone { // the notification says first that the old name is gone
 		w.q.Notice(nil, []string{gone}, w.now)
 		w.q.Notice([]string{came}, nil, w.now)
 		return
 	}
 	switch w.d.roll(4) {
-	case 0: // the next scan will see it
+	case 0: // the next scan will find it
 	case 1:
 		w.q.Notice(nil, []string{gone}, w.now)
 	case 2:
@@ -227,7 +227,7 @@ func (w *world) rename(name string) string {
 	return other
 }
 
-// scan lists the spool directory, with the versions or without.
+// scan lists the spool directory, with or without the versions.
 func (w *world) scan(complete bool) {
 	w.logf("scan, complete %v", complete)
 	verify := w.steady || w.d.oneIn(2)
@@ -255,7 +255,7 @@ func (w *world) scan(complete bool) {
 	}
 }
 
-// act does the i-th act that is under way and answers it. The engine does acts Open and Stat in order.
+// act does the i-th act under way and answers it. Acts Open and Stat are done in order.
 func (w *world) act(i int) {
 	reads := func(a Act) bool { return a.Kind == Open || a.Kind == Stat }
 	if reads(w.acts[i]) {
@@ -270,7 +270,7 @@ func (w *world) act(i int) {
 	m := recordOf(w.q, e)
 	if ended {
 		w.leaving, w.leavingName = m, a.Name
-	} else if len(a.events) > 0 { // of the file under the name that it had
+	} else if len(a.events) > 0 { // events of the file under its old name
 		w.events()
 		w.leaving, w.leavingName = m, a.events[0].File
 	}
@@ -278,7 +278,7 @@ func (w *world) act(i int) {
 	if r.Why != nil {
 		for _, k := range r.Why.Recipients() {
 			if k.Accepted() {
-				w.ends[key(r.Head.MessageID, k.Address)] = 1 // there was an event before the message went to failed/
+				w.ends[key(r.Head.MessageID, k.Address)] = 1 // the event came before the message went to failed/
 			}
 		}
 	}
@@ -301,7 +301,7 @@ func (w *world) ended(a Act, m *record.Message) {
 	}
 }
 
-// do does an act, or fails for a reason that may be the system's.
+// do does an act, or fails at random.
 func (w *world) do(a Act) Result {
 	if !w.steady && w.d.oneIn(6) && a.Kind != Record && a.Kind != Notify {
 		return Result{Trouble: pick(w.d, []Trouble{System, OtherCause}), Err: pick(w.d, []error{errDisk, errPassword})}
@@ -393,7 +393,7 @@ func (w *world) open(a Act, f *fakeFile) Result {
 	return Result{Version: v, Head: h, Returned: f.why != nil, Why: f.why}
 }
 
-// next hands out a job if there is one.
+// next takes a job if there is one.
 func (w *world) next(route int, s Slots) bool {
 	j, ok := w.q.Next(route, s, w.now)
 	if !ok {
@@ -419,13 +419,13 @@ func (w *world) next(route int, s Slots) bool {
 	return true
 }
 
-// busy reports whether a job or an act is under way for e.
+// busy reports whether a job or an act of e is under way.
 func (w *world) busy(e *entry) bool {
 	return slices.ContainsFunc(w.jobs, func(j Job) bool { return j.e == e }) ||
 		slices.ContainsFunc(w.acts, func(a Act) bool { return a.e == e && a.Kind != Notify })
 }
 
-// finish ends the i-th job: the relay decides.
+// finish ends the i-th job with outcomes of the relay.
 func (w *world) finish(i int) {
 	j := w.jobs[i]
 	w.jobs = slices.Delete(w.jobs, i, i+1)
@@ -457,7 +457,7 @@ func (w *world) finish(i int) {
 	w.q.Finished(j, out, w.now)
 }
 
-// version returns the file that a job has opened, wherever the file is now; nil: that version is gone.
+// version returns the file that a job has opened, wherever it is now, or nil if that version is gone.
 func (w *world) version(v Version) *fakeFile {
 	for _, place := range []map[string]*fakeFile{w.spool, w.hold, w.failed} {
 		for _, f := range place {
@@ -471,7 +471,7 @@ func (w *world) version(v Version) *fakeFile {
 
 func key(id, to string) string { return id + " " + to }
 
-// take takes what the queue asks for, and checks it.
+// take takes the acts of the queue and checks them.
 func (w *world) take() {
 	w.t.Helper()
 	inspect(w.t, w.q)
@@ -520,7 +520,7 @@ func (w *world) events() {
 			}
 			w.ends[k]++
 			w.sent[k] = slices.ContainsFunc(m.Recipients(), func(r *record.Recipient) bool {
-				return r.Address == ev.To && r.Accepted() // not made to wait again by hand meanwhile
+				return r.Address == ev.To && r.Accepted() // not made to wait again meanwhile
 			})
 		case Failed:
 			w.ends[k]++
@@ -530,7 +530,7 @@ func (w *world) events() {
 	}
 }
 
-// forget forgets what the queue may forget.
+// forget drops the facts about messages that the queue has dropped.
 func (w *world) forget() {
 	known := map[string]bool{}
 	for n := range w.q.Snapshot(w.now) {
@@ -545,7 +545,7 @@ func (w *world) forget() {
 	maps.DeleteFunc(w.edited, func(id string, _ bool) bool { return stale(id) && w.file(id) == nil })
 }
 
-// file returns a file with the message id; nil: there is none.
+// file returns the file of the message id, or nil.
 func (w *world) file(id string) *fakeFile {
 	for _, place := range []map[string]*fakeFile{w.spool, w.hold, w.failed} {
 		for _, f := range place {

@@ -19,11 +19,11 @@ func TestParse(t *testing.T) {
 	is.Equal(len(none), 0)
 	for _, bad := range []string{"14", "14/w", "/s", "0/s", "-1/s", "1.5/s", "1/s,", "x/s", "1/s/m"} {
 		_, err := Parse(bad)
-		is.True(err != nil) // a mistake is told, not taken for no limit
+		is.True(err != nil) // a mistake is an error, and not an empty limit
 	}
 }
 
-// send counts what a busy sender gets through in steps of n recipients, in each period.
+// send returns the times at which a busy sender may send, in steps of n recipients.
 func send(q *Quota, n int, from time.Time, d time.Duration) (times []time.Time) {
 	for now := from; now.Before(from.Add(d)); {
 		if wait := q.Wait(n, now); wait > 0 {
@@ -38,7 +38,7 @@ func send(q *Quota, n int, from time.Time, d time.Duration) (times []time.Time) 
 	return times
 }
 
-// most is the largest number of times within any period.
+// most returns the largest number of times within any period.
 func most(times []time.Time, per time.Duration) (n int) {
 	for i, j := 0, 0; j < len(times); j++ {
 		for times[j].Sub(times[i]) >= per {
@@ -62,9 +62,10 @@ func TestNeverMoreThanTheLimitInAnyPeriod(t *testing.T) {
 				longest := ls[len(ls)-1]
 				times := send(q, n, start, 3*longest.Per)
 				for _, l := range ls {
-					is.True(most(times, l.Per) <= max(l.N, n)) // not even at the start, and over the edge of a period
+					// also at the start, and across the border of two periods
+					is.True(most(times, l.Per) <= max(l.N, n))
 				}
-				is.True(len(times) >= 2*longest.N*8/10) // and the limit is made use of
+				is.True(len(times) >= 2*longest.N*8/10) // and most of the limit is used
 			})
 		}
 	}
@@ -79,9 +80,9 @@ func TestAllAtOnceIfNoneWasUsed(t *testing.T) {
 		q, err := New(limits, nil, now)
 		is.NoErr(err)
 		l := limits[0]
-		is.Equal(len(send(q, 1, now, l.Per/2)), l.N) // at once, and none follows
+		is.Equal(len(send(q, 1, now, l.Per/2)), l.N) // the whole limit at once, and no more
 		wait := q.Wait(1, now)
-		is.True(wait >= l.Per && wait <= l.Per*102/100) // until the period is over, at most a slot late
+		is.True(wait >= l.Per && wait <= l.Per*102/100) // until the period is over, at most a hundredth later
 		is.True(q.Forecast(l.N+1, now) >= l.Per && q.Forecast(3*l.N, now) < 4*l.Per)
 	}
 }
@@ -93,7 +94,7 @@ func TestRateHoldsAcrossRestarts(t *testing.T) {
 	is.NoErr(err)
 	var state []byte
 	sent := 0
-	for range 100 { // restarted every minute, busy all the time
+	for range 100 { // a restart every minute, always busy
 		q, err := New(limits, state, now)
 		is.NoErr(err)
 		sent += len(send(q, 7, now, time.Minute))
@@ -104,21 +105,21 @@ func TestRateHoldsAcrossRestarts(t *testing.T) {
 	is.Equal(sent, 994)
 	q, err := New(limits, state, now.Add(-48*time.Hour))
 	is.NoErr(err)
-	is.True(q.Wait(7, now.Add(-48*time.Hour)) > 22*time.Hour) // nor is setting the clock back
+	is.True(q.Wait(7, now.Add(-48*time.Hour)) > 22*time.Hour) // also if the clock is set back
 	_, err = New(limits, []byte("{"), now)
-	is.True(err != nil) // a state that cannot be read is an error
+	is.True(err != nil) // a damaged state is an error
 }
 
 func TestChangedLimitKeepsWhatWasSpent(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for change, c := range map[string]struct {
 		spent int
-		waits bool // the next one has to wait
+		waits bool // the next recipient has to wait
 	}{
 		"1000/d 2000/d":      {1000, false},
 		"2000/d 1000/d":      {1000, true},
 		"1000/d 10/d":        {100, true},
-		"1000/d 14/s":        {1000, false}, // another period is another limit
+		"1000/d 14/s":        {1000, false}, // a limit with another period is another limit
 		"1000/d 14/s,1000/d": {1000, true},
 		"50/s,60/m 60/m":     {60, true},
 		"100/h,1000/h 200/h": {100, false},
@@ -151,9 +152,9 @@ func TestMoreRecipientsThanTheLimit(t *testing.T) {
 	is.NoErr(err)
 	q, err := New(limits, nil, now)
 	is.NoErr(err)
-	is.Equal(q.Wait(100, now), time.Duration(0)) // they are sent
+	is.Equal(q.Wait(100, now), time.Duration(0)) // more than the limit in one message are allowed
 	q.Spend(100, now)
-	is.True(q.Wait(21, now) > time.Minute*3/2) // and the messages after them wait for the second period
+	is.True(q.Wait(21, now) > time.Minute*3/2) // the messages after them wait for the second period
 	is.True(q.Wait(20, now) < time.Minute*3/2)
 }
 
@@ -171,7 +172,7 @@ func TestRefund(t *testing.T) {
 	is.True(q.Wait(5, now) > 0)
 }
 
-// The state of version 1 was what was left in a bucket.
+// The state of version 1 had the tokens left in a bucket.
 func TestStateOfVersion1(t *testing.T) {
 	is := is.New(t)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -179,6 +180,6 @@ func TestStateOfVersion1(t *testing.T) {
 	is.NoErr(err)
 	q, err := New(limits, []byte(`{"100/d": {"Tokens": -20, "At": "2025-12-31T23:00:00Z"}}`), now)
 	is.NoErr(err)
-	is.Equal(q.Wait(70, now), time.Duration(0)) // 30 were spent
+	is.Equal(q.Wait(70, now), time.Duration(0)) // 30 tokens were spent
 	is.True(q.Wait(71, now) > 0)
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/matryer/is"
 )
 
-// certs are what client and server need to trust each other.
+// certs are the certificates and keys of server and client.
 type certs struct {
 	client, server *tls.Config
 	cert, key      []byte // of the server, as PEM
 }
 
-// newCerts makes an authority and has it certify 127.0.0.1.
+// newCerts makes an authority and a certificate for 127.0.0.1.
 func newCerts(t *testing.T) certs {
 	is := is.New(t)
 	authority := &x509.Certificate{

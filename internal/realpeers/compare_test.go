@@ -30,19 +30,20 @@ func TestCompareFindsWhatIsWrong(t *testing.T) {
 		}, 1},
 		{"the end", func(got []delivery) []delivery { got[1].data = got[1].data[:len(got[1].data)-2]; return got }, 1},
 		{"the sender", func(got []delivery) []delivery { got[0].from = "other@example.org"; return got }, 1},
-		{"the recipient", func(got []delivery) []delivery { got[0].to = "other@example.test"; return got }, 2}, // and it is missing elsewhere
+		// and the copy for the right recipient is missing
+		{"the recipient", func(got []delivery) []delivery { got[0].to = "other@example.test"; return got }, 2},
 		{"nobody's", func(got []delivery) []delivery { return append(got, delivery{data: []byte("hello\r\n")}) }, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			is := is.New(t)
 			problems := compare(mails, test.change(slices.Clone(right)))
-			is.Equal(len(problems), test.want) // each problem is told once
+			is.Equal(len(problems), test.want) // each problem is reported once
 		})
 	}
 }
 
-// unfoldAll makes address fields of mails and of what was delivered alike: a server that rewrites them folds them in its
+// unfoldAll unfolds address fields in mails and deliveries, as a server that rewrites address fields folds them in its
 // own way.
 func unfoldAll(mails []mail, got []delivery) {
 	for i := range mails {
@@ -53,7 +54,7 @@ func unfoldAll(mails []mail, got []delivery) {
 	}
 }
 
-// unfold returns a message whose field To is one line.
+// unfold returns a message with its To field on one line.
 func unfold(text []byte) []byte {
 	header, rest, found := bytes.Cut(text, []byte("\r\n\r\n"))
 	begin := bytes.Index(header, []byte("\r\nTo: "))

@@ -11,9 +11,9 @@ import (
 	"github.com/matryer/is"
 )
 
-// eximConfig: on one port only a user who is logged in over TLS may send, on the other everyone. All mail is delivered at
-// once into one maildir. %[1]s is the directory of everything, %[2]s and %[6]s the ports, %[3]s the program, %[4]s and
-// %[5]s name and password of the user.
+// eximConfig: one port for users who are logged in over TLS, and one for every client. All mail is delivered at once
+// into one maildir. %[1]s is the directory of all files, %[2]s and %[6]s the ports, %[3]s the program, %[4]s and %[5]s
+// name and password of the user.
 const eximConfig = `primary_hostname = peer.example.test
 domainlist local_domains = example.test
 exim_user = Debian-exim
@@ -75,14 +75,14 @@ plain:
   server_set_id = $auth2
 `
 
-// Exim's user has a name that is built in. This one is known to the Exim of the test alone.
+// The name of Exim's user is compiled in. It exists in the mount namespace of the test only.
 const (
 	eximUser  = 65533
 	eximNames = "Debian-exim:x:65533:65533::/:/usr/sbin/nologin\n"
 	eximGroup = "Debian-exim:x:65533:\n"
 )
 
-// startExim starts Exim in a mount namespace of its own, where it sees its user.
+// startExim starts Exim in its own mount namespace, which has its user.
 func startExim(t *testing.T, c certs) peer {
 	program := eximProgram(t)
 	needRoot(t)
@@ -139,7 +139,7 @@ func eximProgram(t *testing.T) string {
 	return ""
 }
 
-// prepend writes to path what the file from holds, and in front of it line, so that it counts; it returns path.
+// prepend writes line and the content of the file from to path, so that line comes first. It returns path.
 func prepend(t *testing.T, from, line, path string) string {
 	text, err := os.ReadFile(from)
 	is.New(t).NoErr(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// startGoSMTP starts two of go-smtp's servers in this process: for users who are logged in over TLS, and for everyone.
+// startGoSMTP starts two go-smtp servers in this process: for users who are logged in over TLS, and for every client.
 func startGoSMTP(t *testing.T, c certs) peer {
 	var box mailbox
 	return peer{
@@ -35,8 +35,8 @@ func serveGoSMTP(t *testing.T, c certs, box *mailbox, open bool) string {
 	server.TLSConfig = c.server
 	server.EnableSMTPUTF8 = true
 	server.EnableDSN = true
-	server.MaxLineLength = 0                     // it counts for lines of the content, too
-	server.ErrorLog = log.New(io.Discard, "", 0) // it minds how a connection ends after QUIT
+	server.MaxLineLength = 0                     // the limit would count for lines of the content, too
+	server.ErrorLog = log.New(io.Discard, "", 0) // the server logs connections that end after QUIT
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(l) })
 	t.Cleanup(func() {
@@ -46,7 +46,7 @@ func serveGoSMTP(t *testing.T, c certs, box *mailbox, open bool) string {
 	return l.Addr().String()
 }
 
-// A mailbox is where sessions leave what they have taken.
+// A mailbox keeps the messages of sessions.
 type mailbox struct {
 	mu  sync.Mutex
 	got []delivery
@@ -64,7 +64,7 @@ func (b *mailbox) all() []delivery {
 	return slices.Clone(b.got)
 }
 
-// A session takes mail over TLS from a user who is logged in.
+// A session accepts mail over TLS from a user who is logged in.
 type session struct {
 	box    *mailbox
 	conn   *smtp.Conn

@@ -8,41 +8,41 @@ import (
 	"strings"
 )
 
-// How many messages a peer gets, and which of them are big.
+// Numbers of messages for a peer, and which of them are large.
 const (
 	chunked = 1000 // with BDAT (RFC 3030)
 	dotted  = 300  // with DATA
 	plain   = 1000 // without TLS and login
 
-	largeEvery = 100  // one in so many has 100 KiB
-	hugeEvery  = 1000 // one in so many has 5 MiB
+	largeEvery = 100  // one message in so many has 100 KiB
+	hugeEvery  = 1000 // one message in so many has 5 MiB
 )
 
-// mark begins each message: what a peer puts in front of it ends there.
+// mark is the first field of each message: text before it was added by a peer.
 const mark = "X-Case: "
 
 // A mail is one message for the spool.
 type mail struct {
 	from string // envelope sender; empty: the null sender
 	to   []string
-	raw  []byte // as it lies in the spool
-	want []byte // as it is to arrive
-	put  bool   // handed over with an envelope; otherwise its header is the envelope
+	raw  []byte // as in the spool
+	want []byte // as it should arrive
+	put  bool   // put with an envelope; otherwise the header is the envelope
 }
 
 var lineEnd = regexp.MustCompile(`\r*\n`)
 
-// onTheWire returns text as a relay gets it: CRs before LF and the LF are CRLF, any other CR is a space.
+// onTheWire returns text as a relay gets it: CRs before LF and the LF become CRLF, any other CR becomes a space.
 func onTheWire(text string) string {
 	text = strings.ReplaceAll(lineEnd.ReplaceAllString(text, "\n"), "\r", " ")
 	return strings.ReplaceAll(text, "\n", "\r\n")
 }
 
-// newMail makes message n, always the same one.
+// newMail returns message n, the same in each run.
 func newMail(n int) mail {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
 	m := mail{from: fmt.Sprintf("s%d@example.org", n%7), put: n%2 == 0}
-	for i := range 1 + n%5/4*(2+n%3) { // one in five has several recipients
+	for i := range 1 + n%5/4*(2+n%3) { // one message in five has several recipients
 		m.to = append(m.to, fmt.Sprintf("r%d@example.test", (n+i)%11))
 	}
 	from := m.from
@@ -70,7 +70,7 @@ func newMail(n int) mail {
 	return m
 }
 
-// shapes are bodies that are easily damaged on the way.
+// shapes are bodies that servers damage easily.
 var shapes = []func(*rand.Rand) string{
 	func(r *rand.Rand) string { return text(r, 4096, "\n") },
 	func(r *rand.Rand) string { return text(r, 4096, "\r\n") },
@@ -97,7 +97,7 @@ func body(n int, random *rand.Rand) string {
 	return shapes[n%len(shapes)](random)
 }
 
-// text returns lines of at least size octets in all that end in end; some begin with a dot.
+// text returns lines of at least size octets that end in end. Some lines begin with a dot.
 func text(random *rand.Rand, size int, end string) string {
 	var b strings.Builder
 	for b.Len() < size {
@@ -112,7 +112,7 @@ func text(random *rand.Rand, size int, end string) string {
 	return b.String()
 }
 
-// octets returns size octets above 127, in lines; they are no UTF-8.
+// octets returns size octets above 127 in lines. They are no valid UTF-8.
 func octets(random *rand.Rand, size int) string {
 	b := make([]byte, size)
 	for i := range b {

@@ -12,8 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// startMailbox starts an SMTP server in this process, to which a mail server hands on what it has accepted. It returns
-// the port.
+// startMailbox starts an SMTP server in this process, to which a mail server relays its mail. It returns the port.
 func startMailbox(t *testing.T, box *mailbox) (port string) {
 	is := is.New(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -36,7 +35,7 @@ func startMailbox(t *testing.T, box *mailbox) (port string) {
 	return port
 }
 
-// A handOn is a session that takes mail from a mail server on this host, which has added fields in front.
+// A handOn is a session with a mail server of this host, which has added header fields.
 type handOn struct {
 	box  *mailbox
 	from string

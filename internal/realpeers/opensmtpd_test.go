@@ -11,9 +11,9 @@ import (
 	"github.com/matryer/is"
 )
 
-// opensmtpdConfig: one port for everyone on this host, one for users who are logged in over TLS. %[1]s is the directory
-// of everything, %[2]s and %[3]s are the ports, %[4]s is the user, %[5]s the hash of the password, %[6]s the port of the
-// mailbox. OpenSMTPD has a queue and hands everything on by SMTP.
+// opensmtpdConfig: one port for every client on this host, one for users who are logged in over TLS. %[1]s is the
+// directory of all files, %[2]s and %[3]s are the ports, %[4]s is the user, %[5]s the hash of the password, %[6]s the
+// port of the mailbox. OpenSMTPD has a queue and relays all mail by SMTP.
 const opensmtpdConfig = `pki peer.example.test cert "%[1]s/cert.pem"
 pki peer.example.test key "%[1]s/key.pem"
 table users { %[4]s = "%[5]s" }
@@ -23,15 +23,15 @@ action "box" relay host "smtp://127.0.0.1:%[6]s"
 match from any for domain "example.test" action "box"
 `
 
-// OpenSMTPD's users have names that are built in.
+// The names of OpenSMTPD's users are compiled in.
 const (
 	opensmtpdNames = "opensmtpd:x:65531:65531::/var/lib/opensmtpd/empty:/usr/sbin/nologin\n" +
 		"opensmtpq:x:65530:65530::/var/lib/opensmtpd/empty:/usr/sbin/nologin\n"
 	opensmtpdGroups = "opensmtpd:x:65531:\nopensmtpq:x:65530:\n"
 )
 
-// tryTLS returns why a server cannot speak TLS. OpenSMTPD 6.8 of Debian 12 loses its key with OpenSSL 3 ("missing private
-// key"), and offers AUTH over TLS only.
+// tryTLS returns an error if a server cannot use TLS. OpenSMTPD 6.8 of Debian 12 loses its key with OpenSSL 3 ("missing
+// private key"), and offers AUTH over TLS only.
 func tryTLS(addr string, c certs) error {
 	client, err := smtp.Dial(addr)
 	if err != nil {
@@ -51,7 +51,7 @@ func startOpenSMTPD7(t *testing.T, c certs) peer {
 	return server
 }
 
-// startOpenSMTPDOf starts the OpenSMTPD in a directory below .ci in a view of the file system of its own.
+// startOpenSMTPDOf starts the OpenSMTPD in a directory below .ci, in its own mount namespace.
 func startOpenSMTPDOf(t *testing.T, c certs, directory string) peer {
 	root := unpacked(t, directory, "/usr/sbin/smtpd")
 	is := is.New(t)

@@ -20,28 +20,28 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// Who may send: every peer takes mail from nobody else.
+// The login for peers: they accept mail from this user only.
 const (
 	user     = "ann"
 	password = "s3cret, with a space"
 )
 
-// A peer is a mail server that is running.
+// A peer is a running mail server.
 type peer struct {
 	addr   string                        // for users who are logged in over TLS
 	plain  string                        // for every client on this host, without TLS and login
-	offers []string                      // extensions at addr
-	folds  bool                          // the peer writes address fields anew
-	copies func(t *testing.T) []delivery // waits until the peer has delivered everything, and returns it
+	offers []string                      // SMTP extensions at addr
+	folds  bool                          // the peer rewrites address fields
+	copies func(t *testing.T) []delivery // waits until the peer has delivered all mail, and returns it
 }
 
-// everything: a modern server offers all these extensions.
+// everything is the list of the extensions of a modern server.
 var everything = []string{"PIPELINING", "CHUNKING", "AUTH", "8BITMIME", "SMTPUTF8"}
 
 // A delivery is one message that a peer has delivered to one recipient.
 type delivery struct {
 	from, to string
-	trace    string // what the peer has put in front
+	trace    string // fields that the peer has added
 	data     []byte // with CRLF line ends
 }
 
@@ -79,7 +79,7 @@ func TestPeersDeliverEveryByteOnce(t *testing.T) {
 			for _, problem := range problems[:min(len(problems), 10)] {
 				t.Log(problem)
 			}
-			is.Equal(len(problems), 0) // every message has come to every recipient once, as it was
+			is.Equal(len(problems), 0) // every message arrived once and unchanged for each recipient
 		})
 	}
 }
@@ -99,7 +99,7 @@ func sendAll(t *testing.T, server peer, mails []mail, c certs) {
 	send(t, mails[chunked+dotted:], server.plain, c, noTLS)
 }
 
-// offered fails the test if the peer does not offer what it is here for.
+// offered fails the test if the peer lacks an extension that the test needs.
 func offered(t *testing.T, server peer, c certs) {
 	is := is.New(t)
 	client, err := smtp.Dial(server.addr)
@@ -115,17 +115,17 @@ func offered(t *testing.T, server peer, c certs) {
 	t.Logf("offered over TLS: %s", strings.Join(list, ", "))
 	for _, name := range server.offers {
 		ok, _ := client.Extension(name)
-		is.True(ok) // what is to be tested is offered
+		is.True(ok) // the extension is offered
 	}
 	is.NoErr(client.Quit())
 }
 
-// send fills a spool with mails and runs it until it is empty.
+// send runs a spool with mails until it is empty.
 func send(t *testing.T, mails []mail, addr string, c certs, settings spoolgore.SMTP) {
 	sendOver(t, new(net.Dialer).DialContext, mails, addr, c, settings)
 }
 
-// sendOver is send with another way to connect.
+// sendOver is send with another dial function.
 func sendOver(t *testing.T, dial dialFunc, mails []mail, addr string, c certs, settings spoolgore.SMTP) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -155,19 +155,19 @@ func sendOver(t *testing.T, dial dialFunc, mails []mail, addr string, c certs, s
 	})
 	recipients := fill(t, s, dir, mails)
 	begin := time.Now()
-	is.NoErr(s.Drain(ctx)) // the spool could be run until nothing was due
+	is.NoErr(s.Drain(ctx)) // the drain ends without an error
 	t.Logf("%d messages in %v over %d connections; %d reads and %d writes per 1,000 messages", len(mails),
 		time.Since(begin).Round(time.Millisecond), line.conns.Load(), line.reads.Load()*1000/int64(len(mails)),
 		line.writes.Load()*1000/int64(len(mails)))
-	is.Equal(other, 0)           // nothing was deferred or failed
-	is.Equal(sent, recipients)   // everything was accepted
-	is.Equal(len(s.Status()), 0) // and has left the spool
+	is.Equal(other, 0)           // no recipient was deferred or failed
+	is.Equal(sent, recipients)   // every recipient was accepted
+	is.Equal(len(s.Status()), 0) // and every message has left the spool
 }
 
-// fill leaves mails in the spool, some as files, and returns the number of their recipients.
+// fill puts mails into the spool, some of them as files, and returns the number of their recipients.
 func fill(t *testing.T, s *spoolgore.Spool, dir string, mails []mail) (recipients int) {
 	is := is.New(t)
-	old := time.Now().Add(-time.Hour) // nobody is still writing such a file
+	old := time.Now().Add(-time.Hour) // the files have settled
 	for n, m := range mails {
 		recipients += len(m.to)
 		if m.put {
@@ -182,7 +182,7 @@ func fill(t *testing.T, s *spoolgore.Spool, dir string, mails []mail) (recipient
 	return recipients
 }
 
-// compare returns what is wrong with what was delivered.
+// compare returns the problems of the deliveries.
 func compare(mails []mail, got []delivery) []string {
 	type key struct {
 		n  int
@@ -215,7 +215,7 @@ func compare(mails []mail, got []delivery) []string {
 	return problems
 }
 
-// difference shows where got leaves want.
+// difference returns a text about the first difference between got and want.
 func difference(got, want []byte) string {
 	i := 0
 	for i < len(got) && i < len(want) && got[i] == want[i] {
@@ -225,13 +225,13 @@ func difference(got, want []byte) string {
 	return fmt.Sprintf("%d octets, not %d; from %d on %.80q, not %.80q", len(got), len(want), from, got[from:], want[from:])
 }
 
-// A meter counts what goes over its connections.
+// A meter counts connections, reads and writes.
 type meter struct {
 	below                dialFunc
 	conns, reads, writes atomic.Int64
 }
 
-// A dialFunc connects to an address.
+// A dialFunc opens a connection to an address.
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func (m *meter) dial(ctx context.Context, network, addr string) (net.Conn, error) {

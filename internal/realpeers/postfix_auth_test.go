@@ -14,13 +14,13 @@ import (
 	"github.com/matryer/is"
 )
 
-// serveAuth answers on a Unix socket when Postfix asks whether somebody may log in. It asks as it would ask Dovecot,
-// in lines of words with tabs between them.
+// serveAuth answers on a Unix socket when Postfix asks whether a user may log in. Postfix uses the protocol of Dovecot:
+// lines of words separated by tabs.
 func serveAuth(t *testing.T, path string) {
 	is := is.New(t)
 	l, err := net.Listen("unix", path)
 	is.NoErr(err)
-	is.NoErr(os.Chmod(path, 0o666)) // the server that asks is not root
+	is.NoErr(os.Chmod(path, 0o666)) // Postfix does not ask as root
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -33,18 +33,18 @@ func serveAuth(t *testing.T, path string) {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		wg.Wait() // those who ask have ended before: cleanups run backwards
+		wg.Wait() // cleanups run in reverse order: Postfix has ended before
 	})
 }
 
-// answerAuth answers those who ask over conn, until it ends.
+// answerAuth answers the requests on conn until it ends.
 func answerAuth(conn net.Conn) {
 	defer conn.Close()
 	fmt.Fprint(conn, "VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t1\nDONE\n")
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		words := strings.Split(lines.Text(), "\t")
 		if words[0] != "AUTH" || len(words) < 3 {
-			continue // VERSION and CPID say who asks
+			continue // VERSION and CPID need no answer
 		}
 		response := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
 		if words[2] == "PLAIN" && slices.Contains(words, "resp="+response) {

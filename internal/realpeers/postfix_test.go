@@ -12,8 +12,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// postfixMain: only who is logged in over TLS may send, and all mail is delivered into one maildir. %[1]s is the
-// directory of everything, %[2]d the user and group that the maildir belongs to.
+// postfixMain: only users who are logged in over TLS may send, and all mail is delivered into one maildir. %[1]s is the
+// directory of all files, %[2]d the user and group of the maildir.
 const postfixMain = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
@@ -42,8 +42,8 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_recipient_restrictions = permit_sasl_authenticated, reject
 `
 
-// postfixServices is the table of processes. Nothing is in a chroot. %s are the
-// ports: of users who are logged in over TLS, and of everyone.
+// postfixServices is master.cf. No service uses chroot. %s are the ports: for users who are logged in over TLS, and for
+// every client.
 const postfixServices = `127.0.0.1:%s inet n - n - - smtpd
 127.0.0.1:%s inet n - n - - smtpd
  -o smtpd_tls_security_level=none -o smtpd_sasl_auth_enable=no
@@ -63,7 +63,7 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 `
 
-// postfixBox is the user the maildir belongs to; it needs no name.
+// postfixBox is the uid of the maildir. It needs no name.
 const postfixBox = 65533
 
 // startPostfix starts the Postfix of the system with a configuration of its own.
@@ -90,7 +90,8 @@ func startPostfix(t *testing.T, c certs) peer {
 		}
 	})
 	is.NoErr(postfix("start"))
-	t.Cleanup(func() { _ = postfix("stop") }) // by the process id in its queue directory; waits for the end
+	// stops Postfix by the process id in its queue directory, and waits for the end
+	t.Cleanup(func() { _ = postfix("stop") })
 	addr := "127.0.0.1:" + port
 	waitListening(t, addr)
 	return peer{addr: addr, plain: "127.0.0.1:" + plain, offers: everything, copies: func(t *testing.T) []delivery {
@@ -100,7 +101,7 @@ func startPostfix(t *testing.T, c certs) peer {
 	}}
 }
 
-// postfixConfigure writes into dir all that Postfix needs and returns the directory of the configuration.
+// postfixConfigure writes the files that Postfix needs to dir and returns the configuration directory.
 func postfixConfigure(t *testing.T, dir, port, plain string, c certs) string {
 	is := is.New(t)
 	owner, err := osuser.Lookup("postfix")

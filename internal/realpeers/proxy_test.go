@@ -18,10 +18,10 @@ import (
 	"github.com/unbit/spoolgore/internal/proxydial"
 )
 
-// throughProxy is the number of messages that go through a proxy.
+// throughProxy is the number of messages sent through a proxy.
 const throughProxy = 300
 
-// A proxy is a real proxy of Debian on loopback.
+// A proxy is a proxy program of Debian on loopback.
 type proxy struct {
 	scheme string
 	start  func(t *testing.T, program, port, relayPort string)
@@ -45,7 +45,7 @@ func proxyProgram(t *testing.T, name string) string {
 	return path
 }
 
-// startProgram starts a program that stays in the foreground until the test ends.
+// startProgram runs a program in the foreground until the test ends.
 func startProgram(t *testing.T, args ...string) {
 	is := is.New(t)
 	log, err := os.Create(filepath.Join(t.TempDir(), "output"))
@@ -78,8 +78,8 @@ func startTinyproxy(t *testing.T, program, port, relayPort string) {
 // proxyPassword is a password without a space, which the configuration of tinyproxy cannot hold.
 const proxyPassword = "s3cret"
 
-// TestProxiesCarryMail sends mail with STARTTLS and a login through a proxy that wants a login of its own. A wrong
-// password of the proxy is trouble of the relay: no message is given up.
+// TestProxiesCarryMail sends mail with STARTTLS and a login through a proxy that needs a login of its own. A wrong
+// password for the proxy is relay trouble: no message is given up.
 func TestProxiesCarryMail(t *testing.T) {
 	for name, p := range proxies {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestProxiesCarryMail(t *testing.T) {
 			}
 			login := spoolgore.SMTP{TLS: "starttls", User: user, Password: password}
 			sendOver(t, p.dial(t, port, true), mails, server.addr, c, login)
-			is.Equal(len(compare(mails, server.copies(t))), 0) // each message came once, as it was
+			is.Equal(len(compare(mails, server.copies(t))), 0) // each message arrived once and unchanged
 			refusedByProxy(t, p.dial(t, port, false), server.addr)
 		})
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/matryer/is"
 )
 
-// sendmailConfig: one port for everyone on this host, one for users who are logged in over TLS. %[1]s is the directory
-// of everything, %[2]s and %[3]s are the ports, %[4]s is the port of the mailbox. Sendmail hands everything on by SMTP.
+// sendmailConfig: one port for every client on this host, one for users who are logged in over TLS. %[1]s is the
+// directory of all files, %[2]s and %[3]s are the ports, %[4]s is the port of the mailbox. Sendmail relays all mail by
+// SMTP.
 const sendmailConfig = `V10/Berkeley
 Cwpeer.example.test
 Djpeer.example.test
@@ -68,7 +69,7 @@ Mprog,	P=[IPC], F=lDFMnXk8, S=0, R=0, L=0, E=\r\n, T=DNS/RFC822/SMTP, A=TCP [127
 Mbox,	P=[IPC], F=DFMnmXk8, S=0, R=0, L=0, E=\r\n, T=DNS/RFC822/SMTP, A=TCP [127.0.0.1] %[4]s
 `
 
-// startSendmail starts Sendmail in a view of the file system of its own.
+// startSendmail starts Sendmail in its own mount namespace.
 func startSendmail(t *testing.T, c certs) peer {
 	root := unpacked(t, "sendmail", "/usr/libexec/sendmail/sendmail")
 	is := is.New(t)
@@ -100,8 +101,8 @@ func startSendmail(t *testing.T, c certs) peer {
 	}
 }
 
-// serveSASL answers on a Unix socket as Cyrus SASL's saslauthd does: four strings with their length come in (user,
-// password, service, realm), one goes out.
+// serveSASL answers on a Unix socket like saslauthd of Cyrus SASL: the request has four strings with their lengths
+// (user, password, service, realm), the reply has one.
 func serveSASL(t *testing.T, path string) {
 	is := is.New(t)
 	l, err := net.Listen("unix", path)
@@ -124,7 +125,7 @@ func serveSASL(t *testing.T, path string) {
 	})
 }
 
-// answerSASL answers one question of Cyrus SASL.
+// answerSASL answers one request of Cyrus SASL.
 func answerSASL(conn net.Conn) {
 	var asked [4]string
 	for i := range asked {

@@ -14,17 +14,17 @@ import (
 	"github.com/matryer/is"
 )
 
-// patience is how long a peer may take to start, and to deliver what it has accepted.
+// patience is the limit for the start of a peer and for its deliveries.
 const patience = 5 * time.Minute
 
-// needRoot skips the test where a server that changes its user cannot be run.
+// needRoot skips the test without root, which a server needs to change its user.
 func needRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can start a server that delivers as another user")
 	}
 }
 
-// newHome makes a directory that other users can go through, unlike that of t.TempDir.
+// newHome makes a directory that other users can enter, unlike that of t.TempDir.
 func newHome(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "peer")
 	is.New(t).NoErr(err)
@@ -37,7 +37,7 @@ func writeFile(t *testing.T, path string, text []byte) {
 	is.New(t).NoErr(os.WriteFile(path, text, 0o644))
 }
 
-// freePort returns a port of 127.0.0.1 on which nobody listens now.
+// freePort returns a port of 127.0.0.1 that no program listens on.
 func freePort(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	is.New(t).NoErr(err)
@@ -47,16 +47,16 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// eventually waits until done says so; another process is at work, so there is nothing but time to wait for.
+// eventually waits until done returns true. It polls, as another process does the work.
 func eventually(t *testing.T, what string, done func() bool) {
 	for end := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited %v, and still not: %s", patience, what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }
 
-// waitListening waits until a server answers on addr.
+// waitListening waits until a server accepts connections on addr.
 func waitListening(t *testing.T, addr string) {
 	eventually(t, "a server listens on "+addr, func() bool {
 		conn, err := net.Dial("tcp", addr)
@@ -64,19 +64,19 @@ func waitListening(t *testing.T, addr string) {
 			return false
 		}
 		defer conn.Close()
-		_, err = conn.Read(make([]byte, 100)) // the greeting: Exim minds a client that leaves before
+		_, err = conn.Read(make([]byte, 100)) // reads the greeting: Exim logs a client that leaves before it
 		return err == nil
 	})
 }
 
-// waitEmpty waits until no files are left in the directories, which are a peer's queue: it has delivered everything.
+// waitEmpty waits until the queue directories of a peer have no files: all mail is delivered.
 func waitEmpty(t *testing.T, dirs ...string) {
 	eventually(t, "the queue is empty", func() bool {
 		files := 0
 		for _, dir := range dirs {
 			err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 				if errors.Is(err, fs.ErrNotExist) {
-					return nil // gone in between
+					return nil // the file was removed meanwhile
 				}
 				if err == nil && !d.IsDir() {
 					files++
@@ -89,7 +89,7 @@ func waitEmpty(t *testing.T, dirs ...string) {
 	})
 }
 
-// readMaildir returns what the files of dir hold.
+// readMaildir returns the contents of the files in dir.
 func readMaildir(t *testing.T, dir string) []delivery {
 	is := is.New(t)
 	entries, err := os.ReadDir(dir)
@@ -103,7 +103,7 @@ func readMaildir(t *testing.T, dir string) []delivery {
 	return got
 }
 
-// parseDelivery takes a file apart as a peer has written it: with LF line ends, and lines of its own in front.
+// parseDelivery parses a file as a peer has written it: with LF line ends, and with fields of the peer in front.
 func parseDelivery(text []byte) delivery {
 	var d delivery
 	at := max(0, bytes.Index(text, []byte(mark)))

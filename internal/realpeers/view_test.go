@@ -11,11 +11,11 @@ import (
 	"github.com/matryer/is"
 )
 
-// A view is a mount namespace in which the files of an unpacked package lie over those of the system. A server that
-// cannot be installed beside others is started in it.
+// A view is a mount namespace in which the files of an unpacked package cover those of the system. It is for a server
+// that cannot be installed beside other servers.
 type view struct{ dir, root string }
 
-// newView makes a view with directories below dir as /run and /var/spool, and with more users and groups.
+// newView makes a view with directories below dir as /run and /var/spool, and with additional users and groups.
 func newView(t *testing.T, dir, root, users, groups string) view {
 	is := is.New(t)
 	over := filepath.Join(dir, "over")
@@ -27,7 +27,7 @@ func newView(t *testing.T, dir, root, users, groups string) view {
 	return view{dir: dir, root: root}
 }
 
-// start runs a program, which stays in the foreground, until the test ends.
+// start runs a program in the foreground until the test ends.
 func (v view) start(t *testing.T, args ...string) {
 	is := is.New(t)
 	log, err := os.Create(filepath.Join(v.dir, "output"))

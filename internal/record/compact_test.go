@@ -63,7 +63,7 @@ func fill(t *testing.T, path string, leaf reflect.Value, n int) {
 	}
 }
 
-// Every field of a message comes back from its compact form: all together and each alone, so that none is taken for
+// Every field of a message is in its compact form: all fields together, and each alone, so that no field is taken for
 // another.
 func TestCompactKeepsEveryField(t *testing.T) {
 	t.Parallel()
@@ -97,10 +97,10 @@ func TestCompactKeepsTheMonotonicClock(t *testing.T) {
 	is := is.New(t)
 	now := time.Now()
 	c := NewPacker(now).Pack(&Message{Enqueued: now, Modified: now.Round(0)}, now)
-	is.Equal(c.Message().Enqueued, now) // measured: to compare with other measured times
+	is.Equal(c.Message().Enqueued, now) // with the monotonic clock, for comparisons
 	is.Equal(c.Message().Enqueued.Sub(now), time.Duration(0))
-	is.Equal(c.Shown().Enqueued, now.Round(0))        // wall clock only, to be written
-	is.True(c.Message().Modified.Equal(now.Round(0))) // from a file: wall clock only
+	is.Equal(c.Shown().Enqueued, now.Round(0))        // the wall clock only, for writing
+	is.True(c.Message().Modified.Equal(now.Round(0))) // a time of a file has the wall clock only
 	is.Equal(c.Message().Modified, c.Message().Modified.Round(0))
 }
 
@@ -109,10 +109,10 @@ func TestZeroCompactIsEmpty(t *testing.T) {
 	is := is.New(t)
 	is.True(!Compact{}.Holds())
 	is.True(reflect.DeepEqual(Compact{}.Message(), &Message{}))
-	is.True(NewPacker(start).Pack(&Message{}, start).Holds()) // an empty message is a message
+	is.True(NewPacker(start).Pack(&Message{}, start).Holds()) // an empty message holds
 }
 
-// A deferred message takes little memory: sender, relay and reply are in it once for all messages.
+// A deferred message takes little memory: sender, relay and reply are shared by all messages.
 func TestCompactOfADeferredMessageIsSmall(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -135,13 +135,14 @@ func TestCompactOfADeferredMessageIsSmall(t *testing.T) {
 	}
 }
 
-// BenchmarkHistory measures a message with one recipient by its attempts: bytes in memory and in the status file.
+// BenchmarkHistory measures a message with one recipient after a number of attempts: bytes in memory and in the status
+// file.
 func BenchmarkHistory(b *testing.B) {
 	const busy = "450 4.2.1 mailbox busy, try again later"
 	for _, tt := range []struct {
 		name  string
 		tries int
-		reply string // %d: a number that differs each time
+		reply string // %d: a number that differs in each attempt
 	}{
 		{"none", 0, ""}, {"one", 1, busy}, {"two", 2, busy}, {"10 same", 10, busy},
 		{"10 different", 10, "450 4.2.1 mailbox busy, try again in %d seconds"},

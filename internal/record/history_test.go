@@ -13,7 +13,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// try makes one attempt a minute for r, and counts each as a transaction does. A letter is one result: a, b and c are
+// try makes one attempt a minute for r, and counts each as a transaction does. Each letter is a result: a, b and c are
 // replies, x and y are errors without a reply.
 func (r *Recipient) try(results string) {
 	for _, c := range results {
@@ -29,7 +29,8 @@ func (r *Recipient) try(results string) {
 	}
 }
 
-// shown is the history of r: the number of attempts, and for each run the result, the minutes, and how many there were.
+// shown returns the history of r as text: the number of attempts, and for each run the result, the minutes and the
+// number.
 func (r *Recipient) shown() string {
 	first := r.History.First.Time.Add(-time.Minute)
 	minute := func(t time.Time) int { return int(t.Sub(first) / time.Minute) }
@@ -56,7 +57,7 @@ func TestHistoryJoinsEqualResultsInRuns(t *testing.T) {
 		"aa":                      {"2 a1-2*2", 0},
 		"ab":                      {"2 a1 b2", 0},
 		"aaaaaaa":                 {"7 a1-7*7", 0},
-		"xxxx":                    {"4 x1-4*4", 0}, // the local port of the connection makes no difference
+		"xxxx":                    {"4 x1-4*4", 0}, // the local port in the error makes no difference
 		"xxyx":                    {"4 x1-2*2 y3 x4", 3},
 		"aab":                     {"3 a1-2*2 b3", 2},
 		"abb":                     {"3 a1 b2-3*2", 2},
@@ -72,7 +73,7 @@ func TestHistoryJoinsEqualResultsInRuns(t *testing.T) {
 				was, _ := json.Marshal(before.History)
 				r.try(string(c))
 				is1, _ := json.Marshal(before.History)
-				is.Equal(string(was), string(is1)) // a History never changes: others may read it
+				is.Equal(string(was), string(is1)) // a History is immutable, as other goroutines may read it
 			}
 			is.Equal(r.shown(), tt.want)
 			is.Equal(len(r.History.Runs), tt.runs)
@@ -80,7 +81,8 @@ func TestHistoryJoinsEqualResultsInRuns(t *testing.T) {
 			is.True(r.History.Last.Time.Equal(r.LastAttempt))
 			text, err := json.Marshal(r.History)
 			is.NoErr(err)
-			is.Equal(strings.Contains(string(text), "Times"), len(results) > 2) // one or two are written in the old form
+			// one or two attempts are written in the old form
+			is.Equal(strings.Contains(string(text), "Times"), len(results) > 2)
 			runs, leftOut := r.AttemptRuns()
 			for _, run := range runs {
 				leftOut += run.Times
@@ -105,18 +107,18 @@ func TestHistoryIsBounded(t *testing.T) {
 			runs, times := r.History.all(0)
 			is.Equal(times, i+1) // every attempt is counted
 			is.True(len(runs) <= maxRuns)
-			is.True(len(runs) >= min(i+1, 2)) // the first and the last are always there
+			is.True(len(runs) >= min(i+1, 2)) // the first and the last run are kept
 			is.True(textIn(runs) <= maxRunText)
 			is.True(runs[0].Time.Equal(start))
 			is.True(runs[len(runs)-1].Time.Equal(now))
 			for j := 2; j < len(runs); j++ {
-				is.Equal(runs[j].Time.Sub(runs[j-1].Time), time.Hour) // the others are the newest
+				is.Equal(runs[j].Time.Sub(runs[j-1].Time), time.Hour) // the other runs are the newest
 			}
 		}
 	}
 }
 
-// However a history is kept, and however often: no attempt is forgotten, and none is counted twice.
+// No attempt is lost or counted twice in any form of the history, however often it is converted.
 func TestHistorySurvives(t *testing.T) {
 	t.Parallel()
 	kept := map[string]func(t *testing.T, m *Message) *Message{
@@ -168,8 +170,9 @@ func TestHistoryOfAnOlderVersion(t *testing.T) {
 			"Last":{"Time":"2026-11-23T15:31:00+05:30","Reply":"a"}}}`, "2 a1 b40"},
 		"two": {`{"Attempts":2,"Tried":{"First":{"Time":"2026-11-23T10:01:00Z","Reply":"a"},
 			"Last":{"Time":"2026-11-23T10:02:00Z","Reply":"a"}}}`, "3 a1-2*2 b40"},
+		// The result of the attempts between is unknown.
 		"many": {`{"Attempts":39,"Tried":{"First":{"Time":"2026-11-23T10:01:00Z","Reply":"a"},
-			"Last":{"Time":"2026-11-23T10:39:00Z","Reply":"a"}}}`, "40 a1 a39 b40"}, // the result of the others is not known
+			"Last":{"Time":"2026-11-23T10:39:00Z","Reply":"a"}}}`, "40 a1 a39 b40"},
 		"none": {`{"Attempts":39}`, "1 b1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -210,11 +213,11 @@ func TestHistoryOfOneAttempt(t *testing.T) {
 	o := failed(ofMessage, errLater)
 	o.Reply = long
 	is.Equal(note(o).Last.Reply, long[:maxAttempt])
-	is.Equal(note(o).Last.Error, "")               // the reply says it
-	is.True(note(failed(ofNone, errLater)) == nil) // not offered: no attempt
+	is.Equal(note(o).Last.Error, "")               // the reply has the reason
+	is.True(note(failed(ofNone, errLater)) == nil) // the recipient was not offered: no attempt
 	is.True(note(failed(ofRelay, errLater)) != nil)
 	is.Equal(note(accepted()).Last, Attempt{Time: start, Relay: "mail:25", Reply: "250 2.0.0 ok"})
-	is.Equal(note(permanent(failed(ofMessage, errLater))).Last.Status, "5.0.0") // final, and no reply explains it
+	is.Equal(note(permanent(failed(ofMessage, errLater))).Last.Status, "5.0.0") // final without a reply with a status
 	runs, leftOut := (&Recipient{}).AttemptRuns()
 	is.Equal(len(runs)+leftOut, 0)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// head returns what a file says whose header has that Message-ID (empty: none) and these recipients.
+// head returns the head of a file with that Message-ID (empty: none) and these recipients.
 func head(id string, to ...string) Head {
 	h := Head{Name: "m", Size: 9, Modified: start, Inode: 7, MessageID: id, Addresses: message.Addresses{From: "s@x"}}
 	if id == "" {
@@ -98,14 +98,15 @@ func TestResumeTakesOverWhatIsKnown(t *testing.T) {
 	is.Equal(m.To[1], waits("b@x"))
 	is.Equal(m.To[2], givenUp("c@x", 1))
 	is.Equal(m.To[3], Recipient{Address: "d@x", NextAttempt: start}) // new in the file
-	is.True(m.To[4].GivenUp)                                         // not an address: whatever is known of it
-	is.Equal(len(m.To), 5)                                           // a recipient that the file does not have is forgotten
+	// an invalid address stays given up, whatever the record says
+	is.True(m.To[4].GivenUp)
+	is.Equal(len(m.To), 5) // a recipient that the file lacks is dropped
 	is.Equal(m.Attempts, 3)
 	is.True(m.Enqueued.Equal(at(-60)))
-	is.Equal(m.MessageID, "<old@x>") // relays have seen that one
+	is.Equal(m.MessageID, "<old@x>") // relays have got this Message-ID
 	m = New(head("<1@x>"), start)
 	Resume(m, &Message{Enqueued: at(5)})
-	is.True(m.Enqueued.Equal(start)) // no message is younger than it is known to be
+	is.True(m.Enqueued.Equal(start)) // the earlier time of the record
 }
 
 func TestKeepAcceptedTakesOverAcceptancesOnly(t *testing.T) {
@@ -143,15 +144,15 @@ func TestRecover(t *testing.T) {
 			h.Digest, h.Body = tt.digest, tt.body
 			m := New(h, start)
 			is.Equal(Recover(m, why), tt.want)
-			is.Equal(m.To[0].Accepted(), tt.want) // it is not sent again to a recipient that has it
+			is.Equal(m.To[0].Accepted(), tt.want) // a recipient that has accepted the message does not get it again
 			is.Equal(m.MessageID == "<old@x>", tt.want)
-			is.Equal(m.To[1], Recipient{Address: "b@x", NextAttempt: start}) // and is sent to one that has not
+			is.Equal(m.To[1], Recipient{Address: "b@x", NextAttempt: start}) // the other recipient does
 		})
 	}
 }
 
-// The record of a message that was moved back from failed/ may still say which recipients were given up before: the
-// status file or the journal is older than the return.
+// The record of a message that was moved back from failed/ may still have the recipients as given up: the status file
+// or the journal is older than the return.
 func TestForgetGivenUp(t *testing.T) {
 	t.Parallel()
 	bad := Recipient{Address: "not valid", Status: Done, GivenUp: true, Error: "no address"}
@@ -191,9 +192,9 @@ func TestForgetGivenUp(t *testing.T) {
 			is.Equal(m.To[1], tt.want)
 			is.Equal(m.To[2], waits("other@x"))
 			again := tt.known.GivenUp && !tt.want.GivenUp
-			is.Equal(m.Attempts == 0, again) // it has all its attempts and all its time again
+			is.Equal(m.Attempts == 0, again) // attempts and age begin again
 			is.Equal(m.Enqueued.Equal(at(20)), again)
-			is.Equal(len(Unknown(m, old)) == 1, again) // and is announced again
+			is.Equal(len(Unknown(m, old)) == 1, again) // and there is a new event queued
 		})
 	}
 	is := is.New(t)
@@ -238,7 +239,7 @@ func TestFixTimes(t *testing.T) {
 			is.True(m.Enqueued.Equal(tt.wantEnqueued))
 			is.True(m.To[0].LastAttempt.Equal(tt.wantLast))
 			is.True(m.To[0].NextAttempt.Equal(tt.wantNext))
-			is.True(m.To[1].LastAttempt.Equal(at(70))) // only who waits is tried again
+			is.True(m.To[1].LastAttempt.Equal(at(70))) // only a waiting recipient is tried again
 		})
 	}
 }
@@ -314,18 +315,18 @@ func TestEdited(t *testing.T) {
 			by := &Message{To: []Recipient{tt.by}, Cc: []Recipient{{Address: "new"}}, Priority: 5, Error: "x", From: "new@x"}
 			c := Edited(m, by, Edit{Since: tt.paused})
 			is.Equal(c.To[0], tt.want)
-			is.Equal(c.Cc, []Recipient{{Address: "new"}}) // recipients are taken out and added by hand
+			is.Equal(c.Cc, []Recipient{{Address: "new"}}) // recipients are removed and added by the edit
 			is.Equal(c.From, "new@x")
 			is.Equal(c.Priority, 5)
-			is.True(c.Modified.Equal(start)) // the identity of the file stays
+			is.True(c.Modified.Equal(start)) // the identity of the file is kept
 			is.True(c.Held.Equal(at(2)))
 			is.Equal([]any{c.Size, c.MessageID, c.Digest, c.Inode, string(c.RawName)}, []any{int64(9), "<1@x>", "d", uint64(7), "\xff"})
-			is.Equal(m.To[0], tt.known) // m stays as it is
+			is.Equal(m.To[0], tt.known) // m is not changed
 		})
 	}
 }
 
-// A file that was edited while the daemon went on may be older than an acceptance, which is never forgotten.
+// If a file is edited without a pause, it may be older than an acceptance. The acceptance is kept.
 func TestEditedLive(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -341,11 +342,11 @@ func TestAcceptedOnly(t *testing.T) {
 	m := &Message{To: []Recipient{done("a"), waits("b"), givenUp("c", 1)}, Size: 9, Modified: start, Attempts: 3, NotBefore: at(20)}
 	c := AcceptedOnly(m, at(5))
 	is.Equal(c.To[0], done("a"))
-	is.Equal(c.To[1], Recipient{Address: "b", NextAttempt: at(20)}) // afresh, but not before its time
+	is.Equal(c.To[1], Recipient{Address: "b", NextAttempt: at(20)}) // a new recipient, but not before NotBefore
 	is.Equal(c.To[2], Recipient{Address: "c", NextAttempt: at(20)})
-	is.True(c.Partial()) // the file is read again
+	is.True(c.Partial()) // the file is to be read again
 	is.Equal(c.Attempts, 0)
-	is.Equal(m.To[1], waits("b")) // m stays as it is
+	is.Equal(m.To[1], waits("b")) // m is not changed
 }
 
 func TestRelease(t *testing.T) {
@@ -353,7 +354,7 @@ func TestRelease(t *testing.T) {
 	is := is.New(t)
 	m := &Message{Enqueued: start, Held: at(10)}
 	Release(m, at(70))
-	is.True(m.Enqueued.Equal(at(60))) // the time in hold/ is not age
+	is.True(m.Enqueued.Equal(at(60))) // the time in hold/ does not count as age
 	is.True(m.Held.IsZero())
 	Release(m, at(90))
 	is.True(m.Enqueued.Equal(at(60)))
@@ -404,11 +405,11 @@ func TestReleaseAfterTheClockWasSetBack(t *testing.T) {
 	is.True(m.Held.IsZero())
 }
 
-// A recipient that a person took out of the status file stays out when the file is read again.
+// A recipient that an operator removed from the status file stays removed when the file is read again.
 func TestRemovedRecipients(t *testing.T) {
 	t.Parallel()
 	file := New(head("<1@x>", "a@x", "b@x"), start)
-	edit := func(m *Message, to ...string) *Message { // of the status file
+	edit := func(m *Message, to ...string) *Message { // an edit of the status file
 		by := m.Clone()
 		by.To = nil
 		for _, address := range to {
@@ -420,7 +421,7 @@ func TestRemovedRecipients(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		old  *Message
-		now  Head // what the file says when it is read again
+		now  Head // the head when the file is read again
 		want string
 	}{
 		{"taken out while the daemon ran", removed, head("<1@x>", "a@x", "b@x"), "a@x"},

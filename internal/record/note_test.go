@@ -8,7 +8,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// What a journal line adds to the status file. Every line may be read twice.
+// TestTake checks what a journal line adds to a record. Every line may be read twice.
 func TestTake(t *testing.T) {
 	t.Parallel()
 	to := func(addr string, state State, minute int) Recipient {
@@ -69,9 +69,9 @@ func TestNoteAloneIsAPartialRecord(t *testing.T) {
 	n, err := DecodeNote((&Note{File: "m", Message: Message{Size: 9, Modified: start, To: []Recipient{done("a")}}}).Encode())
 	is.NoErr(err)
 	m := n.AsMessage()
-	is.True(m.Partial()) // other recipients are not known: the file is to be read
+	is.True(m.Partial()) // the other recipients are unknown: the file is to be read
 	is.True(m.To[0].Accepted())
-	is.True(!n.Partial()) // the note stays as it is
+	is.True(!n.Partial()) // the note is not changed
 	_, err = DecodeNote([]byte("{"))
 	is.True(err != nil)
 }
@@ -88,9 +88,9 @@ func TestNoteOfATransaction(t *testing.T) {
 	outcomes := []outcome{accepted(), failed(ofRecipient, errLater), failed(ofRelay, errLater), failed(ofNone, errLater)}
 	m.Apply(to, outcomes, everyMinute(9), start)
 	n := NoteOf(m, "\xff", to, outcomes)
-	is.Equal(len(n.To), 2) // something was decided about two recipients
+	is.Equal(len(n.To), 2) // outcomes of two recipients
 	is.True(n.HasAccepted())
-	is.True(n.To[0].Accepted() && n.To[0].History == nil) // no report needs it
+	is.True(n.To[0].Accepted() && n.To[0].History == nil) // no report needs the history of an accepted recipient
 	is.True(n.To[1].History != nil)
 	n.To = n.To[1:]
 	is.True(!n.HasAccepted())
@@ -119,11 +119,11 @@ func TestAnOlderNoteTakesNoAttemptAway(t *testing.T) {
 	m.To[0].try("aab")
 	n := &Note{File: "m", Message: *m.Clone()}
 	m.To[0].try("ba")
-	Take(m, n) // the journal was not cut yet when the status file was written
+	Take(m, n) // the status file was written before the journal was cut
 	is.Equal(m.To[0].shown(), "5 a1-2*2 b3-4*2 a5")
 }
 
-// Whatever a line says: an acceptance is kept, no recipient is taken out of a list, and the history stays bounded.
+// For any line: an acceptance is kept, no recipient is removed from a list, and the history stays bounded.
 func FuzzTake(f *testing.F) {
 	f.Add([]byte(`{"File":"m","To":[{"Address":"a","Status":0}],"Size":9,"MessageID":"<1@x>"}`))
 	f.Add([]byte(`{"File":"m","To":[{"Address":"c","Status":2}],"Size":8,"MessageID":"<1@x>"}`))

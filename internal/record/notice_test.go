@@ -13,8 +13,8 @@ import (
 
 func TestNoticeAt(t *testing.T) {
 	t.Parallel()
-	told, warned := givenUp("b", 20), waits("a")
-	told.Told, warned.Warned = true, true
+	reported, warned := givenUp("b", 20), waits("a")
+	reported.Told, warned.Warned = true, true
 	never := time.Time{}
 	for _, tt := range []struct {
 		name   string
@@ -31,7 +31,7 @@ func TestNoticeAt(t *testing.T) {
 		{"the null sender", "", []Recipient{waits("a"), givenUp("b", 20)}, 4 * time.Hour, never, never},
 		{"one given up", "s", []Recipient{waits("a"), givenUp("b", 20)}, 4 * time.Hour, at(80), never},
 		{"one given up before it was tried", "s", []Recipient{waits("a"), {Status: Done, GivenUp: true}}, 0, at(60), never},
-		{"one given up, and reported", "s", []Recipient{waits("a"), told}, 4 * time.Hour, at(240), never},
+		{"one given up, and reported", "s", []Recipient{waits("a"), reported}, 4 * time.Hour, at(240), never},
 		{"two given up: the earlier one decides", "s", []Recipient{givenUp("c", 30), waits("a"), givenUp("b", 20)}, 0, at(80), never},
 		{"none waits: the notice is made from failed/", "s", []Recipient{givenUp("b", 20)}, 4 * time.Hour, never, never},
 	} {
@@ -59,15 +59,15 @@ func TestNoticeSaysWhatIsDue(t *testing.T) {
 	late := NoticeOf(m, 4*time.Hour, at(999), at(240))
 	is.Equal(about(late), []string{"a " + delayedWord, "b " + failedWord, "d " + delayedWord})
 	is.True(late.Recipients[0].Until.Equal(at(999)))
-	is.Equal(about(NoticeOf(m, 0, at(999), at(240))), []string{"b " + failedWord}) // warnings are off
+	is.Equal(about(NoticeOf(m, 0, at(999), at(240))), []string{"b " + failedWord}) // warnings are switched off
 
 	Noticed(m, late.Recipients)
 	is.Equal([]bool{m.To[0].Warned, m.To[1].Told, m.To[2].Told, m.To[3].Warned}, []bool{true, true, false, true})
-	is.Equal(len(NoticeOf(m, 4*time.Hour, at(999), at(300)).Recipients), 0) // once
+	is.Equal(len(NoticeOf(m, 4*time.Hour, at(999), at(300)).Recipients), 0) // the notice was made before
 	is.True(NoticeAt(m, 4*time.Hour).IsZero())
 	is.True(!OwesNotice(m, ""))
 
-	m.To[1] = Recipient{Address: "b", Attempts: 1} // made to wait again by hand while the notice was written
+	m.To[1] = Recipient{Address: "b", Attempts: 1} // an operator made b wait again while the notice was written
 	Noticed(m, late.Recipients)
 	is.True(!m.To[1].Told)
 }
@@ -75,10 +75,10 @@ func TestNoticeSaysWhatIsDue(t *testing.T) {
 func TestNoticeOfAFailedMessage(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
-	told := givenUp("c@x", 1)
-	told.Told = true
+	reported := givenUp("c@x", 1)
+	reported.Told = true
 	bad := Recipient{Address: "not valid", Status: Done, GivenUp: true, Error: "no address"}
-	m := &Message{From: "s", Enqueued: start, To: []Recipient{givenUp("b@x", 20), told, done("a@x"), bad}}
+	m := &Message{From: "s", Enqueued: start, To: []Recipient{givenUp("b@x", 20), reported, done("a@x"), bad}}
 	is.True(OwesNotice(m, ""))
 	text, err := FailureOf(m, "/spool/m", at(30)).Encode()
 	is.NoErr(err)
@@ -88,7 +88,7 @@ func TestNoticeOfAFailedMessage(t *testing.T) {
 	is.True(f.Time.Equal(at(30)))
 	is.Equal(f.Reason, "b@x: 550 no (and 2 more recipients)")
 	n := f.Notice()
-	is.Equal(len(n.Recipients), 2) // one of three has been reported already
+	is.Equal(len(n.Recipients), 2) // one of three recipients has been reported already
 	is.Equal(n.Recipients[0].Address, "b@x")
 	is.Equal(n.Recipients[1].Status, "5.1.3") // never offered to a relay: the address is invalid
 	_, err = DecodeFailure([]byte("{"))

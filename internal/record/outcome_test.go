@@ -11,8 +11,8 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// The outcome table: every fault, permanent or not, with and without progress for another recipient, canceled or not.
-// A recipient has failed once before, and is given up at the third failure.
+// The outcome table: every fault, permanent or not, with and without an acceptance of another recipient, canceled or
+// not. The recipient has failed once before, and is given up at the third failure.
 func TestOutcomeTable(t *testing.T) {
 	t.Parallel()
 	type row struct {
@@ -23,8 +23,8 @@ func TestOutcomeTable(t *testing.T) {
 	rows := []row{}
 	for _, r := range []struct {
 		fault attempt.Fault
-		other string // a transient failure without progress
-		perm  string // a permanent one
+		other string // a temporary failure without progress
+		perm  string // a permanent failure
 	}{
 		{ofRelay, "deferred 1 0m later", "deferred 1 0m later"}, // the relay is at fault: no attempt is counted
 		{ofMessage, "deferred 2 2m later", "given up 1 - later"},
@@ -37,11 +37,13 @@ func TestOutcomeTable(t *testing.T) {
 		}
 	}
 	rows = append(rows,
-		// Not offered, because the transaction had no room or was given up: the next one offers it at once.
+		// Not offered, because the transaction had no room or was canceled: the next transaction offers the recipient
+		// at once.
 		row{ofNone, false, true, false, "deferred 1 0m "}, row{ofNone, true, true, false, "deferred 1 0m "},
 		row{ofNone, false, false, true, "deferred 1 0m "}, row{ofNone, true, false, true, "deferred 1 0m "},
 		row{ofNone, false, true, true, "deferred 1 0m "}, row{ofNone, true, true, true, "deferred 1 0m "},
-		// Not offered although no other recipient was accepted: counted, or it would be tried for ever.
+		// Not offered although no other recipient was accepted: an attempt is counted, or the recipient would be tried
+		// for ever.
 		row{ofNone, false, false, false, "deferred 2 2m later"}, row{ofNone, true, false, false, "given up 1 - later"},
 	)
 	if len(rows) != 4*2*2*2 {
@@ -63,7 +65,7 @@ func TestOutcomeTable(t *testing.T) {
 	}
 }
 
-// outcomeOf is the decision c and the state of r after it in short.
+// outcomeOf returns the decision c and the state of r after it as text.
 func outcomeOf(r *Recipient, c Change) string {
 	words := []string{map[Decision]string{Accepted: "accepted", Deferred: "deferred", GivenUp: "given up"}[c.Decision]}
 	words = append(words, string(rune('0'+r.Attempts)))
@@ -107,7 +109,8 @@ func TestLastAttemptGivesUp(t *testing.T) {
 	is.True(errors.Is(c.Err, errLater))
 	for range 10 {
 		r = &Recipient{Address: "a@x", Attempts: 2}
-		is.Equal(r.apply(failed(ofRelay, errLater), false, rule, start).Decision, Deferred) // however often the relay is away
+		// however often the relay cannot be used
+		is.Equal(r.apply(failed(ofRelay, errLater), false, rule, start).Decision, Deferred)
 	}
 }
 
@@ -128,10 +131,10 @@ func TestApplyCountsTransactions(t *testing.T) {
 			is := is.New(t)
 			m := &Message{To: []Recipient{{Address: "a"}, {Address: "later", NextAttempt: at(1)}, {Address: "done", Status: Done}}}
 			to := m.Start(start, nil)
-			is.Equal(to, []string{"a"}) // who is due
+			is.Equal(to, []string{"a"}) // the recipient that is due
 			is.Equal(m.To[0].Status, InProgress)
 			_, waits := m.NextAttempt()
-			is.True(waits) // the other one
+			is.True(waits) // the other recipient waits
 			c := m.Apply(to, []outcome{tt.o}, everyMinute(9), start)
 			is.Equal(len(c), 1)
 			is.Equal(m.Attempts, tt.want)
@@ -141,7 +144,7 @@ func TestApplyCountsTransactions(t *testing.T) {
 	}
 }
 
-// A person may have put an address into the status file twice.
+// An operator may have put an address into the status file twice.
 func TestOneAddressTwiceIsOneRecipient(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -150,7 +153,7 @@ func TestOneAddressTwiceIsOneRecipient(t *testing.T) {
 	is.Equal(to, []string{"a"}) // offered once
 	c := m.Apply(to, []outcome{accepted()}, everyMinute(9), start)
 	is.Equal(len(c), 1)
-	is.True(m.Served()) // both have it
+	is.True(m.Served()) // both recipients have accepted
 }
 
 func TestApplyWithoutARecipient(t *testing.T) {
@@ -158,10 +161,10 @@ func TestApplyWithoutARecipient(t *testing.T) {
 	is := is.New(t)
 	m := &Message{To: []Recipient{{Address: "a"}}}
 	to := m.Start(start, nil)
-	m.To = nil // removed from the status file during the transaction
+	m.To = nil // the recipient was removed from the status file during the transaction
 	c := m.Apply(to, []outcome{accepted()}, everyMinute(9), start)
 	is.Equal(len(c), 1)
-	is.Equal(c[0].Decision, Accepted) // and still an event
+	is.Equal(c[0].Decision, Accepted) // there is an event all the same
 	is.Equal(m.Len(), 0)
 }
 
@@ -185,7 +188,7 @@ func TestGiveUpWaiting(t *testing.T) {
 	is.Equal(m.To[0].Error, changes[0].Err.Error())
 	is.Equal(m.To[3].Error, "not delivered by 2026-11-23T10:05:00Z")
 	is.Equal(m.To[1], done("b"))
-	is.Equal(m.To[4].Status, InProgress) // a transaction under way may still accept it
+	is.Equal(m.To[4].Status, InProgress) // its transaction may still accept it
 	is.True(m.Failed() && !m.Served())
 }
 
@@ -195,13 +198,13 @@ func TestPostponeAndRetryAt(t *testing.T) {
 	m := &Message{To: []Recipient{{Address: "a", NextAttempt: at(5)}, {Address: "b", NextAttempt: at(50)}, done("c")}}
 	m.Postpone(at(10))
 	is.True(m.To[0].NextAttempt.Equal(at(10)))
-	is.True(m.To[1].NextAttempt.Equal(at(50))) // later already
+	is.True(m.To[1].NextAttempt.Equal(at(50))) // the time is later already
 	is.Equal(m.To[2], done("c"))
 	next, ok := m.NextAttempt()
 	is.True(ok && next.Equal(at(10)))
 	m.NotBefore = at(30)
 	m.RetryAt(at(20))
-	is.True(m.To[0].NextAttempt.Equal(at(30))) // the sender has set it
+	is.True(m.To[0].NextAttempt.Equal(at(30))) // the time that the sender has set
 	m.RetryAt(at(40))
 	is.True(m.To[1].NextAttempt.Equal(at(40)))
 	m.To = m.To[2:]
@@ -236,10 +239,11 @@ func TestWithCause(t *testing.T) {
 	m := &Message{To: []Recipient{{Address: "due", NextAttempt: at(-1)}, {Address: "later", NextAttempt: at(1)}, done("c")}}
 	c := WithCause(m, func(string) string { return "relay is down" }, start)
 	is.Equal([]string{c.To[0].Error, c.To[1].Error, c.To[2].Error}, []string{"relay is down", "", ""})
-	is.Equal(m.To[0].Error, "") // m stays as it is
+	is.Equal(m.To[0].Error, "") // m is not changed
 	is.True(WithCause(m, nil, start) == m)
 	m.Held = start
-	is.True(WithCause(m, func(string) string { return "relay is down" }, start) == m) // it waits for a person
+	// an unusable file keeps its own reason
+	is.True(WithCause(m, func(string) string { return "relay is down" }, start) == m)
 }
 
 func TestRouteSender(t *testing.T) {
@@ -250,8 +254,8 @@ func TestRouteSender(t *testing.T) {
 	is.Equal(RouteSender(&Message{}), "")
 }
 
-// An uncertain outcome on a connection that had rested is repeated at once and counts no attempt, but not a second time
-// within a minute.
+// An uncertain outcome on a connection that was idle before is repeated at once without counting an attempt, but only
+// once within a minute.
 func TestApplyAfterRest(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -265,9 +269,9 @@ func TestApplyAfterRest(t *testing.T) {
 		m.Start(want.now, nil)
 		changes := m.Apply([]string{"a@x.org"}, []attempt.Outcome{rested}, rule, want.now)
 		is.Equal(changes[0].Decision, Deferred)
-		is.True(changes[0].Outcome.Uncertain) // the event says so
+		is.True(changes[0].Outcome.Uncertain) // the event is uncertain
 		r := m.To[0]
-		is.Equal(r.Error, "uncertain") // and the status file
+		is.Equal(r.Error, "uncertain") // and so is the error in the status file
 		is.Equal(r.NextAttempt, want.next)
 		is.Equal(r.Attempts, want.attempts)
 		is.Equal(m.Attempts, want.attempts)

@@ -9,7 +9,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// bigStatus returns a status file of several blocks, with braces, quotes and escapes in its strings.
+// bigStatus returns a status file of several blocks with braces, quotes and escapes in strings.
 func bigStatus(n int) string {
 	var b strings.Builder
 	b.WriteString("{")
@@ -46,7 +46,7 @@ func TestParallelDecodingIsThatOfOneGoroutine(t *testing.T) {
 	}))
 }
 
-// Whatever the form or the damage, the messages and the error are those of one goroutine.
+// For any form and any damage, messages and error are those of decoding in one goroutine.
 func TestIrregularStatusFiles(t *testing.T) {
 	big := bigStatus(5_000)
 	for name, text := range map[string]string{

@@ -44,12 +44,12 @@ func fillAll(v reflect.Value) {
 	}
 }
 
-// A field that is added to a record must be added to the quick decoder, too.
+// The quick decoder must have each field of a record.
 func TestQuickDecoderKnowsEveryField(t *testing.T) {
 	is := is.New(t)
 	var m, got Message
 	fillAll(reflect.ValueOf(&m).Elem())
-	m.RawName = nil // rare: left to encoding/json
+	m.RawName = nil // rarely used: encoding/json decodes it
 	for _, indent := range []string{"", "\t"} {
 		text, err := json.MarshalIndent(&m, indent, indent)
 		is.NoErr(err)
@@ -72,12 +72,12 @@ func TestQuickDecoderLeavesOtherForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
-			is.True(!new(quick).decode([]byte(text), &Message{})) // left to encoding/json
+			is.True(!new(quick).decode([]byte(text), &Message{})) // encoding/json decodes it
 		})
 	}
 }
 
-// Equal strings of neighbours share their memory, and do not change each other.
+// Equal strings of neighbours share memory. A change of one does not affect the other.
 func TestQuickDecoderSharesStrings(t *testing.T) {
 	is := is.New(t)
 	var d quick
@@ -89,7 +89,7 @@ func TestQuickDecoderSharesStrings(t *testing.T) {
 	is.Equal([]string{a.To[0].Error, b.To[0].Error, c.Cc[0].Error}, []string{"e", "e", "f"})
 }
 
-// What the quick decoder accepts, encoding/json decodes to the same.
+// FuzzQuick: encoding/json decodes everything that the quick decoder accepts to the same value.
 func FuzzQuickDecoder(f *testing.F) {
 	var m Message
 	fillAll(reflect.ValueOf(&m).Elem())

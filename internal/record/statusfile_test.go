@@ -14,7 +14,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// decode returns the messages of a status file by their keys.
+// decode returns the messages of a status file by key.
 func decode(text string) (map[string]*Message, error) {
 	all := map[string]*Message{}
 	err := DecodeStatus(strings.NewReader(text), func(key string, m *Message) error {
@@ -56,7 +56,7 @@ func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 	is.NoErr(e.Close())
 	var got map[string]*Message
 	is.NoErr(json.Unmarshal(buf.Bytes(), &got))
-	is.Equal(len(got), 3) // no entry is lost to another one's name
+	is.Equal(len(got), 3) // entries with similar names are distinct
 	want, err := json.Marshal(full)
 	is.NoErr(err)
 	all, err := decode(buf.String())
@@ -64,14 +64,17 @@ func TestStatusFileIsWhatEncodingJSONReads(t *testing.T) {
 	for _, m := range []*Message{got["/spool/b"], all["/spool/b"], all[`/spool/bad \xff name`]} {
 		again, err := json.Marshal(m)
 		is.NoErr(err)
-		is.Equal(string(again), string(want)) // every field comes back
+		is.Equal(string(again), string(want)) // every field is read back
 	}
-	is.Equal(strings.Count(buf.String(), "\n"), len(paths)+2)                                         // one line for each message: people edit it
-	is.True(strings.Contains(buf.String(), `"q<>&\"@x.org`) || strings.Contains(buf.String(), `<>&`)) // addresses are readable
-	is.Equal(FileName(`/spool/bad \xff name`, full), "\xff")                                          // a name that JSON cannot hold stands beside it
+	// one line for each message, for editing
+	is.Equal(strings.Count(buf.String(), "\n"), len(paths)+2)
+	// addresses are readable
+	is.True(strings.Contains(buf.String(), `"q<>&\"@x.org`) || strings.Contains(buf.String(), `<>&`))
+	// a name that JSON cannot hold is in a field of its own
+	is.Equal(FileName(`/spool/bad \xff name`, full), "\xff")
 }
 
-// A status file with few messages is indented, for people. It says the same.
+// A status file with few messages is indented for people, with the same content.
 func TestStatusFileWithFewMessagesIsIndented(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -93,7 +96,7 @@ func TestStatusFileWithFewMessagesIsIndented(t *testing.T) {
 	is.Equal(len(all), 999)
 	is.Equal(strings.Count(text(1000), "\n"), 1000+2)
 	calls, err := decodeParallel(strings.NewReader(few), maxEntry, func(string, *Message) error { return nil })
-	is.NoErr(err) // the form is read in parallel, too
+	is.NoErr(err) // the indented form can be decoded in parallel, too
 	is.Equal(calls, 999)
 }
 
@@ -128,15 +131,15 @@ func TestStatusFileOfThe2014Tool(t *testing.T) {
 		"Cc": [{"Address": "c@example.org", "Status": 1, "Attempts": 4, "NextAttempt": "2000-01-01T01:00:00Z", "Error": "x"}],
 		"Bcc": [], "Attempts": 2, "Enqueued": "1999-12-31T00:00:00Z"}}`)
 	is.True(m.To[0].Accepted())
-	is.Equal(m.Cc[0].Status, Waiting) // that tool died in the middle of a transaction
+	is.Equal(m.Cc[0].Status, Waiting) // the 2014 tool ended in the middle of a transaction
 	is.Equal(m.Cc[0].Attempts, 4)
 	is.Equal(m.Describes(10, start, 0), NoVersion)
 	file := New(head("<1@x>", "b@example.org", "c@example.org", "d@example.org"), start)
-	is.True(file.IsSame(m)) // that tool knew a message by the name of its file
+	is.True(file.IsSame(m)) // the 2014 tool recognized a message by its file name
 	Resume(file, m)
 	is.True(file.To[0].Accepted())
 	is.Equal(file.To[1].Attempts, 4)
-	is.Equal(file.To[2].Status, Waiting) // the file has one more recipient
+	is.Equal(file.To[2].Status, Waiting) // the file has one recipient more
 	is.True(file.Enqueued.Equal(time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)))
 	is.Equal(file.Attempts, 2)
 }
@@ -145,7 +148,7 @@ func TestStatusFileThatWasEditedToWaitAgain(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	m := decodeOne(t, `{"/s/m": {"To": [{"Address": "b@x.org", "Status": 0, "GivenUp": true, "Told": true}]}}`)
-	is.Equal(m.To[0], Recipient{Address: "b@x.org"}) // not given up any more, and a new report is possible
+	is.Equal(m.To[0], Recipient{Address: "b@x.org"}) // no longer given up, and a new report is possible
 }
 
 func TestStatusFileThatIsBroken(t *testing.T) {
@@ -185,11 +188,11 @@ func TestDecodeStatusStopsWhenAsked(t *testing.T) {
 		calls++
 		return stop
 	})
-	is.Equal(err, stop) // as it is: the file is not to blame
+	is.Equal(err, stop) // the error itself, without the file name
 	is.Equal(calls, 1)
 }
 
-// Whatever a status file holds: its messages can be asked for everything, and come back from an encoder as they are.
+// For any status file: the methods of its messages do not fail, and an encoder and decoder return the same messages.
 func FuzzDecodeStatus(f *testing.F) {
 	f.Add([]byte(`{"/s/m": {"From":"a@x","To":[{"Address":"b@y","Status":0,"Attempts":1,"NextAttempt":"2026-11-29T11:29:35Z",
 		"Error":"e","Tried":{"First":{"Time":"2026-11-29T11:28:36Z"},"Last":{"Time":"2026-11-29T11:28:36Z"},"Times":3,
@@ -215,7 +218,7 @@ func FuzzDecodeStatus(f *testing.F) {
 			}
 			use(m)
 			if err := e.Add(key, m); err != nil {
-				return // a time that JSON cannot hold, in a year above 9999
+				return // JSON cannot hold a year above 9999
 			}
 		}
 		check(t, e.Close())
@@ -226,7 +229,7 @@ func FuzzDecodeStatus(f *testing.F) {
 	})
 }
 
-// use asks m for everything that does not depend on another record.
+// use calls the methods of m that need no other record.
 func use(m *Message) string {
 	next, waits := m.NextAttempt()
 	c := NewPacker(start).Pack(m, start).Message()
@@ -245,7 +248,7 @@ func use(m *Message) string {
 		NoticeOf(m, time.Hour, start, start), c.Served(), c.Failed(), m.Clone(), AcceptedOnly(m, start).Partial())
 }
 
-// A long file without the end of an entry, as of a disk that lost the content, is refused before it fills the memory.
+// A long file without the end of an entry, as on a disk that lost data, is refused before it fills the memory.
 func TestEntryOfAStatusFileHasALimit(t *testing.T) {
 	for name, tt := range map[string]struct {
 		begin string
@@ -267,7 +270,7 @@ func TestEntryOfAStatusFileHasALimit(t *testing.T) {
 	}
 }
 
-// endless is a long file: begin, and then one octet again and again.
+// endless is a long file: begin, followed by one octet repeated.
 type endless struct {
 	begin string
 	octet byte

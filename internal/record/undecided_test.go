@@ -9,7 +9,7 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 )
 
-// Recipients with the same outcome are tried again at the same time, although each call of Backoff gives another time.
+// Recipients with the same outcome are retried at the same time, although each call of Backoff returns another time.
 func TestRetryKeepsRecipientsTogether(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -27,7 +27,7 @@ func TestRetryKeepsRecipientsTogether(t *testing.T) {
 	is.Equal(m.To[0].NextAttempt, m.To[1].NextAttempt)
 	is.Equal(m.To[2].NextAttempt, m.To[3].NextAttempt)
 	is.Equal(m.To[0].Attempts, 1)
-	is.Equal(m.To[2].Attempts, 0) // no attempt
+	is.Equal(m.To[2].Attempts, 0) // no attempt is counted
 }
 
 func TestUndecidedRefusalIsNoAttempt(t *testing.T) {

@@ -91,12 +91,12 @@ func TestParseErrors(t *testing.T) {
 			is := is.New(t)
 			got, err := Parse("relays", c.text)
 			is.True(err != nil) // refused
-			is.Equal(got, nil)  // all of it
+			is.Equal(got, nil)  // no route at all
 			if !strings.HasPrefix(err.Error(), c.say) {
 				t.Errorf("got  %v\nwant %s", err, c.say)
 			}
 			is.True(!strings.Contains(err.Error(), "cret")) // no password is shown
-			is.True(len(err.Error()) < 300)                 // nor anything of any length
+			is.True(len(err.Error()) < 300)                 // the error is short
 		})
 	}
 }
@@ -120,7 +120,7 @@ func TestRead(t *testing.T) {
 			is.NoErr(os.Chmod(path, c.mode))
 			routes, exposed, err := Read(path)
 			is.NoErr(err)
-			is.Equal(len(routes), 1)     // the line
+			is.Equal(len(routes), 1)     // one route
 			is.Equal(exposed, c.exposed) // whether others can read the password
 		})
 	}
@@ -130,17 +130,17 @@ func TestReadErrors(t *testing.T) {
 	is := is.New(t)
 	path := filepath.Join(t.TempDir(), "relays")
 	_, _, err := Read(path)
-	is.True(errors.Is(err, fs.ErrNotExist))      // there is none
+	is.True(errors.Is(err, fs.ErrNotExist))      // the file does not exist
 	is.True(strings.Contains(err.Error(), path)) // the error names it
 	is.NoErr(os.WriteFile(path, []byte("* a:25\n?\n"), 0o600))
 	_, _, err = Read(path)
 	is.True(err != nil && strings.HasPrefix(err.Error(), path+":2: ")) // file and line
 	is.NoErr(os.WriteFile(path, []byte(strings.Repeat("#\n", maxSize)), 0o600))
 	_, _, err = Read(path)
-	is.True(err != nil && strings.Contains(err.Error(), path+" is larger than")) // bounded
+	is.True(err != nil && strings.Contains(err.Error(), path+" is larger than")) // the file is too large
 }
 
-// FuzzParse holds that
+// FuzzParse checks that
 //   - Parse returns routes or an error that names file and line, and no secret longer than a key;
 //   - every route has a sender, that no other one has, relays, and settings that Check finds right;
 //   - a route written as a line is read as the same route.
@@ -155,7 +155,7 @@ func FuzzParse(f *testing.F) {
 		is := is.New(t)
 		routes, err := Parse("/etc/relays", text)
 		if err != nil {
-			is.Equal(routes, nil)                                   // nothing of a bad file
+			is.Equal(routes, nil)                                   // no route of a bad file
 			is.True(strings.HasPrefix(err.Error(), "/etc/relays:")) // the error names the file
 			return
 		}
@@ -163,17 +163,17 @@ func FuzzParse(f *testing.F) {
 		for _, r := range routes {
 			is.True(!senders[strings.ToLower(r.Sender)]) // one line for a sender
 			senders[strings.ToLower(r.Sender)] = true
-			is.True(r.Sender != "" && r.Relays != "") // nothing is missing
+			is.True(r.Sender != "" && r.Relays != "") // sender and relays are set
 			is.NoErr(r.Settings.Check(""))            // the settings are right
 			again, err := Parse("/etc/relays", line(r))
-			is.NoErr(err) // what is written like it can be read
+			is.NoErr(err) // the line of a route can be parsed
 			r.Line = 1
-			is.Equal(again, []Route{r}) // and says the same
+			is.Equal(again, []Route{r}) // to the same route
 		}
 	})
 }
 
-// line writes a route as a line.
+// line returns a route as a line of the file.
 func line(r Route) string {
 	s := r.Settings
 	text := r.Sender + " " + r.Relays

@@ -10,7 +10,7 @@ import (
 func TestCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings Settings
-		say      string // empty: nothing is wrong
+		say      string // empty: the settings are valid
 	}{
 		"nothing":                    {Settings{}, ""},
 		"password":                   {Settings{User: "u", Password: "s"}, ""},
@@ -65,14 +65,14 @@ func TestCheck(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	is := is.New(t)
-	is.Equal(Settings{Pin: " a, b,"}.Pins(), []string{"a", "b"})           // one by one
+	is.Equal(Settings{Pin: " a, b,"}.Pins(), []string{"a", "b"})           // split at commas
 	is.Equal(Settings{}.Pins(), nil)                                       // none
-	is.Equal(Settings{Auth: "Scram-sha-256"}.Mechanism(), "SCRAM-SHA-256") // as relays write it
-	is.True(Settings{Token: true}.IsToken())                               // as it says
-	is.True(Settings{Auth: "xoauth2"}.IsToken())                           // nothing else goes with the mechanism
+	is.Equal(Settings{Auth: "Scram-sha-256"}.Mechanism(), "SCRAM-SHA-256") // in upper case
+	is.True(Settings{Token: true}.IsToken())                               // Token is set
+	is.True(Settings{Auth: "xoauth2"}.IsToken())                           // XOAUTH2 needs a token
 	is.True(!Settings{Auth: "plain"}.IsToken())                            // a password
-	is.True(Settings{User: "u"}.NeedsPassword())                           // to log in
-	is.True(!Settings{}.NeedsPassword())                                   // nobody logs in
-	is.True(!Settings{User: "u", Auth: "external"}.NeedsPassword())        // the certificate does
-	is.True(Settings{PasswordCmd: "c"}.HasPassword())                      // from the command
+	is.True(Settings{User: "u"}.NeedsPassword())                           // a user needs a password
+	is.True(!Settings{}.NeedsPassword())                                   // no user, no password
+	is.True(!Settings{User: "u", Auth: "external"}.NeedsPassword())        // the certificate is the login
+	is.True(Settings{PasswordCmd: "c"}.HasPassword())                      // the command gives the password
 }

@@ -31,7 +31,7 @@ func TestEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(End(came, c.notBefore, c.expire, c.seen, c.maxAge), c.want) // when it is given up
+			is.Equal(End(came, c.notBefore, c.expire, c.seen, c.maxAge), c.want) // the time of giving up
 		})
 	}
 }

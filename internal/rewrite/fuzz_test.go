@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// FuzzHeader holds, for any message, that
+// FuzzHeader checks for any message that
 //   - the size of the message that is sent is exact, however it is read;
 //   - every field that names no sender stays as it is, in order, and so does the body;
 //   - no field gets a line that is none of its own: each line begins with a blank or ends a field;
@@ -49,9 +49,9 @@ func FuzzHeader(f *testing.F) {
 			got, err := io.ReadAll(iotest.OneByteReader(message.Splice(strings.NewReader(was), 0, w.Was, w.Fields)))
 			is.NoErr(err)
 			is.Equal(int64(len(got)), int64(len(was))+w.Size-w.Was)    // the size is exact
-			is.True(strings.HasSuffix(string(got), was[w.Was:]))       // the body stays
-			is.Equal(others(w.Fields), others(fieldsOf(h)))            // and so do other fields
-			for line := range bytes.Lines(bytes.Join(w.Fields, nil)) { // each field is lines
+			is.True(strings.HasSuffix(string(got), was[w.Was:]))       // the body is unchanged
+			is.Equal(others(w.Fields), others(fieldsOf(h)))            // other fields are unchanged
+			for line := range bytes.Lines(bytes.Join(w.Fields, nil)) { // each line belongs to its field
 				is.True(bytes.HasSuffix(line, []byte("\r\n")))
 			}
 			if s.From == "" || w.Signed != "" || len(s.Senders) > 0 {
@@ -67,7 +67,7 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// all returns the message as it is sent without rules.
+// all returns the message as sent without rules.
 func all(h *message.Header, text string) string {
 	c := h.Content(strings.NewReader(text), int64(len(text)), message.Added{})
 	defer c.Close()
@@ -82,7 +82,7 @@ func fieldsOf(h *message.Header) (fields [][]byte) {
 	return fields
 }
 
-// others returns the fields that name no sender.
+// others returns the fields without a sender.
 func others(fields [][]byte) (text string) {
 	for _, field := range fields {
 		name := message.FieldName(field)

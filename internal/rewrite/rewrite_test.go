@@ -62,7 +62,7 @@ func TestRelayCountsBeforeAllOthers(t *testing.T) {
 	relay, err := r.With("relay@example.net", "")
 	is.NoErr(err)
 	is.Equal(relay.Envelope("bob@web1.local"), "relay@example.net")
-	is.Equal(relay.Envelope(""), "") // the null sender stays
+	is.Equal(relay.Envelope(""), "") // the null sender is unchanged
 	is.Equal(relay.Redirect(), "qa@example.com")
 	is.True(strings.Contains(sent(relay, "From: bob@web1.local\n\n", nil), "From: bob@example.com\r\n"))
 	relay, err = r.With("", "relay@example.net")
@@ -105,7 +105,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 	}
 }
 
-// sent returns the header of a message as it is sent; "unchanged": the fields of the file are sent.
+// sent returns the header of a message as sent, or "unchanged" if it is that of the file.
 func sent(r *Rules, text string, to []string) string {
 	h, err := message.ReadHeader(strings.NewReader(text), int64(len(text)))
 	if err != nil {
@@ -189,7 +189,8 @@ func TestSendersInTheHeader(t *testing.T) {
 	}
 	is := is.New(t)
 	both := newRules(t, Settings{From: "all@example.com", Senders: []Pair{{"@web1.local", "@example.com"}}})
-	is.Equal(sent(both, "From: Bob <bob@web1.local>\n\n", nil), "From: Bob <bob@example.com>\r\n") // the table counts first
+	// the table goes before the other rules
+	is.Equal(sent(both, "From: Bob <bob@web1.local>\n\n", nil), "From: Bob <bob@example.com>\r\n")
 	is.Equal(sent(both, "From: Bob <bob@x>\n\n", nil), "From: Bob <all@example.com>\r\nReply-To: bob@x\r\n")
 }
 
@@ -230,7 +231,7 @@ func TestCopy(t *testing.T) {
 	is := is.New(t)
 	r := newRules(t, Settings{Copies: []Pair{{"*", "archive@example.com"}, {"@shop.example", "shop@example.com"}}})
 	is.Equal(r.Copy("a@b"), "archive@example.com")
-	is.Equal(r.Copy("a@Shop.example"), "shop@example.com") // the most exact pattern
-	is.Equal(r.Copy(""), "")                               // no report is copied
+	is.Equal(r.Copy("a@Shop.example"), "shop@example.com") // the most specific pattern
+	is.Equal(r.Copy(""), "")                               // a report is not copied
 	is.Equal((*Rules)(nil).Copy("a@b"), "")
 }

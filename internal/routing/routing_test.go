@@ -10,23 +10,23 @@ func TestBy(t *testing.T) {
 	senders := []string{"*", "@Example.com", "ann@example.com", ""}
 	for sender, want := range map[string]int{
 		"ann@example.com": 2, "Ann@EXAMPLE.com": 2, // the address
-		"bob@example.com": 1, `"a@b"@example.com`: 1, // the domain behind the last @
-		"bob@sub.example.com": 0, "bob": 0, "": 0, // all others
+		"bob@example.com": 1, `"a@b"@example.com`: 1, // the domain after the last @
+		"bob@sub.example.com": 0, "bob": 0, "": 0, // all other senders
 	} {
 		t.Run(sender, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(By(senders)(sender), want) // the most exact route counts
+			is.Equal(By(senders)(sender), want) // the most specific route
 		})
 	}
 	is := is.New(t)
-	is.Equal(By(senders[1:])("x@y"), 3) // no route: behind the last one
+	is.Equal(By(senders[1:])("x@y"), 3) // no route: one more than the last index
 	is.Equal(By([]string{""})(""), 1)   // the empty string is no route
 }
 
 func TestSender(t *testing.T) {
 	is := is.New(t)
-	is.Equal(Sender("a@x", "b@y"), "a@x") // the sender's way
-	is.Equal(Sender("", "b@y"), "b@y")    // that of the recipient, as there is no sender
+	is.Equal(Sender("a@x", "b@y"), "a@x") // the route of the sender
+	is.Equal(Sender("", "b@y"), "b@y")    // the route of the recipient, as there is no sender
 	is.Equal(Sender("", ""), "")
 }
 
@@ -45,7 +45,7 @@ func TestTo(t *testing.T) {
 		}
 	}
 	is.Equal(By(patterns)("to:@corp.example"), 0) // a pattern for recipients is not one for senders
-	is.True(To([]string{"*", "@x"}) == nil)       // the route of the sender for all
+	is.True(To([]string{"*", "@x"}) == nil)       // no recipient has a route of its own
 }
 
 func TestCheck(t *testing.T) {

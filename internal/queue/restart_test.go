@@ -8,8 +8,8 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// restart goes on with a new queue that knows the records, as after a kill.
-func (d *drawer) restart(t *testing.T, known map[string]*record.Message) {
+// restart continues with a new queue that gets the known records, as after a kill.
+func (d *memSpool) restart(t *testing.T, known map[string]*record.Message) {
 	t.Helper()
 	d.q, d.jobs = New(testRules(), d.now), nil
 	for name, m := range known {
@@ -19,8 +19,8 @@ func (d *drawer) restart(t *testing.T, known map[string]*record.Message) {
 	d.rest(t)
 }
 
-// records returns what the status file would say now.
-func (d *drawer) records() map[string]*record.Message {
+// records returns the records of the status file at this moment.
+func (d *memSpool) records() map[string]*record.Message {
 	all := map[string]*record.Message{}
 	for n := range d.q.Snapshot(d.now) {
 		all[n.Name] = n.Record.Message()
@@ -28,9 +28,9 @@ func (d *drawer) records() map[string]*record.Message {
 	return all
 }
 
-// sent returns a drawer with the message m, which a@x has and b@x has not.
-func sent(t *testing.T) *drawer {
-	d := newDrawer(t)
+// sent returns a memSpool with the message m, which a@x has accepted and b@x has not.
+func sent(t *testing.T) *memSpool {
+	d := newMemSpool(t)
 	d.spool["m"] = file("<1@x>", "body", 1)
 	d.tell("m")
 	d.rest(t)
@@ -38,25 +38,25 @@ func sent(t *testing.T) *drawer {
 	return d
 }
 
-// A file of the same size and time takes the name of a message, goes to hold/ before it is read, and comes back.
+// A file of the same size and time takes the name of a message, goes to hold/ before it is read, and is released.
 func TestFileOfSameSizeAndTimeIsAnotherMessage(t *testing.T) {
 	t.Parallel()
-	other := paper{"<2@x>", "BODY", Version{Inode: 2, Size: 104, Modified: 1}}
-	for name, act := range map[string]func(d *drawer){
-		"held": func(d *drawer) {
+	other := memFile{"<2@x>", "BODY", Version{Inode: 2, Size: 104, Modified: 1}}
+	for name, act := range map[string]func(d *memSpool){
+		"held": func(d *memSpool) {
 			d.spool["m"] = other
 			d.move(d.spool, d.hold, "m", "m")
 			d.rest(t)
 			d.move(d.hold, d.spool, "m", "m")
 		},
-		"held before a restart": func(d *drawer) {
+		"held before a restart": func(d *memSpool) {
 			known := d.records()
 			delete(d.spool, "m")
 			d.hold["m"] = other
 			d.restart(t, known)
 			d.move(d.hold, d.spool, "m", "m")
 		},
-		"renamed before a restart": func(d *drawer) {
+		"renamed before a restart": func(d *memSpool) {
 			known := d.records()
 			d.spool["m"] = other
 			d.restart(t, known)
@@ -73,13 +73,14 @@ func TestFileOfSameSizeAndTimeIsAnotherMessage(t *testing.T) {
 	}
 }
 
-// A message is renamed, tried once and then the process is killed: the journal has a note, the status file the old name.
+// A message is renamed and tried once, and then the process is killed: the journal has a note, and the status file has
+// the old name.
 func TestNoteAfterRenameKnowsWhoHasAccepted(t *testing.T) {
 	t.Parallel()
-	for name, again := range map[string]func(d *drawer, known map[string]*record.Message){
-		"":            func(*drawer, map[string]*record.Message) {},
-		"and renamed": func(d *drawer, _ map[string]*record.Message) { d.spool["o"] = d.spool["n"]; delete(d.spool, "n") },
-		"edited, and renamed": func(d *drawer, _ map[string]*record.Message) {
+	for name, again := range map[string]func(d *memSpool, known map[string]*record.Message){
+		"":            func(*memSpool, map[string]*record.Message) {},
+		"and renamed": func(d *memSpool, _ map[string]*record.Message) { d.spool["o"] = d.spool["n"]; delete(d.spool, "n") },
+		"edited, and renamed": func(d *memSpool, _ map[string]*record.Message) {
 			d.spool["o"] = file("<1@x>", "BODY", 3)
 			delete(d.spool, "n")
 		},
@@ -100,13 +101,14 @@ func TestNoteAfterRenameKnowsWhoHasAccepted(t *testing.T) {
 			for range 4 {
 				d.pass(t, time.Hour, "body")
 			}
-			d.is.Equal(d.got["body a@x"], 1) // it has accepted before
+			d.is.Equal(d.got["body a@x"], 1) // it accepted before the restart
 			d.is.Equal(d.got["body b@x"], 1)
 		})
 	}
 }
 
-// After a kill a message in hold/ is known by its version only, and released after more than the grace.
+// After a kill, a message in hold/ under another name is recognized by its version only. It is released after the
+// record of a missing message would be dropped.
 func TestHeldUnderAnotherNameWithoutAProcess(t *testing.T) {
 	t.Parallel()
 	d := sent(t)
@@ -123,7 +125,8 @@ func TestHeldUnderAnotherNameWithoutAProcess(t *testing.T) {
 	d.is.Equal(d.got["body b@x"], 1)
 }
 
-// The status file lacks an acceptance: the journal has it before the edit counts, in a pause and without one.
+// The edited status file lacks an acceptance: the acceptance is in the journal before the edit has effect, in a pause
+// and without one.
 func TestEditForgetsNoAcceptance(t *testing.T) {
 	t.Parallel()
 	waitsAgain := func(all map[string]*record.Message) { all["m"].To[0].Status = record.Waiting }
@@ -135,7 +138,7 @@ func TestEditForgetsNoAcceptance(t *testing.T) {
 		"entry removed":                 {func(all map[string]*record.Message) { delete(all, "m") }, false, 1},
 		"entry removed, no pause":       {func(all map[string]*record.Message) { delete(all, "m") }, true, 1},
 		"an older file, no pause":       {waitsAgain, true, 1},
-		"made to wait again in a pause": {waitsAgain, false, 0}, // that is what the person wants
+		"made to wait again in a pause": {waitsAgain, false, 0}, // the operator wants that
 		"as it was":                     {func(map[string]*record.Message) {}, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,12 +162,12 @@ func TestEditForgetsNoAcceptance(t *testing.T) {
 	}
 }
 
-// A person marks b@x as done, and the file has changed since the status file was written.
+// An operator marks b@x as done, and the file has changed since the status file was written.
 func TestMarkByHandCountsForAChangedFile(t *testing.T) {
 	t.Parallel()
 	edited := file("<1@x>", "BODY", 2)
 	for name, tt := range map[string]struct {
-		read bool // before the edit
+		read bool // the file is read before the edit
 		live bool
 		id   string // Message-ID of the changed file
 		b    int
@@ -197,10 +200,10 @@ func TestMarkByHandCountsForAChangedFile(t *testing.T) {
 	}
 }
 
-// After two renamings and kills old files know a message by two names. The newer knowledge counts.
+// After two renamings and kills, records under two old names are about one message. The newer record is used.
 func TestNewerOfTwoRecordsCounts(t *testing.T) {
 	t.Parallel()
-	d := newDrawer(t)
+	d := newMemSpool(t)
 	d.spool["m"] = file("<1@x>", "body", 1)
 	d.tell("m")
 	d.rest(t)
@@ -208,8 +211,8 @@ func TestNewerOfTwoRecordsCounts(t *testing.T) {
 	old["m"].Stop()
 	d.finish(t, "body", false)
 	old["n"] = d.records()["m"]
-	for range 20 { // the order of a map is random
-		d.spool = map[string]paper{"o": file("<1@x>", "BODY", 3)}
+	for range 20 { // the iteration order of a map is random
+		d.spool = map[string]memFile{"o": file("<1@x>", "BODY", 3)}
 		d.restart(t, old)
 		d.now = d.now.Add(time.Second)
 		d.rest(t)

@@ -12,49 +12,56 @@ import (
 
 func sender(s string) *string { return &s }
 
-// What programs that call sendmail are known to say, and what it means.
+// TestParse has command lines of known programs, and what they mean.
 func TestParse(t *testing.T) {
 	for args, want := range map[string]Command{
 		"a@x":                                   {Operands: []string{"a@x"}},
 		"-FCronDaemon -i -B8BITMIME -oem a@x":   {FullName: "CronDaemon", Operands: []string{"a@x"}},         // cron
 		"-FCronDaemon -i -odi -oem -oi -t -f u": {FullName: "CronDaemon", Header: true, Sender: sender("u")}, // cronie
-		"-oi -f '' a@x":                         {Sender: sender(""), Operands: []string{"a@x"}},             // maildrop
-		"-i -f <> -- a@x":                       {Sender: sender("<>"), Operands: []string{"a@x"}},           // dovecot
-		"-f<> a@x":                              {Sender: sender("<>"), Operands: []string{"a@x"}},           //
+		// maildrop
+		"-oi -f '' a@x":   {Sender: sender(""), Operands: []string{"a@x"}},
+		"-i -f <> -- a@x": {Sender: sender("<>"), Operands: []string{"a@x"}}, // dovecot
+		"-f<> a@x":        {Sender: sender("<>"), Operands: []string{"a@x"}}, //
 		"-oem -oi -B 8BITMIME -f u@x -N failure,delay -R hdrs -- a@x": {
 			Sender: sender("u@x"), Notify: "FAILURE,DELAY", Ret: "HDRS", Operands: []string{"a@x"}}, // mutt
-		"-t -i -fX@x":                    {Header: true, Sender: sender("X@x")},              // PHP
-		"-ti":                            {Header: true},                                     //
-		"-it -fa@x -f b@x":               {Header: true, Sender: sender("b@x")},              // the last one counts
-		"-r a@x b@x":                     {Sender: sender("a@x"), Operands: []string{"b@x"}}, //
-		"-ra@x b@x":                      {Sender: sender("a@x"), Operands: []string{"b@x"}}, //
-		"-tifa@x":                        {Header: true, Sender: sender("a@x")},              // a value ends a bundle
-		"-oi -ODeliveryMode=b -O a=b -t": {Header: true},                                     // RT
+		"-t -i -fX@x":      {Header: true, Sender: sender("X@x")},              // PHP
+		"-ti":              {Header: true},                                     //
+		"-it -fa@x -f b@x": {Header: true, Sender: sender("b@x")},              // the last one wins
+		"-r a@x b@x":       {Sender: sender("a@x"), Operands: []string{"b@x"}}, //
+		"-ra@x b@x":        {Sender: sender("a@x"), Operands: []string{"b@x"}}, //
+		// a value ends a group of flags
+		"-tifa@x":                        {Header: true, Sender: sender("a@x")},
+		"-oi -ODeliveryMode=b -O a=b -t": {Header: true}, // RT
 		"-h 3 -L tag -X /log -C /cf -p x -A c -Ac -Am -v -U -G -n -m -t": {Header: true, Verbose: true}, //
 		"-em -eq -o7 -o8 -o i -oQ/q -d1.2 -d -t":                         {Header: true},                //
 		"-O Expire=10m -OPriority=-3 -t":                                 {Header: true, Expire: "10m", Priority: -3},
 		"-oexpire=1 -O NOTBEFORE=2030-01-02T03:04:05Z -O Timeout=5 -t":   {Header: true, NotBefore: "2030-01-02T03:04:05Z"},
 		"-V id -Nnever -RFULL a@x":                                       {EnvID: "id", Notify: "NEVER", Ret: "FULL", Operands: []string{"a@x"}},
-		"-N perhaps -R half -N x a@x":                                    {Operands: []string{"a@x"}},               // no wish worth a message
-		"-N never,delay -V ä a@x":                                        {Operands: []string{"a@x"}},               //
-		"-N delay,delay a@x":                                             {Operands: []string{"a@x"}},               //
-		"a@x -t -i":                                                      {Operands: []string{"a@x", "-t", "-i"}},   // flags end with the first operand
-		"-- -t":                                                          {Operands: []string{"-t"}},                //
-		"- a@x":                                                          {Operands: []string{"-", "a@x"}},          //
-		"-F '' a@x":                                                      {Operands: []string{"a@x"}},               //
-		"-bm a@x":                                                        {Operands: []string{"a@x"}},               //
-		"-bs":                                                            {Mode: SMTP},                              // Symfony
-		"-bs -odb -oem -om":                                              {Mode: SMTP},                              // nmh
-		"-bs -i":                                                         {Mode: SMTP},                              // Laravel
-		"-bp":                                                            {Mode: List},                              //
-		"-bp -json":                                                      {Mode: List, JSON: true},                  //
-		"-bv a@x":                                                        {Mode: Verify, Operands: []string{"a@x"}}, //
-		"-bi":                                                            {Mode: Aliases},                           //
-		"-I":                                                             {Mode: Aliases},                           //
-		"-bP":                                                            {Mode: ShowConfig},                        //
-		"-q":                                                             {Mode: Flush},                             //
-		"-q15m":                                                          {Mode: Flush},                             //
-		"-qRexample.com":                                                 {Mode: Flush},                             //
+		// an invalid wish for reports is ignored
+		"-N perhaps -R half -N x a@x": {Operands: []string{"a@x"}},
+		"-N never,delay -V ä a@x":     {Operands: []string{"a@x"}}, //
+		"-N delay,delay a@x":          {Operands: []string{"a@x"}}, //
+		// flags end at the first operand
+		"a@x -t -i": {Operands: []string{"a@x", "-t", "-i"}},
+		"-- -t":     {Operands: []string{"-t"}},       //
+		"- a@x":     {Operands: []string{"-", "a@x"}}, //
+		"-F '' a@x": {Operands: []string{"a@x"}},      //
+		"-bm a@x":   {Operands: []string{"a@x"}},      //
+		// Symfony
+		"-bs": {Mode: SMTP},
+		// nmh
+		"-bs -odb -oem -om": {Mode: SMTP},
+		// Laravel
+		"-bs -i":         {Mode: SMTP},
+		"-bp":            {Mode: List},                              //
+		"-bp -json":      {Mode: List, JSON: true},                  //
+		"-bv a@x":        {Mode: Verify, Operands: []string{"a@x"}}, //
+		"-bi":            {Mode: Aliases},                           //
+		"-I":             {Mode: Aliases},                           //
+		"-bP":            {Mode: ShowConfig},                        //
+		"-q":             {Mode: Flush},                             //
+		"-q15m":          {Mode: Flush},                             //
+		"-qRexample.com": {Mode: Flush},                             //
 	} {
 		t.Run(args, func(t *testing.T) {
 			is := is.New(t)
@@ -122,14 +129,14 @@ func TestParseRefuses(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			is := is.New(t)
 			_, err := Parse("sendmail", strings.Fields(args))
-			is.True(errors.Is(err, ErrUsage))           // it is the arguments' fault
-			is.True(strings.Contains(err.Error(), say)) // it says what is wrong with them
+			is.True(errors.Is(err, ErrUsage))           // a usage error
+			is.True(strings.Contains(err.Error(), say)) // with the reason
 		})
 	}
 }
 
-// Whatever the arguments are: no flag is taken for an operand, nor what stands behind "--" for a flag; an error is one
-// printable line; a wish for reports is one that the envelope can carry.
+// For any arguments: no flag is taken for an operand, and no text after "--" for a flag. An error is one printable
+// line. A wish for reports is one that the envelope can hold.
 func FuzzParse(f *testing.F) {
 	for _, args := range []string{"-ti\n-f\na@x", "-oi\n--\n-t\nb@x", "-FCron Daemon\n-B8BITMIME\nroot", "-q15m", "-bp\n-json", "-N\nnever\n-R\nhdrs\n-V\nid\nx", "-Z\n\x00", "-f\n\n<>"} {
 		f.Add(args)

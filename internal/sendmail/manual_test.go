@@ -19,7 +19,7 @@ func TestTheManPageHasEveryOption(t *testing.T) {
 	}
 	var options []string
 	for _, flag := range plainFlags + valueFlags + attachedFlags {
-		if flag != 'b' { // with its values below
+		if flag != 'b' { // the values of -b follow below
 			options = append(options, string(flag))
 		}
 	}

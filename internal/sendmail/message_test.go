@@ -16,7 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// onHost are the defaults of the tests: joe, on a host where root is also known as ann@x.
+// onHost are the defaults of the tests: the user joe, on a host with the alias ann@x for root.
 var onHost = Defaults{Domain: "h.example", Login: "joe", Name: "Joe Doe", Aliases: func(name string) (Alias, bool) {
 	switch name {
 	case "root":
@@ -31,7 +31,7 @@ var onHost = Defaults{Domain: "h.example", Login: "joe", Name: "Joe Doe", Aliase
 	return Alias{}, false
 }, Local: func(domain string) bool { return domain == "host" }}
 
-// spooled is what New makes of text: the envelope, and the file without its first line.
+// spooled returns the envelope that New makes for text, and the file without its first line.
 func spooled(t *testing.T, text string, args ...string) (message.Envelope, string, error) {
 	t.Helper()
 	c, err := Parse("sendmail", args)
@@ -58,7 +58,7 @@ func spooled(t *testing.T, text string, args ...string) (message.Envelope, strin
 	return *env, file, nil
 }
 
-// Nothing that is given is refused or lost, and nothing is changed but what is said here.
+// No message is refused, no text is lost, and the only changes are those in the table.
 func TestCompletion(t *testing.T) {
 	const from = "From: \"Joe Doe\" <joe@h.example>\n"
 	for name, row := range map[string]struct{ in, out string }{
@@ -94,7 +94,7 @@ func TestCompletion(t *testing.T) {
 			env, file, err := spooled(t, row.in, "b@x")
 			is.NoErr(err)
 			is.Equal(file, row.out)
-			is.Equal(env.To, []string{"b@x"}) // whatever the message says
+			is.Equal(env.To, []string{"b@x"}) // recipients of the header are not used
 		})
 	}
 }
@@ -167,7 +167,7 @@ func TestSender(t *testing.T) {
 		"null":                     {"-f <> a@x", "From: f@x\n\n", ""},
 		"in brackets":              {"-f <s@x> a@x", "", "s@x"},
 		"with a name":              {"-f N_<s@x> a@x", "", "s@x"},
-		"no domain":                {"-f root a@x", "", "root@h.example"}, // a sender is no alias
+		"no domain":                {"-f root a@x", "", "root@h.example"}, // an alias is not applied to a sender
 		"author":                   {"a@x", "From: F <f@x>\n\n", "f@x"},
 		"sender":                   {"a@x", "From: f@x\nSender: s@x\n\n", "s@x"},
 		"author without a domain":  {"a@x", "From: root (Cron Daemon)\n\n", "root@h.example"},
@@ -240,7 +240,7 @@ func TestResolve(t *testing.T) {
 		said = append(said, line)
 	}
 	is.Equal(said, []string{"root: ann@x joe@h.example", "joe: joe@h.example", "a@x: a@x", "b c: b c"})
-	is.True(got[3].To[0].Err != nil) // it is no address
+	is.True(got[3].To[0].Err != nil) // an invalid address
 }
 
 func TestOperandOfLines(t *testing.T) {
@@ -269,7 +269,7 @@ func TestOperandOfLines(t *testing.T) {
 			is := is.New(t)
 			env, _, err := spooled(t, "Subject: s\n\n", operand)
 			if want == "" {
-				is.True(errors.Is(err, ErrData)) // nothing is queued
+				is.True(errors.Is(err, ErrData)) // no message is queued
 				return
 			}
 			is.NoErr(err)
@@ -279,7 +279,7 @@ func TestOperandOfLines(t *testing.T) {
 	is := is.New(t)
 	for _, sender := range []string{"a@x\nb@x", "a@x\x7f", "\x1b<a@x>"} {
 		_, _, err := spooled(t, "", "-f", sender, "a@x")
-		is.True(errors.Is(err, ErrData)) // a sender has one line
+		is.True(errors.Is(err, ErrData)) // a sender with several lines is an error
 	}
 }
 
@@ -332,19 +332,23 @@ func TestRefusedData(t *testing.T) {
 	}
 }
 
-// A header without end is text. What reads the file takes a limited one only, and then would not send it.
+// A header without end is taken for text. A reader of the file accepts a limited header, and would not send the
+// message.
 func TestAHeaderTooLongIsText(t *testing.T) {
 	is := is.New(t)
 	for _, text := range []string{
-		strings.Repeat("12:00 all is well\n", 100_000),                         // no end
-		strings.Repeat("X: y\n", message.MaxHeader/5-2) + "\nbody\n",           // fits, but not with the envelope
-		"To: " + strings.Repeat("root, ", message.MaxHeader/8) + "b\n\nbody\n", // fits until it is completed
+		strings.Repeat("12:00 all is well\n", 100_000), // no header
+		// within the limit, but not with the envelope
+		strings.Repeat("X: y\n", message.MaxHeader/5-2) + "\nbody\n",
+		// within the limit until addresses are completed
+		"To: " + strings.Repeat("root, ", message.MaxHeader/8) + "b\n\nbody\n",
 	} {
 		_, file, err := spooled(t, text, "a@x")
 		is.NoErr(err)
 		header, body, _ := strings.Cut(file, "\n\n")
 		is.Equal(header, "From: \"Joe Doe\" <joe@h.example>")
-		is.Equal(strings.ReplaceAll(body, "\n", ""), strings.ReplaceAll(text, "\n", "")) // all of it
+		// the whole text is in the body
+		is.Equal(strings.ReplaceAll(body, "\n", ""), strings.ReplaceAll(text, "\n", ""))
 	}
 }
 
@@ -353,12 +357,12 @@ func TestInputErrors(t *testing.T) {
 	broken := errors.New("broken")
 	c := Command{Operands: []string{"a@x"}}
 	_, err := New(c, onHost, iotest.ErrReader(broken))
-	is.True(errors.Is(err, ErrInput) && errors.Is(err, broken)) // in the header
+	is.True(errors.Is(err, ErrInput) && errors.Is(err, broken)) // a read error in the header
 
 	m, err := New(c, onHost, io.MultiReader(strings.NewReader("From: a@x\n\n"+strings.Repeat("x", 100_000)), iotest.ErrReader(broken)))
 	is.NoErr(err)
 	_, err = m.WriteTo(io.Discard)
-	is.True(errors.Is(err, ErrInput) && errors.Is(err, broken)) // in the body
+	is.True(errors.Is(err, ErrInput) && errors.Is(err, broken)) // a read error in the body
 
 	limited := onHost
 	limited.MaxSize = 100_000
@@ -369,7 +373,7 @@ func TestInputErrors(t *testing.T) {
 	m, err = New(c, limited, strings.NewReader("\n"+strings.Repeat("x", 100_000)))
 	is.NoErr(err)
 	_, err = m.WriteTo(io.Discard)
-	is.True(errors.Is(err, ErrTooLarge)) // above it
+	is.True(errors.Is(err, ErrTooLarge)) // above the limit
 }
 
 // zeros is an endless message.
@@ -381,7 +385,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Memory does not depend on the size of a message.
+// The memory does not depend on the size of a message.
 func TestLargeMessage(t *testing.T) {
 	is := is.New(t)
 	const size = 64 << 20
@@ -394,10 +398,10 @@ func TestLargeMessage(t *testing.T) {
 	is.NoErr(err)
 	runtime.ReadMemStats(&after)
 	is.True(n > size)
-	is.True(after.TotalAlloc-before.TotalAlloc < 1<<20) // bytes allocated, of which some are free again
+	is.True(after.TotalAlloc-before.TotalAlloc < 1<<20) // allocated bytes, including those freed again
 }
 
-// However the input comes in pieces, the file is the same.
+// The file does not depend on the sizes of the reads.
 func TestPieces(t *testing.T) {
 	is := is.New(t)
 	text := "From a@x\nSubject: s\r\n folded\nTo: root\n" + strings.Repeat("X: y\r\n", 5000) + "\nbody\r"
@@ -415,8 +419,7 @@ func TestPieces(t *testing.T) {
 	is.Equal(files[2], files[0])
 }
 
-// Whatever is given: nothing is lost, the recipients are those of the arguments, and the file says so to whoever reads
-// it.
+// For any text: no line is lost, the recipients are those of the arguments, and every reader of the file finds them.
 func FuzzNew(f *testing.F) {
 	for _, text := range []string{
 		"", "\n", "body", "From: root\nTo: a\r\n b\n\nbody", "From a@x\n>From b\nTo: a@x\ntext", "\uFEFFSubject: s\n\r\n\x00",
@@ -446,7 +449,7 @@ func FuzzNew(f *testing.F) {
 		if h.Get("From") == "" && !strings.Contains(strings.ToLower(text), "from") {
 			t.Errorf("%q: no From in %q", text, file)
 		}
-		// Every line of the text is there, in order, but for domains, and what is left out is known.
+		// Every line of the text is in the file, in order, except for completed domains and fields that are left out.
 		lower := strings.ToLower(text)
 		if strings.Contains(lower, "return-path") || strings.Contains(lower, "x-spoolgore-envelope") {
 			return

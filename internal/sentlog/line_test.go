@@ -22,7 +22,7 @@ func encoded(t *testing.T, e *Entry) string {
 	return b.String()
 }
 
-// full returns an entry with all fields set, and text in each text.
+// full returns an entry with all fields set, the strings to text.
 func full(text string) *Entry {
 	e := new(Entry)
 	v := reflect.ValueOf(e).Elem()
@@ -49,13 +49,13 @@ func TestALineIsTheJSONOfItsEntry(t *testing.T) {
 		e := full(text)
 		line, err := e.appendLine(nil)
 		is.NoErr(err)
-		is.Equal(string(line), encoded(t, e)) // all fields, in their order
+		is.Equal(string(line), encoded(t, e)) // all fields in order
 	}
 	line, err := new(Entry).appendLine([]byte("before\n"))
 	is.NoErr(err)
-	is.Equal(string(line), "before\n"+encoded(t, new(Entry))) // what is empty is left out
+	is.Equal(string(line), "before\n"+encoded(t, new(Entry))) // empty fields are left out
 	_, err = (&Entry{Time: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)}).appendLine(nil)
-	is.True(err != nil) // such a time has no form in JSON
+	is.True(err != nil) // JSON cannot hold such a time
 }
 
 func TestALineTakesNoMemory(t *testing.T) {

@@ -52,17 +52,18 @@ func TestEntriesAreWrittenSoonAndReadInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
-		is.Equal(len(recipients(t, dir)), 0) // without a log there are none
+		is.Equal(len(recipients(t, dir)), 0) // without a log there are no entries
 		l := newLog(t, dir, 10)
 		add(l, 0, 3)
 		time.Sleep(2 * writeDelay)
-		is.Equal(recipients(t, dir), []string{"r0@x.org", "r1@x.org", "r2@x.org"}) // without Close: as after kill -9
+		// written before Close, as for kill -9
+		is.Equal(recipients(t, dir), []string{"r0@x.org", "r1@x.org", "r2@x.org"})
 		add(l, 3, 4)
 		l.Close()
-		is.Equal(recipients(t, dir)[3], "r3@x.org") // Close writes what waits
+		is.Equal(recipients(t, dir)[3], "r3@x.org") // Close writes the other entries
 		add(l, 4, 5)
 		l.Close()
-		is.Equal(len(recipients(t, dir)), 4) // nothing comes after Close
+		is.Equal(len(recipients(t, dir)), 4) // an entry after Close is dropped
 	})
 }
 
@@ -77,10 +78,10 @@ func TestTheLogIsBounded(t *testing.T) {
 		}
 		all := recipients(t, dir)
 		is.True(len(all) >= 10 && len(all) <= 20)
-		is.Equal(all[len(all)-1], "r34@x.org")                  // the newest is there
-		is.Equal(all[0], fmt.Sprintf("r%d@x.org", 35-len(all))) // and no gap before it
+		is.Equal(all[len(all)-1], "r34@x.org")                  // the newest entry
+		is.Equal(all[0], fmt.Sprintf("r%d@x.org", 35-len(all))) // and all entries since the oldest one
 		l := newLog(t, dir, 10)
-		add(l, 0, 95) // more than the two files hold, at once
+		add(l, 0, 95) // more than two files hold
 		l.Close()
 		all = recipients(t, dir)
 		is.True(len(all) >= 10 && len(all) <= 20)
@@ -106,7 +107,7 @@ func TestLongTextsDoNotFillTheDisk(t *testing.T) {
 			is.NoErr(err)
 			size += fi.Size()
 		}
-		is.True(size < 4*10*lineSize+4*7*6*maxText) // twice the bound, and a line more in each file
+		is.True(size < 4*10*lineSize+4*7*6*maxText) // twice the bound, and one more line in each file
 		is.True(len(recipients(t, dir)) > 0)
 	})
 }
@@ -129,7 +130,7 @@ func TestALineThatWasCutOffIsLeftOut(t *testing.T) {
 	})
 }
 
-// opens counts how often a file of a spool is opened.
+// opens counts the opens of files of a spool.
 type opens struct {
 	fsys.FS
 	n int
@@ -146,7 +147,7 @@ func TestTheFileStaysOpenBetweenWrites(t *testing.T) {
 		is := is.New(t)
 		dir, err := spooldir.New(t.TempDir())
 		is.NoErr(err)
-		on := &opens{FS: dir.FS()} // as a daemon has it
+		on := &opens{FS: dir.FS()} // a file system as in the daemon
 		l := New(on, dir.Path(), 100, func(err error, _ bool) { is.NoErr(err) })
 		for i := range 10 {
 			add(l, i, i+1)
@@ -188,7 +189,7 @@ func TestAFailingDiskIsReportedOnceAndTriedAgain(t *testing.T) {
 		is := is.New(t)
 		dir := t.TempDir()
 		path := filepath.Join(dir, spooldir.SentFile)
-		is.NoErr(os.Mkdir(path, 0o700)) // no file can be there
+		is.NoErr(os.Mkdir(path, 0o700)) // the file cannot be opened
 		var mu sync.Mutex
 		var all []string
 		said := func() []string {
@@ -205,14 +206,14 @@ func TestAFailingDiskIsReportedOnceAndTriedAgain(t *testing.T) {
 		time.Sleep(3 * retryDelay)
 		add(l, 2, 3)
 		time.Sleep(3 * retryDelay)
-		is.Equal(said(), []string{"true false"}) // once
+		is.Equal(said(), []string{"true false"}) // one report
 		is.NoErr(os.Remove(path))
 		time.Sleep(2 * retryDelay)
 		is.Equal(said(), []string{"true false", "false true"})
 		is.Equal(len(recipients(t, dir)), 3)
 		is.NoErr(os.Remove(path))
 		is.NoErr(os.Mkdir(path, 0o700))
-		add(l, 3, 3+maxPending+50) // memory is bounded
+		add(l, 3, 3+maxPending+50) // the memory is bounded
 		l.Close()
 		is.True(len(l.pending) <= maxPending)
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// sourceOf returns a message as Convert wants it, with the line ends put right.
+// sourceOf returns the source of a message for Convert, with CRLF line ends.
 func sourceOf(text string) string {
 	text = strings.NewReplacer("\r\n", "\r\n", "\n", "\r\n", "\r", " ").Replace(text)
 	if !strings.HasSuffix(text, "\r\n") {
@@ -23,7 +23,7 @@ func openOf(text string) func() io.Reader {
 	return func() io.Reader { return strings.NewReader(text) }
 }
 
-// convert returns text converted, and checks what is promised for every message.
+// convert converts text, and checks the guarantees for every message.
 func convert(t *testing.T, text string) string {
 	t.Helper()
 	is := is.New(t)
@@ -38,13 +38,13 @@ func convert(t *testing.T, text string) string {
 	return string(out)
 }
 
-// A node is an entity as a simple parser in memory sees it, which cuts the outer parts first and the inner ones then.
+// A node is an entity, as a simple parser in memory finds it: outer parts first, then the inner ones.
 type node struct {
 	entity
 	header   string
 	body     string   // of a leaf
-	around   []string // of a multipart: what stands around its parts, boundary lines included
-	conflict bool     // a boundary is also one of an outer entity: which one is meant depends on who reads
+	around   []string // of a multipart: the text around its parts, with the boundary lines
+	conflict bool     // a boundary is also a boundary of an outer entity: parsers differ in its meaning
 	parts    []node
 }
 
@@ -81,7 +81,7 @@ func parse(text string, parent *entity, outer []string) node {
 
 // split returns the texts of the parts of a multipart.
 func (n *node) split() (parts []string) {
-	var text []string // lines of what is being read
+	var text []string // lines of the current part
 	inPart, over := false, false
 	end := func(delimited bool) {
 		s := strings.Join(text, "")
@@ -110,7 +110,7 @@ func (n *node) split() (parts []string) {
 	return parts
 }
 
-// decoded returns the body of a leaf without its encoding.
+// decoded returns the decoded body of a leaf.
 func (n *node) decoded(t *testing.T) string {
 	t.Helper()
 	var r io.Reader = strings.NewReader(n.body)
@@ -127,7 +127,8 @@ func (n *node) decoded(t *testing.T) string {
 	return string(b)
 }
 
-// compare holds a converted message against the one before: the same tree, the same text in every leaf, all else unchanged.
+// compare compares a converted message with the original: the same tree, the same text in every leaf, and no other
+// change.
 func compare(t *testing.T, before, after node) {
 	t.Helper()
 	eight := len(before.parts) == 0 && eightBit([]byte(before.body))
@@ -163,7 +164,7 @@ func compare(t *testing.T, before, after node) {
 	}
 }
 
-// without returns a header without its Content-Transfer-Encoding.
+// without returns a header without the field Content-Transfer-Encoding.
 func without(header string) string {
 	var b strings.Builder
 	for name, text := range fields([]byte(header)) {
@@ -174,7 +175,7 @@ func without(header string) string {
 	return b.String()
 }
 
-// checkLines checks the lines of an encoded body: not too long, and none that may be taken for a boundary line.
+// checkLines checks the lines of an encoded body: the limit of their length, and that none looks like a boundary line.
 func checkLines(t *testing.T, body string) {
 	t.Helper()
 	for line := range strings.SplitSeq(body, "\r\n") {

@@ -28,7 +28,7 @@ var mixed7 = strings.Replace(mixed, "8bit", "7bit", 1)
 // Messages before and after, with LF line ends.
 var table = []struct {
 	name, in, out string
-	odd           bool // not for comparing with enmime
+	odd           bool // not compared by means of enmime
 }{
 	{"single part", plain + eight + "\nGrüße \n", plain + qp + "\nGr=C3=BC=C3=9Fe=20\n", false},
 	{"no field to replace", plain + "X: y\n\né=\n", plain + "X: y\n" + qp + "\n=C3=A9=3D\n", false},
@@ -88,8 +88,9 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// A reader of mail sees the same parts with the same content before and after. Left out is what enmime itself reads
-// differently: comments in a type, the default type in a digest, a text without a charset, boundaries that are none.
+// A mail program finds the same parts with the same content before and after. Messages that enmime itself reads
+// differently are left out: comments in a type, the default type in a digest, a text without a charset, invalid
+// boundaries.
 func TestPartsAreTheSameToEnmime(t *testing.T) {
 	for _, row := range table {
 		if row.odd {
@@ -103,8 +104,8 @@ func TestPartsAreTheSameToEnmime(t *testing.T) {
 	}
 }
 
-// partsOf lists type and decoded content of all parts. Charsets are not converted: a body without one is guessed at by
-// its octets, and those differ before it is decoded.
+// partsOf returns type and decoded content of all parts. Charsets are not converted: enmime guesses a missing charset
+// from the octets, and those differ before decoding.
 func partsOf(t *testing.T, text string) (parts []string) {
 	t.Helper()
 	p := enmime.NewParser(enmime.DisableTextConversion(true), enmime.DisableCharacterDetection(true))
@@ -123,7 +124,7 @@ func partsOf(t *testing.T, text string) (parts []string) {
 	return parts
 }
 
-func TestWhatCannotBeConverted(t *testing.T) {
+func TestMessagesThatCannotBeConverted(t *testing.T) {
 	deep := strings.Repeat("Content-Type: message/rfc822\n\n", maxDepth)
 	for _, row := range []struct {
 		name, in string
@@ -152,8 +153,8 @@ func TestWhatCannotBeConverted(t *testing.T) {
 			is := is.New(t)
 			content, _, err := Convert(openOf(sourceOf(row.in)))
 			is.True(errors.Is(err, row.want))
-			is.True(strings.Contains(err.Error(), row.text)) // the text says why
-			is.True(content == nil)                          // there is nothing to send
+			is.True(strings.Contains(err.Error(), row.text)) // the error has the reason
+			is.True(content == nil)                          // no content is returned
 		})
 	}
 }
@@ -161,12 +162,12 @@ func TestWhatCannotBeConverted(t *testing.T) {
 func TestNestingLimit(t *testing.T) {
 	is := is.New(t)
 	deep := strings.Repeat("Content-Type: message/rfc822\n\n", maxDepth)
-	is.True(!eightBit([]byte(convert(t, sourceOf(deep+"\né\n"))))) // a text this deep is reached
+	is.True(!eightBit([]byte(convert(t, sourceOf(deep+"\né\n"))))) // this text is converted
 	in := sourceOf("Subject: é\n" + deep + deep + "A: b\n\na\n")
-	is.Equal(convert(t, in), in) // too deep is no matter for 7-bit text
+	is.Equal(convert(t, in), in) // 7-bit text may be nested more deeply
 }
 
-// Pieces of long lines meet the ends of the read buffer in every way.
+// Pieces of long lines meet the end of the read buffer in every position.
 func TestLongLines(t *testing.T) {
 	for n := maxLine - 80; n < maxLine+4; n++ {
 		is := is.New(t)
@@ -175,7 +176,7 @@ func TestLongLines(t *testing.T) {
 		out := convert(t, text)
 		compare(t, parse(text, nil, nil), parse(out, nil, nil))
 		out = convert(t, sourceOf("\n"+x+"€\n"))
-		is.True(strings.Contains(out, "charset=utf-8")) // a character cut in two is still one
+		is.True(strings.Contains(out, "charset=utf-8")) // a character that was cut in two is complete
 	}
 }
 
@@ -193,19 +194,19 @@ func TestReadErrorIsReported(t *testing.T) {
 	for bad = 1; bad <= 2; bad++ {
 		opened = 0
 		_, _, err := Convert(open)
-		is.True(errors.Is(err, broken)) // in either reading
+		is.True(errors.Is(err, broken)) // in both passes
 	}
 	opened = 0
 	content, _, err := Convert(open)
 	is.NoErr(err)
 	r := content()
 	_, err = io.ReadAll(r)
-	is.True(errors.Is(err, broken)) // while it is sent: never a shorter message
+	is.True(errors.Is(err, broken)) // an error in the second pass, and never a shorter message
 	_, err = r.Read(make([]byte, 1))
-	is.True(errors.Is(err, broken)) // and again
+	is.True(errors.Is(err, broken)) // the error again
 }
 
-// repeated is a text, over and over.
+// repeated is a reader that repeats a text.
 type repeated struct {
 	text string
 	at   int
@@ -236,8 +237,8 @@ func TestMemoryDoesNotDependOnSize(t *testing.T) {
 				n, err := io.Copy(io.Discard, content())
 				is.NoErr(err)
 				runtime.ReadMemStats(&after)
-				is.True(n == size && n > body)                        // all of it was read
-				is.True(after.TotalAlloc-before.TotalAlloc < 256<<10) // and little was ever allocated
+				is.True(n == size && n > body)                        // the whole message was read
+				is.True(after.TotalAlloc-before.TotalAlloc < 256<<10) // little memory was allocated
 			})
 		}
 	}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// initMain runs a command that leaves a child, and returns 0 if the child was a zombie until Orphans was called.
+// initMain runs a command that leaves a child process. It returns 0 if the child was a zombie until Orphans was called.
 func initMain(dir string) int {
 	done := filepath.Join(dir, "done")
 	cmd := Command(context.Background(), "(sleep 0.1; : >"+done+") >/dev/null 2>&1 & exit 3")
@@ -42,7 +42,7 @@ func initMain(dir string) int {
 	return 12
 }
 
-// zombies returns the number of ended processes that have not been waited for.
+// zombies returns the number of ended processes without a wait.
 func zombies() (n int) {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {

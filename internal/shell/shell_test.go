@@ -9,7 +9,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A command and the processes that the command starts see no secret of the daemon.
+// A command and its child processes get no secret of the daemon.
 func TestCommandsInheritNoSecrets(t *testing.T) {
 	is := is.New(t)
 	for _, name := range []string{
@@ -23,6 +23,6 @@ func TestCommandsInheritNoSecrets(t *testing.T) {
 	out, err := Command(t.Context(), "env").Output()
 	is.NoErr(err)
 	is.True(!strings.Contains(string(out), "not-for-commands"))
-	is.True(strings.Contains(string(out), "SPOOLGORE_DIR=/spool\n")) // the rest stays
+	is.True(strings.Contains(string(out), "SPOOLGORE_DIR=/spool\n")) // other variables are kept
 	is.True(strings.Contains(string(out), "PASSWORD_STORE_DIR=/store\n"))
 }

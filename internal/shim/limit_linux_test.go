@@ -11,8 +11,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// TestAddressSpaceLimit: built for 386, as the package has it, the command takes mail in 256 MB of address space, the
-// default of Dovecot. Built for amd64 it cannot start there.
+// TestAddressSpaceLimit: the command, built for 386 as in the package, accepts mail with 256 MB of address space, the
+// default limit of Dovecot. A command for amd64 cannot start with this limit.
 func TestAddressSpaceLimit(t *testing.T) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "386" {
 		t.Skip("no programs for 386 on ", runtime.GOARCH)

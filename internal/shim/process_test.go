@@ -19,18 +19,18 @@ import (
 	"github.com/matryer/is"
 )
 
-// noRaceSleep is for the environment: a program with the race detector sleeps for a second when it ends.
+// noRaceSleep is an environment variable: otherwise a program with the race detector sleeps for a second at its end.
 const noRaceSleep = "GORACE=atexit_sleep_ms=0"
 
-// shimProcess is a call of the command in a process of its own, with a spool of its own.
+// shimProcess returns a command in a process of its own, with a spool of its own.
 func shimProcess(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("sendmail", args...) // testscript has put it there
+	cmd := exec.Command("sendmail", args...) // testscript has put the command into $PATH
 	cmd.Env = []string{"WORK=" + dir, "SPOOLGORE_DIR=" + filepath.Join(dir, "spool"), noRaceSleep}
 	return cmd
 }
 
-// newSpool returns a directory with a spool in it.
+// newSpool returns a directory that contains a spool.
 func newSpool(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -55,7 +55,7 @@ func inSpool(t *testing.T, dir string) (files []string) {
 	return files
 }
 
-// Every one that ended well is there, once and whole.
+// Many calls at the same time: each message with exit code 0 is in the spool once and complete.
 func TestManyAtOnce(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -77,17 +77,17 @@ func TestManyAtOnce(t *testing.T) {
 		want[fmt.Sprintf(`X-Spoolgore-Envelope: {"from":"f@x.org","to":["%d@x.org"]}`+"\nFrom: f@x.org\n\n", i)+body] = true
 	}
 	files := inSpool(t, dir)
-	is.Equal(len(files), n) // none is lost, none is there twice, none is left in tmp/
+	is.Equal(len(files), n) // no message is lost or doubled, and no file is left in tmp/
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		is.NoErr(err)
 		message := untraced(t, string(text), "", file)
-		is.True(want[message]) // whole, and not seen before
+		is.True(want[message]) // complete, and for the first time
 		delete(want, message)
 	}
 }
 
-// What is interrupted was not accepted, and leaves nothing.
+// A call that is interrupted accepts no message and leaves no file.
 func TestInterrupted(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -100,13 +100,13 @@ func TestInterrupted(t *testing.T) {
 			is.NoErr(cmd.Process.Signal(sig))
 			is.Equal(exitOf(cmd.Wait()), exitTempFail)
 			is.True(strings.Contains(stderr.String(), "interrupted ("+sig.String()+"), nothing was accepted"))
-			is.Equal(len(inSpool(t, dir)), 0) // neither in the spool nor in tmp/
+			is.Equal(len(inSpool(t, dir)), 0) // no file in the spool or in tmp/
 			stdin.Close()
 		})
 	}
 }
 
-// What is killed cannot tidy up, but is no message either.
+// A call that is killed leaves a file in tmp/, which is no message.
 func TestKilled(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -119,7 +119,7 @@ func TestKilled(t *testing.T) {
 	is.Equal(filepath.Base(filepath.Dir(files[0])), "tmp")
 }
 
-// A signal that was ignored when the command was started, as under nohup, stays so.
+// A signal that was ignored at the start, as under nohup, stays ignored.
 func TestNohup(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -135,7 +135,7 @@ func TestNohup(t *testing.T) {
 	is.Equal(len(inSpool(t, dir)), 1)
 }
 
-// Nobody to hear a warning is no reason to fail behind an accepted message.
+// A warning that cannot be written does not change the exit code of an accepted message.
 func TestBrokenStandardError(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -143,7 +143,7 @@ func TestBrokenStandardError(t *testing.T) {
 	is.NoErr(err)
 	is.NoErr(r.Close())
 	defer w.Close()
-	cmd := shimProcess(t, dir, "@a", "b@x.org") // the first one is worth a warning
+	cmd := shimProcess(t, dir, "@a", "b@x.org") // @a causes a warning
 	cmd.Stderr = w
 	is.NoErr(cmd.Run())
 	is.Equal(len(inSpool(t, dir)), 1)
@@ -164,7 +164,8 @@ func TestAcceptedMessageThatCannotBeConfirmed(t *testing.T) {
 	is.Equal(len(inSpool(t, dir)), 1)
 }
 
-// A list, an answer or a configuration that cannot be written is an error. An empty list would say that no mail waits.
+// If a list, a reply or a configuration cannot be written, the exit code says so. An empty list would mean that no mail
+// waits.
 func TestStandardOutputCannotBeWritten(t *testing.T) {
 	for _, args := range [][]string{{"-bp"}, {"-bp", "-json"}, {"-bv", "a@x.org"}, {"-bP"}, {"-bs"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
@@ -184,7 +185,8 @@ func TestStandardOutputCannotBeWritten(t *testing.T) {
 	}
 }
 
-// halfGiven starts the command and gives it part of a message, which it has begun to write when this returns.
+// halfGiven starts the command and writes a part of a message. When it returns, the command has begun to write the
+// file.
 func halfGiven(t *testing.T, dir string) (*exec.Cmd, io.WriteCloser, *strings.Builder) {
 	t.Helper()
 	cmd := shimProcess(t, dir, "a@x.org")
@@ -207,13 +209,13 @@ func give(t *testing.T, cmd *exec.Cmd, dir string) io.WriteCloser {
 	}
 	for end := time.Now().Add(time.Minute); len(inSpool(t, dir)) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("it does not begin to write")
+			t.Fatal("the command does not begin to write")
 		}
 	}
 	return stdin
 }
 
-// exitOf is the exit code that err tells of; -1: it tells of none.
+// exitOf returns the exit code in err, or -1 if there is none.
 func exitOf(err error) int {
 	if exit, ok := err.(*exec.ExitError); ok {
 		return exit.ExitCode()

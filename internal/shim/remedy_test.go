@@ -22,5 +22,5 @@ func TestAnErrorOfTheSpoolSaysWhatToDo(t *testing.T) {
 		is.True(strings.HasPrefix(remedy(err, spool), want))
 	}
 	is.Equal(remedy(errors.New("no space left on device"), spool), "")
-	is.Equal(remedy(fs.ErrPermission, nil), "") // the configuration cannot be read, not the spool
+	is.Equal(remedy(fs.ErrPermission, nil), "") // the error is about the configuration, not about the spool
 }

@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// testCommand is Main on the host of the tests. A setgid command has no environment: its directory is the host's.
+// testCommand runs Main with the host of the tests. A setgid command has no environment: its directory is that of the
+// host.
 func testCommand(args []string, server SMTPServer) {
 	work, setgid := os.Getenv("WORK"), os.Getenv("SETGID")
 	if self, err := os.Executable(); err == nil && work == "" {
@@ -49,7 +50,7 @@ func testCommand(args []string, server SMTPServer) {
 	os.Exit(run(testHost(held, work, setgid != ""), args, server))
 }
 
-// testHost is a host called host.example on which joe calls.
+// testHost returns a host called host.example with the user joe.
 func testHost(held privilege, work string, setgid bool) system {
 	sys := system{
 		etc: filepath.Join(work, "etc"), spool: filepath.Join(work, "var"), uid: os.Getuid(), env: os.Getenv,
@@ -68,7 +69,7 @@ func testHost(held privilege, work string, setgid bool) system {
 	return sys
 }
 
-// hold is a daemon that only holds the lock of the spool, says so, and notes when it is woken.
+// hold is a fake daemon: it holds the lock of the spool, prints that it does, and records each wake-up.
 func hold() {
 	woken := make(chan os.Signal, 1)
 	signal.Notify(woken, syscall.SIGURG)
@@ -89,15 +90,15 @@ func hold() {
 	}
 }
 
-// TestScripts is the contract of sendmail, a file for each part of it. What the commands in there mean is said in
-// testdata/README.md.
+// TestScripts has the interface of sendmail, a file for each part. testdata/README.md explains the commands in the
+// scripts.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SPOOLGORE_DIR", filepath.Join(env.WorkDir, "spool"))
-			env.Setenv("GODEBUG", "asyncpreemptoff=1") // for daemon: no SIGURG but ours
+			env.Setenv("GODEBUG", "asyncpreemptoff=1") // so that daemon gets no SIGURG from its own runtime
 			env.Vars = append(env.Vars, noRaceSleep)
 			return os.Mkdir(filepath.Join(env.WorkDir, "spool"), 0o700)
 		},
@@ -108,7 +109,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// messages returns the messages in the spool; in tmp/ there must be none.
+// messages returns the messages in the spool. tmp/ must be empty.
 func messages(ts *testscript.TestScript) (files []string) {
 	spool := ts.Getenv("SPOOLGORE_DIR")
 	for _, pattern := range []string{"tmp/*", "*.eml"} {
@@ -136,7 +137,7 @@ func code(ts *testscript.TestScript, args []string) int {
 	return 0
 }
 
-// sends runs a command, which must accept one message without a word on standard output.
+// sends runs a command that must accept one message and print no text on standard output.
 func sends(ts *testscript.TestScript, _ bool, args []string) {
 	if got := code(ts, args); got != 0 {
 		ts.Fatalf("exit code %d: %s", got, ts.ReadFile("stderr"))
@@ -149,7 +150,7 @@ func sends(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// refuses runs a command, which must end with the code, say why in one line, and leave nothing in the spool.
+// refuses runs a command that must end with the code, print the reason in one line, and leave no file in the spool.
 func refuses(ts *testscript.TestScript, _ bool, args []string) {
 	exits(ts, false, args)
 	if left := messages(ts); len(left) > 0 {
@@ -163,7 +164,7 @@ func refuses(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// exits runs a command, which must end with the code.
+// exits runs a command that must end with the code.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -172,7 +173,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// parts returns the envelope of the message that was accepted last, and the rest of its file.
+// parts returns the envelope of the last message, and the rest of its file.
 func parts(ts *testscript.TestScript) (envelope, rest string) {
 	files := messages(ts)
 	if len(files) != 1 {
@@ -188,10 +189,10 @@ func parts(ts *testscript.TestScript) (envelope, rest string) {
 	return envelope, withoutReceived(ts, rest, filepath.Base(files[0]))
 }
 
-// received is the field that each message gets, in front of its header.
+// received is the field that each message gets at the top of its header.
 var received = regexp.MustCompile(`^Received: from localhost by (\S+) \(uid (\d+)\)\n\t(with SMTP )?id (\S+);\n\t.*\n`)
 
-// withoutReceived returns a message without that field, which has the name of the message in the spool.
+// withoutReceived returns a message without that field. The field has the name of the message in the spool.
 func withoutReceived(ts *testscript.TestScript, text, name string) string {
 	m := received.FindStringSubmatch(text)
 	if m == nil || m[4] != name {
@@ -200,33 +201,33 @@ func withoutReceived(ts *testscript.TestScript, text, name string) string {
 	return text[len(m[0]):]
 }
 
-// envelope checks that of the message that was accepted last.
+// envelope compares the envelope of the last message.
 func envelope(ts *testscript.TestScript, _ bool, args []string) {
 	if got, _ := parts(ts); got != args[0] {
 		ts.Fatalf("envelope is %s", got)
 	}
 }
 
-// sentMessage checks that the last message is that in a file.
+// sentMessage compares the last message with a file.
 func sentMessage(ts *testscript.TestScript, _ bool, args []string) {
 	if _, got := parts(ts); got != ts.ReadFile(args[0]) {
 		ts.Fatalf("message is\n%s", got)
 	}
 }
 
-// text checks that the last message is the argument, in which \r and the like are escapes.
+// text compares the last message with the argument, which has escapes such as \r.
 func text(ts *testscript.TestScript, _ bool, args []string) {
 	if _, got := parts(ts); got != unquote(ts, args[0]) {
 		ts.Fatalf("message is %q", got)
 	}
 }
 
-// write puts the argument, in which \r and the like are escapes, into a file.
+// write writes the argument, which has escapes such as \r, to a file.
 func write(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(unquote(ts, args[1])), 0o600))
 }
 
-// repeat appends the argument, so many times, to a file.
+// repeat appends the argument n times to a file.
 func repeat(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -243,7 +244,7 @@ func unquote(ts *testscript.TestScript, s string) string {
 	return text
 }
 
-// await waits until there is a file.
+// await waits until a file exists.
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		_, err := os.Stat(ts.MkAbs(args[0]))

@@ -19,7 +19,7 @@ import (
 // session is an SMTP session with one message.
 const session = "EHLO c.example\r\nMAIL FROM:<f@x.org>\r\nRCPT TO:<b@x.org>\r\nDATA\r\nFrom: f@x.org\r\n\r\nbody\r\n.\r\nQUIT\r\n"
 
-// newSMTPSpool returns a spool of all users with the program that serves -bs beside the command.
+// newSMTPSpool returns a shared spool with the program that serves -bs beside the command.
 func newSMTPSpool(t *testing.T) *sharedSpool {
 	t.Helper()
 	s := newSharedSpool(t, "")
@@ -45,7 +45,7 @@ func (s *sharedSpool) messages() []string {
 	return found
 }
 
-// The program that serves -bs has the group of the setgid command for its steps in the spool only, and ignores the
+// The program that serves -bs has the group of the setgid command only during its steps in the spool, and ignores the
 // environment of the caller.
 func TestSetgidSMTP(t *testing.T) {
 	s := newSMTPSpool(t)
@@ -55,7 +55,7 @@ func TestSetgidSMTP(t *testing.T) {
 	is.NoErr(err)
 	is.Equal(codes(out), "220 250 250 250 354 250 221")
 	_, err = os.Lstat(filepath.Join(s.dir, "alice", "executed"))
-	is.True(err != nil) // PATH is the caller's
+	is.True(err != nil) // the caller controls PATH
 	found := s.messages()
 	is.Equal(len(found), 1)
 	fi, err := os.Stat(found[0])
@@ -69,10 +69,11 @@ func TestSetgidSMTP(t *testing.T) {
 	direct.Env = append(direct.Env, "SPOOLGORE_DIR="+s.spool)
 	answers, err := direct.Output()
 	is.NoErr(err)
-	is.Equal(codes(string(answers)), "220 250 250 250 354 451 221") // the program itself gives no group
+	// without setgid, the program has no group of its own
+	is.Equal(codes(string(answers)), "220 250 250 250 354 451 221")
 }
 
-// During a session the process has no right that its caller has not, and cannot be traced.
+// During a session the process has no right that its caller lacks, and cannot be traced.
 func TestSetgidSMTPGivesUpTheGroup(t *testing.T) {
 	s := newSMTPSpool(t)
 	is := is.New(t)
@@ -88,8 +89,10 @@ func TestSetgidSMTPGivesUpTheGroup(t *testing.T) {
 	proc := "/proc/" + strconv.Itoa(cmd.Process.Pid)
 	status, err := os.ReadFile(proc + "/status")
 	if err == nil {
-		is.True(strings.Contains(string(status), "Gid:\t54323\t54323\t54321\t54323\n")) // real, effective, saved, file system
-		is.Equal(owner(t, proc+"/environ"), 0)                                          // root's: the process is not dumpable
+		// real, effective, saved, file system
+		is.True(strings.Contains(string(status), "Gid:\t54323\t54323\t54321\t54323\n"))
+		// owned by root: the process is not dumpable
+		is.Equal(owner(t, proc+"/environ"), 0)
 	}
 	is.NoErr(in.Close())
 	is.NoErr(cmd.Wait())
@@ -104,11 +107,11 @@ func owner(t *testing.T, path string) int {
 	return spooldir.Owner(fi)
 }
 
-// A user can make a hard link to the command, and put any program beside the link. No such program gets the group.
+// A user can make a hard link to the command and put a program beside the link. No such program gets the group.
 func TestSetgidSMTPExecutesOnlyRootsProgram(t *testing.T) {
 	tests := []struct {
 		name  string
-		place func(is *is.I, s *sharedSpool) // makes the program beside the command in s.dir/link
+		place func(is *is.I, s *sharedSpool) // writes the program beside the command in s.dir/link
 	}{
 		{"of the caller", func(is *is.I, s *sharedSpool) {
 			s.write(alice, 0o755, "link/"+serverName, "#!/bin/sh\ntouch "+s.dir+"/link/executed\n")
@@ -144,7 +147,7 @@ func TestSetgidSMTPExecutesOnlyRootsProgram(t *testing.T) {
 			test.place(is, s)
 			out, err := s.smtp(alice, link)
 			is.Equal(exitOf(err), exitConfig)
-			is.True(strings.Contains(out, "is not executed: ")) // and it says why
+			is.True(strings.Contains(out, "is not executed: ")) // the error has the reason
 			_, err = os.Lstat(filepath.Join(s.dir, "link", "executed"))
 			is.True(err != nil)
 			is.Equal(len(s.messages()), 0)
@@ -152,7 +155,7 @@ func TestSetgidSMTPExecutesOnlyRootsProgram(t *testing.T) {
 	}
 }
 
-// Without the program beside the command, -bs says which one is needed. Other calls need none.
+// Without the program beside the command, the error of -bs names it. Other calls do not need it.
 func TestSMTPWithoutServer(t *testing.T) {
 	for _, dir := range []string{"/usr/local/bin", "/usr/bin"} {
 		if _, err := os.Stat(filepath.Join(dir, serverName)); err == nil {
@@ -181,9 +184,9 @@ func TestSMTPWithoutServer(t *testing.T) {
 	_, err = run("/nonexistent", "b@x.org")
 	is.NoErr(err)
 	out, err = run(filepath.Dir(shim), "-bs")
-	is.NoErr(err) // in $PATH
+	is.NoErr(err) // the program is in $PATH
 	is.Equal(codes(out), "220 250 250 250 354 250 221")
-	bin := filepath.Join(alone, "../../bin") // as in the packages: /usr/lib/spoolgore/sendmail and /usr/bin/spoolgore
+	bin := filepath.Join(alone, "../../bin") // in the packages: /usr/lib/spoolgore/sendmail and /usr/bin/spoolgore
 	is.NoErr(os.Mkdir(bin, 0o755))
 	is.NoErr(os.WriteFile(filepath.Join(bin, serverName), binary, 0o755))
 	_, err = run("/nonexistent", "-bs")

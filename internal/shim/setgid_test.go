@@ -22,14 +22,14 @@ const (
 	alice, bob    = 54323, 54324
 )
 
-// sharedSpool is a spool of all users with a setgid command.
+// sharedSpool is a spool for all users with a setgid command.
 type sharedSpool struct {
 	t                *testing.T
 	dir, spool, shim string
 	binary           []byte
 }
 
-// newSharedSpool makes one with the configuration conf behind its dir. Only root can.
+// newSharedSpool makes a shared spool with further lines of the configuration in conf. Only root can.
 func newSharedSpool(t *testing.T, conf string) *sharedSpool {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -38,7 +38,8 @@ func newSharedSpool(t *testing.T, conf string) *sharedSpool {
 	is := is.New(t)
 	dir := newSpool(t)
 	s := &sharedSpool{t: t, dir: dir, spool: filepath.Join(dir, "spool"), shim: filepath.Join(dir, "sendmail")}
-	is.NoErr(os.Chmod(filepath.Dir(dir), 0o755)) // that of the test; only the spool is closed to others
+	// the directories of the test must be open to other users; only the spool is closed
+	is.NoErr(os.Chmod(filepath.Dir(dir), 0o755))
 	is.NoErr(os.Chmod(dir, 0o755))
 	is.NoErr(os.Chown(s.spool, daemon, group))
 	is.NoErr(os.Chmod(s.spool, 0o770|fs.ModeSetgid))
@@ -48,7 +49,7 @@ func newSharedSpool(t *testing.T, conf string) *sharedSpool {
 	is.NoErr(err)
 	s.binary, err = os.ReadFile(found)
 	is.NoErr(err)
-	syscall.ForkLock.RLock() // else a process that another test starts has the file open for writing: ETXTBSY
+	syscall.ForkLock.RLock() // otherwise a process that another test starts inherits the open file: ETXTBSY
 	err = os.WriteFile(s.shim, s.binary, 0o755)
 	syscall.ForkLock.RUnlock()
 	is.NoErr(err)
@@ -74,7 +75,7 @@ func (s *sharedSpool) write(uid int, mode fs.FileMode, name, text string) string
 	return path
 }
 
-// command is a call by the user uid with the message text on standard input.
+// command returns a call by the user uid with the message text on standard input.
 func (s *sharedSpool) command(uid uint32, groups []uint32, text, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(s.t.Context(), name, args...)
 	cmd.Env = []string{
@@ -86,14 +87,14 @@ func (s *sharedSpool) command(uid uint32, groups []uint32, text, name string, ar
 	return cmd
 }
 
-// as returns what a command of the user uid prints.
+// as returns the output of a command of the user uid.
 func (s *sharedSpool) as(uid uint32, groups []uint32, name string, args ...string) (string, error) {
 	out, err := s.command(uid, groups, "From: f@x.org\n\nsecret\n", name, args...).CombinedOutput()
 	return string(out), err
 }
 
-// What docs/security.md promises of a spool for all users, with real users and a real group. Only root can arrange
-// that; the rules without the system's part are in the scripts.
+// The promises of docs/security.md for a shared spool, with real users and a real group. Only root can run this. The
+// rules that need no users are in the scripts.
 func TestSharedSpool(t *testing.T) {
 	s := newSharedSpool(t, "userfiles 3\n")
 	is := is.New(t)
@@ -105,12 +106,12 @@ func TestSharedSpool(t *testing.T) {
 	is.NoErr(err)
 	names, err := d.Names(spooldir.Spool)
 	is.NoErr(err)
-	is.Equal(len(names), 1) // it is there, although the environment leads elsewhere
+	is.Equal(len(names), 1) // in the right spool, although the environment names another one
 	file := d.File(names[0])
 	fi, err := os.Stat(file)
 	is.NoErr(err)
 	is.Equal(fi.Mode(), fs.FileMode(0o660)) // for its owner and the daemon's group
-	is.Equal(spooldir.Owner(fi), alice)     // so that it counts for her
+	is.Equal(spooldir.Owner(fi), alice)     // so that the message counts for alice
 	is.Equal(int(fi.Sys().(*syscall.Stat_t).Gid), group)
 
 	_, err = as(daemon, []uint32{group}, "cat", file)
@@ -118,52 +119,52 @@ func TestSharedSpool(t *testing.T) {
 	is.NoErr(os.Mkdir(filepath.Join(spool, "failed"), 0o770))
 	is.NoErr(os.Chown(filepath.Join(spool, "failed"), daemon, group))
 	_, err = as(daemon, []uint32{group}, "ln", file, filepath.Join(spool, "failed", "x"))
-	is.NoErr(err) // and set it aside
+	is.NoErr(err) // the daemon can move it to failed/
 	is.NoErr(os.Remove(filepath.Join(spool, "failed", "x")))
 	for _, args := range [][]string{{"cat", file}, {"rm", "-f", file}, {"ls", spool}, {"ln", file, "/tmp/"}, {"touch", filepath.Join(spool, "x")}} {
 		for _, uid := range []uint32{alice, bob} {
 			_, err := as(uid, nil, args[0], args[1:]...)
-			is.True(err != nil) // nobody gets at the file, not even who wrote it
+			is.True(err != nil) // no user reaches the file, not even its owner
 		}
 	}
 
 	out, err = as(alice, nil, shim, "-bp")
 	is.NoErr(err)
-	is.True(strings.Contains(out, "b@x.org")) // her own
+	is.True(strings.Contains(out, "b@x.org")) // alice's own message
 	out, err = as(bob, nil, shim, "-bp")
 	is.NoErr(err)
-	is.Equal(out, "Mail queue is empty\n") // not those of others
+	is.Equal(out, "Mail queue is empty\n") // bob does not see messages of other users
 
 	for range 2 {
 		_, err = as(alice, nil, shim, "b@x.org")
 		is.NoErr(err)
 	}
 	out, err = as(alice, nil, shim, "b@x.org")
-	is.Equal(exitOf(err), exitTempFail) // her part of the spool is full
+	is.Equal(exitOf(err), exitTempFail) // alice has too many messages
 	is.True(strings.Contains(out, "3 messages of yours"))
 	_, err = as(bob, nil, shim, "b@x.org")
-	is.NoErr(err) // not that of others
+	is.NoErr(err) // bob has not
 	for range 4 {
 		_, err = as(0, nil, shim, "b@x.org")
-		is.NoErr(err) // the host's own mail always goes
+		is.NoErr(err) // mail of root is not limited
 	}
 
-	is.NoErr(os.Chmod(filepath.Join(dir, "etc", "spoolgore.conf"), 0o640)) // there may be passwords in it
+	is.NoErr(os.Chmod(filepath.Join(dir, "etc", "spoolgore.conf"), 0o640)) // the configuration may have passwords
 	out, err = as(bob, nil, shim, "-bP")
-	is.Equal(exitOf(err), exitTempFail) // the limits in it are not skipped
+	is.Equal(exitOf(err), exitTempFail) // the limits in the configuration are not skipped
 	is.True(strings.Contains(out, "permission denied") && strings.Contains(out, "mode 0644"))
 	is.NoErr(os.Chmod(shim, 0o755))
 	out, err = as(bob, nil, shim, "-bP")
-	is.Equal(exitOf(err), exitCantCreate) // who may not read it goes by the environment
+	is.Equal(exitOf(err), exitCantCreate) // without setgid, the environment is used
 	is.True(strings.Contains(out, "not read: ") && strings.Contains(out, "($SPOOLGORE_DIR)"))
 }
 
-// The owner of a list that an alias includes leads the command of whoever writes to the list to other files.
+// If an alias includes a list of a user, that user could make the command of another user read other files.
 func TestIncludedFilesAreReadWithTheCallersRights(t *testing.T) {
 	s := newSharedSpool(t, "")
 	is := is.New(t)
 	list := s.write(bob, 0o644, "bob/list", "ann@x.org\n")
-	is.NoErr(os.Chmod(filepath.Dir(list), 0o777)) // bob's
+	is.NoErr(os.Chmod(filepath.Dir(list), 0o777)) // the directory belongs to bob
 	s.write(0, 0o644, "etc/aliases", "team: :include:"+list+", ben@x.org\nown: :include:"+s.dir+"/of-the-group\n")
 	s.write(0, 0o644, "etc/spoolgore.conf", "dir "+s.spool+"\naliases "+s.dir+"/etc/aliases\n")
 	_, err := s.as(alice, nil, s.shim, "b@x.org")
@@ -173,12 +174,12 @@ func TestIncludedFilesAreReadWithTheCallersRights(t *testing.T) {
 	is.Equal(len(sent), 1)
 	out, err := s.as(bob, nil, s.shim, "-bv", "team")
 	is.NoErr(err)
-	is.True(strings.Contains(out, "team: ann@x.org, ben@x.org, through ")) // an ordinary list
+	is.True(strings.Contains(out, "team: ann@x.org, ben@x.org, through ")) // a list without tricks
 
 	secret := s.write(0, 0o640, "of-the-group", "smtppassword hunter2\n")
 	is.NoErr(os.Chown(secret, 0, group))
 	out, _ = s.as(bob, nil, s.shim, "-bv", "own")
-	is.True(!strings.Contains(out, "hunter2")) // not even if the alias file says so: it is not the caller's to read
+	is.True(!strings.Contains(out, "hunter2")) // the caller may not read the file, although the alias file includes it
 	is.True(strings.Contains(out, "permission denied"))
 
 	public := s.write(0, 0o644, "public", "smtppassword hunter3\n")
@@ -188,7 +189,7 @@ func TestIncludedFilesAreReadWithTheCallersRights(t *testing.T) {
 		out, err := s.as(bob, nil, s.shim, "-bv", "team")
 		is.NoErr(err)
 		is.True(strings.Contains(out, "not a regular file"))
-		is.True(strings.Contains(out, "team: ben@x.org, through ")) // the others of the alias
+		is.True(strings.Contains(out, "team: ben@x.org, through ")) // the other members of the alias
 	}
 	is.NoErr(os.Remove(list))
 	is.NoErr(os.Link(public, list))
@@ -199,15 +200,15 @@ func TestIncludedFilesAreReadWithTheCallersRights(t *testing.T) {
 	is.NoErr(os.Remove(list))
 	is.NoErr(syscall.Mkfifo(list, 0o644))
 	_, err = s.as(alice, nil, s.shim, "team")
-	is.NoErr(err) // no sender waits for a writer
+	is.NoErr(err) // a FIFO does not block the sender
 	is.NoErr(os.Remove(filepath.Join(s.dir, "etc", "aliases")))
 	is.NoErr(syscall.Mkfifo(filepath.Join(s.dir, "etc", "aliases"), 0o644))
 	_, err = s.as(alice, nil, s.shim, "team")
 	is.Equal(exitOf(err), exitConfig)
 }
 
-// Between its steps in the spool the process has no right that its caller has not. The process builds the message in the
-// daemon's tmp/. A spool without tmp/ gets none from a user: there the message is built beside the others.
+// Between its steps in the spool, the process has no right that its caller lacks. The process writes the message to the
+// daemon's tmp/. In a spool without tmp/ a user makes none: the message is written in the spool itself.
 func TestGroupIsGivenUpWhileTheMessageIsRead(t *testing.T) {
 	for _, sub := range []string{"tmp", "."} {
 		t.Run(sub, func(t *testing.T) {
@@ -232,7 +233,8 @@ func testGroupIsGivenUp(t *testing.T, s *sharedSpool, sub string) {
 	is.NoErr(cmd.Start())
 	defer cmd.Process.Kill()
 	big := strings.Repeat("x", 70) + "\n"
-	_, err = w.WriteString("From: f@x.org\n\n" + strings.Repeat(big, 5000)) // more than a pipe holds: it is in the body
+	// more than the pipe holds: the command has begun to read the body
+	_, err = w.WriteString("From: f@x.org\n\n" + strings.Repeat(big, 5000))
 	is.NoErr(err)
 	found, err := filepath.Glob(filepath.Join(s.spool, sub, ".put-*"))
 	is.NoErr(err)
@@ -241,17 +243,18 @@ func testGroupIsGivenUp(t *testing.T, s *sharedSpool, sub string) {
 	if err != nil {
 		t.Skip("no /proc")
 	}
-	is.True(strings.Contains(string(status), "Gid:\t54323\t54323\t54321\t54323\n")) // real, effective, saved, file system
+	// real, effective, saved, file system
+	is.True(strings.Contains(string(status), "Gid:\t54323\t54323\t54321\t54323\n"))
 	is.NoErr(w.Close())
 	is.NoErr(cmd.Wait())
 	_, err = os.Lstat(found[0])
-	is.True(errors.Is(err, fs.ErrNotExist)) // it is in the spool under its name
+	is.True(errors.Is(err, fs.ErrNotExist)) // the message has its final name in the spool
 	found, err = filepath.Glob(s.spool + "/*.eml")
 	is.NoErr(err)
 	is.Equal(len(found), 1)
 }
 
-// The environment of a setgid command leads it to no file, and a shortage is no fault of the configuration.
+// The environment leads a setgid command to no file. A shortage of descriptors is no configuration error.
 func TestSetgidEnvironmentAndShortage(t *testing.T) {
 	s := newSharedSpool(t, "")
 	is := is.New(t)
@@ -261,10 +264,10 @@ func TestSetgidEnvironmentAndShortage(t *testing.T) {
 	is.NoErr(err)
 	cmd := s.command(alice, nil, "", s.shim, "-bp")
 	cmd.Env = append(cmd.Env, "TZ="+zone, "ZONEINFO="+zone)
-	is.NoErr(cmd.Run()) // a list has local times
+	is.NoErr(cmd.Run()) // list prints local times
 
 	for _, args := range []string{"b@x.org", "-bp"} {
-		for files := 8; files < 13; files++ { // with fewer Go itself does not start
+		for files := 8; files < 13; files++ { // with fewer descriptors a Go program does not start
 			script := "ulimit -n " + strconv.Itoa(files) + " && exec " + s.shim + " " + args
 			out, err := s.as(alice, nil, "sh", "-c", script)
 			if err != nil && exitOf(err) != exitTempFail && !strings.Contains(out, "runtime: ") {
@@ -274,8 +277,8 @@ func TestSetgidEnvironmentAndShortage(t *testing.T) {
 	}
 }
 
-// One message cannot take more than what its user may still use, and more than 50M by default: reading it stops there,
-// and no part of it stays.
+// One message cannot take more room than its user has left, and 50M by default: reading stops there, and no part of the
+// message stays.
 func TestSharedSpoolBoundsOneMessage(t *testing.T) {
 	s := newSharedSpool(t, "usersize 100K\n")
 	is := is.New(t)
@@ -286,15 +289,15 @@ func TestSharedSpoolBoundsOneMessage(t *testing.T) {
 	}
 	is.Equal(send(1<<20), exitTempFail)
 	is.Equal(send(60<<10), 0)
-	is.Equal(send(60<<10), exitTempFail) // with the first one it would be too much
+	is.Equal(send(60<<10), exitTempFail) // too much together with the first message
 	is.Equal(send(1<<10), 0)
 	left, err := os.ReadDir(s.spool)
 	is.NoErr(err)
-	is.Equal(len(left), 2) // the two messages; alice makes no tmp/ there, as the daemon would refuse it
+	is.Equal(len(left), 2) // the two messages; alice makes no tmp/, which the daemon would refuse
 	is.Equal(s.conf("maxsize"), "50M")
 }
 
-// conf returns the value that -bP shows for key.
+// conf returns the value for key in the output of -bP.
 func (s *sharedSpool) conf(key string) string {
 	s.t.Helper()
 	out, _ := s.as(alice, nil, s.shim, "-bP")
@@ -306,7 +309,7 @@ func (s *sharedSpool) conf(key string) string {
 	return out
 }
 
-// A user reads neither the memory nor the environment of the command that the user has started.
+// A user can read neither the memory nor the environment of a setgid command that the user has started.
 func TestSetgidCommandCannotBeTraced(t *testing.T) {
 	s := newSharedSpool(t, "")
 	is := is.New(t)
@@ -316,7 +319,7 @@ func TestSetgidCommandCannotBeTraced(t *testing.T) {
 	cmd.Stdin = r
 	is.NoErr(cmd.Start())
 	defer cmd.Process.Kill()
-	_, err = w.WriteString(strings.Repeat("x", 200<<10)) // more than a pipe holds: the command runs
+	_, err = w.WriteString(strings.Repeat("x", 200<<10)) // more than the pipe holds: the command runs
 	is.NoErr(err)
 	proc := "/proc/" + strconv.Itoa(cmd.Process.Pid)
 	if _, err := os.Stat(proc); err != nil {
@@ -333,7 +336,7 @@ func TestSetgidCommandCannotBeTraced(t *testing.T) {
 	is.NoErr(cmd.Wait())
 }
 
-// Users cannot fill the disk: a part of it stays for the daemon, and for root's mail.
+// Users cannot fill the disk: room is kept for the daemon and for mail of root.
 func TestRoomForTheDaemonStays(t *testing.T) {
 	s := newSharedSpool(t, "")
 	for _, program := range []string{"unshare", "mount", "setpriv", "truncate"} {

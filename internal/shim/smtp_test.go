@@ -15,7 +15,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A client speaks with -bs and waits for each answer.
+// A client is an SMTP client of -bs that waits for each reply.
 type client struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -40,7 +40,7 @@ func dial(t *testing.T, dir string) *client {
 	return d
 }
 
-// Any program of the host can be behind -bs: a message has a limit, and the disk keeps room for the daemon.
+// Any program may use -bs: the size of a message is limited, and room for the daemon is kept on the disk.
 func TestSMTPHasLimitsWithoutAConfiguration(t *testing.T) {
 	is := is.New(t)
 	d := dial(t, t.TempDir())
@@ -56,7 +56,7 @@ func TestSMTPHasLimitsWithoutAConfiguration(t *testing.T) {
 	is.Equal(d.end(), 0)
 }
 
-// say sends a line, and fails the test if the answer does not begin with want.
+// say sends a line, and fails the test if the reply does not begin with want.
 func (d *client) say(line, want string) {
 	d.t.Helper()
 	d.send(line + "\r\n")
@@ -97,7 +97,7 @@ func (d *client) end() int {
 	return 0
 }
 
-// smtpAtOnce gives all of input at once and returns what was answered, and the exit code.
+// smtpAtOnce sends the whole input at once and returns the replies and the exit code.
 func smtpAtOnce(t *testing.T, dir, input string) (answers string, code int) {
 	t.Helper()
 	cmd := shimProcess(t, dir, "-bs")
@@ -109,7 +109,7 @@ func smtpAtOnce(t *testing.T, dir, input string) (answers string, code int) {
 	return string(out), 0
 }
 
-// codes are those of the answers, of several lines the last one.
+// codes returns the codes of the replies. A reply of several lines has one code.
 func codes(answers string) (list string) {
 	for line := range strings.Lines(answers) {
 		if len(line) > 3 && line[3] == ' ' {
@@ -119,7 +119,7 @@ func codes(answers string) (list string) {
 	return strings.TrimSpace(list)
 }
 
-// spooled returns the messages in the spool in the order in which they came; in tmp/ there must be none.
+// spooled returns the messages in the spool in order of arrival. tmp/ must be empty.
 func spooled(t *testing.T, dir string) (texts []string) {
 	t.Helper()
 	for _, file := range inSpool(t, dir) {
@@ -146,8 +146,8 @@ func untraced(t *testing.T, text, with, file string) string {
 	return line + "\n" + rest[len(field[0]):]
 }
 
-// A client with two messages, the second of which is for who was in Bcc, as nmh does it. Each is in the spool as soon
-// as it has been accepted.
+// A client sends two messages, the second to the recipients in Bcc, as nmh does. Each message is in the spool when its
+// reply comes.
 func TestSMTPTwoMessages(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -159,7 +159,7 @@ func TestSMTPTwoMessages(t *testing.T) {
 	d.say("From: f@x.org\r\nTo: a@x.org\r\n\r\ngr\xfc\xdfe\r\n..\r\n...\r\n.", "250")
 	first := `X-Spoolgore-Envelope: {"from":"f@x.org","to":["a@x.org"]}` + "\n" +
 		"From: f@x.org\r\nTo: a@x.org\r\n\ngr\xfc\xdfe\r\n.\r\n..\r\n"
-	is.Equal(spooled(t, dir), []string{first}) // safe before the answer
+	is.Equal(spooled(t, dir), []string{first}) // on disk before the reply
 	d.say("MAIL FROM:<f@x.org>", "250")
 	d.say("RCPT TO:<b@x.org>", "250")
 	d.say("RCPT TO:<c@x.org>", "250")
@@ -171,7 +171,7 @@ func TestSMTPTwoMessages(t *testing.T) {
 		"From: f@x.org\r\nSubject: \r\n\n------- Blind-Carbon-Copy\r\n"})
 }
 
-// Sessions that come in one piece, and what is in the spool afterwards.
+// Sessions that are sent at once, and the messages in the spool afterwards.
 func TestSMTPSessions(t *testing.T) {
 	const hello, from, to = "EHLO c.example\r\n", "MAIL FROM:<f@x.org>\r\n", "RCPT TO:<a@x.org>\r\n"
 	const mail = "From: f@x.org\r\n\r\nbody\r\n"
@@ -223,13 +223,13 @@ func TestSMTPSessions(t *testing.T) {
 			dir := newSpool(t)
 			answers, code := smtpAtOnce(t, dir, test.input)
 			is.Equal(codes(answers), test.codes)
-			is.Equal(code, 0) // whatever was refused was refused in the session
+			is.Equal(code, 0) // commands that were refused do not change the exit code
 			is.Equal(spooled(t, dir), test.want)
 		})
 	}
 }
 
-// What EHLO offers is what clients look for.
+// EHLO offers the extensions that clients need.
 func TestSMTPExtensions(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -238,10 +238,10 @@ func TestSMTPExtensions(t *testing.T) {
 	for _, keyword := range []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 1024", "ENHANCEDSTATUSCODES"} {
 		is.True(strings.Contains(answers, keyword+"\r\n"))
 	}
-	is.True(strings.HasPrefix(answers, "220 host.example ")) // the domain that names get, too
+	is.True(strings.HasPrefix(answers, "220 host.example ")) // the domain for names without a domain
 }
 
-// Where the input ends within a message there is none, however it was sent.
+// If the input ends within a message, no message is accepted.
 func TestSMTPCutOff(t *testing.T) {
 	const begin = "EHLO c.example\r\nMAIL FROM:<f@x.org>\r\nRCPT TO:<a@x.org>\r\n"
 	for _, input := range []string{
@@ -250,21 +250,21 @@ func TestSMTPCutOff(t *testing.T) {
 		"DATA\r\nFrom: f@x.org\r\n\r\nbody\r\n.",
 		"DATA\r\nFrom: f@x.org\r\n\r\nbody\r\n.\n",
 		"DATA\r\nFrom: f@x.org\r\n\r\n" + strings.Repeat("body\r\n", 50_000),
-		"BDAT 1000 LAST\r\nFrom: f@x.org\r\n\r\nbody\r\n", // not offered, and refused for that reason
+		"BDAT 1000 LAST\r\nFrom: f@x.org\r\n\r\nbody\r\n", // BDAT is not offered, and refused
 	} {
 		t.Run(input[:min(len(input), 40)], func(t *testing.T) {
 			is := is.New(t)
 			dir := newSpool(t)
 			answers, code := smtpAtOnce(t, dir, begin+input)
 			is.True(strings.HasPrefix(codes(answers), "220 250 250 250 "))
-			is.True(!strings.Contains(answers, "queued")) // it was not accepted
+			is.True(!strings.Contains(answers, "queued")) // the message was not accepted
 			is.Equal(code, exitIO)
-			is.Equal(spooled(t, dir), nil) // neither in the spool nor in tmp/
+			is.Equal(spooled(t, dir), nil) // no file in the spool or in tmp/
 		})
 	}
 }
 
-// A signal takes back what was begun, and no more.
+// A signal discards the unfinished message, and no other.
 func TestSMTPInterrupted(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -286,7 +286,7 @@ func TestSMTPInterrupted(t *testing.T) {
 	is.Equal(len(spooled(t, dir)), 1)
 }
 
-// A message beyond the limit is refused, announced or not, and the next one is taken.
+// A message above the limit is refused, with or without SIZE, and the next message is accepted.
 func TestSMTPTooLarge(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
@@ -307,13 +307,13 @@ func TestSMTPTooLarge(t *testing.T) {
 	is.Equal(len(spooled(t, dir)), 1)
 }
 
-// A spool that cannot take a message now is no reason for the client to give it up.
+// If the spool cannot accept a message now, the reply is temporary.
 func TestSMTPTrouble(t *testing.T) {
 	is := is.New(t)
 	dir := newSpool(t)
 	d := dial(t, dir)
 	d.say("EHLO client.example", "250")
-	is.NoErr(os.WriteFile(filepath.Join(dir, "spool", "tmp"), nil, 0o600)) // where a directory should be
+	is.NoErr(os.WriteFile(filepath.Join(dir, "spool", "tmp"), nil, 0o600)) // a file in place of the directory
 	d.say("MAIL FROM:<f@x.org>", "250")
 	d.say("RCPT TO:<a@x.org>", "250")
 	d.say("DATA", "354")

@@ -19,30 +19,30 @@ func TestAbilities(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		a := new(Abilities)
-		is.True(a.Has(Chunking))          // unknown: used
-		is.True(a.failed(Chunking, true)) // a clear reply switches the extension off
+		is.True(a.Has(Chunking))          // an unknown extension is used
+		is.True(a.failed(Chunking, true)) // a clear refusal switches the extension off
 		is.True(!a.Has(Chunking))         // at once
-		is.Equal(len(a.Broken()), 0)      // on trial
-		is.True(a.Has(Pipelining))        // and no other
+		is.Equal(len(a.Broken()), 0)      // not confirmed yet
+		is.True(a.Has(Pipelining))        // other extensions are used
 		a.worked([features]bool{true, false, true})
-		is.Equal(a.Broken(), []Feature{Chunking}) // a message without has shown the fault
+		is.Equal(a.Broken(), []Feature{Chunking}) // a message without the extension was accepted
 		time.Sleep(23 * time.Hour)
 		is.True(!a.Has(Chunking))
 		time.Sleep(time.Hour)
 		is.True(a.Has(Chunking)) // tried again after a day
 
-		is.True(a.failed(Pipelining, false)) // a lost connection: a trial
+		is.True(a.failed(Pipelining, false)) // a lost connection switches the extension off
 		a.worked([features]bool{false, false, true})
-		is.True(a.Has(Pipelining))           // one loss may be a coincidence
-		is.True(a.failed(Pipelining, false)) // two are not
+		is.True(a.Has(Pipelining))           // one loss may be an accident
+		is.True(a.failed(Pipelining, false)) // the second loss counts
 		a.worked([features]bool{false, false, true})
 		is.Equal(a.Broken(), []Feature{Pipelining})
 
 		a = new(Abilities)
 		is.True(a.failed(Pipelining, true))
 		a.failedWithout()
-		is.True(a.Has(Pipelining))           // the extension was not to blame
-		is.True(!a.failed(Pipelining, true)) // and is not suspected again for a while
+		is.True(a.Has(Pipelining))           // a failure without the extension: the extension is used again
+		is.True(!a.failed(Pipelining, true)) // and not suspected for a while
 		time.Sleep(trialPause)
 		is.True(a.failed(Pipelining, true))
 
@@ -58,7 +58,7 @@ func TestLimitOfRecipientsIsLearntForADay(t *testing.T) {
 		is := is.New(t)
 		a := new(Abilities)
 		is.True(a.limitRecipients(50))
-		is.True(!a.limitRecipients(60)) // no news
+		is.True(!a.limitRecipients(60)) // a larger limit is not news
 		is.True(a.limitRecipients(10))
 		is.Equal(a.Recipients(), 10)
 		time.Sleep(24 * time.Hour)
@@ -66,7 +66,7 @@ func TestLimitOfRecipientsIsLearntForADay(t *testing.T) {
 	})
 }
 
-// recorder keeps all octets written.
+// recorder records all octets written.
 type recorder struct {
 	net.Conn
 	sent bytes.Buffer
@@ -77,8 +77,8 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.Conn.Write(p)
 }
 
-// A firewall garbles BDAT, and the relay reads the content as commands: no octet of content is sent by BDAT before the
-// relay has accepted a BDAT on the connection.
+// A firewall garbles BDAT, and the relay reads the content as commands. No content is sent with BDAT before the relay
+// has accepted a BDAT on the connection.
 func TestNoContentBeforeBDATIsAccepted(t *testing.T) {
 	for _, reply := range []string{
 		"500 5.3.3 Unrecognized command 'XXXX'", "502 no", "503 no", "504 no", "521 5.5.1 Error: command not implemented",
@@ -99,64 +99,68 @@ func TestNoContentBeforeBDATIsAccepted(t *testing.T) {
 				is.Equal(len(r.Messages()), 2)                                     // once each
 				before, _, _ := bytes.Cut(rec.sent.Bytes(), []byte("DATA\r\n"))
 				is.True(!bytes.Contains(before, []byte("0123456789"))) // no content before DATA
-				is.True(!a.Has(Chunking))                              // remembered
+				is.True(!a.Has(Chunking))                              // the relay is known for it
 			})
 		}
 	}
 }
 
-// Postfix refuses an empty chunk. The next connection proves BDAT with one octet that is no content, in a transaction of
-// its own with one recipient, if another message waits.
+// Postfix refuses an empty chunk. On the next connection, BDAT is proved with one octet that is no content, in a
+// transaction of its own with one recipient, if another message waits.
 func TestBDATIsProvedWithOneOctet(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{
 		"BDAT 0": "551 5.7.1 Null BDAT request", "RCPT 0@x.test": "550 5.1.1 no", "RCPT 1@x.test": "550 5.1.1 no"})}
 	a := new(Abilities)
 	c, _ := openWire(t, r, Config{Abilities: a})
-	is.Equal(serve(t, c, letter("a@x.test"), letter("b@x.test")), []string{"ok", "ok"}) // with DATA
+	is.Equal(serve(t, c, letter("a@x.test"), letter("b@x.test")), []string{"ok", "ok"}) // sent with DATA
 	is.True(a.Has(Chunking) && a.knownToRefuseNull())
 
 	c, w := openWire(t, r, Config{Abilities: a})
 	before := len(r.Commands())
-	list := letters(10) // the first two are refused, and prove nothing
+	list := letters(10) // the first two recipients are refused, and prove nothing
 	list[1].To = []string{"1@x.test", "x@x.test", "y@x.test"}
 	list[2].To = []string{"2@x.test", "z@x.test"}
 	got := serve(t, c, list...)
 	is.Equal(got[:3], []string{"rcpt: 550 5.1.1 no", "rcpt: 550 5.1.1 no,ok,ok", "ok,ok"})
 	is.Equal(got[3:], strings.Fields("ok ok ok ok ok ok ok"))
-	is.Equal(len(r.Messages()), 2+9) // once each
+	is.Equal(len(r.Messages()), 2+9) // each message once
 	lines := r.Commands()[before:]
 	i := slices.Index(lines, "BDAT 1")
 	is.Equal(lines[i-1:i+1], []string{"RCPT TO:<0@x.test>", "BDAT 1"})
-	is.Equal(slices.Index(lines[i+1:], "NOOP"), 0)                                    // the end of the octet's line
-	is.Equal(strings.Count(strings.Join(lines, "\n"), "BDAT 1\n"), 3)                 // until one was accepted
-	is.Equal(strings.Count(strings.Join(lines, "\n"), "DATA"), 1)                     // for the second message
-	is.True(w.trips <= 8)                                                             // no more than needed
-	is.Equal(serve(t, c, letters(3)[2]), []string{"ok"})                              // proved for the connection
-	is.Equal(strings.Count(strings.Join(r.Commands()[before:], "\n"), "BDAT 1\n"), 3) // and not again
+	is.Equal(slices.Index(lines[i+1:], "NOOP"), 0) // NOOP ends the line of the octet
+	// one for each transaction, until BDAT was accepted
+	is.Equal(strings.Count(strings.Join(lines, "\n"), "BDAT 1\n"), 3)
+	is.Equal(strings.Count(strings.Join(lines, "\n"), "DATA"), 1) // for the second message
+	is.True(w.trips <= 8)                                         // no more than needed
+	// BDAT is proved for this connection
+	is.Equal(serve(t, c, letters(3)[2]), []string{"ok"})
+	is.Equal(strings.Count(strings.Join(r.Commands()[before:], "\n"), "BDAT 1\n"), 3) // no further proof
 	c, _ = openWire(t, r, Config{Abilities: a})
 	before = len(r.Commands())
-	is.Equal(serve(t, c, letters(3)[2]), []string{"ok"})                          // a message alone
-	is.True(!strings.Contains(strings.Join(r.Commands()[before:], "\n"), "BDAT")) // needs no proof
+	is.Equal(serve(t, c, letters(3)[2]), []string{"ok"})                          // a single message
+	is.True(!strings.Contains(strings.Join(r.Commands()[before:], "\n"), "BDAT")) // is sent without BDAT
 }
 
-// The octet that proves BDAT never joins a command: a relay that has not read the octet reads a line that means nothing.
+// The octet that proves BDAT is never the beginning of a command: a relay that did not read the octet as a chunk reads
+// an unknown line.
 func TestOctetIsReadAsNoCommand(t *testing.T) {
 	for _, r := range []*smtptest.Relay{
 		{Ext: modes[2].ext, NoBDAT: true},
-		{Ext: modes[2].ext, Reply: script(map[string]string{"BDAT": "500 5.3.3 Unrecognized command 'XXXX'"})}, // read
+		// the octet is read as a command
+		{Ext: modes[2].ext, Reply: script(map[string]string{"BDAT": "500 5.3.3 Unrecognized command 'XXXX'"})},
 	} {
 		is := is.New(t)
 		a := new(Abilities)
 		a.refusesNull()
 		c, _ := openWire(t, r, Config{Abilities: a})
-		is.Equal(serve(t, c, letters(4)...), []string{"ok", "ok", "ok", "ok"}) // with DATA
+		is.Equal(serve(t, c, letters(4)...), []string{"ok", "ok", "ok", "ok"}) // sent with DATA
 		is.Equal(len(r.Messages()), 4)
-		is.True(!a.Has(Chunking)) // remembered
+		is.True(!a.Has(Chunking)) // the relay is known for it
 	}
 }
 
-// A refusal of "BDAT 0" and of DATA is about the message, and BDAT works.
+// A refusal of "BDAT 0" and of DATA is about the message: BDAT works.
 func TestBDATRefusedForTheMessage(t *testing.T) {
 	for reply, permanent := range map[string]bool{"554 5.7.1 no": true, "451 4.3.0 later": false} {
 		is := is.New(t)
@@ -170,7 +174,7 @@ func TestBDATRefusedForTheMessage(t *testing.T) {
 	}
 }
 
-// An error about the way a message was sent is marked, and the fact is noted.
+// An error of the way of sending is marked as such, and the extension is noted as broken.
 func TestOfferedAndBroken(t *testing.T) {
 	ext := []string{"PIPELINING", "SIZE"}
 	for name, test := range map[string]struct {
@@ -199,19 +203,19 @@ func TestOfferedAndBroken(t *testing.T) {
 			c, err := open(t.Context(), r, remote, Config{Abilities: a, Timeout: time.Second / 5})
 			is.NoErr(err)
 			failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
-			is.True(failed.Again)                          // to be sent in another way
+			is.True(failed.Again)                          // the message is to be sent in another way
 			is.True(!failed.Uncertain)                     // the relay does not have the message
-			is.True(!a.Has(test.broken))                   // in which the extension is not used
+			is.True(!a.Has(test.broken))                   // the extension is not used any more
 			is.Equal(failed.Outcome().Fault, attempt.None) // the message is not at fault
-			is.True(!failed.Outcome().Permanent)           // and never given up
+			is.True(!failed.Outcome().Permanent)           // and the message is not given up
 			for f := range features {
-				is.Equal(a.Has(f), f != test.broken) // no other extension
+				is.Equal(a.Has(f), f != test.broken) // the other extensions are used
 			}
 		})
 	}
 }
 
-// Replies that are about the message or the recipient are not taken for a broken extension.
+// A reply about the message or the recipient does not mean that an extension is broken.
 func TestRefusedAndNotBroken(t *testing.T) {
 	for _, test := range []map[string]string{
 		{"MAIL": "550 5.1.8 no such domain"}, {"RCPT": "550 5.1.1 no"}, {"RCPT": "501 5.1.3 bad address"},
@@ -225,7 +229,7 @@ func TestRefusedAndNotBroken(t *testing.T) {
 			c, err := open(t.Context(), r, remote, Config{Abilities: a})
 			is.NoErr(err)
 			failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
-			is.True(failed == nil || !failed.Again) // refused
+			is.True(failed == nil || !failed.Again) // a plain refusal
 			for f := range features {
 				is.True(a.Has(f))
 			}
@@ -281,7 +285,7 @@ func TestRecipientsAreLimited(t *testing.T) {
 	}
 }
 
-// after returns a script: the usual reply n times, and then another one.
+// after returns a script: the usual replies n times, and then another reply.
 func after(n int, verb, reply string) func() func(verb, arg string) string {
 	return func() func(string, string) string {
 		seen := 0
@@ -297,7 +301,7 @@ func after(n int, verb, reply string) func() func(verb, arg string) string {
 	}
 }
 
-// A relay that refuses the null sender gets reports from another sender, but not reports to this host.
+// A relay that refuses the null sender gets reports with another sender, except reports to this host.
 func TestReportFrom(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{"MAIL ": "501 Invalid MAIL FROM address provided"})}
@@ -310,19 +314,20 @@ func TestReportFrom(t *testing.T) {
 	c, err := open(t.Context(), r, remote, Config{Abilities: a, ReportFrom: "reports@client.test"})
 	is.NoErr(err)
 	failed := c.Transact(t.Context(), report("a@x.test"))[0].Err
-	is.True(failed.Again && !failed.Outcome().Permanent) // sent again at once
+	is.True(failed.Again && !failed.Outcome().Permanent) // to be sent again at once
 	is.True(!a.NullSender())
 	is.Equal(serve(t, c, report("a@x.test"), letter("b@x.test")), []string{"ok", "ok"})
 	is.Equal(r.Messages()[0].From, "reports@client.test")
-	is.Equal(c.Transact(t.Context(), report("root@client.test"))[0].Err.Outcome().Permanent, true) // no report comes back
+	// no report to this host
+	is.Equal(c.Transact(t.Context(), report("root@client.test"))[0].Err.Outcome().Permanent, true)
 
 	c, err = open(t.Context(), r, remote, Config{Abilities: new(Abilities)})
 	is.NoErr(err)
 	is.True(c.Transact(t.Context(), report("a@x.test"))[0].Err.Outcome().Permanent) // the report fails
 }
 
-// A relay that answers "BDAT 0" with 501 gets the message by DATA at once. The reply says nothing about BDAT with
-// content, so one octet proves BDAT on the next connection. If the relay refuses that, too, DATA is used.
+// A relay that replies 501 to "BDAT 0" gets the message with DATA at once. The reply says nothing about BDAT with
+// content, so BDAT is proved with one octet on the next connection. If the relay refuses that too, DATA is used.
 func TestNullChunkRefusedAsSyntaxError(t *testing.T) {
 	for _, works := range []bool{true, false} {
 		for _, reply := range []string{"501 5.5.4 Syntax: BDAT count [LAST]", "501 syntax error", "550 5.5.0 empty chunk"} {
@@ -344,7 +349,7 @@ func TestNullChunkRefusedAsSyntaxError(t *testing.T) {
 				is.Equal(strings.Count(commands, "BDAT 1\n"), 1) // the proof
 				is.Equal(strings.Contains(commands, "DATA\n"), !works)
 				is.Equal(a.Has(Chunking), works)
-				is.Equal(len(r.Messages()), 2+3) // once each
+				is.Equal(len(r.Messages()), 2+3) // each message once
 			})
 		}
 	}

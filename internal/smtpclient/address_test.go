@@ -24,25 +24,26 @@ func TestCheckAddress(t *testing.T) {
 		"\"a\nb\"@x":              false,
 		"a\x00@x":                 false,
 		"a\x7f@x":                 false,
-		"a\u0085@x":               false, // a line end to some
+		"a\u0085@x":               false, // a line end for some programs
 		"a\xff@x":                 false,
 		`"a@x`:                    false,
 		`"a\"@x`:                  false,
 		`"\\"" >x`:                false,
-		`a\"> SIZE=1 "@x`:         false, // quoted or not, as one reads it
+		`a\"> SIZE=1 "@x`:         false, // not quoted for some programs
 		"a@x> NOTIFY=NEVER":       false,
 		`"a"> ORCPT=rfc822;"b"@x`: false,
 	} {
 		t.Run(addr, func(t *testing.T) {
 			is := is.New(t)
 			err := checkAddress(addr)
-			is.Equal(err == nil, good)                  // what could break out is refused
-			is.Equal(errors.Is(err, ErrAddress), !good) // with a cause that can be told
+			is.Equal(err == nil, good)                  // an address that could end a command early is refused
+			is.Equal(errors.Is(err, ErrAddress), !good) // with an error that can be recognized
 		})
 	}
 }
 
-// Between < and > no address may end early: the first > outside quotes is the one after it, and the line is one line.
+// Between < and > no address ends early: the first > outside of quotes is the one after the address, and the command is
+// one line.
 func FuzzCheckAddress(f *testing.F) {
 	for _, seed := range []string{"a@x", `"a\"b"@x`, `a\">"@x`, "ü@x", "\"\"@x", "a> b"} {
 		f.Add(seed)
@@ -93,7 +94,7 @@ func TestOriginalRecipient(t *testing.T) {
 	} {
 		t.Run(orcpt, func(t *testing.T) {
 			is := is.New(t)
-			is.Equal(originalRecipient(orcpt), want) // typed, encoded, bounded
+			is.Equal(originalRecipient(orcpt), want) // with its type, encoded, within the limit
 		})
 	}
 }
@@ -101,6 +102,7 @@ func TestOriginalRecipient(t *testing.T) {
 func TestNeedsUTF8(t *testing.T) {
 	is := is.New(t)
 	for addr, want := range map[string]bool{"": false, "a@x.org": false, "a@münchen.example": false, "grüße@x.org": true, "grüße@münchen.example": true} {
-		is.Equal(NeedsUTF8(addr), want) // a domain has another way to be written
+		// an address can be sent without SMTPUTF8 if only its domain has letters beyond ASCII
+		is.Equal(NeedsUTF8(addr), want)
 	}
 }

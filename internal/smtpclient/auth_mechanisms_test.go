@@ -23,7 +23,7 @@ func decode64(text string) string {
 	return string(plain)
 }
 
-// scramServer knows ann.
+// scramServer returns a SCRAM server with the user ann.
 func scramServer(t *testing.T) *scram.Server {
 	t.Helper()
 	client, err := scram.SHA256.NewClient("ann", secret, "")
@@ -46,7 +46,8 @@ func scramServer(t *testing.T) *scram.Server {
 	return server
 }
 
-// scramRelay answers to AUTH with SCRAM-SHA-256. With early it says yes before it has proved anything.
+// scramRelay replies to AUTH with SCRAM-SHA-256. With early, it accepts the login before the server has proved its
+// knowledge.
 func scramRelay(t *testing.T, early bool) *smtptest.Relay {
 	talk, steps := scramServer(t).NewConversation(), 0
 	return &smtptest.Relay{Ext: []string{"AUTH PLAIN SCRAM-SHA-256"}, Reply: func(verb, arg string) string {
@@ -84,18 +85,18 @@ func TestSCRAM(t *testing.T) {
 			_, err := open(t.Context(), r, local, Config{Auth: Credentials{User: "ann", Password: fixed(test.password)}.Auth()})
 			if test.want == "" {
 				is.NoErr(err)                                                      // logged in
-				is.True(strings.HasPrefix(r.Commands()[1], "AUTH SCRAM-SHA-256 ")) // with the strongest offered
+				is.True(strings.HasPrefix(r.Commands()[1], "AUTH SCRAM-SHA-256 ")) // the strongest mechanism offered
 				is.True(!strings.Contains(decode64(r.Commands()[1][19:]), secret)) // the password is not sent
 				return
 			}
-			is.Equal(asError(err).Op, attempt.OpAuth)         // it fails
+			is.Equal(asError(err).Op, attempt.OpAuth)         // the login fails
 			is.True(strings.Contains(err.Error(), test.want)) // with the reason
 			is.True(!strings.Contains(err.Error(), "a\x00b")) // and without the password
 		})
 	}
 }
 
-// SCRAM-SHA-256-PLUS holds only over the same TLS connection.
+// SCRAM-SHA-256-PLUS is valid over the same TLS connection only.
 func TestSCRAMBoundToTLS(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		is := is.New(t)
@@ -111,10 +112,10 @@ func TestSCRAMBoundToTLS(t *testing.T) {
 		}
 		mine, theirs := states()
 		_, others := states()
-		is.True(canBind(&mine)) // there is something to bind to
+		is.True(canBind(&mine)) // the TLS connection can be bound to
 		for state, good := range map[*tls.ConnectionState]bool{&theirs: true, &others: false} {
 			binding, err := bindingTo(state)
-			is.NoErr(err) // the relay can too
+			is.NoErr(err) // the relay, too
 			client, err := newClient(scramPlus, "ann", secret, AuthOffer{TLS: &mine})
 			is.NoErr(err) // made
 			talk := scramServer(t).NewConversationWithChannelBindingRequired(binding)
@@ -125,7 +126,7 @@ func TestSCRAMBoundToTLS(t *testing.T) {
 			response, err = client.Next([]byte(challenge))
 			is.NoErr(err) // answered
 			_, err = talk.Step(string(response))
-			is.Equal(err == nil, good) // only the relay at the other end accepts it
+			is.Equal(err == nil, good) // only the relay at the other end of the TLS connection accepts it
 		}
 	}
 	is := is.New(t)
@@ -170,7 +171,7 @@ func TestStrongestMechanism(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			is := is.New(t)
 			mech, client, err := test.cr.Auth()(t.Context(), AuthOffer{Mechanisms: strings.Fields(test.offer), TLS: test.state})
-			is.Equal(err == nil, test.want != "") // there is one or none
+			is.Equal(err == nil, test.want != "") // whether there is a usable mechanism
 			if err == nil {
 				is.Equal(mech, test.want) // the strongest
 				is.True(client != nil)    // with a client
@@ -179,7 +180,7 @@ func TestStrongestMechanism(t *testing.T) {
 	}
 }
 
-// talkRelay answers to AUTH with a list of answers, and keeps what it got.
+// talkRelay replies to AUTH with a list of lines, and records the lines of the client.
 func talkRelay(mechs string, got *[]string, answers ...string) *smtptest.Relay {
 	return &smtptest.Relay{Ext: []string{"AUTH " + mechs}, Reply: func(verb, arg string) string {
 		if verb != "AUTH" || len(*got) == len(answers) {
@@ -197,7 +198,7 @@ func TestMechanismsOnTheWire(t *testing.T) {
 		cr      Credentials
 		mechs   string
 		answers []string
-		want    []string // decoded lines of the client
+		want    []string // lines of the client, decoded
 		err     string
 	}{
 		{"LOGIN with odd prompts", Credentials{User: "u", Password: fixed("p")}, "LOGIN",
@@ -235,7 +236,7 @@ func TestMechanismsOnTheWire(t *testing.T) {
 	}
 }
 
-// A password that was refused is asked for once more, and tried if it is another one.
+// After a refusal, the password is asked for once more, and tried if it differs.
 func TestRefusedPasswordIsAskedForAgain(t *testing.T) {
 	for name, test := range map[string]struct {
 		second string
@@ -261,15 +262,15 @@ func TestRefusedPasswordIsAskedForAgain(t *testing.T) {
 			_, err := open(t.Context(), r, local, Config{Auth: cr.Auth()})
 			is.Equal(asked, []bool{false, true})      // asked twice, no more
 			is.Equal(err == nil, test.ok)             // logged in or not
-			is.Equal(len(r.Commands())-1, test.tries) // the same is not tried twice
+			is.Equal(len(r.Commands())-1, test.tries) // the same password is not tried twice
 			if !test.ok {
-				is.Equal(asError(err).Reply.Code, 535) // the refusal is the reason
+				is.Equal(asError(err).Reply.Code, 535) // the error is the refusal
 			}
 		})
 	}
 }
 
-// A relay cannot keep the daemon busy with the derivation of a key.
+// A relay cannot make the daemon spend much time on the derivation of a key.
 func TestSCRAMIterationsAreLimited(t *testing.T) {
 	for _, count := range []string{"1000001", "2147483647", "99999999999999999999", "-1", "x"} {
 		t.Run(count, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// Certificates that the system gets while the process runs count for the next handshake.
+// Certificates that the system gets while the process runs are used by the next handshake.
 func TestAuthoritiesOfTheSystemAreReadAnew(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -32,25 +32,25 @@ func TestAuthoritiesOfTheSystemAreReadAnew(t *testing.T) {
 		return a.current().Equal(pool)
 	}
 	changed := time.Now()
-	change := func() { // to a time of its own, as some file systems count in hundredths of a second
+	change := func() { // with another modification time, as some file systems store hundredths of a second
 		changed = changed.Add(time.Second)
 		is.NoErr(os.Chtimes(certs, changed, changed))
 	}
 	write(bundle, texts[0])
 
 	a := newAuthorities([]string{filepath.Join(dir, "none"), bundle, "/dev/null"}, []string{certs, filepath.Join(dir, "no")})
-	is.True(a.current() == nil) // nothing has changed
+	is.True(a.current() == nil) // the file has not changed
 	write(bundle, texts[0]+texts[1])
 	is.True(has(a, texts[0], texts[1]))
 	pool := a.current()
-	is.True(pool == a.current()) // not read again
+	is.True(pool == a.current()) // the file is not read again
 	write(filepath.Join(certs, "own.crt"), texts[2])
 	change()
 	is.True(has(a, texts...))
 	is.NoErr(os.Remove(filepath.Join(certs, "own.crt")))
 	change()
 	is.True(has(a, texts[0], texts[1]))
-	write(bundle, "") // being written
+	write(bundle, "") // the file is being written
 	is.True(has(a, texts[0], texts[1]))
 	write(bundle, texts[1])
 	is.True(has(a, texts[1]))
@@ -61,6 +61,6 @@ func TestAuthoritiesOfTheSystemAreReadAnew(t *testing.T) {
 	set := systemAuthorities("linux", func(key string) string { return env[key] })
 	is.Equal(set.files, []string{bundle})
 	is.Equal(set.dirs, []string{certs, dir})
-	is.True(systemAuthorities("windows", os.Getenv).current() == nil) // which verifies by itself
+	is.True(systemAuthorities("windows", os.Getenv).current() == nil) // Windows verifies certificates itself
 	is.True(len(systemAuthorities("linux", func(string) string { return "" }).files) > 1)
 }

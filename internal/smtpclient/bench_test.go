@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// sink is a relay that takes everything and allocates next to nothing, so that what is measured is the client's.
+// sink is a relay that accepts everything and allocates almost nothing, so that a benchmark measures the client.
 func sink(conn net.Conn, ext string) {
 	r := bufio.NewReaderSize(conn, 64<<10)
 	w := bufio.NewWriterSize(conn, 64<<10)
@@ -56,7 +56,7 @@ func skipData(r *bufio.Reader) bool {
 	}
 }
 
-// loopback is a connection over a real socket to a sink.
+// loopback is a TCP connection to a sink.
 func loopback(tb testing.TB, ext string) net.Conn {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,12 +84,12 @@ func loopback(tb testing.TB, ext string) net.Conn {
 	return nc
 }
 
-// offers are EHLO answers by mode.
+// offers are replies to EHLO by mode.
 func (m mode) offers() string {
 	return "250-sink\r\n250-" + strings.Join(m.ext, "\r\n250-") + "\r\n250 DSN\r\n"
 }
 
-// BenchmarkWarm sends a stream of messages of 4 KiB over a warm connection. An allocation of each is the Transaction.
+// BenchmarkWarm sends messages of 4 KiB over one connection. One allocation for each message is the Transaction.
 func BenchmarkWarm(b *testing.B) {
 	for _, m := range modes {
 		b.Run(m.name, func(b *testing.B) {

@@ -21,7 +21,7 @@ const (
 	local  = "127.0.0.1:25"
 )
 
-// script answers to a verb, or to "VERB arg", with a text.
+// script returns a Reply function with replies by verb, or by "VERB arg".
 func script(answers map[string]string) func(verb, arg string) string {
 	return func(verb, arg string) string {
 		if text, ok := answers[verb+" "+arg]; ok {
@@ -31,10 +31,10 @@ func script(answers map[string]string) func(verb, arg string) string {
 	}
 }
 
-// noLimit leaves the limits to RFC 5321. Tests with it need a bubble.
+// noLimit are the limits of RFC 5321. Tests with it need a bubble.
 const noLimit = time.Hour
 
-// open connects to a relay in memory. A test that waits for what never comes fails soon.
+// open connects to a relay in memory, with short limits.
 func open(ctx context.Context, r *smtptest.Relay, addr string, cfg Config) (*Conn, error) {
 	nc, err := r.Dial(ctx, "tcp", addr)
 	if err != nil {
@@ -47,7 +47,7 @@ func open(ctx context.Context, r *smtptest.Relay, addr string, cfg Config) (*Con
 	return Connect(ctx, nc, cfg)
 }
 
-// mustOpen is open for a relay that has no reason to refuse.
+// mustOpen is open for a relay that accepts the session.
 func mustOpen(t *testing.T, r *smtptest.Relay) *Conn {
 	t.Helper()
 	c, err := open(t.Context(), r, remote, Config{})
@@ -59,12 +59,12 @@ func mustOpen(t *testing.T, r *smtptest.Relay) *Conn {
 
 const hi = "Subject: hi\r\n\r\nhello\r\n"
 
-// letter is a small message.
+// letter returns a small message.
 func letter(to ...string) *Transaction {
 	return &Transaction{From: "from@client.test", To: to, Size: int64(len(hi)), Content: strings.NewReader(hi)}
 }
 
-// asError returns err as an *Error; a zero one if it is none, so that what is expected of it is not there.
+// asError returns err as an *Error, or a zero Error if err is of another type.
 func asError(err error) *Error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -89,32 +89,35 @@ func TestMessageArrivesAsItIs(t *testing.T) {
 	})
 	is.Equal(len(results), 2) // a result for each recipient
 	for _, result := range results {
-		is.Equal(result.Err, nil)                             // it is accepted
-		is.Equal(result.Reply.String(), "250 2.0.0 accepted") // with the answer to the end of the data
+		is.Equal(result.Err, nil)                             // the recipient is accepted
+		is.Equal(result.Reply.String(), "250 2.0.0 accepted") // with the reply to the end of the data
 	}
 	is.True(c.Usable())            // another transaction can follow
-	is.NoErr(c.Quit())             // a session ends in good order
-	is.True(!c.Usable())           // and is over then
-	is.Equal(len(r.Messages()), 1) // one message for both
+	is.NoErr(c.Quit())             // QUIT ends the session
+	is.True(!c.Usable())           // and the connection cannot be used
+	is.Equal(len(r.Messages()), 1) // one message for both recipients
 	m := r.Messages()[0]
-	is.Equal(m.From, "a@client.test")                            // the sender is kept
-	is.Equal(m.To, []string{"b@x.test", "c@x.test"})             // the recipients are kept
-	is.Equal(m.MailParams, []string{"SIZE=48", "BODY=8BITMIME"}) // what is offered and of use is declared
-	is.Equal(string(m.Data), content)                            // the content is kept
+	is.Equal(m.From, "a@client.test")                // the sender is kept
+	is.Equal(m.To, []string{"b@x.test", "c@x.test"}) // the recipients are kept
+	// parameters for the extensions that are offered and needed
+	is.Equal(m.MailParams, []string{"SIZE=48", "BODY=8BITMIME"})
+	is.Equal(string(m.Data), content) // the content is kept
 	is.Equal(r.Commands(), []string{"EHLO client.test", "MAIL FROM:<a@client.test> SIZE=48 BODY=8BITMIME",
-		"RCPT TO:<b@x.test>", "RCPT TO:<c@x.test>", "DATA", "QUIT"}) // nothing else is said
+		"RCPT TO:<b@x.test>", "RCPT TO:<c@x.test>", "DATA", "QUIT"}) // no other command
 }
 
 func TestSecondTransactionStartsWithReset(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Reply: script(map[string]string{"RCPT bad@x.test": "550 5.1.1 nobody"})}
 	c := mustOpen(t, r)
-	is.Equal(c.Transact(t.Context(), letter("bad@x.test"))[0].Err.Reply.Code, 550)        // all recipients are refused
-	is.True(c.Usable())                                                                   // that is no harm to the session
-	is.Equal(c.Transact(t.Context(), letter("good@x.test"))[0].Err, nil)                  // a relay that keeps the sender in mind takes the next
-	is.Equal(c.Transact(t.Context(), letter("good@x.test"))[0].Err, nil)                  // and the next after an acceptance
-	is.Equal(r.Commands()[3:5], []string{"RSET", "MAIL FROM:<from@client.test> SIZE=22"}) // no DATA without a recipient; RSET comes first
-	is.Equal(len(r.Messages()), 2)                                                        // both have arrived
+	is.Equal(c.Transact(t.Context(), letter("bad@x.test"))[0].Err.Reply.Code, 550) // all recipients are refused
+	is.True(c.Usable())                                                            // the session goes on
+	// RSET makes the relay forget the sender
+	is.Equal(c.Transact(t.Context(), letter("good@x.test"))[0].Err, nil)
+	is.Equal(c.Transact(t.Context(), letter("good@x.test"))[0].Err, nil) // also after an acceptance
+	// no DATA without a recipient; RSET comes first
+	is.Equal(r.Commands()[3:5], []string{"RSET", "MAIL FROM:<from@client.test> SIZE=22"})
+	is.Equal(len(r.Messages()), 2) // both have arrived
 }
 
 func TestHELOWhereEHLOIsNotKnown(t *testing.T) {
@@ -124,15 +127,15 @@ func TestHELOWhereEHLOIsNotKnown(t *testing.T) {
 			r := &smtptest.Relay{Reply: script(map[string]string{"EHLO": code + "-what\r\n" + code + " SIZE 1"})}
 			c, err := open(t.Context(), r, remote, Config{})
 			if !known {
-				is.Equal(asError(err).Op, attempt.OpEHLO) // other refusals are final
-				is.Equal(len(r.Commands()), 1)            // nothing is sent after them
+				is.Equal(asError(err).Op, attempt.OpEHLO) // other refusals end the session
+				is.Equal(len(r.Commands()), 1)            // no further command
 				return
 			}
-			is.NoErr(err) // HELO is enough
+			is.NoErr(err) // HELO is accepted
 			_, offered := c.Extension("SIZE")
-			is.True(!offered)                                                 // a refusal offers nothing
+			is.True(!offered)                                                 // without extensions
 			is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // mail goes without extensions
-			is.Equal(r.Commands()[2], "MAIL FROM:<from@client.test>")         // and parameters
+			is.Equal(r.Commands()[2], "MAIL FROM:<from@client.test>")         // and without parameters
 		})
 	}
 }
@@ -146,10 +149,10 @@ func TestExtensionsInAnyCase(t *testing.T) {
 	_, ok = c.Extension("8BITMIME")
 	is.True(ok) // mixed case is found
 	_, ok = c.Extension("relay.test")
-	is.True(!ok) // the name of the relay is no extension
+	is.True(!ok) // the first line is no extension
 }
 
-// Each step has to give up at its own limit, name itself, and close the connection.
+// Each step ends at its own limit, with an error that names the step, and closes the connection.
 func TestEachStepHasItsLimit(t *testing.T) {
 	for _, test := range []struct {
 		verb, answer string
@@ -176,7 +179,7 @@ func TestEachStepHasItsLimit(t *testing.T) {
 			}
 			inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 				if m.chunking() && test.verb == "DATA" {
-					return // is not said
+					return // not a command of this mode
 				}
 				synctest.Test(t, func(t *testing.T) {
 					is := is.New(t)
@@ -188,12 +191,12 @@ func TestEachStepHasItsLimit(t *testing.T) {
 						failed = asError(err)
 					} else {
 						failed = c.Transact(t.Context(), letter("a@x.test"))[0].Err
-						is.True(!c.Usable()) // nothing more is sent
+						is.True(!c.Usable()) // no further command
 					}
-					is.Equal(time.Since(start), limit)         // it gave up in time
+					is.Equal(time.Since(start), limit)         // after the limit
 					is.Equal(failed.Op, test.op)               // the step is named
 					is.True(isTimeout(failed))                 // the cause is time
-					is.Equal(failed.Uncertain, test.uncertain) // uncertain once all is sent
+					is.Equal(failed.Uncertain, test.uncertain) // uncertain only after the end of the content
 					is.Equal(len(r.Messages()), 0)             // nothing is accepted
 				})
 			})
@@ -201,8 +204,8 @@ func TestEachStepHasItsLimit(t *testing.T) {
 	}
 }
 
-// The first answer to go wrong at each step, in each way it can.
-func TestWhatGoesWrongAtEachStep(t *testing.T) {
+// Each kind of wrong reply at each step.
+func TestWrongRepliesAtEachStep(t *testing.T) {
 	ways := map[string]string{
 		"close":         "close",
 		"garbage":       "SSH-2.0-what",
@@ -221,33 +224,35 @@ func TestWhatGoesWrongAtEachStep(t *testing.T) {
 				inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 					is := is.New(t)
 					if m.chunking() && verb == "DATA" {
-						return // is not said
+						return // not a command of this mode
 					}
 					if verb == "DATA" && way == "other class" {
-						answer = "200 what" // any 3yz is a go-ahead
+						answer = "200 what" // any 3yz reply starts the content
 					}
 					r.Reply = script(map[string]string{verb: answer})
 					c, err := open(t.Context(), r, remote, Config{})
 					failed, usable := asError(err), false
 					if err == nil {
 						failed, usable = c.Transact(t.Context(), letter("a@x.test"))[0].Err, c.Usable()
-						is.NoErr(c.Close()) // closing is always in order
+						is.NoErr(c.Close()) // Close always succeeds
 					}
 					refusal := way == "451" || way == "554"
 					answered := refusal || way == "421"
-					is.Equal(failed.Op, op)                                          // the step is named
-					is.Equal(failed.Reply.Code != 0, answered)                       // a reply is one that makes sense
-					is.Equal(failed.Err != nil, !answered)                           // else there is a cause
-					is.Equal(failed.Uncertain, verb == "END" && !answered)           // uncertain once all is sent
-					is.Equal(usable, refusal && verb != "CONNECT" && verb != "EHLO") // only a refusal leaves things clear
-					is.Equal(len(r.Messages()), 0)                                   // nothing is accepted
+					is.Equal(failed.Op, op)                    // the step is named
+					is.Equal(failed.Reply.Code != 0, answered) // a valid reply is kept
+					is.Equal(failed.Err != nil, !answered)     // otherwise there is an error
+					// uncertain only after the end of the content
+					is.Equal(failed.Uncertain, verb == "END" && !answered)
+					// only after a refusal the session goes on
+					is.Equal(usable, refusal && verb != "CONNECT" && verb != "EHLO")
+					is.Equal(len(r.Messages()), 0) // nothing is accepted
 				})
 			})
 		}
 	}
 }
 
-// The first digit of a reply counts, and a step accepts one class of replies.
+// The first digit of a reply counts. Each step accepts one class of replies.
 func TestReplyOfTheWrongClass(t *testing.T) {
 	for verb, answer := range map[string]string{"CONNECT": "354 hi", "EHLO": "300 hi", "MAIL": "354 ok", "RCPT": "354 ok", "DATA": "250 ok"} {
 		t.Run(verb, func(t *testing.T) {
@@ -256,9 +261,9 @@ func TestReplyOfTheWrongClass(t *testing.T) {
 			c, err := open(t.Context(), r, remote, Config{})
 			if err == nil {
 				err = c.Transact(t.Context(), letter("a@x.test"))[0].Err
-				is.True(!c.Usable()) // the session is out of step
+				is.True(!c.Usable()) // commands and replies may not match
 			}
-			is.True(strings.Contains(asError(err).Error(), "unexpected reply")) // it says so
+			is.True(strings.Contains(asError(err).Error(), "unexpected reply")) // the error has the reason
 		})
 	}
 }
@@ -267,7 +272,7 @@ func TestEndOfContextEndsEverything(t *testing.T) {
 	for verb, op := range map[string]attempt.Op{"CONNECT": attempt.OpGreeting, "EHLO": attempt.OpEHLO, "MAIL": attempt.OpMail, "RCPT": attempt.OpRcpt, "DATA": attempt.OpData, "END": attempt.OpEnd} {
 		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 			if m.chunking() && verb == "DATA" {
-				return // is not said
+				return // not a command of this mode
 			}
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
@@ -279,12 +284,12 @@ func TestEndOfContextEndsEverything(t *testing.T) {
 				c, err := open(ctx, r, remote, Config{})
 				if failed = asError(err); err == nil {
 					failed = c.Transact(ctx, letter("a@x.test"))[0].Err
-					is.True(!c.Usable()) // nothing more is sent
+					is.True(!c.Usable()) // no further command
 				}
 				is.Equal(time.Since(start), 7*time.Second)           // at once
 				is.Equal(failed.Op, op)                              // the step is named
-				is.True(errors.Is(failed, context.DeadlineExceeded)) // and the cause
-				is.Equal(failed.Uncertain, verb == "END")            // uncertain once all is sent
+				is.True(errors.Is(failed, context.DeadlineExceeded)) // with the error of the context
+				is.Equal(failed.Uncertain, verb == "END")            // uncertain only after the end of the content
 			})
 		})
 	}
@@ -296,9 +301,9 @@ func TestContextThatHasEndedSendsNothing(t *testing.T) {
 	c := mustOpen(t, r)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	is.True(errors.Is(c.Transact(ctx, letter("a@x.test"))[0].Err, context.Canceled)) // the cause is named
-	is.True(c.Usable())                                                              // nothing has happened to the session
-	is.Equal(len(r.Commands()), 1)                                                   // nothing was sent
+	is.True(errors.Is(c.Transact(ctx, letter("a@x.test"))[0].Err, context.Canceled)) // with the error of the context
+	is.True(c.Usable())                                                              // the session goes on
+	is.Equal(len(r.Commands()), 1)                                                   // no command was sent
 }
 
 func TestStrayReplyEndsTheSession(t *testing.T) {
@@ -307,13 +312,13 @@ func TestStrayReplyEndsTheSession(t *testing.T) {
 			is := is.New(t)
 			r := &smtptest.Relay{Reply: script(map[string]string{"END": answer})}
 			c := mustOpen(t, r)
-			is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first answer counts
+			is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first reply counts
 			failed := c.Transact(t.Context(), letter("b@x.test"))[0].Err
-			is.Equal(failed.Op, attempt.OpMail)                                // the next message does not get
-			is.Equal(failed.Reply.Code, code)                                  // a reply that was not its own
+			is.Equal(failed.Op, attempt.OpMail)                                // the second message
+			is.Equal(failed.Reply.Code, code)                                  // did not get a reply of the first
 			is.True(!c.Usable())                                               // the session is over
-			is.Equal(len(r.Commands()), 4)                                     // nothing was sent after EHLO, MAIL, RCPT, DATA
-			is.True(c.Transact(t.Context(), letter("b@x.test"))[0].Err != nil) // and stays over
+			is.Equal(len(r.Commands()), 4)                                     // EHLO, MAIL, RCPT and DATA only
+			is.True(c.Transact(t.Context(), letter("b@x.test"))[0].Err != nil) // the session stays ended
 		})
 	}
 }
@@ -322,10 +327,10 @@ func TestResetRefusedIsNoFaultOfTheMessage(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Reply: script(map[string]string{"RSET": "550 5.5.1 no"})}
 	c := mustOpen(t, r)
-	is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first needs none
+	is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // the first transaction needs no RSET
 	failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
-	is.Equal(failed.Reply, attempt.Reply{}) // no 5yz that would give the message up
-	is.True(!c.Usable())                    // but the relay is of no use
+	is.Equal(failed.Reply, attempt.Reply{}) // no permanent reply for the message
+	is.True(!c.Usable())                    // the session has ended
 }
 
 func TestQuitIsShort(t *testing.T) {
@@ -333,9 +338,9 @@ func TestQuitIsShort(t *testing.T) {
 		is := is.New(t)
 		c := mustOpen(t, &smtptest.Relay{Reply: script(map[string]string{"QUIT": "hang"})})
 		start := time.Now()
-		is.NoErr(c.Quit())                     // no answer is no error
-		is.Equal(time.Since(start), quitLimit) // and not waited for long
-		is.NoErr(c.Quit())                     // twice does no harm
+		is.NoErr(c.Quit())                     // a missing reply is no error
+		is.Equal(time.Since(start), quitLimit) // the wait is short
+		is.NoErr(c.Quit())                     // a second Quit has no effect
 	})
 }
 
@@ -345,8 +350,8 @@ func TestLocalNameIsChecked(t *testing.T) {
 		nc, _ := r.Dial(t.Context(), "tcp", remote)
 		_, err := Connect(t.Context(), nc, Config{LocalName: name})
 		is := is.New(t)
-		is.Equal(asError(err).Op, attempt.OpEHLO) // it is refused
-		is.Equal(len(r.Commands()), 0)            // and not sent
+		is.Equal(asError(err).Op, attempt.OpEHLO) // the name is refused
+		is.Equal(len(r.Commands()), 0)            // and no command is sent
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// pipe is a connection in memory with both its ends, closed at the end of the test.
+// pipe returns both ends of a connection in memory. They are closed at the end of the test.
 func pipe(t testing.TB) (client, server net.Conn) {
 	client, server = net.Pipe()
 	t.Cleanup(func() { _ = errors.Join(client.Close(), server.Close()) })
@@ -30,25 +30,25 @@ func TestDotStuffing(t *testing.T) {
 		".a\r\n.b\r\n":         "..a\r\n..b\r\n.\r\n",
 		"a.\r\n":               "a.\r\n.\r\n",
 		"\r\n.\r\n":            "\r\n..\r\n.\r\n",
-		"\r\n\r\n.":            "\r\n\r\n..\r\n.\r\n", // the last line gets its end
+		"\r\n\r\n.":            "\r\n\r\n..\r\n.\r\n", // the last line gets a line end
 		"a":                    "a\r\n.\r\n",
 		"a\r":                  "a\r\n.\r\n",
 		"a\r\n.\r\n.\r\n.\r\n": "a\r\n..\r\n..\r\n..\r\n.\r\n",
 	} {
 		t.Run(in, func(t *testing.T) {
-			for cut := range len(in) + 1 { // whichever way it is cut
+			for cut := range len(in) + 1 { // for reads of any size
 				is := is.New(t)
 				var out bytes.Buffer
 				content := io.MultiReader(strings.NewReader(in[:cut]), strings.NewReader(in[cut:]))
-				is.NoErr(sendContent(&out, content, int64(len(in)))) // nothing can go wrong
+				is.NoErr(sendContent(&out, content, int64(len(in)))) // no error
 				is.Equal(out.String(), want)                         // dots are doubled, the end is added
 			}
 		})
 	}
 }
 
-// The result ends with CRLF.CRLF and has that nowhere before; undone, it is the input, with a CRLF where the last line
-// had none; and it is the same however the input is cut.
+// The result ends with CRLF.CRLF and has this sequence nowhere before. Undone, it is the input, with CRLF after the
+// last line. It does not depend on the sizes of the reads.
 func FuzzDotStuff(f *testing.F) {
 	for _, seed := range []string{"", ".", "a\r\n.\r\nb", "\r\n..\r\n", "\r.\n.", "\r\n\r", ".\r\n.\r\n"} {
 		f.Add([]byte(seed), 1)
@@ -80,7 +80,7 @@ func FuzzDotStuff(f *testing.F) {
 	})
 }
 
-// chunks reads a few octets at a time.
+// chunks is a reader that returns a few octets at a time.
 type chunks struct {
 	rest []byte
 	size int
@@ -115,7 +115,8 @@ func BenchmarkDotStuff(b *testing.B) {
 	}
 }
 
-// BenchmarkTransact sends a message of 4 KiB on a warm connection over loopback. The figures are those of both ends.
+// BenchmarkTransact sends a message of 4 KiB on an open connection over loopback. The figures are of client and relay
+// together.
 func BenchmarkTransact(b *testing.B) {
 	r := &smtptest.Relay{Reply: script(map[string]string{"END": "451 4.3.0 thrown away"})}
 	nc, err := net.Dial("tcp", r.Listen(b))
@@ -139,7 +140,7 @@ func BenchmarkTransact(b *testing.B) {
 	_ = c.Quit()
 }
 
-// BenchmarkTransactClient is the same against a relay that allocates nothing: the allocations are the client's.
+// BenchmarkTransactClient uses a relay that allocates no memory: the allocations are those of the client.
 func BenchmarkTransactClient(b *testing.B) {
 	client, server := pipe(b)
 	go answerAll(server)
@@ -160,7 +161,7 @@ func BenchmarkTransactClient(b *testing.B) {
 	}
 }
 
-// answerAll says yes to each write of a client that makes one write for each step.
+// answerAll replies positively to each write of a client that makes one write for each step.
 func answerAll(server net.Conn) {
 	buf := make([]byte, 16<<10)
 	_, err := server.Write([]byte("220 hi\r\n"))

@@ -11,7 +11,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// writeRecorder is a connection that keeps what is written.
+// writeRecorder is a connection that records what is written.
 type writeRecorder struct {
 	net.Conn
 	bytes.Buffer
@@ -26,8 +26,7 @@ func (r *writeRecorder) Write(p []byte) (int, error) {
 func (r *writeRecorder) Read([]byte) (int, error)    { panic("nothing is read") }
 func (r *writeRecorder) SetDeadline(time.Time) error { return nil }
 
-// directly sends content as a large message is sent, in pieces of limit octets, from a content that gives at most most
-// octets at a time.
+// directly sends content as a large message in pieces of limit octets. A read returns at most most octets.
 func directly(content []byte, limit, most int) (*writeRecorder, error) {
 	r := &writeRecorder{}
 	p := &pipeline{wire: &wire{nc: r}, steps: []step{{x: &transaction{}, kind: endStep, end: incomplete}}}
@@ -37,7 +36,7 @@ func directly(content []byte, limit, most int) (*writeRecorder, error) {
 	return r, err
 }
 
-// A large message that is read into the flight is what a copied one is, however it is cut.
+// A large message has the same octets on the wire as a small one, for reads of any size.
 func FuzzDirectContent(f *testing.F) {
 	for _, text := range []string{"", ".", "a\r\n.\r\nb\r\n", "a\r", "\r\n.\r\n", "..\r\n.", "a\r\n..b\r\n\r\n.", "x\r\n", "x\r\r\n."} {
 		f.Add([]byte(text), uint8(1), uint8(1))
@@ -46,7 +45,7 @@ func FuzzDirectContent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, limit, most uint8) {
 		is := is.New(t)
 		if len(text) == 0 {
-			return // never large
+			return // not a large message
 		}
 		var want bytes.Buffer
 		is.NoErr(sendContent(&want, bytes.NewReader(text), int64(len(text))))
@@ -56,7 +55,7 @@ func FuzzDirectContent(f *testing.F) {
 	})
 }
 
-// A large message goes out in few writes, a dot more or less.
+// A large message takes few writes, also with dots at the beginning of lines.
 func TestDirectContentInPieces(t *testing.T) {
 	is := is.New(t)
 	text := []byte(strings.Repeat("a line of some length\r\n", 40_000))
@@ -69,6 +68,6 @@ func TestDirectContentInPieces(t *testing.T) {
 		err := w.send(bytes.NewReader(text), size)
 		is.Equal(fmt.Sprint(unreadable(err)), fmt.Sprintf("the content is not %d octets long", size))
 		sent := p.wire.nc.(*writeRecorder).String()
-		is.True(!strings.HasSuffix(sent, "\r\n.\r\n")) // the relay accepts nothing
+		is.True(!strings.HasSuffix(sent, "\r\n.\r\n")) // the relay cannot accept the message
 	}
 }

@@ -58,12 +58,12 @@ func TestErrorOutcome(t *testing.T) {
 			o := tt.err.Outcome()
 			is.Equal(o.Fault, tt.whom)               // party at fault
 			is.Equal(o.Permanent, tt.permanent)      // whether a retry is pointless
-			is.Equal(o.Op, tt.err.Op)                // the facts are kept
+			is.Equal(o.Op, tt.err.Op)                // the operation is kept
 			is.Equal(o.Reply, tt.err.Reply.String()) //
 			is.Equal(o.Uncertain, tt.err.Uncertain)  //
-			is.True(o.Err != nil)                    // a failure has a cause
+			is.True(o.Err != nil)                    // a failure has an error
 			if tt.err.Err == nil {
-				is.Equal(o.Err.Error(), tt.err.Reply.String()) // the refusal
+				is.Equal(o.Err.Error(), tt.err.Reply.String()) // the reply
 			}
 		})
 	}
@@ -73,10 +73,11 @@ func TestResultOutcome(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
 	ok := Result{Reply: attempt.Reply{Code: 250, Text: "queued"}, TLS: "TLS 1.3", DSN: true}
-	is.Equal(ok.Outcome(), attempt.Outcome{Code: ok.Reply.Code, Reply: ok.Reply.String(), TLS: "TLS 1.3", DSN: true}) // an acceptance has no error
+	// an acceptance has no error
+	is.Equal(ok.Outcome(), attempt.Outcome{Code: ok.Reply.Code, Reply: ok.Reply.String(), TLS: "TLS 1.3", DSN: true})
 	refused := Result{Err: answer(attempt.OpRcpt, 550, "5.1.1"), TLS: "TLS 1.2"}
 	o := refused.Outcome()
-	is.Equal(o.TLS, "TLS 1.2") // the session of a refusal is known, too
+	is.Equal(o.TLS, "TLS 1.2") // also for a refusal
 	is.Equal(o.Code, 550)
 	is.Equal(o.Fault, attempt.Recipient)
 	is.Equal(o.Err.Error(), "550 5.1.1")

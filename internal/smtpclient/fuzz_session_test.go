@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// A scriptedConn is a connection to a relay that says what the fuzzer wants, whatever it is sent, and then hangs up.
+// A scriptedConn is a connection to a relay that sends the replies of the fuzzer, whatever it gets, and then closes the
+// connection.
 type scriptedConn struct {
 	remote net.Addr
 	mu     sync.Mutex
-	says   []string // a piece for each read
+	says   []string // one element for each read
 	sent   bytes.Buffer
 	closed bool
 }
@@ -56,7 +57,7 @@ func (c *scriptedConn) SetDeadline(time.Time) error      { return nil }
 func (c *scriptedConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *scriptedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// converse sends three messages with two recipients each over conn, and returns what was sent.
+// converse sends three messages with two recipients each over conn, and returns the octets sent.
 func converse(t *testing.T, conn *scriptedConn, cfg Config) (sent string) {
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
@@ -83,8 +84,8 @@ func converse(t *testing.T, conn *scriptedConn, cfg Config) (sent string) {
 	return conn.sent.String()
 }
 
-// Whatever a relay says: the session ends, each recipient has a result, no login goes in the clear to a relay that
-// is not local, and no mail is sent without the login that was configured.
+// For any replies: the session ends, each recipient has a result, no login is sent without TLS to a relay that is not
+// local, and no mail is sent without the configured login.
 func FuzzSession(f *testing.F) {
 	const hello = "220 r\r\n|250-r\r\n"
 	f.Add(hello+"250-PIPELINING\r\n250-CHUNKING\r\n250 SIZE 5\r\n|250 ok\r\n250 ok\r\n250 ok\r\n", false, false)

@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// A relay that talks without being asked costs bounded time and memory, and ends the session.
+// A relay that sends replies without commands takes bounded time and memory, and ends the session.
 func TestRelayThatTalksTooMuch(t *testing.T) {
 	for name, answer := range map[string]string{
 		"second answer":    "250 ok\r\n250 ok",
@@ -31,11 +31,11 @@ func TestRelayThatTalksTooMuch(t *testing.T) {
 						c := mustOpen(t, r)
 						start := time.Now()
 						outcomes := serve(t, c, append(letters(5), letters(5)...)...)
-						is.True(len(outcomes) > 0 && outcomes[0] != "twice") // each has one outcome
-						is.True(len(outcomes) < 10)                          // it does not go on for ever
-						is.True(!c.Usable())                                 // the session is over
-						is.True(time.Since(start) < time.Hour)               // in time
-						is.True(len(c.wire.in.buf) <= maxLine)               // no more is held than a line
+						is.True(len(outcomes) > 0 && outcomes[0] != "twice") // each recipient has one outcome
+						is.True(len(outcomes) < 10)                          // the transaction ends
+						is.True(!c.Usable())                                 // the session has ended
+						is.True(time.Since(start) < time.Hour)               // within a bounded time
+						is.True(len(c.wire.in.buf) <= maxLine)               // at most a line is kept
 					})
 				})
 			})
@@ -43,7 +43,7 @@ func TestRelayThatTalksTooMuch(t *testing.T) {
 	}
 }
 
-// A relay at one byte a second is given up at the limit of a step, in a flight too.
+// A relay that sends one octet a second is given up at the limit of a step, also in a flight.
 func TestSlowRelayInAFlight(t *testing.T) {
 	inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 		synctest.Test(t, func(t *testing.T) {
@@ -54,13 +54,13 @@ func TestSlowRelayInAFlight(t *testing.T) {
 			is.NoErr(err) // set up
 			start := time.Now()
 			serve(t, c, letters(8)...)
-			is.Equal(time.Since(start), 20*time.Second) // the first answer has taken too long
+			is.Equal(time.Since(start), 20*time.Second) // the limit of the first reply
 			is.True(!c.Usable())                        // the session is over
 		})
 	})
 }
 
-// TestMemoryWhileWaiting holds many transactions at the end of the data.
+// TestMemoryWhileWaiting has many transactions that wait for the reply to the end of the data.
 func TestMemoryWhileWaiting(t *testing.T) {
 	const n = 100
 	inEachModeInABubble(t, func(t *testing.T, m mode) {
@@ -88,21 +88,21 @@ func TestMemoryWhileWaiting(t *testing.T) {
 		for range n {
 			<-ended
 		}
-		synctest.Wait() // every client waits for the answer
+		synctest.Wait() // every client waits for the reply
 		each := (waiting() - before) / n
-		t.Logf("%d octets for each, with both ends", each)
+		t.Logf("%d octets for each connection, with both ends", each)
 		is.True(each < 20<<10) // far less than the content
 	})
 }
 
-// inEachModeInABubble is inEachMode with a clock of the test's own, and without a relay.
+// inEachModeInABubble is inEachMode in a bubble, and without a relay.
 func inEachModeInABubble(t *testing.T, test func(t *testing.T, m mode)) {
 	inEachMode(t, func(t *testing.T, m mode, _ *smtptest.Relay) {
 		synctest.Test(t, func(t *testing.T) { test(t, m) })
 	})
 }
 
-// silent takes a message with so much content, says that it has it, and does not answer to it.
+// silent reads a message with that much content, and does not reply to its end.
 func silent(server io.ReadWriter, m mode, size int, ended chan<- struct{}) {
 	_, _ = io.WriteString(server, "220 hi\r\n")
 	buf := make([]byte, 256)

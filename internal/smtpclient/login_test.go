@@ -20,7 +20,7 @@ func TestAUTH(t *testing.T) {
 		name   string
 		offer  string
 		auth   AuthFunc
-		answer string // scripted, for AUTH
+		answer string // scripted reply to AUTH
 		err    string // part of the error; "" for none
 		code   int
 		last   string // start of the last command
@@ -51,7 +51,7 @@ func TestAUTH(t *testing.T) {
 			if test.err == "" {
 				is.NoErr(err)                                                     // logged in
 				is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // mail can go
-				is.Equal(r.Messages()[0].User == "ann", test.answer == "")        // in the name of the user
+				is.Equal(r.Messages()[0].User == "ann", test.answer == "")        // with the user of the login
 			} else {
 				is.Equal(asError(err).Op, attempt.OpAuth)        // the step is named
 				is.Equal(asError(err).Reply.Code, test.code)     // with the reply
@@ -59,7 +59,7 @@ func TestAUTH(t *testing.T) {
 				is.True(!strings.Contains(err.Error(), secret))  // without secrets
 			}
 			commands := r.Commands()
-			is.True(strings.HasPrefix(commands[len(commands)-1], test.last)) // nothing is sent after that, no stray line either
+			is.True(strings.HasPrefix(commands[len(commands)-1], test.last)) // no further line is sent
 		})
 	}
 }
@@ -86,7 +86,7 @@ func TestInitialResponse(t *testing.T) {
 		r := &smtptest.Relay{Ext: []string{"AUTH X"}, Reply: script(map[string]string{"AUTH": "235 ok"})}
 		_, err := open(t.Context(), r, local, Config{Auth: own("X", initial)})
 		is.NoErr(err)                   // logged in
-		is.Equal(r.Commands()[1], want) // none, empty, and one are told apart (RFC 4954)
+		is.Equal(r.Commands()[1], want) // none, empty, and non-empty are distinct (RFC 4954)
 	}
 }
 
@@ -101,8 +101,8 @@ func TestChallengesAreBounded(t *testing.T) {
 		return "334 YQ=="
 	}}
 	_, err := open(t.Context(), r, local, Config{Auth: CRAMMD5("ann", secret)})
-	is.Equal(asError(err).Op, attempt.OpAuth) // it gives up
-	is.Equal(asked, maxChallenges+1)          // after so many
+	is.Equal(asError(err).Op, attempt.OpAuth) // the login fails
+	is.Equal(asked, maxChallenges+1)          // after a number of challenges
 }
 
 func TestCancelledAUTH(t *testing.T) {
@@ -117,10 +117,10 @@ func TestCancelledAUTH(t *testing.T) {
 	}}
 	_, err := open(t.Context(), r, local, Config{Auth: own("X", nil)})
 	is.Equal(asError(err).Op, attempt.OpAuth) // it fails
-	is.Equal(lines, []string{"X", "*"})       // a challenge that cannot be answered is answered with *
+	is.Equal(lines, []string{"X", "*"})       // a challenge without a response is answered with *
 }
 
-// Credentials go over a line only the relay can read.
+// Credentials are sent only if no third party can read the connection.
 func TestCredentialsNeedAPrivateLine(t *testing.T) {
 	server, pool := serverTLS(t, "relay.test")
 	trusted := &tls.Config{RootCAs: pool}
@@ -145,9 +145,9 @@ func TestCredentialsNeedAPrivateLine(t *testing.T) {
 			r := &smtptest.Relay{TLS: server, Ext: []string{"STARTTLS", "AUTH PLAIN"}, Users: map[string]string{"ann": secret}}
 			test.cfg.Auth = Plain("ann", secret)
 			_, err := open(t.Context(), r, test.addr, test.cfg)
-			is.Equal(asError(err).Op, test.op) // it succeeds or fails as it should
+			is.Equal(asError(err).Op, test.op) // the expected error
 			sent := strings.Contains(strings.Join(r.Commands(), "\n"), "AUTH")
-			is.Equal(sent, test.op == "") // credentials are not sent where it fails
+			is.Equal(sent, test.op == "") // no credentials after a failure
 		})
 	}
 }

@@ -38,7 +38,7 @@ func countAuth(r *smtptest.Relay) (n int) {
 
 func static(context.Context, bool) (string, error) { return "wrong", nil }
 
-// However many connections are opened, a wrong password is tried a few times.
+// With any number of connections, a wrong password is tried only a few times.
 func TestFailedLoginsAreFew(t *testing.T) {
 	for name, reply := range map[string]string{"535": "535 5.7.8 no", "454": "454 4.7.0 later", "421": "421 bye|close", "closed": "close"} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestFailedLoginsAreFew(t *testing.T) {
 				if name == "535" {
 					is.Equal(total, refusedTwice)
 					time.Sleep(10 * time.Minute)
-					is.Equal(connections(t, r, cfg, 20), 1) // one a minute
+					is.Equal(connections(t, r, cfg, 20), 1) // one login a minute
 					is.Equal(connections(t, r, cfg, 20), 0)
 				}
 			})
@@ -63,7 +63,7 @@ func TestFailedLoginsAreFew(t *testing.T) {
 	}
 }
 
-// After a login that succeeded, a few connections log in at the same time; one failure ends that.
+// After a successful login, several connections log in at the same time. One failure ends that.
 func TestLoginsAfterASuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -84,11 +84,11 @@ func TestLoginsAfterASuccess(t *testing.T) {
 		is.True(connections(t, r, cfg, 50) <= maxFailures)
 		fails = false
 		time.Sleep(2 * time.Minute)
-		is.Equal(connections(t, r, cfg, 50), 50) // as before
+		is.Equal(connections(t, r, cfg, 50), 50) // all connections log in again
 	})
 }
 
-// A mechanism that is offered and fails is followed by the next one, which is remembered.
+// If a mechanism fails although it is offered, the next one is tried and remembered.
 func TestNextMechanism(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -113,7 +113,7 @@ func TestNextMechanism(t *testing.T) {
 	})
 }
 
-// A token that has expired is renewed, whatever code says so; in the next session if the relay closed this one.
+// An expired token is renewed, whatever the code of the reply; in the next session, if the relay has closed this one.
 func TestExpiredTokenIsRenewed(t *testing.T) {
 	for _, reply := range []string{"535 5.7.3 expired", "454 4.7.0 expired", "530 5.7.0 expired", "421 4.7.0 expired|close"} {
 		t.Run(reply[:3], func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestMechanismsAsOldServersNameThem(t *testing.T) {
 	}
 }
 
-// The text of the prompts of LOGIN does not count.
+// The text of the prompts of LOGIN does not matter.
 func TestPromptsOfLOGIN(t *testing.T) {
 	for _, prompt := range []string{"334 Username:", "334 ok, your user name", "334 ", "334", "334 VXNlcm5hbWU", "334 VXNlcm5hbWU6 (user)"} {
 		is := is.New(t)

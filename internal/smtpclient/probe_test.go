@@ -16,7 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// probe is Probe over memory. The content must not be read.
+// probe runs Probe with a relay in memory. The content must not be read.
 func probe(t *testing.T, r *smtptest.Relay, addr string, cfg Config, to ...string) (Survey, []Result, error) {
 	t.Helper()
 	nc, err := r.Dial(t.Context(), "tcp", addr)
@@ -38,7 +38,7 @@ func TestProbeAsksAndSendsNothing(t *testing.T) {
 			r.Reply = script(map[string]string{"RCPT no@x": "550 5.1.1 no such user", "RCPT later@x": "451 4.7.1 greylisted"})
 			found, results, err := probe(t, r, remote, Config{}, "yes@x", "no@x", "later@x", "also@x")
 			is.NoErr(err)
-			is.Equal(found.Offers, m.ext) // what the relay offers, as it says it
+			is.Equal(found.Offers, m.ext) // the extensions as the relay writes them
 			var said []string
 			for _, res := range results {
 				text := "taken"
@@ -48,22 +48,22 @@ func TestProbeAsksAndSendsNothing(t *testing.T) {
 				said = append(said, text)
 			}
 			is.Equal(said, []string{"taken", "550 5.1.1 no such user", "451 4.7.1 greylisted", "taken"})
-			is.Equal(len(r.Messages()), 0) // nothing was sent
+			is.Equal(len(r.Messages()), 0) // no message was sent
 			verbs := r.Commands()
-			is.Equal(verbs[len(verbs)-2:], []string{"RSET", "QUIT"}) // what was asked for is taken back
+			is.Equal(verbs[len(verbs)-2:], []string{"RSET", "QUIT"}) // the transaction is reset
 			is.True(!slices.ContainsFunc(verbs, func(c string) bool { return c == "DATA" || strings.HasPrefix(c, "BDAT") }))
 		})
 	})
 }
 
-func TestProbeTellsHowFarItCame(t *testing.T) {
+func TestProbeReportsTheStepThatFailed(t *testing.T) {
 	config, pool := serverTLS(t, "relay.test")
 	refused := script(map[string]string{"AUTH": "535 5.7.8 no"})
 	for name, c := range map[string]struct {
 		relay  *smtptest.Relay
 		cfg    Config
-		op     attempt.Op // of the error; empty: none
-		secure bool       // TLS is on
+		op     attempt.Op // step of the error; empty: no error
+		secure bool       // TLS was used
 		mech   string
 		offers int
 	}{
@@ -78,17 +78,17 @@ func TestProbeTellsHowFarItCame(t *testing.T) {
 			c.cfg.Host = "relay.test"
 			found, results, err := probe(t, c.relay, remote, c.cfg, "a@x")
 			is.Equal(asError(err).Op, c.op)                // the step that failed
-			is.Equal(results != nil, c.op == "")           // answers, if it came to that
-			is.Equal(found.TLS != nil, c.secure)           // whether there is TLS
-			is.Equal(found.Mechanism, c.mech)              // what AUTH was tried with
-			is.Equal(len(found.Offers), c.offers)          // what was offered last
-			is.Equal(len(c.relay.Messages()), 0)           // nothing was sent
-			is.True(c.op != "" || asError(err).Err == nil) // and an error is one
+			is.Equal(results != nil, c.op == "")           // results only without an error
+			is.Equal(found.TLS != nil, c.secure)           // whether TLS was used
+			is.Equal(found.Mechanism, c.mech)              // the mechanism of AUTH
+			is.Equal(len(found.Offers), c.offers)          // extensions of the last reply to EHLO
+			is.Equal(len(c.relay.Messages()), 0)           // no message was sent
+			is.True(c.op != "" || asError(err).Err == nil) // an error has a cause
 		})
 	}
 }
 
-// A hostile relay ends a probe in time, and cannot put control characters into what it offers.
+// A hostile relay ends a probe in time. Its extensions cannot have control characters.
 func TestProbeOfAHostileRelay(t *testing.T) {
 	for verb, answer := range map[string]string{
 		"MAIL": "250 ok\r\n250 ok", "RCPT": "250-" + strings.Repeat("x", 1<<20), "RSET": "hang", "QUIT": "stall",
@@ -100,9 +100,9 @@ func TestProbeOfAHostileRelay(t *testing.T) {
 				start := time.Now()
 				found, results, err := probe(t, r, remote, Config{}, "a@x", "b@x")
 				is.NoErr(err)
-				is.Equal(len(results), 2)                   // each recipient has an answer, or an error
-				is.Equal(found.Offers[1], "X-?[2J evil?")   // nothing for a terminal to obey
-				is.True(time.Since(start) < 10*time.Minute) // it does not go on for ever
+				is.Equal(len(results), 2)                   // each recipient has a reply or an error
+				is.Equal(found.Offers[1], "X-?[2J evil?")   // no control characters
+				is.True(time.Since(start) < 10*time.Minute) // the probe ends
 			})
 		})
 	}

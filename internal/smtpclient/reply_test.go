@@ -40,8 +40,8 @@ func TestReplies(t *testing.T) {
 		t.Run(text[:min(len(text), 40)], func(t *testing.T) {
 			is := is.New(t)
 			reply, err := parse(text)
-			is.NoErr(err)         // it is a reply
-			is.Equal(reply, want) // code, enhanced code and text are told apart
+			is.NoErr(err)         // a valid reply
+			is.Equal(reply, want) // code, enhanced code and text
 		})
 	}
 }
@@ -67,8 +67,8 @@ func TestNoReplies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			reply, err := parse(text)
-			is.True(err != nil)              // it is none
-			is.Equal(reply, attempt.Reply{}) // nothing is made of it
+			is.True(err != nil)              // an invalid reply
+			is.Equal(reply, attempt.Reply{}) // nothing of it is used
 			is.True(len(err.Error()) < 400)  // and the error is short
 		})
 	}
@@ -81,8 +81,8 @@ func TestReplyString(t *testing.T) {
 	is.Equal(attempt.Reply{Code: 452, Enhanced: "4.5.3"}.String(), "452 4.5.3") // with an enhanced code
 }
 
-// Whatever comes: no panic, no more read than the limits allow, and what is kept is short, valid, on one line, and has
-// codes that agree. What String gives is read as the same codes again.
+// For any input: no panic, no more is read than the limits allow, and the reply is short, valid, on one line, and has
+// consistent codes. The result of String is read as the same codes again.
 func FuzzReply(f *testing.F) {
 	for _, seed := range []string{"250 ok\r\n", "550-5.1.1 a\r\n550 5.1.1 b\r\n", "452 4.5.3\r\n", "250\n", "250-\r\n", "\x00", "250 \xff\r\n"} {
 		f.Add(seed)

@@ -10,7 +10,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// Some relays repeat the refused command or the data of the account. Replies go to log, status file and reports.
+// Some relays repeat the refused command or account data. Replies are written to log, status file and reports.
 func TestRepliesRepeatNoCredentials(t *testing.T) {
 	const password = "Pa55-of-the-shop"
 	encoded := base64.StdEncoding.EncodeToString([]byte(password))
@@ -50,7 +50,7 @@ func TestRepliesRepeatNoCredentials(t *testing.T) {
 	}
 }
 
-// The text of a reply to AUTH is not kept, whatever it is: it can have parts of the login in any form.
+// The text of a reply to AUTH is not kept, as it may contain parts of the login in any form.
 func TestRepliesToAUTHAreNotKept(t *testing.T) {
 	const password, echo = "Pa55-of-the-shop", "drow-terces"
 	for name, reply := range map[string]string{
@@ -74,7 +74,7 @@ func TestRepliesToAUTHAreNotKept(t *testing.T) {
 					}}
 					cr := Credentials{User: "ann", Password: fixed(password), Mechanism: mech}
 					_, err := open(t.Context(), r, local, Config{Auth: cr.Auth(), AuthText: shown})
-					is.True(err != nil) // no login
+					is.True(err != nil) // the login fails
 					has := strings.Contains(err.Error(), echo)
 					is.True(shown || !has)                    // the text is not kept
 					is.True(!shown || has || reply[0] == '3') // a probe shows the text
@@ -89,7 +89,7 @@ func TestRepliesToAUTHAreNotKept(t *testing.T) {
 	}
 }
 
-// The challenge of SCRAM, or the error in the place of a proof, can repeat a password of an earlier login.
+// The challenge of SCRAM, or the error in place of a proof, may repeat a password of an earlier login.
 func TestSCRAMErrorsHaveNoTextOfTheRelay(t *testing.T) {
 	const echo = "drow-terces"
 	for _, challenge := range []string{"e=" + echo, "i=9999999999" + echo, "i=" + echo, "r=x,s=" + echo + ",i=" + echo, echo} {
@@ -102,11 +102,11 @@ func TestSCRAMErrorsHaveNoTextOfTheRelay(t *testing.T) {
 		}}
 		_, err := open(t.Context(), r, local, Config{Auth: Credentials{User: "ann", Password: fixed(secret)}.Auth()})
 		is.True(err != nil)                           // no login
-		is.True(!strings.Contains(err.Error(), echo)) // and no text of the relay
+		is.True(!strings.Contains(err.Error(), echo)) // without text of the relay
 	}
 }
 
-// A later session masks the credentials before its login: in the greeting, and in the reply to EHLO.
+// A later session masks the credentials before its own login: in the greeting, and in the reply to EHLO.
 func TestLaterSessionsMaskCredentials(t *testing.T) {
 	const password = "Pa55-of-the-shop"
 	for _, refused := range []string{"greeting", "EHLO", "mechanisms"} {
@@ -115,7 +115,7 @@ func TestLaterSessionsMaskCredentials(t *testing.T) {
 		cfg := Config{Auth: cr.Auth(), Logins: new(Logins)}
 		r := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}, Users: map[string]string{"ann": password}}
 		_, err := open(t.Context(), r, local, cfg)
-		is.NoErr(err) // the first session has a login
+		is.NoErr(err) // the first session logs in
 		again := &smtptest.Relay{Ext: []string{"AUTH PLAIN"}}
 		again.Reply = func(verb, _ string) string {
 			if verb == map[string]string{"greeting": "CONNECT", "EHLO": "EHLO"}[refused] {
@@ -133,7 +133,7 @@ func TestLaterSessionsMaskCredentials(t *testing.T) {
 	}
 }
 
-// Many tokens, one after the other, do not make the list of secrets grow.
+// The list of secrets does not grow with each new token.
 func TestSecretsAreBounded(t *testing.T) {
 	is := is.New(t)
 	var s secrets

@@ -60,8 +60,8 @@ func openWire(t *testing.T, r *smtptest.Relay, cfg Config) (*Conn, *countingConn
 	return c, w
 }
 
-// serve offers all of list, as fast as they are asked for, and returns their outcomes: those of a message joined by
-// commas, and "twice" where there was more than one.
+// serve offers all transactions of list as fast as they are requested, and returns their outcomes: those of a message
+// joined by commas, or "twice" if there was more than one.
 func serve(t *testing.T, c *Conn, list ...*Transaction) []string {
 	t.Helper()
 	outcomes, next := map[*Transaction]string{}, 0
@@ -94,7 +94,7 @@ func serve(t *testing.T, c *Conn, list ...*Transaction) []string {
 	return all
 }
 
-// letters are small messages, to 0@x.test, 1@x.test and so on.
+// letters returns small messages to 0@x.test, 1@x.test and so on.
 func letters(n int) []*Transaction {
 	var list []*Transaction
 	for i := range n {
@@ -116,34 +116,36 @@ func TestRoundTripsAndWrites(t *testing.T) {
 		cfg           Config
 		writes, trips int
 	}{
-		{"chunking", chunking, Config{}, n/4 + 1, n/4 + 1}, // the first envelope goes with BDAT 0
+		{"chunking", chunking, Config{}, n/4 + 1, n/4 + 1}, // the first envelope is sent with BDAT 0
 		{"chunking, no empty chunk", chunking, Config{Abilities: notNull}, n/4 + 1, n/4 + 1},
 		{"chunking, window 1", chunking, Config{Window: 1}, n + 1, n + 1},
 		{"chunking, window 8", chunking, Config{Window: 8}, (n+7)/8 + 1, (n+7)/8 + 1},
-		{"pipelining", []string{"SIZE", "PIPELINING"}, Config{}, n + 1, n + 1}, // the first envelope goes alone
+		{"pipelining", []string{"SIZE", "PIPELINING"}, Config{}, n + 1, n + 1}, // the first envelope is sent alone
 		{"no chunking", chunking, Config{NoChunking: true}, n + 1, n + 1},
 		{"chunking alone", []string{"SIZE", "CHUNKING"}, Config{}, 5*n - 1, 5*n - 1},
-		{"no pipelining", chunking, Config{NoPipelining: true}, 5*n - 1, 5*n - 1}, // the first has no RSET
+		{"no pipelining", chunking, Config{NoPipelining: true}, 5*n - 1, 5*n - 1}, // the first message has no RSET
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			is := is.New(t)
 			r := &smtptest.Relay{Ext: test.ext}
 			c, w := openWire(t, r, test.cfg)
 			list := letters(n)
-			is.Equal(serve(t, c, list...), strings.Fields(strings.Repeat("ok ", n))) // all are accepted
+			is.Equal(serve(t, c, list...), strings.Fields(strings.Repeat("ok ", n))) // all messages are accepted
 			is.Equal(w.writes, test.writes)                                          // one write for a flight
-			is.Equal(w.trips, test.trips)                                            // 0.26 round trips for a message, or 1.01
-			is.Equal(len(r.Messages()), n)                                           // each has arrived
+			// 0.26 round trips for a message, or 1.01
+			is.Equal(w.trips, test.trips)
+			is.Equal(len(r.Messages()), n) // each message has arrived
 			for i, m := range r.Messages() {
-				is.Equal(m.To[0]+" "+string(m.Data), fmt.Sprintf("%d@x.test Subject: %d\r\n\r\n.%d\r\n", i, i, i)) // in order, as it was
+				// in order and unchanged
+				is.Equal(m.To[0]+" "+string(m.Data), fmt.Sprintf("%d@x.test Subject: %d\r\n\r\n.%d\r\n", i, i, i))
 			}
-			is.True(c.Usable()) // it can go on
-			is.NoErr(c.Quit())  // in good order
+			is.True(c.Usable()) // the session can go on
+			is.NoErr(c.Quit())  // and ends with QUIT
 		})
 	}
 }
 
-// Each answer has to be given to the message it is about.
+// Each reply is matched to the message that it is about.
 func TestAnswersAreMatched(t *testing.T) {
 	inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 		is := is.New(t)
@@ -167,18 +169,19 @@ func TestAnswersAreMatched(t *testing.T) {
 		list[5].To = []string{"x@x.test", "1@x.test", "y@x.test"}
 		list[6].To = []string{"a b"}
 		is.Equal(serve(t, mustOpen(t, r), list...), []string{"ok", "rcpt: 550 5.1.1 nobody", "ok", "mail: 451 4.7.1 later",
-			"end: 554 5.6.0 spam", "ok,rcpt: 550 5.1.1 nobody,ok", `rcpt: not an address that SMTP can carry: "a b" holds ' '`, "ok"}) // each its own
-		is.Equal(len(r.Messages()), 4) // and only those accepted are there
+			// each message has its own outcome
+			"end: 554 5.6.0 spam", "ok,rcpt: 550 5.1.1 nobody,ok", `rcpt: not an address that SMTP can carry: "a b" holds ' '`, "ok"})
+		is.Equal(len(r.Messages()), 4) // only the accepted messages have arrived
 	})
 }
 
-// What a relay that goes away in the middle leaves behind it.
+// Outcomes if a relay closes the connection within a flight.
 func TestRelayThatGoesAwayInAFlight(t *testing.T) {
 	for _, test := range []struct {
 		name, verb string
-		nth        int // of the verb
+		nth        int // which occurrence of the verb
 		answer     string
-		want       map[string]string // outcomes of four messages, by mode
+		want       map[string]string // outcomes of four messages by mode
 	}{
 		{"closed at the end of the second", "END", 2, "close", map[string]string{
 			"lock-step": "ok|uncertain end", "pipelining": "ok|uncertain end|mail: the relay hung up",
@@ -212,34 +215,36 @@ func TestRelayThatGoesAwayInAFlight(t *testing.T) {
 				c := mustOpen(t, r)
 				got := strings.Join(serve(t, c, letters(4)...), "|")
 				got = strings.NewReplacer(": EOF", "", ": read a reply", "", ": io: read/write on closed pipe", "").Replace(got)
-				is.Equal(got, test.want[m.name]) // those whose end was sent and not answered are uncertain, and no others
-				is.True(!c.Usable())             // the session is over
+				// messages whose end was sent without a reply are uncertain, and no others
+				is.Equal(got, test.want[m.name])
+				is.True(!c.Usable()) // the session is over
 			})
 		})
 	}
 }
 
-// Lessons from a real relay: a lone dot is right only if the relay has this sender in mind, and nobody else.
+// After DATA without an accepted recipient, a lone dot is sent only if the relay has accepted the sender, or it might
+// end another message.
 func TestGoAheadWithoutRecipients(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Ext: []string{"PIPELINING"}, Reply: script(map[string]string{"RCPT 0@x.test": "550 no", "DATA": "354 go"})}
 	c := mustOpen(t, r)
-	is.Equal(serve(t, c, letters(3)...), []string{"rcpt: 550 no", "ok", "ok"}) // the others are not harmed
-	is.True(c.Usable())                                                        // a lone dot has helped
+	is.Equal(serve(t, c, letters(3)...), []string{"rcpt: 550 no", "ok", "ok"}) // the other messages are accepted
+	is.True(c.Usable())                                                        // the lone dot has ended the data
 	is.Equal(len(r.Messages()), 2)                                             // and made no message
 
 	r = &smtptest.Relay{Ext: []string{"PIPELINING"}, Reply: script(map[string]string{"MAIL": "550 no", "DATA": "354 go"})}
 	c = mustOpen(t, r)
 	is.Equal(serve(t, c, letters(3)...), []string{"mail: 550 no"}) // the refusal counts
-	is.True(!c.Usable())                                           // the socket is closed
-	is.Equal(r.Commands()[len(r.Commands())-1], "DATA")            // and nothing was sent that might end a message
+	is.True(!c.Usable())                                           // the connection is closed
+	is.Equal(r.Commands()[len(r.Commands())-1], "DATA")            // no dot was sent, which might end a message
 }
 
-// A relay that takes the content of a message whose sender it refused is out of step.
+// After a relay accepts the content of a message whose sender it refused, replies and commands do not match.
 func TestChunkAcceptedAfterRefusedSender(t *testing.T) {
 	is := is.New(t)
 	client, server := pipe(t)
-	go func() { // answers each of two flights
+	go func() { // replies to each of two flights
 		buf := make([]byte, 1<<10)
 		_, _ = io.WriteString(server, "220 hi\r\n")
 		_, _ = server.Read(buf)
@@ -250,10 +255,10 @@ func TestChunkAcceptedAfterRefusedSender(t *testing.T) {
 	c, err := Connect(t.Context(), client, Config{LocalName: "me"})
 	is.NoErr(err)                                                  // set up
 	is.Equal(serve(t, c, letters(1)...), []string{"mail: 550 no"}) // the refusal counts
-	is.True(!c.Usable())                                           // and nothing more is said
+	is.True(!c.Usable())                                           // the session has ended
 }
 
-// Many recipients go in groups, so that neither side waits for the other to read.
+// Recipients are sent in groups, so that client and relay do not both wait for the other to read.
 func TestManyRecipients(t *testing.T) {
 	inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 		is := is.New(t)
@@ -266,10 +271,10 @@ func TestManyRecipients(t *testing.T) {
 		list := letters(2)
 		list[1].To = to
 		outcomes := serve(t, c, list...)
-		is.Equal(strings.Count(outcomes[1], "ok"), 249) // all but one are taken
+		is.Equal(strings.Count(outcomes[1], "ok"), 249) // all recipients except one are accepted
 		is.Equal(len(r.Messages()[1].To), 249)          // and get the message
 		if !m.lockStep() {
-			is.True(w.writes <= 5) // in groups of a hundred
+			is.True(w.writes <= 5) // groups of a hundred recipients
 		}
 		r.Reply = func(verb, arg string) string {
 			if verb == "RCPT" && len(arg) == len("100@x.test") {
@@ -280,13 +285,15 @@ func TestManyRecipients(t *testing.T) {
 		list = letters(1)
 		list[0].To = to
 		outcomes = serve(t, c, list...)
-		is.Equal(strings.Count(outcomes[0], "ok"), 100)                               // as many as the relay takes
-		is.Equal(strings.Count(outcomes[0], "next: rcpt: 452 4.5.3 enough"), 150)     // the others have another turn
-		is.Equal(strings.Count(strings.Join(r.Commands(), "\n"), "RCPT TO:<249@"), 1) // after the group that said so none are offered
+		is.Equal(strings.Count(outcomes[0], "ok"), 100) // as many as the relay accepts
+		// the others are offered in another transaction
+		is.Equal(strings.Count(outcomes[0], "next: rcpt: 452 4.5.3 enough"), 150)
+		// no recipient is offered after the group with a 452
+		is.Equal(strings.Count(strings.Join(r.Commands(), "\n"), "RCPT TO:<249@"), 1)
 	})
 }
 
-// The flight goes without a message that cannot be read, and no relay ever sees half of one.
+// A flight leaves out messages that cannot be read. No relay ever gets a part of one.
 func TestUnreadableMessageInAFlight(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Ext: modes[2].ext}
@@ -297,12 +304,12 @@ func TestUnreadableMessageInAFlight(t *testing.T) {
 	list[3].Size--
 	outcomes := serve(t, c, list...)
 	is.Equal(outcomes, []string{"content: read the content: no such file", "ok", "content: the content is not 19 octets long",
-		"content: the content is not 17 octets long", "ok", "ok"}) // only these fail
-	is.Equal(w.writes, 2)          // in one flight behind the first envelope
-	is.True(c.Usable())            // nothing of them was sent
-	is.Equal(len(r.Messages()), 3) // the others are there
+		"content: the content is not 17 octets long", "ok", "ok"}) // the unreadable messages fail, and no others
+	is.Equal(w.writes, 2)          // in one flight after the first envelope
+	is.True(c.Usable())            // no octet of the unreadable messages was sent
+	is.Equal(len(r.Messages()), 3) // the other messages have arrived
 	for _, line := range r.Commands() {
-		is.True(!strings.Contains(line, "<2@")) // not even their envelopes were sent
+		is.True(!strings.Contains(line, "<2@")) // not even the envelope of an unreadable message was sent
 	}
 }
 
@@ -312,12 +319,12 @@ func TestChunkGetsTheEndOfItsLastLine(t *testing.T) {
 		r := &smtptest.Relay{Ext: modes[2].ext}
 		x := letter("a@x.test")
 		x.Content, x.Size = strings.NewReader(content), int64(len(content))
-		is.Equal(serve(t, mustOpen(t, r), x, letter("b@x.test")), []string{"ok", "ok"}) // accepted, and the next too
-		is.Equal(string(r.Messages()[0].Data), want)                                    // with whole lines
+		is.Equal(serve(t, mustOpen(t, r), x, letter("b@x.test")), []string{"ok", "ok"}) // both messages are accepted
+		is.Equal(string(r.Messages()[0].Data), want)                                    // the last line is complete
 	}
 }
 
-// big is a message larger than a flight.
+// big returns a message larger than a flight.
 func big(size int) *Transaction {
 	content := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", size/64)
 	return &Transaction{From: "a@client.test", To: []string{"big@x.test"}, Size: int64(len(content)), Content: strings.NewReader(content)}
@@ -332,15 +339,17 @@ func TestLargeMessages(t *testing.T) {
 			list[i+1].To[0] = strconv.Itoa(i+1) + "@x.test"
 		}
 		is.Equal(serve(t, mustOpen(t, r), list...), strings.Fields(strings.Repeat("ok ", 6))) // accepted
-		is.Equal(len(r.Messages()), 6)                                                        // all there
+		// all messages have arrived
+		is.Equal(len(r.Messages()), 6)
 		for i, got := range r.Messages() {
-			is.Equal(int64(len(got.Data)), list[i].Size) // whole
+			is.Equal(int64(len(got.Data)), list[i].Size) // complete
 			is.Equal(got.To, list[i].To)                 // and in order
 		}
 	})
 }
 
-// A refusal stops an upload soon. In a bubble, as nobody reads what comes after a 421, and a pipe waits for that.
+// A refusal ends the upload soon. The test runs in a bubble, as the connection is not read after a 421, and a pipe
+// blocks then.
 func TestRefusalStopsTheUpload(t *testing.T) {
 	for name, test := range map[string]struct{ verb, answer, want string }{
 		"recipient": {"RCPT", "550 no", "rcpt: 550 no"},
@@ -358,10 +367,10 @@ func TestRefusalStopsTheUpload(t *testing.T) {
 				for _, size := range w.sizes {
 					sum += size
 				}
-				is.True(sum < chunkSize+1000)       // no more than a chunk was sent
-				is.Equal(c.Usable(), name != "421") // the session goes on
-				is.Equal(len(r.Messages()), 0)      // nothing has arrived
-				is.NoErr(c.Close())                 // closing is always in order
+				is.True(sum < chunkSize+1000)       // at most one chunk was sent
+				is.Equal(c.Usable(), name != "421") // the session goes on, except after 421
+				is.Equal(len(r.Messages()), 0)      // no message has arrived
+				is.NoErr(c.Close())                 // Close always succeeds
 			})
 		})
 	}
@@ -376,15 +385,15 @@ func TestLargeMessageThatBreaksOff(t *testing.T) {
 			x := big(3 << 20)
 			x.Content = io.MultiReader(io.LimitReader(x.Content, at), iotest.ErrReader(errors.New("bad sector")))
 			failed := c.Transact(t.Context(), x)[0].Err
-			is.Equal(failed.Error(), "content: read the content: bad sector") // the cause is named
-			is.True(failed.Source && !failed.Uncertain)                       // the message is to blame
-			is.True(!c.Usable())                                              // the session is over
-			is.Equal(len(r.Messages()), 0)                                    // and nothing has arrived
+			is.Equal(failed.Error(), "content: read the content: bad sector") // the error has the cause
+			is.True(failed.Source && !failed.Uncertain)                       // the message is at fault
+			is.True(!c.Usable())                                              // the session has ended
+			is.Equal(len(r.Messages()), 0)                                    // no message has arrived
 		})
 	}
 }
 
-// shortConn fails after some octets.
+// shortConn fails after a number of octets.
 type shortConn struct {
 	net.Conn
 	left int
@@ -400,7 +409,7 @@ func (s *shortConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Only a message that has left to its end can have arrived.
+// Only a message that was sent completely can have arrived.
 func TestFlightThatIsCut(t *testing.T) {
 	is := is.New(t)
 	r := &smtptest.Relay{Ext: modes[2].ext, Reply: script(map[string]string{"MAIL b@client.test": "hang"})}
@@ -411,9 +420,10 @@ func TestFlightThatIsCut(t *testing.T) {
 	is.NoErr(err) // set up
 	list := letters(4)
 	list[1].From = "b@client.test"
-	cut.left = 64 + 32 + 94 + 30 // the first envelope, the first content, the second message, and a part of the third
+	cut.left = 64 + 32 + 94 + 30 // the first envelope and content, the second message, and a part of the third one
 	outcomes := serve(t, c, list...)
-	is.Equal(outcomes, []string{"ok", "uncertain mail", "mail: network is down", "mail: network is down"}) // the second has left
+	// the second message was sent completely
+	is.Equal(outcomes, []string{"ok", "uncertain mail", "mail: network is down", "mail: network is down"})
 }
 
 func TestLMTP(t *testing.T) {
@@ -422,19 +432,19 @@ func TestLMTP(t *testing.T) {
 		r.LMTP = true
 		r.Reply = script(map[string]string{"RCPT b": "550 5.1.1 nobody", "END c": "452 4.2.2 full", "END e": "421 bye|close"})
 		c, err := open(t.Context(), r, remote, Config{LMTP: true})
-		is.NoErr(err) // LHLO is said
+		is.NoErr(err) // LHLO is accepted
 		list := []*Transaction{letter("a", "b", "c", "d"), letter("b"), letter("c"), letter("a"), letter("a", "e", "f")}
 		is.Equal(serve(t, c, list...), []string{"ok,rcpt: 550 5.1.1 nobody,end: 452 4.2.2 full,ok", "rcpt: 550 5.1.1 nobody",
 			"end: 452 4.2.2 full", "ok", "ok,end: 421 bye,uncertain end"}) // an outcome for each recipient
-		is.Equal(r.Commands()[0], "LHLO client.test")    // with its own greeting
-		is.Equal(r.Messages()[0].To, []string{"a", "d"}) // the message is there for those who have it
+		is.Equal(r.Commands()[0], "LHLO client.test")    // the greeting of LMTP
+		is.Equal(r.Messages()[0].To, []string{"a", "d"}) // the recipients that accepted the message
 	})
 }
 
 func TestLMTPNeedsLHLO(t *testing.T) {
 	is := is.New(t)
 	_, err := open(t.Context(), &smtptest.Relay{}, remote, Config{LMTP: true})
-	is.Equal(asError(err).Op, attempt.OpEHLO) // there is no way back to HELO
+	is.Equal(asError(err).Op, attempt.OpEHLO) // HELO is not tried
 }
 
 func TestDomainsAsALabels(t *testing.T) {
@@ -443,13 +453,14 @@ func TestDomainsAsALabels(t *testing.T) {
 		r := &smtptest.Relay{Ext: []string{"X", offered}[min(1, len(offered)) : min(1, len(offered))+1]}
 		x := letter("b@müller.test")
 		x.From = "a@müller.test"
-		is.Equal(serve(t, mustOpen(t, r), x), []string{"ok"}) // accepted
+		is.Equal(serve(t, mustOpen(t, r), x), []string{"ok"}) // the message is accepted
 		m := r.Messages()[0]
-		is.Equal(strings.TrimSpace(m.From+" "+m.To[0]+" "+strings.Join(m.MailParams, " ")), want) // in ASCII where UTF-8 is not known
+		// in ASCII if the relay has no SMTPUTF8
+		is.Equal(strings.TrimSpace(m.From+" "+m.To[0]+" "+strings.Join(m.MailParams, " ")), want)
 	}
 }
 
-// Serve asks once more when all is answered, and not after that.
+// Serve asks for transactions once more when all replies have come, and then ends.
 func TestServeAsksAgainBeforeItEnds(t *testing.T) {
 	inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 		is := is.New(t)
@@ -466,11 +477,11 @@ func TestServeAsksAgainBeforeItEnds(t *testing.T) {
 			return x
 		}, func(*Transaction, []Result) {
 			if served++; served == 1 {
-				late = []*Transaction{letter("b@x.test")} // comes with the answer to the first
+				late = []*Transaction{letter("b@x.test")} // available with the reply to the first message
 			}
 		})
-		is.Equal(served, 2) // it is not left behind
-		is.True(asked <= 4) // nobody is asked in a loop
+		is.Equal(served, 2) // the late message is sent
+		is.True(asked <= 4) // a few calls, not an endless loop
 		is.True(c.Usable()) // the session can go on
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A mailbox is the backend of a real server: it keeps what it gets.
+// A mailbox is the backend of a real server. It keeps the messages.
 type mailbox struct {
 	mu    sync.Mutex
 	mails []string // "user from to to: content"
@@ -74,7 +74,7 @@ func (v *visit) Reset() { v.mail = "" }
 
 func (v *visit) Logout() error { return nil }
 
-// With a server that nobody here has written, over TCP, with STARTTLS and AUTH.
+// Against a server by other authors, over TCP, with STARTTLS and AUTH.
 func TestWithARealServer(t *testing.T) {
 	is := is.New(t)
 	cfg, pool := serverTLS(t, "127.0.0.1")
@@ -101,13 +101,13 @@ func TestWithARealServer(t *testing.T) {
 		is.Equal(results[2].Err, nil)                                    // accepted
 		want = append(want, "ann a@x.test b@x.test c@x.test: "+content)
 	}
-	is.NoErr(c.Quit())        // ends in good order
-	is.NoErr(server.Close())  // the server too
+	is.NoErr(c.Quit())        // QUIT succeeds
+	is.NoErr(server.Close())  // the server is closed
 	is.NoErr(<-done)          // and has ended
-	is.Equal(box.mails, want) // everything has arrived, byte for byte
+	is.Equal(box.mails, want) // each accepted message has arrived unchanged
 }
 
-// A thousand messages in each mode over several connections: none is lost, none comes twice, none is changed.
+// A thousand messages in each mode over several connections: no message is lost, doubled or changed.
 func TestThousandMessages(t *testing.T) {
 	const n, conns = 1000, 4
 	for name, cfg := range map[string]Config{
@@ -137,21 +137,21 @@ func TestThousandMessages(t *testing.T) {
 			}
 			wg.Wait()
 			is.Equal(q.accepted, n)     // all accepted
-			is.NoErr(server.Close())    // the server stops
-			is.NoErr(<-stopped)         // in good order
-			is.Equal(len(box.mails), n) // none lost, none twice
+			is.NoErr(server.Close())    // the server is closed
+			is.NoErr(<-stopped)         // and has ended
+			is.Equal(len(box.mails), n) // no message is lost or doubled
 			got := map[string]bool{}
 			for _, mail := range box.mails {
 				got[mail] = true
 			}
 			for i := range n {
-				is.True(got["a@x.test b@x.test: "+numbered(i+1)]) // byte for byte
+				is.True(got["a@x.test b@x.test: "+numbered(i+1)]) // each message is unchanged
 			}
 		})
 	}
 }
 
-// A queue hands out numbered messages to several connections.
+// A queue gives numbered messages to several connections.
 type queue struct {
 	mu             sync.Mutex
 	left, accepted int
@@ -176,7 +176,7 @@ func (q *queue) done(_ *Transaction, results []Result) {
 	}
 }
 
-// numbered is a message of a size that depends on its number; one in a hundred does not fit into a flight.
+// numbered returns a message with a size that depends on its number. One in a hundred is larger than a flight.
 func numbered(i int) string {
 	size := i % 37
 	if i%100 == 0 {

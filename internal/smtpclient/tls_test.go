@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// serverTLS is what a relay with a certificate for hosts needs, and the pool its clients need.
+// serverTLS returns the TLS configuration of a relay with a certificate for hosts, and the pool for its clients.
 func serverTLS(t *testing.T, hosts ...string) (*tls.Config, *x509.CertPool) {
 	t.Helper()
 	cert, pool := smtptest.Certificate(t, hosts...)
@@ -62,14 +62,14 @@ func TestTLS(t *testing.T) {
 			if test.err != "" {
 				is.Equal(asError(err).Op, attempt.OpTLS)                            // the step is named
 				is.True(strings.Contains(err.Error(), test.err))                    // with the reason
-				is.True(!strings.Contains(strings.Join(r.Commands(), " "), "MAIL")) // no mail goes without TLS
+				is.True(!strings.Contains(strings.Join(r.Commands(), " "), "MAIL")) // no mail is sent without TLS
 				return
 			}
 			is.NoErr(err) // set up
 			got := c.Transact(t.Context(), letter("a@x.test"))[0]
 			is.Equal(got.Err, nil)                     // accepted
-			is.NoErr(c.Quit())                         // ends in good order
-			is.Equal(r.Messages()[0].TLS, test.secure) // over TLS or not
+			is.NoErr(c.Quit())                         // QUIT succeeds
+			is.Equal(r.Messages()[0].TLS, test.secure) // with or without TLS
 			is.Equal(got.TLS, map[bool]string{true: "TLS 1.3"}[test.secure])
 		})
 	}
@@ -84,12 +84,12 @@ func TestImplicitTLS(t *testing.T) {
 	is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil) // accepted
 	is.True(r.Messages()[0].TLS)                                      // over TLS
 	_, err = open(t.Context(), r, local, Config{TLS: TLSImplicit, Host: "127.0.0.1"})
-	is.Equal(asError(err).Op, attempt.OpTLS) // verified on loopback too
+	is.Equal(asError(err).Op, attempt.OpTLS) // the certificate is verified on loopback, too
 	_, err = open(t.Context(), &smtptest.Relay{}, remote, Config{TLS: TLSImplicit, Host: "relay.test"})
-	is.Equal(asError(err).Op, attempt.OpTLS) // a relay that speaks in the clear is none
+	is.Equal(asError(err).Op, attempt.OpTLS) // a relay without TLS is refused
 }
 
-func TestOnlyWhatIsOfferedOverTLSCounts(t *testing.T) {
+func TestOnlyExtensionsOfferedOverTLSCount(t *testing.T) {
 	is := is.New(t)
 	server, pool := serverTLS(t, "relay.test")
 	hellos := 0
@@ -105,7 +105,7 @@ func TestOnlyWhatIsOfferedOverTLSCounts(t *testing.T) {
 	_, size := c.Extension("SIZE")
 	_, auth := c.Extension("AUTH")
 	_, eight := c.Extension("8BITMIME")
-	is.True(!size && !auth && eight) // the first offer is forgotten
+	is.True(!size && !auth && eight) // extensions offered before TLS are forgotten
 }
 
 func TestPlaintextBehindSTARTTLSEndsTheSession(t *testing.T) {
@@ -116,7 +116,7 @@ func TestPlaintextBehindSTARTTLSEndsTheSession(t *testing.T) {
 		_, err := open(t.Context(), r, remote, Config{Host: "relay.test", TLSConfig: &tls.Config{RootCAs: pool}})
 		is.Equal(asError(err).Op, attempt.OpTLS)               // CVE-2011-0411
 		is.True(strings.Contains(err.Error(), "in the clear")) // with the reason
-		is.Equal(len(r.Commands()), 2)                         // nothing more is sent
+		is.Equal(len(r.Commands()), 2)                         // no further command
 	}
 }
 
@@ -129,7 +129,7 @@ func TestSTARTTLSThatFailsIsNotFollowedByClearText(t *testing.T) {
 			_, err := open(t.Context(), r, remote, Config{Host: "relay.test"})
 			is.Equal(asError(err).Op, attempt.OpTLS) // the step is named
 			is.Equal(asError(err).Reply.Code, code)  // with the reply
-			is.Equal(len(r.Commands()), 2)           // nothing more is sent
+			is.Equal(len(r.Commands()), 2)           // no further command
 		})
 	}
 }
@@ -146,7 +146,7 @@ func TestHandshakeHasALimit(t *testing.T) {
 	})
 }
 
-// A relay that breaks off in the middle of the content over TLS must not get a whole message either.
+// If the content cannot be read to its end, a relay gets no whole message over TLS either.
 func TestContentThatBreaksOffOverTLS(t *testing.T) {
 	is := is.New(t)
 	server, pool := serverTLS(t, "relay.test")
@@ -155,8 +155,8 @@ func TestContentThatBreaksOffOverTLS(t *testing.T) {
 	is.NoErr(err) // set up
 	x := letter("a@x.test")
 	x.Content = io.LimitReader(x.Content, 10)
-	is.True(c.Transact(t.Context(), x)[0].Err.Source) // the message is to blame
-	is.Equal(len(r.Messages()), 0)                    // and is not complete
+	is.True(c.Transact(t.Context(), x)[0].Err.Source) // the message is at fault
+	is.Equal(len(r.Messages()), 0)                    // and has no end of the data
 }
 
 func TestIsLocal(t *testing.T) {
@@ -173,7 +173,7 @@ func TestIsLocal(t *testing.T) {
 		{nil, false},
 	} {
 		is := is.New(t)
-		is.Equal(isLocal(test.addr), test.want) // only what does not leave the host
+		is.Equal(isLocal(test.addr), test.want) // only addresses on this host
 	}
 }
 
@@ -207,7 +207,7 @@ func TestPins(t *testing.T) {
 			test.cfg.Auth = Plain("ann", secret)
 			r := &smtptest.Relay{TLS: server, Ext: []string{test.offer, "AUTH PLAIN"}, Users: map[string]string{"ann": secret}}
 			_, err := open(t.Context(), r, remote, test.cfg)
-			is.Equal(err == nil, test.err == "") // only the pinned key is good enough, for credentials too
+			is.Equal(err == nil, test.err == "") // only the pinned key is accepted, also for credentials
 			if err != nil {
 				is.Equal(asError(err).Op, attempt.OpTLS)         // the step is named
 				is.True(strings.Contains(err.Error(), test.err)) // with the reason
@@ -216,7 +216,7 @@ func TestPins(t *testing.T) {
 	}
 }
 
-// A pinned key counts only for the certificate that the relay has proved to have the key of.
+// A pin is compared with the certificate whose key the relay has proved to have.
 func TestPinOfACertificateBehindAnother(t *testing.T) {
 	is := is.New(t)
 	server, _ := serverTLS(t, "relay.test")
@@ -224,7 +224,7 @@ func TestPinOfACertificateBehindAnother(t *testing.T) {
 	attacker.Certificates[0].Certificate = append(attacker.Certificates[0].Certificate, server.Certificates[0].Certificate[0])
 	r := &smtptest.Relay{TLS: attacker, Ext: []string{"STARTTLS"}}
 	_, err := open(t.Context(), r, remote, Config{Host: "relay.test", Pins: []string{pinOf(t, server)}})
-	is.Equal(asError(err).Op, attempt.OpTLS) // anybody can send a copy of a certificate
+	is.Equal(asError(err).Op, attempt.OpTLS) // any relay can send a copy of another certificate
 }
 
 func TestSessionsAreResumed(t *testing.T) {
@@ -235,9 +235,9 @@ func TestSessionsAreResumed(t *testing.T) {
 	for i := range 3 {
 		c, err := open(t.Context(), r, remote, cfg)
 		is.NoErr(err)                                                      // set up
-		is.Equal(c.wire.nc.(*tls.Conn).ConnectionState().DidResume, i > 0) // the first has nothing to resume
+		is.Equal(c.wire.nc.(*tls.Conn).ConnectionState().DidResume, i > 0) // all sessions except the first are resumed
 		is.Equal(c.Transact(t.Context(), letter("a@x.test"))[0].Err, nil)  // accepted
-		is.NoErr(c.Quit())                                                 // ends in good order
+		is.NoErr(c.Quit())                                                 // QUIT succeeds
 	}
 }
 
@@ -253,7 +253,7 @@ func TestCertificateThatHasExpired(t *testing.T) {
 	is.True(errors.As(err, &invalid)) // and the cause
 }
 
-// A relay with TLS 1.1 only is reached with TLSMin, and not without.
+// A relay with TLS 1.1 only is accepted with TLSMin, and refused without.
 func TestOldTLS(t *testing.T) {
 	server, pool := serverTLS(t, "mail.example.com")
 	server.MinVersion, server.MaxVersion = tls.VersionTLS10, tls.VersionTLS11

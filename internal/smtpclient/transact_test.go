@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// outcome makes a result short: "ok", or the error's text with its flags.
+// outcome returns a result as text: "ok", or the error with its flags.
 func outcome(r Result) string {
 	switch {
 	case r.Err == nil:
@@ -31,7 +31,7 @@ func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
 		rcpt  map[string]string
 		want  string // outcomes of a, b, c and d
 		taken string // recipients of the message that arrives
-		live  bool   // the session goes on
+		live  bool   // the session can go on
 	}{
 		{"all taken", nil, "ok,ok,ok,ok", "a b c d", true},
 		{"251 and 252", map[string]string{"RCPT a": "251 forwarded", "RCPT b": "252 perhaps"}, "ok,ok,ok,ok", "a b c d", true},
@@ -58,7 +58,7 @@ func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
 	} {
 		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 			if m.chunking() && test.rcpt["DATA"] != "" {
-				return // is not said
+				return // not a command of this mode
 			}
 			is := is.New(t)
 			r.Reply = script(test.rcpt)
@@ -73,15 +73,15 @@ func TestRecipientsAreAnsweredForOneByOne(t *testing.T) {
 			for _, m := range r.Messages() {
 				taken = append(taken, m.To...)
 			}
-			is.Equal(strings.Join(taken, " "), test.taken) // the message arrives for those who were taken
+			is.Equal(strings.Join(taken, " "), test.taken) // the accepted recipients get the message
 			if m.lockStep() && slices.Contains(outcomes, "mail: 550 5.7.1 not you") {
-				is.Equal(len(r.Commands()), 2) // nothing is sent after a refused MAIL
+				is.Equal(len(r.Commands()), 2) // no command after a refused MAIL
 			}
 		})
 	}
 }
 
-// Whatever keeps the content from being read to its end, the relay must not take what it has got for a message.
+// If the content cannot be read to its end, the relay must not take the part for a message.
 func TestContentThatBreaksOffIsNeverAMessage(t *testing.T) {
 	broken := errors.New("input/output error")
 	for name, content := range map[string]io.Reader{
@@ -95,7 +95,7 @@ func TestContentThatBreaksOffIsNeverAMessage(t *testing.T) {
 	} {
 		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
 			if m.chunking() && strings.HasPrefix(name, "too") {
-				return // nothing is sent then, see TestUnreadableMessageInAFlight
+				return // no content is sent then, see TestUnreadableMessageInAFlight
 			}
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
@@ -106,22 +106,24 @@ func TestContentThatBreaksOffIsNeverAMessage(t *testing.T) {
 					x.Size = 0
 				}
 				results := c.Transact(t.Context(), x)
-				is.Equal(outcome(results[0]), "rcpt: 550 no")                                // what was known before stays
+				// an earlier refusal is kept
+				is.Equal(outcome(results[0]), "rcpt: 550 no")
 				is.Equal(results[1].Err.Op, attempt.OpContent)                               // the step is named
-				is.True(results[1].Err.Source)                                               // the message is to blame
-				is.True(!results[1].Err.Uncertain)                                           // nothing is in doubt
-				is.Equal(errors.Is(results[1].Err, broken), !strings.HasPrefix(name, "too")) // the cause is there
-				is.True(!c.Usable())                                                         // the session is over
-				is.NoErr(c.Quit())                                                           // quitting does not complete the message
+				is.True(results[1].Err.Source)                                               // the message is at fault
+				is.True(!results[1].Err.Uncertain)                                           // the outcome is certain
+				is.Equal(errors.Is(results[1].Err, broken), !strings.HasPrefix(name, "too")) // the error has the cause
+				is.True(!c.Usable())                                                         // the session has ended
+				// QUIT does not complete the message
+				is.NoErr(c.Quit())
 				synctest.Wait()
 				is.Equal(len(r.Messages()), 0)                      // the relay has no message
-				is.Equal(r.Commands()[len(r.Commands())-1], "DATA") // and heard nothing after it
+				is.Equal(r.Commands()[len(r.Commands())-1], "DATA") // no further command
 			})
 		})
 	}
 }
 
-// A relay that has seen enough says so and stops reading.
+// A relay replies within the content and stops reading.
 func TestAnswerInTheMiddleOfTheContent(t *testing.T) {
 	for answer, want := range map[string]string{
 		"354 go\r\n421 bye|close":         "content: 421 bye",
@@ -129,14 +131,14 @@ func TestAnswerInTheMiddleOfTheContent(t *testing.T) {
 		"354 go|close":                    "content: the relay hung up",
 		"354 go\r\n250 fine already|hang": `content: unexpected reply "250 fine already"`,
 	} {
-		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) { // Size is not known, so DATA it is in each of them
+		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) { // the size is unknown, so each mode uses DATA
 			is := is.New(t)
 			r.Reply = script(map[string]string{"DATA": answer})
 			c := mustOpen(t, r)
 			failed := c.Transact(t.Context(), &Transaction{To: []string{"a"}, Content: strings.NewReader(strings.Repeat(hi, 1000))})[0].Err
-			is.True(strings.HasPrefix(failed.Error(), want)) // its answer is the cause, if there is one
-			is.True(!failed.Uncertain)                       // it cannot have the message
-			is.True(!c.Usable())                             // the session is over
+			is.True(strings.HasPrefix(failed.Error(), want)) // the reply is the error, if there is one
+			is.True(!failed.Uncertain)                       // the relay cannot have the message
+			is.True(!c.Usable())                             // the session has ended
 		})
 	}
 }
@@ -144,7 +146,7 @@ func TestAnswerInTheMiddleOfTheContent(t *testing.T) {
 func TestRefusalWhileContentIsSent(t *testing.T) {
 	is := is.New(t)
 	client, server := pipe(t)
-	go func() { // a relay that reads some of the content, refuses, and stops reading
+	go func() { // a relay that reads a part of the content, refuses, and stops reading
 		for _, answer := range []string{"220 hi", "250 hi", "250 ok", "250 ok", "354 go"} {
 			_, _ = io.WriteString(server, answer+"\r\n")
 			_, _ = server.Read(make([]byte, 512))
@@ -155,15 +157,15 @@ func TestRefusalWhileContentIsSent(t *testing.T) {
 	is.NoErr(err) // set up
 	failed := c.Transact(t.Context(), &Transaction{To: []string{"a"}, Content: strings.NewReader(strings.Repeat(hi, 1e6))})[0].Err
 	is.Equal(failed.Error(), "end: 552 5.3.4 too big") // the refusal counts
-	is.True(!failed.Uncertain && !c.Usable())          // and the session is over
+	is.True(!failed.Uncertain && !c.Usable())          // the session has ended
 }
 
-func TestWhatTheRelayCannotTakeIsNotSent(t *testing.T) {
+func TestMessageThatTheRelayCannotTakeIsNotSent(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		ext  []string
 		t    Transaction
-		want string // ops of the outcomes
+		want string // operations of the errors
 	}{
 		{"size", []string{"SIZE 100"}, Transaction{To: []string{"a", "b"}, Size: 101}, "size,size"},
 		{"size and address", []string{"SIZE 100"}, Transaction{To: []string{"a b", "b"}, Size: 101}, "rcpt,size"},
@@ -182,11 +184,11 @@ func TestWhatTheRelayCannotTakeIsNotSent(t *testing.T) {
 			for _, result := range c.Transact(t.Context(), &test.t) {
 				ops = append(ops, string(result.Err.Op))
 				address := result.Err.Op == attempt.OpMail || result.Err.Op == attempt.OpRcpt
-				is.Equal(errors.Is(result.Err, ErrAddress), address) // a bad address can be told from a refusal
+				is.Equal(errors.Is(result.Err, ErrAddress), address) // a bad address is distinct from a refusal
 			}
 			is.Equal(strings.Join(ops, ","), test.want) // the reason is named
-			is.Equal(len(r.Commands()), 1)              // nothing is sent
-			is.True(c.Usable())                         // the next message can go
+			is.Equal(len(r.Commands()), 1)              // no command is sent
+			is.True(c.Usable())                         // the next message can be sent
 		})
 	}
 }
@@ -228,10 +230,10 @@ func TestParameters(t *testing.T) {
 			c := mustOpen(t, r)
 			got := c.Transact(t.Context(), x)[0]
 			is.Equal(got.Err, nil)                               // accepted
-			is.Equal(got.DSN, strings.Contains(test.ext, "DSN")) // by a relay that reports, or not
+			is.Equal(got.DSN, strings.Contains(test.ext, "DSN")) // whether the relay makes reports
 			m := r.Messages()[0]
-			is.Equal(strings.Join(m.MailParams, " "), test.mail) // MAIL has what is offered and of use
-			is.Equal(strings.Join(m.RcptParams, "|"), test.rcpt) // so has each RCPT
+			is.Equal(strings.Join(m.MailParams, " "), test.mail) // MAIL has the parameters that are offered and needed
+			is.Equal(strings.Join(m.RcptParams, "|"), test.rcpt) // and so has each RCPT
 		})
 	}
 }
@@ -242,7 +244,7 @@ func TestASCIIRecipientsGoWithoutSMTPUTF8(t *testing.T) {
 	x := letter("jürgen@x", "a@x")
 	x.UTF8 = true
 	results := mustOpen(t, r).Transact(t.Context(), x)
-	is.Equal(results[0].Err.Op, attempt.OpUTF8)   // one needs what the relay lacks
+	is.Equal(results[0].Err.Op, attempt.OpUTF8)   // one recipient needs SMTPUTF8
 	is.Equal(results[1].Err, nil)                 // the other does not
 	is.Equal(r.Messages()[0].To, []string{"a@x"}) // and gets the message
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/unbit/spoolgore/spoolhttp"
 )
 
-// accept is a Transport that accepts all mail but that to later@.
+// accept is a Transport that accepts all mail except to later@.
 var accept = spoolgore.TransportFunc(func(_ context.Context, t *spoolgore.Transaction) []spoolgore.Result {
 	results := make([]spoolgore.Result, len(t.To))
 	for i, to := range t.To {
@@ -30,7 +30,7 @@ var accept = spoolgore.TransportFunc(func(_ context.Context, t *spoolgore.Transa
 	return results
 })
 
-// begin runs a spool with its page below /mail/ until the test ends.
+// begin runs a spool with its page below /mail/ until the end of the test.
 func begin(t *testing.T, o spoolhttp.Options) (s *spoolgore.Spool, page *spoolhttp.Handler, url string) {
 	t.Helper()
 	is := is.New(t)
@@ -56,7 +56,7 @@ func begin(t *testing.T, o spoolhttp.Options) (s *spoolgore.Spool, page *spoolht
 	return s, page, server.URL + "/mail/"
 }
 
-// get returns the answer to a request of ann, or of another user.
+// get returns the response to a request of the user ann, or of another user.
 func get(t *testing.T, url, user string) (code int, text string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -76,7 +76,7 @@ func get(t *testing.T, url, user string) (code int, text string) {
 	return resp.StatusCode, string(all)
 }
 
-// eventually waits until f reports true.
+// eventually waits until f returns true.
 func eventually(t *testing.T, f func() bool) {
 	t.Helper()
 	for range 3000 {
@@ -114,7 +114,7 @@ func TestHandlerUnderAPrefix(t *testing.T) {
 	}
 	code, text := get(t, url, "ann")
 	is.Equal(code, 200)
-	is.True(!strings.Contains(text, `ask("/`)) // paths are relative, so that any prefix works
+	is.True(!strings.Contains(text, `ask("/`)) // paths are relative, for any prefix
 	code, text = get(t, url+"healthz", "")
 	is.Equal(code, 200)
 	is.Equal(text, "ok\n")
@@ -161,7 +161,7 @@ func TestHandlerWithAToken(t *testing.T) {
 	is.Equal(code, 200)
 }
 
-// Without Token and Authorize anybody could read and delete the mail.
+// Without Token and Authorize, every client could read and delete the mail.
 func TestHandlerNeedsAWayToKnowItsUsers(t *testing.T) {
 	is := is.New(t)
 	s := spoolgore.New(t.TempDir(), spoolgore.Options{Transport: accept})

@@ -15,7 +15,7 @@ func Invite(spool *spoolgore.Spool, address string) error {
 	return spool.Send("app@example.com", []string{address}, []byte("Subject: come\r\n\r\nCome at eight.\r\n"))
 }
 
-// A test that moves time by five days: the mailbox of the recipient is full all the time, so the sender gets a report.
+// A test that lets five days pass: the mailbox of the recipient is full all the time, so the sender gets a report.
 func Example() {
 	TestInvite := func(t *testing.T) {
 		spooltest.Test(t, spoolgore.Options{}, func(t *testing.T, spool *spooltest.Spool) {

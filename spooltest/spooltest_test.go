@@ -46,7 +46,7 @@ func TestFiveDays(t *testing.T) {
 		s.Transport.Script("ann@example.org", always...)
 		send(t, s, "ann@example.org", "bob@example.org")
 		s.Advance(4 * 24 * time.Hour)
-		is.Equal(len(s.Status()), 1)         // still waits
+		is.Equal(len(s.Status()), 1)         // ann's message waits
 		is.Equal(len(s.Transport.Sent()), 1) // to bob
 		s.Advance(25 * time.Hour)
 		is.Equal(len(s.Status()), 0)
@@ -70,7 +70,7 @@ func TestScript(t *testing.T) {
 		is.Equal(len(s.Transport.Sent()), 1)
 		send(t, s, "ann@example.org")
 		s.WaitIdle()
-		is.Equal(len(s.Status()), 0) // in failed/
+		is.Equal(len(s.Status()), 0) // the messages are in failed/
 		is.Equal(s.Transport.Tries("ann@example.org"), 3)
 		s.Transport.Script("*", spooltest.Down())
 		send(t, s, "bob@example.org")
@@ -92,7 +92,7 @@ func TestFullDisk(t *testing.T) {
 		is.True(errors.Is(err, syscall.EIO))
 		s.Disk.Repair()
 		s.Advance(time.Minute)
-		is.Equal(len(s.Transport.Sent()), 0) // no error leaves a message
+		is.Equal(len(s.Transport.Sent()), 0) // a Put with an error leaves no message
 		send(t, s, "ann@example.org")
 		s.Advance(time.Minute)
 		is.Equal(len(s.Transport.Sent()), 1)

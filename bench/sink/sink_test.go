@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// transcript feeds input to a new session in pieces of size octets and returns its answers, one code after the other.
+// transcript gives input to a new session in pieces of size octets and returns the codes of the replies.
 func transcript(s *Server, input string, size int) (codes string, sess *session) {
 	sess = &session{server: s}
 	for len(input) > 0 {
@@ -47,7 +47,7 @@ func TestSession(t *testing.T) {
 		{"lower case, bare LF", "helo x\nmail from:<>\nrcpt to:<b@y>\nbdat 1 last\nx", "250 250 250 250", 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for size := 1; size <= len(c.input); size++ { // split anywhere
+			for size := 1; size <= len(c.input); size++ { // pieces of any size
 				s := New(Config{})
 				codes, _ := transcript(s, c.input, size)
 				sum := s.Summary()
@@ -78,13 +78,13 @@ func TestSomeAddressesAreRefusedForGood(t *testing.T) {
 	if want := "250 550 503 250 250 550 250 250 250 503 221"; codes != want {
 		t.Errorf("answers %q, want %q", codes, want)
 	}
-	// DATA with no recipient at all is a mistake of the client.
+	// DATA without a recipient is an error of the client.
 	if sum := s.Summary(); sum.Refused != 2 || sum.BadCommands != 1 || sum.Messages != 1 {
 		t.Errorf("refused %d recipients, %d bad commands, %d messages; want 2, 1, 1", sum.Refused, sum.BadCommands, sum.Messages)
 	}
 }
 
-// A client that pipelines has no answers while it is in the middle of a chunk or a command: it does not wait there.
+// While a client that pipelines is within a chunk or a command, it does not wait for replies.
 func TestWaits(t *testing.T) {
 	const begin = "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n"
 	for input, want := range map[string]bool{
@@ -135,8 +135,8 @@ func serve(t *testing.T, s *Server) string {
 	return l.Addr().String()
 }
 
-// talk sends each flight, having read what answers the one before, and returns how long all took. The first answer is
-// the greeting.
+// talk sends each flight after the replies to the flight before, and returns the time for all flights. The first reply
+// is the greeting.
 func talk(t *testing.T, addr string, flights ...string) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -161,7 +161,7 @@ func talk(t *testing.T, addr string, flights ...string) time.Duration {
 	return time.Since(start)
 }
 
-// Every flight is a round trip, whatever it holds, and takes the latency once.
+// Every flight is a round trip and takes the latency once, whatever it contains.
 func TestRoundTrips(t *testing.T) {
 	const latency = 30 * time.Millisecond
 	const whole = "MAIL FROM:<>\r\nRCPT TO:<b@y>\r\nBDAT 19 LAST\r\nX-Bench-Id: 1 12345"
@@ -191,7 +191,7 @@ func TestMaxConns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	bufio.NewReader(first).ReadString('\n') // it is counted when it is greeted
+	bufio.NewReader(first).ReadString('\n') // the connection is counted when it is greeted
 	second, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)

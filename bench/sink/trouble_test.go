@@ -13,7 +13,7 @@ func TestTroubles(t *testing.T) {
 		trouble     Trouble
 		input, want string
 		pause       time.Duration
-		again       string // answers to the same in another session, after the pause
+		again       string // replies to the same commands in another session, after the pause
 	}{
 		"per second":     {Trouble{PerSecond: 2}, three, "250 250 250 250 250 250 250 250 454", time.Second, "250 250 250 250 250 250 250 250 454"},
 		"soon again":     {Trouble{PerSecond: 2}, three, "250 250 250 250 250 250 250 250 454", 999 * time.Millisecond, "250 250 454 250 250 454 250 250 454"},

@@ -19,12 +19,12 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// ledger counts what became of each message by its ID.
+// ledger counts the acceptances of each message by ID.
 type ledger struct {
 	mu       sync.Mutex
 	accepted map[string]int
-	deleted  map[string]bool // Delete was called, perhaps in vain
-	names    []named         // messages that were put, at random
+	deleted  map[string]bool // Delete was called, with or without success
+	names    []named         // some of the messages that were put
 }
 
 type named struct{ id, file string }
@@ -160,7 +160,7 @@ func act(t *testing.T, s *spoolgore.Spool, l *ledger, opts spoolgore.Options, id
 	return false
 }
 
-// finish releases and sends what is left.
+// finish releases and sends all remaining messages.
 func finish(t *testing.T, s *spoolgore.Spool) {
 	t.Helper()
 	for round, left := 0, true; left; round++ {
@@ -177,14 +177,14 @@ func finish(t *testing.T, s *spoolgore.Spool) {
 			case m.Place == spoolgore.PlaceHold:
 				err = s.Release(m.Name)
 			case m.Place == spoolgore.PlaceFailed && strings.Contains(m.Reason, "changed after it was sent"):
-				err = s.Delete(m.Place, m.Name) // a Retry has touched the file during its transaction
+				err = s.Delete(m.Place, m.Name) // a Retry touched the file during its transaction
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := s.Drain(t.Context()); err != nil || round > 110 {
-			t.Fatal("not everything can be sent: ", err)
+			t.Fatal("some messages cannot be sent: ", err)
 		}
 	}
 }

@@ -13,15 +13,15 @@ import (
 	"github.com/matryer/is"
 )
 
-// guess has a wrong password checked by n sessions of each client, and returns how many checks ran at the same time at
-// most.
+// guess lets n sessions of each client check a wrong password, and returns the largest number of checks at the same
+// time.
 func guess(l *Listener, clients, n int) (most int64) {
 	var running, highest atomic.Int64
 	login := func(string, string) error {
 		if now := running.Add(1); now > highest.Load() {
 			highest.Store(now)
 		}
-		time.Sleep(50 * time.Millisecond) // the work of bcrypt
+		time.Sleep(50 * time.Millisecond) // as long as bcrypt takes
 		running.Add(-1)
 		return errLogin
 	}
@@ -40,12 +40,14 @@ func TestAClientTriesOnePasswordInASecond(t *testing.T) {
 		is := is.New(t)
 		l, begin := &Listener{}, time.Now()
 		is.Equal(guess(l, 1, maxPerClient), int64(1))
-		is.True(time.Since(begin) >= maxPerClient*loginPause) // more connections do not help
-		is.Equal(len(l.logins.clients), 0)                    // and nothing is remembered
+		// more connections of a client do not make guessing faster
+		is.True(time.Since(begin) >= maxPerClient*loginPause)
+		is.Equal(len(l.logins.clients), 0) // no client is remembered at the end
 	})
 }
 
-// Somebody who guesses from the same address, behind a router or a proxy, does not delay the owner of a password.
+// A client that guesses passwords from the same address, behind a router or a proxy, does not delay a login with the
+// right password.
 func TestRightPasswordDoesNotWaitForGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -62,13 +64,14 @@ func TestRightPasswordDoesNotWaitForGuesses(t *testing.T) {
 				_ = l.oneAtATime(t.Context(), "host", func(string, string) error { return errLogin })("app", "wrong")
 			}()
 		}
-		synctest.Wait() // all wait, and one has its pause
+		synctest.Wait() // one check pauses, the others wait
 		begin := time.Now()
 		is.NoErr(l.oneAtATime(t.Context(), "host", login)("app", "right"))
 		is.Equal(time.Since(begin), time.Duration(0))
 		is.Equal(checks, 1)
 		for _, wrong := range [][2]string{{"app", "righ"}, {"appr", "ight"}, {"app", "right "}, {"ap", "p right"}, {"", "right"}} {
-			is.Equal(l.oneAtATime(t.Context(), "other", login)(wrong[0], wrong[1]), errLogin) // is checked
+			// the other client is not delayed
+			is.Equal(l.oneAtATime(t.Context(), "other", login)(wrong[0], wrong[1]), errLogin)
 		}
 		is.Equal(len(l.logins.right), 1)
 	})
@@ -79,7 +82,7 @@ func TestManyClientsLeaveProcessorTime(t *testing.T) {
 		is := is.New(t)
 		l := &Listener{}
 		most := guess(l, maxConnections, 1)
-		is.Equal(most, int64(cap(l.logins.all))) // half of the processors
+		is.Equal(most, int64(cap(l.logins.all))) // half of the processors are used
 	})
 }
 
@@ -91,7 +94,7 @@ func TestWaitForACheckEndsWithTheServer(t *testing.T) {
 		go func() {
 			_ = l.oneAtATime(t.Context(), "a", func(string, string) error { return errLogin })("app", "wrong")
 		}()
-		synctest.Wait() // the client has its pause
+		synctest.Wait() // the client pauses
 		begin := time.Now()
 		time.AfterFunc(time.Millisecond, stop)
 		err := l.oneAtATime(ctx, "a", func(string, string) error { return nil })("app", "right")
@@ -100,7 +103,7 @@ func TestWaitForACheckEndsWithTheServer(t *testing.T) {
 	})
 }
 
-// from is a connection from an address.
+// from returns a connection from an address.
 type from struct {
 	net.Conn
 	addr string

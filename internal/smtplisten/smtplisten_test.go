@@ -28,7 +28,7 @@ import (
 	"github.com/unbit/spoolgore/internal/stdiosmtp"
 )
 
-// A box keeps the messages that a Listener takes.
+// A box keeps the messages that a Listener accepts.
 type box struct {
 	mu    sync.Mutex
 	taken []string
@@ -66,7 +66,7 @@ func (b *box) messages() []string {
 // listen starts a Listener and returns its address.
 func listen(t *testing.T, b *box) string { return listenTLS(t, b, nil) }
 
-// listenTLS is listen with TLS, if certificate is not nil.
+// listenTLS is listen with TLS, unless certificate is nil.
 func listenTLS(t *testing.T, b *box, certificate *tls.Certificate) string {
 	t.Helper()
 	l, err := Listen("0", certificate, false)
@@ -100,7 +100,7 @@ func TestMessageIsTaken(t *testing.T) {
 	}
 }
 
-// exchange sends text and returns what the server sends until it closes the connection.
+// exchange sends text and returns everything the server sends until it closes the connection.
 func exchange(t *testing.T, addr, text string) string {
 	t.Helper()
 	nc, err := net.Dial("tcp", addr)
@@ -111,11 +111,11 @@ func exchange(t *testing.T, addr, text string) string {
 	if _, err := io.WriteString(nc, text); err != nil {
 		t.Fatal(err)
 	}
-	answer, _ := io.ReadAll(nc) // the server may reset the connection, as it has not read everything
+	answer, _ := io.ReadAll(nc) // the server may reset the connection if it has not read everything
 	return string(answer)
 }
 
-// A browser that a web page makes send SMTP commands in an HTTP request gets no further than its first line.
+// A browser can send SMTP commands within an HTTP request for a web page. The session ends at the first line.
 func TestFirstLineMustBeSMTP(t *testing.T) {
 	is := is.New(t)
 	b := &box{}
@@ -126,7 +126,7 @@ func TestFirstLineMustBeSMTP(t *testing.T) {
 		"MAIL FROM:<f@x.org>\r\n", "Content-Length: 1\r\n", " EHLO x\r\n", "EH\r\n",
 	} {
 		answer := exchange(t, addr, first+session)
-		is.True(!strings.Contains(answer, "250")) // no command after the first line has an effect
+		is.True(!strings.Contains(answer, "250")) // no command after the first line was executed
 	}
 	is.Equal(b.messages(), nil)
 	answer := exchange(t, addr, "ehlo x\r\n"+session)
@@ -134,7 +134,7 @@ func TestFirstLineMustBeSMTP(t *testing.T) {
 	is.Equal(len(b.messages()), 1)
 }
 
-// The first line may come octet by octet.
+// The first line may arrive in single octets.
 func TestFirstLineInPieces(t *testing.T) {
 	is := is.New(t)
 	c := &conn{Conn: &piecewise{Reader: strings.NewReader("EHLO x\r\nQUIT\r\n")}}
@@ -148,7 +148,7 @@ func TestFirstLineInPieces(t *testing.T) {
 
 func readerOf(c *conn) io.Reader { return struct{ io.Reader }{c} }
 
-// piecewise is a connection with one octet for each Read.
+// piecewise is a connection on which each Read returns one octet.
 type piecewise struct {
 	net.Conn
 	io.Reader
@@ -227,11 +227,12 @@ func TestConnectionsAreLimited(t *testing.T) {
 	is.True(strings.HasPrefix(exchange(t, addr, ""), "421 4.3.2"))
 	open[0].Close()
 	open = open[1:]
-	for !strings.HasPrefix(exchange(t, addr, "QUIT\r\n"), "220") { // until the server has noticed
+	// until the server has noticed that a connection was closed
+	for !strings.HasPrefix(exchange(t, addr, "QUIT\r\n"), "220") {
 	}
 }
 
-// A client with TLS beyond the limits that never speaks holds no connection: each takes a descriptor, and without
+// A silent client with TLS beyond the limits is disconnected: each connection takes a descriptor, and without
 // descriptors the daemon sends no mail.
 func TestSilentConnectionBeyondTheLimitIsClosed(t *testing.T) {
 	is := is.New(t)
@@ -261,7 +262,7 @@ func TestSilentConnectionBeyondTheLimitIsClosed(t *testing.T) {
 	}
 }
 
-// The end of Serve does not wait for clients.
+// Serve ends without waiting for clients.
 func TestServeEndsAtOnce(t *testing.T) {
 	is := is.New(t)
 	l, err := Listen("127.0.0.1:0", nil, false)
@@ -280,7 +281,7 @@ func TestServeEndsAtOnce(t *testing.T) {
 	}
 	stop()
 	is.NoErr(<-ended)
-	is.Equal(b.messages(), nil) // a message that was cut off is not taken
+	is.Equal(b.messages(), nil) // an incomplete message is not accepted
 }
 
 func TestAddressForOtherHostsNeedsLoginAndTLS(t *testing.T) {

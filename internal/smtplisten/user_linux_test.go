@@ -9,8 +9,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// Only the socket at the other end of the connection tells the user, and only while a process has it open. Sockets of
-// others can have the same local address, and a closed socket is listed with the owner 0.
+// The user is found by the socket at the other end of the connection, as long as a process has it open. Sockets of
+// other users can have the same local address, and a closed socket is listed with the owner 0.
 func TestUserOfAConnection(t *testing.T) {
 	const head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 	row := func(local, remote, state, uid, inode string) string {
@@ -34,7 +34,7 @@ func TestUserOfAConnection(t *testing.T) {
 	}
 }
 
-// A user of this host has many loopback addresses, and counts once.
+// A user of this host can use many loopback addresses, and counts as one client.
 func TestAUserCountsOnceWithManyAddresses(t *testing.T) {
 	is := is.New(t)
 	addr := listen(t, &box{})

@@ -77,8 +77,8 @@ func TestParseAddress(t *testing.T) {
 			is := is.New(t)
 			a, err := parseAddress(addr)
 			is.Equal(a, want)
-			is.Equal(err == nil, want != address{})                         // nothing comes with an error
-			is.True(err == nil || !strings.Contains(err.Error(), "secret")) // which tells no password
+			is.Equal(err == nil, want != address{})                         // an error comes without an address
+			is.True(err == nil || !strings.Contains(err.Error(), "secret")) // and without a password
 		})
 	}
 }
@@ -87,12 +87,12 @@ func TestName(t *testing.T) {
 	is := is.New(t)
 	r, err := New(Options{Addr: "srv:example.com"})
 	is.NoErr(err)
-	is.Equal(r.Name(), "srv:example.com") // as configured
+	is.Equal(r.Name(), "srv:example.com") // the name as configured
 	_, err = New(Options{Addr: "nonsense"})
 	is.True(err != nil)
 }
 
-// A zone answers for one domain, example.com.
+// A zone resolves names of one domain, example.com.
 type zone struct {
 	mx  []*net.MX
 	srv map[string][]*net.SRV // by service
@@ -118,7 +118,7 @@ func TestPlaces(t *testing.T) {
 	for name, tt := range map[string]struct {
 		addr string
 		zone zone
-		want string // addresses, those with TLS from the first byte with an s before them
+		want string // addresses; an s before an address means TLS from the first byte
 		err  string
 	}{
 		"a host":        {addr: "x.org:25", want: "x.org:25"},
@@ -144,10 +144,10 @@ func TestPlaces(t *testing.T) {
 			var got []string
 			for _, p := range places {
 				want, _, _ := net.SplitHostPort(p.addr)
-				if a.srv != "" { // no host is inside example.com
+				if a.srv != "" { // the addresses come from SRV records
 					want = "example.com"
 				}
-				is.Equal(p.host, want) // the name of the certificate
+				is.Equal(p.host, want) // the name in the certificate
 				if p.tls {
 					p.addr = "s:" + p.addr
 				}
@@ -175,7 +175,7 @@ func TestImplicitTLS(t *testing.T) {
 	} {
 		t.Run(tt.addr, func(t *testing.T) {
 			is := is.New(t)
-			relay := &smtptest.Relay{} // which knows no TLS
+			relay := &smtptest.Relay{} // a relay without TLS
 			r, err := New(Options{Addr: tt.addr, Dial: relay.Dial, Client: smtpclient.Config{LocalName: "me.example.com", TLS: tt.mode}})
 			is.NoErr(err)
 			err = nil
@@ -183,14 +183,16 @@ func TestImplicitTLS(t *testing.T) {
 				err = e
 			}
 			starttls := tt.mode == smtpclient.TLSStartTLS
-			is.Equal(err != nil, tt.want || starttls)                                    // a handshake with one who does not know it fails
-			is.Equal(!slices.Contains(relay.Commands(), "EHLO me.example.com"), tt.want) // and nothing is said before it
+			// a TLS handshake with this relay fails
+			is.Equal(err != nil, tt.want || starttls)
+			// and no command is sent before it
+			is.Equal(!slices.Contains(relay.Commands(), "EHLO me.example.com"), tt.want)
 			r.Close()
 		})
 	}
 }
 
-// All hosts are tried, in order; one that refuses the login ends that.
+// All hosts are tried in order. If a host refuses the login, no other host is tried.
 func TestPlacesInTurn(t *testing.T) {
 	relay := &smtptest.Relay{}
 	greeting := &smtptest.Relay{Reply: func(string, string) string { return "554 not here|close" }}
@@ -216,8 +218,8 @@ func TestPlacesInTurn(t *testing.T) {
 	dialled, relay.Reply = nil, func(string, string) string { return "554 not here|close" }
 	r.connector.resolver = zone{mx: []*net.MX{{Host: "good.test."}, {Host: "down.test."}}}
 	e := offerTo(r, mail("a@x.org"))[0].Err
-	is.True(e != nil && e.Op == attempt.OpDial)                    // the last trouble counts
-	is.True(strings.Contains(e.Error(), "down.test:25: no route")) // and says where
+	is.True(e != nil && e.Op == attempt.OpDial)                    // the last error is returned
+	is.True(strings.Contains(e.Error(), "down.test:25: no route")) // with the address
 	r.Close()
 }
 
@@ -241,7 +243,7 @@ func TestLoginRefusedEndsTheTry(t *testing.T) {
 	is.NoErr(err)
 	e := offerTo(r, mail("a@x.org"))[0].Err
 	is.True(e != nil && e.Op == attempt.OpAuth)
-	is.Equal(relay.Connections(), 1) // the wrong password is not taken from host to host
+	is.Equal(relay.Connections(), 1) // a wrong password is not tried at other hosts
 	r.Close()
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// BenchmarkDeliver is a message of 4 KiB with as many callers as the relay has slots for. The relay's part is in it.
+// BenchmarkDeliver sends messages of 4 KiB with as many callers as the relay has slots. The figures include the relay.
 func BenchmarkDeliver(b *testing.B) {
 	for name, ext := range modes {
 		b.Run(name, func(b *testing.B) {

@@ -30,7 +30,7 @@ func offerUntil(t *testing.T, r *Relay, from string, d time.Duration) <-chan []r
 
 func TestOfferEndsWithItsContext(t *testing.T) {
 	for name, row := range map[string]struct {
-		hangs     string // verb without a reply
+		hangs     string // the verb that gets no reply
 		fault     attempt.Fault
 		uncertain bool
 	}{
@@ -56,9 +56,9 @@ func TestOfferEndsWithItsContext(t *testing.T) {
 				is.Equal(got.Fault, row.fault)
 				is.Equal(got.Uncertain, row.uncertain)
 				if row.hangs == "CONNECT" {
-					r.Cut(errEnough) // the connection is still being opened
+					r.Cut(errEnough) // the connection is being opened
 				}
-				r.Close() // nothing is left
+				r.Close() // all goroutines have ended
 			})
 		})
 	}
@@ -83,7 +83,7 @@ func TestOfferOfAnEndedContextIsWithdrawn(t *testing.T) {
 	})
 }
 
-// The messages that share a connection with a canceled one are sent over another connection, once.
+// Messages that share a connection with a canceled message are sent once, over another connection.
 func TestCanceledOfferTakesNoOtherAlong(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
@@ -111,7 +111,8 @@ func TestCanceledOfferTakesNoOtherAlong(t *testing.T) {
 	})
 }
 
-// After a change of network all connections may be dead. Redial opens new ones at once, and leaves those in use alone.
+// After a change of network, all connections may be dead. Redial opens new connections at once, except for those in a
+// transaction.
 func TestRedialDropsConnectionsThatAreNotReady(t *testing.T) {
 	for _, verb := range []string{"DIAL", "CONNECT", "EHLO"} {
 		t.Run(verb, func(t *testing.T) {
@@ -139,7 +140,7 @@ func TestRedialDropsConnectionsThatAreNotReady(t *testing.T) {
 				r.Redial()
 				synctest.Wait()
 				dead.Store(false)
-				r.Redial() // soon after another one: without effect
+				r.Redial() // without effect soon after another Redial
 				time.Sleep(redialPause)
 				is.Equal(len(l.relay.Messages()), 0)
 				r.Redial()

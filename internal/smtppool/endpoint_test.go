@@ -40,7 +40,7 @@ func (h hosts) LookupNetIP(_ context.Context, network, _ string) (ips []netip.Ad
 	return ips, nil
 }
 
-// An atlas has a relay for each address; addresses without a relay refuse the connection, or do not answer.
+// An atlas has a relay for each address. Other addresses refuse the connection or do not answer.
 type atlas struct {
 	relays map[string]*smtptest.Relay
 	silent string
@@ -91,8 +91,8 @@ const (
 	third  = "[2001:db8::1]:25"
 )
 
-// Whatever is wrong at one address before MAIL, the message goes to the next address at once, and the next message does
-// not go to the bad address again.
+// After an error at one address before MAIL, the message is sent to the next address at once, and the next message is
+// not sent to the bad address.
 func TestNextAddressAtOnce(t *testing.T) {
 	for name, bad := range map[string]*smtptest.Relay{
 		"connection refused": nil,
@@ -135,10 +135,11 @@ func TestNextAddressAtOnce(t *testing.T) {
 				r := at(t, a, o, "192.0.2.1", "192.0.2.2")
 				began := time.Now()
 				is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil)
-				is.True(time.Since(began) <= time.Minute) // at once, but for a relay that is silent
+				is.True(time.Since(began) <= time.Minute) // at once, except after a silent relay
 				r.Close()
 				is.Equal(offerTo(r, mail("b@x.org"))[0].Err, nil)
-				is.True(a.count(first) <= 2) // avoided (a lost connection may be the fault of PIPELINING)
+				// the bad address is avoided (a lost connection may be the fault of PIPELINING)
+				is.True(a.count(first) <= 2)
 				is.Equal(len(good.Messages()), 2)
 			})
 		})
@@ -154,7 +155,7 @@ func replyTo(verb, reply string) func(verb, arg string) string {
 	}
 }
 
-// An address that does not answer costs a moment once.
+// An address that does not answer delays the first message only.
 func TestSlowAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -170,11 +171,11 @@ func TestSlowAddress(t *testing.T) {
 		r.Close()
 		time.Sleep(2 * time.Second)
 		is.Equal(offerTo(r, mail("c@x.org"))[0].Err, nil)
-		is.Equal(a.count(third), 2) // tried again after a rest
+		is.Equal(a.count(third), 2) // tried again after a pause
 	})
 }
 
-// Each address that fails rests; if all fail, the relay is unusable.
+// Each address that fails pauses. If all addresses fail, the relay cannot be used.
 func TestAllAddressesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -183,7 +184,7 @@ func TestAllAddressesFail(t *testing.T) {
 		r := at(t, a, Options{}, "192.0.2.1", "192.0.2.2")
 		e := offerTo(r, mail("a@x.org"))[0].Err
 		is.Equal(e.Fault, attempt.Relay)
-		is.Equal(a.count(first)+a.count(second), 2) // one try each
+		is.Equal(a.count(first)+a.count(second), 2) // one attempt at each address
 	})
 }
 
@@ -210,7 +211,8 @@ func TestFamiliesAlternate(t *testing.T) {
 	is.Equal(got, []string{"2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"})
 }
 
-// A refusal for a missing PTR record of the IPv6 address is followed by IPv4; without an IPv4 address it is final.
+// After a refusal because of the missing PTR record of an IPv6 address, an IPv4 address is used. Without an IPv4
+// address the refusal is final.
 func TestNoPTR(t *testing.T) {
 	is := is.New(t)
 	gmail := "550-5.7.1 [2001:db8::9] Our system has detected that this message does\r\n" +
@@ -229,8 +231,8 @@ func TestNoPTR(t *testing.T) {
 	is.True(e.Permanent)
 }
 
-// A relay that ends each connection after a number of messages is as good as any other: after two such connections the
-// pool ends the connections itself, before the relay does.
+// A relay may end each connection after a number of messages. After two such connections the pool ends the connections
+// itself before that number.
 func TestMessagesOnAConnectionAreLearnt(t *testing.T) {
 	for name, end := range map[string]string{
 		"421":       "421 4.7.0 Too many messages in this connection|close",
@@ -264,21 +266,22 @@ func testMessagesOnAConnection(t *testing.T, end string) {
 			return ""
 		}}
 		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-			time.Sleep(time.Millisecond) // until all 100 messages wait: a connection that was idle teaches nothing
+			// until all 100 messages wait: a connection that ends while idle shows no limit
+			time.Sleep(time.Millisecond)
 			return relay.Dial(ctx, network, addr)
 		}
 		r := newRelay(t, dial, 1)
 		began := time.Now()
 		is.Equal(len(failures(deliver(r, 100))), 0)
 		is.True(eachOnce(relay, 100))
-		is.Equal(time.Since(began), time.Duration(connections)*time.Millisecond) // no other pause
-		is.Equal(cut, 2)                                                         // then the limit is known
+		is.Equal(time.Since(began), time.Duration(connections)*time.Millisecond) // no pause between connections
+		is.Equal(cut, 2)                                                         // then the pool has learnt the limit
 		pause := r.Use().SlowedUntil
 		is.True(pause.IsZero())
 	})
 }
 
-// An extension that is offered and broken costs one connection, and no attempt.
+// If an extension is offered and broken, one connection is lost and no attempt is counted.
 func TestBrokenExtensionIsRemembered(t *testing.T) {
 	for name, relay := range map[string]*smtptest.Relay{
 		"BDAT":       {Ext: modes["chunking"], Reply: replyTo("BDAT", "502 no")},
@@ -302,7 +305,7 @@ func TestBrokenExtensionIsRemembered(t *testing.T) {
 	}
 }
 
-// bdatRefused refuses the end of a message sent with BDAT.
+// bdatRefused returns a script that refuses the end of a message sent with BDAT.
 func bdatRefused() func(verb, arg string) string {
 	data := false
 	return func(verb, _ string) string {
@@ -318,7 +321,7 @@ func bdatRefused() func(verb, arg string) string {
 	}
 }
 
-// pipeliningRefused refuses RCPT on every other connection.
+// pipeliningRefused returns a script that refuses RCPT on every other connection.
 func pipeliningRefused() func(verb, arg string) string {
 	connections := 0
 	return func(verb, _ string) string {
@@ -332,7 +335,7 @@ func pipeliningRefused() func(verb, arg string) string {
 	}
 }
 
-// A relay that refuses the resumption of a TLS session gets another connection at once, without resumption.
+// If a relay refuses to resume a TLS session, another connection without resumption is opened at once.
 func TestResumptionRefused(t *testing.T) {
 	for name, mode := range map[string]smtpclient.TLSMode{"STARTTLS": smtpclient.TLSStartTLS, "implicit": smtpclient.TLSImplicit} {
 		t.Run(name, func(t *testing.T) {
@@ -363,8 +366,8 @@ func TestResumptionRefused(t *testing.T) {
 				is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil)
 				r.Close()
 			}
-			is.Equal(resumed.Load(), int32(1)) // was tried
-			is.Equal(relay.Connections(), 3)   // and repeated without
+			is.Equal(resumed.Load(), int32(1)) // one resumption was tried
+			is.Equal(relay.Connections(), 3)   // and repeated without resumption
 		})
 	}
 }
@@ -385,14 +388,14 @@ func TestEndpointOrder(t *testing.T) {
 	all, err := c.endpoints(t.Context())
 	is.NoErr(err)
 	all[0].failed(errors.New("x"), time.Now())
-	is.Equal(order(), []string{second, first}) // an address that rests is the last resort
+	is.Equal(order(), []string{second, first}) // an address in its pause comes last
 	is.True(c.other(time.Now()))
 	all[0].worked()
 	is.Equal(order(), []string{first, second})
 	is.True(slices.Contains(order(), first))
 }
 
-// A limit for the messages on a connection is learnt from two connections, or from three if a message may have ended
+// A limit for the messages on a connection is learnt after two connections, or after three if a message may have ended
 // the connections.
 func TestClosedConnectionsAreCounted(t *testing.T) {
 	type ending struct {
@@ -418,7 +421,7 @@ func TestClosedConnectionsAreCounted(t *testing.T) {
 				e.closed(x.n, x.sure, noon)
 			}
 			is.Equal(e.most(noon), tt.want)
-			is.Equal(e.most(after(learned)), 0) // forgotten
+			is.Equal(e.most(after(learned)), 0) // the limit is forgotten
 		})
 	}
 }

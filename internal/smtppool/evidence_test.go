@@ -99,8 +99,8 @@ func TestOffersAgain(t *testing.T) {
 			results := []smtpclient.Result{{Err: lost(attempt.OpMail)}}
 			out := completion{offer: &offer{losses: tt.losses}, results: results, evidence: tt.v}
 			is.Equal(s.offersAgain(&out, tt.others > 0), tt.want)
-			is.Equal(out.refused, tt.refused) // whether it tells how many connections the relay bears
-			is.Equal(out.rested, tt.rested)   // whether the message is offered again at once
+			is.Equal(out.refused, tt.refused) // whether the error is about the number of connections
+			is.Equal(out.rested, tt.rested)   // whether the message is to be offered again at once
 		})
 	}
 }

@@ -7,14 +7,15 @@ import (
 	"github.com/matryer/is"
 )
 
-// The limit of auto grows only while more connections make the relay faster.
+// The limit auto grows only while additional connections make the relay faster.
 func TestAutoGrowsWhileTheRateRises(t *testing.T) {
 	t.Parallel()
 	const roundTrip = 50 * time.Millisecond
 	for _, tt := range []struct {
-		name     string
-		capacity float64 // messages per second that the relay accepts at most; zero: one per connection and round trip
-		want     int     // connections in the end
+		name string
+		// limit of messages per second that the relay accepts; zero: one message per connection and round trip
+		capacity float64
+		want     int // number of connections at the end
 	}{
 		{"a long wire", 0, 100},
 		{"a relay that is busy with 20 connections", 400, 20},
@@ -56,14 +57,14 @@ func TestAutoEnds(t *testing.T) {
 	is.True(l.allowed(now) > 20)
 	l.refused(27, now)
 	is.Equal(l.allowed(now), 27)
-	is.Equal(l.allowed(serve(&l, now, 500)), 27) // as many as the relay takes
+	is.Equal(l.allowed(serve(&l, now, 500)), 27) // the number of connections that the relay accepts
 
 	l = newLimits(20, true)
 	now = serve(&l, noon, 300)
 	was := l.allowed(now)
 	l.backOff(now)
 	is.Equal(l.allowed(now), was/2)
-	is.True(l.allowed(serve(&l, now, 2000)) <= max(20, was/2)) // no growth soon after
+	is.True(l.allowed(serve(&l, now, 2000)) <= max(20, was/2)) // no growth soon after the sign of overload
 
 	l = newLimits(20, true)
 	now = serve(&l, noon, 2000)
@@ -72,10 +73,10 @@ func TestAutoEnds(t *testing.T) {
 	is.Equal(l.allowed(serve(&l, now, 2000)), 7)
 
 	l = newLimits(20, false)
-	is.Equal(l.allowed(serve(&l, noon, 2000)), 20) // a number is a hard limit
+	is.Equal(l.allowed(serve(&l, noon, 2000)), 20) // a configured number is a hard limit
 }
 
-// While some connections are still being opened, and while there is less mail than connections, the rate says nothing.
+// The rate is not measured while some connections are still being opened, or while there is less mail than connections.
 func TestAutoMeasuresWithAllConnections(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

@@ -24,26 +24,26 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 		}
 		return l.allowed(noon)
 	}
-	is.Equal(l.allowed(noon), 2) // at first
+	is.Equal(l.allowed(noon), 2) // two at the beginning
 	is.Equal(accept(1), 3)
 	is.Equal(accept(6), 9)
-	is.Equal(accept(100), 10) // at most
+	is.Equal(accept(100), 10) // the maximum
 	l.backOff(noon)
-	is.Equal(l.allowed(noon), 5) // half
+	is.Equal(l.allowed(noon), 5) // half after a sign of trouble
 	l.backOff(after(time.Second - 1))
-	is.Equal(l.allowed(noon), 5) // signs that come together count once
+	is.Equal(l.allowed(noon), 5) // signs at the same time count once
 	is.Equal(accept(4), 5)
-	is.Equal(accept(1), 6) // from there on slowly
+	is.Equal(accept(1), 6) // then it grows slowly
 	is.Equal(accept(5), 6)
 	is.Equal(accept(1), 7)
 	for i := range 5 {
 		l.backOff(after(time.Duration(i+1) * time.Second))
 	}
-	is.Equal(l.allowed(noon), 1) // at least
-	is.Equal(accept(1), 2)       // and not for ever
+	is.Equal(l.allowed(noon), 1) // the minimum
+	is.Equal(accept(1), 2)       // it grows again
 
 	l = newLimits(0, false)
-	is.Equal(l.allowed(noon), 1) // whatever the settings are
+	is.Equal(l.allowed(noon), 1) // the minimum for any settings
 	is.Equal(accept(5), 1)
 }
 
@@ -53,14 +53,14 @@ func TestConnectionLimitAfterARefusal(t *testing.T) {
 	for range 8 {
 		l.served(99, noon, false)
 	}
-	is.True(!l.started(9)) // no ceiling, no probe
+	is.True(!l.started(9)) // without a refusal there is no probe
 	l.refused(3, noon)
-	is.Equal(l.allowed(noon), 3) // as many as there were
+	is.Equal(l.allowed(noon), 3) // the number of connections before the refusal
 	l.served(99, noon, false)
 	l.served(99, noon, false)
 	l.served(99, noon, false)
 	is.Equal(l.allowed(after(time.Minute-1)), 3)
-	l.refused(2, noon) // another one that was on its way
+	l.refused(2, noon) // a connection that was being opened at the time of the refusal
 	l.served(99, noon, false)
 	l.served(99, noon, false)
 	is.Equal(l.allowed(after(time.Minute-1)), 2)
@@ -70,9 +70,9 @@ func TestConnectionLimitAfterARefusal(t *testing.T) {
 		now = now.Add(wait*time.Minute - 1)
 		is.Equal(l.allowed(now), 2)
 		now = now.Add(1)
-		is.Equal(l.allowed(now), 3) // one more, after a time that doubles
-		is.True(!l.started(1))      // this is none too many
-		is.True(l.started(2))       // this is the one
+		is.Equal(l.allowed(now), 3) // one more is allowed, after a time that doubles
+		is.True(!l.started(1))      // this connection is within the limit
+		is.True(l.started(2))       // this connection is the probe
 		l.refused(2, now)
 		for range 10 {
 			l.served(99, noon, false)
@@ -85,45 +85,45 @@ func TestConnectionLimitAfterARefusal(t *testing.T) {
 	for range 30 {
 		l.served(99, noon, false)
 	}
-	is.Equal(l.allowed(now), 10) // no ceiling any more
+	is.Equal(l.allowed(now), 10) // no limit from a refusal any more
 	l.refused(2, now)
 	l.unreachable(now)
-	is.True(l.allowed(now) < 2) // half
+	is.True(l.allowed(now) < 2) // half after a sign of trouble
 	for range 100 {
 		l.served(99, noon, false)
 	}
-	is.Equal(l.allowed(now), 10) // what cannot be reached has no ceiling
+	is.Equal(l.allowed(now), 10) // a relay that cannot be reached has not refused a connection
 }
 
-// Whoever asks for hundreds of connections has them soon, and a relay that bears a few is not overrun.
+// If hundreds of connections are allowed, they are opened soon, but a relay that accepts few of them is not overrun.
 func TestLimitFollowsGreetings(t *testing.T) {
 	is := is.New(t)
 	l := newLimits(50, false)
-	is.Equal(l.allowed(noon), 50) // at once
+	is.Equal(l.allowed(noon), 50) // at the beginning
 
 	l = newLimits(400, false)
-	is.Equal(l.allowed(noon), 100) // hundreds not quite
+	is.Equal(l.allowed(noon), 100) // a hundred at most
 	l.greeted(9, false)
-	is.Equal(l.allowed(noon), 100) // it may be one that bears ten
+	is.Equal(l.allowed(noon), 100) // the relay may accept ten only
 	l.greeted(50, false)
-	is.Equal(l.allowed(noon), 200) // four times as many as there are
+	is.Equal(l.allowed(noon), 200) // four times the number of open connections
 	l.greeted(150, false)
-	is.Equal(l.allowed(noon), 400) // at most
+	is.Equal(l.allowed(noon), 400) // the maximum
 	l.backOff(noon)
 	l.greeted(201, false)
-	is.Equal(l.allowed(noon), 200) // after a sign of trouble only messages count
+	is.Equal(l.allowed(noon), 200) // after a sign of trouble, only accepted messages make it grow
 
 	l = newLimits(20, false)
 	is.Equal(l.allowed(noon), 2)
 	l.greeted(2, false)
-	is.Equal(l.allowed(noon), 2) // first it is to take a message
+	is.Equal(l.allowed(noon), 2) // a message must be accepted first
 	l.refused(12, noon)
 	l.greeted(12, false)
-	is.Equal(l.allowed(noon), 2) // nor where there is a ceiling
+	is.Equal(l.allowed(noon), 2) // also after a refused connection
 }
 
-// The limit of a relay that refuses a connection holds from the moment when the connection leaves the pool: no other
-// connection replaces the refused one.
+// If a relay refuses a connection, the limit holds as soon as the connection has left the pool: no other connection is
+// opened in its place.
 func TestRefusedConnectionIsNotReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -142,11 +142,11 @@ func TestRefusedConnectionIsNotReplaced(t *testing.T) {
 		r.Offer(t.Context(), mail("a@x.org"), func([]attempt.Outcome) { close(done) })
 		synctest.Wait()
 		_, _, made, _ := l.counts()
-		is.Equal(made, 0) // the offer waits for one of the two
+		is.Equal(made, 0) // the offer waits for one of the two connections
 		is.Equal(r.Connections(), 2)
 		for _, s := range sessions {
 			s.end()
 		}
-		<-done // without other sessions, a new connection is opened
+		<-done // without other sessions a new connection is opened
 	})
 }

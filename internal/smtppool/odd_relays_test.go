@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// An oddRelay is a relay that is used by real hosts and follows no RFC in one respect.
+// An oddRelay is a kind of relay in real use that breaks an RFC in one respect.
 type oddRelay struct {
 	ext   []string
 	reply func(verb, arg string) string
@@ -23,7 +23,7 @@ type oddRelay struct {
 	to    int // recipients of each message; zero: one
 }
 
-// always returns a script that refuses a verb whose argument contains part.
+// always returns a script that refuses a verb if its argument contains part.
 func always(verb, part, reply string) func(string, string) string {
 	return func(v, arg string) string {
 		if v == verb && strings.Contains(arg, part) {
@@ -33,7 +33,7 @@ func always(verb, part, reply string) func(string, string) string {
 	}
 }
 
-// afterRecipients returns a script that replies to each RCPT after n of a transaction.
+// afterRecipients returns a script that replies to each RCPT after n recipients of a transaction.
 func afterRecipients(n int, reply string) func(string, string) string {
 	var mu sync.Mutex
 	seen := 0
@@ -52,7 +52,7 @@ func afterRecipients(n int, reply string) func(string, string) string {
 	}
 }
 
-// once returns a script that replies to the first command with a verb.
+// once returns a script that replies to the first occurrence of a verb.
 func once(verb, reply string) func(string, string) string {
 	var seen atomic.Bool
 	return func(v, _ string) string {
@@ -63,8 +63,7 @@ func once(verb, reply string) func(string, string) string {
 	}
 }
 
-// afterCount returns a script that replies to a verb after n commands counted on a connection, for one connection at a
-// time.
+// afterCount returns a script that replies to a verb after n commands on a connection. Only one connection may be open.
 func afterCount(counted, verb string, n int32, reply string) func(string, string) string {
 	var count atomic.Int32
 	return func(v, _ string) string {
@@ -140,7 +139,7 @@ func plainInTwoSteps() func(string, string) string {
 	}
 }
 
-// All mail to an odd relay is accepted at once, without an attempt that counts.
+// All mail to an odd relay is accepted soon, and no failed attempt is counted.
 func TestOddRelays(t *testing.T) {
 	for name, odd := range oddRelays {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +167,7 @@ func testOddRelay(t *testing.T, odd oddRelay) {
 			waiting = append(waiting, strings.Repeat("b", i+1)+"@x.org")
 		}
 		for tries := 0; len(waiting) > 0; tries++ {
-			is.True(tries < 4) // all recipients are served
+			is.True(tries < 4) // a few attempts for all recipients
 			m := mail("a@x.org")
 			m.To = waiting
 			var rest []string
@@ -178,21 +177,21 @@ func testOddRelay(t *testing.T, odd oddRelay) {
 					continue
 				}
 				t.Logf("%s: %v (%v)", m.To[i], result.Err, result.Fault)
-				is.Equal(result.Fault.String(), "none") // nothing is counted
+				is.Equal(result.Fault.String(), "none") // no attempt is counted
 				rest = append(rest, m.To[i])
 			}
 			waiting = rest
 		}
 		time.Sleep(time.Minute)
 	}
-	is.Equal(count, 3*max(odd.to, 1)) // everyone has each message
+	is.Equal(count, 3*max(odd.to, 1)) // every recipient has every message
 	served := 0
 	for _, m := range relay.Messages() {
 		served += len(m.To)
 	}
-	is.Equal(served, count) // once
+	is.Equal(served, count) // no second copies
 	if odd.to == 0 {
-		is.Equal(len(failures(deliver(r, 20))), 0) // with a backlog, which shares flights
+		is.Equal(len(failures(deliver(r, 20))), 0) // with several messages in a flight
 		is.Equal(len(relay.Messages()), count+20)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// paceClock drives a pace with messages that get their reply at once.
+// paceClock drives a pace with messages that get a reply at once.
 type paceClock struct {
 	pace
 	now time.Time
@@ -36,7 +36,7 @@ func (c *paceClock) sendAll(n int, accept, throttled bool) {
 	}
 }
 
-// rate is the pace in messages per second; zero: no limit.
+// rate returns the pace in messages per second; zero: no limit.
 func (c *paceClock) rate() float64 {
 	if c.interval == 0 {
 		return 0
@@ -50,20 +50,20 @@ func TestAcceptanceOfAnOlderMessageIsNoRecovery(t *testing.T) {
 	c.sendAll(14, true, false)
 	taken := c.now
 	c.sendAll(3, false, true)
-	is.True(c.waits(c.now)) // a pause has begun
+	is.True(c.waits(c.now)) // the pause has begun
 	until := c.until
 	for range 5 {
-		c.serve(taken, c.now) // sent before the refusals, replied after
+		c.serve(taken, c.now) // sent before the refusals, accepted after them
 	}
 	is.Equal(c.until, until)               // the pause goes on
-	is.Equal(c.row, severalRefused)        // so does the row
+	is.Equal(c.row, severalRefused)        // the refusals still count
 	is.Equal(c.interval, time.Duration(0)) // and no rate was measured
 }
 
 func TestEventsAtOneTimeOfTheClockKeepTheirOrder(t *testing.T) {
 	is := is.New(t)
 	c := newPaceClock()
-	for range 20 { // the messages of one sender are refused, and those of another sender are accepted
+	for range 20 { // messages of one sender are refused, messages of another sender are accepted
 		c.refuse(c.stamp(c.now), c.stamp(c.now), true, "450 4.7.1 rate limit exceeded")
 		c.serve(c.stamp(c.now), c.stamp(c.now))
 	}
@@ -71,7 +71,7 @@ func TestEventsAtOneTimeOfTheClockKeepTheirOrder(t *testing.T) {
 	is.Equal(c.slow(c.now), false)
 	is.True(c.stamped.Sub(c.now) < time.Microsecond)
 	c.now = c.now.Add(time.Second)
-	is.Equal(c.stamp(c.now), c.now) // a new time of the clock is used as it is
+	is.Equal(c.stamp(c.now), c.now) // a new time is used unchanged
 }
 
 func TestPaceAfterAQuietWeek(t *testing.T) {
@@ -81,12 +81,12 @@ func TestPaceAfterAQuietWeek(t *testing.T) {
 		c.send(true, false)
 		c.now = c.now.Add(time.Hour)
 	}
-	for range 3 { // 14 messages in a period of some seconds
+	for range 3 { // 14 messages within some seconds
 		c.sendAll(14, true, false)
 		c.sendAll(4, false, true)
 	}
 	c.send(true, false)
-	is.True(c.rate() > 1 && c.rate() < 20) // the hours with one message do not count
+	is.True(c.rate() > 1 && c.rate() < 20) // the hours with one message have no effect
 }
 
 func TestRelayThatIsWellAgainIsNotLimited(t *testing.T) {
@@ -99,8 +99,8 @@ func TestRelayThatIsWellAgainIsNotLimited(t *testing.T) {
 		for c.sendAll(3, true, false); c.rate() > 0 && c.now.Sub(down) < time.Hour; {
 			c.send(true, false)
 		}
-		is.Equal(c.rate(), 0.0)                  // no limit after the trial
-		is.True(c.now.Sub(down) < 5*time.Minute) // which ends soon
+		is.Equal(c.rate(), 0.0)                  // no limit after the probe
+		is.True(c.now.Sub(down) < 5*time.Minute) // the probe ends soon
 		is.Equal(c.slow(c.now), false)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// A meter accepts n messages in any period, and refuses the others.
+// A meter accepts at most n messages in any period, and refuses the others.
 type meter struct {
 	n       int
 	per     time.Duration
@@ -44,8 +44,8 @@ func (m *meter) answer(verb, _ string) string {
 	return ""
 }
 
-// sendAll offers n messages as the queue does: as many at a time as the relay has slots, and a refused message again
-// after pause, behind the messages that were never refused. sendAll returns the time until the last acceptance.
+// sendAll offers n messages as the queue does: as many at a time as the relay has slots. A refused message is offered
+// again after pause, behind the messages that were never refused. sendAll returns the time until the last acceptance.
 func sendAll(r *Relay, n int, pause time.Duration) time.Duration {
 	began := time.Now()
 	type entry struct {
@@ -95,14 +95,14 @@ func sendAll(r *Relay, n int, pause time.Duration) time.Duration {
 	return time.Since(began)
 }
 
-// A relay that limits the rate gets nearly as much as it accepts, and refuses few messages.
+// A relay with a rate limit gets nearly as much as it accepts, and refuses few messages.
 func TestRateOfARelay(t *testing.T) {
 	for name, test := range map[string]struct {
 		meter *meter
 		n     int
 		ext   []string
-		times float64 // of the ideal time
-		share float64 // of the messages that is refused
+		times float64 // limit as a multiple of the ideal time
+		share float64 // limit for the share of refused messages
 	}{
 		"14/s":             {&meter{n: 14, per: time.Second, reply: "454 Throttling failure: Maximum sending rate exceeded."}, 1000, nil, 1.15, 0.04},
 		"14/s, 50 ms":      {&meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 50 * time.Millisecond}, 300, nil, 1.15, 0.08},
@@ -129,7 +129,7 @@ func TestRateOfARelay(t *testing.T) {
 	}
 }
 
-// Greylisting and filters refuse some messages with the codes of throttling: other mail is not held up.
+// Greylisting and filters refuse some messages with codes of throttling. Other mail is not delayed.
 func TestRefusedMessagesDoNotHoldUpOthers(t *testing.T) {
 	for name, reply := range map[string]string{"greylist": "451 4.7.1 Try again later", "421": "421 4.7.0 spam|close", "450": "450 try again"} {
 		for _, verb := range []string{"RCPT", "END"} {
@@ -164,8 +164,8 @@ func TestRefusedMessagesDoNotHoldUpOthers(t *testing.T) {
 	}
 }
 
-// Every second message is refused because of its sender, with the reply of a relay that asks for less mail. The messages
-// between are not held up, also if they are sent before the reply.
+// Every second message is refused because of its sender, with a reply that asks for less mail. The messages between are
+// not delayed, even if they are sent before the reply.
 func TestRefusedSenderIsNoLimitOfTheRate(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
@@ -186,7 +186,7 @@ func TestRefusedSenderIsNoLimitOfTheRate(t *testing.T) {
 		for i := range 40 {
 			name := []string{"bad", "good"}[i%2]
 			go offerTo(r, mail(fmt.Sprintf("%s%d@x.org", name, i)))
-			synctest.Wait() // the offers are in order
+			synctest.Wait() // so that the order of offers is known
 		}
 		time.Sleep(time.Second)
 		is.Equal(len(relay.Messages()), 20)
@@ -194,7 +194,7 @@ func TestRefusedSenderIsNoLimitOfTheRate(t *testing.T) {
 	})
 }
 
-// While a relay refuses everything, the attempts become rare.
+// While a relay refuses all mail, attempts become rare.
 func TestPauseGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -207,7 +207,7 @@ func TestPauseGrows(t *testing.T) {
 			is.True(offerTo(r, mail("a@x.org"))[0].Err.Undecided)
 		}
 		is.True(time.Since(began) > 5*time.Minute)
-		is.Equal(slowed, 1) // told once
+		is.Equal(slowed, 1) // reported once
 		u := r.Use()
 		until, reason := u.SlowedUntil, u.Slowed
 		is.True(!until.IsZero())

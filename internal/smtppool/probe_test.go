@@ -34,18 +34,18 @@ func TestProbeGoesFromPlaceToPlace(t *testing.T) {
 	letter := mail("a@x.org")
 	letter.To = append(letter.To, "no@x.org")
 	visits := r.Probe(t.Context(), letter)
-	is.Equal(len(visits), 2)                                   // the third place is not needed
-	is.Equal(visits[0].Addr, "down.test:25")                   // the first cannot be used
-	is.Equal(visits[0].Err.Op, attempt.OpDial)                 // and it is told why
-	is.Equal(visits[1].Remote, "192.0.2.1:25")                 // where the second really is
-	is.Equal(visits[1].Err, nil)                               // it can
-	is.Equal(visits[1].Survey.Offers, []string{"SIZE 1000"})   // what it offers
-	is.Equal(visits[1].Results[0].Err, nil)                    // it would take one
-	is.Equal(visits[1].Results[1].Err.Reply.Enhanced, "5.1.1") // and not the other
-	is.Equal(len(relay.Messages()), 0)                         // nothing was sent
+	is.Equal(len(visits), 2)                                   // the third host is not tried
+	is.Equal(visits[0].Addr, "down.test:25")                   // the first host cannot be reached
+	is.Equal(visits[0].Err.Op, attempt.OpDial)                 // the error names the step
+	is.Equal(visits[1].Remote, "192.0.2.1:25")                 // the address of the second host
+	is.Equal(visits[1].Err, nil)                               // the probe succeeds
+	is.Equal(visits[1].Survey.Offers, []string{"SIZE 1000"})   // the extensions of the relay
+	is.Equal(visits[1].Results[0].Err, nil)                    // one recipient would be accepted
+	is.Equal(visits[1].Results[1].Err.Reply.Enhanced, "5.1.1") // the other would be refused
+	is.Equal(len(relay.Messages()), 0)                         // no message was sent
 }
 
-func TestProbeThatDoesNotGetAnywhere(t *testing.T) {
+func TestProbeThatFails(t *testing.T) {
 	is := is.New(t)
 	cert, pool := smtptest.Certificate(t, "example.com")
 	server := &tls.Config{Certificates: []tls.Certificate{cert}}
@@ -64,16 +64,16 @@ func TestProbeThatDoesNotGetAnywhere(t *testing.T) {
 	r, err := New(o)
 	is.NoErr(err)
 	visits := r.Probe(t.Context(), mail("a@x.org"))
-	is.Equal(len(visits), 1)                      // the wrong password is not taken from host to host
-	is.Equal(visits[0].Err.Op, attempt.OpAuth)    // it was refused
-	is.Equal(visits[0].Survey.Mechanism, "PLAIN") // with what
+	is.Equal(len(visits), 1)                      // a wrong password is not tried at other hosts
+	is.Equal(visits[0].Err.Op, attempt.OpAuth)    // the login was refused
+	is.Equal(visits[0].Survey.Mechanism, "PLAIN") // the mechanism of the login
 
 	o.Resolver = zone{mx: []*net.MX{{Host: "."}}}
 	r, err = New(o)
 	is.NoErr(err)
 	visits = r.Probe(t.Context(), mail("a@x.org"))
 	is.Equal(len(visits), 1)
-	is.Equal(visits[0].Addr, "")  // there is no such place
-	is.True(visits[0].Err != nil) // and why
+	is.Equal(visits[0].Addr, "")  // no host was found
+	is.True(visits[0].Err != nil) // the error has the reason
 	is.Equal(visits[0].Err.Op, attempt.OpDial)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// Retire lets what is under way come to its end, and hands back the rest.
+// Retire lets transactions end, and hands back the other offers.
 func TestRetire(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
@@ -40,7 +40,7 @@ func TestRetire(t *testing.T) {
 			synctest.Wait()
 		}
 		offer("first@x.org")
-		time.Sleep(time.Second) // it is with the relay
+		time.Sleep(time.Second) // the message is in its transaction
 		for _, from := range []string{"a@x.org", "b@x.org", "c@x.org", "d@x.org", "e@x.org", "f@x.org", "g@x.org"} {
 			offer(from)
 		}
@@ -48,9 +48,9 @@ func TestRetire(t *testing.T) {
 		offer("late@x.org")
 		r.Close()
 		wg.Wait()
-		is.Equal(results["first@x.org"], nil) // what the relay had in hand is not cut off
+		is.Equal(results["first@x.org"], nil) // the transaction has ended normally
 		late := results["late@x.org"]
-		is.True(late != nil && late.Fault == attempt.None && errors.Is(late, why)) // and nothing is begun any more
+		is.True(late != nil && late.Fault == attempt.None && errors.Is(late, why)) // no later offer is begun
 		is.True(results["g@x.org"] != nil && results["g@x.org"].Fault == attempt.None)
 		taken := len(relay.Messages())
 		for _, e := range results {
@@ -58,8 +58,8 @@ func TestRetire(t *testing.T) {
 				taken--
 			}
 		}
-		is.Equal(taken, 0)                                     // nobody has it who was told otherwise
-		is.True(offerTo(r, mail("again@x.org"))[0].Err != nil) // it is not used again after Close
+		is.Equal(taken, 0)                                     // each message with an error was not accepted
+		is.True(offerTo(r, mail("again@x.org"))[0].Err != nil) // after Close the relay is not used again
 		is.Equal(relay.Connections(), 1)
 	})
 }
@@ -77,7 +77,7 @@ func TestRetireGivesUpConnecting(t *testing.T) {
 		synctest.Wait()
 		r.Retire(why)
 		e := <-ended
-		is.True(e.Fault == attempt.None && errors.Is(e, why)) // nobody waits for a relay that is not wanted any more
+		is.True(e.Fault == attempt.None && errors.Is(e, why)) // an offer does not wait for a retired relay
 		r.Close()
 		is.Equal(time.Since(began), time.Duration(0))
 	})
@@ -95,7 +95,7 @@ func TestAllow(t *testing.T) {
 		r.Allow(6, false)
 		is.Equal(len(failures(deliver(r, 100))), 0)
 		_, peak, _, _ = l.counts()
-		is.Equal(peak, 6) // more are used as soon as there may be
+		is.Equal(peak, 6) // a higher limit is used at once
 		r.Allow(1, false)
 		is.Equal(len(failures(deliver(r, 20))), 0)
 		time.Sleep(time.Minute)
@@ -103,7 +103,7 @@ func TestAllow(t *testing.T) {
 		is.Equal(before, 6)
 		is.Equal(len(failures(deliver(r, 20))), 0)
 		_, _, now, _ := l.counts()
-		is.Equal(now, made+1) // and no more than there may be
+		is.Equal(now, made+1) // and so is a lower one
 		is.Equal(len(relay.Messages()), 160)
 		r.Close()
 	})
@@ -114,7 +114,7 @@ func TestConnectionsMayBeManyLater(t *testing.T) {
 	r := newRelay(t, (&smtptest.Relay{}).Dial, 10)
 	is.Equal(int(r.connector.piece.Load()), 0)
 	r.Allow(500, false)
-	is.Equal(int(r.connector.piece.Load()), smallPiece) // each holds less then
+	is.Equal(int(r.connector.piece.Load()), smallPiece) // each connection buffers less then
 	r.Allow(10, false)
 	is.Equal(int(r.connector.piece.Load()), 0)
 }
@@ -124,12 +124,12 @@ func TestResize(t *testing.T) {
 	l := newLimits(20, false)
 	l.now = 20
 	l.resize(30, false)
-	is.Equal(l.now, 20)       // as many as before, at first
-	is.Equal(l.threshold, 30) // nothing has slowed its growth
+	is.Equal(l.now, 20)       // at first the limit stays
+	is.Equal(l.threshold, 30) // no limit from signs of trouble
 	l.backOff(noon)
 	is.Equal(l.now, 10)
 	l.resize(100, false)
-	is.Equal(l.threshold, 10) // what the relay has shown counts on
+	is.Equal(l.threshold, 10) // what was learnt about the relay is kept
 	l.resize(5, false)
 	is.Equal(l.now, 5)
 	l.resize(-1, false)

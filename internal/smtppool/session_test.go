@@ -25,12 +25,12 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// What a relay does to a connection at rest is not the trouble of the message after it.
+// If a relay ends an idle connection, the next message does not fail.
 func TestLostAtRest(t *testing.T) {
 	for name, script := range map[string]struct {
 		verb, reply string
-		answered    bool // nonsense, but the relay goes on
-		uncertain   bool // the relay hangs up without a reply
+		answered    bool // the replies make no sense, but the relay continues
+		uncertain   bool // the relay closes the connection without a reply
 	}{
 		"closed":          {"END", "250 2.0.0 ok|close", false, false},
 		"421 to RSET":     {"RSET", "421 4.4.2 bye|close", false, false},
@@ -60,16 +60,17 @@ func TestLostAtRest(t *testing.T) {
 				for i := range 4 {
 					e := offerTo(r, mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
 					if i > 0 && len(ext) == 2 && script.uncertain {
-						// All was sent before the relay hung up: the queue learns that, and offers the message again.
+						// The whole message was sent before the relay closed the connection: the queue gets an error,
+						// and offers the message again.
 						is.True(e != nil && e.Uncertain && e.Rested)
 						e = offerTo(r, mail(fmt.Sprintf("a%d@x.org", i)))[0].Err
 					}
 					if script.answered && len(ext) == 2 {
-						// With CHUNKING the content was sent: another offer could make a duplicate. After the first
+						// With CHUNKING the content was sent: another offer could make a second copy. After the first
 						// 500 the relay gets one command at a time.
 						is.Equal(e != nil && e.Uncertain, i == 1 || i == 3 && name == "nonsense")
 					} else {
-						is.Equal(e, nil) // as if nothing was
+						is.Equal(e, nil) // no failure
 						is.Equal(relay.Connections(), i+1)
 					}
 					time.Sleep(time.Second)
@@ -80,8 +81,8 @@ func TestLostAtRest(t *testing.T) {
 	}
 }
 
-// A relay that ends a connection with 421 after some messages is obeyed, and goes on with others without an end.
-func TestEnoughOnOneConnection(t *testing.T) {
+// A relay may end a connection with 421 after some messages. The other messages are sent over further connections.
+func TestRelayThatEndsConnectionsWith421(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
 		relay := &smtptest.Relay{Ext: ext}
@@ -98,10 +99,10 @@ func TestEnoughOnOneConnection(t *testing.T) {
 			return ""
 		}
 		r := newRelay(t, relay.Dial, 1)
-		is.Equal(len(failures(deliver(r, 30))), 0) // no trouble
+		is.Equal(len(failures(deliver(r, 30))), 0) // no message fails
 		is.True(eachOnce(relay, 30))
 		is.Equal(relay.Connections(), 10)
-		is.True(r.pool.limits.cutAt.IsZero()) // nor a sign of any
+		is.True(r.pool.limits.cutAt.IsZero()) // and the limit of connections does not shrink
 	})
 }
 
@@ -119,7 +120,7 @@ func TestNewConnectionFails(t *testing.T) {
 				}}
 				r := newRelay(t, relay.Dial, 1)
 				results := deliver(r, 5)
-				is.Equal(len(failures(results)), 5) // there is no other
+				is.Equal(len(failures(results)), 5) // no other address is left
 				for _, res := range results {
 					is.Equal(res.Err.Fault, attempt.Relay)
 					is.Equal(res.Err.Op, op)
@@ -146,19 +147,19 @@ func TestTroubleReducesConnections(t *testing.T) {
 				is.Equal(r.Connections(), 6)
 				trouble.Store(true)
 				e := offerTo(r, mail("a@x.org"))[0].Err
-				is.True(e != nil)                         // it is told
-				is.Equal(e.Uncertain, name == "time-out") // as it is
-				is.Equal(r.Connections(), 3)              // and half as many connections are made
+				is.True(e != nil)                         // the failure is returned
+				is.Equal(e.Uncertain, name == "time-out") // with its kind
+				is.Equal(r.Connections(), 3)              // half as many connections are opened
 			})
 		})
 	}
 }
 
-// A message that cannot be read ends the connection, but not the messages that share it.
+// A message that cannot be read ends the connection, but the messages that share it are sent.
 func TestUnreadableMessage(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
-		relay := &smtptest.Relay{Ext: ext, Reply: slow("CONNECT")} // so that all of them wait together
+		relay := &smtptest.Relay{Ext: ext, Reply: slow("CONNECT")} // so that all messages wait at the same time
 		r := newRelay(t, relay.Dial, 1)
 		var wg sync.WaitGroup
 		broken := errors.New("bad sector")
@@ -178,7 +179,7 @@ func TestUnreadableMessage(t *testing.T) {
 	})
 }
 
-// Cut ends what was offered and what waits, at once, and nobody gets anything more until Close.
+// Cut ends all offers at once, and the relay gets no more data until Close.
 func TestCut(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
@@ -203,7 +204,7 @@ func TestCut(t *testing.T) {
 			synctest.Wait()
 		}
 		offer("flying@x.org", func(e *failure) {
-			is.True(e != nil && errors.Is(e, why)) // cut off
+			is.True(e != nil && errors.Is(e, why)) // with the error of Cut
 			is.True(!e.Uncertain)                  // no content was sent
 			is.Equal(e.Fault, attempt.None)
 		})
@@ -222,7 +223,7 @@ func TestCut(t *testing.T) {
 		is.Equal(len(relay.Messages()), 0)
 		is.Equal(relay.Connections(), 1)
 		r.Close()
-		is.Equal(offerTo(r, mail("again@x.org"))[0].Err, nil) // it can be used again
+		is.Equal(offerTo(r, mail("again@x.org"))[0].Err, nil) // after Close the pool can be used again
 	})
 }
 
@@ -237,17 +238,18 @@ func TestClose(t *testing.T) {
 		}}
 		l := &line{relay: relay}
 		r := newRelay(t, l.dial, 5)
-		r.Close() // there is nothing yet
+		r.Close() // without a session
 		for range 2 {
 			is.Equal(len(failures(deliver(r, 20))), 0)
 			open, _, _, _ := l.counts()
 			is.Equal(open, 5)
 			began := time.Now()
 			r.Close()
-			is.Equal(time.Since(began), quitLimit) // all at the same time
+			is.Equal(time.Since(began), quitLimit) // all sessions at the same time
 			open, _, _, _ = l.counts()
 			is.Equal(open, 0)
-			is.Equal(r.pool.roster.running+len(r.pool.roster.sessions)+r.pool.roster.connecting+r.pool.roster.leaving+len(r.pool.roster.idle), 0) // nothing is left
+			// no session is left
+			is.Equal(r.pool.roster.running+len(r.pool.roster.sessions)+r.pool.roster.connecting+r.pool.roster.leaving+len(r.pool.roster.idle), 0)
 		}
 	})
 }
@@ -266,9 +268,9 @@ func TestCloseWaits(t *testing.T) {
 		time.Sleep(80 * time.Millisecond)
 		began := time.Now()
 		r.Close()
-		is.True(time.Since(began) < time.Second) // and not until they have rested
+		is.True(time.Since(began) < time.Second) // without waiting for the idle limit
 		<-done
-		is.Equal(len(failures(results)), 0) // what was in progress comes to its end
+		is.Equal(len(failures(results)), 0) // transactions have ended normally
 		is.True(eachOnce(relay, 20))
 	})
 }
@@ -286,15 +288,15 @@ func TestCloseWhileConnecting(t *testing.T) {
 			return nil, ctx.Err()
 		}, 2)
 		is.Equal(len(failures(deliver(r, 2))), 0)
-		is.Equal(dials.Load(), int32(2)) // one connection was enough, the other one is still being made
+		is.Equal(dials.Load(), int32(2)) // one connection was enough; the other one is still being opened
 		began := time.Now()
 		r.Close()
-		is.Equal(time.Since(began), time.Duration(0)) // nobody needs it
-		is.Equal(r.Connections(), 2)                  // and it tells nothing about the relay
+		is.Equal(time.Since(began), time.Duration(0)) // the pending connection is not awaited
+		is.Equal(r.Connections(), 2)                  // and has no effect on the limit
 	})
 }
 
-// Whatever a relay does, each message is taken once, or its sender knows better.
+// For any replies of a relay, each message is accepted once, or its outcome is uncertain.
 func TestRelayWithRandomReplies(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {
 		is := is.New(t)
@@ -329,14 +331,14 @@ func TestRelayWithRandomReplies(t *testing.T) {
 		}
 		for i, e := range outcomes {
 			n := taken[fmt.Sprintf("a%d@x.org", i)]
-			is.True(n <= 1)                                            // never twice
-			is.True((n == 1) == (e == nil) || e != nil && e.Uncertain) // and everybody knows
+			is.True(n <= 1)                                            // no message is accepted twice
+			is.True((n == 1) == (e == nil) || e != nil && e.Uncertain) // and each outcome is right
 		}
-		is.True(len(taken) > 250) // most of them get through
+		is.True(len(taken) > 250) // most messages are accepted
 	})
 }
 
-// insist offers m until the relay can be used.
+// insist offers m until the outcome is not about the relay.
 func insist(r *Relay, m *smtpclient.Transaction) *failure {
 	for {
 		m.Content = strings.NewReader(text)
@@ -375,17 +377,17 @@ func TestHungUp(t *testing.T) {
 			defer theirs.Close()
 			is.True(!hungUp(ours))
 			tt.act(theirs)
-			if tt.want { // on loopback it is there as soon as a read would return
+			if tt.want { // on loopback the end is visible as soon as a read would return
 				arrived(t, ours)
 			}
 			is.Equal(hungUp(ours), tt.want)
 		})
 	}
 	a, _ := net.Pipe()
-	is.True(!hungUp(a)) // nobody can know
+	is.True(!hungUp(a)) // the end cannot be seen on this connection
 }
 
-// arrived waits until there is something to read, and leaves it there.
+// arrived waits until there is data to read, and does not read it.
 func arrived(t *testing.T, nc net.Conn) {
 	t.Helper()
 	rc, err := nc.(*net.TCPConn).SyscallConn()
@@ -400,11 +402,11 @@ func arrived(t *testing.T, nc net.Conn) {
 		return done || hungUp(nc)
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatal("nothing has arrived")
+		t.Fatal("no data has arrived")
 	}
 }
 
-// Over a real socket a relay that has hung up at rest is found out before anything is sent.
+// On a TCP connection the pool notices that the relay has closed an idle connection, before it sends data.
 func TestHungUpRelay(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Ext: modes["chunking"], Reply: func(verb, _ string) string {
@@ -423,13 +425,13 @@ func TestHungUpRelay(t *testing.T) {
 		m.Content = Content(func() io.Reader { opened++; return strings.NewReader(text) })
 		is.Equal(offerTo(r, m)[0].Err, nil)
 		arrived(t, atRest(r))
-		r.connector.all()[0].closed(0, true, time.Now()) // with a learnt limit of 1 no connection would rest
+		r.connector.all()[0].closed(0, true, time.Now()) // with a learnt limit of 1 no connection would stay open
 	}
 	is.True(eachOnce(relay, 20))
-	is.Equal(opened, 20) // none was sent to nobody
+	is.Equal(opened, 20) // each message was read once: none was sent on a closed connection
 }
 
-// atRest waits for a connection without work.
+// atRest waits for an idle connection.
 func atRest(r *Relay) net.Conn {
 	for {
 		r.pool.mu.Lock()

@@ -10,7 +10,7 @@ import (
 func TestSettingsLogIn(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings Settings
-		first    string // of the mechanisms; empty: there is no login
+		first    string // the first mechanism; empty: no login
 	}{
 		"nobody":   {Settings{}, ""},
 		"password": {Settings{User: "u", Password: "p"}, "SCRAM-SHA-256-PLUS"},
@@ -22,22 +22,22 @@ func TestSettingsLogIn(t *testing.T) {
 			is := is.New(t)
 			config, err := c.settings.Config("me.test", 0, nil)
 			is.NoErr(err)
-			is.Equal(config.Auth != nil, c.first != "") // who has somebody to log in does
+			is.Equal(config.Auth != nil, c.first != "") // a login if there is a user
 			first := ""
 			if mechanisms := c.settings.Mechanisms(); len(mechanisms) > 0 {
 				first = mechanisms[0]
 			}
-			is.Equal(first, c.first) // with the strongest mechanism first
+			is.Equal(first, c.first) // the strongest mechanism comes first
 		})
 	}
 }
 
-func TestSettingsThatAreNone(t *testing.T) {
+func TestInvalidSettings(t *testing.T) {
 	for name, s := range map[string]Settings{"TLS mode": {TLS: "ssl"}, "window": {Window: -1}} {
 		t.Run(name, func(t *testing.T) {
 			is := is.New(t)
 			_, err := s.Config("me.test", 0, nil)
-			is.True(err != nil) // told before anything is sent
+			is.True(err != nil) // an error before any connection
 		})
 	}
 }

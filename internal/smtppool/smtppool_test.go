@@ -21,7 +21,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// modes are what a relay can offer, for what has to hold in each of the three ways to send.
+// modes are the extensions of relays for each of the three ways to send.
 var modes = map[string][]string{
 	"chunking":   {"PIPELINING", "CHUNKING"},
 	"pipelining": {"PIPELINING"},
@@ -37,11 +37,11 @@ func inModes(t *testing.T, test func(t *testing.T, ext []string)) {
 	}
 }
 
-// A line counts the connections to a relay, and refuses some.
+// A line is the network to a relay. It counts connections, and refuses some.
 type line struct {
 	relay *smtptest.Relay
-	most  int             // connections at the same time; zero: any number
-	full  *smtptest.Relay // answers those who are one too many; nil: nobody does
+	most  int             // limit of connections at the same time; zero: no limit
+	full  *smtptest.Relay // serves connections above the limit; nil: they are refused
 
 	mu                        sync.Mutex
 	open, peak, made, refused int
@@ -60,7 +60,7 @@ func (l *line) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	return &countedConn{Conn: nc, closed: sync.OnceFunc(l.closed)}, nil
 }
 
-// opened returns who answers; nil: nobody.
+// opened returns the relay for a new connection, or nil to refuse it.
 func (l *line) opened() *smtptest.Relay {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,7 +105,7 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// newRelay makes a Relay for tests.
+// newRelay returns a Relay for a test.
 func newRelay(t *testing.T, dial func(context.Context, string, string) (net.Conn, error), concurrency int) *Relay {
 	t.Helper()
 	r, err := New(Options{Addr: "relay.test:25", Dial: dial, Client: smtpclient.Config{LocalName: "me.example.com"}, Concurrency: concurrency})
@@ -116,7 +116,7 @@ func newRelay(t *testing.T, dial func(context.Context, string, string) (net.Conn
 	return r
 }
 
-// A result is the outcome of an offer. Err is nil after an acceptance.
+// A result is the outcome of an offer for one recipient. Err is nil after an acceptance.
 type result struct {
 	attempt.Outcome
 	Err *failure
@@ -143,7 +143,7 @@ func resultsOf(outcomes []attempt.Outcome) []result {
 	return results
 }
 
-// offerTo offers a message and waits for the outcome.
+// offerTo offers a message and waits for its outcomes.
 func offerTo(r *Relay, t *smtpclient.Transaction) []result {
 	done := make(chan []result, 1)
 	r.Offer(context.Background(), t, func(outcomes []attempt.Outcome) { done <- resultsOf(outcomes) })
@@ -156,7 +156,7 @@ func mail(from string) *smtpclient.Transaction {
 	return &smtpclient.Transaction{From: from, To: []string{"b@x.org"}, Size: int64(len(text)), Content: strings.NewReader(text)}
 }
 
-// deliver offers n messages, each from an address of its own and all at once, and returns what became of them.
+// deliver offers n messages at once, each from another sender, and returns their outcomes.
 func deliver(r *Relay, n int) []result {
 	results := make([]result, n)
 	var wg sync.WaitGroup
@@ -176,7 +176,7 @@ func failures(results []result) (errs []*failure) {
 	return errs
 }
 
-// senders are those of the messages the relay has taken, each as often as it was.
+// senders returns the senders of the messages that the relay has accepted, each as often as it was.
 func senders(relay *smtptest.Relay) (from []string) {
 	for _, m := range relay.Messages() {
 		from = append(from, m.From)
@@ -185,13 +185,13 @@ func senders(relay *smtptest.Relay) (from []string) {
 	return from
 }
 
-// eachOnce reports whether the relay has taken n messages, none of them twice.
+// eachOnce reports whether the relay has accepted n messages, and none of them twice.
 func eachOnce(relay *smtptest.Relay, n int) bool {
 	from := senders(relay)
 	return len(from) == n && len(slices.Compact(from)) == n
 }
 
-// slow is an answer of the relay that takes its time.
+// slow returns a script with a slow reply to the verb.
 func slow(verbs ...string) func(verb, arg string) string {
 	return func(verb, _ string) string {
 		if slices.Contains(verbs, verb) {
@@ -213,20 +213,20 @@ func TestDeliver(t *testing.T) {
 			is.Equal(len(results), 2) // one for each recipient
 			for _, res := range results {
 				is.True(res.Err == nil) // accepted
-				is.Equal(res.Code, 250) // with the relay's answer
+				is.Equal(res.Code, 250) // with the reply of the relay
 			}
 			time.Sleep(4 * time.Second)
 		}
-		is.Equal(relay.Connections(), 1) // it is used again after a short rest
+		is.Equal(relay.Connections(), 1) // the connection is used again after a short time
 		is.Equal(relay.Commands()[0], "EHLO me.example.com")
-		is.True(!slices.Contains(relay.Commands(), "QUIT")) // and not closed
+		is.True(!slices.Contains(relay.Commands(), "QUIT")) // without QUIT
 		time.Sleep(2 * time.Second)
-		is.Equal(relay.Commands()[len(relay.Commands())-1], "QUIT") // it says goodbye after a longer one
+		is.Equal(relay.Commands()[len(relay.Commands())-1], "QUIT") // QUIT is sent after a longer time
 		synctest.Wait()
-		is.Equal(len(r.pool.roster.sessions), 0)                            // and nothing is left of it
-		is.Equal(offerTo(r, &smtpclient.Transaction{From: "a@x.org"}), nil) // nobody, no result
+		is.Equal(len(r.pool.roster.sessions), 0)                            // no session is left
+		is.Equal(offerTo(r, &smtpclient.Transaction{From: "a@x.org"}), nil) // no recipient, no result
 		for _, m := range relay.Messages() {
-			is.Equal(string(m.Data), text) // as it was
+			is.Equal(string(m.Data), text) // the content is unchanged
 		}
 	})
 }
@@ -243,15 +243,15 @@ func TestUnusableRelay(t *testing.T) {
 			return relay.Dial(ctx, network, addr)
 		}, 20)
 		results := deliver(r, 50)
-		is.Equal(len(failures(results)), 50) // all who wait are told
+		is.Equal(len(failures(results)), 50) // all waiting offers fail
 		for _, res := range results {
-			is.Equal(res.Err.Op, attempt.OpDial) // at which step
-			is.True(errors.Is(res.Err, down))    // and why
+			is.Equal(res.Err.Op, attempt.OpDial) // the error names the step
+			is.True(errors.Is(res.Err, down))    // and has the cause
 		}
-		is.Equal(r.Connections(), 1) // half as many as at first
+		is.Equal(r.Connections(), 1) // half of the first number of connections
 		down = nil
-		is.Equal(len(failures(deliver(r, 50))), 0) // no memory of it
-		is.True(r.Connections() > 5)               // nor of how many there were
+		is.Equal(len(failures(deliver(r, 50))), 0) // the trouble has no effect any more
+		is.True(r.Connections() > 5)               // nor has the smaller limit
 		r.Close()
 	})
 }
@@ -266,11 +266,11 @@ func TestConcurrency(t *testing.T) {
 		is.Equal(r.Connections(), 20) // one more for each accepted message
 		is.Equal(len(failures(deliver(r, 500))), 0)
 		_, peak, _, _ := l.counts()
-		is.Equal(peak, 20)                   // as many as there may be
-		is.Equal(len(senders(l.relay)), 518) // all arrived
+		is.Equal(peak, 20)                   // the maximum
+		is.Equal(len(senders(l.relay)), 518) // all messages arrived
 		r.Close()
 		open, _, _, _ := l.counts()
-		is.Equal(open, 0) // all closed
+		is.Equal(open, 0) // all connections are closed
 	})
 }
 
@@ -295,13 +295,13 @@ func TestSlots(t *testing.T) {
 			is.NoErr(err)
 			is.Equal(len(failures(deliver(r, 3))), 0)
 			is.Equal(r.Connections(), 5)
-			is.Equal(r.Slots(), tt.want) // connections times what each can have in hand, and half as many ready
+			is.Equal(r.Slots(), tt.want) // connections times messages per connection, and half as many ready
 			r.Close()
 		})
 	}
 }
 
-// A relay that takes two connections, and tells so in one way or another, is used with two; nobody notices.
+// A relay that accepts two connections, and refuses others in one way or another, is used with two. No message fails.
 func TestThirdConnectionRefused(t *testing.T) {
 	for name, verb := range map[string]string{"no connection": "", "greeting": "CONNECT", "EHLO": "EHLO", "MAIL": "MAIL"} {
 		t.Run(name, func(t *testing.T) {
@@ -318,13 +318,13 @@ func TestThirdConnectionRefused(t *testing.T) {
 				}
 				r := newRelay(t, l.dial, 20)
 				began := time.Now()
-				is.Equal(len(failures(deliver(r, 200))), 0) // nobody loses an attempt
+				is.Equal(len(failures(deliver(r, 200))), 0) // no attempt is lost
 				took := time.Since(began)
 				is.True(eachOnce(l.relay, 200))
-				is.Equal(r.Connections(), 2)   // it has learned
+				is.Equal(r.Connections(), 2)   // the limit is known
 				is.True(took <= 6*time.Second) // two connections at 50 ms each: 5 s
 				_, _, _, refused := l.counts()
-				is.True(refused <= 2) // and does not try again and again
+				is.True(refused <= 2) // and is not tried again and again
 				r.Close()
 			})
 		})
@@ -343,20 +343,20 @@ func TestCeilingIsProbed(t *testing.T) {
 		r := newRelay(t, l.dial, 20)
 		tries := func(d time.Duration) (refused int) {
 			for began := time.Now(); time.Since(began) < d; {
-				is.Equal(len(failures(deliver(r, r.Slots()))), 0) // no trouble
+				is.Equal(len(failures(deliver(r, r.Slots()))), 0) // no message fails
 			}
 			_, _, _, refused = l.counts()
 			return refused
 		}
 		first := tries(50 * time.Second)
-		is.True(first == 1 || first == 2)         // two can be on their way before the answer is there
-		is.Equal(tries(15*time.Second), first+1)  // after a minute, one more is tried
-		is.Equal(tries(100*time.Second), first+1) // not for another one
-		is.Equal(tries(30*time.Second), first+2)  // after two, again
+		is.True(first == 1 || first == 2)         // two connections may be opened before the first refusal
+		is.Equal(tries(15*time.Second), first+1)  // after a minute, one more connection is tried
+		is.Equal(tries(100*time.Second), first+1) // not soon again
+		is.Equal(tries(30*time.Second), first+2)  // after two minutes, again
 		is.Equal(r.Connections(), 2)
 		l.allow(0)
 		is.Equal(tries(5*time.Minute), first+2)
-		is.Equal(r.Connections(), 20) // the relay bears more now, and gets it
+		is.Equal(r.Connections(), 20) // the relay accepts more now, and they are used
 		r.Close()
 	})
 }
@@ -366,22 +366,22 @@ func TestContentIsReadAgain(t *testing.T) {
 	opened := 0
 	o := newOffer("", &smtpclient.Transaction{Content: Content(func() io.Reader { opened++; return strings.NewReader(text) })}, nil)
 	is.True(o.rewind())
-	is.Equal(opened, 0) // not before it is needed
+	is.Equal(opened, 0) // the content is not opened before it is needed
 	for range 2 {
 		b, err := io.ReadAll(o.t.Content)
 		is.NoErr(err)
-		is.Equal(string(b), text) // from the start
+		is.Equal(string(b), text) // from the beginning
 		is.True(o.rewind())
 	}
 	is.Equal(opened, 2)
 	_, err := Content(nil).Seek(1, io.SeekStart)
-	is.True(errors.Is(err, errSeek)) // there is no other place to go to
+	is.True(errors.Is(err, errSeek)) // the reader cannot seek
 
 	once := newOffer("", &smtpclient.Transaction{Content: io.MultiReader(strings.NewReader(text))}, nil)
-	is.True(once.rewind()) // not read yet
+	is.True(once.rewind()) // no data was read yet
 	_, err = once.Read(make([]byte, 1))
 	is.NoErr(err)
-	is.True(!once.rewind()) // too late
+	is.True(!once.rewind()) // data was read
 }
 
 func TestSurplusIsClosed(t *testing.T) {
@@ -398,18 +398,19 @@ func TestSurplusIsClosed(t *testing.T) {
 		is.Equal(len(failures(deliver(r, 4))), 0)
 		synctest.Wait()
 		open, _, _, _ = l.counts()
-		is.True(open < 8 && open >= 4)     // those that are too many go when they would be used
-		is.Equal(r.pool.roster.leaving, 0) // for good
+		is.True(open < 8 && open >= 4)     // surplus connections are closed at their next use
+		is.Equal(r.pool.roster.leaving, 0) // and not counted any more
 	})
 }
 
 func TestGreetingName(t *testing.T) {
 	is := is.New(t)
 	for addr, want := range map[string]string{"192.0.2.7": "[192.0.2.7]", "2001:db8::7": "[IPv6:2001:db8::7]"} {
-		is.Equal(greetingNameFor("shorthost", &net.TCPAddr{IP: net.ParseIP(addr)}), want) // a literal where the name has no domain
+		// an address literal if the host name has no domain
+		is.Equal(greetingNameFor("shorthost", &net.TCPAddr{IP: net.ParseIP(addr)}), want)
 	}
 	is.Equal(greetingNameFor("host.example.com", nil), "host.example.com")
-	is.Equal(greetingNameFor("shorthost", nil), "localhost") // no address to speak of
+	is.Equal(greetingNameFor("shorthost", nil), "localhost") // no address to use
 	local := &net.TCPAddr{IP: net.ParseIP("192.0.2.7")}
 	for name, want := range map[string]bool{
 		"web-1.example.com": true, "WEB1.Example.COM": true, "3com.example": true, "a.b": true, "xn--bcher-kva.example": true,
@@ -429,12 +430,12 @@ func TestGreetingName(t *testing.T) {
 	relay := &smtptest.Relay{}
 	r, err := New(Options{Addr: "relay.test:25", Dial: relay.Dial})
 	is.NoErr(err)
-	is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil) // with a name found by itself
+	is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil) // with a name that was found by itself
 	r.Close()
 }
 
-// Who allows hundreds of connections has a hundred at once and the others after a greeting, long before the first
-// message is accepted; that there is room for more is told.
+// If hundreds of connections are allowed, a hundred are opened at once and the others after a greeting, long before the
+// first message is accepted. The caller is notified that there are more slots.
 func TestManyConnectionsComeSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -455,17 +456,17 @@ func TestManyConnectionsComeSoon(t *testing.T) {
 		is.Equal(r.Connections(), 100)
 		time.Sleep(99 * time.Millisecond)
 		open, _, _, _ := l.counts()
-		is.Equal(open, 400)     // after 50 ms there were many more
-		is.Equal(len(done), 0)  // and nothing has been accepted yet
-		is.True(len(grown) > 0) // whoever makes the offers knows
+		is.Equal(open, 400)     // the number after 50 ms was higher than at the beginning
+		is.Equal(len(done), 0)  // no message has been accepted yet
+		is.True(len(grown) > 0) // the caller was notified
 		is.Equal(r.Connections(), 400)
 		for range len(grown) {
 			<-grown
 		}
 		slots := r.Slots()
 		time.Sleep(2 * time.Millisecond)
-		is.True(r.Slots() > slots) // now that the answers to EHLO have shown what a connection can have in hand
-		is.True(len(grown) > 0)    // which is told as well
+		is.True(r.Slots() > slots) // replies to EHLO have shown how many messages a connection can have
+		is.True(len(grown) > 0)    // the caller was notified again
 		for range 800 {
 			is.Equal((<-done)[0].Err, nil)
 		}
@@ -473,7 +474,7 @@ func TestManyConnectionsComeSoon(t *testing.T) {
 	})
 }
 
-// An offer that waits costs no goroutine.
+// A waiting offer needs no goroutine.
 func TestOffersNeedNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -485,7 +486,7 @@ func TestOffersNeedNoGoroutine(t *testing.T) {
 			r.Offer(context.Background(), mail(fmt.Sprintf("a%d@x.org", i)), func(outcomes []attempt.Outcome) { done <- resultsOf(outcomes) })
 		}
 		synctest.Wait()
-		is.True(runtime.NumGoroutine()-before <= 5) // the session's, and those of the relay
+		is.True(runtime.NumGoroutine()-before <= 5) // the goroutines of the session and of the relay
 		for range 100 {
 			is.Equal((<-done)[0].Err, nil)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
-// A relay with many silent hosts costs one search at most five connections, and a bounded time.
+// A relay with many silent hosts takes at most five connections of one search, and a bounded time.
 func TestSearchAmongSilentHostsEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -15,16 +15,16 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// The tempo is the quarter of the times that is shortest: messages that wait for a busy host do not count, refusals do
-// not count, and a relay that becomes slow is known as slow soon.
+// The tempo is the fastest quarter of the times: messages that wait for a busy host and refusals do not count. A relay
+// that becomes slow is soon known as slow.
 func TestTempo(t *testing.T) {
 	is := is.New(t)
 	var u tempo
-	is.True(!u.enough(1, 5, 4)) // not known
+	is.True(!u.enough(1, 5, 4)) // the tempo is unknown
 	for i := range 400 {
 		took := 300 * time.Microsecond
 		if i%2 == 0 {
-			took = 50 * time.Millisecond // of a busy host
+			took = 50 * time.Millisecond // as on a busy host
 		}
 		u.served(took, true)
 	}
@@ -40,18 +40,18 @@ func TestTempo(t *testing.T) {
 	for range 100 {
 		u.served(time.Microsecond, false)
 	}
-	is.True(!u.quick()) // a refusal is quick anywhere
+	is.True(!u.quick()) // a refusal does not show the tempo
 
 	quick := tempo{flight: time.Millisecond}
 	is.True(quick.enough(20, 2, 2))
-	is.True(!quick.enough(0, 1, 2))  // one session may be stuck
+	is.True(!quick.enough(0, 1, 2))  // one session may hang
 	is.True(!quick.enough(24, 2, 2)) // 6 ms
 	is.True(quick.enough(24, 3, 2))
 	quick.spur = true
 	is.True(!quick.enough(20, 2, 2))
 }
 
-// offerAll offers n messages at once, and returns when each was accepted.
+// offerAll offers n messages at once, and waits until each is accepted.
 func offerAll(t *testing.T, r *Relay, n int) {
 	t.Helper()
 	offerAs(t, r, "a", n)
@@ -71,7 +71,7 @@ func offerAs(t *testing.T, r *Relay, prefix string, n int) {
 	}
 }
 
-// An autoRelay is a relay without a configured limit, whose replies to the verbs take a while.
+// An autoRelay is a relay without a configured limit, with slow replies to some verbs.
 func autoRelay(t *testing.T, takes time.Duration, verbs ...string) (*Relay, *line) {
 	t.Helper()
 	l := &line{relay: &smtptest.Relay{Ext: []string{"PIPELINING"}, Reply: func(verb, _ string) string {
@@ -91,16 +91,16 @@ func autoRelay(t *testing.T, takes time.Duration, verbs ...string) (*Relay, *lin
 	return r, l
 }
 
-// A relay that is known to be quick gets few connections, and twenty for a burst of many messages. A distant one gets a
-// hundred within ten round trips, and one that thinks twenty at first.
+// A relay that is known to be quick gets few connections, and twenty for a burst of many messages. A distant relay gets
+// a hundred within ten round trips, and a slow one twenty at first.
 func TestConnectionsFollowTheTempo(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		takes       time.Duration
 		verbs       []string
-		before      int // messages that show the tempo
-		messages    int // offered at once
-		least, most int // connections
+		before      int // messages sent before, which show the tempo
+		messages    int // messages offered at once
+		least, most int // limits for the number of connections
 		within      time.Duration
 	}{
 		{"quick", 100 * time.Microsecond, []string{"END"}, 1, 40, 2, 8, time.Minute},
@@ -118,7 +118,7 @@ func TestConnectionsFollowTheTempo(t *testing.T) {
 				offerAll(t, r, tt.messages)
 				took := time.Since(begun)
 				_, peak, _, _ := l.counts()
-				is.True(peak >= tt.least) // connections at the same time
+				is.True(peak >= tt.least) // the largest number of connections at the same time
 				is.True(peak <= tt.most)
 				is.True(took <= tt.within)
 				is.True(eachOnce(l.relay, tt.before+tt.messages))
@@ -127,12 +127,11 @@ func TestConnectionsFollowTheTempo(t *testing.T) {
 	}
 }
 
-// A quick relay that suddenly takes long over the messages of all busy sessions holds up no other message for longer
-// than a moment.
+// If a quick relay suddenly takes long for the messages of all busy sessions, other messages wait for a moment only.
 func TestQuickRelayThatStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
-		var stop atomic.Int32 // replies that take long
+		var stop atomic.Int32 // number of replies that take long
 		l := &line{relay: &smtptest.Relay{Ext: []string{"PIPELINING"}, Reply: func(verb, _ string) string {
 			if verb == "END" {
 				time.Sleep(100 * time.Microsecond)
@@ -146,14 +145,14 @@ func TestQuickRelayThatStops(t *testing.T) {
 		defer r.Close()
 		offerAll(t, r, 100)
 		_, peak, _, _ := l.counts()
-		is.True(peak < 20) // the relay is quick
-		stop.Store(2)      // both sessions
+		is.True(peak < 20) // the relay is known to be quick
+		stop.Store(2)      // both sessions hang
 		done := make(chan struct{}, 40)
 		for i := range 40 {
 			r.Offer(context.Background(), mail(fmt.Sprintf("b%d@x.org", i)), func([]attempt.Outcome) { done <- struct{}{} })
 		}
 		time.Sleep(50 * time.Millisecond)
-		is.True(len(done) >= 36) // but for those on the two connections
+		is.True(len(done) >= 36) // all except the messages on the two connections
 		for range 40 {
 			<-done
 		}

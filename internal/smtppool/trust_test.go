@@ -16,7 +16,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// forged is what an attacker makes of the DNS: every host has the address ip.
+// forged is a DNS under the control of an attacker: every host has the address ip.
 type forged struct {
 	zone
 	ip string
@@ -26,7 +26,7 @@ func (f forged) LookupNetIP(context.Context, string, string) ([]netip.Addr, erro
 	return []netip.Addr{netip.MustParseAddr(f.ip)}, nil
 }
 
-// Which host gets a login is decided by the configured address, never by an answer of the DNS.
+// The configured address decides which host gets a login, never a reply of the DNS.
 func TestLoginGoesToTheConfiguredRelay(t *testing.T) {
 	srv := func(host string) zone {
 		return zone{srv: map[string][]*net.SRV{"submission": {{Target: host, Port: 587}}}}
@@ -37,9 +37,9 @@ func TestLoginGoesToTheConfiguredRelay(t *testing.T) {
 		addr, ip string
 		zone     zone
 		tls      smtpclient.TLSMode
-		names    string // of the certificate, which an authority that the client trusts has signed; "-": no STARTTLS
-		tlsName  string // setting
-		noCA     bool   // the authority is that of the system, not of a setting
+		names    string // names in the certificate, which is signed by a trusted authority; "-": no STARTTLS
+		tlsName  string // the setting TLSName
+		noCA     bool   // the authority is one of the system, not of a setting
 		pin      bool
 		login    bool
 	}{
@@ -100,7 +100,7 @@ func TestLoginGoesToTheConfiguredRelay(t *testing.T) {
 			r.Close()
 			said := strings.Join(relay.Commands(), "\n")
 			is.Equal(strings.Contains(said, "AUTH"), tt.login)
-			is.Equal(strings.Contains(said, "MAIL"), tt.login) // no mail without the login
+			is.Equal(strings.Contains(said, "MAIL"), tt.login) // no mail is sent without the login
 			is.Equal(accepted, tt.login)
 		})
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// talk writes all of in at once, as a client with PIPELINING does, and returns everything the relay says until it hangs up.
+// talk writes the whole of in at once, as a client with PIPELINING does, and returns everything the relay sends.
 func talk(t *testing.T, r *Relay, in string) string {
 	t.Helper()
 	conn, err := r.Dial(t.Context(), "tcp", "relay.test:25")
@@ -43,16 +43,17 @@ func TestRelayTakesAMessage(t *testing.T) {
 	out := talk(t, r, "EHLO me\r\nMAIL FROM:<a@x> SIZE=9\r\nRCPT TO:<\">\"@y> NOTIFY=NEVER\r\nRCPT TO:<c@y>\r\n"+
 		"DATA\r\n..one\r\n.\n.\r\r\n\n.\r\n.\r\nQUIT\r\n")
 	is.Equal(codes(out), "220 250 250 250 250 250 250 354 250 221") // every command is answered in order
-	is.Equal(len(r.Messages()), 1)                                  // one message is remembered
+	is.Equal(len(r.Messages()), 1)                                  // one message is recorded
 	m := r.Messages()[0]
-	is.Equal(m.From, "a@x")                              // the sender is bare
-	is.Equal(m.To, []string{"\">\"@y", "c@y"})           // a quoted > ends no address
+	is.Equal(m.From, "a@x")                              // the sender without brackets
+	is.Equal(m.To, []string{"\">\"@y", "c@y"})           // a quoted > does not end an address
 	is.Equal(m.MailParams, []string{"SIZE=9"})           // parameters of MAIL are kept
 	is.Equal(m.RcptParams, []string{"NOTIFY=NEVER", ""}) // parameters of RCPT are kept for each
-	is.Equal(string(m.Data), ".one\r\n\n.\r\r\n\n.\r\n") // only CRLF.CRLF ends it, only after CRLF a dot is stuffing
-	is.True(m.BareLF && m.BareCR)                        // half line ends are noticed
-	is.Equal(len(r.Commands()), 6)                       // content is no command
-	is.Equal(r.Connections(), 1)                         // connections are counted
+	// only CRLF.CRLF ends the data, and only after CRLF a dot is removed
+	is.Equal(string(m.Data), ".one\r\n\n.\r\r\n\n.\r\n")
+	is.True(m.BareLF && m.BareCR)  // bare CR and LF are recorded
+	is.Equal(len(r.Commands()), 6) // content is not recorded as a command
+	is.Equal(r.Connections(), 1)   // connections are counted
 }
 
 func TestRelayIsStrict(t *testing.T) {
@@ -68,7 +69,7 @@ func TestRelayIsStrict(t *testing.T) {
 			is := is.New(t)
 			r := &Relay{}
 			is.Equal(codes(talk(t, r, test.in)), test.want) // the order of commands is enforced
-			is.Equal(len(r.Messages()), 0)                  // nothing is accepted
+			is.Equal(len(r.Messages()), 0)                  // no message is accepted
 		})
 	}
 }
@@ -78,7 +79,7 @@ func TestRelayTakesChunks(t *testing.T) {
 	r := &Relay{Ext: []string{"CHUNKING"}}
 	talk(t, r, "EHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<a@x>\r\nBDAT 4\r\n.a\r\nBDAT 3 LAST\r\n.\r\nQUIT\r\n")
 	is.Equal(len(r.Messages()), 1)                        // the last chunk ends the message
-	is.Equal(string(r.Messages()[0].Data), ".a\r\n.\r\n") // dots mean nothing in a chunk
+	is.Equal(string(r.Messages()[0].Data), ".a\r\n.\r\n") // dots are kept in a chunk
 }
 
 func TestRelaySpeaksLMTP(t *testing.T) {
@@ -90,8 +91,8 @@ func TestRelaySpeaksLMTP(t *testing.T) {
 		return ""
 	}}
 	out := talk(t, r, "LHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<a@x>\r\nRCPT TO:<b@x>\r\nRCPT TO:<c@x>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n")
-	is.Equal(codes(out), "220 250 250 250 250 250 250 250 354 250 452 250 221") // one answer per recipient
-	is.Equal(r.Messages()[0].To, []string{"a@x", "c@x"})                        // only those accepted
+	is.Equal(codes(out), "220 250 250 250 250 250 250 250 354 250 452 250 221") // one reply for each recipient
+	is.Equal(r.Messages()[0].To, []string{"a@x", "c@x"})                        // the accepted recipients
 }
 
 func TestRelayFollowsTheScript(t *testing.T) {
@@ -121,7 +122,7 @@ func TestRelayFollowsTheScript(t *testing.T) {
 
 func TestRelayThatStallsEndsWithItsClient(t *testing.T) {
 	for _, then := range []string{"hang", "stall"} {
-		synctest.Test(t, func(t *testing.T) { // a goroutine left behind fails the bubble
+		synctest.Test(t, func(t *testing.T) { // the bubble fails if a goroutine is left
 			is := is.New(t)
 			r := &Relay{Reply: func(verb, _ string) string {
 				if verb == "CONNECT" {
@@ -131,11 +132,11 @@ func TestRelayThatStallsEndsWithItsClient(t *testing.T) {
 			}}
 			conn, err := r.Dial(t.Context(), "tcp", "127.0.0.1:25")
 			is.NoErr(err)                                           // a dial succeeds
-			is.Equal(conn.RemoteAddr().String(), "127.0.0.1:25")    // its address is the one asked for
+			is.Equal(conn.RemoteAddr().String(), "127.0.0.1:25")    // with the address that was dialed
 			is.NoErr(conn.SetDeadline(time.Now().Add(time.Minute))) // deadlines work
 			_, err = conn.Read(make([]byte, 1))
-			is.True(err.(net.Error).Timeout()) // nothing comes
-			is.NoErr(conn.Close())             // the relay notices
+			is.True(err.(net.Error).Timeout()) // no data arrives
+			is.NoErr(conn.Close())             // the relay ends with its client
 		})
 	}
 }
@@ -144,8 +145,8 @@ func TestRelayRefusesADial(t *testing.T) {
 	is := is.New(t)
 	r := &Relay{Reply: func(_, _ string) string { return "connection refused" }}
 	_, err := r.Dial(t.Context(), "tcp", "relay.test:25")
-	is.True(err != nil && strings.Contains(err.Error(), "connection refused")) // the script's error comes back
-	is.Equal(r.Connections(), 0)                                               // there was no connection
+	is.True(err != nil && strings.Contains(err.Error(), "connection refused")) // the error of the script
+	is.Equal(r.Connections(), 0)                                               // no connection was counted
 }
 
 func TestRelayStartsTLS(t *testing.T) {
@@ -160,15 +161,15 @@ func TestRelayStartsTLS(t *testing.T) {
 	for _, want := range []string{"220 ", "250-", "250 STARTTLS", "220 "} {
 		line, err := in.ReadString('\n')
 		is.NoErr(err)                          // it answers
-		is.True(strings.HasPrefix(line, want)) // as it should
+		is.True(strings.HasPrefix(line, want)) // with the expected line
 	}
 	client := tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"})
 	_, err = io.WriteString(client, "EHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<a@x>\r\nDATA\r\n.\r\nQUIT\r\n")
-	is.NoErr(err) // the certificate is good
+	is.NoErr(err) // the certificate is valid
 	out, err := io.ReadAll(client)
-	is.NoErr(err)                                           // it ends in good order
-	is.Equal(codes(string(out)), "250 250 250 354 250 221") // STARTTLS is offered no more
-	is.True(r.Messages()[0].TLS)                            // it knows that it was over TLS
+	is.NoErr(err)                                           // the session ends normally
+	is.Equal(codes(string(out)), "250 250 250 354 250 221") // STARTTLS is not offered again
+	is.True(r.Messages()[0].TLS)                            // the message was sent over TLS
 }
 
 func TestRelayKnowsItsUsers(t *testing.T) {
@@ -185,7 +186,7 @@ func TestRelayKnowsItsUsers(t *testing.T) {
 			is := is.New(t)
 			r := &Relay{Ext: []string{}, Users: map[string]string{"ann": "secret"}}
 			out := talk(t, r, "EHLO me\r\n"+test.in+"QUIT\r\n")
-			is.Equal(codes(out), "220 250 "+test.want+" 221") // the right answer
+			is.Equal(codes(out), "220 250 "+test.want+" 221") // the expected reply
 		})
 	}
 }

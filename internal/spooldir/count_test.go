@@ -9,8 +9,8 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// Giving up 400 messages and making their reports takes at most 0.5 calls of fsync and syncfs for each message, in batches
-// of 16 messages or more.
+// Giving up 400 messages and making their reports takes at most 0.5 calls of fsync and syncfs for each message, in
+// batches of 16 messages or more.
 func TestSyncsPerMessageGivenUp(t *testing.T) {
 	const messages = 400
 	for _, batch := range []int{16, 64, 400} {
@@ -22,7 +22,7 @@ func TestSyncsPerMessageGivenUp(t *testing.T) {
 		opsOf(d).syncDir = func(path string) error { syncs++; return real.syncDir(path) }
 		opsOf(d).syncAll = func(path string) error {
 			syncs++
-			if err := real.syncAll(path); err != nil { // elsewhere there is no such call
+			if err := real.syncAll(path); err != nil { // other systems have no syncfs
 				t.Skip(err)
 			}
 			return nil

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// operations are the tables of docs/durability.md, in its words.
+// operations are the tables in docs/durability.md, with their texts.
 func operations() []operation {
 	put := []string{"create", "write half", "write", "sync file in tmp"}
 	fail := []string{"write half", "write in failed", "sync file in failed", "sync failed"}
@@ -147,7 +147,7 @@ func operations() []operation {
 	}
 }
 
-// repeat returns n copies of steps in a row.
+// repeat returns steps n times in a row.
 func repeat(steps []string, n int) []string { return slices.Repeat(steps, n) }
 
 var failedFiles = files{"failed/a": "whole", "failed/a.json": "why"}
@@ -188,7 +188,7 @@ func runPut(d *Dir, after func(step string)) error {
 	return err
 }
 
-// replaceA puts another file in the place of a.
+// replaceA replaces the file a with another file.
 func replaceA(d *Dir) error {
 	return errors.Join(os.WriteFile(d.File(".new"), []byte("another"), 0o600), os.Rename(d.File(".new"), d.File("a")))
 }
@@ -201,7 +201,7 @@ func runRemove(d *Dir, _ func(step string)) error {
 	return d.Remove("a", id)
 }
 
-// runRemoveAnother replaces the file at the last moment before it is set aside.
+// runRemoveAnother replaces the file just before it is moved to tmp/.
 func runRemoveAnother(d *Dir, after func(step string)) error {
 	id, err := d.Stat("a")
 	if err != nil {
@@ -224,10 +224,10 @@ func runRemoveAnother(d *Dir, after func(step string)) error {
 	return nil
 }
 
-// reportedWhy is a why-file that a report can be made of.
+// reportedWhy is a why-file for which a report can be made.
 const reportedWhy = `{"From":"f@x.org","To":[{"Address":"a@x.org","GivenUp":true}]}`
 
-// giveUp moves messages to failed/ and returns their errors.
+// giveUp moves messages to failed/ and returns the errors of the items.
 func giveUp(d *Dir, own, owed bool, names ...string) error {
 	items := make([]*Failing, len(names))
 	for i, name := range names {
@@ -256,7 +256,7 @@ func runFailOwn(d *Dir, _ func(step string)) error { return giveUp(d, true, fals
 
 func runFailMany(d *Dir, _ func(step string)) error { return giveUp(d, false, false, "a", "b", "c") }
 
-// runFailAnother replaces the message at the last moment before it is moved.
+// runFailAnother replaces the message just before it is moved.
 func runFailAnother(d *Dir, after func(step string)) error {
 	move := opsOf(d).move
 	replaced := false
@@ -275,7 +275,7 @@ func runFailAnother(d *Dir, after func(step string)) error {
 	return nil
 }
 
-// failAgain gives up the message of a daemon that remembers its outcome.
+// failAgain gives up the message once more, as a daemon with its record does.
 func failAgain(d *Dir) error { return giveUpAgain(d, false) }
 
 func giveUpAgain(d *Dir, owed bool) error {
@@ -286,7 +286,7 @@ func giveUpAgain(d *Dir, owed bool) error {
 	return giveUp(d, err == nil, owed, "a")
 }
 
-// Tell makes all reports that are owed, as internal/notify does.
+// Tell makes all pending reports, as internal/notify does.
 var Tell func(d *Dir) error
 
 func runReport(d *Dir, _ func(step string)) error {

@@ -20,34 +20,34 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// crashEnv makes the test binary a program that carries out an operation and kills itself after one of its steps. Its
-// arguments are the spool, the name of the operation, and the number of the step, from 1; 0: it lives to the end.
+// crashEnv makes the test binary a program that does an operation and kills itself after one of its steps. Its
+// arguments are the spool, the name of the operation, and the number of the step, from 1; with 0 it runs to the end.
 const crashEnv = "SPOOLDIR_TEST_CRASH"
 
-// An operation is one of those in docs/durability.md, and its rows are the rows of its table there.
+// An operation has a table in docs/durability.md. Its rows are the rows of the table.
 type operation struct {
-	section string // of the document
-	name    string // for tests
-	byLink  bool   // a rename is a link and a removal, as where the system has no rename that never overwrites
+	section string // heading of the table in the document
+	name    string // name in the tests
+	byLink  bool   // a rename is a link and a removal, as on systems without a rename that never overwrites
 	rows    []crashRow
-	since   [][]string // of each row the steps before its own that have rows in other tables; shorter: none
+	since   [][]string // for each row the steps before that are in other tables; missing: none
 	prepare func(t *testing.T, d *Dir)
 	run     func(d *Dir, after func(step string)) error
-	again   func(d *Dir) error // what the daemon does next; nil: it would send what is in the spool
-	ends    []files            // what that leads to from each row; shorter: the last one
-	tail    []string           // steps after the last row that have rows in other tables
-	many    bool               // there are several messages
+	again   func(d *Dir) error // what the daemon does at the next start; nil: it would send the messages in the spool
+	ends    []files            // the files after again for each row; missing: those of the last element
+	tail    []string           // steps after the last row that are in other tables
+	many    bool               // the spool has several messages
 }
 
-// A crashRow is a step, and what it leaves when the process is killed right after it.
+// A crashRow is a step, with the files if the process is killed right after it.
 type crashRow struct {
-	text string // of the document
-	step string // as after is told
-	left files  // what is there then
-	then files  // what Recover makes of it; nil: the same
+	text string // text in the document
+	step string // the step as text
+	left files  // the files after the crash
+	then files  // the files after Recover; nil: the same
 }
 
-// crash is the program that is killed.
+// crash is the main function of the program that is killed.
 func crash(args []string) int {
 	d, err := New(args[0])
 	if err != nil {
@@ -124,7 +124,7 @@ func watchSteps(d *Dir, byLink bool, after func(step string)) {
 	}
 }
 
-// halfWriter stops after half of each write.
+// halfWriter fails after half of each write.
 type halfWriter struct {
 	w     io.Writer
 	after func(step string)
@@ -160,24 +160,24 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// testCrash kills op after the last of steps, which is that of row i, and starts again.
+// testCrash kills op after the last of steps, the step of row i, and recovers the spool.
 func testCrash(t *testing.T, op operation, i int, steps []string) {
 	is, row := is.New(t), op.rows[i]
 	d := newSpoolFor(t, op)
-	is.Equal(runCrash(t, op, d, len(steps)), steps) // it came so far, in this order
+	is.Equal(runCrash(t, op, d, len(steps)), steps) // the expected steps in order
 	is.Equal(state(t, d), row.left)
 	if row.then == nil {
 		row.then = row.left
 	}
 	if isThere(d, "fresh") && isThere(d, "tmp/.put-fresh") {
-		age(t, d.File("fresh"), 2*handOver) // its writer is dead for certain
+		age(t, d.File("fresh"), 2*handOver) // the writer cannot run any more
 	}
 	again, err := New(d.Path())
 	is.NoErr(err)
 	recoverInSteps(t, again)
 	is.Equal(state(t, again), row.then)
 	is.NoErr(again.Recover())
-	is.Equal(state(t, again), row.then) // nothing is left to do
+	is.Equal(state(t, again), row.then) // a second Recover changes no file
 	if !op.many {
 		checkSound(t, again)
 	}
@@ -198,7 +198,7 @@ func newSpoolFor(t *testing.T, op operation) *Dir {
 	return d
 }
 
-// runCrash has another process carry out op, and be killed after so many steps. It returns the steps that were taken.
+// runCrash runs op in another process, which is killed after that many steps. It returns the steps that were done.
 func runCrash(t *testing.T, op operation, d *Dir, steps int) []string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], d.Path(), op.name, strconv.Itoa(steps))
@@ -211,7 +211,7 @@ func runCrash(t *testing.T, op operation, d *Dir, steps int) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// recoverInSteps calls Recover, which crashes after the first thing that it has put right, until there is nothing more.
+// recoverInSteps calls Recover, which crashes after its first change, until Recover has no more change to make.
 func recoverInSteps(t *testing.T, d *Dir) {
 	t.Helper()
 	real, newName := *opsOf(d), d.newName
@@ -228,7 +228,7 @@ func recoverInSteps(t *testing.T, d *Dir) {
 	opsOf(d).rename = func(from, to string) error { return crash(real.rename(from, to)) }
 	for crashed := true; crashed; {
 		func() {
-			defer func() { crashed = recover() != nil }() // Recover itself has nothing that is deferred
+			defer func() { crashed = recover() != nil }() // Recover itself has no deferred calls
 			if err := d.Recover(); err != nil {
 				t.Fatal(err)
 			}
@@ -236,13 +236,13 @@ func recoverInSteps(t *testing.T, d *Dir) {
 	}
 }
 
-// The message, and the part of it that is on disk when its writer is killed in the middle.
+// The message, and its part on disk when the writer is killed in the middle.
 var (
 	whole = "Subject: hello\n\n" + strings.Repeat("x", bufferSize) + "\n"
-	half  = whole[:bufferSize+1] // more than what waits in a buffer
+	half  = whole[:bufferSize+1] // more than a write buffer
 )
 
-// state is tree, with words for the texts above and without what is random in the names.
+// state returns tree with words for the texts above, and without the random parts of names.
 func state(t *testing.T, d *Dir) files {
 	t.Helper()
 	s := files{}
@@ -264,7 +264,7 @@ func state(t *testing.T, d *Dir) files {
 	return s
 }
 
-// checkSound fails the test unless the message is in one place, whole, and can be sent or has its why-file.
+// checkSound fails the test unless the message is in one place, complete, and can be sent or has its why-file.
 func checkSound(t *testing.T, d *Dir) {
 	t.Helper()
 	is := is.New(t)
@@ -272,21 +272,21 @@ func checkSound(t *testing.T, d *Dir) {
 	for name, text := range state(t, d) {
 		dir, base := filepath.Split(name)
 		if base[0] == '.' || strings.HasSuffix(base, whySuffix) || text == "report" {
-			continue // not the message
+			continue // other files
 		}
 		places++
-		is.True(text == "whole" || text == "another") // never half of it
+		is.True(text == "whole" || text == "another") // never a part of it
 		switch dir {
 		case "":
 			_, err := d.Stat(base)
-			is.NoErr(err) // it can be sent
+			is.NoErr(err) // the file can be sent
 		case "failed/":
-			is.True(isThere(d, name+whySuffix)) // it is explained
+			is.True(isThere(d, name+whySuffix)) // the failed message has its why-file
 		default:
 			t.Errorf("a message in %s", dir)
 		}
 	}
-	is.True(places <= 1) // nowhere twice
+	is.True(places <= 1) // in one place
 }
 
 func isThere(d *Dir, name string) bool {
@@ -294,7 +294,7 @@ func isThere(d *Dir, name string) bool {
 	return err == nil
 }
 
-// checkDayLater fails the test unless a start on another day removes what Put has not finished, and nothing else.
+// checkDayLater fails the test unless a start on another day removes the unfinished files of Put, and no other file.
 func checkDayLater(t *testing.T, d *Dir) {
 	t.Helper()
 	is := is.New(t)
@@ -309,7 +309,7 @@ func checkDayLater(t *testing.T, d *Dir) {
 	is.Equal(state(t, d), want)
 }
 
-// TestCrashRowsAreTheDocumented keeps docs/durability.md and the rows here together.
+// TestCrashRowsAreTheDocumented compares the rows with docs/durability.md.
 func TestCrashRowsAreTheDocumented(t *testing.T) {
 	is := is.New(t)
 	text, err := os.ReadFile("../../docs/durability.md")
@@ -321,6 +321,6 @@ func TestCrashRowsAreTheDocumented(t *testing.T) {
 		}
 	}
 	documented := docrows.Steps(string(text))
-	delete(documented, "Journal") // that is for internal/journal
+	delete(documented, "Journal") // internal/journal tests this table
 	is.Equal(documented, tested)
 }

@@ -29,7 +29,7 @@ func TestFailChoosesAFreeName(t *testing.T) {
 	long := strings.Repeat("x", 251) + ".eml"
 	for _, row := range []struct {
 		name, file string
-		there      []string // in failed/
+		there      []string // files in failed/ before
 		own        bool
 		want       string
 	}{
@@ -61,7 +61,7 @@ func TestFailChoosesAFreeName(t *testing.T) {
 			is.NoErr(err)
 			is.Equal(got, row.want)
 			want["failed/"+row.want], want["failed/"+row.want+".json"] = "text", "why"
-			is.Equal(tree(t, d), want) // and everything else as it was
+			is.Equal(tree(t, d), want) // no other file has changed
 			fi, err := os.Stat(d.File("failed/" + row.want + ".json"))
 			is.NoErr(err)
 			is.Equal(fi.Mode().Perm(), fs.FileMode(0o600))
@@ -79,7 +79,7 @@ func TestFailMakesTheDirectory(t *testing.T) {
 	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"})
 }
 
-// Names chosen for a batch differ, although none of them is in failed/ yet.
+// Names chosen for one batch differ, although none of them exists in failed/ yet.
 func TestFailChoosesDistinctNamesInABatch(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -135,8 +135,8 @@ func TestFailSyncsBeforeItMoves(t *testing.T) {
 	}
 }
 
-// Without syncfs and without a rename that never overwrites, each file is synced, and each new name before the old one is
-// removed.
+// Without syncfs and without a rename that never overwrites, each file is synced, and each new name is synced before
+// the old one is removed.
 func TestFailByLinkSyncsBetween(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -198,14 +198,15 @@ func TestFailOfAnotherVersion(t *testing.T) {
 					}
 					is.True(errors.Is(err, want))
 					is.Equal(name, "")
-					is.Equal(tree(t, d), row.left) // back in the spool, and failed/ is empty
+					is.Equal(tree(t, d), row.left) // the file is back in the spool, and failed/ is empty
 				})
 			}
 		}
 	}
 }
 
-// A person puts a file into failed/ under the chosen name. The message stays in the spool until the next Fail.
+// An operator puts a file into failed/ under the chosen name at the same moment. The message stays in the spool until
+// the next Fail.
 func TestFailNeverOverwritesInARace(t *testing.T) {
 	for _, links := range []bool{false, true} {
 		for file, left := range map[string]files{
@@ -230,7 +231,7 @@ func TestFailNeverOverwritesInARace(t *testing.T) {
 	}
 }
 
-// A message that a person moves out of failed/ as soon as it is there is given up, and has its why-file.
+// An operator moves a message out of failed/ as soon as it is there. It is given up, and has its why-file.
 func TestFailOfAMessageThatIsMovedBackAtOnce(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -290,13 +291,13 @@ func TestFailOnASickDisk(t *testing.T) {
 				newName, err := failOne(d, "a", id, own)
 				is.True(errors.Is(err, errDisk))
 				is.Equal(newName, "")
-				is.Equal(tree(t, d), want) // as before: Fail can be called again
+				is.Equal(tree(t, d), want) // no change: Fail can be called again
 			})
 		}
 	}
 }
 
-// failMoves makes every move to a path fail that spoiled says.
+// failMoves makes moves fail whose target satisfies spoiled.
 func failMoves(d *Dir, spoiled func(path string) bool) {
 	real := opsOf(d).move
 	opsOf(d).move = func(from, to string) error {
@@ -307,7 +308,7 @@ func failMoves(d *Dir, spoiled func(path string) bool) {
 	}
 }
 
-// One message of a batch fails at each step, and the others are given up all the same.
+// One message of a batch fails at each step, and the other messages are given up.
 func TestFailOfABatchWithErrors(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -316,9 +317,9 @@ func TestFailOfABatchWithErrors(t *testing.T) {
 		name := fmt.Sprint(i)
 		items[i] = &Failing{Name: name, ID: drop(t, d, name, "text"), Why: []byte("why"), Owed: true}
 	}
-	items[0].ID.Size++               // another version
-	is.NoErr(os.Remove(d.File("1"))) // gone
-	items[2].Err = errDisk           // left out
+	items[0].ID.Size++               // another version of the file
+	is.NoErr(os.Remove(d.File("1"))) // the file is missing
+	items[2].Err = errDisk           // this item is skipped
 	failMoves(d, func(path string) bool { return path == d.File("failed/3") })
 	syncAll := opsOf(d).syncAll
 	opsOf(d).syncAll = func(path string) error { drop(t, d, "failed/4", "by hand"); return syncAll(path) }
@@ -331,8 +332,8 @@ func TestFailOfABatchWithErrors(t *testing.T) {
 		"failed/5": "text", "failed/5.json": "why", "failed/.untold-5": ""})
 }
 
-// F8: the disk refuses every step of the way back, too. A message in failed/ keeps its why-file, whatever name it has, and
-// a restart makes it whole.
+// F8: the disk refuses every step of the undoing, too. A message in failed/ keeps its why-file, whatever its name is,
+// and a restart completes the move.
 func TestUndoNeverTakesTheWhyFileOfAMessageInFailed(t *testing.T) {
 	for name, spoil := range map[string]func(d *Dir){
 		"answer of the move lost": func(d *Dir) {
@@ -363,7 +364,7 @@ func TestUndoNeverTakesTheWhyFileOfAMessageInFailed(t *testing.T) {
 	}
 }
 
-// A message that could not leave the spool, and is linked in failed/, is given up by the next Fail.
+// A message that could not be removed from the spool, and is linked in failed/, is given up by the next Fail.
 func TestFailFindsItsOwnLink(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -384,15 +385,15 @@ func TestWhy(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	_, err := d.Failed().ReturnedWhy("a")
-	is.True(errors.Is(err, fs.ErrNotExist)) // never failed
-	is.NoErr(d.Failed().RemoveWhy("a"))     // nothing to remove
+	is.True(errors.Is(err, fs.ErrNotExist)) // the message was never in failed/
+	is.NoErr(d.Failed().RemoveWhy("a"))     // no why-file to remove
 
 	name, err := failOne(d, "a", drop(t, d, "a", "text"), false)
 	is.NoErr(err)
 	_, err = d.Failed().ReturnedWhy(name)
-	is.True(errors.Is(err, fs.ErrNotExist)) // the message is still there: it belongs to that
+	is.True(errors.Is(err, fs.ErrNotExist)) // the message is in failed/: the why-file belongs to it
 	is.NoErr(d.Failed().RemoveWhy(name))
-	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"}) // and stays with it
+	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"}) // the why-file is kept
 
 	is.NoErr(os.Rename(d.File("failed/a"), d.File("a"))) // mv failed/a .
 	why, err := d.Failed().ReturnedWhy("a")
@@ -408,7 +409,7 @@ func TestWhyOfANameTooLongToHaveOne(t *testing.T) {
 	long := strings.Repeat("x", 255)
 	id := drop(t, d, long, "text")
 	_, err := d.Failed().ReturnedWhy(long)
-	is.True(errors.Is(err, fs.ErrNotExist)) // nothing was written beside it, ever: that is no trouble
+	is.True(errors.Is(err, fs.ErrNotExist)) // there was never a why-file of this name, so this is no error
 	is.NoErr(d.Failed().RemoveWhy(long))
 	_, err = failOne(d, long, id, false)
 	is.NoErr(err)
@@ -424,7 +425,7 @@ func TestWhyIsBounded(t *testing.T) {
 	is.Equal(len(why), 1<<20)
 	is.NoErr(os.Truncate(d.File("failed/a.json"), maxWhy+1))
 	_, err = d.Failed().ReturnedWhy("a")
-	is.True(err != nil) // one byte too many
+	is.True(err != nil) // one byte above the limit
 }
 
 func TestWhyOfASymlink(t *testing.T) {
@@ -433,5 +434,5 @@ func TestWhyOfASymlink(t *testing.T) {
 	drop(t, d, "hold/secret", "x")
 	is.NoErr(os.Symlink("../hold/secret", d.File("failed/a.json")))
 	_, err := d.Failed().ReturnedWhy("a")
-	is.True(errors.Is(err, ErrNotRegular)) // not followed
+	is.True(errors.Is(err, ErrNotRegular)) // a link is not followed
 }

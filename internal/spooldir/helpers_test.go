@@ -13,7 +13,8 @@ import (
 	"github.com/matryer/is"
 )
 
-// lockEnv makes the test binary a program that locks the spool named there, says so, and waits to be killed.
+// lockEnv makes the test binary a program that locks the spool in the variable, prints that it has, and waits to be
+// killed.
 const lockEnv = "SPOOLDIR_TEST_LOCK"
 
 func TestMain(m *testing.M) {
@@ -38,7 +39,7 @@ func holdLock(path string) int {
 	}
 	defer unlock()
 	fmt.Println("locked")
-	io.Copy(io.Discard, os.Stdin) // until the parent closes it
+	io.Copy(io.Discard, os.Stdin) // until the parent closes standard input
 	return 0
 }
 
@@ -95,7 +96,7 @@ func replace(t testing.TB, d *Dir, name, text string) {
 	}
 }
 
-// age sets the modification time of a file to so long ago.
+// age sets the modification time of a file to the given time ago.
 func age(t testing.TB, path string, ago time.Duration) {
 	t.Helper()
 	when := time.Now().Add(-ago)
@@ -104,7 +105,7 @@ func age(t testing.TB, path string, ago time.Duration) {
 	}
 }
 
-// tree returns what is in the spool: path to content, directories left out.
+// tree returns the files in the spool with their contents by path.
 func tree(t testing.TB, d *Dir) map[string]string {
 	t.Helper()
 	files := map[string]string{}

@@ -9,7 +9,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// In another container the number in the lock file is that of another process.
+// The number in the lock file may be that of a process in another container.
 func TestHolderIsTheProcessWithTheLock(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -20,7 +20,7 @@ func TestHolderIsTheProcessWithTheLock(t *testing.T) {
 	is.NoErr(os.WriteFile(d.File(lockName), []byte(strconv.Itoa(os.Getpid())), 0o600))
 	pid, err = d.Lock().Holder()
 	is.NoErr(err)
-	is.Equal(pid, 0) // this process runs, but holds no lock
+	is.Equal(pid, 0) // this process runs, but does not hold the lock
 	held, err := d.Lock().Held()
 	is.NoErr(err)
 	is.True(held)
@@ -36,14 +36,14 @@ func TestListedLocks(t *testing.T) {
 	is.True(!listed("", 5, 33))
 }
 
-// TestHolderAmongOtherLocks asks for the holder while other locks come and go.
+// TestHolderAmongOtherLocks looks for the holder while other locks are added and removed.
 func TestHolderAmongOtherLocks(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	lock := func(f *os.File, how int) { is.NoErr(syscall.Flock(int(f.Fd()), how)) }
 	var others []*os.File
 	for n := range 300 {
-		if n == 150 { // locks from before and after the one of the spool
+		if n == 150 { // locks listed before and after the lock of the spool
 			unlock, err := d.Lock().Acquire()
 			is.NoErr(err)
 			defer unlock()

@@ -22,19 +22,19 @@ func TestLockInOneProcess(t *testing.T) {
 
 	_, err = other.Lock().Acquire()
 	var locked *LockedError
-	is.True(errors.As(err, &locked)) // a second Dir is told
+	is.True(errors.As(err, &locked)) // a second Dir gets an error
 	is.Equal(locked.PID, os.Getpid())
 	is.Equal(locked.Path, d.File(lockName))
 	_, err = d.Lock().Acquire()
-	is.True(errors.As(err, &locked)) // and so is the same one
+	is.True(errors.As(err, &locked)) // and so does the same Dir
 
 	unlock()
-	unlock() // twice does no harm
+	unlock() // a second unlock has no effect
 	unlock, err = other.Lock().Acquire()
-	is.NoErr(err) // free again
+	is.NoErr(err) // the lock is free again
 	defer unlock()
 	_, err = d.Lock().Acquire()
-	is.True(errors.As(err, &locked)) // the first unlock does not open the second lock
+	is.True(errors.As(err, &locked)) // the first unlock does not release the second lock
 }
 
 func TestLockOfAnotherProcess(t *testing.T) {
@@ -45,11 +45,11 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	_, err := d.Lock().Acquire()
 	var locked *LockedError
 	is.True(errors.As(err, &locked))
-	is.Equal(locked.PID, cmd.Process.Pid) // the holder is named
+	is.Equal(locked.PID, cmd.Process.Pid) // the error has the process id of the holder
 	stdin.Close()
 	is.NoErr(cmd.Wait())
 	unlock, err := d.Lock().Acquire()
-	is.NoErr(err) // it ended
+	is.NoErr(err) // the holder has ended
 	unlock()
 }
 
@@ -60,7 +60,7 @@ func TestLockDiesWithItsHolder(t *testing.T) {
 	is.NoErr(cmd.Process.Kill())
 	cmd.Wait()
 	unlock, err := d.Lock().Acquire()
-	is.NoErr(err) // the file of the killed process is there, its lock is not
+	is.NoErr(err) // the lock file of the killed process exists, but is not locked
 	defer unlock()
 	pid, err := os.ReadFile(d.File(lockName))
 	is.NoErr(err)
@@ -75,22 +75,22 @@ func TestHolder(t *testing.T) {
 		is.NoErr(err)
 		return pid
 	}
-	is.Equal(holder(), 0) // there was never one
+	is.Equal(holder(), 0) // no lock file
 	cmd, stdin := startHolder(t, d)
 	is.Equal(holder(), cmd.Process.Pid)
 	_, err := d.Lock().Acquire()
-	is.True(err != nil) // asking took nothing away
+	is.True(err != nil) // the question did not take the lock
 	stdin.Close()
 	is.NoErr(cmd.Wait())
-	is.Equal(holder(), 0) // it ended
+	is.Equal(holder(), 0) // the holder has ended
 	drop(t, d, lockName, strconv.Itoa(os.Getpid()))
-	is.Equal(holder(), 0) // the number is that of a process that knows nothing of it
+	is.Equal(holder(), 0) // the process with this number does not hold the lock
 	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
 	defer unlock()
 	is.Equal(holder(), os.Getpid())
 	is.NoErr(os.WriteFile(d.File(lockName), []byte("-1"), 0o600))
-	is.Equal(holder(), 0) // never everybody
+	is.Equal(holder(), 0) // 0 and -1 are no process ids
 }
 
 func TestHeldSeesAHolderWithoutANumber(t *testing.T) {
@@ -101,17 +101,18 @@ func TestHeldSeesAHolderWithoutANumber(t *testing.T) {
 		is.NoErr(err)
 		return held
 	}
-	is.True(!held()) // there was never one
+	is.True(!held()) // no lock file
 	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
-	is.NoErr(os.WriteFile(d.File(lockName), []byte("4194999"), 0o600)) // the number it has in a container of its own
+	// the process id of the holder in its own container
+	is.NoErr(os.WriteFile(d.File(lockName), []byte("4194999"), 0o600))
 	pid, err := d.Lock().Holder()
 	is.NoErr(err)
 	is.Equal(pid, 0)
 	is.True(held())
 	unlock()
 	is.True(!held())
-	unlock, err = d.Lock().Acquire() // asking keeps nothing
+	unlock, err = d.Lock().Acquire() // the question did not keep the lock
 	is.NoErr(err)
 	unlock()
 }
@@ -133,7 +134,7 @@ func TestLockedError(t *testing.T) {
 func TestLockNoticesAReplacedDirectory(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	is.NoErr(d.Lock().Here()) // none was locked
+	is.NoErr(d.Lock().Here()) // no lock is held
 	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
 	defer unlock()
@@ -141,17 +142,17 @@ func TestLockNoticesAReplacedDirectory(t *testing.T) {
 
 	is.NoErr(os.Rename(d.Path(), d.Path()+".away"))
 	err = d.Lock().Here()
-	is.True(errors.Is(err, os.ErrNotExist) && !errors.Is(err, ErrReplaced)) // it is gone
+	is.True(errors.Is(err, os.ErrNotExist) && !errors.Is(err, ErrReplaced)) // the directory is missing
 	is.NoErr(os.Mkdir(d.Path(), 0o700))
-	is.True(errors.Is(d.Lock().Here(), ErrReplaced)) // another one, where nothing is locked
+	is.True(errors.Is(d.Lock().Here(), ErrReplaced)) // another directory, without a lock
 	other, err := New(d.Path())
 	is.NoErr(err)
 	unlockOther, err := other.Lock().Acquire()
 	is.NoErr(err)
 	defer unlockOther()
-	is.True(errors.Is(d.Lock().Here(), ErrReplaced)) // or somebody else has locked it
+	is.True(errors.Is(d.Lock().Here(), ErrReplaced)) // another directory, with the lock of another process
 
 	is.NoErr(os.RemoveAll(d.Path()))
 	is.NoErr(os.Rename(d.Path()+".away", d.Path()))
-	is.NoErr(d.Lock().Here()) // it is back
+	is.NoErr(d.Lock().Here()) // the locked directory is back
 }

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Between fork and exec a process that another goroutine starts has a copy of each descriptor. The lock is free all the
-// same once unlock has returned.
+// Between fork and exec, a process that another goroutine starts has a copy of each descriptor. The lock is free when
+// unlock has returned, even then.
 func TestUnlockWithACopyOfTheDescriptor(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	unlock, err := d.Lock().Acquire()
 	is.NoErr(err)
 	opened := d.Lock().held.Load().opened
-	is.Equal(len(opened), 2) // the directory and the file
+	is.Equal(len(opened), 2) // descriptors of the directory and of the file
 	for _, f := range opened {
 		raw, err := f.SyscallConn()
 		is.NoErr(err)
@@ -29,6 +29,6 @@ func TestUnlockWithACopyOfTheDescriptor(t *testing.T) {
 	}
 	unlock()
 	again, err := d.Lock().Acquire()
-	is.NoErr(err) // free
+	is.NoErr(err) // the lock is free
 	again()
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestNamesAreSpelledOnce fails if another file of the module spells a name of a file of the spool.
+// TestNamesAreSpelledOnce fails if another source file contains the name of a file of the spool as a string.
 func TestNamesAreSpelledOnce(t *testing.T) {
 	t.Parallel()
 	names := []string{StatusFile, JournalFile, RateFile, StateFile, LockFile, ownTemp, whySuffix}
@@ -48,7 +48,7 @@ func TestNamesAreSpelledOnce(t *testing.T) {
 	}
 }
 
-// All patterns that path.Match knows work; most take a shorter way.
+// All patterns of path.Match are supported. Most of them take a shorter way.
 func TestTemporaryNamesAreThoseOfPathMatch(t *testing.T) {
 	t.Parallel()
 	patterns := append(Temporary(), "*", "*.*", "*[ab]", `*\*`, `*\`, "a?c", "", "**x", "abc", "*c", "*[", "*.p?rt")
@@ -65,7 +65,7 @@ func TestTemporaryNamesAreThoseOfPathMatch(t *testing.T) {
 	}
 }
 
-// Several paths are made for each message.
+// Several paths are allocated for each message.
 func TestAPathTakesOneAllocation(t *testing.T) {
 	d, err := New(t.TempDir())
 	if err != nil {
@@ -81,4 +81,4 @@ func TestAPathTakesOneAllocation(t *testing.T) {
 	}
 }
 
-var sink string // keeps results of a measurement
+var sink string // keeps results, so that the compiler does not remove the calls

@@ -32,14 +32,14 @@ func TestIDDiffers(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	first := drop(t, d, "a", "one")
-	f, _, err := d.Open("a") // keeps the inode number from being used again
+	f, _, err := d.Open("a") // the open file keeps its inode number from being used again
 	is.NoErr(err)
 	defer f.Close()
 	replace(t, d, "a", "two")
 	is.NoErr(os.Chtimes(d.File("a"), first.ModTime, first.ModTime))
 	second, err := d.Stat("a")
 	is.NoErr(err)
-	is.True(!second.Equal(first)) // same name, size and time: another inode
+	is.True(!second.Equal(first)) // same name, size and time, but another inode
 
 	longer, touched := second, second
 	longer.Size++
@@ -47,7 +47,8 @@ func TestIDDiffers(t *testing.T) {
 	is.True(!second.Equal(longer))  // another size
 	is.True(!second.Equal(touched)) // another time
 	second.ModTime = second.ModTime.UTC()
-	is.True(second.Equal(ID{Ino: second.Ino, Size: second.Size, ModTime: second.ModTime.Local()})) // the time zone does not matter
+	// the time zone does not matter
+	is.True(second.Equal(ID{Ino: second.Ino, Size: second.Size, ModTime: second.ModTime.Local()}))
 }
 
 func TestFileIsSettled(t *testing.T) {
@@ -75,7 +76,7 @@ func TestFileIsSettled(t *testing.T) {
 	}
 }
 
-func TestOpenOfWhatIsGone(t *testing.T) {
+func TestOpenOfAMissingFile(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	_, _, err := d.Open("gone")

@@ -35,7 +35,8 @@ func TestOpenRefuses(t *testing.T) {
 			is.True(errors.Is(err, row.want)) // Open
 			_, err = d.Stat("x")
 			is.True(errors.Is(err, row.want)) // Stat
-			// The same without the look beforehand, as when the file is exchanged after it: it must not block either.
+			// The same without the check before open, as when the file is replaced after the check: open must not
+			// block.
 			f, err := os.OpenFile(d.File("x"), openFlags, 0)
 			if err != nil {
 				is.True(errors.Is(openReason(err), ErrNotRegular)) // refused by open(2)
@@ -48,7 +49,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// listen leaves a socket at path.
+// listen makes a socket at path.
 func listen(path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -72,7 +73,7 @@ func TestOpenAgainWhenTheSecondLinkIsGone(t *testing.T) {
 	drop(t, d, "tmp/x", "hello")
 	is.NoErr(os.Link(d.At("tmp", "x"), d.File("x")))
 	_, _, err := d.Open("x")
-	is.True(errors.Is(err, ErrLinked)) // its writer is between link and unlink
+	is.True(errors.Is(err, ErrLinked)) // the writer is between link and unlink
 	is.NoErr(os.Remove(d.At("tmp", "x")))
 	f, _, err := d.Open("x")
 	is.NoErr(err)
@@ -102,10 +103,10 @@ func TestAFileOfAnotherCenturyIsKnownAgain(t *testing.T) {
 	was, name, ok := parseSent(sentName(id, "a"))
 	is.True(ok)
 	is.Equal(name, "a")
-	is.True(was.Equal(id)) // else it would come back after a crash, and be sent again
+	is.True(was.Equal(id)) // otherwise a message could be sent again after a crash
 	is.NoErr(d.Remove("a", id))
 	for _, year := range []int{-5, 10000} {
 		_, err := near(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)).MarshalJSON()
-		is.NoErr(err) // nor may one file keep the status of all from being written
+		is.NoErr(err) // one such file must not prevent the status file from being written
 	}
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// ops is the system's file system with those calls in fields whose order decides what a crash leaves behind. Tests
-// record them, make them fail, or end the process at one of them.
+// ops is the file system of the system with fields for the calls whose order is important for crashes. Tests record
+// these calls, make them fail, or end the process at one of them.
 type ops struct {
 	fsys.FS
 	syncFile func(fsys.File) error
 	syncDir  func(path string) error
 	syncAll  func(path string) error
 	replace  func(path string, perm fs.FileMode, write func(io.Writer) error) error
-	touch    func(path string) error // makes an empty file, unless there is one
+	touch    func(path string) error // makes an empty file, unless it exists
 	write    func(f fsys.File, p []byte) (int, error)
 	rename   func(from, to string) error
 	link     func(from, to string) error
@@ -26,7 +26,7 @@ type ops struct {
 	remove   func(path string) error
 }
 
-// opsOf returns the calls of d to be replaced. The first time it puts an ops in the place of the file system of d.
+// opsOf returns the calls of d, which a test can replace. The first call makes an ops the file system of d.
 func opsOf(d *Dir) *ops {
 	o, ok := d.fs.(*ops)
 	if !ok {
@@ -80,13 +80,13 @@ func (o *ops) OpenFile(path string, flag int, perm fs.FileMode) (fsys.File, erro
 	return syncedFile{f, o}, nil
 }
 
-// syncedFile is a file whose Sync is that of ops.
+// syncedFile is a file whose Sync is the one of ops.
 type syncedFile struct {
 	fsys.File
 	ops *ops
 }
 
-// moveByLink is linkMove with other calls.
+// moveByLink is linkMove with other calls for link and unlink.
 func moveByLink(d *Dir, from, to string, link func(from, to string) error, remove func(path string) error) error {
 	o := *opsOf(d)
 	o.link, o.remove = link, remove
@@ -95,5 +95,5 @@ func moveByLink(d *Dir, from, to string, link func(from, to string) error, remov
 
 func (f syncedFile) Write(p []byte) (int, error) { return f.ops.write(f.File, p) }
 
-// WriteString is that of *os.File: a buffered writer uses it.
+// WriteString is the one of *os.File: a buffered writer uses it.
 func (f syncedFile) WriteString(s string) (int, error) { return f.Write([]byte(s)) }

@@ -43,7 +43,7 @@ func TestHugeOwnFileIsNotRead(t *testing.T) {
 	is := is.New(t)
 	path := filepath.Join(t.TempDir(), RateFile)
 	is.NoErr(os.WriteFile(path, nil, 0o600))
-	is.NoErr(os.Truncate(path, maxOwn)) // without blocks
+	is.NoErr(os.Truncate(path, maxOwn)) // a sparse file
 	text, err := ReadOn(fsys.System(), path)
 	is.NoErr(err)
 	is.Equal(len(text), maxOwn)

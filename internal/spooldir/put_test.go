@@ -32,18 +32,18 @@ func writing(text string) func(io.Writer) error {
 func TestPut(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	is.NoErr(os.Remove(d.File("tmp"))) // is made again
+	is.NoErr(os.Remove(d.File("tmp"))) // Put makes tmp/ again
 	name, err := d.Put(writing("hello"))
 	is.NoErr(err)
-	is.Equal(tree(t, d), files{name: "hello"}) // there, and nothing else
+	is.Equal(tree(t, d), files{name: "hello"}) // no other file is left
 	is.True(regexp.MustCompile(`^\d{8}T\d{6}\.\d{9}-[a-z2-7]{16}\.eml$`).MatchString(name))
 	fi, err := os.Stat(d.File(name))
 	is.NoErr(err)
 	is.Equal(fi.Mode(), fs.FileMode(0o600))
 }
 
-// TestRecoverLeavesWhatThisProcessBuilds recovers the spool while a Put of this process is between two files, and the
-// clock says that the first file is days old. The virtual time of testing/synctest is such a clock.
+// TestRecoverLeavesWhatThisProcessBuilds recovers the spool while a Put of this process writes its file, and the clock
+// says that the file is days old. The clock of testing/synctest is such a clock.
 func TestRecoverLeavesWhatThisProcessBuilds(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -69,8 +69,8 @@ func TestPutIntoASharedSpool(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	for mode, want := range map[fs.FileMode]fs.FileMode{
-		0o770 | fs.ModeSetgid: 0o660, // the daemon has to read and to link what others have written
-		0o700 | fs.ModeSetgid: 0o600, // the group is not let in
+		0o770 | fs.ModeSetgid: 0o660, // the daemon must be able to read and link files of other users
+		0o700 | fs.ModeSetgid: 0o600, // the group has no access
 		0o770:                 0o600, // the file may have another group than the spool
 	} {
 		is.NoErr(os.Chmod(d.Path(), mode))
@@ -88,7 +88,7 @@ func TestNamesSortByTime(t *testing.T) {
 	first, second := newName(now), newName(now.Add(1))
 	is.True(strings.HasPrefix(first, "20261123T204905.999999999-")) // UTC
 	is.True(first < second)
-	is.True(newName(now) != first) // the same moment gives another name
+	is.True(newName(now) != first) // another call at the same time gives another name
 }
 
 func TestPutSyncsInOrder(t *testing.T) {
@@ -99,7 +99,7 @@ func TestPutSyncsInOrder(t *testing.T) {
 	opsOf(d).syncFile = func(f fsys.File) error {
 		text, err := os.ReadFile(f.Name())
 		is.NoErr(err)
-		is.Equal(string(text), "hello") // all is written when it is synced
+		is.Equal(string(text), "hello") // all data is written before the sync
 		steps = append(steps, "sync "+filepath.Base(filepath.Dir(f.Name())))
 		return real.syncFile(f)
 	}
@@ -111,7 +111,7 @@ func TestPutSyncsInOrder(t *testing.T) {
 		is.Equal(path, d.Path())
 		names, err := d.Names(Spool)
 		is.NoErr(err)
-		is.Equal(len(names), 1) // the name is there when the directory is synced
+		is.Equal(len(names), 1) // the name exists before the directory is synced
 		steps = append(steps, "sync spool")
 		return real.syncDir(path)
 	}
@@ -138,9 +138,9 @@ func TestPutThatFailsLeavesNothing(t *testing.T) {
 			d := newSpool(t)
 			row.spoil(opsOf(d))
 			name, err := d.Put(row.write)
-			is.True(errors.Is(err, errDisk)) // the cause is told
+			is.True(errors.Is(err, errDisk)) // the error has the cause
 			is.Equal(name, "")
-			is.Equal(tree(t, d), files{}) // neither in the spool nor in tmp
+			is.Equal(tree(t, d), files{}) // no file in the spool or in tmp/
 		})
 	}
 }
@@ -149,7 +149,7 @@ func TestPutThatPanicsLeavesNothing(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	func() {
-		defer func() { is.True(recover() != nil) }() // it is the caller's panic, and stays so
+		defer func() { is.True(recover() != nil) }() // the panic reaches the caller
 		d.Put(func(io.Writer) error { panic("bug in the caller") })
 	}()
 	is.Equal(tree(t, d), files{})
@@ -191,13 +191,13 @@ func TestPutIntoAMissingSpool(t *testing.T) {
 	_, err = d.Put(writing("x"))
 	is.True(errors.Is(err, fs.ErrNotExist))
 	_, err = os.Stat(d.Path())
-	is.True(errors.Is(err, fs.ErrNotExist)) // a mistyped path does not become a spool
+	is.True(errors.Is(err, fs.ErrNotExist)) // a misspelt path does not become a spool
 }
 
 func TestParallelPuts(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
-	is.NoErr(os.Remove(d.File("tmp"))) // they also race for making it
+	is.NoErr(os.Remove(d.File("tmp"))) // the Puts also make tmp/ at the same time
 	const n = 1000
 	names, errs := make([]string, n), make([]error, n)
 	var wg sync.WaitGroup
@@ -210,8 +210,8 @@ func TestParallelPuts(t *testing.T) {
 		is.NoErr(errs[i])
 		want[name] = fmt.Sprint(i)
 	}
-	is.Equal(len(want), n)     // distinct names
-	is.Equal(tree(t, d), want) // each with its own content
+	is.Equal(len(want), n)     // all names differ
+	is.Equal(tree(t, d), want) // each file has its own content
 	listed, err := d.Names(Spool)
 	is.NoErr(err)
 	slices.Sort(names)
@@ -227,13 +227,13 @@ func TestLinkMoveWhoseAnswerWasLost(t *testing.T) {
 	is.Equal(tree(t, d), files{"b": "a"})
 }
 
-// Somebody else may be at the same file: the daemon and a person who delete it name the place for it by the same rule.
-// Whoever is late takes nothing away that is all there is of the message.
-func TestLinkMoveBesideAnotherOne(t *testing.T) {
+// Another process may move the same file at the same time: the daemon and an operator's command use the same target
+// name for a removal. The second process must not remove the last name of the message.
+func TestLinkMoveBesideAnotherMove(t *testing.T) {
 	later := errors.New("later")
 	tests := []struct {
 		name   string
-		unlink func(is *is.I, d *Dir, path string) error // in place of the step behind the link
+		unlink func(is *is.I, d *Dir, path string) error // in place of unlink after the link
 		err    error
 		left   files
 	}{
@@ -279,8 +279,8 @@ func TestLinkMoveBesideAnotherOne(t *testing.T) {
 	}
 }
 
-// What is there already, even if it is the same file, was put there by somebody else, perhaps: it is not for us to remove.
-func TestLinkMoveLeavesWhatItHasNotMade(t *testing.T) {
+// A target that exists is not removed, even if it is a link to the same file, as another process may have made it.
+func TestLinkMoveLeavesAnExistingTarget(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "a", "a")
@@ -290,7 +290,7 @@ func TestLinkMoveLeavesWhatItHasNotMade(t *testing.T) {
 	is.Equal(tree(t, d), files{"a": "a", "b": "a"})
 }
 
-// A file that takes the name of the one that is moved stays.
+// A file that takes the name of the moved file stays.
 func TestLinkMoveWhileTheFileIsReplaced(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -309,23 +309,23 @@ func TestLinkMove(t *testing.T) {
 	drop(t, d, "a", "a")
 	drop(t, d, "b", "b")
 	for _, move := range []func(fsys.FS, string, string) error{move, linkMove, linkMoveSynced} {
-		is.True(errors.Is(move(d.fs, d.File("a"), d.File("b")), fs.ErrExist))    // never overwrites
-		is.True(errors.Is(move(d.fs, d.File("x"), d.File("y")), fs.ErrNotExist)) // no file
+		is.True(errors.Is(move(d.fs, d.File("a"), d.File("b")), fs.ErrExist))    // an existing file is not overwritten
+		is.True(errors.Is(move(d.fs, d.File("x"), d.File("y")), fs.ErrNotExist)) // the file is missing
 		is.NoErr(move(d.fs, d.File("a"), d.File("c")))
 		is.Equal(tree(t, d), files{"b": "b", "c": "a"})
 		is.NoErr(move(d.fs, d.File("c"), d.File("a")))
 	}
 }
 
-// The first writers of a new spool all miss tmp/, and one of them makes it.
-func TestSomebodyElseMakesTheSubdirectory(t *testing.T) {
+// Several writers may find that a new spool has no tmp/. One of them makes it.
+func TestAnotherWriterMakesTheSubdirectory(t *testing.T) {
 	is := is.New(t)
 	d, err := New(t.TempDir())
 	is.NoErr(err)
 	tries := 0
 	is.NoErr(withSub(d, tmpDir, func() error {
 		if tries++; tries == 1 {
-			is.NoErr(os.Mkdir(d.File(tmpDir), 0o700)) // just after it was missed
+			is.NoErr(os.Mkdir(d.File(tmpDir), 0o700)) // another writer makes tmp/ now
 			return fs.ErrNotExist
 		}
 		return nil

@@ -14,7 +14,7 @@ func TestRecoverLeavesWhatIsBeingWritten(t *testing.T) {
 	w, err := os.Create(d.File("tmp/.put-a"))
 	is.NoErr(err)
 	defer w.Close()
-	age(t, w.Name(), 48*time.Hour) // its writer waits for something, or the clock has jumped
+	age(t, w.Name(), 48*time.Hour) // its writer is slow, or the clock has jumped
 	is.NoErr(d.Recover())
 	is.Equal(tree(t, d), files{"tmp/.put-a": ""})
 	is.NoErr(w.Close())

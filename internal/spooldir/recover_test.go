@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/fsys"
 )
 
-// A recoverRow is what a crash leaves, and what Recover makes of it.
+// A recoverRow has the files that a crash leaves, and the files after Recover.
 type recoverRow struct {
 	name  string
 	crash func(t *testing.T, d *Dir)
@@ -29,13 +29,13 @@ func testRecover(t *testing.T, rows []recoverRow) {
 			row.crash(t, d)
 			is.NoErr(d.Recover())
 			is.Equal(tree(t, d), row.want)
-			is.NoErr(d.Recover()) // nothing is left to do
+			is.NoErr(d.Recover()) // a second Recover has no work
 			is.Equal(tree(t, d), row.want)
 		})
 	}
 }
 
-func TestRecoverWhatWasSetAside(t *testing.T) {
+func TestRecoverFilesOfRemove(t *testing.T) {
 	testRecover(t, []recoverRow{
 		{"nothing", func(t *testing.T, d *Dir) { drop(t, d, "a", "a") }, files{"a": "a"}},
 		{"no subdirectories", func(t *testing.T, d *Dir) { os.Remove(d.File("tmp")); os.Remove(d.File("failed")) }, files{}},
@@ -102,7 +102,7 @@ func TestRecoverOtherFiles(t *testing.T) {
 	})
 }
 
-// F1: version 1 gave a message up, and its name in tmp/ was left. A person has moved the message back since.
+// F1: version 1 gave a message up and left its name in tmp/. An operator has moved the message back since.
 func TestRecoverKeepsAMessageThatWasMovedBack(t *testing.T) {
 	left := func(back, why string) func(t *testing.T, d *Dir) {
 		return func(t *testing.T, d *Dir) {
@@ -123,20 +123,20 @@ func TestRecoverKeepsAMessageThatWasMovedBack(t *testing.T) {
 	})
 }
 
-// F8: version 1 could lose the why-file of a message that it had linked to failed/.
+// F8: version 1 could lose the why-file of a message that was linked to failed/.
 func TestRecoverSendsAMessageLinkedToFailedWithoutWhy(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	linked(t, d, "a", "failed/a", 0)
 	drop(t, d, "failed/.untold-a", "")
 	is.NoErr(d.Recover())
-	is.True(isThere(d, "failed/a")) // a person may be moving the message at this moment
+	is.True(isThere(d, "failed/a")) // an operator may be moving the message at this moment
 	d.fs = lateStamps{d.fs}
 	is.NoErr(d.Recover())
 	is.Equal(tree(t, d), files{"a": "text"})
 }
 
-// lateStamps is a file system whose last changes were long ago.
+// lateStamps is a file system with old change times.
 type lateStamps struct{ fsys.FS }
 
 func (l lateStamps) Stamp(path string) (fsys.Stamp, error) {
@@ -145,7 +145,7 @@ func (l lateStamps) Stamp(path string) (fsys.Stamp, error) {
 	return s, err
 }
 
-// A why-file under its temporary name gets its name if it belongs to the version in failed/.
+// A why-file under its temporary name is renamed if it belongs to the version in failed/.
 func TestRecoverWhyFiles(t *testing.T) {
 	temp := func(t *testing.T, d *Dir, message string, id ID) { drop(t, d, "failed/"+whyTemp(message, id), "why") }
 	testRecover(t, []recoverRow{
@@ -188,7 +188,7 @@ func TestRecoverStaleFiles(t *testing.T) {
 	put := "tmp/" + putPrefix + newName(time.Now())
 	testRecover(t, []recoverRow{
 		{"of Put", aged(put, day+time.Hour), files{}},
-		{"of Put, from tomorrow", aged(put, -day-time.Hour), files{}}, // the clock was wrong then, or is now
+		{"of Put, from tomorrow", aged(put, -day-time.Hour), files{}}, // the clock was wrong then, or is wrong now
 		{"of Put, a moment old", aged(put, 0), files{put: "half"}},
 		{"of Put, not a day old", aged(put, day-time.Hour), files{put: "half"}},
 		{"of Put, a clock that goes before", aged(put, time.Hour-day), files{put: "half"}},
@@ -200,16 +200,16 @@ func TestRecoverStaleFiles(t *testing.T) {
 	})
 }
 
-func TestRecoverLeavesWhatItMayNotRemove(t *testing.T) {
+func TestRecoverLeavesFilesThatCannotBeRemoved(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "tmp/.put-a", "of another user")
 	age(t, d.File("tmp/.put-a"), 48*time.Hour)
 	opsOf(d).remove = func(string) error { return fs.ErrPermission }
-	is.NoErr(d.Recover()) // it does no harm, and so is no reason not to start
+	is.NoErr(d.Recover()) // the file does no harm, so the start succeeds
 }
 
-// leaveAside leaves the file a as a crash in Remove does, which was told to remove id.
+// leaveAside leaves the file a as a crash in Remove does, for a removal of the version id.
 func leaveAside(t *testing.T, d *Dir, id ID) {
 	t.Helper()
 	if err := os.Rename(d.File("a"), d.At("tmp", sentName(id, "a"))); err != nil {
@@ -217,7 +217,7 @@ func leaveAside(t *testing.T, d *Dir, id ID) {
 	}
 }
 
-// linked makes one file with two names.
+// linked makes a file with two names.
 func linked(t *testing.T, d *Dir, first, second string, ago time.Duration) {
 	t.Helper()
 	drop(t, d, first, "text")
@@ -235,13 +235,13 @@ func TestRecoverGoesOnAfterAnError(t *testing.T) {
 	id := drop(t, d, "a", "sent")
 	leaveAside(t, d, id)
 	is.True(errors.Is(d.Recover(), errDisk))
-	is.Equal(tree(t, d), files{"tmp/.sent-0-0-0-changed": "x"}) // the other one was dealt with
+	is.Equal(tree(t, d), files{"tmp/.sent-0-0-0-changed": "x"}) // the other file was recovered
 }
 
 func TestRecoverOfAMissingSpool(t *testing.T) {
 	is := is.New(t)
 	d, err := New(t.TempDir() + "/gone")
 	is.NoErr(err)
-	is.NoErr(d.Recover()) // nothing there, nothing to do: Prepare tells
+	is.NoErr(d.Recover()) // no error: Prepare reports a missing spool
 	is.True(strings.HasSuffix(d.Path(), "gone"))
 }

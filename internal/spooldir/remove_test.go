@@ -12,7 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// before makes act happen just before the n-th move that d makes from now on.
+// before calls act just before the n-th next move by d.
 func before(d *Dir, n int, act func()) {
 	move := opsOf(d).move
 	opsOf(d).move = func(from, to string) error {
@@ -32,7 +32,7 @@ func TestRemove(t *testing.T) {
 		id := drop(t, d, name, "sent")
 		is.NoErr(d.Remove(name, id))
 		is.Equal(tree(t, d), files{})
-		is.True(errors.Is(d.Remove(name, id), fs.ErrNotExist)) // it is gone
+		is.True(errors.Is(d.Remove(name, id), fs.ErrNotExist)) // the file is missing
 	}
 }
 
@@ -68,12 +68,12 @@ func TestRemoveOfAnotherVersion(t *testing.T) {
 			keepInode(t, d, "a")
 			before(d, 1, func() { row.change(t, d) })
 			is.True(errors.Is(d.Remove("a", id), ErrChanged))
-			is.Equal(tree(t, d), row.left) // it is back
+			is.Equal(tree(t, d), row.left) // the file is back in the spool
 		})
 	}
 }
 
-// keepInode keeps the inode number of name from being given to another file during the test.
+// keepInode keeps the inode number of name in use during the test.
 func keepInode(t *testing.T, d *Dir, name string) {
 	f, err := os.Open(d.File(name))
 	if err != nil {
@@ -89,9 +89,9 @@ func TestRemoveWhenTheNameIsTakenMeanwhile(t *testing.T) {
 	keepInode(t, d, "a")
 	d.newName = func() string { return "fresh" }
 	before(d, 1, func() { replace(t, d, "a", "second") })
-	before(d, 2, func() { drop(t, d, "a", "third") }) // while the second is looked at in tmp
+	before(d, 2, func() { drop(t, d, "a", "third") }) // while the second file is in tmp/
 	is.True(errors.Is(d.Remove("a", id), ErrChanged))
-	is.Equal(tree(t, d), files{"a": "third", "fresh": "second"}) // none is lost
+	is.Equal(tree(t, d), files{"a": "third", "fresh": "second"}) // no file is lost
 }
 
 func TestRemoveBesideTheRestOfACrash(t *testing.T) {
@@ -130,7 +130,7 @@ func TestSentName(t *testing.T) {
 	is.True(len(sentName(ID{Ino: 1<<64 - 1, Size: 1<<63 - 1, ModTime: time.Unix(0, 1<<63-1)}, strings.Repeat("x", 255))) < 143)
 }
 
-// Whatever parseSent takes gives the same name again, but for the spelling of its numbers: nothing is left out.
+// parseSent and sentName are inverse, except for the spelling of numbers.
 func FuzzParseSent(f *testing.F) {
 	f.Add(".sent-1-2-3-a")
 	f.Add(".sent-1-2--3-a-b")

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settled opens name and asks whether it has a writer.
+// settled opens name and returns ErrBeingWritten if the file has a writer.
 func settled(t *testing.T, d *Dir, name string) error {
 	t.Helper()
 	f, id, err := d.Open(name)
@@ -27,18 +27,18 @@ func TestFreeSeesWriter(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	drop(t, d, "a", "hello")
-	is.NoErr(settled(t, d, "a")) // at once: no waiting where leases work
+	is.NoErr(settled(t, d, "a")) // at once: no settle time where leases work
 
 	w, err := os.OpenFile(d.File("a"), os.O_WRONLY|os.O_APPEND, 0)
 	is.NoErr(err)
-	is.True(errors.Is(settled(t, d, "a"), ErrBeingWritten)) // however long the writer rests
+	is.True(errors.Is(settled(t, d, "a"), ErrBeingWritten)) // even if the writer pauses for long
 	is.NoErr(w.Close())
-	is.NoErr(settled(t, d, "a")) // closed
+	is.NoErr(settled(t, d, "a")) // the writer has closed the file
 
 	r, err := os.Open(d.File("a"))
 	is.NoErr(err)
 	defer r.Close()
-	is.NoErr(settled(t, d, "a")) // another reader does not matter
+	is.NoErr(settled(t, d, "a")) // a reader does not matter
 }
 
 func TestFreeKeepsNoLease(t *testing.T) {
@@ -56,7 +56,7 @@ func TestFreeKeepsNoLease(t *testing.T) {
 	held, getErr := 0, error(nil)
 	is.NoErr(raw.Control(func(fd uintptr) { held, getErr = unix.FcntlInt(fd, unix.F_GETLEASE, 0) }))
 	is.NoErr(getErr)
-	is.Equal(held, unix.F_UNLCK) // a writer that comes now need not wait for us
+	is.Equal(held, unix.F_UNLCK) // a new writer does not wait for a lease of this process
 }
 
 func TestFreeSeesWritableMapping(t *testing.T) {
@@ -68,7 +68,7 @@ func TestFreeSeesWritableMapping(t *testing.T) {
 	mapped, err := unix.Mmap(int(w.Fd()), 0, 5, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	is.NoErr(err)
 	is.NoErr(w.Close())
-	is.True(errors.Is(settled(t, d, "a"), ErrBeingWritten)) // the mapping outlives the descriptor
+	is.True(errors.Is(settled(t, d, "a"), ErrBeingWritten)) // the mapping stays after the descriptor was closed
 	is.NoErr(unix.Munmap(mapped))
 	is.NoErr(settled(t, d, "a"))
 }
@@ -80,14 +80,14 @@ func TestSettledSeesALastWrite(t *testing.T) {
 	f, id, err := d.Open("a")
 	is.NoErr(err)
 	defer f.Close()
-	drop(t, d, "a", "hello") // in place, by a writer that is gone when we ask
+	drop(t, d, "a", "hello") // in place, by a writer that has closed the file
 	_, err = Free(f, id)
-	is.True(errors.Is(err, ErrBeingWritten)) // id is of a version that nobody will see again
+	is.True(errors.Is(err, ErrBeingWritten)) // id is that of an earlier version
 }
 
 func TestFreeWithoutLeases(t *testing.T) {
 	is := is.New(t)
-	f, w, err := os.Pipe() // the kernel's answer is that of a file system without leases
+	f, w, err := os.Pipe() // fcntl(2) fails as on a file system without leases
 	is.NoErr(err)
 	defer f.Close()
 	defer w.Close()
@@ -102,20 +102,20 @@ func TestFreeWithoutLeases(t *testing.T) {
 	is.True(!known)
 }
 
-// The kernel signals the holder of a lease when a writer comes. Nobody may be harmed: neither we nor the writer, whose
-// open only waits.
+// The kernel sends a signal to the holder of a lease when a writer opens the file. The signal must not harm this
+// process, nor the writer, whose open waits.
 func TestSIGIOIsHarmless(t *testing.T) {
 	is := is.New(t)
-	breakLease(t) // with nobody listening: if the signal could end us, the test would end here
+	breakLease(t) // without a handler: if the signal ended the process, the test would end here
 
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGIO)
 	defer signal.Stop(signals)
 	breakLease(t)
-	is.Equal(<-signals, os.Signal(unix.SIGIO)) // it does come
+	is.Equal(<-signals, os.Signal(unix.SIGIO)) // the signal arrives
 }
 
-// breakLease holds a lease until a writer has made the kernel ask for it back.
+// breakLease holds a lease until the kernel asks for it because of a writer.
 func breakLease(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -140,5 +140,5 @@ func breakLease(t *testing.T) {
 	}
 	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	is.NoErr(err)
-	is.NoErr(<-opened) // the writer gets its file
+	is.NoErr(<-opened) // the open of the writer succeeds
 }

@@ -48,10 +48,10 @@ func TestChanged(t *testing.T) {
 	d := newSpool(t)
 	last, changed, err := d.Changed(Snapshot{})
 	is.NoErr(err)
-	is.True(changed) // never seen
+	is.True(changed) // there is no earlier snapshot
 	_, changed, err = d.Changed(last)
 	is.NoErr(err)
-	is.True(changed) // seen right after it was made: something may hide behind the clock's tick
+	is.True(changed) // the snapshot was taken too soon after a change: another change may have the same time
 
 	for _, step := range []struct {
 		name    string
@@ -66,10 +66,10 @@ func TestChanged(t *testing.T) {
 		{"added in a subdirectory", func() { drop(t, d, "tmp/a", "x") }, false},
 		{"added, time set back", func() { drop(t, d, "c", "x"); age(t, d.Path(), time.Hour) }, true},
 	} {
-		age(t, d.Path(), 2*time.Hour) // two changes within one tick of the file system's clock look the same
+		age(t, d.Path(), 2*time.Hour) // two changes within one tick of the file system's clock have the same time
 		last, _, err = d.Changed(Snapshot{})
 		is.NoErr(err)
-		last.taken = last.taken.Add(time.Minute) // as if it had been seen long after
+		last.taken = last.taken.Add(time.Minute) // as if the snapshot had been taken long after the change
 		step.act()
 		_, changed, err := d.Changed(last)
 		is.NoErr(err)
@@ -80,7 +80,7 @@ func TestChanged(t *testing.T) {
 
 	is.NoErr(os.RemoveAll(d.Path()))
 	last, changed, err = d.Changed(last)
-	is.True(err != nil) // the directory is gone
+	is.True(err != nil) // the directory is missing
 	is.True(changed)
 	is.Equal(last, Snapshot{})
 }

@@ -34,7 +34,7 @@ func TestPrepare(t *testing.T) {
 
 	is.NoErr(os.Mkdir(d.Path(), 0o700))
 	is.NoErr(os.Chmod(d.Path(), 0o770|fs.ModeSticky))
-	for range 2 { // twice is as good as once
+	for range 2 { // a second Prepare has no effect
 		incomplete, err := d.Prepare()
 		is.NoErr(incomplete)
 		is.NoErr(err)
@@ -42,7 +42,7 @@ func TestPrepare(t *testing.T) {
 	for _, sub := range []string{"tmp", "failed", "hold"} {
 		fi, err := os.Stat(d.File(sub))
 		is.NoErr(err)
-		is.Equal(fi.Mode(), fs.ModeDir|fs.ModeSticky|0o770) // as the spool, whatever the umask
+		is.Equal(fi.Mode(), fs.ModeDir|fs.ModeSticky|0o770) // the mode of the spool, whatever the umask
 	}
 }
 
@@ -56,7 +56,7 @@ func TestPrepareRefusesWhatIsNoDirectory(t *testing.T) {
 	is.True(err != nil) // the spool is a file
 }
 
-// A file that has the name of a subdirectory is left alone, and the other subdirectories are made.
+// A file with the name of a subdirectory is left alone, and the other subdirectories are made.
 func TestPrepareBesideFilesWithNamesOfDirectories(t *testing.T) {
 	t.Parallel()
 	for _, sub := range []string{"tmp", "failed", "hold"} {
@@ -74,9 +74,9 @@ func TestPrepareBesideFilesWithNamesOfDirectories(t *testing.T) {
 		}
 		id := drop(t, d, "m", "text")
 		_, err = d.Failed().ReturnedWhy("m")
-		is.True(errors.Is(err, fs.ErrNotExist)) // there is no why-file, whatever failed/ is
+		is.True(errors.Is(err, fs.ErrNotExist)) // there is no why-file, whatever kind of file failed/ is
 		is.True(errors.Is(d.Remove("m", ID{Ino: id.Ino, Size: 1}), ErrChanged))
-		is.NoErr(d.Remove("m", id)) // a delivered message leaves without tmp/, too
+		is.NoErr(d.Remove("m", id)) // a delivered message is removed without tmp/, too
 		_, err = os.Stat(d.File("m"))
 		is.True(errors.Is(err, fs.ErrNotExist))
 	}
@@ -118,7 +118,7 @@ func TestNames(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	var want []string
-	for i := range 3000 { // several parts of ReadDir
+	for i := range 3000 { // more than one read of the directory
 		name := fmt.Sprintf("%06d.eml", (i*7919)%3000)
 		drop(t, d, name, "")
 		want = append(want, name)
@@ -128,7 +128,7 @@ func TestNames(t *testing.T) {
 	is.NoErr(os.Mkdir(d.File("subdirectory"), 0o700))
 	got, err := d.Names(Spool)
 	is.NoErr(err)
-	is.True(slices.Equal(got, want)) // every file once, sorted; no directory, no dot name
+	is.True(slices.Equal(got, want)) // every file once, sorted, without directories and dot names
 }
 
 func TestNamesOfAMissingSpool(t *testing.T) {

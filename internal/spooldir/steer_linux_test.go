@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// as does act with the rights that another user and group have to files, which only root can arrange.
+// as runs act with the rights of another user and group to files. Only root can.
 func as(uid, gid int, act func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread, whose rights these are, ends with this
+		runtime.LockOSThread() // without unlocking: the thread, which has other rights, ends with the goroutine
 		_, err := unix.SetfsgidRetGid(gid)
 		if err == nil {
 			_, err = unix.SetfsuidRetUid(uid)
@@ -29,7 +29,7 @@ func as(uid, gid int, act func() error) error {
 	return <-done
 }
 
-// In a spool for all users a message belongs to who has sent it, and the daemon, who is in its group, may write it.
+// In a shared spool a message belongs to its sender, and the daemon has the group of the spool and may write it.
 func TestTouchOfAMessageOfAnotherUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Log("root only")
@@ -49,5 +49,6 @@ func TestTouchOfAMessageOfAnotherUser(t *testing.T) {
 	id, err := d.Stat("a")
 	is.NoErr(err)
 	is.True(time.Since(id.ModTime) < 59*time.Minute)
-	is.True(as(alice, alice, func() error { return d.Steering().Touch("a") }) != nil) // who cannot enter the spool
+	// a user who may not enter the spool
+	is.True(as(alice, alice, func() error { return d.Steering().Touch("a") }) != nil)
 }

@@ -46,12 +46,12 @@ func TestShiftMakesHold(t *testing.T) {
 	is.NoErr(os.Remove(d.File("hold")))
 	is.NoErr(d.Steering().Shift("a", Spool, Hold))
 	is.Equal(tree(t, d), files{"hold/a": "1"})
-	is.True(d.Steering().Shift("../a", Hold, Spool) != nil) // no name leads out of the spool
+	is.True(d.Steering().Shift("../a", Hold, Spool) != nil) // a name cannot lead out of the spool
 }
 
-// The daemon links a message into failed/ before it takes it out of the spool. Whoever moved it back in between would
-// leave nothing of it.
-func TestShiftLeavesWhatIsJustBeingMovedToFailed(t *testing.T) {
+// The daemon links a message into failed/ before it removes the name in the spool. If the message were moved back in
+// between, the daemon would remove its last name.
+func TestShiftLeavesAMessageThatIsBeingMovedToFailed(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	id := drop(t, d, "a", "text")
@@ -67,7 +67,7 @@ func TestShiftLeavesWhatIsJustBeingMovedToFailed(t *testing.T) {
 	_, err := failOne(d, "a", id, false)
 	is.NoErr(err)
 	is.Equal(tree(t, d), files{"failed/a": "text", "failed/a.json": "why"})
-	is.NoErr(d.Steering().Shift("a", Failed, Spool)) // now it may
+	is.NoErr(d.Steering().Shift("a", Failed, Spool)) // after the move, the file can be moved back
 }
 
 func TestHandMove(t *testing.T) {
@@ -75,12 +75,12 @@ func TestHandMove(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "a")
 	drop(t, d, "b", "b")
-	is.True(errors.Is(handMove(d.fs, d.File("a"), d.File("b")), fs.ErrExist)) // never overwrites
+	is.True(errors.Is(handMove(d.fs, d.File("a"), d.File("b")), fs.ErrExist)) // an existing file is not overwritten
 	is.True(errors.Is(handMove(d.fs, d.File("x"), d.File("y")), fs.ErrNotExist))
 	is.NoErr(handMove(d.fs, d.File("a"), d.File("c")))
 	is.Equal(tree(t, d), files{"b": "b", "c": "a"})
 	is.NoErr(os.Link(d.File("c"), d.File("tmp/c")))
-	is.True(errors.Is(handMove(d.fs, d.File("c"), d.File("tmp/c")), fs.ErrExist)) // somebody else is moving it
+	is.True(errors.Is(handMove(d.fs, d.File("c"), d.File("tmp/c")), fs.ErrExist)) // another process is moving the file
 	is.Equal(tree(t, d), files{"b": "b", "c": "a", "tmp/c": "a"})
 }
 
@@ -102,7 +102,7 @@ func TestDiscard(t *testing.T) {
 			}
 			other := id
 			other.Size++
-			is.True(errors.Is(d.Steering().Discard(place, "a", other), ErrChanged)) // nobody has asked for that one
+			is.True(errors.Is(d.Steering().Discard(place, "a", other), ErrChanged)) // the file has changed since
 			is.Equal(tree(t, d)[at], "text")
 			is.NoErr(d.Steering().Discard(place, "a", id))
 			is.Equal(tree(t, d), files{"failed/b.json": "of another one"})
@@ -119,7 +119,7 @@ func TestDiscardOfNoMessage(t *testing.T) {
 	fi, err := os.Lstat(d.File("link"))
 	is.NoErr(err)
 	is.NoErr(d.Steering().Discard(Spool, "link", IDOf(fi)))
-	is.Equal(tree(t, d), files{".target": "text"}) // not what it leads to
+	is.Equal(tree(t, d), files{".target": "text"}) // the target of a link is not removed
 	fi, err = os.Lstat(d.File("hold"))
 	is.NoErr(err)
 	is.True(errors.Is(d.Steering().Discard(Spool, "hold", IDOf(fi)), ErrNotRegular))

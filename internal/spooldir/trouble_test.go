@@ -16,7 +16,7 @@ func TestSystemTrouble(t *testing.T) {
 		&fs.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC}:                true,
 		fmt.Errorf("fail a: %w", &os.LinkError{Err: syscall.EROFS}):               true,
 		errors.Join(errors.New("first"), os.NewSyscallError("x", syscall.EMFILE)): true,
-		&fs.PathError{Op: "open", Path: "a", Err: syscall.EACCES}:                 false, // this file's
+		&fs.PathError{Op: "open", Path: "a", Err: syscall.EACCES}:                 false, // about this file only
 		ErrNotRegular: false,
 		nil:           false,
 	} {

@@ -12,11 +12,11 @@ import (
 	"github.com/matryer/is"
 )
 
-// umaskVar makes the test binary a process with that umask, which puts a message into the spool at spoolVar, or makes
-// that spool if there is none.
+// umaskVar makes the test binary a process with that umask. The process puts a message into the spool in spoolVar, or
+// makes the spool if it does not exist.
 const umaskVar, spoolVar = "SPOOLGORE_TEST_UMASK", "SPOOLGORE_TEST_SPOOL"
 
-// A message of a process with any umask, and all that the process makes for it, can be read by the owner of the spool.
+// A message of a process with any umask, and all files that the process makes, can be read by the owner of the spool.
 func TestPutUnderUmask(t *testing.T) {
 	if mask, err := strconv.ParseUint(os.Getenv(umaskVar), 8, 32); err == nil {
 		putUnderUmask(t, int(mask))
@@ -32,7 +32,7 @@ func TestPutUnderUmask(t *testing.T) {
 				if !made {
 					is.NoErr(os.Remove(d.Path()))
 				}
-				for range 2 { // the second call finds the directories of the first
+				for range 2 { // the second call uses the directories of the first
 					cmd := exec.Command("/proc/self/exe", "-test.run=^TestPutUnderUmask$")
 					cmd.Env = append(os.Environ(), umaskVar+"="+umask, spoolVar+"="+d.Path())
 					cmd.Dir = "/"
@@ -64,7 +64,7 @@ func TestPutUnderUmask(t *testing.T) {
 	}
 }
 
-// ownedByUser returns a spool of its own user, who is not root.
+// ownedByUser returns a spool that belongs to a user other than root.
 func ownedByUser(t *testing.T) *Dir {
 	t.Helper()
 	is := is.New(t)

@@ -17,7 +17,7 @@ func TestReportsOwed(t *testing.T) {
 	d := newSpool(t)
 	is.NoErr(os.Remove(d.File("failed")))
 	names, err := d.Failed().ReportsOwed()
-	is.NoErr(err) // no directory, nobody to tell
+	is.NoErr(err) // without failed/ no report is pending
 	is.Equal(len(names), 0)
 
 	long := strings.Repeat("x", 251) + ".eml"
@@ -30,7 +30,7 @@ func TestReportsOwed(t *testing.T) {
 	is.NoErr(giveUp(d, false, false, "c"))
 	names, err = d.Failed().ReportsOwed()
 	is.NoErr(err)
-	is.Equal(len(names), 3) // not c
+	is.Equal(len(names), 3) // c has no message
 	is.True(slices.Contains(names, "a") && slices.Contains(names, "b"))
 
 	f, id, err := d.Failed().Open("a")
@@ -45,7 +45,7 @@ func TestReportsOwed(t *testing.T) {
 	is.Equal(string(why), "why a")
 
 	is.NoErr(d.Failed().ReportMade("a"))
-	is.NoErr(d.Failed().ReportMade("a")) // twice is no harm
+	is.NoErr(d.Failed().ReportMade("a")) // a second call has no effect
 	names, err = d.Failed().ReportsOwed()
 	is.NoErr(err)
 	is.Equal(len(names), 2)
@@ -60,11 +60,12 @@ func TestTheMarkGoesWithTheWhyFile(t *testing.T) {
 	is.NoErr(os.Rename(d.File("failed/a"), d.File("a"))) // mv failed/a .
 	_, _, err := d.Failed().Open("a")
 	is.True(errors.Is(err, fs.ErrNotExist))
-	is.NoErr(d.Failed().RemoveWhy("a")) // it was delivered after all
+	is.NoErr(d.Failed().RemoveWhy("a")) // as after the delivery
 	is.Equal(tree(t, d), files{"a": "text"})
 }
 
-// The mark of a message that is just being moved is no owed report yet: a notifier that finds no message removes the mark.
+// While a message is being moved, its mark is not listed as a pending report: a notifier that finds no message would
+// remove the mark.
 func TestReportIsOwedOnceTheMessageIsThere(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -90,7 +91,7 @@ func TestMarkIsNoLink(t *testing.T) {
 	is.True(!isThere(d, "target"))
 }
 
-func TestOpenFailedOpensNothingButFiles(t *testing.T) {
+func TestOpenFailedOpensRegularFilesOnly(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
 	is.NoErr(os.Mkdir(d.File("failed/dir"), 0o700))

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch watches d until the test ends.
+// watch watches d until the end of the test.
 func watch(t *testing.T, d *Dir) *Watcher {
 	t.Helper()
 	w, err := d.Watch()
@@ -25,7 +25,7 @@ func watch(t *testing.T, d *Dir) *Watcher {
 	return w
 }
 
-// names returns the names of files that came or changed.
+// names returns the names of files that were added or changed.
 func (e Event) names() (names []string) {
 	for _, f := range e.Files {
 		names = append(names, f.Name)
@@ -33,7 +33,7 @@ func (e Event) names() (names []string) {
 	return names
 }
 
-// next returns the next event; a test that waits for one that never comes fails after five minutes.
+// next returns the next event, and fails the test after five minutes.
 func next(t *testing.T, w *Watcher) (event Event, ok bool) {
 	t.Helper()
 	select {
@@ -53,7 +53,7 @@ func TestWatch(t *testing.T) {
 	w := watch(t, d)
 	for _, step := range []struct {
 		act   func() error
-		names []string // reported in any number of events, those of what went away with a minus
+		names []string // expected names, in any number of events; removed files have a minus
 	}{
 		{func() error { drop(t, d, "written", "x"); return nil }, []string{"written"}},
 		{func() error { return os.Rename(d.File("tmp/renamed"), d.File("renamed")) }, []string{"renamed"}},
@@ -67,9 +67,9 @@ func TestWatch(t *testing.T) {
 		if step.names == nil {
 			names, err := d.Names(Spool)
 			is.NoErr(err)
-			step.names = names[:1] // the one that was put
+			step.names = names[:1] // the name that Put returned
 		}
-		// What must not be seen comes before what ends the wait.
+		// An event that must not come would come before the end.
 		drop(t, d, ".spoolgore.js", "{}")
 		is.NoErr(os.Mkdir(d.File("directory"), 0o700))
 		is.NoErr(os.Remove(d.File("directory")))
@@ -79,7 +79,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// namesUntil collects what is reported before the name end has been closed by its writer.
+// namesUntil returns the names that are reported before the writer of the file end has closed it.
 func namesUntil(t *testing.T, w *Watcher, end string) (names []string) {
 	t.Helper()
 	for {
@@ -114,7 +114,7 @@ func TestWatchOfAnUnnamedFile(t *testing.T) {
 	is.NoErr(unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.AT_FDCWD, d.File("a"), unix.AT_SYMLINK_FOLLOW))
 	for event, ok := next(t, w); !slices.Contains(event.Files, Arrival{"a", Created}); event, ok = next(t, w) {
 		is.True(ok)
-		is.True(!slices.Contains(event.names(), "a")) // the only notice is that of its creation
+		is.True(!slices.Contains(event.names(), "a")) // there is a notice of its creation only
 	}
 	is.NoErr(f.Close())
 }
@@ -128,7 +128,7 @@ func TestWatchOverflow(t *testing.T) {
 	d := newSpool(t)
 	drop(t, d, "a", "x")
 	w := watch(t, d)
-	for range queue { // two events each, beyond the queue and the buffer
+	for range queue { // two events each, more than the kernel's queue and the buffer hold
 		is.NoErr(os.Rename(d.File("a"), d.File("b")))
 		is.NoErr(os.Rename(d.File("b"), d.File("a")))
 	}
@@ -142,7 +142,7 @@ func TestWatchOverflow(t *testing.T) {
 	}
 	drop(t, d, "later", "x")
 	for event, ok := next(t, w); !slices.Contains(event.names(), "later"); event, ok = next(t, w) {
-		is.True(ok) // it goes on
+		is.True(ok) // the watch goes on
 	}
 }
 
@@ -164,8 +164,8 @@ func TestWatchEndsWithTheDirectory(t *testing.T) {
 				}
 				rescan = event.Rescan
 			}
-			is.True(rescan)                          // the last event asks for a look
-			is.True(errors.Is(w.Err(), ErrUnlinked)) // and the reason is told
+			is.True(rescan)                          // the last event asks for a scan
+			is.True(errors.Is(w.Err(), ErrUnlinked)) // the error has the reason
 			is.NoErr(w.Close())
 		})
 	}
@@ -176,7 +176,7 @@ func TestWatchClose(t *testing.T) {
 	d := newSpool(t)
 	w := watch(t, d)
 	is.NoErr(w.Close()) // while its goroutine waits for the kernel
-	is.NoErr(w.Close()) // again
+	is.NoErr(w.Close()) // a second Close
 	_, ok := next(t, w)
 	is.True(!ok) // the channel is closed
 	is.NoErr(w.Err())
@@ -185,7 +185,7 @@ func TestWatchClose(t *testing.T) {
 	drop(t, d, "a", "x")
 	next(t, w)
 	drop(t, d, "b", "x")
-	is.NoErr(w.Close()) // while its goroutine waits for us
+	is.NoErr(w.Close()) // while its goroutine waits for the reader of the channel
 	is.NoErr(w.Err())
 }
 
@@ -200,9 +200,9 @@ func TestWatchOfWhatIsNoDirectory(t *testing.T) {
 	is.True(errors.Is(err, unix.ENOTDIR)) // a file
 }
 
-// record builds what the kernel writes for one event.
+// record returns the bytes of one event of the kernel.
 func record(mask uint32, name string) []byte {
-	length := (len(name) + 16) / 16 * 16 // filled up with at least one NUL
+	length := (len(name) + 16) / 16 * 16 // padded with at least one NUL
 	if name == "" {
 		length = 0
 	}
@@ -252,8 +252,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// Whatever the bytes: no panic; names are usable, sorted and distinct; a watch that is gone asks for a rescan; and a
-// buffer that is cut anywhere tells of no name that the whole one does not have.
+// For any bytes: no panic, names are usable, sorted and distinct, and a watch that has ended asks for a scan. A buffer
+// that is cut anywhere has no name that the whole buffer lacks.
 func FuzzDecode(f *testing.F) {
 	f.Add(slices.Concat(record(unix.IN_CREATE, "b"), record(unix.IN_MOVED_TO, "a")), uint16(20))
 	f.Add(slices.Concat(record(unix.IN_Q_OVERFLOW, ""), record(unix.IN_IGNORED, "")), uint16(16))
@@ -277,7 +277,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// What has happened before a Mark is told in events up to it, though there may be no name to tell.
+// Changes before a Mark are reported in events up to the mark, even if the mark has no name.
 func TestMark(t *testing.T) {
 	is := is.New(t)
 	d := newSpool(t)
@@ -291,10 +291,11 @@ func TestMark(t *testing.T) {
 	is.NoErr(w.Close())
 }
 
-// TestWatchTellsOfAnotherSpool changes the way to a spool above its directory.
+// TestWatchTellsOfAnotherSpool changes directories above the spool.
 func TestWatchTellsOfAnotherSpool(t *testing.T) {
 	for name, row := range map[string]struct {
-		path   string // of the spool below the directory of the test, where releases/1 and releases/2 are spools
+		// path of the spool below the directory of the test, in which releases/1 and releases/2 are spools
+		path   string
 		change func(top string) error
 	}{
 		"a directory above is renamed": {"releases/1/spool", func(top string) error {
@@ -336,7 +337,7 @@ func TestWatchTellsOfAnotherSpool(t *testing.T) {
 			event, ok := next(t, w)
 			is.True(ok && event.Rescan)
 			_, ok = next(t, w)
-			is.True(!ok) // the end: the path may lead to another directory
+			is.True(!ok) // the watch ends: the path may lead to another directory
 			is.True(errors.Is(w.Err(), ErrUnlinked))
 		})
 	}

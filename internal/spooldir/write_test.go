@@ -22,20 +22,20 @@ func TestWriteFile(t *testing.T) {
 	is.NoErr(WriteFile(path, 0o640, writing(big)))
 	text, err := os.ReadFile(path)
 	is.NoErr(err)
-	is.True(string(text) == big) // all of it, beyond the buffer too
+	is.True(string(text) == big) // all data, also beyond the buffer
 
 	is.NoErr(os.Chmod(path, 0o644))
 	is.NoErr(WriteFile(path, 0o600, writing("{}")))
 	fi, err := os.Stat(path)
 	is.NoErr(err)
-	is.Equal(fi.Mode(), fs.FileMode(0o600)) // not that of the old file
+	is.Equal(fi.Mode(), fs.FileMode(0o600)) // not the mode of the old file
 	is.NoErr(WriteFile(path, 0o666, writing("{}")))
 	fi, err = os.Stat(path)
 	is.NoErr(err)
-	is.Equal(fi.Mode(), fs.FileMode(0o666)) // nor what the umask leaves
+	is.Equal(fi.Mode(), fs.FileMode(0o666)) // not reduced by the umask
 	entries, err := os.ReadDir(dir)
 	is.NoErr(err)
-	is.Equal(len(entries), 1) // nothing else is left
+	is.Equal(len(entries), 1) // no temporary file is left
 }
 
 func TestWriteFileThatFailsKeepsTheOldOne(t *testing.T) {
@@ -44,7 +44,7 @@ func TestWriteFileThatFailsKeepsTheOldOne(t *testing.T) {
 	path := filepath.Join(dir, "status.js")
 	is.NoErr(os.WriteFile(path, []byte("old"), 0o600))
 	err := WriteFile(path, 0o600, func(w io.Writer) error {
-		io.WriteString(w, strings.Repeat("x", 1<<20)) // beyond the buffer
+		io.WriteString(w, strings.Repeat("x", 1<<20)) // more than the buffer
 		return errDisk
 	})
 	is.True(errors.Is(err, errDisk))
@@ -53,7 +53,7 @@ func TestWriteFileThatFailsKeepsTheOldOne(t *testing.T) {
 	is.Equal(string(text), "old")
 	entries, err := os.ReadDir(dir)
 	is.NoErr(err)
-	is.Equal(len(entries), 1) // no half file
+	is.Equal(len(entries), 1) // no temporary file is left
 }
 
 func TestWriteFileReplacesASymlink(t *testing.T) {
@@ -65,7 +65,7 @@ func TestWriteFileReplacesASymlink(t *testing.T) {
 	is.NoErr(WriteFile(path, 0o600, writing("new")))
 	text, err := os.ReadFile(other)
 	is.NoErr(err)
-	is.Equal(string(text), "other") // not written through the link
+	is.Equal(string(text), "other") // the target of the link is not written to
 	text, err = os.ReadFile(path)
 	is.NoErr(err)
 	is.Equal(string(text), "new")

@@ -13,8 +13,8 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// TestChunk: a chunk (RFC 3030) is not offered, and taken for nothing: neither for a message nor for commands. The
-// server by itself would take one that is cut off for a whole message.
+// TestChunk: BDAT (RFC 3030) is not offered, and a chunk is taken neither for a message nor for commands. The server of
+// go-smtp would take an incomplete chunk for a whole message.
 func TestChunk(t *testing.T) {
 	const envelope = "MAIL FROM:<f@x>\r\nRCPT TO:<a@x>\r\n"
 	for _, chunk := range []string{
@@ -30,15 +30,15 @@ func TestChunk(t *testing.T) {
 		var out strings.Builder
 		err := got.server().Serve(strings.NewReader("EHLO c\r\n"+envelope+chunk), &out)
 		is.Equal(len(got), 0)
-		is.Equal(err != nil, chunk != "BDAT")                        // a line without an end is none
-		is.True(err == nil || errors.Is(err, ErrChunk))              // the caller is told
-		is.Equal(strings.Contains(out.String(), "502 "), err != nil) // so is the client
+		is.Equal(err != nil, chunk != "BDAT")                        // a line without an end is no command
+		is.True(err == nil || errors.Is(err, ErrChunk))              // the caller gets ErrChunk
+		is.Equal(strings.Contains(out.String(), "502 "), err != nil) // and the client gets 502
 		is.True(!strings.Contains(out.String(), "CHUNKING"))
 		is.True(!strings.Contains(out.String(), "354 "))
 	}
 }
 
-// TestGivenUp: a session that the server ends is no good one, and what is left of it is not carried out.
+// TestGivenUp: if the server ends a session, Serve returns an error, and the rest of the session is not executed.
 func TestGivenUp(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -47,10 +47,10 @@ func TestGivenUp(t *testing.T) {
 	is.True(errors.Is(err, ErrGivenUp))
 	is.Equal(len(got), 0)
 	is.NoErr(got.server().Serve(strings.NewReader(strings.Repeat("NONSENSE\r\n", 3)+begin+".\r\nquit\r\n"+begin), &out))
-	is.Equal(len(got), 1) // after QUIT nothing is
+	is.Equal(len(got), 1) // no command after QUIT is executed
 }
 
-// TestPanic: a fault of ours is told, and is no reason to take what came of the message for all of it.
+// TestPanic: a panic is an error of the session, and no part of a message is accepted.
 func TestPanic(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -62,7 +62,7 @@ func TestPanic(t *testing.T) {
 	is.True(strings.HasSuffix(out.String(), "\r\n421 4.0.0 Internal server error\r\n"))
 }
 
-// TestHalfRead: a message that Accept did not read to its end is accepted only if it has one.
+// TestHalfRead: a message that Accept did not read to its end is accepted only if it has an end of the data.
 func TestHalfRead(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -73,7 +73,7 @@ func TestHalfRead(t *testing.T) {
 	is.Equal(strings.Count(out.String(), queued), 1)
 }
 
-// TestSize: what is announced bounds what a client announces, and Accept alone decides on what comes.
+// TestSize: the announced limit applies to the SIZE of a client. Only Accept limits the content itself.
 func TestSize(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -85,10 +85,10 @@ func TestSize(t *testing.T) {
 	is.NoErr(err)
 	is.Equal(len(got), 1)
 	is.True(strings.Contains(out.String(), "SIZE 10\r\n"))
-	is.Equal(strings.Count(out.String(), "\r\n552 5.3.4 "), 2) // before the message and after it
+	is.Equal(strings.Count(out.String(), "\r\n552 5.3.4 "), 2) // once for SIZE, once for the content
 }
 
-// TestTwoMails: the second one does not take the place of the first, whose recipients the server would keep.
+// TestTwoMails: a second MAIL does not replace the first one, whose recipients the server would keep.
 func TestTwoMails(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -99,7 +99,7 @@ func TestTwoMails(t *testing.T) {
 	is.Equal(strings.Count(out.String(), "\r\n503 5.5.1 "), 1)
 }
 
-// TestLoneCR: a CR that ends no line does not hide the end of the message, nor a dot that was doubled.
+// TestLoneCR: a CR that ends no line hides neither the end of the data nor a doubled dot.
 func TestLoneCR(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -108,7 +108,7 @@ func TestLoneCR(t *testing.T) {
 }
 
 // TestCRCRLF: all lines end in CR CR LF, commands too. In a session whose lines end in CRLF, a dot before CR CR LF is
-// text.
+// content.
 func TestCRCRLF(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -120,8 +120,8 @@ func TestCRCRLF(t *testing.T) {
 	is.Equal(got, store{"f@x>a@x: a\r\n.\r\nMAIL FROM:<g@x>\r\n"})
 }
 
-// FuzzContent: whatever is in a message, it arrives as it was given, with a space for a CR that ends no line, which is
-// what a relay would get in any case. What follows it is a command again.
+// FuzzContent: any content is accepted unchanged, except that a CR that ends no line becomes a space, as a relay would
+// get it. The text after the content is a command again.
 func FuzzContent(f *testing.F) {
 	for _, text := range []string{"", ".", "..\r\n.", "a\r\r\n.\r\n", "\r.\r", "\n.\n", "MAIL FROM:<root>\r\nBDAT 5 LAST\r\n", "QUIT\n", ".\r\r\n.\r\n\r"} {
 		f.Add([]byte(text), false, false)
@@ -155,7 +155,7 @@ func FuzzContent(f *testing.F) {
 	})
 }
 
-// asSent is content as it goes out, but for LF that stay as they are among lines that end in CRLF.
+// asSent returns content as sent to a relay, except that LF is kept within lines that end in CRLF.
 func asSent(content string, lf bool) string {
 	var b strings.Builder
 	for i := range len(content) {
@@ -163,7 +163,7 @@ func asSent(content string, lf bool) string {
 		switch {
 		case content[i] == '\r' && strings.HasPrefix(content[i+1:], "\n"):
 			b.WriteByte('\r')
-		case content[i] == '\r' && strings.HasPrefix(behind, "\n"): // one of several
+		case content[i] == '\r' && strings.HasPrefix(behind, "\n"): // one of several CRs before the LF
 		case content[i] == '\r':
 			b.WriteByte(' ')
 		case content[i] == '\n' && lf && !strings.HasSuffix(content[:i], "\r"):

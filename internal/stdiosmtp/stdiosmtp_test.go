@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// store is what has been accepted, each as "from>to,to: content".
+// store has the accepted messages, each as "from>to,to: content".
 type store []string
 
 func (s *store) server() *Server {
@@ -33,26 +33,26 @@ func (s *store) server() *Server {
 	}
 }
 
-const queued = "250 2.0.0 OK: queued" // as the server says it
+const queued = "250 2.0.0 OK: queued" // the reply of the server
 
 const begin = "MAIL FROM:<f@x>\r\nRCPT TO:<a@x>\r\nDATA\r\n"
 
-// Of a session that ends anywhere, what was accepted is whole, and was answered. However it is cut into pieces, it
-// reads the same.
+// If a session ends anywhere, each accepted message is complete and has a reply. The sizes of the reads make no
+// difference.
 func TestEveryPrefix(t *testing.T) {
 	long := strings.Repeat("x", longest-1) + "\r\n." + strings.Repeat("y", 2*longest) + "\r\n"
 	session := "EHLO c\r\n" + begin + "A: b\r\n\r\n..\r\n...\r\n\n.\n\r.\r\n" + "\r\n.\r\n" + begin + ".\r\n" + begin + long + ".\r\nQUIT\r\n"
 	whole := store{"f@x>a@x: A: b\r\n\r\n.\r\n..\r\n\n.\n .\r\n\r\n", "f@x>a@x: ", "f@x>a@x: " + strings.Replace(long, "\n.", "\n", 1)}
 	for n := 0; n <= len(session); n++ {
 		if n == strings.Index(session, "xx") {
-			n += len(long) - 100 // nothing new in there
+			n += len(long) - 100 // the same line continues
 		}
 		is := is.New(t)
 		var got store
 		var out strings.Builder
 		err := got.server().Serve(iotest.OneByteReader(strings.NewReader(session[:n])), &out)
-		is.True(slices.Equal(got, whole[:len(got)]))            // each that was accepted is whole
-		is.Equal(strings.Count(out.String(), queued), len(got)) // nothing else was said to be
+		is.True(slices.Equal(got, whole[:len(got)]))            // each accepted message is complete
+		is.Equal(strings.Count(out.String(), queued), len(got)) // and no other message has a reply
 		within := strings.Count(out.String(), "354 ") > len(got)
 		is.Equal(errors.Is(err, ErrCutOff), within) // the end of the input within a message is an error
 		is.Equal(err != nil, within)
@@ -63,17 +63,17 @@ func TestEveryPrefix(t *testing.T) {
 	is.Equal(got, whole)
 }
 
-// Who ends the first line in LF ends all lines so. In the message they are completed, or the server would not see its
-// end.
+// If the first line ends in LF, so do all lines. In a message they become CRLF, or the server would not find the end of
+// the data.
 func TestBareLF(t *testing.T) {
 	is := is.New(t)
 	var got store
 	lf := strings.ReplaceAll(begin, "\r", "")
 	is.NoErr(got.server().Serve(strings.NewReader(lf+"..\n.x\n\r\n.\n"+lf+".\r\nQUIT\n"), io.Discard))
-	is.Equal(got, store{"f@x>a@x: .\r\nx\r\n\r\n", "f@x>a@x: "}) // as they go out anyway
+	is.Equal(got, store{"f@x>a@x: .\r\nx\r\n\r\n", "f@x>a@x: "}) // with CRLF, as in the content that is sent
 }
 
-// An answer that nobody reads is no reason to stop.
+// If the client does not read the replies, the session goes on.
 func TestRepliesThatCannotBeWritten(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -85,7 +85,7 @@ type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
-// What is refused early is passed over to its end, and the next message is taken.
+// A message that is refused early is read to its end, and the next message is accepted.
 func TestRefusedMessage(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -104,7 +104,7 @@ func TestRefusedMessage(t *testing.T) {
 	is.True(strings.Contains(out.String(), "\r\n451 4.3.0 disk full  250 ok\r\n")) // one line
 }
 
-// A read error is not the end of a message, nor one of the session.
+// A read error is neither the end of a message nor a normal end of the session.
 func TestReadError(t *testing.T) {
 	for _, input := range []string{"", "NOOP\r\n", begin, begin + "a\r\n"} {
 		is := is.New(t)
@@ -116,7 +116,7 @@ func TestReadError(t *testing.T) {
 	}
 }
 
-// A command without end is refused, and takes no memory.
+// An endless command is refused, and takes little memory.
 func TestLongCommand(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -126,7 +126,7 @@ func TestLongCommand(t *testing.T) {
 	is.Equal(len(got), 1)
 }
 
-// What is no text is not said again to who may see it on a terminal.
+// Control characters are not repeated in replies, which may be shown on a terminal.
 func TestControlCharacters(t *testing.T) {
 	for _, line := range []string{"EHLO \x1b[31m", "NOOP\x00\x00", "\r000", "RCPT TO:<a\x01@x>", "\u009b00000", "EHLO \x9b31m", "MAIL FROM:<\xff@x>"} {
 		is := is.New(t)
@@ -147,8 +147,7 @@ func TestTooManyRecipients(t *testing.T) {
 	is.Equal(strings.Count(got[0], "a@x"), maxRecipients)
 }
 
-// What the server gets is what the client wrote, with a domain behind a name that has none; what the functions of
-// Server get is what the client wrote.
+// The go-smtp server gets a domain for names without one. The functions of Server get the addresses of the client.
 func TestPaths(t *testing.T) {
 	for _, test := range []struct{ line, completed, read, path string }{
 		{"RCPT TO:<a@x>", "", "a@x", "a@x"},
@@ -161,7 +160,7 @@ func TestPaths(t *testing.T) {
 		{`RCPT TO:<"a> b\"@\"@"@x> B=c`, "", `a> b"@"@@x`, `"a> b\"@\"@"@x`},
 		{`RCPT TO:"a b"@x B=c`, "", "a b@x", `"a b"@x`},
 		{`RCPT TO:<"a@x,b"@y>`, "", "a@x,b@y", `"a@x,b"@y`},
-		{"RCPT TO:<a@x,b@y>", "", "a@x,b@y", "a@x,b@y"}, // two addresses, and no quoted one
+		{"RCPT TO:<a@x,b@y>", "", "a@x,b@y", "a@x,b@y"}, // two addresses, without quotes
 		{`RCPT TO:<@y,@z:"a b"@x>`, "", "a b@x", `"a b"@x`},
 		{"RCPT TO:<@y:root>", "RCPT TO:<@y:root@host.example>", "root@host.example", "root"},
 		{"RCPT TO:<root@>", "RCPT TO:<root@host.example>", "root@host.example", "root"},
@@ -185,7 +184,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// Dots in unusual places, and the dot at the end of a domain, are taken.
+// Dots in unusual places, and a dot at the end of a domain, are accepted.
 func TestDots(t *testing.T) {
 	is := is.New(t)
 	var got store
@@ -193,7 +192,7 @@ func TestDots(t *testing.T) {
 	is.Equal(got, store{`"f..g"@x>"a."@x: `})
 }
 
-// Parameters that are wrong, or not known, are refused with their command.
+// A command with a wrong or unknown parameter is refused.
 func TestParams(t *testing.T) {
 	for _, test := range []struct{ command, code string }{
 		{"MAIL FROM:<f@x> SIZE=10 BODY=8bitmime SMTPUTF8 RET=full ENVID=a+20b", "250"},
@@ -229,7 +228,7 @@ func TestParams(t *testing.T) {
 
 var lastLine = regexp.MustCompile(`\.\r*\n`)
 
-// FuzzServe: whatever comes, an accepted message ends where the client ended it, and each answer is a line with a code.
+// FuzzServe: for any input, an accepted message ends where the client ended it, and each reply is a line with a code.
 func FuzzServe(f *testing.F) {
 	f.Add("EHLO c\r\n" + begin + "A: b\r\n\r\n..\r\n.\r\nQUIT\r\n")
 	f.Add(strings.ReplaceAll(begin, "\r", "") + ".\n")

@@ -19,7 +19,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// script answers to a verb, or to "VERB arg", with a text.
+// script returns a Reply function with replies by verb, or by "VERB arg".
 func script(answers map[string]string) func(verb, arg string) string {
 	return func(verb, arg string) string {
 		if text, ok := answers[verb+" "+arg]; ok {
@@ -29,7 +29,7 @@ func script(answers map[string]string) func(verb, arg string) string {
 	}
 }
 
-// page is what is shown, by any goroutine.
+// page records the output of any goroutine.
 type page struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -63,12 +63,12 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// says checks that each of the texts is there.
+// says checks that the output has each of the texts.
 func says(t *testing.T, shown string, want ...string) {
 	t.Helper()
 	for _, text := range want {
 		if !strings.Contains(shown, text) {
-			t.Errorf("it does not say %q:\n%s", text, shown)
+			t.Errorf("%q is not in the output:\n%s", text, shown)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func TestDrain(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers map[string]string
 		outcome Outcome
-		next    bool // it is known when it is tried again
+		next    bool // the time of the next attempt is known
 		want    []string
 	}{
 		"accepted":  {nil, Accepted, false, []string{"connected   to relay.test:25, which is 192.0.2.1:25", "accepted    by relay.test:25, in the clear: 250 2.0.0 accepted"}},
@@ -105,11 +105,11 @@ func TestDrain(t *testing.T) {
 			}
 			outcome, err := test.Drain(t.Context(), spool)
 			is.NoErr(err)
-			is.Equal(outcome, c.outcome)            // what has become of it
-			is.Equal(!test.Next().IsZero(), c.next) // when it goes on
+			is.Equal(outcome, c.outcome)            // the outcome of the message
+			is.Equal(!test.Next().IsZero(), c.next) // the time of the next attempt
 			shown := p.String()
 			says(t, shown, append(c.want, "spooled     as ")...)
-			is.True(strings.Count(shown, "it means ") <= 1) // nothing is told twice, and nothing of other mail
+			is.True(strings.Count(shown, "it means ") <= 1) // one explanation, and none for other mail
 		})
 	}
 }
@@ -127,11 +127,11 @@ func TestTheMessage(t *testing.T) {
 	is.Equal(m.From, "a@x.org")
 	is.Equal(m.To, []string{"b@x.org"})
 	for _, line := range []string{"From: <a@x.org>\r\n", "To: <b@x.org>\r\n", "Subject: Test message from host.test\r\n", "Auto-Submitted: auto-generated\r\n", "how mail leaves host.test"} {
-		is.True(strings.Contains(string(m.Data), line)) // it says what it is
+		is.True(strings.Contains(string(m.Data), line)) // the message explains itself
 	}
 }
 
-// Run goes on where Drain ends.
+// Run continues after Drain.
 func TestRunGoesOnUntilTheEnd(t *testing.T) {
 	is := is.New(t)
 	var mu sync.Mutex
@@ -154,7 +154,7 @@ func TestRunGoesOnUntilTheEnd(t *testing.T) {
 	outcome, err := test.Run(t.Context(), spool)
 	is.NoErr(err)
 	is.Equal(outcome, Accepted)
-	is.Equal(strings.Count(p.String(), "deferred    relay"), 2) // each attempt is told
+	is.Equal(strings.Count(p.String(), "deferred    relay"), 2) // each attempt is shown
 	is.Equal(strings.Count(p.String(), "it means"), 1)          // and explained once
 }
 
@@ -173,7 +173,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	is.Equal(outcome, Deferred)
 }
 
-// Of several relays it is told what is wrong with each, as only the log does.
+// With several relays, the output has the trouble of each, as the log has.
 func TestTroubleOfEachRelay(t *testing.T) {
 	is := is.New(t)
 	p := &page{}
@@ -214,11 +214,12 @@ func TestHostileRelay(t *testing.T) {
 	outcome, err := test.Drain(t.Context(), spool)
 	is.NoErr(err)
 	is.Equal(outcome, Failed)
-	is.Equal(strings.IndexFunc(p.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1) // nothing for a terminal to obey
+	// no control characters
+	is.Equal(strings.IndexFunc(p.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }), -1)
 	is.True(p.text.Len() < 2000)
 }
 
-// followed is what a daemon that runs in this process makes of the message.
+// followed returns the outcome of Follow for a message, with a daemon in this process.
 func followed(t *testing.T, answers map[string]string, opts spoolgore.Options, patience bool) (Outcome, string, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -267,14 +268,14 @@ func TestFollow(t *testing.T) {
 			t.Parallel()
 			is := is.New(t)
 			outcome, shown, _ := followed(t, c.answers, c.opts, c.patience)
-			is.Equal(outcome, c.outcome) // what the daemon made of it
+			is.Equal(outcome, c.outcome) // the outcome of the message
 			says(t, shown, c.want...)
 		})
 	}
 }
 
-// Who follows is told when nobody is there to send it any more, and when somebody takes it aside.
-func TestFollowWhatDoesNotGoOn(t *testing.T) {
+// Follow ends if no daemon runs any more, and if an operator moves the message.
+func TestFollowEndsWithoutADaemon(t *testing.T) {
 	is := is.New(t)
 	p := &page{}
 	test := newTest(p)
@@ -291,9 +292,10 @@ func TestFollowWhatDoesNotGoOn(t *testing.T) {
 	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "moved it to hold/")
 
-	// Nor is it taken for accepted what only cannot be seen.
+	// A message that has left the spool is not taken for accepted if failed/ cannot be read.
 	is.NoErr(os.Remove(filepath.Join(dir, "hold", name)))
-	is.NoErr(os.MkdirAll(filepath.Join(dir, "failed", name+".json"), 0o700)) // which no one can read, not even root
+	// a directory cannot be read as a file, even by root
+	is.NoErr(os.MkdirAll(filepath.Join(dir, "failed", name+".json"), 0o700))
 	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "whether a relay has it cannot be told")
 	is.NoErr(os.RemoveAll(dir))

@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/collector"
 )
 
-// need returns where a program is. Without it the test is skipped, or fails where all have to be there.
+// need returns the path of a program. Without it the test is skipped, or fails in CI.
 func need(t *testing.T, path string, err error) string {
 	t.Helper()
 	switch {
@@ -31,8 +31,8 @@ func need(t *testing.T, path string, err error) string {
 	return ""
 }
 
-// TestPageInABrowser has Chromium do what a person does; testdata/browser.mjs is that person. The pictures are left in the
-// directory that SPOOLGORE_SHOTS names, if it does.
+// TestPageInABrowser runs Chromium with the actions of an operator in testdata/browser.mjs. Screenshots are left in the
+// directory SPOOLGORE_SHOTS, if it is set.
 func TestPageInABrowser(t *testing.T) {
 	node, err := exec.LookPath("node")
 	need(t, node, err)
@@ -59,7 +59,7 @@ func TestPageInABrowser(t *testing.T) {
 	run(t, empty, spoolgore.Options{})
 	calm := &fakePulse{started: time.Now().Add(-2 * time.Minute), last: well()}
 	for _, p := range []*fakePulse{vital, calm} {
-		p.last.At = time.Now().Add(time.Hour) // the test may take minutes
+		p.last.At = time.Now().Add(time.Hour) // so that the state is recent: the test may take minutes
 	}
 	calm.last.Counts, calm.last.PerMinute = collector.Counts{}, 0
 	_, emptyURL := serve(t, empty, Options{Version: "v2.1.0", Collector: calm, Flush: func() {}})
@@ -76,14 +76,14 @@ func TestPageInABrowser(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	is.NoErr(err)
-	is.True(!exists(dir, "failed", "doomed.eml"))      // was deleted
-	is.True(!exists(dir, "failed", "doomed.eml.json")) // with what was beside it
-	is.True(exists(dir, "hold", "held-by-key.eml"))    // was held
-	is.True(exists(dir, "stays.eml"))                  // nobody has touched it
-	soon(t, "what was corrected is sent", func() bool { return !exists(dir, "failed", "retried.eml") && !exists(dir, "retried.eml") })
+	is.True(!exists(dir, "failed", "doomed.eml"))      // the message was deleted
+	is.True(!exists(dir, "failed", "doomed.eml.json")) // with its why-file
+	is.True(exists(dir, "hold", "held-by-key.eml"))    // the message is held
+	is.True(exists(dir, "stays.eml"))                  // no action was taken
+	soon(t, "the corrected message is sent", func() bool { return !exists(dir, "failed", "retried.eml") && !exists(dir, "retried.eml") })
 }
 
-// busySpool fills a spool with mail of all kinds, and runs it.
+// busySpool runs a spool with mail of all kinds.
 func busySpool(t *testing.T, dir string) *spoolgore.Spool {
 	t.Helper()
 	for name, text := range map[string]string{
@@ -106,7 +106,7 @@ func busySpool(t *testing.T, dir string) *spoolgore.Spool {
 		drop(t, dir, fmt.Sprintf("bulk%03d.eml", i), mail("news@example.com", to, fmt.Sprintf("Newsletter no. %d: what is new in November", 200+i), "hello\n"))
 	}
 	spool := run(t, dir, spoolgore.Options{})
-	soon(t, "all was tried", func() bool {
+	soon(t, "every message was tried", func() bool {
 		for _, name := range []string{"doomed.eml", "retried.eml"} {
 			if !exists(dir, "failed", name) {
 				return false
@@ -117,7 +117,7 @@ func busySpool(t *testing.T, dir string) *spoolgore.Spool {
 	return spool
 }
 
-// aDay is the last day of a spool that had a bad hour.
+// aDay returns the figures of a day with one bad hour.
 func aDay() (past []collector.Minute) {
 	now := time.Now().Truncate(time.Minute)
 	files := 40.0

@@ -14,14 +14,14 @@ import (
 
 const secretToken = "0123456789abcdef"
 
-// request is what a test sends: GET / to localhost, unless it says otherwise.
+// request is a request of a test: GET / to localhost, unless fields are set.
 type request struct {
 	method, path, host string
 	header             []string // "Name: value"
 	body               string
 }
 
-// send has the server answer.
+// send returns the response of the server.
 func send(h http.Handler, q request) *httptest.ResponseRecorder {
 	if q.method == "" {
 		q.method = http.MethodGet
@@ -62,7 +62,8 @@ func TestWhoMayAsk(t *testing.T) {
 		request
 		want int
 	}{
-		// Without a token: only by a name of loopback, or another site could read by a name of its own (DNS rebinding).
+		// Without a token, only names of loopback are allowed: otherwise another site could read by a name of its own
+		// (DNS rebinding).
 		"localhost":             {"", request{}, 200},
 		"localhost, no port":    {"", request{host: "localhost"}, 200},
 		"LOCALHOST":             {"", request{host: "LOCALHOST:1"}, 200},
@@ -81,7 +82,7 @@ func TestWhoMayAsk(t *testing.T) {
 		"metrics by a name":     {"", request{host: "evil.example", path: "/metrics"}, 421},
 		"an order by a name":    {"", do("evil.example"), 421},
 
-		// What other sites in a browser may do: lead to the page, and nothing else.
+		// Another site in a browser may link to the page, and no more.
 		"data, own page":         {"", request{path: "/status", header: []string{same}}, 200},
 		"data, another site":     {"", request{path: "/status", header: []string{cross}}, 403},
 		"data, another port":     {"", request{path: "/messages?state=failed", header: []string{sibling}}, 403},
@@ -107,7 +108,7 @@ func TestWhoMayAsk(t *testing.T) {
 		"nothing there":          {"", request{path: "/etc/passwd"}, 404},
 		"a way up":               {"", request{path: "/../../etc/passwd"}, 307},
 
-		// With a token: by any name, but with it.
+		// With a token any name is allowed, if the request has the token.
 		"token, none":             {secretToken, request{}, 401},
 		"token, data":             {secretToken, request{path: "/status"}, 401},
 		"token, metrics":          {secretToken, request{path: "/metrics"}, 401},
@@ -130,7 +131,7 @@ func TestWhoMayAsk(t *testing.T) {
 			s, _ := serve(t, t.TempDir(), Options{Token: tt.token, Flush: func() { flushed = true }})
 			got := send(s.Handler(), tt.request)
 			is.Equal(got.Code, tt.want)
-			is.Equal(flushed, tt.path == "/do" && tt.want == 200) // an order that is refused is not obeyed
+			is.Equal(flushed, tt.path == "/do" && tt.want == 200) // a refused action is not done
 			is.Equal(got.Header().Get("Access-Control-Allow-Origin"), "")
 			is.Equal(got.Header().Get("X-Content-Type-Options"), "nosniff")
 			is.Equal(got.Header().Get("X-Frame-Options"), "DENY")
@@ -142,8 +143,8 @@ func TestWhoMayAsk(t *testing.T) {
 func TestWhereToListen(t *testing.T) {
 	tests := map[string]struct {
 		addr, token string
-		want        string // the host listened on; or
-		err         string // a part of why not
+		want        string // the host to listen on; or
+		err         string // text of the error
 	}{
 		"a port":             {"0", "", "127.0.0.1", ""},
 		"a port and a colon": {":0", "", "127.0.0.1", ""},
@@ -162,7 +163,7 @@ func TestWhereToListen(t *testing.T) {
 			s, _ := serve(t, t.TempDir(), Options{Token: tt.token})
 			l, err := s.Listen(tt.addr)
 			if tt.err != "" {
-				is.True(err != nil && strings.Contains(err.Error(), tt.err)) // it says what to do
+				is.True(err != nil && strings.Contains(err.Error(), tt.err)) // the error says what to do
 				return
 			}
 			is.NoErr(err)
@@ -176,7 +177,7 @@ func TestATokenThatCanBeGuessed(t *testing.T) {
 	is := is.New(t)
 	_, err := New(Options{Dir: t.TempDir(), Token: "secret", Collector: &fakePulse{}, Log: slog.New(slog.DiscardHandler)})
 	is.True(err != nil && strings.Contains(err.Error(), "16"))
-	is.True(!strings.Contains(err.Error(), "secret")) // it is not shown to who reads the log
+	is.True(!strings.Contains(err.Error(), "secret")) // the error does not show the token
 }
 
 func TestAWrongTokenIsLoggedOnceAMinute(t *testing.T) {
@@ -186,7 +187,7 @@ func TestAWrongTokenIsLoggedOnceAMinute(t *testing.T) {
 	is.NoErr(err)
 	for i := range 100 {
 		send(s.Handler(), request{header: []string{fmt.Sprint("Authorization: Bearer wrong", i)}})
-		send(s.Handler(), request{}) // none at all, as every browser begins
+		send(s.Handler(), request{}) // a request without a token is not logged, as every browser begins with one
 	}
 	is.Equal(strings.Count(log.String(), "wrong token"), 1)
 	is.True(!strings.Contains(log.String(), "wrong0"))

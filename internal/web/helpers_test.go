@@ -17,18 +17,18 @@ import (
 	"github.com/unbit/spoolgore/internal/collector"
 )
 
-// patience is how long a test waits for what is to happen.
+// patience is the limit for an event.
 const patience = 5 * time.Minute
 
-// hostile is a subject that does all it can.
+// hostile is a subject that tries to execute code in the page.
 const hostile = `</td></script><img src=x onerror="window.owned=1"><script>window.owned=1</script>`
 
-// fakePulse says what a test wants.
+// fakePulse is a Collector with the figures of a test.
 type fakePulse struct {
 	started time.Time
 	last    collector.Snapshot
 	past    []collector.Minute
-	health  func() spoolgore.Health // has Queue; nil: last has it
+	health  func() spoolgore.Health // if not nil, last.Queue comes from it
 }
 
 func (p *fakePulse) Started() time.Time { return p.started }
@@ -43,14 +43,15 @@ func (p *fakePulse) Last() collector.Snapshot {
 
 func (p *fakePulse) Past() []collector.Minute { return p.past }
 
-// well is a reading of a spool that is run well.
+// well returns a snapshot of a spool without trouble.
 func well() collector.Snapshot {
 	return collector.Snapshot{At: time.Now(), Health: spoolgore.Health{
 		Running: true, Relays: []spoolgore.RelayHealth{{Name: "mail.example.com:587", Connections: 2, Limit: 20}},
 	}, Counts: collector.Counts{Sent: 48211, Deferred: 96, Failed: 12}, PerMinute: 312}
 }
 
-// relay is a Transport. It refuses no...@ for good, but norbert@ once only, defers full...@ and later...@, and takes the rest.
+// relay is a Transport. It refuses no...@ for good, but norbert@ once only, defers full...@ and later...@, and accepts
+// all other recipients.
 type relay struct{ norbert atomic.Bool }
 
 func (l *relay) Deliver(_ context.Context, t *spoolgore.Transaction) (results []spoolgore.Result) {
@@ -80,7 +81,7 @@ func drop(t *testing.T, dir, name, text string) {
 	check(t, os.MkdirAll(filepath.Join(dir, "tmp"), 0o700))
 	tmp := filepath.Join(dir, "tmp", name)
 	check(t, os.WriteFile(tmp, []byte(text), 0o600))
-	old := time.Now().Add(-time.Minute) // nobody has to wait whether it is whole
+	old := time.Now().Add(-time.Minute) // so that the file has settled
 	check(t, os.Chtimes(tmp, old, old))
 	check(t, os.Rename(tmp, filepath.Join(dir, name)))
 }
@@ -101,7 +102,7 @@ func exists(path ...string) bool {
 	return err == nil
 }
 
-// soon waits until what is to be is so.
+// soon waits until so returns true.
 func soon(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !so(); time.Sleep(10 * time.Millisecond) {
@@ -128,7 +129,7 @@ func run(t *testing.T, dir string, opts spoolgore.Options) *spoolgore.Spool {
 	return s
 }
 
-// serve shows the spool in dir, with what o says else, and returns where.
+// serve returns a server for the spool in dir with further options of o, and its URL.
 func serve(t *testing.T, dir string, o Options) (s *Server, url string) {
 	t.Helper()
 	o.Dir, o.Log = dir, slog.New(slog.DiscardHandler)

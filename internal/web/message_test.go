@@ -18,7 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// look looks inside.
+// look requests the view of a message.
 func look(t *testing.T, s *Server, m shown) inside {
 	t.Helper()
 	return get[inside](t, s, "/message?place="+m.Place+"&file="+m.File)
@@ -45,7 +45,7 @@ func TestMessageView(t *testing.T) {
 		"place=failed&file=" + name("../waits"):   http.StatusNotFound,
 		"place=&file=" + name(".spoolgore.js"):    http.StatusNotFound,
 		"place=&file=" + name(".spoolgore.lock"):  http.StatusNotFound,
-		"place=failed&file=" + name("gone.json"):  http.StatusNotFound, // it is no message
+		"place=failed&file=" + name("gone.json"):  http.StatusNotFound, // a why-file is no message
 		"place=&file=" + name("tmp"):              http.StatusNotFound,
 		"place=&file=" + name(""):                 http.StatusNotFound,
 		"place=&file=" + name("nothing"):          http.StatusNotFound,
@@ -56,7 +56,7 @@ func TestMessageView(t *testing.T) {
 	is.NoErr(os.WriteFile(outside, []byte("To: a@x\n\nthe secret"), 0o600))
 	is.NoErr(os.Symlink(outside, filepath.Join(dir, "link")))
 	got := send(s.Handler(), request{path: "/message?place=&file=" + name("link")})
-	is.True(!strings.Contains(got.Body.String(), "the secret")) // links lead nowhere
+	is.True(!strings.Contains(got.Body.String(), "the secret")) // a link is not followed
 	got = send(s.Handler(), request{path: "/messages?state=new,unusable"})
 	is.True(!strings.Contains(got.Body.String(), "the secret"))
 }
@@ -67,7 +67,7 @@ func TestLookAtEveryAttempt(t *testing.T) {
 	first := record.Attempt{Time: at, Relay: "mail:25", TLS: "TLS 1.3", Reply: "450 \x1b[31mlater"}
 	r := record.Recipient{History: &record.History{First: first, Last: first}}
 	all, _ := tries(&r)
-	is.Equal(len(all), 0) // the last one is shown anyway
+	is.Equal(len(all), 0) // the last attempt is in the message already
 	last := record.Attempt{Time: at.Add(time.Hour), Error: "end: EOF"}
 	r.History = &record.History{First: first, Last: last, Times: 9, Runs: []record.AttemptRun{{Attempt: first, Times: 1}, {Attempt: last, Until: at.Add(2 * time.Hour), Times: 5}}}
 	all, leftOut := tries(&r)
@@ -106,7 +106,7 @@ func TestMessageViewOfHostileContent(t *testing.T) {
 			is.True(got.Body.Len() < 8<<20)
 			hidden := regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}]`)
 			for _, text := range append([]string{in.Text, in.Header, in.Subject}, attachmentNames(in)...) {
-				is.Equal(hidden.FindString(text), "") // all can be seen
+				is.Equal(hidden.FindString(text), "") // all characters are visible
 			}
 		})
 	}
@@ -119,7 +119,7 @@ func attachmentNames(in inside) (names []string) {
 	return names
 }
 
-// nested is a message of so many parts, each in the one before.
+// nested returns a message with that many parts, each inside the one before.
 func nested(depth int) string {
 	var b strings.Builder
 	b.WriteString("To: a@x.org\n")
@@ -132,9 +132,9 @@ func nested(depth int) string {
 func TestPartsOfAMessage(t *testing.T) {
 	const html = "Content-Type: text/html; charset=iso-8859-1\n\n"
 	tests := map[string]struct {
-		text  string // a header and a body
+		text  string // header and body
 		want  string
-		files string // name, type and size of each
+		files string // name, type and size of each file
 	}{
 		"plain":              {"X: y\n\nhello\n", "hello\n", ""},
 		"a charset":          {"Content-Type: text/plain; charset=iso-8859-1\n\nGr\xfc\xdfe\n", "Grüße\n", ""},
@@ -158,7 +158,7 @@ func TestPartsOfAMessage(t *testing.T) {
 			is.NoErr(err)
 			_, body, _ := strings.Cut(tt.text, "\n\n")
 			var p parts
-			_ = p.take(h.Get, strings.NewReader(body), 0) // what is broken is shown as far as it goes
+			_ = p.take(h.Get, strings.NewReader(body), 0) // a broken message is shown up to the error
 			is.Equal(strings.TrimRight(p.text(), "\n"), strings.TrimRight(tt.want, "\n"))
 			var files []string
 			for _, f := range p.files {

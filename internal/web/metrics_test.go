@@ -16,7 +16,7 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// scrape returns the metrics of the spool, a line each; those of Go and of the process are left out.
+// scrape returns the metrics of the spool, one per line, without those of Go and of the process.
 func scrape(t *testing.T, s *Server) (lines []string, text string) {
 	t.Helper()
 	got := send(s.Handler(), request{path: "/metrics"})
@@ -50,10 +50,12 @@ func TestMetrics(t *testing.T) {
 	for _, ev := range []spoolgore.Event{
 		{Kind: spoolgore.EventQueued, Time: now},
 		{Kind: spoolgore.EventSent, Relay: relay, Reply: "250 2.0.0 Ok", Time: now, Since: now.Add(-3 * time.Second)},
-		{Kind: spoolgore.EventSent, Relay: relay, Reply: "250 2.0.0 Ok", Time: now, Since: now.Add(time.Hour)}, // the clock was set
+		// the clock was set back
+		{Kind: spoolgore.EventSent, Relay: relay, Reply: "250 2.0.0 Ok", Time: now, Since: now.Add(time.Hour)},
 		{Kind: spoolgore.EventDeferred, Relay: relay, Reply: "450 4.7.1 later", Fault: spoolgore.FaultRecipient, Err: refused},
 		{Kind: spoolgore.EventDeferred, Relay: relay, Fault: spoolgore.FaultRelay, Err: down},
-		{Kind: spoolgore.EventDeferred, Relay: relay, Fault: spoolgore.FaultNone, Err: refused}, // no attempt
+		// no attempt was counted
+		{Kind: spoolgore.EventDeferred, Relay: relay, Fault: spoolgore.FaultNone, Err: refused},
 		{Kind: spoolgore.EventFailed, Relay: relay, Reply: "550 no", Fault: spoolgore.FaultRecipient, Err: refused},
 		{Kind: spoolgore.EventFailed, Fault: spoolgore.FaultMessage, Err: errors.New("too old")},
 		{Kind: spoolgore.EventKept}, {Kind: spoolgore.EventUnusable},
@@ -88,12 +90,12 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, line := range lines {
 		if age, ok := strings.CutPrefix(line, "spoolgore_oldest_message_age_seconds "); ok {
-			is.True(age != "0") // something waits
+			is.True(age != "0") // a message waits
 		}
 	}
 }
 
-// What the conventions of Prometheus ask of names and units.
+// Names and units follow the conventions of Prometheus.
 func TestMetricsFollowTheConventions(t *testing.T) {
 	is := is.New(t)
 	s, _ := tried(t)
@@ -109,7 +111,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	}
 }
 
-// Whatever relays say, there is only so much that is told apart.
+// The number of label values is bounded for any replies of relays.
 func TestLabelsAreBounded(t *testing.T) {
 	is := is.New(t)
 	s, _ := serve(t, t.TempDir(), Options{})
@@ -141,7 +143,7 @@ func TestCode(t *testing.T) {
 	}
 }
 
-// Every metric is told of in docs/monitoring.md, and no other.
+// docs/monitoring.md has every metric, and no other.
 func TestTheDocsHaveEveryMetric(t *testing.T) {
 	is := is.New(t)
 	s, _ := tried(t)
@@ -150,12 +152,12 @@ func TestTheDocsHaveEveryMetric(t *testing.T) {
 	_, text := scrape(t, s)
 	docs, err := os.ReadFile("../../docs/monitoring.md")
 	is.NoErr(err)
-	told, there := make(map[string]bool), make(map[string]bool)
+	documented, there := make(map[string]bool), make(map[string]bool)
 	for _, m := range regexp.MustCompile("(?m)`(spoolgore_[a-z_]+)[`{]").FindAllSubmatch(docs, -1) {
-		told[string(m[1])] = true
+		documented[string(m[1])] = true
 	}
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (spoolgore_[a-z_]+) `).FindAllStringSubmatch(text, -1) {
 		there[m[1]] = true
 	}
-	is.Equal(told, there)
+	is.Equal(documented, there)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A spool that several users share needs a token on loopback, and none on a Unix socket of mode 0660.
+// A shared spool needs a token on loopback, and none on a Unix socket of mode 0660.
 func TestSharedSpoolNeedsAToken(t *testing.T) {
 	for _, row := range []struct {
 		mode        os.FileMode
@@ -56,20 +56,20 @@ func TestUnixSocket(t *testing.T) {
 	is.True(err != nil)
 	is.NoErr(os.WriteFile(path, nil, 0o600))
 	_, err = s.Listen("unix:" + path)
-	is.True(err != nil) // a file stays
+	is.True(err != nil) // a regular file is not replaced
 	is.NoErr(os.Remove(path))
 	stale, err := net.Listen("unix", path)
 	is.NoErr(err)
 	stale.(*net.UnixListener).SetUnlinkOnClose(false)
 	is.NoErr(stale.Close())
-	l, err := s.Listen("unix:" + path) // in place of the socket of an earlier daemon
+	l, err := s.Listen("unix:" + path) // replaces the socket of an earlier daemon
 	is.NoErr(err)
 	defer l.Close()
 	fi, err := os.Stat(path)
 	is.NoErr(err)
 	is.Equal(fi.Mode().Perm(), os.FileMode(0o660))
 	_, err = s.Listen("unix:" + path)
-	is.True(err != nil) // in use
+	is.True(err != nil) // the socket is in use
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })}
 	go server.Serve(l)
 	defer server.Close()

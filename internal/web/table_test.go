@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// slowTable is a table of a spool that takes so long to read.
+// slowTable returns the table of a spool that takes time to read.
 func slowTable(cost *time.Duration) (t *table, loads *atomic.Int32) {
 	loads = new(atomic.Int32)
 	return &table{load: func(_, _ string, now time.Time, rows bool) (*reading, error) {
@@ -40,7 +40,7 @@ func TestALargeSpoolKeepsNobodyWaiting(t *testing.T) {
 		began := time.Now()
 		_, err := table.get(ctx, false, time.Second)
 		is.Equal(err, errReading)
-		is.Equal(time.Since(began), time.Second) // as long as was said, where there is nothing yet
+		is.Equal(time.Since(began), time.Second) // the given limit, as there is no earlier reading
 		gone, cancel := context.WithTimeout(ctx, time.Second)
 		_, err = table.get(gone, false, time.Hour)
 		cancel()
@@ -48,7 +48,7 @@ func TestALargeSpoolKeepsNobodyWaiting(t *testing.T) {
 		first, err := table.get(ctx, false, time.Minute)
 		is.NoErr(err)
 		is.Equal(time.Since(began), 10*time.Second)
-		is.Equal(loads.Load(), int32(1)) // one for all
+		is.Equal(loads.Load(), int32(1)) // one reading for all callers
 
 		time.Sleep(180 * time.Second)
 		again, err := table.get(ctx, false, time.Minute)
@@ -59,7 +59,7 @@ func TestALargeSpoolKeepsNobodyWaiting(t *testing.T) {
 		again, err = table.get(ctx, false, time.Minute)
 		is.NoErr(err)
 		is.True(again == first)
-		is.Equal(time.Since(began), quick) // an old one at once, rather than a new one later
+		is.Equal(time.Since(began), quick) // the earlier reading at once, instead of a new one later
 		time.Sleep(10 * time.Second)
 		again, err = table.get(ctx, false, time.Minute)
 		is.NoErr(err)
@@ -68,7 +68,7 @@ func TestALargeSpoolKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
-// A page asks for how it is and for the messages in one breath.
+// A page requests the state and the messages at the same time.
 func TestRowsAreWaitedForBehindAReadingWithoutThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
@@ -79,7 +79,7 @@ func TestRowsAreWaitedForBehindAReadingWithoutThem(t *testing.T) {
 		began := time.Now()
 		_, err = table.get(ctx, true, 5*time.Second)
 		is.Equal(err, errReading)
-		is.Equal(time.Since(began), 5*time.Second) // as long as was said, and no longer
+		is.Equal(time.Since(began), 5*time.Second) // the given limit
 		r, err := table.get(ctx, true, time.Minute)
 		is.NoErr(err)
 		is.Equal(len(r.rows), 3)
@@ -87,7 +87,7 @@ func TestRowsAreWaitedForBehindAReadingWithoutThem(t *testing.T) {
 	})
 }
 
-// A message that nobody has thought of must not end the daemon.
+// A panic while a message is read must not end the daemon.
 func TestAFaultInReadingIsAnError(t *testing.T) {
 	is := is.New(t)
 	table := &table{load: func(string, string, time.Time, bool) (*reading, error) { panic("oh") }}
@@ -97,7 +97,7 @@ func TestAFaultInReadingIsAnError(t *testing.T) {
 	}
 }
 
-func TestWhatWasDoneIsSeenAtOnce(t *testing.T) {
+func TestActionsAreSeenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		cost, ctx := 10*time.Second, t.Context()
@@ -107,21 +107,21 @@ func TestWhatWasDoneIsSeenAtOnce(t *testing.T) {
 		table.expire(map[[2]string]bool{{"", "b"}: true, {"", "a"}: false})
 		again, err := table.get(ctx, true, time.Minute)
 		is.NoErr(err)
-		is.Equal(len(again.rows), 2) // b is gone from the spool; a was only tried, and the b that is held is another one
+		is.Equal(len(again.rows), 2) // b is not in the spool any more; a was only tried; the held b is another message
 		is.Equal(again.rows[1].place, spooldir.Hold)
 		is.Equal(len(first.rows), 3)
 
-		table.expire(nil) // while it is being read
+		table.expire(nil) // during a reading
 		time.Sleep(11 * time.Second)
 		began := time.Now()
 		_, err = table.get(ctx, true, time.Minute)
 		is.NoErr(err)
-		is.Equal(time.Since(began), quick) // that reading may have missed it: there is another one at once
+		is.Equal(time.Since(began), quick) // a new reading begins at once, as that one may lack the change
 		time.Sleep(time.Minute)
 	})
 }
 
-func TestATroubleIsToldUntilItIsOver(t *testing.T) {
+func TestErrorIsReturnedUntilItIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		cost, ctx := time.Millisecond, t.Context()

@@ -27,7 +27,7 @@ import (
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
-// get asks for path and reads the answer, which is JSON.
+// get requests path and decodes the JSON of the response.
 func get[T any](t *testing.T, s *Server, path string) (v T) {
 	t.Helper()
 	got := send(s.Handler(), request{path: path})
@@ -43,13 +43,13 @@ type page struct {
 	Rows                []shown
 }
 
-// list asks for the messages in the states.
+// list requests the messages in the states.
 func list(t *testing.T, s *Server, states string, more ...string) page {
 	t.Helper()
 	return get[page](t, s, "/messages?state="+states+strings.Join(more, ""))
 }
 
-// order has something done to messages.
+// order requests an action on messages.
 func doOrder(t *testing.T, s *Server, act string, messages ...shown) (out outcome) {
 	t.Helper()
 	o := order{Act: act}
@@ -70,7 +70,7 @@ func doOrder(t *testing.T, s *Server, act string, messages ...shown) (out outcom
 	return out
 }
 
-// tried runs a spool with one message of each kind until all were tried.
+// tried runs a spool with one message of each kind until all messages were tried.
 func tried(t *testing.T) (s *Server, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -81,14 +81,14 @@ func tried(t *testing.T) (s *Server, dir string) {
 	spool := run(t, dir, spoolgore.Options{})
 	pulse := &fakePulse{started: time.Now().Add(-9 * time.Hour), last: well(), health: spool.Health}
 	s, _ = serve(t, dir, Options{Version: "v1", Flush: spool.Flush, Collector: pulse})
-	soon(t, "all was tried", func() bool {
+	soon(t, "every message was tried", func() bool {
 		s.table.expire(nil)
 		return len(list(t, s, "failed").Rows) == 1 && len(list(t, s, "deferred").Rows) == 2 && len(list(t, s, "unusable").Rows) == 1
 	})
 	return s, dir
 }
 
-func TestStatusTellsHowItIs(t *testing.T) {
+func TestStatusOfTheSpool(t *testing.T) {
 	is := is.New(t)
 	s, dir := tried(t)
 	st := get[status](t, s, "/status")
@@ -99,9 +99,9 @@ func TestStatusTellsHowItIs(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(dir, ".spoolgore.js.bad-20260102T030405Z"), []byte("{"), 0o600))
 	s.table.expire(nil)
 	problems := get[status](t, s, "/status").Problems
-	is.Equal(len(problems), 1) // a status file was damaged
+	is.Equal(len(problems), 1) // the damaged status file
 	is.True(strings.Contains(problems[0], ".bad-20260102T030405Z"))
-	is.Equal(st.Waiting, 3) // what is unusable needs somebody
+	is.Equal(st.Waiting, 3) // a file that cannot be sent counts as waiting
 	is.Equal(st.Queue["deferred"], 2)
 	is.Equal(st.Queue["failed"], 1)
 	is.True(time.Since(st.Oldest) < patience)
@@ -111,8 +111,8 @@ func TestStatusTellsHowItIs(t *testing.T) {
 	is.Equal(st.Reasons[0], group{"rcpt: 450 4.2.0 <…>: Recipient address rejected: Greylisted, see https://postgrey.example/help", 2})
 }
 
-// TestCountsAreThoseOfTheQueue has a spool that takes for ever to read: the counts are there all the same, and follow
-// what programs do in hold/ and failed/.
+// TestCountsAreThoseOfTheQueue has a spool that takes very long to read. The counts are shown at once, and follow
+// changes by other programs in hold/ and failed/.
 func TestCountsAreThoseOfTheQueue(t *testing.T) {
 	is := is.New(t)
 	s, dir := tried(t)
@@ -146,7 +146,7 @@ func TestMessagesAreListedInPages(t *testing.T) {
 	first := list(t, s, "deferred,failed,unusable", "&limit=3")
 	rest := list(t, s, "deferred,failed,unusable", "&limit=3&offset=3")
 	is.Equal(first.Total, 4)
-	is.Equal(append(first.Rows, rest.Rows...), all.Rows) // in the same order, none twice
+	is.Equal(append(first.Rows, rest.Rows...), all.Rows) // in the same order, each message once
 	is.Equal(len(list(t, s, "deferred", "&offset=9").Rows), 0)
 	is.Equal(len(list(t, s, "deferred", "&offset=-1&limit=-5").Rows), 2)
 
@@ -158,17 +158,18 @@ func TestMessagesAreListedInPages(t *testing.T) {
 	m := list(t, s, "failed").Rows[0]
 	is.Equal(m.Place, "failed")
 	is.Equal(m.Subject, "two")
-	is.Equal(m.To, "nobody@example.org") // ann has it
+	is.Equal(m.To, "nobody@example.org") // ann has accepted the message
 	is.Equal(m.Recipients, 1)
 	bad := list(t, s, "unusable").Rows[0]
-	is.Equal(bad.Name, `bad \x1b[2J\u202e`) // does nothing to whoever sees it
+	is.Equal(bad.Name, `bad \x1b[2J\u202e`) // control characters are escaped
 	name, err := base64.RawURLEncoding.DecodeString(bad.File)
 	is.NoErr(err)
 	is.Equal(string(name), "bad \x1b[2J\u202e")
-	is.Equal(list(t, s, "deferred", "&q=c@example.com").Rows[0].Subject, hostile) // as it is, for the page to show as text
+	// unchanged: the page shows it as text
+	is.Equal(list(t, s, "deferred", "&q=c@example.com").Rows[0].Subject, hostile)
 }
 
-func TestAMessageThatNobodyHasReadYet(t *testing.T) {
+func TestMessageThatTheDaemonHasNotRead(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
 	drop(t, dir, "m", mail("a@example.com", "b@example.org, c@example.org", "fresh", "text\n"))
@@ -179,7 +180,7 @@ func TestAMessageThatNobodyHasReadYet(t *testing.T) {
 	is.Equal(m.Recipients, 2)
 }
 
-func TestWhatAPersonMayDo(t *testing.T) {
+func TestActionsOnMessages(t *testing.T) {
 	is := is.New(t)
 	s, dir := tried(t)
 	waits := list(t, s, "deferred", "&q=c@example.com").Rows[0]
@@ -187,16 +188,16 @@ func TestWhatAPersonMayDo(t *testing.T) {
 	is.Equal(doOrder(t, s, "hold", waits).Done, 1)
 	is.True(exists(dir, "hold", "waits"))
 	is.Equal(doOrder(t, s, "hold", waits).Failed[0].Error, "it is not there any more: it was sent, moved or deleted")
-	soon(t, "it is listed as held", func() bool { s.table.expire(nil); return list(t, s, "held").Total == 1 })
+	soon(t, "the message is listed as held", func() bool { s.table.expire(nil); return list(t, s, "held").Total == 1 })
 	held := list(t, s, "held").Rows[0]
-	is.Equal(doOrder(t, s, "retry", held).Done, 1) // released
+	is.Equal(doOrder(t, s, "retry", held).Done, 1) // the message was released
 	is.True(exists(dir, "waits"))
 
-	soon(t, "it waits again", func() bool { s.table.expire(nil); return list(t, s, "deferred", "&q=c@example.com").Total == 1 })
+	soon(t, "the message waits again", func() bool { s.table.expire(nil); return list(t, s, "deferred", "&q=c@example.com").Total == 1 })
 	waits = list(t, s, "deferred", "&q=c@example.com").Rows[0]
 	attempts := waits.Attempts
 	is.Equal(doOrder(t, s, "retry", waits).Done, 1)
-	soon(t, "it is tried now", func() bool {
+	soon(t, "the message is tried now", func() bool {
 		s.table.expire(nil)
 		l := list(t, s, "deferred", "&q=c@example.com")
 		return l.Total == 1 && l.Rows[0].Attempts > attempts
@@ -206,33 +207,33 @@ func TestWhatAPersonMayDo(t *testing.T) {
 	is.Equal(doOrder(t, s, "delete", gone).Done, 1)
 	is.True(!exists(dir, "failed", "gone"))
 	is.True(!exists(dir, "failed", "gone.json"))
-	is.True(exists(dir, "failed")) // and nothing else
+	is.True(exists(dir, "failed")) // no other file was removed
 	is.True(exists(dir, "waits"))
 }
 
-func TestAFailedMessageThatIsHeldGoesOnlyToWhoHasNotGotIt(t *testing.T) {
+func TestHeldFailedMessageGoesToTheRemainingRecipients(t *testing.T) {
 	is := is.New(t)
 	s, dir := tried(t)
 	gone := list(t, s, "failed").Rows[0]
 	is.Equal(doOrder(t, s, "hold", gone).Done, 1)
 	is.True(exists(dir, "hold", "gone"))
-	soon(t, "it is listed as held", func() bool { s.table.expire(nil); return list(t, s, "held").Total == 1 })
+	soon(t, "the message is listed as held", func() bool { s.table.expire(nil); return list(t, s, "held").Total == 1 })
 	is.Equal(doOrder(t, s, "retry", list(t, s, "held").Rows[0]).Done, 1)
-	soon(t, "it has failed again", func() bool { s.table.expire(nil); return list(t, s, "failed").Total == 1 })
+	soon(t, "the message has failed again", func() bool { s.table.expire(nil); return list(t, s, "failed").Total == 1 })
 	in := look(t, s, list(t, s, "failed").Rows[0])
 	is.Equal(in.People[1].State, "sent")
 	is.True(in.People[1].Last.Before(in.People[0].Last)) // ann was not tried again
 }
 
-// Somebody may be about to edit the status file: nobody is told that mail is tried, and nothing ends the pause.
-func TestNothingIsTriedWhileItIsPaused(t *testing.T) {
+// An operator may be about to edit the status file: flush is refused during a pause, and the pause goes on.
+func TestFlushIsRefusedDuringAPause(t *testing.T) {
 	is := is.New(t)
 	vital, flushed := &fakePulse{last: well()}, false
 	vital.last.Paused = true
 	s, _ := serve(t, t.TempDir(), Options{Collector: vital, Flush: func() { flushed = true }})
 	got := send(s.Handler(), request{method: "POST", path: "/do", header: []string{"Content-Type: application/json"}, body: `{"act":"flush"}`})
 	is.Equal(got.Code, http.StatusConflict)
-	is.True(strings.Contains(got.Body.String(), "SIGHUP")) // it says what ends it
+	is.True(strings.Contains(got.Body.String(), "SIGHUP")) // the response says what ends the pause
 	is.True(!flushed)
 }
 
@@ -248,7 +249,7 @@ func TestActionNeedsTheVersionThatWasShown(t *testing.T) {
 	}
 	is.True(exists(dir, "waits"))
 
-	// Nor is anything written over.
+	// A file of the same name is not overwritten.
 	gone := list(t, s, "failed").Rows[0]
 	is.NoErr(os.WriteFile(filepath.Join(dir, "hold", "gone"), []byte("held\n"), 0o600))
 	is.Equal(doOrder(t, s, "hold", gone).Failed[0].Error, "there is a message of that name already")
@@ -268,7 +269,7 @@ func TestActionNeedsTheVersionThatWasShown(t *testing.T) {
 	is.True(exists(dir, "failed", "gone.json"))
 }
 
-// versionAt is the true version of what m names, so that nothing but the name is in its way.
+// versionAt returns the version of the file that m names, so that only the name can be wrong.
 func versionAt(dir string, m shown) string {
 	file, _ := base64.RawURLEncoding.DecodeString(m.File)
 	fi, err := os.Lstat(filepath.Join(dir, m.Place, string(file)))
@@ -302,7 +303,7 @@ func TestInvalidActions(t *testing.T) {
 	}
 }
 
-// A status file that lies in the spool under a name like that of a message is none.
+// A status file in the spool under the name of a message is not listed as a message.
 func TestTheStatusFileIsNoMessage(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -349,8 +350,8 @@ func TestHealthz(t *testing.T) {
 	tests := map[string]struct {
 		last    collector.Snapshot
 		started time.Time
-		want    string // a part of the reason; empty: all is well
-		dead    bool   // /livez says so too
+		want    string // text of the reason; empty: no trouble
+		dead    bool   // /livez also fails
 	}{
 		"well":                             {reading(fine), ago(time.Hour), "", false},
 		"no relays known":                  {reading(), ago(time.Hour), "", false},
@@ -373,11 +374,12 @@ func TestHealthz(t *testing.T) {
 			is.Equal(got.Code == http.StatusOK, tt.want == "")
 			is.Equal(live.Code == http.StatusOK, !tt.dead)
 			is.True(strings.Contains(got.Body.String(), tt.want))
-			is.Equal(get[status](t, s, "/status").Healthy, tt.want == "") // and the page agrees
+			is.Equal(get[status](t, s, "/status").Healthy, tt.want == "") // the page has the same state
 			token, _ := serve(t, t.TempDir(), Options{Collector: vital, Token: secretToken})
 			got = send(token.Handler(), request{path: "/healthz"})
 			is.Equal(got.Code == http.StatusOK, tt.want == "")
-			is.True(tt.want == "" || !strings.Contains(got.Body.String(), tt.want)) // why is for who has the token
+			// the reason is shown only with the token
+			is.True(tt.want == "" || !strings.Contains(got.Body.String(), tt.want))
 			got = send(token.Handler(), request{path: "/healthz", header: []string{"Authorization: Bearer " + secretToken}})
 			is.True(strings.Contains(got.Body.String(), tt.want))
 		})
@@ -400,7 +402,7 @@ func TestHistory(t *testing.T) {
 	is.Equal(get[map[string][]int64](t, s, fmt.Sprint("/history?after=", at.Unix()+60))["at"], []int64{})
 }
 
-// A spool is not read more often than is cheap, however many ask.
+// A spool is read only as often as is cheap, with any number of requests.
 func TestTheSpoolIsReadOnceForMany(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -410,7 +412,7 @@ func TestTheSpoolIsReadOnceForMany(t *testing.T) {
 	again, err := s.table.get(t.Context(), false, patience)
 	is.NoErr(err)
 	is.True(first == again)
-	is.True(first.rows == nil) // nobody has asked for them
+	is.True(first.rows == nil) // no request needs the messages
 	rows, err := s.table.get(t.Context(), true, patience)
 	is.NoErr(err)
 	is.True(rows != first && rows.rows != nil)
@@ -420,10 +422,10 @@ func TestTheSpoolIsReadOnceForMany(t *testing.T) {
 	s.table.expire(nil)
 	again, err = s.table.get(t.Context(), false, patience)
 	is.NoErr(err)
-	is.True(again != rows && again.rows != nil) // somebody looks: they are kept for a while
+	is.True(again != rows && again.rows != nil) // the messages were requested, so they are read for a while
 }
 
-func TestASpoolThatIsNotThere(t *testing.T) {
+func TestMissingSpool(t *testing.T) {
 	is := is.New(t)
 	s, _ := serve(t, filepath.Join(t.TempDir(), "gone"), Options{})
 	st := get[status](t, s, "/status")
@@ -441,7 +443,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- s.Serve(ctx, l) }()
-	conn, err := net.Dial("tcp", l.Addr().String()) // one that says nothing holds up nothing
+	conn, err := net.Dial("tcp", l.Addr().String()) // a silent connection does not delay the end
 	is.NoErr(err)
 	defer conn.Close()
 	answer, err := http.Get("http://" + l.Addr().String() + "/healthz")
@@ -455,7 +457,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	is.True(err != nil)
 }
 
-func TestServeSaysThatItCannot(t *testing.T) {
+func TestServeReturnsErrors(t *testing.T) {
 	is := is.New(t)
 	s, _ := serve(t, t.TempDir(), Options{})
 	l, err := s.Listen("0")
@@ -475,17 +477,18 @@ func TestAPanicIsAnsweredWith500(t *testing.T) {
 	is.True(strings.Contains(log.String(), "oh"))
 }
 
-// The page asks nobody but the daemon, and its policy lets its own code run and nothing else.
+// The page loads no resource from another host, and its policy allows only its own code.
 func TestThePageIsOnePiece(t *testing.T) {
 	is := is.New(t)
 	s, _ := serve(t, t.TempDir(), Options{})
 	got := send(s.Handler(), request{})
 	text := got.Body.String()
 	for _, m := range regexp.MustCompile(`(?:src|href|url|import|action)\s*[=(]\s*["']?([^"')\s>]*)`).FindAllStringSubmatch(text, -1) {
-		is.True(slices.Contains([]string{"data:,", "#messages", "status"}, m[1])) // nothing from elsewhere; relative, for any prefix
+		// no resource of another host; relative paths, for any prefix
+		is.True(slices.Contains([]string{"data:,", "#messages", "status"}, m[1]))
 	}
 	for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage", " style=", " onclick="} {
-		is.True(!strings.Contains(text, word)) // no way to make code of text
+		is.True(!strings.Contains(text, word)) // the page cannot run text as code
 	}
 	policy := got.Header().Get("Content-Security-Policy")
 	for _, part := range []string{"default-src 'none'", "script-src 'sha256-", "style-src 'sha256-", "frame-ancestors 'none'", "require-trusted-types-for 'script'"} {

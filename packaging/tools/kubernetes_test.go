@@ -35,7 +35,7 @@ func TestKubernetesManifestHasOnlyKnownFields(t *testing.T) {
 	is.NoErr(yaml.UnmarshalStrict(docs["PersistentVolumeClaim"], new(corev1.PersistentVolumeClaim)))
 	is.NoErr(yaml.UnmarshalStrict(docs["Deployment"], new(appsv1.Deployment)))
 	wrong := bytes.Replace(docs["Deployment"], []byte("fsGroup:"), []byte("fsGruop:"), 1)
-	is.True(yaml.UnmarshalStrict(wrong, new(appsv1.Deployment)) != nil) // the check finds a misspelt field
+	is.True(yaml.UnmarshalStrict(wrong, new(appsv1.Deployment)) != nil) // a misspelt field is found
 }
 
 func TestKubernetesManifestKeepsMail(t *testing.T) {
@@ -43,12 +43,12 @@ func TestKubernetesManifestKeepsMail(t *testing.T) {
 	var d appsv1.Deployment
 	is.NoErr(yaml.UnmarshalStrict(documents(t)["Deployment"], &d))
 	pod := d.Spec.Template.Spec
-	is.Equal(*d.Spec.Replicas, int32(1))                                  // one daemon has a spool
-	is.Equal(d.Spec.Strategy.Type, appsv1.RecreateDeploymentStrategyType) // the old one ends first
+	is.Equal(*d.Spec.Replicas, int32(1))                                  // only one daemon can run a spool
+	is.Equal(d.Spec.Strategy.Type, appsv1.RecreateDeploymentStrategyType) // the old Pod ends before the new one starts
 	is.True(*pod.TerminationGracePeriodSeconds > 30)                      // mail in flight is finished
 	is.Equal(*pod.SecurityContext.FSGroup, int64(10001))                  // the volume belongs to the daemon
 	for key, value := range d.Spec.Selector.MatchLabels {
-		is.Equal(d.Spec.Template.Labels[key], value) // the Deployment finds its Pod
+		is.Equal(d.Spec.Template.Labels[key], value) // the Deployment selects its Pod
 	}
 	volumes := map[string]bool{}
 	for _, v := range pod.Volumes {
@@ -56,7 +56,7 @@ func TestKubernetesManifestKeepsMail(t *testing.T) {
 	}
 	c := pod.Containers[0]
 	for _, m := range c.VolumeMounts {
-		is.True(volumes[m.Name]) // each mount has its volume
+		is.True(volumes[m.Name]) // each mount has a volume
 	}
 	is.True(*c.SecurityContext.ReadOnlyRootFilesystem)
 	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
@@ -72,6 +72,6 @@ func TestKubernetesManifestNamesKnownSettings(t *testing.T) {
 	is.NoErr(err)
 	for _, v := range d.Spec.Template.Spec.Containers[0].Env {
 		key := strings.ToLower(strings.TrimPrefix(v.Name, "SPOOLGORE_"))
-		is.True(bytes.Contains(conf, []byte("\n#"+key+" "))) // the configuration shows the key
+		is.True(bytes.Contains(conf, []byte("\n#"+key+" "))) // spoolgore.conf has the key
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// child runs the process of a test.
+// child is the main function of a child process.
 func child(role string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -51,7 +51,7 @@ func child(role string) int {
 	return 0
 }
 
-// dying is a transport whose process is killed at a moment.
+// dying is a transport that kills its process.
 type dying struct {
 	spoolgore.Transport
 	when string // before, during or after Deliver; empty: never
@@ -81,7 +81,7 @@ func (d dying) Deliver(ctx context.Context, t *spoolgore.Transaction) []spoolgor
 	return results
 }
 
-// The signals that stop a process and have it go on.
+// Signals that stop and continue a process.
 const (
 	stopSignal = syscall.SIGSTOP
 	goOnSignal = syscall.SIGCONT

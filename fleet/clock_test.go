@@ -16,7 +16,7 @@ import (
 	"github.com/unbit/spoolgore/fleet/internal/pgtest"
 )
 
-// wrong returns a server whose clock differs from that of this host by offset, as "+3600".
+// wrong returns a server whose clock differs from the clock of this host by offset, such as "+3600".
 func wrong(t *testing.T, offset string) *pgtest.Server {
 	t.Helper()
 	all, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
@@ -26,7 +26,7 @@ func wrong(t *testing.T, offset string) *pgtest.Server {
 	for _, x := range []string{"LD_PRELOAD=" + all[0], "FAKETIME=" + offset, "FAKETIME_DONT_FAKE_MONOTONIC=1"} {
 		name, value, _ := strings.Cut(x, "=")
 		t.Setenv(name, value)
-		defer os.Unsetenv(name) // of hosts and workers
+		defer os.Unsetenv(name) // not for hosts and workers
 	}
 	server, err := pgtest.New()
 	pgtest.Need(t, err)
@@ -34,8 +34,8 @@ func wrong(t *testing.T, offset string) *pgtest.Server {
 	return server
 }
 
-// The clock of the database, and so the clock of each host beside the database, is wrong by an hour. The clock of the
-// database decides: nothing is sent early, nothing is given up, and the rate is kept.
+// The clock of the database is wrong by an hour, so the clocks of hosts and workers differ from it. The clock of the
+// database decides: no message is sent too early or given up, and the rate is kept.
 func TestScenarioClocksAreWrong(t *testing.T) {
 	is := is.New(t)
 	for _, offset := range []string{"+3600", "-3600"} {
@@ -53,7 +53,7 @@ func TestScenarioClocksAreWrong(t *testing.T) {
 			}
 			return ""
 		}
-		later := time.Now().Add(3 * time.Second) // a moment before the time of the sender
+		later := time.Now().Add(3 * time.Second) // NotBefore of the message
 		x, err := s.q.store.Server(t.Context())
 		is.NoErr(err)
 		is.True(time.Since(x.Now).Abs() > 59*time.Minute) // the clocks differ
@@ -81,13 +81,13 @@ func TestScenarioClocksAreWrong(t *testing.T) {
 		eventually(t, "the message that waits for its time is sent", func() bool {
 			sent := subjects(s.relay)["later b@example.org"] > 0
 			early := time.Now()
-			is.True(!sent || !early.Before(later)) // not early
+			is.True(!sent || !early.Before(later)) // not before its time
 			return sent
 		})
 		s.ends("clock wrong by "+offset+" s", 0)
 		slices.SortFunc(mails, time.Time.Compare)
 		for i := 14; i < len(mails); i++ {
-			is.True(mails[i].Sub(mails[i-14]) > time.Second) // a sliding second with more than 14
+			is.True(mails[i].Sub(mails[i-14]) > time.Second) // no second has more than 14 messages
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// Programs without a fleet link none of it.
+// Programs that do not use a fleet link no package of it.
 func TestTheCoreDoesNotKnowTheFleet(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)
@@ -17,7 +17,8 @@ func TestTheCoreDoesNotKnowTheFleet(t *testing.T) {
 	list.Dir = ".."
 	out, err := list.Output()
 	is.NoErr(err)
-	is.True(strings.Contains(string(out), "github.com/unbit/spoolgore/internal/engine")) // the list is that of the core
+	// the list has the packages of the module
+	is.True(strings.Contains(string(out), "github.com/unbit/spoolgore/internal/engine"))
 	for line := range strings.Lines(string(out)) {
 		is.True(!strings.Contains(line, "jackc") && !strings.Contains(line, "spoolgore/fleet")) // core
 	}

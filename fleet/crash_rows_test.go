@@ -16,8 +16,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// loser returns the directory of a socket that leads to the one of a server. The first answer that contains text is
-// lost, with its connection; lost then reports true.
+// loser returns the directory of a socket that leads to the server's. The first reply that contains text is lost with
+// its connection; then lost is true.
 func loser(t *testing.T, server, text string) (dir string, lost *atomic.Bool) {
 	t.Helper()
 	dir, lost = t.TempDir(), new(atomic.Bool)
@@ -58,8 +58,8 @@ func loser(t *testing.T, server, text string) (dir string, lost *atomic.Bool) {
 	return dir, lost
 }
 
-// The database has leased a message, and the answer to the claim is lost: the worker gives the lease back, long before
-// the lease would end by itself.
+// The database has leased a message, and the reply to the claim is lost: the worker gives the lease back long before
+// the lease ends.
 func TestAClaimWhoseAnswerWasLostIsGivenBack(t *testing.T) {
 	is := is.New(t)
 	server := shared.Server(t)
@@ -69,13 +69,14 @@ func TestAClaimWhoseAnswerWasLostIsGivenBack(t *testing.T) {
 	far := open(t, Options{DB: strings.ReplaceAll(near.opts.DB, server.Dir, dir), Lease: time.Hour})
 	relay := &smtptest.Relay{}
 	work(t, far, options(relay))
-	eventually(t, "sent", func() bool { return rows(t, near) == 0 })
+	eventually(t, "the message is sent", func() bool { return rows(t, near) == 0 })
 	is.True(lost.Load())
-	is.Equal(len(relay.Messages()), 1) // once
+	is.Equal(len(relay.Messages()), 1) // no copy
 }
 
-// A message is given up, and the transaction fails before its commit, again and again; then the worker is killed. There
-// is neither a failed message without a report nor a report without a failed message, and in the end one of each.
+// A message is given up, but the transaction fails before its commit, several times. Then the worker is killed. There
+// is never a failed message without a report, or a report without a failed message, and at the end there is one of
+// each.
 func TestGivingUpAndTheReportAreOneTransaction(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Reply: func(verb, arg string) string {
@@ -101,7 +102,7 @@ func TestGivingUpAndTheReportAreOneTransaction(t *testing.T) {
 	}
 	put(t, q, spoolgore.Envelope{}, mail("one"))
 	worker := spawn(t, "worker", env...)
-	eventually(t, "the worker has tried to record", func() bool {
+	eventually(t, "the worker has tried to record the failure", func() bool {
 		var tries int
 		is.NoErr(conn.QueryRow(t.Context(), `SELECT last_value FROM spoolgore.tries`).Scan(&tries))
 		return tries > 1
@@ -116,7 +117,7 @@ func TestGivingUpAndTheReportAreOneTransaction(t *testing.T) {
 	_, err = conn.Exec(t.Context(), `DROP TRIGGER fail ON spoolgore.message`)
 	is.NoErr(err)
 	spawn(t, "worker", env...)
-	eventually(t, "given up, and the report is sent", func() bool { return len(relay.Messages()) > 0 && rows(t, q) == 1 })
+	eventually(t, "the message is given up and the report is sent", func() bool { return len(relay.Messages()) > 0 && rows(t, q) == 1 })
 	is.Equal(failed(), 1)
 	is.Equal(subjects(relay), map[string]int{"Not delivered: one a@example.com": 1})
 }

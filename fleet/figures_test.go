@@ -28,7 +28,7 @@ func figures(t *testing.T) {
 	}
 }
 
-// processor returns the seconds that all processes of a server, ended ones too, have used.
+// processor returns the processor time of all processes of a server in seconds, including processes that have ended.
 func processor(t *testing.T, s *pgtest.Server) (seconds float64) {
 	t.Helper()
 	dirs, err := os.ReadDir("/proc")
@@ -58,13 +58,13 @@ func processor(t *testing.T, s *pgtest.Server) (seconds float64) {
 	return seconds
 }
 
-// A message of 4 KiB.
+// body4k returns a message of 4 KiB.
 func body4k(subject string) string {
 	return mail(subject) + strings.Repeat(strings.Repeat("x", 70)+"\n", 55)
 }
 
-// Put by 24 goroutines and one worker beside a local spool with the same relay and the same options: messages a second,
-// and the time of the server's processor for a message.
+// TestFiguresThroughput compares Put by 24 goroutines and one worker with a local spool with the same relay and
+// options: messages a second, and processor time of the server for a message.
 func TestFiguresThroughput(t *testing.T) {
 	figures(t)
 	is := is.New(t)
@@ -119,7 +119,7 @@ func TestFiguresThroughput(t *testing.T) {
 	}
 }
 
-// The page of 50 messages, the counts, and a claim among very many deferred messages.
+// TestFiguresManyMessages measures the page of 50 messages, the counts, and a claim among very many deferred messages.
 func TestFiguresManyMessages(t *testing.T) {
 	figures(t)
 	is := is.New(t)
@@ -186,8 +186,8 @@ func TestFiguresManyMessages(t *testing.T) {
 	stop()
 }
 
-// Round trips: statements for a Put, and of a worker with a backlog for a message. Notifications are not counted: Put does
-// not wait for them, and a process sends at most 20 in a second.
+// TestFiguresRoundTrips counts statements for a Put, and statements of a worker with a backlog for a message.
+// Notifications are not counted: Put does not wait for them, and a process sends at most 20 in a second.
 func TestFiguresRoundTrips(t *testing.T) {
 	figures(t)
 	is := is.New(t)
@@ -222,7 +222,8 @@ func TestFiguresRoundTrips(t *testing.T) {
 	is.Equal(rows(t, q), 0)
 }
 
-// The memory of a worker process: with a backlog of small messages, and with large ones on all connections.
+// TestFiguresMemory measures the memory of a worker process: with a backlog of small messages, and with large messages
+// on all connections.
 func TestFiguresMemory(t *testing.T) {
 	figures(t)
 	is := is.New(t)
@@ -241,7 +242,7 @@ func TestFiguresMemory(t *testing.T) {
 			put(t, s.q, spoolgore.Envelope{}, tt.text(fmt.Sprint("m", i)))
 		}
 		worker := s.worker(0)
-		eventually(t, "all is sent", func() bool { return s.left() == 0 })
+		eventually(t, "every message is sent", func() bool { return s.left() == 0 })
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", worker.Process.Pid))
 		is.NoErr(err)
 		_, peak, _ := strings.Cut(string(text), "VmHWM:")

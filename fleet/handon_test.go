@@ -17,7 +17,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// host runs a local spool that hands on, until the returned function is called.
+// host runs a local spool that hands messages on, until the returned function is called.
 func host(t *testing.T, dir string, transport spoolgore.Transport, events func(spoolgore.Event)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -77,28 +77,29 @@ func TestASpoolHandsOn(t *testing.T) {
 		_, err := spool.Put(t.Context(), env, strings.NewReader(mail(fmt.Sprint("m", i))+large))
 		is.NoErr(err)
 	}
-	// In spite of NotBefore and of the rate of the host.
+	// NotBefore and the rate of the host do not delay the messages.
 	seen := func() []spoolgore.EventKind {
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Sorted(slices.Values(kinds))
 	}
-	eventually(t, "all handed on", func() bool { return files(t, dir) == 0 && rows(t, q) == 3 && len(seen()) >= 6 })
+	eventually(t, "every message is handed on", func() bool { return files(t, dir) == 0 && rows(t, q) == 3 && len(seen()) >= 6 })
 	is.Equal(seen(), []spoolgore.EventKind{"handed on", "handed on", "handed on", "queued", "queued", "queued"})
 	work(t, q, options(relay))
-	eventually(t, "all sent, with a report", func() bool { return rows(t, q) == 0 && len(relay.Messages()) == 4 })
+	eventually(t, "every message and a report are sent", func() bool { return rows(t, q) == 0 && len(relay.Messages()) == 4 })
 	is.True(!time.Now().Before(later))
 	is.Equal(subjects(relay), map[string]int{
 		"m0 b@example.org": 1, "m1 b@example.org": 1, "m2 b@example.org": 1, "Handed on: m0 a@example.com": 1,
 	})
 	for _, m := range relay.Messages() {
 		if m.From != "" {
-			is.Equal(strings.Count(string(m.Data), "a line of the body\r\n"), 100_000) // every octet
+			is.Equal(strings.Count(string(m.Data), "a line of the body\r\n"), 100_000) // every octet is sent
 		}
 	}
 }
 
-// A crash between the commit and the removal of the file hands the message on again: the database knows the file.
+// After a crash between the commit and the removal of the file, the message is handed on again: the database recognizes
+// the file.
 func TestAFileIsHandedOnOnce(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{}
@@ -110,18 +111,19 @@ func TestAFileIsHandedOnOnce(t *testing.T) {
 	var offers []*spoolgore.Transaction
 	refuse := spoolgore.TransportFunc(func(ctx context.Context, tx *spoolgore.Transaction) []spoolgore.Result {
 		offers = append(offers, tx)
-		is.Equal(q.HandOn().Deliver(ctx, tx)[0].Err, nil) // the database has the message, and the host does not know
+		// the database has the message, and the host has no record of that
+		is.Equal(q.HandOn().Deliver(ctx, tx)[0].Err, nil)
 		return []spoolgore.Result{{Err: &spoolgore.DeliveryError{Fault: spoolgore.FaultRelay, Err: os.ErrDeadlineExceeded}}}
 	})
 	is.True(spoolgore.New(dir, spoolgore.Options{Transport: refuse}).Drain(t.Context()) != nil)
 	is.True(len(offers) > 0)
 	is.NoErr(os.Rename(filepath.Join(dir, name), filepath.Join(dir, "renamed")))
 	stop := host(t, dir, q.HandOn(), nil)
-	eventually(t, "handed on", func() bool { return files(t, dir) == 0 })
+	eventually(t, "the message is handed on", func() bool { return files(t, dir) == 0 })
 	stop()
 	is.Equal(rows(t, q), 1)
 	work(t, q, options(relay))
-	eventually(t, "sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "the message is sent", func() bool { return rows(t, q) == 0 })
 	is.Equal(len(relay.Messages()), 1)
 }
 
@@ -139,10 +141,10 @@ func TestAHostWaitsForTheDatabase(t *testing.T) {
 		is.NoErr(err)
 	}
 	_, err := q.Put(short(t), spoolgore.Envelope{To: []string{"b@example.org"}}, strings.NewReader("x"))
-	is.True(err != nil) // never a success for what is not there
+	is.True(err != nil) // no success for a message that is not in the database
 	is.Equal(files(t, dir), 3)
 	is.NoErr(server.Start())
-	eventually(t, "all handed on", func() bool { return files(t, dir) == 0 })
+	eventually(t, "every message is handed on", func() bool { return files(t, dir) == 0 })
 	is.Equal(rows(t, q), 3)
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// The disk of a host that hands on is full: programs are told, files that are complete are handed on, and everything goes
-// on when there is room.
+// The disk of a host that hands messages on is full: Put returns errors, complete files are handed on, and delivery
+// goes on when there is room.
 func TestScenarioTheDiskOfAHostIsFull(t *testing.T) {
 	is := is.New(t)
 	if os.Getuid() != 0 {
@@ -32,22 +32,22 @@ func TestScenarioTheDiskOfAHostIsFull(t *testing.T) {
 			env := spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}}
 			text := mail(subject) + strings.Repeat("a line of the body\n", 400)
 			if _, err := spoolgore.New(dir, spoolgore.Options{}).Put(t.Context(), env, strings.NewReader(text)); err != nil {
-				is.True(strings.Contains(err.Error(), "no space left on device")) // the cause
+				is.True(strings.Contains(err.Error(), "no space left on device")) // the error has the cause
 				refused++
 				continue
 			}
 			s.put = append(s.put, subject)
 		}
 	}
-	drop(40) // the database takes nothing yet: no host runs
+	drop(40) // no host runs, so no message is handed on
 	is.True(refused > 0)
 	complete := files(t, dir)
-	is.Equal(complete, len(s.put)) // no rest of what was refused
+	is.Equal(complete, len(s.put)) // a refused Put leaves no file
 	spawn(t, "host", append(s.env, "FLEET_TEST_NAME=h", "FLEET_TEST_DIR="+dir)...)
-	eventually(t, "all is handed on", func() bool { return files(t, dir) == 0 })
-	told := refused
+	eventually(t, "every message is handed on", func() bool { return files(t, dir) == 0 })
+	before := refused
 	drop(5)
-	is.Equal(refused, told) // there is room
-	eventually(t, "all is handed on", func() bool { return files(t, dir) == 0 })
+	is.Equal(refused, before) // no further Put is refused
+	eventually(t, "every message is handed on", func() bool { return files(t, dir) == 0 })
 	s.ends(fmt.Sprint("disk of a host full, ", refused, " refused"), 0)
 }

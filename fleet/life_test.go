@@ -21,12 +21,12 @@ import (
 // soon is a retry rule for tests.
 func soon(int) time.Duration { return 10 * time.Millisecond }
 
-// options returns the options of a worker for relay.
+// options returns options of a worker for relay.
 func options(relay *smtptest.Relay) spoolgore.Options {
 	return spoolgore.Options{SMTPAddr: "mail.example.com:25", Dial: relay.Dial, Backoff: soon, LocalName: "fleet.example.com"}
 }
 
-// subjects returns how often the relay has accepted each subject for each recipient.
+// subjects returns the number of acceptances of the relay by subject and recipient.
 func subjects(relay *smtptest.Relay) map[string]int {
 	got := make(map[string]int)
 	for _, m := range relay.Messages() {
@@ -50,7 +50,7 @@ func TestPutTxIsSentIfAndOnlyIfTheTransactionCommits(t *testing.T) {
 	db, err := sql.Open("pgx", q.opts.DB)
 	is.NoErr(err)
 	defer db.Close()
-	large := strings.Repeat("a line of the body\n", 100_000) // more than the part that Put reads at first
+	large := strings.Repeat("a line of the body\n", 100_000) // more than Put reads at first
 	for _, commit := range []bool{false, true} {
 		tx, err := conn.Begin(t.Context())
 		is.NoErr(err)
@@ -78,13 +78,13 @@ func TestPutTxIsSentIfAndOnlyIfTheTransactionCommits(t *testing.T) {
 	}
 	is.Equal(rows(t, q), 3)
 	work(t, q, options(relay))
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
 	is.Equal(subjects(relay), map[string]int{
 		"pgx true b@example.org": 1, "sql true b@example.org": 1, "function true b@example.org": 1,
 	})
 	for _, m := range relay.Messages() {
 		if bytes.Contains(m.Data, []byte("pgx")) {
-			is.Equal(bytes.Count(m.Data, []byte("a line of the body\r\n")), 100_000) // every octet
+			is.Equal(bytes.Count(m.Data, []byte("a line of the body\r\n")), 100_000) // every octet is sent
 		}
 	}
 }
@@ -101,7 +101,7 @@ func TestTheFunctionRefusesWhatIsNoMessage(t *testing.T) {
 		`'a@example.com', ARRAY['b@example.org'], NULL::text`,
 	} {
 		_, err := db.Exec(`SELECT spoolgore.put(` + call + `)`)
-		is.True(err != nil) // refused
+		is.True(err != nil) // the function returns an error
 	}
 	is.Equal(rows(t, q), 0)
 }
@@ -116,7 +116,7 @@ func TestAnIDIsPutOnce(t *testing.T) {
 	is.True(errors.Is(err, spoolgore.ErrDuplicate))
 	is.Equal(again, name)
 	work(t, q, options(relay))
-	eventually(t, "sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "the message is sent", func() bool { return rows(t, q) == 0 })
 	_, err = q.Put(t.Context(), env, strings.NewReader(mail("one")))
 	is.True(errors.Is(err, spoolgore.ErrDuplicate)) // also after the delivery
 	is.Equal(rows(t, q), 0)
@@ -141,7 +141,7 @@ func TestPutRefusesABadEnvelope(t *testing.T) {
 	is.Equal(rows(t, q), 0)
 }
 
-// Each recipient is accepted once, whatever happens to the others.
+// Each recipient accepts the message once, whatever the outcome of the other recipients.
 func TestRecipientsAreRetriedApart(t *testing.T) {
 	is := is.New(t)
 	var mu sync.Mutex
@@ -166,7 +166,7 @@ func TestRecipientsAreRetriedApart(t *testing.T) {
 	put(t, q, spoolgore.Envelope{
 		From: "a@example.com", To: []string{"now@example.org", "later@example.org", "never@example.org"},
 	}, mail("one"))
-	eventually(t, "report sent, message failed", func() bool {
+	eventually(t, "the report is sent and the message has failed", func() bool {
 		return rows(t, q) == 1 && subjects(relay)["Not delivered: one a@example.com"] == 1
 	})
 	is.Equal(subjects(relay), map[string]int{
@@ -206,11 +206,11 @@ func TestSuccessIsReportedIfTheSenderWants(t *testing.T) {
 	put(t, q, spoolgore.Envelope{
 		From: "a@example.com", To: []string{"b@example.org"}, Notify: []string{"SUCCESS"}, EnvID: "e1",
 	}, mail("one"))
-	eventually(t, "both sent", func() bool { return len(relay.Messages()) == 2 && rows(t, q) == 0 })
+	eventually(t, "both messages are sent", func() bool { return len(relay.Messages()) == 2 && rows(t, q) == 0 })
 	is.Equal(subjects(relay), map[string]int{"one b@example.org": 1, "Handed on: one a@example.com": 1})
 }
 
-// The application has put what no relay can take: the sender is told, and the others go on.
+// If the application puts a message that no relay can accept, the sender gets a report, and other messages are sent.
 func TestABadMessageFailsAlone(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{}
@@ -227,13 +227,13 @@ func TestABadMessageFailsAlone(t *testing.T) {
 	}
 	work(t, q, options(relay))
 	put(t, q, spoolgore.Envelope{}, mail("three"))
-	eventually(t, "two failed, the rest sent", func() bool { return rows(t, q) == 2 && len(relay.Messages()) == 3 })
+	eventually(t, "two messages have failed and the others are sent", func() bool { return rows(t, q) == 2 && len(relay.Messages()) == 3 })
 	is.Equal(subjects(relay), map[string]int{
 		"one b@example.org": 1, "three b@example.org": 1, "Not delivered: one a@example.com": 1,
 	})
 }
 
-func TestNothingIsSentBeforeItsTime(t *testing.T) {
+func TestNoMessageIsSentBeforeItsTime(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{}
 	q := open(t, Options{})
@@ -241,9 +241,9 @@ func TestNothingIsSentBeforeItsTime(t *testing.T) {
 	at := time.Now().Add(1500 * time.Millisecond)
 	put(t, q, spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}, NotBefore: at}, mail("later"))
 	put(t, q, spoolgore.Envelope{}, mail("now"))
-	eventually(t, "the first one sent", func() bool { return len(relay.Messages()) > 0 })
+	eventually(t, "the first message is sent", func() bool { return len(relay.Messages()) > 0 })
 	is.Equal(subjects(relay)["now b@example.org"], 1)
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
-	is.True(!time.Now().Before(at)) // not early
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
+	is.True(!time.Now().Before(at)) // not before its time
 	is.Equal(len(relay.Messages()), 2)
 }

@@ -65,7 +65,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if t.Failed() || time.Now().After(end) {
-			t.Fatal("still not: ", what)
+			t.Fatal("not within the limit: ", what)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestPutAndSend(t *testing.T) {
 	work(t, q, spoolgore.Options{SMTPAddr: "mail.example.com:25", Dial: relay.Dial})
 	put(t, q, spoolgore.Envelope{}, mail("one"))
 	put(t, q, spoolgore.Envelope{From: "a@example.com", To: []string{"x@example.org", "y@example.org"}}, mail("two"))
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
 	got := relay.Messages()
 	is.Equal(len(got), 2)
 	for _, m := range got {

@@ -33,7 +33,7 @@ func TestHoldReleaseDeleteRetry(t *testing.T) {
 	is.True(errors.Is(q.Delete(ctx, deleted), fs.ErrNotExist))
 	is.True(errors.Is(q.Hold(ctx, "x"), fs.ErrNotExist))
 	work(t, q, options(relay))
-	eventually(t, "one failed, its report sent", func() bool {
+	eventually(t, "one message has failed and its report is sent", func() bool {
 		all, err := q.store.List(ctx, store.Selection{States: []store.State{store.Failed}})
 		is.NoErr(err)
 		return len(all) == 1 && len(relay.Messages()) == 2 && rows(t, q) == 2
@@ -41,7 +41,7 @@ func TestHoldReleaseDeleteRetry(t *testing.T) {
 	refuse.Store(false)
 	is.NoErr(q.Retry(ctx, failed))
 	is.NoErr(q.Release(ctx, held))
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
 	is.Equal(subjects(relay), map[string]int{
 		"held c@example.org": 1, "failed b@example.org": 1, "failed d@example.org": 1, "Not delivered: failed a@example.com": 1,
 	})
@@ -54,13 +54,13 @@ func TestPauseHoldsForAllWorkers(t *testing.T) {
 	is.NoErr(q.Pause(t.Context()))
 	work(t, q, options(relay))
 	put(t, q, spoolgore.Envelope{}, mail("one"))
-	eventually(t, "a worker is there", func() bool {
+	eventually(t, "the worker runs", func() bool {
 		w, err := q.store.Workers(t.Context())
 		return err == nil && len(w) == 1
 	})
 	is.Equal(rows(t, q), 1)
 	is.NoErr(q.Resume(t.Context()))
-	eventually(t, "sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "the message is sent", func() bool { return rows(t, q) == 0 })
 }
 
 // TestManyProcessesStartWithAnEmptyDatabase: one of them makes the schema, and the others wait for it.

@@ -13,11 +13,11 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// program returns the path of a program of another package. Without the program the test is skipped, and fails if CI is
+// program returns the path of a program of another package. Without the program the test is skipped, or fails if CI is
 // set.
 func program(t *testing.T, name, debian string) string {
 	t.Helper()
-	for _, dir := range []string{"/usr/bin/", "/usr/sbin/", ""} { // Debian's packages first
+	for _, dir := range []string{"/usr/bin/", "/usr/sbin/", ""} { // packages of Debian first
 		if path, err := exec.LookPath(dir + name); err == nil {
 			return path
 		}
@@ -29,7 +29,7 @@ func program(t *testing.T, name, debian string) string {
 	return ""
 }
 
-// Hosts and workers reach the database through PgBouncer in transaction mode: notifications do not pass, so workers poll.
+// Hosts and workers connect through PgBouncer in transaction mode. Notifications do not pass, so workers poll.
 func TestPgBouncer(t *testing.T) {
 	is := is.New(t)
 	path := program(t, "pgbouncer", "pgbouncer")
@@ -63,16 +63,16 @@ func TestPgBouncer(t *testing.T) {
 	for i := range n {
 		put(t, q, spoolgore.Envelope{}, mail(fmt.Sprint("m", i)))
 	}
-	eventually(t, "all are sent", func() bool { return rows(t, admin) == 0 })
-	put(t, q, spoolgore.Envelope{}, mail("later")) // to idle workers
-	eventually(t, "found by polling", func() bool { return rows(t, admin) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, admin) == 0 })
+	put(t, q, spoolgore.Envelope{}, mail("later")) // while the workers are idle
+	eventually(t, "the message is found by polling and sent", func() bool { return rows(t, admin) == 0 })
 	is.Equal(len(relay.Messages()), n+1)
 	for subject, times := range subjects(relay) {
 		is.Equal(subject+fmt.Sprint(times), subject+"1")
 	}
 }
 
-// Programs in other languages put mail inside their own transactions.
+// Programs in other languages put mail inside of their own transactions.
 func TestOtherLanguages(t *testing.T) {
 	for _, tt := range []struct{ name, program, debian, script string }{
 		{"psycopg", "python3", "python3-psycopg2", `
@@ -121,7 +121,7 @@ if (!$r) exit(3);
 			is.Equal(rows(t, q), 2)
 			relay := &smtptest.Relay{}
 			work(t, q, options(relay))
-			eventually(t, "both are sent", func() bool { return rows(t, q) == 0 })
+			eventually(t, "both messages are sent", func() bool { return rows(t, q) == 0 })
 			is.Equal(subjects(relay), map[string]int{"committed b@example.org": 1, "bytes b@example.org": 1})
 		})
 	}

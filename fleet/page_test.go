@@ -17,7 +17,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// pageOf serves the page of q, and returns a function for requests of somebody who may.
+// pageOf serves the page of q, and returns a function for requests of an operator.
 func pageOf(t *testing.T, q *Queue) (p *Page, ask func(method, path, body string) (int, string)) {
 	t.Helper()
 	p, err := NewPage(q, PageOptions{Authorize: func(r *http.Request) bool { return r.Header.Get("User") == "ann" }})
@@ -44,7 +44,7 @@ func pageOf(t *testing.T, q *Queue) (p *Page, ask func(method, path, body string
 	}
 }
 
-// The page of a spool shows and steers a fleet.
+// The page of a spool shows and manages a fleet.
 func TestPage(t *testing.T) {
 	is := is.New(t)
 	q := open(t, Options{Name: "h1"})
@@ -106,8 +106,8 @@ func TestPage(t *testing.T) {
 	work(t, q, options(relay))
 	held := base64.RawURLEncoding.EncodeToString([]byte(names[2]))
 	ask("POST", "/do", fmt.Sprintf(`{"act": "retry", "messages": [{"place": "hold", "file": "%s"}]}`, held))
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
-	eventually(t, "the counts are there", func() bool { p.look(); return p.Last().Sent == 2 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "the counts have the sent messages", func() bool { p.look(); return p.Last().Sent == 2 })
 	code, _ = ask("GET", "/healthz", "")
 	is.Equal(code, 200)
 	_, text = ask("GET", "/metrics", "")

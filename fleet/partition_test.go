@@ -15,14 +15,14 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// link is a way to a server that can be cut: while it is cut, nothing passes, and no connection ends.
+// link is a connection to a server that can be cut: then no data passes, and no connection ends.
 type link struct {
 	mu   sync.Mutex
 	open *sync.Cond
 	cut  bool
 }
 
-// newLink returns a link to the socket of a server, and the directory of a socket that leads over the link.
+// newLink returns a link to the socket of a server, and the directory of a socket that uses the link.
 func newLink(t *testing.T, server string) (l *link, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -35,7 +35,7 @@ func newLink(t *testing.T, server string) (l *link, dir string) {
 	}), dir
 }
 
-// newRelayLink returns a link to a relay, and the address that leads over the link.
+// newRelayLink returns a link to a relay, and an address that uses the link.
 func newRelayLink(t *testing.T, relay string) (l *link, addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,7 +46,7 @@ func newRelayLink(t *testing.T, relay string) (l *link, addr string) {
 	return l, listener.Addr().String()
 }
 
-// serveLink returns a link from a listener to what dial reaches.
+// serveLink returns a link between a listener and the connections of dial.
 func serveLink(t *testing.T, listener net.Listener, dial func() (net.Conn, error)) *link {
 	l := &link{}
 	l.open = sync.NewCond(&l.mu)
@@ -72,7 +72,7 @@ func serveLink(t *testing.T, listener net.Listener, dial func() (net.Conn, error
 	return l
 }
 
-// carry copies while the link is not cut.
+// carry copies data while the link is not cut.
 func (l *link) carry(from, to net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -92,7 +92,7 @@ func (l *link) carry(from, to net.Conn) {
 	}
 }
 
-// set cuts the link, or mends it.
+// set cuts or restores the link.
 func (l *link) set(cut bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +100,7 @@ func (l *link) set(cut bool) {
 	l.open.Broadcast()
 }
 
-// The network between the database and a host, or a worker, passes nothing for a while. Programs go on leaving files.
+// The network between the database and a host, or a worker, is interrupted. Programs leave files meanwhile.
 func TestScenarioPartitions(t *testing.T) {
 	is := is.New(t)
 	for _, who := range []string{"host", "worker"} {
@@ -126,7 +126,7 @@ func TestScenarioPartitions(t *testing.T) {
 					subject := fmt.Sprint("m", len(s.put))
 					env := spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}}
 					_, err := spoolgore.New(spool, spoolgore.Options{}).Put(t.Context(), env, strings.NewReader(mail(subject)))
-					is.NoErr(err) // as ever
+					is.NoErr(err) // Put succeeds
 					s.put = append(s.put, subject)
 				}
 			}
@@ -136,14 +136,14 @@ func TestScenarioPartitions(t *testing.T) {
 			drop(60)
 			time.Sleep(span)
 			l.set(false)
-			eventually(t, "all is handed on", func() bool { return files(t, spool) == 0 })
+			eventually(t, "every message is handed on", func() bool { return files(t, spool) == 0 })
 			s.ends(fmt.Sprintf("no network between database and %s for %v", who, span), connections*window)
 		}
 	}
 }
 
-// The network between a worker and its relay passes nothing for a while, also for longer than a lease: the worker keeps its
-// leases, as it beats, and the transactions go on.
+// The network between a worker and its relay is interrupted, also for longer than a lease: the worker extends its
+// leases, and the transactions go on.
 func TestScenarioThePathToTheRelayIsCut(t *testing.T) {
 	spans := []time.Duration{childLease / 2, 3 * childLease, 10 * childLease}
 	for _, span := range spans[:times(1, 3)] {
@@ -155,7 +155,7 @@ func TestScenarioThePathToTheRelayIsCut(t *testing.T) {
 		l.set(true)
 		s.add(60)
 		time.Sleep(span)
-		s.worker(0) // another one, with a network
+		s.worker(0) // another worker, with a working network
 		l.set(false)
 		s.ends(fmt.Sprintf("no network between worker and relay for %v", span), 0)
 	}

@@ -31,8 +31,8 @@ func journaled(t *testing.T, dir string) (n int) {
 	return n
 }
 
-// A relay has accepted messages, the database cannot record that, and the worker is killed: the next worker on the host
-// records the acceptances, and no message comes twice.
+// A relay has accepted messages, the database cannot record that, and the worker is killed. The next worker on the host
+// records the acceptances, and no message is sent twice.
 func TestAcceptancesOfAKilledWorkerAreRecordedByTheNextOne(t *testing.T) {
 	is := is.New(t)
 	replies := make(chan bool)
@@ -62,20 +62,21 @@ func TestAcceptancesOfAKilledWorkerAreRecordedByTheNextOne(t *testing.T) {
 	defer conn.Close(t.Context())
 	tx, err := conn.Begin(t.Context())
 	is.NoErr(err)
-	_, err = tx.Exec(t.Context(), `LOCK TABLE spoolgore.uid IN ACCESS EXCLUSIVE MODE`) // an end cannot be recorded
+	// no end of a message can be recorded
+	_, err = tx.Exec(t.Context(), `LOCK TABLE spoolgore.uid IN ACCESS EXCLUSIVE MODE`)
 	is.NoErr(err)
 	replies <- true
 	close(replies)
-	eventually(t, "all are accepted", func() bool { return journaled(t, dir) == messages })
+	eventually(t, "every message is accepted", func() bool { return journaled(t, dir) == messages })
 	kill(worker)
 	_, err = tx.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	is.NoErr(err)
 	is.NoErr(tx.Rollback(t.Context()))
-	q = open(t, Options{DB: q.opts.DB}) // its connections were cut, too
-	is.True(rows(t, q) > 0)             // the last message, at least
+	q = open(t, Options{DB: q.opts.DB}) // the connections of the earlier queue were terminated, too
+	is.True(rows(t, q) > 0)             // at least one message is not recorded
 	spawn(t, "worker", env...)
-	eventually(t, "all are recorded", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every acceptance is recorded", func() bool { return rows(t, q) == 0 })
 	is.Equal(len(relay.Messages()), messages) // no copy
-	eventually(t, "only the file of the new worker is left", func() bool { return journaled(t, dir) == 0 })
+	eventually(t, "the journal has no acceptances", func() bool { return journaled(t, dir) == 0 })
 }

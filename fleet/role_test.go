@@ -17,7 +17,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// roleFor makes a role that may only call put, and returns a connection as that role.
+// roleFor makes a role that may only call put, and returns a connection of the role.
 func roleFor(t *testing.T, q *Queue, name string) *pgx.Conn {
 	t.Helper()
 	is := is.New(t)
@@ -41,7 +41,7 @@ func roleFor(t *testing.T, q *Queue, name string) *pgx.Conn {
 	return app
 }
 
-// TestRoleCannotStopTheWorkers checks that no lock that every role may take keeps deferred mail from its next attempt.
+// TestRoleCannotStopTheWorkers checks that no lock that every role may take delays the retries of deferred mail.
 func TestRoleCannotStopTheWorkers(t *testing.T) {
 	is := is.New(t)
 	var asked atomic.Int32
@@ -60,11 +60,11 @@ func TestRoleCannotStopTheWorkers(t *testing.T) {
 	is.True(err != nil)
 	put(t, q, spoolgore.Envelope{}, mail("deferred"))
 	work(t, q, options(relay))
-	eventually(t, "sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "the message is sent", func() bool { return rows(t, q) == 0 })
 	is.Equal(subjects(relay), map[string]int{"deferred b@example.org": 1})
 }
 
-// TestRoleCannotStopAnUpgrade checks that no lock that every role may take keeps the schema from an upgrade.
+// TestRoleCannotStopAnUpgrade checks that no lock that every role may take prevents an upgrade of the schema.
 func TestRoleCannotStopAnUpgrade(t *testing.T) {
 	is := is.New(t)
 	db := shared.DB(t)
@@ -86,8 +86,8 @@ func TestRoleCannotStopAnUpgrade(t *testing.T) {
 	q.Close()
 }
 
-// TestLongAddressCannotStopAnUpgrade checks that a role of version 3, which had no limit for an address, cannot keep the
-// schema from an upgrade, and that the outcome of such a message can be recorded.
+// TestLongAddressCannotStopAnUpgrade checks that a role of version 3, which had no limit for addresses, cannot prevent
+// an upgrade of the schema, and that the outcome of such a message can be recorded.
 func TestLongAddressCannotStopAnUpgrade(t *testing.T) {
 	is := is.New(t)
 	db := shared.DB(t)
@@ -104,7 +104,7 @@ func TestLongAddressCannotStopAnUpgrade(t *testing.T) {
 		_, err := conn.Exec(t.Context(), `SELECT spoolgore.put('a@example.com', ARRAY[$1], 'x'::text)`, to)
 		is.NoErr(err)
 	}
-	random := make([]byte, 3000) // an index would compress a repeated text
+	random := make([]byte, 3000) // an index would compress repeated text
 	_, _ = rand.Read(random)
 	put("b@" + hex.EncodeToString(random))
 	const fail = `UPDATE spoolgore.message SET state = 3`
@@ -112,9 +112,9 @@ func TestLongAddressCannotStopAnUpgrade(t *testing.T) {
 	is.NoErr(err)
 	put("c@" + hex.EncodeToString(random))
 	put("d@Example.org")
-	q := open(t, Options{DB: db}) // upgrades
+	q := open(t, Options{DB: db}) // Open upgrades the schema
 	_, err = conn.Exec(t.Context(), fail)
-	is.NoErr(err) // no entry of an index is too long
+	is.NoErr(err) // every index entry is short enough
 	some, _, err := q.store.Page(t.Context(), store.Selection{Domain: "example.org", Limit: 10}, 10)
 	is.NoErr(err)
 	is.Equal(len(some), 1)
@@ -146,8 +146,8 @@ func TestRoleHasLimits(t *testing.T) {
 	is.Equal(len(all[0].Host), 255)
 }
 
-// TestRoleOfAnApplication checks that a role that may only call put can put mail, cannot reach the tables, and cannot
-// have its own functions called with the rights of a worker.
+// TestRoleOfAnApplication checks that a role that may only call put can put mail, cannot read or change the tables, and
+// cannot have its own functions called with the rights of a worker.
 func TestRoleOfAnApplication(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{}
@@ -159,7 +159,7 @@ func TestRoleOfAnApplication(t *testing.T) {
 		`CREATE ROLE fleet_app LOGIN`, `GRANT USAGE ON SCHEMA spoolgore TO fleet_app`,
 		`GRANT EXECUTE ON FUNCTION spoolgore.put(text, text[], bytea, text), spoolgore.put(text, text[], text, text)
 			TO fleet_app`,
-		`GRANT CREATE ON SCHEMA public TO PUBLIC`, // as until PostgreSQL 14
+		`GRANT CREATE ON SCHEMA public TO PUBLIC`, // the default until PostgreSQL 14
 	} {
 		_, err := owner.Exec(t.Context(), sql)
 		is.NoErr(err)
@@ -178,22 +178,22 @@ func TestRoleOfAnApplication(t *testing.T) {
 	}
 	_, err = app.Exec(t.Context(), `SELECT spoolgore.put('a@example.com', ARRAY['b@example.org'], $1::text, 'order 1')`,
 		mail("from a role"))
-	is.NoErr(err) // the right to call put is enough
+	is.NoErr(err) // the role can call put
 	_, err = app.Exec(t.Context(), `SELECT spoolgore.put('a@example.com', array_agg(n || '@example.org'), 'x'::text)
 		FROM generate_series(1, 10001) n`)
-	is.True(err != nil && strings.Contains(err.Error(), "10000")) // more recipients than a message may have
+	is.True(err != nil && strings.Contains(err.Error(), "10000")) // too many recipients
 	for _, sql := range []string{
 		`SELECT * FROM spoolgore.message`, `UPDATE spoolgore.uid SET done = 1`,
 		`INSERT INTO spoolgore.setting VALUES ('x', '1')`, `SELECT spoolgore.discard('{1}', 1)`,
 		`SELECT spoolgore.enqueue('u', '', '', 0, '{}', '{}', false)`, `SELECT * FROM spoolgore.claim(1, 1, '')`,
 	} {
 		_, err := app.Exec(t.Context(), sql)
-		is.True(err != nil && strings.Contains(err.Error(), "permission denied")) // no other right
+		is.True(err != nil && strings.Contains(err.Error(), "permission denied")) // the role has no other right
 	}
 	work(t, q, options(relay))
-	eventually(t, "sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "the message is sent", func() bool { return rows(t, q) == 0 })
 	is.Equal(subjects(relay), map[string]int{"from a role b@example.org": 1})
 	var stolen bool
 	is.NoErr(owner.QueryRow(t.Context(), `SELECT to_regclass('public.stolen') IS NOT NULL`).Scan(&stolen))
-	is.True(!stolen) // no function of the role ran with other rights
+	is.True(!stolen) // no function of the role was called with other rights
 }

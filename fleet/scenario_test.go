@@ -32,12 +32,12 @@ func TestScenarioWorkersAreKilled(t *testing.T) {
 		kill(s.workers[i%3])
 		s.workers[i%3] = s.worker(i % 3)
 	}
-	// In the long run there are at most four copies for a kill: what was under way at the relay.
+	// In the long run there are at most four copies for a kill: the transactions in flight.
 	s.ends(fmt.Sprint(kills, " workers killed"), times(kills*connections, 4*kills))
 }
 
-// A host is killed at each row of the table of crashes: with a file that was not offered, in the middle of Put, and
-// after the commit with the file still there.
+// A host is killed at each row of the table of crashes: before the file is offered, in the middle of Put, and after the
+// commit with the file in the spool.
 func TestScenarioHostsAreKilled(t *testing.T) {
 	is := is.New(t)
 	for _, when := range []string{"before", "during", "after"} {
@@ -53,14 +53,14 @@ func TestScenarioHostsAreKilled(t *testing.T) {
 			host := spawn(t, "host", append(env, "FLEET_TEST_DIE="+when)...)
 			is.True(host.Wait() != nil) // it was killed
 		}
-		is.Equal(files(t, dir) > 0, true) // of the last kill
+		is.Equal(files(t, dir) > 0, true) // the files of the last kill
 		spawn(t, "host", env...)
-		eventually(t, "all is handed on", func() bool { return files(t, dir) == 0 })
+		eventually(t, "every message is handed on", func() bool { return files(t, dir) == 0 })
 		s.ends(fmt.Sprint(n, " hosts killed ", when, " the commit"), 0)
 	}
 }
 
-// Connections are cut by the server, at any moment.
+// The server closes connections at random moments.
 func TestScenarioBackendsAreKilled(t *testing.T) {
 	is := is.New(t)
 	s := newScene(t, shared.DB(t), 3)
@@ -80,7 +80,7 @@ func TestScenarioBackendsAreKilled(t *testing.T) {
 	s.ends(fmt.Sprint(cut, " connections cut in ", kills, " rounds"), 0)
 }
 
-// The database is stopped at once, as in a crash, and comes back.
+// The database is stopped as in a crash, and started again.
 func TestScenarioTheDatabaseCrashes(t *testing.T) {
 	is := is.New(t)
 	server, db := own(t)
@@ -91,13 +91,13 @@ func TestScenarioTheDatabaseCrashes(t *testing.T) {
 		s.moves()
 		server.Crash()
 		_, err := s.q.Put(short(t), spoolgore.Envelope{To: []string{"b@example.org"}}, strings.NewReader(mail("down")))
-		is.True(err != nil) // no success for what is not there
+		is.True(err != nil) // no success for a message that is not in the database
 		is.NoErr(server.Start())
 	}
 	s.ends(fmt.Sprint(crashes, " crashes of the database"), 0)
 }
 
-// The primary is lost, and its synchronous standby takes over: what Put has confirmed is there.
+// The primary is lost, and its synchronous standby takes over: every message that Put has confirmed is there.
 func TestScenarioThePrimaryIsLost(t *testing.T) {
 	is := is.New(t)
 	for range times(1, 5) {
@@ -136,7 +136,7 @@ func TestScenarioThePrimaryIsLost(t *testing.T) {
 	}
 }
 
-// A worker is stopped for two leases, and wakes up.
+// A worker is stopped for two leases, and continued.
 func TestScenarioWorkersAreStopped(t *testing.T) {
 	is := is.New(t)
 	stops := times(1, 20)
@@ -152,11 +152,12 @@ func TestScenarioWorkersAreStopped(t *testing.T) {
 	s.ends(fmt.Sprint(stops, " workers stopped for two leases"), stops*connections*window)
 }
 
-// Two consoles hold, release, delete and retry messages while a worker sends: each message ends once, and no act is lost.
+// Two consoles hold, release, delete and retry messages while a worker sends: each message ends once, and no action is
+// lost.
 func TestScenarioActsRace(t *testing.T) {
 	is := is.New(t)
 	s := newScene(t, shared.DB(t), 0)
-	s.env = append(s.env, "FLEET_TEST_RATE=80/s") // not faster than the consoles
+	s.env = append(s.env, "FLEET_TEST_RATE=80/s") // the worker must not be faster than the consoles
 	s.worker(0)
 	n := times(50, 1000)
 	is.NoErr(s.q.Pause(t.Context()))
@@ -189,13 +190,13 @@ func TestScenarioActsRace(t *testing.T) {
 	got := subjects(s.relay)
 	for i := range n {
 		times := got[fmt.Sprintf("m%d b@example.org", i)]
-		is.True(times == 1 || times == 0 && deleted[i].Load()) // once, or deleted
+		is.True(times == 1 || times == 0 && deleted[i].Load()) // sent once, or deleted
 	}
 	t.Logf("%d messages, %d sent, the others deleted", n, len(got))
-	is.True(len(got) < n || n < 1000) // some were deleted in time
+	is.True(len(got) < n || n < 1000) // some messages were deleted before they were sent
 }
 
-// A sender of very many messages does not hold up the others.
+// A sender of very many messages does not delay other senders.
 func TestScenarioAFloodHoldsUpNoOther(t *testing.T) {
 	is := is.New(t)
 	s := newScene(t, shared.DB(t), 0)
@@ -223,12 +224,13 @@ func TestScenarioAFloodHoldsUpNoOther(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "the others are sent", func() bool { return others() == 10 })
+	eventually(t, "the messages of the other senders are sent", func() bool { return others() == 10 })
 	t.Logf("10 senders beside %d messages of another one: all sent after %v, %d left", flood, time.Since(began), s.left())
-	is.True(s.left() > flood/2 || flood < 5000) // before the flood
+	is.True(s.left() > flood/2 || flood < 5000) // most messages of the flood still wait
 }
 
-// The schema is upgraded while a worker of version 1 runs: it goes on, and version 1 does not start any more.
+// The schema is upgraded while a worker of version 1 runs: this worker goes on, and no worker of version 1 can start
+// any more.
 func TestScenarioTheSchemaIsUpgraded(t *testing.T) {
 	is := is.New(t)
 	db := shared.DB(t)
@@ -241,7 +243,7 @@ func TestScenarioTheSchemaIsUpgraded(t *testing.T) {
 	is.NoErr(err)
 	_, err = conn.Exec(t.Context(), strings.TrimSuffix(v1, v2))
 	is.NoErr(err)
-	// What a worker of version 1 does: it claims a message,
+	// A worker of version 1 claims a message,
 	var worker, id int64
 	var lease, version int
 	is.NoErr(conn.QueryRow(t.Context(), `SELECT spoolgore.enter('old', 15, 100)`).Scan(&worker))
@@ -249,11 +251,11 @@ func TestScenarioTheSchemaIsUpgraded(t *testing.T) {
 	is.NoErr(err)
 	const claim = `SELECT id, lease, version FROM spoolgore.claim($1, 10, '')`
 	is.NoErr(conn.QueryRow(t.Context(), claim, worker).Scan(&id, &lease, &version))
-	q := open(t, Options{DB: db}) // upgrades
+	q := open(t, Options{DB: db}) // Open upgrades the schema
 	x, err := q.store.Server(t.Context())
 	is.NoErr(err)
 	is.Equal(x.Schema, store.Version)
-	// and records after the upgrade.
+	// and records the outcome after the upgrade.
 	var known bool
 	is.NoErr(conn.QueryRow(t.Context(), `SELECT known FROM spoolgore.beat($1, '{}')`, worker).Scan(&known))
 	is.True(known)
@@ -264,7 +266,7 @@ func TestScenarioTheSchemaIsUpgraded(t *testing.T) {
 	relay := &smtptest.Relay{}
 	work(t, q, options(relay))
 	put(t, q, spoolgore.Envelope{}, mail("two"))
-	eventually(t, "sent by a new worker", func() bool { return rows(t, q) == 0 })
+	eventually(t, "a new worker sends the message", func() bool { return rows(t, q) == 0 })
 	// A newer schema is refused.
 	_, err = conn.Exec(t.Context(), `UPDATE spoolgore.setting SET value = $1 WHERE key = 'schema'`, strconv.Itoa(store.Version+1))
 	is.NoErr(err)
@@ -272,7 +274,7 @@ func TestScenarioTheSchemaIsUpgraded(t *testing.T) {
 	is.True(errors.Is(err, store.ErrSchema))
 }
 
-// The disk of the database is full: Put says so, and goes on when there is room.
+// The disk of the database is full: Put returns an error, and works again when there is room.
 func TestScenarioTheDiskIsFull(t *testing.T) {
 	is := is.New(t)
 	if os.Getuid() != 0 {
@@ -303,7 +305,7 @@ func TestScenarioTheDiskIsFull(t *testing.T) {
 			s.put = append(s.put, subject)
 		}
 	}
-	is.True(strings.Contains(err.Error(), "No space left on device")) // the cause
+	is.True(strings.Contains(err.Error(), "No space left on device")) // the error has the cause
 	t.Logf("after %d messages: %v", n-1, err)
 	is.NoErr(os.Remove(ballast))
 	eventually(t, "Put works again", func() bool {

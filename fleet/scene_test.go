@@ -13,7 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// times returns how often a scenario does what it is about: few, or all with SPOOLGORE_FLEET=long.
+// times returns the number of repetitions of a scenario: few, or many with SPOOLGORE_FLEET=long.
 func times(few, all int) int {
 	if os.Getenv("SPOOLGORE_FLEET") == "long" {
 		return all
@@ -21,20 +21,20 @@ func times(few, all int) int {
 	return few
 }
 
-// A scene is a fleet with a relay, a queue of this process, and worker processes.
+// A scene is a fleet with a relay, a queue in this process, and worker processes.
 type scene struct {
 	*testing.T
 	q       *Queue
 	relay   *smtptest.Relay
-	env     []string // of child processes
+	env     []string // environment of child processes
 	workers []*exec.Cmd
 
 	mu  sync.Mutex
-	put []string // subjects of what Put has confirmed
+	put []string // subjects of the messages that Put has confirmed
 }
 
-// connections and window bound the copies of a kill: a worker has so many connections, and a connection has at most so
-// many transactions that the relay has accepted and the database does not know.
+// connections and window limit the copies of a kill: the number of connections of a worker, and the number of
+// transactions on a connection that the relay has accepted and the database has not recorded.
 const (
 	connections = 10
 	window      = 4
@@ -45,7 +45,7 @@ func newScene(t *testing.T, db string, n int) *scene {
 	t.Helper()
 	s := &scene{T: t, relay: &smtptest.Relay{Reply: func(verb, _ string) string {
 		if verb == "END" {
-			time.Sleep(20 * time.Millisecond) // so that transactions are under way
+			time.Sleep(20 * time.Millisecond) // so that transactions are in flight
 		}
 		return ""
 	}}}
@@ -89,17 +89,18 @@ func (s *scene) left() int {
 	return n
 }
 
-// moves waits until the relay gets another message, or all are sent.
+// moves waits until the relay gets another message, or every message is sent.
 func (s *scene) moves() {
 	s.Helper()
 	before := len(s.relay.Messages())
 	eventually(s.T, "a message is sent", func() bool { return len(s.relay.Messages()) > before || s.left() == 0 })
 }
 
-// ends waits until all is sent, and checks that no message was lost and that there are at most so many copies.
+// ends waits until every message is sent, and checks that no message was lost and that there are at most maxCopies
+// copies.
 func (s *scene) ends(what string, maxCopies int) {
 	s.Helper()
-	eventually(s.T, "all is sent", func() bool { return s.left() == 0 })
+	eventually(s.T, "every message is sent", func() bool { return s.left() == 0 })
 	got, lost, copies := subjects(s.relay), 0, 0
 	for _, subject := range s.put {
 		switch n := got[subject+" b@example.org"]; n {

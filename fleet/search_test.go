@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/web"
 )
 
-// deferred adds n messages that wait after an attempt, from user0 to user9, to name1 and so on.
+// deferred adds n messages that wait after an attempt, with senders user0 to user9 and recipients name1 and so on.
 const deferred = `INSERT INTO spoolgore.message (id, uid, host, state, created, due, looks, sender, rcpts, size, reason,
 	envelope, record) SELECT nextval('spoolgore.message_id'), 'x' || g, 'h', 1, now(), now() + interval '1 day',
 	now() + interval '5 days', 'user' || g % 10 || '@example.com', 1, 100, '450 4.2.1 mailbox of ' || g || ' is busy',
@@ -25,7 +25,7 @@ const deferred = `INSERT INTO spoolgore.message (id, uid, host, state, created, 
 	'NextAttempt', '2090-01-01T00:00:00Z', 'Error', '450 4.2.1 not now', 'Relay', 'mx' || g % 7 || '.example.net')))
 	FROM generate_series(1, $1::int) g`
 
-// A page has the right messages wherever they are in a long list, and counts them.
+// A page has the right messages at any place of a long list, and the right count.
 func TestAPageOfManyMessages(t *testing.T) {
 	is := is.New(t)
 	q := open(t, Options{DB: shared.DB(t)})
@@ -43,7 +43,7 @@ func TestAPageOfManyMessages(t *testing.T) {
 	all := []mailq.State{mailq.Waiting, mailq.Sending, mailq.Deferred, mailq.Scheduled, mailq.Held, mailq.Failed}
 	for _, tt := range []struct {
 		p     web.PageQuery
-		first string // recipient of the first message of the page; empty: there is none
+		first string // recipient of the first message of the page; empty: no message
 		n     int
 		total int
 	}{
@@ -52,7 +52,8 @@ func TestAPageOfManyMessages(t *testing.T) {
 		{web.PageQuery{Offset: 11_990}, "name11991@d1991.example.org", 11, 12_001},
 		{web.PageQuery{States: []mailq.State{mailq.Waiting}}, "b@example.net", 1, 1},
 		{web.PageQuery{States: []mailq.State{mailq.Held, mailq.Scheduled}}, "", 0, 0},
-		{web.PageQuery{Text: "name11999@"}, "name11999@d1999.example.org", 1, 1}, // behind those that are looked at first
+		// not among the messages that are examined first
+		{web.PageQuery{Text: "name11999@"}, "name11999@d1999.example.org", 1, 1},
 		{web.PageQuery{Text: "USER3@", Newest: true}, "name11993@d1993.example.org", 50, 500},
 		{web.PageQuery{Text: "user3@", Offset: 490}, "name4903@d4903.example.org", 50, 1000},
 		{web.PageQuery{Text: "b@example.net"}, "b@example.net", 1, 1},
@@ -77,7 +78,7 @@ func TestAPageOfManyMessages(t *testing.T) {
 	}
 }
 
-// A server without the extension has no index for searches, and searches all the same.
+// A server without the extension has no index for searches. Searches work without it.
 func TestASearchWithoutTheExtension(t *testing.T) {
 	is := is.New(t)
 	db := shared.DB(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// own returns a server for one test, and a database.
+// own returns a server for one test, and a database on it.
 func own(t *testing.T, settings ...string) (*pgtest.Server, string) {
 	t.Helper()
 	server, err := pgtest.New(settings...)
@@ -27,13 +27,13 @@ func own(t *testing.T, settings ...string) (*pgtest.Server, string) {
 	return server, url
 }
 
-// A host that starts while the database is down waits for the database, but not if the database can never be used.
+// A host that starts while the database is down waits for it. It does not wait for a database that can never be used.
 func TestOpenWaitsForTheDatabase(t *testing.T) {
 	is := is.New(t)
 	server, url := own(t)
 	server.Crash()
 	_, err := Open(t.Context(), Options{DB: url})
-	is.True(err != nil) // at once
+	is.True(err != nil) // without Wait the error is immediate
 	opened := make(chan error, 1)
 	go func() {
 		q, err := Open(t.Context(), Options{DB: url, Wait: true})
@@ -57,14 +57,15 @@ func TestAServerThatLosesMailIsRefused(t *testing.T) {
 	is.True(errors.Is(err, store.ErrUnsafe))
 }
 
-// The server crashes and comes back while workers send: no message is lost, and what Put has confirmed is there.
+// The server crashes and is started again while workers send: no message is lost, and every message that Put has
+// confirmed is there.
 func TestTheServerCrashes(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{}
 	server, url := own(t)
 	q := open(t, Options{DB: url})
 	work(t, q, options(relay))
-	eventually(t, "the worker is there", func() bool {
+	eventually(t, "the worker runs", func() bool {
 		w, err := q.store.Workers(t.Context())
 		return err == nil && len(w) == 1
 	})
@@ -77,12 +78,13 @@ func TestTheServerCrashes(t *testing.T) {
 		server.Crash()
 		_, err := q.Put(short(t), spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}},
 			strings.NewReader(mail("down")))
-		is.True(err != nil) // not there
+		is.True(err != nil) // no success without a database
 		is.NoErr(server.Start())
 	}
-	eventually(t, "all sent", func() bool { n, err := q.store.Count(t.Context()); return err == nil && n == 0 })
+	eventually(t, "every message is sent", func() bool { n, err := q.store.Count(t.Context()); return err == nil && n == 0 })
 	got := subjects(relay)
 	for i := range n {
-		is.True(got[fmt.Sprintf("m%d b@example.org", i)] == 1) // once: the worker lives, and knows what was accepted
+		// no copies: the worker lives, and still has the acceptances
+		is.True(got[fmt.Sprintf("m%d b@example.org", i)] == 1)
 	}
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// The relay never sees more than the limit in any second, from all workers together, also when some are killed.
+// The relay gets no more messages than the limit in any second, from all workers together, also when some workers are
+// killed.
 func TestTheRateHoldsForAllWorkers(t *testing.T) {
 	is := is.New(t)
 	var mu sync.Mutex
@@ -44,16 +45,16 @@ func TestTheRateHoldsForAllWorkers(t *testing.T) {
 		kill(workers[i])
 		spawn(t, "worker", env...)
 	}
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
 	mu.Lock()
 	defer mu.Unlock()
 	slices.SortFunc(mails, time.Time.Compare)
 	for i := 14; i < len(mails); i++ {
-		is.True(mails[i].Sub(mails[i-14]) > time.Second) // a sliding second with more than 14
+		is.True(mails[i].Sub(mails[i-14]) > time.Second) // no second has more than 14 messages
 	}
 }
 
-// A relay that refuses the login hears of one worker at a time.
+// While a relay refuses the login, one worker at a time tries to log in.
 func TestARefusedLoginIsShared(t *testing.T) {
 	is := is.New(t)
 	var good atomic.Bool
@@ -79,22 +80,22 @@ func TestARefusedLoginIsShared(t *testing.T) {
 	for i := range 50 {
 		put(t, q, spoolgore.Envelope{}, mail(fmt.Sprint("m", i)))
 	}
-	eventually(t, "the account rests for the third time", func() bool {
+	eventually(t, "the relay pauses for the third time", func() bool {
 		r, err := q.store.Relays(t.Context())
 		is.NoErr(err)
 		return len(r) == 1 && r[0].Rest >= 4*time.Second
 	})
-	is.True(logins.Load() <= 2*3) // two for each rest
-	for _, stop := range stops {  // a worker repeats no refused login for a while
+	is.True(logins.Load() <= 2*3) // two logins for each pause
+	for _, stop := range stops {  // a worker does not repeat a refused login for a while
 		stop()
 	}
 	good.Store(true)
 	work(t, q, opts)
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
 	is.Equal(len(relay.Messages()), 50) // no copy
 }
 
-// A worker whose network is broken leaves the messages to the other one, and no attempt is counted.
+// A worker without a network leaves messages to the other worker, and no attempt is counted.
 func TestAWorkerWithoutNetworkHoldsUpNothing(t *testing.T) {
 	is := is.New(t)
 	broken := &smtptest.Relay{Reply: func(verb, _ string) string {
@@ -116,11 +117,11 @@ func TestAWorkerWithoutNetworkHoldsUpNothing(t *testing.T) {
 	for i := range 100 {
 		put(t, q, spoolgore.Envelope{}, mail(fmt.Sprint("m", i)))
 	}
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
 	is.Equal(len(relay.Messages()), 101)
 }
 
-// A worker that was stopped for longer than its lease begins nothing when it goes on.
+// A worker that was stopped for longer than its lease begins no transaction with the old leases when it is continued.
 func TestAStoppedWorkerWakesUp(t *testing.T) {
 	is := is.New(t)
 	relay := &smtptest.Relay{Reply: func(verb, _ string) string {
@@ -137,22 +138,22 @@ func TestAStoppedWorkerWakesUp(t *testing.T) {
 		put(t, q, spoolgore.Envelope{}, mail(fmt.Sprint("m", i)))
 	}
 	stopped := spawn(t, "worker", append(env, "FLEET_TEST_NAME=stopped")...)
-	eventually(t, "it sends", func() bool { return len(relay.Messages()) > 20 })
+	eventually(t, "the worker sends", func() bool { return len(relay.Messages()) > 20 })
 	is.NoErr(stopped.Process.Signal(syscall.SIGSTOP))
 	spawn(t, "worker", append(env, "FLEET_TEST_NAME=other")...)
-	eventually(t, "the other one has sent all", func() bool { return rows(t, q) == 0 })
+	eventually(t, "the other worker has sent every message", func() bool { return rows(t, q) == 0 })
 	is.NoErr(stopped.Process.Signal(syscall.SIGCONT))
 	sent := len(relay.Messages())
 	for i := range 20 {
 		put(t, q, spoolgore.Envelope{}, mail(fmt.Sprint("n", i)))
 	}
-	eventually(t, "all sent", func() bool { return rows(t, q) == 0 })
+	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
 	got, copies := subjects(relay), 0
 	for i := range messages {
 		n := got[fmt.Sprintf("m%d b@example.org", i)]
-		is.True(n >= 1) // none lost
+		is.True(n >= 1) // no message is lost
 		copies += n - 1
 	}
 	t.Logf("%d copies, %d messages when the worker went on", copies, sent)
-	is.True(copies <= connections*window) // what was under way
+	is.True(copies <= connections*window) // the transactions in flight
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore"
 )
 
-// transaction is a message for a test.
+// transaction returns a small transaction.
 func transaction() *spoolgore.Transaction {
 	return &spoolgore.Transaction{
 		Envelope: spoolgore.Envelope{From: "app@example.com", To: []string{"ann@example.org", "bob@example.org"}},

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/spooltest"
 )
 
-// post is a request to the handler.
+// post sends a request to the handler and returns the status code.
 func post(h http.Handler, to, key string) (code int) {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(url.Values{"to": {to}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -42,7 +42,7 @@ func TestHandler(t *testing.T) {
 		if sent := s.Transport.Sent(); len(sent) != 1 || sent[0].Header("Subject") != "Your invitation" {
 			t.Errorf("%+v", sent)
 		}
-		if code := post(h, "ann@example.org", "k1"); code != 202 { // also after delivery
+		if code := post(h, "ann@example.org", "k1"); code != 202 { // the ID counts after the delivery, too
 			t.Error(code)
 		}
 		s.Disk.Full()
@@ -57,7 +57,7 @@ func TestHandler(t *testing.T) {
 	})
 }
 
-// A request that runs when the server is told to end is answered, and its mail is on disk.
+// A request during the shutdown of the server gets a response, and its mail is on disk.
 func TestShutdown(t *testing.T) {
 	dir := t.TempDir()
 	began, sent := make(chan bool), make(chan string, 10)
@@ -100,7 +100,7 @@ func TestShutdown(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if err := spool.Drain(t.Context()); err != nil { // as the next process would
+	if err := spool.Drain(t.Context()); err != nil { // as the next process does
 		t.Error(err)
 	}
 	if to := <-sent; to != "ann@example.org" {
@@ -108,7 +108,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// slow is the body of a request: it tells of its first read.
+// slow is the body of a request. It reports its first read.
 type slow struct {
 	text  io.Reader
 	began chan bool

@@ -31,13 +31,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// caller calls commands on a database.
+// caller runs commands on a database.
 type caller struct {
 	t  *testing.T
 	db string
 }
 
-// call returns what a command prints, and its exit code.
+// call returns the output of a command and its exit code.
 func (c caller) call(args ...string) (out, errs string, code int) {
 	c.t.Helper()
 	var o, e strings.Builder
@@ -53,7 +53,7 @@ func (c caller) call(args ...string) (out, errs string, code int) {
 	return o.String(), e.String(), code
 }
 
-// ok returns what a command prints that succeeds.
+// ok returns the output of a command that must succeed.
 func (c caller) ok(args ...string) string {
 	c.t.Helper()
 	out, errs, code := c.call(args...)
@@ -68,13 +68,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("still not: ", what)
+			t.Fatal("not within the limit: ", what)
 		}
 	}
 }
 
-// A spool is drained into the queue; its message is listed, shown, held, released, redirected, traced and deleted with
-// the commands of the core.
+// A spool is drained into the queue. The commands of spoolgore list, show, hold, release, redirect, trace and delete
+// its message.
 func TestCommands(t *testing.T) {
 	is := is.New(t)
 	c, dir := caller{t, shared.DB(t)}, t.TempDir()
@@ -115,7 +115,7 @@ func TestCommands(t *testing.T) {
 	is.True(strings.Contains(errs, "no message of that name"))
 }
 
-// relayOf returns the address of a relay that refuses bad@ and defers later@, until the returned function is called.
+// relayOf returns the address of a relay that refuses bad@ and defers later@ until the returned function is called.
 func relayOf(t *testing.T) (relay *smtptest.Relay, addr string, relent func()) {
 	var mu sync.Mutex
 	good := false
@@ -137,7 +137,7 @@ func relayOf(t *testing.T) (relay *smtptest.Relay, addr string, relent func()) {
 	}
 }
 
-// Outcomes are known after the message is gone; failed and deferred messages are shown with their attempts, and tried
+// Outcomes are known after the message is gone. Failed and deferred messages are shown with their attempts, and tried
 // again.
 func TestCommandsAboutSentMail(t *testing.T) {
 	is := is.New(t)
@@ -169,13 +169,13 @@ func TestCommandsAboutSentMail(t *testing.T) {
 	is.True(strings.Contains(c.ok("trace", "bad@example.org"), "failed      bad@example.org: "))
 	is.True(strings.Contains(c.ok("list", "-failed"), "failed/"+names["bad"]+"\tfailed\t"))
 	is.True(strings.Contains(c.ok("show", names["bad"]), "550 5.1.1 no such user"))
-	is.True(strings.Contains(c.ok("show", "failed/"+names["bad"]), "given up     2")) // with the time
+	is.True(strings.Contains(c.ok("show", "failed/"+names["bad"]), "given up     2")) // with the time of giving up
 	is.True(strings.Contains(c.ok("list", "-reason", "not now"), names["later"]+"\tdeferred\t"))
 	var line struct{ Outcome, To string }
 	is.NoErr(json.Unmarshal([]byte(c.ok("trace", "-json", "good@example.org")), &line))
 	is.Equal(line.Outcome+" "+line.To, "sent good@example.org")
 	is.True(strings.Contains(c.ok("stats"), "1 worker, up "))
-	eventually(t, "a beat names the relay", func() bool { return strings.Contains(c.ok("stats"), "RELAYS") })
+	eventually(t, "the workers have reported the relay", func() bool { return strings.Contains(c.ok("stats"), "RELAYS") })
 	check, _, code := c.call("check")
 	is.Equal(code, 0)
 	for _, text := range []string{"fsync and full_page_writes are on", "warning  replication: no standby is seen",
@@ -225,7 +225,7 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// The demo loses nothing, and keeps the limit of the relay.
+// The demo loses no message, and keeps the limit of the relay.
 func TestDemo(t *testing.T) {
 	is := is.New(t)
 	shared.Server(t) // skips the test without PostgreSQL

@@ -12,7 +12,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// end ends a worker without recording anything, as a kill does.
+// end closes the file without recording a line, as a kill does.
 func end(l *Log) { l.file.Close() }
 
 func ids(lines []Line) (all []int64) {
@@ -42,7 +42,7 @@ func TestLinesOfAKilledWorkerAreRead(t *testing.T) {
 	is.NoErr(first.Add(Line{ID: 1, UID: "x", To: []string{"b@example.org"}}))
 	second, old, _, err := Open(dir)
 	is.NoErr(err)
-	is.Equal(len(old), 0) // the first worker runs
+	is.Equal(len(old), 0) // the first worker still runs
 	is.NoErr(second.Add(Line{ID: 2}))
 	_, err = first.file.WriteString(`{"id": 3, "ui`) // a torn line
 	is.NoErr(err)
@@ -50,7 +50,7 @@ func TestLinesOfAKilledWorkerAreRead(t *testing.T) {
 	third, old, _, err := Open(dir)
 	is.NoErr(err)
 	is.Equal(old, []Line{{ID: 1, UID: "x", To: []string{"b@example.org"}}})
-	end(third) // before it has recorded anything
+	end(third) // before any line is recorded
 	end(second)
 }
 
@@ -66,7 +66,7 @@ func TestLinesStayUntilTheyAreForgotten(t *testing.T) {
 	is.Equal(ids(old), []int64{1})
 	is.Equal(len(names(t, dir)), 2)
 	release(true)
-	is.Equal(len(names(t, dir)), 1) // that of the second worker
+	is.Equal(len(names(t, dir)), 1) // the file of the second worker
 	second.Close()
 }
 
@@ -102,9 +102,9 @@ func TestTheFileStaysSmall(t *testing.T) {
 	end(l)
 	_, old, release, err := Open(dir)
 	is.NoErr(err)
-	is.True(slices.Contains(ids(old), 7)) // still needed
+	is.True(slices.Contains(ids(old), 7)) // this line is still needed
 	release(true)
-	is.Equal(len(names(t, dir)), 1) // the new one
+	is.Equal(len(names(t, dir)), 1) // a new file
 }
 
 func TestALogThatIsNilKeepsNothing(t *testing.T) {
@@ -115,7 +115,7 @@ func TestALogThatIsNilKeepsNothing(t *testing.T) {
 	l.Close()
 }
 
-// A worker that could not record the lines leaves them to the next one, also in the same process.
+// A worker that could not record its lines leaves them to the next worker, also in the same process.
 func TestLinesThatWereNotRecordedAreReadAgain(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()
@@ -133,7 +133,7 @@ func TestLinesThatWereNotRecordedAreReadAgain(t *testing.T) {
 	}
 }
 
-// A file that its worker removes while another worker begins has nothing for the other one.
+// A worker removes its file while another worker starts. The other worker reads no line of it.
 func TestAFileWithoutANameIsNotRead(t *testing.T) {
 	is := is.New(t)
 	first, _, release, err := Open(t.TempDir())
@@ -151,16 +151,16 @@ func TestAFileWithoutANameIsNotRead(t *testing.T) {
 	is.Equal(len(lines), 0)
 }
 
-// A line after a write that failed in the middle is a line of its own.
+// A line after a write that failed in the middle is read.
 func TestALineAfterATornLineIsRead(t *testing.T) {
 	is := is.New(t)
-	r, w, err := os.Pipe() // a full pipe stands for a full disk
+	r, w, err := os.Pipe() // a full pipe in place of a full disk
 	is.NoErr(err)
 	l := &Log{file: w, needed: make(map[int64][]byte)}
 	failed := make(chan error)
 	go func() { failed <- l.Add(Line{ID: 1, To: []string{strings.Repeat("x", 1<<20)}}) }()
 	one := make([]byte, 1)
-	_, err = r.Read(one) // a part is written
+	_, err = r.Read(one) // a part of the line is written
 	is.NoErr(err)
 	is.NoErr(w.SetWriteDeadline(time.Now()))
 	is.True(<-failed != nil)
@@ -180,7 +180,7 @@ func TestALineAfterATornLineIsRead(t *testing.T) {
 	is.Equal(ids(old), []int64{2, 3})
 }
 
-// Many lines that are needed for long are not written again with each message.
+// If many lines are needed for long, they are not written again for each message.
 func TestManyNeededLinesAreNotWrittenOften(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()

@@ -15,7 +15,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// stopper is a log that calls stop when outcomes cannot be recorded.
+// stopper is a log handler that calls stop when outcomes cannot be recorded.
 type stopper struct {
 	bytes.Buffer
 	stop func()
@@ -28,8 +28,8 @@ func (s *stopper) Write(line []byte) (int, error) {
 	return s.Buffer.Write(line)
 }
 
-// An acceptance of a message whose lease was lost, which a worker that ends cannot record, does not count as recorded:
-// the journal keeps the acceptance for the next worker.
+// A worker that ends cannot record an acceptance of a message whose lease was lost. The acceptance is not taken for
+// recorded: the journal keeps it for the next worker.
 func TestAcceptanceThatCannotBeAmendedIsNotRecorded(t *testing.T) {
 	is := is.New(t)
 	var shared pgtest.Shared

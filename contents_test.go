@@ -14,13 +14,13 @@ import (
 	"github.com/matryer/is"
 )
 
-// contents are files as programs write them, with the recipients that get the message and what the relay gets after the
-// header. Each row stands for a kind of writer in docs/spool.md.
+// contents are files as programs write them, with the recipients and the body that the relay gets. Each row is a kind
+// of writer in docs/spool.md.
 var contents = map[string]struct {
 	file   string
 	to     string // empty: the file goes to failed/ or stays, and is not sent
 	body   string
-	header string // of what is sent: a text that must be there or, after "-", must not
+	header string // text in the header as sent or, after "-", text that must not be in it
 }{
 	"CR CR LF in the body": {
 		"From: s@x.org\r\nTo: a@x.org\r\r\n\r\r\nBcc: dave@x.org\r\r\nend\r\r\n", "a@x.org",

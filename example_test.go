@@ -37,7 +37,7 @@ func tempSpool() (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-// printer is a Transport of a few lines: it prints what it is given and takes everything but mail to nobody@.
+// printer is a Transport of a few lines: it prints the mail that it gets, and accepts all recipients except nobody@.
 type printer struct{}
 
 func (printer) Deliver(ctx context.Context, t *spoolgore.Transaction) []spoolgore.Result {
@@ -60,7 +60,7 @@ func (printer) Deliver(ctx context.Context, t *spoolgore.Transaction) []spoolgor
 func Example() {
 	dir, remove := tempSpool()
 	defer remove()
-	ctx, stop := context.WithTimeout(context.Background(), 50*time.Millisecond) // a service runs it until it ends itself
+	ctx, stop := context.WithTimeout(context.Background(), 50*time.Millisecond) // a service runs until it is stopped
 	defer stop()
 	err := spoolgore.New(dir, spoolgore.Options{SMTPAddr: "localhost:25", Logger: quiet}).Run(ctx)
 	fmt.Println(err)
@@ -72,7 +72,7 @@ func ExampleSpool_Run() {
 	defer remove()
 	ctx, stop := context.WithCancel(context.Background())
 	spool := spoolgore.New(dir, spoolgore.Options{
-		Transport: printer{}, // SMTPAddr: "mail.example.com:587" in earnest
+		Transport: printer{}, // a real program sets SMTPAddr: "mail.example.com:587"
 		Logger:    quiet,
 		OnEvent: func(ev spoolgore.Event) {
 			if ev.Kind == spoolgore.EventSent {
@@ -97,9 +97,9 @@ func ExampleSpool_Put() {
 	name, err := spool.Put(ctx, spoolgore.Envelope{
 		From:   "app@example.com",
 		To:     []string{"ann@example.org"},
-		Expire: time.Now().Add(10 * time.Minute), // a code that nobody wants tomorrow
+		Expire: time.Now().Add(10 * time.Minute), // the code is of no use tomorrow
 	}, strings.NewReader("Subject: your code\n\n123456\n"))
-	fmt.Println(strings.HasSuffix(name, ".eml"), err) // on disk, whatever happens now
+	fmt.Println(strings.HasSuffix(name, ".eml"), err) // the message is on disk
 	fmt.Println(spool.Drain(ctx))
 	// Output:
 	// true <nil>
@@ -117,7 +117,7 @@ func ExampleSpool_Send() {
 		BCC("", "archive@example.com").
 		Subject("Report").
 		Text([]byte("All is well.")).
-		Send(spool) // returns as soon as the message is safe on disk
+		Send(spool) // returns as soon as the message is on disk
 	fmt.Println(err)
 	fmt.Println(spool.Drain(context.Background()))
 	// Output:
@@ -130,7 +130,7 @@ func ExampleSpool_Send() {
 func ExampleSpool_Drain() {
 	dir, remove := tempSpool()
 	defer remove()
-	// Any program may have left the file.
+	// Any program may have written the file.
 	text := "From: cron@example.com\nTo: ann@example.org\nSubject: backup\n\nDone.\n"
 	if err := os.WriteFile(dir+"/backup.eml", []byte(text), 0o600); err != nil {
 		log.Fatal(err)
@@ -143,7 +143,7 @@ func ExampleSpool_Drain() {
 }
 
 func ExampleTransport() {
-	// See printer above: a method Deliver is all it takes. What it refuses for good ends in failed/.
+	// A Transport needs the method Deliver only, as printer above. A message that it refuses for good goes to failed/.
 	dir, remove := tempSpool()
 	defer remove()
 	spool := spoolgore.New(dir, spoolgore.Options{Transport: printer{}, Logger: quiet, NoReports: true})
@@ -160,7 +160,7 @@ func ExampleTransport() {
 	// 2 files in failed/, <nil>
 }
 
-// A function can be a Transport. This one delivers to a mailbox file for each recipient.
+// A function can be a Transport. This one appends mail to a mailbox file for each recipient.
 func ExampleTransportFunc() {
 	dir, remove := tempSpool()
 	defer remove()
@@ -173,7 +173,7 @@ func ExampleTransportFunc() {
 			if err == nil {
 				err = os.WriteFile(mailboxes+"/"+to, text, 0o600)
 			}
-			results[i].Err = err // an error that is no *DeliveryError: tried again later
+			results[i].Err = err // an error that is no *DeliveryError: the recipient is tried again later
 		}
 		return results
 	}
@@ -189,7 +189,7 @@ func ExampleTransportFunc() {
 	// true <nil>
 }
 
-// An application wraps the SMTP transport: mail to strangers is refused here, all other mail gets one more header field.
+// An application wraps the SMTP transport: it refuses mail to strangers, and adds a header field to all other mail.
 func ExampleNewSMTP() {
 	dir, remove := tempSpool()
 	defer remove()
@@ -206,7 +206,7 @@ func ExampleNewSMTP() {
 			}
 		}
 		const field = "X-Checked: yes\r\n"
-		checked := *t // the Transaction itself stays as it is
+		checked := *t // the Transaction itself is not changed
 		checked.Size += int64(len(field))
 		checked.Content = func() io.Reader { return io.MultiReader(strings.NewReader(field), t.Content()) }
 		return smtp.Deliver(ctx, &checked)
@@ -248,7 +248,7 @@ func ExampleEvent() {
 	spool := spoolgore.New(dir, spoolgore.Options{
 		Transport: printer{},
 		Logger:    quiet,
-		NoReports: true, // else the sender would be told too, with a message of its own (RFC 3464)
+		NoReports: true, // otherwise the sender gets a report (RFC 3464)
 		OnEvent: func(ev spoolgore.Event) {
 			switch ev.Kind {
 			case spoolgore.EventSent:
@@ -264,7 +264,7 @@ func ExampleEvent() {
 		log.Fatal(err)
 	}
 	fmt.Println(spool.Drain(context.Background()))
-	text, err := os.ReadFile(kept + ".json") // beside the message, which is kept
+	text, err := os.ReadFile(kept + ".json") // the why-file, beside the message
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func ExampleSpool_Status() {
 	// Output: ann@example.org waits, attempts: 1 error: mailbox full
 }
 
-// What Status says of messages, Health says of the way out. The relay here cannot be reached.
+// Status is about messages, Health is about relays and the run. The relay here cannot be reached.
 func ExampleSpool_Health() {
 	dir, remove := tempSpool()
 	defer remove()
@@ -329,7 +329,7 @@ func ExampleSpool_Health() {
 	// <nil>
 }
 
-// A relay that is wrong is put right while the spool is run: what waits for it goes to the other one at once.
+// A wrong relay is corrected while the spool is run: waiting mail goes to the new relay at once.
 func ExampleSpool_Reconfigure() {
 	dir, remove := tempSpool()
 	defer remove()
@@ -338,7 +338,8 @@ func ExampleSpool_Reconfigure() {
 	opts := spoolgore.Options{
 		Logger: quiet,
 		Transport: transport(func(*spoolgore.Transaction) error {
-			return &spoolgore.DeliveryError{Fault: spoolgore.FaultRelay, Err: fmt.Errorf("nobody is here")} // no attempt, it rests
+			// no attempt is counted, and the relay pauses
+			return &spoolgore.DeliveryError{Fault: spoolgore.FaultRelay, Err: fmt.Errorf("nobody is here")}
 		}),
 		OnEvent: func(ev spoolgore.Event) {
 			if ev.Kind == spoolgore.EventSent {
@@ -352,7 +353,7 @@ func ExampleSpool_Reconfigure() {
 	}
 	go func() { done <- spool.Run(ctx) }()
 	opts.Attempts = -1
-	fmt.Println(spool.Reconfigure(opts)) // nothing has changed
+	fmt.Println(spool.Reconfigure(opts)) // the options have not changed
 	opts.Attempts, opts.Transport = 0, transport(func(*spoolgore.Transaction) error { return nil })
 	fmt.Println(spool.Reconfigure(opts))
 	fmt.Println("sent to", <-sent)
@@ -376,7 +377,7 @@ func (f transport) Deliver(ctx context.Context, t *spoolgore.Transaction) []spoo
 	return results
 }
 
-// A person edits the status file: Pause, edit, Reload, Resume. What waits is then tried at once with Flush.
+// A person edits the status file: Pause, edit, Reload, Resume. Flush then tries waiting mail at once.
 func ExampleSpool_Pause() {
 	dir, remove := tempSpool()
 	defer remove()
@@ -399,7 +400,7 @@ func ExampleSpool_Pause() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	edited := strings.Replace(string(text), `"Status": 0`, `"Status": 2`, 1) // Ann has been told by telephone
+	edited := strings.Replace(string(text), `"Status": 0`, `"Status": 2`, 1) // Ann got the text by telephone
 	if err := os.WriteFile(dir+"/.spoolgore.js", []byte(edited), 0o600); err != nil {
 		log.Fatal(err)
 	}
@@ -415,7 +416,7 @@ func ExampleSpool_Pause() {
 	// <nil>
 }
 
-// A login at Google or Microsoft: the token source is one of golang.org/x/oauth2. Here it is a function.
+// A login at Google or Microsoft uses a token source of golang.org/x/oauth2. Here it is a function.
 func ExampleSMTP_tokenSource() {
 	source := func() (string, error) { // t, err := tokenSource.Token(); return t.AccessToken, err
 		return "ya29.token", nil
@@ -428,7 +429,7 @@ func ExampleSMTP_tokenSource() {
 	// Output: <nil>
 }
 
-// A relay with a certificate of an own authority, TLS from the first octet, and TLS 1.3 at least.
+// A relay with a certificate of a private authority, TLS from the first octet, and TLS 1.3 at least.
 func ExampleSMTP_tls() {
 	authorities := x509.NewCertPool() // authorities.AppendCertsFromPEM(pem)
 	_, err := spoolgore.NewSMTP(spoolgore.Options{
@@ -459,7 +460,7 @@ func ExampleRoute() {
 	// Output: <nil>
 }
 
-// A support tool lists what has failed, corrects an address and tries again.
+// A support tool lists failed messages, corrects an address and tries again.
 func ExampleSpool_Messages() {
 	dir, remove := tempSpool()
 	defer remove()
@@ -486,13 +487,13 @@ func ExampleSpool_Messages() {
 	// <nil>
 }
 
-// A server puts mail in its handlers. At the end it first stops accepting requests, and then Run finishes what it sends.
+// A server puts mail in its handlers. To stop, it first ends the handlers, and then Run finishes its transactions.
 func Example_server() {
 	dir, remove := tempSpool()
 	defer remove()
 	sent := make(chan bool, 1)
 	spool := spoolgore.New(dir, spoolgore.Options{
-		Transport: printer{}, // SMTPAddr: "mail.example.com:587" in earnest
+		Transport: printer{}, // a real program sets SMTPAddr: "mail.example.com:587"
 		Logger:    quiet,
 		OnEvent: func(ev spoolgore.Event) {
 			if ev.Kind == spoolgore.EventSent {
@@ -505,18 +506,18 @@ func Example_server() {
 		_, err := spool.Put(r.Context(), env, strings.NewReader("Subject: your order\n\nIt is on its way.\n"))
 		switch {
 		case err == nil, errors.Is(err, spoolgore.ErrDuplicate):
-			w.WriteHeader(http.StatusAccepted) // on disk: it will be sent, once
+			w.WriteHeader(http.StatusAccepted) // the message is on disk: it will be sent, once
 		case errors.Is(err, spoolgore.ErrEnvelope):
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		default:
 			http.Error(w, "try again", http.StatusServiceUnavailable)
 		}
 	})
-	ctx, stop := context.WithCancel(context.Background()) // signal.NotifyContext in earnest
+	ctx, stop := context.WithCancel(context.Background()) // signal.NotifyContext in a real program
 	ended := make(chan error)
 	go func() { ended <- spool.Run(ctx) }()
 
-	server := httptest.NewServer(handler) // http.Server in earnest
+	server := httptest.NewServer(handler) // http.Server in a real program
 	for _, to := range []string{"no address", "ann@example.org"} {
 		resp, err := http.PostForm(server.URL, url.Values{"to": {to}, "order": {"17"}})
 		if err != nil {
@@ -525,8 +526,8 @@ func Example_server() {
 		resp.Body.Close()
 		fmt.Println(resp.StatusCode)
 	}
-	server.Close() // http.Server.Shutdown: no more requests
-	<-sent         // not needed in earnest: mail that waits is sent after the next start
+	server.Close() // http.Server.Shutdown in a real program: no more requests
+	<-sent         // not needed in a real program: waiting mail is sent after the next start
 	stop()
 	fmt.Println(<-ended)
 	// Unordered output:

@@ -52,7 +52,7 @@ func newNotifier(health func() spoolgore.Health, rate func() float64) *notifier 
 	return n
 }
 
-// look makes the notifier look for changes soon. It does not block.
+// look makes the notifier look for changes soon, and does not block.
 func (n *notifier) look(spoolgore.Health) {
 	select {
 	case n.woken <- struct{}{}:

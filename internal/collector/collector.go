@@ -170,7 +170,7 @@ func (c *Collector) Last() Snapshot {
 	return c.last
 }
 
-// PerMinute returns the recipients accepted a minute, as of the last look or later. It does not ask the spool.
+// PerMinute returns the recipients accepted a minute, as of the last look or later, and does not ask the spool.
 func (c *Collector) PerMinute() float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

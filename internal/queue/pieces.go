@@ -16,7 +16,7 @@ type Work struct {
 	more func() ([]subject, bool) // returns those after todo; nil: there are no others
 	stop func()                   // ends more
 	do   func(s subject, now time.Time)
-	end  func(now time.Time) *Work // called at the end; nil: no call. It returns more work, or nil
+	end  func(now time.Time) *Work // called at the end; nil: no call. The result is more work, or nil
 }
 
 // A subject is a message of a Work.

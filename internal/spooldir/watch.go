@@ -72,7 +72,7 @@ func (w *Watcher) Events() <-chan Event { return w.events }
 func (w *Watcher) Complete() bool { return w.complete }
 
 // Mounts returns the channel that gets a value after file systems were mounted or unmounted: another one may be at the
-// path of the spool. It is never closed.
+// path of the spool. The channel is never closed.
 func (w *Watcher) Mounts() <-chan struct{} { return w.mounts }
 
 // Err waits until the channel is closed and returns the reason: nil after Close, ErrUnlinked if the directory is gone.

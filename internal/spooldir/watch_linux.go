@@ -73,7 +73,7 @@ func isLocal(path string) bool {
 
 const zfsMagic = 0x2fc12fc1 // of OpenZFS
 
-// watchAbove watches each directory above path, and each link on the way. It reports whether all can be watched.
+// watchAbove watches each directory above path, and each link on the way, and reports whether all can be watched.
 func watchAbove(fd int, path string) bool {
 	at, rest, links := "/", strings.Split(path, "/"), 0
 	for len(rest) > 0 {
@@ -105,8 +105,8 @@ func watchAbove(fd int, path string) bool {
 // maxLinks is the number of links on the way to a file that the kernel follows (path_resolution(7)).
 const maxLinks = 40
 
-// watchMounts begins to watch the table of mounts, until w.table is closed. The kernel wakes who polls the table after
-// each change (proc_pid_mountinfo(5)). It reports whether the table can be watched.
+// watchMounts begins to watch the table of mounts, until w.table is closed, and reports whether the table can be
+// watched. The kernel wakes a process that polls the table after each change (proc_pid_mountinfo(5)).
 func (w *Watcher) watchMounts() bool {
 	fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -114,7 +114,7 @@ func (w *Watcher) watchMounts() bool {
 	}
 	table := os.NewFile(uintptr(fd), "mountinfo")
 	raw, err := table.SyscallConn()
-	if err != nil || table.SetReadDeadline(time.Time{}) != nil { // it cannot be polled
+	if err != nil || table.SetReadDeadline(time.Time{}) != nil { // the table cannot be polled
 		table.Close()
 		return false
 	}
@@ -123,7 +123,7 @@ func (w *Watcher) watchMounts() bool {
 		for {
 			woken := false
 			if err := raw.Read(func(uintptr) bool { was := woken; woken = true; return was }); err != nil {
-				return // it was closed
+				return // the table was closed
 			}
 			select {
 			case w.mounts <- struct{}{}:

@@ -102,6 +102,11 @@ func (c Config) RouteTo() func(to string) (route int, ok bool) {
 	return routing.To(c.patterns())
 }
 
+// SameRoutes reports whether each sender and recipient has the same route in c and other.
+func (c Config) SameRoutes(other Config) bool {
+	return (c.Transport == nil) == (other.Transport == nil) && slices.Equal(c.patterns(), other.patterns())
+}
+
 // patterns returns the pattern of each route but the last.
 func (c Config) patterns() (all []string) {
 	for _, r := range c.Routes[:len(c.Routes)-1] {

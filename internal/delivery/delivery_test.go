@@ -634,3 +634,22 @@ func TestTroubleOfTheRelayIsReasonForFailover(t *testing.T) {
 		})
 	}
 }
+
+func TestSameRoutes(t *testing.T) {
+	is := is.New(t)
+	routes := func(senders ...string) (c Config) {
+		for _, s := range append(senders, "") {
+			c.Routes = append(c.Routes, Route{Sender: s})
+		}
+		return c
+	}
+	one := routes("@a.example", "to:@b.example")
+	is.True(one.SameRoutes(routes("@a.example", "to:@b.example")))
+	is.True(!one.SameRoutes(routes("to:@b.example", "@a.example"))) // the first match counts
+	is.True(!one.SameRoutes(routes("@a.example")))
+	other := routes("@a.example", "to:@b.example")
+	other.Routes[0].Addr = "mail.example.com:25"
+	is.True(one.SameRoutes(other)) // another relay
+	other.Transport = transport(func(*Transaction) []attempt.Outcome { return nil })
+	is.True(!one.SameRoutes(other)) // which takes all mail
+}

@@ -164,9 +164,11 @@ func (c *Control) Reconfigure(o Options) error {
 	if err != nil {
 		return err
 	}
+	rules := o.rules()
+	rules.RoutesKept = o.Delivery.SameRoutes(c.opts.Delivery)
 	*c.rate, *c.opts = *rate, o
 	c.publisher.sent.SetLimit(o.Trace)
-	c.spool.queue.Reconfigure(o.rules(), now)
+	c.spool.queue.Reconfigure(rules, now)
 	o.Logger.Info("options taken over", "dir", c.spool.dir.Path(), "relays_kept", kept, "relays_ended", ended)
 	return nil
 }

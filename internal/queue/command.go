@@ -59,16 +59,34 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 	was := q.rules
 	q.packServed(now)
 	timed := r.MaxAge != was.MaxAge || r.WarnAfter != was.WarnAfter || r.Reports != was.Reports
-	var here []*entry // ready
+	if q.rules = r; timed || !r.RoutesKept {
+		reroute(&q.core, timed)
+	}
+	if r.Forbidden == nil {
+		return
+	}
 	for _, e := range inOrder(q.entries, q.ordered) {
+		if e.state != ready && e.state != waiting {
+			continue
+		}
+		if m := e.msg.Message(); q.rules.forbids(m) != "" {
+			q.conclude(e, m, now)
+		}
+	}
+}
+
+// reroute takes over new rules for routes, and if timed is set for ages.
+func reroute(c *core, timed bool) {
+	r := &c.rules
+	var here []*entry // ready
+	for _, e := range inOrder(c.entries, c.ordered) {
 		if e.state == ready {
-			q.sched.unready(e)
+			c.sched.unready(e)
 			here = append(here, e)
 		}
 	}
-	q.rules = r
-	q.sched.setRoutes(r.Routes)
-	for _, e := range inOrder(q.entries, q.ordered) {
+	c.sched.setRoutes(r.Routes)
+	for _, e := range inOrder(c.entries, c.ordered) {
 		if !e.msg.Holds() {
 			continue
 		}
@@ -78,19 +96,11 @@ func (q *Queue) Reconfigure(r Rules, now time.Time) {
 		}
 		m := e.msg.Message()
 		if timed && e.state != unread {
-			q.watch(e, m)
+			c.watch(e, m)
 		}
-		e.route = q.rules.nextRoute(m)
+		e.route = r.nextRoute(m)
 	}
 	for _, e := range here {
-		q.sched.ready[e.route].of(e).Push(e)
-	}
-	for _, e := range inOrder(q.entries, q.ordered) {
-		if r.Forbidden == nil || e.state != ready && e.state != waiting {
-			continue
-		}
-		if m := e.msg.Message(); q.rules.forbids(m) != "" {
-			q.conclude(e, m, now)
-		}
+		c.sched.ready[e.route].of(e).Push(e)
 	}
 }

@@ -303,3 +303,22 @@ func TestFlushInPieces(t *testing.T) {
 	f.q.Advance(f.now, Room{Reads: 1, Free: 1}, 10)
 	is.Equal(f.effects(), "ready")
 }
+
+// A reload of the options that keeps the routes and the ages does not look at the messages, of which there may be a
+// million.
+func TestReconfigureWithTheSameRoutes(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := in(t, "ready")
+	rules, calls := threeRoutes(), 0
+	f.q.Reconfigure(rules, f.now)
+	routeOf := rules.RouteOf
+	rules.RouteOf = func(sender string) int { calls++; return routeOf(sender) }
+	rules.RoutesKept, rules.Freq = true, 2*rules.Freq
+	f.q.Reconfigure(rules, f.now)
+	is.Equal(calls, 0)
+	is.Equal(f.q.rules.Freq, rules.Freq)
+	rules.MaxAge *= 2 // each message gets another time at which it is given up
+	f.q.Reconfigure(rules, f.now)
+	is.True(calls > 0)
+}

@@ -51,6 +51,8 @@ type Rules struct {
 	Routes  int                     // number of routes; each has its own lane of ready messages
 	RouteOf func(sender string) int // the route of a sender, below Routes
 
+	RoutesKept bool // Routes, RouteOf and RouteTo say the same as those of the rules before
+
 	Postmaster string // gets reports on mail of the null sender; empty: no reports on such mail
 
 	// RouteTo returns the route of a recipient that has one; not ok: the recipient takes that of the sender. Nil: no

@@ -202,7 +202,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case ev, ok := <-e.scanner.events():
 			e.scanner.noticed(ev, ok)
 		case <-e.scanner.mounts():
-			e.scanner.mounted()
+			e.scanner.mounted(time.Now())
 		case <-timer.C:
 		}
 		for _, f := range e.inbox.take() {

@@ -23,6 +23,7 @@ type scanner struct {
 	files    *files
 	moves    *moves
 	last     time.Time         // beginning of the last scan; zero: a scan is due
+	by       time.Time         // time by which the next scan begins; zero: none
 	seen     spooldir.Snapshot // of the directory at the last scan
 	unsure   bool              // the system may have missed files
 	scanning bool
@@ -61,8 +62,22 @@ func (s *scanner) mounts() <-chan struct{} {
 	return s.watcher.Mounts()
 }
 
-// mounted takes a notification of a mount, which may be at the path of the spool.
-func (s *scanner) mounted() { s.last, s.again = time.Time{}, s.scanning }
+// mounted takes a notification of a mount, which may be at the path of the spool. Where file systems come and go all
+// the time, scans come at most every Options.Freq.
+func (s *scanner) mounted(now time.Time) {
+	at := s.last.Add(s.opts.Freq)
+	if at.Before(now) {
+		at = now
+	}
+	s.hurry(at)
+}
+
+// hurry makes the next scan begin by the time at.
+func (s *scanner) hurry(at time.Time) {
+	if s.by.IsZero() || at.Before(s.by) {
+		s.by = at
+	}
+}
 
 func (s *scanner) close() {
 	if s.watcher != nil {
@@ -84,7 +99,11 @@ func (s *scanner) next() time.Time {
 	if s.watcher != nil && s.watcher.Complete() && s.sick == nil && !s.spool.queue.Misses() && !s.moves.halfDone {
 		pause = max(pause, min(seldom*pause, mostSeldom))
 	}
-	return s.last.Add(pause)
+	at := s.last.Add(pause)
+	if !s.by.IsZero() && s.by.Before(at) && !s.scanning {
+		return s.by
+	}
+	return at
 }
 
 // due reports whether a scan is due or under way.
@@ -97,7 +116,11 @@ func (s *scanner) rescan() {
 
 // noticed takes notifications of the system.
 func (s *scanner) noticed(ev spooldir.Event, ok bool) {
-	switch now := time.Now(); {
+	now := time.Now()
+	if ev.Doubt { // not at once: a scan makes a lock file anew, and the removal of the directory would fail
+		s.hurry(now.Add(s.opts.Freq))
+	}
+	switch {
 	case !ok: // the directory may be gone; the scan asks again
 		s.opts.Logger.Warn("file notification ended; scanning only",
 			"dir", s.spool.dir.Path(), "err", s.watcher.Err())
@@ -135,6 +158,9 @@ func (s *scanner) scan(now time.Time) {
 	}
 	s.watch()
 	s.scanning = true
+	if !s.by.After(now) {
+		s.by = time.Time{}
+	}
 	verify, last := s.watcher == nil || s.unsure, s.seen
 	s.unsure = false
 	searching := s.spool.queue.Searching()

@@ -35,6 +35,7 @@ type Event struct {
 	Files  []Arrival // valid names of files that came or changed, sorted and unique
 	Gone   []string  // valid names of files that went away, sorted and unique; a new file may have the name by now
 	Rescan bool      // more has happened than Files tells: read the directory
+	Doubt  bool      // the lock file or a subdirectory was removed, perhaps with the spool: scan within some seconds
 	End    uint64    // position of the end of the event, see Watcher.Mark
 
 	subGone bool // a subdirectory was removed, perhaps with the spool

@@ -154,7 +154,7 @@ func (w *Watcher) run(d *Dir) error {
 			event.Rescan, gone = true, true
 		}
 		event.End = end
-		if tells := event.Rescan || len(event.Files)+len(event.Gone) > 0; tells || !w.skip(end-uint64(n), end) {
+		if tells := event.tells(); tells || !w.skip(end-uint64(n), end) {
 			select {
 			case w.events <- event:
 			case <-w.closing:
@@ -272,16 +272,18 @@ func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 		}
 		field := buf[:length]
 		buf = buf[length:]
+		name, _, _ := bytes.Cut(field, []byte{0})
 		if mask&watchGone != 0 {
 			gone = true
 		}
-		if mask&(watchGone|unix.IN_Q_OVERFLOW) != 0 {
+		if gone || mask&unix.IN_Q_OVERFLOW != 0 {
 			event.Rescan = true
 		}
-		name, _, _ := bytes.Cut(field, []byte{0})
 		switch {
 		case mask&unix.IN_ISDIR != 0 && mask&unix.IN_DELETE != 0:
-			event.subGone = true
+			event.subGone, event.Doubt = true, true
+		case string(name) == lockName && mask&(unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVED_TO) != 0:
+			event.Doubt = true
 		case mask&unix.IN_ISDIR != 0 || !usable(string(name)):
 		case mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0:
 			event.Gone = append(event.Gone, string(name))
@@ -295,6 +297,9 @@ func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 	event.Gone = slices.Compact(event.Gone)
 	return event, gone
 }
+
+// tells reports whether a receiver needs the event.
+func (e *Event) tells() bool { return e.Rescan || e.Doubt || len(e.Files)+len(e.Gone) > 0 }
 
 func howOf(mask uint32) How {
 	switch {

@@ -22,8 +22,10 @@ const (
 	// distinguishes a file that is written in place from a linked file.
 	watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM |
 		unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
-	// abovePath is for a directory above the spool, or a link on the way to it: another spool may take its place.
+	// abovePath is for a directory above the spool, or a link on the way to it: another spool may take its place. A
+	// link that has a second name is not deleted when it is replaced: its number of names changes.
 	abovePath = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DONT_FOLLOW | unix.IN_MASK_ADD
+	aboveLink = abovePath | unix.IN_ATTRIB
 	watchGone = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
 	// watchBuffer holds a burst of some thousand names of usual length: one event for all of them.
 	watchBuffer = 64 << 10
@@ -85,7 +87,11 @@ func watchAbove(fd int, path string) bool {
 		if !isLink && len(rest) == 0 {
 			return true // the spool itself
 		}
-		if _, err := unix.InotifyAddWatch(fd, at, abovePath); err != nil {
+		mask := uint32(abovePath)
+		if isLink {
+			mask = aboveLink
+		}
+		if _, err := unix.InotifyAddWatch(fd, at, mask); err != nil {
 			return false
 		}
 		if !isLink {
@@ -273,7 +279,8 @@ func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 		field := buf[:length]
 		buf = buf[length:]
 		name, _, _ := bytes.Cut(field, []byte{0})
-		if mask&watchGone != 0 {
+		isLink := len(name) == 0 && mask&unix.IN_ATTRIB != 0 && mask&unix.IN_ISDIR == 0
+		if isLink || mask&watchGone != 0 {
 			gone = true
 		}
 		if gone || mask&unix.IN_Q_OVERFLOW != 0 {

@@ -242,6 +242,7 @@ func TestDecode(t *testing.T) {
 		{"lock file replaced", record(unix.IN_MOVED_TO, lockName), Event{Doubt: true}, false},
 		{"lock file written", record(unix.IN_MODIFY, lockName), Event{}, false},
 		{"spool touched", record(unix.IN_ATTRIB|unix.IN_ISDIR, ""), Event{}, false},
+		{"link above replaced", record(unix.IN_ATTRIB, ""), Event{Rescan: true}, true},
 		{"overflow", slices.Concat(record(unix.IN_CREATE, "a"), record(unix.IN_Q_OVERFLOW, "")), Event{Files: []Arrival{{"a", Created}}, Rescan: true}, false},
 		{"removed", slices.Concat(record(unix.IN_DELETE_SELF, ""), record(unix.IN_IGNORED, "")), Event{Rescan: true}, true},
 		{"renamed", record(unix.IN_MOVE_SELF, ""), Event{Rescan: true}, true},
@@ -347,6 +348,32 @@ func TestWatchTellsOfAnotherSpool(t *testing.T) {
 			is.True(errors.Is(w.Err(), ErrUnlinked))
 		})
 	}
+}
+
+// A copy by hard links, as a backup is, gives the link a second name.
+func TestWatchTellsOfALinkWithASecondName(t *testing.T) {
+	is := is.New(t)
+	top := t.TempDir()
+	is.NoErr(os.MkdirAll(top+"/releases/1/spool", 0o700))
+	is.NoErr(os.MkdirAll(top+"/releases/2/spool", 0o700))
+	is.NoErr(os.Symlink("releases/1", top+"/current"))
+	is.NoErr(os.Link(top+"/current", top+"/backup"))
+	d, err := New(top + "/current/spool")
+	is.NoErr(err)
+	w := watch(t, d)
+	if !w.Complete() {
+		t.Skip("the file system of the tests does not tell of each change")
+	}
+	is.NoErr(os.Chmod(top+"/releases/1/spool", 0o750)) // no sign of another spool, nor are changes above
+	is.NoErr(os.Chmod(top+"/releases", 0o750))
+	is.NoErr(os.WriteFile(top+"/releases/1/spool/a", nil, 0o600))
+	event, ok := next(t, w)
+	is.True(ok && !event.Rescan)
+	is.NoErr(errors.Join(os.Symlink("releases/2", top+"/new"), os.Rename(top+"/new", top+"/current")))
+	for ok {
+		_, ok = next(t, w)
+	}
+	is.True(errors.Is(w.Err(), ErrUnlinked))
 }
 
 func TestIncompleteWatch(t *testing.T) {

@@ -74,16 +74,27 @@ func (p *gcPacer) collected(*gcMark) {
 	}
 }
 
-// rest has garbage collected only when there is as much of it as littleHeap.
+// rest has garbage collected only when there is as much of it as littleHeap or, of a larger heap, as otherwise. Near
+// the limit of memory there is no rest.
 func (p *gcPacer) rest() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.percent >= 0 {
-		held := metric("/memory/classes/total:bytes") - metric("/memory/classes/heap/released:bytes")
+	held := metric("/memory/classes/total:bytes") - metric("/memory/classes/heap/released:bytes")
+	used := metric("/memory/classes/heap/objects:bytes") + metric("/memory/classes/heap/free:bytes")
+	limit := int64(restLimit(held, held-min(used, held), metric("/gc/heap/live:bytes")))
+	if p.percent >= 0 && limit <= p.limit {
 		p.percent = -1
-		debug.SetMemoryLimit(int64(held + littleHeap))
+		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(-1)
 	}
+}
+
+// restLimit returns the memory limit at rest, with held bytes of memory, other bytes of them not for the heap, and live
+// bytes after the last collection. The runtime collects garbage 3 per cent below the limit, again and again if the heap
+// is larger.
+func restLimit(held, other, live uint64) uint64 {
+	limit := max(held+littleHeap, other+live+live*uint64(gcPercent(live))/100)
+	return limit + limit/32
 }
 
 func gcPercent(live uint64) int {

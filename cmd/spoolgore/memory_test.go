@@ -76,6 +76,32 @@ func TestGarbageIsCollectedAgainAfterARest(t *testing.T) {
 	is.Equal(debug.SetMemoryLimit(-1), int64(1<<30))
 }
 
+func TestRestLeavesRoomForGarbage(t *testing.T) {
+	const mega = 1 << 20
+	for _, row := range []struct{ live, other, free, garbage uint64 }{ // in MiB; garbage: at least
+		{3, 5, 1, 6},
+		{20, 6, 1, 7},
+		{100, 8, 1, 38},
+		{300, 9, 1, 98},
+		{300, 9, 150, 150}, // after a burst
+		{370, 50, 1, 40},
+		{500, 30, 1, 55},
+	} {
+		limit := restLimit((row.live+row.other+row.free)*mega, row.other*mega, row.live*mega)
+		goal := limit - row.other*mega
+		goal -= goal * 3 / 100 // as the runtime does
+		if goal < (row.live+row.garbage)*mega {
+			t.Errorf("%+v: limit %d MiB, goal %d MiB", row, limit/mega, goal/mega)
+		}
+	}
+	is := is.New(t)
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
+	p := pace()
+	p.rest()
+	is.Equal(debug.SetMemoryLimit(-1), int64(1<<20)) // GOMEMLIMIT counts
+}
+
 func TestMemoryOfABurstIsReturned(t *testing.T) {
 	is := is.New(t)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))

@@ -201,6 +201,10 @@ func (c *Collector) Run(ctx context.Context) {
 		case <-c.asked:
 		case w := <-c.file.Done():
 			c.finish(w)
+			if at := time.Now().Add(slow); w.Err() != nil && at.Before(due) { // also of an idle spool
+				due = at
+				timer.Reset(slow)
+			}
 			continue
 		case <-timer.C:
 		}

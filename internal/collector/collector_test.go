@@ -186,6 +186,24 @@ func TestAnIdleDaemonRarelyWakesUp(t *testing.T) {
 	})
 }
 
+// A state file that an idle daemon could not write is not found out of date by others for long.
+func TestAnIdleDaemonWritesAgainAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		s, dir := &spool{h: spoolgore.Health{Running: true}}, filepath.Join(t.TempDir(), "spool")
+		_, log, stop := begin(t, s, Options{Dir: dir})
+		pass(time.Minute)
+		is.Equal(log.count("file cannot be written"), 1)
+		is.NoErr(os.Mkdir(dir, 0o700))
+		pass(time.Minute)
+		is.True(read(t, dir).Idle)
+		s.looked()
+		pass(20 * time.Minute)
+		is.True(s.looked() <= 5)
+		stop()
+	})
+}
+
 func TestOpenConnectionsDoNotWriteTheStateFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)

@@ -125,18 +125,18 @@ func (w *Watcher) watchMounts() bool {
 		return false
 	}
 	w.table = table
-	go func() {
-		for {
-			woken := false
-			if err := raw.Read(func(uintptr) bool { was := woken; woken = true; return was }); err != nil {
-				return // the table was closed
-			}
+	woken := false
+	look := func(uintptr) (done bool) { // is called once before the first change
+		if woken {
 			select {
 			case w.mounts <- struct{}{}:
 			default:
 			}
 		}
-	}()
+		woken = true
+		return false
+	}
+	go func() { _ = raw.Read(look) }() // one call until Close: a change between two calls would be forgotten
 	return true
 }
 

@@ -409,7 +409,7 @@ func TestWatchTellsOfMounts(t *testing.T) {
 		t.Skip("the file system of the tests does not tell of each change")
 	}
 	at := t.TempDir()
-	for range 3 {
+	for range 100 {
 		if err := unix.Mount("spoolgore-test", at, "tmpfs", 0, "size=64k"); errors.Is(err, unix.EPERM) {
 			t.Skip("mounting needs root")
 		} else if err != nil {

@@ -3,7 +3,12 @@
 // owners, which take turns in the same way. A user can invent owners, and gets no larger share by that.
 package fairqueue
 
-import "github.com/unbit/spoolgore/internal/pqueue"
+import (
+	"iter"
+	"slices"
+
+	"github.com/unbit/spoolgore/internal/pqueue"
+)
 
 // Queue holds the items. Only one goroutine may use a Queue. New makes a Queue.
 type Queue[T any] struct {
@@ -63,9 +68,13 @@ func (q *Queue[T]) Next() T {
 	return x
 }
 
+// All yields all items, in no particular order. The queue must not change meanwhile.
+func (q *Queue[T]) All() iter.Seq[T] { return q.users.each() }
+
 // A lane holds items.
 type lane[T any] interface {
 	Len() int
+	each() iter.Seq[T]
 	Top() T
 	Push(T)
 	Remove(T)
@@ -76,6 +85,8 @@ type lane[T any] interface {
 type sorted[T any] struct{ *pqueue.Queue[T] }
 
 func (sorted[T]) served(T) {}
+
+func (s sorted[T]) each() iter.Seq[T] { return slices.Values(s.Queue.All()) }
 
 // A rotation is a lane made of lanes, one for each key of the items. The lanes take turns.
 type rotation[T any, K comparable] struct {
@@ -108,6 +119,18 @@ func newRotation[T any, K comparable](
 		return a.turn < b.turn
 	}, func(m *member[T]) *int32 { return &m.place })
 	return r
+}
+
+func (r *rotation[T, K]) each() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, m := range r.order.All() {
+			for x := range m.each() {
+				if !yield(x) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Len returns the number of lanes.

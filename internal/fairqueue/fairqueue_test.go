@@ -2,6 +2,7 @@ package fairqueue
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -113,5 +114,17 @@ func TestNothingIsLostOrComesTwice(t *testing.T) {
 			}
 		}
 		is.Equal(q.Len(), len(in))
+		if i%1000 > 0 {
+			continue
+		}
+		all := maps.Clone(in)
+		for x := range q.All() {
+			is.True(all[x])
+			delete(all, x)
+		}
+		is.Equal(len(all), 0)
+		for range q.All() {
+			break // the rest is left out
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/record"
@@ -50,10 +51,8 @@ func (q *Queue) Divert(route int, now time.Time) (moved, more bool) {
 	if q.rules.RouteTo == nil || q.sched.ready[route].len() == 0 {
 		return false, false
 	}
-	for _, e := range inOrder(q.entries, q.ordered) {
-		if e.state != ready || int(e.route) != route {
-			continue
-		}
+	lane := q.sched.ready[route]
+	for _, e := range slices.AppendSeq(slices.Collect(lane.small.All()), lane.large.All()) {
 		m := e.msg.Message()
 		for _, r := range m.Recipients() {
 			other := q.rules.routeTo(m, r.Address)

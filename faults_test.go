@@ -151,7 +151,7 @@ func TestBadFilesDoNotAffectAGoodMessage(t *testing.T) {
 		{name: "empty", make: file(""), where: inSpool, reason: "the file is empty"},
 		{name: "binary junk", make: file("\x00\x01\x7fELF\xff\xfe\r\n\r\n\x00" + strings.Repeat("\x00\xff", 100_000)), where: inSpool, reason: "no recipients"},
 		{name: "unreadable", make: unreadable, where: inSpool, reason: "permission denied"},
-		{name: "FIFO", make: func(t *testing.T, path string) { check(t, syscall.Mkfifo(path, 0o600)) }, where: inSpool, reason: "not a regular file"},
+		{name: "FIFO", make: func(t *testing.T, path string) { mkfifo(t, path) }, where: inSpool, reason: "not a regular file"},
 		{name: "symlink", make: symlink, where: inSpool, reason: "not a regular file"},
 		{name: "symlink to itself", make: func(t *testing.T, path string) { check(t, os.Symlink(path, path)) }, where: inSpool, reason: "not a regular file"},
 		{name: "hard link", make: hardLink, where: inSpool, reason: "more than one hard link"},
@@ -293,7 +293,7 @@ func asNobody(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(home) })
 	const nobody = 65534
 	check(t, os.Chown(home, nobody, nobody))
-	again(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}, "TMPDIR="+home)
+	again(t, asUser(nobody), "TMPDIR="+home)
 }
 
 // again runs the test, and no other, in a process of its own.

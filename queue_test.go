@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +51,7 @@ func TestOddFilesHoldUpNothing(t *testing.T) {
 		{"directory", func(t *testing.T, path string) { check(t, os.Mkdir(path, 0o700)) }, "", false},
 		{".dot", file(simple), "", false},
 		{"symlink", func(t *testing.T, path string) { check(t, os.Symlink("/etc/hostname", path)) }, "not a regular file", false},
-		{"fifo", func(t *testing.T, path string) { check(t, syscall.Mkfifo(path, 0o600)) }, "not a regular file", false},
+		{"fifo", func(t *testing.T, path string) { mkfifo(t, path) }, "not a regular file", false},
 		{"linked twice", func(t *testing.T, path string) {
 			other := filepath.Join(t.TempDir(), "other")
 			check(t, os.WriteFile(other, []byte(simple), 0o600))

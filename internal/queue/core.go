@@ -21,7 +21,8 @@ type core struct {
 	trouble troubles
 	changed bool // the snapshot has changed
 	ordered bool // maps are read in the order of their keys: a test can repeat what happened
-	chunk   int  // messages that a Work takes at a time
+	chunk   int  // messages that a Work takes at a time, if there are more than short
+	short   int
 
 	// served holds the records of messages that every recipient has accepted, in state removing. Nearly all of these
 	// files are removed, so the records are packed only if they are needed.
@@ -32,7 +33,7 @@ type core struct {
 func newCore(r Rules, now time.Time) core {
 	return core{
 		files: newFiles(), rules: r, sched: newSchedule(r.Routes, now), packer: record.NewPacker(now),
-		trouble: make(troubles), served: make(map[*entry]*record.Message), chunk: chunkSize,
+		trouble: make(troubles), served: make(map[*entry]*record.Message), chunk: chunkSize, short: shortQueue,
 	}
 }
 

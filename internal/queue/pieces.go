@@ -30,12 +30,22 @@ func newWork(
 	c *core, do func(s subject, now time.Time), end func(now time.Time) *Work, sources ...iter.Seq[subject],
 ) *Work {
 	w := &Work{do: do, end: end}
-	w.more, w.stop = iter.Pull(inChunks(c.chunk, sources))
+	if c.Known() > c.short {
+		w.more, w.stop = iter.Pull(inChunks(c.chunk, sources))
+		return w
+	}
+	for _, source := range sources {
+		w.todo = slices.AppendSeq(w.todo, source)
+	}
 	return w
 }
 
-// chunkSize is the number of messages that a Work takes from its sources at a time.
-const chunkSize = 64
+const (
+	// chunkSize is the number of messages that a Work takes from its sources at a time.
+	chunkSize = 64
+	// shortQueue is the number of messages up to which a Work takes all from its sources at once.
+	shortQueue = 4096
+)
 
 // inChunks yields the messages of all sources, size at a time. A slice is valid until the next one.
 func inChunks(size int, sources []iter.Seq[subject]) iter.Seq[[]subject] {

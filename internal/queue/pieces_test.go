@@ -98,7 +98,7 @@ func snapshotForgetsNoMessage(t *testing.T, begin func(*Queue, time.Time) taking
 			step()
 		}
 		q, before := w.q, acceptedIn(w.snapshot())
-		q.chunk, q.ordered = 1+int(seed%3), seed%4 > 0 // a map is read in another way while it changes
+		q.chunk, q.short, q.ordered = 1+int(seed%3), int(seed%20)-10, seed%4 > 0 // a map is read in another way while it changes
 		work := begin(w.q, w.now)
 		for work.do(1) {
 			for range 4 {
@@ -241,7 +241,7 @@ func reloadInPieces(t *testing.T, ordered bool, meanwhile func(f *fixture, e *en
 	for changed := range messages { // the message that changes
 		for at := range messages { // the number of messages that are collected before
 			f := newFixture(t)
-			f.q.ordered, f.q.chunk = ordered, 1
+			f.q.ordered, f.q.chunk, f.q.short = ordered, 1, 0
 			edits, later := NewEdits(f.now), f.now.Add(time.Hour)
 			for n := range messages {
 				h := headOf(thisVersion)

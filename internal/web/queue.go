@@ -22,8 +22,8 @@ type Queue interface {
 	Path() string
 	// Totals returns the counts of messages, and the largest groups.
 	Totals(groups int, now time.Time) (t Totals, err error)
-	// Page returns some messages, and the number of messages that p chooses, up to a limit of the queue.
-	Page(p PageQuery) (some []*mailq.Entry, total int, err error)
+	// Page returns a page of the messages that p chooses.
+	Page(p PageQuery) (page Rows, err error)
 	// Find returns a message.
 	Find(place spooldir.Place, name string) (*mailq.Entry, error)
 	// Read opens the content of a message.
@@ -50,6 +50,13 @@ type PageQuery struct {
 	Offset, Limit         int
 }
 
+// Rows are a page of messages.
+type Rows struct {
+	Some  []*mailq.Entry
+	Total int  // number of messages that were chosen, as far as the queue has counted them
+	More  bool // there may be more than Total
+}
+
 // readQueue returns a function that reads the counts of q.
 func readQueue(q Queue) func(dir, status string, now time.Time, rows bool) (*reading, error) {
 	return func(_, _ string, now time.Time, _ bool) (*reading, error) {
@@ -66,6 +73,7 @@ func readQueue(q Queue) func(dir, status string, now time.Time, rows bool) (*rea
 // listing is the answer of /messages.
 type listing struct {
 	Total  int       `json:"total"`
+	Least  bool      `json:"least,omitempty"` // there may be more than Total: they were not counted to the end
 	Offset int       `json:"offset"`
 	More   int       `json:"more"` // messages beyond the limit of rows, in any state
 	At     time.Time `json:"at"`
@@ -75,13 +83,13 @@ type listing struct {
 // queued answers with a page of the queue.
 func queued(s *Server, w http.ResponseWriter, r *http.Request, q PageQuery) {
 	now := time.Now()
-	some, total, err := s.opts.Queue.Page(q)
+	page, err := s.opts.Queue.Page(q)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "the queue cannot be read: "+err.Error())
 		return
 	}
-	list := listing{Total: total, Offset: q.Offset, At: now, Rows: []shown{}}
-	for _, e := range some {
+	list := listing{Total: page.Total, Least: page.More, Offset: q.Offset, At: now, Rows: []shown{}}
+	for _, e := range page.Some {
 		at := rowOf(e)
 		list.Rows = append(list.Rows, s.show(&at, r.FormValue("brief") != ""))
 	}

@@ -81,7 +81,7 @@ func shapes(all []store.Group, n int, name func(string) string) (shapes []qshape
 const maxTotal = 10_000
 
 // Page implements web.Queue.
-func (q *Queue) Page(p web.PageQuery) (some []*mailq.Entry, total int, err error) {
+func (q *Queue) Page(p web.PageQuery) (page web.Rows, err error) {
 	s := store.Selection{
 		Text: p.Text, Reason: p.Reason, Domain: p.Domain, Relay: p.Relay, Newest: p.Newest,
 		Limit: p.Limit, Offset: p.Offset,
@@ -103,11 +103,12 @@ func (q *Queue) Page(p web.PageQuery) (some []*mailq.Entry, total int, err error
 		}
 	}
 	if len(s.States) == 0 && !s.Deferred && !s.Scheduled {
-		return nil, 0, nil // a fleet has no such states
+		return page, nil // a fleet has no such states
 	}
-	rows, total, err := q.Store.Page(q.Ctx, s, maxTotal)
-	for i := range rows {
-		some = append(some, q.Entry(&rows[i]))
+	found, err := q.Store.Page(q.Ctx, s, maxTotal)
+	page.Total, page.More = found.Total, found.More
+	for i := range found.Rows {
+		page.Some = append(page.Some, q.Entry(&found.Rows[i]))
 	}
-	return some, total, err
+	return page, err
 }

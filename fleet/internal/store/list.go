@@ -30,9 +30,9 @@ type Selection struct {
 	After     int64   // id behind which the messages begin
 	ID        int64   // of the only message; zero: any
 	Text      string  // in id, sender, recipients, host or reason; empty: any
-	Reason    string  // with … for any characters; empty: any
+	Reason    string  // of the same kind; empty: any
 	Domain    string  // of the first recipient; empty: any
-	Relay     string  // of an attempt; empty: any
+	Relay     string  // of the last attempt for a recipient that has not accepted; empty: any
 	Newest    bool    // the last id comes first
 	Limit     int     // zero: no limit
 	Offset    int
@@ -54,6 +54,16 @@ const searched = `(m.id::text || ' ' || m.sender || ' ' || m.host || ' ' || m.re
 // domain is the domain of the first recipient of a message.
 const domain = `lower(split_part(m.envelope->'to'->>0, '@', 2))`
 
+// Keys of indexes: the kind of a reason, and the relays of a record, as relays of the schema makes them.
+const (
+	reasonKey = `spoolgore.kind(m.reason) COLLATE "C"`
+	relayKey  = `spoolgore.relays(m.record) COLLATE "C"`
+)
+
+// hasRelay is the condition that a message has the relay $$.
+const hasRelay = `m.record IS NOT NULL AND jsonb_path_exists(m.record, '$.*[*] ? (@.Relay == $relay &&
+	(!(@.Status == 2) || @.GivenUp == true))', jsonb_build_object('relay', $$::text))`
+
 // states returns a condition for each state of a selection. Each condition has literals only, so that the server sees
 // which index has the state.
 func (s Selection) states() (all []string) {
@@ -64,7 +74,7 @@ func (s Selection) states() (all []string) {
 		all = append(all, "m.state = 1 AND m.record IS NOT NULL")
 	}
 	if s.Scheduled {
-		all = append(all, "m.state = 1 AND m.record IS NULL")
+		all = append(all, scheduled)
 	}
 	if len(all) == 0 {
 		all = []string{"true"}
@@ -77,28 +87,26 @@ func (s Selection) where() (text string, args []any) {
 	all := []string{"true"}
 	add := func(condition string, arg any) {
 		args = append(args, arg)
-		all = append(all, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
+		all = append(all, strings.ReplaceAll(condition, "$$", fmt.Sprintf("$%d", len(args))))
 	}
 	if s.After > 0 {
-		add("m.id > ?", s.After)
+		add("m.id > $$", s.After)
 	}
 	if s.ID > 0 {
-		add("m.id = ?", s.ID)
+		add("m.id = $$", s.ID)
 	}
 	if s.Text != "" {
-		add(searched+" ILIKE ?", "%"+likeEscape.Replace(s.Text)+"%")
+		add(searched+" ILIKE $$", "%"+likeEscape.Replace(s.Text)+"%")
 	}
 	if s.Reason != "" {
-		pattern := strings.ReplaceAll(likeEscape.Replace(s.Reason), "…", "%")
-		add(`m.reason LIKE ?`, pattern)
-		add(searched+" ILIKE ?", "%"+pattern+"%") // through the index
+		add(`m.reason <> '' AND `+reasonKey+` = spoolgore.kind($$)`, s.Reason)
 	}
 	if s.Domain != "" {
-		add("left("+domain+", 255) = left(?, 255)", s.Domain) // through the index
-		add(domain+" = ?", s.Domain)
+		add("left("+domain+", 255) = left($$, 255)", s.Domain) // through the index
+		add(domain+" = $$", s.Domain)
 	}
 	if s.Relay != "" {
-		add(`strpos(m.record::text, '"Relay": ' || to_json(?::text)::text) > 0`, s.Relay)
+		add(hasRelay, s.Relay)
 	}
 	return strings.Join(all, " AND "), args
 }
@@ -137,51 +145,6 @@ func listOf(ctx context.Context, s *Store, q Selection, where string, args ...an
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Listed])
 }
 
-// scanned is the number of messages of a state in which a search looks for matches before it uses the index: the index
-// returns all matches, and to sort out the first ones of very many takes longer.
-const scanned = 5000
-
-// Page returns a page of the messages that q chooses, and their number. At most most messages are counted. If a search
-// fills the page early, only matches among the first messages are counted.
-func (s *Store) Page(ctx context.Context, q Selection, most int) (some []Listed, total int, err error) {
-	slow := q.Text != "" || q.Reason != "" || q.Relay != ""
-	var ids []int64
-	if slow {
-		most = min(most, 1000)
-		ids, err = idsOf(ctx, s, q, max(q.Offset+q.Limit, most), scanned)
-	}
-	if err == nil && (!slow || len(ids) < q.Offset+q.Limit) {
-		ids, err = idsOf(ctx, s, q, max(q.Offset+q.Limit, most), 0)
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	page := ids[min(q.Offset, len(ids)):min(q.Offset+q.Limit, len(ids))]
-	some, err = listOf(ctx, s, q, "m.id = ANY ($1) ORDER BY "+q.order(), page)
-	return some, len(ids), err
-}
-
-// idsOf returns the ids of the first messages that q chooses, up to n. With first, only so many messages of each state
-// are looked at.
-func idsOf(ctx context.Context, s *Store, q Selection, n, first int) ([]int64, error) {
-	where, args := q.where()
-	var parts []string
-	for _, state := range q.states() {
-		from := "spoolgore.message m WHERE " + state + " AND " + where
-		if first > 0 {
-			from = fmt.Sprintf("(SELECT * FROM spoolgore.message m WHERE %s ORDER BY %s LIMIT %d) m WHERE %s",
-				state, q.order(), first, where)
-		}
-		parts = append(parts, fmt.Sprintf("(SELECT m.id FROM %s ORDER BY %s LIMIT %d)", from, q.order(), n))
-	}
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT m.id FROM (%s) m ORDER BY %s LIMIT %d`,
-		strings.Join(parts, " UNION ALL "), q.order(), n), args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
-}
-
 // CountOf returns the number of messages that q chooses, at most most.
 func (s *Store) CountOf(ctx context.Context, q Selection, most int) (n int, err error) {
 	where, args := q.where()
@@ -217,26 +180,34 @@ func (s *Store) Sums(ctx context.Context) ([]Sum, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Sum])
 }
 
-// Group is a number of messages with the same reason, or with the same domain of the first recipient.
+// Group is a number of messages with the same kind of reason, or with the same domain of the first recipient.
 type Group struct {
 	Name  string
 	Count int
 }
 
-// Groups returns the largest groups of messages that are to be sent: by reason, and by domain.
+// Groups returns the largest groups of messages that are to be sent: by the kind of the reason, and by domain.
 func (s *Store) Groups(ctx context.Context, n int) (reasons, domains []Group, err error) {
-	get := func(what, where string) ([]Group, error) {
-		rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT %s, count(*)::int FROM spoolgore.message m
-			WHERE state IN (0, 1, 2) AND %s GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d`, what, where, n))
-		if err != nil {
-			return nil, err
-		}
-		return pgx.CollectRows(rows, pgx.RowToStructByPos[Group])
-	}
-	if reasons, err = get("reason", "reason <> ''"); err == nil {
-		domains, err = get(domain, "true")
+	if reasons, err = Reasons(ctx, s, n); err == nil {
+		domains, err = groupsOf(ctx, s, fmt.Sprintf(`SELECT %s, count(*)::int FROM spoolgore.message m
+			WHERE state IN (0, 1, 2) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d`, domain, n))
 	}
 	return reasons, domains, err
+}
+
+// Reasons returns the most frequent kinds of reasons of messages that are to be sent. The schema counts them.
+func Reasons(ctx context.Context, s *Store, n int) ([]Group, error) {
+	return groupsOf(ctx, s, fmt.Sprintf(`SELECT kind, sum(n)::int FROM (SELECT kind, n FROM spoolgore.reason
+		UNION ALL SELECT kind, n FROM spoolgore.reason_change) r GROUP BY kind HAVING sum(n) > 0
+		ORDER BY 2 DESC, 1 LIMIT %d`, n))
+}
+
+func groupsOf(ctx context.Context, s *Store, sql string) ([]Group, error) {
+	rows, err := s.pool.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Group])
 }
 
 // Outcomes returns the JSON of the outcomes that are remembered, oldest first, up to limit.

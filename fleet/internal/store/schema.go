@@ -26,11 +26,14 @@ var schema5 string
 //go:embed schema6.sql
 var schema6 string
 
+//go:embed schema7.sql
+var schema7 string
+
 // Version is the version of the schema.
-const Version = 6
+const Version = 7
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6}
+var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6, schema7}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {

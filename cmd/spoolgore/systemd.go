@@ -40,7 +40,7 @@ type notifier struct {
 	status string // the line for people
 }
 
-// newNotifier returns a notifier for the manager of the environment. Without a manager it does nothing.
+// newNotifier returns a notifier for the manager of the environment. Without a manager the notifier does nothing.
 func newNotifier(health func() spoolgore.Health, rate func() float64) *notifier {
 	n := &notifier{
 		health: health, rate: rate, pace: lookInterval, long: longInterval, send: notify, alone: !managed(),

@@ -79,7 +79,7 @@ func unseen(c *core) iter.Seq[subject] {
 }
 
 // present yields the entries of the spool directory. Entries may come, go and get other names meanwhile: an entry that
-// is new or has another name since may be left out, and one that has another name since may come twice.
+// is new or has another name since may be left out, and an entry with another name since may come twice.
 func present(c *core) iter.Seq[subject] {
 	return func(yield func(subject) bool) {
 		for name, e := range inOrder(c.entries, c.ordered) {

@@ -57,7 +57,7 @@ func (q *Queue) Reload(edits *Edits, how record.Edit, now time.Time) *Work {
 	return newWork(&q.core, r.collect, r.begin, unseen(&q.core), present(&q.core))
 }
 
-// edition is one call of Reload: first it collects the messages with the names of the beginning, then it edits them.
+// edition is one call of Reload: first the messages are collected with the names of the beginning, then edited.
 type edition struct {
 	c       *core
 	edits   *Edits

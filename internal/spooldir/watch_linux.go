@@ -22,8 +22,8 @@ const (
 	// distinguishes a file that is written in place from a linked file.
 	watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM |
 		unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
-	// abovePath is for a directory above the spool, or a link on the way to it: another spool may take its place. A
-	// link that has a second name is not deleted when it is replaced: its number of names changes.
+	// abovePath is for a directory above the spool, or a link on the way to it: another spool may take the place of
+	// this spool. A link with a second name is not deleted when the link is replaced: the number of names changes.
 	abovePath = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_DONT_FOLLOW | unix.IN_MASK_ADD
 	aboveLink = abovePath | unix.IN_ATTRIB
 	watchGone = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
@@ -59,7 +59,7 @@ func startWatch(d *Dir) (*Watcher, error) {
 }
 
 // isLocal reports whether the directory at path is on a file system that only processes of this system write to: the
-// kernel notifies of all that they do.
+// kernel notifies of all their changes.
 func isLocal(path string) bool {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {

@@ -94,9 +94,11 @@ func (w walk) read(ctx context.Context, s *Store) (ids []int64, total int, more 
 }
 
 // planned runs a statement. With ordered, the server has to read rows in the order of an index: it has no statistics of
-// partial indexes, takes a large group for a small one, and would read and sort the group. Both statements are one
+// partial indexes, takes a large group for a small group, and would read and sort the group. Both statements are one
 // transaction, to which the settings are limited.
-func planned(ctx context.Context, s *Store, ordered bool, sql string, args []any, each func(pgx.Rows) error) error {
+func planned(
+	ctx context.Context, s *Store, ordered bool, sql string, args []any, each func(pgx.Rows) error,
+) error {
 	b := new(pgx.Batch)
 	b.Queue(`SELECT set_config('jit', 'off', true), set_config('enable_sort', $1, true),
 		set_config('enable_bitmapscan', $1, true)`, fmt.Sprint(!ordered))

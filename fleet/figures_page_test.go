@@ -39,7 +39,7 @@ const mixed = `INSERT INTO spoolgore.message (id, uid, host, state, created, due
 					|| '.example.net:25' AS relay
 			FROM generate_series(1, 1000000) g) a) b`
 
-// The answer of /messages with 50 rows and their subjects among 1,000,000 messages, and the list of reasons.
+// TestFiguresPages measures /messages with 50 rows and subjects among 1,000,000 messages, and the list of reasons.
 func TestFiguresPages(t *testing.T) {
 	figures(t)
 	is := is.New(t)

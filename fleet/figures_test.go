@@ -117,7 +117,7 @@ func TestFiguresThroughput(t *testing.T) {
 	}
 }
 
-// The counts, and fresh mail, among very many deferred messages.
+// TestFiguresManyMessages measures the counts, and fresh mail, among very many deferred messages.
 func TestFiguresManyMessages(t *testing.T) {
 	figures(t)
 	is := is.New(t)

@@ -53,7 +53,7 @@ type PageQuery struct {
 // Rows are a page of messages.
 type Rows struct {
 	Some  []*mailq.Entry
-	Total int  // number of messages that were chosen, as far as the queue has counted them
+	Total int  // number of chosen messages, as far as counted
 	More  bool // there may be more than Total
 }
 
@@ -73,7 +73,7 @@ func readQueue(q Queue) func(dir, status string, now time.Time, rows bool) (*rea
 // listing is the answer of /messages.
 type listing struct {
 	Total  int       `json:"total"`
-	Least  bool      `json:"least,omitempty"` // there may be more than Total: they were not counted to the end
+	Least  bool      `json:"least,omitempty"` // there may be more: Total was not counted to the end
 	Offset int       `json:"offset"`
 	More   int       `json:"more"` // messages beyond the limit of rows, in any state
 	At     time.Time `json:"at"`

@@ -186,7 +186,7 @@ type Group struct {
 	Count int
 }
 
-// Groups returns the largest groups of messages that are to be sent: by the kind of the reason, and by domain.
+// Groups returns the largest groups of messages to be sent: by the kind of the reason, and by domain.
 func (s *Store) Groups(ctx context.Context, n int) (reasons, domains []Group, err error) {
 	if reasons, err = Reasons(ctx, s, n); err == nil {
 		domains, err = groupsOf(ctx, s, fmt.Sprintf(`SELECT %s, count(*)::int FROM spoolgore.message m
@@ -195,7 +195,7 @@ func (s *Store) Groups(ctx context.Context, n int) (reasons, domains []Group, er
 	return reasons, domains, err
 }
 
-// Reasons returns the most frequent kinds of reasons of messages that are to be sent. The schema counts them.
+// Reasons returns the most frequent kinds of reasons of messages to be sent. The schema keeps the counts.
 func Reasons(ctx context.Context, s *Store, n int) ([]Group, error) {
 	return groupsOf(ctx, s, fmt.Sprintf(`SELECT kind, sum(n)::int FROM (SELECT kind, n FROM spoolgore.reason
 		UNION ALL SELECT kind, n FROM spoolgore.reason_change) r GROUP BY kind HAVING sum(n) > 0

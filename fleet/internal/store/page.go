@@ -12,7 +12,7 @@ import (
 // Paged is a page of messages.
 type Paged struct {
 	Rows  []Listed
-	Total int  // number of messages that were chosen, as far as they were counted
+	Total int  // number of chosen messages, as far as counted
 	More  bool // there may be more than Total
 }
 
@@ -24,7 +24,7 @@ const (
 	searchedEach  = 30
 )
 
-// mostMatches bounds the number of matches that are counted. Each of them is a row of the table to read.
+// mostMatches bounds the count of matches. Each match is a row of the table to read.
 const mostMatches = 1000
 
 // Page returns a page of the messages that q chooses. At most most messages are counted. If a search fills the page
@@ -58,7 +58,7 @@ func (s *Store) Page(ctx context.Context, q Selection, most int) (p Paged, err e
 type walk struct {
 	q       Selection
 	keys    []string // of the index of relays; empty: no relay is chosen
-	most    int      // messages that are counted
+	most    int      // messages to count
 	ordered bool     // an index has the messages in their order
 	first   int      // look only at so many messages of each state; zero: at all
 }
@@ -93,12 +93,10 @@ func (w walk) read(ctx context.Context, s *Store) (ids []int64, total int, more 
 	return ids, total, more, err
 }
 
-// planned runs a statement. With ordered, the server has to read rows in the order of an index: it has no statistics of
-// partial indexes, takes a large group for a small group, and would read and sort the group. Both statements are one
-// transaction, to which the settings are limited.
-func planned(
-	ctx context.Context, s *Store, ordered bool, sql string, args []any, each func(pgx.Rows) error,
-) error {
+// planned runs a statement. With ordered, the server has to read rows in the order of an index. Without statistics of
+// partial indexes, the server takes a large group for a small one, and would read and sort the group. Both statements
+// are one transaction, the scope of the settings.
+func planned(ctx context.Context, s *Store, ordered bool, sql string, args []any, each func(pgx.Rows) error) error {
 	b := new(pgx.Batch)
 	b.Queue(`SELECT set_config('jit', 'off', true), set_config('enable_sort', $1, true),
 		set_config('enable_bitmapscan', $1, true)`, fmt.Sprint(!ordered))
@@ -106,7 +104,7 @@ func planned(
 	return s.pool.SendBatch(ctx, b).Close()
 }
 
-// leased is the condition for messages in transactions. They are few, so no order of an index is needed.
+// leased is the condition for messages in transactions. Few messages are, so no order of an index is needed.
 const leased = "m.state = 2"
 
 // scheduled is the condition for messages that wait without an attempt.
@@ -162,16 +160,16 @@ func (w walk) part(from, order string) string {
 	return fmt.Sprintf("(SELECT m.id FROM %s ORDER BY %s LIMIT %d)", from, order, w.most+1)
 }
 
-// unordered is the order of q for rows that are read through any index, and then sorted.
+// unordered is the order of q for rows read through any index, and then sorted.
 func (w walk) unordered() string { return strings.Replace(w.q.order(), "m.id", "m.id + 0", 1) }
 
 const (
-	mostSets = 500 // sets of relays that are looked at
-	mostKeys = 20  // that are walked each for itself
+	mostSets = 500 // sets of relays to look at
+	mostKeys = 20  // keys with a part of the statement each
 )
 
-// relayKeys returns the keys of the index of relays for messages with a relay: that of messages with this relay only,
-// that of messages whose relays are too long for the index, and those of sets with the relay, which are few.
+// relayKeys returns the keys of the index of relays for messages with a relay: the relay alone, the key for relays too
+// long for the index, and the few sets with the relay.
 func relayKeys(ctx context.Context, s *Store, relay string) (keys []string, err error) {
 	if relay == "" {
 		return nil, nil

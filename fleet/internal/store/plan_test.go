@@ -51,7 +51,7 @@ const queue = `INSERT INTO spoolgore.message (id, uid, host, state, created, due
 			ELSE 'mx' || g % 7 || '.example.net' END AS relay
 		FROM generate_series(1, $1::int) g) x`
 
-// node is a node of a plan that was carried out.
+// node is a node of a finished plan.
 type node struct {
 	Type    string  `json:"Node Type"`
 	Table   string  `json:"Relation Name"`
@@ -63,7 +63,7 @@ type node struct {
 	Plans   []node
 }
 
-// touched returns the number of rows of tables and entries of indexes that a plan has read.
+// touched returns the number of rows of tables and entries of indexes read for a plan.
 func (n node) touched(t *testing.T) (rows float64) {
 	if n.Table == "message" || n.Type == "Bitmap Index Scan" {
 		rows = n.Loops * (n.Rows + n.Removed + n.Recheck)
@@ -77,7 +77,7 @@ func (n node) touched(t *testing.T) (rows float64) {
 	return rows
 }
 
-// run carries a walk out, and returns how many messages it found, and how many rows it has read.
+// run carries a walk out, and returns the number of messages found, and of rows read.
 func run(t *testing.T, s *Store, w walk) (found int, touched float64) {
 	t.Helper()
 	is := is.New(t)
@@ -100,7 +100,7 @@ func run(t *testing.T, s *Store, w walk) (found int, touched float64) {
 	return found, touched
 }
 
-// A page of a long list is read through indexes: few rows more than are counted, however many messages there are.
+// TestAPageReadsFewRows checks that a page of a long list is read through indexes: few rows more than are counted.
 func TestAPageReadsFewRows(t *testing.T) {
 	is := is.New(t)
 	s := open(t)
@@ -138,16 +138,16 @@ func TestAPageReadsFewRows(t *testing.T) {
 		is.NoErr(err)
 		found, touched := run(t, s, w)
 		is.Equal(found, want)
-		if touched > 100 { // the index knows parts of three characters
+		if touched > 100 { // the index has parts of three characters
 			t.Errorf("%q: read %v rows", text, touched)
 		}
 		w.first = 1000
 		_, touched = run(t, s, w)
-		is.True(touched < 3*1001) // those that are looked at first, and their number
+		is.True(touched < 3*1001) // the first messages, and their count
 	}
 }
 
-// A relay is found in messages with several relays, also if their names are too long for an index.
+// TestAMessageWithSeveralRelays checks that each of several relays is found, also with names too long for an index.
 func TestAMessageWithSeveralRelays(t *testing.T) {
 	is := is.New(t)
 	s := open(t)

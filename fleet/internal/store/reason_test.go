@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/qshape"
 )
 
-// The schema and the core agree on the kind of a reason.
+// TestKind checks that the schema and the core agree on the kind of a reason.
 func TestKind(t *testing.T) {
 	is := is.New(t)
 	s := open(t)
@@ -43,7 +43,7 @@ func TestKind(t *testing.T) {
 	}
 }
 
-// The counts of reasons are right after any changes, added up or not.
+// TestReasonsAreCounted checks the counts of reasons after any changes, added up or not.
 func TestReasonsAreCounted(t *testing.T) {
 	is := is.New(t)
 	s := open(t)
@@ -99,7 +99,7 @@ func TestReasonsAreCounted(t *testing.T) {
 	is.Equal(left, 0)
 }
 
-// An upgrade counts the reasons that are there, and those that a worker of an older version records later.
+// TestAnUpgradeCountsReasons checks that an upgrade counts the present reasons, and later ones of an older worker.
 func TestAnUpgradeCountsReasons(t *testing.T) {
 	is := is.New(t)
 	db := shared.DB(t)
@@ -152,7 +152,7 @@ func TestAnUpgradeCountsReasons(t *testing.T) {
 	is.Equal(len(p.Rows), 2)
 }
 
-// The schema can be made, and reasons are counted, in a database that is not in UTF-8.
+// TestReasonsInAnotherEncoding checks that reasons are counted in a database without UTF-8.
 func TestReasonsInAnotherEncoding(t *testing.T) {
 	is := is.New(t)
 	base := open(t)

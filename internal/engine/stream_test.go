@@ -70,6 +70,9 @@ func TestStopEndsTheWriteOfALongStatusFile(t *testing.T) {
 	is := is.New(t)
 	e, names := longEngine(t)
 	e.status.start(time.Now(), nil)
+	for e.pieces.busy() { // the messages are collected in pieces
+		e.pieces.advance()
+	}
 	is.True(e.status.file.Busy())
 	is.NoErr(e.status.sync()) // the loop is not running
 	is.Equal(written(t, e), names)

@@ -14,8 +14,8 @@ const memoryLimit = 640 << 20
 
 // The daemon keeps its memory small. Below littleHeap garbage may be as much as the memory in use. Above, with many
 // messages or many in flight, garbage is collected more often, which costs a few per cent of the time. With a million
-// messages garbage is collected more often again. After a burst the free memory goes back to the system. Then the
-// runtime collects no garbage every two minutes, the default, until there is some garbage again.
+// messages garbage is collected more often again. After a burst the free memory goes back to the system. Until there is
+// garbage again, the collection that the runtime makes every two minutes is off.
 const (
 	littleHeap = 13 << 19 // in bytes
 	fewGC      = 100      // per cent

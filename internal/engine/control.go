@@ -149,14 +149,14 @@ func Check(o Options) error {
 	return err
 }
 
-// Reconfigure changes the options. After an error all options stay as they were.
+// Reconfigure changes the options. After an error all options stay as they were. New ages of messages, and the moves of
+// messages that are ready to other routes, follow in pieces.
 func (c *Control) Reconfigure(o Options) error {
 	if o.StatusFile != c.opts.StatusFile {
 		return fmt.Errorf("the status file %s cannot become %s while the spool is run", c.opts.StatusFile, o.StatusFile)
 	}
 	o.heed()
-	now := time.Now()
-	rate, err := c.rate.change(o.Rate, now)
+	rate, err := c.rate.change(o.Rate, time.Now())
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,8 @@ func (c *Control) Reconfigure(o Options) error {
 	rules.RoutesKept = o.Delivery.SameRoutes(c.opts.Delivery)
 	*c.rate, *c.opts = *rate, o
 	c.publisher.sent.SetLimit(o.Trace)
-	c.spool.queue.Reconfigure(rules, now)
+	work := c.spool.queue.Reconfigure(rules)
+	c.pieces.add(func() *queue.Work { return work }, 16, nil)
 	o.Logger.Info("options taken over", "dir", c.spool.dir.Path(), "relays_kept", kept, "relays_ended", ended)
 	return nil
 }

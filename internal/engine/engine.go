@@ -150,7 +150,7 @@ func (e *Engine) makeParts(watch bool) {
 	e.sender = &sender{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, files: e.files, host: host, post: post,
 		beside: e.workers.do, accepted: e.publisher.sent.Begin,
-		diverted: make(map[int]time.Time), mixed: make(map[int]bool),
+		pieces: e.pieces, diversions: make(map[int]*diversion),
 	}
 	e.status = newStatusWriter(s, opts, e.pieces, e.sender.causes, post)
 	e.opener = &opener{

@@ -129,7 +129,7 @@ func (s *scanner) noticed(ev spooldir.Event, ok bool) {
 	case ev.Rescan:
 		s.unsure = true
 		s.rescan()
-		s.spool.queue.MissedNotices()
+		s.spool.queue.MissedNotices(now)
 		s.files.notified(ev.End)
 	default:
 		s.spool.queue.Notice(nil, ev.Gone, now)

@@ -33,8 +33,8 @@ type sender struct {
 	last     time.Time         // when the last job ended
 	accepted func(name string) // is called before the message may be removed
 
-	diverted map[int]time.Time // by route: time of the last search of divert
-	mixed    map[int]bool      // by route: the search found messages that can go by another route later
+	pieces     *pieces
+	diversions map[int]*diversion // by route
 }
 
 // start starts as many jobs as may be under way. It returns the time until more may be started; negative: a job has to
@@ -61,21 +61,43 @@ func (s *sender) start(now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// divertPause is the time between two searches for messages that can go by another route.
-const divertPause = time.Second
+// divertPause is the time between two searches for messages that can go by another route. After a long search the time
+// is longer: divertShare times what the search took.
+const (
+	divertPause = time.Second
+	divertShare = 20
+)
 
-// divert moves messages of route i to other routes of their recipients, if route i cannot be used. The results are
-// those of Divert.
+// A diversion is the search for messages of a route that can go by another route.
+type diversion struct {
+	searching bool
+	more      bool      // the last search found messages that can go by another route later
+	next      time.Time // when the next search may begin
+}
+
+// divert moves messages of route i to other routes of their recipients, if route i cannot be used. The work is done in
+// pieces, and is often done at once. moved is whether messages were moved, more whether another search is to follow.
 func (s *sender) divert(i int, now time.Time) (moved, more bool) {
 	if s.spool.queue.Ready(i) == 0 || s.delivery.Trouble(i) == nil {
 		return false, false
 	}
-	if now.Sub(s.diverted[i]) < divertPause {
-		return false, s.mixed[i]
+	d := s.diversions[i]
+	if d == nil {
+		d = &diversion{}
+		s.diversions[i] = d
 	}
-	moved, more = s.spool.queue.Divert(i, now)
-	s.diverted[i], s.mixed[i] = now, more
-	return moved, more
+	if d.searching || now.Before(d.next) {
+		return false, d.more
+	}
+	d.searching = true
+	s.pieces.add(func() *queue.Work {
+		began := time.Now()
+		return s.spool.queue.Divert(i, func(some, others bool) {
+			d.searching, moved, d.more = false, some, others
+			d.next = time.Now().Add(max(divertPause, divertShare*time.Since(began)))
+		})
+	}, 16, nil)
+	return moved, d.more
 }
 
 // startRoute starts the jobs of route i and returns the result of start.

@@ -54,53 +54,50 @@ func flush(c *core, e *entry, now time.Time) {
 	}
 }
 
-// Reconfigure changes the rules. Running jobs keep the number of their route.
-func (q *Queue) Reconfigure(r Rules, now time.Time) {
+// Reconfigure changes the rules, and returns the rest of the work. Before that is done, too, no message is sent by a
+// former route, or to a recipient that is forbidden now. Running jobs keep the number of their route.
+func (q *Queue) Reconfigure(r Rules) *Work {
 	was := q.rules
-	q.packServed(now)
-	timed := r.MaxAge != was.MaxAge || r.WarnAfter != was.WarnAfter || r.Reports != was.Reports
-	if q.rules = r; timed || !r.RoutesKept {
-		reroute(&q.core, timed)
+	q.rules = r
+	if !r.RoutesKept {
+		q.sched.ready.setRoutes(&r)
 	}
-	if r.Forbidden == nil {
-		return
-	}
-	for _, e := range inOrder(q.entries, q.ordered) {
-		if e.state != ready && e.state != waiting {
-			continue
+	return reroute(&q.core, func(time.Time) *Work {
+		timed := r.MaxAge != was.MaxAge || r.WarnAfter != was.WarnAfter || r.Reports != was.Reports
+		if !timed && r.Forbidden == nil {
+			return nil
 		}
-		if m := e.msg.Message(); q.rules.forbids(m) != "" {
-			q.conclude(e, m, now)
-		}
-	}
+		return newWork(&q.core, func(s subject, now time.Time) { reconsider(&q.core, s, now) }, nil, present(&q.core))
+	})
 }
 
-// reroute takes over new rules for routes, and if timed is set for ages.
-func reroute(c *core, timed bool) {
-	r := &c.rules
-	var here []*entry // ready
-	for _, e := range inOrder(c.entries, c.ordered) {
-		if e.state == ready {
-			c.sched.unready(e)
-			here = append(here, e)
+// reroute returns the work of moving messages that are ready from the lanes of former routes.
+func reroute(c *core, end func(time.Time) *Work) *Work {
+	w := &Work{stop: func() {}, end: end}
+	w.more = func() (some []subject, ok bool) {
+		for _, e := range c.sched.ready.former(c.chunk) {
+			some = append(some, subject{e: e})
+		}
+		return some, len(some) > 0
+	}
+	w.do = func(s subject, _ time.Time) {
+		if s.e.state == ready && s.e.place[1] >= 0 {
+			c.sched.unready(s.e)
+			c.sched.ready.push(s.e)
 		}
 	}
-	c.sched.setRoutes(r.Routes)
-	for _, e := range inOrder(c.entries, c.ordered) {
-		if !e.msg.Holds() {
-			continue
-		}
-		if e.from() != "" && !timed && r.RouteTo == nil {
-			e.route = int32(r.RouteOf(e.from()))
-			continue
-		}
-		m := e.msg.Message()
-		if timed && e.state != unread {
-			c.watch(e, m)
-		}
-		e.route = r.nextRoute(m)
+	return w
+}
+
+// reconsider applies new rules for ages and for forbidden recipients to a message.
+func reconsider(c *core, s subject, now time.Time) {
+	e := c.here(s)
+	if e == nil || !e.msg.Holds() || e.state == unread {
+		return
 	}
-	for _, e := range here {
-		c.sched.ready[e.route].of(e).Push(e)
+	m := e.msg.Message()
+	c.watch(e, m)
+	if (e.state == ready || e.state == waiting) && c.rules.forbids(m) != "" {
+		c.conclude(e, m, now)
 	}
 }

@@ -32,7 +32,7 @@ type core struct {
 
 func newCore(r Rules, now time.Time) core {
 	return core{
-		files: newFiles(), rules: r, sched: newSchedule(r.Routes, now), packer: record.NewPacker(now),
+		files: newFiles(), rules: r, sched: newSchedule(&r, now), packer: record.NewPacker(now),
 		trouble: make(troubles), served: make(map[*entry]*record.Message), chunk: chunkSize, short: shortQueue,
 	}
 }
@@ -92,9 +92,8 @@ func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	e.sender, e.priority = unique.Make(m.From), clampPriority(m.Priority)
 	e.set(fresh, m.Attempts == 0 && !e.has(refused))
 	e.later = laterGroup(m)
-	e.route = c.rules.nextRoute(m)
 	if e.state == ready {
-		c.sched.ready[e.route].of(e).Push(e)
+		c.sched.ready.push(e)
 	}
 	c.changed = true
 	c.watch(e, m)
@@ -175,7 +174,7 @@ func (c *core) open(e *entry) {
 		known = record.Compact{} // of a file that could not be read: it may be readable now
 	}
 	c.act(e, opening, Act{
-		Kind: Open, Version: e.id, Since: e.firstSeen(), How: e.how(), Known: known, Skip: e.has(judged),
+		Kind: Open, Version: e.id, Since: e.firstSeen(), How: e.how(c.missed), Known: known, Skip: e.has(judged),
 		Compare: c.load != nil,
 	})
 }

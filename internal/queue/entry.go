@@ -59,7 +59,7 @@ type entry struct {
 	sender   unique.Handle[string] // of the message; the zero value: the message was not read yet
 	user     uint32                // owner of the file, as the file system says
 	priority int32                 // of the message
-	route    int32                 // of the message
+	lane     int32                 // ready: number of its lane, see schedule
 	place    [3]int32              // index in pending, ready and expiry; -1: not there
 	flags    flags
 	hash     uint32 // of the identity of the message, for noted

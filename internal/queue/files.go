@@ -18,6 +18,7 @@ type files struct {
 	streams uint8                     // number of the last stream
 	load    *Load                     // under way; nil: none
 	edition *edition                  // a Reload that collects its messages; nil: none
+	missed  time.Time                 // when a notice of a file may have been missed last; zero: never
 
 	// stranger is when a file that was not read yet was last found in hold/, until hold/ was listed: it may be a
 	// missing message that was edited.

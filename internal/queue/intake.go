@@ -45,14 +45,14 @@ func (e *entry) arrive(how How, now time.Time) {
 	}
 }
 
-// how returns how the file of e got its name.
-func (e *entry) how() How {
+// how returns how the file of e got its name. missed is when a call of arrive may have been missed last.
+func (e *entry) how(missed time.Time) How {
 	switch {
 	case e.has(written):
 		return Written
 	case e.has(renamed):
 		return Renamed
-	case e.has(created):
+	case e.has(created) && (missed.IsZero() || e.firstSeen().After(missed)):
 		return Created
 	}
 	return Noticed
@@ -85,12 +85,8 @@ func (c *core) arrived(name string, how How, now time.Time) {
 	}
 }
 
-// MissedNotices tells that calls of Arrived may be missing: a created file may have been written to.
-func (q *Queue) MissedNotices() {
-	for _, e := range q.entries {
-		e.set(created, false)
-	}
-}
+// MissedNotices tells that calls of Arrived may be missing: a file that was created before may have been written to.
+func (q *Queue) MissedNotices(now time.Time) { q.missed = now }
 
 // Notice tells that the named files may have come or changed, and that others may be gone.
 func (q *Queue) Notice(came, gone []string, now time.Time) {

@@ -40,9 +40,12 @@ func (w *world) step() {
 			w.forbidden = pick(w.d, []string{"a@x", "b@x"})
 		}
 		w.logf("%d routes, no mail to %q", w.routes, w.forbidden)
-		w.q.Reconfigure(w.rules(), w.now)
+		w.works = append(w.works, w.q.Reconfigure(w.rules()))
 	case n == 23 && w.d.oneIn(2):
 		w.restart()
+	}
+	if len(w.works) > 0 && !w.works[0].Do(w.d.roll(3), w.now) {
+		w.works = w.works[1:]
 	}
 	w.take()
 }
@@ -146,6 +149,9 @@ func (w *world) settle() {
 	w.logf("steady")
 	w.steady, w.forbidden = true, ""
 	w.release()
+	for _, work := range w.works {
+		work.All(w.now)
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.spool)) {
 		if f := w.spool[name]; f.bad {
 			f.bad, f.version = false, w.newVersion() // the file is corrected

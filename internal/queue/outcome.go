@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
-	"github.com/unbit/spoolgore/internal/fairqueue"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -40,36 +39,26 @@ type Slots struct {
 // message.
 func (q *Queue) Next(route int, s Slots, now time.Time) (j Job, ok bool) {
 	for s.Any > 0 && !ok {
-		lane := q.sched.ready[route].pick(s)
+		lane := q.sched.ready.route(route).pick(s)
 		if lane == nil {
 			return j, false
 		}
-		j, ok = startJob(&q.core, lane.Next(), now)
+		j, ok = startJob(&q.core, lane.Next(), route, now)
 	}
 	return j, ok
 }
 
-// pick returns the lane of the next message; nil if neither lane may send. While small messages are ready, only one
-// large message is sent at a time.
-func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
-	large := l.large.Len() > 0 && s.Large > 0
-	switch {
-	case large && (s.LargeBusy == 0 || l.small.Len() == 0):
-		return l.large
-	case l.small.Len() > 0:
-		return l.small
-	}
-	return nil
-}
-
 // startJob makes the job of e, which was removed from its lane. ok is false if no recipient is due after all, for
-// instance because the clock was set back.
-func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
+// instance because the clock was set back, or if a recipient is forbidden since.
+func startJob(c *core, e *entry, route int, now time.Time) (j Job, ok bool) {
 	m := &c.scratch
 	e.msg.MessageIn(m)
-	route := e.route
-	to := m.Start(now, c.rules.onRoute(m, route))
 	e.state = waiting // in no lane and no heap
+	if c.rules.forbids(m) != "" {
+		c.conclude(e, e.msg.Message(), now)
+		return j, false
+	}
+	to := m.Start(now, c.rules.onRoute(m, int32(route)))
 	if len(to) == 0 {
 		c.conclude(e, e.msg.Message(), now)
 		return j, false
@@ -80,7 +69,7 @@ func startJob(c *core, e *entry, now time.Time) (j Job, ok bool) {
 	c.keep(e, m, now)
 	j = Job{
 		Name: e.name, Version: e.id, From: m.From, To: to, MessageID: m.MessageID, Attempt: m.Attempts + 1, Began: now,
-		Enqueued: m.Enqueued, Large: e.id.Size >= LargeSize, Route: int(route), e: e,
+		Enqueued: m.Enqueued, Large: e.id.Size >= LargeSize, Route: route, e: e,
 	}
 	for _, r := range m.Recipients() {
 		if r.Status == record.InProgress && r.LastAttempt.After(j.Last) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -311,14 +312,109 @@ func TestReconfigureWithTheSameRoutes(t *testing.T) {
 	is := is.New(t)
 	f := in(t, "ready")
 	rules, calls := threeRoutes(), 0
-	f.q.Reconfigure(rules, f.now)
+	f.q.Reconfigure(rules).All(f.now)
 	routeOf := rules.RouteOf
 	rules.RouteOf = func(sender string) int { calls++; return routeOf(sender) }
 	rules.RoutesKept, rules.Freq = true, 2*rules.Freq
-	f.q.Reconfigure(rules, f.now)
+	is.Equal(f.q.Reconfigure(rules).Do(0, f.now), false)
 	is.Equal(calls, 0)
 	is.Equal(f.q.rules.Freq, rules.Freq)
+	before, _ := f.q.sched.nextExpiry()
 	rules.MaxAge *= 2 // each message gets another time at which it is given up
-	f.q.Reconfigure(rules, f.now)
-	is.True(calls > 0)
+	f.q.Reconfigure(rules).All(f.now)
+	after, _ := f.q.sched.nextExpiry()
+	is.Equal(after.Sub(before), rules.MaxAge/2)
+}
+
+// A reload of other options looks at the messages in pieces. Meanwhile no message is sent by its former route, none is
+// counted twice, and none is sent to a recipient that is forbidden now.
+func TestReconfigureInPieces(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	const messages = 30
+	for n := range messages {
+		name := strconv.Itoa(n)
+		f.q.Notice([]string{name}, nil, f.now)
+		f.q.Advance(f.now, Room{Reads: 1, Free: 1}, 1)
+		v, h := benchHead(n + 1)
+		h.Addresses.From, h.Addresses.To[0].Addr = strconv.Itoa(n%3)+"@x", name+"@y"
+		f.q.Acted(f.q.TakeActs()[0], Result{Version: v, Head: h}, f.now)
+	}
+	is.Equal(f.q.Ready(0), messages)
+	f.q.short, f.q.chunk = 0, 4
+	rules := threeRoutes()
+	rules.RouteOf = func(sender string) int { return int(sender[0] - '0') }
+	rules.Forbidden = func(to []string) string {
+		if to[0] == "29@y" || to[0] == "0@y" {
+			return to[0]
+		}
+		return ""
+	}
+	rules.MaxAge /= 2
+	one := rules
+	one.Routes, one.RouteOf, one.Forbidden = 1, func(string) int { return 0 }, nil
+	sent := map[string]bool{}
+	takeAll := func(routes int) {
+		for route := range routes {
+			for j, ok := f.q.Next(route, Slots{Any: 1}, f.now); ok; j, ok = f.q.Next(route, Slots{Any: 1}, f.now) {
+				is.True(!sent[j.To[0]])
+				is.Equal(j.Route, rules.RouteOf(j.From))
+				sent[j.To[0]] = true
+			}
+		}
+	}
+	work := f.q.Reconfigure(rules)
+	is.Equal(f.q.sched.backlog(), messages)
+	is.Equal(f.q.Ready(0), 0) // in the lanes of the former routes
+	is.True(work.Do(5, f.now))
+	second := f.q.Reconfigure(one) // and again, and back, before the first work has ended
+	third := f.q.Reconfigure(rules)
+	is.Equal(f.q.sched.backlog(), messages)
+	for work.Do(2, f.now) {
+		takeAll(3)
+	}
+	second.All(f.now)
+	third.All(f.now)
+	takeAll(3)
+	is.Equal(len(sent), messages-2)
+	is.Equal(f.q.sched.backlog(), 0)
+	is.Equal(len(f.q.sched.ready.lanes), 3)
+}
+
+// Messages of a route that cannot be used go by the routes of their other recipients, in pieces.
+func TestDivertInPieces(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	rules := threeRoutes()
+	rules.RouteOf = func(string) int { return 2 }
+	rules.RouteTo = func(to string) (int, bool) { return int(to[0] - 'a'), to[0] != 'c' }
+	f.q.Reconfigure(rules)
+	for n := range 20 {
+		name := strconv.Itoa(n)
+		f.q.Notice([]string{name}, nil, f.now)
+		f.q.Advance(f.now, Room{Reads: 1, Free: 1}, 1)
+		v, h := benchHead(n + 1)
+		h.Addresses.To = []message.Address{{Addr: "a@x"}, {Addr: string(rune('a'+n%3)) + "@y"}}
+		f.q.Acted(f.q.TakeActs()[0], Result{Version: v, Head: h}, f.now)
+	}
+	is.Equal(f.q.Ready(0), 20)
+	f.q.short, f.q.chunk = 0, 4
+	var moved, more, ended bool
+	then := func(m, o bool) { moved, more, ended = m, o, true }
+	work := f.q.Divert(0, then)
+	is.True(work.Do(7, f.now))
+	f.next() // one of them is sent meanwhile, and another one goes away
+	f.q.Notice(nil, []string{"5"}, f.now)
+	work.All(f.now)
+	is.True(ended && moved && more)
+	is.True(f.q.Ready(1) >= 5 && f.q.Ready(2) >= 5)
+	is.Equal(f.q.Ready(0)+f.q.Ready(1)+f.q.Ready(2), 18)
+	work = f.q.Divert(1, then)
+	f.q.Reconfigure(testRules()) // the routes change meanwhile
+	work.All(f.now)
+	is.True(!moved)
+	f.q.Divert(1, then).All(f.now) // a route that is no longer there
+	is.True(!moved && !more)
 }

@@ -158,7 +158,7 @@ type Room struct {
 }
 
 // Ready returns the number of messages that may be sent by a route.
-func (q *Queue) Ready(route int) int { return q.sched.ready[route].len() }
+func (q *Queue) Ready(route int) int { return q.sched.ready.route(route).len() }
 
 // Idle reports whether no message can be sent now, nor as soon as a file has settled.
 func (q *Queue) Idle(now time.Time) bool { return q.sched.idle(now) }

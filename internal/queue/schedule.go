@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/compact"
-	"github.com/unbit/spoolgore/internal/fairqueue"
 	"github.com/unbit/spoolgore/internal/pqueue"
 )
 
@@ -23,67 +22,26 @@ const (
 type schedule struct {
 	pending *pqueue.Queue[*entry] // unread, waiting, finishing, missing: by due
 	expiry  *pqueue.Queue[*entry] // entries that were read, by the time of giving up or of the next notice
-	ready   []lanes               // by route
-	epoch   time.Time             // moments count from here
-	latest  []*entry              // files that arrived last, oldest first: some are read before their turn
-	early   time.Time             // when the next one of latest may be read
+	ready   readyEntries
+	epoch   time.Time // moments count from here
+	latest  []*entry  // files that arrived last, oldest first: some are read before their turn
+	early   time.Time // when the next one of latest may be read
 	room    Room
 	counts  counter
 }
 
-func newSchedule(routes int, now time.Time) schedule {
+func newSchedule(r *Rules, now time.Time) schedule {
 	s := schedule{
 		pending: pqueue.New(func(a, b *entry) bool { return a.due < b.due }, placeIn(0)),
 		expiry:  pqueue.New(func(a, b *entry) bool { return a.look < b.look }, placeIn(2)),
 		epoch:   now,
 	}
-	s.setRoutes(routes)
+	s.ready.setRoutes(r)
 	return s
 }
 
 // placeIn returns where an entry keeps its index in pending (0), ready (1) and expiry (2).
 func placeIn(i int) func(*entry) *int32 { return func(e *entry) *int32 { return &e.place[i] } }
-
-// setRoutes makes as many empty lanes.
-func (s *schedule) setRoutes(n int) {
-	s.ready = nil
-	for range n {
-		s.ready = append(s.ready, newLanes())
-	}
-}
-
-// lanes hold the messages that one route may send: by priority, fresh mail before retries, and the owners of files in
-// turn, each with the senders in turn: a sender can be forged. Large messages have a separate lane, so that they cannot
-// occupy all connections.
-type lanes struct{ small, large *fairqueue.Queue[*entry] }
-
-func newLanes() lanes {
-	rules := fairqueue.Rules[*entry]{
-		User:  func(e *entry) uint32 { return e.user },
-		Owner: func(e *entry) string { return e.from() },
-		Urgent: func(a, b *entry) bool {
-			if (a.suspect == nil) != (b.suspect == nil) {
-				return a.suspect == nil // a recovering relay is not probed with the message that made it fail
-			}
-			if a.priority != b.priority {
-				return a.priority > b.priority
-			}
-			return a.has(fresh) && !b.has(fresh)
-		},
-		First: func(a, b *entry) bool { return a.due < b.due },
-		Place: placeIn(1),
-	}
-	return lanes{small: fairqueue.New(rules), large: fairqueue.New(rules)}
-}
-
-func (l lanes) of(e *entry) *fairqueue.Queue[*entry] {
-	if e.id.Size >= LargeSize {
-		return l.large
-	}
-	return l.small
-}
-
-func (l lanes) len() int { return l.small.Len() + l.large.Len() }
 
 func (s *schedule) moment(t time.Time) compact.Moment { return compact.MomentOf(t, s.epoch) }
 
@@ -113,15 +71,15 @@ func (s *schedule) move(e *entry, to state, due time.Time) {
 	case unread, waiting, finishing, missing:
 		s.pending.Push(e)
 	case ready:
-		s.ready[e.route].of(e).Push(e)
+		s.ready.push(e)
 	}
 	s.counts.count(e)
 }
 
 // unready removes e from its lane, before the sender, the priority or the size of e changes.
 func (s *schedule) unready(e *entry) {
-	if e.state == ready {
-		s.ready[e.route].of(e).Remove(e)
+	if e.state == ready && e.place[1] >= 0 {
+		s.ready.of(e).Remove(e)
 	}
 }
 
@@ -179,7 +137,7 @@ func (s *schedule) nextDue() (at time.Time, ok bool) {
 
 // backlog returns the number of messages that are ready.
 func (s *schedule) backlog() (n int) {
-	for _, l := range s.ready {
+	for _, l := range s.ready.lanes {
 		n += l.len()
 	}
 	return n

@@ -47,7 +47,7 @@ func TestHowFileCame(t *testing.T) {
 	t.Run("created, and notices are missing", func(t *testing.T) {
 		f := newFixture(t)
 		f.q.Arrived("m", Created, f.now)
-		f.q.MissedNotices()
+		f.q.MissedNotices(f.now)
 		is.New(t).Equal(f.opens(0).How, Noticed)
 	})
 }

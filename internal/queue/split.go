@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"slices"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/record"
@@ -19,6 +18,14 @@ func (r *Rules) routeTo(m *record.Message, to string) int32 {
 		}
 	}
 	return int32(r.RouteOf(record.RouteSender(m)))
+}
+
+// route returns the route of e.
+func (r *Rules) route(e *entry) int32 {
+	if from := e.from(); from != "" && r.RouteTo == nil {
+		return int32(r.RouteOf(from))
+	}
+	return r.nextRoute(e.msg.Message())
 }
 
 // nextRoute returns the route of the waiting recipient of m with the earliest attempt.
@@ -45,27 +52,50 @@ func (r *Rules) onRoute(m *record.Message, route int32) func(to string) bool {
 	return func(to string) bool { return r.routeTo(m, to) == route }
 }
 
-// Divert moves the messages of a route that cannot be used to another route, if a recipient is due there. Divert
-// reports whether a message was moved, and whether messages remain that may be moved later.
-func (q *Queue) Divert(route int, now time.Time) (moved, more bool) {
-	if q.rules.RouteTo == nil || q.sched.ready[route].len() == 0 {
-		return false, false
+// Divert moves the messages of a route that cannot be used to another route, if a recipient is due there. The work is
+// done in pieces. At its end then is called with whether a message was moved, and whether messages remain that may be
+// moved later.
+func (q *Queue) Divert(route int, then func(moved, more bool)) *Work {
+	c := &q.core
+	if c.rules.RouteTo == nil || route >= c.rules.Routes || q.Ready(route) == 0 {
+		then(false, false)
+		return &Work{}
 	}
-	lane := q.sched.ready[route]
-	for _, e := range slices.AppendSeq(slices.Collect(lane.small.All()), lane.large.All()) {
-		m := e.msg.Message()
-		for _, r := range m.Recipients() {
-			other := q.rules.routeTo(m, r.Address)
-			if r.Status != record.Waiting || int(other) == route {
-				continue
-			}
-			if more = true; !r.NextAttempt.After(now) {
-				q.sched.unready(e)
-				e.route, moved = other, true
-				q.sched.ready[other].of(e).Push(e)
-				break
-			}
+	var moved, more bool
+	first := c.sched.ready.first // another one: the routes have changed meanwhile
+	do := func(s subject, now time.Time) {
+		e := c.here(s)
+		if e == nil || e.state != ready || c.sched.ready.first != first || !c.sched.ready.isOn(e, int32(route)) {
+			return
+		}
+		other, found := divert(&c.rules, e.msg.Message(), int32(route), now)
+		if more = more || found; other >= 0 {
+			c.sched.unready(e)
+			c.sched.ready.pushTo(e, other)
+			moved = true
 		}
 	}
-	return moved, more
+	end := func(time.Time) *Work {
+		then(moved, more)
+		return nil
+	}
+	return newWork(c, do, end, present(c))
+}
+
+// divert returns another route of m on which a recipient is due; negative: there is none. found is whether a recipient
+// that waits has another route.
+func divert(r *Rules, m *record.Message, route int32, now time.Time) (other int32, found bool) {
+	for _, one := range m.Recipients() {
+		if one.Status != record.Waiting {
+			continue
+		}
+		other := r.routeTo(m, one.Address)
+		if other == route {
+			continue
+		}
+		if found = true; !one.NextAttempt.After(now) {
+			return other, true
+		}
+	}
+	return -1, found
 }

@@ -217,7 +217,7 @@ var inputs = []input{
 	{
 		name: "reconfigure",
 		rule: "A message that is ready is in the lane of its new route.",
-		do:   func(f *fixture) { f.q.Reconfigure(threeRoutes(), f.now) },
+		do:   func(f *fixture) { f.q.Reconfigure(threeRoutes()).All(f.now) },
 		rows: `
 			others: =
 		`,
@@ -225,7 +225,7 @@ var inputs = []input{
 	{
 		name: "a shorter MaxAge, and an hour passes",
 		rule: "The new age counts.",
-		do:   func(f *fixture) { f.q.Reconfigure(threeRoutes(), f.now); f.advance(time.Hour) },
+		do:   func(f *fixture) { f.q.Reconfigure(threeRoutes()).All(f.now); f.advance(time.Hour) },
 		rows: `
 			missing: missing 10s
 			unread, unread again: opening | Open

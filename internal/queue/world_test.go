@@ -62,7 +62,8 @@ type world struct {
 	acts                []Act // under way
 	jobs                []Job // under way
 	routes              int
-	forbidden           string // a recipient that is not allowed; empty: none
+	works               []*Work // of changed rules, not done yet
+	forbidden           string  // a recipient that is not allowed; empty: none
 
 	accepted map[string]bool // acceptances of the relay: Message-ID and recipient
 	sent     map[string]bool // recipients with an event sent: Message-ID and recipient, while the queue has the message
@@ -99,13 +100,14 @@ func beginning(t testing.TB) time.Time {
 
 func (w *world) newQueue() {
 	w.q = New(w.rules(), w.now)
-	w.q.ordered = true
+	w.q.ordered, w.q.chunk, w.works = true, 2, nil
 }
 
 func (w *world) rules() Rules {
 	r := testRules()
 	r.Routes = w.routes
-	r.RouteOf = func(sender string) int { return len(sender) % w.routes }
+	routes := w.routes
+	r.RouteOf = func(sender string) int { return len(sender) % routes }
 	r.Retry.MaxAttempts = 8
 	r.Forbidden = func(to []string) string {
 		if slices.Contains(to, w.forbidden) {

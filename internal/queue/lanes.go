@@ -1,0 +1,107 @@
+package queue
+
+import "github.com/unbit/spoolgore/internal/fairqueue"
+
+// readyEntries are the entries that may be sent now, in the lanes of their routes. New rules have new routes, with new
+// lanes: an entry that was ready before stays in a lane of the former rules, from which nothing is sent, until it is
+// moved.
+type readyEntries struct {
+	lanes   []lanes              // those of former rules, then the lanes of each route
+	base    int32                // number of the first of lanes
+	first   int32                // number of the lanes of route 0
+	routeOf func(e *entry) int32 // the route of an entry
+}
+
+// setRoutes makes lanes for each route of r.
+func (r *readyEntries) setRoutes(rules *Rules) {
+	routes := *rules
+	r.routeOf = routes.route
+	r.first = r.base + int32(len(r.lanes))
+	for range routes.Routes {
+		r.lanes = append(r.lanes, newLanes())
+	}
+	r.former(0)
+}
+
+// former returns up to n entries of former rules. Lanes of former rules without entries are removed.
+func (r *readyEntries) former(n int) (some []*entry) {
+	for r.base < r.first && r.lanes[0].len() == 0 {
+		r.lanes = r.lanes[1:]
+		r.base++
+	}
+	if r.base == r.first {
+		return nil
+	}
+	for _, lane := range []*fairqueue.Queue[*entry]{r.lanes[0].small, r.lanes[0].large} {
+		for e := range lane.All() {
+			if len(some) == n {
+				return some
+			}
+			some = append(some, e)
+		}
+	}
+	return some
+}
+
+// route returns the lanes of a route.
+func (r *readyEntries) route(route int) lanes { return r.lanes[r.first-r.base+int32(route)] }
+
+// isOn reports whether e, which is ready, is in a lane of the route.
+func (r *readyEntries) isOn(e *entry, route int32) bool { return e.lane == r.first+route }
+
+// of returns the lane of e.
+func (r *readyEntries) of(e *entry) *fairqueue.Queue[*entry] {
+	l := r.lanes[e.lane-r.base]
+	if e.id.Size >= LargeSize {
+		return l.large
+	}
+	return l.small
+}
+
+// push puts e, which is ready and in no lane, into the lane of its route.
+func (r *readyEntries) push(e *entry) { r.pushTo(e, r.routeOf(e)) }
+
+// pushTo puts e into the lane of the route.
+func (r *readyEntries) pushTo(e *entry, route int32) {
+	e.lane = r.first + route
+	r.of(e).Push(e)
+}
+
+// lanes hold the messages that one route may send: by priority, fresh mail before retries, and the owners of files in
+// turn, each with the senders in turn: a sender can be forged. Large messages have a separate lane, so that they cannot
+// occupy all connections.
+type lanes struct{ small, large *fairqueue.Queue[*entry] }
+
+func newLanes() lanes {
+	rules := fairqueue.Rules[*entry]{
+		User:  func(e *entry) uint32 { return e.user },
+		Owner: func(e *entry) string { return e.from() },
+		Urgent: func(a, b *entry) bool {
+			if (a.suspect == nil) != (b.suspect == nil) {
+				return a.suspect == nil // a recovering relay is not probed with the message that made it fail
+			}
+			if a.priority != b.priority {
+				return a.priority > b.priority
+			}
+			return a.has(fresh) && !b.has(fresh)
+		},
+		First: func(a, b *entry) bool { return a.due < b.due },
+		Place: placeIn(1),
+	}
+	return lanes{small: fairqueue.New(rules), large: fairqueue.New(rules)}
+}
+
+func (l lanes) len() int { return l.small.Len() + l.large.Len() }
+
+// pick returns the lane of the next message; nil if neither lane may send. While small messages are ready, only one
+// large message is sent at a time.
+func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
+	large := l.large.Len() > 0 && s.Large > 0
+	switch {
+	case large && (s.LargeBusy == 0 || l.small.Len() == 0):
+		return l.large
+	case l.small.Len() > 0:
+		return l.small
+	}
+	return nil
+}

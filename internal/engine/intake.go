@@ -126,6 +126,7 @@ func (s *scanner) noticed(ev spooldir.Event, ok bool) {
 			"dir", s.spool.dir.Path(), "err", s.watcher.Err())
 		s.close()
 		s.rescan()
+		s.spool.queue.MissedNotices(now)
 	case ev.Rescan:
 		s.unsure = true
 		s.rescan()

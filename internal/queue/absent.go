@@ -196,7 +196,7 @@ func (c *core) miss(e *entry, m *record.Message, now time.Time) {
 // replaced puts e into state missing, since its name has another version of the file, or another file. It returns a
 // new entry for the name, which is to be read. V is the version there now, zero if that is not known.
 func (c *core) replaced(e *entry, v Version, now time.Time) *entry {
-	name, round, how := e.name, e.round, e.flags&arrivals
+	name, round, how := e.name, e.round, c.came(e)
 	if how&(written|touched) == touched && v.Inode == e.id.Inode && v.Size == e.id.Size {
 		how |= renamed // only the time of the file was set: the file is complete
 	}
@@ -225,7 +225,7 @@ func (c *core) forget(e *entry, now time.Time) {
 
 // giveUp drops e, whose record is about another file. A file that has the name of e is read.
 func (c *core) giveUp(e *entry, now time.Time) {
-	here, how := c.entries[e.name] == e, e.flags&arrivals
+	here, how := c.entries[e.name] == e, c.came(e)
 	c.drop(e)
 	if here {
 		c.add(e.name, seenAt(now), now).set(how, true)
@@ -235,7 +235,7 @@ func (c *core) giveUp(e *entry, now time.Time) {
 // rename gives f, which is about the version of the file that was just read for e, the name of e. E is dropped.
 func rename(c *core, f, e *entry, r Result, now time.Time) {
 	name, was := e.name, f.name
-	how := f.flags & arrivals
+	how := c.came(f)
 	c.drop(e)
 	f.set(arrivals, false)
 	f.set(moved, true)

@@ -164,7 +164,7 @@ func (c *core) settle(e *entry, now time.Time) {
 	e.set(stirred|appeared, false)
 	switch current := c.entries[e.name]; {
 	case current == nil && again:
-		c.add(e.name, seenAt(now), now).set(e.flags&arrivals, true)
+		c.add(e.name, seenAt(now), now).set(c.came(e), true)
 	case current == nil || !changed:
 	case current.state.underWay():
 		current.set(stirred, true)

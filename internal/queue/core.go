@@ -174,7 +174,7 @@ func (c *core) open(e *entry) {
 		known = record.Compact{} // of a file that could not be read: it may be readable now
 	}
 	c.act(e, opening, Act{
-		Kind: Open, Version: e.id, Since: e.firstSeen(), How: e.how(c.missed), Known: known, Skip: e.has(judged),
+		Kind: Open, Version: e.id, Since: e.firstSeen(), How: c.came(e).how(), Known: known, Skip: e.has(judged),
 		Compare: c.load != nil,
 	})
 }

@@ -45,14 +45,23 @@ func (e *entry) arrive(how How, now time.Time) {
 	}
 }
 
-// how returns how the file of e got its name. missed is when a call of arrive may have been missed last.
-func (e *entry) how(missed time.Time) How {
+// came returns the flags that say how the file of e got its name. A file that was created before a call of arrive may
+// have been missed may have been written to since.
+func (f *files) came(e *entry) flags {
+	if f.missed.IsZero() || e.firstSeen().After(f.missed) {
+		return e.flags & arrivals
+	}
+	return e.flags & arrivals &^ created
+}
+
+// how returns how a file got its name.
+func (f flags) how() How {
 	switch {
-	case e.has(written):
+	case f&written != 0:
 		return Written
-	case e.has(renamed):
+	case f&renamed != 0:
 		return Renamed
-	case e.has(created) && (missed.IsZero() || e.firstSeen().After(missed)):
+	case f&created != 0:
 		return Created
 	}
 	return Noticed

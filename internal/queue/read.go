@@ -24,8 +24,10 @@ var errWritten = errors.New("file was written a moment ago")
 // opened takes the result of the act a, which is Open.
 func opened(c *core, a Act, r Result, now time.Time) {
 	e := a.e
-	e.state = unread // no heap has e
-	if e.has(written) && a.How != Written && !r.Unchanged && r.Trouble == Fine {
+	e.state = unread                       // no heap has e
+	e.set(created, c.came(e)&created != 0) // postpone notes another time at which the file was seen
+	doubtful := e.has(written) && a.How != Written || a.How == Created && !e.has(created|renamed)
+	if doubtful && !r.Unchanged && r.Trouble == Fine {
 		r = Result{Trouble: Unsettled, Err: errWritten, Version: r.Version}
 	}
 	var old *record.Message

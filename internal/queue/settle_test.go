@@ -44,12 +44,46 @@ func TestHowFileCame(t *testing.T) {
 			is.New(t).Equal(f.opens(0).How, tt.want)
 		})
 	}
-	t.Run("created, and notices are missing", func(t *testing.T) {
-		f := newFixture(t)
-		f.q.Arrived("m", Created, f.now)
-		f.q.MissedNotices(f.now)
-		is.New(t).Equal(f.opens(0).How, Noticed)
-	})
+}
+
+// Notices are missing after a file was created: it may have been written to since. That stays so.
+func TestCreatedFileAndMissedNotices(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(f *fixture){
+		"before it is opened": func(f *fixture) {
+			f.q.Arrived("m", Created, f.now)
+			f.q.MissedNotices(f.now)
+		},
+		"before the second look": func(f *fixture) {
+			f.q.Arrived("m", Created, f.now)
+			f.q.MissedNotices(f.now)
+			is.New(f.t).Equal(f.opens(time.Millisecond).How, Noticed)
+			v := Version{1, 10, f.now.UnixNano()}
+			f.answer(Result{Trouble: Unsettled, Err: errWritten, Version: v})
+		},
+		"while it is opened": func(f *fixture) {
+			f.q.Arrived("m", Created, f.now)
+			is.New(f.t).Equal(f.opens(0).How, Created)
+			f.q.MissedNotices(f.now)
+			v := Version{1, 10, f.now.UnixNano()}
+			f.answer(Result{Version: v, Head: headOf(v)})
+			is.New(f.t).Equal(f.effects(), "unread 2s")
+		},
+		"while the message before is removed": func(f *fixture) {
+			*f = *in(f.t, "removing")
+			f.q.Arrived("m", Created, f.now)
+			f.q.MissedNotices(f.now)
+			f.advance(time.Millisecond)
+			f.answer(Result{})
+			f.take()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			act(f)
+			is.New(t).Equal(f.opens(2*time.Second).How, Noticed)
+		})
+	}
 }
 
 // A file that is written to while it is opened waits until it has settled, even if it can be read.

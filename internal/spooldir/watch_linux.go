@@ -147,6 +147,7 @@ func (w *Watcher) run(d *Dir) error {
 	if err != nil {
 		return fmt.Errorf("watch spool: %w", err)
 	}
+	var doubt uint64 // up to this position, a file may have been written to without a notice
 	for {
 		n, end, err := w.fill(raw, buf)
 		if err != nil && w.isClosing() {
@@ -160,6 +161,12 @@ func (w *Watcher) run(d *Dir) error {
 			event.Rescan, gone = true, true
 		}
 		event.End = end
+		if end-uint64(n) < doubt {
+			event.forgetCreated()
+		}
+		if event.Rescan { // behind the notice of an overflow there may be gaps that have no notice of their own
+			doubt = w.known()
+		}
 		if tells := event.tells(); tells || !w.skip(end-uint64(n), end) {
 			select {
 			case w.events <- event:
@@ -246,6 +253,16 @@ func (w *Watcher) fill(raw syscall.RawConn, buf []byte) (n int, end uint64, err 
 func (w *Watcher) Mark() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	end := w.end()
+	if end == w.done {
+		return 0
+	}
+	w.marked = max(w.marked, end)
+	return end
+}
+
+// end returns the position after the last notice that the kernel has. The caller holds the lock.
+func (w *Watcher) end() uint64 {
 	end := w.read
 	if raw, err := w.f.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
@@ -254,11 +271,14 @@ func (w *Watcher) Mark() uint64 {
 			}
 		})
 	}
-	if end == w.done {
-		return 0
-	}
-	w.marked = max(w.marked, end)
 	return end
+}
+
+// known is end for a caller without the lock.
+func (w *Watcher) known() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.end()
 }
 
 // decode reads the records of one read(2) of an inotify descriptor (inotify(7)): int32 wd, uint32 mask, uint32 cookie,
@@ -307,6 +327,15 @@ func decode(buf []byte, usable func(string) bool) (event Event, gone bool) {
 
 // tells reports whether a receiver needs the event.
 func (e *Event) tells() bool { return e.Rescan || e.Doubt || len(e.Files)+len(e.Gone) > 0 }
+
+// forgetCreated tells of created files only that something has happened to them.
+func (e *Event) forgetCreated() {
+	for i := range e.Files {
+		if e.Files[i].How == Created {
+			e.Files[i].How = Noticed
+		}
+	}
+}
 
 func howOf(mask uint32) How {
 	switch {

@@ -146,6 +146,57 @@ func TestWatchOverflow(t *testing.T) {
 	}
 }
 
+// A file is created behind the notice of an overflow, and written to when the kernel's queue is full again. The kernel
+// tells of no second overflow while the first notice was not read.
+func TestWatchOfAFileBehindAnOverflow(t *testing.T) {
+	is := is.New(t)
+	limit, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	is.NoErr(err)
+	queue, err := strconv.Atoi(string(limit[:len(limit)-1]))
+	is.NoErr(err)
+	d := newSpool(t)
+	drop(t, d, "a", "x")
+	w := watch(t, d)
+	rename := func(times int) {
+		for range times { // four notices each
+			is.NoErr(os.Rename(d.File("a"), d.File("b")))
+			is.NoErr(os.Rename(d.File("b"), d.File("a")))
+		}
+	}
+	rename(queue)
+	taken := func() uint64 {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.read
+	}
+	for range 4 { // the watcher makes room in the kernel's queue
+		before := taken()
+		next(t, w)
+		for taken() == before {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	rename(1000) // so that y is not in the event of the overflow
+	f, err := os.Create(d.File("y"))
+	is.NoErr(err)
+	rename(queue)
+	_, err = f.WriteString("half of it")
+	is.NoErr(errors.Join(err, f.Close()))
+	overflows, seen := 0, false
+	for !seen {
+		event, ok := next(t, w)
+		is.True(ok)
+		if event.Rescan {
+			overflows++
+		}
+		for _, f := range event.Files {
+			seen = seen || f.Name == "y"
+			is.True(event.Rescan || f != Arrival{"y", Created}) // it was written to since
+		}
+	}
+	is.Equal(overflows, 1)
+}
+
 func TestWatchEndsWithTheDirectory(t *testing.T) {
 	for name, act := range map[string]func(d *Dir) error{
 		"removed": func(d *Dir) error { return os.RemoveAll(d.Path()) },

@@ -59,7 +59,7 @@ func flush(c *core, e *entry, now time.Time) {
 func (q *Queue) Reconfigure(r Rules) *Work {
 	was := q.rules
 	q.rules = r
-	if !r.RoutesKept {
+	if !r.RoutesKept || r.Forbidden != nil {
 		q.sched.ready.setRoutes(&r)
 	}
 	return reroute(&q.core, func(time.Time) *Work {
@@ -71,7 +71,7 @@ func (q *Queue) Reconfigure(r Rules) *Work {
 	})
 }
 
-// reroute returns the work of moving messages that are ready from the lanes of former routes.
+// reroute returns the work of moving messages that are ready from the lanes of former rules.
 func reroute(c *core, end func(time.Time) *Work) *Work {
 	w := &Work{stop: func() {}, end: end}
 	w.more = func() (some []subject, ok bool) {
@@ -80,10 +80,18 @@ func reroute(c *core, end func(time.Time) *Work) *Work {
 		}
 		return some, len(some) > 0
 	}
-	w.do = func(s subject, _ time.Time) {
-		if s.e.state == ready && s.e.place[1] >= 0 {
-			c.sched.unready(s.e)
-			c.sched.ready.push(s.e)
+	w.do = func(s subject, now time.Time) {
+		e := s.e
+		if e.state != ready {
+			return
+		}
+		c.sched.unready(e)
+		c.sched.ready.push(e)
+		if c.rules.Forbidden == nil {
+			return
+		}
+		if m := e.msg.Message(); c.rules.forbids(m) != "" {
+			c.conclude(e, m, now)
 		}
 	}
 	return w

@@ -269,8 +269,9 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 	case state == waiting || state == ready:
 		c.sched.move(f, state, due)
 		c.watch(f, old)
+	case r.Why != nil: // back from failed/: the given-up recipients are tried again
+		makeRecord(c, f, record.New(*r.Head, now), old, r, now)
 	default:
-		r.Returned = r.Why != nil && record.IsOf(old, r.Why)
 		adoptRecord(c, f, old, r, now)
 	}
 }

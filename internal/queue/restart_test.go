@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/matryer/is"
+
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -221,5 +223,55 @@ func TestNewerOfTwoRecordsCounts(t *testing.T) {
 			d.q.Finished(j, Finish{Trouble: OtherCause, Err: errPassword}, d.now)
 		}
 		d.jobs = nil
+	}
+}
+
+// The process is killed before the status file says that a message has gone to failed/. The message is moved back while
+// its record waits for the file.
+func TestMessageIsMovedBackAfterAKill(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	f := newFixture(t)
+	m := record.New(*headOf(thisVersion), f.now)
+	m.To[0].Status, m.To[0].GivenUp, m.To[0].LastAttempt = record.Done, true, f.now
+	m.To[1].Status, m.To[1].LastAttempt = record.Done, f.now
+	f.now = f.now.Add(time.Second)
+	why := record.FailureOf(m, "/spool/m", f.now)
+	f.q.Remember("m", m, f.now)
+	f.scan()
+	is.Equal(f.take(), "Stat")
+	f.answer(Result{Place: Nowhere})
+	is.Equal(f.effects(), "missing 10m")
+	f.q.Notice([]string{"m"}, nil, f.now)
+	f.opens(0)
+	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion), Returned: true, Why: why})
+	is.Equal(f.effects(), "ready |  | queued a")
+	f.next()
+	is.Equal(f.job.To, []string{"a@x"})
+}
+
+// Another file has the name of a message that is held or missing. A line of the journal about the message does not take
+// the name from the other file, whose record would be lost.
+func TestNoteOfAnAbsentMessage(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(m *record.Message, now time.Time){
+		"held":    func(m *record.Message, now time.Time) { m.Held = now },
+		"missing": func(m *record.Message, now time.Time) { m.Missing = now },
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			f := newFixture(t)
+			here, h := record.New(*headOf(thisVersion), f.now), headOf(otherVersion)
+			h.MessageID = "<2@x>"
+			away := record.New(*h, f.now)
+			away.To[0].Status = record.Done
+			leave(away, f.now)
+			f.q.Remember("m", here, f.now)
+			n, err := record.DecodeNote(record.FullNote(away, "m").Encode())
+			is.NoErr(err)
+			f.q.Remember("m", n.AsMessage(), f.now)
+			m, ok := f.q.Remembered("m")
+			is.True(ok && m.IsSame(here))
+		})
 	}
 }

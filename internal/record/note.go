@@ -47,6 +47,7 @@ func FullNote(m *Message, file string) *Note {
 		}
 	}
 	n.Enqueued, n.Overdue, n.Removed = m.Enqueued, m.Overdue, m.Removed
+	n.Held, n.Missing = m.Held, m.Missing // another message may have the name
 	return n
 }
 

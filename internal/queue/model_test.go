@@ -16,6 +16,10 @@ import (
 
 // step does one random step.
 func (w *world) step() {
+	if w.disk.loading() {
+		w.loadSome()
+		return
+	}
 	switch n := w.d.roll(24); {
 	case n < 4:
 		w.change()
@@ -41,9 +45,16 @@ func (w *world) step() {
 		}
 		w.logf("%d routes, no mail to %q", w.routes, w.forbidden)
 		w.works = append(w.works, w.q.Reconfigure(w.rules()))
+	case n == 23 && w.disk != nil && w.d.oneIn(2):
+		w.begin()
 	case n == 23 && w.d.oneIn(2):
 		w.restart()
+	case n == 22 && w.split:
+		i := w.d.roll(w.routes)
+		w.logf("route %d cannot be used", i)
+		w.works = append(w.works, w.q.Divert(i, func(bool, bool) {}))
 	}
+	w.disk.save(1)
 	if len(w.works) > 0 && !w.works[0].Do(w.d.roll(3), w.now) {
 		w.works = w.works[1:]
 	}
@@ -75,16 +86,16 @@ func (w *world) reload() {
 		switch w.d.roll(6) {
 		case 0:
 			w.logf("%s is taken out of the status file", n.Name)
-			w.edit(m.MessageID)
+			w.edit(w.real(m.MessageID))
 			continue
 		case 1:
 			if rs := m.Recipients(); len(rs) > 0 {
 				r := pick(w.d, rs)
 				r.Status, r.GivenUp = pick(w.d, []record.State{record.Waiting, record.Done}), false
 				w.logf("%s: %s is edited to %d", n.Name, r.Address, r.Status)
-				w.edit(m.MessageID)
+				w.edit(w.real(m.MessageID))
 				if r.Status == record.Done {
-					w.accepted[m.MessageID+r.Address] = true // according to the operator
+					w.accepted[w.real(m.MessageID)+r.Address] = true // according to the operator
 				}
 			}
 		}
@@ -96,6 +107,7 @@ func (w *world) reload() {
 		all[n.Name] = m
 	}
 	w.logf("reload, paused %v", !paused.IsZero())
+	w.disk.write(all)
 	reloadAll(w.q, all, record.Edit{Since: paused}, w.now)
 }
 
@@ -116,6 +128,10 @@ func (w *world) snapshot() []Named {
 
 // restart ends the process and starts another one with the records of the status file.
 func (w *world) restart() {
+	if w.disk != nil {
+		w.crash()
+		return
+	}
 	w.logf("restart")
 	w.events()
 	old := map[string]*record.Message{}
@@ -127,10 +143,10 @@ func (w *world) restart() {
 			}
 		}
 		old[n.Name] = m
-		w.edited[m.MessageID] = true // events may be lost
+		w.edited[w.real(m.MessageID)] = true // events may be lost
 	}
 	for _, a := range w.acts {
-		w.edited[a.e.msg.Message().MessageID] = true
+		w.edited[w.real(a.e.msg.Message().MessageID)] = true
 		if w.d.oneIn(2) {
 			w.do(a) // the act was done, and its answer is lost
 		}
@@ -146,6 +162,9 @@ func (w *world) restart() {
 
 // settle runs until no file is left, with an engine that does each act and sleeps until Wake.
 func (w *world) settle() {
+	for w.disk.loading() {
+		w.loadSome()
+	}
 	w.logf("steady")
 	w.steady, w.forbidden = true, ""
 	w.release()
@@ -240,23 +259,7 @@ func run(t testing.TB, seed uint64, script []byte, steps int) *world {
 // are tried for SPOOLGORE_LAB_TIME.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	first, runs := uint64(1), uint64(100)
-	end := time.Now().Add(time.Hour)
-	if os.Getenv("SPOOLGORE_LAB") == "long" {
-		first, runs = uint64(time.Now().UnixNano()), 1<<40 // until the time has passed
-		long, err := time.ParseDuration(cmp.Or(os.Getenv("SPOOLGORE_LAB_TIME"), "8m"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		end = time.Now().Add(long)
-	}
-	if seed := os.Getenv("SPOOLGORE_LAB_SEED"); seed != "" {
-		n, err := strconv.ParseUint(seed, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		first, runs = n, 1
-	}
+	first, runs, end := labSeeds(t, 100)
 	t.Logf("first seed %d", first)
 	kept, gone := 0, 0
 	for seed := first; seed < first+runs && time.Now().Before(end); seed++ {
@@ -277,6 +280,28 @@ func TestModel(t *testing.T) {
 	if runs > 1 && (kept == 0 || gone < 50) {
 		t.Errorf("%d messages in failed/, %d acceptances: the model does not do much", kept, gone)
 	}
+}
+
+// labSeeds returns the first seed and the number of runs of a model, and the time at which the last run may begin.
+func labSeeds(t *testing.T, usual uint64) (first, runs uint64, end time.Time) {
+	first, runs = uint64(1), usual
+	end = time.Now().Add(time.Hour)
+	if os.Getenv("SPOOLGORE_LAB") == "long" {
+		first, runs = uint64(time.Now().UnixNano()), 1<<40 // until the time has passed
+		long, err := time.ParseDuration(cmp.Or(os.Getenv("SPOOLGORE_LAB_TIME"), "8m"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		end = time.Now().Add(long)
+	}
+	if seed := os.Getenv("SPOOLGORE_LAB_SEED"); seed != "" {
+		n, err := strconv.ParseUint(seed, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, runs = n, 1
+	}
+	return first, runs, end
 }
 
 // TestModelSeeds repeats runs in which long laboratories have found a fault.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -42,6 +43,7 @@ type fakeFile struct {
 	id      string // Message-ID
 	to      []string
 	bad     bool            // a file that is no message
+	noID    bool            // id is not in the file
 	why     *record.Failure // for files in failed/, and for files moved back
 }
 
@@ -64,11 +66,15 @@ type world struct {
 	routes              int
 	works               []*Work // of changed rules, not done yet
 	forbidden           string  // a recipient that is not allowed; empty: none
+	split               bool    // recipients have routes of their own
+	disk                *disk   // status file and journal; nil: a restart knows the present records
 
-	accepted map[string]bool // acceptances of the relay: Message-ID and recipient
-	sent     map[string]bool // recipients with an event sent: Message-ID and recipient, while the queue has the message
-	ends     map[string]int  // number of final events: Message-ID and recipient, while the queue has the message
-	edited   map[string]bool // messages whose records an operator has edited, or whose events a restart has cut off
+	accepted map[string]bool   // acceptances of the relay: Message-ID and recipient
+	sent     map[string]bool   // recipients with an event sent: Message-ID and recipient, while the queue has the message
+	ends     map[string]int    // number of final events: Message-ID and recipient, while the queue has the message
+	edited   map[string]bool   // messages whose records an operator has edited, or whose events a restart has cut off
+	ids      map[string]string // by Message-ID made for a file without one: id
+	lost     map[string]bool   // with disk: messages whose events a restart has cut off
 	log      []string
 }
 
@@ -77,6 +83,7 @@ func newWorld(t testing.TB, seed uint64, script []byte) *world {
 		t: t, d: &die{script, rand.New(rand.NewPCG(seed, 1))}, now: beginning(t), routes: 1,
 		spool: map[string]*fakeFile{}, hold: map[string]*fakeFile{}, failed: map[string]*fakeFile{},
 		accepted: map[string]bool{}, sent: map[string]bool{}, ends: map[string]int{}, edited: map[string]bool{},
+		lost: map[string]bool{}, ids: map[string]string{},
 	}
 	w.newQueue()
 	t.Cleanup(func() {
@@ -108,6 +115,9 @@ func (w *world) rules() Rules {
 	r.Routes = w.routes
 	routes := w.routes
 	r.RouteOf = func(sender string) int { return len(sender) % routes }
+	if w.split {
+		r.RouteTo = func(to string) (int, bool) { return int(to[0]) % routes, to[0] != 'n' }
+	}
 	r.Retry.MaxAttempts = 8
 	r.Forbidden = func(to []string) string {
 		if slices.Contains(to, w.forbidden) {
@@ -147,6 +157,7 @@ func (w *world) name() string { return fmt.Sprint("m", w.d.roll(7)) }
 func (w *world) write(name string) {
 	f := &fakeFile{version: w.newVersion(), bad: w.d.oneIn(15)}
 	f.id = fmt.Sprintf("<%d@x>", w.clock)
+	f.noID = w.disk != nil && w.d.oneIn(3)
 	for i := range 1 + w.d.roll(3) {
 		f.to = append(f.to, fmt.Sprintf("%c@x", 'a'+i))
 	}
@@ -185,7 +196,7 @@ func (w *world) change() {
 	case action == 5:
 		c := *f
 		c.version, c.bad = w.newVersion(), false
-		if !slices.Contains(f.to, "new@x") {
+		if !slices.Contains(f.to, "new@x") && !f.noID {
 			c.to = append(slices.Clone(f.to), "new@x")
 		}
 		w.spool[name] = &c
@@ -267,6 +278,9 @@ func (w *world) act(i int) {
 	w.acts = slices.Delete(w.acts, i, i+1)
 	r := w.do(a)
 	w.logf("%s %s: trouble %d, place %d, version %v", actWord(a), a.Name, r.Trouble, r.Place, r.Version)
+	if a.Kind == Record {
+		w.disk.append(a.Note)
+	}
 	e := a.e
 	ended := r.Trouble == Fine && (a.Kind == Remove || a.Kind == Fail)
 	m := recordOf(w.q, e)
@@ -280,7 +294,7 @@ func (w *world) act(i int) {
 	if r.Why != nil {
 		for _, k := range r.Why.Recipients() {
 			if k.Accepted() {
-				w.ends[key(r.Head.MessageID, k.Address)] = 1 // the event came before the message went to failed/
+				w.ends[key(w.real(r.Head.MessageID), k.Address)] = 1 // the event came before the message went to failed/
 			}
 		}
 	}
@@ -297,7 +311,7 @@ func (w *world) ended(a Act, m *record.Message) {
 	w.events()
 	w.leaving = nil
 	for _, r := range m.Recipients() {
-		if n := w.ends[key(m.MessageID, r.Address)]; n != 1 && !w.edited[m.MessageID] {
+		if n := w.ends[key(w.real(m.MessageID), r.Address)]; n != 1 && !w.edited[w.real(m.MessageID)] && !w.lost[w.real(m.MessageID)] {
 			w.fatalf("%s has ended with %d events for %s", a.Name, n, r.Address)
 		}
 	}
@@ -387,7 +401,10 @@ func (w *world) open(a Act, f *fakeFile) Result {
 	if a.Known.Holds() && describes(known, v) == record.ThisVersion && !revived {
 		return Result{Version: v, Unchanged: true, Returned: f.why != nil}
 	}
-	h := &record.Head{Name: a.Name, Size: v.Size, Modified: v.Time(), Inode: v.Inode, MessageID: f.id}
+	h := &record.Head{Name: a.Name, Size: v.Size, Modified: v.Time(), Inode: v.Inode, MessageID: w.messageID(f)}
+	if f.noID {
+		h.Digest, h.Body = "header of "+f.id, "body of "+f.id
+	}
 	h.Addresses.From = fmt.Sprint("s", v.Inode%3, "@x")
 	for _, to := range f.to {
 		h.Addresses.To = append(h.Addresses.To, message.Address{Addr: to, Err: message.CheckAddress(to)})
@@ -404,7 +421,7 @@ func (w *world) next(route int, s Slots) bool {
 	w.logf("job %s to %v", j.Name, j.To)
 	m := recordOf(w.q, j.e)
 	for i, to := range j.To {
-		if w.sent[key(m.MessageID, to)] {
+		if w.sent[key(w.real(m.MessageID), to)] {
 			w.fatalf("%s is in a job for %s, which has accepted it", j.Name, to)
 		}
 		if to == w.forbidden {
@@ -476,9 +493,14 @@ func key(id, to string) string { return id + " " + to }
 // take takes the acts of the queue and checks them.
 func (w *world) take() {
 	w.t.Helper()
-	inspect(w.t, w.q)
+	if !w.disk.loading() {
+		inspect(w.t, w.q)
+	}
 	for _, a := range w.q.TakeActs() {
 		if a.Lazy {
+			if a.Prompt || w.d.oneIn(2) {
+				w.disk.append(a.Note)
+			}
 			continue
 		}
 		if a.Kind == Notify {
@@ -499,7 +521,9 @@ func (w *world) take() {
 		w.acts = append(w.acts, a)
 	}
 	w.events()
-	w.forget()
+	if !w.disk.loading() {
+		w.forget()
+	}
 }
 
 // events takes the events and counts them.
@@ -514,7 +538,7 @@ func (w *world) events() {
 		case m == nil || ev.File != w.leavingName:
 			m = recordOf(w.q, e)
 		}
-		k := key(m.MessageID, ev.To)
+		k := key(w.real(m.MessageID), ev.To)
 		switch ev.Kind {
 		case Sent:
 			if slices.ContainsFunc(w.acts, func(a Act) bool { return len(a.events) > 0 && a.e == e }) && e.state.underWay() {
@@ -536,7 +560,7 @@ func (w *world) events() {
 func (w *world) forget() {
 	known := map[string]bool{}
 	for n := range w.q.Snapshot(w.now) {
-		known[n.Record.Message().MessageID] = true
+		known[w.real(n.Record.Message().MessageID)] = true
 	}
 	stale := func(k string) bool {
 		id, _, _ := strings.Cut(k, " ")
@@ -558,3 +582,16 @@ func (w *world) file(id string) *fakeFile {
 	}
 	return nil
 }
+
+// messageID returns the Message-ID with which f is sent.
+func (w *world) messageID(f *fakeFile) string {
+	if !f.noID {
+		return f.id
+	}
+	made := fmt.Sprintf("<made-%d-%d-%d@x>", f.version.Inode, f.version.Size, f.version.Modified)
+	w.ids[made] = f.id
+	return made
+}
+
+// real returns the id of the file whose record has that Message-ID.
+func (w *world) real(messageID string) string { return cmp.Or(w.ids[messageID], messageID) }

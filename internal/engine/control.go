@@ -47,11 +47,20 @@ func (c *Control) Flush() {
 // the file may be edited.
 func (c *Control) Pause(then func()) {
 	if c.paused {
-		then()
+		c.afterReload(func() { c.afterWrites(func() { c.spool.journal.settled(time.Now(), then) }) })
 		return
 	}
 	c.paused = true
-	c.afterReload(func() { c.status.afterWrite(func() { c.pause(then) }) })
+	c.afterReload(func() { c.afterWrites(func() { c.pause(then) }) })
+}
+
+// afterWrites calls f when the status file is not being written. Another function that waits may begin a write.
+func (c *Control) afterWrites(f func()) {
+	if c.status.writing() {
+		c.status.afterWrite(func() { c.afterWrites(f) })
+		return
+	}
+	f()
 }
 
 // pause writes the status file for a pause.

@@ -51,7 +51,7 @@ type entry struct {
 	name    string         // of the file; held: in hold/; missing: the last one
 	msg     record.Compact // unread: what was known of the message before, if anything
 	id      Version        // of the file
-	due     compact.Moment // when the state ends, for the states in pending and ready
+	due     compact.Moment // when the state ends, for those in pending and ready; held: when hold/ was looked into
 	look    compact.Moment // place in expiry
 	seen    *seenFile      // time when this process saw the file; nil: not yet
 	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never

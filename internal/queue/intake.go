@@ -179,6 +179,9 @@ func (s *Scan) Held(files []File, now time.Time) {
 			e.set(moved, true)
 			hold(c, e, e.msg.Message(), f.Version, now)
 		}
+		if e.state == held && e.id == f.Version {
+			e.due = c.sched.moment(s.now)
+		}
 	}
 }
 

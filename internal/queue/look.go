@@ -63,6 +63,8 @@ func notFound(c *core, e *entry, m *record.Message, now time.Time) {
 	case e.before == waiting:
 		m.Postpone(later)
 		c.keep(e, m, now)
+	case e.before == held:
+		e.due = c.sched.moment(time.Time{})
 	}
 	restore(c, e, m, now)
 }
@@ -86,7 +88,7 @@ func hold(c *core, e *entry, m *record.Message, v Version, now time.Time) {
 	// The version e.id says less: a file that is not read yet may have replaced another one.
 	edited := describes(m, v) != record.ThisVersion
 	if e.before == held && (v == e.id || !edited) && c.entries[e.name] == e {
-		c.sched.move(e, held, time.Time{})
+		c.sched.move(e, held, c.sched.time(e.due))
 		return
 	}
 	c.leave(e)
@@ -100,9 +102,9 @@ func hold(c *core, e *entry, m *record.Message, v Version, now time.Time) {
 		m.Held = now
 	}
 	if edited {
-		m.MakePartial()     // read again when it is back
-		c.absent.list(e, m) // the file may be another file
+		m.MakePartial() // read again when it is back
 	}
+	c.absent.list(e, m) // a file with another name may be this one, edited; or this one is another file
 	c.setVersion(e, v)
 	m.Missing = time.Time{}
 	c.keep(e, m, now)

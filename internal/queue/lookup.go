@@ -26,7 +26,7 @@ func (l *lookup) entry() (f *entry, same bool) {
 	for _, g := range l.c.absent.byID[identity(l.m)] {
 		old := g.msg.Message()
 		switch {
-		case g == l.e:
+		case g == l.e, isHeld(g) && l.c.sched.time(g.due).After(l.e.seen.first): // both files exist
 		case g.name == l.e.name && g.has(taken) && !g.has(vanished) && l.m.IsEdit(old):
 			return g, false
 		case l.m.IsSame(old) && (f == nil || closer(g, f, l.e.name, l.v)):
@@ -35,6 +35,9 @@ func (l *lookup) entry() (f *entry, same bool) {
 	}
 	return f, false
 }
+
+// isHeld reports whether the file of g, as far as is known, is in hold/ as it was when it was read.
+func isHeld(g *entry) bool { return g.state == held && !g.msg.Message().Partial() }
 
 // closer reports whether g rather than f, two entries of the same message, is about its file, which has that name and
 // is version v. After a renaming and the end of the process, old files may know a message by two names. The name counts

@@ -73,6 +73,13 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	case f != nil && (f.state.underWay() || f.state == unread && now.Sub(e.seen.first) < verifyTime):
 		e.set(soon, true)
 		c.sched.move(e, unread, now.Add(verifyPause))
+	case f != nil && isHeld(f) && now.Sub(e.seen.first) < verifyTime: // perhaps its file is no longer in hold/
+		if c.entries[f.name] == f { // otherwise the next scan looks into hold/
+			c.check(f)
+			f.due = c.sched.moment(now)
+		}
+		e.set(soon, true)
+		c.sched.move(e, unread, now.Add(verifyPause))
 	case f != nil:
 		old := f.msg.Message()
 		c.giveUp(f, now)

@@ -223,7 +223,7 @@ func TestModelOfTheDisk(t *testing.T) {
 				}
 			}()
 			w := newWorld(t, seed, nil)
-			w.disk, w.split = &disk{}, seed%2 == 0
+			w.disk, w.split, w.ageless = &disk{}, seed%2 == 0, seed%4 > 1
 			w.newQueue()
 			for range 400 {
 				w.step()
@@ -242,4 +242,20 @@ func shownRecord(m *record.Message) string {
 		text += fmt.Sprint(" ", r.Address, ":", r.Status, r.GivenUp)
 	}
 	return text
+}
+
+// tryAgain moves all messages back from failed/, and returns them.
+func (d *disk) tryAgain(w *world) (back []*fakeFile) {
+	if d == nil || !w.ageless {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.failed)) {
+		if f := w.failed[name]; w.spool[name] == nil {
+			w.logf("%s is moved back from failed/", name)
+			w.spool[name] = f
+			delete(w.failed, name)
+			back = append(back, f)
+		}
+	}
+	return back
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -168,6 +169,7 @@ func (w *world) settle() {
 	w.logf("steady")
 	w.steady, w.forbidden = true, ""
 	w.release()
+	back := w.disk.tryAgain(w)
 	for _, work := range w.works {
 		work.All(w.now)
 	}
@@ -205,6 +207,13 @@ func (w *world) settle() {
 	}
 	if w.q.Len() > 0 || len(w.spool) > 0 {
 		w.fatalf("standstill: %d files known, %d in the spool", w.q.Len(), len(w.spool))
+	}
+	for _, f := range back {
+		for _, to := range f.to {
+			if !w.accepted[f.id+to] && message.CheckAddress(to) == nil {
+				w.fatalf("%s was moved back from failed/, and %s has not accepted it", f.id, to)
+			}
+		}
 	}
 	if w.q.underWay != 0 || w.q.Trouble() != nil || !w.q.Idle(w.now) {
 		w.fatalf("%d acts, trouble %v", w.q.underWay, w.q.Trouble())

@@ -67,6 +67,7 @@ type world struct {
 	works               []*Work // of changed rules, not done yet
 	forbidden           string  // a recipient that is not allowed; empty: none
 	split               bool    // recipients have routes of their own
+	ageless             bool    // no message is given up for its age
 	disk                *disk   // status file and journal; nil: a restart knows the present records
 
 	accepted map[string]bool   // acceptances of the relay: Message-ID and recipient
@@ -117,6 +118,9 @@ func (w *world) rules() Rules {
 	r.RouteOf = func(sender string) int { return len(sender) % routes }
 	if w.split {
 		r.RouteTo = func(to string) (int, bool) { return int(to[0]) % routes, to[0] != 'n' }
+	}
+	if w.ageless {
+		r.MaxAge = 1000 * maxAge
 	}
 	r.Retry.MaxAttempts = 8
 	r.Forbidden = func(to []string) string {
@@ -383,6 +387,9 @@ func (w *world) open(a Act, f *fakeFile) Result {
 		return Result{Trouble: Gone, Err: errLater}
 	}
 	v := f.version
+	if known := a.Known.Message(); a.Compare && describes(known, v) != record.ThisVersion {
+		return Result{Trouble: Differs}
+	}
 	if !w.steady && w.d.oneIn(5) {
 		trouble := pick(w.d, []Trouble{Unsettled, Writing, Linked})
 		return Result{Trouble: trouble, Err: errLater, Version: v}

@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
 )
 
 // A message in hold/ is corrected, and moved back under another name. Nobody tells of changes in hold/. A copy is
@@ -48,4 +51,27 @@ func TestHeldMessageIsCorrectedAndRenamed(t *testing.T) {
 			d.is.Equal(d.got["body b@x"], tt.b)
 		})
 	}
+}
+
+// Very many held messages have one Message-ID, and so has a new message.
+func TestManyHeldMessagesWithOneMessageID(t *testing.T) {
+	t.Parallel()
+	d := newMemSpool(t)
+	for n := range 40 {
+		name := fmt.Sprint("m", n)
+		d.hold[name] = file("<1@x>", "body", uint64(1+n))
+		m := record.New(record.Head{
+			Name: name, Size: d.hold[name].version.Size, Modified: d.hold[name].version.Time(), Inode: uint64(1 + n), MessageID: "<1@x>",
+			Addresses: headOf(thisVersion).Addresses,
+		}, d.now)
+		m.To[0].Status, m.Held = record.Done, d.now
+		d.q.Remember(name, m, d.now)
+	}
+	d.scan()
+	d.rest(t)
+	d.spool["n"] = file("<1@x>", "body", 99)
+	d.tell("n")
+	d.rest(t)
+	d.is.Equal(len(d.jobs), 1)
+	d.is.Equal(d.jobs[0].To, []string{"a@x", "b@x"}) // it has no other message's acceptance
 }

@@ -12,6 +12,8 @@ type lookup struct {
 	e *entry          // entry of the name
 	m *record.Message // message in the file
 	v Version         // version of the file
+
+	now time.Time
 }
 
 // entry returns the entry that has the record of the message. Same says that the entry is about the same version of the
@@ -26,7 +28,7 @@ func (l *lookup) entry() (f *entry, same bool) {
 	for _, g := range l.c.absent.byID[identity(l.m)] {
 		old := g.msg.Message()
 		switch {
-		case g == l.e, isHeld(g) && l.c.sched.time(g.due).After(l.e.seen.first): // both files exist
+		case g == l.e, isHeld(g) && l.isOther(g):
 		case g.name == l.e.name && g.has(taken) && !g.has(vanished) && l.m.IsEdit(old):
 			return g, false
 		case l.m.IsSame(old) && (f == nil || closer(g, f, l.e.name, l.v)):
@@ -38,6 +40,28 @@ func (l *lookup) entry() (f *entry, same bool) {
 
 // isHeld reports whether the file of g, as far as is known, is in hold/ as it was when it was read.
 func isHeld(g *entry) bool { return g.state == held && !g.msg.Message().Partial() }
+
+// isOther reports whether g, which is held, is about another file: its file was found in hold/ since the file that was
+// just read was seen, or cannot be found for verifyTime. So is each of very many messages with one Message-ID.
+func (l *lookup) isOther(g *entry) bool {
+	seen := l.e.seen.first
+	return l.c.sched.time(g.due).After(seen) || l.now.Sub(seen) >= verifyTime ||
+		len(l.c.absent.byID[identity(l.m)]) > manyHeld
+}
+
+// manyHeld is the number of messages with one Message-ID above which none of them is looked for in hold/.
+const manyHeld = 16
+
+// lookIntoHold has the files of held messages with the identity of the message looked for. Those of a message whose
+// name another file has are found by the next scan.
+func (l *lookup) lookIntoHold() {
+	for _, g := range l.c.absent.byID[identity(l.m)] {
+		if isHeld(g) && l.c.entries[g.name] == g {
+			l.c.check(g)
+			g.due = l.c.sched.moment(l.now)
+		}
+	}
+}
 
 // closer reports whether g rather than f, two entries of the same message, is about its file, which has that name and
 // is version v. After a renaming and the end of the process, old files may know a message by two names. The name counts

@@ -210,8 +210,8 @@ func (w *world) loadSome() {
 	w.take()
 }
 
-// TestModelOfTheDisk is TestModel with crashes after which the status file and the journal are read, and with recipients
-// that have routes of their own.
+// TestModelOfTheDisk is TestModel with crashes after which the status file and the journal are read, and with
+// recipients that have routes of their own.
 func TestModelOfTheDisk(t *testing.T) {
 	t.Parallel()
 	first, runs, end := labSeeds(t, 100)

@@ -65,7 +65,7 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 		e.set(vanished, !known)
 		e = c.replaced(e, r.Version, now)
 	}
-	l := lookup{c: c, e: e, m: m, v: r.Version}
+	l := lookup{c: c, e: e, m: m, v: r.Version, now: now}
 	f, same := l.entry()
 	switch {
 	case same:
@@ -73,11 +73,8 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	case f != nil && (f.state.underWay() || f.state == unread && now.Sub(e.seen.first) < verifyTime):
 		e.set(soon, true)
 		c.sched.move(e, unread, now.Add(verifyPause))
-	case f != nil && isHeld(f) && now.Sub(e.seen.first) < verifyTime: // perhaps its file is no longer in hold/
-		if c.entries[f.name] == f { // otherwise the next scan looks into hold/
-			c.check(f)
-			f.due = c.sched.moment(now)
-		}
+	case f != nil && isHeld(f): // perhaps its file is no longer in hold/
+		l.lookIntoHold()
 		e.set(soon, true)
 		c.sched.move(e, unread, now.Add(verifyPause))
 	case f != nil:

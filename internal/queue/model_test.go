@@ -66,7 +66,7 @@ func (w *world) step() {
 func (w *world) pass() {
 	d := [...]time.Duration{0, time.Millisecond, time.Second, 10 * time.Second, time.Minute, time.Hour, maxAge / 2}[w.d.roll(7)]
 	w.now = w.now.Add(d)
-	if w.d.oneIn(20) {
+	if w.d.oneIn(20) && !w.ageless { // the time of a why-file does not follow the clock
 		by := [...]time.Duration{time.Hour, -time.Hour}[w.d.roll(2)]
 		w.now = set(w.t, w.now, by)
 		w.logf("the clock is set by %v", by)

@@ -285,6 +285,34 @@ func TestRecipientsAreLimited(t *testing.T) {
 	}
 }
 
+// A transaction ends if the relay refuses all recipients up to the limit, and the others are left for the next one. The
+// connection goes on.
+func TestAllRecipientsUpToTheLimitAreRefused(t *testing.T) {
+	for _, limit := range []int{1, 3, maxGroup, 2 * maxGroup} {
+		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
+			is := is.New(t)
+			r.Reply = func(verb, arg string) string {
+				if verb == "RCPT" && arg != "good@x.test" {
+					return "450 4.2.0 later"
+				}
+				return ""
+			}
+			c, err := open(t.Context(), r, remote, Config{Recipients: limit})
+			is.NoErr(err)
+			many := letter()
+			for i := range limit + 5 {
+				many.To = append(many.To, fmt.Sprintf("a%d@x.test", i))
+			}
+			got := c.Transact(t.Context(), many)
+			is.Equal(len(got), len(many.To))
+			for i := range got {
+				is.Equal(got[i].Err.NotTried, i >= limit)
+			}
+			is.Equal(serve(t, c, letter("good@x.test")), []string{"ok"})
+		})
+	}
+}
+
 // after returns a script: the usual replies n times, and then another reply.
 func after(n int, verb, reply string) func() func(verb, arg string) string {
 	return func() func(string, string) string {

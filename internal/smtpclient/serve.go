@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/unbit/spoolgore/internal/attempt"
 )
@@ -157,6 +158,10 @@ func (s *serving) envelope(x *transaction) {
 			group++
 			x.offered++
 		}
+	}
+	// All recipients up to the limit are refused, and no step is left after which x would end.
+	if x.undecided == 0 && !slices.ContainsFunc(s.pipe.steps, func(st step) bool { return st.x == x }) {
+		s.pipe.finish(x)
 	}
 }
 

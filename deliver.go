@@ -336,7 +336,7 @@ func (s SMTP) settings(log *slog.Logger) smtppool.Settings {
 		User: s.User, Password: s.Password, Token: s.Token, Mechanism: s.Mechanism,
 		Secret: guard.Secret(log, "SMTP.Secret", s.Secret), Auth: guard.Auth(log, s.Auth),
 		TLS: string(s.TLS), TLSConfig: s.TLSConfig, Pins: s.Pins, TLSMin: s.TLSMin,
-		Family: s.Family, Recipients: s.Recipients, Idle: s.Idle,
+		Family: s.Family, Recipients: s.Recipients, ReportFrom: s.ReportFrom, NoQuotas: s.NoQuotas, Idle: s.Idle,
 		NoPipelining: s.NoPipelining, NoChunking: s.NoChunking, Window: s.Window, Version: s.Version,
 	}
 	if s.TokenSource != nil {

@@ -74,3 +74,24 @@ func TestTransactionsOfMessagesWithManyRecipients(t *testing.T) {
 		is.Equal(len(deferred), 0)
 	})
 }
+
+// Recipients for whom a transaction has no room do not wait for those before them, whom the relay refuses for now.
+func TestRecipientsBehindARefusedOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		relay := &smtptest.Relay{Reply: func(verb, arg string) string {
+			if verb == "RCPT" && arg == "many00000@example.org" {
+				return "452 4.2.2 mailbox full"
+			}
+			return ""
+		}}
+		dir := t.TempDir()
+		drop(t, dir, "m", many(4))
+		s, stop := start(t, dir, Options{Dial: relay.Dial, SMTP: SMTP{Recipients: 1}})
+		pass(30 * time.Second)
+		is.Equal(len(relay.Messages()), 3)
+		is.Equal(one(t, s.Status()).To[0].Attempts, 1)
+		stop()
+	})
+}

@@ -323,6 +323,32 @@ func TestSuspectMessageIsNotAtFaultBeforeTheTransaction(t *testing.T) {
 	})
 }
 
+// A relay that cannot be used is not used for the recipients either for whom the transaction had no room.
+func TestFailoverWithRecipientsThatWereNotOffered(t *testing.T) {
+	for name, row := range map[string]map[string]string{
+		"login required at MAIL": {"MAIL": "530 5.7.0 authentication required"},
+		"login required at RCPT": {"RCPT": "530 5.7.0 authentication required"},
+		"no storage":             {"RCPT": "452 4.3.1 no room"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				first := &script{answers: row}
+				r := relays{"one": {Reply: first.reply}, "two": {}}
+				c := config(r, "one.test:25, two.test:25")
+				c.Routes[0].SMTP.Recipients = 1
+				d := newDelivery(t, c)
+				defer d.Close()
+				result, s := send(t, d, messageTo("b@example.org", "c@example.org"))
+				is.NoErr(result.Outcomes[0].Err)
+				is.Equal(result.Outcomes[1].Fault, attempt.None) // for the next transaction
+				is.Equal(names(s.Down), []string{"one.test:25"})
+				is.Equal(r["two"].Messages()[0].To, []string{"b@example.org"})
+			})
+		})
+	}
+}
+
 // A recipient accepted by another relay stays accepted.
 func TestAcceptanceOfTheNextRelayStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

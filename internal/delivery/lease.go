@@ -104,17 +104,18 @@ func complete(outcomes []attempt.Outcome, n int, relay string) []attempt.Outcome
 	return outcomes
 }
 
-// relayFault returns the outcome with the reason why the relay could not be used, or nil.
-func relayFault(outcomes []attempt.Outcome) *attempt.Outcome {
+// relayFault returns the outcome with the reason why the relay could not be used, or nil. Recipients that were not
+// offered, because a transaction has room for so many, do not count.
+func relayFault(outcomes []attempt.Outcome) (fault *attempt.Outcome) {
 	for i := range outcomes {
-		if outcomes[i].Err == nil || outcomes[i].Fault != attempt.Relay {
+		switch o := &outcomes[i]; {
+		case o.Err == nil || o.Fault != attempt.Relay && o.Fault != attempt.None:
 			return nil
+		case o.Fault == attempt.Relay && fault == nil:
+			fault = o
 		}
 	}
-	if len(outcomes) == 0 {
-		return nil
-	}
-	return &outcomes[0]
+	return fault
 }
 
 // heard reports whether the relay took part in the transaction: at least one recipient was offered.

@@ -54,7 +54,9 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 		outcomes[i].Rested = outcomes[i].Rested && (r == nil || now.Sub(r.LastAttempt) >= restedPause)
 	}
 	decided := slices.ContainsFunc(outcomes, attempt.Outcome.Decided)
-	progress := slices.ContainsFunc(outcomes, func(o attempt.Outcome) bool { return o.Err == nil || o.Permanent })
+	progress := slices.ContainsFunc(outcomes, func(o attempt.Outcome) bool {
+		return o.Err == nil || o.Permanent || o.Fault == attempt.Recipient || o.Fault == attempt.Relay
+	})
 	rule.Backoff = onceForEach(rule.Backoff)
 	changes := make([]Change, 0, len(to))
 	for i, address := range to {
@@ -147,8 +149,8 @@ func (m *Message) Stop() {
 	}
 }
 
-// apply is the outcome table: the meaning of an outcome for its recipient. progress means that the transaction was
-// accepted for another recipient.
+// apply is the outcome table: the meaning of an outcome for its recipient. progress means that the transaction decided
+// about another recipient, who is not in the next transaction, or that the relay has to rest first.
 func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.Time) Change {
 	c := Change{Address: r.Address, Err: o.Err, Outcome: o}
 	r.Relay, r.LastAttempt, r.NextAttempt = o.Relay, now, now

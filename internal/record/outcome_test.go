@@ -42,8 +42,8 @@ func TestOutcomeTable(t *testing.T) {
 		row{ofNone, false, true, false, "deferred 1 0m "}, row{ofNone, true, true, false, "deferred 1 0m "},
 		row{ofNone, false, false, true, "deferred 1 0m "}, row{ofNone, true, false, true, "deferred 1 0m "},
 		row{ofNone, false, true, true, "deferred 1 0m "}, row{ofNone, true, true, true, "deferred 1 0m "},
-		// Not offered although no other recipient was accepted: an attempt is counted, or the recipient would be tried
-		// for ever.
+		// Not offered although nothing was decided about any other recipient: an attempt is counted, or the recipient
+		// would be tried for ever.
 		row{ofNone, false, false, false, "deferred 2 2m later"}, row{ofNone, true, false, false, "given up 1 - later"},
 	)
 	if len(rows) != 4*2*2*2 {
@@ -111,6 +111,31 @@ func TestLastAttemptGivesUp(t *testing.T) {
 		r = &Recipient{Address: "a@x", Attempts: 2}
 		// however often the relay cannot be used
 		is.Equal(r.apply(failed(ofRelay, errLater), false, rule, start).Decision, Deferred)
+	}
+}
+
+// A recipient for whom a transaction had no room is offered in the next one, also if all recipients before were refused
+// for now: at the same time as them there would never be room. A refusal of the message is for all of them.
+func TestRecipientsWithoutRoom(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		first    outcome
+		attempts int
+		at       time.Time
+	}{
+		"recipient refused":  {failed(ofRecipient, errLater), 0, start},
+		"relay unusable":     {failed(ofRelay, errLater), 0, start},
+		"accepted":           {accepted(), 0, start},
+		"message refused":    {failed(ofMessage, errLater), 1, at(1)},
+		"no recipient tried": {failed(ofNone, errLater), 1, at(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			m := &Message{To: []Recipient{{Address: "a"}, {Address: "b"}}}
+			m.Apply(m.Start(start, nil), []outcome{tt.first, failed(ofNone, errLater)}, everyMinute(9), start)
+			is.Equal(m.To[1].Attempts, tt.attempts)
+			is.Equal(m.To[1].NextAttempt, tt.at)
+		})
 	}
 }
 

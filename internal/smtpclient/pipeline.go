@@ -324,13 +324,14 @@ func (p *pipeline) abort(err *Error) {
 	err.Again = err.Again || p.retryAfterLoss(err)
 	p.fatal = err
 	for _, x := range slices.Clone(p.active) {
+		x.reopen()
 		e := &Error{Op: err.Op, Reply: err.Reply, Err: err.Err, Again: err.Again && !x.contentSent}
 		e.Uncertain = x.contentSent && (err.Reply.Code == 0 || err.Again)
 		if i := slices.IndexFunc(p.steps, func(st step) bool { return st.x == x }); i >= 0 {
 			e.Op = p.steps[i].op()
 			// "421 too many errors": the relay has replied for some recipients, and the next transaction offers the
 			// rest.
-			e.NotTried = err.Reply.Code == 421 && p.steps[i].kind == rcptStep && x.undecided < len(x.results)
+			e.NotTried = err.Reply.Code == 421 && p.steps[i].kind == rcptStep && x.hasRefusal()
 		}
 		x.fail(e)
 		p.finish(x)

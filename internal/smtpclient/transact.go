@@ -142,6 +142,27 @@ func (x *transaction) fail(err *Error) {
 	}
 }
 
+// hasRefusal reports whether the relay refused a recipient.
+func (x *transaction) hasRefusal() bool {
+	return slices.ContainsFunc(x.results, func(r Result) bool {
+		return r.Err != nil && r.Err.Reply.Code != 0 && !r.Err.NotTried
+	})
+}
+
+// reopen makes the recipients above the limit of a transaction undecided again, if the relay has replied for no other
+// recipient: what becomes of the others becomes of them, too.
+func (x *transaction) reopen() {
+	if x.contentSent || x.rcptAccepted > 0 || x.hasRefusal() {
+		return
+	}
+	for i := range x.results {
+		if e := x.results[i].Err; e != nil && e.Err == errRecipientLimit {
+			x.results[i].Err = nil
+			x.undecided++
+		}
+	}
+}
+
 // failOne sets err as the result of recipient i, if undecided.
 func (x *transaction) failOne(i int, err *Error) {
 	if x.isUndecided(i) {

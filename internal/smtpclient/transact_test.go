@@ -248,3 +248,26 @@ func TestASCIIRecipientsGoWithoutSMTPUTF8(t *testing.T) {
 	is.Equal(results[1].Err, nil)                 // the other does not
 	is.Equal(r.Messages()[0].To, []string{"a@x"}) // and gets the message
 }
+
+// What becomes of a transaction before the relay has replied for a recipient becomes of the recipients above the limit,
+// too. Otherwise a relay that is busy costs them an attempt.
+func TestRecipientsAboveTheLimitShareAnEarlyFailure(t *testing.T) {
+	for _, test := range []struct{ verb, reply, first, last string }{
+		{"RCPT", "421 4.3.2 busy|close", "rcpt: 421 4.3.2 busy", "rcpt: 421 4.3.2 busy"},
+		{"MAIL", "421 4.3.2 busy|close", "mail: 421 4.3.2 busy", "mail: 421 4.3.2 busy"},
+		{"MAIL", "close", "mail: the relay hung up", "mail: the relay hung up"},
+		{"RCPT", "450 4.2.0 later", "rcpt: 450 4.2.0 later", "next: rcpt: " + errRecipientLimit.Error()},
+		{"END", "close", "end: the relay hung up", "next: rcpt: " + errRecipientLimit.Error()},
+	} {
+		inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
+			is := is.New(t)
+			r.Reply = script(map[string]string{test.verb: test.reply})
+			c, err := open(t.Context(), r, remote, Config{Recipients: 1, Abilities: new(Abilities)})
+			is.NoErr(err)
+			got := c.Transact(t.Context(), letter("a@x.test", "b@x.test"))
+			is.Equal(len(got), 2)
+			is.True(strings.HasPrefix(outcome(got[0]), test.first))
+			is.True(strings.HasPrefix(outcome(got[1]), test.last))
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,8 +33,11 @@ type Table struct {
 	open     func(path string) (io.ReadCloser, error)
 }
 
-// Load reads the file at path.
+// Load reads the file at path, which may be a symbolic link, as /etc/aliases is on some systems.
 func Load(path string) (*Table, error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
 	f, err := open(path)
 	if err != nil {
 		return nil, err

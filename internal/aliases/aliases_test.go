@@ -159,6 +159,21 @@ func TestIncludedFilesAreReadOnceForAClient(t *testing.T) {
 	is.Equal(said, 1)
 }
 
+// /etc/aliases is a symbolic link on some systems, such as FreeBSD.
+func TestLoadThroughALink(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	is.NoErr(os.Mkdir(filepath.Join(dir, "mail"), 0o700))
+	is.NoErr(os.WriteFile(filepath.Join(dir, "mail", "aliases"), []byte("root: ann@x.org\n"), 0o600))
+	if err := os.Symlink(filepath.Join("mail", "aliases"), filepath.Join(dir, "aliases")); err != nil {
+		t.Skip("no symbolic links: ", err)
+	}
+	tab, err := Load(filepath.Join(dir, "aliases"))
+	is.NoErr(err)
+	targets, _ := tab.Expand("root")
+	is.Equal(targets, []string{"ann@x.org"})
+}
+
 func TestLimits(t *testing.T) {
 	is := is.New(t)
 	var chain, fan strings.Builder

@@ -120,6 +120,20 @@ func (w *window) add(n, most int, slot int64) {
 	w.spent[slot] += n
 }
 
+// remove takes back n that add has spent at a slot. A most of zero is no limit now.
+func (w *window) remove(n, most int, slot int64) {
+	for n > 0 {
+		part := n
+		if most > 0 {
+			part = min(n, most)
+		}
+		if w.spent[slot] -= part; w.spent[slot] <= 0 {
+			delete(w.spent, slot)
+		}
+		n, slot = n-part, slot+slots+1
+	}
+}
+
 // Quota counts what is spent of limits. A Quota has one owner.
 type Quota struct {
 	limits  []Limit
@@ -226,10 +240,8 @@ func (q *Quota) most(per time.Duration) (n int) {
 
 // Refund takes back n that were spent at a time and not sent.
 func (q *Quota) Refund(n int, at time.Time) {
-	for per := range q.windows {
-		w := q.windows[per]
-		slot := w.slot(at)
-		w.spent[slot] = max(0, w.spent[slot]-n)
+	for per, w := range q.windows {
+		w.remove(n, q.most(per), w.slot(at))
 	}
 }
 

@@ -172,6 +172,25 @@ func TestRefund(t *testing.T) {
 	is.True(q.Wait(5, now) > 0)
 }
 
+// A message with more recipients than the limit is spent over several periods, and taken back in all of them: it may be
+// tried often while the relay is down.
+func TestRefundOfMoreThanTheLimit(t *testing.T) {
+	is := is.New(t)
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	limits, err := Parse("500/d,100/h")
+	is.NoErr(err)
+	q, err := New(limits, nil, now)
+	is.NoErr(err)
+	q.Spend(3, now)
+	for range 20 {
+		q.Spend(1200, now)
+		q.Refund(1200, now)
+	}
+	for d := time.Duration(0); d < 72*time.Hour; d += 30 * time.Minute {
+		is.Equal(q.Wait(97, now.Add(d)), time.Duration(0)) // only three are spent
+	}
+}
+
 // The state of version 1 had the tokens left in a bucket.
 func TestStateOfVersion1(t *testing.T) {
 	is := is.New(t)

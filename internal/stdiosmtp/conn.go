@@ -114,17 +114,16 @@ func (c *conn) line() ([]byte, error) {
 	text = bytes.TrimRight(text, "\r")
 	n -= len(text)
 	c.crs = 0
-	if !ended && n <= longest {
-		c.crs = n // the next byte decides whether the CRs belong to a line end
-	} else if !ended {
-		text = c.buf
+	if !ended {
+		c.crs = min(n, longest) // the next byte decides whether the CRs belong to a line end
+		text = c.buf[:len(c.buf)-c.crs]
 	}
 	for i, b := range text {
 		if b == '\r' {
 			text[i] = ' '
 		}
 	}
-	if c.start && ended && string(text) == "." && !c.endsMessage(n) {
+	if c.start && string(text) == "." && !(ended && c.endsMessage(n)) { // not ended: thousands of CRs follow
 		text = append(text, '.')
 	}
 	if ended && (n > 0 || c.ends == 0) {

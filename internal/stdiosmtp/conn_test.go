@@ -120,6 +120,24 @@ func TestCRCRLF(t *testing.T) {
 	is.Equal(got, store{"f@x>a@x: a\r\n.\r\nMAIL FROM:<g@x>\r\n"})
 }
 
+// TestDotBeforeThousandsOfCRs: a dot and more CRs than a buffer holds do not end a message, whose text could hold
+// commands then.
+func TestDotBeforeThousandsOfCRs(t *testing.T) {
+	for _, n := range []int{1, 2, longest - 2, longest - 1, longest, longest + 1, 2*longest - 2, 2 * longest, 3*longest + 7} {
+		for _, slow := range []bool{false, true} {
+			is := is.New(t)
+			var in io.Reader = strings.NewReader(begin + "a\r\n." + strings.Repeat("\r", n) + "\r\nMAIL FROM:<g@x>\r\n.\r\n" + begin + ".\r\n")
+			if slow {
+				in = iotest.OneByteReader(in)
+			}
+			var got store
+			is.NoErr(got.server().Serve(in, io.Discard))
+			is.Equal(len(got), 2)
+			is.True(strings.HasSuffix(got[0], "\r\nMAIL FROM:<g@x>\r\n")) // the commands are text
+		}
+	}
+}
+
 // FuzzContent: any content is accepted unchanged, except that a CR that ends no line becomes a space, as a relay would
 // get it. The text after the content is a command again.
 func FuzzContent(f *testing.F) {

@@ -140,10 +140,7 @@ func (p *pool) close() {
 // themselves. The caller holds p.mu.
 func (p *pool) dispatch() {
 	now := time.Now()
-	if p.pace.waits(now) {
-		return
-	}
-	for p.waiting.len() > 0 && !enough(p, 0) {
+	for p.waiting.len() > 0 && !holds(p, now) && !enough(p, 0) {
 		s := p.roster.takeIdle()
 		if s == nil {
 			break
@@ -154,17 +151,25 @@ func (p *pool) dispatch() {
 		}
 		s.hand <- o
 	}
-	for p.roster.connecting < p.waiting.len() && p.roster.count() < p.limits.allowed(now) && !enough(p, 0) {
+	for p.roster.connecting < p.waiting.len() && p.roster.count() < p.limits.allowed(now) &&
+		!holds(p, now) && !enough(p, 0) {
 		s := newSession(p, p.limits.started(p.roster.count()))
 		p.roster.add(s)
 		go s.connect()
 	}
 }
 
+// holds reports whether no session may take an offer now. Idle sessions stay, as the next offer needs one of them. The
+// caller holds p.mu.
+func holds(p *pool, now time.Time) bool { return p.pace.waits(now) || crowded(p, now) }
+
+// crowded reports whether as many transactions are in progress as a relay that has replied so rarely gets. The caller
+// holds p.mu.
+func crowded(p *pool, now time.Time) bool { return p.busy >= p.limits.allowed(now)+startAhead+p.heard }
+
 // take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.
 func (p *pool) take(s *session, now time.Time) *offer {
-	if p.pace.waits(now) || p.limits.exceeded(&p.roster, now) || s.full(now) ||
-		p.busy >= p.limits.allowed(now)+startAhead+p.heard {
+	if holds(p, now) || p.limits.exceeded(&p.roster, now) || s.full(now) {
 		return nil
 	}
 	o := p.waiting.pop()
@@ -303,11 +308,12 @@ func (p *pool) settle(s *session, c *completion) {
 	}()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := time.Now()
+	crowded := crowded(p, now)
 	p.busy--
 	if c.answered && !c.undecided {
 		p.heard++
 	}
-	now := time.Now()
 	if c.answered {
 		p.tempo.served(now.Sub(c.taken), c.accepted)
 	}
@@ -323,23 +329,31 @@ func (p *pool) settle(s *session, c *completion) {
 		s.refusal = p.pace.stamp(now)
 		p.resumeAfter(p.pace.until.Sub(now))
 	case c.accepted:
-		p.limits.served(p.roster.connected(), now, p.tempo.quick())
-		sent := c.taken
-		if sent.Before(s.refusal) { // the relay decides about the messages of a connection in order
-			sent = s.refusal
-		}
-		p.pace.serve(sent, p.pace.stamp(now))
-		if s.probe {
-			s.probe = false
-			p.limits.liftCeiling()
-		}
-		p.dispatch() // another connection may be allowed now
+		accepted(p, s, c, now)
 	case c.overloaded:
 		p.limits.backOff(now)
+	}
+	if crowded {
+		p.dispatch() // an idle session may take an offer now
 	}
 	if outcomes != nil {
 		c.finish(outcomes)
 	}
+}
+
+// accepted records an accepted message. The caller holds p.mu.
+func accepted(p *pool, s *session, c *completion, now time.Time) {
+	p.limits.served(p.roster.connected(), now, p.tempo.quick())
+	sent := c.taken
+	if sent.Before(s.refusal) { // the relay decides about the messages of a connection in order
+		sent = s.refusal
+	}
+	p.pace.serve(sent, p.pace.stamp(now))
+	if s.probe {
+		s.probe = false
+		p.limits.liftCeiling()
+	}
+	p.dispatch() // another connection may be allowed now
 }
 
 // replyIn returns the first undecided reply, for the log.

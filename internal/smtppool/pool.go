@@ -196,7 +196,7 @@ func (p *pool) next(s *session) (o *offer, idle bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if enough(p, 1) {
+	if !s.full(now) && enough(p, 1) {
 		p.roster.park(s)
 		return nil, true
 	}

@@ -33,7 +33,7 @@ type session struct {
 	endpoint *endpoint               // address of the relay; nil: not connected yet
 	inFlight []*offer                // offers without a result
 	unheard  []completion            // lost offers, to be settled when the connection has ended
-	back     []*offer                // offers to put back into the waitlist
+	back     []*offer                // offers to put back into the waitlist when the session ends, which is soon
 	served   bool                    // the relay has replied to a transaction
 	silent   bool                    // no reply since the session was idle
 	idled    time.Duration           // last idle time
@@ -265,9 +265,10 @@ func (s *session) offersAgain(c *completion, others bool) bool {
 }
 
 // full reports whether the session takes no more offers: as many messages as the relay accepts on a connection were
-// sent, or the relay refuses this host. The caller holds the mutex of the pool.
+// sent, the relay refuses this host, or an offer waits for the end of the session. The caller holds the mutex of the
+// pool.
 func (s *session) full(now time.Time) bool {
-	if s.refused {
+	if s.refused || len(s.back) > 0 {
 		return true
 	}
 	most := s.endpoint.most(now)

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,5 +174,72 @@ func TestRedialLeavesTransactionsAlone(t *testing.T) {
 		is.Equal(len(l.relay.Messages()), 1)
 		is.Equal(l.made, 1)
 		r.Close()
+	})
+}
+
+// pausing is a connection that calls look before the pool looks whether the relay has hung up.
+type pausing struct {
+	net.Conn
+	look func()
+}
+
+func (p *pausing) SyscallConn() (syscall.RawConn, error) {
+	p.look()
+	return nil, errors.New("no socket")
+}
+
+// A message is canceled just before its transaction begins on a connection that was idle. The connection then carries
+// no other message: that message would fail with the cause of the canceled one.
+func TestCanceledBeforeTheTransaction(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the pool does not look at connections there")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		relay := &smtptest.Relay{}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		look := sync.OnceFunc(func() {
+			cancel(errEnough)
+			time.Sleep(time.Second)
+		})
+		r := newRelay(t, func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := relay.Dial(ctx, network, addr)
+			return &pausing{nc, look}, err
+		}, 1)
+		is.Equal(offerTo(r, mail("first@x.org"))[0].Err, nil)
+		time.Sleep(2 * time.Second)
+		canceled, others := make(chan []result, 1), make(chan []result, 10)
+		r.Offer(ctx, mail("canceled@x.org"), func(o []attempt.Outcome) { canceled <- resultsOf(o) })
+		for i := range cap(others) {
+			r.Offer(t.Context(), mail(fmt.Sprintf("a%d@x.org", i)), func(o []attempt.Outcome) { others <- resultsOf(o) })
+		}
+		got := (<-canceled)[0]
+		is.True(errors.Is(got.Err, errEnough))
+		is.Equal(got.Fault, attempt.None) // the relay is not at fault
+		for range cap(others) {
+			is.Equal((<-others)[0].Err, nil)
+		}
+		is.Equal(len(relay.Messages()), 1+cap(others))
+	})
+}
+
+// A relay has not ended a connection that this side has closed because of a canceled message: no limit of messages on a
+// connection is learnt.
+func TestCanceledOfferTeachesNoLimit(t *testing.T) {
+	inModes(t, func(t *testing.T, ext []string) {
+		is := is.New(t)
+		relay := &smtptest.Relay{Ext: ext, Reply: func(verb, arg string) string {
+			if verb == "MAIL" && arg == "slow@x.org" {
+				return "hang"
+			}
+			return ""
+		}}
+		r := newRelay(t, relay.Dial, 1)
+		for range 3 {
+			is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil)
+			is.True(errors.Is((<-offerUntil(t, r, "slow@x.org", time.Second))[0].Err, errEnough))
+			time.Sleep(time.Minute)
+		}
+		is.Equal(r.Learnt(), nil)
 	})
 }

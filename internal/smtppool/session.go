@@ -98,7 +98,7 @@ func (s *session) end() {
 func (s *session) run() {
 	defer s.end()
 	defer s.quit()
-	for s.conn.Usable() {
+	for s.conn.Usable() && s.ctx.Err() == nil {
 		o, idle := s.pool.next(s)
 		if idle {
 			o = s.wait()
@@ -159,7 +159,7 @@ func (s *session) done(t *smtpclient.Transaction, results []smtpclient.Result) {
 	c := completion{s.inFlight[i], s.addr, results, observe(results)}
 	s.inFlight = slices.Delete(s.inFlight, i, i+1)
 	s.spoiled = s.spoiled || c.source
-	if c.unheard && !s.conn.Usable() {
+	if c.unheard && (!s.conn.Usable() || s.ctx.Err() != nil) { // ctx may have ended before anything was sent
 		s.unheard = append(s.unheard, c)
 		return
 	}
@@ -209,8 +209,9 @@ func (s *session) settleUnheard() {
 		return
 	}
 	others := s.pool.lost(s, s.tooMany())
-	ended := s.served && (!s.silent || s.idled < briefIdle) // by the relay, after some messages
-	sure := true                                            // not because of a message
+	cut := s.ctx.Err() != nil || s.spoiled                          // this side closed the connection
+	ended := !cut && s.served && (!s.silent || s.idled < briefIdle) // by the relay, after some messages
+	sure := true                                                    // not because of a message
 	for _, c := range s.unheard {
 		if s.offersAgain(&c, others) && c.rewind() {
 			s.back = append(s.back, c.offer)
@@ -218,7 +219,7 @@ func (s *session) settleUnheard() {
 				c.undecided, c.throttled = false, false
 			}
 		} else {
-			sure, ended = false, ended && c.uncertain && c.hungUp && s.ctx.Err() == nil && !s.spoiled
+			sure, ended = false, ended && c.uncertain && c.hungUp
 			c.overloaded = c.closing
 		}
 		s.pool.settle(s, &c)

@@ -41,6 +41,7 @@ type pace struct {
 	probes   int           // refusals of the row of messages sent after rowAt
 	wanted   bool          // a refusal of the row asks for less mail
 	until    time.Time     // no message before until
+	sent     time.Time     // time of the last message; zero: none
 	interval time.Duration // time between two messages; zero: no limit
 	refused  float64       // messages per second at the last refusal; zero: none
 	changed  time.Time     // time of the last change of interval
@@ -90,6 +91,7 @@ func (p *pace) perMinute(now time.Time) float64 {
 // take records that a message is sent, and returns the time until the next message; zero: no limit. A message that is
 // sent late does not make the next one late.
 func (p *pace) take(now time.Time) time.Duration {
+	p.skipQuiet(now)
 	switch {
 	case p.row >= severalRefused:
 		p.until = now.Add(max(p.pause(now), p.interval))
@@ -101,6 +103,18 @@ func (p *pace) take(now time.Time) time.Duration {
 		p.until = due.Add(p.interval)
 	}
 	return max(0, p.until.Sub(now))
+}
+
+// skipQuiet removes a time without messages from the measurement of the rate: that time says nothing about the relay.
+func (p *pace) skipQuiet(now time.Time) {
+	free := p.sent // time from which on a message could be sent
+	if p.until.After(free) {
+		free = p.until
+	}
+	if quiet := now.Sub(free); quiet > maxSpan && !p.recovered.IsZero() && !free.IsZero() {
+		p.recovered = p.recovered.Add(quiet)
+	}
+	p.sent = now
 }
 
 // pause returns the time between two messages while the relay refuses each. If the relay asks for less mail, the pause
@@ -209,9 +223,11 @@ func (p *pace) refuse(taken, now time.Time, throttled bool, reply string) (news 
 	return news
 }
 
-// set sets the pace to a rate in messages per second.
+// set sets the pace to a rate in messages per second. The interval is not longer than the pause while the relay refuses
+// each message.
 func (p *pace) set(rate float64, now time.Time) {
-	p.interval, p.changed = max(1, time.Duration(float64(time.Second)/rate)), now
+	interval := min(float64(time.Second)/rate, float64(maxPause))
+	p.interval, p.changed = max(1, time.Duration(interval)), now
 }
 
 // grow raises the pace after an acceptance.

@@ -194,6 +194,29 @@ func TestRefusedSenderIsNoLimitOfTheRate(t *testing.T) {
 	})
 }
 
+// A time with few messages is not the rate that a relay accepts. A burst after it goes nearly as fast as the relay
+// allows.
+func TestBurstAfterAQuietTime(t *testing.T) {
+	for _, first := range []int{50, 100, 300} {
+		for _, quiet := range []int{3, 4, 5, 8} {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				m := &meter{n: 14, per: time.Second, reply: "454 Throttling failure", latency: 20 * time.Millisecond}
+				relay := &smtptest.Relay{Ext: modes["pipelining"], Reply: m.answer}
+				r := newRelay(t, relay.Dial, 20)
+				sendAll(r, first, 10*time.Second)
+				for range quiet {
+					time.Sleep(2 * time.Hour)
+					is.Equal(offerTo(r, mail("a@x.org"))[0].Err, nil)
+				}
+				took := sendAll(r, 300, 10*time.Second)
+				t.Logf("%d messages, then %d in %d hours, then 300 in %v", first, quiet, 2*quiet, took)
+				is.True(took < time.Minute)
+			})
+		}
+	}
+}
+
 // While a relay refuses all mail, attempts become rare.
 func TestPauseGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

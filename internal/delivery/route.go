@@ -112,7 +112,7 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 		if c.Transport != nil {
 			item.start = calling(c.Transport)
 		} else if execrelay.Is(item.settings.addr) {
-			if item.name, item.start, err = running(item.settings.addr, c); err != nil {
+			if item.name, item.start, err = running(item.settings.addr, c, r.SMTP.NoQuotas); err != nil {
 				return nil, err
 			}
 		} else if item.smtp, err = smtppool.New(smtppool.Options{
@@ -129,11 +129,14 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 }
 
 // running returns the name and the start function of a program as a relay.
-func running(addr string, c Config) (string, func(context.Context, *Transaction, func([]attempt.Outcome)), error) {
+func running(
+	addr string, c Config, noQuotas bool,
+) (string, func(context.Context, *Transaction, func([]attempt.Outcome)), error) {
 	r, err := execrelay.New(addr, c.Timeout, c.Log)
 	if err != nil {
 		return "", nil, err
 	}
+	r.NoQuotas = noQuotas
 	return r.Name(), calling(program{r, c.AsError}), nil
 }
 

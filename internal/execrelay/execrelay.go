@@ -35,6 +35,8 @@ const (
 
 // Relay is a program as a relay. Deliver may be called by several goroutines.
 type Relay struct {
+	NoQuotas bool // a 5yz reply about a quota or the account is final; set before the first Deliver
+
 	path  string
 	limit time.Duration
 	log   *slog.Logger
@@ -268,7 +270,7 @@ func (r *Relay) outcome(lines []line, to string, output []byte, failed bool) att
 	if reply.Code/100 == 2 {
 		return o
 	}
-	c := attempt.Failure{Op: attempt.OpRcpt, Reply: reply, LoggedIn: true}.Classify()
+	c := attempt.Failure{Op: attempt.OpRcpt, Reply: reply, LoggedIn: true, NoQuotas: r.NoQuotas}.Classify()
 	o.Fault, o.Permanent, o.Undecided, o.Throttled = c.Fault, c.Permanent, c.Undecided, c.Throttled
 	o.Final, o.Cause, o.Op, o.Err = c.Final, c.Cause, attempt.OpExec, errors.New(o.Reply)
 	return o

@@ -105,6 +105,16 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+func TestNoQuotas(t *testing.T) {
+	is := is.New(t)
+	r := program(t, `cat >/dev/null; echo '{"reply":"550 5.4.5 quota exceeded"}'; exit 77`)
+	r.NoQuotas = true
+	for _, o := range r.Deliver(t.Context(), envelope, strings.NewReader(text)) {
+		is.Equal(o.Fault, attempt.Recipient)
+		is.True(o.Permanent)
+	}
+}
+
 func TestTheProgramGetsMessageAndEnvelope(t *testing.T) {
 	is := is.New(t)
 	dir := t.TempDir()

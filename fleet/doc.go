@@ -22,7 +22,7 @@
 // A worker leases messages in batches. Leases have no time of their own: a worker that has not beaten for
 // Options.Lease is dead, and other workers get its messages. A worker that cannot reach the database for four fifths
 // of that time begins nothing, and ends no transfer of a content. An old worker that wakes up finds another lease
-// number in the row: its deferrals are ignored, its acceptances count.
+// number in the row: its deferrals are ignored, its acceptances count. It begins no message with the old leases.
 //
 // # Identity
 //

@@ -159,6 +159,13 @@ const (
 	Failed
 )
 
+// Key is the lease of a message by a worker.
+type Key struct {
+	ID     int64
+	Lease  int
+	Worker int64
+}
+
 // Batch is what a worker has to record.
 type Batch struct {
 	Served  []int64 // messages that a relay has accepted for all recipients
@@ -188,6 +195,20 @@ func (s *Leases) Settle(ctx context.Context, b Batch, l Limits) (stale []int64, 
 		return b.Spent > 0, err
 	})
 	return stale, err
+}
+
+// lasting is a query for the ids of leases that last, in $1 to $3, which locks their messages.
+const lasting = `SELECT m.id FROM spoolgore.message m
+	JOIN unnest($1::bigint[], $2::int[], $3::bigint[]) AS x(id, lease, worker) ON m.id = x.id
+	WHERE m.state = 2 AND m.lease = x.lease AND m.worker = x.worker ORDER BY m.id FOR UPDATE OF m`
+
+// split returns the parameters of lasting.
+func split(keys []Key) (ids []int64, leases []int, workers []int64) {
+	ids, leases, workers = make([]int64, len(keys)), make([]int, len(keys)), make([]int64, len(keys))
+	for i, k := range keys {
+		ids[i], leases[i], workers[i] = k.ID, k.Lease, k.Worker
+	}
+	return ids, leases, workers
 }
 
 func settle(ctx context.Context, q querier, b Batch) (stale []int64, err error) {
@@ -280,16 +301,20 @@ func (s *Leases) Present(ctx context.Context, ids []int64) ([]int64, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
-// Reclaim ends the leases of a worker but those of the messages held: an answer to a claim was lost.
-func (s *Leases) Reclaim(ctx context.Context, worker int64, held []int64) error {
-	_, err := s.pool.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(
-		SELECT id FROM spoolgore.message WHERE state = 2 AND worker = $1 AND id <> ALL ($2)))`, worker, held)
+// Reclaim ends the leases of a worker but those of the messages held: an answer to a claim was lost. If the statement
+// reaches the server after the time until of the server, it has no effect: the worker may have other leases then.
+func (s *Leases) Reclaim(ctx context.Context, worker int64, held []int64, until time.Time) error {
+	_, err := s.pool.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(SELECT id FROM spoolgore.message
+		WHERE state = 2 AND worker = $1 AND id <> ALL ($2) AND (SELECT clock_timestamp()) < $3
+		FOR UPDATE SKIP LOCKED))`, worker, held, until)
 	return err
 }
 
-// GiveBack ends leases of messages that were not begun.
-func (s *Leases) GiveBack(ctx context.Context, ids []int64) error {
-	_, err := s.pool.Exec(ctx, `SELECT spoolgore.unlease($1)`, ids)
+// GiveBack ends leases of messages that were not begun. A lease that was lost, so that another worker may have the
+// message, is left alone.
+func (s *Leases) GiveBack(ctx context.Context, keys []Key) error {
+	ids, leases, workers := split(keys)
+	_, err := s.pool.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(`+lasting+`))`, ids, leases, workers)
 	return err
 }
 

@@ -25,7 +25,7 @@ func (s *Leases) Enter(ctx context.Context, name string, lease, look time.Durati
 func (s *Leases) Leave(ctx context.Context, worker int64) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(
-			SELECT id FROM spoolgore.message WHERE state = 2 AND worker = $1))`, worker)
+			SELECT id FROM spoolgore.message WHERE state = 2 AND worker = $1 FOR UPDATE))`, worker)
 		if err == nil {
 			_, err = tx.Exec(ctx, `DELETE FROM spoolgore.worker WHERE id = $1`, worker)
 		}

@@ -24,6 +24,7 @@ type pulse struct {
 	began time.Time // first beat of the series without a failure; zero: the last one failed
 	last  time.Time // when the last beat that succeeded was sent
 	gone  bool      // the database does not know the worker
+	epoch int       // number of series of beats in which no lease was lost
 }
 
 // enter registers the worker.
@@ -48,10 +49,14 @@ func (p *pulse) beat(ctx context.Context) error {
 		return err
 	case !b.Known:
 		p.began, p.gone = time.Time{}, true
+		p.epoch++
 		return nil
 	}
 	p.gone = false
 	p.clock.set(b.Now)
+	if !p.lasts() {
+		p.epoch++ // other workers may have the messages that were leased before
+	}
 	if p.last = sent; p.began.IsZero() {
 		p.began = sent
 	}
@@ -64,7 +69,24 @@ func (p *pulse) beat(ctx context.Context) error {
 func (p *pulse) alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.last) < p.lease*4/5
+	return p.lasts()
+}
+
+// lasts is alive for a caller with the lock.
+func (p *pulse) lasts() bool { return time.Since(p.last) < p.lease*4/5 }
+
+// now returns the number of the present series of beats.
+func (p *pulse) now() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.epoch
+}
+
+// holds reports whether a lease of the series epoch has lasted all the time, and lasts.
+func (p *pulse) holds(epoch int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.epoch == epoch && p.lasts()
 }
 
 // mayReap reports whether the worker may end leases of others: it has reached the database for a whole lease. After an

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/unbit/spoolgore/fleet/internal/store"
 )
@@ -11,11 +12,12 @@ import (
 // held knows the messages that the worker has leased. When the answer to a claim is lost, the database may have leased
 // messages to the worker of which the worker does not know; reclaim gives them back.
 type held struct {
-	claims sync.RWMutex // held for reading during a claim
-	unsure atomic.Bool  // an answer was lost
+	claims    sync.RWMutex // held for reading during a claim
+	unsure    atomic.Bool  // an answer was lost
+	reclaimed time.Time    // the last time; owned by the caller of reclaim
 
-	mu  sync.Mutex
-	ids map[int64]bool
+	mu     sync.Mutex
+	leases map[int64]int // number of the lease, by id
 }
 
 // during calls a claim, and keeps the messages that it returns.
@@ -29,38 +31,47 @@ func (h *held) during(claim func() ([]store.Leased, error)) ([]store.Leased, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ids == nil {
-		h.ids = make(map[int64]bool)
+	if h.leases == nil {
+		h.leases = make(map[int64]int)
 	}
 	for _, l := range all {
-		h.ids[l.ID] = true
+		h.leases[l.ID] = l.Lease
 	}
 	return all, nil
 }
 
-// drop forgets a message whose lease has ended.
-func (h *held) drop(ids ...int64) {
+// drop forgets leases that have ended. The worker may have leased the same message again meanwhile.
+func (h *held) drop(keys ...store.Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, id := range ids {
-		delete(h.ids, id)
+	for _, k := range keys {
+		if h.leases[k.ID] == k.Lease {
+			delete(h.leases, k.ID)
+		}
 	}
 }
 
-// reclaim ends the leases of which the worker does not know, if an answer was lost.
-func (h *held) reclaim(ctx context.Context, s *store.Leases, worker int64) {
-	if !h.unsure.Load() {
+// reclaim ends the leases of which the worker does not know: at once if an answer was lost, otherwise once in every. A
+// claim that was sent before the network failed may reach the server long after its answer was given up.
+func (h *held) reclaim(ctx context.Context, s *store.Leases, worker int64, now func() time.Time, every time.Duration) {
+	if !h.unsure.Load() && time.Since(h.reclaimed) < every {
 		return
 	}
 	h.claims.Lock()
 	defer h.claims.Unlock()
 	h.mu.Lock()
-	ids := make([]int64, 0, len(h.ids))
-	for id := range h.ids {
+	ids := make([]int64, 0, len(h.leases))
+	for id := range h.leases {
 		ids = append(ids, id)
 	}
 	h.mu.Unlock()
-	if s.Reclaim(ctx, worker, ids) == nil {
+	ctx, cancel := context.WithTimeout(ctx, reclaimTime) // no claim begins meanwhile
+	defer cancel()
+	if s.Reclaim(ctx, worker, ids, now().Add(reclaimTime)) == nil {
 		h.unsure.Store(false)
+		h.reclaimed = time.Now()
 	}
 }
+
+// reclaimTime is the limit for one reclaim.
+const reclaimTime = 5 * time.Second

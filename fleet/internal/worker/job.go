@@ -25,6 +25,7 @@ import (
 type job struct {
 	store.Leased
 	worker int64 // id of the worker when it claimed the message
+	epoch  int   // of the worker when it claimed the message
 	env    message.Envelope
 	record *record.Message
 	header *message.Header
@@ -111,6 +112,9 @@ func recordOf(m store.Lost, j *job) (*record.Message, error) {
 	}, created)
 	return r, addresses.FromErr
 }
+
+// key returns the lease.
+func (j *job) key() store.Key { return store.Key{ID: j.ID, Lease: j.Lease, Worker: j.worker} }
 
 // name returns the name of the message in the queue.
 func (j *job) name() string { return strconv.FormatInt(j.ID, 10) }

@@ -127,6 +127,7 @@ func (w *worker) usable(now time.Time) int {
 // claims is the result of a claim.
 type claims struct {
 	worker int64
+	epoch  int // of the worker before the claim
 	leased []store.Leased
 	wait   time.Duration // before the next claim; zero: at once
 	how    int           // how the account may be used
@@ -137,7 +138,7 @@ type claims struct {
 func (w *worker) claimNow(ctx context.Context, n int, after string) claims {
 	ctx, cancel := context.WithTimeout(ctx, w.opts.Lease)
 	defer cancel()
-	c := claims{worker: w.pulse.id.Load(), how: store.Free}
+	c := claims{worker: w.pulse.id.Load(), epoch: w.pulse.now(), how: store.Free}
 	if w.opts.Account != "" {
 		var err error
 		if c.how, err = w.store.Admit(ctx, w.opts.Account, c.worker); err != nil {
@@ -193,33 +194,34 @@ func (w *worker) claimed(c claims) {
 	for _, l := range c.leased {
 		w.loading++
 		if l.Size <= store.PieceSize {
-			load(w, c.worker, l)()
+			load(w, &c, l)()
 			continue
 		}
-		go func() { w.inbox.post(load(w, c.worker, l)) }() // reads the store
+		go func() { w.inbox.post(load(w, &c, l)) }() // reads the store
 	}
 }
 
 // load reads a leased message. The result is for the loop.
-func load(w *worker, id int64, l store.Leased) func() {
-	j, err := newJob(w.ctx, w.store, id, l)
+func load(w *worker, c *claims, l store.Leased) func() {
+	j, err := newJob(w.ctx, w.store, c.worker, l)
 	return func() {
 		w.loading--
 		switch {
 		case err != nil || w.stopping:
-			w.release(l.ID)
+			w.release(store.Key{ID: l.ID, Lease: l.Lease, Worker: c.worker})
 		case j.bad != nil:
 			w.busy++
 			go w.recorder.add(w.rules.unsendable(j))
 		default:
+			j.epoch = c.epoch
 			w.ready = append(w.ready, j)
 		}
 	}
 }
 
 // release ends leases of messages that were not begun.
-func (w *worker) release(ids ...int64) {
-	if len(ids) == 0 {
+func (w *worker) release(keys ...store.Key) {
+	if len(keys) == 0 {
 		return
 	}
 	w.probing = false
@@ -227,34 +229,38 @@ func (w *worker) release(ids ...int64) {
 	go func() {
 		ctx, cancel := context.WithTimeout(w.ctx, w.opts.Lease)
 		defer cancel()
-		if w.store.GiveBack(ctx, ids) != nil {
+		if w.store.GiveBack(ctx, keys) != nil {
 			w.held.unsure.Store(true) // released later
 		}
-		w.held.drop(ids...)
+		w.held.drop(keys...)
 		w.inbox.post(func() { w.busy-- })
 	}()
 }
 
 // releaseAll ends the leases of all messages that were not begun.
 func (w *worker) releaseAll() {
-	var ids []int64
+	var keys []store.Key
 	for _, j := range w.ready {
-		ids = append(ids, j.ID)
+		keys = append(keys, j.key())
 	}
 	w.ready = nil
-	w.release(ids...)
+	w.release(keys...)
 }
 
 // start begins transactions, as many as there is room for. It returns the time after which to look again; negative: an
 // event comes first.
 func (w *worker) start(now time.Time) time.Duration {
 	wait := time.Duration(-1)
-	if len(w.ready) > 0 && (w.paused || !w.pulse.alive()) {
-		w.releaseAll() // without a lease, other workers may have the messages already
+	if len(w.ready) > 0 && w.paused {
+		w.releaseAll()
 	}
 	var left []*job
-	var back []int64
+	var back []store.Key
 	for _, j := range w.ready {
+		if !w.pulse.holds(j.epoch) { // other workers may have the message already
+			back = append(back, j.key())
+			continue
+		}
 		route := w.route(j)
 		lease, rest := take(w, route, now)
 		switch {
@@ -263,7 +269,7 @@ func (w *worker) start(now time.Time) time.Duration {
 		case rest == 0: // there is no slot
 			left = append(left, j)
 		case w.delivery.Routes() == 1:
-			back = append(back, j.ID) // other workers may reach the relay
+			back = append(back, j.key()) // other workers may reach the relay
 		default:
 			park(w, j, rest)
 		}

@@ -39,7 +39,7 @@ func (w *worker) begin(j *job, lease *delivery.Lease) {
 
 // offer offers the message to the relays of the lease.
 func (w *worker) offer(j *job, lease *delivery.Lease) {
-	t, err := j.transaction(w.pulse.alive)
+	t, err := j.transaction(func() bool { return w.pulse.holds(j.epoch) })
 	if err != nil {
 		r := delivery.Result{Lease: lease, Outcomes: make([]attempt.Outcome, len(j.to))}
 		for i := range r.Outcomes {

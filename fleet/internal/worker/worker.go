@@ -219,20 +219,16 @@ const (
 func tidy(w *worker, ctx context.Context) {
 	failing := false
 	for {
-		t, err := w.store.Tidy(ctx, w.pulse.mayReap(), w.newLimits())
+		more, err := tidyOnce(w, ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			w.opts.Logger.Warn("queue cannot be kept in order; retrying", "err", err)
 		}
 		failing = err != nil
-		if t.Promoted > 0 || t.Reaped > 0 {
-			w.inbox.post(func() { w.resting = time.Time{} })
-			_ = w.store.Notify(ctx)
-		}
-		w.held.reclaim(ctx, w.store, w.pulse.id.Load())
+		w.held.reclaim(ctx, w.store, w.pulse.id.Load(), w.clock.now, w.opts.Lease)
 		if err == nil && w.pulse.alive() {
 			claimOld(w, ctx)
 		}
-		if err == nil && t.More {
+		if more {
 			continue
 		}
 		select {
@@ -243,8 +239,25 @@ func tidy(w *worker, ctx context.Context) {
 	}
 }
 
+// tidyTime is the limit for one look at the queue.
+const tidyTime = time.Minute
+
+// tidyOnce makes waiting messages ready, and ends leases of dead workers. It reports whether there are more.
+func tidyOnce(w *worker, ctx context.Context) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tidyTime)
+	defer cancel()
+	t, err := w.store.Tidy(ctx, w.pulse.mayReap(), w.newLimits())
+	if t.Promoted > 0 || t.Reaped > 0 {
+		w.inbox.post(func() { w.resting = time.Time{} })
+		_ = w.store.Notify(ctx)
+	}
+	return t.More && err == nil, err
+}
+
 // claimOld looks at the age of messages.
 func claimOld(w *worker, ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, tidyTime)
+	defer cancel()
 	id := w.pulse.id.Load()
 	all, err := w.held.during(func() ([]store.Leased, error) { return w.store.ClaimOld(ctx, id, 50) })
 	if err != nil {
@@ -253,7 +266,7 @@ func claimOld(w *worker, ctx context.Context) {
 	for _, l := range all {
 		j, err := newJob(w.ctx, w.store, id, l)
 		if err != nil {
-			w.inbox.post(func() { w.release(l.ID) })
+			w.inbox.post(func() { w.release(store.Key{ID: l.ID, Lease: l.Lease, Worker: id}) })
 			continue
 		}
 		w.inbox.post(func() { w.busy++ })
@@ -272,7 +285,7 @@ func (w *worker) recorded(batch []*settlement) {
 	for _, s := range batch {
 		s.job.close()
 		w.journal.Drop(s.job.ID)
-		w.held.drop(s.job.ID)
+		w.held.drop(s.job.key())
 		events = append(events, s.events...)
 		due = due || len(s.reports) > 0 || !s.served && s.change.State == store.Ready
 	}

@@ -32,7 +32,7 @@ func (s Admin) Release(ctx context.Context, ids []int64) (int64, error) {
 // Delete deletes messages for good, without a report. A message that is being sent is deleted when its transaction has
 // ended.
 func (s Admin) Delete(ctx context.Context, ids []int64) (n int64, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE spoolgore.message SET wish = 2 WHERE id = ANY ($1)`, ids)
 		if n = tag.RowsAffected(); err != nil {
 			return err
@@ -50,7 +50,7 @@ func (s Admin) Delete(ctx context.Context, ids []int64) (n int64, err error) {
 func (s Admin) Retry(
 	ctx context.Context, id int64, change func(old *string, failed bool, now time.Time) (string, int, error),
 ) (found bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var old *string
 		var state State
 		var now time.Time

@@ -68,7 +68,7 @@ type Limits interface {
 
 // locked calls do while the bucket is locked, and stores its state if do returns true. Everything is one transaction.
 func (s *Leases) locked(ctx context.Context, l Limits, do func(tx pgx.Tx) (store bool, err error)) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var state []byte
 		var held int
 		var now time.Time

@@ -100,9 +100,13 @@ func finish(ctx context.Context, conn *pgxpool.Conn, last func(context.Context) 
 	}
 }
 
+// readTime is the time that a transaction may wait for the next piece of a content. If the host dies, a put of the same
+// message by another process waits as long.
+const readTime = 5 * time.Minute
+
 // putLarge adds a message whose content is read piece by piece.
 func (s *Store) putLarge(ctx context.Context, conn *pgxpool.Conn, item Item) (a Added, err error) {
-	tx, err := conn.Begin(ctx)
+	tx, err := conn.BeginTx(ctx, beginFor(readTime))
 	if err == nil {
 		a, err = PutTx(ctx, tx, item, true)
 	}

@@ -22,7 +22,7 @@ type Readdressed struct {
 func (s Admin) Readdress(
 	ctx context.Context, id int64, change func(Listed) (Readdressed, error),
 ) (found bool, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var l Listed
 		err := tx.QueryRow(ctx, `SELECT id, state::int, uid, host, created, due, size, reason,
 			envelope::text, record::text FROM spoolgore.message WHERE id = $1 FOR UPDATE`, id).
@@ -66,7 +66,7 @@ func (s Admin) Flush(
 	}
 	flushed, after := int64(0), int64(0)
 	for more := true; more && err == nil; {
-		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		err = inTx(ctx, s.pool, func(tx pgx.Tx) error {
 			var n int64
 			n, after, more, err = flush(ctx, tx, after, change)
 			flushed += n

@@ -86,6 +86,21 @@ func (s *Store) prepare(ctx context.Context) error {
 	return s.upgrade(ctx)
 }
 
+// inTx calls do in a transaction. If the host of this process dies within, the server ends the transaction soon. Locks
+// of the transaction would stop other hosts until the server misses the connection, which may take hours.
+func inTx(ctx context.Context, pool *pgxpool.Pool, do func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, pool, beginFor(lockTime), do)
+}
+
+// lockTime is the time that a transaction may wait for the next statement.
+const lockTime = 5 * time.Second
+
+// beginFor returns the options of a transaction that the server ends if no statement comes for a time.
+func beginFor(idle time.Duration) pgx.TxOptions {
+	const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = %d`
+	return pgx.TxOptions{BeginQuery: fmt.Sprintf(begin, idle.Milliseconds())}
+}
+
 // IsServer reports whether err is a reply of the server to the statement, so that the statement had no effect. Any
 // other error leaves that open.
 func IsServer(err error) bool {

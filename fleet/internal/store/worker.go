@@ -23,7 +23,7 @@ func (s *Leases) Enter(ctx context.Context, name string, lease, look time.Durati
 
 // Leave removes a worker, whose leases end.
 func (s *Leases) Leave(ctx context.Context, worker int64) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return inTx(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `SELECT spoolgore.unlease(ARRAY(
 			SELECT id FROM spoolgore.message WHERE state = 2 AND worker = $1 FOR UPDATE))`, worker)
 		if err == nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -168,7 +169,7 @@ type Key struct {
 
 // Batch is what a worker has to record.
 type Batch struct {
-	Served  []int64 // messages that a relay has accepted for all recipients
+	Served  []Key // messages that a relay has accepted for all recipients
 	Changes []Change
 	Reports []Report
 	Spent   int // recipients for which a relay got MAIL
@@ -183,8 +184,9 @@ type Outcome struct {
 	Failed bool  `json:"failed"` // the recipient was given up
 }
 
-// Settle records a batch in one transaction. stale has the messages whose lease was lost: their changes were not made.
-// With limits, the recipients of the batch are counted; nil: there are none.
+// Settle records a batch in one transaction. stale has the messages whose lease was lost: their changes were not made,
+// and their acceptances are to be recorded by Amend. With limits, the recipients of the batch are counted; nil: there
+// are none.
 func (s *Leases) Settle(ctx context.Context, b Batch, l Limits) (stale []int64, err error) {
 	if l == nil {
 		return settle(ctx, s.pool, b)
@@ -212,12 +214,17 @@ func split(keys []Key) (ids []int64, leases []int, workers []int64) {
 }
 
 func settle(ctx context.Context, q querier, b Batch) (stale []int64, err error) {
-	served := b.Served
-	if served == nil {
-		served = []int64{}
+	ids, leases, workers := split(b.Served)
+	var served []int64
+	err = q.QueryRow(ctx, `WITH l AS MATERIALIZED (`+lasting+`),
+			s AS (SELECT coalesce(array_agg(l.id), '{}') AS ids FROM l)
+		SELECT s.ids, spoolgore.settle(s.ids, $4, $5, $6) FROM s`,
+		ids, leases, workers, list(b.Changes), list(b.Reports), list(b.Outcomes)).Scan(&served, &stale)
+	for _, id := range ids {
+		if !slices.Contains(served, id) {
+			stale = append(stale, id)
+		}
 	}
-	err = q.QueryRow(ctx, `SELECT spoolgore.settle($1, $2, $3, $4)`,
-		served, list(b.Changes), list(b.Reports), list(b.Outcomes)).Scan(&stale)
 	return stale, err
 }
 
@@ -244,8 +251,11 @@ type amendment func(Lost) (record []byte, rcpts int, served bool)
 // Amend changes the record of a message whose lease was lost: change gets the present record, and returns another one
 // (nil: no change), the number of recipients that wait, and whether all have accepted. A message that is gone
 // stays so. If the lease of c goes on after all, because only the record was changed by another worker, the lease ends.
-func (s *Leases) Amend(ctx context.Context, c Change, change func(Lost) (record []byte, rcpts int, served bool)) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return amend(ctx, tx, c, change) })
+// Reports are put if the message is there.
+func (s *Leases) Amend(
+	ctx context.Context, c Change, reports []Report, change func(Lost) (record []byte, rcpts int, served bool),
+) error {
+	return inTx(ctx, s.pool, func(tx pgx.Tx) error { return amend(ctx, tx, c, reports, change) })
 }
 
 // Recall is Amend for acceptances of a worker that has ended. With limits, spent recipients are counted.
@@ -253,16 +263,16 @@ func (s *Leases) Recall(
 	ctx context.Context, c Change, spent int, l Limits, change func(Lost) (record []byte, rcpts int, served bool),
 ) error {
 	if l == nil {
-		return s.Amend(ctx, c, change)
+		return s.Amend(ctx, c, nil, change)
 	}
 	return s.locked(ctx, l, func(tx pgx.Tx) (bool, error) {
 		l.Spend(spent)
-		return true, amend(ctx, tx, c, change)
+		return true, amend(ctx, tx, c, nil, change)
 	})
 }
 
 // amend does the work of Amend.
-func amend(ctx context.Context, tx pgx.Tx, c Change, change amendment) error {
+func amend(ctx context.Context, tx pgx.Tx, c Change, reports []Report, change amendment) error {
 	var m Lost
 	err := tx.QueryRow(ctx, `SELECT uid, envelope::text, record::text, created FROM spoolgore.message WHERE id = $1
 		FOR UPDATE`, c.ID).Scan(&m.UID, &m.Envelope, &m.Record, &m.Created)
@@ -278,6 +288,13 @@ func amend(ctx context.Context, tx pgx.Tx, c Change, change amendment) error {
 	}
 	if _, err := tx.Exec(ctx, `SELECT spoolgore.durable()`); err != nil {
 		return err
+	}
+	for _, r := range reports {
+		item := Item{UID: r.UID, Host: r.Host, Envelope: r.Envelope}
+		item.Pieces = slices.Collect(slices.Chunk(r.Content, PieceSize))
+		if _, err := PutTx(ctx, tx, item, true); err != nil {
+			return err
+		}
 	}
 	if served {
 		_, err = tx.Exec(ctx, `SELECT spoolgore.discard($1, 1)`, []int64{c.ID})

@@ -91,7 +91,7 @@ func (r *rules) conclude(s *settlement, now time.Time) {
 	next, waits := m.NextAttempt()
 	switch {
 	case m.Served():
-		s.served = true
+		s.served, s.change = true, c
 		return
 	case !waits:
 		c.State, c.Due = store.Failed, &now

@@ -109,7 +109,7 @@ func (r *recorder) record(batch []*settlement) {
 	var b store.Batch
 	for _, s := range batch {
 		if s.served {
-			b.Served = append(b.Served, s.job.ID)
+			b.Served = append(b.Served, s.job.key())
 		} else {
 			b.Changes = append(b.Changes, s.change)
 		}
@@ -120,7 +120,9 @@ func (r *recorder) record(batch []*settlement) {
 		}
 	}
 	var stale []int64
+	tries := 0
 	ok := r.repeat(func(ctx context.Context) (err error) {
+		tries++
 		stale, err = r.store.Settle(ctx, b, r.limits())
 		return err
 	})
@@ -128,7 +130,13 @@ func (r *recorder) record(batch []*settlement) {
 		return
 	}
 	for _, s := range batch {
-		if !s.served && slices.Contains(stale, s.job.ID) && !r.amend(s) {
+		if !slices.Contains(stale, s.job.ID) {
+			continue
+		}
+		if tries == 1 { // otherwise an earlier try, whose answer was lost, may have recorded the change
+			s.events = slices.DeleteFunc(s.events, func(ev queue.Event) bool { return ev.Kind != queue.Sent })
+		}
+		if !r.amend(s) {
 			return // the journal keeps the acceptances
 		}
 	}
@@ -175,8 +183,12 @@ func (r *recorder) repeat(do func(ctx context.Context) error) bool {
 // amend records the acceptances of a settlement whose lease was lost. Everything else in it does not count. amend
 // returns false if abort ends first.
 func (r *recorder) amend(s *settlement) bool {
+	var reports []store.Report
+	if s.served {
+		reports = s.reports // of success
+	}
 	return r.repeat(func(ctx context.Context) error {
-		return r.store.Amend(ctx, s.change, func(m store.Lost) ([]byte, int, bool) {
+		return r.store.Amend(ctx, s.change, reports, func(m store.Lost) ([]byte, int, bool) {
 			other := &job{Leased: s.job.Leased, header: s.job.header}
 			_ = other.readEnvelope(m.Envelope) // newJob has read it
 			now, _ := recordOf(m, other)

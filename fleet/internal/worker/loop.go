@@ -210,6 +210,7 @@ func load(w *worker, c *claims, l store.Leased) func() {
 		case err != nil || w.stopping:
 			w.release(store.Key{ID: l.ID, Lease: l.Lease, Worker: c.worker})
 		case j.bad != nil:
+			w.probing = false // another message shows whether the account works
 			w.busy++
 			go w.recorder.add(w.rules.unsendable(j))
 		default:

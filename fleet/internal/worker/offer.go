@@ -118,6 +118,7 @@ func judge(w *worker, refused string, accepted bool) {
 
 // park makes a message wait whose relays rest, although others can be used.
 func park(w *worker, j *job, rest time.Duration) {
+	w.probing = false // another message shows whether the account works
 	w.busy++
 	now := w.clock.now()
 	later := now.Add(min(rest, parkTime))

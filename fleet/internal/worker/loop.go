@@ -262,11 +262,11 @@ func (w *worker) start(now time.Time) time.Duration {
 			back = append(back, j.key())
 			continue
 		}
-		route := w.route(j)
+		route := w.route(j, now)
 		lease, rest := take(w, route, now)
 		switch {
 		case lease != nil:
-			w.begin(j, lease)
+			w.begin(j, route, lease)
 		case rest == 0: // there is no slot
 			left = append(left, j)
 		case w.delivery.Routes() == 1:
@@ -299,17 +299,29 @@ func take(w *worker, route int, now time.Time) (lease *delivery.Lease, rest time
 	return nil, max(w.delivery.Wait(route, now), 100*time.Millisecond)
 }
 
-// route returns the route of a message: that of the first waiting recipient.
-func (w *worker) route(j *job) int {
+// route returns the route of a message: that of the first due recipient whose route can be used now, or of the first
+// due recipient.
+func (w *worker) route(j *job, now time.Time) int {
+	first := -1
 	if w.routed != nil {
-		now := w.clock.now()
+		due := w.clock.now()
 		for _, r := range j.record.Recipients() {
-			if r.Status == 0 && !r.NextAttempt.After(now) {
-				return w.routeTo(j, r.Address)
+			if r.Status != record.Waiting || r.NextAttempt.After(due) {
+				continue
+			}
+			route := w.routeTo(j, r.Address)
+			if w.delivery.Wait(route, now) == 0 {
+				return route
+			}
+			if first < 0 {
+				first = route
 			}
 		}
 	}
-	return w.routes(record.RouteSender(j.record))
+	if first < 0 {
+		return w.routes(record.RouteSender(j.record))
+	}
+	return first
 }
 
 // routeTo returns the route of a recipient.

@@ -13,8 +13,7 @@ import (
 const largeSize = 1 << 20
 
 // begin offers a message.
-func (w *worker) begin(j *job, lease *delivery.Lease) {
-	route := w.route(j)
+func (w *worker) begin(j *job, route int, lease *delivery.Lease) {
 	var wanted func(to string) bool
 	if w.routed != nil {
 		wanted = func(to string) bool { return w.routeTo(j, to) == route }

@@ -53,6 +53,7 @@ type worker struct {
 	blind    atomic.Bool // the journal cannot be written
 	listed   atomic.Pointer[status]
 	unproven atomic.Bool // an acceptance is to be shared: the account was being probed
+	halted   atomic.Bool // the fleet is paused
 
 	inbox  inbox
 	ctx    context.Context // of transactions and of reads; ends when they are given up
@@ -146,7 +147,10 @@ func (w *worker) parts() {
 	w.pulse = &pulse{
 		store: w.store, name: o.Name, lease: o.Lease, look: look, clock: &w.clock,
 		status: func() any { return w.listed.Load() },
-		heard:  func(b store.Beat) { w.inbox.post(func() { w.hear(b) }) },
+		heard: func(b store.Beat) {
+			w.halted.Store(b.Paused)
+			w.inbox.post(func() { w.hear(b) })
+		},
 	}
 	w.rules = &rules{
 		maxAge: o.MaxAge, warnAfter: o.WarnAfter, retry: o.Retry, reports: o.Reports, postmaster: o.Postmaster,
@@ -225,7 +229,7 @@ func tidy(w *worker, ctx context.Context) {
 		}
 		failing = err != nil
 		w.held.reclaim(ctx, w.store, w.pulse.id.Load(), w.clock.now, w.opts.Lease)
-		if err == nil && w.pulse.alive() {
+		if err == nil && w.pulse.alive() && !w.halted.Load() { // nothing is given up in a pause
 			claimOld(w, ctx)
 		}
 		if more {

@@ -91,7 +91,7 @@ func (q *Queue) Send(reversePath string, recipients []string, msg []byte) error 
 }
 
 // PutTx is Put inside a transaction of the caller: the message is sent if and only if tx commits. The durability is
-// that of tx. Workers see the message within a second after the commit.
+// that of tx. Workers see the message within a second after the commit. After an error nothing of the message is in tx.
 func (q *Queue) PutTx(ctx context.Context, tx pgx.Tx, env spoolgore.Envelope, r io.Reader) (name string, err error) {
 	return putIn(ctx, q, tx, env, r)
 }
@@ -106,7 +106,7 @@ func putIn(ctx context.Context, q *Queue, tx store.Tx, env spoolgore.Envelope, r
 	if err != nil {
 		return "", fmt.Errorf("fleet: put: %w", err)
 	}
-	a, err := store.PutTx(ctx, tx, item, false)
+	a, err := store.PutIn(ctx, tx, item)
 	if err != nil {
 		return "", fmt.Errorf("fleet: put: %w", err)
 	}

@@ -126,7 +126,25 @@ type Tx interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// PutTx adds a message inside tx. With durable, the commit of tx waits for the disk, whatever the settings.
+// PutIn adds a message inside tx, a transaction of the caller. After an error tx has nothing of the message, also if
+// the content could not be read to its end, and the caller commits tx.
+func PutIn(ctx context.Context, tx Tx, item Item) (a Added, err error) {
+	if item.More == nil {
+		return PutTx(ctx, tx, item, false)
+	}
+	if _, err := tx.Exec(ctx, `SAVEPOINT spoolgore_put`); err != nil {
+		return a, err
+	}
+	if a, err = PutTx(ctx, tx, item, false); err != nil {
+		_, failure := tx.Exec(context.WithoutCancel(ctx), `ROLLBACK TO SAVEPOINT spoolgore_put`)
+		return a, errors.Join(err, failure)
+	}
+	_, err = tx.Exec(ctx, `RELEASE SAVEPOINT spoolgore_put`)
+	return a, err
+}
+
+// PutTx adds a message inside tx. With durable, the commit of tx waits for the disk, whatever the settings. After an
+// error tx must not be committed.
 func PutTx(ctx context.Context, tx Tx, item Item, durable bool) (a Added, err error) {
 	args := []any{item.UID, item.Host, item.Name, item.Age.Seconds(), string(item.Envelope), item.Pieces, durable}
 	if err := tx.QueryRow(ctx, enqueue, args...).Scan(&a.ID, &a.New, &a.Now); err != nil || !a.New || item.More == nil {

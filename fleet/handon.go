@@ -50,7 +50,9 @@ func (h handOn) put(ctx context.Context, t *spoolgore.Transaction) (store.Added,
 	if err != nil {
 		return store.Added{}, err
 	}
-	item := store.Item{UID: uidOf(t), Host: h.q.opts.Name, Name: t.Name, Envelope: text}
+	item := store.Item{
+		UID: uidOf(t), Host: h.q.opts.Name, Name: strings.ToValidUTF8(t.Name, "?"), Envelope: text,
+	}
 	if !t.Enqueued.IsZero() {
 		item.Age = max(0, time.Since(t.Enqueued))
 	}
@@ -88,7 +90,7 @@ func (e contentError) Unwrap() error { return e.err }
 // handOnError returns err as a failure of the database, unless the message is the cause: no attempt is counted then.
 func handOnError(err error) error {
 	fault := spoolgore.FaultRelay
-	if errors.As(err, new(contentError)) || errors.Is(err, spoolgore.ErrEnvelope) {
+	if errors.As(err, new(contentError)) || errors.Is(err, spoolgore.ErrEnvelope) || store.IsRefusal(err) {
 		fault = spoolgore.FaultMessage
 	}
 	return &spoolgore.DeliveryError{Fault: fault, Op: "dial", Err: fmt.Errorf("hand on: %w", err)}

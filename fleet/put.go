@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"time"
 
@@ -151,8 +152,11 @@ func itemOf(q *Queue, env spoolgore.Envelope, r io.Reader) (store.Item, error) {
 	return item, nil
 }
 
-// envelopeJSON checks env as spoolgore's Put does, and returns its JSON.
+// envelopeJSON checks env as spoolgore's Put does, and returns its JSON. The server takes fewer priorities and time
+// zones than the envelope of a file.
 func envelopeJSON(env message.Envelope) ([]byte, error) {
+	env.Priority = max(min(env.Priority, math.MaxInt32), math.MinInt32) // as in a queue of files
+	env.NotBefore, env.Expire = env.NotBefore.UTC(), env.Expire.UTC()
 	line, err := env.AppendLine(nil)
 	bad := new(message.AddressError)
 	switch {

@@ -115,6 +115,13 @@ func IsAway(err error) bool {
 		!errors.Is(err, ErrOld)
 }
 
+// IsRefusal reports whether the server refuses the values of the statement, as it will always do.
+func IsRefusal(err error) bool {
+	e := new(pgconn.PgError)
+	return errors.As(err, &e) &&
+		(strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "23") || strings.HasPrefix(e.Code, "54"))
+}
+
 // IsBusy reports whether the same statement may succeed later: a lock, a serialization failure, or no resources.
 func IsBusy(err error) bool {
 	e := new(pgconn.PgError)

@@ -19,6 +19,7 @@ import (
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/fleet"
 	"github.com/unbit/spoolgore/fleet/internal/demo"
+	"github.com/unbit/spoolgore/fleet/internal/store"
 )
 
 const usageHead = `usage: spoolgore-fleet [flags] [command]
@@ -172,7 +173,7 @@ func printSchema(args []string, out io.Writer) error {
 			return fmt.Errorf("%w: %q is no version", errUsage, args[0])
 		}
 	}
-	text, err := fleet.Schema(from)
+	text, err := store.Script(from)
 	if err == nil {
 		_, err = fmt.Fprint(out, text)
 	}

@@ -47,6 +47,15 @@ func Schema(from int) (string, error) {
 	return text, nil
 }
 
+// Script returns the statements of Schema as one transaction, for psql.
+func Script(from int) (string, error) {
+	text, err := Schema(from)
+	if err != nil || text == "" {
+		return "", err
+	}
+	return "BEGIN;\n" + lockFor(from) + ";\n" + text + "COMMIT;\n", nil
+}
+
 // hasSchema reads the catalog as of now. to_regclass may answer as of the beginning of the transaction.
 const hasSchema = `SELECT EXISTS (
 	SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -66,13 +75,22 @@ func version(ctx context.Context, q querier) (at int, err error) {
 	return at, err
 }
 
-// lockFor returns the statement with which one process at a time upgrades the schema from a version. Every role of the
-// database can hold the advisory lock, but before there is a schema no role has a right that matters.
+// dropVersion is the last version whose upgrade removes an index, which takes the strongest lock of the table.
+const dropVersion = 7
+
+// lockFor returns the statements with which one process at a time upgrades the schema from a version. Every role of the
+// database can hold the advisory lock, but before there is a schema no role has a right that matters. The strongest
+// lock comes first: a claim that begins between a weaker lock and the strongest one waits for the upgrade, and the
+// upgrade for the claim.
 func lockFor(version int) string {
-	if version == 0 {
+	const one = `LOCK TABLE spoolgore.setting IN SHARE ROW EXCLUSIVE MODE`
+	switch {
+	case version == 0:
 		return `SELECT pg_advisory_xact_lock(hashtext('spoolgore.schema'))`
+	case version < dropVersion:
+		return one + `; LOCK TABLE spoolgore.message IN ACCESS EXCLUSIVE MODE`
 	}
-	return `LOCK TABLE spoolgore.setting IN SHARE ROW EXCLUSIVE MODE`
+	return one
 }
 
 // upgrade makes the schema, or brings an older one to Version. Workers of an older version go on.

@@ -23,8 +23,8 @@ func (s Admin) Hold(ctx context.Context, ids []int64) (int64, error) {
 // Release makes held messages ready, and takes back a Hold of a message that is being sent.
 func (s Admin) Release(ctx context.Context, ids []int64) (int64, error) {
 	tag, err := s.pool.Exec(ctx, `UPDATE spoolgore.message SET wish = 0, state = CASE state WHEN 2 THEN 2 ELSE 0 END,
-		created = created + CASE state WHEN 3 THEN clock_timestamp() - coalesce(due, clock_timestamp()) ELSE '0' END,
-		looks = looks + CASE state WHEN 3 THEN clock_timestamp() - coalesce(due, clock_timestamp()) ELSE '0' END,
+		created = created + CASE state WHEN 3 THEN clock_timestamp() - least(due, clock_timestamp()) ELSE '0' END,
+		looks = looks + CASE state WHEN 3 THEN clock_timestamp() - least(due, clock_timestamp()) ELSE '0' END,
 		due = NULL WHERE id = ANY ($1) AND (state = 3 OR state = 2 AND wish = 1)`, ids)
 	return tag.RowsAffected(), err
 }

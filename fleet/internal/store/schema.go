@@ -29,11 +29,14 @@ var schema6 string
 //go:embed schema7.sql
 var schema7 string
 
+//go:embed schema8.sql
+var schema8 string
+
 // Version is the version of the schema.
-const Version = 7
+const Version = 8
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6, schema7}
+var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6, schema7, schema8}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {

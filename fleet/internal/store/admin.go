@@ -44,9 +44,9 @@ func (s Admin) Delete(ctx context.Context, ids []int64) (n int64, err error) {
 	return n, err
 }
 
-// Retry makes a message ready that waits or has failed. change gets the present record (nil: there was no attempt) and
-// the time of the server, and returns the record to store and the number of recipients that wait. Retry returns false
-// if there is no such message.
+// Retry makes a message ready that waits or has failed. A message that is ready stays so, and a message that is being
+// sent is left alone. change gets the present record (nil: there was no attempt) and the time of the server. It returns
+// the record to store and the number of recipients that wait. Retry returns false if there is no such message.
 func (s Admin) Retry(
 	ctx context.Context, id int64, change func(old *string, failed bool, now time.Time) (string, int, error),
 ) (found bool, err error) {
@@ -55,7 +55,7 @@ func (s Admin) Retry(
 		var state State
 		var now time.Time
 		err := tx.QueryRow(ctx, `SELECT record::text, state, clock_timestamp() FROM spoolgore.message
-			WHERE id = $1 AND state IN (1, 4) FOR UPDATE`, id).Scan(&old, &state, &now)
+			WHERE id = $1 AND state <> 3 FOR UPDATE`, id).Scan(&old, &state, &now)
 		if err == pgx.ErrNoRows {
 			return nil
 		}
@@ -63,7 +63,7 @@ func (s Admin) Retry(
 		if err != nil {
 			return err
 		}
-		if old == nil { // waits for the time of its sender
+		if old == nil || state == LeasedOut { // waits for the time of its sender, or is being tried
 			return nil
 		}
 		text, rcpts, err := change(old, state == Failed, now)

@@ -40,6 +40,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.OnNotice = closeUnsynced
+	config.ConnConfig.DialFunc = dialer().DialContext
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 5 * time.Second
 	}

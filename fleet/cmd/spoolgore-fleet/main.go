@@ -126,19 +126,29 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	f.opts.Wait = set.NArg() == 0
 	q, err := fleet.Open(ctx, f.opts)
 	if err != nil {
+		if f.opts.Wait && ctx.Err() != nil {
+			return nil // the end of a start that waits
+		}
 		return fmt.Errorf("%w; name the database by -db URL, or by PGHOST, PGDATABASE and others", err)
 	}
 	defer q.Close()
-	if set.NArg() == 0 {
-		return serve(ctx, q, &f)
+	return act(ctx, q, &f, set.Args(), in, out, errs)
+}
+
+// act runs a command; without a command, hosts, a worker and the page.
+func act(
+	ctx context.Context, q *fleet.Queue, f *flags, args []string, in io.Reader, out, errs io.Writer,
+) error {
+	if len(args) == 0 {
+		return serve(ctx, q, f)
 	}
-	if code, ok := q.Command(ctx, set.Args(), in, out, errs); ok {
+	if code, ok := q.Command(ctx, args, in, out, errs); ok {
 		if code != 0 {
 			return exitCode(code)
 		}
 		return nil
 	}
-	return command(ctx, q, set.Args(), out)
+	return command(ctx, q, args, out)
 }
 
 // add adds the flags.

@@ -225,6 +225,16 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// A start that waits for the database ends as a running process does.
+func TestAStartThatWaitsCanBeEnded(t *testing.T) {
+	is := is.New(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	var out strings.Builder
+	args := []string{"-db", "postgres://nobody@" + net.JoinHostPort("127.0.0.1", "1") + "/x", "-work"}
+	is.NoErr(run(ctx, args, nil, &out, &out))
+}
+
 // The demo loses no message, and keeps the limit of the relay.
 func TestDemo(t *testing.T) {
 	is := is.New(t)

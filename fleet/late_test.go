@@ -24,7 +24,7 @@ func TestALateAcceptanceIsNotThatOfANewRecipient(t *testing.T) {
 	time.Sleep(100 * time.Millisecond) // the content is on its way
 	f.link.set(true)
 	is.NoErr(f.near.Pause(t.Context()))
-	work(t, f.near, options(f.relay)) // ends leases, and sends nothing
+	work(t, f.near, options(f.relay)) // ends leases, and sends no message
 	eventually(t, "the message can be redirected", func() bool {
 		err := f.near.Redirect(t.Context(), name, "new@example.org")
 		is.True(err == nil || errors.Is(err, mailq.ErrSending))

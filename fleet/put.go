@@ -92,7 +92,7 @@ func (q *Queue) Send(reversePath string, recipients []string, msg []byte) error 
 }
 
 // PutTx is Put inside a transaction of the caller: the message is sent if and only if tx commits. The durability is
-// that of tx. Workers see the message within a second after the commit. After an error nothing of the message is in tx.
+// that of tx. Workers see the message within a second after the commit. After an error tx has no part of the message.
 func (q *Queue) PutTx(ctx context.Context, tx pgx.Tx, env spoolgore.Envelope, r io.Reader) (name string, err error) {
 	return putIn(ctx, q, tx, env, r)
 }
@@ -152,7 +152,7 @@ func itemOf(q *Queue, env spoolgore.Envelope, r io.Reader) (store.Item, error) {
 	return item, nil
 }
 
-// envelopeJSON checks env as spoolgore's Put does, and returns its JSON. The server takes fewer priorities and time
+// envelopeJSON checks env as spoolgore's Put does, and returns the JSON. The server takes fewer priorities and time
 // zones than the envelope of a file.
 func envelopeJSON(env message.Envelope) ([]byte, error) {
 	env.Priority = max(min(env.Priority, math.MaxInt32), math.MinInt32) // as in a queue of files

@@ -8,7 +8,7 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// A message in hold/ is corrected, and moved back under another name. Nobody tells of changes in hold/. A copy is
+// A message in hold/ is corrected, and moved back under another name. No notification tells of changes in hold/. A copy is
 // another message.
 func TestHeldMessageIsCorrectedAndRenamed(t *testing.T) {
 	t.Parallel()
@@ -73,5 +73,5 @@ func TestManyHeldMessagesWithOneMessageID(t *testing.T) {
 	d.tell("n")
 	d.rest(t)
 	d.is.Equal(len(d.jobs), 1)
-	d.is.Equal(d.jobs[0].To, []string{"a@x", "b@x"}) // it has no other message's acceptance
+	d.is.Equal(d.jobs[0].To, []string{"a@x", "b@x"}) // the acceptances of another message do not count
 }

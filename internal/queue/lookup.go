@@ -49,7 +49,7 @@ func (l *lookup) isOther(g *entry) bool {
 		len(l.c.absent.byID[identity(l.m)]) > manyHeld
 }
 
-// manyHeld is the number of messages with one Message-ID above which none of them is looked for in hold/.
+// manyHeld is the number of messages with one Message-ID above which no message is looked for in hold/.
 const manyHeld = 16
 
 // lookIntoHold has the files of held messages with the identity of the message looked for. Those of a message whose

@@ -97,7 +97,7 @@ func (w *world) crash() {
 	}
 	for _, a := range w.acts {
 		if w.d.oneIn(2) {
-			w.do(a) // the act was done, and its answer is lost
+			w.do(a) // the act was done, and the answer is lost
 			if a.Kind == Record {
 				d.append(a.Note)
 			}
@@ -244,7 +244,7 @@ func shownRecord(m *record.Message) string {
 	return text
 }
 
-// tryAgain moves all messages back from failed/, and returns them.
+// tryAgain moves all messages back from failed/, and returns these messages.
 func (d *disk) tryAgain(w *world) (back []*fakeFile) {
 	if d == nil || !w.ageless {
 		return nil

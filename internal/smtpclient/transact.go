@@ -150,7 +150,7 @@ func (x *transaction) hasRefusal() bool {
 }
 
 // reopen makes the recipients above the limit of a transaction undecided again, if the relay has replied for no other
-// recipient: what becomes of the others becomes of them, too.
+// recipient: the outcome of the others is the outcome of these.
 func (x *transaction) reopen() {
 	if x.contentSent || x.rcptAccepted > 0 || x.hasRefusal() {
 		return

@@ -185,7 +185,7 @@ func TestImplicitTLS(t *testing.T) {
 			starttls := tt.mode == smtpclient.TLSStartTLS
 			// a TLS handshake with this relay fails
 			is.Equal(err != nil, tt.want || starttls)
-			// and no command is sent before it
+			// and no command is sent before
 			is.Equal(!slices.Contains(relay.Commands(), "EHLO me.example.com"), tt.want)
 			r.Close()
 		})

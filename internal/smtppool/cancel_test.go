@@ -188,7 +188,7 @@ func (p *pausing) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.New("no socket")
 }
 
-// A message is canceled just before its transaction begins on a connection that was idle. The connection then carries
+// A message is canceled just before the transaction begins on a connection that was idle. The connection then carries
 // no other message: that message would fail with the cause of the canceled one.
 func TestCanceledBeforeTheTransaction(t *testing.T) {
 	if runtime.GOOS == "windows" {

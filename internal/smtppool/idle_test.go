@@ -12,7 +12,7 @@ import (
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
-// A relay that takes long for its first replies gets a connection for each offer that may be in progress. Connections
+// A relay that takes long for the first replies gets a connection for each offer that may be in progress. Connections
 // without an offer stay.
 func TestIdleConnectionsStayWhileTheRelayIsSlow(t *testing.T) {
 	inModes(t, func(t *testing.T, ext []string) {

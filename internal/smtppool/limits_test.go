@@ -33,14 +33,14 @@ func TestLimitGrowsAndShrinks(t *testing.T) {
 	l.backOff(after(time.Second - 1))
 	is.Equal(l.allowed(noon), 5) // signs at the same time count once
 	is.Equal(accept(4), 5)
-	is.Equal(accept(1), 6) // then it grows slowly
+	is.Equal(accept(1), 6) // then the limit grows slowly
 	is.Equal(accept(5), 6)
 	is.Equal(accept(1), 7)
 	for i := range 5 {
 		l.backOff(after(time.Duration(i+1) * time.Second))
 	}
 	is.Equal(l.allowed(noon), 1) // the minimum
-	is.Equal(accept(1), 2)       // it grows again
+	is.Equal(accept(1), 2)       // the limit grows again
 
 	l = newLimits(0, false)
 	is.Equal(l.allowed(noon), 1) // the minimum for any settings

@@ -105,7 +105,7 @@ func (p *pace) take(now time.Time) time.Duration {
 	return max(0, p.until.Sub(now))
 }
 
-// skipQuiet removes a time without messages from the measurement of the rate: that time says nothing about the relay.
+// skipQuiet removes a time without messages from the measurement of the rate: that time does not describe the relay.
 func (p *pace) skipQuiet(now time.Time) {
 	free := p.sent // time from which on a message could be sent
 	if p.until.After(free) {

@@ -53,7 +53,7 @@ func TestAcceptanceOfAnOlderMessageIsNoRecovery(t *testing.T) {
 	is.True(c.waits(c.now)) // the pause has begun
 	until := c.until
 	for range 5 {
-		c.serve(taken, c.now) // sent before the refusals, accepted after them
+		c.serve(taken, c.now) // sent before the refusals, accepted later
 	}
 	is.Equal(c.until, until)               // the pause goes on
 	is.Equal(c.row, severalRefused)        // the refusals still count

@@ -40,7 +40,7 @@ func TestRetire(t *testing.T) {
 			synctest.Wait()
 		}
 		offer("first@x.org")
-		time.Sleep(time.Second) // the message is in its transaction
+		time.Sleep(time.Second) // the message is in a transaction
 		for _, from := range []string{"a@x.org", "b@x.org", "c@x.org", "d@x.org", "e@x.org", "f@x.org", "g@x.org"} {
 			offer(from)
 		}

@@ -148,7 +148,7 @@ func TestTroubleReducesConnections(t *testing.T) {
 				trouble.Store(true)
 				e := offerTo(r, mail("a@x.org"))[0].Err
 				is.True(e != nil)                         // the failure is returned
-				is.Equal(e.Uncertain, name == "time-out") // with its kind
+				is.Equal(e.Uncertain, name == "time-out") // with the right kind
 				is.Equal(r.Connections(), 3)              // half as many connections are opened
 			})
 		})
@@ -387,7 +387,7 @@ func TestHungUp(t *testing.T) {
 	is.True(!hungUp(a)) // the end cannot be seen on this connection
 }
 
-// arrived waits until there is data to read, and does not read it.
+// arrived waits until there is data, and does not read.
 func arrived(t *testing.T, nc net.Conn) {
 	t.Helper()
 	rc, err := nc.(*net.TCPConn).SyscallConn()

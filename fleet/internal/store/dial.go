@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// deadTime is the time after which a server that acknowledges nothing is given up. By itself the system goes on for a
+// deadTime is the time after which a server that sends no acknowledgement is given up. The default of the system is a
 // quarter of an hour.
 const deadTime = 30 * time.Second
 

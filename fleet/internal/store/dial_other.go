@@ -4,5 +4,5 @@ package store
 
 import "syscall"
 
-// limitSilence does nothing: the system decides.
+// limitSilence has no effect: the system decides.
 func limitSilence(string, string, syscall.RawConn) error { return nil }

@@ -7,7 +7,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A message that is held while it is being sent does not grow older in hold, also if the attempt put it off.
+// A message that is held while it is being sent does not grow older in hold, also if the attempt defers the message.
 func TestHoldOfAMessageThatIsBeingSentIsNoAge(t *testing.T) {
 	is := is.New(t)
 	l := &Leases{open(t)}
@@ -32,7 +32,7 @@ func TestHoldOfAMessageThatIsBeingSentIsNoAge(t *testing.T) {
 	is.True(shift > 0 && shift < time.Minute)
 }
 
-// A message is given up that was deleted meanwhile: its sender gets no report.
+// A message is given up that was deleted meanwhile: the sender gets no report.
 func TestADeletedMessageMakesNoReport(t *testing.T) {
 	is := is.New(t)
 	l := &Leases{open(t)}

@@ -199,7 +199,7 @@ func (s *Leases) Settle(ctx context.Context, b Batch, l Limits) (stale []int64, 
 	return stale, err
 }
 
-// lasting is a query for the ids of leases that last, in $1 to $3, which locks their messages.
+// lasting is a query for the ids of leases that last, in $1 to $3, which locks the messages.
 const lasting = `SELECT m.id FROM spoolgore.message m
 	JOIN unnest($1::bigint[], $2::int[], $3::bigint[]) AS x(id, lease, worker) ON m.id = x.id
 	WHERE m.state = 2 AND m.lease = x.lease AND m.worker = x.worker ORDER BY m.id FOR UPDATE OF m`

@@ -18,7 +18,7 @@ func enter(t *testing.T, l *Leases, lease time.Duration) int64 {
 	return id
 }
 
-// add puts a message, and returns its id.
+// add puts a message, and returns the id.
 func add(t *testing.T, s *Store) int64 {
 	t.Helper()
 	n, err := s.Count(t.Context())
@@ -44,7 +44,7 @@ func claimOne(t *testing.T, l *Leases, worker int64) Leased {
 	return all[0]
 }
 
-// stateOf returns the state of a message, and its worker.
+// stateOf returns the state and the worker of a message.
 func stateOf(t *testing.T, s *Store, id int64) (state State, worker int64) {
 	t.Helper()
 	err := s.pool.QueryRow(t.Context(), `SELECT state, coalesce(worker, 0) FROM spoolgore.message WHERE id = $1`, id).

@@ -17,7 +17,7 @@ func (free) Take(int) bool                     { return true }
 func (free) Spend(int)                         {}
 func (free) State() ([]byte, error)            { return []byte{}, nil }
 
-// A host dies while it has the limits of rate locked, and its connection stays open: other workers go on soon.
+// A host dies while it has the limits of rate locked, and the connection stays open: other workers go on soon.
 func TestTheLockOfADeadHostEnds(t *testing.T) {
 	is := is.New(t)
 	l := &Leases{open(t)}

@@ -126,8 +126,8 @@ type Tx interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// PutIn adds a message inside tx, a transaction of the caller. After an error tx has nothing of the message, also if
-// the content could not be read to its end, and the caller commits tx.
+// PutIn adds a message inside tx, a transaction of the caller. After an error tx has no part of the message, also if
+// the end of the content could not be read, and the caller commits tx.
 func PutIn(ctx context.Context, tx Tx, item Item) (a Added, err error) {
 	if item.More == nil {
 		return PutTx(ctx, tx, item, false)
@@ -143,7 +143,7 @@ func PutIn(ctx context.Context, tx Tx, item Item) (a Added, err error) {
 	return a, err
 }
 
-// PutTx adds a message inside tx. With durable, the commit of tx waits for the disk, whatever the settings. After an
+// PutTx adds a message inside tx. With durable, the commit of tx waits for the disk, with any settings. After an
 // error tx must not be committed.
 func PutTx(ctx context.Context, tx Tx, item Item, durable bool) (a Added, err error) {
 	args := []any{item.UID, item.Host, item.Name, item.Age.Seconds(), string(item.Envelope), item.Pieces, durable}

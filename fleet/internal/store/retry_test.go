@@ -7,7 +7,7 @@ import (
 	"github.com/matryer/is"
 )
 
-// A message that is ready, or is being sent, can be retried: it is not gone.
+// A message that is ready, or is being sent, can be retried: the message is not gone.
 func TestRetryOfAMessageThatIsTriedAnyway(t *testing.T) {
 	is := is.New(t)
 	l := &Leases{open(t)}

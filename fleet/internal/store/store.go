@@ -116,7 +116,7 @@ func IsAway(err error) bool {
 		!errors.Is(err, ErrOld)
 }
 
-// IsRefusal reports whether the server refuses the values of the statement, as it will always do.
+// IsRefusal reports whether the server refuses the values of the statement, now and always.
 func IsRefusal(err error) bool {
 	e := new(pgconn.PgError)
 	return errors.As(err, &e) &&

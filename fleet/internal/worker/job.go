@@ -25,7 +25,7 @@ import (
 type job struct {
 	store.Leased
 	worker int64 // id of the worker when it claimed the message
-	epoch  int   // of the worker when it claimed the message
+	epoch  int   // of the worker when the message was claimed
 	env    message.Envelope
 	record *record.Message
 	header *message.Header

@@ -229,7 +229,7 @@ func tidy(w *worker, ctx context.Context) {
 		}
 		failing = err != nil
 		w.held.reclaim(ctx, w.store, w.pulse.id.Load(), w.clock.now, w.opts.Lease)
-		if err == nil && w.pulse.alive() && !w.halted.Load() { // nothing is given up in a pause
+		if err == nil && w.pulse.alive() && !w.halted.Load() { // no message is given up in a pause
 			claimOld(w, ctx)
 		}
 		if more {

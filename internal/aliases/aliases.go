@@ -33,7 +33,7 @@ type Table struct {
 	open     func(path string) (io.ReadCloser, error)
 }
 
-// Load reads the file at path, which may be a symbolic link, as /etc/aliases is on some systems.
+// Load reads the file at path or, for a symbolic link, the target: /etc/aliases is a link on some systems.
 func Load(path string) (*Table, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target

@@ -317,7 +317,7 @@ type retired struct {
 	ended chan struct{}
 }
 
-// retire lets a relay end what it has begun, and offers it nothing more.
+// retire lets a relay end the transactions in progress, and makes no further offer.
 func (d *Delivery) retire(m *member) {
 	m.Item.retired = true
 	smtp := m.Item.smtp

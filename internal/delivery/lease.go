@@ -104,8 +104,8 @@ func complete(outcomes []attempt.Outcome, n int, relay string) []attempt.Outcome
 	return outcomes
 }
 
-// relayFault returns the outcome with the reason why the relay could not be used, or nil. Recipients that were not
-// offered, because a transaction has room for so many, do not count.
+// relayFault returns the outcome with the reason why the relay could not be used, or nil. Recipients above the limit of
+// a transaction do not count.
 func relayFault(outcomes []attempt.Outcome) (fault *attempt.Outcome) {
 	for i := range outcomes {
 		switch o := &outcomes[i]; {

@@ -90,7 +90,7 @@ func (r *Relay) Deliver(ctx context.Context, e Envelope, content io.Reader) []at
 	source := &source{r: content}
 	out, err := r.run(limited, e, source)
 	outcomes := make([]attempt.Outcome, len(e.To))
-	if source.err != nil { // whatever the program did, the message was cut off
+	if source.err != nil { // for any outcome of the program, the message was cut off
 		return r.all(outcomes, attempt.Outcome{Fault: attempt.Message, Op: attempt.OpContent, Err: source.err})
 	}
 	if err != nil && !reports(err) || err != nil && len(parse(out)) == 0 {

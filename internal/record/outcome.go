@@ -149,8 +149,8 @@ func (m *Message) Stop() {
 	}
 }
 
-// apply is the outcome table: the meaning of an outcome for its recipient. progress means that the transaction decided
-// about another recipient, who is not in the next transaction, or that the relay has to rest first.
+// apply is the outcome table: the meaning of an outcome for its recipient. progress means a decision
+// about another recipient of the transaction, or a fault of the relay.
 func (r *Recipient) apply(o attempt.Outcome, progress bool, rule Rule, now time.Time) Change {
 	c := Change{Address: r.Address, Err: o.Err, Outcome: o}
 	r.Relay, r.LastAttempt, r.NextAttempt = o.Relay, now, now

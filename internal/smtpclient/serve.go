@@ -159,7 +159,7 @@ func (s *serving) envelope(x *transaction) {
 			x.offered++
 		}
 	}
-	// All recipients up to the limit are refused, and no step is left after which x would end.
+	// All recipients up to the limit are refused, and x has no step left.
 	if x.undecided == 0 && !slices.ContainsFunc(s.pipe.steps, func(st step) bool { return st.x == x }) {
 		s.pipe.finish(x)
 	}

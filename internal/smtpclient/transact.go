@@ -149,8 +149,8 @@ func (x *transaction) hasRefusal() bool {
 	})
 }
 
-// reopen makes the recipients above the limit of a transaction undecided again, if the relay has replied for no other
-// recipient: the outcome of the others is the outcome of these.
+// reopen makes the recipients above the limit of a transaction undecided again, if the relay has replied for no
+// recipient: the transaction has one outcome for all recipients.
 func (x *transaction) reopen() {
 	if x.contentSent || x.rcptAccepted > 0 || x.hasRefusal() {
 		return

@@ -105,7 +105,7 @@ func (p *pace) take(now time.Time) time.Duration {
 	return max(0, p.until.Sub(now))
 }
 
-// skipQuiet removes a time without messages from the measurement of the rate: that time does not describe the relay.
+// skipQuiet removes a time without messages from the measurement of the rate.
 func (p *pace) skipQuiet(now time.Time) {
 	free := p.sent // time from which on a message could be sent
 	if p.until.After(free) {
@@ -164,7 +164,7 @@ func (p *pace) recover(now time.Time) {
 	rate := float64(p.accepted) / now.Sub(p.recovered).Seconds()
 	measured := !p.recovered.IsZero() && p.accepted >= severalRefused
 	switch {
-	case p.interval > 0 && p.trial == 0: // slower than before, whatever was measured
+	case p.interval > 0 && p.trial == 0: // slower than before, for any measured rate
 		if rate = min(rate, paceCut/p.interval.Seconds()); !measured {
 			rate = paceNear / p.interval.Seconds()
 		}
@@ -223,8 +223,7 @@ func (p *pace) refuse(taken, now time.Time, throttled bool, reply string) (news 
 	return news
 }
 
-// set sets the pace to a rate in messages per second. The interval is not longer than the pause while the relay refuses
-// each message.
+// set sets the pace to a rate in messages per second. The longest interval is the longest pause.
 func (p *pace) set(rate float64, now time.Time) {
 	interval := min(float64(time.Second)/rate, float64(maxPause))
 	p.interval, p.changed = max(1, time.Duration(interval)), now

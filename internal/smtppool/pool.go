@@ -159,12 +159,11 @@ func (p *pool) dispatch() {
 	}
 }
 
-// holds reports whether no session may take an offer now. Idle sessions stay, as the next offer needs one of them. The
-// caller holds p.mu.
+// holds reports whether no session may take an offer now. Idle sessions stay for the next offer. The caller holds p.mu.
 func holds(p *pool, now time.Time) bool { return p.pace.waits(now) || crowded(p, now) }
 
-// crowded reports whether as many transactions are in progress as a relay that has replied so rarely gets. The caller
-// holds p.mu.
+// crowded reports whether the limit for transactions in progress is reached. The limit grows with each reply of the
+// relay. The caller holds p.mu.
 func crowded(p *pool, now time.Time) bool { return p.busy >= p.limits.allowed(now)+startAhead+p.heard }
 
 // take removes the next offer from the waitlist for s, or returns nil. The caller holds p.mu.

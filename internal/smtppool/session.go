@@ -33,7 +33,7 @@ type session struct {
 	endpoint *endpoint               // address of the relay; nil: not connected yet
 	inFlight []*offer                // offers without a result
 	unheard  []completion            // lost offers, to be settled when the connection has ended
-	back     []*offer                // offers to put back into the waitlist when the session ends, which is soon
+	back     []*offer                // offers to put back into the waitlist at the end of the session
 	served   bool                    // the relay has replied to a transaction
 	silent   bool                    // no reply since the session was idle
 	idled    time.Duration           // last idle time
@@ -209,7 +209,7 @@ func (s *session) settleUnheard() {
 		return
 	}
 	others := s.pool.lost(s, s.tooMany())
-	cut := s.ctx.Err() != nil || s.spoiled                          // this side closed the connection
+	cut := s.ctx.Err() != nil || s.spoiled                          // the client closed the connection
 	ended := !cut && s.served && (!s.silent || s.idled < briefIdle) // by the relay, after some messages
 	sure := true                                                    // not because of a message
 	for _, c := range s.unheard {

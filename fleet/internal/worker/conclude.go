@@ -129,11 +129,14 @@ func (r *rules) end(m *record.Message) time.Time {
 	return retry.End(m.Enqueued, m.NotBefore, m.Expire, m.Overdue, r.maxAge)
 }
 
-// looks returns when the age of m has to be looked at again.
+// looks returns when the age of m has to be looked at again, within the years that JSON has.
 func (r *rules) looks(m *record.Message) time.Time {
 	end := r.end(m)
 	if at := record.NoticeAt(m, r.warnAfter); r.reports && !at.IsZero() && at.Before(end) {
-		return at
+		end = at
+	}
+	if end.Year() > 9999 {
+		end = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 	}
 	return end
 }

@@ -156,7 +156,7 @@ func itemOf(q *Queue, env spoolgore.Envelope, r io.Reader) (store.Item, error) {
 // zones than the envelope of a file.
 func envelopeJSON(env message.Envelope) ([]byte, error) {
 	env.Priority = max(min(env.Priority, math.MaxInt32), math.MinInt32) // as in a queue of files
-	env.NotBefore, env.Expire = env.NotBefore.UTC(), env.Expire.UTC()
+	env.NotBefore, env.Expire = utc(env.NotBefore), utc(env.Expire)
 	line, err := env.AppendLine(nil)
 	bad := new(message.AddressError)
 	switch {
@@ -171,6 +171,14 @@ func envelopeJSON(env message.Envelope) ([]byte, error) {
 	}
 	_, text, _ := bytes.Cut(line, []byte(" ")) // canonical addresses
 	return bytes.TrimSpace(text), json.Unmarshal(text, new(message.Envelope))
+}
+
+// utc returns t without a zone, within the years that JSON has.
+func utc(t time.Time) time.Time {
+	if t = t.UTC(); t.Year() > 9999 {
+		t = t.AddDate(0, 0, -1) // another zone has the year 9999
+	}
+	return t
 }
 
 // limitedReader returns ErrTooLarge behind the limit.

@@ -18,10 +18,11 @@ func TestUnusualFilesAreHandedOn(t *testing.T) {
 		"b":         `{"from": "a@example.com", "to": ["b@example.org"], "notBefore": "2026-01-02T03:04:05+20:00"}`,
 		"c\xe9.eml": `{"from": "a@example.com", "to": ["b@example.org"]}`,
 		"d":         `{"from": "a@example.com", "to": ["b@example.org"]}`,
+		"e":         `{"from": "a@example.com", "to": ["b@example.org"], "notBefore": "9999-12-31T23:00:00-02:00"}`,
 	} {
 		text := "X-Spoolgore-Envelope: " + envelope + "\n" + mail(fmt.Sprintf("m %x", name))
 		is.NoErr(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	host(t, dir, q.HandOn(), nil)
-	eventually(t, "every message is handed on", func() bool { return files(t, dir) == 0 && rows(t, q) == 4 })
+	eventually(t, "every message is handed on", func() bool { return files(t, dir) == 0 && rows(t, q) == 5 })
 }

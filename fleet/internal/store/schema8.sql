@@ -1,5 +1,6 @@
 -- Version 8: the time in hold of a message that was held while it was being sent is no age, as for any other message. A
--- message that is given up after it was to be deleted makes no report.
+-- message that is given up after it was to be deleted makes no report. A second put with the same id locks no row that a
+-- worker needs: the transaction of a program may be long.
 UPDATE spoolgore.setting SET value = '8' WHERE key = 'schema';
 UPDATE spoolgore.message SET due = clock_timestamp() WHERE state = 3 AND (due IS NULL OR due > clock_timestamp());
 
@@ -64,4 +65,41 @@ BEGIN
 		PERFORM spoolgore.discard(deleted, 3);
 	END IF;
 	RETURN ARRAY(SELECT x.id FROM jsonb_to_recordset(p_changes) AS x(id bigint) WHERE x.id <> ALL (done));
+END $$;
+
+-- enqueue adds a message, unless there is one with the same uid. The content may be added to by the same transaction.
+CREATE OR REPLACE FUNCTION spoolgore.enqueue(
+	p_uid text, p_host text, p_name text, p_age double precision, p_envelope jsonb, p_pieces bytea[], p_durable boolean,
+	OUT id bigint, OUT added boolean, OUT at timestamptz
+) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	first timestamptz;
+	later timestamptz;
+	look interval;
+BEGIN
+	IF p_durable THEN
+		PERFORM spoolgore.durable();
+	END IF;
+	at := clock_timestamp();
+	LOOP
+		id := nextval('spoolgore.message_id');
+		INSERT INTO spoolgore.uid (uid, message) VALUES (p_uid, id) ON CONFLICT (uid) DO NOTHING;
+		added := FOUND;
+		EXIT WHEN added;
+		SELECT u.message INTO id FROM spoolgore.uid u WHERE u.uid = p_uid;
+		IF FOUND THEN -- the commit of this transaction waits for the disk, and so for that of the first one
+			PERFORM pg_logical_emit_message(true, 'spoolgore', '');
+			RETURN;
+		END IF; -- the uid has just been removed
+	END LOOP;
+	first := at - make_interval(secs => greatest(p_age, 0));
+	later := (p_envelope->>'notBefore')::timestamptz;
+	SELECT make_interval(secs => value::text::double precision) INTO look FROM spoolgore.setting WHERE key = 'look';
+	INSERT INTO spoolgore.message (id, uid, host, name, state, priority, created, due, looks, sender, rcpts, size, envelope)
+	VALUES (id, p_uid, p_host, p_name, CASE WHEN later > at THEN 1 ELSE 0 END,
+		coalesce((p_envelope->>'priority')::int, 0), first, later,
+		least(greatest(first, later) + look, (p_envelope->>'expire')::timestamptz),
+		p_envelope->>'from', jsonb_array_length(p_envelope->'to'),
+		(SELECT coalesce(sum(octet_length(p)), 0) FROM unnest(p_pieces) p), p_envelope);
+	INSERT INTO spoolgore.body SELECT id, n - 1, p FROM unnest(p_pieces) WITH ORDINALITY AS x(p, n);
 END $$;

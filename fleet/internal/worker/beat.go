@@ -25,6 +25,7 @@ type pulse struct {
 	last  time.Time // when the last beat that succeeded was sent
 	gone  bool      // the database does not know the worker
 	epoch int       // number of series of beats in which no lease was lost
+	at    time.Time // of the last beat that succeeded, by the clock of the server
 }
 
 // enter registers the worker.
@@ -54,9 +55,11 @@ func (p *pulse) beat(ctx context.Context) error {
 	}
 	p.gone = false
 	p.clock.set(b.Now)
-	if !p.lasts() {
+	slept := b.Now.Sub(p.at) >= p.lease // as a suspended machine, or the clock of the server was set
+	if slept || !p.lasts() {
 		p.epoch++ // other workers may have the messages that were leased before
 	}
+	p.at = b.Now
 	if p.last = sent; p.began.IsZero() {
 		p.began = sent
 	}

@@ -158,8 +158,8 @@ func (e *Engine) makeParts(watch bool) {
 		post: post, busy: e.busy, pieces: e.pieces,
 	}
 	e.scanner = &scanner{
-		spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt, watching: watch, pieces: e.pieces,
-		moves: e.moves,
+		spool: s, opts: opts, post: post, files: e.files, adopt: e.opener.adopt,
+		working: func() bool { return working(e.opener) }, watching: watch, pieces: e.pieces, moves: e.moves,
 	}
 	e.control = &Control{
 		spool: s, opts: opts, delivery: e.delivery, rate: e.rate, scanner: e.scanner, sender: e.sender, moves: e.moves,
@@ -261,6 +261,7 @@ func (e *Engine) step(quiet bool) (wait time.Duration) {
 		e.pass(now)
 		return e.spool.journal.wait(now)
 	}
+	e.scanner.retry()
 	if !now.Before(e.scanner.next()) && !e.opener.reading() {
 		e.scanner.scan(now)
 		e.moves.retry = true

@@ -17,6 +17,7 @@ type scanner struct {
 	post     func(func())
 	pieces   *pieces
 	adopt    func() error    // continues with the directory that has replaced the spool
+	working  func() bool     // reports whether work on the directory is under way
 	ctx      context.Context // ends a scan
 	watching bool            // the system may be able to notify of new files
 	watcher  *spooldir.Watcher
@@ -29,6 +30,13 @@ type scanner struct {
 	scanning bool
 	again    bool  // a scan was asked for during the scan under way
 	sick     error // why the last scan failed
+}
+
+// retry scans again when the work is done because of which the spool still has the old directory.
+func (s *scanner) retry() {
+	if errors.Is(s.sick, errUnderWay) && !s.scanning && !s.working() {
+		s.rescan()
+	}
 }
 
 // watch asks the system to notify of files. If the system cannot notify, scans find the files.

@@ -134,13 +134,20 @@ func (o *opener) remember(n *record.Note, now time.Time) {
 	o.spool.queue.Remember(name, m, now)
 }
 
+var errUnderWay = errors.New("messages of the old directory are still under way")
+
+// working reports whether work on the directory is under way.
+func working(o *opener) bool {
+	return o.busy() || o.reading() || o.notices.busy() || o.spool.journal.file.Busy() || o.status.file.Busy()
+}
+
 // adopt continues with the directory that has replaced the spool, as after a restart. Messages of the old directory
 // stay known, in case the directory comes back. During work on the old directory adopt returns an error: the work could
 // change the new directory.
 func (o *opener) adopt() error {
 	old := *o.spool
-	if o.busy() || o.reading() || o.notices.busy() || old.journal.file.Busy() || o.status.file.Busy() {
-		return errors.New("messages of the old directory are still under way")
+	if working(o) {
+		return errUnderWay
 	}
 	now := time.Now()
 	o.adopting = true

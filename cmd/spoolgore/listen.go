@@ -102,7 +102,7 @@ func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) 
 	if in.dir, err = spooldir.New(c.Dir); err != nil {
 		return in, err
 	}
-	in.domain = cmp.Or(c.From["domain"].Value, msgfile.Host(c.Opts.LocalName))
+	in.domain = cmp.Or(c.From["domain"].Value, config.DefaultDomain())
 	if message.CheckAddress("a@"+in.domain) != nil {
 		in.domain = "localhost"
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/unbit/spoolgore/internal/conf"
+	"github.com/unbit/spoolgore/internal/message"
 )
 
 // Default paths of the configuration and of the spool.
@@ -101,19 +103,25 @@ func (f *Found) AliasFile() string {
 	return usual
 }
 
-// MailDomain returns the domain of addresses without a domain, as sendmail-spool has it: the configured domain,
-// /etc/mailname, or the name of the host.
-func (f *Found) MailDomain() string {
-	if f.domain != "" {
-		return f.domain
+// MailDomain returns the domain of addresses without a domain, as sendmail-spool has it.
+func (f *Found) MailDomain() string { return cmp.Or(f.domain, DefaultDomain()) }
+
+// DefaultDomain returns the domain of addresses without a domain if none is configured: that in /etc/mailname, or the
+// name of the host.
+func DefaultDomain() string {
+	mailname, _ := os.ReadFile("/etc/mailname")
+	host, _ := os.Hostname()
+	return firstDomain(strings.TrimSpace(string(mailname)), host, "localhost")
+}
+
+// firstDomain returns the first of the names that is a domain.
+func firstDomain(names ...string) string {
+	for _, name := range names {
+		if message.CheckAddress("a@"+name) == nil {
+			return name
+		}
 	}
-	if text, err := os.ReadFile("/etc/mailname"); err == nil && strings.TrimSpace(string(text)) != "" {
-		return strings.TrimSpace(string(text))
-	}
-	if host, err := os.Hostname(); err == nil {
-		return host
-	}
-	return "localhost"
+	return ""
 }
 
 // foundFiles returns the paths of the user's and the system's configuration.

@@ -84,3 +84,14 @@ func TestFoundRelay(t *testing.T) {
 	_, _, err = ConfigureAnywhere(nil, env, own)
 	is.True(errors.As(err, new(*Error))) // the file cannot be read, and may name the relay
 }
+
+// Without the key domain all programs complete addresses with the same domain. What is no domain does not count.
+func TestDefaultDomain(t *testing.T) {
+	is := is.New(t)
+	is.Equal(firstDomain("mail.example", "host", "localhost"), "mail.example")
+	is.Equal(firstDomain("", "host.example", "localhost"), "host.example")
+	is.Equal(firstDomain("two words", "", "localhost"), "localhost")
+	is.True(DefaultDomain() != "")
+	is.Equal((&Found{domain: "configured.example"}).MailDomain(), "configured.example")
+	is.Equal((&Found{}).MailDomain(), DefaultDomain())
+}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -64,7 +65,7 @@ func controls(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, erro
 	rss := float64(run.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) * 1024
 	return append(row,
 		value{"pause s", r.Pause, 2}, value{"reload s", r.Reload, 2}, value{"flush s", r.Flush, 2},
-		value{"slowest Health ms", r.Slowest, 1}, value{"RSS MiB", rss / mib, 0},
+		value{"options s", r.Options, 2}, value{"slowest Health ms", r.Slowest, 1}, value{"RSS MiB", rss / mib, 0},
 	), err
 }
 
@@ -93,10 +94,10 @@ func timeCommand(c *config, name, dir string) (took, first time.Duration, rss fl
 }
 
 // controlsReport has the durations of calls: in seconds, and of Health in milliseconds.
-type controlsReport struct{ Pause, Reload, Flush, Slowest float64 }
+type controlsReport struct{ Pause, Reload, Flush, Options, Slowest float64 }
 
-// runControls runs the spool in dir inside this process until n files are known, and pauses, reloads, resumes and
-// flushes it. The durations go to the file report.
+// runControls runs the spool in dir inside this process until n files are known, and pauses, reloads, resumes, flushes
+// and reconfigures it. The durations go to the file report.
 func runControls(relay, dir, report, n string) error {
 	files, err := strconv.Atoi(n)
 	if err != nil {
@@ -104,9 +105,10 @@ func runControls(relay, dir, report, n string) error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	s := spoolgore.New(dir, spoolgore.Options{
+	opts := spoolgore.Options{
 		SMTPAddr: relay, LocalName: "bench.test", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
+	}
+	s := spoolgore.New(dir, opts)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	for s.Health().Files < files {
@@ -117,7 +119,7 @@ func runControls(relay, dir, report, n string) error {
 		}
 	}
 	time.Sleep(5 * time.Second) // the first write of the status file
-	r, err := measureControls(s)
+	r, err := measureControls(s, opts)
 	stop()
 	if runErr := <-ended; err == nil {
 		err = runErr
@@ -132,8 +134,9 @@ func runControls(relay, dir, report, n string) error {
 	return os.WriteFile(report, text, 0o600)
 }
 
-// measureControls pauses, reloads, resumes and flushes s, and calls Health every millisecond meanwhile.
-func measureControls(s *spoolgore.Spool) (r controlsReport, err error) {
+// measureControls pauses, reloads, resumes and flushes s, and changes the options opts of s: a route, the age of messages
+// and the recipients that are allowed. Meanwhile it calls Health every millisecond.
+func measureControls(s *spoolgore.Spool, opts spoolgore.Options) (r controlsReport, err error) {
 	quit := make(chan struct{})
 	var calls sync.WaitGroup
 	calls.Go(func() {
@@ -154,6 +157,10 @@ func measureControls(s *spoolgore.Spool) (r controlsReport, err error) {
 	s.Resume()
 	r.Flush = took(s.Flush)
 	time.Sleep(5 * time.Second)
+	opts.Routes = []spoolgore.Route{{Sender: "other@bench.test", SMTPAddr: opts.SMTPAddr}}
+	opts.MaxAge, opts.Rewrite.Allow = 7*24*time.Hour, []string{"*"}
+	r.Options = took(func() { err = errors.Join(err, s.Reconfigure(opts)) })
+	time.Sleep(10 * time.Second)
 	close(quit)
 	calls.Wait()
 	return r, err

@@ -17,19 +17,20 @@ import (
 )
 
 // writers are shell scripts that bring the message $M into the spool, their working directory, as the file $N. Each row
-// of the table in docs/spool.md has a script, and there are scripts of other programs.
+// of the table in docs/spool.md has a script, and there are scripts of other programs. The daemon may be faster than
+// a script: a file with a usable name may be gone.
 var writers = map[string]string{
 	"renamed from tmp":             `cat "$M" >tmp/$N; mv tmp/$N $N`,
 	"linked from tmp":              `cat "$M" >tmp/$N; ln tmp/$N $N; rm tmp/$N`,
 	"linked, then renamed over it": `cat "$M" >tmp/$N; ln tmp/$N $N; perl -e 'rename "tmp/$ARGV[0]", $ARGV[0]' $N; rm -f tmp/$N`,
 	"renamed in the spool":         `cat "$M" >$N.tmp; mv $N.tmp $N.eml`,
 	"renamed from a dot name":      `cat "$M" >.$N.Xa4fQz; mv .$N.Xa4fQz $N`,
-	"renamed twice":                `cat "$M" >$N.part; mv $N.part $N.new; mv $N.new $N || test ! -e $N.new`, // the daemon may be faster
-	"renamed to and fro":           `cat "$M" >tmp/$N; mv tmp/$N $N; mv $N $N~; mv $N~ $N`,
+	"renamed twice":                `cat "$M" >$N.part; mv $N.part $N.new; mv $N.new $N || test ! -e $N.new`,
+	"renamed to and fro":           `cat "$M" >tmp/$N; mv tmp/$N $N; mv $N $N~ && mv $N~ $N || test ! -e $N`,
 	"held and released":            `cat "$M" >tmp/$N; mv tmp/$N hold/$N; mv hold/$N $N`,
-	"held under another name":      `cat "$M" >tmp/$N; mv tmp/$N $N; mv $N hold/$N.x; mv hold/$N.x $N.y`,
-	"linked and unlinked":          `cat "$M" >tmp/$N; mv tmp/$N $N; ln $N $N.2; rm $N`,
-	"moved away and back":          `cat "$M" >tmp/$N; mv tmp/$N $N; mv $N tmp/$N; mv tmp/$N $N`,
+	"held under another name":      `cat "$M" >tmp/$N; mv tmp/$N $N; mv $N hold/$N.x && mv hold/$N.x $N.y || test ! -e $N`,
+	"linked and unlinked":          `cat "$M" >tmp/$N; mv tmp/$N $N; ln $N $N.2 && rm $N || test ! -e $N`,
+	"moved away and back":          `cat "$M" >tmp/$N; mv tmp/$N $N; mv $N tmp/$N && mv tmp/$N $N || test ! -e $N`,
 	"moved over the old version":   `cat "$M" >tmp/$N; mv tmp/$N $N; cat "$M" >tmp/$N; mv -f tmp/$N $N`,
 
 	"one redirection":             `cat "$M" >$N`,

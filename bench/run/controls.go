@@ -134,8 +134,8 @@ func runControls(relay, dir, report, n string) error {
 	return os.WriteFile(report, text, 0o600)
 }
 
-// measureControls pauses, reloads, resumes and flushes s, and changes the options opts of s: a route, the age of messages
-// and the recipients that are allowed. Meanwhile it calls Health every millisecond.
+// measureControls pauses, reloads, resumes and flushes s, and changes the options opts of s: a route, the age of
+// messages and the recipients that are allowed. Meanwhile it calls Health every millisecond.
 func measureControls(s *spoolgore.Spool, opts spoolgore.Options) (r controlsReport, err error) {
 	quit := make(chan struct{})
 	var calls sync.WaitGroup

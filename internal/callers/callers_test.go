@@ -77,8 +77,8 @@ func unpack(t *testing.T, file string) (dir string, want []string) {
 // startDaemon runs spoolgore on the spool until the end of the test.
 func (h *host) startDaemon(t *testing.T, relay string) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(h.bin, "spoolgore"), "-smtpaddr", relay, "-localname", "host.example",
-		"-listen", "0", h.spool)
+	cmd := exec.Command(filepath.Join(h.bin, "spoolgore"), "-config", filepath.Join(h.etc, "spoolgore.conf"),
+		"-smtpaddr", relay, "-localname", "host.example", "-listen", "0", h.spool)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)

@@ -301,8 +301,8 @@ func (s *Spool) Status() Status {
 	status := Status{}
 	var finish func()
 	do(s, func(c *engine.Control, done func()) {
-		c.Snapshot(func(records []queue.Named, causes func(*record.Message) func(to string) string) {
-			finish = func() { maps.Copy(status, statusOf(s.dir, records, causes, time.Now())) }
+		c.Snapshot(func(records func() []queue.Named, causes func(*record.Message) func(to string) string) {
+			finish = func() { maps.Copy(status, statusOf(s.dir, records(), causes, time.Now())) }
 			done()
 		})
 	}, func() {

@@ -183,11 +183,14 @@ func (c *Control) Reconfigure(o Options) error {
 	return nil
 }
 
-// Snapshot takes a snapshot in pieces. The loop calls then with the record of every message, and a function that
-// returns the reason why the mail of a sender cannot be sent now. Records of files that are missing are among them.
-func (c *Control) Snapshot(then func(records []queue.Named, causes func(*record.Message) func(to string) string)) {
+// Snapshot takes a snapshot in pieces. The loop calls then with two functions: records returns the record of every
+// message, and causes the reason why the mail of a sender cannot be sent now. Records of files that are missing are
+// among them. Any goroutine may call records, once.
+func (c *Control) Snapshot(
+	then func(records func() []queue.Named, causes func(*record.Message) func(to string) string),
+) {
 	c.pieces.add(func() *queue.Work {
-		return c.spool.queue.Snap(time.Now(), func(records []queue.Named) { then(records, c.sender.causes()) })
+		return c.spool.queue.Snap(time.Now(), func(records func() []queue.Named) { then(records, c.sender.causes()) })
 	}, snapSize, nil)
 }
 
@@ -259,10 +262,11 @@ func (c *Control) Rescan(retried string) {
 func (c *Control) InFlight(name string) bool { return queue.InFlight(c.spool.queue, name) }
 
 // Records takes a snapshot in pieces. The loop calls then with a function that returns the record of each message, by
-// name. Any goroutine may call the function. The records belong to the caller.
+// name. Any goroutine may call the function, once. The records belong to the caller.
 func (c *Control) Records(then func(records func() map[string]*record.Message)) {
-	c.Snapshot(func(all []queue.Named, _ func(*record.Message) func(to string) string) {
+	c.Snapshot(func(named func() []queue.Named, _ func(*record.Message) func(to string) string) {
 		then(func() map[string]*record.Message {
+			all := named()
 			records := make(map[string]*record.Message, len(all))
 			for _, n := range all {
 				records[n.Name] = n.Record.Shown()

@@ -114,9 +114,9 @@ func (w *statusWriter) start(now time.Time, then func(error)) {
 	}
 	w.pieces.add(func() *queue.Work {
 		w.begin(now)
-		return w.spool.queue.Snap(now, func(records []queue.Named) {
+		return w.spool.queue.Snap(now, func(records func() []queue.Named) {
 			w.collecting = false
-			write, empty := w.content(records, now)
+			write, empty := w.content(records(), now)
 			w.startWith(write, empty, func(err error) {
 				if then != nil {
 					then(err)

@@ -5,7 +5,6 @@ package fairqueue
 
 import (
 	"iter"
-	"slices"
 
 	"github.com/unbit/spoolgore/internal/pqueue"
 )
@@ -86,7 +85,7 @@ type sorted[T any] struct{ *pqueue.Queue[T] }
 
 func (sorted[T]) served(T) {}
 
-func (s sorted[T]) each() iter.Seq[T] { return slices.Values(s.Queue.All()) }
+func (s sorted[T]) each() iter.Seq[T] { return s.Queue.All() }
 
 // A rotation is a lane made of lanes, one for each key of the items. The lanes take turns.
 type rotation[T any, K comparable] struct {
@@ -123,7 +122,7 @@ func newRotation[T any, K comparable](
 
 func (r *rotation[T, K]) each() iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for _, m := range r.order.All() {
+		for m := range r.order.All() {
 			for x := range m.each() {
 				if !yield(x) {
 					return

@@ -1,7 +1,12 @@
 // Package pqueue is a priority queue. The queue keeps the position of each item, so that any item can be removed.
 package pqueue
 
-import "container/heap"
+import (
+	"container/heap"
+	"iter"
+
+	"github.com/unbit/spoolgore/internal/chunks"
+)
 
 // A Queue holds items with the least item on top. An item may be in several queues, each with its own index function.
 // New makes a Queue. Only one goroutine may use a Queue.
@@ -14,10 +19,10 @@ func New[T any](less func(a, b T) bool, index func(T) *int32) *Queue[T] {
 }
 
 // Len returns the number of items.
-func (p *Queue[T]) Len() int { return len(p.items) }
+func (p *Queue[T]) Len() int { return p.inner.Len() }
 
 // Top returns the least item; the queue must not be empty.
-func (p *Queue[T]) Top() T { return p.items[0] }
+func (p *Queue[T]) Top() T { return *p.items.At(0) }
 
 // Push adds x, or moves x to the right place if the queue has x already.
 func (p *Queue[T]) Push(x T) {
@@ -38,36 +43,33 @@ func (p *Queue[T]) Remove(x T) {
 // Reorder moves every item to the right place, after a change of the values that less compares.
 func (p *Queue[T]) Reorder() { heap.Init(&p.inner) }
 
-// All returns the items in no particular order. The queue must not change while the caller uses the slice.
-func (p *Queue[T]) All() []T { return p.items }
+// All yields the items in no particular order. The queue must not change meanwhile.
+func (p *Queue[T]) All() iter.Seq[T] { return p.items.All() }
 
 // inner implements heap.Interface.
 type inner[T any] struct {
-	items []T
+	items chunks.List[T]
 	less  func(a, b T) bool
 	index func(T) *int32
 }
 
-func (in *inner[T]) Len() int           { return len(in.items) }
-func (in *inner[T]) Less(i, j int) bool { return in.less(in.items[i], in.items[j]) }
+func (in *inner[T]) Len() int           { return in.items.Len() }
+func (in *inner[T]) Less(i, j int) bool { return in.less(*in.items.At(i), *in.items.At(j)) }
 
 func (in *inner[T]) Swap(i, j int) {
-	in.items[i], in.items[j] = in.items[j], in.items[i]
-	*in.index(in.items[i]), *in.index(in.items[j]) = int32(i), int32(j)
+	a, b := in.items.At(i), in.items.At(j)
+	*a, *b = *b, *a
+	*in.index(*a), *in.index(*b) = int32(i), int32(j)
 }
 
 func (in *inner[T]) Push(x any) {
 	item := x.(T)
-	*in.index(item) = int32(len(in.items))
-	in.items = append(in.items, item)
+	*in.index(item) = int32(in.Len())
+	in.items.Push(item)
 }
 
 func (in *inner[T]) Pop() any {
-	last := len(in.items) - 1
-	item := in.items[last]
-	var zero T
-	in.items[last] = zero
-	in.items = in.items[:last]
+	item := in.items.Pop()
 	*in.index(item) = -1
 	return item
 }

@@ -56,11 +56,11 @@ func TestReorderPutsAllInTheirPlaces(t *testing.T) {
 	is := is.New(t)
 	rng := rand.New(rand.NewPCG(1, 2))
 	p := New(func(x, y *item) bool { return x.key < y.key }, func(x *item) *int32 { return &x.a })
-	for i := range 100 {
+	for i := range 3000 {
 		p.Push(&item{key: i, a: -1})
 	}
-	for _, x := range p.All() {
-		x.key = rng.IntN(1000)
+	for x := range p.All() {
+		x.key = rng.IntN(10_000)
 	}
 	p.Reorder()
 	for last := -1; p.Len() > 0; {

@@ -32,7 +32,7 @@ type absent struct {
 
 	// After a start: the names of messages whose files were not compared yet, by the hashes of their identities. Those
 	// of a long status file are in noted, which takes less memory.
-	noted      noted
+	noted      *noted // nil: empty
 	unverified map[uint64]string
 	others     map[uint64][]string // further names, of messages with the same identity
 	recalled   int                 // entries among them
@@ -78,7 +78,7 @@ func (a *absent) names(m *record.Message) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		h := a.hash(m)
 		first, known := a.unverified[h]
-		if !a.noted.names(m, h, yield) || !known || !yield(first) {
+		if a.noted != nil && !a.noted.names(m, h, yield) || !known || !yield(first) {
 			return
 		}
 		for _, name := range a.others[h] {

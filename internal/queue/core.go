@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-	"unique"
 
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/retry"
@@ -18,6 +17,7 @@ type core struct {
 	rules   Rules
 	sched   schedule
 	packer  *record.Packer
+	senders senders
 	trouble troubles
 	changed bool // the snapshot has changed
 	ordered bool // maps are read in the order of their keys: a test can repeat what happened
@@ -32,7 +32,7 @@ type core struct {
 
 func newCore(r Rules, now time.Time) core {
 	return core{
-		files: newFiles(), rules: r, sched: newSchedule(&r, now), packer: record.NewPacker(now),
+		files: newFiles(), rules: r, sched: newSchedule(&r, now), packer: record.NewPacker(now), senders: make(senders),
 		trouble: make(troubles), served: make(map[*entry]*record.Message), chunk: chunkSize, short: shortQueue,
 	}
 }
@@ -89,7 +89,7 @@ func (c *core) reread(e *entry, now time.Time) {
 func (c *core) keep(e *entry, m *record.Message, now time.Time) {
 	c.sched.unready(e)
 	e.msg = c.packer.Pack(m, now)
-	e.sender, e.priority = unique.Make(m.From), clampPriority(m.Priority)
+	e.sender, e.priority = c.senders.shared(m.From), clampPriority(m.Priority)
 	e.set(fresh, m.Attempts == 0 && !e.has(refused))
 	e.later = laterGroup(m)
 	if e.state == ready {

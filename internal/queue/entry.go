@@ -2,8 +2,8 @@ package queue
 
 import (
 	"math"
+	"strings"
 	"time"
-	"unique"
 
 	"github.com/unbit/spoolgore/internal/compact"
 	"github.com/unbit/spoolgore/internal/record"
@@ -56,11 +56,11 @@ type entry struct {
 	seen    *seenFile      // time when this process saw the file; nil: not yet
 	suspect *time.Time     // when the relay last failed in the middle of a transaction of this message; nil: never
 
-	sender   unique.Handle[string] // of the message; the zero value: the message was not read yet
-	user     uint32                // owner of the file, as the file system says
-	priority int32                 // of the message
-	lane     int32                 // ready: number of its lane, see schedule
-	place    [3]int32              // index in pending, ready and expiry; -1: not there
+	sender   *string  // of the message; nil: the message was not read yet
+	user     uint32   // owner of the file, as the file system says
+	priority int32    // of the message
+	lane     int32    // ready: number of its lane, see schedule
+	place    [3]int32 // index in pending, ready and expiry; -1: not there
 	flags    flags
 	hash     uint32 // of the identity of the message, for noted
 	round    uint16 // number of the scan that last saw the file
@@ -74,10 +74,29 @@ type entry struct {
 
 // from returns the sender of the message; empty: the null sender, or the message was not read yet.
 func (e *entry) from() string {
-	if e.sender == (unique.Handle[string]{}) {
+	if e.sender == nil {
 		return ""
 	}
-	return e.sender.Value()
+	return *e.sender
+}
+
+// senders are pointers to the last senders, which very many entries share. Package unique would do, but has its callers
+// wait for up to 0.3 s while garbage is collected.
+type senders map[string]*string
+
+const mostSenders = 1024
+
+// shared returns a pointer to a copy of name.
+func (s senders) shared(name string) *string {
+	if p := s[name]; p != nil {
+		return p
+	}
+	if len(s) == mostSenders {
+		clear(s)
+	}
+	name = strings.Clone(name)
+	s[name] = &name
+	return &name
 }
 
 // flags are boolean properties of an entry.

@@ -105,6 +105,6 @@ func (f *files) verified(e *entry) {
 // allVerified frees memory if the records of all messages of the last run were compared with their files.
 func (f *files) allVerified() {
 	if f.absent.recalled == 0 && len(f.memory) == 0 && f.load == nil {
-		f.absent.noted, f.absent.unverified, f.absent.others = noted{}, nil, nil
+		f.absent.noted, f.absent.unverified, f.absent.others = nil, nil, nil
 	}
 }

@@ -300,6 +300,7 @@ func inspect(t testing.TB, q *Queue) {
 		t.Fatalf("%s is %v: %s", e.name, e.state, why)
 	}
 	pending, readies, expiry, underWay, indexed, recalls := 0, 0, 0, 0, 0, 0
+	byDue, byLook := slices.Collect(q.sched.pending.All()), slices.Collect(q.sched.expiry.All())
 	all := make([]*entry, 0, len(q.entries))
 	for name, e := range q.entries {
 		if all = append(all, e); e.name != name {
@@ -348,13 +349,13 @@ func inspect(t testing.TB, q *Queue) {
 		}
 		if timed {
 			pending++
-			if q.sched.pending.All()[e.place[0]] != e {
+			if byDue[e.place[0]] != e {
 				fail(e, "place in pending")
 			}
 		}
 		if e.place[2] >= 0 {
 			expiry++
-			if q.sched.expiry.All()[e.place[2]] != e {
+			if byLook[e.place[2]] != e {
 				fail(e, "place in expiry")
 			}
 		}

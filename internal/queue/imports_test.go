@@ -19,6 +19,7 @@ var ioPackages = []string{
 // ioPackages that it imports itself, and the reason why that is no I/O.
 var pure = map[string]map[string]string{
 	"internal/attempt":   {"sync": "patterns of replies, which are compiled at their first use"},
+	"internal/chunks":    nil,
 	"internal/fairqueue": nil,
 	"internal/message": {
 		"io/fs": "ErrClosed, an error of a reader",

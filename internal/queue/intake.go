@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/chunks"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -120,11 +121,13 @@ func (q *Queue) Notice(came, gone []string, now time.Time) {
 // Scan is one listing of the spool directory. If the listing fails, do not call End: then no new file is added,
 // and no file that was not listed is looked for. A Scan must not be used after the next BeginScan.
 type Scan struct {
-	c     *core
-	round uint16    // number of the scan
-	fresh []string  // listed names that the queue did not know
-	rest  time.Time // when the next listed message that is known and waits is to be read
-	hold  bool      // hold/ was listed
+	c      *core
+	round  uint16              // number of the scan
+	found  chunks.List[string] // listed names that the queue did not know
+	fresh  []string            // the same after Sort
+	sorted bool                // Sort was called
+	rest   time.Time           // when the next listed message that is known and waits is to be read
+	hold   bool                // hold/ was listed
 
 	absent map[string]*entry // absent entries by name; nil: not needed yet
 	now    time.Time         // when the scan began
@@ -155,7 +158,7 @@ func (s *Scan) Listed(files []File, now time.Time) {
 			e.set(soon, s.rest.After(now))
 			s.rest = s.rest.Add(readPace)
 		default:
-			s.fresh = append(s.fresh, f.Name)
+			s.found.Push(f.Name)
 		}
 	}
 }
@@ -240,12 +243,14 @@ func compareVersion(c *core, e *entry, v Version, now time.Time) {
 }
 
 // Sort prepares End. Any goroutine may call Sort when the listing is complete, while no other method is running.
-func (s *Scan) Sort() { slices.Sort(s.fresh) }
+func (s *Scan) Sort() {
+	s.fresh, s.found, s.sorted = slices.Sorted(s.found.All()), chunks.List[string]{}, true
+}
 
 // End tells that the listing is complete. A message whose file is not in the listing is looked for by its name. New
 // files are read in the order of their names, which may be the order of their age. The work is done in pieces.
 func (s *Scan) End(now time.Time) *Work {
-	if !slices.IsSorted(s.fresh) {
+	if !s.sorted {
 		s.Sort()
 	}
 	c, seen, fresh := s.c, seenAt(s.now), s.fresh
@@ -272,7 +277,7 @@ func (s *Scan) End(now time.Time) *Work {
 			}
 		}
 	}
-	return newWork(c, do, end, names, present(c))
+	return newLongWork(c, len(fresh)+c.Known(), do, end, names, present(c))
 }
 
 // lookForRest looks for the messages whose files were not seen: they are in hold/, or gone.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/record"
@@ -40,6 +41,7 @@ type Stored struct {
 
 // BeginLoad begins a Load of q. No other may be under way.
 func BeginLoad(q *Queue, now time.Time) *Load {
+	q.absent.noted = cmp.Or(q.absent.noted, new(noted))
 	q.load = &Load{c: &q.core, packer: record.NewPacker(now), now: now, rest: now}
 	return q.load
 }

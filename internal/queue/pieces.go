@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/chunks"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -25,12 +26,20 @@ type subject struct {
 	e    *entry // nil: the file was not seen yet
 }
 
-// newWork returns the work of calling do for the messages of each source, and end at the end, if not nil.
+// newWork returns the work of calling do for the messages of each source, and end at the end, if not nil. The sources
+// have known messages only.
 func newWork(
 	c *core, do func(s subject, now time.Time), end func(now time.Time) *Work, sources ...iter.Seq[subject],
 ) *Work {
+	return newLongWork(c, c.Known(), do, end, sources...)
+}
+
+// newLongWork is newWork for n messages.
+func newLongWork(
+	c *core, n int, do func(s subject, now time.Time), end func(now time.Time) *Work, sources ...iter.Seq[subject],
+) *Work {
 	w := &Work{do: do, end: end}
-	if c.Known() > c.short {
+	if n > c.short {
 		w.more, w.stop = iter.Pull(inChunks(c.chunk, sources))
 		return w
 	}
@@ -145,17 +154,17 @@ func (f *files) here(s subject) *entry {
 
 // A shot is a snapshot that is taken in pieces.
 type shot struct {
-	left    []Named // by the name at the beginning: messages that have left their names since
-	absent  []Named // at the beginning
-	records []Named // of the others
+	left    []Named            // by the name at the beginning: messages that have left their names since
+	absent  []Named            // at the beginning
+	records chunks.List[Named] // of the others
 }
 
-// Snap takes a snapshot in pieces, and calls then with the record of every message that was known at the beginning, as
-// of then or later. A message that got another name meanwhile may be there under both. Records are in no particular
-// order.
-func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
+// Snap takes a snapshot in pieces, and calls then with a function that returns the record of every message that was
+// known at the beginning, as of then or later. A message that got another name meanwhile may be there under both.
+// Records are in no particular order. Any goroutine may call the function, once: with many messages it takes long.
+func (q *Queue) Snap(now time.Time, then func(all func() []Named)) *Work {
 	q.packServed(now)
-	s := &shot{records: make([]Named, 0, len(q.memory)+len(q.entries))}
+	s := &shot{}
 	q.absent.snapshot(q.entries, func(n Named) bool {
 		s.absent = append(s.absent, n)
 		return true
@@ -168,7 +177,7 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 				break
 			}
 		}
-		then(s.all())
+		then(s.all)
 		return nil
 	}
 	take := func(x subject, now time.Time) { s.take(&q.core, x, now) }
@@ -178,7 +187,7 @@ func (q *Queue) Snap(now time.Time, then func([]Named)) *Work {
 // take adds the record of x, unless x has left its name: then the record is in left.
 func (s *shot) take(c *core, x subject, now time.Time) {
 	if n, ok := named(c, x, now); ok {
-		s.records = append(s.records, n)
+		s.records.Push(n)
 	}
 }
 
@@ -205,14 +214,14 @@ func named(c *core, x subject, now time.Time) (n Named, ok bool) {
 // all returns the records. A message is there once under a name. Remember takes two messages of one name.
 func (s *shot) all() []Named {
 	if len(s.left) == 0 {
-		return append(s.records, s.absent...)
+		return slices.AppendSeq(slices.Grow(s.absent, s.records.Len()), s.records.All())
 	}
 	left := make(map[string][]string, len(s.left)) // identities by name
 	for _, n := range s.left {
 		left[n.Name] = append(left[n.Name], identity(n.Record.Message()))
 	}
 	all := append(s.absent, s.left...)
-	for _, n := range s.records {
+	for n := range s.records.All() {
 		if ids := left[n.Name]; len(ids) == 0 || !slices.Contains(ids, identity(n.Record.Message())) {
 			all = append(all, n)
 		}

@@ -46,7 +46,7 @@ type taking struct {
 var takings = map[string]func(q *Queue, now time.Time) taking{
 	"Snap": func(q *Queue, now time.Time) taking {
 		var got []Named
-		work := q.Snap(now, func(all []Named) { got = all })
+		work := q.Snap(now, func(all func() []Named) { got = all() })
 		return taking{func(n int) bool { return work.Do(n, now) }, func() []Named { return got }}
 	},
 	"Stream": func(q *Queue, now time.Time) taking {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/chunks"
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -48,7 +49,7 @@ func (q *Queue) Reload(edits *Edits, how record.Edit, now time.Time) *Work {
 	q.packServed(now)
 	r := &edition{
 		c: &q.core, edits: edits, how: how, absents: q.absent.inOrder(),
-		todo: make([]subject, 0, q.Known()), former: make(map[*entry]string), done: make(map[*entry]bool),
+		former: make(map[*entry]string), done: make(map[*entry]bool),
 	}
 	for _, e := range r.absents {
 		r.done[e] = true // not again if the file is back meanwhile
@@ -63,7 +64,7 @@ type edition struct {
 	edits   *Edits
 	how     record.Edit
 	now     time.Time
-	todo    []subject
+	todo    chunks.List[subject]
 	absents []*entry          // at the beginning
 	former  map[*entry]string // names of entries that have left their names while the messages were collected
 	done    map[*entry]bool   // entries that are not to be edited again
@@ -71,7 +72,7 @@ type edition struct {
 
 func (r *edition) collect(s subject, _ time.Time) {
 	if s.e == nil || !r.done[s.e] {
-		r.todo = append(r.todo, s)
+		r.todo.Push(s)
 	}
 }
 
@@ -90,14 +91,14 @@ func (r *edition) begin(time.Time) *Work {
 	r.c.edition = nil
 	for _, e := range r.absents {
 		delete(r.done, e)
-		r.todo = append(r.todo, subject{e.name, e})
+		r.todo.Push(subject{e.name, e})
 	}
-	collected := len(r.todo)
-	for e, name := range r.former { // those that were left out
-		r.todo = append(r.todo, subject{name, e})
+	leftOut := make([]subject, 0, len(r.former))
+	for e, name := range r.former {
+		leftOut = append(leftOut, subject{name, e})
 	}
-	slices.SortFunc(r.todo[collected:], func(a, b subject) int { return cmp.Compare(a.name, b.name) })
-	return &Work{todo: r.todo, do: r.editOnce}
+	slices.SortFunc(leftOut, func(a, b subject) int { return cmp.Compare(a.name, b.name) })
+	return newLongWork(r.c, r.todo.Len(), r.editOnce, nil, r.todo.All(), slices.Values(leftOut))
 }
 
 // editOnce edits the message s, unless that was done under another name.

@@ -148,7 +148,7 @@ func (s *schedule) idle(now time.Time) bool {
 	if s.backlog() > 0 {
 		return false
 	}
-	for _, e := range s.pending.All() {
+	for e := range s.pending.All() {
 		if e.has(soon) || !s.time(e.due).After(now) {
 			return false
 		}

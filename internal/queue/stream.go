@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/unbit/spoolgore/internal/chunks"
 )
 
 // A Stream is a snapshot of a long queue. The owner takes a few records at a time, and may call other methods of the
@@ -12,10 +14,11 @@ import (
 // also of messages that are new since the beginning. A Queue has at most one Stream.
 type Stream struct {
 	c      *core
-	todo   []subject // not taken yet
-	absent []Named   // at the beginning, not taken yet
-	left   []Named   // by the name when the message left the name
-	passed string    // name of the last subject that was taken
+	found  chunks.List[subject] // before Sort
+	todo   []subject            // not taken yet
+	absent []Named              // at the beginning, not taken yet
+	left   []Named              // by the name when the message left the name
+	passed string               // name of the last subject that was taken
 }
 
 // BeginStream begins a Stream of q. Collect must follow, and in the end Close.
@@ -38,16 +41,17 @@ func BeginStream(q *Queue, now time.Time) *Stream {
 
 // Collect returns the work of collecting the messages.
 func (s *Stream) Collect() *Work {
-	s.todo = make([]subject, 0, s.c.Known())
-	collect := func(x subject, _ time.Time) { s.todo = append(s.todo, x) }
+	collect := func(x subject, _ time.Time) { s.found.Push(x) }
 	return newWork(s.c, collect, nil, unseen(s.c), present(s.c))
 }
 
 // Len returns the number of files not taken yet.
-func (s *Stream) Len() int { return len(s.todo) + len(s.absent) }
+func (s *Stream) Len() int { return s.found.Len() + len(s.todo) + len(s.absent) }
 
 // Sort sorts the messages. The owner calls Sort once after Collect and before Next, in any goroutine.
 func (s *Stream) Sort() {
+	s.todo = slices.AppendSeq(make([]subject, 0, s.found.Len()), s.found.All())
+	s.found = chunks.List[subject]{}
 	slices.SortFunc(s.todo, func(a, b subject) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(s.absent, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
 }

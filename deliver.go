@@ -96,7 +96,7 @@ type DeliveryError struct {
 	Uncertain bool   // the message was sent completely, but no reply came: the relay may have accepted the message
 	Err       error  // cause
 
-	rested bool // Uncertain, on a connection after idle time: most likely the relay has not received the message
+	outcome attempt.Outcome // of NewSMTP: has more than the fields above
 }
 
 // Error returns the step and the cause.
@@ -111,7 +111,7 @@ func (e *DeliveryError) Unwrap() error { return e.Err }
 func deliveryError(o attempt.Outcome) error {
 	return &DeliveryError{
 		Fault: Fault(o.Fault), Op: string(o.Op), Code: o.Code,
-		Permanent: o.Permanent, Uncertain: o.Uncertain, Err: o.Err, rested: o.Rested,
+		Permanent: o.Permanent, Uncertain: o.Uncertain, Err: o.Err, outcome: o,
 	}
 }
 
@@ -179,7 +179,9 @@ func outcomeOf(r Result) attempt.Outcome {
 		o.Fault = attempt.Message
 	} else {
 		o.Fault, o.Op, o.Code = attempt.Fault(d.Fault), attempt.Op(d.Op), d.Code
-		o.Permanent, o.Uncertain, o.Rested = d.Permanent, d.Uncertain, d.rested
+		from := d.outcome
+		o.Permanent, o.Uncertain, o.Rested, o.Final = d.Permanent, d.Uncertain, from.Rested, from.Final
+		o.Undecided, o.Throttled, o.Cause, o.Enhanced = from.Undecided, from.Throttled, from.Cause, from.Enhanced
 	}
 	o.Withdrawn = errors.Is(o.Err, context.Canceled)
 	return o

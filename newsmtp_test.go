@@ -3,6 +3,7 @@ package spoolgore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -216,4 +217,38 @@ func TestRunEndsWithWrappedSMTP(t *testing.T) {
 		_, err = os.Stat(filepath.Join(dir, "m"))
 		is.NoErr(err)
 	})
+}
+
+// A refusal for now that may be about the amount of mail counts as an attempt only if the relay accepts other mail: also
+// behind a Transport of the application.
+func TestWrappedSMTPKeepsUndecidedRefusals(t *testing.T) {
+	for _, reply := range []string{"450 4.7.1 too many messages", "451 4.7.500 server busy", "450 4.2.0 greylisted", "451 4.3.0 error"} {
+		var got [2]string
+		for i := range got {
+			synctest.Test(t, func(t *testing.T) {
+				is := is.New(t)
+				dir, relays := t.TempDir(), relaysByName{"main": {Reply: func(verb, _ string) string {
+					if verb == "RCPT" {
+						return reply
+					}
+					return ""
+				}}}
+				opts := Options{SMTPAddr: "main.test:25", Dial: relays.dial}
+				if i == 1 {
+					smtp, err := NewSMTP(opts)
+					is.NoErr(err)
+					defer smtp.(io.Closer).Close()
+					opts = Options{Transport: TransportFunc(smtp.Deliver)}
+				}
+				drop(t, dir, "m", named)
+				s, stop := start(t, dir, opts)
+				pass(time.Hour)
+				for _, m := range s.Status() {
+					got[i] = fmt.Sprintf("%d attempts", m.Attempts)
+				}
+				stop()
+			})
+		}
+		is.New(t).Equal(got[1], got[0]) // reply
+	}
 }

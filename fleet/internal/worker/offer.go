@@ -120,12 +120,34 @@ func park(w *worker, j *job, rest time.Duration) {
 	w.probing = false // another message shows whether the account works
 	w.busy++
 	now := w.clock.now()
-	later := now.Add(min(rest, parkTime))
+	later := w.parking.next(now, rest)
 	s := &settlement{job: j}
 	w.rules.conclude(s, now)
 	s.change.State, s.change.Due = store.Waiting, &later
 	w.recorder.add(s)
 }
 
-// parkTime is the longest time that a message is parked.
-const parkTime = 5 * time.Second
+// A parking says until when a message is parked. Parked messages come back one after the other: a long backlog of a
+// relay that is down would else be claimed and parked all the time, and hold up the mail of the other relays.
+type parking struct {
+	last time.Time // when the last one comes back
+}
+
+const (
+	parkTime = 5 * time.Second      // at most, for a few messages: other workers may reach the relay
+	parkPace = 2 * time.Millisecond // between two messages
+	mostPark = 10 * time.Minute     // at most, for any number of messages
+)
+
+// next returns when the next message is due whose relays rest for the time rest.
+func (p *parking) next(now time.Time, rest time.Duration) time.Time {
+	at := now.Add(min(rest, parkTime))
+	if next := p.last.Add(parkPace); next.After(at) {
+		at = next
+	}
+	if most := now.Add(mostPark); at.After(most) {
+		at = most
+	}
+	p.last = at
+	return at
+}

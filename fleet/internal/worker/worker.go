@@ -76,6 +76,7 @@ type worker struct {
 	probing  bool // one message is under way to find out whether an account works
 	barred   bool // the account was refused
 	after    string
+	parking  parking
 }
 
 // status is what a worker says of itself with each beat.

@@ -1,12 +1,9 @@
 package fleet
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +12,6 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/fleet/internal/operate"
-	"github.com/unbit/spoolgore/fleet/internal/pgtest"
 	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
@@ -26,95 +22,9 @@ func figures(t *testing.T) {
 	}
 }
 
-// processor returns the processor time of all processes of a server in seconds, including processes that have ended.
-func processor(t *testing.T, s *pgtest.Server) (seconds float64) {
-	t.Helper()
-	dirs, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Skip(err)
-	}
-	postmaster := strconv.Itoa(s.PID())
-	for _, d := range dirs {
-		text, err := os.ReadFile("/proc/" + d.Name() + "/stat")
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		f := strings.Fields(rest)
-		if d.Name() != postmaster && f[1] != postmaster {
-			continue
-		}
-		ticks := []string{f[11], f[12]}
-		if d.Name() == postmaster {
-			ticks = append(ticks, f[13], f[14]) // children that have ended
-		}
-		for _, x := range ticks {
-			n, _ := strconv.Atoi(x)
-			seconds += float64(n) / 100
-		}
-	}
-	return seconds
-}
-
 // body4k returns a message of 4 KiB.
 func body4k(subject string) string {
 	return mail(subject) + strings.Repeat(strings.Repeat("x", 70)+"\n", 55)
-}
-
-// TestFiguresThroughput compares Put by 24 goroutines and one worker with a local spool with the same relay and
-// options: messages a second, and processor time of the server for a message.
-func TestFiguresThroughput(t *testing.T) {
-	figures(t)
-	is := is.New(t)
-	const n, writers = 3000, 24
-	env := spoolgore.Envelope{From: "a@example.com", To: []string{"b@example.org"}}
-	run := func(put func(i int) error, left func() int, relay *smtptest.Relay) time.Duration {
-		began := time.Now()
-		var all sync.WaitGroup
-		for k := range writers {
-			all.Go(func() {
-				for i := k; i < n; i += writers {
-					if err := put(i); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			})
-		}
-		all.Wait()
-		for left() > 0 {
-			time.Sleep(5 * time.Millisecond)
-		}
-		is.Equal(len(relay.Messages()), n)
-		return time.Since(began)
-	}
-	server, url := own(t)
-	q := open(t, Options{DB: url})
-	for round := range 3 {
-		relay := &smtptest.Relay{}
-		dir := t.TempDir()
-		spool := spoolgore.New(dir, options(relay))
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- spool.Run(ctx) }()
-		local := run(func(i int) error {
-			_, err := spool.Put(ctx, env, strings.NewReader(body4k(fmt.Sprint("m", i))))
-			return err
-		}, func() int { return n - len(relay.Messages()) }, relay)
-		stop()
-		is.NoErr(<-ended)
-		relay = &smtptest.Relay{}
-		end := work(t, q, options(relay))
-		before := processor(t, server)
-		fleet := run(func(i int) error {
-			_, err := q.Put(t.Context(), env, strings.NewReader(body4k(fmt.Sprint("m", i))))
-			return err
-		}, func() int { return rows(t, q) }, relay)
-		used := processor(t, server) - before
-		end()
-		t.Logf("round %d: local %.0f/s, fleet %.0f/s, ratio %.2f; server %.2f ms a message", round,
-			n/local.Seconds(), n/fleet.Seconds(), local.Seconds()/fleet.Seconds(), 1000*used/n)
-	}
 }
 
 // TestFiguresManyMessages measures the counts, and fresh mail, among very many deferred messages.
@@ -162,10 +72,11 @@ func TestFiguresManyMessages(t *testing.T) {
 	t.Logf("totals of %d: %v", n, time.Since(began).Round(time.Millisecond))
 	stop = work(t, q, options(relay))
 	full := fresh()
-	before := processor(t, server)
+	before, _ := server.Processor()
 	time.Sleep(20 * time.Second)
+	after, _ := server.Processor()
 	t.Logf("fresh p50 %v empty, %v beside %d deferred; idle %.1f ms/s of the server", empty, full, n,
-		1000*(processor(t, server)-before)/20)
+		1000*(after-before)/20)
 	stop()
 }
 

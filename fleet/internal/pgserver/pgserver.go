@@ -181,6 +181,36 @@ func (s *Server) end(sig os.Signal) {
 	}
 }
 
+// Processor returns the processor time of all processes of the server in seconds, including processes that have ended.
+// Only Linux tells.
+func (s *Server) Processor() (seconds float64, err error) {
+	dirs, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	postmaster := strconv.Itoa(s.PID())
+	for _, d := range dirs {
+		text, err := os.ReadFile("/proc/" + d.Name() + "/stat")
+		if err != nil {
+			continue // no process, or one that has ended
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		f := strings.Fields(rest)
+		if d.Name() != postmaster && f[1] != postmaster {
+			continue
+		}
+		ticks := []string{f[11], f[12]}
+		if d.Name() == postmaster {
+			ticks = append(ticks, f[13], f[14]) // children that have ended
+		}
+		for _, x := range ticks {
+			n, _ := strconv.Atoi(x)
+			seconds += float64(n) / 100
+		}
+	}
+	return seconds, nil
+}
+
 // PID returns the process of a running server.
 func (s *Server) PID() int {
 	s.mu.Lock()

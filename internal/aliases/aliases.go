@@ -120,12 +120,15 @@ func (t *Table) add(entry, file string, line int) {
 
 // unsupported returns why a target is not supported; nil: the target is supported.
 func unsupported(target string) error {
+	name, literal := strings.CutPrefix(target, `\`)
 	switch {
 	case target == devNull:
-	case target[0] == '|':
+	case strings.HasPrefix(name, "|"):
 		return errors.New("a command is not supported as a recipient")
-	case target[0] == '/':
+	case strings.HasPrefix(name, "/"):
 		return errors.New("a file is not supported as a recipient")
+	case literal && strings.HasPrefix(name, include):
+		return fmt.Errorf("%s: the backslash before %s is wrong", target, include)
 	}
 	return nil
 }

@@ -255,6 +255,7 @@ func FuzzAliases(f *testing.F) {
 	f.Add(file, "list")
 	f.Add("a: b, a\nb: :include:/l1, \\a", "a")
 	f.Add("a: \"|x\", \\|y, \\/z, \"\\\"", "a")
+	f.Add(`a: \:include:/l1`, "a")
 	f.Fuzz(func(t *testing.T, text, name string) {
 		tab := table(t, text)
 		targets, _ := tab.Expand(name)

@@ -23,12 +23,13 @@ func UserOf(connection net.Conn) string {
 	if err != nil {
 		return ""
 	}
-	tables := []string{"/proc/net/tcp", "/proc/net/tcp6"} // an IPv4 client may have an IPv6 socket
+	// an IPv4 client may have an IPv6 socket; systemd's ProcSubset=pid hides /proc/net
+	tables := []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"}
 	if client.Addr().Unmap().Is6() {
 		tables = tables[1:]
 	}
 	for _, name := range tables {
-		six := name == "/proc/net/tcp6"
+		six := name == "/proc/self/net/tcp6"
 		f, err := os.Open(name)
 		if err != nil {
 			return ""

@@ -2,7 +2,11 @@ package smtplisten
 
 import (
 	"bufio"
+	"errors"
 	"net"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,6 +36,36 @@ func TestUserOfAConnection(t *testing.T) {
 			is.New(t).Equal(findOwner(strings.NewReader(head+tt.table), client, server), tt.want)
 		})
 	}
+}
+
+// The units of the package have ProcSubset=pid and ProtectProc=invisible, which hide /proc/net. The user is found all the
+// same.
+func TestUserIsFoundInTheSandboxOfTheUnits(t *testing.T) {
+	const inSandbox = "SPOOLGORE_TEST_IN_SANDBOX"
+	if os.Getenv(inSandbox) == "" {
+		const mount = "mount -t proc -o subset=pid,hidepid=invisible proc /proc || exit 77; exec \"$@\""
+		cmd := exec.Command("unshare", "--mount", "sh", "-c", mount, "sh", os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), inSandbox+"=1")
+		out, err := cmd.CombinedOutput()
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 1 && strings.Contains(string(out), "FAIL") {
+			t.Fatalf("%s", out)
+		}
+		if err != nil {
+			t.Skipf("needs root, unshare(1) and Linux 5.8: %v %s", err, out)
+		}
+		return
+	}
+	is := is.New(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	is.NoErr(err)
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	is.NoErr(err)
+	defer client.Close()
+	nc, err := l.Accept()
+	is.NoErr(err)
+	defer nc.Close()
+	is.Equal(UserOf(nc), strconv.Itoa(os.Getuid()))
 }
 
 // A user of this host can use many loopback addresses, and counts as one client.

@@ -167,7 +167,7 @@ func summary(text string) string {
 // valueCandidates returns the values of a flag.
 func valueCandidates(d config.Doc) (add string, all []candidate) {
 	words := map[string]string{
-		"state":   "new waiting sending deferred scheduled unusable held failed",
+		"state":   "new waiting sending deferred scheduled unusable temporary held failed",
 		"smtptls": "auto starttls tls none",
 	}[d.Flag]
 	if words == "" {
@@ -240,19 +240,24 @@ complete -o filenames -o bashdefault -F _spoolgore spoolgore
 const zshScript = `#compdef spoolgore
 # zsh completion for spoolgore
 _spoolgore() {
-  local -a lines words
+  local -a lines found # not words, which zsh sets
   local line
   lines=("${(@f)$($words[1] -complete ${words[2,CURRENT]} 2>/dev/null)}")
   for line in $lines[2,-1]; do
-    words+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
+    found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
   done
-  _describe -o completion words
+  _describe -o completion found
   case $lines[1] in
     directories) _files -/ ;;
     files) _files ;;
   esac
 }
-compdef _spoolgore spoolgore
+# In a directory of fpath the file is the function, and its first call has to complete, too.
+if [[ $funcstack[1] == _spoolgore ]]; then
+  _spoolgore "$@"
+else
+  compdef _spoolgore spoolgore
+fi
 `
 
 const fishScript = `# fish completion for spoolgore

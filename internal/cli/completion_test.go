@@ -50,6 +50,7 @@ func TestComplete(t *testing.T) {
 		"-smtppi":                  "words -smtppin",
 		"list -st":                 "words -state -statusfile",
 		"list -state hel":          "words held",
+		"list -state te":           "words temporary",
 		"list -state=x -st":        "words -state -statusfile",
 		"list -statusfile ":        "files",
 		"show ":                    "directories",
@@ -115,6 +116,9 @@ func inShell(t *testing.T, shell, script string) []string {
 		t.Skip(err)
 	}
 	_, completion, _ := outputOf("", "completion", shell)
+	if shell == "zsh" {
+		completion = "compdef() { :; }\n" + completion // of compinit
+	}
 	cmd := exec.Command(shell, "-c", strings.ReplaceAll(completion, "(spoolgore ", "(fake ")+script)
 	cmd.Dir = completionSpool(t)
 	cmd.Env = append(os.Environ(), asCommand+"=1", "SELF="+os.Args[0])
@@ -173,4 +177,24 @@ words=(fake show ''); CURRENT=3; _spoolgore
 	is.True(strings.HasPrefix(lines[0], "release:"))
 	is.True(slices.Contains(lines, "two words.eml:"))
 	is.True(slices.Contains(lines, "files -/"))
+}
+
+// The packages install the script of zsh as the function itself: the first call of a shell completes, too.
+func TestFirstCompletionOfAnInstalledScript(t *testing.T) {
+	is := is.New(t)
+	if _, err := exec.LookPath("zsh"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	_, script, _ := outputOf("", "completion", "zsh")
+	is.NoErr(os.WriteFile(filepath.Join(dir, "_spoolgore"), []byte(script), 0o600))
+	cmd := exec.Command("zsh", "-fc", `
+fpath=("$1"); autoload -Uz _spoolgore
+fake() { "$SELF" "$@"; }; compdef() { :; }; _files() { :; }; _describe() { print described; }
+words=(fake rel); CURRENT=2; _spoolgore
+`, "zsh", dir)
+	cmd.Env = append(os.Environ(), asCommand+"=1", "SELF="+os.Args[0])
+	out, err := cmd.CombinedOutput()
+	is.NoErr(err)
+	is.Equal(string(out), "described\n")
 }

@@ -157,3 +157,27 @@ func TestRetryAfter(t *testing.T) {
 		})
 	}
 }
+
+// A touch would put a file with a temporary name off for an hour.
+func TestRetryOfATemporaryName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		drop(t, dir, "m.own", simple)
+		sent := make(chan time.Time, 1)
+		accepts := TransportFunc(func(context.Context, *Transaction) []Result {
+			sent <- time.Now()
+			return make([]Result, 1)
+		})
+		began := time.Now()
+		s, stop := start(t, dir, Options{Transport: accepts, TemporaryNames: []string{"*.own"}})
+		pass(50 * time.Minute)
+		is.Equal(names(t, s, Filter{}), []string{"/m.own temporary"})
+		is.True(s.Retry(PlaceSpool, "m.own") != nil)
+		is.True(s.Redirect(PlaceSpool, "m.own", "c@x.org") != nil)
+		pass(11 * time.Minute)
+		is.True((<-sent).Sub(began) < 65*time.Minute)
+		stop()
+	})
+}

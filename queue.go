@@ -375,10 +375,13 @@ func (s *Spool) Delete(place Place, name string) error {
 
 // control has act change a message, as the command of that name does.
 func control(s *Spool, name string, act func(*mailq.Control) error) error {
+	s.mu.Lock()
+	temporary := s.opts.TemporaryNames
+	s.mu.Unlock()
 	err := s.dirErr
 	if err == nil {
 		err = act(&mailq.Control{
-			Dir: s.dir, View: func() (*mailq.View, error) { return viewOf(s) },
+			Dir: s.dir, View: func() (*mailq.View, error) { return viewOf(s) }, Temporary: temporary,
 			Rescan: func(retried string) {
 				do(s, func(c *engine.Control, done func()) { c.Rescan(retried); done() }, func() {})
 			},

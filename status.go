@@ -268,9 +268,10 @@ func viewOf(s *Spool) (*mailq.View, error) {
 		return nil, s.dirErr
 	}
 	s.mu.Lock()
-	status := s.opts.StatusFile
+	status, temporary := s.opts.StatusFile, s.opts.TemporaryNames
 	s.mu.Unlock()
 	view, err := mailq.Of(s.dir.Path(), status, time.Now())
+	view.Temporary = temporary
 	var live func() map[string]*record.Message
 	do(s, func(c *engine.Control, done func()) {
 		c.Records(func(records func() map[string]*record.Message) { live = records; done() })

@@ -185,3 +185,15 @@ func TestProgressOfLongWork(t *testing.T) {
 	is.Equal(code, 0)
 	is.True(strings.HasSuffix(shown, "held 5 messages\n")) // short work shows no progress bar
 }
+
+// The page of stats -watch goes by the names of unfinished files that the daemon has.
+func TestWatchKnowsTemporaryNames(t *testing.T) {
+	t.Parallel()
+	spool := t.TempDir()
+	drop(t, spool, "one.own", mail("To: ann@example.com"))
+	file := configured(t, "dir "+spool, "temporary *.own")
+	o := onTTY(t, 100, []string{"NO_COLOR=1"}, "stats", "-watch", "-config", file)
+	o.sees("MESSAGES", 2)
+	is.New(t).True(!strings.Contains(o.shown.String(), "new "))
+	o.sees("temporary ", 2)
+}

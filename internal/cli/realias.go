@@ -71,6 +71,9 @@ func realias(c *call, t target, lookup func(addr string) ([]string, error)) (cha
 // failed/.
 func tryAgain(c *call, t target, lookup func(addr string) ([]string, error)) (back bool, err error) {
 	back = t.place == spooldir.Failed
+	if c.isTemporary(t) {
+		return false, mailq.ErrTemporary
+	}
 	if lookup != nil {
 		if t.state == mailq.Sending {
 			return false, mailq.ErrSending

@@ -58,7 +58,7 @@ func (c *call) retry(s *selection, places []spooldir.Place, lookup func(addr str
 		return err
 	}
 	if s.all {
-		targets = withoutSending(targets)
+		targets = c.withoutBusy(targets)
 	}
 	back := false
 	tried := c.actOnEach("to be tried again:", targets, func(t target) error {
@@ -82,14 +82,19 @@ func (c *call) retry(s *selection, places []spooldir.Place, lookup func(addr str
 	return nil
 }
 
-// withoutSending removes the targets that are in a transaction or are no regular file.
-func withoutSending(targets []target) (rest []target) {
+// withoutBusy removes the targets that are in a transaction, have a temporary name, or are no regular file.
+func (c *call) withoutBusy(targets []target) (rest []target) {
 	for _, t := range targets {
-		if t.state != mailq.Sending && (t.regular || t.place == spooldir.Failed) {
+		if t.state != mailq.Sending && !c.isTemporary(t) && (t.regular || t.place == spooldir.Failed) {
 			rest = append(rest, t)
 		}
 	}
 	return rest
+}
+
+// isTemporary reports whether a touch puts t off for an hour.
+func (c *call) isTemporary(t target) bool {
+	return c.queue == nil && t.place == spooldir.Spool && spooldir.IsTemporary(t.name, c.view.Temporary)
 }
 
 func flushCommand() *command {

@@ -92,6 +92,7 @@ func (c *spool) watchStats(n int) error {
 			if err != nil {
 				return err
 			}
+			view.Temporary = c.view.Temporary
 			c.view, c.source = view, view
 		}
 		s, err := c.stats(n)

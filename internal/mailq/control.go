@@ -11,6 +11,9 @@ type Control struct {
 	Dir  *spooldir.Dir
 	View func() (*View, error)
 
+	// Temporary are the patterns of temporary names; nil: the default patterns.
+	Temporary []string
+
 	// Rescan has a Run list the directory, and try the message retried; empty: none.
 	Rescan func(retried string)
 
@@ -43,6 +46,8 @@ func (c *Control) Retry(place spooldir.Place, name string) error {
 	case c.InFlight(name):
 		_, err := spooldir.StatIn(c.Dir, spooldir.Spool, name)
 		return err
+	case spooldir.IsTemporary(name, c.Temporary):
+		return ErrTemporary
 	}
 	by := c.Dir.Steering()
 	return c.end(errors.Join(by.Touch(name), by.Touched()), name)

@@ -15,6 +15,10 @@ var (
 	ErrNoneLeft = errors.New("every recipient has accepted the message already")
 )
 
+// ErrTemporary is the error for a message of the spool with a temporary name: a change of the file's time puts the
+// message off.
+var ErrTemporary = errors.New("a file with a temporary name is read when it has not changed for an hour: rename it")
+
 // Readdress gives the message name in place other recipients: those that instead returns for each recipient that has
 // not got the message. Recipients that have the message stay. A message in failed/ moves back into the spool. Without a
 // later Dir.SyncPlaces a power cut may undo the change.
@@ -23,8 +27,11 @@ func (v *View) Readdress(place spooldir.Place, name string, instead func(addr st
 	if err != nil {
 		return err
 	}
-	if e.State == Sending {
+	switch {
+	case e.State == Sending:
 		return ErrSending
+	case place == spooldir.Spool && spooldir.IsTemporary(name, v.Temporary):
+		return ErrTemporary
 	}
 	v.ReadHeader(e)
 	to, left, err := e.NewRecipients(instead)

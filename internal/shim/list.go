@@ -99,6 +99,9 @@ func (s *shim) isRunElsewhere() bool {
 func (s *shim) touchAll() error {
 	names, err := s.spool.Names(spooldir.Spool)
 	for _, name := range names {
+		if spooldir.IsTemporary(name, nil) { // a touch would put the file off for an hour
+			continue
+		}
 		touchErr := s.spool.Steering().Touch(name)
 		if !errors.Is(touchErr, fs.ErrNotExist) && !errors.Is(touchErr, spooldir.ErrNotRegular) {
 			err = errors.Join(err, touchErr)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/unbit/spoolgore/internal/console"
+	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -35,22 +36,26 @@ type mishap struct {
 	Error string `json:"error"`
 }
 
-// action is an action on a file.
-type action func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error
+// action is an action on a file of s.
+type action func(s *Server, place spooldir.Place, name string, id spooldir.ID) error
 
 // acts are the actions on a message: those of mv, touch and rm.
 var acts = map[string]action{
-	"retry": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
-		if place == spooldir.Spool {
-			return errors.Join(d.Steering().Touch(name), d.Steering().Touched())
+	"retry": func(s *Server, place spooldir.Place, name string, _ spooldir.ID) error {
+		switch by := s.dir.Steering(); {
+		case place != spooldir.Spool:
+			return by.Shift(name, place, spooldir.Spool)
+		case spooldir.IsTemporary(name, s.opts.Temporary):
+			return mailq.ErrTemporary
+		default:
+			return errors.Join(by.Touch(name), by.Touched())
 		}
-		return d.Steering().Shift(name, place, spooldir.Spool)
 	},
-	"hold": func(d *spooldir.Dir, place spooldir.Place, name string, _ spooldir.ID) error {
-		return d.Steering().Shift(name, place, spooldir.Hold)
+	"hold": func(s *Server, place spooldir.Place, name string, _ spooldir.ID) error {
+		return s.dir.Steering().Shift(name, place, spooldir.Hold)
 	},
-	"delete": func(d *spooldir.Dir, place spooldir.Place, name string, id spooldir.ID) error {
-		return d.Steering().Discard(place, name, id)
+	"delete": func(s *Server, place spooldir.Place, name string, id spooldir.ID) error {
+		return s.dir.Steering().Discard(place, name, id)
 	},
 }
 
@@ -128,7 +133,7 @@ func (s *Server) doTo(act action, place spooldir.Place, name, version string) er
 	if versionOf(id) != version {
 		return spooldir.ErrChanged
 	}
-	return act(s.dir, place, name, id)
+	return act(s, place, name, id)
 }
 
 // reasonOf returns the reason for a failed action, for people.

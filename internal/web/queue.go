@@ -105,6 +105,7 @@ func find(s *Server, place spooldir.Place, name string) (*mailq.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	view.Temporary = s.opts.Temporary
 	e, err := view.Find(place, name)
 	if err == nil {
 		view.ReadHeader(e)

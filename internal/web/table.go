@@ -191,17 +191,25 @@ func (t *table) expire(gone map[[2]string]bool) {
 	}
 }
 
-// read reads the spool.
-func read(dir, status string, now time.Time, rows bool) (*reading, error) {
-	view, err := mailq.Of(dir, status, now)
-	if err != nil {
-		return nil, err
+// readSpool returns a function that reads the spool. temporary are the patterns of temporary names.
+func readSpool(temporary []string) func(dir, status string, now time.Time, rows bool) (*reading, error) {
+	return func(dir, status string, now time.Time, rows bool) (*reading, error) {
+		view, err := mailq.Of(dir, status, now)
+		if err != nil {
+			return nil, err
+		}
+		view.Temporary = temporary
+		return read(view, now, rows)
 	}
+}
+
+// read reads the spool.
+func read(view *mailq.View, now time.Time, rows bool) (*reading, error) {
 	r := &reading{at: now, Counts: qshape.New(now)}
 	if rows {
 		r.rows = []row{}
 	}
-	err = view.Each(everywhere, func(e *mailq.Entry) error {
+	err := view.Each(everywhere, func(e *mailq.Entry) error {
 		r.Add(e)
 		switch {
 		case !rows:

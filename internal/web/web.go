@@ -27,6 +27,7 @@ import (
 type Options struct {
 	Dir        string                   // of the spool
 	StatusFile string                   // path; empty: .spoolgore.js in Dir
+	Temporary  []string                 // patterns of temporary names; nil: the usual ones
 	Token      string                   // for every request, at least MinToken characters; empty: none, loopback only
 	Authorize  func(*http.Request) bool // decides in place of Token about every request; nil: Token decides
 	Version    string                   // of the program
@@ -78,7 +79,7 @@ func New(o Options) (*Server, error) {
 			"-hex 16 prints", len(o.Token), MinToken)
 	}
 	var dir *spooldir.Dir
-	load := read
+	load := readSpool(o.Temporary)
 	if o.Queue != nil {
 		load = readQueue(o.Queue)
 	} else {
@@ -113,6 +114,23 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 		}
 		return netutil.LimitListener(l, maxConnections), nil
 	}
+	tcp, err := s.Check(addr)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.ListenTCP("tcp", tcp)
+	if err != nil {
+		return nil, err
+	}
+	return netutil.LimitListener(l, maxConnections), nil
+}
+
+// Check returns the TCP address for an address of Listen; nil: addr is a Unix socket. The error is that of Listen,
+// unless the socket cannot be made.
+func (s *Server) Check(addr string) (*net.TCPAddr, error) {
+	if strings.HasPrefix(addr, "unix:") {
+		return nil, nil
+	}
 	if s.opts.Token == "" && s.shared() {
 		return nil, fmt.Errorf("users share the spool, and each user of this host could read and delete all mail: "+
 			"a token is needed, -httptokenfile FILE, with %d characters at least; or -http unix:/PATH", MinToken)
@@ -121,16 +139,12 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	if tcp, ok := l.Addr().(*net.TCPAddr); s.opts.Token == "" && (!ok || !tcp.IP.IsLoopback()) {
-		l.Close()
-		return nil, fmt.Errorf("%s can be reached from other hosts, so a token is needed: -httptokenfile FILE, "+
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	if err == nil && s.opts.Token == "" && !tcp.IP.IsLoopback() {
+		err = fmt.Errorf("%s can be reached from other hosts, so a token is needed: -httptokenfile FILE, "+
 			"with %d characters at least", addr, MinToken)
 	}
-	return netutil.LimitListener(l, maxConnections), nil
+	return tcp, err
 }
 
 // shared reports whether other users may add messages to the spool.

@@ -316,6 +316,21 @@ func TestTheStatusFileIsNoMessage(t *testing.T) {
 	is.Equal(list(t, s, "new,unusable").Total, 0)
 }
 
+// A touch would put a file with a temporary name off for an hour. The patterns are those of the daemon.
+func TestRetryOfATemporaryName(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	drop(t, dir, "m.own", mail("a@example.com", "b@example.org", "hello", "x"))
+	s, _ := serve(t, dir, Options{Temporary: []string{"*.own"}})
+	rows := list(t, s, "temporary").Rows
+	is.Equal(len(rows), 1)
+	before := rows[0].Version
+	out := doOrder(t, s, "retry", rows[0])
+	is.Equal(len(out.Failed), 1)
+	is.True(strings.Contains(out.Failed[0].Error, "rename it"))
+	is.Equal(versionAt(dir, rows[0]), before)
+}
+
 func TestReadingTakesATwentiethOfTheTime(t *testing.T) {
 	is := is.New(t)
 	is.Equal(restAfter(time.Millisecond), time.Second)

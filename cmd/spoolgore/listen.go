@@ -33,19 +33,9 @@ func listenSMTP(c *config.Config, log *slog.Logger) (serve func() (end func()), 
 	if err != nil {
 		return nil, err
 	}
-	var users smtplisten.Users
-	if c.ListenUser != "" {
-		if users, err = smtplisten.ReadUsers(c.ListenUser); err != nil {
-			return nil, fmt.Errorf("-listenuser: %w", err)
-		}
-	}
-	var certificate *tls.Certificate
-	if c.ListenCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.ListenCert, c.ListenKey)
-		if err != nil {
-			return nil, fmt.Errorf("-listencert: %w", err)
-		}
-		certificate = &pair
+	users, certificate, err := listenFiles(c)
+	if err != nil {
+		return nil, err
 	}
 	socket, err := smtplisten.Listen(c.Listen, certificate, users != nil)
 	if err != nil {
@@ -71,6 +61,23 @@ func listenSMTP(c *config.Config, log *slog.Logger) (serve func() (end func()), 
 		}()
 		return func() { stop(); <-ended }
 	}, nil
+}
+
+// listenFiles reads the users and the certificate of -listen; nil: there are none.
+func listenFiles(c *config.Config) (users smtplisten.Users, certificate *tls.Certificate, err error) {
+	if c.ListenUser != "" {
+		if users, err = smtplisten.ReadUsers(c.ListenUser); err != nil {
+			return nil, nil, fmt.Errorf("-listenuser: %w", err)
+		}
+	}
+	if c.ListenCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.ListenCert, c.ListenKey)
+		if err != nil {
+			return nil, nil, fmt.Errorf("-listencert: %w", err)
+		}
+		certificate = &pair
+	}
+	return users, certificate, nil
 }
 
 // defaultMaxSize is the limit for a message without maxsize, as for a setgid sendmail-spool: any program on the host
@@ -109,7 +116,7 @@ func newTCPIntake(c *config.Config, log *slog.Logger) (in tcpIntake, err error) 
 	switch path := c.From["aliases"].Value; path {
 	case "none":
 	case "":
-		const usual = "/etc/aliases"
+		usual := config.InEtc("aliases")
 		if f, err := os.Open(usual); err == nil {
 			_ = f.Close()
 			in.aliases = usual

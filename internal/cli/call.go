@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -124,7 +125,7 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 		dir, c.origin, operands = operands[0], "", operands[1:]
 	}
 	if dir == "" {
-		return usageErr("which directory is the spool? Name it, or set SPOOLGORE_DIR, or dir in /etc/spoolgore.conf")
+		return usageErr("which directory is the spool? Name it, or set SPOOLGORE_DIR, or dir in " + config.SystemFile())
 	}
 	fi, err := os.Stat(dir)
 	switch {
@@ -135,17 +136,16 @@ func (c *call) open(operands []string, f *spoolFlags) error {
 	case !fi.IsDir():
 		return exitErr{ExitConfig, dir + " is a file: name the spool directory, then the message"}
 	}
-	status := f.statusFile
-	if status == "" && found.StatusFile != "" && found.IsIn(fi) {
-		status = found.StatusFile
+	if !found.IsIn(fi) && (f.config == "" || found.Dir != "") { // the settings of another spool
+		found.StatusFile, found.Temporary = "", ""
 	}
 	c.operands = operands
-	c.view, err = mailq.Of(dir, status, c.now)
+	c.view, err = mailq.Of(dir, cmp.Or(f.statusFile, found.StatusFile), c.now)
 	if err != nil {
 		return err
 	}
 	c.dir, c.source = c.view.Dir, c.view
-	if found.Temporary != "" && found.IsIn(fi) {
+	if found.Temporary != "" {
 		c.view.Temporary = strings.Fields(found.Temporary)
 	}
 	if c.name == putName { // reads files of its caller
@@ -162,7 +162,7 @@ func missingSpool(c *call, dir string) string {
 		return ""
 	}
 	return fmt.Sprintf(", and no spool is configured: write %s %s DIR %s, or set SPOOLGORE_DIR, or dir in %s",
-		c.program, c.name, others, config.SystemFile)
+		c.program, c.name, others, config.SystemFile())
 }
 
 func isDir(path string) bool {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/config"
@@ -52,7 +50,7 @@ func setPattern(p *mailq.Pattern) func(string) error {
 	}
 }
 
-// age is a duration as a flag: seconds, or as Go writes it, or days as 2d.
+// age is a config.Span with an error text of its own.
 type age time.Duration
 
 // String implements flag.Value.
@@ -60,17 +58,8 @@ func (a *age) String() string { return time.Duration(*a).String() }
 
 // Set implements flag.Value.
 func (a *age) Set(text string) error {
-	wrong := errors.New("want a time of more than zero, such as 30 (seconds), 15m, 2h or 3d")
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
-		if err != nil {
-			return wrong
-		}
-		*a = age(time.Duration(n) * 24 * time.Hour)
-		return nil
-	}
 	if (*config.Span)(a).Set(text) != nil {
-		return wrong
+		return errors.New("want a time of more than zero, such as 30 (seconds), 15m, 2h or 3d")
 	}
 	return nil
 }

@@ -14,11 +14,14 @@ import (
 	"github.com/unbit/spoolgore/internal/message"
 )
 
-// Default paths of the configuration and of the spool.
-const (
-	SystemFile   = "/etc/spoolgore.conf"
-	defaultSpool = "/var/spool/spoolgore"
-)
+// InEtc returns the path of a file of the host's configuration.
+func InEtc(name string) string {
+	etc, _ := conf.Places()
+	return filepath.Join(etc, name)
+}
+
+// SystemFile returns the path of the system's configuration.
+func SystemFile() string { return InEtc("spoolgore.conf") }
 
 // Found is the result of FindSpool.
 type Found struct {
@@ -38,9 +41,9 @@ func (f *Found) IsIn(dir fs.FileInfo) bool {
 }
 
 // FindSpool returns the spool of a command. It is the spool of file, if file is not empty. Otherwise each setting is
-// taken from the first place that has it, as sendmail-spool does: SPOOLGORE_DIR, the file of SPOOLGORE_CONFIG or else
-// the user's and the system's configuration, and /var/spool/spoolgore. The user's and the system's file are ignored if
-// they cannot be read.
+// taken from the first place that has it, as sendmail-spool does: SPOOLGORE_DIR, the file of SPOOLGORE_CONFIG, the
+// user's and the system's configuration, and /var/spool/spoolgore. The user's and the system's file are ignored if they
+// cannot be read, and also if the file of SPOOLGORE_CONFIG names the spool.
 func FindSpool(file string, env func(string) string) (Found, error) {
 	f := Found{}
 	if file != "" {
@@ -55,19 +58,35 @@ func FindSpool(file string, env func(string) string) (Found, error) {
 	if file := env("SPOOLGORE_CONFIG"); file != "" {
 		settings, err := FileSettings(file, "SPOOLGORE_CONFIG")
 		f.add(settings)
-		return f, err
+		if err != nil || f.Dir != "" {
+			return f, err
+		}
 	}
 	for _, path := range foundFiles(env) {
 		settings, err := spoolSettings(path)
 		if err != nil && !isUnreadable(err) {
 			return f, err
 		}
-		f.add(settings)
+		f.add(f.without(settings))
 	}
-	if fi, err := os.Stat(defaultSpool); f.Dir == "" && err == nil && fi.IsDir() {
-		f.Dir, f.Origin = defaultSpool, "the default"
+	_, usual := conf.Places()
+	if fi, err := os.Stat(usual); f.Dir == "" && err == nil && fi.IsDir() {
+		f.Dir, f.Origin = usual, "the default"
 	}
 	return f, nil
+}
+
+// without returns settings of a file without those for the spool of the file, if f has another spool.
+func (f *Found) without(settings []Setting) []Setting {
+	for _, s := range settings {
+		if s.Key != "dir" || f.Dir == "" || filepath.Clean(s.Value) == filepath.Clean(f.Dir) {
+			continue
+		}
+		return slices.DeleteFunc(slices.Clone(settings), func(s Setting) bool {
+			return s.Key == "json" || s.Key == "temporary"
+		})
+	}
+	return settings
 }
 
 // add takes settings that f does not have yet.
@@ -90,7 +109,7 @@ func (f *Found) add(settings []Setting) {
 
 // AliasFile returns the path of the alias file, /etc/aliases by default; empty: there is none.
 func (f *Found) AliasFile() string {
-	const usual = "/etc/aliases"
+	usual := InEtc("aliases")
 	switch {
 	case f.aliases == "none":
 		return ""
@@ -109,7 +128,7 @@ func (f *Found) MailDomain() string { return cmp.Or(f.domain, DefaultDomain()) }
 // DefaultDomain returns the domain of addresses without a domain if none is configured: that in /etc/mailname, or the
 // name of the host.
 func DefaultDomain() string {
-	mailname, _ := os.ReadFile("/etc/mailname")
+	mailname, _ := os.ReadFile(InEtc("mailname"))
 	host, _ := os.Hostname()
 	return firstDomain(strings.TrimSpace(string(mailname)), host, "localhost")
 }
@@ -133,7 +152,7 @@ func foundFiles(env func(string) string) (paths []string) {
 	if filepath.IsAbs(dir) {
 		paths = append(paths, filepath.Join(dir, "spoolgore.conf"))
 	}
-	return append(paths, SystemFile)
+	return append(paths, SystemFile())
 }
 
 // spoolSettings returns the settings of the file at path that commands use. Errors in other lines are left to the

@@ -50,6 +50,25 @@ func TestFindSpool(t *testing.T) {
 	is.Equal(err.Error(), path+`:1: dir: "spool" is not an absolute path`)
 }
 
+// A status file belongs to the spool of its file: another spool must not be shown with it. What names no spool is
+// completed by the next file.
+func TestFindSpoolKeepsFilesApart(t *testing.T) {
+	is := is.New(t)
+	env, path := userFile(t, "dir /of/user\njson /user.js\ntemporary *.x\ndomain x.org\n")
+	home := "XDG_CONFIG_HOME=" + filepath.Dir(path)
+	got, err := FindSpool("", environ("SPOOLGORE_DIR=/e", home))
+	is.NoErr(err)
+	is.Equal(got, Found{Dir: "/e", Origin: "SPOOLGORE_DIR", domain: "x.org"})
+	got, err = FindSpool("", environ("SPOOLGORE_DIR=/of/user/", home))
+	is.NoErr(err)
+	is.Equal(got.StatusFile, "/user.js") // the same directory
+	want, err := FindSpool("", env)
+	is.NoErr(err)
+	got, err = FindSpool("", environ("SPOOLGORE_CONFIG="+configured(t, "freq 1"), home))
+	is.NoErr(err)
+	is.Equal(got, want) // the next place has the spool
+}
+
 func TestFoundRelay(t *testing.T) {
 	own := func(*FlagSet) {}
 	env, path := userFile(t, "domain x.org\nsmtpaddr mail.example.com:587\nsmtpuser app\nsmtppassword se-cret\n")

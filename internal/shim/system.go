@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/unbit/spoolgore/internal/conf"
 )
 
 // system is the host and the caller, as the command sees them. Tests use another system.
@@ -28,7 +30,7 @@ func host(held privilege) system {
 		hostname: os.Hostname, uid: uid, env: os.Getenv, elevated: held.held, held: held,
 		passwd: sync.OnceValue(func() *user.User { return caller(uid) }),
 	}
-	sys.etc, sys.spool = places()
+	sys.etc, sys.spool = conf.Places()
 	if sys.elevated {
 		sys.env = func(string) string { return "" }
 	}

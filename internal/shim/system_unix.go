@@ -110,9 +110,6 @@ func wake(s *shim, pid int) error {
 	return nil
 }
 
-// places returns the directory of the host's configuration, and the usual spool directory.
-func places() (etc, spool string) { return "/etc", "/var/spool/spoolgore" }
-
 // caller returns the entry of the user uid; nil: there is none.
 func caller(uid int) *user.User {
 	u, err := user.LookupId(strconv.Itoa(uid))

@@ -2,9 +2,7 @@ package shim
 
 import (
 	"errors"
-	"os"
 	"os/user"
-	"path/filepath"
 	"strings"
 )
 
@@ -18,12 +16,6 @@ func setEffective(int, int) error { return nil }
 
 // wake has all messages tried: on Windows no signal reaches the daemon.
 func wake(s *shim, _ int) error { return s.touchAll() }
-
-// places returns the directory of the host's configuration, and the usual spool directory.
-func places() (etc, spool string) {
-	etc = filepath.Join(os.Getenv("ProgramData"), "spoolgore")
-	return etc, filepath.Join(etc, "spool")
-}
 
 // caller returns the entry of the user who runs the command; nil: there is none.
 func caller(int) *user.User {

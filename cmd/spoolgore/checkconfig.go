@@ -27,12 +27,10 @@ func checkConfig(c config.Config, stdout, stderr io.Writer) int {
 		err = checkDirectory(c.Dir)
 	}
 	if err == nil && c.Listen != "" {
-		err = c.CheckLoop()
+		err = checkListen(&c)
 	}
-	if err == nil && c.Listen != "" {
-		if _, bad := smtplisten.Resolve(c.Listen, c.ListenCert != "", c.ListenUser != ""); bad != nil {
-			err = fmt.Errorf("-listen: %w", bad)
-		}
+	if err == nil && c.HTTP != "" {
+		_, err = newPage(&c, nil, nil, log)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "spoolgore: %s\n", console.EscapeLines(err.Error()))
@@ -40,6 +38,18 @@ func checkConfig(c config.Config, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintln(stdout, "the configuration is valid")
 	return cli.ExitOK
+}
+
+// checkListen checks the settings of -listen and their files.
+func checkListen(c *config.Config) error {
+	if err := c.CheckLoop(); err != nil {
+		return err
+	}
+	if _, err := smtplisten.Resolve(c.Listen, c.ListenCert != "", c.ListenUser != ""); err != nil {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	_, _, err := listenFiles(c)
+	return err
 }
 
 func checkDirectory(dir string) error {

@@ -15,6 +15,8 @@ func TestCheckConfig(t *testing.T) {
 	dir := t.TempDir()
 	relays := filepath.Join(dir, "relays")
 	must(t, os.WriteFile(relays, []byte("@x.org nowhere\n"), 0o600))
+	none, short := filepath.Join(t.TempDir(), "none"), filepath.Join(t.TempDir(), "short")
+	must(t, os.WriteFile(short, []byte("guess me\n"), 0o600))
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -31,6 +33,17 @@ func TestCheckConfig(t *testing.T) {
 		"listen":         {[]string{"-listen", "0.0.0.0:2525", dir}, 78, "set -listenuser, -listencert and -listenkey"},
 		"listen nowhere": {[]string{"-listen", "abc", dir}, 78, "such as 127.0.0.1:2525"},
 		"listen, loop":   {[]string{"-listen", "2525", "-smtpaddr", "127.0.0.1:2525", dir}, 78, "round in circles"},
+		"listen, users":  {[]string{"-listen", "2525", "-listenuser", none, dir}, 78, "-listenuser: "},
+		"listen, TLS": {
+			[]string{"-listen", "2525", "-listencert", none, "-listenkey", none, dir}, 78, "-listencert: ",
+		},
+		"local name":  {[]string{"-localname", "web 1", dir}, 78, `-localname: the local name "web 1" is no host name`},
+		"report from": {[]string{"-config", configured(t, "reportfrom app@"), dir}, 78, `:1: reportfrom: "app@": want an address`},
+		"http":        {[]string{"-http", "abc", dir}, 78, "-http: "},
+		"http, open":  {[]string{"-http", "0.0.0.0:8025", dir}, 78, "a token is needed"},
+		"http, token": {[]string{"-http", "8025", "-httptokenfile", none, dir}, 78, "-httptokenfile: "},
+		"http, short": {[]string{"-http", "8025", "-httptokenfile", short, dir}, 78, "the token is too short"},
+		"http, good":  {[]string{"-http", "8025", "-httptoken", "0123456789abcdef", dir}, 0, "is valid"},
 		"unknown key":    {[]string{"-config", configured(t, "smtpadr a:25"), dir}, 78, "is it smtpaddr?"},
 		"contradictions": {[]string{"-bounce=false", "-warnafter", "4h", dir}, 0, "settings contradict each other"},
 	} {

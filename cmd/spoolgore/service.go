@@ -77,8 +77,8 @@ func (s *service) run(orders []os.Signal) error {
 	defer s.manager.start()()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	handleSignals(s, stop, orders)
 	s.keeper = newKeeper(s.c.Dir, s.c.KeepFailed, s.log)
+	handleSignals(s, stop, orders)
 	defer s.keeper.start()()
 	defer serve()() // an error ends the daemon
 	defer receive()()

@@ -18,6 +18,7 @@ import (
 	"github.com/unbit/spoolgore/internal/hooks"
 	"github.com/unbit/spoolgore/internal/proxydial"
 	"github.com/unbit/spoolgore/internal/relayfile"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/sentlog"
 )
 
@@ -144,8 +145,8 @@ func relayFlags(fs *FlagSet, c *Config) {
 			"as many can arrive twice after a lost connection")
 	fs.Add((*count)(&c.Opts.SMTP.Recipients), "recipients", "N",
 		"recipients in a transaction, at most; a limit of the relay is learnt, too")
-	fs.AddString(&c.Opts.SMTP.ReportFrom, "reportfrom", "ADDRESS",
-		"sender of reports for a relay that refuses the null sender")
+	fs.Add(&rewriteFlag{&c.Opts.SMTP.ReportFrom, func(s *rewrite.Settings, v string) { s.Redirect = v }}, "reportfrom",
+		"ADDRESS", "sender of reports for a relay that refuses the null sender")
 	fs.AddSwitch(&c.Opts.SMTP.NoQuotas, "noquotas",
 		"give mail up for a reply 5yz about a quota or the account, and not wait until the quota is free again")
 	fs.Add((*Span)(&c.Opts.SMTP.Idle), "smtpidle", "TIME", "time after which an idle connection is closed")

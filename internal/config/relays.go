@@ -17,6 +17,7 @@ import (
 	"github.com/unbit/spoolgore/internal/oauth"
 	"github.com/unbit/spoolgore/internal/proxydial"
 	"github.com/unbit/spoolgore/internal/relayfile"
+	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
 
@@ -34,6 +35,9 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 		if c.Opts.Rewrite.Senders, err = readSenders(c.SendersFile); err != nil {
 			return fmt.Errorf("-senders: %w", err)
 		}
+	}
+	if err := c.checkLocalName(); err != nil {
+		return err
 	}
 	if v := c.Opts.SMTP.TLSMin; v == "1.0" || v == "1.1" {
 		log.Warn("old TLS versions and weak ciphers are allowed; others may read the mail", "smtptlsmin", v)
@@ -65,6 +69,17 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 			return err
 		}
 		c.Opts.Routes = append(c.Opts.Routes, route)
+	}
+	return nil
+}
+
+// checkLocalName returns an error for a name that cannot be sent with EHLO.
+func (c *Config) checkLocalName() error {
+	if c.Opts.LocalName == "" {
+		return nil
+	}
+	if err := smtpclient.CheckLocalName(c.Opts.LocalName); err != nil {
+		return fmt.Errorf("%s: %w", c.From["localname"].Origin, err)
 	}
 	return nil
 }

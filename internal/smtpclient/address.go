@@ -51,6 +51,14 @@ func checkRecipient(addr string) error {
 	return checkAddress(addr)
 }
 
+// CheckLocalName returns an error for a name that cannot be sent with EHLO.
+func CheckLocalName(name string) error {
+	if name == "" || checkAddress(name) != nil {
+		return fmt.Errorf("the local name %q is no host name", name)
+	}
+	return nil
+}
+
 func isASCII(s string) bool { return !message.HasUTF8(s) }
 
 // withALabels returns the address with an ASCII domain (RFC 5891). ok is false if the local part is not ASCII, or the

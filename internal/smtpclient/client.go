@@ -6,7 +6,6 @@ package smtpclient
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -227,8 +226,8 @@ func (c *Conn) greeting() *Error {
 
 // hello sends EHLO or LHLO and records the extensions. Old relays, and some firewalls, accept only HELO.
 func (c *Conn) hello() *Error {
-	if c.cfg.LocalName == "" || checkAddress(c.cfg.LocalName) != nil {
-		return &Error{Op: attempt.OpEHLO, Err: fmt.Errorf("the local name %q is no host name", c.cfg.LocalName)}
+	if err := CheckLocalName(c.cfg.LocalName); err != nil {
+		return &Error{Op: attempt.OpEHLO, Err: err}
 	}
 	c.ext = nil
 	first, greet := true, "EHLO "

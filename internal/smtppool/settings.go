@@ -10,6 +10,7 @@ import (
 
 	"github.com/emersion/go-sasl"
 
+	"github.com/unbit/spoolgore/internal/message"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 )
 
@@ -63,6 +64,9 @@ func (s Settings) Config(localName string, timeout time.Duration, tlsConfig *tls
 	if err == nil {
 		err = s.check()
 	}
+	if err == nil && localName != "" {
+		err = smtpclient.CheckLocalName(localName)
+	}
 	c := smtpclient.Config{
 		LocalName: localName, Timeout: timeout, TLS: mode, TLSConfig: cmp.Or(s.TLSConfig, tlsConfig), Pins: s.Pins,
 		TLSMin: tlsVersions[s.TLSMin], Recipients: s.Recipients,
@@ -94,6 +98,8 @@ func (s Settings) check() error {
 		return fmt.Errorf("TLS version %q is not 1.0, 1.1, 1.2 or 1.3", s.TLSMin)
 	case s.Family != "" && s.Family != "4" && s.Family != "6":
 		return fmt.Errorf("address family %q is not 4 or 6", s.Family)
+	case s.ReportFrom != "" && message.CheckAddress(s.ReportFrom) != nil:
+		return fmt.Errorf("option SMTP.ReportFrom: %q is no address", s.ReportFrom)
 	}
 	return nil
 }

@@ -52,4 +52,8 @@ func TestFurtherSettings(t *testing.T) {
 		_, err := bad.Config("me", 0, nil)
 		is.True(err != nil)
 	}
+	_, err = Settings{ReportFrom: "app@"}.Config("me", 0, nil)
+	is.Equal(err.Error(), `option SMTP.ReportFrom: "app@" is no address`)
+	_, err = Settings{}.Config("web 1", 0, nil)
+	is.Equal(err.Error(), `the local name "web 1" is no host name`)
 }

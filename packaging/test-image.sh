@@ -106,6 +106,7 @@ for image in localhost/spoolgore localhost/spoolgore:debian; do
 	podman top daemon huser | tail -n 1 | grep -x 10001
 	if podman exec daemon /usr/local/bin/spoolgore put /nowhere 2>/dev/null; then die 'put of nothing'; fi
 	podman exec daemon /usr/local/bin/spoolgore check /spool
+	podman exec daemon /usr/local/bin/spoolgore check -onlydaemon /spool # the HEALTHCHECK
 	podman stop -t 40 daemon >/dev/null
 done
 

@@ -99,6 +99,13 @@ func TestCheck(t *testing.T) {
 			must(t, os.WriteFile(filepath.Join(spool, "failed", "r"), []byte(mail()), 0o600))
 			must(t, os.WriteFile(filepath.Join(spool, "failed", "r.json"), []byte(`{"From":"","To":[{"Address":"a@x.org"}]}`), 0o600))
 		}, 1, "1 report to senders could not be delivered in 24 hours, see failed/r", ""},
+		"only the daemon": {3 * time.Hour, &daemonstate.State{Paused: true, Relays: []daemonstate.Relay{ill("a:25", "", 3*time.Hour)}}, []string{"-onlydaemon"}, func(t *testing.T, spool string) {
+			drop(t, spool, "one.eml.part", mail("To: ann@example.com"))
+			giveUp(200, time.Hour)(t, spool)
+			must(t, os.WriteFile(filepath.Join(spool, ".spoolgore.js"), []byte("{"), 0o600))
+		}, 0, "SPOOLGORE OK - the daemon runs", "waiting"},
+		"only the daemon, silent": {0, &daemonstate.State{Written: time.Now().Add(-10 * time.Minute)}, []string{"-onlydaemon"}, nil, 2, "has been silent for AGE", ""},
+		"only the daemon, none":   {0, nil, []string{"-onlydaemon"}, nil, 2, "no daemon runs", ""},
 		"old":         {16 * time.Minute, &daemonstate.State{}, nil, nil, 1, "one.eml waits for AGE: 450 4.2.1 a/b; 1 message", ""},
 		"too old":     {3 * time.Hour, &daemonstate.State{}, nil, nil, 2, "one.eml waits for AGE", ""},
 		"limits":      {3 * time.Hour, &daemonstate.State{}, []string{"-warn", "4h", "-crit", "2d"}, nil, 0, "oldest=AGE;14400;172800;0", ""},

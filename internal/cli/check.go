@@ -19,7 +19,7 @@ import (
 type checkOptions struct {
 	warn, crit             time.Duration
 	failedWarn, failedCrit int
-	noDaemon               bool
+	noDaemon, onlyDaemon   bool
 }
 
 func checkCommand() *command {
@@ -47,6 +47,8 @@ if DIR is no spool. Held messages and messages for later do not count. Run it as
 		"WARNING if so many messages were given up in the last 24 hours; 0: never (10)")
 	c.flags.AddInt(&o.failedCrit, "failedcrit", "N", "CRITICAL likewise (100)")
 	c.flags.AddSwitch(&o.noDaemon, "nodaemon", "no daemon is expected to run, as where cron runs it with -once")
+	c.flags.AddSwitch(&o.onlyDaemon, "onlydaemon",
+		"only whether the daemon runs and is not silent, for a container: nothing else is read or checked")
 	var result checkResult
 	c.onSpool(func(a *call) error { return (&checker{a, &o, &result}).check() })
 	onSpool := c.run
@@ -151,6 +153,9 @@ func (c *checker) check() error {
 	o, r := c.opts, c.result
 	if o.warn > o.crit || o.failedWarn < 0 || o.failedCrit < 0 {
 		return usageErr("-warn has to be less than -crit, and neither less than 0")
+	}
+	if o.onlyDaemon {
+		return c.checkAlive()
 	}
 	counts := qshape.New(c.now)
 	err := c.view.Each([]spooldir.Place{spooldir.Spool, spooldir.Hold}, func(e *mailq.Entry) error {
@@ -272,6 +277,9 @@ func (r *checkResult) addSpace(s space) {
 	}
 }
 
+// free returns n, or zero for a negative n: on FreeBSD root may use more than all of a file system.
+func free[N uint64 | int64](n N) uint64 { return uint64(max(0, n)) }
+
 // limit returns a limit for performance data.
 func limit(n int) string {
 	if n == 0 {
@@ -320,10 +328,7 @@ func (c *checker) checkDaemon(d daemonInfo, waiting int) {
 	if !d.known {
 		return
 	}
-	if d.state.Silent(c.now) {
-		r.add(levelCritical, "the daemon (process %d) has been silent for %s", d.state.PID,
-			console.Span(ago(c.now, d.state.Written)))
-	}
+	r.addSilence(d, c.now)
 	if d.state.Paused {
 		r.add(levelWarning, "the daemon is paused")
 	}
@@ -338,6 +343,32 @@ func (c *checker) checkDaemon(d daemonInfo, waiting int) {
 		}
 		r.add(l, "relay %s has been at rest for %s: %s", relay.Name, console.Span(down),
 			console.Cut(relay.Trouble, 150))
+	}
+}
+
+// checkAlive checks that the daemon runs and is not silent.
+func (c *checker) checkAlive() error {
+	if c.opts.noDaemon {
+		return usageErr("-onlydaemon and -nodaemon do not go together")
+	}
+	d, r := c.daemon(), c.result
+	switch {
+	case d.err != nil:
+		r.add(levelUnknown, "cannot tell whether a daemon runs: %v", d.err)
+	case !d.runs:
+		r.add(levelCritical, "no daemon runs")
+	default:
+		r.summary = "the daemon runs"
+		r.addSilence(d, c.now)
+	}
+	return nil
+}
+
+// addSilence adds a finding if the daemon has been silent.
+func (r *checkResult) addSilence(d daemonInfo, now time.Time) {
+	if d.known && d.state.Silent(now) {
+		r.add(levelCritical, "the daemon (process %d) has been silent for %s", d.state.PID,
+			console.Span(ago(now, d.state.Written)))
 	}
 }
 

@@ -29,3 +29,10 @@ func TestFreeSpace(t *testing.T) {
 		})
 	}
 }
+
+// A file system of which root has used more than all has no free space.
+func TestNegativeSpaceIsNone(t *testing.T) {
+	if free(int64(-7)) != 0 || free(int64(7)) != 7 || free(uint64(7)) != 7 {
+		t.Error(free(int64(-7)), free(int64(7)))
+	}
+}

@@ -12,7 +12,7 @@ func spaceOf(path string) (space, error) {
 	}
 	size := uint64(s.Bsize)
 	return space{
-		bytes: uint64(s.Bavail) * size, files: uint64(s.Ffree),
+		bytes: free(s.Bavail) * size, files: free(s.Ffree),
 		allBytes: uint64(s.Blocks) * size, allFiles: uint64(s.Files),
 	}, nil
 }

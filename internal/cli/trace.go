@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/addrmask"
 	"github.com/unbit/spoolgore/internal/config"
 	"github.com/unbit/spoolgore/internal/console"
 	"github.com/unbit/spoolgore/internal/mailq"
@@ -138,6 +139,10 @@ func (t *tracer) addEntry(e *mailq.Entry) error {
 		File: e.Name, MessageID: e.MessageID, From: e.From, Size: e.Size, UID: e.UID, Since: e.Enqueued,
 	}
 	key := e.Name + "\x00" + e.MessageID
+	logged := make(map[string]int) // index of the last outcome of a recipient
+	for i := range t.messages[key] {
+		logged[strings.ToLower(t.messages[key][i].To)] = i
+	}
 	found := false
 	e.Recipients(func(r *record.Recipient) {
 		one := trail{Entry: about, place: e.Place, here: true}
@@ -146,9 +151,9 @@ func (t *tracer) addEntry(e *mailq.Entry) error {
 			return
 		}
 		found = true
-		for i := range t.messages[key] {
-			known := &t.messages[key][i]
-			if known.IsAbout(r.Address) && isDecided(r) {
+		for _, to := range []string{r.Address, addrmask.Address(r.Address)} { // the log may have the short form
+			if i, ok := logged[strings.ToLower(to)]; ok && isDecided(r) {
+				known := &t.messages[key][i]
 				known.here, known.place = true, e.Place
 				return
 			}

@@ -3,6 +3,7 @@
 package explain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,9 @@ func Open(path string, opts spoolgore.Options, now time.Time) (*Plan, error) {
 	return p, nil
 }
 
+// errTemporary is why a file with a temporary name waits.
+var errTemporary = errors.New("temporary name, and changed within the last hour")
+
 // Close closes the file.
 func (p *Plan) Close() {
 	if p.file != nil {
@@ -95,13 +99,18 @@ func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
 		p.Unusable = errors.New("the daemon does not look at files whose names begin with a dot")
 		return nil
 	}
-	p.file, err = msgfile.Open(dir, name, msgfile.Look{Now: p.now, Settle: spooldir.SettleTime})
+	look := msgfile.Look{Now: p.now, Settle: cmp.Or(p.opts.Settle, spooldir.SettleTime)}
+	p.file, err = msgfile.Open(dir, name, look)
 	if errors.Is(err, spooldir.ErrUnsettled) || errors.Is(err, spooldir.ErrBeingWritten) {
 		p.Waits = err
 		var id spooldir.ID
 		if id, err = dir.Stat(name); err == nil {
 			p.file, err = msgfile.Reopen(dir, name, id)
 		}
+	}
+	if p.file != nil && spooldir.IsTemporary(name, p.opts.TemporaryNames) &&
+		p.now.Sub(p.file.ID.ModTime) < spooldir.TemporaryTime {
+		p.Waits = errTemporary
 	}
 	if err == nil {
 		err = p.message(dir.File(name))
@@ -177,11 +186,11 @@ func (p *Plan) recipients() (to []string, bad, done int) {
 // from failed/.
 func (p *Plan) isDone(addr string) bool {
 	if m := p.place.message; m != nil && p.knows(m) {
-		r := find(m, addr)
+		r := p.place.find(m, addr)
 		return r != nil && r.Status == record.Done
 	}
 	if f := p.place.failure; f != nil && f.MessageID == p.messageID {
-		r := find(&f.Message, addr)
+		r := p.place.find(&f.Message, addr)
 		return r != nil && r.Accepted()
 	}
 	return false
@@ -195,15 +204,6 @@ func (p *Plan) knows(m *record.Message) bool {
 	}
 	match := m.Describes(size, modified, inode)
 	return match == record.ThisVersion || match == record.NoVersion
-}
-
-func find(m *record.Message, addr string) *record.Recipient {
-	for _, r := range m.Recipients() {
-		if r.Address == addr {
-			return r
-		}
-	}
-	return nil
 }
 
 // Sendable reports whether the file is a message, and every recipient an address.

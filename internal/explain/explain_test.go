@@ -2,6 +2,8 @@ package explain
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -295,4 +297,50 @@ func TestARunningDaemonIsTold(t *testing.T) {
 		is.NoErr(os.WriteFile(filepath.Join(dir, daemonstate.Name), b.Bytes(), 0o600))
 		says(t, explained(t, path, spoolgore.Options{}), want)
 	}
+}
+
+// A file of which the daemon reads nothing yet is shown as such, by the options of the daemon.
+func TestFileThatWaitsToBeRead(t *testing.T) {
+	dir := t.TempDir()
+	const text = "From: a@x.org\nTo: b@x.org\n\nx\n"
+	for _, name := range []string{"m.part", "m.own", "m.eml"} {
+		path := write(t, dir, name, text)
+		recent := time.Now().Add(-time.Minute)
+		if err := os.Chtimes(path, recent, recent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waits := func(name string, opts spoolgore.Options) bool {
+		return strings.Contains(explained(t, filepath.Join(dir, name), opts), "not yet")
+	}
+	is := is.New(t)
+	is.True(waits("m.part", spoolgore.Options{}))                                    // a temporary name
+	is.True(!waits("m.part", spoolgore.Options{TemporaryNames: []string{"*.own"}})) // none by the option
+	is.True(waits("m.own", spoolgore.Options{TemporaryNames: []string{"*.own"}}))
+	is.True(!waits("m.eml", spoolgore.Options{}))
+	is.True(waits("m.eml", spoolgore.Options{Settle: time.Hour})) // written in place a minute ago
+}
+
+// The time for a message grows with its recipients, and not with their square.
+func TestManyRecipientsAreExplained(t *testing.T) {
+	dir := t.TempDir()
+	m := spoolgore.Message{From: "a@x.org", Enqueued: time.Now()}
+	var to []string
+	for i := range 10_000 {
+		to = append(to, fmt.Sprintf("r%d@x.org", i))
+		m.To = append(m.To, spoolgore.Recipient{Address: to[i], Status: spoolgore.StateDone})
+	}
+	m.To[0].Status = spoolgore.StateWaiting
+	path := write(t, dir, "m.eml", "From: a@x.org\nTo: "+strings.Join(to, ",\n ")+"\n\nx\n")
+	text, err := json.Marshal(spoolgore.Status{path: m})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, ".spoolgore.js"), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	shown := explained(t, path, spoolgore.Options{})
+	says(t, shown, "sent to 1 recipient; 9999 more are done")
+	t.Log(time.Since(began))
 }

@@ -26,6 +26,19 @@ type place struct {
 	err     error             // why the daemon is unknown
 	message *record.Message   // record in the status file; nil: none
 	failure *record.Failure   // why-file of a message that is or was in failed/; nil: none that can be read
+
+	recipients map[string]*record.Recipient // of the record that counts; nil: not asked for yet
+}
+
+// find returns the recipient of m, which is the record that counts; nil: m has no such recipient.
+func (p *place) find(m *record.Message, addr string) *record.Recipient {
+	if p.recipients == nil { // a message may have 10,000 recipients
+		p.recipients = make(map[string]*record.Recipient)
+		for _, r := range slices.Backward(m.Recipients()) {
+			p.recipients[r.Address] = r // the first of that address
+		}
+	}
+	return p.recipients[addr]
 }
 
 // Spool returns the spool directory of the file; empty: the file is in no spool.

@@ -106,11 +106,11 @@ func TestCheck(t *testing.T) {
 		}, 0, "SPOOLGORE OK - the daemon runs", "waiting"},
 		"only the daemon, silent": {0, &daemonstate.State{Written: time.Now().Add(-10 * time.Minute)}, []string{"-onlydaemon"}, nil, 2, "has been silent for AGE", ""},
 		"only the daemon, none":   {0, nil, []string{"-onlydaemon"}, nil, 2, "no daemon runs", ""},
-		"old":         {16 * time.Minute, &daemonstate.State{}, nil, nil, 1, "one.eml waits for AGE: 450 4.2.1 a/b; 1 message", ""},
-		"too old":     {3 * time.Hour, &daemonstate.State{}, nil, nil, 2, "one.eml waits for AGE", ""},
-		"limits":      {3 * time.Hour, &daemonstate.State{}, []string{"-warn", "4h", "-crit", "2d"}, nil, 0, "oldest=AGE;14400;172800;0", ""},
-		"dead daemon": {time.Second, nil, nil, nil, 2, "no daemon runs, and mail waits", ""},
-		"cron":        {time.Second, nil, []string{"-nodaemon"}, nil, 0, "1 message waiting", "daemon"},
+		"old":                     {16 * time.Minute, &daemonstate.State{}, nil, nil, 1, "one.eml waits for AGE: 450 4.2.1 a/b; 1 message", ""},
+		"too old":                 {3 * time.Hour, &daemonstate.State{}, nil, nil, 2, "one.eml waits for AGE", ""},
+		"limits":                  {3 * time.Hour, &daemonstate.State{}, []string{"-warn", "4h", "-crit", "2d"}, nil, 0, "oldest=AGE;14400;172800;0", ""},
+		"dead daemon":             {time.Second, nil, nil, nil, 2, "no daemon runs, and mail waits", ""},
+		"cron":                    {time.Second, nil, []string{"-nodaemon"}, nil, 0, "1 message waiting", "daemon"},
 		"signs of the dead": {0, nil, nil, func(t *testing.T, spool string) {
 			writeSigns(t, spool, &daemonstate.State{PID: 4194999, Paused: true, Written: time.Now().Add(-time.Hour)})
 		}, 1, "no daemon runs", "paused"},

@@ -37,7 +37,7 @@ func newPage(c *config.Config, state web.Collector, flush func(), log *slog.Logg
 		Collector: state, Flush: flush, Log: log,
 	})
 	if err == nil {
-		_, err = s.Check(c.HTTP)
+		_, err = web.Check(s, c.HTTP)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("-http: %w", err)

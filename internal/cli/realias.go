@@ -71,7 +71,7 @@ func realias(c *call, t target, lookup func(addr string) ([]string, error)) (cha
 // failed/.
 func tryAgain(c *call, t target, lookup func(addr string) ([]string, error)) (back bool, err error) {
 	back = t.place == spooldir.Failed
-	if c.isTemporary(t) {
+	if isTemporary(c, t) {
 		return false, mailq.ErrTemporary
 	}
 	if lookup != nil {

@@ -58,7 +58,7 @@ func (c *call) retry(s *selection, places []spooldir.Place, lookup func(addr str
 		return err
 	}
 	if s.all {
-		targets = c.withoutBusy(targets)
+		targets = withoutBusy(c, targets)
 	}
 	back := false
 	tried := c.actOnEach("to be tried again:", targets, func(t target) error {
@@ -83,9 +83,9 @@ func (c *call) retry(s *selection, places []spooldir.Place, lookup func(addr str
 }
 
 // withoutBusy removes the targets that are in a transaction, have a temporary name, or are no regular file.
-func (c *call) withoutBusy(targets []target) (rest []target) {
+func withoutBusy(c *call, targets []target) (rest []target) {
 	for _, t := range targets {
-		if t.state != mailq.Sending && !c.isTemporary(t) && (t.regular || t.place == spooldir.Failed) {
+		if t.state != mailq.Sending && !isTemporary(c, t) && (t.regular || t.place == spooldir.Failed) {
 			rest = append(rest, t)
 		}
 	}
@@ -93,7 +93,7 @@ func (c *call) withoutBusy(targets []target) (rest []target) {
 }
 
 // isTemporary reports whether a touch puts t off for an hour.
-func (c *call) isTemporary(t target) bool {
+func isTemporary(c *call, t target) bool {
 	return c.queue == nil && t.place == spooldir.Spool && spooldir.IsTemporary(t.name, c.view.Temporary)
 }
 

@@ -36,7 +36,7 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 			return fmt.Errorf("-senders: %w", err)
 		}
 	}
-	if err := c.checkLocalName(); err != nil {
+	if err := checkLocalName(c); err != nil {
 		return err
 	}
 	if v := c.Opts.SMTP.TLSMin; v == "1.0" || v == "1.1" {
@@ -74,7 +74,7 @@ func (c *Config) Complete(log *slog.Logger) (err error) {
 }
 
 // checkLocalName returns an error for a name that cannot be sent with EHLO.
-func (c *Config) checkLocalName() error {
+func checkLocalName(c *Config) error {
 	if c.Opts.LocalName == "" {
 		return nil
 	}

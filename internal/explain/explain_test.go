@@ -314,7 +314,7 @@ func TestFileThatWaitsToBeRead(t *testing.T) {
 		return strings.Contains(explained(t, filepath.Join(dir, name), opts), "not yet")
 	}
 	is := is.New(t)
-	is.True(waits("m.part", spoolgore.Options{}))                                    // a temporary name
+	is.True(waits("m.part", spoolgore.Options{}))                                   // a temporary name
 	is.True(!waits("m.part", spoolgore.Options{TemporaryNames: []string{"*.own"}})) // none by the option
 	is.True(waits("m.own", spoolgore.Options{TemporaryNames: []string{"*.own"}}))
 	is.True(!waits("m.eml", spoolgore.Options{}))

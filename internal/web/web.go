@@ -114,7 +114,7 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 		}
 		return netutil.LimitListener(l, maxConnections), nil
 	}
-	tcp, err := s.Check(addr)
+	tcp, err := Check(s, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +125,9 @@ func (s *Server) Listen(addr string) (net.Listener, error) {
 	return netutil.LimitListener(l, maxConnections), nil
 }
 
-// Check returns the TCP address for an address of Listen; nil: addr is a Unix socket. The error is that of Listen,
+// Check returns the TCP address for an address of s.Listen; nil: addr is a Unix socket. The error is that of Listen,
 // unless the socket cannot be made.
-func (s *Server) Check(addr string) (*net.TCPAddr, error) {
+func Check(s *Server, addr string) (*net.TCPAddr, error) {
 	if strings.HasPrefix(addr, "unix:") {
 		return nil, nil
 	}

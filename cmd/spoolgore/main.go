@@ -27,6 +27,7 @@ func main() {
 	if code, ok := smtpStdio(os.Args[1:]); ok {
 		os.Exit(code)
 	}
+	console.Prepare(os.Stdout, os.Stderr)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,9 @@ func (c *config) read(sys system, path string) error {
 	case err != nil:
 		return err
 	}
+	if slices.ContainsFunc(settings, func(s conf.Setting) bool { return s.Key == "dir" }) {
+		c.json = value{} // the status file of an earlier file is that of another spool
+	}
 	for _, s := range settings {
 		v := value{s.Value, fmt.Sprintf("%s, line %d", path, s.Line)}
 		switch s.Key {
@@ -115,6 +119,9 @@ func (c *config) complete(sys system) error {
 		c.dir.value = dir
 	}
 	if env := sys.env("SPOOLGORE_DIR"); env != "" {
+		if c.dir.value != "" && filepath.Clean(c.dir.value) != filepath.Clean(env) {
+			c.json = value{}
+		}
 		c.dir = value{env, "$SPOOLGORE_DIR"}
 	}
 	if c.dir.value == "" {

@@ -47,7 +47,9 @@ func newService(args []string, c config.Config, stderr io.Writer) *service {
 
 // run runs the spool until a signal ends it or, with -once, until no message is due.
 func (s *service) run(orders []os.Signal) error {
-	s.hook = hooks.New(config.Hooks(&s.c), hooks.Options{Dir: s.c.Dir, StatusFile: s.c.Opts.StatusFile, Log: s.log})
+	s.hook = hooks.New(config.Hooks(&s.c), hooks.Options{
+		Dir: s.c.Dir, StatusFile: s.c.Opts.StatusFile, Temporary: s.c.Opts.TemporaryNames, Log: s.log,
+	})
 	defer s.hook.Start()()
 	s.collector = collector.New(collector.Options{
 		Dir: s.c.Dir, Health: func() spoolgore.Health { return s.spool.Health() }, Version: version(),

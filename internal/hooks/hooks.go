@@ -52,10 +52,11 @@ type Event struct {
 	Reason    string    `json:",omitempty"` // why
 }
 
-// Options are the settings of a Runner. All are required.
+// Options are the settings of a Runner.
 type Options struct {
-	Dir        string // spool directory
-	StatusFile string // of the daemon; empty: the usual one
+	Dir        string   // spool directory
+	StatusFile string   // of the daemon; empty: the usual one
+	Temporary  []string // patterns of temporary names; nil: the usual ones
 	Log        *slog.Logger
 }
 

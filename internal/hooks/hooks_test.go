@@ -212,6 +212,20 @@ func TestOldestMessage(t *testing.T) {
 	is.Equal(len(r.jobs), 2)
 }
 
+// A file that a program is still writing, by the patterns of the daemon, is no message that waits.
+func TestOldestIsNoTemporaryFile(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.own")
+	is.NoErr(os.WriteFile(path, []byte("To: a@example.com\n\n"), 0o600))
+	old := time.Now().Add(-30 * time.Minute)
+	is.NoErr(os.Chtimes(path, old, old))
+	hook := Hook{Events: []string{Oldest}, Age: time.Minute, Command: "x"}
+	r := New([]Hook{hook}, Options{Dir: dir, Temporary: []string{"*.own"}, Log: slog.New(slog.DiscardHandler)})
+	r.count(time.Now())
+	is.Equal(len(r.jobs), 0)
+}
+
 func TestFailedMessagesLeaveRoomForAlarms(t *testing.T) {
 	is := is.New(t)
 	var log bytes.Buffer

@@ -90,6 +90,7 @@ func (r *Runner) count(now time.Time) {
 	counts := qshape.New(now)
 	view, err := mailq.Of(r.opts.Dir, r.opts.StatusFile, now)
 	if err == nil {
+		view.Temporary = r.opts.Temporary
 		err = view.Each([]spooldir.Place{spooldir.Spool}, func(e *mailq.Entry) error {
 			counts.Add(e)
 			return nil

@@ -118,7 +118,7 @@ func (c *call) putFile(path string, o putfiles.Options) ([]string, error) {
 		}
 		return names, err
 	}
-	f, err := os.CreateTemp("", "spoolgore-put-")
+	f, err := tempFile(c.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +132,22 @@ func (c *call) putFile(path string, o putfiles.Options) ([]string, error) {
 		err = fmt.Errorf("standard input: %w", err)
 	}
 	return names, err
+}
+
+// tempFile makes a temporary file: in the usual place, or else in tmp/ of the spool, as makeTemp does.
+func tempFile(dir *spooldir.Dir) (f *os.File, err error) {
+	const pattern = "spoolgore-put-"
+	if f, err = os.CreateTemp("", pattern); err == nil {
+		return f, nil
+	}
+	spoolErr := asowner.During(dir, func() (err error) {
+		f, err = os.CreateTemp(dir.File(spooldir.TmpDir), pattern)
+		return err
+	})
+	if spoolErr == nil {
+		err = nil
+	}
+	return f, err
 }
 
 // putOpen puts an open file with the rights of the owner of the spool.

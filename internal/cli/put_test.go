@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/matryer/is"
+
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // withoutReceived returns a message without the Received field that put adds. The field has the file name of the
@@ -62,4 +64,20 @@ func TestPut(t *testing.T) {
 		is.Equal(code, ExitUsage)
 		is.True(strings.Contains(errs, say))
 	}
+}
+
+// A small container has no directory for temporary files but that of the spool.
+func TestPutWithoutADirectoryForTemporaryFiles(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	is.NoErr(os.Mkdir(filepath.Join(dir, spooldir.TmpDir), 0o700))
+	t.Setenv("TMPDIR", "/nowhere")
+	code, out, errs := outputOf("From: f@x\nTo: a@x\n\ntext\n", "put", dir, "-")
+	is.Equal(errs, "")
+	is.Equal(code, ExitOK)
+	_, err := os.Stat(filepath.Join(dir, strings.TrimSpace(out)))
+	is.NoErr(err)
+	left, err := os.ReadDir(filepath.Join(dir, spooldir.TmpDir))
+	is.NoErr(err)
+	is.Equal(len(left), 0)
 }

@@ -7,9 +7,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/diagnose"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
@@ -101,7 +103,13 @@ func (t *Test) left(dir *spooldir.Dir) Outcome {
 // gone prints that a message is neither in the spool nor in failed/.
 func (t *Test) gone(dir *spooldir.Dir) {
 	if _, err := spooldir.StatIn(dir, spooldir.Hold, t.name); err == nil {
-		t.Page.Line("trouble", "somebody has moved it to hold/")
+		why := "somebody has moved it to hold/"
+		state, _, _ := daemonstate.Read(dir.Path()) // without a state file less is known
+		rules, err := rewrite.New(rewrite.Settings{Allow: state.Allow, Redirect: state.Redirect})
+		if err == nil && rules.Forbidden([]string{t.To}) != "" {
+			why = "it is in hold/: " + rules.Forbidden([]string{t.To}) + " may get no mail (-allow of the daemon)"
+		}
+		t.Page.Line("trouble", "%s", why)
 		return
 	}
 	if _, err := os.Stat(dir.Path()); err != nil {

@@ -1,6 +1,7 @@
 package testmail
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore"
+	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/explain"
 	"github.com/unbit/spoolgore/internal/smtptest"
 	"github.com/unbit/spoolgore/internal/spooldir"
@@ -291,6 +293,11 @@ func TestFollowEndsWithoutADaemon(t *testing.T) {
 	is.NoErr(os.Rename(filepath.Join(dir, name), filepath.Join(dir, "hold", name)))
 	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
 	says(t, p.String(), "moved it to hold/")
+	var state bytes.Buffer
+	is.NoErr(daemonstate.Write(&state, daemonstate.State{Allow: []string{"@other.example"}}))
+	is.NoErr(os.WriteFile(filepath.Join(dir, daemonstate.Name), state.Bytes(), 0o600))
+	is.Equal(test.Follow(t.Context(), d, "", true), NoAnswer)
+	says(t, p.String(), test.To+" may get no mail (-allow of the daemon)")
 
 	// A message that has left the spool is not taken for accepted if failed/ cannot be read.
 	is.NoErr(os.Remove(filepath.Join(dir, "hold", name)))

@@ -230,9 +230,11 @@ _spoolgore() {
     while IFS=$'\t' read -r word about; do COMPREPLY+=("$word"); done
   } < <("${COMP_WORDS[0]}" -complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
   case $add in
-    directories) COMPREPLY+=($(compgen -d -- "$cur")) ;;
-    files) COMPREPLY+=($(compgen -f -- "$cur")) ;;
+    directories) add=-d ;;
+    files) add=-f ;;
+    *) return ;;
   esac
+  while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen $add -- "$cur")
 }
 complete -o filenames -o bashdefault -F _spoolgore spoolgore
 `

@@ -146,10 +146,12 @@ offer show ""
 offer show . ""
 offer show . t
 offer list -statusfile on
+mkdir "a spool"
+offer list a
 `)
 	is.Equal(lines, []string{
 		"release", "failed", "-state,-statusfile", "failed,hold,tmp", "$(touch pwned).eml,failed/f.eml,hold/h.eml,one.eml,two words.eml",
-		"two words.eml", "one.eml",
+		"two words.eml", "one.eml", "a spool",
 	})
 }
 

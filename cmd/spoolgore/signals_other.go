@@ -7,18 +7,19 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 )
 
 // prepareSignals returns no signals: this system has none for the daemon.
 func prepareSignals(*slog.Logger) (orders []os.Signal) { return nil }
 
-// handleSignals calls stop at the first interrupt; the second one ends the process.
+// handleSignals calls stop at the first interrupt, or when the console is closed or the host shuts down, which Windows
+// tells as SIGTERM. The second signal ends the process.
 func handleSignals(s *service, stop context.CancelFunc, _ []os.Signal) {
 	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, os.Interrupt)
+	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		<-ended
-		s.log.Info("signal", "name", "interrupt", "action", "stop")
+		s.log.Info("signal", "name", (<-ended).String(), "action", "stop")
 		signal.Stop(ended)
 		stop()
 	}()

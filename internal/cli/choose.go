@@ -102,6 +102,7 @@ func (c *call) choose(s *selection, places []spooldir.Place) ([]target, error) {
 // chooseNamed returns the named messages. If the spool is the configured one, an unknown name may be a mistyped
 // directory, and the command does nothing.
 func (c *call) chooseNamed(places []spooldir.Place) (targets []target, err error) {
+	defer keepRecords(c)() // what acts on the messages reads the file again
 	for _, operand := range c.operands {
 		e, err := findMessage(c, operand, places)
 		if err != nil {

@@ -66,6 +66,20 @@ func (f finder) find(name string, places []spooldir.Place) (*mailq.Entry, error)
 	return nil, fmt.Errorf("%s may be any of %s: name one", name, strings.Join(names, ", "))
 }
 
+// keepRecords reads the status file once for all operands, until forget is called. Of names as list shows them the
+// files are not known yet.
+func keepRecords(c *call) (forget func()) {
+	names := make(map[string]bool)
+	for _, operand := range c.operands {
+		if c.queue != nil || len(c.operands) == 1 || strings.ContainsAny(operand, `…\`) {
+			return func() {}
+		}
+		names[filepath.Base(operand)] = true
+	}
+	_ = mailq.Keep(c.view, names) // after an error the file is read for each operand
+	return func() { c.view.Live = nil }
+}
+
 // findMessage is finder.find for the spool or the queue of a call.
 func findMessage(c *call, name string, places []spooldir.Place) (*mailq.Entry, error) {
 	if c.queue != nil {

@@ -38,6 +38,7 @@ header. NAME is the name of the file, or its path, as failed/NAME.`,
 		case raw && asJSON:
 			return usageErr("-raw and -json do not go together")
 		}
+		defer keepRecords(a)()
 		for _, name := range a.operands {
 			e, err := findMessage(a, name, allPlaces())
 			if err == nil {

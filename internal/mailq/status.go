@@ -59,6 +59,22 @@ func (v *View) records(each func(key string, m *record.Message) error) error {
 	return endOf(stop)
 }
 
+// Keep reads the status file once for many calls of v.Find: until v.Live is nil again, Find knows only the records of
+// files with these names.
+func Keep(v *View, names map[string]bool) error {
+	kept := make(map[string]*record.Message)
+	err := v.records(func(key string, m *record.Message) error {
+		if names[record.FileName(key, m)] {
+			kept[key] = m.Clone()
+		}
+		return nil
+	})
+	if err == nil && v.Trouble == nil {
+		v.Live = kept
+	}
+	return err
+}
+
 // endOf returns the error that ended an iteration, but not errEnough.
 func endOf(stop error) error {
 	if errors.Is(stop, errEnough) {

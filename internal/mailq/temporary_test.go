@@ -1,14 +1,17 @@
 package mailq_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/matryer/is"
 
 	"github.com/unbit/spoolgore/internal/mailq"
+	"github.com/unbit/spoolgore/internal/spooldir"
 )
 
 // A file with a temporary name is no message until it has not changed for an hour, whether a daemon runs or not.
@@ -61,4 +64,33 @@ func TestSetAside(t *testing.T) {
 	aside := v.SetAside()
 	is.Equal(len(aside), 2)
 	is.Equal(filepath.Base(aside[1]), ".spoolgore.js.bad-2")
+}
+
+// After Keep the status file is not read again for each message: with many messages each reading takes a while.
+func TestKeptRecords(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	var text []string
+	for _, name := range []string{"a", "b", "c"} {
+		write(t, dir, name, "From: a@x.org\nTo: ok@x.org\n\nbody\n")
+		text = append(text, fmt.Sprintf(`%q: {"From": "a@x.org", "To": [{"Address": %q}]}`, filepath.Join(dir, name), name+"@x.org"))
+	}
+	write(t, dir, ".spoolgore.js", "{"+strings.Join(text, ", ")+"}")
+	v, err := mailq.Of(dir, "", time.Now())
+	is.NoErr(err)
+	is.NoErr(mailq.Keep(v, map[string]bool{"a": true, "c": true}))
+	write(t, dir, ".spoolgore.js", "{}")
+	known := func() (all []string) {
+		for _, name := range []string{"a", "b", "c"} {
+			e, err := v.Find(spooldir.Spool, name)
+			is.NoErr(err)
+			for _, r := range e.To {
+				all = append(all, r.Address)
+			}
+		}
+		return all
+	}
+	is.Equal(known(), []string{"a@x.org", "c@x.org"})
+	v.Live = nil
+	is.Equal(len(known()), 0)
 }

@@ -38,6 +38,27 @@ func quota(n int, verb, reply string, closed time.Duration) func(time.Time) func
 	}
 }
 
+// hourly returns a script that accepts n messages in each hour.
+func hourly(n int, reply string) func(time.Time) func(string, string) string {
+	return func(began time.Time) func(string, string) string {
+		var mu sync.Mutex
+		accepted := map[time.Duration]int{}
+		return func(v, _ string) string {
+			mu.Lock()
+			defer mu.Unlock()
+			if v != "END" {
+				return ""
+			}
+			hour := time.Since(began).Truncate(time.Hour)
+			if accepted[hour] == n {
+				return reply
+			}
+			accepted[hour]++
+			return ""
+		}
+	}
+}
+
 // greylist returns a script that refuses each recipient at a verb until a time has passed since the first attempt.
 func greylist(verb, reply string, closed time.Duration) func(time.Time) func(string, string) string {
 	return func(time.Time) func(string, string) string {
@@ -69,6 +90,9 @@ var relayCases = map[string]relayCase{
 	"550 for half an hour at RCPT": {
 		quota(5, "RCPT", "550-Requested action not taken: mailbox unavailable\r\n550 Failure sending mail. Try again later.", 30*time.Minute),
 		2 * time.Hour, 40},
+	"quota of an hour": {
+		hourly(5, "550 Domain x.org has exceeded the max emails per hour (5/5 (100%)) allowed. Message discarded."),
+		8 * time.Hour, 150},
 	"greylist at RCPT for 5 minutes": {
 		greylist("RCPT", "450 4.2.0 Recipient address rejected: Greylisted", 5*time.Minute), 12 * time.Minute, 120},
 	"greylist at the end of the data": {

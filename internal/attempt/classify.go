@@ -63,7 +63,8 @@ func (f Failure) Classify() Class {
 		return Class{Fault: Message, Permanent: f.Unsendable}
 	}
 	if cause := f.relayTrouble(); cause != "" {
-		return Class{Fault: Relay, Cause: cause, Final: f.Reply.Code/100 == 5 && !loginRequired(f.Reply.Code)}
+		final := f.Reply.Code/100 == 5 && !loginRequired(f.Reply.Code) && cause != CauseQuota
+		return Class{Fault: Relay, Cause: cause, Final: final}
 	}
 	return f.refusal()
 }

@@ -68,6 +68,14 @@ end+ | 550 5.4.6 Unusual sending activity detected. Please try after sometime. |
 rcpt+ | 554 5.7.1 ann@example.com: Sender address rejected: hourly rate limit exceeded | relay quota | policyd and ISPConfig, public reports
 rcpt+ | 550 5.2.2 The mailbox of the recipient has exceeded its limit | final | many servers, RFC 3463
 rcpt+ | 552 5.2.2 Mailbox full, quota of the user exceeded | final | many servers, RFC 3463
+rcpt+ | 552 5.2.2 User quota exceeded | final | many servers, RFC 3463
+rcpt+ | 550 5.2.1 User account is disabled | final | many servers, RFC 3463
+rcpt+ | 550 5.1.1 The account has been suspended | final | many servers, RFC 3463
+end+ | 552 5.3.4 Message size limit exceeded | final | many servers, RFC 3463
+mail+ | 552 Message size limit exceeded | final | many servers, RFC 1870
+rcpt+ | 550 5.1.1 <helo@example.org>: Recipient address rejected: User unknown in local recipient table | final | Postfix, smtpd_check.c
+rcpt | 550 <auth@example.org>: Recipient address rejected: User unknown | final | Postfix, smtpd_check.c
+rcpt+ | 450 4.7.1 <rate@example.org>: Recipient address rejected: Greylisted | undecided | milter-greylist
 rcpt+ | 554 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour | final | Exchange Online, learn.microsoft.com non-delivery reports
 end+ | 550 5.7.1 Hourly sending limit exceeded for this account | relay quota | cPanel hosts, docs.cpanel.net max emails per hour
 rcpt | 503 5.5.1 Error: need RCPT command | message | Postfix, smtpd.c

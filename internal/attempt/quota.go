@@ -1,5 +1,7 @@
 package attempt
 
+import "slices"
+
 // A quotaReply is a reply with a code for "never" that is about a quota or the state of the account: the message is
 // good, and goes out when there is quota again.
 type quotaReply struct {
@@ -40,12 +42,22 @@ var quotaReplies = []quotaReply{
 	{0, "", pattern(`credits exceeded|out of credits|no (more )?credits|insufficient credit`)},
 }
 
+// ofMailbox are status codes about the mailbox of a recipient or the size of the message (RFC 3463): unknown, disabled,
+// full, too large. The words of such a reply are about no quota of the account.
+var ofMailbox = []string{"5.1.1", "5.2.1", "5.2.2", "5.2.3", "5.3.4"}
+
+var sizeWords = pattern(`\bsize\b`)
+
 // quota reports whether a reply is about a quota or the state of the account.
 func (r Reply) quota() bool {
 	if r.Code/100 != 5 {
 		return false
 	}
+	noWords := slices.Contains(ofMailbox, r.Enhanced) || sizeWords.MatchString(r.Text)
 	for _, q := range quotaReplies {
+		if q.enhanced == "" && q.text != nil && noWords {
+			continue
+		}
 		if (q.code == 0 || q.code == r.Code) && (q.enhanced == "" || q.enhanced == r.Enhanced) &&
 			(q.text == nil || q.text.MatchString(r.Text)) {
 			return true

@@ -2,6 +2,8 @@ package attempt
 
 import (
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -16,5 +18,12 @@ func pattern(expr string) *words {
 	return &words{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("(?i)" + expr) })}
 }
 
-// MatchString reports whether the words are in text.
-func (w *words) MatchString(text string) bool { return w.compiled().MatchString(text) }
+// MatchString reports whether the words are in text. Mail addresses do not count: a relay repeats the address that it
+// refuses, and any sender can write to auth@example.org.
+func (w *words) MatchString(text string) bool {
+	if strings.Contains(text, "@") {
+		isAddress := func(word string) bool { return strings.Contains(word, "@") }
+		text = strings.Join(slices.DeleteFunc(strings.Fields(text), isAddress), " ")
+	}
+	return w.compiled().MatchString(text)
+}

@@ -182,6 +182,9 @@ func (d *Delivery) Settle(r *Result, suspect, now time.Time) (s Settled) {
 		for i := range r.Outcomes {
 			if o := &r.Outcomes[i]; o.Fault == attempt.Relay {
 				o.Fault, o.Permanent = attempt.Message, o.Final
+				if o.Cause == attempt.CauseQuota { // a quota may leave room for some messages of each hour
+					o.Undecided, o.Throttled = true, true
+				}
 			}
 		}
 		r.failed, s.Stumbled = nil, false

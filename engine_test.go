@@ -101,6 +101,46 @@ func TestRateHoldsOverARestart(t *testing.T) {
 	})
 }
 
+// A rate counts recipients, for all relays together. Relays take turns: a message with many recipients does not wait
+// behind all small messages for another relay.
+func TestRateCountsRecipientsOfAllRelays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		var mu sync.Mutex
+		var sent []time.Time // of each recipient
+		relay := &smtptest.Relay{Reply: func(verb, _ string) string {
+			mu.Lock()
+			defer mu.Unlock()
+			if verb == "RCPT" {
+				sent = append(sent, time.Now())
+			}
+			return ""
+		}}
+		for i := range 60 {
+			drop(t, dir, fmt.Sprint(i), "From: a@x.org\nTo: b@y.org"+[]string{"", ", c@y.org", ", c@y.org, d@y.org"}[i%3]+"\n\nhello\n")
+		}
+		opts := Options{SMTPAddr: "main.test:25", Dial: relay.Dial, Rate: Rate{{10, time.Hour}}}
+		opts.Routes = []Route{{Sender: "@x.org", SMTPAddr: "other.test:25"}}
+		_, stop := start(t, dir, opts)
+		pass(time.Minute)
+		drop(t, dir, "large", "From: a@z.org\nTo: b@y.org, c@y.org, d@y.org, e@y.org, f@y.org, g@y.org, h@y.org\n\nhello\n")
+		pass(2*time.Hour + 10*time.Minute)
+		is.True(!exists(dir, "large"))
+		pass(24 * time.Hour)
+		stop()
+		left, err := os.ReadDir(dir)
+		is.NoErr(err)
+		for _, f := range left {
+			is.True(f.IsDir() || strings.HasPrefix(f.Name(), ".")) // every message is sent
+		}
+		for i := 10; i < len(sent); i++ {
+			is.True(sent[i].Sub(sent[i-10]) >= time.Hour) // not more than 10 in any hour
+		}
+	})
+}
+
 // A drain sends what the rate allows now, and ends. The other messages wait for a later run.
 func TestDrainEndsAtTheRate(t *testing.T) {
 	t.Parallel()

@@ -63,9 +63,9 @@ func (r *rate) change(text string, now time.Time) (*rate, error) {
 	return &changed, err
 }
 
-// hold returns how long the next recipient has to wait; zero: not at all.
-func (r *rate) hold(now time.Time) time.Duration {
-	wait := r.quota.Wait(1, now)
+// hold returns how long the next message, with n recipients, has to wait; zero: not at all.
+func (r *rate) hold(n int, now time.Time) time.Duration {
+	wait := r.quota.Wait(n, now)
 	if wait > 0 {
 		if !now.Before(r.until) {
 			r.count++ // otherwise it is the same wait, looked at again

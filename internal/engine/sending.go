@@ -31,6 +31,8 @@ type sender struct {
 	ctx      context.Context   // of the transactions
 	busy     int               // jobs under way
 	last     time.Time         // when the last job ended
+	turn     int               // route whose turn is next, modulo the number of routes
+	need     int               // recipients of the message that waits for the rate; zero: none waits
 	accepted func(name string) // is called before the message may be removed
 
 	pieces     *pieces
@@ -40,25 +42,65 @@ type sender struct {
 // start starts as many jobs as may be under way. It returns the time until more may be started; negative: a job has to
 // end first.
 func (s *sender) start(now time.Time) (wait time.Duration) {
-	wait = -1
+	wait = s.startAll(now)
 	moved := false
 	for i := range s.delivery.Routes() {
-		w := s.startRoute(i, now)
 		if m, more := s.divert(i, now); more {
-			if moved = moved || m; w < 0 || w > divertPause {
-				w = divertPause
-			}
-		}
-		if w >= 0 && (wait < 0 || w < wait) {
-			wait = w
+			moved, wait = moved || m, sooner(wait, divertPause)
 		}
 	}
 	if moved {
-		for i := range s.delivery.Routes() {
-			s.startRoute(i, now)
+		s.startAll(now)
+	}
+	return wait
+}
+
+// sooner returns the shorter of two waits. A negative wait has no end.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// startAll starts the jobs of all routes and returns the result of start. The limits of the rate are for all routes
+// together. So the routes take turns with limits, and the next message may wait for room while no other one goes.
+func (s *sender) startAll(now time.Time) (wait time.Duration) {
+	wait, s.need = -1, 0
+	routes := s.delivery.Routes()
+	for i := 0; s.rate.text == "" && i < routes; i++ {
+		started, w := true, time.Duration(-1)
+		for started {
+			started, w = s.startOne(i, now)
+		}
+		wait = sooner(wait, w)
+	}
+	for idle := 0; s.rate.text != "" && idle < routes; s.turn++ {
+		i := s.turn % routes
+		if s.need = s.upcoming(i, now); s.need > 0 {
+			if w := s.rate.hold(s.need, now); w > 0 {
+				return sooner(wait, w)
+			}
+		}
+		started, w := s.startOne(i, now)
+		wait = sooner(wait, w)
+		if idle++; started {
+			idle = 0
 		}
 	}
 	return wait
+}
+
+// upcoming returns the number of recipients of the next message of route i; zero: none can be sent now.
+func (s *sender) upcoming(i int, now time.Time) int {
+	if s.spool.queue.Ready(i) == 0 || s.delivery.Wait(i, now) != 0 {
+		return 0
+	}
+	n := queue.Upcoming(s.spool.queue, i, queue.Slots(s.delivery.Slots(i)), now)
+	if s.opts.rulesOf(i).Redirect() != "" {
+		n = min(n, 1)
+	}
+	return n
 }
 
 // divertPause is the time between two searches for messages that can go by another route. After a long search the time
@@ -100,37 +142,32 @@ func (s *sender) divert(i int, now time.Time) (moved, more bool) {
 	return moved, d.more
 }
 
-// startRoute starts the jobs of route i and returns the result of start.
-func (s *sender) startRoute(i int, now time.Time) (wait time.Duration) {
-	for s.spool.queue.Ready(i) > 0 {
-		if wait := s.rate.hold(now); wait > 0 {
-			return wait
-		}
-		slots := s.delivery.Slots(i)
-		if slots.Any == 0 {
-			return -1
-		}
-		lease := s.delivery.Take(i, now)
-		if lease == nil {
-			return s.delivery.Wait(i, now)
-		}
-		j, ok := s.spool.queue.Next(i, queue.Slots(slots), now)
-		if !ok {
-			lease.Release()
-			return -1
-		}
-		lease.Last = j.Last
-		lease.Begin(j.Large)
-		s.busy++
-		a := &attempting{
-			sender: s, job: j, dir: s.spool.dir, reports: s.opts.Reports, pickupDots: s.opts.PickupDots,
-			file: s.files.take(j.Name, j.Version), result: delivery.Result{Lease: lease}, rules: s.opts.rulesOf(i),
-			on: s.opts.OnAttempt,
-		}
-		s.rate.spend(len(a.recipients()), now)
-		s.beside(func() { a.begin(s.ctx) })
+// startOne starts a job of route i. If there is none to start, wait is the result of start.
+func (s *sender) startOne(i int, now time.Time) (started bool, wait time.Duration) {
+	slots := s.delivery.Slots(i)
+	if s.spool.queue.Ready(i) == 0 || slots.Any == 0 {
+		return false, -1
 	}
-	return -1
+	lease := s.delivery.Take(i, now)
+	if lease == nil {
+		return false, s.delivery.Wait(i, now)
+	}
+	j, ok := s.spool.queue.Next(i, queue.Slots(slots), now)
+	if !ok {
+		lease.Release()
+		return false, -1
+	}
+	lease.Last = j.Last
+	lease.Begin(j.Large)
+	s.busy++
+	a := &attempting{
+		sender: s, job: j, dir: s.spool.dir, reports: s.opts.Reports, pickupDots: s.opts.PickupDots,
+		file: s.files.take(j.Name, j.Version), result: delivery.Result{Lease: lease}, rules: s.opts.rulesOf(i),
+		on: s.opts.OnAttempt,
+	}
+	s.rate.spend(len(a.recipients()), now)
+	s.beside(func() { a.begin(s.ctx) })
+	return true, -1
 }
 
 // attempting is one running job, beside the loop.
@@ -285,7 +322,7 @@ func (s *sender) held(now time.Time) (messages int, next time.Time) {
 	for i := range s.delivery.Routes() {
 		messages += s.spool.queue.Ready(i)
 	}
-	wait := s.rate.quota.Wait(1, now)
+	wait := s.rate.quota.Wait(max(1, s.need), now)
 	if messages == 0 || wait <= drainWait {
 		return 0, time.Time{}
 	}

@@ -59,6 +59,9 @@ func (q *Queue[T]) Remove(x T) {
 	}
 }
 
+// Peek returns the next item. The queue must not be empty.
+func (q *Queue[T]) Peek() T { return q.users.Top() }
+
 // Next removes and returns the next item. The queue must not be empty.
 func (q *Queue[T]) Next() T {
 	x := q.users.Top()

@@ -48,6 +48,17 @@ func (q *Queue) Next(route int, s Slots, now time.Time) (j Job, ok bool) {
 	return j, ok
 }
 
+// Upcoming returns the number of recipients of the message that Next would return; zero: no message can be sent.
+func Upcoming(q *Queue, route int, s Slots, now time.Time) int {
+	lane := q.sched.ready.route(route).pick(s)
+	if lane == nil || s.Any <= 0 {
+		return 0
+	}
+	m := &q.scratch
+	lane.Peek().msg.MessageIn(m)
+	return max(1, len(m.Start(now, q.rules.onRoute(m, int32(route)))))
+}
+
 // startJob makes the job of e, which was removed from its lane. ok is false if no recipient is due after all, for
 // instance because the clock was set back, or if a recipient is forbidden since.
 func startJob(c *core, e *entry, route int, now time.Time) (j Job, ok bool) {

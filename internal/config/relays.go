@@ -170,7 +170,7 @@ func password(s relayfile.Settings, prefix string, log *slog.Logger) credential.
 		}
 		return give
 	case s.OAuth != "":
-		return oauth.Source(s.OAuth)
+		return oauth.Source(s.OAuth, log)
 	case s.Password != "":
 		return credential.Fixed(s.Password)
 	}

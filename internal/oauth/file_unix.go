@@ -17,7 +17,7 @@ const lockPoll = 50 * time.Millisecond
 // lock locks the directory of the file against other processes, until unlock is called.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	for {
-		f, err := os.Open(path)
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // another user may own the file: it may be a FIFO
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +44,28 @@ func isSame(f *os.File, path string) bool {
 	return err == nil && os.SameFile(a, b)
 }
 
-// replace replaces the file atomically. Only its owner can read it.
+// replace replaces the file atomically. Only its owner can read it. The owner stays the same: root may log in for the
+// user of the daemon.
 func replace(path string, text []byte) error {
-	return renameio.WriteFile(path, text, 0o600, renameio.IgnoreUmask(), renameio.WithExistingPermissions())
+	f, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(0o600), renameio.WithExistingPermissions())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Cleanup() }()
+	if err := own(f.File, path); err != nil {
+		return err
+	}
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	return f.CloseAtomicallyReplace()
+}
+
+// own gives f the owner and the group of the file at path, if root has made f.
+func own(f *os.File, path string) error {
+	var was unix.Stat_t
+	if err := unix.Lstat(path, &was); err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	return f.Chown(int(was.Uid), int(was.Gid))
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -97,15 +98,23 @@ func (s Settings) Config() *oauth2.Config {
 // source gets tokens with the settings of one file.
 type source struct {
 	path string
+	log  *slog.Logger
+	save func(path string, set map[string]string) error // save, or that of a test
 
-	mu    sync.Mutex
-	token *oauth2.Token // nil: none yet
+	mu      sync.Mutex
+	token   *oauth2.Token // nil: none yet
+	unsaved unsaved
 }
 
+// unsaved is a refresh token that the file does not have, because the file could not be written.
+type unsaved struct{ refresh, instead string } // instead: the refresh token in the file
+
 // Source returns a function that returns an access token, for smtppool.Settings.Secret. Again means that the relay has
-// refused the last token. The file is read for each token, so that a new login counts at once.
-func Source(path string) func(ctx context.Context, again bool) (string, error) {
-	s := &source{path: path}
+// refused the last token. The file is read for each token, so that a new login counts at once. A new refresh token of
+// the server is written to the file. A file that cannot be written is logged: the token then lasts as long as the
+// process.
+func Source(path string, log *slog.Logger) func(ctx context.Context, again bool) (string, error) {
+	s := &source{path: path, log: log, save: save}
 	return s.get
 }
 
@@ -144,11 +153,28 @@ func (s *source) renew(ctx context.Context) (*oauth2.Token, error) {
 		}
 		return c.Token(ctx)
 	}
-	token, err := settings.Config().TokenSource(ctx, &oauth2.Token{RefreshToken: settings.RefreshToken}).Token()
+	refresh := settings.RefreshToken
+	if s.unsaved.instead == refresh { // otherwise there was a new login
+		refresh = s.unsaved.refresh
+	}
+	token, err := settings.Config().TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token()
 	if err == nil && token.RefreshToken != "" && token.RefreshToken != settings.RefreshToken {
-		err = save(s.path, map[string]string{"refresh_token": token.RefreshToken})
+		s.keep(token.RefreshToken, settings.RefreshToken)
 	}
 	return token, err
+}
+
+// keep writes the refresh token to the file, in place of the token instead.
+func (s *source) keep(refresh, instead string) {
+	err := s.save(s.path, map[string]string{"refresh_token": refresh})
+	if err == nil {
+		s.unsaved = unsaved{}
+		return
+	}
+	if s.unsaved == (unsaved{}) {
+		s.log.Error("new refresh token cannot be saved; after a restart the login may fail", "file", s.path, "err", err)
+	}
+	s.unsaved = unsaved{refresh, instead}
 }
 
 // save sets fields of the file. Other fields stay.

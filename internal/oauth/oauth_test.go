@@ -1,10 +1,13 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +19,8 @@ import (
 
 	"github.com/matryer/is"
 )
+
+var discard = slog.New(slog.DiscardHandler)
 
 // A server is a fake token server. Each refresh token can be used once.
 type server struct {
@@ -79,7 +84,7 @@ func TestRefreshTokenIsKept(t *testing.T) {
 	is := is.New(t)
 	s := &server{refresh: "first", expires: 3600}
 	path := fileFor(t, s, `"client_secret":"hush","scope":"a b","refresh_token":"first","auth_url":"https://x.example/"`)
-	get := Source(path)
+	get := Source(path, discard)
 	token, err := get(context.Background(), false)
 	is.NoErr(err)
 	is.Equal(token, "token1")
@@ -92,8 +97,8 @@ func TestRefreshTokenIsKept(t *testing.T) {
 	settings, err := Load(path)
 	is.NoErr(err)
 	is.Equal(settings.RefreshToken, "refresh2")
-	is.Equal(settings.AuthURL, "https://x.example/")       // other fields of the file are kept
-	token, err = Source(path)(context.Background(), false) // after a restart
+	is.Equal(settings.AuthURL, "https://x.example/")                // other fields of the file are kept
+	token, err = Source(path, discard)(context.Background(), false) // after a restart
 	is.NoErr(err)
 	is.Equal(token, "token3")
 	if runtime.GOOS != "windows" {
@@ -107,7 +112,7 @@ func TestRefreshTokenIsKept(t *testing.T) {
 func TestTokenIsRenewedBeforeItsEnd(t *testing.T) {
 	is := is.New(t)
 	for _, expires := range []int{1, 30, -5} {
-		get := Source(fileFor(t, &server{expires: expires}, `"client_secret":"hush"`))
+		get := Source(fileFor(t, &server{expires: expires}, `"client_secret":"hush"`), discard)
 		_, err := get(context.Background(), false)
 		is.NoErr(err)
 		token, err := get(context.Background(), false)
@@ -121,7 +126,7 @@ func TestClientCredentials(t *testing.T) {
 	s := &server{expires: 3600}
 	path := fileFor(t, s, `"client_secret_file":"secret"`)
 	is.NoErr(os.WriteFile(filepath.Join(filepath.Dir(path), "secret"), []byte("hush\n"), 0o600))
-	token, err := Source(path)(context.Background(), false)
+	token, err := Source(path, discard)(context.Background(), false)
 	is.NoErr(err)
 	is.Equal(token, "token1")
 	is.Equal(s.requests, []string{"client_credentials"})
@@ -137,7 +142,7 @@ func TestProcessesTakeTurns(t *testing.T) {
 	path := fileFor(t, s, `"client_secret":"hush","refresh_token":"first"`)
 	var all sync.WaitGroup
 	for range 8 {
-		get := Source(path)
+		get := Source(path, discard)
 		all.Go(func() {
 			if _, err := get(context.Background(), false); err != nil {
 				t.Error(err)
@@ -150,7 +155,7 @@ func TestProcessesTakeTurns(t *testing.T) {
 
 func TestErrorsShowNoSecret(t *testing.T) {
 	is := is.New(t)
-	_, err := Source(fileFor(t, &server{refuse: "unauthorized_client"}, `"client_secret":"hush"`))(context.Background(), false)
+	_, err := Source(fileFor(t, &server{refuse: "unauthorized_client"}, `"client_secret":"hush"`), discard)(context.Background(), false)
 	is.True(err != nil)
 	is.True(strings.Contains(err.Error(), "unauthorized_client: no"))
 	is.True(!strings.Contains(err.Error(), "hush"))
@@ -161,7 +166,7 @@ func TestErrorsShowNoSecret(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "oauth.json")
 		is.NoErr(os.WriteFile(path, []byte(text), 0o600))
-		_, err := Source(path)(context.Background(), false)
+		_, err := Source(path, discard)(context.Background(), false)
 		is.True(err != nil)
 		if !strings.Contains(text, `"hush":1`) { // a name in the file, not a value
 			is.True(!strings.Contains(err.Error(), "hush"))
@@ -182,6 +187,37 @@ func TestSilentServer(t *testing.T) {
 	is.NoErr(os.WriteFile(path, []byte(`{"client_id":"app","token_url":"`+web.URL+`"}`), 0o600))
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { <-asked; cancel() }()
-	_, err := Source(path)(ctx, false)
+	_, err := Source(path, discard)(ctx, false)
 	is.True(err != nil)
+}
+
+// The relay gets mail as long as the process lives, although a new refresh token cannot be saved: a unit of systemd may
+// not let the daemon write to the directory. A new login counts at once.
+func TestRefreshTokenThatCannotBeSaved(t *testing.T) {
+	is := is.New(t)
+	s := &server{refresh: "first", expires: 3600}
+	path := fileFor(t, s, `"client_secret":"hush","refresh_token":"first"`)
+	var log bytes.Buffer
+	from := &source{path: path, log: slog.New(slog.NewTextHandler(&log, nil))}
+	from.save = func(string, map[string]string) error { return errors.New("read-only file system") }
+	for _, want := range []string{"token1", "token2", "token3"} { // the server takes each refresh token once
+		token, err := from.get(t.Context(), true)
+		is.NoErr(err)
+		is.Equal(token, want)
+	}
+	is.Equal(strings.Count(log.String(), "new refresh token cannot be saved"), 1)
+	is.True(!strings.Contains(log.String(), "refresh3"))
+
+	s.refresh = "second"
+	is.NoErr(save(path, map[string]string{"refresh_token": "second"}))
+	token, err := from.get(t.Context(), true)
+	is.NoErr(err)
+	is.Equal(token, "token4")
+
+	from.save = save
+	_, err = from.get(t.Context(), true)
+	is.NoErr(err)
+	token, err = Source(path, discard)(t.Context(), false) // after a restart
+	is.NoErr(err)
+	is.Equal(token, "token6")
 }

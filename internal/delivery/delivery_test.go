@@ -422,6 +422,35 @@ func TestFailoverFromAProgram(t *testing.T) {
 	is.True(d.Health(0)[0].Err != nil)
 }
 
+// A program gets as many recipients as the settings allow. The others are left for the next transaction.
+func TestProgramGetsLimitedRecipients(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("programs are no relays on Windows; the test runs on Linux")
+	}
+	is := is.New(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "relay")
+	is.NoErr(os.WriteFile(path, []byte("#!/bin/sh\ncat >/dev/null\ncat <&3 >"+dir+"/envelope\n"), 0o755))
+	c := config(nil, "exec:"+path)
+	c.Log = slog.New(slog.DiscardHandler)
+	c.Routes[0].SMTP.Recipients = 2
+	d := newDelivery(t, c)
+	defer d.Close()
+	tx := messageTo("a@example.org", "b@example.org", "c@example.org")
+	tx.Notify, tx.ORcpt = []string{"", "NEVER", "SUCCESS"}, []string{"", "", "rfc822;c@example.org"}
+	r, s := send(t, d, tx)
+	is.NoErr(r.Outcomes[0].Err)
+	is.NoErr(r.Outcomes[1].Err)
+	is.Equal(r.Outcomes[2].Fault, attempt.None)
+	is.True(r.Outcomes[2].Err != nil)
+	is.Equal(len(s.Down), 0)
+	text, err := os.ReadFile(dir + "/envelope")
+	is.NoErr(err)
+	is.True(strings.Contains(string(text), `"to":["a@example.org","b@example.org"]`))
+	is.True(strings.Contains(string(text), `"notify":["","NEVER"]`))
+	is.True(!strings.Contains(string(text), "c@example.org"))
+}
+
 func TestSlots(t *testing.T) {
 	is := is.New(t)
 	c := config(nil, "")

@@ -112,7 +112,7 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 		if c.Transport != nil {
 			item.start = calling(c.Transport)
 		} else if execrelay.Is(item.settings.addr) {
-			if item.name, item.start, err = running(item.settings.addr, c, r.SMTP.NoQuotas); err != nil {
+			if item.name, item.start, err = running(item.settings.addr, c, r.SMTP); err != nil {
 				return nil, err
 			}
 		} else if item.smtp, err = smtppool.New(smtppool.Options{
@@ -130,28 +130,39 @@ func newRelays(r Route, c Config, old []*member) (relays breaker.Group[relay], e
 
 // running returns the name and the start function of a program as a relay.
 func running(
-	addr string, c Config, noQuotas bool,
+	addr string, c Config, s smtppool.Settings,
 ) (string, func(context.Context, *Transaction, func([]attempt.Outcome)), error) {
 	r, err := execrelay.New(addr, c.Timeout, c.Log)
 	if err != nil {
 		return "", nil, err
 	}
-	r.NoQuotas = noQuotas
-	return r.Name(), calling(program{r, c.AsError}), nil
+	r.NoQuotas = s.NoQuotas
+	return r.Name(), calling(program{r, c.AsError, s.Recipients}), nil
 }
 
 // program is a program as a Transport.
 type program struct {
 	relay   *execrelay.Relay
 	asError func(attempt.Outcome) error
+	limit   int // for the recipients of a run; zero: none
 }
 
-// Deliver runs the program.
+// errRecipientLimit is the cause for a recipient that is left for the next run of a program.
+var errRecipientLimit = errors.New("the run has as many recipients as the settings allow")
+
+// Deliver runs the program. Recipients beyond the limit are left for the next transaction.
 func (p program) Deliver(ctx context.Context, t *Transaction) []attempt.Outcome {
+	n := len(t.To)
+	if p.limit > 0 {
+		n = min(n, p.limit)
+	}
 	outcomes := p.relay.Deliver(ctx, execrelay.Envelope{
-		Name: t.Name, From: t.From, To: t.To, Size: t.Size,
-		Ret: t.Ret, EnvID: t.EnvID, Notify: t.Notify, ORcpt: t.ORcpt,
+		Name: t.Name, From: t.From, To: t.To[:n], Size: t.Size, Ret: t.Ret, EnvID: t.EnvID,
+		Notify: t.Notify[:min(n, len(t.Notify))], ORcpt: t.ORcpt[:min(n, len(t.ORcpt))],
 	}, t.Content())
+	for range t.To[n:] {
+		outcomes = append(outcomes, attempt.Outcome{Op: attempt.OpRcpt, Err: errRecipientLimit})
+	}
 	for i := range outcomes {
 		if o := &outcomes[i]; o.Err != nil {
 			o.Err = p.asError(*o)

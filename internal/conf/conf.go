@@ -47,7 +47,7 @@ func Parse(r io.Reader) ([]Setting, error) {
 	}
 	var settings []Setting
 	n := 0
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(text), "\uFEFF")) { // of an editor on Windows
 		n++
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {

@@ -21,6 +21,9 @@ func TestParse(t *testing.T) {
 		{"once", "", 5},
 		{"last", "x", 7},
 	})
+	got, err = Parse(strings.NewReader("\uFEFFdir /a\r\n"))
+	is.NoErr(err)
+	is.Equal(got, []Setting{{"dir", "/a", 1}}) // the byte order mark of an editor on Windows is no part of the key
 	_, err = Parse(strings.NewReader("a b\nc\x00d\n"))
 	is.Equal(err.Error(), "line 2: this is no text")
 	_, err = Parse(strings.NewReader(strings.Repeat("a b\n", 1<<19)))

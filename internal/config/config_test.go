@@ -13,6 +13,7 @@ import (
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/internal/conf"
 )
 
@@ -273,4 +274,14 @@ func TestUnknownVariables(t *testing.T) {
 	is := is.New(t)
 	is.Equal(UnknownVariables([]string{"SPOOLGORE_FREQ=1", "SPOOLGORE_PORT=tcp://10.0.0.1:25", "SPOOLGORE_MESSAGE_ID=x", "SPOOLGORE_ATEMPTS=1", "HOME=/"}),
 		[][2]string{{"SPOOLGORE_ATEMPTS", "SPOOLGORE_ATTEMPTS"}}) // variables with other prefixes are ignored
+}
+
+// An editor on Windows may write a byte order mark before the first line.
+func TestSendersFileWithAByteOrderMark(t *testing.T) {
+	is := is.New(t)
+	path := filepath.Join(t.TempDir(), "senders")
+	is.NoErr(os.WriteFile(path, []byte("\uFEFF@a.lan b@example.com\r\n"), 0o600))
+	pairs, err := readSenders(path)
+	is.NoErr(err)
+	is.Equal(pairs, []spoolgore.AddressPair{{Pattern: "@a.lan", Address: "b@example.com"}})
 }

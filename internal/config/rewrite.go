@@ -127,7 +127,7 @@ func readSenders(path string) (pairs []spoolgore.AddressPair, err error) {
 	}
 	seen := rewrite.Settings{}
 	number := 0
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(text), "\uFEFF")) { // of an editor on Windows
 		number++
 		words := fields(line)
 		switch {

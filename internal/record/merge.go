@@ -224,6 +224,9 @@ func Edited(m, by *Message, e Edit) *Message {
 	c.Size, c.Modified, c.RawName, c.Held = m.Size, m.Modified, m.RawName, m.Held
 	c.MessageID, c.Digest, c.Inode, c.BodyDigest = m.MessageID, m.Digest, m.Inode, m.BodyDigest
 	c.Missing, c.ID = m.Missing, m.ID
+	if c.Enqueued.IsZero() { // the age would be more than any maximum
+		c.Enqueued = m.Enqueued
+	}
 	now := make(map[string]*Recipient)
 	for _, r := range m.Recipients() {
 		now[r.Address] = r

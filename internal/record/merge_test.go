@@ -336,6 +336,15 @@ func TestEditedLive(t *testing.T) {
 	is.Equal(c.To, []Recipient{done("done"), {Address: "waits", NextAttempt: at(3)}, givenUp("new", 6)})
 }
 
+// A program that writes the file without the time of the arrival makes no message too old.
+func TestEditedWithoutArrivalKeepsTheAge(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	m := &Message{To: []Recipient{waits("a")}, Enqueued: start}
+	is.True(Edited(m, &Message{To: []Recipient{{Address: "a"}}}, Edit{}).Enqueued.Equal(start))
+	is.True(Edited(m, &Message{To: []Recipient{{Address: "a"}}, Enqueued: at(1)}, Edit{}).Enqueued.Equal(at(1)))
+}
+
 func TestAcceptedOnly(t *testing.T) {
 	t.Parallel()
 	is := is.New(t)

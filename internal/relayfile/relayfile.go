@@ -70,6 +70,7 @@ func Read(path string) (routes []Route, exposed bool, err error) {
 func Parse(name, text string) (routes []Route, err error) {
 	lines := make(map[string]int)
 	number := 0
+	text = strings.TrimPrefix(text, "\uFEFF") // of an editor on Windows
 	for line := range strings.Lines(text) {
 		number++
 		r, err := parseLine(strings.TrimRight(line, "\r\n"), filepath.Dir(name))

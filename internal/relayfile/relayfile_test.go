@@ -22,6 +22,7 @@ func TestParse(t *testing.T) {
 		"only comments":   {"# SENDER RELAYS\n\n   \n\t# more\r\n", nil},
 		"no end of line":  {"* a:25", []Route{{Line: 1, Sender: "*", Relays: "a:25"}}},
 		"CRLF":            {"* a:25\r\n@x b:25\r\n", []Route{{Line: 1, Sender: "*", Relays: "a:25"}, {Line: 2, Sender: "@x", Relays: "b:25"}}},
+		"byte order mark": {"\uFEFF@x b:25", []Route{{Line: 1, Sender: "@x", Relays: "b:25"}}},
 		"lines counted":   {"\n# x\n\n@x a:25\n", []Route{{Line: 4, Sender: "@x", Relays: "a:25"}}},
 		"tabs, comment":   {" \tann@x\t\ta:25,smtps://b tls=tls # for Ann\n", []Route{{Line: 1, Sender: "ann@x", Relays: "a:25,smtps://b", Settings: Settings{TLS: "tls"}}}},
 		"quoted sender":   {`"ann lee"@x a:25`, []Route{{Line: 1, Sender: `"ann lee"@x`, Relays: "a:25"}}},

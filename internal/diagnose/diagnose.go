@@ -81,7 +81,7 @@ func Read(text string) Failure {
 func isOp(s string) bool {
 	ops := []string{
 		"dial", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "content", "end", "size",
-		"8bitmime", "smtputf8",
+		"8bitmime", "smtputf8", "exec",
 	}
 	return slices.Contains(ops, s)
 }
@@ -119,6 +119,8 @@ func (f Failure) Advice() Advice {
 		return f.mail()
 	case "rcpt":
 		return f.rcpt()
+	case "exec":
+		return f.exec()
 	case "size":
 		return Advice{tooLarge, smaller}
 	case "8bitmime":

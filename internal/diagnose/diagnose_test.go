@@ -97,6 +97,8 @@ var failures = map[string]struct {
 	"recipient is none": {&spoolgore.DeliveryError{Op: "rcpt", Err: smtpclient.ErrAddress}, "not an address"},
 	"lost at RCPT":      {&spoolgore.DeliveryError{Op: "rcpt", Err: io.EOF}, "lost before"},
 
+	"program":         {cause("exec", errors.New("exit code 75")), "program that is the relay"},
+	"program refuses": {reply("exec", "550 5.1.1 no such user"), "no such recipient"},
 	"too large":       {&spoolgore.DeliveryError{Op: "size", Permanent: true, Err: errors.New("2 octets, 1")}, "larger than the relay takes"},
 	"signed":          {&spoolgore.DeliveryError{Op: "8bitmime", Permanent: true, Err: errors.New("signed")}, "may not be re-encoded"},
 	"letters":         {&spoolgore.DeliveryError{Op: "smtputf8", Permanent: true, Err: errors.New("ü")}, "not ASCII"},

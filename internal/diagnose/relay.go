@@ -40,6 +40,15 @@ func (f Failure) dial() Advice {
 		"Check that the relay runs and that no firewall is in the way."}
 }
 
+// exec advises on a program as a relay. The program reports refusals as replies to RCPT.
+func (f Failure) exec() Advice {
+	if f.Code != 0 {
+		return f.rcpt()
+	}
+	return Advice{"The program that is the relay has failed, or has run for too long.",
+		byItself + " The log has what the program has written to standard error."}
+}
+
 // greeting advises on a connection without a session.
 func (f Failure) greeting() Advice {
 	var record tls.RecordHeaderError

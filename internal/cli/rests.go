@@ -6,6 +6,7 @@ import (
 	"github.com/unbit/spoolgore/internal/daemonstate"
 	"github.com/unbit/spoolgore/internal/mailq"
 	"github.com/unbit/spoolgore/internal/record"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/routing"
 )
 
@@ -26,7 +27,11 @@ func restsOf(d *daemonstate.State) rests {
 		}
 		relays[r.Senders] = append(relays[r.Senders], r)
 	}
-	all := rests{route: routing.By(senders), to: routing.To(senders)}
+	patterns := make([]string, len(senders))
+	for i, s := range senders {
+		patterns[i] = rewrite.ASCIIDomain(s)
+	}
+	all := rests{route: routing.By(patterns), to: routing.To(patterns)}
 	for _, s := range append(senders, "") {
 		all.ends = append(all.ends, restEnd(relays[s]))
 	}
@@ -53,11 +58,11 @@ func (r rests) until(sender, to string) time.Time {
 		return time.Time{}
 	}
 	if r.to != nil {
-		if i, ok := r.to(to); ok {
+		if i, ok := r.to(rewrite.ASCIIDomain(to)); ok {
 			return r.ends[i]
 		}
 	}
-	return r.ends[r.route(sender)]
+	return r.ends[r.route(rewrite.ASCIIDomain(sender))]
 }
 
 // failedAttempts returns the largest number of failed attempts of a waiting recipient; without one, that of the

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/routing"
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
@@ -90,7 +91,8 @@ func (c Config) RouteOf() func(sender string) int {
 	if c.Transport != nil {
 		return func(string) int { return last }
 	}
-	return routing.By(c.patterns())
+	route := routing.By(c.asciiPatterns())
+	return func(sender string) int { return route(rewrite.ASCIIDomain(sender)) }
 }
 
 // RouteTo returns the function that returns the route of a recipient who has one, as an index of Routes. RouteTo
@@ -99,7 +101,11 @@ func (c Config) RouteTo() func(to string) (route int, ok bool) {
 	if c.Transport != nil {
 		return nil
 	}
-	return routing.To(c.patterns())
+	route := routing.To(c.asciiPatterns())
+	if route == nil {
+		return nil
+	}
+	return func(to string) (int, bool) { return route(rewrite.ASCIIDomain(to)) }
 }
 
 // SameRoutes reports whether each sender and recipient has the same route in c and other.
@@ -111,6 +117,15 @@ func (c Config) SameRoutes(other Config) bool {
 func (c Config) patterns() (all []string) {
 	for _, r := range c.Routes[:len(c.Routes)-1] {
 		all = append(all, r.Sender)
+	}
+	return all
+}
+
+// asciiPatterns returns the patterns with domains in ASCII: an address may have its domain in either form (RFC 5890).
+func (c Config) asciiPatterns() []string {
+	all := c.patterns()
+	for i := range all {
+		all[i] = rewrite.ASCIIDomain(all[i])
 	}
 	return all
 }

@@ -422,6 +422,20 @@ func TestFailoverFromAProgram(t *testing.T) {
 	is.True(d.Health(0)[0].Err != nil)
 }
 
+// A domain is the same in Unicode and in ASCII.
+func TestRoutesOfInternationalDomains(t *testing.T) {
+	is := is.New(t)
+	c := config(nil, "last.test:25")
+	c.Routes = append([]Route{{Sender: "@bücher.example"}, {Sender: "to:@xn--bcher-kva.example"}}, c.Routes...)
+	for _, domain := range []string{"bücher.example", "BÜCHER.example", "xn--bcher-kva.example", "XN--bcher-kva.example"} {
+		is.Equal(c.RouteOf()("jörg@"+domain), 0)
+		route, ok := c.RouteTo()("jörg@" + domain)
+		is.True(ok)
+		is.Equal(route, 1)
+	}
+	is.Equal(c.RouteOf()("bücher.example@example.org"), 2)
+}
+
 // A program gets as many recipients as the settings allow. The others are left for the next transaction.
 func TestProgramGetsLimitedRecipients(t *testing.T) {
 	if runtime.GOOS == "windows" {

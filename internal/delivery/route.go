@@ -13,6 +13,7 @@ import (
 	"github.com/unbit/spoolgore/internal/attempt"
 	"github.com/unbit/spoolgore/internal/breaker"
 	"github.com/unbit/spoolgore/internal/execrelay"
+	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/smtpclient"
 	"github.com/unbit/spoolgore/internal/smtppool"
 )
@@ -75,7 +76,7 @@ func (a settings) same(b settings) bool {
 func newRoutes(c Config, old []*member) (all []*route, err error) {
 	seen := make(map[string]bool)
 	for i, r := range c.Routes {
-		sender := lower(r.Sender)
+		sender := lower(rewrite.ASCIIDomain(r.Sender))
 		if i < len(c.Routes)-1 {
 			if sender == "" || seen[sender] {
 				return nil, fmt.Errorf("route for %q: no sender, or one that has a route already", r.Sender)

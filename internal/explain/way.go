@@ -42,10 +42,10 @@ func wayOf(opts spoolgore.Options, a message.Addresses) (way, error) {
 	}
 	var senders []string
 	for _, r := range opts.Routes {
-		senders = append(senders, r.Sender)
+		senders = append(senders, rewrite.ASCIIDomain(r.Sender))
 	}
 	route := spoolgore.Route{SMTPAddr: opts.SMTPAddr, SMTP: opts.SMTP}
-	i := routing.By(senders)(w.sender)
+	i := routing.By(senders)(rewrite.ASCIIDomain(w.sender))
 	if n, to, ok := routeTo(senders, a); ok {
 		i, w.recipient = n, to
 	}
@@ -114,7 +114,7 @@ func routeTo(patterns []string, a message.Addresses) (route int, first string, o
 	if to == nil || len(all) == 0 {
 		return 0, "", false
 	}
-	route, ok = to(all[0].Addr)
+	route, ok = to(rewrite.ASCIIDomain(all[0].Addr))
 	return route, all[0].Addr, ok
 }
 

@@ -109,6 +109,16 @@ func domainKey(domain string) string {
 	return prefix + strings.ToLower(domain)
 }
 
+// ASCIIDomain returns an address, or a pattern of package routing, with the domain in ASCII if the domain has a valid
+// ASCII form.
+func ASCIIDomain(addr string) string {
+	at := strings.LastIndexByte(addr, '@')
+	if at < 0 || !message.HasUTF8(addr[at:]) {
+		return addr
+	}
+	return addr[:at+1] + domainKey(addr[at+1:])
+}
+
 // localKey returns a local part in lower case, without quotes that it does not need.
 func localKey(local string) string {
 	if n := len(local); n > 2 && local[0] == '"' && local[n-1] == '"' {

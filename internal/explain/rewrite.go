@@ -1,11 +1,6 @@
 package explain
 
-import (
-	"bytes"
-	"slices"
-
-	"github.com/unbit/spoolgore/internal/message"
-)
+import "github.com/unbit/spoolgore/internal/message"
 
 // rewrite puts the senders and recipients of the settings in the place of those of the message.
 func (p *Plan) rewrite() (err error) {
@@ -57,18 +52,18 @@ func (p *planPage) writeFields() {
 	if sent.Signed != "" {
 		p.Line("From", "stays, because a DKIM signature of %s depends on it", sent.Signed)
 	}
-	has := func(field []byte) bool {
-		return slices.ContainsFunc(sent.Fields, func(f []byte) bool { return bytes.Equal(f, field) })
+	sends, was := map[string]bool{}, map[string]bool{}
+	for _, field := range sent.Fields {
+		sends[string(field)] = true
 	}
-	var was [][]byte
 	for _, field := range message.Fields(p.file.Header) {
-		was = append(was, field)
-		if !has(field) {
+		was[string(field)] = true
+		if !sends[string(field)] {
 			p.Line("left out", "%s", folded(string(field)))
 		}
 	}
 	for _, field := range sent.Fields {
-		if !slices.ContainsFunc(was, func(f []byte) bool { return bytes.Equal(f, field) }) {
+		if !was[string(field)] {
 			p.Line("added", "%s", folded(string(field)))
 		}
 	}

@@ -175,21 +175,18 @@ func replyTo(addrs []string) []byte {
 	const width = 78
 	text := []byte("Reply-To: " + addrs[0])
 	column := len(text)
-	seen := []string{addrs[0]}
-next:
+	seen := map[string]bool{addressKey(addrs[0]): true}
 	for _, addr := range addrs[1:] {
-		for _, s := range seen {
-			if same(s, addr) {
-				continue next
-			}
+		if seen[addressKey(addr)] {
+			continue
 		}
+		seen[addressKey(addr)] = true
 		if column+len(addr)+2 > width {
 			text, column = append(text, ",\r\n "...), 1
 		} else {
 			text, column = append(text, ", "...), column+2
 		}
 		text, column = append(text, addr...), column+len(addr)
-		seen = append(seen, addr)
 	}
 	return append(text, "\r\n"...)
 }
@@ -197,22 +194,26 @@ next:
 // signer returns the domain of a DKIM signature (RFC 6376) that is the domain of a From address, or above it; empty: no
 // signature depends on the From field in that way.
 func signer(h *message.Header) string {
-	var authors []string
+	signed := map[string]bool{} // domains
 	for name, text := range message.Fields(h) {
-		if strings.EqualFold(name, "From") {
-			_, old := message.ReplaceAll(text, "x@x")
-			authors = append(authors, old...)
+		if strings.EqualFold(name, "DKIM-Signature") {
+			signed[domainKey(tag(message.Value(text), "d"))] = true
 		}
 	}
+	if len(signed) == 0 {
+		return ""
+	}
 	for name, text := range message.Fields(h) {
-		if !strings.EqualFold(name, "DKIM-Signature") {
+		if !strings.EqualFold(name, "From") {
 			continue
 		}
-		d := domainKey(tag(message.Value(text), "d"))
+		_, authors := message.ReplaceAll(text, "x@x")
 		for _, addr := range authors {
 			domain := domainKey(addr[strings.LastIndexByte(addr, '@')+1:])
-			if d != "" && (domain == d || strings.HasSuffix(domain, "."+d)) {
-				return d
+			for ; domain != ""; _, domain, _ = strings.Cut(domain, ".") {
+				if signed[domain] {
+					return domain
+				}
 			}
 		}
 	}

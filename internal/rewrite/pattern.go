@@ -130,7 +130,10 @@ func localKey(local string) string {
 }
 
 // same reports whether two addresses are the same: local parts exactly, domains in any case and form.
-func same(a, b string) bool {
-	i, j := strings.LastIndexByte(a, '@'), strings.LastIndexByte(b, '@')
-	return i >= 0 && j >= 0 && a[:i] == b[:j] && domainKey(a[i+1:]) == domainKey(b[j+1:])
+func same(a, b string) bool { return addressKey(a) == addressKey(b) }
+
+// addressKey returns an address with the normal form of its domain.
+func addressKey(addr string) string {
+	at := strings.LastIndexByte(addr, '@') + 1
+	return addr[:at] + domainKey(addr[at:])
 }

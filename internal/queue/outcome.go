@@ -86,7 +86,10 @@ func startJob(c *core, e *entry, route int, now time.Time) (j Job, ok bool) {
 		if r.Status == record.InProgress && r.LastAttempt.After(j.Last) {
 			j.Last = r.LastAttempt
 		}
-		if at := slices.Index(to, r.Address); r.Copy && at >= 0 {
+		if !r.Copy {
+			continue // before the search: a message may have many recipients
+		}
+		if at := slices.Index(to, r.Address); at >= 0 {
 			j.Copies = append(j.Copies, at)
 		}
 	}

@@ -116,6 +116,9 @@ func (s *shim) do(args []string) error {
 	if err != nil {
 		return err
 	}
+	if s.sys.elevated && s.sys.uid != 0 {
+		c.Priority = min(c.Priority, 0) // no user goes before all others
+	}
 	if c.Mode == sendmail.SMTP && s.server == nil {
 		return s.execServer(args[1:])
 	}

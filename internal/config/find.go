@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/message"
@@ -176,8 +177,11 @@ func spoolSettings(path string) (settings []Setting, err error) {
 	return settings, nil
 }
 
-func isUnreadable(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+func isUnreadable(err error) bool { return isMissing(err) || errors.Is(err, fs.ErrPermission) }
+
+// isMissing reports whether there is no file. The home directory of some system users is /dev/null.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // findFile sets c.File to the user's or the system's configuration, whichever names a relay first. It sets none if
@@ -189,7 +193,7 @@ func (c *Config) findFile(env func(string) string) error {
 	}
 	for _, path := range foundFiles(env) {
 		lines, err := conf.Read(path)
-		if errors.Is(err, fs.ErrNotExist) {
+		if isMissing(err) {
 			continue
 		}
 		if err != nil {

@@ -69,6 +69,16 @@ func TestFindSpoolKeepsFilesApart(t *testing.T) {
 	is.Equal(got, want) // the next place has the spool
 }
 
+// The home directory of some system users is /dev/null.
+func TestAHomeDirectoryThatIsNone(t *testing.T) {
+	is := is.New(t)
+	env := environ("XDG_CONFIG_HOME=/dev/null/.config")
+	_, err := FindSpool("", env)
+	is.NoErr(err)
+	_, _, err = ConfigureAnywhere([]string{"a"}, env, func(*FlagSet) {})
+	is.NoErr(err)
+}
+
 func TestFoundRelay(t *testing.T) {
 	own := func(*FlagSet) {}
 	env, path := userFile(t, "domain x.org\nsmtpaddr mail.example.com:587\nsmtpuser app\nsmtppassword se-cret\n")

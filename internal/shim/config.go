@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/message"
@@ -64,13 +65,14 @@ func (sys system) config() (config, error) {
 	return c, nil
 }
 
-// read takes the settings from the file at path. A missing file is no error. A file that the caller may not read is
-// ignored: the file may hold the daemon's passwords. A command with a group of its own fails instead, because the file
-// may hold the limits for each user.
+// read takes the settings from the file at path. A missing file is no error, also if the home directory is no
+// directory: that of some system users is /dev/null. A file that the caller may not read is ignored: the file may hold
+// the daemon's passwords. A command with a group of its own fails instead, because the file may hold the limits for
+// each user.
 func (c *config) read(sys system, path string) error {
 	settings, err := conf.Read(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil
 	case errors.Is(err, fs.ErrPermission) && sys.elevated:
 		const hint = "the command reads the file with its caller's rights: mode 0644, and passwords in another file"

@@ -120,11 +120,16 @@ func (s *Splitter) Next() (io.Reader, error) {
 	return s.part, nil
 }
 
-// skipFirst skips the separator before the first message.
+// skipFirst skips the separator before the first message. A message without a separator loses no line.
 func (s *Splitter) skipFirst() {
-	const bom = "\uFEFF"
+	const bom, start = "\uFEFF", "From "
 	if b, _ := s.in.Peek(len(bom)); string(b) == bom {
 		_, _ = s.in.Discard(len(bom))
+	}
+	b, _ := s.in.Peek(maxLine)
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	if !bytes.HasPrefix(line, []byte(start)) || message.FieldName(line) != "" {
+		return
 	}
 	line, err := s.in.ReadSlice('\n')
 	for err == bufio.ErrBufferFull {

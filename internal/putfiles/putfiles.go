@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -165,10 +166,13 @@ func (s *source) prepare(r io.Reader) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := &prepared{text: in}
+	if first, _, _ := bytes.Cut(head[h.Start():], []byte("\n")); message.IsContinuation(first) {
+		m.text = io.MultiReader(strings.NewReader("\n"), in) // or the text would continue the Received field
+	}
 	if _, err := in.Discard(int(h.Start())); err != nil {
 		return nil, err
 	}
-	m := &prepared{text: in}
 	if needed {
 		m.line, err = env.AppendAnyLine(nil)
 	}

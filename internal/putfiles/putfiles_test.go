@@ -98,6 +98,10 @@ func TestPut(t *testing.T) {
 		{"a bad recipient", "From: f@x\nTo: a@x, nobody\n\n", Options{Priority: pointer(1)},
 			[]string{`X-Spoolgore-Envelope: {"from":"f@x","to":["a@x","nobody"],"priority":1}` + "\nFrom: f@x\nTo: a@x, nobody\n\n"}},
 		{"no sender needed", "To: a@x\n\n", Options{From: pointer("f@x")}, []string{`X-Spoolgore-Envelope: {"from":"f@x","to":["a@x"]}` + "\nTo: a@x\n\n"}},
+		{"text that begins with a blank", " hello\nTo: b@x\n", Options{From: pointer("f@x"), To: []string{"a@x"}},
+			[]string{`X-Spoolgore-Envelope: {"from":"f@x","to":["a@x"]}` + "\n\n hello\nTo: b@x\n"}},
+		{"no mbox file", "To: a@x\n" + header + "a\n", Options{Mbox: true}, []string{"To: a@x\n" + header + "a\n"}},
+		{"no mbox file, but a field", "From : f@x\nTo: a@x\n\na\n", Options{Mbox: true}, []string{"From : f@x\nTo: a@x\n\na\n"}},
 		{"text without a header", "hello\n", Options{From: pointer("f@x"), To: []string{"a@x"}}, []string{`X-Spoolgore-Envelope: {"from":"f@x","to":["a@x"]}` + "\nhello\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -241,6 +241,6 @@ func (d Defaults) author(c Command, from string) string {
 	if name == "" {
 		return addr
 	}
-	phrase, _, _ := strings.Cut((&mail.Address{Name: name, Address: "x@x"}).String(), "<x@x>")
+	phrase := strings.TrimSuffix((&mail.Address{Name: name, Address: "x@x"}).String(), "<x@x>")
 	return phrase + "<" + addr + ">"
 }

@@ -146,13 +146,10 @@ func isLocalhost(domain string) bool {
 
 // expand returns the addresses of a name without a domain. The list is empty if mail for the name is discarded.
 func (d Defaults) expand(name string) (list []message.Address) {
-	targets := []string{name}
+	targets, discard := []string{name}, false
 	if d.Aliases != nil {
 		if alias, ok := d.Aliases(name); ok {
-			targets = alias.Targets
-			if len(targets) == 0 && !alias.Discard {
-				return []message.Address{{Addr: name, Err: errUnsupported}}
-			}
+			targets, discard = alias.Targets, alias.Discard
 		}
 	}
 	for _, target := range targets {
@@ -162,6 +159,9 @@ func (d Defaults) expand(name string) (list []message.Address) {
 			}
 			list = append(list, message.Address{Addr: d.absolute(a.Addr), Err: a.Err})
 		}
+	}
+	if len(list) == 0 && !discard { // also an empty group, such as "undisclosed-recipients:;"
+		list = []message.Address{{Addr: name, Err: errUnsupported}}
 	}
 	return list
 }

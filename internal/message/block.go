@@ -141,13 +141,15 @@ func (e *Envelope) setSender(value string) {
 }
 
 // cutParameters cuts the parameters of MAIL and RCPT off an address. The names of the parameters are in upper case.
+// Text behind a separator of a list is an address, such as bounce=ann@example.org.
 func cutParameters(value string) (address string, params map[string]string) {
 	params = map[string]string{}
 	for {
 		rest := strings.TrimRight(value, blanks)
 		at := strings.LastIndexAny(rest, blanks)
 		key, param, found := strings.Cut(rest[at+1:], "=")
-		if at < 0 || !found || !isKeyword(key) {
+		before := strings.TrimRight(rest[:max(at, 0)], blanks)
+		if before == "" || strings.ContainsAny(before[len(before)-1:], ",;") || !found || !isKeyword(key) {
 			return rest, params
 		}
 		params[strings.ToUpper(key)], value = param, rest[:at]

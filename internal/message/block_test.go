@@ -19,6 +19,7 @@ func TestTopBlockIsTheEnvelope(t *testing.T) {
 		{"first sender", "X-Sender: s@x\nX-Sender: t@x\nX-Receiver: a@x\n", "s@x", "a@x"},
 		{"no sender", "X-Receiver: a@x\n", "f@x", "a@x"},
 		{"a list", "X-Receiver: a@x, Bob <b@x>;c@x\n", "f@x", "a@x | b@x | c@x"},
+		{"a list with VERP", "X-Receiver: a@x, b=c@x; d=e@x NOTIFY=NEVER\n", "f@x", "a@x | b=c@x | d=e@x"},
 		{"once each", "X-Receiver: a@x\nX-Receiver: a@X\n", "f@x", "a@x"},
 		{"bad receiver", "X-Receiver: a@x\nX-Receiver: no address\n", "f@x", "a@x | !no address(no domain)"},
 		{"bad sender", "X-Sender: nobody\nX-Receiver: a@x\n", `!sender "nobody": no domain`, "a@x"},

@@ -21,7 +21,7 @@ func Readdress(h *Header, to []string, arrived time.Time) ([]byte, error) {
 	if was != nil {
 		env.Ret, env.EnvID, env.Priority = was.Ret, was.EnvID, was.Priority
 		env.NotBefore, env.Expire = was.NotBefore, was.Expire
-		env.ID = was.ID
+		env.ID, env.UID = was.ID, was.UID
 		env.Notify, env.ORcpt = was.Wishes(to)
 	}
 	if !h.FromPickup() {

@@ -16,6 +16,7 @@ func TestReaddress(t *testing.T) {
 		"mbox line":     {"From ann Mon\n" + rest, `X-Spoolgore-Envelope: {"from":"ann@x.org","to":["new@y.org"]}` + "\n"},
 		"null sender":   {"Return-Path: <>\n" + rest, `X-Spoolgore-Envelope: {"from":"","to":["new@y.org"]}` + "\nReturn-Path: <>\n"},
 		"envelope line": {`X-Spoolgore-Envelope: {"from":"e@x.org","to":["b@x.org"],"notify":["NEVER"],"priority":3}` + "\n" + rest, `X-Spoolgore-Envelope: {"from":"e@x.org","to":["new@y.org"],"notify":[""],"priority":3}` + "\n"},
+		"ids":           {`X-Spoolgore-Envelope: {"from":"e@x.org","to":["b@x.org"],"id":"order 1","uid":"1000"}` + "\n" + rest, `X-Spoolgore-Envelope: {"from":"e@x.org","to":["new@y.org"],"id":"order 1","uid":"1000"}` + "\n"},
 		"pickup file":   {"X-Sender: e@x.org\nX-Receiver: b@x.org NOTIFY=NEVER\nX-Receiver: c@x.org\n" + rest, "X-Sender: <e@x.org>\r\nX-Receiver: <new@y.org>\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,6 +24,18 @@ import (
 func putID(s *Spool, id string) (string, error) {
 	env := Envelope{From: "a@example.com", To: []string{"b@example.org"}, ID: id}
 	return s.Put(context.Background(), env, strings.NewReader(simple))
+}
+
+// The largest limit is a way to write "no limit".
+func TestPutWithTheLargestLimit(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	s := New(dir, Options{MaxSize: math.MaxInt64})
+	name, err := s.Put(t.Context(), Envelope{To: []string{"b@example.org"}}, strings.NewReader(simple))
+	is.NoErr(err)
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	is.NoErr(err)
+	is.True(strings.HasSuffix(string(text), simple))
 }
 
 func TestPutErrors(t *testing.T) {

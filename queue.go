@@ -147,7 +147,7 @@ func (m *Mail) putting(ctx context.Context, opts Options) *spooldir.Putting {
 		}
 		in := guard.Reader(ctx, m.Content)
 		if limit > 0 {
-			in = io.LimitReader(in, limit+1)
+			in = io.LimitReader(in, max(limit, limit+1)) // limit+1 of the largest limit is negative
 		}
 		n, err := io.Copy(w, in)
 		if err == nil && limit > 0 && n > limit {

@@ -218,7 +218,7 @@ func (m *File) Addresses() (message.Addresses, error) {
 		return a, fmt.Errorf("%w: no recipients: no address in To, Cc, Bcc or an envelope line", ErrUnusable)
 	}
 	if a.FromErr != nil {
-		return a, fmt.Errorf("%w: no sender: %w", ErrUnusable, a.FromErr)
+		return a, fmt.Errorf("%w: %w", ErrUnusable, a.FromErr)
 	}
 	return a, nil
 }

@@ -45,6 +45,24 @@ func TestParser(t *testing.T) {
 	is.Equal(reflect.ValueOf(m.Header.Parser).Pointer(), reflect.ValueOf(enmime.ParseAddressList).Pointer())
 }
 
+// The error of a message without a usable sender says so once.
+func TestNoSender(t *testing.T) {
+	for text, want := range map[string]string{
+		"To: b@example.org\n\n":               "no sender: there is no Return-Path, Sender or From",
+		"From: root\nTo: b@example.org\n\n":   `sender "root" in From: no domain`,
+		"From: (none)\nTo: b@example.org\n\n": "no sender: no address in From",
+	} {
+		is := is.New(t)
+		dir, _ := put(t, text, time.Hour)
+		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
+		is.NoErr(err)
+		_, err = m.Addresses()
+		m.Close()
+		is.True(errors.Is(err, ErrUnusable))
+		is.Equal(err.Error(), "not a message that can be sent: "+want)
+	}
+}
+
 // TestPickupDots: dots are removed from pickup files only, and only where that is asked for.
 func TestPickupDots(t *testing.T) {
 	for _, tt := range []struct {

@@ -215,12 +215,21 @@ func (m *File) Addresses() (message.Addresses, error) {
 	m.Header.Parser = enmime.ParseAddressList
 	a := m.Header.Addresses()
 	if len(a.To)+len(a.Cc)+len(a.Bcc) == 0 {
-		return a, fmt.Errorf("%w: no recipients: no address in To, Cc, Bcc or an envelope line", ErrUnusable)
+		return a, fmt.Errorf("%w: %s", ErrUnusable, noRecipients(m))
 	}
 	if a.FromErr != nil {
 		return a, fmt.Errorf("%w: %w", ErrUnusable, a.FromErr)
 	}
 	return a, nil
+}
+
+// noRecipients returns the reason why the message has no recipient. Windows PowerShell redirects output as UTF-16.
+func noRecipients(m *File) string {
+	var mark [2]byte
+	if n, _ := m.file.ReadAt(mark[:], 0); n == 2 && (string(mark[:]) == "\xff\xfe" || string(mark[:]) == "\xfe\xff") {
+		return "the file is UTF-16 text; a message is ASCII or UTF-8 text"
+	}
+	return "no recipients: no address in To, Cc, Bcc or an envelope line"
 }
 
 // MessageID returns the Message-ID of the header. Without one it returns an id made of the inode, size and time of this

@@ -63,6 +63,33 @@ func TestNoSender(t *testing.T) {
 	}
 }
 
+// The error of a file in UTF-16 says so: Windows PowerShell writes such files.
+func TestNoRecipients(t *testing.T) {
+	text := "From: a@example.com\r\nTo: b@example.org\r\n\r\nhi\r\n"
+	var little, big strings.Builder
+	little.WriteString("\xff\xfe")
+	big.WriteString("\xfe\xff")
+	for _, c := range []byte(text) {
+		little.Write([]byte{c, 0})
+		big.Write([]byte{0, c})
+	}
+	utf16 := "the file is UTF-16 text; a message is ASCII or UTF-8 text"
+	for text, want := range map[string]string{
+		little.String(): utf16,
+		big.String():    utf16,
+		"hello\n":       "no recipients: no address in To, Cc, Bcc or an envelope line",
+	} {
+		is := is.New(t)
+		dir, _ := put(t, text, time.Hour)
+		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
+		is.NoErr(err)
+		_, err = m.Addresses()
+		m.Close()
+		is.True(errors.Is(err, ErrUnusable))
+		is.Equal(err.Error(), "not a message that can be sent: "+want)
+	}
+}
+
 // TestPickupDots: dots are removed from pickup files only, and only where that is asked for.
 func TestPickupDots(t *testing.T) {
 	for _, tt := range []struct {

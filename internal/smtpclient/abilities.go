@@ -40,6 +40,7 @@ type Abilities struct {
 	changes    uint64    // number of features found broken, and of limits learnt
 	notReport  time.Time // the relay refuses the null sender until notReport, as far as known
 	notNull    time.Time // empty chunks are not sent until notNull; zero: they are sent
+	between    time.Time // when the relay ended a connection between two messages, see lostBetween
 }
 
 // An ability is the state of one feature.
@@ -95,6 +96,23 @@ func (a *Abilities) failed(f Feature, sure bool) (off bool) {
 	}
 	x.off, x.trial = now.Add(learnedFor), true
 	return true
+}
+
+// lostBetween records that the relay has ended a connection without a reply between two messages, after the content of
+// the second message was sent. Losses within 10 seconds count once: a relay that is restarted ends all connections. The
+// second loss within an hour switches CHUNKING off: with DATA no content is sent to a relay that ends the connection,
+// and no message is uncertain.
+func (a *Abilities) lostBetween() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	switch x, since := &a.features[Chunking], now.Sub(a.between); {
+	case since > time.Hour:
+		a.between = now
+	case since > 10*time.Second && !now.Before(x.off):
+		x.off, x.trial = now.Add(learnedFor), false
+		a.changes++
+	}
 }
 
 // failedWithout records that a message failed in the same way while features were switched off: a feature on trial was

@@ -194,6 +194,8 @@ func TestOfferedAndBroken(t *testing.T) {
 		"last BDAT":               {modes[2].ext, map[string]string{"END": "502 5.5.1 no BDAT"}, Chunking},
 		"SIZE unknown":            {[]string{"SIZE"}, map[string]string{"MAIL": "555 5.5.4 Unsupported option: SIZE=22"}, Parameters},
 		"BODY not implemented":    {[]string{"8BITMIME"}, map[string]string{"MAIL": "504 parameter not implemented"}, Parameters},
+		"parameter alone":         {[]string{"SIZE"}, map[string]string{"MAIL": "501 Syntax error in parameters or arguments"}, Parameters},
+		"NOTIFY":                  {[]string{"DSN"}, map[string]string{"RCPT": "501 Syntax error in parameters or arguments"}, Parameters},
 		"parameter with syntax":   {[]string{"SIZE"}, map[string]string{"MAIL": "501 5.5.4 Syntax: MAIL FROM:<address>"}, Parameters},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,7 +204,9 @@ func TestOfferedAndBroken(t *testing.T) {
 			a := new(Abilities)
 			c, err := open(t.Context(), r, remote, Config{Abilities: a, Timeout: time.Second / 5})
 			is.NoErr(err)
-			failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
+			x := letter("a@x.test")
+			x.Notify = []string{"FAILURE"}
+			failed := c.Transact(t.Context(), x)[0].Err
 			is.True(failed.Again)                          // the message is to be sent in another way
 			is.True(!failed.Uncertain)                     // the relay does not have the message
 			is.True(!a.Has(test.broken))                   // the extension is not used any more
@@ -220,7 +224,7 @@ func TestRefusedAndNotBroken(t *testing.T) {
 	for _, test := range []map[string]string{
 		{"MAIL": "550 5.1.8 no such domain"}, {"RCPT": "550 5.1.1 no"}, {"RCPT": "501 5.1.3 bad address"},
 		{"DATA": "554 5.7.1 no"}, {"END": "554 5.7.1 spam"}, {"END": "552 5.3.4 too big"}, {"MAIL": "451 4.7.1 later"},
-		{"RCPT": "421 4.7.0 bye|close"}, {"RCPT": "504 5.5.2 <client.test>: Helo command rejected"},
+		{"RCPT": "501 syntax"}, {"RCPT": "421 4.7.0 bye|close"}, {"RCPT": "504 5.5.2 <client.test>: Helo command rejected"},
 	} {
 		for _, m := range modes {
 			is := is.New(t)
@@ -380,5 +384,91 @@ func TestNullChunkRefusedAsSyntaxError(t *testing.T) {
 				is.Equal(len(r.Messages()), 2+3) // each message once
 			})
 		}
+	}
+}
+
+// A plain 501 can be about the address: then the parameters are used again.
+func TestSyntaxErrorOfAnAddress(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{Ext: []string{"SIZE"}, Reply: script(map[string]string{"MAIL": "501 syntax error"})}
+	a := new(Abilities)
+	for _, again := range []bool{true, false, false} {
+		c, err := open(t.Context(), r, remote, Config{Abilities: a})
+		is.NoErr(err)
+		failed := c.Transact(t.Context(), letter("a@x.test"))[0].Err
+		is.Equal(failed.Again, again)
+		is.Equal(failed.Outcome().Permanent, !again)
+	}
+	is.True(a.Has(Parameters))
+}
+
+// A relay that takes one message for each connection says so in many ways. No message is refused for that.
+func TestConnectionHasCarriedEnoughMessages(t *testing.T) {
+	for _, test := range []struct{ verb, reply string }{
+		{"MAIL", "452 4.5.3 too many messages"},
+		{"MAIL", "550 5.7.0 one message per connection"},
+		{"MAIL", "503 5.5.1 sender already given"},
+		{"RCPT", "550 message limit exceeded for this session"},
+		{"DATA", "554 5.7.1 too many mails in one session"},
+		{"END", "554 Maximum emails per connection reached"},
+	} {
+		t.Run(test.reply, func(t *testing.T) {
+			inEachMode(t, func(t *testing.T, m mode, r *smtptest.Relay) {
+				is := is.New(t)
+				done := false
+				r.Reply = func(verb, _ string) string {
+					refused := done && (verb == test.verb || verb == "DATA" && test.verb == "MAIL")
+					done = done || verb == "END"
+					if refused {
+						return test.reply
+					}
+					return ""
+				}
+				c := mustOpen(t, r)
+				is.True(c.Transact(t.Context(), letter("a@x.test"))[0].Err == nil)
+				failed := c.Transact(t.Context(), letter("b@x.test"))[0].Err
+				if m.chunking() && test.verb == "DATA" {
+					is.True(failed == nil) // not a command of this mode
+					return
+				}
+				is.True(failed.Ended && !c.Usable())
+				is.Equal(failed.Outcome().Fault, attempt.None)
+				is.True(!failed.Uncertain)
+			})
+		})
+	}
+}
+
+// With CHUNKING a message is uncertain if the relay ends the connection between two messages. After the second loss
+// DATA is used, and no further message is uncertain. A relay that is restarted goes on with CHUNKING.
+func TestConnectionEndsBetweenMessages(t *testing.T) {
+	for pause, want := range map[time.Duration]int{time.Second: 5, 20 * time.Second: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			mails := 0
+			r := &smtptest.Relay{Ext: modes[2].ext, Reply: func(verb, _ string) string {
+				switch verb {
+				case "CONNECT":
+					mails = 0
+				case "MAIL":
+					if mails++; mails == 3 {
+						return "close"
+					}
+				}
+				return ""
+			}}
+			a, uncertain := new(Abilities), 0
+			for range 5 {
+				c, err := open(t.Context(), r, remote, Config{Abilities: a})
+				is.NoErr(err)
+				got := serve(t, c, letters(4)...)
+				is.Equal(got[:2], []string{"ok", "ok"})
+				if strings.Contains(got[2], "uncertain") {
+					uncertain++
+				}
+				time.Sleep(pause)
+			}
+			is.Equal(uncertain, want)
+		})
 	}
 }

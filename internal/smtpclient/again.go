@@ -57,6 +57,8 @@ func (p *pipeline) retry(st step, err *Error) bool {
 	case st.kind == mailStep && st.x.From == "" && err.Reply.Code/100 == 5:
 		a.refuseNullSender()
 		err.Again = p.conn.cfg.replacesNullSender(st.x.Transaction)
+	case st.kind <= rcptStep && !p.conn.noParam && isSyntaxError(err.Reply) && hasParameters(p, st):
+		err.Again = a.failed(Parameters, true)
 	case st.kind >= dataStep && saysTooMany(err.Reply) && st.x.rcptAccepted > 1:
 		err.Again = a.limitRecipients(limitIn(err.Reply, st.x.rcptAccepted))
 	case st.kind >= chunkStep && st.x.chunked && aboutCommand(err.Reply):
@@ -65,7 +67,7 @@ func (p *pipeline) retry(st step, err *Error) bool {
 	case st.kind == dataStep && aboutCommand(err.Reply) && st.x.rcptAccepted > 1:
 		err.Again = a.limitRecipients(st.x.rcptAccepted / 2)
 	}
-	if !err.Again && st.kind < chunkStep && aboutCommand(err.Reply) {
+	if !err.Again && st.kind < chunkStep && (aboutCommand(err.Reply) || isSyntaxError(err.Reply)) {
 		a.failedWithout()
 	}
 	return false
@@ -88,16 +90,39 @@ func isParameterError(r attempt.Reply) bool {
 		r.Code == 504 && r.Enhanced == ""
 }
 
-// perConnection matches refusals of MAIL that are about the number of messages on the connection, such as OpenSMTPD's
-// "452 4.5.3 Too many recipients: Too many messages sent".
-var perConnection = regexp.MustCompile(`(?i)too many (messages|mails|e-?mails|transactions)|` +
-	`(messages?|mails?|transactions?) (per|in|on|for) (this |the |one |a )?(same )?(smtp )?(connection|session)|` +
-	`max(imum)?\.? (number of )?(messages|mails|transactions)`)
+// isSyntaxError reports whether a reply to MAIL or RCPT is about the parameters of the command or about the address.
+func isSyntaxError(r attempt.Reply) bool {
+	return r.Code == 501 && (r.Enhanced == "" || r.Enhanced == "5.5.2")
+}
 
-// endsConnection reports whether a reply to MAIL says that the connection has carried enough messages. A relay that
-// says so on a new connection limits the rate.
+// hasParameters reports whether the command MAIL or RCPT of st has parameters.
+func hasParameters(p *pipeline, st step) bool {
+	if st.kind == rcptStep {
+		at := int(st.rcpt)
+		return p.conn.ext.has("DSN") && (at < len(st.x.Notify) || at < len(st.x.ORcpt))
+	}
+	return slices.ContainsFunc(p.conn.ext, extension.hasParameters)
+}
+
+// The patterns match refusals that are about the number of messages on the connection. The reply to MAIL may be less
+// clear, such as OpenSMTPD's "452 4.5.3 Too many recipients: Too many messages sent".
+var (
+	perConnection = regexp.MustCompile(`(?i)(messages?|(e-?)?mails?|transactions?) ((limit|count) )?` +
+		`((reached|exceeded) )?(per|in|on|for) (this |the |one |a )?(same )?(smtp )?(connection|session)`)
+	manyMessages = regexp.MustCompile(`(?i)too many (messages|mails|e-?mails|transactions)|` +
+		`max(imum)?\.? (number of )?(messages|mails|transactions)`)
+)
+
+// endsConnection reports whether a refusal says that the connection has carried enough messages, or that the relay
+// expects no MAIL. A relay that says so on a new connection limits the rate.
 func endsConnection(st step, r attempt.Reply) bool {
-	return st.kind == mailStep && r.Code/100 == 4 && perConnection.MatchString(r.Text)
+	switch {
+	case perConnection.MatchString(r.Text):
+		return true
+	case st.kind == mailStep:
+		return r.Code == 503 && !aboutPipelining(r) || manyMessages.MatchString(r.Text)
+	}
+	return false
 }
 
 // limitIn returns the number of recipients that a refusal names, or half of n.
@@ -124,6 +149,9 @@ func (p *pipeline) retryAfterLoss(err *Error) bool {
 	}
 	st, timeout := p.steps[0], errors.Is(err.Err, os.ErrDeadlineExceeded)
 	switch {
+	case !timeout && p.conn.proven && st.kind <= mailStep && st.x.contentSent:
+		a.lostBetween()
+		return false
 	case st.kind == probeStep && errors.Is(err.Err, errReply): // such as 354 to BDAT
 		return a.failed(Chunking, true)
 	case !timeout && !IsHungUp(err.Err):

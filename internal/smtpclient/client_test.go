@@ -212,7 +212,7 @@ func TestWrongRepliesAtEachStep(t *testing.T) {
 		"short":         "45",
 		"other class":   "300 what",
 		"mixed codes":   "451-one\r\n452 two",
-		"endless line":  "451 " + strings.Repeat("x", 5000),
+		"endless line":  "451 " + strings.Repeat("x", 70_000),
 		"endless reply": strings.Repeat("451-x\r\n", 10000) + "451 x",
 		"421":           "421 4.3.2 shutting down",
 		"451":           "451 4.3.0 later",

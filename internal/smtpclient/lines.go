@@ -15,9 +15,10 @@ type lineReader struct {
 	own        secrets  // of this session
 	earlier    *secrets // of earlier sessions with the relay; nil: none
 	src        io.Reader
-	limit      int    // longest line, in octets
+	limit      int    // octets of a line that are kept
 	buf        []byte // buf[start:end] was read and not yet returned
 	start, end int
+	cutOff     int // octets of long lines that were skipped
 }
 
 func newLineReader(src io.Reader) *lineReader {
@@ -27,7 +28,7 @@ func newLineReader(src io.Reader) *lineReader {
 // buffered returns the number of octets read from the connection and not yet returned.
 func (l *lineReader) buffered() int { return l.end - l.start }
 
-// next returns a line with the LF. The line is valid until the next call.
+// next returns a line with the LF. The line is valid until the next call. A line longer than the limit is cut.
 func (l *lineReader) next() ([]byte, error) {
 	for seen := 0; ; {
 		if i := bytes.IndexByte(l.buf[l.start+seen:l.end], '\n'); i >= 0 {
@@ -36,12 +37,31 @@ func (l *lineReader) next() ([]byte, error) {
 			return line, nil
 		}
 		if seen = l.buffered(); seen >= l.limit {
-			return nil, fmt.Errorf("a reply line is longer than %d octets", l.limit)
+			return l.cut()
 		}
 		if err := l.fill(); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// cut returns the first octets of a line that is longer than the limit, and skips the rest.
+func (l *lineReader) cut() ([]byte, error) {
+	line := append(bytes.Clone(l.buf[l.start:l.start+l.limit-1]), '\n')
+	for skipped := 0; skipped < maxReply; {
+		rest := l.buf[l.start:l.end]
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			l.start += i + 1
+			l.cutOff += skipped + i + 1 - l.limit
+			return line, nil
+		}
+		skipped += len(rest)
+		l.start = l.end
+		if err := l.fill(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("a reply line is longer than %d octets", maxReply)
 }
 
 // fill reads from the connection, once, behind the octets in the buffer.

@@ -327,6 +327,9 @@ func (p *pipeline) abort(err *Error) {
 		x.reopen()
 		e := &Error{Op: err.Op, Reply: err.Reply, Err: err.Err, Again: err.Again && !x.contentSent}
 		e.Uncertain = x.contentSent && (err.Reply.Code == 0 || err.Again)
+		if e.Uncertain && err.Reply.Code != 0 { // no refusal of this message
+			e.Reply, e.Err = attempt.Reply{}, fmt.Errorf("the connection ended with %q", err.Reply.String())
+		}
 		if i := slices.IndexFunc(p.steps, func(st step) bool { return st.x == x }); i >= 0 {
 			e.Op = p.steps[i].op()
 			// "421 too many errors": the relay has replied for some recipients, and the next transaction offers the

@@ -16,17 +16,17 @@ const (
 	maxText  = 512 // limit for the text kept in status files and logs
 )
 
-// readReply reads one reply and calls each, if not nil, with the text of each line. maxLine and maxReply limit the
-// reply. After an error the rest of the input is invalid.
+// readReply reads one reply and calls each, if not nil, with the text of each line. A line is cut after maxLine octets.
+// A reply longer than maxReply is an error. After an error the rest of the input is invalid.
 func readReply(r *lineReader, each func(text string)) (attempt.Reply, error) {
 	var reply attempt.Reply
-	total := 0
+	total := -r.cutOff
 	for {
 		raw, err := r.next()
 		if err != nil {
 			return attempt.Reply{}, fmt.Errorf("read a reply: %w", err)
 		}
-		if total += len(raw); total > maxReply {
+		if total += len(raw); total+r.cutOff > maxReply {
 			return attempt.Reply{}, fmt.Errorf("a reply is longer than %d octets", maxReply)
 		}
 		line := r.hidden(strings.TrimSuffix(string(raw[:len(raw)-1]), "\r"))

@@ -23,18 +23,20 @@ func TestReplies(t *testing.T) {
 		"250 \r\n":                   {Code: 250},
 		"452 4.5.3\r\n":              {Code: 452, Enhanced: "4.5.3"},
 		"550 5.1.1 no such user\r\n": {Code: 550, Enhanced: "5.1.1", Text: "no such user"},
-		"550-5.1.1 no\r\n550-5.1.1\r\n550 5.1.1 user\r\n": {Code: 550, Enhanced: "5.1.1", Text: "no user"},
-		"550-5.1.1 no\r\n550 user 5.1.1\r\n":              {Code: 550, Enhanced: "5.1.1", Text: "no user 5.1.1"},
-		"550-no\r\n550 5.1.1 user\r\n":                    {Code: 550, Text: "no 5.1.1 user"},
-		"550 4.1.1 other class\r\n":                       {Code: 550, Text: "4.1.1 other class"},
-		"354 3.0.0 no such class\r\n":                     {Code: 354, Text: "3.0.0 no such class"},
-		"550 5.1 short\r\n":                               {Code: 550, Text: "5.1 short"},
-		"550 5.1.1.1 long\r\n":                            {Code: 550, Text: "5.1.1.1 long"},
-		"550 5.1234.1 long\r\n":                           {Code: 550, Text: "5.1234.1 long"},
-		"550 5..1 empty\r\n":                              {Code: 550, Text: "5..1 empty"},
-		"550 5.7.123 three\r\n":                           {Code: 550, Enhanced: "5.7.123", Text: "three"},
-		"550 a\tb\x00c\x1b[1m\r\n":                        {Code: 550, Text: "a b?c?[1m"},
-		"550 \xff\xc3\xbc\u0085\r\n":                      {Code: 550, Text: "?ü?"},
+		"550-5.1.1 no\r\n550-5.1.1\r\n550 5.1.1 user\r\n":          {Code: 550, Enhanced: "5.1.1", Text: "no user"},
+		"550-5.1.1 no\r\n550 user 5.1.1\r\n":                       {Code: 550, Enhanced: "5.1.1", Text: "no user 5.1.1"},
+		"550-no\r\n550 5.1.1 user\r\n":                             {Code: 550, Text: "no 5.1.1 user"},
+		"550 4.1.1 other class\r\n":                                {Code: 550, Text: "4.1.1 other class"},
+		"354 3.0.0 no such class\r\n":                              {Code: 354, Text: "3.0.0 no such class"},
+		"550 5.1 short\r\n":                                        {Code: 550, Text: "5.1 short"},
+		"550 5.1.1.1 long\r\n":                                     {Code: 550, Text: "5.1.1.1 long"},
+		"550 5.1234.1 long\r\n":                                    {Code: 550, Text: "5.1234.1 long"},
+		"550 5..1 empty\r\n":                                       {Code: 550, Text: "5..1 empty"},
+		"550 5.7.123 three\r\n":                                    {Code: 550, Enhanced: "5.7.123", Text: "three"},
+		"550 a\tb\x00c\x1b[1m\r\n":                                 {Code: 550, Text: "a b?c?[1m"},
+		"550 \xff\xc3\xbc\u0085\r\n":                               {Code: 550, Text: "?ü?"},
+		"250 2.0.0 " + strings.Repeat("x", 2*maxLine) + "\r\n":     {Code: 250, Enhanced: "2.0.0", Text: strings.Repeat("x", maxText)},
+		"250-" + strings.Repeat("x", 2*maxLine) + "\r\n250 ok\r\n": {Code: 250, Text: strings.Repeat("x", maxText)},
 		"550-" + strings.Repeat("x", 400) + "\r\n550 " + strings.Repeat("ü", 1000) + "\r\n": {Code: 550, Text: strings.Repeat("x", 400) + " " + strings.Repeat("ü", 55)},
 	} {
 		t.Run(text[:min(len(text), 40)], func(t *testing.T) {
@@ -61,7 +63,8 @@ func TestNoReplies(t *testing.T) {
 		"no last line":  "250-ok\r\n",
 		"other code":    "250-ok\r\n251 ok\r\n",
 		"garbage after": "250-ok\r\nok\r\n",
-		"long line":     "250 " + strings.Repeat("x", maxLine) + "\r\n",
+		"endless line":  "250 " + strings.Repeat("x", maxReply+2*maxLine) + "\r\n",
+		"long lines":    strings.Repeat("250-"+strings.Repeat("x", 2*maxLine)+"\r\n", maxReply/maxLine/2) + "250 x\r\n",
 		"many lines":    strings.Repeat("250-x\r\n", maxReply/7+1) + "250 x\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +93,7 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		in := strings.NewReader(text)
 		reply, err := readReply(newLineReader(in), func(string) {})
-		if read := len(text) - in.Len(); read > maxReply+2*maxLine {
+		if read := len(text) - in.Len(); read > 2*(maxReply+maxLine) {
 			t.Fatalf("read %d octets", read)
 		}
 		if err != nil {

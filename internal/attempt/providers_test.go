@@ -96,6 +96,10 @@ rcpt+ | 450 4.7.1 <a@example.org>: Recipient address rejected: Greylisted, see |
 end+ | 451 4.7.1 Try again later | undecided | rspamd, rspamd/rspamd/issues/1498
 rcpt+ | 450 4.3.2 Service currently unavailable | throttled | Postfix postscreen, postscreen.c
 greeting | 521 5.7.1 Service unavailable; client [192.0.2.1] blocked using zen.spamhaus.org | relay | Postfix postscreen, postscreen_smtpd.c
+rcpt | 554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org; https://www.spamhaus.org/query/ip/192.0.2.1 | relay quota | Postfix, smtpd_check.c
+rcpt+ | 554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied | relay quota | Postfix, smtpd_check.c
+rcpt | 550 5.7.25 Client host rejected: cannot find your reverse hostname, [192.0.2.1] | final | Postfix, smtpd_check.c
+rcpt+ | 550 5.7.606 Access denied, banned sending IP [192.0.2.1]. To request removal from this list please visit | relay quota | Exchange Online, learn.microsoft.com non-delivery reports
 rcpt+ | 450 4.1.1 <a@example.org>: Recipient address rejected: unverified address | message | Postfix, smtpd_check.c
 rcpt+ | 550 5.1.1 <a@example.org>: Recipient address rejected: User unknown in local recipient table | final | Postfix, smtpd_check.c
 mail+ | 550 5.1.8 <b@example.com>: Sender address rejected: Domain not found | final | Postfix, smtpd_check.c

@@ -2,8 +2,8 @@ package attempt
 
 import "slices"
 
-// A quotaReply is a reply with a code for "never" that is about a quota or the state of the account: the message is
-// good, and goes out when there is quota again.
+// A quotaReply is a reply with a code for "never" that is about a quota, the state of the account or this host: the
+// message is good, and goes out when there is quota again.
 type quotaReply struct {
 	code     int    // zero: any 5yz
 	enhanced string // empty: any
@@ -35,10 +35,11 @@ var quotaReplies = []quotaReply{
 	{0, "", pattern(`limit on the (number|amount) of .{0,50}exceeded`)},
 	{0, "", pattern(`daily (user )?sending (limit|quota)`)},
 	{0, "", pattern(`(account|user|sending)( \w+){0,3} (is |has been |was )?(suspended|disabled|paused|shut ?down)`)},
-	{0, "", pattern(`over your relay quota`)},              // GoDaddy
-	{0, "", pattern(`exceeded your( \w+){1,2} quota`)},     // outMail
-	{550, "", pattern(`failure sending mail\W+try again`)}, // GMX, mail.com
-	{0, "5.1.8", pattern(`outgoing blocked`)},              // Zoho
+	{0, "", pattern(`client host \S* ?(blocked using|rejected: access denied)|banned sending ip`)}, // this host
+	{0, "", pattern(`over your relay quota`)},                                                      // GoDaddy
+	{0, "", pattern(`exceeded your( \w+){1,2} quota`)},                                             // outMail
+	{550, "", pattern(`failure sending mail\W+try again`)},                                         // GMX, mail.com
+	{0, "5.1.8", pattern(`outgoing blocked`)},                                                      // Zoho
 	{0, "", pattern(`credits exceeded|out of credits|no (more )?credits|insufficient credit`)},
 }
 

@@ -129,7 +129,7 @@ type Options struct {
 	Grace time.Duration // how long transactions may go on when the context of Run ends; zero: 30 seconds
 
 	// TemporaryNames are patterns (of path.Match) for names of unfinished files. A file with such a name is read after
-	// an hour without a change. Nil: *~ *.tmp *.part *.filepart *.swp *.crdownload #*#
+	// an hour without a change. Nil: *~ *.bak *.orig *.save *.tmp *.part *.filepart *.swp *.crdownload #*#
 	TemporaryNames []string
 
 	// Backoff returns the time from the n-th failed attempt for a recipient, counted from 1, to the next attempt. Only

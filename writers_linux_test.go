@@ -143,6 +143,9 @@ var editors = map[string]string{
 	"sed -i":                  `sed -i 's/hello/hallo/' $N`,
 	"sed -i, twice":           `sed -i 's/hello/hallo/' $N; sed -i 's/hallo/hullo/' $N`,
 	"sed -i with a backup":    `sed -i~ 's/hello/hallo/' $N`,
+	"sed -i.bak":              `sed -i.bak 's/hello/hallo/' $N`,
+	"perl -i.orig":            `perl -i.orig -pe 's/hello/hallo/' $N`,
+	"nano -B":                 `cp -p $N $N.save; sed -i 's/hello/hallo/' $N`,
 	"perl -i":                 `perl -i -pe 's/hello/hallo/' $N`,
 	"ed":                      `printf '$a\nmore\n.\nw\nq\n' | ed -s $N`,
 	"a line more":             `echo more >>$N`,
@@ -208,8 +211,8 @@ func TestEditorsOfAWaitingMessage(t *testing.T) {
 	})
 	soon(t, "no message is left", func() bool {
 		for key := range s.Status() {
-			if !strings.HasSuffix(key, "~") { // the backup of an editor
-				return false
+			if !strings.HasSuffix(key, "~") && !slices.Contains([]string{".bak", ".orig", ".save"}, filepath.Ext(key)) {
+				return false // not the backup of an editor
 			}
 		}
 		return true

@@ -62,14 +62,17 @@ func WhyFile(message string) string { return message + whySuffix }
 // IsWhyFile reports whether name is the name of a why-file in failed/. A message never has such a name there.
 func IsWhyFile(name string) bool { return strings.HasSuffix(name, whySuffix) }
 
-// Temporary returns patterns for the names of unfinished files: of editors, browsers, and programs that copy files.
+// Temporary returns patterns for the names of unfinished files and of old versions: of editors, browsers, and programs
+// that copy files.
 // (Names of rsync begin with a dot: such a file is no message.)
 func Temporary() []string { return slices.Clone(temporary) }
 
 // TemporaryTime is the time without a change after which a file with a temporary name is read.
 const TemporaryTime = time.Hour
 
-var temporary = []string{"*~", "*.tmp", "*.part", "*.filepart", "*.swp", "*.crdownload", "#*#"}
+var temporary = []string{
+	"*~", "*.bak", "*.orig", "*.save", "*.tmp", "*.part", "*.filepart", "*.swp", "*.crdownload", "#*#",
+}
 
 // IsTemporary reports whether name matches one of the patterns (of path.Match); nil: the patterns of Temporary.
 func IsTemporary(name string, patterns []string) bool {

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -66,9 +65,6 @@ func (c *command) onSpool(do func(*call) error) *command {
 }
 
 func (c *command) runOnSpool(p *Program, args []string, f *spoolFlags, do func(*call) error) int {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(40) // bounds the memory for hundreds of thousands of messages
-	}
 	a := &call{usage: c.operands[0], spool: spool{now: time.Now(), output: &output{
 		program: p.name(), name: c.name,
 		stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, out: bufio.NewWriterSize(p.Stdout, 64<<10),

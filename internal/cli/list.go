@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -93,20 +96,57 @@ func (c *call) list(o *listOptions) error {
 	return err
 }
 
-// each calls fn for the messages that o chooses.
+// together is the number of files whose headers are read together.
+const together = 64
+
+// each calls fn for the messages that o chooses. Headers of files without a record are read by several goroutines.
 func (c *call) each(o *listOptions, fn func(*mailq.Entry) error) error {
 	bar := progress.New(c.stderr, "reading", 0)
 	defer bar.Done()
-	return c.source.Each(o.places(), func(e *mailq.Entry) error {
-		bar.Add(1)
+	some := make([]*mailq.Entry, 0, together)
+	flush := func() error {
 		if !o.names || o.filter.Headers() {
-			c.source.ReadHeader(e)
+			readHeaders(c.source, some)
 		}
-		if !o.filter.Match(e, c.now) {
-			return nil
+		for _, e := range some {
+			if o.filter.Match(e, c.now) {
+				if err := fn(e); err != nil {
+					return err
+				}
+			}
 		}
-		return fn(e)
+		some = some[:0]
+		return nil
+	}
+	err := c.source.Each(o.places(), func(e *mailq.Entry) error {
+		bar.Add(1)
+		if some = append(some, e); e.Known || len(some) == together { // the record of e is good for this call only
+			return flush()
+		}
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// readHeaders reads the headers of the files of all entries.
+func readHeaders(source mailq.Source, all []*mailq.Entry) {
+	if len(all) == 1 {
+		source.ReadHeader(all[0])
+		return
+	}
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		readers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				source.ReadHeader(all[i])
+			}
+		})
+	}
+	readers.Wait()
 }
 
 // writeEntry writes e as a line of JSON.

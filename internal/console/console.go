@@ -86,6 +86,9 @@ func (p Painter) Paint(text string, s Style) string {
 // hostile reports whether r can do more to a terminal, or to a reader, than be seen: control characters, characters
 // that turn or hide text, and unusual line ends.
 func hostile(r rune) bool {
+	if ' ' <= r && r <= '~' {
+		return false
+	}
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs)
 }
 

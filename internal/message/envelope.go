@@ -124,7 +124,8 @@ func (e *Envelope) canonicalize() {
 // object, and requests for delivery reports that could not be passed on, are errors; unknown members are ignored.
 // Envelope does not check the addresses, so that a bad one fails alone: see [Header.Addresses].
 //
-// In a top block without X-Receiver, To is empty: the recipients are those of the header.
+// In a top block without X-Receiver, To is empty: the recipients are those of the header. The lists of env are not to be
+// changed.
 func (h *Header) Envelope(arrived time.Time) (env *Envelope, err error) {
 	if len(h.block) > 0 {
 		return h.topEnvelope(arrived)
@@ -132,16 +133,27 @@ func (h *Header) Envelope(arrived time.Time) (env *Envelope, err error) {
 	if h.envelope == nil {
 		return nil, nil
 	}
-	if !bytes.HasPrefix(bytes.TrimLeft(h.envelope, blanks), []byte("{")) {
-		return nil, errors.New("envelope line: not a JSON object")
+	line, err := h.line()
+	if err != nil {
+		return nil, fmt.Errorf("envelope line: %w", err)
 	}
 	env = new(Envelope)
-	if err := json.Unmarshal(h.envelope, env); err != nil {
-		return nil, fmt.Errorf("envelope line: %w", err)
+	*env = *line
+	return env, nil
+}
+
+// parseEnvelope returns the envelope in the text of an envelope line.
+func parseEnvelope(text []byte) (*Envelope, error) {
+	if !bytes.HasPrefix(bytes.TrimLeft(text, blanks), []byte("{")) {
+		return nil, errors.New("not a JSON object")
+	}
+	env := new(Envelope)
+	if err := json.Unmarshal(text, env); err != nil {
+		return nil, err
 	}
 	env.canonicalize()
 	if err := env.checkWishes(); err != nil {
-		return nil, fmt.Errorf("envelope line: %w", err)
+		return nil, err
 	}
 	return env, nil
 }

@@ -37,8 +37,9 @@ type Header struct {
 	// Parser reads address fields; nil: net/mail.ParseAddressList.
 	Parser Parser
 
-	envelope []byte  // JSON text of the envelope line; nil: no envelope line
-	block    []field // of the top block; nil: no top block
+	envelope []byte                    // JSON text of the envelope line; nil: no envelope line
+	line     func() (*Envelope, error) // parses the envelope line, once
+	block    []field                   // of the top block; nil: no top block
 	fields   []field
 	start    int64 // offset of the first field in the file
 	body     int64 // of the body
@@ -92,7 +93,7 @@ func readFull(f io.ReaderAt, p []byte, off int64) error {
 }
 
 func newHeader(buf []byte, l layout, size int64) *Header {
-	return &Header{
+	h := &Header{
 		envelope: bytes.Clone(l.envelope),
 		block:    group(l.block),
 		fields:   group(buf[l.start:l.end]),
@@ -100,6 +101,10 @@ func newHeader(buf []byte, l layout, size int64) *Header {
 		body:     int64(l.body),
 		complete: int64(l.body) < size,
 	}
+	if h.envelope != nil {
+		h.line = sync.OnceValues(func() (*Envelope, error) { return parseEnvelope(h.envelope) })
+	}
+	return h
 }
 
 // Get returns the value of the first field with the name, in any case of letters, unfolded and trimmed, or "".

@@ -33,6 +33,14 @@ func controls(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, erro
 		return nil, err
 	}
 	row := result{{"messages", float64(s.load.n), 0}}
+	early, _, _, err := timeCommand(c, "list", spool(e))
+	if err != nil {
+		return nil, err
+	}
+	row = append(row, value{"early list s", early.Seconds(), 2})
+	if err := shown(c, e, s.load.n); err != nil {
+		return nil, err
+	}
 	for _, command := range []string{"list", "stats", "check"} {
 		took, first, rss, err := timeCommand(c, command, spool(e))
 		if err != nil {
@@ -67,6 +75,34 @@ func controls(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, erro
 		value{"pause s", r.Pause, 2}, value{"reload s", r.Reload, 2}, value{"flush s", r.Flush, 2},
 		value{"options s", r.Options, 2}, value{"slowest Health ms", r.Slowest, 1}, value{"RSS MiB", rss / mib, 0},
 	), err
+}
+
+// shown waits until the status file has n messages. After a burst most messages are not in the file yet, and list reads
+// the headers of their files.
+func shown(c *config, e *env, n int) error {
+	for end := time.Now().Add(c.limit); time.Now().Before(end); time.Sleep(2 * time.Second) {
+		if f, err := os.Open(filepath.Join(spool(e), ".spoolgore.js")); err == nil {
+			found := members(f)
+			f.Close()
+			if found >= n {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("the status file has not all messages after %v", c.limit)
+}
+
+// members returns the number of members of a JSON object. It keeps nothing in memory: a command that is started has, at
+// first, the memory of this process.
+func members(r io.Reader) (n int) {
+	d := json.NewDecoder(r)
+	for _, err := d.Token(); err == nil && d.More(); n++ {
+		var value struct{}
+		if _, err = d.Token(); err == nil {
+			err = d.Decode(&value)
+		}
+	}
+	return n
 }
 
 // timeCommand runs a command of Spoolgore on a spool. It returns the time to its end and to its first byte, and the

@@ -124,8 +124,8 @@ func (e *Envelope) canonicalize() {
 // object, and requests for delivery reports that could not be passed on, are errors; unknown members are ignored.
 // Envelope does not check the addresses, so that a bad one fails alone: see [Header.Addresses].
 //
-// In a top block without X-Receiver, To is empty: the recipients are those of the header. The lists of env are not to be
-// changed.
+// In a top block without X-Receiver, To is empty: the recipients are those of the header. The lists of env are not to
+// be changed.
 func (h *Header) Envelope(arrived time.Time) (env *Envelope, err error) {
 	if len(h.block) > 0 {
 		return h.topEnvelope(arrived)

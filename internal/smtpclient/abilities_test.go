@@ -2,7 +2,9 @@ package smtpclient
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -470,5 +472,24 @@ func TestConnectionEndsBetweenMessages(t *testing.T) {
 			}
 			is.Equal(uncertain, want)
 		})
+	}
+}
+
+// Where parameters are off, a message that cannot be sent without SMTPUTF8 or 8BITMIME is sent with them all the same.
+func TestParametersThatAMessageNeeds(t *testing.T) {
+	is := is.New(t)
+	r := &smtptest.Relay{Ext: []string{"SIZE", "8BITMIME", "SMTPUTF8"}}
+	a := new(Abilities)
+	a.failed(Parameters, true)
+	c, err := open(t.Context(), r, remote, Config{Abilities: a})
+	is.NoErr(err)
+	plain, utf8, signed := letter("a@x.test"), letter("\u00fc@x.test"), letter("a@x.test")
+	signed.EightBit = true
+	signed.SevenBit = func() (io.Reader, int64, error) { return nil, 0, errors.New("the message is signed") }
+	is.Equal(serve(t, c, plain, utf8, signed), []string{"ok", "ok", "ok"})
+	mails := slices.DeleteFunc(r.Commands(), func(line string) bool { return !strings.HasPrefix(line, "MAIL") })
+	for i, want := range []string{"", "SMTPUTF8", "BODY=8BITMIME"} {
+		is.Equal(strings.Contains(mails[i], "SIZE"), want != "")
+		is.True(strings.Contains(mails[i], want))
 	}
 }

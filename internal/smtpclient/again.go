@@ -58,7 +58,7 @@ func (p *pipeline) retry(st step, err *Error) bool {
 		a.refuseNullSender()
 		err.Again = p.conn.cfg.replacesNullSender(st.x.Transaction)
 	case st.kind <= rcptStep && !p.conn.noParam && isSyntaxError(err.Reply) && hasParameters(p, st):
-		err.Again = a.failed(Parameters, true)
+		err.Again = a.failed(Parameters, false)
 	case st.kind >= dataStep && saysTooMany(err.Reply) && st.x.rcptAccepted > 1:
 		err.Again = a.limitRecipients(limitIn(err.Reply, st.x.rcptAccepted))
 	case st.kind >= chunkStep && st.x.chunked && aboutCommand(err.Reply):
@@ -99,9 +99,9 @@ func isSyntaxError(r attempt.Reply) bool {
 func hasParameters(p *pipeline, st step) bool {
 	if st.kind == rcptStep {
 		at := int(st.rcpt)
-		return p.conn.ext.has("DSN") && (at < len(st.x.Notify) || at < len(st.x.ORcpt))
+		return st.x.ext.has("DSN") && (at < len(st.x.Notify) || at < len(st.x.ORcpt))
 	}
-	return slices.ContainsFunc(p.conn.ext, extension.hasParameters)
+	return slices.ContainsFunc(st.x.ext, extension.hasParameters)
 }
 
 // The patterns match refusals that are about the number of messages on the connection. The reply to MAIL may be less

@@ -115,6 +115,7 @@ type Conn struct {
 	cfg     Config
 	wire    wire
 	ext     extensions // offered by the relay
+	last    extensions // offered, and used only for a message that cannot be sent without, see noParam
 	version uint16     // TLS version; zero: no TLS
 	mech    string     // mechanism of the last AUTH; empty: no AUTH
 	private bool       // only the relay can read the connection: verified TLS, or a Local relay on the same host
@@ -229,21 +230,25 @@ func (c *Conn) hello() *Error {
 	if err := CheckLocalName(c.cfg.LocalName); err != nil {
 		return &Error{Op: attempt.OpEHLO, Err: err}
 	}
-	c.ext = nil
+	c.ext, c.last = nil, nil
 	first, greet := true, "EHLO "
 	if c.cfg.LMTP {
 		greet = "LHLO "
 	}
 	_, err := c.wire.askLines(attempt.OpEHLO, []int{2}, func(line string) {
-		if ext := newExtension(line); !first && !(c.noParam && ext.hasParameters()) {
+		switch ext := newExtension(line); {
+		case first:
+			first = false
+		case c.noParam && ext.hasParameters():
+			c.last = append(c.last, ext)
+		default:
 			c.ext = append(c.ext, ext)
 		}
-		first = false
 	}, greet, c.cfg.LocalName)
 	if err == nil || c.cfg.LMTP {
 		return err
 	}
-	c.ext = nil
+	c.ext, c.last = nil, nil
 	switch err.Reply.Code {
 	case 500, 501, 502, 503, 504, 550, 555:
 		_, err = c.wire.ask(attempt.OpEHLO, []int{2}, "HELO ", c.cfg.LocalName)

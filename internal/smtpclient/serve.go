@@ -132,7 +132,7 @@ func (s *serving) envelope(x *transaction) {
 	}
 	s.c.used = true
 	if x.undecided > 0 && s.pipe.ready(attempt.OpMail) {
-		x.putMail(out, s.c.ext)
+		x.putMail(out, x.ext)
 		s.pipe.sent(step{x: x, kind: mailStep})
 	}
 	group, limit := 0, s.maxRecipients()
@@ -153,7 +153,7 @@ func (s *serving) envelope(x *transaction) {
 		case limit > 0 && x.offered >= limit:
 			x.failOne(i, &Error{Op: attempt.OpRcpt, Err: errRecipientLimit, NotTried: true})
 		case x.isUndecided(i) && s.pipe.ready(attempt.OpRcpt):
-			x.putRcpt(out, s.c.ext, i)
+			x.putRcpt(out, x.ext, i)
 			s.pipe.sent(step{x: x, kind: rcptStep, rcpt: int32(i)})
 			group++
 			x.offered++

@@ -38,6 +38,7 @@ var ErrSource = errors.New("cannot read the message")
 type transaction struct {
 	*Transaction                 // as offered to the relay
 	original       *Transaction  // as passed by the caller
+	ext            extensions    // whose parameters are used
 	results        []Result      // per recipient
 	undecided      int           // recipients without a result
 	rcptAccepted   int           // recipients with an accepted RCPT
@@ -67,27 +68,32 @@ func (c *Conn) Transact(ctx context.Context, t *Transaction) (results []Result) 
 
 // newTransaction checks t before anything is sent, and fails the recipients that the relay cannot serve.
 func (c *Conn) newTransaction(t *Transaction) *transaction {
-	x := &transaction{Transaction: t, original: t, results: make([]Result, len(t.To)), undecided: len(t.To)}
+	x := &transaction{
+		Transaction: t, original: t, ext: c.ext, results: make([]Result, len(t.To)), undecided: len(t.To),
+	}
 	if c.cfg.Abilities.refusesNullSender() && c.cfg.replacesNullSender(t) {
 		changed := *t
 		changed.From = c.cfg.ReportFrom
 		x.Transaction = &changed
 	}
-	version := ""
-	if c.version != 0 {
-		version = tls.VersionName(c.version)
+	if c.last.has("SMTPUTF8") && x.needsUTF8() {
+		x.ext = slices.Concat(c.ext, c.last)
 	}
-	dsn := c.ext.has("DSN")
-	for i := range x.results {
-		x.results[i].TLS, x.results[i].DSN = version, dsn
-	}
-	x.checkAddresses(c.ext)
-	if x.EightBit && x.SevenBit != nil && x.undecided > 0 && !c.ext.has("8BITMIME") {
-		x.toSevenBit()
+	x.checkAddresses(x.ext)
+	if x.EightBit && x.SevenBit != nil && x.undecided > 0 && !x.ext.has("8BITMIME") {
+		x.toSevenBit(c)
 	}
 	if limit := c.ext.maxSize(); limit > 0 && x.Size > limit {
 		err := fmt.Errorf("the message has %d octets, the relay takes %d", x.Size, limit)
 		x.fail(&Error{Op: attempt.OpSize, Err: err})
+	}
+	version := ""
+	if c.version != 0 {
+		version = tls.VersionName(c.version)
+	}
+	dsn := x.ext.has("DSN")
+	for i := range x.results {
+		x.results[i].TLS, x.results[i].DSN = version, dsn
 	}
 	return x
 }
@@ -123,9 +129,23 @@ func (x *transaction) checkAddresses(ext extensions) {
 	}
 }
 
-// toSevenBit replaces the content by content for a relay without 8BITMIME.
-func (x *transaction) toSevenBit() {
+// needsUTF8 reports whether an address cannot be sent without SMTPUTF8.
+func (x *transaction) needsUTF8() bool {
+	needs := func(addr string) bool {
+		_, ok := extensions(nil).encodeAddress(addr)
+		return !ok
+	}
+	return needs(x.From) || slices.ContainsFunc(x.To, needs)
+}
+
+// toSevenBit replaces the content by content for a relay without 8BITMIME. If that cannot be, 8BITMIME is used where
+// the relay has offered 8BITMIME.
+func (x *transaction) toSevenBit(c *Conn) {
 	content, size, err := x.SevenBit()
+	if err != nil && !errors.Is(err, ErrSource) && c.last.has("8BITMIME") {
+		x.ext = slices.Concat(c.ext, c.last)
+		return
+	}
 	if err != nil {
 		x.fail(&Error{Op: attempt.OpEightBit, Err: err, Source: errors.Is(err, ErrSource)})
 		return

@@ -28,6 +28,13 @@ func newLineReader(src io.Reader) *lineReader {
 // buffered returns the number of octets read from the connection and not yet returned.
 func (l *lineReader) buffered() int { return l.end - l.start }
 
+// skipBlank skips line ends that were read and not yet returned.
+func (l *lineReader) skipBlank() {
+	for l.start < l.end && (l.buf[l.start] == '\r' || l.buf[l.start] == '\n') {
+		l.start++
+	}
+}
+
 // next returns a line with the LF. The line is valid until the next call. A line longer than the limit is cut.
 func (l *lineReader) next() ([]byte, error) {
 	for seen := 0; ; {

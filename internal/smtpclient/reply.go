@@ -17,7 +17,8 @@ const (
 )
 
 // readReply reads one reply and calls each, if not nil, with the text of each line. A line is cut after maxLine octets.
-// A reply longer than maxReply is an error. After an error the rest of the input is invalid.
+// Blank lines before the reply are skipped. A reply longer than maxReply is an error. After an error the rest of the
+// input is invalid.
 func readReply(r *lineReader, each func(text string)) (attempt.Reply, error) {
 	var reply attempt.Reply
 	total := -r.cutOff
@@ -31,7 +32,12 @@ func readReply(r *lineReader, each func(text string)) (attempt.Reply, error) {
 		}
 		line := r.hidden(strings.TrimSuffix(string(raw[:len(raw)-1]), "\r"))
 		code, text, last, ok := splitLine(line)
-		if !ok || reply.Code != 0 && reply.Code != code {
+		switch {
+		case !ok && reply.Code != 0: // some relays begin only the first and the last line with the code
+			code, text, last = reply.Code, line, false
+		case isBlankLine(line):
+			continue
+		case !ok || reply.Code != 0 && reply.Code != code:
 			return attempt.Reply{}, &badLineError{line[:min(len(line), 80)]}
 		}
 		if each != nil {
@@ -43,6 +49,9 @@ func readReply(r *lineReader, each func(text string)) (attempt.Reply, error) {
 		}
 	}
 }
+
+// isBlankLine reports whether a line between two replies says nothing: some relays send such a line after a reply.
+func isBlankLine(line string) bool { return strings.Trim(line, " \t\r") == "" }
 
 // badLineError is the error of a line that is no line of a reply.
 type badLineError struct{ line string }

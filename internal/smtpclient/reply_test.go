@@ -23,20 +23,22 @@ func TestReplies(t *testing.T) {
 		"250 \r\n":                   {Code: 250},
 		"452 4.5.3\r\n":              {Code: 452, Enhanced: "4.5.3"},
 		"550 5.1.1 no such user\r\n": {Code: 550, Enhanced: "5.1.1", Text: "no such user"},
-		"550-5.1.1 no\r\n550-5.1.1\r\n550 5.1.1 user\r\n":          {Code: 550, Enhanced: "5.1.1", Text: "no user"},
-		"550-5.1.1 no\r\n550 user 5.1.1\r\n":                       {Code: 550, Enhanced: "5.1.1", Text: "no user 5.1.1"},
-		"550-no\r\n550 5.1.1 user\r\n":                             {Code: 550, Text: "no 5.1.1 user"},
-		"550 4.1.1 other class\r\n":                                {Code: 550, Text: "4.1.1 other class"},
-		"354 3.0.0 no such class\r\n":                              {Code: 354, Text: "3.0.0 no such class"},
-		"550 5.1 short\r\n":                                        {Code: 550, Text: "5.1 short"},
-		"550 5.1.1.1 long\r\n":                                     {Code: 550, Text: "5.1.1.1 long"},
-		"550 5.1234.1 long\r\n":                                    {Code: 550, Text: "5.1234.1 long"},
-		"550 5..1 empty\r\n":                                       {Code: 550, Text: "5..1 empty"},
-		"550 5.7.123 three\r\n":                                    {Code: 550, Enhanced: "5.7.123", Text: "three"},
-		"550 a\tb\x00c\x1b[1m\r\n":                                 {Code: 550, Text: "a b?c?[1m"},
-		"550 \xff\xc3\xbc\u0085\r\n":                               {Code: 550, Text: "?ü?"},
-		"250 2.0.0 " + strings.Repeat("x", 2*maxLine) + "\r\n":     {Code: 250, Enhanced: "2.0.0", Text: strings.Repeat("x", maxText)},
-		"250-" + strings.Repeat("x", 2*maxLine) + "\r\n250 ok\r\n": {Code: 250, Text: strings.Repeat("x", maxText)},
+		"550-5.1.1 no\r\n550-5.1.1\r\n550 5.1.1 user\r\n":                   {Code: 550, Enhanced: "5.1.1", Text: "no user"},
+		"550-5.1.1 no\r\n550 user 5.1.1\r\n":                                {Code: 550, Enhanced: "5.1.1", Text: "no user 5.1.1"},
+		"\r\n \n250 ok\r\n":                                                 {Code: 250, Text: "ok"},
+		"250-2.0.0 ok\r\n  queued as 1\r\n\r\n2024 x\r\n250 2.0.0 done\r\n": {Code: 250, Enhanced: "2.0.0", Text: "ok queued as 1 2024 x done"},
+		"550-no\r\n550 5.1.1 user\r\n":                                      {Code: 550, Text: "no 5.1.1 user"},
+		"550 4.1.1 other class\r\n":                                         {Code: 550, Text: "4.1.1 other class"},
+		"354 3.0.0 no such class\r\n":                                       {Code: 354, Text: "3.0.0 no such class"},
+		"550 5.1 short\r\n":                                                 {Code: 550, Text: "5.1 short"},
+		"550 5.1.1.1 long\r\n":                                              {Code: 550, Text: "5.1.1.1 long"},
+		"550 5.1234.1 long\r\n":                                             {Code: 550, Text: "5.1234.1 long"},
+		"550 5..1 empty\r\n":                                                {Code: 550, Text: "5..1 empty"},
+		"550 5.7.123 three\r\n":                                             {Code: 550, Enhanced: "5.7.123", Text: "three"},
+		"550 a\tb\x00c\x1b[1m\r\n":                                          {Code: 550, Text: "a b?c?[1m"},
+		"550 \xff\xc3\xbc\u0085\r\n":                                        {Code: 550, Text: "?ü?"},
+		"250 2.0.0 " + strings.Repeat("x", 2*maxLine) + "\r\n":              {Code: 250, Enhanced: "2.0.0", Text: strings.Repeat("x", maxText)},
+		"250-" + strings.Repeat("x", 2*maxLine) + "\r\n250 ok\r\n":          {Code: 250, Text: strings.Repeat("x", maxText)},
 		"550-" + strings.Repeat("x", 400) + "\r\n550 " + strings.Repeat("ü", 1000) + "\r\n": {Code: 550, Text: strings.Repeat("x", 400) + " " + strings.Repeat("ü", 55)},
 	} {
 		t.Run(text[:min(len(text), 40)], func(t *testing.T) {
@@ -103,7 +105,7 @@ func FuzzReply(f *testing.F) {
 			strings.ContainsFunc(reply.Text, unicode.IsControl) {
 			t.Fatalf("bad reply %+v", reply)
 		}
-		if e := reply.Enhanced; e != "" && (len(e) > 9 || e[0] != text[0]) {
+		if e := reply.Enhanced; e != "" && (len(e) > 9 || e[0] != strings.TrimLeft(text, " \t\r\n")[0]) {
 			t.Fatalf("bad enhanced code %q", e)
 		}
 		more := newLineReader(strings.NewReader(reply.String() + "\n"))

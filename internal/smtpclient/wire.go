@@ -121,7 +121,7 @@ func (w *wire) askLines(op attempt.Op, want []int, each func(string), command ..
 // checkSilent fails if the relay has sent a reply without a command: every later reply would be read as the reply to
 // the command after its own. A relay may send 421 at any time (RFC 5321, section 3.8).
 func (w *wire) checkSilent(op attempt.Op) *Error {
-	if w.in.buffered() == 0 {
+	if w.in.skipBlank(); w.in.buffered() == 0 {
 		return nil
 	}
 	_, err := w.expect(op)

@@ -197,6 +197,9 @@ is "$(arrivals 'Subject: held')" 3 'mail that was held'
 is "$(arrivals 'Subject: in flight')" 3 'mail that was in flight'
 is "$(arrivals 'Subject: meanwhile')" "$meanwhile" 'mail that came meanwhile'
 is "$(arrivals 'X-Login: me')" $((meanwhile + 6)) 'mail sent with the login'
+spoolgore test b@example.org | tee /tmp/test # finds the password that systemd hands to the daemon
+grep -q 'The relay has accepted it' /tmp/test || die 'spoolgore test with a login'
+spoolgore -config $conf -checkconfig || die 'the check of the configuration'
 
 step 'upgrade again: nothing changes'
 before=$(cat $conf /etc/spoolgore/credentials/*)

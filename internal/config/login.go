@@ -32,7 +32,8 @@ func loginFlags(fs *FlagSet, c *Config) {
 	fs.AddString(&c.Relay.Password, "smtppassword", "PASSWORD", "for -smtpuser; every user of this host can see it")
 	fs.AddString(&c.md5Password, "smtpmd5password", "PASSWORD", "for -smtpmd5user; every user of this host can see it")
 	fs.Term("SPOOLGORE_SMTPPASSWORD", "in the environment, for -smtpuser; SPOOLGORE_SMTPMD5PASSWORD for -smtpmd5user")
-	fs.Term("$CREDENTIALS_DIRECTORY", "a directory that systemd makes (LoadCredential=); its file smtppassword")
+	fs.Term("$CREDENTIALS_DIRECTORY", "a directory that systemd makes (LoadCredential=); its file smtppassword. "+
+		"Without it, and with /etc/spoolgore.conf, the file in /etc/spoolgore/credentials")
 }
 
 // tokenSwitch is the flag -smtptoken. It accepts any value, because package flag shows a wrong value, which may be the
@@ -74,19 +75,24 @@ func (c *Config) login(env func(string) string) error {
 	if !s.NeedsPassword() || s.HasPassword() {
 		return checkFileLogin(c)
 	}
-	if s.PasswordFile = systemdCredential(env("CREDENTIALS_DIRECTORY"), "smtppassword"); s.PasswordFile != "" {
-		c.From["smtppasswordfile"] = Setting{"smtppasswordfile", s.PasswordFile, InEnvironment, "CREDENTIALS_DIRECTORY"}
+	dir, origin := passwordDirectory(c, env)
+	if s.PasswordFile = credentialIn(dir, origin, "smtppassword"); s.PasswordFile != "" {
+		c.From["smtppasswordfile"] = Setting{"smtppasswordfile", s.PasswordFile, InEnvironment, origin}
 		return nil
 	}
-	return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s", user,
-		variable(key))
+	also := ""
+	if unit := credentialsOf(c.File); unit != "" {
+		also = ", and for root from " + filepath.Join(unit, "smtppassword")
+	}
+	return fmt.Errorf("%s without a password: it comes from -smtppasswordfile, -smtppasswordcmd or %s%s", user,
+		variable(key), also)
 }
 
 // checkFileLogin returns an error for a password of the file of -config with a relay from elsewhere, to which the
 // password would be sent.
 func checkFileLogin(c *Config) error {
 	relay := c.From["smtpaddr"]
-	if relay.Rank <= InFile || relay.Value == c.fileRelay {
+	if hasOwnRelay(c) {
 		return nil
 	}
 	for _, key := range rivalsOf("smtppassword") {
@@ -96,6 +102,12 @@ func checkFileLogin(c *Config) error {
 		}
 	}
 	return nil
+}
+
+// hasOwnRelay reports whether the relay is that of the file of -config.
+func hasOwnRelay(c *Config) bool {
+	relay := c.From["smtpaddr"]
+	return relay.Rank <= InFile || relay.Value == c.fileRelay
 }
 
 // passwordOf takes the password of the environment variable for key. It overrides a password of a file, but none of a
@@ -175,22 +187,62 @@ func (c *Config) webToken(env func(string) string) error {
 	case c.HTTP == "", c.HTTPToken+c.HTTPTokenFile != "":
 		return nil
 	}
-	if c.HTTPTokenFile = systemdCredential(env("CREDENTIALS_DIRECTORY"), "httptoken"); c.HTTPTokenFile != "" {
-		c.From["httptokenfile"] = Setting{"httptokenfile", c.HTTPTokenFile, InEnvironment, "CREDENTIALS_DIRECTORY"}
+	dir, origin := credentials(c, env)
+	if c.HTTPTokenFile = credentialIn(dir, origin, "httptoken"); c.HTTPTokenFile != "" {
+		c.From["httptokenfile"] = Setting{"httptokenfile", c.HTTPTokenFile, InEnvironment, origin}
 	}
 	return nil
 }
 
-// systemdCredential returns the path of a credential that systemd put in dir; empty: there is none. A blank file is
-// none:
-// the units of the package give each credential a blank default.
-func systemdCredential(dir, name string) string {
+// credentialsVariable is the environment variable with the directory in which systemd puts credentials.
+const credentialsVariable = "CREDENTIALS_DIRECTORY"
+
+// credentials returns the directory with the credentials of c, and the origin of that directory: systemd or, for a
+// command of root, the directory from which the units of the package take the credentials. Empty: there is none.
+func credentials(c *Config, env func(string) string) (dir, origin string) {
+	if dir := env(credentialsVariable); dir != "" {
+		return dir, credentialsVariable
+	}
+	dir = credentialsOf(c.File)
+	return dir, dir
+}
+
+// passwordDirectory returns the directory of credentials with the password, and its origin. The password of a unit goes
+// only to the relay of the configuration of the unit.
+func passwordDirectory(c *Config, env func(string) string) (dir, origin string) {
+	dir, origin = credentials(c, env)
+	if origin != credentialsVariable && !hasOwnRelay(c) {
+		return "", ""
+	}
+	return dir, origin
+}
+
+// credentialsOf returns the directory from which the units of the package take the credentials of the daemon with that
+// configuration; empty: no unit has that configuration.
+func credentialsOf(file string) string {
+	all := InEtc(filepath.Join("spoolgore", "credentials"))
+	name, found := strings.CutSuffix(filepath.Base(file), ".conf")
+	switch {
+	case file == SystemFile():
+		return all
+	case found && filepath.Dir(file) == InEtc("spoolgore"):
+		return filepath.Join(all, name)
+	}
+	return ""
+}
+
+// credentialIn returns the path of a credential in dir; empty: there is none. A blank file is none: the units of the
+// package give each credential a blank default. Of a directory that is not from systemd, a file that only root can read
+// is none, either.
+func credentialIn(dir, origin, name string) string {
 	if dir == "" {
 		return ""
 	}
 	path := filepath.Join(dir, name)
 	text, _, err := fsys.ReadRegular(path, maxCertificates)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(text)) == "" {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && strings.TrimSpace(string(text)) == "",
+		errors.Is(err, fs.ErrPermission) && origin != credentialsVariable:
 		return ""
 	}
 	return path

@@ -85,6 +85,34 @@ func TestLoginErrors(t *testing.T) {
 	}
 }
 
+// A command of root finds the credentials of the daemon with the same configuration and the same relay.
+func TestDirectoryOfThePassword(t *testing.T) {
+	const system, shop = "/etc/spoolgore.conf", "/etc/spoolgore/shop.conf"
+	for name, c := range map[string]struct {
+		file, variable string
+		relay          Setting
+		want, origin   string
+	}{
+		"of the host":           {system, "", Setting{}, "/etc/spoolgore/credentials", "/etc/spoolgore/credentials"},
+		"relay of the file":     {system, "", Setting{Value: "a:25", Rank: InFile}, "/etc/spoolgore/credentials", "/etc/spoolgore/credentials"},
+		"of one application":    {shop, "", Setting{}, "/etc/spoolgore/credentials/shop", "/etc/spoolgore/credentials/shop"},
+		"systemd":               {system, "/run/x", Setting{Value: "b:25", Rank: OnCommandLine}, "/run/x", "CREDENTIALS_DIRECTORY"},
+		"another relay":         {system, "", Setting{Value: "b:25", Rank: OnCommandLine}, "", ""},
+		"another relay, by env": {shop, "", Setting{Value: "b:25", Rank: InEnvironment}, "", ""},
+		"another file":          {"/home/ann/.config/spoolgore.conf", "", Setting{}, "", ""},
+		"no file":               {"", "", Setting{}, "", ""},
+		"no configuration":      {"/etc/spoolgore/shop", "", Setting{}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := is.New(t)
+			config := &Config{File: c.file, fileRelay: "a:25", From: map[string]Setting{"smtpaddr": c.relay}}
+			dir, origin := passwordDirectory(config, func(string) string { return c.variable })
+			is.Equal(dir, c.want)
+			is.Equal(origin, c.origin)
+		})
+	}
+}
+
 // A password in a configuration file is sent only to a relay of the same file.
 func TestPasswordOfAFileNeedsTheRelayOfTheFile(t *testing.T) {
 	login := []string{"smtpuser u", "smtppassword secret7"}

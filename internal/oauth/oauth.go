@@ -69,8 +69,10 @@ func read(path string) (s Settings, err error) {
 
 func (s *Settings) check(path string) error {
 	switch {
-	case s.TokenURL == "" || s.ClientID == "":
-		return fmt.Errorf("%s: token_url and client_id are required", path)
+	case s.ClientID == "":
+		return fmt.Errorf("%s: there is no client_id; write that of the application that you have registered", path)
+	case s.TokenURL == "":
+		return fmt.Errorf("%s: there is no token_url; \"spoolgore login\" sets it for microsoft and google", path)
 	case s.ClientSecret != "" && s.ClientSecretFile != "":
 		return fmt.Errorf("%s: client_secret and client_secret_file: only one of them", path)
 	case s.ClientSecretFile != "":

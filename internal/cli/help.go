@@ -178,7 +178,7 @@ Commands work on a spool with or without a running daemon. spoolgore help COMMAN
 `
 
 const helpTail = `
-TIME is a number of seconds, or has a unit: 10, 500ms, 1m, 2h30m. Defaults are in parentheses. Flags go before DIR.
+TIME is a number of seconds, or has a unit: 10, 500ms, 2h30m, 5d. Defaults are in parentheses. Flags go before DIR.
 A directory with the name of a command is ./NAME.
 
 Configuration file, and the environment

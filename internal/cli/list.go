@@ -39,7 +39,8 @@ func listCommand() *command {
 attempt,
 sender, recipients that have not got it (+2: and two more), and the reason. States are new (not read by the daemon
 yet), waiting (for its turn, or a resting relay), sending, deferred (to be tried again), scheduled (for later, by its
-sender), unusable (see the reason), held and failed.
+sender), unusable (see the reason), temporary (a name such as m.part; read after an hour without a change), held and
+failed.
 
 On a terminal it is a table. Otherwise it is a line for each message with fields separated by tabs: name, state, time
 of enqueueing, bytes, failed attempts, next attempt, sender, recipients separated by commas, reason; an empty field

@@ -46,6 +46,7 @@ With DIR and a running daemon only -json counts: the daemon has its own settings
 Exit codes
   0   a relay has accepted it                       69  it was refused for good
   64  wrong usage                                   75  it was deferred, no relay could be used, or no daemon runs
+  70  the system failed
   78  something to correct: no such directory, a bad relay address, a relays file or certificate that cannot be used`,
 		flags:  config.NewFlagSet("test"),
 		daemon: true,

@@ -104,7 +104,7 @@ func Flags(c *Config) *FlagSet {
 	fs.AddString(&c.ListenKey, "listenkey", "FILE", "key of the certificate")
 	fs.Heading("Configuration")
 	fs.AddString(&c.File, "config", "FILE",
-		"lines of a flag's name, blanks and a value, see below; without it no file is read")
+		"lines of a flag's name, blanks and a value; without it no file is read")
 	fs.AddSwitch(&c.Check, "checkconfig",
 		"check the configuration and its files, and end with exit code 0 or 78; the spool is not touched")
 	fs.AddSwitch(&c.Print, "printconfig", "show every setting and its source, without passwords, and end")
@@ -129,8 +129,10 @@ func relayFlags(fs *FlagSet, c *Config) {
 	fs.Heading("Relay")
 	fs.AddString(&c.Opts.SMTPAddr, "smtpaddr", "LIST",
 		"the relay, as HOST:PORT, smtp://HOST, smtps://HOST, lmtp://HOST:PORT, "+
-			"lmtp+unix:///PATH, mx:DOMAIN or srv:DOMAIN; several in order of preference, separated by commas")
-	fs.AddString(&c.RelaysFile, "relays", "FILE", "other relays for the mail of some senders, see below")
+			"lmtp+unix:///PATH, mx:DOMAIN, srv:DOMAIN or the program exec:/PATH; several in order of preference, "+
+			"separated by commas")
+	fs.AddString(&c.RelaysFile, "relays", "FILE",
+		"other relays for some senders or recipients: lines SENDER RELAYS KEY=VALUE ..., as in \"spoolgore help all\"")
 	fs.Add((*Span)(&c.Opts.SMTPTimeout), "smtptimeout", "TIME", "limit of each step of a delivery")
 	fs.AddString(&c.Opts.LocalName, "localname", "NAME", "name to greet the relay with")
 	fs.Add((*countOrAuto)(&c.Opts.Concurrency), "concurrency", "N",

@@ -158,7 +158,8 @@ func code(reply string) string {
 var (
 	descQueued = desc("queued_messages",
 		"Messages in the spool by state: new, waiting, sending and deferred are to be sent, unusable need "+
-			"somebody, scheduled are not to be sent yet, held were put aside by hand.", "state")
+			"somebody, temporary are being written, by the name, scheduled are not to be sent yet, held were put "+
+			"aside.", "state")
 	descFailed = desc("failed_messages", "Messages in failed/, which were given up and wait for somebody.")
 	descOldest = desc("oldest_message_age_seconds",
 		"Age of the oldest message that is to be sent or is unusable; zero if there is none.")

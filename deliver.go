@@ -285,7 +285,7 @@ type SMTP struct {
 	Family     string        // "4" or "6": connect over IPv4 or IPv6 only; empty: both
 	Recipients int           // limit for the recipients of a transaction; zero: none but what the relay's replies show
 	ReportFrom string        // sender of reports after a refusal (5yz) of the null sender; empty: reports then fail
-	NoQuotas   bool          // a refusal (5yz) about a quota or the account is final; false: mail waits until tomorrow
+	NoQuotas   bool          // a refusal (5yz) about a quota or the account is final; false: mail waits for the quota
 	Idle       time.Duration // an idle connection is closed after Idle; zero: 5 seconds
 
 	NoPipelining, NoChunking bool // do without an extension although it is offered (RFC 2920, RFC 3030)

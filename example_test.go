@@ -80,7 +80,8 @@ func ExampleSpool_Run() {
 			}
 		},
 	})
-	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte("Subject: hello\n\nHello Ann!\n")); err != nil {
+	text := "From: app@example.com\nTo: ann@example.org\nSubject: hello\n\nHello Ann!\n"
+	if err := spool.Send("app@example.com", []string{"ann@example.org"}, []byte(text)); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(spool.Run(ctx))
@@ -98,7 +99,7 @@ func ExampleSpool_Put() {
 		From:   "app@example.com",
 		To:     []string{"ann@example.org"},
 		Expire: time.Now().Add(10 * time.Minute), // the code is of no use tomorrow
-	}, strings.NewReader("Subject: your code\n\n123456\n"))
+	}, strings.NewReader("From: app@example.com\nTo: ann@example.org\nSubject: your code\n\n123456\n"))
 	fmt.Println(strings.HasSuffix(name, ".eml"), err) // the message is on disk
 	fmt.Println(spool.Drain(ctx))
 	// Output:
@@ -503,7 +504,8 @@ func Example_server() {
 	})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		env := spoolgore.Envelope{From: "app@example.com", To: []string{r.FormValue("to")}, ID: r.FormValue("order")}
-		_, err := spool.Put(r.Context(), env, strings.NewReader("Subject: your order\n\nIt is on its way.\n"))
+		text := "From: app@example.com\nSubject: your order\n\nIt is on its way.\n"
+		_, err := spool.Put(r.Context(), env, strings.NewReader(text))
 		switch {
 		case err == nil, errors.Is(err, spoolgore.ErrDuplicate):
 			w.WriteHeader(http.StatusAccepted) // the message is on disk: it will be sent, once

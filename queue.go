@@ -44,8 +44,8 @@ type Envelope struct {
 	UID string
 }
 
-// Errors of Put, PutMany and Send. Test with errors.Is. A server answers 400 to ErrEnvelope, 413 to ErrTooLarge, 409 or
-// 200 to ErrDuplicate, and 503 to ErrSpool: the same call may succeed later. Another error is that of the content's
+// Errors of Put, PutMany and Send. Test with errors.Is. A server answers 400 to ErrEnvelope, 413 to ErrTooLarge, 202 or
+// 409 to ErrDuplicate, and 503 to ErrSpool: the same call may succeed later. Another error is that of the content's
 // reader, or of the context.
 var (
 	ErrEnvelope     = errors.New("bad envelope")                    // ErrNoRecipients and *AddressError are such, too
@@ -71,8 +71,9 @@ func (e *AddressError) Unwrap() []error { return []error{ErrEnvelope, e.Err} }
 
 // Put writes the message read from r into the spool for the recipients of env and returns the name of the file. When
 // Put returns without an error, the message survives a power cut. Put needs no Run: a Run in this or another process
-// finds the file. The header is sent unchanged, but without Bcc and Return-Path. After an error of r or the end of ctx
-// no file is left. Concurrent calls share syncs of the directory.
+// finds the file. The header is sent unchanged, but without Bcc and Return-Path, and a missing Date or Message-ID is
+// added. The caller writes From and To: many receivers refuse a message without From. After an error of r or the end of
+// ctx no file is left. Concurrent calls share syncs of the directory.
 func (s *Spool) Put(ctx context.Context, env Envelope, r io.Reader) (name string, err error) {
 	result := s.PutMany(ctx, []Mail{{env, r}})[0]
 	return result.Name, result.Err

@@ -83,8 +83,8 @@ type Options struct {
 	// SMTPAddr is the relay, or several relays in order of preference, separated by commas: a relay is used while all
 	// relays before it are unavailable. A relay is "host:port", "smtp://host", "smtps://host" (TLS from the first byte,
 	// RFC 8314, as on port 465), "lmtp://host:port", "lmtp+unix:///path" (RFC 2033), "mx:example.com" for the hosts
-	// that accept mail for a domain, or "srv:example.com" for the submission servers of a domain (RFC 6186). Ignored
-	// when Transport is set.
+	// that accept mail for a domain, "srv:example.com" for the submission servers of a domain (RFC 6186), or
+	// "exec:/path" for a program, see docs/relays.md. Ignored when Transport is set.
 	SMTPAddr string
 
 	// Routes send the mail of some senders through relays of their own. All other mail goes to SMTPAddr.

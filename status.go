@@ -170,8 +170,8 @@ func historyOf(h *record.History) *History {
 type Entry struct {
 	Name  string // of the file
 	Place Place
-	// "new" (not read yet), "waiting", "sending", "deferred", "scheduled" (Envelope.NotBefore), "unusable", "held" or
-	// "failed", as in "spoolgore list"
+	// "new" (not read yet), "waiting", "sending", "deferred", "scheduled" (Envelope.NotBefore), "unusable",
+	// "temporary" (Options.TemporaryNames), "held" or "failed", as in "spoolgore list"
 	State   string
 	Reason  string    // why the message was not sent, in one line; empty: no failure
 	GivenUp time.Time // time of the move to failed/; zero: not in failed/

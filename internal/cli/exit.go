@@ -32,12 +32,16 @@ func (p *Program) UsageError(err error) int {
 		return ExitConfig
 	}
 	text := console.EscapeLines(err.Error())
-	fmt.Fprintf(p.Stderr, "spoolgore: %s (see spoolgore help%s)\n", text, flagIn(text))
+	fmt.Fprintf(p.Stderr, "spoolgore: %s (see spoolgore help%s)\n", text, topicOf(text))
 	return ExitUsage
 }
 
-// flagIn returns a blank and the first flag of the daemon that a text names; empty: it names none.
-func flagIn(text string) string {
+// topicOf returns a blank and the operand of help for an error: the command before the colon, or the first flag of the
+// daemon in the text. Empty: there is neither.
+func topicOf(text string) string {
+	if name, _, ok := strings.Cut(text, ": "); ok && find(name) != nil {
+		return " " + name
+	}
 	flags := config.Flags(new(config.Config))
 	for _, word := range strings.Fields(text) {
 		word = strings.Trim(word, ",:;?")

@@ -113,7 +113,7 @@ func parseLine(line, dir string) (r Route, err error) {
 		}
 	}
 	if r.Settings.NeedsPassword() && !r.Settings.HasPassword() {
-		return r, errors.New("user without password, passwordfile or passwordcmd")
+		return r, errors.New("user without password, passwordfile, passwordcmd or oauth")
 	}
 	return r, r.Settings.Check("")
 }

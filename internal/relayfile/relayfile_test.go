@@ -85,7 +85,7 @@ func TestParseErrors(t *testing.T) {
 		"something behind":       {`* a:25 user=u password="se-"cret`, "relays:1: setting 2: password: text follows the closing quote"},
 		"control character":      {"* a:25 user=u password=se-cret\x01", "relays:1: there is a control character in the line"},
 		"token maybe":            {"* a:25 token=1", "relays:1: setting 1: token is neither yes nor no"},
-		"user without password":  {"* a:25 user=u", "relays:1: user without password, passwordfile or passwordcmd"},
+		"user without password":  {"* a:25 user=u", "relays:1: user without password, passwordfile, passwordcmd or oauth"},
 		"the settings are wrong": {"* a:25 password=se-cret", "relays:1: password without user"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -110,7 +110,7 @@ func Flags(c *Config) *FlagSet {
 	fs.AddSwitch(&c.Print, "printconfig", "show every setting and its source, without passwords, and end")
 	fs.Heading("Other")
 	fs.AddSwitch(&c.LogJSON, "logjson", "log lines in JSON; the log goes to standard error")
-	fs.AddSwitch(&c.Verbose, "verbose", "log more")
+	fs.AddSwitch(&c.Verbose, "verbose", "log more: level debug, too")
 	fs.Add((*number)(&c.Opts.Trace), "trace", "N",
 		"outcomes to remember in DIR/.spoolgore.sent for the command trace, between N and twice as many; 0: none")
 	fs.AddSwitch(&c.Opts.ShortAddresses, "shortaddresses",

@@ -16,13 +16,13 @@ import (
 func loginFlags(fs *FlagSet, c *Config) {
 	fs.Heading("Login")
 	fs.AddString(&c.Relay.User, "smtpuser", "USER",
-		"log in with the strongest mechanism that the relay offers, over verified TLS only")
+		"log in with the strongest mechanism that the relay offers, over verified TLS or to this host only")
 	fs.AddString(&c.md5User, "smtpmd5user", "USER", "log in with CRAM-MD5; ignored with -smtpuser")
 	fs.AddString(&c.Relay.Auth, "smtpauth", "MECHANISM",
 		"the only mechanism to use: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, "+
 			"CRAM-MD5, XOAUTH2, OAUTHBEARER, EXTERNAL")
 	fs.Add((*tokenSwitch)(c), "smtptoken", "", "the password is an OAuth 2.0 access token")
-	fs.Note("The password is the first of these:")
+	fs.Note("The password is one of these:")
 	fs.AddString(&c.Relay.PasswordFile, "smtppasswordfile", "FILE", "a file with one line, read for each login")
 	fs.AddString(&c.Relay.PasswordCmd, "smtppasswordcmd", "COMMAND",
 		"the first line that /bin/sh -c COMMAND prints within 30 seconds; "+

@@ -162,7 +162,7 @@ func (f *flags) add(set *flag.FlagSet) {
 	set.BoolVar(&f.work, "work", false, "send messages through the relay")
 	set.StringVar(&f.worker.SMTPAddr, "smtpaddr", "", "`relay`, as for spoolgore")
 	set.StringVar(&f.worker.SMTP.User, "smtpuser", "", "`user` of the relay")
-	set.StringVar(&f.secret, "smtppassfile", "", "`file` with the password of the relay")
+	set.StringVar(&f.secret, "smtppasswordfile", "", "`file` with the password of the relay")
 	set.StringVar(&f.rate, "rate", "", "`limits` of all workers together, such as 14/s,50000/d")
 	set.IntVar(&f.worker.Concurrency, "concurrency", 0, "`number` of connections of this worker; zero: the default")
 	set.StringVar(&f.opts.Journal, "journal", "",

@@ -100,7 +100,9 @@ func (p *Program) showPlan(c config.Config, path, name string, probe bool) int {
 		return p.failure("explain", err, ExitNoInput)
 	}
 	defer plan.Close()
-	plan.Path = name
+	if plan.Path = name; name != path {
+		plan.Waits = nil // standard input has ended
+	}
 	page := explain.Page{W: p.Stdout, Paint: console.PainterFor(p.Stdout)}
 	plan.Write(page)
 	code := ExitOK

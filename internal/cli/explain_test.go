@@ -65,8 +65,9 @@ func TestExplainKeepsNothing(t *testing.T) {
 	is := is.New(t)
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	code, _, _ := outputOf(note, "explain", "-")
+	code, out, _ := outputOf(note, "explain", "-")
 	is.Equal(code, 0)
+	is.True(!strings.Contains(out, "not yet")) // the input has ended, although its file is new
 	left, err := os.ReadDir(tmp)
 	is.NoErr(err)
 	is.Equal(len(left), 0)

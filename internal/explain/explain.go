@@ -101,7 +101,11 @@ func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
 	}
 	look := msgfile.Look{Now: p.now, Settle: cmp.Or(p.opts.Settle, spooldir.SettleTime)}
 	p.file, err = msgfile.Open(dir, name, look)
-	if errors.Is(err, spooldir.ErrUnsettled) || errors.Is(err, spooldir.ErrBeingWritten) {
+	switch {
+	case errors.Is(err, spooldir.ErrUnsettled):
+		p.Waits, look.How = err, spooldir.Renamed // as if it was settled
+		p.file, err = msgfile.Open(dir, name, look)
+	case errors.Is(err, spooldir.ErrBeingWritten):
 		p.Waits = err
 		var id spooldir.ID
 		if id, err = dir.Stat(name); err == nil {
@@ -113,16 +117,34 @@ func (p *Plan) read(dir *spooldir.Dir, name string) (err error) {
 		p.Waits = errTemporary
 	}
 	if err == nil {
+		p.file.PickupDots = p.opts.PickupDots
 		err = p.message(dir.File(name))
 	}
-	for _, cause := range []error{msgfile.ErrUnusable, message.ErrHeaderTooLong, spooldir.ErrNotRegular,
-		spooldir.ErrLinked} {
+	for _, cause := range append(noMessage(), msgfile.ErrUnusable, spooldir.ErrNotRegular, spooldir.ErrLinked) {
 		if errors.Is(err, cause) {
 			p.Unusable = err
 			return nil
 		}
 	}
 	return err
+}
+
+// noMessage returns the errors of files that the daemon moves to failed/.
+func noMessage() []error {
+	return []error{message.ErrHeaderTooLong, msgfile.ErrSeveral, msgfile.ErrLoop}
+}
+
+// tooMany returns the reason why the daemon gives the message up for the number of its recipients; nil: it does not.
+func (p *Plan) tooMany() error {
+	if p.Unusable != nil {
+		return nil
+	}
+	limit := cmp.Or(p.opts.MaxRecipients, record.MaxRecipients)
+	n := len(p.addresses.To) + len(p.addresses.Cc) + len(p.addresses.Bcc)
+	if _, _, done := p.recipients(); n <= limit || done > 0 {
+		return nil
+	}
+	return fmt.Errorf("it has %d recipients, more than %d (-maxrecipients)", n, limit)
 }
 
 // message reads the message in the file.
@@ -209,5 +231,5 @@ func (p *Plan) knows(m *record.Message) bool {
 // Sendable reports whether the file is a message, and every recipient an address.
 func (p *Plan) Sendable() bool {
 	_, bad, _ := p.recipients()
-	return p.Unusable == nil && bad == 0
+	return p.Unusable == nil && bad == 0 && p.tooMany() == nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,13 +46,16 @@ func (p *planPage) summary() string {
 		holdDir: "it is held; back in the spool, ", failedDir: "it was given up; back in the spool, ",
 		spooldir.TmpDir: "it is being written; in the spool, ",
 	}[p.place.sub]
+	isCause := func(cause error) bool { return errors.Is(p.Unusable, cause) }
 	switch {
-	case errors.Is(p.Unusable, message.ErrHeaderTooLong):
+	case slices.ContainsFunc(noMessage(), isCause):
 		return fmt.Sprintf("it is no message (%v) and would go to failed/", p.Unusable)
 	case p.Unusable != nil:
 		return fmt.Sprintf("it would stay where it is, until it is changed: %v", p.Unusable)
 	case len(to) == 0 && done == 0:
 		return where + "it would go to failed/ at once, because no recipient is an address"
+	case p.tooMany() != nil:
+		return where + "it would go to failed/ at once, because " + p.tooMany().Error()
 	case len(to) == 0:
 		return "all recipients are done, and it is about to leave the spool"
 	case p.forbidden() != "":
@@ -137,7 +141,9 @@ func (p *planPage) writeContent() {
 		p.Line("left out", "%s", strings.TrimRight(line, "\r\n"))
 	}
 	for _, field := range p.file.Header.LeftOut() {
-		p.Line("left out", "%s", folded(field))
+		if !strings.Contains(p.preamble, field) { // else a line above has the field
+			p.Line("left out", "%s", folded(field))
+		}
 	}
 	front := p.file.Header.Front(message.Added{Date: p.file.ID.ModTime, MessageID: p.messageID})
 	for line := range strings.Lines(string(front)) {

@@ -11,8 +11,9 @@ import (
 
 // Reasons why Readdress leaves a message alone.
 var (
-	ErrSending  = errors.New("it is being sent at this moment: try again")
-	ErrNoneLeft = errors.New("every recipient has accepted the message already")
+	ErrSending     = errors.New("it is being sent at this moment: try again")
+	ErrNoneLeft    = errors.New("every recipient has accepted the message already")
+	ErrNoRecipient = errors.New("the file names no recipient: write a header in front of the text")
 )
 
 // ErrTemporary is the error for a message of the spool with a temporary name: a change of the file's time puts the
@@ -38,6 +39,8 @@ func (v *View) Readdress(place spooldir.Place, name string, instead func(addr st
 	switch {
 	case err != nil:
 		return err
+	case left == 0 && len(to) == 0:
+		return ErrNoRecipient
 	case left == 0:
 		return ErrNoneLeft
 	}

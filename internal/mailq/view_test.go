@@ -388,3 +388,15 @@ func TestEachOfMoreMessagesThanAreSorted(t *testing.T) {
 		is.Equal(e.From, from) // each of two messages with one name has its own record
 	}
 }
+
+// A file without a recipient gets no other recipient: there is none in whose place the address could be.
+func TestReaddressWithoutARecipient(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	write(t, dir, "m", "hello\n")
+	drain(t, dir)
+	view, err := mailq.Of(dir, "", time.Now())
+	is.NoErr(err)
+	err = view.Readdress(spooldir.Spool, "m", func(string) ([]string, error) { return []string{"ann@example.org"}, nil })
+	is.Equal(err, mailq.ErrNoRecipient)
+}

@@ -28,7 +28,7 @@ func mayMakeSub(spool fs.FileInfo) error {
 	if owner < 0 || euid == 0 || euid == owner {
 		return nil
 	}
-	return fmt.Errorf("%w; it does not exist, and only user %d and root may make it", errNotOurs, owner)
+	return fmt.Errorf("%w; become user %d, the owner, or root", errNotOurs, owner)
 }
 
 // Usage counts the files of the user uid in d, and their bytes: in the spool, in tmp/, in hold/ and in failed/. Usage

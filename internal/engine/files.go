@@ -276,7 +276,7 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 		return r, r.Version == a.Version
 	}
 	m := a.Known.Message()
-	if m.Len() == 0 || m.Describes(id.Size, id.ModTime, id.Ino) != record.ThisVersion {
+	if record.IsUnreadable(m) || m.Describes(id.Size, id.ModTime, id.Ino) != record.ThisVersion {
 		return r, false
 	}
 	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
@@ -323,7 +323,7 @@ func (f *files) read(a *queue.Act, file *msgfile.File) (r queue.Result, err erro
 	}
 	r = queue.Result{Version: versionOf(file.ID), User: msgfile.UserOf(file), Head: head}
 	text, err := f.spool.dir.Failed().ReturnedWhy(a.Name)
-	switch isNew := !a.Known.Holds() || a.Known.Message().Len() == 0; {
+	switch isNew := !a.Known.Holds() || record.IsUnreadable(a.Known.Message()); {
 	case errors.Is(err, fs.ErrNotExist) && isNew:
 		return f.strays.claim(a, r, time.Now())
 	case errors.Is(err, fs.ErrNotExist):

@@ -165,14 +165,14 @@ func (c *core) leave(e *entry) {
 // suspect notes that the file of e may be gone while a job or an act for e is running.
 func (c *core) suspect(e *entry) {
 	e.set(stirred, true)
-	if m := e.msg.Message(); m.Len() > 0 && !e.has(listed) {
+	if m := e.msg.Message(); !record.IsUnreadable(m) && !e.has(listed) {
 		c.absent.list(e, m)
 	}
 }
 
 // miss puts e into state missing, because the file is not at its name. The record m belongs to e.
 func (c *core) miss(e *entry, m *record.Message, now time.Time) {
-	if m.Len() == 0 {
+	if record.IsUnreadable(m) {
 		c.drop(e)
 		return
 	}
@@ -200,7 +200,7 @@ func (c *core) replaced(e *entry, v Version, now time.Time) *entry {
 	if how&(written|touched) == touched && v.Inode == e.id.Inode && v.Size == e.id.Size {
 		how |= renamed // only the time of the file was set: the file is complete
 	}
-	if m := e.msg.Message(); m.Len() > 0 {
+	if m := e.msg.Message(); !record.IsUnreadable(m) {
 		e.set(taken, true)
 		c.miss(e, m, now)
 	} else {

@@ -76,7 +76,7 @@ func (c *core) drop(e *entry) {
 func (c *core) reread(e *entry, now time.Time) {
 	c.sched.remove(e)
 	delete(c.trouble, e)
-	if e.msg.Holds() && e.msg.Message().Len() == 0 {
+	if e.msg.Holds() && record.IsUnreadable(e.msg.Message()) {
 		e.msg = record.Compact{}
 	}
 	e.seen, e.suspect, e.looks = seenAt(now), nil, 0
@@ -170,7 +170,7 @@ func (c *core) open(e *entry) {
 		return
 	}
 	known := e.msg
-	if known.Holds() && known.Message().Len() == 0 {
+	if known.Holds() && record.IsUnreadable(known.Message()) {
 		known = record.Compact{} // of a file that could not be read: it may be readable now
 	}
 	c.act(e, opening, Act{

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/matryer/is"
+
 	"github.com/unbit/spoolgore/internal/record"
 )
 
@@ -74,4 +76,23 @@ func TestManyHeldMessagesWithOneMessageID(t *testing.T) {
 	d.rest(t)
 	d.is.Equal(len(d.jobs), 1)
 	d.is.Equal(d.jobs[0].To, []string{"a@x", "b@x"}) // the acceptances of another message do not count
+}
+
+// A file could not be read, and is moved to hold/ while no daemon runs. When the file is released, it is read again.
+func TestUnreadableFileIsReleased(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	is := is.New(t)
+	unreadable := record.NewUnreadable("m", "permission denied", thisVersion.Size, thisVersion.Time(), f.now)
+	f.q.Remember("m", unreadable, f.now)
+	f.scan()
+	is.Equal(f.take(), "Stat")
+	f.answer(Result{Place: InHold, Version: thisVersion})
+	is.Equal(f.effects(), "held")
+	f.q.Notice([]string{"m"}, nil, f.now)
+	is.Equal(f.take(), "Stat")
+	f.answer(Result{Place: InSpool, Version: thisVersion})
+	f.opens(0)
+	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
+	is.Equal(f.effects(), "ready |  | queued a, queued b")
 }

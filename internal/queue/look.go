@@ -38,7 +38,7 @@ func found(c *core, e *entry, r Result, now time.Time) {
 		hold(c, e, m, e.id, now)
 	case r.Version != e.id:
 		c.replaced(e, r.Version, now)
-	case m.Partial():
+	case m.Partial(), e.before == held && record.IsUnreadable(m):
 		c.reread(e, now)
 	case e.before == held:
 		record.Release(m, now)

@@ -57,7 +57,7 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	m := record.New(*r.Head, now)
 	known := !e.has(recalled) && !e.has(vanished) // the file is the one of old, as far as this process has seen
 	switch {
-	case old == nil || old.Len() == 0:
+	case old == nil || record.IsUnreadable(old):
 	case m.IsSame(old) || known && m.IsEdit(old):
 		makeRecord(c, e, m, old, r, now)
 		return

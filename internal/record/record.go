@@ -229,6 +229,10 @@ func New(h Head, now time.Time) *Message {
 	return m
 }
 
+// IsUnreadable reports whether m is a record of NewUnreadable. A message whose recipients a person has taken out of the
+// status file has no recipients, either.
+func IsUnreadable(m *Message) bool { return m.Len() == 0 && m.MessageID == "" }
+
 // NewUnreadable returns the record of a file that cannot be read, for the reason why. Such a record has no recipients.
 func NewUnreadable(name, why string, size int64, modified, seen time.Time) *Message {
 	none := []Recipient{} // an empty list is [] in JSON, as in the 2014 tool

@@ -259,7 +259,8 @@ func (e *Engine) step(quiet bool) (wait time.Duration) {
 	e.pieces.advance()
 	if quiet {
 		e.pass(now)
-		return e.spool.journal.wait(now)
+		e.moves.write(now)
+		return sooner(e.spool.journal.wait(now), e.moves.wait(now))
 	}
 	e.scanner.retry()
 	if !now.Before(e.scanner.next()) && !e.opener.reading() {

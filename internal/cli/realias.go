@@ -49,7 +49,9 @@ func realias(c *call, t target, lookup func(addr string) ([]string, error)) (cha
 	if err != nil {
 		return false, err
 	}
-	c.view.ReadHeader(e)
+	if err := mailq.ReadRecipients(c.view, e); err != nil {
+		return false, err
+	}
 	same := func(addr string) ([]string, error) { return []string{addr}, nil }
 	before, _, err := e.NewRecipients(same)
 	if err != nil {

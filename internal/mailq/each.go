@@ -82,7 +82,7 @@ func (w *walk) record(key string, m *record.Message) error {
 		if err != nil {
 			return err
 		}
-		if fi != nil && !fi.IsDir() {
+		if fi != nil && !fi.IsDir() && !isOther(m, fi) {
 			w.seen.add(n)
 			return w.each(w.concluded(w.known(n, fi, m)))
 		}

@@ -74,7 +74,9 @@ type Entry struct {
 	Known   bool           `json:"-"` // there is a record in the status file, or a why-file
 	Changed bool           `json:"-"` // the file is another version than the record
 
-	temporary bool // the file has a temporary name, and has changed within the last hour
+	temporary bool   // the file has a temporary name, and has changed within the last hour
+	partial   bool   // the record does not have all recipients
+	digest    string // of the header; empty: the header has a Message-ID
 }
 
 // Recipients calls each for every recipient, in the order To, Cc, Bcc.

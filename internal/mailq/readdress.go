@@ -34,7 +34,9 @@ func (v *View) Readdress(place spooldir.Place, name string, instead func(addr st
 	case place == spooldir.Spool && spooldir.IsTemporary(name, v.Temporary):
 		return ErrTemporary
 	}
-	v.ReadHeader(e)
+	if err := ReadRecipients(v, e); err != nil {
+		return err
+	}
 	to, left, err := e.NewRecipients(instead)
 	switch {
 	case err != nil:
@@ -72,6 +74,34 @@ func (v *View) Readdress(place spooldir.Place, name string, instead func(addr st
 		err = v.Dir.Steering().Shift(name, spooldir.Failed, spooldir.Spool)
 	}
 	return err
+}
+
+// ReadRecipients reads the header of e unless the record is about the present version of the file and has all
+// recipients. If the file still has the message of the record, an acceptance in the record counts.
+func ReadRecipients(v *View, e *Entry) error {
+	if !e.Known || !e.Changed && !e.partial {
+		v.ReadHeader(e)
+		return nil
+	}
+	accepted := make(map[string]record.Recipient)
+	e.Recipients(func(r *record.Recipient) {
+		if r.Accepted() {
+			accepted[r.Address] = *r
+		}
+	})
+	id, digest := e.MessageID, e.digest
+	if err := v.readHeader(e); err != nil {
+		return err
+	}
+	if e.MessageID == "" && e.digest != digest || e.MessageID != "" && e.MessageID != id {
+		return nil // another message
+	}
+	e.Recipients(func(r *record.Recipient) {
+		if known, ok := accepted[r.Address]; ok {
+			*r = known
+		}
+	})
+	return nil
 }
 
 // NewRecipients returns the recipients who have accepted e, and those that take the place of the others. left is the

@@ -23,7 +23,7 @@ func (e *Entry) fill(m *record.Message) {
 	if !m.Enqueued.IsZero() {
 		e.Enqueued = m.Enqueued
 	}
-	e.Known = true
+	e.Known, e.partial, e.digest = true, m.Partial(), m.Digest
 }
 
 // errEnough ends the reading of a status file early.
@@ -95,8 +95,18 @@ func placesOf(d *spooldir.Dir, key string, m *record.Message) []spooldir.Place {
 func (v *View) known(n named, fi fs.FileInfo, m *record.Message) *Entry {
 	e := v.unread(n, fi)
 	e.fill(m)
-	e.Changed = m.Describes(fi.Size(), fi.ModTime(), spooldir.IDOf(fi).Ino) == record.OtherVersion
+	e.Changed = describes(m, fi) == record.OtherVersion
 	return e
+}
+
+// describes says whether m was made from the version fi of a file.
+func describes(m *record.Message, fi fs.FileInfo) record.Match {
+	return m.Describes(fi.Size(), fi.ModTime(), spooldir.IDOf(fi).Ino)
+}
+
+// isOther reports whether the file fi, under the name of the record m, is another one: that of the record was missing.
+func isOther(m *record.Message, fi fs.FileInfo) bool {
+	return !m.Missing.IsZero() && describes(m, fi) != record.ThisVersion
 }
 
 // IsStatus reports whether e, a file without a record, is a status file: that of a daemon with a status file of another

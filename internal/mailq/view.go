@@ -69,6 +69,7 @@ func (v *View) given(n named, fi fs.FileInfo) *Entry {
 		return e
 	}
 	e.fill(&why.Message)
+	e.Changed = describes(&why.Message, fi) == record.OtherVersion
 	e.Reason, e.GivenUp = why.Reason, why.Time
 	return e
 }
@@ -96,7 +97,7 @@ func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
 			return nil
 		}
 		for _, likely := range placesOf(v.Dir, key, m) {
-			if likely == place {
+			if likely == place && !isOther(m, fi) {
 				found = v.known(n, fi, m)
 				return errEnough
 			}
@@ -142,7 +143,9 @@ func (v *View) readHeader(e *Entry) error {
 	}
 	a := h.Addresses()
 	e.From, e.To, e.Cc, e.Bcc = a.From, recipients(a.To), recipients(a.Cc), recipients(a.Bcc)
-	e.MessageID = h.Get("Message-ID")
+	if e.MessageID, e.digest = h.Get("Message-ID"), ""; e.MessageID == "" {
+		e.digest = h.Digest()
+	}
 	return a.FromErr
 }
 

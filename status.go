@@ -69,6 +69,8 @@ type Recipient struct {
 	NextAttempt time.Time // meaningful while StateWaiting
 	Error       string    // error of the last attempt; empty: none
 
+	// A person added the recipient to the status file
+	Added   bool `json:",omitempty"`
 	Copy    bool `json:",omitempty"` // gets a copy, see Rewrite.Copies; the sender hears nothing of it
 	GivenUp bool `json:",omitempty"` // StateDone without an acceptance; the message will go to failed/
 	Told    bool `json:",omitempty"` // GivenUp, and a failure report was sent while other recipients waited
@@ -147,7 +149,7 @@ func recipientsOf(list []record.Recipient) []Recipient {
 		all[i] = Recipient{
 			Address: r.Address, Status: State(r.Status), Attempts: r.Attempts,
 			NextAttempt: r.NextAttempt, Error: r.Error,
-			Copy: r.Copy, GivenUp: r.GivenUp, Told: r.Told, Warned: r.Warned, Relay: r.Relay,
+			Added: r.Added, Copy: r.Copy, GivenUp: r.GivenUp, Told: r.Told, Warned: r.Warned, Relay: r.Relay,
 			LastAttempt: r.LastAttempt,
 			History:     historyOf(r.History),
 		}

@@ -32,6 +32,7 @@ type listed struct {
 	Attempts    int
 	NextAttempt time.Time       `json:",omitzero"`
 	Error       string          `json:",omitempty"`
+	Added       bool            `json:"-"`
 	Copy        bool            `json:",omitempty"`
 	GivenUp     bool            `json:",omitempty"`
 	Told        bool            `json:"-"`

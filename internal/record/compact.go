@@ -143,6 +143,12 @@ func resize(list []Recipient, n int) []Recipient {
 	return list[:n]
 }
 
+// Bits of a recipient in a Compact.
+const (
+	isCopy = 1 << iota
+	isAdded
+)
+
 func (r *Recipient) pack(p *compact.Packer) {
 	p.String(r.Address)
 	p.Int(int64(r.Status))
@@ -152,7 +158,14 @@ func (r *Recipient) pack(p *compact.Packer) {
 	p.Bool(r.GivenUp)
 	p.Bool(r.Told)
 	p.Bool(r.Warned)
-	p.Bool(r.Copy)
+	kind := int64(0)
+	if r.Copy {
+		kind |= isCopy
+	}
+	if r.Added {
+		kind |= isAdded
+	}
+	p.Int(kind)
 	p.Text(r.Relay)
 	p.Time(r.LastAttempt)
 	p.Bool(r.History != nil)
@@ -167,7 +180,9 @@ func (r *Recipient) unpack(u *compact.Unpacker) {
 	r.Attempts = int(u.Int())
 	r.NextAttempt = u.Time()
 	r.Error = u.Text()
-	r.GivenUp, r.Told, r.Warned, r.Copy = u.Bool(), u.Bool(), u.Bool(), u.Bool()
+	r.GivenUp, r.Told, r.Warned = u.Bool(), u.Bool(), u.Bool()
+	kind := u.Int()
+	r.Copy, r.Added = kind&isCopy != 0, kind&isAdded != 0
 	r.Relay = u.Text()
 	r.LastAttempt = u.Time()
 	if u.Bool() {

@@ -91,6 +91,7 @@ func KeepAccepted(m, old *Message) { takeOver(m, old, (*Recipient).Accepted) }
 
 // takeOver replaces recipients of m that may still be tried by those of old for which use reports true.
 func takeOver(m, old *Message, use func(*Recipient) bool) {
+	keepAdded(m, old)
 	remove(m, removedFrom(old, m))
 	known := make(map[string]*Recipient)
 	for _, r := range old.Recipients() {
@@ -105,15 +106,31 @@ func takeOver(m, old *Message, use func(*Recipient) bool) {
 	}
 }
 
+// keepAdded adds to m, which was read from its file, the recipients that a person has added to old, a record of m. If
+// the file names other recipients than before, the file counts.
+func keepAdded(m, old *Message) {
+	missing := Unknown(old, m)
+	if old.Partial() || old.Size != m.Size || slices.ContainsFunc(missing, isFromFile) {
+		return
+	}
+	for _, r := range missing {
+		if r.Added {
+			m.To = append(m.To, Recipient{Address: r.Address, Added: true, NextAttempt: m.NotBefore})
+		}
+	}
+}
+
+// isFromFile reports whether the file of the message names r.
+func isFromFile(r *Recipient) bool { return !r.Added && !r.Copy }
+
 // removedFrom returns the addresses that a person has removed from old, a record of m. m was read from its file. If the
 // record is of a file of the same size, a missing address was removed while no daemon ran.
 func removedFrom(old, m *Message) []string {
 	removed := slices.Clone(old.Removed)
-	isCopy := func(r *Recipient) bool { return r.Copy } // comes and goes with the settings of the operator
-	if old.Partial() || old.Size != m.Size || len(slices.DeleteFunc(Unknown(old, m), isCopy)) > 0 {
+	if old.Partial() || old.Size != m.Size || slices.ContainsFunc(Unknown(old, m), isFromFile) {
 		return removed
 	}
-	for _, r := range slices.DeleteFunc(Unknown(m, old), isCopy) {
+	for _, r := range slices.DeleteFunc(Unknown(m, old), func(r *Recipient) bool { return r.Copy }) {
 		removed = append(removed, r.Address)
 	}
 	return removed
@@ -237,7 +254,11 @@ func Edited(m, by *Message, e Edit) *Message {
 	}
 	for _, r := range c.Recipients() {
 		k := now[r.Address]
-		if k == nil || r.Status == Done && k.Status == Waiting {
+		if k == nil {
+			r.Added = true
+			continue
+		}
+		if r.Status == Done && k.Status == Waiting {
 			continue
 		}
 		isNew := !k.LastAttempt.IsZero() && !k.LastAttempt.Before(e.Since)

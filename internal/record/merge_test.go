@@ -315,7 +315,7 @@ func TestEdited(t *testing.T) {
 			by := &Message{To: []Recipient{tt.by}, Cc: []Recipient{{Address: "new"}}, Priority: 5, Error: "x", From: "new@x"}
 			c := Edited(m, by, Edit{Since: tt.paused})
 			is.Equal(c.To[0], tt.want)
-			is.Equal(c.Cc, []Recipient{{Address: "new"}}) // recipients are removed and added by the edit
+			is.Equal(c.Cc, []Recipient{{Address: "new", Added: true}}) // recipients are removed and added by the edit
 			is.Equal(c.From, "new@x")
 			is.Equal(c.Priority, 5)
 			is.True(c.Modified.Equal(start)) // the identity of the file is kept
@@ -470,4 +470,28 @@ func TestReasonOfMessageWithoutRecipients(t *testing.T) {
 	is := is.New(t)
 	is.True(strings.Contains((&Message{}).Reason(), "no recipient"))
 	is.Equal(NewUnreadable("m", "header too long", 1, start, start).Reason(), "header too long")
+}
+
+// A recipient that an operator added to the status file stays when the file is read again, unless the file is another
+// one by its size, or names other recipients.
+func TestAddedRecipients(t *testing.T) {
+	t.Parallel()
+	file := New(head("<1@x>", "a@x", "b@x"), start)
+	by := file.Clone()
+	by.To = []Recipient{waits("a@x"), waits("c@x")}
+	edited := Edited(file, by, Edit{Since: at(1)})
+	longer := head("<1@x>", "a@x", "b@x")
+	longer.Size++
+	for want, now := range map[string]Head{
+		"a@x c@x": head("<1@x>", "a@x", "b@x"), "a@x": longer, "": head("<1@x>", "b@x"), "d@x": head("<1@x>", "d@x"),
+	} {
+		is := is.New(t)
+		m := New(now, at(2))
+		Resume(m, edited)
+		var to []string
+		for _, r := range m.Recipients() {
+			to = append(to, r.Address)
+		}
+		is.Equal(strings.Join(to, " "), want)
+	}
 }

@@ -144,6 +144,8 @@ func (d *quick) recipient(r *Recipient) {
 			r.History = &History{}
 			d.history(r.History)
 			return 11
+		case "Added":
+			return d.bool(&r.Added, 12)
 		}
 		return -1
 	})

@@ -237,7 +237,7 @@ func rename(c *core, f, e *entry, r Result, now time.Time) {
 	name, was := e.name, f.name
 	how := c.came(f)
 	c.drop(e)
-	f.set(arrivals, false)
+	f.set(arrivals|noticing, false) // the file may have had no report under its former name
 	f.set(moved, true)
 	if f.seen == nil {
 		f.seen = e.seen

@@ -283,7 +283,7 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 	if err != nil {
 		return r, errors.Is(err, fs.ErrNotExist)
 	}
-	if why, err := record.DecodeFailure(text); err != nil || m.Failed() {
+	if why, err := record.DecodeFailure(text); err != nil || m.Failed() || record.IsOlder(m, why) {
 		return r, false // a message that was moved back from failed/ is read with its why-file
 	} else {
 		r.Returned = record.IsOf(m, why)

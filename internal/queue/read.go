@@ -122,6 +122,9 @@ func makeRecord(c *core, e *entry, m, old *record.Message, r Result, now time.Ti
 	e.set(soon|judged|vanished|taken|arrivals, false)
 	delete(c.trouble, e)
 	if old != nil && r.Why != nil {
+		if record.IsOf(m, r.Why) {
+			record.TakeGivenUp(old, r.Why)
+		}
 		record.ForgetGivenUp(m, old, r.Why)
 	}
 	if old != nil {

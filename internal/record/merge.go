@@ -329,6 +329,31 @@ func IsStray(m *Message, failed *Failure) bool {
 	return failed.Digest == m.Digest && sameBody(m, &failed.Message) && failed.Modified.Equal(m.Modified)
 }
 
+// IsOlder reports whether old, a record of the message of the why-file failed, is older than failed: a process was
+// killed before the status file said that the message was given up.
+func IsOlder(old *Message, failed *Failure) bool {
+	return slices.ContainsFunc(old.Recipients(), func(r *Recipient) bool { return waitedBefore(r, failed) })
+}
+
+// TakeGivenUp gives up recipients of old, a record of the message of failed, that failed has as given up since.
+func TakeGivenUp(old *Message, failed *Failure) {
+	givenUp := make(map[string]bool)
+	for _, r := range failed.Recipients() {
+		givenUp[r.Address] = r.GivenUp
+	}
+	for _, r := range old.Recipients() {
+		if givenUp[r.Address] && waitedBefore(r, failed) {
+			r.Status, r.GivenUp = Done, true
+		}
+	}
+}
+
+// waitedBefore reports whether r waits by a record that is older than failed. A message that was moved back begins
+// without an attempt.
+func waitedBefore(r *Recipient, failed *Failure) bool {
+	return r.Status != Done && !r.LastAttempt.IsZero() && !r.LastAttempt.After(failed.Time)
+}
+
 // ForgetGivenUp removes from old, a record of the message m, every recipient that was given up before m was moved back
 // from failed/. Such a recipient is new in m, and so is the age of the message. Recipients given up after the return
 // stay in old, and so do recipients with an invalid address, which m gives up too. Call ForgetGivenUp before Resume.

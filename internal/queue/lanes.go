@@ -32,12 +32,14 @@ func (r *readyEntries) former(n int) (some []*entry) {
 	if r.base == r.first {
 		return nil
 	}
-	for _, lane := range []*fairqueue.Queue[*entry]{r.lanes[0].small, r.lanes[0].large} {
-		for e := range lane.All() {
-			if len(some) == n {
-				return some
+	for _, l := range []*lane{r.lanes[0].small, r.lanes[0].large} {
+		for _, part := range []*fairqueue.Queue[*entry]{l.fresh, l.tried} {
+			for e := range part.All() {
+				if len(some) == n {
+					return some
+				}
+				some = append(some, e)
 			}
-			some = append(some, e)
 		}
 	}
 	return some
@@ -50,7 +52,7 @@ func (r *readyEntries) route(route int) lanes { return r.lanes[r.first-r.base+in
 func (r *readyEntries) isOn(e *entry, route int32) bool { return e.lane == r.first+route }
 
 // of returns the lane of e.
-func (r *readyEntries) of(e *entry) *fairqueue.Queue[*entry] {
+func (r *readyEntries) of(e *entry) *lane {
 	l := r.lanes[e.lane-r.base]
 	if e.id.Size >= LargeSize {
 		return l.large
@@ -67,35 +69,89 @@ func (r *readyEntries) pushTo(e *entry, route int32) {
 	r.of(e).Push(e)
 }
 
-// lanes hold the messages that one route may send: by priority, fresh mail before retries, and the owners of files in
-// turn, each with the senders in turn: a sender can be forged. Large messages have a separate lane, so that they cannot
-// occupy all connections.
-type lanes struct{ small, large *fairqueue.Queue[*entry] }
+// lanes hold the messages that one route may send. Large messages have a separate lane, so that they cannot occupy all
+// connections.
+type lanes struct{ small, large *lane }
 
-func newLanes() lanes {
+func newLanes() lanes { return lanes{small: newLane(), large: newLane()} }
+
+// A lane holds messages: by priority, fresh mail before retries, and the owners of files in turn, each with the senders
+// in turn: a sender can be forged. One in freshShare messages is a retry, so that fresh mail without end leaves room.
+type lane struct {
+	fresh, tried *fairqueue.Queue[*entry]
+	row          int // fresh messages since the last retry
+}
+
+const freshShare = 8
+
+func newLane() *lane {
 	rules := fairqueue.Rules[*entry]{
-		User:  func(e *entry) uint32 { return e.user },
-		Owner: func(e *entry) string { return e.from() },
-		Urgent: func(a, b *entry) bool {
-			if (a.suspect == nil) != (b.suspect == nil) {
-				return a.suspect == nil // a recovering relay is not probed with the message that made it fail
-			}
-			if a.priority != b.priority {
-				return a.priority > b.priority
-			}
-			return a.has(fresh) && !b.has(fresh)
-		},
-		First: func(a, b *entry) bool { return a.due < b.due },
-		Place: placeIn(1),
+		User:   func(e *entry) uint32 { return e.user },
+		Owner:  func(e *entry) string { return e.from() },
+		Urgent: urgent,
+		First:  func(a, b *entry) bool { return a.due < b.due },
+		Place:  placeIn(1),
 	}
-	return lanes{small: fairqueue.New(rules), large: fairqueue.New(rules)}
+	return &lane{fresh: fairqueue.New(rules), tried: fairqueue.New(rules)}
+}
+
+// urgent reports whether a goes before b, whether tried before or not.
+func urgent(a, b *entry) bool {
+	if (a.suspect == nil) != (b.suspect == nil) {
+		return a.suspect == nil // a recovering relay is not probed with the message that made it fail
+	}
+	return a.priority > b.priority
+}
+
+// of returns the part of l for e.
+func (l *lane) of(e *entry) *fairqueue.Queue[*entry] {
+	if e.has(fresh) {
+		return l.fresh
+	}
+	return l.tried
+}
+
+// turn returns the part of l that has the next message.
+func (l *lane) turn() *fairqueue.Queue[*entry] {
+	switch {
+	case l.tried.Len() == 0:
+		return l.fresh
+	case l.fresh.Len() == 0:
+		return l.tried
+	}
+	a, b := l.fresh.Peek(), l.tried.Peek()
+	if urgent(b, a) || !urgent(a, b) && l.row >= freshShare-1 {
+		return l.tried
+	}
+	return l.fresh
+}
+
+// Len returns the number of messages.
+func (l *lane) Len() int { return l.fresh.Len() + l.tried.Len() }
+
+// Push adds e.
+func (l *lane) Push(e *entry) { l.of(e).Push(e) }
+
+// Remove removes e if e is in l.
+func (l *lane) Remove(e *entry) { l.of(e).Remove(e) }
+
+// Peek returns the next message. The lane must not be empty.
+func (l *lane) Peek() *entry { return l.turn().Peek() }
+
+// Next removes and returns the next message. The lane must not be empty.
+func (l *lane) Next() *entry {
+	part := l.turn()
+	if l.row++; part == l.tried {
+		l.row = 0
+	}
+	return part.Next()
 }
 
 func (l lanes) len() int { return l.small.Len() + l.large.Len() }
 
 // pick returns the lane of the next message; nil if neither lane may send. While small messages are ready, only one
 // large message is sent at a time.
-func (l lanes) pick(s Slots) *fairqueue.Queue[*entry] {
+func (l lanes) pick(s Slots) *lane {
 	large := l.large.Len() > 0 && s.Large > 0
 	switch {
 	case large && (s.LargeBusy == 0 || l.small.Len() == 0):

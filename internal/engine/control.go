@@ -140,7 +140,8 @@ func (c *Control) Reload(edits *queue.Edits, written time.Time, then func()) {
 		c.pass(time.Now())
 		c.reloads--
 		c.status.reloading = c.reloads > 0
-		c.moves.settled(func() { c.spool.journal.settled(time.Now(), then) })
+		end := c.spool.journal.file.End()
+		c.moves.settled(func() { c.spool.journal.stored(end, time.Now(), then) })
 		waiters := c.waiters
 		c.waiters = nil
 		for _, f := range waiters {

@@ -75,6 +75,23 @@ func (j *journaled) settled(now time.Time, f func()) {
 	})
 }
 
+// stored calls f in the loop when the lines before the position end are on disk, or cannot be written. Lines that may
+// wait do not count.
+func (j *journaled) stored(end int64, now time.Time, f func()) {
+	j.start(now)
+	if !j.file.Busy() || j.file.Safe() >= end {
+		f()
+		return
+	}
+	j.waiters = append(j.waiters, func() {
+		if j.file.Failing() {
+			f()
+			return
+		}
+		j.stored(end, time.Now(), f)
+	})
+}
+
 func (j *journaled) resumeWaiters() {
 	waiters := j.waiters
 	j.waiters = nil

@@ -31,7 +31,9 @@ type moves struct {
 	half     []*spooldir.Failing // half-done moves; used only by the batch while a batch runs
 	halfDone bool                // there are half-done moves
 	retry    bool                // the next batch completes the half-done moves
-	waiters  []func()            // called in the loop when no act is left
+	asked    int                 // number of acts so far
+	answered int                 // of them, in their order
+	waiters  []moveWaiter        // in the order of their acts
 	places   *asyncfile.File     // stands for the directories, which are synced some time after messages have left
 
 	pickupDots bool // option when the batch began
@@ -45,7 +47,16 @@ func newMoves(s *spool, opts *Options, post, beside func(func()), owe func(strin
 	}
 }
 
-func (m *moves) add(a queue.Act) { m.acts.add(a) }
+// A moveWaiter is a function that the loop calls when so many acts are answered.
+type moveWaiter struct {
+	acts int
+	f    func()
+}
+
+func (m *moves) add(a queue.Act) {
+	m.asked++
+	m.acts.add(a)
+}
 
 func (m *moves) busy() bool { return m.moving || m.acts.len() > 0 }
 
@@ -187,18 +198,16 @@ func (m *moves) result(err error) queue.Result {
 	return queue.Result{Trouble: troubleOf(m.spool.dir, err), Err: err}
 }
 
-// settled calls f in the loop when no act is left.
+// settled calls f in the loop when all acts so far are answered.
 func (m *moves) settled(f func()) {
-	if !m.busy() {
-		f()
-		return
-	}
-	m.waiters = append(m.waiters, f)
+	m.waiters = append(m.waiters, moveWaiter{m.asked, f})
+	m.resumeWaiters()
 }
 
 // moved hands the results of a batch to the queue.
 func (m *moves) moved() {
 	m.moving = false
+	m.answered += len(m.results)
 	defer m.resumeWaiters()
 	now := time.Now()
 	for i, r := range m.results {
@@ -218,14 +227,11 @@ func (m *moves) moved() {
 	}
 }
 
-// resumeWaiters calls the functions that wait for the last act.
+// resumeWaiters calls the functions whose acts are answered.
 func (m *moves) resumeWaiters() {
-	if m.busy() {
-		return
-	}
-	waiters := m.waiters
-	m.waiters = nil
-	for _, f := range waiters {
+	for len(m.waiters) > 0 && m.waiters[0].acts <= m.answered {
+		f := m.waiters[0].f
+		m.waiters = m.waiters[1:]
 		f()
 	}
 }

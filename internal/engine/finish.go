@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/queue"
@@ -66,24 +67,35 @@ func (e *Engine) end() error {
 	return err
 }
 
-// keepStatus writes the status file at the end. In a pause it is written only if an outcome came in since, and then
-// edits are kept.
+// keepStatus writes the status file at the end. In a pause it is written only if an outcome came in since or the file
+// was edited or removed, and edits are kept: they may lack acceptances.
 func (e *Engine) keepStatus() {
 	if e.opener.reading() {
 		return // the file has records that were not read; the journal has the outcomes
 	}
 	if e.control.paused && !e.status.writing() { // during the write of a pause the file may not be edited
-		if e.sender.last.Before(e.status.since) {
+		ours, err := e.status.isOurs()
+		if ours && e.sender.last.Before(e.status.since) || !errors.Is(err, fs.ErrNotExist) && !e.takeEdits() {
 			return
 		}
-		edits := queue.NewEdits(time.Now())
-		err := e.status.read(edits.Add)
-		if err != nil {
-			e.opts.Logger.Error("status file unreadable; only the journal has the outcomes of the pause", "err", err)
-			return
-		}
-		e.spool.queue.Reload(edits, record.Edit{Since: e.status.since}, time.Now()).All(time.Now())
-		e.publisher.publish(e.spool.queue.TakeEvents())
 	}
 	e.status.failed(e.status.sync(), false)
+}
+
+// takeEdits takes over edits of the status file in a pause, and reports whether the file could be read.
+func (e *Engine) takeEdits() bool {
+	edits := queue.NewEdits(time.Now())
+	if err := e.status.read(edits.Add); err != nil {
+		e.opts.Logger.Error("status file unreadable; only the journal has the outcomes of the pause", "err", err)
+		return false
+	}
+	now := time.Now()
+	e.spool.queue.Reload(edits, record.Edit{Since: e.status.since}, now).All(now)
+	for _, a := range e.spool.queue.TakeActs() {
+		if a.Kind == queue.Record { // in case the status file cannot be written; the next run repeats other acts
+			e.spool.journal.record(a, now)
+		}
+	}
+	e.publisher.publish(e.spool.queue.TakeEvents())
+	return true
 }

@@ -38,10 +38,13 @@ func setAside(c *core, e *entry, r Result, now time.Time) {
 		e.state = waiting // in no heap
 		c.check(e)
 	default:
-		c.trouble.add(e, r)
+		outside, isNew := c.trouble.add(e, r), !contains(m.Error, r.Err)
 		m.Error = r.Err.Error()
 		c.keep(e, m, now)
 		c.sched.move(e, finishing, now.Add(c.rules.Freq))
+		if isNew && !outside {
+			c.events = append(c.events, Event{Kind: Unsendable, Time: now, File: e.name, From: m.From, Err: r.Err})
+		}
 	}
 }
 

@@ -96,3 +96,22 @@ func TestUnreadableFileIsReleased(t *testing.T) {
 	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
 	is.Equal(f.effects(), "ready |  | queued a, queued b")
 }
+
+// A message for a forbidden recipient cannot be held, as hold/ has a file of its name: one event says so.
+func TestMessageThatCannotBeHeldIsReported(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	is := is.New(t)
+	f.q.rules.Forbidden = func([]string) string { return "a@x" }
+	f.q.Notice([]string{"m"}, nil, f.now)
+	f.opens(0)
+	f.answer(Result{Version: thisVersion, Head: headOf(thisVersion)})
+	is.Equal(f.take(), "Hold")
+	f.events()
+	f.answer(Result{Trouble: OtherCause, Err: errPassword})
+	is.Equal(f.effects(), "finishing 10s |  | unusable")
+	f.advance(10 * time.Second)
+	is.Equal(f.take(), "Hold")
+	f.answer(Result{Trouble: OtherCause, Err: errPassword})
+	is.Equal(f.effects(), "finishing 10s")
+}

@@ -112,6 +112,7 @@ func (s Steering) Rewrite(place Place, name string, id ID, write func(io.Writer)
 	if err != nil {
 		return err
 	}
+	defer s.dir.building.remove(path)
 	target := s.dir.At(place, name)
 	if err = syncFiles(s.dir, []string{path}, ""); err == nil {
 		var now ID

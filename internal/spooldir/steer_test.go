@@ -2,6 +2,7 @@ package spooldir
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"testing"
@@ -144,4 +145,17 @@ func TestTouch(t *testing.T) {
 	is.True(fi.ModTime().Sub(old.ModTime) > 59*time.Minute)
 	is.NoErr(os.Symlink(d.File("a"), d.File("link")))
 	is.True(errors.Is(d.Steering().Touch("link"), ErrNotRegular))
+}
+
+// A rewritten message leaves nothing in the memory of a long run.
+func TestRewriteForgetsItsFile(t *testing.T) {
+	is := is.New(t)
+	d := newSpool(t)
+	id := drop(t, d, "a", "text")
+	is.NoErr(d.Steering().Rewrite(Spool, "a", id, func(w io.Writer) error {
+		_, err := io.WriteString(w, "other")
+		return err
+	}))
+	is.Equal(tree(t, d), files{"a": "other"})
+	is.Equal(len(d.building.paths), 0)
 }

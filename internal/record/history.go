@@ -35,6 +35,10 @@ type Attempt struct {
 	Error  string `json:",omitempty"` // failure without a reply, at most 500 bytes
 }
 
+// manyRecipients is the number of recipients above which a message has brief histories. The readers of the status file
+// and the journal have a limit for the size of a message.
+const manyRecipients = 1000
+
 // Limits of a history.
 const (
 	maxRuns     = 16
@@ -96,6 +100,16 @@ func (h *History) with(a Attempt, failed int) *History {
 		n.Runs = runs
 	}
 	return n
+}
+
+// brief returns h with the first and the last attempt only.
+func (h *History) brief() *History {
+	if h == nil || len(h.Runs) == 0 {
+		return h
+	}
+	b := *h
+	b.Runs = nil
+	return &b
 }
 
 // all returns the known attempts in a list of the caller's own, and the number of attempts. A History written by an

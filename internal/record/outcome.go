@@ -65,6 +65,9 @@ func (m *Message) Apply(to []string, outcomes []attempt.Outcome, rule Rule, now 
 			r = &Recipient{Address: address} // removed from the status file during the transaction
 		}
 		r.note(outcomes[i], now)
+		if m.Len() > manyRecipients {
+			r.History = r.History.brief()
+		}
 		if o := outcomes[i]; o.Undecided && o.Uncounted {
 			changes = append(changes, r.postpone(o, undecidedPause(m, rule, now), m.Enqueued, now))
 			continue

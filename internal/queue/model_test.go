@@ -100,6 +100,7 @@ func (w *world) reload() {
 				}
 			}
 		}
+		w.changeRecipients(m)
 		for _, r := range m.Recipients() {
 			if r.Status == record.InProgress {
 				r.Status = record.Waiting

@@ -67,6 +67,7 @@ type world struct {
 	works               []*Work // of changed rules, not done yet
 	forbidden           string  // a recipient that is not allowed; empty: none
 	split               bool    // recipients have routes of their own
+	readdress           bool    // an operator takes recipients out of the status file, and adds some
 	ageless             bool    // no message is given up for its age, and the clock is not set
 	disk                *disk   // status file and journal; nil: a restart knows the present records
 

@@ -1,0 +1,60 @@
+package queue
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/unbit/spoolgore/internal/record"
+)
+
+// changeRecipients is an edit of the recipients of m, a record of the status file, by an operator.
+func (w *world) changeRecipients(m *record.Message) {
+	if !w.readdress || m.Len() == 0 {
+		return
+	}
+	id := w.real(m.MessageID)
+	out := func(r *record.Recipient) { w.accepted[id+r.Address] = true } // nothing is to be sent to r
+	const added = "new@x"
+	isAdded := func(r *record.Recipient) bool { return r.Address == added }
+	switch n := w.d.roll(8); {
+	case n == 0:
+		w.logf("all recipients of %s are taken out", id)
+		for _, r := range m.Recipients() {
+			out(r)
+		}
+		m.To, m.Cc, m.Bcc = nil, nil, nil
+	case n == 1 && len(m.To) > 0:
+		w.logf("%s of %s is taken out", m.To[0].Address, id)
+		out(&m.To[0])
+		m.To = m.To[1:]
+	case n == 2 && !slices.ContainsFunc(m.Recipients(), isAdded):
+		w.logf("a recipient of %s is added", id)
+		m.Cc = append(m.Cc, record.Recipient{Address: added})
+	default:
+		return
+	}
+	w.edit(id)
+}
+
+// TestModelOfRecipients is TestModel, with and without the disk, where an operator edits recipients.
+func TestModelOfRecipients(t *testing.T) {
+	t.Parallel()
+	first, runs, end := labSeeds(t, 60)
+	for seed := first; seed < first+runs && time.Now().Before(end); seed++ {
+		ok := t.Run("", func(t *testing.T) {
+			w := newWorld(t, seed, nil)
+			if w.readdress = true; seed%2 == 0 {
+				w.disk, w.ageless = &disk{}, seed%4 == 0
+				w.newQueue()
+			}
+			for range 400 {
+				w.step()
+			}
+			w.settle()
+		})
+		if !ok {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}

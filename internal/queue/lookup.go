@@ -25,7 +25,11 @@ func (l *lookup) entry() (f *entry, same bool) {
 	if f != nil {
 		return f, true
 	}
+	left := mostAlike
 	for _, g := range l.c.absent.byID[identity(l.m)] {
+		if left--; left < 0 && g.name != l.e.name {
+			continue
+		}
 		old := g.msg.Message()
 		switch {
 		case g == l.e, isHeld(g) && l.isOther(g):
@@ -48,6 +52,10 @@ func (l *lookup) isOther(g *entry) bool {
 	return l.c.sched.time(g.due).After(seen) || l.now.Sub(seen) >= verifyTime ||
 		len(l.c.absent.byID[identity(l.m)]) > manyHeld
 }
+
+// mostAlike is the number of messages with one Message-ID that are looked at for a file of another name: a program may
+// give each message the same Message-ID.
+const mostAlike = 64
 
 // manyHeld is the number of messages with one Message-ID above which no message is looked for in hold/.
 const manyHeld = 16

@@ -100,8 +100,20 @@ func (a *absent) add(e *entry, m *record.Message) {
 // snapshot yields the records of absent messages, and returns false if yield did. Names are unique: a name that a file
 // in entries or another absent message has gets the prefix hold/.
 func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) bool {
+	named := make(map[string]int, len(a.all)) // number of absent entries by name
+	for e := range a.all {
+		named[e.name]++
+	}
+	var alike []*entry // rare; to sort very many entries would take long
+	for e := range a.all {
+		if here := entries[e.name]; named[e.name] > 1 || here != nil && here.msg.Holds() {
+			alike = append(alike, e)
+		} else if !yield(Named{e.name, e.msg}) {
+			return false
+		}
+	}
 	used := make(map[string]bool)
-	for _, e := range a.inOrder() {
+	for _, e := range sorted(alike) {
 		name := e.name
 		for here := entries[name]; used[name] || here != nil && here.msg.Holds(); here = nil {
 			name = HeldPrefix + name
@@ -114,12 +126,16 @@ func (a *absent) snapshot(entries map[string]*entry, yield func(Named) bool) boo
 	return true
 }
 
-// inOrder returns the absent entries in a fixed order: by name, and then by version.
-func (a *absent) inOrder() []*entry {
-	return slices.SortedFunc(maps.Keys(a.all), func(e, f *entry) int {
+// inOrder returns the absent entries in a fixed order.
+func (a *absent) inOrder() []*entry { return sorted(slices.Collect(maps.Keys(a.all))) }
+
+// sorted sorts entries by name, and then by version, and returns the entries.
+func sorted(entries []*entry) []*entry {
+	slices.SortFunc(entries, func(e, f *entry) int {
 		return cmp.Or(cmp.Compare(e.name, f.name), cmp.Compare(e.id.Modified, f.id.Modified),
 			cmp.Compare(e.id.Inode, f.id.Inode), cmp.Compare(e.id.Size, f.id.Size))
 	})
+	return entries
 }
 
 // list has e, whose record is m, found by the identity of m.

@@ -302,12 +302,16 @@ func (s *Scan) endAbsent(now time.Time) {
 	if !s.hold {
 		return
 	}
-	for _, e := range s.c.absent.inOrder() {
+	var gone []*entry
+	for e := range s.c.absent.all {
 		switch {
 		case e.state == missing && e.has(sought):
 			e.set(searched, true)
 		case e.state == held && e.round != s.round:
-			s.c.miss(e, e.msg.Message(), now)
+			gone = append(gone, e)
 		}
+	}
+	for _, e := range sorted(gone) {
+		s.c.miss(e, e.msg.Message(), now)
 	}
 }

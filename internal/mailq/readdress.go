@@ -46,6 +46,15 @@ func (v *View) Readdress(place spooldir.Place, name string, instead func(addr st
 	case left == 0:
 		return ErrNoneLeft
 	}
+	err = rewrite(v, place, name, to)
+	if err == nil && place == spooldir.Failed {
+		err = v.Dir.Steering().Shift(name, spooldir.Failed, spooldir.Spool)
+	}
+	return err
+}
+
+// rewrite replaces the file name by one with the recipients to.
+func rewrite(v *View, place spooldir.Place, name string, to []string) error {
 	f, err := spooldir.OpenReadOn(v.Dir.FS(), v.Dir.At(place, name))
 	if err != nil {
 		return err
@@ -63,17 +72,13 @@ func (v *View) Readdress(place spooldir.Place, name string, instead func(addr st
 	if err != nil {
 		return err
 	}
-	err = v.Dir.Steering().Rewrite(place, name, spooldir.IDOf(fi), func(w io.Writer) error {
+	return v.Dir.Steering().Rewrite(place, name, spooldir.IDOf(fi), func(w io.Writer) error {
 		if _, err := w.Write(front); err != nil {
 			return err
 		}
 		_, err := io.Copy(w, io.NewSectionReader(f, h.Start(), fi.Size()-h.Start()))
 		return err
 	})
-	if err == nil && place == spooldir.Failed {
-		err = v.Dir.Steering().Shift(name, spooldir.Failed, spooldir.Spool)
-	}
-	return err
 }
 
 // ReadRecipients reads the header of e unless the record is about the present version of the file and has all

@@ -32,11 +32,14 @@ var schema7 string
 //go:embed schema8.sql
 var schema8 string
 
+//go:embed schema9.sql
+var schema9 string
+
 // Version is the version of the schema.
-const Version = 8
+const Version = 9
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6, schema7, schema8}
+var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6, schema7, schema8, schema9}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {

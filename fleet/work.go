@@ -13,7 +13,7 @@ import (
 // Work sends messages of the queue until ctx ends. Then it begins no transaction, waits up to opts.Grace for running
 // ones, records their outcomes and returns nil. Any number of workers may run, in any number of processes. An error
 // means that the worker could not start. While the database cannot be reached, a worker sends no further message, and
-// keeps the outcomes that it has not recorded.
+// keeps the outcomes that it has not recorded; at the end, for two leases.
 //
 // The options about relays, attempts, reports, Rate, Concurrency, Grace, LocalName, Postmaster, Logger and OnEvent
 // count. The limits of Rate are those of the whole fleet: every worker has to have the same. The options about files

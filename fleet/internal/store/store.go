@@ -131,20 +131,20 @@ func IsBusy(err error) bool {
 }
 
 // Listen waits for a notification that there is something to do, until ctx ends or the connection fails. A pooler in
-// transaction mode passes no notification on.
+// transaction mode passes no notification on. The connection is none of the pool, which may have one only.
 func (s *Store) Listen(ctx context.Context, wake func()) error {
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		_ = conn.Hijack().Close(context.Background()) // does not go back to the pool
+		_ = conn.Close(context.Background())
 	}()
 	if _, err := conn.Exec(ctx, `LISTEN spoolgore`); err != nil {
 		return err
 	}
 	for {
-		if _, err := conn.Conn().WaitForNotification(ctx); err != nil {
+		if _, err := conn.WaitForNotification(ctx); err != nil {
 			return err
 		}
 		wake()

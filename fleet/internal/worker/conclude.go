@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/unbit/spoolgore/fleet/internal/store"
@@ -38,6 +39,18 @@ type rules struct {
 	host              string // reporting host
 	name              string // of the worker
 	now               func() time.Time
+}
+
+// serial returns rule for several goroutines: one at a time calls Backoff, a function of the application.
+func serial(rule record.Rule) record.Rule {
+	var mu sync.Mutex
+	backoff := rule.Backoff
+	rule.Backoff = func(attempts int) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return backoff(attempts)
+	}
+	return rule
 }
 
 // attempted returns the settlement of a transaction. stumbled means that the relay failed in the middle.

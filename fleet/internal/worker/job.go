@@ -157,8 +157,10 @@ func (j *job) transaction(alive func() bool) (*delivery.Transaction, error) {
 	t := &delivery.Transaction{
 		Name: j.name(), From: j.record.From, To: j.to, ID: j.env.ID,
 		Ret: j.env.Ret, EnvID: j.env.EnvID, NotBefore: j.env.NotBefore, Expire: j.env.Expire, Priority: j.env.Priority,
-		UTF8:    j.header.EightBit(),
-		Content: func() io.Reader { return guarded{j.content(), alive, &j.cut} },
+		MessageID: j.messageID(), Enqueued: j.record.Enqueued, Attempt: j.record.Attempts + 1,
+		Identity: func() string { return j.UID },
+		UTF8:     j.header.EightBit(),
+		Content:  func() io.Reader { return guarded{j.content(), alive, &j.cut} },
 	}
 	t.Notify, t.ORcpt = j.env.Wishes(j.to)
 	c := j.content()

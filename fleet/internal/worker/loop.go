@@ -9,10 +9,10 @@ import (
 	"github.com/unbit/spoolgore/internal/record"
 )
 
-// loop runs until ctx has ended and nothing is under way.
+// loop runs until ctx has ended and nothing is under way, or what is left cannot be recorded.
 func (w *worker) loop(ctx context.Context) {
 	ended := ctx.Done()
-	var grace <-chan time.Time
+	var grace, give <-chan time.Time
 	for {
 		for _, f := range w.inbox.take() {
 			f()
@@ -23,6 +23,9 @@ func (w *worker) loop(ctx context.Context) {
 		show(w)
 		if w.stopping && w.busy == 0 && w.loading == 0 && !w.claiming {
 			return
+		}
+		if w.stopping && w.flying == 0 && give == nil {
+			give = time.After(recordLeases * w.opts.Lease)
 		}
 		if claim := w.resting.Sub(now); claim > 0 && (wait < 0 || claim < wait) {
 			wait = claim
@@ -40,7 +43,11 @@ func (w *worker) loop(ctx context.Context) {
 			w.delivery.Stop()
 			grace = time.After(w.opts.Grace)
 		case <-grace:
+			w.cut()
 			w.delivery.Cut(errStopped)
+			give = time.After(recordLeases * w.opts.Lease)
+		case <-give:
+			return
 		}
 	}
 }

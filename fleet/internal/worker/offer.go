@@ -47,7 +47,7 @@ func (w *worker) offer(j *job, lease *delivery.Lease) {
 		w.inbox.post(func() { w.finished(j, r) })
 		return
 	}
-	lease.Offer(w.ctx, t, func(r delivery.Result) {
+	lease.Offer(w.offers, t, func(r delivery.Result) {
 		keep(w, j, r.Outcomes)
 		w.inbox.post(func() { w.finished(j, r) })
 	})

@@ -56,7 +56,9 @@ type worker struct {
 	halted   atomic.Bool // the fleet is paused
 
 	inbox  inbox
-	ctx    context.Context // of transactions and of reads; ends when they are given up
+	ctx    context.Context // of reads and records; ends when they are given up
+	offers context.Context // of transactions; ends with Grace, by cut
+	cut    context.CancelFunc
 	limits []ratelimit.Limit
 	routes func(sender string) int
 	routed func(to string) (route int, ok bool)
@@ -154,7 +156,7 @@ func (w *worker) parts() {
 		},
 	}
 	w.rules = &rules{
-		maxAge: o.MaxAge, warnAfter: o.WarnAfter, retry: o.Retry, reports: o.Reports, postmaster: o.Postmaster,
+		maxAge: o.MaxAge, warnAfter: o.WarnAfter, retry: serial(o.Retry), reports: o.Reports, postmaster: o.Postmaster,
 		host: msgfile.Host(o.LocalName), name: o.Name, now: w.clock.now,
 	}
 	w.recorder = &recorder{
@@ -177,6 +179,7 @@ func (w *worker) run(ctx context.Context) error {
 	all, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	w.ctx, w.recorder.abort = all, all
+	w.offers, w.cut = context.WithCancel(all)
 	w.recorder.start()
 	helpers, stop := context.WithCancel(all)
 	var running sync.WaitGroup
@@ -185,7 +188,10 @@ func (w *worker) run(ctx context.Context) error {
 	running.Go(func() { tidy(w, helpers) })
 	w.opts.Logger.Info("worker started", "worker", w.opts.Name, "lease", w.opts.Lease)
 	w.loop(ctx)
-	give := time.AfterFunc(recordTime, abort)
+	give := time.AfterFunc(recordLeases*w.opts.Lease, abort)
+	if w.busy > 0 {
+		abort() // the time is over
+	}
 	w.recorder.close()
 	stop()
 	running.Wait()
@@ -195,13 +201,18 @@ func (w *worker) run(ctx context.Context) error {
 		w.opts.Logger.Warn("worker cannot leave; its leases end by themselves", "err", err)
 	}
 	give.Stop()
-	w.delivery.Close()
+	if w.flying > 0 { // a Transport ignores the end of its context
+		go w.delivery.Close()
+	} else {
+		w.delivery.Close()
+	}
 	w.opts.Logger.Info("worker ended", "worker", w.opts.Name)
 	return nil
 }
 
-// recordTime is the time for which a worker that ends tries to record outcomes.
-const recordTime = 30 * time.Second
+// recordLeases is the number of leases for which a worker that ends, and has no transaction under way, tries to record
+// outcomes. After one lease without the database, other workers have its messages.
+const recordLeases = 2
 
 // listen wakes the loop when hosts have put messages. Without notifications, as behind a pooler, the loop looks once a
 // second.

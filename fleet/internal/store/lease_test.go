@@ -67,7 +67,7 @@ func TestGiveBackEndsNoLeaseOfAnotherWorker(t *testing.T) {
 	_, err = l.pool.Exec(t.Context(), `UPDATE spoolgore.worker SET lease = '1 ms'`) // the server is young
 	is.NoErr(err)
 	other := enter(t, l, time.Minute)
-	_, err = l.Tidy(t.Context(), true, nil)
+	_, err = l.Tidy(t.Context(), true, time.Now().Add(time.Minute), nil)
 	is.NoErr(err)
 	now := claimOne(t, l, other)
 	is.NoErr(l.GiveBack(t.Context(), []Key{{ID: id, Lease: was.Lease, Worker: lost}}))

@@ -57,15 +57,16 @@ type Tidied struct {
 }
 
 // Tidy makes waiting messages ready, removes old uids and, with reap, ends the leases of dead workers. With limits, the
-// recipients of these leases count as sent.
-func (s *Leases) Tidy(ctx context.Context, reap bool, l Limits) (t Tidied, err error) {
-	const tidy = `SELECT promoted, reaped, more FROM spoolgore.tidy($1)`
+// recipients of these leases count as sent. If the clock of the server is past until, no lease ends: after that clock
+// was set forward, each worker looks dead until its next beat.
+func (s *Leases) Tidy(ctx context.Context, reap bool, until time.Time, l Limits) (t Tidied, err error) {
+	const tidy = `SELECT promoted, reaped, more FROM spoolgore.tidy($1 AND clock_timestamp() < $2)`
 	if l == nil || !reap {
-		err = s.pool.QueryRow(ctx, tidy, reap).Scan(&t.Promoted, &t.Reaped, &t.More)
+		err = s.pool.QueryRow(ctx, tidy, reap, until).Scan(&t.Promoted, &t.Reaped, &t.More)
 		return t, err
 	}
 	err = s.locked(ctx, l, func(tx pgx.Tx) (bool, error) {
-		err := tx.QueryRow(ctx, tidy, reap).Scan(&t.Promoted, &t.Reaped, &t.More)
+		err := tx.QueryRow(ctx, tidy, reap, until).Scan(&t.Promoted, &t.Reaped, &t.More)
 		l.Spend(t.Reaped)
 		return t.Reaped > 0, err
 	})

@@ -54,10 +54,14 @@ func (p *pulse) beat(ctx context.Context) error {
 		return nil
 	}
 	p.gone = false
+	expected := p.clock.now()
 	p.clock.set(b.Now)
 	slept := b.Now.Sub(p.at) >= p.lease // as a suspended machine, or the clock of the server was set
 	if slept || !p.lasts() {
 		p.epoch++ // other workers may have the messages that were leased before
+	}
+	if b.Now.Sub(expected) >= p.lease/3 { // the clock was set, and other workers look dead until their next beat
+		p.began = time.Time{}
 	}
 	p.at = b.Now
 	if p.last = sent; p.began.IsZero() {

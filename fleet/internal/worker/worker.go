@@ -262,7 +262,7 @@ const tidyTime = time.Minute
 func tidyOnce(w *worker, ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tidyTime)
 	defer cancel()
-	t, err := w.store.Tidy(ctx, w.pulse.mayReap(), w.newLimits())
+	t, err := w.store.Tidy(ctx, w.pulse.mayReap(), w.clock.now().Add(w.opts.Lease/3), w.newLimits())
 	if t.Promoted > 0 || t.Reaped > 0 {
 		w.inbox.post(func() { w.resting = time.Time{} })
 		_ = w.store.Notify(ctx)

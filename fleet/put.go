@@ -19,6 +19,7 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/internal/guard"
 	"github.com/unbit/spoolgore/internal/message"
 )
 
@@ -31,9 +32,12 @@ var ErrUnknown = errors.New("the message may be in the queue or not")
 // error: Put asks again, without adding a second message, for about 10 seconds or until ctx ends. The header is sent
 // unchanged, but without Bcc and Return-Path.
 //
+// A message of more than 1 MiB is put once, and occupies a connection while r is read. An error of r, or the end of ctx
+// before the end of r, leaves no message.
+//
 // If there was a message with the same Envelope.ID within 14 days, Put returns its name and spoolgore.ErrDuplicate.
 func (q *Queue) Put(ctx context.Context, env spoolgore.Envelope, r io.Reader) (name string, err error) {
-	item, err := itemOf(q, env, r)
+	item, err := itemOf(ctx, q, env, r)
 	if err == nil {
 		var a store.Added
 		if a, err = q.put(ctx, item); err == nil {
@@ -58,23 +62,25 @@ const putTime = 10 * time.Second
 
 // put adds item, and asks again after a lost connection. A message whose content is not in memory is tried once.
 func (q *Queue) put(ctx context.Context, item store.Item) (store.Added, error) {
-	began, pause, tries := time.Now(), 20*time.Millisecond, 0
+	began, pause := time.Now(), 20*time.Millisecond
+	unsure := false // an earlier try may have put the message
 	var cause error // why the server has refused an earlier try
 	for {
 		a, err := q.store.Put(ctx, item)
-		tries++
 		if err == nil {
-			a.New = a.New || tries > 1
+			a.New = a.New || unsure
 			return a, nil
 		}
-		if store.IsServer(err) && !store.IsBusy(err) {
+		unsure = unsure || !store.IsNotPut(err)
+		refused := store.IsServer(err) && !store.IsBusy(err)
+		if refused || ctx.Err() != nil || item.More != nil || time.Since(began) > putTime {
+			if err = errors.Join(err, cause); unsure {
+				err = fmt.Errorf("%w: %w", ErrUnknown, err)
+			}
 			return a, err
 		}
 		if store.IsServer(err) {
 			cause = err
-		}
-		if ctx.Err() != nil || item.More != nil || time.Since(began) > putTime {
-			return a, fmt.Errorf("%w: %w", ErrUnknown, errors.Join(err, cause))
 		}
 		select {
 		case <-time.After(pause):
@@ -103,7 +109,7 @@ func (q *Queue) PutSQL(ctx context.Context, tx *sql.Tx, env spoolgore.Envelope, 
 }
 
 func putIn(ctx context.Context, q *Queue, tx store.Tx, env spoolgore.Envelope, r io.Reader) (string, error) {
-	item, err := itemOf(q, env, r)
+	item, err := itemOf(ctx, q, env, r)
 	if err != nil {
 		return "", fmt.Errorf("fleet: put: %w", err)
 	}
@@ -122,7 +128,7 @@ func putIn(ctx context.Context, q *Queue, tx store.Tx, env spoolgore.Envelope, r
 const inMemory = 1 << 20
 
 // itemOf checks env and reads the first part of the message.
-func itemOf(q *Queue, env spoolgore.Envelope, r io.Reader) (store.Item, error) {
+func itemOf(ctx context.Context, q *Queue, env spoolgore.Envelope, r io.Reader) (store.Item, error) {
 	text, err := envelopeJSON(message.Envelope(env))
 	if err != nil {
 		return store.Item{}, err
@@ -131,7 +137,7 @@ func itemOf(q *Queue, env spoolgore.Envelope, r io.Reader) (store.Item, error) {
 	if env.ID != "" {
 		item.UID = "id:" + env.ID
 	}
-	limited := &limitedReader{r: r, left: q.opts.MaxSize}
+	limited := &limitedReader{r: guard.Reader(ctx, r), left: q.opts.MaxSize}
 	for size := 0; size < inMemory; {
 		piece := make([]byte, store.PieceSize)
 		n, err := io.ReadFull(limited, piece)

@@ -42,12 +42,12 @@ const enqueue = `SELECT id, added, at FROM spoolgore.enqueue($1, $2, $3, $4, $5:
 const commitTime = time.Minute
 
 // Put adds a message. When Put returns without an error, the message is on the disk of the database, and of its
-// synchronous standby if there is one. After an error that is not IsServer the message may be there or not: the same
-// Item may be put again. The end of ctx is such an error.
+// synchronous standby if there is one. After an error that is not IsNotPut the message may be there or not: the same
+// Item may be put again. The end of ctx during the commit is such an error.
 func (s *Store) Put(ctx context.Context, item Item) (Added, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return Added{}, err
+		return Added{}, notPut{err}
 	}
 	if item.More != nil {
 		return s.putLarge(ctx, conn, item)
@@ -55,7 +55,7 @@ func (s *Store) Put(ctx context.Context, item Item) (Added, error) {
 	params, err := item.params(conn.Conn().TypeMap())
 	if err != nil {
 		conn.Release()
-		return Added{}, err
+		return Added{}, notPut{err}
 	}
 	return finish(ctx, conn, func(ctx context.Context) (a Added, err error) {
 		r := conn.Conn().PgConn().ExecParams(ctx, enqueue, params, nil, []int16{0, 0, 0, 0, 0, 1, 0}, nil).Read()
@@ -107,16 +107,23 @@ const readTime = 5 * time.Minute
 // putLarge adds a message whose content is read piece by piece.
 func (s *Store) putLarge(ctx context.Context, conn *pgxpool.Conn, item Item) (a Added, err error) {
 	tx, err := conn.BeginTx(ctx, beginFor(readTime))
+	put := false
+	defer func() {
+		if put {
+			return
+		}
+		if tx != nil { // also when the reader of the content panics
+			_ = tx.Rollback(context.WithoutCancel(ctx)) // the connection may be closed: that is a rollback, too
+		}
+		conn.Release()
+	}()
 	if err == nil {
 		a, err = PutTx(ctx, tx, item, true)
 	}
 	if err != nil {
-		if tx != nil {
-			_ = tx.Rollback(context.WithoutCancel(ctx)) // the connection may be closed: that is a rollback, too
-		}
-		conn.Release()
-		return a, err
+		return a, notPut{err}
 	}
+	put = true
 	return finish(ctx, conn, func(ctx context.Context) (Added, error) { return a, tx.Commit(ctx) })
 }
 
@@ -135,10 +142,17 @@ func PutIn(ctx context.Context, tx Tx, item Item) (a Added, err error) {
 	if _, err := tx.Exec(ctx, `SAVEPOINT spoolgore_put`); err != nil {
 		return a, err
 	}
+	put := false
+	defer func() {
+		if !put { // also when the reader of the content panics
+			_, failure := tx.Exec(context.WithoutCancel(ctx), `ROLLBACK TO SAVEPOINT spoolgore_put`)
+			err = errors.Join(err, failure)
+		}
+	}()
 	if a, err = PutTx(ctx, tx, item, false); err != nil {
-		_, failure := tx.Exec(context.WithoutCancel(ctx), `ROLLBACK TO SAVEPOINT spoolgore_put`)
-		return a, errors.Join(err, failure)
+		return a, err
 	}
+	put = true
 	_, err = tx.Exec(ctx, `RELEASE SAVEPOINT spoolgore_put`)
 	return a, err
 }

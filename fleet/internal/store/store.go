@@ -123,12 +123,23 @@ func IsRefusal(err error) bool {
 		(strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "23") || strings.HasPrefix(e.Code, "54"))
 }
 
-// IsBusy reports whether the same statement may succeed later: a lock, a serialization failure, or no resources.
+// IsBusy reports whether the same statement may succeed later: a lock, a serialization failure, no resources, or a
+// standby that is to become the primary.
 func IsBusy(err error) bool {
+	const lock, readOnly = "55P03", "25006"
 	e := new(pgconn.PgError)
-	return errors.As(err, &e) &&
-		(strings.HasPrefix(e.Code, "40") || strings.HasPrefix(e.Code, "53") || e.Code == "55P03")
+	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "40") || strings.HasPrefix(e.Code, "53") ||
+		e.Code == lock || e.Code == readOnly)
 }
+
+// notPut is an error of Put for a message that is certainly not in the queue.
+type notPut struct{ error }
+
+// Unwrap returns the reason.
+func (e notPut) Unwrap() error { return e.error }
+
+// IsNotPut reports whether err of Put means that the call has put no message. Any other error leaves that open.
+func IsNotPut(err error) bool { return IsServer(err) || errors.As(err, new(notPut)) }
 
 // Listen waits for a notification that there is something to do, until ctx ends or the connection fails. A pooler in
 // transaction mode passes no notification on. The connection is none of the pool, which may have one only.

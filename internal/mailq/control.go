@@ -2,6 +2,7 @@ package mailq
 
 import (
 	"errors"
+	"io/fs"
 
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -41,6 +42,8 @@ func (c *Control) Move(name string, from, to spooldir.Place) error {
 // is left alone: after the transaction a changed file may not be the message that was sent.
 func (c *Control) Retry(place spooldir.Place, name string) error {
 	switch {
+	case !place.Known():
+		return &fs.PathError{Op: "retry", Path: string(place), Err: fs.ErrInvalid}
 	case place == spooldir.Failed:
 		return c.Move(name, place, spooldir.Spool)
 	case c.InFlight(name):

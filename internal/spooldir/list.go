@@ -21,6 +21,9 @@ const (
 	Failed Place = failedDir
 )
 
+// Known reports whether p is one of the places. A path of another place may lead out of the spool.
+func (p Place) Known() bool { return p == Spool || p == Hold || p == Failed }
+
 // Names returns the sorted names in place that may be messages: usable names, without directories. After an error the
 // list is empty, since messages missing in half a list would look deleted.
 func (d *Dir) Names(place Place) (names []string, err error) {

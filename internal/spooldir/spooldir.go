@@ -137,6 +137,14 @@ func check(act, name string) error {
 	return &fs.PathError{Op: act, Path: name, Err: fs.ErrInvalid}
 }
 
+// checkIn is check for a message in place.
+func checkIn(act string, place Place, name string) error {
+	if !place.Known() {
+		return &fs.PathError{Op: act, Path: string(place), Err: fs.ErrInvalid}
+	}
+	return check(act, name)
+}
+
 // Prepare makes the missing subdirectories, with the permission bits of the spool directory. The spool directory has to
 // exist (else fs.ErrNotExist): a mistyped path must not become a new spool. A subdirectory for which there is no room
 // on the disk, or whose name a file has taken, is no error: incomplete says so, and the spool works but for what that

@@ -34,7 +34,7 @@ func (s Steering) Shift(name string, from, to Place) error {
 // Discard removes the version id of name from place, and its why-file from failed/. The error is ErrChanged if there is
 // another version, which stays.
 func (s Steering) Discard(place Place, name string, id ID) error {
-	if err := check("delete", name); err != nil {
+	if err := checkIn("delete", place, name); err != nil {
 		return err
 	}
 	path := s.dir.At(place, name)
@@ -60,7 +60,7 @@ func (s Steering) Discard(place Place, name string, id ID) error {
 
 // DiscardAny is Discard for the version that is there.
 func (s Steering) DiscardAny(place Place, name string) error {
-	if err := check("delete", name); err != nil {
+	if err := checkIn("delete", place, name); err != nil {
 		return err
 	}
 	fi, err := s.dir.fs.Lstat(s.dir.At(place, name))

@@ -2,10 +2,12 @@ package delivery
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/guard"
 )
 
 // Direct is a Delivery without a queue: Offer waits for the outcomes. Its methods may be called by several goroutines.
@@ -13,6 +15,7 @@ type Direct struct {
 	routeOf  func(sender string) int
 	routeTo  func(to string) (route int, ok bool) // nil: no recipient has a route
 	asError  func(attempt.Outcome) error
+	log      *slog.Logger
 	mu       sync.Mutex
 	delivery *Delivery
 }
@@ -23,12 +26,15 @@ func NewDirect(c Config) (*Direct, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Direct{routeOf: c.RouteOf(), routeTo: c.RouteTo(), asError: c.AsError, delivery: d}, nil
+	return &Direct{routeOf: c.RouteOf(), routeTo: c.RouteTo(), asError: c.AsError, log: c.Log, delivery: d}, nil
 }
 
 // Offer offers t to the relays of its sender, or of recipients that have relays, and returns the outcome for each
-// recipient. If no relay can be used now, the outcomes are the fault of the relay.
+// recipient. If no relay can be used now, the outcomes are the fault of the relay. The Content may panic.
 func (d *Direct) Offer(ctx context.Context, t *Transaction) []attempt.Outcome {
+	guarded := *t
+	guarded.Content = guard.Content(d.log, t.Content)
+	t = &guarded
 	sender := t.From
 	if sender == "" && len(t.To) > 0 {
 		sender = t.To[0]
@@ -54,18 +60,24 @@ func (d *Direct) Offer(ctx context.Context, t *Transaction) []attempt.Outcome {
 		part.To, part.Notify, part.ORcpt = nil, nil, nil
 		for _, i := range parts[route] {
 			part.To = append(part.To, t.To[i])
-			if len(t.Notify) > 0 {
-				part.Notify = append(part.Notify, t.Notify[i])
-			}
-			if len(t.ORcpt) > 0 {
-				part.ORcpt = append(part.ORcpt, t.ORcpt[i])
-			}
+			part.Notify, part.ORcpt = appendAt(part.Notify, t.Notify, i), appendAt(part.ORcpt, t.ORcpt, i)
 		}
 		for n, o := range d.offer(ctx, &part, route) {
 			outcomes[parts[route][n]] = o
 		}
 	}
 	return outcomes
+}
+
+// appendAt appends from[i] to list. A from that is empty stays so; one that is too short has empty texts behind its end.
+func appendAt(list, from []string, i int) []string {
+	switch {
+	case len(from) == 0:
+		return list
+	case i >= len(from):
+		return append(list, "")
+	}
+	return append(list, from[i])
 }
 
 // offer offers t to the relays of a route.

@@ -206,12 +206,15 @@ func (a *attempting) begin(ctx context.Context) {
 		a.end()
 		return
 	}
-	end := func([]attempt.Outcome) {}
+	within, end := ctx, func([]attempt.Outcome) {}
 	if a.on != nil {
-		ctx, end = a.on(ctx, t)
+		within, end = a.on(ctx, t)
 	}
-	a.result.Lease.Offer(ctx, t, func(r delivery.Result) {
+	a.result.Lease.Offer(within, t, func(r delivery.Result) {
 		end(r.Outcomes)
+		for i := range r.Outcomes { // the application may have ended the attempt: that is a failure
+			r.Outcomes[i].Withdrawn = r.Outcomes[i].Withdrawn && (within.Err() == nil || ctx.Err() != nil)
+		}
 		r.Outcomes = a.spread(r.Outcomes)
 		a.result = r
 		if !a.reports || !a.wantsSuccess() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 )
 
 // Reader returns r as a reader that fails when ctx has ended. IsReaderError knows its errors.
@@ -30,6 +31,32 @@ func (r reader) Read(p []byte) (n int, err error) {
 	}
 	if err != nil && err != io.EOF {
 		err = readerError{err}
+	}
+	return n, err
+}
+
+// Content returns open, which returns a message from the start, with a panic of open or of its reader as an error.
+func Content(log *slog.Logger, open func() io.Reader) func() io.Reader {
+	return func() io.Reader { return &opened{open: open, log: log} }
+}
+
+// opened is a reader of the application.
+type opened struct {
+	open func() io.Reader
+	log  *slog.Logger
+	r    io.Reader // nil: open was not called
+}
+
+// Read reads the message.
+func (o *opened) Read(p []byte) (n int, err error) {
+	failed := Call(o.log, "Transaction.Content", func() {
+		if o.r == nil {
+			o.r = o.open()
+		}
+		n, err = o.r.Read(p)
+	})
+	if failed != nil {
+		return 0, failed
 	}
 	return n, err
 }

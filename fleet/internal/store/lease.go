@@ -59,6 +59,8 @@ func claim(ctx context.Context, q querier, sql string, args ...any) ([]Leased, e
 type Limits interface {
 	// Load takes over the stored state, at the time now of the server. held recipients are under way.
 	Load(state []byte, held int, now time.Time) error
+	// Room returns the number of recipients that may be sent to now, at most n.
+	Room(n int) int
 	// Take reports whether n more recipients may be sent to now, which then are under way.
 	Take(n int) bool
 	// Spend counts n recipients.
@@ -101,7 +103,11 @@ func (s *Leases) locked(ctx context.Context, l Limits, do func(tx pgx.Tx) (store
 func (s *Leases) ClaimWithin(ctx context.Context, worker int64, n int, after string, l Limits) ([]Leased, error) {
 	var taken []Leased
 	err := s.locked(ctx, l, func(tx pgx.Tx) (bool, error) {
-		all, err := claim(ctx, tx, `SELECT * FROM spoolgore.claim($1, $2, $3)`, worker, n, after)
+		room := l.Room(n)
+		if room == 0 {
+			return false, nil // a claim would change rows for nothing
+		}
+		all, err := claim(ctx, tx, `SELECT * FROM spoolgore.claim($1, $2, $3)`, worker, room, after)
 		if err != nil {
 			return false, err
 		}
@@ -113,8 +119,11 @@ func (s *Leases) ClaimWithin(ctx context.Context, worker int64, n int, after str
 			}
 			taken = append(taken, m)
 		}
-		if len(back) > 0 {
+		switch {
+		case len(back) > 0:
 			_, err = tx.Exec(ctx, `SELECT spoolgore.unlease($1)`, back)
+		case len(taken) == room && room < n:
+			l.Take(1) // finds out when there is room again
 		}
 		return false, err
 	})

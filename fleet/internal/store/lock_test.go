@@ -13,6 +13,7 @@ import (
 type free struct{}
 
 func (free) Load([]byte, int, time.Time) error { return nil }
+func (free) Room(n int) int                    { return n }
 func (free) Take(int) bool                     { return true }
 func (free) Spend(int)                         {}
 func (free) State() ([]byte, error)            { return []byte{}, nil }

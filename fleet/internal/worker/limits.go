@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"sort"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/ratelimit"
@@ -22,6 +23,23 @@ func (l *limits) Load(state []byte, held int, now time.Time) (err error) {
 	l.quota, err = ratelimit.New(l.all, state, now)
 	l.held, l.now, l.wait = held, now, 0
 	return err
+}
+
+// Room implements store.Limits.
+func (l *limits) Room(n int) int {
+	held := l.held
+	for _, x := range l.all {
+		n = min(n, max(1, x.N-held))
+	}
+	room := sort.Search(n, func(i int) bool {
+		ok := l.Take(i + 1)
+		l.held = held
+		return !ok
+	})
+	if room > 0 {
+		l.wait = 0
+	}
+	return room
 }
 
 // Take implements store.Limits.

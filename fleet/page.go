@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ import (
 	"github.com/unbit/spoolgore/internal/web"
 )
 
-// PageOptions are the settings of a Page. Token or Authorize is required, but for a Unix socket.
+// PageOptions are the settings of a Page. Token or Authorize is required, but for requests by a Unix socket.
 type PageOptions struct {
 	Token     string                   // for every request, at least 16 characters
 	Authorize func(*http.Request) bool // reports whether a request may see and delete all mail, in place of Token
@@ -29,10 +30,12 @@ type PageOptions struct {
 // Page is the page of spoolgore for the whole fleet: messages with actions, metrics for Prometheus, health and JSON.
 // It may run in any process that reaches the database. Each figure is that of all workers together.
 type Page struct {
-	server *web.Server
-	queue  *operate.Queue
-	log    *slog.Logger
-	began  time.Time
+	server  *web.Server
+	handler http.Handler
+	open    bool // to every user of a Unix socket, and to no other one
+	queue   *operate.Queue
+	log     *slog.Logger
+	began   time.Time
 
 	mu      sync.Mutex
 	last    collector.Snapshot
@@ -44,9 +47,11 @@ type Page struct {
 	nextSum time.Time
 }
 
-// NewPage returns the page of q. Run has to run for its figures.
+// NewPage returns the page of q. Serve or, with a server of the application, Run has to run for its figures.
 func NewPage(q *Queue, o PageOptions) (*Page, error) {
-	p := &Page{log: cmp.Or(o.Logger, q.opts.Logger), began: time.Now()}
+	p := &Page{
+		log: cmp.Or(o.Logger, q.opts.Logger), began: time.Now(), open: o.Token == "" && o.Authorize == nil,
+	}
 	p.queue = &operate.Queue{Acts: actsOf(context.Background(), q)}
 	var err error
 	p.server, err = web.New(web.Options{
@@ -57,11 +62,22 @@ func NewPage(q *Queue, o PageOptions) (*Page, error) {
 			}
 		},
 	})
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	p.handler = p.server.Handler()
+	return p, nil
 }
 
 // ServeHTTP answers a request, whose path begins behind the prefix.
-func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.server.Handler().ServeHTTP(w, r) }
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if p.open && (addr == nil || addr.Network() != "unix") {
+		http.Error(w, "the page needs PageOptions.Token or Authorize", http.StatusForbidden)
+		return
+	}
+	p.handler.ServeHTTP(w, r)
+}
 
 // Metrics returns the metrics of the fleet, for a registry of the application.
 func (p *Page) Metrics() prometheus.Collector { return p.server.Collector() }
@@ -81,8 +97,8 @@ func (p *Page) Run(ctx context.Context) {
 	}
 }
 
-// Serve runs the page at addr until ctx ends: HOST:PORT, PORT on loopback, or unix:PATH. All but a socket need a
-// token.
+// Serve runs the page at addr, and Run, until ctx ends: HOST:PORT, PORT on loopback, or unix:PATH. All but a socket
+// need a token.
 func (p *Page) Serve(ctx context.Context, addr string) error {
 	l, err := p.server.Listen(addr)
 	if err != nil {

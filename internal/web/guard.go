@@ -66,7 +66,7 @@ func (g *guard) check(next http.Handler) http.Handler {
 		switch {
 		case g.ask != nil && !g.ask(r):
 			refuse(w, http.StatusForbidden, "the application does not allow the request")
-		case !g.knows(r):
+		case g.ask == nil && !g.knows(r):
 			w.Header().Set("WWW-Authenticate",
 				`Basic realm="Spoolgore: any name, and the token as the password", charset="UTF-8"`)
 			refuse(w, http.StatusUnauthorized, "a token is needed: as the password, or as Authorization: Bearer TOKEN")

@@ -43,6 +43,16 @@ func send(h http.Handler, q request) *httptest.ResponseRecorder {
 	return w
 }
 
+// The application is asked once about a request: the answer may cost, or count.
+func TestTheApplicationIsAskedOnce(t *testing.T) {
+	is := is.New(t)
+	asked := 0
+	g := newGuard("", func(*http.Request) bool { asked++; return true }, slog.New(slog.DiscardHandler))
+	w := send(g.check(http.NotFoundHandler()), request{})
+	is.Equal(w.Code, http.StatusNotFound)
+	is.Equal(asked, 1)
+}
+
 func TestWhoMayAsk(t *testing.T) {
 	const (
 		asJSON   = "Content-Type: application/json"

@@ -38,8 +38,8 @@ type Queue struct {
 	wake  *notifier
 }
 
-// Open connects to the database, and makes the schema if there is none. It refuses a server with fsync=off, which may
-// lose mail in a power cut, a server that is too old, and a schema of another version.
+// Open connects to the database, makes the schema if there is none, and upgrades an older one. Open refuses a server
+// with fsync=off, which may lose mail in a power cut, a server that is too old, and a schema of a newer version.
 func Open(ctx context.Context, opts Options) (*Queue, error) {
 	if opts.Lease < 0 || opts.MaxSize < 0 {
 		return nil, fmt.Errorf("fleet: a negative option")

@@ -21,7 +21,7 @@ type Listed struct {
 	Reason   string
 	Envelope string
 	Record   *string // nil: there was no attempt
-	Head     []byte  // the first octets of the content; nil: not asked for
+	Head     []byte  // the first octets of the content; nil: not asked for, or the record has the Message-ID
 }
 
 // Selection chooses messages. The zero value chooses all, in order of their ids.
@@ -38,7 +38,7 @@ type Selection struct {
 	Offset    int
 	Deferred  bool // also messages that wait after an attempt
 	Scheduled bool // also messages that wait for the time of the sender
-	Head      bool // read the first octets of contents
+	Head      bool // read the first octets of contents whose Message-ID the record lacks
 }
 
 // headSize is the number of octets of Listed.Head.
@@ -134,8 +134,8 @@ func (s Selection) order() string {
 func listOf(ctx context.Context, s *Store, q Selection, where string, args ...any) ([]Listed, error) {
 	head := "NULL::bytea"
 	if q.Head {
-		head = fmt.Sprintf("(SELECT substr(b.data, 1, %d) FROM spoolgore.body b "+
-			"WHERE b.message = m.id AND b.n = 0)", headSize)
+		head = fmt.Sprintf("CASE WHEN m.record->>'MessageID' IS NULL THEN (SELECT substr(b.data, 1, %d) "+
+			"FROM spoolgore.body b WHERE b.message = m.id AND b.n = 0) END", headSize)
 	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT m.id, m.state::int, m.uid, m.host, m.created, m.due, m.size,
 		m.reason, m.envelope::text, m.record::text, %s FROM spoolgore.message m WHERE %s`, head, where), args...)

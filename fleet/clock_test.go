@@ -14,16 +14,24 @@ import (
 
 	"github.com/unbit/spoolgore"
 	"github.com/unbit/spoolgore/fleet/internal/pgtest"
+	"github.com/unbit/spoolgore/fleet/internal/store"
+	"github.com/unbit/spoolgore/internal/smtptest"
 )
 
 // wrong returns a server whose clock differs from the clock of this host by offset, such as "+3600".
 func wrong(t *testing.T, offset string) *pgtest.Server {
 	t.Helper()
+	return faked(t, "FAKETIME="+offset)
+}
+
+// faked returns a server with a clock that libfaketime sets.
+func faked(t *testing.T, settings ...string) *pgtest.Server {
+	t.Helper()
 	all, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
 	if len(all) == 0 {
 		t.Skip("libfaketime is not installed (Debian: apt-get install libfaketime)")
 	}
-	for _, x := range []string{"LD_PRELOAD=" + all[0], "FAKETIME=" + offset, "FAKETIME_DONT_FAKE_MONOTONIC=1"} {
+	for _, x := range append(settings, "LD_PRELOAD="+all[0], "FAKETIME_DONT_FAKE_MONOTONIC=1") {
 		name, value, _ := strings.Cut(x, "=")
 		t.Setenv(name, value)
 		defer os.Unsetenv(name) // not for hosts and workers
@@ -90,4 +98,55 @@ func TestScenarioClocksAreWrong(t *testing.T) {
 			is.True(mails[i].Sub(mails[i-14]) > time.Second) // no second has more than 14 messages
 		}
 	}
+}
+
+// The clock of the database is set forward and back by an hour while workers run: no worker gets a message that another
+// one is sending.
+func TestScenarioTheClockIsSet(t *testing.T) {
+	is := is.New(t)
+	file := filepath.Join(t.TempDir(), "offset")
+	set := func(offset string) {
+		is.NoErr(os.WriteFile(file+".new", []byte(offset), 0o644))
+		is.NoErr(os.Rename(file+".new", file))
+	}
+	set("+0")
+	for dir := filepath.Dir(file); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		is.NoErr(os.Chmod(dir, 0o755)) // the server does not run as root
+	}
+	server := faked(t, "FAKETIME_TIMESTAMP_FILE="+file, "FAKETIME_NO_CACHE=1")
+	db, err := server.Create("fleet")
+	is.NoErr(err)
+	const lease = 4 * time.Second
+	replies := make(chan bool)
+	slow := &smtptest.Relay{Reply: func(verb, _ string) string {
+		if verb == "END" {
+			<-replies
+		}
+		return ""
+	}}
+	other := &smtptest.Relay{}
+	q := open(t, Options{DB: db, Lease: lease})
+	put(t, q, spoolgore.Envelope{}, mail("one"))
+	work(t, q, options(slow))
+	reply := sync.OnceFunc(func() { close(replies) })
+	t.Cleanup(reply)
+	eventually(t, "the message is being sent", func() bool { return inState(t, q, store.LeasedOut) == 1 })
+	for range 3 {
+		work(t, open(t, Options{DB: db, Lease: lease}), options(other))
+	}
+	time.Sleep(lease + lease/3) // each worker may end leases now
+	for _, offset := range []string{"+3600", "+0"} {
+		set(offset)
+		eventually(t, "the clock is set", func() bool {
+			x, err := q.store.Server(t.Context())
+			return err == nil && (time.Until(x.Now) > time.Minute) == (offset != "+0")
+		})
+		time.Sleep(2 * lease)
+		is.Equal(len(other.Messages()), 0)
+	}
+	reply()
+	eventually(t, "the message is sent", func() bool { return rows(t, q) == 0 })
+	is.Equal(len(slow.Messages())+len(other.Messages()), 1)
+	put(t, q, spoolgore.Envelope{}, mail("two"))
+	eventually(t, "the workers go on", func() bool { return rows(t, q) == 0 })
 }

@@ -32,6 +32,23 @@ func TestHoldOfAMessageThatIsBeingSentIsNoAge(t *testing.T) {
 	is.True(shift > 0 && shift < time.Minute)
 }
 
+// A hold of a message that is to be deleted at the end of its transaction does not take the deletion back.
+func TestHoldKeepsNoDeletedMessage(t *testing.T) {
+	is := is.New(t)
+	l := &Leases{open(t)}
+	id := add(t, l.Store)
+	w := enter(t, l, time.Minute)
+	claimOne(t, l, w)
+	_, err := Admin{l.Store}.Delete(t.Context(), []int64{id})
+	is.NoErr(err)
+	_, err = Admin{l.Store}.Hold(t.Context(), []int64{id})
+	is.NoErr(err)
+	is.NoErr(l.Leave(t.Context(), w))
+	n, err := l.Count(t.Context())
+	is.NoErr(err)
+	is.Equal(n, 0)
+}
+
 // A message is given up that was deleted meanwhile: the sender gets no report.
 func TestADeletedMessageMakesNoReport(t *testing.T) {
 	is := is.New(t)

@@ -69,7 +69,7 @@ func (d *Direct) Offer(ctx context.Context, t *Transaction) []attempt.Outcome {
 	return outcomes
 }
 
-// appendAt appends from[i] to list. A from that is empty stays so; one that is too short has empty texts behind its end.
+// appendAt appends from[i] to list, unless from is empty. If from is too short, appendAt appends an empty text.
 func appendAt(list, from []string, i int) []string {
 	switch {
 	case len(from) == 0:

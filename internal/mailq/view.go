@@ -77,7 +77,8 @@ func (v *View) given(n named, fi fs.FileInfo) *Entry {
 // Find returns the message name in place, as Each does. The error is fs.ErrNotExist if there is none.
 func (v *View) Find(place spooldir.Place, name string) (*Entry, error) {
 	path := v.Dir.At(place, name)
-	if !place.Known() || !spooldir.Usable(name) || path == v.status || place == spooldir.Failed && spooldir.IsWhyFile(name) {
+	isWhy := place == spooldir.Failed && spooldir.IsWhyFile(name)
+	if !place.Known() || !spooldir.Usable(name) || path == v.status || isWhy {
 		return nil, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
 	}
 	fi, err := v.Dir.FS().Lstat(path)

@@ -13,8 +13,9 @@ type Admin struct{ *Store }
 // Hold sets messages aside: they are not sent, and do not grow older. A message that is being sent is held if it is not
 // delivered. Hold returns the number of messages.
 func (s Admin) Hold(ctx context.Context, ids []int64) (int64, error) {
-	tag, err := s.pool.Exec(ctx, `UPDATE spoolgore.message SET wish = CASE state WHEN 2 THEN greatest(wish, 1) ELSE 0 END,
-		state = CASE state WHEN 2 THEN 2 ELSE 3 END, due = CASE state WHEN 2 THEN due ELSE clock_timestamp() END,
+	tag, err := s.pool.Exec(ctx, `UPDATE spoolgore.message SET
+		wish = CASE state WHEN 2 THEN greatest(wish, 1) ELSE 0 END, state = CASE state WHEN 2 THEN 2 ELSE 3 END,
+		due = CASE state WHEN 2 THEN due ELSE clock_timestamp() END,
 		version = version + CASE state WHEN 2 THEN 0 ELSE 1 END
 		WHERE id = ANY ($1) AND state IN (0, 1, 2)`, ids)
 	return tag.RowsAffected(), err

@@ -2,6 +2,7 @@ package spoolgore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"io/fs"
@@ -68,6 +69,25 @@ func TestAContentThatPanics(t *testing.T) {
 		is.True(results[0].Err != nil)
 	}
 	is.Equal(len(relay.Messages()), 0)
+}
+
+// A function of TLSConfig panics: the relay cannot be used, and the program goes on.
+func TestAFunctionOfTLSConfigThatPanics(t *testing.T) {
+	is := is.New(t)
+	cert, _ := smtptest.Certificate(t, "mail.example.com")
+	relay := &smtptest.Relay{Ext: []string{"STARTTLS"}, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	smtp, err := NewSMTP(Options{
+		SMTPAddr: "mail.example.com:25", Dial: relay.Dial, Logger: slog.New(slog.DiscardHandler),
+		TLSConfig: &tls.Config{VerifyConnection: func(tls.ConnectionState) error { panic("bug") }, InsecureSkipVerify: true},
+	})
+	is.NoErr(err)
+	defer smtp.(io.Closer).Close()
+	results := smtp.Deliver(t.Context(), &Transaction{
+		Envelope: Envelope{From: "a@example.com", To: []string{"b@example.org"}}, Size: 1,
+		Content: func() io.Reader { return strings.NewReader("x") },
+	})
+	is.Equal(len(results), 1)
+	is.True(strings.Contains(results[0].Err.Error(), "TLSConfig panicked: bug"))
 }
 
 // broken is a reader that panics.

@@ -1,16 +1,19 @@
 package smtpclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"time"
 
 	"github.com/unbit/spoolgore/internal/attempt"
+	"github.com/unbit/spoolgore/internal/guard"
 )
 
 const (
@@ -79,7 +82,9 @@ func (w *wire) handshake(cfg *tls.Config, logins *Logins) (*tls.Conn, *Error) {
 		return nil, w.lost(attempt.OpTLS, err)
 	}
 	secure := tls.Client(w.raw, cfg)
-	if err := secure.Handshake(); err != nil {
+	var err error
+	panicked := guard.Call(slog.Default(), "TLSConfig", func() { err = secure.Handshake() })
+	if err = cmp.Or(panicked, err); err != nil {
 		return nil, w.lost(attempt.OpTLS, fmt.Errorf("handshake: %w", explainCertificate(err)))
 	}
 	w.read(secure, logins)

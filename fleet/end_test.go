@@ -68,3 +68,13 @@ func TestATransportIsCutAfterGrace(t *testing.T) {
 	is.Equal(len(all), 1)
 	is.Equal(all[0].Reason, "") // no attempt is counted
 }
+
+// A context that ends during the start is no error of the start.
+func TestWorkOfAContextThatHasEnded(t *testing.T) {
+	is := is.New(t)
+	q := open(t, Options{})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	is.NoErr(q.Work(ctx, options(&smtptest.Relay{})))
+	is.True(q.Work(ctx, spoolgore.Options{}) != nil) // a wrong option is one
+}

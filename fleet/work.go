@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/unbit/spoolgore"
@@ -29,10 +30,11 @@ func (q *Queue) Work(ctx context.Context, opts spoolgore.Options) error {
 			Options: o, Name: q.opts.Name, Lease: q.opts.Lease, Account: account(opts), Journal: q.opts.Journal,
 		})
 	}
-	if err != nil {
-		return fmt.Errorf("fleet: work: %w", err)
+	switch {
+	case err == nil, ctx.Err() != nil && errors.Is(err, ctx.Err()): // also during the start
+		return nil
 	}
-	return nil
+	return fmt.Errorf("fleet: work: %w", err)
 }
 
 // tellReplication logs what protects the mail against the loss of the database.

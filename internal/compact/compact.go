@@ -13,8 +13,12 @@ type Packer struct {
 	sharer
 	buf   []byte
 	texts texts
-	last  int64 // the last time without a monotonic reading, in nanoseconds since 1970
+	last  int64   // the last time without a monotonic reading, in nanoseconds since 1970
+	join  *Joiner // copies the records; nil: each has its own memory
 }
+
+// Join makes the next records share memory, see Joiner.
+func (p *Packer) Join() { p.join = new(Joiner) }
 
 // texts are the last long texts of a record. A text that is repeated takes an octet or two.
 type texts struct {
@@ -69,7 +73,12 @@ func (p *Packer) Reset(s *Shared) {
 func (p *Packer) Full() bool { return len(p.places) == sharedTexts }
 
 // Packed returns the record.
-func (p *Packer) Packed() string { return string(p.buf) }
+func (p *Packer) Packed() string {
+	if p.join != nil {
+		return p.join.Copy(p.buf)
+	}
+	return string(p.buf)
+}
 
 // Unpack returns an Unpacker of a record that was packed with s.
 func Unpack(packed string, s *Shared) *Unpacker {

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/unbit/spoolgore/internal/compact"
 	"github.com/unbit/spoolgore/internal/fsys"
 	"github.com/unbit/spoolgore/internal/journal"
 	"github.com/unbit/spoolgore/internal/queue"
@@ -99,8 +99,9 @@ func (o *opener) openStatus() (f fsys.File, size int64, err error) {
 // decode reads the status file f to the end, or until each returns an error. The error of a damaged file is errDamaged.
 func (o *opener) decode(f fsys.File, l *loading, each func(name string, m *record.Message) error) error {
 	defer f.Close()
+	var names compact.Joiner
 	err := record.DecodeStatus(f, func(key string, m *record.Message) error {
-		name := strings.Clone(record.FileName(key, m)) // without the memory of the path
+		name := names.Copy([]byte(record.FileName(key, m))) // without the memory of the path
 		l.complete(name, m)
 		return each(name, m)
 	})

@@ -17,6 +17,7 @@ type core struct {
 	rules   Rules
 	sched   schedule
 	packer  *record.Packer
+	adopter *record.Packer // of records of the last run: there may be very many, one after the other
 	senders senders
 	trouble troubles
 	changed bool // the snapshot has changed
@@ -31,10 +32,13 @@ type core struct {
 }
 
 func newCore(r Rules, now time.Time) core {
-	return core{
+	c := core{
 		files: newFiles(), rules: r, sched: newSchedule(&r, now), packer: record.NewPacker(now), senders: make(senders),
 		trouble: make(troubles), served: make(map[*entry]*record.Message), chunk: chunkSize, short: shortQueue,
+		adopter: record.NewPacker(now),
 	}
+	c.adopter.Join()
+	return c
 }
 
 // inOrder yields m, in the order of its keys if ordered is set. Keys that are deleted meanwhile are left out.
@@ -87,8 +91,13 @@ func (c *core) reread(e *entry, now time.Time) {
 
 // keep gives e the record m.
 func (c *core) keep(e *entry, m *record.Message, now time.Time) {
+	keepPacked(c, e, m, c.packer.Pack(m, now))
+}
+
+// keepPacked is keep with the compact form of m.
+func keepPacked(c *core, e *entry, m *record.Message, packed record.Compact) {
 	c.sched.unready(e)
-	e.msg = c.packer.Pack(m, now)
+	e.msg = packed
 	e.sender, e.priority = c.senders.shared(m.From), clampPriority(m.Priority)
 	e.set(fresh, m.Attempts == 0 && !e.has(refused))
 	e.later = laterGroup(m)

@@ -109,7 +109,7 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 	old.Error, old.Missing, old.Inode = "", time.Time{}, r.Version.Inode
 	record.Release(old, now)
 	record.FixTimes(old, now, c.rules.MaxAge)
-	c.keep(e, old, now)
+	keepPacked(c, e, old, c.adopter.Pack(old, now))
 	c.conclude(e, old, now)
 }
 

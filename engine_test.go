@@ -59,6 +59,25 @@ func TestMailGoesByItsSendersRoute(t *testing.T) {
 	})
 }
 
+// A damaged rate file holds up no mail. The limit counts from the start.
+func TestDamagedRateFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, relay := t.TempDir(), &smtptest.Relay{}
+		drop(t, dir, ".spoolgore.rate", `{"1h":{"At":`)
+		for i := range 2 {
+			drop(t, dir, fmt.Sprint(i), "From: a@x.org\nTo: b@y.org\n\nhello\n")
+		}
+		_, stop := start(t, dir, Options{Dial: relay.Dial, SMTPAddr: "main.test:25", Rate: Rate{{1, time.Hour}}})
+		pass(time.Minute)
+		is.Equal(len(relay.Messages()), 1)
+		pass(time.Hour)
+		stop()
+		is.Equal(len(relay.Messages()), 2)
+	})
+}
+
 func TestRateHoldsOverARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -34,13 +34,17 @@ func newRate(dir *spooldir.Dir, opts *Options, post func(func())) (*rate, error)
 	return r, nil
 }
 
-// load goes on where the last run stopped.
+// load goes on where the last run stopped. After a damaged file nothing counts as spent: mail goes on.
 func (r *rate) load() (err error) {
 	text, err := spooldir.ReadOn(r.dir.FS(), r.dir.File(spooldir.RateFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r.quota, err = ratelimit.New(r.limits, text, time.Now())
+	if r.quota, err = ratelimit.New(r.limits, text, time.Now()); err != nil {
+		path := r.dir.File(spooldir.RateFile)
+		r.opts.Logger.Error("rate file damaged; the limits count from now", "file", path, "err", err)
+		r.quota, err = ratelimit.New(r.limits, nil, time.Now())
+	}
 	return err
 }
 

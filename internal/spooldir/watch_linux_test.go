@@ -460,15 +460,24 @@ func TestWatchTellsOfMounts(t *testing.T) {
 		t.Skip("the file system of the tests does not tell of each change")
 	}
 	at := t.TempDir()
+	t.Cleanup(func() { _ = unix.Unmount(at, unix.MNT_DETACH) })
+	told := func() {
+		t.Helper()
+		select {
+		case <-w.Mounts():
+		case <-time.After(time.Minute):
+			t.Fatal("no notification")
+		}
+	}
 	for range 100 {
 		if err := unix.Mount("spoolgore-test", at, "tmpfs", 0, "size=64k"); errors.Is(err, unix.EPERM) {
 			t.Skip("mounting needs root")
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		<-w.Mounts()
+		told()
 		is.NoErr(unix.Unmount(at, unix.MNT_DETACH))
-		<-w.Mounts()
+		told()
 	}
 	is.NoErr(w.Close())
 }

@@ -125,15 +125,11 @@ func (w *Watcher) watchMounts() bool {
 		return false
 	}
 	w.table = table
-	woken := false
-	look := func(uintptr) (done bool) { // is called once before the first change
-		if woken {
-			select {
-			case w.mounts <- struct{}{}:
-			default:
-			}
+	look := func(uintptr) (done bool) { // is called once at the beginning, too: a change before that may be forgotten
+		select {
+		case w.mounts <- struct{}{}:
+		default:
 		}
-		woken = true
 		return false
 	}
 	go func() { _ = raw.Read(look) }() // one call until Close: a change between two calls would be forgotten

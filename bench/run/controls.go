@@ -55,26 +55,30 @@ func controls(s *scenario, c *config, e *env, _ *sinkProc, p peer) (result, erro
 	if _, _, err := e.end(); err != nil {
 		return nil, err
 	}
-	report := filepath.Join(e.dir, "controls")
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	run := exec.Command(self, "controls", e.relay, spool(e), report, strconv.Itoa(s.load.n))
-	run.Stderr = e.log
-	if err := run.Run(); err != nil {
-		return nil, fmt.Errorf("run the spool: %w", err)
-	}
-	var r controlsReport
-	text, err := os.ReadFile(report)
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
-	rss := float64(run.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) * 1024
+	r, rss, err := controlsOf(s, e)
 	return append(row,
 		value{"pause s", r.Pause, 2}, value{"reload s", r.Reload, 2}, value{"flush s", r.Flush, 2},
 		value{"options s", r.Options, 2}, value{"slowest Health ms", r.Slowest, 1}, value{"RSS MiB", rss / mib, 0},
 	), err
+}
+
+// controlsOf runs the spool in a process of its own. It returns the report and the peak of memory in bytes.
+func controlsOf(s *scenario, e *env) (r controlsReport, rss float64, err error) {
+	report := filepath.Join(e.dir, "controls")
+	self, err := os.Executable()
+	if err != nil {
+		return r, 0, err
+	}
+	run := exec.Command(self, "controls", e.relay, spool(e), report, strconv.Itoa(s.load.n))
+	run.Stderr = e.log
+	if err := run.Run(); err != nil {
+		return r, 0, fmt.Errorf("run the spool: %w", err)
+	}
+	text, err := os.ReadFile(report)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	return r, float64(run.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) * 1024, err
 }
 
 // shown waits until the status file has n messages. After a burst most messages are not in the file yet, and list reads

@@ -45,6 +45,19 @@ func TestParser(t *testing.T) {
 	is.Equal(reflect.ValueOf(m.Header.Parser).Pointer(), reflect.ValueOf(enmime.ParseAddressList).Pointer())
 }
 
+// cannotBeSent checks the reason why the addresses of a message are unusable.
+func cannotBeSent(t *testing.T, text, want string) {
+	t.Helper()
+	is := is.New(t)
+	dir, _ := put(t, text, time.Hour)
+	m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
+	is.NoErr(err)
+	_, err = m.Addresses()
+	m.Close()
+	is.True(errors.Is(err, ErrUnusable))
+	is.Equal(err.Error(), "not a message that can be sent: "+want)
+}
+
 // The error of a message without a usable sender says so once.
 func TestNoSender(t *testing.T) {
 	for text, want := range map[string]string{
@@ -52,14 +65,7 @@ func TestNoSender(t *testing.T) {
 		"From: root\nTo: b@example.org\n\n":   `sender "root" in From: no domain`,
 		"From: (none)\nTo: b@example.org\n\n": "no sender: no address in From",
 	} {
-		is := is.New(t)
-		dir, _ := put(t, text, time.Hour)
-		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
-		is.NoErr(err)
-		_, err = m.Addresses()
-		m.Close()
-		is.True(errors.Is(err, ErrUnusable))
-		is.Equal(err.Error(), "not a message that can be sent: "+want)
+		cannotBeSent(t, text, want)
 	}
 }
 
@@ -79,14 +85,7 @@ func TestNoRecipients(t *testing.T) {
 		big.String():    utf16,
 		"hello\n":       "no recipients: no address in To, Cc, Bcc or an envelope line",
 	} {
-		is := is.New(t)
-		dir, _ := put(t, text, time.Hour)
-		m, err := Open(dir, "m", Look{Now: time.Now(), How: spooldir.Renamed})
-		is.NoErr(err)
-		_, err = m.Addresses()
-		m.Close()
-		is.True(errors.Is(err, ErrUnusable))
-		is.Equal(err.Error(), "not a message that can be sent: "+want)
+		cannotBeSent(t, text, want)
 	}
 }
 

@@ -65,9 +65,7 @@ func (c *Control) afterWrites(f func()) {
 
 // pause writes the status file for a pause.
 func (c *Control) pause(then func()) {
-	now := time.Now()
-	c.status.since = now
-	c.status.start(now, func(err error) {
+	c.status.start(time.Now(), func(err error) {
 		if err != nil {
 			c.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
 		}

@@ -75,7 +75,6 @@ func (e *Engine) keepStatus() {
 	}
 	if e.control.paused && !e.status.writing() { // during the write of a pause the file may not be edited
 		ours, err := e.status.isOurs()
-		ours = ours || e.status.ours.Load() == nil // a file of the run before may lack what the journal has: no edit
 		if ours && e.sender.last.Before(e.status.since) || !errors.Is(err, fs.ErrNotExist) && !e.takeEdits() {
 			return
 		}

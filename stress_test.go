@@ -139,8 +139,8 @@ func TestEveryMethodAtOnce(t *testing.T) {
 		repeat(400, put)
 		repeat(400, put)
 		repeat(1000, s.Flush)
-		repeat(1000, func() { s.Pause(); time.Sleep(ms(30)); s.Resume() })
-		repeat(1000, func() { _ = s.Reload() })
+		repeat(200, func() { s.Pause(); time.Sleep(ms(30)); s.Resume() })
+		repeat(20, func() { _ = s.Reload() })
 		repeat(300, func() { _, _ = s.Status(), s.Health() })
 		repeat(1000, func() {
 			changed := opts

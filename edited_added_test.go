@@ -37,7 +37,7 @@ func TestRecipientAddedInTheStatusFileStays(t *testing.T) {
 					}
 					return nil
 				}}
-				opts := Options{Transport: relay, Backoff: seldom}
+				opts := Options{Transport: relay, Backoff: seldom, Freq: time.Minute}
 				drop(t, dir, "m", "From: s@x.org\nTo: b@x.org\nMessage-ID: <1@x>\n\nhello\n")
 				s, stop := start(t, dir, opts)
 				pass(10 * time.Second)

@@ -21,7 +21,7 @@ func TestMessageWithoutRecipientsInTheStatusFile(t *testing.T) {
 			is := is.New(t)
 			dir, relay := t.TempDir(), &ledger{answer: deferB}
 			drop(t, dir, "m", "From: s@x.org\nTo: b@x.org\nMessage-ID: <1@x>\n\nhello\n")
-			_, stop := start(t, dir, Options{Transport: relay, Backoff: seldom})
+			_, stop := start(t, dir, Options{Transport: relay, Backoff: seldom, Freq: time.Minute})
 			pass(10 * time.Second)
 			stop()
 			is.Equal(relay.tries("", "b@x.org"), 1)
@@ -35,7 +35,7 @@ func TestMessageWithoutRecipientsInTheStatusFile(t *testing.T) {
 			if !paused {
 				edit()
 			}
-			s := New(dir, exact(Options{Transport: relay, Backoff: seldom, Watch: WatchOff}))
+			s := New(dir, exact(Options{Transport: relay, Backoff: seldom, Watch: WatchOff, Freq: time.Minute}))
 			if paused {
 				s.Pause()
 			}

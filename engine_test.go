@@ -140,7 +140,7 @@ func TestRateCountsRecipientsOfAllRelays(t *testing.T) {
 		for i := range 60 {
 			drop(t, dir, fmt.Sprint(i), "From: a@x.org\nTo: b@y.org"+[]string{"", ", c@y.org", ", c@y.org, d@y.org"}[i%3]+"\n\nhello\n")
 		}
-		opts := Options{SMTPAddr: "main.test:25", Dial: relay.Dial, Rate: Rate{{10, time.Hour}}}
+		opts := Options{SMTPAddr: "main.test:25", Dial: relay.Dial, Rate: Rate{{10, time.Hour}}, Freq: time.Minute}
 		opts.Routes = []Route{{Sender: "@x.org", SMTPAddr: "other.test:25"}}
 		_, stop := start(t, dir, opts)
 		pass(time.Minute)

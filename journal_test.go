@@ -197,7 +197,7 @@ func TestAttemptsDoNotGatherWhileNothingCanBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		is := is.New(t)
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
-		_, stop := start(t, dir, Options{Transport: relay, StatusFile: unwritable(t)})
+		_, stop := start(t, dir, Options{Transport: relay, StatusFile: unwritable(t), Freq: time.Minute})
 		pass(time.Second)
 		unblock := block(t, dir)
 		drop(t, dir, "m", strings.Replace(named, "a@x.org, ", "", 1))

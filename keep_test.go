@@ -258,7 +258,7 @@ func TestTheTimeInHoldIsNotAge(t *testing.T) {
 		dir, relay := t.TempDir(), &ledger{answer: deferB}
 		hold := filepath.Join(dir, "hold")
 		drop(t, dir, "m", named)
-		_, stop := start(t, dir, Options{Transport: relay, MaxAge: 24 * time.Hour})
+		_, stop := start(t, dir, Options{Transport: relay, MaxAge: 24 * time.Hour, Freq: time.Minute})
 		pass(5 * time.Second)
 		shift(t, dir, hold, "m")
 		pass(48 * time.Hour)

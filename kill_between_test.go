@@ -20,7 +20,7 @@ func TestMovedBackWithAnOlderStatusFile(t *testing.T) {
 				is := is.New(t)
 				dir, relay := t.TempDir(), &ledger{answer: deferB}
 				status := filepath.Join(dir, ".spoolgore.js")
-				opts := Options{Transport: relay, Backoff: func(int) time.Duration { return time.Hour }, MaxAge: 10 * time.Hour}
+				opts := Options{Transport: relay, Backoff: func(int) time.Duration { return time.Hour }, MaxAge: 10 * time.Hour, Freq: time.Minute}
 				drop(t, dir, "m", "From: s@x.org\nTo: b@x.org\nMessage-ID: <1@x>\n\nhello\n")
 				_, stop := start(t, dir, opts)
 				pass(9*time.Hour + time.Minute)

@@ -150,7 +150,7 @@ func TestAReportAboutAReportIsNeverMade(t *testing.T) {
 					return ""
 				}}
 				drop(t, dir, "m", from+"To: b@example.org\n\nhello\n")
-				_, stop := begin(t, dir, Options{Dial: relay.Dial})
+				_, stop := begin(t, dir, Options{Dial: relay.Dial, Freq: time.Minute})
 				pass(24 * time.Hour)
 				stop()
 				want := 2
@@ -226,7 +226,7 @@ func TestReportsCanBeSwitchedOff(t *testing.T) {
 		dir, relay := t.TempDir(), refusing(map[string]string{"b@example.org": "550 no", "slow@example.org": "451 later"})
 		drop(t, dir, "m", simple)
 		drop(t, dir, "n", "From: a@example.com\nTo: b@example.org, slow@example.org\n\nhello\n")
-		_, stop := begin(t, dir, Options{Dial: relay.Dial, NoReports: true, WarnAfter: time.Minute, MaxAge: 5 * time.Hour})
+		_, stop := begin(t, dir, Options{Dial: relay.Dial, NoReports: true, WarnAfter: time.Minute, MaxAge: 5 * time.Hour, Freq: time.Minute})
 		pass(24 * time.Hour)
 		stop()
 		is.Equal(len(relay.Messages()), 0)
@@ -259,7 +259,7 @@ func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
 					return ""
 				}}
 				drop(t, dir, "m", "From: a@example.com\nTo: bad@x.org, slow@x.org\nSubject: hello\n\nhello\n")
-				_, stop := begin(t, dir, Options{Dial: relay.Dial})
+				_, stop := begin(t, dir, Options{Dial: relay.Dial, Freq: time.Minute})
 				pass(reportDelay - time.Minute)
 				is.Equal(len(reports(t, relay)), 0) // the report waits for the outcome of the other recipient
 				pass(2 * time.Minute)
@@ -269,7 +269,7 @@ func TestWhoIsRefusedIsReportedWhileOthersWait(t *testing.T) {
 				is.True(!strings.Contains(got[0].Explanation.Text, "failed/m")) // the message is still in the spool
 				is.True(exists(dir, "m"))
 				stop()
-				_, stop = begin(t, dir, Options{Dial: relay.Dial})
+				_, stop = begin(t, dir, Options{Dial: relay.Dial, Freq: time.Minute})
 				pass(6 * time.Hour)
 				is.Equal(len(reports(t, relay)), 1) // one report, also after a restart
 				slow.Store(tt.later)
@@ -306,7 +306,7 @@ func TestTheSenderIsWarnedOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				is := is.New(t)
 				dir, relay := t.TempDir(), refusing(map[string]string{"slow@x.org": "451 4.2.1 later", "bad@x.org": "550 no"})
-				opts := Options{Dial: relay.Dial, WarnAfter: 30 * time.Minute}
+				opts := Options{Dial: relay.Dial, WarnAfter: 30 * time.Minute, Freq: time.Minute}
 				drop(t, dir, "m", fmt.Sprintf(enveloped, tt.envelope))
 				_, stop := begin(t, dir, opts)
 				pass(29 * time.Minute)

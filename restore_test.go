@@ -87,7 +87,7 @@ func answerForBackUp(_, to string, _ int) error {
 func (r restored) verify(t *testing.T) {
 	t.Helper()
 	r.relay.acceptAll()
-	_, stop := start(t, r.dir, Options{Transport: r.relay, Backoff: seldom})
+	_, stop := start(t, r.dir, Options{Transport: r.relay, Backoff: seldom, Freq: time.Minute})
 	pass(2 * time.Minute)
 	for _, place := range []string{"hold", "failed"} {
 		names, err := os.ReadDir(filepath.Join(r.dir, place))

@@ -545,7 +545,7 @@ func TestRelayTroubleEndsWithMaxAge(t *testing.T) {
 		relay := &smtptest.Relay{Reply: func(verb, _ string) string { return map[string]string{"DIAL": "no route"}[verb] }}
 		drop(t, dir, "1", simple)
 		drop(t, dir, "2", simple)
-		_, stop := start(t, dir, Options{Dial: relay.Dial, MaxAge: 24 * time.Hour, Concurrency: 1})
+		_, stop := start(t, dir, Options{Dial: relay.Dial, MaxAge: 24 * time.Hour, Concurrency: 1, Freq: time.Minute})
 		pass(24*time.Hour + time.Second)
 		stop()
 		is.True(exists(dir, "failed", "1")) // also a message that was not offered

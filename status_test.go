@@ -294,7 +294,7 @@ func TestAnAcceptanceSeenDuringThePauseIsNotForgotten(t *testing.T) {
 				}}
 				path := filepath.Join(dir, ".spoolgore.js")
 				drop(t, dir, "m", "Cc: c@example.org\n"+simple)
-				s, stop := start(t, dir, Options{Dial: relay.Dial})
+				s, stop := start(t, dir, Options{Dial: relay.Dial, Freq: time.Minute})
 				pass(time.Second)
 				s.Pause() // during the transaction
 				pass(time.Hour)

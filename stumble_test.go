@@ -49,7 +49,7 @@ func TestAMessageThatTheRelayStumblesOverHoldsUpNoOther(t *testing.T) {
 				for i := range others {
 					drop(t, dir, fmt.Sprint(i), simple)
 				}
-				_, stop := start(t, dir, Options{Transport: relay, Concurrency: 1})
+				_, stop := start(t, dir, Options{Transport: relay, Concurrency: 1, Freq: time.Minute})
 				pass(24 * time.Hour)
 				stop()
 				is.Equal(relay.accepted("", "b@example.org"), others) // all other messages are sent

@@ -76,18 +76,26 @@ func restartRow(
 	if err := relay.ask("times", &accepted); err != nil {
 		return nil, err
 	}
-	news := spans(began, accepted[n:n+restartNews])
-	return result{
+	var taken, done []int64 // of the new messages that were accepted before the end
+	for i, at := range accepted[min(n, len(accepted)):] {
+		if at > 0 {
+			taken, done = append(taken, began[i]), append(done, at)
+		}
+	}
+	row := result{
 		{"messages", float64(n), 0},
 		{"first delivery s", time.Duration(sum.FirstMail - start.UnixNano()).Seconds(), 2},
 		{"all due s", all.Seconds(), 1},
-		{"new: p50 ms", news[len(news)/2], 0},
-		{"new: slowest ms", news[len(news)-1], 0},
+		{"new: accepted", float64(len(done)), 0},
 		{"peak RSS MiB", float64(peak) / mib, 0},
 		{"RSS MiB", float64(rest.rss) / mib, 0},
 		{"CPU s", cpu.Seconds(), 1},
 		{"twice", float64(sum.Duplicates), 0},
-	}, nil
+	}
+	if news := spans(taken, done); len(news) > 0 {
+		row = append(row, value{"new: p50 ms", news[len(news)/2], 0}, value{"new: slowest ms", news[len(news)-1], 0})
+	}
+	return row, nil
 }
 
 // dropNews renames messages of a sender into the spool, with a pause after each. They have the numbers after those of

@@ -241,9 +241,10 @@ func writeStatus(
 func addRecords(
 	enc *record.StatusEncoder, dir *spooldir.Dir, records []queue.Named, causes causesOf, now time.Time,
 ) error {
+	var m record.Message
 	for _, r := range records {
-		m := r.Record.Shown()
-		if err := enc.Add(dir.File(r.Name), record.WithCause(m, causes(m), now)); err != nil {
+		r.Record.ShownIn(&m)
+		if err := enc.Add(dir.File(r.Name), record.WithCause(&m, causes(&m), now)); err != nil {
 			return err
 		}
 	}

@@ -53,11 +53,11 @@ func BeginLoad(q *Queue, now time.Time) *Load {
 }
 
 // Prepare returns the record m of the file name as a Stored. With wait set the record waits for the end of the Load.
-// One goroutine may call Prepare while another one uses the queue.
+// One goroutine may call Prepare while another one uses the queue. The Stored does not need m.
 func (l *Load) Prepare(name string, m *record.Message, wait bool) Stored {
 	due, waits := m.NextAttempt()
 	if wait || !waits || !m.Held.IsZero() || !m.Missing.IsZero() || !exact(m) {
-		return Stored{Name: name, known: m}
+		return Stored{Name: name, known: m.Clone()}
 	}
 	return Stored{
 		Name: name, record: l.packer.Pack(m, l.now), hash: l.c.absent.hash(m), due: due, later: laterGroup(m),

@@ -90,6 +90,12 @@ func (c Compact) Shown() *Message {
 	return m
 }
 
+// ShownIn is Shown with memory of the caller, see MessageIn.
+func (c Compact) ShownIn(m *Message) {
+	*m = Message{To: m.To, Cc: m.Cc, Bcc: m.Bcc}
+	c.unpack(m, true)
+}
+
 func (c Compact) unpack(m *Message, shown bool) {
 	if !c.Holds() {
 		return

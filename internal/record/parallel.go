@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -15,10 +16,11 @@ const blockSize = 256 << 10
 // errIrregular means that decodeParallel cannot read a status file: the file is damaged or has an unusual form.
 var errIrregular = errors.New("irregular status file")
 
-// A block is a part of a status file with whole entries.
+// A block is a part of a status file with whole entries. Its memory serves again for a later part.
 type block struct {
 	text    []byte
 	entries []span
+	results []decodedEntry
 	decoded chan []decodedEntry // gets the entries before the first irregular one
 }
 
@@ -31,20 +33,19 @@ type decodedEntry struct {
 }
 
 // decodeParallel reads a status file as decodeStatus does, but several goroutines decode. each is called in the order
-// of
-// the file, in the goroutine of the caller. decodeParallel returns the number of calls, and the error of each or
-// errIrregular.
+// of the file, in the goroutine of the caller; the message is valid until each returns. decodeParallel returns the
+// number of calls, and the error of each or errIrregular.
 func decodeParallel(r io.Reader, limit int, each func(key string, m *Message) error) (n int, err error) {
 	workers := max(1, min(runtime.GOMAXPROCS(0), 4))
-	ordered := make(chan *block, 2*workers)
-	work := make(chan *block, 2*workers)
+	ordered, work := make(chan *block, 2*workers), make(chan *block, 2*workers)
+	free := make(chan *block, 4*workers)
 	quit := make(chan struct{})
 	var running sync.WaitGroup
 	var splitErr error
 	running.Go(func() {
 		defer close(ordered)
 		defer close(work)
-		splitErr = splitStatus(r, limit, func(b *block) bool {
+		splitErr = splitStatus(r, limit, free, func(b *block) bool {
 			select {
 			case ordered <- b:
 			case <-quit:
@@ -76,6 +77,10 @@ func decodeParallel(r io.Reader, limit int, each func(key string, m *Message) er
 			go drain(ordered)
 			return n, errIrregular
 		}
+		select {
+		case free <- b:
+		default:
+		}
 	}
 	return n, splitErr
 }
@@ -89,16 +94,17 @@ func drain(blocks <-chan *block) {
 // decode decodes the entries up to the first irregular one.
 func (b *block) decode() []decodedEntry {
 	var fast quick
-	all := make([]decodedEntry, len(b.entries))
+	b.results = slices.Grow(b.results[:0], len(b.entries))[:len(b.entries)]
+	clear(b.results)
 	for i, s := range b.entries {
-		e := &all[i]
-		if json.Unmarshal(b.text[s.key:s.keyEnd], &e.key) != nil ||
+		e := &b.results[i]
+		if !fast.key(b.text[s.key:s.keyEnd], &e.key) ||
 			!fast.decode(b.text[s.value:s.valueEnd], &e.m) && decodeRecord(b.text[s.value:s.valueEnd], &e.m) != nil ||
 			checkStates(&e.m) != nil {
-			return all[:i]
+			return b.results[:i]
 		}
 	}
-	return all
+	return b.results
 }
 
 // decodeRecord decodes a record of any form.
@@ -107,42 +113,60 @@ func decodeRecord(text []byte, m *Message) error {
 	return json.Unmarshal(text, m)
 }
 
+// newBlock returns a block that is free, or a new one.
+func newBlock(free <-chan *block) *block {
+	select {
+	case b := <-free:
+		b.text, b.entries = b.text[:0], b.entries[:0]
+		return b
+	default:
+		return &block{decoded: make(chan []decodedEntry, 1)}
+	}
+}
+
 // splitStatus calls emit for blocks of entries of a status file, until emit returns false. An entry of more than limit
 // octets is irregular. The error is errIrregular.
-func splitStatus(r io.Reader, limit int, emit func(*block) bool) error {
-	var text []byte // read, and not emitted
+func splitStatus(r io.Reader, limit int, free <-chan *block, emit func(*block) bool) error {
+	b := newBlock(free) // with text that was not emitted
 	first, ended := true, false
 	for eof := false; !ended; {
-		size := len(text)
-		text = append(text, make([]byte, max(blockSize, size))...)
-		n, err := io.ReadFull(r, text[size:])
-		text = text[:size+n]
+		n, err := b.read(r)
 		if err != nil {
 			if err != io.EOF && err != io.ErrUnexpectedEOF {
 				return errIrregular
 			}
 			eof = true
 		}
-		b := &block{text: text, decoded: make(chan []decodedEntry, 1)}
 		var rest int
 		if rest, ended, err = b.split(first); err != nil || eof && !ended {
 			return errIrregular
 		}
-		if len(b.entries) == 0 && len(text) > limit {
+		if len(b.entries) == 0 && n > limit {
 			return errIrregular
 		}
 		if len(b.entries) > 0 {
 			first = false
-			text = bytes.Clone(text[rest:])
+			next := newBlock(free)
+			next.text = append(next.text, b.text[rest:]...)
 			if !emit(b) {
 				return nil
 			}
+			b, rest = next, 0
 		}
 		if ended && (!eof || len(bytes.TrimSpace(b.text[rest:])) > 0) {
 			return errIrregular
 		}
 	}
 	return nil
+}
+
+// read adds more text to b, and returns the size of the text.
+func (b *block) read(r io.Reader) (size int, err error) {
+	size = len(b.text)
+	b.text = slices.Grow(b.text, max(blockSize, size))
+	n, err := io.ReadFull(r, b.text[size:size+max(blockSize, size)])
+	b.text = b.text[:size+n]
+	return len(b.text), err
 }
 
 // split finds the entries in the text of b. rest is the position after the last whole entry, and ended means that the

@@ -27,6 +27,13 @@ func (d *quick) decode(text []byte, m *Message) bool {
 	return !d.other && d.at == len(d.text)
 }
 
+// key decodes text, a string, into s. It returns false if the text is no string.
+func (d *quick) key(text []byte, s *string) bool {
+	d.quickJSON = quickJSON{text: text}
+	*s = d.string()
+	return !d.other && d.at == len(text)
+}
+
 func (d *quick) message(m *Message) {
 	d.object(func(key []byte) int {
 		switch string(key) {

@@ -127,12 +127,12 @@ func (d *quickJSON) escaped() (text string, ok bool) {
 	if !s.quoted() {
 		return "", false
 	}
-	start := d.at
-	d.at = s.at
-	if json.Unmarshal(d.text[start:d.at], &text) != nil {
+	var decoded string // apart from text, which would take memory at every call
+	if json.Unmarshal(d.text[d.at:s.at], &decoded) != nil {
 		d.other = true
 	}
-	return text, true
+	d.at = s.at
+	return decoded, true
 }
 
 func (d *quickJSON) string() string {
@@ -167,19 +167,19 @@ func (d *quickJSON) bool(to *bool, field int) int {
 }
 
 func (d *quickJSON) int() int64 {
-	n, err := strconv.ParseInt(d.number(), 10, 64)
+	n, err := strconv.ParseInt(string(d.number()), 10, 64)
 	d.other = d.other || err != nil
 	return n
 }
 
 func (d *quickJSON) uint() uint64 {
-	n, err := strconv.ParseUint(d.number(), 10, 64)
+	n, err := strconv.ParseUint(string(d.number()), 10, 64)
 	d.other = d.other || err != nil
 	return n
 }
 
 // number returns a whole number without unneeded zeros.
-func (d *quickJSON) number() string {
+func (d *quickJSON) number() []byte {
 	start := d.at
 	for d.at < len(d.text) && (d.text[d.at] == '-' || '0' <= d.text[d.at] && d.text[d.at] <= '9') {
 		d.at++
@@ -188,5 +188,5 @@ func (d *quickJSON) number() string {
 	if len(digits) == 0 || digits[0] == '0' && d.at-start > 1 {
 		d.other = true
 	}
-	return string(d.text[start:d.at])
+	return d.text[start:d.at]
 }

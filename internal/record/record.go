@@ -106,9 +106,11 @@ func (m *Message) Clone() *Message {
 
 // NextAttempt returns the time of the first waiting recipient; ok is false if no recipient waits.
 func (m *Message) NextAttempt() (at time.Time, ok bool) {
-	for _, r := range m.Recipients() {
-		if r.Status == Waiting && (!ok || r.NextAttempt.Before(at)) {
-			at, ok = r.NextAttempt, true
+	for _, list := range lists(m) {
+		for i := range list {
+			if r := &list[i]; r.Status == Waiting && (!ok || r.NextAttempt.Before(at)) {
+				at, ok = r.NextAttempt, true
+			}
 		}
 	}
 	return at, ok

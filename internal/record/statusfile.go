@@ -42,7 +42,8 @@ type StatusEncoder struct {
 	w     io.Writer
 	line  *bytes.Buffer
 	json  *json.Encoder
-	start string // between the messages
+	quick *quickWriter // nil: the file is indented
+	start string       // between the messages
 	begun bool
 }
 
@@ -55,10 +56,12 @@ func NewStatusEncoder(w io.Writer, messages int) *StatusEncoder {
 	line := bytes.NewBufferString("{")
 	e := &StatusEncoder{w: w, line: line, json: json.NewEncoder(line), start: "\n"}
 	e.json.SetEscapeHTML(false)
-	if messages <= indented {
-		e.json.SetIndent("\t", "\t")
-		e.start = "\n\t"
+	if messages > indented {
+		e.quick = new(quickWriter)
+		return e
 	}
+	e.json.SetIndent("\t", "\t")
+	e.start = "\n\t"
 	return e
 }
 
@@ -74,12 +77,26 @@ func (e *StatusEncoder) Add(path string, m *Message) error {
 	}
 	e.line.Truncate(e.line.Len() - 1) // the line end that Encode adds
 	e.line.WriteString(": ")
+	if err := e.value(m); err != nil {
+		return err
+	}
+	_, err := e.line.WriteTo(e.w)
+	return err
+}
+
+// value writes the message m.
+func (e *StatusEncoder) value(m *Message) error {
+	if e.quick != nil {
+		if text, ok := e.quick.write(e.line.AvailableBuffer(), m); ok {
+			e.line.Write(text)
+			return nil
+		}
+	}
 	if err := e.json.Encode(m); err != nil {
 		return err
 	}
-	e.line.Truncate(e.line.Len() - 1)
-	_, err := e.line.WriteTo(e.w)
-	return err
+	e.line.Truncate(e.line.Len() - 1) // the line end that Encode adds
+	return nil
 }
 
 // Close writes the end of the file. Close does not close the writer.
@@ -91,7 +108,8 @@ func (e *StatusEncoder) Close() error {
 
 // DecodeStatus reads the status file of a daemon that has ended and calls each for every message in it, until each
 // returns an error. A recipient that was in progress waits again. After an error of the file itself, which names the
-// line, no message that each was called for is to be believed.
+// line, no message that each was called for is to be believed. The message is valid until each returns; a copy of the
+// struct stays valid.
 func DecodeStatus(r io.ReadSeeker, each func(key string, m *Message) error) error {
 	return DecodeLiveStatus(r, func(key string, m *Message) error {
 		restart(m)
@@ -190,12 +208,15 @@ func checkStates(m *Message) error {
 
 // restart makes recipients that were in progress wait again, and clears the marks of a failure of all that wait.
 func restart(m *Message) {
-	for _, r := range m.Recipients() {
-		if r.Status == InProgress {
-			r.Status = Waiting
-		}
-		if r.Status != Done {
-			r.GivenUp, r.Told = false, false // made to wait again by hand
+	for _, list := range lists(m) {
+		for i := range list {
+			r := &list[i]
+			if r.Status == InProgress {
+				r.Status = Waiting
+			}
+			if r.Status != Done {
+				r.GivenUp, r.Told = false, false // made to wait again by hand
+			}
 		}
 	}
 }

@@ -48,6 +48,7 @@ type files struct {
 	temporaryNames []string      // likewise
 	rules          *rewrite.Rules
 	handsOn        bool
+	scratch        record.Message // memory for a record that the batch compares with its file
 }
 
 // opened is a file that is kept open, since a moment.
@@ -275,7 +276,8 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 	if a.Skip {
 		return r, r.Version == a.Version
 	}
-	m := a.Known.Message()
+	m := &f.scratch
+	a.Known.MessageIn(m)
 	if record.IsUnreadable(m) || m.Describes(id.Size, id.ModTime, id.Ino) != record.ThisVersion {
 		return r, false
 	}

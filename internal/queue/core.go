@@ -28,7 +28,7 @@ type core struct {
 	// served holds the records of messages that every recipient has accepted, in state removing. Nearly all of these
 	// files are removed, so the records are packed only if they are needed.
 	served  map[*entry]*record.Message
-	scratch record.Message // memory for the record of startJob
+	scratch record.Message // memory for a record that is looked at only
 }
 
 func newCore(r Rules, now time.Time) core {
@@ -179,7 +179,7 @@ func (c *core) open(e *entry) {
 		return
 	}
 	known := e.msg
-	if known.Holds() && record.IsUnreadable(known.Message()) {
+	if known.MessageIn(&c.scratch); known.Holds() && record.IsUnreadable(&c.scratch) {
 		known = record.Compact{} // of a file that could not be read: it may be readable now
 	}
 	c.act(e, opening, Act{

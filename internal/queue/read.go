@@ -31,7 +31,12 @@ func opened(c *core, a Act, r Result, now time.Time) {
 		r = Result{Trouble: Unsettled, Err: errWritten, Version: r.Version}
 	}
 	var old *record.Message
-	if e.msg.Holds() {
+	switch {
+	case !e.msg.Holds():
+	case r.Unchanged:
+		old = &c.scratch
+		e.msg.MessageIn(old)
+	default:
 		old = e.msg.Message()
 	}
 	switch {
@@ -94,7 +99,8 @@ func recognize(c *core, e *entry, old *record.Message, r Result, now time.Time) 
 	}
 }
 
-// adoptRecord continues with the record old, which describes the present version of the file.
+// adoptRecord continues with the record old, which describes the present version of the file. The caller may use the
+// memory of old again.
 func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time) {
 	c.setVersion(e, r.Version)
 	e.user = r.User
@@ -110,6 +116,9 @@ func adoptRecord(c *core, e *entry, old *record.Message, r Result, now time.Time
 	record.Release(old, now)
 	record.FixTimes(old, now, c.rules.MaxAge)
 	keepPacked(c, e, old, c.adopter.Pack(old, now))
+	if _, waits := old.NextAttempt(); !waits {
+		old = e.msg.Message() // the act that ends the message keeps the record
+	}
 	c.conclude(e, old, now)
 }
 

@@ -77,7 +77,7 @@ func (c Compact) Message() *Message {
 	return m
 }
 
-// MessageIn is Message with memory of the caller: the new content of m shares the lists that m had.
+// MessageIn is Message with memory of the caller: the new content of m shares the lists and histories that m had.
 func (c Compact) MessageIn(m *Message) {
 	*m = Message{To: m.To, Cc: m.Cc, Bcc: m.Bcc}
 	c.unpack(m, false)
@@ -140,12 +140,15 @@ func (c Compact) unpack(m *Message, shown bool) {
 	m.ID = u.String()
 }
 
-// resize returns n empty recipients, in the memory of list if there is room.
+// resize returns n recipients for unpack, in the memory of list if there is room, and not very much of it.
 func resize(list []Recipient, n int) []Recipient {
-	if list == nil || cap(list) < n {
+	if list == nil || cap(list) < n || cap(list) > 2*n+64 {
 		return make([]Recipient, n)
 	}
-	clear(list[:cap(list)])
+	list = list[:cap(list)]
+	for i := range list {
+		list[i] = Recipient{History: list[i].History}
+	}
 	return list[:n]
 }
 
@@ -180,7 +183,10 @@ func (r *Recipient) pack(p *compact.Packer) {
 	}
 }
 
+// unpack takes the memory of the history that r has.
 func (r *Recipient) unpack(u *compact.Unpacker) {
+	h := r.History
+	r.History = nil
 	r.Address = u.String()
 	r.Status = State(u.Int())
 	r.Attempts = int(u.Int())
@@ -192,8 +198,12 @@ func (r *Recipient) unpack(u *compact.Unpacker) {
 	r.Relay = u.Text()
 	r.LastAttempt = u.Time()
 	if u.Bool() {
-		r.History = &History{}
-		r.History.unpack(u, r)
+		if h == nil {
+			h = new(History)
+		}
+		*h = History{}
+		h.unpack(u, r)
+		r.History = h
 	}
 }
 

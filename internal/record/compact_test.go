@@ -177,3 +177,28 @@ func BenchmarkHistory(b *testing.B) {
 		})
 	}
 }
+
+// The memory of one message serves for others, of any size: nothing of the one before is seen, and no time is lost for a
+// message with many recipients that came before.
+func TestMessageInMemoryOfAnother(t *testing.T) {
+	is := is.New(t)
+	now := time.Now()
+	p := NewPacker(now)
+	with := func(n int, h *History) *Message {
+		m := &Message{From: "s@example.com", To: []Recipient{}, Cc: make([]Recipient, n), Bcc: []Recipient{}}
+		for i := range m.Cc {
+			m.Cc[i] = Recipient{Address: "r@example.com", Attempts: n, History: h}
+		}
+		return m
+	}
+	h := &History{First: Attempt{Relay: "a", Reply: "b"}, Last: Attempt{Relay: "c"}, Times: 3, Runs: []AttemptRun{{Times: 2}}}
+	var in, shown Message
+	for _, m := range []*Message{with(1, h), with(3, nil), with(0, nil), with(2, h), with(1, nil), with(500, h), with(1, nil), with(2, h)} {
+		packed := p.Pack(m, now)
+		packed.MessageIn(&in)
+		is.Equal(&in, m)
+		packed.ShownIn(&shown)
+		is.Equal(&shown, m)
+	}
+	is.True(cap(in.Cc) < 100) // not the memory of 500
+}

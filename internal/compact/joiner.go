@@ -21,5 +21,5 @@ func (j *Joiner) Copy(s []byte) string {
 	}
 	start := j.piece.Len()
 	j.piece.Write(s)
-	return j.piece.String()[start:] // nothing of it is written again: the room is enough
+	return j.piece.String()[start:] // the room is enough: the piece does not move
 }

@@ -165,7 +165,7 @@ func (f *files) keep(name string, file *msgfile.File, now time.Time) {
 	f.open[name] = opened{file, now}
 }
 
-// take returns the open file name if the file is version v; nil if it is not open.
+// take returns the open file name if the file is version v; nil: no such file is open.
 func (f *files) take(name string, v queue.Version) *msgfile.File {
 	file := f.open[name].file
 	if file == nil || versionOf(file.ID) != v {
@@ -293,7 +293,7 @@ func (f *files) unchanged(a *queue.Act) (r queue.Result, ok bool) {
 	return r, true
 }
 
-// differs returns the result for a file that is not read, as its record does not describe it.
+// differs returns the result for a file that is not read, as the record is about another version.
 func differs(f *files, a *queue.Act) queue.Result {
 	if _, err := f.spool.dir.Stat(a.Name); err != nil {
 		return f.failed(a, err)

@@ -140,7 +140,7 @@ func (c Compact) unpack(m *Message, shown bool) {
 	m.ID = u.String()
 }
 
-// resize returns n recipients for unpack, in the memory of list if there is room, and not very much of it.
+// resize returns n recipients for unpack, in the memory of list unless the memory is too small, or far too large.
 func resize(list []Recipient, n int) []Recipient {
 	if list == nil || cap(list) < n || cap(list) > 2*n+64 {
 		return make([]Recipient, n)

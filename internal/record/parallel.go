@@ -200,7 +200,7 @@ func (b *block) split(first bool) (rest int, ended bool, err error) {
 	}
 }
 
-// A scanner finds the ends of JSON values without checking them.
+// A scanner finds the ends of JSON values, which may be invalid.
 type scanner struct {
 	text []byte
 	at   int

@@ -1,7 +1,7 @@
 package record
 
 // A quick decodes records in the form that StatusEncoder writes, several times as fast as encoding/json. Of any other
-// form, such as an unknown field, a field in small letters or null, it decodes no more, and encoding/json has to
+// form, such as an unknown field, a field in small letters or null, nothing more is decoded, and encoding/json has to
 // decode the record. Strings that repeat from record to record share their memory.
 type quick struct {
 	quickJSON

@@ -117,7 +117,7 @@ func (d *quickJSON) quoted() []byte {
 	return content
 }
 
-// escaped decodes the string at the present position if it has an escape.
+// escaped decodes the string at the present position if the string has an escape.
 func (d *quickJSON) escaped() (text string, ok bool) {
 	rest := d.text[min(d.at+1, len(d.text)):]
 	if end := bytes.IndexByte(rest, '"'); end < 0 || bytes.IndexByte(rest[:end], '\\') < 0 {

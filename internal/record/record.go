@@ -34,7 +34,7 @@ type Recipient struct {
 	Error       string    // of the last attempt; empty: none
 
 	Added       bool      `json:",omitempty"` // a person added the recipient to the status file
-	Copy        bool      `json:",omitempty"` // gets a copy that the operator asked for; the sender hears nothing of it
+	Copy        bool      `json:",omitempty"` // gets a copy that the operator asked for; no report tells the sender
 	GivenUp     bool      `json:",omitempty"` // Done without an acceptance; the message will go to failed/
 	Told        bool      `json:",omitempty"` // GivenUp, and a failure report was sent while other recipients waited
 	Warned      bool      `json:",omitempty"` // a delay report was due; the report was sent if reports are on

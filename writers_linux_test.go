@@ -95,7 +95,8 @@ func body(i int) string { return strings.Repeat(fmt.Sprintf("hello, number %d\n"
 func TestWriters(t *testing.T) {
 	t.Parallel()
 	dir, relay := t.TempDir(), &smtptest.Relay{}
-	_, stop := start(t, dir, Options{Dial: relay.Dial, Freq: time.Second})
+	// A busy machine may take long from one command of a script to the next.
+	_, stop := start(t, dir, Options{Dial: relay.Dial, Freq: time.Second, Settle: 5 * time.Second})
 	defer stop()
 	soon(t, "the directories are made", func() bool { return exists(dir, "tmp") && exists(dir, "hold") })
 	names := slices.Sorted(maps.Keys(writers))

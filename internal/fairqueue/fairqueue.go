@@ -5,6 +5,7 @@ package fairqueue
 
 import (
 	"iter"
+	"math"
 
 	"github.com/unbit/spoolgore/internal/pqueue"
 )
@@ -90,19 +91,22 @@ func (sorted[T]) served(T) {}
 
 func (s sorted[T]) each() iter.Seq[T] { return s.Queue.All() }
 
-// A rotation is a lane made of lanes, one for each key of the items. The lanes take turns.
+// A rotation is a lane made of lanes, one for each key of the items. The lanes take turns. A new lane goes before the
+// lane that had the last turn, and after all others: so new lanes without end hold no lane up.
 type rotation[T any, K comparable] struct {
 	key   func(T) K
 	make  func() lane[T]
 	lanes map[K]*member[T]
 	order *pqueue.Queue[*member[T]]
 	turns int // number of calls of served
+	made  int // number of lanes that were ever made
 }
 
 // A member is a lane of a rotation, with at least one item.
 type member[T any] struct {
 	lane[T]
-	turn  int // number of the last turn; zero: none yet
+	turn  int // number of the last turn, or of the turn before the lane was made
+	made  int // order of lanes that were made after the same turn; math.MaxInt: the lane had that turn
 	place int32
 }
 
@@ -118,7 +122,7 @@ func newRotation[T any, K comparable](
 		case urgent(y, x):
 			return false
 		}
-		return a.turn < b.turn
+		return a.turn < b.turn || a.turn == b.turn && a.made < b.made
 	}, func(m *member[T]) *int32 { return &m.place })
 	return r
 }
@@ -146,7 +150,8 @@ func (r *rotation[T, K]) Push(x T) {
 	key := r.key(x)
 	m := r.lanes[key]
 	if m == nil {
-		m = &member[T]{lane: r.make(), place: -1}
+		r.made++
+		m = &member[T]{lane: r.make(), turn: r.turns, made: r.made, place: -1}
 		r.lanes[key] = m
 	}
 	m.Push(x)
@@ -170,6 +175,6 @@ func (r *rotation[T, K]) Remove(x T) {
 func (r *rotation[T, K]) served(x T) {
 	m := r.lanes[r.key(x)]
 	r.turns++
-	m.turn = r.turns
+	m.turn, m.made = r.turns, math.MaxInt
 	m.served(x)
 }

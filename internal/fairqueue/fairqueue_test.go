@@ -73,6 +73,30 @@ func TestUsersTakeTurnsWhateverTheirOwners(t *testing.T) {
 	is.Equal(q.Len(), 990)
 }
 
+// Each item of a mailing has another owner. Items that wait go on while new ones keep coming, in order of arrival.
+func TestNewOwnersWithoutEndHoldNoItemUp(t *testing.T) {
+	is := is.New(t)
+	q := newQueue()
+	for i := range 3 {
+		q.Push(&item{owner: "old", number: i, place: -1})
+	}
+	for i := range 10 {
+		q.Push(&item{owner: fmt.Sprint("waiting", i), number: i, place: -1})
+	}
+	var old, waiting []int
+	for i := range 40 {
+		q.Push(&item{owner: fmt.Sprint("new", i), place: -1})
+		switch x := q.Next(); x.owner[:3] {
+		case "old":
+			old = append(old, x.number)
+		case "wai":
+			waiting = append(waiting, x.number)
+		}
+	}
+	is.Equal(old, []int{0, 1, 2})
+	is.Equal(waiting, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
+}
+
 func TestUrgentItemsGoFirstWhoeverOwnsThem(t *testing.T) {
 	is := is.New(t)
 	q := newQueue()

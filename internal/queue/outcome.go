@@ -39,11 +39,12 @@ type Slots struct {
 // message.
 func (q *Queue) Next(route int, s Slots, now time.Time) (j Job, ok bool) {
 	for s.Any > 0 && !ok {
-		lane := q.sched.ready.route(route).pick(s)
+		lanes := q.sched.ready.route(route)
+		lane := lanes.pick(s)
 		if lane == nil {
 			return j, false
 		}
-		j, ok = startJob(&q.core, lane.Next(), route, now)
+		j, ok = startJob(&q.core, lanes.next(lane), route, now)
 	}
 	return j, ok
 }

@@ -656,6 +656,7 @@ func TestRunReturnsErrorsBeforeItMakesFiles(t *testing.T) {
 		"rate":              {".", Options{SMTPAddr: "x:25", Rate: Rate{{5, 7 * 24 * time.Hour}}}, "5/168h"},
 		"route twice":       {".", Options{SMTPAddr: "x:25", Routes: []Route{{Sender: "@a.org", SMTPAddr: "x:25"}, {Sender: "@A.org", SMTPAddr: "x:25"}}}, "has a route already"},
 		"negative":          {".", Options{SMTPAddr: "x:25", Attempts: -1}, "option Attempts is negative"},
+		"many recipients":   {".", Options{SMTPAddr: "x:25", MaxRecipients: 25_001}, "option MaxRecipients is above 25000"},
 		"no directory":      {"missing", Options{SMTPAddr: "x:25"}, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {

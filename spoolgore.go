@@ -123,7 +123,7 @@ type Options struct {
 	MaxSize     int64         // limit for the octets of a message in Put; zero: none
 
 	// MaxRecipients limits the recipients of a message. Put refuses a message with more. A file with more is given up,
-	// and the sender gets a report. Zero: 10,000.
+	// and the sender gets a report. Zero: 10,000. The highest limit is 25,000.
 	MaxRecipients int
 
 	Grace time.Duration // how long transactions may go on when the context of Run ends; zero: 30 seconds

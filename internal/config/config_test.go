@@ -175,6 +175,7 @@ func TestMistakesInTheConfiguration(t *testing.T) {
 		"no time":             {[]string{"freq often"}, nil, "FILE:1: freq: want a time"},
 		"overruled":           {[]string{"freq often"}, []string{"SPOOLGORE_FREQ=1"}, "FILE:1: freq: want a time"},
 		"no number":           {nil, []string{"SPOOLGORE_ATTEMPTS=many"}, "SPOOLGORE_ATTEMPTS: attempts: want a number"},
+		"many recipients":     {[]string{"maxrecipients 25001"}, nil, "FILE:1: maxrecipients: want a number from 1 to 25000"},
 		"no value":            {[]string{"smtpaddr"}, nil, "FILE:1: smtpaddr: there is no value"},
 		"no switch":           {[]string{"bounce never"}, nil, `FILE:1: bounce: "never": want yes or no`},
 		"token":               {[]string{"smtptoken se-cret"}, nil, "FILE:1: smtptoken: want yes or no: the token is the password"},

@@ -17,6 +17,7 @@ import (
 	"github.com/unbit/spoolgore/internal/conf"
 	"github.com/unbit/spoolgore/internal/hooks"
 	"github.com/unbit/spoolgore/internal/proxydial"
+	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/relayfile"
 	"github.com/unbit/spoolgore/internal/rewrite"
 	"github.com/unbit/spoolgore/internal/sentlog"
@@ -191,7 +192,7 @@ func queueFlags(fs *FlagSet, c *Config) {
 			"*N repeats a pause, the last pause holds for all further attempts")
 	fs.Add((*count)(&c.Opts.Attempts), "attempts", "N",
 		"failed attempts after which a recipient is given up; the age of the message decides in any case")
-	fs.Add((*count)(&c.Opts.MaxRecipients), "maxrecipients", "N",
+	fs.Add((*recipients)(&c.Opts.MaxRecipients), "maxrecipients", "N",
 		"recipients of a message, at most; a message with more is given up, and its sender gets a report")
 	fs.Add((*Span)(&c.Opts.MaxAge), "maxage", "TIME", "age at which a message is given up")
 	fs.AddSwitch(&c.Bounce, "bounce",
@@ -286,6 +287,18 @@ func (c *count) Set(text string) error {
 		return errors.New("want a number, 1 or more")
 	}
 	*c = count(n)
+	return nil
+}
+
+// recipients is a limit for the recipients of a message as a flag.
+type recipients int
+
+func (n *recipients) String() string { return strconv.Itoa(int(*n)) }
+
+func (n *recipients) Set(text string) error {
+	if (*count)(n).Set(text) != nil || *n > record.MostRecipients {
+		return fmt.Errorf("want a number from 1 to %d", record.MostRecipients)
+	}
 	return nil
 }
 

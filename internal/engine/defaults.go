@@ -26,6 +26,9 @@ func (o *Options) Complete(dir *spooldir.Dir) (err error) {
 			return fmt.Errorf("option %s is negative", name)
 		}
 	}
+	if o.Most > record.MostRecipients {
+		return fmt.Errorf("option MaxRecipients is above %d", record.MostRecipients)
+	}
 	if o.Postmaster != "" {
 		if _, err := message.Canonical(o.Postmaster); err != nil {
 			return fmt.Errorf("option Postmaster: %q is no address: %w", o.Postmaster, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,4 +51,39 @@ func TestRecordOfVeryManyRecipientsCanBeRead(t *testing.T) {
 	is.True(text.Len()/recipients*many < maxEntry)
 	runs, leftOut := m.To[0].AttemptRuns()
 	is.Equal(len(runs)+leftOut, 30) // the number is kept
+}
+
+// The record of a message with as many recipients as the option allows can be read again, with the longest addresses
+// and other replies of the longest kind at each attempt.
+func TestRecordOfTheMostRecipientsCanBeRead(t *testing.T) {
+	t.Parallel()
+	is := is.New(t)
+	m := &Message{From: "s@x", MessageID: "<1@x>"}
+	domain := strings.Repeat(strings.Repeat("d", 62)+".", 3)
+	for i := range manyRecipients + 1 {
+		m.To = append(m.To, Recipient{Address: fmt.Sprintf("%064d@%s", i, domain)[:254]})
+	}
+	n := len(m.To)
+	var to []string
+	for _, r := range m.To {
+		to = append(to, r.Address)
+	}
+	rule := Rule{Backoff: func(int) time.Duration { return time.Minute }}
+	var outcomes []attempt.Outcome
+	for i := range 3 {
+		m.Start(time.Now().Add(time.Duration(i)*time.Hour), func(string) bool { return true })
+		reply := "450 4.2.2 " + strings.Repeat("long ", 200)
+		outcomes = slices.Repeat([]attempt.Outcome{{
+			Relay: "smarthost.example.com:587", TLS: "TLS 1.3", Reply: fmt.Sprint(i, reply), Fault: attempt.Recipient,
+			Err: errors.New(reply),
+		}}, n)
+		m.Apply(to, outcomes, rule, time.Now().Add(time.Duration(i)*time.Hour))
+	}
+	var text bytes.Buffer
+	e := NewStatusEncoder(&text, 1)
+	is.NoErr(e.Add("/spool/m", m))
+	is.NoErr(e.Close())
+	is.True(text.Len()/n*MostRecipients < maxEntry)
+	is.True(len(NoteOf(m, "m", to, outcomes).Encode())/n*MostRecipients < maxEntry) // package journal has the same limit
+	t.Logf("%d octets for each recipient", text.Len()/n)
 }

@@ -251,8 +251,12 @@ func (m *Message) Reason() string {
 	return first
 }
 
-// MaxRecipients is the usual limit for the recipients of a message.
-const MaxRecipients = 10_000
+// Limits for the recipients of a message. The record of a message with more than MostRecipients could be too long for
+// the readers of the status file and the journal.
+const (
+	MaxRecipients  = 10_000 // the usual limit
+	MostRecipients = 25_000 // the highest limit
+)
 
 // tooManyRecipients is the status code for too many recipients (RFC 3463, section 3.6).
 const tooManyRecipients = "5.5.3"

@@ -221,8 +221,8 @@ func restart(m *Message) {
 	}
 }
 
-// maxEntry is the limit for an entry of a status file in octets, with the text around. An entry with 10,000 recipients
-// has 20 MB. A file of zeros, or of blanks, has an entry without an end.
+// maxEntry is the limit for an entry of a status file in octets, with the text around. An entry with MostRecipients
+// has up to 63 MB. A file of zeros, or of blanks, has an entry without an end.
 const maxEntry = 64 << 20
 
 // errEntryTooLong is in the error of a status file with an entry that is too long.

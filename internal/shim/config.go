@@ -162,8 +162,8 @@ func (c *config) completeMost() (err error) {
 	if c.most = record.MaxRecipients; c.maxTo.value == "" {
 		return nil
 	}
-	if c.most, err = strconv.Atoi(c.maxTo.value); err != nil || c.most < 1 {
-		return fmt.Errorf("%s: maxrecipients: want a number, 1 or more", c.maxTo.origin)
+	if c.most, err = strconv.Atoi(c.maxTo.value); err != nil || c.most < 1 || c.most > record.MostRecipients {
+		return fmt.Errorf("%s: maxrecipients: want a number from 1 to %d", c.maxTo.origin, record.MostRecipients)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"syscall"
 	"time"
 
@@ -329,8 +330,8 @@ func (s *Spool) Health() (h Health) {
 	if s.dirErr == nil {
 		s.mu.Lock()
 		h.StatusFile, _ = spooldir.StatusPath(s.dir, s.opts.StatusFile)
+		h.Dir, h.TemporaryNames = s.dir.Path(), slices.Clone(s.opts.TemporaryNames)
 		s.mu.Unlock()
-		h.Dir = s.dir.Path()
 	}
 	return h
 }

@@ -344,6 +344,8 @@ type Health struct {
 	Dir        string // absolute path of the spool
 	StatusFile string // absolute path of the status file
 
+	TemporaryNames []string // Options.TemporaryNames
+
 	Running  bool   // Run or Drain runs in this process; if not, all following fields are zero
 	Paused   bool   // see Pause
 	Away     bool   // the directory is missing or was replaced: no mail is sent until the directory is back

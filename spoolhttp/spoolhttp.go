@@ -56,12 +56,12 @@ func New(s *spoolgore.Spool, o Options) (*Handler, error) {
 	if o.Token == "" && o.Authorize == nil {
 		return nil, errors.New("spoolhttp: Token or Authorize is required: the page shows and deletes mail")
 	}
-	log, dir := cmp.Or(o.Logger, slog.Default()), s.Health()
+	log, spool := cmp.Or(o.Logger, slog.Default()), s.Health()
 	version := cmp.Or(o.Version, mainVersion())
-	c := collector.New(collector.Options{Dir: dir.Dir, Health: s.Health, Version: version, Keep: minutes, Log: log})
+	c := collector.New(collector.Options{Dir: spool.Dir, Health: s.Health, Version: version, Keep: minutes, Log: log})
 	server, err := web.New(web.Options{
-		Dir: dir.Dir, StatusFile: dir.StatusFile, Token: o.Token, Authorize: o.Authorize, Version: version,
-		Collector: c, Flush: s.Flush, Log: log,
+		Dir: spool.Dir, StatusFile: spool.StatusFile, Temporary: spool.TemporaryNames,
+		Token: o.Token, Authorize: o.Authorize, Version: version, Collector: c, Flush: s.Flush, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -169,4 +171,22 @@ func TestHandlerNeedsAWayToKnowItsUsers(t *testing.T) {
 		_, err := spoolhttp.New(s, o)
 		is.True(err != nil)
 	}
+}
+
+// The page goes by the names that the options of the spool call temporary.
+func TestTemporaryNamesOfTheSpool(t *testing.T) {
+	is := is.New(t)
+	dir := t.TempDir()
+	for _, name := range []string{"m.own", "m.tmp"} {
+		is.NoErr(os.WriteFile(filepath.Join(dir, name), []byte("From: a@x\nTo: b@y\n\nx\n"), 0o600))
+	}
+	s := spoolgore.New(dir, spoolgore.Options{Transport: accept, TemporaryNames: []string{"*.own"}})
+	page, err := spoolhttp.New(s, spoolhttp.Options{Authorize: isAnn})
+	is.NoErr(err)
+	defer page.Close()
+	server := httptest.NewServer(page)
+	defer server.Close()
+	_, text := get(t, server.URL+"/messages?state=temporary", "ann")
+	is.True(strings.Contains(text, "m.own"))
+	is.True(!strings.Contains(text, "m.tmp"))
 }

@@ -77,7 +77,7 @@ var Keys = []Key{
 
 	{Name: "freq", Of: Daemon, Default: "10"},
 	{Name: "settle", Of: Daemon, Default: "2"},
-	{Name: "temporary", Of: Daemon, Default: strings.Join(spooldir.Temporary(), " ")},
+	{Name: "temporary", Of: Both, Default: strings.Join(spooldir.Temporary(), " ")},
 	{Name: "retry", Of: Daemon, Default: "n minutes after the n-th failed attempt, at most 30"},
 	{Name: "attempts", Of: Daemon, Default: "no limit"},
 	{Name: "maxage", Of: Daemon, Default: "120h"},

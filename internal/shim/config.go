@@ -30,6 +30,7 @@ type value struct{ value, origin string }
 // config is the configuration of one call.
 type config struct {
 	dir, domain, aliases, json value
+	temporary                  value            // patterns of temporary names; without an origin: the default patterns
 	sizes                      map[string]value // maxsize, userfiles, usersize
 	maxTo                      value            // maxrecipients
 	most                       int              // recipients of a message
@@ -84,7 +85,7 @@ func (c *config) read(sys system, path string) error {
 		return err
 	}
 	if slices.ContainsFunc(settings, func(s conf.Setting) bool { return s.Key == "dir" }) {
-		c.json = value{} // the status file of an earlier file is that of another spool
+		c.json, c.temporary = value{}, value{} // those of an earlier file are for another spool
 	}
 	for _, s := range settings {
 		v := value{s.Value, fmt.Sprintf("%s, line %d", path, s.Line)}
@@ -97,6 +98,8 @@ func (c *config) read(sys system, path string) error {
 			c.aliases = v
 		case "json":
 			c.json = v
+		case "temporary":
+			c.temporary = v
 		case "maxrecipients":
 			c.maxTo = v
 		case "maxsize", "userfiles", "usersize":
@@ -122,7 +125,7 @@ func (c *config) complete(sys system) error {
 	}
 	if env := sys.env("SPOOLGORE_DIR"); env != "" {
 		if c.dir.value != "" && filepath.Clean(c.dir.value) != filepath.Clean(env) {
-			c.json = value{}
+			c.json, c.temporary = value{}, value{}
 		}
 		c.dir = value{env, "$SPOOLGORE_DIR"}
 	}
@@ -166,6 +169,14 @@ func (c *config) completeMost() (err error) {
 		return fmt.Errorf("%s: maxrecipients: want a number from 1 to %d", c.maxTo.origin, record.MostRecipients)
 	}
 	return nil
+}
+
+// temporaryNames returns the patterns of temporary names; nil: the default patterns.
+func (c *config) temporaryNames() []string {
+	if c.temporary.origin == "" {
+		return nil
+	}
+	return append([]string{}, strings.Fields(c.temporary.value)...)
 }
 
 // hostAliases returns the alias file of the host. The value is empty if the caller cannot read the file.
@@ -236,6 +247,7 @@ func (s *shim) showConfig() error {
 	show("domain", c.domain)
 	show("aliases", c.aliases)
 	show("json", c.json)
+	show("temporary", c.temporary)
 	show("maxrecipients", c.maxTo)
 	for _, key := range []string{"maxsize", "userfiles", "usersize"} {
 		show(key, c.sizes[key])

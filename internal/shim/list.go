@@ -30,6 +30,7 @@ func (s *shim) listAll(asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	view.Temporary = s.conf.temporaryNames()
 	var count, bytes int64
 	err = view.Each([]spooldir.Place{spooldir.Spool}, func(e *mailq.Entry) error {
 		if s.sys.elevated && s.sys.uid != 0 && spooldir.Owner(e.Info) != s.sys.uid {
@@ -99,7 +100,7 @@ func (s *shim) isRunElsewhere() bool {
 func (s *shim) touchAll() error {
 	names, err := s.spool.Names(spooldir.Spool)
 	for _, name := range names {
-		if spooldir.IsTemporary(name, nil) { // a touch would put the file off for an hour
+		if spooldir.IsTemporary(name, s.conf.temporaryNames()) { // a touch would put the file off for an hour
 			continue
 		}
 		touchErr := s.spool.Steering().Touch(name)

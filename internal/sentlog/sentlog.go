@@ -237,7 +237,7 @@ type current struct {
 	size  int64
 }
 
-// write appends entries to the file. After an error rest are the entries that were not written.
+// write appends entries to the file. After an error rest are the entries that can still be written.
 func (l *Log) write(entries []Entry, limit int) (rest []Entry, err error) {
 	for len(entries) > 0 {
 		if err := l.open(limit); err != nil {
@@ -247,11 +247,12 @@ func (l *Log) write(entries []Entry, limit int) (rest []Entry, err error) {
 		for n < len(entries) && l.file.lines+n < max(1, limit) && l.file.size+int64(len(text)) < mostBytes(limit) {
 			e := entries[n]
 			e.cut()
-			var err error
-			if text, err = e.appendLine(text); err != nil {
-				return entries[n+1:], err // such an entry can never be written
+			line, lineErr := e.appendLine(text)
+			if n++; lineErr != nil {
+				err = lineErr // such an entry can never be written
+				continue
 			}
-			n++
+			text = line
 		}
 		l.text = text
 		if _, err := l.file.Write(text); err != nil {
@@ -262,7 +263,7 @@ func (l *Log) write(entries []Entry, limit int) (rest []Entry, err error) {
 		l.file.lines, l.file.size = l.file.lines+n, l.file.size+int64(len(text))
 		entries = entries[n:]
 	}
-	return nil, nil
+	return nil, err
 }
 
 // mostBytes returns the size from which on a file gets no more entries.

@@ -219,6 +219,21 @@ func TestAFailingDiskIsReportedOnceAndTriedAgain(t *testing.T) {
 	})
 }
 
+// An entry that JSON cannot hold is left out and reported. The others of the write are kept.
+func TestAnEntryThatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir, reports := t.TempDir(), 0
+		l := New(fsys.System(), dir, 10, func(error, bool) { reports++ })
+		add(l, 0, 2)
+		l.Add(Entry{Time: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC), Outcome: Sent, File: "m", To: "bad@x.org"})
+		add(l, 2, 4)
+		l.Close()
+		is.Equal(recipients(t, dir), []string{"r0@x.org", "r1@x.org", "r2@x.org", "r3@x.org"})
+		is.Equal(reports, 1)
+	})
+}
+
 func TestIsAbout(t *testing.T) {
 	e := Entry{File: "f.eml", MessageID: "<1.2@x.org>", From: "ann@x.org", To: "Bob@Y.org"}
 	for query, want := range map[string]bool{

@@ -136,7 +136,8 @@ func TestCommandsGetTheirEvents(t *testing.T) {
 	since := time.Now()
 	down := spoolgore.Health{Relays: []spoolgore.RelayHealth{{Name: "a:25", Trouble: "refused", Since: since}, {Name: "b:25"}}}
 	up := spoolgore.Health{Relays: []spoolgore.RelayHealth{{Name: "a:25"}, {Name: "b:25"}}}
-	for _, h := range []spoolgore.Health{up, down, down, up, up, down} {
+	other := spoolgore.Health{Relays: []spoolgore.RelayHealth{{Name: "b:25"}}}
+	for _, h := range []spoolgore.Health{up, down, down, up, up, down, other, other} {
 		r.Look(h)
 	}
 	r.Start()()
@@ -151,7 +152,8 @@ func TestCommandsGetTheirEvents(t *testing.T) {
 		is.True(ev.Since.Equal(since))
 	}
 	// one event for each change
-	is.Equal(got, []string{"relay-down a:25 refused", "relay-up a:25 refused", "relay-down a:25 refused"})
+	is.Equal(got, []string{"relay-down a:25 refused", "relay-up a:25 refused", "relay-down a:25 refused",
+		"relay-up a:25 " + removedRelay})
 }
 
 // A command that fails is run again, and other commands do not wait for it.

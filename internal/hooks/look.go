@@ -31,15 +31,21 @@ func (r *Runner) Look(h spoolgore.Health) {
 	}
 }
 
-// relayEvents returns the events of relays whose state has changed.
+// removedRelay is the reason why a relay that was down is no trouble any more.
+const removedRelay = "the relay is no longer in the settings"
+
+// relayEvents returns the events of relays whose state has changed. A relay that was down and is no longer in the
+// more counts as up: the alarm about the relay is to end.
 func (r *Runner) relayEvents(relays []spoolgore.RelayHealth, now time.Time) (all []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.states.down == nil {
 		r.states.down = make(map[string]spoolgore.RelayHealth)
 	}
+	named := make(map[string]bool)
 	for _, relay := range relays {
 		key := relay.Name + "\x00" + relay.Senders
+		named[key] = true
 		before, down := r.states.down[key]
 		ev := Event{Time: now, Relay: relay.Name, Senders: relay.Senders, Since: relay.Since, Reason: relay.Trouble}
 		switch {
@@ -53,6 +59,14 @@ func (r *Runner) relayEvents(relays []spoolgore.RelayHealth, now time.Time) (all
 			continue
 		}
 		all = append(all, ev)
+	}
+	for key, was := range r.states.down {
+		if !named[key] {
+			ev := Event{Event: RelayUp, Time: now, Relay: was.Name, Senders: was.Senders, Since: was.Since}
+			ev.Reason = removedRelay
+			all = append(all, ev)
+			delete(r.states.down, key)
+		}
 	}
 	return all
 }

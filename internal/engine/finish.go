@@ -67,15 +67,15 @@ func (e *Engine) end() error {
 	return err
 }
 
-// keepStatus writes the status file at the end. In a pause it is written only if an outcome came in since or the file
-// was edited or removed, and edits are kept: they may lack acceptances.
+// keepStatus writes the status file at the end. In a pause the file is written only if the queue has changed since, as
+// by an outcome or a report, or if the file was edited or removed. Edits are kept: they may lack acceptances.
 func (e *Engine) keepStatus() {
 	if e.opener.reading() {
 		return // the file has records that were not read; the journal has the outcomes
 	}
 	if e.control.paused && !e.status.writing() { // during the write of a pause the file may not be edited
-		ours, err := e.status.isOurs()
-		if ours && e.sender.last.Before(e.status.since) || !errors.Is(err, fs.ErrNotExist) && !e.takeEdits() {
+		_, err := e.status.isOurs()
+		if e.status.current() || !errors.Is(err, fs.ErrNotExist) && !e.takeEdits() {
 			return
 		}
 	}

@@ -30,7 +30,6 @@ type sender struct {
 	beside   func(func())      // does work beside the loop
 	ctx      context.Context   // of the transactions
 	busy     int               // jobs under way
-	last     time.Time         // when the last job ended
 	turn     int               // route whose turn is next, modulo the number of routes
 	need     int               // recipients of the message that waits for the rate; zero: none waits
 	accepted func(name string) // is called before the message may be removed
@@ -262,7 +261,6 @@ func (a *attempting) handOn() (name string, err error) {
 func (s *sender) attempted(a *attempting) {
 	now := time.Now()
 	s.busy--
-	s.last = now
 	s.rate.refund(unsent(a), a.job.Began, now)
 	settled := s.delivery.Settle(&a.result, a.job.Suspect, now)
 	for _, f := range settled.Down {

@@ -265,6 +265,7 @@ func Edited(m, by *Message, e Edit) *Message {
 		if k.Status == InProgress || e.Live && k.Accepted() || isNew {
 			*r = *k
 		}
+		r.Told, r.Warned = r.Told || r.GivenUp && k.Told, r.Warned || k.Warned // a report may be newer than the edit
 	}
 	return c
 }

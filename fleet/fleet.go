@@ -20,7 +20,7 @@ type Options struct {
 	Logger  *slog.Logger // nil: slog.Default()
 
 	// Lease is the time after which the messages of a worker without a sign of life go to other workers. All workers
-	// beat three times in that time. Zero: 15 seconds.
+	// beat three times in that time. Zero: 15 seconds. Less than a second is an error.
 	Lease time.Duration
 
 	// Journal is a directory of this host in which Work keeps acceptances until they are in the database. After a kill
@@ -47,6 +47,9 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 	if opts.Lease == 0 {
 		opts.Lease = 15 * time.Second
 	}
+	if opts.Lease < minLease {
+		return nil, fmt.Errorf("fleet: Lease is %v; it must be at least %v", opts.Lease, minLease)
+	}
 	if opts.MaxSize == 0 {
 		opts.MaxSize = 1 << 30
 	}
@@ -65,6 +68,9 @@ func Open(ctx context.Context, opts Options) (*Queue, error) {
 	}
 	return &Queue{store: s, opts: opts, wake: newNotifier(s.Notify)}, nil
 }
+
+// minLease is the shortest lease. A beat has a third of a lease to reach the database and to come back.
+const minLease = time.Second
 
 // connect opens the store, and waits for the database if the options say so.
 func connect(ctx context.Context, opts *Options) (*store.Store, error) {
@@ -88,7 +94,7 @@ func connect(ctx context.Context, opts *Options) (*store.Store, error) {
 // connectPause is the time between two tries to reach the database.
 const connectPause = time.Second
 
-// Close closes the connections. No other method may be running.
+// Close closes the connections. No other method may be running. A later Put returns an error.
 func (q *Queue) Close() {
 	q.wake.close()
 	q.store.Close()

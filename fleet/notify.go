@@ -54,3 +54,6 @@ func (n *notifier) close() {
 	n.cancel()
 	n.ended.Wait()
 }
+
+// closed reports whether close was called.
+func (n *notifier) closed() bool { return n.ctx.Err() != nil }

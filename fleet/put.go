@@ -72,8 +72,8 @@ func (q *Queue) put(ctx context.Context, item store.Item) (store.Added, error) {
 			return a, nil
 		}
 		unsure = unsure || !store.IsNotPut(err)
-		refused := store.IsServer(err) && !store.IsBusy(err)
-		if refused || ctx.Err() != nil || item.More != nil || time.Since(began) > putTime {
+		final := store.IsServer(err) && !store.IsBusy(err) || q.wake.closed()
+		if final || ctx.Err() != nil || item.More != nil || time.Since(began) > putTime {
 			if err = errors.Join(err, cause); unsure {
 				err = fmt.Errorf("%w: %w", ErrUnknown, err)
 			}
@@ -85,6 +85,7 @@ func (q *Queue) put(ctx context.Context, item store.Item) (store.Added, error) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
+		case <-q.wake.ctx.Done():
 		}
 		pause = min(2*pause, time.Second)
 	}

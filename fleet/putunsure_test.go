@@ -116,3 +116,14 @@ func TestPutWaitsForAPromotion(t *testing.T) {
 	is.NoErr(<-promoted)
 	is.NoErr(err)
 }
+
+// A Put after Close is a mistake of the program: to ask again would not help.
+func TestPutAfterCloseFailsAtOnce(t *testing.T) {
+	is := is.New(t)
+	q := open(t, Options{})
+	q.Close()
+	began := time.Now()
+	_, err := q.Put(t.Context(), to(""), strings.NewReader(mail("late")))
+	is.True(err != nil && !errors.Is(err, ErrUnknown))
+	is.True(time.Since(began) < putTime/2)
+}

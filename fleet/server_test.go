@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matryer/is"
 
@@ -48,6 +49,17 @@ func TestOpenWaitsForTheDatabase(t *testing.T) {
 		_, err = Open(t.Context(), Options{DB: bad, Wait: true})
 		is.True(err != nil) // waiting would not help
 	}
+}
+
+// A beat of a worker with a lease of a millisecond would always be late: each message would be claimed again and again.
+func TestOpenRefusesAShortLease(t *testing.T) {
+	is := is.New(t)
+	db := shared.DB(t)
+	for _, lease := range []time.Duration{-time.Second, time.Millisecond, minLease - 1} {
+		_, err := Open(t.Context(), Options{DB: db, Lease: lease})
+		is.True(err != nil)
+	}
+	open(t, Options{DB: db, Lease: minLease})
 }
 
 func TestAServerThatLosesMailIsRefused(t *testing.T) {

@@ -23,6 +23,7 @@ type pulse struct {
 	mu    sync.Mutex
 	began time.Time // first beat of the series without a failure; zero: the last one failed
 	last  time.Time // when the last beat that succeeded was sent
+	wall  time.Time // the same, by the clock of the host, which goes on while the machine is suspended
 	gone  bool      // the database does not know the worker
 	epoch int       // number of series of beats in which no lease was lost
 	at    time.Time // of the last beat that succeeded, by the clock of the server
@@ -64,7 +65,7 @@ func (p *pulse) beat(ctx context.Context) error {
 		p.began = time.Time{}
 	}
 	p.at = b.Now
-	if p.last = sent; p.began.IsZero() {
+	if p.last, p.wall = sent, sent.Round(0); p.began.IsZero() {
 		p.began = sent
 	}
 	p.heard(b)
@@ -79,8 +80,8 @@ func (p *pulse) alive() bool {
 	return p.lasts()
 }
 
-// lasts is alive for a caller with the lock.
-func (p *pulse) lasts() bool { return time.Since(p.last) < p.lease*4/5 }
+// lasts is alive for a caller with the lock. If the clock of the host is set forward, no lease lasts until the next beat.
+func (p *pulse) lasts() bool { return max(time.Since(p.last), time.Since(p.wall)) < p.lease*4/5 }
 
 // now returns the number of the present series of beats.
 func (p *pulse) now() int {

@@ -32,6 +32,15 @@ func TestALeaseEndsByTheClockOfTheServer(t *testing.T) {
 	is.NoErr(p.beat(t.Context()))
 	is.True(!p.holds(before))
 	is.True(p.holds(p.now()))
+	for _, set := range []time.Duration{2 * time.Minute, -time.Hour} { // the second: the clock of the host is set back
+		before = p.now()
+		p.wall = p.wall.Add(-set) // the host wakes, and the next beat is a third of a lease away
+		is.Equal(p.holds(before), set < 0)
+		is.Equal(p.alive(), set < 0)
+		is.NoErr(p.beat(t.Context()))
+		is.Equal(p.holds(before), set < 0)
+		is.True(p.holds(p.now()))
+	}
 }
 
 // The clock of the server is set forward by an hour, and the worker has not beaten since: no other worker looks dead. At

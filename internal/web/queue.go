@@ -39,6 +39,7 @@ type Queue interface {
 type Totals struct {
 	*qshape.Counts
 	Reasons, Domains []qshape.Shape
+	Estimated        bool // the counts of Domains are estimates
 }
 
 // PageQuery chooses a page of messages.
@@ -66,6 +67,7 @@ func readQueue(q Queue) func(dir, status string, now time.Time, rows bool) (*rea
 		}
 		return &reading{
 			at: now, Counts: t.Counts, reasons: groups(t.Reasons, -1), domains: groups(t.Domains, t.Recipients.Total),
+			estimated: t.Estimated,
 		}, nil
 	}
 }

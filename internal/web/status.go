@@ -42,6 +42,7 @@ type status struct {
 	Oldest    time.Time           `json:"oldest,omitzero"`
 	Reasons   []group             `json:"reasons"`
 	Domains   []group             `json:"domains"`
+	Estimated bool                `json:"estimated,omitempty"` // the counts of Domains
 }
 
 type relayStatus struct {
@@ -120,7 +121,7 @@ func (st *status) count(ctx context.Context, t *table) (problems []string) {
 	}
 	st.Queue = messagesOf(r.Counts)
 	st.QueuedAt, st.Waiting, st.Bytes, st.Oldest = r.at, r.Queue.Messages, r.Queue.Bytes, r.Queue.Oldest
-	st.Reasons, st.Domains = r.reasons, r.domains
+	st.Reasons, st.Domains, st.Estimated = r.reasons, r.domains, r.estimated
 	return problems
 }
 

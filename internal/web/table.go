@@ -48,6 +48,7 @@ type reading struct {
 	at time.Time
 	*qshape.Counts
 	reasons, domains []group
+	estimated        bool   // the counts of domains are estimates
 	trouble          string // why the status file cannot be used; empty: no problem
 	aside            string // newest damaged status file that a start has set aside; empty: none
 	rows             []row  // by age, oldest first; nil: not requested

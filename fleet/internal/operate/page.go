@@ -32,8 +32,9 @@ func (q *Queue) Totals(groups int, now time.Time) (t web.Totals, err error) {
 			t.Recipients.Total += x.Waiting
 		}
 	}
-	reasons, domains, err := q.Store.Groups(q.Ctx, 10*groups)
-	t.Reasons, t.Domains = shapes(reasons, groups, qshape.Kind), shapes(domains, groups, strings.ToLower)
+	g, err := q.Store.Groups(q.Ctx, 10*groups, sums)
+	t.Reasons, t.Domains = shapes(g.Reasons, groups, qshape.Kind), shapes(g.Domains, groups, strings.ToLower)
+	t.Estimated = g.Estimated
 	return t, err
 }
 

@@ -180,36 +180,6 @@ func (s *Store) Sums(ctx context.Context) ([]Sum, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Sum])
 }
 
-// Group is a number of messages with the same kind of reason, or with the same domain of the first recipient.
-type Group struct {
-	Name  string
-	Count int
-}
-
-// Groups returns the largest groups of messages to be sent: by the kind of the reason, and by domain.
-func (s *Store) Groups(ctx context.Context, n int) (reasons, domains []Group, err error) {
-	if reasons, err = Reasons(ctx, s, n); err == nil {
-		domains, err = groupsOf(ctx, s, fmt.Sprintf(`SELECT %s, count(*)::int FROM spoolgore.message m
-			WHERE state IN (0, 1, 2) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %d`, domain, n))
-	}
-	return reasons, domains, err
-}
-
-// Reasons returns the most frequent kinds of reasons of messages to be sent. The schema keeps the counts.
-func Reasons(ctx context.Context, s *Store, n int) ([]Group, error) {
-	return groupsOf(ctx, s, fmt.Sprintf(`SELECT kind, sum(n)::int FROM (SELECT kind, n FROM spoolgore.reason
-		UNION ALL SELECT kind, n FROM spoolgore.reason_change) r GROUP BY kind HAVING sum(n) > 0
-		ORDER BY 2 DESC, 1 LIMIT %d`, n))
-}
-
-func groupsOf(ctx context.Context, s *Store, sql string) ([]Group, error) {
-	rows, err := s.pool.Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Group])
-}
-
 // Outcomes returns the JSON of the outcomes that are remembered, oldest first, up to limit.
 func (s *Store) Outcomes(ctx context.Context, limit int) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `SELECT entry::text FROM (SELECT id, entry FROM spoolgore.outcome

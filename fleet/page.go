@@ -88,7 +88,7 @@ const watchPause = 5 * time.Second
 // Run looks at the fleet every five seconds until ctx ends.
 func (p *Page) Run(ctx context.Context) {
 	for {
-		p.look()
+		p.look(ctx)
 		select {
 		case <-time.After(watchPause):
 		case <-ctx.Done():
@@ -112,11 +112,16 @@ func (p *Page) Serve(ctx context.Context, addr string) error {
 	return err
 }
 
+// lookTime is the limit for one look. A minute without a look would be a page that hangs.
+const lookTime = 45 * time.Second
+
 // look reads the state of the fleet. While the database cannot be reached, the page shows the last state, and the error
 // as trouble.
-func (p *Page) look() {
-	state, err := p.queue.Watch()
-	if sumsErr := p.count(); err == nil {
+func (p *Page) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	state, err := p.queue.During(ctx).Watch()
+	if sumsErr := p.count(ctx); err == nil {
 		err = sumsErr
 	}
 	now := time.Now()
@@ -146,12 +151,12 @@ func (p *Page) look() {
 }
 
 // count reads the numbers of messages, which takes long if there are very many: for at most a twentieth of the time.
-func (p *Page) count() error {
+func (p *Page) count(ctx context.Context) error {
 	began := time.Now()
 	if began.Before(p.nextSum) {
 		return nil
 	}
-	sums, err := p.queue.Store.Sums(p.queue.Ctx)
+	sums, err := p.queue.Store.Sums(ctx)
 	if err == nil {
 		p.sums, p.nextSum = sums, time.Now().Add(20*time.Since(began)-watchPause)
 	}

@@ -55,7 +55,7 @@ func TestPage(t *testing.T) {
 		names = append(names, put(t, q, env, mail(fmt.Sprint("m", i))))
 	}
 	is.NoErr(q.Hold(t.Context(), names[2]))
-	p.look()
+	p.look(t.Context())
 	code, text := ask("GET", "/", "")
 	is.Equal(code, 200)
 	is.True(strings.Contains(text, "<script>"))
@@ -107,7 +107,7 @@ func TestPage(t *testing.T) {
 	held := base64.RawURLEncoding.EncodeToString([]byte(names[2]))
 	ask("POST", "/do", fmt.Sprintf(`{"act": "retry", "messages": [{"place": "hold", "file": "%s"}]}`, held))
 	eventually(t, "every message is sent", func() bool { return rows(t, q) == 0 })
-	eventually(t, "the counts have the sent messages", func() bool { p.look(); return p.Last().Sent == 2 })
+	eventually(t, "the counts have the sent messages", func() bool { p.look(t.Context()); return p.Last().Sent == 2 })
 	code, _ = ask("GET", "/healthz", "")
 	is.Equal(code, 200)
 	_, text = ask("GET", "/metrics", "")

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -89,7 +90,9 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	e, err := find(s, place, name)
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime-requestTime)
+	defer cancel()
+	e, err := find(ctx, s, place, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		refuse(w, http.StatusNotFound, "the message is not there any more: it was sent, moved or deleted")
@@ -99,12 +102,12 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	at := rowOf(e)
-	in := inside{shown: s.show(&at, false), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued,
+	in := inside{shown: s.show(ctx, &at, false), People: people(e), Attachments: []attachment{}, Enqueued: e.Enqueued,
 		MessageID: console.Escape(e.MessageID)}
 	if more := len(in.People) - mostPeople; more > 0 {
 		in.People, in.MorePeople = in.People[:mostPeople], more
 	}
-	if err := in.open(func() (io.ReadCloser, error) { return open(s, place, name, e.Size) }); err != nil {
+	if err := in.open(func() (io.ReadCloser, error) { return open(ctx, s, place, name, e.Size) }); err != nil {
 		in.Trouble = console.Escape(err.Error())
 	}
 	answer(w, in)

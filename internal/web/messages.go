@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -81,7 +82,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if list.Total >= offset && len(list.Rows) < limit {
-			list.Rows = append(list.Rows, s.show(at, r.FormValue("brief") != ""))
+			list.Rows = append(list.Rows, s.show(r.Context(), at, r.FormValue("brief") != ""))
 		}
 		list.Total++
 	}
@@ -99,7 +100,7 @@ func number(r *http.Request, name string, otherwise, most int) int {
 
 // show returns a row with the subject of the file and, without a record, its sender and recipients. With brief, it does
 // not read the file.
-func (s *Server) show(r *row, brief bool) shown {
+func (s *Server) show(ctx context.Context, r *row, brief bool) shown {
 	m := shown{
 		Place: string(r.place), File: base64.RawURLEncoding.EncodeToString([]byte(r.name)), Version: versionOf(r.id),
 		Name:  console.Escape(r.name),
@@ -110,7 +111,7 @@ func (s *Server) show(r *row, brief bool) shown {
 	if brief {
 		return m
 	}
-	f, err := open(s, r.place, r.name, r.id.Size)
+	f, err := open(ctx, s, r.place, r.name, r.id.Size)
 	if err != nil {
 		return m
 	}

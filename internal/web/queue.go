@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -18,6 +19,8 @@ import (
 // A Queue has the messages that the page shows in place of the directory of a spool: those of a fleet. Held messages
 // are in spooldir.Hold, failed ones in spooldir.Failed. A message that is gone is fs.ErrNotExist.
 type Queue interface {
+	// For returns the queue for one request: what is read ends with ctx.
+	For(ctx context.Context) Queue
 	// Path names the queue for people.
 	Path() string
 	// Totals returns the counts of messages, and the largest groups.
@@ -61,7 +64,9 @@ type Rows struct {
 // readQueue returns a function that reads the counts of q.
 func readQueue(q Queue) func(dir, status string, now time.Time, rows bool) (*reading, error) {
 	return func(_, _ string, now time.Time, _ bool) (*reading, error) {
-		t, err := q.Totals(mostShown, now)
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+		defer cancel()
+		t, err := q.For(ctx).Totals(mostShown, now)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +90,9 @@ type listing struct {
 // queued answers with a page of the queue.
 func queued(s *Server, w http.ResponseWriter, r *http.Request, q PageQuery) {
 	now := time.Now()
-	page, err := s.opts.Queue.Page(q)
+	ctx, cancel := context.WithTimeout(r.Context(), answerTime-requestTime)
+	defer cancel()
+	page, err := s.opts.Queue.For(ctx).Page(q)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "the queue cannot be read: "+err.Error())
 		return
@@ -93,15 +100,15 @@ func queued(s *Server, w http.ResponseWriter, r *http.Request, q PageQuery) {
 	list := listing{Total: page.Total, Least: page.More, Offset: q.Offset, At: now, Rows: []shown{}}
 	for _, e := range page.Some {
 		at := rowOf(e)
-		list.Rows = append(list.Rows, s.show(&at, r.FormValue("brief") != ""))
+		list.Rows = append(list.Rows, s.show(ctx, &at, r.FormValue("brief") != ""))
 	}
 	answer(w, list)
 }
 
 // find returns the message name in place.
-func find(s *Server, place spooldir.Place, name string) (*mailq.Entry, error) {
+func find(ctx context.Context, s *Server, place spooldir.Place, name string) (*mailq.Entry, error) {
 	if q := s.opts.Queue; q != nil {
-		return q.Find(place, name)
+		return q.For(ctx).Find(place, name)
 	}
 	view, err := mailq.Of(s.opts.Dir, s.opts.StatusFile, time.Now())
 	if err != nil {
@@ -115,10 +122,10 @@ func find(s *Server, place spooldir.Place, name string) (*mailq.Entry, error) {
 	return e, err
 }
 
-// open opens the content of a message.
-func open(s *Server, place spooldir.Place, name string, size int64) (io.ReadCloser, error) {
+// open opens the content of a message. A content in a queue is read until ctx ends.
+func open(ctx context.Context, s *Server, place spooldir.Place, name string, size int64) (io.ReadCloser, error) {
 	if q := s.opts.Queue; q != nil {
-		return q.Read(&mailq.Entry{Place: place, Name: name, Size: size})
+		return q.For(ctx).Read(&mailq.Entry{Place: place, Name: name, Size: size})
 	}
 	return spooldir.OpenReadOn(s.dir.FS(), s.dir.At(place, name))
 }

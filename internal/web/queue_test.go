@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
@@ -19,6 +20,8 @@ type fakeQueue struct {
 }
 
 func (fakeQueue) Path() string { return "fleet" }
+
+func (q fakeQueue) For(context.Context) Queue { return q }
 
 func (q fakeQueue) Totals(_ int, now time.Time) (Totals, error) {
 	q.totals.Counts = qshape.New(now)

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"context"
 	"io"
 	"slices"
 	"strings"
@@ -13,6 +14,16 @@ import (
 )
 
 var _ web.Queue = (*Queue)(nil)
+
+// For implements web.Queue.
+func (q *Queue) For(ctx context.Context) web.Queue { return q.During(ctx) }
+
+// During returns q for what ends with ctx.
+func (q *Queue) During(ctx context.Context) *Queue {
+	c := *q
+	c.Ctx = ctx
+	return &c
+}
 
 // Read implements web.Queue.
 func (q *Queue) Read(e *mailq.Entry) (io.ReadCloser, error) { return q.Open(e) }

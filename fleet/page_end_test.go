@@ -1,0 +1,52 @@
+package fleet
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/matryer/is"
+)
+
+// The database is slow: the statements of a request end with the request, and those of Run with Run.
+func TestStatementsOfThePageEndWithTheRequest(t *testing.T) {
+	is := is.New(t)
+	q := open(t, Options{})
+	name := put(t, q, to(""), mail("one"))
+	p, _ := pageOf(t, q)
+	slow, err := pgx.Connect(t.Context(), q.opts.DB)
+	is.NoErr(err)
+	defer slow.Close(context.Background())
+	_, err = slow.Exec(t.Context(), `BEGIN; LOCK TABLE spoolgore.message IN ACCESS EXCLUSIVE MODE`)
+	is.NoErr(err)
+	conn, err := pgx.Connect(t.Context(), q.opts.DB)
+	is.NoErr(err)
+	defer conn.Close(context.Background())
+	waiting := func() (n int) {
+		is.NoErr(conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity 
+			WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&n))
+		return n
+	}
+	ask := func(path string) func(context.Context) {
+		return func(ctx context.Context) {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+			r.Header.Set("User", "ann")
+			p.ServeHTTP(httptest.NewRecorder(), r)
+		}
+	}
+	for what, do := range map[string]func(context.Context){
+		"list": ask("/messages?state=waiting"), "message": ask("/message?file=" + base64.RawURLEncoding.EncodeToString([]byte(name))), "watch": p.Run,
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { do(ctx); done <- nil }()
+		eventually(t, what+" waits for the database", func() bool { return waiting() == 1 })
+		cancel()
+		is.NoErr(within(t, 10*time.Second, done))
+		eventually(t, what+" leaves no statement", func() bool { return waiting() == 0 })
+	}
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -92,4 +93,18 @@ func TestReclaimThatComesLateHasNoEffect(t *testing.T) {
 	is.NoErr(l.Reclaim(t.Context(), w, []int64{}, time.Now().Add(time.Minute)))
 	state, _ = stateOf(t, l.Store, id)
 	is.Equal(state, Ready)
+}
+
+// TestJSON checks that JSON means the same with and without escapes, and has none that a database refuses.
+func TestJSON(t *testing.T) {
+	is := is.New(t)
+	for text, want := range map[string]string{
+		"a\x00b": "a\ufffdb", "\xff": "\ufffd", `\u0000\`: `\u0000\`, `\\ufffd`: `\\ufffd`, "\\\u2028": "\\\u2028",
+		"\"\u2029<&\t": "\"\u2029<&\t", "\\\x00": "\\\ufffd",
+	} {
+		var got string
+		encoded := JSON(text)
+		is.NoErr(json.Unmarshal([]byte(encoded), &got))
+		is.Equal(got, want)
+	}
 }

@@ -1,18 +1,22 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// JSON returns the JSON of v without NUL, which PostgreSQL refuses in text and jsonb.
+// unescape is for the JSON of encoding/json: PostgreSQL has no NUL in text and jsonb, and a database with another encoding
+// than UTF-8 takes no escape above ASCII.
+var unescape = strings.NewReplacer(`\\`, `\\`, `\u0000`, "\ufffd", `\ufffd`, "\ufffd", `\u2028`, "\u2028", `\u2029`, "\u2029")
+
+// JSON returns the JSON of v as PostgreSQL takes JSON. A character that the text of v cannot have is U+FFFD.
 func JSON(v any) string {
 	text, _ := json.Marshal(v) // the values of this package can be encoded
-	return string(bytes.ReplaceAll(text, []byte(`\u0000`), []byte(`\ufffd`)))
+	return unescape.Replace(string(text))
 }
 
 // Enter registers a worker with a lease. look is the age at which a message without an attempt is looked at.

@@ -73,6 +73,33 @@ func TestPutOfAReaderThatPanics(t *testing.T) {
 	is.Equal(rows(t, q), 1)
 }
 
+// Contents that are read slowly, as from a network, leave connections to a worker of the same process.
+func TestSlowReadersLeaveConnections(t *testing.T) {
+	is := is.New(t)
+	q := open(t, Options{DB: shared.DB(t) + "&pool_max_conns=4"})
+	start := mail("large") + strings.Repeat("a line of the body\n", 100_000)
+	done := make(chan error, 6)
+	reading, slow := make(chan bool, cap(done)), make(chan bool)
+	for range cap(done) {
+		go func() {
+			r := io.MultiReader(strings.NewReader(start), stop(func() { reading <- true; <-slow }))
+			_, err := q.Put(t.Context(), to(""), r)
+			done <- err
+		}()
+	}
+	<-reading
+	<-reading
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := q.Put(ctx, to(""), strings.NewReader(mail("small")))
+	is.NoErr(err)
+	is.Equal(rows(t, q), 1)
+	close(slow)
+	for range cap(done) {
+		is.NoErr(<-done)
+	}
+}
+
 // The answer to a Put is lost, and the server refuses the second try: the message may be there.
 func TestPutDoesNotKnowAfterALostAnswer(t *testing.T) {
 	is := is.New(t)

@@ -45,6 +45,14 @@ const commitTime = time.Minute
 // synchronous standby if there is one. After an error that is not IsNotPut the message may be there or not: the same
 // Item may be put again. The end of ctx during the commit is such an error.
 func (s *Store) Put(ctx context.Context, item Item) (Added, error) {
+	if item.More != nil { // a slow reader leaves connections to a worker of the same process
+		select {
+		case s.large <- struct{}{}:
+			defer func() { <-s.large }()
+		case <-ctx.Done():
+			return Added{}, notPut{ctx.Err()}
+		}
+	}
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return Added{}, notPut{err}

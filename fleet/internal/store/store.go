@@ -27,7 +27,8 @@ var (
 
 // Store is a connection pool.
 type Store struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	large chan struct{} // bounds the connections of contents that are being read
 }
 
 // Open connects to a database, and makes the schema if there is none. dsn is a URL or a list of keys and values; empty:
@@ -51,7 +52,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool}
+	s := &Store{pool: pool, large: make(chan struct{}, max(1, config.MaxConns/2))}
 	if err := s.prepare(ctx); err != nil {
 		pool.Close()
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -80,6 +81,8 @@ func TestSlowReadersLeaveConnections(t *testing.T) {
 	start := mail("large") + strings.Repeat("a line of the body\n", 100_000)
 	done := make(chan error, 6)
 	reading, slow := make(chan bool, cap(done)), make(chan bool)
+	release := sync.OnceFunc(func() { close(slow) })
+	defer release()
 	for range cap(done) {
 		go func() {
 			r := io.MultiReader(strings.NewReader(start), stop(func() { reading <- true; <-slow }))
@@ -94,7 +97,7 @@ func TestSlowReadersLeaveConnections(t *testing.T) {
 	_, err := q.Put(ctx, to(""), strings.NewReader(mail("small")))
 	is.NoErr(err)
 	is.Equal(rows(t, q), 1)
-	close(slow)
+	release()
 	for range cap(done) {
 		is.NoErr(<-done)
 	}

@@ -96,7 +96,7 @@ const ahead = 32
 // claim leases messages beside the loop, if there is room.
 func (w *worker) claim(now time.Time) {
 	w.inbox.idle.Store(w.flying == 0 && len(w.ready) == 0)
-	if w.stopping || w.paused || w.claiming || w.probing || now.Before(w.resting) || !w.pulse.alive() {
+	if w.stopping || w.paused || w.claiming || w.probing || w.sharing > 0 || now.Before(w.resting) || !w.pulse.alive() {
 		return
 	}
 	if !w.barred && w.usable(now) < 0 {

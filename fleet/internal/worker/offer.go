@@ -63,7 +63,10 @@ func (w *worker) finished(j *job, r delivery.Result) {
 	if w.opts.Account == "" || w.usable(now) >= 0 {
 		account = ""
 	}
-	w.barred = w.barred || account != ""
+	if account != "" {
+		w.barred = true
+		w.sharing++
+	}
 	accepted := false
 	for _, o := range r.Outcomes {
 		accepted = accepted || o.Err == nil
@@ -112,7 +115,12 @@ func judge(w *worker, refused string, accepted bool) {
 	case accepted && w.unproven.CompareAndSwap(true, false):
 		_ = w.store.Proved(ctx, w.opts.Account)
 	}
-	w.inbox.post(func() { w.probing = false })
+	w.inbox.post(func() {
+		w.probing = false
+		if refused != "" {
+			w.sharing--
+		}
+	})
 }
 
 // park makes a message wait whose relays rest, although others can be used.

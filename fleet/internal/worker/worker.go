@@ -77,6 +77,7 @@ type worker struct {
 	stopping bool
 	probing  bool // one message is under way to find out whether an account works
 	barred   bool // the account was refused
+	sharing  int  // refusals of the account that other workers do not know yet
 	after    string
 	parking  parking
 }

@@ -32,8 +32,8 @@ var ErrUnknown = errors.New("the message may be in the queue or not")
 // error: Put asks again, without adding a second message, for about 10 seconds or until ctx ends. The header is sent
 // unchanged, but without Bcc and Return-Path.
 //
-// A message of more than 1 MiB is put once, and occupies a connection while r is read: such messages have at most half of
-// the connections at a time. An error of r, or the end of ctx before the end of r, leaves no message.
+// A message of more than 1 MiB is put once, and occupies a connection while r is read: such messages have at most half
+// of the connections at a time. An error of r, or the end of ctx before the end of r, leaves no message.
 //
 // If there was a message with the same Envelope.ID within 14 days, Put returns its name and spoolgore.ErrDuplicate.
 func (q *Queue) Put(ctx context.Context, env spoolgore.Envelope, r io.Reader) (name string, err error) {

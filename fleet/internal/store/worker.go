@@ -9,9 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// unescape is for the JSON of encoding/json: PostgreSQL has no NUL in text and jsonb, and a database with another encoding
-// than UTF-8 takes no escape above ASCII.
-var unescape = strings.NewReplacer(`\\`, `\\`, `\u0000`, "\ufffd", `\ufffd`, "\ufffd", `\u2028`, "\u2028", `\u2029`, "\u2029")
+// unescape is for the JSON of encoding/json: PostgreSQL has no NUL in text and jsonb, and a database with another
+// encoding than UTF-8 takes no escape above ASCII.
+var unescape = strings.NewReplacer(
+	`\\`, `\\`, `\u0000`, "\ufffd", `\ufffd`, "\ufffd", `\u2028`, "\u2028", `\u2029`, "\u2029",
+)
 
 // JSON returns the JSON of v as PostgreSQL takes JSON. A character that the text of v cannot have is U+FFFD.
 func JSON(v any) string {

@@ -80,7 +80,8 @@ func (p *pulse) alive() bool {
 	return p.lasts()
 }
 
-// lasts is alive for a caller with the lock. If the clock of the host is set forward, no lease lasts until the next beat.
+// lasts is alive for a caller with the lock. If the clock of the host is set forward, no lease lasts until the next
+// beat.
 func (p *pulse) lasts() bool { return max(time.Since(p.last), time.Since(p.wall)) < p.lease*4/5 }
 
 // now returns the number of the present series of beats.

@@ -231,6 +231,7 @@ func (m *moves) moved() {
 func (m *moves) resumeWaiters() {
 	for len(m.waiters) > 0 && m.waiters[0].acts <= m.answered {
 		f := m.waiters[0].f
+		m.waiters[0].f = nil
 		m.waiters = m.waiters[1:]
 		f()
 	}

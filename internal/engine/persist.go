@@ -100,20 +100,13 @@ func (w *statusWriter) write(now time.Time) {
 // start begins to write the status file, after a snapshot in pieces. The loop calls then, if not nil, after the write.
 func (w *statusWriter) start(now time.Time, then func(error)) {
 	w.collecting = true
-	if w.long() {
-		var stream *queue.Stream
-		w.pieces.add(func() *queue.Work {
-			w.begin(now)
-			stream = queue.BeginStream(w.spool.queue, now)
-			return stream.Collect()
-		}, snapSize, func() {
-			w.collecting = false
-			w.stream(stream, now, then)
-		})
-		return
-	}
+	var stream *queue.Stream
 	w.pieces.add(func() *queue.Work {
 		w.begin(now)
+		if w.long() { // after a start the queue may have become long while the write waited
+			stream = queue.BeginStream(w.spool.queue, now)
+			return stream.Collect()
+		}
 		return w.spool.queue.Snap(now, func(records func() []queue.Named) {
 			w.collecting = false
 			write, empty := w.content(records(), now)
@@ -123,7 +116,12 @@ func (w *statusWriter) start(now time.Time, then func(error)) {
 				}
 			})
 		})
-	}, snapSize, nil)
+	}, snapSize, func() {
+		if stream != nil {
+			w.collecting = false
+			w.stream(stream, now, then)
+		}
+	})
 }
 
 // startWith begins to write the status file with the function write. The loop calls then after the write.

@@ -42,6 +42,7 @@ func (p *pieces) advance() {
 		then := w.then
 		more := w.work.Do(w.size, time.Now())
 		if !more {
+			p.works[0] = pieceWork{} // with all that begin and then know: perhaps a record of each message
 			p.works = p.works[1:]
 			if then != nil {
 				then()

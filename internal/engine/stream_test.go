@@ -3,12 +3,15 @@ package engine
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/matryer/is"
 
+	"github.com/unbit/spoolgore/internal/queue"
 	"github.com/unbit/spoolgore/internal/record"
 	"github.com/unbit/spoolgore/internal/spooldir"
 )
@@ -16,6 +19,11 @@ import (
 // longEngine returns an engine with so many messages that a write of the status file takes them in parts.
 func longEngine(t *testing.T) (e *Engine, names []string) {
 	e = newEngine(t, nil)
+	return e, fill(e)
+}
+
+// fill adds so many messages to the queue of e that a write of the status file takes them in parts.
+func fill(e *Engine) (names []string) {
 	now := time.Now()
 	for i := range longQueue + 1 {
 		name := fmt.Sprintf("%05d.eml", i)
@@ -27,7 +35,7 @@ func longEngine(t *testing.T) (e *Engine, names []string) {
 		names = append(names, name)
 	}
 	e.status.changed = true
-	return e, names
+	return names
 }
 
 // written returns the names in the status file, in its order.
@@ -63,6 +71,44 @@ func TestLongStatusIsWrittenInParts(t *testing.T) {
 	e.loop(func() bool { return ended })
 	is.True(!e.status.writing())
 	is.Equal(written(t, e), names)
+}
+
+// A write that begins while a long status file is read waits for the end of the reading. The queue is long by then: the
+// records are written in parts, too.
+func TestAWriteThatWaitedIsMadeInParts(t *testing.T) {
+	is := is.New(t)
+	e := newEngine(t, nil)
+	e.pieces.waiting = true
+	ended := false
+	e.status.start(time.Now(), func(error) { ended = true })
+	names := fill(e)
+	e.pieces.waiting = false
+	for e.pieces.busy() {
+		e.pieces.advance()
+	}
+	is.True(e.status.quit != nil) // a stream of records is being written
+	e.loop(func() bool { return ended })
+	is.Equal(written(t, e), names)
+}
+
+// What a work knows, such as the records of all messages, is free after its end.
+func TestAWorkThatHasEndedIsForgotten(t *testing.T) {
+	is := is.New(t)
+	e, _ := longEngine(t)
+	known := new([1 << 20]byte)
+	memory := weak.Make(known)
+	add := func(known *[1 << 20]byte) {
+		e.pieces.add(func() *queue.Work { return e.spool.queue.Flush(time.Now()) }, 16, func() { known[0] = 1 })
+	}
+	add(known)
+	known = nil
+	is.True(e.pieces.busy())
+	for e.pieces.busy() {
+		e.pieces.advance()
+	}
+	runtime.GC()
+	is.True(memory.Value() == nil)
+	runtime.KeepAlive(e)
 }
 
 // A stop does not wait for the write of a long status file: it ends that write, and writes the file once.

@@ -24,8 +24,9 @@ type Load struct {
 	entries []entry // memory of the next entries: the garbage collector has fewer objects to find
 }
 
-// entriesTogether is the number of entries that share memory. The memory is free when the last of the messages is gone.
-const entriesTogether = 32
+// entriesTogether is the number of entries that share memory, of 4 KiB. The memory is free when the last of the messages
+// is gone.
+const entriesTogether = 28
 
 // arrival is a call of Arrived.
 type arrival struct {

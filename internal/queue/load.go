@@ -24,7 +24,7 @@ type Load struct {
 	entries []entry // memory of the next entries: the garbage collector has fewer objects to find
 }
 
-// entriesTogether is the number of entries that share memory, of 4 KiB. The memory is free when the last of the messages
+// entriesTogether is the number of entries that share 4 KiB of memory. The memory is free when the last of the messages
 // is gone.
 const entriesTogether = 28
 

@@ -241,3 +241,36 @@ func TestMemoryOfPut(t *testing.T) {
 		is.True((after.TotalAlloc-before.TotalAlloc)/200 <= 8<<10) // bytes of a Put
 	}
 }
+
+// The run ends in the moment after an acceptance, and the disk is slow. A Put with the ID of the message is refused all
+// the time, also before .spoolgore.sent has the acceptance.
+func TestPutWithAnIDAtTheEndOfARun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		accept := TransportFunc(func(_ context.Context, tx *Transaction) []Result {
+			cancel()
+			return make([]Result, len(tx.To))
+		})
+		disk := func(op, path string) error {
+			if op == "create" && strings.HasSuffix(path, ".spoolgore.sent") {
+				time.Sleep(time.Second)
+			}
+			return nil
+		}
+		s := New(dir, exact(Options{Transport: accept, FailDisk: disk, Trace: 10, Watch: WatchOff}))
+		_, err := putID(s, "1")
+		is.NoErr(err)
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		<-ctx.Done()
+		for range 15 {
+			pass(100 * time.Millisecond)
+			_, err = putID(s, "1")
+			is.True(errors.Is(err, ErrDuplicate))
+		}
+		is.NoErr(<-ended)
+	})
+}

@@ -32,6 +32,7 @@ func (e *Engine) finish(ctx context.Context) error {
 	lost := e.end()
 	e.moves.sync()
 	e.rate.sync()
+	e.publisher.sent.Close() // while Accepted can still answer for the entries that wait
 	e.opts.Logger.Info("stopped", "dir", e.spool.dir.Path(), "waiting", e.spool.queue.Len())
 	if e.opener.failed != nil {
 		return e.opener.failed

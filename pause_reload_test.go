@@ -1,6 +1,7 @@
 package spoolgore
 
 import (
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -53,4 +54,48 @@ func TestReloadWhileAPauseWritesTheStatusFile(t *testing.T) {
 			is.Equal(relay.accepted("", "a@x.org"), 1)
 		})
 	}
+}
+
+// A pause begins while Reload reads a file that a person has edited without a pause. The edit is of an older file: that
+// it lacks an acceptance is no edit.
+func TestPauseWhileAReloadReadsTheStatusFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		is := is.New(t)
+		dir := t.TempDir()
+		status := filepath.Join(dir, ".spoolgore.js")
+		var slow atomic.Bool
+		disk := func(op, path string) error {
+			if op == "read" && path == status && slow.Load() {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		relay := &ledger{answer: func(_, to string, n int) error {
+			if to == "b@x.org" || n == 1 {
+				return errLater
+			}
+			return nil
+		}}
+		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom, FailDisk: disk})
+		drop(t, dir, "m", named)
+		pass(time.Minute)
+		older, err := os.ReadFile(status) // both recipients wait
+		is.NoErr(err)
+		s.Flush()
+		pass(time.Minute)
+		is.Equal(relay.accepted("", "a@x.org"), 1)
+		is.NoErr(os.WriteFile(status, older, 0o600))
+		slow.Store(true)
+		reloaded := make(chan error)
+		go func() { reloaded <- s.Reload() }()
+		pass(time.Second)
+		s.Pause()
+		is.NoErr(<-reloaded)
+		s.Resume()
+		s.Flush()
+		pass(time.Minute)
+		stop()
+		is.Equal(relay.accepted("", "a@x.org"), 1)
+	})
 }

@@ -259,7 +259,7 @@ func reload(s *Spool) error {
 	if err != nil {
 		return err
 	}
-	do(s, func(c *engine.Control, done func()) { c.Reload(edits, written, done) }, func() { s.changes++ })
+	do(s, func(c *engine.Control, done func()) { c.Reload(edits, written, paused, done) }, func() { s.changes++ })
 	return nil
 }
 

@@ -126,13 +126,14 @@ func (c *Control) Edited(paused bool) (bool, error) {
 // the file.
 func (c *Control) Written() time.Time { return c.status.since }
 
-// Reload takes over the edits of the status file, in pieces. written is the result of Written before the file was read.
-// The loop calls then when all messages that the edit has ended have left the spool, and the journal has the
-// acceptances that the edit lacks. The status file is not written before the end of the reload.
-func (c *Control) Reload(edits *queue.Edits, written time.Time, then func()) {
+// Reload takes over the edits of the status file, in pieces. written and paused are the results of Written and Paused
+// before the file was read: a pause that begins meanwhile does not make an older file the file of the pause. The loop
+// calls then when all messages that the edit has ended have left the spool, and the journal has the acceptances that
+// the edit lacks. The status file is not written before the end of the reload.
+func (c *Control) Reload(edits *queue.Edits, written time.Time, paused bool, then func()) {
 	c.reloads++
 	c.status.reloading = true
-	how := record.Edit{Since: written, Live: !c.paused}
+	how := record.Edit{Since: written, Live: !paused || !c.paused}
 	c.pieces.add(func() *queue.Work { return c.spool.queue.Reload(edits, how, time.Now()) }, 16, func() {
 		c.opts.Logger.Info("status reloaded", "file", c.opts.StatusFile)
 		c.pass(time.Now())

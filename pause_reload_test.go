@@ -56,46 +56,52 @@ func TestReloadWhileAPauseWritesTheStatusFile(t *testing.T) {
 	}
 }
 
-// A pause begins while Reload reads a file that a person has edited without a pause. The edit is of an older file: that
-// it lacks an acceptance is no edit.
-func TestPauseWhileAReloadReadsTheStatusFile(t *testing.T) {
+// A person has edited an older status file without a pause. A pause begins while Reload reads the file, or Reload is
+// called while the pause still writes another one. That the edit lacks an acceptance is no edit.
+func TestPauseAndReloadOfAnEditWithoutAPause(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		is := is.New(t)
-		dir := t.TempDir()
-		status := filepath.Join(dir, ".spoolgore.js")
-		var slow atomic.Bool
-		disk := func(op, path string) error {
-			if op == "read" && path == status && slow.Load() {
-				time.Sleep(10 * time.Second)
+	for _, slowOp := range []string{"read", "sync"} {
+		synctest.Test(t, func(t *testing.T) {
+			is := is.New(t)
+			dir := t.TempDir()
+			status := filepath.Join(dir, ".spoolgore.js")
+			var slow atomic.Bool
+			disk := func(op, path string) error {
+				if op == slowOp && path == status && slow.Load() {
+					time.Sleep(10 * time.Second)
+				}
+				return nil
 			}
-			return nil
-		}
-		relay := &ledger{answer: func(_, to string, n int) error {
-			if to == "b@x.org" || n == 1 {
-				return errLater
+			relay := &ledger{answer: func(_, to string, n int) error {
+				if to == "b@x.org" || n == 1 {
+					return errLater
+				}
+				return nil
+			}}
+			s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom, FailDisk: disk})
+			drop(t, dir, "m", named)
+			pass(time.Minute)
+			older, err := os.ReadFile(status) // both recipients wait
+			is.NoErr(err)
+			s.Flush()
+			pass(time.Minute)
+			is.Equal(relay.accepted("", "a@x.org"), 1)
+			is.NoErr(os.WriteFile(status, older, 0o600))
+			slow.Store(true)
+			pause, reload := s.Pause, func() { is.NoErr(s.Reload()) }
+			first, second := reload, pause
+			if slowOp == "sync" {
+				first, second = pause, reload
 			}
-			return nil
-		}}
-		s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom, FailDisk: disk})
-		drop(t, dir, "m", named)
-		pass(time.Minute)
-		older, err := os.ReadFile(status) // both recipients wait
-		is.NoErr(err)
-		s.Flush()
-		pass(time.Minute)
-		is.Equal(relay.accepted("", "a@x.org"), 1)
-		is.NoErr(os.WriteFile(status, older, 0o600))
-		slow.Store(true)
-		reloaded := make(chan error)
-		go func() { reloaded <- s.Reload() }()
-		pass(time.Second)
-		s.Pause()
-		is.NoErr(<-reloaded)
-		s.Resume()
-		s.Flush()
-		pass(time.Minute)
-		stop()
-		is.Equal(relay.accepted("", "a@x.org"), 1)
-	})
+			go first()
+			pass(time.Second)
+			second()
+			pass(time.Minute)
+			s.Resume()
+			s.Flush()
+			pass(time.Minute)
+			stop()
+			is.Equal(relay.accepted("", "a@x.org"), 1)
+		})
+	}
 }

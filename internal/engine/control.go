@@ -29,6 +29,7 @@ type Control struct {
 	pass     func(now time.Time) // passes the queue's decisions on
 	pieces   *pieces
 	paused   bool
+	written  bool     // the pause has written the status file: an edit in the pause is of that file
 	reloads  int      // reloads under way
 	waiters  []func() // called after them
 
@@ -50,7 +51,7 @@ func (c *Control) Pause(then func()) {
 		c.afterReload(func() { c.afterWrites(func() { c.spool.journal.settled(time.Now(), then) }) })
 		return
 	}
-	c.paused = true
+	c.paused, c.written = true, false
 	c.afterReload(func() { c.afterWrites(func() { c.pause(then) }) })
 }
 
@@ -66,7 +67,7 @@ func (c *Control) afterWrites(f func()) {
 // pause writes the status file for a pause.
 func (c *Control) pause(then func()) {
 	c.status.start(time.Now(), func(err error) {
-		if err != nil {
+		if c.written = err == nil; !c.written {
 			c.status.since = time.Time{} // the file is not up to date: all outcomes overrule an edit of it
 		}
 		c.spool.journal.settled(time.Now(), func() { // which the status file covers now
@@ -85,11 +86,11 @@ func (c *Control) afterReload(f func()) {
 	f()
 }
 
-// Paused reports whether Pause is in force.
-func (c *Control) Paused() bool { return c.paused }
+// Paused reports whether Pause is in force, and the status file is written.
+func (c *Control) Paused() bool { return c.paused && c.written }
 
 // StartPaused makes Run begin with a pause. It is called before Run.
-func (c *Control) StartPaused() { c.paused = true }
+func (c *Control) StartPaused() { c.paused, c.written = true, true }
 
 // StatusFile returns the path of the status file.
 func (c *Control) StatusFile() string { return c.opts.StatusFile }

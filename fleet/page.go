@@ -52,7 +52,7 @@ func NewPage(q *Queue, o PageOptions) (*Page, error) {
 	p := &Page{
 		log: cmp.Or(o.Logger, q.opts.Logger), began: time.Now(), open: o.Token == "" && o.Authorize == nil,
 	}
-	p.queue = &operate.Queue{Acts: actsOf(context.Background(), q)}
+	p.queue = &operate.Queue{Acts: actsOf(q.wake.ctx, q)} // a long flush ends with Close
 	var err error
 	p.server, err = web.New(web.Options{
 		Token: o.Token, Authorize: o.Authorize, Version: o.Version, Collector: p, Queue: p.queue, Log: p.log,

@@ -5,12 +5,33 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/matryer/is"
 )
+
+// slow locks the messages, and returns the number of statements that wait for them.
+func slow(t *testing.T, q *Queue) (waiting func() int) {
+	t.Helper()
+	is := is.New(t)
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		conn, err := pgx.Connect(t.Context(), q.opts.DB)
+		is.NoErr(err)
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		conns[i] = conn
+	}
+	_, err := conns[0].Exec(t.Context(), `BEGIN; LOCK TABLE spoolgore.message IN ACCESS EXCLUSIVE MODE`)
+	is.NoErr(err)
+	return func() (n int) {
+		is.NoErr(conns[1].QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&n))
+		return n
+	}
+}
 
 // The database is slow: the statements of a request end with the request, and those of Run with Run.
 func TestStatementsOfThePageEndWithTheRequest(t *testing.T) {
@@ -49,4 +70,22 @@ func TestStatementsOfThePageEndWithTheRequest(t *testing.T) {
 		is.NoErr(within(t, 10*time.Second, done))
 		eventually(t, what+" leaves no statement", func() bool { return waiting() == 0 })
 	}
+}
+
+// A flush of the page that takes long does not stop the end of the process.
+func TestAFlushOfThePageEndsWithTheQueue(t *testing.T) {
+	is := is.New(t)
+	q := open(t, Options{})
+	p, _ := pageOf(t, q)
+	waiting := slow(t, q)
+	go func() {
+		r := httptest.NewRequest(http.MethodPost, "/do", strings.NewReader(`{"act": "flush"}`))
+		r.Header.Set("User", "ann")
+		r.Header.Set("Content-Type", "application/json")
+		p.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	eventually(t, "the flush waits for the database", func() bool { return waiting() == 1 })
+	closed := make(chan error, 1)
+	go func() { q.Close(); closed <- nil }()
+	is.NoErr(within(t, 10*time.Second, closed))
 }

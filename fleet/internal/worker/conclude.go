@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/unbit/spoolgore/fleet/internal/store"
 	"github.com/unbit/spoolgore/internal/attempt"
@@ -28,6 +29,31 @@ type settlement struct {
 	reports []store.Report
 	spent   int // recipients for which the relay got MAIL
 	events  []queue.Event
+	plain   bool // texts are ASCII, and the outcomes are not remembered
+}
+
+// omitTexts makes texts of relays ASCII. Addresses are in the database already.
+func (s *settlement) omitTexts() {
+	s.plain = true
+	s.change.Reason = ascii(s.change.Reason)
+	m := s.job.record
+	m.Error, m.MessageID = ascii(m.Error), ascii(m.MessageID)
+	for _, x := range m.Recipients() {
+		x.Error, x.Relay, x.History = ascii(x.Error), ascii(x.Relay), nil
+	}
+	if s.change.Record != nil {
+		s.change.Record = encode(m)
+	}
+}
+
+// ascii returns text with "?" for all other characters.
+func ascii(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // rules turn outcomes into settlements. The methods may be called by several goroutines.

@@ -106,27 +106,23 @@ func (r *recorder) run() bool {
 
 // record records a batch, until it succeeds or abort ends.
 func (r *recorder) record(batch []*settlement) {
-	var b store.Batch
-	for _, s := range batch {
-		if s.served {
-			b.Served = append(b.Served, s.job.key())
-		} else {
-			b.Changes = append(b.Changes, s.change)
-		}
-		b.Reports = append(b.Reports, s.reports...)
-		b.Spent += s.spent
-		for i := range s.events {
-			b.Outcomes = r.remember(b.Outcomes, s.job.ID, &s.events[i])
-		}
-	}
+	b := r.batchOf(batch)
 	var stale []int64
+	var refused error
 	tries := 0
 	ok := r.repeat(func(ctx context.Context) (err error) {
 		tries++
 		stale, err = r.store.Settle(ctx, b, r.limits())
+		if store.IsRefusal(err) && (len(batch) > 1 || !batch[0].plain) {
+			refused, err = err, nil
+		}
 		return err
 	})
-	if !ok {
+	switch {
+	case refused != nil:
+		r.apart(batch, refused)
+		return
+	case !ok:
 		return
 	}
 	for _, s := range batch {
@@ -141,6 +137,38 @@ func (r *recorder) record(batch []*settlement) {
 		}
 	}
 	r.done(batch)
+}
+
+// apart records each settlement of a batch that the database refuses, as a text has a character that the database does
+// not have. A settlement that is refused alone is recorded without such texts.
+func (r *recorder) apart(batch []*settlement, why error) {
+	if len(batch) == 1 {
+		r.log.Error("outcome recorded without texts of the relay: the database refuses them",
+			"file", batch[0].job.name(), "err", why)
+		batch[0].omitTexts()
+	}
+	for _, s := range batch {
+		r.record([]*settlement{s})
+	}
+}
+
+// batchOf returns what is recorded of settlements.
+func (r *recorder) batchOf(batch []*settlement) (b store.Batch) {
+	for _, s := range batch {
+		if s.served {
+			b.Served = append(b.Served, s.job.key())
+		} else {
+			b.Changes = append(b.Changes, s.change)
+		}
+		b.Reports = append(b.Reports, s.reports...)
+		b.Spent += s.spent
+		for i := range s.events {
+			if !s.plain {
+				b.Outcomes = r.remember(b.Outcomes, s.job.ID, &s.events[i])
+			}
+		}
+	}
+	return b
 }
 
 // remember adds the outcome of a recipient that is done to all.

@@ -35,11 +35,16 @@ var schema8 string
 //go:embed schema9.sql
 var schema9 string
 
+//go:embed schema10.sql
+var schema10 string
+
 // Version is the version of the schema.
-const Version = 9
+const Version = 10
 
 // steps are the statements from each version of the schema to the next one. The first step makes the schema.
-var steps = [Version]string{schema1, schema2, schema3, schema4, schema5, schema6, schema7, schema8, schema9}
+var steps = [Version]string{
+	schema1, schema2, schema3, schema4, schema5, schema6, schema7, schema8, schema9, schema10,
+}
 
 // Schema returns the statements from a version of the schema to Version. Version 0 is no schema.
 func Schema(from int) (string, error) {

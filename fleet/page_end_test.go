@@ -72,19 +72,21 @@ func TestStatementsOfThePageEndWithTheRequest(t *testing.T) {
 	}
 }
 
-// A flush of the page that takes long does not stop the end of the process.
+// A flush and a count of the page that take long do not stop the end of the process.
 func TestAFlushOfThePageEndsWithTheQueue(t *testing.T) {
 	is := is.New(t)
 	q := open(t, Options{})
 	p, _ := pageOf(t, q)
 	waiting := slow(t, q)
-	go func() {
-		r := httptest.NewRequest(http.MethodPost, "/do", strings.NewReader(`{"act": "flush"}`))
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodPost, "/do", strings.NewReader(`{"act": "flush"}`)),
+		httptest.NewRequest(http.MethodGet, "/status", nil),
+	} {
 		r.Header.Set("User", "ann")
 		r.Header.Set("Content-Type", "application/json")
-		p.ServeHTTP(httptest.NewRecorder(), r)
-	}()
-	eventually(t, "the flush waits for the database", func() bool { return waiting() == 1 })
+		go p.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	eventually(t, "both wait for the database", func() bool { return waiting() == 2 })
 	closed := make(chan error, 1)
 	go func() { q.Close(); closed <- nil }()
 	is.NoErr(within(t, 10*time.Second, closed))

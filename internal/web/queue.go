@@ -64,9 +64,7 @@ type Rows struct {
 // readQueue returns a function that reads the counts of q.
 func readQueue(q Queue) func(dir, status string, now time.Time, rows bool) (*reading, error) {
 	return func(_, _ string, now time.Time, _ bool) (*reading, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
-		defer cancel()
-		t, err := q.For(ctx).Totals(mostShown, now)
+		t, err := q.Totals(mostShown, now)
 		if err != nil {
 			return nil, err
 		}

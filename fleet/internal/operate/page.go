@@ -28,9 +28,14 @@ func (q *Queue) During(ctx context.Context) *Queue {
 // Read implements web.Queue.
 func (q *Queue) Read(e *mailq.Entry) (io.ReadCloser, error) { return q.Open(e) }
 
+// totalsTime is the limit for the totals. 1,000,000 messages take less than a second.
+const totalsTime = 2 * time.Minute
+
 // Totals implements web.Queue. Groups count messages: by their reason, and by the domain of their first recipient.
 func (q *Queue) Totals(groups int, now time.Time) (t web.Totals, err error) {
-	sums, err := q.Store.Sums(q.Ctx)
+	ctx, cancel := context.WithTimeout(q.Ctx, totalsTime)
+	defer cancel()
+	sums, err := q.Store.Sums(ctx)
 	if err != nil {
 		return t, err
 	}
@@ -43,7 +48,7 @@ func (q *Queue) Totals(groups int, now time.Time) (t web.Totals, err error) {
 			t.Recipients.Total += x.Waiting
 		}
 	}
-	g, err := q.Store.Groups(q.Ctx, 10*groups, sums)
+	g, err := q.Store.Groups(ctx, 10*groups, sums)
 	t.Reasons, t.Domains = shapes(g.Reasons, groups, qshape.Kind), shapes(g.Domains, groups, strings.ToLower)
 	t.Estimated = g.Estimated
 	return t, err

@@ -91,7 +91,7 @@ func (e *Engine) takeEdits() bool {
 		return false
 	}
 	now := time.Now()
-	e.spool.queue.Reload(edits, record.Edit{Since: e.status.since}, now).All(now)
+	e.spool.queue.Reload(edits, record.Edit{Since: e.status.since, Live: !e.control.Paused()}, now).All(now)
 	for _, a := range e.spool.queue.TakeActs() {
 		if a.Kind == queue.Record { // in case the status file cannot be written; the next run repeats other acts
 			e.spool.journal.record(a, now)

@@ -67,6 +67,7 @@ assert.equal(await text(page, "failed"), "2");
 assert.equal(await text(page, "rate"), "312");
 assert.match(await text(page, "word"), /1 relay unavailable/);
 assert.match(await text(page, "relays"), /mail\.example\.com:587[\s\S]*authentication failed[\s\S]*next attempt in[\s\S]*backup\.example\.net:25/);
+await page.locator("#reasons", {hasText: "Greylisted"}).waitFor(); // the messages are counted beside the page
 assert.match(await text(page, "reasons"), /Greylisted[\s\S]*over quota/);
 assert.match(await text(page, "domains"), /gmail\.example/);
 assert.ok(await page.locator("#chart rect").count() > 50, "the chart shows what went through");

@@ -87,8 +87,9 @@ func closer(g, f *entry, name string, v Version) bool {
 
 // recall looks for the message among the messages of the last run whose files were not compared yet. Wait says that
 // such a message may be the message of the file, and that the file of that message is to be compared first. If that is
-// not possible for verifyTime, the record of exactly the version of the file is taken: the file was renamed. A record
-// whose name has another version of the file is taken, too: the message was edited, and renamed.
+// not possible for verifyTime, the record of the version of the file, or of its inode, is taken: the file was renamed,
+// and may have been touched. A record whose name has another version of the file is taken, too: the message was edited,
+// and renamed.
 func (l *lookup) recall(now time.Time) (old *record.Message, wait bool) {
 	early := now.Sub(l.e.seen.first) < verifyTime
 	for name := range l.c.absent.names(l.m) {
@@ -114,7 +115,7 @@ func (l *lookup) recallAs(name string, now time.Time) (old *record.Message, wait
 		return nil, false
 	}
 	old = g.msg.Message()
-	renamed := describes(old, l.v) == record.ThisVersion
+	renamed := describes(old, l.v) == record.ThisVersion || old.Inode != 0 && old.Inode == l.v.Inode
 	replaced := g.id != (Version{}) && describes(old, g.id) == record.OtherVersion
 	looked := g.id != (Version{}) || g.seen != nil && g.seen.err != ""
 	switch {

@@ -37,22 +37,31 @@ func (w *world) changeRecipients(m *record.Message) {
 	w.edit(id)
 }
 
-// TestModelOfRecipients is TestModel, with and without the disk, where an operator edits recipients.
+// runEdits runs a world with that seed, with or without the disk, where an operator edits recipients.
+func runEdits(t *testing.T, seed uint64) {
+	w := newWorld(t, seed, nil)
+	if w.readdress = true; seed%2 == 0 {
+		w.disk, w.ageless = &disk{}, seed%4 == 0
+		w.newQueue()
+	}
+	for range 400 {
+		w.step()
+	}
+	w.settle()
+}
+
+// TestModelOfRecipientsSeeds repeats runs in which long laboratories have found a fault.
+func TestModelOfRecipientsSeeds(t *testing.T) {
+	t.Parallel()
+	runEdits(t, 1796157714268646679) // renamed and touched, while the former name had a file that could not be opened
+}
+
+// TestModelOfRecipients is TestModel where an operator edits recipients.
 func TestModelOfRecipients(t *testing.T) {
 	t.Parallel()
 	first, runs, end := labSeeds(t, 60)
 	for seed := first; seed < first+runs && time.Now().Before(end); seed++ {
-		ok := t.Run("", func(t *testing.T) {
-			w := newWorld(t, seed, nil)
-			if w.readdress = true; seed%2 == 0 {
-				w.disk, w.ageless = &disk{}, seed%4 == 0
-				w.newQueue()
-			}
-			for range 400 {
-				w.step()
-			}
-			w.settle()
-		})
+		ok := t.Run("", func(t *testing.T) { runEdits(t, seed) })
 		if !ok {
 			t.Fatalf("seed %d", seed)
 		}

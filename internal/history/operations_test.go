@@ -219,10 +219,21 @@ func (h *history) unlink(f *file, name string, first bool) {
 	if first {
 		err := os.Remove(h.path(f))
 		h.did(f.m, "rm %s, which is %s now: %s", f.name, name, outcome(err))
+		if given, second := h.failed(f.name), h.inSpool(name); err != nil && sameFile(given, second) {
+			h.did(f.m, "rm %s, as the message is in failed/: %s", name, outcome(os.Remove(second)))
+			return
+		}
 		f.name = name
 		return
 	}
 	h.did(f.m, "rm %s: %s", name, outcome(os.Remove(h.inSpool(name))))
+}
+
+// sameFile reports whether both paths are names of one file.
+func sameFile(a, b string) bool {
+	first, err := os.Lstat(a)
+	second, err2 := os.Lstat(b)
+	return err == nil && err2 == nil && os.SameFile(first, second)
 }
 
 // rename gives a message another name in the spool.

@@ -11,6 +11,14 @@ import (
 	"github.com/matryer/is"
 )
 
+// acceptALater defers all recipients at first, and then accepts them, except b@x.org.
+func acceptALater(_, to string, n int) error {
+	if to == "b@x.org" || n == 1 {
+		return errLater
+	}
+	return nil
+}
+
 // Reload is called while a pause still writes the status file. The file on the disk is older than the pause: that it
 // lacks an acceptance is no edit.
 func TestReloadWhileAPauseWritesTheStatusFile(t *testing.T) {
@@ -29,12 +37,7 @@ func TestReloadWhileAPauseWritesTheStatusFile(t *testing.T) {
 				}
 				return nil
 			}
-			relay := &ledger{answer: func(_, to string, n int) error {
-				if to == "b@x.org" || n == 1 {
-					return errLater
-				}
-				return nil
-			}}
+			relay := &ledger{answer: acceptALater}
 			s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom, FailDisk: disk})
 			drop(t, dir, "m", named)
 			pass(time.Minute) // the status file says that both recipients wait
@@ -72,12 +75,7 @@ func TestPauseAndReloadOfAnEditWithoutAPause(t *testing.T) {
 				}
 				return nil
 			}
-			relay := &ledger{answer: func(_, to string, n int) error {
-				if to == "b@x.org" || n == 1 {
-					return errLater
-				}
-				return nil
-			}}
+			relay := &ledger{answer: acceptALater}
 			s, stop := start(t, dir, Options{Transport: relay, Backoff: seldom, FailDisk: disk})
 			drop(t, dir, "m", named)
 			pass(time.Minute)

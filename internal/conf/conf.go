@@ -66,8 +66,7 @@ func Parse(r io.Reader) ([]Setting, error) {
 }
 
 // Check reports the first unknown key, with its line and the most similar known key, or the first line with = between
-// key and value. The text after = or : in a line
-// like "smtppassword=x" is not shown, because it may be a password.
+// key and value. The text after = or : in a line like "smtppassword=x" is not shown, because it may be a password.
 func Check(settings []Setting, known []string) error {
 	for _, s := range settings {
 		if slices.Contains(known, s.Key) {

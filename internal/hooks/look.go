@@ -35,7 +35,7 @@ func (r *Runner) Look(h spoolgore.Health) {
 const removedRelay = "the relay is no longer in the settings"
 
 // relayEvents returns the events of relays whose state has changed. A relay that was down and is no longer in the
-// more counts as up: the alarm about the relay is to end.
+// settings counts as up: the alarm about the relay is to end.
 func (r *Runner) relayEvents(relays []spoolgore.RelayHealth, now time.Time) (all []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
